@@ -1,0 +1,111 @@
+"""Every error pluginkit raises on purpose.
+
+An error is a code, a subject, what was got and what was expected, then where, the cause and the
+fix:
+
+    PK104 CircPad: attribute 'pads' is [1.5]; expected tuple[int, ...].
+      Where: node 'Pad_12' in model.onnx
+      Fix:   export pads as INTS.
+
+``docs/errors.md`` lists every code; a test keeps the two in step. Each class also derives from the
+builtin exception that a caller who knows nothing of pluginkit would catch.
+"""
+
+from __future__ import annotations
+
+
+class PluginkitError(Exception):
+    """Base of every pluginkit error.
+
+    Args:
+        code: ``"PK"`` and three digits, stable across releases.
+        message: one line, subject first: what was got, and what was expected.
+        where: the file, node, callback or line it happened at.
+        cause: what is behind it, when the message cannot say it in one line.
+        fix: what the user can do about it.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        where: str | None = None,
+        cause: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.where = where
+        self.cause = cause
+        self.fix = fix
+
+    def __str__(self) -> str:
+        lines = [f"{self.code} {self.message}"]
+        labelled = (("Where:", self.where), ("Cause:", self.cause), ("Fix:", self.fix))
+        for label, text in labelled:
+            if text:
+                indented = text.strip().replace("\n", "\n" + " " * 9)
+                lines.append(f"  {label:<6} {indented}")
+        return "\n".join(lines)
+
+
+class DeclarationError(PluginkitError, TypeError):
+    """A Plugin or Rewrite class is declared wrongly; raised when the class is made."""
+
+
+class AttributeValueError(PluginkitError, ValueError):
+    """A plugin attribute has a value that its declaration does not allow."""
+
+
+class TensorError(PluginkitError, ValueError):
+    """An input, or a value computed from the inputs, has an impossible shape, dtype or content."""
+
+
+class UnknownDimError(PluginkitError, ValueError):
+    """A question was asked of a dimension whose value is known only at run time."""
+
+
+class MissingDependencyError(PluginkitError, ImportError):
+    """A package, library or device that this step needs is not there."""
+
+
+class RegistrationError(PluginkitError, RuntimeError):
+    """The plugin registry did not take a plugin, or holds another one under its name."""
+
+
+class CallbackError(PluginkitError, RuntimeError):
+    """A plugin failed inside a TensorRT callback; ``__cause__`` is the original exception."""
+
+
+class KernelError(PluginkitError, RuntimeError):
+    """A kernel did not compile, load or launch."""
+
+
+class ModelError(PluginkitError, ValueError):
+    """An ONNX file cannot be read, is not a valid model, or holds what this step cannot handle."""
+
+
+class RewriteError(PluginkitError, RuntimeError):
+    """A rewrite produced an invalid graph."""
+
+
+class ParseError(PluginkitError, RuntimeError):
+    """TensorRT's ONNX parser refused the model."""
+
+
+class BuildError(PluginkitError, RuntimeError):
+    """TensorRT did not build an engine."""
+
+
+class RunError(PluginkitError, RuntimeError):
+    """TensorRT did not run an engine."""
+
+
+class PlanError(PluginkitError, ValueError):
+    """A plan or its manifest is missing, damaged, or does not fit this machine."""
+
+
+class UsageError(PluginkitError, ValueError):
+    """A command-line option or a function argument is out of range or contradictory."""

@@ -1,0 +1,1 @@
+"""From a declared step to work on a stream: specialise, compile, load, pack, launch."""

@@ -1,0 +1,310 @@
+"""What is wrong with a declaration is an error when the class is made, with the line."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import pytest
+
+from pluginkit import (
+    Case,
+    CudaKernel,
+    Input,
+    Launch,
+    NumbaKernel,
+    OnnxOp,
+    Output,
+    Plugin,
+    attribute,
+    float16,
+    float32,
+    int64,
+)
+from pluginkit.errors import DeclarationError
+
+SOURCE = "template <typename T> __global__ void scale(T* y, const T* x) {}\n"
+
+
+class Scale(Plugin):
+    """y = factor * x"""
+
+    onnx_op = OnnxOp("Mul", since=14)
+    types = {"T": (float32, float16)}
+    factor: float = attribute(default=1.0, doc="what x is multiplied by")
+    mode: Literal["a", "b"] = attribute(default="a")
+    x = Input("T", ranks=(1, 4))
+    shift = Input(float32, optional=True)
+    y = Output("T")
+    kernel = CudaKernel(SOURCE, "scale<{T}, {VEC}>", constants={"VEC": (1, 4)})
+
+    def output_shapes(self, x, shift):
+        return x.shape
+
+    def launches(self, x, shift, y):
+        return Launch(self.kernel, 1, 256, (y, x), constants={"VEC": 1})
+
+    def reference(self, x, shift):
+        return x * self.factor
+
+    @classmethod
+    def cases(cls):
+        return [Case("one", [], {})]
+
+
+def test_a_spec_holds_the_whole_declaration() -> None:
+    spec = Scale.spec
+    assert spec.key == ("Scale_PK", "1", "pluginkit")
+    assert [a.name for a in spec.attributes] == ["factor", "mode"]
+    assert spec.attribute("mode").choices == ("a", "b")
+    assert [port.name for port in spec.inputs] == ["x", "shift"]
+    assert spec.inputs[0].dtypes == (float32, float16)
+    assert spec.inputs[1].optional
+    assert spec.has_optional_inputs
+    assert spec.outputs[0].variable == "T"
+    assert spec.overrides == {"launches", "cases"}
+    assert spec.onnx_op == OnnxOp("Mul", 14)
+    assert list(spec.type_bindings()) == [{"T": float32}, {"T": float16}]
+    assert spec.kernels["kernel"].constant_choices() == [{"VEC": 1}, {"VEC": 4}]
+    assert spec.doc == "y = factor * x"
+
+
+def test_declarations_are_inherited_and_can_be_changed() -> None:
+    class Triple(Scale):
+        plugin_name = "Triple"
+        plugin_namespace = "mine"
+        factor: float = attribute(default=3.0)
+
+    assert Triple.spec.key == ("Triple", "1", "mine")
+    assert Triple().factor == 3.0
+    assert Scale().factor == 1.0
+
+
+def test_an_abstract_class_needs_no_declaration() -> None:
+    class Base(Plugin, abstract=True):
+        types: ClassVar = {"T": (float32,)}
+
+    assert not hasattr(Base, "spec")
+
+
+def no_input() -> Any:
+    class Broken(Scale):
+        x = None
+        shift = None
+
+        def output_shapes(self): ...
+
+    return Broken
+
+
+def unknown_variable() -> Any:
+    class Broken(Scale):
+        extra = Input("TT")
+
+    return Broken
+
+
+def unused_variable() -> Any:
+    class Broken(Scale):
+        types = {"T": (float32,), "U": (int64,)}
+
+    return Broken
+
+
+def not_a_dtype() -> Any:
+    class Broken(Scale):
+        types = {"T": ("float32",)}
+
+    return Broken
+
+
+def output_type_from_nowhere() -> Any:
+    class Broken(Scale):
+        y = Output((float32, int64))
+
+    return Broken
+
+
+def output_type_from_an_optional_input() -> Any:
+    class Broken(Scale):
+        types = {"T": (float32,), "U": (float32, float16)}
+        shift = Input("U", optional=True)
+        y = Output("U")
+
+    return Broken
+
+
+def bad_ranks() -> Any:
+    class Broken(Scale):
+        x = Input("T", ranks=(3, 2))
+
+    return Broken
+
+
+def attribute_without_type() -> Any:
+    class Broken(Scale):
+        power = attribute(default=2)
+
+    return Broken
+
+
+def attribute_of_a_strange_type() -> Any:
+    class Broken(Scale):
+        power: dict = attribute(default={})
+
+    return Broken
+
+
+def bad_default() -> Any:
+    class Broken(Scale):
+        factor: float = attribute(default="one")
+
+    return Broken
+
+
+def reserved_attribute() -> Any:
+    class Broken(Scale):
+        plugin_version: int = attribute(default=1)  # type: ignore[assignment]
+
+    return Broken
+
+
+def reserved_input() -> Any:
+    class Broken(Scale):
+        workspace = Input("T")
+
+        def output_shapes(self, x, shift, workspace): ...
+
+    return Broken
+
+
+def bad_name() -> Any:
+    class Broken(Scale):
+        plugin_name = "Schön"
+
+    return Broken
+
+
+def no_shape_function() -> Any:
+    class Broken(Plugin):
+        x = Input(float32)
+        y = Output(float32)
+
+        def reference(self, x): ...
+
+        def launches(self, x, y): ...
+
+    return Broken
+
+
+def no_reference() -> Any:
+    class Broken(Plugin):
+        x = Input(float32)
+        y = Output(float32)
+
+        def output_shapes(self, x): ...
+
+        def launches(self, x, y): ...
+
+    return Broken
+
+
+def no_kernel() -> Any:
+    class Broken(Plugin):
+        x = Input(float32)
+        y = Output(float32)
+
+        def output_shapes(self, x): ...
+
+        def reference(self, x): ...
+
+    return Broken
+
+
+def both_launches_and_enqueue() -> Any:
+    class Broken(Scale):
+        def enqueue(self, inputs, outputs, workspace, stream): ...
+
+    return Broken
+
+
+def wrong_parameters() -> Any:
+    class Broken(Scale):
+        def launches(self, x, y): ...
+
+    return Broken
+
+
+def launches_without_workspace() -> Any:
+    class Broken(Scale):
+        def workspace_bytes(self, x, shift):
+            return 8
+
+    return Broken
+
+
+def missing_kernel_file() -> Any:
+    class Broken(Scale):
+        kernel = CudaKernel("missing.cu", "scale<{T}>")
+
+    return Broken
+
+
+def missing_numba_file() -> Any:
+    class Broken(Scale):
+        kernel = NumbaKernel("missing.py", "scale")
+
+    return Broken
+
+
+def unknown_placeholder() -> Any:
+    class Broken(Scale):
+        kernel = CudaKernel(SOURCE, "scale<{TILE}>")
+
+    return Broken
+
+
+def unbalanced_placeholder() -> Any:
+    class Broken(Scale):
+        kernel = CudaKernel(SOURCE, "scale<{T>")
+
+    return Broken
+
+
+BROKEN = {
+    no_input: ("PK100 .*declares no Input", None),
+    unknown_variable: ("PK103 .*'TT'.*", "extra = Input"),
+    unused_variable: ("PK103 .*declares 'U', which no input", "types ="),
+    not_a_dtype: ("PK103 .*expected a tuple of pluginkit dtypes", "types ="),
+    output_type_from_nowhere: ("PK103 .*type of output 'y'", "y = Output"),
+    output_type_from_an_optional_input: ("PK103 .*type of output 'y'", "y = Output"),
+    bad_ranks: (r"PK103 .*ranks \(3, 2\)", "x = Input"),
+    attribute_without_type: ("PK101 .*'power' has no type", "power = attribute"),
+    attribute_of_a_strange_type: ("PK101 .*dict", "power: dict"),
+    bad_default: ("PK102 .*default 'one'; expected float", "factor: float"),
+    reserved_attribute: ("PK107 .*plugin_version is .*; expected a printable", "plugin_version"),
+    reserved_input: ("PK107 .*'workspace'", "workspace = Input"),
+    bad_name: ("PK107 .*plugin_name", "plugin_name ="),
+    no_shape_function: ("PK105 .*no output_shapes", None),
+    no_reference: ("PK105 .*no reference", None),
+    no_kernel: ("PK105 .*neither launches nor enqueue", None),
+    both_launches_and_enqueue: ("PK105 .*both launches and enqueue", "def enqueue"),
+    wrong_parameters: (r"PK105 .*expected launches\(self, x, shift, y\)", "def launches"),
+    launches_without_workspace: (
+        r"PK105 .*expected launches\(self, x, shift, y, workspace\)",
+        None,
+    ),
+    missing_kernel_file: ("PK106 .*'missing.cu' is not in", None),
+    missing_numba_file: ("PK106 .*'missing.py' is not in", None),
+    unknown_placeholder: ("PK106 .*{TILE}", "kernel ="),
+    unbalanced_placeholder: ("PK106 .*scale<{T>", "kernel ="),
+}
+
+
+@pytest.mark.parametrize("declare", BROKEN, ids=lambda declare: declare.__name__)
+def test_a_broken_declaration_is_refused_with_its_line(declare: Callable[[], Any]) -> None:
+    message, line = BROKEN[declare]
+    with pytest.raises(DeclarationError, match=message) as caught:
+        declare()
+    assert caught.value.fix
+    if line is not None:
+        assert line in str(caught.value.where)
+        assert f"{__file__}:" in str(caught.value.where)
