@@ -1,0 +1,1 @@
+"""Testing plugins: a driver that plays TensorRT's part."""

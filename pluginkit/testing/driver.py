@@ -1,0 +1,428 @@
+"""Drives a plugin through TensorRT's callbacks, in TensorRT's order, with no engine built.
+
+The registry, creators, adapters, fields and tensor descriptors are the flavour's real ones. Only
+IDimensionExpr and IExprBuilder are look-alikes, because TensorRT's own cannot be made from Python.
+So a plugin's whole life can be run
+where no engine can: without a GPU up to ``enqueue``, with one through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pluginkit import calls
+from pluginkit.dims import OPERATIONS
+from pluginkit.dtypes import DType, dtype_from_numpy
+from pluginkit.errors import BuildError
+from pluginkit.plugin import Plugin
+from pluginkit.trt.callbacks import callback_errors
+from pluginkit.trt.fields import FieldBlock
+from pluginkit.trt.flavour import Flavour, load_flavour
+from pluginkit.trt.registry import Interface, interface_of, register
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.generic]
+
+Shape = tuple[int, ...]
+LAYER = "driven_layer"
+
+
+class LookAlikeExpr:
+    """Plays IDimensionExpr: unknown or constant to the plugin, with a value for the driver."""
+
+    def __init__(self, value: int, is_known: bool) -> None:
+        self.value = value
+        self._is_known = is_known
+
+    def is_constant(self) -> bool:
+        """Whether the plugin may read the value."""
+        return self._is_known
+
+    def get_constant_value(self) -> int:
+        """The value; the smallest int64 for an unknown one, as TensorRT answers."""
+        return self.value if self._is_known else -(2**63)
+
+
+class LookAlikeExprs(list[LookAlikeExpr]):
+    """Plays DimsExprs."""
+
+
+class LookAlikeBuilder:
+    """Plays IExprBuilder, computing the value of every expression as it is built."""
+
+    def constant(self, value: int) -> LookAlikeExpr:
+        """A known dimension."""
+        return LookAlikeExpr(value, True)
+
+    def operation(self, operation: Any, a: LookAlikeExpr, b: LookAlikeExpr) -> LookAlikeExpr:
+        """``operation(a, b)``; known when both are."""
+        value = OPERATIONS[operation.name](a.value, b.value)
+        return LookAlikeExpr(value, a.is_constant() and b.is_constant())
+
+
+class Memory(Protocol):
+    """Where the driver puts tensors for ``enqueue``."""
+
+    def upload(self, array: Array) -> Any:
+        """A buffer that holds a copy of ``array``."""
+
+    def empty(self, nbytes: int) -> Any:
+        """A buffer of ``nbytes`` bytes with arbitrary content."""
+
+    def pointer(self, buffer: Any) -> int:
+        """The address of a buffer."""
+
+    def download(self, buffer: Any, shape: Shape, dtype: DType) -> Array:
+        """The content of a buffer, once the stream has finished."""
+
+    @property
+    def stream(self) -> int:
+        """The ``cudaStream_t``."""
+
+
+class CupyMemory:
+    """Tensors on the current GPU, with a stream of their own."""
+
+    def __init__(self) -> None:
+        import cupy
+
+        self._cupy = cupy
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+
+    def upload(self, array: Array) -> Any:
+        import numpy as np
+
+        buffer = self._cupy.asarray(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        self._cupy.cuda.Device().synchronize()
+        return buffer
+
+    def empty(self, nbytes: int) -> Any:
+        buffer = self._cupy.full(nbytes, 0xA5, self._cupy.uint8)
+        self._cupy.cuda.Device().synchronize()
+        return buffer
+
+    def pointer(self, buffer: Any) -> int:
+        return int(buffer.data.ptr)
+
+    def download(self, buffer: Any, shape: Shape, dtype: DType) -> Array:
+        self._stream.synchronize()
+        downloaded: Array = buffer.get().view(dtype.numpy).reshape(shape)
+        return downloaded
+
+    @property
+    def stream(self) -> int:
+        return int(self._stream.ptr)
+
+
+class HostMemory:
+    """Tensors in host memory, for plugins whose ``enqueue`` works there."""
+
+    stream = 0
+
+    def upload(self, array: Array) -> Array:
+        import numpy as np
+
+        return np.array(array, order="C")
+
+    def empty(self, nbytes: int) -> Array:
+        import numpy as np
+
+        return np.full(nbytes, 0xA5, np.uint8)
+
+    def pointer(self, buffer: Array) -> int:
+        return int(buffer.ctypes.data)
+
+    def download(self, buffer: Array, shape: Shape, dtype: DType) -> Array:
+        return buffer.view(dtype.numpy).reshape(shape)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The input shapes of an optimization profile."""
+
+    min: Sequence[Shape]
+    opt: Sequence[Shape]
+    max: Sequence[Shape]
+
+
+def drive(
+    plugin: Plugin,
+    arrays: Sequence[Array],
+    *,
+    interface: Interface = "auto",
+    flavour: str | Flavour | None = None,
+    memory: Memory | None = None,
+) -> list[Array]:
+    """Build, serialize, load and execute one plugin layer.
+
+    Args:
+        plugin: the plugin with its attributes.
+        arrays: one for each input that the plugin has.
+        interface: ``"v2"`` or ``"v3"``, or what ``register`` would choose.
+        flavour: the TensorRT whose registry and types are used.
+        memory: a GPU's memory unless given.
+
+    Returns:
+        the outputs.
+
+    Errors:
+        PK204: a callback failed.  PK212: the plugin refused its only format combination.
+    """
+    shapes = [tuple(array.shape) for array in arrays]
+    dtypes = [dtype_from_numpy(array.dtype) for array in arrays]
+    layer = build_layer(
+        plugin, Profile(shapes, shapes, shapes), dtypes, interface=interface, flavour=flavour
+    )
+    with layer.context() as context:
+        return context.enqueue(arrays, memory if memory is not None else CupyMemory())
+
+
+def build_layer(
+    plugin: Plugin,
+    profile: Profile,
+    dtypes: Sequence[DType],
+    *,
+    interface: Interface = "auto",
+    flavour: str | Flavour | None = None,
+) -> Layer:
+    """Play the builder: create, shapes, types, formats, configure, workspace, serialize.
+
+    Dimensions that the profile fixes are constants to the plugin's shape function, the others
+    unknown.
+    """
+    loaded = flavour if isinstance(flavour, Flavour) else load_flavour(flavour)
+    chosen = interface_of(plugin.spec, loaded, interface)
+    register(type(plugin), interface=chosen, flavour=loaded)  # type: ignore[arg-type]
+    builder = (_BuilderV2 if chosen == "v2" else _BuilderV3)(plugin, profile, list(dtypes), loaded)
+    with callback_errors():
+        return builder.build()
+
+
+class _Builder:
+    """What building has in common for both interfaces."""
+
+    def __init__(
+        self, plugin: Plugin, profile: Profile, dtypes: list[DType], flavour: Flavour
+    ) -> None:
+        self.spec = plugin.spec
+        self.plugin = plugin
+        self.profile = profile
+        self.flavour = flavour
+        self.dtypes = dtypes
+        self.data_types = [flavour.data_type(dtype) for dtype in dtypes]
+        self.creator = flavour.module.get_plugin_registry().get_creator(*plugin.spec.key)
+        self.fields = FieldBlock(flavour.module, plugin.to_wire())
+
+    def exprs(self) -> list[LookAlikeExprs]:
+        """The inputs' dimensions: known where the profile leaves no choice."""
+        return [
+            LookAlikeExprs(
+                LookAlikeExpr(o, low == high) for low, o, high in zip(*bounds, strict=True)
+            )
+            for bounds in zip(self.profile.min, self.profile.opt, self.profile.max, strict=True)
+        ]
+
+    def output_shapes(self, shapes: Sequence[Shape]) -> list[Shape]:
+        inputs = calls.describe_inputs(self.plugin, list(shapes), self.dtypes)
+        return [desc.shape for desc in calls.describe_outputs(self.plugin, inputs)]  # type: ignore[misc]
+
+    def dynamic_descs(
+        self, data_types: Sequence[Any], bounds: Sequence[Sequence[Shape]]
+    ) -> list[Any]:
+        """DynamicPluginTensorDescs from the shapes at the profile's min, opt and max."""
+        descs = []
+        for data_type, low, opt, high in zip(data_types, *bounds, strict=True):
+            dynamic = self.flavour.module.DynamicPluginTensorDesc()
+            dims = tuple(a if a == b else -1 for a, b in zip(low, high, strict=True))
+            dynamic.desc = tensor_desc(self.flavour, dims, data_type)
+            for bound, shape in (("min", low), ("opt", opt), ("max", high)):
+                setattr(dynamic, bound, self.flavour.module.Dims(list(shape)))
+            descs.append(dynamic)
+        return descs
+
+    def check_formats(self, adapter: Any, descs: list[Any], as_seen: Any) -> None:
+        """Offer the only combination there is: linear, with the network's types."""
+        num_inputs = len(self.dtypes)
+        for pos in range(len(descs)):
+            if not adapter.supports_format_combination(pos, as_seen(descs), num_inputs):
+                raise BuildError(
+                    "PK212",
+                    f"{self.spec.name}: supports_format_combination({pos}) is False for "
+                    f"{', '.join(dtype.name for dtype in self.dtypes)}, linear; expected True.",
+                )
+
+
+class _BuilderV3(_Builder):
+    def build(self) -> Layer:
+        module = self.flavour.module
+        adapter = self.creator.create_plugin(
+            LAYER, self.fields.collection, module.TensorRTPhase.BUILD
+        )
+        adapter = adapter.clone()
+        output_types = list(adapter.get_output_data_types(self.data_types))
+        exprs = adapter.get_output_shapes(self.exprs(), [], LookAlikeBuilder())
+        opt_outputs = [tuple(expr.value for expr in shape) for shape in exprs]
+        inputs = self.dynamic_descs(
+            self.data_types, (self.profile.min, self.profile.opt, self.profile.max)
+        )
+        low, high = self.output_shapes(self.profile.min), self.output_shapes(self.profile.max)
+        outputs = self.dynamic_descs(output_types, (low, opt_outputs, high))
+        self.check_formats(adapter, [*inputs, *outputs], lambda descs: descs)
+        adapter.configure_plugin(inputs, outputs)
+        workspace = adapter.get_workspace_size(inputs, outputs)
+        payload = adapter.get_fields_to_serialize()
+        return Layer(self, adapter, output_types, workspace, payload)
+
+
+class _BuilderV2(_Builder):
+    def build(self) -> Layer:
+        adapter = self.creator.create_plugin(LAYER, self.fields.collection).clone()
+        indices = range(adapter.num_outputs)
+        exprs = [
+            adapter.get_output_dimensions(index, self.exprs(), LookAlikeBuilder())
+            for index in indices
+        ]
+        opt_outputs = [tuple(expr.value for expr in shape) for shape in exprs]
+        output_types = [adapter.get_output_datatype(index, self.data_types) for index in indices]
+        inputs = self.dynamic_descs(
+            self.data_types, (self.profile.min, self.profile.opt, self.profile.max)
+        )
+        low, high = self.output_shapes(self.profile.min), self.output_shapes(self.profile.max)
+        outputs = self.dynamic_descs(output_types, (low, opt_outputs, high))
+        self.check_formats(
+            adapter, [*inputs, *outputs], lambda descs: [dynamic.desc for dynamic in descs]
+        )
+        adapter.configure_plugin(inputs, outputs)
+        workspace = adapter.get_workspace_size(
+            [
+                tensor_desc(self.flavour, shape, t)
+                for shape, t in zip(self.profile.max, self.data_types, strict=True)
+            ],
+            [
+                tensor_desc(self.flavour, shape, t)
+                for shape, t in zip(high, output_types, strict=True)
+            ],
+        )
+        payload = adapter.clone().serialize()
+        if adapter.get_serialization_size() != len(payload):
+            raise BuildError(
+                "PK213", f"{self.spec.name}: get_serialization_size differs from len(serialize())."
+            )
+        return Layer(self, adapter, output_types, workspace, payload)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A built layer: what a plan holds of a plugin.
+
+    Attributes:
+        builder: what built it.
+        adapter: the object that was built; a V3 payload points into its buffers.
+        output_types: the outputs' ``DataType``.
+        workspace_bytes: what the plugin asked for at the profile's maximum.
+        payload: the serialized plugin: bytes (V2) or a PluginFieldCollection (V3).
+    """
+
+    builder: _Builder
+    adapter: Any
+    output_types: Sequence[Any]
+    workspace_bytes: int
+    payload: Any
+
+    @contextmanager
+    def context(self) -> Iterator[Context]:
+        """Play the runtime: deserialize, attach to a context, and destroy at the end."""
+        creator, flavour = self.builder.creator, self.builder.flavour
+        is_v2 = isinstance(self.payload, bytes)
+        with callback_errors():
+            if is_v2:
+                adapter = creator.deserialize_plugin(LAYER, self.payload).clone()
+                self._configure_v2(adapter)
+                adapter.initialize()
+            else:
+                phase = flavour.module.TensorRTPhase.RUNTIME
+                adapter = creator.create_plugin(LAYER, self.payload, phase).attach_to_context(None)
+                adapter.set_tactic(0)
+            yield Context(self, adapter, is_v2)
+            if is_v2:
+                adapter.terminate()
+            adapter.destroy()
+
+    def _configure_v2(self, adapter: Any) -> None:
+        profile, builder = self.builder.profile, self.builder
+        inputs = builder.dynamic_descs(builder.data_types, (profile.min, profile.opt, profile.max))
+        bounds = [
+            builder.output_shapes(shapes) for shapes in (profile.min, profile.opt, profile.max)
+        ]
+        adapter.configure_plugin(inputs, builder.dynamic_descs(self.output_types, bounds))
+
+
+class Context:
+    """One execution context of a layer."""
+
+    def __init__(self, layer: Layer, adapter: Any, is_v2: bool) -> None:
+        self.layer = layer
+        self.adapter = adapter
+        self._is_v2 = is_v2
+        self._shapes: list[Shape] | None = None
+
+    def descs(self, shapes: Sequence[Shape]) -> tuple[list[Any], list[Any]]:
+        """The PluginTensorDescs of inputs and outputs for these input shapes."""
+        builder = self.layer.builder
+        outputs = builder.output_shapes(shapes)
+        return (
+            [
+                tensor_desc(builder.flavour, s, t)
+                for s, t in zip(shapes, builder.data_types, strict=True)
+            ],
+            [
+                tensor_desc(builder.flavour, s, t)
+                for s, t in zip(outputs, self.layer.output_types, strict=True)
+            ],
+        )
+
+    def enqueue(self, arrays: Sequence[Array], memory: Memory) -> list[Array]:
+        """Execute on ``arrays``; outputs are poisoned before."""
+        shapes = [tuple(array.shape) for array in arrays]
+        inputs, outputs = self.descs(shapes)
+        if not self._is_v2 and shapes != self._shapes:
+            self.adapter.on_shape_change(inputs, outputs)
+            self._shapes = shapes
+        dtypes = [self.layer.builder.flavour.dtype(desc.type) for desc in outputs]
+        output_shapes = self.layer.builder.output_shapes(shapes)
+        sources = [memory.upload(array) for array in arrays]
+        targets = [memory.empty(_nbytes(s, d)) for s, d in zip(output_shapes, dtypes, strict=True)]
+        workspace = memory.empty(self.layer.workspace_bytes)
+        self.adapter.enqueue(
+            inputs,
+            outputs,
+            [memory.pointer(source) for source in sources],
+            [memory.pointer(target) for target in targets],
+            memory.pointer(workspace),
+            memory.stream,
+        )
+        results = zip(targets, output_shapes, dtypes, strict=True)
+        return [memory.download(target, shape, dtype) for target, shape, dtype in results]
+
+
+def tensor_desc(flavour: Flavour, dims: Sequence[int], data_type: Any) -> Any:
+    """A PluginTensorDesc, linear."""
+    desc = flavour.module.PluginTensorDesc()
+    desc.dims = flavour.module.Dims(list(dims))
+    desc.type = data_type
+    if hasattr(flavour.module, "TensorFormat"):
+        desc.format = flavour.module.TensorFormat.LINEAR
+    return desc
+
+
+def _nbytes(shape: Shape, dtype: DType) -> int:
+    size = dtype.itemsize
+    for dim in shape:
+        size *= dim
+    return size

@@ -1,0 +1,174 @@
+"""What the IPluginV2DynamicExt and the IPluginV3 adapter of a plugin have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pluginkit import calls
+from pluginkit.dims import Shape, is_static
+from pluginkit.dtypes import DType
+from pluginkit.errors import RegistrationError, TensorError
+from pluginkit.kernels.prepare import Prepared, prepare
+from pluginkit.plugin import Plugin
+from pluginkit.trt.callbacks import record
+from pluginkit.trt.fields import announced_fields, wire_from_fields
+from pluginkit.trt.flavour import Flavour
+from pluginkit.trt.lower import exprs_from_shape, shapes_from_exprs
+
+Shapes = list[Shape]
+
+
+class AdapterCore:
+    """One plugin on one node: its types as far as known, the launches prepared for its shapes.
+
+    Attributes:
+        plugin: the author's plugin.
+        flavour: the TensorRT that calls.
+        node: the name of the node or layer.
+        prepared: the launches for the present shapes, or None.
+        error: the first exception of a callback; later callbacks then refuse, so that no wrong
+            engine comes out.
+    """
+
+    def __init__(self, plugin: Plugin, flavour: Flavour, node: str | None) -> None:
+        self.plugin = plugin
+        self.flavour = flavour
+        self.node = node
+        self.dtypes: list[DType] | None = None
+        self.prepared: Prepared | None = None
+        self.error: BaseException | None = None
+
+    def copy(self) -> AdapterCore:
+        """The same plugin for another layer or context; nothing prepared is shared."""
+        other = AdapterCore(self.plugin, self.flavour, self.node)
+        other.dtypes = self.dtypes
+        other.error = self.error
+        return other
+
+    def failed(self, callback: str, error: BaseException) -> None:
+        """Keep the exception of a callback."""
+        self.error = self.error or error
+        record(type(self.plugin).__name__, callback, self.node, error)
+
+    def _refuse_after_failure(self) -> None:
+        if self.error is not None:
+            raise RegistrationError(
+                "PK206",
+                f"{type(self.plugin).__name__}: an earlier callback failed.",
+                cause=str(self.error),
+            )
+
+    def output_data_types(self, input_types: Sequence[Any]) -> list[Any]:
+        """The outputs' ``DataType`` for the inputs' ``DataType``."""
+        self.dtypes = [self.flavour.dtype(data_type) for data_type in input_types]
+        inputs = calls.describe_dtypes(self.plugin, self.dtypes)
+        if self.flavour.is_always_strongly_typed:
+            calls.check_dtypes(self.plugin, self.dtypes)
+        return [self.flavour.data_type(dtype) for dtype in calls.output_types(self.plugin, inputs)]
+
+    def output_dims(self, inputs: Sequence[Any], builder: Any) -> list[Any]:
+        """The outputs' DimsExprs for the inputs' DimsExprs."""
+        descs = calls.describe_inputs(self.plugin, shapes_from_exprs(inputs), self._known_dtypes())
+        calls.check(self.plugin, descs)
+        operations = self.flavour.module.DimensionOperation
+        return [
+            exprs_from_shape(shape, inputs, builder, operations)
+            for shape in calls.output_shapes(self.plugin, descs)
+        ]
+
+    def _known_dtypes(self) -> list[DType]:
+        """The inputs' dtypes; before TensorRT has said them, ones that the declaration allows."""
+        allowed = calls.first_dtypes(self.plugin)
+        if self.dtypes is None or not calls.dtypes_are_allowed(self.plugin, self.dtypes):
+            return allowed
+        return self.dtypes
+
+    def supports(self, pos: int, descs: Sequence[Any], num_inputs: int) -> bool:
+        """Whether the plugin takes the type and format at ``pos`` beside those before it."""
+        self._refuse_after_failure()
+        if not self._is_linear(descs[pos]):
+            return False
+        found = self.flavour.dtype(descs[pos].type)
+        if pos < num_inputs:
+            before = [self.flavour.dtype(desc.type) for desc in descs[:pos]]
+            return calls.dtypes_are_allowed(self.plugin, [*before, found])
+        dtypes = [self.flavour.dtype(desc.type) for desc in descs[:num_inputs]]
+        inputs = calls.describe_dtypes(self.plugin, dtypes)
+        return calls.output_types(self.plugin, inputs)[pos - num_inputs] is found
+
+    def _is_linear(self, desc: Any) -> bool:
+        formats = getattr(self.flavour.module, "TensorFormat", None)
+        # tensorrt_lean has no TensorFormat, and reading a descriptor's format raises there.
+        return formats is None or desc.format == formats.LINEAR
+
+    def check_shapes(self, shapes: Shapes, dtypes: list[DType], label: str) -> None:
+        """Run the author's check and shape function on concrete input shapes called ``label``."""
+        if not all(is_static(shape) and all(dim >= 0 for dim in shape) for shape in shapes):
+            return
+        try:
+            inputs = calls.describe_inputs(self.plugin, shapes, dtypes)
+            calls.check(self.plugin, inputs)
+            calls.describe_outputs(self.plugin, inputs)
+        except TensorError as error:
+            error.where = f"the {label} shapes {', '.join(str(list(shape)) for shape in shapes)}"
+            raise
+
+    def workspace_bytes(self, shapes: Shapes, dtypes: list[DType]) -> int:
+        """The workspace in bytes for one set of concrete input shapes."""
+        self._refuse_after_failure()
+        return calls.workspace_bytes(
+            self.plugin, calls.describe_inputs(self.plugin, shapes, dtypes)
+        )
+
+    def prepare_for(self, descs: Sequence[Any]) -> Prepared:
+        """Compile, load and arrange all that an enqueue of such PluginTensorDescs needs."""
+        self._refuse_after_failure()
+        self.prepared = None
+        dtypes = [self.flavour.dtype(desc.type) for desc in descs]
+        inputs = calls.describe_inputs(self.plugin, [tuple(desc.dims) for desc in descs], dtypes)
+        calls.check(self.plugin, inputs)
+        self.prepared = prepare(self.plugin, inputs, calls.describe_outputs(self.plugin, inputs))
+        return self.prepared
+
+    def release(self) -> None:
+        """Drop what is prepared: TensorRT's bindings keep a V3 adapter for ever."""
+        self.prepared = None
+
+
+class CreatorCore:
+    """What the creators of both interfaces have in common."""
+
+    interface: type
+
+    def __init__(self, plugin_class: type[Plugin], flavour: Flavour) -> None:
+        self.interface.__init__(self)  # type: ignore[misc]
+        self.plugin_class = plugin_class
+        self.flavour = flavour
+        self.name, self.plugin_version, self.plugin_namespace = plugin_class.spec.key
+        # Kept here, because TensorRT keeps only a pointer.
+        self.announced = announced_fields(flavour.module, plugin_class.spec)
+        self.field_names = self.announced.collection
+
+    def core_from_fields(self, node: str, fields: Any) -> AdapterCore:
+        """The plugin that a PluginFieldCollection describes, for the node of that name."""
+        with self.recorded("create_plugin", node):
+            return self.core_from_wire(
+                node, wire_from_fields(self.plugin_class.spec, fields, f"node '{node}'")
+            )
+
+    def core_from_wire(self, node: str, wire: Mapping[str, Any]) -> AdapterCore:
+        """The plugin with these attributes in wire form, for the node of that name."""
+        plugin = self.plugin_class.from_wire(wire, f"node '{node}'")
+        return AdapterCore(plugin, self.flavour, node)
+
+    @contextmanager
+    def recorded(self, callback: str, node: str) -> Iterator[None]:
+        """Record an exception of the body as one of the creator's callback."""
+        try:
+            yield
+        except BaseException as error:
+            creator = self.interface.__name__
+            record(self.plugin_class.spec.name, f"{creator}.{callback}", node, error)
+            raise

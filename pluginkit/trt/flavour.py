@@ -1,0 +1,192 @@
+"""Which TensorRT is there, and what it can do; nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pluginkit.dtypes import DType, dtype_from_trt
+from pluginkit.errors import MissingDependencyError, TensorError, UsageError
+from pluginkit.trt.rtx_library import load_alias
+
+ENVIRONMENT_VARIABLE = "PLUGINKIT_TENSORRT"
+
+#: In order of preference: the name, and the modules that it may be imported as.
+_MODULES = {
+    "tensorrt": ("tensorrt",),
+    "tensorrt_rtx": ("tensorrt_rtx",),
+    "tensorrt_lean": ("tensorrt_lean", "tensorrt_lean_bindings"),
+}
+FLAVOURS = tuple(_MODULES)
+
+
+@dataclass(frozen=True, eq=False)
+class Flavour:
+    """One TensorRT package, imported.
+
+    Attributes:
+        name: ``"tensorrt"``, ``"tensorrt_rtx"`` or ``"tensorrt_lean"``.
+        module: the imported Python module.
+        version: as the module gives it, ``"10.16.1.11"``.
+    """
+
+    name: str
+    module: Any
+    version: str
+    _dtypes: dict[Any, DType | None] = field(default_factory=dict, repr=False)
+
+    @property
+    def version_info(self) -> tuple[int, ...]:
+        """The version's leading numbers."""
+        return _numbers(self.version)
+
+    @property
+    def has_parser(self) -> bool:
+        """Whether it reads ONNX models."""
+        return hasattr(self.module, "OnnxParser")
+
+    @property
+    def has_builder(self) -> bool:
+        """Whether it builds engines."""
+        return hasattr(self.module, "Builder")
+
+    @property
+    def needs_gpu_to_build(self) -> bool:
+        """Whether building an engine needs a GPU."""
+        return not hasattr(self.module, "ComputeCapability")
+
+    @property
+    def parser_takes_v2(self) -> bool:
+        """Whether the ONNX parser looks up IPluginV2DynamicExt plugins as well as IPluginV3."""
+        return self.name != "tensorrt_rtx"
+
+    @property
+    def is_always_strongly_typed(self) -> bool:
+        """Whether a plugin sees the network's own types, never FLOAT in their place."""
+        return self.name == "tensorrt_rtx" or self.version_info >= (11,)
+
+    def dtype(self, data_type: Any) -> DType:
+        """The DType of a ``DataType`` member.
+
+        Errors:
+            PK120: plugins do not take the type.
+        """
+        if data_type not in self._dtypes:
+            name = getattr(data_type, "name", str(data_type))
+            self._dtypes[data_type] = dtype_from_trt(name)
+        found = self._dtypes[data_type]
+        if found is None:
+            raise TensorError(
+                "PK120", f"TensorRT DataType {data_type} is not a type that plugins take."
+            )
+        return found
+
+    def data_type(self, dtype: DType) -> Any:
+        """The ``DataType`` member of a DType."""
+        return getattr(self.module.DataType, dtype.trt)
+
+
+def available_flavours() -> dict[str, str | None]:
+    """Every installed flavour, with its version where the package tells; nothing is imported."""
+    found: dict[str, str | None] = {}
+    for name, modules in _MODULES.items():
+        module = next((module for module in modules if importlib.util.find_spec(module)), None)
+        if module is not None:
+            found[name] = _installed_version(module)
+    return found
+
+
+def load_flavour(name: str | None = None) -> Flavour:
+    """Import a TensorRT.
+
+    Args:
+        name: which one; else the environment variable PLUGINKIT_TENSORRT says; else the first of
+            ``tensorrt``,
+            ``tensorrt_rtx`` and ``tensorrt_lean`` that is installed.
+
+    Errors:
+        PK200: no TensorRT, or not the one asked for.  PK201: TensorRT-RTX's library quirk cannot be
+            mended.
+        PK203: a version that is known not to work.  PK600: no flavour is called ``name``.
+    """
+    wanted = name or os.environ.get(ENVIRONMENT_VARIABLE) or None
+    if wanted is not None and wanted not in _MODULES:
+        raise UsageError(
+            "PK600",
+            f"TensorRT flavour '{wanted}' does not exist; expected one of {', '.join(FLAVOURS)}.",
+        )
+    installed = available_flavours()
+    for candidate in (wanted,) if wanted else FLAVOURS:
+        if candidate in installed:
+            return _import_flavour(candidate)
+    raise MissingDependencyError(
+        "PK200",
+        f"{wanted or 'TensorRT'} is not installed; found {', '.join(installed) or 'no TensorRT'}.",
+        fix="pip install tensorrt-rtx, or pip install 'pluginkit[tensorrt]' for the full TensorRT.",
+    )
+
+
+@functools.cache
+def _import_flavour(name: str) -> Flavour:
+    module = next(module for module in _MODULES[name] if importlib.util.find_spec(module))
+    try:
+        imported = importlib.import_module(module)
+    except (ImportError, OSError, RuntimeError) as error:
+        raise MissingDependencyError(
+            "PK200",
+            f"{name} is installed but cannot be imported.",
+            cause=str(error),
+            fix="reinstall it.",
+        ) from error
+    flavour = Flavour(name, imported, imported.__version__)
+    _refuse_known_broken(flavour)
+    if name == "tensorrt_rtx" and not _ships_unversioned_library():
+        load_alias("libtensorrt_rtx.so", "libtensorrt_rtx.so.1")
+    return flavour
+
+
+def _refuse_known_broken(flavour: Flavour) -> None:
+    import numpy as np
+
+    if flavour.name == "tensorrt_rtx":
+        return
+    if flavour.version_info[:2] < (10, 5):
+        problem = (
+            "IPluginV3 plugins crash at exit and creators die with the registry wrapper before 10.5"
+        )
+    elif flavour.version_info[:2] < (10, 14) and np.lib.NumpyVersion(np.__version__) >= "2.0.0":
+        problem = "with numpy 2, PluginField.data repeats element 0 up to 10.13"
+    else:
+        return
+    raise MissingDependencyError(
+        "PK203",
+        f"{flavour.name} {flavour.version} does not work with pluginkit: {problem}.",
+        fix="install TensorRT 10.16 or newer.",
+    )
+
+
+def _ships_unversioned_library() -> bool:
+    spec = importlib.util.find_spec("tensorrt_rtx_libs")
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    return any((Path(folder) / "libtensorrt_rtx.so").exists() for folder in folders)
+
+
+def _installed_version(module: str) -> str | None:
+    for distribution in importlib.metadata.packages_distributions().get(module, ()):
+        return importlib.metadata.version(distribution)
+    return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    numbers = []
+    for part in version.split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)

@@ -1,0 +1,172 @@
+"""The IPluginV2DynamicExt adapter."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pluginkit.errors import PlanError, RegistrationError
+from pluginkit.kernels.prepare import Prepared
+from pluginkit.plugin import Plugin
+from pluginkit.trt.adapter import AdapterCore, CreatorCore
+from pluginkit.trt.callbacks import guarded
+from pluginkit.trt.flavour import Flavour
+
+_callback = guarded("IPluginV2DynamicExt")
+#: The layout of the serialized bytes; raise it when they change.
+SERIALIZED_FORMAT = 1
+
+
+class PluginV2Callbacks:
+    """IPluginV2DynamicExt's callbacks; :func:`plugin_v2` joins them with a flavour's base class."""
+
+    interface: type
+
+    def __init__(self, core: AdapterCore) -> None:
+        self.interface.__init__(self)  # type: ignore[misc]
+        self.core = core
+        self.plugin_type, self.plugin_version, self.plugin_namespace = core.plugin.spec.key
+        self.num_outputs = len(core.plugin.spec.outputs)
+        # The input shapes that are prepared: each enqueue compares, as V2 is not told of new ones.
+        self._dims: tuple[tuple[int, ...], ...] = ()
+
+    def failed(self, callback: str, error: BaseException) -> None:
+        self.core.failed(callback, error)
+
+    def clone(self) -> Any:
+        return plugin_v2(self.core.copy())
+
+    @_callback
+    def get_output_datatype(self, index: int, input_types: Sequence[Any]) -> Any:
+        return self.core.output_data_types(input_types)[index]
+
+    @_callback
+    def get_output_dimensions(self, output_index: int, inputs: Sequence[Any], builder: Any) -> Any:
+        return self.core.output_dims(inputs, builder)[output_index]
+
+    @_callback
+    def supports_format_combination(self, pos: int, in_out: Sequence[Any], num_inputs: int) -> bool:
+        return self.core.supports(pos, in_out, num_inputs)
+
+    @_callback
+    def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        self.core.release()
+        dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
+        for bound in ("min", "max"):
+            shapes = [tuple(getattr(dynamic, bound)) for dynamic in inputs]
+            self.core.check_shapes(shapes, dtypes, f"profile's {bound}")
+
+    @_callback
+    def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+        dtypes = [self.core.flavour.dtype(desc.type) for desc in inputs]
+        return self.core.workspace_bytes([tuple(desc.dims) for desc in inputs], dtypes)
+
+    def initialize(self) -> None:
+        """Nothing to do: enqueue prepares what it needs when it meets a shape."""
+
+    def terminate(self) -> None:
+        self.core.release()
+
+    def destroy(self) -> None:
+        self.core.release()
+
+    def enqueue(
+        self,
+        input_desc: Sequence[Any],
+        output_desc: Sequence[Any],
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        workspace: int,
+        stream: int,
+    ) -> None:
+        try:
+            prepared = self.core.prepared
+            if prepared is None or not self._has_dims(input_desc):
+                prepared = self._prepare(input_desc, inputs)
+            prepared.enqueue(inputs, outputs, workspace, stream)
+        except BaseException as error:
+            self.failed("IPluginV2DynamicExt.enqueue", error)
+            raise
+
+    def _has_dims(self, input_desc: Sequence[Any]) -> bool:
+        # A comparison of Dims with a tuple takes a sixth of the time of tuple(dims).
+        for desc, dims in zip(input_desc, self._dims, strict=False):  # noqa: SIM110  # all() costs a generator
+            if desc.dims != dims:
+                return False
+        return True
+
+    def _prepare(self, input_desc: Sequence[Any], inputs: Sequence[int]) -> Prepared:
+        if len(inputs) != sum(self.core.plugin.present):
+            raise RegistrationError(
+                "PK211",
+                f"{type(self.core.plugin).__name__}: enqueue got {len(inputs)} inputs; "
+                f"expected {sum(self.core.plugin.present)}.",
+                cause="IPluginV2DynamicExt objects that were never configured get none.",
+                fix="call configure_plugin on the clone before its enqueue.",
+            )
+        prepared = self.core.prepare_for(input_desc)
+        self._dims = tuple(tuple(desc.dims) for desc in input_desc)
+        return prepared
+
+    @_callback
+    def serialize(self) -> bytes:
+        return self._payload
+
+    def get_serialization_size(self) -> int:
+        return len(self._payload)
+
+    @functools.cached_property
+    def _payload(self) -> bytes:
+        document = {"pluginkit": SERIALIZED_FORMAT, "attributes": self.core.plugin.to_wire()}
+        return json.dumps(document, separators=(",", ":")).encode()
+
+
+@functools.cache
+def _plugin_class(flavour: Flavour) -> Any:
+    base = flavour.module.IPluginV2DynamicExt
+    return type("PluginV2", (PluginV2Callbacks, base), {"interface": base})
+
+
+def plugin_v2(core: AdapterCore) -> Any:
+    """The IPluginV2DynamicExt object of a plugin on one node."""
+    return _plugin_class(core.flavour)(core)
+
+
+class CreatorV2Callbacks(CreatorCore):
+    """The callbacks of IPluginCreator."""
+
+    def create_plugin(self, name: str, fields: Any) -> Any:
+        return plugin_v2(self.core_from_fields(name, fields))
+
+    def deserialize_plugin(self, name: str, payload: bytes) -> Any:
+        with self.recorded("deserialize_plugin", name):
+            wire = _wire_from_payload(self.plugin_class.spec.name, bytes(payload))
+            return plugin_v2(self.core_from_wire(name, wire))
+
+
+def _wire_from_payload(owner: str, payload: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(payload)
+        if document["pluginkit"] == SERIALIZED_FORMAT:
+            return dict(document["attributes"])
+        problem = f"format {document['pluginkit']}; expected {SERIALIZED_FORMAT}"
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"{len(payload)} bytes that cannot be read ({error})"
+    raise PlanError(
+        "PK207",
+        f"{owner}: the plan holds {problem}.",
+        fix="build the plan again with this pluginkit.",
+    )
+
+
+@functools.cache
+def _creator_class(flavour: Flavour) -> Any:
+    base = flavour.module.IPluginCreator
+    return type("CreatorV2", (CreatorV2Callbacks, base), {"interface": base})
+
+
+def creator_v2(plugin_class: type[Plugin], flavour: Flavour) -> Any:
+    """The IPluginCreator of a plugin class."""
+    return _creator_class(flavour)(plugin_class, flavour)

@@ -1,0 +1,205 @@
+"""The V2 and V3 life cycles on the real registries, driven in TensorRT's order."""
+
+import gc
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from host_plugins import PadRows
+
+from pluginkit import calls, float32, int64
+from pluginkit.discovery import find_plugins
+from pluginkit.dtypes import dtype_from_numpy
+from pluginkit.engine.gpu import find_gpu
+from pluginkit.errors import CallbackError, MissingDependencyError
+from pluginkit.plugin import Case, Plugin
+from pluginkit.testing.driver import HostMemory, Profile, build_layer, drive
+
+pytestmark = pytest.mark.trt
+
+ATTRIBUTES = {
+    "repeats": 3,
+    "mode": "ones",
+    "scale": 0.1,
+    "exact": False,
+    "offsets": (2**40, -1),
+    "labels": ("", "a\0b", "ümlaut"),
+    "table": np.arange(6, dtype=np.int64).reshape(2, 3) << 40,
+}
+
+
+def rows(height: int, dtype: Any = np.float32) -> list[np.ndarray]:
+    rng = np.random.default_rng(height)
+    x = rng.standard_normal((height, 5)).astype(dtype)
+    return [x, np.array([1, 2**40], np.int64), rng.standard_normal(5).astype(dtype)]
+
+
+def equal(outputs: list[np.ndarray], expected: tuple[np.ndarray, ...]) -> bool:
+    pairs = zip(outputs, expected, strict=True)
+    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.float16, ml_dtypes.bfloat16], ids=lambda t: np.dtype(t).name
+)
+@pytest.mark.parametrize("height", [0, 1, 7])
+def test_a_whole_life_gives_the_references_outputs(flavour, interface, dtype, height) -> None:
+    plugin, arrays = PadRows(**ATTRIBUTES), rows(height, dtype)
+    outputs = drive(plugin, arrays, interface=interface, flavour=flavour, memory=HostMemory())
+    assert equal(outputs, calls.run_reference(plugin, arrays))
+
+
+def test_an_absent_optional_input_stays_absent(flavour, interface) -> None:
+    plugin, arrays = PadRows(**ATTRIBUTES).with_inputs("x", "rows"), rows(3)[:2]
+    outputs = drive(plugin, arrays, interface=interface, flavour=flavour, memory=HostMemory())
+    assert equal(outputs, calls.run_reference(plugin, arrays))
+
+
+def dynamic_layer(flavour, interface, plugin=None):
+    profile = Profile([(0, 5), (2,), (5,)], [(4, 5), (2,), (5,)], [(64, 5), (2,), (5,)])
+    plugin = plugin or PadRows(**ATTRIBUTES)
+    return build_layer(
+        plugin, profile, [float32, int64, float32], interface=interface, flavour=flavour
+    )
+
+
+def test_one_context_takes_one_shape_after_another(flavour, interface) -> None:
+    layer, plugin = dynamic_layer(flavour, interface), PadRows(**ATTRIBUTES)
+    with layer.context() as context:
+        for height in (4, 9, 0, 9, 64, 1):
+            outputs = context.enqueue(rows(height), HostMemory())
+            assert equal(outputs, calls.run_reference(plugin, rows(height))), height
+
+
+def test_two_contexts_at_once_do_not_disturb_each_other(flavour, interface) -> None:
+    layer, plugin = dynamic_layer(flavour, interface), PadRows(**ATTRIBUTES)
+    with layer.context() as first, layer.context() as second:
+        for height in (4, 9):
+            assert equal(
+                first.enqueue(rows(height), HostMemory()), calls.run_reference(plugin, rows(height))
+            )
+            assert equal(
+                second.enqueue(rows(2), HostMemory()), calls.run_reference(plugin, rows(2))
+            )
+
+
+def test_the_workspace_is_that_of_the_profiles_maximum(flavour, interface) -> None:
+    assert dynamic_layer(flavour, interface).workspace_bytes == 64 * 5 * 4 * 2
+
+
+def test_the_serialized_plugin_is_the_plugin(flavour, interface) -> None:
+    layer = dynamic_layer(flavour, interface, PadRows(**ATTRIBUTES))
+    gc.collect()  # the fields' buffers must be owned by something that lives
+    with layer.context() as context:
+        assert context.adapter.core.plugin == PadRows(**ATTRIBUTES)
+        np.testing.assert_array_equal(context.adapter.core.plugin.table, ATTRIBUTES["table"])
+
+
+def test_clones_are_new_objects_with_the_same_plugin(flavour, interface) -> None:
+    with dynamic_layer(flavour, interface).context() as context:
+        clone = context.adapter.clone()
+        assert clone is not context.adapter
+        assert type(clone) is type(context.adapter)
+        assert clone.core is not context.adapter.core
+        assert clone.core.plugin is context.adapter.core.plugin
+        assert clone.num_outputs == 2
+        if interface == "v3":
+            attached = clone.attach_to_context(None)
+            assert attached is not clone
+            assert clone.get_capability_interface(None) is clone
+
+
+def test_every_format_combination_is_answered(flavour, interface) -> None:
+    module, layer = flavour.module, dynamic_layer(flavour, interface)
+    types = [
+        getattr(module.DataType, name)
+        for name in ("FLOAT", "HALF", "BF16", "INT32", "INT64", "BOOL")
+    ]
+    names = [t.name for t in types]
+    taken = {
+        (x.name, rows_type.name)
+        for x in types
+        for rows_type in types
+        if all(
+            _supports(flavour, layer.adapter, (x, rows_type, x, x, rows_type), pos)
+            for pos in range(5)
+        )
+    }
+    assert taken == {(x, i) for x in names[:3] for i in names[3:5]}
+
+
+def _supports(flavour, adapter, types, pos) -> bool:
+    from pluginkit.testing.driver import tensor_desc
+
+    descs = [tensor_desc(flavour, (1,), data_type) for data_type in types]
+    if hasattr(adapter, "get_capability_interface"):
+        dynamic = []
+        for desc in descs:
+            dynamic.append(flavour.module.DynamicPluginTensorDesc())
+            dynamic[-1].desc = desc
+        descs = dynamic
+    try:
+        return adapter.supports_format_combination(pos, descs, 3)
+    except Exception:
+        return False
+
+
+def test_a_format_other_than_linear_is_declined(rtx, interface) -> None:
+    from pluginkit.testing.driver import tensor_desc
+
+    layer = dynamic_layer(rtx, interface)
+    desc = tensor_desc(rtx, (1,), rtx.module.DataType.HALF)
+    desc.format = rtx.module.TensorFormat.CHW2
+    dynamic = rtx.module.DynamicPluginTensorDesc()
+    dynamic.desc = desc
+    descs = [dynamic] if interface == "v3" else [desc]
+    assert layer.adapter.supports_format_combination(0, descs, 3) is False
+
+
+SHIPPED: list[tuple[type[Plugin], Case]] = [
+    (plugin, case) for plugin in find_plugins().values() for case in plugin.cases()
+]
+
+
+def test_there_are_shipped_plugins_with_cases() -> None:
+    assert {plugin.__name__ for plugin, _ in SHIPPED} >= {"ScatterElements", "CircPad"}
+    assert len(SHIPPED) >= 10
+
+
+@pytest.mark.parametrize(
+    ("plugin", "case"), SHIPPED, ids=lambda v: getattr(v, "name", getattr(v, "__name__", ""))
+)
+def test_every_case_of_a_shipped_plugin_lives_up_to_its_enqueue(
+    flavour, interface, plugin, case
+) -> None:
+    instance = plugin(**case.attributes)
+    arrays = [array for array in case.inputs if array is not None]
+    shapes = [array.shape for array in arrays]
+    dtypes = [dtype_from_numpy(array.dtype) for array in arrays]
+    layer = build_layer(
+        instance, Profile(shapes, shapes, shapes), dtypes, interface=interface, flavour=flavour
+    )
+    expected = calls.run_reference(instance, arrays)
+    with layer.context() as context:
+        assert context.adapter.core.plugin == instance
+        _, outputs = context.descs(shapes)
+        assert [tuple(desc.dims) for desc in outputs] == [array.shape for array in expected]
+
+
+@pytest.mark.skipif(
+    find_gpu() is not None, reason="a GPU is there, so that its lack cannot be tested"
+)
+def test_without_a_gpu_the_failed_enqueue_says_so(flavour, interface) -> None:
+    (plugin, case) = next((p, c) for p, c in SHIPPED if p.__name__ == "ScatterElements")
+    with pytest.raises(
+        CallbackError, match="PK204 ScatterElements: (enqueue|on_shape_change) failed"
+    ) as caught:
+        drive(
+            plugin(**case.attributes),
+            case.inputs,
+            interface=interface,
+            flavour=flavour,
+            memory=HostMemory(),
+        )
+    assert isinstance(caught.value.__cause__, MissingDependencyError)
