@@ -97,10 +97,10 @@ class Launch:
         grid: blocks, up to three dimensions. A launch with no blocks is left out.
         block: threads a block, up to three dimensions.
         args: the kernel's arguments in order: tensor descriptions and workspace (passed as
-            pointers; None as a null
-            pointer), ``int32(n)`` and the like, or bare Python values: int as int64, float as
-            float32, bool as bool. A numba kernel sees each tensor as a C-contiguous device array of
-            its shape.
+            pointers; None as a null pointer), ``int32(n)`` and the like, or bare Python values: int
+            as int64, float as float32, bool as bool. A numba kernel sees each tensor as a
+            C-contiguous device array of its shape, bfloat16 as uint16, the workspace as an array of
+            uint8, and ``int32((a, b))`` as a tuple; it cannot take None.
         shared_bytes: dynamic shared memory a block, in bytes.
         constants: values for the kernel's declared ``constants``.
     """

@@ -1,0 +1,230 @@
+"""Kernel arguments as the driver takes them: memory for each parameter, pointers left open.
+
+A CUDA C++ kernel has one parameter for each argument. A numba kernel has the fields of each array
+as parameters of their own: meminfo, parent, nitems, itemsize, data, shape, strides; and one for
+each element of a tuple.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from pluginkit import dtypes
+from pluginkit.dims import product
+from pluginkit.dtypes import DType, Scalar
+from pluginkit.errors import KernelError
+from pluginkit.kernels.declare import Argument, CudaKernel, Launch
+from pluginkit.tensors import Slot, TensorDesc, Workspace
+
+#: One kernel parameter: a pointer that enqueue fills in, or bytes passed by value.
+Parameter = Slot | bytes
+
+_WORD = 8
+_NULL = bytes(_WORD)
+
+
+@dataclass(frozen=True)
+class ArgumentType:
+    """The type of a numba kernel's argument.
+
+    Attributes:
+        dtype: the element type's name; bfloat16, which numba lacks, is uint16.
+        ndim: the dimensions of an array, None for a value.
+        count: the length of a tuple of values, 1 for a plain one.
+    """
+
+    dtype: str
+    ndim: int | None = None
+    count: int = 1
+
+    def __str__(self) -> str:
+        if self.ndim is not None:
+            return f"{self.dtype}[{', '.join(':' * self.ndim)}]"
+        return self.dtype if self.count == 1 else f"{self.dtype}x{self.count}"
+
+
+def scalar_from_value(kernel: str, value: Argument) -> Scalar:
+    """The Scalar that a bare Python value stands for: bool, int as int64, float as float32.
+
+    Errors:
+        PK303: the value is no kernel argument.
+    """
+    if isinstance(value, Scalar):
+        return value
+    if isinstance(value, bool):
+        return dtypes.bool_(value)
+    if isinstance(value, int):
+        return dtypes.int64(value)
+    if isinstance(value, float):
+        return dtypes.float32(value)
+    raise _refusal(
+        kernel, f"{value!r} of type {type(value).__name__}", "a tensor, workspace, int or float"
+    )
+
+
+def argument_types(kernel: str, args: Sequence[Argument]) -> tuple[ArgumentType, ...]:
+    """A numba kernel's argument types.
+
+    Errors:
+        PK303: numba has no form for an argument.
+    """
+    return tuple(_argument_type(kernel, argument) for argument in args)
+
+
+def _argument_type(kernel: str, argument: Argument) -> ArgumentType:
+    if isinstance(argument, TensorDesc):
+        return ArgumentType(word_dtype(argument.dtype), argument.ndim)
+    if isinstance(argument, Workspace):
+        return ArgumentType("uint8", 1)
+    scalar = scalar_from_value(kernel, argument)
+    if scalar.dtype is dtypes.bfloat16:
+        raise _refusal(kernel, "a bfloat16 value", "float32(x), since numba has no bfloat16")
+    return ArgumentType(scalar.dtype.name, None, len(scalar.values))
+
+
+def word_dtype(dtype: DType) -> str:
+    """The numpy name of the elements that a numba kernel sees in place of ``dtype``."""
+    return "uint16" if dtype is dtypes.bfloat16 else dtype.name
+
+
+def parameters(launch: Launch) -> list[Parameter]:
+    """The kernel's parameters in order.
+
+    Errors:
+        PK303: an argument is of a kind, or has a value, that cannot be passed.
+    """
+    name = launch.kernel.name
+    if isinstance(launch.kernel, CudaKernel):
+        return [_cuda_parameter(name, argument) for argument in launch.args]
+    return [part for argument in launch.args for part in _numba_parameters(name, argument)]
+
+
+def _cuda_parameter(kernel: str, argument: Argument) -> Parameter:
+    if argument is None:
+        return _NULL
+    if isinstance(argument, (TensorDesc, Workspace)):
+        return argument.slot
+    return b"".join(_packed(kernel, scalar_from_value(kernel, argument)))
+
+
+def _numba_parameters(kernel: str, argument: Argument) -> list[Parameter]:
+    if isinstance(argument, TensorDesc):
+        shape = [operator.index(dim) for dim in argument.shape]
+        return _array_fields(argument.slot, shape, argument.dtype.itemsize)
+    if isinstance(argument, Workspace):
+        return _array_fields(argument.slot, [argument.nbytes], 1)
+    return list(_packed(kernel, scalar_from_value(kernel, argument)))
+
+
+def _array_fields(data: Slot, shape: list[int], itemsize: int) -> list[Parameter]:
+    nitems = operator.index(product(shape))
+    inner_sizes = accumulate(reversed(shape[1:]), operator.mul, initial=itemsize)
+    strides = list(inner_sizes)[::-1] if shape else []
+    numbers = [n.to_bytes(_WORD, "little") for n in (nitems, itemsize, *shape, *strides)]
+    return [_NULL, _NULL, *numbers[:2], data, *numbers[2:]]
+
+
+def _packed(kernel: str, scalar: Scalar) -> list[bytes]:
+    """Each value of a scalar in its own bytes."""
+    import numpy as np
+
+    if not scalar.values:
+        raise _refusal(kernel, f"an empty {scalar.dtype.name} sequence", "at least one value")
+    try:
+        values: list[Any] = list(scalar.values)
+        if not scalar.dtype.is_floating:
+            values = [operator.index(value) for value in values]
+        return [element.tobytes() for element in np.array(values, scalar.dtype.numpy)]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _refusal(
+            kernel, f"{scalar.dtype.name}{scalar.values} ({error})", "values of that type"
+        ) from error
+
+
+def _refusal(kernel: str, got: str, expected: str) -> KernelError:
+    return KernelError(
+        "PK303",
+        f"kernel '{kernel}': argument is {got}; expected {expected}.",
+        fix="in launches(), pass tensors as given, and numbers as int32(n), float32(x) "
+        "or bare Python values.",
+    )
+
+
+def check_parameters(
+    owner: str, kernel: str, listed: Sequence[Parameter], expected: tuple[int, ...] | None
+) -> None:
+    """Compare the arguments of a launch with the compiled kernel's parameters.
+
+    Args:
+        owner: the plugin class's name.
+        kernel: the kernel's name.
+        listed: what will be passed.
+        expected: bytes of each parameter; None where nobody can tell, and nothing is compared.
+
+    Errors:
+        PK306: they differ in number or size.
+    """
+    given = tuple(_WORD if isinstance(part, Slot) else len(part) for part in listed)
+    if expected is not None and given != expected:
+        raise KernelError(
+            "PK306",
+            f"{owner}: the arguments of '{kernel}' have {list(given)} bytes; "
+            f"the kernel's parameters have {list(expected)}.",
+            fix="a bare int is 64 bits wide and a bare float 32; write int32(n) for an int.",
+        )
+
+
+class ArgumentBlock:
+    """The memory behind the ``kernelParams`` of several launches.
+
+    It begins with a table of the enqueue's pointers, and a tensor argument's parameter lies in that
+    table: one write brings all arguments up to date.
+
+    Args:
+        launches: the parameters of each launch.
+        inputs: how many input pointers an enqueue gets.
+        outputs: how many output pointers.
+
+    Attributes:
+        table: the pointers: inputs, outputs, workspace; assign ``table[:]``.
+        words: the whole block.
+        shifted: the words that hold a pointer plus an offset, each with the pointer's index and
+            the offset.
+        kernel_params: for each launch the address of its array of parameter addresses.
+    """
+
+    def __init__(self, launches: Sequence[Sequence[Parameter]], inputs: int, outputs: int) -> None:
+        self._first = {"input": 0, "output": inputs, "workspace": inputs + outputs}
+        count = inputs + outputs + 1
+        image = bytearray(count * _WORD)
+        shifted: list[tuple[int, int, int]] = []
+        offsets: list[list[int]] = []
+        for listed in launches:
+            offsets.append([])
+            for part in listed:
+                if isinstance(part, Slot) and part.offset == 0:
+                    offsets[-1].append(self.pointer_index(part) * _WORD)
+                    continue
+                offsets[-1].append(len(image))
+                if isinstance(part, Slot):
+                    index = self.pointer_index(part)
+                    shifted.append((len(image) // _WORD, index, part.offset))
+                    part = _NULL
+                image += part.ljust(-(-len(part) // _WORD) * _WORD, b"\0")
+        self.words = (ctypes.c_uint64 * (len(image) // _WORD)).from_buffer(image)
+        self.table = (ctypes.c_uint64 * count).from_buffer(image)
+        self.shifted = tuple(shifted)
+        base = ctypes.addressof(self.words)
+        self._arrays = [
+            (ctypes.c_void_p * max(len(each), 1))(*(base + o for o in each)) for each in offsets
+        ]
+        self.kernel_params = tuple(ctypes.addressof(array) for array in self._arrays)
+
+    def pointer_index(self, slot: Slot) -> int:
+        """Which of the enqueue's pointers a slot means."""
+        return self._first[slot.kind] + slot.index

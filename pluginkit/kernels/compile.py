@@ -1,0 +1,282 @@
+"""Compilation for a given architecture; needs no GPU.
+
+CUDA C++ goes through NVRTC with the options that cupy gives it, numba kernels through numba-cuda
+and nvJitLink. On a GPU CUDA C++ is compiled by cupy instead (:mod:`pluginkit.kernels.load`), for
+its cache on disk.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pluginkit import calls
+from pluginkit.errors import KernelError, MissingDependencyError
+from pluginkit.kernels.arguments import check_parameters, parameters
+from pluginkit.kernels.declare import Launch
+from pluginkit.kernels.specialise import (
+    CudaSpecialisation,
+    NumbaSpecialisation,
+    specialise,
+    type_bindings,
+)
+from pluginkit.tensors import TensorDesc
+
+if TYPE_CHECKING:
+    from pluginkit.plugin import Plugin
+
+#: The compute capabilities that kernels are compiled for where there is no GPU to ask.
+ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
+
+_ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\(([^)]*)\)")
+_PARAMETER = re.compile(r"\.param\s+(?:\.align\s+\d+\s+)?\.[a-z](\d+)[^,\[]*(?:\[(\d+)\])?")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Machine code for one architecture.
+
+    Attributes:
+        cubin: the ELF image that the driver loads.
+        symbols: the mangled name of each kernel asked for.
+        parameter_sizes: for each kernel the bytes of its parameters.
+    """
+
+    cubin: bytes
+    symbols: tuple[str, ...]
+    parameter_sizes: tuple[tuple[int, ...], ...]
+
+
+def compile_launches(
+    plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc], arch: str
+) -> list[Compiled]:
+    """Compile the kernel of every launch that the plugin makes for these shapes and types.
+
+    Args:
+        plugin: the plugin.
+        inputs: concrete descriptions, as for :func:`pluginkit.calls.steps`.
+        outputs: likewise.
+        arch: the compute capability without its dot, ``"86"``.
+
+    Errors:
+        PK300 to PK303, PK306, PK320 to PK322.
+    """
+    bindings = type_bindings(plugin, inputs, outputs)
+    every = []
+    for launch in calls.steps(plugin, inputs, outputs):
+        if not isinstance(launch, Launch):
+            continue
+        wanted = specialise(plugin, bindings, launch)
+        if isinstance(wanted, CudaSpecialisation):
+            compiled = compile_cuda([wanted], arch)
+        else:
+            compiled = compile_numba(wanted, arch)
+        (expected,) = compiled.parameter_sizes
+        check_parameters(type(plugin).__name__, launch.kernel.name, parameters(launch), expected)
+        every.append(compiled)
+    return every
+
+
+def cuda_options(wanted: CudaSpecialisation) -> tuple[str, ...]:
+    """NVRTC's options: C++17, CUDA's headers, those beside the source, the author's own."""
+    pathfinder = need("cuda.pathfinder")
+    folders = [pathfinder.find_nvidia_header_directory("cudart"), wanted.folder]
+    includes = tuple(f"-I{folder}" for folder in folders if folder is not None)
+    return ("--std=c++17", *includes, *wanted.options)
+
+
+def compile_cuda(wanted: Sequence[CudaSpecialisation], arch: str) -> Compiled:
+    """Compile name expressions of one source in one go.
+
+    Args:
+        wanted: specialisations that differ in ``expression`` only.
+        arch: the compute capability without its dot.
+
+    Errors:
+        PK320: NVRTC refuses the source; the log is the cause.
+    """
+    nvrtc = need("cuda.bindings.nvrtc")
+    options = [f"--gpu-architecture=sm_{arch}", "-ftz=true", *cuda_options(wanted[0])]  # cupy's too
+    encoded = [option.encode() for option in options]
+    names = [each.expression.encode() for each in wanted]
+    program = _nvrtc(nvrtc.nvrtcCreateProgram(wanted[0].code.encode(), b"kernel.cu", 0, [], []))
+    try:
+        for name in names:
+            _nvrtc(nvrtc.nvrtcAddNameExpression(program, name))
+        (status,) = nvrtc.nvrtcCompileProgram(program, len(encoded), encoded)
+        if status:
+            raise_compile_error(
+                "PK320", ", ".join(map(str, wanted)), f"sm_{arch}", _nvrtc_log(nvrtc, program)
+            )
+        cubin = bytearray(_nvrtc(nvrtc.nvrtcGetCUBINSize(program)))
+        _nvrtc(nvrtc.nvrtcGetCUBIN(program, cubin))
+        ptx = bytearray(_nvrtc(nvrtc.nvrtcGetPTXSize(program)))
+        _nvrtc(nvrtc.nvrtcGetPTX(program, ptx))
+        symbols = tuple(_nvrtc(nvrtc.nvrtcGetLoweredName(program, name)).decode() for name in names)
+        entries = _entries(ptx.decode())
+        return Compiled(bytes(cubin), symbols, tuple(entries[symbol] for symbol in symbols))
+    finally:
+        nvrtc.nvrtcDestroyProgram(program)
+
+
+def _nvrtc(result: tuple[Any, ...]) -> Any:
+    status, *values = result
+    if status:
+        raise KernelError("PK320", f"NVRTC answers {status.name}.")
+    return values[0] if values else None
+
+
+def _nvrtc_log(nvrtc: Any, program: Any) -> str:
+    log = bytearray(_nvrtc(nvrtc.nvrtcGetProgramLogSize(program)))
+    _nvrtc(nvrtc.nvrtcGetProgramLog(program, log))
+    return log.rstrip(b"\0\n").decode(errors="replace")
+
+
+def compile_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
+    """Compile a numba kernel and link it to machine code.
+
+    Errors:
+        PK302: the file does not hold the function.  PK321: numba cannot type or lower it.
+        PK322: it uses what numba adds when it launches by itself, such as ``reshape``.
+    """
+    function = python_function(wanted.path, wanted.name)
+    cuda = numba_cuda()
+    try:
+        ptx, _ = cuda.compile_ptx(
+            function, _numba_signature(wanted), cc=divmod(int(arch), 10), device=False
+        )
+    except Exception as error:  # numba raises dozens of unrelated types; its text is the log
+        raise_compile_error("PK321", str(wanted), f"sm_{arch}", str(error), error)
+    ((symbol, sizes),) = _entries(ptx).items()
+    return Compiled(_link(ptx, str(wanted), arch), (symbol,), (sizes,))
+
+
+def _entries(ptx: str) -> dict[str, tuple[int, ...]]:
+    """The kernels in PTX, each with the bytes of its parameters."""
+    return {
+        name: tuple(int(bits) // 8 * int(n or 1) for bits, n in _PARAMETER.findall(declared))
+        for name, declared in _ENTRY.findall(ptx)
+    }
+
+
+def _numba_signature(wanted: NumbaSpecialisation) -> tuple[Any, ...]:
+    types = need("numba.types")
+    signature = []
+    for argument in wanted.types:
+        element = types.boolean if argument.dtype == "bool" else getattr(types, argument.dtype)
+        if argument.ndim is not None:
+            signature.append(types.Array(element, argument.ndim, "C"))
+        else:
+            signature.append(
+                element if argument.count == 1 else types.UniTuple(element, argument.count)
+            )
+    return tuple(signature)
+
+
+def _link(ptx: str, name: str, arch: str) -> bytes:
+    nvjitlink = need("cuda.bindings.nvjitlink")
+    linker = nvjitlink.create(1, [f"-arch=sm_{arch}"])
+    try:
+        image = ptx.encode() + b"\0"
+        nvjitlink.add_data(linker, nvjitlink.InputType.PTX, image, len(image), "kernel.ptx")
+        nvjitlink.complete(linker)
+        cubin = bytearray(nvjitlink.get_linked_cubin_size(linker))
+        nvjitlink.get_linked_cubin(linker, cubin)
+        return bytes(cubin)
+    except nvjitlink.nvJitLinkError as error:
+        log = bytearray(nvjitlink.get_error_log_size(linker))
+        nvjitlink.get_error_log(linker, log)
+        text = log.rstrip(b"\0\n").decode(errors="replace") or str(error)
+        raise_compile_error("PK322", name, f"sm_{arch}", text, error)
+    finally:
+        nvjitlink.destroy(linker)
+
+
+def raise_compile_error(
+    code: str, kernel: str, arch: str, log: str, error: BaseException | None = None
+) -> NoReturn:
+    """Raise the KernelError of a kernel that did not compile; its cause is the compiler's log."""
+    raise KernelError(
+        code,
+        f"kernel '{kernel}' does not compile for {arch}.",
+        cause=log,
+        fix="correct the kernel's source; the first error above is the one that counts.",
+    ) from error
+
+
+@cache
+def python_function(path: Path, name: str) -> Callable[..., None]:
+    """The undecorated numba kernel called ``name`` in the file ``path``.
+
+    Errors:
+        PK302: the file cannot be imported, or holds no such function.
+    """
+    module = _module_from_file(path)
+    function = getattr(module, name, None)
+    if not inspect.isfunction(function):
+        raise KernelError(
+            "PK302",
+            f"numba kernel '{name}' is {function!r}; expected a plain function.",
+            where=str(path),
+            fix="define it in that file, without @cuda.jit: pluginkit compiles it for the types "
+            "of each launch.",
+        )
+    return function
+
+
+@cache
+def _module_from_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_pluginkit_kernel_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise KernelError("PK302", f"kernel file '{path.name}' is no Python file.", where=str(path))
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the author's file may raise anything
+        raise KernelError(
+            "PK302", f"kernel file '{path.name}' cannot be imported: {error}.", where=str(path)
+        ) from error
+    return module
+
+
+def need(module: str) -> Any:
+    """Import a module of the ``cuda`` extra.
+
+    Errors:
+        PK310: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            "PK310",
+            f"{module} cannot be imported: {error}.",
+            fix="pip install 'pluginkit[cuda]'",
+        ) from error
+
+
+def numba_cuda() -> Any:
+    """The module ``numba.cuda``, ready to compile.
+
+    Errors:
+        PK310: it is not installed.
+    """
+    import numpy as np
+
+    cuda = need("numba.cuda")
+    if not hasattr(np, "row_stack") and not need("numba").config.ENABLE_CUDASIM:
+        # numba-cuda 0.30 reads np.row_stack once, as it imports this module; numpy 2.5 has none.
+        np.row_stack = np.vstack
+        try:
+            need("numba.cuda.np.arrayobj")
+        finally:
+            del np.row_stack
+    return cuda

@@ -1,0 +1,188 @@
+"""What one enqueue does, made ready once for each shape: afterwards only pointers change.
+
+Preparing compiles, loads, validates and packs. An enqueue patches pointers and calls the driver: it
+allocates, compiles and synchronises nothing, so that a CUDA graph can capture it.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pluginkit import calls
+from pluginkit.errors import KernelError
+from pluginkit.kernels.arguments import ArgumentBlock, check_parameters
+from pluginkit.kernels.compile import need
+from pluginkit.kernels.declare import Copy, Fill, Launch
+from pluginkit.kernels.load import LoadedKernel, cuda_error, current_device, load
+from pluginkit.kernels.plan import Plan, nbytes_of, plan_steps, three
+from pluginkit.kernels.specialise import specialise, type_bindings
+from pluginkit.tensors import DeviceTensor, TensorDesc
+
+if TYPE_CHECKING:
+    from pluginkit.plugin import Plugin
+
+    #: A call of the driver, given the pointers and the stream; returns a tuple with the CUresult.
+    DriverCall = Callable[[tuple[int, ...], int], tuple[Any]]
+
+
+class Prepared(Protocol):
+    """An enqueue made ready for one plugin, one set of shapes and types, and one execution context.
+
+    It is not thread-safe: the argument memory is shared by its calls.
+    """
+
+    def enqueue(
+        self, inputs: Sequence[int], outputs: Sequence[int], workspace: int, stream: int
+    ) -> None:
+        """Put the work on ``stream``.
+
+        Args:
+            inputs: device pointers in TensorRT's order, of the inputs that the node has.
+            outputs: device pointers.
+            workspace: device pointer; anything when the plugin uses none.
+            stream: a ``cudaStream_t``.
+
+        Errors:
+            PK330: CUDA refuses the work.  PK332: the number of pointers is wrong.
+        """
+
+
+def prepare(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]) -> Prepared:
+    """Make the plugin's enqueue ready on the current device.
+
+    Args:
+        plugin: the plugin.
+        inputs: concrete descriptions from :mod:`pluginkit.calls`.
+        outputs: likewise.
+
+    Errors:
+        PK300 to PK306, PK310, PK311, PK320 to PK323, PK331.
+    """
+    if "enqueue" in plugin.spec.overrides:
+        return PreparedCall(plugin, inputs, outputs)
+    plan = plan_steps(plugin, inputs, outputs)
+    device = current_device()
+    bindings = type_bindings(plugin, inputs, outputs)
+    kernels = []
+    for launch, listed in zip(plan.launches, plan.parameters, strict=True):
+        kernel = load(specialise(plugin, bindings, launch), device)
+        check_parameters(plan.owner, launch.kernel.name, listed, kernel.parameter_sizes)
+        kernel.allow_shared_bytes(launch.shared_bytes)
+        kernels.append(kernel)
+    return PreparedSteps(plan, kernels)
+
+
+class PreparedSteps:
+    """Launches, copies and fills with their arguments packed; see :class:`Prepared`."""
+
+    def __init__(self, plan: Plan, kernels: Sequence[LoadedKernel]) -> None:
+        self._plan = plan
+        self._kernels = tuple(kernels)  # keeps the modules loaded
+        self._inputs, self._outputs = plan.pointers
+        self._block = block = ArgumentBlock(plan.parameters, *plan.pointers)
+        self._table: Any = block.table
+        self._words, self._shifted = block.words, block.shifted
+        launched = iter(zip(kernels, block.kernel_params, strict=True))
+        self._calls = tuple(
+            _launch_call(step, *next(launched))
+            if isinstance(step, Launch)
+            else self._memory_call(step)
+            for step in plan.steps
+        )
+
+    def _memory_call(self, step: Copy | Fill) -> DriverCall:
+        driver = need("cuda.bindings.driver")
+        target, t_offset = self._block.pointer_index(step.target.slot), step.target.slot.offset
+        if isinstance(step, Copy):
+            copy, nbytes = driver.cuMemcpyDtoDAsync, nbytes_of(step.source)
+            source, s_offset = self._block.pointer_index(step.source.slot), step.source.slot.offset
+            return lambda pointers, stream: copy(
+                pointers[target] + t_offset, pointers[source] + s_offset, nbytes, stream
+            )
+        fill, byte, nbytes = driver.cuMemsetD8Async, step.byte, nbytes_of(step.target)
+        return lambda pointers, stream: fill(pointers[target] + t_offset, byte, nbytes, stream)
+
+    def enqueue(
+        self, inputs: Sequence[int], outputs: Sequence[int], workspace: int, stream: int
+    ) -> None:
+        """Patch the pointers and call the driver; see :meth:`Prepared.enqueue`."""
+        if len(inputs) != self._inputs or len(outputs) != self._outputs:
+            expected = self._inputs, self._outputs
+            raise _wrong_pointers(self._plan.owner, inputs, outputs, expected)
+        pointers = (*inputs, *outputs, workspace)
+        self._table[:] = pointers
+        for word, index, offset in self._shifted:
+            self._words[word] = pointers[index] + offset
+        for call in self._calls:
+            (status,) = call(pointers, stream)
+            if status:
+                raise self._refused(call, status)
+
+    def _refused(self, call: DriverCall, status: Any) -> KernelError:
+        number = self._calls.index(call)
+        step = self._plan.steps[number]
+        what = (
+            f"launch of '{step.kernel.name}', grid {step.grid}, block {step.block}"
+            if isinstance(step, Launch)
+            else type(step).__name__
+        )
+        return KernelError(
+            "PK330",
+            f"{self._plan.owner}: step {number + 1} of {len(self._plan.steps)}, {what}: "
+            f"{cuda_error(status)}.",
+            cause="an error of earlier work on the device can show here too; or another device is "
+            "current than when this enqueue was prepared.",
+        )
+
+
+def _launch_call(launch: Launch, kernel: LoadedKernel, kernel_params: int) -> DriverCall:
+    launch_kernel, function = need("cuda.bindings.driver").cuLaunchKernel, kernel.function
+    grid_x, grid_y, grid_z = three(launch.grid)
+    block_x, block_y, block_z = three(launch.block)
+    shared = launch.shared_bytes
+    return lambda pointers, stream: launch_kernel(
+        function,
+        grid_x, grid_y, grid_z,
+        block_x, block_y, block_z,
+        shared, stream, kernel_params, 0,
+    )  # fmt: skip
+
+
+def _wrong_pointers(
+    owner: str, inputs: Sequence[int], outputs: Sequence[int], expected: tuple[int, int]
+) -> KernelError:
+    return KernelError(
+        "PK332",
+        f"{owner}: enqueue got {len(inputs)} inputs and {len(outputs)} outputs; "
+        f"expected {expected[0]} and {expected[1]}.",
+    )
+
+
+class PreparedCall:
+    """The author's own ``enqueue``; see :class:`Prepared`."""
+
+    def __init__(self, plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]) -> None:
+        self._plugin = plugin
+        self._inputs = inputs
+        self._outputs = tuple(outputs)
+
+    def enqueue(
+        self, inputs: Sequence[int], outputs: Sequence[int], workspace: int, stream: int
+    ) -> None:
+        """Hand device tensors to the author; see :meth:`Prepared.enqueue`."""
+        expected = sum(desc is not None for desc in self._inputs), len(self._outputs)
+        if (len(inputs), len(outputs)) != expected:
+            raise _wrong_pointers(type(self._plugin).__name__, inputs, outputs, expected)
+        self._plugin.enqueue(
+            [None if d is None else _tensor(d, inputs[d.slot.index], stream) for d in self._inputs],
+            [_tensor(d, outputs[d.slot.index], stream) for d in self._outputs],
+            workspace,
+            stream,
+        )
+
+
+def _tensor(desc: TensorDesc, pointer: int, stream: int) -> DeviceTensor:
+    shape = tuple(operator.index(dim) for dim in desc.shape)
+    return DeviceTensor(desc.name, pointer, shape, desc.dtype, stream)

@@ -1,0 +1,190 @@
+"""One kernel for one set of types: the C++ name expression, or the numba signature.
+
+A specialisation is hashable and complete: it is what is compiled, and the key of the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pluginkit import calls
+from pluginkit.dtypes import DType
+from pluginkit.errors import KernelError
+from pluginkit.kernels.arguments import ArgumentType, argument_types
+from pluginkit.kernels.declare import Constant, CudaKernel, Launch, NumbaKernel
+from pluginkit.tensors import TensorDesc
+
+if TYPE_CHECKING:
+    from pluginkit.plugin import Plugin
+
+_LOCAL_INCLUDE = re.compile(r'^\s*#\s*include\s*"', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class CudaSpecialisation:
+    """CUDA C++ source and the function in it.
+
+    Attributes:
+        code: the source text.
+        expression: the C++ name expression, ``"scale<float>"``.
+        options: the NVRTC options that the author added.
+        folder: where the source file stands, for its own headers; None for inline source.
+    """
+
+    code: str
+    expression: str
+    options: tuple[str, ...]
+    folder: Path | None
+
+    def __str__(self) -> str:
+        return self.expression
+
+
+@dataclass(frozen=True)
+class NumbaSpecialisation:
+    """A Python function in a file, and the types of its arguments."""
+
+    path: Path
+    name: str
+    types: tuple[ArgumentType, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(map(str, self.types))})"
+
+
+Specialisation = CudaSpecialisation | NumbaSpecialisation
+
+
+def type_bindings(
+    plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]
+) -> dict[str, DType]:
+    """The dtype of each type variable that an input or an output binds."""
+    bound = {
+        port.variable: desc.dtype
+        for port, desc in zip(plugin.spec.outputs, outputs, strict=True)
+        if port.variable is not None
+    }
+    return bound | calls.type_bindings(plugin, inputs)
+
+
+def specialise(plugin: Plugin, bindings: Mapping[str, DType], launch: Launch) -> Specialisation:
+    """What has to be compiled for one launch.
+
+    Errors:
+        PK300, PK301: as for :func:`name_expression`.  PK302, PK303: of a numba kernel.
+    """
+    kernel = launch.kernel
+    if isinstance(kernel, CudaKernel):
+        return cuda_specialisation(
+            kernel, name_expression(kernel, plugin, bindings, launch.constants)
+        )
+    path = located(_name(plugin), kernel)
+    return NumbaSpecialisation(path, kernel.name, argument_types(kernel.name, launch.args))
+
+
+def cuda_specialisation(kernel: CudaKernel, expression: str) -> CudaSpecialisation:
+    """The kernel's source under one of its name expressions."""
+    code, folder = kernel.code, kernel.path.parent if kernel.path else None
+    if folder is not None and _LOCAL_INCLUDE.search(code):
+        # Caches of compiled code see the source text alone: what it includes has to change it.
+        headers = b"".join(path.read_bytes() for path in sorted(folder.glob("*.cuh")))
+        code += f"\n// headers {hashlib.sha256(headers).hexdigest()}\n"
+    return CudaSpecialisation(code, expression, kernel.options, folder)
+
+
+def name_expression(
+    kernel: CudaKernel,
+    plugin: Plugin,
+    bindings: Mapping[str, DType],
+    constants: Mapping[str, Constant],
+) -> str:
+    """The C++ name expression of a kernel for one plugin, its types and the launch's constants.
+
+    Errors:
+        PK300: a name in braces has no C++ form: an unknown type, a float or an array.
+        PK301: ``constants`` are not the ones that the kernel declares.
+    """
+    _check_constants(kernel, plugin, constants)
+    values: dict[str, str] = {}
+    for name in kernel.placeholders:
+        if name in constants:
+            values[name] = _cpp(plugin, name, constants[name])
+        elif name in bindings:
+            values[name] = bindings[name].cpp
+        elif name in plugin.spec.types:
+            raise KernelError(
+                "PK300",
+                f"{_name(plugin)}: kernel '{kernel.name}' needs the type '{name}', "
+                "whose inputs are all absent.",
+                fix="launch another kernel when the optional input is absent.",
+            )
+        else:
+            values[name] = _cpp(plugin, name, getattr(plugin, name))
+    return kernel.name.format_map(values)
+
+
+def name_expressions(
+    kernel: CudaKernel, plugin: Plugin, bindings: Mapping[str, DType]
+) -> list[str]:
+    """The kernel's name expressions for every choice of its constants."""
+    return [
+        name_expression(kernel, plugin, bindings, constants)
+        for constants in kernel.constant_choices()
+    ]
+
+
+def _check_constants(kernel: CudaKernel, plugin: Plugin, constants: Mapping[str, Constant]) -> None:
+    if constants.keys() != kernel.constants.keys():
+        raise KernelError(
+            "PK301",
+            f"{_name(plugin)}: launch of '{kernel.name}' gives the constants {sorted(constants)}; "
+            f"expected {sorted(kernel.constants)}.",
+        )
+    for name, value in constants.items():
+        if value not in kernel.constants[name]:
+            raise KernelError(
+                "PK301",
+                f"{_name(plugin)}: launch of '{kernel.name}' sets {name}={value!r}; "
+                f"expected one of {list(kernel.constants[name])}.",
+                fix="add the value to the kernel's constants: all of them are tested.",
+            )
+
+
+def _cpp(plugin: Plugin, name: str, value: Any) -> str:
+    """An int, bool, str or tuple of them as C++ template arguments; a str is a C++ name."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, str)):
+        return str(value)
+    if isinstance(value, tuple):
+        return ", ".join(_cpp(plugin, name, item) for item in value)
+    raise KernelError(
+        "PK300",
+        f"{_name(plugin)}: attribute '{name}' is a {type(value).__name__}; "
+        "expected int, bool or str, as a template argument.",
+        fix="pass it in Launch.args instead.",
+    )
+
+
+def located(owner: str, kernel: NumbaKernel) -> Path:
+    """Where a numba kernel's source is.
+
+    Errors:
+        PK302: the kernel is no member of a plugin class, which alone knows the folder.
+    """
+    if kernel.path is None:
+        raise KernelError(
+            "PK302",
+            f"{owner}: numba kernel '{kernel.name}' is no member of a plugin class.",
+            fix="make it a class attribute: kernel = NumbaKernel(...).",
+        )
+    return kernel.path
+
+
+def _name(plugin: Plugin) -> str:
+    return type(plugin).__name__

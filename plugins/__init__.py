@@ -1,0 +1,1 @@
+"""The operators that ship, one module or folder each."""

@@ -1,0 +1,140 @@
+"""CircPad: wrap padding of the last axes, with its kernel in numba.cuda."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from pluginkit import (
+    Case,
+    Input,
+    Launch,
+    NumbaKernel,
+    Output,
+    Plugin,
+    TensorDesc,
+    attribute,
+    bfloat16,
+    ceil_div,
+    float16,
+    float32,
+    int8,
+    int32,
+    int64,
+)
+from pluginkit.dims import Dim, product
+from pluginkit.errors import TensorError
+
+_BLOCK = 256
+
+
+def _complaint(pads: tuple[int, ...]) -> str | None:
+    if not pads or len(pads) % 2:
+        return "expected a begin and an end for each of the last axes, an even number of pads"
+    if min(pads) < 0:
+        return "expected no negative pad"
+    return None
+
+
+class CircPad(Plugin):
+    """Pad the last axes of ``x`` with wrapped values.
+
+    y[..., i, j] = x[..., (i - begin_i) mod H, (j - begin_j) mod W]
+
+    A pad may exceed its axis: the values then repeat.
+
+    Inputs:      x: rank 1 to 8, float32 | float16 | bfloat16 | int64 | int32 | int8, linear;
+                 any dimension dynamic.
+    Outputs:     y: x's shape, each of the last k axes larger by its begin and end; dtype of x.
+    Attributes:  pads: int[2 k], >= 0, required; the begins of the last k axes, then their ends,
+                 which is ONNX Pad's order.
+    Workspace:   none.      Tolerance: exact.
+    Errors:      PK104 pads is not int[2 k] or is negative; PK142 x has fewer than k axes;
+                 PK143 an axis to pad is empty.
+    Source:      numpy.pad(mode="wrap"); ONNX Pad-19, mode="wrap", which takes its pads as an input.
+    """
+
+    types = {"T": (float32, float16, bfloat16, int64, int32, int8)}
+
+    pads: tuple[int, ...] = attribute(
+        check=_complaint, doc="begins of the last k axes, then their ends"
+    )
+
+    x = Input("T", ranks=(1, 8))
+    y = Output("T")
+
+    kernel = NumbaKernel("kernel.py", "circ_pad")
+    wide_kernel = NumbaKernel("kernel.py", "circ_pad_wide")
+
+    @property
+    def _axes(self) -> int:
+        return len(self.pads) // 2
+
+    @property
+    def _begins(self) -> tuple[int, ...]:
+        return self.pads[: self._axes]
+
+    @property
+    def _ends(self) -> tuple[int, ...]:
+        return self.pads[self._axes :]
+
+    def check(self, x: TensorDesc) -> None:
+        """There is an axis for every pad, and something to wrap in it."""
+        if x.ndim < self._axes:
+            raise TensorError("PK142", f"CircPad: pads is for {self._axes} axes; {x} has {x.ndim}.")
+        for size, begin, end in zip(x.shape[-self._axes :], self._begins, self._ends, strict=True):
+            if begin + end and isinstance(size, int) and size == 0:
+                raise TensorError(
+                    "PK143", f"CircPad: {x} has an empty axis; it has nothing to wrap."
+                )
+
+    def output_shapes(self, x: TensorDesc) -> tuple[Dim, ...]:
+        """Each padded axis grows by its begin and its end."""
+        padded = zip(x.shape[-self._axes :], self._begins, self._ends, strict=True)
+        return *x.shape[: -self._axes], *(size + begin + end for size, begin, end in padded)
+
+    def launches(self, x: TensorDesc, y: TensorDesc) -> Launch:
+        """One thread for each element of ``y``."""
+        outer = product(x.shape[: -self._axes])
+        padded = x.shape[-self._axes :]
+        is_wide = 2 * y.size >= 2**32  # the kernel adds a shift before it reduces
+        shifts = [-begin % max(size, 1) for size, begin in zip(padded, self._begins, strict=True)]
+        return Launch(
+            self.wide_kernel if is_wide else self.kernel,
+            grid=ceil_div(y.size, _BLOCK),
+            block=_BLOCK,
+            args=(
+                replace(x, shape=(x.size,)),
+                replace(y, shape=(y.size,)),
+                int64((outer, *padded)),
+                int64((outer, *y.shape[-self._axes :])),
+                int64((0, *shifts)),
+            ),
+        )
+
+    def reference(self, x: np.ndarray) -> np.ndarray:
+        """What numpy does."""
+        unpadded = [(0, 0)] * (x.ndim - self._axes)
+        return np.pad(x, unpadded + list(zip(self._begins, self._ends, strict=True)), mode="wrap")
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Odd sizes, one to four padded axes, pads beyond the axis, empty and size-1 axes."""
+        rng = np.random.default_rng(20)
+        for name, shape, pads in (
+            ("image", (2, 3, 16, 20), (1, 2, 3, 4)),
+            ("vector", (7,), (3, 2)),
+            ("no_pads", (3, 5), (0, 0, 0, 0)),
+            ("one_side", (2, 9), (4, 0)),
+            ("beyond_axis", (2, 3, 5), (7, 11, 4, 23)),
+            ("size_one", (1, 1, 1), (2, 3, 1, 0)),
+            ("odd", (3, 17, 31), (5, 1, 0, 13)),
+            ("all_axes", (2, 3, 4, 5), (1, 0, 2, 1, 0, 2, 1, 3)),
+            ("rank_eight", (1, 2, 1, 3, 1, 2, 3, 5), (1, 2, 2, 1)),
+            ("empty_batch", (0, 3, 4), (1, 1)),
+            ("empty_axis_unpadded", (2, 0, 4), (0, 1, 0, 1)),
+            ("many_blocks", (5, 67, 129), (2, 3, 4, 5)),
+        ):
+            yield Case(name, [(rng.normal(size=shape) * 8).astype(np.float32)], {"pads": pads})

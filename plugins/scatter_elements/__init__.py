@@ -1,0 +1,219 @@
+"""ScatterElements, complete to ONNX opset 18, with its kernel in CUDA C++."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from pluginkit import (
+    Case,
+    Copy,
+    CudaKernel,
+    Input,
+    Launch,
+    OnnxOp,
+    Output,
+    Plugin,
+    TensorDesc,
+    attribute,
+    bfloat16,
+    ceil_div,
+    float16,
+    float32,
+    int8,
+    int32,
+    int64,
+)
+from pluginkit.dims import Shape, product
+from pluginkit.errors import TensorError
+from pluginkit.kernels.declare import Step
+
+_BLOCK = 256
+_REDUCE = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
+
+
+class ScatterElements(Plugin):
+    """Write or reduce ``updates`` into a copy of ``data`` at ``indices`` along ``axis``.
+
+    output = data;  o = output[i, indices[i, j, k], k];  o = f(o, updates[i, j, k])   for axis = 1
+
+    f(o, u) is u, o + u, o * u, min(o, u) or max(o, u). A negative index counts from the end of the
+    axis. An index out of range is an error in the reference; the kernel skips that update, and
+    never writes out of bounds.
+
+    Where an index occurs twice, "none" keeps one of the updates: the last one in the reference, any
+    on a GPU. Integers wrap. NaN wins in "min" and "max", as in numpy. Floating-point atomics run in
+    any order, and 16-bit types round at every update where the reference accumulates in float32 and
+    rounds once. So their error grows with the number of updates of one element and with the largest
+    intermediate value; the tolerance is for 16 updates below 4 in magnitude.
+
+    Inputs:      data: rank 1 to 8, float32 | float16 | bfloat16 | int64 | int32 | int8, linear;
+                 any dimension dynamic.
+                 indices: int64 | int32, the rank of data; only along the axis may it be larger.
+                 updates: the shape of indices, the dtype of data.
+    Outputs:     output: the shape and dtype of data.
+    Attributes:  axis: int, -rank to rank - 1, default 0.
+                 reduction: none | add | mul | min | max, default none.
+    Workspace:   none.      Tolerance: float32 1e-5, float16 4e-2, bfloat16 3e-1; integers exact.
+    Errors:      PK126 axis is out of range; PK140 the shapes do not fit;
+                 PK141 (reference) an index is out of range.
+    Source:      ONNX ScatterElements-18; without bool, uint8 and other types that a TensorRT
+                 plugin cannot have as an output.
+    """
+
+    plugin_name = "ScatterElements_PK"
+    onnx_op = OnnxOp("ScatterElements", since=18)
+    types = {"T": (float32, float16, bfloat16, int64, int32, int8), "Tind": (int64, int32)}
+    tolerance = {float32: 1e-5, float16: 4e-2, bfloat16: 3e-1}
+
+    axis: int = attribute(default=0, doc="the axis that indices count along")
+    reduction: Literal["none", "add", "mul", "min", "max"] = attribute(
+        default="none", doc="how an update meets the value that is there"
+    )
+
+    data = Input("T", ranks=(1, 8))
+    indices = Input("Tind", ranks=(1, 8))
+    updates = Input("T", ranks=(1, 8))
+    output = Output("T")
+
+    kernel = CudaKernel(
+        "scatter_elements.cu",
+        "scatter_elements<{T}, {Tind}, Reduction::{reduction}, {OFFSET}, {RANK}>",
+        constants={"OFFSET": ("unsigned int", "unsigned long long"), "RANK": (3, 8)},
+    )
+
+    def check(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> None:
+        """One rank for all; one shape for indices and updates, inside data's off the axis."""
+        axis = data.axis(self.axis)
+        if indices.ndim != data.ndim or updates.ndim != data.ndim:
+            raise TensorError(
+                "PK140",
+                f"ScatterElements: {data}, {indices}, {updates}; expected one rank for all three.",
+            )
+        for dim in range(data.ndim):
+            if indices.shape[dim] != updates.shape[dim]:
+                raise TensorError(
+                    "PK140", f"ScatterElements: {indices} and {updates}; expected one shape."
+                )
+            if dim != axis and indices.shape[dim] > data.shape[dim]:
+                raise TensorError(
+                    "PK140",
+                    f"ScatterElements: {indices} exceeds {data} in dimension {dim}; "
+                    f"only axis {axis} may be larger.",
+                )
+
+    def output_shapes(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Shape:
+        """The shape of ``data``."""
+        return data.shape
+
+    def launches(
+        self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc, output: TensorDesc
+    ) -> Sequence[Step]:
+        """Copy ``data``, then one thread for each update."""
+        axis = data.axis(self.axis)
+        dims = _merged_dims(data.shape, updates.shape, axis)
+        rank = 3 if len(dims) <= 3 else 8
+        dims = [(1, 0)] * (rank - len(dims)) + dims
+        geometry = [size for size, _ in dims] + [stride for _, stride in dims]
+        along = updates.size, data.shape[axis], product(data.shape[axis + 1 :])
+        is_small = max(data.size, *along, *geometry) < 2**31
+        offset = int32 if is_small else int64
+        scatter = Launch(
+            self.kernel,
+            grid=ceil_div(updates.size, _BLOCK),
+            block=_BLOCK,
+            args=(
+                output,
+                indices,
+                updates,
+                *map(offset, along),
+                offset(geometry),
+            ),
+            constants={
+                "OFFSET": "unsigned int" if is_small else "unsigned long long",
+                "RANK": rank,
+            },
+        )
+        return Copy(output, data), scatter
+
+    def reference(self, data: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> np.ndarray:
+        """``ufunc.at`` on the index grid; 16-bit floats accumulate in float32, rounded once."""
+        axis = self.axis % data.ndim
+        size = data.shape[axis]
+        _check_indices(indices, size, axis)
+        places = list(np.indices(indices.shape, sparse=True))
+        places[axis] = np.where(indices < 0, indices + size, indices)
+        wide = np.float32 if data.dtype.itemsize == 2 else data.dtype
+        output, updates = data.astype(wide), updates.astype(wide)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.reduction == "none":
+                output[tuple(places)] = updates
+            else:
+                _REDUCE[self.reduction].at(output, tuple(places), updates)
+            return output.astype(data.dtype)
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Every reduction; ranks 1 to 8; updates smaller than data, empty, with duplicates."""
+        rng = np.random.default_rng(18)
+        for name, data, updates, axis, reduction in (
+            ("vector", (11,), (5,), 0, "add"),
+            ("duplicates", (4,), (13,), 0, "add"),
+            ("columns", (3, 5), (3, 5), 1, "max"),
+            ("rows", (7, 5), (3, 5), 0, "min"),
+            ("smaller_updates", (5, 9, 7), (3, 4, 2), 1, "add"),
+            ("negative_axis", (6, 5, 4), (6, 7, 4), -2, "mul"),
+            ("last_axis", (17, 33), (17, 15), -1, "add"),
+            ("write", (9, 31), (4, 29), 0, "none"),
+            ("write_inner", (3, 8, 5), (3, 8, 5), 2, "none"),
+            ("size_one", (1, 1, 1), (1, 6, 1), 1, "mul"),
+            ("empty_updates", (4, 6), (0, 6), 0, "add"),
+            ("empty_data", (0, 6), (0, 4), 1, "max"),
+            ("rank_eight", (2, 3, 2, 3, 2, 3, 2, 3), (2, 2, 1, 3, 2, 2, 2, 2), 4, "min"),
+            ("rank_eight_full", (2, 1, 2, 2, 3, 2, 1, 2), (2, 1, 2, 2, 5, 2, 1, 2), 4, "add"),
+            ("graph", (101, 16), (523, 16), 0, "add"),
+        ):
+            size = data[axis]
+            if reduction == "none":  # a duplicate would leave the result open
+                every = rng.permuted(np.indices(data)[axis], axis=axis)
+                indices = every[tuple(slice(n) for n in updates)]
+                indices = np.where(rng.random(updates) < 0.3, indices - size, indices)
+            else:
+                indices = rng.integers(-size, max(size, 1), updates)
+            values = [rng.uniform(-4, 4, shape).astype(np.float32) for shape in (data, updates)]
+            attributes = {"axis": axis, "reduction": reduction}
+            yield Case(name, [values[0], indices, values[1]], attributes)
+
+
+def _merged_dims(data: Shape, updates: Shape, axis: int) -> list[tuple[int, int]]:
+    """The updates' dimensions as (size, stride in the output), outermost first, merged.
+
+    The stride along the axis is 0: there the index alone decides.
+    """
+    dims: list[tuple[int, int]] = []
+    step = 1
+    for dim in reversed(range(len(data))):
+        size, stride = updates[dim], 0 if dim == axis else step
+        step *= data[dim]
+        if size == 1:
+            continue
+        if dims and stride == dims[-1][0] * dims[-1][1]:
+            dims[-1] = (size * dims[-1][0], dims[-1][1])
+        else:
+            dims.append((size, stride))
+    return dims[::-1]
+
+
+def _check_indices(indices: np.ndarray, size: int, axis: int) -> None:
+    outside = np.argwhere((indices < -size) | (indices >= size))
+    if len(outside):
+        position = outside[0].tolist()
+        allowed = f"{-size} to {size - 1}" if size else "no index, as the axis is empty"
+        raise TensorError(
+            "PK141",
+            f"ScatterElements: indices{position} is {indices[tuple(position)]}; "
+            f"expected {allowed} (axis {axis}).",
+            cause=f"{len(outside)} of {indices.size} indices are out of range.",
+        )

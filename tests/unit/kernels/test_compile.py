@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pluginkit import CudaKernel, Launch, bfloat16, float16, float32
+from pluginkit.errors import KernelError, MissingDependencyError
+from pluginkit.kernels import compile as compilation
+from pluginkit.kernels.arguments import ArgumentType
+from pluginkit.kernels.compile import (
+    ARCHITECTURES,
+    compile_cuda,
+    compile_launches,
+    compile_numba,
+    need,
+    numba_cuda,
+    python_function,
+)
+from pluginkit.kernels.specialise import NumbaSpecialisation, cuda_specialisation
+
+KERNELS = Path(__file__).parent / "numba_kernels.py"
+FLOATS = ArgumentType("float32", 1)
+
+
+def specialisation(code, name="f", **options):
+    return cuda_specialisation(CudaKernel(code + "\n", name, **options), name)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("dtype", [float32, float16, bfloat16], ids=repr)
+def test_launches_compile_and_fit_their_kernel(combine, describe, dtype, arch):
+    (compiled,) = compile_launches(combine(), *describe(combine(), (5,), dtype=dtype), arch)
+    assert compiled.cubin.startswith(b"\x7fELF")
+    assert compiled.parameter_sizes == ((8, 8, 8, 8, 8, 4, 1),)
+
+
+def test_several_expressions_in_one_go():
+    code = "template <int N> __global__ void f(int (*x)[N]) {}"
+    kernel = CudaKernel(code + "\n", "f<{N}>")
+    compiled = compile_cuda([cuda_specialisation(kernel, f"f<{n}>") for n in (1, 2)], "90")
+    assert len(set(compiled.symbols)) == 2
+    assert all(symbol.encode() in compiled.cubin for symbol in compiled.symbols)
+
+
+def test_compile_error_has_the_log():
+    wanted = specialisation("__global__ void f(float* x) {\n  missing(x);\n}")
+    with pytest.raises(KernelError, match="PK320 kernel 'f' does not compile for sm_80") as caught:
+        compile_cuda([wanted], "80")
+    assert 'kernel.cu(2): error: identifier "missing" is undefined' in caught.value.cause
+
+
+def test_options_reach_the_compiler():
+    code = "static_assert(VALUE == 3);\n__global__ void f() {}"
+    compile_cuda([specialisation(code, options=("-DVALUE=3",))], "80")
+    with pytest.raises(KernelError, match="PK320"):
+        compile_cuda([specialisation(code)], "80")
+
+
+def test_headers_beside_the_source_are_found(tmp_path):
+    (tmp_path / "k.cu").write_text('#include "k.cuh"\n__global__ void f(Value* x) {}\n')
+    (tmp_path / "k.cuh").write_text("using Value = float;\n")
+    kernel = CudaKernel("k.cu", "f")
+    kernel.path = tmp_path / "k.cu"
+    assert compile_cuda([cuda_specialisation(kernel, "f")], "80").parameter_sizes == ((8,),)
+
+
+def test_arguments_that_do_not_fit_the_kernel(combine, describe):
+    class Short(combine):
+        """Leaves out the last argument."""
+
+        plugin_name = "Short_PK"
+
+        def launches(self, x, y):
+            whole = super().launches(x, y)
+            return Launch(whole.kernel, 1, 64, whole.args[:-1], constants=whole.constants)
+
+    with pytest.raises(KernelError, match=r"PK306 Short: .* have \[8, 8, 8, 8, 8, 4\] bytes"):
+        compile_launches(Short(), *describe(Short(), (5,)), "80")
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_numba_launch_fits_its_kernel(stamp, describe, arch):
+    (compiled,) = compile_launches(stamp(), *describe(stamp(), (9,)), arch)
+    assert compiled.cubin.startswith(b"\x7fELF")
+    array = (8,) * 7
+    assert compiled.parameter_sizes == ((*array, *array, 4, 4, 4, 1),)
+
+
+def test_numba_error_has_the_log():
+    with pytest.raises(KernelError, match=r"PK321 kernel 'broken\(float32\[:\]\)'") as caught:
+        compile_numba(NumbaSpecialisation(KERNELS, "broken", (FLOATS,)), "80")
+    assert "undefined_name" in caught.value.cause
+
+
+def test_numba_kernel_that_needs_more_than_its_own_code():
+    with pytest.raises(KernelError, match="PK322") as caught:
+        compile_numba(NumbaSpecialisation(KERNELS, "calls_elsewhere", (FLOATS,)), "80")
+    assert "elsewhere" in caught.value.cause
+
+
+@pytest.mark.parametrize(("name", "message"), [("absent", "is None"), ("not_a_function", "is 5")])
+def test_name_that_is_no_function(name, message):
+    with pytest.raises(KernelError, match=f"PK302 numba kernel '{name}' {message}"):
+        python_function(KERNELS, name)
+
+
+def test_file_that_fails_to_import(tmp_path):
+    path = tmp_path / "bad.py"
+    path.write_text("1 / 0\n")
+    with pytest.raises(KernelError, match="PK302 kernel file 'bad.py' .*division by zero"):
+        python_function(path, "f")
+
+
+def test_numba_works_without_row_stack(monkeypatch):
+    imported = []
+    monkeypatch.delattr(np, "row_stack")  # as in numpy 2.5
+    original = compilation.need
+
+    def spy(module):
+        imported.append((module, hasattr(np, "row_stack")))
+        return original(module)
+
+    monkeypatch.setattr(compilation, "need", spy)
+    numba_cuda()
+    assert ("numba.cuda.np.arrayobj", True) in imported
+    assert not hasattr(np, "row_stack")
+
+
+def test_missing_package():
+    with pytest.raises(MissingDependencyError, match="PK310 no_such_package"):
+        need("no_such_package")

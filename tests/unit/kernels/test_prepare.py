@@ -1,0 +1,303 @@
+"""Prepared enqueues against a driver that plays CUDA's part and reads arguments as it does."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from pluginkit import Copy, Input, Output, Plugin, bfloat16, float32
+from pluginkit.errors import KernelError, MissingDependencyError
+from pluginkit.kernels import load as loading
+from pluginkit.kernels import prepare as preparing
+from pluginkit.kernels.prepare import prepare
+
+
+class Driver:
+    """Records calls; reads as many parameters as the kernel has, each of its size."""
+
+    def __init__(self):
+        self.calls = []
+        self.status = 0
+
+    def cuLaunchKernel(self, function, *rest):  # noqa: N802  # CUDA's name
+        *shape, stream, params, _ = rest
+        addresses = (ctypes.c_void_p * len(function)).from_address(params)
+        pairs = zip(addresses, function, strict=True)
+        arguments = [ctypes.string_at(address, size) for address, size in pairs]
+        self.calls.append(("launch", tuple(shape), stream, arguments))
+        return (self.status,)
+
+    def cuMemcpyDtoDAsync(self, *arguments):  # noqa: N802
+        self.calls.append(("copy", *arguments))
+        return (self.status,)
+
+    def cuMemsetD8Async(self, *arguments):  # noqa: N802
+        self.calls.append(("fill", *arguments))
+        return (self.status,)
+
+
+class Kernel:
+    """A loaded kernel whose CUfunction is the list of its parameter sizes."""
+
+    def __init__(self, sizes):
+        self.function = self.parameter_sizes = sizes
+        self.shared_bytes = None
+
+    def allow_shared_bytes(self, nbytes):
+        self.shared_bytes = nbytes
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    fake = Driver()
+    monkeypatch.setattr(preparing, "need", lambda module: fake)
+    monkeypatch.setattr(preparing, "current_device", lambda: 0)
+    return fake
+
+
+@pytest.fixture
+def kernel_with(monkeypatch):
+    def chosen(*sizes):
+        monkeypatch.setattr(preparing, "load", lambda wanted, device: Kernel(sizes))
+
+    return chosen
+
+
+def test_launch_passes_every_argument(driver, kernel_with, combine, describe):
+    kernel_with(8, 8, 8, 8, 8, 4, 1)
+    prepared = prepare(combine(), *describe(combine(), (3, 43)))
+    for x, y in ((0x7000, 0x8000), (0x9000, 0xA000)):
+        prepared.enqueue([x], [y], 0, 77)
+        assert driver.calls.pop() == (
+            "launch",
+            (3, 1, 1, 64, 1, 1, 0),
+            77,
+            [
+                struct.pack("<Q", x),
+                bytes(8),
+                struct.pack("<Q", y),
+                struct.pack("<2i", 3, 4),
+                struct.pack("<q", 129),
+                struct.pack("<f", 0.5),
+                b"\x01",
+            ],
+        )
+    assert driver.calls == []
+
+
+def test_numba_launch_and_fill(driver, kernel_with, stamp, describe):
+    kernel_with(*(8,) * 14, 4, 4, 4, 1)
+    prepared = prepare(stamp(), *describe(stamp(), (9,)))
+    prepared.enqueue([0x7000], [0x8000], 0x9000, 5)
+    fill, (name, shape, stream, arguments) = driver.calls
+    assert fill == ("fill", 0x9010, 7, 9, 5)
+    assert (name, shape, stream) == ("launch", (2, 1, 1, 8, 1, 1, 0), 5)
+    numbers = [int.from_bytes(argument, "little") for argument in arguments]
+    scratch = [0, 0, 9, 1, 0x9010, 9, 1]
+    y = [0, 0, 9, 4, 0x8000, 9, 4]
+    assert numbers == [*scratch, *y, 10, 20, 30, 1]
+
+
+class Copies(Plugin):
+    """Copies its second input."""
+
+    x = Input(float32, optional=True)
+    x2 = Input(float32)
+    y = Output(float32)
+
+    def output_shapes(self, x, x2):
+        return x2.shape
+
+    def launches(self, x, x2, y):
+        return Copy(y, x2)
+
+    def reference(self, x, x2):
+        return x2
+
+
+def test_copy_takes_the_pointer_of_its_input(driver, describe):
+    both = prepare(Copies(), *describe(Copies(), (2,), (5,)))
+    both.enqueue([1000, 2000], [3000], 0, 9)
+    alone = Copies().with_inputs("x2")
+    prepare(alone, *describe(alone, (5,))).enqueue([2000], [3000], 0, 9)
+    assert driver.calls == [("copy", 3000, 2000, 20, 9)] * 2
+
+
+def test_nothing_to_do(driver, describe):
+    prepare(Copies(), *describe(Copies(), (2,), (0,))).enqueue([0, 0], [0], 0, 0)
+    assert driver.calls == []
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [([], [1]), ([1, 2], []), ([1], [2, 3])])
+def test_wrong_number_of_pointers(driver, describe, inputs, outputs):
+    prepared = prepare(Copies(), *describe(Copies(), (2,), (5,)))
+    message = f"PK332 Copies: enqueue got {len(inputs)} inputs and {len(outputs)} outputs"
+    with pytest.raises(KernelError, match=message):
+        prepared.enqueue(inputs, outputs, 0, 0)
+    assert driver.calls == []
+
+
+def test_kernel_that_takes_other_arguments(driver, kernel_with, combine, describe):
+    kernel_with(8, 8, 8, 8, 4, 4, 1)
+    with pytest.raises(KernelError, match="PK306 Combine"):
+        prepare(combine(), *describe(combine(), (3,)))
+
+
+def test_refused_step_is_named(driver, kernel_with, stamp, describe, monkeypatch):
+    kernel_with(*(8,) * 14, 4, 4, 4, 1)
+    prepared = prepare(stamp(), *describe(stamp(), (9,)))
+    monkeypatch.setattr(preparing, "cuda_error", lambda status: f"CUDA_ERROR_{status}")
+    driver.cuLaunchKernel = None  # looked up when the enqueue was prepared
+    driver.status = 700
+    with pytest.raises(KernelError, match="PK330 Stamp: step 1 of 2, Fill: CUDA_ERROR_700"):
+        prepared.enqueue([1], [2], 3, 4)
+
+
+class Own(Plugin):
+    """Its own enqueue."""
+
+    x = Input(bfloat16, optional=True)
+    x2 = Input(float32)
+    y = Output(float32)
+    seen: list = []
+
+    def output_shapes(self, x, x2):
+        return x2.shape
+
+    def enqueue(self, inputs, outputs, workspace, stream):
+        self.seen.append((inputs, outputs, workspace, stream))
+
+    def reference(self, x, x2):
+        return x2
+
+
+def test_own_enqueue_gets_device_tensors(describe):
+    plugin = Own().with_inputs("x2")
+    prepare(plugin, *describe(plugin, (2, 3))).enqueue([1000], [2000], 3000, 4)
+    ((absent, x2), (y,), workspace, stream) = Own.seen.pop()
+    assert (absent, workspace, stream) == (None, 3000, 4)
+    assert (x2.name, x2.pointer, x2.shape, x2.dtype, x2.stream) == ("x2", 1000, (2, 3), float32, 4)
+    assert (y.name, y.pointer) == ("y", 2000)
+
+
+def test_own_enqueue_with_the_wrong_number_of_pointers(describe):
+    plugin = Own().with_inputs("x2")
+    with pytest.raises(KernelError, match="PK332 Own: enqueue got 2 inputs"):
+        prepare(plugin, *describe(plugin, (2, 3))).enqueue([1, 2], [3], 0, 0)
+
+
+class Cuda:
+    """As much of cuda.bindings.driver as finding the device takes."""
+
+    def __init__(self, current, primary, init=0):
+        self.current, self.primary, self.init = current, primary, init
+        self.released = []
+
+    def cuInit(self, flags):  # noqa: N802
+        return (self.init,)
+
+    def cuCtxGetCurrent(self):  # noqa: N802
+        return 0, self.current
+
+    def cuCtxGetDevice(self):  # noqa: N802
+        return 0, 1
+
+    def cuDevicePrimaryCtxRetain(self, device):  # noqa: N802
+        return 0, self.primary
+
+    def cuDevicePrimaryCtxRelease(self, device):  # noqa: N802
+        self.released.append(device)
+        return (0,)
+
+    def cuGetErrorString(self, status):  # noqa: N802
+        return 0, b"no CUDA-capable device is detected"
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    def installed(*args, **options):
+        fake = Cuda(*args, **options)
+        monkeypatch.setattr(loading, "need", lambda module: fake)
+        return fake
+
+    return installed
+
+
+def test_current_device_is_the_primary_contexts(cuda):
+    fake = cuda(current=10, primary=10)
+    assert loading.current_device() == 1
+    assert fake.released == [1]
+
+
+def test_foreign_context_is_refused(cuda):
+    cuda(current=10, primary=11)
+    with pytest.raises(KernelError, match="PK331"):
+        loading.current_device()
+
+
+def test_no_device(cuda):
+    cuda(10, 10, init=SimpleNamespace(name="CUDA_ERROR_NO_DEVICE"))
+    with pytest.raises(MissingDependencyError, match="PK311 .*CUDA_ERROR_NO_DEVICE"):
+        loading.current_device()
+
+
+def test_no_cuda_packages(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
+    with pytest.raises(MissingDependencyError, match=r"PK310 cuda\.bindings\.driver"):
+        loading.current_device()
+
+
+def test_kernel_is_loaded_once_for_a_device(monkeypatch, combine, describe):
+    loads = []
+    monkeypatch.setattr(loading, "_loaded", {})
+    monkeypatch.setattr(loading, "_load_cuda", lambda wanted: loads.append(wanted) or object())
+    wanted = loading.CudaSpecialisation("code", "f", (), None)
+    same = loading.CudaSpecialisation("code", "f", (), None)
+    other = loading.CudaSpecialisation("code", "f", ("-DX",), None)
+    assert loading.load(wanted, 0) is loading.load(same, 0)
+    assert loading.load(wanted, 1) is not loading.load(wanted, 0)
+    loading.load(other, 0)
+    assert loads == [wanted, wanted, other]
+
+
+class Parameters:
+    """A driver that tells a kernel's parameters, or is too old to."""
+
+    CUresult = SimpleNamespace(CUDA_ERROR_INVALID_VALUE=1)
+
+    def __init__(self, sizes):
+        self.sizes = sizes
+
+    def cuFuncGetParamInfo(self, function, index):  # noqa: N802
+        if self.sizes is None:
+            raise RuntimeError('Function "cuFuncGetParamInfo" not found')
+        return (0, 8 * index, self.sizes[index]) if index < len(self.sizes) else (1, 0, 0)
+
+
+@pytest.mark.parametrize("sizes", [(8, 4, 64), (), None], ids=str)
+def test_parameter_sizes_come_from_the_driver(monkeypatch, sizes):
+    monkeypatch.setattr(loading, "need", lambda module: Parameters(sizes))
+    assert loading._parameter_sizes(object()) == sizes
+
+
+def test_shared_memory_limit_only_grows(monkeypatch):
+    asked = []
+
+    def set_attribute(function, attribute, nbytes):
+        asked.append(nbytes)
+        return (SimpleNamespace(name="CUDA_ERROR_INVALID_VALUE") if nbytes > 100_000 else 0,)
+
+    names = SimpleNamespace(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8)
+    fake = Cuda(10, 10)
+    fake.CUfunction_attribute, fake.cuFuncSetAttribute = names, set_attribute
+    monkeypatch.setattr(loading, "need", lambda module: fake)
+    kernel = loading.LoadedKernel("f", object(), (), None)
+    for nbytes in (48 * 1024, 90_000, 60_000, 90_000, 95_000):
+        kernel.allow_shared_bytes(nbytes)
+    assert asked == [90_000, 95_000]
+    with pytest.raises(KernelError, match="PK323 kernel 'f' asks for 200000 bytes"):
+        kernel.allow_shared_bytes(200_000)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import pytest
+
+from pluginkit import (
+    CudaKernel,
+    Input,
+    Launch,
+    NumbaKernel,
+    Output,
+    Plugin,
+    attribute,
+    bfloat16,
+    float32,
+    int64,
+)
+from pluginkit.errors import KernelError
+from pluginkit.kernels.specialise import (
+    cuda_specialisation,
+    name_expression,
+    name_expressions,
+    specialise,
+    type_bindings,
+)
+
+
+def test_expression_spells_types_attributes_and_constants(combine):
+    plugin = combine(mode="twice", negate=True)
+    expression = name_expression(combine.kernel, plugin, {"T": bfloat16}, {"WIDTH": 1})
+    assert expression == "combine<__nv_bfloat16, Mode::twice, true, 1>"
+
+
+def test_every_choice_of_constants(combine):
+    assert name_expressions(combine.kernel, combine(), {"T": float32}) == [
+        "combine<float, Mode::plain, false, 1>",
+        "combine<float, Mode::plain, false, 4>",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("constants", "message"),
+    [
+        ({}, r"PK301 Combine: .*gives the constants \[\]; expected \['WIDTH'\]"),
+        ({"WIDTH": 4, "DEPTH": 1}, r"PK301 .*\['DEPTH', 'WIDTH'\]"),
+        ({"WIDTH": 2}, r"PK301 .*WIDTH=2; expected one of \[1, 4\]"),
+    ],
+)
+def test_undeclared_constants(combine, constants, message):
+    with pytest.raises(KernelError, match=message):
+        name_expression(combine.kernel, combine(), {"T": float32}, constants)
+
+
+class Attributes(Plugin):
+    """Attributes of every kind."""
+
+    types = {"T": (float32,), "U": (float32, int64)}
+    sizes: tuple[int, ...] = attribute(default=(-1, 2**40))
+    scale: float = attribute(default=1.0)
+    x = Input("T")
+    mask = Input("U", optional=True)
+    y = Output("T")
+    kernel = CudaKernel("__global__ void\nf() {}", "f<{sizes}>")
+    scaled = CudaKernel("__global__ void\nf() {}", "f<{scale}>")
+    masked = CudaKernel("__global__ void\nf() {}", "f<{U}>")
+
+    def output_shapes(self, x, mask):
+        return x.shape
+
+    def launches(self, x, mask, y):
+        return ()
+
+    def reference(self, x, mask):
+        return x
+
+
+def test_tuple_becomes_several_template_arguments():
+    assert name_expression(Attributes.kernel, Attributes(), {}, {}) == "f<-1, 1099511627776>"
+
+
+def test_float_cannot_be_a_template_argument():
+    with pytest.raises(KernelError, match="PK300 Attributes: attribute 'scale' is a float"):
+        name_expression(Attributes.scaled, Attributes(), {}, {})
+
+
+def test_type_of_an_absent_input(describe):
+    plugin = Attributes().with_inputs("x")
+    inputs, outputs = describe(plugin, (3,))
+    with pytest.raises(KernelError, match="PK300 .*needs the type 'U'.* absent"):
+        name_expression(Attributes.masked, plugin, type_bindings(plugin, inputs, outputs), {})
+
+
+def test_bindings_come_from_inputs_and_outputs(combine, describe):
+    inputs, outputs = describe(combine(), (3,), dtype=bfloat16)
+    assert type_bindings(combine(), inputs, outputs) == {"T": bfloat16}
+    assert type_bindings(combine(), (None,), outputs) == {"T": bfloat16}
+
+
+def test_numba_signature_from_arguments(stamp, describe):
+    inputs, outputs = describe(stamp(), (9,), dtype=bfloat16)
+    plugin = stamp()
+    launch = plugin.launches(*inputs, *outputs, workspace_of(25))[1]
+    assert str(specialise(plugin, {}, launch)) == "stamp(uint8[:], float32[:], int32x3, bool)"
+
+
+def workspace_of(nbytes):
+    from pluginkit import Workspace
+
+    return Workspace(nbytes)
+
+
+def test_numba_kernel_outside_a_class(stamp):
+    launch = Launch(NumbaKernel("numba_kernels.py", "stamp"), 1, 1, ())
+    with pytest.raises(KernelError, match="PK302 Stamp: numba kernel 'stamp' is no member"):
+        specialise(stamp(), {}, launch)
+
+
+def test_headers_beside_the_source_change_the_code(tmp_path):
+    source, header = tmp_path / "k.cu", tmp_path / "k.cuh"
+    source.write_text('#include "k.cuh"\n')
+    kernel = CudaKernel("k.cu", "f")
+    kernel.path = source
+    codes = set()
+    for text in ("// one", "// two"):
+        header.write_text(text)
+        codes.add(cuda_specialisation(kernel, "f").code)
+    assert len(codes) == 2
+    source.write_text("#include <cuda_fp16.h>\n")
+    assert cuda_specialisation(kernel, "f").code == source.read_text()
