@@ -87,13 +87,25 @@ class Workspace:
         Errors:
             PK127: the offset lies outside.
         """
-        offset = operator.index(offset)
+        self._check(operator.index(offset))
+        slot = replace(self.slot, offset=self.slot.offset + offset)
+        return Workspace(self.nbytes - offset, slot)
+
+    def first(self, nbytes: int) -> Workspace:
+        """The first ``nbytes`` bytes.
+
+        Errors:
+            PK127: there are fewer.
+        """
+        self._check(operator.index(nbytes))
+        return Workspace(nbytes, self.slot)
+
+    def _check(self, offset: int) -> None:
         if not 0 <= offset <= self.nbytes:
             raise TensorError(
                 "PK127",
                 f"workspace offset {offset} lies outside; expected 0 to {self.nbytes} bytes.",
             )
-        return Workspace(self.nbytes - offset, replace(self.slot, offset=self.slot.offset + offset))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,28 +9,27 @@ import numpy as np
 
 from pluginkit import (
     Case,
-    Copy,
     CudaKernel,
     Input,
-    Launch,
     OnnxOp,
     Output,
     Plugin,
     TensorDesc,
+    Workspace,
     attribute,
     bfloat16,
-    ceil_div,
     float16,
     float32,
     int8,
     int32,
     int64,
 )
-from pluginkit.dims import Shape, product
+from pluginkit.dims import Shape
 from pluginkit.errors import TensorError
 from pluginkit.kernels.declare import Step
+from pluginkit.plugins.scatter_elements.steps import Call, workspace_bytes
+from pluginkit.plugins.scatter_elements.variants import Problem, choose, problem_of
 
-_BLOCK = 256
 _REDUCE = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
 
 
@@ -43,11 +42,13 @@ class ScatterElements(Plugin):
     axis. An index out of range is an error in the reference; the kernel skips that update, and
     never writes out of bounds.
 
-    Where an index occurs twice, "none" keeps one of the updates: the last one in the reference, any
-    on a GPU. Integers wrap. NaN wins in "min" and "max", as in numpy. Floating-point atomics run in
-    any order, and 16-bit types round at every update where the reference accumulates in float32 and
-    rounds once. So their error grows with the number of updates of one element and with the largest
-    intermediate value; the tolerance is for 16 updates below 4 in magnitude.
+    Where an index occurs twice, "none" keeps the last update in the reference and one of them on a
+    GPU. Integers wrap. NaN wins in "min" and "max", as in numpy. Floating-point sums and products
+    run in any order. Where a shape leaves only atomics, 16-bit types also round at every update,
+    where the reference accumulates in float32 and rounds once: their error grows with the number of
+    updates of one element and with the largest intermediate value; the tolerance is for 16 updates
+    below 4 in magnitude. deterministic=True fixes the order: results are bit-identical from run to
+    run, "none" keeps the last update, and 16-bit types round once.
 
     Inputs:      data: rank 1 to 8, float32 | float16 | bfloat16 | int64 | int32 | int8, linear;
                  any dimension dynamic.
@@ -56,9 +57,12 @@ class ScatterElements(Plugin):
     Outputs:     output: the shape and dtype of data.
     Attributes:  axis: int, -rank to rank - 1, default 0.
                  reduction: none | add | mul | min | max, default none.
-    Workspace:   none.      Tolerance: float32 1e-5, float16 4e-2, bfloat16 3e-1; integers exact.
+                 deterministic: bool, default false.
+    Workspace:   4 bytes for each row of data and updates where the axis is not the last, for each
+                 element when deterministic.
+    Tolerance:   float32 1e-5, float16 4e-2, bfloat16 3e-1; integers exact.
     Errors:      PK126 axis is out of range; PK140 the shapes do not fit;
-                 PK141 (reference) an index is out of range.
+                 PK141 (reference) an index is out of range; PK144 too large for deterministic.
     Source:      ONNX ScatterElements-18; without bool, uint8 and other types that a TensorRT
                  plugin cannot have as an output.
     """
@@ -73,15 +77,41 @@ class ScatterElements(Plugin):
         default="none", doc="how an update meets the value that is there"
     )
 
+    deterministic: bool = attribute(
+        default=False, doc="bit-identical results from run to run, at a cost"
+    )
+
     data = Input("T", ranks=(1, 8))
     indices = Input("Tind", ranks=(1, 8))
     updates = Input("T", ranks=(1, 8))
     output = Output("T")
 
-    kernel = CudaKernel(
+    elements = CudaKernel(
         "scatter_elements.cu",
         "scatter_elements<{T}, {Tind}, Reduction::{reduction}, {OFFSET}, {RANK}>",
         constants={"OFFSET": ("unsigned int", "unsigned long long"), "RANK": (3, 8)},
+    )
+    tile = CudaKernel(
+        "scatter_elements.cu",
+        "scatter_tile<{T}, {Tind}, Reduction::{reduction}, {VECTOR}, {SORTED}>",
+        constants={"VECTOR": (False, True), "SORTED": (False, True)},
+    )
+    column = CudaKernel(
+        "scatter_elements.cu", "scatter_column<{T}, {Tind}, Reduction::{reduction}>"
+    )
+    link_rows = CudaKernel(
+        "scatter_elements.cu", "link_rows<{Tind}, {KEEP_LAST}>", {"KEEP_LAST": (False, True)}
+    )
+    gather_rows = CudaKernel(
+        "scatter_elements.cu",
+        "gather_rows<{T}, Reduction::{reduction}, {LANES}>",
+        constants={"LANES": (4, 16, 32)},
+    )
+    link_elements = CudaKernel(
+        "scatter_elements.cu", "link_elements<{Tind}, {RANK}>", constants={"RANK": (3, 8)}
+    )
+    gather_elements = CudaKernel(
+        "scatter_elements.cu", "gather_elements<{T}, Reduction::{reduction}>"
     )
 
     def check(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> None:
@@ -108,35 +138,31 @@ class ScatterElements(Plugin):
         """The shape of ``data``."""
         return data.shape
 
+    def workspace_bytes(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> int:
+        """Lists of updates, where a variant keeps them in global memory."""
+        problem = self._problem(data, indices, updates)
+        return workspace_bytes(problem, data, updates)
+
     def launches(
-        self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc, output: TensorDesc
+        self,
+        data: TensorDesc,
+        indices: TensorDesc,
+        updates: TensorDesc,
+        output: TensorDesc,
+        workspace: Workspace,
     ) -> Sequence[Step]:
-        """Copy ``data``, then one thread for each update."""
+        """The variant that suits the shape; see variants.py."""
+        problem = self._problem(data, indices, updates)
         axis = data.axis(self.axis)
-        dims = _merged_dims(data.shape, updates.shape, axis)
-        rank = 3 if len(dims) <= 3 else 8
-        dims = [(1, 0)] * (rank - len(dims)) + dims
-        geometry = [size for size, _ in dims] + [stride for _, stride in dims]
-        along = updates.size, data.shape[axis], product(data.shape[axis + 1 :])
-        is_small = max(data.size, *along, *geometry) < 2**31
-        offset = int32 if is_small else int64
-        scatter = Launch(
-            self.kernel,
-            grid=ceil_div(updates.size, _BLOCK),
-            block=_BLOCK,
-            args=(
-                output,
-                indices,
-                updates,
-                *map(offset, along),
-                offset(geometry),
-            ),
-            constants={
-                "OFFSET": "unsigned int" if is_small else "unsigned long long",
-                "RANK": rank,
-            },
+        call = Call(self, data, indices, updates, output, workspace, problem, axis)
+        return call.steps(choose(problem))
+
+    def _problem(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Problem:
+        has_order = self.reduction == "none" or (
+            data.dtype.is_floating and self.reduction in ("add", "mul")
         )
-        return Copy(output, data), scatter
+        axis = data.axis(self.axis)
+        return problem_of(data, indices, updates, axis, self.deterministic and has_order)
 
     def reference(self, data: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> np.ndarray:
         """``ufunc.at`` on the index grid; 16-bit floats accumulate in float32, rounded once."""
@@ -185,25 +211,6 @@ class ScatterElements(Plugin):
             values = [rng.uniform(-4, 4, shape).astype(np.float32) for shape in (data, updates)]
             attributes = {"axis": axis, "reduction": reduction}
             yield Case(name, [values[0], indices, values[1]], attributes)
-
-
-def _merged_dims(data: Shape, updates: Shape, axis: int) -> list[tuple[int, int]]:
-    """The updates' dimensions as (size, stride in the output), outermost first, merged.
-
-    The stride along the axis is 0: there the index alone decides.
-    """
-    dims: list[tuple[int, int]] = []
-    step = 1
-    for dim in reversed(range(len(data))):
-        size, stride = updates[dim], 0 if dim == axis else step
-        step *= data[dim]
-        if size == 1:
-            continue
-        if dims and stride == dims[-1][0] * dims[-1][1]:
-            dims[-1] = (size * dims[-1][0], dims[-1][1])
-        else:
-            dims.append((size, stride))
-    return dims[::-1]
 
 
 def _check_indices(indices: np.ndarray, size: int, axis: int) -> None:

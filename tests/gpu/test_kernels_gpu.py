@@ -6,8 +6,6 @@ import threading
 
 import numpy as np
 import pytest
-from pluginkit.plugins.circ_pad import CircPad
-from pluginkit.plugins.scatter_elements import ScatterElements
 
 from pluginkit import (
     Copy,
@@ -25,9 +23,11 @@ from pluginkit import (
     int32,
     int64,
 )
-from pluginkit.errors import KernelError, MissingDependencyError
+from pluginkit.errors import KernelError
 from pluginkit.kernels import load
 from pluginkit.kernels.prepare import prepare
+from pluginkit.plugins.circ_pad import CircPad
+from pluginkit.plugins.scatter_elements import ScatterElements
 
 pytestmark = [
     pytest.mark.gpu,
@@ -37,14 +37,6 @@ pytestmark = [
 
 CANARY = 256  # bytes before and after each buffer; keeps the buffer aligned
 POISON = 0xA5
-
-
-@pytest.fixture(autouse=True)
-def _needs_gpu():
-    try:
-        load.current_device()
-    except MissingDependencyError as error:
-        pytest.skip(error.message)
 
 
 class Buffer:

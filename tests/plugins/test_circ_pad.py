@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pluginkit.plugins.circ_pad import CircPad
 
 from pluginkit import calls, float32, int8
 from pluginkit.dims import DimExpr, InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_launches, compile_numba
 from pluginkit.kernels.specialise import specialise
+from pluginkit.plugins.circ_pad import CircPad
 
 CASES = {case.name: case for case in CircPad.cases()}
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,6 @@ import onnx
 import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
-from pluginkit.plugins.scatter_elements import ScatterElements
 
 from pluginkit import (
     bfloat16,
@@ -22,8 +21,7 @@ from pluginkit import (
 )
 from pluginkit.dims import InputDim
 from pluginkit.errors import TensorError
-from pluginkit.kernels.compile import ARCHITECTURES, compile_cuda, compile_launches
-from pluginkit.kernels.specialise import cuda_specialisation, name_expressions
+from pluginkit.plugins.scatter_elements import ScatterElements
 
 REDUCTIONS = ("none", "add", "mul", "min", "max")
 CASES = list(ScatterElements.cases())
@@ -229,97 +227,3 @@ def test_unknown_dimensions():
     calls.check(plugin, inputs)
     (output,) = calls.describe_outputs(plugin, inputs)
     assert output.shape == inputs[0].shape
-
-
-# The kernel
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_every_instantiation_compiles(arch):
-    total = 0
-    for bindings in ScatterElements.spec.type_bindings():
-        expressions = [
-            expression
-            for reduction in REDUCTIONS
-            for expression in name_expressions(
-                ScatterElements.kernel, ScatterElements(reduction=reduction), bindings
-            )
-        ]
-        wanted = [cuda_specialisation(ScatterElements.kernel, each) for each in expressions]
-        total += len(set(compile_cuda(wanted, arch).symbols))
-    assert total == 6 * 2 * len(REDUCTIONS) * 4
-
-
-@pytest.mark.parametrize("data", [(3, 4), (2**16, 2**15)], ids=str)
-@pytest.mark.parametrize("updates", [(2, 3), (1, 1)], ids=str)
-def test_arguments_fit_the_kernel(data, updates):
-    plugin = ScatterElements(axis=1)
-    (compiled,) = compile_launches(plugin, *described(plugin, data, updates), "80")
-    assert compiled.cubin.startswith(b"\x7fELF")
-
-
-def addressed(data, updates, axis):
-    """The output element of every update when all indices are 0, as the kernel computes it."""
-    plugin = ScatterElements(axis=axis)
-    inputs, outputs = described(plugin, data, updates)
-    launch = plugin.launches(*inputs, *outputs)[1]
-    rank = launch.constants["RANK"]
-    geometry = launch.args[-1].values
-    sizes, strides = geometry[:rank], geometry[rank:]
-    count = launch.args[3].values[0]
-    targets = []
-    for element in range(count):
-        target, rest = 0, element
-        for dim in reversed(range(rank)):
-            outer = rest // sizes[dim] if dim else 0
-            target += (rest - outer * sizes[dim]) * strides[dim]
-            rest = outer
-        targets.append(target)
-    return targets
-
-
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.data())
-def test_geometry_addresses_every_update(draws):
-    rank = draws.draw(st.integers(1, 8))
-    data = tuple(draws.draw(st.integers(1, 3)) for _ in range(rank))
-    axis = draws.draw(st.integers(-rank, rank - 1))
-    updates = [draws.draw(st.integers(1, size)) for size in data]
-    updates[axis] = draws.draw(st.integers(1, 4))
-    expected = []
-    for place in itertools.product(*map(range, updates)):
-        target = list(place)
-        target[axis] = 0
-        expected.append(int(np.ravel_multi_index(target, data)))
-    assert addressed(data, tuple(updates), axis) == expected
-
-
-@pytest.mark.parametrize(
-    ("data", "updates", "axis", "rank"),
-    [
-        ((8, 9, 10), (8, 9, 10), 1, 3),
-        ((2, 3, 4, 5, 6), (2, 3, 7, 5, 6), 2, 3),
-        ((2, 3, 4, 5, 6), (2, 3, 4, 4, 6), 2, 3),
-        ((2, 3, 4, 5, 6), (2, 2, 4, 5, 5), 2, 8),
-        ((1000, 64), (4000, 64), 0, 3),
-    ],
-)
-def test_matching_dimensions_are_merged(data, updates, axis, rank):
-    plugin = ScatterElements(axis=axis)
-    inputs, outputs = described(plugin, data, updates)
-    assert plugin.launches(*inputs, *outputs)[1].constants["RANK"] == rank
-
-
-@pytest.mark.parametrize(
-    ("data", "updates", "offset"),
-    [
-        ((2**31 - 1,), (5,), "unsigned int"),
-        ((2**31,), (5,), "unsigned long long"),
-        ((5,), (2**31,), "unsigned long long"),
-        ((0, 2**31), (1, 1), "unsigned long long"),
-    ],
-)
-def test_offsets_are_as_wide_as_needed(data, updates, offset):
-    plugin = ScatterElements()
-    inputs, outputs = described(plugin, data, updates, int8)
-    assert plugin.launches(*inputs, *outputs)[1].constants["OFFSET"] == offset

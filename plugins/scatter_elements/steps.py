@@ -1,0 +1,218 @@
+"""The steps of each variant of ScatterElements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pluginkit.dims import product
+from pluginkit.dtypes import int32, int64
+from pluginkit.kernels.declare import Copy, Fill, Launch, Step
+from pluginkit.plugins.scatter_elements.variants import (
+    COLUMNS,
+    VECTOR_BYTES,
+    Problem,
+    Variant,
+)
+from pluginkit.tensors import TensorDesc, Workspace
+
+if TYPE_CHECKING:
+    from pluginkit.plugins.scatter_elements import ScatterElements
+
+_BLOCK = 256
+_WARP = 32
+_ROWS_A_WARP = 4
+#: The two flags of RowState, kept a vector apart from the lists.
+_STATE_BYTES = 16
+_LIST_ITEMSIZE = 4
+
+
+@dataclass(frozen=True)
+class Call:
+    """One concrete call: the plugin, its tensors, its sizes and its axis from the front."""
+
+    plugin: ScatterElements
+    data: TensorDesc
+    indices: TensorDesc
+    updates: TensorDesc
+    output: TensorDesc
+    workspace: Workspace
+    problem: Problem
+    axis: int
+
+    def steps(self, variant: Variant) -> Sequence[Step]:
+        """What to run."""
+        makers = {
+            "elements": self._elements,
+            "tile": self._tile,
+            "column": self._column,
+            "rows": self._rows,
+            "lists": self._lists,
+        }
+        return makers[variant]()
+
+    def _elements(self) -> Sequence[Step]:
+        return Copy(self.output, self.data), self._scatter(None, None)
+
+    def _scatter(self, state: Workspace | None, heads: Workspace | None) -> Launch:
+        dims = merged_dims(self.data.shape, self.updates.shape, self.axis)
+        is_small = (
+            max(*self.data.shape, *self.updates.shape, self.data.size, self.updates.size) < 2**31
+        )
+        offset, rank = (int32 if is_small else int64), _rank(dims)
+        stride = product(self.data.shape[self.axis + 1 :])
+        sizes = [self.updates.size, self.data.size, self.data.shape[self.axis], stride]
+        return Launch(
+            self.plugin.elements,
+            grid=-(-self.updates.size // _BLOCK),
+            block=_BLOCK,
+            args=(
+                self.output,
+                self.indices,
+                self.updates,
+                *map(offset, sizes),
+                offset(_geometry(dims, rank)),
+                state,
+                heads,
+            ),
+            constants={
+                "OFFSET": "unsigned int" if is_small else "unsigned long long",
+                "RANK": rank,
+            },
+        )
+
+    def _tile(self) -> Sequence[Step]:
+        problem = self.problem
+        is_vector = problem.is_vectorised_tile
+        cells = VECTOR_BYTES // problem.itemsize if is_vector else 1
+        updates = VECTOR_BYTES // problem.index_itemsize if is_vector else 1
+        # Two vectors of each kind for a thread keep enough loads in flight.
+        wanted = max(problem.axis_size // (2 * cells), problem.count // (2 * updates))
+        threads = min(max(-(-wanted // _WARP) * _WARP, 2 * _WARP), _BLOCK)
+        tile = Launch(
+            self.plugin.tile,
+            grid=problem.outer,
+            block=threads,
+            args=(*self._tensors(), int32(problem.axis_size), int32(problem.count)),
+            shared_bytes=problem.tile_bytes,
+            constants={"VECTOR": is_vector, "SORTED": problem.needs_order},
+        )
+        return (tile,)
+
+    def _column(self) -> Sequence[Step]:
+        problem = self.problem
+        sizes = problem.axis_size, problem.count, problem.inner
+        column = Launch(
+            self.plugin.column,
+            grid=problem.column_blocks,
+            block=COLUMNS,
+            args=(*self._tensors(), *map(int32, sizes)),
+            shared_bytes=problem.column_bytes,
+        )
+        return (column,)
+
+    def _tensors(self) -> tuple[TensorDesc, ...]:
+        return self.output, self.data, self.indices, self.updates
+
+    def _rows(self) -> Sequence[Step]:
+        problem = self.problem
+        output_rows, rows = problem.outer * problem.axis_size, problem.outer * problem.count
+        state, heads = self.workspace, self.workspace.at(_STATE_BYTES)
+        links = heads.at(output_rows * _LIST_ITEMSIZE)
+        link = Launch(
+            self.plugin.link_rows,
+            grid=-(-rows // (_BLOCK // _WARP * _ROWS_A_WARP)),
+            block=_BLOCK,
+            args=(
+                self.indices,
+                state,
+                heads,
+                links,
+                *map(int32, (rows, problem.count, problem.axis_size, problem.inner)),
+            ),
+            constants={"KEEP_LAST": self.plugin.reduction == "none"},
+        )
+        vectors = problem.inner * problem.itemsize // VECTOR_BYTES
+        lanes = next((lanes for lanes in (4, 16) if vectors <= lanes), _WARP)
+        gather = Launch(
+            self.plugin.gather_rows,
+            grid=-(-output_rows * lanes // _BLOCK),
+            block=_BLOCK,
+            args=(
+                self.output,
+                self.data,
+                self.updates,
+                state,
+                heads,
+                links,
+                int32(output_rows),
+                int32(problem.inner),
+            ),
+            constants={"LANES": lanes},
+        )
+        cleared = self.workspace.first(_STATE_BYTES + output_rows * _LIST_ITEMSIZE)
+        return Fill(cleared, 0xFF), link, gather, self._scatter(state, heads)
+
+    def _lists(self) -> Sequence[Step]:
+        heads, links = self.workspace, self.workspace.at(self.data.size * _LIST_ITEMSIZE)
+        dims = merged_dims(self.data.shape, self.updates.shape, self.axis)
+        rank = _rank(dims)
+        stride = product(self.data.shape[self.axis + 1 :])
+        link = Launch(
+            self.plugin.link_elements,
+            grid=-(-self.updates.size // _BLOCK),
+            block=_BLOCK,
+            args=(
+                self.indices,
+                heads,
+                links,
+                *map(int32, (self.updates.size, self.data.shape[self.axis], stride)),
+                int32(_geometry(dims, rank)),
+            ),
+            constants={"RANK": rank},
+        )
+        gather = Launch(
+            self.plugin.gather_elements,
+            grid=-(-self.data.size // _BLOCK),
+            block=_BLOCK,
+            args=(self.output, self.data, self.updates, heads, links, int32(self.data.size)),
+        )
+        return Fill(self.workspace.first(self.data.size * _LIST_ITEMSIZE), 0xFF), link, gather
+
+
+def workspace_bytes(problem: Problem, data: TensorDesc, updates: TensorDesc) -> int:
+    """The most that any shape up to this one needs."""
+    if problem.needs_order:
+        return (data.size + updates.size) * _LIST_ITEMSIZE
+    if problem.inner * problem.itemsize < VECTOR_BYTES:
+        return 0
+    return _STATE_BYTES + problem.row_lists * _LIST_ITEMSIZE
+
+
+def merged_dims(data: Sequence[int], updates: Sequence[int], axis: int) -> list[tuple[int, int]]:
+    """The updates' dimensions as (size, stride in the output), outermost first, merged.
+
+    The stride along the axis is 0: there the index alone decides.
+    """
+    dims: list[tuple[int, int]] = []
+    step = 1
+    for dim in reversed(range(len(data))):
+        size, stride = updates[dim], 0 if dim == axis else step
+        step *= data[dim]
+        if size == 1:
+            continue
+        if dims and stride == dims[-1][0] * dims[-1][1]:
+            dims[-1] = (size * dims[-1][0], dims[-1][1])
+        else:
+            dims.append((size, stride))
+    return dims[::-1]
+
+
+def _rank(dims: Sequence[tuple[int, int]]) -> int:
+    return 3 if len(dims) <= 3 else 8
+
+
+def _geometry(dims: Sequence[tuple[int, int]], rank: int) -> list[int]:
+    padded = [(1, 0)] * (rank - len(dims)) + list(dims)
+    return [size for size, _ in padded] + [stride for _, stride in padded]

@@ -1,0 +1,239 @@
+"""Which kernels ScatterElements chooses, that all of them compile, and how they address memory."""
+
+from __future__ import annotations
+
+import itertools
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from pluginkit import Launch, Workspace, calls, float16, float32, int8, int32, int64
+from pluginkit.errors import TensorError
+from pluginkit.kernels.compile import ARCHITECTURES, compile_cuda, compile_launches
+from pluginkit.kernels.specialise import cuda_specialisation, name_expressions
+from pluginkit.plugins.scatter_elements import ScatterElements
+from pluginkit.plugins.scatter_elements.steps import Call
+from pluginkit.plugins.scatter_elements.variants import SHARED_BYTES, choose
+
+REDUCTIONS = ("none", "add", "mul", "min", "max")
+
+
+def described(plugin, data, updates, dtype=float32, index_type=int64):
+    inputs = calls.describe_inputs(plugin, [data, updates, updates], [dtype, index_type, dtype])
+    calls.check(plugin, inputs)
+    return inputs, calls.describe_outputs(plugin, inputs)
+
+
+def chosen(data, updates, axis=0, dtype=float32, index_type=int64, **attributes):
+    plugin = ScatterElements(axis=axis, **attributes)
+    inputs, _ = described(plugin, data, updates, dtype, index_type)
+    return choose(plugin._problem(*inputs))
+
+
+@pytest.mark.parametrize(
+    ("variant", "data", "updates", "axis"),
+    [
+        ("rows", (1_000_000, 64), (4_000_000, 64), 0),
+        ("tile", (4096, 4096), (4096, 1024), 1),
+        ("column", (32, 128, 1024), (32, 128, 1024), 1),
+        ("tile", (8, 512), (8, 512), 1),
+        ("tile", (5,), (3,), 0),
+        ("tile", (7, 5, 1), (7, 3, 1), 1),
+        ("elements", (7, 5), (6, 5), 1),  # updates smaller than data off the axis
+        ("elements", (100_000,), (100_000,), 0),  # no shared memory holds the axis
+        ("elements", (1000, 3), (9000, 3), 0),  # rows of 12 bytes
+        ("elements", (100, 64), (500, 64), 0),  # too few updates for three launches
+        ("rows", (100, 64), (5000, 64), 0),
+        ("elements", (4, 6), (0, 6), 0),
+        ("elements", (0, 6), (0, 4), 1),
+    ],
+)
+def test_the_variant_follows_from_the_shape(variant, data, updates, axis):
+    assert chosen(data, updates, axis) == variant
+
+
+def test_the_variant_follows_from_the_types():
+    assert chosen((500, 64), (5000, 64), dtype=int8) == "rows"
+    assert chosen((500, 8), (50_000, 8), dtype=int8) == "elements"  # rows of 8 bytes
+    assert chosen((8, 500, 1024), (8, 9, 1024), 1, dtype=float16) == "column"
+    assert chosen((8, 500, 1024), (8, 9, 1024), 1, dtype=int64) == "elements"
+
+
+def test_shared_memory_is_bounded():
+    largest = next(n for n in range(20_000, 0, -1) if chosen((n,), (64,)) == "tile")
+    plugin = ScatterElements()
+    inputs, _ = described(plugin, (largest,), (64,))
+    assert SHARED_BYTES - 16 < plugin._problem(*inputs).tile_bytes <= SHARED_BYTES
+    assert chosen((8, 512, 1024), (8, 9, 1024), 1) == "column"
+    assert chosen((8, 513, 1024), (8, 9, 1024), 1) == "elements"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "reduction", "variant"),
+    [
+        (float32, "add", "lists"),
+        (float32, "mul", "lists"),
+        (float32, "none", "lists"),
+        (float32, "max", "rows"),
+        (int32, "add", "rows"),
+    ],
+)
+def test_deterministic_takes_lists_only_where_order_matters(dtype, reduction, variant):
+    attributes = {"reduction": reduction, "deterministic": True}
+    assert chosen((1000, 64), (4000, 64), dtype=dtype, **attributes) == variant
+
+
+def test_deterministic_on_too_many_updates_is_refused():
+    with pytest.raises(TensorError, match="PK144 .*deterministic=True on 4294967296 updates"):
+        chosen((1000, 64), (2**26, 64), reduction="add", deterministic=True)
+
+
+@pytest.fixture(scope="module")
+def instantiations():
+    """Every specialisation of every kernel, in a fixed order."""
+    kernels = ScatterElements.spec.kernels
+    assert len(kernels) == 7
+    every = {
+        cuda_specialisation(kernel, expression)
+        for kernel in kernels.values()
+        for bindings in ScatterElements.spec.type_bindings()
+        for reduction in REDUCTIONS
+        for expression in name_expressions(kernel, ScatterElements(reduction=reduction), bindings)
+    }
+    types = 6 * 2 * 5  # T, Tind, reduction
+    assert len(every) == types * (4 + 4 + 1) + 2 * 2 + 6 * 5 * 3 + 2 * 2 + 6 * 5
+    return sorted(every, key=lambda each: each.expression)
+
+
+def compiled_symbols(wanted, arch):
+    return {
+        symbol
+        for begin in range(0, len(wanted), 100)
+        for symbol in compile_cuda(wanted[begin : begin + 100], arch).symbols
+    }
+
+
+def test_every_instantiation_compiles_for_the_oldest_architecture(instantiations):
+    assert len(compiled_symbols(instantiations, ARCHITECTURES[0])) == len(instantiations)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES[1:])
+def test_a_share_of_the_instantiations_compiles_for_every_other(instantiations, arch):
+    # A share for each architecture: together they are all of them. One takes a minute for all.
+    others = ARCHITECTURES[1:]
+    share = instantiations[others.index(arch) :: len(others)]
+    assert len({each.expression.partition("<")[0] for each in share}) >= 6
+    assert len(compiled_symbols(share, arch)) == len(share)
+
+
+@pytest.mark.parametrize(
+    ("data", "updates", "axis", "attributes"),
+    [
+        ((3, 4), (2, 3), 1, {}),
+        ((2**16, 2**15), (2, 3), 1, {}),
+        ((64, 128), (64, 32), 1, {}),
+        ((64, 127), (64, 31), 1, {"deterministic": True, "reduction": "add"}),
+        ((8, 128, 1024), (8, 100, 1024), 1, {"reduction": "mul"}),
+        ((1000, 64), (4000, 64), 0, {"reduction": "add"}),
+        ((1000, 64), (4000, 64), 0, {"reduction": "none"}),
+        ((1000, 64), (4000, 64), 0, {"reduction": "add", "deterministic": True}),
+        ((2, 3, 4, 5, 6), (2, 2, 4, 5, 5), 2, {"reduction": "add", "deterministic": True}),
+    ],
+)
+def test_arguments_fit_the_kernels(data, updates, axis, attributes):
+    plugin = ScatterElements(axis=axis, **attributes)
+    compiled = compile_launches(plugin, *described(plugin, data, updates), "80")
+    assert compiled
+    assert all(each.cubin.startswith(b"\x7fELF") for each in compiled)
+
+
+@pytest.mark.parametrize("reduction", ["none", "add"])
+@pytest.mark.parametrize("deterministic", [False, True])
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.data())
+def test_the_workspace_of_the_largest_shape_serves_every_smaller_one(
+    reduction, deterministic, draws
+):
+    plugin = ScatterElements(reduction=reduction, deterministic=deterministic)
+    columns = draws.draw(st.sampled_from([1, 3, 4, 16, 64, 1024]))
+    largest = (
+        (draws.draw(st.integers(1, 3000)), columns),
+        (draws.draw(st.integers(1, 9000)), columns),
+    )
+    smaller = [(draws.draw(st.integers(1, rows)), columns) for rows, _ in largest]
+    provided = calls.workspace_bytes(plugin, described(plugin, *largest)[0])
+    inputs, outputs = described(plugin, *smaller)
+    assert calls.workspace_bytes(plugin, inputs) <= provided
+    calls.steps(plugin, inputs, outputs)  # raises when a step reaches past the workspace
+
+
+def elements_launch(plugin, data, updates, dtype=float32) -> Launch:
+    """The launch of the elements variant, whatever would be chosen."""
+    inputs, (output,) = described(plugin, data, updates, dtype)
+    problem, axis = plugin._problem(*inputs), inputs[0].axis(plugin.axis)
+    call = Call(plugin, *inputs, output, Workspace(0), problem, axis)
+    return call.steps("elements")[1]
+
+
+def addressed(data, updates, axis):
+    """The output element of every update when all indices are 0, as the kernel computes it."""
+    launch = elements_launch(ScatterElements(axis=axis), data, updates)
+    rank = launch.constants["RANK"]
+    geometry = launch.args[7].values
+    sizes, strides = geometry[:rank], geometry[rank:]
+    targets = []
+    for element in range(launch.args[3].values[0]):
+        target, rest = 0, element
+        for dim in reversed(range(rank)):
+            outer = rest // sizes[dim] if dim else 0
+            target += (rest - outer * sizes[dim]) * strides[dim]
+            rest = outer
+        targets.append(target)
+    return targets
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.data())
+def test_geometry_addresses_every_update(draws):
+    rank = draws.draw(st.integers(1, 8))
+    data = tuple(draws.draw(st.integers(1, 3)) for _ in range(rank))
+    axis = draws.draw(st.integers(-rank, rank - 1))
+    updates = [draws.draw(st.integers(1, size)) for size in data]
+    updates[axis] = draws.draw(st.integers(1, 4))
+    expected = []
+    for place in itertools.product(*map(range, updates)):
+        target = list(place)
+        target[axis] = 0
+        expected.append(int(np.ravel_multi_index(target, data)))
+    assert addressed(data, tuple(updates), axis) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "updates", "axis", "rank"),
+    [
+        ((8, 9, 10), (8, 9, 10), 1, 3),
+        ((2, 3, 4, 5, 6), (2, 3, 7, 5, 6), 2, 3),
+        ((2, 3, 4, 5, 6), (2, 3, 4, 4, 6), 2, 3),
+        ((2, 3, 4, 5, 6), (2, 2, 4, 5, 5), 2, 8),
+        ((1000, 64), (4000, 64), 0, 3),
+    ],
+)
+def test_matching_dimensions_are_merged(data, updates, axis, rank):
+    launch = elements_launch(ScatterElements(axis=axis), data, updates)
+    assert launch.constants["RANK"] == rank
+
+
+@pytest.mark.parametrize(
+    ("data", "updates", "offset"),
+    [
+        ((2**31 - 1,), (5,), "unsigned int"),
+        ((2**31,), (5,), "unsigned long long"),
+        ((5,), (2**31,), "unsigned long long"),
+        ((0, 2**31), (0, 1), "unsigned long long"),
+    ],
+)
+def test_offsets_are_as_wide_as_needed(data, updates, offset):
+    launch = elements_launch(ScatterElements(), data, updates, int8)
+    assert launch.constants["OFFSET"] == offset
