@@ -1,0 +1,1 @@
+"""The ONNX rewrites that ship, one module each."""

@@ -1,0 +1,1 @@
+"""ONNX models: load, rewrite, run and compare; no TensorRT and no GPU."""

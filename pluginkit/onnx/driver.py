@@ -1,0 +1,263 @@
+"""Applies rewrites to a model until nothing changes, and proves the result.
+
+onnx-graphsurgeon gives authors the matched nodes and takes their new ones. The model around them
+stays protobuf and is edited in place in a copy: an import and export of all of it would drop what
+graphsurgeon does not know (metadata, functions' types, unused and overridable initializers) and
+copy outer initializers into bodies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import onnx
+from onnx_graphsurgeon.logger import G_LOGGER
+
+from pluginkit.errors import AttributeValueError, RewriteError, TensorError, UsageError
+from pluginkit.onnx.edit import Edit, Names, set_nodes, why_untouchable
+from pluginkit.onnx.graphs import Scope, describe, label, scopes, sorted_nodes
+from pluginkit.onnx.infer import infer_types
+from pluginkit.onnx.nodes import PluginKey, Plugins
+from pluginkit.onnx.pattern import Bindings, GraphIndex, Match, find_bindings
+from pluginkit.onnx.rewrite import Rewrite
+from pluginkit.onnx.validate import check_rewritten, complete_value_info, new_types
+from pluginkit.onnx.value_types import Types
+from pluginkit.plugin import Plugin
+
+#: More rounds than any model needs; a rewrite that matches its own result never ends.
+_MAX_ROUNDS = 1000
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One match that was rewritten.
+
+    Attributes:
+        rewrite: the rewrite's name.
+        node: the name of the node, or of its first output.
+        where: the path of its graph.
+        plugin: the plugin_name that took its place.
+    """
+
+    rewrite: str
+    node: str
+    where: str
+    plugin: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """One match that was left as it is; ``reason`` says why, the rest is as in Applied."""
+
+    rewrite: str
+    node: str
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RewriteResult:
+    """A rewritten model.
+
+    Attributes:
+        model: the new model; the one given is unchanged.
+        applied: what was rewritten, in order.
+        refused: what matched and was left, with the reason.
+        plugins: the plugin classes that the rewrites produce and those given, by registry key.
+    """
+
+    model: onnx.ModelProto
+    applied: list[Applied]
+    refused: list[Refused]
+    plugins: dict[PluginKey, type[Plugin]]
+
+
+def rewrite_model(
+    model: onnx.ModelProto,
+    rewrites: Sequence[type[Rewrite]] | None = None,
+    *,
+    only: Iterable[str] = (),
+    skip: Iterable[str] = (),
+    plugins: Plugins | None = None,
+) -> RewriteResult:
+    """Apply rewrites, in order and until nothing changes.
+
+    They reach the main graph, every If, Loop and Scan body and every local function. Graph inputs
+    and outputs keep their names, types and order; every plugin node's outputs get a type and, where
+    it can be known, a shape. No external data is read.
+
+    Args:
+        model: left unchanged.
+        rewrites: the rewrites; all that discovery finds when None.
+        only: names of rewrites, to apply no others.
+        skip: names of rewrites to leave out.
+        plugins: further plugin classes whose nodes the model may hold, by registry key.
+
+    Errors:
+        PK425: a name in ``only`` or ``skip`` is no rewrite.  PK403, PK408: the model is invalid.
+        PK421: a rewrite returned something wrong.  PK422: a rewrite never ends.
+        PK423, PK424: the result is invalid; the message names the node.
+    """
+    if rewrites is None:
+        from pluginkit.discovery import find_rewrites
+
+        rewrites = find_rewrites()
+    chosen = _choose(rewrites, list(only), list(skip))
+    known = {rewrite.plugin.spec.key: rewrite.plugin for rewrite in chosen} | dict(plugins or {})
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for scope in reversed(list(scopes(result))):
+        order = sorted_nodes(scope)
+        if order is not None:
+            set_nodes(scope, order)
+    types = infer_types(result)
+    run = _Run(result, types, known)
+    with G_LOGGER.suppress(G_LOGGER.ERROR):
+        run.to_fixed_point([rewrite() for rewrite in chosen])
+    if run.applied:
+        complete_value_info(result, types, known)
+        check_rewritten(model, result)
+    return RewriteResult(result, run.applied, run.refused, known)
+
+
+def _choose(
+    rewrites: Sequence[type[Rewrite]], only: list[str], skip: list[str]
+) -> list[type[Rewrite]]:
+    names = [rewrite.__name__ for rewrite in rewrites]
+    for name in [*only, *skip]:
+        if name not in names:
+            raise UsageError(
+                "PK425", f"there is no rewrite '{name}'; expected one of: {', '.join(names)}."
+            )
+    return [
+        rewrite
+        for rewrite in rewrites
+        if (not only or rewrite.__name__ in only) and rewrite.__name__ not in skip
+    ]
+
+
+class _Run:
+    """One call of rewrite_model: the model being edited, and what has happened to it."""
+
+    def __init__(self, model: onnx.ModelProto, types: Types, plugins: Plugins) -> None:
+        self.model = model
+        self.names = Names(model)
+        self.types = types
+        self.plugins = plugins
+        self.applied: list[Applied] = []
+        self._refused: dict[str, list[Refused]] = {}
+        self._census: list[tuple[Scope, dict[str, list[int]]]] | None = None
+
+    @property
+    def refused(self) -> list[Refused]:
+        return [refused for each in self._refused.values() for refused in each]
+
+    def to_fixed_point(self, rewrites: Sequence[Rewrite]) -> None:
+        """Bring each rewrite to its end in turn, and start again as long as one finds something."""
+        rounds = 0
+        changed = True
+        while changed:
+            changed = False
+            for rewrite in rewrites:
+                while self._pass(rewrite):
+                    changed = True
+                    rounds += 1
+                    if rounds > _MAX_ROUNDS:
+                        raise RewriteError(
+                            "PK422",
+                            f"{_name(rewrite)} has matches after {rounds} rounds; expected an end.",
+                            where=self.applied[-1].where,
+                            cause="it matches what it, or another rewrite, has produced.",
+                            fix="let check() refuse nodes that need no rewriting.",
+                        )
+
+    def _pass(self, rewrite: Rewrite) -> bool:
+        """Try every match that the model now has; whether any was rewritten."""
+        self._refused[_name(rewrite)] = []
+        before = len(self.applied)
+        for scope, positions in self._scopes():
+            candidates = sorted(
+                at for each in rewrite.op.op_types for at in positions.get(each, ())
+            )
+            if candidates:
+                self._sweep(rewrite, scope, candidates)
+        if len(self.applied) == before:
+            return False
+        self._census = None
+        return True
+
+    def _scopes(self) -> list[tuple[Scope, dict[str, list[int]]]]:
+        """Every scope, inner ones first, with the positions of each op_type."""
+        if self._census is None:
+            self._census = []
+            for scope in reversed(list(scopes(self.model))):
+                positions: dict[str, list[int]] = {}
+                for position, node in enumerate(scope.graph.node):
+                    positions.setdefault(node.op_type, []).append(position)
+                self._census.append((scope, positions))
+        return self._census
+
+    def _sweep(self, rewrite: Rewrite, scope: Scope, candidates: list[int]) -> None:
+        index = GraphIndex(scope)
+        edit = Edit(self.model, index, self.names)
+        for root in candidates:
+            bindings = find_bindings(rewrite.op, root, index)
+            if bindings is None or edit.has_replaced(bindings.nodes.values()):
+                continue
+            node = index.nodes[root]
+            reason = why_untouchable(index, edit, root, bindings)
+            if reason is None:
+                match = Match(index, self.types, rewrite.op, bindings)
+                reason = self._rewrite(rewrite, match, edit, root, bindings)
+            if reason is None:
+                name = rewrite.plugin.spec.plugin_name
+                self.applied.append(Applied(_name(rewrite), label(node), scope.path, name))
+            else:
+                refused = Refused(_name(rewrite), label(node), scope.path, reason)
+                self._refused[_name(rewrite)].append(refused)
+        edit.write()
+
+    def _rewrite(
+        self, rewrite: Rewrite, match: Match, edit: Edit, root: int, bindings: Bindings
+    ) -> str | None:
+        """Rewrite one match, or say why not."""
+        where = f"{describe(edit.index.nodes[root])} in {match.where}"
+        try:
+            reason = rewrite.check(match)
+            if reason is not None:
+                return _checked_reason(rewrite, reason, where)
+            returned = rewrite.rewrite(match)
+            new = edit.export(returned, match, root, _name(rewrite))
+            learned = new_types(edit.index.scope, new.nodes, self.types, self.plugins)
+        except RewriteError as error:
+            error.where = where
+            raise
+        except (TensorError, AttributeValueError) as error:
+            return error.message
+        except Exception as error:
+            raise RewriteError(
+                "PK421",
+                f"{_name(rewrite)} failed: {type(error).__name__}: {error}.",
+                where=where,
+                fix="correct its check() or rewrite(); the exception below says where.",
+            ) from error
+        for name, value_type in learned.items():
+            self.types.set_plugin_output(edit.index.scope, name, value_type)
+        edit.replace(root, bindings, new)
+        return None
+
+
+def _name(rewrite: Rewrite) -> str:
+    return type(rewrite).__name__
+
+
+def _checked_reason(rewrite: Rewrite, reason: object, where: str) -> str:
+    if isinstance(reason, str) and reason:
+        return reason
+    raise RewriteError(
+        "PK421",
+        f"{_name(rewrite)}.check returned {reason!r}; expected a reason or None.",
+        where=where,
+        fix="return None when the match can be rewritten.",
+    )

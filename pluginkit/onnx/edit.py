@@ -1,0 +1,239 @@
+"""Puts new nodes in the place of matched ones, in the model's own protobufs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import onnx
+import onnx.helper
+import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
+
+from pluginkit.errors import RewriteError
+from pluginkit.onnx.graphs import (
+    Scope,
+    defined_names,
+    label,
+    names_read,
+    scopes,
+)
+from pluginkit.onnx.pattern import Bindings, GraphIndex, Match
+
+
+class Names:
+    """Every name of the model's values and nodes, so that new ones are unique in all its scopes."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._values: set[str] = set()
+        self._nodes: set[str] = set()
+        for scope in scopes(model):
+            self._values |= defined_names(scope.graph)
+            self._nodes.update(node.name for node in scope.graph.node)
+
+    def new_value(self, wanted: str) -> str:
+        """``wanted``, with a number behind it when it is taken."""
+        return _unique(wanted, self._values)
+
+    def new_node(self, wanted: str) -> str:
+        """``wanted``, with a number behind it when it is taken."""
+        return _unique(wanted, self._nodes)
+
+    def free_node(self, name: str) -> None:
+        """Forget the name of a node that is gone."""
+        self._nodes.discard(name)
+
+
+def _unique(wanted: str, taken: set[str]) -> str:
+    numbered = (f"{wanted}_{number}" for number in count(1))
+    name = wanted if wanted not in taken else next(each for each in numbered if each not in taken)
+    taken.add(name)
+    return name
+
+
+def set_nodes(scope: Scope, nodes: Sequence[onnx.NodeProto]) -> None:
+    """Give the scope these nodes, in this order; they are copied."""
+    kept = list(nodes)
+    del scope.graph.node[:]
+    scope.graph.node.extend(kept)
+
+
+def why_untouchable(index: GraphIndex, edit: Edit, root: int, bindings: Bindings) -> str | None:
+    """Why the matched nodes cannot be taken out of their graph, or None."""
+    positions = list(bindings.nodes.values())
+    for position in positions:
+        for attribute in index.nodes[position].attribute:
+            if attribute.ref_attr_name:
+                return (
+                    f"attribute '{attribute.name}' is that of the function's caller; "
+                    "inline the function first"
+                )
+    inside = [names_read(index.nodes[position]) for position in positions]
+    for position in positions:
+        for name in index.nodes[position].output if position != root else ():
+            if name in index.outputs:
+                return f"'{name}', between the matched nodes, is a graph output"
+            if name and index.readers[name] > sum(name in names for names in inside):
+                return f"'{name}', between the matched nodes, is read by other nodes too"
+    return None
+
+
+@dataclass(frozen=True)
+class NewNodes:
+    """What a rewrite made of one match: nodes in order, and the constants that they bring."""
+
+    nodes: list[onnx.NodeProto]
+    constants: list[onnx.TensorProto]
+
+
+class Edit:
+    """The pending changes of one scope; ``write`` makes them."""
+
+    def __init__(self, model: onnx.ModelProto, index: GraphIndex, names: Names) -> None:
+        self.index = index
+        self._model = model
+        self._names = names
+        self._new: dict[int, NewNodes] = {}
+        self._removed: set[int] = set()
+
+    def has_replaced(self, positions: Iterable[int]) -> bool:
+        """Whether any of the nodes at these positions is already replaced."""
+        return not self._removed.isdisjoint(positions)
+
+    def export(
+        self, returned: gs.Node | Sequence[gs.Node], match: Match, root: int, rewrite: str
+    ) -> NewNodes:
+        """The nodes that a rewrite returned, checked, as protobufs with names new to the model.
+
+        Errors:
+            PK421: it returned something else, or nodes that read or produce the wrong values.
+        """
+        nodes = [returned] if isinstance(returned, gs.Node) else returned
+        if (
+            not isinstance(nodes, (list, tuple))
+            or not nodes
+            or not all(isinstance(n, gs.Node) for n in nodes)
+        ):
+            raise _wrong(rewrite, f"returned {returned!r}; expected a node or nodes")
+        old = self.index.nodes[root]
+        splice = _Splice(match, label(old), [name for name in old.output if name], self._names)
+        try:
+            for node in nodes:
+                splice.add(node)
+        except ValueError as error:
+            raise _wrong(rewrite, str(error)) from None
+        for name in splice.missing:
+            if self.index.readers[name] or name in self.index.outputs:
+                raise _wrong(rewrite, f"made nodes that do not produce '{name}'")
+        return splice.made
+
+    def replace(self, root: int, bindings: Bindings, new: NewNodes) -> None:
+        """Take out the matched nodes and put the new ones where the last of them stood."""
+        index = self.index
+        for position in bindings.nodes.values():
+            self._removed.add(position)
+            self._names.free_node(index.nodes[position].name)
+            index.readers.subtract(names_read(index.nodes[position]))
+        old = index.nodes[root]
+        for node in new.nodes:
+            node.name = self._names.new_node(node.name or f"{node.op_type}_{label(old)}")
+            index.readers.update(names_read(node))
+        new.nodes[-1].metadata_props.extend(old.metadata_props)
+        new.nodes[-1].doc_string = old.doc_string
+        self._new[root] = new
+
+    def write(self) -> None:
+        """Make the changes."""
+        if not self._removed:
+            return
+        scope = self.index.scope
+        nodes: list[onnx.NodeProto] = []
+        gone: set[str] = set()
+        for position, node in enumerate(self.index.nodes):
+            if position in self._removed:
+                gone.update(node.output)
+            else:
+                nodes.append(node)
+            new = self._new.get(position)
+            if new is not None:
+                nodes += self._place_constants(scope, new.constants)
+                nodes += new.nodes
+        set_nodes(scope, nodes)
+        self._import_domains(scope)
+        gone -= {name for node in nodes for name in node.output}
+        _drop_value_info(scope, gone)
+
+    def _place_constants(
+        self, scope: Scope, constants: Sequence[onnx.TensorProto]
+    ) -> list[onnx.NodeProto]:
+        """Initializers in a graph; Constant nodes in a function, which has no initializers."""
+        if isinstance(scope.graph, onnx.GraphProto):
+            scope.graph.initializer.extend(constants)
+            return []
+        return [
+            onnx.helper.make_node("Constant", [], [each.name], value=each) for each in constants
+        ]
+
+    def _import_domains(self, scope: Scope) -> None:
+        while scope.outer is not None:
+            scope = scope.outer
+        owner = scope.graph if isinstance(scope.graph, onnx.FunctionProto) else self._model
+        there = {entry.domain for entry in owner.opset_import} | {"", "ai.onnx"}
+        used = {node.domain for new in self._new.values() for node in new.nodes}
+        owner.opset_import.extend(
+            onnx.helper.make_opsetid(each, 1) for each in sorted(used - there)
+        )
+
+
+class _Splice:
+    """Turns a rewrite's nodes into protobufs whose names fit into the model."""
+
+    def __init__(self, match: Match, prefix: str, outputs: list[str], names: Names) -> None:
+        self.made = NewNodes([], [])
+        self.missing = set(outputs)
+        self._outputs = frozenset(outputs)
+        self._prefix = prefix
+        self._names = names
+        self._renamed = {name: name for name in match.readable_names}
+
+    def add(self, node: gs.Node) -> None:
+        """Take one node; ValueError when it reads what nothing produces."""
+        for tensor in node.inputs:
+            if not tensor.name or tensor.name in self._renamed:
+                continue
+            if not isinstance(tensor, gs.Constant):
+                raise ValueError(f"made a node that reads '{tensor.name}', which nothing produces")
+            constant = onnx.TensorProto()
+            constant.CopyFrom(OnnxExporter.export_tensor_proto(tensor))
+            constant.name = self._rename(tensor.name)
+            self.made.constants.append(constant)
+        proto = OnnxExporter.export_node(node)
+        proto.input[:] = [self._renamed.get(name, "") for name in proto.input]
+        for name in proto.output:
+            if name in self._outputs:
+                self._renamed[name] = name
+            elif name:
+                self._rename(name)
+        self.missing.difference_update(proto.output)
+        proto.output[:] = [self._renamed.get(name, "") for name in proto.output]
+        self.made.nodes.append(proto)
+
+    def _rename(self, name: str) -> str:
+        self._renamed[name] = self._names.new_value(f"{self._prefix}/{name}")
+        return self._renamed[name]
+
+
+def _drop_value_info(scope: Scope, gone: set[str]) -> None:
+    infos = scope.graph.value_info
+    for position in reversed(range(len(infos))) if gone else ():
+        if infos[position].name in gone:
+            del infos[position]
+
+
+def _wrong(rewrite: str, message: str) -> RewriteError:
+    return RewriteError(
+        "PK421",
+        f"{rewrite} {message}.",
+        fix="build the nodes with match.plugin_node(...) and from the match's own tensors.",
+    )

@@ -1,0 +1,192 @@
+"""Walking an ONNX model: its graphs, their names, their order.
+
+A *scope* is the main graph, the body of an If, Loop or Scan, or a local function: a list of nodes
+in which a name means one value. Everything here works on the protobufs themselves, so that whatever
+a model carries is kept.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx
+
+from pluginkit.errors import ModelError
+
+Nodes = onnx.GraphProto | onnx.FunctionProto
+
+MAIN_GRAPH = "main graph"
+
+# Looking these up in onnx for each attribute of a large model takes longer than the rest of a walk.
+_GRAPH, _GRAPHS = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
+_TENSOR, _TENSORS = onnx.AttributeProto.TENSOR, onnx.AttributeProto.TENSORS
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """One list of nodes.
+
+    Attributes:
+        path: where it is, for people: ``"main graph"``, ``"main graph / If 'c1'.then_branch"``,
+            ``"function a::F"``.
+        graph: its protobuf, a live part of the model.
+        outer: the scope whose names it can read, None for the main graph and for functions.
+        opsets: the version of each domain's operators.
+    """
+
+    path: str
+    graph: Nodes
+    outer: Scope | None
+    opsets: dict[str, int]
+
+
+def scopes(model: onnx.ModelProto) -> Iterator[Scope]:
+    """Every scope of the model, an outer one before those inside it."""
+    yield from _nested(Scope(MAIN_GRAPH, model.graph, None, _opsets(model)))
+    for function in model.functions:
+        path = f"function {function.domain}::{function.name}"
+        yield from _nested(Scope(path, function, None, _opsets(function)))
+
+
+def _opsets(owner: onnx.ModelProto | onnx.FunctionProto) -> dict[str, int]:
+    return {_plain(entry.domain): entry.version for entry in owner.opset_import}
+
+
+def _plain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain
+
+
+def _nested(scope: Scope) -> Iterator[Scope]:
+    yield scope
+    for node in scope.graph.node:
+        for attribute, body in bodies(node) if node.attribute else ():
+            path = f"{scope.path} / {describe(node)}.{attribute}"
+            yield from _nested(Scope(path, body, scope, scope.opsets))
+
+
+def bodies(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
+    """The graphs among a node's attributes, each with the attribute's name."""
+    for attribute in node.attribute:
+        kind = attribute.type
+        if kind == _GRAPH:
+            yield attribute.name, attribute.g
+        elif kind == _GRAPHS:
+            for index, body in enumerate(attribute.graphs):
+                yield f"{attribute.name}[{index}]", body
+
+
+def describe(node: onnx.NodeProto) -> str:
+    """A node for messages: its op_type, and its name or else its first output."""
+    return f"{node.op_type} '{label(node)}'"
+
+
+def label(node: onnx.NodeProto) -> str:
+    """The node's name, or else its first output's."""
+    return node.name or next((name for name in node.output if name), "")
+
+
+def is_op(node: onnx.NodeProto, op_type: str, domain: str = "") -> bool:
+    """Whether the node is ``domain::op_type``; ``ai.onnx`` and the empty domain are one."""
+    return node.op_type == op_type and _plain(node.domain) == domain
+
+
+def defined_names(graph: Nodes) -> set[str]:
+    """Every name that the scope itself gives a value."""
+    names = {name for node in graph.node for name in node.output}
+    if isinstance(graph, onnx.FunctionProto):
+        return names | set(graph.input)
+    names.update(value.name for value in graph.input)
+    names.update(tensor.name for tensor in graph.initializer)
+    names.update(sparse.values.name for sparse in graph.sparse_initializer)
+    return names
+
+
+def names_read(node: onnx.NodeProto) -> set[str]:
+    """The names that a node reads in its scope, those that its bodies capture included."""
+    names = set(node.input)
+    names.discard("")
+    for _, body in bodies(node) if node.attribute else ():
+        inner = {value.name for value in body.output}
+        for inner_node in body.node:
+            inner |= names_read(inner_node)
+        names |= inner - defined_names(body)
+    return names
+
+
+def output_names(graph: Nodes) -> list[str]:
+    """The names of the scope's outputs."""
+    if isinstance(graph, onnx.FunctionProto):
+        return list(graph.output)
+    return [value.name for value in graph.output]
+
+
+def sorted_nodes(scope: Scope) -> list[onnx.NodeProto] | None:
+    """The nodes in an order in which each comes after what it reads; None when they are so already.
+
+    Errors:
+        PK403: there is no such order.
+    """
+    nodes = list(scope.graph.node)
+    pending = {name for node in nodes for name in node.output if name}
+    for node in nodes:
+        if not names_read(node).isdisjoint(pending):
+            return _order(scope, nodes)
+        pending.difference_update(node.output)
+    return None
+
+
+def _order(scope: Scope, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    producer = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    needs = [{producer[name] for name in names_read(node) if name in producer} for node in nodes]
+    readers: list[list[int]] = [[] for _ in nodes]
+    for index, needed in enumerate(needs):
+        for other in needed:
+            readers[other].append(index)
+    missing = [len(needed) for needed in needs]
+    ready = deque(index for index, count in enumerate(missing) if count == 0)
+    order = []
+    while ready:
+        index = ready.popleft()
+        order.append(nodes[index])
+        for reader in readers[index]:
+            missing[reader] -= 1
+            if missing[reader] == 0:
+                ready.append(reader)
+    if len(order) == len(nodes):
+        return order
+    cycle = _find_cycle({index for index, count in enumerate(missing) if count}, needs)
+    raise ModelError(
+        "PK403",
+        "the graph has a cycle; expected each node to read only what earlier nodes produce.",
+        where=scope.path,
+        cause=" <- ".join(describe(nodes[index]) for index in cycle),
+        fix="export the model again; a cycle cannot be run.",
+    )
+
+
+def _find_cycle(stuck: set[int], needs: list[set[int]]) -> list[int]:
+    """One cycle among the nodes that wait for each other, the first node repeated at the end."""
+    trail: list[int] = []
+    seen: dict[int, int] = {}
+    index = min(stuck)
+    while index not in seen:
+        seen[index] = len(trail)
+        trail.append(index)
+        index = min(needs[index] & stuck)
+    return [*trail[seen[index] :], index]
+
+
+def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor stored in the model: initializers, and tensors in attributes."""
+    for scope in scopes(model):
+        if isinstance(scope.graph, onnx.GraphProto):
+            yield from scope.graph.initializer
+        for node in scope.graph.node:
+            for attribute in node.attribute:
+                kind = attribute.type
+                if kind == _TENSOR:
+                    yield attribute.t
+                elif kind == _TENSORS:
+                    yield from attribute.tensors

@@ -1,0 +1,262 @@
+"""Reading and writing ONNX files with their external data left where it is.
+
+Weights in external files are checked (there, large enough, inside the model's folder) and never
+read.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import (  # type: ignore[import-untyped]
+    DecodeError,
+    EncodeError,
+)
+
+from pluginkit.errors import ModelError
+from pluginkit.onnx.graphs import scopes, sorted_nodes, tensors
+
+_RE_EXPORT = "export the model again, or copy the whole file."
+
+
+def load_model(path: str | Path) -> onnx.ModelProto:
+    """Read an ONNX file; external data stays in its files.
+
+    Args:
+        path: the ``.onnx`` file.
+
+    Errors:
+        PK400: there is no such file, or it cannot be read.  PK401: it is not an ONNX model, or only
+        a part of one.
+        PK402: it has no graph.  PK403: the graph has a cycle.
+        PK404: external data is missing or too short.  PK405: external data lies outside the model's
+        folder.
+    """
+    path = Path(path)
+    model = _parse(path, _read(path))
+    try:
+        for scope in scopes(model):
+            sorted_nodes(scope)
+    except ModelError as error:
+        error.where = f"{path}, {error.where}"
+        raise
+    for tensor in tensors(model):
+        if is_external(tensor):
+            _check_external(tensor, path)
+    return model
+
+
+def _read(path: Path) -> bytes:
+    fix = "check the path."
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        message = f"model '{path.name}' does not exist; expected an ONNX file."
+    except IsADirectoryError:
+        message = f"model '{path.name}' is a directory; expected an ONNX file."
+    except OSError as error:
+        message = f"model '{path.name}' cannot be read: {error.strerror}."
+        fix = "check the file's permissions."
+    raise ModelError("PK400", message, where=str(path), fix=fix)
+
+
+def _parse(path: Path, content: bytes) -> onnx.ModelProto:
+    def refusal(got: str, fix: str = _RE_EXPORT) -> ModelError:
+        return ModelError(
+            "PK401", f"'{path.name}' {got}; expected an ONNX model.", where=str(path), fix=fix
+        )
+
+    if not content:
+        raise refusal("is empty")
+    if content.startswith(b"version https://git-lfs"):
+        raise refusal("is a Git LFS pointer", "run `git lfs pull`.")
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError as error:
+        if _is_text(content):
+            raise refusal("is a text file", "pass the binary .onnx file.") from error
+        raise refusal("is damaged or cut short") from error
+    if not model.HasField("graph"):
+        if model.ir_version == 0:
+            raise refusal("is another kind of file", "pass the binary .onnx file.")
+        raise ModelError(
+            "PK402",
+            f"'{path.name}' holds no graph; expected one with nodes and outputs.",
+            where=str(path),
+            fix=_RE_EXPORT,
+        )
+    if not model.graph.output:
+        raise ModelError(
+            "PK402",
+            f"'{path.name}' holds an empty graph; expected at least one output.",
+            where=str(path),
+            fix=_RE_EXPORT,
+        )
+    if not model.opset_import:
+        raise refusal("names no opset, so it is damaged or cut short")
+    return model
+
+
+def _is_text(content: bytes) -> bool:
+    head = content[:4096]
+    return all(byte in b"\t\n\r\f" or byte >= 32 for byte in head)
+
+
+def is_external(tensor: onnx.TensorProto) -> bool:
+    """Whether the tensor's data is in a file of its own."""
+    return tensor.data_location == onnx.TensorProto.EXTERNAL
+
+
+def _external_entry(tensor: onnx.TensorProto, key: str) -> str:
+    return next((entry.value for entry in tensor.external_data if entry.key == key), "")
+
+
+def external_files(model: onnx.ModelProto) -> list[str]:
+    """The files that hold the model's external data, relative to its folder, sorted."""
+    return sorted(
+        {_external_entry(tensor, "location") for tensor in tensors(model) if is_external(tensor)}
+    )
+
+
+def _check_external(tensor: onnx.TensorProto, path: Path) -> None:
+    location = _external_entry(tensor, "location")
+    where = f"tensor '{tensor.name}' in {path}"
+    folder = path.parent.resolve()
+    target = folder / location
+    if not location or Path(location).is_absolute() or not target.resolve().is_relative_to(folder):
+        raise ModelError(
+            "PK405",
+            f"external data '{location}' lies outside the model's folder; expected a path inside.",
+            where=where,
+            cause="a model could otherwise read any file; onnx and ONNX Runtime refuse it too.",
+            fix="move the data beside the model and save the model with the new location.",
+        )
+    if not target.is_file():
+        raise ModelError(
+            "PK404",
+            f"external data '{location}' is missing; expected it beside the model.",
+            where=where,
+            fix=f"copy the file to {target}.",
+        )
+    offset, length = (int(_external_entry(tensor, key) or 0) for key in ("offset", "length"))
+    size = target.stat().st_size
+    if offset + length > size:
+        raise ModelError(
+            "PK404",
+            f"external data '{location}' has {size} bytes; expected at least {offset + length}.",
+            where=where,
+            fix="copy the whole file again.",
+        )
+
+
+def save_model(model: onnx.ModelProto, path: str | Path, source: Path) -> None:
+    """Write a model whose external data lies beside ``source``: the whole file or nothing.
+
+    In another folder the data files are copied by the kernel, block-shared where the file system
+    can, because onnx loads neither symbolic links nor hard links nor paths that leave the folder.
+
+    Args:
+        model: what to write.
+        path: the new ``.onnx`` file.
+        source: the ``.onnx`` file that the model was loaded from; it and its data are never written
+            to.
+
+    Errors:
+        PK406: the source or its data, or a file of other content, would be overwritten.
+        PK407: writing failed; nothing is left behind.
+    """
+    path, source = Path(path), Path(source)
+    files = external_files(model)
+    _refuse_overwriting(path, source, files)
+    try:
+        content = model.SerializeToString()
+    except (EncodeError, ValueError) as error:
+        raise ModelError(
+            "PK407",
+            f"'{path.name}' would exceed 2 GB; expected less.",
+            where=str(path),
+            cause="a protobuf cannot be larger.",
+            fix="save the original with external data: onnx.save(..., save_as_external_data=True).",
+        ) from error
+    made: list[Path] = []
+    try:
+        for location in files:
+            _place_data(source.parent / location, path.parent / location, made)
+        _write_atomically(path, content)
+    except OSError as error:
+        for file in made:
+            file.unlink(missing_ok=True)
+        raise ModelError(
+            "PK407",
+            f"'{path.name}' cannot be written: {error.strerror}.",
+            where=str(path),
+            fix="check the folder, its permissions and the free space.",
+        ) from error
+
+
+def _refuse_overwriting(path: Path, source: Path, files: list[str]) -> None:
+    def refuse(file: Path, what: str, fix: str) -> None:
+        raise ModelError(
+            "PK406", f"'{file.name}' is {what}; it would be overwritten.", where=str(file), fix=fix
+        )
+
+    if _is_same(path, source):
+        refuse(path, "the source model", "choose another output name.")
+    for location in files:
+        data, copy = source.parent / location, path.parent / location
+        if _is_same(path, data) or path.resolve() == copy.resolve():
+            refuse(path, "the model's external data", "choose another output name.")
+        if copy.exists() and not _is_same(copy, data) and not _is_copy(copy, data):
+            refuse(copy, "another file than the source's external data", "choose another folder.")
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    return a.exists() and b.exists() and a.samefile(b)
+
+
+def _is_copy(copy: Path, data: Path) -> bool:
+    """Whether an earlier save left this copy; its time stamp is the original's."""
+    a, b = copy.stat(), data.stat()
+    return (a.st_size, a.st_mtime_ns) == (b.st_size, b.st_mtime_ns)
+
+
+def _place_data(data: Path, copy: Path, made: list[Path]) -> None:
+    if copy.exists():
+        return
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    made.append(copy)
+    with data.open("rb") as reader, copy.open("wb") as writer:
+        _copy_in_kernel(reader.fileno(), writer.fileno())
+    shutil.copystat(data, copy)
+
+
+def _copy_in_kernel(source: int, target: int) -> None:
+    remaining = os.fstat(source).st_size
+    while remaining > 0:
+        try:
+            count = os.copy_file_range(source, target, remaining)
+        except OSError:  # across file systems that cannot; both keep their file offsets
+            count = os.sendfile(target, source, None, remaining)
+        if count == 0:
+            raise OSError(5, "the external data became shorter while it was copied")
+        remaining -= count
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

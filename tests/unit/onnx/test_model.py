@@ -1,0 +1,270 @@
+import resource
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from pluginkit.errors import ModelError
+from pluginkit.onnx.model import external_files, load_model, save_model
+from tests.unit.onnx.conftest import model_of, value
+
+
+def written(path, model):
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def small_model():
+    return model_of([helper.make_node("Relu", ["x"], ["y"])], [value("x", [2])], [value("y", [2])])
+
+
+def external_tensor(location, count=4, offset=0):
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[count], data_location=1)
+    for key, text in (("location", location), ("offset", str(offset)), ("length", str(4 * count))):
+        tensor.external_data.add(key=key, value=text)
+    return tensor
+
+
+def external_model(location="w.bin", **options):
+    tensor = external_tensor(location, **options)
+    add = helper.make_node("Add", ["x", "w"], ["y"])
+    shape = list(tensor.dims)
+    return model_of([add], [value("x", shape)], [value("y", shape)], [tensor])
+
+
+def refusal(path):
+    with pytest.raises(ModelError) as caught:
+        load_model(path)
+    assert caught.value.fix
+    assert str(path) in str(caught.value.where)
+    return caught.value
+
+
+def test_a_model_loads_as_it_was_written(tmp_path):
+    model = small_model()
+    assert load_model(written(tmp_path / "m.onnx", model)) == model
+
+
+def test_a_missing_file_is_named(tmp_path):
+    error = refusal(tmp_path / "none.onnx")
+    assert error.code == "PK400"
+    assert "does not exist" in error.message
+
+
+def test_a_directory_is_no_model(tmp_path):
+    error = refusal(tmp_path)
+    assert error.code == "PK400"
+    assert "directory" in error.message
+
+
+def test_an_unreadable_file_says_why(tmp_path, monkeypatch):
+    path = written(tmp_path / "m.onnx", small_model())
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "read_bytes", refuse)
+    error = refusal(path)
+    assert error.code == "PK400"
+    assert "Permission denied" in error.message
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "empty"),
+        (b"hello, this is no model\n" * 9, "text file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
+        (bytes(range(256)) * 4, "damaged"),
+    ],
+)
+def test_what_is_no_model_is_refused(tmp_path, content, what):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    error = refusal(path)
+    assert error.code == "PK401"
+    assert what in error.message
+
+
+def test_every_truncation_is_refused(tmp_path):
+    content = small_model().SerializeToString()
+    path = tmp_path / "m.onnx"
+    codes = set()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        codes.add(refusal(path).code)
+    assert codes == {"PK401", "PK402"}
+
+
+def test_a_model_without_a_graph_is_refused(tmp_path):
+    model = small_model()
+    model.ClearField("graph")
+    assert refusal(written(tmp_path / "m.onnx", model)).code == "PK402"
+    model.graph.name = "empty"
+    assert refusal(written(tmp_path / "m.onnx", model)).code == "PK402"
+
+
+def test_a_cycle_is_named_node_by_node(tmp_path):
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"], name="free"),
+        helper.make_node("Add", ["a", "c"], ["b"], name="first"),
+        helper.make_node("Relu", ["b"], ["c"], name="second"),
+        helper.make_node("Relu", ["c"], ["y"], name="last"),
+    ]
+    path = written(tmp_path / "m.onnx", model_of(nodes, [value("x", [2])], [value("y", [2])]))
+    error = refusal(path)
+    assert error.code == "PK403"
+    assert error.cause == "Add 'first' <- Relu 'second' <- Add 'first'"
+
+
+def test_a_cycle_in_a_body_is_found(tmp_path):
+    inner = [helper.make_node("Relu", ["b"], ["a"]), helper.make_node("Relu", ["a"], ["b"])]
+    body = helper.make_graph(inner, "body", [], [value("b", [2])])
+    nodes = [
+        helper.make_node("If", ["c"], ["y"], name="choice", then_branch=body, else_branch=body)
+    ]
+    model = model_of(nodes, [value("c", [], onnx.TensorProto.BOOL)], [value("y", [2])])
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK403"
+    assert "If 'choice'.else_branch" in error.where
+
+
+def test_nodes_out_of_order_are_no_cycle(tmp_path):
+    nodes = [helper.make_node("Relu", ["a"], ["y"]), helper.make_node("Relu", ["x"], ["a"])]
+    path = written(tmp_path / "m.onnx", model_of(nodes, [value("x", [2])], [value("y", [2])]))
+    assert len(load_model(path).graph.node) == 2
+
+
+def test_external_data_is_found_and_left_alone(tmp_path):
+    (tmp_path / "w.bin").write_bytes(bytes(16))
+    model = external_model()
+    assert load_model(written(tmp_path / "m.onnx", model)) == model
+    assert external_files(model) == ["w.bin"]
+
+
+def test_missing_external_data_is_named(tmp_path):
+    error = refusal(written(tmp_path / "m.onnx", external_model()))
+    assert error.code == "PK404"
+    assert "'w.bin'" in error.message
+
+
+def test_external_data_that_is_too_short_is_refused(tmp_path):
+    (tmp_path / "w.bin").write_bytes(bytes(16))
+    error = refusal(written(tmp_path / "m.onnx", external_model(offset=4)))
+    assert error.code == "PK404"
+    assert "16 bytes; expected at least 20" in error.message
+
+
+def test_external_data_in_a_body_is_checked_too(tmp_path):
+    inner = helper.make_node("Identity", ["w"], ["b"])
+    body = helper.make_graph([inner], "body", [], [value("b", [4])], [external_tensor("w.bin")])
+    node = helper.make_node("If", ["c"], ["y"], then_branch=body, else_branch=body)
+    model = model_of([node], [value("c", [], onnx.TensorProto.BOOL)], [value("y", [4])])
+    assert refusal(written(tmp_path / "m.onnx", model)).code == "PK404"
+
+
+@pytest.mark.parametrize("how", ["parent", "absolute", "symlink", "none"])
+def test_external_data_outside_the_folder_is_refused(tmp_path, how):
+    outside = tmp_path / "secret.bin"
+    outside.write_bytes(bytes(16))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "link.bin").symlink_to(outside)
+    location = {"parent": "../secret.bin", "absolute": str(outside), "symlink": "link.bin"}.get(how)
+    error = refusal(written(folder / "m.onnx", external_model(location or "")))
+    assert error.code == "PK405"
+
+
+def test_saving_beside_the_source_copies_no_data(tmp_path):
+    (tmp_path / "w.bin").write_bytes(bytes(16))
+    model = external_model()
+    source = written(tmp_path / "m.onnx", model)
+    save_model(model, tmp_path / "out.onnx", source)
+    assert load_model(tmp_path / "out.onnx") == model
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["m.onnx", "out.onnx", "w.bin"]
+
+
+def test_a_model_saved_elsewhere_loads_in_onnx_and_onnxruntime(tmp_path):
+    import onnxruntime
+
+    data = np.arange(4, dtype=np.float32)
+    source = tmp_path / "m.onnx"
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "w.bin").write_bytes(data.tobytes())
+    model = external_model("weights/w.bin")
+    written(source, model)
+    target = tmp_path / "out" / "m.onnx"
+    target.parent.mkdir()
+    for _ in range(2):  # the second time the data is there already
+        save_model(model, target, source)
+    loaded = onnx.load(target)
+    assert onnx.numpy_helper.to_array(loaded.graph.initializer[0]).tolist() == data.tolist()
+    session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {"x": np.ones(4, np.float32)})
+    assert got.tolist() == [1, 2, 3, 4]
+    onnx.load(source)  # which refuses data that has a second hard link
+
+
+def test_the_source_and_its_data_are_never_overwritten(tmp_path):
+    (tmp_path / "w.bin").write_bytes(bytes(16))
+    model = external_model()
+    source = written(tmp_path / "m.onnx", model)
+    before = source.read_bytes()
+    for target in (source, tmp_path / "w.bin"):
+        with pytest.raises(ModelError) as caught:
+            save_model(model, target, source)
+        assert caught.value.code == "PK406"
+    assert source.read_bytes() == before
+    assert (tmp_path / "w.bin").read_bytes() == bytes(16)
+
+
+def test_a_foreign_file_in_the_place_of_the_data_is_kept(tmp_path):
+    (tmp_path / "w.bin").write_bytes(bytes(16))
+    model = external_model()
+    source = written(tmp_path / "m.onnx", model)
+    other = tmp_path / "out"
+    other.mkdir()
+    (other / "w.bin").write_bytes(b"mine, not yours.")
+    with pytest.raises(ModelError) as caught:
+        save_model(model, other / "m.onnx", source)
+    assert caught.value.code == "PK406"
+    assert (other / "w.bin").read_bytes() == b"mine, not yours."
+    assert not (other / "m.onnx").exists()
+
+
+def test_a_failed_save_leaves_nothing_behind(tmp_path, monkeypatch):
+    (tmp_path / "w.bin").write_bytes(bytes(16))
+    model = external_model()
+    source = written(tmp_path / "m.onnx", model)
+    other = tmp_path / "out"
+    other.mkdir()
+
+    def fail(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(other), "replace", fail)
+    with pytest.raises(ModelError) as caught:
+        save_model(model, other / "m.onnx", source)
+    assert caught.value.code == "PK407"
+    assert "No space left" in caught.value.message
+    assert list(other.iterdir()) == []
+
+
+def test_saving_into_a_folder_that_is_not_there_is_an_error(tmp_path):
+    source = written(tmp_path / "m.onnx", small_model())
+    with pytest.raises(ModelError) as caught:
+        save_model(small_model(), tmp_path / "none" / "m.onnx", source)
+    assert caught.value.code == "PK407"
+
+
+def test_gigabytes_of_external_data_cost_nothing(tmp_path):
+    count = 2**30  # 4 GiB, sparse on disk
+    with (tmp_path / "w.bin").open("wb") as file:
+        file.truncate(4 * count)
+    model = external_model(count=count)
+    source = written(tmp_path / "m.onnx", model)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    save_model(load_model(source), tmp_path / "out.onnx", source)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+    assert (tmp_path / "out.onnx").stat().st_size < 4096
