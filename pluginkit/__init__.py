@@ -25,11 +25,18 @@ if TYPE_CHECKING:
         int64,
         uint8,
     )
+    from pluginkit.engine import BuildResult, build_engine, run_engine
     from pluginkit.errors import PluginkitError
     from pluginkit.kernels.declare import Copy, CudaKernel, Fill, Launch, NumbaKernel
+    from pluginkit.onnx.compare import Comparison, compare_models
+    from pluginkit.onnx.driver import RewriteResult, rewrite_model
+    from pluginkit.onnx.model import load_model, save_model
+    from pluginkit.onnx.rewrite import Match, Op, Rewrite
     from pluginkit.plugin import Case, Plugin
     from pluginkit.spec import Input, OnnxOp, Output, PluginSpec
     from pluginkit.tensors import DeviceTensor, TensorDesc, Workspace
+    from pluginkit.trt.callbacks import callback_errors
+    from pluginkit.trt.registry import add_to_network, register
 
 __version__ = "0.1.0"
 
@@ -39,11 +46,18 @@ _HOMES = {
     "pluginkit.dtypes": (
         "DType", "bfloat16", "bool_", "float16", "float32", "int8", "int32", "int64", "uint8",
     ),
+    "pluginkit.engine": ("BuildResult", "build_engine", "run_engine"),
     "pluginkit.errors": ("PluginkitError",),
     "pluginkit.kernels.declare": ("Copy", "CudaKernel", "Fill", "Launch", "NumbaKernel"),
+    "pluginkit.onnx.compare": ("Comparison", "compare_models"),
+    "pluginkit.onnx.driver": ("RewriteResult", "rewrite_model"),
+    "pluginkit.onnx.model": ("load_model", "save_model"),
+    "pluginkit.onnx.rewrite": ("Match", "Op", "Rewrite"),
     "pluginkit.plugin": ("Case", "Plugin"),
     "pluginkit.spec": ("Input", "OnnxOp", "Output", "PluginSpec"),
     "pluginkit.tensors": ("DeviceTensor", "TensorDesc", "Workspace"),
+    "pluginkit.trt.callbacks": ("callback_errors",),
+    "pluginkit.trt.registry": ("add_to_network", "register"),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

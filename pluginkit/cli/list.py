@@ -1,0 +1,45 @@
+"""List the plugins and rewrites that are installed, or in the folders that are named."""
+
+from __future__ import annotations
+
+import argparse
+
+from pluginkit.cli import options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    options.add_discovery(parser)
+    options.add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """List plugins and rewrites."""
+    from pluginkit.cli.discover import plugins_of, rewrites_of
+    from pluginkit.cli.output import print_json, print_table
+
+    plugins = [
+        {
+            "name": cls.__name__,
+            "plugin": cls.spec.plugin_name,
+            "version": cls.spec.plugin_version,
+            "namespace": cls.spec.plugin_namespace,
+            "summary": cls.spec.doc.partition("\n")[0],
+        }
+        for cls in plugins_of(args).values()
+    ]
+    rewrites = [
+        {
+            "name": cls.__name__,
+            "plugin": cls.plugin.spec.plugin_name,
+            "summary": (cls.__doc__ or "").strip().partition("\n")[0],
+        }
+        for cls in rewrites_of(args)
+    ]
+    if args.json:
+        print_json({"plugins": plugins, "rewrites": rewrites})
+        return 0
+    for title, rows in (("Plugins", plugins), ("Rewrites", rewrites)):
+        columns = list(rows[0]) if rows else ["none found"]
+        print_table(title, columns, [list(row.values()) for row in rows])
+    return 0

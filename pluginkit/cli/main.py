@@ -1,0 +1,133 @@
+"""The ``pluginkit`` command.
+
+Exit codes: 0 done; 1 the work failed, as in a comparison or a build; 2 bad usage or bad input; 130
+    Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import pluginkit
+from pluginkit.errors import (
+    AttributeValueError,
+    DeclarationError,
+    MissingDependencyError,
+    ModelError,
+    PlanError,
+    PluginkitError,
+    TensorError,
+    UsageError,
+)
+
+#: Each is a module of this package with ``add_arguments(parser)`` and ``run(args) -> int``.
+COMMANDS = {
+    "rewrite": "replace what TensorRT cannot take by plugins",
+    "build": "turn a model into a plan, and its manifest",
+    "run": "run a plan on this machine's GPU",
+    "compare": "run two models on the same inputs and print the largest error",
+    "list": "list the plugins and rewrites that are found",
+    "show": "show the declaration of a plugin or a rewrite",
+    "doctor": "check TensorRT, GPU, CUDA and packages, with a fix for each problem",
+}
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_INPUT_ERRORS = (
+    AttributeValueError,
+    DeclarationError,
+    MissingDependencyError,
+    ModelError,
+    PlanError,
+    TensorError,
+    UsageError,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:  # argparse has printed what there is to say
+        return int(stop.code or 0)
+    try:
+        code = int(args.run(args))
+        sys.stdout.flush()  # here, where a closed pipe is caught
+        return code
+    except PluginkitError as error:
+        return _report(error, args)
+    except ModuleNotFoundError as error:
+        if (error.name or "pluginkit").startswith("pluginkit"):
+            return _report_bug(error, args)
+        return _report(_missing(error), args)
+    except KeyboardInterrupt:
+        sys.stderr.write("pluginkit: cancelled.\n")
+        return INTERRUPTED
+    except (
+        BrokenPipeError
+    ):  # the reader of our output has gone; Python would complain once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        return _report_bug(error, args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pluginkit",
+        description="TensorRT custom plugins in Python: ONNX rewrites, engines, checks.",
+        epilog="exit codes: 0 done, 1 the work failed, 2 bad usage or input, 130 Ctrl-C",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {pluginkit.__version__}")
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for name, summary in COMMANDS.items():
+        module = importlib.import_module(f"pluginkit.cli.{name}")
+        command = commands.add_parser(
+            name, help=summary, description=module.__doc__, formatter_class=_Formatter
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of a command's description."""
+
+
+def _report(error: PluginkitError, args: argparse.Namespace) -> int:
+    from pluginkit.cli.output import print_json, printable
+
+    if args.verbose:
+        traceback.print_exception(error)
+    if getattr(args, "json", False):
+        fields = ("code", "message", "where", "cause", "fix")
+        print_json({"error": {name: getattr(error, name) for name in fields}})
+    sys.stderr.write("\n".join(map(printable, str(error).split("\n"))) + "\n")
+    return BAD_INPUT if isinstance(error, _INPUT_ERRORS) else FAILED
+
+
+def _missing(error: ModuleNotFoundError) -> MissingDependencyError:
+    missing = MissingDependencyError(
+        "PK620",
+        f"Python package '{error.name}' is not installed; it is needed here.",
+        fix="pip install pluginkit, which brings what it needs; see pluginkit doctor.",
+    )
+    missing.__cause__ = error
+    return missing
+
+
+def _report_bug(error: Exception, args: argparse.Namespace) -> int:
+    fix = "run again with -v for the traceback."
+    if args.verbose:
+        traceback.print_exception(error)
+        fix = "report it with the traceback above."
+    what = f"{type(error).__name__}: {error}"
+    sys.stderr.write(
+        f"pluginkit: this is a bug in pluginkit or in a plugin: {what}\n  Fix:   {fix}\n"
+    )
+    return FAILED

@@ -1,0 +1,97 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pluginkit.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+def add_common(parser: argparse.ArgumentParser, *, has_report: bool = True) -> None:
+    """``-v``, and ``--json`` for a command that reports."""
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="print logs and tracebacks to stderr"
+    )
+    if has_report:
+        parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def add_discovery(parser: argparse.ArgumentParser, *, rewrites: bool = True) -> None:
+    """``--plugins`` and, for commands that rewrite, ``--rewrites``."""
+    parser.add_argument(
+        "--plugins",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FOLDER",
+        help="a folder of plugins beside those that are installed; its code is executed",
+    )
+    if rewrites:
+        parser.add_argument(
+            "--rewrites",
+            action="append",
+            type=Path,
+            default=[],
+            metavar="FOLDER",
+            help="a folder of rewrites beside those that are installed; its code is executed",
+        )
+
+
+def add_flavour(parser: argparse.ArgumentParser) -> None:
+    """``--tensorrt``."""
+    parser.add_argument(
+        "--tensorrt",
+        metavar="FLAVOUR",
+        help="tensorrt, tensorrt_rtx or tensorrt_lean "
+        "(default: PLUGINKIT_TENSORRT, else the first that is installed)",
+    )
+
+
+def bytes_from_text(text: str) -> int:
+    """``"512M"`` as a number of bytes, for argparse; K, M and G are powers of 1024."""
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    factors = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+    if not _is_number(number) or unit not in factors or int(number) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of bytes, as in 512M or 2G")
+    return int(number) * factors[unit]
+
+
+def positive_int(text: str) -> int:
+    """A count of at least 1, for argparse."""
+    if not _is_number(text) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an ``.npz`` file by name.
+
+    Errors:
+        PK610: there is no such file, it is no ``.npz`` file, or it holds pickled objects.
+    """
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not hasattr(arrays, "files"):
+                raise ValueError("it holds one array without a name")
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            "PK610",
+            f"inputs '{path}' cannot be read: {reason}.",
+            fix="write it with numpy.savez('inputs.npz', x=..., ...), one array for each input.",
+        ) from error

@@ -1,0 +1,94 @@
+"""Replace what TensorRT cannot take by plugins, and write the new model.
+
+The new model is checked before it is written. External data is never read: it is referenced or
+copied.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pluginkit.cli import options
+
+if TYPE_CHECKING:
+    from pluginkit.onnx.driver import RewriteResult
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("model", type=Path, help="the ONNX model")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="the new model (default: NAME.plugins.onnx beside it)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="report, and write nothing")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="REWRITE", help="apply this rewrite only"
+    )
+    parser.add_argument(
+        "--skip", action="append", default=[], metavar="REWRITE", help="leave this rewrite out"
+    )
+    parser.add_argument(
+        "--explain", action="store_true", help="also list what each rewrite does and looks for"
+    )
+    options.add_discovery(parser)
+    options.add_common(parser)
+
+
+def default_output(model: Path) -> Path:
+    """``model.plugins.onnx`` beside ``model.onnx``."""
+    return model.with_name(model.name.removesuffix(".onnx") + ".plugins.onnx")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Rewrite a model."""
+    from pluginkit.cli.discover import plugins_of, rewrites_of
+    from pluginkit.cli.output import print_json, print_line
+    from pluginkit.onnx.driver import rewrite_model
+    from pluginkit.onnx.model import load_model, save_model
+
+    rewrites = rewrites_of(args)
+    result = rewrite_model(
+        load_model(args.model), rewrites, only=args.only, skip=args.skip, plugins=plugins_of(args)
+    )
+    output = args.output or default_output(args.model)
+    written = None if args.dry_run or not result.applied else output
+    if written is not None:
+        save_model(result.model, written, args.model)
+    if args.json:
+        print_json({"model": args.model, "output": written, **report_of(result)})
+        return 0
+    if args.explain:
+        for rewrite in rewrites:
+            print_line(f"{rewrite.__name__}: {(rewrite.__doc__ or '').partition(chr(10))[0]}")
+            print_line(f"  looks for {rewrite.op}, gives {rewrite.plugin.spec.plugin_name}")
+    print_report(result)
+    if written is not None:
+        print_line(f"Wrote {written}.")
+    elif result.applied:
+        print_line(f"Dry run: {output} was not written.")
+    return 0
+
+
+def report_of(result: RewriteResult) -> dict[str, object]:
+    """What was rewritten and what was not, for JSON."""
+    return {
+        "applied": [dataclasses.asdict(one) for one in result.applied],
+        "refused": [dataclasses.asdict(one) for one in result.refused],
+    }
+
+
+def print_report(result: RewriteResult) -> None:
+    """Print what was rewritten and what was not, with the reasons."""
+    from pluginkit.cli.output import print_line, print_table
+
+    if result.applied:
+        rows = [(one.rewrite, one.node, one.where, one.plugin) for one in result.applied]
+        print_table(f"{len(rows)} rewritten", ("rewrite", "node", "in", "plugin"), rows)
+    if result.refused:
+        rows = [(one.rewrite, one.node, one.where, one.reason) for one in result.refused]
+        print_table(f"{len(rows)} left as they are", ("rewrite", "node", "in", "reason"), rows)
+    if not result.applied and not result.refused:
+        print_line("Nothing matched a rewrite: the model stays as it is.")

@@ -1,0 +1,24 @@
+"""From a model to a plan and from a plan to results: build, manifest, run. On Polygraphy.
+
+Importing this package imports neither TensorRT, Polygraphy, onnx nor numpy.
+"""
+
+from __future__ import annotations
+
+from pluginkit.engine.build import BuildResult, build_engine
+from pluginkit.engine.check import check_manifest
+from pluginkit.engine.manifest import Manifest
+from pluginkit.engine.profiles import ShapeRange
+from pluginkit.engine.progress import BuildObserver
+from pluginkit.engine.run import run_engine, time_engine
+
+__all__ = [
+    "BuildObserver",
+    "BuildResult",
+    "Manifest",
+    "ShapeRange",
+    "build_engine",
+    "check_manifest",
+    "run_engine",
+    "time_engine",
+]

@@ -1,0 +1,114 @@
+"""The plugins of a model: which they are, and what the manifest keeps of them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pluginkit.engine.manifest import PluginNode, PluginRecord
+from pluginkit.errors import ModelError
+from pluginkit.kernels.declare import CudaKernel
+from pluginkit.plugin import Plugin
+from pluginkit.trt.flavour import Flavour
+
+if TYPE_CHECKING:
+    import onnx
+
+    from pluginkit.trt.registry import Interface
+
+Key = tuple[str, str, str]
+Plugins = Mapping[Key, type[Plugin]]
+
+
+def source_files(plugin: type[Plugin]) -> list[Path]:
+    """What decides what the plugin computes: its module, its kernels, headers beside them."""
+    files = set()
+    module_file = getattr(sys.modules.get(plugin.spec.module), "__file__", None)
+    if module_file:
+        files.add(Path(module_file))
+    for kernel in plugin.spec.kernels.values():
+        if kernel.path is None:
+            continue
+        files.add(kernel.path)
+        if isinstance(kernel, CudaKernel):
+            files.update(kernel.path.parent.glob("*.cuh"))
+    return sorted(files, key=lambda path: path.name)
+
+
+def source_sha256(plugin: type[Plugin]) -> str:
+    """The SHA-256 over a plugin's source files and their names; empty where it has none."""
+    files = [path for path in source_files(plugin) if path.is_file()]
+    if not files:
+        return ""
+    digest = hashlib.sha256()
+    for path in files:
+        content = path.read_bytes()
+        digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def plugin_records(
+    nodes: Sequence[tuple[str, Plugin]], flavour: Flavour, interface: Interface
+) -> tuple[PluginRecord, ...]:
+    """The manifest's entry for every plugin of a model, given its nodes' paths and plugins."""
+    from pluginkit.trt.registry import interface_of
+
+    by_class: dict[type[Plugin], list[PluginNode]] = {}
+    for path, plugin in nodes:
+        by_class.setdefault(type(plugin), []).append(PluginNode(path, plugin.to_wire()))
+    return tuple(
+        PluginRecord(
+            *cls.spec.key,
+            interface=interface_of(cls.spec, flavour, interface),
+            class_path=f"{cls.__module__}:{cls.__qualname__}",
+            source_sha256=source_sha256(cls),
+            nodes=tuple(used),
+        )
+        for cls, used in by_class.items()
+    )
+
+
+def check_known(model: onnx.ModelProto, plugins: Plugins, flavour: Flavour) -> None:
+    """Fail if a node names a plugin that is nowhere; the parser would not say which.
+
+    Args:
+        model: the model.
+        plugins: what was found.
+        flavour: the TensorRT, whose registry may hold plugins that pluginkit did not put there.
+
+    Errors:
+        PK523: names the node, and the nearest plugin there is.
+    """
+    registry = flavour.module.get_plugin_registry()
+    for where, key in _named_plugins(model):
+        if key in plugins or registry.get_creator(*key) is not None:
+            continue
+        near = difflib.get_close_matches(_label(key), map(_label, plugins), 1, cutoff=0.4)
+        raise ModelError(
+            "PK523",
+            f"the model needs plugin {_label(key)}, which was not found.",
+            where=where,
+            cause=f"the nearest is {near[0]}." if near else None,
+            fix="name the plugin's folder with --plugins, or correct the node.",
+        )
+
+
+def _named_plugins(model: onnx.ModelProto) -> Iterator[tuple[str, Key]]:
+    """Where each node is that says which plugin it wants, and the plugin's key."""
+    from pluginkit.onnx.graphs import describe, scopes
+
+    for scope in scopes(model):
+        for node in scope.graph.node:
+            texts = {one.name: one.s.decode(errors="replace") for one in node.attribute if one.s}
+            if node.domain == Plugin.plugin_namespace or "plugin_namespace" in texts:
+                version = texts.get("plugin_version", "1")
+                namespace = texts.get("plugin_namespace", node.domain)
+                yield f"{scope.path}, node {describe(node)}", (node.op_type, version, namespace)
+
+
+def _label(key: Key) -> str:
+    return f"{key[0]} version {key[1]} of namespace '{key[2]}'"

@@ -1,0 +1,372 @@
+"""Real builds with tensorrt_rtx, which needs no GPU, and all that is checked before a run."""
+
+import itertools
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from pluginkit.discovery import find_plugins
+from pluginkit.engine import BuildObserver, build_engine, check_manifest, run, run_engine
+from pluginkit.engine.gpu import Gpu
+from pluginkit.engine.manifest import Tensor
+from pluginkit.engine.plugins import Plugins
+from pluginkit.errors import (
+    CallbackError,
+    MissingDependencyError,
+    ModelError,
+    ParseError,
+    PlanError,
+    UsageError,
+)
+
+pytestmark = pytest.mark.trt
+
+MODELS = Path(__file__).parents[2] / "examples" / "models"
+FLAVOUR = "tensorrt_rtx"
+
+Values = Sequence[onnx.ValueInfoProto]
+
+
+def tensor(name: str, shape: Sequence[str | int | None], dtype: int = TensorProto.FLOAT) -> Any:
+    return helper.make_tensor_value_info(name, dtype, shape)
+
+
+def save(path: Path, nodes: list[onnx.NodeProto], inputs: Values, outputs: Values) -> Path:
+    graph = helper.make_graph(nodes, "graph", list(inputs), list(outputs))
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("pluginkit", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    return path
+
+
+@pytest.fixture
+def relu(tmp_path: Path) -> Path:
+    node = helper.make_node("Relu", ["x"], ["y"], name="relu")
+    return save(tmp_path / "relu.onnx", [node], [tensor("x", ["n", 4])], [tensor("y", ["n", 4])])
+
+
+HALVE = '''
+from pluginkit import CudaKernel, Input, Launch, Output, Plugin, ceil_div, float32
+
+SOURCE = """
+extern "C" __global__ void halve(const float* x, float* y, long long n) {
+    long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    if (i < n) y[i] = x[i] / 2;
+}
+"""
+
+class Halve(Plugin):
+    """y = x / 2"""
+
+    plugin_name = "NAME"
+    x = Input(float32)
+    y = Output(float32)
+    kernel = CudaKernel(SOURCE, "halve")
+
+    def output_shapes(self, x):
+        if x.ndim == 1:
+            raise RuntimeError("halve takes no vectors")
+        return x.shape
+
+    def launches(self, x, y):
+        return Launch(self.kernel, ceil_div(x.size, 256), 256, (x, y, x.size))
+
+    def reference(self, x):
+        return x / 2
+'''
+
+
+@dataclass(frozen=True)
+class Halve:
+    """A folder with one plugin; its shape function fails for inputs of rank 1."""
+
+    folder: Path
+    name: str
+
+    @property
+    def plugins(self) -> Plugins:
+        return find_plugins([self.folder])
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def halve(tmp_path: Path) -> Halve:
+    # The registry lives as long as the process, so each test has a plugin of its own.
+    name = f"Halve{next(_numbers)}_PK"
+    folder = tmp_path / "my_plugins"
+    folder.mkdir()
+    (folder / "halve.py").write_text(HALVE.replace("NAME", name), encoding="utf-8")
+    return Halve(folder, name)
+
+
+def save_halve(halve: Halve, path: Path, shape: Sequence[str | int], version: str = "1") -> Path:
+    node = helper.make_node(
+        halve.name, ["x"], ["y"], name="halve", domain="pluginkit", plugin_version=version,
+        plugin_namespace="pluginkit",
+    )  # fmt: skip
+    return save(path, [node], [tensor("x", shape)], [tensor("y", shape)])
+
+
+def folder_content(path: Path) -> set[str]:
+    return {one.name for one in path.iterdir()}
+
+
+def reductions_of(path: Path) -> list[str]:
+    nodes = (node for node in onnx.load(path).graph.node if node.op_type == "ScatterElements")
+    return [one.s.decode() for node in nodes for one in node.attribute if one.name == "reduction"]
+
+
+@pytest.mark.parametrize("name", ["sage_dyn", "sage_ts"])
+def test_a_real_model_builds_for_three_capabilities(name: str, tmp_path: Path) -> None:
+    capabilities = [(8, 6), (8, 9), (12, 0)]
+    plan = tmp_path / f"{name}.plan"
+    result = build_engine(
+        MODELS / f"{name}.onnx",
+        plan,
+        shapes={"x": "1x16,500x16,4000x16", "edge_index": "2x1,2x2000,2x20000"},
+        compute_capabilities=capabilities,
+        flavour=FLAVOUR,
+    )
+    manifest = check_manifest(
+        plan,
+        flavour=FLAVOUR,
+        plugin_sources={one.key: one.source_sha256 for one in result.manifest.plugins},
+    )
+    assert manifest == result.manifest
+    assert manifest.compute_capabilities == ("8.6", "8.9", "12.0")
+    assert manifest.plan_bytes == plan.stat().st_size > 100_000
+    assert manifest.profile["edge_index"].max == (2, 20000)
+    assert not result.profile.defaulted
+    assert [one.key for one in manifest.plugins] == [("ScatterElements_PK", "1", "pluginkit")]
+    used = [str(node.attributes["reduction"]) for node in manifest.plugins[0].nodes]
+    assert sorted(used) == sorted(reductions_of(MODELS / f"{name}.onnx"))
+    assert len(result.rewrite.applied) == 5
+    assert folder_content(tmp_path) == {plan.name, f"{plan.name}.json"}
+
+
+def test_the_plan_holds_its_plugins_attributes(halve: Halve, tmp_path: Path) -> None:
+    model = save_halve(halve, tmp_path / "halve.onnx", ["n", 4])
+    result = build_engine(model, plugins=halve.plugins, flavour=FLAVOUR)
+    assert halve.name.encode() in result.plan_path.read_bytes()
+    (record,) = result.manifest.plugins
+    assert record.interface == "v3"
+    assert record.nodes[0].node == f"main graph / {halve.name} 'halve'"
+    assert len(record.source_sha256) == 64
+
+
+def test_a_changed_plugin_is_found_out(halve: Halve, tmp_path: Path) -> None:
+    model = save_halve(halve, tmp_path / "halve.onnx", ["n", 4])
+    plugins = halve.plugins
+    result = build_engine(model, plugins=plugins, flavour=FLAVOUR)
+    module = halve.folder / "halve.py"
+    module.write_text(module.read_text().replace("x[i] / 2", "x[i] / 3"))
+    with pytest.raises(PlanError, match=f"PK533.*{halve.name}.*has changed"):
+        run_engine(result.plan_path, {"x": np.zeros((1, 4), np.float32)}, plugins=plugins)
+
+
+def test_a_plan_whose_plugin_is_not_there_says_so(halve: Halve, tmp_path: Path) -> None:
+    model = save_halve(halve, tmp_path / "halve.onnx", ["n", 4])
+    result = build_engine(model, plugins=halve.plugins, flavour=FLAVOUR)
+    with pytest.raises(PlanError, match=f"PK533.*needs plugin {halve.name}.*not there"):
+        run_engine(result.plan_path, {"x": np.zeros((1, 4), np.float32)}, plugins={})
+
+
+def test_a_plan_for_another_capability_says_so(relu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = build_engine(relu, compute_capabilities=[(8, 9)], flavour=FLAVOUR).plan_path
+    monkeypatch.setattr(run, "find_gpu", lambda: Gpu("NVIDIA H200", (9, 0), 2**37))
+    with pytest.raises(PlanError, match=r"PK533.*built for compute capability 8\.9.*has 9\.0"):
+        run_engine(plan, {"x": np.zeros((1, 4), np.float32)})
+
+
+def test_running_without_a_gpu_says_so(relu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = build_engine(relu, flavour=FLAVOUR).plan_path
+    monkeypatch.setattr(run, "find_gpu", lambda: None)
+    with pytest.raises(MissingDependencyError, match="PK540.*needs a GPU"):
+        run_engine(plan, {"x": np.zeros((1, 4), np.float32)})
+
+
+def test_every_refused_node_is_named_with_the_parsers_reason(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["i"], name="first"),
+        helper.make_node("Relu", ["x"], ["y"], name="fine"),
+        helper.make_node("NonZero", ["y"], ["j"], name="second"),
+    ]
+    outputs = [tensor(name, [2, None], TensorProto.INT64) for name in ("i", "j")]
+    model = save(tmp_path / "nonzero.onnx", nodes, [tensor("x", ["n", 4])], outputs)
+    with pytest.raises(ParseError, match="PK520.*NonZero 'first'") as caught:
+        build_engine(model, flavour=FLAVOUR)
+    assert "NonZero 'first', NonZero 'second': " in str(caught.value.cause)
+    assert "fine" not in str(caught.value)
+    assert folder_content(tmp_path) == {"nonzero.onnx"}
+
+
+def test_a_node_that_the_parser_does_not_name_is_named(tmp_path: Path) -> None:
+    # Without rewrites the parser says "Unsupported reduction type", and not of which node.
+    with pytest.raises(ParseError) as caught:
+        build_engine(MODELS / "sage_dyn.onnx", tmp_path / "sage.plan", rewrites=[], flavour=FLAVOUR)
+    assert "ScatterElements 'node_ScatterElements_22'" in caught.value.message
+    for name in ("node_scatter_reduce", "node_scatter_add", "node_scatter_add_2"):
+        assert f"ScatterElements '{name}'" in str(caught.value.cause)
+    assert folder_content(tmp_path) == set()
+
+
+def test_the_reason_why_a_rewrite_left_a_refused_node_is_told(tmp_path: Path) -> None:
+    node = helper.make_node("ScatterElements", ["x", "i", "u"], ["y"], name="s", reduction="add")
+    double, index = TensorProto.DOUBLE, TensorProto.INT64
+    inputs = [tensor("x", [8], double), tensor("i", [4], index), tensor("u", [4], double)]
+    model = save(tmp_path / "double.onnx", [node], inputs, [tensor("y", [8], double)])
+    with pytest.raises(ParseError, match="ScatterElements 's'") as caught:
+        build_engine(model, flavour=FLAVOUR)
+    assert "ReplaceScatterElements left 's' as it is: " in str(caught.value.cause)
+
+
+def test_an_exception_in_a_plugin_comes_back_chained(halve: Halve, tmp_path: Path) -> None:
+    model = save_halve(halve, tmp_path / "vector.onnx", ["n"])
+    with pytest.raises(CallbackError) as caught:
+        build_engine(model, plugins=halve.plugins, flavour=FLAVOUR)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert str(caught.value.__cause__) == "halve takes no vectors"
+    assert not (tmp_path / "vector.plan").exists()
+
+
+def test_an_unknown_plugin_names_the_node_and_the_nearest(halve: Halve, tmp_path: Path) -> None:
+    model = save_halve(halve, tmp_path / "halve.onnx", ["n", 4], version="2")
+    with pytest.raises(ModelError, match=f"PK523.*{halve.name} version 2") as caught:
+        build_engine(model, plugins=halve.plugins, flavour=FLAVOUR)
+    assert "'halve'" in str(caught.value.where)
+    assert f"{halve.name} version 1" in str(caught.value.cause)
+
+
+def test_ctrl_c_ends_the_build_and_leaves_nothing(relu: Path) -> None:
+    class PressOnce(BuildObserver):
+        pressed = False
+
+        def step_complete(self, name: str, step: int) -> None:
+            if not self.pressed:
+                self.pressed = True
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(relu, flavour=FLAVOUR, observer=PressOnce())
+    assert folder_content(relu.parent) == {"relu.onnx"}
+
+
+def test_progress_is_told_in_balanced_phases(relu: Path) -> None:
+    open_phases: list[str] = []
+    seen: list[str] = []
+
+    class Phases(BuildObserver):
+        def phase_start(self, name: str, parent: str | None, num_steps: int) -> None:
+            assert parent is None or parent in open_phases
+            open_phases.append(name)
+            seen.append(name)
+
+        def phase_finish(self, name: str) -> None:
+            open_phases.remove(name)
+
+    build_engine(relu, flavour=FLAVOUR, observer=Phases())
+    assert "Building engine" in seen
+    assert open_phases == []
+
+
+def test_a_static_model_needs_no_profile(tmp_path: Path) -> None:
+    node = helper.make_node("Relu", ["x"], ["y"])
+    model = save(tmp_path / "static.onnx", [node], [tensor("x", [2])], [tensor("y", [2])])
+    result = build_engine(model, compute_capabilities=[(8, 9)], flavour=FLAVOUR)
+    assert result.profile.ranges == {}
+    assert result.manifest.inputs == (Tensor("x", "float32", (2,)),)
+
+
+def test_a_failed_build_keeps_the_plan_of_before(relu: Path) -> None:
+    plan = build_engine(relu, flavour=FLAVOUR).plan_path
+    before = plan.read_bytes()
+    with pytest.raises(UsageError, match="PK502"):
+        build_engine(relu, shapes={"x": "1x5"}, flavour=FLAVOUR)
+    assert plan.read_bytes() == before
+    assert check_manifest(plan).plan_bytes == len(before)
+
+
+def test_options_reach_the_builder(relu: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "timing.cache"
+    for _ in range(2):  # the second build reads the cache
+        build_engine(relu, workspace_bytes=2**20, timing_cache=cache, flavour=FLAVOUR)
+    assert cache.stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"fp16": True}, "PK513.*precision comes from the model"),
+        ({"version_compatible": True}, "PK513"),
+        ({"interface": "v2"}, "PK513.*IPluginV3 plugins only"),
+        ({"workspace_bytes": 0}, "PK526"),
+        ({"compute_capabilities": [(9, 0)]}, "PK512.*7.5, 8.0, 8.6, 8.9, 12.0, 12.1"),
+        ({"shapes": {"y": "1x4"}}, "PK501"),
+    ],
+)
+def test_what_the_flavour_cannot_do_is_said(relu: Path, options: dict[str, Any], code: str) -> None:
+    with pytest.raises(UsageError, match=code):
+        build_engine(relu, flavour=FLAVOUR, **options)
+    assert folder_content(relu.parent) == {"relu.onnx"}
+
+
+def test_lean_builds_nothing(relu: Path) -> None:
+    with pytest.raises(MissingDependencyError, match="PK510.*tensorrt_lean"):
+        build_engine(relu, flavour="tensorrt_lean")
+
+
+def test_the_model_is_never_overwritten(relu: Path) -> None:
+    before = relu.read_bytes()
+    with pytest.raises(UsageError, match="PK525.*is the model"):
+        build_engine(relu, relu, flavour=FLAVOUR)
+    assert relu.read_bytes() == before
+
+
+def test_a_shape_tensor_takes_its_values_from_shapes(tmp_path: Path) -> None:
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"], name="reshape")
+    inputs = [tensor("x", ["n", 4]), tensor("shape", [2], TensorProto.INT64)]
+    model = save(tmp_path / "reshape.onnx", [node], inputs, [tensor("y", [None, None])])
+    with pytest.raises(UsageError, match="PK505.*'?shape"):
+        build_engine(model, flavour=FLAVOUR)
+    shapes = {"x": "1x4,2x4,8x4", "shape": "1x4,2x4,8x4"}
+    manifest = build_engine(model, shapes=shapes, flavour=FLAVOUR).manifest
+    assert manifest.profile["shape"].is_shape_tensor
+    assert manifest.profile["shape"].max == (8, 4)
+
+
+def test_external_data_is_found_beside_the_model(tmp_path: Path) -> None:
+    weight = np.arange(4096, dtype=np.float32).reshape(64, 64)
+    node = helper.make_node("MatMul", ["x", "w"], ["y"], name="matmul")
+    graph = helper.make_graph(
+        [node], "graph", [tensor("x", ["n", 64])], [tensor("y", ["n", 64])],
+        [onnx.numpy_helper.from_array(weight, "w")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    path = tmp_path / "matmul.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="matmul.data", size_threshold=0)
+    plan = build_engine(path, flavour=FLAVOUR).plan_path
+    assert plan.stat().st_size > weight.nbytes
+    (tmp_path / "matmul.data").unlink()
+    with pytest.raises(ModelError, match="matmul.data"):
+        build_engine(path, tmp_path / "second.plan", flavour=FLAVOUR)
+    assert not (tmp_path / "second.plan").exists()
+
+
+Corrupt = Callable[[bytes], bytes]
+
+
+@pytest.mark.parametrize("corrupt", [lambda plan: plan[:-1000], lambda plan: plan[::-1]])
+def test_a_damaged_plan_never_reaches_tensorrt(relu: Path, corrupt: Corrupt) -> None:
+    plan = build_engine(relu, flavour=FLAVOUR).plan_path
+    plan.write_bytes(corrupt(plan.read_bytes()))
+    with pytest.raises(PlanError, match="PK533"):
+        run_engine(plan, {"x": np.zeros((1, 4), np.float32)})
