@@ -1,0 +1,36 @@
+"""Every numbered example is executed as its reader would."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[0-9]*.py"))
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+pytestmark = pytest.mark.trt
+
+
+def test_there_are_examples_and_the_readme_names_them() -> None:
+    assert len(EXAMPLES) >= 3
+    for example in EXAMPLES:
+        assert f"(examples/{example.name})" in README
+
+
+PRINTS = {
+    "01_model_to_plan.py": ["ReplaceScatterElements", "y: largest error", "needs ScatterElements_PK 1"],
+    "02_first_plugin.py": ["swish of -3 to 3", "calls Swish_PK with {'beta': 1.5}"],
+    "03_own_tensorrt_code.py": ["a plan of"],
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_runs(example: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, example], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    for text in PRINTS[example.name]:
+        assert text in done.stdout
+    assert list(tmp_path.iterdir()) == []
