@@ -1,13 +1,13 @@
-"""Files that are there whole or not at all."""
+"""The files of a build: checked before the work, written whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from pathlib import Path
 
 from pluginkit.errors import UsageError
+from pluginkit.files import replace_file
 
 
 def write_atomically(path: Path, data: bytes | bytearray | memoryview) -> None:
@@ -16,16 +16,8 @@ def write_atomically(path: Path, data: bytes | bytearray | memoryview) -> None:
     Errors:
         PK525: the folder is missing, read-only or full.
     """
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        try:
-            with part.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        replace_file(path, data)
     except OSError as error:
         raise UsageError(
             "PK525",

@@ -18,7 +18,7 @@ from pluginkit.errors import AttributeValueError, RewriteError, TensorError, Usa
 from pluginkit.onnx.edit import Edit, Names, set_nodes, why_untouchable
 from pluginkit.onnx.graphs import Scope, describe, label, scopes, sorted_nodes
 from pluginkit.onnx.infer import infer_types
-from pluginkit.onnx.nodes import PluginKey, Plugins
+from pluginkit.onnx.nodes import PluginKey, Plugins, complete_plugin_nodes
 from pluginkit.onnx.pattern import Bindings, GraphIndex, Match, find_bindings
 from pluginkit.onnx.rewrite import Rewrite
 from pluginkit.onnx.validate import check_rewritten, complete_value_info, new_types
@@ -85,7 +85,8 @@ def rewrite_model(
 
     They reach the main graph, every If, Loop and Scan body and every local function. Graph inputs
     and outputs keep their names, types and order; every plugin node's outputs get a type and, where
-    it can be known, a shape. No external data is read.
+    it can be known, a shape. Plugin nodes that were there before keep their meaning, in the form
+    that survives TensorRT's parser. No external data is read.
 
     Args:
         model: left unchanged.
@@ -115,6 +116,7 @@ def rewrite_model(
     run = _Run(result, types, known)
     with G_LOGGER.suppress(G_LOGGER.ERROR):
         run.to_fixed_point([rewrite() for rewrite in chosen])
+    complete_plugin_nodes(result, known)
     if run.applied:
         complete_value_info(result, types, known)
         check_rewritten(model, result)

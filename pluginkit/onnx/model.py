@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import onnx
@@ -18,6 +17,7 @@ from google.protobuf.message import (  # type: ignore[import-untyped]
 )
 
 from pluginkit.errors import ModelError
+from pluginkit.files import replace_file
 from pluginkit.onnx.graphs import scopes, sorted_nodes, tensors
 
 _RE_EXPORT = "export the model again, or copy the whole file."
@@ -187,7 +187,7 @@ def save_model(model: onnx.ModelProto, path: str | Path, source: Path) -> None:
     try:
         for location in files:
             _place_data(source.parent / location, path.parent / location, made)
-        _write_atomically(path, content)
+        replace_file(path, content)
     except OSError as error:
         for file in made:
             file.unlink(missing_ok=True)
@@ -245,18 +245,3 @@ def _copy_in_kernel(source: int, target: int) -> None:
         if count == 0:
             raise OSError(5, "the external data became shorter while it was copied")
         remaining -= count
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

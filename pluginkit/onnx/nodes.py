@@ -83,9 +83,8 @@ def plugin_of_node(node: onnx.NodeProto, plugins: Plugins) -> Plugin | None:
     """The plugin that a node stands for, or None when it is no plugin node.
 
     Takes what pluginkit writes and what people and exporters write: attributes left out have their
-        defaults, the
-    version defaults to "1" and the namespace to the node's domain, and absent inputs are known by
-    their position.
+    defaults, the version defaults to "1" and the namespace to the node's domain, and absent inputs
+    are known by their position.
 
     Errors:
         PK104, PK109: an attribute is wrong or missing.  PK110: a required input is absent.
@@ -131,6 +130,26 @@ def _value(attribute: onnx.AttributeProto, where: str) -> Any:
     if isinstance(value, (str, int, float)):
         return value
     return [item.decode() if isinstance(item, bytes) else item for item in value]
+
+
+def complete_plugin_nodes(model: onnx.ModelProto, plugins: Plugins) -> None:
+    """Write every plugin node of a model as plugin_node would, those of people and exporters too.
+
+    TensorRT's parser would truncate their int64 values, mislabel their tensors and refuse empty
+    input names.
+
+    Errors:
+        as for plugin_of_node.
+    """
+    for _, node, plugin in plugin_nodes(model, plugins):
+        present = [name for name in node.input if name]
+        written = plugin_node(plugin, present, list(node.output), node.name)
+        if list(node.input) != present:
+            node.ClearField("input")
+            node.input.extend(present)
+        if list(node.attribute) != list(written.attribute):
+            node.ClearField("attribute")
+            node.attribute.extend(written.attribute)
 
 
 def plugin_nodes(

@@ -79,7 +79,8 @@ def _raise_first(failures: list[CallbackFailure], consequence: Exception | None)
     if isinstance(first.error, PluginkitError):
         cause, fix = str(first.error), first.error.fix or fix
     if consequence is not None and consequence is not first.error:
-        cause += f"\nTensorRT then said: {consequence}"
+        said = consequence.message if isinstance(consequence, PluginkitError) else consequence
+        cause += f"\nTensorRT then said: {said}"
     raise CallbackError(
         "PK204",
         f"{first.plugin}: {first.callback.rpartition('.')[2]} failed while TensorRT called it.",

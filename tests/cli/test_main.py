@@ -196,7 +196,7 @@ def test_list_and_show_know_the_shipped_plugin_and_rewrite(capsys: Capture) -> N
     assert main(["show", "scatterelements", "--json"]) == 0
     (plugin,) = json.loads(capsys.readouterr().out)["plugins"]
     assert [one["name"] for one in plugin["inputs"]] == ["data", "indices", "updates"]
-    assert [one["name"] for one in plugin["attributes"]] == ["axis", "reduction"]
+    assert [one["name"] for one in plugin["attributes"]] == ["axis", "reduction", "deterministic"]
     for rewrite in listed["rewrites"]:
         assert main(["show", rewrite["name"]]) == 0
         assert "->" in capsys.readouterr().out

@@ -20,6 +20,7 @@ from pluginkit.errors import (
     RegistrationError,
     UsageError,
 )
+from pluginkit.onnx.driver import rewrite_model
 from pluginkit.onnx.nodes import plugin_node
 from pluginkit.testing.driver import HostMemory, Profile, build_layer, drive
 from pluginkit.trt import registry
@@ -178,15 +179,21 @@ ATTRIBUTES = {
 }
 
 
-@pytest.mark.parametrize("inputs", [("x", "rows"), ("x", "rows", "bias")])
-def test_attributes_survive_onnx_parser_fields_and_plan_exactly(rtx, monkeypatch, inputs) -> None:
-    register(PadRows, flavour=rtx)
+def plugins_made(rtx, monkeypatch) -> list[Any]:
+    """The adapters that TensorRT's parser will have PadRows' creator make."""
     creator = registry._registered["tensorrt_rtx", PadRows.spec.key].creator
-    made = []
+    made: list[Any] = []
     original = type(creator).create_plugin
     monkeypatch.setattr(
         type(creator), "create_plugin", lambda *args: made.append(original(*args)) or made[-1]
     )
+    return made
+
+
+@pytest.mark.parametrize("inputs", [("x", "rows"), ("x", "rows", "bias")])
+def test_attributes_survive_onnx_parser_fields_and_plan_exactly(rtx, monkeypatch, inputs) -> None:
+    register(PadRows, flavour=rtx)
+    made = plugins_made(rtx, monkeypatch)
     plugin = PadRows(**ATTRIBUTES | {"repeats": 3}).with_inputs(*inputs)
     types = {"x": (1, ["n", 5]), "rows": (7, ["m"]), "bias": (1, [5])}
     outputs = {"y": (1, ["k", 5]), "count": (7, ["m"])}
@@ -204,8 +211,36 @@ def test_attributes_survive_onnx_parser_fields_and_plan_exactly(rtx, monkeypatch
             assert value.encode() + b"\0" in data
 
 
-def test_large_integers_survive_too(rtx) -> None:
-    assert PadRows.from_wire(PadRows(**ATTRIBUTES).to_wire()).repeats == 2**31
+def test_attributes_of_a_node_that_a_person_wrote_survive_too(rtx, monkeypatch) -> None:
+    register(PadRows, flavour=rtx)
+    table = helper.make_tensor("t", TensorProto.INT64, [2], [2**40, 1])
+    node = helper.make_node(
+        "PadRows_PK", ["x", "rows", ""], ["y", "count"], "mine", domain="pluginkit",
+        table=table, offsets=[2**40, 7], scale=0.5,
+    )  # fmt: skip
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 5]),
+            helper.make_tensor_value_info("rows", TensorProto.INT64, ["m"]),
+        ],
+        [
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, ["k", 5]),
+            helper.make_tensor_value_info("count", TensorProto.INT64, ["m"]),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("pluginkit", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    completed = rewrite_model(model, [], plugins={PadRows.spec.key: PadRows}).model
+    made = plugins_made(rtx, monkeypatch)
+    with callback_errors():
+        assert build_with_rtx(rtx, completed.SerializeToString()) is not None
+    (parsed,) = made
+    assert parsed.core.plugin.offsets == (2**40, 7)
+    assert parsed.core.plugin.table.tolist() == [2**40, 1]
+    assert parsed.core.plugin.present == (True, True, False)
+    assert list(model.graph.node[0].input) == ["x", "rows", ""]  # the model given is unchanged
 
 
 def test_a_tensor_attribute_that_the_parser_mislabels_is_refused(rtx) -> None:

@@ -28,6 +28,8 @@ class {name}(Rewrite):
     def rewrite(self, match): return match.plugin_node({plugin}(), match.inputs)
 '''
 
+pytestmark = pytest.mark.usefixtures("no_modules_of_other_tests")
+
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path, monkeypatch):

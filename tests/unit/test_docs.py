@@ -1,0 +1,31 @@
+"""The documentation says what the code says."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [
+    path
+    for folder in ("pluginkit", "plugins", "graph_rewrites")
+    for path in (ROOT / folder).rglob("*.py")
+]
+
+
+def test_every_error_code_is_explained_and_no_other() -> None:
+    raised = {code for path in SOURCES for code in re.findall(r'"(PK\d{3})"', path.read_text())}
+    explained = re.findall(r"^\| (PK\d{3}) \|", (ROOT / "docs" / "errors.md").read_text(), re.M)
+    assert len(raised) > 100
+    assert sorted(raised) == explained
+
+
+def test_the_readme_names_files_that_exist() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert len(links) >= 5
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_the_readme_opens_with_two_commands() -> None:
+    block = (ROOT / "README.md").read_text().split("```sh\n")[1].split("```")[0]
+    assert len(block.splitlines()) == 2
+    assert block.splitlines()[1].endswith("&& pytest")
