@@ -12,31 +12,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pluginkit.attributes import attribute
-    from pluginkit.dims import ceil_div, dim_max, dim_min
-    from pluginkit.dtypes import (
-        DType,
-        bfloat16,
-        bool_,
-        float16,
-        float32,
-        int8,
-        int32,
-        int64,
-        uint8,
-    )
-    from pluginkit.engine import BuildResult, build_engine, run_engine
-    from pluginkit.errors import PluginkitError
-    from pluginkit.kernels.declare import Copy, CudaKernel, Fill, Launch, NumbaKernel
-    from pluginkit.onnx.compare import Comparison, compare_models
-    from pluginkit.onnx.driver import RewriteResult, rewrite_model
-    from pluginkit.onnx.model import load_model, save_model
-    from pluginkit.onnx.rewrite import Match, Op, Rewrite
-    from pluginkit.plugin import Case, Plugin
-    from pluginkit.spec import Input, OnnxOp, Output, PluginSpec
-    from pluginkit.tensors import DeviceTensor, TensorDesc, Workspace
-    from pluginkit.trt.callbacks import callback_errors
-    from pluginkit.trt.registry import add_to_network, register
+    from pluginkit.attributes import attribute as attribute
+    from pluginkit.dims import ceil_div as ceil_div
+    from pluginkit.dims import dim_max as dim_max
+    from pluginkit.dims import dim_min as dim_min
+    from pluginkit.dtypes import DType as DType
+    from pluginkit.dtypes import bfloat16 as bfloat16
+    from pluginkit.dtypes import bool_ as bool_
+    from pluginkit.dtypes import float16 as float16
+    from pluginkit.dtypes import float32 as float32
+    from pluginkit.dtypes import int8 as int8
+    from pluginkit.dtypes import int32 as int32
+    from pluginkit.dtypes import int64 as int64
+    from pluginkit.dtypes import uint8 as uint8
+    from pluginkit.engine import BuildResult as BuildResult
+    from pluginkit.engine import build_engine as build_engine
+    from pluginkit.engine import run_engine as run_engine
+    from pluginkit.errors import PluginkitError as PluginkitError
+    from pluginkit.kernels.declare import Copy as Copy
+    from pluginkit.kernels.declare import CudaKernel as CudaKernel
+    from pluginkit.kernels.declare import Fill as Fill
+    from pluginkit.kernels.declare import Launch as Launch
+    from pluginkit.kernels.declare import NumbaKernel as NumbaKernel
+    from pluginkit.onnx.compare import Comparison as Comparison
+    from pluginkit.onnx.compare import compare_models as compare_models
+    from pluginkit.onnx.driver import RewriteResult as RewriteResult
+    from pluginkit.onnx.driver import rewrite_model as rewrite_model
+    from pluginkit.onnx.model import load_model as load_model
+    from pluginkit.onnx.model import save_model as save_model
+    from pluginkit.onnx.rewrite import Match as Match
+    from pluginkit.onnx.rewrite import Op as Op
+    from pluginkit.onnx.rewrite import Rewrite as Rewrite
+    from pluginkit.plugin import Case as Case
+    from pluginkit.plugin import Plugin as Plugin
+    from pluginkit.spec import Input as Input
+    from pluginkit.spec import OnnxOp as OnnxOp
+    from pluginkit.spec import Output as Output
+    from pluginkit.spec import PluginSpec as PluginSpec
+    from pluginkit.tensors import DeviceTensor as DeviceTensor
+    from pluginkit.tensors import TensorDesc as TensorDesc
+    from pluginkit.tensors import Workspace as Workspace
+    from pluginkit.trt.callbacks import callback_errors as callback_errors
+    from pluginkit.trt.registry import add_to_network as add_to_network
+    from pluginkit.trt.registry import register as register
 
 __version__ = "0.1.0"
 

@@ -15,6 +15,8 @@ from pluginkit.errors import TensorError
 if TYPE_CHECKING:
     import numpy as np
 
+    from pluginkit.dims import Dim
+
 
 @dataclass(frozen=True)
 class Scalar:
@@ -25,7 +27,7 @@ class Scalar:
     """
 
     dtype: DType
-    values: tuple[int | float | bool, ...]
+    values: tuple[Dim | float | bool, ...]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class DType:
     onnx: int
     cpp: str
 
-    def __call__(self, value: int | float | bool | Sequence[int]) -> Scalar:
+    def __call__(self, value: Dim | float | bool | Sequence[Dim]) -> Scalar:
         """A kernel argument of this type, by value; a sequence becomes a struct of an array."""
         if isinstance(value, Sequence):
             return Scalar(self, tuple(value))

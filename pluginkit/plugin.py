@@ -12,7 +12,7 @@ from pluginkit.dtypes import DType
 from pluginkit.errors import AttributeValueError, UsageError
 from pluginkit.kernels.declare import Step
 from pluginkit.spec import Input, OnnxOp, Output, PluginSpec, spec_from_class
-from pluginkit.tensors import DeviceTensor, TensorDesc
+from pluginkit.tensors import DeviceTensor
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -187,28 +187,29 @@ class Plugin:
         inputs = wire.get("pluginkit_inputs")
         return plugin if inputs is None else plugin.with_inputs(*str(inputs).split(","))
 
-    # What an author defines. The bodies say what happens where a method is left out.
+    # What an author defines. One parameter for each input: a TensorDesc (an array in reference), or
+    # None where it is absent. The bodies say what happens where a method is left out.
 
-    def check(self, *inputs: TensorDesc | None) -> None:
+    def check(self, *inputs: Any, **named: Any) -> None:
         """Raise for inputs that can never work.
 
         Called with symbolic shapes while the model is parsed and again once shapes are known; a
         question about an unknown dimension ends the first call early.
         """
 
-    def output_types(self, *inputs: TensorDesc | None) -> Sequence[DType] | DType:
+    def output_types(self, *inputs: Any, **named: Any) -> Sequence[DType] | DType:
         """The outputs' dtypes, where type variables cannot say."""
         raise NotImplementedError
 
-    def output_shapes(self, *inputs: TensorDesc | None) -> Sequence[Dim] | Sequence[Sequence[Dim]]:
+    def output_shapes(self, *inputs: Any, **named: Any) -> Sequence[Dim] | Sequence[Sequence[Dim]]:
         """The outputs' shapes: one shape, or a sequence of one for each output."""
         raise NotImplementedError
 
-    def workspace_bytes(self, *inputs: TensorDesc | None) -> int:
+    def workspace_bytes(self, *inputs: Any, **named: Any) -> int:
         """Scratch memory in bytes for concrete inputs; at build time the profile's maximum."""
         return 0
 
-    def launches(self, *tensors: Any) -> Step | Sequence[Step]:
+    def launches(self, *tensors: Any, **named: Any) -> Step | Sequence[Step]:
         """The steps of one enqueue, given inputs, outputs and (with ``workspace_bytes``) workspace.
 
         Called once for each shape. TensorRT's stream runs the steps in order.
@@ -225,7 +226,7 @@ class Plugin:
         """Arbitrary code in place of ``launches``; all work goes on ``stream``, a cudaStream_t."""
         raise NotImplementedError
 
-    def reference(self, *inputs: npt.NDArray[Any] | None) -> Any:
+    def reference(self, *inputs: Any, **named: Any) -> Any:
         """The outputs in numpy: an array, or a sequence of one for each output."""
         raise NotImplementedError
 

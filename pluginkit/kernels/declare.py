@@ -13,12 +13,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from pluginkit.dims import Dim
 from pluginkit.dtypes import Scalar
 from pluginkit.errors import DeclarationError
 from pluginkit.tensors import TensorDesc, Workspace
 
 Constant = int | bool | str
-Argument = TensorDesc | Workspace | Scalar | int | float | bool | None
+Argument = TensorDesc | Workspace | Scalar | Dim | float | bool | None
 
 
 @dataclass(eq=False)
@@ -94,7 +95,7 @@ class Launch:
 
     Args:
         kernel: which kernel.
-        grid: blocks, up to three dimensions. A launch with no blocks is left out.
+        grid: blocks, up to three dimensions, all known. A launch with no blocks is left out.
         block: threads a block, up to three dimensions.
         args: the kernel's arguments in order: tensor descriptions and workspace (passed as
             pointers; None as a null pointer), ``int32(n)`` and the like, or bare Python values: int
@@ -106,8 +107,8 @@ class Launch:
     """
 
     kernel: Kernel
-    grid: int | tuple[int, ...]
-    block: int | tuple[int, ...]
+    grid: Dim | tuple[Dim, ...]
+    block: Dim | tuple[Dim, ...]
     args: tuple[Argument, ...]
     shared_bytes: int = 0
     constants: Mapping[str, Constant] = field(default_factory=dict)

@@ -6,9 +6,10 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pluginkit import calls
+from pluginkit.dims import Dim
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import Parameter, parameters
 from pluginkit.kernels.declare import Copy, Fill, Launch, Step
@@ -78,13 +79,13 @@ def nbytes_of(tensor: TensorDesc | Workspace) -> int:
     return operator.index(tensor.nbytes)
 
 
-def three(size: int | tuple[int, ...]) -> tuple[int, int, int]:
+def three(size: Dim | tuple[Dim, ...]) -> tuple[int, int, int]:
     """A grid or block with all its three dimensions."""
     x, y, z = (*_dimensions(size), 1, 1, 1)[:3]
     return x, y, z
 
 
-def _dimensions(size: int | tuple[int, ...]) -> tuple[int, ...]:
+def _dimensions(size: Dim | tuple[Dim, ...]) -> tuple[Any, ...]:
     return size if isinstance(size, tuple) else (size,)
 
 

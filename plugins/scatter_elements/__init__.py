@@ -169,7 +169,7 @@ class ScatterElements(Plugin):
         axis = self.axis % data.ndim
         size = data.shape[axis]
         _check_indices(indices, size, axis)
-        places = list(np.indices(indices.shape, sparse=True))
+        places: list[np.ndarray] = list(np.indices(indices.shape, sparse=True))
         places[axis] = np.where(indices < 0, indices + size, indices)
         wide = np.float32 if data.dtype.itemsize == 2 else data.dtype
         output, updates = data.astype(wide), updates.astype(wide)

@@ -52,11 +52,15 @@ class Call:
         }
         return makers[variant]()
 
+    def _merged_dims(self) -> list[tuple[int, int]]:
+        data, updates = ([int(dim) for dim in desc.shape] for desc in (self.data, self.updates))
+        return merged_dims(data, updates, self.axis)
+
     def _elements(self) -> Sequence[Step]:
         return Copy(self.output, self.data), self._scatter(None, None)
 
     def _scatter(self, state: Workspace | None, heads: Workspace | None) -> Launch:
-        dims = merged_dims(self.data.shape, self.updates.shape, self.axis)
+        dims = self._merged_dims()
         is_small = (
             max(*self.data.shape, *self.updates.shape, self.data.size, self.updates.size) < 2**31
         )
@@ -155,8 +159,9 @@ class Call:
         return Fill(cleared, 0xFF), link, gather, self._scatter(state, heads)
 
     def _lists(self) -> Sequence[Step]:
-        heads, links = self.workspace, self.workspace.at(self.data.size * _LIST_ITEMSIZE)
-        dims = merged_dims(self.data.shape, self.updates.shape, self.axis)
+        size = int(self.data.size)
+        heads, links = self.workspace, self.workspace.at(size * _LIST_ITEMSIZE)
+        dims = self._merged_dims()
         rank = _rank(dims)
         stride = product(self.data.shape[self.axis + 1 :])
         link = Launch(
@@ -178,13 +183,13 @@ class Call:
             block=_BLOCK,
             args=(self.output, self.data, self.updates, heads, links, int32(self.data.size)),
         )
-        return Fill(self.workspace.first(self.data.size * _LIST_ITEMSIZE), 0xFF), link, gather
+        return Fill(self.workspace.first(size * _LIST_ITEMSIZE), 0xFF), link, gather
 
 
 def workspace_bytes(problem: Problem, data: TensorDesc, updates: TensorDesc) -> int:
     """The most that any shape up to this one needs."""
     if problem.needs_order:
-        return (data.size + updates.size) * _LIST_ITEMSIZE
+        return int(data.size + updates.size) * _LIST_ITEMSIZE
     if problem.inner * problem.itemsize < VECTOR_BYTES:
         return 0
     return _STATE_BYTES + problem.row_lists * _LIST_ITEMSIZE
