@@ -39,7 +39,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"plugins": plugins, "rewrites": rewrites})
         return 0
-    for title, rows in (("Plugins", plugins), ("Rewrites", rewrites)):
-        columns = list(rows[0]) if rows else ["none found"]
-        print_table(title, columns, [list(row.values()) for row in rows])
+    rows = [
+        (one["name"], f"{one['plugin']} {one['version']} ({one['namespace']})", one["summary"])
+        for one in plugins
+    ]
+    print_table("Plugins" if rows else "No plugins", ("name", "registered as", "summary"), rows)
+    rows = [(one["name"], one["plugin"], one["summary"]) for one in rewrites]
+    print_table("Rewrites" if rows else "No rewrites", ("name", "plugin", "summary"), rows)
     return 0

@@ -48,10 +48,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(printable(title)), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(Text(column), overflow="fold")
     for row in rows:
         cells = ("\n".join(map(printable, str(cell).split("\n"))) for cell in row)
         table.add_row(*(Text(cell) for cell in cells))
+    print_line(title)
     console().print(table)

@@ -84,11 +84,14 @@ def print_report(result: RewriteResult) -> None:
     """Print what was rewritten and what was not, with the reasons."""
     from pluginkit.cli.output import print_line, print_table
 
-    if result.applied:
-        rows = [(one.rewrite, one.node, one.where, one.plugin) for one in result.applied]
-        print_table(f"{len(rows)} rewritten", ("rewrite", "node", "in", "plugin"), rows)
-    if result.refused:
-        rows = [(one.rewrite, one.node, one.where, one.reason) for one in result.refused]
-        print_table(f"{len(rows)} left as they are", ("rewrite", "node", "in", "reason"), rows)
+    for rewrite, plugin in dict.fromkeys((one.rewrite, one.plugin) for one in result.applied):
+        made = [one for one in result.applied if (one.rewrite, one.plugin) == (rewrite, plugin)]
+        title = f"{rewrite}: {len(made)} rewritten to {plugin}"
+        print_table(title, ("node", "in"), [(one.node, one.where) for one in made])
+    for rewrite in dict.fromkeys(one.rewrite for one in result.refused):
+        left = [one for one in result.refused if one.rewrite == rewrite]
+        title = f"{rewrite}: {len(left)} left as they are"
+        rows = [(one.node, one.where, one.reason) for one in left]
+        print_table(title, ("node", "in", "reason"), rows)
     if not result.applied and not result.refused:
         print_line("Nothing matched a rewrite: the model stays as it is.")
