@@ -1,4 +1,4 @@
-"""Finds the packages: plugins/ and graph_rewrites/ stand at the top and install inside pluginkit."""
+"""Finds the packages; plugins/ and graph_rewrites/ install inside pluginkit."""
 
 from setuptools import find_packages, setup
 

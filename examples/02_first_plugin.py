@@ -76,7 +76,7 @@ class ReplaceSwish(Rewrite):
 
 
 def example_model() -> onnx.ModelProto:
-    """y = Swish(x), with a batch dimension of any size."""
+    """Y = Swish(x), with a batch dimension of any size."""
     node = helper.make_node("Swish", ["x"], ["y"], "act", domain="com.example", beta=1.5)
     graph = helper.make_graph(
         [node],
@@ -97,7 +97,10 @@ def main(folder: Path) -> None:
     path = folder / "example.onnx"
     onnx.save(example_model(), path)
     built = pluginkit.build_engine(
-        path, compute_capabilities=[(8, 9)], plugins={Swish.spec.key: Swish}, rewrites=[ReplaceSwish]
+        path,
+        compute_capabilities=[(8, 9)],
+        plugins={Swish.spec.key: Swish},
+        rewrites=[ReplaceSwish],
     )
     (record,) = built.manifest.plugins
     print(f"{built.plan_path.name} calls {record.name} with {record.nodes[0].attributes}")

@@ -1,7 +1,8 @@
 """Exports the graph neural network behind ``sage_dyn.onnx`` and ``sage_ts.onnx``.
 
-Needs more than pluginkit does: ``pip install torch==2.13.0 torch_geometric==2.8.0 onnxscript``. The weights are random,
-from seed 0. Run it as ``python export_sage.py FOLDER``.
+Needs more than pluginkit does: ``pip install torch==2.13.0 torch_geometric onnxscript``. The
+weights are random, from seed 0. Run it as ``python export_sage.py FOLDER``; the nodes and weights
+come out the same, while empty documentation strings may differ.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Kernels on the current GPU: compiled, loaded and kept, each once for a device.
 
 CUDA C++ is compiled by cupy (RawModule, NVRTC), which also keeps the machine code on disk; numba
-kernels by :mod:`pluginkit.kernels.compile`.
+kernels by :mod:`pluginkit.kernels.cache`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import threading
 from typing import Any
 
 from pluginkit.errors import KernelError, MissingDependencyError
-from pluginkit.kernels.compile import compile_numba, cuda_options, need, raise_compile_error
+from pluginkit.kernels.cache import compiled_numba
+from pluginkit.kernels.compile import cuda_options, need, raise_compile_error
 from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation, Specialisation
 
 #: Dynamic shared memory that a kernel may use without asking, in bytes.
@@ -159,7 +160,7 @@ def _load_numba(wanted: NumbaSpecialisation, device: int) -> LoadedKernel:
     minor = _checked(
         driver.cuDeviceGetAttribute(attributes.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device)
     )
-    compiled = compile_numba(wanted, f"{major}{minor}")
+    compiled = compiled_numba(wanted, f"{major}{minor}")
     module = _checked(driver.cuModuleLoadData(compiled.cubin))
     function = _checked(driver.cuModuleGetFunction(module, compiled.symbols[0].encode()))
     return LoadedKernel(str(wanted), function, compiled.parameter_sizes[0], module)

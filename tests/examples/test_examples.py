@@ -19,7 +19,7 @@ def test_there_are_examples_and_the_readme_names_them() -> None:
 
 
 PRINTS = {
-    "01_model_to_plan.py": ["ReplaceScatterElements", "y: largest error", "needs ScatterElements_PK 1"],
+    "01_model_to_plan.py": ["ReplaceScatterElements", "y: largest", "needs ScatterElements_PK 1"],
     "02_first_plugin.py": ["swish of -3 to 3", "calls Swish_PK with {'beta': 1.5}"],
     "03_own_tensorrt_code.py": ["a plan of"],
 }

@@ -3,6 +3,11 @@
 import re
 from pathlib import Path
 
+import numpy as np
+
+from pluginkit import calls, float16
+from pluginkit.kernels.compile import compile_launches
+
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     path
@@ -29,3 +34,19 @@ def test_the_readme_opens_with_two_commands() -> None:
     block = (ROOT / "README.md").read_text().split("```sh\n")[1].split("```")[0]
     assert len(block.splitlines()) == 2
     assert block.splitlines()[1].endswith("&& pytest")
+
+
+def test_the_readmes_plugin_and_rewrite_are_valid() -> None:
+    namespace: dict[str, object] = {"__name__": "readme"}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102  # our own page
+    scale, rewrite = namespace["Scale"], namespace["ReplaceMyScale"]
+    x = np.ones((2, 3), np.float16)
+    (y,) = calls.run_reference(scale(factor=2.5), [x])
+    assert (y == 2.5).all()
+    inputs = calls.describe_inputs(scale(), [x.shape], [float16])
+    (compiled,) = compile_launches(scale(), inputs, calls.describe_outputs(scale(), inputs), "80")
+    assert compiled.cubin.startswith(b"\x7fELF")
+    assert rewrite.plugin is scale
