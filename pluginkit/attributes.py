@@ -10,22 +10,29 @@ and the serialized plugin all carry the same wire form.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
-import math
-import struct
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Union
 
 from pluginkit.errors import AttributeValueError, DeclarationError
+from pluginkit.values import (
+    SCALAR_CONVERTERS,
+    TEXT,
+    bools_from_ints,
+    document_from_array,
+    fits_float32,
+    fits_int32,
+    frozen_array,
+    text_from_document,
+    value_from_document,
+)
 
 Wire = int | float | str | list[int] | list[float]
 
-_TEXT = "json:"
 _SCALARS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
 
@@ -143,12 +150,12 @@ class AttributeSpec:
 
     def _convert(self, value: Any) -> Any:
         if self.kind == "array":
-            return _frozen_array(value)
+            return frozen_array(value)
         if self.kind != "tuple":
-            return _SCALAR_CONVERTERS[self.kind](value)
+            return SCALAR_CONVERTERS[self.kind](value)
         if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
             raise TypeError("not a sequence")
-        convert = _SCALAR_CONVERTERS[str(self.item)]
+        convert = SCALAR_CONVERTERS[str(self.item)]
         items = tuple(convert(item) for item in value)
         if self.length is not None and len(items) != self.length:
             raise ValueError(f"has {len(items)} elements, not {self.length}")
@@ -157,26 +164,26 @@ class AttributeSpec:
     def to_wire(self, value: Any) -> Wire:
         """The wire form of a validated value."""
         if self.kind == "array":
-            return _text(_array_document(value))
+            return text_from_document(document_from_array(value))
         if self.kind == "bool":
             return int(value)
         if self.kind == "tuple":
             return self._tuple_to_wire(value)
-        if self.kind == "int" and not _fits_int32(value):
-            return _text(value)
-        if self.kind == "float" and not _fits_float32(value):
-            return _text(value)
-        if self.kind == "str" and (value.startswith(_TEXT) or "\0" in value):
-            return _text(value)
+        if self.kind == "int" and not fits_int32(value):
+            return text_from_document(value)
+        if self.kind == "float" and not fits_float32(value):
+            return text_from_document(value)
+        if self.kind == "str" and (value.startswith(TEXT) or "\0" in value):
+            return text_from_document(value)
         return typing.cast(Wire, value)
 
     def _tuple_to_wire(self, value: tuple[Any, ...]) -> Wire:
         if self.item == "bool" and value:
             return [int(item) for item in value]
-        fits = {"int": _fits_int32, "float": _fits_float32}.get(str(self.item))
+        fits = {"int": fits_int32, "float": fits_float32}.get(str(self.item))
         if fits is not None and value and all(map(fits, value)):
             return list(value)
-        return _text(list(value))
+        return text_from_document(list(value))
 
     def from_wire(self, owner: str, wire: Any, where: str | None = None) -> Any:
         """The validated value behind a wire form, or behind what a person wrote by hand.
@@ -184,14 +191,14 @@ class AttributeSpec:
         Errors:
             PK104: the value has another type, length or range than declared.
         """
-        if isinstance(wire, str) and wire.startswith(_TEXT):
+        if isinstance(wire, str) and wire.startswith(TEXT):
             try:
-                wire = _from_document(json.loads(wire.removeprefix(_TEXT)))
+                wire = value_from_document(json.loads(wire.removeprefix(TEXT)))
             except (ValueError, KeyError, TypeError, binascii.Error) as error:
                 raise self._refusal(owner, wire, f"damaged text form: {error}", where) from error
         wants_bool = self.kind == "bool" and isinstance(wire, int)
         if wants_bool or (self.item == "bool" and isinstance(wire, (list, tuple))):
-            wire = _bools_from_ints(wire)
+            wire = bools_from_ints(wire)
         return self.validate(owner, wire, where)
 
 
@@ -272,99 +279,3 @@ def _parse_annotation(
 def _is_ndarray(annotation: Any) -> bool:
     module = getattr(annotation, "__module__", "")
     return module.partition(".")[0] == "numpy" and getattr(annotation, "__name__", "") == "ndarray"
-
-
-def _to_int(value: Any) -> int:
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
-        raise TypeError("is a bool, not an integer")
-    number = value.__index__() if hasattr(value, "__index__") else None
-    if number is None:
-        raise TypeError(f"is a {type(value).__name__}, not an integer")
-    if not -(2**63) <= number < 2**63:
-        raise ValueError("does not fit in 64 bits")
-    return int(number)
-
-
-def _to_float(value: Any) -> float:
-    if isinstance(value, (str, bytes, bool)) or not hasattr(value, "__float__"):
-        raise TypeError(f"is a {type(value).__name__}, not a float")
-    return float(value)
-
-
-def _to_str(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode()
-    if not isinstance(value, str):
-        raise TypeError(f"is a {type(value).__name__}, not a string")
-    value.encode()  # a lone surrogate cannot travel
-    return value
-
-
-def _to_bool(value: Any) -> bool:
-    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
-        return bool(value)
-    raise TypeError(f"is a {type(value).__name__}, not a bool")
-
-
-_SCALAR_CONVERTERS: dict[str, Callable[[Any], Any]] = {
-    "int": _to_int,
-    "float": _to_float,
-    "str": _to_str,
-    "bool": _to_bool,
-}
-
-
-def _bools_from_ints(wire: Any) -> Any:
-    def one(item: Any) -> Any:
-        return bool(item) if not isinstance(item, bool) and item in (0, 1) else item
-
-    return [one(item) for item in wire] if isinstance(wire, (list, tuple)) else one(wire)
-
-
-def _frozen_array(value: Any) -> Any:
-    import numpy as np
-
-    if not isinstance(value, (np.ndarray, np.generic, list, tuple, int, float, bool)):
-        raise TypeError(f"is a {type(value).__name__}, not an array")
-    array = np.array(value, order="C")
-    if array.dtype.hasobject or (array.dtype.kind in "USMmV" and array.dtype.name != "bfloat16"):
-        raise TypeError(f"has dtype {array.dtype}, which cannot travel")
-    array.setflags(write=False)
-    return array
-
-
-def _fits_int32(value: Any) -> bool:
-    return bool(-(2**31) <= value < 2**31)
-
-
-def _fits_float32(value: Any) -> bool:
-    if not math.isfinite(value):
-        return False
-    try:
-        return bool(struct.unpack("f", struct.pack("f", value))[0] == value)
-    except OverflowError:
-        return False
-
-
-def _text(document: Any) -> str:
-    return _TEXT + json.dumps(document, separators=(",", ":"))
-
-
-def _array_document(array: Any) -> Mapping[str, Any]:
-    data = base64.b64encode(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
-    return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data.decode()}
-
-
-def _from_document(document: Any) -> Any:
-    if not isinstance(document, dict):
-        return document
-    import numpy as np
-
-    if document["dtype"] == "bfloat16":
-        import ml_dtypes
-
-        dtype = np.dtype(ml_dtypes.bfloat16)
-    else:
-        dtype = np.dtype(str(document["dtype"])).newbyteorder("<")
-    data = base64.b64decode(document["data"], validate=True)
-    return np.frombuffer(data, dtype).reshape(document["shape"]).astype(dtype.newbyteorder("="))

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from pluginkit.attributes import Wire, attribute
+from pluginkit.declaration import spec_from_class
 from pluginkit.dims import Dim
 from pluginkit.dtypes import DType
 from pluginkit.errors import AttributeValueError, UsageError
 from pluginkit.kernels.declare import Step
-from pluginkit.spec import Input, OnnxOp, Output, PluginSpec, spec_from_class
+from pluginkit.spec import Input, OnnxOp, Output, PluginSpec
 from pluginkit.tensors import DeviceTensor
 
 if TYPE_CHECKING:
