@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from pluginkit.tensors import DeviceTensor as DeviceTensor
     from pluginkit.tensors import TensorDesc as TensorDesc
     from pluginkit.tensors import Workspace as Workspace
+    from pluginkit.testing.taps import debug_taps as debug_taps
     from pluginkit.trt.callbacks import callback_errors as callback_errors
     from pluginkit.trt.registry import add_to_network as add_to_network
     from pluginkit.trt.registry import register as register
@@ -74,6 +75,7 @@ _HOMES = {
     "pluginkit.plugin": ("Case", "Plugin"),
     "pluginkit.spec": ("Input", "OnnxOp", "Output", "PluginSpec"),
     "pluginkit.tensors": ("DeviceTensor", "TensorDesc", "Workspace"),
+    "pluginkit.testing.taps": ("debug_taps",),
     "pluginkit.trt.callbacks": ("callback_errors",),
     "pluginkit.trt.registry": ("add_to_network", "register"),
 }  # fmt: skip

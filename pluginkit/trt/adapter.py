@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,12 +13,37 @@ from pluginkit.dtypes import DType
 from pluginkit.errors import RegistrationError, TensorError
 from pluginkit.kernels.prepare import Prepared, prepare
 from pluginkit.plugin import Plugin
+from pluginkit.tensors import TensorDesc
 from pluginkit.trt.callbacks import record
 from pluginkit.trt.fields import announced_fields, wire_from_fields
 from pluginkit.trt.flavour import Flavour
 from pluginkit.trt.lower import exprs_from_shape, shapes_from_exprs
 
 Shapes = list[Shape]
+
+
+#: Given a core, what it has prepared and the descriptions that this is for; gives what to enqueue.
+Wrapper = Callable[["AdapterCore", Prepared, tuple[calls.Inputs, Sequence[TensorDesc]]], Prepared]
+
+_live: weakref.WeakSet[AdapterCore] = weakref.WeakSet()
+_wrappers: list[Wrapper] = []
+
+
+@contextmanager
+def wrapping_prepared(wrapper: Wrapper) -> Iterator[None]:
+    """Pass everything that is prepared through ``wrapper``, of adapters made before too."""
+    _wrappers.append(wrapper)
+    _prepare_again()
+    try:
+        yield
+    finally:
+        _wrappers.remove(wrapper)
+        _prepare_again()
+
+
+def _prepare_again() -> None:
+    for core in list(_live):
+        core.release()
 
 
 class AdapterCore:
@@ -39,6 +65,7 @@ class AdapterCore:
         self.dtypes: list[DType] | None = None
         self.prepared: Prepared | None = None
         self.error: BaseException | None = None
+        _live.add(self)
 
     def copy(self) -> AdapterCore:
         """The same plugin for another layer or context; nothing prepared is shared."""
@@ -129,8 +156,12 @@ class AdapterCore:
         dtypes = [self.flavour.dtype(desc.type) for desc in descs]
         inputs = calls.describe_inputs(self.plugin, [tuple(desc.dims) for desc in descs], dtypes)
         calls.check(self.plugin, inputs)
-        self.prepared = prepare(self.plugin, inputs, calls.describe_outputs(self.plugin, inputs))
-        return self.prepared
+        outputs = calls.describe_outputs(self.plugin, inputs)
+        prepared = prepare(self.plugin, inputs, outputs)
+        for wrapper in _wrappers:
+            prepared = wrapper(self, prepared, (inputs, outputs))
+        self.prepared = prepared
+        return prepared
 
     def release(self) -> None:
         """Drop what is prepared: TensorRT's bindings keep a V3 adapter for ever."""

@@ -30,7 +30,7 @@ class PluginV2Callbacks:
         self.plugin_type, self.plugin_version, self.plugin_namespace = core.plugin.spec.key
         self.num_outputs = len(core.plugin.spec.outputs)
         # The input shapes that are prepared: each enqueue compares, as V2 is not told of new ones.
-        self._dims: tuple[tuple[int, ...], ...] = ()
+        self._dims: tuple[list[int], ...] = ()
 
     def failed(self, callback: str, error: BaseException) -> None:
         self.core.failed(callback, error)
@@ -91,10 +91,12 @@ class PluginV2Callbacks:
             raise
 
     def _has_dims(self, input_desc: Sequence[Any]) -> bool:
-        # A comparison of Dims with a tuple takes a sixth of the time of tuple(dims).
-        for desc, dims in zip(input_desc, self._dims, strict=False):  # noqa: SIM110  # all() costs a generator
-            if desc.dims != dims:
-                return False
+        # Dims compared with a list takes a tenth of the time of tuple(dims), and two thirds of a
+        # comparison with a tuple, which the bindings try last; != would try == first.
+        for desc, dims in zip(input_desc, self._dims, strict=False):
+            if desc.dims == dims:
+                continue
+            return False
         return True
 
     def _prepare(self, input_desc: Sequence[Any], inputs: Sequence[int]) -> Prepared:
@@ -107,7 +109,7 @@ class PluginV2Callbacks:
                 fix="call configure_plugin on the clone before its enqueue.",
             )
         prepared = self.core.prepare_for(input_desc)
-        self._dims = tuple(tuple(desc.dims) for desc in input_desc)
+        self._dims = tuple(list(desc.dims) for desc in input_desc)
         return prepared
 
     @_callback
