@@ -117,7 +117,10 @@ class AdapterCore:
         self._refuse_after_failure()
         if not self._is_linear(descs[pos]):
             return False
-        found = self.flavour.dtype(descs[pos].type)
+        try:
+            found = self.flavour.dtype(descs[pos].type)
+        except TensorError:  # FP8 and the like
+            return False
         if pos < num_inputs:
             before = [self.flavour.dtype(desc.type) for desc in descs[:pos]]
             return calls.dtypes_are_allowed(self.plugin, [*before, found])

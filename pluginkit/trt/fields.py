@@ -25,12 +25,11 @@ class FieldBlock:
         self.buffers = {name: _buffer(value) for name, value in wire.items()}
         types = module.PluginFieldType
         kinds = {"int8": types.CHAR, "int32": types.INT32, "float32": types.FLOAT32}
-        self.collection = module.PluginFieldCollection(
-            [
-                module.PluginField(name, array, kinds[array.dtype.name])
-                for name, array in self.buffers.items()
-            ]
-        )
+        self.fields = [
+            module.PluginField(name, array, kinds[array.dtype.name])
+            for name, array in self.buffers.items()
+        ]
+        self.collection = module.PluginFieldCollection(self.fields)
 
 
 def announced_fields(module: Any, spec: PluginSpec) -> FieldBlock:

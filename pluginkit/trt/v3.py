@@ -16,6 +16,11 @@ from pluginkit.trt.flavour import Flavour
 _callback = guarded("IPluginV3")
 
 
+#: Every adapter, for ever: TensorRT's bindings may abort the process when a Python IPluginV3 is freed.
+#: In an engine they keep it themselves, by a reference that they take and never give back.
+_kept: list[PluginV3Callbacks] = []
+
+
 class PluginV3Callbacks:
     """IPluginV3's callbacks; :func:`plugin_v3` joins them with a flavour's base classes."""
 
@@ -28,6 +33,7 @@ class PluginV3Callbacks:
         self.core = core
         self.plugin_name, self.plugin_version, self.plugin_namespace = core.plugin.spec.key
         self.num_outputs = len(core.plugin.spec.outputs)
+        _kept.append(self)
 
     def failed(self, callback: str, error: BaseException) -> None:
         self.core.failed(callback, error)

@@ -59,10 +59,13 @@ def test_a_right_plugin_passes_and_is_counted(flavour, interface) -> None:
 def tapped(plugin, flavour, interface, heights):
     """Enqueue each height under taps that must object; their findings and the error."""
     with layer_of(plugin, flavour, interface).context() as context:
-        with pytest.raises(KernelError) as caught, debug_taps(read_host) as taps:
-            for height in heights:
-                context.enqueue([x(height)], HostMemory())
-        return taps, str(caught.value)
+        try:
+            with debug_taps(read_host) as taps:
+                for height in heights:
+                    context.enqueue([x(height)], HostMemory())
+        except KernelError as error:
+            return taps, str(error)
+    return pytest.fail("the taps found nothing")
 
 
 def test_the_first_difference_is_named(flavour, interface) -> None:
@@ -90,7 +93,7 @@ def test_engines_that_were_running_before_are_compared_and_left_alone_afterwards
     plugin = Doubles(wrong_from=0)
     with layer_of(plugin, flavour, interface).context() as context:
         context.enqueue([x(2)], HostMemory())
-        with pytest.raises(KernelError, match="PK250"), debug_taps(read_host) as taps:  # noqa: PT012
+        with pytest.raises(KernelError, match="PK250"), debug_taps(read_host) as taps:
             context.enqueue([x(2)], HostMemory())
         assert taps.calls == 1
         context.enqueue([x(2)], HostMemory())

@@ -3,6 +3,7 @@
 import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from pluginkit.errors import (
 from pluginkit.onnx.driver import rewrite_model
 from pluginkit.onnx.nodes import plugin_node
 from pluginkit.testing.driver import HostMemory, Profile, build_layer, drive
-from pluginkit.trt import registry
+from pluginkit.trt import registry, v3
+from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import available_flavours, load_flavour
 from pluginkit.trt.registry import add_to_network, interface_of, register
+from pluginkit.trt.v3 import plugin_v3
 
 pytestmark = pytest.mark.trt
 
@@ -358,6 +361,17 @@ def test_a_damaged_v2_payload_is_a_clear_error(flavour) -> None:
             creator.deserialize_plugin("node", payload)
     with pytest.raises(PlanError):
         creator.deserialize_plugin("node", b"")
+
+
+def test_v3_adapters_are_never_freed(flavour) -> None:
+    core = AdapterCore(PadRows(), flavour, None)
+    finalizer = weakref.finalize(core, lambda: None)
+    adapter = plugin_v3(core)
+    identity = id(adapter)
+    del adapter, core
+    gc.collect()
+    assert finalizer.alive  # the adapter holds its core
+    assert any(id(kept) == identity for kept in v3._kept)
 
 
 def test_v2_that_was_never_configured_says_so(flavour) -> None:
