@@ -105,7 +105,7 @@ class ScatterElements(Plugin):
     gather_rows = CudaKernel(
         "scatter_elements.cu",
         "gather_rows<{T}, Reduction::{reduction}, {LANES}>",
-        constants={"LANES": (4, 16, 32)},
+        constants={"LANES": (4, 8, 16, 32)},
     )
     link_elements = CudaKernel(
         "scatter_elements.cu", "link_elements<{Tind}, {RANK}>", constants={"RANK": (3, 8)}

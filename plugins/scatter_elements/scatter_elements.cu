@@ -115,32 +115,39 @@ struct RowState {
 };
 
 // Offset is an unsigned type that holds the number of updates and of output elements. Where heads is given, the rows
-// variant has run before, and this one takes what that left: everything, or the rows with long lists.
+// variant has run before, and this one takes what that left: everything, or the rows with long lists. That is seldom
+// anything, so a small grid does it in strides: a million blocks that only look and leave take longer than they look.
 template <typename T, typename Tind, Reduction R, typename Offset, int RANK>
 __global__ void scatter_elements(T* __restrict__ output, const Tind* __restrict__ indices,
                                  const T* __restrict__ updates, Offset count, Offset total, Offset axis_size,
                                  Offset axis_stride, Geometry<Offset, RANK> geometry, const RowState* state,
                                  const int* heads) {
     if (state != nullptr && state->is_uniform == UNTOUCHED && state->has_long_list == UNTOUCHED) return;
-    const Offset element = static_cast<Offset>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (element >= count) return;
-    long long index = indices[element];
-    if (index < 0) index += axis_size;
-    if (index < 0 || index >= static_cast<long long>(axis_size)) return;
-    Offset target = static_cast<Offset>(index) * axis_stride;
-    Offset rest = element;
+    const Offset first = static_cast<Offset>(blockIdx.x) * blockDim.x + threadIdx.x;
+    for (Offset element = first; element < count; element += static_cast<Offset>(gridDim.x) * blockDim.x) {
+        long long index = indices[element];
+        if (index < 0) index += axis_size;
+        if (index < 0 || index >= static_cast<long long>(axis_size)) continue;
+        Offset target = static_cast<Offset>(index) * axis_stride;
+        Offset rest = element;
 #pragma unroll
-    for (int dim = RANK - 1; dim > 0; --dim) {
-        const Offset outer = rest / geometry.size[dim];
-        target += (rest - outer * geometry.size[dim]) * geometry.stride[dim];
-        rest = outer;
+        for (int dim = RANK - 1; dim > 0; --dim) {
+            const Offset outer = rest / geometry.size[dim];
+            target += (rest - outer * geometry.size[dim]) * geometry.stride[dim];
+            rest = outer;
+        }
+        target += rest * geometry.stride[0];
+        if (state != nullptr && state->is_uniform == UNTOUCHED && heads[target / axis_stride] != LISTED_ELSEWHERE) {
+            continue;
+        }
+        if constexpr (R == Reduction::add && sizeof(T) == 2) {
+            if ((target | 1) < total) {
+                add_to_pair(output + target, updates[element]);
+                continue;
+            }
+        }
+        reduce_into<R>(output + target, updates[element]);
     }
-    target += rest * geometry.stride[0];
-    if (state != nullptr && state->is_uniform == UNTOUCHED && heads[target / axis_stride] != LISTED_ELSEWHERE) return;
-    if constexpr (R == Reduction::add && sizeof(T) == 2) {
-        if ((target | 1) < total) return add_to_pair(output + target, updates[element]);
-    }
-    reduce_into<R>(output + target, updates[element]);
 }
 
 template <typename T> struct AccumulatorOf { using type = T; };
@@ -290,13 +297,13 @@ __global__ void scatter_tile(T* __restrict__ output, const T* __restrict__ data,
 }
 
 constexpr int COLUMNS = 32;  // of a block: one warp, each thread one column
-constexpr int DEPTH = 16;  // updates of each thread in flight
 
 template <typename T, typename Tind, Reduction R>
 __global__ void __launch_bounds__(COLUMNS)
     scatter_column(T* __restrict__ output, const T* __restrict__ data, const Tind* __restrict__ indices,
                    const T* __restrict__ updates, int axis_size, int count, int inner) {
     using Accumulator = typename AccumulatorOf<T>::type;
+    constexpr int DEPTH = sizeof(T) == 8 ? 32 : 64;  // updates of each thread in flight: one warp has many registers
     extern __shared__ int4 shared[];
     Accumulator* sums = reinterpret_cast<Accumulator*>(shared) + threadIdx.x;
     const int blocks = (inner + COLUMNS - 1) / COLUMNS;
@@ -317,7 +324,7 @@ __global__ void __launch_bounds__(COLUMNS)
             update[d] = updates[static_cast<long long>(d) * inner];
         }
     }
-#pragma unroll 16
+#pragma unroll 32
     for (int cell = 0; cell < axis_size; ++cell) {
         sums[cell * COLUMNS] = static_cast<Accumulator>(data[static_cast<long long>(cell) * inner]);
     }
@@ -337,7 +344,7 @@ __global__ void __launch_bounds__(COLUMNS)
             else sum = reduced<R>(sum, value);
         }
     }
-#pragma unroll 8
+#pragma unroll 32
     for (int cell = 0; cell < axis_size; ++cell) {
         output[static_cast<long long>(cell) * inner] = static_cast<T>(sums[cell * COLUMNS]);
     }

@@ -11,6 +11,7 @@ from pluginkit.dtypes import int32, int64
 from pluginkit.kernels.declare import Copy, Fill, Launch, Step
 from pluginkit.plugins.scatter_elements.variants import (
     COLUMNS,
+    ENOUGH_BLOCKS,
     VECTOR_BYTES,
     Problem,
     Variant,
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements
 
 _BLOCK = 256
+#: Threads of a block that handles a tile by vectors, and of one among few blocks.
+_TILE_BLOCK, _LONE_TILE_BLOCK = 128, 512
 _WARP = 32
 _ROWS_A_WARP = 4
+#: The grid of the elements kernel where the rows kernels have seldom left it anything.
+_LEFTOVER_BLOCKS = 4096
 #: The two flags of RowState, kept a vector apart from the lists.
 _STATE_BYTES = 16
 _LIST_ITEMSIZE = 4
@@ -67,9 +72,10 @@ class Call:
         offset, rank = (int32 if is_small else int64), _rank(dims)
         stride = product(self.data.shape[self.axis + 1 :])
         sizes = [self.updates.size, self.data.size, self.data.shape[self.axis], stride]
+        blocks = -(-self.updates.size // _BLOCK)
         return Launch(
             self.plugin.elements,
-            grid=-(-self.updates.size // _BLOCK),
+            grid=blocks if state is None else min(blocks, _LEFTOVER_BLOCKS),
             block=_BLOCK,
             args=(
                 self.output,
@@ -91,9 +97,14 @@ class Call:
         is_vector = problem.is_vectorised_tile
         cells = VECTOR_BYTES // problem.itemsize if is_vector else 1
         updates = VECTOR_BYTES // problem.index_itemsize if is_vector else 1
-        # Two vectors of each kind for a thread keep enough loads in flight.
+        # Two vectors of each kind for a thread keep enough loads in flight. Many small blocks
+        # overlap their phases; where there are few blocks, each needs all the threads it can use.
         wanted = max(problem.axis_size // (2 * cells), problem.count // (2 * updates))
-        threads = min(max(-(-wanted // _WARP) * _WARP, 2 * _WARP), _BLOCK)
+        if problem.outer < ENOUGH_BLOCKS:
+            most = _LONE_TILE_BLOCK
+        else:
+            most = _TILE_BLOCK if is_vector else _BLOCK
+        threads = min(max(-(-wanted // _WARP) * _WARP, 2 * _WARP), most)
         tile = Launch(
             self.plugin.tile,
             grid=problem.outer,
@@ -138,7 +149,7 @@ class Call:
             constants={"KEEP_LAST": self.plugin.reduction == "none"},
         )
         vectors = problem.inner * problem.itemsize // VECTOR_BYTES
-        lanes = next((lanes for lanes in (4, 16) if vectors <= lanes), _WARP)
+        lanes = next((lanes for lanes in (4, 8, 16) if vectors <= lanes), _WARP)
         gather = Launch(
             self.plugin.gather_rows,
             grid=-(-output_rows * lanes // _BLOCK),

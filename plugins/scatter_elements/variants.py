@@ -32,7 +32,7 @@ Variant = Literal["elements", "tile", "column", "rows", "lists"]
 SHARED_BYTES = 64 * 1024
 #: Threads of a warp, and columns of a block.
 COLUMNS = 32
-#: Blocks of columns that keep a GPU busy.
+#: Blocks that keep a GPU busy.
 ENOUGH_BLOCKS = 128
 #: Updates from which three launches in place of two pay.
 MANY_UPDATES = 2**17
@@ -92,9 +92,10 @@ class Problem:
 
     @property
     def is_vectorised_tile(self) -> bool:
-        """Whether rows of a tile come in multiples of a vector."""
+        """Whether tiles go by vectors: rows are multiples of one, and tiles keep a GPU busy."""
         data_bytes, index_bytes = self.axis_size * self.itemsize, self.count * self.index_itemsize
-        return data_bytes % VECTOR_BYTES == 0 and index_bytes % VECTOR_BYTES == 0
+        is_aligned = data_bytes % VECTOR_BYTES == 0 and index_bytes % VECTOR_BYTES == 0
+        return is_aligned and self.outer >= ENOUGH_BLOCKS
 
     @property
     def has_vector_rows(self) -> bool:

@@ -24,7 +24,8 @@ ROUNDED_OFTEN = {float32: 2e-6, float16: 2e-2, bfloat16: 1.5e-1}
 
 #: data, updates, axis, whether rows of indices are constant, the variant that must be chosen.
 SHAPES = {
-    "tile vectorised": ((37, 1024), (37, 512), 1, False, "tile"),
+    "tile vectorised": ((137, 1024), (137, 512), 1, False, "tile"),
+    "tiles that are few": ((37, 1024), (37, 512), 1, False, "tile"),
     "tile in several rounds": ((3, 6000), (3, 3000), 1, False, "tile"),
     "tile of odd sizes": ((21, 77, 1), (21, 191, 1), 1, False, "tile"),
     "tile of one cell": ((500, 1), (500, 7), 1, False, "tile"),

@@ -103,7 +103,7 @@ def instantiations():
         for expression in name_expressions(kernel, ScatterElements(reduction=reduction), bindings)
     }
     types = 6 * 2 * 5  # T, Tind, reduction
-    assert len(every) == types * (4 + 4 + 1) + 2 * 2 + 6 * 5 * 3 + 2 * 2 + 6 * 5
+    assert len(every) == types * (4 + 4 + 1) + 2 * 2 + 6 * 5 * 4 + 2 * 2 + 6 * 5
     return sorted(every, key=lambda each: each.expression)
 
 

@@ -1,5 +1,6 @@
 """The documentation says what the code says."""
 
+import json
 import re
 from pathlib import Path
 
@@ -50,3 +51,26 @@ def test_the_readmes_plugin_and_rewrite_are_valid() -> None:
     (compiled,) = compile_launches(scale(), inputs, calls.describe_outputs(scale(), inputs), "80")
     assert compiled.cubin.startswith(b"\x7fELF")
     assert rewrite.plugin is scale
+
+
+def test_the_readmes_figures_are_those_of_the_benchmarks() -> None:
+    results = json.loads((ROOT / "benchmarks/results/scatter_elements.json").read_text())["results"]
+    rows = re.findall(
+        r"^\| (\w*)[^|]*\| (float\d+) \|((?: [\d.]+ \|){5})$",
+        (ROOT / "README.md").read_text(),
+        re.M,
+    )
+    assert len(rows) == 6
+    case = ""
+    for name, dtype, figures in rows:
+        case = name or case
+        shown = [float(figure) for figure in figures.strip("| ").split("|")]
+        peers = ("pluginkit", "torch", "torch.compile", "cupy", "plain RawKernel")
+        for peer, figure in zip(peers, shown, strict=True):
+            (measured,) = (
+                each
+                for each in results
+                if (each["case"], each["variant"], each["dtype"], each["implementation"])
+                == (case, "add", dtype, peer)
+            )
+            assert figure == round(measured["device_us"] / measured["floor_us"], 2)

@@ -1,0 +1,251 @@
+"""ScatterElements beside torch, cupy and a plain kernel, on a GPU.
+
+    python benchmarks/scatter_elements.py
+
+which is ``pluginkit bench ScatterElements --peers benchmarks/scatter_elements.py`` with the results
+written to benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from pluginkit import Plugin, bfloat16, float16, float32, int32, int64
+from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.plugins.scatter_elements import ScatterElements
+from pluginkit.tensors import DeviceTensor
+
+#: data, updates, axis; what is cut out for the comparison with the reference.
+CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, tuple[slice, ...]]] = {
+    "gnn": ((1_000_000, 64), (4_000_000, 64), 0, (slice(None), slice(None, None, 63))),
+    "rows4k": ((4096, 4096), (4096, 1024), 1, (slice(None, None, 273),)),
+    "mid3d": ((32, 128, 1024), (32, 128, 1024), 1, (slice(None, None, 31),)),
+    "small": ((8, 512), (8, 512), 1, ()),
+}
+REDUCTIONS = ("none", "add", "mul", "max", "min")
+
+
+def workloads() -> Iterator[Workload]:
+    """Every case, type and reduction with int64 indices; int32 and deterministic for some."""
+    for case in CASES:
+        for dtype in (float32, float16, bfloat16):
+            for reduction in REDUCTIONS:
+                yield _workload(case, dtype, reduction)
+            for reduction in ("none", "add"):
+                yield _workload(case, dtype, reduction, index=int32)
+        for reduction in ("none", "add"):
+            yield _workload(case, float32, reduction, deterministic=True)
+
+
+def _workload(
+    case: str, dtype: Any, reduction: str, index: Any = int64, deterministic: bool = False
+) -> Workload:
+    _, _, axis, sample = CASES[case]
+    plugin = ScatterElements(axis=axis, reduction=reduction, deterministic=deterministic)
+    variant = reduction + ", int32" * (index is int32) + ", deterministic" * deterministic
+    return Workload(case, variant, plugin, (dtype, index, dtype), _inputs(case, reduction), sample)
+
+
+def _inputs(case: str, reduction: str) -> Callable[[Any, int], list[Any]]:
+    data_shape, shape, axis, _ = CASES[case]
+
+    def make(xp: Any, seed: int) -> list[Any]:
+        rng = xp.random.default_rng(seed)
+        draw = lambda sizes: rng.random(sizes, dtype=xp.float32)  # noqa: E731
+        size = data_shape[axis]
+        if case == "gnn":  # one node for all features of an edge
+            nodes = rng.integers(0, size, shape[0])
+            indices = xp.ascontiguousarray(xp.broadcast_to(nodes[:, None], shape))
+        else:
+            indices = rng.integers(0, size, shape)
+        if reduction == "none":  # the same value for the same target, so that any winner is right
+            updates = xp.take_along_axis(draw(data_shape), indices, axis)
+        elif reduction == "mul":
+            updates = draw(shape) * 0.5 + 0.75
+        else:
+            updates = draw(shape) * 2 - 1
+        return [draw(data_shape) * 2 - 1, indices, updates]
+
+    return make
+
+
+# Peers.
+
+
+def _torch_of(tensors: Sequence[DeviceTensor]) -> Any:
+    import torch
+
+    torch.cuda.set_stream(torch.cuda.ExternalStream(tensors[0].stream))
+    return torch
+
+
+def _refuse_variants(plugin: Plugin, inputs: Sequence[DeviceTensor]) -> None:
+    if plugin.deterministic:  # type: ignore[attr-defined]
+        raise NotOffered("no deterministic result")
+    if inputs[1].dtype is int32:
+        raise NotOffered("int64 indices only")
+
+
+_TORCH = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
+
+
+def _torch_function(torch: Any, plugin: Any) -> Callable[..., Any]:
+    axis, reduction = plugin.axis, plugin.reduction
+    if reduction == "none":
+        return lambda data, indices, updates: torch.scatter(data, axis, indices, updates)
+    reduce = _TORCH[reduction]
+    return lambda data, indices, updates: torch.scatter_reduce(data, axis, indices, updates, reduce)
+
+
+def _torch_eager(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> Call:
+    _refuse_variants(plugin, inputs)
+    function = _torch_function(_torch_of(inputs), plugin)
+    tensors = [tensor.torch() for tensor in inputs]
+    return lambda: function(*tensors)
+
+
+@cache
+def _compiled(plugin: Plugin, shape: tuple[int, ...], dtype: Any) -> Callable[..., Any]:
+    import torch
+
+    return torch.compile(_torch_function(torch, plugin), dynamic=False)
+
+
+def _torch_compiled(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> Call:
+    _refuse_variants(plugin, inputs)
+    torch = _torch_of(inputs)
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1000
+    function = _compiled(plugin, inputs[0].shape, inputs[0].dtype)
+    tensors = [tensor.torch() for tensor in inputs]
+    return lambda: function(*tensors)
+
+
+def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+    import cupy
+    import cupyx
+
+    _refuse_variants(plugin, inputs)
+    if inputs[0].dtype is bfloat16:
+        raise NotOffered("no bfloat16")
+    if plugin.reduction == "mul":  # type: ignore[attr-defined]
+        raise NotOffered("no scatter_mul")
+    data, indices, updates = (tensor.cupy() for tensor in inputs)
+    output, shape, axis = outputs[0].cupy(), inputs[1].shape, plugin.axis  # type: ignore[attr-defined]
+    places: list[Any] = list(cupy.ogrid[tuple(slice(n) for n in shape)])
+    places[axis] = indices
+    target = tuple(places)
+    if plugin.reduction == "none":  # type: ignore[attr-defined]
+
+        def call() -> None:
+            output[...] = data
+            output[target] = updates
+
+        return call
+    scatter = getattr(cupyx, f"scatter_{plugin.reduction}")  # type: ignore[attr-defined]
+
+    def reduce() -> None:
+        output[...] = data
+        scatter(output, target, updates)
+
+    return reduce
+
+
+_SOURCE = r"""
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+enum Reduction { none, add, mul, max_of, min_of };
+template <int BYTES> struct Word;
+template <> struct Word<2> { using type = unsigned short; };
+template <> struct Word<4> { using type = unsigned int; };
+
+template <int R, typename T> __device__ void reduce(T* target, T update) {
+    if constexpr (R == none) *target = update;
+    else if constexpr (R == add) atomicAdd(target, update);
+    else {
+        using W = typename Word<sizeof(T)>::type;
+        W* address = reinterpret_cast<W*>(target);
+        W seen = *address, expected;
+        do {
+            expected = seen;
+            const float old = static_cast<float>(*reinterpret_cast<const T*>(&expected));
+            const float u = static_cast<float>(update);
+            const float both = R == mul ? old * u : R == max_of ? fmaxf(old, u) : fminf(old, u);
+            const T value = static_cast<T>(both);
+            seen = atomicCAS(address, expected, *reinterpret_cast<const W*>(&value));
+        } while (seen != expected);
+    }
+}
+
+template <typename T, typename Tind, int R>
+__global__ void plain(T* output, const Tind* indices, const T* updates, long long count,
+                      long long axis_size, long long axis_updates, long long inner) {
+    const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
+    if (i >= count) return;
+    const long long outer = i / (axis_updates * inner);
+    reduce<R>(output + (outer * axis_size + indices[i]) * inner + i % inner, updates[i]);
+}
+"""
+_NUMBERS = {"none": 0, "add": 1, "mul": 2, "max": 3, "min": 4}
+
+
+@cache
+def _plain_kernel(dtype: Any, index: Any, reduction: str) -> Any:
+    import cupy
+    from cuda.pathfinder import find_nvidia_header_directory
+
+    name = f"plain<{dtype.cpp}, {index.cpp}, {_NUMBERS[reduction]}>"
+    options = ("--std=c++17", f"-I{find_nvidia_header_directory('cudart')}")
+    return cupy.RawModule(code=_SOURCE, options=options, name_expressions=[name]).get_function(name)
+
+
+def _plain(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+    """A copy, and one atomic operation for each update."""
+    import cupy
+    import numpy as np
+
+    if plugin.deterministic:  # type: ignore[attr-defined]
+        raise NotOffered("no deterministic result")
+    data, indices, updates = inputs
+    axis = plugin.axis  # type: ignore[attr-defined]
+    kernel = _plain_kernel(data.dtype, indices.dtype, plugin.reduction)  # type: ignore[attr-defined]
+    inner, count = prod(data.shape[axis + 1 :]), updates.size
+    numbers = map(np.int64, (count, data.shape[axis], updates.shape[axis], inner))
+    arguments = (outputs[0].pointer, indices.pointer, updates.pointer, *numbers)
+    copy, kind = cupy.cuda.runtime.memcpyAsync, cupy.cuda.runtime.memcpyDeviceToDevice
+    grid = (-(-count // 256),)
+
+    def call() -> None:
+        copy(outputs[0].pointer, data.pointer, data.nbytes, kind, data.stream)
+        kernel(grid, (256,), arguments)
+
+    return call
+
+
+PEERS = (
+    Peer("torch", _torch_eager),
+    Peer("torch.compile", _torch_compiled),
+    Peer("cupy", _cupy),
+    Peer("plain RawKernel", _plain),
+)
+
+
+def main() -> int:
+    """Measure, and write benchmarks/results/scatter_elements.{json,html,png}."""
+    from pluginkit.cli.main import main as pluginkit
+
+    results = Path(__file__).parent / "results" / "scatter_elements"
+    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
+    return pluginkit(["bench", "ScatterElements", f"--peers={__file__}", *files, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

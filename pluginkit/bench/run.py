@@ -1,0 +1,288 @@
+"""Runs a benchmark: for each workload pluginkit and its peers, checked and then timed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from pluginkit import calls
+from pluginkit.bench.device import METHOD, Device
+from pluginkit.bench.report import OWN, Report, Result, now
+from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.dtypes import DType, float32
+from pluginkit.tensors import DeviceTensor, TensorDesc
+from pluginkit.testing.driver import Profile, build_layer
+from pluginkit.trt.flavour import Flavour, load_flavour
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.generic]
+
+Progress = Callable[[str], None]
+
+#: Buffer sets together exceed the L2 cache so many times, so that none is found there again.
+_L2_TIMES, _MOST_SETS = 4, 64
+#: What outputs hold before each of two runs: an element that keeps both was not written.
+_POISONS = (0xA5, 0x5A)
+
+
+def run_benchmark(
+    name: str,
+    workloads: Sequence[Workload],
+    peers: Sequence[Peer],
+    device: Device,
+    *,
+    flavour: Flavour | None = None,
+    progress: Progress = lambda text: None,
+) -> Report:
+    """Measure a plugin and its peers.
+
+    Args:
+        name: of the benchmark, as a rule the plugin's.
+        workloads: what to measure.
+        peers: what to measure beside the plugin.
+        device: the GPU.
+        flavour: the TensorRT whose types the adapters get.
+        progress: called with each workload's name.
+    """
+    flavour = flavour or load_flavour()
+    launch_us, launched_by = device.driver_launch()
+    environment = device.environment() | {"tensorrt": f"{flavour.name} {flavour.version}"}
+    report = Report(
+        name, now(), environment, device.copy_bandwidth(), launch_us, launched_by, METHOD
+    )
+    for workload in workloads:
+        progress(f"{workload.case} {workload.variant} {workload.dtypes[0].name}")
+        bench = _Bench(workload, device, flavour, report.copy_bandwidth)
+        report.results.extend(bench.results(peers))
+        device.free()
+    return report
+
+
+@dataclass(frozen=True)
+class _Buffers:
+    """One set of inputs and outputs, and the arrays that own their memory."""
+
+    inputs: list[DeviceTensor]
+    outputs: list[DeviceTensor]
+    arrays: list[Any]
+
+    @property
+    def output_arrays(self) -> list[Any]:
+        return self.arrays[len(self.inputs) :]
+
+
+class _Bench:
+    """One workload on the device: its buffer sets and what must come out."""
+
+    def __init__(
+        self, workload: Workload, device: Device, flavour: Flavour, bandwidth: float
+    ) -> None:
+        self._workload = workload
+        self._device = device
+        self._flavour = flavour
+        self._plugin = workload.plugin
+        first = self._inputs(0)
+        self._shapes = [tuple(array.shape) for array in first]
+        described = calls.describe_inputs(self._plugin, self._shapes, workload.dtypes)
+        calls.check(self._plugin, described)
+        self._descs = calls.describe_outputs(self._plugin, described)
+        present = [desc for desc in described if desc is not None]
+        self._tensors: list[TensorDesc] = [*present, *self._descs]
+        nbytes = sum(_nbytes(desc) for desc in self._tensors)
+        self._nbytes = nbytes if workload.compulsory_bytes is None else workload.compulsory_bytes
+        self._floor_us = self._nbytes / bandwidth * 1e6
+        count = min(max(1, math.ceil(_L2_TIMES * device.l2_bytes / max(nbytes, 1))), _MOST_SETS)
+        self._sets = [
+            self._buffers(first if seed == 0 else self._inputs(seed)) for seed in range(count)
+        ]
+        del first
+        self._expected = self._reference()
+
+    def _inputs(self, seed: int) -> list[Any]:
+        xp = self._device.xp
+        made = self._workload.arrays(xp, seed)
+        return [
+            cast(xp, array, dtype) for array, dtype in zip(made, self._workload.dtypes, strict=True)
+        ]
+
+    def _buffers(self, inputs: list[Any]) -> _Buffers:
+        xp, device = self._device.xp, self._device
+        outputs = [xp.empty(max(_nbytes(desc), 1), xp.uint8) for desc in self._descs]
+        arrays = [*inputs, *outputs]
+        tensors = [
+            DeviceTensor(desc.name, device.pointer(array), _shape(desc), desc.dtype, device.stream)
+            for desc, array in zip(self._tensors, arrays, strict=True)
+        ]
+        return _Buffers(tensors[: len(inputs)], tensors[len(inputs) :], arrays)
+
+    def _reference(self) -> list[Array]:
+        arrays = [
+            self._sampled(array, desc)
+            for array, desc in zip(self._sets[0].arrays, self._tensors, strict=True)
+        ]
+        return list(calls.run_reference(self._plugin, arrays[: len(self._shapes)]))
+
+    def _sampled(self, array: Any, desc: TensorDesc) -> Array:
+        """The sample of an array of words, on the host and in its own type."""
+        words = array.view(_word(self._device.xp, desc.dtype)).reshape(_shape(desc))
+        sample = self._device.xp.ascontiguousarray(words[self._workload.sample])
+        self._device.synchronize()
+        host: Array = sample.get() if hasattr(sample, "get") else sample
+        return host.view(desc.dtype.numpy)
+
+    def results(self, peers: Sequence[Peer]) -> Iterator[Result]:
+        """Pluginkit's result, then each peer's."""
+        yield self._own()
+        for peer in peers:
+            yield self._peers(peer)
+
+    def _own(self) -> Result:
+        with ExitStack() as stack:
+            v2, v3 = (
+                stack.enter_context(self._through_adapter(interface)) for interface in ("v2", "v3")
+            )
+            calls_v2, calls_v3 = ([bind(each) for each in self._sets] for bind in (v2, v3))
+            error = max(self._error(calls_v2[0]), self._error(calls_v3[0]))
+            if not error <= self._tolerance():
+                return self._result(OWN, "wrong", f"error {error:.3g}", error)
+            return self._timed(
+                OWN,
+                error,
+                calls_v3,
+                host_v2_us=statistics.median(self._device.host_times(calls_v2)),
+                host_v3_us=statistics.median(self._device.host_times(calls_v3)),
+            )
+
+    @contextmanager
+    def _through_adapter(self, interface: Any) -> Iterator[Callable[[_Buffers], Call]]:
+        """Binds buffers to an enqueue through the whole adapter, as TensorRT makes it."""
+        shapes = self._shapes
+        profile = Profile(shapes, shapes, shapes)
+        layer = build_layer(
+            self._plugin,
+            profile,
+            self._workload.dtypes,
+            interface=interface,
+            flavour=self._flavour,
+        )
+        with layer.context() as context:
+            inputs, outputs = context.descs(shapes)
+            if interface == "v3":
+                context.adapter.on_shape_change(inputs, outputs)
+            scratch = self._device.xp.empty(max(layer.workspace_bytes, 1), self._device.xp.uint8)
+            workspace, enqueue = self._device.pointer(scratch), context.adapter.enqueue
+            stream = self._device.stream
+
+            def bind(buffers: _Buffers) -> Call:
+                sources = [tensor.pointer for tensor in buffers.inputs]
+                targets = [tensor.pointer for tensor in buffers.outputs]
+                return lambda: enqueue(inputs, outputs, sources, targets, workspace, stream)
+
+            yield bind
+            self._device.synchronize()
+
+    def _peers(self, peer: Peer) -> Result:
+        try:
+            bound = [peer.bind(self._plugin, each.inputs, each.outputs) for each in self._sets]
+            error = self._error(bound[0])
+            if not error <= self._tolerance():
+                return self._result(peer.name, "wrong", f"error {error:.3g}", error)
+            return self._timed(peer.name, error, bound)
+        except NotOffered as reason:
+            return self._result(peer.name, "not offered", str(reason))
+        except Exception as failure:  # a peer may fail in any way; that is its result
+            text = f"{type(failure).__name__}: {failure}".split("\n")[0]
+            return self._result(peer.name, "failed", text[:200])
+
+    def _timed(self, name: str, error: float, bound: Sequence[Call], **host: Any) -> Result:
+        times = sorted(self._device.device_times(bound))
+        tenth = len(times) // 10
+        return self._result(
+            name,
+            "ok",
+            error=error,
+            device_us=statistics.median(times),
+            low_us=times[tenth],
+            high_us=times[-1 - tenth],
+            **host,
+        )
+
+    def _error(self, call: Call) -> float:
+        """The largest error of the first buffer set, NaN where an element was not written."""
+        xp, first = self._device.xp, self._sets[0]
+        kept: list[list[Any]] = []
+        for poison in _POISONS:
+            for output in first.output_arrays:
+                output.fill(poison)
+            self._device.synchronize()
+            returned = call()
+            if returned is not None:
+                self._device.copy(first.output_arrays[0], returned)
+            self._device.synchronize()
+            kept.append([output.copy() for output in first.output_arrays])
+        for before, after, desc in zip(*kept, self._descs, strict=True):
+            word = _word(xp, desc.dtype)
+            patterns = [int.from_bytes(bytes([p] * desc.dtype.itemsize)) for p in _POISONS]
+            untouched = before.view(word) == xp.asarray(patterns[0]).astype(word)
+            untouched &= after.view(word) == xp.asarray(patterns[1]).astype(word)
+            if bool(untouched.any()):
+                return math.nan
+        outputs = zip(kept[1], self._descs, self._expected, strict=True)
+        return max(_largest_error(self._sampled(array, d), e) for array, d, e in outputs)
+
+    def _tolerance(self) -> float:
+        return max(self._plugin.tolerance.get(desc.dtype, 0.0) for desc in self._descs)
+
+    def _result(
+        self, name: str, status: Any, note: str = "", error: float | None = None, **times: Any
+    ) -> Result:
+        workload = self._workload
+        if error is not None and not math.isfinite(error):
+            note, error = "an element is not finite, or was not written", None
+        return Result(
+            *(workload.case, workload.variant, workload.dtypes[0].name),
+            shapes=[f"{desc.dtype.name}{list(_shape(desc))}" for desc in self._tensors],
+            implementation=name,
+            status=status,
+            compulsory_bytes=self._nbytes,
+            floor_us=self._floor_us,
+            note=note,
+            error=error,
+            **times,
+        )
+
+
+def cast(xp: Any, array: Any, dtype: DType) -> Any:
+    """An array in ``dtype``; bfloat16, which cupy lacks, as rounded uint16 words."""
+    if dtype.name != "bfloat16":
+        return xp.ascontiguousarray(array.astype(dtype.numpy, copy=False))
+    bits = xp.ascontiguousarray(array.astype(float32.numpy, copy=False)).view(xp.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(xp.uint16)
+
+
+def _largest_error(got: Array, expected: Array) -> float:
+    import numpy as np
+
+    wide = np.asarray(expected, np.float64)
+    difference = np.abs(np.asarray(got, np.float64) - wide) / np.maximum(1, np.abs(wide))
+    return float(difference.max(initial=0))
+
+
+def _word(xp: Any, dtype: DType) -> Any:
+    return getattr(xp, f"uint{8 * dtype.itemsize}")
+
+
+def _shape(desc: TensorDesc) -> tuple[int, ...]:
+    return tuple(int(dim) for dim in desc.shape)
+
+
+def _nbytes(desc: TensorDesc) -> int:
+    return prod(_shape(desc)) * desc.dtype.itemsize

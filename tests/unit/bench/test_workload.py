@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from pluginkit import bfloat16, float16, float32, int64
+from pluginkit.bench.run import cast
+from pluginkit.bench.workload import (
+    dtypes_from_names,
+    load_bench_file,
+    select,
+    workloads_from_cases,
+)
+from pluginkit.errors import UsageError
+from pluginkit.plugins.circ_pad import CircPad
+from pluginkit.plugins.scatter_elements import ScatterElements
+
+
+def test_a_plugins_cases_become_workloads_without_the_empty_ones():
+    found = workloads_from_cases(CircPad)
+    names = [workload.case for workload in found]
+    assert "image" in names
+    assert "empty_batch" not in names
+    assert {workload.dtypes for workload in found} == {(float32,)}
+
+
+def test_types_are_those_of_the_first_type_variable():
+    found = workloads_from_cases(ScatterElements, [float16, bfloat16])
+    assert {workload.dtypes for workload in found} == {
+        (float16, int64, float16),
+        (bfloat16, int64, bfloat16),
+    }
+
+
+def test_selection_by_case_and_type():
+    every = workloads_from_cases(CircPad, [float32, float16])
+    found = select(every, ["image", "odd"], [float16])
+    assert [(one.case, one.dtypes) for one in found] == [
+        ("image", (float16,)),
+        ("odd", (float16,)),
+    ]
+    assert len(select(every, [], [])) == len(every)
+
+
+@pytest.mark.parametrize(("cases", "dtypes"), [(["imag"], []), ([], [int64])])
+def test_what_is_not_there_is_an_error(cases, dtypes):
+    with pytest.raises(UsageError, match="PK701"):
+        select(workloads_from_cases(CircPad), cases, dtypes)
+
+
+def test_an_unknown_type_is_an_error():
+    with pytest.raises(UsageError, match="PK701 dtype 'half'"):
+        dtypes_from_names(["half"])
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [(None, "cannot be executed"), ("1 / 0", "ZeroDivisionError"), ("x = 1", "declares neither")],
+)
+def test_a_file_that_declares_nothing_is_refused(tmp_path, text, problem):
+    path = tmp_path / "peers.py"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=f"PK700 .*{problem}"):
+        load_bench_file(path)
+
+
+def test_a_file_declares_peers(tmp_path):
+    path = tmp_path / "peers.py"
+    path.write_text(
+        "from pluginkit.bench.workload import Peer\nPEERS = [Peer('one', lambda *a: None)]\n"
+    )
+    declared = load_bench_file(path)
+    assert [peer.name for peer in declared.peers] == ["one"]
+    assert declared.workloads is None
+
+
+def test_bfloat16_is_rounded_as_ml_dtypes_rounds():
+    values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    words = cast(np, values, bfloat16)
+    np.testing.assert_array_equal(words, values.astype(bfloat16.numpy).view(np.uint16))
