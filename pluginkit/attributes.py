@@ -10,11 +10,10 @@ and the serialized plugin all carry the same wire form.
 
 from __future__ import annotations
 
-import binascii
 import json
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Union
 
@@ -73,6 +72,18 @@ def attribute(
     The annotation is ``int``, ``float``, ``str``, ``bool``, ``Literal[...]``, ``tuple[T, ...]``,
     ``tuple[T, T]`` (``T`` one of the four scalars) or ``numpy.ndarray``.
     """
+    if choices is not None and not _are_choices(choices):
+        raise DeclarationError(
+            "PK101",
+            f"choices is {_shown(choices)}; expected a tuple of values.",
+            fix='write, for example, choices=("none", "add").',
+        )
+    if check is not None and not callable(check):
+        raise DeclarationError(
+            "PK101",
+            f"check is {check!r}; expected a function of the value.",
+            fix="write a function that returns what is wrong with the value, or None.",
+        )
     return AttributeDeclaration(
         default, tuple(choices) if choices is not None else None, check, doc
     )
@@ -139,10 +150,9 @@ class AttributeSpec:
     def _refusal(
         self, owner: str, value: Any, cause: str | None, where: str | None
     ) -> AttributeValueError:
-        shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
         return AttributeValueError(
             "PK104",
-            f"{owner}: attribute '{self.name}' is {shown}; expected {self.type_name}.",
+            f"{owner}: attribute '{self.name}' is {_shown(value)}; expected {self.type_name}.",
             where=where,
             cause=cause,
             fix=f"give '{self.name}' a value that the declaration in {owner} allows.",
@@ -194,12 +204,28 @@ class AttributeSpec:
         if isinstance(wire, str) and wire.startswith(TEXT):
             try:
                 wire = value_from_document(json.loads(wire.removeprefix(TEXT)))
-            except (ValueError, KeyError, TypeError, binascii.Error) as error:
+            except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
                 raise self._refusal(owner, wire, f"damaged text form: {error}", where) from error
         wants_bool = self.kind == "bool" and isinstance(wire, int)
         if wants_bool or (self.item == "bool" and isinstance(wire, (list, tuple))):
             wire = bools_from_ints(wire)
         return self.validate(owner, wire, where)
+
+
+def _are_choices(choices: Any) -> bool:
+    return isinstance(choices, Sequence) and all(isinstance(one, Hashable) for one in choices)
+
+
+def _same_values(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    return all(one in others for one in some) and all(one in some for one in others)
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or an int of thousands of digits
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def attribute_spec(
@@ -215,12 +241,18 @@ def attribute_spec(
     if (
         choices is not None
         and declared.choices is not None
-        and set(choices) != set(declared.choices)
+        and not _same_values(choices, declared.choices)
     ):
         raise DeclarationError(
             "PK101",
             f"{owner}.{name}: Literal{list(choices)} and choices={list(declared.choices)} differ.",
             fix="drop choices=, the annotation says it all.",
+        )
+    if kind == "array" and declared.choices is not None:
+        raise DeclarationError(
+            "PK101",
+            f"{owner}.{name}: an array has choices; expected none.",
+            fix="say what is allowed with check=.",
         )
     spec = AttributeSpec(
         name,
@@ -239,7 +271,7 @@ def attribute_spec(
     except AttributeValueError as error:
         raise DeclarationError(
             "PK102",
-            f"{owner}.{name}: default {declared.default!r}; expected {spec.type_name}.",
+            f"{owner}.{name}: default {_shown(declared.default)}; expected {spec.type_name}.",
             cause=error.cause,
             fix="change the default or the annotation.",
         ) from error

@@ -13,7 +13,7 @@ from pluginkit.attributes import AttributeDeclaration, AttributeSpec, attribute_
 from pluginkit.dtypes import DType
 from pluginkit.errors import DeclarationError
 from pluginkit.kernels.declare import CudaKernel, NumbaKernel
-from pluginkit.spec import MAX_RANK, RESERVED_ATTRIBUTES, Input, Output, PluginSpec, Port
+from pluginkit.spec import MAX_RANK, RESERVED_ATTRIBUTES, Input, OnnxOp, Output, PluginSpec, Port
 
 OPTIONAL_METHODS = ("check", "output_types", "workspace_bytes", "launches", "enqueue", "cases")
 
@@ -39,13 +39,14 @@ def spec_from_class(cls: type) -> PluginSpec:
         outputs=outputs,
         types=types,
         kernels=dict(reader.members((CudaKernel, NumbaKernel))),
-        onnx_op=getattr(cls, "onnx_op", None),
+        onnx_op=reader.onnx_op(),
         overrides=frozenset(name for name in OPTIONAL_METHODS if reader.overrides(name)),
-        doc=inspect.cleandoc(cls.__doc__ or ""),
+        doc=inspect.cleandoc(str(cls.__doc__ or "")),
         module=cls.__module__,
     )
     reader.check_ports(spec)
     reader.check_names(spec)
+    reader.check_tolerance()
     reader.check_methods(spec)
     reader.check_kernels(spec)
     return spec
@@ -99,9 +100,46 @@ class _ClassReader:
             )
         return value
 
+    def onnx_op(self) -> OnnxOp | None:
+        op = getattr(self.cls, "onnx_op", None)
+        if op is None or (
+            isinstance(op, OnnxOp)
+            and isinstance(op.op_type, str)
+            and isinstance(op.domain, str)
+            and isinstance(op.since, int)
+        ):
+            return op
+        raise self.error(
+            "PK107",
+            "onnx_op",
+            f"onnx_op is {op!r}; expected an OnnxOp.",
+            'write onnx_op = OnnxOp("ScatterElements", since=18).',
+        )
+
+    def check_tolerance(self) -> None:
+        tolerance = getattr(self.cls, "tolerance", {})
+        if not isinstance(tolerance, Mapping) or not all(
+            isinstance(dtype, DType) and isinstance(error, (int, float))
+            for dtype, error in tolerance.items()
+        ):
+            raise self.error(
+                "PK107",
+                "tolerance",
+                f"tolerance is {tolerance!r}; expected an error for each dtype.",
+                "write tolerance = {pluginkit.float32: 1e-5}.",
+            )
+
     def types(self) -> dict[str, tuple[DType, ...]]:
         types = {}
-        for variable, dtypes in getattr(self.cls, "types", {}).items():
+        declared = getattr(self.cls, "types", {})
+        if not isinstance(declared, Mapping) or not all(isinstance(name, str) for name in declared):
+            raise self.error(
+                "PK103",
+                "types",
+                f"types is {declared!r}; expected a dict of type variables.",
+                'write types = {"T": (pluginkit.float32, pluginkit.float16)}',
+            )
+        for variable, dtypes in declared.items():
             dtypes = dtypes if isinstance(dtypes, tuple) else (dtypes,)
             if not dtypes or not all(isinstance(dtype, DType) for dtype in dtypes):
                 raise self.error(
@@ -142,7 +180,7 @@ class _ClassReader:
                 )
         optional = isinstance(declared, Input) and declared.optional
         ranks = declared.ranks if isinstance(declared, Input) else (0, MAX_RANK)
-        if not 0 <= ranks[0] <= ranks[1] <= MAX_RANK:
+        if not _are_ranks(ranks):
             raise self.error(
                 "PK103",
                 name,
@@ -172,7 +210,7 @@ class _ClassReader:
     def _annotations(self) -> dict[str, Any]:
         try:
             return typing.get_type_hints(self.cls)
-        except (NameError, TypeError) as error:
+        except (NameError, TypeError, SyntaxError, AttributeError, LookupError) as error:
             raise self.error(
                 "PK101",
                 "attribute",
@@ -260,7 +298,15 @@ class _ClassReader:
                 self._check_signature(method, names)
 
     def _check_signature(self, method: str, names: list[str]) -> None:
-        parameters = list(inspect.signature(_function(self.cls, method)).parameters.values())[1:]
+        function = _function(self.cls, method)
+        if not inspect.isfunction(function):
+            raise self.error(
+                "PK105",
+                method,
+                f"{method} is {function!r}; expected a method.",
+                f"write def {method}(self, {', '.join(names)}).",
+            )
+        parameters = list(inspect.signature(function).parameters.values())[1:]
         if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
             return
         got = [parameter.name for parameter in parameters]
@@ -293,6 +339,15 @@ class _ClassReader:
                     f"attribute or constant: {sorted(known | set(kernel.constants))}.",
                     "declare it, or correct its name.",
                 )
+
+
+def _are_ranks(ranks: Any) -> bool:
+    return (
+        isinstance(ranks, tuple)
+        and len(ranks) == 2
+        and all(isinstance(rank, int) for rank in ranks)
+        and 0 <= ranks[0] <= ranks[1] <= MAX_RANK
+    )
 
 
 def _function(cls: type, method: str) -> Any:

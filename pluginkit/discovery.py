@@ -125,14 +125,17 @@ def _configured_folders(kind: str) -> list[Path]:
         return []
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             "PK432",
             f"'{file.name}' cannot be read: {error}.",
             where=str(file),
             fix="correct the file.",
         ) from error
-    named = table.get("tool", {}).get("pluginkit", {}).get(kind, [])
+    named: Any = table
+    for key in ("tool", "pluginkit", kind):
+        named = named.get(key, {}) if isinstance(named, dict) else {}
+    named = named or []
     folders = [named] if isinstance(named, str) else named
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
         raise UsageError(
@@ -146,8 +149,12 @@ def _configured_folders(kind: str) -> list[Path]:
 
 def _package_of(folder: Path) -> ModuleType:
     """A package whose modules are the folder's, under the folder's own name where that is free."""
-    folder = folder.resolve()
-    if not folder.is_dir():
+    try:
+        folder = folder.resolve()
+        is_folder = folder.is_dir()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, a loop of links
+        is_folder = False
+    if not is_folder:
         raise UsageError(
             "PK432",
             f"folder '{folder.name}' does not exist; expected a folder of Python modules.",

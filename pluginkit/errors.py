@@ -107,5 +107,9 @@ class PlanError(PluginkitError, ValueError):
     """A plan or its manifest is missing, damaged, or does not fit this machine."""
 
 
+class CheckError(PluginkitError, AssertionError):
+    """plugincheck found something wrong with a plugin."""
+
+
 class UsageError(PluginkitError, ValueError):
     """A command-line option or a function argument is out of range or contradictory."""

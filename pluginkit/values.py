@@ -36,7 +36,7 @@ def _to_str(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"is a {type(value).__name__}, not a string")
     value.encode()  # a lone surrogate cannot travel
-    return value
+    return str(value)
 
 
 def _to_bool(value: Any) -> bool:

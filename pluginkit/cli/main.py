@@ -12,8 +12,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 import pluginkit
+from pluginkit.cli.output import printable
 from pluginkit.errors import (
     AttributeValueError,
     DeclarationError,
@@ -31,6 +33,8 @@ COMMANDS = {
     "build": "turn a model into a plan, and its manifest",
     "run": "run a plan on this machine's GPU",
     "compare": "run two models on the same inputs and print the largest error",
+    "bench": "measure a plugin on this machine's GPU, beside its peers",
+    "check": "check everything about a plugin that this machine can check",
     "list": "list the plugins and rewrites that are found",
     "show": "show the declaration of a plugin or a rewrite",
     "doctor": "check TensorRT, GPU, CUDA and packages, with a fix for each problem",
@@ -55,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has printed what there is to say
         return int(stop.code or 0)
+    except KeyboardInterrupt:
+        return _report_cancelled()
     try:
         code = int(args.run(args))
         sys.stdout.flush()  # here, where a closed pipe is caught
@@ -66,8 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _report_bug(error, args)
         return _report(_missing(error), args)
     except KeyboardInterrupt:
-        sys.stderr.write("pluginkit: cancelled.\n")
-        return INTERRUPTED
+        return _report_cancelled()
+    except MemoryError as error:
+        sys.stderr.write(f"pluginkit: out of memory. {printable(str(error))}\n")
+        return FAILED
     except (
         BrokenPipeError
     ):  # the reader of our output has gone; Python would complain once more at exit
@@ -78,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pluginkit",
         description="TensorRT custom plugins in Python: ONNX rewrites, engines, checks.",
         epilog="exit codes: 0 done, 1 the work failed, 2 bad usage or input, 130 Ctrl-C",
@@ -95,20 +103,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the line breaks of a command's description."""
 
 
 def _report(error: PluginkitError, args: argparse.Namespace) -> int:
-    from pluginkit.cli.output import print_json, printable
+    from pluginkit.cli.output import print_json
 
     if args.verbose:
         traceback.print_exception(error)
-    if getattr(args, "json", False):
+    if getattr(args, "json", False) is True:  # bench takes a file as well
         fields = ("code", "message", "where", "cause", "fix")
         print_json({"error": {name: getattr(error, name) for name in fields}})
     sys.stderr.write("\n".join(map(printable, str(error).split("\n"))) + "\n")
     return BAD_INPUT if isinstance(error, _INPUT_ERRORS) else FAILED
+
+
+def _report_cancelled() -> int:
+    sys.stderr.write("pluginkit: cancelled.\n")
+    return INTERRUPTED
 
 
 def _missing(error: ModuleNotFoundError) -> MissingDependencyError:
@@ -126,7 +144,7 @@ def _report_bug(error: Exception, args: argparse.Namespace) -> int:
     if args.verbose:
         traceback.print_exception(error)
         fix = "report it with the traceback above."
-    what = f"{type(error).__name__}: {error}"
+    what = printable(f"{type(error).__name__}: {error}")
     sys.stderr.write(
         f"pluginkit: this is a bug in pluginkit or in a plugin: {what}\n  Fix:   {fix}\n"
     )

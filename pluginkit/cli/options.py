@@ -78,17 +78,34 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     Errors:
         PK610: there is no such file, it is no ``.npz`` file, or it holds pickled objects.
     """
+    import struct
+    import tokenize
     import zipfile
+    import zlib
 
     import numpy as np
 
+    from pluginkit.files import open_file
+
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             arrays = np.load(file, allow_pickle=False)
             if not hasattr(arrays, "files"):
                 raise ValueError("it holds one array without a name")
             return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        MemoryError,
+        RuntimeError,  # an archive with a password, or of an unknown compression
+        SyntaxError,
+        struct.error,
+        tokenize.TokenError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(
             "PK610",

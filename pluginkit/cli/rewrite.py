@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from pluginkit.cli import options
 
 if TYPE_CHECKING:
     from pluginkit.onnx.driver import RewriteResult
+
+#: Nodes that a table lists; a model may have thousands.
+_SHOWN = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,11 +91,20 @@ def print_report(result: RewriteResult) -> None:
     for rewrite, plugin in dict.fromkeys((one.rewrite, one.plugin) for one in result.applied):
         made = [one for one in result.applied if (one.rewrite, one.plugin) == (rewrite, plugin)]
         title = f"{rewrite}: {len(made)} rewritten to {plugin}"
-        print_table(title, ("node", "in"), [(one.node, one.where) for one in made])
+        print_table(title, ("node", "in"), [(one.node, one.where) for one in made[:_SHOWN]])
+        _print_rest(made)
     for rewrite in dict.fromkeys(one.rewrite for one in result.refused):
         left = [one for one in result.refused if one.rewrite == rewrite]
         title = f"{rewrite}: {len(left)} left as they are"
-        rows = [(one.node, one.where, one.reason) for one in left]
+        rows = [(one.node, one.where, one.reason) for one in left[:_SHOWN]]
         print_table(title, ("node", "in", "reason"), rows)
+        _print_rest(left)
     if not result.applied and not result.refused:
         print_line("Nothing matched a rewrite: the model stays as it is.")
+
+
+def _print_rest(listed: Sequence[object]) -> None:
+    from pluginkit.cli.output import print_line
+
+    if len(listed) > _SHOWN:
+        print_line(f"  and {len(listed) - _SHOWN} more, which --json lists.")

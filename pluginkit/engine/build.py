@@ -14,7 +14,7 @@ from pluginkit.engine import manifest as manifests
 from pluginkit.engine.backend import bind_polygraphy, captured_log
 from pluginkit.engine.capabilities import Capability, choose_capabilities, text_from_capability
 from pluginkit.engine.compile import BuildOptions, check_options, compile_network
-from pluginkit.engine.files import check_writable, sha256_of, write_atomically
+from pluginkit.engine.files import check_writable, sha256_of, write_together
 from pluginkit.engine.parse import parse_model
 from pluginkit.engine.plugins import Plugins, check_known, plugin_records
 from pluginkit.engine.profiles import Profile, ShapeSpec, inputs_of, resolve_profile
@@ -125,6 +125,7 @@ def build_engine(
     source = _prepare(path, plugins, rewrites)
     target = Path(plan_path) if plan_path is not None else default_plan_path(path)
     check_writable(target)
+    check_writable(manifests.manifest_path(target))
     _refuse_overwriting(path, target)
     loaded = load_flavour(flavour)
     _check_flavour(loaded, interface)
@@ -138,8 +139,8 @@ def build_engine(
     check_options(loaded, options)
     engine = _build(loaded, source, shapes or {}, options, interface, observer, verbose)
     manifest = _describe(loaded, source, engine, options, interface)
-    write_atomically(target, engine.plan)
-    write_atomically(manifests.manifest_path(target), manifest.to_json().encode())
+    text = manifest.to_json().encode()
+    write_together({target: engine.plan, manifests.manifest_path(target): text})
     seconds = time.perf_counter() - started
     return BuildResult(target, manifest, engine.profile, source.rewrite, seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def _tensorrt_problems(manifest: Manifest, flavour: str, version: str | None) ->
 def _is_later(version: str, built: str) -> bool:
     """Whether ``version`` loads a version-compatible plan of ``built``: as new, same major."""
     here, there = (
-        [int(part) for part in text.split(".") if part.isdigit()] for text in (version, built)
+        [int(part) for part in re.findall(r"[0-9]{1,9}", text)] for text in (version, built)
     )
     return here[:1] == there[:1] and here >= there
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from pluginkit.engine.backend import meaningful
 from pluginkit.engine.capabilities import Capability
-from pluginkit.engine.files import write_atomically
+from pluginkit.engine.files import check_writable, write_atomically
 from pluginkit.engine.profiles import Profile
 from pluginkit.engine.progress import BuildObserver, interruptible, progress_monitor
 from pluginkit.errors import BuildError, UsageError
+from pluginkit.files import read_file
 from pluginkit.trt.flavour import Flavour
 
 
@@ -30,8 +31,8 @@ def check_options(flavour: Flavour, options: BuildOptions) -> None:
     """Fail for what the flavour does not have.
 
     Errors:
-        PK513: fp16 or version compatibility.  PK526: the timing cache's place or the workspace is
-            impossible.
+        PK513: fp16 or version compatibility.  PK525: the timing cache cannot be written.
+        PK526: the workspace is out of range.
     """
     flags = getattr(flavour.module, "BuilderFlag", None)
     if options.fp16 and not hasattr(flags, "FP16"):
@@ -45,14 +46,12 @@ def check_options(flavour: Flavour, options: BuildOptions) -> None:
         raise UsageError(
             "PK513", f"{flavour.name} {flavour.version} builds no version-compatible plans."
         )
-    if options.workspace_bytes is not None and options.workspace_bytes <= 0:
+    if options.workspace_bytes is not None and not 0 < options.workspace_bytes < 2**63:
         raise UsageError(
-            "PK526", f"workspace is {options.workspace_bytes} bytes; expected more than 0."
+            "PK526", f"workspace is {options.workspace_bytes} bytes; expected 1 to 2**63 - 1."
         )
-    if options.timing_cache is not None and options.timing_cache.is_dir():
-        raise UsageError(
-            "PK526", f"timing cache {options.timing_cache} is a folder; expected a file."
-        )
+    if options.timing_cache is not None:
+        check_writable(options.timing_cache)
 
 
 def compile_network(
@@ -133,7 +132,7 @@ def _configure(
 
 def _load_timing_cache(config: Any, path: Path) -> None:
     try:
-        cache = config.create_timing_cache(path.read_bytes())
+        cache = config.create_timing_cache(read_file(path))
     except OSError as error:
         raise UsageError(
             "PK526", f"timing cache {path} cannot be read: {error.strerror}."

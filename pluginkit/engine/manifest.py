@@ -16,6 +16,7 @@ from typing import Any
 
 from pluginkit.attributes import Wire
 from pluginkit.errors import PlanError
+from pluginkit.files import open_file, read_file
 
 FORMAT = 1
 
@@ -178,6 +179,8 @@ def _read_tensor(reader: _Reader) -> Tensor:
 
 def _read_range(reader: _Reader) -> Range:
     low, opt, high = (reader.tuple_of(name, int) for name in ("min", "opt", "max"))
+    if not len(low) == len(opt) == len(high):
+        raise ValueError(f"min {low}, opt {opt} and max {high} differ in length")
     return Range(low, opt, high, reader.get("is_shape_tensor", bool))
 
 
@@ -207,12 +210,15 @@ def read_manifest(plan_path: Path) -> Manifest:
     Errors:
         PK530: there is no plan.  PK531: there is no manifest.  PK532: the manifest is damaged.
     """
-    if not plan_path.is_file():
-        what = "is a folder" if plan_path.is_dir() else "does not exist"
-        raise PlanError("PK530", f"{plan_path} {what}; expected a plan.")
+    try:
+        open_file(plan_path).close()
+    except OSError as error:
+        raise PlanError(
+            "PK530", f"{plan_path} cannot be read: {error.strerror}; expected a plan."
+        ) from error
     path = manifest_path(plan_path)
     try:
-        return Manifest.from_json(path.read_text(encoding="utf-8"))
+        return Manifest.from_json(read_file(path).decode())
     except FileNotFoundError:
         raise PlanError(
             "PK531",

@@ -68,7 +68,10 @@ def _new_parser(flavour: Flavour, network: Any) -> Any:
 
 
 def _reason(error: Any) -> str:
-    return meaningful(error.desc().splitlines())
+    try:
+        return meaningful(error.desc().splitlines())
+    except UnicodeDecodeError:
+        return "it quotes bytes of the model that are no text."
 
 
 def _errors_of(parser: Any) -> list[Any]:

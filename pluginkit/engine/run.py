@@ -199,7 +199,10 @@ def _check_range(
 def _check_between(
     name: str, low: tuple[int, ...], value: tuple[int, ...], high: tuple[int, ...]
 ) -> None:
-    if not all(a <= b <= c for a, b, c in zip(low, value, high, strict=True)):
+    is_inside = len(low) == len(value) == len(high) and all(
+        a <= b <= c for a, b, c in zip(low, value, high, strict=True)
+    )
+    if not is_inside:
         raise UsageError(
             "PK542",
             f"input '{name}' is {text_from_shape(value)}; "

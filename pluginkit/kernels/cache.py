@@ -40,7 +40,7 @@ def compiled_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
         none.
     """
     path = cache_folder() / f"{cache_key(wanted, arch)}.kernel"
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return _from_bytes(path.read_bytes())
     compiled = compile_numba(wanted, arch)
     with suppress(OSError):

@@ -44,7 +44,8 @@ class CudaKernel:
 
     def locate(self, owner: type) -> None:
         """Find the source file beside the module of the plugin class that declares the kernel."""
-        if "\n" not in self.source and self.source.endswith((".cu", ".cuh")):
+        is_file = "\n" not in self.source and self.source.endswith((".cu", ".cuh"))
+        if is_file and self.path is None:  # an inherited kernel stays with its own class
             self.path = _beside(owner, self.source)
 
     @property
@@ -83,7 +84,8 @@ class NumbaKernel:
 
     def locate(self, owner: type) -> None:
         """Find the source file beside the module of the plugin class that declares the kernel."""
-        self.path = _beside(owner, self.source)
+        if self.path is None:  # as above
+            self.path = _beside(owner, self.source)
 
 
 Kernel = CudaKernel | NumbaKernel

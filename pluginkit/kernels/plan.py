@@ -12,7 +12,7 @@ from pluginkit import calls
 from pluginkit.dims import Dim
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import Parameter, parameters
-from pluginkit.kernels.declare import Copy, Fill, Launch, Step
+from pluginkit.kernels.declare import Copy, CudaKernel, Fill, Launch, NumbaKernel, Step
 from pluginkit.tensors import Slot, TensorDesc, Workspace
 
 if TYPE_CHECKING:
@@ -95,11 +95,13 @@ def _buffer(slot: Slot) -> tuple[str, int]:
 
 def _has_work(step: Step) -> bool:
     if isinstance(step, Launch):
-        return prod(_dimensions(step.grid)) > 0
+        return 0 not in _dimensions(step.grid)
     return nbytes_of(step.source if isinstance(step, Copy) else step.target) > 0
 
 
 def _check_step(owner: str, step: Step, buffers: Buffers) -> None:
+    if not isinstance(step, Launch):
+        _check_operands(owner, step)
     if isinstance(step, Launch):
         _check_launch(owner, step)
         tensors = [argument for argument in step.args if isinstance(argument, TensorDesc)]
@@ -123,6 +125,15 @@ def _check_step(owner: str, step: Step, buffers: Buffers) -> None:
 
 
 def _check_launch(owner: str, launch: Launch) -> None:
+    if not isinstance(launch.kernel, (CudaKernel, NumbaKernel)) or not isinstance(
+        launch.args, (tuple, list)
+    ):
+        raise KernelError(
+            "PK304",
+            f"{owner}: launch of {launch.kernel!r} with {launch.args!r}; "
+            "expected a kernel and a tuple of arguments.",
+            fix="write Launch(self.kernel, grid, block, args=(x, y, x.size)).",
+        )
     name = f"{owner}: launch of '{launch.kernel.name}'"
     grid, block = _dimensions(launch.grid), _dimensions(launch.block)
     if not _is_within(grid, 0, _GRID_LIMITS):
@@ -149,6 +160,16 @@ def _is_within(size: tuple[int, ...], lowest: int, limits: tuple[int, ...]) -> b
     )
 
 
+def _check_operands(owner: str, step: Copy | Fill) -> None:
+    is_tensor = isinstance(step.target, (TensorDesc, Workspace))
+    if isinstance(step, Copy):
+        is_tensor &= isinstance(step.source, TensorDesc)
+    if not is_tensor:
+        raise KernelError(
+            "PK305", f"{owner}: {step!r:.200}; expected tensors as launches() was given them."
+        )
+
+
 def _check_copy(owner: str, copy: Copy) -> None:
     target, source = nbytes_of(copy.target), nbytes_of(copy.source)
     fits = target >= source if isinstance(copy.target, Workspace) else target == source
@@ -161,5 +182,5 @@ def _check_copy(owner: str, copy: Copy) -> None:
 
 
 def _check_fill(owner: str, fill: Fill) -> None:
-    if not 0 <= fill.byte <= 255:
-        raise KernelError("PK305", f"{owner}: Fill with {fill.byte}; expected a byte, 0 to 255.")
+    if not isinstance(fill.byte, int) or not 0 <= fill.byte <= 255:
+        raise KernelError("PK305", f"{owner}: Fill with {fill.byte!r}; expected a byte, 0 to 255.")

@@ -17,6 +17,7 @@ import onnx.numpy_helper
 import onnx.reference
 
 from pluginkit.onnx.graphs import Scope, bodies, describe, is_op, scopes
+from pluginkit.onnx.model import is_external
 from pluginkit.onnx.value_types import Types, dims_of, infer_once
 
 #: A domain that no operator has: what shape inference cannot look into.
@@ -88,6 +89,8 @@ def _settle_branches(light: onnx.ModelProto) -> set[str]:
         types = infer_once(light)
         decided = []
         for scope, node in _choices(light, _HIDDEN):
+            if not node.input or _branches(node).keys() != set(_BRANCHES):
+                continue
             value = _StaticValues(scope, types).find(node.input[0])
             if value is not None and value.size == 1:
                 decided.append((scope, node, bool(value.item())))
@@ -144,13 +147,20 @@ class _StaticValues:
 
     def find(self, name: str, depth: int = _DEPTH) -> npt.NDArray[Any] | None:
         """The value called ``name``, or None when it is not known before the model runs."""
+        try:
+            return self._find(name, depth)
+        except Exception:  # onnx's helpers and its evaluator have no exceptions of their own
+            return None  # what cannot be computed is not known; the checker says what is wrong
+
+    def _find(self, name: str, depth: int) -> npt.NDArray[Any] | None:
         if name in self._initializers:
             return onnx.numpy_helper.to_array(self._initializers[name])
         node = self._producers.get(name)
         if node is None or depth == 0:
             return None
         if is_op(node, "Constant"):
-            return self._run(node, {})
+            is_stored = not any(is_external(attribute.t) for attribute in node.attribute)
+            return self._run(node, {}) if is_stored else None
         if is_op(node, "Shape") or is_op(node, "Size"):
             dims = dims_of(self._types.find(self._scope, node.input[0]))
             if dims is None or not all(dim.HasField("dim_value") for dim in dims):

@@ -16,6 +16,7 @@ from pluginkit.onnx.draw import draw_inputs
 from pluginkit.onnx.execute import run_model, run_onnxruntime
 from pluginkit.onnx.model import load_model
 from pluginkit.onnx.nodes import Plugins
+from pluginkit.onnx.value_types import dtype_name
 
 Array = npt.NDArray[Any]
 
@@ -150,7 +151,7 @@ def _check_signatures(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> 
 
 def _signature(value: onnx.ValueInfoProto) -> str:
     tensor = value.type.tensor_type
-    dtype = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+    dtype = dtype_name(tensor.elem_type)
     return (
         f"{value.name} {dtype}, rank {len(tensor.shape.dim) if tensor.HasField('shape') else '?'}"
     )

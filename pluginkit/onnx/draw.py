@@ -7,6 +7,7 @@ run with all of them zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx.helper
-import onnx.inliner
 
 from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.graphs import scopes, sorted_nodes
 from pluginkit.onnx.indices import index_limits, index_readers
-from pluginkit.onnx.model import load_model
+from pluginkit.onnx.model import inline_functions, load_model
 
 Array = npt.NDArray[Any]
 
@@ -61,10 +61,12 @@ def draw_inputs(
     ranges = dict(ranges or {})
     _check_names(inputs, {**ranges, **(shapes or {})})
     sizes = _Sizes(inputs, shapes or {})
+    if seed < 0:
+        raise UsageError("PK444", f"seed is {seed}; expected 0 or more.")
     draw = _Draw(np.random.default_rng(seed), ranges)
     arrays = {value.name: draw.values(value, sizes.shape(value)) for value in inputs}
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inline_functions(model)
     nodes = sorted_nodes(next(scopes(model))) or model.graph.node
     readers = [
         reader for reader in index_readers(model, nodes) if not reader.origins <= ranges.keys()
@@ -128,7 +130,7 @@ class _Sizes:
             raise ModelError(
                 "PK445",
                 f"input '{value.name}' has no declared rank; expected a shape.",
-                fix=f"give it one: --shape {value.name}:8x16.",
+                fix=f"give it one: --shapes {value.name}:8x16.",
             )
         return tuple(
             dim if isinstance(dim, int) else self._by_name.get(dim or "", (DEFAULT_SIZE, ""))[0]
@@ -165,17 +167,31 @@ class _Draw:
                 f"input '{value.name}' is no tensor of numbers; expected one to draw.",
                 fix="give the inputs yourself, with --inputs.",
             )
+        try:
+            return self._drawn(value.name, elem_type, shape)
+        except UsageError:
+            raise
+        except (KeyError, ValueError, OverflowError, MemoryError) as error:
+            raise ModelError(
+                "PK445",
+                f"input '{value.name}' of shape {shape} and elem_type {elem_type} cannot be drawn.",
+                cause=f"{type(error).__name__}: {error}",
+                fix="give another --range or --shapes, or the inputs yourself, with --inputs.",
+            ) from error
+
+    def _drawn(self, name: str, elem_type: int, shape: tuple[int, ...]) -> Array:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(elem_type)
         is_integer = dtype.kind in "iu"
-        if value.name in self._ranges:
-            low, high = self._ranges[value.name]
-            if not low < high:
+        if name in self._ranges:
+            low, high = self._ranges[name]
+            first, end = (math.ceil(low), math.ceil(high)) if is_integer else (0, 1)
+            if not low < high or first == end:
+                what = "an integer in it" if is_integer else "low < high"
                 raise UsageError(
-                    "PK444",
-                    f"range {low:g}, {high:g} of '{value.name}' is empty; expected low < high.",
+                    "PK444", f"range {low:g}, {high:g} of '{name}' is empty; expected {what}."
                 )
             if is_integer:
-                return self._random.integers(int(low), int(high), shape).astype(dtype)
+                return self._random.integers(first, end, shape).astype(dtype)
             return self._random.uniform(low, high, shape).astype(dtype)
         if is_integer:
             return self._random.integers(0, _INTEGER_LIMIT, shape).astype(dtype)

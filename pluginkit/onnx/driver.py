@@ -210,8 +210,7 @@ class _Run:
             node = index.nodes[root]
             reason = why_untouchable(index, edit, root, bindings)
             if reason is None:
-                match = Match(index, self.types, rewrite.op, bindings)
-                reason = self._rewrite(rewrite, match, edit, root, bindings)
+                reason = self._rewrite(rewrite, edit, root, bindings)
             if reason is None:
                 name = rewrite.plugin.spec.plugin_name
                 self.applied.append(Applied(_name(rewrite), label(node), scope.path, name))
@@ -220,11 +219,13 @@ class _Run:
                 self._refused[_name(rewrite)].append(refused)
         edit.write()
 
-    def _rewrite(
-        self, rewrite: Rewrite, match: Match, edit: Edit, root: int, bindings: Bindings
-    ) -> str | None:
+    def _rewrite(self, rewrite: Rewrite, edit: Edit, root: int, bindings: Bindings) -> str | None:
         """Rewrite one match, or say why not."""
-        where = f"{describe(edit.index.nodes[root])} in {match.where}"
+        where = f"{describe(edit.index.nodes[root])} in {edit.index.scope.path}"
+        try:
+            match = Match(edit.index, self.types, rewrite.op, bindings)
+        except Exception as error:  # graphsurgeon and onnx have no exceptions of their own
+            return f"the node or a constant that it reads is damaged: {error}"
         try:
             reason = rewrite.check(match)
             if reason is not None:

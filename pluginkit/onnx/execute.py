@@ -16,11 +16,10 @@ from typing import cast
 import numpy as np
 import onnx
 import onnx.helper
-import onnx.inliner
 import onnx.numpy_helper
 
 from pluginkit import calls
-from pluginkit.errors import PluginkitError
+from pluginkit.errors import ModelError, PluginkitError
 from pluginkit.onnx.control_flow import run_control_flow
 from pluginkit.onnx.graphs import (
     Scope,
@@ -30,6 +29,7 @@ from pluginkit.onnx.graphs import (
     output_names,
     sorted_nodes,
 )
+from pluginkit.onnx.model import inline_functions
 from pluginkit.onnx.nodes import Plugins, plugin_of_node
 from pluginkit.onnx.session import Array, Arrays, Runner, check_feeds, run_onnxruntime
 from pluginkit.plugin import Plugin
@@ -67,7 +67,7 @@ def run_model(
     """
     has_plugin = _HasPlugin(plugins)
     if any(has_plugin(node) for function in model.functions for node in function.node):
-        model = onnx.inliner.inline_local_functions(model)
+        model = inline_functions(model)
     stored = {tensor.name for tensor in model.graph.initializer}
     check_feeds([value.name for value in model.graph.input], stored, inputs)
     context = _Context(model, has_plugin, plugins, base_dir, execute_plugin or calls.run_reference)
@@ -128,7 +128,15 @@ class _Graph:
         """A value that was given or computed, or an initializer."""
         if name in known:
             return known[name]
-        return onnx.numpy_helper.to_array(self._initializers[name], str(self._context.folder))
+        try:
+            return onnx.numpy_helper.to_array(self._initializers[name], str(self._context.folder))
+        except (KeyError, ValueError, TypeError, OSError) as error:
+            raise ModelError(
+                "PK408",
+                f"nothing produces '{name}', or its data is damaged; expected a valid model.",
+                cause=f"{type(error).__name__}: {error}",
+                fix="export the model again.",
+            ) from error
 
     def _cut(self) -> list[_Piece | _Host]:
         """Pieces and host nodes in turn; a piece holds all that can run before the next hosts."""

@@ -111,6 +111,8 @@ class _Search:
         return env
 
     def _note(self, node: onnx.NodeProto, env: Mapping[str, Origins], local: Origins) -> None:
+        if len(node.input) < 2:
+            return
         indices, counted = (node.input[slot] for slot in _READERS[node.op_type])
         if indices in env:
             is_local = not {indices, counted} <= self._outermost or bool({indices, counted} & local)
@@ -175,7 +177,7 @@ class _Search:
         names: Sequence[str], branches: Sequence[list[Origins]]
     ) -> Iterator[tuple[str, Origins]]:
         for index, name in enumerate(names):
-            yield name, _union(branch[index] for branch in branches)
+            yield name, _union(branch[index] for branch in branches if index < len(branch))
 
 
 def _union(each: Iterator[Origins]) -> Origins:

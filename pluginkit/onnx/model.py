@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import onnx
+import onnx.checker
+import onnx.inliner
 from google.protobuf.message import (  # type: ignore[import-untyped]
     DecodeError,
     EncodeError,
 )
 
 from pluginkit.errors import ModelError
-from pluginkit.files import replace_file
-from pluginkit.onnx.graphs import scopes, sorted_nodes, tensors
+from pluginkit.files import check_name, read_file, replace_file
+from pluginkit.onnx.graphs import Scope, bodies, describe, is_op, scopes, sorted_nodes, tensors
 
 _RE_EXPORT = "export the model again, or copy the whole file."
+#: The graphs that an operator cannot be without.
+_BODIES = {"If": {"then_branch", "else_branch"}, "Loop": {"body"}, "Scan": {"body"}}
 
 
 def load_model(path: str | Path) -> onnx.ModelProto:
@@ -40,6 +45,8 @@ def load_model(path: str | Path) -> onnx.ModelProto:
     model = _parse(path, _read(path))
     try:
         for scope in scopes(model):
+            _check_names(scope)
+            _check_nodes(scope)
             sorted_nodes(scope)
     except ModelError as error:
         error.where = f"{path}, {error.where}"
@@ -53,7 +60,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
 def _read(path: Path) -> bytes:
     fix = "check the path."
     try:
-        return path.read_bytes()
+        return read_file(path)
     except FileNotFoundError:
         message = f"model '{path.name}' does not exist; expected an ONNX file."
     except IsADirectoryError:
@@ -102,9 +109,64 @@ def _parse(path: Path, content: bytes) -> onnx.ModelProto:
     return model
 
 
+def _check_names(scope: Scope) -> None:
+    """Refuse names that are no text; protobuf hands them over as bytes."""
+    names: list[object] = [scope.graph.name]
+    for node in scope.graph.node:
+        names += [node.op_type, node.domain, node.name, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    names += [value.name for value in scope.graph.value_info]
+    if isinstance(scope.graph, onnx.GraphProto):
+        for value in (*scope.graph.input, *scope.graph.output):
+            names += [value.name, *(dim.dim_param for dim in value.type.tensor_type.shape.dim)]
+        names += [tensor.name for tensor in scope.graph.initializer]
+    else:
+        names += [scope.graph.domain, *scope.graph.input, *scope.graph.output]
+    for name in names:
+        if isinstance(name, bytes):
+            raise ModelError(
+                "PK401",
+                f"the name {name!r} is no UTF-8 text; expected an ONNX model.",
+                where=scope.path,
+                fix=_RE_EXPORT,
+            )
+
+
+def _check_nodes(scope: Scope) -> None:
+    """Refuse what makes TensorRT's parser crash: nodes without outputs or without their bodies."""
+    for node in scope.graph.node:
+        needed = _BODIES.get(node.op_type, set()) if is_op(node, node.op_type) else set()
+        missing = needed - {name for name, _ in bodies(node)}
+        if missing or not any(node.output):
+            what = f"graph '{min(missing)}'" if missing else "output"
+            raise ModelError(
+                "PK408",
+                f"{describe(node)} has no {what}; expected a valid model.",
+                where=scope.path,
+                fix=_RE_EXPORT,
+            )
+
+
 def _is_text(content: bytes) -> bool:
     head = content[:4096]
     return all(byte in b"\t\n\r\f" or byte >= 32 for byte in head)
+
+
+def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the bodies of its local functions in place of their calls.
+
+    Errors:
+        PK408: a function calls itself, or two have one name.
+    """
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            "PK408",
+            "local functions cannot be put in place of their calls; expected a valid model.",
+            cause=str(error),
+            fix=_RE_EXPORT,
+        ) from error
 
 
 def is_external(tensor: onnx.TensorProto) -> bool:
@@ -128,7 +190,7 @@ def _check_external(tensor: onnx.TensorProto, path: Path) -> None:
     where = f"tensor '{tensor.name}' in {path}"
     folder = path.parent.resolve()
     target = folder / location
-    if not location or Path(location).is_absolute() or not target.resolve().is_relative_to(folder):
+    if not location or Path(location).is_absolute() or not _is_inside(target, folder):
         raise ModelError(
             "PK405",
             f"external data '{location}' lies outside the model's folder; expected a path inside.",
@@ -143,7 +205,7 @@ def _check_external(tensor: onnx.TensorProto, path: Path) -> None:
             where=where,
             fix=f"copy the file to {target}.",
         )
-    offset, length = (int(_external_entry(tensor, key) or 0) for key in ("offset", "length"))
+    offset, length = (_byte_count(tensor, key, where) for key in ("offset", "length"))
     size = target.stat().st_size
     if offset + length > size:
         raise ModelError(
@@ -152,6 +214,27 @@ def _check_external(tensor: onnx.TensorProto, path: Path) -> None:
             where=where,
             fix="copy the whole file again.",
         )
+
+
+def _is_inside(target: Path, folder: Path) -> bool:
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            target.stat()
+        return target.resolve().is_relative_to(folder)
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, a loop of links
+        return False
+
+
+def _byte_count(tensor: onnx.TensorProto, key: str, where: str) -> int:
+    text = _external_entry(tensor, key) or "0"
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise ModelError(
+            "PK404",
+            f"external data has {key} '{text[:40]}'; expected a number of bytes.",
+            where=where,
+            fix=_RE_EXPORT,
+        )
+    return int(text)
 
 
 def save_model(model: onnx.ModelProto, path: str | Path, source: Path) -> None:
@@ -172,7 +255,6 @@ def save_model(model: onnx.ModelProto, path: str | Path, source: Path) -> None:
     """
     path, source = Path(path), Path(source)
     files = external_files(model)
-    _refuse_overwriting(path, source, files)
     try:
         content = model.SerializeToString()
     except (EncodeError, ValueError) as error:
@@ -185,18 +267,23 @@ def save_model(model: onnx.ModelProto, path: str | Path, source: Path) -> None:
         ) from error
     made: list[Path] = []
     try:
+        check_name(path)
+        _refuse_overwriting(path, source, files)
         for location in files:
             _place_data(source.parent / location, path.parent / location, made)
         replace_file(path, content)
+        made.clear()
     except OSError as error:
-        for file in made:
-            file.unlink(missing_ok=True)
         raise ModelError(
             "PK407",
             f"'{path.name}' cannot be written: {error.strerror}.",
             where=str(path),
             fix="check the folder, its permissions and the free space.",
         ) from error
+    finally:
+        for file in reversed(made):
+            with suppress(OSError):
+                file.rmdir() if file.is_dir() else file.unlink()
 
 
 def _refuse_overwriting(path: Path, source: Path, files: list[str]) -> None:
@@ -228,7 +315,9 @@ def _is_copy(copy: Path, data: Path) -> bool:
 def _place_data(data: Path, copy: Path, made: list[Path]) -> None:
     if copy.exists():
         return
-    copy.parent.mkdir(parents=True, exist_ok=True)
+    for folder in reversed([one for one in copy.parents if not one.exists()]):
+        folder.mkdir(exist_ok=True)
+        made.append(folder)
     made.append(copy)
     with data.open("rb") as reader, copy.open("wb") as writer:
         _copy_in_kernel(reader.fileno(), writer.fileno())

@@ -11,6 +11,7 @@ import onnx.numpy_helper
 
 from pluginkit.errors import ModelError
 from pluginkit.onnx.graphs import describe, scopes
+from pluginkit.onnx.model import is_external
 from pluginkit.plugin import Plugin
 from pluginkit.spec import PluginSpec
 
@@ -88,7 +89,8 @@ def plugin_of_node(node: onnx.NodeProto, plugins: Plugins) -> Plugin | None:
 
     Errors:
         PK104, PK109: an attribute is wrong or missing.  PK110: a required input is absent.
-        PK410: an attribute is a reference to one of a local function.  PK411: there are too many
+        PK410: an attribute is a reference to one of a local function.  PK412: it cannot be read.
+        PK411: there are too many
         inputs.
     """
     attributes = {attribute.name: attribute for attribute in node.attribute}
@@ -122,10 +124,24 @@ def _value(attribute: onnx.AttributeProto, where: str) -> Any:
             where=where,
             fix="inline the function: onnx.inliner.inline_local_functions(model).",
         )
+    try:
+        return _decoded(attribute)
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise ModelError(
+            "PK412",
+            f"attribute '{attribute.name}' cannot be read: {error}.",
+            where=where,
+            fix="give the attribute a number, a text, a list of them or a tensor with its data.",
+        ) from error
+
+
+def _decoded(attribute: onnx.AttributeProto) -> Any:
     value = onnx.helper.get_attribute_value(attribute)
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, onnx.TensorProto):
+        if is_external(value):
+            raise ValueError("its data is in a file of its own")
         return onnx.numpy_helper.to_array(value)
     if isinstance(value, (str, int, float)):
         return value

@@ -78,7 +78,7 @@ class Runner:
         self._session: Any = None
         self._evaluator: Any = None
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # warnings about a valid model help nobody here
+        options.log_severity_level = 4  # errors come as exceptions; warnings help nobody here
         if folder is not None:
             key = "session.model_external_initializers_file_folder_path"
             options.add_session_config_entry(key, str(folder.resolve()))

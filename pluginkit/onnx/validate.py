@@ -14,7 +14,7 @@ from pluginkit.onnx.graphs import Scope, describe, output_names, scopes
 from pluginkit.onnx.infer import infer_types, plugin_output_types
 from pluginkit.onnx.nodes import Plugins, plugin_of_node
 from pluginkit.onnx.skeleton import skeleton_for_checker
-from pluginkit.onnx.value_types import Types
+from pluginkit.onnx.value_types import Types, dtype_name
 
 
 def new_types(
@@ -79,7 +79,7 @@ def _merged(new: onnx.TypeProto, old: onnx.TypeProto, node: onnx.NodeProto) -> o
 
 def _text(value_type: onnx.TypeProto) -> str:
     tensor = value_type.tensor_type
-    dtype = str(onnx.TensorProto.DataType.Name(tensor.elem_type)).lower()
+    dtype = dtype_name(tensor.elem_type)
     if not tensor.HasField("shape"):
         return dtype
     return f"{dtype}[{', '.join(str(d.dim_param or d.dim_value or '?') for d in tensor.shape.dim)}]"
@@ -187,6 +187,11 @@ def check_rewritten(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> No
 def _problem(model: onnx.ModelProto, full: bool) -> str | None:
     try:
         onnx.checker.check_model(skeleton_for_checker(model), full_check=full)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        ValueError,  # also of the message, where it quotes bytes that are no text
+        RuntimeError,
+    ) as error:
         return str(error)
     return None

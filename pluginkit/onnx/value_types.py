@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import onnx
+import onnx.checker
 import onnx.shape_inference
 
 from pluginkit.errors import ModelError
@@ -81,7 +82,12 @@ def infer_once(light: onnx.ModelProto) -> Types:
     """
     try:
         inferred = onnx.shape_inference.infer_shapes(light, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
+    except (
+        onnx.shape_inference.InferenceError,
+        onnx.checker.ValidationError,  # recursive local functions
+        ValueError,
+        RuntimeError,
+    ) as error:
         raise ModelError(
             "PK408",
             "types and shapes contradict each other; expected a valid model.",
@@ -92,6 +98,14 @@ def infer_once(light: onnx.ModelProto) -> Types:
     for scope in scopes(inferred):
         types.learn(scope)
     return types
+
+
+def dtype_name(elem_type: int) -> str:
+    """An element type for messages, ``"float"``; a number that ONNX does not know as it is."""
+    names = onnx.TensorProto.DataType
+    return (
+        str(names.Name(elem_type)).lower() if elem_type in names.values() else f"type {elem_type}"
+    )
 
 
 def dims_of(value_type: onnx.TypeProto | None) -> list[Any] | None:

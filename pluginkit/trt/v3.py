@@ -16,7 +16,7 @@ from pluginkit.trt.flavour import Flavour
 _callback = guarded("IPluginV3")
 
 
-#: Every adapter, for ever: TensorRT's bindings may abort the process when a Python IPluginV3 is freed.
+#: Every adapter, for ever: TensorRT's bindings may abort the process when an IPluginV3 is freed.
 #: In an engine they keep it themselves, by a reference that they take and never give back.
 _kept: list[PluginV3Callbacks] = []
 

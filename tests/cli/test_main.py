@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 import pluginkit
@@ -212,3 +213,46 @@ def test_show_prints_a_plugins_declaration(capsys: Capture) -> None:
 def test_show_suggests_the_nearest_name(capsys: Capture) -> None:
     assert main(["show", "ScaterElements"]) == 2
     assert "did you mean 'ScatterElements'?" in capsys.readouterr().err
+
+
+def test_control_characters_in_arguments_do_not_reach_the_terminal(capsys: Capture) -> None:
+    assert main(["list", "\x1b[31mred", "a\rb"]) == 2
+    printed = capsys.readouterr()
+    assert "\x1b" not in printed.err + printed.out
+    assert "\r" not in printed.err
+    assert "\\x1b[31mred" in printed.err
+
+
+@pytest.mark.parametrize("moment", ["_parser", "list.run"])
+def test_ctrl_c_is_130_at_any_moment(
+    moment: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    module = "pluginkit.cli.main" if moment == "_parser" else "pluginkit.cli"
+    monkeypatch.setattr(f"{module}.{moment}", interrupt)
+    assert main(["list"]) == 130
+    assert capsys.readouterr().err == "pluginkit: cancelled.\n"
+
+
+def test_too_little_memory_is_no_bug(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("Unable to allocate 1 TiB")
+
+    monkeypatch.setattr("pluginkit.cli.list.run", fail)
+    assert main(["list"]) == 1
+    assert capsys.readouterr().err == "pluginkit: out of memory. Unable to allocate 1 TiB\n"
+
+
+def test_a_long_report_is_cut_short_and_says_so(capsys: Capture) -> None:
+    from pluginkit.cli.rewrite import print_report
+    from pluginkit.onnx.driver import Applied, RewriteResult
+
+    applied = [Applied("ReplaceX", f"node_{i}", "main graph", "X_PK") for i in range(150)]
+    print_report(RewriteResult(onnx.ModelProto(), applied, [], {}))
+    printed = capsys.readouterr().out
+    assert "ReplaceX: 150 rewritten to X_PK" in printed
+    assert "node_99 " in printed
+    assert "node_100 " not in printed
+    assert "and 50 more" in printed

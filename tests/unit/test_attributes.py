@@ -158,3 +158,39 @@ def test_type_names() -> None:
         for a in (int, tuple[int, ...], tuple[int, int], np.ndarray, Literal["a", "b"])
     ]
     assert names == ["int", "tuple[int, ...]", "tuple[int, int]", "numpy.ndarray", "'a' | 'b'"]
+
+
+@pytest.mark.parametrize("depth", [900, 10_000, 200_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_text_that_nests_too_deeply_is_refused(depth: int, opening: str, closing: str) -> None:
+    wire = "json:" + opening * depth + "1" + closing * depth
+    with pytest.raises(AttributeValueError, match="PK104"):
+        spec_of(tuple[int, ...], default=()).from_wire("Owner", wire)
+
+
+def test_a_value_that_has_no_text_is_refused_in_words() -> None:
+    with pytest.raises(AttributeValueError, match="attribute 'a' is a int; expected int"):
+        spec_of(int, default=0).validate("Owner", 10**5000)
+
+
+@pytest.mark.parametrize("annotation", [str, tuple[str, ...]])
+def test_numpys_strings_become_pythons(annotation: Any) -> None:
+    value = np.str_("x") if annotation is str else [np.str_("x")]
+    checked = spec_of(annotation, default="" if annotation is str else ()).validate("Owner", value)
+    assert type(checked if annotation is str else checked[0]) is str
+
+
+@pytest.mark.parametrize("choices", [5, {1: 2}, [[]], [np.zeros(2)], iter("ab")])
+def test_choices_are_a_sequence_of_plain_values(choices: Any) -> None:
+    with pytest.raises(DeclarationError, match="PK101 choices"):
+        attribute(choices=choices)
+
+
+def test_an_array_has_no_choices() -> None:
+    with pytest.raises(DeclarationError, match="PK101.*an array has choices"):
+        spec_of(np.ndarray, choices=(1, 2))
+
+
+def test_a_check_is_a_function() -> None:
+    with pytest.raises(DeclarationError, match="PK101 check is 5"):
+        attribute(default=0, check=5)  # type: ignore[arg-type]

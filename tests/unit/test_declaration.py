@@ -308,3 +308,40 @@ def test_a_broken_declaration_is_refused_with_its_line(declare: Callable[[], Any
     if line is not None:
         assert line in str(caught.value.where)
         assert f"{__file__}:" in str(caught.value.where)
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "code"),
+    [
+        ("types", ["T"], "PK103"),
+        ("types", {1: (float32,)}, "PK103"),
+        ("x", Input("T", ranks=5), "PK103"),
+        ("x", Input("T", ranks=None), "PK103"),
+        ("x", Input("T", ranks=(1,)), "PK103"),
+        ("x", Input("T", ranks=("a", "b")), "PK103"),
+        ("onnx_op", "ScatterElements", "PK107"),
+        ("onnx_op", OnnxOp(5, "x"), "PK107"),
+        ("tolerance", 1e-5, "PK107"),
+        ("tolerance", {"float32": 1e-5}, "PK107"),
+        ("tolerance", {float32: "small"}, "PK107"),
+        ("reference", {}, "PK105"),
+        ("output_shapes", len, "PK105"),
+        ("launches", property(lambda self: ()), "PK105"),
+        ("__annotations__", {"factor": "1 +"}, "PK101"),
+        ("__annotations__", {"factor": "x.nothing"}, "PK101"),
+        ("__annotations__", {"factor": ""}, "PK101"),
+        ("__annotations__", {"factor": "\0"}, "PK101"),
+    ],
+)  # fmt: skip
+def test_a_member_of_another_kind_is_named(member: str, value: Any, code: str) -> None:
+    members = {
+        "types": {"T": (float32, float16)}, "x": Input("T"), "y": Output("T"),
+        "factor": attribute(default=1.0), "__annotations__": {"factor": float},
+        "output_shapes": lambda self, x: x.shape, "launches": lambda self, x, y: (),
+        "reference": lambda self, x: x, "__module__": __name__,
+    }  # fmt: skip
+    assert type("Whole", (Plugin,), dict(members)).spec.name == "Whole"
+    with pytest.raises(DeclarationError) as caught:
+        type("Wrong", (Plugin,), {**members, member: value})
+    assert caught.value.code == code
+    assert caught.value.fix

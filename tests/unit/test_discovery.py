@@ -211,3 +211,27 @@ def test_what_a_module_imports_is_not_its_own(tmp_path):
     )
     plugins = find_plugins([tmp_path / "mine"])
     assert plugins["CircPad_PK", "1", "pluginkit"].__module__ == "pluginkit.plugins.circ_pad"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tool = 5",
+        "[tool]\npluginkit = 'x'",
+        "x = " + "[" * 100_000,
+        "[tool.pluginkit]\nplugins = 5",
+    ],
+)
+def test_a_pyproject_of_another_shape_is_no_traceback(text):
+    write(Path("pyproject.toml"), text)
+    try:
+        assert find_plugins()
+    except UsageError as error:
+        assert error.code == "PK432"  # noqa: PT017  # both ends are right, a traceback is not
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "nul\0", "loop"])
+def test_a_folder_name_that_cannot_be_is_refused(name):
+    Path("loop").symlink_to("loop")
+    with pytest.raises(UsageError, match="PK432"):
+        find_plugins([name])

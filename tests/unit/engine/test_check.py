@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,25 @@ def test_a_binary_manifest_is_damaged(plan: Path) -> None:
 def test_a_damaged_entry_is_named(plan: Path) -> None:
     manifest_path(plan).write_text(damage("inputs", [{"name": "x", "dtype": 1}]), encoding="utf-8")
     assert refusal(plan).cause == "inputs[0].dtype is not str"
+
+
+@pytest.mark.parametrize("version", ["²", "1.²", "9" * 5000, "", "a.b"])
+def test_a_version_that_is_no_version_does_not_fit(plan: Path, version: str) -> None:
+    save(plan, dataclasses.replace(MANIFEST, tensorrt=version, is_version_compatible=True))
+    error = refusal(plan, flavour="tensorrt_rtx", tensorrt="0.1")
+    assert error.code in ("PK532", "PK533")
+
+
+def test_ranges_of_different_ranks_are_damage(plan: Path) -> None:
+    save(plan, dataclasses.replace(MANIFEST, profile={"x": Range((1,), (2, 4), (8, 4))}))
+    assert refusal(plan).code == "PK532"
+
+
+def test_pipes_and_impossible_names_are_refused_at_once(plan: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert refusal(tmp_path / "pipe").code == "PK530"
+    assert refusal(tmp_path / ("a" * 300)).code == "PK530"
+    assert refusal(tmp_path / "nul\0").code == "PK530"
+    manifest_path(plan).unlink()
+    os.mkfifo(manifest_path(plan))
+    assert refusal(plan).code == "PK531"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pluginkit.engine.files import check_writable, sha256_of, write_atomically
+from pluginkit.engine.files import check_writable, sha256_of, write_atomically, write_together
 from pluginkit.errors import UsageError
 
 
@@ -23,7 +23,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("name", ["no/such/folder.plan", "folder"])
+@pytest.mark.parametrize("name", ["no/such/folder.plan", "folder", "a" * 300, "nul\0name"])
 def test_what_cannot_be_written_is_said_before_and_after(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match="PK525"):
@@ -39,3 +39,10 @@ def test_a_new_file_can_be_written(tmp_path: Path) -> None:
     write_atomically(path, b"")
     # The SHA-256 of no bytes, as every description of the algorithm gives it.
     assert sha256_of(path) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_files_that_belong_together_are_written_both_or_not_at_all(tmp_path: Path) -> None:
+    plan, manifest = tmp_path / "p.plan", tmp_path / "missing" / "p.plan.json"
+    with pytest.raises(UsageError, match="PK525"):
+        write_together({plan: b"plan", manifest: b"{}"})
+    assert list(tmp_path.iterdir()) == []

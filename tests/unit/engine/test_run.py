@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -63,3 +64,9 @@ def test_inputs_at_the_edge_of_the_profile_fit() -> None:
 def test_what_does_not_fit_is_said(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=f"PK542 .*{said}"):
         check_inputs(MANIFEST, inputs(**changed))
+
+
+def test_a_profile_of_another_rank_does_not_fit() -> None:
+    manifest = dataclasses.replace(MANIFEST, profile={"x": Range((1,), (2,), (8,))})
+    with pytest.raises(UsageError, match="PK542"):
+        check_inputs(manifest, inputs())

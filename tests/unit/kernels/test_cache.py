@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,17 @@ def test_a_kernel_is_compiled_once(wanted, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"x", b"{}\n", lambda data: data[:-1], lambda data: data[7:]]
+    "damage",
+    [
+        b"",
+        b"x",
+        b"{}\n",
+        b"[" * 100_000,
+        b"[]\n",
+        lambda data: data[:-1],
+        lambda data: data[7:],
+        lambda data: re.sub(rb"(sizes\": )\[\[.*?\]\]", rb"\1[[1e999]]", data, count=1),
+    ],
 )
 def test_a_damaged_file_is_compiled_again_and_replaced(wanted, monkeypatch, damage) -> None:
     first = compiled_numba(wanted, "80")

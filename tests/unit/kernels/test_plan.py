@@ -125,3 +125,25 @@ def test_typed_view_of_the_workspace():
 def test_bad_argument():
     with pytest.raises(KernelError, match="PK303 kernel 'f': argument is 'x'"):
         plan(lambda x, y, w: launch(args=("x",)))
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (lambda x, y, w: Launch(None, 1, 1, ()), "PK304"),
+        (lambda x, y, w: Launch("k", 1, 1, ()), "PK304"),
+        (lambda x, y, w: Launch(KERNEL, 1, 1, None), "PK304"),
+        (lambda x, y, w: Launch(KERNEL, 1, 1, 5), "PK304"),
+        (lambda x, y, w: Copy(None, x), "PK305"),
+        (lambda x, y, w: Copy(y, None), "PK305"),
+        (lambda x, y, w: Copy(y, w), "PK305"),
+        (lambda x, y, w: Fill(5), "PK305"),
+        (lambda x, y, w: Fill(y, None), "PK305"),
+        (lambda x, y, w: Fill(y, "a"), "PK305"),
+        (lambda x, y, w: Fill(y, 1.5), "PK305"),
+    ],
+)
+def test_steps_of_other_things_are_refused(make, code):
+    with pytest.raises(KernelError) as caught:
+        plan(make, workspace=8)
+    assert caught.value.code == code

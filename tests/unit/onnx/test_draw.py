@@ -292,3 +292,39 @@ def test_a_model_with_external_data_is_drawn_for(tmp_path):
     path = tmp_path / "m.onnx"
     onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
     assert draw_inputs(path)["i"].max() == 12
+
+
+def test_a_negative_seed_is_refused(sage):
+    with pytest.raises(UsageError, match="PK444.*seed is -1"):
+        draw_inputs(sage, seed=-1)
+
+
+def test_a_range_of_integers_begins_at_the_next_integer(tmp_path):
+    path = written(tmp_path, [], [value("i", [50], INT64)], [value("i", [50], INT64)])
+    assert set(draw_inputs(path, ranges={"i": (-0.5, 1.5)})["i"]) == {0, 1}
+    with pytest.raises(UsageError, match="PK444.*expected an integer in it"):
+        draw_inputs(path, ranges={"i": (0.2, 0.3)})
+
+
+@pytest.mark.parametrize(
+    ("options", "elem_type", "dims"),
+    [
+        ({"ranges": {"i": (-1e300, 1e300)}}, INT64, [2]),
+        ({"ranges": {"i": (0, float("inf"))}}, TensorProto.FLOAT, [2]),
+        ({"ranges": {"i": (0, float("inf"))}}, INT64, [2]),
+        ({}, TensorProto.FLOAT, [2**40, 2**20]),
+        ({}, TensorProto.FLOAT, [-1]),
+        ({}, TensorProto.FLOAT, [1] * 70),
+        ({}, 99, [2]),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(options, elem_type, dims, tmp_path):
+    path = written(tmp_path, [], [value("i", dims, elem_type)], [value("i", dims, elem_type)])
+    with pytest.raises(ModelError, match="PK445.*'i'"):
+        draw_inputs(path, **options)
+
+
+def test_a_reader_of_indices_without_them_is_left_to_onnxruntime(tmp_path):
+    gather = helper.make_node("Gather", ["i"], ["y"])
+    path = written(tmp_path, [gather], [value("i", [2], INT64)], [value("y", None)])
+    assert draw_inputs(path)["i"].shape == (2,)

@@ -563,3 +563,27 @@ def test_the_real_models_get_full_types():
         assert [dtype for dtype, _ in shapes] == [1] * 5
         assert [len(dims) for _, dims in shapes] == [2, 2, 1, 2, 2]
         assert [dims[1:] for _, dims in shapes] == [[16], [16], [], [32], [32]]
+
+
+def recursive():
+    model = simple()
+    opsets = [helper.make_opsetid("f", 1), helper.make_opsetid("", 18)]
+    call = helper.make_node("F", ["x"], ["y"], domain="f")
+    model.functions.append(helper.make_function("f", "F", ["x"], ["y"], [call], opsets))
+    model.graph.node.append(helper.make_node("F", ["x"], ["z"], domain="f"))
+    model.opset_import.append(opsets[0])
+    return model
+
+
+def test_functions_that_call_themselves_are_refused():
+    with pytest.raises(ModelError, match="PK408"):
+        rewrite_model(recursive(), [FuseSilu])
+
+
+def test_a_node_that_cannot_be_read_is_a_reason_not_to_match():
+    model = simple()
+    model.graph.node[-1].attribute.add(name="a", type=onnx.AttributeProto.STRING, s=b"\xff\xfe")
+    result = rewrite_model(model, [FuseSilu])
+    (refused,) = result.refused
+    assert "is damaged" in refused.reason
+    assert names(result.model) == names(model)

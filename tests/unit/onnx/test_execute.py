@@ -221,3 +221,16 @@ def test_a_plugin_that_fails_names_its_node(tmp_path):
     with pytest.raises(TensorError) as caught:
         run_model(model, {"x": X.astype(np.float64)}, PLUGINS, base_dir=tmp_path)
     assert caught.value.where == "node Silu_PK 'y'"
+
+
+def test_an_output_that_nothing_produces_is_named(tmp_path):
+    model = model_of([silu_node("x", "a")], [value("x", [4])], [value("y", [4])])
+    with pytest.raises(ModelError, match="PK408 nothing produces 'y'"):
+        run_model(model, {"x": X}, PLUGINS, base_dir=tmp_path)
+
+
+def test_an_initializer_that_is_cut_short_is_named(tmp_path):
+    weight = onnx.TensorProto(name="w", data_type=1, dims=[4], raw_data=b"abc")
+    model = model_of([silu_node("w", "y")], [], [value("y", [4])], [weight])
+    with pytest.raises(ModelError, match="PK408.*'w'"):
+        run_model(model, {}, PLUGINS, base_dir=tmp_path)

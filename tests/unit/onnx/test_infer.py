@@ -3,9 +3,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pluginkit.errors import TensorError
+from pluginkit.onnx.branches import _StaticValues
 from pluginkit.onnx.graphs import scopes
 from pluginkit.onnx.infer import infer_types, plugin_output_types
 from pluginkit.onnx.skeleton import skeleton_for_checker, skeleton_for_inference
+from pluginkit.onnx.value_types import Types, dtype_name
 from tests.unit.onnx.conftest import BOOL, INT64, Affine, Silu, model_of, value
 
 
@@ -126,3 +128,44 @@ def test_skeletons_carry_no_weights_but_keep_shapes_and_values():
     assert [each.name for each in skeleton_for_checker(model).graph.input] == ["x", "big"]
     stub = skeleton_for_inference(model).graph.initializer[0]
     assert (stub.name, list(stub.dims), stub.raw_data) == ("big", [1000, 1000], b"")
+
+
+def test_a_condition_that_cannot_be_computed_is_not_known():
+    """An operator that lacks an input, and attributes of a wrong kind: onnx's evaluator raises."""
+    node = helper.make_node("Add", ["x"], ["c"])
+    shape = helper.make_node("Shape", ["x"], ["s"], nonsense="json:{")
+    model = model_of([node, shape], [value("x", [2])], [value("c", None)])
+    scope = next(scopes(model))
+    types = Types()
+    types.learn(scope)
+    static = _StaticValues(scope, types)
+    assert static.find("c") is None
+    assert static.find("s") is None
+
+
+def test_a_constant_in_a_file_is_not_read(tmp_path, monkeypatch):
+    """Not even where the current directory has a file of that name."""
+    (tmp_path / "w.bin").write_bytes(bytes(8))
+    monkeypatch.chdir(tmp_path)
+    stored = helper.make_tensor("c", TensorProto.INT64, [1], [1])
+    stored.ClearField("int64_data")
+    stored.data_location = TensorProto.EXTERNAL
+    stored.external_data.add(key="location", value="w.bin")
+    scope_model = model_of(
+        [helper.make_node("Constant", [], ["c"], value=stored)], [], [value("c", [1], INT64)]
+    )
+    read: list[str] = []
+    original = open
+
+    def watched(file, *args, **named):
+        read.append(str(file))
+        return original(file, *args, **named)
+
+    monkeypatch.setattr("builtins.open", watched)
+    static = _StaticValues(next(scopes(scope_model)), Types())
+    assert static.find("c") is None
+    assert read == []
+
+
+def test_an_element_type_that_onnx_does_not_know_is_named_by_its_number():
+    assert [dtype_name(TensorProto.FLOAT), dtype_name(99)] == ["float", "type 99"]

@@ -1,3 +1,4 @@
+import os
 import resource
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from onnx import helper
 
 from pluginkit.errors import ModelError
-from pluginkit.onnx.model import external_files, load_model, save_model
+from pluginkit.onnx.model import external_files, inline_functions, load_model, save_model
 from tests.unit.onnx.conftest import model_of, value
 
 
@@ -61,10 +62,10 @@ def test_a_directory_is_no_model(tmp_path):
 def test_an_unreadable_file_says_why(tmp_path, monkeypatch):
     path = written(tmp_path / "m.onnx", small_model())
 
-    def refuse(self):
+    def refuse(*args):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(type(path), "read_bytes", refuse)
+    monkeypatch.setattr("os.open", refuse)
     error = refusal(path)
     assert error.code == "PK400"
     assert "Permission denied" in error.message
@@ -268,3 +269,123 @@ def test_gigabytes_of_external_data_cost_nothing(tmp_path):
     save_model(load_model(source), tmp_path / "out.onnx", source)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
     assert (tmp_path / "out.onnx").stat().st_size < 4096
+
+
+@pytest.mark.parametrize(
+    ("location", "code"),
+    [
+        ("w.bin\0x", "PK405"),
+        ("a" * 300, "PK405"),
+        ("loop/w.bin", "PK405"),
+        ("folder", "PK404"),
+        ("pipe", "PK404"),
+        ("w.bin/x", "PK404"),
+    ],
+)
+def test_external_data_that_is_no_file_is_refused(location, code, tmp_path):
+    (tmp_path / "w.bin").write_bytes(bytes(16))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    error = refusal(written(tmp_path / "m.onnx", external_model(location)))
+    assert error.code == code
+
+
+@pytest.mark.parametrize("text", ["-1", "abc", "1e3", "٣", "1_0", " 4", "9" * 5000, "9" * 20])
+@pytest.mark.parametrize("key", ["offset", "length"])
+def test_external_data_at_no_number_of_bytes_is_refused(key, text, tmp_path):
+    (tmp_path / "w.bin").write_bytes(bytes(16))
+    model = external_model("w.bin")
+    for entry in model.graph.initializer[0].external_data:
+        entry.value = text if entry.key == key else entry.value
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK404"
+    assert key in error.message
+
+
+def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path):
+    os.mkfifo(tmp_path / "m.onnx")
+    error = refusal(tmp_path / "m.onnx")
+    assert error.code == "PK400"
+    assert "no regular file" in error.message
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "m.onnx"
+    model = small_model()
+    model.graph.node[0].name = "NAME"
+    path.write_bytes(model.SerializeToString().replace(b"NAME", b"\xff\xfe\xc0\x80"))
+    error = refusal(path)
+    assert error.code == "PK401"
+    assert "UTF-8" in error.message
+
+
+@pytest.mark.parametrize("outputs", [[], [""]])
+def test_a_node_without_outputs_is_refused(outputs, tmp_path):
+    model = small_model()
+    model.graph.node.append(helper.make_node("Relu", ["x"], outputs, "idle"))
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert "idle" in error.message
+
+
+@pytest.mark.parametrize("op_type", ["If", "Loop", "Scan"])
+def test_a_node_without_its_body_is_refused(op_type, tmp_path):
+    model = small_model()
+    node = model.graph.node.add(op_type=op_type, input=["x"], output=["z"], name="control")
+    node.attribute.add(name="body", type=onnx.AttributeProto.STRING, s=b"text")
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert "control" in error.message
+
+
+@pytest.mark.parametrize("field", ["graph", "function", "input", "dim"])
+def test_no_name_of_a_model_may_be_other_than_text(field, tmp_path):
+    path = tmp_path / "m.onnx"
+    model = small_model()
+    model.functions.append(
+        helper.make_function("NAME" if field == "function" else "f", "F", [], [], [], [])
+    )
+    if field == "graph":
+        model.graph.name = "NAME"
+    elif field == "input":
+        model.graph.input[0].name = "NAME"
+    elif field == "dim":
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "NAME"
+    path.write_bytes(model.SerializeToString().replace(b"NAME", b"\xff\xfe\xc0\x80"))
+    assert refusal(path).code == "PK401"
+
+
+def test_an_output_name_that_no_file_can_have_is_refused(tmp_path):
+    source = written(tmp_path / "m.onnx", small_model())
+    for name in ("a" * 300, "nul\0", ""):
+        with pytest.raises(ModelError, match="PK407"):
+            save_model(load_model(source), tmp_path / name, source)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_an_interrupted_copy_of_external_data_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "source" / "sub").mkdir(parents=True)
+    (tmp_path / "source" / "sub" / "w.bin").write_bytes(bytes(16))
+    source = written(tmp_path / "source" / "m.onnx", external_model("sub/w.bin"))
+    target = tmp_path / "target"
+    target.mkdir()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.copy_file_range", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(load_model(source), target / "m.onnx", source)
+    assert list(target.iterdir()) == []
+
+
+def test_functions_that_call_themselves_cannot_be_inlined():
+    call = helper.make_node("F", ["x"], ["y"], domain="f")
+    opsets = [helper.make_opsetid("f", 1)]
+    model = small_model()
+    model.functions.append(helper.make_function("f", "F", ["x"], ["y"], [call], opsets))
+    model.graph.node[0].CopyFrom(call)
+    model.opset_import.extend(opsets)
+    with pytest.raises(ModelError, match="PK408"):
+        inline_functions(model)

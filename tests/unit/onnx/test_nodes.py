@@ -158,3 +158,30 @@ def test_plugin_nodes_are_found_in_bodies_and_functions():
         "else": ("main graph / If 'choice'.else_branch", Silu()),
         "inside": ("function local::F", Silu()),
     }
+
+
+def external_table():
+    table = onnx.TensorProto(name="t", data_type=1, dims=[1], data_location=1)
+    table.external_data.add(key="location", value="w.bin")
+    return table
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        onnx.AttributeProto(name="text", type=onnx.AttributeProto.STRING, s=b"\xff\xfe"),
+        onnx.AttributeProto(name="pads", type=onnx.AttributeProto.GRAPH),
+        onnx.AttributeProto(
+            name="table", type=onnx.AttributeProto.TENSOR,
+            t=onnx.TensorProto(data_type=1, dims=[4], raw_data=b"abc"),
+        ),
+        onnx.AttributeProto(name="table", type=onnx.AttributeProto.TENSOR, t=external_table()),
+    ],
+    ids=["bytes", "graph", "cut", "external"],
+)  # fmt: skip
+def test_an_attribute_that_cannot_be_read_is_named(attribute):
+    node = helper.make_node("Everything_PK", ["x"], ["y"], "n", domain="pluginkit")
+    node.attribute.append(attribute)
+    with pytest.raises(ModelError, match=f"PK412 attribute '{attribute.name}'") as caught:
+        plugin_of_node(node, {Everything.spec.key: Everything})
+    assert "'n'" in str(caught.value.where)
