@@ -16,6 +16,7 @@ def main() -> None:
     trt = load_flavour("tensorrt_rtx").module  # or: import tensorrt as trt
     pluginkit.register(ScatterElements)
 
+    # One logger for the process: TensorRT's plugin registry goes on using the first that it sees.
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     network = builder.create_network(0)

@@ -16,8 +16,8 @@ import onnx.helper
 import onnx.numpy_helper
 import onnx.reference
 
+from pluginkit.onnx.external import is_external
 from pluginkit.onnx.graphs import Scope, bodies, describe, is_op, scopes
-from pluginkit.onnx.model import is_external
 from pluginkit.onnx.value_types import Types, dims_of, infer_once
 
 #: A domain that no operator has: what shape inference cannot look into.

@@ -10,8 +10,8 @@ import onnx.helper
 import onnx.numpy_helper
 
 from pluginkit.errors import ModelError
+from pluginkit.onnx.external import is_external
 from pluginkit.onnx.graphs import describe, scopes
-from pluginkit.onnx.model import is_external
 from pluginkit.plugin import Plugin
 from pluginkit.spec import PluginSpec
 

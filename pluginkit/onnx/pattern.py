@@ -15,8 +15,8 @@ from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter, get_numpy_ty
 
 from pluginkit.dtypes import DType, dtype_from_onnx
 from pluginkit.errors import DeclarationError
+from pluginkit.onnx.external import is_external
 from pluginkit.onnx.graphs import Scope, is_op, names_read, output_names
-from pluginkit.onnx.model import is_external
 from pluginkit.onnx.nodes import bind_inputs, plugin_attributes
 from pluginkit.onnx.value_types import Types, dims_of
 from pluginkit.plugin import Plugin

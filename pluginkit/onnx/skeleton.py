@@ -9,8 +9,8 @@ from typing import Any
 import onnx
 import onnx.helper
 
+from pluginkit.onnx.external import is_external
 from pluginkit.onnx.graphs import scopes
-from pluginkit.onnx.model import is_external
 
 #: Initializers up to this many elements may be shapes or axes, and stay to be read.
 _SMALL = 256

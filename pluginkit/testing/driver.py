@@ -277,7 +277,7 @@ class _BuilderV3(_Builder):
         adapter.configure_plugin(inputs, outputs)
         workspace = adapter.get_workspace_size(inputs, outputs)
         payload = adapter.get_fields_to_serialize()
-        return Layer(self, adapter, output_types, workspace, payload)
+        return Layer(self, adapter, output_types, opt_outputs, workspace, payload)
 
 
 class _BuilderV2(_Builder):
@@ -314,7 +314,7 @@ class _BuilderV2(_Builder):
             raise BuildError(
                 "PK213", f"{self.spec.name}: get_serialization_size differs from len(serialize())."
             )
-        return Layer(self, adapter, output_types, workspace, payload)
+        return Layer(self, adapter, output_types, opt_outputs, workspace, payload)
 
 
 @dataclass(frozen=True)
@@ -325,6 +325,7 @@ class Layer:
         builder: what built it.
         adapter: the object that was built; a V3 payload points into its buffers.
         output_types: the outputs' ``DataType``.
+        opt_shapes: the outputs' shapes at the profile's opt, from their expressions.
         workspace_bytes: what the plugin asked for at the profile's maximum.
         payload: the serialized plugin: bytes (V2) or a PluginFieldCollection (V3).
     """
@@ -332,6 +333,7 @@ class Layer:
     builder: _Builder
     adapter: Any
     output_types: Sequence[Any]
+    opt_shapes: Sequence[Shape]
     workspace_bytes: int
     payload: Any
 
@@ -390,18 +392,13 @@ class Context:
     def enqueue(self, arrays: Sequence[Array], memory: Memory) -> list[Array]:
         """Execute on ``arrays``; outputs are poisoned before."""
         shapes = [tuple(array.shape) for array in arrays]
-        inputs, outputs = self.descs(shapes)
-        if not self._is_v2 and shapes != self._shapes:
-            self.adapter.on_shape_change(inputs, outputs)
-            self._shapes = shapes
-        dtypes = [self.layer.builder.flavour.dtype(desc.type) for desc in outputs]
+        dtypes = [self.layer.builder.flavour.dtype(each) for each in self.layer.output_types]
         output_shapes = self.layer.builder.output_shapes(shapes)
         sources = [memory.upload(array) for array in arrays]
         targets = [memory.empty(_nbytes(s, d)) for s, d in zip(output_shapes, dtypes, strict=True)]
         workspace = memory.empty(self.layer.workspace_bytes)
-        self.adapter.enqueue(
-            inputs,
-            outputs,
+        self.enqueue_pointers(
+            shapes,
             [memory.pointer(source) for source in sources],
             [memory.pointer(target) for target in targets],
             memory.pointer(workspace),
@@ -409,6 +406,23 @@ class Context:
         )
         results = zip(targets, output_shapes, dtypes, strict=True)
         return [memory.download(target, shape, dtype) for target, shape, dtype in results]
+
+    def enqueue_pointers(
+        self,
+        shapes: Sequence[Shape],
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        workspace: int,
+        stream: int,
+    ) -> None:
+        """Execute on input ``shapes`` with the caller's pointers, as TensorRT would."""
+        input_descs, output_descs = self.descs(shapes)
+        if not self._is_v2 and shapes != self._shapes:
+            self.adapter.on_shape_change(input_descs, output_descs)
+            self._shapes = list(shapes)
+        self.adapter.enqueue(
+            input_descs, output_descs, list(inputs), list(outputs), workspace, stream
+        )
 
 
 def tensor_desc(flavour: Flavour, dims: Sequence[int], data_type: Any) -> Any:

@@ -86,7 +86,8 @@ def debug_taps(read: Read | None = None) -> Iterator[Taps]:
     taps = Taps()
 
     def tap(core: adapter.AdapterCore, prepared: Prepared, descs: Any) -> Prepared:
-        return _TappedEnqueue(core, prepared, *descs, taps, read or _read_device)
+        inputs, outputs = descs
+        return _TappedEnqueue(core, prepared, inputs, outputs, taps, read or _read_device)
 
     with adapter.wrapping_prepared(tap):
         yield taps

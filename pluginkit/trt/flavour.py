@@ -177,6 +177,7 @@ def _ships_unversioned_library() -> bool:
     return any((Path(folder) / "libtensorrt_rtx.so").exists() for folder in folders)
 
 
+@functools.cache
 def _installed_version(module: str) -> str | None:
     for distribution in importlib.metadata.packages_distributions().get(module, ()):
         return importlib.metadata.version(distribution)

@@ -1,5 +1,6 @@
 """Each way in which TensorRT punishes a Python plugin is impossible here, or a clear error."""
 
+import functools
 import gc
 import subprocess
 import sys
@@ -125,9 +126,15 @@ def model_of(
     return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
 
 
+@functools.cache
+def logger_of(trt: Any) -> Any:
+    """One logger for the process: TensorRT's registry goes on using the first that it sees."""
+    return trt.Logger(trt.Logger.INTERNAL_ERROR)
+
+
 def build_with_rtx(rtx, model: bytes) -> Any:
     trt = rtx.module
-    logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
+    logger = logger_of(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(0)
     parser = trt.OnnxParser(network, logger)
@@ -484,7 +491,7 @@ def test_a_plugin_can_be_added_to_a_network_by_api(interface) -> None:
 
 def test_a_flavour_without_the_call_says_so(rtx) -> None:
     trt = rtx.module
-    network = trt.Builder(trt.Logger(trt.Logger.ERROR)).create_network(0)
+    network = trt.Builder(logger_of(trt)).create_network(0)
     with pytest.raises(MissingDependencyError, match="PK210 tensorrt_rtx .* cannot add v3 plugins"):
         add_to_network(network, Fails(), [object()])
 

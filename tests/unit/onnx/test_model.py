@@ -7,7 +7,8 @@ import pytest
 from onnx import helper
 
 from pluginkit.errors import ModelError
-from pluginkit.onnx.model import external_files, inline_functions, load_model, save_model
+from pluginkit.onnx.external import external_files
+from pluginkit.onnx.model import inline_functions, load_model, save_model
 from tests.unit.onnx.conftest import model_of, value
 
 

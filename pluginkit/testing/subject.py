@@ -1,0 +1,200 @@
+"""The plugin under test, and the calls that the checks make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pluginkit import calls
+from pluginkit.dtypes import DType, dtype_from_numpy
+from pluginkit.errors import PluginkitError, TensorError
+from pluginkit.plugin import Case, Plugin
+from pluginkit.spec import Port
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.generic]
+
+Shape = tuple[int, ...]
+#: Where ``enqueue`` works: on a GPU, or (plugins made for tests) in host memory.
+MemoryKind = Literal["gpu", "host"]
+#: ``all``: each case in each combination of types. ``cover``: the first case in each, each other
+#: case in the first. ``first``: each case in the first combination.
+Types = Literal["all", "cover", "first"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One concrete call of the plugin.
+
+    Attributes:
+        plugin: with its attributes, knowing which inputs there are.
+        arrays: of the inputs that there are.
+        label: says which call it is.
+        case: the same call as a Case.
+        sample: the case that it comes from, in the author's types.
+    """
+
+    plugin: Plugin
+    arrays: Sequence[Array]
+    label: str
+    case: Case
+    sample: Case
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """The inputs' shapes."""
+        return [tuple(array.shape) for array in self.arrays]
+
+    @property
+    def dtypes(self) -> list[DType]:
+        """The inputs' dtypes."""
+        return [dtype_from_numpy(array.dtype) for array in self.arrays]
+
+    def describe(self) -> calls.Inputs:
+        """The inputs as the author's methods see them."""
+        return calls.describe_inputs(self.plugin, self.shapes, self.dtypes)
+
+    def reference(self) -> tuple[Array, ...]:
+        """What the outputs should be; numpy's warnings about overflow and NaN are beside the point.
+
+        Errors:
+            PK111 to PK117, and what the author raises.
+        """
+        import numpy as np
+
+        with np.errstate(all="ignore"):
+            return calls.run_reference(self.plugin, [array.copy() for array in self.arrays])
+
+    @property
+    def has_indices(self) -> bool:
+        """Whether an input may hold indices: repeated, they can leave the result open."""
+        return any(a is not None and a.dtype.kind in "iu" for a in self.sample.inputs)
+
+    def with_arrays(self, arrays: Sequence[Array], label: str) -> Call:
+        """The same call with other arrays."""
+        given = iter(arrays)
+        inputs = [next(given) if present else None for present in self.plugin.present]
+        case = Case(self.case.name, inputs, self.case.attributes)
+        return Call(self.plugin, list(arrays), f"{self.label}, {label}", case, self.sample)
+
+    def resized(self, resize: Callable[[int], int], label: str) -> Call | None:
+        """The same call with every dimension changed alike, or None where the plugin refuses that.
+
+        Equal dimensions stay equal; values repeat, so that indices stay in range as sizes grow.
+        """
+        import numpy as np
+
+        shapes = [tuple(map(resize, shape)) for shape in self.shapes]
+        arrays = [np.resize(a, shape) for a, shape in zip(self.arrays, shapes, strict=True)]
+        call = self.with_arrays(arrays, f"{label}: {', '.join(str(list(s)) for s in shapes)}")
+        try:
+            call.reference()
+        except TensorError as error:
+            if error.code != "PK117":  # a reference of the wrong shape or type refuses nothing
+                return None
+        return call
+
+
+class Subject:
+    """A plugin class with its usable sample cases.
+
+    Attributes:
+        plugin_class: the class.
+        cases: those that fit the declaration.
+        unusable: the others, each with what is wrong with it.
+        memory: where ``enqueue`` works.
+    """
+
+    def __init__(
+        self,
+        plugin_class: type[Plugin],
+        cases: Iterable[Case] | None = None,
+        memory: MemoryKind = "gpu",
+    ) -> None:
+        self.plugin_class = plugin_class
+        self.memory = memory
+        self.cases: list[Case] = []
+        self.unusable: list[tuple[str, str]] = []
+        try:
+            given = list(plugin_class.cases() if cases is None else cases)
+        except Exception as error:
+            self.unusable.append(("cases()", f"{type(error).__name__}: {error}"))
+            given = []
+        bindings = next(plugin_class.spec.type_bindings())
+        for case in given:
+            try:
+                call = self._call(case, bindings)
+                calls.check(call.plugin, call.describe())
+            except (PluginkitError, TypeError, ValueError) as error:
+                self.unusable.append((f"case '{case.name}'", str(error)))
+            else:
+                self.cases.append(case)
+
+    @property
+    def name(self) -> str:
+        """The class's name."""
+        return self.plugin_class.__name__
+
+    def calls(self, types: Types = "all") -> Iterator[Call]:
+        """The cases, with their inputs cast to combinations of the declared types."""
+        for index, case in enumerate(self.cases):
+            for number, bindings in enumerate(self.plugin_class.spec.type_bindings()):
+                if number and (types == "first" or (types == "cover" and index)):
+                    break
+                yield self._call(case, bindings)
+
+    def instances(self) -> Iterator[tuple[Plugin, str]]:
+        """The plugins of the cases, and what each is called."""
+        for call in self.calls("first"):
+            yield call.plugin, call.label
+
+    def _call(self, case: Case, bindings: Mapping[str, DType]) -> Call:
+        plugin = self.plugin_class(**case.attributes)
+        ports = self.plugin_class.spec.inputs
+        if len(case.inputs) != len(ports):
+            raise TensorError(
+                "PK111", f"{self.name}: got {len(case.inputs)} inputs; expected {len(ports)}."
+            )
+        inputs = [
+            None if array is None else _cast(array, _dtype_for(port, array, bindings))
+            for port, array in zip(ports, case.inputs, strict=True)
+        ]
+        present = [p.name for p, array in zip(ports, inputs, strict=True) if array is not None]
+        if len(present) < len(ports):
+            plugin = plugin.with_inputs(*present)
+        types = ", ".join(f"{name}={dtype.name}" for name, dtype in bindings.items())
+        return Call(
+            plugin,
+            [array for array in inputs if array is not None],
+            f"case '{case.name}'" + (f" with {types}" if types else ""),
+            Case(case.name, inputs, case.attributes),
+            case,
+        )
+
+
+def _dtype_for(port: Port, array: Array, bindings: Mapping[str, DType]) -> DType:
+    if port.variable is not None:
+        return bindings[port.variable]
+    fitting = [dtype for dtype in port.dtypes if dtype.numpy == array.dtype]
+    return fitting[0] if fitting else port.dtypes[0]
+
+
+def _cast(array: Any, dtype: DType) -> Any:
+    """The array in another type, its values moved into range."""
+    import numpy as np
+
+    array = np.asarray(array)
+    if dtype.numpy == array.dtype:
+        return np.asarray(array)
+    if dtype.name == "bool":
+        return np.asarray(array != 0)
+    if not dtype.is_floating:
+        limits = np.iinfo(dtype.numpy)
+        array = np.abs(array) if limits.min == 0 else array
+        array = np.nan_to_num(array) if array.dtype.kind == "f" else array
+        array = np.clip(array, max(limits.min, -(2**62)), min(limits.max, 2**62))
+    return np.asarray(array.astype(dtype.numpy))

@@ -1,0 +1,146 @@
+"""A process that runs checks for another one, so that a crash ends only itself."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pluginkit
+from pluginkit.testing.check import Check, Failure, all_checks
+from pluginkit.testing.execute import execute, failed
+from pluginkit.testing.locate import Location, location_of
+from pluginkit.testing.report import Result
+from pluginkit.testing.subject import MemoryKind, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pluginkit.plugin import Case
+
+#: The longest that one check may take, in seconds.
+TIME_LIMIT = 600.0
+
+#: What kills a process, by a word of the Python function that was running.
+_CAUSES = (
+    (
+        "register",
+        "the registry kills the process for a creator whose plugin_namespace is not set, or that "
+        "has no field_names.",
+    ),
+    (
+        "_build",
+        "the parser and the builder kill the process when plugin_name is not set, when clone() or "
+        "attach_to_context() returns None or the same object, or when capability interfaces are "
+        "different objects, which they free twice.",
+    ),
+    ("enqueue", "enqueue touched memory that is not its own."),
+    ("synchronize", "a kernel touched memory that is not its own."),
+)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a worker is told first."""
+
+    location: Location
+    cases: Sequence[Case]
+    memory: MemoryKind
+
+
+class Worker:
+    """A process that runs checks of one plugin, one after another.
+
+    Errors:
+        PK222: the class cannot be imported by another process.
+    """
+
+    def __init__(self, subject: Subject, environment: Mapping[str, str]) -> None:
+        self._subject = subject
+        self.environment = environment
+        location = location_of(subject.plugin_class)
+        self._unsent: _Start | None = _Start(location, subject.cases, subject.memory)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the worker
+        ours, theirs = socket.socketpair()
+        root = str(Path(pluginkit.__file__).parents[1])
+        path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603  # this interpreter and this module
+                [sys.executable, "-c", f"from {__name__} import main; main({theirs.fileno()})"],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                env={**os.environ, "PYTHONPATH": path, **environment},
+            )
+        self._connection = Connection(ours.detach())
+
+    def run(self, check: Check) -> Result:
+        """Run one check there; a crash, a hang or a broken import is its Result."""
+        try:
+            if self._unsent is not None:
+                self._connection.send(self._unsent)
+                self._unsent = None
+            self._connection.send(check.name)
+            if not self._connection.poll(TIME_LIMIT):
+                self._process.kill()
+                hang = Failure("its own process", f"no end after {TIME_LIMIT:.0f} s", "an end")
+                return failed(check, self._subject, hang, TIME_LIMIT)
+            result: Result = self._connection.recv()
+            return result
+        except (EOFError, OSError):
+            return failed(check, self._subject, self._crash(), 0.0)
+
+    def close(self) -> None:
+        """End the process."""
+        self._connection.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def _crash(self) -> Failure:
+        code = self._process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").splitlines()
+        frames = [line.strip() for line in lines if line.lstrip().startswith("File ")]
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        running = frames[0] if frames else "an unknown place"
+        stack = " ".join(frame.rpartition(" in ")[2] for frame in frames)
+        causes = [text for word, text in _CAUSES if word in stack]
+        log = [line for line in lines if line and not line.startswith("Extension modules")][-12:]
+        return Failure(
+            running,
+            f"the process {how}",
+            "a process that lives",
+            cause="\n".join([*causes[:1], *log]),
+        )
+
+
+def main(fd: int) -> None:
+    """Serve checks over the socket ``fd`` until the other end closes."""
+    faulthandler.enable()
+    with Connection(fd) as connection:
+        start: _Start = connection.recv()
+        subject = Subject(start.location.load(), start.cases, start.memory)
+        while True:
+            try:
+                name = connection.recv()
+            except (EOFError, OSError):
+                break
+            connection.send(execute(all_checks()[name], subject))
+    # TensorRT frees plugins in an order of its own at exit; nothing here needs that.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -1,0 +1,63 @@
+"""Each broken plugin fails the checks that it names, and no other; the sound ones fail none."""
+
+import pytest
+from broken import BROKEN, Copying
+from sound import Blend, HostLeakyRelu, HostRelu, Pair
+
+from pluginkit.testing import plugincheck
+from pluginkit.testing.check import all_checks
+
+pytestmark = [
+    pytest.mark.trt,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:numba.*"),
+]
+
+#: These take seconds: they run where they must fail, and on sound plugins.
+SLOW = {"reload", "simulator", "compile"}
+
+
+def failures(plugin, checks, memory):
+    report = plugincheck(plugin, only=checks, memory=memory, isolate=False)
+    for result in report.of("failed"):
+        assert result.where, result
+        assert result.got, result
+        assert result.expected, result
+        assert plugin.__name__ in result.script, result
+    return {result.check for result in report.of("failed")}, str(report)
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda one: one.plugin.__name__)
+def test_a_broken_plugin_fails_the_checks_that_it_names(broken) -> None:
+    assert broken.caught_by
+    checks = [n for n in all_checks() if n not in SLOW or n in broken.caught_by]
+    failed, report = failures(broken.plugin, checks, broken.memory)
+    assert failed == broken.caught_by, report
+
+
+@pytest.mark.parametrize("plugin", [Blend, HostRelu, HostLeakyRelu, Pair])
+def test_a_sound_plugin_fails_none(plugin) -> None:
+    failed, report = failures(plugin, list(all_checks()), "host")
+    assert failed == set(), report
+    assert "passed   kernel_types" in report
+    assert "passed   reload" in report
+
+
+def test_a_sound_plugin_with_launches_fails_none() -> None:
+    failed, report = failures(Copying, list(all_checks()), "gpu")
+    assert failed == set(), report
+    assert "passed   compile" in report
+    assert "passed   launches" in report
+
+
+def test_there_are_more_than_forty() -> None:
+    assert len(BROKEN) > 40
+    assert len({one.plugin.__name__ for one in BROKEN}) == len(BROKEN)
+
+
+def test_every_check_catches_something() -> None:
+    from test_broken_adapters import PATCHES
+
+    caught = {name for one in BROKEN for name in one.caught_by}
+    caught |= {name for one in PATCHES.values() for name in one.caught_by}
+    gpu_alone = {"stream", "graph_capture"}  # test_broken_gpu
+    assert set(all_checks()) - caught == gpu_alone
