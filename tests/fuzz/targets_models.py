@@ -1,0 +1,121 @@
+"""Targets that read ONNX files: rewriting, comparing, TensorRT's parser, and whole commands."""
+
+from __future__ import annotations
+
+import functools
+import random
+from pathlib import Path
+from typing import Any
+
+from pluginkit.discovery import find_plugins, find_rewrites
+from pluginkit.onnx.compare import compare_models
+from pluginkit.onnx.driver import rewrite_model
+from pluginkit.onnx.model import load_model, save_model
+from tests.fuzz import models
+from tests.fuzz.oracle import Sandbox
+
+
+@functools.cache
+def _plugins() -> Any:
+    return find_plugins()
+
+
+@functools.cache
+def _rewrites() -> Any:
+    return find_rewrites()
+
+
+def rewrite(rng: random.Random, box: Sandbox) -> str:
+    """load_model, rewrite_model, save_model."""
+    _rewrites(), _plugins()
+    with box.case(is_inside=rng.random() < 0.5) as folder:
+        path = models.write(rng, folder)
+        outcome, model = box.call(load_model, path)
+        if model is None:
+            return outcome
+        outcome, result = box.call(rewrite_model, model, _rewrites(), plugins=_plugins())
+        if result is None:
+            return outcome
+        made = [] if rng.random() < 0.5 else ["new.onnx"]
+        return _saved(box, result.model, folder / "new.onnx", path) if made else outcome
+
+
+def _saved(box: Sandbox, model: Any, path: Path, source: Path) -> str:
+    from pluginkit.errors import PluginkitError
+
+    with box.watched(made=[path.name]):
+        try:
+            save_model(model, path, source)
+        except PluginkitError as error:
+            return error.code
+    return "ok"
+
+
+def compare(rng: random.Random, box: Sandbox) -> str:
+    """compare_models, which draws inputs and runs ONNX Runtime and the references."""
+    _plugins()
+    with box.case(is_inside=rng.random() < 0.5) as folder:
+        path = models.write(rng, folder)
+        other = path
+        if rng.random() < 0.5:
+            other = folder / "other.onnx"
+            other.write_bytes(models.mutated(rng, folder))
+        options: dict[str, Any] = {"plugins": _plugins(), "seed": rng.choice([0, 1, -1, 2**70])}
+        if rng.random() < 0.3:
+            sizes = [rng.choice(models.NUMBERS) for _ in range(rng.choice([0, 1, 2, 9]))]
+            options["shapes"] = {rng.choice(["x", "idx", "nope"]): sizes}
+        if rng.random() < 0.3:
+            limits = rng.choice(
+                [(0, 1), (0.2, 0.3), (-1e300, 1e300), (0, 1e400), (5, 1), (-(2**63), 2**63)]
+            )
+            options["ranges"] = {rng.choice(["x", "idx", "u"]): limits}
+        return box.call(compare_models, path, other, **options)[0]
+
+
+def parse(rng: random.Random, box: Sandbox) -> str:
+    """What a build does up to the network: rewrite, register, TensorRT-RTX's parser."""
+    from pluginkit.engine.build import _prepare
+    from pluginkit.trt.flavour import load_flavour
+
+    flavour = load_flavour("tensorrt_rtx")
+    _rewrites(), _plugins()
+    with box.case(is_inside=rng.random() < 0.5) as folder:
+        path = models.write(rng, folder)
+        outcome, source = box.call(_prepare, path, _plugins(), _rewrites())
+        return outcome if source is None else box.call(_parse, flavour, source)[0]
+
+
+def _parse(flavour: Any, source: Any) -> None:
+    from pluginkit.engine.backend import bind_polygraphy, captured_log
+    from pluginkit.engine.parse import parse_model
+    from pluginkit.engine.plugins import check_known
+    from pluginkit.engine.profiles import inputs_of, resolve_profile
+    from pluginkit.trt.callbacks import callback_errors
+    from pluginkit.trt.registry import register
+
+    bind_polygraphy(flavour)
+    model = source.rewrite.model
+    with callback_errors(), captured_log() as errors:
+        register(*dict.fromkeys(type(plugin) for _, plugin in source.nodes), flavour=flavour)
+        check_known(model, source.rewrite.plugins, flavour)
+        _, network, parser = parse_model(flavour, model, source.path, errors)
+        resolve_profile(inputs_of(network), {})
+        del parser
+
+
+def command(rng: random.Random, box: Sandbox) -> str:
+    """rewrite, compare and build from the command line, on hostile models."""
+    with box.case() as folder:
+        models.write(rng, folder)
+        kind = rng.choice(["rewrite", "rewrite", "compare", "build"])
+        verbose = ["--json"] if rng.random() < 0.3 else []
+        if kind == "rewrite":
+            argv = ["rewrite", "model.onnx", *rng.choice([[], ["--dry-run"], ["--explain"]])]
+            made = ["model.plugins.onnx"]
+        elif kind == "compare":
+            argv, made = ["compare", "model.onnx", "model.onnx", "--runs", "2"], []
+        else:
+            argv = ["build", "model.onnx", "--tensorrt", "tensorrt_rtx"]
+            argv += ["--compute-capability", "8.9"]
+            made = ["model.plan", "model.plan.json"]
+        return f"{kind} {box.command([*argv, *verbose], made)}"

@@ -1,0 +1,239 @@
+"""Ctrl-C, full and read-only disks, and several processes that write one file."""
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pluginkit.cli.main import main
+from pluginkit.engine import check_manifest
+from tests.fuzz import models, targets_files
+
+pytestmark = pytest.mark.trt
+
+RTX = ["--tensorrt", "tensorrt_rtx", "--compute-capability", "8.9"]
+PLUGINKIT = [sys.executable, "-m", "pluginkit.cli"]
+
+
+@pytest.fixture
+def scatter(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    path = folder / "model.onnx"
+    path.write_bytes(models._scatter_model().SerializeToString())
+    return path
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {one.name: one.read_bytes() for one in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment_of_a_build_leaves_nothing(scatter: Path) -> None:
+    started = time.monotonic()
+    subprocess.run([*PLUGINKIT, "build", scatter, *RTX], check=True, capture_output=True)
+    duration = time.monotonic() - started
+    for written in (".plan", ".plan.json"):
+        scatter.with_suffix(written).unlink()
+    before = content(scatter.parent)
+    moments = random.Random(0)  # noqa: S311  # reproducible, not secret
+    cancelled = 0
+    for _ in range(20):
+        process = subprocess.Popen(
+            [*PLUGINKIT, "build", scatter, *RTX], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        _wait_for_command(process)
+        time.sleep(moments.uniform(0, 0.6) * duration)
+        process.send_signal(signal.SIGINT)
+        report, printed = process.communicate(timeout=60)
+        assert b"Traceback" not in printed, printed.decode()
+        if b"Wrote" in report:  # it was done, and all is there
+            assert len(content(scatter.parent)) == len(before) + 2
+            for written in (".plan", ".plan.json"):
+                scatter.with_suffix(written).unlink()
+        else:
+            cancelled += 1
+            # Python ends by the signal itself where it interrupted an exec, as of a dataclass;
+            # a shell calls that 130 as well.
+            assert process.returncode in (130, -signal.SIGINT), printed.decode()
+            assert printed == b"pluginkit: cancelled.\n"
+        assert content(scatter.parent) == before
+    assert cancelled >= 10
+
+
+def _wait_for_command(process: "subprocess.Popen[bytes]") -> None:
+    """Wait until main has begun: before that, all is Python's own start."""
+    maps = Path(f"/proc/{process.pid}/maps")
+    while process.poll() is None and "_multiarray_umath" not in maps.read_text():
+        time.sleep(0.005)
+
+
+WRITES = {
+    "write": "pathlib.Path.open",
+    "fsync": "os.fsync",
+    "replace": "pathlib.Path.replace",
+}
+
+
+@pytest.mark.parametrize("step", WRITES)
+@pytest.mark.parametrize("command", ["rewrite", "build"])
+def test_a_full_disk_leaves_nothing_and_says_so(
+    step: str, command: str, scatter: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    before = content(scatter.parent)
+    original = Path.open
+
+    def full(*args: Any, **named: Any) -> Any:
+        if step != "write" or "xb" in args:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return original(*args, **named)
+
+    monkeypatch.setattr(WRITES[step], full)
+    code = main([command, str(scatter), *(RTX if command == "build" else [])])
+    monkeypatch.undo()
+    assert code == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert content(scatter.parent) == before
+
+
+@pytest.mark.parametrize("limit", [0, 100, 5000])
+def test_a_file_size_limit_leaves_nothing(limit: int, scatter: Path) -> None:
+    """A real ENOSPC is not to be had without a file system of our own; EFBIG comes at the write."""
+    before = content(scatter.parent)
+    code = "import resource, signal, sys; from pluginkit.cli.main import main;"
+    code += "from pluginkit.trt.flavour import load_flavour; load_flavour('tensorrt_rtx');"
+    code += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+    code += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));"
+    code += f"sys.exit(main({['build', str(scatter), *RTX]!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "PK525" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert content(scatter.parent) == before
+
+
+def test_a_plan_whose_manifest_cannot_be_written_is_not_there(
+    scatter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "p" * 253  # a name of a file, but not with .json behind it
+    assert main(["build", str(scatter), "-o", str(scatter.parent / name), *RTX]) == 2
+    assert "PK525" in capsys.readouterr().err
+    assert list(content(scatter.parent)) == ["model.onnx"]
+
+
+READ_ONLY = """
+import os, sys
+from pluginkit.cli.main import main
+*command, elsewhere = sys.argv[1:]
+assert main([*command, "-o", elsewhere]) == 0  # everything is imported now
+os.chmod(os.path.dirname(command[1]), 0o555)
+if os.geteuid() == 0:  # whom no permission stops
+    os.setresuid(65534, 65534, 65534)
+sys.exit(main(command))
+"""
+
+
+@pytest.mark.parametrize("command", ["rewrite", "build"])
+def test_a_read_only_folder_is_said(command: str, scatter: Path, tmp_path: Path) -> None:
+    before = content(scatter.parent)
+    for folder in scatter.parents[:-2]:
+        if os.geteuid() == 0:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    argv = [command, scatter, *(RTX if command == "build" else []), tmp_path / "elsewhere"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, *argv], capture_output=True, text=True, timeout=120
+        )
+    finally:
+        scatter.parent.chmod(0o755)
+    assert done.returncode == 2, done.stderr
+    assert "read-only" in done.stderr or "Permission denied" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert content(scatter.parent) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
+def test_builds_to_one_plan_and_one_timing_cache_leave_a_whole_plan(
+    count: int, scatter: Path
+) -> None:
+    plan, cache = scatter.with_suffix(".plan"), scatter.parent / "timing.cache"
+    command = [*PLUGINKIT, "build", scatter, *RTX, "--timing-cache", cache]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(count)
+    ]
+    for process in processes:
+        _, printed = process.communicate(timeout=300)
+        assert process.returncode == 0, printed.decode()
+    left = set(content(scatter.parent)) - {"timing.cache"}
+    assert left == {"model.onnx", "model.plan", "model.plan.json"}
+    # Two writers may each put one of the two files last; a plan of other bytes would be refused.
+    assert json.loads(plan.with_suffix(".plan.json").read_bytes())["plan_bytes"] > 0
+    check_manifest(plan)
+
+
+KERNEL_CACHE = """
+import sys
+from pathlib import Path
+from pluginkit import calls, float32
+from pluginkit.kernels.compile import compile_launches
+from pluginkit.plugins.circ_pad import CircPad
+plugin = CircPad(pads=(1, 1))
+inputs = calls.describe_inputs(plugin, [(3, 5)], [float32])
+(one,) = compile_launches(plugin, inputs, calls.describe_outputs(plugin, inputs), "80")
+sys.stdout.write(str(len(one.cubin)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_that_share_a_kernel_cache_get_the_same_kernel(
+    count: int, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    environment = {**os.environ, "PLUGINKIT_CACHE": str(cache)}
+    command = [sys.executable, "-c", KERNEL_CACHE]
+    processes = [
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
+        )
+        for _ in range(count)
+    ]
+    results = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0] * count, results
+    assert len({printed for printed, _ in results}) == 1
+    assert int(results[0][0]) > 0
+
+
+def test_a_manifest_never_has_a_module_imported(tmp_path: Path) -> None:
+    """The folder of the plan is the current one, and so on the module path."""
+    marker = tmp_path / "marker"
+    (tmp_path / "evil.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "__init__.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    (tmp_path / "m.plan").write_bytes(targets_files._PLAN)
+    (tmp_path / "m.plan.json").write_text(json.dumps(targets_files.valid_manifest()))
+    import numpy as np
+
+    np.savez(tmp_path / "in.npz", x=np.zeros((2, 4), np.float32))
+    before = content_names(tmp_path)
+    done = subprocess.run(
+        [*PLUGINKIT, "run", "m.plan", "--inputs", "in.npz"], cwd=tmp_path, capture_output=True,
+        text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "evil:Evil" in done.stderr  # it is named, and that is all
+    assert content_names(tmp_path) == before
+
+
+def content_names(folder: Path) -> set[str]:
+    return {str(one.relative_to(folder)) for one in folder.rglob("*")}

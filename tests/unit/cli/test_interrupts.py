@@ -1,0 +1,88 @@
+"""Ctrl-C is deferred while an extension module is loaded, and only then."""
+
+import importlib.util
+import os
+import signal
+import time
+from collections.abc import Callable
+from importlib.machinery import ExtensionFileLoader
+from typing import Any
+
+import pytest
+
+from pluginkit.cli.interrupts import interrupts_outside_extensions
+
+
+def press() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.001)  # the handler runs here
+
+
+class _Loader(ExtensionFileLoader):
+    """Loads nothing; calls a function where an extension would be initialised."""
+
+    def __init__(self, initialise: Callable[[], None]) -> None:
+        super().__init__("pluginkit_no_such_extension", "none")
+        self.initialise = initialise
+
+    def create_module(self, spec: Any) -> Any:
+        self.initialise()
+
+    def exec_module(self, module: Any) -> None:
+        pass
+
+
+def load_extension(monkeypatch: pytest.MonkeyPatch, initialise: Callable[[], None]) -> None:
+    spec = importlib.util.spec_from_loader("pluginkit_no_such_extension", _Loader(initialise))
+    # The frozen frame whose ``self`` is the loader is what the handler looks for.
+    code = compile(
+        "def create_module(self, spec): self.initialise()", "<frozen importlib._x>", "exec"
+    )
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)  # noqa: S102  # our own text, under the file name that Python's has
+    monkeypatch.setattr(_Loader, "create_module", namespace["create_module"])
+    assert spec is not None
+    importlib.util.module_from_spec(spec)
+
+
+def test_ctrl_c_interrupts_at_once_elsewhere() -> None:
+    def command() -> None:
+        press()
+        time.sleep(5)
+
+    with interrupts_outside_extensions(), pytest.raises(KeyboardInterrupt):
+        command()
+
+
+def test_ctrl_c_waits_until_an_extension_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    finished = []
+
+    def initialise() -> None:
+        press()
+        time.sleep(0.15)
+        finished.append(True)
+
+    def command() -> None:
+        load_extension(monkeypatch, initialise)
+        time.sleep(5)
+
+    with interrupts_outside_extensions(), pytest.raises(KeyboardInterrupt):
+        command()
+    assert finished == [True]
+
+
+def test_the_handler_of_a_program_that_calls_us_stays() -> None:
+    pressed = []
+    old = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        with interrupts_outside_extensions():
+            press()
+    finally:
+        signal.signal(signal.SIGINT, old)
+    assert pressed == [True]
+
+
+def test_pythons_own_handler_is_put_back() -> None:
+    with interrupts_outside_extensions():
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
