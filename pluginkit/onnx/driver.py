@@ -112,11 +112,11 @@ def rewrite_model(
         order = sorted_nodes(scope)
         if order is not None:
             set_nodes(scope, order)
+    complete_plugin_nodes(result, known)
     types = infer_types(result)
     run = _Run(result, types, known)
     with G_LOGGER.suppress(G_LOGGER.ERROR):
         run.to_fixed_point([rewrite() for rewrite in chosen])
-    complete_plugin_nodes(result, known)
     if run.applied:
         complete_value_info(result, types, known)
         check_rewritten(model, result)

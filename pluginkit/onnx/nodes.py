@@ -93,7 +93,7 @@ def plugin_of_node(node: onnx.NodeProto, plugins: Plugins) -> Plugin | None:
         PK411: there are too many
         inputs.
     """
-    attributes = {attribute.name: attribute for attribute in node.attribute}
+    attributes = _by_name(node)
     version = _text(attributes, "plugin_version", "1")
     namespace = _text(attributes, "plugin_namespace", node.domain)
     cls = plugins.get((node.op_type, version, namespace))
@@ -163,9 +163,13 @@ def complete_plugin_nodes(model: onnx.ModelProto, plugins: Plugins) -> None:
         if list(node.input) != present:
             node.ClearField("input")
             node.input.extend(present)
-        if list(node.attribute) != list(written.attribute):
+        if _by_name(node) != _by_name(written):
             node.ClearField("attribute")
             node.attribute.extend(written.attribute)
+
+
+def _by_name(node: onnx.NodeProto) -> dict[str, onnx.AttributeProto]:
+    return {attribute.name: attribute for attribute in node.attribute}
 
 
 def plugin_nodes(
