@@ -7,6 +7,7 @@ import json
 import math
 import struct
 from collections.abc import Callable, Mapping
+from numbers import Number
 from typing import Any
 
 #: What a text form begins with; a JSON document follows.
@@ -58,7 +59,7 @@ def bools_from_ints(wire: Any) -> Any:
     """0 and 1, alone or in a sequence, as bools; anything else stays."""
 
     def one(item: Any) -> Any:
-        return bool(item) if not isinstance(item, bool) and item in (0, 1) else item
+        return bool(item) if isinstance(item, Number) and item in (0, 1) else item
 
     return [one(item) for item in wire] if isinstance(wire, (list, tuple)) else one(wire)
 

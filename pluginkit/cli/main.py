@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import pluginkit
+from pluginkit.cli.interrupts import interrupts_outside_extensions
 from pluginkit.cli.output import printable
 from pluginkit.errors import (
     AttributeValueError,
@@ -55,6 +56,11 @@ _INPUT_ERRORS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    with interrupts_outside_extensions():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has printed what there is to say

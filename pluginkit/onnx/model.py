@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import onnx
@@ -49,6 +50,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
             _check_names(scope)
             _check_nodes(scope)
             sorted_nodes(scope)
+        _check_functions(model)
     except ModelError as error:
         error.where = f"{path}, {error.where}"
         raise
@@ -146,6 +148,28 @@ def _check_nodes(scope: Scope) -> None:
                 where=scope.path,
                 fix=_RE_EXPORT,
             )
+
+
+def _check_functions(model: onnx.ModelProto) -> None:
+    """Refuse local functions that call themselves, whatever their overload: the parser ignores it."""
+    calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for scope in scopes(model):
+        root = scope
+        while root.outer is not None:
+            root = root.outer
+        if isinstance(root.graph, onnx.FunctionProto):
+            called = {(node.domain, node.op_type) for node in scope.graph.node}
+            calls.setdefault((root.graph.domain, root.graph.name), set()).update(called)
+    try:
+        TopologicalSorter(calls).prepare()
+    except CycleError as error:
+        raise ModelError(
+            "PK408",
+            "local functions call themselves; expected a valid model.",
+            where="the functions",
+            cause=" <- ".join("::".join(name) for name in error.args[1]),
+            fix=_RE_EXPORT,
+        ) from error
 
 
 def _is_text(content: bytes) -> bool:

@@ -194,3 +194,11 @@ def test_an_array_has_no_choices() -> None:
 def test_a_check_is_a_function() -> None:
     with pytest.raises(DeclarationError, match="PK101 check is 5"):
         attribute(default=0, check=5)  # type: ignore[arg-type]
+
+
+def test_items_of_bools_that_are_no_numbers_are_refused() -> None:
+    spec = spec_of(tuple[bool, ...], default=())
+    assert spec.from_wire("Owner", [1, 0, np.int64(1), True]) == (True, False, True, True)
+    for items in ([np.zeros(2)], ["1"], [[1]], [2], [None]):
+        with pytest.raises(AttributeValueError, match="PK104"):
+            spec.from_wire("Owner", items)

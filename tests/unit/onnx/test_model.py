@@ -340,6 +340,18 @@ def test_a_node_without_its_body_is_refused(op_type, tmp_path):
     assert "control" in error.message
 
 
+@pytest.mark.parametrize("overload", ["", "other"])
+def test_functions_that_call_each_other_are_refused(overload, tmp_path):
+    model = small_model()
+    for name, called in (("A", "B"), ("B", "A")):
+        call = helper.make_node(called, ["x"], ["y"], domain="r", overload=overload)
+        function = helper.make_function("r", name, ["x"], ["y"], [call], model.opset_import)
+        model.functions.append(function)
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert "r::A <- r::B <- r::A" in error.cause or "r::B <- r::A <- r::B" in error.cause
+
+
 @pytest.mark.parametrize("field", ["graph", "function", "input", "dim"])
 def test_no_name_of_a_model_may_be_other_than_text(field, tmp_path):
     path = tmp_path / "m.onnx"
