@@ -151,7 +151,7 @@ def _check_nodes(scope: Scope) -> None:
 
 
 def _check_functions(model: onnx.ModelProto) -> None:
-    """Refuse local functions that call themselves, whatever their overload: the parser ignores it."""
+    """Refuse functions that call themselves, whatever the overload: the parser ignores it."""
     calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for scope in scopes(model):
         root = scope
