@@ -12,6 +12,7 @@ from typing import Any
 
 #: What a text form begins with; a JSON document follows.
 TEXT = "json:"
+_BITS: tuple[object, ...] = (0, 1)
 
 
 def _to_int(value: Any) -> int:
@@ -59,7 +60,7 @@ def bools_from_ints(wire: Any) -> Any:
     """0 and 1, alone or in a sequence, as bools; anything else stays."""
 
     def one(item: Any) -> Any:
-        return bool(item) if isinstance(item, Number) and item in (0, 1) else item
+        return bool(item) if isinstance(item, Number) and item in _BITS else item
 
     return [one(item) for item in wire] if isinstance(wire, (list, tuple)) else one(wire)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -73,9 +74,10 @@ def _mutated_manifest(rng: random.Random) -> bytes:
         if kind == 0:
             del container[key]
         elif kind == 1 and isinstance(container, dict):
-            container[rng.choice(["x", "y", "\x1b", "format", ""])] = container[key]
+            name = rng.choice(["x", "y", "\x1b", "format", ""])
+            container[name] = copy.deepcopy(container[key])
         else:
-            container[key] = rng.choice(_ATOMS)
+            container[key] = copy.deepcopy(rng.choice(_ATOMS))
     text = json.dumps(document).encode()
     kind = rng.randrange(12)
     if kind == 0:
