@@ -9,6 +9,7 @@ import onnx
 
 from pluginkit.errors import ModelError
 from pluginkit.onnx.graphs import tensors
+from pluginkit.onnx.structure import RE_EXPORT
 
 
 def is_external(tensor: onnx.TensorProto) -> bool:
@@ -79,6 +80,6 @@ def _byte_count(tensor: onnx.TensorProto, key: str, where: str) -> int:
             "PK404",
             f"external data has {key} '{text[:40]}'; expected a number of bytes.",
             where=where,
-            fix="export the model again, or copy the whole file.",
+            fix=RE_EXPORT,
         )
     return int(text)

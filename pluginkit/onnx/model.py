@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import onnx
@@ -23,11 +22,8 @@ from google.protobuf.message import (  # type: ignore[import-untyped]
 from pluginkit.errors import ModelError
 from pluginkit.files import check_name, read_file, replace_file
 from pluginkit.onnx.external import check_external, external_files, is_external
-from pluginkit.onnx.graphs import Scope, bodies, describe, is_op, scopes, sorted_nodes, tensors
-
-_RE_EXPORT = "export the model again, or copy the whole file."
-#: The graphs that an operator cannot be without.
-_BODIES = {"If": {"then_branch", "else_branch"}, "Loop": {"body"}, "Scan": {"body"}}
+from pluginkit.onnx.graphs import tensors
+from pluginkit.onnx.structure import RE_EXPORT, check_structure
 
 
 def load_model(path: str | Path) -> onnx.ModelProto:
@@ -46,11 +42,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
     path = Path(path)
     model = _parse(path, _read(path))
     try:
-        for scope in scopes(model):
-            _check_names(scope)
-            _check_nodes(scope)
-            sorted_nodes(scope)
-        _check_functions(model)
+        check_structure(model)
     except ModelError as error:
         error.where = f"{path}, {error.where}"
         raise
@@ -75,7 +67,7 @@ def _read(path: Path) -> bytes:
 
 
 def _parse(path: Path, content: bytes) -> onnx.ModelProto:
-    def refusal(got: str, fix: str = _RE_EXPORT) -> ModelError:
+    def refusal(got: str, fix: str = RE_EXPORT) -> ModelError:
         return ModelError(
             "PK401", f"'{path.name}' {got}; expected an ONNX model.", where=str(path), fix=fix
         )
@@ -98,78 +90,18 @@ def _parse(path: Path, content: bytes) -> onnx.ModelProto:
             "PK402",
             f"'{path.name}' holds no graph; expected one with nodes and outputs.",
             where=str(path),
-            fix=_RE_EXPORT,
+            fix=RE_EXPORT,
         )
     if not model.graph.output:
         raise ModelError(
             "PK402",
             f"'{path.name}' holds an empty graph; expected at least one output.",
             where=str(path),
-            fix=_RE_EXPORT,
+            fix=RE_EXPORT,
         )
     if not model.opset_import:
         raise refusal("names no opset, so it is damaged or cut short")
     return model
-
-
-def _check_names(scope: Scope) -> None:
-    """Refuse names that are no text; protobuf hands them over as bytes."""
-    names: list[object] = [scope.graph.name]
-    for node in scope.graph.node:
-        names += [node.op_type, node.domain, node.name, *node.input, *node.output]
-        names += [attribute.name for attribute in node.attribute]
-    names += [value.name for value in scope.graph.value_info]
-    if isinstance(scope.graph, onnx.GraphProto):
-        for value in (*scope.graph.input, *scope.graph.output):
-            names += [value.name, *(dim.dim_param for dim in value.type.tensor_type.shape.dim)]
-        names += [tensor.name for tensor in scope.graph.initializer]
-    else:
-        names += [scope.graph.domain, *scope.graph.input, *scope.graph.output]
-    for name in names:
-        if isinstance(name, bytes):
-            raise ModelError(
-                "PK401",
-                f"the name {name!r} is no UTF-8 text; expected an ONNX model.",
-                where=scope.path,
-                fix=_RE_EXPORT,
-            )
-
-
-def _check_nodes(scope: Scope) -> None:
-    """Refuse what makes TensorRT's parser crash: nodes without outputs or without their bodies."""
-    for node in scope.graph.node:
-        needed = _BODIES.get(node.op_type, set()) if is_op(node, node.op_type) else set()
-        missing = needed - {name for name, _ in bodies(node)}
-        if missing or not any(node.output):
-            what = f"graph '{min(missing)}'" if missing else "output"
-            raise ModelError(
-                "PK408",
-                f"{describe(node)} has no {what}; expected a valid model.",
-                where=scope.path,
-                fix=_RE_EXPORT,
-            )
-
-
-def _check_functions(model: onnx.ModelProto) -> None:
-    """Refuse functions that call themselves, whatever the overload: the parser ignores it."""
-    calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    for scope in scopes(model):
-        root = scope
-        while root.outer is not None:
-            root = root.outer
-        if isinstance(root.graph, onnx.FunctionProto):
-            called = {(node.domain, node.op_type) for node in scope.graph.node}
-            calls.setdefault((root.graph.domain, root.graph.name), set()).update(called)
-    try:
-        TopologicalSorter(calls).prepare()
-    except CycleError as error:
-        raise ModelError(
-            "PK408",
-            "local functions call themselves; expected a valid model.",
-            where="the functions",
-            cause=" <- ".join("::".join(name) for name in error.args[1]),
-            fix=_RE_EXPORT,
-        ) from error
 
 
 def _is_text(content: bytes) -> bool:
@@ -190,7 +122,7 @@ def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
             "PK408",
             "local functions cannot be put in place of their calls; expected a valid model.",
             cause=str(error),
-            fix=_RE_EXPORT,
+            fix=RE_EXPORT,
         ) from error
 
 

@@ -340,6 +340,33 @@ def test_a_node_without_its_body_is_refused(op_type, tmp_path):
     assert "control" in error.message
 
 
+def test_a_value_that_nothing_produces_is_named(tmp_path):
+    body = helper.make_graph(
+        [helper.make_node("Neg", ["gone"], ["z"])], "b", [], [value("z", None)]
+    )
+    model = small_model()
+    choice = helper.make_node("If", ["x"], ["c"], "choice", then_branch=body, else_branch=body)
+    model.graph.node.append(choice)
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert "'gone'" in error.message
+    assert "_branch" in str(error.where)
+    body.node[0].input[0] = "x"  # of the graph around it
+    for attribute in choice.attribute:
+        attribute.g.CopyFrom(body)
+    model.graph.node[-1].CopyFrom(choice)
+    assert load_model(written(tmp_path / "m.onnx", model)) == model
+
+
+def test_a_loop_whose_body_takes_too_little_is_refused(tmp_path):
+    body = helper.make_graph([helper.make_node("Neg", ["x"], ["z"])], "b", [], [value("z", None)])
+    model = small_model()
+    model.graph.node.append(helper.make_node("Loop", ["x", "", "x"], ["c"], "loop", body=body))
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert "loop" in error.message
+
+
 @pytest.mark.parametrize("overload", ["", "other"])
 def test_functions_that_call_each_other_are_refused(overload, tmp_path):
     model = small_model()

@@ -1,0 +1,121 @@
+"""What every model must have before anything else reads it; other parsers may crash without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
+
+import onnx
+
+from pluginkit.errors import ModelError
+from pluginkit.onnx.graphs import (
+    Scope,
+    bodies,
+    defined_names,
+    describe,
+    is_op,
+    scopes,
+    sorted_nodes,
+)
+
+RE_EXPORT = "export the model again, or copy the whole file."
+#: The graphs that an operator cannot be without.
+_BODIES = {"If": {"then_branch", "else_branch"}, "Loop": {"body"}, "Scan": {"body"}}
+
+
+def check_structure(model: onnx.ModelProto) -> None:
+    """Check names, nodes, their order and local functions.
+
+    Errors:
+        PK401: a name is no text.  PK403: a graph has a cycle.  PK408: a node lacks an input, its
+        outputs or a body, or a function calls itself.
+    """
+    defined: dict[Scope, set[str]] = {}
+    for scope in scopes(model):
+        _check_names(scope)
+        defined[scope] = defined_names(scope.graph)
+        sorted_nodes(scope)
+        for node in scope.graph.node:
+            problem = _what_is_missing(node, scope, defined)
+            if problem is not None:
+                raise ModelError(
+                    "PK408",
+                    f"{describe(node)} {problem}; expected a valid model.",
+                    where=scope.path,
+                    fix=RE_EXPORT,
+                )
+    _check_functions(model)
+
+
+def _check_names(scope: Scope) -> None:
+    """Refuse names that are no text; protobuf hands them over as bytes."""
+    names: list[object] = [scope.graph.name]
+    for node in scope.graph.node:
+        names += [node.op_type, node.domain, node.name, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    names += [value.name for value in scope.graph.value_info]
+    if isinstance(scope.graph, onnx.GraphProto):
+        for value in (*scope.graph.input, *scope.graph.output):
+            names += [value.name, *(dim.dim_param for dim in value.type.tensor_type.shape.dim)]
+        names += [tensor.name for tensor in scope.graph.initializer]
+    else:
+        names += [scope.graph.domain, *scope.graph.input, *scope.graph.output]
+    for name in names:
+        if isinstance(name, bytes):
+            raise ModelError(
+                "PK401",
+                f"the name {name!r} is no UTF-8 text; expected an ONNX model.",
+                where=scope.path,
+                fix=RE_EXPORT,
+            )
+
+
+def _what_is_missing(
+    node: onnx.NodeProto, scope: Scope, defined: Mapping[Scope, set[str]]
+) -> str | None:
+    if not any(node.output):
+        return "has no output"
+    unknown = next(
+        (name for name in node.input if name and not _is_seen(name, scope, defined)), None
+    )
+    if unknown is not None:
+        return f"reads '{unknown}', which nothing produces"
+    if not is_op(node, node.op_type):
+        return None
+    graphs = dict(bodies(node))
+    missing = _BODIES.get(node.op_type, set()) - graphs.keys()
+    if missing:
+        return f"has no graph '{min(missing)}'"
+    if node.op_type == "Loop" and len(graphs["body"].input) != max(2, len(node.input)):
+        return "has a body of another number of inputs"
+    return None
+
+
+def _is_seen(name: str, scope: Scope | None, defined: Mapping[Scope, set[str]]) -> bool:
+    while scope is not None:
+        if name in defined[scope]:
+            return True
+        scope = scope.outer
+    return False
+
+
+def _check_functions(model: onnx.ModelProto) -> None:
+    """Refuse functions that call themselves, whatever the overload: the parser ignores it."""
+    calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for scope in scopes(model):
+        root = scope
+        while root.outer is not None:
+            root = root.outer
+        if isinstance(root.graph, onnx.FunctionProto):
+            called = {(node.domain, node.op_type) for node in scope.graph.node}
+            calls.setdefault((root.graph.domain, root.graph.name), set()).update(called)
+    try:
+        TopologicalSorter(calls).prepare()
+    except CycleError as error:
+        raise ModelError(
+            "PK408",
+            "local functions call themselves; expected a valid model.",
+            where="the functions",
+            cause=" <- ".join("::".join(name) for name in error.args[1]),
+            fix=RE_EXPORT,
+        ) from error
