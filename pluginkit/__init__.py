@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.model import save_model as save_model
     from pluginkit.onnx.rewrite import Match as Match
     from pluginkit.onnx.rewrite import Op as Op
+    from pluginkit.onnx.rewrite import Replacement as Replacement
     from pluginkit.onnx.rewrite import Rewrite as Rewrite
     from pluginkit.plugin import Case as Case
     from pluginkit.plugin import Plugin as Plugin
@@ -71,7 +72,7 @@ _HOMES = {
     "pluginkit.onnx.compare": ("Comparison", "compare_models"),
     "pluginkit.onnx.driver": ("RewriteResult", "rewrite_model"),
     "pluginkit.onnx.model": ("load_model", "save_model"),
-    "pluginkit.onnx.rewrite": ("Match", "Op", "Rewrite"),
+    "pluginkit.onnx.rewrite": ("Match", "Op", "Replacement", "Rewrite"),
     "pluginkit.plugin": ("Case", "Plugin"),
     "pluginkit.spec": ("Input", "OnnxOp", "Output", "PluginSpec"),
     "pluginkit.tensors": ("DeviceTensor", "TensorDesc", "Workspace"),

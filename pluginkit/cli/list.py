@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     rewrites = [
         {
             "name": cls.__name__,
-            "plugin": cls.plugin.spec.plugin_name,
+            "plugin": cls.plugin.spec.plugin_name if cls.plugin else None,
             "summary": (cls.__doc__ or "").strip().partition("\n")[0],
         }
         for cls in rewrites_of(args)
@@ -44,6 +44,6 @@ def run(args: argparse.Namespace) -> int:
         for one in plugins
     ]
     print_table("Plugins" if rows else "No plugins", ("name", "registered as", "summary"), rows)
-    rows = [(one["name"], one["plugin"], one["summary"]) for one in rewrites]
+    rows = [(one["name"], one["plugin"] or "", one["summary"]) for one in rewrites]
     print_table("Rewrites" if rows else "No rewrites", ("name", "plugin", "summary"), rows)
     return 0

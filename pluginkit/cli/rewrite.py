@@ -16,6 +16,7 @@ from pluginkit.cli import options
 
 if TYPE_CHECKING:
     from pluginkit.onnx.driver import RewriteResult
+    from pluginkit.onnx.rewrite import Rewrite
 
 #: Nodes that a table lists; a model may have thousands.
 _SHOWN = 100
@@ -37,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explain", action="store_true", help="also list what each rewrite does and looks for"
     )
+    parser.add_argument(
+        "--target",
+        metavar="FLAVOUR[:VERSION]",
+        help="the TensorRT that will read the model, as tensorrt:10.16; rewrites that it needs no "
+        "more are left out (default: the one installed here)",
+    )
     options.add_discovery(parser)
     options.add_common(parser)
 
@@ -52,22 +59,32 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.output import print_json, print_line
     from pluginkit.onnx.driver import rewrite_model
     from pluginkit.onnx.model import load_model, save_model
+    from pluginkit.trt.target import installed_target, target_from_text
 
+    target = installed_target() if args.target is None else target_from_text(args.target)
     rewrites = rewrites_of(args)
     result = rewrite_model(
-        load_model(args.model), rewrites, only=args.only, skip=args.skip, plugins=plugins_of(args)
+        load_model(args.model),
+        rewrites,
+        only=args.only,
+        skip=args.skip,
+        plugins=plugins_of(args),
+        target=target,
     )
     output = args.output or default_output(args.model)
     written = None if args.dry_run or not result.applied else output
     if written is not None:
         save_model(result.model, written, args.model)
     if args.json:
-        print_json({"model": args.model, "output": written, **report_of(result)})
+        document = {"model": args.model, "output": written, "target": target and str(target)}
+        print_json({**document, **report_of(result)})
         return 0
     if args.explain:
         for rewrite in rewrites:
             print_line(f"{rewrite.__name__}: {(rewrite.__doc__ or '').partition(chr(10))[0]}")
-            print_line(f"  looks for {rewrite.op}, gives {rewrite.plugin.spec.plugin_name}")
+            print_line(f"  looks for {rewrite.op}{_gives(rewrite)}")
+            if rewrite.__name__ in result.retired:
+                print_line(f"  not needed: {target} takes such nodes as they are")
     print_report(result)
     if written is not None:
         print_line(f"Wrote {written}.")
@@ -76,11 +93,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _gives(rewrite: type[Rewrite]) -> str:
+    return "" if rewrite.plugin is None else f", gives {rewrite.plugin.spec.plugin_name}"
+
+
 def report_of(result: RewriteResult) -> dict[str, object]:
     """What was rewritten and what was not, for JSON."""
     return {
         "applied": [dataclasses.asdict(one) for one in result.applied],
         "refused": [dataclasses.asdict(one) for one in result.refused],
+        "retired": result.retired,
     }
 
 
@@ -88,11 +110,11 @@ def print_report(result: RewriteResult) -> None:
     """Print what was rewritten and what was not, with the reasons."""
     from pluginkit.cli.output import print_line, print_table
 
-    for rewrite, plugin in dict.fromkeys((one.rewrite, one.plugin) for one in result.applied):
-        made = [one for one in result.applied if (one.rewrite, one.plugin) == (rewrite, plugin)]
-        title = f"{rewrite}: {len(made)} rewritten to {plugin}"
-        print_table(title, ("node", "in"), [(one.node, one.where) for one in made[:_SHOWN]])
-        _print_rest(made)
+    for rewrite, made in dict.fromkeys((one.rewrite, one.made) for one in result.applied):
+        alike = [one for one in result.applied if (one.rewrite, one.made) == (rewrite, made)]
+        title = f"{rewrite}: {len(alike)} rewritten to {', '.join(made)}"
+        print_table(title, ("node", "in"), [(one.node, one.where) for one in alike[:_SHOWN]])
+        _print_rest(alike)
     for rewrite in dict.fromkeys(one.rewrite for one in result.refused):
         left = [one for one in result.refused if one.rewrite == rewrite]
         title = f"{rewrite}: {len(left)} left as they are"

@@ -118,7 +118,9 @@ def _rewrite_document(cls: type[Rewrite]) -> dict[str, Any]:
         "formula": doc.partition("\n")[0],
         "doc": doc,
         "pattern": repr(cls.op),
-        "plugin": cls.plugin.spec.plugin_name,
+        "plugin": cls.plugin.spec.plugin_name if cls.plugin else None,
+        "native_since": dict(cls.native_since),
+        "order": cls.order,
         "module": cls.__module__,
     }
 
@@ -166,4 +168,7 @@ def _print_rewrite(document: dict[str, Any]) -> None:
     print_line(f"{document['name']}: a rewrite, in {document['module']}")
     for line in document["doc"].split("\n"):
         print_line(f"  {line}".rstrip())
-    print_line(f"  Looks for {document['pattern']}, gives plugin {document['plugin']}.")
+    gives = f", gives plugin {document['plugin']}" if document["plugin"] else ""
+    print_line(f"  Looks for {document['pattern']}{gives}.")
+    for flavour, version in document["native_since"].items():
+        print_line(f"  Not needed from {flavour} {version} on.")

@@ -22,6 +22,7 @@ from pluginkit.engine.progress import BuildObserver
 from pluginkit.errors import MissingDependencyError, ParseError, UsageError
 from pluginkit.plugin import Plugin
 from pluginkit.trt.flavour import Flavour, load_flavour
+from pluginkit.trt.target import Target, installed_target
 
 if TYPE_CHECKING:
     from pluginkit.onnx.driver import RewriteResult
@@ -122,7 +123,7 @@ def build_engine(
     started = time.perf_counter()
     observer = observer or BuildObserver()
     path = Path(model_path)
-    source = _prepare(path, plugins, rewrites)
+    source = _prepare(path, plugins, rewrites, installed_target(flavour))
     target = Path(plan_path) if plan_path is not None else default_plan_path(path)
     check_writable(target)
     check_writable(manifests.manifest_path(target))
@@ -145,7 +146,9 @@ def build_engine(
     return BuildResult(target, manifest, engine.profile, source.rewrite, seconds)
 
 
-def _prepare(path: Path, plugins: Plugins | None, rewrites: Sequence[Any] | None) -> _Source:
+def _prepare(
+    path: Path, plugins: Plugins | None, rewrites: Sequence[Any] | None, target: Target | None
+) -> _Source:
     from pluginkit.discovery import find_plugins
     from pluginkit.onnx.driver import rewrite_model
     from pluginkit.onnx.graphs import describe
@@ -153,7 +156,7 @@ def _prepare(path: Path, plugins: Plugins | None, rewrites: Sequence[Any] | None
     from pluginkit.onnx.nodes import plugin_nodes
 
     found = find_plugins() if plugins is None else plugins
-    result = rewrite_model(load_model(path), rewrites, plugins=found)
+    result = rewrite_model(load_model(path), rewrites, plugins=found, target=target)
     nodes = [
         (f"{scope} / {describe(node)}", plugin)
         for scope, node, plugin in plugin_nodes(result.model, result.plugins)

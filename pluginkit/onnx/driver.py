@@ -24,6 +24,7 @@ from pluginkit.onnx.rewrite import Rewrite
 from pluginkit.onnx.validate import check_rewritten, complete_value_info, new_types
 from pluginkit.onnx.value_types import Types
 from pluginkit.plugin import Plugin
+from pluginkit.trt.target import Target
 
 #: More rounds than any model needs; a rewrite that matches its own result never ends.
 _MAX_ROUNDS = 1000
@@ -37,13 +38,13 @@ class Applied:
         rewrite: the rewrite's name.
         node: the name of the node, or of its first output.
         where: the path of its graph.
-        plugin: the plugin_name that took its place.
+        made: the op_types that took its place, each once.
     """
 
     rewrite: str
     node: str
     where: str
-    plugin: str
+    made: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,14 @@ class RewriteResult:
         model: the new model; the one given is unchanged.
         applied: what was rewritten, in order.
         refused: what matched and was left, with the reason.
+        retired: the rewrites that were left out because the target needs them no more.
         plugins: the plugin classes that the rewrites produce and those given, by registry key.
     """
 
     model: onnx.ModelProto
     applied: list[Applied]
     refused: list[Refused]
+    retired: list[str]
     plugins: dict[PluginKey, type[Plugin]]
 
 
@@ -80,6 +83,7 @@ def rewrite_model(
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
     plugins: Plugins | None = None,
+    target: Target | None = None,
 ) -> RewriteResult:
     """Apply rewrites, in order and until nothing changes.
 
@@ -94,6 +98,8 @@ def rewrite_model(
         only: names of rewrites, to apply no others.
         skip: names of rewrites to leave out.
         plugins: further plugin classes whose nodes the model may hold, by registry key.
+        target: the TensorRT that will read the model; rewrites that it needs no more are left out.
+            All are applied when None.
 
     Errors:
         PK425: a name in ``only`` or ``skip`` is no rewrite.  PK403, PK408: the model is invalid.
@@ -105,7 +111,10 @@ def rewrite_model(
 
         rewrites = find_rewrites()
     chosen = _choose(rewrites, list(only), list(skip))
-    known = {rewrite.plugin.spec.key: rewrite.plugin for rewrite in chosen} | dict(plugins or {})
+    retired = [each for each in chosen if target is not None and target.reaches(each.native_since)]
+    chosen = [each for each in chosen if each not in retired]
+    produced = [each.plugin for each in chosen if each.plugin is not None]
+    known = {plugin.spec.key: plugin for plugin in produced} | dict(plugins or {})
     result = onnx.ModelProto()
     result.CopyFrom(model)
     for scope in reversed(list(scopes(result))):
@@ -113,14 +122,14 @@ def rewrite_model(
         if order is not None:
             set_nodes(scope, order)
     complete_plugin_nodes(result, known)
-    types = infer_types(result)
-    run = _Run(result, types, known)
+    run = _Run(result, infer_types(result), known)
     with G_LOGGER.suppress(G_LOGGER.ERROR):
         run.to_fixed_point([rewrite() for rewrite in chosen])
     if run.applied:
-        complete_value_info(result, types, known)
+        complete_value_info(result, run.types, known)
         check_rewritten(model, result)
-    return RewriteResult(result, run.applied, run.refused, known)
+    names = [each.__name__ for each in retired]
+    return RewriteResult(result, run.applied, run.refused, names, known)
 
 
 def _choose(
@@ -132,11 +141,12 @@ def _choose(
             raise UsageError(
                 "PK425", f"there is no rewrite '{name}'; expected one of: {', '.join(names)}."
             )
-    return [
+    chosen = [
         rewrite
         for rewrite in rewrites
         if (not only or rewrite.__name__ in only) and rewrite.__name__ not in skip
     ]
+    return sorted(chosen, key=lambda rewrite: rewrite.order)
 
 
 class _Run:
@@ -156,12 +166,17 @@ class _Run:
         return [refused for each in self._refused.values() for refused in each]
 
     def to_fixed_point(self, rewrites: Sequence[Rewrite]) -> None:
-        """Bring each rewrite to its end in turn, and start again as long as one finds something."""
+        """Bring each rewrite to its end in turn, and start again as long as one finds something.
+
+        A rewrite begins only when none of a lower order finds anything more.
+        """
         rounds = 0
         changed = True
         while changed:
             changed = False
-            for rewrite in rewrites:
+            for number, rewrite in enumerate(rewrites):
+                if changed and rewrite.order > rewrites[number - 1].order:
+                    break
                 while self._pass(rewrite):
                     changed = True
                     rounds += 1
@@ -187,6 +202,9 @@ class _Run:
         if len(self.applied) == before:
             return False
         self._census = None
+        if rewrite.plugin is None:  # the types of new nodes of ONNX's own are onnx's to say
+            complete_value_info(self.model, self.types, self.plugins)
+            self.types = infer_types(self.model)
         return True
 
     def _scopes(self) -> list[tuple[Scope, dict[str, list[int]]]]:
@@ -212,8 +230,8 @@ class _Run:
             if reason is None:
                 reason = self._rewrite(rewrite, edit, root, bindings)
             if reason is None:
-                name = rewrite.plugin.spec.plugin_name
-                self.applied.append(Applied(_name(rewrite), label(node), scope.path, name))
+                made = tuple(dict.fromkeys(new.op_type for new in edit.made_of(root)))
+                self.applied.append(Applied(_name(rewrite), label(node), scope.path, made))
             else:
                 refused = Refused(_name(rewrite), label(node), scope.path, reason)
                 self._refused[_name(rewrite)].append(refused)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import TypeAlias
 
 import onnx
 import onnx.helper
@@ -14,12 +15,16 @@ from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from pluginkit.errors import RewriteError
 from pluginkit.onnx.graphs import (
     Scope,
+    bodies,
     defined_names,
     label,
     names_read,
     scopes,
 )
 from pluginkit.onnx.pattern import Bindings, GraphIndex, Match
+
+NewNode: TypeAlias = gs.Node | onnx.NodeProto
+_NODES = (gs.Node, onnx.NodeProto)
 
 
 class Names:
@@ -102,18 +107,18 @@ class Edit:
         return not self._removed.isdisjoint(positions)
 
     def export(
-        self, returned: gs.Node | Sequence[gs.Node], match: Match, root: int, rewrite: str
+        self, returned: NewNode | Sequence[NewNode], match: Match, root: int, rewrite: str
     ) -> NewNodes:
         """The nodes that a rewrite returned, checked, as protobufs with names new to the model.
 
         Errors:
             PK421: it returned something else, or nodes that read or produce the wrong values.
         """
-        nodes = [returned] if isinstance(returned, gs.Node) else returned
+        nodes = [returned] if isinstance(returned, _NODES) else returned
         if (
             not isinstance(nodes, (list, tuple))
             or not nodes
-            or not all(isinstance(n, gs.Node) for n in nodes)
+            or not all(isinstance(node, _NODES) for node in nodes)
         ):
             raise _wrong(rewrite, f"returned {returned!r}; expected a node or nodes")
         old = self.index.nodes[root]
@@ -142,6 +147,10 @@ class Edit:
         new.nodes[-1].metadata_props.extend(old.metadata_props)
         new.nodes[-1].doc_string = old.doc_string
         self._new[root] = new
+
+    def made_of(self, root: int) -> list[onnx.NodeProto]:
+        """The nodes that took the place of the match whose last node stood at ``root``."""
+        return self._new[root].nodes
 
     def write(self) -> None:
         """Make the changes."""
@@ -197,20 +206,21 @@ class _Splice:
         self._names = names
         self._renamed = {name: name for name in match.readable_names}
 
-    def add(self, node: gs.Node) -> None:
+    def add(self, node: NewNode) -> None:
         """Take one node; ValueError when it reads what nothing produces."""
-        for tensor in node.inputs:
-            if not tensor.name or tensor.name in self._renamed:
-                continue
-            if not isinstance(tensor, gs.Constant):
-                raise ValueError(f"made a node that reads '{tensor.name}', which nothing produces")
-            constant = onnx.TensorProto()
-            constant.CopyFrom(OnnxExporter.export_tensor_proto(tensor))
-            constant.name = self._rename(tensor.name)
-            self.made.constants.append(constant)
-        proto = OnnxExporter.export_node(node)
-        proto.input[:] = [self._renamed.get(name, "") for name in proto.input]
+        proto = onnx.NodeProto()
+        if isinstance(node, gs.Node):
+            self._take_constants(node)
+            proto.CopyFrom(OnnxExporter.export_node(node))
+        else:
+            proto.CopyFrom(node)
+        for name in sorted(names_read(proto)):
+            if name not in self._renamed:
+                raise ValueError(f"made a node that reads '{name}', which nothing produces")
+        self._rename_inside(proto, self._renamed)
         for name in proto.output:
+            if name in self._renamed:
+                raise ValueError(f"made a node that produces '{name}', as one before it does")
             if name in self._outputs:
                 self._renamed[name] = name
             elif name:
@@ -218,6 +228,29 @@ class _Splice:
         self.missing.difference_update(proto.output)
         proto.output[:] = [self._renamed.get(name, "") for name in proto.output]
         self.made.nodes.append(proto)
+
+    def _take_constants(self, node: gs.Node) -> None:
+        for tensor in node.inputs:
+            if isinstance(tensor, gs.Constant) and tensor.name not in self._renamed:
+                constant = onnx.TensorProto()
+                constant.CopyFrom(OnnxExporter.export_tensor_proto(tensor))
+                constant.name = self._rename(tensor.name)
+                self.made.constants.append(constant)
+
+    def _rename_inside(self, node: onnx.NodeProto, renamed: dict[str, str]) -> None:
+        """Give what a node and its bodies read and define the names that the model knows."""
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        for _, body in bodies(node):
+            own = {
+                name: self._names.new_value(f"{self._prefix}/{name}")
+                for name in sorted(defined_names(body) - {""})
+            }
+            inner = renamed | own
+            for value in [*body.input, *body.output, *body.initializer, *body.value_info]:
+                value.name = inner.get(value.name, value.name)
+            for inner_node in body.node:
+                self._rename_inside(inner_node, inner)
+                inner_node.output[:] = [inner.get(name, name) for name in inner_node.output]
 
     def _rename(self, name: str) -> str:
         self._renamed[name] = self._names.new_value(f"{self._prefix}/{name}")

@@ -179,6 +179,7 @@ class Match:
 
     Attributes:
         node: the pattern's last node, whose outputs the new nodes must produce.
+        proto: the same node as it stands in the model; read it only.
         nodes: every matched node.
         opset: the version of the operators of the node's domain.
         where: the graph, for messages.
@@ -195,8 +196,10 @@ class Match:
         imported = {op: self._import(index.nodes[at]) for op, at in bindings.nodes.items()}
         self.node: gs.Node = imported[pattern]
         self.nodes: list[gs.Node] = list(imported.values())
-        made = {tensor.name for node in self.nodes for tensor in node.outputs}
-        self.readable_names = frozenset(self._tensors) - made
+        protos = [index.nodes[at] for at in bindings.nodes.values()]
+        self.proto = index.nodes[bindings.nodes[pattern]]
+        made = {name for proto in protos for name in proto.output}
+        self.readable_names = frozenset().union(*map(names_read, protos)) - made
         self._named: Mapping[str, gs.Tensor | gs.Node] = {
             **{name: self._tensor(value) for name, value in bindings.values.items()},
             **{op.name: node for op, node in imported.items() if op.name},
@@ -242,9 +245,21 @@ class Match:
         Errors:
             PK120: plugins take no such dtype.
         """
-        found = self._types.find(self._index.scope, tensor.name)
-        elem_type = found.tensor_type.elem_type if found is not None else 0
+        elem_type = self.elem_type(tensor)
         return dtype_from_onnx(elem_type) if elem_type else None
+
+    def value_type(self, tensor: gs.Tensor) -> onnx.TypeProto | None:
+        """The tensor's ONNX type as far as it is known, None when nothing is."""
+        return self._types.find(self._index.scope, tensor.name)
+
+    def elem_type(self, tensor: gs.Tensor) -> int:
+        """The tensor's ``onnx.TensorProto`` data type, 0 when it is unknown."""
+        found = self.value_type(tensor)
+        return found.tensor_type.elem_type if found is not None else 0
+
+    def is_used(self, tensor: gs.Tensor) -> bool:
+        """Whether another node, or a graph output, needs this output of ``node``."""
+        return bool(self._index.readers[tensor.name]) or tensor.name in self._index.outputs
 
     def constant(self, tensor: gs.Tensor) -> npt.NDArray[Any] | None:
         """The value when the model stores it, else None; external files are never read."""

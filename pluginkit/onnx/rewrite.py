@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from pluginkit.errors import DeclarationError
+from pluginkit.onnx.edit import NewNode
 from pluginkit.onnx.pattern import Match, Op
+from pluginkit.onnx.replacement import Replacement
 from pluginkit.plugin import Plugin
+from pluginkit.trt.flavour import FLAVOURS, numbers
 
-if TYPE_CHECKING:
-    import onnx_graphsurgeon as gs
-
-__all__ = ["Match", "Op", "Rewrite"]
+__all__ = ["Match", "Op", "Replacement", "Rewrite"]
 
 
 class Rewrite:
@@ -30,22 +30,40 @@ class Rewrite:
             def rewrite(self, match):
                 return match.plugin_node(Silu(), [match["x"]])
 
+    Where TensorRT takes other nodes of ONNX's own instead, there is no plugin, and a Replacement
+    collects the nodes::
+
+        class ReplaceSwish(Rewrite):
+            '''Swish(x) -> x * Sigmoid(x)'''
+
+            pattern = "Swish"
+
+            def rewrite(self, match):
+                new = Replacement(match)
+                return new.end("Mul", match.inputs[0], new.add("Sigmoid", match.inputs[0]))
+
     The new nodes take the place of the matched ones. They must produce the outputs of
     ``match.node``, by name; values between the matched nodes must not be needed elsewhere, which
-    the driver sees to. Whether the plugin takes the inputs' dtypes and ranks is checked by the
-    driver too, and reported as a reason.
+    the driver sees to. Whether a plugin takes the inputs' dtypes and ranks is checked by the driver
+    too, and reported as a reason.
 
     Class members:
         pattern: what to look for; a plain string is any node of that op_type.
         plugin: the plugin class that the new nodes call, whose reference and kernels later steps
-            need.
+            need; None where they are ONNX's own.
+        native_since: for each TensorRT flavour that takes the matched nodes as they are, its first
+            version that does; for that and later ones the rewrite is retired.
+        order: rewrites run in ascending order; one with a higher number only sees what those with
+            lower numbers leave.
 
     Errors:
         PK420 when the class is made.
     """
 
     pattern: ClassVar[Op | str]
-    plugin: ClassVar[type[Plugin]]
+    plugin: ClassVar[type[Plugin] | None] = None
+    native_since: ClassVar[Mapping[str, str]] = {}
+    order: ClassVar[int] = 0
     op: ClassVar[Op]
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
@@ -58,8 +76,11 @@ class Rewrite:
         """Why this match cannot or need not be rewritten; None when it can."""
         return None
 
-    def rewrite(self, match: Match) -> gs.Node | Sequence[gs.Node]:
-        """The new node, or the new nodes in the order in which they run."""
+    def rewrite(self, match: Match) -> NewNode | Sequence[NewNode]:
+        """The new node, or the new nodes in the order in which they run.
+
+        They are onnx_graphsurgeon Nodes, or NodeProtos where they come from ONNX itself.
+        """
         raise NotImplementedError
 
 
@@ -68,14 +89,24 @@ def _check_declaration(cls: type[Rewrite]) -> None:
         where = f"{inspect.getsourcefile(cls) or cls.__module__}, class {cls.__name__}"
         return DeclarationError("PK420", f"{cls.__name__}: {message}", where=where, fix=fix)
 
-    pattern, plugin = getattr(cls, "pattern", None), getattr(cls, "plugin", None)
+    pattern, plugin = getattr(cls, "pattern", None), cls.plugin
     if not isinstance(pattern, Op) and not (isinstance(pattern, str) and pattern):
         raise wrong(
             f"pattern is {pattern!r}; expected an Op or an op_type.",
             'write pattern = "ScatterElements".',
         )
-    if not (isinstance(plugin, type) and issubclass(plugin, Plugin)):
+    if plugin is not None and not (isinstance(plugin, type) and issubclass(plugin, Plugin)):
         raise wrong(f"plugin is {plugin!r}; expected a Plugin class.", "write plugin = MyPlugin.")
+    if not isinstance(cls.native_since, Mapping) or not all(
+        flavour in FLAVOURS and isinstance(version, str) and numbers(version)
+        for flavour, version in cls.native_since.items()
+    ):
+        raise wrong(
+            f"native_since is {cls.native_since!r}; expected versions by TensorRT flavour.",
+            'write native_since = {"tensorrt": "11.2"}.',
+        )
+    if not isinstance(cls.order, int):
+        raise wrong(f"order is {cls.order!r}; expected an int.", "write order = 1.")
     if cls.rewrite is Rewrite.rewrite:
         raise wrong("has no rewrite().", "define def rewrite(self, match).")
     for method in (cls.check, cls.rewrite):
@@ -88,5 +119,5 @@ def _check_declaration(cls: type[Rewrite]) -> None:
     if "->" not in (cls.__doc__ or "").partition("\n")[0]:
         raise wrong(
             "its docstring does not start with a formula; expected 'before -> after'.",
-            f'write """{pattern} -> {plugin.__name__}""" first.',
+            f'write """{pattern} -> {plugin.__name__ if plugin else "..."}""" first.',
         )

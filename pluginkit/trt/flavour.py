@@ -44,7 +44,7 @@ class Flavour:
     @property
     def version_info(self) -> tuple[int, ...]:
         """The version's leading numbers."""
-        return _numbers(self.version)
+        return numbers(self.version)
 
     @property
     def has_parser(self) -> bool:
@@ -184,10 +184,11 @@ def _installed_version(module: str) -> str | None:
     return None
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    numbers = []
+def numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: (10, 16) of ``"10.16.rc1"``."""
+    found = []
     for part in version.split("."):
         if not part.isdigit():
             break
-        numbers.append(int(part))
-    return tuple(numbers)
+        found.append(int(part))
+    return tuple(found)

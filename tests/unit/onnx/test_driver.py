@@ -54,7 +54,7 @@ def test_a_match_becomes_the_plugin_node(tmp_path):
     assert (node.name, list(node.input), list(node.output)) == ("mul", ["x"], ["y"])
     (applied,) = result.applied
     assert applied.__dict__ == {
-        "rewrite": "FuseSilu", "node": "mul", "where": "main graph", "plugin": "Silu_PK",
+        "rewrite": "FuseSilu", "node": "mul", "where": "main graph", "made": ("Silu_PK",),
     }  # fmt: skip
     assert [(each.domain, each.version) for each in result.model.opset_import] == [
         ("", 18),
@@ -519,7 +519,9 @@ def test_external_data_is_not_read(tmp_path, monkeypatch):
     [
         ({"plugin": Silu}, "pattern is None"),
         ({"plugin": Silu, "pattern": 3}, "pattern is 3"),
-        ({"pattern": "Relu"}, "plugin is None"),
+        ({"pattern": "Relu", "native_since": {"trt": "10"}}, "native_since is {'trt'"),
+        ({"pattern": "Relu", "native_since": {"tensorrt": "new"}}, "native_since is {'tensorrt'"),
+        ({"pattern": "Relu", "order": "last"}, "order is 'last'"),
         ({"pattern": "Relu", "plugin": int}, "plugin is <class 'int'>"),
         ({"pattern": "Relu", "plugin": Silu}, "has no rewrite()"),
         ({"pattern": "Relu", "plugin": Silu, "rewrite": lambda self: None}, "takes no match"),

@@ -1,0 +1,44 @@
+import pytest
+
+from pluginkit.errors import UsageError
+from pluginkit.trt.target import Target, installed_target, target_from_text
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("tensorrt", Target("tensorrt")),
+        ("tensorrt:10.16", Target("tensorrt", (10, 16))),
+        ("tensorrt_rtx:1.7.1.116", Target("tensorrt_rtx", (1, 7, 1, 116))),
+    ],
+)
+def test_targets_are_read(text, target):
+    assert target_from_text(text) == target
+    assert str(target) == text.replace(":", " ")
+
+
+@pytest.mark.parametrize("text", ["", "trt", "tensorrt:", "tensorrt:new", ":10", "tensorrt 10"])
+def test_what_is_no_target_is_an_error(text):
+    with pytest.raises(UsageError, match="PK600"):
+        target_from_text(text)
+
+
+def test_a_target_reaches_what_came_before_it():
+    since = {"tensorrt": "10.16"}
+    assert Target("tensorrt", (10, 16, 1)).reaches(since)
+    assert Target("tensorrt", (11,)).reaches(since)
+    assert not Target("tensorrt", (10, 15, 9)).reaches(since)
+    assert not Target("tensorrt").reaches(since)
+    assert not Target("tensorrt_rtx", (99,)).reaches(since)
+
+
+def test_the_installed_target_is_the_flavour_that_would_be_imported(monkeypatch):
+    versions = {"tensorrt_rtx": "1.7.1.116", "tensorrt_lean": "11.4.0"}
+    monkeypatch.setattr("pluginkit.trt.target.available_flavours", lambda: versions)
+    monkeypatch.delenv("PLUGINKIT_TENSORRT", raising=False)
+    assert installed_target() == Target("tensorrt_rtx", (1, 7, 1, 116))
+    assert installed_target("tensorrt_lean") == Target("tensorrt_lean", (11, 4, 0))
+    monkeypatch.setenv("PLUGINKIT_TENSORRT", "tensorrt_lean")
+    assert installed_target() == Target("tensorrt_lean", (11, 4, 0))
+    monkeypatch.setattr("pluginkit.trt.target.available_flavours", dict)
+    assert installed_target() is None
