@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from pluginkit.spec import OnnxOp as OnnxOp
     from pluginkit.spec import Output as Output
     from pluginkit.spec import PluginSpec as PluginSpec
+    from pluginkit.spec import ShapeInput as ShapeInput
+    from pluginkit.spec import SizeOutput as SizeOutput
     from pluginkit.tensors import DeviceTensor as DeviceTensor
     from pluginkit.tensors import TensorDesc as TensorDesc
     from pluginkit.tensors import Workspace as Workspace
@@ -74,7 +76,7 @@ _HOMES = {
     "pluginkit.onnx.model": ("load_model", "save_model"),
     "pluginkit.onnx.rewrite": ("Match", "Op", "Replacement", "Rewrite"),
     "pluginkit.plugin": ("Case", "Plugin"),
-    "pluginkit.spec": ("Input", "OnnxOp", "Output", "PluginSpec"),
+    "pluginkit.spec": ("Input", "OnnxOp", "Output", "PluginSpec", "ShapeInput", "SizeOutput"),
     "pluginkit.tensors": ("DeviceTensor", "TensorDesc", "Workspace"),
     "pluginkit.testing.taps": ("debug_taps",),
     "pluginkit.trt.callbacks": ("callback_errors",),

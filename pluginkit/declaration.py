@@ -10,10 +10,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from pluginkit.attributes import AttributeDeclaration, AttributeSpec, attribute_spec
-from pluginkit.dtypes import DType
+from pluginkit.dtypes import DType, int32, int64
 from pluginkit.errors import DeclarationError
 from pluginkit.kernels.declare import CudaKernel, NumbaKernel
-from pluginkit.spec import MAX_RANK, RESERVED_ATTRIBUTES, Input, OnnxOp, Output, PluginSpec, Port
+from pluginkit.spec import (
+    MAX_RANK,
+    RESERVED_ATTRIBUTES,
+    Input,
+    OnnxOp,
+    Output,
+    PluginSpec,
+    Port,
+    ShapeInput,
+    SizeOutput,
+)
+
+Declared = Input | ShapeInput | Output | SizeOutput
 
 OPTIONAL_METHODS = ("check", "output_types", "workspace_bytes", "launches", "enqueue", "cases")
 
@@ -26,8 +38,12 @@ def spec_from_class(cls: type) -> PluginSpec:
     """
     reader = _ClassReader(cls)
     types = reader.types()
-    inputs = tuple(reader.port(name, declared, types) for name, declared in reader.members(Input))
-    outputs = tuple(reader.port(name, declared, types) for name, declared in reader.members(Output))
+
+    def ports(*kinds: type) -> tuple[Port, ...]:
+        return tuple(reader.port(name, port, types) for name, port in reader.members(kinds))
+
+    inputs = ports(Input, ShapeInput)
+    outputs = ports(Output) + ports(SizeOutput)
     attributes = reader.attributes()
     spec = PluginSpec(
         name=cls.__name__,
@@ -40,11 +56,13 @@ def spec_from_class(cls: type) -> PluginSpec:
         types=types,
         kernels=dict(reader.members((CudaKernel, NumbaKernel))),
         onnx_op=reader.onnx_op(),
+        tactics=reader.tactics(),
         overrides=frozenset(name for name in OPTIONAL_METHODS if reader.overrides(name)),
         doc=inspect.cleandoc(str(cls.__doc__ or "")),
         module=cls.__module__,
     )
     reader.check_ports(spec)
+    reader.check_aliases(spec)
     reader.check_names(spec)
     reader.check_tolerance()
     reader.check_methods(spec)
@@ -116,6 +134,21 @@ class _ClassReader:
             'write onnx_op = OnnxOp("ScatterElements", since=18).',
         )
 
+    def tactics(self) -> tuple[str, ...]:
+        tactics = getattr(self.cls, "tactics", ())
+        if (
+            not isinstance(tactics, tuple)
+            or not all(isinstance(name, str) and name for name in tactics)
+            or len(set(tactics)) != len(tactics)
+        ):
+            raise self.error(
+                "PK107",
+                "tactics",
+                f"tactics is {tactics!r}; expected a tuple of different names.",
+                'write tactics = ("radix", "sort").',
+            )
+        return tactics
+
     def check_tolerance(self) -> None:
         tolerance = getattr(self.cls, "tolerance", {})
         if not isinstance(tolerance, Mapping) or not all(
@@ -151,9 +184,7 @@ class _ClassReader:
             types[variable] = dtypes
         return types
 
-    def port(
-        self, name: str, declared: Input | Output, types: Mapping[str, tuple[DType, ...]]
-    ) -> Port:
+    def port(self, name: str, declared: Declared, types: Mapping[str, tuple[DType, ...]]) -> Port:
         constraint = declared.types
         variable = None
         if isinstance(constraint, str):
@@ -187,7 +218,27 @@ class _ClassReader:
                 f"'{name}' has ranks {ranks}; expected 0 <= lowest <= highest <= 8.",
                 f"write {name} = Input(..., ranks=(lowest, highest)).",
             )
-        return Port(name, variable, dtypes, optional, ranks, declared.doc)
+        if not isinstance(declared, (ShapeInput, SizeOutput)):
+            aliases = declared.aliases if isinstance(declared, Output) else ""
+            return Port(name, variable, dtypes, optional, ranks, declared.doc, aliases=aliases)
+        if not set(dtypes) <= {int32, int64}:
+            raise self.error(
+                "PK103",
+                name,
+                f"'{name}' is {', '.join(dtype.name for dtype in dtypes)}; "
+                "TensorRT has shape and size tensors of int32 and int64 only.",
+                f"write {name} = {type(declared).__name__}(types=pluginkit.int64).",
+            )
+        if isinstance(declared, SizeOutput):
+            return Port(name, variable, dtypes, False, (0, 0), declared.doc, is_size=True)
+        if not isinstance(declared.length, int) or declared.length < 1:
+            raise self.error(
+                "PK103",
+                name,
+                f"'{name}' has length {declared.length!r}; expected the number of its values.",
+                f"write {name} = ShapeInput(length=1).",
+            )
+        return Port(name, variable, dtypes, False, (1, 1), declared.doc, declared.length)
 
     def attributes(self) -> tuple[AttributeSpec, ...]:
         hints = self._annotations()
@@ -219,8 +270,9 @@ class _ClassReader:
             ) from error
 
     def check_ports(self, spec: PluginSpec) -> None:
-        if not spec.inputs or not spec.outputs:
-            missing = "Input" if not spec.inputs else "Output"
+        has_input = any(port.length is None for port in spec.inputs)
+        if not has_input or len(spec.outputs) == len(spec.sizes):
+            missing = "Output" if has_input else "Input"
             raise self.error(
                 "PK100",
                 "class",
@@ -247,6 +299,28 @@ class _ClassReader:
                     f"the type of output '{port.name}' does not follow from a required input.",
                     "use such an input's type variable, a single dtype, or define output_types.",
                 )
+
+    def check_aliases(self, spec: PluginSpec) -> None:
+        taken: set[str] = set()
+        for output in spec.outputs:
+            if not output.aliases:
+                continue
+            input_ = next((port for port in spec.inputs if port.name == output.aliases), None)
+            if (
+                input_ is None
+                or input_.optional
+                or input_.length is not None
+                or (input_.variable, input_.dtypes) != (output.variable, output.dtypes)
+                or input_.name in taken
+            ):
+                raise self.error(
+                    "PK103",
+                    output.name,
+                    f"output '{output.name}' aliases {output.aliases!r}; expected a required input "
+                    "of its type that no other output aliases.",
+                    f"name one of {[port.name for port in spec.inputs]}, or remove aliases.",
+                )
+            taken.add(input_.name)
 
     def check_names(self, spec: PluginSpec) -> None:
         ports = [port.name for port in spec.inputs + spec.outputs]

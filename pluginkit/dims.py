@@ -9,7 +9,7 @@ turns it into TensorRT's IDimensionExpr. The operations are exactly those of Ten
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -99,6 +99,33 @@ class InputDim(DimExpr):
 
 
 @dataclass(frozen=True, eq=False)
+class ShapeValue(DimExpr):
+    """Value number ``index`` of the shape input called ``name``."""
+
+    name: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.index}]"
+
+
+@dataclass(frozen=True, eq=False)
+class SizeDim(DimExpr):
+    """A dimension that only the kernels know: they write it to the size output called ``name``.
+
+    ``upper`` is the largest that it can be, which is what memory is allocated for; ``opt`` is what
+    TensorRT tunes for.
+    """
+
+    name: str
+    upper: Dim
+    opt: Dim
+
+    def __str__(self) -> str:
+        return f"{self.name}, at most {self.upper}"
+
+
+@dataclass(frozen=True, eq=False)
 class Operation(DimExpr):
     """``op(a, b)`` with ``op`` a key of OPERATIONS."""
 
@@ -164,17 +191,48 @@ def is_static(dims: Sequence[Dim]) -> bool:
     return all(isinstance(dim, int) for dim in dims)
 
 
-def evaluate(dim: Dim, input_shapes: Sequence[Sequence[int]]) -> int:
+def evaluate(
+    dim: Dim,
+    input_shapes: Sequence[Sequence[int]],
+    values: Mapping[str, Sequence[int]] | None = None,
+) -> int:
     """The value of ``dim`` when input ``i`` has the shape ``input_shapes[i]``.
+
+    Args:
+        dim: the dimension; one that only kernels know counts at its upper bound.
+        input_shapes: the inputs' shapes.
+        values: those of the shape inputs, by name.
 
     Errors:
         PK121: the expression divides by zero for these shapes.
     """
     if isinstance(dim, InputDim):
         return input_shapes[dim.index][dim.axis]
+    if isinstance(dim, ShapeValue):
+        return (values or {})[dim.name][dim.index]
+    if isinstance(dim, SizeDim):
+        return evaluate(dim.upper, input_shapes, values)
     if isinstance(dim, Operation):
-        a, b = evaluate(dim.a, input_shapes), evaluate(dim.b, input_shapes)
-        return OPERATIONS[dim.op](a, b)
+        a = evaluate(dim.a, input_shapes, values)
+        return OPERATIONS[dim.op](a, evaluate(dim.b, input_shapes, values))
     if isinstance(dim, int):
         return dim
     raise TensorError("PK123", f"shape holds {dim!r}; expected an int or a dimension expression.")
+
+
+def at_upper_bound(dim: Dim) -> Dim:
+    """``dim`` with the upper bound of every dimension that only kernels know in its place."""
+    if isinstance(dim, SizeDim):
+        return dim.upper
+    if isinstance(dim, Operation):
+        return _combine(dim.op, at_upper_bound(dim.a), at_upper_bound(dim.b))
+    return dim
+
+
+def with_sizes(dim: Dim, sizes: Mapping[str, int]) -> Dim:
+    """``dim`` with what kernels wrote in the place of the dimensions that only they know."""
+    if isinstance(dim, SizeDim):
+        return sizes[dim.name]
+    if isinstance(dim, Operation):
+        return _combine(dim.op, with_sizes(dim.a, sizes), with_sizes(dim.b, sizes))
+    return dim

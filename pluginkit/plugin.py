@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
@@ -12,13 +13,22 @@ from pluginkit.dims import Dim
 from pluginkit.dtypes import DType
 from pluginkit.errors import AttributeValueError, UsageError
 from pluginkit.kernels.declare import Step
-from pluginkit.spec import Input, OnnxOp, Output, PluginSpec
+from pluginkit.spec import Input, OnnxOp, Output, PluginSpec, ShapeInput, SizeOutput
 from pluginkit.tensors import DeviceTensor
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Case", "Input", "OnnxOp", "Output", "Plugin", "attribute"]
+__all__ = [
+    "Case",
+    "Input",
+    "OnnxOp",
+    "Output",
+    "Plugin",
+    "ShapeInput",
+    "SizeOutput",
+    "attribute",
+]
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,9 @@ class Plugin:
         plugin_namespace: ``"pluginkit"`` unless set.
         onnx_op: the ONNX operator whose schema the plugin agrees with.
         types: the type variables.
+        tactics: names of several ways to compute the same, between which TensorRT times and
+            chooses (IPluginV3); ``launches`` asks for ``self.tactic``. The first one is used where
+            nothing chooses.
         tolerance: largest error against the reference by dtype, relative to max(1, expected);
             exact when absent.
         spec: the PluginSpec, made when the class is.
@@ -84,11 +97,13 @@ class Plugin:
     plugin_namespace: ClassVar[str] = "pluginkit"
     onnx_op: ClassVar[OnnxOp | None] = None
     types: ClassVar[Mapping[str, tuple[DType, ...]]] = {}
+    tactics: ClassVar[tuple[str, ...]] = ()
     tolerance: ClassVar[Mapping[DType, float]] = {}
     spec: ClassVar[PluginSpec]
 
     _values: Mapping[str, Any]
     _present: tuple[bool, ...]
+    _tactic: str
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -112,6 +127,7 @@ class Plugin:
                 )
             object.__setattr__(self, spec.name, spec.validate(owner, value))
         object.__setattr__(self, "_present", (True,) * len(self.spec.inputs))
+        object.__setattr__(self, "_tactic", next(iter(self.spec.tactics), ""))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(
@@ -141,6 +157,30 @@ class Plugin:
         """For each declared input, whether this instance's node has it."""
         return self._present
 
+    @property
+    def tactic(self) -> str:
+        """The tactic to use, one of ``tactics``; "" where none are declared."""
+        return self._tactic
+
+    def with_tactic(self, tactic: str) -> Self:
+        """The same plugin with another tactic.
+
+        Errors:
+            PK110: it is not declared.
+        """
+        if tactic not in self.spec.tactics:
+            raise UsageError(
+                "PK110",
+                f"{type(self).__name__} has no tactic '{tactic}'; "
+                f"expected one of {list(self.spec.tactics)}.",
+            )
+        return self._changed("_tactic", tactic)
+
+    def _changed(self, member: str, value: object) -> Self:
+        other = copy.copy(self)
+        object.__setattr__(other, member, value)
+        return other
+
     def with_inputs(self, *names: str) -> Self:
         """The same plugin on a node that has just these inputs.
 
@@ -159,9 +199,7 @@ class Plugin:
                 raise UsageError(
                     "PK110", f"{type(self).__name__}: input '{port.name}' is required and absent."
                 )
-        other = type(self)(**self.attribute_values)
-        object.__setattr__(other, "_present", tuple(name in names for name in declared))
-        return other
+        return self._changed("_present", tuple(name in names for name in declared))
 
     def to_wire(self) -> dict[str, Wire]:
         """The attributes, and which inputs are there, in the form that TensorRT keeps exactly."""
@@ -203,7 +241,7 @@ class Plugin:
         raise NotImplementedError
 
     def output_shapes(self, *inputs: Any, **named: Any) -> Sequence[Dim] | Sequence[Sequence[Dim]]:
-        """The outputs' shapes: one shape, or a sequence of one for each output."""
+        """The outputs' shapes: one shape, or a sequence of one for each but the size outputs."""
         raise NotImplementedError
 
     def workspace_bytes(self, *inputs: Any, **named: Any) -> int:
@@ -224,11 +262,17 @@ class Plugin:
         workspace: int,
         stream: int,
     ) -> None:
-        """Arbitrary code in place of ``launches``; all work goes on ``stream``, a cudaStream_t."""
+        """Arbitrary code in place of ``launches``; all work goes on ``stream``, a cudaStream_t.
+
+        Shape inputs, which are not on the device, are left out of ``inputs``.
+        """
         raise NotImplementedError
 
     def reference(self, *inputs: Any, **named: Any) -> Any:
-        """The outputs in numpy: an array, or a sequence of one for each output."""
+        """The outputs in numpy: an array, or a sequence of one for each output.
+
+        Size outputs follow from the other outputs' shapes and are left out.
+        """
         raise NotImplementedError
 
     @classmethod

@@ -15,7 +15,7 @@ from pluginkit.errors import MissingDependencyError, TensorError
 class Slot:
     """Where a pointer comes from at enqueue, plus ``offset`` bytes."""
 
-    kind: Literal["input", "output", "workspace"]
+    kind: Literal["input", "output", "workspace", "host"]
     index: int = 0
     offset: int = 0
 
@@ -28,13 +28,16 @@ class TensorDesc:
         name: the name that the plugin declares.
         shape: ints, and dimension expressions where a dimension is known only at run time.
         dtype: the element type.
-        slot: which of TensorRT's buffers holds it.
+        slot: which of TensorRT's buffers holds it; kind ``"host"`` for a shape input, which has
+            none.
+        values: those of a shape input, dimensions like a shape's; empty for every other tensor.
     """
 
     name: str
     shape: Shape
     dtype: DType
     slot: Slot
+    values: Shape = ()
 
     @property
     def ndim(self) -> int:
@@ -53,8 +56,8 @@ class TensorDesc:
 
     @property
     def is_static(self) -> bool:
-        """Whether every dimension is known now."""
-        return is_static(self.shape)
+        """Whether every dimension, and every value of a shape input, is known now."""
+        return is_static(self.shape) and is_static(self.values)
 
     def axis(self, axis: int) -> int:
         """``axis`` counted from the front, whatever its sign.

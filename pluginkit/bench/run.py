@@ -16,6 +16,7 @@ from pluginkit.bench.report import OWN, Report, Result, now
 from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
 from pluginkit.dtypes import DType, float32
 from pluginkit.tensors import DeviceTensor, TensorDesc
+from pluginkit.testing.adapters import interfaces_of
 from pluginkit.testing.driver import Profile, build_layer
 from pluginkit.trt.flavour import Flavour, load_flavour
 
@@ -91,10 +92,13 @@ class _Bench:
         self._plugin = workload.plugin
         first = self._inputs(0)
         self._shapes = [tuple(array.shape) for array in first]
-        described = calls.describe_inputs(self._plugin, self._shapes, workload.dtypes)
-        calls.check(self._plugin, described)
-        self._descs = calls.describe_outputs(self._plugin, described)
-        present = [desc for desc in described if desc is not None]
+        self._values = calls.shape_values_in(self._plugin, first)
+        self._described = calls.describe_inputs(
+            self._plugin, self._shapes, workload.dtypes, self._values
+        )
+        calls.check(self._plugin, self._described)
+        self._descs = calls.describe_outputs(self._plugin, self._described)
+        present = [desc for desc in self._described if desc and desc.slot.kind == "input"]
         self._tensors: list[TensorDesc] = [*present, *self._descs]
         nbytes = sum(_nbytes(desc) for desc in self._tensors)
         self._nbytes = nbytes if workload.compulsory_bytes is None else workload.compulsory_bytes
@@ -116,19 +120,27 @@ class _Bench:
     def _buffers(self, inputs: list[Any]) -> _Buffers:
         xp, device = self._device.xp, self._device
         outputs = [xp.empty(max(_nbytes(desc), 1), xp.uint8) for desc in self._descs]
-        arrays = [*inputs, *outputs]
+        arrays = [*calls.on_device(self._plugin, inputs), *outputs]
         tensors = [
             DeviceTensor(desc.name, device.pointer(array), _shape(desc), desc.dtype, device.stream)
             for desc, array in zip(self._tensors, arrays, strict=True)
         ]
-        return _Buffers(tensors[: len(inputs)], tensors[len(inputs) :], arrays)
+        seen = len(arrays) - len(outputs)
+        return _Buffers(tensors[:seen], tensors[seen:], arrays)
 
     def _reference(self) -> list[Array]:
-        arrays = [
+        import numpy as np
+
+        sampled = iter(
             self._sampled(array, desc)
             for array, desc in zip(self._sets[0].arrays, self._tensors, strict=True)
+        )
+        arrays = [
+            np.array(desc.values, desc.dtype.numpy) if desc.slot.kind == "host" else next(sampled)
+            for desc in self._described
+            if desc is not None
         ]
-        return list(calls.run_reference(self._plugin, arrays[: len(self._shapes)]))
+        return list(calls.run_reference(self._plugin, arrays))
 
     def _sampled(self, array: Any, desc: TensorDesc) -> Array:
         """The sample of an array of words, on the host and in its own type."""
@@ -145,27 +157,26 @@ class _Bench:
             yield self._peers(peer)
 
     def _own(self) -> Result:
+        interfaces = interfaces_of(type(self._plugin))
         with ExitStack() as stack:
-            v2, v3 = (
-                stack.enter_context(self._through_adapter(interface)) for interface in ("v2", "v3")
-            )
-            calls_v2, calls_v3 = ([bind(each) for each in self._sets] for bind in (v2, v3))
-            error = max(self._error(calls_v2[0]), self._error(calls_v3[0]))
+            bound = {
+                each: list(map(stack.enter_context(self._through_adapter(each)), self._sets))
+                for each in interfaces
+            }
+            error = max(self._error(listed[0]) for listed in bound.values())
             if not error <= self._tolerance():
                 return self._result(OWN, "wrong", f"error {error:.3g}", error)
-            return self._timed(
-                OWN,
-                error,
-                calls_v3,
-                host_v2_us=statistics.median(self._device.host_times(calls_v2)),
-                host_v3_us=statistics.median(self._device.host_times(calls_v3)),
-            )
+            host = {
+                f"host_{each}_us": statistics.median(self._device.host_times(listed))
+                for each, listed in bound.items()
+            }
+            return self._timed(OWN, error, bound["v3"], **host)
 
     @contextmanager
     def _through_adapter(self, interface: Any) -> Iterator[Callable[[_Buffers], Call]]:
         """Binds buffers to an enqueue through the whole adapter, as TensorRT makes it."""
         shapes = self._shapes
-        profile = Profile(shapes, shapes, shapes)
+        profile = Profile(shapes, shapes, shapes, self._values)
         layer = build_layer(
             self._plugin,
             profile,
@@ -228,6 +239,8 @@ class _Bench:
                 self._device.copy(first.output_arrays[0], returned)
             self._device.synchronize()
             kept.append([output.copy() for output in first.output_arrays])
+        if self._plugin.spec.sizes:
+            return self._error_of_sized(kept[1])
         for before, after, desc in zip(*kept, self._descs, strict=True):
             word = _word(xp, desc.dtype)
             patterns = [int.from_bytes(bytes([p] * desc.dtype.itemsize)) for p in _POISONS]
@@ -237,6 +250,14 @@ class _Bench:
                 return math.nan
         outputs = zip(kept[1], self._descs, self._expected, strict=True)
         return max(_largest_error(self._sampled(array, d), e) for array, d, e in outputs)
+
+    def _error_of_sized(self, outputs: list[Any]) -> float:
+        """Of outputs whose shape depends on data, which are compared whole."""
+        written = [output.tobytes() for output in outputs]
+        arrays = calls.arrays_from_buffers(self._plugin, self._described, written)
+        if any(a.shape != b.shape for a, b in zip(arrays, self._expected, strict=True)):
+            return math.nan
+        return max(map(_largest_error, arrays, self._expected))
 
     def _tolerance(self) -> float:
         return max(self._plugin.tolerance.get(desc.dtype, 0.0) for desc in self._descs)

@@ -17,7 +17,9 @@ def table_from_report(report: Report) -> Table:
     for (case, variant, dtype), found in report.by_workload().items():
         own = found[OWN]
         share = "" if own.over_floor is None else f"{1 / own.over_floor:.0%}"
-        hosts = "" if own.host_v2_us is None else f"{own.host_v2_us:.1f} / {own.host_v3_us:.1f}"
+        both = (own.host_v2_us, own.host_v3_us)
+        hosts = " / ".join("-" if each is None else f"{each:.1f}" for each in both)
+        hosts = "" if both == (None, None) else hosts
         cells = [case, variant, dtype, _microseconds(own.floor_us), _time(own), share, hosts]
         rows.append([*cells, *(_time(found.get(name)) for name in peers)])
     return columns, rows

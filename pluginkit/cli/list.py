@@ -44,6 +44,6 @@ def run(args: argparse.Namespace) -> int:
         for one in plugins
     ]
     print_table("Plugins" if rows else "No plugins", ("name", "registered as", "summary"), rows)
-    rows = [(one["name"], one["plugin"] or "", one["summary"]) for one in rewrites]
+    rows = [(str(one["name"]), one["plugin"] or "", str(one["summary"])) for one in rewrites]
     print_table("Rewrites" if rows else "No rewrites", ("name", "plugin", "summary"), rows)
     return 0

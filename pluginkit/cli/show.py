@@ -84,6 +84,8 @@ def _plugin_document(cls: type[Plugin]) -> dict[str, Any]:
         ],
         "inputs": _ports(spec.inputs),
         "outputs": _ports(spec.outputs),
+        "tactics": list(spec.tactics),
+        "interface": "IPluginV3 only: " + spec.needs_v3 if spec.needs_v3 else "either",
         "kernels": {name: _kernel(kernel) for name, kernel in spec.kernels.items()},
         "tolerance": {dtype.name: value for dtype, value in cls.tolerance.items()},
     }
@@ -97,10 +99,19 @@ def _ports(ports: Sequence[Port]) -> list[dict[str, Any]]:
             "dtypes": [dtype.name for dtype in port.dtypes],
             "ranks": list(port.ranks),
             "optional": port.optional,
+            "kind": _kind(port),
             "doc": port.doc,
         }
         for port in ports
     ]
+
+
+def _kind(port: Port) -> str:
+    if port.aliases:
+        return f"aliases {port.aliases}"
+    if port.is_size:
+        return "size"
+    return "tensor" if port.length is None else f"shape, {port.length} values"
 
 
 def _kernel(kernel: Kernel) -> dict[str, Any]:
@@ -145,7 +156,9 @@ def _print_plugin(document: dict[str, Any]) -> None:
     for title in ("inputs", "outputs"):
         rows = [
             (
-                one["name"] + (" (optional)" if one["optional"] else ""),
+                one["name"]
+                + (" (optional)" if one["optional"] else "")
+                + ("" if one["kind"] == "tensor" else f" ({one['kind']})"),
                 one["type"],
                 ", ".join(one["dtypes"]),
                 "{} to {}".format(*one["ranks"]),

@@ -136,6 +136,7 @@ def build_engine(
         version_compatible,
         workspace_bytes,
         Path(timing_cache) if timing_cache is not None else None,
+        aliased_io=any(plugin.spec.has_aliases for _, plugin in source.nodes),
     )
     check_options(loaded, options)
     engine = _build(loaded, source, shapes or {}, options, interface, observer, verbose)

@@ -18,13 +18,17 @@ from pluginkit.trt.flavour import Flavour
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What goes into the builder's configuration; ``build_engine`` explains each."""
+    """What goes into the builder's configuration; ``build_engine`` explains each.
+
+    ``aliased_io`` says whether a plugin's output takes over an input's memory.
+    """
 
     capabilities: tuple[Capability, ...]
     fp16: bool = False
     version_compatible: bool = False
     workspace_bytes: int | None = None
     timing_cache: Path | None = None
+    aliased_io: bool = False
 
 
 def check_options(flavour: Flavour, options: BuildOptions) -> None:
@@ -125,6 +129,8 @@ def _configure(
 
         capabilities = list(options.capabilities)
         config = CreateConfigRTX(compute_capabilities=capabilities, **common)(builder, network)
+    if options.aliased_io and hasattr(trt, "PreviewFeature"):
+        config.set_preview_feature(trt.PreviewFeature.ALIASED_PLUGIN_IO_10_03, True)
     if options.timing_cache is not None and options.timing_cache.exists():
         _load_timing_cache(config, options.timing_cache)
     return config

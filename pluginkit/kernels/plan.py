@@ -61,7 +61,7 @@ def plan_steps(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDes
         PK305: a copy or a fill.
     """
     owner = type(plugin).__name__
-    present = [desc for desc in inputs if desc is not None]
+    present = [desc for desc in inputs if desc is not None and desc.slot.kind == "input"]
     buffers = {_buffer(desc.slot): nbytes_of(desc) for desc in (*present, *outputs)}
     if "workspace_bytes" in plugin.spec.overrides:
         buffers["workspace", 0] = calls.workspace_bytes(plugin, inputs)
@@ -114,6 +114,12 @@ def _check_step(owner: str, step: Step, buffers: Buffers) -> None:
     if not isinstance(step, Launch) and isinstance(step.target, TensorDesc):
         tensors.append(step.target)
     for tensor in tensors:
+        if tensor.slot.kind == "host":
+            raise KernelError(
+                "PK303",
+                f"{owner}: argument '{tensor.name}' is a shape input, which is not on the device.",
+                fix=f"pass {tensor.name}.values, which are numbers in launches().",
+            )
         limit = buffers.get(_buffer(tensor.slot), 0) - tensor.slot.offset
         if nbytes_of(tensor) > limit:
             raise KernelError(

@@ -172,11 +172,12 @@ class PreparedCall:
         self, inputs: Sequence[int], outputs: Sequence[int], workspace: int, stream: int
     ) -> None:
         """Hand device tensors to the author; see :meth:`Prepared.enqueue`."""
-        expected = sum(desc is not None for desc in self._inputs), len(self._outputs)
+        seen = [desc for desc in self._inputs if desc is None or desc.slot.kind == "input"]
+        expected = sum(desc is not None for desc in seen), len(self._outputs)
         if (len(inputs), len(outputs)) != expected:
             raise _wrong_pointers(type(self._plugin).__name__, inputs, outputs, expected)
         self._plugin.enqueue(
-            [None if d is None else _tensor(d, inputs[d.slot.index], stream) for d in self._inputs],
+            [None if d is None else _tensor(d, inputs[d.slot.index], stream) for d in seen],
             [_tensor(d, outputs[d.slot.index], stream) for d in self._outputs],
             workspace,
             stream,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pluginkit import calls
-from pluginkit.dtypes import Scalar, dtype_from_numpy
+from pluginkit.dtypes import Scalar
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import scalar_from_value, word_dtype
 from pluginkit.kernels.compile import need, numba_cuda, python_function
@@ -47,8 +47,7 @@ def simulate(plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]) -> tuple[npt.ND
     """
     import numpy as np
 
-    shapes = [array.shape for array in arrays]
-    inputs = calls.describe_inputs(plugin, shapes, [dtype_from_numpy(a.dtype) for a in arrays])
+    inputs = calls.describe_arrays(plugin, arrays)
     calls.check(plugin, inputs)
     outputs = calls.describe_outputs(plugin, inputs)
     workspace = calls.workspace_bytes(plugin, inputs)
@@ -57,7 +56,7 @@ def simulate(plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]) -> tuple[npt.ND
         (kind, index): np.full(nbytes, _POISON, np.uint8)
         for kind, index, nbytes in [*sizes, ("workspace", 0, workspace)]
     }
-    for index, array in enumerate(arrays):
+    for index, array in enumerate(calls.on_device(plugin, arrays)):
         buffers["input", index] = np.frombuffer(array.tobytes(), np.uint8).copy()
     for step in plan_steps(plugin, inputs, outputs).steps:
         if isinstance(step, Launch):
@@ -67,10 +66,8 @@ def simulate(plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]) -> tuple[npt.ND
             _bytes(buffers, step.target.slot, len(source))[:] = source
         else:
             _fill(step, buffers)
-    return tuple(
-        buffers["output", i].view(desc.dtype.numpy).reshape(desc.shape)
-        for i, desc in enumerate(outputs)
-    )
+    written = [buffers["output", index].tobytes() for index in range(len(outputs))]
+    return tuple(calls.arrays_from_buffers(plugin, inputs, written))
 
 
 def _bytes(buffers: Buffers, slot: Slot, nbytes: int) -> npt.NDArray[np.uint8]:

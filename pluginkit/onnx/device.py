@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pluginkit import calls
-from pluginkit.dtypes import dtype_from_numpy
 from pluginkit.kernels.compile import need
 from pluginkit.kernels.prepare import prepare
 from pluginkit.plugin import Plugin
@@ -31,14 +30,13 @@ def run_kernels(plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.
     """
     cupy = need("cupy")
     arrays = [np.ascontiguousarray(array).reshape(array.shape) for array in arrays]
-    inputs = calls.describe_inputs(
-        plugin,
-        [array.shape for array in arrays],
-        [dtype_from_numpy(array.dtype) for array in arrays],
-    )
+    inputs = calls.describe_arrays(plugin, arrays)
     calls.check(plugin, inputs)
     outputs = calls.describe_outputs(plugin, inputs)
-    given = [cupy.asarray(np.frombuffer(array.tobytes() or b"\0", np.uint8)) for array in arrays]
+    given = [
+        cupy.asarray(np.frombuffer(array.tobytes() or b"\0", np.uint8))
+        for array in calls.on_device(plugin, arrays)
+    ]
     made = [_poisoned(cupy, int(desc.nbytes)) for desc in outputs]
     workspace = _poisoned(cupy, calls.workspace_bytes(plugin, inputs))
     stream = cupy.cuda.Stream(non_blocking=True)
@@ -50,12 +48,8 @@ def run_kernels(plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.
         stream.ptr,
     )
     stream.synchronize()
-    return [
-        np.frombuffer(cupy.asnumpy(buffer).tobytes()[: int(desc.nbytes)], desc.dtype.numpy).reshape(
-            desc.shape
-        )
-        for buffer, desc in zip(made, outputs, strict=True)
-    ]
+    written = [cupy.asnumpy(buffer).tobytes() for buffer in made]
+    return calls.arrays_from_buffers(plugin, inputs, written)
 
 
 def _poisoned(cupy: Any, nbytes: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
+from itertools import accumulate, compress
 from typing import Any
 
 import onnx
@@ -18,7 +18,6 @@ from pluginkit.onnx.skeleton import skeleton_for_inference
 from pluginkit.onnx.value_types import Types, dims_of
 from pluginkit.plugin import Plugin
 from pluginkit.spec import Port
-from pluginkit.tensors import TensorDesc
 
 #: onnx names the dimensions that it cannot relate to any other with this prefix.
 _INVENTED = "unk__"
@@ -58,9 +57,11 @@ def plugin_output_types(
     ports = list(compress(plugin.spec.inputs, plugin.present))
     dtypes = [value_type and _dtype(value_type) for value_type in inputs]
     all_dims = [dims_of(value_type) for value_type in inputs]
+    # InputDim counts the inputs that kernels see, as TensorRT does.
+    numbers = list(accumulate((port.length is None for port in ports), initial=0))
     shapes = [
         (InputDim(index, 0),) * port.ranks[0] if dims is None else _symbolic(index, dims)
-        for index, (port, dims) in enumerate(zip(ports, all_dims, strict=False))
+        for index, port, dims in zip(numbers, ports, all_dims, strict=False)
     ]
     described = calls.describe_inputs(plugin, shapes, _filled(ports, dtypes))
     nothing: list[onnx.TypeProto | None] = [None] * len(plugin.spec.outputs)
@@ -69,10 +70,15 @@ def plugin_output_types(
     if None in all_dims:
         if "output_types" in plugin.spec.overrides:
             return nothing
-        outputs = calls.output_types(plugin, described)
-        return [onnx.helper.make_tensor_type_proto(dtype.onnx, None) for dtype in outputs]
+        types = calls.output_types(plugin, described)
+        return [onnx.helper.make_tensor_type_proto(dtype.onnx, None) for dtype in types]
     calls.check(plugin, described)
-    return [_tensor_type(desc, all_dims) for desc in calls.describe_outputs(plugin, described)]
+    outputs = calls.describe_outputs(plugin, described)
+    seen = calls.on_device(plugin, all_dims)
+    return [
+        _tensor_type(desc.dtype, shape, seen)
+        for desc, shape in zip(outputs, calls.output_shapes(plugin, described), strict=True)
+    ]
 
 
 def _dtype(value_type: onnx.TypeProto) -> DType | None:
@@ -96,7 +102,9 @@ def _symbolic(index: int, dims: Sequence[Any]) -> Shape:
     )
 
 
-def _tensor_type(desc: TensorDesc, inputs: Sequence[Sequence[Any] | None]) -> onnx.TypeProto:
+def _tensor_type(
+    dtype: DType, shape: Shape, inputs: Sequence[Sequence[Any] | None]
+) -> onnx.TypeProto:
     def dim_of(dim: Dim) -> int | str | None:
         if isinstance(dim, int):
             return dim
@@ -104,4 +112,4 @@ def _tensor_type(desc: TensorDesc, inputs: Sequence[Sequence[Any] | None]) -> on
         name = dims[dim.axis].dim_param if dims and isinstance(dim, InputDim) else ""
         return name if name and not name.startswith(_INVENTED) else None
 
-    return onnx.helper.make_tensor_type_proto(desc.dtype.onnx, [dim_of(dim) for dim in desc.shape])
+    return onnx.helper.make_tensor_type_proto(dtype.onnx, [dim_of(dim) for dim in shape])

@@ -9,6 +9,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
+from pluginkit.calls import present_ports
 from pluginkit.errors import ModelError
 from pluginkit.onnx.external import is_external
 from pluginkit.onnx.graphs import describe, scopes
@@ -21,10 +22,12 @@ Plugins = Mapping[PluginKey, type[Plugin]]
 
 def plugin_attributes(plugin: Plugin) -> dict[str, Any]:
     """What the plugin's node carries: its attributes in wire form, its version and namespace."""
+    shaping = [index for index, port in enumerate(present_ports(plugin)) if port.length is not None]
     return {
         **plugin.to_wire(),
         "plugin_version": plugin.spec.plugin_version,
         "plugin_namespace": plugin.spec.plugin_namespace,
+        **({"tensorrt_plugin_shape_input_indices": shaping} if shaping else {}),
     }
 
 

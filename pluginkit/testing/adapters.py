@@ -14,7 +14,10 @@ from pluginkit.trt.fields import FieldBlock
 from pluginkit.trt.flavour import Flavour, load_flavour
 from pluginkit.trt.registry import Interface, register
 
-INTERFACES: tuple[Interface, ...] = ("v2", "v3")
+
+def interfaces_of(plugin_class: type[Plugin]) -> tuple[Interface, ...]:
+    """The interfaces that can express the plugin."""
+    return ("v3",) if plugin_class.spec.needs_v3 else ("v2", "v3")
 
 
 @functools.cache

@@ -8,16 +8,18 @@ where no engine can: without a GPU up to ``enqueue``, with one through it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from pluginkit import calls
-from pluginkit.dims import OPERATIONS
 from pluginkit.dtypes import DType, dtype_from_numpy
 from pluginkit.errors import BuildError
 from pluginkit.plugin import Plugin
+from pluginkit.testing.look_alikes import LookAlikeBuilder, LookAlikeExpr, LookAlikeExprs
+from pluginkit.testing.memory import CupyMemory, Memory
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.fields import FieldBlock
 from pluginkit.trt.flavour import Flavour, load_flavour
@@ -33,122 +35,19 @@ Shape = tuple[int, ...]
 LAYER = "driven_layer"
 
 
-class LookAlikeExpr:
-    """Plays IDimensionExpr: unknown or constant to the plugin, with a value for the driver."""
-
-    def __init__(self, value: int, is_known: bool) -> None:
-        self.value = value
-        self._is_known = is_known
-
-    def is_constant(self) -> bool:
-        """Whether the plugin may read the value."""
-        return self._is_known
-
-    def get_constant_value(self) -> int:
-        """The value; the smallest int64 for an unknown one, as TensorRT answers."""
-        return self.value if self._is_known else -(2**63)
-
-
-class LookAlikeExprs(list[LookAlikeExpr]):
-    """Plays DimsExprs."""
-
-
-class LookAlikeBuilder:
-    """Plays IExprBuilder, computing the value of every expression as it is built."""
-
-    def constant(self, value: int) -> LookAlikeExpr:
-        """A known dimension."""
-        return LookAlikeExpr(value, True)
-
-    def operation(self, operation: Any, a: LookAlikeExpr, b: LookAlikeExpr) -> LookAlikeExpr:
-        """``operation(a, b)``; known when both are."""
-        value = OPERATIONS[operation.name](a.value, b.value)
-        return LookAlikeExpr(value, a.is_constant() and b.is_constant())
-
-
-class Memory(Protocol):
-    """Where the driver puts tensors for ``enqueue``."""
-
-    def upload(self, array: Array) -> Any:
-        """A buffer that holds a copy of ``array``."""
-
-    def empty(self, nbytes: int) -> Any:
-        """A buffer of ``nbytes`` bytes with arbitrary content."""
-
-    def pointer(self, buffer: Any) -> int:
-        """The address of a buffer."""
-
-    def download(self, buffer: Any, shape: Shape, dtype: DType) -> Array:
-        """The content of a buffer, once the stream has finished."""
-
-    @property
-    def stream(self) -> int:
-        """The ``cudaStream_t``."""
-
-
-class CupyMemory:
-    """Tensors on the current GPU, with a stream of their own."""
-
-    def __init__(self) -> None:
-        import cupy
-
-        self._cupy = cupy
-        self._stream = cupy.cuda.Stream(non_blocking=True)
-
-    def upload(self, array: Array) -> Any:
-        import numpy as np
-
-        buffer = self._cupy.asarray(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-        self._cupy.cuda.Device().synchronize()
-        return buffer
-
-    def empty(self, nbytes: int) -> Any:
-        buffer = self._cupy.full(nbytes, 0xA5, self._cupy.uint8)
-        self._cupy.cuda.Device().synchronize()
-        return buffer
-
-    def pointer(self, buffer: Any) -> int:
-        return int(buffer.data.ptr)
-
-    def download(self, buffer: Any, shape: Shape, dtype: DType) -> Array:
-        self._stream.synchronize()
-        downloaded: Array = buffer.get().view(dtype.numpy).reshape(shape)
-        return downloaded
-
-    @property
-    def stream(self) -> int:
-        return int(self._stream.ptr)
-
-
-class HostMemory:
-    """Tensors in host memory, for plugins whose ``enqueue`` works there."""
-
-    stream = 0
-
-    def upload(self, array: Array) -> Array:
-        import numpy as np
-
-        return np.array(array, order="C")
-
-    def empty(self, nbytes: int) -> Array:
-        import numpy as np
-
-        return np.full(nbytes, 0xA5, np.uint8)
-
-    def pointer(self, buffer: Array) -> int:
-        return int(buffer.ctypes.data)
-
-    def download(self, buffer: Array, shape: Shape, dtype: DType) -> Array:
-        return buffer.view(dtype.numpy).reshape(shape)
-
-
 @dataclass(frozen=True)
 class Profile:
-    """The input shapes of an optimization profile."""
+    """The input shapes of an optimization profile, and the values of shape inputs.
+
+    Attributes:
+        min, opt, max: a shape for each input that the plugin has.
+        values: of shape inputs, by name.
+    """
 
     min: Sequence[Shape]
     opt: Sequence[Shape]
     max: Sequence[Shape]
+    values: Mapping[str, Shape] = field(default_factory=dict)
 
 
 def drive(
@@ -176,9 +75,8 @@ def drive(
     """
     shapes = [tuple(array.shape) for array in arrays]
     dtypes = [dtype_from_numpy(array.dtype) for array in arrays]
-    layer = build_layer(
-        plugin, Profile(shapes, shapes, shapes), dtypes, interface=interface, flavour=flavour
-    )
+    profile = Profile(shapes, shapes, shapes, calls.shape_values_in(plugin, arrays))
+    layer = build_layer(plugin, profile, dtypes, interface=interface, flavour=flavour)
     with layer.context() as context:
         return context.enqueue(arrays, memory if memory is not None else CupyMemory())
 
@@ -215,22 +113,51 @@ class _Builder:
         self.profile = profile
         self.flavour = flavour
         self.dtypes = dtypes
-        self.data_types = [flavour.data_type(dtype) for dtype in dtypes]
+        self.data_types = [flavour.data_type(dtype) for dtype in calls.on_device(plugin, dtypes)]
         self.creator = flavour.module.get_plugin_registry().get_creator(*plugin.spec.key)
         self.fields = FieldBlock(flavour.module, plugin.to_wire())
 
     def exprs(self) -> list[LookAlikeExprs]:
         """The inputs' dimensions: known where the profile leaves no choice."""
+        profile = self.profile
+        every = zip(profile.min, profile.opt, profile.max, strict=True)
         return [
             LookAlikeExprs(
                 LookAlikeExpr(o, low == high) for low, o, high in zip(*bounds, strict=True)
             )
-            for bounds in zip(self.profile.min, self.profile.opt, self.profile.max, strict=True)
+            for bounds in calls.on_device(self.plugin, list(every))
         ]
 
-    def output_shapes(self, shapes: Sequence[Shape]) -> list[Shape]:
-        inputs = calls.describe_inputs(self.plugin, list(shapes), self.dtypes)
+    def shape_exprs(self) -> list[LookAlikeExprs]:
+        """The values of the shape inputs, unknown to the plugin."""
+        return [
+            LookAlikeExprs(LookAlikeExpr(value, False) for value in self.profile.values[port.name])
+            for port in calls.present_ports(self.plugin)
+            if port.length is not None
+        ]
+
+    def describe(
+        self, shapes: Sequence[Shape], values: Mapping[str, Shape] | None = None
+    ) -> calls.Inputs:
+        """The inputs as the author's methods see them."""
+        known = self.profile.values if values is None else values
+        return calls.describe_inputs(self.plugin, list(shapes), self.dtypes, known)
+
+    def output_shapes(
+        self, shapes: Sequence[Shape], values: Mapping[str, Shape] | None = None
+    ) -> list[Shape]:
+        """The outputs' shapes; dimensions that only kernels know are at their upper bound."""
+        inputs = self.describe(shapes, values)
         return [desc.shape for desc in calls.describe_outputs(self.plugin, inputs)]  # type: ignore[misc]
+
+    def input_descs(self) -> list[Any]:
+        """DynamicPluginTensorDescs of the inputs that kernels see."""
+        profile = self.profile
+        bounds = [
+            calls.on_device(self.plugin, list(each))
+            for each in (profile.min, profile.opt, profile.max)
+        ]
+        return self.dynamic_descs(self.data_types, bounds)
 
     def dynamic_descs(
         self, data_types: Sequence[Any], bounds: Sequence[Sequence[Shape]]
@@ -248,7 +175,7 @@ class _Builder:
 
     def check_formats(self, adapter: Any, descs: list[Any], as_seen: Any) -> None:
         """Offer the only combination there is: linear, with the network's types."""
-        num_inputs = len(self.dtypes)
+        num_inputs = len(self.data_types)
         for pos in range(len(descs)):
             if not adapter.supports_format_combination(pos, as_seen(descs), num_inputs):
                 raise BuildError(
@@ -266,11 +193,9 @@ class _BuilderV3(_Builder):
         )
         adapter = adapter.clone()
         output_types = list(adapter.get_output_data_types(self.data_types))
-        exprs = adapter.get_output_shapes(self.exprs(), [], LookAlikeBuilder())
+        exprs = adapter.get_output_shapes(self.exprs(), self.shape_exprs(), LookAlikeBuilder())
         opt_outputs = [tuple(expr.value for expr in shape) for shape in exprs]
-        inputs = self.dynamic_descs(
-            self.data_types, (self.profile.min, self.profile.opt, self.profile.max)
-        )
+        inputs = self.input_descs()
         low, high = self.output_shapes(self.profile.min), self.output_shapes(self.profile.max)
         outputs = self.dynamic_descs(output_types, (low, opt_outputs, high))
         self.check_formats(adapter, [*inputs, *outputs], lambda descs: descs)
@@ -290,9 +215,7 @@ class _BuilderV2(_Builder):
         ]
         opt_outputs = [tuple(expr.value for expr in shape) for shape in exprs]
         output_types = [adapter.get_output_datatype(index, self.data_types) for index in indices]
-        inputs = self.dynamic_descs(
-            self.data_types, (self.profile.min, self.profile.opt, self.profile.max)
-        )
+        inputs = self.input_descs()
         low, high = self.output_shapes(self.profile.min), self.output_shapes(self.profile.max)
         outputs = self.dynamic_descs(output_types, (low, opt_outputs, high))
         self.check_formats(
@@ -350,7 +273,9 @@ class Layer:
             else:
                 phase = flavour.module.TensorRTPhase.RUNTIME
                 adapter = creator.create_plugin(LAYER, self.payload, phase).attach_to_context(None)
-                adapter.set_tactic(0)
+                plugin = self.builder.plugin
+                tactics = plugin.spec.tactics  # TensorRT counts them from 1; 0 leaves the choice
+                adapter.set_tactic(1 + tactics.index(plugin.tactic) if tactics else 0)
             yield Context(self, adapter, is_v2)
             if is_v2:
                 adapter.terminate()
@@ -358,7 +283,7 @@ class Layer:
 
     def _configure_v2(self, adapter: Any) -> None:
         profile, builder = self.builder.profile, self.builder
-        inputs = builder.dynamic_descs(builder.data_types, (profile.min, profile.opt, profile.max))
+        inputs = builder.input_descs()
         bounds = [
             builder.output_shapes(shapes) for shapes in (profile.min, profile.opt, profile.max)
         ]
@@ -372,16 +297,28 @@ class Context:
         self.layer = layer
         self.adapter = adapter
         self._is_v2 = is_v2
-        self._shapes: list[Shape] | None = None
+        self._seen: tuple[list[Shape], Mapping[str, Shape]] | None = None
 
-    def descs(self, shapes: Sequence[Shape]) -> tuple[list[Any], list[Any]]:
-        """The PluginTensorDescs of inputs and outputs for these input shapes."""
+    def descs(
+        self, shapes: Sequence[Shape], values: Mapping[str, Shape] | None = None
+    ) -> tuple[list[Any], list[Any]]:
+        """The PluginTensorDescs of inputs and outputs for these input shapes.
+
+        Args:
+            shapes: of all inputs.
+            values: of shape inputs, where they are not the profile's.
+        """
         builder = self.layer.builder
-        outputs = builder.output_shapes(shapes)
+        inputs = builder.describe(shapes, values)
+        outputs = [
+            tuple(dim if isinstance(dim, int) else -1 for dim in shape)  # as TensorRT says it
+            for shape in calls.output_shapes(builder.plugin, inputs)
+        ]
+        seen = calls.on_device(builder.plugin, list(shapes))
         return (
             [
                 tensor_desc(builder.flavour, s, t)
-                for s, t in zip(shapes, builder.data_types, strict=True)
+                for s, t in zip(seen, builder.data_types, strict=True)
             ],
             [
                 tensor_desc(builder.flavour, s, t)
@@ -390,12 +327,18 @@ class Context:
         )
 
     def enqueue(self, arrays: Sequence[Array], memory: Memory) -> list[Array]:
-        """Execute on ``arrays``; outputs are poisoned before."""
+        """Execute on ``arrays``; outputs that have memory of their own are poisoned before."""
+        builder = self.layer.builder
         shapes = [tuple(array.shape) for array in arrays]
-        dtypes = [self.layer.builder.flavour.dtype(each) for each in self.layer.output_types]
-        output_shapes = self.layer.builder.output_shapes(shapes)
-        sources = [memory.upload(array) for array in arrays]
-        targets = [memory.empty(_nbytes(s, d)) for s, d in zip(output_shapes, dtypes, strict=True)]
+        values = calls.shape_values_in(builder.plugin, arrays)
+        inputs = builder.describe(shapes, values)
+        sources = [memory.upload(array) for array in calls.on_device(builder.plugin, arrays)]
+        targets = [
+            memory.empty(operator.index(desc.nbytes))
+            for desc in calls.describe_outputs(builder.plugin, inputs)
+        ]
+        for output, source in self.aliased().items():
+            targets[output] = sources[source]
         workspace = memory.empty(self.layer.workspace_bytes)
         self.enqueue_pointers(
             shapes,
@@ -403,9 +346,21 @@ class Context:
             [memory.pointer(target) for target in targets],
             memory.pointer(workspace),
             memory.stream,
+            values,
         )
-        results = zip(targets, output_shapes, dtypes, strict=True)
-        return [memory.download(target, shape, dtype) for target, shape, dtype in results]
+        written = [memory.download(target) for target in targets]
+        return calls.arrays_from_buffers(builder.plugin, inputs, written)
+
+    def aliased(self) -> dict[int, int]:
+        """For each output that takes over an input's memory, the number of the input."""
+        build = getattr(self.layer.builder.flavour.module, "IPluginV3OneBuildV2", ())
+        if self._is_v2 or not isinstance(self.adapter, build):
+            return {}
+        asked = {
+            output: self.adapter.get_aliased_input(output)
+            for output in range(self.adapter.num_outputs)
+        }
+        return {output: source for output, source in asked.items() if source >= 0}
 
     def enqueue_pointers(
         self,
@@ -414,12 +369,23 @@ class Context:
         outputs: Sequence[int],
         workspace: int,
         stream: int,
+        values: Mapping[str, Shape] | None = None,
     ) -> None:
-        """Execute on input ``shapes`` with the caller's pointers, as TensorRT would."""
-        input_descs, output_descs = self.descs(shapes)
-        if not self._is_v2 and shapes != self._shapes:
+        """Execute on input ``shapes`` with the caller's pointers, as TensorRT would.
+
+        Args:
+            shapes: of all inputs.
+            inputs: pointers of those that kernels see.
+            outputs: pointers, of memory for the largest size of each.
+            workspace: a pointer.
+            stream: a ``cudaStream_t``.
+            values: of shape inputs, where they are not the profile's.
+        """
+        known = self.layer.builder.profile.values if values is None else values
+        input_descs, output_descs = self.descs(shapes, known)
+        if not self._is_v2 and (list(shapes), known) != self._seen:
             self.adapter.on_shape_change(input_descs, output_descs)
-            self._shapes = list(shapes)
+            self._seen = (list(shapes), known)
         self.adapter.enqueue(
             input_descs, output_descs, list(inputs), list(outputs), workspace, stream
         )
@@ -433,10 +399,3 @@ def tensor_desc(flavour: Flavour, dims: Sequence[int], data_type: Any) -> Any:
     if hasattr(flavour.module, "TensorFormat"):
         desc.format = flavour.module.TensorFormat.LINEAR
     return desc
-
-
-def _nbytes(shape: Shape, dtype: DType) -> int:
-    size = dtype.itemsize
-    for dim in shape:
-        size *= dim
-    return size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pluginkit import calls
@@ -56,7 +56,17 @@ class Call:
 
     def describe(self) -> calls.Inputs:
         """The inputs as the author's methods see them."""
-        return calls.describe_inputs(self.plugin, self.shapes, self.dtypes)
+        return calls.describe_inputs(self.plugin, self.shapes, self.dtypes, self.values)
+
+    @property
+    def values(self) -> dict[str, Shape]:
+        """The values of the shape inputs, by name."""
+        return calls.shape_values_in(self.plugin, self.arrays)
+
+    @property
+    def device_arrays(self) -> list[Array]:
+        """The arrays of the inputs that kernels see."""
+        return calls.on_device(self.plugin, self.arrays)
 
     def reference(self) -> tuple[Array, ...]:
         """What the outputs should be; numpy's warnings about overflow and NaN are beside the point.
@@ -72,7 +82,11 @@ class Call:
     @property
     def has_indices(self) -> bool:
         """Whether an input may hold indices: repeated, they can leave the result open."""
-        return any(a is not None and a.dtype.kind in "iu" for a in self.sample.inputs)
+        ports = self.plugin.spec.inputs
+        return any(
+            array is not None and array.dtype.kind in "iu" and port.length is None
+            for port, array in zip(ports, self.sample.inputs, strict=True)
+        )
 
     def with_arrays(self, arrays: Sequence[Array], label: str) -> Call:
         """The same call with other arrays."""
@@ -88,7 +102,11 @@ class Call:
         """
         import numpy as np
 
-        shapes = [tuple(map(resize, shape)) for shape in self.shapes]
+        ports = calls.present_ports(self.plugin)
+        shapes = [
+            shape if port.length is not None else tuple(map(resize, shape))
+            for port, shape in zip(ports, self.shapes, strict=True)
+        ]
         arrays = [np.resize(a, shape) for a, shape in zip(self.arrays, shapes, strict=True)]
         call = self.with_arrays(arrays, f"{label}: {', '.join(str(list(s)) for s in shapes)}")
         try:
@@ -145,7 +163,15 @@ class Subject:
             for number, bindings in enumerate(self.plugin_class.spec.type_bindings()):
                 if number and (types == "first" or (types == "cover" and index)):
                     break
-                yield self._call(case, bindings)
+                call = self._call(case, bindings)
+                yield call
+                if types == "all" or not index:
+                    yield from self._other_tactics(call)
+
+    def _other_tactics(self, call: Call) -> Iterator[Call]:
+        for tactic in self.plugin_class.spec.tactics[1:]:
+            plugin = call.plugin.with_tactic(tactic)
+            yield replace(call, plugin=plugin, label=f"{call.label}, tactic '{tactic}'")
 
     def instances(self) -> Iterator[tuple[Plugin, str]]:
         """The plugins of the cases, and what each is called."""

@@ -17,7 +17,7 @@ from pluginkit.tensors import TensorDesc
 from pluginkit.trt.callbacks import record
 from pluginkit.trt.fields import announced_fields, wire_from_fields
 from pluginkit.trt.flavour import Flavour
-from pluginkit.trt.lower import exprs_from_shape, shapes_from_exprs
+from pluginkit.trt.lower import Lowering, shapes_from_exprs, values_from_exprs
 
 Shapes = list[Shape]
 
@@ -89,21 +89,31 @@ class AdapterCore:
 
     def output_data_types(self, input_types: Sequence[Any]) -> list[Any]:
         """The outputs' ``DataType`` for the inputs' ``DataType``."""
-        self.dtypes = [self.flavour.dtype(data_type) for data_type in input_types]
+        self.dtypes = self._all_dtypes([self.flavour.dtype(each) for each in input_types])
         inputs = calls.describe_dtypes(self.plugin, self.dtypes)
         if self.flavour.is_always_strongly_typed:
             calls.check_dtypes(self.plugin, self.dtypes)
         return [self.flavour.data_type(dtype) for dtype in calls.output_types(self.plugin, inputs)]
 
-    def output_dims(self, inputs: Sequence[Any], builder: Any) -> list[Any]:
-        """The outputs' DimsExprs for the inputs' DimsExprs."""
-        descs = calls.describe_inputs(self.plugin, shapes_from_exprs(inputs), self._known_dtypes())
+    def output_dims(
+        self, inputs: Sequence[Any], builder: Any, shape_inputs: Sequence[Any] = ()
+    ) -> list[Any]:
+        """The outputs' DimsExprs for the inputs' DimsExprs, and those of shape inputs' values."""
+        ports = calls.present_ports(self.plugin)
+        shaping = [port.name for port in ports if port.length is not None]
+        by_name = dict(zip(shaping, shape_inputs, strict=True))
+        shapes, _ = calls.with_shape_inputs(
+            self.plugin, shapes_from_exprs(inputs), [ports[0].dtypes[0]] * len(inputs)
+        )
+        values = {name: values_from_exprs(name, exprs) for name, exprs in by_name.items()}
+        descs = calls.describe_inputs(self.plugin, shapes, self._known_dtypes(), values)
         calls.check(self.plugin, descs)
+        sizes = {
+            port.name: index for index, port in enumerate(self.plugin.spec.outputs) if port.is_size
+        }
         operations = self.flavour.module.DimensionOperation
-        return [
-            exprs_from_shape(shape, inputs, builder, operations)
-            for shape in calls.output_shapes(self.plugin, descs)
-        ]
+        lowering = Lowering(inputs, by_name, sizes, builder, operations)
+        return [lowering.exprs(shape) for shape in calls.output_shapes(self.plugin, descs)]
 
     def _known_dtypes(self) -> list[DType]:
         """The inputs' dtypes; before TensorRT has said them, ones that the declaration allows."""
@@ -121,43 +131,80 @@ class AdapterCore:
             found = self.flavour.dtype(descs[pos].type)
         except TensorError:  # FP8 and the like
             return False
+        before = [self.flavour.dtype(desc.type) for desc in descs[: min(pos, num_inputs)]]
         if pos < num_inputs:
-            before = [self.flavour.dtype(desc.type) for desc in descs[:pos]]
-            return calls.dtypes_are_allowed(self.plugin, [*before, found])
-        dtypes = [self.flavour.dtype(desc.type) for desc in descs[:num_inputs]]
-        inputs = calls.describe_dtypes(self.plugin, dtypes)
+            return calls.dtypes_are_allowed(
+                self.plugin, [*before, found], calls.device_ports(self.plugin)
+            )
+        inputs = calls.describe_dtypes(self.plugin, self._all_dtypes(before))
         return calls.output_types(self.plugin, inputs)[pos - num_inputs] is found
+
+    def _all_dtypes(self, seen: Sequence[DType]) -> list[DType]:
+        return calls.with_shape_inputs(self.plugin, [()] * len(seen), seen)[1]
 
     def _is_linear(self, desc: Any) -> bool:
         formats = getattr(self.flavour.module, "TensorFormat", None)
         # tensorrt_lean has no TensorFormat, and reading a descriptor's format raises there.
         return formats is None or desc.format == formats.LINEAR
 
-    def check_shapes(self, shapes: Shapes, dtypes: list[DType], label: str) -> None:
+    def check_shapes(
+        self, shapes: Shapes, dtypes: list[DType], label: str, outputs: Sequence[tuple[int, ...]]
+    ) -> None:
         """Run the author's check and shape function on concrete input shapes called ``label``."""
         if not all(is_static(shape) and all(dim >= 0 for dim in shape) for shape in shapes):
             return
         try:
-            inputs = calls.describe_inputs(self.plugin, shapes, dtypes)
+            inputs = self._describe(shapes, dtypes, lambda: outputs)
             calls.check(self.plugin, inputs)
             calls.describe_outputs(self.plugin, inputs)
         except TensorError as error:
             error.where = f"the {label} shapes {', '.join(str(list(shape)) for shape in shapes)}"
             raise
 
-    def workspace_bytes(self, shapes: Shapes, dtypes: list[DType]) -> int:
-        """The workspace in bytes for one set of concrete input shapes."""
+    def workspace_bytes(self, shapes: Shapes, dtypes: list[DType], outputs: Sequence[Shape]) -> int:
+        """The workspace in bytes for one set of concrete shapes; the most that a tactic needs."""
         self._refuse_after_failure()
-        return calls.workspace_bytes(
-            self.plugin, calls.describe_inputs(self.plugin, shapes, dtypes)
-        )
+        inputs = self._describe(shapes, dtypes, lambda: outputs)
+        tactics = self.plugin.spec.tactics
+        plugins = [self.plugin.with_tactic(each) for each in tactics] or [self.plugin]
+        return max(calls.workspace_bytes(plugin, inputs) for plugin in plugins)
 
-    def prepare_for(self, descs: Sequence[Any]) -> Prepared:
+    def _describe(
+        self,
+        shapes: Sequence[Shape],
+        dtypes: Sequence[DType],
+        outputs: Callable[[], Sequence[tuple[int, ...]]],
+    ) -> calls.Inputs:
+        """The inputs, given what TensorRT says of those that kernels see, and of the outputs."""
+        shapes, dtypes = calls.with_shape_inputs(self.plugin, shapes, dtypes)
+        values = calls.known_shape_values(self.plugin, shapes, dtypes, outputs)
+        return calls.describe_inputs(self.plugin, shapes, dtypes, values)
+
+    def set_tactic(self, tactic: int) -> None:
+        """Use one of the plugin's tactics, which TensorRT counts from 1; 0 is the first one too."""
+        tactics = self.plugin.spec.tactics
+        if tactic == 0 or not tactics:
+            return
+        if tactic > len(tactics):
+            raise RegistrationError(
+                "PK215",
+                f"{type(self.plugin).__name__}: the plan wants tactic {tactic}; "
+                f"expected 1 to {len(tactics)}: {', '.join(tactics)}.",
+                fix="build the plan again with this version of the plugin.",
+            )
+        self.plugin = self.plugin.with_tactic(tactics[tactic - 1])
+        self.release()
+
+    def prepare_for(self, descs: Sequence[Any], output_descs: Sequence[Any]) -> Prepared:
         """Compile, load and arrange all that an enqueue of such PluginTensorDescs needs."""
         self._refuse_after_failure()
         self.prepared = None
         dtypes = [self.flavour.dtype(desc.type) for desc in descs]
-        inputs = calls.describe_inputs(self.plugin, [tuple(desc.dims) for desc in descs], dtypes)
+        inputs = self._describe(
+            [tuple(desc.dims) for desc in descs],
+            dtypes,
+            lambda: [tuple(desc.dims) for desc in output_descs],
+        )
         calls.check(self.plugin, inputs)
         outputs = calls.describe_outputs(self.plugin, inputs)
         prepared = prepare(self.plugin, inputs, outputs)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pluginkit import calls
 from pluginkit.errors import MissingDependencyError, RegistrationError, UsageError
 from pluginkit.plugin import Plugin
 from pluginkit.spec import PluginSpec
@@ -38,9 +39,17 @@ def interface_of(spec: PluginSpec, flavour: Flavour, interface: Interface = "aut
     ``"auto"`` is IPluginV2DynamicExt where the flavour's parser takes it, IPluginV3 elsewhere.
 
     Errors:
-        PK601: no such interface.
+        PK601: no such interface.  PK214: the plugin needs IPluginV3.
     """
+    if interface == "v2" and spec.needs_v3:
+        raise UsageError(
+            "PK214",
+            f"{spec.name} cannot be an IPluginV2DynamicExt: {spec.needs_v3}; expected 'v3'.",
+            fix="leave the interface to pluginkit, or ask for 'v3'.",
+        )
     if interface == "auto":
+        if spec.needs_v3:
+            return "v3"
         has_v2 = hasattr(flavour.module, "IPluginV2DynamicExt") and flavour.parser_takes_v2
         return "v2" if has_v2 else "v3"
     if interface not in ("v2", "v3"):
@@ -147,7 +156,8 @@ def add_to_network(
     Args:
         network: an ``INetworkDefinition``.
         plugin: the plugin, with its attributes.
-        inputs: one ``ITensor`` for each input that the plugin has, in declared order.
+        inputs: one ``ITensor`` for each input that the plugin has, in declared order, shape inputs
+            included.
         name: the layer's name.
         interface: as for :func:`register`.
 
@@ -174,11 +184,13 @@ def add_to_network(
         )
     register(type(plugin), interface=interface, flavour=flavour)
     core = AdapterCore(plugin, flavour, name)
+    ports = calls.present_ports(plugin)
+    shaping = [one for port, one in zip(ports, inputs, strict=True) if port.length is not None]
     with callback_errors():
         if chosen == "v2":
             layer = method(list(inputs), plugin_v2(core))
         else:
-            layer = method(list(inputs), [], plugin_v3(core))
+            layer = method(calls.on_device(plugin, inputs), shaping, plugin_v3(core))
     if layer is None:
         raise RegistrationError("PK209", f"{type(plugin).__name__}: TensorRT refused the layer.")
     if name is not None:

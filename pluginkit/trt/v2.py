@@ -56,12 +56,12 @@ class PluginV2Callbacks:
         dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
         for bound in ("min", "max"):
             shapes = [tuple(getattr(dynamic, bound)) for dynamic in inputs]
-            self.core.check_shapes(shapes, dtypes, f"profile's {bound}")
+            self.core.check_shapes(shapes, dtypes, f"profile's {bound}", ())
 
     @_callback
     def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
         dtypes = [self.core.flavour.dtype(desc.type) for desc in inputs]
-        return self.core.workspace_bytes([tuple(desc.dims) for desc in inputs], dtypes)
+        return self.core.workspace_bytes([tuple(desc.dims) for desc in inputs], dtypes, ())
 
     def initialize(self) -> None:
         """Nothing to do: enqueue prepares what it needs when it meets a shape."""
@@ -101,7 +101,7 @@ class PluginV2Callbacks:
                 cause="IPluginV2DynamicExt objects that were never configured get none.",
                 fix="call configure_plugin on the clone before its enqueue.",
             )
-        prepared = self.core.prepare_for(input_desc)
+        prepared = self.core.prepare_for(input_desc, ())
         self._dims = [list(desc.dims) for desc in input_desc]
         return prepared
 

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from pluginkit import calls
 from pluginkit.dtypes import DType
 from pluginkit.plugin import Plugin
 from pluginkit.trt.adapter import AdapterCore, CreatorCore
@@ -56,7 +57,7 @@ class PluginV3Callbacks:
     def get_output_shapes(
         self, inputs: Sequence[Any], shape_inputs: Sequence[Any], builder: Any
     ) -> list[Any]:
-        return self.core.output_dims(inputs, builder)
+        return self.core.output_dims(inputs, builder, shape_inputs)
 
     @_callback
     def supports_format_combination(self, pos: int, in_out: Sequence[Any], num_inputs: int) -> bool:
@@ -67,13 +68,18 @@ class PluginV3Callbacks:
         dtypes = self._dtypes(inputs)
         for bound in ("min", "opt", "max"):
             self.core.check_shapes(
-                [tuple(getattr(i, bound)) for i in inputs], dtypes, f"profile's {bound}"
+                [tuple(getattr(each, bound)) for each in inputs],
+                dtypes,
+                f"profile's {bound}",
+                [tuple(getattr(each, bound)) for each in outputs],
             )
 
     @_callback
     def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
         return self.core.workspace_bytes(
-            [tuple(dynamic.max) for dynamic in inputs], self._dtypes(inputs)
+            [tuple(dynamic.max) for dynamic in inputs],
+            self._dtypes(inputs),
+            [tuple(dynamic.max) for dynamic in outputs],
         )
 
     def _dtypes(self, inputs: Sequence[Any]) -> list[DType]:
@@ -81,7 +87,7 @@ class PluginV3Callbacks:
 
     @_callback
     def on_shape_change(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        self.core.prepare_for(inputs)
+        self.core.prepare_for(inputs, outputs)
 
     def enqueue(
         self,
@@ -95,14 +101,24 @@ class PluginV3Callbacks:
         try:
             # on_shape_change has prepared: to read the descriptors again would cost more than the
             # launch.
-            prepared = self.core.prepared or self.core.prepare_for(input_desc)
+            prepared = self.core.prepared or self.core.prepare_for(input_desc, output_desc)
             prepared.enqueue(inputs, outputs, workspace, stream)
         except BaseException as error:
             self.failed("IPluginV3.enqueue", error)
             raise
 
+    def get_valid_tactics(self) -> list[int]:
+        return list(range(1, len(self.core.plugin.spec.tactics) + 1))
+
+    @_callback
     def set_tactic(self, tactic: int) -> None:
-        """There is one tactic."""
+        self.core.set_tactic(tactic)
+
+    def get_aliased_input(self, output_index: int) -> int:
+        """Which input's memory an output takes over, -1 for none; asked of aliased I/O alone."""
+        seen = [port.name for port in calls.device_ports(self.core.plugin)]
+        aliases = self.core.plugin.spec.outputs[output_index].aliases
+        return seen.index(aliases) if aliases else -1
 
     @_callback
     def get_fields_to_serialize(self) -> Any:
@@ -117,15 +133,18 @@ class PluginV3Callbacks:
 
 
 @functools.cache
-def _plugin_class(flavour: Flavour) -> Any:
+def _plugin_class(flavour: Flavour, has_aliases: bool) -> Any:
     trt = flavour.module
-    bases = (trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime)
+    build = trt.IPluginV3OneBuild
+    if has_aliases:  # without aliased I/O, which came with 10.3, outputs have memory of their own
+        build = getattr(trt, "IPluginV3OneBuildV2", build)
+    bases = (trt.IPluginV3, trt.IPluginV3OneCore, build, trt.IPluginV3OneRuntime)
     return type("PluginV3", (PluginV3Callbacks, *bases), {"interfaces": bases})
 
 
 def plugin_v3(core: AdapterCore) -> Any:
     """The IPluginV3 object of a plugin on one node."""
-    return _plugin_class(core.flavour)(core)
+    return _plugin_class(core.flavour, core.plugin.spec.has_aliases)(core)
 
 
 class CreatorV3Callbacks(CreatorCore):

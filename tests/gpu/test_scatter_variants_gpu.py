@@ -8,7 +8,8 @@ import pytest
 from pluginkit import bfloat16, calls, float16, float32, int8, int32, int64
 from pluginkit.plugins.scatter_elements import ScatterElements
 from pluginkit.plugins.scatter_elements.variants import choose
-from pluginkit.testing.driver import CupyMemory, drive
+from pluginkit.testing.driver import drive
+from pluginkit.testing.memory import CupyMemory
 from pluginkit.trt.flavour import Flavour, load_flavour
 
 pytestmark = [

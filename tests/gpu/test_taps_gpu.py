@@ -7,7 +7,8 @@ from pluginkit import debug_taps
 from pluginkit.dtypes import dtype_from_numpy
 from pluginkit.errors import KernelError
 from pluginkit.plugins.scatter_elements import ScatterElements
-from pluginkit.testing.driver import CupyMemory, Profile, build_layer
+from pluginkit.testing.driver import Profile, build_layer
+from pluginkit.testing.memory import CupyMemory
 
 pytestmark = [
     pytest.mark.gpu,

@@ -14,7 +14,8 @@ from pluginkit.dtypes import dtype_from_numpy
 from pluginkit.engine.gpu import find_gpu
 from pluginkit.errors import CallbackError, MissingDependencyError
 from pluginkit.plugin import Case, Plugin
-from pluginkit.testing.driver import HostMemory, Profile, build_layer, drive
+from pluginkit.testing.driver import Profile, build_layer, drive
+from pluginkit.testing.memory import HostMemory
 
 pytestmark = pytest.mark.trt
 

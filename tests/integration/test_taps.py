@@ -8,7 +8,8 @@ from host_plugins import HostPlugin, host_array
 
 from pluginkit import Input, Output, attribute, float32
 from pluginkit.errors import KernelError
-from pluginkit.testing.driver import HostMemory, Profile, build_layer
+from pluginkit.testing.driver import Profile, build_layer
+from pluginkit.testing.memory import HostMemory
 from pluginkit.testing.taps import debug_taps
 
 pytestmark = pytest.mark.trt

@@ -24,7 +24,8 @@ from pluginkit.errors import (
 )
 from pluginkit.onnx.driver import rewrite_model
 from pluginkit.onnx.nodes import plugin_node
-from pluginkit.testing.driver import HostMemory, Profile, build_layer, drive
+from pluginkit.testing.driver import Profile, build_layer, drive
+from pluginkit.testing.memory import HostMemory
 from pluginkit.trt import registry, v3
 from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.callbacks import callback_errors

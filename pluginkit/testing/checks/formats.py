@@ -9,7 +9,12 @@ from typing import Any
 from pluginkit import calls
 from pluginkit.errors import PluginkitError
 from pluginkit.plugin import Plugin
-from pluginkit.testing.adapters import INTERFACES, adapter_of, creator_of, installed_flavour
+from pluginkit.testing.adapters import (
+    adapter_of,
+    creator_of,
+    installed_flavour,
+    interfaces_of,
+)
 from pluginkit.testing.check import Failure, check
 from pluginkit.testing.driver import tensor_desc
 from pluginkit.testing.subject import Subject
@@ -32,7 +37,7 @@ def format_combinations(subject: Subject) -> str:
     """
     flavour = installed_flavour()
     by_inputs = {plugin.present: (plugin, label) for plugin, label in subject.instances()}
-    for interface in INTERFACES:
+    for interface in interfaces_of(subject.plugin_class):
         creator = creator_of(subject.plugin_class, interface)
         for plugin, label in by_inputs.values():
             expected = set(_expected(plugin))
@@ -57,11 +62,12 @@ def format_combinations(subject: Subject) -> str:
 
 
 def _expected(plugin: Plugin) -> Iterator[Combination]:
-    ports = [p for p, there in zip(plugin.spec.inputs, plugin.present, strict=True) if there]
+    ports = calls.device_ports(plugin)
     for types in product(*(port.dtypes for port in ports)):
         try:
-            calls.check_dtypes(plugin, types)
-            outputs = calls.output_types(plugin, calls.describe_dtypes(plugin, types))
+            calls.check_dtypes(plugin, types, ports)
+            _, every = calls.with_shape_inputs(plugin, [()] * len(types), types)
+            outputs = calls.output_types(plugin, calls.describe_dtypes(plugin, every))
         except PluginkitError:
             continue
         yield tuple((dtype.trt, "LINEAR") for dtype in (*types, *outputs))
@@ -70,7 +76,7 @@ def _expected(plugin: Plugin) -> Iterator[Combination]:
 def _accepted(
     flavour: Flavour, interface: str, adapter: Any, plugin: Plugin
 ) -> Iterator[Combination]:
-    num_inputs = sum(plugin.present)
+    num_inputs = len(calls.device_ports(plugin))
     positions = num_inputs + len(plugin.spec.outputs)
     offers = list(_offers(flavour))
 

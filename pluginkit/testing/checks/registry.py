@@ -6,7 +6,7 @@ from typing import Any
 
 from pluginkit import calls
 from pluginkit.errors import PluginkitError
-from pluginkit.testing.adapters import INTERFACES, installed_flavour
+from pluginkit.testing.adapters import installed_flavour, interfaces_of
 from pluginkit.testing.check import Failure, check
 from pluginkit.testing.checks.shapes import resized
 from pluginkit.testing.driver import Layer, Profile, build_layer
@@ -25,7 +25,7 @@ def registry(subject: Subject) -> str:
     """
     flavour = installed_flavour()
     spec = subject.plugin_class.spec
-    for interface in INTERFACES:
+    for interface in interfaces_of(subject.plugin_class):
         register(subject.plugin_class, interface=interface, flavour=flavour)
         creator = flavour.module.get_plugin_registry().get_creator(*spec.key)
         found = (creator.name, creator.plugin_version, creator.plugin_namespace)
@@ -48,11 +48,11 @@ def life_cycle(subject: Subject) -> str:
     Does not prove that the real builder is content: ``build`` does.
     """
     sized = [(call, list(resized(call))) for call in subject.calls("cover")]
-    for interface in INTERFACES:
+    for interface in interfaces_of(subject.plugin_class):
         for call, sizes in sized:
             with callback_errors():
                 _check_layer(call, sizes, interface)
-    return f"{len(sized)} layers, on both interfaces"
+    return f"{len(sized)} layers, on each interface"
 
 
 def _check_layer(call: Call, sizes: list[Call], interface: Any) -> None:
@@ -64,12 +64,12 @@ def _check_layer(call: Call, sizes: list[Call], interface: Any) -> None:
         for bound in (min, max)
     ]
     flavour = installed_flavour()
-    profile = Profile(bounds[0], call.shapes, bounds[1])
+    profile = Profile(bounds[0], call.shapes, bounds[1], call.values)
     try:
         layer = build_layer(call.plugin, profile, call.dtypes, interface=interface, flavour=flavour)
     except PluginkitError as error:
         if _refuses(call, profile):
-            profile = Profile(call.shapes, call.shapes, call.shapes)
+            profile = Profile(call.shapes, call.shapes, call.shapes, call.values)
             layer = build_layer(
                 call.plugin, profile, call.dtypes, interface=interface, flavour=flavour
             )
@@ -90,7 +90,7 @@ def _refuses(call: Call, profile: Profile) -> bool:
     """Whether the plugin's own check refuses an end of the profile."""
     try:
         for shapes in (profile.min, profile.max):
-            inputs = calls.describe_inputs(call.plugin, list(shapes), call.dtypes)
+            inputs = calls.describe_inputs(call.plugin, list(shapes), call.dtypes, call.values)
             calls.check(call.plugin, inputs)
             calls.describe_outputs(call.plugin, inputs)
     except PluginkitError:
@@ -101,7 +101,7 @@ def _refuses(call: Call, profile: Profile) -> bool:
 def _check_facts(call: Call, layer: Layer, profile: Profile, where: str) -> None:
     flavour = layer.builder.flavour
     spec = call.plugin.spec
-    largest = calls.describe_inputs(call.plugin, list(profile.max), call.dtypes)
+    largest = calls.describe_inputs(call.plugin, list(profile.max), call.dtypes, call.values)
     outputs = calls.describe_outputs(call.plugin, call.describe())
     adapter = layer.adapter
     name = adapter.plugin_type if isinstance(layer.payload, bytes) else adapter.plugin_name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pluginkit import calls
 from pluginkit.dims import Dim, InputDim, evaluate
@@ -42,8 +42,10 @@ def shape_function(subject: Subject) -> str:
     count = 0
     for call in subject.calls("first"):
         for sized in resized(call):
-            expected = [array.shape for array in sized.reference()]
-            _compare(sized, "concrete", sized.shapes, expected)
+            sized.reference()  # which agrees with the declared shapes, or says where it does not
+            outputs = calls.describe_outputs(sized.plugin, sized.describe())
+            expected = [desc.shape for desc in outputs]
+            _compare(sized, "concrete", sized.shapes, expected, sized.values)
             for label, is_unknown in (
                 ("all dimensions unknown", lambda index, axis: True),
                 ("every other dimension unknown", lambda index, axis: (index + axis) % 2 == 0),
@@ -55,20 +57,26 @@ def shape_function(subject: Subject) -> str:
                     )
                     for index, shape in enumerate(sized.shapes)
                 ]
-                _compare(sized, label, symbolic, expected)
+                _compare(sized, label, symbolic, expected, None)
             count += 1
     return f"{count} sets of shapes"
 
 
 def _compare(
-    call: Call, label: str, shapes: Sequence[tuple[Dim, ...]], expected: list[Shape]
+    call: Call,
+    label: str,
+    shapes: Sequence[tuple[Dim, ...]],
+    expected: Sequence[tuple[Dim, ...]],
+    values: Mapping[str, Shape] | None,
 ) -> None:
     where = f"{call.label}, {label}"
     try:
-        inputs = calls.describe_inputs(call.plugin, shapes, call.dtypes)
+        inputs = calls.describe_inputs(call.plugin, shapes, call.dtypes, values)
         calls.check(call.plugin, inputs)
         outputs = calls.describe_outputs(call.plugin, inputs)
-        got = [tuple(evaluate(dim, call.shapes) for dim in desc.shape) for desc in outputs]
+        got = [
+            tuple(evaluate(dim, call.shapes, call.values) for dim in desc.shape) for desc in outputs
+        ]
     except UnknownDimError as error:
         raise Failure(
             where,
@@ -136,9 +144,9 @@ def workspace(subject: Subject) -> str:
     count = 0
     for call in subject.calls("cover"):
         most = calls.workspace_bytes(call.plugin, call.describe())
-        for shapes in _smaller(call.shapes):
+        for shapes in _smaller(call):
             try:
-                inputs = calls.describe_inputs(call.plugin, shapes, call.dtypes)
+                inputs = calls.describe_inputs(call.plugin, shapes, call.dtypes, call.values)
                 calls.check(call.plugin, inputs)
             except PluginkitError:
                 continue
@@ -156,7 +164,9 @@ def workspace(subject: Subject) -> str:
     return f"{count} smaller shapes"
 
 
-def _smaller(shapes: list[Shape]) -> Iterator[list[Shape]]:
+def _smaller(call: Call) -> Iterator[list[Shape]]:
+    shapes = call.shapes
+    fixed = [port.length is not None for port in calls.present_ports(call.plugin)]
     sizes = sorted({dim for shape in shapes for dim in shape})
     for shrink in (
         lambda dim: 0,
@@ -167,7 +177,10 @@ def _smaller(shapes: list[Shape]) -> Iterator[list[Shape]]:
     ):
         for chosen in (*([size] for size in sizes), sizes):
             yield [
-                tuple(min(dim, shrink(dim)) if dim in chosen else dim for dim in shape)
-                for shape in shapes
+                tuple(
+                    min(dim, shrink(dim)) if dim in chosen and not is_fixed else dim
+                    for dim in shape
+                )
+                for shape, is_fixed in zip(shapes, fixed, strict=True)
                 if min(shape, default=1) >= 0
             ]
