@@ -304,7 +304,7 @@ def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
         PK114: not one shape for each output, or a dimension that is negative or no dimension.
     """
     returned: Any = plugin.output_shapes(*inputs)
-    ports = [port for port in plugin.spec.outputs if not port.is_size]
+    ports = plugin.spec.results
     problem = TensorError(
         "PK114",
         f"{_name(plugin)}.output_shapes returned {returned!r}; expected "
@@ -443,7 +443,7 @@ def run_reference(
     given = iter(arrays)
     returned = plugin.reference(*(None if desc is None else next(given) for desc in inputs))
     results = (returned,) if isinstance(returned, (np.ndarray, np.generic)) else tuple(returned)
-    ordinary = len(expected) - len(plugin.spec.sizes)
+    ordinary = len(plugin.spec.results)
     if len(results) != ordinary:
         raise TensorError(
             "PK117",

@@ -271,7 +271,7 @@ class _ClassReader:
 
     def check_ports(self, spec: PluginSpec) -> None:
         has_input = any(port.length is None for port in spec.inputs)
-        if not has_input or len(spec.outputs) == len(spec.sizes):
+        if not has_input or not spec.results:
             missing = "Output" if has_input else "Input"
             raise self.error(
                 "PK100",

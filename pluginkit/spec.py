@@ -200,6 +200,11 @@ class PluginSpec:
         return any(port.aliases for port in self.outputs)
 
     @property
+    def results(self) -> tuple[Port, ...]:
+        """The outputs without the size outputs: what the operator gives."""
+        return tuple(port for port in self.outputs if not port.is_size)
+
+    @property
     def sizes(self) -> tuple[Port, ...]:
         """The size outputs."""
         return tuple(port for port in self.outputs if port.is_size)

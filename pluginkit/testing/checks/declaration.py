@@ -57,7 +57,7 @@ def declaration(subject: Subject) -> str:
     schema = schema_of(spec.onnx_op)
     _check_counts(spec, schema)
     _check_types(spec.inputs, schema.inputs, schema)
-    _check_types(spec.outputs, schema.outputs, schema)
+    _check_types(spec.results, schema.outputs, schema)
     _check_shared_types(spec, schema)
     _check_attributes(spec, schema)
     return f"{schema.name}-{schema.since_version}"
@@ -66,7 +66,7 @@ def declaration(subject: Subject) -> str:
 def _check_counts(spec: PluginSpec, schema: Any) -> None:
     for kind, ports, low, high in (
         ("inputs", spec.inputs, schema.min_input, schema.max_input),
-        ("outputs", spec.outputs, schema.min_output, schema.max_output),
+        ("outputs", spec.results, schema.min_output, schema.max_output),
     ):
         if not low <= len(ports) <= high:
             raise Failure(f"the declared {kind}", len(ports), f"{low} to {high}, as {schema.name}")
@@ -89,7 +89,7 @@ def _check_types(ports: Sequence[Port], formals: Sequence[Any], schema: OpSchema
 
 def _check_shared_types(spec: PluginSpec, schema: OpSchema) -> None:
     pairs = [*zip(spec.inputs, schema.inputs, strict=False)]
-    pairs += zip(spec.outputs, schema.outputs, strict=False)
+    pairs += zip(spec.results, schema.outputs, strict=False)
     for index, (port, formal) in enumerate(pairs):
         for other, other_formal in pairs[:index]:
             is_shared = formal.type_str == other_formal.type_str and "(" not in formal.type_str

@@ -106,7 +106,7 @@ def _model(call: Call) -> Any:
     node = helper.make_node(
         op.op_type,
         [one[0] if one else "" for one in inputs],
-        [port.name for port in spec.outputs],
+        [port.name for port in spec.results],
         domain=op.domain,
         **attributes,
     )
@@ -122,7 +122,7 @@ def _model(call: Call) -> Any:
             helper.make_tensor_value_info(
                 port.name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
             )
-            for port, array in zip(spec.outputs, expected, strict=True)
+            for port, array in zip(spec.results, expected, strict=False)
         ],
     )
     return helper.make_model(

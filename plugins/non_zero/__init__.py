@@ -1,0 +1,117 @@
+"""NonZero, whose output's shape depends on data, with its kernels in CUDA C++."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from pluginkit import (
+    Case,
+    CudaKernel,
+    Fill,
+    Input,
+    Launch,
+    OnnxOp,
+    Output,
+    Plugin,
+    SizeOutput,
+    TensorDesc,
+    Workspace,
+    bfloat16,
+    bool_,
+    ceil_div,
+    float16,
+    float32,
+    int8,
+    int32,
+    int64,
+)
+from pluginkit.dims import Dim
+from pluginkit.kernels.declare import Step
+
+_THREADS = 512
+_LOAD_BYTES = 16
+
+
+class NonZero(Plugin):
+    """The coordinates of the elements of ``x`` that are not zero, in row-major order.
+
+    indices[:, j] = the coordinates of the j-th such element
+
+    NaN is not zero, -0.0 is.
+
+    Inputs:      x: rank 1 to 8, every type that a plugin can read (uint8 is none), linear; any dimension
+                 dynamic.
+    Outputs:     indices: (rank, count) int64.
+                 count: int32, the size output; at most the number of elements of x.
+    Attributes:  none.
+    Workspace:   8 bytes for each 8 KiB of x.      Tolerance: exact.
+    Errors:      PK118 x has more than 2^31 - 1 elements.
+    Source:      ONNX NonZero-13, without scalars.
+    """
+
+    onnx_op = OnnxOp("NonZero", since=13)
+    types = {"T": (float32, float16, bfloat16, int64, int32, int8, bool_)}
+
+    x = Input("T", ranks=(1, 8))
+    indices = Output(int64)
+    count = SizeOutput()
+
+    count_kernel = CudaKernel("non_zero.cu", "count_non_zero<{T}>")
+    place_kernel = CudaKernel("non_zero.cu", "place_tiles<int>")
+    write_kernel = CudaKernel(
+        "non_zero.cu", "write_indices<{T}, int, unsigned int, {RANK}>", {"RANK": range(1, 9)}
+    )
+
+    def output_shapes(self, x: TensorDesc) -> tuple[Dim, Dim]:
+        """A row for each dimension, and a column for each element that is found."""
+        return x.ndim, self.count.up_to(x.size)
+
+    def _tiles(self, x: TensorDesc) -> Dim:
+        return ceil_div(x.nbytes, _THREADS * _LOAD_BYTES)
+
+    def workspace_bytes(self, x: TensorDesc) -> Dim:
+        """The count of each tile, then its position."""
+        return 8 * self._tiles(x)
+
+    def launches(
+        self, x: TensorDesc, indices: TensorDesc, count: TensorDesc, workspace: Workspace
+    ) -> Sequence[Step]:
+        """Count, place, write; three launches in order."""
+        tiles = self._tiles(x)
+        if not tiles:
+            return [Fill(count)]
+        shape = int64((*x.shape, *[1] * (8 - x.ndim)))
+        return [
+            Launch(self.count_kernel, tiles, _THREADS, (workspace, x, x.size)),
+            Launch(self.place_kernel, 1, _THREADS, (workspace, count, tiles)),
+            Launch(
+                self.write_kernel,
+                tiles,
+                _THREADS,
+                (indices, x, workspace, count, x.size, shape),
+                constants={"RANK": x.ndim},
+            ),
+        ]
+
+    def reference(self, x: np.ndarray) -> np.ndarray:
+        """What numpy does."""
+        return np.array(np.nonzero(x), np.int64).reshape(x.ndim, -1)
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Ranks 1 to 8; none, some and all elements zero; tiles whole and cut; empty."""
+        rng = np.random.default_rng(13)
+        for name, shape, share in (
+            ("vector", (13,), 0.5),
+            ("matrix", (7, 11), 0.3),
+            ("none", (5, 6), 0.0),
+            ("all", (3, 4, 5), 1.0),
+            ("size_one", (1, 1), 1.0),
+            ("empty", (0, 4), 0.5),
+            ("one_tile", (8192,), 0.5),
+            ("many_tiles", (67, 9, 131), 0.1),
+            ("rank_eight", (2, 1, 3, 2, 2, 1, 5, 3), 0.4),
+        ):
+            yield Case(name, [np.where(rng.random(shape) < share, 3, 0).astype(np.float32)])

@@ -1,0 +1,116 @@
+// NonZero in three launches, none of which waits for the host:
+//
+//   count_non_zero   each block counts the non-zero elements of its tile
+//   place_tiles      one block turns the counts into positions, and writes the sum, a size tensor
+//   write_indices    each block lists its tile's elements in shared memory, then writes their coordinates
+//
+// The output is dense for the count that comes out, so that its rows lie `count` apart: nothing can be written before
+// everything is counted, and x is read twice.
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+constexpr int THREADS = 512;
+constexpr int WARPS = THREADS / 32;
+constexpr int LOAD_BYTES = 16;
+
+template <typename T> constexpr int PER_THREAD = LOAD_BYTES / static_cast<int>(sizeof(T));
+
+struct Shape {
+    long long dims[8];
+};
+
+template <typename T> __device__ __forceinline__ bool is_non_zero(T value) {
+    if constexpr (sizeof(T) == 2) {
+        return static_cast<float>(value) != 0.0f;  // NaN counts, as in numpy; -0.0 does not
+    } else {
+        return value != static_cast<T>(0);
+    }
+}
+
+// One bit for each of the thread's elements; x is read 16 bytes at a time where it holds that many.
+template <typename T> __device__ __forceinline__ unsigned flags_of(const T* __restrict__ x, long long size) {
+    constexpr int COUNT = PER_THREAD<T>;
+    const long long first = (static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x) * COUNT;
+    alignas(LOAD_BYTES) T values[COUNT];
+    unsigned flags = 0;
+    if (first + COUNT <= size) {
+        *reinterpret_cast<uint4*>(values) = __ldg(reinterpret_cast<const uint4*>(x + first));
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) flags |= static_cast<unsigned>(is_non_zero(values[i])) << i;
+    } else {
+        for (int i = 0; first + i < size; ++i) flags |= static_cast<unsigned>(is_non_zero(x[first + i])) << i;
+    }
+    return flags;
+}
+
+// The sum of `value` over the threads before this one, and over the block.
+template <typename Sum> __device__ __forceinline__ Sum exclusive_sum(Sum value, Sum& total) {
+    __shared__ Sum sums[WARPS];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    Sum inclusive = value;
+#pragma unroll
+    for (int step = 1; step < 32; step *= 2) {
+        const Sum other = __shfl_up_sync(~0u, inclusive, step);
+        if (lane >= step) inclusive += other;
+    }
+    if (lane == 31) sums[warp] = inclusive;
+    __syncthreads();
+    Sum before = 0;
+    total = 0;
+#pragma unroll
+    for (int i = 0; i < WARPS; ++i) {
+        before += i < warp ? sums[i] : 0;
+        total += sums[i];
+    }
+    __syncthreads();
+    return before + inclusive - value;
+}
+
+template <typename T>
+__global__ void count_non_zero(long long* __restrict__ tiles, const T* __restrict__ x, long long size) {
+    int total;
+    exclusive_sum(__popc(flags_of(x, size)), total);
+    if (threadIdx.x == 0) tiles[blockIdx.x] = total;
+}
+
+template <typename Size> __global__ void place_tiles(long long* __restrict__ tiles, Size* count, long long size) {
+    long long before = 0;
+    for (long long base = 0; base < size; base += THREADS) {
+        const long long tile = base + threadIdx.x;
+        long long total;
+        const long long place = exclusive_sum(tile < size ? tiles[tile] : 0, total);
+        if (tile < size) tiles[tile] = before + place;
+        before += total;
+    }
+    if (threadIdx.x == 0) *count = static_cast<Size>(before);
+}
+
+// Offset is an unsigned type that holds the number of elements of x.
+template <typename T, typename Size, typename Offset, int RANK>
+__global__ void write_indices(long long* __restrict__ indices, const T* __restrict__ x,
+                              const long long* __restrict__ tiles, const Size* __restrict__ count, long long size,
+                              Shape shape) {
+    constexpr int TILE = THREADS * PER_THREAD<T>;
+    __shared__ unsigned short listed[TILE];
+    unsigned flags = flags_of(x, size);
+    int total;
+    int place = exclusive_sum(__popc(flags), total);
+    for (; flags; flags &= flags - 1) {
+        listed[place++] = static_cast<unsigned short>(threadIdx.x * PER_THREAD<T> + __ffs(flags) - 1);
+    }
+    __syncthreads();
+    const long long row = *count;
+    const Offset first = static_cast<Offset>(blockIdx.x) * TILE;
+    for (int i = threadIdx.x; i < total; i += THREADS) {
+        long long* target = indices + tiles[blockIdx.x] + i;
+        Offset rest = first + listed[i];
+#pragma unroll
+        for (int dim = RANK - 1; dim > 0; --dim) {
+            const Offset outer = rest / static_cast<Offset>(shape.dims[dim]);
+            target[dim * row] = rest - outer * static_cast<Offset>(shape.dims[dim]);
+            rest = outer;
+        }
+        target[0] = rest;
+    }
+}
