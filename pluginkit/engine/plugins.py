@@ -25,17 +25,16 @@ Plugins = Mapping[Key, type[Plugin]]
 
 
 def source_files(plugin: type[Plugin]) -> list[Path]:
-    """What decides what the plugin computes: its module, its kernels, headers beside them."""
+    """What decides what the plugin computes: its module, its kernels, headers that they include."""
     files = set()
     module_file = getattr(sys.modules.get(plugin.spec.module), "__file__", None)
     if module_file:
         files.add(Path(module_file))
     for kernel in plugin.spec.kernels.values():
-        if kernel.path is None:
-            continue
-        files.add(kernel.path)
         if isinstance(kernel, CudaKernel):
-            files.update(kernel.path.parent.glob("*.cuh"))
+            files.update(kernel.files)
+        elif kernel.path is not None:
+            files.add(kernel.path)
     return sorted(files, key=lambda path: path.name)
 
 

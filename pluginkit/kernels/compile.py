@@ -11,11 +11,13 @@ import importlib
 import importlib.util
 import inspect
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pluginkit import calls
@@ -38,6 +40,8 @@ ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
 
 _ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\(([^)]*)\)")
 _PARAMETER = re.compile(r"\.param\s+(?:\.align\s+\d+\s+)?\.[a-z](\d+)[^,\[]*(?:\[(\d+)\])?")
+
+_numba_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -149,10 +153,12 @@ def compile_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
     """
     function = python_function(wanted.path, wanted.name)
     cuda = numba_cuda()
+    capability = divmod(int(arch), 10)
     try:
-        ptx, _ = cuda.compile_ptx(
-            function, _numba_signature(wanted), cc=divmod(int(arch), 10), device=False
-        )
+        with _device_functions_for(capability):
+            ptx, _ = cuda.compile_ptx(
+                function, _numba_signature(wanted), cc=capability, device=False
+            )
     except Exception as error:  # numba raises dozens of unrelated types; its text is the log
         raise_compile_error("PK321", str(wanted), f"sm_{arch}", str(error), error)
     ((symbol, sizes),) = _entries(ptx).items()
@@ -179,6 +185,22 @@ def _numba_signature(wanted: NumbaSpecialisation) -> tuple[Any, ...]:
                 element if argument.count == 1 else types.UniTuple(element, argument.count)
             )
     return tuple(signature)
+
+
+@contextmanager
+def _device_functions_for(capability: tuple[int, int]) -> Iterator[None]:
+    """Let numba compile the functions that a kernel calls where there is no GPU.
+
+    It asks the current device for their compute capability, and not the kernel that calls them.
+    """
+    dispatcher = need("numba.cuda.dispatcher")
+    with _numba_lock:
+        original = dispatcher.get_current_device
+        dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+        try:
+            yield
+        finally:
+            dispatcher.get_current_device = original
 
 
 def _link(ptx: str, name: str, arch: str) -> bytes:

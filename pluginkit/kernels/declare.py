@@ -5,6 +5,7 @@ Needs neither cupy, numba nor a GPU.
 
 from __future__ import annotations
 
+import re
 import string
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from pluginkit.dtypes import Scalar
 from pluginkit.errors import DeclarationError
 from pluginkit.tensors import TensorDesc, Workspace
 
+_LOCAL_INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"\n]+)"', re.MULTILINE)
+
 Constant = int | bool | str
 Argument = TensorDesc | Workspace | Scalar | Dim | float | bool | None
 
@@ -27,7 +30,8 @@ class CudaKernel:
     """A ``__global__`` function in CUDA C++, compiled through cupy's RawModule (NVRTC).
 
     Args:
-        source: a ``.cu`` file beside the plugin's module, or the CUDA C++ itself.
+        source: a ``.cu`` file beside the plugin's module, or the CUDA C++ itself. A file may
+            ``#include "shared.cuh"`` by a path from its own folder.
         name: the function, as a C++ name expression. ``{T}`` stands for the C++ type bound to the
             type variable ``T``,
             ``{axis}`` for an attribute's value, ``{VEC}`` for one of ``constants``.
@@ -52,6 +56,19 @@ class CudaKernel:
     def code(self) -> str:
         """The CUDA C++ source text."""
         return self.path.read_text(encoding="utf-8") if self.path else self.source
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The source file, then the headers that it includes in quotes, and those they include."""
+        files = [self.path] if self.path else []
+        for file in files:  # grows
+            for name in _LOCAL_INCLUDE.findall(file.read_text(encoding="utf-8")):
+                # As the compiler looks: beside the file that includes, then beside the source.
+                places = (folder / name for folder in (file.parent, files[0].parent))
+                found = next((place.resolve() for place in places if place.is_file()), None)
+                if found is not None and found not in files:
+                    files.append(found)
+        return tuple(files)
 
     @property
     def placeholders(self) -> frozenset[str]:

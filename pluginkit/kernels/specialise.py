@@ -6,7 +6,6 @@ A specialisation is hashable and complete: it is what is compiled, and the key o
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,6 @@ from pluginkit.tensors import TensorDesc
 
 if TYPE_CHECKING:
     from pluginkit.plugin import Plugin
-
-_LOCAL_INCLUDE = re.compile(r'^\s*#\s*include\s*"', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -90,10 +87,11 @@ def specialise(plugin: Plugin, bindings: Mapping[str, DType], launch: Launch) ->
 def cuda_specialisation(kernel: CudaKernel, expression: str) -> CudaSpecialisation:
     """The kernel's source under one of its name expressions."""
     code, folder = kernel.code, kernel.path.parent if kernel.path else None
-    if folder is not None and _LOCAL_INCLUDE.search(code):
+    headers = kernel.files[1:]
+    if headers:
         # Caches of compiled code see the source text alone: what it includes has to change it.
-        headers = b"".join(path.read_bytes() for path in sorted(folder.glob("*.cuh")))
-        code += f"\n// headers {hashlib.sha256(headers).hexdigest()}\n"
+        digest = hashlib.sha256(b"\0".join(header.read_bytes() for header in headers))
+        code += f"\n// headers {digest.hexdigest()}\n"
     return CudaSpecialisation(code, expression, kernel.options, folder)
 
 

@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING
 from pluginkit.dims import product
 from pluginkit.dtypes import int32, int64
 from pluginkit.kernels.declare import Copy, Fill, Launch, Step
-from pluginkit.plugins.scatter_elements.variants import (
-    COLUMNS,
-    ENOUGH_BLOCKS,
-    VECTOR_BYTES,
-    Problem,
-    Variant,
-)
+from pluginkit.plugins.scatter_elements.rows import VECTOR_BYTES, RowLists, gather
+from pluginkit.plugins.scatter_elements.variants import COLUMNS, ENOUGH_BLOCKS, Problem, Variant
 from pluginkit.tensors import TensorDesc, Workspace
 
 if TYPE_CHECKING:
@@ -28,8 +23,6 @@ _WARP = 32
 _ROWS_A_WARP = 4
 #: The grid of the elements kernel where the rows kernels have seldom left it anything.
 _LEFTOVER_BLOCKS = 4096
-#: The two flags of RowState, kept a vector apart from the lists.
-_STATE_BYTES = 16
 _LIST_ITEMSIZE = 4
 
 
@@ -133,41 +126,23 @@ class Call:
     def _rows(self) -> Sequence[Step]:
         problem = self.problem
         output_rows, rows = problem.outer * problem.axis_size, problem.outer * problem.count
-        state, heads = self.workspace, self.workspace.at(_STATE_BYTES)
-        links = heads.at(output_rows * _LIST_ITEMSIZE)
+        lists = RowLists(self.workspace, output_rows)
         link = Launch(
             self.plugin.link_rows,
             grid=-(-rows // (_BLOCK // _WARP * _ROWS_A_WARP)),
             block=_BLOCK,
             args=(
                 self.indices,
-                state,
-                heads,
-                links,
+                self.workspace,
+                lists.heads,
+                lists.links,
                 *map(int32, (rows, problem.count, problem.axis_size, problem.inner)),
             ),
             constants={"KEEP_LAST": self.plugin.reduction == "none"},
         )
-        vectors = problem.inner * problem.itemsize // VECTOR_BYTES
-        lanes = next((lanes for lanes in (4, 8, 16) if vectors <= lanes), _WARP)
-        gather = Launch(
-            self.plugin.gather_rows,
-            grid=-(-output_rows * lanes // _BLOCK),
-            block=_BLOCK,
-            args=(
-                self.output,
-                self.data,
-                self.updates,
-                state,
-                heads,
-                links,
-                int32(output_rows),
-                int32(problem.inner),
-            ),
-            constants={"LANES": lanes},
-        )
-        cleared = self.workspace.first(_STATE_BYTES + output_rows * _LIST_ITEMSIZE)
-        return Fill(cleared, 0xFF), link, gather, self._scatter(state, heads)
+        tensors = self.output, self.data, self.updates
+        gathered = gather(self.plugin.gather_rows, tensors, lists, problem.inner)
+        return lists.empty, link, gathered, self._scatter(self.workspace, lists.heads)
 
     def _lists(self) -> Sequence[Step]:
         size = int(self.data.size)
@@ -203,7 +178,7 @@ def workspace_bytes(problem: Problem, data: TensorDesc, updates: TensorDesc) -> 
         return int(data.size + updates.size) * _LIST_ITEMSIZE
     if problem.inner * problem.itemsize < VECTOR_BYTES:
         return 0
-    return _STATE_BYTES + problem.row_lists * _LIST_ITEMSIZE
+    return RowLists.nbytes(problem.outer * problem.axis_size, problem.outer * problem.count)
 
 
 def merged_dims(data: Sequence[int], updates: Sequence[int], axis: int) -> list[tuple[int, int]]:

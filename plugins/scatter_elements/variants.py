@@ -24,6 +24,7 @@ from math import prod
 from typing import Literal
 
 from pluginkit.errors import TensorError
+from pluginkit.plugins.scatter_elements.rows import MAX_LISTED, MAX_ROW, VECTOR_BYTES
 from pluginkit.tensors import TensorDesc
 
 Variant = Literal["elements", "tile", "column", "rows", "lists"]
@@ -36,10 +37,8 @@ COLUMNS = 32
 ENOUGH_BLOCKS = 128
 #: Updates from which three launches in place of two pay.
 MANY_UPDATES = 2**17
-#: Positions in lists are 32-bit integers, in a tile 16-bit ones.
-MAX_LISTED, MAX_LISTED_IN_TILE = 2**31 - 1, 2**16 - 1
-#: Bytes of a vector load.
-VECTOR_BYTES = 16
+#: Positions in lists in a tile are 16-bit integers.
+MAX_LISTED_IN_TILE = 2**16 - 1
 
 
 @dataclass(frozen=True)
@@ -159,4 +158,4 @@ def _fits_column(problem: Problem) -> bool:
 
 def _suits_rows(problem: Problem) -> bool:
     is_large = problem.updates_size >= MANY_UPDATES and problem.row_lists <= MAX_LISTED
-    return is_large and problem.has_vector_rows
+    return is_large and problem.has_vector_rows and problem.inner <= MAX_ROW

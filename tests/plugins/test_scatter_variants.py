@@ -46,6 +46,8 @@ def chosen(data, updates, axis=0, dtype=float32, index_type=int64, **attributes)
         ("elements", (1000, 3), (9000, 3), 0),  # rows of 12 bytes
         ("elements", (100, 64), (500, 64), 0),  # too few updates for three launches
         ("rows", (100, 64), (5000, 64), 0),
+        ("rows", (600, 2**23), (9, 2**23), 0),
+        ("elements", (600, 2**23 + 4), (9, 2**23 + 4), 0),  # a grid cannot count a row's pieces
         ("elements", (4, 6), (0, 6), 0),
         ("elements", (0, 6), (0, 4), 1),
     ],

@@ -26,3 +26,12 @@ elsewhere = cuda.declare_device("elsewhere", "float32(float32)")
 
 def calls_elsewhere(x):
     x[0] = elsewhere(x[0])
+
+
+@cuda.jit(device=True)
+def doubled(value):
+    return value + value
+
+
+def calls_its_own(x):
+    x[0] = doubled(x[0])

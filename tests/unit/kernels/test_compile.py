@@ -58,11 +58,17 @@ def test_options_reach_the_compiler():
         compile_cuda([specialisation(code)], "80")
 
 
-def test_headers_beside_the_source_are_found(tmp_path):
-    (tmp_path / "k.cu").write_text('#include "k.cuh"\n__global__ void f(Value* x) {}\n')
-    (tmp_path / "k.cuh").write_text("using Value = float;\n")
+@pytest.mark.parametrize("place", ["", "../shared/"])
+def test_headers_are_found_from_the_sources_folder(tmp_path, place):
+    folder = tmp_path / "kernel"
+    folder.mkdir()
+    headers = folder / place
+    headers.mkdir(exist_ok=True)
+    (folder / "k.cu").write_text(f'#include "{place}k.cuh"\n__global__ void f(Value* x) {{}}\n')
+    (headers / "k.cuh").write_text('#include "value.cuh"\n')
+    (headers / "value.cuh").write_text("using Value = float;\n")
     kernel = CudaKernel("k.cu", "f")
-    kernel.path = tmp_path / "k.cu"
+    kernel.path = folder / "k.cu"
     assert compile_cuda([cuda_specialisation(kernel, "f")], "80").parameter_sizes == ((8,),)
 
 
@@ -98,6 +104,12 @@ def test_numba_kernel_that_needs_more_than_its_own_code():
     with pytest.raises(KernelError, match="PK322") as caught:
         compile_numba(NumbaSpecialisation(KERNELS, "calls_elsewhere", (FLOATS,)), "80")
     assert "elsewhere" in caught.value.cause
+
+
+@pytest.mark.parametrize("arch", ["75", "120"])
+def test_numba_kernel_calls_device_functions_without_a_gpu(arch):
+    compiled = compile_numba(NumbaSpecialisation(KERNELS, "calls_its_own", (FLOATS,)), arch)
+    assert compiled.cubin.startswith(b"\x7fELF")
 
 
 @pytest.mark.parametrize(("name", "message"), [("absent", "is None"), ("not_a_function", "is 5")])

@@ -114,15 +114,30 @@ def test_numba_kernel_outside_a_class(stamp):
         specialise(stamp(), {}, launch)
 
 
-def test_headers_beside_the_source_change_the_code(tmp_path):
-    source, header = tmp_path / "k.cu", tmp_path / "k.cuh"
-    source.write_text('#include "k.cuh"\n')
+def test_included_headers_change_the_code_and_others_do_not(tmp_path):
+    for folder in ("kernel", "shared"):
+        (tmp_path / folder).mkdir()
+    source, direct = tmp_path / "kernel" / "k.cu", tmp_path / "shared" / "direct.cuh"
+    indirect, other = tmp_path / "shared" / "indirect.cuh", tmp_path / "kernel" / "other.cuh"
+    source.write_text('#include <cuda_fp16.h>\n  # include "../shared/direct.cuh"\n')
     kernel = CudaKernel("k.cu", "f")
     kernel.path = source
-    codes = set()
-    for text in ("// one", "// two"):
-        header.write_text(text)
+    direct.write_text('#pragma once\n#include "indirect.cuh"\n#include "direct.cuh"\n')
+    indirect.write_text('#include "missing.cuh"\n')
+    assert kernel.files == (source, direct, indirect)
+    codes = {cuda_specialisation(kernel, "f").code}
+    other.write_text("// nobody includes this")
+    assert {cuda_specialisation(kernel, "f").code} == codes
+    for number, header in enumerate((direct, indirect), start=2):
+        header.write_text(header.read_text() + "// more\n")
         codes.add(cuda_specialisation(kernel, "f").code)
-    assert len(codes) == 2
-    source.write_text("#include <cuda_fp16.h>\n")
-    assert cuda_specialisation(kernel, "f").code == source.read_text()
+        assert len(codes) == number
+
+
+def test_source_without_own_headers_is_compiled_as_it_is(tmp_path):
+    kernel = CudaKernel("k.cu", "f")
+    kernel.path = tmp_path / "k.cu"
+    kernel.path.write_text("#include <cuda_fp16.h>\n")
+    (tmp_path / "k.cuh").write_text("// nobody includes this")
+    assert cuda_specialisation(kernel, "f").code == kernel.path.read_text()
+    assert CudaKernel("__global__ void\nf() {}", "f").files == ()

@@ -1,0 +1,95 @@
+// ScatterND: each tuple of indices names a row of data, and an update is a row as well. Two ways:
+//
+//   in place   one thread takes one element or one 4-byte word of updates and reduces it into a copy of data
+//   rows       a list of update rows for each row of data, then each output row written once: no atomics on values, no
+//              separate copy, one rounding. Rows with very long lists are left to the first way.
+
+#include "../scatter_elements/reduce.cuh"
+#include "../scatter_elements/rows.cuh"
+
+constexpr int MAX_DEPTH = 8;
+
+// The dimensions of data that a tuple indexes.
+template <typename Offset> struct Sizes { Offset size[MAX_DEPTH]; };
+
+// Whether the tuple lies inside data, and if it does, which row it names.
+template <typename Offset>
+__device__ __forceinline__ bool find_row(const long long* tuple, int depth, const Sizes<Offset>& sizes, Offset& row) {
+    bool is_inside = true;
+    row = 0;
+#pragma unroll
+    for (int d = 0; d < MAX_DEPTH; ++d) {
+        if (d < depth) {
+            long long index = tuple[d];
+            if (index < 0) index += sizes.size[d];
+            is_inside &= index >= 0 && index < static_cast<long long>(sizes.size[d]);
+            row = row * sizes.size[d] + static_cast<Offset>(index);
+        }
+    }
+    return is_inside;
+}
+
+// All elements of an aligned 4-byte word at once.
+template <Reduction R, typename T>
+__device__ void reduce_word(T* target, Pack<T, 4 / sizeof(T)> update) {
+    using Word = Pack<T, 4 / sizeof(T)>;
+    if constexpr (R == Reduction::none) {
+        *reinterpret_cast<Word*>(target) = update;
+    } else if constexpr (R == Reduction::add && sizeof(T) == 2) {
+        using Pair = typename PairOf<T>::type;
+        atomicAdd(reinterpret_cast<Pair*>(target), *reinterpret_cast<const Pair*>(&update));
+    } else {
+        unsigned int* address = reinterpret_cast<unsigned int*>(target);
+        unsigned int seen = *address;
+        while (true) {
+            const unsigned int expected = seen;
+            Word both = *reinterpret_cast<const Word*>(&expected);
+#pragma unroll
+            for (int n = 0; n < 4 / sizeof(T); ++n) both.value[n] = reduced<R>(both.value[n], update.value[n]);
+            const unsigned int wanted = *reinterpret_cast<const unsigned int*>(&both);
+            if (wanted == expected) return;
+            seen = atomicCAS(address, expected, wanted);
+            if (seen == expected) return;
+        }
+    }
+}
+
+// In place. Offset is an unsigned type that holds the number of updates and of output elements; rows have inner
+// elements, total is all of data's. WORD: T is narrower than 4 bytes and rows are multiples of 4 bytes. Where heads is
+// given, the rows way has run before, and this one takes the rows with long lists. That is seldom anything, so that a
+// small grid does it in strides.
+template <typename T, Reduction R, typename Offset, bool WORD>
+__global__ void scatter_in_place(T* __restrict__ output, const long long* __restrict__ indices,
+                                 const T* __restrict__ updates, Offset count, Offset inner, Offset total, int depth,
+                                 Sizes<Offset> sizes, const RowState* state, const int* heads) {
+    constexpr int N = WORD && sizeof(T) < 4 ? 4 / sizeof(T) : 1;
+    if (state != nullptr && state->has_long_list == UNTOUCHED) return;
+    const Offset packs = inner / N, step = static_cast<Offset>(gridDim.x) * blockDim.x;
+    for (Offset at = static_cast<Offset>(blockIdx.x) * blockDim.x + threadIdx.x; at < count * packs; at += step) {
+        const Offset update_row = at / packs;
+        Offset row;
+        if (!find_row(indices + update_row * depth, depth, sizes, row)) continue;
+        if (heads != nullptr && heads[row] != LISTED_ELSEWHERE) continue;
+        const Offset target = row * inner + (at - update_row * packs) * N;
+        if constexpr (N > 1) {
+            reduce_word<R>(output + target, reinterpret_cast<const Pack<T, N>*>(updates)[at]);
+        } else if constexpr (R == Reduction::add && sizeof(T) == 2) {
+            if ((target | 1) < total) add_to_pair(output + target, updates[at]);
+            else reduce_into<R>(output + target, updates[at]);
+        } else {
+            reduce_into<R>(output + target, updates[at]);
+        }
+    }
+}
+
+// Enter each row of updates in the list of its output row.
+template <bool KEEP_LAST>
+__global__ void link_tuples(const long long* __restrict__ indices, int* heads, int* next, unsigned int count, int depth,
+                            Sizes<unsigned int> sizes) {
+    const unsigned int update_row = blockIdx.x * blockDim.x + threadIdx.x;
+    if (update_row >= count) return;
+    unsigned int row;
+    if (!find_row(indices + static_cast<long long>(update_row) * depth, depth, sizes, row)) return;
+    if constexpr (KEEP_LAST) atomicMax(heads + row, static_cast<int>(update_row));
+    else next[update_row] = atomicExch(heads + row, static_cast<int>(update_row));
+}

@@ -1,0 +1,177 @@
+"""The two ways of ScatterND, which scatter_nd.cu describes, and when each is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from pluginkit.dtypes import int32, int64
+from pluginkit.kernels.declare import Copy, Launch, Step
+from pluginkit.plugins.scatter_elements.rows import (
+    MAX_LISTED,
+    MAX_ROW,
+    VECTOR_BYTES,
+    RowLists,
+    gather,
+)
+from pluginkit.tensors import TensorDesc, Workspace
+
+if TYPE_CHECKING:
+    from pluginkit.plugins.scatter_nd import ScatterND
+
+#: Bytes that an atomic takes at once where rows are multiples of them.
+WORD_BYTES = 4
+_BLOCK = 256
+#: MAX_DEPTH in scatter_nd.cu: dimensions that a tuple of indices can name.
+_MAX_DEPTH = 8
+#: The grid of the in-place kernel where the lists have seldom left it anything.
+_LEFTOVER_BLOCKS = 4096
+#: Elements of updates from which three launches in place of two pay.
+_MANY_UPDATES = 2**17
+#: Updates of a row, on average, up to which one group of threads walks its list.
+_SHORT_LIST = 16
+#: Of a list head and of a link, each written once and read once. What lists spare is the second
+#: reading and writing of output elements by atomics.
+_LINK_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a call scatters: rows of ``data``, each all the elements that one tuple names.
+
+    Attributes:
+        sizes: the dimensions of data that a tuple indexes.
+        updates: rows of updates.
+        inner: elements of a row.
+        itemsize: bytes of an element.
+    """
+
+    sizes: tuple[int, ...]
+    updates: int
+    inner: int
+    itemsize: int
+
+    @property
+    def count(self) -> int:
+        """Rows of data."""
+        return prod(self.sizes)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a row."""
+        return self.inner * self.itemsize
+
+    @property
+    def may_suit_lists(self) -> bool:
+        """Whether lists are worth it for this shape or a smaller one."""
+        return self.nbytes >= VECTOR_BYTES
+
+    @property
+    def suit_lists(self) -> bool:
+        """Whether lists are worth their memory traffic, and short enough on average to walk."""
+        is_large = self.may_suit_lists and self.updates * self.inner >= _MANY_UPDATES
+        is_worth_it = self.updates * self.nbytes >= _LINK_BYTES * (self.count + self.updates)
+        is_short = self.updates <= _SHORT_LIST * self.count
+        fits = self.count + self.updates <= MAX_LISTED and self.inner <= MAX_ROW
+        return is_large and is_worth_it and is_short and fits
+
+    @property
+    def word(self) -> int:
+        """Elements that an atomic takes at once: a word's where rows are multiples of one."""
+        return max(WORD_BYTES // self.itemsize, 1) if self.nbytes % WORD_BYTES == 0 else 1
+
+    @property
+    def vector_bytes(self) -> int:
+        """The largest unit that a row is a multiple of: a vector, a word, or 1 for an element."""
+        units = (VECTOR_BYTES, WORD_BYTES, 1)
+        return next(unit for unit in units if self.nbytes % unit == 0)
+
+
+def depth_of(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> int:
+    """How many dimensions of data a tuple names, which the ranks imply."""
+    return data.ndim + indices.ndim - 1 - updates.ndim
+
+
+def rows_of(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Rows:
+    """The rows of one concrete call."""
+    depth = depth_of(data, indices, updates)
+    shape = tuple(map(int, data.shape))
+    listed = prod(map(int, indices.shape[:-1]))
+    return Rows(shape[:depth], listed, prod(shape[depth:]), data.dtype.itemsize)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One concrete call: the plugin, its tensors and its rows."""
+
+    plugin: ScatterND
+    data: TensorDesc
+    indices: TensorDesc
+    updates: TensorDesc
+    output: TensorDesc
+    workspace: Workspace
+    rows: Rows
+
+    def steps(self) -> Sequence[Step]:
+        """What to run."""
+        return self._by_lists() if self.rows.suit_lists else self._in_place()
+
+    def _in_place(self) -> Sequence[Step]:
+        return Copy(self.output, self.data), self._reduce(None)
+
+    def _by_lists(self) -> Sequence[Step]:
+        rows, is_plain = self.rows, self.plugin.reduction == "none"
+        lists = RowLists(self.workspace, rows.count)
+        link = Launch(
+            self.plugin.link_tuples,
+            grid=-(-rows.updates // _BLOCK),
+            block=_BLOCK,
+            args=(
+                self.indices,
+                lists.heads,
+                lists.links,
+                int32(rows.updates),
+                int32(len(rows.sizes)),
+                int32(self._padded_sizes),
+            ),
+            constants={"KEEP_LAST": is_plain},
+        )
+        tensors, vector = (self.output, self.data, self.updates), rows.vector_bytes
+        gathered = gather(
+            self.plugin.gather_rows, tensors, lists, rows.inner, vector, VECTOR=vector
+        )
+        through_lists = lists.empty, link, gathered
+        # One update of a row survives a plain write: no list is long.
+        return through_lists if is_plain else (*through_lists, self._reduce(lists))
+
+    def _reduce(self, lists: RowLists | None) -> Launch:
+        """All updates, or those of rows whose lists are long."""
+        rows = self.rows
+        is_small = max(*self.data.shape, self.data.size, self.updates.size) < 2**31
+        offset = int32 if is_small else int64
+        blocks = -(-self.updates.size // (rows.word * _BLOCK))
+        return Launch(
+            self.plugin.in_place,
+            grid=min(blocks, _LEFTOVER_BLOCKS) if lists else blocks,
+            block=_BLOCK,
+            args=(
+                self.output,
+                self.indices,
+                self.updates,
+                *map(offset, (rows.updates, rows.inner, self.data.size)),
+                int32(len(rows.sizes)),
+                offset(self._padded_sizes),
+                lists and lists.workspace,
+                lists and lists.heads,
+            ),
+            constants={
+                "OFFSET": "unsigned int" if is_small else "unsigned long long",
+                "WORD": rows.word > 1,
+            },
+        )
+
+    @property
+    def _padded_sizes(self) -> list[int]:
+        return [*self.rows.sizes, *[1] * (_MAX_DEPTH - len(self.rows.sizes))]
