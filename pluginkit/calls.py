@@ -264,6 +264,17 @@ def output_types(plugin: Plugin, inputs: Inputs) -> tuple[DType, ...]:
     return dtypes
 
 
+def refuses_types(plugin: Plugin, inputs: Inputs) -> bool:
+    """Whether the author's output_types refuses these dtypes for the plugin's attribute values."""
+    try:
+        output_types(plugin, inputs)
+    except TensorError as error:
+        return error.code != "PK113"  # which is about what it returned
+    except Exception:  # a fault, which shows wherever the types are needed
+        return False
+    return False
+
+
 def describe_outputs(plugin: Plugin, inputs: Inputs) -> tuple[TensorDesc, ...]:
     """The outputs that follow from the inputs, dimensions that only kernels know at their largest.
 
@@ -401,6 +412,12 @@ def workspace_bytes(plugin: Plugin, inputs: Inputs) -> int:
             cause="TensorRT would silently take it as 0.",
         )
     return nbytes
+
+
+def largest_workspace_bytes(plugin: Plugin, inputs: Inputs) -> int:
+    """As :func:`workspace_bytes`, for the tactic that needs most."""
+    plugins = [plugin.with_tactic(each) for each in plugin.spec.tactics] or [plugin]
+    return max(workspace_bytes(each, inputs) for each in plugins)
 
 
 def steps(plugin: Plugin, inputs: Inputs, outputs: Sequence[TensorDesc]) -> tuple[Step, ...]:

@@ -237,7 +237,10 @@ class Plugin:
         """
 
     def output_types(self, *inputs: Any, **named: Any) -> Sequence[DType] | DType:
-        """The outputs' dtypes, where type variables cannot say."""
+        """The outputs' dtypes, where type variables cannot say.
+
+        Raises a TensorError for dtypes that these attribute values rule out.
+        """
         raise NotImplementedError
 
     def output_shapes(self, *inputs: Any, **named: Any) -> Sequence[Dim] | Sequence[Sequence[Dim]]:

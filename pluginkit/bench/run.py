@@ -229,35 +229,56 @@ class _Bench:
     def _error(self, call: Call) -> float:
         """The largest error of the first buffer set, NaN where an element was not written."""
         xp, first = self._device.xp, self._sets[0]
+        if self._plugin.spec.sizes:
+            return self._error_of_sized(call)
         kept: list[list[Any]] = []
         for poison in _POISONS:
             for output in first.output_arrays:
                 output.fill(poison)
             self._device.synchronize()
-            returned = call()
-            if returned is not None:
-                self._device.copy(first.output_arrays[0], returned)
+            written = first.output_arrays
+            for target, array in zip(written, returned := _listed(call()), strict=False):
+                self._device.copy(target, array)
             self._device.synchronize()
-            kept.append([output.copy() for output in first.output_arrays])
-        if self._plugin.spec.sizes:
-            return self._error_of_sized(kept[1])
-        for before, after, desc in zip(*kept, self._descs, strict=True):
+            kept.append([output.copy() for output in written[: len(returned) or None]])
+        for before, after, desc in zip(*kept, self._descs, strict=False):
             word = _word(xp, desc.dtype)
             patterns = [int.from_bytes(bytes([p] * desc.dtype.itemsize)) for p in _POISONS]
             untouched = before.view(word) == xp.asarray(patterns[0]).astype(word)
             untouched &= after.view(word) == xp.asarray(patterns[1]).astype(word)
             if bool(untouched.any()):
                 return math.nan
-        outputs = zip(kept[1], self._descs, self._expected, strict=True)
+        outputs = zip(kept[1], self._descs, self._expected, strict=False)
         return max(_largest_error(self._sampled(array, d), e) for array, d, e in outputs)
 
-    def _error_of_sized(self, outputs: list[Any]) -> float:
-        """Of outputs whose shape depends on data, which are compared whole."""
-        written = [output.tobytes() for output in outputs]
-        arrays = calls.arrays_from_buffers(self._plugin, self._described, written)
-        if any(a.shape != b.shape for a, b in zip(arrays, self._expected, strict=True)):
+    def _error_of_sized(self, call: Call) -> float:
+        """Of outputs whose shape depends on data, which are compared whole; NaN for a wrong one."""
+        outputs = self._sets[0].output_arrays
+        for output in outputs:
+            output.fill(_POISONS[0])
+        self._device.synchronize()
+        returned = _listed(call())
+        self._device.synchronize()
+        arrays = [
+            self._fetched(array, desc) for array, desc in zip(returned, self._descs, strict=False)
+        ]
+        if not arrays:
+            written = [output.tobytes() for output in outputs]
+            arrays = calls.arrays_from_buffers(self._plugin, self._described, written)
+        pairs = list(zip(arrays, self._expected, strict=False))
+        if any(got.shape != expected.shape for got, expected in pairs):
             return math.nan
-        return max(map(_largest_error, arrays, self._expected))
+        return max(_largest_error(got, expected) for got, expected in pairs)
+
+    def _fetched(self, array: Any, desc: TensorDesc) -> Array:
+        import numpy as np
+
+        xp, shape = self._device.xp, tuple(array.shape)
+        buffer = xp.empty(prod(shape) * desc.dtype.itemsize, xp.uint8)
+        self._device.copy(buffer, array)
+        self._device.synchronize()
+        fetched: Array = np.frombuffer(buffer.tobytes(), desc.dtype.numpy).reshape(shape)
+        return fetched
 
     def _tolerance(self) -> float:
         return max(self._plugin.tolerance.get(desc.dtype, 0.0) for desc in self._descs)
@@ -287,6 +308,13 @@ def cast(xp: Any, array: Any, dtype: DType) -> Any:
         return xp.ascontiguousarray(array.astype(dtype.numpy, copy=False))
     bits = xp.ascontiguousarray(array.astype(float32.numpy, copy=False)).view(xp.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(xp.uint16)
+
+
+def _listed(returned: Any) -> Sequence[Any]:
+    """What a call returned: nothing, an array, or a tuple of the first outputs."""
+    if returned is None:
+        return ()
+    return returned if isinstance(returned, tuple) else (returned,)
 
 
 def _largest_error(got: Array, expected: Array) -> float:

@@ -14,7 +14,8 @@ from pluginkit.errors import UsageError
 from pluginkit.plugin import Plugin
 from pluginkit.tensors import DeviceTensor
 
-#: Puts one execution on the stream; what it returns, unless None, is an output it made by itself.
+#: Puts one execution on the stream; what it returns, unless None, is the first output, or a tuple
+#: of the first ones, made by itself.
 Call = Callable[[], Any]
 
 
@@ -55,7 +56,7 @@ class Peer:
         name: as tables show it.
         bind: from the plugin, its inputs and its outputs to a call. It raises NotOffered where it
             cannot. The call works on the stream of the tensors, and either writes the outputs or
-            returns a new contiguous array.
+            returns new contiguous arrays for the first of them; the others are then not compared.
     """
 
     name: str

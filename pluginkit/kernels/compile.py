@@ -194,9 +194,12 @@ def _device_functions_for(capability: tuple[int, int]) -> Iterator[None]:
     It asks the current device for their compute capability, and not the kernel that calls them.
     """
     dispatcher = need("numba.cuda.dispatcher")
+    device, thread = SimpleNamespace(compute_capability=capability), threading.get_ident()
     with _numba_lock:
         original = dispatcher.get_current_device
-        dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+        dispatcher.get_current_device = lambda: (
+            device if threading.get_ident() == thread else original()
+        )
         try:
             yield
         finally:

@@ -72,13 +72,22 @@ def check_feeds(declared: Sequence[str], stored: Collection[str], inputs: Collec
 class Runner:
     """A model without plugin nodes, ready to run."""
 
-    def __init__(self, model: onnx.ModelProto, folder: Path | None, where: str) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        folder: Path | None,
+        where: str,
+        *,
+        is_optimized: bool = True,
+    ) -> None:
         self._where = where
         self._names = [value.name for value in model.graph.output]
         self._session: Any = None
         self._evaluator: Any = None
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors come as exceptions; warnings help nobody here
+        if not is_optimized:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if folder is not None:
             key = "session.model_external_initializers_file_folder_path"
             options.add_session_config_entry(key, str(folder.resolve()))
@@ -94,7 +103,10 @@ class Runner:
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """Each output by name."""
         if self._evaluator is not None:
-            values = self._evaluator.run(self._names, dict(inputs))
+            try:
+                values = self._evaluator.run(self._names, dict(inputs))
+            except Exception as error:  # it has no exception classes of its own
+                raise self._refused(error) from error
             return {n: np.asarray(value) for n, value in zip(self._names, values, strict=True)}
         feeds = {name: _to_ort(np.asarray(array)) for name, array in inputs.items()}
         try:

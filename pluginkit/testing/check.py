@@ -104,7 +104,8 @@ class Check:
     @property
     def is_isolated(self) -> bool:
         """Whether it may crash, or needs variables, and so runs in a process of its own."""
-        return self.needs_gpu or "tensorrt" in self.needs or bool(self.environment)
+        may_crash = {"tensorrt", "onnx_op"} & set(self.needs)  # the latter run ONNX Runtime
+        return self.needs_gpu or bool(may_crash) or bool(self.environment)
 
 
 def check(

@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING
 
 from pluginkit.errors import UsageError
-from pluginkit.testing.locate import location_of
+from pluginkit.engine.locate import location_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ import numpy as np
 
 from pluginkit.plugin import Case
 from pluginkit.testing import plugincheck
-from pluginkit.testing.locate import Location
+from pluginkit.engine.locate import Location
 
 
 def array(text, dtype):

@@ -158,12 +158,17 @@ class Subject:
         return self.plugin_class.__name__
 
     def calls(self, types: Types = "all") -> Iterator[Call]:
-        """The cases, with their inputs cast to combinations of the declared types."""
+        """The cases, with their inputs cast to combinations of the declared types.
+
+        Those that ``output_types`` refuses for a case's attributes are left out.
+        """
         for index, case in enumerate(self.cases):
             for number, bindings in enumerate(self.plugin_class.spec.type_bindings()):
                 if number and (types == "first" or (types == "cover" and index)):
                     break
                 call = self._call(case, bindings)
+                if calls.refuses_types(call.plugin, call.describe()):
+                    continue
                 yield call
                 if types == "all" or not index:
                     yield from self._other_tactics(call)
@@ -177,6 +182,19 @@ class Subject:
         """The plugins of the cases, and what each is called."""
         for call in self.calls("first"):
             yield call.plugin, call.label
+
+    def untaken_types(self) -> list[str]:
+        """The combinations of declared types that no case takes, in words."""
+        if "output_types" not in self.plugin_class.spec.overrides:
+            return []
+        return [
+            ", ".join(f"{name}={dtype.name}" for name, dtype in bindings.items())
+            for bindings in self.plugin_class.spec.type_bindings()
+            if all(
+                calls.refuses_types(call.plugin, call.describe())
+                for call in (self._call(case, bindings) for case in self.cases)
+            )
+        ]
 
     def _call(self, case: Case, bindings: Mapping[str, DType]) -> Call:
         plugin = self.plugin_class(**case.attributes)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pluginkit
+from pluginkit.engine.locate import Location, location_of
+from pluginkit.engine.process import ChildProcess
 from pluginkit.testing.check import Check, Failure, all_checks
 from pluginkit.testing.execute import execute, failed
-from pluginkit.testing.locate import Location, location_of
 from pluginkit.testing.report import Result
 from pluginkit.testing.subject import MemoryKind, Subject
 
@@ -69,53 +64,31 @@ class Worker:
         self.environment = environment
         location = location_of(subject.plugin_class)
         self._unsent: _Start | None = _Start(location, subject.cases, subject.memory)
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the worker
-        ours, theirs = socket.socketpair()
-        root = str(Path(pluginkit.__file__).parents[1])
-        path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  # this interpreter and this module
-                [sys.executable, "-c", f"from {__name__} import main; main({theirs.fileno()})"],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                env={**os.environ, "PYTHONPATH": path, **environment},
-            )
-        self._connection = Connection(ours.detach())
+        self._process = ChildProcess(__name__, environment)
 
     def run(self, check: Check) -> Result:
         """Run one check there; a crash, a hang or a broken import is its Result."""
         try:
             if self._unsent is not None:
-                self._connection.send(self._unsent)
+                self._process.connection.send(self._unsent)
                 self._unsent = None
-            self._connection.send(check.name)
-            if not self._connection.poll(TIME_LIMIT):
+            self._process.connection.send(check.name)
+            if not self._process.connection.poll(TIME_LIMIT):
                 self._process.kill()
                 hang = Failure("its own process", f"no end after {TIME_LIMIT:.0f} s", "an end")
                 return failed(check, self._subject, hang, TIME_LIMIT)
-            result: Result = self._connection.recv()
+            result: Result = self._process.connection.recv()
             return result
         except (EOFError, OSError):
             return failed(check, self._subject, self._crash(), 0.0)
 
     def close(self) -> None:
         """End the process."""
-        self._connection.close()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._log.close()
+        self._process.close()
 
     def _crash(self) -> Failure:
-        code = self._process.wait()
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").splitlines()
+        how, lines = self._process.death(), self._process.log()
         frames = [line.strip() for line in lines if line.lstrip().startswith("File ")]
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         running = frames[0] if frames else "an unknown place"
         stack = " ".join(frame.rpartition(" in ")[2] for frame in frames)
         causes = [text for word, text in _CAUSES if word in stack]

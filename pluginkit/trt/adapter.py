@@ -137,6 +137,8 @@ class AdapterCore:
                 self.plugin, [*before, found], calls.device_ports(self.plugin)
             )
         inputs = calls.describe_dtypes(self.plugin, self._all_dtypes(before))
+        if calls.refuses_types(self.plugin, inputs):
+            return False
         return calls.output_types(self.plugin, inputs)[pos - num_inputs] is found
 
     def _all_dtypes(self, seen: Sequence[DType]) -> list[DType]:
@@ -165,9 +167,7 @@ class AdapterCore:
         """The workspace in bytes for one set of concrete shapes; the most that a tactic needs."""
         self._refuse_after_failure()
         inputs = self._describe(shapes, dtypes, lambda: outputs)
-        tactics = self.plugin.spec.tactics
-        plugins = [self.plugin.with_tactic(each) for each in tactics] or [self.plugin]
-        return max(calls.workspace_bytes(plugin, inputs) for plugin in plugins)
+        return calls.largest_workspace_bytes(self.plugin, inputs)
 
     def _describe(
         self,

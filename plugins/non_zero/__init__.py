@@ -31,7 +31,6 @@ from pluginkit.dims import Dim
 from pluginkit.kernels.declare import Step
 
 _THREADS = 512
-_LOAD_BYTES = 16
 
 
 class NonZero(Plugin):
@@ -46,7 +45,7 @@ class NonZero(Plugin):
     Outputs:     indices: (rank, count) int64.
                  count: int32, the size output; at most the number of elements of x.
     Attributes:  none.
-    Workspace:   8 bytes for each 8 KiB of x.      Tolerance: exact.
+    Workspace:   8 bytes for each 32 KiB of x.      Tolerance: exact.
     Errors:      PK118 x has more than 2^31 - 1 elements.
     Source:      ONNX NonZero-13, without scalars.
     """
@@ -69,7 +68,7 @@ class NonZero(Plugin):
         return x.ndim, self.count.up_to(x.size)
 
     def _tiles(self, x: TensorDesc) -> Dim:
-        return ceil_div(x.nbytes, _THREADS * _LOAD_BYTES)
+        return ceil_div(x.nbytes, _THREADS * (32 if x.dtype.itemsize == 1 else 64))
 
     def workspace_bytes(self, x: TensorDesc) -> Dim:
         """The count of each tile, then its position."""
@@ -111,7 +110,7 @@ class NonZero(Plugin):
             ("size_one", (1, 1), 1.0),
             ("empty", (0, 4), 0.5),
             ("one_tile", (8192,), 0.5),
-            ("many_tiles", (67, 9, 131), 0.1),
+            ("many_tiles", (67, 19, 131), 0.1),
             ("rank_eight", (2, 1, 3, 2, 2, 1, 5, 3), 0.4),
         ):
             yield Case(name, [np.where(rng.random(shape) < share, 3, 0).astype(np.float32)])

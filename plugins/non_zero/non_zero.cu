@@ -14,7 +14,9 @@ constexpr int THREADS = 512;
 constexpr int WARPS = THREADS / 32;
 constexpr int LOAD_BYTES = 16;
 
-template <typename T> constexpr int PER_THREAD = LOAD_BYTES / static_cast<int>(sizeof(T));
+// A thread takes 64 bytes in four loads under way at once; half of that where their list would not fit.
+template <typename T> constexpr int LOADS = sizeof(T) == 1 ? 2 : 4;
+template <typename T> constexpr int PER_THREAD = LOADS<T> * LOAD_BYTES / static_cast<int>(sizeof(T));
 
 struct Shape {
     long long dims[8];
@@ -28,14 +30,17 @@ template <typename T> __device__ __forceinline__ bool is_non_zero(T value) {
     }
 }
 
-// One bit for each of the thread's elements; x is read 16 bytes at a time where it holds that many.
+// One bit for each of the thread's elements.
 template <typename T> __device__ __forceinline__ unsigned flags_of(const T* __restrict__ x, long long size) {
     constexpr int COUNT = PER_THREAD<T>;
     const long long first = (static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x) * COUNT;
     alignas(LOAD_BYTES) T values[COUNT];
     unsigned flags = 0;
     if (first + COUNT <= size) {
-        *reinterpret_cast<uint4*>(values) = __ldg(reinterpret_cast<const uint4*>(x + first));
+#pragma unroll
+        for (int load = 0; load < LOADS<T>; ++load) {
+            reinterpret_cast<uint4*>(values)[load] = __ldg(reinterpret_cast<const uint4*>(x + first) + load);
+        }
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) flags |= static_cast<unsigned>(is_non_zero(values[i])) << i;
     } else {

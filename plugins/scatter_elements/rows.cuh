@@ -13,22 +13,22 @@ struct RowState {
 };
 
 constexpr int LONGEST_LIST = 256;  // a longer one is left to atomics, which many threads can do at once
-constexpr int VECTORS = 8;  // of each thread in one piece of a row
 
-// Combine each output row with its list of update rows; LANES threads for each of its pieces, which the grid's second
-// dimension counts. A row is a multiple of VECTOR bytes. A row with a long list keeps its data, whichever of its pieces
+// Combine each output row with its list of update rows; LANES threads for each of its pieces of so many elements, which
+// the grid's second dimension counts. A row is a multiple of VECTOR bytes. A row with a long list keeps its data, whichever of its pieces
 // come before and after the one that finds out first.
 template <typename T, Reduction R, int LANES, int VECTOR = 16>
 __global__ void gather_rows(T* __restrict__ output, const T* __restrict__ data, const T* __restrict__ updates,
-                            RowState* state, int* heads, const int* __restrict__ next, int rows, int inner) {
+                            RowState* state, int* heads, const int* __restrict__ next, int rows, int inner,
+                            int piece) {
     using Accumulator = typename AccumulatorOf<T>::type;
-    constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1, PIECE = LANES * N * VECTORS;
+    constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
     const int lane = threadIdx.x % LANES;
     const long long row = blockIdx.x * static_cast<long long>(blockDim.x / LANES) + threadIdx.x / LANES;
     if (row >= rows) return;
     const int head = state->is_uniform == UNTOUCHED ? heads[row] : -1;
     bool is_long = false;
-    const int begin = blockIdx.y * PIECE, end = min(inner, begin + PIECE);
+    const int begin = blockIdx.y * piece, end = min(inner, begin + piece);
     for (int at = begin + lane * N; at < end; at += LANES * N) {
         const auto original = load_once(reinterpret_cast<const Pack<T, N>*>(data + row * inner + at));
         auto result = original;

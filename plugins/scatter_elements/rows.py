@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pluginkit.dims import ceil_div
 from pluginkit.dtypes import int32
 from pluginkit.kernels.declare import Constant, CudaKernel, Fill, Launch
 from pluginkit.tensors import TensorDesc, Workspace
@@ -15,8 +16,9 @@ MAX_LISTED = 2**31 - 1
 #: Elements of the longest row whose pieces the second dimension of a grid can count.
 MAX_ROW = 2**23
 _BLOCK = 256
-#: VECTORS in rows.cuh: of each thread in one piece of a row.
-_VECTORS = 8
+#: Vectors of each thread in one piece of a row: as many as leave enough threads to fill a GPU.
+_MOST_VECTORS, _ENOUGH_THREADS = 8, 2**19
+_GRID_Y = 65535
 #: The two flags of RowState, kept a vector apart from the lists.
 _STATE_BYTES = 16
 _LIST_ITEMSIZE = 4
@@ -68,11 +70,18 @@ def gather(
         vector_bytes: what a row is a multiple of; less than an element means one element.
         constants: the kernel's own, but for LANES.
     """
-    vectors = inner // max(vector_bytes // tensors[0].dtype.itemsize, 1)
+    elements = max(vector_bytes // tensors[0].dtype.itemsize, 1)
+    vectors = inner // elements
     lanes = next((lanes for lanes in (4, 8, 16) if vectors <= lanes), 32)
+    each = _MOST_VECTORS
+    while each > 1 and lists.rows * lanes * ceil_div(vectors, lanes * each) < _ENOUGH_THREADS:
+        if ceil_div(2 * vectors, lanes * each) > _GRID_Y:
+            break
+        each //= 2
+    pieces = ceil_div(vectors, lanes * each)
     return Launch(
         kernel,
-        grid=(-(-lists.rows * lanes // _BLOCK), -(-vectors // (lanes * _VECTORS))),
+        grid=(ceil_div(lists.rows * lanes, _BLOCK), pieces),
         block=_BLOCK,
         args=(
             *tensors,
@@ -81,6 +90,7 @@ def gather(
             lists.links,
             int32(lists.rows),
             int32(inner),
+            int32(lanes * each * elements),
         ),
         constants={"LANES": lanes, **constants},
     )

@@ -31,6 +31,7 @@ from pluginkit import (
     int64,
     uint8,
 )
+from pluginkit.errors import TensorError
 from pluginkit.plugins.circ_pad import CircPad
 from pluginkit.plugins.scatter_elements import ScatterElements
 
@@ -68,6 +69,14 @@ EXECUTING = (
 COMPARING = tuple(name for name in EXECUTING if name != "canaries")
 
 # Samples
+
+
+@broken("cases")
+class TypeThatNoCaseTakes(Blend):
+    def output_types(self, x, bias):
+        if x.dtype is float16:
+            raise TensorError("PK999", "no float16.")
+        return x.dtype
 
 
 @broken("cases")

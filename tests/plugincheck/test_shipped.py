@@ -12,7 +12,9 @@ SHIPPED = [one for one in find_plugins().values() if one.__module__.startswith("
 
 
 def test_there_are_shipped_plugins() -> None:
-    assert {"ScatterElements", "ScatterND", "CircPad"} <= {one.__name__ for one in SHIPPED}
+    assert {"ScatterElements", "ScatterND", "CircPad", "GridSample"} <= {
+        one.__name__ for one in SHIPPED
+    }
 
 
 @pytest.mark.parametrize("plugin", SHIPPED, ids=lambda one: one.__name__)

@@ -56,10 +56,10 @@ def test_more_elements_than_the_size_output_holds_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("shape", "tiles"), [((0, 3), 0), ((2048,), 1), ((2049,), 2), ((3, 1000), 2)]
+    ("shape", "tiles"), [((0, 3), 0), ((8192,), 1), ((8193,), 2), ((3, 4000), 2)]
 )
 def test_a_tile_is_what_a_block_loads(shape, tiles):
-    dtype = NonZero.spec.inputs[0].dtypes[0]  # float32: 512 threads load 2048 elements
+    dtype = NonZero.spec.inputs[0].dtypes[0]  # float32: 512 threads load 8192 elements
     inputs = calls.describe_inputs(NonZero(), [shape], [dtype])
     assert calls.workspace_bytes(NonZero(), inputs) == 8 * tiles
     plan = plan_steps(NonZero(), inputs, calls.describe_outputs(NonZero(), inputs))

@@ -344,6 +344,22 @@ def test_long_rows_are_cut_into_pieces(inner, lanes, pieces):
     assert gathered.grid == (-(-20_000 * lanes // 256), pieces)
 
 
+@pytest.mark.parametrize(
+    ("rows", "inner", "pieces"),
+    [
+        (4096, 1024, 4),  # 2^19 threads
+        (4096, 256, 2),  # no piece is smaller than one vector of each lane
+        (300, 4200, 33),
+        (17, 70_000, 547),
+        (2, 2**23, 8192),
+    ],
+)
+def test_few_long_rows_are_cut_into_more_pieces(rows, inner, pieces):
+    gathered = steps((rows, inner), (16 * rows, 1))[2]
+    assert gathered.grid[1] == pieces
+    assert gathered.args[-1].values[0] * pieces >= inner
+
+
 def test_none_keeps_the_last_update_of_a_list_and_leaves_nothing():
     listed = steps((1000, 64), (9000, 1), reduction="none")
     assert [type(step) for step in listed] == [Fill, Launch, Launch]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pluginkit import (
+    Case,
     Copy,
     Input,
     Output,
@@ -18,6 +19,7 @@ from pluginkit import (
 )
 from pluginkit.dims import InputDim, evaluate
 from pluginkit.errors import KernelError, TensorError
+from pluginkit.testing.subject import Subject
 
 
 class Tile(Plugin):
@@ -184,6 +186,56 @@ def test_output_types_can_be_the_plugins_own() -> None:
         TensorError, match="PK113 Chooses.output_types returned .*expected y: int32, int64"
     ):
         calls.output_types(Chooses(to="float16"), inputs)
+
+
+class Averages(Plugin):
+    """A plugin whose attribute rules out integers."""
+
+    types = {"T": (float32, int32)}
+    rounds: bool = attribute(default=False)
+    x = Input("T")
+    y = Output("T")
+
+    def output_types(self, x):
+        if not (self.rounds or x.dtype.is_floating):
+            raise TensorError("PK999", "integers have no averages.")
+        return x.dtype
+
+    def output_shapes(self, x):
+        return x.shape
+
+    def launches(self, x, y):
+        return [Copy(y, x)]
+
+    def reference(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    ("rounds", "dtype", "is_refused"),
+    [(False, float32, False), (False, int32, True), (True, int32, False)],
+)
+def test_attributes_may_rule_out_types(rounds, dtype, is_refused) -> None:
+    plugin = Averages(rounds=rounds)
+    assert calls.refuses_types(plugin, calls.describe_inputs(plugin, [(2,)], [dtype])) == is_refused
+
+
+def test_returning_a_wrong_type_is_no_refusal() -> None:
+    plugin = Chooses(to="float16")
+    inputs = calls.describe_inputs(plugin, [(2,)], [float32])
+    assert not calls.refuses_types(plugin, inputs)
+
+
+def test_types_that_no_case_takes_are_found() -> None:
+    def untaken(*rounds: bool) -> list[str]:
+        x = np.zeros(2, np.float32)
+        cases = [Case(str(each), [x], {"rounds": each}) for each in rounds]
+        subject = Subject(Averages, cases)
+        assert len(list(subject.calls())) == 2 * len(rounds) - rounds.count(False)
+        return subject.untaken_types()
+
+    assert untaken(False) == ["T=int32"]
+    assert untaken(True) == untaken(False, True) == []
 
 
 def test_a_scalar_output_is_one_empty_shape() -> None:

@@ -15,7 +15,7 @@ from pluginkit.plugin import Plugin
 from pluginkit.testing import adapters
 from pluginkit.testing.check import Failure, NotRun, check
 from pluginkit.testing.checks.attributes import expect_same, instances
-from pluginkit.testing.locate import Location, location_of
+from pluginkit.engine.locate import Location, location_of
 from pluginkit.testing.subject import Call, Subject
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import load_flavour

@@ -120,7 +120,7 @@ def _check_facts(call: Call, layer: Layer, profile: Profile, where: str) -> None
         (
             "workspace at the profile's maximum",
             layer.workspace_bytes,
-            calls.workspace_bytes(call.plugin, largest),
+            calls.largest_workspace_bytes(call.plugin, largest),
         ),
         ("output shapes", layer.opt_shapes, [desc.shape for desc in outputs]),
     )

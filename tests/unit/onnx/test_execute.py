@@ -234,3 +234,14 @@ def test_an_initializer_that_is_cut_short_is_named(tmp_path):
     model = model_of([silu_node("w", "y")], [], [value("y", [4])], [weight])
     with pytest.raises(ModelError, match="PK408.*'w'"):
         run_model(model, {}, PLUGINS, base_dir=tmp_path)
+
+
+def test_what_the_evaluator_cannot_do_is_refused():
+    node = helper.make_node("GridSample", ["x", "grid"], ["y"])
+    types = {"x": (1, 1, 2, 2), "grid": (1, 0, 3, 2), "y": (1, 1, 0, 3)}
+    values = {n: helper.make_tensor_value_info(n, 16, shape) for n, shape in types.items()}
+    graph = helper.make_graph([node], "test", [values["x"], values["grid"]], [values["y"]])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
+    arrays = {name: np.zeros(types[name], ml_dtypes.bfloat16) for name in ("x", "grid")}
+    with pytest.raises(ModelError, match="PK441 "):
+        run_onnxruntime(model, arrays)

@@ -1,0 +1,210 @@
+"""GridSample beside torch and a plain kernel, on a GPU.
+
+    python benchmarks/grid_sample.py
+
+which is ``pluginkit bench GridSample --peers benchmarks/grid_sample.py`` with the results written
+to benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pluginkit import Plugin, bfloat16, float16, float32
+from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.plugins.grid_sample import GridSample
+from pluginkit.tensors import DeviceTensor
+
+#: x, the output's sizes, how the locations lie: warped (turned by a tenth and bent), across
+#: (transposed, so that neighbours lie in other rows), or scattered anywhere.
+CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], str]] = {
+    "image": ((8, 64, 256, 256), (256, 256), "warped"),
+    "across": ((8, 64, 256, 256), (256, 256), "across"),
+    "scattered": ((8, 64, 256, 256), (256, 256), "scattered"),
+    "photo": ((4, 3, 1080, 1920), (1080, 1920), "warped"),
+    "points": ((32, 32, 100, 134), (10_000, 4), "scattered"),
+    "volume": ((2, 16, 64, 128, 128), (64, 128, 128), "warped"),
+    "small": ((2, 64, 32, 32), (32, 32), "warped"),
+}
+#: One item of the batch is a problem of its own, small enough for the reference.
+SAMPLE = (slice(0, 1),)
+
+
+def workloads() -> Iterator[Workload]:
+    """Linear in every case and type; other modes and paddings for some."""
+    for case in CASES:
+        for dtype in (float32, float16, bfloat16):
+            yield _workload(case, dtype)
+        yield _workload(case, float16, grid=float32)
+    for case in ("image", "volume"):
+        for padding_mode in ("border", "reflection"):
+            yield _workload(case, float32, padding_mode=padding_mode)
+        for dtype in (float32, float16):
+            yield _workload(case, dtype, mode="nearest")
+    for dtype in (float32, float16):
+        yield _workload("image", dtype, mode="cubic")
+
+
+def _workload(
+    case: str, dtype: Any, mode: Any = "linear", padding_mode: Any = "zeros", grid: Any = None
+) -> Workload:
+    plugin = GridSample(mode=mode, padding_mode=padding_mode)
+    variant = f"{mode}, {padding_mode}" + ", float32 grid" * (grid is not None)
+    return Workload(case, variant, plugin, (dtype, grid or dtype), _inputs(case), SAMPLE)
+
+
+def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
+    shape, out_sizes, kind = CASES[case]
+
+    def make(xp: Any, seed: int) -> list[Any]:
+        rng = xp.random.default_rng(seed)
+        x = rng.random(shape, dtype=xp.float32) * 2 - 1
+        if kind == "scattered":
+            locations = rng.random((shape[0], *out_sizes, len(out_sizes)), dtype=xp.float32) * 2 - 1
+            return [x, locations]
+        ticks = [(2 * xp.arange(size, dtype=xp.float32) + 1) / size - 1 for size in out_sizes]
+        axes = xp.meshgrid(*ticks, indexing="ij")[::-1]
+        if kind == "across":
+            return [x, xp.ascontiguousarray(_for_items(xp, xp.stack(axes[::-1], -1), shape[0]))]
+        phase = rng.random((shape[0], *[1] * len(out_sizes)), dtype=xp.float32) * 6
+        bent = [axis + 0.02 * xp.sin(8 * other + phase) for axis, other in _pairs(axes)]
+        turned = [bent[0] + 0.1 * bent[1], bent[1] - 0.1 * bent[0], *bent[2:]]
+        return [x, xp.ascontiguousarray(xp.stack(turned, -1))]
+
+    return make
+
+
+def _pairs(axes: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Each axis with the next one."""
+    return list(zip(axes, [*axes[1:], axes[0]], strict=True))
+
+
+def _for_items(xp: Any, grid: Any, items: int) -> Any:
+    return xp.broadcast_to(grid, (items, *grid.shape))
+
+
+# Peers.
+
+_TORCH_MODES = {"linear": "bilinear", "nearest": "nearest", "cubic": "bicubic"}
+
+
+def _torch_of(tensors: Sequence[DeviceTensor]) -> Any:
+    import torch
+
+    torch.cuda.set_stream(torch.cuda.ExternalStream(tensors[0].stream))
+    return torch
+
+
+def _torch_function(torch: Any, plugin: Any) -> Callable[..., Any]:
+    mode, padding_mode = _TORCH_MODES[plugin.mode], plugin.padding_mode
+    sample = torch.nn.functional.grid_sample
+    return lambda x, grid: sample(x, grid, mode, padding_mode, plugin.align_corners)
+
+
+def _refuse_mixed_types(inputs: Sequence[DeviceTensor]) -> None:
+    if inputs[0].dtype is not inputs[1].dtype:
+        raise NotOffered("one type for both")
+
+
+def _torch_eager(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> Call:
+    _refuse_mixed_types(inputs)
+    function = _torch_function(_torch_of(inputs), plugin)
+    tensors = [tensor.torch() for tensor in inputs]
+    return lambda: function(*tensors)
+
+
+@cache
+def _compiled(plugin: Plugin, shape: tuple[int, ...], dtype: Any) -> Callable[..., Any]:
+    import torch
+
+    return torch.compile(_torch_function(torch, plugin), dynamic=False)
+
+
+def _torch_compiled(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> Call:
+    _refuse_mixed_types(inputs)
+    torch = _torch_of(inputs)
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1000
+    function = _compiled(plugin, inputs[0].shape, inputs[0].dtype)
+    tensors = [tensor.torch() for tensor in inputs]
+    return lambda: function(*tensors)
+
+
+_SOURCE = r"""
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+template <typename T, typename G>
+__global__ void plain(T* y, const T* x, const G* grid, int count, int channels, int height,
+                      int width, int locations) {
+    const int element = blockIdx.x * blockDim.x + threadIdx.x;
+    if (element >= count) return;
+    const int location = element % locations, channel = element / locations;
+    const G* point = grid + 2 * (static_cast<long long>(channel / channels) * locations + location);
+    const float column = ((static_cast<float>(point[0]) + 1) * width - 1) / 2;
+    const float row = ((static_cast<float>(point[1]) + 1) * height - 1) / 2;
+    const T* plane = x + static_cast<long long>(channel) * height * width;
+    const float left = floorf(column), top = floorf(row);
+    float sum = 0;
+    for (int dy = 0; dy < 2; ++dy) {
+        for (int dx = 0; dx < 2; ++dx) {
+            const int r = static_cast<int>(top) + dy, c = static_cast<int>(left) + dx;
+            if (r < 0 || r >= height || c < 0 || c >= width) continue;
+            const float across = dx ? column - left : 1 - column + left;
+            const float down = dy ? row - top : 1 - row + top;
+            sum += down * across * static_cast<float>(plane[r * width + c]);
+        }
+    }
+    y[element] = static_cast<T>(sum);
+}
+"""
+
+
+@cache
+def _plain_kernel(x: Any, grid: Any) -> Any:
+    import cupy
+    from cuda.pathfinder import find_nvidia_header_directory
+
+    name = f"plain<{x.cpp}, {grid.cpp}>"
+    options = ("--std=c++17", f"-I{find_nvidia_header_directory('cudart')}")
+    return cupy.RawModule(code=_SOURCE, options=options, name_expressions=[name]).get_function(name)
+
+
+def _plain(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+    """A thread for each output element, which works out its own location."""
+    import numpy as np
+
+    x, grid = inputs
+    if (plugin.mode, plugin.padding_mode, len(x.shape)) != ("linear", "zeros", 4):  # type: ignore[attr-defined]
+        raise NotOffered("linear, zeros, two axes only")
+    kernel = _plain_kernel(x.dtype, grid.dtype)
+    count, locations = outputs[0].size, grid.shape[1] * grid.shape[2]
+    numbers = map(np.int32, (count, *x.shape[1:], locations))
+    arguments = (outputs[0].pointer, x.pointer, grid.pointer, *numbers)
+    return lambda: kernel((-(-count // 256),), (256,), arguments)
+
+
+PEERS = (
+    Peer("torch", _torch_eager),
+    Peer("torch.compile", _torch_compiled),
+    Peer("plain RawKernel", _plain),
+)
+
+
+def main() -> int:
+    """Measure, and write benchmarks/results/grid_sample.{json,html,png}."""
+    from pluginkit.cli.main import main as pluginkit
+
+    results = Path(__file__).parent / "results" / "grid_sample"
+    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
+    return pluginkit(["bench", "GridSample", f"--peers={__file__}", *files, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

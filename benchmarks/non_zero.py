@@ -1,0 +1,80 @@
+"""NonZero beside torch and cupy, on a GPU.
+
+    python benchmarks/non_zero.py
+
+which is ``pluginkit bench NonZero --peers benchmarks/non_zero.py`` with the results written to
+benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from pluginkit import Plugin, bool_, float16, float32, int64
+from pluginkit.bench.workload import Call, Peer, Workload
+from pluginkit.dtypes import DType
+from pluginkit.plugins.non_zero import NonZero
+from pluginkit.tensors import DeviceTensor
+
+#: Shape, type, and the share of elements that are not zero.
+CASES: dict[str, tuple[tuple[int, ...], DType, float]] = {
+    "edges": ((4_000_000,), bool_, 0.9),
+    "mask": ((8, 1024, 1024), bool_, 0.1),
+    "sparse": ((4096, 4096), float32, 0.01),
+    "half": ((4096, 4096), float32, 0.5),
+    "half of float16": ((4096, 4096), float16, 0.5),
+    "volume": ((4, 256, 256, 256), float32, 0.05),
+    "small": ((2, 8400), bool_, 0.05),
+}
+
+
+def workloads() -> Iterator[Workload]:
+    """Every case; what must be moved is x, and as many coordinates as come out."""
+    for case, (shape, dtype, share) in CASES.items():
+        found = share * prod(shape)
+        nbytes = prod(shape) * dtype.itemsize + int(found) * len(shape) * int64.itemsize
+        plugin, arrays = NonZero(), _inputs(shape, share)
+        yield Workload(case, f"{share:.0%}", plugin, (dtype,), arrays, compulsory_bytes=nbytes)
+
+
+def _inputs(shape: tuple[int, ...], share: float) -> Callable[[Any, int], list[Any]]:
+    def make(xp: Any, seed: int) -> list[Any]:
+        drawn = xp.random.default_rng(seed).random(shape, dtype=xp.float32)
+        return [(drawn < share).astype(xp.float32)]
+
+    return make
+
+
+def _torch(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+    import torch
+
+    torch.cuda.set_stream(torch.cuda.ExternalStream(inputs[0].stream))
+    x = inputs[0].torch()
+    return lambda: torch.nonzero(x).t().contiguous()
+
+
+def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+    import cupy
+
+    x = inputs[0].cupy()
+    return lambda: cupy.stack(cupy.nonzero(x))
+
+
+PEERS = (Peer("torch", _torch), Peer("cupy", _cupy))
+
+
+def main() -> int:
+    """Measure, and write benchmarks/results/non_zero.{json,html,png}."""
+    from pluginkit.cli.main import main as pluginkit
+
+    results = Path(__file__).parent / "results" / "non_zero"
+    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
+    return pluginkit(["bench", "NonZero", f"--peers={__file__}", *files, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,87 @@
+"""TopK beside torch and a full sort of cupy's, on a GPU.
+
+    python benchmarks/top_k.py
+
+which is ``pluginkit bench TopK --peers benchmarks/top_k.py`` with the results written to
+benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from pluginkit import Plugin, bfloat16, float16, float32, int64
+from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.plugins.top_k import TopK
+from pluginkit.tensors import DeviceTensor
+
+#: The shape of x, and k.
+CASES: dict[str, tuple[tuple[int, ...], int]] = {
+    "vocabulary": ((1024, 50257), 50),
+    "anchors": ((8, 268569), 1000),
+    "queries": ((64, 8400), 300),
+    "beyond 3840": ((8, 268569), 4000),
+    "proposals": ((8, 268569), 12000),
+}
+
+
+def workloads() -> Iterator[Workload]:
+    """Every case and type, with both tactics where shared memory holds k elements."""
+    for case, (shape, k) in CASES.items():
+        for dtype in (float32, float16, bfloat16):
+            results = prod(shape[:-1]) * k * (dtype.itemsize + int64.itemsize)
+            nbytes = prod(shape) * dtype.itemsize + results
+            for tactic in TopK.tactics if k <= 4096 else TopK.tactics[:1]:
+                plugin, types = TopK().with_tactic(tactic), (dtype, int64)
+                arrays = _inputs(shape, k)
+                yield Workload(case, tactic, plugin, types, arrays, compulsory_bytes=nbytes)
+
+
+def _inputs(shape: tuple[int, ...], k: int) -> Callable[[Any, int], list[Any]]:
+    def make(xp: Any, seed: int) -> list[Any]:
+        x = xp.random.default_rng(seed).standard_normal(shape, dtype=xp.float32)
+        return [x, xp.asarray([k])]
+
+    return make
+
+
+def _k(outputs: Sequence[DeviceTensor]) -> int:
+    return outputs[0].shape[-1]
+
+
+def _torch(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+    import torch
+
+    torch.cuda.set_stream(torch.cuda.ExternalStream(inputs[0].stream))
+    x, k = inputs[0].torch(), _k(outputs)
+    # Its order of equal elements is open, so that indices are not compared.
+    return lambda: torch.topk(x, k)[:1]
+
+
+def _sort(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+    import cupy
+
+    if inputs[0].dtype is bfloat16:
+        raise NotOffered("no bfloat16")
+    x, k = inputs[0].cupy(), _k(outputs)
+    return lambda: cupy.ascontiguousarray(-cupy.sort(-x)[:, :k])
+
+
+PEERS = (Peer("torch", _torch), Peer("cupy sort", _sort))
+
+
+def main() -> int:
+    """Measure, and write benchmarks/results/top_k.{json,html,png}."""
+    from pluginkit.cli.main import main as pluginkit
+
+    results = Path(__file__).parent / "results" / "top_k"
+    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
+    return pluginkit(["bench", "TopK", f"--peers={__file__}", *files, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,140 @@
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from pluginkit import calls, float16, float32, int64
+from pluginkit.errors import TensorError
+from pluginkit.kernels.plan import plan_steps
+from pluginkit.plugins.top_k import TopK
+from tests.onnx_node_tests import node_tests
+
+
+def reference(x, k, **attributes):
+    return calls.run_reference(TopK(**attributes), [np.asarray(x), np.array([k])])
+
+
+def before(a, b, largest):
+    """Whether a stands before b in the result, by value alone; NaN is larger than everything."""
+    if np.isnan(a) or np.isnan(b):
+        return bool(np.isnan(a) and not np.isnan(b)) == largest and not (
+            np.isnan(a) and np.isnan(b)
+        )
+    return a > b if largest else a < b
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(
+        np.float32,
+        st.integers(1, 12),
+        elements=st.sampled_from([-np.inf, -1.5, -0.0, 0.0, 2.0, np.inf, np.nan]),
+    ),
+    st.data(),
+    st.booleans(),
+)
+def test_the_result_is_the_first_k_of_the_ordered_pairs(x, data, largest):
+    k = data.draw(st.integers(0, len(x)))
+    values, indices = reference(x, k, largest=largest)
+    expected: list[int] = []
+    left = list(range(len(x)))
+    for _ in range(k):  # the first of those that nothing stands before
+        best = next(i for i in left if not any(before(x[j], x[i], largest) for j in left))
+        expected.append(best)
+        left.remove(best)
+    assert indices.tolist() == expected
+    np.testing.assert_array_equal(values, x[expected])
+
+
+def test_the_tests_that_come_with_onnx_agree():
+    tests = [test for test in node_tests("TopK") if test.data_sets[0][0][0].dtype != np.float64]
+    assert len(tests) >= 3
+    compared = 0
+    for test in tests:
+        (node,) = test.model.graph.node
+        given_attributes = {a.name: a.i for a in node.attribute}
+        if test.data_sets[0][0][0].dtype == np.uint64:
+            continue
+        for (x, k), expected in test.data_sets:
+            attributes = {name: bool(v) for name, v in given_attributes.items() if name != "axis"}
+            got = reference(x, int(k[0]), axis=given_attributes.get("axis", -1), **attributes)
+            for one, wanted in zip(got, expected, strict=True):
+                np.testing.assert_array_equal(one, wanted, err_msg=test.name)
+            compared += 1
+    assert compared >= 3
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.int8, np.int32, np.int64])
+@pytest.mark.parametrize("largest", [True, False])
+def test_ties_keep_the_order_of_their_indices(dtype, largest):
+    x = np.array([[3, 1, 3, 2, 1, 3]], dtype)
+    values, indices = reference(x, 4, largest=largest)
+    assert values.dtype == x.dtype
+    assert indices.tolist() == ([[0, 2, 5, 3]] if largest else [[1, 4, 3, 0]])
+
+
+def test_the_smallest_integer_is_the_smallest():
+    lowest = np.iinfo(np.int64).min
+    values, indices = reference(np.array([5, lowest, -1]), 3)
+    assert values.tolist() == [5, -1, lowest]
+    assert indices.tolist() == [0, 2, 1]
+
+
+@pytest.mark.parametrize("k", [-1, 8])
+def test_a_k_beyond_the_axis_is_refused(k):
+    with pytest.raises(TensorError, match=rf"PK155 TopK: k is {k}; expected 0 to 7"):
+        reference(np.zeros((2, 7), np.float32), k)
+
+
+def test_an_axis_that_is_not_there_is_refused():
+    with pytest.raises(TensorError, match="PK126"):
+        reference(np.zeros((2, 7), np.float32), 1, axis=2)
+
+
+def planned(shape, k, tactic, dtype=float32, **attributes):
+    plugin = TopK(**attributes).with_tactic(tactic)
+    inputs = calls.describe_inputs(plugin, [shape, (1,)], [dtype, int64], {"k": (k,)})
+    outputs = calls.describe_outputs(plugin, inputs)
+    return plugin, inputs, plan_steps(plugin, inputs, outputs)
+
+
+@pytest.mark.parametrize(
+    ("shape", "k", "tactic", "grids"),
+    [
+        ((1024, 50257), 50, "rows", [1024]),
+        ((1024, 50257), 50, "split", [1024]),  # enough rows: splitting would not pay
+        ((8, 268569), 1000, "rows", [8]),
+        ((8, 268569), 1000, "split", [8 * 16, 8]),
+        ((8, 3999), 1000, "split", [8]),  # two segments would hold little more than 2 k
+        ((8, 268569), 5000, "split", [8]),  # beyond shared memory there is one way
+        ((3, 0), 0, "split", []),
+        ((0, 9), 2, "rows", []),
+    ],
+)
+def test_the_launches_follow_the_rule(shape, k, tactic, grids):
+    _, _, plan = planned(shape, k, tactic)
+    assert [launch.grid for launch in plan.launches] == grids
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 20000),
+    st.integers(1, 4096),
+    st.sampled_from([float16, int64]),
+)
+def test_every_segment_of_a_split_row_holds_k_elements(rows, size, k, dtype):
+    k = min(k, size)
+    plugin, inputs, plan = planned((rows, size), k, "split", dtype)
+    first = plan.launches[0]
+    *_, segment, segments = first.args[-1].values
+    assert first.grid == rows * segments
+    assert (segments - 1) * segment + k <= size or segments == 1
+    found = 4 * rows * segments * k
+    assert segments == 1 or found <= calls.workspace_bytes(plugin, inputs)
+
+
+def test_v2_cannot_have_it():
+    assert TopK.spec.needs_v3 == "'k' is a shape input"
