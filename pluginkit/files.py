@@ -6,11 +6,12 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-Data = bytes | bytearray | memoryview
+#: The content of a file, at once or in pieces.
+Data = bytes | bytearray | memoryview | Iterable[bytes]
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -60,7 +61,10 @@ def replace_files(contents: Mapping[Path, Data]) -> None:
             check_name(path)
             part = parts[path] = path.with_name(f".{secrets.token_hex(8)}.part")
             with part.open("xb") as file:
-                file.write(data)
+                if isinstance(data, (bytes, bytearray, memoryview)):
+                    file.write(data)
+                else:
+                    file.writelines(data)
                 file.flush()
                 os.fsync(file.fileno())
         are_written = True
@@ -80,13 +84,16 @@ def check_name(path: Path) -> None:
     """Fail for a name that no file can have.
 
     Errors:
-        OSError: it is too long, holds a NUL, or is a folder's.
+        OSError: it is too long, holds a NUL, or is that of a folder, a device or a pipe, which a
+            rename would replace.
     """
     try:
-        is_folder = stat.S_ISDIR(path.stat().st_mode)
+        mode = path.stat().st_mode
     except FileNotFoundError:
         return
     except ValueError as error:
         raise OSError(errno.EINVAL, "its name holds a NUL") from error
-    if is_folder:
+    if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file")

@@ -30,10 +30,12 @@ from pluginkit.errors import (
 
 #: Each is a module of this package with ``add_arguments(parser)`` and ``run(args) -> int``.
 COMMANDS = {
+    "scan": "say what TensorRT takes of a model, what rewrites cover and what is left",
     "rewrite": "replace what TensorRT cannot take by plugins",
     "build": "turn a model into a plan, and its manifest",
     "run": "run a plan on this machine's GPU",
     "compare": "run two models on the same inputs and print the largest error",
+    "view": "draw a model, or two beside each other, as one HTML page",
     "bench": "measure a plugin on this machine's GPU, beside its peers",
     "check": "check everything about a plugin that this machine can check",
     "list": "list the plugins and rewrites that are found",

@@ -41,13 +41,13 @@ def _to_bits(value):
 
 @register_jitable
 def _pixel(coordinate, size, align_corners):
-    """The coordinate in pixels; the double between the roundings keeps them from being fused."""
+    """The coordinate in pixels; double between the two roundings keeps them from being fused."""
     shifted = coordinate + np.float32(1)
     if align_corners:
         x = shifted * np.float32(0.5) * np.float32(size - 1)
     else:
-        product = np.float32(np.float64(shifted) * np.float64(np.float32(size)))
-        x = (product - np.float32(1)) * np.float32(0.5)
+        product = shifted * np.float32(size)
+        x = np.float32((np.float64(product) - 1.0) * 0.5)
     if not x >= -_FAR:  # NaN too
         return -_FAR
     return min(x, _FAR)

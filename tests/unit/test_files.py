@@ -25,6 +25,14 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
         open_file(tmp_path / "missing")
 
 
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # root could rename over /dev/null as well
+    with pytest.raises(OSError, match="no regular file"):
+        replace_files({tmp_path / "pipe": b"content"})
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_set_of_files_is_replaced_as_a_whole(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_bytes(b"old")

@@ -26,6 +26,7 @@ ORDER = [
     "onnx",
     "discovery",
     "engine",
+    "view",
     "testing",
     "bench",
     "cli",

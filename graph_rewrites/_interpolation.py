@@ -1,0 +1,99 @@
+"""Which elements Resize reads along one axis, and how it weighs them, as ONNX specifies it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ResizedAxis:
+    """How one axis is resized.
+
+    Attributes:
+        size: the number of elements before.
+        resized: the number of elements after.
+        scale: how much further apart the new elements' centers stand in the new coordinates.
+        start: where the region of interest starts, as a fraction of the axis.
+        end: where it ends.
+    """
+
+    size: int
+    resized: int
+    scale: float
+    start: float = 0.0
+    end: float = 1.0
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing happens."""
+        kept = (self.size, 1.0, 0.0, 1.0)
+        return (self.resized, self.scale, self.start, self.end) == kept
+
+    def coordinates(self, mode: str) -> Floats:
+        """Where each new element lies among the old ones; the first of which lies at 0."""
+        new = np.arange(self.resized, dtype=np.float64)
+        length = self.scale * self.size
+        if mode == "asymmetric":
+            return new / self.scale
+        if mode == "align_corners":
+            return new * (self.size - 1) / (length - 1) if length != 1 else 0 * new
+        if mode == "tf_crop_and_resize":
+            share = new / (length - 1) if length != 1 else 0 * new + 0.5
+            return (self.start + share * (self.end - self.start)) * (self.size - 1)
+        if mode == "pytorch_half_pixel" and length == 1:
+            return 0 * new - 0.5
+        shift = (1 - self.resized / length) * self.size / 2
+        return (new + 0.5) / self.scale - 0.5 + (shift if mode == "half_pixel_symmetric" else 0)
+
+    def outside(self, mode: str) -> npt.NDArray[np.bool_]:
+        """The new elements that get the extrapolation value."""
+        at = self.coordinates(mode)
+        return ((at < 0) | (at > self.size - 1)) & (mode == "tf_crop_and_resize")
+
+
+def nearest(at: Floats, rounding: str, size: int) -> Indices:
+    """The index of the nearest element to each coordinate; shape ``[resized]``."""
+    rounded = {
+        "round_prefer_floor": np.ceil(at - 0.5),
+        "round_prefer_ceil": np.floor(at + 0.5),
+        "floor": np.floor(at),
+        "ceil": np.ceil(at),
+    }[rounding]
+    return np.clip(rounded, 0, size - 1).astype(np.int64)
+
+
+def weighted(
+    at: Floats, axis: ResizedAxis, *, cubic: float | None, antialias: bool, exclude_outside: bool
+) -> tuple[Indices, Floats]:
+    """The elements around each coordinate and their weights; both of shape ``[resized, taps]``.
+
+    Args:
+        at: the coordinates.
+        axis: the axis.
+        cubic: the cubic filter's coefficient, None for the linear filter.
+        antialias: whether the filter is widened by as much as the axis shrinks.
+        exclude_outside: whether elements beyond the axis count nothing, instead of as the last one.
+    """
+    reach = 1 if cubic is None else 2
+    shrink = min(axis.scale, 1.0) if antialias else 1.0
+    first = int(np.floor(-reach / shrink)) + 1
+    taps = np.floor(at).astype(np.int64)[:, None] + np.arange(first, 2 - first)
+    distance = np.abs(taps - at[:, None]) * shrink
+    weights = np.clip(1 - distance, 0, None) if cubic is None else _cubic(distance, cubic)
+    if exclude_outside:
+        weights = np.where((taps >= 0) & (taps < axis.size), weights, 0)
+    if antialias or exclude_outside:
+        weights = weights / weights.sum(axis=1, keepdims=True)
+    return np.clip(taps, 0, axis.size - 1), weights
+
+
+def _cubic(distance: Floats, a: float) -> Floats:
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((distance - 5) * distance + 8) * distance * a - 4 * a
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0))

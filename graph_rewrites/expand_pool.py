@@ -1,0 +1,92 @@
+"""Pooling that TensorRT refuses, over windows with holes, becomes slices of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+
+from pluginkit.graph_rewrites._windows import Windows, why_no_windows, windows_of
+from pluginkit.onnx.replacement import Value
+from pluginkit.onnx.rewrite import Match, Op, Replacement, Rewrite
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+_T = onnx.TensorProto
+_FLOATS = (_T.FLOAT, _T.FLOAT16, _T.BFLOAT16)
+
+
+class ExpandPool(Rewrite):
+    """MaxPool(x, dilations) -> Max over slices of x along one axis after the other.
+
+    AveragePool likewise is a Sum of slices over the number of elements, and LpPool the p-th root of
+    one of |x|^p; both in float32. Matched are windows with dilations, and LpPool with p other than
+    1 and 2. The spatial sizes must be known, and MaxPool's indices unused.
+    """
+
+    pattern = Op(("MaxPool", "AveragePool", "LpPool"))
+
+    def check(self, match: Match) -> str | None:
+        """TensorRT has dense windows, and the norms 1 and 2."""
+        is_odd_norm = match.node.op == "LpPool" and match.attribute("p", 2) not in (1, 2)
+        if not is_odd_norm and set(match.attribute("dilations", [1])) == {1}:
+            return "TensorRT takes it as it is: its windows are dense"
+        if match.opset < 11:
+            return "its opset has no slices with steps, or no padding by computed numbers"
+        if match.elem_type(match.inputs[0]) not in _FLOATS:
+            return "its type is unknown, or none of float32, float16 and bfloat16"
+        if any(map(match.is_used, match.outputs[1:])):
+            return "the indices of the greatest elements are used"
+        return why_no_windows(match)
+
+    def rewrite(self, match: Match) -> list[gs.Node]:
+        """Sums are taken in float32, as by TensorRT's own pooling."""
+        (x,) = match.inputs
+        new = Replacement(match)
+        windows = windows_of(match)
+        if match.node.op == "MaxPool":
+            least: Value = np.array(-np.inf, np.float32)
+            if match.elem_type(x) != _T.FLOAT:
+                least = new.add("Cast", least, to=match.elem_type(x))
+            value = _reduced(new, "Max", _padded(new, x, windows, least), windows)
+            return new.into(match.outputs[:1], "Identity", value)
+        wide = new.cast(x, _T.FLOAT)
+        if match.node.op == "AveragePool":
+            total = _reduced(new, "Sum", _padded(new, wide, windows, None), windows)
+            value = new.add("Div", total, _counts(match, windows))
+        else:
+            order = np.float32(match.attribute("p", 2))
+            powers = new.add("Pow", new.add("Abs", wide), order)
+            total = _reduced(new, "Sum", _padded(new, powers, windows, None), windows)
+            value = new.add("Pow", total, np.float32(1) / order)
+        return new.end("Cast", value, to=match.elem_type(x))
+
+
+def _padded(new: Replacement, x: Value, windows: Sequence[Windows], fill: Value) -> Value:
+    before, after = zip(*(each.padding for each in windows), strict=True)
+    pads = [0, 0, *before, 0, 0, *after]
+    return new.pad(x, pads, fill) if any(pads) else x
+
+
+def _reduced(new: Replacement, op_type: str, x: Value, windows: Sequence[Windows]) -> Value:
+    """Apply ``op_type`` to the elements of every window, along one axis after the other."""
+    for axis, each in enumerate(windows, 2):
+        if each.kernel == each.stride == 1:
+            continue
+        slices = []
+        for start in range(0, each.kernel * each.dilation, each.dilation):
+            end = start + (each.count - 1) * each.stride + 1
+            slices.append(new.slice(x, axis, start, end, each.stride))
+        x = slices[0] if len(slices) == 1 else new.add(op_type, *slices)
+    return x
+
+
+def _counts(match: Match, windows: Sequence[Windows]) -> Value:
+    """By how much AveragePool divides; shape ``[counts...]`` of the spatial axes."""
+    with_padding = bool(match.attribute("count_include_pad", 0))
+    counts = [each.elements_counted(with_padding=with_padding) for each in windows]
+    return reduce(np.multiply.outer, counts).astype(np.float32)

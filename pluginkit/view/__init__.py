@@ -1,0 +1,1 @@
+"""Pictures of models: one self-contained page that loads nothing."""

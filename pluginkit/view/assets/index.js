@@ -1,0 +1,114 @@
+// Finding nodes: where each scope is opened, who produces and reads a value, what a search means.
+
+const STATUS = {
+  refused: { title: "Refused", mark: "✕", meaning: "TensorRT's parser refuses it" },
+  rewritten: { title: "Rewritten", mark: "↻", meaning: "a rewrite puts other nodes in its place" },
+  plugin: { title: "Plugin", mark: "◆", meaning: "a plugin runs it" },
+  native: { title: "Native", mark: "", meaning: "TensorRT takes it as it is" },
+  unknown: { title: "Not asked", mark: "", meaning: "no parser was asked" },
+};
+
+function indexModel(model) {
+  // The way to each scope that can be seen: that of its parent, the node to open, which body of it.
+  model.home = model.scopes.map(() => null);
+  model.home[0] = { parent: -1 };
+  model.order = [];
+  const queue = [0];
+  for (let next; (next = queue.shift()) !== undefined;) {
+    model.order.push(next);
+    model.scopes[next].nodes.forEach((node, cell) => node.inside.forEach(([, inner], body) => {
+      if (model.home[inner]) return;
+      model.home[inner] = { parent: next, cell, body };
+      queue.push(inner);
+    }));
+  }
+  for (const scope of model.scopes) {
+    scope.producer = new Map();
+    scope.readers = new Map();
+    scope.nodes.forEach((node, cell) => {
+      for (const name of node.outputs) if (name) scope.producer.set(name, cell);
+      for (const name of node.inputs) {
+        if (!name) continue;
+        if (!scope.readers.has(name)) scope.readers.set(name, []);
+        if (!scope.readers.get(name).includes(cell)) scope.readers.get(name).push(cell);
+      }
+    });
+    scope.cells.forEach(([kind, name], at) => {
+      const cell = scope.nodes.length + at;
+      if (kind !== "output") scope.producer.set(name, cell);
+      else scope.readers.set(name, [...(scope.readers.get(name) ?? []), cell]);
+    });
+    scope.far = scope.far.map(([value, cell]) => ({ name: scope.values[value], value, cell }));
+    scope.farOf = new Map();
+    for (const far of scope.far) {
+      const source = scope.producer.get(far.name);
+      for (const cell of [source, far.cell]) {
+        if (!scope.farOf.has(cell)) scope.farOf.set(cell, []);
+        const said = `${cell === source ? "↓" : "↑"} ${far.name}`;
+        if (!scope.farOf.get(cell).includes(said)) scope.farOf.get(cell).push(said);
+      }
+    }
+  }
+  model.inside = model.scopes.map(() => null);
+  return model;
+}
+
+// The statuses below a closed node: the worst of them is shown on it.
+function worstInside(model, node) {
+  let worst = "";
+  for (const [, inner] of node.inside) {
+    if (model.inside[inner] === null) {
+      model.inside[inner] = "";
+      for (const each of model.scopes[inner].nodes) {
+        model.inside[inner] = worse(worse(model.inside[inner], each.status), worstInside(model, each));
+      }
+    }
+    worst = worse(worst, model.inside[inner]);
+  }
+  return worst;
+}
+
+// What stands out, the worst last.
+const BAD = ["plugin", "rewritten", "refused"];
+const worse = (a, b) => (BAD.indexOf(b) > BAD.indexOf(a) ? b : a);
+
+// Places of the nodes for which `isWanted`, in reading order: [scope, cell].
+function placesOf(model, isWanted) {
+  const places = [];
+  for (const number of model.order) {
+    model.scopes[number].nodes.forEach((node, cell) => {
+      if (isWanted(node)) places.push([number, cell]);
+    });
+  }
+  return places;
+}
+
+function searchModel(model, text) {
+  const wanted = text.trim().toLowerCase();
+  if (!wanted) return [];
+  const has = (name) => name.toLowerCase().includes(wanted);
+  const rank = (node) => {
+    if (node.op.toLowerCase() === wanted || node.name.toLowerCase() === wanted) return 0;
+    if (has(node.name) || has(node.op)) return 1;
+    return node.outputs.some(has) || node.inputs.some(has) ? 2 : 3;
+  };
+  const found = [[], [], []];
+  for (const place of placesOf(model, () => true)) {
+    const at = rank(model.scopes[place[0]].nodes[place[1]]);
+    if (at < 3) found[at].push(place);
+  }
+  return found.flat();
+}
+
+// The instance in which a scope is seen first, and the nodes that must be open to see it.
+function wayTo(model, number) {
+  const open = [];
+  const keyOf = (scope) => {
+    const { parent, cell, body } = model.home[scope];
+    if (parent < 0) return "";
+    const place = `${keyOf(parent)}/${cell}`;
+    open.push(place);
+    return `${place}.${body}`;
+  };
+  return { key: keyOf(number), open };
+}

@@ -1,0 +1,104 @@
+"""What is known of each node before it is drawn: whether TensorRT takes it, and why not.
+
+Whoever knows something says it as Verdicts, by the path of the node's scope and its position there;
+the page shows it and asks no further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from pluginkit.onnx.graphs import label, scopes
+
+if TYPE_CHECKING:
+    import onnx
+
+    from pluginkit.onnx.driver import RewriteResult
+    from pluginkit.onnx.nodes import Plugins
+
+Status = Literal["refused", "rewritten", "plugin", "native", "unknown"]
+#: In the order of the legend.
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of one node.
+
+    Attributes:
+        status: ``"refused"`` by TensorRT's parser and left so; ``"rewritten"`` when a rewrite
+            replaces it; ``"plugin"`` for a plugin node; ``"native"`` when the parser takes it;
+            ``"unknown"`` when nobody was asked.
+        reason: why, one sentence a line; may be empty.
+    """
+
+    status: Status
+    reason: str = ""
+
+
+#: The verdict on each node by (path of its scope, position in it); a missing node is unknown.
+Verdicts = Mapping[tuple[str, int], Verdict]
+
+#: Whose word counts when several speak of one node: a refused node that a rewrite replaces is
+#: rewritten, and the parser knows nothing of plugins.
+_WORD: tuple[Status, ...] = ("plugin", "rewritten", "refused", "native", "unknown")
+
+
+def combine_verdicts(*sources: Verdicts) -> dict[tuple[str, int], Verdict]:
+    """One verdict on each node, with the reasons of all sources in their order."""
+    found: dict[tuple[str, int], list[Verdict]] = {}
+    for source in sources:
+        for place, verdict in source.items():
+            found.setdefault(place, []).append(verdict)
+    return {
+        place: Verdict(
+            min((each.status for each in verdicts), key=_WORD.index),
+            "\n".join(each.reason for each in verdicts if each.reason),
+        )
+        for place, verdicts in found.items()
+    }
+
+
+def verdicts_from_plugins(
+    model: onnx.ModelProto, plugins: Plugins
+) -> dict[tuple[str, int], Verdict]:
+    """A verdict on each plugin node, by the plugins that are known."""
+    classes = {name: plugin for (name, _, _), plugin in plugins.items()}
+    return {
+        (scope.path, position): Verdict(
+            "plugin", f"The plugin {classes[node.op_type].__name__} runs it."
+        )
+        for scope in scopes(model)
+        for position, node in enumerate(scope.graph.node)
+        if node.op_type in classes
+    }
+
+
+def verdicts_from_rewrites(
+    model: onnx.ModelProto, result: RewriteResult
+) -> dict[tuple[str, int], Verdict]:
+    """A verdict on each node of ``model`` that a rewrite replaces, or matches and leaves.
+
+    Args:
+        model: the model as it was.
+        result: what rewrite_model made of it.
+    """
+    reasons: dict[tuple[str, str], list[str]] = {}
+    replaced = {(one.where, one.node) for one in result.applied}
+    for applied in result.applied:
+        text = f"{applied.rewrite} puts {', '.join(applied.made) or 'nothing'} in its place."
+        reasons.setdefault((applied.where, applied.node), []).append(text)
+    for refused in result.refused:
+        text = f"{refused.rewrite} leaves it: {refused.reason}"
+        reasons.setdefault((refused.where, refused.node), []).append(text)
+    return {
+        (scope.path, position): Verdict(
+            "rewritten" if (scope.path, label(node)) in replaced else "unknown",
+            "\n".join(reasons[scope.path, label(node)]),
+        )
+        for scope in scopes(model)
+        for position, node in enumerate(scope.graph.node)
+        if (scope.path, label(node)) in reasons
+    }

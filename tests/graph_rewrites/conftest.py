@@ -1,0 +1,55 @@
+"""What the tests of single rewrites share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import onnx.helper
+from onnx.reference import ReferenceEvaluator
+
+from pluginkit.onnx.driver import rewrite_model
+from pluginkit.onnx.execute import run_onnxruntime
+from pluginkit.onnx.rewrite import Rewrite
+
+
+def run(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The outputs, from ONNX Runtime or, for opsets that it does not know, onnx's reference."""
+    if model.opset_import[0].version > 26:
+        return [np.asarray(each) for each in ReferenceEvaluator(model).run(None, dict(feeds))]
+    return list(run_onnxruntime(model, feeds).values())
+
+
+def rewritten(rewrite: type[Rewrite], model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model after the rewrite, which takes its node."""
+    result = rewrite_model(model, [rewrite])
+    assert [each.rewrite for each in result.applied] == [rewrite.__name__], result.refused
+    return result.model
+
+
+def outputs_of(
+    rewrite: type[Rewrite], model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]
+) -> list[np.ndarray]:
+    """What the rewritten model gives."""
+    return run(rewritten(rewrite, model), feeds)
+
+
+def reason_against(rewrite: type[Rewrite], model: onnx.ModelProto) -> str:
+    """Why the rewrite leaves the model as it is."""
+    result = rewrite_model(model, [rewrite])
+    assert result.model == model
+    (refused,) = result.refused
+    assert refused.node == "node"
+    return refused.reason
+
+
+def with_unknown_type(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """The model with a node of another domain between its input ``name`` and what reads it."""
+    model.graph.node.insert(
+        0, onnx.helper.make_node("Mystery", [name], ["hidden"], domain="elsewhere")
+    )
+    node = model.graph.node[1]
+    node.input[:] = ["hidden" if each == name else each for each in node.input]
+    model.opset_import.add(domain="elsewhere", version=1)
+    return model

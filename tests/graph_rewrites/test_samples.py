@@ -1,0 +1,82 @@
+"""Every rewrite that needs no plugin, on samples: numbers, form, and being applied twice."""
+
+import inspect
+import pkgutil
+
+import numpy as np
+import onnx
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+import pluginkit.graph_rewrites
+from pluginkit.discovery import find_rewrites
+from pluginkit.errors import ModelError
+from pluginkit.onnx.driver import rewrite_model
+from tests.graph_rewrites.conftest import run
+from tests.graph_rewrites.samples import SAMPLES
+
+#: Relative and absolute; sums of both sides round at other places.
+TOLERANCES = {"float32": 1e-5, "float16": 4e-3, "bfloat16": 2e-2}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_gives_the_same_as_the_operator_itself(name):
+    sample = SAMPLES[name]
+    result = rewrite_model(sample.model, [sample.rewrite])
+    assert [each.rewrite for each in result.applied] == [sample.rewrite.__name__]
+    onnx.checker.check_model(result.model, full_check=True)
+    with np.errstate(invalid="ignore"):
+        expected = ReferenceEvaluator(sample.model).run(None, dict(sample.feeds))
+    got = run(result.model, sample.feeds)
+    for before, after in zip(expected, got, strict=True):
+        before, after = np.asarray(before), np.asarray(after)
+        assert after.dtype == before.dtype
+        assert after.shape == before.shape
+        tolerance = TOLERANCES.get(before.dtype.name, 0)
+        if tolerance or sample.units:
+            before, after = before.astype(np.float64), after.astype(np.float64)
+        atol = tolerance or sample.units
+        np.testing.assert_allclose(after, before, rtol=tolerance, atol=atol)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_applied_twice_changes_nothing(name):
+    sample = SAMPLES[name]
+    once = rewrite_model(sample.model, [sample.rewrite]).model
+    again = rewrite_model(once, [sample.rewrite])
+    assert again.applied == []
+    assert again.model == once
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_damage_is_a_reason_and_no_fault_of_the_rewrite(name):
+    """A node whose last input, or an attribute, is gone makes an invalid model, or is left."""
+    sample = SAMPLES[name]
+    outcomes = set()
+    for index in range(-1, len(sample.model.graph.node[0].attribute)):
+        model = onnx.ModelProto()
+        model.CopyFrom(sample.model)
+        node = model.graph.node[0]
+        del (node.input if index < 0 else node.attribute)[index]
+        model.graph.output[0].type.tensor_type.ClearField("shape")
+        try:
+            rewrite_model(model, [sample.rewrite])
+            outcomes.add("no error")
+        except ModelError as error:
+            outcomes.add(error.code)
+    assert outcomes <= {"no error", "PK408"}
+
+
+def test_every_rewrite_without_a_plugin_has_samples():
+    modules = {module.name for module in pkgutil.iter_modules(pluginkit.graph_rewrites.__path__)}
+    assert "expand_pool" in modules
+    elsewhere = {"InlineFunction", "DropUnusedOutputs"}
+    found = {
+        each
+        for each in find_rewrites()
+        if each.plugin is None
+        and each.__module__.startswith("pluginkit.graph_rewrites.")
+        and each.__name__ not in elsewhere
+    }
+    assert found == {sample.rewrite for sample in SAMPLES.values()}
+    assert all("->" in (inspect.getdoc(each) or "") for each in found)

@@ -1,0 +1,52 @@
+"""What the rewrites that need no plugin make, in TensorRT's own parser and builder."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from pluginkit.engine import build_engine
+from pluginkit.errors import BuildError, ParseError
+from pluginkit.graph_rewrites.expand_quantize_linear import ExpandQuantizeLinear
+from pluginkit.trt.flavour import Flavour
+from tests.graph_rewrites.samples import SAMPLES, node_model
+
+pytestmark = pytest.mark.trt
+
+
+def build(model: onnx.ModelProto, rewrites: list[type], folder: Path) -> int:
+    """The plan's size in bytes."""
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    result = build_engine(
+        path,
+        compute_capabilities=[(8, 9)],
+        flavour="tensorrt_rtx",
+        plugins={},
+        rewrites=rewrites,
+    )
+    return result.plan_path.stat().st_size
+
+
+@pytest.mark.usefixtures("rtx")
+@pytest.mark.parametrize("name", SAMPLES)
+def test_tensorrt_refuses_a_sample_and_builds_what_the_rewrite_makes_of_it(
+    name: str, tmp_path: Path
+) -> None:
+    sample = SAMPLES[name]
+    with pytest.raises((ParseError, BuildError), match="PK52[01]"):
+        build(sample.model, [], tmp_path)
+    assert build(sample.model, [sample.rewrite], tmp_path) > 0
+
+
+def test_tensorrt_would_make_int8_of_uint8(rtx: Flavour, tmp_path: Path) -> None:
+    """Why QuantizeLinear to uint8 is rewritten although the parser takes it around zero."""
+    x = np.zeros(4, np.float32)
+    model = node_model("QuantizeLinear", {"x": x, "s": np.float32(1)}, stored=["s"], opset=13)
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    options = {"compute_capabilities": [(8, 9)], "flavour": rtx.name, "plugins": {}}
+    (plain,) = build_engine(path, rewrites=[], **options).manifest.outputs
+    (mended,) = build_engine(path, rewrites=[ExpandQuantizeLinear], **options).manifest.outputs
+    assert (plain.dtype, mended.dtype) == ("int8", "uint8")
