@@ -25,6 +25,10 @@ Shapes = list[Shape]
 #: Given a core, what it has prepared and the descriptions that this is for; gives what to enqueue.
 Wrapper = Callable[["AdapterCore", Prepared, tuple[calls.Inputs, Sequence[TensorDesc]]], Prepared]
 
+#: Sets of shapes whose launches an adapter keeps: a program that alternates between a few, batches
+#: of several lengths say, pays for each once.
+_KEPT_SHAPES = 16
+
 _live: weakref.WeakSet[AdapterCore] = weakref.WeakSet()
 _wrappers: list[Wrapper] = []
 
@@ -64,6 +68,7 @@ class AdapterCore:
         self.node = node
         self.dtypes: list[DType] | None = None
         self.prepared: Prepared | None = None
+        self._known: dict[object, Prepared] = {}
         self.error: BaseException | None = None
         _live.add(self)
 
@@ -205,17 +210,28 @@ class AdapterCore:
             dtypes,
             lambda: [tuple(desc.dims) for desc in output_descs],
         )
+        key = tuple(desc and (desc.shape, desc.dtype, desc.values) for desc in inputs)
+        prepared = self._known.pop(key, None)
+        if prepared is None:
+            prepared = self._prepare(inputs)
+            if len(self._known) >= _KEPT_SHAPES:
+                self._known.pop(next(iter(self._known)))  # the one that was used longest ago
+        self._known[key] = prepared
+        self.prepared = prepared
+        return prepared
+
+    def _prepare(self, inputs: calls.Inputs) -> Prepared:
         calls.check(self.plugin, inputs)
         outputs = calls.describe_outputs(self.plugin, inputs)
         prepared = prepare(self.plugin, inputs, outputs)
         for wrapper in _wrappers:
             prepared = wrapper(self, prepared, (inputs, outputs))
-        self.prepared = prepared
         return prepared
 
     def release(self) -> None:
         """Drop what is prepared: TensorRT's bindings keep a V3 adapter for ever."""
         self.prepared = None
+        self._known.clear()
 
 
 class CreatorCore:

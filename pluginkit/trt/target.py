@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pluginkit.errors import UsageError
-from pluginkit.trt.flavour import ENVIRONMENT_VARIABLE, FLAVOURS, available_flavours, numbers
+from pluginkit.trt.flavour import (
+    ENVIRONMENT_VARIABLE,
+    FLAVOURS,
+    installed_flavours,
+    installed_version,
+    numbers,
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ def target_from_text(text: str) -> Target:
 
 def installed_target(flavour: str | None = None) -> Target | None:
     """The TensorRT that ``load_flavour(flavour)`` would import, None where there is none."""
-    installed = available_flavours()
+    installed = installed_flavours()
     wanted = flavour or os.environ.get(ENVIRONMENT_VARIABLE)
     name = wanted if wanted in installed else next(iter(installed), None)
-    return None if name is None else Target(name, numbers(installed[name] or ""))
+    return None if name is None else Target(name, numbers(installed_version(name) or ""))

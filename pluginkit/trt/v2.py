@@ -52,7 +52,7 @@ class PluginV2Callbacks:
 
     @_callback
     def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        self.core.release()
+        self.core.prepared = None
         dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
         for bound in ("min", "max"):
             shapes = [tuple(getattr(dynamic, bound)) for dynamic in inputs]

@@ -12,10 +12,12 @@ from pluginkit import calls, float32, int64
 from pluginkit.discovery import find_plugins
 from pluginkit.dtypes import dtype_from_numpy
 from pluginkit.engine.gpu import find_gpu
-from pluginkit.errors import CallbackError, MissingDependencyError
+from pluginkit.errors import CallbackError, MissingDependencyError, UsageError
+from pluginkit.kernels.prepare import prepare
 from pluginkit.plugin import Case, Plugin
 from pluginkit.testing.driver import Profile, build_layer, drive
 from pluginkit.testing.memory import HostMemory
+from pluginkit.trt.registry import register
 
 pytestmark = pytest.mark.trt
 
@@ -174,18 +176,26 @@ def test_there_are_shipped_plugins_with_cases() -> None:
 def test_every_case_of_a_shipped_plugin_lives_up_to_its_enqueue(
     flavour, interface, plugin, case
 ) -> None:
-    instance = plugin(**case.attributes)
+    if interface == "v2" and plugin.spec.needs_v3:
+        with pytest.raises(UsageError, match="PK214"):
+            register(plugin, interface="v2", flavour=flavour)
+        return
+    ports = zip(plugin.spec.inputs, case.inputs, strict=True)
+    names = [port.name for port, array in ports if array is not None]
+    instance = plugin(**case.attributes).with_inputs(*names)
     arrays = [array for array in case.inputs if array is not None]
     shapes = [array.shape for array in arrays]
     dtypes = [dtype_from_numpy(array.dtype) for array in arrays]
-    layer = build_layer(
-        instance, Profile(shapes, shapes, shapes), dtypes, interface=interface, flavour=flavour
-    )
+    profile = Profile(shapes, shapes, shapes, calls.shape_values_in(instance, arrays))
+    layer = build_layer(instance, profile, dtypes, interface=interface, flavour=flavour)
     expected = calls.run_reference(instance, arrays)
     with layer.context() as context:
         assert context.adapter.core.plugin == instance
         _, outputs = context.descs(shapes)
-        assert [tuple(desc.dims) for desc in outputs] == [array.shape for array in expected]
+        for desc, array in zip(outputs, expected, strict=True):
+            known = zip(desc.dims, array.shape, strict=True)
+            assert all(dim in (-1, size) for dim, size in known)
+            assert -1 not in tuple(desc.dims) or plugin.spec.sizes
 
 
 @pytest.mark.skipif(
@@ -204,3 +214,24 @@ def test_without_a_gpu_the_failed_enqueue_says_so(flavour, interface) -> None:
             memory=HostMemory(),
         )
     assert isinstance(caught.value.__cause__, MissingDependencyError)
+
+
+def test_shapes_that_come_back_are_prepared_once(flavour, interface, monkeypatch) -> None:
+    made: list[int] = []
+
+    def counting(plugin, inputs, outputs):
+        made.append(inputs[0].shape[0])
+        return prepare(plugin, inputs, outputs)
+
+    monkeypatch.setattr("pluginkit.trt.adapter.prepare", counting)
+    layer, plugin = dynamic_layer(flavour, interface), PadRows(**ATTRIBUTES)
+    with layer.context() as context:
+        for height in (4, 2, 4, 2, 4):
+            outputs = context.enqueue(rows(height), HostMemory())
+            assert equal(outputs, calls.run_reference(plugin, rows(height)))
+        assert made == [4, 2]
+        for height in range(5, 5 + 16):  # as many as are kept
+            context.enqueue(rows(height), HostMemory())
+        context.enqueue(rows(20), HostMemory())
+        context.enqueue(rows(2), HostMemory())
+    assert made == [4, 2, *range(5, 21), 2]
