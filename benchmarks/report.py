@@ -20,10 +20,40 @@ Made by `python benchmarks/report.py` from the files in [results](results).
 | script | measures | needs |
 | --- | --- | --- |
 | [scatter_elements.py](scatter_elements.py) | ScatterElements beside peers | a GPU, torch |
+| [scatter_nd.py](scatter_nd.py) | ScatterND beside peers | a GPU, torch |
+| [non_zero.py](non_zero.py) | NonZero beside peers | a GPU, torch |
+| [top_k.py](top_k.py) | TopK beside peers | a GPU, torch |
+| [unique.py](unique.py) | Unique beside peers | a GPU, torch |
+| [grid_sample.py](grid_sample.py) | GridSample beside peers | a GPU, torch |
+| [rms_norm.py](rms_norm.py) | AddRMSNorm beside peers | a GPU, torch |
 | [enqueue.py](enqueue.py) | what one enqueue costs the host | a GPU, tensorrt_lean |
 | [imports.py](imports.py) | how long imports and `--help` take | nothing |
 | [rewrite.py](rewrite.py) | `pluginkit rewrite` beside onnx-graphsurgeon | 10 GB of memory |
+| [onnx_coverage.py](onnx_coverage.py) | which node tests build: [coverage.md](coverage.md) | 1 hour |
 """
+#: Plugins with results, and what a reader must know of them.
+PLUGINS = {
+    "scatter_elements": (
+        "ScatterElements",
+        "Reduction none overwrites: updates that lose are never read, so that it can be faster "
+        "than the floor, which counts them.",
+    ),
+    "scatter_nd": ("ScatterND", "Reduction none as with ScatterElements."),
+    "non_zero": ("NonZero", "The floor counts x once and the coordinates that come out."),
+    "top_k": (
+        "TopK",
+        "Torch leaves the order of equal elements open, so that only its values are compared. "
+        "TensorRT times both tactics and takes the faster. Above 4096 elements one block takes a "
+        "row, which is right and not fast.",
+    ),
+    "unique": ("Unique", "The floor counts x once and the outputs as large as they come out."),
+    "grid_sample": (
+        "GridSample",
+        "Grids that jump from pixel to pixel (scattered, points) read a sector for each tap: torch "
+        "walks them in an order that suits its caches better.",
+    ),
+    "rms_norm": ("AddRMSNorm", "The floor counts both inputs and both outputs once."),
+}
 
 
 def load(name: str) -> dict[str, Any]:
@@ -44,19 +74,19 @@ def machine(document: dict[str, Any]) -> str:
     return f"{', '.join(parts)}; {versions}; {document['date']}."
 
 
-def scatter_elements() -> str:
-    """The table of ScatterElements and where it is slower than a peer."""
-    report = report_from_document(load("scatter_elements"))
+def plugin(name: str) -> str:
+    """The table of a plugin and where it is slower than a peer."""
+    title, remark = PLUGINS[name]
+    report = report_from_document(load(name))
     columns, rows = table_from_report(report)
     lines = [
-        "## ScatterElements\n",
+        f"## {title}\n",
         *(f"- {line}" for line in summary_of(report)),
         f"- {report.method}",
-        "- Reduction none overwrites: updates that lose are never read, so that it can be faster "
-        "than the floor, which counts them.",
+        f"- {remark}",
         f"- {slower(report)}\n",
         markdown_from_table(columns, rows),
-        "\n![roofline and bars](results/scatter_elements.png)\n",
+        f"\n![roofline and bars](results/{name}.png)\n",
     ]
     return "\n".join(lines)
 
@@ -101,17 +131,40 @@ def imports() -> str:
 def rewrite() -> str:
     """The table of rewrites."""
     document = load("rewrite")
+    whole = [row for row in document["rows"] if "seconds" in row]
     rows = [
-        [row["model"], row["way"], f"{row['seconds']:.2f}", f"{row['peak_memory_mb']:.0f}"]
+        [row["model"], row["way"], f"{row['seconds']:.2f}", f"{row['processor_seconds']:.2f}",
+         f"{row['peak_memory_mb']:.0f}",
+         *(_times(row.get(f"{name}_over_{what}")) for name, what in
+           (("seconds", "plain"), ("processor", "plain"), ("memory", "model")))]
+        for row in whole
+    ]  # fmt: skip
+    columns = [
+        "model", "way", "seconds", "processor seconds", "peak memory, MB", "seconds over plain",
+        "processor over plain", "memory over model",
+    ]  # fmt: skip
+    grown = ", ".join(
+        f"{row['growth_over_model']:.2f} ({row['model']}, {row['way']})"
         for row in document["rows"]
-    ]
-    table = markdown_from_table(["model", "way", "seconds", "peak memory, MB"], rows)
-    return f"## Rewrite\n\n{machine(document)}\n\nWhole processes, imports included.\n\n{table}\n"
+        if "growth_over_model" in row
+    )
+    return (
+        f"## Rewrite\n\n{machine(document)}\n\nWhole processes, imports included; the "
+        "smallest of several runs, all ways in turn on a machine that does other work too. "
+        "Memory over model: peak memory, less that of the imports, over the model's size.\n\n"
+        f"{markdown_from_table(columns, rows)}\n\nWhat `rewrite_model` adds to the memory of a "
+        f"model that is loaded, over the model's size: {grown}.\n"
+    )
+
+
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"x{ratio:.2f}"
 
 
 def main() -> None:
     """Write the page."""
-    parts = (HEAD, scatter_elements(), enqueue(), imports(), rewrite())
+    there = [name for name in PLUGINS if (FOLDER / "results" / f"{name}.json").exists()]
+    parts = (HEAD, *map(plugin, there), enqueue(), imports(), rewrite())
     (FOLDER / "README.md").write_text("\n".join(parts), encoding="utf-8")
 
 

@@ -2,13 +2,15 @@
 
     python benchmarks/rewrite.py
 
-Two generated models: 20,000 nodes, 5,000 of them to be rewritten; and 3 GB of external data.
+Three generated models: 20,000 and 100,000 nodes, a quarter of them to be rewritten; and 3 GB of
+external data. Processes alternate between the ways and the smallest figure of each counts, since
+what else the machine does only ever adds. Each way's figures over plain onnx-graphsurgeon's, and
+peak memory (less that of the imports) over the model's size, are recorded beside them.
 """
 
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,9 +20,11 @@ from typing import Any
 
 from record import host_environment, record
 
-RUNS = 5
-NODES, EVERY = 20_000, 4
+#: Nodes of the generated graphs, and how often each way runs on them.
+GRAPHS = {20_000: 5, 100_000: 3}
+EVERY = 4
 EXTERNAL_TENSORS, EXTERNAL_BYTES = 96, 32 * 2**20
+PLAIN_WAY = "onnx-graphsurgeon"
 
 #: What anyone would write with onnx-graphsurgeon alone for the same change.
 PLAIN = """
@@ -40,7 +44,25 @@ PLAIN_EXTERNAL = PLAIN.replace(
 )
 
 
-def write_large_graph(path: Path) -> None:
+#: What rewrite_model adds to the memory of a model that is loaded, in bytes.
+GROWTH = """
+import sys
+from pathlib import Path
+from pluginkit import load_model, rewrite_model
+
+def memory(key):
+    text = Path("/proc/self/status").read_text().partition(key + ":")[2]
+    return int(text.split()[0]) * 1024
+
+model = load_model(sys.argv[1])
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+before = memory("VmRSS")
+rewrite_model(model, in_place=sys.argv[2] == "in place")
+print(memory("VmHWM") - before)
+"""
+
+
+def write_large_graph(path: Path, count: int) -> None:
     """A chain of Add, Relu, Mul and ScatterElements, each Add with weights of its own."""
     import numpy as np
     import onnx
@@ -49,7 +71,7 @@ def write_large_graph(path: Path) -> None:
     rng = np.random.default_rng(0)
     nodes, weights, last = [], [], "x"
     indices = numpy_helper.from_array(rng.integers(0, 64, (16, 56)), "indices")
-    for number in range(NODES // EVERY):
+    for number in range(count // EVERY):
         w, names = f"w{number}", [f"t{number}_{step}" for step in range(EVERY)]
         weights.append(numpy_helper.from_array(rng.random((64, 56), np.float32), w))
         nodes += [
@@ -112,8 +134,8 @@ def write_external_model(path: Path) -> None:
         file.truncate(EXTERNAL_TENSORS * EXTERNAL_BYTES)
 
 
-def measured(command: list[str]) -> tuple[float, float]:
-    """Seconds and peak memory in MB of a process."""
+def measured(command: list[str]) -> tuple[float, float, float]:
+    """Seconds, processor seconds and peak memory in MB of a process."""
     began = time.perf_counter()
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "200"}
@@ -123,46 +145,83 @@ def measured(command: list[str]) -> tuple[float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{command} ended with {process.returncode}")
-    return seconds, usage.ru_maxrss / 1e3
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3
 
 
 def measure(model: str, ways: dict[str, list[str]], runs: int) -> list[dict[str, Any]]:
-    """A row for each way: the medians of several processes, all ways in turn."""
-    pairs: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    """A row for each way: the smallest figures of several processes, all ways in turn."""
+    found: dict[str, list[tuple[float, float, float]]] = {way: [] for way in ways}
     for _ in range(runs):
         for way, command in ways.items():
-            pairs[way].append(measured(command))
+            found[way].append(measured(command))
     rows = []
-    for way, found in pairs.items():
-        seconds, memory = (statistics.median(column) for column in zip(*found, strict=True))
-        print(f"{seconds:7.2f} s {memory:8.0f} MB  {model}: {way}", flush=True)
-        rows.append({"model": model, "way": way, "seconds": seconds, "peak_memory_mb": memory})
+    for way, figures in found.items():
+        seconds, processor, memory = map(min, zip(*figures, strict=True))
+        row = {"seconds": seconds, "processor_seconds": processor, "peak_memory_mb": memory}
+        print(f"{seconds:7.2f} s {processor:7.2f} s {memory:8.0f} MB  {model}: {way}", flush=True)
+        rows.append({"model": model, "way": way, "runs": runs, **row})
+    return rows
+
+
+def compared(rows: list[dict[str, Any]], model_mb: float, imports_mb: float) -> None:
+    """Add to each row of a model its figures over the plain way's and over the model's size."""
+    plain = next(row for row in rows if row["way"] == PLAIN_WAY)
+    for row in rows:
+        row["seconds_over_plain"] = row["seconds"] / plain["seconds"]
+        row["processor_over_plain"] = row["processor_seconds"] / plain["processor_seconds"]
+        row["memory_over_model"] = (row["peak_memory_mb"] - imports_mb) / model_mb
+
+
+def growth(path: Path) -> list[dict[str, Any]]:
+    """Rows for what rewrite_model adds to the memory of the loaded model."""
+    rows = []
+    for way in ("in place", "a copy"):
+        command = [sys.executable, "-c", GROWTH, str(path), way]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        ratio = int(done.stdout) / path.stat().st_size
+        print(f"{ratio:.2f} of the model: growth in rewrite_model, {way}", flush=True)
+        rows.append({"model": path.stem, "way": way, "growth_over_model": ratio})
     return rows
 
 
 def generate(folder: Path) -> None:
-    """Write both models."""
-    write_large_graph(folder / "large.onnx")
+    """Write all models."""
+    for count in GRAPHS:
+        write_large_graph(folder / f"{count} nodes.onnx", count)
     write_external_model(folder / "external.onnx")
 
 
+def ways_of(model: Path, script: str) -> dict[str, list[str]]:
+    """The command of each way."""
+    output = str(model.with_name("rewritten.onnx"))
+    return {
+        "pluginkit rewrite": [
+            sys.executable, "-m", "pluginkit.cli", "rewrite", str(model), "-o", output,
+        ],
+        PLAIN_WAY: [sys.executable, "-c", script, str(model), output],
+    }  # fmt: skip
+
+
 def main() -> None:
-    """Measure both models."""
+    """Measure all models."""
     with tempfile.TemporaryDirectory() as folder:
-        large, external = Path(folder, "large.onnx"), Path(folder, "external.onnx")
         # In a process of its own: a child's peak memory begins with what its parent has.
         subprocess.run([sys.executable, __file__, folder], check=True)
         imports = [sys.executable, "-c", "import onnx, onnx_graphsurgeon"]
-        rows = measure("none", {"Python and those imports": imports}, RUNS)
-        for model, script, runs in ((large, PLAIN, RUNS), (external, PLAIN_EXTERNAL, 1)):
-            name = f"{large.stat().st_size / 1e6:.0f} MB, {NODES} nodes"
-            if model is external:
-                name = f"{EXTERNAL_TENSORS * EXTERNAL_BYTES / 1e9:.1f} GB of external data"
-            output = str(model.with_name("rewritten.onnx"))
-            ours = [sys.executable, "-m", "pluginkit.cli", "rewrite", str(model), "-o", output]
-            plain = [sys.executable, "-c", script, str(model), output]
-            rows += measure(name, {"pluginkit rewrite": ours, "onnx-graphsurgeon": plain}, runs)
-    record("rewrite", host_environment(), rows)
+        rows = measure("none", {"Python and those imports": imports}, 5)
+        imports_mb = rows[0]["peak_memory_mb"]
+        grown: list[dict[str, Any]] = []
+        for count, runs in GRAPHS.items():
+            model = Path(folder, f"{count} nodes.onnx")
+            size = model.stat().st_size / 1e6
+            found = measure(f"{size:.0f} MB, {count} nodes", ways_of(model, PLAIN), runs)
+            compared(found, size, imports_mb)
+            rows += found
+            grown += growth(model)
+        model, size = Path(folder, "external.onnx"), EXTERNAL_TENSORS * EXTERNAL_BYTES / 1e6
+        found = measure(f"{size / 1e3:.1f} GB of external data", ways_of(model, PLAIN_EXTERNAL), 1)
+        compared(found, size, imports_mb)
+        record("rewrite", host_environment(), [*rows, *found, *grown])
 
 
 if __name__ == "__main__":

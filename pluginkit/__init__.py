@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pluginkit.engine import BuildResult as BuildResult
     from pluginkit.engine import build_engine as build_engine
     from pluginkit.engine import run_engine as run_engine
+    from pluginkit.engine.scan import ScanReport as ScanReport
+    from pluginkit.engine.scan import scan as scan
     from pluginkit.errors import PluginkitError as PluginkitError
     from pluginkit.kernels.declare import Copy as Copy
     from pluginkit.kernels.declare import CudaKernel as CudaKernel
@@ -40,8 +42,10 @@ if TYPE_CHECKING:
     from pluginkit.onnx.driver import rewrite_model as rewrite_model
     from pluginkit.onnx.model import load_model as load_model
     from pluginkit.onnx.model import save_model as save_model
+    from pluginkit.onnx.rewrite import Constant as Constant
     from pluginkit.onnx.rewrite import Match as Match
     from pluginkit.onnx.rewrite import Op as Op
+    from pluginkit.onnx.rewrite import Optional as Optional
     from pluginkit.onnx.rewrite import Replacement as Replacement
     from pluginkit.onnx.rewrite import Rewrite as Rewrite
     from pluginkit.plugin import Case as Case
@@ -69,12 +73,15 @@ _HOMES = {
         "DType", "bfloat16", "bool_", "float16", "float32", "int8", "int32", "int64", "uint8",
     ),
     "pluginkit.engine": ("BuildResult", "build_engine", "run_engine"),
+    "pluginkit.engine.scan": ("ScanReport", "scan"),
     "pluginkit.errors": ("PluginkitError",),
     "pluginkit.kernels.declare": ("Copy", "CudaKernel", "Fill", "Launch", "NumbaKernel"),
     "pluginkit.onnx.compare": ("Comparison", "compare_models"),
     "pluginkit.onnx.driver": ("RewriteResult", "rewrite_model"),
     "pluginkit.onnx.model": ("load_model", "save_model"),
-    "pluginkit.onnx.rewrite": ("Match", "Op", "Replacement", "Rewrite"),
+    "pluginkit.onnx.rewrite": (
+        "Constant", "Match", "Op", "Optional", "Replacement", "Rewrite",
+    ),
     "pluginkit.plugin": ("Case", "Plugin"),
     "pluginkit.spec": ("Input", "OnnxOp", "Output", "PluginSpec", "ShapeInput", "SizeOutput"),
     "pluginkit.tensors": ("DeviceTensor", "TensorDesc", "Workspace"),

@@ -1,14 +1,15 @@
 """Run two models on the same inputs and print the largest error of each output.
 
 The original runs in ONNX Runtime, the rewritten model with its plugins' numpy references, or with
---gpu their kernels. Inputs are drawn so that index inputs stay valid. Exit code 1 when an output
-is out of tolerance.
+--gpu their kernels. Inputs are drawn so that index inputs stay valid. --shapes takes what build
+takes: x:1x16,64x16,1024x16 runs the minimum, the optimum and the maximum. --taps compares the
+values inside the models as well and names the first that differs. Exit code 1 when an output is
+out of tolerance.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,10 @@ from pluginkit.cli import options
 from pluginkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from pluginkit.onnx.compare import Comparison
+    from pluginkit.onnx.draw import Shapes
+
+_SHAPE = re.compile(r"([0-9]{1,18}|\?)(x([0-9]{1,18}|\?))*")
+_REPORTS = (".json", ".md")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,29 +43,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shapes",
         action="append",
         default=[],
-        metavar="NAME:DIMS",
-        help="draw an input of this shape, as in x:100x16",
+        metavar="NAME:DIMS or NAME:MIN,OPT,MAX",
+        help="draw an input of this shape, as in x:100x16, or run all three; given several times "
+        "for one input, run each",
     )
     parser.add_argument(
-        "--runs", type=options.positive_int, default=1, metavar="N", help="draw and run N times"
+        "--runs",
+        type=options.positive_int,
+        default=1,
+        metavar="N",
+        help="draw and run N times, with each set of shapes",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the first draw")
-    parser.add_argument("--rtol", type=float, help="relative tolerance (default: by dtype)")
-    parser.add_argument("--atol", type=float, help="absolute tolerance (default: by dtype)")
+    for name, what in (("--rtol", "relative"), ("--atol", "absolute")):
+        parser.add_argument(
+            name,
+            action="append",
+            default=[],
+            metavar="NUMBER or DTYPE:NUMBER",
+            help=f"{what} tolerance of every dtype, or of one, as in float16:2e-2 "
+            "(default: by dtype)",
+        )
+    parser.add_argument(
+        "--taps", action="store_true", help="find the first value inside the models that differs"
+    )
     parser.add_argument("--gpu", action="store_true", help="run the plugins' kernels on the GPU")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write the report, as .json or .md"
+    )
     options.add_discovery(parser, rewrites=False)
     options.add_common(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Compare two models."""
+    from pluginkit.cli.compare_report import print_comparison, write_report
     from pluginkit.cli.discover import plugins_of
-    from pluginkit.cli.output import print_json
     from pluginkit.onnx.compare import compare_models
 
-    ranges, shapes = parse_ranges(args.range), parse_dims(args.shapes)
+    ranges, shapes = parse_ranges(args.range), parse_shape_sets(args.shapes)
+    rtol, atol = parse_tolerances("--rtol", args.rtol), parse_tolerances("--atol", args.atol)
+    if args.report is not None and args.report.suffix not in _REPORTS:
+        raise UsageError(
+            "PK615", f"--report '{args.report}': expected a name that ends in .json or .md."
+        )
     inputs = options.load_arrays(args.inputs) if args.inputs is not None else None
-    if inputs is not None and (ranges or shapes or args.runs > 1):
+    if inputs is not None and (ranges or args.shapes or args.runs > 1):
         raise UsageError(
             "PK612", "--inputs gives the arrays, so --range, --shapes and --runs have no place."
         )
@@ -73,15 +100,16 @@ def run(args: argparse.Namespace) -> int:
         shapes=shapes,
         runs=args.runs,
         seed=args.seed,
-        rtol=args.rtol,
-        atol=args.atol,
+        rtol=rtol,
+        atol=atol,
+        taps=args.taps,
         use_gpu=args.gpu,
         plugins=plugins_of(args),
     )
-    if args.json:
-        print_json({"ok": comparison.ok, **dataclasses.asdict(comparison)})
-    else:
-        _print(comparison)
+    models = (args.original, args.rewritten)
+    if args.report is not None:
+        write_report(args.report, models, comparison)
+    print_comparison(models, comparison, as_json=args.json)
     return 0 if comparison.ok else 1
 
 
@@ -106,37 +134,58 @@ def parse_ranges(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
-def parse_dims(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """``["x:100x16"]`` as ``{"x": (100, 16)}``.
+def parse_shape_sets(texts: Sequence[str]) -> list[Shapes]:
+    """``["x:1x4,8x4,64x4", "y:?x4"]`` as three sets of shapes, None for ``?``.
 
     Errors:
-        PK612: not of this form.
+        PK612: not of this form.  PK613: inputs have different numbers of shapes.
     """
-    shapes = {}
+    found: dict[str, list[tuple[int | None, ...]]] = {}
     for text in texts:
-        name, _, dims = text.rpartition(":")
-        if not name or not re.fullmatch(r"[0-9]{1,18}(x[0-9]{1,18})*", dims):
-            raise UsageError("PK612", f"--shapes '{text}': expected NAME:DIMS, as in x:100x16.")
-        shapes[name] = tuple(int(dim) for dim in dims.split("x"))
-    return shapes
+        name, _, several = text.rpartition(":")
+        shapes = several.split(",")
+        is_shape = all(_SHAPE.fullmatch(shape) for shape in shapes)
+        if not name or not is_shape or len(shapes) not in (1, 3):
+            raise UsageError(
+                "PK612",
+                f"--shapes '{text}': expected NAME:DIMS, as in x:100x16, or NAME:MIN,OPT,MAX.",
+            )
+        found.setdefault(name, []).extend(map(_dims, shapes))
+    count = max(map(len, found.values()), default=1)
+    for name, dims in found.items():
+        if len(dims) not in (1, count):
+            raise UsageError(
+                "PK613",
+                f"--shapes gives '{name}' {len(dims)} shapes and another input {count}; "
+                "expected one, or as many.",
+            )
+    return [{name: dims[at % len(dims)] for name, dims in found.items()} for at in range(count)]
 
 
-def _print(comparison: Comparison) -> None:
-    from pluginkit.cli.output import print_line, print_table
-    from pluginkit.engine.profiles import text_from_shape
+def _dims(text: str) -> tuple[int | None, ...]:
+    return tuple(None if dim == "?" else int(dim) for dim in text.split("x"))
 
-    inputs = (f"{name} {text_from_shape(shape)}" for name, shape in comparison.inputs.items())
-    rows = [
-        (
-            one.name,
-            one.dtype,
-            text_from_shape(one.shape),
-            f"{one.max_abs_error:.3g}",
-            f"{one.max_rel_error:.3g}",
-            "ok" if one.ok else f"{one.mismatches} out of tolerance",
+
+def parse_tolerances(option: str, texts: Sequence[str]) -> float | dict[str, float] | None:
+    """``["1e-3"]`` as 0.001, ``["float16:1e-2"]`` as a tolerance by dtype.
+
+    Errors:
+        PK614: not of this form, or both in one.
+    """
+    by_dtype: dict[str, float] = {}
+    for text in texts:
+        dtype, _, number = text.rpartition(":")
+        try:
+            by_dtype[dtype] = float(number)
+        except ValueError:
+            raise UsageError(
+                "PK614",
+                f"{option} '{text}': expected a number, or DTYPE:NUMBER as in float16:0.02.",
+            ) from None
+    if "" not in by_dtype:
+        return by_dtype or None
+    if len(by_dtype) > 1:
+        raise UsageError(
+            "PK614", f"{option} gives one number for all dtypes and others; expected either."
         )
-        for one in comparison.outputs
-    ]
-    columns = ("output", "dtype", "shape", "largest error", "relative", "")
-    print_table(f"{comparison.runs} runs with {', '.join(inputs)}", columns, rows)
-    print_line("Equal within tolerance." if comparison.ok else "DIFFERENT: see the table.")
+    return by_dtype[""]

@@ -18,8 +18,13 @@ def printable(text: str) -> str:
 
 
 def print_json(document: Any) -> None:
-    """Print a report as JSON, which has no NaN and no infinity: they become text."""
-    sys.stdout.write(json.dumps(_finite(document), indent=2, default=str) + "\n")
+    """Print a report as JSON."""
+    sys.stdout.write(json_text(document))
+
+
+def json_text(document: Any) -> str:
+    """A report as JSON, which has no NaN and no infinity: they become text."""
+    return json.dumps(_finite(document), indent=2, default=str) + "\n"
 
 
 def _finite(value: Any) -> Any:

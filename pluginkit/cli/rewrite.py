@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pluginkit.cli import options
 
 if TYPE_CHECKING:
-    from pluginkit.onnx.driver import RewriteResult
+    from pluginkit.onnx.driver import Refused, RewriteResult
     from pluginkit.onnx.rewrite import Rewrite
 
 #: Nodes that a table lists; a model may have thousands.
@@ -36,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skip", action="append", default=[], metavar="REWRITE", help="leave this rewrite out"
     )
     parser.add_argument(
-        "--explain", action="store_true", help="also list what each rewrite does and looks for"
+        "--explain",
+        action="store_true",
+        help="also list what each rewrite does and looks for, and why its pattern does not fit "
+        "where it almost does",
     )
     parser.add_argument(
         "--target",
@@ -62,14 +65,17 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.trt.target import installed_target, target_from_text
 
     target = installed_target() if args.target is None else target_from_text(args.target)
+    plugins = plugins_of(args)  # first: a folder of rewrites may import from one of plugins
     rewrites = rewrites_of(args)
     result = rewrite_model(
         load_model(args.model),
         rewrites,
         only=args.only,
         skip=args.skip,
-        plugins=plugins_of(args),
+        plugins=plugins,
         target=target,
+        explain=args.explain,
+        in_place=True,
     )
     output = args.output or default_output(args.model)
     written = None if args.dry_run or not result.applied else output
@@ -102,6 +108,7 @@ def report_of(result: RewriteResult) -> dict[str, object]:
     return {
         "applied": [dataclasses.asdict(one) for one in result.applied],
         "refused": [dataclasses.asdict(one) for one in result.refused],
+        "mismatched": [dataclasses.asdict(one) for one in result.mismatched],
         "retired": result.retired,
     }
 
@@ -115,14 +122,20 @@ def print_report(result: RewriteResult) -> None:
         title = f"{rewrite}: {len(alike)} rewritten to {', '.join(made)}"
         print_table(title, ("node", "in"), [(one.node, one.where) for one in alike[:_SHOWN]])
         _print_rest(alike)
-    for rewrite in dict.fromkeys(one.rewrite for one in result.refused):
-        left = [one for one in result.refused if one.rewrite == rewrite]
-        title = f"{rewrite}: {len(left)} left as they are"
-        rows = [(one.node, one.where, one.reason) for one in left[:_SHOWN]]
-        print_table(title, ("node", "in", "reason"), rows)
-        _print_rest(left)
+    _print_left(result.refused, "left as they are")
+    _print_left(result.mismatched, "that the pattern does not fit")
     if not result.applied and not result.refused:
         print_line("Nothing matched a rewrite: the model stays as it is.")
+
+
+def _print_left(refused: Sequence[Refused], what: str) -> None:
+    from pluginkit.cli.output import print_table
+
+    for rewrite in dict.fromkeys(one.rewrite for one in refused):
+        left = [one for one in refused if one.rewrite == rewrite]
+        rows = [(one.node, one.where, one.reason) for one in left[:_SHOWN]]
+        print_table(f"{rewrite}: {len(left)} {what}", ("node", "in", "reason"), rows)
+        _print_rest(left)
 
 
 def _print_rest(listed: Sequence[object]) -> None:

@@ -157,7 +157,7 @@ def _prepare(
     from pluginkit.onnx.nodes import plugin_nodes
 
     found = find_plugins() if plugins is None else plugins
-    result = rewrite_model(load_model(path), rewrites, plugins=found, target=target)
+    result = rewrite_model(load_model(path), rewrites, plugins=found, target=target, in_place=True)
     nodes = [
         (f"{scope} / {describe(node)}", plugin)
         for scope, node, plugin in plugin_nodes(result.model, result.plugins)

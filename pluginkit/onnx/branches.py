@@ -6,7 +6,7 @@ branches of different ranks. onnx's shape inference takes the shape of whichever
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,10 @@ def infer_through_branches(light: onnx.ModelProto) -> Types:
     Errors:
         PK408: the model's types contradict each other.
     """
-    _forget_branch_shapes(light)
+    choices = list(_choices(light, ""))
+    _forget_branch_shapes(choices)
     plain = infer_once(light)
-    if not any(_choices(light, "")):
+    if not choices:
         return plain
     left = _settle_branches(light)
     types = infer_once(light)
@@ -48,12 +49,12 @@ def infer_through_branches(light: onnx.ModelProto) -> Types:
     return types
 
 
-def _forget_branch_shapes(light: onnx.ModelProto) -> None:
+def _forget_branch_shapes(choices: Iterable[tuple[Scope, onnx.NodeProto]]) -> None:
     """Take away the shapes that If branches claim for their outputs; inference finds them again.
 
     The TorchScript exporter writes there what held for the other branch.
     """
-    for _, node in _choices(light, ""):
+    for _, node in choices:
         for body in _branches(node).values():
             for value in body.output:
                 if value.type.HasField("tensor_type"):

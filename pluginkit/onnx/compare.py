@@ -5,49 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
 from pluginkit.errors import ModelError, UsageError
-from pluginkit.onnx.draw import draw_inputs
-from pluginkit.onnx.execute import run_model, run_onnxruntime
+from pluginkit.onnx.draw import Shapes, draw_inputs
+from pluginkit.onnx.execute import run_onnxruntime
+from pluginkit.onnx.measure import (
+    Array,
+    OutputComparison,
+    Tolerance,
+    check_tolerance,
+    compare_arrays,
+    worst_of,
+)
 from pluginkit.onnx.model import load_model
 from pluginkit.onnx.nodes import Plugins
+from pluginkit.onnx.taps import Side, Taps, TapsComparison
 from pluginkit.onnx.value_types import dtype_name
 
-Array = npt.NDArray[Any]
-
-#: The tolerance, relative and absolute, of each floating-point dtype; any other dtype must be
-#: equal.
-TOLERANCES = {"float64": 1e-9, "float32": 1e-5, "float16": 1e-2, "bfloat16": 8e-2}
+__all__ = ["Case", "Comparison", "OutputComparison", "compare_arrays", "compare_models"]
 
 
 @dataclass(frozen=True)
-class OutputComparison:
-    """One graph output of the two models, the worst of all runs.
+class Case:
+    """What was found with inputs of one set of shapes.
 
     Attributes:
-        name, dtype, shape: of the output, the shape from the last run.
-        max_abs_error: the largest difference; infinite where NaN, Inf or the shapes disagree.
-        max_rel_error: the largest difference over the original's value.
-        mismatches: how many elements are out of tolerance.
-        ok: whether there are none.
+        inputs: the shape of each input.
+        outputs: one entry for each graph output, the worst of all runs.
+        ok: whether every output agrees.
     """
 
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    max_abs_error: float
-    max_rel_error: float
-    mismatches: int
+    inputs: dict[str, tuple[int, ...]]
+    outputs: list[OutputComparison]
 
     @property
     def ok(self) -> bool:
-        """Whether every element is within tolerance."""
-        return self.mismatches == 0
+        """Whether every output agrees."""
+        return all(output.ok for output in self.outputs)
 
 
 @dataclass(frozen=True)
@@ -55,15 +52,19 @@ class Comparison:
     """What compare_models found.
 
     Attributes:
-        outputs: one entry for each graph output.
+        outputs: one entry for each graph output, the worst of all runs.
         inputs: the shape of each input in the last run.
         runs: how often both models ran.
+        cases: one entry for each set of shapes.
+        taps: what was found inside the models, None when nobody asked.
         ok: whether every output agrees.
     """
 
     outputs: list[OutputComparison]
     inputs: dict[str, tuple[int, ...]]
     runs: int
+    cases: list[Case]
+    taps: TapsComparison | None = None
 
     @property
     def ok(self) -> bool:
@@ -77,11 +78,12 @@ def compare_models(
     *,
     inputs: Mapping[str, Array] | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Shapes | Sequence[Shapes] | None = None,
     runs: int = 1,
     seed: int = 0,
-    rtol: float | None = None,
-    atol: float | None = None,
+    rtol: Tolerance = None,
+    atol: Tolerance = None,
+    taps: bool = False,
     use_gpu: bool = False,
     plugins: Plugins | None = None,
 ) -> Comparison:
@@ -95,20 +97,57 @@ def compare_models(
         rewritten: the ONNX file with plugin nodes.
         inputs: an array for each graph input; drawn when None.
         ranges: as in ``draw_inputs``.
-        shapes: as in ``draw_inputs``.
-        runs: how often to draw and run.
+        shapes: as in ``draw_inputs``, or several of these to run one after the other, as the
+            minimum, optimum and maximum of a profile.
+        runs: how often to draw and run, with each set of shapes.
         seed: that of the first draw; each run has the next one.
-        rtol: the relative tolerance; by dtype when None: float32 1e-5, float16 1e-2, bfloat16 8e-2,
-            integers exact.
+        rtol: the relative tolerance, one for all dtypes or by dtype; by default float64 1e-9,
+            float32 1e-5, float16 1e-2, bfloat16 8e-2, and anything else exact.
         atol: the absolute tolerance; likewise.
+        taps: whether to compare every value inside the models too, to find the first that differs.
         use_gpu: whether plugin nodes run their kernels on the GPU instead of their numpy reference.
         plugins: the plugin classes by registry key; all that discovery finds when None.
 
     Errors:
         PK443: the models' inputs or outputs differ.  PK440 to PK445: a model does not run, or
-        inputs do not fit.
+        inputs do not fit.  PK456: a tolerance is no number of 0 or more.
     """
     original, rewritten = Path(original), Path(rewritten)
+    check_tolerance("rtol", rtol)
+    check_tolerance("atol", atol)
+    if runs < 1:
+        raise UsageError("PK444", f"runs is {runs}; expected at least 1.")
+    sides = _sides(original, rewritten, plugins, use_gpu)
+    inside = Taps(*sides) if taps else None
+    cases: list[Case] = []
+    sets = [shapes] if shapes is None or isinstance(shapes, Mapping) else list(shapes)
+    if not sets:
+        raise UsageError("PK444", "shapes is empty; expected at least one set of shapes.")
+    for number, each in enumerate(sets):
+        found: list[OutputComparison] = []
+        feeds: Mapping[str, Array] = {}
+        for run in range(runs):
+            draw = number * runs + run
+            feeds = inputs or draw_inputs(original, shapes=each, ranges=ranges, seed=seed + draw)
+            expected = run_onnxruntime(original, feeds)
+            got = sides[1].run(feeds, None)
+            found += (compare_arrays(n, array, got[n], rtol, atol) for n, array in expected.items())
+            if inside is not None:
+                inside.run(feeds, expected, rtol, atol)
+        drawn = {name: tuple(np.shape(array)) for name, array in feeds.items()}
+        cases.append(Case(drawn, list(worst_of(found).values())))
+    return Comparison(
+        list(worst_of(output for case in cases for output in case.outputs).values()),
+        cases[-1].inputs,
+        runs * len(cases),
+        cases,
+        inside.result() if inside is not None else None,
+    )
+
+
+def _sides(
+    original: Path, rewritten: Path, plugins: Plugins | None, use_gpu: bool
+) -> tuple[Side, Side]:
     before, after = load_model(original), load_model(rewritten)
     _check_signatures(before, after)
     if plugins is None:
@@ -120,19 +159,7 @@ def compare_models(
         from pluginkit.onnx.device import run_kernels
 
         execute = run_kernels
-    if runs < 1:
-        raise UsageError("PK444", f"runs is {runs}; expected at least 1.")
-    worst: dict[str, OutputComparison] = {}
-    feeds: Mapping[str, Array] = {}
-    for run in range(runs):
-        feeds = inputs or draw_inputs(original, shapes=shapes, ranges=ranges, seed=seed + run)
-        expected = run_onnxruntime(original, feeds)
-        got = run_model(after, feeds, plugins, base_dir=rewritten.parent, execute_plugin=execute)
-        for name, array in expected.items():
-            result = compare_arrays(name, array, got[name], rtol, atol)
-            worst[name] = _worse(worst.get(name), result)
-    shapes_run = {name: tuple(np.shape(array)) for name, array in feeds.items()}
-    return Comparison(list(worst.values()), shapes_run, runs)
+    return Side(before, original.parent, {}), Side(after, rewritten.parent, plugins, execute)
 
 
 def _check_signatures(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> None:
@@ -154,58 +181,4 @@ def _signature(value: onnx.ValueInfoProto) -> str:
     dtype = dtype_name(tensor.elem_type)
     return (
         f"{value.name} {dtype}, rank {len(tensor.shape.dim) if tensor.HasField('shape') else '?'}"
-    )
-
-
-def compare_arrays(
-    name: str, expected: Array, got: Array, rtol: float | None = None, atol: float | None = None
-) -> OutputComparison:
-    """Compare one output.
-
-    Args:
-        name: its name.
-        expected: what the original gave.
-        got: what the rewritten model gave.
-        rtol: the relative tolerance, by the dtype of ``expected`` when None.
-        atol: the absolute tolerance, likewise.
-    """
-    dtype = expected.dtype.name
-    if expected.shape != got.shape or expected.dtype != got.dtype:
-        worst = float("inf")
-        return OutputComparison(name, dtype, expected.shape, worst, worst, max(expected.size, 1))
-    rtol = TOLERANCES.get(dtype, 0.0) if rtol is None else rtol
-    atol = TOLERANCES.get(dtype, 0.0) if atol is None else atol
-    if dtype not in TOLERANCES and expected.dtype.kind not in "iu":
-        mismatches = int(np.count_nonzero(expected != got))
-        error = float("inf") if mismatches else 0.0
-        return OutputComparison(name, dtype, expected.shape, error, error, mismatches)
-    wide = np.float64 if dtype in TOLERANCES else np.longdouble  # which holds every int64 exactly
-    a: Array = expected.astype(wide)
-    b: Array = got.astype(wide)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        is_same = (a == b) | (np.isnan(a) & np.isnan(b))
-        absolute = np.where(is_same, 0, np.abs(a - b))
-        absolute = np.where(np.isfinite(a) & np.isfinite(b) | is_same, absolute, np.inf)
-        relative = np.where(absolute == 0, 0, absolute / np.abs(a))
-        is_close = is_same | (np.isfinite(absolute) & (absolute <= atol + rtol * np.abs(a)))
-    return OutputComparison(
-        name,
-        dtype,
-        expected.shape,
-        float(absolute.max(initial=0)),
-        float(relative.max(initial=0)),
-        int(np.count_nonzero(~is_close)),
-    )
-
-
-def _worse(first: OutputComparison | None, second: OutputComparison) -> OutputComparison:
-    if first is None:
-        return second
-    return OutputComparison(
-        second.name,
-        second.dtype,
-        second.shape,
-        max(first.max_abs_error, second.max_abs_error),
-        max(first.max_rel_error, second.max_rel_error),
-        first.mismatches + second.mismatches,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from pluginkit.onnx.indices import index_limits, index_readers
 from pluginkit.onnx.model import inline_functions, load_model
 
 Array = npt.NDArray[Any]
+#: The shape of some inputs, a dimension None where the model or a default says it.
+Shapes: TypeAlias = Mapping[str, Sequence[int | None]]
 
 #: The size of a dynamic dimension that no option sets.
 DEFAULT_SIZE = 8
@@ -33,7 +35,7 @@ _INTEGER_LIMIT = 10
 def draw_inputs(
     model_path: str | Path,
     *,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Shapes | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     seed: int = 0,
 ) -> dict[str, Array]:
@@ -44,8 +46,8 @@ def draw_inputs(
 
     Args:
         model_path: the ONNX file; it must run in ONNX Runtime when it reads indices from an input.
-        shapes: the shape of some inputs. Dimensions of one name are of one size; dynamic dimensions
-            that nothing sets are 8.
+        shapes: the shape of some inputs, None where a dimension is left open. Dimensions of one
+            name are of one size; dynamic dimensions that nothing sets are 8.
         ranges: lowest and highest value of some inputs, the highest excluded.
         seed: the same seed gives the same inputs.
 
@@ -91,21 +93,22 @@ def _check_names(inputs: Sequence[onnx.ValueInfoProto], options: Mapping[str, An
 class _Sizes:
     """The size of every dimension: given, or bound by its name, or the default."""
 
-    def __init__(
-        self, inputs: Sequence[onnx.ValueInfoProto], shapes: Mapping[str, Sequence[int]]
-    ) -> None:
+    def __init__(self, inputs: Sequence[onnx.ValueInfoProto], shapes: Shapes) -> None:
         self._shapes = shapes
         self._by_name: dict[str, tuple[int, str]] = {}
         for value in inputs:
             if value.name in shapes:
                 self._bind(value, shapes[value.name])
 
-    def _bind(self, value: onnx.ValueInfoProto, given: Sequence[int]) -> None:
+    def _bind(self, value: onnx.ValueInfoProto, given: Sequence[int | None]) -> None:
         dims = _declared(value)
         if dims is None:
             return
-        fits = len(dims) == len(given) and all(size >= 0 for size in given)
+        fits = len(dims) == len(given)
         for dim, size in zip(dims, given, strict=False):
+            if size is None:
+                continue
+            fits &= size >= 0
             fits &= dim in (size, None) or isinstance(dim, str)
             if isinstance(dim, str):
                 bound, by = self._by_name.setdefault(dim, (size, value.name))
@@ -119,13 +122,17 @@ class _Sizes:
             expected = ", ".join("?" if dim is None else str(dim) for dim in dims)
             raise UsageError(
                 "PK444",
-                f"shape {tuple(given)} does not fit input '{value.name}'; expected ({expected}).",
+                f"shape {_text(given)} does not fit input '{value.name}'; expected ({expected}).",
             )
 
     def shape(self, value: onnx.ValueInfoProto) -> tuple[int, ...]:
-        if value.name in self._shapes:
-            return tuple(self._shapes[value.name])
         dims = _declared(value)
+        if value.name in self._shapes:
+            given = self._shapes[value.name]
+            open_dims = dims or [None] * len(given)
+            dims = [
+                dim if size is None else size for size, dim in zip(given, open_dims, strict=True)
+            ]
         if dims is None:
             raise ModelError(
                 "PK445",
@@ -136,6 +143,10 @@ class _Sizes:
             dim if isinstance(dim, int) else self._by_name.get(dim or "", (DEFAULT_SIZE, ""))[0]
             for dim in dims
         )
+
+
+def _text(shape: Sequence[int | None]) -> str:
+    return "(" + ", ".join("?" if size is None else str(size) for size in shape) + ")"
 
 
 def _declared(value: onnx.ValueInfoProto) -> list[int | str | None] | None:

@@ -8,20 +8,28 @@ copy outer initializers into bodies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import onnx
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from pluginkit.errors import AttributeValueError, RewriteError, TensorError, UsageError
 from pluginkit.onnx.edit import Edit, Names, set_nodes, why_untouchable
-from pluginkit.onnx.graphs import Scope, describe, label, scopes, sorted_nodes
+from pluginkit.onnx.graphs import describe, label, scopes, sorted_nodes
 from pluginkit.onnx.infer import infer_types
+from pluginkit.onnx.match import Match, UnreadableError
+from pluginkit.onnx.matching import Bindings, GraphIndex, explain_mismatch, find_bindings
 from pluginkit.onnx.nodes import PluginKey, Plugins, complete_plugin_nodes
-from pluginkit.onnx.pattern import Bindings, GraphIndex, Match, find_bindings
 from pluginkit.onnx.rewrite import Rewrite
-from pluginkit.onnx.validate import check_rewritten, complete_value_info, new_types
+from pluginkit.onnx.skeleton import skeleton_for_checker
+from pluginkit.onnx.validate import (
+    check_rewritten,
+    complete_value_info,
+    new_types,
+    problem_of_node,
+    signature_of,
+)
 from pluginkit.onnx.value_types import Types
 from pluginkit.plugin import Plugin
 from pluginkit.trt.target import Target
@@ -62,11 +70,13 @@ class RewriteResult:
     """A rewritten model.
 
     Attributes:
-        model: the new model; the one given is unchanged.
+        model: the new model.
         applied: what was rewritten, in order.
         refused: what matched and was left, with the reason.
         retired: the rewrites that were left out because the target needs them no more.
         plugins: the plugin classes that the rewrites produce and those given, by registry key.
+        mismatched: the nodes that a pattern could end with and does not fit, with the reason, when
+            asked to explain.
     """
 
     model: onnx.ModelProto
@@ -74,6 +84,7 @@ class RewriteResult:
     refused: list[Refused]
     retired: list[str]
     plugins: dict[PluginKey, type[Plugin]]
+    mismatched: list[Refused] = field(default_factory=list)
 
 
 def rewrite_model(
@@ -84,6 +95,8 @@ def rewrite_model(
     skip: Iterable[str] = (),
     plugins: Plugins | None = None,
     target: Target | None = None,
+    explain: bool = False,
+    in_place: bool = False,
 ) -> RewriteResult:
     """Apply rewrites, in order and until nothing changes.
 
@@ -93,13 +106,17 @@ def rewrite_model(
     that survives TensorRT's parser. No external data is read.
 
     Args:
-        model: left unchanged.
+        model: left unchanged, unless ``in_place``.
         rewrites: the rewrites; all that discovery finds when None.
         only: names of rewrites, to apply no others.
         skip: names of rewrites to leave out.
         plugins: further plugin classes whose nodes the model may hold, by registry key.
         target: the TensorRT that will read the model; rewrites that it needs no more are left out.
             All are applied when None.
+        explain: whether to find out, of each node that a pattern could end with, why the pattern
+            does not fit.
+        in_place: whether to change ``model`` itself, which saves the memory of a copy; after an
+            error it is of no use.
 
     Errors:
         PK425: a name in ``only`` or ``skip`` is no rewrite.  PK403, PK408: the model is invalid.
@@ -115,21 +132,27 @@ def rewrite_model(
     chosen = [each for each in chosen if each not in retired]
     produced = [each.plugin for each in chosen if each.plugin is not None]
     known = {plugin.spec.key: plugin for plugin in produced} | dict(plugins or {})
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    for scope in reversed(list(scopes(result))):
+    signature = signature_of(model.graph)
+    if in_place:
+        result, model = model, skeleton_for_checker(model)
+    else:
+        result = onnx.ModelProto()
+        result.CopyFrom(model)
+    for scope in scopes(result):
         order = sorted_nodes(scope)
         if order is not None:
             set_nodes(scope, order)
     complete_plugin_nodes(result, known)
-    run = _Run(result, infer_types(result), known)
+    run = _Run(result, infer_types(result), known, explain=explain)
     with G_LOGGER.suppress(G_LOGGER.ERROR):
         run.to_fixed_point([rewrite() for rewrite in chosen])
-    if run.applied:
+    applied, refused, mismatched = run.applied, run.refused, run.mismatched
+    if applied:
         complete_value_info(result, run.types, known)
-        check_rewritten(model, result)
+        del run  # the checker needs the memory
+        check_rewritten(signature, model, result)
     names = [each.__name__ for each in retired]
-    return RewriteResult(result, run.applied, run.refused, names, known)
+    return RewriteResult(result, applied, refused, names, known, mismatched)
 
 
 def _choose(
@@ -152,18 +175,26 @@ def _choose(
 class _Run:
     """One call of rewrite_model: the model being edited, and what has happened to it."""
 
-    def __init__(self, model: onnx.ModelProto, types: Types, plugins: Plugins) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, types: Types, plugins: Plugins, *, explain: bool
+    ) -> None:
         self.model = model
         self.names = Names(model)
         self.types = types
         self.plugins = plugins
         self.applied: list[Applied] = []
+        self._explains = explain
         self._refused: dict[str, list[Refused]] = {}
-        self._census: list[tuple[Scope, dict[str, list[int]]]] | None = None
+        self._mismatched: dict[str, list[Refused]] = {}
+        self._indexes: list[GraphIndex] = []
 
     @property
     def refused(self) -> list[Refused]:
         return [refused for each in self._refused.values() for refused in each]
+
+    @property
+    def mismatched(self) -> list[Refused]:
+        return [refused for each in self._mismatched.values() for refused in each]
 
     def to_fixed_point(self, rewrites: Sequence[Rewrite]) -> None:
         """Bring each rewrite to its end in turn, and start again as long as one finds something.
@@ -192,40 +223,51 @@ class _Run:
     def _pass(self, rewrite: Rewrite) -> bool:
         """Try every match that the model now has; whether any was rewritten."""
         self._refused[_name(rewrite)] = []
+        self._mismatched[_name(rewrite)] = []
         before = len(self.applied)
-        for scope, positions in self._scopes():
-            candidates = sorted(
-                at for each in rewrite.op.op_types for at in positions.get(each, ())
-            )
+        for index in self._graphs():
+            wanted = rewrite.op.op_types
+            candidates = sorted(at for each in wanted for at in index.positions.get(each, ()))
+            if rewrite.input_types:
+                candidates = [
+                    at for at in candidates if self._reads(rewrite.input_types, index, at)
+                ]
             if candidates:
-                self._sweep(rewrite, scope, candidates)
+                self._sweep(rewrite, index, candidates)
         if len(self.applied) == before:
             return False
-        self._census = None
+        self._indexes = []
         if rewrite.plugin is None:  # the types of new nodes of ONNX's own are onnx's to say
             complete_value_info(self.model, self.types, self.plugins)
             self.types = infer_types(self.model)
         return True
 
-    def _scopes(self) -> list[tuple[Scope, dict[str, list[int]]]]:
-        """Every scope, inner ones first, with the positions of each op_type."""
-        if self._census is None:
-            self._census = []
-            for scope in reversed(list(scopes(self.model))):
-                positions: dict[str, list[int]] = {}
-                for position, node in enumerate(scope.graph.node):
-                    positions.setdefault(node.op_type, []).append(position)
-                self._census.append((scope, positions))
-        return self._census
+    def _reads(self, elem_types: Collection[int], index: GraphIndex, at: int) -> bool:
+        """Whether an input of the node is known to have one of the types."""
+        found = (self.types.find(index.scope, name) for name in index.nodes[at].input)
+        return any(
+            value_type is not None and value_type.tensor_type.elem_type in elem_types
+            for value_type in found
+        )
 
-    def _sweep(self, rewrite: Rewrite, scope: Scope, candidates: list[int]) -> None:
-        index = GraphIndex(scope)
+    def _graphs(self) -> list[GraphIndex]:
+        """Every scope as it is now, inner ones first."""
+        if not self._indexes:
+            self._indexes = [GraphIndex(scope) for scope in reversed(list(scopes(self.model)))]
+        return self._indexes
+
+    def _sweep(self, rewrite: Rewrite, index: GraphIndex, candidates: list[int]) -> None:
+        scope = index.scope
         edit = Edit(self.model, index, self.names)
         for root in candidates:
             bindings = find_bindings(rewrite.op, root, index)
+            node = index.nodes[root]
+            if bindings is None and self._explains:
+                why = explain_mismatch(rewrite.op, root, index)
+                mismatch = Refused(_name(rewrite), label(node), scope.path, why)
+                self._mismatched[_name(rewrite)].append(mismatch)
             if bindings is None or edit.has_replaced(bindings.nodes.values()):
                 continue
-            node = index.nodes[root]
             reason = why_untouchable(index, edit, root, bindings)
             if reason is None:
                 reason = self._rewrite(rewrite, edit, root, bindings)
@@ -239,28 +281,29 @@ class _Run:
 
     def _rewrite(self, rewrite: Rewrite, edit: Edit, root: int, bindings: Bindings) -> str | None:
         """Rewrite one match, or say why not."""
-        where = f"{describe(edit.index.nodes[root])} in {edit.index.scope.path}"
-        try:
-            match = Match(edit.index, self.types, rewrite.op, bindings)
-        except Exception as error:  # graphsurgeon and onnx have no exceptions of their own
-            return f"the node or a constant that it reads is damaged: {error}"
+        match = Match(edit.index, self.types, rewrite.op, bindings)
         try:
             reason = rewrite.check(match)
             if reason is not None:
-                return _checked_reason(rewrite, reason, where)
+                return _checked_reason(rewrite, reason, match)
             returned = rewrite.rewrite(match)
             new = edit.export(returned, match, root, _name(rewrite))
             learned = new_types(edit.index.scope, new.nodes, self.types, self.plugins)
         except RewriteError as error:
-            error.where = where
+            error.where = _where(match)
             raise
         except (TensorError, AttributeValueError) as error:
             return error.message
+        except UnreadableError as error:
+            return f"the node or a constant that it reads is damaged: {error}"
         except Exception as error:
+            problem = problem_of_node(edit.index.nodes[root], edit.index.scope)
+            if problem is not None:
+                return f"the node is invalid: {problem}"
             raise RewriteError(
                 "PK421",
                 f"{_name(rewrite)} failed: {type(error).__name__}: {error}.",
-                where=where,
+                where=_where(match),
                 fix="correct its check() or rewrite(); the exception below says where.",
             ) from error
         for name, value_type in learned.items():
@@ -273,12 +316,16 @@ def _name(rewrite: Rewrite) -> str:
     return type(rewrite).__name__
 
 
-def _checked_reason(rewrite: Rewrite, reason: object, where: str) -> str:
+def _where(match: Match) -> str:
+    return f"{describe(match.proto)} in {match.where}"
+
+
+def _checked_reason(rewrite: Rewrite, reason: object, match: Match) -> str:
     if isinstance(reason, str) and reason:
         return reason
     raise RewriteError(
         "PK421",
         f"{_name(rewrite)}.check returned {reason!r}; expected a reason or None.",
-        where=where,
+        where=_where(match),
         fix="return None when the match can be rewritten.",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import onnx
 import onnx.helper
@@ -21,7 +21,8 @@ from pluginkit.onnx.graphs import (
     names_read,
     scopes,
 )
-from pluginkit.onnx.pattern import Bindings, GraphIndex, Match
+from pluginkit.onnx.match import Match
+from pluginkit.onnx.matching import Bindings, GraphIndex
 
 NewNode: TypeAlias = gs.Node | onnx.NodeProto
 _NODES = (gs.Node, onnx.NodeProto)
@@ -58,10 +59,18 @@ def _unique(wanted: str, taken: set[str]) -> str:
 
 
 def set_nodes(scope: Scope, nodes: Sequence[onnx.NodeProto]) -> None:
-    """Give the scope these nodes, in this order; they are copied."""
-    kept = list(nodes)
-    del scope.graph.node[:]
-    scope.graph.node.extend(kept)
+    """Leave the scope these of its nodes, in this order."""
+    _keep(scope.graph.node, nodes)
+
+
+def _keep(container: Any, kept: Sequence[Any]) -> None:
+    """Leave a repeated field these of its messages, in this order, in linear time.
+
+    None is copied: protobuf would keep the memory of the old ones for as long as the model lives.
+    """
+    order = {id(each): position for position, each in enumerate(kept)}
+    container.sort(key=lambda each: order.get(id(each), len(order)))
+    del container[len(order) :]
 
 
 def why_untouchable(index: GraphIndex, edit: Edit, root: int, bindings: Bindings) -> str | None:
@@ -74,6 +83,8 @@ def why_untouchable(index: GraphIndex, edit: Edit, root: int, bindings: Bindings
                     f"attribute '{attribute.name}' is that of the function's caller; "
                     "inline the function first"
                 )
+    if len(positions) == 1:
+        return None
     inside = [names_read(index.nodes[position]) for position in positions]
     for position in positions:
         for name in index.nodes[position].output if position != root else ():
@@ -139,13 +150,14 @@ class Edit:
         for position in bindings.nodes.values():
             self._removed.add(position)
             self._names.free_node(index.nodes[position].name)
-            index.readers.subtract(names_read(index.nodes[position]))
         old = index.nodes[root]
         for node in new.nodes:
             node.name = self._names.new_node(node.name or f"{node.op_type}_{label(old)}")
-            index.readers.update(names_read(node))
-        new.nodes[-1].metadata_props.extend(old.metadata_props)
-        new.nodes[-1].doc_string = old.doc_string
+        index.replace([index.nodes[at] for at in bindings.nodes.values()], new.nodes)
+        if old.metadata_props:
+            new.nodes[-1].metadata_props.extend(old.metadata_props)
+        if old.doc_string:
+            new.nodes[-1].doc_string = old.doc_string
         self._new[root] = new
 
     def made_of(self, root: int) -> list[onnx.NodeProto]:
@@ -166,11 +178,13 @@ class Edit:
                 nodes.append(node)
             new = self._new.get(position)
             if new is not None:
-                nodes += self._place_constants(scope, new.constants)
-                nodes += new.nodes
+                first = len(scope.graph.node)
+                scope.graph.node.extend(self._place_constants(scope, new.constants))
+                scope.graph.node.extend(new.nodes)
+                nodes += scope.graph.node[first:]
+                gone.difference_update(*(node.output for node in new.nodes))
         set_nodes(scope, nodes)
         self._import_domains(scope)
-        gone -= {name for node in nodes for name in node.output}
         _drop_value_info(scope, gone)
 
     def _place_constants(
@@ -208,11 +222,11 @@ class _Splice:
 
     def add(self, node: NewNode) -> None:
         """Take one node; ValueError when it reads what nothing produces."""
-        proto = onnx.NodeProto()
         if isinstance(node, gs.Node):
             self._take_constants(node)
-            proto.CopyFrom(OnnxExporter.export_node(node))
+            proto = OnnxExporter.export_node(node)
         else:
+            proto = onnx.NodeProto()
             proto.CopyFrom(node)
         for name in sorted(names_read(proto)):
             if name not in self._renamed:
@@ -258,10 +272,9 @@ class _Splice:
 
 
 def _drop_value_info(scope: Scope, gone: set[str]) -> None:
-    infos = scope.graph.value_info
-    for position in reversed(range(len(infos))) if gone else ():
-        if infos[position].name in gone:
-            del infos[position]
+    infos = list(scope.graph.value_info) if gone else []
+    if infos:
+        _keep(scope.graph.value_info, [info for info in infos if info.name not in gone])
 
 
 def _wrong(rewrite: str, message: str) -> RewriteError:

@@ -8,7 +8,7 @@ with plugin nodes are inlined.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -46,6 +46,7 @@ def run_model(
     *,
     base_dir: Path,
     execute_plugin: ExecutePlugin | None = None,
+    taps: Collection[str] | None = None,
 ) -> dict[str, Array]:
     """Run a model whose plugin nodes are computed by their numpy references.
 
@@ -56,9 +57,11 @@ def run_model(
         base_dir: the folder that external data is relative to.
         execute_plugin: what computes a plugin node's outputs from the arrays of the inputs that it
             has, in place of the reference.
+        taps: values of the main graph to give as well; the model then runs without ONNX Runtime's
+            optimizations, which would fuse some of them away.
 
     Returns:
-        each graph output by name.
+        each graph output by name, and each of the taps.
 
     Errors:
         PK440: an input is missing or unknown.  PK441: ONNX Runtime refuses a piece.
@@ -70,9 +73,10 @@ def run_model(
         model = inline_functions(model)
     stored = {tensor.name for tensor in model.graph.initializer}
     check_feeds([value.name for value in model.graph.input], stored, inputs)
-    context = _Context(model, has_plugin, plugins, base_dir, execute_plugin or calls.run_reference)
-    outputs = _Graph(context, model.graph, {}).run(inputs)
-    return dict(zip(output_names(model.graph), outputs, strict=True))
+    execute = execute_plugin or calls.run_reference
+    context = _Context(model, has_plugin, plugins, base_dir, execute, taps is None)
+    names = [*output_names(model.graph), *(taps or ())]
+    return dict(zip(names, _Graph(context, model.graph, {}, names).run(inputs), strict=True))
 
 
 class _HasPlugin:
@@ -97,6 +101,7 @@ class _Context:
     plugins: Plugins
     folder: Path
     execute: ExecutePlugin
+    is_optimized: bool
 
 
 class _Graph:
@@ -107,14 +112,16 @@ class _Graph:
         context: _Context,
         graph: onnx.GraphProto,
         outer: Mapping[str, onnx.TensorProto],
+        outputs: Sequence[str],
     ) -> None:
         self._context = context
         self._graph = graph
+        self._outputs = outputs
         self._initializers = {**outer, **{tensor.name: tensor for tensor in graph.initializer}}
         self._steps = self._cut()
 
     def run(self, values: Arrays) -> list[Array]:
-        """The graph's outputs.
+        """The graph's outputs, and its taps.
 
         Args:
             values: its inputs, and for a body everything that it can read around it.
@@ -122,7 +129,7 @@ class _Graph:
         known = {name: np.asarray(array) for name, array in values.items()}
         for step in self._steps:
             known.update(step.run(known))
-        return [self.value(name, known) for name in output_names(self._graph)]
+        return [self.value(name, known) for name in self._outputs]
 
     def value(self, name: str, known: Arrays) -> Array:
         """A value that was given or computed, or an initializer."""
@@ -162,12 +169,12 @@ class _Graph:
         made = {name for node in nodes for name in node.output if name}
         inside = {id(node) for node in nodes}
         others = (node for node in self._graph.node if id(node) not in inside)
-        read = set(output_names(self._graph)).union(*map(names_read, others))
+        read = set(self._outputs).union(*map(names_read, others))
         return sorted(made & read)
 
     def body(self, body: onnx.GraphProto) -> _Graph:
         """A body of one of the nodes."""
-        return _Graph(self._context, body, self._initializers)
+        return _Graph(self._context, body, self._initializers, output_names(body))
 
 
 class _Piece:
@@ -199,7 +206,12 @@ class _Piece:
         )
         if types not in self._runners:
             where = f"the piece from {describe(self._nodes[0])} to {describe(self._nodes[-1])}"
-            self._runners[types] = Runner(self._model(types), self._context.folder, where)
+            self._runners[types] = Runner(
+                self._model(types),
+                self._context.folder,
+                where,
+                is_optimized=self._context.is_optimized,
+            )
         return self._runners[types].run(feeds)
 
     def _model(self, types: Sequence[tuple[str, int]]) -> onnx.ModelProto:

@@ -34,8 +34,16 @@ def check_external(tensor: onnx.TensorProto, path: Path) -> None:
     Errors:
         PK404, PK405: as for load_model.
     """
-    location = _external_entry(tensor, "location")
     where = f"tensor '{tensor.name}' in {path}"
+    for text in (text for entry in tensor.external_data for text in (entry.key, entry.value)):
+        if isinstance(text, bytes):  # as protobuf hands it over
+            raise ModelError(
+                "PK404",
+                f"external data says {text!r}, which is no UTF-8 text; expected text.",
+                where=where,
+                fix=RE_EXPORT,
+            )
+    location = _external_entry(tensor, "location")
     folder = path.parent.resolve()
     target = folder / location
     if not location or Path(location).is_absolute() or not _is_inside(target, folder):

@@ -77,10 +77,11 @@ def index_readers(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> li
         nodes: those of its main graph in topological order.
     """
     integers = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+    stored = {tensor.name for tensor in model.graph.initializer}  # also inputs, before IR 4
     known = {
         value.name: frozenset({value.name})
         for value in model.graph.input
-        if value.type.tensor_type.elem_type in integers
+        if value.type.tensor_type.elem_type in integers and value.name not in stored
     }
     search = _Search(frozenset(defined_names(model.graph)))
     search.follow(nodes, known)

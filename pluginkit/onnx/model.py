@@ -24,6 +24,7 @@ from pluginkit.files import check_name, read_file, replace_file
 from pluginkit.onnx.external import check_external, external_files, is_external
 from pluginkit.onnx.graphs import tensors
 from pluginkit.onnx.structure import RE_EXPORT, check_structure
+from pluginkit.onnx.wire import pieces_of
 
 
 def load_model(path: str | Path) -> onnx.ModelProto:
@@ -146,7 +147,7 @@ def save_model(model: onnx.ModelProto, path: str | Path, source: Path) -> None:
     path, source = Path(path), Path(source)
     files = external_files(model)
     try:
-        content = model.SerializeToString()
+        content = pieces_of(model)
     except (EncodeError, ValueError) as error:
         raise ModelError(
             "PK407",

@@ -1,25 +1,105 @@
-"""What a rewrite looks for, and what it found."""
+"""What a rewrite looks for: nodes, what stands before them, and what they must be like."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from functools import cache, cached_property
-from typing import Any
+from collections.abc import Mapping
+from functools import cache
+from types import EllipsisType
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnx_graphsurgeon as gs
-from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter, get_numpy_type
+import onnx.defs
+import onnx.helper
+import onnx.numpy_helper
 
-from pluginkit.dtypes import DType, dtype_from_onnx
 from pluginkit.errors import DeclarationError
 from pluginkit.onnx.external import is_external
-from pluginkit.onnx.graphs import Scope, is_op, names_read, output_names
-from pluginkit.onnx.nodes import bind_inputs, plugin_attributes
-from pluginkit.onnx.value_types import Types, dims_of
-from pluginkit.plugin import Plugin
+from pluginkit.onnx.graphs import is_op
+
+
+class Constant:
+    """A value that the model stores: an initializer, or what a Constant node gives.
+
+    What is in an external file does not match, since it is never read.
+
+    Args:
+        name: what the match calls the value.
+        value: what it must be: a number, for one element in any rank, or an array, of that shape.
+            It may differ by the rounding of the stored type. None for any value.
+    """
+
+    def __init__(self, name: str = "", value: npt.ArrayLike | None = None) -> None:
+        if not isinstance(name, str):
+            raise DeclarationError("PK420", f"Constant({name!r}): expected a name, a string.")
+        self.name = name
+        self.value = None if value is None else np.asarray(value)
+
+    def __repr__(self) -> str:
+        given = [repr(self.name)] if self.name else []
+        given += [] if self.value is None else [f"value={self.value.tolist()}"]
+        return f"Constant({', '.join(given)})"
+
+    def why_not(self, stored: onnx.TensorProto | None) -> str | None:
+        """Why what the model stores, if anything, is not the value looked for, or None."""
+        if stored is None:
+            return "is computed; expected a constant"
+        if is_external(stored):
+            return "is in an external file, which is not read"
+        if self.value is None:
+            return None
+        got = onnx.numpy_helper.to_array(stored)
+        wanted = self.value
+        is_one = wanted.ndim == 0 and got.size == 1
+        if (is_one or got.shape == wanted.shape) and _is_close(got, wanted):
+            return None
+        text = str(got.tolist()) if got.size <= 8 else f"an array of shape {got.shape}"
+        return f"is {text}; expected {wanted.tolist()}"
+
+
+def _is_close(got: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> bool:
+    """Whether all elements are equal, but for the rounding of a floating-point type."""
+    if "float" not in got.dtype.name:
+        return bool(np.all(got == wanted))
+    import ml_dtypes
+
+    rounding = 2 * float(ml_dtypes.finfo(got.dtype).eps)  # type: ignore[no-untyped-call]
+    return bool(np.allclose(got.astype(np.float64), wanted, rtol=rounding, atol=0, equal_nan=True))
+
+
+class Optional:
+    """An input that may be absent; the match then has an empty tensor for its name.
+
+    Args:
+        element: what the input is when it is there: a name, an Op or a Constant.
+    """
+
+    def __init__(self, element: Op | Constant | str) -> None:
+        if not isinstance(element, (Op, Constant, str)) or element == "":
+            raise DeclarationError(
+                "PK420", f"Optional({element!r}): expected a name, an Op or a Constant."
+            )
+        self.element = element
+
+    def __repr__(self) -> str:
+        return f"Optional({self.element!r})"
+
+
+class OutputOf:
+    """One of a node's outputs, as ``Op.output`` gives it."""
+
+    def __init__(self, op: Op, index: int) -> None:
+        self.op = op
+        self.index = index
+
+    def __repr__(self) -> str:
+        return f"{self.op!r}.output({self.index})"
+
+
+#: What stands for one input of a node.
+Element: TypeAlias = "Op | OutputOf | Constant | Optional | str | None"
+_ELEMENTS = (str, OutputOf, Constant, Optional)
 
 
 class Op:
@@ -27,280 +107,138 @@ class Op:
 
     ``Op("ScatterElements")`` is any ScatterElements. ``Op("Mul", "x", Op("Sigmoid", "x"))`` is a
     Mul whose second input comes from a Sigmoid, both reading one value, which the match then knows
-    as ``match["x"]``.
+    as ``match["x"]``. More by example:
+
+    - ``Op("Clip", "x", Optional("low"), Optional("high"))``: with or without its bounds;
+    - ``Op("Mul", "x", Constant("half", value=0.5), commutative=True)``: half of x, either way
+      round, the 0.5 an initializer or a Constant;
+    - ``Op("Softmax", "x", attributes={"axis": -1})``: with that axis, also where the node leaves it
+      out and the operator's default is that;
+    - ``Op("Resize", ..., attributes={"mode": lambda mode: mode in ("nearest", "linear")})``;
+    - ``Op("Concat", "first", ...)``: with any inputs behind the first;
+    - ``split = Op("Split", "x", ...)``, then ``Op("Mul", split.output(0), Op("Sigmoid",
+      split.output(1)))``: two outputs of one node.
 
     Args:
         op_type: the operator, or a tuple of several.
-        inputs: for each input of the node an Op, a name for the value, or None for an input that is
-            absent; nothing at all for any inputs.
+        inputs: for each input of the node an Op (whose first output it is), an ``Op.output``, a
+            Constant, a name for the value, an Optional of these, or None for an input that is
+            absent; ``...`` at the end for any further inputs. Nothing at all for any inputs.
         domain: the operator's domain.
         name: what the match calls the node.
         commutative: whether two inputs may stand in either order.
+        attributes: for each attribute the value that it must have, or a function that says whether
+            a value will do; it gets None where the node has no such attribute, nor the operator a
+            default.
+
+    Errors:
+        PK420: it cannot be a pattern.
     """
 
     def __init__(
         self,
         op_type: str | tuple[str, ...],
-        *inputs: Op | str | None,
+        *inputs: Element | EllipsisType,
         domain: str = "",
         name: str = "",
         commutative: bool = False,
+        attributes: Mapping[str, Any] | None = None,
     ) -> None:
         self.op_types = op_type if isinstance(op_type, tuple) else (op_type,)
         self.inputs = inputs
         self.domain = domain
         self.name = name
         self.commutative = commutative
+        self.attributes = dict(attributes or {})
         if not self.op_types or not all(isinstance(each, str) and each for each in self.op_types):
             raise DeclarationError("PK420", f"Op({op_type!r}): expected an op_type, a string.")
-        for each in inputs:
-            if each is not None and not isinstance(each, (Op, str)):
+        for at, each in enumerate(inputs):
+            is_rest = each is ... and at == len(inputs) - 1
+            if not (each is None or is_rest or isinstance(each, (Op, *_ELEMENTS))):
                 raise DeclarationError(
-                    "PK420", f"{self}: input {each!r}; expected an Op, a name or None."
+                    "PK420",
+                    f"{self}: input {each!r}; expected an Op, a Constant, a name, an Optional, None"
+                    " or, at the end, '...'.",
                 )
-        if commutative and len(inputs) != 2:
+        if commutative and (len(inputs) != 2 or inputs[1] is ...):
             raise DeclarationError("PK420", f"{self} is commutative; expected two inputs.")
 
     def __repr__(self) -> str:
-        return f"Op({', '.join(map(repr, [*self.op_types, *self.inputs]))})"
+        parts = [*map(repr, self.op_types)]
+        parts += ["..." if each is ... else repr(each) for each in self.inputs]
+        if self.attributes:
+            parts.append(
+                f"attributes={{{', '.join(map(_condition_text, self.attributes.items()))}}}"
+            )
+        return f"Op({', '.join(parts)})"
+
+    def output(self, index: int) -> OutputOf:
+        """An output of the node, for the inputs of another Op.
+
+        Errors:
+            PK420: no output has this number.
+        """
+        if not isinstance(index, int) or index < 0:
+            raise DeclarationError("PK420", f"{self}.output({index!r}): expected 0 or more.")
+        return OutputOf(self, index)
 
     def fits(self, node: onnx.NodeProto) -> bool:
         """Whether the node's operator is the one looked for."""
         return node.op_type in self.op_types and is_op(node, node.op_type, self.domain)
 
-
-class GraphIndex:
-    """Who produces and who reads each value of one scope."""
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-        self.nodes = list(scope.graph.node)
-        self.producers = {
-            name: index for index, node in enumerate(self.nodes) for name in node.output if name
-        }
-        self.readers = Counter(name for node in self.nodes for name in names_read(node))
-        self.outputs = frozenset(output_names(scope.graph))
-
-    @cached_property
-    def _initializers(self) -> dict[str, onnx.TensorProto]:
-        found: dict[str, onnx.TensorProto] = {}
-        scope: Scope | None = self.scope
-        while scope is not None:
-            if isinstance(scope.graph, onnx.GraphProto):
-                found = {tensor.name: tensor for tensor in scope.graph.initializer} | found
-            scope = scope.outer
-        return found
-
-    def constant(self, name: str) -> onnx.TensorProto | None:
-        """The Constant called ``name``, or the initializer, here or in a scope around."""
-        if name not in self.producers:
-            return self._initializers.get(name)
-        node = self.nodes[self.producers[name]]
-        values = (a.t for a in node.attribute if a.type == onnx.AttributeProto.TENSOR)
-        return next(values, None) if is_op(node, "Constant") else None
+    def why_not(self, node: onnx.NodeProto, opset: int) -> str | None:
+        """Why the node's attributes are not those looked for, or None."""
+        for name, condition in self.attributes.items():
+            value = _attribute_value(node, name, opset)
+            if callable(condition):
+                if not condition(value):
+                    return f"attribute '{name}' is {value!r}, which the pattern does not take"
+            elif not _is_equal(value, condition):
+                return f"attribute '{name}' is {value!r}; expected {condition!r}"
+        return None
 
 
-class Bindings:
-    """What the parts of a pattern stand for: names of values, and positions of nodes."""
-
-    def __init__(self, values: dict[str, str], nodes: dict[Op, int]) -> None:
-        self.values = values
-        self.nodes = nodes
+def _condition_text(condition: tuple[str, Any]) -> str:
+    name, wanted = condition
+    return f"{name!r}: {'a condition' if callable(wanted) else repr(wanted)}"
 
 
-def find_bindings(pattern: Op, root: int, index: GraphIndex) -> Bindings | None:
-    """How ``pattern`` fits with its last node at position ``root``, or None."""
-    return next(_fit(pattern, root, index, Bindings({}, {})), None)
+def _attribute_value(node: onnx.NodeProto, name: str, opset: int) -> Any:
+    """The node's attribute, or else the operator's default, or None."""
+    found = next((each for each in node.attribute if each.name == name), None)
+    if found is None:
+        return _default(node.op_type, node.domain, opset, name)
+    return _decoded(found)
 
 
-def _fit(pattern: Op, position: int, index: GraphIndex, so_far: Bindings) -> Iterator[Bindings]:
-    node = index.nodes[position]
-    if not pattern.fits(node) or position in so_far.nodes.values():
-        return
-    found = Bindings(so_far.values, {**so_far.nodes, pattern: position})
-    names = list(node.input)
-    while names and not names[-1]:
-        names.pop()
-    if not pattern.inputs:
-        yield found
-        return
-    wanted = list(pattern.inputs)
-    if len(names) > len(wanted):
-        return
-    names += [""] * (len(wanted) - len(names))
-    yield from _fit_inputs(wanted, names, index, found)
-    if pattern.commutative:
-        yield from _fit_inputs(wanted[::-1], names, index, found)
-
-
-def _fit_inputs(
-    wanted: list[Op | str | None], names: list[str], index: GraphIndex, so_far: Bindings
-) -> Iterator[Bindings]:
-    if not wanted:
-        yield so_far
-        return
-    first, name = wanted[0], names[0]
-    if first is None or not name:
-        options = iter([so_far] if first is None and not name else [])
-    elif isinstance(first, str):
-        is_same = so_far.values.get(first, name) == name
-        options = iter([Bindings({**so_far.values, first: name}, so_far.nodes)] if is_same else [])
-    elif name in index.producers:
-        options = _fit(first, index.producers[name], index, so_far)
-    else:
-        options = iter([])
-    for option in options:
-        yield from _fit_inputs(wanted[1:], names[1:], index, option)
+def _decoded(attribute: onnx.AttributeProto) -> Any:
+    if attribute.ref_attr_name or not attribute.type:
+        return None
+    value = onnx.helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, onnx.TensorProto) and not is_external(value):
+        return onnx.numpy_helper.to_array(value)
+    if attribute.type == onnx.AttributeProto.STRINGS:
+        return [each.decode(errors="replace") for each in value]
+    return value
 
 
 @cache
-def _gs_dtype(elem_type: int) -> Any:
-    """The dtype as graphsurgeon has it: numpy's, or the ONNX number of a type that numpy lacks."""
-    return get_numpy_type(elem_type) or elem_type or None
+def _default(op_type: str, domain: str, opset: int, name: str) -> Any:
+    try:
+        schema = onnx.defs.get_schema(op_type, opset, "" if domain == "ai.onnx" else domain)
+    except onnx.defs.SchemaError:
+        return None
+    declared = schema.attributes.get(name)
+    return None if declared is None else _decoded(declared.default_value)
 
 
-def _variable(name: str, value_type: onnx.TypeProto | None) -> gs.Variable:
-    if value_type is None or value_type.WhichOneof("value") != "tensor_type":
-        info = onnx.ValueInfoProto(name=name, type=value_type or onnx.TypeProto())
-        return OnnxImporter.import_tensor(info)
-    dims = dims_of(value_type)
-    shape = dims and [
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in dims
-    ]
-    return gs.Variable(name, _gs_dtype(value_type.tensor_type.elem_type), shape)
-
-
-class Match:
-    """One place where a rewrite's pattern fits, as onnx-graphsurgeon nodes and tensors.
-
-    ``match["x"]`` is the tensor or node that the pattern calls ``x``. Tensors carry name, dtype and
-    shape as far as shape inference knows them; initializers and Constants are ``gs.Constant`` with
-    their values, except weights in external files, which are never read.
-
-    Attributes:
-        node: the pattern's last node, whose outputs the new nodes must produce.
-        proto: the same node as it stands in the model; read it only.
-        nodes: every matched node.
-        opset: the version of the operators of the node's domain.
-        where: the graph, for messages.
-        readable_names: the values that new nodes may read: those that are there without the matched
-            nodes.
-    """
-
-    def __init__(self, index: GraphIndex, types: Types, pattern: Op, bindings: Bindings) -> None:
-        self._index = index
-        self._types = types
-        self._tensors: dict[str, gs.Tensor] = {}
-        self.opset = index.scope.opsets.get(pattern.domain, 1)
-        self.where = index.scope.path
-        imported = {op: self._import(index.nodes[at]) for op, at in bindings.nodes.items()}
-        self.node: gs.Node = imported[pattern]
-        self.nodes: list[gs.Node] = list(imported.values())
-        protos = [index.nodes[at] for at in bindings.nodes.values()]
-        self.proto = index.nodes[bindings.nodes[pattern]]
-        made = {name for proto in protos for name in proto.output}
-        self.readable_names = frozenset().union(*map(names_read, protos)) - made
-        self._named: Mapping[str, gs.Tensor | gs.Node] = {
-            **{name: self._tensor(value) for name, value in bindings.values.items()},
-            **{op.name: node for op, node in imported.items() if op.name},
-        }
-
-    def _import(self, node: onnx.NodeProto) -> gs.Node:
-        for name in [*node.input, *node.output]:
-            if name:
-                self._tensor(name)
-        return OnnxImporter.import_node(node, {}, self._tensors, self.opset, None)
-
-    def _tensor(self, name: str) -> gs.Tensor:
-        if name not in self._tensors:
-            constant = self._index.constant(name)
-            if constant is not None and not is_external(constant):
-                tensor = OnnxImporter.import_tensor(constant)
-                tensor.name = name
-            else:
-                tensor = _variable(name, self._types.find(self._index.scope, name))
-            self._tensors[name] = tensor
-        return self._tensors[name]
-
-    def __getitem__(self, name: str) -> gs.Tensor | gs.Node:
-        return self._named[name]
-
-    @property
-    def inputs(self) -> list[gs.Tensor]:
-        """The inputs of ``node``; an absent one has an empty name."""
-        return list(self.node.inputs)
-
-    @property
-    def outputs(self) -> list[gs.Tensor]:
-        """The outputs of ``node``."""
-        return list(self.node.outputs)
-
-    def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute of ``node``, or the default."""
-        return self.node.attrs.get(name, default)
-
-    def dtype(self, tensor: gs.Tensor) -> DType | None:
-        """The tensor's dtype, None when it is unknown.
-
-        Errors:
-            PK120: plugins take no such dtype.
-        """
-        elem_type = self.elem_type(tensor)
-        return dtype_from_onnx(elem_type) if elem_type else None
-
-    def value_type(self, tensor: gs.Tensor) -> onnx.TypeProto | None:
-        """The tensor's ONNX type as far as it is known, None when nothing is."""
-        return self._types.find(self._index.scope, tensor.name)
-
-    def elem_type(self, tensor: gs.Tensor) -> int:
-        """The tensor's ``onnx.TensorProto`` data type, 0 when it is unknown."""
-        found = self.value_type(tensor)
-        return found.tensor_type.elem_type if found is not None else 0
-
-    def is_used(self, tensor: gs.Tensor) -> bool:
-        """Whether another node, or a graph output, needs this output of ``node``."""
-        return bool(self._index.readers[tensor.name]) or tensor.name in self._index.outputs
-
-    def constant(self, tensor: gs.Tensor) -> npt.NDArray[Any] | None:
-        """The value when the model stores it, else None; external files are never read."""
-        return np.asarray(tensor.values) if isinstance(tensor, gs.Constant) else None
-
-    def plugin_node(
-        self,
-        plugin: Plugin,
-        inputs: list[gs.Tensor | None],
-        outputs: list[gs.Tensor] | None = None,
-        name: str = "",
-    ) -> gs.Node:
-        """The node that calls a plugin.
-
-        Args:
-            plugin: the plugin with its attribute values.
-            inputs: one tensor for each declared input; None, or one with an empty name, where it is
-                absent.
-            outputs: those of ``node`` when left out.
-            name: that of ``node`` when left out.
-
-        Errors:
-            PK411, PK110: as for ``pluginkit.onnx.nodes.plugin_node``.
-        """
-        by_name = {"" if tensor is None else tensor.name: tensor for tensor in inputs}
-        names = ["" if tensor is None else tensor.name for tensor in inputs]
-        plugin, names = bind_inputs(plugin, names)
-        return gs.Node(
-            plugin.spec.plugin_name,
-            name or self.node.name,
-            plugin_attributes(plugin),
-            [by_name[each] for each in names],
-            self._plugin_outputs(plugin) if outputs is None else outputs,
-            plugin.spec.plugin_namespace,
-        )
-
-    def _plugin_outputs(self, plugin: Plugin) -> list[gs.Tensor]:
-        """The outputs of ``node``, and new tensors for those left out: TensorRT wants all."""
-        ports = plugin.spec.outputs
-        tensors = self.outputs + [gs.Variable.empty()] * (len(ports) - len(self.outputs))
-        return [
-            tensor if tensor.name else gs.Variable(port.name)
-            for tensor, port in zip(tensors, ports, strict=True)
-        ]
+def _is_equal(value: Any, wanted: Any) -> bool:
+    """Whether an attribute has the value; ONNX stores floats in 32 bits."""
+    if value is None or isinstance(value, str) or isinstance(wanted, str):
+        return bool(value == wanted)
+    got, expected = np.asarray(value), np.asarray(wanted)
+    if got.dtype.kind == "f":
+        got, expected = got.astype(np.float32), expected.astype(np.float32)
+    return got.shape == expected.shape and bool(np.all(got == expected))

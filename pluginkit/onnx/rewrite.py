@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
+
+import onnx
 
 from pluginkit.errors import DeclarationError
 from pluginkit.onnx.edit import NewNode
-from pluginkit.onnx.pattern import Match, Op
+from pluginkit.onnx.match import Match
+from pluginkit.onnx.pattern import Constant, Op, Optional
 from pluginkit.onnx.replacement import Replacement
 from pluginkit.plugin import Plugin
 from pluginkit.trt.flavour import FLAVOURS, numbers
 
-__all__ = ["Match", "Op", "Replacement", "Rewrite"]
+__all__ = ["Constant", "Match", "Op", "Optional", "Replacement", "Rewrite"]
 
 
 class Rewrite:
@@ -53,6 +56,9 @@ class Rewrite:
             need; None where they are ONNX's own.
         native_since: for each TensorRT flavour that takes the matched nodes as they are, its first
             version that does; for that and later ones the rewrite is retired.
+        input_types: ``onnx.TensorProto`` data types; given any, only nodes that are known to read a
+            tensor of one of them are looked at. For rewrites of common operators, which would have
+            to refuse nearly every node of a model.
         order: rewrites run in ascending order; one with a higher number only sees what those with
             lower numbers leave.
 
@@ -63,6 +69,7 @@ class Rewrite:
     pattern: ClassVar[Op | str]
     plugin: ClassVar[type[Plugin] | None] = None
     native_since: ClassVar[Mapping[str, str]] = {}
+    input_types: ClassVar[Collection[int]] = ()
     order: ClassVar[int] = 0
     op: ClassVar[Op]
 
@@ -104,6 +111,12 @@ def _check_declaration(cls: type[Rewrite]) -> None:
         raise wrong(
             f"native_since is {cls.native_since!r}; expected versions by TensorRT flavour.",
             'write native_since = {"tensorrt": "11.2"}.',
+        )
+    known_types = onnx.TensorProto.DataType.values()
+    if not isinstance(cls.input_types, Collection) or not set(cls.input_types) <= set(known_types):
+        raise wrong(
+            f"input_types is {cls.input_types!r}; expected data types of onnx.TensorProto.",
+            "write input_types = (onnx.TensorProto.UINT8,).",
         )
     if not isinstance(cls.order, int):
         raise wrong(f"order is {cls.order!r}; expected an int.", "write order = 1.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 
@@ -22,13 +23,16 @@ RE_EXPORT = "export the model again, or copy the whole file."
 #: The graphs that an operator cannot be without.
 _BODIES = {"If": {"then_branch", "else_branch"}, "Loop": {"body"}, "Scan": {"body"}}
 
+_TERM = rb"[A-Za-z]*(\.\.\.[A-Za-z]*)?"
+_EQUATION = re.compile(rb"%b(,%b)*(->%b)?" % (_TERM, _TERM, _TERM))
+
 
 def check_structure(model: onnx.ModelProto) -> None:
     """Check names, nodes, their order and local functions.
 
     Errors:
         PK401: a name is no text.  PK403: a graph has a cycle.  PK408: a node lacks an input, its
-        outputs or a body, or a function calls itself.
+        outputs, a body or an equation, or a function calls itself.
     """
     defined: dict[Scope, set[str]] = {}
     for scope in scopes(model):
@@ -51,8 +55,9 @@ def _check_names(scope: Scope) -> None:
     """Refuse names that are no text; protobuf hands them over as bytes."""
     names: list[object] = [scope.graph.name]
     for node in scope.graph.node:
-        names += [node.op_type, node.domain, node.name, *node.input, *node.output]
-        names += [attribute.name for attribute in node.attribute]
+        names += (node.op_type, node.domain, node.name, *node.input, *node.output)
+        for attribute in node.attribute:
+            names.append(attribute.name)
     names += [value.name for value in scope.graph.value_info]
     if isinstance(scope.graph, onnx.GraphProto):
         for value in (*scope.graph.input, *scope.graph.output):
@@ -60,14 +65,14 @@ def _check_names(scope: Scope) -> None:
         names += [tensor.name for tensor in scope.graph.initializer]
     else:
         names += [scope.graph.domain, *scope.graph.input, *scope.graph.output]
-    for name in names:
-        if isinstance(name, bytes):
-            raise ModelError(
-                "PK401",
-                f"the name {name!r} is no UTF-8 text; expected an ONNX model.",
-                where=scope.path,
-                fix=RE_EXPORT,
-            )
+    if bytes in map(type, names):
+        name = next(name for name in names if isinstance(name, bytes))
+        raise ModelError(
+            "PK401",
+            f"the name {name!r} is no UTF-8 text; expected an ONNX model.",
+            where=scope.path,
+            fix=RE_EXPORT,
+        )
 
 
 def _what_is_missing(
@@ -75,20 +80,27 @@ def _what_is_missing(
 ) -> str | None:
     if not any(node.output):
         return "has no output"
-    unknown = next(
-        (name for name in node.input if name and not _is_seen(name, scope, defined)), None
-    )
-    if unknown is not None:
-        return f"reads '{unknown}', which nothing produces"
-    if not is_op(node, node.op_type):
+    own = defined[scope]
+    for name in node.input:
+        if name and name not in own and not _is_seen(name, scope.outer, defined):
+            return f"reads '{name}', which nothing produces"
+    if node.op_type == "Einsum" and not _has_equation(node):
+        return "has no equation of letters, commas, '...' and '->'"
+    if node.op_type not in _BODIES or not is_op(node, node.op_type):
         return None
     graphs = dict(bodies(node))
-    missing = _BODIES.get(node.op_type, set()) - graphs.keys()
+    missing = _BODIES[node.op_type] - graphs.keys()
     if missing:
         return f"has no graph '{min(missing)}'"
     if node.op_type == "Loop" and len(graphs["body"].input) != max(2, len(node.input)):
         return "has a body of another number of inputs"
     return None
+
+
+def _has_equation(node: onnx.NodeProto) -> bool:
+    """Whether an Einsum is well-formed; on others onnx's shape inference may never end."""
+    equations = [one.s for one in node.attribute if one.name == "equation"]
+    return all(_EQUATION.fullmatch(each.replace(b" ", b"")) for each in equations)
 
 
 def _is_seen(name: str, scope: Scope | None, defined: Mapping[Scope, set[str]]) -> bool:
@@ -102,7 +114,7 @@ def _is_seen(name: str, scope: Scope | None, defined: Mapping[Scope, set[str]]) 
 def _check_functions(model: onnx.ModelProto) -> None:
     """Refuse functions that call themselves, whatever the overload: the parser ignores it."""
     calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    for scope in scopes(model):
+    for scope in scopes(model) if model.functions else ():
         root = scope
         while root.outer is not None:
             root = root.outer

@@ -34,8 +34,11 @@ def new_types(
         outputs = types.remember(node, inputs, partial(_output_types, plugins))
         for name, value_type in zip(node.output, outputs, strict=False):
             old = types.find(scope, name)
-            if value_type is not None:
-                learned[name] = value_type if old is None else _merged(value_type, old, node)
+            if value_type is None:
+                continue
+            if old is not None and old != value_type:
+                value_type = _merged(value_type, old, node)
+            learned[name] = value_type
     return learned
 
 
@@ -152,15 +155,27 @@ def _misfit(scope: Scope, node: onnx.NodeProto, error: PluginkitError) -> Rewrit
     )
 
 
-def check_rewritten(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> None:
+def signature_of(graph: onnx.GraphProto) -> onnx.GraphProto:
+    """A graph with the inputs and outputs alone."""
+    return onnx.GraphProto(input=graph.input, output=graph.output)
+
+
+def check_rewritten(
+    signature: onnx.GraphProto, original: onnx.ModelProto, rewritten: onnx.ModelProto
+) -> None:
     """Run the ONNX checker on the result; strictly, with shapes, where the original passes that.
+
+    Args:
+        signature: that of the original's graph.
+        original: the original, or its skeleton for the checker.
+        rewritten: the result.
 
     Errors:
         PK423: the result is invalid, or its inputs and outputs changed.  PK408: the original is
         invalid already.
     """
     for kind in ("input", "output"):
-        if list(getattr(original.graph, kind)) != list(getattr(rewritten.graph, kind)):
+        if getattr(signature, kind) != getattr(rewritten.graph, kind):
             raise RewriteError("PK423", f"the graph's {kind}s changed; expected the original ones.")
     problem = _problem(rewritten, full=True)
     if problem is None:
@@ -186,7 +201,8 @@ def check_rewritten(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> No
 
 def _problem(model: onnx.ModelProto, full: bool) -> str | None:
     try:
-        onnx.checker.check_model(skeleton_for_checker(model), full_check=full)
+        content = skeleton_for_checker(model).SerializeToString()  # several times as small
+        onnx.checker.check_model(content, full_check=full)
     except (
         onnx.checker.ValidationError,
         onnx.shape_inference.InferenceError,
@@ -194,4 +210,16 @@ def _problem(model: onnx.ModelProto, full: bool) -> str | None:
         RuntimeError,
     ) as error:
         return str(error)
+    return None
+
+
+def problem_of_node(node: onnx.NodeProto, scope: Scope) -> str | None:
+    """What the ONNX checker has against a node: missing inputs or attributes; None for nothing."""
+    context = onnx.checker.C.CheckerContext()
+    context.ir_version = onnx.IR_VERSION
+    try:
+        context.opset_imports = dict(scope.opsets)
+        onnx.checker.check_node(node, context)
+    except (onnx.checker.ValidationError, ValueError, TypeError) as error:  # a version of 64 bits
+        return str(error).partition("\n")[0]
     return None

@@ -173,7 +173,7 @@ def test_a_closed_pipe_is_no_traceback(options: list[str]) -> None:
 
 def test_every_command_module_is_listed() -> None:
     helpers = {"__init__", "__main__", "main", "discover", "interrupts", "options", "output"}
-    helpers |= {"progress"}
+    helpers |= {"progress", "compare_report"}
     modules = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
     assert modules - helpers == set(COMMANDS)
 

@@ -1,6 +1,8 @@
 """The commands on models and plans: exit codes, no traceback, nothing half-written."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,31 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: Capture) -> None:
     assert content(tmp_path) == {}
 
 
+def test_explain_says_why_a_pattern_does_not_fit(tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "pair_rewrites"
+    folder.mkdir()
+    text = REWRITE.replace("from my_plugins.twice import Twice", "from pluginkit import Op")
+    text = text.replace("plugin = Twice", "").replace('"Softsign"', 'Op("Softsign", Op("Abs"))')
+    (folder / "pair.py").write_text(text, encoding="utf-8")
+    argv = ["rewrite", str(save_softsign(tmp_path)), "--rewrites", str(folder), "--explain"]
+    assert main([*argv, "--only", "ReplaceSoftsign"]) == 0
+    printed = capsys.readouterr().out
+    assert "ReplaceSoftsign: 1 that the pattern does not fit" in printed
+    assert "'x' comes from no node of this graph; expected Abs" in " ".join(printed.split())
+    assert main([*argv, "--only", "ReplaceSoftsign", "--json"]) == 0
+    (mismatched,) = json.loads(capsys.readouterr().out)["mismatched"]
+    assert mismatched["node"] == "softsign"
+
+
+def test_rewrites_may_import_from_plugins_in_a_fresh_process(
+    own: list[str], tmp_path: Path
+) -> None:
+    argv = ["rewrite", str(save_softsign(tmp_path)), *own]
+    code = f"from pluginkit.cli.main import main; raise SystemExit(main({argv!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_skip_leaves_a_rewrite_out(tmp_path: Path, capsys: Capture) -> None:
     argv = ["rewrite", str(MODELS / "sage_dyn.onnx"), "-o", str(tmp_path / "out.onnx")]
     assert main([*argv, "--skip", "ReplaceScatterElements"]) == 0
@@ -196,6 +223,47 @@ def test_compare_finds_a_wrong_rewrite(own: list[str], tmp_path: Path, capsys: C
     assert main([*argv, "--range", "x:-1,1", "--shapes", "x:3x4", "--runs", "2"]) == 1
     assert "out of tolerance" in capsys.readouterr().out
     assert main([*argv, "--range", "x:-1,1", "--atol", "9", "--rtol", "0"]) == 0
+    assert main([*argv, "--range", "x:-1,1", "--atol", "float32:9", "--rtol", "int32:0"]) == 0
+
+
+def test_compare_runs_a_whole_profile_and_taps_name_the_culprit(
+    own: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"], name="relu"),
+        helper.make_node("Softsign", ["r"], ["s"], name="softsign"),
+        helper.make_node("Neg", ["s"], ["y"], name="neg"),
+    ]
+    model = save(tmp_path / "model.onnx", nodes)
+    assert main(["rewrite", str(model), *own]) == 0
+    capsys.readouterr()
+    report = tmp_path / "report.json"
+    argv = ["compare", str(model), str(tmp_path / "model.plugins.onnx"), *own[:2], "--taps"]
+    profile = ["--shapes", "x:1x4,2x4,3x?"]
+    assert main([*argv, *profile, "--range", "x:1,2", "--report", str(report)]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "First to differ: 's', produced by Softsign 'softsign', now Twice" in printed
+    assert "What TwiceOfTheCommandLine_PK 'softsign' reads" in printed
+    written = json.loads(report.read_text())
+    assert [case["inputs"]["x"] for case in written["cases"]] == [[1, 4], [2, 4], [3, 4]]
+    assert written["taps"]["first"]["value"]["name"] == "s"
+    assert written["taps"]["first"]["inputs"]["r"]["mismatches"] == 0
+    report = tmp_path / "report.md"
+    assert main([*argv, "--range", "x:1,2", "--report", str(report), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["taps"]["first"]["rewritten_by"].startswith("Twice")
+    assert "| s | float32 | 8x4 |" in report.read_text()
+
+
+@pytest.mark.parametrize("path", ["nowhere/report.json", "report.txt", "folder.json"])
+def test_a_report_that_cannot_be_written(
+    path: str, relu: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "folder.json").mkdir()
+    before = content(tmp_path)
+    argv = ["compare", str(relu), str(relu), "--report", str(tmp_path / path)]
+    assert main(argv) == 2
+    assert "PK615" in capsys.readouterr().err
+    assert content(tmp_path) == before
 
 
 def test_an_exception_in_a_plugin_is_said_without_a_traceback(
@@ -219,23 +287,28 @@ def test_a_real_model_compares_equal(name: str, tmp_path: Path, capsys: Capture)
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "code"),
     [
-        ["--range", "x:1"],
-        ["--range", "x:2,1"],
-        ["--range", "1,2"],
-        ["--shapes", "x:1x"],
-        ["--shapes", "x:1x2,3x4"],
-        ["--runs", "2", "--inputs", "INPUTS"],
+        (["--range", "x:1"], "PK612"),
+        (["--range", "x:2,1"], "PK612"),
+        (["--range", "1,2"], "PK612"),
+        (["--shapes", "x:1x"], "PK612"),
+        (["--shapes", "x:1x2,3x4"], "PK612"),
+        (["--runs", "2", "--inputs", "INPUTS"], "PK612"),
+        (["--shapes", "x:1x4,2x4,3x4", "--shapes", "y:1x4", "--shapes", "y:2x4"], "PK613"),
+        (["--rtol", "float16"], "PK614"),
+        (["--atol", "1", "--atol", "float16:2"], "PK614"),
+        (["--rtol", "-1"], "PK456"),
+        (["--rtol", "half:1"], "PK456"),
     ],
 )
 def test_bad_options_of_compare(
-    options: list[str], relu: Path, tmp_path: Path, capsys: Capture
+    options: list[str], code: str, relu: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     inputs = save_inputs(tmp_path)
     options = [inputs if one == "INPUTS" else one for one in options]
     assert main(["compare", str(relu), str(relu), *options]) == 2
-    assert "PK612" in capsys.readouterr().err
+    assert code in capsys.readouterr().err
 
 
 def cycle(path: Path) -> None:
@@ -302,13 +375,13 @@ def test_a_hostile_file_name_builds_like_any_other(tmp_path: Path, capsys: Captu
 
 
 def test_a_refused_node_is_1_and_named(tmp_path: Path, capfd: Capture) -> None:
-    node = helper.make_node("NonZero", ["x"], ["i"], name="where_[x]")
-    outputs = [tensor("i", [2, "k"], TensorProto.INT64)]
+    node = helper.make_node("Multinomial", ["x"], ["i"], name="where_[x]", dtype=7)
+    outputs = [tensor("i", ["n", 1], TensorProto.INT64)]
     path = save(tmp_path / "model.onnx", [node], outputs=outputs)
     assert main(["build", str(path), "--compute-capability", "8.9", *RTX]) == 1
     captured = capfd.readouterr()
     assert captured.err.startswith(
-        "PK520 tensorrt_rtx's ONNX parser refuses NonZero 'where_[x]'.\n"
+        "PK520 tensorrt_rtx's ONNX parser refuses Multinomial 'where_[x]'.\n"
     )
     assert captured.out == ""
     assert set(tmp_path.iterdir()) == {path}

@@ -328,3 +328,12 @@ def test_a_reader_of_indices_without_them_is_left_to_onnxruntime(tmp_path):
     gather = helper.make_node("Gather", ["i"], ["y"])
     path = written(tmp_path, [gather], [value("i", [2], INT64)], [value("y", None)])
     assert draw_inputs(path)["i"].shape == (2,)
+
+
+def test_stored_indices_that_are_listed_as_inputs_are_not_drawn(tmp_path):
+    """Before IR version 4 every initializer was an input too."""
+    gather = helper.make_node("Gather", ["table", "i"], ["y"])
+    stored = numpy_helper.from_array(np.array([1, 0]), "i")
+    inputs = [value("table", [2, 4]), value("i", [2], INT64)]
+    path = written(tmp_path, [gather], inputs, [value("y", [2, 4])], [stored])
+    assert draw_inputs(path).keys() == {"table"}

@@ -9,7 +9,7 @@ from pluginkit.onnx.driver import Refused, rewrite_model
 from pluginkit.onnx.execute import run_model, run_onnxruntime
 from pluginkit.onnx.model import load_model
 from pluginkit.onnx.nodes import plugin_nodes
-from pluginkit.onnx.rewrite import Op, Rewrite
+from pluginkit.onnx.rewrite import Constant, Op, Rewrite
 from tests.unit.onnx.conftest import (
     BOOL,
     INT64,
@@ -69,6 +69,72 @@ def test_applied_twice_changes_nothing():
     twice = rewrite_model(once.model, [FuseSilu])
     assert twice.model == once.model
     assert twice.applied == twice.refused == []
+
+
+def test_in_place_the_model_itself_is_changed():
+    model = simple()
+    expected = rewrite_model(model, [FuseSilu])
+    result = rewrite_model(model, [FuseSilu], in_place=True)
+    assert result.model is model
+    assert model == expected.model
+    assert result.applied == expected.applied
+
+
+def test_in_place_a_result_that_the_checker_refuses_is_known_from_a_bad_original():
+    nonsense = broken(lambda self, m: gs.Node("Gemm", inputs=m.inputs, outputs=m.outputs))
+    for extra, error in ((None, RewriteError), ("NoSuchOp", ModelError)):
+        relu = [helper.make_node("Relu", ["x"], ["y"])]
+        model = model_of(relu, [value("x", [4])], [value("y", [4])])
+        if extra:
+            model.graph.node.add(op_type=extra, input=["x"], output=["z"])
+        with pytest.raises(error):
+            rewrite_model(model, [nonsense], in_place=True)
+
+
+def test_inputs_and_outputs_keep_names_types_and_order():
+    inputs = [value("unused", ["k"], INT64), value("x", ["n", 4]), value("z", [1])]
+    outputs = [value("late", ["n", 4]), value("y", ["n", 4]), value("x", ["n", 4])]
+    nodes = [*silu_nodes("x", "y"), helper.make_node("Add", ["y", "z"], ["late"])]
+    model = model_of(nodes, inputs, outputs)
+    result = rewrite_model(model, [FuseSilu])
+    assert len(result.applied) == 1
+    assert list(result.model.graph.input) == inputs
+    assert list(result.model.graph.output) == outputs
+
+
+def test_initializers_that_several_nodes_and_bodies_read_stay_as_they_are(tmp_path):
+    class ScaleByTwo(Rewrite):
+        """x * 2 -> Affine_PK(x, a=2)."""
+
+        plugin = Affine
+        pattern = Op("Mul", "x", Constant("two", value=2), commutative=True)
+
+        def rewrite(self, match):
+            return match.plugin_node(Affine(a=2.0), [match["x"], None, None])
+
+    double = helper.make_node("Mul", ["x", "two"], ["b"], name="inside")
+    body = helper.make_graph([double], "body", [], [value("b", [4])])
+    nodes = [
+        helper.make_node("Mul", ["two", "x"], ["first"], name="first"),
+        helper.make_node("Mul", ["first", "two"], ["second"], name="second"),
+        helper.make_node("Add", ["second", "two"], ["sum"], name="sum"),
+        helper.make_node("If", ["c"], ["z"], "choice", then_branch=body, else_branch=body),
+        helper.make_node("Add", ["sum", "z"], ["y"]),
+    ]
+    two = numpy_helper.from_array(np.full(1, 2, np.float32), "two")
+    model = model_of(nodes, [value("x", [4]), value("c", [], BOOL)], [value("y", [4])], [two])
+    result = rewrite_model(model, [ScaleByTwo])
+    assert sorted(each.node for each in result.applied) == ["first", "inside", "inside", "second"]
+    assert list(result.model.graph.initializer) == [two]
+    feeds = {"x": np.arange(4, dtype=np.float32), "c": np.array(True)}
+    assert_same(model, result, feeds, tmp_path)
+
+
+def test_names_are_the_same_each_time():
+    nodes = [helper.make_node("Elu", [f"v{i}"], [f"v{i + 1}"]) for i in range(3)]
+    model = model_of(nodes, [value("v0", ["n"])], [value("v3", ["n"])])
+    once, again = (rewrite_model(model, [Widen]).model for _ in range(2))
+    assert once.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
 
 
 def test_a_refusal_comes_with_its_reason_and_leaves_the_model():

@@ -429,3 +429,30 @@ def test_functions_that_call_themselves_cannot_be_inlined():
     model.opset_import.extend(opsets)
     with pytest.raises(ModelError, match="PK408"):
         inline_functions(model)
+
+
+@pytest.mark.parametrize("key", ["location", "offset", "length"])
+def test_external_data_named_by_no_text_is_refused(key, tmp_path):
+    model = external_model()
+    entry = next(one for one in model.graph.initializer[0].external_data if one.key == key)
+    entry.value = "QZ"
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString().replace(b"QZ", b"\xff\xfe"))
+    assert refusal(path).code == "PK404"
+
+
+@pytest.mark.parametrize("equation", [b"i.", b"i1", b"i\xff", b"-i", b"i->j->k"])
+def test_an_equation_on_which_inference_never_ends_is_refused(equation, tmp_path):
+    node = helper.make_node("Einsum", ["x"], ["y"], equation=equation)
+    error = refusal(
+        written(tmp_path / "m.onnx", model_of([node], [value("x", [2])], [value("y", None)]))
+    )
+    assert error.code == "PK408"
+    assert "equation" in error.message
+
+
+@pytest.mark.parametrize("equation", ["ij,jk->ik", "b...i , b...j", "ii", "...ij->...ji", ",->"])
+def test_an_equation_is_loaded(equation, tmp_path):
+    node = helper.make_node("Einsum", ["x"], ["y"], equation=equation)
+    model = model_of([node], [value("x", [2])], [value("y", None)])
+    assert load_model(written(tmp_path / "m.onnx", model)) == model

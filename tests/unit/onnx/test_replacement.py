@@ -5,12 +5,12 @@ import onnx
 import pytest
 from onnx import helper
 
-from pluginkit.errors import RewriteError
+from pluginkit.errors import DeclarationError, RewriteError
 from pluginkit.onnx.driver import rewrite_model
 from pluginkit.onnx.execute import run_onnxruntime
 from pluginkit.onnx.rewrite import Replacement, Rewrite
 from pluginkit.trt.target import Target
-from tests.unit.onnx.conftest import FLOAT, FuseSilu, model_of, value
+from tests.unit.onnx.conftest import FLOAT, INT64, FuseSilu, model_of, value
 
 
 class SpellSoftsign(Rewrite):
@@ -185,3 +185,128 @@ def test_nodes_whose_types_contradict_the_model_are_an_error():
 
     with pytest.raises(RewriteError, match="PK423.*the ONNX checker refuses"):
         rewrite_model(softsign(), [Wrong])
+
+
+def spelled(spell, opset, x, rank=2):
+    """The op_types that ``spell`` makes in the place of a Reshape, and the model's output."""
+
+    class Spelled(Rewrite):
+        """Reshape(x, shape) -> Identity(what ``spell`` makes of x)."""
+
+        pattern = "Reshape"
+
+        def rewrite(self, match):
+            new = Replacement(match)
+            return new.end("Identity", spell(new, match.inputs[0]))
+
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    inputs = [value("x", ["n", 4]), value("shape", ["rank"], INT64)]
+    model = model_of([node], inputs, [value("y", [None] * rank)], opset=opset)
+    result = rewrite_model(model, [Spelled]).model
+    made = [node.op_type for node in result.graph.node[:-1]]
+    feeds = {"x": x, "shape": np.zeros(1, np.int64)}
+    return made, run_onnxruntime(result, feeds)["y"]
+
+
+X = np.arange(8, dtype=np.float32).reshape(2, 4)
+
+
+@pytest.mark.parametrize("opset", [9, 11, 13, 18])
+@pytest.mark.parametrize(
+    ("spell", "made", "expected"),
+    [
+        (lambda new, x: new.unsqueeze(x, [1]), ["Unsqueeze"], X[:, None]),
+        (lambda new, x: new.reduce("ReduceSum", x, [1]), ["ReduceSum"], X.sum(1)),
+        (
+            lambda new, x: new.reduce("ReduceMax", x, [0], keepdims=True),
+            ["ReduceMax"],
+            X.max(0, keepdims=True),
+        ),
+        (lambda new, x: new.slice(x, 1, 1, 3), ["Slice"], X[:, 1:3]),
+        (
+            lambda new, x: new.pad(x, [0, 1, 2, 0], np.array(7, np.float32)),
+            ["Pad"],
+            np.pad(X, [(0, 2), (1, 0)], constant_values=7),
+        ),
+        (lambda new, x: new.pad(x, [0, 0, 0, 1]), ["Pad"], np.pad(X, [(0, 0), (0, 1)])),
+    ],
+)
+def test_nodes_take_the_form_that_the_opset_has(spell, made, expected, opset):
+    got = spelled(spell, opset, X, expected.ndim)
+    assert got[0] == made
+    np.testing.assert_array_equal(got[1], expected)
+
+
+def test_slices_take_steps():
+    assert spelled(lambda new, x: new.slice(x, 1, 3, -9, -2), 13, X)[1].tolist() == [[3, 1], [7, 5]]
+
+
+def test_casts_are_made_where_they_are_needed():
+    def twice(new, x):
+        return new.cast(new.cast(x, INT64), FLOAT)
+
+    assert spelled(lambda new, x: new.cast(x, FLOAT), 18, X)[0] == []
+    assert spelled(twice, 18, X + 0.5)[0] == ["Cast", "Cast"]
+    np.testing.assert_array_equal(spelled(twice, 18, X + 0.5)[1], X)
+
+    def of_array(new, x):
+        number = new.cast(np.array([2, 3], np.int64), FLOAT)
+        assert number.dtype == np.float32
+        return new.add("Mul", new.slice(x, 1, 0, 2), number)
+
+    assert spelled(of_array, 18, X)[0] == ["Slice", "Mul"]
+
+
+def test_outputs_may_be_produced_by_nodes_of_their_own():
+    class Halve(Rewrite):
+        """Split(x) -> the first half, the second half."""
+
+        pattern = "Split"
+
+        def rewrite(self, match):
+            new = Replacement(match)
+            assert match.shape(match.inputs[0]) == (None, 4)
+            first, second = (new.slice(match.inputs[0], 1, start, start + 2) for start in (0, 2))
+            new.into(match.outputs[:1], "Identity", first)
+            return new.into(match.outputs[1:], "Identity", second)
+
+    node = helper.make_node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2)
+    model = model_of([node], [value("x", ["n", 4])], [value(name, ["n", 2]) for name in "ab"])
+    result = rewrite_model(model, [Halve]).model
+    got = run_onnxruntime(result, {"x": X})
+    np.testing.assert_array_equal(got["a"], X[:, :2])
+    np.testing.assert_array_equal(got["b"], X[:, 2:])
+
+
+def test_only_nodes_that_read_certain_types_are_looked_at():
+    class OfIntegers(Rewrite):
+        """Neg(x) -> Identity(x)."""
+
+        pattern = "Neg"
+        input_types = (INT64,)
+
+        def rewrite(self, match):
+            return Replacement(match).end("Identity", match.inputs[0])
+
+    nodes = [helper.make_node("Neg", ["x"], ["y"]), helper.make_node("Neg", ["i"], ["j"])]
+    model = model_of(
+        nodes,
+        [value("x", ["n"]), value("i", ["n"], INT64)],
+        [value("y", ["n"]), value("j", ["n"], INT64)],
+    )
+    result = rewrite_model(model, [OfIntegers])
+    assert [node.op_type for node in result.model.graph.node] == ["Neg", "Identity"]
+    assert result.refused == []
+
+
+def test_input_types_are_onnxs():
+    with pytest.raises(DeclarationError, match="PK420.*input_types is .*expected data types"):
+
+        class Wrong(Rewrite):
+            """Neg(x) -> Identity(x)."""
+
+            pattern = "Neg"
+            input_types = ("uint8",)
+
+            def rewrite(self, match):
+                return []

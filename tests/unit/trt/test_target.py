@@ -34,11 +34,12 @@ def test_a_target_reaches_what_came_before_it():
 
 def test_the_installed_target_is_the_flavour_that_would_be_imported(monkeypatch):
     versions = {"tensorrt_rtx": "1.7.1.116", "tensorrt_lean": "11.4.0"}
-    monkeypatch.setattr("pluginkit.trt.target.available_flavours", lambda: versions)
+    monkeypatch.setattr("pluginkit.trt.target.installed_flavours", lambda: list(versions))
+    monkeypatch.setattr("pluginkit.trt.target.installed_version", versions.get)
     monkeypatch.delenv("PLUGINKIT_TENSORRT", raising=False)
     assert installed_target() == Target("tensorrt_rtx", (1, 7, 1, 116))
     assert installed_target("tensorrt_lean") == Target("tensorrt_lean", (11, 4, 0))
     monkeypatch.setenv("PLUGINKIT_TENSORRT", "tensorrt_lean")
     assert installed_target() == Target("tensorrt_lean", (11, 4, 0))
-    monkeypatch.setattr("pluginkit.trt.target.available_flavours", dict)
+    monkeypatch.setattr("pluginkit.trt.target.installed_flavours", list)
     assert installed_target() is None
