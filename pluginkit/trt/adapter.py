@@ -168,7 +168,9 @@ class AdapterCore:
             error.where = f"the {label} shapes {', '.join(str(list(shape)) for shape in shapes)}"
             raise
 
-    def workspace_bytes(self, shapes: Shapes, dtypes: list[DType], outputs: Sequence[Shape]) -> int:
+    def workspace_bytes(
+        self, shapes: Shapes, dtypes: list[DType], outputs: Sequence[tuple[int, ...]]
+    ) -> int:
         """The workspace in bytes for one set of concrete shapes; the most that a tactic needs."""
         self._refuse_after_failure()
         inputs = self._describe(shapes, dtypes, lambda: outputs)
