@@ -247,7 +247,7 @@ class Plugin:
         """The outputs' shapes: one shape, or a sequence of one for each but the size outputs."""
         raise NotImplementedError
 
-    def workspace_bytes(self, *inputs: Any, **named: Any) -> int:
+    def workspace_bytes(self, *inputs: Any, **named: Any) -> Dim:
         """Scratch memory in bytes for concrete inputs; at build time the profile's maximum."""
         return 0
 

@@ -33,10 +33,10 @@ def grid_sample(x: Array, grid: Array, mode: str, padding_mode: str, align_corne
 
     reads = [_combined(taps, sizes, outside) for taps in product(*axes)]
     with np.errstate(invalid="ignore", over="ignore"):
-        if mode == "nearest":
-            total = read(reads[0][0])
-        else:
-            total = sum(read(where).astype(np.float32) * weight[:, None] for where, weight in reads)
+        total = read(reads[0][0])
+        if mode != "nearest":
+            parts = [read(where).astype(np.float32) * weight[:, None] for where, weight in reads]
+            total = sum(parts[1:], start=parts[0])
         return total.astype(x.dtype).reshape(*x.shape[:2], *out_sizes)
 
 
@@ -44,8 +44,9 @@ def _combined(
     taps: Sequence[tuple[Array, Array]], sizes: Sequence[int], outside: int
 ) -> tuple[Array, Array]:
     """The element of a channel that one tap along each axis reads, and how much it counts."""
-    offset, weight, is_inside = np.int64(0), np.float32(1), np.True_
-    for size, (index, factor) in zip(sizes, taps, strict=True):
+    offset, weight = taps[0]
+    is_inside = offset >= 0
+    for size, (index, factor) in zip(sizes[1:], taps[1:], strict=True):
         offset = offset * size + index
         weight = weight * factor
         is_inside = is_inside & (index >= 0)

@@ -40,8 +40,8 @@ class NonZero(Plugin):
 
     NaN is not zero, -0.0 is.
 
-    Inputs:      x: rank 1 to 8, every type that a plugin can read (uint8 is none), linear; any dimension
-                 dynamic.
+    Inputs:      x: rank 1 to 8, every type that a plugin can read (uint8 is none), linear; any
+                 dimension dynamic.
     Outputs:     indices: (rank, count) int64.
                  count: int32, the size output; at most the number of elements of x.
     Attributes:  none.

@@ -173,10 +173,11 @@ class ScatterND(Plugin):
             sizes = np.array(data[:depth], np.int64)
             total, wanted = prod(data[:depth]), prod(count)
             # Duplicates would leave the result of "none" open.
-            drawn = rng.permutation(total)[:wanted] if reduction == "none" else rng.random(wanted)
-            rows = drawn if reduction == "none" else (drawn * total).astype(np.int64)
-            indices = np.stack(np.unravel_index(rows, sizes), -1) if depth else rows[:, None][:, :0]
-            indices = np.where(rng.random(indices.shape) < 0.3, indices - sizes, indices)
+            rows = rng.permutation(total)[:wanted]
+            if reduction != "none":
+                rows = (rng.random(wanted) * total).astype(np.int64)
+            tuples = np.stack(np.unravel_index(rows, sizes), -1) if depth else rows[:, None][:, :0]
+            indices = np.where(rng.random(tuples.shape) < 0.3, tuples - sizes, tuples)
             shapes = data, (*count, *data[depth:])
             values = [rng.uniform(-4, 4, shape).astype(np.float32) for shape in shapes]
             arrays = [values[0], indices.reshape(*count, depth), values[1]]

@@ -163,8 +163,8 @@ class Call:
                 *map(offset, (rows.updates, rows.inner, self.data.size)),
                 int32(len(rows.sizes)),
                 offset(self._padded_sizes),
-                lists and lists.workspace,
-                lists and lists.heads,
+                lists.workspace if lists else None,
+                lists.heads if lists else None,
             ),
             constants={
                 "OFFSET": "unsigned int" if is_small else "unsigned long long",

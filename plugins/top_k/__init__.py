@@ -24,11 +24,10 @@ from pluginkit import (
     int32,
     int64,
 )
-from pluginkit.dims import Shape
+from pluginkit.dims import Dim, Shape
 from pluginkit.errors import TensorError
 from pluginkit.kernels.declare import Step
 from pluginkit.plugins.top_k.steps import Problem, workspace_bytes
-
 
 _CONTIGUOUS = {"CONTIGUOUS": (True, False)}
 
@@ -94,7 +93,7 @@ class TopK(Plugin):
         shape = (*x.shape[:axis], k.values[0], *x.shape[axis + 1 :])
         return shape, shape
 
-    def workspace_bytes(self, x: TensorDesc, k: TensorDesc) -> int:
+    def workspace_bytes(self, x: TensorDesc, k: TensorDesc) -> Dim:
         """Places or candidates of every row."""
         return workspace_bytes(Problem(self, x, k))
 

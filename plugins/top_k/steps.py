@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ class Problem:
         self.k = k.values[0]
 
     @property
-    def segments(self) -> int:
+    def segments(self) -> Dim:
         """Parts of a row, equally long but for the last; 1 where splitting does not pay.
 
         The second round reads k elements of each: the two take the same time when there are
@@ -55,7 +56,8 @@ class Problem:
         """
         if self.tactic != "split" or not 0 < self.k <= CAPACITY or not self.rows:
             return 1
-        segments = min(ceil_div(_BLOCKS, self.rows), math.isqrt(self.size // self.k))
+        balanced = math.isqrt(operator.index(self.size // self.k))
+        segments = dim_min(ceil_div(_BLOCKS, self.rows), balanced)
         while segments > 1 and self.size - (segments - 1) * ceil_div(self.size, segments) < self.k:
             segments -= 1  # the last one must have k elements too
         return segments
@@ -77,7 +79,7 @@ class Problem:
         ]
 
     def _launch(
-        self, kernel: CudaKernel, *tensors: TensorDesc | Workspace | None, blocks: int = 1
+        self, kernel: CudaKernel, *tensors: TensorDesc | Workspace | None, blocks: Dim = 1
     ) -> Launch:
         segment = ceil_div(self.size, self.segments)
         sizes = (self.inner, self.inner * self.size, self.inner * self.k, self.size, self.k)
