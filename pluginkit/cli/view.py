@@ -1,17 +1,23 @@
 """Draw a model, or two beside each other, as one HTML page that works offline.
 
-Plugin nodes, nodes that a rewrite replaces and nodes that differ between the two stand out, with
-the reason. Bodies of If, Loop and Scan and local functions open in place. Weights are never read.
+Nodes that TensorRT refuses, plugin nodes, nodes that a rewrite replaces and nodes that differ
+between the two stand out, with the reason. Bodies of If, Loop and Scan and local functions open in
+place. Weights are never read.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pluginkit.cli import options
 from pluginkit.errors import UsageError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from pluginkit.view.status import Verdicts
 
 _BEGINNING = b"<!DOCTYPE html>"
 
@@ -25,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, help="the page (default: NAME.html beside the first model)"
     )
+    parser.add_argument(
+        "--no-scan", action="store_true", help="do not ask TensorRT which nodes it takes"
+    )
+    options.add_flavour(parser)
     options.add_discovery(parser)
     options.add_common(parser)
 
@@ -38,14 +48,29 @@ def run(args: argparse.Namespace) -> int:
     """Draw one model or two."""
     from pluginkit.cli.discover import plugins_of, rewrites_of
     from pluginkit.cli.output import print_json, print_line
+    from pluginkit.engine.scan import scan
+    from pluginkit.trt.target import installed_target
     from pluginkit.view.draw import draw_models
     from pluginkit.view.page import page_from_documents
+    from pluginkit.view.status import verdicts_from_scan
 
     output = args.output or default_output(args.model)
     _refuse_overwriting(output)
     models = [args.model] if args.after is None else [args.model, args.after]
-    plugins = plugins_of(args)
-    documents = draw_models(models, rewrites=rewrites_of(args), plugins=plugins)
+    plugins, rewrites = plugins_of(args), rewrites_of(args)
+
+    def ask(path: Path, model: onnx.ModelProto) -> Verdicts:
+        return verdicts_from_scan(
+            scan(path, plugins=plugins, rewrites=rewrites, flavour=args.tensorrt)
+        )
+
+    documents = draw_models(
+        models,
+        rewrites=rewrites,
+        plugins=plugins,
+        target=installed_target(args.tensorrt),
+        parser=None if args.no_scan else ask,
+    )
     _write(output, page_from_documents(documents))
     reports = [_report_of(*each) for each in zip(models, documents, strict=True)]
     if args.json:

@@ -156,7 +156,7 @@ class Edit:
         index.replace([index.nodes[at] for at in bindings.nodes.values()], new.nodes)
         if old.metadata_props:
             new.nodes[-1].metadata_props.extend(old.metadata_props)
-        if old.doc_string:
+        if old.doc_string and isinstance(old.doc_string, str):  # bytes: it was no UTF-8
             new.nodes[-1].doc_string = old.doc_string
         self._new[root] = new
 

@@ -37,7 +37,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
         PK400: there is no such file, or it cannot be read.  PK401: it is not an ONNX model, or only
         a part of one.
         PK402: it has no graph.  PK403: the graph has a cycle.  PK408: a node lacks an input, its
-        outputs or a body, or a local function calls itself.
+        outputs, a body or an equation, or a local function calls itself.
         PK404: external data is missing or too short.  PK405: external data lies outside the model's
         folder.
     """

@@ -91,7 +91,7 @@ def check_operators(model: onnx.ModelProto) -> None:
             schema = _schema(node.op_type, version)
             if schema is None:
                 continue
-            problem = schema.problem(node) or _body_problem(node)
+            problem = schema.problem(node) or _body_problem(node, version)
             if problem is not None:
                 raise _refusal("PK446", scope, node, problem)
             if node.op_type in _SHAPES:
@@ -147,6 +147,8 @@ class _Schema:
     def _attribute_problem(self, node: onnx.NodeProto) -> str | None:
         given = {one.name: one for one in node.attribute}
         for name, one in given.items():
+            if one.ref_attr_name:
+                return f"has attribute '{name}' of a function that it is not in"
             kind = self._kinds.get(name, one.type)
             if one.type != kind:
                 names = onnx.AttributeProto.AttributeType
@@ -192,10 +194,10 @@ def _span(allowed: range) -> str:
     return f"{allowed.start} to {allowed.stop - 1}"
 
 
-def _body_problem(node: onnx.NodeProto) -> str | None:
+def _body_problem(node: onnx.NodeProto, version: int) -> str | None:
     """How the inputs and outputs of an If, Loop or Scan and those of its bodies disagree."""
     for name, body in bodies(node):
-        expected = _body_arity(node)
+        expected = _body_arity(node, version)
         if expected is None:
             continue
         got = (len(body.input), len(body.output))
@@ -207,14 +209,15 @@ def _body_problem(node: onnx.NodeProto) -> str | None:
     return None
 
 
-def _body_arity(node: onnx.NodeProto) -> tuple[int, int] | None:
+def _body_arity(node: onnx.NodeProto, version: int) -> tuple[int, int] | None:
     """How many inputs and outputs the bodies must have; None for another operator."""
     if node.op_type == "If":
         return 0, len(node.output)
     if node.op_type == "Loop":
         return max(len(node.input), 2), len(node.output) + 1
     if node.op_type == "Scan":
-        return len(node.input), len(node.output)
+        lengths = version < 9  # which the first input held
+        return len(node.input) - lengths, len(node.output)
     return None
 
 

@@ -6,8 +6,8 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from pluginkit.errors import UsageError
 from pluginkit.engine.locate import location_of
+from pluginkit.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np

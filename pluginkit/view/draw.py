@@ -57,7 +57,10 @@ def draw_models(
         except PluginkitError as error:
             notes.append(f"The rewrites were not tried to their end: {error.message}")
         if parser is not None:
-            sources.insert(0, parser(path, model))
+            try:
+                sources.insert(0, parser(path, model))
+            except PluginkitError as error:
+                notes.append(f"TensorRT was not asked: {error.message}")
         verdicts = combine_verdicts(*sources)
         documents.append(document_from_model(model, path.name, verdicts, notes))
     if len(documents) == 2:

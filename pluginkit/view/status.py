@@ -15,6 +15,7 @@ from pluginkit.onnx.graphs import label, scopes
 if TYPE_CHECKING:
     import onnx
 
+    from pluginkit.engine.scan import ScanReport
     from pluginkit.onnx.driver import RewriteResult
     from pluginkit.onnx.nodes import Plugins
 
@@ -101,4 +102,12 @@ def verdicts_from_rewrites(
         for scope in scopes(model)
         for position, node in enumerate(scope.graph.node)
         if (scope.path, label(node)) in reasons
+    }
+
+
+def verdicts_from_scan(report: ScanReport) -> dict[tuple[str, int], Verdict]:
+    """What TensorRT says of each node of the model as it is."""
+    return {
+        (one.node.where, one.node.position): Verdict(one.status, one.reason)
+        for one in report.before
     }

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from pluginkit.cli.main import main
+from pluginkit.errors import MissingDependencyError
 
 Capture = pytest.CaptureFixture[str]
 
@@ -22,12 +25,42 @@ def model(tmp_path: Path) -> Path:
 def test_a_page_stands_beside_the_model(model: Path, capsys: Capture) -> None:
     assert main(["view", str(model)]) == 0
     printed = capsys.readouterr().out
-    assert "sage.onnx: 43 nodes: 5 rewritten, 38 not asked." in printed
+    assert "sage.onnx: 43 nodes: 5 rewritten, 38 native." in printed
     assert f"Wrote {model.with_suffix('.html')}" in printed
     page = model.with_suffix(".html").read_text()
     assert page.startswith("<!DOCTYPE html>")
     assert "ReplaceScatterElements puts ScatterElements_PK in its place." in page
     assert sorted(one.name for one in model.parent.iterdir()) == ["sage.html", "sage.onnx"]
+
+
+def test_what_tensorrt_refuses_is_marked_with_its_reason(tmp_path: Path, capsys: Capture) -> None:
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3]) for name in "xy"]
+    drawn = helper.make_tensor_value_info("drawn", TensorProto.INT32, [2, 5])
+    nodes = [
+        helper.make_node("Relu", ["x"], ["y"], name="taken"),
+        helper.make_node("Multinomial", ["y"], ["drawn"], name="dice", sample_size=5),
+    ]
+    graph = helper.make_graph(nodes, "g", values[:1], [drawn])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    path = tmp_path / "dice.onnx"
+    onnx.save(model, path)
+    assert main(["view", str(path)]) == 0
+    assert "dice.onnx: 2 nodes: 1 refused, 1 native." in capsys.readouterr().out
+    assert main(["view", str(path), "--no-scan"]) == 0
+    assert "dice.onnx: 2 nodes: 2 not asked." in capsys.readouterr().out
+
+
+def test_without_tensorrt_the_page_says_so(
+    model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise MissingDependencyError("PK200", "there is no TensorRT.")
+
+    monkeypatch.setattr("pluginkit.engine.scan.scan", missing)
+    assert main(["view", str(model), "--json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)["models"]
+    assert report["notes"] == ["TensorRT was not asked: there is no TensorRT."]
+    assert report["counts"]["rewritten"] == 5
 
 
 def test_before_and_after_are_compared(model: Path, capsys: Capture) -> None:

@@ -10,12 +10,12 @@ import sys
 from typing import Any
 
 from pluginkit import calls
+from pluginkit.engine.locate import Location, location_of
 from pluginkit.errors import PluginkitError
 from pluginkit.plugin import Plugin
 from pluginkit.testing import adapters
 from pluginkit.testing.check import Failure, NotRun, check
 from pluginkit.testing.checks.attributes import expect_same, instances
-from pluginkit.engine.locate import Location, location_of
 from pluginkit.testing.subject import Call, Subject
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import load_flavour
