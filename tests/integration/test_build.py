@@ -196,17 +196,17 @@ def test_running_without_a_gpu_says_so(relu: Path, monkeypatch: pytest.MonkeyPat
 
 def test_every_refused_node_is_named_with_the_parsers_reason(tmp_path: Path) -> None:
     nodes = [
-        helper.make_node("NonZero", ["x"], ["i"], name="first"),
+        helper.make_node("Multinomial", ["x"], ["i"], name="first", sample_size=3),
         helper.make_node("Relu", ["x"], ["y"], name="fine"),
-        helper.make_node("NonZero", ["y"], ["j"], name="second"),
+        helper.make_node("Multinomial", ["y"], ["j"], name="second", sample_size=3),
     ]
-    outputs = [tensor(name, [2, None], TensorProto.INT64) for name in ("i", "j")]
-    model = save(tmp_path / "nonzero.onnx", nodes, [tensor("x", ["n", 4])], outputs)
-    with pytest.raises(ParseError, match="PK520.*NonZero 'first'") as caught:
+    outputs = [tensor(name, ["n", 3], TensorProto.INT32) for name in ("i", "j")]
+    model = save(tmp_path / "dice.onnx", nodes, [tensor("x", ["n", 4])], outputs)
+    with pytest.raises(ParseError, match="PK520.*Multinomial 'first'") as caught:
         build_engine(model, flavour=FLAVOUR)
-    assert "NonZero 'first', NonZero 'second': " in str(caught.value.cause)
+    assert "Multinomial 'first', Multinomial 'second': " in str(caught.value.cause)
     assert "fine" not in str(caught.value)
-    assert folder_content(tmp_path) == {"nonzero.onnx"}
+    assert folder_content(tmp_path) == {"dice.onnx"}
 
 
 def test_a_node_that_the_parser_does_not_name_is_named(tmp_path: Path) -> None:
