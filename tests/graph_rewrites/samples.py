@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper
 
 from pluginkit.graph_rewrites.drop_dropout import DropDropout
 from pluginkit.graph_rewrites.drop_optional import DropOptional
+from pluginkit.graph_rewrites.expand_affine_grid import ExpandAffineGrid
 from pluginkit.graph_rewrites.expand_batch_statistics import ExpandBatchStatistics
 from pluginkit.graph_rewrites.expand_bit_cast import ExpandBitCast
 from pluginkit.graph_rewrites.expand_bit_shift import ExpandBitShift
@@ -566,6 +567,19 @@ def _other_samples() -> dict[str, Sample]:
             "Col2Im",
             {"x": normal(2, 12, blocks), "image": i64(6, 7), "block": i64(2, 3)},
             stored=["image", "block"],
+            **options,
+        )
+    for name, sizes, options in [
+        ("2-D", (5, 3), {}),
+        ("2-D, corners", (5, 3), {"align_corners": 1}),
+        ("3-D", (4, 2, 3), {"align_corners": 1}),
+    ]:
+        theta = normal(2, len(sizes), len(sizes) + 1)
+        found[f"affine {name}"] = sample(
+            ExpandAffineGrid,
+            "AffineGrid",
+            {"theta": theta, "size": i64(2, 1, *sizes)},
+            stored=["size"],
             **options,
         )
     return found

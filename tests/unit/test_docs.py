@@ -74,3 +74,33 @@ def test_the_readmes_figures_are_those_of_the_benchmarks() -> None:
                 == (case, "add", dtype, peer)
             )
             assert figure == round(measured["device_us"] / measured["floor_us"], 2)
+
+
+#: The case, variant and file of results behind each row of the README's second table.
+MEASURED = {
+    ("NonZero", "bool [8, 1024, 1024], 10 % true"): ("non_zero", "mask", "10%"),
+    ("NonZero", "[4096, 4096], half of it zero"): ("non_zero", "half", "50%"),
+    ("TopK", "50 of [1024, 50257]"): ("top_k", "vocabulary", "split"),
+    ("TopK", "1000 of [8, 268569]"): ("top_k", "anchors", "split"),
+    ("ScatterND", "4e6 rows of 64 into 1e6"): ("scatter_nd", "gnn", "add"),
+    ("GridSample", "2-D, linear, [8, 64, 256, 256]"): ("grid_sample", "image", "linear, zeros"),
+    ("GridSample", "3-D, linear"): ("grid_sample", "volume", "linear, zeros"),
+}
+
+
+def test_the_readmes_figures_of_other_plugins_are_those_of_the_benchmarks() -> None:
+    table = (ROOT / "README.md").read_text().split("eager torch over pluginkit |")[1]
+    rows = re.findall(r"^\| (\w+) \| ([^|]+) \| (\w+) \| ([\d.]+) \| ([\d.]+) \|$", table, re.M)
+    assert {(plugin, text) for plugin, text, *_ in rows} == set(MEASURED)
+    for plugin, text, dtype, over_floor, torch_over in rows:
+        file, case, variant = MEASURED[plugin, text]
+        results = json.loads((ROOT / f"benchmarks/results/{file}.json").read_text())["results"]
+        times = {
+            each["implementation"]: each["device_us"] / each["floor_us"]
+            for each in results
+            if (each["case"], each["variant"], each["dtype"]) == (case, variant, dtype)
+            and each["status"] == "ok"
+        }
+        eager = [us for name, us in times.items() if name.startswith("torch") and "." not in name]
+        assert float(over_floor) == round(times["pluginkit"], 1)
+        assert float(torch_over) == round(min(eager) / times["pluginkit"], 1)

@@ -367,6 +367,13 @@ def test_nothing_that_the_model_carries_is_lost():
     assert got == expected
 
 
+def test_a_nodes_description_that_is_no_text_is_left_out():
+    model = model_of(silu_nodes("x", "y"), [value("x", [4])], [value("y", [4])])
+    model.graph.node[1].doc_string = "QZ"
+    model.ParseFromString(model.SerializeToString().replace(b"QZ", b"\xff\xfe"))
+    assert not rewrite_model(model, [FuseSilu]).model.graph.node[0].doc_string
+
+
 def test_nodes_out_of_order_are_sorted():
     model = simple()
     nodes = list(model.graph.node)[::-1]

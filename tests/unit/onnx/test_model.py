@@ -456,3 +456,74 @@ def test_an_equation_is_loaded(equation, tmp_path):
     node = helper.make_node("Einsum", ["x"], ["y"], equation=equation)
     model = model_of([node], [value("x", [2])], [value("y", None)])
     assert load_model(written(tmp_path / "m.onnx", model)) == model
+
+
+@pytest.mark.parametrize(
+    ("opset", "attributes"), [(18, {"num_outputs": 1}), (11, {"split": [1]}), (18, {"split": []})]
+)
+def test_a_split_into_another_number_of_outputs_is_refused(opset, attributes, tmp_path):
+    """onnx's shape inference ends the process there."""
+    node = helper.make_node("Split", ["x"], ["y", "z"])
+    for name, number in attributes.items():
+        is_list = isinstance(number, list)
+        attribute = node.attribute.add(name=name, type=7 if is_list else 2)
+        attribute.ints.extend(number if is_list else [])
+        attribute.i = 0 if is_list else number
+    model = model_of([node], [value("x", [2])], [value("y", None)])
+    model.opset_import[0].version = opset
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert "its 2 outputs" in error.message
+
+
+@pytest.mark.parametrize("attributes", [{"num_outputs": 2}, {"split": [1, 1]}, {}])
+def test_a_split_into_its_outputs_is_loaded(attributes, tmp_path):
+    node = helper.make_node("Split", ["x"], ["y", "z"], **attributes)
+    model = model_of([node], [value("x", [2])], [value("y", None)])
+    assert load_model(written(tmp_path / "m.onnx", model)) == model
+
+
+@pytest.mark.parametrize("outputs", [["x"], ["y", "y"], ["w", "y"]])
+def test_a_name_with_two_values_is_refused(outputs, tmp_path):
+    nodes = [helper.make_node("Relu", ["x"], [name]) for name in outputs]
+    stored = helper.make_tensor("w", 1, [2], [0, 1])
+    model = model_of(nodes, [value("x", [2])], [value(outputs[-1], [2])], [stored])
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert f"'{outputs[0]}' is given a value twice" in error.message
+
+
+def test_a_function_that_produces_its_own_input_is_refused(tmp_path):
+    """ONNX Runtime crashes on it."""
+    relu = helper.make_node("Relu", ["a"], ["b"])
+    opsets = [helper.make_opsetid("", 18)]
+    function = helper.make_function("f", "F", ["a", "b"], ["b"], [relu], opsets)
+    call = helper.make_node("F", ["x"], ["y"], domain="f")
+    model = model_of([call], [value("x", [2])], [value("y", [2])], functions=[function])
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert "'b' is given a value twice" in error.message
+
+
+def test_a_model_with_data_is_not_saved_to_a_folder_that_is_missing(tmp_path):
+    source = written(tmp_path / "m.onnx", external_model())
+    (tmp_path / "w.bin").write_bytes(bytes(16))
+    with pytest.raises(ModelError) as caught:
+        save_model(load_model(source), tmp_path / "missing" / "m.onnx", source)
+    assert caught.value.code == "PK407"
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_node_without_a_required_input_is_refused(tmp_path):
+    """onnx's shape inference crashes on it."""
+    node = helper.make_node("EyeLike", ["", "x"], ["y"])
+    model = model_of([node], [value("x", [2, 2])], [value("y", None)])
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert "lacks input 0" in error.message
+
+
+def test_a_node_without_an_optional_input_is_loaded(tmp_path):
+    node = helper.make_node("Clip", ["x", "", "top"], ["y"])
+    inputs = [value("x", [2]), value("top", [])]
+    model = model_of([node], inputs, [value("y", [2])])
+    assert load_model(written(tmp_path / "m.onnx", model)) == model

@@ -1,0 +1,126 @@
+"""ONNX's own definition of an operator by other operators, as nodes that fit into a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import onnx
+import onnx.defs
+
+from pluginkit.onnx.graphs import bodies, names_read
+from pluginkit.onnx.rewrite import Match
+
+
+def function_of(match: Match) -> onnx.FunctionProto | None:
+    """The function that defines the matched node in the model's opset, or None where none does.
+
+    Some definitions depend on the types of the inputs and on which of them are there.
+    """
+    node = match.proto
+    schema: Any = onnx.defs.get_schema(node.op_type, match.opset, node.domain)  # stubs lack most
+    built = schema.context_dependent_function_opset_versions
+    version = max((each for each in built if each <= match.opset), default=None)
+    if version is not None:
+        types = [match.value_type(tensor) or onnx.TypeProto() for tensor in match.inputs]
+        data = schema.get_context_dependent_function_with_opset_version(
+            version, node.SerializeToString(), [each.SerializeToString() for each in types]
+        )
+    else:
+        fixed = [each for each in schema.function_opset_versions if each <= match.opset]
+        data = schema.get_function_with_opset_version(max(fixed)) if fixed else b""
+    return onnx.FunctionProto.FromString(data) if data else None
+
+
+def inlined_nodes(match: Match, function: onnx.FunctionProto) -> list[onnx.NodeProto]:
+    """The function's nodes, reading and producing the values of the matched node.
+
+    An input that the node leaves out is left out wherever the function reads it; what only outputs
+    that nobody uses need is left out too.
+    """
+    node = match.proto
+    used = [tensor.name for tensor in match.outputs if tensor.name and match.is_used(tensor)]
+    actual = dict.fromkeys(function.input, "") | dict(zip(function.input, node.input, strict=False))
+    given = {
+        formal: name
+        for formal, name in zip(function.output, node.output, strict=False)
+        if name in used
+    }
+    body = onnx.FunctionProto()
+    body.CopyFrom(function)
+    for formal, name in given.items():
+        if formal in actual:  # an output that is an input
+            body.node.add(op_type="Identity", input=[formal], output=[name])
+    names = _Names(actual | {f: n for f, n in given.items() if f not in actual}, match)
+    attributes = _attributes(match, function)
+    for each in body.node:
+        _resolve(each, attributes)
+        names.apply(each)
+    return _needed(list(body.node), set(used))
+
+
+def _attributes(match: Match, function: onnx.FunctionProto) -> Mapping[str, onnx.AttributeProto]:
+    """The values of the function's attributes: the node's, else the operator's defaults."""
+    node = match.proto
+    schema = onnx.defs.get_schema(node.op_type, match.opset, node.domain)
+    defaults = {name: each.default_value for name, each in schema.attributes.items()}
+    own = {each.name: each for each in [*function.attribute_proto, *node.attribute]}
+    return {name: each for name, each in (defaults | own).items() if each.type}
+
+
+def _resolve(node: onnx.NodeProto, values: Mapping[str, onnx.AttributeProto]) -> None:
+    """Put values in the place of references to the function's attributes."""
+    attributes = list(node.attribute)
+    del node.attribute[:]
+    for each in attributes:
+        if not each.ref_attr_name:
+            node.attribute.append(each)
+        elif each.ref_attr_name in values:
+            node.attribute.append(values[each.ref_attr_name])
+            node.attribute[-1].name = each.name
+    for _, body in bodies(node):
+        for inner in body.node:
+            _resolve(inner, values)
+
+
+class _Names:
+    """What each name in a function is called in the model; ONNX uses a name once in a function."""
+
+    def __init__(self, known: dict[str, str], match: Match) -> None:
+        self._known = known | {"": ""}
+        self._taken = {*match.readable_names, *match.proto.output}
+        self._prefix = match.proto.op_type
+
+    def apply(self, node: onnx.NodeProto) -> None:
+        """Rename all that a node and its bodies read and define."""
+        node.input[:] = map(self._new, node.input)
+        while node.input and not node.input[-1]:
+            del node.input[-1]
+        node.output[:] = map(self._new, node.output)
+        node.name = ""
+        for _, body in bodies(node):
+            for value in [*body.input, *body.output, *body.initializer, *body.value_info]:
+                value.name = self._new(value.name)
+            for inner in body.node:
+                self.apply(inner)
+
+    def _new(self, name: str) -> str:
+        if name not in self._known:
+            new = f"{self._prefix}_{name}"
+            while new in self._taken:
+                new += "_"
+            self._taken.add(new)
+            self._known[name] = new
+        return self._known[name]
+
+
+def _needed(nodes: list[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
+    """The nodes that the wanted values need, in order."""
+
+    def backwards() -> Iterator[onnx.NodeProto]:
+        for node in reversed(nodes):
+            if not wanted.isdisjoint(node.output):
+                wanted.update(names_read(node))
+                yield node
+
+    return list(backwards())[::-1]
