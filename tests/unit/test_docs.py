@@ -104,3 +104,13 @@ def test_the_readmes_figures_of_other_plugins_are_those_of_the_benchmarks() -> N
         eager = [us for name, us in times.items() if name.startswith("torch") and "." not in name]
         assert float(over_floor) == round(times["pluginkit"], 1)
         assert float(torch_over) == round(min(eager) / times["pluginkit"], 1)
+
+
+def test_the_readmes_count_of_node_tests_is_that_of_the_coverage() -> None:
+    text = " ".join((ROOT / "README.md").read_text().split())
+    (counts,) = re.findall(
+        r"Of the (\d+) node tests of ONNX .*?builds (\d+); (\d+) build after", text
+    )
+    row = re.search(r"^\| all \|(.*)\|$", (ROOT / "benchmarks/coverage.md").read_text(), re.M)
+    tests, native, rewritten, plugin, _ = map(int, row[1].split("|"))
+    assert [int(count) for count in counts] == [tests, native, native + rewritten + plugin]
