@@ -6,6 +6,7 @@ read.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from contextlib import suppress
@@ -159,6 +160,8 @@ def save_model(model: onnx.ModelProto, path: str | Path, source: Path) -> None:
     made: list[Path] = []
     try:
         check_name(path)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder")
         _refuse_overwriting(path, source, files)
         for location in files:
             _place_data(source.parent / location, path.parent / location, made)

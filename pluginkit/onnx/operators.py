@@ -19,11 +19,10 @@ from pluginkit.onnx.graphs import Scope, bodies, describe, scopes, tensors
 from pluginkit.onnx.infer import infer_types
 from pluginkit.onnx.model import inline_functions
 from pluginkit.onnx.skeleton import skeleton_for_inference
-from pluginkit.onnx.structure import RE_EXPORT
+from pluginkit.onnx.structure import RE_EXPORT, find_schema, missing_input, optional_inputs
 from pluginkit.onnx.value_types import Types, dims_of
 
 _INT32_MAX = 2**31 - 1
-_OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 
 _AXES = ("at least one axis", lambda dims: len(dims) > 0)
 _LIST = ("one axis", lambda dims: len(dims) == 1)
@@ -120,7 +119,7 @@ class _Schema:
     def __init__(self, schema: Any) -> None:
         self._inputs = range(schema.min_input, schema.max_input + 1)
         self._outputs = range(schema.min_output, schema.max_output + 1)
-        self._optional = [one.option == _OPTIONAL for one in schema.inputs]
+        self._optional = optional_inputs(schema)
         self._kinds = {name: one.type.value for name, one in schema.attributes.items()}
         self._required = [name for name, one in schema.attributes.items() if one.required]
 
@@ -132,17 +131,10 @@ class _Schema:
         ):
             if len(names) not in allowed:
                 return f"has {len(names)} {what}s; expected {_span(allowed)}"
-        if "" in node.input:
-            at = self._missing_input(node.input)
-            if at is not None:
-                return f"lacks input {at}, which is not optional"
+        at = missing_input(node, self._optional) if "" in node.input else None
+        if at is not None:
+            return f"lacks input {at}, which is not optional"
         return self._attribute_problem(node)
-
-    def _missing_input(self, names: Sequence[str]) -> int | None:
-        for at, name in enumerate(names):
-            if not name and not self._optional[min(at, len(self._optional) - 1)]:
-                return at
-        return None
 
     def _attribute_problem(self, node: onnx.NodeProto) -> str | None:
         given = {one.name: one for one in node.attribute}
@@ -160,30 +152,16 @@ class _Schema:
         name, is_right = _VALUES.get(node.op_type, ("", bool))
         if name in given and not is_right(onnx.helper.get_attribute_value(given[name])):
             return f"has a '{name}' that its operator does not know"
-        return _count_problem(node, given)
-
-
-def _count_problem(node: onnx.NodeProto, given: Mapping[str, onnx.AttributeProto]) -> str | None:
-    """How an attribute that counts the node's inputs or outputs is wrong."""
-    if node.op_type == "Split":
-        counts = [len(given["split"].ints)] if "split" in given else []
-        counts += [given["num_outputs"].i] if "num_outputs" in given else []
-        if any(count != len(node.output) for count in counts):
-            return f"splits into {counts[0]} and has {len(node.output)} outputs"
-    if node.op_type == "Scan" and not 0 < given["num_scan_inputs"].i <= len(node.input):
-        return f"scans {given['num_scan_inputs'].i} of {len(node.input)} inputs"
-    return None
+        if node.op_type == "Scan" and not 0 < given["num_scan_inputs"].i <= len(node.input):
+            return f"scans {given['num_scan_inputs'].i} of {len(node.input)} inputs"
+        return None
 
 
 @functools.cache
 def _schema(op_type: str, version: int) -> _Schema | None:
-    for known in (version, onnx.defs.onnx_opset_version()):  # the parser looks at no version
-        try:
-            schema = onnx.defs.get_schema(op_type, known)
-        except (onnx.defs.SchemaError, TypeError):  # TypeError: no 32-bit number
-            continue
-        return None if schema.deprecated else _Schema(schema)
-    return None
+    # The parser looks at no version, and so takes later operators too.
+    schema = find_schema(op_type, version) or find_schema(op_type, onnx.defs.onnx_opset_version())
+    return None if schema is None or schema.deprecated else _Schema(schema)
 
 
 def _span(allowed: range) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 import onnx
+import onnx.defs
 
 from pluginkit.errors import ModelError
 from pluginkit.onnx.graphs import (
@@ -32,12 +33,14 @@ def check_structure(model: onnx.ModelProto) -> None:
 
     Errors:
         PK401: a name is no text.  PK403: a graph has a cycle.  PK408: a node lacks an input, its
-        outputs, a body or an equation, or a function calls itself.
+        outputs, a body, an equation or as many outputs as it says, a name has two values, or a
+        function calls itself.
     """
     defined: dict[Scope, set[str]] = {}
     for scope in scopes(model):
         _check_names(scope)
         defined[scope] = defined_names(scope.graph)
+        _check_single_producers(scope)
         sorted_nodes(scope)
         for node in scope.graph.node:
             problem = _what_is_missing(node, scope, defined)
@@ -75,6 +78,25 @@ def _check_names(scope: Scope) -> None:
         )
 
 
+def _check_single_producers(scope: Scope) -> None:
+    """Refuse a name with two values, on which ONNX Runtime crashes where it is a function's."""
+    graph = scope.graph
+    if isinstance(graph, onnx.GraphProto):
+        given = {one.name for one in (*graph.input, *graph.initializer)}
+    else:
+        given = set(graph.input)
+    given.discard("")
+    produced = [name for node in graph.node for name in node.output if name]
+    if len(given.union(produced)) < len(given) + len(produced):
+        twice = next(name for name in produced if name in given or produced.count(name) > 1)
+        raise ModelError(
+            "PK408",
+            f"'{twice}' is given a value twice; expected a valid model.",
+            where=scope.path,
+            fix=RE_EXPORT,
+        )
+
+
 def _what_is_missing(
     node: onnx.NodeProto, scope: Scope, defined: Mapping[Scope, set[str]]
 ) -> str | None:
@@ -84,8 +106,15 @@ def _what_is_missing(
     for name in node.input:
         if name and name not in own and not _is_seen(name, scope.outer, defined):
             return f"reads '{name}', which nothing produces"
+    if "" in node.input and is_op(node, node.op_type):
+        schema = find_schema(node.op_type, scope.opsets.get("", 0))
+        at = schema and missing_input(node, optional_inputs(schema))
+        if at is not None:
+            return f"lacks input {at}, which is not optional"
     if node.op_type == "Einsum" and not _has_equation(node):
         return "has no equation of letters, commas, '...' and '->'"
+    if node.op_type == "Split" and not _has_all_parts(node):
+        return f"splits into another number than its {len(node.output)} outputs"
     if node.op_type not in _BODIES or not is_op(node, node.op_type):
         return None
     graphs = dict(bodies(node))
@@ -97,10 +126,39 @@ def _what_is_missing(
     return None
 
 
+def find_schema(op_type: str, version: int) -> onnx.defs.OpSchema | None:
+    """ONNX's definition of an operator of its default domain, None where there is none."""
+    try:
+        return onnx.defs.get_schema(op_type, version)
+    except (onnx.defs.SchemaError, TypeError):  # TypeError: the version has more than 32 bits
+        return None
+
+
+def optional_inputs(schema: onnx.defs.OpSchema) -> list[bool]:
+    """Whether a node may leave out each input by an empty name; the last one may be repeated."""
+    optional = onnx.defs.OpSchema.FormalParameterOption.Optional
+    return [one.option == optional for one in schema.inputs]
+
+
+def missing_input(node: onnx.NodeProto, optional: Sequence[bool]) -> int | None:
+    """The first input that is left out and must not be; onnx's shape inference crashes on some."""
+    for at, name in enumerate(node.input):
+        if not name and optional and not optional[min(at, len(optional) - 1)]:
+            return at
+    return None
+
+
 def _has_equation(node: onnx.NodeProto) -> bool:
     """Whether an Einsum is well-formed; on others onnx's shape inference may never end."""
     equations = [one.s for one in node.attribute if one.name == "equation"]
     return all(_EQUATION.fullmatch(each.replace(b" ", b"")) for each in equations)
+
+
+def _has_all_parts(node: onnx.NodeProto) -> bool:
+    """Whether a Split says how many outputs it has; onnx's shape inference aborts if not."""
+    counts = {one.i for one in node.attribute if one.name == "num_outputs"}
+    counts |= {len(one.ints) for one in node.attribute if one.name == "split"}
+    return counts <= {len(node.output)}
 
 
 def _is_seen(name: str, scope: Scope | None, defined: Mapping[Scope, set[str]]) -> bool:

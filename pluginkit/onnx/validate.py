@@ -208,6 +208,7 @@ def _problem(model: onnx.ModelProto, full: bool) -> str | None:
         onnx.shape_inference.InferenceError,
         ValueError,  # also of the message, where it quotes bytes that are no text
         RuntimeError,
+        IndexError,  # of its own vectors
     ) as error:
         return str(error)
     return None

@@ -87,6 +87,7 @@ def infer_once(light: onnx.ModelProto) -> Types:
         onnx.checker.ValidationError,  # recursive local functions
         ValueError,
         RuntimeError,
+        IndexError,  # of its own vectors
     ) as error:
         raise ModelError(
             "PK408",

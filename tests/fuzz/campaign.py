@@ -28,12 +28,13 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 #: Inputs of each target out of a hundred, and where the target is.
 SHARES = {
-    "rewrite": (26, "targets_models"),
+    "rewrite": (22, "targets_models"),
     "compare": (8, "targets_models"),
     "parse": (7, "targets_models"),
+    "operator": (10, "targets_models"),
     "command": (3, "targets_models"),
-    "attributes": (16, "targets_values"),
-    "declaration": (11, "targets_values"),
+    "attributes": (13, "targets_values"),
+    "declaration": (8, "targets_values"),
     "option_texts": (6, "targets_values"),
     "launch": (6, "targets_values"),
     "manifest": (7, "targets_files"),
@@ -107,7 +108,7 @@ class _Worker:
                 [sys.executable, "-m", "tests.fuzz", "--seed", str(seed), "--worker", str(writer)],
                 stdin=subprocess.PIPE, stdout=errors, stderr=errors, cwd=ROOT, pass_fds=[writer],
                 env={**os.environ, "PYTHONPATH": str(ROOT), "PLUGINKIT_TENSORRT": "tensorrt_rtx",
-                     "OMP_NUM_THREADS": "1"},
+                     "OMP_NUM_THREADS": "1", "TMPDIR": str(log.parent)},
             )  # fmt: skip
         os.close(writer)
         self._reader = os.fdopen(reader, "rb", buffering=0)

@@ -333,6 +333,38 @@ def _attribute(rng: random.Random, model: onnx.ModelProto) -> None:
         new.type = (2, 1, 3, 7, 8, 4, 2, 5, 6)[kind]
 
 
+def _self_reference(rng: random.Random, model: onnx.ModelProto) -> None:
+    """A node that reads itself, inside its own body too, or a second producer of its output."""
+    node = _node(rng, model)
+    if not node.output:
+        return
+    name = node.output[0]
+    bodies = [one.g for one in node.attribute if one.type == onnx.AttributeProto.GRAPH]
+    kind = rng.randrange(3)
+    if kind == 0:
+        node.input.append(name)
+    elif kind == 1 and bodies:
+        rng.choice(bodies).node.add(op_type="Identity", input=[name], output=["itself"])
+    else:
+        graph = rng.choice(_graphs(model))
+        graph.node.add(op_type="Identity", input=list(node.input[:1]), output=[name])
+
+
+def _signature_arity(rng: random.Random, model: onnx.ModelProto) -> None:
+    """A body or a local function with other inputs or outputs than its node hands over."""
+    inner = _graphs(model)[1:]
+    if not inner:
+        return
+    graph = rng.choice(inner)
+    values = rng.choice([graph.input, graph.output])
+    if values and rng.random() < 0.5:
+        del values[rng.randrange(len(values)) :]
+    elif isinstance(graph, onnx.FunctionProto):
+        values.append(_name(rng, model))
+    else:
+        values.append(tensor(_name(rng, model), rng.choice([None, [], [4]]), rng.choice([1, 7, 9])))
+
+
 def _nest(rng: random.Random, model: onnx.ModelProto) -> None:
     """Ifs inside Ifs; a protobuf of more than a hundred levels does not parse."""
     graph = helper.make_graph(
@@ -387,6 +419,7 @@ MUTATIONS: list[Mutation] = [
     _rename_edge, _rename_edge, _change_arity, _cycle, _node_fields, _type, _dims, _dims,
     _stored_tensor, _external_data, _external_data, _missing_initializer, _duplicate, _attribute,
     _attribute, _nest, _recursive_function, _opset, _splice_outputs, _sparse,
+    _self_reference, _signature_arity,
 ]  # fmt: skip
 
 

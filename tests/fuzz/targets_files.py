@@ -9,6 +9,7 @@ import json
 import os
 import random
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -281,4 +282,5 @@ def arguments(rng: random.Random, box: Sandbox) -> str:
         made = ["out", "model.plugins.onnx"] + [
             word for word in argv if word not in ("model.onnx", "m.plan")
         ]
+        made += [path for option, path in pairwise(argv) if option == "-o" and path == "m.plan"]
         return f"{command or '-'} {box.command(argv, made)}"

@@ -11,7 +11,7 @@ from pluginkit.discovery import find_plugins, find_rewrites
 from pluginkit.onnx.compare import compare_models
 from pluginkit.onnx.driver import rewrite_model
 from pluginkit.onnx.model import load_model, save_model
-from tests.fuzz import models
+from tests.fuzz import models, operators
 from tests.fuzz.oracle import Sandbox
 
 
@@ -73,16 +73,27 @@ def compare(rng: random.Random, box: Sandbox) -> str:
 
 
 def parse(rng: random.Random, box: Sandbox) -> str:
+    """A build of a hostile model, up to the network."""
+    with box.case(is_inside=rng.random() < 0.5) as folder:
+        return _parsed(box, models.write(rng, folder))
+
+
+def operator(rng: random.Random, box: Sandbox) -> str:
+    """A build, up to the network, of an operator that contradicts its schema."""
+    with box.case() as folder:
+        return _parsed(box, operators.write(rng, folder))
+
+
+def _parsed(box: Sandbox, path: Path) -> str:
     """What a build does up to the network: rewrite, register, TensorRT-RTX's parser."""
     from pluginkit.engine.build import _prepare
     from pluginkit.trt.flavour import load_flavour
+    from pluginkit.trt.target import installed_target
 
     flavour = load_flavour("tensorrt_rtx")
-    _rewrites(), _plugins()
-    with box.case(is_inside=rng.random() < 0.5) as folder:
-        path = models.write(rng, folder)
-        outcome, source = box.call(_prepare, path, _plugins(), _rewrites())
-        return outcome if source is None else box.call(_parse, flavour, source)[0]
+    target = installed_target("tensorrt_rtx")
+    outcome, source = box.call(_prepare, path, _plugins(), _rewrites(), target)
+    return outcome if source is None else box.call(_parse, flavour, source)[0]
 
 
 def _parse(flavour: Any, source: Any) -> None:

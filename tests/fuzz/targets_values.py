@@ -275,7 +275,7 @@ def option_texts(rng: random.Random, box: Sandbox) -> str:
         text = text[:at] + rng.choice("x:,?0123456789.-+ e\0\nKMG٣²\u200b") + text[at + 1 :]
     parser = rng.choice([
         parse_capability, lambda t: _profile(rng, t), lambda t: parse_shapes([t, t]),
-        lambda t: compare.parse_ranges([t]), lambda t: compare.parse_dims([t]),
+        lambda t: compare.parse_ranges([t]), lambda t: compare.parse_shape_sets([t]),
         _typed(options.bytes_from_text), _typed(options.positive_int),
     ])  # fmt: skip
     with box.case():

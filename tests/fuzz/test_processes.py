@@ -181,27 +181,57 @@ def test_builds_to_one_plan_and_one_timing_cache_leave_a_whole_plan(
     check_manifest(plan)
 
 
+def test_a_model_that_crashes_the_parser_is_refused_before_it(tmp_path: Path) -> None:
+    model = models._loop()
+    del model.graph.node[1].attribute[0].g.output[:]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    done = subprocess.run(
+        [*PLUGINKIT, "build", path, *RTX], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2, done.stderr
+    assert "PK446" in done.stderr
+    assert list(content(tmp_path)) == ["model.onnx"]
+
+
+SCALE = """
+from numba import cuda
+
+def scale(x, factor):
+    i = cuda.grid(1)
+    if i < x.size:
+        x[i] = x[i] * factor
+"""
 KERNEL_CACHE = """
 import sys
 from pathlib import Path
-from pluginkit import calls, float32
-from pluginkit.kernels.compile import compile_launches
-from pluginkit.plugins.circ_pad import CircPad
-plugin = CircPad(pads=(1, 1))
-inputs = calls.describe_inputs(plugin, [(3, 5)], [float32])
-(one,) = compile_launches(plugin, inputs, calls.describe_outputs(plugin, inputs), "80")
-sys.stdout.write(str(len(one.cubin)))
+from pluginkit import TensorDesc, float32
+from pluginkit.kernels.arguments import argument_types
+from pluginkit.kernels.cache import compiled_numba
+from pluginkit.kernels.specialise import NumbaSpecialisation
+from pluginkit.tensors import Slot
+x = TensorDesc("x", (4,), float32, Slot("input"))
+wanted = NumbaSpecialisation(Path(sys.argv[1]), "scale", argument_types("scale", (x, 2.0)))
+sys.stdout.write(str(len(compiled_numba(wanted, "80").cubin)))
 """
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Path:
+    path = tmp_path / "plugin" / "kernel.py"
+    path.parent.mkdir()
+    path.write_text(SCALE)
+    return path
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_that_share_a_kernel_cache_get_the_same_kernel(
-    count: int, tmp_path: Path
+    count: int, kernel: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
     environment = {**os.environ, "PLUGINKIT_CACHE": str(cache)}
-    command = [sys.executable, "-c", KERNEL_CACHE]
+    command = [sys.executable, "-c", KERNEL_CACHE, kernel]
     processes = [
         subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
@@ -212,6 +242,30 @@ def test_processes_that_share_a_kernel_cache_get_the_same_kernel(
     assert [process.returncode for process in processes] == [0] * count, results
     assert len({printed for printed, _ in results}) == 1
     assert int(results[0][0]) > 0
+    assert [one.suffix for one in cache.iterdir()] == [".kernel"]
+
+
+@pytest.mark.parametrize("step", WRITES)
+def test_a_kernel_compiles_beside_a_full_disk(
+    step: str, kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """The cache is a help: without room for it there is none, and nothing half-written."""
+    monkeypatch.setenv("PLUGINKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "argv", ["-c", str(kernel)])
+    original = Path.open
+    refused: list[str] = []
+
+    def full(*args: Any, **named: Any) -> Any:
+        if step != "write" or "xb" in args:
+            refused.append(step)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return original(*args, **named)
+
+    monkeypatch.setattr(WRITES[step], full)
+    exec(KERNEL_CACHE, {})  # noqa: S102  # as the processes above
+    assert refused == [step]
+    assert int(capsys.readouterr().out) > 0
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_manifest_never_has_a_module_imported(tmp_path: Path) -> None:
