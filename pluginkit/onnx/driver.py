@@ -268,7 +268,7 @@ class _Run:
                 self._mismatched[_name(rewrite)].append(mismatch)
             if bindings is None or edit.has_replaced(bindings.nodes.values()):
                 continue
-            reason = why_untouchable(index, edit, root, bindings)
+            reason = why_untouchable(index, root, bindings)
             if reason is None:
                 reason = self._rewrite(rewrite, edit, root, bindings)
             if reason is None:
@@ -287,7 +287,10 @@ class _Run:
             if reason is not None:
                 return _checked_reason(rewrite, reason, match)
             returned = rewrite.rewrite(match)
-            new = edit.export(returned, match, root, _name(rewrite))
+            new = edit.export(returned, match, _name(rewrite))
+            place = edit.place_of(root, bindings, new)
+            if place is None:
+                return "what the new nodes produce is read before what they read is there"
             learned = new_types(edit.index.scope, new.nodes, self.types, self.plugins)
         except RewriteError as error:
             error.where = _where(match)
@@ -308,7 +311,7 @@ class _Run:
             ) from error
         for name, value_type in learned.items():
             self.types.set_plugin_output(edit.index.scope, name, value_type)
-        edit.replace(root, bindings, new)
+        edit.replace(root, bindings, new, place)
         return None
 
 

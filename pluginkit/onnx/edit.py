@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeAlias
@@ -73,8 +73,9 @@ def _keep(container: Any, kept: Sequence[Any]) -> None:
     del container[len(order) :]
 
 
-def why_untouchable(index: GraphIndex, edit: Edit, root: int, bindings: Bindings) -> str | None:
+def why_untouchable(index: GraphIndex, root: int, bindings: Bindings) -> str | None:
     """Why the matched nodes cannot be taken out of their graph, or None."""
+    produced = {root, *bindings.kept}
     positions = list(bindings.nodes.values())
     for position in positions:
         for attribute in index.nodes[position].attribute:
@@ -87,7 +88,7 @@ def why_untouchable(index: GraphIndex, edit: Edit, root: int, bindings: Bindings
         return None
     inside = [names_read(index.nodes[position]) for position in positions]
     for position in positions:
-        for name in index.nodes[position].output if position != root else ():
+        for name in index.nodes[position].output if position not in produced else ():
             if name in index.outputs:
                 return f"'{name}', between the matched nodes, is a graph output"
             if name and index.readers[name] > sum(name in names for names in inside):
@@ -110,7 +111,9 @@ class Edit:
         self.index = index
         self._model = model
         self._names = names
-        self._new: dict[int, NewNodes] = {}
+        self._new: dict[int, list[NewNodes]] = {}
+        self._made: dict[int, list[onnx.NodeProto]] = {}
+        self._places: dict[str, int] = {}
         self._removed: set[int] = set()
 
     def has_replaced(self, positions: Iterable[int]) -> bool:
@@ -118,7 +121,7 @@ class Edit:
         return not self._removed.isdisjoint(positions)
 
     def export(
-        self, returned: NewNode | Sequence[NewNode], match: Match, root: int, rewrite: str
+        self, returned: NewNode | Sequence[NewNode], match: Match, rewrite: str
     ) -> NewNodes:
         """The nodes that a rewrite returned, checked, as protobufs with names new to the model.
 
@@ -132,8 +135,7 @@ class Edit:
             or not all(isinstance(node, _NODES) for node in nodes)
         ):
             raise _wrong(rewrite, f"returned {returned!r}; expected a node or nodes")
-        old = self.index.nodes[root]
-        splice = _Splice(match, label(old), [name for name in old.output if name], self._names)
+        splice = _Splice(match, self._names)
         try:
             for node in nodes:
                 splice.add(node)
@@ -144,8 +146,32 @@ class Edit:
                 raise _wrong(rewrite, f"made nodes that do not produce '{name}'")
         return splice.made
 
-    def replace(self, root: int, bindings: Bindings, new: NewNodes) -> None:
-        """Take out the matched nodes and put the new ones where the last of them stood."""
+    def place_of(self, root: int, bindings: Bindings, new: NewNodes) -> int | None:
+        """The position before which new nodes can stand, None when there is none.
+
+        It is that of the last matched node, or of the first other node that reads what the new ones
+        produce; what they read must be there by then.
+        """
+        if not bindings.kept:
+            return root
+        kept = {name for at in bindings.kept for name in self.index.nodes[at].output}
+        between = range(min(bindings.kept) + 1, root)
+        place = next((at for at in between if self._reads(at, kept, bindings)), root)
+        made = {name for node in new.nodes for name in node.output}
+        read = {name for node in new.nodes for name in names_read(node)} - made
+        old = self.index.producers
+        latest = max((self._places.get(name, old.get(name, -1)) for name in read), default=-1)
+        return place if latest < place else None
+
+    def _reads(self, position: int, names: Collection[str], bindings: Bindings) -> bool:
+        """Whether a node that stays, or a new one, reads one of the values there."""
+        nodes = [node for new in self._new.get(position, ()) for node in new.nodes]
+        if position not in self._removed and position not in bindings.nodes.values():
+            nodes.append(self.index.nodes[position])
+        return any(not names_read(node).isdisjoint(names) for node in nodes)
+
+    def replace(self, root: int, bindings: Bindings, new: NewNodes, place: int) -> None:
+        """Take out the matched nodes and put the new ones before what stood at ``place``."""
         index = self.index
         for position in bindings.nodes.values():
             self._removed.add(position)
@@ -158,11 +184,15 @@ class Edit:
             new.nodes[-1].metadata_props.extend(old.metadata_props)
         if old.doc_string and isinstance(old.doc_string, str):  # bytes: it was no UTF-8
             new.nodes[-1].doc_string = old.doc_string
-        self._new[root] = new
+        self._made[root] = new.nodes
+        self._places |= {name: place for node in new.nodes for name in node.output}
+        # Those that stand here for the sake of a reader come before it.
+        there = self._new.setdefault(place, [])
+        there.insert(len(there) if place == root else 0, new)
 
     def made_of(self, root: int) -> list[onnx.NodeProto]:
         """The nodes that took the place of the match whose last node stood at ``root``."""
-        return self._new[root].nodes
+        return self._made[root]
 
     def write(self) -> None:
         """Make the changes."""
@@ -172,20 +202,18 @@ class Edit:
         nodes: list[onnx.NodeProto] = []
         gone: set[str] = set()
         for position, node in enumerate(self.index.nodes):
-            if position in self._removed:
-                gone.update(node.output)
-            else:
-                nodes.append(node)
-            new = self._new.get(position)
-            if new is not None:
+            for new in self._new.get(position, ()):
                 first = len(scope.graph.node)
                 scope.graph.node.extend(self._place_constants(scope, new.constants))
                 scope.graph.node.extend(new.nodes)
                 nodes += scope.graph.node[first:]
-                gone.difference_update(*(node.output for node in new.nodes))
+            if position in self._removed:
+                gone.update(node.output)
+            else:
+                nodes.append(node)
         set_nodes(scope, nodes)
         self._import_domains(scope)
-        _drop_value_info(scope, gone)
+        _drop_value_info(scope, gone - self._places.keys())
 
     def _place_constants(
         self, scope: Scope, constants: Sequence[onnx.TensorProto]
@@ -203,7 +231,7 @@ class Edit:
             scope = scope.outer
         owner = scope.graph if isinstance(scope.graph, onnx.FunctionProto) else self._model
         there = {entry.domain for entry in owner.opset_import} | {"", "ai.onnx"}
-        used = {node.domain for new in self._new.values() for node in new.nodes}
+        used = {node.domain for nodes in self._made.values() for node in nodes}
         owner.opset_import.extend(
             onnx.helper.make_opsetid(each, 1) for each in sorted(used - there)
         )
@@ -212,11 +240,11 @@ class Edit:
 class _Splice:
     """Turns a rewrite's nodes into protobufs whose names fit into the model."""
 
-    def __init__(self, match: Match, prefix: str, outputs: list[str], names: Names) -> None:
+    def __init__(self, match: Match, names: Names) -> None:
         self.made = NewNodes([], [])
-        self.missing = set(outputs)
-        self._outputs = frozenset(outputs)
-        self._prefix = prefix
+        self.missing = set(match.promised_names)
+        self._outputs = match.promised_names
+        self._prefix = label(match.proto)
         self._names = names
         self._renamed = {name: name for name in match.readable_names}
 

@@ -117,8 +117,8 @@ class Match:
     external files, which are never read. Nodes and tensors are made when they are asked for.
 
     Attributes:
-        proto: the pattern's last node, whose outputs the new nodes must produce, as it stands in
-            the model; read it only.
+        proto: the pattern's last node, whose outputs the new nodes must produce, and those of the
+            nodes that the pattern keeps, as it stands in the model; read it only.
         opset: the version of the operators of the node's domain.
         where: the graph, for messages.
     """
@@ -156,6 +156,12 @@ class Match:
         protos = [self._index.nodes[at] for at in self._bindings.nodes.values()]
         made = {name for proto in protos for name in proto.output}
         return frozenset().union(*map(names_read, protos)) - made
+
+    @cached_property
+    def promised_names(self) -> frozenset[str]:
+        """The values that new nodes must produce: what ``node`` gives, and what kept ones do."""
+        protos = [self.proto, *(self._index.nodes[at] for at in self._bindings.kept)]
+        return frozenset(name for proto in protos for name in proto.output if name)
 
     def _import(self, node: onnx.NodeProto) -> gs.Node:
         for name in [*node.input, *node.output]:

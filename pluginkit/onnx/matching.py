@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 
 import onnx
 import onnx.helper
 
 from pluginkit.onnx.graphs import Scope, describe, is_op, names_read, output_names
-from pluginkit.onnx.pattern import Constant, Element, Op, Optional, OutputOf
+from pluginkit.onnx.pattern import AnyOf, Constant, Element, Op, Optional, OutputOf
 
 _TENSOR_TYPES = {
     "value_float": onnx.TensorProto.FLOAT,
@@ -114,6 +115,11 @@ class Bindings:
         self.values = values
         self.nodes = nodes
 
+    @property
+    def kept(self) -> list[int]:
+        """The positions of the nodes whose outputs the new nodes produce too."""
+        return [position for op, position in self.nodes.items() if op.kept]
+
     def with_value(self, name: str, value: str) -> Bindings:
         """These, and a value of the pattern's name ``name``."""
         return Bindings({**self.values, name: value}, self.nodes) if name else self
@@ -211,6 +217,9 @@ class _Search:
             if name:
                 return self._element(inner, name, so_far)
             return self._value(_name_of(inner), "", so_far)
+        if isinstance(element, AnyOf):
+            ways = element.elements
+            return chain.from_iterable(self._element(each, name, so_far) for each in ways)
         if element is None or not name:
             if element is None and not name:
                 return [so_far]

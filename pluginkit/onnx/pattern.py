@@ -86,6 +86,28 @@ class Optional:
         return f"Optional({self.element!r})"
 
 
+class AnyOf:
+    """A value that may come about in several ways; the first that fits counts.
+
+    What the other ways name is then not in the match.
+
+    Args:
+        elements: the ways, each a name, an Op, an ``Op.output`` or a Constant.
+    """
+
+    def __init__(self, *elements: Op | OutputOf | Constant | str) -> None:
+        if not elements or not all(
+            isinstance(each, (Op, OutputOf, Constant, str)) and each != "" for each in elements
+        ):
+            raise DeclarationError(
+                "PK420", f"AnyOf{elements!r}: expected names, Ops, Op.outputs and Constants."
+            )
+        self.elements = elements
+
+    def __repr__(self) -> str:
+        return f"AnyOf({', '.join(map(repr, self.elements))})"
+
+
 class OutputOf:
     """One of a node's outputs, as ``Op.output`` gives it."""
 
@@ -98,8 +120,8 @@ class OutputOf:
 
 
 #: What stands for one input of a node.
-Element: TypeAlias = "Op | OutputOf | Constant | Optional | str | None"
-_ELEMENTS = (str, OutputOf, Constant, Optional)
+Element: TypeAlias = "Op | OutputOf | Constant | Optional | AnyOf | str | None"
+_ELEMENTS = (str, OutputOf, Constant, Optional, AnyOf)
 
 
 class Op:
@@ -116,20 +138,23 @@ class Op:
       out and the operator's default is that;
     - ``Op("Resize", ..., attributes={"mode": lambda mode: mode in ("nearest", "linear")})``;
     - ``Op("Concat", "first", ...)``: with any inputs behind the first;
+    - ``Op("Mul", "x", AnyOf(Op("Reciprocal", "y"), Op("Div", Constant(value=1), "y")))``;
     - ``split = Op("Split", "x", ...)``, then ``Op("Mul", split.output(0), Op("Sigmoid",
       split.output(1)))``: two outputs of one node.
 
     Args:
         op_type: the operator, or a tuple of several.
         inputs: for each input of the node an Op (whose first output it is), an ``Op.output``, a
-            Constant, a name for the value, an Optional of these, or None for an input that is
-            absent; ``...`` at the end for any further inputs. Nothing at all for any inputs.
+            Constant, a name for the value, an Optional or an AnyOf of these, or None for an input
+            that is absent; ``...`` at the end for any further inputs. Nothing at all for any inputs.
         domain: the operator's domain.
         name: what the match calls the node.
         commutative: whether two inputs may stand in either order.
         attributes: for each attribute the value that it must have, or a function that says whether
             a value will do; it gets None where the node has no such attribute, nor the operator a
             default.
+        kept: whether the new nodes produce the node's outputs too, as they must those of the last
+            node, so that they may be needed elsewhere.
 
     Errors:
         PK420: it cannot be a pattern.
@@ -143,6 +168,7 @@ class Op:
         name: str = "",
         commutative: bool = False,
         attributes: Mapping[str, Any] | None = None,
+        kept: bool = False,
     ) -> None:
         self.op_types = op_type if isinstance(op_type, tuple) else (op_type,)
         self.inputs = inputs
@@ -150,6 +176,7 @@ class Op:
         self.name = name
         self.commutative = commutative
         self.attributes = dict(attributes or {})
+        self.kept = kept
         if not self.op_types or not all(isinstance(each, str) and each for each in self.op_types):
             raise DeclarationError("PK420", f"Op({op_type!r}): expected an op_type, a string.")
         for at, each in enumerate(inputs):

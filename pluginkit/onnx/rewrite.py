@@ -11,12 +11,12 @@ import onnx
 from pluginkit.errors import DeclarationError
 from pluginkit.onnx.edit import NewNode
 from pluginkit.onnx.match import Match
-from pluginkit.onnx.pattern import Constant, Op, Optional
+from pluginkit.onnx.pattern import AnyOf, Constant, Op, Optional
 from pluginkit.onnx.replacement import Replacement
 from pluginkit.plugin import Plugin
 from pluginkit.trt.flavour import FLAVOURS, numbers
 
-__all__ = ["Constant", "Match", "Op", "Optional", "Replacement", "Rewrite"]
+__all__ = ["AnyOf", "Constant", "Match", "Op", "Optional", "Replacement", "Rewrite"]
 
 
 class Rewrite:
@@ -46,8 +46,8 @@ class Rewrite:
                 return new.end("Mul", match.inputs[0], new.add("Sigmoid", match.inputs[0]))
 
     The new nodes take the place of the matched ones. They must produce the outputs of
-    ``match.node``, by name; values between the matched nodes must not be needed elsewhere, which
-    the driver sees to. Whether a plugin takes the inputs' dtypes and ranks is checked by the driver
+    ``match.node``, and those of each ``Op(..., kept=True)``, by name; other values between the
+    matched nodes must not be needed elsewhere, which the driver sees to. Whether a plugin takes the inputs' dtypes and ranks is checked by the driver
     too, and reported as a reason.
 
     Class members:

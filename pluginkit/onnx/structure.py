@@ -115,6 +115,10 @@ def _what_is_missing(
         return "has no equation of letters, commas, '...' and '->'"
     if node.op_type == "Split" and not _has_all_parts(node):
         return f"splits into another number than its {len(node.output)} outputs"
+    if node.op_type == "GatherND" and any(
+        one.name == "batch_dims" and one.i < 0 for one in node.attribute
+    ):  # onnx's shape inference reads before the shape
+        return "has a negative number of batch dimensions"
     if node.op_type not in _BODIES or not is_op(node, node.op_type):
         return None
     graphs = dict(bodies(node))

@@ -527,3 +527,13 @@ def test_a_node_without_an_optional_input_is_loaded(tmp_path):
     inputs = [value("x", [2]), value("top", [])]
     model = model_of([node], inputs, [value("y", [2])])
     assert load_model(written(tmp_path / "m.onnx", model)) == model
+
+
+def test_a_negative_number_of_batch_dimensions_is_refused(tmp_path):
+    """onnx's shape inference ends the process there."""
+    node = helper.make_node("GatherND", ["x", "i"], ["y"], batch_dims=-(2**31))
+    inputs = [value("x", [4, 2]), value("i", [2], 7)]
+    model = model_of([node], inputs, [value("y", None)])
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert "a negative number of batch dimensions" in error.message
