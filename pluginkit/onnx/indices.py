@@ -242,4 +242,6 @@ def _limit(node: onnx.NodeProto, counted: list[int], indices: list[int]) -> int:
     if node.op_type in ("GatherND", "ScatterND"):
         first = attributes.get("batch_dims", 0)
         return min(counted[first : first + indices[-1]], default=1)
-    return counted[attributes.get("axis", 0)]
+    axis = attributes.get("axis", 0)
+    # A model whose axis is out of range fails later, in words.
+    return counted[axis] if -len(counted) <= axis < len(counted) else 1
