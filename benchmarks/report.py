@@ -29,7 +29,7 @@ Made by `python benchmarks/report.py` from the files in [results](results).
 | [enqueue.py](enqueue.py) | what one enqueue costs the host | a GPU, tensorrt_lean |
 | [imports.py](imports.py) | how long imports and `--help` take | nothing |
 | [rewrite.py](rewrite.py) | `pluginkit rewrite` beside onnx-graphsurgeon | 10 GB of memory |
-| [onnx_coverage.py](onnx_coverage.py) | which node tests build: [coverage.md](coverage.md) | 1 hour |
+| [onnx_coverage.py](onnx_coverage.py) | ONNX's node tests: [table](coverage.md) | tensorrt_rtx |
 """
 #: Plugins with results, and what a reader must know of them.
 PLUGINS = {

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.driver import rewrite_model as rewrite_model
     from pluginkit.onnx.model import load_model as load_model
     from pluginkit.onnx.model import save_model as save_model
+    from pluginkit.onnx.rewrite import AnyOf as AnyOf
     from pluginkit.onnx.rewrite import Constant as Constant
     from pluginkit.onnx.rewrite import Match as Match
     from pluginkit.onnx.rewrite import Op as Op
@@ -80,7 +81,7 @@ _HOMES = {
     "pluginkit.onnx.driver": ("RewriteResult", "rewrite_model"),
     "pluginkit.onnx.model": ("load_model", "save_model"),
     "pluginkit.onnx.rewrite": (
-        "Constant", "Match", "Op", "Optional", "Replacement", "Rewrite",
+        "AnyOf", "Constant", "Match", "Op", "Optional", "Replacement", "Rewrite",
     ),
     "pluginkit.plugin": ("Case", "Plugin"),
     "pluginkit.spec": ("Input", "OnnxOp", "Output", "PluginSpec", "ShapeInput", "SizeOutput"),

@@ -14,7 +14,7 @@ import json
 import types
 import typing
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Union
 
 from pluginkit.errors import AttributeValueError, DeclarationError
@@ -102,6 +102,7 @@ class AttributeSpec:
         choices: the allowed values, or None for all.
         check: the author's own check, or None.
         doc: one line of documentation.
+        is_optional: whether it may be None, which is its default and travels by being absent.
     """
 
     name: str
@@ -112,6 +113,7 @@ class AttributeSpec:
     choices: tuple[Any, ...] | None
     check: Callable[[Any], str | None] | None
     doc: str
+    is_optional: bool = False
 
     @property
     def is_required(self) -> bool:
@@ -121,6 +123,10 @@ class AttributeSpec:
     @property
     def type_name(self) -> str:
         """The type in Python's notation, ``"tuple[int, ...]"``."""
+        return f"{self._value_type_name} | None" if self.is_optional else self._value_type_name
+
+    @property
+    def _value_type_name(self) -> str:
         if self.choices is not None:
             return " | ".join(repr(choice) for choice in self.choices)
         if self.kind == "tuple":
@@ -136,6 +142,8 @@ class AttributeSpec:
         Errors:
             PK104: the value has another type, length or range than declared.
         """
+        if value is None and self.is_optional:
+            return None
         try:
             checked = self._convert(value)
             problem = self.check(checked) if self.check else None
@@ -237,6 +245,7 @@ def attribute_spec(
         PK101: the annotation is missing or of a type that cannot travel.
         PK102: the default does not satisfy the declaration.
     """
+    annotation, is_optional = _without_none(annotation)
     kind, item, length, choices = _parse_annotation(owner, name, annotation)
     if (
         choices is not None
@@ -263,7 +272,15 @@ def attribute_spec(
         choices if choices is not None else declared.choices,
         declared.check,
         declared.doc,
+        is_optional,
     )
+    if is_optional and declared.default is not None:
+        raise DeclarationError(
+            "PK102",
+            f"{owner}.{name}: default {_shown(declared.default)}; expected None.",
+            cause="nodes and plans cannot hold None: an attribute that is absent is None.",
+            fix="write attribute(default=None), or drop None from the annotation.",
+        )
     if spec.is_required:
         return spec
     try:
@@ -275,7 +292,16 @@ def attribute_spec(
             cause=error.cause,
             fix="change the default or the annotation.",
         ) from error
-    return AttributeSpec(name, kind, item, length, default, spec.choices, spec.check, spec.doc)
+    return replace(spec, default=default)
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    """The annotation without ``| None``, and whether it had that."""
+    arguments = typing.get_args(annotation)
+    is_union = typing.get_origin(annotation) in (Union, types.UnionType)
+    if is_union and len(arguments) == 2 and arguments[1] is types.NoneType:
+        return arguments[0], True
+    return annotation, False
 
 
 def _parse_annotation(
@@ -303,7 +329,8 @@ def _parse_annotation(
     raise DeclarationError(
         "PK101",
         f"{owner}.{name}: annotation {annotation!r} cannot travel; "
-        "expected int, float, str, bool, Literal[...], tuple[T, ...] or numpy.ndarray.",
+        "expected int, float, str, bool, Literal[...], tuple[T, ...] or numpy.ndarray, or one "
+        "of these and None.",
         fix=f"write, for example, `{name}: int = attribute(default=0)`.",
     )
 

@@ -202,8 +202,15 @@ class Plugin:
         return self._changed("_present", tuple(name in names for name in declared))
 
     def to_wire(self) -> dict[str, Wire]:
-        """The attributes, and which inputs are there, in the form that TensorRT keeps exactly."""
-        wire = {spec.name: spec.to_wire(getattr(self, spec.name)) for spec in self.spec.attributes}
+        """The attributes, and which inputs are there, in the form that TensorRT keeps exactly.
+
+        An attribute that is None is left out.
+        """
+        wire = {
+            spec.name: spec.to_wire(getattr(self, spec.name))
+            for spec in self.spec.attributes
+            if getattr(self, spec.name) is not None
+        }
         if self.spec.has_optional_inputs:
             ports = zip(self.spec.inputs, self._present, strict=True)
             wire["pluginkit_inputs"] = ",".join(port.name for port, present in ports if present)

@@ -90,11 +90,21 @@ def compile_launches(
 
 
 def cuda_options(wanted: CudaSpecialisation) -> tuple[str, ...]:
-    """NVRTC's options: C++17, CUDA's headers, those beside the source, the author's own."""
+    """NVRTC's options: C++17, CUDA's and CCCL's headers, those beside the source, the author's."""
     pathfinder = need("cuda.pathfinder")
-    folders = [pathfinder.find_nvidia_header_directory("cudart"), wanted.folder]
+    folders = [pathfinder.find_nvidia_header_directory("cudart"), *_cccl_folders(), wanted.folder]
     includes = tuple(f"-I{folder}" for folder in folders if folder is not None)
     return ("--std=c++17", *includes, *wanted.options)
+
+
+@cache
+def _cccl_folders() -> tuple[Path, ...]:
+    """The headers of CUB, Thrust and libcu++, as they come with cupy."""
+    cupy = importlib.util.find_spec("cupy")
+    if cupy is None or cupy.origin is None:
+        return ()
+    bundled = Path(cupy.origin).parent / "_core" / "include" / "cupy" / "_cccl"
+    return tuple(bundled / name for name in ("cub", "thrust", "libcudacxx"))
 
 
 def compile_cuda(wanted: Sequence[CudaSpecialisation], arch: str) -> Compiled:

@@ -120,9 +120,7 @@ class Edit:
         """Whether any of the nodes at these positions is already replaced."""
         return not self._removed.isdisjoint(positions)
 
-    def export(
-        self, returned: NewNode | Sequence[NewNode], match: Match, rewrite: str
-    ) -> NewNodes:
+    def export(self, returned: NewNode | Sequence[NewNode], match: Match, rewrite: str) -> NewNodes:
         """The nodes that a rewrite returned, checked, as protobufs with names new to the model.
 
         Errors:

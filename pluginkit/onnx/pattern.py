@@ -92,13 +92,12 @@ class AnyOf:
     What the other ways name is then not in the match.
 
     Args:
-        elements: the ways, each a name, an Op, an ``Op.output`` or a Constant.
+        elements: the ways, each a name, an Op, an ``Op.output``, a Constant or an AnyOf.
     """
 
-    def __init__(self, *elements: Op | OutputOf | Constant | str) -> None:
-        if not elements or not all(
-            isinstance(each, (Op, OutputOf, Constant, str)) and each != "" for each in elements
-        ):
+    def __init__(self, *elements: Op | OutputOf | Constant | AnyOf | str) -> None:
+        kinds = (Op, OutputOf, Constant, AnyOf, str)
+        if not elements or not all(isinstance(each, kinds) and each for each in elements):
             raise DeclarationError(
                 "PK420", f"AnyOf{elements!r}: expected names, Ops, Op.outputs and Constants."
             )
@@ -146,7 +145,8 @@ class Op:
         op_type: the operator, or a tuple of several.
         inputs: for each input of the node an Op (whose first output it is), an ``Op.output``, a
             Constant, a name for the value, an Optional or an AnyOf of these, or None for an input
-            that is absent; ``...`` at the end for any further inputs. Nothing at all for any inputs.
+            that is absent; ``...`` at the end for any further inputs. Nothing at all for any
+            inputs.
         domain: the operator's domain.
         name: what the match calls the node.
         commutative: whether two inputs may stand in either order.

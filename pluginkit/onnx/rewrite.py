@@ -47,8 +47,8 @@ class Rewrite:
 
     The new nodes take the place of the matched ones. They must produce the outputs of
     ``match.node``, and those of each ``Op(..., kept=True)``, by name; other values between the
-    matched nodes must not be needed elsewhere, which the driver sees to. Whether a plugin takes the inputs' dtypes and ranks is checked by the driver
-    too, and reported as a reason.
+    matched nodes must not be needed elsewhere, which the driver sees to. Whether a plugin takes the
+    inputs' dtypes and ranks is checked by the driver too, and reported as a reason.
 
     Class members:
         pattern: what to look for; a plain string is any node of that op_type.

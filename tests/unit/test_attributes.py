@@ -134,7 +134,8 @@ def test_damaged_text_is_refused(wire: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "annotation", [list, dict, int | None, tuple[int, str], tuple, Literal[1, "a"], bytes]
+    "annotation",
+    [list, dict, int | str | None, tuple[int, str], tuple, Literal[1, "a"], bytes, None],
 )
 def test_annotations_that_cannot_travel_are_refused(annotation: Any) -> None:
     with pytest.raises(DeclarationError, match=r"PK101 Owner\.a"):
@@ -144,6 +145,32 @@ def test_annotations_that_cannot_travel_are_refused(annotation: Any) -> None:
 def test_a_wrong_default_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"PK102 Owner\.a: default 'x'; expected int"):
         spec_of(int, default="x")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "name"),
+    [
+        (int | None, 3, "int | None"),
+        (float | None, 0.5, "float | None"),
+        (tuple[int, ...] | None, (1, 2), "tuple[int, ...] | None"),
+        (Literal["a", "b"] | None, "b", "'a' | 'b' | None"),
+    ],
+)
+def test_an_attribute_may_be_absent(annotation: Any, value: Any, name: str) -> None:
+    spec = spec_of(annotation, default=None)
+    assert spec.type_name == name
+    assert not spec.is_required
+    assert spec.validate("Owner", None) is None
+    assert spec.from_wire("Owner", spec.to_wire(spec.validate("Owner", value))) == value
+    with pytest.raises(AttributeValueError, match="PK104"):
+        spec.validate("Owner", object())
+
+
+def test_an_attribute_that_may_be_absent_is_so_by_default() -> None:
+    with pytest.raises(DeclarationError, match=r"PK102 Owner\.a: default 0; expected None"):
+        spec_of(int | None, default=0)
+    with pytest.raises(DeclarationError, match="PK102"):
+        spec_of(int | None)
 
 
 def test_required_and_default() -> None:

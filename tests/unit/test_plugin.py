@@ -88,6 +88,17 @@ def test_attributes_that_a_node_lacks_take_their_defaults() -> None:
     assert (plugin.steps, plugin.mode, plugin.present) == (5, "mean", (True, True, True))
 
 
+def test_an_attribute_that_is_none_is_left_out_of_the_wire_form() -> None:
+    class Along(Blend):
+        """An attribute that may be absent."""
+
+        axis: int | None = attribute(default=None)
+
+    assert "axis" not in Along(steps=1).to_wire()
+    assert Along.from_wire(Along(steps=1, axis=0).to_wire()).axis == 0
+    assert Along.from_wire(Along(steps=1).to_wire()).axis is None
+
+
 def test_optional_inputs_are_checked() -> None:
     with pytest.raises(UsageError, match="PK110 Blend: input 'a' is required"):
         Blend(steps=1).with_inputs("mask")

@@ -267,7 +267,7 @@ def batch_permutation(subject: Subject) -> str:
     device = device_of(subject)
     count = 0
     for call in _not_empty(subject):
-        rows = {len(array) if array.ndim else 0 for array in call.arrays}
+        rows = {len(array) if array.ndim else 1 for array in call.arrays}
         if len(rows) != 1 or rows == {1}:
             continue
         order = np.random.default_rng(0).permutation(rows.pop())

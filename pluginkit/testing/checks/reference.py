@@ -96,9 +96,9 @@ def _model(call: Call) -> Any:
         raise NotRun("onnx_op")
     known = schema_of(op).attributes
     attributes: dict[str, Any] = {
-        one.name: one.to_wire(getattr(call.plugin, one.name))
+        one.name: one.to_wire(value)
         for one in spec.attributes
-        if one.name in known
+        if one.name in known and (value := getattr(call.plugin, one.name)) is not None
     }
     given = iter(call.dtypes)
     inputs = [

@@ -12,8 +12,10 @@ next sum, as in transformers.
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 
+import onnx
 import torch
 from torch import nn
 
@@ -90,30 +92,36 @@ def main() -> None:
     for family, norm in NORMS.items():
         torch.manual_seed(0)
         model = Decoder(norm).to(torch.float16).eval()
-        x = torch.randn(2, 3, SIZE, dtype=torch.float16)
-        names = {"input_names": ["hidden"], "output_names": ["normalized"]}
-        torch.onnx.export(
+        hidden = torch.randn(2, 3, SIZE, dtype=torch.float16)
+        export = partial(
+            torch.onnx.export,
             model,
-            (x,),
-            folder / f"rms_norm_{family}_ts.onnx",
-            opset_version=17,
-            dynamo=False,
-            dynamic_axes={"hidden": {0: "batch", 1: "length"}},
-            **names,
+            (hidden,),
+            input_names=["hidden"],
+            output_names=["normalized"],
+            verbose=False,
         )
-        shapes = ({0: torch.export.Dim("batch"), 1: torch.export.Dim("length")},)
+        if norm is not TorchNorm:  # which the TorchScript exporter does not know
+            export(
+                folder / f"rms_norm_{family}_ts.onnx",
+                opset_version=17,
+                dynamo=False,
+                dynamic_axes={"hidden": {0: "batch", 1: "length"}},
+            )
+        dims = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
         for opset in (18, 23):
-            torch.onnx.export(
-                model,
-                (x,),
-                folder / f"rms_norm_{family}_dynamo{opset}.onnx",
+            path = folder / f"rms_norm_{family}_dynamo{opset}.onnx"
+            export(
+                path,
                 opset_version=opset,
                 dynamo=True,
-                dynamic_shapes=shapes,
+                dynamic_shapes=(dims,),
                 external_data=False,
-                verbose=False,
-                **names,
             )
+            exported = onnx.load(path)
+            for node in exported.graph.node:  # stack traces, most of the file
+                del node.metadata_props[:]
+            onnx.save(exported, path)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,16 @@ def test_options_reach_the_compiler():
         compile_cuda([specialisation(code)], "80")
 
 
+def test_cub_is_found():
+    code = """#include <cub/block/block_scan.cuh>
+    __global__ void f(int* x) {
+        using Scan = cub::BlockScan<int, 64>;
+        __shared__ Scan::TempStorage storage;
+        Scan(storage).InclusiveSum(x[threadIdx.x], x[threadIdx.x]);
+    }"""
+    assert compile_cuda([specialisation(code)], "90").parameter_sizes == ((8,),)
+
+
 @pytest.mark.parametrize("place", ["", "../shared/"])
 def test_headers_are_found_from_the_sources_folder(tmp_path, place):
     folder = tmp_path / "kernel"

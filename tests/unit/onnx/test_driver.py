@@ -4,6 +4,7 @@ import onnx_graphsurgeon as gs
 import pytest
 from onnx import helper, numpy_helper
 
+from pluginkit import Input, Output, Plugin, float32
 from pluginkit.errors import DeclarationError, ModelError, RewriteError, UsageError
 from pluginkit.onnx.driver import Refused, rewrite_model
 from pluginkit.onnx.execute import run_model, run_onnxruntime
@@ -162,6 +163,108 @@ def test_a_value_that_is_read_elsewhere_stays():
     model = model_of(nodes, [value("x", [4])], [value("y", [4]), value("z", [4])])
     (refused,) = rewrite_model(model, [FuseSilu]).refused
     assert "'gate', between the matched nodes, is read by other nodes" in refused.reason
+
+
+class Gated(Plugin):
+    """y = x * sigmoid(x), gate = sigmoid(x)."""
+
+    x = Input(float32)
+    y = Output(float32)
+    gate = Output(float32)
+
+    def output_shapes(self, x):
+        return x.shape, x.shape
+
+    def launches(self, x, y, gate):
+        return ()
+
+    def reference(self, x):
+        gate = (1 / (1 + np.exp(-x))).astype(np.float32)
+        return x * gate, gate
+
+
+class FuseGated(Rewrite):
+    """x * sigmoid(x) -> Gated_PK(x) with both values."""
+
+    plugin = Gated
+    pattern = Op("Mul", "x", Op("Sigmoid", "x", name="gate", kept=True), commutative=True)
+
+    def rewrite(self, match):
+        outputs = [match.outputs[0], match["gate"].outputs[0]]
+        return match.plugin_node(Gated(), [match["x"]], outputs)
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_kept_value_may_be_read_elsewhere(is_before, tmp_path):
+    sigmoid, mul = silu_nodes("x", "y")
+    relu = helper.make_node("Relu", ["gate"], ["z"])
+    nodes = [sigmoid, relu, mul] if is_before else [sigmoid, mul, relu]
+    model = model_of(nodes, [value("x", [4])], [value("y", [4]), value("z", [4])])
+    result = rewrite_model(model, [FuseGated])
+    assert names(result.model) == ["Gated_PK", "Relu"]
+    assert list(result.model.graph.node[0].output) == ["y", "gate"]
+    assert info(result.model, "gate") == (onnx.TensorProto.FLOAT, [4])
+    assert_same(model, result, {"x": np.linspace(-3, 3, 4, dtype="f")}, tmp_path)
+
+
+def test_a_kept_value_may_be_a_graph_output(tmp_path):
+    outputs = [value("y", [4]), value("gate", [4])]
+    model = model_of(silu_nodes("x", "y"), [value("x", [4])], outputs)
+    result = rewrite_model(model, [FuseGated])
+    assert names(result.model) == ["Gated_PK"]
+    assert_same(model, result, {"x": np.linspace(-3, 3, 4, dtype="f")}, tmp_path)
+
+
+def test_kept_values_lead_from_one_match_to_the_next(tmp_path):
+    first, second = silu_nodes("x", "y", "a"), silu_nodes("gate", "z", "b", prefix="b")
+    nodes = [first[0], *second, first[1]]  # the second match ends before the first
+    model = model_of(nodes, [value("x", [4])], [value("y", [4]), value("z", [4])])
+    result = rewrite_model(model, [FuseGated])
+    assert [list(node.output) for node in result.model.graph.node] == [
+        ["y", "gate"],
+        ["z", "bgate"],
+    ]
+    assert_same(model, result, {"x": np.linspace(-3, 3, 4, dtype="f")}, tmp_path)
+
+
+class FuseScaled(Rewrite):
+    """w * sigmoid(x) -> Gated_PK(x) * w."""
+
+    plugin = Gated
+    pattern = Op("Mul", "w", Op("Sigmoid", "x", name="gate", kept=True))
+
+    def rewrite(self, match):
+        gate = match["gate"].outputs[0]
+        node = match.plugin_node(Gated(), [match["x"]], [gs.Variable("other"), gate])
+        return [
+            node,
+            helper.make_node("Mul", [match["w"].name, gate.name], [match.outputs[0].name]),
+        ]
+
+
+def test_what_reads_a_kept_value_too_early_keeps_the_nodes():
+    """w comes from the gate: one node could not give the one before it has read the other."""
+    sigmoid, relu = silu_nodes("x", "y")[0], helper.make_node("Relu", ["gate"], ["w"])
+    nodes = [sigmoid, relu, helper.make_node("Mul", ["w", "gate"], ["y"])]
+    model = model_of(nodes, [value("x", [4])], [value("y", [4])])
+    result = rewrite_model(model, [FuseScaled])
+    assert result.model == model
+    (refused,) = result.refused
+    assert refused.reason == "what the new nodes produce is read before what they read is there"
+
+
+def test_nodes_that_leave_out_a_kept_value_are_an_error():
+    class Forget(Rewrite):
+        """x * sigmoid(x) -> Silu_PK(x) without the gate."""
+
+        plugin = Silu
+        pattern = FuseGated.pattern
+
+        def rewrite(self, match):
+            return match.plugin_node(Silu(), [match["x"]])
+
+    with pytest.raises(RewriteError, match="PK421 Forget made nodes that do not produce 'gate'"):
+        rewrite_model(simple(), [Forget])
 
 
 def test_a_value_that_a_body_reads_stays():

@@ -10,7 +10,7 @@ from pluginkit.onnx.driver import rewrite_model
 from pluginkit.onnx.execute import run_model, run_onnxruntime
 from pluginkit.onnx.graphs import scopes
 from pluginkit.onnx.matching import GraphIndex
-from pluginkit.onnx.rewrite import Constant, Op, Optional, Replacement, Rewrite
+from pluginkit.onnx.rewrite import AnyOf, Constant, Op, Optional, Replacement, Rewrite
 from tests.unit.onnx.conftest import Silu, model_of, value
 
 
@@ -298,6 +298,31 @@ def test_readers_are_counted_again_where_nodes_are_replaced(is_counted_before):
     assert +index.readers == {"x": 3, "a": 1, "b": 1, "c": 1}
 
 
+INVERSE = Op("Mul", "x", AnyOf(Op("Reciprocal", "a"), Op("Div", Constant(value=1), "b")))
+
+
+def test_the_first_way_that_fits_is_taken():
+    match = found(INVERSE, [node("Reciprocal", ["x"], ["r"]), node("Mul", ["x", "r"])])
+    assert named(match, "x", "a") == ["x", "x"]
+    with pytest.raises(KeyError, match="calls nothing 'b'"):
+        match["b"]
+    div = [node("Div", ["one", "z"], ["r"]), node("Mul", ["x", "r"])]
+    match = found(INVERSE, div, {"one": np.float32(1)}, inputs=("x", "z"))
+    assert named(match, "x", "b") == ["x", "z"]
+
+
+def test_a_way_that_leads_nowhere_further_on_is_left_for_the_next():
+    value = AnyOf(Op("Cast", "x"), "wide")
+    pattern = Op("Add", value, Op("Neg", "wide"))
+    nodes = [node("Cast", ["x"], ["c"], to=1), node("Neg", ["c"], ["n"]), node("Add", ["c", "n"])]
+    assert named(found(pattern, nodes), "wide") == ["c"]
+
+
+def test_ways_of_which_none_fits():
+    nodes = [node("Div", ["two", "x"], ["r"]), node("Mul", ["x", "r"])]
+    assert found(INVERSE, nodes, {"two": np.float32(2)}) == "'two' is 2.0; expected 1"
+
+
 def test_a_match_knows_only_what_its_pattern_names():
     match = found(Op("Relu", "x"), [node("Relu", ["x"])])
     with pytest.raises(KeyError, match="calls nothing 'z'"):
@@ -313,6 +338,9 @@ def test_a_match_knows_only_what_its_pattern_names():
         lambda: Optional(None),
         lambda: Optional(""),
         lambda: Constant(3),
+        AnyOf,
+        lambda: AnyOf("x", None),
+        lambda: AnyOf(Optional("x")),
     ],
 )
 def test_what_is_no_pattern(make):
@@ -326,3 +354,4 @@ def test_patterns_read_like_what_was_written():
     assert repr(pattern) == text
     assert repr(HALF.inputs[1]) == "Constant('half', value=0.5)"
     assert repr(Op("Split").output(1)) == "Op('Split').output(1)"
+    assert repr(AnyOf("x", Constant())) == "AnyOf('x', Constant())"

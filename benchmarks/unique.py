@@ -1,0 +1,117 @@
+"""Unique beside torch and cupy, on a GPU.
+
+    python benchmarks/unique.py
+
+which is ``pluginkit bench Unique --peers benchmarks/unique.py`` with the results written to
+benchmarks/results. torch gives no indices, and always sorts; cupy does not take an axis of large
+arrays, and always sorts.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from pluginkit import Plugin, float16, float32, int8, int32, int64
+from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.dtypes import DType
+from pluginkit.plugins.unique import Unique
+from pluginkit.tensors import DeviceTensor
+
+#: Shape, type, axis, whether sorted, and how many different elements or slices are drawn from.
+CASES: dict[str, tuple[tuple[int, ...], DType, int | None, bool, int]] = {
+    "labels": ((16_777_216,), int32, None, True, 1000),
+    "identifiers": ((16_777_216,), int64, None, True, 2_000_000),
+    "all different": ((16_777_216,), int32, None, True, 2**31 - 1),
+    "values": ((4096, 4096), float32, None, True, 1_000_000),
+    "values of float16": ((4096, 4096), float16, None, True, 10_000),
+    "classes": ((8, 1024, 1024), int8, None, True, 100),
+    "first places": ((16_777_216,), int32, None, False, 1_000_000),
+    "voxels": ((1_000_000, 3), int32, 0, True, 200_000),
+    "voxels of batches": ((1_000_000, 4), int64, 0, True, 200_000),
+    "edges": ((2, 4_000_000), int64, 1, True, 3_000_000),
+    "long slices": ((4096, 1024), float32, 0, True, 3000),
+    "small": ((8400,), int32, None, True, 80),
+}
+
+
+def workloads() -> Iterator[Workload]:
+    """Every case; what must be moved is x, an index for each slice, and what is found."""
+    for case, (shape, dtype, axis, is_sorted, distinct) in CASES.items():
+        count = prod(shape) if axis is None else shape[axis]
+        found = min(distinct, count)
+        slice_bytes = prod(shape) // count * dtype.itemsize
+        nbytes = prod(shape) * dtype.itemsize + count * int64.itemsize
+        nbytes += found * (slice_bytes + 2 * int64.itemsize)
+        plugin, arrays = Unique(axis=axis, sorted=is_sorted), _inputs(case)
+        order = "sorted" if is_sorted else "as found"
+        yield Workload(case, order, plugin, (dtype,), arrays, compulsory_bytes=nbytes)
+
+
+def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
+    shape, dtype, axis, _, distinct = CASES[case]
+
+    def make(xp: Any, seed: int) -> list[Any]:
+        rng = xp.random.default_rng(seed)
+        if axis is None:
+            drawn = rng.integers(0, distinct, shape)
+            return [drawn - distinct // 2 if dtype is not float16 else drawn / 16]
+        rest = prod(shape) // shape[axis]
+        slices = rng.integers(0, 1000, (distinct, rest))
+        chosen = slices[rng.integers(0, distinct, shape[axis])]
+        return [xp.ascontiguousarray(chosen if axis == 0 else chosen.T).reshape(shape)]
+
+    return make
+
+
+def _torch(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+    import torch
+
+    assert isinstance(plugin, Unique)  # noqa: S101  # for the type checker
+    if not plugin.sorted:
+        raise NotOffered("it always sorts")
+    torch.cuda.set_stream(torch.cuda.ExternalStream(inputs[0].stream))
+    x, axis = inputs[0].torch(), plugin.axis
+
+    def call() -> Any:
+        found, _inverse, _counts = torch.unique(
+            x, sorted=True, return_inverse=True, return_counts=True, dim=axis
+        )
+        return found
+
+    return call
+
+
+def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+    import cupy
+
+    assert isinstance(plugin, Unique)  # noqa: S101  # for the type checker
+    if not plugin.sorted:
+        raise NotOffered("it always sorts")
+    x, axis = inputs[0].cupy(), plugin.axis
+
+    def call() -> Any:
+        return cupy.unique(
+            x, return_index=True, return_inverse=True, return_counts=True, axis=axis
+        )[0]
+
+    return call
+
+
+PEERS = (Peer("torch", _torch), Peer("cupy", _cupy))
+
+
+def main() -> int:
+    """Measure, and write benchmarks/results/unique.{json,html,png}."""
+    from pluginkit.cli.main import main as pluginkit
+
+    results = Path(__file__).parent / "results" / "unique"
+    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
+    return pluginkit(["bench", "Unique", f"--peers={__file__}", *files, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,155 @@
+"""A sum and its RMSNorm in one pass over memory, with the kernel in CUDA C++."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from pluginkit import (
+    Case,
+    CudaKernel,
+    Input,
+    Launch,
+    Output,
+    Plugin,
+    TensorDesc,
+    attribute,
+    bfloat16,
+    ceil_div,
+    float16,
+    float32,
+    int32,
+    int64,
+)
+from pluginkit.dims import Shape, product
+from pluginkit.errors import TensorError
+from pluginkit.plugins.rms_norm.layout import KEPT, LANES, MAX_ROW, layout_of
+
+
+class AddRMSNorm(Plugin):
+    """Add ``residual`` to ``x``, keep the sum, and normalize it by its root mean square.
+
+    total = x + residual;  y = total / sqrt(mean(total^2) + epsilon) * weight
+
+    The mean is over ``axis`` and all axes behind it. Each stands for what transformers' models
+    compute: the sum is rounded to T, and normalized in float32 from there on. A weight of the same
+    type multiplies what is rounded to T again, as in Llama and ONNX's RMSNormalization; a weight of
+    another type multiplies in float32, as in Gemma. y is rounded to T last.
+
+    Inputs:      x: rank 1 to 8, float32 | float16 | bfloat16, linear; any dimension dynamic.
+                 residual: the shape and dtype of x.
+                 weight: x.shape[axis:], float32 | float16 | bfloat16, linear.
+    Outputs:     y: the shape and dtype of x.
+                 total: the same; in the memory of residual where TensorRT offers that.
+    Attributes:  epsilon: float, >= 0, default 1e-5.
+                 axis: int, -rank to rank - 1, default -1.
+    Workspace:   none.
+    Tolerance:   float32 2e-6, float16 2e-3, bfloat16 1.6e-2: another rounding of y, or of what the
+                 weight multiplies, relative to max(1, y).
+    Errors:      PK104 epsilon is negative; PK126 axis is out of range; PK157 the shapes do not fit;
+                 PK158 a row has more than 2^30 elements.
+    Source:      ONNX Add-14 and RMSNormalization-23; without double.
+    """
+
+    types = {"T": (float32, float16, bfloat16), "W": (float32, float16, bfloat16)}
+    tolerance = {float32: 2e-6, float16: 2e-3, bfloat16: 1.6e-2}
+
+    epsilon: float = attribute(
+        default=1e-5,
+        check=lambda value: None if value >= 0 else "expected 0 or more",
+        doc="what is added to the mean square",
+    )
+    axis: int = attribute(default=-1, doc="the first of the axes that are normalized")
+
+    x = Input("T", ranks=(1, 8))
+    residual = Input("T", ranks=(1, 8))
+    weight = Input("W", ranks=(1, 8))
+    y = Output("T")
+    total = Output("T", aliases="residual")
+
+    kernel = CudaKernel(
+        "add_rms_norm.cu",
+        "add_rms_norm<{T}, {W}, {LANES}, {KEPT}>",
+        {"LANES": LANES, "KEPT": KEPT},
+    )
+
+    def check(self, x: TensorDesc, residual: TensorDesc, weight: TensorDesc) -> None:
+        """There is a residual for every element and a weight for every one of a row."""
+        if weight.size > MAX_ROW:
+            raise TensorError(
+                "PK158", f"AddRMSNorm: {weight}; expected rows of up to 2^30 elements."
+            )
+        if x.shape != residual.shape or weight.shape != x.shape[x.axis(self.axis) :]:
+            raise TensorError(
+                "PK157",
+                f"AddRMSNorm: {x}, {residual}, {weight}; expected a residual of the shape of x "
+                "and a weight of x.shape[axis:].",
+            )
+
+    def output_shapes(
+        self, x: TensorDesc, residual: TensorDesc, weight: TensorDesc
+    ) -> tuple[Shape, Shape]:
+        """The shape of ``x``, twice."""
+        return x.shape, x.shape
+
+    def launches(
+        self,
+        x: TensorDesc,
+        residual: TensorDesc,
+        weight: TensorDesc,
+        y: TensorDesc,
+        total: TensorDesc,
+    ) -> Launch:
+        """Some threads of a block for each row; see layout.py."""
+        inner = int(weight.size)
+        rows = int(product(x.shape[: x.axis(self.axis)])) if inner else 0
+        layout = layout_of(rows, inner, x.dtype.itemsize)
+        return Launch(
+            self.kernel,
+            grid=ceil_div(rows, layout.rows),
+            block=(layout.threads, layout.rows),
+            args=(y, total, x, residual, weight, int64(rows), int32(inner), self.epsilon),
+            constants={"LANES": layout.lanes, "KEPT": layout.kept},
+        )
+
+    def reference(
+        self, x: np.ndarray, residual: np.ndarray, weight: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """In float32, rounded where the kernel rounds."""
+        axes = tuple(range(x.ndim - weight.ndim, x.ndim))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            total = (x.astype(np.float32) + residual.astype(np.float32)).astype(x.dtype)
+            wide = total.astype(np.float32)
+            square = np.mean(wide * wide, axes, np.float64, keepdims=True) if x.size else 0
+            y = wide / np.sqrt(np.float32(square) + np.float32(self.epsilon))
+            if weight.dtype == x.dtype:
+                y = y.astype(x.dtype).astype(np.float32)
+            y = y * weight.astype(np.float32)
+            return y.astype(x.dtype), total
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Rows for a few threads, for a block and beyond registers; vectors, odd sizes, empty."""
+        rng = np.random.default_rng(23)
+        for name, shape, attributes in (
+            ("hidden", (2, 5, 64), {}),
+            ("vector", (13,), {}),
+            ("odd", (7, 33), {"epsilon": 1e-6}),
+            ("pairs", (3, 5, 34), {}),
+            ("two_axes", (6, 3, 8), {"axis": 1}),
+            ("all_axes", (3, 4, 5), {"axis": 0}),
+            ("size_one", (1, 1), {}),
+            ("no_epsilon", (4, 8), {"epsilon": 0.0}),
+            ("llama", (3, 4096), {}),
+            ("many_rows", (130, 5, 24), {"axis": -1}),
+            ("odd_block", (2, 5003), {}),
+            ("beyond_registers", (2, 70008), {}),
+            ("odd_beyond_registers", (1, 9001), {}),
+            ("no_rows", (0, 6), {}),
+            ("empty_rows", (3, 0), {}),
+        ):
+            axis = attributes.get("axis", -1) % len(shape)
+            shapes = shape, shape, shape[axis:]
+            arrays = [rng.uniform(-2, 2, each).astype(np.float32) for each in shapes]
+            yield Case(name, arrays, attributes)

@@ -1,0 +1,115 @@
+// A sum and its RMSNorm. The threads of one row (threadIdx.x) load x and residual once, add, store the sum and keep it
+// in registers, sum the squares, and store what they kept, normalized. A block has one row or, where rows are short,
+// several (threadIdx.y).
+//
+// `total` may be the memory of `residual`: a thread stores only where it has loaded. So nothing here is __restrict__,
+// loads are put before stores by hand, and what is beyond the registers is read again by plain loads from `total`, by
+// the thread that wrote it.
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+template <typename T, int N> struct alignas(sizeof(T) * N > 16 ? 16 : sizeof(T) * N) Pack {
+    T value[N];
+};
+
+template <typename T, int N> __device__ __forceinline__ Pack<T, N> sum_of(Pack<T, N> a, Pack<T, N> b) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+        a.value[i] = static_cast<T>(static_cast<float>(a.value[i]) + static_cast<float>(b.value[i]));
+    }
+    return a;
+}
+
+template <typename T, int N> __device__ __forceinline__ float squares_of(const Pack<T, N>& pack) {
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+        const float value = static_cast<float>(pack.value[i]);
+        sum += value * value;
+    }
+    return sum;
+}
+
+// What a normalized value is rounded to before it meets the weight.
+template <typename T, typename W> struct BeforeWeight { using type = float; };
+template <typename T> struct BeforeWeight<T, T> { using type = T; };
+
+template <typename T, typename W, int N>
+__device__ __forceinline__ Pack<T, N> scaled(Pack<T, N> pack, const Pack<W, N>& weight, float inverse) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+        const float wide = static_cast<float>(pack.value[i]) * inverse;
+        const auto normalized = static_cast<typename BeforeWeight<T, W>::type>(wide);
+        pack.value[i] = static_cast<T>(static_cast<float>(normalized) * static_cast<float>(weight.value[i]));
+    }
+    return pack;
+}
+
+// The sum of `value` over a row's threads. Rows of fewer than 32 are powers of two and share a warp; others are whole
+// warps.
+__device__ __forceinline__ float sum_over_row(float value) {
+    __shared__ float sums[32];
+    const int threads = blockDim.x, lanes = threads < 32 ? threads : 32;
+    for (int step = lanes / 2; step; step /= 2) value += __shfl_xor_sync(~0u, value, step);
+    if (threads <= 32) return value;
+    const int warps = threads / 32, first = threadIdx.y * warps;
+    if (threadIdx.x % 32 == 0) sums[first + threadIdx.x / 32] = value;
+    __syncthreads();
+    value = 0;
+    for (int warp = 0; warp < warps; ++warp) value += sums[first + warp];
+    return value;
+}
+
+template <typename T, typename W, int LANES, int KEPT>
+__global__ void __launch_bounds__(1024) add_rms_norm(
+    T* y, T* total, const T* x, const T* residual, const W* weight, long long rows, int inner, float epsilon
+) {
+    using Values = Pack<T, LANES>;
+    using Weights = Pack<W, LANES>;
+    const long long row = static_cast<long long>(blockIdx.x) * blockDim.y + threadIdx.y;
+    // Threads of rows that are not there stay, with nothing to load: their warp needs them.
+    const int vectors = row < rows ? inner / LANES : 0, threads = blockDim.x, thread = threadIdx.x;
+    const long long start = row * (inner / LANES);
+    const Values* xs = reinterpret_cast<const Values*>(x) + start;
+    const Values* residuals = reinterpret_cast<const Values*>(residual) + start;
+    const Weights* weights = reinterpret_cast<const Weights*>(weight);
+    Values* totals = reinterpret_cast<Values*>(total) + start;
+    Values* ys = reinterpret_cast<Values*>(y) + start;
+
+    constexpr int AT_ONCE = KEPT < 4 ? KEPT : 4;
+    Values kept[KEPT];
+    float squares = 0;
+#pragma unroll
+    for (int first = 0; first < KEPT; first += AT_ONCE) {
+        Values others[AT_ONCE];
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; ++k) {
+            const int at = thread + (first + k) * threads;
+            if (at < vectors) kept[first + k] = xs[at], others[k] = residuals[at];
+        }
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; ++k) {
+            const int at = thread + (first + k) * threads;
+            if (at >= vectors) continue;
+            kept[first + k] = sum_of(kept[first + k], others[k]);
+            totals[at] = kept[first + k];
+            squares += squares_of(kept[first + k]);
+        }
+    }
+    for (int at = thread + KEPT * threads; at < vectors; at += threads) {
+        const Values sum = sum_of(xs[at], residuals[at]);
+        totals[at] = sum;
+        squares += squares_of(sum);
+    }
+
+    const float inverse = 1.0f / sqrtf(sum_over_row(squares) / static_cast<float>(inner) + epsilon);
+#pragma unroll
+    for (int k = 0; k < KEPT; ++k) {
+        const int at = thread + k * threads;
+        if (at < vectors) ys[at] = scaled<T, W>(kept[k], weights[at], inverse);
+    }
+    for (int at = thread + KEPT * threads; at < vectors; at += threads) {
+        ys[at] = scaled<T, W>(totals[at], weights[at], inverse);
+    }
+}

@@ -1,0 +1,39 @@
+"""Unique in numpy, with one order for every type: NaN last, and equal to itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def unique(x: Array, axis: int | None, is_sorted: bool) -> tuple[Array, Array, Array, Array]:
+    """Y, indices, inverse_indices and counts, as ONNX's Unique has them."""
+    along = x.reshape(-1) if axis is None else np.moveaxis(x, axis, 0)
+    slices = along.reshape(len(along), int(np.prod(along.shape[1:])))
+    if x.dtype.itemsize == 2:  # which numpy does not sort, or slowly
+        slices = slices.astype(np.float32)
+    columns = slices.T[::-1]
+    order = np.lexsort(columns) if len(columns) else np.arange(len(along))
+    is_first = np.ones(len(along), bool)
+    is_first[1:] = (~_are_equal(slices[order[1:]], slices[order[:-1]])).any(1)
+    indices, starts = order[is_first], np.flatnonzero(is_first)
+    counts = np.diff(starts, append=len(along))
+    inverse = np.empty(len(along), np.int64)
+    inverse[order] = np.cumsum(is_first) - 1
+    if not is_sorted:
+        places = np.argsort(indices)
+        indices, counts = indices[places], counts[places]
+        inverse = np.argsort(places)[inverse]
+    y = along[indices] if axis is None else np.take(x, indices, axis)
+    return y, indices.astype(np.int64), inverse.astype(np.int64), counts.astype(np.int64)
+
+
+def _are_equal(some: Array, others: Array) -> Array:
+    equal: Array = some == others
+    if some.dtype.kind == "f":
+        equal |= np.isnan(some) & np.isnan(others)
+    return equal

@@ -1,0 +1,254 @@
+"""Which launches a Unique takes, and where they keep what; unique.cu says what they do."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
+
+from pluginkit.dims import product
+from pluginkit.dtypes import Scalar, int32
+from pluginkit.kernels.declare import Argument, CudaKernel, Fill, Launch, Step
+from pluginkit.tensors import TensorDesc, Workspace
+
+if TYPE_CHECKING:
+    from pluginkit.plugins.unique import Unique
+
+_THREADS = 256
+_DIGITS = 256
+#: Keys that a block makes at once, and looks at for runs.
+_KEY_TILE, _RUN_TILE = 4 * _THREADS, 16 * _THREADS
+_SWEEP_THREADS = 384
+#: Keys that a block sorts, by the bytes of a key.
+_SWEEP_TILE = {4: 23 * _SWEEP_THREADS, 8: 15 * _SWEEP_THREADS}
+#: The type of a key, by its bytes.
+KEYS = {4: "unsigned int", 8: "unsigned long long"}
+#: Blocks that keep a large GPU busy. Those that count digits add up their counts at the end.
+_BLOCKS, _COUNTING_BLOCKS = 2112, 1056
+_ALIGNMENT = 256
+
+
+@dataclass(frozen=True)
+class Level:
+    """One sort.
+
+    Attributes:
+        items: how many keys.
+        words: how many of them a slice has.
+        itemsize: bytes of a key.
+        bits: how many bits of a key may differ.
+    """
+
+    items: int
+    words: int
+    itemsize: int
+    bits: int
+
+    @property
+    def sweeps(self) -> int:
+        """Launches that sort."""
+        return -(-self.bits // 8)
+
+    @property
+    def sweep_blocks(self) -> int:
+        """Blocks of each."""
+        return -(-self.items // _SWEEP_TILE[self.itemsize])
+
+    @property
+    def run_blocks(self) -> int:
+        """Blocks that look for runs."""
+        return -(-self.items // _RUN_TILE)
+
+    @property
+    def constants(self) -> dict[str, str]:
+        """The type of a key, for kernels."""
+        return {"KEY": KEYS[self.itemsize]}
+
+    @property
+    def shared(self) -> dict[str, int]:
+        """Bytes in which blocks count together or tell each other; zero before the sort."""
+        return {
+            "digits": 4 * _DIGITS * self.sweeps,
+            "tickets": 4 * self.sweeps,
+            "swept": 4 * _DIGITS * self.sweep_blocks * self.sweeps,
+            "runs": 4 * (1 + self.run_blocks),
+            "order": 4 * (1 + self.run_blocks),
+        }
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One call's sizes.
+
+    Attributes:
+        count: slices that are compared: elements, where there is no axis.
+        elements: of a slice.
+        inner: how many of them are neighbours.
+        itemsize: bytes of an element.
+    """
+
+    count: int
+    elements: int
+    inner: int
+    itemsize: int
+
+    @classmethod
+    def of(cls, x: TensorDesc, axis: int | None) -> Problem:
+        """The problem of a call.
+
+        Errors:
+            PK126: there is no such axis.
+        """
+        if axis is None:
+            return cls(operator.index(x.size), 1, 1, x.dtype.itemsize)
+        axis = x.axis(axis)
+        inner = operator.index(product(x.shape[axis + 1 :]))
+        outer = operator.index(product(x.shape[:axis]))
+        return cls(operator.index(x.shape[axis]), outer * inner, inner, x.dtype.itemsize)
+
+    def levels(self) -> Iterator[Level]:
+        """The sorts, each of fewer keys than the one before; the last has a key for each slice."""
+        itemsize = 4 if max(self.elements, 1) * self.itemsize <= 4 else 8
+        per_key = itemsize // self.itemsize
+        words = max(1, -(-self.elements // per_key))
+        bits = 8 * self.itemsize * min(self.elements, per_key)
+        yield Level(self.count * words, words, itemsize, bits)
+        while words > 1:
+            bits = 2 * (self.count * words - 1).bit_length()  # of two ranks
+            words = (words + 1) // 2
+            yield Level(self.count * words, words, 8, bits)
+
+    def sizes(self) -> list[int]:
+        """Bytes of the parts of the workspace: what blocks share, keys and positions twice."""
+        first = next(self.levels())  # needs most
+        keys, positions = first.items * first.itemsize, first.items * 4
+        sizes = [sum(first.shared.values()), keys, keys, positions, positions]
+        return [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes] if self.count > 0 else []
+
+
+class Steps:
+    """Makes the launches of one call.
+
+    Keys and positions go from one half of their memory to the other with each sweep; the first of
+    each pair of halves holds them. Between two sorts the other halves hold what is known of runs.
+    """
+
+    def __init__(self, plugin: Unique, x: TensorDesc, workspace: Workspace) -> None:
+        self._plugin = plugin
+        self._x = x
+        self._problem = problem = Problem.of(x, plugin.axis)
+        self._levels = list(problem.levels())
+        self._shared, *halves = split(workspace, problem.sizes())
+        self._keys, self._positions = halves[:2], halves[2:]
+
+    def all(
+        self,
+        y: TensorDesc,
+        indices: TensorDesc,
+        inverse: TensorDesc,
+        counts: TensorDesc,
+        found: TensorDesc,
+    ) -> Iterator[Step]:
+        """Sort level by level, then number the runs and write what is wanted of them."""
+        plugin, problem = self._plugin, self._problem
+        yield from self._sort(self._levels[0], self._slice_keys(self._levels[0]))
+        for before, level in pairwise(self._levels):
+            yield self._find_runs(before, self._positions[1], None, None, None)
+            yield from self._sort(level, self._pair_ranks(level, before.words))
+        starts, runs, total = self._positions[1], None, int32(problem.count)
+        yield self._find_runs(self._levels[-1], None, inverse, starts, found)
+        if not plugin.sorted:
+            runs, places = self._keys
+            yield self._order_runs(runs, places, inverse)
+            yield _for_each(plugin.rename_kernel, problem.count, inverse, places, total)
+        arguments = (indices, counts, starts, self._positions[0], runs, found, total)
+        yield _for_each(plugin.write_kernel, problem.count, *arguments)
+        if problem.elements:
+            every = problem.count * problem.elements
+            arguments = (y, self._x, indices, found, self._slices(1))
+            yield _for_each(plugin.take_kernel, every, *arguments)
+
+    def _slices(self, words: int) -> Scalar:
+        return int32((self._problem.count, self._problem.elements, self._problem.inner, words))
+
+    def _sort(self, level: Level, make_keys: Launch) -> Iterator[Step]:
+        yield Fill(self._shared.first(sum(level.shared.values())))
+        yield make_keys
+        digits, tickets, swept = (self._of(level, name) for name in ("digits", "tickets", "swept"))
+        if level.sweeps:
+            yield Launch(self._plugin.place_kernel, level.sweeps, _DIGITS, (digits,))
+        for sweep in range(level.sweeps):
+            (keys, keys_out), (positions, positions_out) = self._keys, self._positions
+            arguments = (
+                *(keys_out, positions_out, keys, positions),
+                digits.at(4 * _DIGITS * sweep),
+                swept.at(4 * _DIGITS * level.sweep_blocks * sweep),
+                tickets.at(4 * sweep),
+                *(int32(level.items), int32(8 * sweep)),
+            )
+            yield Launch(
+                self._plugin.sweep_kernel,
+                level.sweep_blocks,
+                _SWEEP_THREADS,
+                arguments,
+                constants=level.constants,
+            )
+            self._keys.reverse()
+            self._positions.reverse()
+
+    def _slice_keys(self, level: Level) -> Launch:
+        tensors = (self._keys[0], self._positions[0], self._of(level, "digits"), self._x)
+        return Launch(
+            self._plugin.key_kernel,
+            min(-(-level.items // _KEY_TILE), _COUNTING_BLOCKS),
+            _THREADS,
+            (*tensors, self._slices(level.words), int32(level.sweeps)),
+            constants=level.constants,
+        )
+
+    def _pair_ranks(self, level: Level, words: int) -> Launch:
+        ranks = self._positions[1]
+        tensors = (self._keys[0], self._positions[0], self._of(level, "digits"), ranks)
+        sizes = (level.items, words, level.bits // 2, level.sweeps)
+        return Launch(
+            self._plugin.pair_kernel,
+            min(-(-level.items // _KEY_TILE), _COUNTING_BLOCKS),
+            _THREADS,
+            (*tensors, *map(int32, sizes)),
+        )
+
+    def _find_runs(self, level: Level, *targets: TensorDesc | Workspace | None) -> Launch:
+        """Targets: ranks, or inverse and starts; how many runs there are."""
+        tiles, keys, positions = self._of(level, "runs"), self._keys[0], self._positions[0]
+        return Launch(
+            self._plugin.run_kernel,
+            level.run_blocks,
+            _THREADS,
+            (*targets, tiles, keys, positions, int32(level.items), not self._plugin.sorted),
+            constants=level.constants,
+        )
+
+    def _order_runs(self, runs: Workspace, places: Workspace, inverse: TensorDesc) -> Launch:
+        level = self._levels[-1]
+        arguments = (runs, places, self._of(level, "order"), inverse, int32(level.items))
+        return Launch(self._plugin.order_kernel, level.run_blocks, _THREADS, arguments)
+
+    def _of(self, level: Level, name: str) -> Workspace:
+        parts = split(self._shared, level.shared.values())
+        return parts[list(level.shared).index(name)]
+
+
+def split(workspace: Workspace, sizes: Iterable[int]) -> list[Workspace]:
+    """Parts of these sizes, one after the other."""
+    ends = list(accumulate(sizes, initial=0))
+    return [workspace.at(begin).first(end - begin) for begin, end in pairwise(ends)]
+
+
+def _blocks(items: int) -> int:
+    return -(-items // _THREADS)
+
+
+def _for_each(kernel: CudaKernel, items: int, *arguments: Argument) -> Launch:
+    return Launch(kernel, min(_blocks(items), _BLOCKS), _THREADS, arguments)

@@ -1,0 +1,259 @@
+// Unique: what is compared becomes unsigned keys, which CUB's radix sort puts in order; equal ones then form a run.
+//
+//   slice_keys    a key for each word of each slice, and how often each digit occurs
+//                 radix_sort.cu puts them in order, stably, with their positions
+//   find_runs     numbers the runs in the order of their keys
+//   pair_ranks    where a slice has several words, the ranks of two neighbours become one key of the next level
+//   order_runs    numbers the runs by the position of their first key, and rename_runs uses these numbers
+//   write_runs    indices and counts, then take_slices copies the slices themselves
+//
+// A slice that fits into a key has one word, and one level. Otherwise the words of all slices are sorted together and
+// replaced by their ranks, which two by two fit into keys again: words are halved at each level, until there is one.
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+constexpr int THREADS = 256;
+constexpr int WARPS = THREADS / 32;
+constexpr int LOADS = 4;    // of a thread, under way at once
+constexpr int ROUNDS = 16;  // of a warp, 32 keys each
+constexpr int RUN_TILE = THREADS * ROUNDS;
+constexpr int DIGITS = 256;
+
+template <int BYTES> struct UnsignedOf;
+template <> struct UnsignedOf<1> { using type = unsigned char; };
+template <> struct UnsignedOf<2> { using type = unsigned short; };
+template <> struct UnsignedOf<4> { using type = unsigned int; };
+template <> struct UnsignedOf<8> { using type = unsigned long long; };
+template <typename T> using Bits = typename UnsignedOf<sizeof(T)>::type;
+
+template <typename T> constexpr unsigned INFINITY_BITS = 0;  // integers have none
+template <> constexpr unsigned INFINITY_BITS<float> = 0x7f800000;
+template <> constexpr unsigned INFINITY_BITS<__half> = 0x7c00;
+template <> constexpr unsigned INFINITY_BITS<__nv_bfloat16> = 0x7f80;
+
+// Of a value's bits the key whose unsigned order is the values' own. NaN is last, and every NaN the same; so are zeros.
+template <typename T> __device__ __forceinline__ Bits<T> key_of(Bits<T> bits) {
+    constexpr Bits<T> SIGN = static_cast<Bits<T>>(Bits<T>{1} << (8 * sizeof(T) - 1));
+    if constexpr (INFINITY_BITS<T> == 0) {
+        return bits ^ SIGN;
+    } else {
+        const Bits<T> magnitude = bits & static_cast<Bits<T>>(~SIGN);
+        if (magnitude > INFINITY_BITS<T>) return static_cast<Bits<T>>(~Bits<T>{0});
+        if (magnitude == 0) return SIGN;
+        return static_cast<Bits<T>>(bits & SIGN ? ~bits : bits | SIGN);
+    }
+}
+
+// Where slices lie: element e of slice s is at x[(e / inner * count + s) * inner + e % inner].
+struct Slices {
+    int count;
+    int elements;  // of a slice
+    int inner;
+    int words;     // keys of a slice
+};
+
+// Word number `item` of all slices.
+template <typename T, typename Key>
+__device__ __forceinline__ Key slice_key(const Bits<T>* __restrict__ x, const Slices& slices, int item) {
+    constexpr int PER_KEY = sizeof(Key) / sizeof(T);
+    if (slices.elements == 1) return key_of<T>(x[item]);
+    const int slice = item / slices.words, first = item % slices.words * PER_KEY;
+    const int end = min(first + PER_KEY, slices.elements);
+    Key key = 0;
+    for (int element = first; element < end; ++element) {
+        const int outer = element / slices.inner;
+        const int row = (outer * slices.count + slice) * slices.inner;
+        if constexpr (PER_KEY > 1) key <<= 8 * sizeof(T);
+        key |= key_of<T>(x[row + element - outer * slices.inner]);
+    }
+    return key;
+}
+
+// Writes `key_at(item)` and the position of every item, and counts their digits.
+template <typename Key, typename KeyAt>
+__device__ __forceinline__ void write_keys(Key* __restrict__ keys, int* __restrict__ positions,
+                                           int* __restrict__ digits, int items, int passes, KeyAt key_at) {
+    __shared__ int counts[sizeof(Key) * DIGITS];
+    for (int i = threadIdx.x; i < passes * DIGITS; i += THREADS) counts[i] = 0;
+    __syncthreads();
+    for (int base = blockIdx.x * LOADS * THREADS + threadIdx.x; base < items; base += gridDim.x * LOADS * THREADS) {
+        Key made[LOADS];
+#pragma unroll
+        for (int load = 0; load < LOADS; ++load) {
+            if (base + load * THREADS < items) made[load] = key_at(base + load * THREADS);
+        }
+#pragma unroll
+        for (int load = 0; load < LOADS; ++load) {
+            const int item = base + load * THREADS;
+            if (item >= items) break;
+            keys[item] = made[load];
+            positions[item] = item;
+            for (int pass = 0; pass < passes; ++pass, made[load] >>= 8) {
+                atomicAdd(counts + pass * DIGITS + made[load] % DIGITS, 1);
+            }
+        }
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < passes * DIGITS; i += THREADS) {
+        if (counts[i] != 0) atomicAdd(digits + i, counts[i]);
+    }
+}
+
+template <typename T, typename Key>
+__global__ void __launch_bounds__(THREADS)
+    slice_keys(Key* __restrict__ keys, int* __restrict__ positions, int* __restrict__ digits,
+               const Bits<T>* __restrict__ x, Slices slices, int passes) {
+    write_keys(keys, positions, digits, slices.count * slices.words, passes,
+               [&](int item) { return slice_key<T, Key>(x, slices, item); });
+}
+
+// Ranks have `bits` bits; a slice has `words` of them, and half as many keys come out.
+__global__ void __launch_bounds__(THREADS)
+    pair_ranks(unsigned long long* __restrict__ keys, int* __restrict__ positions, int* __restrict__ digits,
+               const int* __restrict__ ranks, int items, int words, int bits, int passes) {
+    const int pairs = (words + 1) / 2;
+    write_keys(keys, positions, digits, items, passes, [&](int item) {
+        const int slice = item / pairs, word = item % pairs * 2;
+        const int* pair = ranks + slice * words + word;
+        return static_cast<unsigned long long>(pair[0]) << bits | (word + 1 < words ? pair[1] : 0);
+    });
+}
+
+// What a tile tells those after it: its own sum, or with those before it; 0 as long as it has none.
+constexpr unsigned OWN_SUM = 1u << 30, WHOLE_SUM = 1u << 31, SUM_MASK = OWN_SUM - 1;
+
+// The sum over the tiles before this one, computed by one warp.
+__device__ __forceinline__ unsigned sum_before(volatile unsigned* tiles, int tile, unsigned sum) {
+    const int lane = threadIdx.x % 32;
+    if (lane == 0) tiles[tile] = (tile == 0 ? WHOLE_SUM : OWN_SUM) | sum;
+    unsigned before = 0;
+    bool is_whole = tile == 0;
+    for (int last = tile - 1; !is_whole; last -= 32) {
+        unsigned told = WHOLE_SUM;  // before the first tile there is nothing
+        if (last >= lane) {
+            do { told = tiles[last - lane]; } while (told == 0);
+        }
+        const unsigned whole = __ballot_sync(~0u, told & WHOLE_SUM);
+        is_whole = whole != 0;
+        unsigned part = !is_whole || lane < __ffs(whole) ? told & SUM_MASK : 0;
+#pragma unroll
+        for (int step = 16; step > 0; step /= 2) part += __shfl_xor_sync(~0u, part, step);
+        before += part;
+    }
+    if (lane == 0 && tile > 0) tiles[tile] = WHOLE_SUM | (before + sum);
+    return before;
+}
+
+// Numbers the items of which `is_first` is true, in order, and calls `visit(item, is_first, number)` for every item,
+// with the number of the last such item up to it. Writes how many there are to `count`, unless that is null. The first
+// word of `tiles` and one for each block are zero before.
+template <typename IsFirst, typename Visit>
+__device__ __forceinline__ void number_items(unsigned* tiles, int items, int* count, IsFirst is_first, Visit visit) {
+    __shared__ int tile;
+    __shared__ unsigned sums[WARPS], before;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    if (threadIdx.x == 0) tile = static_cast<int>(atomicAdd(tiles, 1u));  // so that those before it have begun
+    __syncthreads();
+    const int base = tile * RUN_TILE + warp * (32 * ROUNDS) + lane;
+    bool flags[ROUNDS];  // all of them before the first vote, so that loads are under way together
+#pragma unroll
+    for (int round = 0; round < ROUNDS; ++round) {
+        flags[round] = base + 32 * round < items && is_first(base + 32 * round);
+    }
+    unsigned found[ROUNDS], sum = 0;
+#pragma unroll
+    for (int round = 0; round < ROUNDS; ++round) {
+        found[round] = __ballot_sync(~0u, flags[round]);
+        sum += __popc(found[round]);
+    }
+    if (lane == 0) sums[warp] = sum;
+    __syncthreads();
+    unsigned number = 0, total = 0;
+#pragma unroll
+    for (int i = 0; i < WARPS; ++i) {
+        number += i < warp ? sums[i] : 0;
+        total += sums[i];
+    }
+    if (warp == 0) {
+        const unsigned sum_of_others = sum_before(tiles + 1, tile, total);
+        if (lane == 0) before = sum_of_others;
+    }
+    __syncthreads();
+    number += before;
+    const unsigned up_to_lane = ~0u >> (31 - lane);
+#pragma unroll
+    for (int round = 0; round < ROUNDS; ++round) {
+        const int item = base + 32 * round;
+        if (item < items) {
+            visit(item, found[round] >> lane & 1, static_cast<int>(number + __popc(found[round] & up_to_lane)) - 1);
+        }
+        number += __popc(found[round]);
+    }
+    if (count != nullptr && threadIdx.x == 0 && (tile + 1) * static_cast<long long>(RUN_TILE) >= items) {
+        *count = static_cast<int>(before + total);
+    }
+}
+
+// The rank of each key by its position: in `ranks`, or where those are null in `inverse`. There, with `marks`, the first
+// key of each run has the rank's complement; `starts` gets where each run starts.
+template <typename Key>
+__global__ void __launch_bounds__(THREADS)
+    find_runs(int* __restrict__ ranks, long long* __restrict__ inverse, int* __restrict__ starts, int* count,
+              unsigned* tiles, const Key* __restrict__ keys, const int* __restrict__ positions, int items, bool marks) {
+    number_items(
+        tiles, items, count, [&](int item) { return item == 0 || keys[item] != keys[item - 1]; },
+        [&](int item, bool is_first, int rank) {
+            const int position = positions[item];
+            if (ranks != nullptr) {
+                ranks[position] = rank;
+            } else {
+                inverse[position] = marks && is_first ? ~rank : rank;
+                if (is_first) starts[rank] = item;
+            }
+        });
+}
+
+// From ranks with marks the run of each place in the new order, and the place of each run.
+__global__ void __launch_bounds__(THREADS)
+    order_runs(int* __restrict__ runs, int* __restrict__ places, unsigned* tiles, const long long* __restrict__ inverse,
+               int items) {
+    number_items(
+        tiles, items, nullptr, [&](int item) { return inverse[item] < 0; },
+        [&](int item, bool is_first, int place) {
+            if (!is_first) return;
+            const int run = static_cast<int>(~inverse[item]);
+            runs[place] = run;
+            places[run] = place;
+        });
+}
+
+__global__ void write_runs(long long* __restrict__ indices, long long* __restrict__ counts,
+                           const int* __restrict__ starts, const int* __restrict__ positions,
+                           const int* __restrict__ runs, const int* __restrict__ count, int items) {
+    const int total = *count;
+    for (int place = blockIdx.x * THREADS + threadIdx.x; place < total; place += gridDim.x * THREADS) {
+        const int run = runs == nullptr ? place : runs[place];
+        const int start = starts[run];
+        indices[place] = positions[start];
+        counts[place] = (run + 1 < total ? starts[run + 1] : items) - start;
+    }
+}
+
+__global__ void rename_runs(long long* __restrict__ inverse, const int* __restrict__ places, int items) {
+    for (int item = blockIdx.x * THREADS + threadIdx.x; item < items; item += gridDim.x * THREADS) {
+        const int run = static_cast<int>(inverse[item]);
+        inverse[item] = places[run < 0 ? ~run : run];
+    }
+}
+
+template <typename T>
+__global__ void take_slices(T* __restrict__ y, const T* __restrict__ x, const long long* __restrict__ indices,
+                            const int* __restrict__ count, Slices slices) {
+    const int total = *count, elements = total * slices.elements;
+    for (int i = blockIdx.x * THREADS + threadIdx.x; i < elements; i += gridDim.x * THREADS) {
+        const int row = i / slices.inner, outer = row / total;
+        const int slice = static_cast<int>(indices[row - outer * total]);
+        y[i] = x[(outer * slices.count + slice) * slices.inner + i - row * slices.inner];
+    }
+}

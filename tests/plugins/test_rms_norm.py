@@ -1,0 +1,247 @@
+import itertools
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx.reference.ops.op_rms_normalization import _rms_normalization
+
+from pluginkit import bfloat16, calls, float16, float32
+from pluginkit.dims import InputDim, evaluate
+from pluginkit.errors import AttributeValueError, TensorError
+from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
+from pluginkit.kernels.plan import plan_steps
+from pluginkit.plugins.rms_norm import AddRMSNorm
+from pluginkit.plugins.rms_norm.layout import KEPT, LANES, layout_of
+from tests.onnx_node_tests import node_tests
+
+CASES = {case.name: case for case in AddRMSNorm.cases()}
+FLOATS = (float32, float16, bfloat16)
+EPS = {dtype: float(ml_dtypes.finfo(dtype.numpy).eps) for dtype in FLOATS}
+
+
+def reference(x, residual, weight, **attributes):
+    return calls.run_reference(AddRMSNorm(**attributes), [x, residual, weight])
+
+
+def exact(total, weight, epsilon=1e-5):
+    """In float64, one element at a time over a row, from the sum that was rounded."""
+    total, weight = total.astype(np.float64), weight.astype(np.float64)
+    rows = total.reshape(-1, max(weight.size, 1))
+    y = np.empty_like(rows)
+    for row, out in zip(rows, y, strict=True):
+        rms = (sum(value * value for value in row) / len(row) + epsilon) ** 0.5
+        out[:] = [value / rms * w for value, w in zip(row, weight.ravel(), strict=True)]
+    return y.reshape(total.shape)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, case in CASES.items() if case.inputs[0].size < 999]
+)
+@pytest.mark.parametrize("dtype", FLOATS, ids=repr)
+@pytest.mark.parametrize("weight_type", FLOATS, ids=repr)
+def test_the_reference_follows_the_formula(name, dtype, weight_type):
+    case = CASES[name]
+    x, residual = (array.astype(dtype.numpy) for array in case.inputs[:2])
+    weight = case.inputs[2].astype(weight_type.numpy)
+    y, total = reference(x, residual, weight, **case.attributes)
+    assert y.dtype == total.dtype == x.dtype
+    sums = x.astype(np.float64) + residual.astype(np.float64)
+    np.testing.assert_array_equal(total, sums.astype(np.float32).astype(x.dtype))
+    expected = exact(total, weight, case.attributes.get("epsilon", 1e-5))
+    # float32 rounds at every step, the others once or, with a weight of their type, twice.
+    roundings = 8 if dtype is float32 else 2 if dtype is weight_type else 1
+    np.testing.assert_allclose(
+        y.astype(np.float64), expected, rtol=0.51 * roundings * EPS[dtype], atol=1e-30
+    )
+
+
+def test_a_row_by_hand():
+    x, residual = np.array([[1, 2]], np.float32), np.array([[2, 2]], np.float32)
+    y, total = reference(x, residual, np.array([1, 10], np.float32), epsilon=3.5)
+    assert total.tolist() == [[3, 4]]
+    np.testing.assert_allclose(y, [[0.75, 10]], rtol=1e-6)  # sqrt(12.5 + 3.5) is 4
+
+
+def test_a_weight_of_the_same_type_meets_rounded_values():
+    """1 / sqrt(3) is 0.57735; 1000 times it is 577.5 or, rounded to float16 first, 577.0."""
+    x, zero = np.array([1, 1, 1, 3], np.float16), np.zeros(4, np.float16)
+    weight = np.array([1000, 1, 1, 1])
+    rounded, _ = reference(x, zero, weight.astype(np.float16), epsilon=0.0)
+    wide, _ = reference(x, zero, weight.astype(np.float32), epsilon=0.0)
+    assert rounded[0] == np.float16(1000 * float(np.float16(3**-0.5)))
+    assert wide[0] == np.float16(1000 * 3**-0.5)
+    assert rounded[0] != wide[0]
+
+
+def test_the_sum_is_rounded_before_it_is_normalized():
+    """2048 + 1 is 2048 in float16."""
+    x, residual = np.array([2048, 2048], np.float16), np.array([1, 0], np.float16)
+    y, total = reference(x, residual, np.ones(2, np.float32))
+    assert total.tolist() == [2048, 2048]
+    assert y[0] == y[1]
+
+
+def test_the_tests_that_come_with_onnx_agree():
+    compared = 0
+    for test in node_tests("RMSNormalization"):
+        (node,) = test.model.graph.node
+        attributes = {
+            a.name: a.i if a.name == "axis" else a.f
+            for a in node.attribute
+            if a.name != "stash_type"
+        }
+        for (x, weight), (expected,) in test.data_sets:
+            if x.dtype == np.float64:
+                continue
+            y, total = reference(x, np.zeros_like(x), weight, **attributes)
+            np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6, err_msg=test.name)
+            np.testing.assert_array_equal(total, x)
+            compared += 1
+    assert compared >= 10
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.data())
+def test_onnx_agrees_on_any_axis(shape, data):
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    x, residual = rng.normal(size=(2, *shape)).astype(np.float32)
+    weight = rng.normal(size=shape[axis:]).astype(np.float32)
+    y, total = reference(x, residual, weight, axis=axis)
+    np.testing.assert_array_equal(total, x + residual)
+    expected = _rms_normalization(x + residual, weight, axis)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_spoils_its_row_alone(value):
+    x = np.ones((2, 4), np.float16)
+    x[0, 1] = value
+    y, _ = reference(x, x, np.ones(4, np.float16))
+    assert np.isnan(y[0, 1])
+    np.testing.assert_allclose(y[1].astype(float), 1, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "attributes"),
+    [
+        ([(2, 4), (4,), (4,)], {}),
+        ([(2, 4), (1, 4), (4,)], {}),
+        ([(2, 4), (2, 4), (1,)], {}),
+        ([(2, 4), (2, 4), (1, 4)], {}),
+        ([(2, 4), (2, 4), (4,)], {"axis": 0}),
+    ],
+)
+def test_shapes_that_do_not_fit(shapes, attributes):
+    with pytest.raises(TensorError, match="PK157 AddRMSNorm: x .*; expected a residual"):
+        reference(*(np.ones(shape, np.float32) for shape in shapes), **attributes)
+
+
+def test_an_axis_that_is_not_there():
+    with pytest.raises(TensorError, match="PK126"):
+        reference(*[np.ones(3, np.float32)] * 3, axis=1)
+
+
+def test_a_row_that_is_too_long():
+    plugin = AddRMSNorm()
+    inputs = calls.describe_inputs(plugin, [(2**30 + 1,)] * 3, [float16] * 3)
+    with pytest.raises(TensorError, match=r"PK158 AddRMSNorm: .*; expected rows of up to 2\^30"):
+        calls.check(plugin, inputs)
+
+
+def test_a_negative_epsilon():
+    with pytest.raises(AttributeValueError, match="PK104 AddRMSNorm: attribute 'epsilon'"):
+        AddRMSNorm(epsilon=-1e-5)
+
+
+def test_unknown_dimensions():
+    plugin = AddRMSNorm()
+    shapes = [tuple(InputDim(index, axis) for axis in range(3)) for index in range(2)]
+    inputs = calls.describe_inputs(plugin, [*shapes, (InputDim(2, 0),)], [float32] * 3)
+    calls.check(plugin, inputs)
+    for output in calls.describe_outputs(plugin, inputs):
+        assert [evaluate(dim, [(5, 6, 7)] * 3) for dim in output.shape] == [5, 6, 7]
+
+
+def test_the_sum_is_declared_to_take_over_the_residual():
+    assert [(port.name, port.aliases) for port in AddRMSNorm.spec.outputs] == [
+        ("y", ""),
+        ("total", "residual"),
+    ]
+
+
+def described(plugin, shape, dtype, weight_type):
+    axis = plugin.axis % len(shape)
+    shapes = [shape, shape, shape[axis:]]
+    inputs = calls.describe_inputs(plugin, shapes, [dtype, dtype, weight_type])
+    return inputs, calls.describe_outputs(plugin, inputs)
+
+
+@pytest.mark.parametrize("itemsize", [2, 4])
+def test_every_element_has_one_thread(itemsize):
+    sizes = [
+        *range(1, 70),
+        127,
+        1000,
+        1024,
+        4096,
+        4097,
+        5120,
+        8192,
+        10_000,
+        20_000,
+        70_008,
+        2**20 + 4,
+    ]
+    seen = set()
+    for inner, rows in itertools.product(sizes, (1, 5000)):
+        layout = layout_of(rows, inner, itemsize)
+        vectors = inner // layout.lanes
+        assert vectors * layout.lanes == inner
+        assert layout.threads * layout.rows <= 1024
+        assert layout.threads * layout.rows % 32 == 0
+        assert layout.threads % 32 == 0 or 32 % layout.threads == 0
+        assert layout.lanes in LANES
+        assert layout.kept in KEPT
+        assert layout.threads * layout.kept >= vectors or layout.threads == 1024
+        seen.add((layout.lanes, layout.kept))
+    lanes = {1, 2, 8} if itemsize == 2 else {1, 4}
+    assert {each for each, _ in seen} == lanes
+    assert {kept for _, kept in seen} == set(KEPT)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "grid", "block"),
+    [
+        ((8192, 4096), float16, 8192, (256, 1)),
+        ((8192, 4096), float32, 8192, (512, 1)),
+        ((1, 4096), float16, 1, (512, 1)),
+        ((1000, 64), float16, 32, (4, 32)),
+        ((1000, 3), float32, 16, (2, 64)),
+    ],
+)
+def test_the_launch(shape, dtype, grid, block):
+    plugin = AddRMSNorm()
+    (launch,) = plan_steps(plugin, *described(plugin, shape, dtype, dtype)).launches
+    assert launch.grid == grid
+    assert tuple(launch.block)[:2] == block
+
+
+@pytest.mark.parametrize("shape", [(0, 8), (8, 0), (0,)])
+def test_nothing_is_launched_for_nothing(shape):
+    plugin = AddRMSNorm()
+    assert not plan_steps(plugin, *described(plugin, shape, float32, float32)).launches
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("dtype", FLOATS, ids=repr)
+@pytest.mark.parametrize("weight_type", FLOATS, ids=repr)
+def test_the_kernel_compiles(dtype, weight_type, arch):
+    plugin = AddRMSNorm()
+    sizes = (8, 4097, 8192) if dtype is weight_type else (4096,)
+    for size in sizes:
+        tensors = described(plugin, (300, size), dtype, weight_type)
+        (compiled,) = compile_launches(plugin, *tensors, arch)
+        assert compiled.cubin.startswith(b"\x7fELF")

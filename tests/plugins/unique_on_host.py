@@ -1,0 +1,159 @@
+"""The launches of Unique on numpy arrays, each kernel in a few lines that say what it must do."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pluginkit import calls
+from pluginkit.kernels.declare import Fill
+from pluginkit.kernels.plan import nbytes_of, plan_steps
+
+POISON = 0xA5
+_INFINITY = {"float32": 0x7F800000, "float16": 0x7C00, "bfloat16": 0x7F80}
+
+
+def keys_of(x):
+    """Unsigned integers in the order of the values."""
+    size = 8 * x.dtype.itemsize
+    bits, sign = x.view(f"u{x.dtype.itemsize}").astype(object), 1 << (size - 1)
+    infinity = _INFINITY.get(x.dtype.name)
+    if infinity is None:
+        return [int(b) ^ sign for b in bits]
+    keys = []
+    for b in map(int, bits):
+        magnitude = b & (sign - 1)
+        key = (1 << size) - 1 - b if b & sign else b | sign
+        key = sign if magnitude == 0 else key
+        keys.append((1 << size) - 1 if magnitude > infinity else key)
+    return keys
+
+
+class Host:
+    """Memory, and the kernels that work on it."""
+
+    def __init__(self, plugin, x):
+        self.x = x
+        self.inputs = calls.describe_arrays(plugin, [x])
+        calls.check(plugin, self.inputs)
+        self.outputs = calls.describe_outputs(plugin, self.inputs)
+        self.plan = plan_steps(plugin, self.inputs, self.outputs)
+        self.plugin = plugin
+        sizes = {("output", i): nbytes_of(desc) for i, desc in enumerate(self.outputs)}
+        sizes["workspace", 0] = calls.workspace_bytes(plugin, self.inputs)
+        self.memory = {slot: np.full(size, POISON, np.uint8) for slot, size in sizes.items()}
+
+    def run(self):
+        for step in self.plan.steps:
+            if isinstance(step, Fill):
+                self._bytes(step.target)[:] = step.byte
+            else:
+                name, *_ = step.kernel.name.partition("<")
+                self.key = np.uint32 if step.constants.get("KEY") == "unsigned int" else np.uint64
+                self.grid = step.grid
+                getattr(self, name)(*map(self._argument, step.args))
+        written = [self.memory["output", i].tobytes() for i in range(len(self.outputs))]
+        return calls.arrays_from_buffers(self.plugin, self.inputs, written)
+
+    def _bytes(self, tensor):
+        slot = tensor.slot
+        return self.memory[slot.kind, slot.index][slot.offset :][: nbytes_of(tensor)]
+
+    def _argument(self, argument):
+        if hasattr(argument, "values") and not hasattr(argument, "slot"):
+            return argument.values if len(argument.values) > 1 else argument.values[0]
+        if not hasattr(argument, "slot"):
+            return argument
+        if argument.slot.kind == "input":
+            return self.x.reshape(-1)
+        return self._bytes(argument)
+
+    def _write_keys(self, keys, into, positions, digits, passes):
+        into.view(self.key)[: len(keys)] = np.array(keys, self.key)
+        positions.view(np.int32)[: len(keys)] = np.arange(len(keys))
+        counts = digits.view(np.int32).reshape(passes, 256)
+        assert not counts.any()
+        for sweep in range(passes):
+            counts[sweep] = np.bincount([key >> 8 * sweep & 255 for key in keys], minlength=256)
+        assert max(keys) < 1 << max(8 * passes, 1)
+
+    def slice_keys(self, keys, positions, digits, x, slices, passes):
+        count, elements, inner, words = slices
+        of = keys_of(x)
+        bits, per_key = 8 * x.dtype.itemsize, np.dtype(self.key).itemsize // x.dtype.itemsize
+        made = []
+        for item in range(count * words):
+            one, word = divmod(item, words)
+            key = 0
+            for e in range(word * per_key, min((word + 1) * per_key, elements)):
+                key = key << bits | of[(e // inner * count + one) * inner + e % inner]
+            made.append(key)
+        self._write_keys(made, keys, positions, digits, passes)
+
+    def pair_ranks(self, keys, positions, digits, ranks, items, words, bits, passes):
+        self.key = np.uint64
+        rows = ranks.view(np.int32)[: items // ((words + 1) // 2) * words].reshape(-1, words)
+        rows = np.pad(rows, ((0, 0), (0, words % 2))).astype(object)
+        assert (rows >= 0).all()
+        assert (rows < 1 << bits).all()
+        made = (rows[:, ::2] << bits | rows[:, 1::2]).reshape(-1).tolist()
+        assert len(made) == items
+        self._write_keys(made, keys, positions, digits, passes)
+
+    def place_digits(self, digits):
+        counts = digits.view(np.int32)[: 256 * self.grid].reshape(self.grid, 256)
+        counts[:] = counts.cumsum(1) - counts
+
+    def sweep(self, keys_out, positions_out, keys, positions, places, swept, ticket, items, bit):
+        for mine in (swept.view(np.int32)[: 256 * self.grid], ticket.view(np.int32)[:1]):
+            assert not mine.any()
+            mine[:] = 1
+        keys, positions = keys.view(self.key)[:items], positions.view(np.int32)[:items]
+        digit = keys >> self.key(bit) & self.key(255)
+        order = np.argsort(digit, kind="stable")
+        begins = places.view(np.int32)[:256][digit[order]]
+        np.testing.assert_array_equal(begins, np.searchsorted(digit[order], digit[order]))
+        keys_out.view(self.key)[:items] = keys[order]
+        positions_out.view(np.int32)[:items] = positions[order]
+
+    def _numbers(self, tiles, is_first):
+        told = tiles.view(np.int32)[: 1 + self.grid]
+        assert not told.any()
+        told[:] = 1
+        return np.cumsum(is_first) - 1
+
+    def find_runs(self, ranks, inverse, starts, count, tiles, keys, positions, items, marks):
+        keys, positions = keys.view(self.key)[:items], positions.view(np.int32)[:items].copy()
+        is_first = np.append(True, keys[1:] != keys[:-1])
+        numbers = self._numbers(tiles, is_first)
+        if ranks is not None:
+            ranks.view(np.int32)[positions] = numbers
+            return
+        inverse.view(np.int64)[positions] = np.where(is_first & marks, ~numbers, numbers)
+        starts.view(np.int32)[numbers[is_first]] = np.flatnonzero(is_first)
+        count.view(np.int32)[0] = numbers[-1] + 1
+
+    def order_runs(self, runs, places, tiles, inverse, items):
+        inverse = inverse.view(np.int64)
+        assert len(inverse) == items
+        places_of = self._numbers(tiles, inverse < 0)[inverse < 0]
+        run = ~inverse[inverse < 0]
+        runs.view(np.int32)[places_of] = run
+        places.view(np.int32)[run] = places_of
+
+    def rename_runs(self, inverse, places, items):
+        inverse = inverse.view(np.int64)
+        inverse[:] = places.view(np.int32)[np.where(inverse < 0, ~inverse, inverse)]
+
+    def write_runs(self, indices, counts, starts, positions, runs, count, items):
+        total = count.view(np.int32)[0]
+        starts = starts.view(np.int32)[:total]
+        sizes = np.diff(starts, append=items)
+        run = slice(total) if runs is None else runs.view(np.int32)[:total]
+        indices.view(np.int64)[:total] = positions.view(np.int32)[starts[run]]
+        counts.view(np.int64)[:total] = sizes[run]
+
+    def take_slices(self, y, x, indices, count, slices):
+        total = count.view(np.int32)[0]
+        size, elements, inner, _ = slices
+        taken = x.reshape(elements // inner, size, inner)[:, indices.view(np.int64)[:total]]
+        y.view(x.dtype)[: taken.size] = taken.reshape(-1)
