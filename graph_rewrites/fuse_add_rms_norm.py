@@ -132,11 +132,15 @@ def _axis(match: Match) -> int | None:
         return None
     rank = len(shape)
     if norm is not None:
-        return norm.attrs.get("axis", -1) % rank - rank if rank else None
-    mean = match["mean"]
-    stored = match.constant(mean.inputs[1]) if len(mean.inputs) > 1 else mean.attrs.get("axes")
-    axes = sorted(int(axis) % rank - rank for axis in stored) if stored is not None else []
-    return axes[0] if axes and axes == [*range(axes[0], 0)] else None
+        axis = norm.attrs.get("axis", -1)
+        axes = [*range(axis if axis < 0 else axis - rank, 0)]
+    else:
+        mean = match["mean"]
+        stored = match.constant(mean.inputs[1]) if len(mean.inputs) > 1 else mean.attrs.get("axes")
+        numbers = map(int, stored if stored is not None else ())
+        axes = sorted(axis if axis < 0 else axis - rank for axis in numbers)
+    is_whole = axes == [*range(-len(axes), 0)]
+    return -len(axes) if is_whole and 0 < len(axes) <= rank else None
 
 
 def _type_problem(match: Match) -> str | None:

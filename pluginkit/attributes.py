@@ -4,8 +4,8 @@ An attribute's journey is ONNX node -> TensorRT's parser -> PluginField -> plugi
 TensorRT truncates int64 to 32 bits, turns doubles into floats, has no booleans, joins strings with
 NULs and mislabels tensors. So a value travels in a *wire form* that no stop on the way can change:
 an ``int`` of 32 bits, a ``float`` that float32 holds exactly, a ``str``, a list of such ints or
-floats; and everything else as text, ``json:`` and a JSON document. The ONNX node, the PluginFields
-and the serialized plugin all carry the same wire form.
+floats; and everything else as text, ``json:`` and a JSON document. None is not sent at all. The
+ONNX node, the PluginFields and the serialized plugin all carry the same wire form.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def attribute(
         doc: one line for ``pluginkit show``.
 
     The annotation is ``int``, ``float``, ``str``, ``bool``, ``Literal[...]``, ``tuple[T, ...]``,
-    ``tuple[T, T]`` (``T`` one of the four scalars) or ``numpy.ndarray``.
+    ``tuple[T, T]`` (``T`` one of the four scalars) or ``numpy.ndarray``; or one of these ``| None``
+    with ``default=None``, for an attribute that a node may leave out.
     """
     if choices is not None and not _are_choices(choices):
         raise DeclarationError(

@@ -41,8 +41,8 @@ class Unique(Plugin):
     x = Y[inverse_indices], of the flattened ``x`` where there is no axis
 
     Slices are ordered by their first elements that differ. -0.0 equals 0.0; of equal values Y has
-    the first. NaN equals NaN and comes last, as in numpy.unique; ONNX leaves that open, and ONNX
-    Runtime takes NaN to equal everything.
+    the first. NaN equals NaN and comes last, as numpy.unique has it for elements; ONNX leaves that
+    open, and ONNX Runtime takes NaN to equal everything.
 
     Inputs:      x: rank 0 to 8, float32 | float16 | bfloat16 | int64 | int32 | int8, linear; any
                  dimension dynamic.

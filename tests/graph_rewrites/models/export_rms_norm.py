@@ -2,11 +2,11 @@
 
     python tests/graph_rewrites/models/export_rms_norm.py
 
-needs torch and onnxscript. Each model is two decoder layers, their attention and MLP cut down to
-a linear layer each, with the RMSNorm of one family: Llama's casts to float32 and back and then
+needs torch, onnx and onnxscript. Each model is two decoder layers, their attention and MLP cut down
+to a linear layer each, with the RMSNorm of one family: Llama's casts to float32 and back, then
 multiplies by the weight; T5's casts twice; Gemma's multiplies by 1 + weight in float32 and casts
-last; torch's own is torch.nn.RMSNorm. ``sums`` of the residual stream feed both the norm and the
-next sum, as in transformers.
+last; torch's own is torch.nn.RMSNorm. As in transformers, each sum of the residual stream feeds
+both a norm and the next sum.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class TorchNorm(nn.RMSNorm):
 
 
 class Decoder(nn.Module):
-    """Two layers, then the last norm: five sums and norms, the first norm without a sum."""
+    """Four sums, each with a norm of it, behind a first norm."""
 
     def __init__(self, norm: type[nn.Module]) -> None:
         super().__init__()
