@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.edit import NewNode
 
 #: For each type that TensorRT lacks, those whose every value it holds.
-_HELD = {
+_HELD: dict[int, tuple[int, ...]] = {
     TensorProto.INT16: (TensorProto.BOOL, TensorProto.INT8, TensorProto.UINT8),
     TensorProto.UINT16: (TensorProto.BOOL, TensorProto.UINT8),
     TensorProto.UINT32: (TensorProto.BOOL, TensorProto.UINT8, TensorProto.UINT16),

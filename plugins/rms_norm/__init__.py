@@ -149,7 +149,7 @@ class AddRMSNorm(Plugin):
             ("no_rows", (0, 6), {}),
             ("empty_rows", (3, 0), {}),
         ):
-            axis = attributes.get("axis", -1) % len(shape)
+            axis = int(attributes.get("axis", -1)) % len(shape)
             shapes = shape, shape, shape[axis:]
             arrays = [rng.uniform(-2, 2, each).astype(np.float32) for each in shapes]
             yield Case(name, arrays, attributes)

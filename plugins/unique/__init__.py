@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -145,7 +146,7 @@ class Unique(Plugin):
             ("no_slices", (2, 0), 1, True),
             ("rank_eight", (2, 1, 1, 9, 1, 1, 1, 1), 3, True),
         ):
-            spread = 2 if axis is not None else max(4, np.prod(shape) // 3)
+            spread = 2 if axis is not None else max(4, math.prod(shape) // 3)
             x = rng.integers(-spread, spread, shape) / np.float32(2)
             if axis is not None and name == "long_slices":
                 x[::3] = x[0]

@@ -167,8 +167,8 @@ class Steps:
         yield _for_each(plugin.write_kernel, problem.count, *arguments)
         if problem.elements:
             every = problem.count * problem.elements
-            arguments = (y, self._x, indices, found, self._slices(1))
-            yield _for_each(plugin.take_kernel, every, *arguments)
+            taken = (y, self._x, indices, found, self._slices(1))
+            yield _for_each(plugin.take_kernel, every, *taken)
 
     def _slices(self, words: int) -> Scalar:
         return int32((self._problem.count, self._problem.elements, self._problem.inner, words))
