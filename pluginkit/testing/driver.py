@@ -268,7 +268,7 @@ class Layer:
         with callback_errors():
             if is_v2:
                 adapter = creator.deserialize_plugin(LAYER, self.payload).clone()
-                self._configure_v2(adapter)
+                adapter.configure_plugin(*self.dynamic_descs())
                 adapter.initialize()
             else:
                 phase = flavour.module.TensorRTPhase.RUNTIME
@@ -281,13 +281,13 @@ class Layer:
                 adapter.terminate()
             adapter.destroy()
 
-    def _configure_v2(self, adapter: Any) -> None:
+    def dynamic_descs(self) -> tuple[list[Any], list[Any]]:
+        """DynamicPluginTensorDescs of inputs and outputs, with the bounds of the profile."""
         profile, builder = self.builder.profile, self.builder
-        inputs = builder.input_descs()
         bounds = [
             builder.output_shapes(shapes) for shapes in (profile.min, profile.opt, profile.max)
         ]
-        adapter.configure_plugin(inputs, builder.dynamic_descs(self.output_types, bounds))
+        return builder.input_descs(), builder.dynamic_descs(self.output_types, bounds)
 
 
 class Context:
@@ -382,13 +382,21 @@ class Context:
             values: of shape inputs, where they are not the profile's.
         """
         known = self.layer.builder.profile.values if values is None else values
-        input_descs, output_descs = self.descs(shapes, known)
-        if not self._is_v2 and (list(shapes), known) != self._seen:
-            self.adapter.on_shape_change(input_descs, output_descs)
+        descs = self.descs(shapes, known)
+        if (list(shapes), known) != self._seen:
+            self.announce(*descs)
             self._seen = (list(shapes), known)
-        self.adapter.enqueue(
-            input_descs, output_descs, list(inputs), list(outputs), workspace, stream
-        )
+        self.adapter.enqueue(*descs, list(inputs), list(outputs), workspace, stream)
+
+    def announce(self, input_descs: Sequence[Any], output_descs: Sequence[Any]) -> None:
+        """Tell the plugin of new shapes, as TensorRT does before the next enqueue."""
+        if not self._is_v2:
+            self.adapter.on_shape_change(input_descs, output_descs)
+            return
+        inputs, outputs = self.layer.dynamic_descs()
+        for dynamic, desc in zip([*inputs, *outputs], [*input_descs, *output_descs], strict=True):
+            dynamic.desc = desc
+        self.adapter.configure_plugin(inputs, outputs)
 
 
 def tensor_desc(flavour: Flavour, dims: Sequence[int], data_type: Any) -> Any:

@@ -204,7 +204,7 @@ def test_every_case_of_a_shipped_plugin_lives_up_to_its_enqueue(
 def test_without_a_gpu_the_failed_enqueue_says_so(flavour, interface) -> None:
     (plugin, case) = next((p, c) for p, c in SHIPPED if p.__name__ == "ScatterElements")
     with pytest.raises(
-        CallbackError, match="PK204 ScatterElements: (enqueue|on_shape_change) failed"
+        CallbackError, match="PK204 ScatterElements: (configure_plugin|on_shape_change) failed"
     ) as caught:
         drive(
             plugin(**case.attributes),
@@ -235,3 +235,34 @@ def test_shapes_that_come_back_are_prepared_once(flavour, interface, monkeypatch
         context.enqueue(rows(20), HostMemory())
         context.enqueue(rows(2), HostMemory())
     assert made == [4, 2, *range(5, 21), 2]
+
+
+def test_new_shapes_are_prepared_before_the_enqueue(flavour, interface) -> None:
+    with dynamic_layer(flavour, interface).context() as context:
+        context.announce(*context.descs([(4, 5), (2,), (5,)]))
+        before = context.adapter.core.prepared
+        assert before is not None
+        context.enqueue(rows(4), HostMemory())
+        assert context.adapter.core.prepared is before
+
+
+def test_v2_that_was_not_told_of_new_shapes_notices(flavour, monkeypatch) -> None:
+    layer, plugin = dynamic_layer(flavour, "v2"), PadRows(**ATTRIBUTES)
+    with layer.context() as context:
+        context.enqueue(rows(4), HostMemory())
+        monkeypatch.setattr(context, "announce", lambda *descs: None)
+        for height in (9, 9, 0, 64):
+            outputs = context.enqueue(rows(height), HostMemory())
+            assert equal(outputs, calls.run_reference(plugin, rows(height))), height
+
+
+def test_v2_looks_at_every_open_input_in_turn(flavour) -> None:
+    wide = Profile([(4, 1), (2,), (1,)], [(4, 5), (2,), (5,)], [(4, 9), (2,), (9,)])
+    types = [float32, int64, float32]
+    layer = build_layer(PadRows(), wide, types, interface="v2", flavour=flavour)
+    with layer.context() as context:
+        context.announce(*context.descs([(4, 5), (2,), (5,)]))
+        untold, _ = context.descs([(4, 5), (2,), (7,)])
+        assert not context.adapter._is_stale(untold)  # looks at x
+        assert context.adapter._is_stale(untold)  # at the bias
+        assert context.adapter._is_stale(untold)  # from now on at all of them
