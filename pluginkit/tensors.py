@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -102,6 +104,15 @@ class Workspace:
         """
         self._check(operator.index(nbytes))
         return Workspace(nbytes, self.slot)
+
+    def split(self, sizes: Iterable[int]) -> list[Workspace]:
+        """Parts of these sizes in bytes, one after the other.
+
+        Errors:
+            PK127: there are fewer bytes.
+        """
+        ends = list(itertools.accumulate(sizes, initial=0))
+        return [self.at(begin).first(end - begin) for begin, end in itertools.pairwise(ends)]
 
     def _check(self, offset: int) -> None:
         if not 0 <= offset <= self.nbytes:

@@ -70,8 +70,8 @@ class AddRMSNorm(Plugin):
 
     kernel = CudaKernel(
         "add_rms_norm.cu",
-        "add_rms_norm<{T}, {W}, {LANES}, {KEPT}>",
-        {"LANES": LANES, "KEPT": KEPT},
+        "add_rms_norm<{T}, {W}, {LANES}, {KEPT}, {SHIFTED}>",
+        {"LANES": LANES, "KEPT": KEPT, "SHIFTED": (False, True)},
     )
 
     def check(self, x: TensorDesc, residual: TensorDesc, weight: TensorDesc) -> None:
@@ -110,7 +110,11 @@ class AddRMSNorm(Plugin):
             grid=ceil_div(rows, layout.rows),
             block=(layout.threads, layout.rows),
             args=(y, total, x, residual, weight, int64(rows), int32(inner), self.epsilon),
-            constants={"LANES": layout.lanes, "KEPT": layout.kept},
+            constants={
+                "LANES": layout.lanes,
+                "KEPT": layout.kept,
+                "SHIFTED": layout.is_shifted,
+            },
         )
 
     def reference(

@@ -199,17 +199,22 @@ def test_every_element_has_one_thread(itemsize):
     for inner, rows in itertools.product(sizes, (1, 5000)):
         layout = layout_of(rows, inner, itemsize)
         vectors = inner // layout.lanes
-        assert vectors * layout.lanes == inner
+        beside = inner - vectors * layout.lanes + (layout.lanes - 1) * layout.is_shifted
+        assert beside <= (layout.threads if layout.is_shifted else 0)
         assert layout.threads * layout.rows <= 1024
         assert layout.threads * layout.rows % 32 == 0
         assert layout.threads % 32 == 0 or 32 % layout.threads == 0
         assert layout.lanes in LANES
         assert layout.kept in KEPT
         assert layout.threads * layout.kept >= vectors or layout.threads == 1024
-        seen.add((layout.lanes, layout.kept))
-    lanes = {1, 2, 8} if itemsize == 2 else {1, 4}
-    assert {each for each, _ in seen} == lanes
-    assert {kept for _, kept in seen} == set(KEPT)
+        seen.add((layout.lanes, layout.kept, layout.is_shifted))
+    lanes = 16 // itemsize
+    assert {(each, shifted) for each, _, shifted in seen} == {
+        (1, False),
+        (lanes, False),
+        (lanes, True),
+    }
+    assert {kept for _, kept, _ in seen} == set(KEPT)
 
 
 @pytest.mark.parametrize(
