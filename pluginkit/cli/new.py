@@ -11,6 +11,7 @@ graph_rewrites and tests. Where there is no pyproject.toml, one is written that 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,7 +125,7 @@ def _kinds(made: Scaffold, folders: Folders) -> list[str]:
 
 
 def _project_text(folders: Folders, kinds: Sequence[str]) -> str:
-    lines = [f'{kind} = ["{getattr(folders, kind).as_posix()}"]\n' for kind in kinds]
+    lines = [f"{kind} = [{json.dumps(getattr(folders, kind).as_posix())}]\n" for kind in kinds]
     return "[tool.pluginkit]\n" + "".join(lines)
 
 

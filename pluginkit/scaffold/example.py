@@ -70,7 +70,7 @@ _CUDA = Template("""#include <cuda_bf16.h>
 
 // y = factor * x, one thread for each of n elements.
 template <typename T>
-__global__ void $module(T* y, const T* x, long long n, float factor) {
+__global__ void ${module}_kernel(T* y, const T* x, long long n, float factor) {
     const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
     if (i < n) y[i] = static_cast<T>(static_cast<float>(x[i]) * factor);
 }
@@ -82,7 +82,7 @@ import numpy as np
 from numba import cuda
 
 
-def $module(y, x, factor):
+def ${module}_kernel(y, x, factor):
     """Y = factor * x, one thread for each element; arrays have the shapes that launches gives."""
     i = cuda.grid(1)
     if i < x.size:
@@ -114,7 +114,7 @@ def module_text(name: str, module: str, kernel: str) -> str:
             types_expression="FLOAT_TYPES",
             tolerances="float32 1e-6, float16 1e-3, bfloat16 8e-3",
             tolerance="float32: 1e-6, float16: 1e-3, bfloat16: 8e-3",
-            kernel=f'CudaKernel("{module}.cu", "{module}<{{T}}>")',
+            kernel=f'CudaKernel("{module}.cu", "{module}_kernel<{{T}}>")',
             args="y, x, x.size",
         )
     return _MODULE.substitute(
@@ -125,7 +125,7 @@ def module_text(name: str, module: str, kernel: str) -> str:
         types_expression="(float32, float16)",
         tolerances="float32 1e-6, float16 1e-3",
         tolerance="float32: 1e-6, float16: 1e-3",
-        kernel=f'NumbaKernel("kernel.py", "{module}")',
+        kernel=f'NumbaKernel("kernel.py", "{module}_kernel")',
         args="y.reshape(y.size), x.reshape(x.size)",
     )
 

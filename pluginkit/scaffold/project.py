@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import keyword
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from pluginkit.errors import UsageError
 from pluginkit.scaffold import example
 from pluginkit.scaffold.names import module_of
 from pluginkit.scaffold.operator import operator_of
+from pluginkit.scaffold.rewrite import rewrite_text
 from pluginkit.scaffold.skeleton import Skeleton
 
 _TEST = Template('''"""$name, in every check that this machine can run; the others are skipped."""
@@ -65,38 +68,51 @@ def scaffold(name: str, kernel: str, folders: Folders, onnx_op: str | None = Non
             example.
 
     Errors:
-        PK642: the module is there already, or a rewrite could not import it.
+        PK642: a file is there already, or a rewrite could not import the plugin.
         PK643: there is no such operator, or it has what no plugin can have.
     """
     module = module_of(name)
     home = folders.plugins / module
-    for place in (home, home.with_suffix(".py")):
-        if place.exists():
-            raise _is_there(place)
+    test = folders.tests / f"test_{module}.py"
     if onnx_op is None:
         kernel_file = f"{module}.cu" if kernel == "cuda" else "kernel.py"
-        return Scaffold(
+        made = Scaffold(
             {
                 home / "__init__.py": example.module_text(name, module, kernel),
                 home / kernel_file: example.kernel_text(name, module, kernel),
-                folders.tests / f"test_{module}.py": _test(name, folders, example.test_text(name)),
+                test: _test(name, folders, example.test_text(name)),
             }
         )
-    package = folders.plugins.resolve().name
-    if not package.isidentifier():
+    else:
+        package = _package(folders.plugins)
+        operator = operator_of(onnx_op)
+        skeleton = Skeleton(name, module, kernel, operator)
+        rewrite = rewrite_text(name, f"{package}.{module}", operator)
+        made = Scaffold(
+            {
+                home / "__init__.py": skeleton.module_text(),
+                home / skeleton.kernel_file: skeleton.kernel_text(),
+                test: _test(name, folders, ""),
+                folders.rewrites / f"{module}.py": rewrite,
+            },
+            tuple(skeleton.tasks),
+        )
+    for path in (home, home.with_suffix(".py"), *made.files):
+        if path.exists():
+            raise _is_there(path)
+    return made
+
+
+def _package(folder: Path) -> str:
+    """The name by which rewrites import from a folder of plugins."""
+    name = folder.resolve().name
+    if not name.isidentifier() or keyword.iskeyword(name):
         raise UsageError(
             "PK642",
-            f"a rewrite cannot import from the folder '{package}'; expected a name of Python's.",
+            f"a rewrite cannot import from the folder '{name}'; expected a name of Python's.",
             fix="name another folder with --plugins.",
         )
-    skeleton = Skeleton(name, module, kernel, operator_of(onnx_op))
-    files = {
-        home / "__init__.py": skeleton.module_text(),
-        home / skeleton.kernel_file: skeleton.kernel_text(),
-        folders.tests / f"test_{module}.py": _test(name, folders, ""),
-        folders.rewrites / f"{module}.py": skeleton.rewrite_text(package),
-    }
-    return Scaffold(files, tuple(skeleton.tasks))
+    return name
 
 
 def _is_there(path: Path) -> UsageError:
@@ -112,7 +128,7 @@ def _test(name: str, folders: Folders, more: str) -> str:
     ups = sum(part == ".." for part in way)
     start = f"Path(__file__).parents[{ups}]" if ups else "Path(__file__).parent"
     imports = "import numpy as np\nfrom pluginkit import calls\n" if more else ""
-    down = "".join(f' / "{part}"' for part in way[ups:])
+    down = "".join(f" / {json.dumps(part)}" for part in way[ups:])
     return _TEST.substitute(name=name, folder=start + down, imports=imports) + more
 
 

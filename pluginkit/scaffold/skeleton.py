@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pluginkit.scaffold.operator import Attribute, Operator, Port
-from pluginkit.scaffold.text import call, dtypes_expression, imports, name_of, section
+from pluginkit.scaffold.text import WIDTH, call, dtypes_expression, imports, name_of, section
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Skeleton:
 
 from __future__ import annotations
 
-from collections.abc import {"Iterable, Sequence" if self._needs_sequence else "Iterable"}
+from collections.abc import {"Iterable, Sequence" if self.operator.has_open_types else "Iterable"}
 
 import numpy as np
 {imports("pluginkit", self._imports())}
@@ -85,10 +85,10 @@ class {self.name}(Plugin):
 {methods}'''
 
     def kernel_text(self) -> str:
-        """The kernel's file."""
+        """The kernel's file, which does not compile as it is."""
         ports = self.operator.outputs + self.operator.inputs
         if self.kernel == "numba":
-            head = call(f"def {self.module}(", [port.name for port in ports], "):")
+            head = call(f"def {self.module}_kernel(", [port.name for port in ports], "):")
             return f'''"""The kernel of {self.name}; only this file imports numba."""
 
 
@@ -101,66 +101,15 @@ class {self.name}(Plugin):
         head = template if variables else 'extern "C" '
         outputs = [f"{_cpp(port)}* {port.name}" for port in self.operator.outputs]
         inputs = [f"const {_cpp(port)}* {port.name}" for port in self.operator.inputs]
-        break_ = ", " if len(outputs + inputs) <= 4 else ",\n    "
-        arguments = break_.join(outputs + inputs)
+        arguments = (", " if len(ports) <= 4 else ",\n    ").join(outputs + inputs)
         return f"""#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 // {self.operator}: add the sizes and attributes that it needs to the arguments.
-{head}__global__ void {self.module}({arguments}) {{
+{head}__global__ void {self.module}_kernel({arguments}) {{
 #error "write the kernel of {self.name}"
 }}
 """
-
-    def rewrite_text(self, package: str) -> str:
-        """The module of the rewrite that puts the plugin in the operator's place.
-
-        Args:
-            package: the package of the plugins.
-        """
-        op = self.operator
-        domain = f', domain="{op.domain}"' if op.domain else ""
-        values = [_read(one) for one in op.attributes]
-        formula = f"{op.op_type}({_names(op.inputs)}) -> {self.name}_PK(same)."
-        if len(formula) > 90:
-            formula = f"{op.op_type} -> {self.name}_PK."
-        made = call(f"plugin = {self.name}(", values, ")", " " * 8)
-        check = f'''    def check(self, match: Match) -> str | None:
-        """The operator has had these inputs and attributes since version {op.alike_since}."""
-        if match.opset < {op.alike_since}:
-            return f"its opset is {{match.opset}}, before version {op.alike_since} of the operator"
-        return None
-
-'''
-        return f'''"""{op.op_type} becomes a plugin node."""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from pluginkit import Match, Op, Rewrite
-
-from {package}.{self.module} import {self.name}
-
-if TYPE_CHECKING:
-    import onnx_graphsurgeon as gs
-
-
-class Replace{self.name}(Rewrite):
-    """{formula}"""
-
-    plugin = {self.name}
-    pattern = Op("{op.op_type}"{domain})
-
-{check if op.since else ""}    def rewrite(self, match: Match) -> gs.Node:
-        """The plugin has the operator's inputs and attributes."""
-{made}
-        return match.plugin_node(plugin, match.inputs)
-'''
-
-    @property
-    def _needs_sequence(self) -> bool:
-        return self.operator.has_open_types
 
     def _imports(self) -> Iterator[str]:
         yield from ("Case", "Input", "Launch", "Output", "Plugin", "TensorDesc")
@@ -223,9 +172,9 @@ class Replace{self.name}(Rewrite):
 
     def _kernel_declaration(self) -> str:
         if self.kernel == "numba":
-            return f'    kernel = NumbaKernel("kernel.py", "{self.module}")'
+            return f'    kernel = NumbaKernel("kernel.py", "{self.module}_kernel")'
         variables = ", ".join(f"{{{each}}}" for each in self.operator.variables)
-        expression = f"{self.module}<{variables}>" if variables else self.module
+        expression = f"{self.module}_kernel" + (f"<{variables}>" if variables else "")
         arguments = [f'"{self.kernel_file}"', f'"{expression}"']
         return call("kernel = CudaKernel(", arguments, ")", "    ")
 
@@ -301,18 +250,8 @@ def _attribute_text(one: Attribute) -> str:
     return call(f"{one.name}: {one.annotation} = attribute(", items, ")", "    ") + remark
 
 
-def _read(one: Attribute) -> str:
-    """How a rewrite reads the attribute of a node."""
-    if one.annotation.startswith("np.ndarray"):  # graphsurgeon has a Constant for it
-        return f'{one.name}=getattr(match.attribute("{one.name}"), "values", None)'
-    arguments = [f'"{one.name}"']
-    if one.default not in ("", "None"):
-        arguments.append(one.default)
-    return call(f"{one.name}=match.attribute(", arguments, "),", " " * 12).strip(" ,")
-
-
 def _dict_text(name: str, items: Sequence[str]) -> str:
     one_line = f"    {name} = {{{', '.join(items)}}}"
-    if len(one_line) <= 100:
+    if len(one_line) <= WIDTH:
         return one_line
     return f"    {name} = {{\n" + "".join(f"        {item},\n" for item in items) + "    }"

@@ -313,6 +313,28 @@ def test_a_file_that_is_there_is_kept_and_nothing_is_written(
     assert folders == [*reversed(list((project / there).parents))][len(project.parents) + 1 :]
 
 
+def test_a_plugin_is_begun_once(project: Path, capsys: Capture) -> None:
+    assert main(["new", "MyScale"]) == 0
+    before = files_in(project)
+    assert main(["new", "MyScale"]) == 2
+    assert "PK641 there is a plugin MyScale already" in capsys.readouterr().err
+    assert main(["new", "MySCALE"]) == 2
+    assert "PK642 'plugins/my_scale' is there already" in capsys.readouterr().err
+    assert files_in(project) == before
+
+
+@pytest.mark.parametrize("name", ["Float", "Exp", "Cuda", "Np"])
+def test_a_kernel_is_called_like_nothing_else(name: str, project: Path) -> None:
+    for kernel in ("cuda", "numba"):
+        options = ["--plugins", kernel, "--tests", f"{kernel}_tests", "--kernel", kernel]
+        assert main(["new", name, *options]) == 0
+        cls = find_plugins([kernel])[f"{name}_PK", "1", "pluginkit"]
+        (result,) = plugincheck(cls, only=["compile"]).results
+        assert result.status == "passed", result
+        for path in (project / kernel).rglob("*.py"):
+            path.unlink()
+
+
 def test_a_folder_that_cannot_be_made_leaves_nothing_behind(project: Path, capsys: Capture) -> None:
     (project / "tests").write_text("a file")
     assert main(["new", "MyScale"]) == 2
