@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     made = scaffold(args.name, args.kernel, folders, args.onnx_op)
     files = dict(made.files)
     if not _PROJECT.exists():
-        named = _kinds(made, folders)
+        named = _kinds(made)
         files[_PROJECT] = _project_text(folders, named)
     steps = _next_steps(args.name, made, folders, named)
     if not args.dry_run:
@@ -106,8 +106,10 @@ def _near(folder: Path) -> Path:
 
 
 def _refuse_twin(name: str, folder: Path) -> None:
-    from pluginkit.discovery import find_plugins
+    from pluginkit.discovery import configured_folders, find_plugins
 
+    if not all(one.is_dir() for one in configured_folders("plugins")):
+        return  # discovery would complain of the folder that is about to be made
     for cls in find_plugins([folder] if folder.is_dir() else []).values():
         if name in (cls.__name__, cls.spec.plugin_name.removesuffix("_PK")):
             raise UsageError(
@@ -118,10 +120,9 @@ def _refuse_twin(name: str, folder: Path) -> None:
             )
 
 
-def _kinds(made: Scaffold, folders: Folders) -> list[str]:
+def _kinds(made: Scaffold) -> list[str]:
     """The kinds of folders that get files, and that other commands look into."""
-    has_rewrite = any(path.parent == folders.rewrites for path in made.files)
-    return ["plugins", "rewrites"] if has_rewrite else ["plugins"]
+    return ["plugins", "rewrites"] if made.has_rewrite else ["plugins"]
 
 
 def _project_text(folders: Folders, kinds: Sequence[str]) -> str:
@@ -134,10 +135,9 @@ def _next_steps(name: str, made: Scaffold, folders: Folders, named: Sequence[str
         missing = [kind for kind in kinds if kind not in named]
         return "".join(f" --{kind} {getattr(folders, kind)}" for kind in missing)
 
-    (test,) = (path for path in made.files if path.parent == folders.tests)
-    steps = [f"pluginkit check {name}{options_for('plugins')}", f"pytest {test}"]
-    kinds = _kinds(made, folders)
-    if "rewrites" in kinds:
+    steps = [f"pluginkit check {name}{options_for('plugins')}", f"pytest {made.test}"]
+    kinds = _kinds(made)
+    if made.has_rewrite:
         steps.append(f"pluginkit rewrite model.onnx{options_for('plugins', 'rewrites')}")
     if missing := [kind for kind in kinds if kind not in named]:
         text = " and ".join(_project_text(folders, missing).splitlines()[1:])

@@ -50,10 +50,14 @@ class Scaffold:
 
     Attributes:
         files: the text of each file.
+        test: the one that holds the test.
+        has_rewrite: whether one holds a rewrite.
         tasks: what is left to the author before the plugin works, ``method: what to write``.
     """
 
     files: Mapping[Path, str]
+    test: Path
+    has_rewrite: bool = False
     tasks: tuple[str, ...] = ()
 
 
@@ -81,7 +85,8 @@ def scaffold(name: str, kernel: str, folders: Folders, onnx_op: str | None = Non
                 home / "__init__.py": example.module_text(name, module, kernel),
                 home / kernel_file: example.kernel_text(name, module, kernel),
                 test: _test(name, folders, example.test_text(name)),
-            }
+            },
+            test,
         )
     else:
         package = _package(folders.plugins)
@@ -95,7 +100,9 @@ def scaffold(name: str, kernel: str, folders: Folders, onnx_op: str | None = Non
                 test: _test(name, folders, ""),
                 folders.rewrites / f"{module}.py": rewrite,
             },
-            tuple(skeleton.tasks),
+            test,
+            has_rewrite=True,
+            tasks=tuple(skeleton.tasks),
         )
     for path in (home, home.with_suffix(".py"), *made.files):
         if path.exists():

@@ -360,8 +360,6 @@ def test_a_dry_run_writes_nothing(project: Path, capsys: Capture) -> None:
 def test_the_folders_that_pyproject_names_are_used(project: Path, capsys: Capture) -> None:
     table = '[tool.pluginkit]\nplugins = ["src/ops"]\nrewrites = ["src/passes"]\n'
     (project / "pyproject.toml").write_text(table)
-    for folder in ("src/ops", "src/passes"):
-        (project / folder).mkdir(parents=True)
     assert main(["new", "MyElu", "--onnx-op", "Elu", "--tests", "src/tests/unit"]) == 0
     assert (project / "pyproject.toml").read_text() == table
     assert "--plugins" not in capsys.readouterr().out
