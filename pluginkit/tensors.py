@@ -75,6 +75,18 @@ class TensorDesc:
             )
         return axis % self.ndim
 
+    def reshape(self, *shape: Dim) -> TensorDesc:
+        """The same memory seen with another shape.
+
+        Errors:
+            PK129: it has another number of elements.
+        """
+        if is_static(self.shape) and is_static(shape) and self.size != product(shape):
+            raise TensorError(
+                "PK129", f"{self} cannot be seen as {list(shape)}; expected {self.size} elements."
+            )
+        return replace(self, shape=shape)
+
     def __str__(self) -> str:
         return f"{self.name} {self.dtype.name}[{', '.join(map(str, self.shape))}]"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pluginkit import (
+    OUTPUT_TYPES,
     Case,
     CudaKernel,
     Input,
@@ -17,11 +18,6 @@ from pluginkit import (
     TensorDesc,
     Workspace,
     attribute,
-    bfloat16,
-    float16,
-    float32,
-    int8,
-    int32,
     int64,
 )
 from pluginkit.dims import Dim, Shape
@@ -60,7 +56,7 @@ class TopK(Plugin):
     """
 
     onnx_op = OnnxOp("TopK", since=24)
-    types = {"T": (float32, float16, bfloat16, int64, int32, int8)}
+    types = {"T": OUTPUT_TYPES}
     tactics = ("split", "rows")
 
     axis: int = attribute(default=-1, doc="the axis along which elements are chosen")

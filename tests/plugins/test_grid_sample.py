@@ -31,7 +31,6 @@ from pluginkit.plugins.grid_sample.layout import (
 CASES = {case.name: case for case in GridSample.cases()}
 MODES = ("linear", "nearest", "cubic")
 PADDINGS = ("zeros", "border", "reflection")
-FLOATS = (float32, float16, bfloat16)
 ROOT = Path(__file__).parents[2]
 
 
@@ -277,9 +276,10 @@ import numpy as np
 from pluginkit import calls
 from pluginkit.kernels.simulate import simulate
 from pluginkit.plugins.grid_sample import GridSample
+from pluginkit.plugins.grid_sample.steps import in_numba
 
 # Every case, not only those of ranks that no kernel in CUDA C++ takes.
-GridSample.launches = lambda self, x, grid, y: self._launch_of_any_rank(x, grid, y)
+GridSample.launches = in_numba
 count = 0
 for case in GridSample.cases():
     plugin = GridSample(**case.attributes)

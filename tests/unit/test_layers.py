@@ -29,6 +29,7 @@ ORDER = [
     "view",
     "testing",
     "bench",
+    "scaffold",
     "cli",
 ]
 #: Imports against the order, with the reason.
