@@ -99,23 +99,21 @@ class PluginV2Callbacks:
     ) -> None:
         try:
             prepared = self.core.prepared
-            if prepared is None or self._is_stale(input_desc):
+            # Dims know only == with lists and tuples, and try lists first. To compare all of three
+            # inputs takes as long as the launch; one of them, in turn, tells whether TensorRT keeps
+            # its word.
+            if self._is_told:
+                index, dims = next(self._turn)
+                is_known = self._is_told = input_desc[index].dims == dims
+            else:
+                is_known = [desc.dims for desc in input_desc] == self._dims
+            if prepared is None or not is_known:
                 self._check_was_configured(inputs)
                 prepared = self._prepare(input_desc)
             prepared.enqueue(inputs, outputs, workspace, stream)
         except BaseException as error:
             self.failed("IPluginV2DynamicExt.enqueue", error)
             raise
-
-    def _is_stale(self, input_desc: Sequence[Any]) -> bool:
-        # Dims know only == with lists and tuples, and try lists first. To compare all of three
-        # inputs takes as long as the launch; one of them, in turn, tells whether TensorRT keeps
-        # its word.
-        if self._is_told:
-            index, dims = next(self._turn)
-            self._is_told = input_desc[index].dims == dims
-            return not self._is_told
-        return [desc.dims for desc in input_desc] != self._dims
 
     def _check_was_configured(self, inputs: Sequence[int]) -> None:
         if len(inputs) != sum(self.core.plugin.present):

@@ -103,11 +103,7 @@ class AddRMSNorm(Plugin):
             grid=ceil_div(rows, layout.rows),
             block=(layout.threads, layout.rows),
             args=(y, total, x, residual, weight, int64(rows), int32(inner), self.epsilon),
-            constants={
-                "LANES": layout.lanes,
-                "KEPT": layout.kept,
-                "SHIFTED": layout.is_shifted,
-            },
+            constants=layout.constants,
         )
 
     def reference(

@@ -41,6 +41,11 @@ class Layout:
     kept: int
     is_shifted: bool
 
+    @property
+    def constants(self) -> dict[str, int | bool]:
+        """For the kernel."""
+        return {"LANES": self.lanes, "KEPT": self.kept, "SHIFTED": self.is_shifted}
+
 
 def layout_of(rows: int, inner: int, itemsize: int) -> Layout:
     """The layout for rows of ``inner`` elements.

@@ -1,4 +1,4 @@
-"""TopK for any K, with its kernels in CUDA C++."""
+"""TopK for any K, with its kernels in CUDA C++ and CUB."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TopK(Plugin):
         "split.cu", "count_segment<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS
     )
     gather_kernel = CudaKernel("split.cu", "gather<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS)
-    tile_kernel = CudaKernel("split.cu", "sort_tiles<{T}, {CONTIGUOUS}>", _CONTIGUOUS)
+    tile_kernel = CudaKernel("sort_tiles.cu", "sort_tiles<{T}, {CONTIGUOUS}>", _CONTIGUOUS)
     merge_kernel = CudaKernel("split.cu", "merge_runs<{T}, {CONTIGUOUS}>", _CONTIGUOUS)
 
     def check(self, x: TensorDesc, k: TensorDesc) -> None:

@@ -4,13 +4,12 @@
 //                   digits are those of the k-th key; the last block of a row then knows its next digit
 //   count_segment   how many keys of a segment are above the k-th key, and equal to it
 //   gather          puts the k keys of a row where tiles of them are sorted, in the order of their indices
-//   sort_tiles      sorts each tile; where there is only one, writes the results
+//   sort_tiles      in a file of its own: sorts each tile; where there is only one, writes the results
 //   merge_runs      merges up to FAN sorted runs into one; the last time, into the results
 
 #include "rows.cuh"
 #include "select.cuh"
 
-constexpr int TILE = 2048;  // keys that a block sorts; a power of two
 constexpr int FAN = 8;
 
 // What is known of a row's k-th key; zero at the start.
@@ -105,29 +104,6 @@ __global__ void __launch_bounds__(THREADS)
     keys += row * rows.k, places += row * rows.k;
     select_in_order(key_at, source.size, static_cast<int>(rows.k), selection, before, walk,
                     [&](int i, Key key, int position) { keys[position] = key, places[position] = source.first + i; });
-}
-
-template <typename T, bool CONTIGUOUS>
-__global__ void __launch_bounds__(THREADS)
-    sort_tiles(T* __restrict__ y, long long* __restrict__ indices, typename Traits<T>::Key* __restrict__ keys,
-               int* __restrict__ places, const T* __restrict__ x, Rows rows, int tiles) {
-    using Key = typename Traits<T>::Key;
-    __shared__ Key sorted_keys[TILE];
-    __shared__ int sorted_places[TILE];
-    const long long row = blockIdx.x / tiles, first = blockIdx.x % tiles * static_cast<long long>(TILE);
-    const int count = static_cast<int>(min(rows.k - first, static_cast<long long>(TILE)));
-    keys += row * rows.k + first, places += row * rows.k + first;
-    for (int i = threadIdx.x; i < count; i += THREADS) sorted_keys[i] = keys[i], sorted_places[i] = places[i];
-    sort_shared(sorted_keys, sorted_places, count);
-    const auto source = source_of<T, CONTIGUOUS>(x, rows, row, 0);
-    const auto target = target_of(y, indices, rows, row);
-    for (int i = threadIdx.x; i < count; i += THREADS) {
-        if (tiles == 1) {
-            target.write(i, source.bits(sorted_places[i]), sorted_places[i]);
-        } else {
-            keys[i] = sorted_keys[i], places[i] = sorted_places[i];
-        }
-    }
 }
 
 // Merges runs of `width` keys; each thread finds the place of one key among the others. Of equal keys those of an
