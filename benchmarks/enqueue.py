@@ -22,7 +22,8 @@ from pluginkit import CudaKernel, Input, Launch, NumbaKernel, Output, Plugin, ce
 from pluginkit.bench.device import Gpu
 from pluginkit.bench.launch_limit import prepared_launch
 from pluginkit.kernels.compile import numba_cuda
-from pluginkit.testing.driver import Context, Profile, build_layer
+from pluginkit.testing.driver import Profile, build_layer
+from pluginkit.testing.layer import Context
 from pluginkit.trt.flavour import load_flavour
 
 COUNT, OTHER_COUNT, BLOCK = 1024, 768, 256

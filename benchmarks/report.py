@@ -43,8 +43,8 @@ PLUGINS = {
     "top_k": (
         "TopK",
         "Torch leaves the order of equal elements open, so that only its values are compared. "
-        "TensorRT times both tactics and takes the faster. Above 4096 elements one block takes a "
-        "row, which is right and not fast.",
+        "TensorRT times both tactics and takes the faster: split where rows are few and long, rows "
+        "where they are many.",
     ),
     "unique": ("Unique", "The floor counts x once and the outputs as large as they come out."),
     "grid_sample": (

@@ -95,21 +95,19 @@ class Problem:
         yield Fill(workspace.first(sum(sizes[:2])))
         histograms, states, met, *runs = workspace.split(sizes)
         layout, blocks = self._layout(self.segments), self.rows * self.segments
-        for digits in range(-(-8 * self.itemsize // _DIGIT_BITS)):
-            arguments = (histograms, states, x, layout, int32(digits))
-            yield self._launch(plugin.digit_kernel, blocks, *arguments)
+        for known in map(int32, range(-(-8 * self.itemsize // _DIGIT_BITS))):
+            digit = (histograms, states, x, layout, known)
+            yield self._launch(plugin.digit_kernel, blocks, *digit)
         yield self._launch(plugin.segment_kernel, blocks, met, states, x, layout)
         yield self._launch(plugin.gather_kernel, blocks, *runs[:2], met, states, x, layout)
-        tiles = -(-self.k // _TILE)
-        results = (values, indices)
-        arguments = (*results, *runs[:2], x, layout, int32(tiles))
-        yield self._launch(plugin.tile_kernel, self.rows * tiles, *arguments)
-        width, here, there = _TILE, runs[:2], runs[2:]
+        tiles, results = -(-self.k // _TILE), (values, indices)
+        sort = (*results, *runs[:2], x, layout, int32(tiles))
+        yield self._launch(plugin.tile_kernel, self.rows * tiles, *sort)
+        blocks, width = -(-self.k // _THREADS), _TILE
         while width < self.k:
-            blocks = -(-self.k // _THREADS)
-            arguments = (*results, *there, *here, x, layout, int32(blocks), int64(width))
-            yield self._launch(plugin.merge_kernel, self.rows * blocks, *arguments)
-            width, here, there = width * _FAN, there, here
+            merge = (*results, *runs[2:], *runs[:2], x, layout, int32(blocks), int64(width))
+            yield self._launch(plugin.merge_kernel, self.rows * blocks, *merge)
+            width, runs = width * _FAN, runs[2:] + runs[:2]
 
     def _layout(self, segments: int) -> Argument:
         """What the kernels call Rows."""

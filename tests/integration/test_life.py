@@ -133,7 +133,7 @@ def test_every_format_combination_is_answered(flavour, interface) -> None:
 
 
 def _supports(flavour, adapter, types, pos) -> bool:
-    from pluginkit.testing.driver import tensor_desc
+    from pluginkit.testing.descriptions import tensor_desc
 
     descs = [tensor_desc(flavour, (1,), data_type) for data_type in types]
     if hasattr(adapter, "get_capability_interface"):
@@ -149,7 +149,7 @@ def _supports(flavour, adapter, types, pos) -> bool:
 
 
 def test_a_format_other_than_linear_is_declined(rtx, interface) -> None:
-    from pluginkit.testing.driver import tensor_desc
+    from pluginkit.testing.descriptions import tensor_desc
 
     layer = dynamic_layer(rtx, interface)
     desc = tensor_desc(rtx, (1,), rtx.module.DataType.HALF)
