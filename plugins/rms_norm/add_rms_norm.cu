@@ -11,6 +11,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda/std/type_traits>
 
 template <typename T, int N> struct alignas(sizeof(T) * N > 16 ? 16 : sizeof(T) * N) Pack {
     T value[N];
@@ -25,12 +26,26 @@ template <typename W, int N, bool SHIFTED> __device__ __forceinline__ Pack<W, N>
     return weights;
 }
 
-template <typename T, int N> __device__ __forceinline__ Pack<T, N> sum_of(Pack<T, N> a, Pack<T, N> b) {
+template <typename T, int N> __device__ __forceinline__ Pack<T, N> rounded(const float (&wide)[N]) {
+    Pack<T, N> pack;
+    if constexpr (cuda::std::is_same_v<T, __nv_bfloat16> && N % 2 == 0) {  // one by one takes an instruction more each
 #pragma unroll
-    for (int i = 0; i < N; ++i) {
-        a.value[i] = static_cast<T>(static_cast<float>(a.value[i]) + static_cast<float>(b.value[i]));
+        for (int i = 0; i < N; i += 2) {
+            const __nv_bfloat162 pair = __floats2bfloat162_rn(wide[i], wide[i + 1]);
+            pack.value[i] = pair.x, pack.value[i + 1] = pair.y;
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; ++i) pack.value[i] = static_cast<T>(wide[i]);
     }
-    return a;
+    return pack;
+}
+
+template <typename T, int N> __device__ __forceinline__ Pack<T, N> sum_of(const Pack<T, N>& a, const Pack<T, N>& b) {
+    float sums[N];
+#pragma unroll
+    for (int i = 0; i < N; ++i) sums[i] = static_cast<float>(a.value[i]) + static_cast<float>(b.value[i]);
+    return rounded<T>(sums);
 }
 
 template <typename T, int N> __device__ __forceinline__ float squares_of(const Pack<T, N>& pack) {
@@ -43,19 +58,20 @@ template <typename T, int N> __device__ __forceinline__ float squares_of(const P
     return sum;
 }
 
-// What a normalized value is rounded to before it meets the weight.
-template <typename T, typename W> struct BeforeWeight { using type = float; };
-template <typename T> struct BeforeWeight<T, T> { using type = T; };
-
+// Times a weight of the same type in what the normalized value is rounded to, of another type in float32.
 template <typename T, typename W, int N>
-__device__ __forceinline__ Pack<T, N> scaled(Pack<T, N> pack, const Pack<W, N>& weight, float inverse) {
+__device__ __forceinline__ Pack<T, N> scaled(const Pack<T, N>& pack, const Pack<W, N>& weight, float inverse) {
+    float wide[N];
 #pragma unroll
-    for (int i = 0; i < N; ++i) {
-        const float wide = static_cast<float>(pack.value[i]) * inverse;
-        const auto normalized = static_cast<typename BeforeWeight<T, W>::type>(wide);
-        pack.value[i] = static_cast<T>(static_cast<float>(normalized) * static_cast<float>(weight.value[i]));
+    for (int i = 0; i < N; ++i) wide[i] = static_cast<float>(pack.value[i]) * inverse;
+    if constexpr (cuda::std::is_same_v<T, W>) {
+        const auto normalized = rounded<T>(wide);
+#pragma unroll
+        for (int i = 0; i < N; ++i) wide[i] = static_cast<float>(normalized.value[i]);
     }
-    return pack;
+#pragma unroll
+    for (int i = 0; i < N; ++i) wide[i] *= static_cast<float>(weight.value[i]);
+    return rounded<T>(wide);
 }
 
 // The sum of `value` over a row's threads. Rows of fewer than 32 are powers of two and share a warp; others are whole
