@@ -22,7 +22,8 @@ from pluginkit.trt.target import Target, installed_target
 if TYPE_CHECKING:
     import onnx
 
-    from pluginkit.onnx.driver import Applied, RewriteResult
+    from pluginkit.onnx.driver import RewriteResult
+    from pluginkit.onnx.passes import Applied
     from pluginkit.onnx.rewrite import Rewrite
     from pluginkit.plugin import Plugin
 
@@ -110,6 +111,7 @@ def scan(
     rewrites: Sequence[type[Rewrite]] | None = None,
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
+    also: Iterable[str] = (),
     flavour: str | None = None,
     build: bool = False,
     shapes: Mapping[str, ShapeSpec] | None = None,
@@ -125,8 +127,9 @@ def scan(
         plugins: the plugins that may be used; all that are found unless given. They are imported
             again by the other process.
         rewrites: the rewrites that may be used; all that are found unless given.
-        only: names of rewrites, to apply no others.
+        only: names of rewrites, to apply no others but those in ``also``.
         skip: names of rewrites to leave out.
+        also: names of opt-in rewrites to apply as well.
         flavour: the TensorRT; the installed one unless given.
         build: whether to build what parses as well; what does not build is found by building nodes
             alone.
@@ -147,7 +150,9 @@ def scan(
     loaded = load_model(path)
     target = installed_target(flavour) or Target(load_flavour(flavour).name)
     found = find_plugins() if plugins is None else plugins
-    result = rewrite_model(loaded, rewrites, only=only, skip=skip, plugins=found, target=target)
+    result = rewrite_model(
+        loaded, rewrites, only=only, skip=skip, also=also, plugins=found, target=target
+    )
 
     def ask_about(asked: onnx.ModelProto, *, builds: bool) -> tuple[Answer, list[NodeReport]]:
         classes = _classes(asked, result.plugins)

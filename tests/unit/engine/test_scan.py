@@ -13,8 +13,8 @@ from pluginkit.engine.alone import Signatures
 from pluginkit.engine.cuts import CutModel, node_ids, number_of, set_numbers, with_labels
 from pluginkit.engine.parser_log import ParserLog
 from pluginkit.engine.scan import NodeReport, _with_rewrites
-from pluginkit.onnx.driver import Applied
 from pluginkit.onnx.model import inline_functions
+from pluginkit.onnx.passes import Applied
 
 INT64, BOOL = TensorProto.INT64, TensorProto.BOOL
 
