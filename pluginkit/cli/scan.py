@@ -155,7 +155,7 @@ def _left_rows(report: ScanReport) -> Iterator[tuple[object, ...]]:
         declined = [
             f"{each.rewrite} leaves it: {each.reason}"
             for each in report.rewrite.refused
-            if (each.where, each.node) == (one.node.where, one.node.label)
+            if each.place == one.node.place
         ]
         key = one.node.op_type, "\n".join([_reason(one), *declined])
         names = groups.setdefault(key, [])

@@ -16,7 +16,7 @@ from pluginkit.engine.plugins import Plugins
 from pluginkit.engine.profiles import ShapeSpec
 from pluginkit.engine.scan_session import Answer, ask
 from pluginkit.engine.scan_worker import Question
-from pluginkit.onnx.graphs import names_read, scopes
+from pluginkit.onnx.graphs import Place, names_read, scopes
 from pluginkit.onnx.model import load_model
 from pluginkit.trt.target import Target, installed_target
 
@@ -220,9 +220,9 @@ def _with_rewrites(
     applied: Sequence[Applied],
 ) -> list[NodeReport]:
     """``before``, with what the rewrites did to each node, and what is said of it afterwards."""
-    changes: dict[tuple[str, str], list[Applied]] = {}
+    changes: dict[Place, list[Applied]] = {}
     for one in applied:
-        changes.setdefault((one.where, one.node), []).append(one)
+        changes.setdefault(one.place, []).append(one)
     remaining = {_identity(one.node): one for one in after}
     roots = _roots(model, before, changes, remaining)
 
@@ -250,17 +250,17 @@ def _identity(node: NodeId) -> tuple[str, str, str, tuple[str, ...]]:
 def _roots(
     model: onnx.ModelProto,
     before: Sequence[NodeReport],
-    changes: Container[tuple[str, str]],
+    changes: Container[Place],
     remaining: Container[tuple[str, str, str, tuple[str, ...]]],
-) -> dict[tuple[str, int], tuple[str, str]]:
+) -> dict[tuple[str, int], Place]:
     """Of each node that is gone, the one in whose rewrite it went; itself where that is unknown.
 
     A rewrite names the last node that it matches; the others give what that one reads.
     """
-    roots: dict[tuple[str, int], tuple[str, str]] = {}
+    roots: dict[tuple[str, int], Place] = {}
     gone = {}
     for one in before:
-        at, key = (one.node.where, one.node.position), (one.node.where, one.node.label)
+        at, key = (one.node.where, one.node.position), one.node.place
         if key in changes:
             roots[at] = key
         elif _identity(one.node) not in remaining:

@@ -9,7 +9,7 @@ import onnx
 
 from pluginkit.errors import AttributeValueError, RewriteError, TensorError
 from pluginkit.onnx.edit import Edit, Names, why_untouchable
-from pluginkit.onnx.graphs import describe, label, scopes
+from pluginkit.onnx.graphs import Place, describe, place_of, scopes
 from pluginkit.onnx.infer import infer_types
 from pluginkit.onnx.match import Match, UnreadableError
 from pluginkit.onnx.matching import Bindings, GraphIndex, explain_mismatch, find_bindings
@@ -23,29 +23,37 @@ _MAX_ROUNDS = 1000
 
 
 @dataclass(frozen=True)
-class Applied:
+class _Matched:
+    rewrite: str
+    where: str
+    node: str
+    output: str
+
+    @property
+    def place(self) -> Place:
+        """What tells the node from all others."""
+        return self.where, self.node, self.output
+
+
+@dataclass(frozen=True)
+class Applied(_Matched):
     """One match that was rewritten.
 
     Attributes:
         rewrite: the rewrite's name.
-        node: the name of the node, or of its first output.
-        where: the path of its graph.
+        where: the path of the node's graph.
+        node: the node's name, or that of its first output.
+        output: its first output, since several nodes may have one name.
         made: the op_types that took its place, each once.
     """
 
-    rewrite: str
-    node: str
-    where: str
     made: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Refused:
+class Refused(_Matched):
     """One match that was left as it is; ``reason`` says why, the rest is as in Applied."""
 
-    rewrite: str
-    node: str
-    where: str
     reason: str
 
 
@@ -148,7 +156,7 @@ class Passes:
             node = index.nodes[root]
             if bindings is None and self._explains:
                 why = explain_mismatch(rewrite.op, root, index)
-                mismatch = Refused(_name(rewrite), label(node), scope.path, why)
+                mismatch = Refused(_name(rewrite), *place_of(scope, node), why)
                 self._mismatched[_name(rewrite)].append(mismatch)
             if bindings is None or edit.has_replaced(bindings.nodes.values()):
                 continue
@@ -157,9 +165,9 @@ class Passes:
                 reason = self._rewrite(rewrite, edit, root, bindings)
             if reason is None:
                 made = tuple(dict.fromkeys(new.op_type for new in edit.made_of(root)))
-                self.applied.append(Applied(_name(rewrite), label(node), scope.path, made))
+                self.applied.append(Applied(_name(rewrite), *place_of(scope, node), made))
             else:
-                refused = Refused(_name(rewrite), label(node), scope.path, reason)
+                refused = Refused(_name(rewrite), *place_of(scope, node), reason)
                 self._refused[_name(rewrite)].append(refused)
         edit.write()
 

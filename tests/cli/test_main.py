@@ -251,7 +251,9 @@ def test_a_long_report_is_cut_short_and_says_so(capsys: Capture) -> None:
     from pluginkit.onnx.driver import RewriteResult
     from pluginkit.onnx.passes import Applied
 
-    applied = [Applied("ReplaceX", f"node_{i}", "main graph", ("X_PK",)) for i in range(150)]
+    applied = [
+        Applied("ReplaceX", "main graph", f"node_{i}", f"y_{i}", ("X_PK",)) for i in range(150)
+    ]
     print_report(RewriteResult(onnx.ModelProto(), applied, [], [], [], {}))
     printed = capsys.readouterr().out
     assert "ReplaceX: 150 rewritten to X_PK" in printed

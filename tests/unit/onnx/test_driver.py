@@ -10,7 +10,7 @@ from pluginkit.onnx.driver import rewrite_model
 from pluginkit.onnx.execute import run_model, run_onnxruntime
 from pluginkit.onnx.model import load_model
 from pluginkit.onnx.nodes import plugin_nodes
-from pluginkit.onnx.passes import Refused
+from pluginkit.onnx.passes import Applied, Refused
 from pluginkit.onnx.rewrite import Constant, Op, Rewrite
 from tests.unit.onnx.conftest import (
     BOOL,
@@ -55,9 +55,7 @@ def test_a_match_becomes_the_plugin_node(tmp_path):
     (node,) = result.model.graph.node
     assert (node.name, list(node.input), list(node.output)) == ("mul", ["x"], ["y"])
     (applied,) = result.applied
-    assert applied.__dict__ == {
-        "rewrite": "FuseSilu", "node": "mul", "where": "main graph", "made": ("Silu_PK",),
-    }  # fmt: skip
+    assert applied == Applied("FuseSilu", "main graph", "mul", "y", ("Silu_PK",))
     assert [(each.domain, each.version) for each in result.model.opset_import] == [
         ("", 18),
         ("pluginkit", 1),
@@ -143,7 +141,7 @@ def test_a_refusal_comes_with_its_reason_and_leaves_the_model():
     model = simple()
     model.graph.node[1].name = "stay"
     result = rewrite_model(model, [FuseSilu])
-    assert result.refused == [Refused("FuseSilu", "stay", "main graph", "asked to stay")]
+    assert result.refused == [Refused("FuseSilu", "main graph", "stay", "y", "asked to stay")]
     assert result.model == model
 
 
