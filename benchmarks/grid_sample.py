@@ -8,11 +8,10 @@ to benchmarks/results.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
+
+from peers import Function, bind_torch, compiled, plain_kernel, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32
 from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
@@ -92,49 +91,13 @@ def _for_items(xp: Any, grid: Any, items: int) -> Any:
 _TORCH_MODES = {"linear": "bilinear", "nearest": "nearest", "cubic": "bicubic"}
 
 
-def _torch_of(tensors: Sequence[DeviceTensor]) -> Any:
-    import torch
+def _torch(plugin: GridSample, inputs: Sequence[DeviceTensor]) -> Function:
+    from torch.nn.functional import grid_sample
 
-    torch.cuda.set_stream(torch.cuda.ExternalStream(tensors[0].stream))
-    return torch
-
-
-def _torch_function(torch: Any, plugin: Any) -> Callable[..., Any]:
-    mode, padding_mode = _TORCH_MODES[plugin.mode], plugin.padding_mode
-    sample = torch.nn.functional.grid_sample
-    return lambda x, grid: sample(x, grid, mode, padding_mode, plugin.align_corners)
-
-
-def _refuse_mixed_types(inputs: Sequence[DeviceTensor]) -> None:
     if inputs[0].dtype is not inputs[1].dtype:
         raise NotOffered("one type for both")
-
-
-def _torch_eager(
-    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
-) -> Call:
-    _refuse_mixed_types(inputs)
-    function = _torch_function(_torch_of(inputs), plugin)
-    tensors = [tensor.torch() for tensor in inputs]
-    return lambda: function(*tensors)
-
-
-@cache
-def _compiled(plugin: Plugin, shape: tuple[int, ...], dtype: Any) -> Callable[..., Any]:
-    import torch
-
-    return torch.compile(_torch_function(torch, plugin), dynamic=False)
-
-
-def _torch_compiled(
-    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
-) -> Call:
-    _refuse_mixed_types(inputs)
-    torch = _torch_of(inputs)
-    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1000
-    function = _compiled(plugin, inputs[0].shape, inputs[0].dtype)
-    tensors = [tensor.torch() for tensor in inputs]
-    return lambda: function(*tensors)
+    mode, padding_mode = _TORCH_MODES[plugin.mode], plugin.padding_mode
+    return lambda x, grid: grid_sample(x, grid, mode, padding_mode, plugin.align_corners)
 
 
 _SOURCE = r"""
@@ -166,16 +129,6 @@ __global__ void plain(T* y, const T* x, const G* grid, int count, int channels, 
 """
 
 
-@cache
-def _plain_kernel(x: Any, grid: Any) -> Any:
-    import cupy
-    from cuda.pathfinder import find_nvidia_header_directory
-
-    name = f"plain<{x.cpp}, {grid.cpp}>"
-    options = ("--std=c++17", f"-I{find_nvidia_header_directory('cudart')}")
-    return cupy.RawModule(code=_SOURCE, options=options, name_expressions=[name]).get_function(name)
-
-
 def _plain(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
     """A thread for each output element, which works out its own location."""
     import numpy as np
@@ -183,7 +136,7 @@ def _plain(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[Dev
     x, grid = inputs
     if (plugin.mode, plugin.padding_mode, len(x.shape)) != ("linear", "zeros", 4):  # type: ignore[attr-defined]
         raise NotOffered("linear, zeros, two axes only")
-    kernel = _plain_kernel(x.dtype, grid.dtype)
+    kernel = plain_kernel(_SOURCE, f"plain<{x.dtype.cpp}, {grid.dtype.cpp}>")
     count, locations = outputs[0].size, grid.shape[1] * grid.shape[2]
     numbers = map(np.int32, (count, *x.shape[1:], locations))
     arguments = (outputs[0].pointer, x.pointer, grid.pointer, *numbers)
@@ -191,20 +144,11 @@ def _plain(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[Dev
 
 
 PEERS = (
-    Peer("torch", _torch_eager),
-    Peer("torch.compile", _torch_compiled),
+    Peer("torch", bind_torch(_torch)),
+    Peer("torch.compile", bind_torch(compiled(_torch))),
     Peer("plain RawKernel", _plain),
 )
 
 
-def main() -> int:
-    """Measure, and write benchmarks/results/grid_sample.{json,html,png}."""
-    from pluginkit.cli.main import main as pluginkit
-
-    results = Path(__file__).parent / "results" / "grid_sample"
-    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
-    return pluginkit(["bench", "GridSample", f"--peers={__file__}", *files, *sys.argv[1:]])
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_bench(GridSample, __file__))

@@ -8,11 +8,11 @@ benchmarks/results.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
-from pathlib import Path
 from typing import Any
+
+from peers import Function, bind_torch, run_bench
 
 from pluginkit import Plugin, bool_, float16, float32, int64
 from pluginkit.bench.workload import Call, Peer, Workload
@@ -49,12 +49,10 @@ def _inputs(shape: tuple[int, ...], share: float) -> Callable[[Any, int], list[A
     return make
 
 
-def _torch(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+def _torch(plugin: NonZero, inputs: Sequence[DeviceTensor]) -> Function:
     import torch
 
-    torch.cuda.set_stream(torch.cuda.ExternalStream(inputs[0].stream))
-    x = inputs[0].torch()
-    return lambda: torch.nonzero(x).t().contiguous()
+    return lambda x: torch.nonzero(x).t().contiguous()
 
 
 def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
@@ -64,17 +62,8 @@ def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[Devi
     return lambda: cupy.stack(cupy.nonzero(x))
 
 
-PEERS = (Peer("torch", _torch), Peer("cupy", _cupy))
-
-
-def main() -> int:
-    """Measure, and write benchmarks/results/non_zero.{json,html,png}."""
-    from pluginkit.cli.main import main as pluginkit
-
-    results = Path(__file__).parent / "results" / "non_zero"
-    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
-    return pluginkit(["bench", "NonZero", f"--peers={__file__}", *files, *sys.argv[1:]])
+PEERS = (Peer("torch", bind_torch(_torch)), Peer("cupy", _cupy))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_bench(NonZero, __file__))

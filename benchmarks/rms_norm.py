@@ -9,14 +9,13 @@ read once.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from pluginkit import Plugin, bfloat16, float16, float32
-from pluginkit.bench.workload import Call, Peer, Workload
+from peers import Function, bind_torch, compiled, run_bench
+
+from pluginkit import bfloat16, float16, float32
+from pluginkit.bench.workload import Peer, Workload
 from pluginkit.plugins.rms_norm import AddRMSNorm
 from pluginkit.tensors import DeviceTensor
 
@@ -51,13 +50,12 @@ def _inputs(shape: tuple[int, int]) -> Callable[[Any, int], list[Any]]:
 
 # Peers.
 
-#: From x, residual and weight to y and the sum.
-Function = Callable[[Any, Any, Any], tuple[Any, Any]]
 
-
-def _fused_norm(epsilon: float) -> Function:
+def _fused_norm(plugin: AddRMSNorm, inputs: Sequence[DeviceTensor]) -> Function:
     """The norm of torch itself; its weight has the type of x, or else takes part in float32."""
     from torch.nn.functional import rms_norm
+
+    epsilon = plugin.epsilon
 
     def function(x: Any, residual: Any, weight: Any) -> tuple[Any, Any]:
         total = x + residual
@@ -67,9 +65,11 @@ def _fused_norm(epsilon: float) -> Function:
     return function
 
 
-def _as_transformers(epsilon: float) -> Function:
+def _as_transformers(plugin: AddRMSNorm, inputs: Sequence[DeviceTensor]) -> Function:
     """As LlamaRMSNorm and GemmaRMSNorm compute, operator by operator."""
     import torch
+
+    epsilon = plugin.epsilon
 
     def function(x: Any, residual: Any, weight: Any) -> tuple[Any, Any]:
         total = x + residual
@@ -80,51 +80,12 @@ def _as_transformers(epsilon: float) -> Function:
     return function
 
 
-@cache
-def _compiled(epsilon: float, shape: tuple[int, ...], dtype: Any, weight_type: Any) -> Function:
-    import torch
-
-    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1000
-    compiled: Function = torch.compile(_as_transformers(epsilon), dynamic=False)
-    return compiled
-
-
-def _torch(make: Callable[[AddRMSNorm, Sequence[DeviceTensor]], Function]) -> Callable[..., Call]:
-    def bind(
-        plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
-    ) -> Call:
-        import torch
-
-        torch.cuda.set_stream(torch.cuda.ExternalStream(inputs[0].stream))
-        function = make(plugin, inputs)  # type: ignore[arg-type]
-        tensors = [tensor.torch() for tensor in inputs]
-        return lambda: function(*tensors)
-
-    return bind
-
-
 PEERS = (
-    Peer("torch rms_norm", _torch(lambda plugin, _: _fused_norm(plugin.epsilon))),
-    Peer("torch, spelled out", _torch(lambda plugin, _: _as_transformers(plugin.epsilon))),
-    Peer(
-        "torch.compile",
-        _torch(
-            lambda plugin, inputs: _compiled(
-                plugin.epsilon, inputs[0].shape, inputs[0].dtype, inputs[2].dtype
-            )
-        ),
-    ),
+    Peer("torch rms_norm", bind_torch(_fused_norm)),
+    Peer("torch, spelled out", bind_torch(_as_transformers)),
+    Peer("torch.compile", bind_torch(compiled(_as_transformers))),
 )
 
 
-def main() -> int:
-    """Measure, and write benchmarks/results/rms_norm.{json,html,png}."""
-    from pluginkit.cli.main import main as pluginkit
-
-    results = Path(__file__).parent / "results" / "rms_norm"
-    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
-    return pluginkit(["bench", "AddRMSNorm", f"--peers={__file__}", *files, *sys.argv[1:]])
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_bench(AddRMSNorm, __file__))

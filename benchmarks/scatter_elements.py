@@ -8,12 +8,11 @@ written to benchmarks/results.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from math import prod
-from pathlib import Path
 from typing import Any
+
+from peers import Function, bind_torch, compiled, plain_kernel, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32, int32, int64
 from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
@@ -77,13 +76,6 @@ def _inputs(case: str, reduction: str) -> Callable[[Any, int], list[Any]]:
 # Peers.
 
 
-def _torch_of(tensors: Sequence[DeviceTensor]) -> Any:
-    import torch
-
-    torch.cuda.set_stream(torch.cuda.ExternalStream(tensors[0].stream))
-    return torch
-
-
 def _refuse_variants(plugin: Plugin, inputs: Sequence[DeviceTensor]) -> None:
     if plugin.deterministic:  # type: ignore[attr-defined]
         raise NotOffered("no deterministic result")
@@ -94,39 +86,15 @@ def _refuse_variants(plugin: Plugin, inputs: Sequence[DeviceTensor]) -> None:
 _TORCH = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
 
-def _torch_function(torch: Any, plugin: Any) -> Callable[..., Any]:
+def _torch(plugin: ScatterElements, inputs: Sequence[DeviceTensor]) -> Function:
+    import torch
+
+    _refuse_variants(plugin, inputs)
     axis, reduction = plugin.axis, plugin.reduction
     if reduction == "none":
         return lambda data, indices, updates: torch.scatter(data, axis, indices, updates)
     reduce = _TORCH[reduction]
     return lambda data, indices, updates: torch.scatter_reduce(data, axis, indices, updates, reduce)
-
-
-def _torch_eager(
-    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
-) -> Call:
-    _refuse_variants(plugin, inputs)
-    function = _torch_function(_torch_of(inputs), plugin)
-    tensors = [tensor.torch() for tensor in inputs]
-    return lambda: function(*tensors)
-
-
-@cache
-def _compiled(plugin: Plugin, shape: tuple[int, ...], dtype: Any) -> Callable[..., Any]:
-    import torch
-
-    return torch.compile(_torch_function(torch, plugin), dynamic=False)
-
-
-def _torch_compiled(
-    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
-) -> Call:
-    _refuse_variants(plugin, inputs)
-    torch = _torch_of(inputs)
-    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1000
-    function = _compiled(plugin, inputs[0].shape, inputs[0].dtype)
-    tensors = [tensor.torch() for tensor in inputs]
-    return lambda: function(*tensors)
 
 
 def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
@@ -197,16 +165,6 @@ __global__ void plain(T* output, const Tind* indices, const T* updates, long lon
 _NUMBERS = {"none": 0, "add": 1, "mul": 2, "max": 3, "min": 4}
 
 
-@cache
-def _plain_kernel(dtype: Any, index: Any, reduction: str) -> Any:
-    import cupy
-    from cuda.pathfinder import find_nvidia_header_directory
-
-    name = f"plain<{dtype.cpp}, {index.cpp}, {_NUMBERS[reduction]}>"
-    options = ("--std=c++17", f"-I{find_nvidia_header_directory('cudart')}")
-    return cupy.RawModule(code=_SOURCE, options=options, name_expressions=[name]).get_function(name)
-
-
 def _plain(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
     """A copy, and one atomic operation for each update."""
     import cupy
@@ -216,7 +174,9 @@ def _plain(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[Dev
         raise NotOffered("no deterministic result")
     data, indices, updates = inputs
     axis = plugin.axis  # type: ignore[attr-defined]
-    kernel = _plain_kernel(data.dtype, indices.dtype, plugin.reduction)  # type: ignore[attr-defined]
+    reduction = _NUMBERS[plugin.reduction]  # type: ignore[attr-defined]
+    expression = f"plain<{data.dtype.cpp}, {indices.dtype.cpp}, {reduction}>"
+    kernel = plain_kernel(_SOURCE, expression)
     inner, count = prod(data.shape[axis + 1 :]), updates.size
     numbers = map(np.int64, (count, data.shape[axis], updates.shape[axis], inner))
     arguments = (outputs[0].pointer, indices.pointer, updates.pointer, *numbers)
@@ -231,21 +191,12 @@ def _plain(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[Dev
 
 
 PEERS = (
-    Peer("torch", _torch_eager),
-    Peer("torch.compile", _torch_compiled),
+    Peer("torch", bind_torch(_torch)),
+    Peer("torch.compile", bind_torch(compiled(_torch))),
     Peer("cupy", _cupy),
     Peer("plain RawKernel", _plain),
 )
 
 
-def main() -> int:
-    """Measure, and write benchmarks/results/scatter_elements.{json,html,png}."""
-    from pluginkit.cli.main import main as pluginkit
-
-    results = Path(__file__).parent / "results" / "scatter_elements"
-    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
-    return pluginkit(["bench", "ScatterElements", f"--peers={__file__}", *files, *sys.argv[1:]])
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_bench(ScatterElements, __file__))

@@ -8,12 +8,11 @@ benchmarks/results.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from math import prod
-from pathlib import Path
 from typing import Any
+
+from peers import Function, bind_torch, compiled, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
 from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
@@ -66,9 +65,6 @@ def _inputs(case: str, reduction: str) -> Callable[[Any, int], list[Any]]:
 
 # Peers.
 
-#: From data, indices and updates to a new array.
-Function = Callable[[Any, Any, Any], Any]
-
 
 def _rows(data: Any, indices: Any, updates: Any) -> tuple[Any, Any, Any]:
     """A copy of data and the updates as matrices, and the row that each tuple names."""
@@ -80,8 +76,11 @@ def _rows(data: Any, indices: Any, updates: Any) -> tuple[Any, Any, Any]:
     return data.clone().view(-1, inner), rows.reshape(-1), updates.reshape(-1, inner)
 
 
-def _index_put(torch: Any, reduction: str) -> Function:
+def _index_put(plugin: ScatterND, inputs: Sequence[DeviceTensor]) -> Function:
     """The operator itself; it has no other reductions."""
+    import torch
+
+    reduction = plugin.reduction
     if reduction not in ("none", "add"):
         raise NotOffered(f"no {reduction}")
     is_sum = reduction == "add"
@@ -92,8 +91,9 @@ def _index_put(torch: Any, reduction: str) -> Function:
     return function
 
 
-def _index_reduce(torch: Any, reduction: str) -> Function:
+def _index_reduce(plugin: ScatterND, inputs: Sequence[DeviceTensor]) -> Function:
     """On rows, by the functions that take one index a row."""
+    reduction = plugin.reduction
     names = {"mul": "prod", "max": "amax", "min": "amin"}
 
     def function(data: Any, indices: Any, updates: Any) -> Any:
@@ -109,8 +109,9 @@ def _index_reduce(torch: Any, reduction: str) -> Function:
     return function
 
 
-def _scatter_reduce(torch: Any, reduction: str) -> Function:
+def _scatter_reduce(plugin: ScatterND, inputs: Sequence[DeviceTensor]) -> Function:
     """On rows, by the functions that take one index an element; here they share memory."""
+    reduction = plugin.reduction
     names = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
     def function(data: Any, indices: Any, updates: Any) -> Any:
@@ -125,38 +126,10 @@ def _scatter_reduce(torch: Any, reduction: str) -> Function:
     return function
 
 
-@cache
-def _compiled(reduction: str, shapes: tuple[tuple[int, ...], ...], dtype: Any) -> Function:
-    import torch
-
-    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1000
-    make = _index_put if reduction in ("none", "add") else _scatter_reduce
-    compiled: Function = torch.compile(make(torch, reduction), dynamic=False)
-    return compiled
-
-
-def _torch(make: Callable[[Any, str], Function]) -> Callable[..., Call]:
-    def bind(
-        plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
-    ) -> Call:
-        import torch
-
-        torch.cuda.set_stream(torch.cuda.ExternalStream(inputs[0].stream))
-        function = make(torch, plugin.reduction)  # type: ignore[attr-defined]
-        tensors = [tensor.torch() for tensor in inputs]
-        return lambda: function(*tensors)
-
-    return bind
-
-
-def _torch_compiled(
-    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
-) -> Call:
-    def make(torch: Any, reduction: str) -> Function:
-        shapes = tuple(tensor.shape for tensor in inputs)
-        return _compiled(reduction, shapes, inputs[0].dtype)
-
-    return _torch(make)(plugin, inputs, outputs)
+def _quickest(plugin: ScatterND, inputs: Sequence[DeviceTensor]) -> Function:
+    """Of those above, what torch.compile makes the most of."""
+    make = _index_put if plugin.reduction in ("none", "add") else _scatter_reduce
+    return make(plugin, inputs)
 
 
 def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
@@ -187,22 +160,13 @@ def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[Devi
 
 
 PEERS = (
-    Peer("torch index_put", _torch(_index_put)),
-    Peer("torch index_reduce", _torch(_index_reduce)),
-    Peer("torch scatter_reduce", _torch(_scatter_reduce)),
-    Peer("torch.compile", _torch_compiled),
+    Peer("torch index_put", bind_torch(_index_put)),
+    Peer("torch index_reduce", bind_torch(_index_reduce)),
+    Peer("torch scatter_reduce", bind_torch(_scatter_reduce)),
+    Peer("torch.compile", bind_torch(compiled(_quickest))),
     Peer("cupy", _cupy),
 )
 
 
-def main() -> int:
-    """Measure, and write benchmarks/results/scatter_nd.{json,html,png}."""
-    from pluginkit.cli.main import main as pluginkit
-
-    results = Path(__file__).parent / "results" / "scatter_nd"
-    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
-    return pluginkit(["bench", "ScatterND", f"--peers={__file__}", *files, *sys.argv[1:]])
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_bench(ScatterND, __file__))

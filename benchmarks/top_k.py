@@ -8,11 +8,11 @@ benchmarks/results.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
-from pathlib import Path
 from typing import Any
+
+from peers import run_bench, torch_on_stream_of
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
 from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
@@ -54,9 +54,7 @@ def _k(outputs: Sequence[DeviceTensor]) -> int:
 
 
 def _torch(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
-    import torch
-
-    torch.cuda.set_stream(torch.cuda.ExternalStream(inputs[0].stream))
+    torch = torch_on_stream_of(inputs)
     x, k = inputs[0].torch(), _k(outputs)
     # Its order of equal elements is open, so that indices are not compared.
     return lambda: torch.topk(x, k)[:1]
@@ -74,14 +72,5 @@ def _sort(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[Devi
 PEERS = (Peer("torch", _torch), Peer("cupy sort", _sort))
 
 
-def main() -> int:
-    """Measure, and write benchmarks/results/top_k.{json,html,png}."""
-    from pluginkit.cli.main import main as pluginkit
-
-    results = Path(__file__).parent / "results" / "top_k"
-    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
-    return pluginkit(["bench", "TopK", f"--peers={__file__}", *files, *sys.argv[1:]])
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_bench(TopK, __file__))

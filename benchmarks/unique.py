@@ -8,11 +8,11 @@ benchmarks/results. The peers always sort; torch gives no indices. Their Y is co
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from math import expm1, prod
-from pathlib import Path
 from typing import Any
+
+from peers import Function, bind_torch, run_bench
 
 from pluginkit import Plugin, float16, float32, int8, int32, int64
 from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
@@ -66,22 +66,19 @@ def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
     return make
 
 
-def _torch(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+def _torch(plugin: Unique, inputs: Sequence[DeviceTensor]) -> Function:
     import torch
 
-    assert isinstance(plugin, Unique)  # noqa: S101  # for the type checker
     if not plugin.sorted:
         raise NotOffered("it always sorts")
-    torch.cuda.set_stream(torch.cuda.ExternalStream(inputs[0].stream))
-    x, axis = inputs[0].torch(), plugin.axis
 
-    def call() -> Any:
+    def function(x: Any) -> Any:
         found, _inverse, _counts = torch.unique(
-            x, sorted=True, return_inverse=True, return_counts=True, dim=axis
+            x, sorted=True, return_inverse=True, return_counts=True, dim=plugin.axis
         )
         return found
 
-    return call
+    return function
 
 
 def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
@@ -100,17 +97,8 @@ def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[Devi
     return call
 
 
-PEERS = (Peer("torch", _torch), Peer("cupy", _cupy))
-
-
-def main() -> int:
-    """Measure, and write benchmarks/results/unique.{json,html,png}."""
-    from pluginkit.cli.main import main as pluginkit
-
-    results = Path(__file__).parent / "results" / "unique"
-    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
-    return pluginkit(["bench", "Unique", f"--peers={__file__}", *files, *sys.argv[1:]])
+PEERS = (Peer("torch", bind_torch(_torch)), Peer("cupy", _cupy))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_bench(Unique, __file__))

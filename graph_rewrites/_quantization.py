@@ -25,6 +25,11 @@ def is_given(inputs: list[gs.Tensor], index: int) -> bool:
     return index < len(inputs) and bool(inputs[index].name)
 
 
+def given(inputs: list[gs.Tensor], index: int) -> gs.Tensor | None:
+    """This optional input of a node, None where it has none."""
+    return inputs[index] if is_given(inputs, index) else None
+
+
 def rank_of(match: Match, tensor: gs.Tensor) -> int | None:
     """The number of the tensor's dimensions, None when it is unknown."""
     shape = match.shape(tensor)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
 from pluginkit.onnx.rewrite import Match
 
 _STEPS = ("strides", "dilations")
@@ -52,6 +53,17 @@ class Windows:
         inside = (self.elements() >= first) & (self.elements() < last)
         counts: npt.NDArray[np.int64] = np.count_nonzero(inside, axis=1)
         return counts
+
+
+def why_not_counted(match: Match) -> str | None:
+    """Why the elements of the first input, which must be floats, cannot be counted, or None."""
+    x = match.inputs[0]
+    if match.elem_type(x) not in FLOATS:
+        return NO_FLOAT
+    shape = match.shape(x)
+    if shape is None or None in shape:
+        return "the shape of its input is not known"
+    return None
 
 
 def why_no_windows(match: Match) -> str | None:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from pluginkit.graph_rewrites._quantization import rank_of
+from pluginkit.graph_rewrites._types import FLOATS
 from pluginkit.onnx.replacement import Value
 from pluginkit.onnx.rewrite import Match, Op, Replacement, Rewrite
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
 _T = onnx.TensorProto
-_FLOATS = (_T.FLOAT, _T.FLOAT16, _T.BFLOAT16)
 
 
 class ExpandBatchStatistics(Rewrite):
@@ -30,7 +30,7 @@ class ExpandBatchStatistics(Rewrite):
 
     def check(self, match: Match) -> str | None:
         """The types and the rank must be known."""
-        if any(match.elem_type(each) not in _FLOATS for each in match.inputs):
+        if any(match.elem_type(each) not in FLOATS for each in match.inputs):
             return "a type is unknown, or none of float32, float16 and bfloat16"
         if (rank_of(match, match.inputs[0]) or 0) < 2:
             return "the rank of its input is unknown or below 2"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
+from pluginkit.graph_rewrites._types import INTEGERS, NO_INTEGER
 from pluginkit.onnx.replacement import Value
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 _T = onnx.TensorProto
 
-#: The integers that TensorRT has: how many bits, whether signed, and a type that holds products.
-_INTEGERS: dict[int, tuple[int, bool, int]] = {
+#: Of each type how many bits it has, whether it is signed, and a type that holds products.
+_BITS: dict[int, tuple[int, bool, int]] = {
     _T.UINT8: (8, False, _T.INT32),
     _T.INT8: (8, True, _T.INT32),
     _T.INT32: (32, True, _T.INT64),
@@ -37,22 +38,22 @@ class ExpandBitShift(Rewrite):
 
     def check(self, match: Match) -> str | None:
         """The type must be one that TensorRT computes with."""
-        if match.elem_type(match.inputs[0]) not in _INTEGERS:
-            return "its type is unknown, or none of uint8, int8, int32 and int64"
+        if match.elem_type(match.inputs[0]) not in INTEGERS:
+            return NO_INTEGER
         return None
 
     def rewrite(self, match: Match) -> list[gs.Node]:
         """Powers of two come from a table; quotients of negative numbers are those of ~x."""
         elem_type = match.elem_type(match.inputs[0])
         new = Replacement(match)
-        x, count = (new.cast(each, _INTEGERS[elem_type][2]) for each in match.inputs)
+        x, count = (new.cast(each, _BITS[elem_type][2]) for each in match.inputs)
         is_left = match.attribute("direction") == "LEFT"
         y = (_shift_left if is_left else _shift_right)(new, x, count, elem_type)
         return new.end("Cast", y, to=elem_type)
 
 
 def _shift_left(new: Replacement, x: Value, count: Value, elem_type: int) -> Value:
-    bits, is_signed, wide = _INTEGERS[elem_type]
+    bits, is_signed, wide = _BITS[elem_type]
     powers = [2**each for each in range(bits - 1)]
     powers += [-(2**63) if bits == 64 else 2 ** (bits - 1), 0]
     product = new.add("Mul", x, _power(new, powers, count, wide))
@@ -66,7 +67,7 @@ def _shift_left(new: Replacement, x: Value, count: Value, elem_type: int) -> Val
 
 
 def _shift_right(new: Replacement, x: Value, count: Value, elem_type: int) -> Value:
-    bits, is_signed, wide = _INTEGERS[elem_type]
+    bits, is_signed, wide = _BITS[elem_type]
     if not is_signed:
         return new.add("Div", x, _power(new, [2**n for n in range(bits + 1)], count, wide))
     minus_one = np.array(-1, onnx.helper.tensor_dtype_to_np_dtype(wide))

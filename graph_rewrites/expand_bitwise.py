@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
+from pluginkit.graph_rewrites._types import INTEGERS, NO_INTEGER
 from pluginkit.onnx.replacement import Value
 from pluginkit.onnx.rewrite import Match, Op, Replacement, Rewrite
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 _T = onnx.TensorProto
 
-#: The integers that TensorRT has: the bits beside the sign, the least number, the type to work in.
-_INTEGERS: dict[int, tuple[int, int, int]] = {
+#: Of each type the bits beside the sign, the least number, and the type to work in.
+_BITS: dict[int, tuple[int, int, int]] = {
     _T.UINT8: (8, 0, _T.INT32),
     _T.INT8: (7, -(2**7), _T.INT32),
     _T.INT32: (31, -(2**31), _T.INT32),
@@ -35,15 +36,15 @@ class ExpandBitwise(Rewrite):
 
     def check(self, match: Match) -> str | None:
         """The type must be one that TensorRT computes with."""
-        if match.elem_type(match.inputs[0]) not in _INTEGERS:
-            return "its type is unknown, or none of uint8, int8, int32 and int64"
+        if match.elem_type(match.inputs[0]) not in INTEGERS:
+            return NO_INTEGER
         return None
 
     def rewrite(self, match: Match) -> list[gs.Node]:
         """The sign, which no quotient gives, is treated apart."""
         elem_type = match.elem_type(match.inputs[0])
         logical = match.node.op.removeprefix("Bitwise")
-        bits, least, wide = _INTEGERS[elem_type]
+        bits, least, wide = _BITS[elem_type]
         number = onnx.helper.tensor_dtype_to_np_dtype(wide).type
         powers = np.array([2**bit for bit in range(bits)], number)
         weights = powers

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from pluginkit.graph_rewrites._types import INTEGERS, NO_INTEGER
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ class ExpandBitwiseNot(Rewrite):
 
     def check(self, match: Match) -> str | None:
         """The type must be one that TensorRT computes with."""
-        if match.elem_type(match.inputs[0]) not in (_T.UINT8, _T.INT8, _T.INT32, _T.INT64):
-            return "its type is unknown, or none of uint8, int8, int32 and int64"
+        if match.elem_type(match.inputs[0]) not in INTEGERS:
+            return NO_INTEGER
         return None
 
     def rewrite(self, match: Match) -> list[gs.Node]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class ExpandCol2Im(Rewrite):
 
     def check(self, match: Match) -> str | None:
         """Both shapes must be known."""
-        if match.elem_type(match.inputs[0]) not in (_T.FLOAT, _T.FLOAT16, _T.BFLOAT16):
-            return "its type is unknown, or none of float32, float16 and bfloat16"
+        if match.elem_type(match.inputs[0]) not in FLOATS:
+            return NO_FLOAT
         if any(match.constant(each) is None for each in match.inputs[1:3]):
             return "the image's shape or the block's is not stored in the model"
         shape = match.shape(match.inputs[0])

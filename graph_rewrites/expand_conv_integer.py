@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pluginkit.graph_rewrites._convolutions import convolved, why_not_convolve
-from pluginkit.graph_rewrites._quantization import is_given, rank_of
+from pluginkit.graph_rewrites._quantization import given, is_given, rank_of
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -32,6 +32,6 @@ class ExpandConvInteger(Rewrite):
     def rewrite(self, match: Match) -> list[gs.Node]:
         """Zero points are optional."""
         x, w = match.inputs[:2]
-        zeros = [match.inputs[at] if is_given(match.inputs, at) else None for at in (2, 3)]
+        zeros = [given(match.inputs, at) for at in (2, 3)]
         new = Replacement(match)
         return new.end("Identity", convolved(new, match, (x, zeros[0]), (w, zeros[1])))

@@ -9,11 +9,13 @@ import onnx
 from pluginkit.graph_rewrites._quantization import (
     RANGES,
     centered,
+    given,
     is_given,
     is_zero,
     spread,
     why_not_spread,
 )
+from pluginkit.graph_rewrites._types import FLOATS
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -40,14 +42,14 @@ class ExpandDequantizeLinear(Rewrite):
         is_symmetric = not is_given(match.inputs, 2) or is_zero(match, match.inputs[2])
         if match.elem_type(x) == _T.INT8 and is_symmetric:
             return "TensorRT takes it as it is: it dequantizes int8 around zero"
-        if match.elem_type(scale) not in (_T.FLOAT, _T.FLOAT16, _T.BFLOAT16):
+        if match.elem_type(scale) not in FLOATS:
             return "the scale's type is unknown, or none of float32, float16 and bfloat16"
         return why_not_spread(match)
 
     def rewrite(self, match: Match) -> list[gs.Node]:
         """The output may have another type than the scale."""
         x, scale = match.inputs[:2]
-        zero = match.inputs[2] if is_given(match.inputs, 2) else None
+        zero = given(match.inputs, 2)
         new = Replacement(match)
         elem_type = match.elem_type(scale)
         wanted = match.attribute("output_dtype", 0) or elem_type

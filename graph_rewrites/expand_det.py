@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
+from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class ExpandDet(Rewrite):
     def check(self, match: Match) -> str | None:
         """The matrices must be small."""
         (x,) = match.inputs
-        if match.elem_type(x) not in (_T.FLOAT, _T.FLOAT16, _T.BFLOAT16):
-            return "its type is unknown, or none of float32, float16 and bfloat16"
+        if match.elem_type(x) not in FLOATS:
+            return NO_FLOAT
         size = (match.shape(x) or (None,))[-1]
         if size is None or not 1 <= size <= _LARGEST:
             return f"its matrices are larger than {_LARGEST} x {_LARGEST}, or of unknown size"

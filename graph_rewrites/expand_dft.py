@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from pluginkit.graph_rewrites._quantization import is_given
+from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
 from pluginkit.onnx.replacement import Value
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
@@ -33,8 +34,8 @@ class ExpandDft(Rewrite):
 
     def check(self, match: Match) -> str | None:
         """Everything that the matrix depends on must be known."""
-        if match.elem_type(match.inputs[0]) not in (_T.FLOAT, _T.FLOAT16, _T.BFLOAT16):
-            return "its type is unknown, or none of float32, float16 and bfloat16"
+        if match.elem_type(match.inputs[0]) not in FLOATS:
+            return NO_FLOAT
         if any(each.name and match.constant(each) is None for each in match.inputs[1:]):
             return "the length or the axis is not stored in the model"
         shape = match.shape(match.inputs[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pluginkit.graph_rewrites._matrix_products import multiplied, why_not_multiply
-from pluginkit.graph_rewrites._quantization import is_given, rank_of
+from pluginkit.graph_rewrites._quantization import given, is_given, rank_of
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -32,6 +32,6 @@ class ExpandMatMulInteger(Rewrite):
     def rewrite(self, match: Match) -> list[gs.Node]:
         """Zero points are optional."""
         a, b = match.inputs[:2]
-        zeros = [match.inputs[at] if is_given(match.inputs, at) else None for at in (2, 3)]
+        zeros = [given(match.inputs, at) for at in (2, 3)]
         new = Replacement(match)
         return new.end("Identity", multiplied(new, match, (a, zeros[0]), (b, zeros[1])))

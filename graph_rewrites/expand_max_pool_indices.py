@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from pluginkit.graph_rewrites._windows import why_no_windows, windows_of
+from pluginkit.graph_rewrites._windows import why_no_windows, why_not_counted, windows_of
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -32,13 +32,7 @@ class ExpandMaxPoolIndices(Rewrite):
         """Without its indices the node is not for this rewrite."""
         if not any(map(match.is_used, match.outputs[1:])):
             return "its indices are not used"
-        x = match.inputs[0]
-        if match.elem_type(x) not in (_T.FLOAT, _T.FLOAT16, _T.BFLOAT16):
-            return "its type is unknown, or none of float32, float16 and bfloat16"
-        shape = match.shape(x)
-        if shape is None or None in shape:
-            return "the shape of its input is not known"
-        return why_no_windows(match)
+        return why_not_counted(match) or why_no_windows(match)
 
     def rewrite(self, match: Match) -> list[gs.Node]:
         """The least number stands behind the elements, for what a window has outside of them."""

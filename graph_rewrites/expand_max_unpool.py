@@ -6,15 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 
 from pluginkit.graph_rewrites._quantization import is_given
+from pluginkit.graph_rewrites._windows import why_not_counted
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
-
-_T = onnx.TensorProto
 
 
 class ExpandMaxUnpool(Rewrite):
@@ -28,22 +26,7 @@ class ExpandMaxUnpool(Rewrite):
 
     def check(self, match: Match) -> str | None:
         """Every size must be known."""
-        x = match.inputs[0]
-        if match.elem_type(x) not in (_T.FLOAT, _T.FLOAT16, _T.BFLOAT16):
-            return "its type is unknown, or none of float32, float16 and bfloat16"
-        shape = match.shape(x)
-        if shape is None or None in shape:
-            return "the shape of its input is not known"
-        rank = len(shape) - 2
-        steps = [match.attribute(name, [1] * rank) for name in ("kernel_shape", "strides")]
-        pads = match.attribute("pads", [0] * 2 * rank)
-        if any(len(each) != rank for each in (*steps, pads[::2], pads[1::2])):
-            return "its attributes are for another rank than its input's"
-        if min(_unpooled(match), default=0) < 0:
-            return "its padding takes away more than its windows add"
-        if is_given(match.inputs, 2) and match.constant(match.inputs[2]) is None:
-            return "its output shape is not stored in the model"
-        return None
+        return why_not_counted(match) or _why_not_unpooled(match)
 
     def rewrite(self, match: Match) -> list[gs.Node]:
         """A larger output shape adds zeros at the end of each axis."""
@@ -59,6 +42,19 @@ class ExpandMaxUnpool(Rewrite):
         wanted = np.asarray(match.constant(match.inputs[2]))
         padded = new.pad(shaped, [0] * len(sizes) + (wanted - sizes).tolist())
         return new.end("Identity", padded)
+
+
+def _why_not_unpooled(match: Match) -> str | None:
+    rank = len(match.shape(match.inputs[0]) or ()) - 2
+    steps = [match.attribute(name, [1] * rank) for name in ("kernel_shape", "strides")]
+    pads = match.attribute("pads", [0] * 2 * rank)
+    if any(len(each) != rank for each in (*steps, pads[::2], pads[1::2])):
+        return "its attributes are for another rank than its input's"
+    if min(_unpooled(match), default=0) < 0:
+        return "its padding takes away more than its windows add"
+    if is_given(match.inputs, 2) and match.constant(match.inputs[2]) is None:
+        return "its output shape is not stored in the model"
+    return None
 
 
 def _unpooled(match: Match) -> list[int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
+from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class ExpandMod(Rewrite):
         """TensorRT takes fmod=1 for floats, and fmod=0 for integers."""
         if match.attribute("fmod", 0):
             return "TensorRT takes it as it is: fmod is 1"
-        if match.elem_type(match.inputs[0]) not in (_T.FLOAT, _T.FLOAT16, _T.BFLOAT16):
-            return "its type is unknown, or none of float32, float16 and bfloat16"
+        if match.elem_type(match.inputs[0]) not in FLOATS:
+            return NO_FLOAT
         return None
 
     def rewrite(self, match: Match) -> list[gs.Node]:

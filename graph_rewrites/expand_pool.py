@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
+from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
 from pluginkit.graph_rewrites._windows import Windows, why_no_windows, windows_of
 from pluginkit.onnx.replacement import Value
 from pluginkit.onnx.rewrite import Match, Op, Replacement, Rewrite
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
 _T = onnx.TensorProto
-_FLOATS = (_T.FLOAT, _T.FLOAT16, _T.BFLOAT16)
 
 
 class ExpandPool(Rewrite):
@@ -37,8 +37,8 @@ class ExpandPool(Rewrite):
             return "TensorRT takes it as it is: its windows are dense"
         if match.opset < 11:
             return "its opset has no slices with steps, or no padding by computed numbers"
-        if match.elem_type(match.inputs[0]) not in _FLOATS:
-            return "its type is unknown, or none of float32, float16 and bfloat16"
+        if match.elem_type(match.inputs[0]) not in FLOATS:
+            return NO_FLOAT
         if any(map(match.is_used, match.outputs[1:])):
             return "the indices of the greatest elements are used"
         return why_no_windows(match)

@@ -8,6 +8,7 @@ import onnx
 
 from pluginkit.graph_rewrites._quantization import (
     RANGES,
+    given,
     is_given,
     is_zero,
     saturated,
@@ -48,7 +49,7 @@ class ExpandQuantizeLinear(Rewrite):
     def rewrite(self, match: Match) -> list[gs.Node]:
         """From the quotient on, float32 is exact."""
         x, scale = match.inputs[:2]
-        zero = match.inputs[2] if is_given(match.inputs, 2) else None
+        zero = given(match.inputs, 2)
         precision = match.attribute("precision", 0) or match.elem_type(scale)
         new = Replacement(match)
         divisor = spread(new, match, scale, precision)

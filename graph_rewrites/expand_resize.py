@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnx
 
 from pluginkit.graph_rewrites._interpolation import ResizedAxis, nearest, weighted
+from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
 from pluginkit.onnx.replacement import Value
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
@@ -41,9 +42,9 @@ class ExpandResize(Rewrite):
             return "TensorRT takes it as it is, or refuses it for another reason than its modes"
         if any(each.name and match.constant(each) is None for each in match.inputs[1:]):
             return "the region, the scales or the sizes are not stored in the model"
-        is_float = match.elem_type(match.inputs[0]) in (_T.FLOAT, _T.FLOAT16, _T.BFLOAT16)
+        is_float = match.elem_type(match.inputs[0]) in FLOATS
         if match.attribute("mode", "nearest") != "nearest" and not is_float:
-            return "its type is unknown, or none of float32, float16 and bfloat16"
+            return NO_FLOAT
         shape = match.shape(match.inputs[0])
         if shape is None or any(shape[axis] is None for axis in _axes(match, len(shape))):
             return "the size of a resized axis is unknown"

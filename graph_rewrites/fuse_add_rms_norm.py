@@ -1,4 +1,7 @@
-"""A residual sum and the RMSNorm of it, whole or spelled out, become one plugin node."""
+"""A residual sum and the RMSNorm of it, whole or spelled out, become one plugin node.
+
+TensorRT takes these nodes by itself, so that the rewrites are opt-in: measure with and without.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,7 @@ class _Fuse(Rewrite, abstract=True):
     """What the rewrites have in common, whose patterns end with different operators."""
 
     plugin = AddRMSNorm
+    opt_in = True
 
     def check(self, match: Match) -> str | None:
         """The types and shapes are such that the plugin computes the same."""

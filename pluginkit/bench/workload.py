@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -79,6 +81,8 @@ class BenchFile:
 def load_bench_file(path: Path) -> BenchFile:
     """Execute a Python file that declares ``PEERS``, ``workloads()`` or both.
 
+    As a script may, it imports modules that lie beside it, where nothing else has their names.
+
     Errors:
         PK700: there is no such file, it cannot be executed, or it declares neither.
     """
@@ -89,7 +93,8 @@ def load_bench_file(path: Path) -> BenchFile:
         if spec is None or spec.loader is None:
             raise ImportError("it is no Python file")
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        with _modules_beside(path):
+            spec.loader.exec_module(module)
     except Exception as error:  # the file may raise anything
         problem, cause = f"cannot be executed: {type(error).__name__}: {error}", error
     else:
@@ -103,6 +108,16 @@ def load_bench_file(path: Path) -> BenchFile:
         where=str(path),
         fix="write PEERS = (Peer('name', bind), ...), and workloads() for inputs of your own.",
     ) from cause
+
+
+@contextmanager
+def _modules_beside(path: Path) -> Iterator[None]:
+    folder = str(path.absolute().parent)
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
 
 
 def workloads_from_cases(

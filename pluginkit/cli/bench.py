@@ -2,7 +2,7 @@
 
 Results are compared with the plugin's reference first. Peers are measured beside it when a file
 declares them: PEERS = (Peer("name", bind), ...), and workloads() for inputs other than the
-plugin's own cases. That file is executed.
+plugin's own cases. That file is executed; it may import modules that lie beside it.
 """
 
 from __future__ import annotations

@@ -69,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="IPluginV2DynamicExt, IPluginV3 or what fits the flavour (default)",
     )
+    options.add_choice(parser)
     options.add_flavour(parser)
     options.add_discovery(parser)
     options.add_common(parser)
@@ -76,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build a plan."""
-    from pluginkit.cli.discover import plugins_of, rewrites_of
+    from pluginkit.cli.discover import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.output import print_json
     from pluginkit.cli.progress import shown_progress
     from pluginkit.engine import build_engine
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
             interface=args.interface,
             plugins=plugins_of(args),
             rewrites=rewrites_of(args),
+            **choice_of(args),
             observer=observer,
             verbose=args.verbose,
         )

@@ -1,14 +1,22 @@
-"""Finding what ``--plugins`` and ``--rewrites`` name, beside what is installed."""
+"""What ``--plugins`` and ``--rewrites`` name, beside what is installed, and the choice of it."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from pluginkit.onnx.nodes import PluginKey
     from pluginkit.onnx.rewrite import Rewrite
     from pluginkit.plugin import Plugin
+
+
+class Choice(TypedDict):
+    """Names of rewrites, as rewrite_model and what calls it take them."""
+
+    only: list[str]
+    skip: list[str]
+    also: list[str]
 
 
 def plugins_of(args: argparse.Namespace) -> dict[PluginKey, type[Plugin]]:
@@ -23,3 +31,8 @@ def rewrites_of(args: argparse.Namespace) -> list[type[Rewrite]]:
     from pluginkit.discovery import find_rewrites
 
     return find_rewrites(args.rewrites)
+
+
+def choice_of(args: argparse.Namespace) -> Choice:
+    """What ``--only``, ``--skip`` and ``--with`` name."""
+    return Choice(only=args.only, skip=args.skip, also=args.also)

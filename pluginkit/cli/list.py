@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """List plugins and rewrites."""
     from pluginkit.cli.discover import plugins_of, rewrites_of
-    from pluginkit.cli.output import print_json, print_table
+    from pluginkit.cli.output import print_json, print_line, print_table
 
     plugins = [
         {
@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
         {
             "name": cls.__name__,
             "plugin": cls.plugin.spec.plugin_name if cls.plugin else None,
+            "opt_in": cls.opt_in,
             "summary": (cls.__doc__ or "").strip().partition("\n")[0],
         }
         for cls in rewrites_of(args)
@@ -44,6 +45,15 @@ def run(args: argparse.Namespace) -> int:
         for one in plugins
     ]
     print_table("Plugins" if rows else "No plugins", ("name", "registered as", "summary"), rows)
-    rows = [(str(one["name"]), one["plugin"] or "", str(one["summary"])) for one in rewrites]
+    rows = [
+        (
+            f"{one['name']} (opt-in)" if one["opt_in"] else str(one["name"]),
+            str(one["plugin"] or ""),
+            str(one["summary"]),
+        )
+        for one in rewrites
+    ]
     print_table("Rewrites" if rows else "No rewrites", ("name", "plugin", "summary"), rows)
+    if any(one["opt_in"] for one in rewrites):
+        print_line("An opt-in rewrite is applied where --with, or --only, names it.")
     return 0

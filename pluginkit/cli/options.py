@@ -42,6 +42,18 @@ def add_discovery(parser: argparse.ArgumentParser, *, rewrites: bool = True) -> 
         )
 
 
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """``--only``, ``--skip`` and ``--with``, for commands that rewrite."""
+    for option, target, what in (
+        ("--only", "only", "apply this rewrite only"),
+        ("--skip", "skip", "leave this rewrite out"),
+        ("--with", "also", "apply this opt-in rewrite as well"),
+    ):
+        parser.add_argument(
+            option, dest=target, action="append", default=[], metavar="REWRITE", help=what
+        )
+
+
 def add_flavour(parser: argparse.ArgumentParser) -> None:
     """``--tensorrt``."""
     parser.add_argument(

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from pluginkit.cli import options
 
 if TYPE_CHECKING:
-    from pluginkit.onnx.driver import Refused, RewriteResult
+    from pluginkit.onnx.driver import RewriteResult
+    from pluginkit.onnx.passes import Refused
     from pluginkit.onnx.rewrite import Rewrite
 
 #: Nodes that a table lists; a model may have thousands.
@@ -29,12 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, help="the new model (default: NAME.plugins.onnx beside it)"
     )
     parser.add_argument("--dry-run", action="store_true", help="report, and write nothing")
-    parser.add_argument(
-        "--only", action="append", default=[], metavar="REWRITE", help="apply this rewrite only"
-    )
-    parser.add_argument(
-        "--skip", action="append", default=[], metavar="REWRITE", help="leave this rewrite out"
-    )
+    options.add_choice(parser)
     parser.add_argument(
         "--explain",
         action="store_true",
@@ -58,7 +54,7 @@ def default_output(model: Path) -> Path:
 
 def run(args: argparse.Namespace) -> int:
     """Rewrite a model."""
-    from pluginkit.cli.discover import plugins_of, rewrites_of
+    from pluginkit.cli.discover import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.output import print_json, print_line
     from pluginkit.onnx.driver import rewrite_model
     from pluginkit.onnx.model import load_model, save_model
@@ -70,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
     result = rewrite_model(
         load_model(args.model),
         rewrites,
-        only=args.only,
-        skip=args.skip,
+        **choice_of(args),
         plugins=plugins,
         target=target,
         explain=args.explain,
@@ -91,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
             print_line(f"  looks for {rewrite.op}{_gives(rewrite)}")
             if rewrite.__name__ in result.retired:
                 print_line(f"  not needed: {target} takes such nodes as they are")
+            if rewrite.__name__ in result.opt_in:
+                print_line(f"  left out: it is opt-in; --with {rewrite.__name__} applies it")
     print_report(result)
     if written is not None:
         print_line(f"Wrote {written}.")
@@ -110,6 +107,7 @@ def report_of(result: RewriteResult) -> dict[str, object]:
         "refused": [dataclasses.asdict(one) for one in result.refused],
         "mismatched": [dataclasses.asdict(one) for one in result.mismatched],
         "retired": result.retired,
+        "opt_in": result.opt_in,
     }
 
 

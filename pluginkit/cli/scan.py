@@ -26,12 +26,7 @@ _NAMED = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("model", type=Path, help="the ONNX model")
-    parser.add_argument(
-        "--only", action="append", default=[], metavar="REWRITE", help="apply this rewrite only"
-    )
-    parser.add_argument(
-        "--skip", action="append", default=[], metavar="REWRITE", help="leave this rewrite out"
-    )
+    options.add_choice(parser)
     parser.add_argument("--all", action="store_true", help="list every node")
     parser.add_argument(
         "--build",
@@ -59,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Scan a model; 1 when something is left."""
-    from pluginkit.cli.discover import plugins_of, rewrites_of
+    from pluginkit.cli.discover import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.output import print_json
     from pluginkit.engine.capabilities import parse_capability
     from pluginkit.engine.profiles import parse_shapes
@@ -70,8 +65,7 @@ def run(args: argparse.Namespace) -> int:
         args.model,
         plugins=plugins_of(args),
         rewrites=rewrites_of(args),
-        only=args.only,
-        skip=args.skip,
+        **choice_of(args),
         flavour=args.tensorrt,
         build=args.build,
         shapes=parse_shapes(args.shapes),
@@ -100,6 +94,7 @@ def _document(report: ScanReport) -> dict[str, object]:
         "left": list(map(_fields, report.left)),
         "problems": report.problems,
         "retired": report.rewrite.retired,
+        "opt_in": report.rewrite.opt_in,
         "seconds": round(report.seconds, 3),
     }
 
@@ -160,7 +155,7 @@ def _left_rows(report: ScanReport) -> Iterator[tuple[object, ...]]:
         declined = [
             f"{each.rewrite} leaves it: {each.reason}"
             for each in report.rewrite.refused
-            if (each.where, each.node) == (one.node.where, one.node.label)
+            if each.place == one.node.place
         ]
         key = one.node.op_type, "\n".join([_reason(one), *declined])
         names = groups.setdefault(key, [])

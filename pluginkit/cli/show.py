@@ -134,6 +134,7 @@ def _rewrite_document(cls: type[Rewrite]) -> dict[str, Any]:
         "plugin": cls.plugin.spec.plugin_name if cls.plugin else None,
         "native_since": dict(cls.native_since),
         "order": cls.order,
+        "opt_in": cls.opt_in,
         "module": cls.__module__,
     }
 
@@ -187,3 +188,5 @@ def _print_rewrite(document: dict[str, Any]) -> None:
     print_line(f"  Looks for {document['pattern']}{gives}.")
     for flavour, version in document["native_since"].items():
         print_line(f"  Not needed from {flavour} {version} on.")
+    if document["opt_in"]:
+        print_line(f"  Opt-in: --with {document['name']} applies it.")

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-scan", action="store_true", help="do not ask TensorRT which nodes it takes"
     )
+    options.add_choice(parser)
     options.add_flavour(parser)
     options.add_discovery(parser)
     options.add_common(parser)
@@ -46,7 +47,7 @@ def default_output(model: Path) -> Path:
 
 def run(args: argparse.Namespace) -> int:
     """Draw one model or two."""
-    from pluginkit.cli.discover import plugins_of, rewrites_of
+    from pluginkit.cli.discover import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.output import print_json, print_line
     from pluginkit.engine.scan import scan
     from pluginkit.trt.target import installed_target
@@ -57,17 +58,18 @@ def run(args: argparse.Namespace) -> int:
     output = args.output or default_output(args.model)
     _refuse_overwriting(output)
     models = [args.model] if args.after is None else [args.model, args.after]
-    plugins, rewrites = plugins_of(args), rewrites_of(args)
+    plugins, rewrites, choice = plugins_of(args), rewrites_of(args), choice_of(args)
 
     def ask(path: Path, model: onnx.ModelProto) -> Verdicts:
         return verdicts_from_scan(
-            scan(path, plugins=plugins, rewrites=rewrites, flavour=args.tensorrt)
+            scan(path, plugins=plugins, rewrites=rewrites, **choice, flavour=args.tensorrt)
         )
 
     documents = draw_models(
         models,
         rewrites=rewrites,
         plugins=plugins,
+        **choice,
         target=installed_target(args.tensorrt),
         parser=None if args.no_scan else ask,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +87,9 @@ def build_engine(
     interface: Interface = "auto",
     plugins: Plugins | None = None,
     rewrites: Sequence[Any] | None = None,
+    only: Iterable[str] = (),
+    skip: Iterable[str] = (),
+    also: Iterable[str] = (),
     observer: BuildObserver | None = None,
     verbose: bool = False,
 ) -> BuildResult:
@@ -110,11 +113,15 @@ def build_engine(
         interface: the plugin interface, ``"v2"``, ``"v3"`` or ``"auto"``.
         plugins: the plugins that may be used; all that are found unless given.
         rewrites: the rewrites that may be used; all that are found unless given.
+        only: names of rewrites, to apply no others but those in ``also``.
+        skip: names of rewrites to leave out.
+        also: names of opt-in rewrites to apply as well.
         observer: told of choices and progress.
         verbose: whether TensorRT's log goes to stderr.
 
     Errors:
-        PK4xx, PK523: the model is unreadable, or needs a plugin that was not found.
+        PK4xx, PK523: the model is unreadable, it needs a plugin that was not found, or there is no
+            such rewrite.
         PK500 to PK505: shapes.  PK510 to PK514: the flavour cannot do this here.  PK525, PK526:
             files.
         PK520: the parser refuses the model.  PK521: the build fails.  PK204: a plugin's callback
@@ -123,7 +130,9 @@ def build_engine(
     started = time.perf_counter()
     observer = observer or BuildObserver()
     path = Path(model_path)
-    source = _prepare(path, plugins, rewrites, installed_target(flavour))
+    source = _prepare(
+        path, plugins, rewrites, installed_target(flavour), only=only, skip=skip, also=also
+    )
     target = Path(plan_path) if plan_path is not None else default_plan_path(path)
     check_writable(target)
     check_writable(manifests.manifest_path(target))
@@ -148,7 +157,14 @@ def build_engine(
 
 
 def _prepare(
-    path: Path, plugins: Plugins | None, rewrites: Sequence[Any] | None, target: Target | None
+    path: Path,
+    plugins: Plugins | None,
+    rewrites: Sequence[Any] | None,
+    target: Target | None,
+    *,
+    only: Iterable[str] = (),
+    skip: Iterable[str] = (),
+    also: Iterable[str] = (),
 ) -> _Source:
     from pluginkit.discovery import find_plugins
     from pluginkit.onnx.driver import rewrite_model
@@ -157,7 +173,16 @@ def _prepare(
     from pluginkit.onnx.nodes import plugin_nodes
 
     found = find_plugins() if plugins is None else plugins
-    result = rewrite_model(load_model(path), rewrites, plugins=found, target=target, in_place=True)
+    result = rewrite_model(
+        load_model(path),
+        rewrites,
+        only=only,
+        skip=skip,
+        also=also,
+        plugins=found,
+        target=target,
+        in_place=True,
+    )
     nodes = [
         (f"{scope} / {describe(node)}", plugin)
         for scope, node, plugin in plugin_nodes(result.model, result.plugins)

@@ -15,7 +15,16 @@ import onnx
 import onnx.helper
 
 from pluginkit.errors import ModelError
-from pluginkit.onnx.graphs import Scope, bodies, defined_names, describe, output_names, scopes
+from pluginkit.onnx.graphs import (
+    Place,
+    Scope,
+    bodies,
+    defined_names,
+    first_output,
+    inner_scopes,
+    output_names,
+    scopes,
+)
 from pluginkit.onnx.infer import infer_types
 from pluginkit.onnx.value_types import Types, dims_of
 
@@ -51,7 +60,12 @@ class NodeId:
     @property
     def label(self) -> str:
         """The name, or else the first output's."""
-        return self.name or next(filter(None, self.outputs), "")
+        return self.name or first_output(self.outputs)
+
+    @property
+    def place(self) -> Place:
+        """As ``place_of`` has it."""
+        return self.where, self.label, first_output(self.outputs)
 
 
 def node_ids(model: onnx.ModelProto) -> list[NodeId]:
@@ -109,10 +123,9 @@ class CutModel:
         for scope in scopes(model):
             if scope.outer is not None:
                 self._inner.setdefault(scope.outer.path, []).append(scope)
-            for node in scope.graph.node:
-                self.nodes[node.name] = scope, node
-                for attribute, _ in bodies(node):
-                    self._owners[f"{scope.path} / {describe(node)}.{attribute}"] = node
+            self.nodes.update((node.name, (scope, node)) for node in scope.graph.node)
+            for node, inner in inner_scopes(scope):
+                self._owners.update((body.path, node) for _, body in inner)
 
     def names_of(self, name: str) -> list[str]:
         """The nodes that ``name`` means: itself, or all copies of a function's node."""

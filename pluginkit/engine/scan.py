@@ -14,15 +14,17 @@ from pluginkit.engine.cuts import NodeId, node_ids, with_labels
 from pluginkit.engine.locate import location_of
 from pluginkit.engine.plugins import Plugins
 from pluginkit.engine.profiles import ShapeSpec
-from pluginkit.engine.scan_session import Answer, Question, ask
-from pluginkit.onnx.graphs import names_read, scopes
+from pluginkit.engine.scan_session import Answer, ask
+from pluginkit.engine.scan_worker import Question
+from pluginkit.onnx.graphs import Place, names_read, scopes
 from pluginkit.onnx.model import load_model
 from pluginkit.trt.target import Target, installed_target
 
 if TYPE_CHECKING:
     import onnx
 
-    from pluginkit.onnx.driver import Applied, RewriteResult
+    from pluginkit.onnx.driver import RewriteResult
+    from pluginkit.onnx.passes import Applied
     from pluginkit.onnx.rewrite import Rewrite
     from pluginkit.plugin import Plugin
 
@@ -110,6 +112,7 @@ def scan(
     rewrites: Sequence[type[Rewrite]] | None = None,
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
+    also: Iterable[str] = (),
     flavour: str | None = None,
     build: bool = False,
     shapes: Mapping[str, ShapeSpec] | None = None,
@@ -125,8 +128,9 @@ def scan(
         plugins: the plugins that may be used; all that are found unless given. They are imported
             again by the other process.
         rewrites: the rewrites that may be used; all that are found unless given.
-        only: names of rewrites, to apply no others.
+        only: names of rewrites, to apply no others but those in ``also``.
         skip: names of rewrites to leave out.
+        also: names of opt-in rewrites to apply as well.
         flavour: the TensorRT; the installed one unless given.
         build: whether to build what parses as well; what does not build is found by building nodes
             alone.
@@ -147,7 +151,9 @@ def scan(
     loaded = load_model(path)
     target = installed_target(flavour) or Target(load_flavour(flavour).name)
     found = find_plugins() if plugins is None else plugins
-    result = rewrite_model(loaded, rewrites, only=only, skip=skip, plugins=found, target=target)
+    result = rewrite_model(
+        loaded, rewrites, only=only, skip=skip, also=also, plugins=found, target=target
+    )
 
     def ask_about(asked: onnx.ModelProto, *, builds: bool) -> tuple[Answer, list[NodeReport]]:
         classes = _classes(asked, result.plugins)
@@ -214,9 +220,9 @@ def _with_rewrites(
     applied: Sequence[Applied],
 ) -> list[NodeReport]:
     """``before``, with what the rewrites did to each node, and what is said of it afterwards."""
-    changes: dict[tuple[str, str], list[Applied]] = {}
+    changes: dict[Place, list[Applied]] = {}
     for one in applied:
-        changes.setdefault((one.where, one.node), []).append(one)
+        changes.setdefault(one.place, []).append(one)
     remaining = {_identity(one.node): one for one in after}
     roots = _roots(model, before, changes, remaining)
 
@@ -244,17 +250,17 @@ def _identity(node: NodeId) -> tuple[str, str, str, tuple[str, ...]]:
 def _roots(
     model: onnx.ModelProto,
     before: Sequence[NodeReport],
-    changes: Container[tuple[str, str]],
+    changes: Container[Place],
     remaining: Container[tuple[str, str, str, tuple[str, ...]]],
-) -> dict[tuple[str, int], tuple[str, str]]:
+) -> dict[tuple[str, int], Place]:
     """Of each node that is gone, the one in whose rewrite it went; itself where that is unknown.
 
     A rewrite names the last node that it matches; the others give what that one reads.
     """
-    roots: dict[tuple[str, int], tuple[str, str]] = {}
+    roots: dict[tuple[str, int], Place] = {}
     gone = {}
     for one in before:
-        at, key = (one.node.where, one.node.position), (one.node.where, one.node.label)
+        at, key = (one.node.where, one.node.position), one.node.place
         if key in changes:
             roots[at] = key
         elif _identity(one.node) not in remaining:

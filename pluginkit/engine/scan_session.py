@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,10 @@ from typing import Any
 import onnx
 
 from pluginkit.engine import scan_worker
-from pluginkit.engine.capabilities import Capability
 from pluginkit.engine.cuts import number_of
-from pluginkit.engine.locate import Location
 from pluginkit.engine.process import ChildProcess
-from pluginkit.engine.profiles import ShapeSpec
 from pluginkit.engine.refusals import Findings
-from pluginkit.engine.scan_worker import BuildTask, Refused, Task, Tried, Whole
+from pluginkit.engine.scan_worker import Question, Refused, Task, Tried, Whole
 
 #: The longest that the parser may take for one node, or the builder for one model, in seconds.
 TIME_LIMIT = 600.0
@@ -38,27 +35,6 @@ class Answer:
     unbuildable: dict[int, str] = field(default_factory=dict)
     is_built: bool | None = None
     build_note: str = ""
-
-
-@dataclass(frozen=True)
-class Question:
-    """How to ask.
-
-    Attributes:
-        flavour: the TensorRT; the installed one when None.
-        model_path: the model's external data stands beside it.
-        plugins: the plugins that it needs.
-        builds: whether to build it as well.
-        capabilities: for which compute capability; one is chosen where none is given.
-        shapes: the ranges of dynamic inputs.
-    """
-
-    flavour: str | None
-    model_path: Path
-    plugins: tuple[Location, ...]
-    builds: bool = False
-    capabilities: tuple[Capability, ...] = ()
-    shapes: Mapping[str, ShapeSpec] = field(default_factory=dict)
 
 
 def ask(question: Question, model: onnx.ModelProto) -> Answer:
@@ -91,7 +67,8 @@ class _Session:
         self._at.write_bytes(b"")
         child = ChildProcess(scan_worker.__name__)
         try:
-            child.connection.send(self._task())
+            task = Task(self._question, self._at, self._known, self._problem, self._tried)
+            child.connection.send(task)
             child.connection.send_bytes(self._data)
             while child.connection.poll(TIME_LIMIT):
                 message = child.connection.recv()
@@ -105,16 +82,6 @@ class _Session:
         finally:
             child.kill()
             child.close()
-
-    def _task(self) -> Task:
-        asked = self._question
-        build = None
-        if asked.builds:
-            tried = dict(self._tried)
-            build = BuildTask(asked.capabilities, asked.shapes, self._problem, tried)
-        return Task(
-            asked.flavour, asked.model_path, asked.plugins, self._at, dict(self._known), build
-        )
 
     def _take(self, message: Any) -> None:
         if isinstance(message, Exception):

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,39 +40,41 @@ WHOLE_MODEL = "the whole model"
 
 
 @dataclass(frozen=True)
-class Task:
-    """A model to ask TensorRT about; its bytes follow.
+class Question:
+    """How to ask TensorRT about a model.
 
     Attributes:
         flavour: the TensorRT; the installed one when None.
         model_path: the model's external data stands beside it.
         plugins: the plugins that it needs.
-        at: the file to write to what the process is at.
-        known: reasons against nodes that an earlier process has found, by numbered name.
-        build: how to build it too; None for not at all.
+        builds: whether to build it as well.
+        capabilities: for which compute capability; one is chosen where none is given.
+        shapes: the ranges of dynamic inputs, as for build_engine.
     """
 
     flavour: str | None
     model_path: Path
     plugins: tuple[Location, ...]
-    at: Path
-    known: Mapping[str, str]
-    build: BuildTask | None
+    builds: bool = False
+    capabilities: tuple[Capability, ...] = ()
+    shapes: Mapping[str, ShapeSpec] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class BuildTask:
-    """How to build.
+class Task:
+    """A question, and what earlier processes have found; the model's bytes follow.
 
     Attributes:
-        capabilities: the compute capability; one is chosen where none is given.
-        shapes: the ranges of dynamic inputs, as for build_engine.
-        problem: why an earlier process could not build the whole model; None when none has tried.
+        question: how to ask.
+        at: the file to write to what the process is at.
+        known: reasons against nodes, by numbered name.
+        problem: why the whole model could not be built; None when none has tried.
         tried: nodes that were built alone, and why that failed; empty where it did not.
     """
 
-    capabilities: tuple[Capability, ...]
-    shapes: Mapping[str, ShapeSpec]
+    question: Question
+    at: Path
+    known: Mapping[str, str]
     problem: str | None
     tried: Mapping[str, str]
 
@@ -128,8 +130,9 @@ class _Scanner:
     def __init__(self, connection: Connection, task: Task) -> None:
         self._connection = connection
         self._task = task
+        self._question = task.question
         self._at = os.open(task.at, os.O_WRONLY)
-        self._flavour = load_flavour(task.flavour)
+        self._flavour = load_flavour(self._question.flavour)
         if not self._flavour.has_parser:
             raise MissingDependencyError(
                 "PK550",
@@ -137,7 +140,7 @@ class _Scanner:
                 fix="choose another with --tensorrt or PLUGINKIT_TENSORRT.",
             )
         bind_polygraphy(self._flavour)
-        self._plugins: list[type[Plugin]] = [each.load() for each in task.plugins]
+        self._plugins: list[type[Plugin]] = [each.load() for each in self._question.plugins]
         register(*self._plugins, flavour=self._flavour)
 
     def run(self, model: onnx.ModelProto) -> None:
@@ -145,33 +148,32 @@ class _Scanner:
         watch = Watch(self._set_at, lambda *found: self._connection.send(Refused(*found)))
         with captured_log():
             findings, cuts = find_refusals(
-                self._flavour, model, self._task.model_path, known=self._task.known, watch=watch
+                self._flavour, model, self._question.model_path, known=self._task.known, watch=watch
             )
         self._connection.send(findings)
-        if self._task.build is not None and not findings.problems:
-            self._build(self._task.build, model, cuts)
+        if self._question.builds and not findings.problems:
+            self._build(model, cuts)
 
     def _set_at(self, name: str) -> None:
         os.pwrite(self._at, name.encode()[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0"), 0)
 
-    def _build(self, build: BuildTask, model: onnx.ModelProto, cuts: CutModel | None) -> None:
+    def _build(self, model: onnx.ModelProto, cuts: CutModel | None) -> None:
         """Build what the parser takes; where that fails, each kind of node alone."""
-        given = build.capabilities
+        given = self._question.capabilities
         capabilities = choose_capabilities(self._flavour, given, BuildObserver())
         options = BuildOptions(
             given or capabilities[:1],
             aliased_io=any(plugin.spec.has_aliases for plugin in self._plugins),
         )
         left = model if cuts is None else cuts.model
-        problem = build.problem or self._build_whole(left, options, build.shapes)
+        problem = self._task.problem or self._build_whole(left, options)
         if problem != "":
             cuts = CutModel(inline_functions(model)) if cuts is None else cuts
-            self._build_alone(cuts, options, dict(build.tried))
+            self._build_alone(cuts, options, dict(self._task.tried))
 
-    def _build_whole(
-        self, model: onnx.ModelProto, options: BuildOptions, shapes: Mapping[str, ShapeSpec]
-    ) -> str | None:
+    def _build_whole(self, model: onnx.ModelProto, options: BuildOptions) -> str | None:
         """Why all that the parser takes does not build; None where that cannot be tried."""
+        shapes = self._question.shapes
         self._set_at(WHOLE_MODEL)
         try:
             problem = self._why_not_built(model, options, shapes)
@@ -221,7 +223,10 @@ class _Scanner:
                 builder, network = create_network()
                 parser = self._flavour.module.OnnxParser(network, get_trt_logger())
                 data = model.SerializeToString()
-                if not parser.parse(data, str(self._task.model_path)) or not network.num_outputs:
+                if (
+                    not parser.parse(data, str(self._question.model_path))
+                    or not network.num_outputs
+                ):
                     return None
                 profile = resolve_profile(inputs_of(network), shapes)
                 compile_network(

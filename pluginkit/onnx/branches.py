@@ -7,7 +7,7 @@ branches of different ranks. onnx's shape inference takes the shape of whichever
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,15 @@ import onnx.numpy_helper
 import onnx.reference
 
 from pluginkit.onnx.external import is_external
-from pluginkit.onnx.graphs import Scope, bodies, describe, is_op, scopes
+from pluginkit.onnx.graphs import Scope, inner_scopes, is_op, scopes
 from pluginkit.onnx.value_types import Types, dims_of, infer_once
 
 #: A domain that no operator has: what shape inference cannot look into.
 _HIDDEN = "pluginkit.hidden"
 _BRANCHES = ("then_branch", "else_branch")
+
+#: An If in its scope, with the scopes of its branches.
+_Choice: TypeAlias = tuple[Scope, onnx.NodeProto, dict[str, Scope]]
 
 
 def infer_through_branches(light: onnx.ModelProto) -> Types:
@@ -38,7 +41,7 @@ def infer_through_branches(light: onnx.ModelProto) -> Types:
         return plain
     left = _settle_branches(light)
     types = infer_once(light)
-    for _, node in [*_choices(light, _HIDDEN)]:
+    for _, node, _ in [*_choices(light, _HIDDEN)]:
         node.domain = ""
     if any(_choices(light, "")):
         types = infer_once(light)
@@ -49,29 +52,25 @@ def infer_through_branches(light: onnx.ModelProto) -> Types:
     return types
 
 
-def _forget_branch_shapes(choices: Iterable[tuple[Scope, onnx.NodeProto]]) -> None:
+def _forget_branch_shapes(choices: Iterable[_Choice]) -> None:
     """Take away the shapes that If branches claim for their outputs; inference finds them again.
 
     The TorchScript exporter writes there what held for the other branch.
     """
-    for _, node in choices:
-        for body in _branches(node).values():
-            for value in body.output:
+    for _, _, branches in choices:
+        for branch in branches.values():
+            for value in branch.graph.output:
                 if value.type.HasField("tensor_type"):
                     value.type.tensor_type.ClearField("shape")
 
 
-def _choices(light: onnx.ModelProto, domain: str) -> Iterator[tuple[Scope, onnx.NodeProto]]:
+def _choices(light: onnx.ModelProto, domain: str) -> Iterator[_Choice]:
     """Every If outside local functions whose domain is ``domain``."""
     for scope in scopes(light):
         if not scope.path.startswith("function "):
-            for node in scope.graph.node:
+            for node, inner in inner_scopes(scope):
                 if is_op(node, "If", domain):
-                    yield scope, node
-
-
-def _branches(node: onnx.NodeProto) -> dict[str, onnx.GraphProto]:
-    return {name: body for name, body in bodies(node) if name in _BRANCHES}
+                    yield scope, node, {name: body for name, body in inner if name in _BRANCHES}
 
 
 def _settle_branches(light: onnx.ModelProto) -> set[str]:
@@ -82,37 +81,37 @@ def _settle_branches(light: onnx.ModelProto) -> set[str]:
     Returns:
         the paths of the branches that are not taken.
     """
-    for _, node in [*_choices(light, "")]:
+    for _, node, _ in [*_choices(light, "")]:
         node.domain = _HIDDEN
     light.opset_import.add(domain=_HIDDEN, version=1)
     left: set[str] = set()
     while True:
         types = infer_once(light)
         decided = []
-        for scope, node in _choices(light, _HIDDEN):
-            if not node.input or _branches(node).keys() != set(_BRANCHES):
+        for scope, node, branches in _choices(light, _HIDDEN):
+            if not node.input or branches.keys() != set(_BRANCHES):
                 continue
             value = _StaticValues(scope, types).find(node.input[0])
             if value is not None and value.size == 1:
-                decided.append((scope, node, bool(value.item())))
+                decided.append((node, branches, bool(value.item())))
         if not decided:
             return left
-        for scope, node, condition in decided:
-            branches = _branches(node)
+        for node, branches, condition in decided:
             taken, other = _BRANCHES if condition else _BRANCHES[::-1]
-            branches[other].CopyFrom(branches[taken])
-            left.add(f"{scope.path} / {describe(node)}.{other}")
+            branches[other].graph.CopyFrom(branches[taken].graph)
+            left.add(branches[other].path)
             node.domain = ""
 
 
 def _hide_unsound(light: onnx.ModelProto, types: Types) -> bool:
     """Hide each If with a branch of unknown shapes, keeping the dtypes; whether there was one."""
     found = False
-    for scope, node in [*_choices(light, "")]:
-        known = []
-        for name, body in _branches(node).items():
-            inner = Scope(f"{scope.path} / {describe(node)}.{name}", body, scope, scope.opsets)
-            known += [types.find(inner, value.name) for value in body.output]
+    for scope, node, branches in [*_choices(light, "")]:
+        known = [
+            types.find(branch, value.name)
+            for branch in branches.values()
+            for value in branch.graph.output
+        ]
         if any(dims_of(value_type) is None for value_type in known):
             found = True
             node.domain = _HIDDEN

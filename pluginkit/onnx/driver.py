@@ -1,4 +1,4 @@
-"""Applies rewrites to a model until nothing changes, and proves the result.
+"""Chooses rewrites, applies them to a model, and proves the result.
 
 onnx-graphsurgeon gives authors the matched nodes and takes their new ones. The model around them
 stays protobuf and is edited in place in a copy: an import and export of all of it would drop what
@@ -8,61 +8,23 @@ copy outer initializers into bodies.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import onnx
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from pluginkit.errors import AttributeValueError, RewriteError, TensorError, UsageError
-from pluginkit.onnx.edit import Edit, Names, set_nodes, why_untouchable
-from pluginkit.onnx.graphs import describe, label, scopes, sorted_nodes
+from pluginkit.errors import UsageError
+from pluginkit.onnx.edit import set_nodes
+from pluginkit.onnx.graphs import scopes, sorted_nodes
 from pluginkit.onnx.infer import infer_types
-from pluginkit.onnx.match import Match, UnreadableError
-from pluginkit.onnx.matching import Bindings, GraphIndex, explain_mismatch, find_bindings
 from pluginkit.onnx.nodes import PluginKey, Plugins, complete_plugin_nodes
+from pluginkit.onnx.passes import Applied, Passes, Refused
 from pluginkit.onnx.rewrite import Rewrite
 from pluginkit.onnx.skeleton import skeleton_for_checker
-from pluginkit.onnx.validate import (
-    check_rewritten,
-    complete_value_info,
-    new_types,
-    problem_of_node,
-    signature_of,
-)
-from pluginkit.onnx.value_types import Types
+from pluginkit.onnx.validate import check_rewritten, complete_value_info, signature_of
 from pluginkit.plugin import Plugin
 from pluginkit.trt.target import Target
-
-#: More rounds than any model needs; a rewrite that matches its own result never ends.
-_MAX_ROUNDS = 1000
-
-
-@dataclass(frozen=True)
-class Applied:
-    """One match that was rewritten.
-
-    Attributes:
-        rewrite: the rewrite's name.
-        node: the name of the node, or of its first output.
-        where: the path of its graph.
-        made: the op_types that took its place, each once.
-    """
-
-    rewrite: str
-    node: str
-    where: str
-    made: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Refused:
-    """One match that was left as it is; ``reason`` says why, the rest is as in Applied."""
-
-    rewrite: str
-    node: str
-    where: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +36,8 @@ class RewriteResult:
         applied: what was rewritten, in order.
         refused: what matched and was left, with the reason.
         retired: the rewrites that were left out because the target needs them no more.
-        plugins: the plugin classes that the rewrites produce and those given, by registry key.
+        opt_in: the rewrites that were left out because they are opt-in and were not named.
+        plugins: the plugin classes that the rewrites may produce and those given, by registry key.
         mismatched: the nodes that a pattern could end with and does not fit, with the reason, when
             asked to explain.
     """
@@ -83,6 +46,7 @@ class RewriteResult:
     applied: list[Applied]
     refused: list[Refused]
     retired: list[str]
+    opt_in: list[str]
     plugins: dict[PluginKey, type[Plugin]]
     mismatched: list[Refused] = field(default_factory=list)
 
@@ -93,6 +57,7 @@ def rewrite_model(
     *,
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
+    also: Iterable[str] = (),
     plugins: Plugins | None = None,
     target: Target | None = None,
     explain: bool = False,
@@ -108,8 +73,10 @@ def rewrite_model(
     Args:
         model: left unchanged, unless ``in_place``.
         rewrites: the rewrites; all that discovery finds when None.
-        only: names of rewrites, to apply no others.
+        only: names of rewrites, to apply no others but those in ``also``.
         skip: names of rewrites to leave out.
+        also: names of opt-in rewrites to apply as well; they are left out, also where they stand in
+            ``rewrites``, unless ``only`` or ``also`` names them.
         plugins: further plugin classes whose nodes the model may hold, by registry key.
         target: the TensorRT that will read the model; rewrites that it needs no more are left out.
             All are applied when None.
@@ -119,7 +86,8 @@ def rewrite_model(
             error it is of no use.
 
     Errors:
-        PK425: a name in ``only`` or ``skip`` is no rewrite.  PK403, PK408: the model is invalid.
+        PK425: a name in ``only``, ``skip`` or ``also`` is no rewrite.
+        PK403, PK408: the model is invalid.
         PK421: a rewrite returned something wrong.  PK422: a rewrite never ends.
         PK423, PK424: the result is invalid; the message names the node.
     """
@@ -127,10 +95,10 @@ def rewrite_model(
         from pluginkit.discovery import find_rewrites
 
         rewrites = find_rewrites()
-    chosen = _choose(rewrites, list(only), list(skip))
+    chosen, opt_in = _choose(rewrites, set(only), set(skip), set(also))
     retired = [each for each in chosen if target is not None and target.reaches(each.native_since)]
     chosen = [each for each in chosen if each not in retired]
-    produced = [each.plugin for each in chosen if each.plugin is not None]
+    produced = [each.plugin for each in rewrites if each.plugin is not None]
     known = {plugin.spec.key: plugin for plugin in produced} | dict(plugins or {})
     signature = signature_of(model.graph)
     if in_place:
@@ -143,192 +111,30 @@ def rewrite_model(
         if order is not None:
             set_nodes(scope, order)
     complete_plugin_nodes(result, known)
-    run = _Run(result, infer_types(result), known, explain=explain)
+    passes = Passes(result, infer_types(result), known, explain=explain)
     with G_LOGGER.suppress(G_LOGGER.ERROR):
-        run.to_fixed_point([rewrite() for rewrite in chosen])
-    applied, refused, mismatched = run.applied, run.refused, run.mismatched
+        passes.to_fixed_point([rewrite() for rewrite in chosen])
+    applied, refused, mismatched = passes.applied, passes.refused, passes.mismatched
     if applied:
-        complete_value_info(result, run.types, known)
-        del run  # the checker needs the memory
+        complete_value_info(result, passes.types, known)
+        del passes  # the checker needs the memory
         check_rewritten(signature, model, result)
     names = [each.__name__ for each in retired]
-    return RewriteResult(result, applied, refused, names, known, mismatched)
+    return RewriteResult(result, applied, refused, names, opt_in, known, mismatched)
 
 
 def _choose(
-    rewrites: Sequence[type[Rewrite]], only: list[str], skip: list[str]
-) -> list[type[Rewrite]]:
+    rewrites: Sequence[type[Rewrite]], only: set[str], skip: set[str], also: set[str]
+) -> tuple[list[type[Rewrite]], list[str]]:
+    """The rewrites to apply, in their order, and the names of the opt-in ones that nobody named."""
     names = [rewrite.__name__ for rewrite in rewrites]
-    for name in [*only, *skip]:
+    for name in sorted(only | skip | also):
         if name not in names:
             raise UsageError(
                 "PK425", f"there is no rewrite '{name}'; expected one of: {', '.join(names)}."
             )
-    chosen = [
-        rewrite
-        for rewrite in rewrites
-        if (not only or rewrite.__name__ in only) and rewrite.__name__ not in skip
-    ]
-    return sorted(chosen, key=lambda rewrite: rewrite.order)
-
-
-class _Run:
-    """One call of rewrite_model: the model being edited, and what has happened to it."""
-
-    def __init__(
-        self, model: onnx.ModelProto, types: Types, plugins: Plugins, *, explain: bool
-    ) -> None:
-        self.model = model
-        self.names = Names(model)
-        self.types = types
-        self.plugins = plugins
-        self.applied: list[Applied] = []
-        self._explains = explain
-        self._refused: dict[str, list[Refused]] = {}
-        self._mismatched: dict[str, list[Refused]] = {}
-        self._indexes: list[GraphIndex] = []
-
-    @property
-    def refused(self) -> list[Refused]:
-        return [refused for each in self._refused.values() for refused in each]
-
-    @property
-    def mismatched(self) -> list[Refused]:
-        return [refused for each in self._mismatched.values() for refused in each]
-
-    def to_fixed_point(self, rewrites: Sequence[Rewrite]) -> None:
-        """Bring each rewrite to its end in turn, and start again as long as one finds something.
-
-        A rewrite begins only when none of a lower order finds anything more.
-        """
-        rounds = 0
-        changed = True
-        while changed:
-            changed = False
-            for number, rewrite in enumerate(rewrites):
-                if changed and rewrite.order > rewrites[number - 1].order:
-                    break
-                while self._pass(rewrite):
-                    changed = True
-                    rounds += 1
-                    if rounds > _MAX_ROUNDS:
-                        raise RewriteError(
-                            "PK422",
-                            f"{_name(rewrite)} has matches after {rounds} rounds; expected an end.",
-                            where=self.applied[-1].where,
-                            cause="it matches what it, or another rewrite, has produced.",
-                            fix="let check() refuse nodes that need no rewriting.",
-                        )
-
-    def _pass(self, rewrite: Rewrite) -> bool:
-        """Try every match that the model now has; whether any was rewritten."""
-        self._refused[_name(rewrite)] = []
-        self._mismatched[_name(rewrite)] = []
-        before = len(self.applied)
-        for index in self._graphs():
-            wanted = rewrite.op.op_types
-            candidates = sorted(at for each in wanted for at in index.positions.get(each, ()))
-            if rewrite.input_types:
-                candidates = [
-                    at for at in candidates if self._reads(rewrite.input_types, index, at)
-                ]
-            if candidates:
-                self._sweep(rewrite, index, candidates)
-        if len(self.applied) == before:
-            return False
-        self._indexes = []
-        if rewrite.plugin is None:  # the types of new nodes of ONNX's own are onnx's to say
-            complete_value_info(self.model, self.types, self.plugins)
-            self.types = infer_types(self.model)
-        return True
-
-    def _reads(self, elem_types: Collection[int], index: GraphIndex, at: int) -> bool:
-        """Whether an input of the node is known to have one of the types."""
-        found = (self.types.find(index.scope, name) for name in index.nodes[at].input)
-        return any(
-            value_type is not None and value_type.tensor_type.elem_type in elem_types
-            for value_type in found
-        )
-
-    def _graphs(self) -> list[GraphIndex]:
-        """Every scope as it is now, inner ones first."""
-        if not self._indexes:
-            self._indexes = [GraphIndex(scope) for scope in reversed(list(scopes(self.model)))]
-        return self._indexes
-
-    def _sweep(self, rewrite: Rewrite, index: GraphIndex, candidates: list[int]) -> None:
-        scope = index.scope
-        edit = Edit(self.model, index, self.names)
-        for root in candidates:
-            bindings = find_bindings(rewrite.op, root, index)
-            node = index.nodes[root]
-            if bindings is None and self._explains:
-                why = explain_mismatch(rewrite.op, root, index)
-                mismatch = Refused(_name(rewrite), label(node), scope.path, why)
-                self._mismatched[_name(rewrite)].append(mismatch)
-            if bindings is None or edit.has_replaced(bindings.nodes.values()):
-                continue
-            reason = why_untouchable(index, root, bindings)
-            if reason is None:
-                reason = self._rewrite(rewrite, edit, root, bindings)
-            if reason is None:
-                made = tuple(dict.fromkeys(new.op_type for new in edit.made_of(root)))
-                self.applied.append(Applied(_name(rewrite), label(node), scope.path, made))
-            else:
-                refused = Refused(_name(rewrite), label(node), scope.path, reason)
-                self._refused[_name(rewrite)].append(refused)
-        edit.write()
-
-    def _rewrite(self, rewrite: Rewrite, edit: Edit, root: int, bindings: Bindings) -> str | None:
-        """Rewrite one match, or say why not."""
-        match = Match(edit.index, self.types, rewrite.op, bindings)
-        try:
-            reason = rewrite.check(match)
-            if reason is not None:
-                return _checked_reason(rewrite, reason, match)
-            returned = rewrite.rewrite(match)
-            new = edit.export(returned, match, _name(rewrite))
-            place = edit.place_of(root, bindings, new)
-            if place is None:
-                return "what the new nodes produce is read before what they read is there"
-            learned = new_types(edit.index.scope, new.nodes, self.types, self.plugins)
-        except RewriteError as error:
-            error.where = _where(match)
-            raise
-        except (TensorError, AttributeValueError) as error:
-            return error.message
-        except UnreadableError as error:
-            return f"the node or a constant that it reads is damaged: {error}"
-        except Exception as error:
-            problem = problem_of_node(edit.index.nodes[root], edit.index.scope)
-            if problem is not None:
-                return f"the node is invalid: {problem}"
-            raise RewriteError(
-                "PK421",
-                f"{_name(rewrite)} failed: {type(error).__name__}: {error}.",
-                where=_where(match),
-                fix="correct its check() or rewrite(); the exception below says where.",
-            ) from error
-        for name, value_type in learned.items():
-            self.types.set_plugin_output(edit.index.scope, name, value_type)
-        edit.replace(root, bindings, new, place)
-        return None
-
-
-def _name(rewrite: Rewrite) -> str:
-    return type(rewrite).__name__
-
-
-def _where(match: Match) -> str:
-    return f"{describe(match.proto)} in {match.where}"
-
-
-def _checked_reason(rewrite: Rewrite, reason: object, match: Match) -> str:
-    if isinstance(reason, str) and reason:
-        return reason
-    raise RewriteError(
-        "PK421",
-        f"{_name(rewrite)}.check returned {reason!r}; expected a reason or None.",
-        where=_where(match),
-        fix="return None when the match can be rewritten.",
-    )
+    opt_in = {rewrite.__name__ for rewrite in rewrites if rewrite.opt_in}
+    wanted = (only or set(names) - opt_in) | also
+    chosen = [rewrite for rewrite in rewrites if rewrite.__name__ in wanted - skip]
+    unnamed = [name for name in names if name in opt_in - only - skip - also]
+    return sorted(chosen, key=lambda rewrite: rewrite.order), unnamed

@@ -7,8 +7,8 @@ a model carries is kept.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import onnx
@@ -16,6 +16,9 @@ import onnx
 from pluginkit.errors import ModelError
 
 Nodes = onnx.GraphProto | onnx.FunctionProto
+
+#: A node: the path of its scope, its label and its first output.
+Place = tuple[str, str, str]
 
 MAIN_GRAPH = "main graph"
 
@@ -31,7 +34,8 @@ class Scope:
 
     Attributes:
         path: where it is, for people: ``"main graph"``, ``"main graph / If 'c1'.then_branch"``,
-            ``"function a::F"``.
+            ``"function a::F"``. No two scopes have one path: a second ``If 'c1'`` beside the first
+            is ``If 'c1' (2)``.
         graph: its protobuf, a live part of the model.
         outer: the scope whose names it can read, None for the main graph and for functions.
         opsets: the version of each domain's operators.
@@ -61,13 +65,26 @@ def _plain(domain: str) -> str:
 
 def _nested(scope: Scope) -> Iterator[Scope]:
     yield scope
+    for _, inner in inner_scopes(scope):
+        for _, body in inner:
+            yield from _nested(body)
+
+
+def inner_scopes(scope: Scope) -> Iterator[tuple[onnx.NodeProto, list[tuple[str, Scope]]]]:
+    """Each node with bodies, and those bodies' scopes with the names of their attributes."""
+    alike: Counter[str] = Counter()
     for node in scope.graph.node:
-        for each in node.attribute:
-            if each.type in _BODIES:
-                for attribute, body in bodies(node):
-                    path = f"{scope.path} / {describe(node)}.{attribute}"
-                    yield from _nested(Scope(path, body, scope, scope.opsets))
-                break
+        if has_bodies(node):
+            text = describe(node)
+            alike[text] += 1
+            path = f"{scope.path} / {text}" + f" ({alike[text]})" * (alike[text] > 1)
+            yield (
+                node,
+                [
+                    (attribute, Scope(f"{path}.{attribute}", body, scope, scope.opsets))
+                    for attribute, body in bodies(node)
+                ],
+            )
 
 
 def has_bodies(node: onnx.NodeProto) -> bool:
@@ -96,7 +113,17 @@ def describe(node: onnx.NodeProto) -> str:
 
 def label(node: onnx.NodeProto) -> str:
     """The node's name, or else its first output's."""
-    return node.name or next((name for name in node.output if name), "")
+    return node.name or first_output(node.output)
+
+
+def first_output(outputs: Iterable[str]) -> str:
+    """The name of the first output that is there, which no other node of the scope gives."""
+    return next(filter(None, outputs), "")
+
+
+def place_of(scope: Scope, node: onnx.NodeProto) -> Place:
+    """What tells the node from all others, also from those of its name."""
+    return scope.path, label(node), first_output(node.output)
 
 
 def is_op(node: onnx.NodeProto, op_type: str, domain: str = "") -> bool:

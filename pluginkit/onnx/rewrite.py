@@ -61,6 +61,9 @@ class Rewrite:
             to refuse nearly every node of a model.
         order: rewrites run in ascending order; one with a higher number only sees what those with
             lower numbers leave.
+        opt_in: whether the rewrite is applied only where it is named, with ``--with NAME`` or
+            ``also=["NAME"]``. For nodes that TensorRT takes by itself: a plugin in their place is a
+            choice, since TensorRT fuses nothing across it and needs it at run time.
 
     Errors:
         PK420 when the class is made.
@@ -71,6 +74,7 @@ class Rewrite:
     native_since: ClassVar[Mapping[str, str]] = {}
     input_types: ClassVar[Collection[int]] = ()
     order: ClassVar[int] = 0
+    opt_in: ClassVar[bool] = False
     op: ClassVar[Op]
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
@@ -120,6 +124,8 @@ def _check_declaration(cls: type[Rewrite]) -> None:
         )
     if not isinstance(cls.order, int):
         raise wrong(f"order is {cls.order!r}; expected an int.", "write order = 1.")
+    if not isinstance(cls.opt_in, bool):
+        raise wrong(f"opt_in is {cls.opt_in!r}; expected a bool.", "write opt_in = True.")
     if cls.rewrite is Rewrite.rewrite:
         raise wrong("has no rewrite().", "define def rewrite(self, match).")
     for method in (cls.check, cls.rewrite):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pluginkit.errors import PluginkitError
+from pluginkit.errors import PluginkitError, UsageError
 from pluginkit.onnx.driver import rewrite_model
 from pluginkit.onnx.model import load_model
 from pluginkit.view.diff import mark_differences
@@ -31,6 +31,9 @@ def draw_models(
     *,
     rewrites: Sequence[type[Rewrite]],
     plugins: Plugins,
+    only: Iterable[str] = (),
+    skip: Iterable[str] = (),
+    also: Iterable[str] = (),
     target: Target | None = None,
     parser: Callable[[Path, onnx.ModelProto], Verdicts] | None = None,
 ) -> list[dict[str, Any]]:
@@ -40,11 +43,14 @@ def draw_models(
         paths: one ONNX file, or two, before and after; their external data is not read.
         rewrites: those whose matches are marked.
         plugins: the plugins whose nodes are marked.
+        only: names of rewrites, to mark the matches of no others but those in ``also``.
+        skip: names of rewrites to leave out.
+        also: names of opt-in rewrites whose matches are marked as well.
         target: the TensorRT that will read the model; None for any.
         parser: says which nodes TensorRT's parser takes and refuses; nobody is asked when None.
 
     Errors:
-        PK400 to PK408: a model cannot be read, or is invalid.
+        PK400 to PK408: a model cannot be read, or is invalid.  PK425: there is no such rewrite.
     """
     documents = []
     for path in paths:
@@ -52,8 +58,12 @@ def draw_models(
         notes: list[str] = []
         sources: list[Verdicts] = [verdicts_from_plugins(model, plugins)]
         try:
-            result = rewrite_model(model, rewrites, plugins=plugins, target=target)
+            result = rewrite_model(
+                model, rewrites, only=only, skip=skip, also=also, plugins=plugins, target=target
+            )
             sources.insert(0, verdicts_from_rewrites(model, result))
+        except UsageError:  # a name that is no rewrite's
+            raise
         except PluginkitError as error:
             notes.append(f"The rewrites were not tried to their end: {error.message}")
         if parser is not None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-from pluginkit.onnx.graphs import label, scopes
+from pluginkit.onnx.graphs import Place, place_of, scopes
 
 if TYPE_CHECKING:
     import onnx
@@ -86,22 +86,21 @@ def verdicts_from_rewrites(
         model: the model as it was.
         result: what rewrite_model made of it.
     """
-    reasons: dict[tuple[str, str], list[str]] = {}
-    replaced = {(one.where, one.node) for one in result.applied}
+    reasons: dict[Place, list[str]] = {}
+    replaced = {one.place for one in result.applied}
     for applied in result.applied:
         text = f"{applied.rewrite} puts {', '.join(applied.made) or 'nothing'} in its place."
-        reasons.setdefault((applied.where, applied.node), []).append(text)
+        reasons.setdefault(applied.place, []).append(text)
     for refused in result.refused:
         text = f"{refused.rewrite} leaves it: {refused.reason}"
-        reasons.setdefault((refused.where, refused.node), []).append(text)
+        reasons.setdefault(refused.place, []).append(text)
     return {
         (scope.path, position): Verdict(
-            "rewritten" if (scope.path, label(node)) in replaced else "unknown",
-            "\n".join(reasons[scope.path, label(node)]),
+            "rewritten" if place in replaced else "unknown", "\n".join(reasons[place])
         )
         for scope in scopes(model)
         for position, node in enumerate(scope.graph.node)
-        if (scope.path, label(node)) in reasons
+        if (place := place_of(scope, node)) in reasons
     }
 
 

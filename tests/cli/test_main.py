@@ -248,10 +248,13 @@ def test_too_little_memory_is_no_bug(monkeypatch: pytest.MonkeyPatch, capsys: Ca
 
 def test_a_long_report_is_cut_short_and_says_so(capsys: Capture) -> None:
     from pluginkit.cli.rewrite import print_report
-    from pluginkit.onnx.driver import Applied, RewriteResult
+    from pluginkit.onnx.driver import RewriteResult
+    from pluginkit.onnx.passes import Applied
 
-    applied = [Applied("ReplaceX", f"node_{i}", "main graph", ("X_PK",)) for i in range(150)]
-    print_report(RewriteResult(onnx.ModelProto(), applied, [], [], {}))
+    applied = [
+        Applied("ReplaceX", "main graph", f"node_{i}", f"y_{i}", ("X_PK",)) for i in range(150)
+    ]
+    print_report(RewriteResult(onnx.ModelProto(), applied, [], [], [], {}))
     printed = capsys.readouterr().out
     assert "ReplaceX: 150 rewritten to X_PK" in printed
     assert "node_99 " in printed

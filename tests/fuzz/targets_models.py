@@ -25,15 +25,22 @@ def _rewrites() -> Any:
     return find_rewrites()
 
 
+@functools.cache
+def _opt_in() -> list[str]:
+    return [each.__name__ for each in _rewrites() if each.opt_in]
+
+
 def rewrite(rng: random.Random, box: Sandbox) -> str:
     """load_model, rewrite_model, save_model."""
-    _rewrites(), _plugins()
+    _opt_in(), _plugins()
     with box.case(is_inside=rng.random() < 0.5) as folder:
         path = models.write(rng, folder)
         outcome, model = box.call(load_model, path)
         if model is None:
             return outcome
-        outcome, result = box.call(rewrite_model, model, _rewrites(), plugins=_plugins())
+        outcome, result = box.call(
+            rewrite_model, model, _rewrites(), also=_opt_in(), plugins=_plugins()
+        )
         if result is None:
             return outcome
         made = [] if rng.random() < 0.5 else ["new.onnx"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -42,6 +42,33 @@ def reason_against(rewrite: type[Rewrite], model: onnx.ModelProto) -> str:
     (refused,) = result.refused
     assert refused.node == "node"
     return refused.reason
+
+
+def scatter_model(
+    op_type: str,
+    data: Sequence[int],
+    indices: Sequence[int],
+    updates: Sequence[int],
+    *,
+    dtype: int = onnx.TensorProto.FLOAT,
+    opset: int = 18,
+    **attributes: object,
+) -> onnx.ModelProto:
+    """A model of one scatter, given the shapes of its inputs."""
+    inputs = {
+        "data": (dtype, data),
+        "indices": (onnx.TensorProto.INT64, indices),
+        "updates": (dtype, updates),
+    }
+    node = onnx.helper.make_node(op_type, list(inputs), ["y"], name="scatter", **attributes)
+    graph = onnx.helper.make_graph(
+        [node],
+        "test",
+        [onnx.helper.make_tensor_value_info(name, *given) for name, given in inputs.items()],
+        [onnx.helper.make_tensor_value_info("y", dtype, data)],
+    )
+    opsets = [onnx.helper.make_opsetid("", opset)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
 def with_unknown_type(model: onnx.ModelProto, name: str) -> onnx.ModelProto:

@@ -20,6 +20,7 @@ from pluginkit.onnx.nodes import plugin_nodes
 from pluginkit.plugins.rms_norm import AddRMSNorm
 
 ALL = [FuseAddRMSNorm, FuseSpelledOutAddRMSNorm, FuseAddRMSNormCast]
+NAMES = [each.__name__ for each in ALL]
 EXPORTED = {path.stem[9:]: path for path in (Path(__file__).parent / "models").glob("rms_*.onnx")}
 
 #: As the models store it.
@@ -84,9 +85,14 @@ def arrays_for(model):
     return feeds
 
 
+def rewritten(model):
+    """What the rewrites make of the model, once they are asked for."""
+    return rewrite_model(model, ALL, also=NAMES)
+
+
 def fused(model):
     """The model rewritten, and its plugins."""
-    result = rewrite_model(model, ALL)
+    result = rewritten(model)
     return result, [plugin for _, _, plugin in plugin_nodes(result.model, result.plugins)]
 
 
@@ -135,9 +141,19 @@ def test_a_float32_weight_of_an_rms_normalization_is_that_of_the_spelled_out_nor
 
 
 @pytest.mark.parametrize("name", ["llama_ts", "t5_dynamo18", "gemma_dynamo23"])
+def test_a_model_is_left_alone_unless_they_are_asked_for(name):
+    model = onnx.load(EXPORTED[name])
+    result = rewrite_model(model)
+    assert result.model == model
+    assert result.opt_in == NAMES
+    assert len(rewrite_model(model, also=NAMES).applied) == 4
+    assert len(rewrite_model(model, only=NAMES).applied) == 4
+
+
+@pytest.mark.parametrize("name", ["llama_ts", "t5_dynamo18", "gemma_dynamo23"])
 def test_applied_twice_changes_nothing(name):
-    once = rewrite_model(onnx.load(EXPORTED[name]), ALL).model
-    twice = rewrite_model(once, ALL)
+    once = rewritten(onnx.load(EXPORTED[name])).model
+    twice = rewritten(once)
     assert twice.applied == []
     assert twice.model == once
 
@@ -268,7 +284,7 @@ def terms(residual):
     ],
 )
 def test_what_is_left_and_why(model, reason):
-    result = rewrite_model(model, ALL)
+    result = rewritten(model)
     assert result.applied == []
     assert result.model == model
     assert any(refused.reason.startswith(reason) for refused in result.refused), result.refused
@@ -278,7 +294,7 @@ def test_a_norm_without_a_sum_is_left():
     model = onnx.load(EXPORTED["llama_dynamo23"])
     (first, *_) = model.graph.node
     assert first.op_type == "RMSNormalization"
-    assert rewrite_model(model, ALL).model.graph.node[0] == first
+    assert rewritten(model).model.graph.node[0] == first
 
 
 def test_the_sum_may_be_read_between_the_nodes(tmp_path):
@@ -298,7 +314,7 @@ def test_a_weight_that_comes_after_a_reader_of_the_sum_keeps_the_nodes():
     model = model_of(body)
     front = numpy_helper.from_array(np.array([0, 1]), "front")
     model.graph.initializer.append(front)
-    result = rewrite_model(model, ALL)
+    result = rewritten(model)
     assert result.model == model
     (refused,) = result.refused
     assert refused.reason == "what the new nodes produce is read before what they read is there"
@@ -314,6 +330,7 @@ def test_a_real_build_takes_it_with_its_alias(name, tmp_path):
         flavour="tensorrt_rtx",
         compute_capabilities=[(8, 9)],
         shapes={"hidden": "1x1x16,2x3x16,4x8x16"},
+        also=NAMES,
     )
     assert [(one.name, one.interface) for one in built.manifest.plugins] == [
         ("AddRMSNorm_PK", "v3")

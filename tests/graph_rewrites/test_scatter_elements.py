@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from pluginkit.graph_rewrites.scatter_elements import ReplaceScatterElements
 from pluginkit.onnx.compare import compare_models
@@ -13,19 +12,10 @@ from pluginkit.onnx.execute import run_model, run_onnxruntime
 from pluginkit.onnx.model import load_model, save_model
 from pluginkit.onnx.nodes import plugin_nodes
 from pluginkit.plugins.scatter_elements import ScatterElements
+from tests.graph_rewrites.conftest import scatter_model
 
 MODELS = Path(__file__).parents[2] / "examples" / "models"
 PLUGINS = {ScatterElements.spec.key: ScatterElements}
-
-
-def scatter_model(dtype=TensorProto.FLOAT, opset=18, op_type="ScatterElements", **attributes):
-    shapes = {"data": (5, 4), "indices": (3, 4), "updates": (3, 4)}
-    types = {"data": dtype, "indices": TensorProto.INT64, "updates": dtype}
-    inputs = [helper.make_tensor_value_info(name, types[name], shapes[name]) for name in shapes]
-    node = helper.make_node(op_type, list(shapes), ["y"], name="scatter", **attributes)
-    output = helper.make_tensor_value_info("y", dtype, shapes["data"])
-    graph = helper.make_graph([node], "test", inputs, [output])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
 def rewrite(model):
@@ -36,7 +26,7 @@ def rewrite(model):
 @pytest.mark.parametrize("axis", [None, 1, -2])
 def test_a_reduction_becomes_the_plugin_and_gives_the_same(reduction, axis, tmp_path):
     attributes = {"reduction": reduction} | ({} if axis is None else {"axis": axis})
-    model = scatter_model(**attributes)
+    model = scatter_model("ScatterElements", (5, 4), (3, 4), (3, 4), **attributes)
     result = rewrite(model)
     ((_, node, plugin),) = plugin_nodes(result.model, result.plugins)
     assert node.op_type == "ScatterElements_PK"
@@ -52,57 +42,6 @@ def test_a_reduction_becomes_the_plugin_and_gives_the_same(reduction, axis, tmp_
     got = run_model(result.model, inputs, PLUGINS, base_dir=tmp_path)["y"]
     assert not np.allclose(expected, inputs["data"])
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        scatter_model(),
-        scatter_model(reduction="none"),
-        scatter_model(opset=11),
-        scatter_model(opset=9, op_type="Scatter"),
-    ],
-)
-def test_without_a_reduction_the_node_is_tensorrts_own(model):
-    result = rewrite(model)
-    assert result.model == model
-    (refused,) = result.refused
-    assert refused.node == "scatter"
-    assert refused.reason == "TensorRT takes it as it is: it has no reduction"
-
-
-@pytest.mark.parametrize("opset", [16, 18, 24])
-def test_every_opset_with_a_reduction_is_taken(opset):
-    assert len(rewrite(scatter_model(opset=opset, reduction="add")).applied) == 1
-
-
-def test_a_dtype_that_the_plugin_does_not_take_is_a_reason():
-    (refused,) = rewrite(scatter_model(TensorProto.DOUBLE, reduction="add")).refused
-    assert "is not a type that plugins take" in refused.reason
-    (refused,) = rewrite(scatter_model(TensorProto.UINT8, reduction="add")).refused
-    assert "uint8" in refused.reason
-
-
-def test_an_unknown_dtype_is_no_reason():
-    model = scatter_model(reduction="add")
-    node = helper.make_node("Mystery", ["data"], ["hidden"], domain="elsewhere")
-    model.graph.node.insert(0, node)
-    model.graph.node[1].input[0] = "hidden"
-    model.opset_import.add(domain="elsewhere", version=1)
-    assert len(rewrite(model).applied) == 1
-
-
-def test_another_domains_operator_is_left():
-    model = scatter_model(reduction="add")
-    model.graph.node[0].domain = "elsewhere"
-    model.opset_import.add(domain="elsewhere", version=1)
-    result = rewrite(model)
-    assert result.applied == result.refused == []
-
-
-def test_applied_twice_changes_nothing():
-    once = rewrite(scatter_model(reduction="add")).model
-    assert rewrite(once).model == once
 
 
 @pytest.mark.parametrize("name", ["sage_dyn", "sage_ts"])

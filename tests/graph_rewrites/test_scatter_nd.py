@@ -12,19 +12,10 @@ from pluginkit.onnx.execute import run_model, run_onnxruntime
 from pluginkit.onnx.model import save_model
 from pluginkit.onnx.nodes import plugin_nodes
 from pluginkit.plugins.scatter_nd import ScatterND
+from tests.graph_rewrites.conftest import scatter_model
 
 PLUGINS = {ScatterND.spec.key: ScatterND}
 DATA = (5, 4, 3)
-
-
-def scatter_model(dtype=TensorProto.FLOAT, opset=18, depth=1, count=7, **attributes):
-    shapes = {"data": DATA, "indices": (count, depth), "updates": (count, *DATA[depth:])}
-    types = {"data": dtype, "indices": TensorProto.INT64, "updates": dtype}
-    inputs = [helper.make_tensor_value_info(name, types[name], shapes[name]) for name in shapes]
-    node = helper.make_node("ScatterND", list(shapes), ["y"], name="scatter", **attributes)
-    output = helper.make_tensor_value_info("y", dtype, DATA)
-    graph = helper.make_graph([node], "test", inputs, [output])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
 def rewrite(model):
@@ -34,7 +25,8 @@ def rewrite(model):
 @pytest.mark.parametrize("reduction", ["add", "mul", "min", "max"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_a_reduction_becomes_the_plugin_and_gives_the_same(reduction, depth, tmp_path):
-    model = scatter_model(reduction=reduction, depth=depth)
+    updates = (7, *DATA[depth:])
+    model = scatter_model("ScatterND", DATA, (7, depth), updates, reduction=reduction)
     result = rewrite(model)
     ((_, node, plugin),) = plugin_nodes(result.model, result.plugins)
     assert node.op_type == "ScatterND_PK"
@@ -44,58 +36,12 @@ def test_a_reduction_becomes_the_plugin_and_gives_the_same(reduction, depth, tmp
     inputs = {
         "data": random.standard_normal(DATA).astype(np.float32),
         "indices": random.integers(-sizes, sizes, (7, depth)),
-        "updates": random.standard_normal((7, *DATA[depth:])).astype(np.float32),
+        "updates": random.standard_normal(updates).astype(np.float32),
     }
     expected = run_onnxruntime(model, inputs)["y"]
     got = run_model(result.model, inputs, PLUGINS, base_dir=tmp_path)["y"]
     assert not np.allclose(expected, inputs["data"])
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        scatter_model(),
-        scatter_model(reduction="none"),
-        scatter_model(opset=11),
-        scatter_model(opset=13),
-    ],
-)
-def test_without_a_reduction_the_node_is_tensorrts_own(model):
-    result = rewrite(model)
-    assert result.model == model
-    (refused,) = result.refused
-    assert refused.node == "scatter"
-    assert refused.reason == "TensorRT takes it as it is: it has no reduction"
-
-
-@pytest.mark.parametrize(
-    ("opset", "reduction"), [(16, "add"), (16, "mul"), (18, "min"), (18, "max"), (24, "add")]
-)
-def test_every_opset_with_a_reduction_is_taken(opset, reduction):
-    assert len(rewrite(scatter_model(opset=opset, reduction=reduction)).applied) == 1
-
-
-@pytest.mark.parametrize(
-    ("dtype", "reason"),
-    [(TensorProto.DOUBLE, "is not a type that plugins take"), (TensorProto.UINT8, "uint8")],
-)
-def test_a_dtype_that_the_plugin_does_not_take_is_a_reason(dtype, reason):
-    (refused,) = rewrite(scatter_model(dtype, reduction="add")).refused
-    assert reason in refused.reason
-
-
-def test_another_domains_operator_is_left():
-    model = scatter_model(reduction="add")
-    model.graph.node[0].domain = "elsewhere"
-    model.opset_import.add(domain="elsewhere", version=1)
-    result = rewrite(model)
-    assert result.applied == result.refused == []
-
-
-def test_applied_twice_changes_nothing():
-    once = rewrite(scatter_model(reduction="add")).model
-    assert rewrite(once).model == once
 
 
 def voxel_model(reduction="max"):

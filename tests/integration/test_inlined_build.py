@@ -6,12 +6,12 @@ import numpy as np
 import onnx
 import pytest
 
-from pluginkit.engine import build_engine
 from pluginkit.errors import BuildError, ParseError
 from pluginkit.graph_rewrites.drop_unused_outputs import DropUnusedOutputs
 from pluginkit.graph_rewrites.inline_onnx_function import InlineFunction
 from pluginkit.onnx.driver import rewrite_model
 from tests.graph_rewrites.samples import node_model, normal
+from tests.integration.plans import size_of_plan
 
 pytestmark = [pytest.mark.trt, pytest.mark.usefixtures("rtx")]
 
@@ -87,36 +87,22 @@ REFUSED = {
 }
 
 
-def build(model: onnx.ModelProto, rewrites: list[type], folder: Path) -> int:
-    """The plan's size in bytes."""
-    path = folder / "model.onnx"
-    onnx.save(model, path)
-    result = build_engine(
-        path,
-        compute_capabilities=[(8, 9)],
-        flavour="tensorrt_rtx",
-        plugins={},
-        rewrites=rewrites,
-    )
-    return result.plan_path.stat().st_size
-
-
 @pytest.mark.parametrize("name", TAKEN)
 def test_what_is_said_to_be_taken_builds(name: str, tmp_path: Path) -> None:
     assert rewrite_model(TAKEN[name], [InlineFunction]).applied == []
-    assert build(TAKEN[name], [], tmp_path) > 0
+    assert size_of_plan(TAKEN[name], [], tmp_path) > 0
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused_builds_once_inlined(name: str, tmp_path: Path) -> None:
     with pytest.raises((ParseError, BuildError), match="PK52[01]"):
-        build(REFUSED[name], [], tmp_path)
-    assert build(REFUSED[name], [InlineFunction], tmp_path) > 0
+        size_of_plan(REFUSED[name], [], tmp_path)
+    assert size_of_plan(REFUSED[name], [InlineFunction], tmp_path) > 0
 
 
 def test_unused_outputs_are_refused_until_they_are_dropped(tmp_path: Path) -> None:
     model = REFUSED["mean"]
     del model.graph.output[1]
     with pytest.raises(ParseError, match="PK520"):
-        build(model, [], tmp_path)
-    assert build(model, [DropUnusedOutputs], tmp_path) > 0
+        size_of_plan(model, [], tmp_path)
+    assert size_of_plan(model, [DropUnusedOutputs], tmp_path) > 0

@@ -11,22 +11,9 @@ from pluginkit.errors import BuildError, ParseError
 from pluginkit.graph_rewrites.expand_quantize_linear import ExpandQuantizeLinear
 from pluginkit.trt.flavour import Flavour
 from tests.graph_rewrites.samples import SAMPLES, node_model
+from tests.integration.plans import size_of_plan
 
 pytestmark = pytest.mark.trt
-
-
-def build(model: onnx.ModelProto, rewrites: list[type], folder: Path) -> int:
-    """The plan's size in bytes."""
-    path = folder / "model.onnx"
-    onnx.save(model, path)
-    result = build_engine(
-        path,
-        compute_capabilities=[(8, 9)],
-        flavour="tensorrt_rtx",
-        plugins={},
-        rewrites=rewrites,
-    )
-    return result.plan_path.stat().st_size
 
 
 @pytest.mark.usefixtures("rtx")
@@ -36,8 +23,8 @@ def test_tensorrt_refuses_a_sample_and_builds_what_the_rewrite_makes_of_it(
 ) -> None:
     sample = SAMPLES[name]
     with pytest.raises((ParseError, BuildError), match="PK52[01]"):
-        build(sample.model, [], tmp_path)
-    assert build(sample.model, [sample.rewrite], tmp_path) > 0
+        size_of_plan(sample.model, [], tmp_path)
+    assert size_of_plan(sample.model, [sample.rewrite], tmp_path) > 0
 
 
 def test_tensorrt_would_make_int8_of_uint8(rtx: Flavour, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -27,6 +26,7 @@ from pluginkit.plugins.grid_sample.layout import (
     THREADS,
     layout_of,
 )
+from tests.onnx_node_tests import node_tests
 
 CASES = {case.name: case for case in GridSample.cases()}
 MODES = ("linear", "nearest", "cubic")
@@ -46,19 +46,9 @@ def described(plugin, x, grid, x_type=float32, grid_type=float32):
 # The reference
 
 
-@pytest.fixture(scope="module")
-def backend_tests():
-    """ONNX's own tests of GridSample, by name."""
-    from onnx.backend.test.loader import load_model_tests
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # onnx casts beyond range while it makes tests of other ops
-        every = load_model_tests(kind="node")
-    return {test.name: test for test in every if test.name.startswith("test_gridsample")}
-
-
-def test_backend_tests_are_found(backend_tests):
-    names = " ".join(backend_tests)
+def test_backend_tests_are_found():
+    backend_tests = node_tests("GridSample")
+    names = " ".join(test.name for test in backend_tests)
     assert len(backend_tests) >= 18
     for word in (
         "volumetric",
@@ -72,15 +62,15 @@ def test_backend_tests_are_found(backend_tests):
         assert word in names
 
 
-def test_reference_passes_the_onnx_backend_tests(backend_tests):
-    for name, test in backend_tests.items():
+def test_reference_passes_the_onnx_backend_tests():
+    for test in node_tests("GridSample"):
         (node,) = test.model.graph.node
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         attributes = {k: v.decode() if isinstance(v, bytes) else v for k, v in attributes.items()}
         attributes["align_corners"] = bool(attributes.get("align_corners", 0))
         for inputs, (expected,) in test.data_sets:
             got = run(*inputs, **attributes)
-            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4, err_msg=name)
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4, err_msg=test.name)
 
 
 def onnx_runtime(x, grid, mode, padding_mode, align_corners):

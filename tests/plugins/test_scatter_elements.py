@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 
 import hypothesis.strategies as st
 import numpy as np
@@ -22,6 +21,7 @@ from pluginkit import (
 from pluginkit.dims import InputDim
 from pluginkit.errors import TensorError
 from pluginkit.plugins.scatter_elements import ScatterElements
+from tests.onnx_node_tests import node_tests
 
 REDUCTIONS = ("none", "add", "mul", "min", "max")
 CASES = list(ScatterElements.cases())
@@ -39,33 +39,23 @@ def described(plugin, data, updates, dtype=float32, index_type=int64):
 # The reference
 
 
-@pytest.fixture(scope="module")
-def backend_tests():
-    """ONNX's own tests of ScatterElements, by name."""
-    from onnx.backend.test.loader import load_model_tests
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # onnx casts beyond range while it makes tests of other ops
-        every = load_model_tests(kind="node")
-    return {test.name: test for test in every if test.name.startswith("test_scatter_elements")}
-
-
-def test_backend_tests_are_found(backend_tests):
-    names = " ".join(backend_tests)
+def test_backend_tests_are_found():
+    backend_tests = node_tests("ScatterElements")
+    names = " ".join(test.name for test in backend_tests)
     assert len(backend_tests) >= 7
     for word in ("duplicate", "negative_indices", "without_axis", "_min", "_max", "_mul"):
         assert word in names
 
 
-def test_reference_passes_the_onnx_backend_tests(backend_tests):
-    for name, test in backend_tests.items():
+def test_reference_passes_the_onnx_backend_tests():
+    for test in node_tests("ScatterElements"):
         (node,) = test.model.graph.node
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         if "reduction" in attributes:
             attributes["reduction"] = attributes["reduction"].decode()
         for inputs, (expected,) in test.data_sets:
             (output,) = calls.run_reference(ScatterElements(**attributes), inputs)
-            np.testing.assert_array_equal(output, expected, err_msg=name)
+            np.testing.assert_array_equal(output, expected, err_msg=test.name)
 
 
 def onnx_runtime(data, indices, updates, axis, reduction):

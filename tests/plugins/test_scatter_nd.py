@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from math import prod
 
 import hypothesis.strategies as st
@@ -20,6 +19,7 @@ from pluginkit.kernels.declare import Copy, Fill, Launch
 from pluginkit.kernels.specialise import cuda_specialisation, name_expressions
 from pluginkit.plugins.scatter_nd import ScatterND
 from pluginkit.plugins.scatter_nd.steps import Rows, rows_of
+from tests.onnx_node_tests import node_tests
 
 REDUCTIONS = ("none", "add", "mul", "min", "max")
 UFUNCS = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
@@ -33,31 +33,21 @@ def run(data, indices, updates, reduction="none"):
 # The reference
 
 
-@pytest.fixture(scope="module")
-def backend_tests():
-    """ONNX's own tests of ScatterND, by name."""
-    from onnx.backend.test.loader import load_model_tests
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # onnx casts beyond range while it makes tests of other ops
-        every = load_model_tests(kind="node")
-    return {test.name: test for test in every if test.name.startswith("test_scatternd")}
-
-
-def test_backend_tests_are_found(backend_tests):
+def test_backend_tests_are_found():
+    backend_tests = node_tests("ScatterND")
     assert len(backend_tests) >= 7
-    names = " ".join(backend_tests)
+    names = " ".join(test.name for test in backend_tests)
     for word in ("_add", "_multiply", "_min", "_max", "element_indices"):
         assert word in names
 
 
-def test_reference_passes_the_onnx_backend_tests(backend_tests):
-    for name, test in backend_tests.items():
+def test_reference_passes_the_onnx_backend_tests():
+    for test in node_tests("ScatterND"):
         (node,) = test.model.graph.node
         attributes = {a.name: onnx.helper.get_attribute_value(a).decode() for a in node.attribute}
         for inputs, (expected,) in test.data_sets:
             (output,) = calls.run_reference(ScatterND(**attributes), inputs)
-            np.testing.assert_array_equal(output, expected, err_msg=name)
+            np.testing.assert_array_equal(output, expected, err_msg=test.name)
 
 
 def onnx_model(data, indices, updates, reduction):

@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,6 +15,18 @@ from pluginkit.bench.workload import (
 from pluginkit.errors import UsageError
 from pluginkit.plugins.circ_pad import CircPad
 from pluginkit.plugins.scatter_elements import ScatterElements
+
+FOLDER = Path(__file__).parents[3] / "benchmarks"
+#: The plugin that each of the scripts with peers measures.
+BENCHMARKS = {
+    "AddRMSNorm": "rms_norm",
+    "GridSample": "grid_sample",
+    "NonZero": "non_zero",
+    "ScatterElements": "scatter_elements",
+    "ScatterND": "scatter_nd",
+    "TopK": "top_k",
+    "Unique": "unique",
+}
 
 
 def test_a_plugins_cases_become_workloads_without_the_empty_ones():
@@ -71,6 +86,27 @@ def test_a_file_declares_peers(tmp_path):
     declared = load_bench_file(path)
     assert [peer.name for peer in declared.peers] == ["one"]
     assert declared.workloads is None
+
+
+def test_a_file_imports_what_lies_beside_it(tmp_path):
+    (tmp_path / "beside_the_peers.py").write_text("PEERS = ('one',)\n")
+    (tmp_path / "peers_of_mine.py").write_text("from beside_the_peers import PEERS\n")
+    before = list(sys.path)
+    assert load_bench_file(tmp_path / "peers_of_mine.py").peers == ("one",)
+    assert sys.path == before
+
+
+@pytest.mark.parametrize("plugin", BENCHMARKS)
+def test_the_benchmarks_declare_workloads_and_peers(plugin):
+    declared = load_bench_file(FOLDER / f"{BENCHMARKS[plugin]}.py")
+    names = [peer.name for peer in declared.peers]
+    assert len(names) == len(set(names)) >= 2
+    assert {type(workload.plugin).__name__ for workload in declared.workloads()} == {plugin}
+
+
+def test_every_benchmark_with_peers_is_listed():
+    files = {path.stem for path in FOLDER.glob("*.py") if "PEERS = (" in path.read_text()}
+    assert files == set(BENCHMARKS.values())
 
 
 def test_bfloat16_is_rounded_as_ml_dtypes_rounds():

@@ -13,8 +13,8 @@ from pluginkit.engine.alone import Signatures
 from pluginkit.engine.cuts import CutModel, node_ids, number_of, set_numbers, with_labels
 from pluginkit.engine.parser_log import ParserLog
 from pluginkit.engine.scan import NodeReport, _with_rewrites
-from pluginkit.onnx.driver import Applied
 from pluginkit.onnx.model import inline_functions
+from pluginkit.onnx.passes import Applied
 
 INT64, BOOL = TensorProto.INT64, TensorProto.BOOL
 
@@ -292,7 +292,7 @@ def test_nodes_between_matched_ones_went_in_the_same_rewrite() -> None:
     was = [NodeReport(node, "native") for node in node_ids(before)]
     now = [NodeReport(node, "native") for node in node_ids(after)]
     now[1] = NodeReport(now[1].node, "refused", "it does not build", "builder")
-    applied = [Applied("ReplaceSilu", "mul", "main graph", ("Silu_PK",))]
+    applied = [Applied("ReplaceSilu", "main graph", "mul", "m", ("Silu_PK",))]
     found = _with_rewrites(before, was, now, applied)
     assert [one.status for one in found] == ["rewritten", "rewritten", "refused"]
     assert [one.rewrites for one in found] == [("ReplaceSilu",), ("ReplaceSilu",), ()]

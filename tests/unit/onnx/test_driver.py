@@ -6,10 +6,11 @@ from onnx import helper, numpy_helper
 
 from pluginkit import Input, Output, Plugin, float32
 from pluginkit.errors import DeclarationError, ModelError, RewriteError, UsageError
-from pluginkit.onnx.driver import Refused, rewrite_model
+from pluginkit.onnx.driver import rewrite_model
 from pluginkit.onnx.execute import run_model, run_onnxruntime
 from pluginkit.onnx.model import load_model
 from pluginkit.onnx.nodes import plugin_nodes
+from pluginkit.onnx.passes import Applied, Refused
 from pluginkit.onnx.rewrite import Constant, Op, Rewrite
 from tests.unit.onnx.conftest import (
     BOOL,
@@ -54,9 +55,7 @@ def test_a_match_becomes_the_plugin_node(tmp_path):
     (node,) = result.model.graph.node
     assert (node.name, list(node.input), list(node.output)) == ("mul", ["x"], ["y"])
     (applied,) = result.applied
-    assert applied.__dict__ == {
-        "rewrite": "FuseSilu", "node": "mul", "where": "main graph", "made": ("Silu_PK",),
-    }  # fmt: skip
+    assert applied == Applied("FuseSilu", "main graph", "mul", "y", ("Silu_PK",))
     assert [(each.domain, each.version) for each in result.model.opset_import] == [
         ("", 18),
         ("pluginkit", 1),
@@ -142,7 +141,7 @@ def test_a_refusal_comes_with_its_reason_and_leaves_the_model():
     model = simple()
     model.graph.node[1].name = "stay"
     result = rewrite_model(model, [FuseSilu])
-    assert result.refused == [Refused("FuseSilu", "stay", "main graph", "asked to stay")]
+    assert result.refused == [Refused("FuseSilu", "main graph", "stay", "y", "asked to stay")]
     assert result.model == model
 
 
@@ -680,6 +679,44 @@ def test_only_and_skip_choose_by_name():
     assert "FuseSilu" in caught.value.message
 
 
+class FuseSiluOnRequest(FuseSilu):
+    """x * sigmoid(x) -> Silu_PK(x), where it is named."""
+
+    opt_in = True
+
+
+def test_an_opt_in_rewrite_is_applied_where_it_is_named():
+    rewrites = [FuseSiluOnRequest, Widen]
+    left = rewrite_model(simple(), rewrites)
+    assert left.applied == []
+    assert left.model == simple()
+    assert left.opt_in == ["FuseSiluOnRequest"]
+    for named in ({"also": ["FuseSiluOnRequest"]}, {"only": ["FuseSiluOnRequest"]}):
+        result = rewrite_model(simple(), rewrites, **named)
+        assert [one.rewrite for one in result.applied] == ["FuseSiluOnRequest"]
+        assert result.opt_in == []
+        again = rewrite_model(result.model, rewrites, **named)
+        assert again.applied == []
+        assert again.model == rewrite_model(result.model, rewrites).model == result.model
+
+
+def test_also_adds_to_only_and_skip_has_the_last_word():
+    name = "FuseSiluOnRequest"
+    rewrites = [FuseSiluOnRequest, Widen]
+    assert len(rewrite_model(simple(), rewrites, only=["Widen"], also=[name]).applied) == 1
+    left = rewrite_model(simple(), rewrites, also=[name], skip=[name])
+    assert left.applied == left.opt_in == []
+    with pytest.raises(UsageError, match="PK425 there is no rewrite 'FuseSulu'"):
+        rewrite_model(simple(), rewrites, also=["FuseSulu"])
+
+
+def test_the_plugin_of_an_opt_in_rewrite_is_known_where_the_rewrite_is_left_out():
+    fused = rewrite_model(simple(), [FuseSiluOnRequest], also=["FuseSiluOnRequest"]).model
+    del fused.graph.value_info[:]
+    again = rewrite_model(fused, [FuseSiluOnRequest])
+    assert [type(plugin) for _, _, plugin in plugin_nodes(again.model, again.plugins)] == [Silu]
+
+
 def test_external_data_is_not_read(tmp_path, monkeypatch):
     tensor = onnx.TensorProto(name="w", data_type=1, dims=[2**31], data_location=1)
     tensor.external_data.add(key="location", value="nowhere.bin")
@@ -698,6 +735,7 @@ def test_external_data_is_not_read(tmp_path, monkeypatch):
         ({"pattern": "Relu", "native_since": {"trt": "10"}}, "native_since is {'trt'"),
         ({"pattern": "Relu", "native_since": {"tensorrt": "new"}}, "native_since is {'tensorrt'"),
         ({"pattern": "Relu", "order": "last"}, "order is 'last'"),
+        ({"pattern": "Relu", "opt_in": 1}, "opt_in is 1"),
         ({"pattern": "Relu", "plugin": int}, "plugin is <class 'int'>"),
         ({"pattern": "Relu", "plugin": Silu}, "has no rewrite()"),
         ({"pattern": "Relu", "plugin": Silu, "rewrite": lambda self: None}, "takes no match"),

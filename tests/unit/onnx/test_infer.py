@@ -105,6 +105,24 @@ def test_an_if_that_nothing_decides_says_only_what_both_branches_share():
     assert shape_of(y) is None
 
 
+def test_bodies_of_nodes_of_one_name_have_types_of_their_own():
+    def choice(gives, to):
+        cast = helper.make_node("Cast", ["x"], ["t"], to=to)
+        same = helper.make_node("Identity", ["t"], ["u"])
+        body = helper.make_graph([cast, same], "body", [], [value("u", ["n"], to)])
+        branches = {"then_branch": body, "else_branch": body}
+        return helper.make_node("If", ["c"], [gives], name="same", **branches)
+
+    model = model_of(
+        [choice("y", INT64), choice("z", BOOL)],
+        [value("c", [], BOOL), value("x", ["n"])],
+        [value("y", ["n"], INT64), value("z", ["n"], BOOL)],
+    )
+    types = infer_types(model)
+    found = [types.find(scope, "t").tensor_type.elem_type for scope in [*scopes(model)][1:]]
+    assert found == [INT64, INT64, BOOL, BOOL]
+
+
 def test_a_body_sees_the_types_around_it():
     inner = helper.make_node("Relu", ["x"], ["b"])
     body = helper.make_graph([inner], "body", [], [value("b", [None])])

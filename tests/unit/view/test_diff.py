@@ -49,3 +49,41 @@ def test_the_order_of_nodes_is_no_difference() -> None:
     before, after = document(first, second), document(second, first)
     mark_differences(before, after)
     assert marks(before) == [("one", False, [0, 1]), ("two", False, [0, 0])]
+
+
+def choices(*ops: str) -> dict[str, Any]:
+    """A document of a row of Ifs of one name, each with one of the operators in its branches."""
+    tensors = [
+        helper.make_tensor_value_info(name, dtype, [])
+        for name, dtype in (("c", TensorProto.BOOL), ("x", TensorProto.FLOAT))
+    ]
+    given = helper.make_tensor_value_info("given", TensorProto.FLOAT, None)
+    nodes = []
+    for at, op in enumerate(ops):
+        body = helper.make_graph([node(op, "x", "given", "same")], "body", [], [given])
+        branches = {"then_branch": body, "else_branch": body}
+        nodes.append(helper.make_node("If", ["c"], [f"y{at}"], name="same", **branches))
+    outputs = [
+        helper.make_tensor_value_info(f"y{at}", TensorProto.FLOAT, []) for at in range(len(ops))
+    ]
+    graph = helper.make_graph(nodes, "graph", tensors, outputs)
+    opsets = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    return document_from_model(model, "model.onnx", {})
+
+
+def test_bodies_of_nodes_of_one_name_are_told_apart() -> None:
+    before, after = choices("Neg", "Abs"), choices("Neg", "Relu")
+    mark_differences(before, after)
+    for document in (before, after):
+        found = [
+            (scope["path"], node["differs"], node["twin"])
+            for scope in document["scopes"][1:]
+            for node in scope["nodes"]
+        ]
+        assert found == [
+            ("main graph / If 'same'.else_branch", False, [1, 0]),
+            ("main graph / If 'same'.then_branch", False, [2, 0]),
+            ("main graph / If 'same' (2).else_branch", True, [3, 0]),
+            ("main graph / If 'same' (2).then_branch", True, [4, 0]),
+        ]

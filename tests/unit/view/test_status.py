@@ -100,3 +100,25 @@ def test_rewritten_nodes_are_known_in_bodies_and_what_is_left_says_why() -> None
         ("main graph / If 'if'.then_branch", 0): runs,
         ("main graph / If 'if'.else_branch", 0): runs,
     }
+
+
+def test_nodes_of_one_name_are_told_apart() -> None:
+    original = model()
+    for node in original.graph.node:
+        node.name = "same"
+    first, second = onnx.ModelProto(), original.graph.node[2]
+    first.CopyFrom(original)
+    choice = first.graph.node.add()
+    choice.CopyFrom(second)
+    choice.output[0] = "j"
+    first.graph.node.add(op_type="Softsign", name="same", input=["j"], output=["z"])
+    for attribute in choice.attribute:
+        attribute.g.node[0].op_type = "Abs"
+    result = rewrite_model(first, [ReplaceSoftsign], plugins={})
+    replaced = Verdict("rewritten", "ReplaceSoftsign puts SoftOfTheView_PK in its place.")
+    assert verdicts_from_rewrites(first, result) == {
+        ("main graph", 1): replaced,
+        ("main graph", 5): replaced,
+        ("main graph / If 'same'.then_branch", 0): replaced,
+        ("main graph / If 'same'.else_branch", 0): replaced,
+    }

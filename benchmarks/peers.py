@@ -1,0 +1,85 @@
+"""What the benchmarks of single plugins share: their command, and peers of torch and plain CUDA."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from record import RESULTS
+
+from pluginkit import Plugin
+from pluginkit.bench.workload import Call
+from pluginkit.tensors import DeviceTensor
+
+#: From torch tensors, the inputs, to the first output or a tuple of the first ones.
+Function = Callable[..., Any]
+#: From a plugin and its inputs to what computes the same; it raises NotOffered where torch cannot.
+Make = Callable[[Any, Sequence[DeviceTensor]], Function]
+
+
+def run_bench(plugin: type[Plugin], file: str) -> int:
+    """``pluginkit bench`` with a file's workloads and peers, and options of the command line.
+
+    The results are written to benchmarks/results, under the file's name.
+    """
+    from pluginkit.cli.main import main
+
+    results = RESULTS / Path(file).stem
+    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
+    return main(["bench", plugin.__name__, f"--peers={file}", *files, *sys.argv[1:]])
+
+
+def torch_on_stream_of(tensors: Sequence[DeviceTensor]) -> Any:
+    """torch, which from now on works on the stream of the tensors."""
+    import torch
+
+    torch.cuda.set_stream(torch.cuda.ExternalStream(tensors[0].stream))
+    return torch
+
+
+def bind_torch(make: Make) -> Callable[..., Call]:
+    """What a Peer binds with: the function of torch that ``make`` gives, on the inputs' stream."""
+
+    def bind(
+        plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+    ) -> Call:
+        function = make(plugin, inputs)
+        torch_on_stream_of(inputs)
+        tensors = [tensor.torch() for tensor in inputs]
+        return lambda: function(*tensors)
+
+    return bind
+
+
+def compiled(make: Make) -> Make:
+    """As ``make``, through torch.compile, once for a plugin and its inputs' shapes and types."""
+    known: dict[tuple[Any, ...], Function] = {}
+
+    def make_compiled(plugin: Any, inputs: Sequence[DeviceTensor]) -> Function:
+        import torch
+
+        config = torch._dynamo.config
+        config.recompile_limit = config.accumulated_recompile_limit = 1000
+        key = (plugin, *((tensor.shape, tensor.dtype) for tensor in inputs))
+        if key not in known:
+            known[key] = torch.compile(make(plugin, inputs), dynamic=False)
+        return known[key]
+
+    return make_compiled
+
+
+@cache
+def plain_kernel(source: str, expression: str) -> Any:
+    """A kernel of CUDA C++ that cupy compiles, by its name expression."""
+    import cupy
+    from cuda.pathfinder import find_nvidia_header_directory
+
+    module = cupy.RawModule(
+        code=source,
+        options=("--std=c++17", f"-I{find_nvidia_header_directory('cudart')}"),
+        name_expressions=[expression],
+    )
+    return module.get_function(expression)
