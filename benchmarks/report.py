@@ -41,8 +41,9 @@ PLUGINS = {
     "scatter_nd": (
         "ScatterND",
         "Reduction none as with ScatterElements. Where torch.compile is faster (pillars, mid3d) it "
-        "copies and then adds by atomics of 16 bytes, which compute capability 9.0 has; lists of "
-        "updates take four launches, and pay where many updates meet. In small, one launch less.",
+        "copies and then adds by atomics of 16 bytes (atom.global.add.v4.f32 and v8.f16), which "
+        "compute capability 9.0 has; lists of updates take four launches, and pay where many "
+        "updates meet.",
     ),
     "non_zero": ("NonZero", "The floor counts x once and the coordinates that come out."),
     "top_k": (

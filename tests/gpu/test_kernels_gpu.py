@@ -24,6 +24,7 @@ from pluginkit import (
     int32,
     int64,
 )
+from pluginkit.dtypes import dtype_from_numpy
 from pluginkit.errors import KernelError
 from pluginkit.kernels import load
 from pluginkit.kernels.prepare import prepare
@@ -71,7 +72,7 @@ class Session:
 
         self.plugin, self.arrays = plugin, arrays
         shapes = [array.shape for array in arrays]
-        types = [calls.dtype_from_numpy(array.dtype) for array in arrays]
+        types = [dtype_from_numpy(array.dtype) for array in arrays]
         self.descs = calls.describe_inputs(plugin, shapes, types)
         self.outs = calls.describe_outputs(plugin, self.descs)
         self.prepared = prepare(plugin, self.descs, self.outs)
@@ -92,7 +93,7 @@ class Session:
     def results(self):
         self.stream.synchronize()
         for buffer, array in zip(self.inputs, self.arrays, strict=True):
-            after = buffer.read(calls.dtype_from_numpy(array.dtype), array.shape)
+            after = buffer.read(dtype_from_numpy(array.dtype), array.shape)
             assert after.tobytes() == array.tobytes(), "an input was written to"
         return [
             buffer.read(desc.dtype, desc.shape)
@@ -106,7 +107,7 @@ class Session:
 
 def assert_close(plugin, got, expected):
     assert got.dtype == expected.dtype
-    tolerance = plugin.tolerance.get(calls.dtype_from_numpy(got.dtype), 0)
+    tolerance = plugin.tolerance.get(dtype_from_numpy(got.dtype), 0)
     if not tolerance:
         np.testing.assert_array_equal(got, expected)
         return
