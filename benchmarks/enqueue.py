@@ -22,7 +22,8 @@ from pluginkit import CudaKernel, Input, Launch, NumbaKernel, Output, Plugin, ce
 from pluginkit.bench.device import Gpu
 from pluginkit.bench.launch_limit import prepared_launch
 from pluginkit.kernels.extra import numba_cuda
-from pluginkit.testing.driver import Context, Profile, build_layer
+from pluginkit.testing.driver import Profile, build_layer
+from pluginkit.testing.layer import Context
 from pluginkit.trt.flavour import load_flavour
 
 COUNT, OTHER_COUNT, BLOCK = 1024, 768, 256
@@ -211,19 +212,17 @@ def main() -> None:
         add_driver(bench, stack)
         shapes = [(COUNT,)] * 3
         contexts = {
-            f"pluginkit {interface.upper()}, {kind} kernel": (
-                interface,
-                stack.enter_context(opened(plugin(), interface)),
+            f"pluginkit {interface.upper()}, {kind} kernel": stack.enter_context(
+                opened(plugin(), interface)
             )
             for kind, plugin in (("cupy", AddThreeCuda), ("numba", AddThreeNumba))
             for interface in ("v2", "v3")
         }
-        for name, (interface, context) in contexts.items():
+        for name, context in contexts.items():
             descs = context.descs(shapes)
-            if interface == "v3":
-                context.adapter.on_shape_change(*descs)
+            context.announce(*descs)
             bench.add(name, bench.enqueue_call(context.adapter.enqueue, descs))
-        descs = next(iter(contexts.values()))[1].descs(shapes)
+        descs = next(iter(contexts.values())).descs(shapes)
         dtypes = {flavour.data_type(float32): float32.numpy}
         for kind, sample in (("cupy", CupySample), ("numba", NumbaSample)):
             for known in (False, True):
@@ -236,7 +235,7 @@ def main() -> None:
             for interface in ("v2", "v3")
         }.items():
             context = stack.enter_context(opened(plugin(), interface))
-            call = changing(bench, context, interface)
+            call = changing(bench, context)
             bench.add(f"{name}, another shape each time", call, OTHER_COUNT)
         rows = bench.rows()
         environment = gpu.environment() | host_environment()
@@ -244,7 +243,7 @@ def main() -> None:
         record("enqueue", environment, rows)
 
 
-def changing(bench: Bench, context: Context, interface: str) -> Callable[[], None]:
+def changing(bench: Bench, context: Context) -> Callable[[], None]:
     """An enqueue that meets another shape than the one before."""
     both = [context.descs([(count,)] * 3) for count in (COUNT, OTHER_COUNT)]
     calls = [bench.enqueue_call(context.adapter.enqueue, descs) for descs in both]
@@ -253,8 +252,7 @@ def changing(bench: Bench, context: Context, interface: str) -> Callable[[], Non
     def call() -> None:
         nonlocal turn
         turn = 1 - turn
-        if interface == "v3":
-            context.adapter.on_shape_change(*both[turn])
+        context.announce(*both[turn])
         calls[turn]()
 
     return call

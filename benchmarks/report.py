@@ -38,15 +38,25 @@ PLUGINS = {
         "Reduction none overwrites: updates that lose are never read, so that it can be faster "
         "than the floor, which counts them.",
     ),
-    "scatter_nd": ("ScatterND", "Reduction none as with ScatterElements."),
+    "scatter_nd": (
+        "ScatterND",
+        "Reduction none as with ScatterElements. Where torch.compile is faster (pillars, mid3d) it "
+        "copies and then adds by atomics of 16 bytes, which compute capability 9.0 has; lists of "
+        "updates take four launches, and pay where many updates meet. In small, one launch less.",
+    ),
     "non_zero": ("NonZero", "The floor counts x once and the coordinates that come out."),
     "top_k": (
         "TopK",
         "Torch leaves the order of equal elements open, so that only its values are compared. "
-        "TensorRT times both tactics and takes the faster. Above 4096 elements one block takes a "
-        "row, which is right and not fast.",
+        "TensorRT times both tactics and takes the faster: split where rows are few and long, rows "
+        "where they are many.",
     ),
-    "unique": ("Unique", "The floor counts x once and the outputs as large as they come out."),
+    "unique": (
+        "Unique",
+        "The floor counts x once and the outputs as large as they come out. Time goes into the "
+        "sort, of 8 bits a pass, as torch's does; torch, which gives no indices, writes 8 bytes an "
+        "element less where all are different.",
+    ),
     "grid_sample": (
         "GridSample",
         "Grids that jump from pixel to pixel (scattered, points) read a sector for each tap: torch "
@@ -113,7 +123,9 @@ def enqueue() -> str:
     table = markdown_from_table(["one enqueue", "median us", "deciles", "over the driver"], rows)
     return (
         f"## Enqueue\n\n{machine(document)}\n\nThree inputs, one output, a small kernel; host time "
-        f"of single calls on an idle stream, all ways in turn.\n\n{table}\n"
+        "of single calls on an idle stream, all ways in turn. Another shape each time: V2's "
+        "includes the making of DynamicPluginTensorDescs, which TensorRT does in C++.\n\n"
+        f"{table}\n"
     )
 
 

@@ -3,8 +3,6 @@
 The kernel is a file of its own, swish_kernel.py, so that numba is imported only to compile it.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from pluginkit import (
@@ -29,17 +27,13 @@ class Swish(Plugin):
 
     beta: float = attribute(default=1.0)
     x = Input(float32)
-    y = Output(float32)
+    y = Output(float32, like="x")
     kernel = NumbaKernel("swish_kernel.py", "swish")
-
-    def output_shapes(self, x):
-        return x.shape
 
     def launches(self, x, y):
         # A tensor is an array for numba, with the rank that it has here.
-        flat_x, flat_y = replace(x, shape=(x.size,)), replace(y, shape=(y.size,))
-        grid = ceil_div(x.size, 256)
-        return Launch(self.kernel, grid=grid, block=256, args=(flat_x, flat_y, self.beta))
+        args = (x.reshape(x.size), y.reshape(y.size), self.beta)
+        return Launch(self.kernel, grid=ceil_div(x.size, 256), block=256, args=args)
 
     def reference(self, x):
         return (x / (1 + np.exp(-np.float32(self.beta) * x))).astype(x.dtype)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pluginkit.dims import ceil_div as ceil_div
     from pluginkit.dims import dim_max as dim_max
     from pluginkit.dims import dim_min as dim_min
+    from pluginkit.dtypes import FLOAT_TYPES as FLOAT_TYPES
+    from pluginkit.dtypes import OUTPUT_TYPES as OUTPUT_TYPES
     from pluginkit.dtypes import DType as DType
     from pluginkit.dtypes import bfloat16 as bfloat16
     from pluginkit.dtypes import bool_ as bool_
@@ -71,6 +73,7 @@ _HOMES = {
     "pluginkit.attributes": ("attribute",),
     "pluginkit.dims": ("ceil_div", "dim_max", "dim_min"),
     "pluginkit.dtypes": (
+        "FLOAT_TYPES", "OUTPUT_TYPES",
         "DType", "bfloat16", "bool_", "float16", "float32", "int8", "int32", "int64", "uint8",
     ),
     "pluginkit.engine": ("BuildResult", "build_engine", "run_engine"),

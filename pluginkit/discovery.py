@@ -63,7 +63,7 @@ def find_rewrites(folders: Folders = ()) -> list[type[Rewrite]]:
     """
     from pluginkit.onnx.rewrite import Rewrite
 
-    for folder in _configured_folders("plugins"):
+    for folder in configured_folders("plugins"):
         _package_of(folder)
     found: dict[str, type[Rewrite]] = {}
     for module in _modules("rewrites", folders):
@@ -73,7 +73,7 @@ def find_rewrites(folders: Folders = ()) -> list[type[Rewrite]]:
 
 
 def _modules(kind: str, folders: Folders) -> Iterator[ModuleType]:
-    for folder in [*map(Path, folders), *_configured_folders(kind)]:
+    for folder in [*map(Path, folders), *configured_folders(kind)]:
         yield from _walk(_package_of(folder))
     for entry in importlib.metadata.entry_points(group=f"pluginkit.{kind}"):
         module = _import(entry.module, f"entry point '{entry.name}' = '{entry.value}'")
@@ -118,8 +118,12 @@ def _culprit(error: Exception) -> str | None:
     return line
 
 
-def _configured_folders(kind: str) -> list[Path]:
-    """The folders under ``[tool.pluginkit]``, relative to the pyproject.toml that names them."""
+def configured_folders(kind: str) -> list[Path]:
+    """The folders under ``[tool.pluginkit]``, relative to the pyproject.toml that names them.
+
+    Errors:
+        PK432: the pyproject.toml cannot be read.
+    """
     file = Path("pyproject.toml").absolute()
     if not file.is_file():
         return []
@@ -176,7 +180,11 @@ def _is_free(name: str, folder: Path) -> bool:
     module = sys.modules.get(name)
     if module is not None:
         return [str(folder)] == list(getattr(module, "__path__", ()))
-    return importlib.util.find_spec(name) is None
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        return True
+    is_plain_folder = spec.origin is None  # on sys.path, as the current one often is
+    return is_plain_folder and [str(folder)] == list(spec.submodule_search_locations or ())
 
 
 def _classes(module: ModuleType, base: type[Any], mark: str) -> Iterator[type[Any]]:

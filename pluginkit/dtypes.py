@@ -84,11 +84,26 @@ int8 = DType("int8", 1, "INT8", 3, "signed char")
 uint8 = DType("uint8", 1, "UINT8", 2, "unsigned char")
 bool_ = DType("bool", 1, "BOOL", 9, "bool")
 
-ALL: tuple[DType, ...] = (float32, float16, bfloat16, int64, int32, int8, uint8, bool_)
+#: The floating-point types.
+FLOAT_TYPES: tuple[DType, ...] = (float32, float16, bfloat16)
+#: What an output of a plugin may have: TensorRT takes neither bool nor uint8 there.
+OUTPUT_TYPES: tuple[DType, ...] = (*FLOAT_TYPES, int64, int32, int8)
+ALL: tuple[DType, ...] = (*OUTPUT_TYPES, uint8, bool_)
+
+#: In which kernels count elements; no tensor has them.
+_UINT32 = DType("uint32", 4, "", 0, "unsigned int")
+_UINT64 = DType("uint64", 8, "", 0, "unsigned long long")
+#: The C++ names of what :func:`offset_type` gives, for a kernel's ``constants``.
+OFFSETS = (_UINT32.cpp, _UINT64.cpp)
 
 _BY_NAME = {dtype.name: dtype for dtype in ALL}
 _BY_ONNX = {dtype.onnx: dtype for dtype in ALL}
 _BY_TRT = {dtype.trt: dtype for dtype in ALL}
+
+
+def offset_type(*sizes: Dim) -> DType:
+    """The type in which a kernel counts elements: 32 bits where every size leaves room in them."""
+    return _UINT32 if max(sizes) < 2**31 else _UINT64
 
 
 def dtype_from_numpy(numpy_dtype: object) -> DType:

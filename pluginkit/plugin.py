@@ -59,15 +59,12 @@ class Plugin:
             types = {"T": (float32, float16)}
             factor: float = attribute(default=1.0)
             x = Input("T")
-            y = Output("T")
+            y = Output("T", like="x")
             kernel = CudaKernel("scale.cu", "scale<{T}>")
 
-            def output_shapes(self, x):
-                return x.shape
-
             def launches(self, x, y):
-                return Launch(self.kernel, grid=ceil_div(x.size, 256), block=256, args=(x, y,
-                x.size, self.factor))
+                args = (y, x, x.size, self.factor)
+                return Launch(self.kernel, grid=ceil_div(x.size, 256), block=256, args=args)
 
             def reference(self, x):
                 return (x * self.factor).astype(x.dtype)
@@ -251,8 +248,13 @@ class Plugin:
         raise NotImplementedError
 
     def output_shapes(self, *inputs: Any, **named: Any) -> Sequence[Dim] | Sequence[Sequence[Dim]]:
-        """The outputs' shapes: one shape, or a sequence of one for each but the size outputs."""
-        raise NotImplementedError
+        """The outputs' shapes: one shape, or a sequence of one for each but the size outputs.
+
+        Left out where each output is like an input.
+        """
+        ports = zip(self.spec.inputs, inputs, strict=True)
+        shapes = {port.name: desc.shape for port, desc in ports if desc is not None}
+        return [shapes[port.like] for port in self.spec.results]
 
     def workspace_bytes(self, *inputs: Any, **named: Any) -> Dim:
         """Scratch memory in bytes for concrete inputs; at build time the profile's maximum."""

@@ -71,14 +71,17 @@ class Output:
 
     Args:
         types: as for :class:`Input`.
+        like: the required input whose shape the output has. A class in which every output says so
+            needs no ``output_shapes``.
         aliases: the input whose memory the output takes over where TensorRT offers that (aliased
             I/O, IPluginV3 only); elsewhere it has memory of its own, so kernels must be right both
-            ways. It has the input's shape and type. A build must enable TensorRT's preview feature
-            ALIASED_PLUGIN_IO_10_03; ``pluginkit build`` does.
+            ways. It has the input's type, and is like it. A build must enable TensorRT's preview
+            feature ALIASED_PLUGIN_IO_10_03; ``pluginkit build`` does.
         doc: one line of documentation.
     """
 
     types: TypeConstraint
+    like: str = ""
     aliases: str = ""
     doc: str = ""
 
@@ -133,6 +136,7 @@ class Port:
         optional, ranks, doc: as declared.
         length: how many values a shape input has; None for every other port.
         is_size: whether it is a size output.
+        like: the input whose shape an output has, or "".
         aliases: the input whose memory an output takes over, or "".
     """
 
@@ -144,6 +148,7 @@ class Port:
     doc: str
     length: int | None = None
     is_size: bool = False
+    like: str = ""
     aliases: str = ""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -73,6 +75,18 @@ class TensorDesc:
             )
         return axis % self.ndim
 
+    def reshape(self, *shape: Dim) -> TensorDesc:
+        """The same memory seen with another shape.
+
+        Errors:
+            PK129: it has another number of elements.
+        """
+        if is_static(self.shape) and is_static(shape) and self.size != product(shape):
+            raise TensorError(
+                "PK129", f"{self} cannot be seen as {list(shape)}; expected {self.size} elements."
+            )
+        return replace(self, shape=shape)
+
     def __str__(self) -> str:
         return f"{self.name} {self.dtype.name}[{', '.join(map(str, self.shape))}]"
 
@@ -102,6 +116,15 @@ class Workspace:
         """
         self._check(operator.index(nbytes))
         return Workspace(nbytes, self.slot)
+
+    def split(self, sizes: Iterable[int]) -> list[Workspace]:
+        """Parts of these sizes in bytes, one after the other.
+
+        Errors:
+            PK127: there are fewer bytes.
+        """
+        ends = list(itertools.accumulate(sizes, initial=0))
+        return [self.at(begin).first(end - begin) for begin, end in itertools.pairwise(ends)]
 
     def _check(self, offset: int) -> None:
         if not 0 <= offset <= self.nbytes:

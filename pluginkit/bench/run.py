@@ -100,8 +100,7 @@ class _Bench:
         )
         with layer.context() as context:
             inputs, outputs = context.descs(shapes)
-            if interface == "v3":
-                context.adapter.on_shape_change(inputs, outputs)
+            context.announce(inputs, outputs)
             scratch = self._device.xp.empty(max(layer.workspace_bytes, 1), self._device.xp.uint8)
             workspace, enqueue = self._device.pointer(scratch), context.adapter.enqueue
             stream = self._device.stream

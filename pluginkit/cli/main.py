@@ -37,6 +37,7 @@ COMMANDS = {
     "compare": "run two models on the same inputs and print the largest error",
     "view": "draw a model, or two beside each other, as one HTML page",
     "bench": "measure a plugin on this machine's GPU, beside its peers",
+    "new": "begin a plugin: its module, kernel and test, and the rewrite that leads to it",
     "check": "check everything about a plugin that this machine can check",
     "list": "list the plugins and rewrites that are found",
     "show": "show the declaration of a plugin or a rewrite",

@@ -109,6 +109,8 @@ def _ports(ports: Sequence[Port]) -> list[dict[str, Any]]:
 def _kind(port: Port) -> str:
     if port.aliases:
         return f"aliases {port.aliases}"
+    if port.like:
+        return f"like {port.like}"
     if port.is_size:
         return "size"
     return "tensor" if port.length is None else f"shape, {port.length} values"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pluginkit.plugin import Plugin
 from pluginkit.testing.check import Failure
-from pluginkit.testing.driver import LAYER
+from pluginkit.testing.layer import LAYER
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.fields import FieldBlock
 from pluginkit.trt.flavour import Flavour, load_flavour

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pluginkit import calls
 from pluginkit.testing.adapters import installed_flavour
 from pluginkit.testing.check import Failure, NotRun, failure_of
-from pluginkit.testing.driver import Context, Layer, Profile, build_layer
+from pluginkit.testing.driver import Profile, build_layer
+from pluginkit.testing.layer import Context, Layer
 from pluginkit.testing.subject import Call, Subject
 from pluginkit.testing.taps import differing
 

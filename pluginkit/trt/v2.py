@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pluginkit.errors import PlanError, RegistrationError
@@ -29,14 +30,19 @@ class PluginV2Callbacks:
         self.core = core
         self.plugin_type, self.plugin_version, self.plugin_namespace = core.plugin.spec.key
         self.num_outputs = len(core.plugin.spec.outputs)
-        # The input shapes that are prepared: each enqueue compares, as V2 is not told of new ones.
-        self._dims: list[list[int]] = []
+        self._is_initialized = False
+        self._dims: list[list[int]] = []  # the input shapes that are prepared
+        # Whether configure_plugin named them. Then an enqueue compares one of them, in turn.
+        self._is_told = False
+        self._turn: Iterator[tuple[int, list[int]]] = iter(())
 
     def failed(self, callback: str, error: BaseException) -> None:
         self.core.failed(callback, error)
 
     def clone(self) -> Any:
-        return plugin_v2(self.core.copy())
+        other = plugin_v2(self.core.copy())
+        other._is_initialized = self._is_initialized
+        return other
 
     @_callback
     def get_output_datatype(self, index: int, input_types: Sequence[Any]) -> Any:
@@ -52,7 +58,16 @@ class PluginV2Callbacks:
 
     @_callback
     def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        self.core.prepared = None
+        self.core.prepared, self._is_told = None, False
+        descs = [dynamic.desc for dynamic in inputs]
+        if self._is_initialized and all(dim >= 0 for desc in descs for dim in desc.dims):
+            # The execution phase: the builder's timing, or the first enqueue with these shapes.
+            self._prepare(descs)
+            self._is_told = True
+            every = list(enumerate(self._dims))
+            is_open = [list(dynamic.min) != list(dynamic.max) for dynamic in inputs]
+            self._turn = itertools.cycle(list(itertools.compress(every, is_open)) or every)
+            return
         dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
         for bound in ("min", "max"):
             shapes = [tuple(getattr(dynamic, bound)) for dynamic in inputs]
@@ -64,7 +79,8 @@ class PluginV2Callbacks:
         return self.core.workspace_bytes([tuple(desc.dims) for desc in inputs], dtypes, ())
 
     def initialize(self) -> None:
-        """Nothing to do: enqueue prepares what it needs when it meets a shape."""
+        """What follows is the execution phase; until shapes are known nothing can be prepared."""
+        self._is_initialized = True
 
     def terminate(self) -> None:
         self.core.release()
@@ -83,16 +99,23 @@ class PluginV2Callbacks:
     ) -> None:
         try:
             prepared = self.core.prepared
-            # Dims know only == with lists and tuples, and try lists first; a comparison of lists
-            # costs a tenth of reading tuple(dims) three times.
-            if prepared is None or [desc.dims for desc in input_desc] != self._dims:
-                prepared = self._prepare(input_desc, inputs)
+            # Dims know only == with lists and tuples, and try lists first. To compare all of three
+            # inputs takes as long as the launch; one of them, in turn, tells whether TensorRT keeps
+            # its word.
+            if self._is_told:
+                index, dims = next(self._turn)
+                is_known = self._is_told = input_desc[index].dims == dims
+            else:
+                is_known = [desc.dims for desc in input_desc] == self._dims
+            if prepared is None or not is_known:
+                self._check_was_configured(inputs)
+                prepared = self._prepare(input_desc)
             prepared.enqueue(inputs, outputs, workspace, stream)
         except BaseException as error:
             self.failed("IPluginV2DynamicExt.enqueue", error)
             raise
 
-    def _prepare(self, input_desc: Sequence[Any], inputs: Sequence[int]) -> Prepared:
+    def _check_was_configured(self, inputs: Sequence[int]) -> None:
         if len(inputs) != sum(self.core.plugin.present):
             raise RegistrationError(
                 "PK211",
@@ -101,8 +124,10 @@ class PluginV2Callbacks:
                 cause="IPluginV2DynamicExt objects that were never configured get none.",
                 fix="call configure_plugin on the clone before its enqueue.",
             )
-        prepared = self.core.prepare_for(input_desc, ())
-        self._dims = [list(desc.dims) for desc in input_desc]
+
+    def _prepare(self, descs: Sequence[Any]) -> Prepared:
+        prepared = self.core.prepare_for(descs, ())
+        self._dims = [list(desc.dims) for desc in descs]
         return prepared
 
     @_callback

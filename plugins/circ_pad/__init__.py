@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 
 from pluginkit import (
+    OUTPUT_TYPES,
     Case,
     Input,
     Launch,
@@ -16,12 +16,7 @@ from pluginkit import (
     Plugin,
     TensorDesc,
     attribute,
-    bfloat16,
     ceil_div,
-    float16,
-    float32,
-    int8,
-    int32,
     int64,
 )
 from pluginkit.dims import Dim, product
@@ -56,11 +51,9 @@ class CircPad(Plugin):
     Source:      numpy.pad(mode="wrap"); ONNX Pad-19, mode="wrap", which takes its pads as an input.
     """
 
-    types = {"T": (float32, float16, bfloat16, int64, int32, int8)}
+    types = {"T": OUTPUT_TYPES}
 
-    pads: tuple[int, ...] = attribute(
-        check=_complaint, doc="begins of the last k axes, then their ends"
-    )
+    pads: tuple[int, ...] = attribute(check=_complaint, doc="begins of the last axes, then ends")
 
     x = Input("T", ranks=(1, 8))
     y = Output("T")
@@ -97,21 +90,15 @@ class CircPad(Plugin):
 
     def launches(self, x: TensorDesc, y: TensorDesc) -> Launch:
         """One thread for each element of ``y``."""
-        outer = product(x.shape[: -self._axes])
-        padded = x.shape[-self._axes :]
-        is_wide = 2 * y.size >= 2**32  # the kernel adds a shift before it reduces
+        outer, padded = product(x.shape[: -self._axes]), x.shape[-self._axes :]
         shifts = [-begin % max(size, 1) for size, begin in zip(padded, self._begins, strict=True)]
+        shapes = (outer, *padded), (outer, *y.shape[-self._axes :]), (0, *shifts)
+        is_wide = 2 * y.size >= 2**32  # the kernel adds a shift before it reduces
         return Launch(
             self.wide_kernel if is_wide else self.kernel,
             grid=ceil_div(y.size, _BLOCK),
             block=_BLOCK,
-            args=(
-                replace(x, shape=(x.size,)),
-                replace(y, shape=(y.size,)),
-                int64((outer, *padded)),
-                int64((outer, *y.shape[-self._axes :])),
-                int64((0, *shifts)),
-            ),
+            args=(x.reshape(x.size), y.reshape(y.size), *map(int64, shapes)),
         )
 
     def reference(self, x: np.ndarray) -> np.ndarray:

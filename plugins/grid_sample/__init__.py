@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from pluginkit import (
+    FLOAT_TYPES,
+    OUTPUT_TYPES,
     Case,
     CudaKernel,
     Input,
@@ -20,22 +21,14 @@ from pluginkit import (
     TensorDesc,
     attribute,
     bfloat16,
-    ceil_div,
     float16,
     float32,
-    int8,
-    int32,
-    int64,
 )
-from pluginkit.dims import Shape, product
-from pluginkit.dtypes import DType
+from pluginkit.dims import Shape
+from pluginkit.dtypes import OFFSETS, DType
 from pluginkit.errors import TensorError
-from pluginkit.plugins.grid_sample.layout import THREADS, layout_of
 from pluginkit.plugins.grid_sample.reference import FAR, grid_sample
-
-_PADDINGS = ("zeros", "border", "reflection")
-#: Elements of a channel up to which offsets have 32 bits.
-_SMALL = 2**31
+from pluginkit.plugins.grid_sample.steps import launch_of
 
 
 class GridSample(Plugin):
@@ -75,10 +68,7 @@ class GridSample(Plugin):
     """
 
     onnx_op = OnnxOp("GridSample", since=22)
-    types = {
-        "T1": (float32, float16, bfloat16, int64, int32, int8),
-        "T2": (float32, float16, bfloat16),
-    }
+    types = {"T1": OUTPUT_TYPES, "T2": FLOAT_TYPES}
     tolerance = {float32: 1e-5, float16: 2e-3, bfloat16: 2e-2}
 
     mode: Literal["linear", "nearest", "cubic"] = attribute(
@@ -87,9 +77,7 @@ class GridSample(Plugin):
     padding_mode: Literal["zeros", "border", "reflection"] = attribute(
         default="zeros", doc="what pixels outside count as"
     )
-    align_corners: bool = attribute(
-        default=False, doc="whether -1 and 1 are centres of pixels, not their outer edges"
-    )
+    align_corners: bool = attribute(default=False, doc="-1 and 1 are centres of pixels, not edges")
 
     x = Input("T1", ranks=(3, 8))
     grid = Input("T2", ranks=(3, 8))
@@ -99,7 +87,7 @@ class GridSample(Plugin):
         "grid_sample.cu",
         "grid_sample<{T1}, {T2}, Mode::{mode}, Padding::{padding_mode}, {align_corners}, {AXES}, "
         "{PACK}, {OFFSET}>",
-        {"AXES": (2, 3), "PACK": (1, 2), "OFFSET": ("unsigned int", "unsigned long long")},
+        {"AXES": (2, 3), "PACK": (1, 2), "OFFSET": OFFSETS},
     )
     nearest = NumbaKernel("kernel.py", "nearest")
     nearest_at_bfloat16 = NumbaKernel("kernel.py", "nearest_at_bfloat16")
@@ -120,9 +108,7 @@ class GridSample(Plugin):
             raise TensorError("PK150", f"GridSample: {x}; expected spatial sizes up to 2^30.")
         if min(x.shape[2:]) == 0 and self.padding_mode != "zeros":
             raise TensorError(
-                "PK151",
-                f"GridSample: {x} has no pixel to read; expected one where padding_mode is "
-                f"{self.padding_mode!r}.",
+                "PK151", f"GridSample: {x} has no pixel, which padding {self.padding_mode!r} reads."
             )
 
     def output_types(self, x: TensorDesc, grid: TensorDesc) -> DType:
@@ -141,53 +127,8 @@ class GridSample(Plugin):
         return *x.shape[:2], *grid.shape[1:-1]
 
     def launches(self, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> Launch:
-        """CUDA C++ for two and three spatial axes, numba for any other number; see layout.py."""
-        items, channels, *sizes = map(int, x.shape)
-        if len(sizes) not in (2, 3):
-            return self._launch_of_any_rank(x, grid, y)
-        is_light = len(sizes) == 2 and self.mode != "cubic"
-        out_sizes = [int(size) for size in y.shape[2:]]
-        layout = layout_of(items, channels, out_sizes, x.dtype.itemsize, is_light)
-        is_small = max(product(sizes), product(out_sizes)) < _SMALL
-        offset = int32 if is_small else int64
-        return Launch(
-            self.kernel,
-            grid=layout.grid,
-            block=layout.block,
-            args=(
-                *(y, x, grid),
-                int32([1] * (3 - len(sizes)) + sizes),
-                *map(offset, (layout.width, layout.rows)),
-                *map(int32, (items, channels, layout.run)),
-            ),
-            constants={
-                "AXES": len(sizes),
-                "PACK": layout.pack,
-                "OFFSET": "unsigned int" if is_small else "unsigned long long",
-            },
-        )
-
-    def _launch_of_any_rank(self, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> Launch:
-        items, channels, *sizes = x.shape
-        locations, axes = product(y.shape[2:]), len(sizes)
-        name = "nearest" if self.mode == "nearest" else "interpolate"
-        name += "_bfloat16" * (name == "interpolate" and x.dtype is bfloat16)
-        name += "_at_bfloat16" * (grid.dtype is bfloat16)
-        taps = {"nearest": 1, "linear": 2, "cubic": 4}[self.mode]
-        return Launch(
-            getattr(self, name),
-            grid=ceil_div(y.size, THREADS),
-            block=THREADS,
-            args=(
-                replace(y, shape=(items * channels, locations)),
-                replace(x, shape=(items * channels, product(sizes))),
-                replace(grid, shape=(items, locations, axes)),
-                int64((channels, *sizes)),
-                taps,
-                _PADDINGS.index(self.padding_mode),
-                self.align_corners,
-            ),
-        )
+        """CUDA C++ for two and three spatial axes, numba for any other number."""
+        return launch_of(self, x, grid, y)
 
     def reference(self, x: np.ndarray, grid: np.ndarray) -> np.ndarray:
         """See reference.py."""

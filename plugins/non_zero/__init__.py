@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pluginkit import (
+    OUTPUT_TYPES,
     Case,
     CudaKernel,
     Fill,
@@ -18,13 +19,8 @@ from pluginkit import (
     SizeOutput,
     TensorDesc,
     Workspace,
-    bfloat16,
     bool_,
     ceil_div,
-    float16,
-    float32,
-    int8,
-    int32,
     int64,
 )
 from pluginkit.dims import Dim
@@ -51,7 +47,7 @@ class NonZero(Plugin):
     """
 
     onnx_op = OnnxOp("NonZero", since=13)
-    types = {"T": (float32, float16, bfloat16, int64, int32, int8, bool_)}
+    types = {"T": (*OUTPUT_TYPES, bool_)}
 
     x = Input("T", ranks=(1, 8))
     indices = Output(int64)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from pluginkit import (
+    FLOAT_TYPES,
     Case,
     CudaKernel,
     Input,
@@ -22,7 +23,7 @@ from pluginkit import (
     int32,
     int64,
 )
-from pluginkit.dims import Shape, product
+from pluginkit.dims import product
 from pluginkit.errors import TensorError
 from pluginkit.plugins.rms_norm.layout import KEPT, LANES, MAX_ROW, layout_of
 
@@ -52,7 +53,7 @@ class AddRMSNorm(Plugin):
     Source:      ONNX Add-14 and RMSNormalization-23; without double.
     """
 
-    types = {"T": (float32, float16, bfloat16), "W": (float32, float16, bfloat16)}
+    types = {"T": FLOAT_TYPES, "W": FLOAT_TYPES}
     tolerance = {float32: 2e-6, float16: 2e-3, bfloat16: 1.6e-2}
 
     epsilon: float = attribute(
@@ -65,33 +66,25 @@ class AddRMSNorm(Plugin):
     x = Input("T", ranks=(1, 8))
     residual = Input("T", ranks=(1, 8))
     weight = Input("W", ranks=(1, 8))
-    y = Output("T")
+    y = Output("T", like="x")
     total = Output("T", aliases="residual")
 
     kernel = CudaKernel(
         "add_rms_norm.cu",
-        "add_rms_norm<{T}, {W}, {LANES}, {KEPT}>",
-        {"LANES": LANES, "KEPT": KEPT},
+        "add_rms_norm<{T}, {W}, {LANES}, {KEPT}, {SHIFTED}>",
+        {"LANES": LANES, "KEPT": KEPT, "SHIFTED": (False, True)},
     )
 
     def check(self, x: TensorDesc, residual: TensorDesc, weight: TensorDesc) -> None:
         """There is a residual for every element and a weight for every one of a row."""
         if weight.size > MAX_ROW:
-            raise TensorError(
-                "PK158", f"AddRMSNorm: {weight}; expected rows of up to 2^30 elements."
-            )
+            raise TensorError("PK158", f"AddRMSNorm: {weight}; expected rows of up to 2^30.")
         if x.shape != residual.shape or weight.shape != x.shape[x.axis(self.axis) :]:
             raise TensorError(
                 "PK157",
                 f"AddRMSNorm: {x}, {residual}, {weight}; expected a residual of the shape of x "
                 "and a weight of x.shape[axis:].",
             )
-
-    def output_shapes(
-        self, x: TensorDesc, residual: TensorDesc, weight: TensorDesc
-    ) -> tuple[Shape, Shape]:
-        """The shape of ``x``, twice."""
-        return x.shape, x.shape
 
     def launches(
         self,
@@ -110,7 +103,7 @@ class AddRMSNorm(Plugin):
             grid=ceil_div(rows, layout.rows),
             block=(layout.threads, layout.rows),
             args=(y, total, x, residual, weight, int64(rows), int32(inner), self.epsilon),
-            constants={"LANES": layout.lanes, "KEPT": layout.kept},
+            constants=layout.constants,
         )
 
     def reference(

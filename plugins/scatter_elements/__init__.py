@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from pluginkit import (
+    OUTPUT_TYPES,
     Case,
     CudaKernel,
     Input,
@@ -20,15 +21,14 @@ from pluginkit import (
     bfloat16,
     float16,
     float32,
-    int8,
     int32,
     int64,
 )
-from pluginkit.dims import Shape
+from pluginkit.dtypes import OFFSETS
 from pluginkit.errors import TensorError
 from pluginkit.kernels.declare import Step
 from pluginkit.plugins.scatter_elements.steps import Call, workspace_bytes
-from pluginkit.plugins.scatter_elements.variants import Problem, choose, problem_of
+from pluginkit.plugins.scatter_elements.variants import choose, problem_of
 
 _REDUCE = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
 
@@ -67,29 +67,25 @@ class ScatterElements(Plugin):
                  plugin cannot have as an output.
     """
 
-    plugin_name = "ScatterElements_PK"
     onnx_op = OnnxOp("ScatterElements", since=18)
-    types = {"T": (float32, float16, bfloat16, int64, int32, int8), "Tind": (int64, int32)}
+    types = {"T": OUTPUT_TYPES, "Tind": (int64, int32)}
     tolerance = {float32: 1e-5, float16: 4e-2, bfloat16: 3e-1}
 
     axis: int = attribute(default=0, doc="the axis that indices count along")
     reduction: Literal["none", "add", "mul", "min", "max"] = attribute(
         default="none", doc="how an update meets the value that is there"
     )
-
-    deterministic: bool = attribute(
-        default=False, doc="bit-identical results from run to run, at a cost"
-    )
+    deterministic: bool = attribute(default=False, doc="bit-identical results from run to run")
 
     data = Input("T", ranks=(1, 8))
     indices = Input("Tind", ranks=(1, 8))
     updates = Input("T", ranks=(1, 8))
-    output = Output("T")
+    output = Output("T", like="data")
 
     elements = CudaKernel(
         "scatter_elements.cu",
         "scatter_elements<{T}, {Tind}, Reduction::{reduction}, {OFFSET}, {RANK}>",
-        constants={"OFFSET": ("unsigned int", "unsigned long long"), "RANK": (3, 8)},
+        constants={"OFFSET": OFFSETS, "RANK": (3, 8)},
     )
     tile = CudaKernel(
         "scatter_elements.cu",
@@ -117,31 +113,20 @@ class ScatterElements(Plugin):
     def check(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> None:
         """One rank for all; one shape for indices and updates, inside data's off the axis."""
         axis = data.axis(self.axis)
-        if indices.ndim != data.ndim or updates.ndim != data.ndim:
-            raise TensorError(
-                "PK140",
-                f"ScatterElements: {data}, {indices}, {updates}; expected one rank for all three.",
-            )
+        tensors = f"ScatterElements: {data}, {indices}, {updates}"
+        if not data.ndim == indices.ndim == updates.ndim:
+            raise TensorError("PK140", f"{tensors}; expected one rank for all three.")
+        if indices.shape != updates.shape:
+            raise TensorError("PK140", f"{tensors}; expected one shape for indices and updates.")
         for dim in range(data.ndim):
-            if indices.shape[dim] != updates.shape[dim]:
-                raise TensorError(
-                    "PK140", f"ScatterElements: {indices} and {updates}; expected one shape."
-                )
             if dim != axis and indices.shape[dim] > data.shape[dim]:
                 raise TensorError(
-                    "PK140",
-                    f"ScatterElements: {indices} exceeds {data} in dimension {dim}; "
-                    f"only axis {axis} may be larger.",
+                    "PK140", f"{tensors}; indices exceed data in dimension {dim}, not axis {axis}."
                 )
-
-    def output_shapes(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Shape:
-        """The shape of ``data``."""
-        return data.shape
 
     def workspace_bytes(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> int:
         """Lists of updates, where a variant keeps them in global memory."""
-        problem = self._problem(data, indices, updates)
-        return workspace_bytes(problem, data, updates)
+        return workspace_bytes(problem_of(self, data, indices, updates), data, updates)
 
     def launches(
         self,
@@ -152,17 +137,9 @@ class ScatterElements(Plugin):
         workspace: Workspace,
     ) -> Sequence[Step]:
         """The variant that suits the shape; see variants.py."""
-        problem = self._problem(data, indices, updates)
-        axis = data.axis(self.axis)
-        call = Call(self, data, indices, updates, output, workspace, problem, axis)
+        problem = problem_of(self, data, indices, updates)
+        call = Call(self, data, indices, updates, output, workspace, problem)
         return call.steps(choose(problem))
-
-    def _problem(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Problem:
-        has_order = self.reduction == "none" or (
-            data.dtype.is_floating and self.reduction in ("add", "mul")
-        )
-        axis = data.axis(self.axis)
-        return problem_of(data, indices, updates, axis, self.deterministic and has_order)
 
     def reference(self, data: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> np.ndarray:
         """``ufunc.at`` on the index grid; 16-bit floats accumulate in float32, rounded once."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pluginkit.dims import product
-from pluginkit.dtypes import int32, int64
+from pluginkit.dtypes import int32, offset_type
 from pluginkit.kernels.declare import Copy, Fill, Launch, Step
 from pluginkit.plugins.scatter_elements.rows import VECTOR_BYTES, RowLists, gather
 from pluginkit.plugins.scatter_elements.variants import COLUMNS, ENOUGH_BLOCKS, Problem, Variant
@@ -28,7 +28,7 @@ _LIST_ITEMSIZE = 4
 
 @dataclass(frozen=True)
 class Call:
-    """One concrete call: the plugin, its tensors, its sizes and its axis from the front."""
+    """One concrete call: the plugin, its tensors and its sizes."""
 
     plugin: ScatterElements
     data: TensorDesc
@@ -37,7 +37,11 @@ class Call:
     output: TensorDesc
     workspace: Workspace
     problem: Problem
-    axis: int
+
+    @property
+    def axis(self) -> int:
+        """The axis, from the front."""
+        return self.data.axis(self.plugin.axis)
 
     def steps(self, variant: Variant) -> Sequence[Step]:
         """What to run."""
@@ -58,14 +62,13 @@ class Call:
         return Copy(self.output, self.data), self._scatter(None, None)
 
     def _scatter(self, state: Workspace | None, heads: Workspace | None) -> Launch:
+        data, updates = self.data, self.updates
+        offset = offset_type(*data.shape, *updates.shape, data.size, updates.size)
         dims = self._merged_dims()
-        is_small = (
-            max(*self.data.shape, *self.updates.shape, self.data.size, self.updates.size) < 2**31
-        )
-        offset, rank = (int32 if is_small else int64), _rank(dims)
-        stride = product(self.data.shape[self.axis + 1 :])
-        sizes = [self.updates.size, self.data.size, self.data.shape[self.axis], stride]
-        blocks = -(-self.updates.size // _BLOCK)
+        rank = _rank(dims)
+        stride = product(data.shape[self.axis + 1 :])
+        sizes = [updates.size, data.size, data.shape[self.axis], stride]
+        blocks = -(-updates.size // _BLOCK)
         return Launch(
             self.plugin.elements,
             grid=blocks if state is None else min(blocks, _LEFTOVER_BLOCKS),
@@ -73,16 +76,13 @@ class Call:
             args=(
                 self.output,
                 self.indices,
-                self.updates,
+                updates,
                 *map(offset, sizes),
                 offset(_geometry(dims, rank)),
                 state,
                 heads,
             ),
-            constants={
-                "OFFSET": "unsigned int" if is_small else "unsigned long long",
-                "RANK": rank,
-            },
+            constants={"OFFSET": offset.cpp, "RANK": rank},
         )
 
     def _tile(self) -> Sequence[Step]:

@@ -21,11 +21,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pluginkit.errors import TensorError
 from pluginkit.plugins.scatter_elements.rows import MAX_LISTED, MAX_ROW, VECTOR_BYTES
 from pluginkit.tensors import TensorDesc
+
+if TYPE_CHECKING:
+    from pluginkit.plugins.scatter_elements import ScatterElements
 
 Variant = Literal["elements", "tile", "column", "rows", "lists"]
 
@@ -104,9 +107,13 @@ class Problem:
 
 
 def problem_of(
-    data: TensorDesc, indices: TensorDesc, updates: TensorDesc, axis: int, needs_order: bool
+    plugin: ScatterElements, data: TensorDesc, indices: TensorDesc, updates: TensorDesc
 ) -> Problem:
-    """The sizes of one concrete call; ``axis`` counts from the front."""
+    """The sizes of one concrete call."""
+    axis = data.axis(plugin.axis)
+    has_order = plugin.reduction == "none" or (
+        data.dtype.is_floating and plugin.reduction in ("add", "mul")
+    )
     shape = [int(dim) for dim in data.shape]
     others = [dim for dim in range(len(shape)) if dim != axis]
     return Problem(
@@ -118,7 +125,7 @@ def problem_of(
         itemsize=data.dtype.itemsize,
         index_itemsize=indices.dtype.itemsize,
         accumulator_itemsize=4 if data.dtype.is_floating else data.dtype.itemsize,
-        needs_order=needs_order,
+        needs_order=plugin.deterministic and has_order,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from pluginkit import (
+    OUTPUT_TYPES,
     Case,
     CudaKernel,
     Input,
@@ -21,11 +22,9 @@ from pluginkit import (
     bfloat16,
     float16,
     float32,
-    int8,
-    int32,
     int64,
 )
-from pluginkit.dims import Shape
+from pluginkit.dtypes import OFFSETS
 from pluginkit.errors import TensorError
 from pluginkit.kernels.declare import Step
 from pluginkit.plugins.scatter_elements.rows import VECTOR_BYTES, RowLists
@@ -64,9 +63,8 @@ class ScatterND(Plugin):
                  types that a TensorRT plugin cannot have as an output.
     """
 
-    plugin_name = "ScatterND_PK"
     onnx_op = OnnxOp("ScatterND", since=18)
-    types = {"T": (float32, float16, bfloat16, int64, int32, int8)}
+    types = {"T": OUTPUT_TYPES}
     tolerance = {float32: 1e-5, float16: 4e-2, bfloat16: 3e-1}
 
     reduction: Literal["none", "add", "mul", "min", "max"] = attribute(
@@ -76,12 +74,12 @@ class ScatterND(Plugin):
     data = Input("T", ranks=(1, 8))
     indices = Input(int64, ranks=(1, 8))
     updates = Input("T", ranks=(0, 8))
-    output = Output("T")
+    output = Output("T", like="data")
 
     in_place = CudaKernel(
         "scatter_nd.cu",
         "scatter_in_place<{T}, Reduction::{reduction}, {OFFSET}, {WORD}>",
-        constants={"OFFSET": ("unsigned int", "unsigned long long"), "WORD": (False, True)},
+        constants={"OFFSET": OFFSETS, "WORD": (False, True)},
     )
     link_tuples = CudaKernel(
         "scatter_nd.cu", "link_tuples<{KEEP_LAST}>", {"KEEP_LAST": (False, True)}
@@ -105,10 +103,6 @@ class ScatterND(Plugin):
                 f"ScatterND: {data}, {indices}, {updates}; expected updates of shape "
                 "indices.shape[:-1] + data.shape[indices.shape[-1]:].",
             )
-
-    def output_shapes(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Shape:
-        """The shape of ``data``."""
-        return data.shape
 
     def workspace_bytes(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> int:
         """Lists of updates, where they may be worth it for a smaller shape too."""

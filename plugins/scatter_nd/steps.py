@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from pluginkit.dtypes import int32, int64
+from pluginkit.dtypes import int32, offset_type
 from pluginkit.kernels.declare import Copy, Launch, Step
 from pluginkit.plugins.scatter_elements.rows import (
     MAX_LISTED,
@@ -149,8 +149,7 @@ class Call:
     def _reduce(self, lists: RowLists | None) -> Launch:
         """All updates, or those of rows whose lists are long."""
         rows = self.rows
-        is_small = max(*self.data.shape, self.data.size, self.updates.size) < 2**31
-        offset = int32 if is_small else int64
+        offset = offset_type(*self.data.shape, self.data.size, self.updates.size)
         blocks = -(-self.updates.size // (rows.word * _BLOCK))
         return Launch(
             self.plugin.in_place,
@@ -166,10 +165,7 @@ class Call:
                 lists.workspace if lists else None,
                 lists.heads if lists else None,
             ),
-            constants={
-                "OFFSET": "unsigned int" if is_small else "unsigned long long",
-                "WORD": rows.word > 1,
-            },
+            constants={"OFFSET": offset.cpp, "WORD": rows.word > 1},
         )
 
     @property

@@ -1,4 +1,4 @@
-"""TopK for any K, with its kernels in CUDA C++."""
+"""TopK for any K, with its kernels in CUDA C++ and CUB."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pluginkit import (
+    OUTPUT_TYPES,
     Case,
     CudaKernel,
     Input,
@@ -17,17 +18,12 @@ from pluginkit import (
     TensorDesc,
     Workspace,
     attribute,
-    bfloat16,
-    float16,
-    float32,
-    int8,
-    int32,
     int64,
 )
 from pluginkit.dims import Dim, Shape
 from pluginkit.errors import TensorError
 from pluginkit.kernels.declare import Step
-from pluginkit.plugins.top_k.steps import Problem, workspace_bytes
+from pluginkit.plugins.top_k.steps import Problem
 
 _CONTIGUOUS = {"CONTIGUOUS": (True, False)}
 
@@ -48,9 +44,10 @@ class TopK(Plugin):
     Attributes:  axis: int, -rank to rank - 1, default -1.
                  largest: bool, default true.
                  sorted: bool, default true.
-    Tactics:     split: where rows are few and long, several blocks take a row, then one what they
-                 found.  rows: always one block.
-    Workspace:   8 k bytes a row where k exceeds 4096; for split 4 bytes for each element found.
+    Tactics:     split: where rows are few and long, several blocks take a row.  rows: one block,
+                 up to k = 4096; for more elements a row is split in either case.
+    Workspace:   where rows are split, 8 KiB for each and 4 bytes and the size of an element for
+                 each result, twice from k = 2049 on.
     Tolerance:   exact.
     Errors:      PK126 axis is out of range; PK155 k exceeds the axis; PK156 an axis of more than
                  2^31 - 1 elements.
@@ -59,7 +56,7 @@ class TopK(Plugin):
     """
 
     onnx_op = OnnxOp("TopK", since=24)
-    types = {"T": (float32, float16, bfloat16, int64, int32, int8)}
+    types = {"T": OUTPUT_TYPES}
     tactics = ("split", "rows")
 
     axis: int = attribute(default=-1, doc="the axis along which elements are chosen")
@@ -72,10 +69,13 @@ class TopK(Plugin):
     indices = Output(int64)
 
     kernel = CudaKernel("top_k.cu", "top_k<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS)
+    digit_kernel = CudaKernel("split.cu", "count_digits<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS)
     segment_kernel = CudaKernel(
-        "top_k.cu", "select_segment<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS
+        "split.cu", "count_segment<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS
     )
-    large_kernel = CudaKernel("top_k.cu", "top_k_large<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS)
+    gather_kernel = CudaKernel("split.cu", "gather<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS)
+    tile_kernel = CudaKernel("sort_tiles.cu", "sort_tiles<{T}, {CONTIGUOUS}>", _CONTIGUOUS)
+    merge_kernel = CudaKernel("split.cu", "merge_runs<{T}, {CONTIGUOUS}>", _CONTIGUOUS)
 
     def check(self, x: TensorDesc, k: TensorDesc) -> None:
         """There are k elements, and positions fit into 32 bits."""
@@ -94,8 +94,8 @@ class TopK(Plugin):
         return shape, shape
 
     def workspace_bytes(self, x: TensorDesc, k: TensorDesc) -> Dim:
-        """Places or candidates of every row."""
-        return workspace_bytes(Problem(self, x, k))
+        """What the blocks of a row tell each other, and what is sorted."""
+        return Problem(self, x, k).workspace_bytes()
 
     def launches(
         self,
@@ -105,7 +105,7 @@ class TopK(Plugin):
         indices: TensorDesc,
         workspace: Workspace,
     ) -> Sequence[Step]:
-        """One block a row, or two rounds where rows are split."""
+        """One launch, or several where rows are split; see steps.py."""
         return Problem(self, x, k).steps(x, values, indices, workspace)
 
     def reference(self, x: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pluginkit.dims import Dim, ceil_div, dim_max, dim_min, product
-from pluginkit.dtypes import int64
-from pluginkit.kernels.declare import CudaKernel, Launch, Step
+from pluginkit.dims import ceil_div, product
+from pluginkit.dtypes import int32, int64
+from pluginkit.kernels.declare import Argument, CudaKernel, Fill, Launch, Step
 from pluginkit.tensors import TensorDesc, Workspace
 
 if TYPE_CHECKING:
@@ -18,11 +17,19 @@ if TYPE_CHECKING:
 _THREADS = 512
 _WARPS = _THREADS // 32
 _LOADS = 8
-_BINS = 2048
-#: Keys that a block sorts in shared memory.
+_DIGIT_BITS = 11
+_BINS = 2**_DIGIT_BITS
+#: Keys that a block sorts in shared memory where it takes a whole row.
 CAPACITY = 4096
+#: Keys that a block sorts where a row is split, and how many such runs are merged at once.
+_TILE = 2048
+_FAN = 8
 #: Blocks that keep a large GPU busy; more rows are not split.
 _BLOCKS = 264
+#: Elements that are worth a block.
+_SEGMENT = 4096
+_STATE_BYTES = 16
+_ALIGNMENT = 256
 
 
 class Problem:
@@ -32,7 +39,6 @@ class Problem:
         rows: how many there are.
         size: elements of a row.
         k: how many are wanted of each.
-        tactic: the plugin's.
         itemsize: bytes of an element.
         inner: how far a row's elements lie apart.
     """
@@ -40,27 +46,34 @@ class Problem:
     def __init__(self, plugin: TopK, x: TensorDesc, k: TensorDesc) -> None:
         axis = x.axis(plugin.axis)
         self._plugin = plugin
-        self.tactic = plugin.tactic
+        self._may_split = plugin.tactic == "split"
         self.itemsize = x.dtype.itemsize
-        self.inner = product(x.shape[axis + 1 :])
-        self.rows = product(x.shape[:axis]) * self.inner
-        self.size = x.shape[axis]
-        self.k = k.values[0]
+        self.inner = operator.index(product(x.shape[axis + 1 :]))
+        self.rows = operator.index(product(x.shape[:axis])) * self.inner
+        self.size = operator.index(x.shape[axis])
+        self.k = operator.index(k.values[0])
 
     @property
-    def segments(self) -> Dim:
-        """Parts of a row, equally long but for the last; 1 where splitting does not pay.
+    def segments(self) -> int:
+        """Parts of a row, equally long but for the last."""
+        return min(-(-_BLOCKS // self.rows), -(-self.size // _SEGMENT))
 
-        The second round reads k elements of each: the two take the same time when there are
-        sqrt(size / k) segments.
+    def workspace_bytes(self) -> int:
+        """Enough for the problem and for smaller ones, as TensorRT asks at the maximum alone.
+
+        Where rows become fewer or k smaller, a call may be split that was not.
         """
-        if self.tactic != "split" or not 0 < self.k <= CAPACITY or not self.rows:
-            return 1
-        balanced = math.isqrt(operator.index(self.size // self.k))
-        segments = dim_min(ceil_div(_BLOCKS, self.rows), balanced)
-        while segments > 1 and self.size - (segments - 1) * ceil_div(self.size, segments) < self.k:
-            segments -= 1  # the last one must have k elements too
-        return segments
+        nbytes = sum(self._sizes(self.rows, self.k)) if self.k > CAPACITY else 0
+        if self._may_split:
+            nbytes = max(nbytes, sum(self._sizes(min(self.rows, _BLOCKS), min(self.k, CAPACITY))))
+        return nbytes
+
+    def _sizes(self, rows: int, k: int) -> list[int]:
+        """Bytes of histograms and states, what segments count, and keys and places, twice."""
+        keys, places = rows * k * self.itemsize, rows * k * 4
+        sizes = [rows * _BINS * 4, rows * _STATE_BYTES, (rows + _BLOCKS) * 8]
+        sizes += [keys, places] * (1 if k <= _TILE else 2)
+        return [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]
 
     def steps(
         self, x: TensorDesc, values: TensorDesc, indices: TensorDesc, workspace: Workspace
@@ -68,35 +81,41 @@ class Problem:
         """The launches, none where nothing is wanted."""
         if not self.k or not self.rows:
             return ()
-        plugin, segments = self._plugin, self.segments
-        if self.k > CAPACITY:
-            return [self._launch(plugin.large_kernel, values, indices, x, workspace)]
-        if segments == 1:
-            return [self._launch(plugin.kernel, values, indices, x, None)]
-        return [
-            self._launch(plugin.segment_kernel, workspace, x, blocks=segments),
-            self._launch(plugin.kernel, values, indices, x, workspace),
-        ]
+        if self.k > CAPACITY or (self._may_split and self.segments > 1):
+            return list(self._split_steps(x, values, indices, workspace))
+        shared_bytes = CAPACITY * (self.itemsize + 4)
+        shared_bytes += 4 * (1 + (_BINS + _WARPS + 3) + (_LOADS * _WARPS + 1))
+        arguments = (values, indices, x, self._layout(1))
+        return [self._launch(self._plugin.kernel, self.rows, *arguments, shared_bytes=shared_bytes)]
+
+    def _split_steps(
+        self, x: TensorDesc, values: TensorDesc, indices: TensorDesc, workspace: Workspace
+    ) -> Iterator[Step]:
+        plugin, sizes = self._plugin, self._sizes(self.rows, self.k)
+        yield Fill(workspace.first(sum(sizes[:2])))
+        histograms, states, met, *runs = workspace.split(sizes)
+        layout, blocks = self._layout(self.segments), self.rows * self.segments
+        for known in map(int32, range(-(-8 * self.itemsize // _DIGIT_BITS))):
+            digit = (histograms, states, x, layout, known)
+            yield self._launch(plugin.digit_kernel, blocks, *digit)
+        yield self._launch(plugin.segment_kernel, blocks, met, states, x, layout)
+        yield self._launch(plugin.gather_kernel, blocks, *runs[:2], met, states, x, layout)
+        tiles, results = -(-self.k // _TILE), (values, indices)
+        sort = (*results, *runs[:2], x, layout, int32(tiles))
+        yield self._launch(plugin.tile_kernel, self.rows * tiles, *sort)
+        blocks, width = -(-self.k // _THREADS), _TILE
+        while width < self.k:
+            merge = (*results, *runs[2:], *runs[:2], x, layout, int32(blocks), int64(width))
+            yield self._launch(plugin.merge_kernel, self.rows * blocks, *merge)
+            width, runs = width * _FAN, runs[2:] + runs[:2]
+
+    def _layout(self, segments: int) -> Argument:
+        """What the kernels call Rows."""
+        steps = (self.inner, self.inner * self.size, self.inner * self.k)
+        return int64((*steps, self.size, self.k, ceil_div(self.size, segments), segments))
 
     def _launch(
-        self, kernel: CudaKernel, *tensors: TensorDesc | Workspace | None, blocks: Dim = 1
+        self, kernel: CudaKernel, blocks: int, *arguments: Argument, shared_bytes: int = 0
     ) -> Launch:
-        segment = ceil_div(self.size, self.segments)
-        sizes = (self.inner, self.inner * self.size, self.inner * self.k, self.size, self.k)
-        rows = int64((*sizes, segment, self.segments))
-        shared_bytes = CAPACITY * (self.itemsize + 4) + 4 * (_BINS + _LOADS * _WARPS + 4)
         constants = {"CONTIGUOUS": self.inner == 1}
-        arguments = (*tensors, rows)
-        return Launch(kernel, self.rows * blocks, _THREADS, arguments, shared_bytes, constants)
-
-
-def workspace_bytes(problem: Problem) -> Dim:
-    """Enough for the problem and for smaller ones: TensorRT asks at the profile's maximum alone.
-
-    What a split takes does not grow with the sizes: more rows are split into fewer segments. There
-    are at most ``_BLOCKS + rows`` segments, and they hold no more elements than x.
-    """
-    k = dim_min(problem.k, CAPACITY)
-    rows, every = problem.rows, problem.rows * problem.size
-    split = 4 * dim_min((_BLOCKS + rows) * k, every) if problem.tactic == "split" else 0
-    return dim_max(split, 8 * rows * problem.k if problem.k > CAPACITY else 0)
+        return Launch(kernel, blocks, _THREADS, arguments, shared_bytes, constants)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pluginkit import (
+    OUTPUT_TYPES,
     Case,
     CudaKernel,
     Fill,
@@ -19,11 +20,6 @@ from pluginkit import (
     TensorDesc,
     Workspace,
     attribute,
-    bfloat16,
-    float16,
-    float32,
-    int8,
-    int32,
     int64,
 )
 from pluginkit.dims import Shape, dim_max
@@ -61,7 +57,7 @@ class Unique(Plugin):
     """
 
     onnx_op = OnnxOp("Unique", since=28)
-    types = {"T": (float32, float16, bfloat16, int64, int32, int8)}
+    types = {"T": OUTPUT_TYPES}
 
     axis: int | None = attribute(default=None, doc="the axis of the slices; None for elements")
     sorted: bool = attribute(default=True, doc="in ascending order, not that of the first places")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pluginkit.dims import product
@@ -140,7 +140,7 @@ class Steps:
         self._x = x
         self._problem = problem = Problem.of(x, plugin.axis)
         self._levels = list(problem.levels())
-        self._shared, *halves = split(workspace, problem.sizes())
+        self._shared, *halves = workspace.split(problem.sizes())
         self._keys, self._positions = halves[:2], halves[2:]
 
     def all(
@@ -236,14 +236,8 @@ class Steps:
         return Launch(self._plugin.order_kernel, level.run_blocks, _THREADS, arguments)
 
     def _of(self, level: Level, name: str) -> Workspace:
-        parts = split(self._shared, level.shared.values())
+        parts = self._shared.split(level.shared.values())
         return parts[list(level.shared).index(name)]
-
-
-def split(workspace: Workspace, sizes: Iterable[int]) -> list[Workspace]:
-    """Parts of these sizes, one after the other."""
-    ends = list(accumulate(sizes, initial=0))
-    return [workspace.at(begin).first(end - begin) for begin, end in pairwise(ends)]
 
 
 def _blocks(items: int) -> int:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pluginkit import bfloat16, calls, float16, float32, int8, int64
-from pluginkit.plugins.grid_sample import GridSample
+from pluginkit.dtypes import offset_type
+from pluginkit.plugins.grid_sample import GridSample, steps
 from pluginkit.testing.driver import CupyMemory, drive
 from pluginkit.trt.flavour import Flavour, load_flavour
 
@@ -195,7 +196,7 @@ def test_64_bit_offsets_give_the_same(lean, name, mode, monkeypatch):
     arrays = arrays_of(name, float16, float32, rng)
     plugin = GridSample(mode=mode, padding_mode="reflection")
     narrow = run(lean, plugin, arrays)
-    monkeypatch.setattr("pluginkit.plugins.grid_sample._SMALL", 0)
+    monkeypatch.setattr(steps, "offset_type", lambda *_: offset_type(2**31))
     assert launch_of(plugin, arrays).constants["OFFSET"] == "unsigned long long"
     np.testing.assert_array_equal(run(lean, plugin, arrays), narrow)
 

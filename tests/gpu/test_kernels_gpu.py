@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pluginkit import (
+    FLOAT_TYPES,
     Copy,
     CudaKernel,
     Fill,
@@ -167,7 +168,7 @@ def test_captured_graph_replays_with_new_data(cls, case, bindings):
 
 
 @pytest.mark.parametrize("reduction", ["add", "mul", "min", "max"])
-@pytest.mark.parametrize("dtype", [float32, float16, bfloat16], ids=repr)
+@pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)
 def test_scatter_elements_against_float64(dtype, reduction):
     rng = np.random.default_rng(64)
     data = rng.uniform(0.5, 1.5, (301, 37)).astype(dtype.numpy)
@@ -196,7 +197,7 @@ def test_indices_out_of_range_are_skipped(dtype, index_type, reduction):
     np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("dtype", [float32, float16, bfloat16], ids=repr)
+@pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)
 @pytest.mark.parametrize("reduction", ["add", "mul", "min", "max"])
 def test_nan_and_inf_follow_the_reference(dtype, reduction):
     special = np.array([np.nan, np.inf, -np.inf, 0, 1, -2])

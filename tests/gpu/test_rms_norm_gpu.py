@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pluginkit import bfloat16, float16, float32
+from pluginkit import FLOAT_TYPES, bfloat16, float16, float32
 from pluginkit.dtypes import dtype_from_numpy
 from pluginkit.plugins.rms_norm import AddRMSNorm
 from pluginkit.testing.driver import Profile, build_layer, drive
@@ -14,7 +14,6 @@ from pluginkit.trt.flavour import Flavour, load_flavour
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 
-FLOATS = (float32, float16, bfloat16)
 #: Relative to the value: float32 sums and a division; or one rounding, or two with a weight's.
 ROUNDED_ONCE = {float32: 2e-6, float16: 5e-4, bfloat16: 4e-3}
 ROUNDED_TWICE = {float32: 2e-6, float16: 1e-3, bfloat16: 8e-3}
@@ -91,7 +90,7 @@ def assert_right(got, arrays, dtype, weight_type):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("dtype", FLOATS, ids=repr)
+@pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)
 def test_every_shape_agrees_with_float64(lean, name, dtype):
     arrays = arrays_of(name, dtype, dtype)
     plugin = AddRMSNorm(axis=SHAPES[name][1])
@@ -100,7 +99,7 @@ def test_every_shape_agrees_with_float64(lean, name, dtype):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("dtype", FLOATS, ids=repr)
+@pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)
 def test_in_place_gives_the_same(lean, name, dtype):
     arrays = arrays_of(name, dtype, dtype)
     plugin = AddRMSNorm(axis=SHAPES[name][1])
@@ -110,8 +109,8 @@ def test_in_place_gives_the_same(lean, name, dtype):
 
 
 @pytest.mark.parametrize("name", ["rows of three", "odd", "words", "llama", "beyond registers"])
-@pytest.mark.parametrize("dtype", FLOATS, ids=repr)
-@pytest.mark.parametrize("weight_type", FLOATS, ids=repr)
+@pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)
+@pytest.mark.parametrize("weight_type", FLOAT_TYPES, ids=repr)
 def test_a_weight_of_any_type(lean, name, dtype, weight_type):
     arrays = arrays_of(name, dtype, weight_type)
     got = drive(AddRMSNorm(), arrays, interface="v3", flavour=lean, memory=CupyMemory())

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 import pytest
 
-from pluginkit import bfloat16, calls, float16, float32, int8, int64
+from pluginkit import FLOAT_TYPES, bfloat16, calls, float16, float32, int8, int64
 from pluginkit.plugins.scatter_nd import ScatterND
 from pluginkit.plugins.scatter_nd.steps import rows_of
 from pluginkit.testing.driver import drive
@@ -215,7 +215,7 @@ def test_a_row_with_very_many_updates(lean, dtype, reduction, inner):
 
 @pytest.mark.parametrize("name", ["single elements", "words", "many rows", "many odd rows"])
 @pytest.mark.parametrize("reduction", ["min", "max"])
-@pytest.mark.parametrize("dtype", [float32, float16, bfloat16], ids=repr)
+@pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)
 def test_nan_wins(lean, name, reduction, dtype):
     rng = np.random.default_rng(11)
     data, indices, updates = arrays_of(name, dtype, rng)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pluginkit import bfloat16, calls, float16, float32, int8, int32, int64
+from pluginkit import FLOAT_TYPES, bfloat16, calls, float16, float32, int8, int32, int64
 from pluginkit.plugins.scatter_elements import ScatterElements
-from pluginkit.plugins.scatter_elements.variants import choose
+from pluginkit.plugins.scatter_elements.variants import choose, problem_of
 from pluginkit.testing.driver import drive
 from pluginkit.testing.memory import CupyMemory
 from pluginkit.trt.flavour import Flavour, load_flavour
@@ -99,7 +99,7 @@ def test_every_variant_agrees_with_float64(lean, name, dtype, reduction):
             plugin, [array.shape for array in arrays], [dtype, index_type, dtype]
         )
         if dtype in (float32, float16, bfloat16, int32):
-            assert choose(plugin._problem(*inputs)) == variant
+            assert choose(problem_of(plugin, *inputs)) == variant
         got = run(lean, plugin, arrays)
         if reduction == "none":
             check_some_update_won(got, arrays, axis)
@@ -125,7 +125,7 @@ def check_some_update_won(got, arrays, axis):
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("reduction", ["none", "add", "mul"])
-@pytest.mark.parametrize("dtype", [float32, float16, bfloat16], ids=repr)
+@pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)
 def test_deterministic_is_bit_identical_and_in_order(lean, name, dtype, reduction):
     rng = np.random.default_rng(8)
     axis = SHAPES[name][2]

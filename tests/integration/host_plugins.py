@@ -8,15 +8,13 @@ from typing import Any, Literal
 import numpy as np
 
 from pluginkit import (
+    FLOAT_TYPES,
     Input,
     Output,
     Plugin,
     attribute,
-    bfloat16,
     ceil_div,
     dim_max,
-    float16,
-    float32,
     int32,
     int64,
 )
@@ -43,7 +41,7 @@ class HostPlugin(Plugin, abstract=True):
 class PadRows(HostPlugin):
     """Repeats x, pads rows to a multiple of four, adds the optional bias; moves ``rows``."""
 
-    types = {"T": (float32, float16, bfloat16), "I": (int32, int64)}
+    types = {"T": FLOAT_TYPES, "I": (int32, int64)}
     repeats: int = attribute(default=1)
     mode: Literal["zeros", "ones"] = attribute(default="zeros")
     scale: float = attribute(default=1.0)

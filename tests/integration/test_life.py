@@ -133,7 +133,7 @@ def test_every_format_combination_is_answered(flavour, interface) -> None:
 
 
 def _supports(flavour, adapter, types, pos) -> bool:
-    from pluginkit.testing.driver import tensor_desc
+    from pluginkit.testing.descriptions import tensor_desc
 
     descs = [tensor_desc(flavour, (1,), data_type) for data_type in types]
     if hasattr(adapter, "get_capability_interface"):
@@ -149,7 +149,7 @@ def _supports(flavour, adapter, types, pos) -> bool:
 
 
 def test_a_format_other_than_linear_is_declined(rtx, interface) -> None:
-    from pluginkit.testing.driver import tensor_desc
+    from pluginkit.testing.descriptions import tensor_desc
 
     layer = dynamic_layer(rtx, interface)
     desc = tensor_desc(rtx, (1,), rtx.module.DataType.HALF)
@@ -204,7 +204,7 @@ def test_every_case_of_a_shipped_plugin_lives_up_to_its_enqueue(
 def test_without_a_gpu_the_failed_enqueue_says_so(flavour, interface) -> None:
     (plugin, case) = next((p, c) for p, c in SHIPPED if p.__name__ == "ScatterElements")
     with pytest.raises(
-        CallbackError, match="PK204 ScatterElements: (enqueue|on_shape_change) failed"
+        CallbackError, match="PK204 ScatterElements: (configure_plugin|on_shape_change) failed"
     ) as caught:
         drive(
             plugin(**case.attributes),
@@ -235,3 +235,38 @@ def test_shapes_that_come_back_are_prepared_once(flavour, interface, monkeypatch
         context.enqueue(rows(20), HostMemory())
         context.enqueue(rows(2), HostMemory())
     assert made == [4, 2, *range(5, 21), 2]
+
+
+def test_new_shapes_are_prepared_before_the_enqueue(flavour, interface) -> None:
+    with dynamic_layer(flavour, interface).context() as context:
+        context.announce(*context.descs([(4, 5), (2,), (5,)]))
+        before = context.adapter.core.prepared
+        assert before is not None
+        context.enqueue(rows(4), HostMemory())
+        assert context.adapter.core.prepared is before
+
+
+def test_v2_that_was_not_told_of_new_shapes_notices(flavour, monkeypatch) -> None:
+    layer, plugin = dynamic_layer(flavour, "v2"), PadRows(**ATTRIBUTES)
+    with layer.context() as context:
+        context.enqueue(rows(4), HostMemory())
+        monkeypatch.setattr(context, "announce", lambda *descs: None)
+        for height in (9, 9, 0, 64):
+            outputs = context.enqueue(rows(height), HostMemory())
+            assert equal(outputs, calls.run_reference(plugin, rows(height))), height
+
+
+def test_v2_that_was_not_told_looks_at_the_open_inputs_in_turn(flavour, monkeypatch) -> None:
+    profile = Profile([(1, 5), (1,), (5,)], [(4, 5), (2,), (5,)], [(9, 5), (4,), (5,)])
+    types, plugin = [float32, int64, float32], PadRows()
+    layer = build_layer(plugin, profile, types, interface="v2", flavour=flavour)
+    x, numbers, bias = rows(4)
+    arrays = [x, np.array([*numbers, 7]), bias]
+    with layer.context() as context:
+        context.announce(*context.descs([(4, 5), (2,), (5,)]))
+        monkeypatch.setattr(context, "announce", lambda *descs: None)
+        first, second, third = (context.enqueue(arrays, HostMemory()) for _ in range(3))
+    expected = calls.run_reference(plugin, arrays)
+    assert not equal(first, expected)  # it looked at x, which is as it was told
+    assert equal(second, expected)
+    assert equal(third, expected)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.reference.ops.op_rms_normalization import _rms_normalization
 
-from pluginkit import bfloat16, calls, float16, float32
+from pluginkit import FLOAT_TYPES, calls, float16, float32
 from pluginkit.dims import InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
@@ -17,8 +17,7 @@ from pluginkit.plugins.rms_norm.layout import KEPT, LANES, layout_of
 from tests.onnx_node_tests import node_tests
 
 CASES = {case.name: case for case in AddRMSNorm.cases()}
-FLOATS = (float32, float16, bfloat16)
-EPS = {dtype: float(ml_dtypes.finfo(dtype.numpy).eps) for dtype in FLOATS}
+EPS = {dtype: float(ml_dtypes.finfo(dtype.numpy).eps) for dtype in FLOAT_TYPES}
 
 
 def reference(x, residual, weight, **attributes):
@@ -39,8 +38,8 @@ def exact(total, weight, epsilon=1e-5):
 @pytest.mark.parametrize(
     "name", [name for name, case in CASES.items() if case.inputs[0].size < 999]
 )
-@pytest.mark.parametrize("dtype", FLOATS, ids=repr)
-@pytest.mark.parametrize("weight_type", FLOATS, ids=repr)
+@pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)
+@pytest.mark.parametrize("weight_type", FLOAT_TYPES, ids=repr)
 def test_the_reference_follows_the_formula(name, dtype, weight_type):
     case = CASES[name]
     x, residual = (array.astype(dtype.numpy) for array in case.inputs[:2])
@@ -199,17 +198,22 @@ def test_every_element_has_one_thread(itemsize):
     for inner, rows in itertools.product(sizes, (1, 5000)):
         layout = layout_of(rows, inner, itemsize)
         vectors = inner // layout.lanes
-        assert vectors * layout.lanes == inner
+        beside = inner - vectors * layout.lanes + (layout.lanes - 1) * layout.is_shifted
+        assert beside <= (layout.threads if layout.is_shifted else 0)
         assert layout.threads * layout.rows <= 1024
         assert layout.threads * layout.rows % 32 == 0
         assert layout.threads % 32 == 0 or 32 % layout.threads == 0
         assert layout.lanes in LANES
         assert layout.kept in KEPT
         assert layout.threads * layout.kept >= vectors or layout.threads == 1024
-        seen.add((layout.lanes, layout.kept))
-    lanes = {1, 2, 8} if itemsize == 2 else {1, 4}
-    assert {each for each, _ in seen} == lanes
-    assert {kept for _, kept in seen} == set(KEPT)
+        seen.add((layout.lanes, layout.kept, layout.is_shifted))
+    lanes = 16 // itemsize
+    assert {(each, shifted) for each, _, shifted in seen} == {
+        (1, False),
+        (lanes, False),
+        (lanes, True),
+    }
+    assert {kept for _, kept, _ in seen} == set(KEPT)
 
 
 @pytest.mark.parametrize(
@@ -236,8 +240,8 @@ def test_nothing_is_launched_for_nothing(shape):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("dtype", FLOATS, ids=repr)
-@pytest.mark.parametrize("weight_type", FLOATS, ids=repr)
+@pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)
+@pytest.mark.parametrize("weight_type", FLOAT_TYPES, ids=repr)
 def test_the_kernel_compiles(dtype, weight_type, arch):
     plugin = AddRMSNorm()
     sizes = (8, 4097, 8192) if dtype is weight_type else (4096,)

@@ -194,7 +194,7 @@ def test_index_into_an_empty_axis():
     [
         ((3, 4), (3,), (3,), "PK140 .* one rank"),
         ((3, 4), (3, 2), (3, 1), "PK140 .* one shape"),
-        ((3, 4), (4, 2), (4, 2), "PK140 .* exceeds data .* in dimension 0; only axis 1"),
+        ((3, 4), (4, 2), (4, 2), "PK140 .*; indices exceed data in dimension 0, not axis 1"),
         ((3,), (3,), (3,), "PK126 axis 1 "),
         ((), (), (), "PK112 .* rank 0"),
     ],

@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 
-from pluginkit import bfloat16, calls, float16, float32, int8, int32, int64
+from pluginkit import FLOAT_TYPES, bfloat16, calls, float16, float32, int8, int32, int64
 from pluginkit.dims import InputDim
 from pluginkit.errors import TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_cuda, compile_launches
@@ -138,7 +138,7 @@ def test_reference_one_slice_at_a_time(case, dtype):
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(calls_of_scatter([(d, r) for d in (float32, float16, bfloat16) for r in ("add", "mul")]))
+@given(calls_of_scatter([(d, r) for d in FLOAT_TYPES for r in ("add", "mul")]))
 def test_reference_is_as_near_to_float64_as_one_rounding(call):
     data, indices, updates, reduction = call
     expected = one_slice_at_a_time(*call, np.float64)

@@ -15,7 +15,7 @@ from pluginkit.kernels.compile import ARCHITECTURES, compile_cuda, compile_launc
 from pluginkit.kernels.specialise import cuda_specialisation, name_expressions
 from pluginkit.plugins.scatter_elements import ScatterElements
 from pluginkit.plugins.scatter_elements.steps import Call
-from pluginkit.plugins.scatter_elements.variants import SHARED_BYTES, choose
+from pluginkit.plugins.scatter_elements.variants import SHARED_BYTES, choose, problem_of
 
 REDUCTIONS = ("none", "add", "mul", "min", "max")
 
@@ -29,7 +29,7 @@ def described(plugin, data, updates, dtype=float32, index_type=int64):
 def chosen(data, updates, axis=0, dtype=float32, index_type=int64, **attributes):
     plugin = ScatterElements(axis=axis, **attributes)
     inputs, _ = described(plugin, data, updates, dtype, index_type)
-    return choose(plugin._problem(*inputs))
+    return choose(problem_of(plugin, *inputs))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_shared_memory_is_bounded():
     largest = next(n for n in range(20_000, 0, -1) if chosen((n,), (64,)) == "tile")
     plugin = ScatterElements()
     inputs, _ = described(plugin, (largest,), (64,))
-    assert SHARED_BYTES - 16 < plugin._problem(*inputs).tile_bytes <= SHARED_BYTES
+    assert SHARED_BYTES - 16 < problem_of(plugin, *inputs).tile_bytes <= SHARED_BYTES
     assert chosen((8, 512, 1024), (8, 9, 1024), 1) == "column"
     assert chosen((8, 513, 1024), (8, 9, 1024), 1) == "elements"
 
@@ -174,8 +174,8 @@ def test_the_workspace_of_the_largest_shape_serves_every_smaller_one(
 def elements_launch(plugin, data, updates, dtype=float32) -> Launch:
     """The launch of the elements variant, whatever would be chosen."""
     inputs, (output,) = described(plugin, data, updates, dtype)
-    problem, axis = plugin._problem(*inputs), inputs[0].axis(plugin.axis)
-    call = Call(plugin, *inputs, output, Workspace(0), problem, axis)
+    problem = problem_of(plugin, *inputs)
+    call = Call(plugin, *inputs, output, Workspace(0), problem)
     return call.steps("elements")[1]
 
 

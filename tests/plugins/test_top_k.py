@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pluginkit import calls, float16, float32, int64
+from pluginkit import Fill, Workspace, calls, float16, float32, int64
 from pluginkit.errors import TensorError
 from pluginkit.kernels.plan import plan_steps
 from pluginkit.plugins.top_k import TopK
@@ -106,9 +106,11 @@ def planned(shape, k, tactic, dtype=float32, **attributes):
         ((1024, 50257), 50, "rows", [1024]),
         ((1024, 50257), 50, "split", [1024]),  # enough rows: splitting would not pay
         ((8, 268569), 1000, "rows", [8]),
-        ((8, 268569), 1000, "split", [8 * 16, 8]),
-        ((8, 3999), 1000, "split", [8]),  # two segments would hold little more than 2 k
-        ((8, 268569), 5000, "split", [8]),  # beyond shared memory there is one way
+        ((8, 268569), 1000, "split", [8 * 33] * 5 + [8]),  # three digits, count, gather, sort
+        ((8, 4096), 1000, "split", [8]),  # a segment is worth a block from 4096 elements on
+        ((8, 268569), 2049, "split", [8 * 33] * 5 + [8 * 2, 8 * 5]),  # two runs to merge
+        ((8, 268569), 5000, "rows", [8 * 33] * 5 + [8 * 3, 8 * 10]),  # beyond shared memory
+        ((300, 20000), 20000, "rows", [300] * 5 + [300 * 10, 300 * 40, 300 * 40]),
         ((3, 0), 0, "split", []),
         ((0, 9), 2, "rows", []),
     ],
@@ -120,20 +122,35 @@ def test_the_launches_follow_the_rule(shape, k, tactic, grids):
 
 @settings(deadline=None)
 @given(
-    st.integers(1, 40),
+    st.integers(1, 400),
+    st.integers(1, 60000),
     st.integers(1, 20000),
-    st.integers(1, 4096),
     st.sampled_from([float16, int64]),
+    st.sampled_from(TopK.tactics),
+    st.data(),
 )
-def test_every_segment_of_a_split_row_holds_k_elements(rows, size, k, dtype):
+def test_the_workspace_of_the_largest_problem_is_enough_for_smaller_ones(
+    rows, size, k, dtype, tactic, data
+):
     k = min(k, size)
-    plugin, inputs, plan = planned((rows, size), k, "split", dtype)
-    first = plan.launches[0]
-    *_, segment, segments = first.args[-1].values
-    assert first.grid == rows * segments
-    assert (segments - 1) * segment + k <= size or segments == 1
-    found = 4 * rows * segments * k
-    assert segments == 1 or found <= calls.workspace_bytes(plugin, inputs)
+    plugin, inputs, _ = planned((rows, size), k, tactic, dtype)
+    nbytes = calls.workspace_bytes(plugin, inputs)
+    fewer = data.draw(st.integers(1, rows)), data.draw(st.integers(1, size))
+    _, inputs, plan = planned(fewer, data.draw(st.integers(1, min(k, fewer[1]))), tactic, dtype)
+    parts = [part for launch in plan.launches for part in launch.args]
+    parts += [step.target for step in plan.steps if isinstance(step, Fill)]
+    used = [part.slot.offset + part.nbytes for part in parts if isinstance(part, Workspace)]
+    assert max(used, default=0) <= nbytes
+    assert calls.workspace_bytes(plugin, inputs) <= nbytes
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(4097, 10**7))
+def test_every_segment_has_elements(rows, size):
+    _, _, plan = planned((rows, size), 1, "split")
+    *_, segment, segments = plan.launches[0].args[3].values
+    assert plan.launches[0].grid == rows * segments
+    assert (segments - 1) * segment < size <= segments * segment
 
 
 def test_v2_cannot_have_it():

@@ -7,6 +7,7 @@ import pytest
 
 from pluginkit import (
     Case,
+    Copy,
     CudaKernel,
     Input,
     Launch,
@@ -14,7 +15,9 @@ from pluginkit import (
     OnnxOp,
     Output,
     Plugin,
+    ShapeInput,
     attribute,
+    calls,
     float16,
     float32,
     int64,
@@ -76,6 +79,43 @@ def test_declarations_are_inherited_and_can_be_changed() -> None:
     assert Triple.spec.key == ("Triple", "1", "mine")
     assert Triple().factor == 3.0
     assert Scale().factor == 1.0
+
+
+class Copied(Plugin):
+    """y = x"""
+
+    types = {"T": (float32, float16)}
+    x = Input("T")
+    y = Output("T", like="x")
+
+    def launches(self, x, y):
+        return Copy(y, x)
+
+    def reference(self, x):
+        return x
+
+
+class Swapped(Copied):
+    """y = second, z = first, in the memory of second."""
+
+    second = Input("T")
+    y = Output("T", like="second")
+    z = Output("T", aliases="x")
+
+    def launches(self, x, second, y, z): ...
+
+    def reference(self, x, second):
+        return second, x
+
+
+def test_an_output_has_the_shape_of_the_input_that_it_is_like() -> None:
+    shapes = [(2, 3), (4,)]
+    for plugin, expected in ((Copied(), [(2, 3)]), (Swapped(), [(4,), (2, 3)])):
+        given = shapes[: len(plugin.spec.inputs)]
+        inputs = calls.describe_inputs(plugin, given, [float32] * len(given))
+        assert calls.output_shapes(plugin, inputs) == expected
+    scalar = calls.describe_inputs(Copied(), [()], [float32])
+    assert calls.output_shapes(Copied(), scalar) == [()]
 
 
 def test_an_abstract_class_needs_no_declaration() -> None:
@@ -269,7 +309,74 @@ def unbalanced_placeholder() -> Any:
     return Broken
 
 
+def like_an_unknown_input() -> Any:
+    class Broken(Scale):
+        y = Output("T", like="z")
+
+    return Broken
+
+
+def like_an_optional_input() -> Any:
+    class Broken(Scale):
+        y = Output("T", like="shift")
+
+    return Broken
+
+
+def like_a_shape_input() -> Any:
+    class Broken(Scale):
+        size = ShapeInput()
+        y = Output("T", like="size")
+
+    return Broken
+
+
+def like_another_than_the_aliased_input() -> Any:
+    class Broken(Scale):
+        z = Input("T")
+        y = Output("T", like="x", aliases="z")
+
+    return Broken
+
+
+def like_and_output_shapes() -> Any:
+    class Broken(Scale):
+        y = Output("T", like="x")
+
+    return Broken
+
+
+def like_on_one_of_two_outputs() -> Any:
+    class Broken(Copied):
+        z = Output("T")
+
+        def launches(self, x, y, z): ...
+
+    return Broken
+
+
+def like_on_one_of_two_outputs_and_output_shapes() -> Any:
+    class Broken(Copied):
+        z = Output("T")
+
+        def output_shapes(self, x): ...
+
+        def launches(self, x, y, z): ...
+
+    return Broken
+
+
 BROKEN = {
+    like_an_unknown_input: ("PK103 .*'y' is like 'z'; expected a required input", "y = Output"),
+    like_an_optional_input: ("PK103 .*'y' is like 'shift'", "y = Output"),
+    like_a_shape_input: ("PK103 .*'y' is like 'size'", "y = Output"),
+    like_another_than_the_aliased_input: ("PK103 .*aliases 'z' and is like 'x'", "y = Output"),
+    like_and_output_shapes: ("PK105 .*defines output_shapes, and output 'y' is like 'x'", None),
+    like_on_one_of_two_outputs: ("PK105 .*output 'z' is like no input", "z = Output"),
+    like_on_one_of_two_outputs_and_output_shapes: (
+        "PK105 .*defines output_shapes, and output 'y' is like 'x'",
+        "def output_shapes",
+    ),
     no_input: ("PK100 .*declares no Input", None),
     unknown_variable: ("PK103 .*'TT'.*", "extra = Input"),
     unused_variable: ("PK103 .*declares 'U', which no input", "types ="),

@@ -57,6 +57,19 @@ def test_what_ships_is_found_without_a_list():
     assert "ReplaceScatterElements" in [rewrite.__name__ for rewrite in find_rewrites()]
 
 
+def test_a_folder_on_the_path_keeps_its_name(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    write(tmp_path / "ops" / "first.py", PLUGIN.format(name="First"))
+    write(
+        tmp_path / "passes" / "first.py",
+        REWRITE.format(package="ops.first", plugin="First", name="R"),
+    )
+    plugins = find_plugins([tmp_path / "ops"])
+    (rewrite,) = (one for one in find_rewrites([tmp_path / "passes"]) if one.__name__ == "R")
+    assert rewrite.plugin is plugins["First_PK", "1", "pluginkit"]
+    assert rewrite.plugin.__module__ == "ops.first"
+
+
 def test_every_shipped_module_holds_a_plugin():
     modules = {cls.__module__ for cls in find_plugins().values()}
     folder = Path(sys.modules["pluginkit.plugins"].__path__[0])

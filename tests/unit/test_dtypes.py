@@ -21,6 +21,19 @@ def test_floating() -> None:
     assert floating == ["float32", "float16", "bfloat16"]
 
 
+def test_the_lists_of_types_are_parts_of_all() -> None:
+    assert set(dtypes.ALL) - set(dtypes.OUTPUT_TYPES) == {dtypes.bool_, dtypes.uint8}
+    assert [dtype for dtype in dtypes.ALL if dtype.is_floating] == list(dtypes.FLOAT_TYPES)
+
+
+@pytest.mark.parametrize(("size", "name"), [(2**31 - 1, "uint32"), (2**31, "uint64")])
+def test_offsets_take_as_many_bits_as_the_largest_size_needs(size: int, name: str) -> None:
+    offset = dtypes.offset_type(5, size, 7)
+    assert offset.name == name
+    assert offset.cpp in dtypes.OFFSETS
+    assert offset.numpy.itemsize == offset.itemsize
+
+
 def test_a_dtype_makes_kernel_arguments() -> None:
     assert dtypes.int32(5).values == (5,)
     assert dtypes.int64([1, 2, 3]).values == (1, 2, 3)

@@ -30,6 +30,7 @@ ORDER = [
     "view",
     "testing",
     "bench",
+    "scaffold",
     "cli",
 ]
 #: Imports against the order, with the reason.

@@ -1,6 +1,7 @@
 import pytest
 
 from pluginkit import DeviceTensor, TensorDesc, Workspace, bfloat16, float32
+from pluginkit.dims import InputDim
 from pluginkit.errors import TensorError
 from pluginkit.tensors import Slot
 
@@ -22,6 +23,22 @@ def test_axes_out_of_range_are_named(axis: int) -> None:
         TensorError, match=f"PK126 axis {axis} of 'x' is out of range; expected -3 to 2 for rank 3"
     ):
         TensorDesc("x", (2, 3, 4), float32, Slot("input")).axis(axis)
+
+
+def test_the_same_memory_is_seen_with_another_shape() -> None:
+    desc = TensorDesc("x", (2, 3, 4), float32, Slot("input", 1))
+    seen = desc.reshape(6, 4)
+    assert (seen.shape, seen.name, seen.slot) == ((6, 4), "x", Slot("input", 1))
+    assert desc.reshape(desc.size).shape == (24,)
+    n = InputDim(0, 0)
+    assert TensorDesc("x", (n, 4), float32, Slot("input")).reshape(2, n * 2).ndim == 2
+
+
+def test_another_number_of_elements_is_refused() -> None:
+    desc = TensorDesc("x", (2, 3), float32, Slot("input"))
+    message = r"PK129 x float32\[2, 3\] cannot be seen as \[5\]; expected 6 elements"
+    with pytest.raises(TensorError, match=message):
+        desc.reshape(5)
 
 
 def test_a_workspace_is_divided_by_offset() -> None:

@@ -16,7 +16,7 @@ from pluginkit.testing.adapters import (
     interfaces_of,
 )
 from pluginkit.testing.check import Failure, check
-from pluginkit.testing.driver import tensor_desc
+from pluginkit.testing.descriptions import tensor_desc
 from pluginkit.testing.subject import Subject
 from pluginkit.trt.flavour import Flavour
 

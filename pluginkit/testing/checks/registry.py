@@ -9,7 +9,8 @@ from pluginkit.errors import PluginkitError
 from pluginkit.testing.adapters import installed_flavour, interfaces_of
 from pluginkit.testing.check import Failure, check
 from pluginkit.testing.checks.shapes import resized
-from pluginkit.testing.driver import Layer, Profile, build_layer
+from pluginkit.testing.driver import Profile, build_layer
+from pluginkit.testing.layer import Layer
 from pluginkit.testing.subject import Call, Subject
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.registry import register
@@ -99,7 +100,7 @@ def _refuses(call: Call, profile: Profile) -> bool:
 
 
 def _check_facts(call: Call, layer: Layer, profile: Profile, where: str) -> None:
-    flavour = layer.builder.flavour
+    flavour = layer.descriptions.flavour
     spec = call.plugin.spec
     largest = calls.describe_inputs(call.plugin, list(profile.max), call.dtypes, call.values)
     outputs = calls.describe_outputs(call.plugin, call.describe())

@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 
 from pluginkit import (
+    FLOAT_TYPES,
     CudaKernel,
     Fill,
     Input,
@@ -17,7 +18,6 @@ from pluginkit import (
     attribute,
     bfloat16,
     calls,
-    float16,
     float32,
     int32,
 )
@@ -36,7 +36,7 @@ __global__ void combine(const T* x, const T* absent, T* y, Pair pair, long long 
 class Combine(Plugin):
     """Every kind of argument and template parameter."""
 
-    types = {"T": (float32, float16, bfloat16)}
+    types = {"T": FLOAT_TYPES}
     mode: Literal["plain", "twice"] = attribute(default="plain")
     negate: bool = attribute(default=False)
     factor: float = attribute(default=0.5)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pluginkit import CudaKernel, Launch, bfloat16, float16, float32
+from pluginkit import FLOAT_TYPES, CudaKernel, Launch
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import ArgumentType
 from pluginkit.kernels.compile import (
@@ -25,7 +25,7 @@ def specialisation(code, name="f", **options):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("dtype", [float32, float16, bfloat16], ids=repr)
+@pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)
 def test_launches_compile_and_fit_their_kernel(combine, describe, dtype, arch):
     (compiled,) = compile_launches(combine(), *describe(combine(), (5,), dtype=dtype), arch)
     assert compiled.cubin.startswith(b"\x7fELF")

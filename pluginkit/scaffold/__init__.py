@@ -1,0 +1,13 @@
+"""Writes the beginning of a plugin: its module, kernel and test, and the rewrite that leads to it.
+
+Without an operator it is a small plugin that works, for its author to change. For an operator of
+ONNX the declaration follows from the schema, and each method that only its author can write raises
+NotImplementedError with what to write.
+"""
+
+from __future__ import annotations
+
+from pluginkit.scaffold.names import check_name, module_of
+from pluginkit.scaffold.project import Folders, Scaffold, scaffold, write_new_files
+
+__all__ = ["Folders", "Scaffold", "check_name", "module_of", "scaffold", "write_new_files"]

@@ -1,0 +1,60 @@
+"""The names of what is written: a class's, its module's, and those of its parts."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from collections.abc import Collection
+
+import pluginkit
+from pluginkit.errors import UsageError
+from pluginkit.plugin import Plugin
+from pluginkit.spec import RESERVED_ATTRIBUTES
+
+#: What the modules that are written import or declare beside the names of pluginkit.
+_WRITTEN = {"Iterable", "Match", "Path", "PLUGINS", "PluginChecks", "Sequence", "Shape"}
+#: What a plugin's class and methods call something else.
+_TAKEN = {"cls", "kernel", "self", "stream", "workspace"} | RESERVED_ATTRIBUTES
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be a plugin's class.
+
+    Errors:
+        PK640: it is no class name in capitalised words, or means something else already.
+    """
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
+        words = re.sub(r"_PK$", "", name)
+        near = "".join(word[:1].upper() + word[1:] for word in re.findall("[A-Za-z0-9]+", words))
+        raise UsageError(
+            "PK640",
+            f"'{name}' is no name of a plugin's class; expected one such as CircPad.",
+            fix=f"did you mean '{near}'?" if near[:1].isalpha() else "begin with a capital letter.",
+        )
+    taken = {*pluginkit.__all__, *dir(builtins), *_WRITTEN}
+    if name in taken or keyword.iskeyword(module_of(name)):
+        raise UsageError(
+            "PK640",
+            f"'{name}' means something else in Python or in pluginkit; expected a name of its own.",
+            fix=f"call it, say, My{name}.",
+        )
+
+
+def module_of(name: str) -> str:
+    """``circ_pad`` for ``CircPad``, ``add_rms_norm`` for ``AddRMSNorm``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def is_free(name: str) -> bool:
+    """Whether an attribute, input or output of a plugin may have the name."""
+    is_python = name.isidentifier() and not keyword.iskeyword(name)
+    return is_python and not hasattr(Plugin, name) and name not in _TAKEN
+
+
+def port_name(name: str, taken: Collection[str]) -> str:
+    """The parameter for an operator's input or output: in small letters, and unlike any other."""
+    found = re.sub(r"\W", "_", name).lower()
+    while not is_free(found) or found in taken or hasattr(builtins, found):
+        found += "_"
+    return found

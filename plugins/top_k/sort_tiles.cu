@@ -1,0 +1,43 @@
+// Sorts the keys that split.cu has gathered, a tile in each block, by CUB's radix sort. In a file of its own, since CUB
+// takes long to compile.
+
+#include <cub/block/block_radix_sort.cuh>
+
+#include "rows.cuh"
+
+constexpr int THREADS = 512;
+constexpr int ITEMS = 4;  // of a thread
+constexpr int TILE = THREADS * ITEMS;
+
+// The sort is stable, and a tile comes in the order of its indices, so that only keys are compared.
+template <typename T, bool CONTIGUOUS>
+__global__ void __launch_bounds__(THREADS)
+    sort_tiles(T* __restrict__ y, long long* __restrict__ indices, typename Traits<T>::Key* __restrict__ all_keys,
+               int* __restrict__ all_places, const T* __restrict__ x, Rows rows, int tiles) {
+    using Key = typename Traits<T>::Key;
+    using Sort = cub::BlockRadixSort<Key, THREADS, ITEMS, int>;
+    __shared__ typename Sort::TempStorage storage;
+    const long long row = blockIdx.x / tiles, first = blockIdx.x % tiles * static_cast<long long>(TILE);
+    const int count = static_cast<int>(min(rows.k - first, static_cast<long long>(TILE)));
+    all_keys += row * rows.k + first, all_places += row * rows.k + first;
+    Key keys[ITEMS];
+    int places[ITEMS];
+#pragma unroll
+    for (int item = 0; item < ITEMS; ++item) {
+        const int i = threadIdx.x * ITEMS + item;
+        keys[item] = i < count ? all_keys[i] : Key{0}, places[item] = i < count ? all_places[i] : 0;
+    }
+    Sort(storage).SortDescendingBlockedToStriped(keys, places);
+    const auto source = source_of<T, CONTIGUOUS>(x, rows, row, 0);
+    const auto target = target_of(y, indices, rows, row);
+#pragma unroll
+    for (int item = 0; item < ITEMS; ++item) {
+        const int i = item * THREADS + threadIdx.x;
+        if (i >= count) continue;
+        if (tiles == 1) {
+            target.write(i, source.bits(places[item]), places[item]);
+        } else {
+            all_keys[i] = keys[item], all_places[i] = places[item];
+        }
+    }
+}

@@ -1,0 +1,111 @@
+"""TopK on a real GPU: rows of one block and of several, every type, ties, many sorted runs."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from pluginkit import calls, float16, int64
+from pluginkit.plugins.top_k import TopK
+from pluginkit.testing.driver import Profile, build_layer, drive
+from pluginkit.testing.memory import CupyMemory
+from pluginkit.trt.flavour import Flavour, load_flavour
+
+pytestmark = [pytest.mark.gpu, pytest.mark.trt]
+
+DTYPES = [np.float32, np.float16, ml_dtypes.bfloat16, np.int64, np.int32, np.int8]
+
+
+@pytest.fixture(scope="module")
+def lean() -> Flavour:
+    return load_flavour("tensorrt_lean")
+
+
+def assert_right(lean, x, k, tactic="split", **attributes):
+    plugin, arrays = TopK(**attributes).with_tactic(tactic), [x, np.array([k])]
+    assert_same(drive(plugin, arrays, flavour=lean), calls.run_reference(plugin, arrays))
+
+
+def assert_same(got, expected):
+    for name, one, wanted in zip(("values", "indices"), got, expected, strict=True):
+        assert one.shape == wanted.shape, name
+        assert one.tobytes() == wanted.tobytes(), name
+
+
+def drawn(shape, dtype, distinct):
+    rng = np.random.default_rng(distinct)
+    if np.dtype(dtype).kind == "i":
+        limits = np.iinfo(dtype)
+        values = rng.integers(limits.min, limits.max, distinct, dtype, endpoint=True)
+        values[:2] = limits.min, limits.max
+    else:
+        values = (rng.normal(size=max(distinct, 6)) * 100).astype(dtype)
+        values[:6] = [np.nan, 0.0, -0.0, np.inf, -np.inf, 1e-7]
+    return rng.choice(values, shape)
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [1, 50, 2048, 2049, 4096, 4097, 16384, 16385, 30_011])
+@pytest.mark.parametrize("distinct", [2, 30, 100_000])
+def test_split_rows(lean, k, dtype, largest, distinct):
+    assert_right(lean, drawn((3, 30_011), dtype, distinct), k, largest=largest)
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [1, 50, 2049, 4096])
+@pytest.mark.parametrize("distinct", [2, 30, 100_000])
+def test_whole_rows(lean, k, dtype, largest, distinct):
+    assert_right(lean, drawn((5, 30_011), dtype, distinct), k, "rows", largest=largest)
+
+
+@pytest.mark.parametrize("k", [1, 4097, 262_145])
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros(300_001, np.float32),
+        np.arange(300_001, dtype=np.int32),
+        np.arange(300_001, dtype=np.int32)[::-1].copy(),
+        np.arange(300_001, dtype=np.int64) << 40,
+        np.arange(300_001, dtype=np.int32) // 4096,
+        np.arange(300_001, dtype=np.int32) % 4096,
+    ],
+    ids=["equal", "ascending", "descending", "high bits", "long runs", "short runs"],
+)
+def test_patterns(lean, x, k):
+    assert_right(lean, x, k)
+
+
+@pytest.mark.parametrize("tactic", TopK.tactics)
+@pytest.mark.parametrize(("axis", "k"), [(0, 900), (1, 5000), (-1, 3)])
+def test_rows_that_are_not_contiguous(lean, axis, k, tactic):
+    shape = [7, 5, 3]
+    shape[axis] = 9001
+    assert_right(lean, drawn(shape, np.float32, 500), k, tactic, axis=axis)
+
+
+def test_many_rows_beyond_shared_memory(lean):
+    assert_right(lean, drawn((300, 5001), np.float16, 1000), 4500)
+
+
+@pytest.mark.slow
+def test_all_of_many_elements(lean):
+    assert_right(lean, drawn(5_000_001, np.int32, 1_000_000), 5_000_001)
+
+
+def test_one_plan_for_short_and_long_rows(lean):
+    """The workspace of the profile's maximum holds what smaller problems, split further, need."""
+    profile = Profile([(1, 9000), (1,)], [(8, 9000), (1,)], [(300, 30_000), (1,)], {"k": (5000,)})
+    layer = build_layer(TopK(), profile, [float16, int64], flavour=lean)
+    with layer.context() as context:
+        memory = CupyMemory()
+        for rows, size, k in (
+            (300, 30_000, 5000),
+            (1, 30_000, 5000),
+            (263, 9000, 4096),
+            (2, 9000, 7),
+        ):
+            arrays = [drawn((rows, size), np.float16, 3000), np.array([k])]
+            assert_same(context.enqueue(arrays, memory), calls.run_reference(TopK(), arrays))
