@@ -21,7 +21,7 @@ from record import host_environment, record
 from pluginkit import CudaKernel, Input, Launch, NumbaKernel, Output, Plugin, ceil_div, float32
 from pluginkit.bench.device import Gpu
 from pluginkit.bench.launch_limit import prepared_launch
-from pluginkit.kernels.compile import numba_cuda
+from pluginkit.kernels.extra import numba_cuda
 from pluginkit.testing.driver import Profile, build_layer
 from pluginkit.testing.layer import Context
 from pluginkit.trt.flavour import load_flavour

@@ -12,7 +12,7 @@ from pluginkit.graph_rewrites._quantization import rank_of
 from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
-    from pluginkit.onnx.edit import NewNode
+    from pluginkit.onnx.splice import NewNode
 
 _T = onnx.TensorProto
 

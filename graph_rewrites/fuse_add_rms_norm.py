@@ -16,7 +16,7 @@ from pluginkit.plugins.rms_norm import AddRMSNorm
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-    from pluginkit.onnx.edit import NewNode
+    from pluginkit.onnx.splice import NewNode
 
 _FLOAT = onnx.TensorProto.FLOAT
 

@@ -10,7 +10,7 @@ from onnx import TensorProto
 from pluginkit.onnx.rewrite import Match, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
-    from pluginkit.onnx.edit import NewNode
+    from pluginkit.onnx.splice import NewNode
 
 #: For each type that TensorRT lacks, those whose every value it holds.
 _HELD: dict[int, tuple[int, ...]] = {

@@ -11,12 +11,11 @@ ONNX node, the PluginFields and the serialized plugin all carry the same wire fo
 from __future__ import annotations
 
 import json
-import types
-import typing
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Union
+from typing import Any, cast
 
+from pluginkit.annotations import type_from_annotation
 from pluginkit.errors import AttributeValueError, DeclarationError
 from pluginkit.values import (
     SCALAR_CONVERTERS,
@@ -31,8 +30,6 @@ from pluginkit.values import (
 )
 
 Wire = int | float | str | list[int] | list[float]
-
-_SCALARS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
 
 class _Required:
@@ -194,7 +191,7 @@ class AttributeSpec:
             return text_from_document(value)
         if self.kind == "str" and (value.startswith(TEXT) or "\0" in value):
             return text_from_document(value)
-        return typing.cast(Wire, value)
+        return cast(Wire, value)
 
     def _tuple_to_wire(self, value: tuple[Any, ...]) -> Wire:
         if self.item == "bool" and value:
@@ -246,19 +243,15 @@ def attribute_spec(
         PK101: the annotation is missing or of a type that cannot travel.
         PK102: the default does not satisfy the declaration.
     """
-    annotation, is_optional = _without_none(annotation)
-    kind, item, length, choices = _parse_annotation(owner, name, annotation)
-    if (
-        choices is not None
-        and declared.choices is not None
-        and not _same_values(choices, declared.choices)
-    ):
+    given = type_from_annotation(owner, name, annotation)
+    choices = given.choices if given.choices is not None else declared.choices
+    if choices and declared.choices is not None and not _same_values(choices, declared.choices):
         raise DeclarationError(
             "PK101",
             f"{owner}.{name}: Literal{list(choices)} and choices={list(declared.choices)} differ.",
             fix="drop choices=, the annotation says it all.",
         )
-    if kind == "array" and declared.choices is not None:
+    if given.kind == "array" and declared.choices is not None:
         raise DeclarationError(
             "PK101",
             f"{owner}.{name}: an array has choices; expected none.",
@@ -266,16 +259,16 @@ def attribute_spec(
         )
     spec = AttributeSpec(
         name,
-        kind,
-        item,
-        length,
+        given.kind,
+        given.item,
+        given.length,
         declared.default,
-        choices if choices is not None else declared.choices,
+        choices,
         declared.check,
         declared.doc,
-        is_optional,
+        given.is_optional,
     )
-    if is_optional and declared.default is not None:
+    if spec.is_optional and declared.default is not None:
         raise DeclarationError(
             "PK102",
             f"{owner}.{name}: default {_shown(declared.default)}; expected None.",
@@ -294,48 +287,3 @@ def attribute_spec(
             fix="change the default or the annotation.",
         ) from error
     return replace(spec, default=default)
-
-
-def _without_none(annotation: Any) -> tuple[Any, bool]:
-    """The annotation without ``| None``, and whether it had that."""
-    arguments = typing.get_args(annotation)
-    is_union = typing.get_origin(annotation) in (Union, types.UnionType)
-    if is_union and len(arguments) == 2 and arguments[1] is types.NoneType:
-        return arguments[0], True
-    return annotation, False
-
-
-def _parse_annotation(
-    owner: str, name: str, annotation: Any
-) -> tuple[str, str | None, int | None, tuple[Any, ...] | None]:
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is Literal:
-        kinds = {type(argument) for argument in arguments}
-        if len(kinds) == 1 and next(iter(kinds)) in _SCALARS.values():
-            return next(iter(kinds)).__name__, None, None, arguments
-    elif origin is tuple and arguments:
-        is_variadic = len(arguments) == 2 and arguments[1] is Ellipsis
-        items = set(arguments[:1] if is_variadic else arguments)
-        if len(items) == 1 and next(iter(items)) in _SCALARS.values():
-            return (
-                "tuple",
-                next(iter(items)).__name__,
-                None if is_variadic else len(arguments),
-                None,
-            )
-    elif annotation in _SCALARS.values():
-        return annotation.__name__, None, None, None
-    elif origin not in (Union, types.UnionType) and _is_ndarray(origin or annotation):
-        return "array", None, None, None
-    raise DeclarationError(
-        "PK101",
-        f"{owner}.{name}: annotation {annotation!r} cannot travel; "
-        "expected int, float, str, bool, Literal[...], tuple[T, ...] or numpy.ndarray, or one "
-        "of these and None.",
-        fix=f"write, for example, `{name}: int = attribute(default=0)`.",
-    )
-
-
-def _is_ndarray(annotation: Any) -> bool:
-    module = getattr(annotation, "__module__", "")
-    return module.partition(".")[0] == "numpy" and getattr(annotation, "__name__", "") == "ndarray"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pluginkit.bench.report import installed_versions
 from pluginkit.bench.workload import Call
-from pluginkit.kernels.compile import need
+from pluginkit.kernels.extra import need
 from pluginkit.kernels.load import current_device
 
 METHOD = (

@@ -15,7 +15,7 @@ from typing import Any
 
 from pluginkit.bench.device import Device
 from pluginkit.bench.workload import Call
-from pluginkit.kernels.compile import need
+from pluginkit.kernels.extra import need
 
 _C_LOOP = r"""
 #include <time.h>

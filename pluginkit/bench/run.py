@@ -6,32 +6,17 @@ import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pluginkit import calls
 from pluginkit.bench.device import METHOD, Device
+from pluginkit.bench.problem import Buffers, Problem
 from pluginkit.bench.report import OWN, Report, Result, now
 from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
-from pluginkit.dtypes import DType, float32
-from pluginkit.tensors import DeviceTensor, TensorDesc
 from pluginkit.testing.adapters import interfaces_of
 from pluginkit.testing.driver import Profile, build_layer
 from pluginkit.trt.flavour import Flavour, load_flavour
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Array = npt.NDArray[np.generic]
-
 Progress = Callable[[str], None]
-
-#: Buffer sets together exceed the L2 cache so many times, so that none is found there again.
-_L2_TIMES, _MOST_SETS = 4, 64
-#: What outputs hold before each of two runs: an element that keeps both was not written.
-_POISONS = (0xA5, 0x5A)
 
 
 def run_benchmark(
@@ -61,94 +46,23 @@ def run_benchmark(
     )
     for workload in workloads:
         progress(f"{workload.case} {workload.variant} {workload.dtypes[0].name}")
-        bench = _Bench(workload, device, flavour, report.copy_bandwidth)
+        bench = _Bench(Problem(workload, device), device, flavour, report.copy_bandwidth)
         report.results.extend(bench.results(peers))
         device.free()
     return report
 
 
-@dataclass(frozen=True)
-class _Buffers:
-    """One set of inputs and outputs, and the arrays that own their memory."""
-
-    inputs: list[DeviceTensor]
-    outputs: list[DeviceTensor]
-    arrays: list[Any]
-
-    @property
-    def output_arrays(self) -> list[Any]:
-        return self.arrays[len(self.inputs) :]
-
-
 class _Bench:
-    """One workload on the device: its buffer sets and what must come out."""
+    """Measures one problem."""
 
     def __init__(
-        self, workload: Workload, device: Device, flavour: Flavour, bandwidth: float
+        self, problem: Problem, device: Device, flavour: Flavour, bandwidth: float
     ) -> None:
-        self._workload = workload
+        self._problem = problem
         self._device = device
         self._flavour = flavour
-        self._plugin = workload.plugin
-        first = self._inputs(0)
-        self._shapes = [tuple(array.shape) for array in first]
-        self._values = calls.shape_values_in(self._plugin, first)
-        self._described = calls.describe_inputs(
-            self._plugin, self._shapes, workload.dtypes, self._values
-        )
-        calls.check(self._plugin, self._described)
-        self._descs = calls.describe_outputs(self._plugin, self._described)
-        present = [desc for desc in self._described if desc and desc.slot.kind == "input"]
-        self._tensors: list[TensorDesc] = [*present, *self._descs]
-        nbytes = sum(_nbytes(desc) for desc in self._tensors)
-        self._nbytes = nbytes if workload.compulsory_bytes is None else workload.compulsory_bytes
-        self._floor_us = self._nbytes / bandwidth * 1e6
-        count = min(max(1, math.ceil(_L2_TIMES * device.l2_bytes / max(nbytes, 1))), _MOST_SETS)
-        self._sets = [
-            self._buffers(first if seed == 0 else self._inputs(seed)) for seed in range(count)
-        ]
-        del first
-        self._expected = self._reference()
-
-    def _inputs(self, seed: int) -> list[Any]:
-        xp = self._device.xp
-        made = self._workload.arrays(xp, seed)
-        return [
-            cast(xp, array, dtype) for array, dtype in zip(made, self._workload.dtypes, strict=True)
-        ]
-
-    def _buffers(self, inputs: list[Any]) -> _Buffers:
-        xp, device = self._device.xp, self._device
-        outputs = [xp.empty(max(_nbytes(desc), 1), xp.uint8) for desc in self._descs]
-        arrays = [*calls.on_device(self._plugin, inputs), *outputs]
-        tensors = [
-            DeviceTensor(desc.name, device.pointer(array), _shape(desc), desc.dtype, device.stream)
-            for desc, array in zip(self._tensors, arrays, strict=True)
-        ]
-        seen = len(arrays) - len(outputs)
-        return _Buffers(tensors[:seen], tensors[seen:], arrays)
-
-    def _reference(self) -> list[Array]:
-        import numpy as np
-
-        sampled = iter(
-            self._sampled(array, desc)
-            for array, desc in zip(self._sets[0].arrays, self._tensors, strict=True)
-        )
-        arrays = [
-            np.array(desc.values, desc.dtype.numpy) if desc.slot.kind == "host" else next(sampled)
-            for desc in self._described
-            if desc is not None
-        ]
-        return list(calls.run_reference(self._plugin, arrays))
-
-    def _sampled(self, array: Any, desc: TensorDesc) -> Array:
-        """The sample of an array of words, on the host and in its own type."""
-        words = array.view(_word(self._device.xp, desc.dtype)).reshape(_shape(desc))
-        sample = self._device.xp.ascontiguousarray(words[self._workload.sample])
-        self._device.synchronize()
-        host: Array = sample.get() if hasattr(sample, "get") else sample
-        return host.view(desc.dtype.numpy)
+        self._plugin = problem.workload.plugin
+        self._floor_us = problem.compulsory_bytes / bandwidth * 1e6
 
     def results(self, peers: Sequence[Peer]) -> Iterator[Result]:
         """Pluginkit's result, then each peer's."""
@@ -157,14 +71,14 @@ class _Bench:
             yield self._peers(peer)
 
     def _own(self) -> Result:
-        interfaces = interfaces_of(type(self._plugin))
+        interfaces, sets = interfaces_of(type(self._plugin)), self._problem.sets
         with ExitStack() as stack:
             bound = {
-                each: list(map(stack.enter_context(self._through_adapter(each)), self._sets))
+                each: list(map(stack.enter_context(self._through_adapter(each)), sets))
                 for each in interfaces
             }
-            error = max(self._error(listed[0]) for listed in bound.values())
-            if not error <= self._tolerance():
+            error = max(self._problem.error(listed[0]) for listed in bound.values())
+            if not error <= self._problem.tolerance():
                 return self._result(OWN, "wrong", f"error {error:.3g}", error)
             host = {
                 f"host_{each}_us": statistics.median(self._device.host_times(listed))
@@ -173,14 +87,14 @@ class _Bench:
             return self._timed(OWN, error, bound["v3"], **host)
 
     @contextmanager
-    def _through_adapter(self, interface: Any) -> Iterator[Callable[[_Buffers], Call]]:
+    def _through_adapter(self, interface: Any) -> Iterator[Callable[[Buffers], Call]]:
         """Binds buffers to an enqueue through the whole adapter, as TensorRT makes it."""
-        shapes = self._shapes
-        profile = Profile(shapes, shapes, shapes, self._values)
+        shapes = self._problem.shapes
+        profile = Profile(shapes, shapes, shapes, self._problem.values)
         layer = build_layer(
             self._plugin,
             profile,
-            self._workload.dtypes,
+            self._problem.workload.dtypes,
             interface=interface,
             flavour=self._flavour,
         )
@@ -191,7 +105,7 @@ class _Bench:
             workspace, enqueue = self._device.pointer(scratch), context.adapter.enqueue
             stream = self._device.stream
 
-            def bind(buffers: _Buffers) -> Call:
+            def bind(buffers: Buffers) -> Call:
                 sources = [tensor.pointer for tensor in buffers.inputs]
                 targets = [tensor.pointer for tensor in buffers.outputs]
                 return lambda: enqueue(inputs, outputs, sources, targets, workspace, stream)
@@ -201,9 +115,11 @@ class _Bench:
 
     def _peers(self, peer: Peer) -> Result:
         try:
-            bound = [peer.bind(self._plugin, each.inputs, each.outputs) for each in self._sets]
-            error = self._error(bound[0])
-            if not error <= self._tolerance():
+            bound = [
+                peer.bind(self._plugin, each.inputs, each.outputs) for each in self._problem.sets
+            ]
+            error = self._problem.error(bound[0])
+            if not error <= self._problem.tolerance():
                 return self._result(peer.name, "wrong", f"error {error:.3g}", error)
             return self._timed(peer.name, error, bound)
         except NotOffered as reason:
@@ -225,112 +141,20 @@ class _Bench:
             **host,
         )
 
-    def _error(self, call: Call) -> float:
-        """The largest error of the first buffer set, NaN where an element was not written."""
-        xp, first = self._device.xp, self._sets[0]
-        if self._plugin.spec.sizes:
-            return self._error_of_sized(call)
-        kept: list[list[Any]] = []
-        for poison in _POISONS:
-            for output in first.output_arrays:
-                output.fill(poison)
-            self._device.synchronize()
-            written = first.output_arrays
-            for target, array in zip(written, returned := _listed(call()), strict=False):
-                self._device.copy(target, array)
-            self._device.synchronize()
-            kept.append([output.copy() for output in written[: len(returned) or None]])
-        for before, after, desc in zip(*kept, self._descs, strict=False):
-            word = _word(xp, desc.dtype)
-            patterns = [int.from_bytes(bytes([p] * desc.dtype.itemsize)) for p in _POISONS]
-            untouched = before.view(word) == xp.asarray(patterns[0]).astype(word)
-            untouched &= after.view(word) == xp.asarray(patterns[1]).astype(word)
-            if bool(untouched.any()):
-                return math.nan
-        outputs = zip(kept[1], self._descs, self._expected, strict=False)
-        return max(_largest_error(self._sampled(array, d), e) for array, d, e in outputs)
-
-    def _error_of_sized(self, call: Call) -> float:
-        """Of outputs whose shape depends on data, which are compared whole; NaN for a wrong one."""
-        outputs = self._sets[0].output_arrays
-        for output in outputs:
-            output.fill(_POISONS[0])
-        self._device.synchronize()
-        returned = _listed(call())
-        self._device.synchronize()
-        arrays = [
-            self._fetched(array, desc) for array, desc in zip(returned, self._descs, strict=False)
-        ]
-        if not arrays:
-            written = [output.tobytes() for output in outputs]
-            arrays = calls.arrays_from_buffers(self._plugin, self._described, written)
-        pairs = list(zip(arrays, self._expected, strict=False))
-        if any(got.shape != expected.shape for got, expected in pairs):
-            return math.nan
-        return max(_largest_error(got, expected) for got, expected in pairs)
-
-    def _fetched(self, array: Any, desc: TensorDesc) -> Array:
-        import numpy as np
-
-        xp, shape = self._device.xp, tuple(array.shape)
-        buffer = xp.empty(prod(shape) * desc.dtype.itemsize, xp.uint8)
-        self._device.copy(buffer, array)
-        self._device.synchronize()
-        fetched: Array = np.frombuffer(buffer.tobytes(), desc.dtype.numpy).reshape(shape)
-        return fetched
-
-    def _tolerance(self) -> float:
-        return max(self._plugin.tolerance.get(desc.dtype, 0.0) for desc in self._descs)
-
     def _result(
         self, name: str, status: Any, note: str = "", error: float | None = None, **times: Any
     ) -> Result:
-        workload = self._workload
+        workload = self._problem.workload
         if error is not None and not math.isfinite(error):
             note, error = "an element is not finite, or was not written", None
         return Result(
             *(workload.case, workload.variant, workload.dtypes[0].name),
-            shapes=[f"{desc.dtype.name}{list(_shape(desc))}" for desc in self._tensors],
+            shapes=self._problem.texts(),
             implementation=name,
             status=status,
-            compulsory_bytes=self._nbytes,
+            compulsory_bytes=self._problem.compulsory_bytes,
             floor_us=self._floor_us,
             note=note,
             error=error,
             **times,
         )
-
-
-def cast(xp: Any, array: Any, dtype: DType) -> Any:
-    """An array in ``dtype``; bfloat16, which cupy lacks, as rounded uint16 words."""
-    if dtype.name != "bfloat16":
-        return xp.ascontiguousarray(array.astype(dtype.numpy, copy=False))
-    bits = xp.ascontiguousarray(array.astype(float32.numpy, copy=False)).view(xp.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(xp.uint16)
-
-
-def _listed(returned: Any) -> Sequence[Any]:
-    """What a call returned: nothing, an array, or a tuple of the first outputs."""
-    if returned is None:
-        return ()
-    return returned if isinstance(returned, tuple) else (returned,)
-
-
-def _largest_error(got: Array, expected: Array) -> float:
-    import numpy as np
-
-    wide = np.asarray(expected, np.float64)
-    difference = np.abs(np.asarray(got, np.float64) - wide) / np.maximum(1, np.abs(wide))
-    return float(difference.max(initial=0))
-
-
-def _word(xp: Any, dtype: DType) -> Any:
-    return getattr(xp, f"uint{8 * dtype.itemsize}")
-
-
-def _shape(desc: TensorDesc) -> tuple[int, ...]:
-    return tuple(int(dim) for dim in desc.shape)
-
-
-def _nbytes(desc: TensorDesc) -> int:
-    return prod(_shape(desc)) * desc.dtype.itemsize

@@ -30,9 +30,11 @@ class ChildProcess:
         ours, theirs = socket.socketpair()
         root = str(Path(pluginkit.__file__).parents[1])
         path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        code = f"from {module} import main; main({theirs.fileno()})"
         with theirs:
+            # With -P no module of the current folder, which nobody named, stands for another.
             self._process = subprocess.Popen(  # noqa: S603  # this interpreter, a module of ours
-                [sys.executable, "-c", f"from {module} import main; main({theirs.fileno()})"],
+                [sys.executable, "-P", "-c", code],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,

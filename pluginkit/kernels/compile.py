@@ -7,7 +7,6 @@ its cache on disk.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import inspect
 import re
@@ -21,9 +20,10 @@ from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pluginkit import calls
-from pluginkit.errors import KernelError, MissingDependencyError
+from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import check_parameters, parameters
 from pluginkit.kernels.declare import Launch
+from pluginkit.kernels.extra import need, numba_cuda
 from pluginkit.kernels.specialise import (
     CudaSpecialisation,
     NumbaSpecialisation,
@@ -280,38 +280,3 @@ def _module_from_file(path: Path) -> ModuleType:
             "PK302", f"kernel file '{path.name}' cannot be imported: {error}.", where=str(path)
         ) from error
     return module
-
-
-def need(module: str) -> Any:
-    """Import a module of the ``cuda`` extra.
-
-    Errors:
-        PK310: it is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingDependencyError(
-            "PK310",
-            f"{module} cannot be imported: {error}.",
-            fix="pip install 'pluginkit[cuda]'",
-        ) from error
-
-
-def numba_cuda() -> Any:
-    """The module ``numba.cuda``, ready to compile.
-
-    Errors:
-        PK310: it is not installed.
-    """
-    import numpy as np
-
-    cuda = need("numba.cuda")
-    if not hasattr(np, "row_stack") and not need("numba").config.ENABLE_CUDASIM:
-        # numba-cuda 0.30 reads np.row_stack once, as it imports this module; numpy 2.5 has none.
-        np.row_stack = np.vstack
-        try:
-            need("numba.cuda.np.arrayobj")
-        finally:
-            del np.row_stack
-    return cuda

@@ -11,7 +11,8 @@ from typing import Any
 
 from pluginkit.errors import KernelError, MissingDependencyError
 from pluginkit.kernels.cache import compiled_numba
-from pluginkit.kernels.compile import cuda_options, need, raise_compile_error
+from pluginkit.kernels.compile import cuda_options, raise_compile_error
+from pluginkit.kernels.extra import need
 from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation, Specialisation
 
 #: Dynamic shared memory that a kernel may use without asking, in bytes.

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pluginkit import calls
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import ArgumentBlock, check_parameters
-from pluginkit.kernels.compile import need
 from pluginkit.kernels.declare import Copy, Fill, Launch
+from pluginkit.kernels.extra import need
 from pluginkit.kernels.load import LoadedKernel, cuda_error, current_device, load
 from pluginkit.kernels.plan import Plan, nbytes_of, plan_steps, three
 from pluginkit.kernels.specialise import specialise, type_bindings

@@ -13,8 +13,9 @@ from pluginkit import calls
 from pluginkit.dtypes import Scalar
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import scalar_from_value, word_dtype
-from pluginkit.kernels.compile import need, numba_cuda, python_function
+from pluginkit.kernels.compile import python_function
 from pluginkit.kernels.declare import Argument, Copy, Fill, Launch, NumbaKernel
+from pluginkit.kernels.extra import need, numba_cuda
 from pluginkit.kernels.plan import nbytes_of, plan_steps
 from pluginkit.kernels.specialise import located
 from pluginkit.tensors import Slot, TensorDesc, Workspace

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pluginkit import calls
-from pluginkit.kernels.compile import need
+from pluginkit.kernels.extra import need
 from pluginkit.kernels.prepare import prepare
 from pluginkit.plugin import Plugin
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import onnx
 
 from pluginkit.errors import AttributeValueError, RewriteError, TensorError
-from pluginkit.onnx.edit import Edit, Names, why_untouchable
+from pluginkit.onnx.edit import Edit, why_untouchable
 from pluginkit.onnx.graphs import Place, describe, place_of, scopes
 from pluginkit.onnx.infer import infer_types
 from pluginkit.onnx.match import Match, UnreadableError
 from pluginkit.onnx.matching import Bindings, GraphIndex, explain_mismatch, find_bindings
 from pluginkit.onnx.nodes import Plugins
 from pluginkit.onnx.rewrite import Rewrite
+from pluginkit.onnx.splice import Names
 from pluginkit.onnx.validate import complete_value_info, new_types, problem_of_node
 from pluginkit.onnx.value_types import Types
 

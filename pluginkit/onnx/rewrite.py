@@ -9,10 +9,10 @@ from typing import ClassVar
 import onnx
 
 from pluginkit.errors import DeclarationError
-from pluginkit.onnx.edit import NewNode
 from pluginkit.onnx.match import Match
 from pluginkit.onnx.pattern import AnyOf, Constant, Op, Optional
 from pluginkit.onnx.replacement import Replacement
+from pluginkit.onnx.splice import NewNode
 from pluginkit.plugin import Plugin
 from pluginkit.trt.flavour import FLAVOURS, numbers
 

@@ -205,7 +205,7 @@ def differing(plugin: Any, got: Array, expected: Array) -> npt.NDArray[np.bool_]
 
 
 def _read_device(pointer: int, nbytes: int, stream: int) -> bytes:
-    from pluginkit.kernels.compile import need
+    from pluginkit.kernels.extra import need
     from pluginkit.kernels.load import cuda_error
 
     driver = need("cuda.bindings.driver")
@@ -219,7 +219,7 @@ def _read_device(pointer: int, nbytes: int, stream: int) -> bytes:
 
 
 def _is_capturing(stream: int) -> bool:
-    from pluginkit.kernels.compile import need
+    from pluginkit.kernels.extra import need
 
     driver = need("cuda.bindings.driver")
     _, status = driver.cuStreamIsCapturing(stream)

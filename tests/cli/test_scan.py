@@ -99,3 +99,13 @@ def test_a_bad_model_is_2(tmp_path: Path, capfd: Capture) -> None:
     assert main(["scan", str(path), "--json", *RTX]) == 2
     captured = capfd.readouterr()
     assert json.loads(captured.out)["error"]["code"].startswith("PK40")
+
+
+def test_nothing_of_the_current_folder_is_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    for name in ("onnx", "polygraphy", "tensorrt_rtx"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('executed')")
+    monkeypatch.chdir(tmp_path)
+    assert main(["scan", str(MODEL), *RTX]) == 0
+    assert "executed" not in capfd.readouterr().out

@@ -28,7 +28,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 #: Inputs of each target out of a hundred, and where the target is.
 SHARES = {
-    "rewrite": (22, "targets_models"),
+    "rewrite": (20, "targets_models"),
+    "scan": (2, "targets_models"),
     "compare": (8, "targets_models"),
     "parse": (7, "targets_models"),
     "operator": (10, "targets_models"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pluginkit.discovery import find_plugins, find_rewrites
+from pluginkit.engine.scan import scan as scan_model
 from pluginkit.onnx.compare import compare_models
 from pluginkit.onnx.driver import rewrite_model
 from pluginkit.onnx.model import load_model, save_model
@@ -119,6 +120,20 @@ def _parse(flavour: Any, source: Any) -> None:
         _, network, parser = parse_model(flavour, model, source.path, errors)
         resolve_profile(inputs_of(network), {})
         del parser
+
+
+def scan(rng: random.Random, box: Sandbox) -> str:
+    """scan of the models above, and with that the process in which TensorRT-RTX's parser works."""
+    _opt_in(), _plugins()
+    options = {"rewrites": _rewrites(), "also": _opt_in(), "plugins": _plugins()}
+    with box.case(is_inside=rng.random() < 0.5) as folder:
+        path = rng.choice([models, operators]).write(rng, folder)
+        outcome, report = box.call(
+            scan_model, path, flavour="tensorrt_rtx", build=rng.random() < 0.1, **options
+        )
+        if report is None or report.is_accepted:
+            return outcome
+        return f"{len(report.left)} left" if report.left else "problems"
 
 
 def command(rng: random.Random, box: Sandbox) -> str:

@@ -14,6 +14,7 @@ ORDER = [
     "dims",
     "dtypes",
     "values",
+    "annotations",
     "attributes",
     "tensors",
     "kernels.declare",

@@ -164,7 +164,9 @@ def reload(subject: Subject) -> str:
             payloads.append((interface, adapters.payload_of(interface, adapter)))
     code = f"from {__name__} import load_payloads; load_payloads()"
     done = subprocess.run(  # noqa: S603  # this interpreter and this module
-        [sys.executable, "-c", code], input=pickle.dumps((location, payloads)), capture_output=True
+        [sys.executable, "-P", "-c", code],
+        input=pickle.dumps((location, payloads)),
+        capture_output=True,
     )
     if done.returncode:
         raise Failure(

@@ -2,20 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pluginkit import FLOAT_TYPES, CudaKernel, Launch
-from pluginkit.errors import KernelError, MissingDependencyError
-from pluginkit.kernels import compile as compilation
+from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import ArgumentType
 from pluginkit.kernels.compile import (
     ARCHITECTURES,
     compile_cuda,
     compile_launches,
     compile_numba,
-    need,
-    numba_cuda,
     python_function,
 )
 from pluginkit.kernels.specialise import NumbaSpecialisation, cuda_specialisation
@@ -133,23 +129,3 @@ def test_file_that_fails_to_import(tmp_path):
     path.write_text("1 / 0\n")
     with pytest.raises(KernelError, match="PK302 kernel file 'bad.py' .*division by zero"):
         python_function(path, "f")
-
-
-def test_numba_works_without_row_stack(monkeypatch):
-    imported = []
-    monkeypatch.delattr(np, "row_stack")  # as in numpy 2.5
-    original = compilation.need
-
-    def spy(module):
-        imported.append((module, hasattr(np, "row_stack")))
-        return original(module)
-
-    monkeypatch.setattr(compilation, "need", spy)
-    numba_cuda()
-    assert ("numba.cuda.np.arrayobj", True) in imported
-    assert not hasattr(np, "row_stack")
-
-
-def test_missing_package():
-    with pytest.raises(MissingDependencyError, match="PK310 no_such_package"):
-        need("no_such_package")

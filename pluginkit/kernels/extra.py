@@ -1,0 +1,43 @@
+"""The packages of the ``cuda`` extra, imported when something needs them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from pluginkit.errors import MissingDependencyError
+
+
+def need(module: str) -> Any:
+    """Import a module of the ``cuda`` extra.
+
+    Errors:
+        PK310: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            "PK310",
+            f"{module} cannot be imported: {error}.",
+            fix="pip install 'pluginkit[cuda]'",
+        ) from error
+
+
+def numba_cuda() -> Any:
+    """The module ``numba.cuda``, ready to compile.
+
+    Errors:
+        PK310: it is not installed.
+    """
+    import numpy as np
+
+    cuda = need("numba.cuda")
+    if not hasattr(np, "row_stack") and not need("numba").config.ENABLE_CUDASIM:
+        # numba-cuda 0.30 reads np.row_stack once, as it imports this module; numpy 2.5 has none.
+        np.row_stack = np.vstack
+        try:
+            need("numba.cuda.np.arrayobj")
+        finally:
+            del np.row_stack
+    return cuda
