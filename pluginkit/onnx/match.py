@@ -200,13 +200,14 @@ class Match:
         return [self._tensor(name) for name in self.proto.output]
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute of ``node``, or the default."""
+        """An attribute of ``node``, a tensor as a numpy array, or the default."""
         for each in self.proto.attribute:
             if each.name != name:
                 continue
             if each.type in _GRAPHS:
                 return self.node.attrs.get(name, default)
-            return _read(_attributes, [each]).get(name, default)
+            value = _read(_attributes, [each]).get(name, default)
+            return _read(getattr, value, "values") if isinstance(value, gs.Constant) else value
         return default
 
     def dtype(self, tensor: gs.Tensor) -> DType | None:

@@ -65,8 +65,6 @@ def _check(operator: Operator) -> str:
 
 def _read(one: Attribute) -> str:
     """How a rewrite reads the attribute of a node."""
-    if one.annotation.startswith("np.ndarray"):  # graphsurgeon has a Constant for it
-        return f'{one.name}=getattr(match.attribute("{one.name}"), "values", None)'
     arguments = [f'"{one.name}"']
     if one.default not in ("", "None"):
         arguments.append(one.default)

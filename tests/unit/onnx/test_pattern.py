@@ -72,6 +72,14 @@ def test_an_attribute_that_is_left_out_has_the_operators_default_of_that_opset()
     assert found(pattern, softmax(), opset=11).endswith("is 1; expected -1")
 
 
+def test_a_tensor_among_attributes_is_an_array():
+    table = np.array([[1.5, -2.0]], np.float32)
+    nodes = [node("Table", ["x"], domain="other", table=numpy_helper.from_array(table))]
+    got = found(Op("Table", "x", domain="other"), nodes).attribute("table")
+    assert isinstance(got, np.ndarray)
+    np.testing.assert_array_equal(got, table)
+
+
 def test_an_attribute_may_have_to_fulfil_a_condition():
     pattern = Op("Elu", "x", attributes={"alpha": lambda alpha: alpha > 1})
     assert named(found(pattern, [node("Elu", ["x"], alpha=1.5)]), "x") == ["x"]
