@@ -167,12 +167,12 @@ def sorted_nodes(scope: Scope) -> list[onnx.NodeProto] | None:
     Errors:
         PK403: there is no such order.
     """
-    nodes = list(scope.graph.node)
-    pending = {name for node in nodes for name in node.output if name}
-    for node in nodes:
-        if not pending.isdisjoint(names_read(node) if has_bodies(node) else node.input):
-            return _order(scope, nodes)
-        pending.difference_update(node.output)
+    read: set[str] = set()
+    for node in scope.graph.node:
+        read.update(names_read(node) if has_bodies(node) else node.input)
+        read.discard("")
+        if not read.isdisjoint(node.output):
+            return _order(scope, list(scope.graph.node))
     return None
 
 

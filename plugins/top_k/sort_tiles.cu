@@ -12,9 +12,9 @@ constexpr int TILE = THREADS * ITEMS;
 // The sort is stable, and a tile comes in the order of its indices, so that only keys are compared.
 template <typename T, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
-    sort_tiles(T* __restrict__ y, long long* __restrict__ indices, typename Traits<T>::Key* __restrict__ all_keys,
+    sort_tiles(T* __restrict__ y, long long* __restrict__ indices, Bits<T>* __restrict__ all_keys,
                int* __restrict__ all_places, const T* __restrict__ x, Rows rows, int tiles) {
-    using Key = typename Traits<T>::Key;
+    using Key = Bits<T>;
     using Sort = cub::BlockRadixSort<Key, THREADS, ITEMS, int>;
     __shared__ typename Sort::TempStorage storage;
     const long long row = blockIdx.x / tiles, first = blockIdx.x % tiles * static_cast<long long>(TILE);

@@ -31,12 +31,12 @@ template <typename Key> __device__ Selection<Key> selection_of(const Row& row, i
 template <typename T, bool LARGEST, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
     count_digits(int* histograms, Row* known, const T* __restrict__ x, Rows rows, int digits) {
-    using Key = typename Traits<T>::Key;
+    using Key = Bits<T>;
     __shared__ Histogram histogram;
     __shared__ bool is_last;
     const long long row = blockIdx.x / rows.segments;
     const auto source = source_of<T, CONTIGUOUS>(x, rows, row, blockIdx.x % rows.segments);
-    const auto key_at = [&](int i) { return key_of<LARGEST, T>(source.bits(i)); };
+    const auto key_at = [&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); };
     auto selection = selection_of<Key>(known[row], digits);
 
     histogram.clear();
@@ -67,11 +67,11 @@ __global__ void __launch_bounds__(THREADS)
 template <typename T, bool LARGEST, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
     count_segment(Met* __restrict__ met, const Row* __restrict__ known, const T* __restrict__ x, Rows rows) {
-    using Key = typename Traits<T>::Key;
+    using Key = Bits<T>;
     __shared__ Met counts[WARPS];
     const long long row = blockIdx.x / rows.segments;
     const auto source = source_of<T, CONTIGUOUS>(x, rows, row, blockIdx.x % rows.segments);
-    const auto key_at = [&](int i) { return key_of<LARGEST, T>(source.bits(i)); };
+    const auto key_at = [&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); };
     const Key kth = static_cast<Key>(known[row].prefix);
     Met own;
     for_each_key<Key>(key_at, source.size, [&](int, Key key) { own.above += key > kth, own.equal += key == kth; });
@@ -86,14 +86,14 @@ __global__ void __launch_bounds__(THREADS)
 // Into keys and places: [row, k].
 template <typename T, bool LARGEST, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
-    gather(typename Traits<T>::Key* __restrict__ keys, int* __restrict__ places, const Met* __restrict__ met,
+    gather(Bits<T>* __restrict__ keys, int* __restrict__ places, const Met* __restrict__ met,
            const Row* __restrict__ known, const T* __restrict__ x, Rows rows) {
-    using Key = typename Traits<T>::Key;
+    using Key = Bits<T>;
     __shared__ Walk walk;
     const long long row = blockIdx.x / rows.segments;
     const int segment = static_cast<int>(blockIdx.x % rows.segments);
     const auto source = source_of<T, CONTIGUOUS>(x, rows, row, segment);
-    const auto key_at = [&](int i) { return key_of<LARGEST, T>(source.bits(i)); };
+    const auto key_at = [&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); };
     Met before;
     for (int i = threadIdx.x % 32; i < segment; i += 32) {
         const Met other = met[row * rows.segments + i];
@@ -110,10 +110,10 @@ __global__ void __launch_bounds__(THREADS)
 // earlier run have smaller indices, so that no indices are compared.
 template <typename T, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
-    merge_runs(T* __restrict__ y, long long* __restrict__ indices, typename Traits<T>::Key* __restrict__ merged_keys,
-               int* __restrict__ merged_places, const typename Traits<T>::Key* __restrict__ keys,
+    merge_runs(T* __restrict__ y, long long* __restrict__ indices, Bits<T>* __restrict__ merged_keys,
+               int* __restrict__ merged_places, const Bits<T>* __restrict__ keys,
                const int* __restrict__ places, const T* __restrict__ x, Rows rows, int blocks, long long width) {
-    using Key = typename Traits<T>::Key;
+    using Key = Bits<T>;
     const long long row = blockIdx.x / blocks, k = rows.k, offset = row * k;
     const long long i = blockIdx.x % blocks * static_cast<long long>(THREADS) + threadIdx.x;
     if (i >= k) return;

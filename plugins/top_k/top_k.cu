@@ -112,11 +112,11 @@ template <typename Key> __device__ void sort_shared(Key* keys, int* places, int 
 template <typename T, bool LARGEST, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
     top_k(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Rows rows) {
-    using Key = typename Traits<T>::Key;
+    using Key = Bits<T>;
     extern __shared__ __align__(16) unsigned char memory[];
     Shared<Key>& shared = *reinterpret_cast<Shared<Key>*>(memory);
     const auto source = source_of<T, CONTIGUOUS>(x, rows, blockIdx.x, 0);
-    const auto key_at = [&](int i) { return key_of<LARGEST, T>(source.bits(i)); };
+    const auto key_at = [&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); };
     const int size = source.size, k = static_cast<int>(rows.k);
 
     Selection<Key> selection;

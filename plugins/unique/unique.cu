@@ -10,8 +10,7 @@
 // A slice that fits into a key has one word, and one level. Otherwise the words of all slices are sorted together and
 // replaced by their ranks, which two by two fit into keys again: words are halved at each level, until there is one.
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
+#include "keys.cuh"
 
 constexpr int THREADS = 256;
 constexpr int WARPS = THREADS / 32;
@@ -19,31 +18,6 @@ constexpr int LOADS = 4;    // of a thread, under way at once
 constexpr int ROUNDS = 16;  // of a warp, 32 keys each
 constexpr int RUN_TILE = THREADS * ROUNDS;
 constexpr int DIGITS = 256;
-
-template <int BYTES> struct UnsignedOf;
-template <> struct UnsignedOf<1> { using type = unsigned char; };
-template <> struct UnsignedOf<2> { using type = unsigned short; };
-template <> struct UnsignedOf<4> { using type = unsigned int; };
-template <> struct UnsignedOf<8> { using type = unsigned long long; };
-template <typename T> using Bits = typename UnsignedOf<sizeof(T)>::type;
-
-template <typename T> constexpr unsigned INFINITY_BITS = 0;  // integers have none
-template <> constexpr unsigned INFINITY_BITS<float> = 0x7f800000;
-template <> constexpr unsigned INFINITY_BITS<__half> = 0x7c00;
-template <> constexpr unsigned INFINITY_BITS<__nv_bfloat16> = 0x7f80;
-
-// Of a value's bits the key whose unsigned order is the values' own. NaN is last, and every NaN the same; so are zeros.
-template <typename T> __device__ __forceinline__ Bits<T> key_of(Bits<T> bits) {
-    constexpr Bits<T> SIGN = static_cast<Bits<T>>(Bits<T>{1} << (8 * sizeof(T) - 1));
-    if constexpr (INFINITY_BITS<T> == 0) {
-        return bits ^ SIGN;
-    } else {
-        const Bits<T> magnitude = bits & static_cast<Bits<T>>(~SIGN);
-        if (magnitude > INFINITY_BITS<T>) return static_cast<Bits<T>>(~Bits<T>{0});
-        if (magnitude == 0) return SIGN;
-        return static_cast<Bits<T>>(bits & SIGN ? ~bits : bits | SIGN);
-    }
-}
 
 // Where slices lie: element e of slice s is at x[(e / inner * count + s) * inner + e % inner].
 struct Slices {
