@@ -5,8 +5,8 @@
 Three generated models: 20,000 and 100,000 nodes, a quarter of them to be rewritten; and 3 GB of
 external data. Processes alternate between the ways and the smallest figure of each counts, since
 what else the machine does only ever adds. Each way's figures over plain onnx-graphsurgeon's, and
-peak memory (less that of the imports) over the model's size, are recorded beside them. The first processes compile
-Python's bytecode, as an installation does.
+peak memory (less that of the imports) over the model's size, are recorded beside them. The first
+processes compile Python's bytecode, as an installation does.
 """
 
 from __future__ import annotations

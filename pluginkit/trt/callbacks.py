@@ -1,17 +1,21 @@
 """Brings exceptions out of TensorRT's callbacks.
 
 TensorRT prints a Python exception in a callback to stderr and goes on: the caller sees a None
-engine, or nothing at all. Every callback of an adapter runs under :func:`guarded`, which keeps the
-exception; ``with callback_errors():`` raises the first one, chained, once TensorRT has returned.
+engine, or nothing at all; one in a clone() ends the process. Every callback of an adapter that runs
+an author's code does so under :func:`guarded`, which keeps the exception; ``with
+callback_errors():`` raises the first one, chained, once TensorRT has returned. Ctrl-C waits until
+then in the others, the :func:`unbroken` ones.
 """
 
 from __future__ import annotations
 
 import functools
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 from pluginkit.errors import CallbackError, PluginkitError
@@ -38,6 +42,10 @@ class CallbackFailure:
 
 _lock = threading.Lock()
 _collectors: list[list[CallbackFailure]] = []
+#: Callbacks, and parts of them, from which no exception comes back.
+_unbroken: set[CodeType] = set()
+#: The wrappers of the callbacks from which every exception does.
+_guarded: set[CodeType] = set()
 
 
 @contextmanager
@@ -45,7 +53,8 @@ def callback_errors() -> Iterator[list[CallbackFailure]]:
     """Raise what plugin callbacks raised in the body; yields the list that failures are added to.
 
     TensorRT calls back on threads of its own, so failures of every thread are collected: do not
-    build unrelated networks concurrently inside one block.
+    build unrelated networks concurrently inside one block. On the main thread Ctrl-C waits for the
+    end of the block where TensorRT would swallow its exception, or crash.
 
     Errors:
         PK204: a callback failed; the first exception is the cause. KeyboardInterrupt and SystemExit
@@ -56,7 +65,8 @@ def callback_errors() -> Iterator[list[CallbackFailure]]:
     with _lock:
         _collectors.append(failures)
     try:
-        yield failures
+        with _interrupts_that_come_back():
+            yield failures
     except CallbackError:
         raise
     except Exception as consequence:
@@ -67,6 +77,42 @@ def callback_errors() -> Iterator[list[CallbackFailure]]:
     finally:
         with _lock:
             _collectors[:] = [collector for collector in _collectors if collector is not failures]
+
+
+@contextmanager
+def _interrupts_that_come_back() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the body where its exception would be TensorRT's to handle."""
+    old = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(old):
+        yield
+        return
+    is_waiting = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal is_waiting
+        if _comes_back(frame):
+            old(number, frame)
+        else:
+            is_waiting = True
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, old)
+        if is_waiting:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _comes_back(frame: FrameType | None) -> bool:
+    """Whether an exception that is raised in the frame reaches :func:`callback_errors`."""
+    if frame is not None and frame.f_code in _guarded:
+        return False  # its ``try`` has not begun, or has ended
+    while frame is not None and frame.f_code not in _guarded:
+        if frame.f_code in _unbroken:
+            return False
+        frame = frame.f_back
+    return True
 
 
 def _raise_first(failures: list[CallbackFailure], consequence: Exception | None) -> None:
@@ -112,6 +158,16 @@ def guarded(interface: str) -> Callable[[_Method], _Method]:
                 self.failed(callback, error)
                 raise
 
+        _guarded.add(call.__code__)
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def unbroken(method: _Method) -> _Method:
+    """Decorate a callback that runs no author's code: Ctrl-C does not interrupt it.
+
+    A clone() that raises ends the process; of others TensorRT takes what it likes for the result.
+    """
+    _unbroken.add(method.__code__)
+    return method

@@ -12,7 +12,7 @@ from pluginkit.errors import PlanError, RegistrationError
 from pluginkit.kernels.prepare import Prepared
 from pluginkit.plugin import Plugin
 from pluginkit.trt.adapter import AdapterCore, CreatorCore
-from pluginkit.trt.callbacks import guarded
+from pluginkit.trt.callbacks import guarded, unbroken
 from pluginkit.trt.flavour import Flavour
 
 _callback = guarded("IPluginV2DynamicExt")
@@ -39,6 +39,7 @@ class PluginV2Callbacks:
     def failed(self, callback: str, error: BaseException) -> None:
         self.core.failed(callback, error)
 
+    @unbroken
     def clone(self) -> Any:
         other = plugin_v2(self.core.copy())
         other._is_initialized = self._is_initialized
@@ -78,13 +79,16 @@ class PluginV2Callbacks:
         dtypes = [self.core.flavour.dtype(desc.type) for desc in inputs]
         return self.core.workspace_bytes([tuple(desc.dims) for desc in inputs], dtypes, ())
 
+    @unbroken
     def initialize(self) -> None:
         """What follows is the execution phase; until shapes are known nothing can be prepared."""
         self._is_initialized = True
 
+    @unbroken
     def terminate(self) -> None:
         self.core.release()
 
+    @unbroken
     def destroy(self) -> None:
         self.core.release()
 
@@ -134,6 +138,7 @@ class PluginV2Callbacks:
     def serialize(self) -> bytes:
         return self._payload
 
+    @unbroken
     def get_serialization_size(self) -> int:
         return len(self._payload)
 
@@ -157,9 +162,11 @@ def plugin_v2(core: AdapterCore) -> Any:
 class CreatorV2Callbacks(CreatorCore):
     """The callbacks of IPluginCreator."""
 
+    @unbroken
     def create_plugin(self, name: str, fields: Any) -> Any:
         return plugin_v2(self.core_from_fields(name, fields))
 
+    @unbroken
     def deserialize_plugin(self, name: str, payload: bytes) -> Any:
         with self.recorded("deserialize_plugin", name):
             wire = _wire_from_payload(self.plugin_class.spec.name, bytes(payload))

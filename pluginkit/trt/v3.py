@@ -10,7 +10,7 @@ from pluginkit import calls
 from pluginkit.dtypes import DType
 from pluginkit.plugin import Plugin
 from pluginkit.trt.adapter import AdapterCore, CreatorCore
-from pluginkit.trt.callbacks import guarded
+from pluginkit.trt.callbacks import guarded, unbroken
 from pluginkit.trt.fields import FieldBlock
 from pluginkit.trt.flavour import Flavour
 
@@ -39,13 +39,16 @@ class PluginV3Callbacks:
     def failed(self, callback: str, error: BaseException) -> None:
         self.core.failed(callback, error)
 
+    @unbroken
     def get_capability_interface(self, type: Any) -> PluginV3Callbacks:
         # One object serves all three capabilities: TensorRT frees separate ones twice.
         return self
 
+    @unbroken
     def clone(self) -> Any:
         return plugin_v3(self.core.copy())
 
+    @unbroken
     def attach_to_context(self, context: Any) -> Any:
         return self.clone()
 
@@ -107,6 +110,7 @@ class PluginV3Callbacks:
             self.failed("IPluginV3.enqueue", error)
             raise
 
+    @unbroken
     def get_valid_tactics(self) -> list[int]:
         return list(range(1, len(self.core.plugin.spec.tactics) + 1))
 
@@ -114,6 +118,7 @@ class PluginV3Callbacks:
     def set_tactic(self, tactic: int) -> None:
         self.core.set_tactic(tactic)
 
+    @unbroken
     def get_aliased_input(self, output_index: int) -> int:
         """Which input's memory an output takes over, -1 for none; asked of aliased I/O alone."""
         seen = [port.name for port in calls.device_ports(self.core.plugin)]
@@ -128,6 +133,7 @@ class PluginV3Callbacks:
     def _serialized(self) -> FieldBlock:
         return FieldBlock(self.core.flavour.module, self.core.plugin.to_wire())
 
+    @unbroken
     def destroy(self) -> None:
         self.core.release()
 
@@ -150,6 +156,7 @@ def plugin_v3(core: AdapterCore) -> Any:
 class CreatorV3Callbacks(CreatorCore):
     """The callbacks of IPluginCreatorV3One."""
 
+    @unbroken
     def create_plugin(self, name: str, fields: Any, phase: Any) -> Any:
         return plugin_v3(self.core_from_fields(name, fields))
 

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.usefixtures("no_modules_of_other_tests")
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # the files are what is asserted
     return tmp_path
 
 

@@ -11,7 +11,6 @@ from pluginkit import bfloat16, calls, float16, float32, int8, int64
 from pluginkit.dtypes import offset_type
 from pluginkit.plugins.grid_sample import GridSample, steps
 from pluginkit.testing.driver import CupyMemory, drive
-from pluginkit.trt.flavour import Flavour, load_flavour
 
 pytestmark = [
     pytest.mark.gpu,
@@ -36,11 +35,6 @@ SHAPES = {
 }
 MODES = ("linear", "nearest", "cubic")
 PADDINGS = ("zeros", "border", "reflection")
-
-
-@pytest.fixture(scope="module")
-def lean() -> Flavour:
-    return load_flavour("tensorrt_lean")
 
 
 def arrays_of(name, dtype, grid_type, rng, reach=1.6):

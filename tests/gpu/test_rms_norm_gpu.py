@@ -10,7 +10,6 @@ from pluginkit.dtypes import dtype_from_numpy
 from pluginkit.plugins.rms_norm import AddRMSNorm
 from pluginkit.testing.driver import Profile, build_layer, drive
 from pluginkit.testing.memory import CupyMemory
-from pluginkit.trt.flavour import Flavour, load_flavour
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 
@@ -37,11 +36,6 @@ SHAPES = {
     "two axes": ((5, 30, 6, 8), 2),
     "all axes": ((3, 4, 5), 0),
 }
-
-
-@pytest.fixture(scope="module")
-def lean() -> Flavour:
-    return load_flavour("tensorrt_lean")
 
 
 def arrays_of(name, dtype, weight_type, seed=3):

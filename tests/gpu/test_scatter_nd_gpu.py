@@ -12,7 +12,6 @@ from pluginkit.plugins.scatter_nd import ScatterND
 from pluginkit.plugins.scatter_nd.steps import rows_of
 from pluginkit.testing.driver import drive
 from pluginkit.testing.memory import CupyMemory
-from pluginkit.trt.flavour import Flavour, load_flavour
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 
@@ -64,11 +63,6 @@ class GuardedMemory(CupyMemory):
         for whole in self._wholes:
             assert (whole[: self.GUARD] == 0xA5).all()
             assert (whole[-self.GUARD :] == 0xA5).all()
-
-
-@pytest.fixture(scope="module")
-def lean() -> Flavour:
-    return load_flavour("tensorrt_lean")
 
 
 def run(lean, plugin, arrays, interface="v3"):

@@ -10,7 +10,6 @@ from pluginkit.plugins.scatter_elements import ScatterElements
 from pluginkit.plugins.scatter_elements.variants import choose, problem_of
 from pluginkit.testing.driver import drive
 from pluginkit.testing.memory import CupyMemory
-from pluginkit.trt.flavour import Flavour, load_flavour
 
 pytestmark = [
     pytest.mark.gpu,
@@ -39,11 +38,6 @@ SHAPES = {
     "elements": ((90_000,), (9000,), 0, False, "elements"),
     "elements of part of data": ((50, 60, 7), (40, 80, 6), 1, False, "elements"),
 }
-
-
-@pytest.fixture(scope="module")
-def lean() -> Flavour:
-    return load_flavour("tensorrt_lean")
 
 
 def arrays_of(name, dtype, index_type, reduction, rng):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -10,39 +9,15 @@ from pluginkit import calls, float16, int64
 from pluginkit.plugins.top_k import TopK
 from pluginkit.testing.driver import Profile, build_layer, drive
 from pluginkit.testing.memory import CupyMemory
-from pluginkit.trt.flavour import Flavour, load_flavour
+from tests.gpu.ordered import DTYPES, assert_same_bits, drawn
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
-
-DTYPES = [np.float32, np.float16, ml_dtypes.bfloat16, np.int64, np.int32, np.int8]
-
-
-@pytest.fixture(scope="module")
-def lean() -> Flavour:
-    return load_flavour("tensorrt_lean")
 
 
 def assert_right(lean, x, k, tactic="split", **attributes):
     plugin, arrays = TopK(**attributes).with_tactic(tactic), [x, np.array([k])]
-    assert_same(drive(plugin, arrays, flavour=lean), calls.run_reference(plugin, arrays))
-
-
-def assert_same(got, expected):
-    for name, one, wanted in zip(("values", "indices"), got, expected, strict=True):
-        assert one.shape == wanted.shape, name
-        assert one.tobytes() == wanted.tobytes(), name
-
-
-def drawn(shape, dtype, distinct):
-    rng = np.random.default_rng(distinct)
-    if np.dtype(dtype).kind == "i":
-        limits = np.iinfo(dtype)
-        values = rng.integers(limits.min, limits.max, distinct, dtype, endpoint=True)
-        values[:2] = limits.min, limits.max
-    else:
-        values = (rng.normal(size=max(distinct, 6)) * 100).astype(dtype)
-        values[:6] = [np.nan, 0.0, -0.0, np.inf, -np.inf, 1e-7]
-    return rng.choice(values, shape)
+    got = drive(plugin, arrays, flavour=lean)
+    assert_same_bits(plugin, got, calls.run_reference(plugin, arrays))
 
 
 @pytest.mark.parametrize("largest", [True, False])
@@ -108,4 +83,5 @@ def test_one_plan_for_short_and_long_rows(lean):
             (2, 9000, 7),
         ):
             arrays = [drawn((rows, size), np.float16, 3000), np.array([k])]
-            assert_same(context.enqueue(arrays, memory), calls.run_reference(TopK(), arrays))
+            got = context.enqueue(arrays, memory)
+            assert_same_bits(TopK(), got, calls.run_reference(TopK(), arrays))

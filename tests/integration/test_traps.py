@@ -456,6 +456,45 @@ def test_the_parser_finds_its_library_whoever_imported_tensorrt_first(rtx, first
     assert done.stdout.endswith("built True\n"), done.stderr[-2000:]
 
 
+INTERRUPTED = """
+import signal, sys
+from pluginkit.trt.flavour import load_flavour
+sys.path.insert(0, {folder!r})
+from test_traps import FAILS_IO, Fails, build_with_rtx, callback_errors, model_of, register
+flavour = load_flavour("tensorrt_rtx")
+register(Fails, flavour=flavour)
+model = model_of(Fails(), *FAILS_IO)
+
+def press(frame, event, _):
+    if event == "call" and frame.f_code.co_name == {callback!r}:
+        signal.raise_signal(signal.SIGINT)
+
+try:
+    with callback_errors():
+        sys.setprofile(press)
+        built = build_with_rtx(flavour, model)
+        sys.setprofile(None)
+        print("built", built.nbytes > 0)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize(
+    "callback", ["create_plugin", "get_capability_interface", "clone", "get_valid_tactics"]
+)
+def test_an_interrupt_where_tensorrt_would_crash_waits(rtx, callback: str) -> None:
+    folder = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.format(callback=callback, folder=folder)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == "built True\ninterrupted\n", done.stderr[-2000:]
+    assert done.returncode == 0
+
+
 class FakeNetwork:
     """Plays INetworkDefinition: no flavour that installs here has one that takes plugins."""
 

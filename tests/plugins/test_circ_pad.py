@@ -1,10 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +11,9 @@ from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_launches, compile_numba
 from pluginkit.kernels.specialise import specialise
 from pluginkit.plugins.circ_pad import CircPad
+from tests.plugins.simulator import printed_in_simulator
 
 CASES = {case.name: case for case in CircPad.cases()}
-ROOT = Path(__file__).parents[2]
 
 
 def described(plugin, shape, dtype=float32):
@@ -36,7 +32,7 @@ def wrapped(x, begin, end):
     return y
 
 
-@pytest.mark.parametrize("name", CASES.keys() - {"many_blocks"})
+@pytest.mark.parametrize("name", sorted(CASES.keys() - {"many_blocks"}))
 @pytest.mark.parametrize("dtype", CircPad.types["T"], ids=repr)
 def test_reference_follows_the_formula(name, dtype):
     case = CASES[name]
@@ -132,14 +128,7 @@ print(count)
 
 
 def test_kernels_in_the_simulator():
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SIMULATION],
-        env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.stdout == f"{2 * (len(CASES) - 1 + 5)}\n", result.stderr
+    assert printed_in_simulator(SIMULATION) == f"{2 * (len(CASES) - 1 + 5)}\n"
 
 
 @pytest.mark.parametrize("pads", [(), (1,), (1, 2, 3), (1, -1), (-1, 1)])

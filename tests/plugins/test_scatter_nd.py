@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from pluginkit import FLOAT_TYPES, bfloat16, calls, float16, float32, int8, int32, int64
 from pluginkit.dims import InputDim
 from pluginkit.errors import TensorError
-from pluginkit.kernels.compile import ARCHITECTURES, compile_cuda, compile_launches
+from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
 from pluginkit.kernels.declare import Copy, Fill, Launch
-from pluginkit.kernels.specialise import cuda_specialisation, name_expressions
 from pluginkit.plugins.scatter_nd import ScatterND
 from pluginkit.plugins.scatter_nd.steps import Rows, rows_of
 from tests.onnx_node_tests import node_tests
+from tests.plugins.compilation import assert_all_compile, share_of, specialisations_of
 
 REDUCTIONS = ("none", "add", "mul", "min", "max")
 UFUNCS = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
@@ -391,38 +391,16 @@ def test_rows_are_what_a_tuple_names():
 
 
 @pytest.fixture(scope="module")
-def instantiations():
-    """Every specialisation of every kernel, in a fixed order."""
-    kernels = ScatterND.spec.kernels
-    assert len(kernels) == 3
-    every = {
-        cuda_specialisation(kernel, expression)
-        for kernel in kernels.values()
-        for bindings in ScatterND.spec.type_bindings()
-        for reduction in REDUCTIONS
-        for expression in name_expressions(kernel, ScatterND(reduction=reduction), bindings)
-    }
+def every():
+    assert len(ScatterND.spec.kernels) == 3
+    every = specialisations_of(ScatterND(reduction=each) for each in REDUCTIONS)
     assert len(every) == 6 * 5 * (4 + 12) + 2
-    return sorted(every, key=lambda each: each.expression)
+    return every
 
 
-def compiled_symbols(wanted, arch):
-    return {
-        symbol
-        for begin in range(0, len(wanted), 100)
-        for symbol in compile_cuda(wanted[begin : begin + 100], arch).symbols
-    }
-
-
-def test_every_instantiation_compiles_for_the_oldest_architecture(instantiations):
-    assert len(compiled_symbols(instantiations, ARCHITECTURES[0])) == len(instantiations)
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES[1:])
-def test_a_share_of_the_instantiations_compiles_for_every_other(instantiations, arch):
-    others = ARCHITECTURES[1:]
-    share = instantiations[others.index(arch) :: len(others)]
-    assert len(compiled_symbols(share, arch)) == len(share)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_kernel_compiles(every, arch):
+    assert_all_compile(share_of(every, arch), arch)
 
 
 @pytest.mark.parametrize(

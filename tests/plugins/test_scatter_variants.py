@@ -11,11 +11,11 @@ from hypothesis import given, settings
 
 from pluginkit import Launch, Workspace, calls, float16, float32, int8, int32, int64
 from pluginkit.errors import TensorError
-from pluginkit.kernels.compile import ARCHITECTURES, compile_cuda, compile_launches
-from pluginkit.kernels.specialise import cuda_specialisation, name_expressions
+from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
 from pluginkit.plugins.scatter_elements import ScatterElements
 from pluginkit.plugins.scatter_elements.steps import Call
 from pluginkit.plugins.scatter_elements.variants import SHARED_BYTES, choose, problem_of
+from tests.plugins.compilation import assert_all_compile, share_of, specialisations_of
 
 REDUCTIONS = ("none", "add", "mul", "min", "max")
 
@@ -93,41 +93,19 @@ def test_deterministic_on_too_many_updates_is_refused():
 
 
 @pytest.fixture(scope="module")
-def instantiations():
-    """Every specialisation of every kernel, in a fixed order."""
-    kernels = ScatterElements.spec.kernels
-    assert len(kernels) == 7
-    every = {
-        cuda_specialisation(kernel, expression)
-        for kernel in kernels.values()
-        for bindings in ScatterElements.spec.type_bindings()
-        for reduction in REDUCTIONS
-        for expression in name_expressions(kernel, ScatterElements(reduction=reduction), bindings)
-    }
+def every():
+    assert len(ScatterElements.spec.kernels) == 7
+    every = specialisations_of(ScatterElements(reduction=each) for each in REDUCTIONS)
     types = 6 * 2 * 5  # T, Tind, reduction
     assert len(every) == types * (4 + 4 + 1) + 2 * 2 + 6 * 5 * 4 + 2 * 2 + 6 * 5
-    return sorted(every, key=lambda each: each.expression)
+    return every
 
 
-def compiled_symbols(wanted, arch):
-    return {
-        symbol
-        for begin in range(0, len(wanted), 100)
-        for symbol in compile_cuda(wanted[begin : begin + 100], arch).symbols
-    }
-
-
-def test_every_instantiation_compiles_for_the_oldest_architecture(instantiations):
-    assert len(compiled_symbols(instantiations, ARCHITECTURES[0])) == len(instantiations)
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES[1:])
-def test_a_share_of_the_instantiations_compiles_for_every_other(instantiations, arch):
-    # A share for each architecture: together they are all of them. One takes a minute for all.
-    others = ARCHITECTURES[1:]
-    share = instantiations[others.index(arch) :: len(others)]
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_kernel_compiles(every, arch):
+    share = share_of(every, arch)
     assert len({each.expression.partition("<")[0] for each in share}) >= 6
-    assert len(compiled_symbols(share, arch)) == len(share)
+    assert_all_compile(share, arch)
 
 
 @pytest.mark.parametrize(

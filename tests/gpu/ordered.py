@@ -1,0 +1,27 @@
+"""Drawn inputs and exact comparisons for plugins that put values in order."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+
+DTYPES = [np.float32, np.float16, ml_dtypes.bfloat16, np.int64, np.int32, np.int8]
+
+
+def drawn(shape, dtype, distinct):
+    """About ``distinct`` different values, the special ones of the dtype among them."""
+    rng = np.random.default_rng(distinct)
+    if np.dtype(dtype).kind == "i":
+        limits = np.iinfo(dtype)
+        values = rng.integers(limits.min, limits.max, distinct, dtype, endpoint=True)
+        values[:2] = limits.min, limits.max
+    else:
+        values = (rng.normal(size=max(distinct, 7)) * 100).astype(dtype)
+        values[:7] = [np.nan, -np.nan, 0.0, -0.0, np.inf, -np.inf, 1e-7]
+    return rng.choice(values, shape)
+
+
+def assert_same_bits(plugin, got, expected):
+    for port, one, wanted in zip(plugin.spec.outputs, got, expected, strict=True):
+        assert one.shape == wanted.shape, port.name
+        assert one.tobytes() == wanted.tobytes(), port.name
