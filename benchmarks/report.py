@@ -60,8 +60,9 @@ PLUGINS = {
     ),
     "grid_sample": (
         "GridSample",
-        "Grids that jump from pixel to pixel (scattered, points) read a sector for each tap: torch "
-        "walks them in an order that suits its caches better.",
+        "Where a large input's grid jumps from pixel to pixel (across, scattered, points), x is "
+        "copied first, so that the channels of a pixel lie together; to look at the grid for that "
+        "costs the other large cases 7 to 9 us.",
     ),
     "rms_norm": ("AddRMSNorm", "The floor counts both inputs and both outputs once."),
 }

@@ -158,7 +158,7 @@ def guarded(interface: str) -> Callable[[_Method], _Method]:
                 self.failed(callback, error)
                 raise
 
-        _guarded.add(call.__code__)
+        _guarded.add(call.__code__)  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
     return decorate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from pluginkit import (
     Output,
     Plugin,
     TensorDesc,
+    Workspace,
     attribute,
     bfloat16,
     float16,
@@ -27,8 +28,10 @@ from pluginkit import (
 from pluginkit.dims import Shape
 from pluginkit.dtypes import OFFSETS, DType
 from pluginkit.errors import TensorError
-from pluginkit.plugins.grid_sample.reference import FAR, grid_sample
-from pluginkit.plugins.grid_sample.steps import launch_of
+from pluginkit.plugins.grid_sample.pixels import LANES, copy_for
+from pluginkit.plugins.grid_sample.reference import grid_sample
+from pluginkit.plugins.grid_sample.shapes import check_shapes
+from pluginkit.plugins.grid_sample.steps import launches_of
 
 
 class GridSample(Plugin):
@@ -59,7 +62,7 @@ class GridSample(Plugin):
     Attributes:  mode: linear | nearest | cubic, default linear; opset 16 says bilinear, bicubic.
                  padding_mode: zeros | border | reflection, default zeros.
                  align_corners: bool, default false.
-    Workspace:   none.
+    Workspace:   where the output is large, a copy of x, of at most twice the output's size.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 2e-2; integers exact.
     Errors:      PK148 the shapes do not fit; PK149 integers with linear or cubic; PK150 an axis of
                  x is longer than 2^30; PK151 an empty axis of x, where padding reads from it.
@@ -89,6 +92,17 @@ class GridSample(Plugin):
         "{PACK}, {OFFSET}>",
         {"AXES": (2, 3), "PACK": (1, 2), "OFFSET": OFFSETS},
     )
+    collect_pixels = CudaKernel(
+        "pixels.cu",
+        "collect_pixels<{T1}, {T2}, {AXES}, {LANES}>",
+        {"AXES": (2, 3), "LANES": LANES},
+    )
+    sample_pixels = CudaKernel(
+        "pixels.cu",
+        "sample_pixels<{T1}, {T2}, Mode::{mode}, Padding::{padding_mode}, {align_corners}, {AXES}, "
+        "{LANES}, {OFFSET}>",
+        {"AXES": (2, 3), "LANES": LANES, "OFFSET": OFFSETS},
+    )
     nearest = NumbaKernel("kernel.py", "nearest")
     nearest_at_bfloat16 = NumbaKernel("kernel.py", "nearest_at_bfloat16")
     interpolate = NumbaKernel("kernel.py", "interpolate")
@@ -98,18 +112,7 @@ class GridSample(Plugin):
 
     def check(self, x: TensorDesc, grid: TensorDesc) -> None:
         """The grid has a location's coordinates for every item; there is something to sample."""
-        if grid.ndim != x.ndim or grid.shape[-1] != x.ndim - 2 or grid.shape[0] != x.shape[0]:
-            raise TensorError(
-                "PK148",
-                f"GridSample: {x} and {grid}; expected (N, C, *sizes) and (N, *out_sizes, "
-                "the number of sizes).",
-            )
-        if max(x.shape[2:]) > FAR:
-            raise TensorError("PK150", f"GridSample: {x}; expected spatial sizes up to 2^30.")
-        if min(x.shape[2:]) == 0 and self.padding_mode != "zeros":
-            raise TensorError(
-                "PK151", f"GridSample: {x} has no pixel, which padding {self.padding_mode!r} reads."
-            )
+        check_shapes(self, x, grid)
 
     def output_types(self, x: TensorDesc, grid: TensorDesc) -> DType:
         """The dtype of ``x``; refuses integers where there would be values between them."""
@@ -126,9 +129,15 @@ class GridSample(Plugin):
         """The channels of ``x`` at the locations of ``grid``."""
         return *x.shape[:2], *grid.shape[1:-1]
 
-    def launches(self, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> Launch:
+    def workspace_bytes(self, x: TensorDesc, grid: TensorDesc) -> int:
+        """A copy of ``x`` that scattered locations are read from, where it may be worth it."""
+        return copy_for(x, grid).workspace_bytes
+
+    def launches(
+        self, x: TensorDesc, grid: TensorDesc, y: TensorDesc, workspace: Workspace
+    ) -> Sequence[Launch]:
         """CUDA C++ for two and three spatial axes, numba for any other number."""
-        return launch_of(self, x, grid, y)
+        return launches_of(self, x, grid, y, workspace)
 
     def reference(self, x: np.ndarray, grid: np.ndarray) -> np.ndarray:
         """See reference.py."""

@@ -5,91 +5,7 @@
 // channels are in flight together. Blocks are tiles of the output, so that neighbouring rows find what they share in
 // the L1 cache; layout.py says how large everything is.
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
-enum class Mode { nearest, linear, cubic };
-enum class Padding { zeros, border, reflection };
-
-constexpr float FAR = 1 << 30;  // in pixels: coordinates further out, and NaN, are brought here
-
-template <typename T, int N> struct alignas((N & (N - 1)) == 0 ? sizeof(T) * N : sizeof(T)) Pack { T value[N]; };
-
-template <int BYTES> struct WordOf;
-template <> struct WordOf<1> { using type = unsigned char; };
-template <> struct WordOf<2> { using type = unsigned short; };
-template <> struct WordOf<4> { using type = unsigned int; };
-template <> struct WordOf<8> { using type = unsigned long long; };
-
-// The output is not read again: it should not push the input out of the caches.
-template <typename P> __device__ __forceinline__ void store_once(P* target, const P& pack) {
-    using Word = typename WordOf<sizeof(P)>::type;
-    __stcs(reinterpret_cast<Word*>(target), *reinterpret_cast<const Word*>(&pack));
-}
-
-template <Mode MODE> constexpr int TAPS = MODE == Mode::nearest ? 1 : MODE == Mode::linear ? 2 : 4;
-
-// What a location reads along one axis.
-template <Mode MODE, typename Offset> struct Axis {
-    Offset offset[TAPS<MODE>];  // in elements of a channel
-    float weight[TAPS<MODE>];
-    bool is_inside[TAPS<MODE>];
-};
-
-// Keys' cubic convolution, a = -0.75, at a distance below 1 and between 1 and 2.
-__device__ __forceinline__ float cubic_near(float t) { return (1.25f * t - 2.25f) * t * t + 1.0f; }
-__device__ __forceinline__ float cubic_far(float t) { return ((-0.75f * t + 3.75f) * t - 6.0f) * t + 3.0f; }
-
-template <Mode MODE> __device__ __forceinline__ void set_weights(float (&weight)[TAPS<MODE>], float t) {
-    if constexpr (MODE == Mode::nearest) {
-        weight[0] = 1.0f;
-    } else if constexpr (MODE == Mode::linear) {
-        weight[0] = 1.0f - t;
-        weight[1] = t;
-    } else {
-        weight[0] = cubic_far(t + 1.0f);
-        weight[1] = cubic_near(t);
-        weight[2] = cubic_near(1.0f - t);
-        weight[3] = cubic_far(2.0f - t);
-    }
-}
-
-// An index outside mirrored, as often as it takes, at the centres of the outermost pixels or at their outer edges.
-template <bool ALIGN_CORNERS> __device__ __forceinline__ int reflected(int index, int size) {
-    if (ALIGN_CORNERS && size == 1) return 0;
-    const unsigned int length = size, period = 2 * (ALIGN_CORNERS ? length - 1 : length);
-    unsigned int at = index >= 0 ? index : ALIGN_CORNERS ? -index : -1 - index;
-    at %= period;
-    return at < length ? at : period - at - (ALIGN_CORNERS ? 0 : 1);
-}
-
-template <Mode MODE, Padding PADDING, bool ALIGN_CORNERS, typename Offset>
-__device__ __forceinline__ Axis<MODE, Offset> axis_at(float coordinate, int size, Offset stride) {
-    // Every step rounds, as on a CPU: a contraction would move coordinates that lie halfway between two pixels.
-    const float shifted = __fadd_rn(coordinate, 1.0f);
-    float x = ALIGN_CORNERS ? __fmul_rn(0.5f * shifted, static_cast<float>(size - 1))
-                            : 0.5f * __fadd_rn(__fmul_rn(shifted, static_cast<float>(size)), -1.0f);
-    x = fminf(fmaxf(x, -FAR), FAR);
-    const float pixel = MODE == Mode::nearest ? rintf(x) : floorf(x);
-    const int first = static_cast<int>(pixel) - (MODE == Mode::cubic);
-    Axis<MODE, Offset> axis;
-    set_weights<MODE>(axis.weight, x - pixel);
-#pragma unroll
-    for (int tap = 0; tap < TAPS<MODE>; ++tap) {
-        int index = first + tap;
-        axis.is_inside[tap] = static_cast<unsigned int>(index) < static_cast<unsigned int>(size);
-        if (!axis.is_inside[tap]) {
-            if constexpr (PADDING == Padding::zeros) index = 0;
-            if constexpr (PADDING == Padding::border) index = min(max(index, 0), size - 1);
-            if constexpr (PADDING == Padding::reflection) index = reflected<ALIGN_CORNERS>(index, size);
-        }
-        axis.offset[tap] = static_cast<Offset>(index) * stride;
-    }
-    return axis;
-}
-
-// The elements of a channel that a location reads.
-template <Mode MODE, int AXES> constexpr int NEIGHBOURS = TAPS<MODE> * TAPS<MODE> * (AXES == 3 ? TAPS<MODE> : 1);
+#include "taps.cuh"
 
 // How the elements lie: all of them inside, so that those along the last axis follow each other; anywhere; or some of
 // them outside, where they count as 0.
@@ -167,15 +83,13 @@ __device__ __forceinline__ void sample_run(const Axis<MODE, Offset> (&axes)[PACK
 template <Mode MODE, int AXES, int PACK>
 constexpr int BATCH = MODE == Mode::nearest ? 8 / PACK : MODE == Mode::cubic ? 1 : AXES == 3 ? 2 : 4 / PACK;
 
-constexpr int THREADS = 256;
-
-struct Sizes { int value[3]; };  // of a channel of x, outermost first; the first is unused for two axes
-
-// A batch item's locations are ``rows`` of ``width``, which is a multiple of PACK.
+// A batch item's locations are ``rows`` of ``width``, which is a multiple of PACK. Where locations turn out to be
+// scattered, it leaves them to pixels.cu.
 template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int AXES, int PACK, typename Offset>
 __global__ void __launch_bounds__(THREADS)
     grid_sample(T* __restrict__ y, const T* __restrict__ x, const G* __restrict__ grid, Sizes sizes, Offset width,
-                Offset rows, int items, int channels, int run) {
+                Offset rows, int items, int channels, int run, const int* __restrict__ is_scattered) {
+    if (is_scattered != nullptr && *is_scattered) return;  // pixels.cu samples
     const Offset tiles = (width - 1) / (blockDim.x * PACK) + 1, tile_row = blockIdx.x / tiles;
     const Offset column = ((blockIdx.x - tile_row * tiles) * blockDim.x + threadIdx.x) * PACK;
     const Offset row = tile_row * blockDim.y + threadIdx.y;

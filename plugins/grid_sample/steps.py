@@ -1,14 +1,16 @@
-"""The one launch of a GridSample: of the kernel in CUDA C++, or of one in numba."""
+"""What a GridSample launches: kernels in CUDA C++, or one in numba."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pluginkit.dims import ceil_div, product
 from pluginkit.dtypes import bfloat16, int32, int64, offset_type
 from pluginkit.kernels.declare import Launch
 from pluginkit.plugins.grid_sample.layout import THREADS, layout_of
-from pluginkit.tensors import TensorDesc
+from pluginkit.plugins.grid_sample.pixels import copy_for, in_pixels
+from pluginkit.tensors import TensorDesc, Workspace
 
 if TYPE_CHECKING:
     from pluginkit.plugins.grid_sample import GridSample
@@ -19,14 +21,23 @@ _TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
 _PADDINGS = ("zeros", "border", "reflection")
 
 
-def launch_of(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> Launch:
+def launches_of(
+    plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc, workspace: Workspace
+) -> Sequence[Launch]:
     """CUDA C++ for two and three spatial axes, numba for any other number."""
-    launch = _in_cpp if x.ndim in (4, 5) else in_numba
-    return launch(plugin, x, grid, y)
+    if x.ndim not in (4, 5):
+        return (in_numba(plugin, x, grid, y),)
+    copy = copy_for(x, grid)
+    if not copy.may_be_made:
+        return (_in_planes(plugin, x, grid, y, None),)
+    collect, sample = in_pixels(plugin, (x, grid, y), copy, workspace)
+    return collect, _in_planes(plugin, x, grid, y, workspace), sample
 
 
-def _in_cpp(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> Launch:
-    """Laid out as layout.py says."""
+def _in_planes(
+    plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc, flag: Workspace | None
+) -> Launch:
+    """Laid out as layout.py says; ``flag`` says on the device that nothing is left to do."""
     items, channels, *sizes = map(int, x.shape)
     out_sizes = [int(size) for size in y.shape[2:]]
     is_light = len(sizes) == 2 and plugin.mode != "cubic"
@@ -41,6 +52,7 @@ def _in_cpp(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) 
             int32([1] * (3 - len(sizes)) + sizes),
             *map(offset, (layout.width, layout.rows)),
             *map(int32, (items, channels, layout.run)),
+            flag,
         ),
         constants={"AXES": len(sizes), "PACK": layout.pack, "OFFSET": offset.cpp},
     )

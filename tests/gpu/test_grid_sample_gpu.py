@@ -9,7 +9,7 @@ import pytest
 
 from pluginkit import bfloat16, calls, float16, float32, int8, int64
 from pluginkit.dtypes import offset_type
-from pluginkit.plugins.grid_sample import GridSample, steps
+from pluginkit.plugins.grid_sample import GridSample, pixels, steps
 from pluginkit.testing.driver import CupyMemory, drive
 
 pytestmark = [
@@ -35,6 +35,17 @@ SHAPES = {
 }
 MODES = ("linear", "nearest", "cubic")
 PADDINGS = ("zeros", "border", "reflection")
+
+
+@pytest.fixture(params=["planes", "pixels", "a look"])
+def way(request, monkeypatch):
+    """How x is read: as it is, from the copy, or as it is after a look at the grid."""
+    if request.param != "planes":
+        monkeypatch.setattr(pixels, "ENOUGH_ELEMENTS", 1)
+        monkeypatch.setattr(pixels, "ENOUGH_CHANNEL_BYTES", 1)
+        monkeypatch.setattr(pixels, "MOST_COPIED", 10**6)
+        monkeypatch.setattr(pixels, "MOST_LINES", -1 if request.param == "pixels" else 32)
+    return request.param
 
 
 def arrays_of(name, dtype, grid_type, rng, reach=1.6):
@@ -110,7 +121,7 @@ def assert_right(got, expected, dtype, is_copy=False):
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("padding_mode", PADDINGS)
 @pytest.mark.parametrize("mode", MODES)
-def test_every_mode_agrees_with_float64(lean, mode, padding_mode, align_corners, name):
+def test_every_mode_agrees_with_float64(lean, way, mode, padding_mode, align_corners, name):
     rng = np.random.default_rng(1)
     plugin = GridSample(mode=mode, padding_mode=padding_mode, align_corners=align_corners)
     for dtype in (float32, float16):
@@ -121,7 +132,7 @@ def test_every_mode_agrees_with_float64(lean, mode, padding_mode, align_corners,
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("grid_type", GridSample.types["T2"], ids=repr)
 @pytest.mark.parametrize("dtype", GridSample.types["T1"], ids=repr)
-def test_every_type_agrees_with_float64(lean, dtype, grid_type, name):
+def test_every_type_agrees_with_float64(lean, way, dtype, grid_type, name):
     rng = np.random.default_rng(2)
     for mode in MODES if dtype.is_floating else ("nearest",):
         plugin = GridSample(mode=mode)
@@ -132,7 +143,7 @@ def test_every_type_agrees_with_float64(lean, dtype, grid_type, name):
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("padding_mode", PADDINGS)
-def test_halves_of_pixels_go_to_the_even_one(lean, padding_mode, align_corners, name):
+def test_halves_of_pixels_go_to_the_even_one(lean, way, padding_mode, align_corners, name):
     rng = np.random.default_rng(3)
     shape, out_sizes = SHAPES[name]
     sizes = np.array(shape[2:][::-1])
@@ -150,7 +161,7 @@ def test_halves_of_pixels_go_to_the_even_one(lean, padding_mode, align_corners, 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("padding_mode", PADDINGS)
 @pytest.mark.parametrize("mode", MODES)
-def test_no_coordinate_reads_out_of_bounds(lean, mode, padding_mode, name):
+def test_no_coordinate_reads_out_of_bounds(lean, way, mode, padding_mode, name):
     rng = np.random.default_rng(4)
     plugin = GridSample(mode=mode, padding_mode=padding_mode)
     x, grid = arrays_of(name, float32, float32, rng)
@@ -163,7 +174,7 @@ def test_no_coordinate_reads_out_of_bounds(lean, mode, padding_mode, name):
 
 @pytest.mark.parametrize("name", ["tiles", "odd", "volume", "sequence"])
 @pytest.mark.parametrize("mode", MODES)
-def test_zeros_outside_beside_nan(lean, mode, name):
+def test_zeros_outside_beside_nan(lean, way, mode, name):
     rng = np.random.default_rng(5)
     plugin = GridSample(mode=mode)
     x, grid = arrays_of(name, float32, float32, rng, reach=3)
@@ -176,7 +187,7 @@ def test_zeros_outside_beside_nan(lean, mode, name):
 
 @pytest.mark.parametrize("interface", ["v2", "v3"])
 @pytest.mark.parametrize("name", SHAPES)
-def test_both_interfaces_give_the_same(lean, name, interface):
+def test_both_interfaces_give_the_same(lean, way, name, interface):
     rng = np.random.default_rng(6)
     plugin = GridSample(mode="nearest", padding_mode="border")
     arrays = arrays_of(name, int64, float16, rng)
@@ -185,26 +196,48 @@ def test_both_interfaces_give_the_same(lean, name, interface):
 
 @pytest.mark.parametrize("name", ["tiles", "odd", "volume"])
 @pytest.mark.parametrize("mode", MODES)
-def test_64_bit_offsets_give_the_same(lean, name, mode, monkeypatch):
+def test_64_bit_offsets_give_the_same(lean, way, name, mode, monkeypatch):
     rng = np.random.default_rng(7)
     arrays = arrays_of(name, float16, float32, rng)
     plugin = GridSample(mode=mode, padding_mode="reflection")
     narrow = run(lean, plugin, arrays)
-    monkeypatch.setattr(steps, "offset_type", lambda *_: offset_type(2**31))
-    assert launch_of(plugin, arrays).constants["OFFSET"] == "unsigned long long"
+    for module in (steps, pixels):
+        monkeypatch.setattr(module, "offset_type", lambda *_: offset_type(2**31))
+    *_, launch = steps_of(plugin, arrays)
+    assert launch.constants["OFFSET"] == "unsigned long long"
     np.testing.assert_array_equal(run(lean, plugin, arrays), narrow)
 
 
-def launch_of(plugin, arrays):
+def steps_of(plugin, arrays):
     inputs = calls.describe_arrays(plugin, arrays)
-    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
-    return launch
+    return calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
 
 
 @pytest.mark.parametrize(("batch", "channels"), [(70_000, 1), (1, 70_000)])
-def test_more_items_and_channels_than_a_grid_has_blocks(lean, batch, channels):
+def test_more_items_and_channels_than_a_grid_has_blocks(lean, way, batch, channels):
     rng = np.random.default_rng(8)
     x = rng.normal(size=(batch, channels, 2, 3)).astype(np.float32)
     grid = rng.uniform(-1, 1, (batch, 1, 2, 2)).astype(np.float32)
     plugin = GridSample()
     assert_right(run(lean, plugin, (x, grid)), exact(plugin, x, grid), float32)
+
+
+def test_what_the_grid_says_decides(lean, monkeypatch):
+    """Both ways round differently: which one was taken shows in the bits."""
+    rng = np.random.default_rng(9)
+    x = rng.normal(size=(2, 32, 200, 200)).astype(np.float32)
+    ticks = (2 * np.arange(200, dtype=np.float32) + 1) / 200 - 0.99
+    in_order = np.broadcast_to(np.stack(np.meshgrid(ticks, ticks), -1), (2, 200, 200, 2)).copy()
+    across = np.ascontiguousarray(in_order.transpose(0, 2, 1, 3))
+    anywhere = rng.uniform(-1, 1, in_order.shape).astype(np.float32)
+    plugin = GridSample()
+    assert len(steps_of(plugin, [x, in_order])) == 1  # too small to look
+    monkeypatch.setattr(pixels, "ENOUGH_ELEMENTS", 2**20)
+    assert len(steps_of(plugin, [x, in_order])) == 3
+    for grid, expected in ((in_order, 32), (across, -1), (anywhere, -1)):
+        got = run(lean, plugin, (x, grid))
+        for lines in (32, -1):
+            with monkeypatch.context() as forced:
+                forced.setattr(pixels, "MOST_LINES", lines)
+                is_same = run(lean, plugin, (x, grid)).tobytes() == got.tobytes()
+            assert is_same == (lines == expected)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from pluginkit import bfloat16, calls, float16, float32, int8, int32, int64
-from pluginkit.dims import InputDim
+from pluginkit.dims import InputDim, ceil_div
 from pluginkit.errors import TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
 from pluginkit.plugins.grid_sample import GridSample
@@ -22,6 +22,7 @@ from pluginkit.plugins.grid_sample.layout import (
     THREADS,
     layout_of,
 )
+from pluginkit.plugins.grid_sample.pixels import ENOUGH_ELEMENTS, SECTOR_BYTES, PixelCopy
 from tests.onnx_node_tests import node_tests
 from tests.plugins.simulator import printed_in_simulator
 
@@ -265,7 +266,7 @@ from pluginkit.plugins.grid_sample import GridSample
 from pluginkit.plugins.grid_sample.steps import in_numba
 
 # Every case, not only those of ranks that no kernel in CUDA C++ takes.
-GridSample.launches = in_numba
+GridSample.launches = lambda plugin, x, grid, y, workspace: in_numba(plugin, x, grid, y)
 count = 0
 for case in GridSample.cases():
     plugin = GridSample(**case.attributes)
@@ -303,7 +304,7 @@ def test_numba_kernels_in_the_simulator():
 def test_two_and_three_axes_take_the_kernel_in_cuda(axes):
     plugin = GridSample()
     inputs, outputs = described(plugin, (1, 1, *[2] * axes), (1, *[2] * axes, axes))
-    launch = plugin.launches(*inputs, *outputs)
+    (launch,) = calls.steps(plugin, inputs, outputs)
     assert launch.kernel is (plugin.kernel if axes in (2, 3) else plugin.interpolate)
 
 
@@ -320,8 +321,8 @@ def test_two_and_three_axes_take_the_kernel_in_cuda(axes):
 )
 def test_types_choose_the_numba_kernel(mode, dtype, grid_type, name):
     plugin = GridSample(mode=mode)
-    inputs, outputs = described(plugin, (1, 1, 4), (1, 2, 1), dtype, grid_type)
-    assert plugin.launches(*inputs, *outputs).kernel is getattr(plugin, name)
+    (launch,) = calls.steps(plugin, *described(plugin, (1, 1, 4), (1, 2, 1), dtype, grid_type))
+    assert launch.kernel is getattr(plugin, name)
 
 
 @pytest.mark.parametrize(
@@ -335,8 +336,83 @@ def test_types_choose_the_numba_kernel(mode, dtype, grid_type, name):
 )
 def test_large_channels_take_64_bit_offsets(x, grid, is_small):
     plugin = GridSample(mode="nearest")
-    launch = plugin.launches(*itertools.chain(*described(plugin, x, grid, int8)))
+    (launch,) = calls.steps(plugin, *described(plugin, x, grid, int8))
     assert launch.constants["OFFSET"] == ("unsigned int" if is_small else "unsigned long long")
+
+
+# The copy in which the channels of a pixel lie together
+
+
+@pytest.mark.parametrize(
+    ("x", "grid", "dtype", "names"),
+    [
+        (
+            (8, 64, 256, 256),
+            (8, 256, 256, 2),
+            float16,
+            ["collect_pixels", "kernel", "sample_pixels"],
+        ),
+        (
+            (1, 32, 64, 64, 64),
+            (1, 80, 90, 75, 3),
+            int8,
+            ["collect_pixels", "kernel", "sample_pixels"],
+        ),
+        ((8, 64, 256, 256), (8, 179, 181, 2), float16, ["kernel"]),  # a small output
+        ((8, 15, 256, 256), (8, 500, 500, 2), float16, ["kernel"]),  # few channels
+        ((8, 64, 600, 600), (8, 256, 256, 2), float16, ["kernel"]),  # a large copy
+        ((8, 64, 0, 9), (8, 256, 256, 2), float16, ["kernel"]),  # nothing to copy
+        ((1, 64, 300), (1, 2**19, 1), float16, ["interpolate"]),  # no kernels for these axes
+    ],
+)
+def test_the_grid_is_looked_at_where_it_may_pay(x, grid, dtype, names):
+    plugin = GridSample(mode="linear" if dtype.is_floating else "nearest")
+    steps = calls.steps(plugin, *described(plugin, x, grid, dtype))
+    assert [step.kernel for step in steps] == [getattr(plugin, name) for name in names]
+
+
+@pytest.mark.parametrize("grid_type", GridSample.types["T2"], ids=repr)
+@pytest.mark.parametrize("dtype", GridSample.types["T1"], ids=repr)
+def test_the_kernels_with_a_copy_compile_for_every_type(dtype, grid_type):
+    ways = itertools.product(MODES if dtype.is_floating else ("nearest",), (2, 3))
+    for (mode, axes), sectors in zip(ways, itertools.cycle((1, 2, 3)), strict=False):
+        plugin = GridSample(mode=mode, padding_mode=PADDINGS[sectors - 1])
+        channels = SECTOR_BYTES * sectors // dtype.itemsize
+        items = ceil_div(ENOUGH_ELEMENTS, channels * 2**axes)
+        shapes = (items, channels, *[2] * axes), (items, *[2] * axes, axes)
+        compiled = compile_launches(plugin, *described(plugin, *shapes, dtype, grid_type), "80")
+        assert len(compiled) == 3
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_the_kernels_with_a_copy_compile_for_every_architecture(arch):
+    plugin = GridSample(mode="cubic", padding_mode="reflection")
+    shapes = (1, 64, 512, 512), (1, 512, 512, 2)
+    assert len(compile_launches(plugin, *described(plugin, *shapes, bfloat16), arch)) == 3
+
+
+_SIDE = st.integers(3, 200)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.data(), st.sampled_from([1, 2, 4, 8]), st.integers(2, 4))
+def test_a_profiles_largest_workspace_holds_the_copies_of_all_shapes(data, itemsize, axes):
+    smaller = [data.draw(_SIDE) for _ in range(2 + 2 * axes)]
+    larger = [side + data.draw(st.integers(0, 40)) for side in smaller]
+
+    def copy(sides):
+        items, channels, *rest = sides
+        return PixelCopy(items, channels, tuple(rest[:axes]), math.prod(rest[axes:]), itemsize)
+
+    assert copy(smaller).workspace_bytes <= copy(larger).workspace_bytes
+    for each in (copy(smaller), copy(larger)):
+        assert not each.may_be_made or each.workspace_bytes == SECTOR_BYTES + each.nbytes
+
+
+@pytest.mark.parametrize(("channels", "itemsize", "sectors"), [(16, 2, 1), (17, 2, 2), (9, 4, 2)])
+def test_pixels_begin_with_a_sector(channels, itemsize, sectors):
+    copy = PixelCopy(3, channels, (5, 7), 1, itemsize)
+    assert copy.nbytes == 3 * 5 * 7 * sectors * SECTOR_BYTES
 
 
 # The layout

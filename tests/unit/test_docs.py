@@ -89,6 +89,7 @@ MEASURED = {
     ("AddRMSNorm", "[8192, 4097]"): ("rms_norm", "prompt, odd", "float16 weight"),
     ("ScatterND", "4e6 rows of 64 into 1e6"): ("scatter_nd", "gnn", "add"),
     ("GridSample", "2-D, linear, [8, 64, 256, 256]"): ("grid_sample", "image", "linear, zeros"),
+    ("GridSample", "2-D, linear, anywhere in it"): ("grid_sample", "scattered", "linear, zeros"),
     ("GridSample", "3-D, linear"): ("grid_sample", "volume", "linear, zeros"),
 }
 
