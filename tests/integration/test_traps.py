@@ -444,15 +444,17 @@ print("built", build_with_rtx(flavour, model_of(Fails(), *FAILS_IO)).nbytes > 0)
 """
 
 
+def run_child(script: str, **values: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with these values and this folder in it, where it may crash."""
+    text = script.format(folder=str(Path(__file__).parent), **values)
+    return subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
 @pytest.mark.parametrize("first", ["", "import tensorrt_rtx"])
 def test_the_parser_finds_its_library_whoever_imported_tensorrt_first(rtx, first: str) -> None:
-    folder = str(Path(__file__).parent)
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD.format(first=first, folder=folder)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_child(CHILD, first=first)
     assert done.stdout.endswith("built True\n"), done.stderr[-2000:]
 
 
@@ -484,13 +486,7 @@ except KeyboardInterrupt:
     "callback", ["create_plugin", "get_capability_interface", "clone", "get_valid_tactics"]
 )
 def test_an_interrupt_where_tensorrt_would_crash_waits(rtx, callback: str) -> None:
-    folder = str(Path(__file__).parent)
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED.format(callback=callback, folder=folder)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_child(INTERRUPTED, callback=callback)
     assert done.stdout == "built True\ninterrupted\n", done.stderr[-2000:]
     assert done.returncode == 0
 
