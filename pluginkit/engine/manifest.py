@@ -37,7 +37,7 @@ class PluginRecord:
         name, version, namespace: its key in the plugin registry.
         interface: ``"v2"`` or ``"v3"``.
         class_path: ``"module:Class"``.
-        source_sha256: of its module and kernel files; empty where there are none.
+        source_sha256: of its modules' and kernels' files; empty where there are none.
         nodes: where the model uses it.
     """
 

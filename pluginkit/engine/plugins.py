@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
+import importlib.util
+import itertools
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,29 +28,80 @@ Key = tuple[str, str, str]
 Plugins = Mapping[Key, type[Plugin]]
 
 
-def source_files(plugin: type[Plugin]) -> list[Path]:
-    """What decides what the plugin computes: its module, its kernels, headers that they include."""
-    files = set()
-    module_file = getattr(sys.modules.get(plugin.spec.module), "__file__", None)
-    if module_file:
-        files.add(Path(module_file))
+def source_files(plugin: type[Plugin]) -> dict[str, Path]:
+    """What decides what the plugin computes, by its path as seen from the plugin's module.
+
+    That is its module, the modules beside it that this imports, its kernels and the headers that
+    they include.
+    """
+    files = list(_modules_of(plugin.spec.module))
     for kernel in plugin.spec.kernels.values():
         if isinstance(kernel, CudaKernel):
-            files.update(kernel.files)
+            files += kernel.files
         elif kernel.path is not None:
-            files.add(kernel.path)
-    return sorted(files, key=lambda path: path.name)
+            files.append(kernel.path)
+    files = [path for path in files if path.is_file()]
+    seen = {Path(os.path.relpath(path, files[0].parent)).as_posix(): path for path in files}
+    return dict(sorted(seen.items()))
+
+
+def _modules_of(name: str) -> Iterator[Path]:
+    """The files of a module and of what it imports, in turn, from its own collection of modules."""
+    ours = "pluginkit.plugins"
+    collection = ours if name.startswith(f"{ours}.") else name.partition(".")[0]
+    waiting, met = [name], {name}
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(name)
+        if path is None:
+            continue
+        yield path
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        imported = {each for each in _imports(path, package) if each.startswith(f"{collection}.")}
+        waiting += imported - met
+        met |= imported
+
+
+def _file_of(name: str) -> Path | None:
+    """A module's file, whether it is imported already or not."""
+    if name in sys.modules:
+        file = getattr(sys.modules[name], "__file__", None)
+    else:
+        try:
+            spec = importlib.util.find_spec(name)
+        except ImportError:  # not a module, but something in one that is no package
+            spec = None
+        file = spec.origin if spec is not None and spec.has_location else None
+    return Path(file) if file else None
+
+
+def _imports(path: Path, package: str) -> Iterator[str]:
+    """Every name that a file imports, as if it were a module's, with the packages that it is in."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):  # it has changed since it was imported
+        return
+    for node in ast.walk(tree):
+        base = ""
+        if isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = importlib.util.resolve_name("." * node.level + base, package)
+            base += "."
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for alias in node.names:
+                yield from itertools.accumulate(f"{base}{alias.name}".split("."), "{}.{}".format)
 
 
 def source_sha256(plugin: type[Plugin]) -> str:
     """The SHA-256 over a plugin's source files and their names; empty where it has none."""
-    files = [path for path in source_files(plugin) if path.is_file()]
+    files = source_files(plugin)
     if not files:
         return ""
     digest = hashlib.sha256()
-    for path in files:
+    for name, path in files.items():
         content = path.read_bytes()
-        digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
 

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from pluginkit import discovery
 from pluginkit.engine.plugins import check_known, source_files, source_sha256
 from pluginkit.errors import ModelError
+from pluginkit.plugins.scatter_nd import ScatterND
 from pluginkit.trt.flavour import Flavour
 
 MODULE = '''
@@ -49,8 +50,43 @@ def plugin_in(folder: Path) -> Any:
 
 
 def test_module_kernel_and_headers_are_a_plugins_sources(folder: Path) -> None:
-    names = [path.name for path in source_files(plugin_in(folder))]
-    assert names == ["same.cu", "same.cuh", "same.py"]
+    files = source_files(plugin_in(folder))
+    assert files == {name: folder / name for name in ("same.cu", "same.cuh", "same.py")}
+
+
+def test_so_are_the_modules_that_it_imports_from_beside_it(folder: Path) -> None:
+    for name, text in {
+        "wide/__init__.py": MODULE.replace("Same", "Wide").replace("same.cu", "../same.cu")
+        + "from . import near\nfrom .lower.deep import LIMIT\nimport json, pytest\n",
+        "wide/near.py": "def later():\n    from .lazy import nothing\n",
+        "wide/lazy.py": "nothing = None\n",
+        "wide/unused.py": "",
+        "wide/lower/__init__.py": "",
+        "wide/lower/deep.py": "from ...beside import Thing\nLIMIT = 3\n",
+        "beside.py": "class Thing: pass\nfrom .wide import near\n",
+    }.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    plugin: Any = discovery.find_plugins([folder])["Wide_PK", "1", "pluginkit"]
+    before = source_sha256(plugin)
+    assert list(source_files(plugin)) == [
+        "../beside.py", "../same.cu", "../same.cuh", "__init__.py", "lazy.py", "lower/__init__.py",
+        "lower/deep.py", "near.py",
+    ]  # fmt: skip
+    (folder / "wide" / "unused.py").write_text("1", encoding="utf-8")
+    assert source_sha256(plugin) == before
+    (folder / "wide" / "lower" / "deep.py").write_text("LIMIT = 4\n", encoding="utf-8")
+    assert source_sha256(plugin) != before
+
+
+def test_a_shipped_plugins_sources_are_all_of_its_own() -> None:
+    files = source_files(ScatterND)
+    folder = Path(sys.modules[ScatterND.__module__].__file__ or "").parent
+    mine = {path.name for path in folder.iterdir() if path.suffix in (".py", ".cu", ".cuh")}
+    theirs = {f"../scatter_elements/{name}" for name in ("reduce.cuh", "rows.cuh", "rows.py")}
+    assert mine <= set(files)
+    assert theirs <= set(files)
+    assert all("plugins" in path.parts for path in files.values())
 
 
 def test_the_hash_changes_with_each_source_and_with_nothing_else(folder: Path) -> None:
