@@ -40,7 +40,7 @@ def files_in(folder: Path) -> list[str]:
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
     return subprocess.run(
         [sys.executable, "-m", *command], capture_output=True, text=True, env=environment
     )

@@ -46,7 +46,7 @@ def pytest_in(folder: Path, *options: str) -> str:
         capture_output=True,
         text=True,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": ""},
     ).stdout
 
 
