@@ -162,9 +162,9 @@ def _prepare(
     rewrites: Sequence[Any] | None,
     target: Target | None,
     *,
-    only: Iterable[str] = (),
-    skip: Iterable[str] = (),
-    also: Iterable[str] = (),
+    only: Iterable[str],
+    skip: Iterable[str],
+    also: Iterable[str],
 ) -> _Source:
     from pluginkit.discovery import find_plugins
     from pluginkit.onnx.driver import rewrite_model

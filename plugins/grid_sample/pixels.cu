@@ -35,12 +35,12 @@ template <typename T, int BYTES> struct Channels {
     }
 
     __device__ __forceinline__ T operator[](int c) const {
-        const auto bits = static_cast<typename WordOf<sizeof(T)>::type>(words[c / EACH] >> c % EACH * BITS);
+        const auto bits = static_cast<Bits<T>>(words[c / EACH] >> c % EACH * BITS);
         return *reinterpret_cast<const T*>(&bits);
     }
 
     __device__ __forceinline__ void set(int c, T value) {
-        const auto bits = *reinterpret_cast<const typename WordOf<sizeof(T)>::type*>(&value);
+        const auto bits = *reinterpret_cast<const Bits<T>*>(&value);
         const unsigned long long word = static_cast<unsigned long long>(bits) << c % EACH * BITS;
         words[c / EACH] = c % EACH == 0 ? word : words[c / EACH] | word;
     }

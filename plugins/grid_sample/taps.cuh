@@ -5,6 +5,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "../device.cuh"
+
 enum class Mode { nearest, linear, cubic };
 enum class Padding { zeros, border, reflection };
 
@@ -12,16 +14,9 @@ constexpr float FAR = 1 << 30;  // in pixels: coordinates further out, and NaN, 
 
 template <typename T, int N> struct alignas((N & (N - 1)) == 0 ? sizeof(T) * N : sizeof(T)) Pack { T value[N]; };
 
-template <int BYTES> struct WordOf;
-template <> struct WordOf<1> { using type = unsigned char; };
-template <> struct WordOf<2> { using type = unsigned short; };
-template <> struct WordOf<4> { using type = unsigned int; };
-template <> struct WordOf<8> { using type = unsigned long long; };
-
 // The output is not read again: it should not push the input out of the caches.
 template <typename P> __device__ __forceinline__ void store_once(P* target, const P& pack) {
-    using Word = typename WordOf<sizeof(P)>::type;
-    __stcs(reinterpret_cast<Word*>(target), *reinterpret_cast<const Word*>(&pack));
+    __stcs(reinterpret_cast<Bits<P>*>(target), *reinterpret_cast<const Bits<P>*>(&pack));
 }
 
 template <Mode MODE> constexpr int TAPS = MODE == Mode::nearest ? 1 : MODE == Mode::linear ? 2 : 4;

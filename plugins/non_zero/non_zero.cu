@@ -10,6 +10,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "../device.cuh"
+
 constexpr int THREADS = 512;
 constexpr int WARPS = THREADS / 32;
 constexpr int LOAD_BYTES = 16;
@@ -53,12 +55,7 @@ template <typename T> __device__ __forceinline__ unsigned flags_of(const T* __re
 template <typename Sum> __device__ __forceinline__ Sum exclusive_sum(Sum value, Sum& total) {
     __shared__ Sum sums[WARPS];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    Sum inclusive = value;
-#pragma unroll
-    for (int step = 1; step < 32; step *= 2) {
-        const Sum other = __shfl_up_sync(~0u, inclusive, step);
-        if (lane >= step) inclusive += other;
-    }
+    const Sum inclusive = inclusive_sum_over_warp(value);
     if (lane == 31) sums[warp] = inclusive;
     __syncthreads();
     Sum before = 0;

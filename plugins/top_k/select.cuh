@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include "../device.cuh"
+
 constexpr int THREADS = 512;
 constexpr int WARPS = THREADS / 32;
 constexpr int LOADS = 8;  // of one thread, under way at once
@@ -57,12 +59,7 @@ struct Histogram {
         int own = 0;
 #pragma unroll
         for (int i = 0; i < OWNED; ++i) own += bins[top - i];
-        int inclusive = own;
-#pragma unroll
-        for (int step = 1; step < 32; step *= 2) {
-            const int other = __shfl_up_sync(~0u, inclusive, step);
-            if (lane >= step) inclusive += other;
-        }
+        const int inclusive = inclusive_sum_over_warp(own);
         if (lane == 31) counts[warp] = inclusive;
         __syncthreads();
         int sum = before + inclusive - own;
@@ -139,12 +136,7 @@ __device__ void select_in_order(const KeyAt& key_at, int size, int k, const Sele
             int sums[OWNED], total = 0;
 #pragma unroll
             for (int i = 0; i < OWNED; ++i) sums[i] = total, total += walk.counts[lane * OWNED + i];
-            int inclusive = total;
-#pragma unroll
-            for (int step = 1; step < 32; step *= 2) {
-                const int other = __shfl_up_sync(~0u, inclusive, step);
-                if (lane >= step) inclusive += other;
-            }
+            const int inclusive = inclusive_sum_over_warp(total);
 #pragma unroll
             for (int i = 0; i < OWNED; ++i) walk.counts[lane * OWNED + i] = sums[i] + inclusive - total;
             if (lane == 31) walk.total = inclusive;

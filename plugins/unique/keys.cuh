@@ -5,12 +5,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-template <int BYTES> struct UnsignedOf;
-template <> struct UnsignedOf<1> { using type = unsigned char; };
-template <> struct UnsignedOf<2> { using type = unsigned short; };
-template <> struct UnsignedOf<4> { using type = unsigned int; };
-template <> struct UnsignedOf<8> { using type = unsigned long long; };
-template <typename T> using Bits = typename UnsignedOf<sizeof(T)>::type;
+#include "../device.cuh"
 
 template <typename T> constexpr unsigned INFINITY_BITS = 0;  // integers have none
 template <> constexpr unsigned INFINITY_BITS<float> = 0x7f800000;

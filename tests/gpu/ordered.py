@@ -21,6 +21,19 @@ def drawn(shape, dtype, distinct):
     return rng.choice(values, shape)
 
 
+def patterns(size):
+    """What sorts and selections may stumble over, by name: rows of ``size`` elements."""
+    ascending = np.arange(size, dtype=np.int32)
+    return {
+        "equal": np.zeros(size, np.float32),
+        "ascending": ascending,
+        "descending": ascending[::-1].copy(),
+        "high bits": np.arange(size, dtype=np.int64) << 40,
+        "long runs": ascending // 4096,
+        "short runs": ascending % 4096,
+    }
+
+
 def assert_same_bits(plugin, got, expected):
     for port, one, wanted in zip(plugin.spec.outputs, got, expected, strict=True):
         assert one.shape == wanted.shape, port.name

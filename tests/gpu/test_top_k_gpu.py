@@ -9,9 +9,11 @@ from pluginkit import calls, float16, int64
 from pluginkit.plugins.top_k import TopK
 from pluginkit.testing.driver import Profile, build_layer, drive
 from pluginkit.testing.memory import CupyMemory
-from tests.gpu.ordered import DTYPES, assert_same_bits, drawn
+from tests.gpu.ordered import DTYPES, assert_same_bits, drawn, patterns
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
+
+PATTERNS = patterns(300_001)
 
 
 def assert_right(lean, x, k, tactic="split", **attributes):
@@ -37,20 +39,9 @@ def test_whole_rows(lean, k, dtype, largest, distinct):
 
 
 @pytest.mark.parametrize("k", [1, 4097, 262_145])
-@pytest.mark.parametrize(
-    "x",
-    [
-        np.zeros(300_001, np.float32),
-        np.arange(300_001, dtype=np.int32),
-        np.arange(300_001, dtype=np.int32)[::-1].copy(),
-        np.arange(300_001, dtype=np.int64) << 40,
-        np.arange(300_001, dtype=np.int32) // 4096,
-        np.arange(300_001, dtype=np.int32) % 4096,
-    ],
-    ids=["equal", "ascending", "descending", "high bits", "long runs", "short runs"],
-)
-def test_patterns(lean, x, k):
-    assert_right(lean, x, k)
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_patterns(lean, pattern, k):
+    assert_right(lean, PATTERNS[pattern], k)
 
 
 @pytest.mark.parametrize("tactic", TopK.tactics)

@@ -1,0 +1,22 @@
+// What kernels of several plugins do alike.
+
+#pragma once
+
+// The unsigned type of so many bytes.
+template <int BYTES> struct UnsignedOf;
+template <> struct UnsignedOf<1> { using type = unsigned char; };
+template <> struct UnsignedOf<2> { using type = unsigned short; };
+template <> struct UnsignedOf<4> { using type = unsigned int; };
+template <> struct UnsignedOf<8> { using type = unsigned long long; };
+template <typename T> using Bits = typename UnsignedOf<sizeof(T)>::type;
+
+// The sum of `value` over the lanes of a warp up to this one, itself included.
+template <typename Sum> __device__ __forceinline__ Sum inclusive_sum_over_warp(Sum value) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int step = 1; step < 32; step *= 2) {
+        const Sum other = __shfl_up_sync(~0u, value, step);
+        if (lane >= step) value += other;
+    }
+    return value;
+}
