@@ -100,7 +100,8 @@ def _parsed(box: Sandbox, path: Path) -> str:
 
     flavour = load_flavour("tensorrt_rtx")
     target = installed_target("tensorrt_rtx")
-    outcome, source = box.call(_prepare, path, _plugins(), _rewrites(), target)
+    options: dict[str, Any] = {"only": (), "skip": (), "also": _opt_in()}
+    outcome, source = box.call(_prepare, path, _plugins(), _rewrites(), target, **options)
     return outcome if source is None else box.call(_parse, flavour, source)[0]
 
 
