@@ -10,15 +10,17 @@ from contextlib import contextmanager
 from importlib.machinery import ExtensionFileLoader
 from types import FrameType
 
-#: How long Ctrl-C waits before it looks again whether the module is there.
+#: How long Ctrl-C waits before it looks again where the program is.
 _PATIENCE_S = 0.05
 
 
 @contextmanager
-def interrupts_outside_extensions() -> Iterator[None]:
-    """Let Ctrl-C wait while an extension module is imported.
+def interrupts_that_come_through() -> Iterator[None]:
+    """Let Ctrl-C wait where its exception would become another one.
 
-    One that is interrupted crashes the process, or says that it cannot be imported.
+    An extension module whose import is interrupted crashes the process, or says that it cannot be
+    imported; and up to Python 3.11 a class that is being made raises a RuntimeError for whatever a
+    ``__set_name__`` raises.
     """
     is_ours = (
         threading.current_thread() is threading.main_thread()
@@ -34,17 +36,20 @@ def interrupts_outside_extensions() -> Iterator[None]:
 
 
 def _interrupt(_signal: int, frame: FrameType | None) -> None:
-    if not _is_loading_extension(frame):
+    if not _would_change(frame):
         raise KeyboardInterrupt
     again = threading.Timer(_PATIENCE_S, os.kill, [os.getpid(), signal.SIGINT])
     again.daemon = True
     again.start()
 
 
-def _is_loading_extension(frame: FrameType | None) -> bool:
+def _would_change(frame: FrameType | None) -> bool:
+    """Whether an exception that is raised in the frame is another one further out."""
     while frame is not None:
         is_import = frame.f_code.co_filename.startswith("<frozen importlib")
         if is_import and isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
+            return True
+        if frame.f_code.co_name == "__set_name__":
             return True
         frame = frame.f_back
     return False

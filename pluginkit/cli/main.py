@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import pluginkit
-from pluginkit.cli.interrupts import interrupts_outside_extensions
+from pluginkit.cli.interrupts import interrupts_that_come_through
 from pluginkit.cli.output import printable
 from pluginkit.errors import (
     AttributeValueError,
@@ -59,7 +59,7 @@ _INPUT_ERRORS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    with interrupts_outside_extensions():
+    with interrupts_that_come_through():
         return _run(argv)
 
 

@@ -37,12 +37,12 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_ctrl_c_at_any_moment_of_a_build_leaves_nothing(scatter: Path) -> None:
+def test_ctrl_c_at_any_moment_of_a_build_leaves_all_or_nothing(scatter: Path) -> None:
+    plan = scatter.with_suffix(".plan")
     started = time.monotonic()
     subprocess.run([*PLUGINKIT, "build", scatter, *RTX], check=True, capture_output=True)
-    duration = time.monotonic() - started
-    for written in (".plan", ".plan.json"):
-        scatter.with_suffix(written).unlink()
+    longest = time.monotonic() - started
+    _remove_whole(plan)
     before = content(scatter.parent)
     moments = random.Random(0)  # noqa: S311  # reproducible, not secret
     cancelled = 0
@@ -51,22 +51,28 @@ def test_ctrl_c_at_any_moment_of_a_build_leaves_nothing(scatter: Path) -> None:
             [*PLUGINKIT, "build", scatter, *RTX], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         _wait_for_command(process)
-        time.sleep(moments.uniform(0, 0.6) * duration)
+        time.sleep(moments.uniform(0, longest))
         process.send_signal(signal.SIGINT)
         report, printed = process.communicate(timeout=60)
         assert b"Traceback" not in printed, printed.decode()
-        if b"Wrote" in report:  # it was done, and all is there
-            assert len(content(scatter.parent)) == len(before) + 2
-            for written in (".plan", ".plan.json"):
-                scatter.with_suffix(written).unlink()
+        if b"Wrote" in report:
+            longest *= 0.8  # too late, on a machine that is faster now
         else:
             cancelled += 1
             # Python ends by the signal itself where it interrupted an exec, as of a dataclass;
             # a shell calls that 130 as well.
             assert process.returncode in (130, -signal.SIGINT), printed.decode()
             assert printed == b"pluginkit: cancelled.\n"
+        if b"Wrote" in report or plan.exists():  # the signal may come between the two
+            _remove_whole(plan)
         assert content(scatter.parent) == before
     assert cancelled >= 10
+
+
+def _remove_whole(plan: Path) -> None:
+    check_manifest(plan)
+    plan.unlink()
+    plan.with_suffix(".plan.json").unlink()
 
 
 def _wait_for_command(process: "subprocess.Popen[bytes]") -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C is deferred while an extension module is loaded, and only then."""
+"""Ctrl-C waits where its exception would become another one, and only there."""
 
 import importlib.util
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pluginkit.cli.interrupts import interrupts_outside_extensions
+from pluginkit.cli.interrupts import interrupts_that_come_through
 
 
 def press() -> None:
@@ -50,7 +50,7 @@ def test_ctrl_c_interrupts_at_once_elsewhere() -> None:
         press()
         time.sleep(5)
 
-    with interrupts_outside_extensions(), pytest.raises(KeyboardInterrupt):
+    with interrupts_that_come_through(), pytest.raises(KeyboardInterrupt):
         command()
 
 
@@ -66,16 +66,29 @@ def test_ctrl_c_waits_until_an_extension_is_loaded(monkeypatch: pytest.MonkeyPat
         load_extension(monkeypatch, initialise)
         time.sleep(5)
 
-    with interrupts_outside_extensions(), pytest.raises(KeyboardInterrupt):
+    with interrupts_that_come_through(), pytest.raises(KeyboardInterrupt):
         command()
     assert finished == [True]
+
+
+def test_ctrl_c_waits_until_a_class_has_named_its_parts() -> None:
+    class Part:
+        def __set_name__(self, owner: type, name: str) -> None:
+            press()
+
+    def command() -> None:
+        type("Whole", (), {"part": Part()})
+        time.sleep(5)
+
+    with interrupts_that_come_through(), pytest.raises(KeyboardInterrupt):
+        command()
 
 
 def test_the_handler_of_a_program_that_calls_us_stays() -> None:
     pressed = []
     old = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
     try:
-        with interrupts_outside_extensions():
+        with interrupts_that_come_through():
             press()
     finally:
         signal.signal(signal.SIGINT, old)
@@ -83,6 +96,6 @@ def test_the_handler_of_a_program_that_calls_us_stays() -> None:
 
 
 def test_pythons_own_handler_is_put_back() -> None:
-    with interrupts_outside_extensions():
+    with interrupts_that_come_through():
         assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
