@@ -1,6 +1,7 @@
 """Begin a plugin: write its module, its kernel and its test, all of them or none.
 
-Without --onnx-op it is a small example that works, y = factor * x, to be changed. With it, the
+Without --onnx-op it is a small example that works, to be changed: y = factor * x, or with
+--data-dependent y = x[x > limit], whose length only its kernels know. With --onnx-op, the
 declaration is that of the operator, a rewrite puts the plugin in its place, and the methods that
 are left to write raise NotImplementedError, so that nothing computes what it should not.
 
@@ -36,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OP",
         help="the operator that it is for: one of ONNX, or one of another domain as DOMAIN::OP",
     )
+    parser.add_argument(
+        "--data-dependent",
+        action="store_true",
+        help="an output's shape depends on data: kernels write a size, which takes IPluginV3",
+    )
     for kind in ("plugins", "rewrites", "tests"):
         parser.add_argument(
             f"--{kind}",
@@ -55,7 +61,9 @@ def run(args: argparse.Namespace) -> int:
     check_name(args.name)
     folders, named = _folders(args)
     _refuse_twin(args.name, folders.plugins)
-    made = scaffold(args.name, args.kernel, folders, args.onnx_op)
+    made = scaffold(
+        args.name, args.kernel, folders, args.onnx_op, is_data_dependent=args.data_dependent
+    )
     files = dict(made.files)
     if not _PROJECT.exists():
         named = _kinds(made)

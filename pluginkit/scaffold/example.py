@@ -1,140 +1,74 @@
-"""A small plugin that works, y = factor * x, for its author to change."""
+"""A small plugin that works, for its author to change: what every such example has."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from string import Template
 
 from pluginkit.scaffold.text import imports
 
-_MODULE = Template('''"""$name, with its kernel in $language."""
+#: What the texts of an example say in each language of kernels.
+_LANGUAGES = {
+    "cuda": {
+        "language": "CUDA C++",
+        "types": "float32 | float16 | bfloat16",
+        "types_expression": "FLOAT_TYPES",
+        "declared": "CudaKernel",
+        "of_T": "<{T}>",
+    },
+    "numba": {
+        "language": "numba.cuda",
+        "types": "float32 | float16",
+        "types_expression": "(float32, float16)",
+        "declared": "NumbaKernel",
+        "of_T": "",
+    },
+}
+_IMPORTED = {"cuda": ("CudaKernel", "FLOAT_TYPES"), "numba": ("NumbaKernel", "float16", "float32")}
 
-from __future__ import annotations
 
-from collections.abc import Iterable
+@dataclass(frozen=True)
+class Example:
+    """The texts of one example, with ``$name``, ``$module`` and the words of the kernel's language.
 
-import numpy as np
-$imports
-
-_BLOCK = 256
-
-
-class $name(Plugin):
-    """Multiply ``x`` by ``factor``: an example that works, to be changed into what you need.
-
-    y = factor * x
-
-    Inputs:      x: $types, linear; any dimension dynamic.
-    Outputs:     y: the shape and dtype of x.
-    Attributes:  factor: float, default 1.0.
-    Workspace:   none.
-    Tolerance:   $tolerances.
+    Attributes:
+        module: the plugin's module.
+        cuda, numba: the kernel's file.
+        test: what the test has beside the checks.
+        imported: what the module imports from pluginkit, beside kernel and types.
+        words: what else differs, and is imported, by language.
     """
 
-    # The types that TensorRT may choose from; OUTPUT_TYPES are all that an output may have.
-    types = {"T": $types_expression}
-    # The largest error against the reference, relative to max(1, y); without an entry it is 0.
-    tolerance = {$tolerance}
+    module: Template
+    cuda: Template
+    numba: Template
+    test: Template
+    imported: tuple[str, ...]
+    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    also_imported: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    factor: float = attribute(default=1.0, doc="what x is multiplied by")
-
-    x = Input("T")
-    y = Output("T", like="x")  # for another shape, leave like out and define output_shapes
-
-    kernel = $kernel
-
-    def launches(self, x: TensorDesc, y: TensorDesc) -> Launch:
-        """One thread for each element; called once for each shape."""
-        args = ($args, self.factor)
-        return Launch(self.kernel, grid=ceil_div(x.size, _BLOCK), block=_BLOCK, args=args)
-
-    def reference(self, x: np.ndarray) -> np.ndarray:
-        """What the kernel is compared with: in float32, rounded once."""
-        return (x.astype(np.float32) * np.float32(self.factor)).astype(x.dtype)
-
-    @classmethod
-    def cases(cls) -> Iterable[Case]:
-        """What checks and benchmarks call it with: odd, empty and size-1 shapes, many blocks."""
-        rng = np.random.default_rng(0)
-        for name, shape in (
-            ("matrix", (5, 7)),
-            ("scalar", ()),
-            ("size_one", (1, 1, 1)),
-            ("empty", (0, 3)),
-            ("many_blocks", (3, 7, 129)),
-        ):
-            yield Case(name, [rng.normal(size=shape).astype(np.float32)], {"factor": 2.5})
-''')
-
-_CUDA = Template("""#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
-// y = factor * x, one thread for each of n elements.
-template <typename T>
-__global__ void ${module}_kernel(T* y, const T* x, long long n, float factor) {
-    const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
-    if (i < n) y[i] = static_cast<T>(static_cast<float>(x[i]) * factor);
-}
-""")
-
-_NUMBA = Template('''"""The kernel of $name; only this file imports numba."""
-
-import numpy as np
-from numba import cuda
-
-
-def ${module}_kernel(y, x, factor):
-    """Y = factor * x, one thread for each element; arrays have the shapes that launches gives."""
-    i = cuda.grid(1)
-    if i < x.size:
-        y[i] = np.float32(x[i]) * factor
-''')
-
-_TEST = Template('''
-
-def test_the_numbers():
-    """What the plugin computes, by hand."""
-    (y,) = calls.run_reference($name(factor=2.0), [np.array([1, -2], np.float32)])
-    assert y.tolist() == [2, -4]
-''')
-
-_SHARED = ("Case", "Input", "Launch", "Output", "Plugin", "TensorDesc", "attribute", "ceil_div")
-
-
-def module_text(name: str, module: str, kernel: str) -> str:
-    """The plugin's module."""
-    if kernel == "cuda":
-        return _MODULE.substitute(
+    def module_text(self, name: str, module: str, kernel: str) -> str:
+        """The plugin's module."""
+        names = (*self.imported, *_IMPORTED[kernel], *self.also_imported.get(kernel, ()))
+        return self.module.substitute(
             name=name,
-            language="CUDA C++",
-            imports=imports(
-                "pluginkit",
-                (*_SHARED, "CudaKernel", "FLOAT_TYPES", "bfloat16", "float16", "float32"),
-            ),
-            types="float32 | float16 | bfloat16",
-            types_expression="FLOAT_TYPES",
-            tolerances="float32 1e-6, float16 1e-3, bfloat16 8e-3",
-            tolerance="float32: 1e-6, float16: 1e-3, bfloat16: 8e-3",
-            kernel=f'CudaKernel("{module}.cu", "{module}_kernel<{{T}}>")',
-            args="y, x, x.size",
+            module=module,
+            file=kernel_file(module, kernel),
+            imports=imports("pluginkit", names),
+            **_LANGUAGES[kernel],
+            **self.words.get(kernel, {}),
         )
-    return _MODULE.substitute(
-        name=name,
-        language="numba.cuda",
-        imports=imports("pluginkit", (*_SHARED, "NumbaKernel", "float16", "float32")),
-        types="float32 | float16",
-        types_expression="(float32, float16)",
-        tolerances="float32 1e-6, float16 1e-3",
-        tolerance="float32: 1e-6, float16: 1e-3",
-        kernel=f'NumbaKernel("kernel.py", "{module}_kernel")',
-        args="y.reshape(y.size), x.reshape(x.size)",
-    )
+
+    def kernel_text(self, name: str, module: str, kernel: str) -> str:
+        """The kernel's file."""
+        return (self.cuda if kernel == "cuda" else self.numba).substitute(name=name, module=module)
+
+    def test_text(self, name: str) -> str:
+        """What the test has beside the checks."""
+        return self.test.substitute(name=name)
 
 
-def kernel_text(name: str, module: str, kernel: str) -> str:
-    """The kernel's file."""
-    return (_CUDA if kernel == "cuda" else _NUMBA).substitute(name=name, module=module)
-
-
-def test_text(name: str) -> str:
-    """What the test has beside the checks."""
-    return _TEST.substitute(name=name)
+def kernel_file(module: str, kernel: str) -> str:
+    """The name of the kernel's file."""
+    return f"{module}.cu" if kernel == "cuda" else "kernel.py"

@@ -11,10 +11,12 @@ from pathlib import Path
 from string import Template
 
 from pluginkit.errors import UsageError
-from pluginkit.scaffold import example
+from pluginkit.scaffold.example import kernel_file
 from pluginkit.scaffold.names import module_of
 from pluginkit.scaffold.operator import operator_of
 from pluginkit.scaffold.rewrite import rewrite_text
+from pluginkit.scaffold.scale import SCALE
+from pluginkit.scaffold.select import SELECT
 from pluginkit.scaffold.skeleton import Skeleton
 
 _TEST = Template('''"""$name, in every check that this machine can run; the others are skipped."""
@@ -61,7 +63,14 @@ class Scaffold:
     tasks: tuple[str, ...] = ()
 
 
-def scaffold(name: str, kernel: str, folders: Folders, onnx_op: str | None = None) -> Scaffold:
+def scaffold(
+    name: str,
+    kernel: str,
+    folders: Folders,
+    onnx_op: str | None = None,
+    *,
+    is_data_dependent: bool = False,
+) -> Scaffold:
     """The files of a new plugin.
 
     Args:
@@ -70,20 +79,22 @@ def scaffold(name: str, kernel: str, folders: Folders, onnx_op: str | None = Non
         folders: where they go.
         onnx_op: the operator that it is for, ``Elu`` or ``com.example::Swish``; None for an
             example.
+        is_data_dependent: whether an output's shape depends on data.
 
     Errors:
         PK642: a file is there already, or a rewrite could not import the plugin.
-        PK643: there is no such operator, or it has what no plugin can have.
+        PK643: there is no such operator, it has what no plugin can have, or the shapes of its
+            outputs do not depend on data.
     """
     module = module_of(name)
     home = folders.plugins / module
     test = folders.tests / f"test_{module}.py"
     if onnx_op is None:
-        kernel_file = f"{module}.cu" if kernel == "cuda" else "kernel.py"
+        example = SELECT if is_data_dependent else SCALE
         made = Scaffold(
             {
                 home / "__init__.py": example.module_text(name, module, kernel),
-                home / kernel_file: example.kernel_text(name, module, kernel),
+                home / kernel_file(module, kernel): example.kernel_text(name, module, kernel),
                 test: _test(name, folders, example.test_text(name)),
             },
             test,
@@ -91,12 +102,18 @@ def scaffold(name: str, kernel: str, folders: Folders, onnx_op: str | None = Non
     else:
         package = _package(folders.plugins)
         operator = operator_of(onnx_op)
-        skeleton = Skeleton(name, module, kernel, operator)
+        if is_data_dependent and not operator.has_open_shapes:
+            raise UsageError(
+                "PK643",
+                f"the outputs of {onnx_op} have the shapes of inputs, and depend on no data.",
+                fix="leave out --data-dependent.",
+            )
+        skeleton = Skeleton(name, module, kernel, operator, is_data_dependent)
         rewrite = rewrite_text(name, f"{package}.{module}", operator)
         made = Scaffold(
             {
                 home / "__init__.py": skeleton.module_text(),
-                home / skeleton.kernel_file: skeleton.kernel_text(),
+                home / kernel_file(module, kernel): skeleton.kernel_text(),
                 test: _test(name, folders, ""),
                 folders.rewrites / f"{module}.py": rewrite,
             },

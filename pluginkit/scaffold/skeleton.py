@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pluginkit.scaffold.example import kernel_file
+from pluginkit.scaffold.names import port_name
 from pluginkit.scaffold.operator import Attribute, Operator, Port
 from pluginkit.scaffold.text import WIDTH, call, dtypes_expression, imports, name_of, section
 
@@ -46,12 +48,14 @@ class Skeleton:
         module: its module.
         kernel: ``"cuda"`` or ``"numba"``.
         operator: what it implements.
+        is_data_dependent: whether kernels write a size, which is a dimension of an output.
     """
 
     name: str
     module: str
     kernel: str
     operator: Operator
+    is_data_dependent: bool = False
 
     @property
     def tasks(self) -> list[str]:
@@ -59,9 +63,12 @@ class Skeleton:
         return [f"{method.name}: {method.task}" for method in self._methods()]
 
     @property
-    def kernel_file(self) -> str:
-        """The name of the kernel's file."""
-        return f"{self.module}.cu" if self.kernel == "cuda" else "kernel.py"
+    def _sizes(self) -> tuple[str, ...]:
+        """The name of the size that kernels write, if they do."""
+        if not self.is_data_dependent:
+            return ()
+        taken = _names(self.operator.ports) + [one.name for one in self.operator.attributes]
+        return (port_name("count", taken),)
 
     def module_text(self) -> str:
         """The plugin's module."""
@@ -86,9 +93,10 @@ class {self.name}(Plugin):
 
     def kernel_text(self) -> str:
         """The kernel's file, which does not compile as it is."""
-        ports = self.operator.outputs + self.operator.inputs
+        op = self.operator
         if self.kernel == "numba":
-            head = call(f"def {self.module}_kernel(", [port.name for port in ports], "):")
+            names = [*_names(op.outputs), *self._sizes, *_names(op.inputs)]
+            head = call(f"def {self.module}_kernel(", names, "):")
             return f'''"""The kernel of {self.name}; only this file imports numba."""
 
 
@@ -96,17 +104,18 @@ class {self.name}(Plugin):
     """Fill the outputs; ``numba.cuda.grid(1)`` is the thread's number."""
     raise NotImplementedError("write the kernel of {self.name}")
 '''
-        variables = list(self.operator.variables)
+        variables = list(op.variables)
         template = f"template <{', '.join(f'typename {each}' for each in variables)}>\n"
         head = template if variables else 'extern "C" '
-        outputs = [f"{_cpp(port)}* {port.name}" for port in self.operator.outputs]
-        inputs = [f"const {_cpp(port)}* {port.name}" for port in self.operator.inputs]
-        arguments = (", " if len(ports) <= 4 else ",\n    ").join(outputs + inputs)
+        arguments = [f"{_cpp(port)}* {port.name}" for port in op.outputs]
+        arguments += [f"int* {name}" for name in self._sizes]
+        arguments += [f"const {_cpp(port)}* {port.name}" for port in op.inputs]
+        parameters = (", " if len(arguments) <= 4 else ",\n    ").join(arguments)
         return f"""#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-// {self.operator}: add the sizes and attributes that it needs to the arguments.
-{head}__global__ void {self.module}_kernel({arguments}) {{
+// {op}: add the sizes and attributes that it needs to the arguments.
+{head}__global__ void {self.module}_kernel({parameters}) {{
 #error "write the kernel of {self.name}"
 }}
 """
@@ -119,6 +128,8 @@ class {self.name}(Plugin):
             yield "OnnxOp"
         if op.attributes:
             yield "attribute"
+        if self.is_data_dependent:
+            yield "SizeOutput"
         for port in op.ports:
             expression = dtypes_expression(port.dtypes)
             named = [each for each in ("OUTPUT_TYPES", "FLOAT_TYPES") if each in expression]
@@ -144,7 +155,7 @@ class {self.name}(Plugin):
         )
         parts = [
             section("Inputs", map(_described, op.inputs)),
-            section("Outputs", map(_described, op.outputs)),
+            section("Outputs", [*map(_described, op.outputs), *map(_measured, self._sizes)]),
         ]
         if op.attributes:
             parts.append(section("Attributes", map(_explained, op.attributes)))
@@ -166,6 +177,7 @@ class {self.name}(Plugin):
         groups.append(
             [f"    {port.name} = Input({_arguments(port)})" for port in op.inputs]
             + [f"    {port.name} = Output({_arguments(port)})" for port in op.outputs]
+            + [f"    {size} = SizeOutput()" for size in self._sizes]
         )
         groups.append([self._kernel_declaration()])
         return "\n\n".join("\n".join(group) for group in groups if group)
@@ -175,13 +187,13 @@ class {self.name}(Plugin):
             return f'    kernel = NumbaKernel("kernel.py", "{self.module}_kernel")'
         variables = ", ".join(f"{{{each}}}" for each in self.operator.variables)
         expression = f"{self.module}_kernel" + (f"<{variables}>" if variables else "")
-        arguments = [f'"{self.kernel_file}"', f'"{expression}"']
+        arguments = [f'"{kernel_file(self.module, self.kernel)}"', f'"{expression}"']
         return call("kernel = CudaKernel(", arguments, ")", "    ")
 
     def _methods(self) -> Iterator[_Method]:
         op = self.operator
         inputs = tuple(f"{port.name}: {_optional('TensorDesc', port)}" for port in op.inputs)
-        outputs = tuple(f"{port.name}: TensorDesc" for port in op.outputs)
+        outputs = tuple(f"{name}: TensorDesc" for name in (*_names(op.outputs), *self._sizes))
         arrays = tuple(f"{port.name}: {_optional('np.ndarray', port)}" for port in op.inputs)
         count = len(op.outputs)
         if op.has_open_types:
@@ -193,7 +205,7 @@ class {self.name}(Plugin):
             yield _Method(
                 "output_shapes", inputs, "Shape" if count == 1 else _tuple("Shape", count),
                 "The outputs' shapes, as expressions of the inputs'.",
-                "return the shape of each output",
+                _task_of_shapes(self._sizes),
             )  # fmt: skip
         yield _Method(
             "launches", inputs + outputs, "Launch", "What to launch for concrete shapes.",
@@ -209,8 +221,14 @@ class {self.name}(Plugin):
         )  # fmt: skip
 
 
-def _names(ports: Sequence[Port]) -> str:
-    return ", ".join(port.name for port in ports)
+def _task_of_shapes(sizes: Sequence[str]) -> str:
+    if not sizes:
+        return "return the shape of each output"
+    return f"return the shapes, one with self.{sizes[0]}.up_to(most)"
+
+
+def _names(ports: Sequence[Port]) -> list[str]:
+    return [port.name for port in ports]
 
 
 def _tuple(item: str, count: int) -> str:
@@ -236,6 +254,10 @@ def _described(port: Port) -> str:
     if port.like:
         return f"{port.name}: the shape of {port.like}, {dtypes}."
     return f"{port.name}: {dtypes}{', or absent' if port.is_optional else ''}."
+
+
+def _measured(size: str) -> str:
+    return f"{size}: int32, the size output."
 
 
 def _explained(one: Attribute) -> str:

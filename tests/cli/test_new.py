@@ -56,11 +56,15 @@ def assert_tidy(folder: Path) -> None:
     assert found.returncode == 0, found.stdout
 
 
+EXAMPLES = pytest.mark.parametrize("example", [[], ["--data-dependent"]], ids=["scale", "select"])
+
+
+@EXAMPLES
 @pytest.mark.parametrize("kernel", ["cuda", "numba"])
 def test_an_example_passes_its_checks_and_its_test(
-    kernel: str, project: Path, capsys: Capture
+    kernel: str, example: list[str], project: Path, capsys: Capture
 ) -> None:
-    assert main(["new", "MyScale", "--kernel", kernel]) == 0
+    assert main(["new", "MyScale", "--kernel", kernel, *example]) == 0
     printed = capsys.readouterr().out
     kernel_file = {"cuda": "my_scale.cu", "numba": "kernel.py"}[kernel]
     written = [
@@ -78,22 +82,56 @@ def test_an_example_passes_its_checks_and_its_test(
     checked = run("pluginkit.cli", "check", "MyScale", "--json")
     assert checked.returncode == 0, checked.stdout
     results = {one["check"]: one["status"] for one in json.loads(checked.stdout)["results"]}
-    assert results["reference"] == results["shape_function"] == "passed"
+    assert results["reference"] == results["shape_function"] == results["compile"] == "passed"
+    assert results["simulator"] == {"cuda": "not run", "numba": "passed"}[kernel]
     assert "failed" not in results.values()
 
     tested = run("pytest", "-q", "-p", "no:cacheprovider", "tests")
     assert tested.returncode == 0, tested.stdout
 
 
-def test_an_example_that_is_broken_fails_its_test(project: Path) -> None:
-    assert main(["new", "MyScale"]) == 0
+@EXAMPLES
+def test_an_example_that_is_broken_fails_its_test(example: list[str], project: Path) -> None:
+    assert main(["new", "MyScale", *example]) == 0
     module = project / "plugins/my_scale/__init__.py"
     text = module.read_text()
-    assert "np.float32(self.factor)).astype" in text
-    module.write_text(text.replace("np.float32(self.factor)).astype", "0).astype"))
+    broken = ("> np.float32(", ">= np.float32(") if example else ("np.float32(self", "(0 * self")
+    assert broken[0] in text
+    module.write_text(text.replace(*broken))
     tested = run("pytest", "-q", "-p", "no:cacheprovider", "tests")
     assert tested.returncode == 1
     assert "test_the_numbers" in tested.stdout
+
+
+def test_the_kernels_of_an_example_are_compared_with_its_reference(project: Path) -> None:
+    assert main(["new", "MySelect", "--kernel", "numba", "--data-dependent"]) == 0
+    kernel = project / "plugins/my_select/kernel.py"
+    text = kernel.read_text()
+    assert "place += kept[other]" in text
+    kernel.write_text(text.replace("place += kept[other]", "place += 1"))
+    checked = run("pluginkit.cli", "check", "MySelect", "--only", "simulator", "--json")
+    assert checked.returncode == 1, checked.stdout
+    (result,) = json.loads(checked.stdout)["results"]
+    assert (result["check"], result["status"]) == ("simulator", "failed")
+
+
+@pytest.mark.parametrize("kernel", ["cuda", "numba"])
+def test_a_size_is_added_to_an_operators_declaration(kernel: str, project: Path) -> None:
+    options = ["--data-dependent", "--kernel", kernel, *NAMED]
+    assert main(["new", "MyUnique", "--onnx-op", "Unique", *options]) == 0
+    assert_tidy(project / "my_plugins")
+    cls = find_plugins(["my_plugins"])["MyUnique_PK", "1", "pluginkit"]
+    (result,) = plugincheck(cls, only=["declaration"]).results
+    assert result.status == "passed", result
+    *outputs, size = cls.spec.outputs
+    assert not any(port.is_size for port in outputs)
+    assert (size.name, size.is_size) == ("count", True)
+    with pytest.raises(NotImplementedError, match=r"one with self\.count\.up_to\(most\)"):
+        cls().output_shapes(None)
+    (kernel_file,) = set((project / "my_plugins/my_unique").iterdir()) - {
+        project / "my_plugins/my_unique/__init__.py"
+    }
+    assert "count" in kernel_file.read_text()
 
 
 #: Operators, and what their declarations have.
@@ -283,6 +321,7 @@ REFUSED = {
     "X --onnx-op RandomNormal": "PK643 .*it has no input",
     "X --onnx-op Equal": "PK643 .*'C' is none of float32",
     "X --onnx-op Upsample": "PK643 .*it is deprecated",
+    "X --onnx-op Elu --data-dependent": "PK643 the outputs of Elu have the shapes of inputs",
     "X --onnx-op Elu --plugins a-b": "PK642 a rewrite cannot import from the folder 'a-b'",
 }
 
@@ -325,9 +364,10 @@ def test_a_plugin_is_begun_once(project: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("name", ["Float", "Exp", "Cuda", "Np"])
-def test_a_kernel_is_called_like_nothing_else(name: str, project: Path) -> None:
+@EXAMPLES
+def test_a_kernel_is_called_like_nothing_else(name: str, example: list[str], project: Path) -> None:
     for kernel in ("cuda", "numba"):
-        options = ["--plugins", kernel, "--tests", f"{kernel}_tests", "--kernel", kernel]
+        options = ["--plugins", kernel, "--tests", f"{kernel}_tests", "--kernel", kernel, *example]
         assert main(["new", name, *options]) == 0
         cls = find_plugins([kernel])[f"{name}_PK", "1", "pluginkit"]
         (result,) = plugincheck(cls, only=["compile"]).results

@@ -257,7 +257,33 @@ _WORDS = (
     "--timing-cache", "folder", "--plugins", "--rewrites", "--gpu", "\x1b[31m", "\ud800", "", "--",
     "-",
     "--iterations", "1e3", "\n", "x:0x4", "idx:1,2,3", "--no-such-option", "-vv",
+    "--with", "FuseAddRMSNorm", "--onnx-op", "Elu", "a::B", "--kernel", "numba", "--data-dependent",
+    "--tests",
 )  # fmt: skip
+
+
+#: Each command with what it needs. A whole build takes too long here: lean refuses it at the end.
+_COMMANDS = {
+    "": [],
+    "bench": [],
+    "build": ["model.onnx", "--tensorrt", "tensorrt_lean"],
+    "compare": ["model.onnx", "model.onnx"],
+    "doctor": [],
+    "list": [],
+    "new": ["Fresh"],
+    "rewrite": ["model.onnx"],
+    "run": ["m.plan", "--inputs", "in.npz"],
+    "show": ["CircPad"],
+    "view": ["model.onnx", "--no-scan"],
+}
+
+
+def _made_by_new(folders: list[str]) -> list[str]:
+    """What ``pluginkit new Fresh`` may leave, whichever of the folders its options name."""
+    names = ["fresh", "fresh.py", "test_fresh.py"]
+    names += [f"fresh/{name}" for name in ("__init__.py", "fresh.cu", "kernel.py")]
+    paths = [os.path.normpath(f"{folder}/{name}") for folder in folders for name in names]
+    return ["pyproject.toml", *folders, *paths]
 
 
 def arguments(rng: random.Random, box: Sandbox) -> str:
@@ -268,19 +294,11 @@ def arguments(rng: random.Random, box: Sandbox) -> str:
         (folder / "m.plan").write_bytes(_PLAN)
         (folder / "m.plan.json").write_text(json.dumps(valid_manifest()))
         np.savez(folder / "in.npz", **_arrays(rng))
-        command = rng.choice(
-            ["rewrite", "compare", "run", "list", "show", "build", "doctor", "", "bench"]
-        )
-        required = {"rewrite": ["model.onnx"], "compare": ["model.onnx"] * 2,
-        "build": ["model.onnx"],
-                    "run": ["m.plan", "--inputs", "in.npz"], "show": ["CircPad"]}  # fmt: skip
-        argv = [command, *required.get(command, []), *rng.choices(_WORDS, k=rng.randrange(5))]
-        if (
-            command == "build"
-        ):  # a whole build takes too long here; TensorRT lean refuses it at the end
-            argv += ["--tensorrt", "tensorrt_lean"]
-        made = ["out", "model.plugins.onnx"] + [
-            word for word in argv if word not in ("model.onnx", "m.plan")
-        ]
+        command = rng.choice(list(_COMMANDS))
+        argv = [command, *_COMMANDS[command], *rng.choices(_WORDS, k=rng.randrange(5))]
+        made = ["out", "model.plugins.onnx", "model.html"]
+        made += [word for word in argv if word not in ("model.onnx", "m.plan")]
+        if command == "new":
+            made += _made_by_new(["plugins", "graph_rewrites", "tests", *argv])
         made += [path for option, path in pairwise(argv) if option == "-o" and path == "m.plan"]
         return f"{command or '-'} {box.command(argv, made)}"

@@ -62,7 +62,8 @@ def test_ctrl_c_at_any_moment_of_a_build_leaves_all_or_nothing(scatter: Path) ->
             # Python ends by the signal itself where it interrupted an exec, as of a dataclass;
             # a shell calls that 130 as well.
             assert process.returncode in (130, -signal.SIGINT), printed.decode()
-            assert printed == b"pluginkit: cancelled.\n"
+            # TensorRT's bindings say so too where it came while the plugin's own code ran.
+            assert printed.endswith(b"pluginkit: cancelled.\n")
         if b"Wrote" in report or plan.exists():  # the signal may come between the two
             _remove_whole(plan)
         assert content(scatter.parent) == before
