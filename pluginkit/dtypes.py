@@ -117,6 +117,15 @@ def dtype_from_numpy(numpy_dtype: object) -> DType:
     return _look_up(_BY_NAME, np.dtype(numpy_dtype).name, "numpy dtype")  # type: ignore[call-overload]
 
 
+def dtype_from_name(name: str) -> DType:
+    """The DType of pluginkit's name, ``"float32"``.
+
+    Errors:
+        PK120: there is none.
+    """
+    return _look_up(_BY_NAME, name, "name")
+
+
 def dtype_from_onnx(elem_type: int) -> DType:
     """The DType of an ``onnx.TensorProto.DataType`` value.
 

@@ -22,6 +22,7 @@ RESERVED_ATTRIBUTES = frozenset(
         "plugin_version",
         "plugin_namespace",
         "pluginkit_inputs",
+        "pluginkit_promises",
         "tensorrt_plugin_shape_input_indices",
     }
 )

@@ -23,6 +23,7 @@ from pluginkit.calls.inputs import (
 )
 from pluginkit.calls.outputs import (
     check,
+    describe_on_device,
     describe_outputs,
     known_shape_values,
     output_shapes,
@@ -47,6 +48,7 @@ __all__ = [
     "describe_arrays",
     "describe_dtypes",
     "describe_inputs",
+    "describe_on_device",
     "describe_outputs",
     "device_ports",
     "dtypes_are_allowed",

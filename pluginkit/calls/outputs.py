@@ -12,6 +12,7 @@ from pluginkit.calls.inputs import (
     owner,
     present_ports,
     type_bindings,
+    with_shape_inputs,
 )
 from pluginkit.dims import DimExpr, Shape, ShapeValue, SizeDim, at_upper_bound
 from pluginkit.dtypes import DType
@@ -147,6 +148,28 @@ def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
             raise problem
         shapes.append(shape)
     return shapes + [()] * len(plugin.spec.sizes)
+
+
+def describe_on_device(
+    plugin: Plugin,
+    shapes: Sequence[Shape],
+    dtypes: Sequence[DType],
+    outputs: Callable[[], Sequence[Sequence[int]]],
+) -> Inputs:
+    """The inputs, given what TensorRT says of those that kernels see, and of the outputs.
+
+    Args:
+        plugin: the plugin.
+        shapes: of the inputs that kernels see.
+        dtypes: likewise.
+        outputs: as for :func:`known_shape_values`.
+
+    Errors:
+        PK111, PK112: as for describe_inputs.  PK119: as for known_shape_values.
+    """
+    shapes, dtypes = with_shape_inputs(plugin, shapes, dtypes)
+    values = known_shape_values(plugin, shapes, dtypes, outputs)
+    return describe_inputs(plugin, shapes, dtypes, values)
 
 
 def known_shape_values(

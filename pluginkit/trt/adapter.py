@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pluginkit import calls
+from pluginkit.attributes import Wire
 from pluginkit.dims import Shape, is_static
 from pluginkit.dtypes import DType
 from pluginkit.errors import RegistrationError, TensorError
@@ -18,6 +19,13 @@ from pluginkit.trt.callbacks import record
 from pluginkit.trt.fields import announced_fields, wire_from_fields
 from pluginkit.trt.flavour import Flavour
 from pluginkit.trt.lower import Lowering, shapes_from_exprs, values_from_exprs
+from pluginkit.trt.promises import (
+    Promise,
+    check_promises,
+    promise,
+    promises_from_text,
+    text_from_promises,
+)
 
 Shapes = list[Shape]
 
@@ -69,6 +77,7 @@ class AdapterCore:
         self.dtypes: list[DType] | None = None
         self.prepared: Prepared | None = None
         self._known: dict[object, Prepared] = {}
+        self._promises: dict[Promise, None] = {}  # in the order in which they were made
         self.error: BaseException | None = None
         _live.add(self)
 
@@ -77,6 +86,7 @@ class AdapterCore:
         other = AdapterCore(self.plugin, self.flavour, self.node)
         other.dtypes = self.dtypes
         other.error = self.error
+        other._promises = self._promises.copy()
         return other
 
     def failed(self, callback: str, error: BaseException) -> None:
@@ -161,7 +171,7 @@ class AdapterCore:
         if not all(is_static(shape) and all(dim >= 0 for dim in shape) for shape in shapes):
             return
         try:
-            inputs = self._describe(shapes, dtypes, lambda: outputs)
+            inputs = calls.describe_on_device(self.plugin, shapes, dtypes, lambda: outputs)
             calls.check(self.plugin, inputs)
             calls.describe_outputs(self.plugin, inputs)
         except TensorError as error:
@@ -173,19 +183,16 @@ class AdapterCore:
     ) -> int:
         """The workspace in bytes for one set of concrete shapes; the most that a tactic needs."""
         self._refuse_after_failure()
-        inputs = self._describe(shapes, dtypes, lambda: outputs)
-        return calls.largest_workspace_bytes(self.plugin, inputs)
+        said = promise(self.plugin, shapes, dtypes, outputs)
+        self._promises[said] = None
+        return said.workspace_bytes
 
-    def _describe(
-        self,
-        shapes: Sequence[Shape],
-        dtypes: Sequence[DType],
-        outputs: Callable[[], Sequence[tuple[int, ...]]],
-    ) -> calls.Inputs:
-        """The inputs, given what TensorRT says of those that kernels see, and of the outputs."""
-        shapes, dtypes = calls.with_shape_inputs(self.plugin, shapes, dtypes)
-        values = calls.known_shape_values(self.plugin, shapes, dtypes, outputs)
-        return calls.describe_inputs(self.plugin, shapes, dtypes, values)
+    def to_wire(self) -> dict[str, Wire]:
+        """What a plan keeps: the plugin's attributes, and what it said of its memory."""
+        wire = self.plugin.to_wire()
+        if self._promises:
+            wire["pluginkit_promises"] = text_from_promises(self._promises)
+        return wire
 
     def set_tactic(self, tactic: int) -> None:
         """Use one of the plugin's tactics, which TensorRT counts from 1; 0 is the first one too."""
@@ -207,7 +214,8 @@ class AdapterCore:
         self._refuse_after_failure()
         self.prepared = None
         dtypes = [self.flavour.dtype(desc.type) for desc in descs]
-        inputs = self._describe(
+        inputs = calls.describe_on_device(
+            self.plugin,
             [tuple(desc.dims) for desc in descs],
             dtypes,
             lambda: [tuple(desc.dims) for desc in output_descs],
@@ -259,7 +267,10 @@ class CreatorCore:
 
     def core_from_wire(self, node: str, wire: Mapping[str, Any]) -> AdapterCore:
         """The plugin with these attributes in wire form, for the node of that name."""
-        plugin = self.plugin_class.from_wire(wire, f"node '{node}'")
+        where = f"node '{node}'"
+        plugin = self.plugin_class.from_wire(wire, where)
+        if promised := wire.get("pluginkit_promises"):
+            check_promises(plugin, promises_from_text(promised, self.plugin_class.__name__), where)
         return AdapterCore(plugin, self.flavour, node)
 
     @contextmanager

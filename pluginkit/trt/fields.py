@@ -53,7 +53,7 @@ def wire_from_fields(spec: PluginSpec, collection: Any, where: str | None) -> di
     for field in collection:
         if field.name in declared:
             wire[field.name] = _value(spec, declared[field.name], field, where)
-        elif field.name == "pluginkit_inputs":
+        elif field.name in ("pluginkit_inputs", "pluginkit_promises"):
             wire[field.name] = _text(field)
     return wire
 

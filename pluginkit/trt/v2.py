@@ -144,7 +144,7 @@ class PluginV2Callbacks:
 
     @functools.cached_property
     def _payload(self) -> bytes:
-        document = {"pluginkit": SERIALIZED_FORMAT, "attributes": self.core.plugin.to_wire()}
+        document = {"pluginkit": SERIALIZED_FORMAT, "attributes": self.core.to_wire()}
         return json.dumps(document, separators=(",", ":")).encode()
 
 

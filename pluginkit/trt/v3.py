@@ -131,7 +131,7 @@ class PluginV3Callbacks:
 
     @functools.cached_property
     def _serialized(self) -> FieldBlock:
-        return FieldBlock(self.core.flavour.module, self.core.plugin.to_wire())
+        return FieldBlock(self.core.flavour.module, self.core.to_wire())
 
     @unbroken
     def destroy(self) -> None:
