@@ -19,7 +19,7 @@ from typing import Any
 from record import host_environment, record
 
 from pluginkit import CudaKernel, Input, Launch, NumbaKernel, Output, Plugin, ceil_div, float32
-from pluginkit.bench.device import Gpu
+from pluginkit.bench.gpu import Gpu
 from pluginkit.bench.launch_limit import prepared_launch
 from pluginkit.kernels.extra import numba_cuda
 from pluginkit.testing.driver import Profile, build_layer

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure(args: argparse.Namespace) -> Report:
     from pluginkit.bench import workload
-    from pluginkit.bench.device import Gpu
+    from pluginkit.bench.gpu import Gpu
     from pluginkit.bench.run import run_benchmark
     from pluginkit.cli.output import print_line
     from pluginkit.trt.flavour import load_flavour

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pluginkit.bench import device as devices
+from pluginkit.bench import gpu as devices
 from pluginkit.bench.report import Report, Result, report_from_document
 from pluginkit.cli import bench
 from pluginkit.cli.main import main

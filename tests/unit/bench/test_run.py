@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pluginkit import float32
-from pluginkit.bench.device import host_times
+from pluginkit.bench.gpu import host_times
 from pluginkit.bench.run import run_benchmark
 from pluginkit.bench.workload import NotOffered, Peer, Workload
 from pluginkit.trt.flavour import load_flavour
