@@ -5,7 +5,7 @@ GPU is needed.
 
 A dynamic dimension without a range gets 1 to 1024, optimized for 64; one that is named as a batch 1
 to 16, for 4; one that shares its name with a dimension that has a range gets that range. The ranges
-are printed.
+of every optimization profile are printed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME:MIN,OPT,MAX",
         help="the range of a dynamic input, as in x:1x16,64x16,1024x16; one shape stands for all "
-        "three; ? leaves a dimension to the model or its default",
+        "three; ? leaves a dimension to the model or its default; a slash begins the range of the "
+        "next optimization profile",
     )
     parser.add_argument(
         "--compute-capability",
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.progress import shown_progress
     from pluginkit.engine import build_engine
     from pluginkit.engine.capabilities import parse_capability
-    from pluginkit.engine.profiles import parse_shapes
+    from pluginkit.engine.shape_texts import parse_shapes
 
     texts = [text for given in args.compute_capability for text in given.split(",")]
     shapes, capabilities = parse_shapes(args.shapes), [parse_capability(text) for text in texts]
@@ -120,19 +121,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _print_result(result: BuildResult) -> None:
     from pluginkit.cli.output import print_line, print_table
-    from pluginkit.engine.profiles import text_from_shape
+    from pluginkit.engine.shape_texts import text_from_shape
 
     print_report(result.rewrite)
-    if result.profile.ranges:
+    for number, profile in enumerate(result.profiles):
+        if not profile.ranges:
+            continue
         rows = [
-            (
-                name,
-                *map(text_from_shape, shapes),
-                "default" if name in result.profile.defaulted else "",
-            )
-            for name, shapes in result.profile.ranges.items()
+            (name, *map(text_from_shape, shapes), "default" if name in profile.defaulted else "")
+            for name, shapes in profile.ranges.items()
         ]
-        print_table("Shapes", ("input", "min", "opt", "max", ""), rows)
+        title = "Shapes" if len(result.profiles) == 1 else f"Shapes, profile {number}"
+        print_table(title, ("input", "min", "opt", "max", ""), rows)
     manifest = result.manifest
     print_line(
         f"Wrote {result.plan_path} ({manifest.plan_bytes / 2**20:.1f} MiB) for compute capability "

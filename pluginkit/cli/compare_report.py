@@ -67,7 +67,7 @@ def _document(models: tuple[Path, Path], comparison: Comparison) -> dict[str, An
 
 
 def _tables(comparison: Comparison) -> list[Table]:
-    from pluginkit.engine.profiles import text_from_shape
+    from pluginkit.engine.shape_texts import text_from_shape
 
     each = comparison.runs // len(comparison.cases)
     tables: list[Table] = []
@@ -103,7 +103,7 @@ def _columns(first: str) -> Sequence[str]:
 
 
 def _rows(found: Sequence[OutputComparison]) -> list[tuple[str, ...]]:
-    from pluginkit.engine.profiles import text_from_shape
+    from pluginkit.engine.shape_texts import text_from_shape
 
     return [
         (

@@ -103,7 +103,7 @@ def _document(args: argparse.Namespace, timing: Timing) -> dict[str, Any]:
 
 def _print_outputs(timing: Timing) -> None:
     from pluginkit.cli.output import print_table
-    from pluginkit.engine.profiles import text_from_shape
+    from pluginkit.engine.shape_texts import text_from_shape
 
     rows = []
     for name, array in timing.outputs.items():

@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.discover import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.output import print_json
     from pluginkit.engine.capabilities import parse_capability
-    from pluginkit.engine.profiles import parse_shapes
     from pluginkit.engine.scan import scan
+    from pluginkit.engine.shape_texts import parse_shapes
 
     texts = [text for given in args.compute_capability for text in given.split(",")]
     report = scan(

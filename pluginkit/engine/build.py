@@ -17,8 +17,9 @@ from pluginkit.engine.compile import BuildOptions, check_options, compile_networ
 from pluginkit.engine.files import check_writable, sha256_of, write_together
 from pluginkit.engine.parse import parse_model
 from pluginkit.engine.plugins import Plugins, check_known, plugin_records
-from pluginkit.engine.profiles import Profile, ShapeSpec, inputs_of, resolve_profile
+from pluginkit.engine.profiles import Profile, inputs_of, resolve_profiles
 from pluginkit.engine.progress import BuildObserver
+from pluginkit.engine.shape_texts import ShapeSpec
 from pluginkit.errors import MissingDependencyError, ParseError, UsageError
 from pluginkit.plugin import Plugin
 from pluginkit.trt.flavour import Flavour, load_flavour
@@ -36,14 +37,14 @@ class BuildResult:
     Attributes:
         plan_path: the plan; its manifest stands beside it.
         manifest: the manifest's content.
-        profile: the optimization profile, and which of it pluginkit chose.
+        profiles: the optimization profiles, and which of them pluginkit chose.
         rewrite: what the rewrites did to the model.
         seconds: the build's duration, from reading the model to saving the plan.
     """
 
     plan_path: Path
     manifest: manifests.Manifest
-    profile: Profile
+    profiles: tuple[Profile, ...]
     rewrite: RewriteResult
     seconds: float
 
@@ -62,8 +63,8 @@ class _Engine:
     """What TensorRT made of it."""
 
     plan: bytes
-    profile: Profile
-    ranges: Mapping[str, manifests.Range]
+    profiles: tuple[Profile, ...]
+    ranges: tuple[Mapping[str, manifests.Range], ...]
     inputs: tuple[manifests.Tensor, ...]
     outputs: tuple[manifests.Tensor, ...]
 
@@ -100,8 +101,8 @@ def build_engine(
     Args:
         model_path: the ONNX model; its external data is never loaded here.
         plan_path: where the plan goes; beside the model unless given.
-        shapes: the range of each dynamic input, see ``pluginkit.engine.profiles``; defaults fill
-            the rest.
+        shapes: the ranges of each dynamic input, ``{"x": "1x16,64x16,1024x16"}``, see
+            ``pluginkit.engine.shape_texts``; defaults fill the rest.
         compute_capabilities: the GPUs to build for, ``[(8, 9)]``; this machine's unless given.
         fp16: let the engine compute in float16 (TensorRT 10; elsewhere precision comes from the
             model).
@@ -153,7 +154,7 @@ def build_engine(
     text = manifest.to_json().encode()
     write_together({target: engine.plan, manifests.manifest_path(target): text})
     seconds = time.perf_counter() - started
-    return BuildResult(target, manifest, engine.profile, source.rewrite, seconds)
+    return BuildResult(target, manifest, engine.profiles, source.rewrite, seconds)
 
 
 def _prepare(
@@ -238,14 +239,17 @@ def _build(
             _explain_refusals(error, source.rewrite)
             raise
         inputs = inputs_of(network)
-        profile = resolve_profile(inputs, shapes)
-        plan = compile_network(flavour, builder, network, profile, options, observer, errors)
+        profiles = resolve_profiles(inputs, shapes)
+        plan = compile_network(flavour, builder, network, profiles, options, observer, errors)
         shape_tensors = {one.name for one in inputs if one.is_shape_tensor}
-        ranges = {
-            name: manifests.Range(one.min, one.opt, one.max, name in shape_tensors)
-            for name, one in profile.ranges.items()
-        }
-        return _Engine(plan, profile, ranges, *_tensors(network))
+        ranges = tuple(
+            {
+                name: manifests.Range(one.min, one.opt, one.max, name in shape_tensors)
+                for name, one in profile.ranges.items()
+            }
+            for profile in profiles
+        )
+        return _Engine(plan, profiles, ranges, *_tensors(network))
 
 
 def _explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
@@ -287,6 +291,6 @@ def _describe(
         model_sha256=sha256_of(source.path),
         inputs=engine.inputs,
         outputs=engine.outputs,
-        profile=engine.ranges,
+        profiles=engine.ranges,
         plugins=plugin_records(source.nodes, flavour, interface),
     )

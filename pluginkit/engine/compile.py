@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def compile_network(
     flavour: Flavour,
     builder: Any,
     network: Any,
-    profile: Profile,
+    profiles: Sequence[Profile],
     options: BuildOptions,
     observer: BuildObserver,
     errors: list[str],
@@ -73,7 +74,7 @@ def compile_network(
         flavour: the TensorRT, bound to Polygraphy.
         builder: as ``parse_model`` returned it.
         network: as ``parse_model`` returned it.
-        profile: of the network's dynamic inputs.
+        profiles: of the network's dynamic inputs.
         options: checked.
         observer: told of progress.
         errors: what is logged meanwhile, see ``captured_log``.
@@ -84,7 +85,7 @@ def compile_network(
     """
     with interruptible() as is_interrupted:
         monitor = progress_monitor(flavour.module, observer, is_interrupted)
-        config = _configure(flavour, builder, network, profile, options, monitor)
+        config = _configure(flavour, builder, network, profiles, options, monitor)
         serialized = builder.build_serialized_network(network, config)
         if is_interrupted():
             raise KeyboardInterrupt
@@ -104,7 +105,7 @@ def _configure(
     flavour: Flavour,
     builder: Any,
     network: Any,
-    profile: Profile,
+    profiles: Sequence[Profile],
     options: BuildOptions,
     monitor: Any,
 ) -> Any:
@@ -112,11 +113,13 @@ def _configure(
     from polygraphy.backend.trt import Profile as TrtProfile
 
     trt = flavour.module
-    trt_profile = TrtProfile()
-    for name, shapes in profile.ranges.items():
-        trt_profile.add(name, *shapes)
+    trt_profiles = []
+    for profile in profiles:
+        trt_profiles.append(TrtProfile())
+        for name, shapes in profile.ranges.items():
+            trt_profiles[-1].add(name, *shapes)
     common = {
-        "profiles": [trt_profile],
+        "profiles": trt_profiles,
         "progress_monitor": monitor,
         "version_compatible": options.version_compatible,
     }

@@ -18,7 +18,7 @@ from pluginkit.attributes import Wire
 from pluginkit.errors import PlanError
 from pluginkit.files import open_file, read_file
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Range:
-    """The profile's range of one input; of its values where it is a shape tensor."""
+    """A profile's range of one input; of its values where it is a shape tensor."""
 
     min: tuple[int, ...]
     opt: tuple[int, ...]
@@ -87,7 +87,7 @@ class Manifest:
         model, model_sha256: the model's file name, and the SHA-256 of that file (not of its
             external data).
         inputs, outputs: of the engine.
-        profile: the range of every dynamic input.
+        profiles: for each optimization profile the range of every dynamic input.
         plugins: what must be registered before it can be loaded.
         format: of the manifest itself.
     """
@@ -103,7 +103,7 @@ class Manifest:
     model_sha256: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    profile: Mapping[str, Range]
+    profiles: tuple[Mapping[str, Range], ...]
     plugins: tuple[PluginRecord, ...]
     format: int = FORMAT
 
@@ -144,9 +144,9 @@ class _Reader:
         values = enumerate(self.get(name, list))
         return [_Reader(value, f"{self._path}{name}[{index}].") for index, value in values]
 
-    def objects(self, name: str) -> dict[str, _Reader]:
-        values = self.get(name, dict).items()
-        return {key: _Reader(value, f"{self._path}{name}.{key}.") for key, value in values}
+    def members(self) -> dict[str, _Reader]:
+        values = self._document.items()
+        return {key: _Reader(value, f"{self._path}{key}.") for key, value in values}
 
     def tuple_of(self, name: str, kind: type) -> tuple[Any, ...]:
         values = self.get(name, list)
@@ -168,7 +168,10 @@ def _read_manifest(reader: _Reader) -> Manifest:
         model_sha256=reader.get("model_sha256", str),
         inputs=tuple(map(_read_tensor, reader.many("inputs"))),
         outputs=tuple(map(_read_tensor, reader.many("outputs"))),
-        profile={name: _read_range(one) for name, one in reader.objects("profile").items()},
+        profiles=tuple(
+            {name: _read_range(one) for name, one in profile.members().items()}
+            for profile in reader.many("profiles")
+        ),
         plugins=tuple(map(_read_plugin, reader.many("plugins"))),
     )
 

@@ -1,9 +1,4 @@
-"""Optimization profiles: the range of shapes that an engine is built for.
-
-``name:min,opt,max`` gives an input's range, each shape written ``1x16``; one shape means all three,
-and ``?`` leaves a dimension to the model, or to its default where the model leaves it open::
-
-    x:1x16,64x16,1024x16        x:64x16        x:1x?,64x?,1024x?
+"""Optimization profiles: the ranges of shapes that an engine is built for.
 
 A dynamic dimension that nobody gives a range gets the range of the same dimension name elsewhere,
 else 1 to 1024, optimized for 64; a dimension named as a batch gets 1 to 16, optimized for 4.
@@ -17,17 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pluginkit.engine.shape_texts import OpenRange, ShapeSpec, parse_ranges, text_from_shape
 from pluginkit.errors import UsageError
 
 DEFAULT_RANGE = (1, 64, 1024)
 DEFAULT_BATCH_RANGE = (1, 4, 16)
 _BATCH_NAME = re.compile(r"(?i)\A(n_?)?batch([_ -]?(size|dim))?\Z|\Ab\Z|\Abs\Z")
-_LARGEST = 2**31 - 1  # TensorRT's dimensions are 64-bit, its profiles' extents are not
 
 Shape = tuple[int, ...]
-OpenShape = tuple[int | None, ...]
-#: An input's range: in the notation above, or three shapes with None for ``?``.
-ShapeSpec = str | Sequence[Sequence[int | None]]
 
 
 @dataclass(frozen=True)
@@ -77,11 +69,6 @@ class Profile:
     defaulted: frozenset[str] = frozenset()
 
 
-def text_from_shape(shape: Sequence[int | None]) -> str:
-    """``(1, 16)`` as ``"1x16"``, a scalar's shape as ``"scalar"``."""
-    return "x".join("?" if dim is None else str(dim) for dim in shape) or "scalar"
-
-
 def inputs_of(network: Any) -> list[NetworkInput]:
     """The inputs of a TensorRT network."""
     inputs = []
@@ -95,45 +82,43 @@ def inputs_of(network: Any) -> list[NetworkInput]:
     return inputs
 
 
-def parse_shapes(texts: Sequence[str]) -> dict[str, str]:
-    """``["x:1x16,64x16"]`` as ``{"x": "1x16,64x16"}``; the last colon ends the name.
+def resolve_profiles(
+    inputs: Sequence[NetworkInput], shapes: Mapping[str, ShapeSpec]
+) -> tuple[Profile, ...]:
+    """The profiles for a network's inputs, from what the user gave and the defaults; one at least.
 
     Errors:
-        PK500: not of the form ``name:min,opt,max``, or two for one input.
-    """
-    shapes: dict[str, str] = {}
-    for text in texts:
-        name, colon, shape = text.rpartition(":")
-        if not name or not colon:
-            raise _malformed(text, "expected name:min,opt,max")
-        if name in shapes:
-            raise UsageError(
-                "PK500", f"--shapes gives '{name}' twice; expected one range an input."
-            )
-        _parse_range(name, shape)
-        shapes[name] = shape
-    return shapes
-
-
-def resolve_profile(inputs: Sequence[NetworkInput], shapes: Mapping[str, ShapeSpec]) -> Profile:
-    """The profile for a network's inputs, from what the user gave and the defaults.
-
-    Errors:
-        PK500: a range cannot be read.  PK501: no input has the name.
+        PK500: a range cannot be read, or inputs have ranges for different numbers of profiles.
+        PK501: no input has the name.
         PK502: the rank or a static dimension differs.  PK503: not 0 <= min <= opt <= max.
         PK504: two ranges for one dimension name.  PK505: a shape tensor has no values.
     """
-    by_name = {one.name: one for one in inputs}
-    given = {name: _parse_range(name, spec) for name, spec in shapes.items()}
-    for name in given:
-        if name not in by_name:
-            near = difflib.get_close_matches(name, by_name, 1)
+    names = [one.name for one in inputs]
+    for name in shapes:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
             raise UsageError(
                 "PK501",
                 f"the model has no input '{name}'; it has {', '.join(map(str, inputs)) or 'none'}.",
                 fix=f"did you mean '{near[0]}'?" if near else "name one of the model's inputs.",
             )
-    named = _named_ranges(by_name, given)
+    given = {name: parse_ranges(name, spec) for name, spec in shapes.items()}
+    count = max(map(len, given.values()), default=1)
+    for name, ranges in given.items():
+        if len(ranges) not in (1, count):
+            raise UsageError(
+                "PK500",
+                f"'{name}' has {len(ranges)} ranges and another input {count}; expected one for "
+                "each profile, or one for all.",
+            )
+    return tuple(
+        _resolve(inputs, {name: ranges[number % len(ranges)] for name, ranges in given.items()})
+        for number in range(count)
+    )
+
+
+def _resolve(inputs: Sequence[NetworkInput], given: Mapping[str, OpenRange]) -> Profile:
+    named = _named_ranges({one.name: one for one in inputs}, given)
     ranges: dict[str, ShapeRange] = {}
     defaulted = set()
     for one in inputs:
@@ -146,46 +131,9 @@ def resolve_profile(inputs: Sequence[NetworkInput], shapes: Mapping[str, ShapeSp
     return Profile(ranges, frozenset(defaulted))
 
 
-def _malformed(text: str, expected: str) -> UsageError:
-    return UsageError(
-        "PK500",
-        f"shapes '{text}': {expected}.",
-        fix="write, for example, --shapes x:1x16,64x16,1024x16.",
-    )
-
-
-def _parse_range(name: str, spec: ShapeSpec) -> tuple[OpenShape, OpenShape, OpenShape]:
-    shapes = [_parse_shape(name, part) for part in spec.split(",")] if isinstance(spec, str) else [
-        tuple(shape) for shape in spec
-    ]  # fmt: skip
-    if len(shapes) == 1:
-        shapes *= 3
-    if len(shapes) != 3 or len({len(shape) for shape in shapes}) != 1:
-        raise _malformed(f"{name}:{spec}", "expected one shape or min,opt,max, all of one rank")
-    low, opt, high = shapes
-    for axis, dims in enumerate(zip(low, opt, high, strict=True)):
-        known = [dim for dim in dims if dim is not None]
-        if len(known) not in (0, 3):
-            raise _malformed(f"{name}:{spec}", f"axis {axis} is '?' in some shapes only")
-        if known != sorted(known) or any(not 0 <= dim <= _LARGEST for dim in known):
-            raise UsageError(
-                "PK503",
-                f"shapes of '{name}': axis {axis} is {', '.join(map(str, known))}; "
-                f"expected 0 <= min <= opt <= max <= {_LARGEST}.",
-            )
-    return low, opt, high
-
-
-def _parse_shape(name: str, text: str) -> OpenShape:
-    dims = text.strip().lower().split("x")
-    if not all(re.fullmatch(r"\?|[0-9]{1,18}", dim) for dim in dims):
-        raise _malformed(f"{name}:{text}", "expected dimensions joined by x, as in 1x16")
-    return tuple(None if dim == "?" else int(dim) for dim in dims)
-
-
 def _named_ranges(
     inputs: Mapping[str, NetworkInput],
-    given: Mapping[str, tuple[OpenShape, OpenShape, OpenShape]],
+    given: Mapping[str, OpenRange],
 ) -> dict[str, tuple[int, int, int]]:
     """The range of each dimension name that the user gave one; TensorRT wants them equal."""
     named: dict[str, tuple[str, tuple[int, int, int]]] = {}
@@ -207,7 +155,7 @@ def _named_ranges(
     return {dim: known for dim, (_, known) in named.items()}
 
 
-def _check_rank(one: NetworkInput, shapes: tuple[OpenShape, OpenShape, OpenShape]) -> None:
+def _check_rank(one: NetworkInput, shapes: OpenRange) -> None:
     if len(shapes[0]) != len(one.shape):
         raise UsageError(
             "PK502",
@@ -226,7 +174,7 @@ def _check_rank(one: NetworkInput, shapes: tuple[OpenShape, OpenShape, OpenShape
 
 def _shape_range(
     one: NetworkInput,
-    given: tuple[OpenShape, OpenShape, OpenShape] | None,
+    given: OpenRange | None,
     named: Mapping[str, tuple[int, int, int]],
 ) -> tuple[ShapeRange, bool]:
     is_default = False
@@ -245,9 +193,7 @@ def _shape_range(
     return ShapeRange(*zip(*columns, strict=True)), is_default
 
 
-def _value_range(
-    one: NetworkInput, given: tuple[OpenShape, OpenShape, OpenShape] | None
-) -> ShapeRange:
+def _value_range(one: NetworkInput, given: OpenRange | None) -> ShapeRange:
     dims = [dim for dim in one.shape if isinstance(dim, int)]
     count = dims[0] if dims else 1
     if given is None or any(size is None for shape in given for size in shape):

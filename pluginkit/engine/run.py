@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,9 @@ from pluginkit.engine.backend import bind_polygraphy, captured_log, meaningful
 from pluginkit.engine.capabilities import text_from_capability
 from pluginkit.engine.check import check_manifest
 from pluginkit.engine.gpu import find_gpu
-from pluginkit.engine.manifest import Manifest, Range, read_manifest
+from pluginkit.engine.manifest import Manifest, Range, Tensor, read_manifest
 from pluginkit.engine.plugins import Plugins, source_sha256
-from pluginkit.engine.profiles import text_from_shape
+from pluginkit.engine.shape_texts import text_from_shape
 from pluginkit.errors import MissingDependencyError, PlanError, RunError, UsageError
 from pluginkit.trt.flavour import Flavour, load_flavour
 
@@ -106,7 +106,7 @@ def _opened(
 
         plugins = find_plugins()
     flavour = load_flavour(flavour_name or manifest.flavour)
-    _check(plan_path, inputs, flavour, plugins or {})
+    profile = _check(plan_path, inputs, flavour, plugins or {})
     bind_polygraphy(flavour)
     _register(manifest, plugins or {}, flavour)
 
@@ -121,7 +121,7 @@ def _opened(
                 "PK541", f"{flavour.name} does not load {plan_path}.", cause=meaningful(errors)
             ) from error
         try:
-            with TrtRunner(engine) as runner:
+            with TrtRunner(engine, optimization_profile=profile or None) as runner:  # 0 is set
                 yield runner
         except PolygraphyException as error:
             raise RunError(
@@ -131,8 +131,8 @@ def _opened(
             ) from error
 
 
-def _check(plan_path: Path, inputs: Arrays, flavour: Flavour, plugins: Plugins) -> None:
-    """Everything that can be known before TensorRT sees the plan."""
+def _check(plan_path: Path, inputs: Arrays, flavour: Flavour, plugins: Plugins) -> int:
+    """Everything that can be known before TensorRT sees the plan; the number of the profile."""
     gpu = find_gpu()
     manifest = check_manifest(
         plan_path,
@@ -141,13 +141,14 @@ def _check(plan_path: Path, inputs: Arrays, flavour: Flavour, plugins: Plugins) 
         compute_capabilities=[text_from_capability(gpu.compute_capability)] if gpu else None,
         plugin_sources={key: source_sha256(cls) for key, cls in plugins.items()},
     )
-    check_inputs(manifest, inputs)
+    profile = fitting_profile(manifest, inputs)
     if gpu is None:
         raise MissingDependencyError(
             "PK540",
             f"running {plan_path} needs a GPU; this machine has none.",
             fix="copy the plan and its manifest to a machine with a GPU that it was built for.",
         )
+    return profile
 
 
 def _register(manifest: Manifest, plugins: Plugins, flavour: Flavour) -> None:
@@ -158,11 +159,11 @@ def _register(manifest: Manifest, plugins: Plugins, flavour: Flavour) -> None:
         register(plugins[record.key], interface=interface, flavour=flavour)
 
 
-def check_inputs(manifest: Manifest, inputs: Arrays) -> None:
-    """Compare input arrays with what the plan takes.
+def fitting_profile(manifest: Manifest, inputs: Arrays) -> int:
+    """The number of the first optimization profile that the input arrays fit.
 
     Errors:
-        PK542: an input is missing, unknown, of another dtype, or outside the profile.
+        PK542: an input is missing, unknown, of another dtype, or outside every profile.
     """
     expected = {tensor.name: tensor for tensor in manifest.inputs}
     listing = ", ".join(
@@ -182,30 +183,43 @@ def check_inputs(manifest: Manifest, inputs: Arrays) -> None:
                 f"input '{name}' is {array.dtype}[{', '.join(map(str, array.shape))}]; "
                 f"the plan takes {listing}.",
             )
-        _check_range(name, array, tensor.shape, manifest.profile.get(name))
+    misfits = []
+    for number, ranges in enumerate(manifest.profiles):
+        misfit = next(_misfits(manifest.inputs, inputs, ranges), None)
+        if misfit is None:
+            return number
+        misfits.append(misfit)
+    wider = "build the plan with wider --shapes."
+    if len(misfits) == 1:
+        raise UsageError("PK542", f"{misfits[0]}.", fix=wider)
+    raise UsageError(
+        "PK542",
+        f"the inputs fit none of the plan's {len(misfits)} optimization profiles.",
+        cause="\n".join(f"profile {number}: {misfit}" for number, misfit in enumerate(misfits)),
+        fix=wider,
+    )
 
 
-def _check_range(
-    name: str, array: npt.NDArray[Any], shape: tuple[int, ...], limits: Range | None
-) -> None:
-    if limits is None or limits.is_shape_tensor:
-        _check_between(name, shape, array.shape, shape)
-    else:
-        _check_between(name, limits.min, array.shape, limits.max)
-    if limits is not None and limits.is_shape_tensor:
-        _check_between(name, limits.min, tuple(int(one) for one in array.flat), limits.max)
+def _misfits(
+    tensors: Iterable[Tensor], inputs: Arrays, ranges: Mapping[str, Range]
+) -> Iterator[str]:
+    """What is outside one profile, in words."""
+    for tensor in tensors:
+        name, array = tensor.name, inputs[tensor.name]
+        limits = ranges.get(name, Range(tensor.shape, tensor.shape, tensor.shape))
+        bounds = [(limits.min, array.shape, limits.max)]
+        if limits.is_shape_tensor:
+            values = tuple(int(one) for one in array.flat)
+            bounds = [(tensor.shape, array.shape, tensor.shape), (limits.min, values, limits.max)]
+        for low, value, high in bounds:
+            if not _is_between(low, value, high):
+                yield (
+                    f"input '{name}' is {text_from_shape(value)}; "
+                    f"the plan takes {text_from_shape(low)} to {text_from_shape(high)}"
+                )
 
 
-def _check_between(
-    name: str, low: tuple[int, ...], value: tuple[int, ...], high: tuple[int, ...]
-) -> None:
-    is_inside = len(low) == len(value) == len(high) and all(
+def _is_between(low: tuple[int, ...], value: tuple[int, ...], high: tuple[int, ...]) -> bool:
+    return len(low) == len(value) == len(high) and all(
         a <= b <= c for a, b, c in zip(low, value, high, strict=True)
     )
-    if not is_inside:
-        raise UsageError(
-            "PK542",
-            f"input '{name}' is {text_from_shape(value)}; "
-            f"the plan takes {text_from_shape(low)} to {text_from_shape(high)}.",
-            fix="build the plan with wider --shapes.",
-        )

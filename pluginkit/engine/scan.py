@@ -13,9 +13,9 @@ from pluginkit.engine.capabilities import Capability
 from pluginkit.engine.cuts import NodeId, node_ids, with_labels
 from pluginkit.engine.locate import location_of
 from pluginkit.engine.plugins import Plugins
-from pluginkit.engine.profiles import ShapeSpec
 from pluginkit.engine.scan_session import Answer, ask
 from pluginkit.engine.scan_worker import Question
+from pluginkit.engine.shape_texts import ShapeSpec
 from pluginkit.onnx.graphs import Place, names_read, scopes
 from pluginkit.onnx.model import load_model
 from pluginkit.trt.target import Target, installed_target

@@ -20,9 +20,10 @@ from pluginkit.engine.capabilities import Capability, choose_capabilities
 from pluginkit.engine.compile import BuildOptions, compile_network
 from pluginkit.engine.cuts import CutModel, nodes_inside
 from pluginkit.engine.locate import Location
-from pluginkit.engine.profiles import ShapeSpec, inputs_of, resolve_profile
+from pluginkit.engine.profiles import inputs_of, resolve_profiles
 from pluginkit.engine.progress import BuildObserver
 from pluginkit.engine.refusals import Watch, find_refusals
+from pluginkit.engine.shape_texts import ShapeSpec
 from pluginkit.errors import BuildError, CallbackError, MissingDependencyError, PluginkitError
 from pluginkit.onnx.graphs import is_op
 from pluginkit.onnx.model import inline_functions
@@ -228,9 +229,9 @@ class _Scanner:
                     or not network.num_outputs
                 ):
                     return None
-                profile = resolve_profile(inputs_of(network), shapes)
+                profiles = resolve_profiles(inputs_of(network), shapes)
                 compile_network(
-                    self._flavour, builder, network, profile, options, BuildObserver(), errors
+                    self._flavour, builder, network, profiles, options, BuildObserver(), errors
                 )
         except (BuildError, CallbackError) as error:
             return error.cause or error.message

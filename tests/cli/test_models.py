@@ -65,13 +65,21 @@ def test_build_prints_its_choices_and_nothing_else(relu: Path, capfd: Capture) -
     assert captured.err == ""
 
 
+def test_build_prints_every_profile(relu: Path, capsys: Capture) -> None:
+    assert main(["build", str(relu), "--shapes", "x:1x4/1x4,8x4,64x4", *RTX]) == 0
+    printed = capsys.readouterr().out
+    first, second = printed.index("Shapes, profile 0"), printed.index("Shapes, profile 1")
+    assert "64x4" not in printed[first:second]
+    assert "64x4" in printed[second:]
+
+
 def test_build_reports_json(relu: Path, tmp_path: Path, capsys: Capture) -> None:
     plan = tmp_path / "other.plan"
     argv = ["build", str(relu), "-o", str(plan), "--shapes", "x:1x4,2x4,3x4", "--json", *RTX]
     assert main(argv) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["plan"] == str(plan)
-    assert report["manifest"]["profile"]["x"]["opt"] == [2, 4]
+    assert report["manifest"]["profiles"][0]["x"]["opt"] == [2, 4]
     assert report["manifest"] == json.loads((tmp_path / "other.plan.json").read_text())
 
 

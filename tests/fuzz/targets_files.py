@@ -42,13 +42,15 @@ def valid_manifest() -> dict[str, Any]:
         "plan_sha256": hashlib.sha256(_PLAN).hexdigest(), "model": "m.onnx", "model_sha256": "0",
         "inputs": [{"name": "x", "dtype": "FLOAT32", "shape": [-1, 4]}],
         "outputs": [{"name": "y", "dtype": "FLOAT32", "shape": [-1, 4]}],
-        "profile": {"x": {"min": [1, 4], "opt": [2, 4], "max": [3, 4], "is_shape_tensor": False}},
+        "profiles": [
+            {"x": {"min": [1, 4], "opt": [2, 4], "max": [3, 4], "is_shape_tensor": False}}
+        ],
         "plugins": [
             {"name": "Evil_PK", "version": "1", "namespace": "pluginkit", "interface": "v3",
              "class_path": "evil:Evil", "source_sha256": "", "nodes": [
                  {"node": "main graph / Evil_PK 'n'", "attributes": {"axis": 1}}]},
         ],
-        "format": 1,
+        "format": 2,
     }  # fmt: skip
 
 
@@ -91,7 +93,7 @@ def _mutated_manifest(rng: random.Random) -> bytes:
         return text.replace(b'"x"', rng.choice([b"[" * depth, b"[" * depth + b"]" * depth]), 1)
     if kind == 3:
         return rng.choice(
-            [b"", b"null", b"[]", b"\xff\xfe", b"1", b"{}", b'{"format": 1}', b"\0" * 99]
+            [b"", b"null", b"[]", b"\xff\xfe", b"1", b"{}", b'{"format": 2}', b"\0" * 99]
         )
     if kind == 4:
         return text.replace(b"1", b"1" * rng.choice([5, 400, 5000]), rng.randrange(1, 4))

@@ -109,7 +109,7 @@ def _parse(flavour: Any, source: Any) -> None:
     from pluginkit.engine.backend import bind_polygraphy, captured_log
     from pluginkit.engine.parse import parse_model
     from pluginkit.engine.plugins import check_known
-    from pluginkit.engine.profiles import inputs_of, resolve_profile
+    from pluginkit.engine.profiles import inputs_of, resolve_profiles
     from pluginkit.trt.callbacks import callback_errors
     from pluginkit.trt.registry import register
 
@@ -119,7 +119,7 @@ def _parse(flavour: Any, source: Any) -> None:
         register(*dict.fromkeys(type(plugin) for _, plugin in source.nodes), flavour=flavour)
         check_known(model, source.rewrite.plugins, flavour)
         _, network, parser = parse_model(flavour, model, source.path, errors)
-        resolve_profile(inputs_of(network), {})
+        resolve_profiles(inputs_of(network), {})
         del parser
 
 

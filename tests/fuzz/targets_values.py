@@ -31,7 +31,8 @@ from pluginkit import (
 from pluginkit.attributes import AttributeSpec
 from pluginkit.cli import compare, options
 from pluginkit.engine.capabilities import parse_capability
-from pluginkit.engine.profiles import NetworkInput, parse_shapes, resolve_profile
+from pluginkit.engine.profiles import NetworkInput, resolve_profiles
+from pluginkit.engine.shape_texts import parse_shapes
 from pluginkit.errors import UsageError
 from pluginkit.kernels.plan import plan_steps
 from pluginkit.onnx.nodes import plugin_node, plugin_of_node
@@ -261,7 +262,7 @@ _OPTION_TEXTS = (
     "x:1x16", "x:1x16,2x16,3x16", "x:1,2,3", "x:?", "x:1x?,2x?,3x?", "x", ":", "x:", ":1", "x:1x",
     "x:-1", "x:99999999999999999999", "x:٣", "x:1,1,1,1", "x:3,2,1", "x:?,1,1", "a:b:1", "x:1X2",
     "8.9", "89", "sm_89", "8.", ".9", "٨.٩", "120", "12.0", "sm89\n", "1e1", "512M", "0", "2G",
-    "1T",
+    "1T", "x:1/1,2,3/4", "x:1x?/2x?",
     "M", "", "9" * 5000, "²", "1_000", "-5", "0x10", "x:0,1", "x:1,0", "x:nan,1", "x:0,inf",
     "x:-1e400,1e400", "x:1e3,2e3", "x:_,_", "\x1b", "\ud800", "x:2147483648", "x:1,2,2147483647",
 )  # fmt: skip
@@ -300,7 +301,7 @@ def _profile(rng: random.Random, text: str) -> None:
         NetworkInput(name, tuple(rng.choices(dims, k=rng.randrange(4))), rng.random() < 0.2)
         for name in ("x", "y")
     ]
-    resolve_profile(inputs, parse_shapes([text]))
+    resolve_profiles(inputs, parse_shapes([text]))
 
 
 _SIZES = (

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pluginkit.engine import BuildObserver, build_engine, check_manifest, run, r
 from pluginkit.engine.gpu import Gpu
 from pluginkit.engine.manifest import Tensor
 from pluginkit.engine.plugins import Plugins
+from pluginkit.engine.profiles import ShapeRange
 from pluginkit.errors import (
     CallbackError,
     MissingDependencyError,
@@ -26,6 +28,7 @@ from pluginkit.errors import (
     PlanError,
     UsageError,
 )
+from pluginkit.trt.promises import promises_from_text
 
 pytestmark = pytest.mark.trt
 
@@ -102,7 +105,7 @@ _numbers = itertools.count()
 def halve(tmp_path: Path) -> Halve:
     # The registry lives as long as the process, so each test has a plugin of its own.
     name = f"Halve{next(_numbers)}_PK"
-    folder = tmp_path / "my_plugins"
+    folder = tmp_path / "halves"
     folder.mkdir()
     (folder / "halve.py").write_text(HALVE.replace("NAME", name), encoding="utf-8")
     return Halve(folder, name)
@@ -144,8 +147,8 @@ def test_a_real_model_builds_for_three_capabilities(name: str, tmp_path: Path) -
     assert manifest == result.manifest
     assert manifest.compute_capabilities == ("8.6", "8.9", "12.0")
     assert manifest.plan_bytes == plan.stat().st_size > 100_000
-    assert manifest.profile["edge_index"].max == (2, 20000)
-    assert not result.profile.defaulted
+    assert manifest.profiles[0]["edge_index"].max == (2, 20000)
+    assert not result.profiles[0].defaulted
     assert [one.key for one in manifest.plugins] == [("ScatterElements_PK", "1", "pluginkit")]
     used = [str(node.attributes["reduction"]) for node in manifest.plugins[0].nodes]
     assert sorted(used) == sorted(reductions_of(MODELS / f"{name}.onnx"))
@@ -282,7 +285,7 @@ def test_a_static_model_needs_no_profile(tmp_path: Path) -> None:
     node = helper.make_node("Relu", ["x"], ["y"])
     model = save(tmp_path / "static.onnx", [node], [tensor("x", [2])], [tensor("y", [2])])
     result = build_engine(model, compute_capabilities=[(8, 9)], flavour=FLAVOUR)
-    assert result.profile.ranges == {}
+    assert result.profiles[0].ranges == {}
     assert result.manifest.inputs == (Tensor("x", "float32", (2,)),)
 
 
@@ -339,8 +342,26 @@ def test_a_shape_tensor_takes_its_values_from_shapes(tmp_path: Path) -> None:
         build_engine(model, flavour=FLAVOUR)
     shapes = {"x": "1x4,2x4,8x4", "shape": "1x4,2x4,8x4"}
     manifest = build_engine(model, shapes=shapes, flavour=FLAVOUR).manifest
-    assert manifest.profile["shape"].is_shape_tensor
-    assert manifest.profile["shape"].max == (8, 4)
+    assert manifest.profiles[0]["shape"].is_shape_tensor
+    assert manifest.profiles[0]["shape"].max == (8, 4)
+
+
+def test_a_plan_has_a_profile_for_each_range(relu: Path) -> None:
+    one, two = build_engine(relu, shapes={"x": "1x4/2x4,8x4,64x4"}, flavour=FLAVOUR).profiles
+    assert one.ranges == {"x": ShapeRange((1, 4), (1, 4), (1, 4))}
+    assert two.ranges == {"x": ShapeRange((2, 4), (8, 4), (64, 4))}
+    manifest = check_manifest(relu.with_suffix(".plan"))
+    assert [ranges["x"].max for ranges in manifest.profiles] == [(1, 4), (64, 4)]
+
+
+def test_a_plugin_is_asked_about_every_profile(tmp_path: Path) -> None:
+    shapes = {"x": "1x16/2x16,500x16,4000x16", "edge_index": "2x1/2x1,2x2000,2x20000"}
+    plan = tmp_path / "sage.plan"
+    built = build_engine(MODELS / "sage_dyn.onnx", plan, shapes=shapes, flavour=FLAVOUR)
+    assert len(built.profiles) == 2
+    texts = re.findall(rb'\[\{"shapes":.*?\}\](?=\0)', plan.read_bytes())
+    said = [one for text in texts for one in promises_from_text(text.decode(), "plugin")]
+    assert {one.shapes[0][0] for one in said} == {1, 4000}
 
 
 def test_external_data_is_found_beside_the_model(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pluginkit.errors import PlanError
 
 PLAN = b"plan" * 100
 KEY = ("Scale_PK", "1", "pluginkit")
+RANGE = {"min": [1], "opt": [1], "max": [1], "is_shape_tensor": False}
 MANIFEST = Manifest(
     pluginkit="0.1.0",
     flavour="tensorrt_rtx",
@@ -33,7 +34,7 @@ MANIFEST = Manifest(
     model_sha256="0" * 64,
     inputs=(Tensor("x", "float32", (-1, 4)),),
     outputs=(Tensor("y", "float32", (-1, 4)),),
-    profile={"x": Range((1, 4), (2, 4), (8, 4))},
+    profiles=({"x": Range((1, 4), (2, 4), (8, 4))},),
     plugins=(
         PluginRecord(*KEY, "v3", "plugins.scale:Scale", "abc", (PluginNode("n", {"factor": 2.5}),)),
     ),
@@ -145,13 +146,15 @@ def damage(name: str, value: object) -> str:
         "null",
         "{}",
         "[" * 100_000,
-        damage("format", 2),
+        damage("format", 1),
         damage("plan_bytes", "400"),
         damage("plan_bytes", True),
         damage("inputs", [{"name": "x"}]),
         damage("inputs", {"x": 1}),
         damage("compute_capabilities", [8.9]),
-        damage("profile", {"x": {"min": [1], "opt": [1], "max": ["1"], "is_shape_tensor": False}}),
+        damage("profiles", {"x": 1}),
+        damage("profiles", [{"x": {**RANGE, "max": ["1"]}}]),
+        damage("profiles", [{"x": 1}]),
         damage("plugins", [{"name": "Scale_PK"}]),
         damage("plugins", [None]),
     ],
@@ -181,7 +184,7 @@ def test_a_version_that_is_no_version_does_not_fit(plan: Path, version: str) -> 
 
 
 def test_ranges_of_different_ranks_are_damage(plan: Path) -> None:
-    save(plan, dataclasses.replace(MANIFEST, profile={"x": Range((1,), (2, 4), (8, 4))}))
+    save(plan, dataclasses.replace(MANIFEST, profiles=({"x": Range((1,), (2, 4), (8, 4))},)))
     assert refusal(plan).code == "PK532"
 
 

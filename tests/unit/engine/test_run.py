@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pluginkit.engine.manifest import Manifest, Range, Tensor
-from pluginkit.engine.run import check_inputs
+from pluginkit.engine.run import fitting_profile
 from pluginkit.errors import UsageError
 
 MANIFEST = Manifest(
@@ -24,10 +24,12 @@ MANIFEST = Manifest(
         Tensor("shape", "int64", (2,)),
     ),
     outputs=(),
-    profile={
-        "x": Range((1, 4), (2, 4), (8, 4)),
-        "shape": Range((1, 1), (2, 2), (3, 3), is_shape_tensor=True),
-    },
+    profiles=(
+        {
+            "x": Range((1, 4), (2, 4), (8, 4)),
+            "shape": Range((1, 1), (2, 2), (3, 3), is_shape_tensor=True),
+        },
+    ),
     plugins=(),
 )
 
@@ -42,8 +44,9 @@ def inputs(**changed: Any) -> dict[str, Any]:
 
 
 def test_inputs_at_the_edge_of_the_profile_fit() -> None:
-    check_inputs(MANIFEST, inputs())
-    check_inputs(MANIFEST, inputs(x=np.zeros((1, 4), np.float32), shape=np.array([3, 1])))
+    assert fitting_profile(MANIFEST, inputs()) == 0
+    smallest = inputs(x=np.zeros((1, 4), np.float32), shape=np.array([3, 1]))
+    assert fitting_profile(MANIFEST, smallest) == 0
 
 
 @pytest.mark.parametrize(
@@ -63,10 +66,36 @@ def test_inputs_at_the_edge_of_the_profile_fit() -> None:
 )
 def test_what_does_not_fit_is_said(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=f"PK542 .*{said}"):
-        check_inputs(MANIFEST, inputs(**changed))
+        fitting_profile(MANIFEST, inputs(**changed))
 
 
 def test_a_profile_of_another_rank_does_not_fit() -> None:
-    manifest = dataclasses.replace(MANIFEST, profile={"x": Range((1,), (2,), (8,))})
+    manifest = dataclasses.replace(MANIFEST, profiles=({"x": Range((1,), (2,), (8,))},))
     with pytest.raises(UsageError, match="PK542"):
-        check_inputs(manifest, inputs())
+        fitting_profile(manifest, inputs())
+
+
+SEVERAL = dataclasses.replace(
+    MANIFEST,
+    inputs=MANIFEST.inputs[:1],
+    profiles=(
+        {"x": Range((1, 4), (1, 4), (1, 4))},
+        {"x": Range((1, 4), (8, 4), (16, 4))},
+        {"x": Range((16, 4), (32, 4), (64, 4))},
+    ),
+)
+
+
+@pytest.mark.parametrize(("rows", "profile"), [(1, 0), (2, 1), (16, 1), (17, 2), (64, 2)])
+def test_of_several_profiles_the_first_that_fits_is_taken(rows: int, profile: int) -> None:
+    assert fitting_profile(SEVERAL, {"x": np.zeros((rows, 4), np.float32)}) == profile
+
+
+def test_what_fits_none_of_several_profiles_is_said_for_each() -> None:
+    with pytest.raises(UsageError, match="PK542 the inputs fit none of the plan's 3") as caught:
+        fitting_profile(SEVERAL, {"x": np.zeros((65, 4), np.float32)})
+    assert caught.value.cause.splitlines() == [
+        "profile 0: input 'x' is 65x4; the plan takes 1x4 to 1x4",
+        "profile 1: input 'x' is 65x4; the plan takes 1x4 to 16x4",
+        "profile 2: input 'x' is 65x4; the plan takes 16x4 to 64x4",
+    ]
