@@ -7,13 +7,6 @@ from typing import Any, Protocol
 
 from pluginkit.bench.workload import Call
 
-METHOD = (
-    "device time: CUDA events around one pass over the buffer sets, queued behind a spinning "
-    "kernel so that no host time shows, divided by the sets; the median of the passes. Buffer sets "
-    "rotate and together exceed the L2 cache four times, up to 64 of them. Host time: "
-    "perf_counter around single calls on an idle stream, the median."
-)
-
 
 class Device(Protocol):
     """What measures. ``xp`` is cupy, or numpy for a device that plays a GPU.
@@ -22,11 +15,13 @@ class Device(Protocol):
         xp: the module that holds arrays.
         stream: the ``cudaStream_t`` that all work goes on.
         l2_bytes: the size of the cache that buffer sets must exceed.
+        method: how it takes times, in words.
     """
 
     xp: Any
     stream: int
     l2_bytes: int
+    method: str
 
     def environment(self) -> dict[str, Any]:
         """The GPU, its driver, and versions."""

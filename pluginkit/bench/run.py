@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from pluginkit.bench.device import METHOD, Device
+from pluginkit.bench.device import Device
 from pluginkit.bench.problem import Buffers, Problem
 from pluginkit.bench.report import OWN, Report, Result, now
 from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
@@ -42,7 +42,7 @@ def run_benchmark(
     launch_us, launched_by = device.driver_launch()
     environment = device.environment() | {"tensorrt": f"{flavour.name} {flavour.version}"}
     report = Report(
-        name, now(), environment, device.copy_bandwidth(), launch_us, launched_by, METHOD
+        name, now(), environment, device.copy_bandwidth(), launch_us, launched_by, device.method
     )
     for workload in workloads:
         progress(f"{workload.case} {workload.variant} {workload.dtypes[0].name}")

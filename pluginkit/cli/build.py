@@ -28,15 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, help="the plan (default: NAME.plan beside the model)"
     )
-    parser.add_argument(
-        "--shapes",
-        action="append",
-        default=[],
-        metavar="NAME:MIN,OPT,MAX",
-        help="the range of a dynamic input, as in x:1x16,64x16,1024x16; one shape stands for all "
-        "three; ? leaves a dimension to the model or its default; a slash begins the range of the "
-        "next optimization profile",
-    )
+    options.add_shapes(parser)
     parser.add_argument(
         "--compute-capability",
         action="append",

@@ -64,6 +64,19 @@ def add_flavour(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_shapes(parser: argparse.ArgumentParser, purpose: str = "") -> None:
+    """``--shapes``, for commands that build."""
+    parser.add_argument(
+        "--shapes",
+        action="append",
+        default=[],
+        metavar="NAME:MIN,OPT,MAX",
+        help=f"the range of a dynamic input{purpose}, as in x:1x16,64x16,1024x16; one shape stands "
+        "for all three; ? leaves a dimension to the model or its default; a slash begins the range "
+        "of the next optimization profile",
+    )
+
+
 def bytes_from_text(text: str) -> int:
     """``"512M"`` as a number of bytes, for argparse; K, M and G are powers of 1024."""
     number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")

@@ -33,13 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also build what parses, to find what parses and does not build",
     )
-    parser.add_argument(
-        "--shapes",
-        action="append",
-        default=[],
-        metavar="NAME:MIN,OPT,MAX",
-        help="the range of a dynamic input for --build, as in x:1x16,64x16,1024x16",
-    )
+    options.add_shapes(parser, " for --build")
     parser.add_argument(
         "--compute-capability",
         action="append",

@@ -156,6 +156,7 @@ class _Reader:
 
 
 def _read_manifest(reader: _Reader) -> Manifest:
+    inputs = tuple(map(_read_tensor, reader.many("inputs")))
     return Manifest(
         pluginkit=reader.get("pluginkit", str),
         flavour=reader.get("flavour", str),
@@ -166,18 +167,29 @@ def _read_manifest(reader: _Reader) -> Manifest:
         plan_sha256=reader.get("plan_sha256", str),
         model=reader.get("model", str),
         model_sha256=reader.get("model_sha256", str),
-        inputs=tuple(map(_read_tensor, reader.many("inputs"))),
+        inputs=inputs,
         outputs=tuple(map(_read_tensor, reader.many("outputs"))),
-        profiles=tuple(
-            {name: _read_range(one) for name, one in profile.members().items()}
-            for profile in reader.many("profiles")
-        ),
+        profiles=_read_profiles(reader, inputs),
         plugins=tuple(map(_read_plugin, reader.many("plugins"))),
     )
 
 
 def _read_tensor(reader: _Reader) -> Tensor:
     return Tensor(reader.get("name", str), reader.get("dtype", str), reader.tuple_of("shape", int))
+
+
+def _read_profiles(reader: _Reader, inputs: tuple[Tensor, ...]) -> tuple[dict[str, Range], ...]:
+    profiles = tuple(
+        {name: _read_range(one) for name, one in profile.members().items()}
+        for profile in reader.many("profiles")
+    )
+    if not profiles:
+        raise ValueError("profiles is empty")
+    dynamic = {one.name for one in inputs if any(dim < 0 for dim in one.shape)}
+    for ranges in profiles:
+        if missing := dynamic - ranges.keys():
+            raise ValueError(f"profiles has no range for {', '.join(sorted(missing))}")
+    return profiles
 
 
 def _read_range(reader: _Reader) -> Range:

@@ -12,7 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pluginkit.engine.shape_texts import OpenRange, ShapeSpec, parse_ranges, text_from_shape
+from pluginkit.engine.shape_texts import (
+    OpenRange,
+    ShapeSpec,
+    parse_ranges,
+    profile_count,
+    text_from_shape,
+)
 from pluginkit.errors import UsageError
 
 DEFAULT_RANGE = (1, 64, 1024)
@@ -51,6 +57,11 @@ class NetworkInput:
     name: str
     shape: tuple[int | str, ...]
     is_shape_tensor: bool = False
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether a profile gives it a range."""
+        return self.is_shape_tensor or any(isinstance(dim, str) for dim in self.shape)
 
     def __str__(self) -> str:
         return f"{self.name}[{', '.join(str(dim) or '?' for dim in self.shape)}]"
@@ -103,18 +114,30 @@ def resolve_profiles(
                 fix=f"did you mean '{near[0]}'?" if near else "name one of the model's inputs.",
             )
     given = {name: parse_ranges(name, spec) for name, spec in shapes.items()}
-    count = max(map(len, given.values()), default=1)
-    for name, ranges in given.items():
-        if len(ranges) not in (1, count):
+    for one in inputs:
+        if not one.is_dynamic and len(given.get(one.name, [])) > 1:
             raise UsageError(
                 "PK500",
-                f"'{name}' has {len(ranges)} ranges and another input {count}; expected one for "
-                "each profile, or one for all.",
+                f"'{one.name}' has {len(given[one.name])} ranges; expected one, since the model "
+                f"fixes the shape of {one}.",
             )
-    return tuple(
-        _resolve(inputs, {name: ranges[number % len(ranges)] for name, ranges in given.items()})
-        for number in range(count)
-    )
+    count = profile_count(given)
+    return tuple(_profile(inputs, given, number, count) for number in range(count))
+
+
+def _profile(
+    inputs: Sequence[NetworkInput],
+    given: Mapping[str, Sequence[OpenRange]],
+    number: int,
+    count: int,
+) -> Profile:
+    try:
+        return _resolve(
+            inputs, {name: ranges[number % len(ranges)] for name, ranges in given.items()}
+        )
+    except UsageError as error:
+        error.where = f"optimization profile {number}" if count > 1 else None
+        raise
 
 
 def _resolve(inputs: Sequence[NetworkInput], given: Mapping[str, OpenRange]) -> Profile:
@@ -124,7 +147,7 @@ def _resolve(inputs: Sequence[NetworkInput], given: Mapping[str, OpenRange]) -> 
     for one in inputs:
         if one.is_shape_tensor:
             ranges[one.name] = _value_range(one, given.get(one.name))
-        elif any(isinstance(dim, str) for dim in one.shape):
+        elif one.is_dynamic:
             ranges[one.name], is_default = _shape_range(one, given.get(one.name), named)
             if is_default:
                 defaulted.add(one.name)

@@ -51,7 +51,7 @@ def run_engine(
 
     Args:
         plan_path: the plan; its manifest stands beside it.
-        inputs: an array for each input, of the plan's dtype and within its profile.
+        inputs: an array for each input, of the plan's dtype and within one of its profiles.
         flavour: the TensorRT; the one that built the plan unless given.
         plugins: what may be used; all that is found unless given.
         verbose: whether TensorRT's log goes to stderr.
@@ -121,7 +121,8 @@ def _opened(
                 "PK541", f"{flavour.name} does not load {plan_path}.", cause=meaningful(errors)
             ) from error
         try:
-            with TrtRunner(engine, optimization_profile=profile or None) as runner:  # 0 is set
+            # Profile 0 is active already.
+            with TrtRunner(engine, optimization_profile=profile or None) as runner:
                 yield runner
         except PolygraphyException as error:
             raise RunError(

@@ -10,7 +10,8 @@ begins the range of the next optimization profile::
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import index
 
 from pluginkit.errors import UsageError
 
@@ -19,8 +20,10 @@ _LARGEST = 2**31 - 1  # TensorRT's dimensions are 64-bit, its profiles' extents 
 OpenShape = tuple[int | None, ...]
 #: The smallest, likeliest and largest shape, None for dimensions that are left open.
 OpenRange = tuple[OpenShape, OpenShape, OpenShape]
-#: An input's ranges in the notation above, or one as three shapes with None for ``?``.
-ShapeSpec = str | Sequence[Sequence[int | None]]
+#: One range: in the notation above, or as one or three shapes with None for ``?``.
+RangeSpec = str | Sequence[Sequence[int | None]]
+#: An input's range, or a sequence of them for several profiles.
+ShapeSpec = RangeSpec | Sequence[RangeSpec]
 
 
 def text_from_shape(shape: Sequence[int | None]) -> str:
@@ -32,7 +35,8 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, str]:
     """``["x:1x16,64x16"]`` as ``{"x": "1x16,64x16"}``; the last colon ends the name.
 
     Errors:
-        PK500: not of the form ``name:min,opt,max``, or two for one input.  PK503: as below.
+        PK500: not of the form ``name:min,opt,max``, two for one input, or inputs with ranges for
+            different numbers of profiles.  PK503: not 0 <= min <= opt <= max.
     """
     shapes: dict[str, str] = {}
     for text in texts:
@@ -42,11 +46,11 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, str]:
         if name in shapes:
             raise UsageError(
                 "PK500",
-                f"--shapes gives '{name}' twice; expected one text an input.",
+                f"'{name}' is given shapes twice; expected one --shapes for each input.",
                 fix=f"write {name}:RANGE/RANGE for two profiles.",
             )
-        parse_ranges(name, spec)
         shapes[name] = spec
+    profile_count({name: parse_ranges(name, spec) for name, spec in shapes.items()})
     return shapes
 
 
@@ -56,31 +60,68 @@ def parse_ranges(name: str, spec: ShapeSpec) -> list[OpenRange]:
     Errors:
         PK500: one cannot be read.  PK503: not 0 <= min <= opt <= max.
     """
-    specs = spec.split("/") if isinstance(spec, str) else [spec]
-    return [_parse_range(name, one) for one in specs]
+    given = f"{name}:{spec}"
+    try:
+        return [_parse_range(given, name, one) for one in _split(given, spec)]
+    except TypeError:
+        raise _malformed(given, "expected text, or shapes of ints") from None
 
 
-def _malformed(text: str, expected: str) -> UsageError:
+def profile_count(ranges: Mapping[str, Sequence[OpenRange]]) -> int:
+    """How many profiles the ranges of several inputs are for.
+
+    Errors:
+        PK500: they do not agree.
+    """
+    counts = {name: len(found) for name, found in ranges.items() if len(found) != 1}
+    if len(set(counts.values())) > 1:
+        fewest, *_, most = sorted(counts, key=lambda name: counts[name])
+        raise UsageError(
+            "PK500",
+            f"'{fewest}' has {counts[fewest]} ranges and '{most}' {counts[most]}; expected as many "
+            "of each.",
+            fix="give each input one range for every profile, or one for all.",
+        )
+    return max(counts.values(), default=1)
+
+
+def _malformed(given: str, expected: str) -> UsageError:
     return UsageError(
         "PK500",
-        f"shapes '{text}': {expected}.",
+        f"shapes '{given}': {expected}.",
         fix="write, for example, --shapes x:1x16,64x16,1024x16.",
     )
 
 
-def _parse_range(name: str, spec: ShapeSpec) -> OpenRange:
-    shapes = [_parse_shape(name, part) for part in spec.split(",")] if isinstance(spec, str) else [
-        tuple(shape) for shape in spec
-    ]  # fmt: skip
+def _split(given: str, spec: ShapeSpec) -> Sequence[RangeSpec]:
+    if isinstance(spec, str):
+        ranges = spec.split("/")
+        if "" in ranges and len(ranges) > 1:
+            raise _malformed(given, "expected a range on both sides of each slash")
+        return ranges
+    is_one = all(_is_shape(one) for one in spec)
+    return [spec] if is_one else spec  # type: ignore[list-item, return-value]
+
+
+def _is_shape(one: RangeSpec | Sequence[int | None]) -> bool:
+    is_dim = (dim is None or hasattr(dim, "__index__") for dim in one)
+    return not isinstance(one, str) and all(is_dim)
+
+
+def _parse_range(given: str, name: str, spec: RangeSpec) -> OpenRange:
+    if isinstance(spec, str):
+        shapes = [_parse_shape(given, part) for part in spec.split(",")]
+    else:
+        shapes = [tuple(None if dim is None else index(dim) for dim in shape) for shape in spec]
     if len(shapes) == 1:
         shapes *= 3
     if len(shapes) != 3 or len({len(shape) for shape in shapes}) != 1:
-        raise _malformed(f"{name}:{spec}", "expected one shape or min,opt,max, all of one rank")
+        raise _malformed(given, "expected one shape or min,opt,max, all of one rank")
     low, opt, high = shapes
     for axis, dims in enumerate(zip(low, opt, high, strict=True)):
         known = [dim for dim in dims if dim is not None]
         if len(known) not in (0, 3):
-            raise _malformed(f"{name}:{spec}", f"axis {axis} is '?' in some shapes only")
+            raise _malformed(given, f"axis {axis} is '?' in some shapes only")
         if known != sorted(known) or any(not 0 <= dim <= _LARGEST for dim in known):
             raise UsageError(
                 "PK503",
@@ -90,8 +131,8 @@ def _parse_range(name: str, spec: ShapeSpec) -> OpenRange:
     return low, opt, high
 
 
-def _parse_shape(name: str, text: str) -> OpenShape:
+def _parse_shape(given: str, text: str) -> OpenShape:
     dims = text.strip().lower().split("x")
     if not all(re.fullmatch(r"\?|[0-9]{1,18}", dim) for dim in dims):
-        raise _malformed(f"{name}:{text}", "expected dimensions joined by x, as in 1x16")
+        raise _malformed(given, "expected dimensions joined by x, as in 1x16")
     return tuple(None if dim == "?" else int(dim) for dim in dims)

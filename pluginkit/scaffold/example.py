@@ -37,7 +37,8 @@ class Example:
         cuda, numba: the kernel's file.
         test: what the test has beside the checks.
         imported: what the module imports from pluginkit, beside kernel and types.
-        words: what else differs, and is imported, by language.
+        words: what else differs, by language.
+        also_imported: what else is imported from pluginkit, by language.
     """
 
     module: Template

@@ -13,7 +13,9 @@ from pluginkit.plugin import Plugin
 from pluginkit.spec import RESERVED_ATTRIBUTES
 
 #: What the modules that are written import or declare beside the names of pluginkit.
-_WRITTEN = {"Iterable", "Match", "Path", "PLUGINS", "PluginChecks", "Sequence", "Shape"}
+_WRITTEN = {
+    "DType", "Dim", "Iterable", "Match", "Path", "PLUGINS", "PluginChecks", "Sequence", "Shape",
+}  # fmt: skip
 #: What a plugin's class and methods call something else.
 _TAKEN = {"cls", "kernel", "self", "stream", "workspace"} | RESERVED_ATTRIBUTES
 

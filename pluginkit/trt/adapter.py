@@ -19,13 +19,7 @@ from pluginkit.trt.callbacks import record
 from pluginkit.trt.fields import announced_fields, wire_from_fields
 from pluginkit.trt.flavour import Flavour
 from pluginkit.trt.lower import Lowering, shapes_from_exprs, values_from_exprs
-from pluginkit.trt.promises import (
-    Promise,
-    check_promises,
-    promise,
-    promises_from_text,
-    text_from_promises,
-)
+from pluginkit.trt.promises import Promises
 
 Shapes = list[Shape]
 
@@ -66,6 +60,7 @@ class AdapterCore:
         flavour: the TensorRT that calls.
         node: the name of the node or layer.
         prepared: the launches for the present shapes, or None.
+        promises: what the plugin said of its memory.
         error: the first exception of a callback; later callbacks then refuse, so that no wrong
             engine comes out.
     """
@@ -77,7 +72,7 @@ class AdapterCore:
         self.dtypes: list[DType] | None = None
         self.prepared: Prepared | None = None
         self._known: dict[object, Prepared] = {}
-        self._promises: dict[Promise, None] = {}  # in the order in which they were made
+        self.promises = Promises()
         self.error: BaseException | None = None
         _live.add(self)
 
@@ -86,7 +81,7 @@ class AdapterCore:
         other = AdapterCore(self.plugin, self.flavour, self.node)
         other.dtypes = self.dtypes
         other.error = self.error
-        other._promises = self._promises.copy()
+        other.promises = Promises(self.promises)
         return other
 
     def failed(self, callback: str, error: BaseException) -> None:
@@ -167,13 +162,13 @@ class AdapterCore:
     def check_shapes(
         self, shapes: Shapes, dtypes: list[DType], label: str, outputs: Sequence[tuple[int, ...]]
     ) -> None:
-        """Run the author's check and shape function on concrete input shapes called ``label``."""
+        """Run the author's methods on concrete input shapes called ``label``; keep the answers."""
         if not all(is_static(shape) and all(dim >= 0 for dim in shape) for shape in shapes):
             return
         try:
             inputs = calls.describe_on_device(self.plugin, shapes, dtypes, lambda: outputs)
             calls.check(self.plugin, inputs)
-            calls.describe_outputs(self.plugin, inputs)
+            self.promises.ask(self.plugin, shapes, dtypes, outputs)
         except TensorError as error:
             error.where = f"the {label} shapes {', '.join(str(list(shape)) for shape in shapes)}"
             raise
@@ -181,17 +176,16 @@ class AdapterCore:
     def workspace_bytes(
         self, shapes: Shapes, dtypes: list[DType], outputs: Sequence[tuple[int, ...]]
     ) -> int:
-        """The workspace in bytes for one set of concrete shapes; the most that a tactic needs."""
+        """The workspace in bytes for shapes up to these; the most that a tactic needs."""
         self._refuse_after_failure()
-        said = promise(self.plugin, shapes, dtypes, outputs)
-        self._promises[said] = None
-        return said.workspace_bytes
+        self.promises.ask(self.plugin, shapes, dtypes, outputs)
+        return self.promises.workspace_bytes(dtypes) or 0
 
     def to_wire(self) -> dict[str, Wire]:
         """What a plan keeps: the plugin's attributes, and what it said of its memory."""
         wire = self.plugin.to_wire()
-        if self._promises:
-            wire["pluginkit_promises"] = text_from_promises(self._promises)
+        if any(self.promises):
+            wire["pluginkit_promises"] = self.promises.to_text()
         return wire
 
     def set_tactic(self, tactic: int) -> None:
@@ -233,6 +227,7 @@ class AdapterCore:
     def _prepare(self, inputs: calls.Inputs) -> Prepared:
         calls.check(self.plugin, inputs)
         outputs = calls.describe_outputs(self.plugin, inputs)
+        self.promises.check_workspace(self.plugin, inputs)
         prepared = prepare(self.plugin, inputs, outputs)
         for wrapper in _wrappers:
             prepared = wrapper(self, prepared, (inputs, outputs))
@@ -269,9 +264,12 @@ class CreatorCore:
         """The plugin with these attributes in wire form, for the node of that name."""
         where = f"node '{node}'"
         plugin = self.plugin_class.from_wire(wire, where)
-        if promised := wire.get("pluginkit_promises"):
-            check_promises(plugin, promises_from_text(promised, self.plugin_class.__name__), where)
-        return AdapterCore(plugin, self.flavour, node)
+        core = AdapterCore(plugin, self.flavour, node)
+        text = wire.get("pluginkit_promises")
+        if text is not None:
+            core.promises = Promises.from_text(text, plugin)
+            core.promises.check(plugin, where)
+        return core
 
     @contextmanager
     def recorded(self, callback: str, node: str) -> Iterator[None]:

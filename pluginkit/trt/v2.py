@@ -16,7 +16,7 @@ from pluginkit.trt.callbacks import guarded, unbroken
 from pluginkit.trt.flavour import Flavour
 
 _callback = guarded("IPluginV2DynamicExt")
-#: The layout of the serialized bytes; raise it when they change.
+#: The layout of the serialized bytes; raise it when a reader of before would mistake them.
 SERIALIZED_FORMAT = 1
 
 
@@ -136,13 +136,12 @@ class PluginV2Callbacks:
 
     @_callback
     def serialize(self) -> bytes:
-        return self._payload
+        return self._payload()
 
     @unbroken
     def get_serialization_size(self) -> int:
-        return len(self._payload)
+        return len(self._payload())
 
-    @functools.cached_property
     def _payload(self) -> bytes:
         document = {"pluginkit": SERIALIZED_FORMAT, "attributes": self.core.to_wire()}
         return json.dumps(document, separators=(",", ":")).encode()

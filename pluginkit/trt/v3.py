@@ -34,6 +34,7 @@ class PluginV3Callbacks:
         self.core = core
         self.plugin_name, self.plugin_version, self.plugin_namespace = core.plugin.spec.key
         self.num_outputs = len(core.plugin.spec.outputs)
+        self._blocks: list[FieldBlock] = []
         _kept.append(self)
 
     def failed(self, callback: str, error: BaseException) -> None:
@@ -127,11 +128,9 @@ class PluginV3Callbacks:
 
     @_callback
     def get_fields_to_serialize(self) -> Any:
-        return self._serialized.collection
-
-    @functools.cached_property
-    def _serialized(self) -> FieldBlock:
-        return FieldBlock(self.core.flavour.module, self.core.to_wire())
+        # Blocks are kept, because TensorRT goes on pointing into them.
+        self._blocks.append(FieldBlock(self.core.flavour.module, self.core.to_wire()))
+        return self._blocks[-1].collection
 
     @unbroken
     def destroy(self) -> None:

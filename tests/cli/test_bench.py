@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pluginkit.bench import gpu as devices
+from pluginkit.bench import gpu
 from pluginkit.bench.report import Report, Result, report_from_document
 from pluginkit.cli import bench
 from pluginkit.cli.main import main
@@ -15,7 +15,7 @@ def test_without_a_gpu_it_says_so_and_exits_with_2(monkeypatch, capsys):
     def no_gpu():
         raise MissingDependencyError("PK311", "no CUDA GPU: none.")
 
-    monkeypatch.setattr(devices, "current_device", no_gpu)
+    monkeypatch.setattr(gpu, "current_device", no_gpu)
     assert main(["bench", "CircPad"]) == 2
     assert capsys.readouterr().err.startswith("PK311 no CUDA GPU")
 

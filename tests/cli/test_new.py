@@ -1,5 +1,6 @@
 """pluginkit new: what it writes works at once, or says what is left to write."""
 
+import ast
 import json
 import os
 import re
@@ -361,6 +362,26 @@ def test_a_plugin_is_begun_once(project: Path, capsys: Capture) -> None:
     assert main(["new", "MySCALE"]) == 2
     assert "PK642 'plugins/my_scale' is there already" in capsys.readouterr().err
     assert files_in(project) == before
+
+
+@pytest.mark.parametrize("kernel", ["cuda", "numba"])
+@EXAMPLES
+def test_no_plugin_is_called_like_what_its_module_imports(
+    example: list[str], kernel: str, project: Path
+) -> None:
+    assert main(["new", "Mine", "--kernel", kernel, *example]) == 0
+    files = [project / "plugins/mine/__init__.py", project / "tests/test_mine.py"]
+    imported = {
+        alias.asname or alias.name
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    capitalised = {name for name in imported if re.fullmatch("[A-Z][A-Za-z0-9]*", name)}
+    assert {"Plugin", "Iterable", "Path"} < capitalised
+    for name in capitalised:
+        assert main(["new", name, *example]) == 2, name
 
 
 @pytest.mark.parametrize("name", ["Float", "Exp", "Cuda", "Np"])

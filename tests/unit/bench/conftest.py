@@ -13,6 +13,7 @@ class FakeDevice:
     xp = np
     stream = 0
     l2_bytes = 4096
+    method = "a clock"
     us_by_call = 2.0
 
     def __init__(self) -> None:

@@ -72,9 +72,12 @@ def test_ctrl_c_waits_until_an_extension_is_loaded(monkeypatch: pytest.MonkeyPat
 
 
 def test_ctrl_c_waits_until_a_class_has_named_its_parts() -> None:
+    finished = []
+
     class Part:
         def __set_name__(self, owner: type, name: str) -> None:
             press()
+            finished.append(name)
 
     def command() -> None:
         type("Whole", (), {"part": Part()})
@@ -82,6 +85,7 @@ def test_ctrl_c_waits_until_a_class_has_named_its_parts() -> None:
 
     with interrupts_that_come_through(), pytest.raises(KeyboardInterrupt):
         command()
+    assert finished == ["part"]
 
 
 def test_the_handler_of_a_program_that_calls_us_stays() -> None:

@@ -153,6 +153,8 @@ def damage(name: str, value: object) -> str:
         damage("inputs", {"x": 1}),
         damage("compute_capabilities", [8.9]),
         damage("profiles", {"x": 1}),
+        damage("profiles", []),
+        damage("profiles", [{}]),
         damage("profiles", [{"x": {**RANGE, "max": ["1"]}}]),
         damage("profiles", [{"x": 1}]),
         damage("plugins", [{"name": "Scale_PK"}]),

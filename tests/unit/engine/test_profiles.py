@@ -115,5 +115,18 @@ def test_names_are_equal_within_a_profile() -> None:
 
 
 def test_inputs_must_agree_on_the_number_of_profiles() -> None:
-    with pytest.raises(UsageError, match="PK500 'edge_index' has 2 ranges and another input 3"):
+    with pytest.raises(UsageError, match="PK500 'edge_index' has 2 ranges and 'x' 3"):
         resolve_profiles([X, EDGES], {"x": "1x16/2x16/3x16", "edge_index": "2x1/2x2"})
+
+
+def test_an_input_without_dynamic_dimensions_makes_no_profiles() -> None:
+    inputs = [X, NetworkInput("w", (3, 4))]
+    assert len(resolve_profiles(inputs, {"x": "1x16/2x16", "w": "3x4"})) == 2
+    with pytest.raises(UsageError, match=r"PK500 'w' has 2 ranges; expected one.*w\[3, 4\]"):
+        resolve_profiles(inputs, {"w": "3x4/3x4"})
+
+
+def test_an_error_names_its_profile() -> None:
+    with pytest.raises(UsageError, match="PK502") as caught:
+        resolve_profiles([X], {"x": "1x16/2x17"})
+    assert caught.value.where == "optimization profile 1"
