@@ -162,23 +162,30 @@ class AdapterCore:
     def check_shapes(
         self, shapes: Shapes, dtypes: list[DType], label: str, outputs: Sequence[tuple[int, ...]]
     ) -> None:
-        """Run the author's methods on concrete input shapes called ``label``; keep the answers."""
-        if not all(is_static(shape) and all(dim >= 0 for dim in shape) for shape in shapes):
+        """Run the author's check and shape function on concrete input shapes called ``label``."""
+        if not _are_known(shapes):
             return
         try:
             inputs = calls.describe_on_device(self.plugin, shapes, dtypes, lambda: outputs)
             calls.check(self.plugin, inputs)
-            self.promises.ask(self.plugin, shapes, dtypes, outputs)
+            calls.describe_outputs(self.plugin, inputs)
         except TensorError as error:
             error.where = f"the {label} shapes {', '.join(str(list(shape)) for shape in shapes)}"
             raise
 
     def workspace_bytes(
-        self, shapes: Shapes, dtypes: list[DType], outputs: Sequence[tuple[int, ...]]
+        self, ends: Sequence[tuple[Shapes, Sequence[tuple[int, ...]]]], dtypes: list[DType]
     ) -> int:
-        """The workspace in bytes for shapes up to these; the most that a tactic needs."""
+        """The workspace in bytes for a profile; the most that a tactic needs at one of its ends.
+
+        Args:
+            ends: the shapes of the inputs and of the outputs at each end, the largest last.
+            dtypes: of the inputs.
+        """
         self._refuse_after_failure()
-        self.promises.ask(self.plugin, shapes, dtypes, outputs)
+        for shapes, outputs in ends:
+            if _are_known(shapes) or shapes is ends[-1][0]:
+                self.promises.ask(self.plugin, shapes, dtypes, outputs)
         return self.promises.workspace_bytes(dtypes) or 0
 
     def to_wire(self) -> dict[str, Wire]:
@@ -237,6 +244,10 @@ class AdapterCore:
         """Drop what is prepared: TensorRT's bindings keep a V3 adapter for ever."""
         self.prepared = None
         self._known.clear()
+
+
+def _are_known(shapes: Shapes) -> bool:
+    return all(is_static(shape) and all(dim >= 0 for dim in shape) for shape in shapes)
 
 
 class CreatorCore:

@@ -11,7 +11,7 @@ from typing import Any
 from pluginkit.errors import PlanError, RegistrationError
 from pluginkit.kernels.prepare import Prepared
 from pluginkit.plugin import Plugin
-from pluginkit.trt.adapter import AdapterCore, CreatorCore
+from pluginkit.trt.adapter import AdapterCore, CreatorCore, Shapes
 from pluginkit.trt.callbacks import guarded, unbroken
 from pluginkit.trt.flavour import Flavour
 
@@ -31,6 +31,7 @@ class PluginV2Callbacks:
         self.plugin_type, self.plugin_version, self.plugin_namespace = core.plugin.spec.key
         self.num_outputs = len(core.plugin.spec.outputs)
         self._is_initialized = False
+        self._smallest: Shapes = []  # the input shapes at the configured profile's minimum
         self._dims: list[list[int]] = []  # the input shapes that are prepared
         # Whether configure_plugin named them. Then an enqueue compares one of them, in turn.
         self._is_told = False
@@ -70,14 +71,16 @@ class PluginV2Callbacks:
             self._turn = itertools.cycle(list(itertools.compress(every, is_open)) or every)
             return
         dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
-        for bound in ("min", "max"):
-            shapes = [tuple(getattr(dynamic, bound)) for dynamic in inputs]
+        self._smallest = [tuple(dynamic.min) for dynamic in inputs]
+        largest: Shapes = [tuple(dynamic.max) for dynamic in inputs]
+        for shapes, bound in ((self._smallest, "min"), (largest, "max")):
             self.core.check_shapes(shapes, dtypes, f"profile's {bound}", ())
 
     @_callback
     def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
         dtypes = [self.core.flavour.dtype(desc.type) for desc in inputs]
-        return self.core.workspace_bytes([tuple(desc.dims) for desc in inputs], dtypes, ())
+        largest: Shapes = [tuple(desc.dims) for desc in inputs]
+        return self.core.workspace_bytes([(self._smallest or largest, ()), (largest, ())], dtypes)
 
     @unbroken
     def initialize(self) -> None:

@@ -80,11 +80,14 @@ class PluginV3Callbacks:
 
     @_callback
     def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
-        return self.core.workspace_bytes(
-            [tuple(dynamic.max) for dynamic in inputs],
-            self._dtypes(inputs),
-            [tuple(dynamic.max) for dynamic in outputs],
-        )
+        ends = [
+            (
+                [tuple(getattr(each, bound)) for each in inputs],
+                [tuple(getattr(each, bound)) for each in outputs],
+            )
+            for bound in ("min", "opt", "max")
+        ]
+        return self.core.workspace_bytes(ends, self._dtypes(inputs))
 
     def _dtypes(self, inputs: Sequence[Any]) -> list[DType]:
         return [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]

@@ -58,6 +58,7 @@ def without_plugin_name(self: Any, core: Any) -> None:
     self.core = core
     _, self.plugin_version, self.plugin_namespace = core.plugin.spec.key
     self.num_outputs = len(core.plugin.spec.outputs)
+    self._blocks: list[Any] = []
 
 
 def truncating(buffer: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -102,7 +102,10 @@ def _refuses(call: Call, profile: Profile) -> bool:
 def _check_facts(call: Call, layer: Layer, profile: Profile, where: str) -> None:
     flavour = layer.descriptions.flavour
     spec = call.plugin.spec
-    largest = calls.describe_inputs(call.plugin, list(profile.max), call.dtypes, call.values)
+    ends = [
+        calls.describe_inputs(call.plugin, list(shapes), call.dtypes, call.values)
+        for shapes in (profile.min, profile.max)
+    ]
     outputs = calls.describe_outputs(call.plugin, call.describe())
     adapter = layer.adapter
     name = adapter.plugin_type if isinstance(layer.payload, bytes) else adapter.plugin_name
@@ -119,9 +122,9 @@ def _check_facts(call: Call, layer: Layer, profile: Profile, where: str) -> None
             [d.dtype for d in outputs],
         ),
         (
-            "workspace at the profile's maximum",
+            "workspace",
             layer.workspace_bytes,
-            calls.largest_workspace_bytes(call.plugin, largest),
+            max(calls.largest_workspace_bytes(call.plugin, inputs) for inputs in ends),
         ),
         ("output shapes", layer.opt_shapes, [desc.shape for desc in outputs]),
     )
