@@ -46,7 +46,7 @@ def test_ctrl_c_at_any_moment_of_a_build_leaves_all_or_nothing(scatter: Path) ->
     before = content(scatter.parent)
     moments = random.Random(0)  # noqa: S311  # reproducible, not secret
     cancelled = 0
-    for _ in range(20):
+    while cancelled < 15:
         process = subprocess.Popen(
             [*PLUGINKIT, "build", scatter, *RTX], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -67,7 +67,6 @@ def test_ctrl_c_at_any_moment_of_a_build_leaves_all_or_nothing(scatter: Path) ->
         if b"Wrote" in report or plan.exists():  # the signal may come between the two
             _remove_whole(plan)
         assert content(scatter.parent) == before
-    assert cancelled >= 10
 
 
 def _remove_whole(plan: Path) -> None:
