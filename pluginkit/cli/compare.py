@@ -1,8 +1,9 @@
 """Run two models on the same inputs and print the largest error of each output.
 
 The original runs in ONNX Runtime, the rewritten model with its plugins' numpy references, or with
---gpu their kernels. Inputs are drawn so that index inputs stay valid. --shapes takes what build
-takes: x:1x16,64x16,1024x16 runs the minimum, the optimum and the maximum. --taps compares the
+--gpu their kernels. An operator of your own is run where the original holds it as a local function.
+Inputs are drawn so that index inputs stay valid. --shapes takes what build takes for one profile:
+x:1x16,64x16,1024x16 runs the minimum, the optimum and the maximum. --taps compares the
 values inside the models as well and names the first that differs. Exit code 1 when an output is
 out of tolerance.
 """

@@ -93,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
         print_line(f"Wrote {written}.")
     elif result.applied:
         print_line(f"Dry run: {output} was not written.")
+    elif args.output is not None:
+        print_line(f"Nothing was rewritten: {output} was not written.")
     return 0
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
 import sys
+import textwrap
 import typing
 from collections.abc import Mapping
 from dataclasses import replace
@@ -42,7 +44,13 @@ class ClassReader:
             lines, first = inspect.getsourcelines(self.cls)
         except (OSError, TypeError):
             return file
-        for offset, line in enumerate(lines):
+        body = _body("".join(lines))
+        for statement in body:
+            if name in _names_bound(statement):
+                offset = statement.lineno - 1
+                return f"{file}:{first + offset}: {lines[offset].strip()}"
+        documented = body[0].end_lineno or 0 if body and isinstance(body[0], ast.Expr) else 0
+        for offset, line in enumerate(lines[documented:], documented):
             words = line.replace(",", " ").replace(":", " ").replace("(", " ").split()
             if name in words[:12] and not line.lstrip().startswith(("#", '"')):
                 return f"{file}:{first + offset}: {line.strip()}"
@@ -230,3 +238,21 @@ def function_of(cls: type, method: str) -> Any:
     """What a class has under a method's name, unbound."""
     member = inspect.getattr_static(cls, method, None)
     return getattr(member, "__func__", member)
+
+
+def _body(source: str) -> list[ast.stmt]:
+    """The statements of a class's body; none where its source cannot be read by itself."""
+    try:
+        (tree,) = ast.parse(textwrap.dedent(source)).body
+    except (SyntaxError, ValueError):
+        return []
+    return tree.body if isinstance(tree, ast.ClassDef) else []
+
+
+def _names_bound(statement: ast.stmt) -> list[str]:
+    """What a statement of a class's body declares."""
+    if isinstance(statement, ast.FunctionDef):
+        return [statement.name]
+    targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
+    nodes = [node for target in targets if target for node in ast.walk(target)]
+    return [node.id for node in nodes if isinstance(node, ast.Name)]

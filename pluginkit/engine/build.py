@@ -79,7 +79,7 @@ def build_engine(
     plan_path: str | Path | None = None,
     *,
     shapes: Mapping[str, ShapeSpec] | None = None,
-    compute_capabilities: Sequence[Capability] = (),
+    compute_capabilities: Sequence[Capability | str] = (),
     fp16: bool = False,
     version_compatible: bool = False,
     workspace_bytes: int | None = None,
@@ -103,7 +103,8 @@ def build_engine(
         plan_path: where the plan goes; beside the model unless given.
         shapes: the ranges of each dynamic input, ``{"x": "1x16,64x16,1024x16"}``, see
             ``pluginkit.engine.shape_texts``; defaults fill the rest.
-        compute_capabilities: the GPUs to build for, ``[(8, 9)]``; this machine's unless given.
+        compute_capabilities: the GPUs to build for, ``[(8, 9)]`` or ``["8.9"]``; this machine's
+            unless given.
         fp16: let the engine compute in float16 (TensorRT 10; elsewhere precision comes from the
             model).
         version_compatible: let later TensorRT versions of the same major version load the plan.

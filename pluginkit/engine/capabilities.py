@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from pluginkit.engine.gpu import find_gpu
 from pluginkit.engine.progress import BuildObserver
@@ -41,14 +42,15 @@ def supported_capabilities(flavour: Flavour) -> list[Capability]:
 
 
 def choose_capabilities(
-    flavour: Flavour, requested: tuple[Capability, ...], observer: BuildObserver
+    flavour: Flavour, wanted: Sequence[Capability | str], observer: BuildObserver
 ) -> tuple[Capability, ...]:
-    """The requested capabilities, else this machine's, else DEFAULT_CAPABILITIES.
+    """The wanted capabilities, ``(8, 9)`` or ``"8.9"``, else this machine's, else the default ones.
 
     Errors:
         PK511: the flavour needs a GPU to build and there is none.
         PK512: the flavour cannot build for a requested one.
     """
+    requested = [parse_capability(one) if isinstance(one, str) else one for one in wanted]
     gpu = find_gpu()
     here = gpu.compute_capability if gpu else None
     if flavour.needs_gpu_to_build:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pluginkit.engine.files import sha256_of
-from pluginkit.engine.manifest import Manifest, read_manifest
+from pluginkit.engine.manifest import Manifest, PluginRecord, read_manifest
 from pluginkit.errors import PlanError
 
 
@@ -42,8 +42,11 @@ def check_manifest(
         problems += _tensorrt_problems(manifest, flavour, tensorrt)
     if compute_capabilities is not None:
         problems += _gpu_problems(manifest, compute_capabilities)
+    missing: list[str] = []
     if plugin_sources is not None:
-        problems += _plugin_problems(manifest, plugin_sources)
+        problems += _changed_plugins(manifest, plugin_sources)
+        missing = _missing_plugins(manifest, plugin_sources)
+        problems += missing
     if problems:
         raise PlanError(
             "PK533",
@@ -51,7 +54,9 @@ def check_manifest(
             if len(problems) == 1
             else f"{plan_path} does not fit, for {len(problems)} reasons.",
             cause="\n".join(problems) if len(problems) > 1 else None,
-            fix="build the plan again, here: pluginkit build.",
+            fix="build the plan again, here: pluginkit build."
+            if problems != missing
+            else "name the folder of its plugins with --plugins, or run it in its project.",
         )
     return manifest
 
@@ -96,17 +101,27 @@ def _gpu_problems(manifest: Manifest, capabilities: Sequence[str]) -> list[str]:
     ]
 
 
-def _plugin_problems(manifest: Manifest, sources: Mapping[tuple[str, str, str], str]) -> list[str]:
+def _changed_plugins(manifest: Manifest, sources: Mapping[tuple[str, str, str], str]) -> list[str]:
+    return [
+        f"{_label(plugin)} has changed since the plan was built."
+        for plugin in manifest.plugins
+        if sources.get(plugin.key, plugin.source_sha256) != plugin.source_sha256
+    ]
+
+
+def _missing_plugins(manifest: Manifest, sources: Mapping[tuple[str, str, str], str]) -> list[str]:
     problems = []
     for plugin in manifest.plugins:
-        label = f"plugin {plugin.name} version {plugin.version} of namespace '{plugin.namespace}'"
-        if plugin.key in sources:
-            if sources[plugin.key] != plugin.source_sha256:
-                problems.append(
-                    f"{label} ({plugin.class_path}) has changed since the plan was built."
-                )
-            continue
-        others = [key[1] for key in sources if (key[0], key[2]) == (plugin.name, plugin.namespace)]
-        found = f"version {', '.join(others)} is there" if others else "it is not there"
-        problems.append(f"it needs {label} ({plugin.class_path}); {found}.")
+        if plugin.key not in sources:
+            name = (plugin.name, plugin.namespace)
+            others = [key[1] for key in sources if (key[0], key[2]) == name]
+            found = f"version {', '.join(others)} is there" if others else "it is not there"
+            problems.append(f"it needs {_label(plugin)}; {found}.")
     return problems
+
+
+def _label(plugin: PluginRecord) -> str:
+    return (
+        f"plugin {plugin.name} version {plugin.version} of namespace '{plugin.namespace}' "
+        f"({plugin.class_path})"
+    )

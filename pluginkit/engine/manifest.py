@@ -235,6 +235,12 @@ def read_manifest(plan_path: Path) -> Manifest:
     try:
         return Manifest.from_json(read_file(path).decode())
     except FileNotFoundError:
+        if plan_path.suffix == ".onnx":
+            raise PlanError(
+                "PK530",
+                f"{plan_path} is a model; expected a plan.",
+                fix="build one first: pluginkit build.",
+            ) from None
         raise PlanError(
             "PK531",
             f"{plan_path} has no manifest {path.name} beside it.",

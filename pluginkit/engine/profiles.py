@@ -104,6 +104,11 @@ def resolve_profiles(
         PK502: the rank or a static dimension differs.  PK503: not 0 <= min <= opt <= max.
         PK504: two ranges for one dimension name.  PK505: a shape tensor has no values.
     """
+    if not isinstance(shapes, Mapping):
+        raise UsageError(
+            "PK500",
+            f"shapes is {shapes!r}; expected a range for each input, {{'x': '1x8,4x8,64x8'}}.",
+        )
     names = [one.name for one in inputs]
     for name in shapes:
         if name not in names:

@@ -200,13 +200,18 @@ class Match:
         return [self._tensor(name) for name in self.proto.output]
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute of ``node``, a tensor as a numpy array, or the default."""
+        """An attribute of ``node``, a tensor as a numpy array, or the default.
+
+        ONNX has no bool: where the default is one, 0 and 1 are too.
+        """
         for each in self.proto.attribute:
             if each.name != name:
                 continue
             if each.type in _GRAPHS:
                 return self.node.attrs.get(name, default)
             value = _read(_attributes, [each]).get(name, default)
+            if isinstance(default, bool) and isinstance(value, int) and value in (0, 1):
+                return bool(value)
             return _read(getattr, value, "values") if isinstance(value, gs.Constant) else value
         return default
 

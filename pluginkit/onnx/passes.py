@@ -198,9 +198,11 @@ class Passes:
                 return f"the node is invalid: {problem}"
             raise RewriteError(
                 "PK421",
-                f"{_name(rewrite)} failed: {type(error).__name__}: {error}.",
+                f"{_name(rewrite)} failed: {type(error).__name__}.",
                 where=_where(match),
-                fix="correct its check() or rewrite(); the exception below says where.",
+                cause=str(error),
+                fix="correct its check() or rewrite(), or what they call of the plugin; "
+                "-v says where it failed.",
             ) from error
         for name, value_type in learned.items():
             self.types.set_plugin_output(edit.index.scope, name, value_type)

@@ -121,7 +121,9 @@ class Runner:
             "ONNX Runtime cannot run the model.",
             where=self._where,
             cause=str(error),
-            fix="give valid inputs; an index out of range is bounded with --range name:0,n.",
+            fix="give ONNX Runtime the operator as a local function of the model."
+            if "is not a registered function/op" in str(error)
+            else "give valid inputs; an index out of range is bounded with --range name:0,n.",
         )
 
 

@@ -36,7 +36,7 @@ class Replace{name}(Rewrite):
     plugin = {name}
     pattern = Op("{op_type}"{domain})
 
-{_check(operator)}    def rewrite(self, match: Match) -> gs.Node:
+{_check(name, operator)}    def rewrite(self, match: Match) -> gs.Node:
         """The plugin has the operator's inputs and attributes."""
 {made}
         return match.plugin_node(plugin, match.inputs)
@@ -50,7 +50,15 @@ def _formula(name: str, operator: Operator) -> str:
     return formula if fits else f"{operator.op_type} -> {name}_PK."
 
 
-def _check(operator: Operator) -> str:
+def _check(name: str, operator: Operator) -> str:
+    if not operator.since:  # nothing is known of its attributes
+        return f'''    def check(self, match: Match) -> str | None:
+        """No attribute of a node may be lost."""
+        declared = {{one.name for one in {name}.spec.attributes}}
+        lost = [one.name for one in match.proto.attribute if one.name not in declared]
+        return f"{name} has no attribute {{', '.join(lost)}}" if lost else None
+
+'''
     version = operator.alike_since
     if version <= 1:
         return ""

@@ -293,6 +293,7 @@ def test_an_operator_of_another_domain_is_taken_to_have_an_input_and_an_output(
 ) -> None:
     assert main(["new", "MineSwish", "--onnx-op", "com.example::Swish", *NAMED]) == 0
     assert_tidy(project / "my_plugins")
+    assert_tidy(project / "my_rewrites")
     module = project / "my_plugins/mine_swish/__init__.py"
     unfinished = (
         'raise NotImplementedError("MineSwish.output_shapes: return the shape of each output")'
@@ -302,6 +303,11 @@ def test_an_operator_of_another_domain_is_taken_to_have_an_input_and_an_output(
     node = helper.make_node("Swish", ["x"], ["y"], domain="com.example")
     result, _ = rewritten(node, [float_input("x")], 18)
     assert [one.op_type for one in result.model.graph.node] == ["MineSwish_PK"]
+
+    node = helper.make_node("Swish", ["x"], ["y"], domain="com.example", beta=2.0, gamma=1)
+    result, _ = rewritten(node, [float_input("x")], 18)
+    (refused,) = result.refused
+    assert refused.reason == "MineSwish has no attribute beta, gamma"
 
 
 REFUSED = {

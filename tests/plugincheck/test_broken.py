@@ -34,6 +34,19 @@ def test_a_broken_plugin_fails_the_checks_that_it_names(broken) -> None:
     assert failed == broken.caught_by, report
 
 
+def test_without_cases_nothing_counts_as_passed() -> None:
+    class NoCases(Blend):
+        """Sound, and says nothing of its inputs."""
+
+        @classmethod
+        def cases(cls):
+            return ()
+
+    report = plugincheck(NoCases, memory="host", isolate=False)
+    assert [result.check for result in report.of("passed")] == ["registry"], str(report)
+    assert not report.of("failed")
+
+
 @pytest.mark.parametrize("plugin", [Blend, HostRelu, HostLeakyRelu, Pair])
 def test_a_sound_plugin_fails_none(plugin) -> None:
     failed, report = failures(plugin, list(all_checks()), "host")

@@ -417,6 +417,20 @@ def test_a_broken_declaration_is_refused_with_its_line(declare: Callable[[], Any
         assert f"{__file__}:" in str(caught.value.where)
 
 
+def test_the_line_is_that_of_the_declaration_and_not_one_that_mentions_it() -> None:
+    with pytest.raises(DeclarationError) as caught:
+
+        class Mentions(Plugin):
+            """Adds.
+
+            y = x + shift
+            """
+
+            shift = attribute(default=1.0)
+
+    assert str(caught.value.where).endswith(": shift = attribute(default=1.0)")
+
+
 @pytest.mark.parametrize(
     ("member", "value", "code"),
     [

@@ -79,7 +79,7 @@ def _exact(value: Any) -> Any:
     return repr(value)  # NaN is NaN, and 1 is not True
 
 
-@check(60)
+@check(60, needs=("cases",))
 def attributes(subject: Subject) -> str:
     """Attributes survive the way into an ONNX node and back, through a file's bytes.
 
@@ -103,7 +103,7 @@ def attributes(subject: Subject) -> str:
     return f"{count} plugins"
 
 
-@check(65, needs=("tensorrt",))
+@check(65, needs=("cases", "tensorrt"))
 def serialization(subject: Subject) -> str:
     """Attributes survive PluginFields, a plan and clones, on the real registry.
 

@@ -145,7 +145,7 @@ def _model(call: Call) -> bytes:
     return bytes(model.SerializeToString())
 
 
-@check(100, needs=("tensorrt",))
+@check(100, needs=("cases", "tensorrt"))
 def reload(subject: Subject) -> str:
     """What a plan holds of a plugin gives the same plugin in a process that has just started.
 

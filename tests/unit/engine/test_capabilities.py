@@ -43,7 +43,7 @@ def test_other_text_is_no_capability(text: str) -> None:
 
 def test_the_requested_ones_are_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
     has_gpu(monkeypatch, (8, 6))
-    chosen = choose_capabilities(RTX, ((12, 0), (8, 9), (12, 0)), Notices())
+    chosen = choose_capabilities(RTX, ((12, 0), "8.9", (12, 0), "12.0"), Notices())
     assert chosen == ((12, 0), (8, 9))
 
 

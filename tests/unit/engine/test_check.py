@@ -198,3 +198,10 @@ def test_pipes_and_impossible_names_are_refused_at_once(plan: Path, tmp_path: Pa
     manifest_path(plan).unlink()
     os.mkfifo(manifest_path(plan))
     assert refusal(plan).code == "PK531"
+
+
+def test_a_model_is_no_plan(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"")
+    error = refusal(tmp_path / "m.onnx")
+    assert error.code == "PK530"
+    assert "m.onnx is a model; expected a plan" in str(error)

@@ -130,3 +130,8 @@ def test_an_error_names_its_profile() -> None:
     with pytest.raises(UsageError, match="PK502") as caught:
         resolve_profiles([X], {"x": "1x16/2x17"})
     assert caught.value.where == "optimization profile 1"
+
+
+def test_shapes_are_given_by_input() -> None:
+    with pytest.raises(UsageError, match="PK500 shapes is 'x:1x8'; expected a range for each"):
+        resolve_profiles([X], "x:1x8")  # type: ignore[arg-type]

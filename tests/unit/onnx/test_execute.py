@@ -213,6 +213,16 @@ def test_what_onnxruntime_refuses_is_told():
     with pytest.raises(ModelError) as caught:
         run_onnxruntime(model, {"x": X, "i": np.array([0])})
     assert caught.value.code == "PK441"
+    assert "--range" in caught.value.fix
+
+
+def test_an_operator_that_onnxruntime_lacks_may_be_a_function():
+    nodes = [helper.make_node("Mine", ["x"], ["y"], domain="com.example")]
+    model = model_of(nodes, [value("x", [4])], [value("y", [4])])
+    model.opset_import.add(domain="com.example", version=1)
+    with pytest.raises(ModelError, match="PK441") as caught:
+        run_onnxruntime(model, {"x": X})
+    assert "as a local function of the model" in caught.value.fix
 
 
 def test_a_plugin_that_fails_names_its_node(tmp_path):

@@ -80,6 +80,16 @@ def test_a_tensor_among_attributes_is_an_array():
     np.testing.assert_array_equal(got, table)
 
 
+@pytest.mark.parametrize(("stored", "read"), [(1, True), (0, False), (2, 2), (0.5, 0.5)])
+def test_an_attribute_with_a_bool_for_default_is_one(stored, read):
+    pattern = Op("Flip", "x", domain="other")
+    match = found(pattern, [node("Flip", ["x"], domain="other", reverse=stored)])
+    assert match.attribute("reverse", False) == read
+    assert type(match.attribute("reverse", False)) is type(read)
+    assert match.attribute("reverse") == stored
+    assert match.attribute("absent", True) is True
+
+
 def test_an_attribute_may_have_to_fulfil_a_condition():
     pattern = Op("Elu", "x", attributes={"alpha": lambda alpha: alpha > 1})
     assert named(found(pattern, [node("Elu", ["x"], alpha=1.5)]), "x") == ["x"]
