@@ -9,6 +9,7 @@ folder that was not named.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import importlib.metadata
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewrite import Rewrite
 
 Folders = Iterable[str | Path]
+#: What ``[tool.pluginkit]`` may name.
+_KINDS = ("plugins", "rewrites")
 
 
 def find_plugins(folders: Folders = ()) -> dict[tuple[str, str, str], type[Plugin]]:
@@ -122,7 +125,7 @@ def configured_folders(kind: str) -> list[Path]:
     """The folders under ``[tool.pluginkit]``, relative to the pyproject.toml that names them.
 
     Errors:
-        PK432: the pyproject.toml cannot be read.
+        PK432: the pyproject.toml cannot be read, or names what pluginkit does not know.
     """
     file = Path("pyproject.toml").absolute()
     if not file.is_file():
@@ -137,9 +140,18 @@ def configured_folders(kind: str) -> list[Path]:
             fix="correct the file.",
         ) from error
     named: Any = table
-    for key in ("tool", "pluginkit", kind):
+    for key in ("tool", "pluginkit"):
         named = named.get(key, {}) if isinstance(named, dict) else {}
-    named = named or []
+    named = named if isinstance(named, dict) else {}
+    for key in named.keys() - _KINDS:
+        near = difflib.get_close_matches(key, _KINDS, 1)
+        raise UsageError(
+            "PK432",
+            f"tool.pluginkit.{key} means nothing; expected {' or '.join(_KINDS)}.",
+            where=str(file),
+            fix=f"did you mean '{near[0]}'?" if near else "remove it.",
+        )
+    named = named.get(kind) or []
     folders = [named] if isinstance(named, str) else named
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
         raise UsageError(

@@ -149,6 +149,16 @@ def test_a_wrong_pyproject_is_an_error(tmp_path, content):
     assert "pyproject.toml" in caught.value.where
 
 
+@pytest.mark.parametrize(
+    ("key", "fix"), [("plugin", "did you mean 'plugins'?"), ("colour", "remove it.")]
+)
+def test_a_misspelt_key_is_an_error(tmp_path, key, fix):
+    write(tmp_path / "pyproject.toml", f'[tool.pluginkit]\n{key} = ["ops"]\n')
+    with pytest.raises(UsageError, match=f"PK432 tool.pluginkit.{key} means nothing") as caught:
+        find_plugins()
+    assert caught.value.fix == fix
+
+
 def test_a_pyproject_of_something_else_says_nothing(tmp_path):
     write(tmp_path / "pyproject.toml", "[project]\nname = 'x'\n")
     assert "ScatterElements" in names(find_plugins())
