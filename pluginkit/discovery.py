@@ -143,7 +143,7 @@ def configured_folders(kind: str) -> list[Path]:
     for key in ("tool", "pluginkit"):
         named = named.get(key, {}) if isinstance(named, dict) else {}
     named = named if isinstance(named, dict) else {}
-    for key in named.keys() - _KINDS:
+    for key in sorted(named.keys() - _KINDS):
         near = difflib.get_close_matches(key, _KINDS, 1)
         raise UsageError(
             "PK432",

@@ -34,10 +34,6 @@ pytestmark = pytest.mark.usefixtures("no_modules_of_other_tests")
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    before = dict(sys.modules)
-    yield
-    for name in set(sys.modules) - set(before):
-        del sys.modules[name]
 
 
 def write(path, content):
