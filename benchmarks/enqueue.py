@@ -19,11 +19,11 @@ from typing import Any
 from record import host_environment, record
 
 from pluginkit import CudaKernel, Input, Launch, NumbaKernel, Output, Plugin, ceil_div, float32
-from pluginkit.bench.gpu import Gpu
+from pluginkit.bench.gpu_timer import Gpu
 from pluginkit.bench.launch_limit import prepared_launch
-from pluginkit.kernels.extra import numba_cuda
-from pluginkit.testing.driver import Profile, build_layer
-from pluginkit.testing.layer import Context
+from pluginkit.checking.trt_double.driver import Profile, build_layer
+from pluginkit.checking.trt_double.layer import Context
+from pluginkit.kernels.cuda_packages import numba_cuda
 from pluginkit.trt.flavour import load_flavour
 
 COUNT, OTHER_COUNT, BLOCK = 1024, 768, 256

@@ -15,8 +15,8 @@ from peers import Function, bind_torch, compiled, plain_kernel, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32
 from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.grid_sample import GridSample
-from pluginkit.tensors import DeviceTensor
 
 #: x, the output's sizes, how the locations lie: warped (turned by a tenth and bent), across
 #: (transposed, so that neighbours lie in other rows), or scattered anywhere.

@@ -16,9 +16,9 @@ from peers import Function, bind_torch, run_bench
 
 from pluginkit import Plugin, bool_, float16, float32, int64
 from pluginkit.bench.workload import Call, Peer, Workload
-from pluginkit.dtypes import DType
+from pluginkit.contract.dtypes import DType
+from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.non_zero import NonZero
-from pluginkit.tensors import DeviceTensor
 
 #: Shape, type, and the share of elements that are not zero.
 CASES: dict[str, tuple[tuple[int, ...], DType, float]] = {

@@ -29,7 +29,7 @@ from onnx.backend.test.case.test_case import TestCase
 from pluginkit.errors import ModelError, PluginkitError, UsageError
 
 if TYPE_CHECKING:
-    from pluginkit.onnx.driver import RewriteResult
+    from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
 
 FLAVOUR, CAPABILITY = "tensorrt_rtx", (8, 9)
 #: How a test gets through: as it is, with rewrites that need no plugin, or with any.
@@ -122,8 +122,9 @@ def make_attempt(attempt: Attempt) -> Outcome:
 
 
 def _rewrite(model: onnx.ModelProto, level: Level) -> RewriteResult:
-    from pluginkit.discovery import find_plugins, find_rewrites
-    from pluginkit.onnx.driver import rewrite_model
+    from pluginkit.discovery import find_plugins
+    from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
+    from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
     from pluginkit.trt.target import installed_target
 
     allowed = [each for each in find_rewrites() if level != "rewritten" or each.plugin is None]
@@ -229,7 +230,7 @@ def _assert_similar(expected: Sequence[Array], got: Sequence[Array], test: TestC
 def _run_onnxruntime(
     model: onnx.ModelProto, inputs: Mapping[str, Array], plugins: Mapping[Any, Any]
 ) -> list[Array]:
-    from pluginkit.onnx.execute import run_model
+    from pluginkit.onnx.running.run_model import run_model
 
     try:
         outputs = run_model(model, inputs, plugins, base_dir=Path())
@@ -243,7 +244,7 @@ def _run_reference(
 ) -> list[Array]:
     from onnx.reference import ReferenceEvaluator
 
-    from pluginkit.onnx.nodes import plugin_nodes
+    from pluginkit.onnx.model.plugin_nodes import plugin_nodes
 
     operators = {
         (node.domain, node.op_type): _operator(node, plugins)
@@ -259,8 +260,8 @@ def _operator(node: onnx.NodeProto, plugins: Mapping[Any, Any]) -> type[Any]:
     """An operator of onnx's evaluator that runs the plugin's reference."""
     from onnx.reference.op_run import OpRun
 
-    from pluginkit import calls
-    from pluginkit.onnx.nodes import plugin_of_node
+    from pluginkit.contract import calls
+    from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 
     def run(self: Any, *arrays: Array, **_: Any) -> tuple[Array, ...]:
         plugin = plugin_of_node(self.onnx_node, plugins)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pluginkit.bench.table import markdown_from_table
+from pluginkit.bench.bench_table import markdown_from_table
 
 _STATUSES = ("native", "rewritten", "plugin", "left")
 _HEAD = """# Coverage of ONNX's node tests

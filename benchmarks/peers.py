@@ -12,7 +12,7 @@ from record import RESULTS
 
 from pluginkit import Plugin
 from pluginkit.bench.workload import Call
-from pluginkit.tensors import DeviceTensor
+from pluginkit.contract.tensors import DeviceTensor
 
 #: From torch tensors, the inputs, to the first output or a tuple of the first ones.
 Function = Callable[..., Any]

@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from pluginkit.bench.report import installed_versions, now
+from pluginkit.bench.bench_report import installed_versions, now
 
 RESULTS = Path(__file__).parent / "results"
 FORMAT = 1

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pluginkit.bench.report import OWN, Report, report_from_document
-from pluginkit.bench.table import markdown_from_table, summary_of, table_from_report
+from pluginkit.bench.bench_report import OWN, BenchReport, report_from_document
+from pluginkit.bench.bench_table import markdown_from_table, summary_of, table_from_report
 
 FOLDER = Path(__file__).parent
 HEAD = """# Benchmarks
@@ -103,7 +103,7 @@ def plugin(name: str) -> str:
     return "\n".join(lines)
 
 
-def slower(report: Report) -> str:
+def slower(report: BenchReport) -> str:
     """The workloads on which a peer is faster."""
     found = []
     for workload, results in report.by_workload().items():

@@ -16,8 +16,8 @@ from peers import Function, bind_torch, compiled, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
 from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.scatter_nd import ScatterND
-from pluginkit.tensors import DeviceTensor
 
 #: data, indices; what is cut out for the comparison with the reference.
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[slice, ...]]] = {

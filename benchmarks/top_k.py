@@ -16,8 +16,8 @@ from peers import run_bench, torch_on_stream_of
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
 from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.top_k import TopK
-from pluginkit.tensors import DeviceTensor
 
 #: The shape of x, and k.
 CASES: dict[str, tuple[tuple[int, ...], int]] = {

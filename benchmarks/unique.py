@@ -16,9 +16,9 @@ from peers import Function, bind_torch, run_bench
 
 from pluginkit import Plugin, float16, float32, int8, int32, int64
 from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
-from pluginkit.dtypes import DType
+from pluginkit.contract.dtypes import DType
+from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.unique import Unique
-from pluginkit.tensors import DeviceTensor
 
 #: Shape, type, axis, whether sorted, and how many different elements or slices are drawn from.
 CASES: dict[str, tuple[tuple[int, ...], DType, int | None, bool, int]] = {

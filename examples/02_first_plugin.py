@@ -21,11 +21,11 @@ from pluginkit import (
     Plugin,
     Rewrite,
     attribute,
-    calls,
     ceil_div,
     float16,
     float32,
 )
+from pluginkit.contract import calls
 
 KERNEL = """
 #include <cuda_fp16.h>

@@ -5,18 +5,8 @@ The kernel is a file of its own, swish_kernel.py, so that numba is imported only
 
 import numpy as np
 
-from pluginkit import (
-    Case,
-    Input,
-    Launch,
-    NumbaKernel,
-    Output,
-    Plugin,
-    attribute,
-    calls,
-    ceil_div,
-    float32,
-)
+from pluginkit import Case, Input, Launch, NumbaKernel, Output, Plugin, attribute, ceil_div, float32
+from pluginkit.contract import calls
 from pluginkit.kernels.compile import compile_launches
 
 

@@ -11,18 +11,8 @@ import onnx
 from onnx import TensorProto, helper
 
 import pluginkit
-from pluginkit import (
-    CudaKernel,
-    Input,
-    Launch,
-    Op,
-    Output,
-    Plugin,
-    Rewrite,
-    SizeOutput,
-    calls,
-    float32,
-)
+from pluginkit import CudaKernel, Input, Launch, Op, Output, Plugin, Rewrite, SizeOutput, float32
+from pluginkit.contract import calls
 
 # One block, for brevity; plugins/non_zero shows how many blocks share the work.
 KERNEL = """

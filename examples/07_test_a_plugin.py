@@ -7,9 +7,9 @@ what it needs.
 import numpy as np
 import pytest
 
-from pluginkit import Case, Copy, Input, Output, Plugin, calls, float16, float32
-from pluginkit.errors import CheckError
-from pluginkit.testing import PluginChecks
+from pluginkit import Case, Copy, Input, Output, Plugin, float16, float32
+from pluginkit.contract import calls
+from pluginkit.testing import CheckError, PluginChecks
 
 
 class Same(Plugin):

@@ -14,8 +14,7 @@ from pluginkit.graph_rewrites._quantization import (
     centered,
     summed_products,
 )
-from pluginkit.onnx.replacement import Value
-from pluginkit.onnx.rewrite import Match, Replacement
+from pluginkit.onnx import Match, Replacement, Value
 
 _FLOAT = onnx.TensorProto.FLOAT
 

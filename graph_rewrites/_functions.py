@@ -8,8 +8,7 @@ from typing import Any
 import onnx
 import onnx.defs
 
-from pluginkit.onnx.graphs import bodies, names_read
-from pluginkit.onnx.rewrite import Match
+from pluginkit.onnx import Match, bodies, names_read
 
 
 def function_of(match: Match) -> onnx.FunctionProto | None:

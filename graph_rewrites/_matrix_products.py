@@ -12,8 +12,7 @@ from pluginkit.graph_rewrites._quantization import (
     rank_of,
     summed_products,
 )
-from pluginkit.onnx.replacement import Value
-from pluginkit.onnx.rewrite import Match, Replacement
+from pluginkit.onnx import Match, Replacement, Value
 
 _FLOAT = onnx.TensorProto.FLOAT
 

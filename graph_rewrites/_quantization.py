@@ -8,8 +8,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from pluginkit.onnx.replacement import Value
-from pluginkit.onnx.rewrite import Match, Replacement
+from pluginkit.onnx import Match, Replacement, Value
 
 _T = onnx.TensorProto
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
-from pluginkit.onnx.rewrite import Match
+from pluginkit.onnx import Match
 
 _STEPS = ("strides", "dilations")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pluginkit.graph_rewrites._quantization import is_given
-from pluginkit.onnx.rewrite import Match, Op, Replacement, Rewrite
+from pluginkit.onnx import Match, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from pluginkit.onnx.rewrite import Match, Op, Rewrite
+from pluginkit.onnx import Match, Op, Rewrite
 
 
 class DropUnusedOutputs(Rewrite):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx.helper
 
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

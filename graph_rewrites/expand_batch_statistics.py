@@ -9,8 +9,7 @@ import onnx
 
 from pluginkit.graph_rewrites._quantization import rank_of
 from pluginkit.graph_rewrites._types import FLOATS
-from pluginkit.onnx.replacement import Value
-from pluginkit.onnx.rewrite import Match, Op, Replacement, Rewrite
+from pluginkit.onnx import Match, Op, Replacement, Rewrite, Value
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

@@ -8,8 +8,7 @@ import numpy as np
 import onnx
 
 from pluginkit.graph_rewrites._types import INTEGERS, NO_INTEGER
-from pluginkit.onnx.replacement import Value
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite, Value
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

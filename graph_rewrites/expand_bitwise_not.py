@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from pluginkit.graph_rewrites._types import INTEGERS, NO_INTEGER
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pluginkit.graph_rewrites._convolutions import convolved, why_not_convolve
 from pluginkit.graph_rewrites._quantization import given, is_given, rank_of
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

@@ -9,10 +9,10 @@ import onnx
 from onnx import helper
 
 from pluginkit.graph_rewrites._quantization import rank_of
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
-    from pluginkit.onnx.splice import NewNode
+    from pluginkit.onnx import NewNode
 
 _T = onnx.TensorProto
 

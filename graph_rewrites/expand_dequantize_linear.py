@@ -16,7 +16,7 @@ from pluginkit.graph_rewrites._quantization import (
     why_not_spread,
 )
 from pluginkit.graph_rewrites._types import FLOATS
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from pluginkit.graph_rewrites._windows import why_no_windows, why_not_counted, windows_of
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

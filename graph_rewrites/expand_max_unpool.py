@@ -9,7 +9,7 @@ import numpy as np
 
 from pluginkit.graph_rewrites._quantization import is_given
 from pluginkit.graph_rewrites._windows import why_not_counted
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

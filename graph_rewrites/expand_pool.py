@@ -11,8 +11,7 @@ import onnx
 
 from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
 from pluginkit.graph_rewrites._windows import Windows, why_no_windows, windows_of
-from pluginkit.onnx.replacement import Value
-from pluginkit.onnx.rewrite import Match, Op, Replacement, Rewrite
+from pluginkit.onnx import Match, Op, Replacement, Rewrite, Value
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

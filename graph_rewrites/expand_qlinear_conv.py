@@ -8,7 +8,7 @@ import onnx
 
 from pluginkit.graph_rewrites._convolutions import convolved, per_channel, why_not_convolve
 from pluginkit.graph_rewrites._quantization import RANGES, is_given, rank_of, saturated
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

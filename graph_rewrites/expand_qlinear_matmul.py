@@ -8,7 +8,7 @@ import onnx
 
 from pluginkit.graph_rewrites._matrix_products import multiplied, per_row, why_not_multiply
 from pluginkit.graph_rewrites._quantization import RANGES, rank_of, saturated
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

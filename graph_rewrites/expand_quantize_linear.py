@@ -15,7 +15,7 @@ from pluginkit.graph_rewrites._quantization import (
     spread,
     why_not_spread,
 )
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

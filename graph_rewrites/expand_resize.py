@@ -10,8 +10,7 @@ import onnx
 
 from pluginkit.graph_rewrites._interpolation import ResizedAxis, nearest, weighted
 from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
-from pluginkit.onnx.replacement import Value
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite, Value
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

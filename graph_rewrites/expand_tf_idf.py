@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from pluginkit.onnx.replacement import Value
-from pluginkit.onnx.rewrite import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Replacement, Rewrite, Value
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, cast
 
 import onnx
 
-from pluginkit.onnx.rewrite import AnyOf, Constant, Match, Op, Rewrite
-from pluginkit.onnx.value_types import dtype_name
+from pluginkit.onnx import AnyOf, Constant, Match, Op, Rewrite, dtype_name
 from pluginkit.plugins.rms_norm import AddRMSNorm
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-    from pluginkit.onnx.splice import NewNode
+    from pluginkit.onnx import NewNode
 
 _FLOAT = onnx.TensorProto.FLOAT
 

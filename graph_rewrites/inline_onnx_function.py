@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import onnx
 
 from pluginkit.graph_rewrites._functions import function_of, inlined_nodes
-from pluginkit.onnx.rewrite import Match, Op, Rewrite
+from pluginkit.onnx import Match, Op, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
-from pluginkit.onnx.rewrite import Match, Op, Replacement, Rewrite
+from pluginkit.onnx import Match, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
-    from pluginkit.onnx.splice import NewNode
+    from pluginkit.onnx import NewNode
 
 #: For each type that TensorRT lacks, those whose every value it holds.
 _HELD: dict[int, tuple[int, ...]] = {

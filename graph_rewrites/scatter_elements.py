@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pluginkit.onnx.rewrite import Match, Op, Rewrite
+from pluginkit.onnx import Match, Op, Rewrite
 from pluginkit.plugins.scatter_elements import ScatterElements
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.onnx.rewrite import Match, Rewrite
+from pluginkit.onnx import Match, Rewrite
 from pluginkit.plugins.top_k import TopK
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pluginkit.onnx.rewrite import Match, Rewrite
+from pluginkit.onnx import Match, Rewrite
 from pluginkit.plugins.unique import Unique
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from pluginkit.onnx.replacement import Value
-from pluginkit.onnx.rewrite import Match, Op, Replacement, Rewrite
+from pluginkit.onnx import Match, Op, Replacement, Rewrite, Value
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

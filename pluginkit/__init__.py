@@ -12,86 +12,103 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pluginkit.attributes import attribute as attribute
-    from pluginkit.dims import ceil_div as ceil_div
-    from pluginkit.dims import dim_max as dim_max
-    from pluginkit.dims import dim_min as dim_min
-    from pluginkit.dtypes import FLOAT_TYPES as FLOAT_TYPES
-    from pluginkit.dtypes import OUTPUT_TYPES as OUTPUT_TYPES
-    from pluginkit.dtypes import DType as DType
-    from pluginkit.dtypes import bfloat16 as bfloat16
-    from pluginkit.dtypes import bool_ as bool_
-    from pluginkit.dtypes import float16 as float16
-    from pluginkit.dtypes import float32 as float32
-    from pluginkit.dtypes import int8 as int8
-    from pluginkit.dtypes import int32 as int32
-    from pluginkit.dtypes import int64 as int64
-    from pluginkit.dtypes import uint8 as uint8
+    from pluginkit.checking.debug_taps import debug_taps as debug_taps
+    from pluginkit.contract.attributes import attribute as attribute
+    from pluginkit.contract.dims import Dim as Dim
+    from pluginkit.contract.dims import Shape as Shape
+    from pluginkit.contract.dims import ceil_div as ceil_div
+    from pluginkit.contract.dims import dim_max as dim_max
+    from pluginkit.contract.dims import dim_min as dim_min
+    from pluginkit.contract.dims import product as product
+    from pluginkit.contract.dtypes import FLOAT_TYPES as FLOAT_TYPES
+    from pluginkit.contract.dtypes import OFFSETS as OFFSETS
+    from pluginkit.contract.dtypes import OUTPUT_TYPES as OUTPUT_TYPES
+    from pluginkit.contract.dtypes import DType as DType
+    from pluginkit.contract.dtypes import Scalar as Scalar
+    from pluginkit.contract.dtypes import bfloat16 as bfloat16
+    from pluginkit.contract.dtypes import bool_ as bool_
+    from pluginkit.contract.dtypes import float16 as float16
+    from pluginkit.contract.dtypes import float32 as float32
+    from pluginkit.contract.dtypes import int8 as int8
+    from pluginkit.contract.dtypes import int32 as int32
+    from pluginkit.contract.dtypes import int64 as int64
+    from pluginkit.contract.dtypes import offset_type as offset_type
+    from pluginkit.contract.dtypes import uint8 as uint8
+    from pluginkit.contract.launches import Argument as Argument
+    from pluginkit.contract.launches import Copy as Copy
+    from pluginkit.contract.launches import CudaKernel as CudaKernel
+    from pluginkit.contract.launches import Fill as Fill
+    from pluginkit.contract.launches import KernelConstant as KernelConstant
+    from pluginkit.contract.launches import Launch as Launch
+    from pluginkit.contract.launches import NumbaKernel as NumbaKernel
+    from pluginkit.contract.launches import Step as Step
+    from pluginkit.contract.plugin import Case as Case
+    from pluginkit.contract.plugin import Plugin as Plugin
+    from pluginkit.contract.spec import Input as Input
+    from pluginkit.contract.spec import OnnxOp as OnnxOp
+    from pluginkit.contract.spec import Output as Output
+    from pluginkit.contract.spec import PluginSpec as PluginSpec
+    from pluginkit.contract.spec import ShapeInput as ShapeInput
+    from pluginkit.contract.spec import SizeOutput as SizeOutput
+    from pluginkit.contract.tensors import DeviceTensor as DeviceTensor
+    from pluginkit.contract.tensors import TensorDesc as TensorDesc
+    from pluginkit.contract.tensors import Workspace as Workspace
     from pluginkit.engine import BuildResult as BuildResult
     from pluginkit.engine import build_engine as build_engine
     from pluginkit.engine import run_engine as run_engine
-    from pluginkit.engine.scan import ScanReport as ScanReport
-    from pluginkit.engine.scan import scan as scan
+    from pluginkit.engine.scan.scan_model import ScanReport as ScanReport
+    from pluginkit.engine.scan.scan_model import scan as scan
+    from pluginkit.errors import KernelError as KernelError
     from pluginkit.errors import PluginkitError as PluginkitError
-    from pluginkit.kernels.declare import Copy as Copy
-    from pluginkit.kernels.declare import CudaKernel as CudaKernel
-    from pluginkit.kernels.declare import Fill as Fill
-    from pluginkit.kernels.declare import Launch as Launch
-    from pluginkit.kernels.declare import NumbaKernel as NumbaKernel
-    from pluginkit.onnx.compare import Comparison as Comparison
-    from pluginkit.onnx.compare import compare_models as compare_models
-    from pluginkit.onnx.driver import RewriteResult as RewriteResult
-    from pluginkit.onnx.driver import rewrite_model as rewrite_model
-    from pluginkit.onnx.model import load_model as load_model
-    from pluginkit.onnx.model import save_model as save_model
-    from pluginkit.onnx.rewrite import AnyOf as AnyOf
-    from pluginkit.onnx.rewrite import Constant as Constant
-    from pluginkit.onnx.rewrite import Match as Match
-    from pluginkit.onnx.rewrite import Op as Op
-    from pluginkit.onnx.rewrite import Optional as Optional
-    from pluginkit.onnx.rewrite import Replacement as Replacement
-    from pluginkit.onnx.rewrite import Rewrite as Rewrite
-    from pluginkit.plugin import Case as Case
-    from pluginkit.plugin import Plugin as Plugin
-    from pluginkit.spec import Input as Input
-    from pluginkit.spec import OnnxOp as OnnxOp
-    from pluginkit.spec import Output as Output
-    from pluginkit.spec import PluginSpec as PluginSpec
-    from pluginkit.spec import ShapeInput as ShapeInput
-    from pluginkit.spec import SizeOutput as SizeOutput
-    from pluginkit.tensors import DeviceTensor as DeviceTensor
-    from pluginkit.tensors import TensorDesc as TensorDesc
-    from pluginkit.tensors import Workspace as Workspace
-    from pluginkit.testing.taps import debug_taps as debug_taps
+    from pluginkit.errors import TensorError as TensorError
+    from pluginkit.onnx.model.model_file import load_model as load_model
+    from pluginkit.onnx.model.model_file import save_model as save_model
+    from pluginkit.onnx.rewriting.match import Match as Match
+    from pluginkit.onnx.rewriting.pattern import AnyOf as AnyOf
+    from pluginkit.onnx.rewriting.pattern import Constant as Constant
+    from pluginkit.onnx.rewriting.pattern import Op as Op
+    from pluginkit.onnx.rewriting.pattern import Optional as Optional
+    from pluginkit.onnx.rewriting.replacement import Replacement as Replacement
+    from pluginkit.onnx.rewriting.rewrite import Rewrite as Rewrite
+    from pluginkit.onnx.rewriting.rewrite_model import RewriteResult as RewriteResult
+    from pluginkit.onnx.rewriting.rewrite_model import rewrite_model as rewrite_model
+    from pluginkit.onnx.running.compare_models import Comparison as Comparison
+    from pluginkit.onnx.running.compare_models import compare_models as compare_models
     from pluginkit.trt.callbacks import callback_errors as callback_errors
-    from pluginkit.trt.registry import add_to_network as add_to_network
-    from pluginkit.trt.registry import register as register
+    from pluginkit.trt.plugin_registry import add_to_network as add_to_network
+    from pluginkit.trt.plugin_registry import register as register
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "pluginkit.attributes": ("attribute",),
-    "pluginkit.dims": ("ceil_div", "dim_max", "dim_min"),
-    "pluginkit.dtypes": (
-        "FLOAT_TYPES", "OUTPUT_TYPES",
-        "DType", "bfloat16", "bool_", "float16", "float32", "int8", "int32", "int64", "uint8",
+    "pluginkit.errors": ("KernelError", "PluginkitError", "TensorError"),
+    "pluginkit.contract.attributes": ("attribute",),
+    "pluginkit.contract.dims": ("Dim", "Shape", "ceil_div", "dim_max", "dim_min", "product"),
+    "pluginkit.contract.dtypes": (
+        "FLOAT_TYPES", "OFFSETS", "OUTPUT_TYPES", "DType", "Scalar", "bfloat16", "bool_",
+        "float16", "float32", "int8", "int32", "int64", "offset_type", "uint8",
     ),
-    "pluginkit.engine": ("BuildResult", "build_engine", "run_engine"),
-    "pluginkit.engine.scan": ("ScanReport", "scan"),
-    "pluginkit.errors": ("PluginkitError",),
-    "pluginkit.kernels.declare": ("Copy", "CudaKernel", "Fill", "Launch", "NumbaKernel"),
-    "pluginkit.onnx.compare": ("Comparison", "compare_models"),
-    "pluginkit.onnx.driver": ("RewriteResult", "rewrite_model"),
-    "pluginkit.onnx.model": ("load_model", "save_model"),
-    "pluginkit.onnx.rewrite": (
-        "AnyOf", "Constant", "Match", "Op", "Optional", "Replacement", "Rewrite",
+    "pluginkit.contract.launches": (
+        "Argument", "Copy", "CudaKernel", "Fill", "KernelConstant", "Launch", "NumbaKernel",
+        "Step",
     ),
-    "pluginkit.plugin": ("Case", "Plugin"),
-    "pluginkit.spec": ("Input", "OnnxOp", "Output", "PluginSpec", "ShapeInput", "SizeOutput"),
-    "pluginkit.tensors": ("DeviceTensor", "TensorDesc", "Workspace"),
-    "pluginkit.testing.taps": ("debug_taps",),
+    "pluginkit.contract.plugin": ("Case", "Plugin"),
+    "pluginkit.contract.spec": (
+        "Input", "OnnxOp", "Output", "PluginSpec", "ShapeInput", "SizeOutput",
+    ),
+    "pluginkit.contract.tensors": ("DeviceTensor", "TensorDesc", "Workspace"),
     "pluginkit.trt.callbacks": ("callback_errors",),
-    "pluginkit.trt.registry": ("add_to_network", "register"),
+    "pluginkit.trt.plugin_registry": ("add_to_network", "register"),
+    "pluginkit.onnx.model.model_file": ("load_model", "save_model"),
+    "pluginkit.onnx.rewriting.match": ("Match",),
+    "pluginkit.onnx.rewriting.pattern": ("AnyOf", "Constant", "Op", "Optional"),
+    "pluginkit.onnx.rewriting.replacement": ("Replacement",),
+    "pluginkit.onnx.rewriting.rewrite": ("Rewrite",),
+    "pluginkit.onnx.rewriting.rewrite_model": ("RewriteResult", "rewrite_model"),
+    "pluginkit.onnx.running.compare_models": ("Comparison", "compare_models"),
+    "pluginkit.engine": ("BuildResult", "build_engine", "run_engine"),
+    "pluginkit.engine.scan.scan_model": ("ScanReport", "scan"),
+    "pluginkit.checking.debug_taps": ("debug_taps",),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

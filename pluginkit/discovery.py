@@ -21,13 +21,12 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, TypeVar
 
+from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import DeclarationError, PluginkitError, UsageError
-from pluginkit.plugin import Plugin
 
-if TYPE_CHECKING:
-    from pluginkit.onnx.rewrite import Rewrite
+_Base = TypeVar("_Base")
 
 Folders = Iterable[str | Path]
 #: What ``[tool.pluginkit]`` may name.
@@ -45,39 +44,33 @@ def find_plugins(folders: Folders = ()) -> dict[tuple[str, str, str], type[Plugi
         PK432: a folder does not exist, or the pyproject.toml cannot be read.
     """
     found: dict[tuple[str, str, str], type[Plugin]] = {}
-    for module in _modules("plugins", folders):
-        for cls in _classes(module, Plugin, "spec"):
-            _refuse_twin("plugins", str(cls.spec.key), found.setdefault(cls.spec.key, cls), cls)
+    for cls in found_classes("plugins", folders, Plugin, "spec"):
+        refuse_twin("plugins", str(cls.spec.key), found.setdefault(cls.spec.key, cls), cls)
     return found
 
 
-def find_rewrites(folders: Folders = ()) -> list[type[Rewrite]]:
-    """Every rewrite class, in the order in which the driver applies them.
-
-    A module of rewrites imports its plugins by the name of their folder, ``from plugins.silu import
-    Silu``, when that folder is named in the pyproject.toml or was passed to :func:`find_plugins`
-    before.
+def found_classes(
+    kind: Literal["plugins", "rewrites"], folders: Folders, base: type[_Base], mark: str
+) -> Iterator[type[_Base]]:
+    """Every concrete subclass of ``base`` in the modules of one kind.
 
     Args:
+        kind: what to look for: it names the key in the pyproject.toml and the entry points.
         folders: further folders to look into.
+        base: Plugin or Rewrite.
+        mark: the class member that a concrete subclass has of its own.
 
     Errors:
-        PK430, PK432: as for find_plugins.  PK431: two rewrites have one name.
+        PK430: a module cannot be imported.  PK432: a folder does not exist, or the pyproject.toml
+        cannot be read.
     """
-    from pluginkit.onnx.rewrite import Rewrite
-
-    for folder in configured_folders("plugins"):
-        _package_of(folder)
-    found: dict[str, type[Rewrite]] = {}
-    for module in _modules("rewrites", folders):
-        for cls in _classes(module, Rewrite, "op"):
-            _refuse_twin("rewrites", cls.__name__, found.setdefault(cls.__name__, cls), cls)
-    return list(found.values())
+    for module in _modules(kind, folders):
+        yield from _classes(module, base, mark)
 
 
 def _modules(kind: str, folders: Folders) -> Iterator[ModuleType]:
     for folder in [*map(Path, folders), *configured_folders(kind)]:
-        yield from _walk(_package_of(folder))
+        yield from _walk(package_of(folder))
     for entry in importlib.metadata.entry_points(group=f"pluginkit.{kind}"):
         module = _import(entry.module, f"entry point '{entry.name}' = '{entry.value}'")
         yield module
@@ -163,7 +156,7 @@ def configured_folders(kind: str) -> list[Path]:
     return [file.parent / folder for folder in folders]
 
 
-def _package_of(folder: Path) -> ModuleType:
+def package_of(folder: Path) -> ModuleType:
     """A package whose modules are the folder's, under the folder's own name where that is free."""
     try:
         folder = folder.resolve()
@@ -199,7 +192,7 @@ def _is_free(name: str, folder: Path) -> bool:
     return is_plain_folder and [str(folder)] == list(spec.submodule_search_locations or ())
 
 
-def _classes(module: ModuleType, base: type[Any], mark: str) -> Iterator[type[Any]]:
+def _classes(module: ModuleType, base: type[_Base], mark: str) -> Iterator[type[_Base]]:
     """The concrete subclasses that a module, or a package's own modules, define."""
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, base) and mark in vars(value):
@@ -208,7 +201,12 @@ def _classes(module: ModuleType, base: type[Any], mark: str) -> Iterator[type[An
                 yield value
 
 
-def _refuse_twin(kind: str, key: str, first: type, second: type) -> None:
+def refuse_twin(kind: str, key: str, first: type, second: type) -> None:
+    """Refuse two classes with one name or key.
+
+    Errors:
+        PK431: they are not one class that was imported twice.
+    """
     if first is not second and _home(first) != _home(second):
         raise DeclarationError(
             "PK431",

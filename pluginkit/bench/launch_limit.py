@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pluginkit.bench.device import Device
+from pluginkit.bench.measuring_device import Device
 from pluginkit.bench.workload import Call
-from pluginkit.kernels.extra import need
+from pluginkit.kernels.cuda_packages import need
 
 _C_LOOP = r"""
 #include <time.h>

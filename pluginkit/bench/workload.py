@@ -11,10 +11,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from pluginkit.dtypes import ALL, DType, dtype_from_numpy
+from pluginkit.contract.dtypes import ALL, DType, dtype_from_numpy
+from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.errors import UsageError
-from pluginkit.plugin import Plugin
-from pluginkit.tensors import DeviceTensor
 
 #: Puts one execution on the stream; what it returns, unless None, is the first output, or a tuple
 #: of the first ones, made by itself.

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import pluginkit
 from pluginkit.cli.interrupts import interrupts_that_come_through
-from pluginkit.cli.output import printable
+from pluginkit.cli.terminal_output import printable
 from pluginkit.errors import (
     AttributeValueError,
     DeclarationError,
@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {pluginkit.__version__}")
     commands = parser.add_subparsers(metavar="command", required=True)
     for name, summary in COMMANDS.items():
-        module = importlib.import_module(f"pluginkit.cli.{name}")
+        module = importlib.import_module(f"pluginkit.cli.commands.{name}")
         command = commands.add_parser(
             name, help=summary, description=module.__doc__, formatter_class=_Formatter
         )
@@ -122,7 +122,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _report(error: PluginkitError, args: argparse.Namespace) -> int:
-    from pluginkit.cli.output import print_json
+    from pluginkit.cli.terminal_output import print_json
 
     if args.verbose:
         traceback.print_exception(error)

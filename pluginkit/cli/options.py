@@ -110,7 +110,7 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
     import numpy as np
 
-    from pluginkit.files import open_file
+    from pluginkit.atomic_files import open_file
 
     try:
         with open_file(path) as file:

@@ -5,12 +5,12 @@ Importing this package imports neither TensorRT, Polygraphy, onnx nor numpy.
 
 from __future__ import annotations
 
-from pluginkit.engine.build import BuildResult, build_engine
-from pluginkit.engine.check import check_manifest
-from pluginkit.engine.manifest import Manifest
-from pluginkit.engine.profiles import ShapeRange
-from pluginkit.engine.progress import BuildObserver
-from pluginkit.engine.run import run_engine, time_engine
+from pluginkit.engine.build.build_engine import BuildResult, build_engine
+from pluginkit.engine.build.build_progress import BuildObserver
+from pluginkit.engine.build.profiles import ShapeRange
+from pluginkit.engine.plan.check_manifest import check_manifest
+from pluginkit.engine.plan.manifest import Manifest
+from pluginkit.engine.plan.run_engine import run_engine, time_engine
 
 __all__ = [
     "BuildObserver",

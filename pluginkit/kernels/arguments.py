@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from pluginkit import dtypes
-from pluginkit.dims import product
-from pluginkit.dtypes import DType, Scalar
+from pluginkit.contract import dtypes
+from pluginkit.contract.dims import product
+from pluginkit.contract.dtypes import DType, Scalar
+from pluginkit.contract.launches import Argument, CudaKernel, Launch
+from pluginkit.contract.tensors import Slot, TensorDesc, Workspace
 from pluginkit.errors import KernelError
-from pluginkit.kernels.declare import Argument, CudaKernel, Launch
-from pluginkit.tensors import Slot, TensorDesc, Workspace
 
 #: One kernel parameter: a pointer that enqueue fills in, or bytes passed by value.
 Parameter = Slot | bytes

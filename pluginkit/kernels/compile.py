@@ -19,21 +19,21 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pluginkit import calls
+from pluginkit.contract import calls
+from pluginkit.contract.launches import Launch
+from pluginkit.contract.tensors import TensorDesc
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import check_parameters, parameters
-from pluginkit.kernels.declare import Launch
-from pluginkit.kernels.extra import need, numba_cuda
+from pluginkit.kernels.cuda_packages import need, numba_cuda
 from pluginkit.kernels.specialise import (
     CudaSpecialisation,
     NumbaSpecialisation,
     specialise,
     type_bindings,
 )
-from pluginkit.tensors import TensorDesc
 
 if TYPE_CHECKING:
-    from pluginkit.plugin import Plugin
+    from pluginkit.contract.plugin import Plugin
 
 #: The compute capabilities that kernels are compiled for where there is no GPU to ask.
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
@@ -66,7 +66,7 @@ def compile_launches(
 
     Args:
         plugin: the plugin.
-        inputs: concrete descriptions, as for :func:`pluginkit.calls.steps`.
+        inputs: concrete descriptions, as for :func:`pluginkit.contract.calls.steps`.
         outputs: likewise.
         arch: the compute capability without its dot, ``"86"``.
 

@@ -1,7 +1,7 @@
 """Kernels on the current GPU: compiled, loaded and kept, each once for a device.
 
 CUDA C++ is compiled by cupy (RawModule, NVRTC), which also keeps the machine code on disk; numba
-kernels by :mod:`pluginkit.kernels.cache`.
+kernels by :mod:`pluginkit.kernels.numba_cache`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import threading
 from typing import Any
 
 from pluginkit.errors import KernelError, MissingDependencyError
-from pluginkit.kernels.cache import compiled_numba
 from pluginkit.kernels.compile import cuda_options, raise_compile_error
-from pluginkit.kernels.extra import need
+from pluginkit.kernels.cuda_packages import need
+from pluginkit.kernels.numba_cache import compiled_numba
 from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation, Specialisation
 
 #: Dynamic shared memory that a kernel may use without asking, in bytes.

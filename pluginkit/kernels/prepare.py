@@ -10,18 +10,18 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pluginkit import calls
+from pluginkit.contract import calls
+from pluginkit.contract.launches import Copy, Fill, Launch
+from pluginkit.contract.tensors import DeviceTensor, TensorDesc
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import ArgumentBlock, check_parameters
-from pluginkit.kernels.declare import Copy, Fill, Launch
-from pluginkit.kernels.extra import need
+from pluginkit.kernels.cuda_packages import need
+from pluginkit.kernels.enqueue_steps import Plan, nbytes_of, plan_steps, three
 from pluginkit.kernels.load import LoadedKernel, cuda_error, current_device, load
-from pluginkit.kernels.plan import Plan, nbytes_of, plan_steps, three
 from pluginkit.kernels.specialise import specialise, type_bindings
-from pluginkit.tensors import DeviceTensor, TensorDesc
 
 if TYPE_CHECKING:
-    from pluginkit.plugin import Plugin
+    from pluginkit.contract.plugin import Plugin
 
     #: A call of the driver, given the pointers and the stream; returns a tuple with the CUresult.
     DriverCall = Callable[[tuple[int, ...], int], tuple[Any]]
@@ -54,7 +54,7 @@ def prepare(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc])
 
     Args:
         plugin: the plugin.
-        inputs: concrete descriptions from :mod:`pluginkit.calls`.
+        inputs: concrete descriptions from :mod:`pluginkit.contract.calls`.
         outputs: likewise.
 
     Errors:

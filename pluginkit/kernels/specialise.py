@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pluginkit import calls
-from pluginkit.dtypes import DType
+from pluginkit.contract import calls
+from pluginkit.contract.dtypes import DType
+from pluginkit.contract.launches import CudaKernel, KernelConstant, Launch, NumbaKernel
+from pluginkit.contract.tensors import TensorDesc
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import ArgumentType, argument_types
-from pluginkit.kernels.declare import Constant, CudaKernel, Launch, NumbaKernel
-from pluginkit.tensors import TensorDesc
 
 if TYPE_CHECKING:
-    from pluginkit.plugin import Plugin
+    from pluginkit.contract.plugin import Plugin
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def name_expression(
     kernel: CudaKernel,
     plugin: Plugin,
     bindings: Mapping[str, DType],
-    constants: Mapping[str, Constant],
+    constants: Mapping[str, KernelConstant],
 ) -> str:
     """The C++ name expression of a kernel for one plugin, its types and the launch's constants.
 
@@ -136,7 +136,9 @@ def name_expressions(
     ]
 
 
-def _check_constants(kernel: CudaKernel, plugin: Plugin, constants: Mapping[str, Constant]) -> None:
+def _check_constants(
+    kernel: CudaKernel, plugin: Plugin, constants: Mapping[str, KernelConstant]
+) -> None:
     if constants.keys() != kernel.constants.keys():
         raise KernelError(
             "PK301",

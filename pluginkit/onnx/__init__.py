@@ -1,1 +1,49 @@
-"""ONNX models: load, rewrite, run and compare; no TensorRT and no GPU."""
+"""What a rewrite's author imports, besides ``pluginkit`` itself.
+
+Names are loaded when they are used, so that importing this package does not import onnx.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pluginkit.onnx.inference.value_types import dtype_name as dtype_name
+    from pluginkit.onnx.model.graphs import bodies as bodies
+    from pluginkit.onnx.model.graphs import names_read as names_read
+    from pluginkit.onnx.model.plugin_nodes import plugin_node as plugin_node
+    from pluginkit.onnx.rewriting.match import Match as Match
+    from pluginkit.onnx.rewriting.new_nodes import NewNode as NewNode
+    from pluginkit.onnx.rewriting.pattern import AnyOf as AnyOf
+    from pluginkit.onnx.rewriting.pattern import Constant as Constant
+    from pluginkit.onnx.rewriting.pattern import Op as Op
+    from pluginkit.onnx.rewriting.pattern import Optional as Optional
+    from pluginkit.onnx.rewriting.replacement import Replacement as Replacement
+    from pluginkit.onnx.rewriting.replacement import Value as Value
+    from pluginkit.onnx.rewriting.rewrite import Rewrite as Rewrite
+
+_HOME_OF = {
+    "AnyOf": "rewriting.pattern",
+    "Constant": "rewriting.pattern",
+    "Match": "rewriting.match",
+    "NewNode": "rewriting.new_nodes",
+    "Op": "rewriting.pattern",
+    "Optional": "rewriting.pattern",
+    "Replacement": "rewriting.replacement",
+    "Rewrite": "rewriting.rewrite",
+    "Value": "rewriting.replacement",
+    "bodies": "model.graphs",
+    "dtype_name": "inference.value_types",
+    "names_read": "model.graphs",
+    "plugin_node": "model.plugin_nodes",
+}
+__all__ = sorted(_HOME_OF)  # the table above is the list
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'pluginkit.onnx' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"pluginkit.onnx.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

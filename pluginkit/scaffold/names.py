@@ -8,9 +8,9 @@ import re
 from collections.abc import Collection
 
 import pluginkit
+from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.spec import RESERVED_ATTRIBUTES
 from pluginkit.errors import UsageError
-from pluginkit.plugin import Plugin
-from pluginkit.spec import RESERVED_ATTRIBUTES
 
 #: What the modules that are written import or declare beside the names of pluginkit.
 _WRITTEN = {

@@ -11,13 +11,13 @@ from pathlib import Path
 from string import Template
 
 from pluginkit.errors import UsageError
-from pluginkit.scaffold.example import kernel_file
+from pluginkit.scaffold.example_plugin import kernel_file
 from pluginkit.scaffold.names import module_of
-from pluginkit.scaffold.operator import operator_of
-from pluginkit.scaffold.rewrite import rewrite_text
-from pluginkit.scaffold.scale import SCALE
-from pluginkit.scaffold.select import SELECT
-from pluginkit.scaffold.skeleton import Skeleton
+from pluginkit.scaffold.onnx_schema import operator_of
+from pluginkit.scaffold.operator_module import Skeleton
+from pluginkit.scaffold.rewrite_module import rewrite_text
+from pluginkit.scaffold.scale_example import SCALE
+from pluginkit.scaffold.select_example import SELECT
 
 _TEST = Template('''"""$name, in every check that this machine can run; the others are skipped."""
 

@@ -1,8 +1,19 @@
-"""Testing plugins: plugincheck, the driver that plays TensorRT's part, the pytest plugin."""
+"""Test a plugin: plugincheck, a driver that plays TensorRT's part, and fixtures for pytest."""
 
 from __future__ import annotations
 
-from pluginkit.testing.report import Report, Result
-from pluginkit.testing.session import PluginChecks, plugincheck
+from pluginkit.checking.check_report import CheckReport, CheckResult
+from pluginkit.checking.plugincheck import PluginChecks, plugincheck
+from pluginkit.checking.trt_double.driver import Profile, build_layer, drive
+from pluginkit.errors import CheckError
 
-__all__ = ["PluginChecks", "Report", "Result", "plugincheck"]
+__all__ = [
+    "CheckError",
+    "CheckReport",
+    "CheckResult",
+    "PluginChecks",
+    "Profile",
+    "build_layer",
+    "drive",
+    "plugincheck",
+]

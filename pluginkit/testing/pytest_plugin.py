@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pluginkit.testing.report import Report
-    from pluginkit.testing.session import Session
+    from pluginkit.checking.check_report import CheckReport
+    from pluginkit.checking.plugincheck import Session
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,7 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each check in every subclass of PluginChecks."""
     if "plugincheck_session" not in metafunc.fixturenames:
         return
-    from pluginkit.testing.check import all_checks
+    from pluginkit.checking.check import all_checks
 
     is_on_host = getattr(metafunc.cls, "memory", "gpu") == "host"
     metafunc.parametrize(
@@ -42,8 +42,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="class")
 def plugincheck_session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """The session that all checks of one PluginChecks class share."""
-    from pluginkit.testing.session import Session
-    from pluginkit.testing.subject import Subject
+    from pluginkit.checking.plugin_under_test import Subject
+    from pluginkit.checking.plugincheck import Session
 
     cls: Any = request.cls
     with Session(Subject(cls.plugin, cls.cases, cls.memory)) as session:
@@ -51,11 +51,11 @@ def plugincheck_session(request: pytest.FixtureRequest) -> Iterator[Session]:
 
 
 @pytest.fixture
-def plugincheck() -> Callable[..., Report]:
+def plugincheck() -> Callable[..., CheckReport]:
     """``plugincheck(Scale)``: runs the checks, fails the test when one fails."""
-    from pluginkit.testing.session import plugincheck as check
+    from pluginkit.checking.plugincheck import plugincheck as check
 
-    def run(*args: Any, **kwargs: Any) -> Report:
+    def run(*args: Any, **kwargs: Any) -> CheckReport:
         report = check(*args, **kwargs)
         report.raise_if_failed()
         return report

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pluginkit import calls
-from pluginkit.attributes import Wire
-from pluginkit.dims import Shape, is_static
-from pluginkit.dtypes import DType
+from pluginkit.contract import calls
+from pluginkit.contract.attributes import Wire
+from pluginkit.contract.dims import Shape, is_static
+from pluginkit.contract.dtypes import DType
+from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.tensors import TensorDesc
 from pluginkit.errors import RegistrationError, TensorError
 from pluginkit.kernels.prepare import Prepared, prepare
-from pluginkit.plugin import Plugin
-from pluginkit.tensors import TensorDesc
 from pluginkit.trt.callbacks import record
+from pluginkit.trt.dimension_exprs import Lowering, shapes_from_exprs, values_from_exprs
 from pluginkit.trt.fields import announced_fields, wire_from_fields
 from pluginkit.trt.flavour import Flavour
-from pluginkit.trt.lower import Lowering, shapes_from_exprs, values_from_exprs
-from pluginkit.trt.promises import Promises
+from pluginkit.trt.recorded_sizes import Promises
 
 Shapes = list[Shape]
 

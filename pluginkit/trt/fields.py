@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pluginkit.attributes import AttributeSpec, Wire
+from pluginkit.contract.attributes import AttributeSpec, Wire
+from pluginkit.contract.spec import PluginSpec
 from pluginkit.errors import AttributeValueError
-from pluginkit.spec import PluginSpec
 
 # : The largest string of bytes for one field that makes sense; TensorRT's length is a 32-bit
 # integer.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pluginkit.dtypes import DType, dtype_from_trt
+from pluginkit.contract.dtypes import DType, dtype_from_trt
 from pluginkit.errors import MissingDependencyError, TensorError, UsageError
 from pluginkit.trt.rtx_library import load_alias
 

@@ -9,18 +9,19 @@ import numpy as np
 from pluginkit import (
     OUTPUT_TYPES,
     Case,
+    Dim,
     Input,
     Launch,
     NumbaKernel,
     Output,
     Plugin,
     TensorDesc,
+    TensorError,
     attribute,
     ceil_div,
     int64,
+    product,
 )
-from pluginkit.dims import Dim, product
-from pluginkit.errors import TensorError
 
 _BLOCK = 256
 

@@ -9,25 +9,26 @@ import numpy as np
 
 from pluginkit import (
     FLOAT_TYPES,
+    OFFSETS,
     OUTPUT_TYPES,
     Case,
     CudaKernel,
+    DType,
     Input,
     Launch,
     NumbaKernel,
     OnnxOp,
     Output,
     Plugin,
+    Shape,
     TensorDesc,
+    TensorError,
     Workspace,
     attribute,
     bfloat16,
     float16,
     float32,
 )
-from pluginkit.dims import Shape
-from pluginkit.dtypes import OFFSETS, DType
-from pluginkit.errors import TensorError
 from pluginkit.plugins.grid_sample.pixels import LANES, copy_for
 from pluginkit.plugins.grid_sample.reference import grid_sample
 from pluginkit.plugins.grid_sample.shapes import check_shapes

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from pluginkit.dtypes import int32, int64, offset_type
-from pluginkit.kernels.declare import Launch
+from pluginkit import Launch, TensorDesc, Workspace, int32, int64, offset_type
 from pluginkit.plugins.grid_sample.layout import THREADS
-from pluginkit.tensors import TensorDesc, Workspace
 
 if TYPE_CHECKING:
     from pluginkit.plugins.grid_sample import GridSample

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pluginkit.errors import TensorError
+from pluginkit import TensorDesc, TensorError
 from pluginkit.plugins.grid_sample.reference import FAR
-from pluginkit.tensors import TensorDesc
 
 if TYPE_CHECKING:
     from pluginkit.plugins.grid_sample import GridSample

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pluginkit.dims import ceil_div, product
-from pluginkit.dtypes import bfloat16, int32, int64, offset_type
-from pluginkit.kernels.declare import Launch
+from pluginkit import (
+    Launch,
+    TensorDesc,
+    Workspace,
+    bfloat16,
+    ceil_div,
+    int32,
+    int64,
+    offset_type,
+    product,
+)
 from pluginkit.plugins.grid_sample.layout import THREADS, layout_of
 from pluginkit.plugins.grid_sample.pixels import copy_for, in_pixels
-from pluginkit.tensors import TensorDesc, Workspace
 
 if TYPE_CHECKING:
     from pluginkit.plugins.grid_sample import GridSample

@@ -10,6 +10,7 @@ from pluginkit import (
     OUTPUT_TYPES,
     Case,
     CudaKernel,
+    Dim,
     Fill,
     Input,
     Launch,
@@ -17,14 +18,13 @@ from pluginkit import (
     Output,
     Plugin,
     SizeOutput,
+    Step,
     TensorDesc,
     Workspace,
     bool_,
     ceil_div,
     int64,
 )
-from pluginkit.dims import Dim
-from pluginkit.kernels.declare import Step
 
 _THREADS = 512
 

@@ -15,6 +15,7 @@ from pluginkit import (
     Output,
     Plugin,
     TensorDesc,
+    TensorError,
     attribute,
     bfloat16,
     ceil_div,
@@ -22,9 +23,8 @@ from pluginkit import (
     float32,
     int32,
     int64,
+    product,
 )
-from pluginkit.dims import product
-from pluginkit.errors import TensorError
 from pluginkit.plugins.rms_norm.layout import KEPT, LANES, MAX_ROW, layout_of
 
 

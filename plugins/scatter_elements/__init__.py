@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from pluginkit import (
+    OFFSETS,
     OUTPUT_TYPES,
     Case,
     CudaKernel,
@@ -15,7 +16,9 @@ from pluginkit import (
     OnnxOp,
     Output,
     Plugin,
+    Step,
     TensorDesc,
+    TensorError,
     Workspace,
     attribute,
     bfloat16,
@@ -24,9 +27,6 @@ from pluginkit import (
     int32,
     int64,
 )
-from pluginkit.dtypes import OFFSETS
-from pluginkit.errors import TensorError
-from pluginkit.kernels.declare import Step
 from pluginkit.plugins.scatter_elements.steps import Call, workspace_bytes
 from pluginkit.plugins.scatter_elements.variants import choose, problem_of
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pluginkit.dims import ceil_div
-from pluginkit.dtypes import int32
-from pluginkit.kernels.declare import Constant, CudaKernel, Fill, Launch
-from pluginkit.tensors import TensorDesc, Workspace
+from pluginkit import (
+    CudaKernel,
+    Fill,
+    KernelConstant,
+    Launch,
+    TensorDesc,
+    Workspace,
+    ceil_div,
+    int32,
+)
 
 #: Bytes of a vector load.
 VECTOR_BYTES = 16
@@ -58,7 +64,7 @@ def gather(
     lists: RowLists,
     inner: int,
     vector_bytes: int = VECTOR_BYTES,
-    **constants: Constant,
+    **constants: KernelConstant,
 ) -> Launch:
     """The launch of gather_rows.
 

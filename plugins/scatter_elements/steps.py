@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pluginkit.dims import product
-from pluginkit.dtypes import int32, offset_type
-from pluginkit.kernels.declare import Copy, Fill, Launch, Step
+from pluginkit import Copy, Fill, Launch, Step, TensorDesc, Workspace, int32, offset_type, product
 from pluginkit.plugins.scatter_elements.rows import VECTOR_BYTES, RowLists, gather
 from pluginkit.plugins.scatter_elements.variants import COLUMNS, ENOUGH_BLOCKS, Problem, Variant
-from pluginkit.tensors import TensorDesc, Workspace
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements

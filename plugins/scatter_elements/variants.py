@@ -23,9 +23,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
-from pluginkit.errors import TensorError
+from pluginkit import TensorDesc, TensorError
 from pluginkit.plugins.scatter_elements.rows import MAX_LISTED, MAX_ROW, VECTOR_BYTES
-from pluginkit.tensors import TensorDesc
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from pluginkit import (
+    OFFSETS,
     OUTPUT_TYPES,
     Case,
     CudaKernel,
@@ -16,7 +17,9 @@ from pluginkit import (
     OnnxOp,
     Output,
     Plugin,
+    Step,
     TensorDesc,
+    TensorError,
     Workspace,
     attribute,
     bfloat16,
@@ -24,9 +27,6 @@ from pluginkit import (
     float32,
     int64,
 )
-from pluginkit.dtypes import OFFSETS
-from pluginkit.errors import TensorError
-from pluginkit.kernels.declare import Step
 from pluginkit.plugins.scatter_elements.rows import VECTOR_BYTES, RowLists
 from pluginkit.plugins.scatter_nd.steps import WORD_BYTES, Call, depth_of, rows_of
 

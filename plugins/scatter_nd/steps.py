@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from pluginkit.dtypes import int32, offset_type
-from pluginkit.kernels.declare import Copy, Launch, Step
+from pluginkit import Copy, Launch, Step, TensorDesc, Workspace, int32, offset_type
 from pluginkit.plugins.scatter_elements.rows import (
     MAX_LISTED,
     MAX_ROW,
@@ -16,7 +15,6 @@ from pluginkit.plugins.scatter_elements.rows import (
     RowLists,
     gather,
 )
-from pluginkit.tensors import TensorDesc, Workspace
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_nd import ScatterND

@@ -10,19 +10,20 @@ from pluginkit import (
     OUTPUT_TYPES,
     Case,
     CudaKernel,
+    Dim,
     Input,
     OnnxOp,
     Output,
     Plugin,
+    Shape,
     ShapeInput,
+    Step,
     TensorDesc,
+    TensorError,
     Workspace,
     attribute,
     int64,
 )
-from pluginkit.dims import Dim, Shape
-from pluginkit.errors import TensorError
-from pluginkit.kernels.declare import Step
 from pluginkit.plugins.top_k.steps import Problem
 
 _CONTIGUOUS = {"CONTIGUOUS": (True, False)}

@@ -6,10 +6,19 @@ import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pluginkit.dims import ceil_div, product
-from pluginkit.dtypes import int32, int64
-from pluginkit.kernels.declare import Argument, CudaKernel, Fill, Launch, Step
-from pluginkit.tensors import TensorDesc, Workspace
+from pluginkit import (
+    Argument,
+    CudaKernel,
+    Fill,
+    Launch,
+    Step,
+    TensorDesc,
+    Workspace,
+    ceil_div,
+    int32,
+    int64,
+    product,
+)
 
 if TYPE_CHECKING:
     from pluginkit.plugins.top_k import TopK

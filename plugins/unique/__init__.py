@@ -16,15 +16,16 @@ from pluginkit import (
     OnnxOp,
     Output,
     Plugin,
+    Shape,
     SizeOutput,
+    Step,
     TensorDesc,
+    TensorError,
     Workspace,
     attribute,
+    dim_max,
     int64,
 )
-from pluginkit.dims import Shape, dim_max
-from pluginkit.errors import TensorError
-from pluginkit.kernels.declare import Step
 from pluginkit.plugins.unique.reference import unique
 from pluginkit.plugins.unique.steps import KEYS, Problem, Steps
 

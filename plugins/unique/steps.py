@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pluginkit.dims import product
-from pluginkit.dtypes import Scalar, int32
-from pluginkit.kernels.declare import Argument, CudaKernel, Fill, Launch, Step
-from pluginkit.tensors import TensorDesc, Workspace
+from pluginkit import (
+    Argument,
+    CudaKernel,
+    Fill,
+    Launch,
+    Scalar,
+    Step,
+    TensorDesc,
+    Workspace,
+    int32,
+    product,
+)
 
 if TYPE_CHECKING:
     from pluginkit.plugins.unique import Unique

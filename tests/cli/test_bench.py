@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from pluginkit.bench import gpu
-from pluginkit.bench.report import Report, Result, report_from_document
-from pluginkit.cli import bench
+from pluginkit.bench import gpu_timer
+from pluginkit.bench.bench_report import BenchReport, Measurement, report_from_document
+from pluginkit.cli.commands import bench
 from pluginkit.cli.main import main
 from pluginkit.errors import MissingDependencyError
 
@@ -15,7 +15,7 @@ def test_without_a_gpu_it_says_so_and_exits_with_2(monkeypatch, capsys):
     def no_gpu():
         raise MissingDependencyError("PK311", "no CUDA GPU: none.")
 
-    monkeypatch.setattr(gpu, "current_device", no_gpu)
+    monkeypatch.setattr(gpu_timer, "current_device", no_gpu)
     assert main(["bench", "CircPad"]) == 2
     assert capsys.readouterr().err.startswith("PK311 no CUDA GPU")
 
@@ -46,10 +46,12 @@ def played(monkeypatch):
     }
     workload = ("", "float32", ["float32[4]"], "pluginkit")
     results = [
-        Result("big", *workload, "ok", 1000, 10.0, device_us=12.5),
-        Result("small", *workload, "wrong", 1000, 10.0, note="error 3"),
+        Measurement("big", *workload, "ok", 1000, 10.0, device_us=12.5),
+        Measurement("small", *workload, "wrong", 1000, 10.0, note="error 3"),
     ]
-    report = Report("Double", "2026-01-02", environment, 4e12, 3.5, "C loop", "by hand", results)
+    report = BenchReport(
+        "Double", "2026-01-02", environment, 4e12, 3.5, "C loop", "by hand", results
+    )
     monkeypatch.setattr(bench, "_measure", lambda args: report)
     return report
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pluginkit.checking.check import all_checks
 from pluginkit.cli.main import main
-from pluginkit.testing.check import all_checks
 
 Capture = pytest.CaptureFixture[str]
 

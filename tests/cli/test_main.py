@@ -12,7 +12,7 @@ import pytest
 
 import pluginkit
 from pluginkit.cli import main as cli
-from pluginkit.cli import show
+from pluginkit.cli.commands import show
 from pluginkit.cli.main import COMMANDS, main
 from pluginkit.errors import BuildError, ParseError, PlanError, UsageError
 
@@ -241,15 +241,15 @@ def test_too_little_memory_is_no_bug(monkeypatch: pytest.MonkeyPatch, capsys: Ca
     def fail(*_: object) -> None:
         raise MemoryError("Unable to allocate 1 TiB")
 
-    monkeypatch.setattr("pluginkit.cli.list.run", fail)
+    monkeypatch.setattr("pluginkit.cli.commands.list.run", fail)
     assert main(["list"]) == 1
     assert capsys.readouterr().err == "pluginkit: out of memory. Unable to allocate 1 TiB\n"
 
 
 def test_a_long_report_is_cut_short_and_says_so(capsys: Capture) -> None:
-    from pluginkit.cli.rewrite import print_report
-    from pluginkit.onnx.driver import RewriteResult
-    from pluginkit.onnx.passes import Applied
+    from pluginkit.cli.commands.rewrite import print_report
+    from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
+    from pluginkit.onnx.rewriting.rewrite_passes import Applied
 
     applied = [
         Applied("ReplaceX", "main graph", f"node_{i}", f"y_{i}", ("X_PK",)) for i in range(150)

@@ -13,8 +13,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from pluginkit.cli.main import main
-from pluginkit.engine import run as engine_run
-from pluginkit.engine.gpu import Gpu
+from pluginkit.device.gpus import Gpu
+from pluginkit.engine.plan import run_engine
 from pluginkit.errors import PluginkitError
 
 pytestmark = pytest.mark.trt
@@ -171,7 +171,7 @@ class Twice(Plugin):
 '''
 
 REWRITE = '''
-from pluginkit.onnx.rewrite import Rewrite
+from pluginkit.onnx.rewriting.rewrite import Rewrite
 from my_plugins.twice import Twice
 
 class ReplaceSoftsign(Rewrite):
@@ -434,12 +434,12 @@ def run_fails(plan: Path, inputs: str, capsys: Capture) -> str:
 
 
 def test_run_without_a_gpu(plan: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    monkeypatch.setattr(engine_run, "find_gpu", lambda: None)
+    monkeypatch.setattr(run_engine, "find_gpu", lambda: None)
     assert "PK540" in run_fails(plan, save_inputs(plan.parent), capsys)
 
 
 def test_run_on_another_gpu(plan: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    monkeypatch.setattr(engine_run, "find_gpu", lambda: Gpu("NVIDIA H200", (9, 0), 2**37))
+    monkeypatch.setattr(run_engine, "find_gpu", lambda: Gpu("NVIDIA H200", (9, 0), 2**37))
     said = run_fails(plan, save_inputs(plan.parent), capsys)
     assert "built for compute capability 8.9; the GPU here has 9.0" in said
 

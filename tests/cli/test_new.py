@@ -16,9 +16,10 @@ from onnx import TensorProto, helper
 
 import pluginkit
 from pluginkit.cli.main import main
-from pluginkit.discovery import find_plugins, find_rewrites
-from pluginkit.onnx.driver import RewriteResult
-from pluginkit.onnx.nodes import Plugins, plugin_of_node
+from pluginkit.discovery import find_plugins
+from pluginkit.onnx.model.plugin_nodes import Plugins, plugin_of_node
+from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
+from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
 from pluginkit.testing import plugincheck
 
 ROOT = Path(pluginkit.__file__).parents[1]

@@ -56,7 +56,7 @@ def test_without_tensorrt_the_page_says_so(
     def missing(*_: object, **__: object) -> None:
         raise MissingDependencyError("PK200", "there is no TensorRT.")
 
-    monkeypatch.setattr("pluginkit.engine.scan.scan", missing)
+    monkeypatch.setattr("pluginkit.engine.scan.scan_model.scan", missing)
     assert main(["view", str(model), "--json"]) == 0
     (report,) = json.loads(capsys.readouterr().out)["models"]
     assert report["notes"] == ["TensorRT was not asked: there is no TensorRT."]

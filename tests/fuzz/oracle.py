@@ -33,7 +33,11 @@ _EXECUTING = (
 )  # fmt: skip
 #: But for what pluginkit does of itself: a scan has a process of its own, which answers in classes
 #: of the engine's, and doctor looks for CUDA.
-_OWN = ("/sbin/ldconfig", "pluginkit.engine.scan_worker", "pickle.find_class ('pluginkit.engine.")
+_OWN = (
+    "/sbin/ldconfig",
+    "pluginkit.engine.scan.scan_worker",
+    "pickle.find_class ('pluginkit.engine.",
+)
 _IN_OPEN = 0x20
 
 

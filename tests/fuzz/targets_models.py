@@ -7,11 +7,12 @@ import random
 from pathlib import Path
 from typing import Any
 
-from pluginkit.discovery import find_plugins, find_rewrites
-from pluginkit.engine.scan import scan as scan_model
-from pluginkit.onnx.compare import compare_models
-from pluginkit.onnx.driver import rewrite_model
-from pluginkit.onnx.model import load_model, save_model
+from pluginkit.discovery import find_plugins
+from pluginkit.engine.scan.scan_model import scan as scan_model
+from pluginkit.onnx.model.model_file import load_model, save_model
+from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.compare_models import compare_models
 from tests.fuzz import models, operators
 from tests.fuzz.oracle import Sandbox
 
@@ -94,7 +95,7 @@ def operator(rng: random.Random, box: Sandbox) -> str:
 
 def _parsed(box: Sandbox, path: Path) -> str:
     """What a build does up to the network: rewrite, register, TensorRT-RTX's parser."""
-    from pluginkit.engine.build import _prepare
+    from pluginkit.engine.build.build_engine import _prepare
     from pluginkit.trt.flavour import load_flavour
     from pluginkit.trt.target import installed_target
 
@@ -106,12 +107,12 @@ def _parsed(box: Sandbox, path: Path) -> str:
 
 
 def _parse(flavour: Any, source: Any) -> None:
-    from pluginkit.engine.backend import bind_polygraphy, captured_log
-    from pluginkit.engine.parse import parse_model
-    from pluginkit.engine.plugins import check_known
-    from pluginkit.engine.profiles import inputs_of, resolve_profiles
+    from pluginkit.engine.build.model_plugins import check_known
+    from pluginkit.engine.build.profiles import inputs_of, resolve_profiles
+    from pluginkit.engine.parse.parse_model import parse_model
+    from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
     from pluginkit.trt.callbacks import callback_errors
-    from pluginkit.trt.registry import register
+    from pluginkit.trt.plugin_registry import register
 
     bind_polygraphy(flavour)
     model = source.rewrite.model

@@ -22,20 +22,20 @@ from pluginkit import (
     Output,
     Plugin,
     attribute,
-    calls,
     float16,
     float32,
     int32,
     int64,
 )
-from pluginkit.attributes import AttributeSpec
 from pluginkit.cli import compare, options
-from pluginkit.engine.capabilities import parse_capability
-from pluginkit.engine.profiles import NetworkInput, resolve_profiles
-from pluginkit.engine.shape_texts import parse_shapes
+from pluginkit.contract import calls
+from pluginkit.contract.attributes import AttributeSpec
+from pluginkit.engine.build.compute_capabilities import parse_capability
+from pluginkit.engine.build.profiles import NetworkInput, resolve_profiles
+from pluginkit.engine.build.shape_ranges import parse_shapes
 from pluginkit.errors import UsageError
-from pluginkit.kernels.plan import plan_steps
-from pluginkit.onnx.nodes import plugin_node, plugin_of_node
+from pluginkit.kernels.enqueue_steps import plan_steps
+from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_of_node
 from pluginkit.trt.fields import FieldBlock, wire_from_fields
 from pluginkit.trt.flavour import load_flavour
 from tests.fuzz.oracle import Sandbox, Violation
@@ -250,8 +250,8 @@ def _attribute(rng: random.Random) -> Any:
 
 def _read(cls: type[Plugin]) -> None:
     """What `pluginkit show` and the manifest read of a class."""
-    from pluginkit.cli.show import _plugin_document
-    from pluginkit.engine.plugins import source_sha256
+    from pluginkit.cli.commands.show import _plugin_document
+    from pluginkit.engine.build.model_plugins import source_sha256
 
     _plugin_document(cls)
     source_sha256(cls)

@@ -213,9 +213,9 @@ import sys
 from pathlib import Path
 from pluginkit import TensorDesc, float32
 from pluginkit.kernels.arguments import argument_types
-from pluginkit.kernels.cache import compiled_numba
+from pluginkit.kernels.numba_cache import compiled_numba
 from pluginkit.kernels.specialise import NumbaSpecialisation
-from pluginkit.tensors import Slot
+from pluginkit.contract.tensors import Slot
 x = TensorDesc("x", (4,), float32, Slot("input"))
 wanted = NumbaSpecialisation(Path(sys.argv[1]), "scale", argument_types("scale", (x, 2.0)))
 sys.stdout.write(str(len(compiled_numba(wanted, "80").cubin)))

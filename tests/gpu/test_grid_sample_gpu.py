@@ -7,10 +7,11 @@ import itertools
 import numpy as np
 import pytest
 
-from pluginkit import bfloat16, calls, float16, float32, int8, int64
-from pluginkit.dtypes import offset_type
+from pluginkit import bfloat16, float16, float32, int8, int64
+from pluginkit.checking.trt_double.driver import CupyMemory, drive
+from pluginkit.contract import calls
+from pluginkit.contract.dtypes import offset_type
 from pluginkit.plugins.grid_sample import GridSample, pixels, steps
-from pluginkit.testing.driver import CupyMemory, drive
 
 pytestmark = [
     pytest.mark.gpu,

@@ -17,14 +17,14 @@ from pluginkit import (
     Output,
     Plugin,
     bfloat16,
-    calls,
     float16,
     float32,
     int8,
     int32,
     int64,
 )
-from pluginkit.dtypes import dtype_from_numpy
+from pluginkit.contract import calls
+from pluginkit.contract.dtypes import dtype_from_numpy
 from pluginkit.errors import KernelError
 from pluginkit.kernels import load
 from pluginkit.kernels.prepare import prepare

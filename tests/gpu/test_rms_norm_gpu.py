@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pluginkit import FLOAT_TYPES, bfloat16, float16, float32
-from pluginkit.dtypes import dtype_from_numpy
+from pluginkit.checking.trt_double.driver import Profile, build_layer, drive
+from pluginkit.contract.dtypes import dtype_from_numpy
+from pluginkit.device.memory import CupyMemory
 from pluginkit.plugins.rms_norm import AddRMSNorm
-from pluginkit.testing.driver import Profile, build_layer, drive
-from pluginkit.testing.memory import CupyMemory
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 

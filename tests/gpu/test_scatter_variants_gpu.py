@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pluginkit import FLOAT_TYPES, bfloat16, calls, float16, float32, int8, int32, int64
+from pluginkit import FLOAT_TYPES, bfloat16, float16, float32, int8, int32, int64
+from pluginkit.checking.trt_double.driver import drive
+from pluginkit.contract import calls
+from pluginkit.device.memory import CupyMemory
 from pluginkit.plugins.scatter_elements import ScatterElements
 from pluginkit.plugins.scatter_elements.variants import choose, problem_of
-from pluginkit.testing.driver import drive
-from pluginkit.testing.memory import CupyMemory
 
 pytestmark = [
     pytest.mark.gpu,

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from pluginkit import debug_taps
-from pluginkit.dtypes import dtype_from_numpy
+from pluginkit.checking.trt_double.driver import Profile, build_layer
+from pluginkit.contract.dtypes import dtype_from_numpy
+from pluginkit.device.memory import CupyMemory
 from pluginkit.errors import KernelError
 from pluginkit.plugins.scatter_elements import ScatterElements
-from pluginkit.testing.driver import Profile, build_layer
-from pluginkit.testing.memory import CupyMemory
 
 pytestmark = [
     pytest.mark.gpu,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pluginkit import calls, float16, int64
+from pluginkit import float16, int64
+from pluginkit.checking.trt_double.driver import Profile, build_layer, drive
+from pluginkit.contract import calls
+from pluginkit.device.memory import CupyMemory
 from pluginkit.plugins.top_k import TopK
-from pluginkit.testing.driver import Profile, build_layer, drive
-from pluginkit.testing.memory import CupyMemory
 from tests.gpu.ordered import DTYPES, assert_same_bits, drawn, patterns
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pluginkit import calls
+from pluginkit.checking.trt_double.driver import Profile, build_layer, drive
+from pluginkit.contract import calls
+from pluginkit.device.memory import CupyMemory
 from pluginkit.plugins.unique import Unique
-from pluginkit.testing.driver import Profile, build_layer, drive
-from pluginkit.testing.memory import CupyMemory
 from tests.gpu.ordered import DTYPES, assert_same_bits, drawn, patterns
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]

@@ -9,9 +9,9 @@ import onnx
 import onnx.helper
 from onnx.reference import ReferenceEvaluator
 
-from pluginkit.onnx.driver import rewrite_model
-from pluginkit.onnx.execute import run_onnxruntime
-from pluginkit.onnx.rewrite import Rewrite
+from pluginkit.onnx.rewriting.rewrite import Rewrite
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.run_model import run_onnxruntime
 
 
 def run(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:

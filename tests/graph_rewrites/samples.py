@@ -38,7 +38,7 @@ from pluginkit.graph_rewrites.expand_quantize_linear import ExpandQuantizeLinear
 from pluginkit.graph_rewrites.expand_resize import ExpandResize
 from pluginkit.graph_rewrites.expand_tf_idf import ExpandTfIdf
 from pluginkit.graph_rewrites.widen_integers import WidenIntegers
-from pluginkit.onnx.rewrite import Rewrite
+from pluginkit.onnx.rewriting.rewrite import Rewrite
 
 BFLOAT16 = ml_dtypes.bfloat16
 Inputs = Mapping[str, np.ndarray | None]

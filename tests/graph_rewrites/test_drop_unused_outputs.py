@@ -3,7 +3,7 @@ import onnx
 import pytest
 
 from pluginkit.graph_rewrites.drop_unused_outputs import DropUnusedOutputs
-from pluginkit.onnx.driver import rewrite_model
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.conftest import reason_against, rewritten, run
 from tests.graph_rewrites.samples import node_model
 

@@ -3,7 +3,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from pluginkit.graph_rewrites.expand_resize import ExpandResize
-from pluginkit.onnx.execute import run_onnxruntime
+from pluginkit.onnx.running.run_model import run_onnxruntime
 from tests.graph_rewrites.conftest import outputs_of, reason_against
 from tests.graph_rewrites.samples import f32, i64, node_model, normal
 

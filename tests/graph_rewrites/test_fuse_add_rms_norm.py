@@ -8,15 +8,15 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
-from pluginkit.engine.build import build_engine
+from pluginkit.engine.build.build_engine import build_engine
 from pluginkit.graph_rewrites.fuse_add_rms_norm import (
     FuseAddRMSNorm,
     FuseAddRMSNormCast,
     FuseSpelledOutAddRMSNorm,
 )
-from pluginkit.onnx.driver import rewrite_model
-from pluginkit.onnx.execute import run_model, run_onnxruntime
-from pluginkit.onnx.nodes import plugin_nodes
+from pluginkit.onnx.model.plugin_nodes import plugin_nodes
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
 from pluginkit.plugins.rms_norm import AddRMSNorm
 
 ALL = [FuseAddRMSNorm, FuseSpelledOutAddRMSNorm, FuseAddRMSNormCast]

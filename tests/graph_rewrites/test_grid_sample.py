@@ -6,9 +6,9 @@ from onnx import TensorProto, helper
 
 from pluginkit.engine import build_engine
 from pluginkit.graph_rewrites.grid_sample import ReplaceGridSample, ReplaceVolumetricGridSample
-from pluginkit.onnx.driver import rewrite_model
-from pluginkit.onnx.execute import run_model, run_onnxruntime
-from pluginkit.onnx.nodes import plugin_nodes
+from pluginkit.onnx.model.plugin_nodes import plugin_nodes
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
 from pluginkit.plugins.grid_sample import GridSample
 from pluginkit.trt.target import target_from_text
 

@@ -3,8 +3,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from pluginkit.graph_rewrites.merge_casts import MergeCasts
-from pluginkit.onnx.driver import rewrite_model
-from pluginkit.onnx.execute import run_onnxruntime
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.run_model import run_onnxruntime
 
 INT8, UINT8, INT16, UINT16 = (
     TensorProto.INT8,

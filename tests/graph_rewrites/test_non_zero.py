@@ -7,10 +7,10 @@ from onnx import TensorProto, helper
 
 from pluginkit.graph_rewrites.non_zero import ReplaceNonZero
 from pluginkit.graph_rewrites.scatter_elements import ReplaceScatterElements
-from pluginkit.onnx.compare import compare_models
-from pluginkit.onnx.driver import rewrite_model
-from pluginkit.onnx.execute import run_model
-from pluginkit.onnx.model import save_model
+from pluginkit.onnx.model.model_file import save_model
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.compare_models import compare_models
+from pluginkit.onnx.running.run_model import run_model
 from pluginkit.plugins.non_zero import NonZero
 from pluginkit.plugins.scatter_elements import ScatterElements
 from pluginkit.trt.target import Target

@@ -9,9 +9,9 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 import pluginkit.graph_rewrites
-from pluginkit.discovery import find_rewrites
 from pluginkit.errors import ModelError
-from pluginkit.onnx.driver import rewrite_model
+from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.conftest import run
 from tests.graph_rewrites.samples import SAMPLES
 

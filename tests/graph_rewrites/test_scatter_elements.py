@@ -5,12 +5,12 @@ import onnx
 import pytest
 
 from pluginkit.graph_rewrites.scatter_elements import ReplaceScatterElements
-from pluginkit.onnx.compare import compare_models
-from pluginkit.onnx.draw import draw_inputs
-from pluginkit.onnx.driver import rewrite_model
-from pluginkit.onnx.execute import run_model, run_onnxruntime
-from pluginkit.onnx.model import load_model, save_model
-from pluginkit.onnx.nodes import plugin_nodes
+from pluginkit.onnx.model.model_file import load_model, save_model
+from pluginkit.onnx.model.plugin_nodes import plugin_nodes
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.compare_models import compare_models
+from pluginkit.onnx.running.random_inputs import draw_inputs
+from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
 from pluginkit.plugins.scatter_elements import ScatterElements
 from tests.graph_rewrites.conftest import scatter_model
 

@@ -6,11 +6,11 @@ from onnx import TensorProto, helper
 from pluginkit.engine import build_engine, check_manifest
 from pluginkit.errors import ParseError
 from pluginkit.graph_rewrites.scatter_nd import ReplaceScatterND
-from pluginkit.onnx.compare import compare_models
-from pluginkit.onnx.driver import rewrite_model
-from pluginkit.onnx.execute import run_model, run_onnxruntime
-from pluginkit.onnx.model import save_model
-from pluginkit.onnx.nodes import plugin_nodes
+from pluginkit.onnx.model.model_file import save_model
+from pluginkit.onnx.model.plugin_nodes import plugin_nodes
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.compare_models import compare_models
+from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
 from pluginkit.plugins.scatter_nd import ScatterND
 from tests.graph_rewrites.conftest import scatter_model
 

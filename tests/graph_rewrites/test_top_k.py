@@ -3,10 +3,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from pluginkit.engine.build import build_engine
+from pluginkit.engine.build.build_engine import build_engine
 from pluginkit.graph_rewrites.top_k import ReplaceTopK
-from pluginkit.onnx.driver import rewrite_model
-from pluginkit.onnx.execute import run_model, run_onnxruntime
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pluginkit.graph_rewrites.widen_integers import WidenIntegers
-from pluginkit.onnx.driver import rewrite_model
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.conftest import outputs_of, reason_against, rewritten
 from tests.graph_rewrites.samples import full_range, i64, node_model
 

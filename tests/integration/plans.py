@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from pluginkit.engine import build_engine
-from pluginkit.onnx.rewrite import Rewrite
+from pluginkit.onnx.rewriting.rewrite import Rewrite
 
 
 def size_of_plan(model: onnx.ModelProto, rewrites: Sequence[type[Rewrite]], folder: Path) -> int:

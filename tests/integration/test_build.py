@@ -15,12 +15,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from pluginkit.device.gpus import Gpu
 from pluginkit.discovery import find_plugins
 from pluginkit.engine import BuildObserver, build_engine, check_manifest, run, run_engine
-from pluginkit.engine.gpu import Gpu
-from pluginkit.engine.manifest import Tensor
-from pluginkit.engine.plugins import Plugins
-from pluginkit.engine.profiles import ShapeRange
+from pluginkit.engine.build.model_plugins import Plugins
+from pluginkit.engine.build.profiles import ShapeRange
+from pluginkit.engine.plan.manifest import Tensor
 from pluginkit.errors import (
     CallbackError,
     MissingDependencyError,

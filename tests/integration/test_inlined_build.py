@@ -9,7 +9,7 @@ import pytest
 from pluginkit.errors import BuildError, ParseError
 from pluginkit.graph_rewrites.drop_unused_outputs import DropUnusedOutputs
 from pluginkit.graph_rewrites.inline_onnx_function import InlineFunction
-from pluginkit.onnx.driver import rewrite_model
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.samples import node_model, normal
 from tests.integration.plans import size_of_plan
 

@@ -6,15 +6,16 @@ import pytest
 from kinds import AddInto, First, Hidden, Lies, Positive
 from onnx import helper
 
-from pluginkit import calls, float32, int64
-from pluginkit.engine.build import build_engine
+from pluginkit import float32, int64
+from pluginkit.checking.trt_double.driver import Profile, build_layer, drive
+from pluginkit.contract import calls
+from pluginkit.device.memory import HostMemory
+from pluginkit.engine.build.build_engine import build_engine
 from pluginkit.errors import CallbackError, TensorError, UsageError
-from pluginkit.onnx.execute import run_model
-from pluginkit.onnx.nodes import plugin_node
+from pluginkit.onnx.model.plugin_nodes import plugin_node
+from pluginkit.onnx.running.run_model import run_model
 from pluginkit.testing import plugincheck
-from pluginkit.testing.driver import Profile, build_layer, drive
-from pluginkit.testing.memory import HostMemory
-from pluginkit.trt.registry import register
+from pluginkit.trt.plugin_registry import register
 
 pytestmark = pytest.mark.trt
 

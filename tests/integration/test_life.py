@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from host_plugins import PadRows
 
-from pluginkit import calls, float32, int64
+from pluginkit import float32, int64
+from pluginkit.checking.trt_double.driver import Profile, build_layer, drive
+from pluginkit.contract import calls
+from pluginkit.contract.dtypes import dtype_from_numpy
+from pluginkit.contract.plugin import Case, Plugin
+from pluginkit.device.gpus import find_gpu
+from pluginkit.device.memory import HostMemory
 from pluginkit.discovery import find_plugins
-from pluginkit.dtypes import dtype_from_numpy
-from pluginkit.engine.gpu import find_gpu
 from pluginkit.errors import CallbackError, MissingDependencyError, UsageError
 from pluginkit.kernels.prepare import prepare
-from pluginkit.plugin import Case, Plugin
-from pluginkit.testing.driver import Profile, build_layer, drive
-from pluginkit.testing.memory import HostMemory
-from pluginkit.trt.registry import register
+from pluginkit.trt.plugin_registry import register
 
 pytestmark = pytest.mark.trt
 
@@ -133,7 +134,7 @@ def test_every_format_combination_is_answered(flavour, interface) -> None:
 
 
 def _supports(flavour, adapter, types, pos) -> bool:
-    from pluginkit.testing.descriptions import tensor_desc
+    from pluginkit.checking.trt_double.descriptions import tensor_desc
 
     descs = [tensor_desc(flavour, (1,), data_type) for data_type in types]
     if hasattr(adapter, "get_capability_interface"):
@@ -149,7 +150,7 @@ def _supports(flavour, adapter, types, pos) -> bool:
 
 
 def test_a_format_other_than_linear_is_declined(rtx, interface) -> None:
-    from pluginkit.testing.descriptions import tensor_desc
+    from pluginkit.checking.trt_double.descriptions import tensor_desc
 
     layer = dynamic_layer(rtx, interface)
     desc = tensor_desc(rtx, (1,), rtx.module.DataType.HALF)

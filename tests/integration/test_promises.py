@@ -12,12 +12,12 @@ from onnx import TensorProto
 from test_traps import build_with_rtx, model_of
 
 from pluginkit import float16, float32, int64
+from pluginkit.checking.trt_double.driver import Profile, build_layer
+from pluginkit.device.memory import HostMemory
 from pluginkit.errors import CallbackError, PlanError
-from pluginkit.testing.driver import Profile, build_layer
-from pluginkit.testing.memory import HostMemory
 from pluginkit.trt.callbacks import callback_errors
-from pluginkit.trt.promises import Promises
-from pluginkit.trt.registry import register
+from pluginkit.trt.plugin_registry import register
+from pluginkit.trt.recorded_sizes import Promises
 
 pytestmark = pytest.mark.trt
 

@@ -7,10 +7,10 @@ import pytest
 from host_plugins import HostPlugin, host_array
 
 from pluginkit import Input, Output, attribute, float32
+from pluginkit.checking.debug_taps import debug_taps
+from pluginkit.checking.trt_double.driver import Profile, build_layer
+from pluginkit.device.memory import HostMemory
 from pluginkit.errors import KernelError
-from pluginkit.testing.driver import Profile, build_layer
-from pluginkit.testing.memory import HostMemory
-from pluginkit.testing.taps import debug_taps
 
 pytestmark = pytest.mark.trt
 

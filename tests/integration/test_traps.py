@@ -15,6 +15,8 @@ from host_plugins import HostPlugin, PadRows
 from onnx import TensorProto, helper
 
 from pluginkit import Input, Output, Plugin, attribute, float32, int64
+from pluginkit.checking.trt_double.driver import Profile, build_layer, drive
+from pluginkit.device.memory import HostMemory
 from pluginkit.errors import (
     CallbackError,
     MissingDependencyError,
@@ -22,16 +24,14 @@ from pluginkit.errors import (
     RegistrationError,
     UsageError,
 )
-from pluginkit.onnx.driver import rewrite_model
-from pluginkit.onnx.nodes import plugin_node
-from pluginkit.testing.driver import Profile, build_layer, drive
-from pluginkit.testing.memory import HostMemory
+from pluginkit.onnx.model.plugin_nodes import plugin_node
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.trt import registry, v3
 from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import available_flavours, load_flavour
-from pluginkit.trt.registry import add_to_network, interface_of, register
-from pluginkit.trt.v3 import plugin_v3
+from pluginkit.trt.plugin_registry import add_to_network, interface_of, register
+from pluginkit.trt.plugin_v3 import plugin_v3
 
 pytestmark = pytest.mark.trt
 

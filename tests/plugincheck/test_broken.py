@@ -4,8 +4,8 @@ import pytest
 from broken import BROKEN, Copying
 from sound import Blend, HostLeakyRelu, HostRelu, Pair
 
+from pluginkit.checking.check import all_checks
 from pluginkit.testing import plugincheck
-from pluginkit.testing.check import all_checks
 
 pytestmark = [
     pytest.mark.trt,

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from sound import Blend
 
+from pluginkit.checking.check import all_checks
 from pluginkit.testing import plugincheck
-from pluginkit.testing.check import all_checks
 from pluginkit.trt import fields
 from pluginkit.trt.adapter import AdapterCore, CreatorCore
-from pluginkit.trt.v2 import PluginV2Callbacks
-from pluginkit.trt.v3 import CreatorV3Callbacks, PluginV3Callbacks
+from pluginkit.trt.plugin_v2 import PluginV2Callbacks
+from pluginkit.trt.plugin_v3 import CreatorV3Callbacks, PluginV3Callbacks
 
 pytestmark = pytest.mark.trt
 

@@ -4,11 +4,11 @@ import pytest
 from broken import Copying
 from broken_on_gpu import CAUGHT, RightStream
 
-from pluginkit.engine.gpu import find_gpu
+from pluginkit.checking.check import all_checks
+from pluginkit.device.gpus import find_gpu
 from pluginkit.plugins.circ_pad import CircPad
 from pluginkit.plugins.scatter_elements import ScatterElements
 from pluginkit.testing import plugincheck
-from pluginkit.testing.check import all_checks
 
 pytestmark = [
     pytest.mark.gpu,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pluginkit
-from pluginkit.testing.check import all_checks
+from pluginkit.checking.check import all_checks
 
 pytestmark = pytest.mark.trt
 

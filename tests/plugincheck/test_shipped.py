@@ -2,9 +2,9 @@
 
 import pytest
 
+from pluginkit.checking.check import all_checks
 from pluginkit.discovery import find_plugins
 from pluginkit.testing import plugincheck
-from pluginkit.testing.check import all_checks
 
 pytestmark = pytest.mark.trt
 

@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from pluginkit import calls, float32, int8
-from pluginkit.dims import DimExpr, InputDim, evaluate
+from pluginkit import float32, int8
+from pluginkit.contract import calls
+from pluginkit.contract.dims import DimExpr, InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_launches, compile_numba
 from pluginkit.kernels.specialise import specialise
@@ -106,8 +107,8 @@ def test_large_tensors_take_the_wide_kernel(size, is_wide):
 
 SIMULATION = """
 import numpy as np
-from pluginkit import calls
-from pluginkit.kernels.simulate import simulate
+from pluginkit.contract import calls
+from pluginkit.device.numba_simulator import simulate
 from pluginkit.plugins.circ_pad import CircPad
 
 count = 0

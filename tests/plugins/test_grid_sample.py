@@ -10,8 +10,9 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 
-from pluginkit import bfloat16, calls, float16, float32, int8, int32, int64
-from pluginkit.dims import InputDim, ceil_div
+from pluginkit import bfloat16, float16, float32, int8, int32, int64
+from pluginkit.contract import calls
+from pluginkit.contract.dims import InputDim, ceil_div
 from pluginkit.errors import TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
 from pluginkit.plugins.grid_sample import GridSample
@@ -260,8 +261,8 @@ def test_kernels_compile_for_every_architecture(name, arch):
 
 SIMULATION = """
 import numpy as np
-from pluginkit import calls
-from pluginkit.kernels.simulate import simulate
+from pluginkit.contract import calls
+from pluginkit.device.numba_simulator import simulate
 from pluginkit.plugins.grid_sample import GridSample
 from pluginkit.plugins.grid_sample.steps import in_numba
 

@@ -4,10 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pluginkit import calls, int32
+from pluginkit import int32
+from pluginkit.contract import calls
 from pluginkit.errors import TensorError
-from pluginkit.kernels.plan import plan_steps
-from pluginkit.onnx.nodes import plugin_node
+from pluginkit.kernels.enqueue_steps import plan_steps
+from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.plugins.non_zero import NonZero
 from tests.onnx_node_tests import node_tests
 

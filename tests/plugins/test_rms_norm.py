@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.reference.ops.op_rms_normalization import _rms_normalization
 
-from pluginkit import FLOAT_TYPES, calls, float16, float32
-from pluginkit.dims import InputDim, evaluate
+from pluginkit import FLOAT_TYPES, float16, float32
+from pluginkit.contract import calls
+from pluginkit.contract.dims import InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
-from pluginkit.kernels.plan import plan_steps
+from pluginkit.kernels.enqueue_steps import plan_steps
 from pluginkit.plugins.rms_norm import AddRMSNorm
 from pluginkit.plugins.rms_norm.layout import KEPT, LANES, layout_of
 from tests.onnx_node_tests import node_tests

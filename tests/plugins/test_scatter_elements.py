@@ -9,16 +9,9 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 
-from pluginkit import (
-    bfloat16,
-    calls,
-    float16,
-    float32,
-    int8,
-    int32,
-    int64,
-)
-from pluginkit.dims import InputDim
+from pluginkit import bfloat16, float16, float32, int8, int32, int64
+from pluginkit.contract import calls
+from pluginkit.contract.dims import InputDim
 from pluginkit.errors import TensorError
 from pluginkit.plugins.scatter_elements import ScatterElements
 from tests.onnx_node_tests import node_tests

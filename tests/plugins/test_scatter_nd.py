@@ -11,11 +11,12 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 
-from pluginkit import FLOAT_TYPES, bfloat16, calls, float16, float32, int8, int32, int64
-from pluginkit.dims import InputDim
+from pluginkit import FLOAT_TYPES, bfloat16, float16, float32, int8, int32, int64
+from pluginkit.contract import calls
+from pluginkit.contract.dims import InputDim
+from pluginkit.contract.launches import Copy, Fill, Launch
 from pluginkit.errors import TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
-from pluginkit.kernels.declare import Copy, Fill, Launch
 from pluginkit.plugins.scatter_nd import ScatterND
 from pluginkit.plugins.scatter_nd.steps import Rows, rows_of
 from tests.onnx_node_tests import node_tests

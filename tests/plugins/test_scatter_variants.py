@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from pluginkit import Launch, Workspace, calls, float16, float32, int8, int32, int64
+from pluginkit import Launch, Workspace, float16, float32, int8, int32, int64
+from pluginkit.contract import calls
 from pluginkit.errors import TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
 from pluginkit.plugins.scatter_elements import ScatterElements

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pluginkit import Fill, Workspace, calls, float16, float32, int64
+from pluginkit import Fill, Workspace, float16, float32, int64
+from pluginkit.contract import calls
 from pluginkit.errors import TensorError
-from pluginkit.kernels.plan import plan_steps
+from pluginkit.kernels.enqueue_steps import plan_steps
 from pluginkit.plugins.top_k import TopK
 from tests.onnx_node_tests import node_tests
 

@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pluginkit import calls, float16, float32, int8, int32, int64
+from pluginkit import float16, float32, int8, int32, int64
+from pluginkit.contract import calls
 from pluginkit.errors import TensorError
-from pluginkit.kernels.plan import plan_steps
-from pluginkit.onnx.execute import run_onnxruntime
-from pluginkit.onnx.nodes import plugin_node, plugin_of_node
+from pluginkit.kernels.enqueue_steps import plan_steps
+from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_of_node
+from pluginkit.onnx.running.run_model import run_onnxruntime
 from pluginkit.plugins.unique import Unique
 from tests.onnx_node_tests import node_tests
 from tests.plugins.unique_on_host import Host

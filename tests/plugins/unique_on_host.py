@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pluginkit import calls
-from pluginkit.kernels.declare import Fill
-from pluginkit.kernels.plan import nbytes_of, plan_steps
+from pluginkit.contract import calls
+from pluginkit.contract.launches import Fill
+from pluginkit.kernels.enqueue_steps import nbytes_of, plan_steps
 
 POISON = 0xA5
 _INFINITY = {"float32": 0x7F800000, "float16": 0x7C00, "bfloat16": 0x7F80}

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pluginkit.discovery import find_plugins, find_rewrites
+from pluginkit.discovery import find_plugins
 from pluginkit.errors import DeclarationError, PluginkitError, UsageError
+from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 
 PLUGIN = """
 from pluginkit import Input, Output, Plugin, float32
@@ -18,7 +19,7 @@ class {name}(Plugin):
     def reference(self, x): return x
 """
 REWRITE = '''
-from pluginkit.onnx.rewrite import Rewrite
+from pluginkit.onnx.rewriting.rewrite import Rewrite
 from {package} import {plugin}
 
 class {name}(Rewrite):

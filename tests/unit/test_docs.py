@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pluginkit import calls, float16
+from pluginkit import float16
+from pluginkit.contract import calls
 from pluginkit.kernels.compile import compile_launches
 
 ROOT = Path(__file__).parents[2]

@@ -3,79 +3,130 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[2] / "pluginkit"
+import pluginkit
+import pluginkit.onnx
 
-#: A module may import those before it, at the top of the file or inside functions.
+ROOT = Path(__file__).parents[2]
+
+#: Each part may import those before it, at the top of a file or inside a function. CONTRIBUTING.md
+#: and the package's docstring show the same order.
 ORDER = [
     "errors",
-    "files",
-    "dims",
-    "dtypes",
-    "values",
-    "annotations",
-    "attributes",
-    "tensors",
-    "kernels.declare",
-    "spec",
-    "declaration",
-    "plugin",
-    "calls",
+    "atomic_files",
+    "contract",
+    "discovery",
     "kernels",
+    "device",
     "trt",
     "onnx",
-    "discovery",
+    "isolation",
     "engine",
     "view",
+    "checking",
     "testing",
     "bench",
     "scaffold",
     "cli",
 ]
-#: Imports against the order, with the reason.
-EXCEPTIONS = {
-    ("dtypes", "dims"),  # types alone
-    ("kernels", "plugin"),  # kernels.declare is below, the rest of kernels above
-    ("onnx", "discovery"),  # rewrite_model finds what is installed when it is given nothing
-}
+#: All that plugins, rewrites and examples may import.
+PUBLIC = {"pluginkit", "pluginkit.onnx", "pluginkit.testing"}
 
 
-def layer(module: str) -> str:
-    name = module.removeprefix("pluginkit").lstrip(".")
-    if name == "kernels.declare":
-        return name
-    return name.partition(".")[0]
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Every pluginkit module that a file imports; ``from pluginkit import x`` is x's module."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.split(".")[0] == "pluginkit")
+        if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[0] != "pluginkit":
+            continue
+        module = str(node.module)
+        for alias in node.names:
+            if module == "pluginkit" and alias.name in pluginkit._HOME_OF:
+                yield pluginkit._HOME_OF[alias.name]
+            elif (ROOT / module.replace(".", "/") / f"{alias.name}.py").is_file() or (
+                ROOT / module.replace(".", "/") / alias.name / "__init__.py"
+            ).is_file():
+                yield f"{module}.{alias.name}"
+            else:
+                yield module
 
 
 def imports() -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for path in PACKAGE.rglob("*.py"):
-        relative = path.relative_to(PACKAGE.parent).with_suffix("")
-        name = ".".join(relative.parts).removesuffix(".__init__")
-        if name == "pluginkit":
-            continue
-        targets = found.setdefault(layer(name), set())
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pluginkit."):
-                targets.add(layer(str(node.module)))
-    return found
+    paths = [path for path in (ROOT / "pluginkit").rglob("*.py") if path.parent.name != "assets"]
+    return {
+        module_name(path): set(imported_modules(path)) - {"pluginkit"}
+        for path in paths
+        if module_name(path) != "pluginkit"  # the facade, which loads everything when it is used
+    }
+
+
+def part(module: str) -> str:
+    return module.split(".")[1]
 
 
 def test_every_module_has_its_place_in_the_order() -> None:
-    found = imports()
-    assert len(found) >= 18
-    assert set(found) == set(ORDER)
+    parts = {part(module) for module in imports()}
+    assert len(parts) >= 16
+    assert parts == set(ORDER)
 
 
 def test_imports_point_one_way() -> None:
     backwards = {
         (source, target)
         for source, targets in imports().items()
-        for target in targets - {"plugins", "graph_rewrites"}
-        if ORDER.index(target) > ORDER.index(source) and (source, target) not in EXCEPTIONS
+        for target in targets
+        if part(target) not in {"plugins", "graph_rewrites"}
+        and ORDER.index(part(target)) > ORDER.index(part(source))
     }
     assert backwards == set()
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    waiting = imports()
+    assert len(waiting) > 150
+    while waiting:
+        free = {
+            module
+            for module, targets in waiting.items()
+            if not {target for target in targets if target in waiting and target != module}
+        }
+        assert free, f"a circle among {sorted(waiting)}"
+        waiting = {module: targets for module, targets in waiting.items() if module not in free}
+
+
+def test_what_ships_uses_the_public_surface_only() -> None:
+    found: set[tuple[str, str]] = set()
+    files = [*ROOT.glob("plugins/**/*.py"), *ROOT.glob("graph_rewrites/*.py")]
+    assert len(files) > 60
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            module = str(node.module) if isinstance(node, ast.ImportFrom) else ""
+            ours = module.startswith(("pluginkit.plugins", "pluginkit.graph_rewrites"))
+            if module.split(".")[0] == "pluginkit" and not ours and module not in PUBLIC:
+                found.add((module_name(path), module))
+    assert found == set()
+
+
+def test_every_public_name_can_be_imported() -> None:
+    for facade in (pluginkit, pluginkit.onnx):
+        assert len(facade.__all__) > 10
+        for name in facade.__all__:
+            assert getattr(facade, name) is not None
+
+
+def test_no_module_name_is_used_twice() -> None:
+    paths = [*ROOT.glob("pluginkit/**/*.py"), *ROOT.glob("graph_rewrites/*.py")]
+    names = [path.stem for path in paths if not path.stem.startswith("__")]
+    commands = {path.stem for path in ROOT.glob("pluginkit/cli/commands/*.py")}
+    assert len(names) > 200
+    assert {name for name in names if names.count(name) > 1} <= commands
 
 
 HEAVY = [
@@ -101,6 +152,7 @@ def loaded_by(module: str, heavy: list[str]) -> str:
 
 def test_importing_pluginkit_loads_nothing_heavy() -> None:
     assert loaded_by("pluginkit", HEAVY) == "[]"
+    assert loaded_by("pluginkit.onnx", HEAVY) == "[]"
     assert loaded_by("pluginkit.cli.main", HEAVY) == "[]"
 
 
@@ -108,4 +160,4 @@ def test_plugins_need_neither_tensorrt_nor_a_gpu() -> None:
     without_numpy = [name for name in HEAVY if name != "numpy"]
     for module in ("pluginkit.plugins.scatter_elements", "pluginkit.plugins.circ_pad"):
         assert loaded_by(module, without_numpy) == "[]"
-    assert loaded_by("pluginkit.plugin, pluginkit.calls", HEAVY) == "[]"
+    assert loaded_by("pluginkit.contract.plugin, pluginkit.contract.calls", HEAVY) == "[]"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pluginkit import Input, Output, Plugin, float32
-from pluginkit.bench.report import Report, Result
+from pluginkit.bench.bench_report import BenchReport, Measurement
 
 
 class FakeDevice:
@@ -99,7 +99,7 @@ def report():
             "compulsory_bytes": 1000,
             "floor_us": 10.0,
         }
-        return Result(**(given | fields), implementation=implementation, device_us=device_us)
+        return Measurement(**(given | fields), implementation=implementation, device_us=device_us)
 
     environment = FakeDevice().environment() | {"tensorrt": "tensorrt_lean 11.4"}
     results = [
@@ -109,4 +109,4 @@ def report():
         result("pluginkit", None, case="small", status="wrong", note="error 3"),
     ]
     date = "2026-01-02T03:04:05+00:00"
-    return Report("Double", date, environment, 4e12, 3.5, "C loop", "by hand", results)
+    return BenchReport("Double", date, environment, 4e12, 3.5, "C loop", "by hand", results)

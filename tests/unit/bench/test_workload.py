@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pluginkit import bfloat16, float16, float32, int64
-from pluginkit.bench.problem import cast
+from pluginkit.bench.loaded_workload import cast
 from pluginkit.bench.workload import (
     dtypes_from_names,
     load_bench_file,

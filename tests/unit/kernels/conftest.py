@@ -17,10 +17,10 @@ from pluginkit import (
     Plugin,
     attribute,
     bfloat16,
-    calls,
     float32,
     int32,
 )
+from pluginkit.contract import calls
 
 SOURCE = """
 #include <cuda_bf16.h>

@@ -19,9 +19,9 @@ from pluginkit import (
     int32,
     int64,
 )
+from pluginkit.contract.tensors import Slot
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import ArgumentBlock, argument_types, check_parameters, parameters
-from pluginkit.tensors import Slot
 
 CUDA = CudaKernel("__global__ void\nf() {}", "f")
 NUMBA = NumbaKernel("numba_kernels.py", "f")

@@ -10,7 +10,7 @@ import pytest
 from onnx import helper
 
 from pluginkit import Input, Output, Plugin, attribute, float16, float32
-from pluginkit.onnx.rewrite import Op, Rewrite
+from pluginkit.onnx.rewriting.rewrite import Op, Rewrite
 
 MODELS = Path(__file__).parents[3] / "examples" / "models"
 FLOAT, INT64, BOOL = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.BOOL

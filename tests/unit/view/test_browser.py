@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from pluginkit.view.diff import mark_differences
-from pluginkit.view.graph import document_from_model
+from pluginkit.view.graph_document import document_from_model
+from pluginkit.view.model_diff import mark_differences
+from pluginkit.view.node_status import Verdict
 from pluginkit.view.page import page_from_documents
-from pluginkit.view.status import Verdict
 
 pytestmark = pytest.mark.browser
 

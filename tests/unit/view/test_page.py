@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from pluginkit.view.graph import document_from_model
+from pluginkit.view.graph_document import document_from_model
 from pluginkit.view.page import page_from_documents
 
 HOSTILE = "</script><script>alert(1)</script><!-- \"'&\u2028{{data}}\x1b"

@@ -1,0 +1,172 @@
+"""The GPU that measures: its copy bandwidth, device time of queued calls, host time of calls."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pluginkit.bench.bench_report import installed_versions
+from pluginkit.bench.launch_limit import driver_launch_us
+from pluginkit.bench.workload import Call
+from pluginkit.kernels.cuda_packages import need
+from pluginkit.kernels.load import current_device
+
+_METHOD = (
+    "device time: CUDA events around one pass over the buffer sets, queued behind a spinning "
+    "kernel so that no host time shows, divided by the sets; the median of the passes. Buffer sets "
+    "rotate and together exceed the L2 cache four times, up to 64 of them. Host time: "
+    "perf_counter around single calls on an idle stream, the median."
+)
+_SPIN = r"""
+extern "C" __global__ void spin(unsigned long long nanoseconds) {
+    unsigned long long begin, now;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(begin));
+    do asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now)); while (now - begin < nanoseconds);
+}
+"""
+_WARM_UPS, _PASSES = 2, 25
+_BATCHES, _CALLS = 12, 32
+_COPY_BYTES = 2**30
+
+
+class Gpu:
+    """The current GPU; see :class:`pluginkit.bench.measuring_device.Device`.
+
+    Errors:
+        PK310, PK311: no CUDA packages, or no GPU.
+    """
+
+    method = _METHOD
+
+    def __init__(self) -> None:
+        self._ordinal = current_device()
+        self.xp = need("cupy")
+        self._stream = self.xp.cuda.Stream(non_blocking=True)
+        self.stream = int(self._stream.ptr)
+        self._properties = self.xp.cuda.runtime.getDeviceProperties(self._ordinal)
+        self.l2_bytes = int(self._properties["l2CacheSize"])
+        self._spin = self.xp.RawKernel(_SPIN, "spin")
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Make the stream cupy's current one."""
+        with self._stream:
+            yield
+
+    def environment(self) -> dict[str, Any]:
+        """The GPU, its driver, and versions."""
+        runtime = self.xp.cuda.runtime
+        return {
+            "gpu": self._properties["name"].decode(),
+            "compute_capability": f"{self._properties['major']}.{self._properties['minor']}",
+            "l2_bytes": self.l2_bytes,
+            "multiprocessors": self._properties["multiProcessorCount"],
+            "driver": _driver_version(),
+            "cuda_driver": _cuda_version(runtime.driverGetVersion()),
+            "cuda_runtime": _cuda_version(runtime.runtimeGetVersion()),
+            "nvrtc": ".".join(map(str, need("cuda.bindings.nvrtc").nvrtcVersion()[1:])),
+            "versions": installed_versions(),
+        }
+
+    def copy_bandwidth(self) -> float:
+        """Bytes read plus bytes written in a second by a copy of 1 GiB."""
+        source = self.xp.full(_COPY_BYTES, 0x5A, self.xp.uint8)
+        target = self.xp.empty_like(source)
+        copy, to, where = self.xp.cuda.runtime.memcpyAsync, target.data.ptr, source.data.ptr
+        kind = self.xp.cuda.runtime.memcpyDeviceToDevice
+        times = self.device_times([lambda: copy(to, where, _COPY_BYTES, kind, self.stream)])
+        return 2 * _COPY_BYTES / (statistics.median(times) * 1e-6)
+
+    def driver_launch(self) -> tuple[float, str]:
+        """Host microseconds of one ``cuLaunchKernel``, and what called it."""
+        return driver_launch_us(self)
+
+    def device_times(self, calls: Sequence[Call]) -> list[float]:
+        """Microseconds of one call, for each pass over ``calls``."""
+        event = self.xp.cuda.Event
+        host_seconds = 0.0
+        for _ in range(_WARM_UPS):
+            self.synchronize()
+            began = time.perf_counter()
+            for call in calls:
+                call()
+            host_seconds = time.perf_counter() - began
+        times = []
+        for _ in range(_PASSES):
+            self.synchronize()
+            first, last = event(), event()
+            # The queue fills while the device spins, so that it never waits for the host.
+            self._spin((1,), (1,), (self.xp.uint64(host_seconds * 1.5e9 + 20_000),))
+            first.record()
+            for call in calls:
+                call()
+            last.record()
+            last.synchronize()
+            times.append(self.xp.cuda.get_elapsed_time(first, last) * 1e3 / len(calls))
+        return times
+
+    def host_times(self, calls: Sequence[Call]) -> list[float]:
+        """Host microseconds of single calls."""
+        return host_times(calls, self.synchronize)
+
+    def pointer(self, array: Any) -> int:
+        """The address of an array's first element."""
+        return int(array.data_ptr() if hasattr(array, "data_ptr") else array.data.ptr)
+
+    def copy(self, target: Any, array: Any) -> None:
+        """Copy an array that a call returned into ``target``, uint8."""
+        kind = self.xp.cuda.runtime.memcpyDeviceToDevice
+        self.xp.cuda.runtime.memcpyAsync(
+            target.data.ptr, self.pointer(array), target.nbytes, kind, self.stream
+        )
+
+    def synchronize(self) -> None:
+        """Wait for all work."""
+        self.xp.cuda.runtime.deviceSynchronize()
+
+    def free(self) -> None:
+        """Give cached memory back."""
+        self.synchronize()
+        self.xp.get_default_memory_pool().free_all_blocks()
+
+
+def host_times(calls: Sequence[Call], synchronize: Call) -> list[float]:
+    """Host microseconds of single calls, in batches that a queue holds without making them wait."""
+    clock, times = time.perf_counter_ns, []
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        for _ in range(_BATCHES):
+            synchronize()
+            for number in range(_CALLS):
+                call = calls[number % len(calls)]
+                began = clock()
+                call()
+                times.append((clock() - began) * 1e-3)
+    finally:
+        synchronize()
+        if was_enabled:
+            gc.enable()
+    return times
+
+
+def _cuda_version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _driver_version() -> str:
+    """The driver's own version, which only NVML tells."""
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return "unknown"
+    text = ctypes.create_string_buffer(80)
+    nvml.nvmlInit_v2()
+    status = nvml.nvmlSystemGetDriverVersion(text, len(text))
+    nvml.nvmlShutdown()
+    return text.value.decode() if status == 0 else "unknown"

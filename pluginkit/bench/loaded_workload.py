@@ -1,0 +1,213 @@
+"""A workload on the device: its buffers, and whether what comes out is right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from pluginkit.bench.measuring_device import Device
+from pluginkit.bench.workload import Call, Workload
+from pluginkit.contract import calls
+from pluginkit.contract.dtypes import DType, float32
+from pluginkit.contract.tensors import DeviceTensor, TensorDesc
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.generic]
+
+#: Buffer sets together exceed the L2 cache so many times, so that none is found there again.
+_L2_TIMES, _MOST_SETS = 4, 64
+#: What outputs hold before each of two runs: an element that keeps both was not written.
+_POISONS = (0xA5, 0x5A)
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """One set of inputs and outputs, and the arrays that own their memory."""
+
+    inputs: list[DeviceTensor]
+    outputs: list[DeviceTensor]
+    arrays: list[Any]
+
+    @property
+    def output_arrays(self) -> list[Any]:
+        """The arrays that hold the outputs."""
+        return self.arrays[len(self.inputs) :]
+
+
+class Problem:
+    """One workload on the device: its buffer sets and what must come out.
+
+    Attributes:
+        workload: the workload.
+        shapes: of the inputs.
+        values: those of the shape inputs among them.
+        compulsory_bytes: what must be moved.
+        sets: inputs and outputs, so often that none is found in the L2 cache again.
+    """
+
+    def __init__(self, workload: Workload, device: Device) -> None:
+        self.workload = workload
+        self._device = device
+        self._plugin = workload.plugin
+        first = self._inputs(0)
+        self.shapes = [tuple(array.shape) for array in first]
+        self.values = calls.shape_values_in(self._plugin, first)
+        self._described = calls.describe_inputs(
+            self._plugin, self.shapes, workload.dtypes, self.values
+        )
+        calls.check(self._plugin, self._described)
+        self._descs = calls.describe_outputs(self._plugin, self._described)
+        present = [desc for desc in self._described if desc and desc.slot.kind == "input"]
+        self._tensors: list[TensorDesc] = [*present, *self._descs]
+        nbytes = sum(_nbytes(desc) for desc in self._tensors)
+        given = workload.compulsory_bytes
+        self.compulsory_bytes = nbytes if given is None else given
+        count = min(max(1, math.ceil(_L2_TIMES * device.l2_bytes / max(nbytes, 1))), _MOST_SETS)
+        self.sets = [
+            self._uploaded(first if seed == 0 else self._inputs(seed)) for seed in range(count)
+        ]
+        del first
+        self._expected = self._reference()
+
+    def _inputs(self, seed: int) -> list[Any]:
+        xp = self._device.xp
+        made = self.workload.arrays(xp, seed)
+        return [
+            cast(xp, array, dtype) for array, dtype in zip(made, self.workload.dtypes, strict=True)
+        ]
+
+    def _uploaded(self, inputs: list[Any]) -> Buffers:
+        xp, device = self._device.xp, self._device
+        outputs = [xp.empty(max(_nbytes(desc), 1), xp.uint8) for desc in self._descs]
+        arrays = [*calls.on_device(self._plugin, inputs), *outputs]
+        tensors = [
+            DeviceTensor(desc.name, device.pointer(array), _shape(desc), desc.dtype, device.stream)
+            for desc, array in zip(self._tensors, arrays, strict=True)
+        ]
+        seen = len(arrays) - len(outputs)
+        return Buffers(tensors[:seen], tensors[seen:], arrays)
+
+    def _reference(self) -> list[Array]:
+        import numpy as np
+
+        sampled = iter(
+            self._sampled(array, desc)
+            for array, desc in zip(self.sets[0].arrays, self._tensors, strict=True)
+        )
+        arrays = [
+            np.array(desc.values, desc.dtype.numpy) if desc.slot.kind == "host" else next(sampled)
+            for desc in self._described
+            if desc is not None
+        ]
+        return list(calls.run_reference(self._plugin, arrays))
+
+    def _sampled(self, array: Any, desc: TensorDesc) -> Array:
+        """The sample of an array of words, on the host and in its own type."""
+        words = array.view(_word(self._device.xp, desc.dtype)).reshape(_shape(desc))
+        sample = self._device.xp.ascontiguousarray(words[self.workload.sample])
+        self._device.synchronize()
+        host: Array = sample.get() if hasattr(sample, "get") else sample
+        return host.view(desc.dtype.numpy)
+
+    def texts(self) -> list[str]:
+        """The types and shapes of what is on the device, ``"float32[4, 8]"``."""
+        return [f"{desc.dtype.name}{list(_shape(desc))}" for desc in self._tensors]
+
+    def error(self, call: Call) -> float:
+        """The largest error of the first buffer set, NaN where an element was not written."""
+        xp, first = self._device.xp, self.sets[0]
+        if self._plugin.spec.sizes:
+            return self._error_of_sized(call)
+        kept: list[list[Any]] = []
+        for poison in _POISONS:
+            for output in first.output_arrays:
+                output.fill(poison)
+            self._device.synchronize()
+            written = first.output_arrays
+            for target, array in zip(written, returned := _listed(call()), strict=False):
+                self._device.copy(target, array)
+            self._device.synchronize()
+            kept.append([output.copy() for output in written[: len(returned) or None]])
+        for before, after, desc in zip(*kept, self._descs, strict=False):
+            word = _word(xp, desc.dtype)
+            patterns = [int.from_bytes(bytes([p] * desc.dtype.itemsize)) for p in _POISONS]
+            untouched = before.view(word) == xp.asarray(patterns[0]).astype(word)
+            untouched &= after.view(word) == xp.asarray(patterns[1]).astype(word)
+            if bool(untouched.any()):
+                return math.nan
+        outputs = zip(kept[1], self._descs, self._expected, strict=False)
+        return max(_largest_error(self._sampled(array, d), e) for array, d, e in outputs)
+
+    def _error_of_sized(self, call: Call) -> float:
+        """Of outputs whose shape depends on data, which are compared whole; NaN for a wrong one."""
+        outputs = self.sets[0].output_arrays
+        for output in outputs:
+            output.fill(_POISONS[0])
+        self._device.synchronize()
+        returned = _listed(call())
+        self._device.synchronize()
+        arrays = [
+            self._fetched(array, desc) for array, desc in zip(returned, self._descs, strict=False)
+        ]
+        if not arrays:
+            written = [output.tobytes() for output in outputs]
+            arrays = calls.arrays_from_buffers(self._plugin, self._described, written)
+        pairs = list(zip(arrays, self._expected, strict=False))
+        if any(got.shape != expected.shape for got, expected in pairs):
+            return math.nan
+        return max(_largest_error(got, expected) for got, expected in pairs)
+
+    def _fetched(self, array: Any, desc: TensorDesc) -> Array:
+        import numpy as np
+
+        xp, shape = self._device.xp, tuple(array.shape)
+        buffer = xp.empty(prod(shape) * desc.dtype.itemsize, xp.uint8)
+        self._device.copy(buffer, array)
+        self._device.synchronize()
+        fetched: Array = np.frombuffer(buffer.tobytes(), desc.dtype.numpy).reshape(shape)
+        return fetched
+
+    def tolerance(self) -> float:
+        """The largest error that is right."""
+        return max(self._plugin.tolerance.get(desc.dtype, 0.0) for desc in self._descs)
+
+
+def cast(xp: Any, array: Any, dtype: DType) -> Any:
+    """An array in ``dtype``; bfloat16, which cupy lacks, as rounded uint16 words."""
+    if dtype.name != "bfloat16":
+        return xp.ascontiguousarray(array.astype(dtype.numpy, copy=False))
+    bits = xp.ascontiguousarray(array.astype(float32.numpy, copy=False)).view(xp.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(xp.uint16)
+
+
+def _listed(returned: Any) -> Sequence[Any]:
+    """What a call returned: nothing, an array, or a tuple of the first outputs."""
+    if returned is None:
+        return ()
+    return returned if isinstance(returned, tuple) else (returned,)
+
+
+def _largest_error(got: Array, expected: Array) -> float:
+    import numpy as np
+
+    wide = np.asarray(expected, np.float64)
+    difference = np.abs(np.asarray(got, np.float64) - wide) / np.maximum(1, np.abs(wide))
+    return float(difference.max(initial=0))
+
+
+def _word(xp: Any, dtype: DType) -> Any:
+    return getattr(xp, f"uint{8 * dtype.itemsize}")
+
+
+def _shape(desc: TensorDesc) -> tuple[int, ...]:
+    return tuple(int(dim) for dim in desc.shape)
+
+
+def _nbytes(desc: TensorDesc) -> int:
+    return prod(_shape(desc)) * desc.dtype.itemsize

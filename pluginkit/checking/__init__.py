@@ -1,0 +1,1 @@
+"""plugincheck: named checks of a plugin, and what they run on."""

@@ -1,0 +1,147 @@
+"""What a check is, and how all of them are found: by walking ``pluginkit.checking.checks``."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pluginkit.errors import PluginkitError, UsageError
+
+if TYPE_CHECKING:
+    from pluginkit.checking.plugin_under_test import Subject
+    from pluginkit.contract.plugin import Case
+
+    #: Raises Failure or NotRun; may return a remark for the report.
+    Run = Callable[[Subject], str | None]
+
+
+class Failure(Exception):  # noqa: N818  # it becomes a Result, and never reaches a caller
+    """What a check found wrong.
+
+    Args:
+        where: which case, types, shapes and tensor.
+        got: what the plugin did.
+        expected: what it should have done.
+        cause: what is behind it, where that is known.
+        case: the one case that shows it, for the script that reproduces it.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        got: object,
+        expected: object,
+        *,
+        cause: str = "",
+        case: Case | None = None,
+    ) -> None:
+        super().__init__(where, str(got), str(expected))
+        self.where = where
+        self.got = str(got)
+        self.expected = str(expected)
+        self.cause = cause
+        self.case = case
+
+
+#: What CUDA says of a kernel that has gone astray, and what that means.
+_CUDA_CAUSES = (
+    (
+        "illegaladdress",
+        "a kernel touched memory that is not its own: compute-sanitizer says where.",
+    ),
+    (
+        "illegal_address",
+        "a kernel touched memory that is not its own: compute-sanitizer says where.",
+    ),
+    ("launchfailure", "a kernel crashed: compute-sanitizer says where."),
+    ("launch_failed", "a kernel crashed: compute-sanitizer says where."),
+)
+
+
+def failure_of(error: Exception, where: str, case: Case | None = None) -> Failure:
+    """The Failure that an exception of the plugin's is."""
+    text = str(error) if isinstance(error, PluginkitError) else f"{type(error).__name__}: {error}"
+    causes = [cause for word, cause in _CUDA_CAUSES if word in text.lower()]
+    if error.__cause__ is not None:
+        causes.append(f"{type(error.__cause__).__name__}: {error.__cause__}")
+    return Failure(where, text, "no exception", cause="\n".join(causes), case=case)
+
+
+class NotRun(Exception):  # noqa: N818  # as Failure
+    """The check says nothing about this plugin, or something that it needs is missing."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One named check.
+
+    Attributes:
+        name: unique, and part of a test's name.
+        order: checks run in ascending order.
+        run: the check itself.
+        needs: names of :mod:`pluginkit.checking.requirements`, all of which must be met.
+        doc: what it proves, and what it does not.
+        environment: variables that its process needs from the start.
+    """
+
+    name: str
+    order: int
+    run: Run
+    needs: tuple[str, ...] = ()
+    doc: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether it executes kernels."""
+        return bool({"device", "cuda"} & set(self.needs))
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether it may crash, or needs variables, and so runs in a process of its own."""
+        may_crash = {"tensorrt", "onnx_op"} & set(self.needs)  # the latter run ONNX Runtime
+        return self.needs_gpu or bool(may_crash) or bool(self.environment)
+
+
+def check(
+    order: int, *, needs: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
+) -> Callable[[Run], Check]:
+    """Make a function a check; its name and docstring are the check's."""
+
+    def decorate(run: Run) -> Check:
+        doc = inspect.cleandoc(run.__doc__ or "")
+        return Check(run.__name__, order, run, needs, doc, environment or {})
+
+    return decorate
+
+
+@functools.cache
+def all_checks() -> dict[str, Check]:
+    """Every check by name, in order."""
+    from pluginkit.checking import checks
+
+    found: list[Check] = []
+    for module in pkgutil.iter_modules(checks.__path__):
+        members = vars(importlib.import_module(f"{checks.__name__}.{module.name}")).values()
+        found += [member for member in members if isinstance(member, Check)]
+    return {one.name: one for one in sorted(found, key=lambda one: one.order)}
+
+
+def chosen_checks(only: tuple[str, ...] | None) -> list[Check]:
+    """The checks of these names, or all, in order.
+
+    Errors:
+        PK221: there is no check of that name.
+    """
+    every = all_checks()
+    for name in only or ():
+        if name not in every:
+            raise UsageError(
+                "PK221", f"there is no check '{name}'; expected among {', '.join(every)}."
+            )
+    return [one for one in every.values() if only is None or one.name in only]

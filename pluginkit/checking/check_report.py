@@ -1,0 +1,111 @@
+"""What plugincheck found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pluginkit.errors import CheckError
+
+Status = Literal["passed", "failed", "not run"]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The outcome of one check.
+
+    Attributes:
+        check: its name.
+        status: ``"passed"``, ``"failed"`` or ``"not run"``.
+        remark: what is missing for a check that was not run, or what one that passed has seen.
+        where, got, expected, cause: of a failure.
+        script: a Python script that reproduces a failure alone.
+        seconds: how long it took.
+    """
+
+    check: str
+    status: Status
+    remark: str = ""
+    where: str = ""
+    got: str = ""
+    expected: str = ""
+    cause: str = ""
+    script: str = ""
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        head = f"{self.status:<8} {self.check}"
+        lines = [f"{head}: {self.remark}" if self.remark else head]
+        labelled = (
+            ("Where:", self.where),
+            ("Got:", self.got),
+            ("Expected:", self.expected),
+            ("Cause:", self.cause),
+        )
+        for label, text in labelled:
+            if text:
+                lines.append(f"  {label:<10}" + text.strip().replace("\n", "\n" + " " * 12))
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The outcomes of all checks of one plugin.
+
+    Attributes:
+        plugin: the class's name.
+        results: one for each check, in order.
+    """
+
+    plugin: str
+    results: Sequence[CheckResult]
+
+    def of(self, status: Status) -> list[CheckResult]:
+        """The results with this status."""
+        return [result for result in self.results if result.status == status]
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether any check failed."""
+        return bool(self.of("failed"))
+
+    @property
+    def summary(self) -> str:
+        """How many checks passed, failed and were not run."""
+        statuses: tuple[Status, ...] = ("passed", "failed", "not run")
+        counts = ", ".join(f"{len(self.of(status))} {status}" for status in statuses)
+        return f"{self.plugin}: {counts}"
+
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.results), self.summary])
+
+    def raise_if_failed(self) -> None:
+        """Raise what failed.
+
+        Errors:
+            PK220: a check failed; the scripts that reproduce failures follow.
+        """
+        failed = self.of("failed")
+        if not failed:
+            return
+        raise CheckError(
+            "PK220",
+            f"{self.plugin} fails {', '.join(result.check for result in failed)}.",
+            cause="\n".join(map(str, failed)),
+            fix="correct the plugin; to reproduce a failure alone, run\n"
+            + "\n".join(result.script for result in failed),
+        )
+
+    def write_scripts(self, folder: str | Path) -> list[Path]:
+        """Write a script for each failure, ``PLUGIN_CHECK.py``; returns their paths."""
+        from pluginkit.engine.plan.output_files import write_atomically
+
+        written = []
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for result in self.of("failed"):
+            path = Path(folder) / f"{self.plugin}_{result.check}.py"
+            write_atomically(path, result.script.encode())
+            written.append(path)
+        return written

@@ -1,0 +1,119 @@
+"""A process that runs checks for another one, so that a crash ends only itself."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from pluginkit.checking.check import Check, Failure, all_checks
+from pluginkit.checking.check_report import CheckResult
+from pluginkit.checking.plugin_under_test import MemoryKind, Subject
+from pluginkit.checking.run_check import execute, failed
+from pluginkit.isolation.child_process import ChildProcess
+from pluginkit.isolation.class_location import Location, location_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pluginkit.contract.plugin import Case
+
+#: The longest that one check may take, in seconds.
+TIME_LIMIT = 600.0
+
+#: What kills a process, by a word of the Python function that was running.
+_CAUSES = (
+    (
+        "register",
+        "the registry kills the process for a creator whose plugin_namespace is not set, or that "
+        "has no field_names.",
+    ),
+    (
+        "_build",
+        "the parser and the builder kill the process when plugin_name is not set, when clone() or "
+        "attach_to_context() returns None or the same object, or when capability interfaces are "
+        "different objects, which they free twice.",
+    ),
+    ("enqueue", "enqueue touched memory that is not its own."),
+    ("synchronize", "a kernel touched memory that is not its own."),
+)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a worker is told first."""
+
+    location: Location
+    cases: Sequence[Case]
+    memory: MemoryKind
+
+
+class Worker:
+    """A process that runs checks of one plugin, one after another.
+
+    Errors:
+        PK222: the class cannot be imported by another process.
+    """
+
+    def __init__(self, subject: Subject, environment: Mapping[str, str]) -> None:
+        self._subject = subject
+        self.environment = environment
+        location = location_of(subject.plugin_class)
+        self._unsent: _Start | None = _Start(location, subject.cases, subject.memory)
+        self._process = ChildProcess(__name__, environment)
+
+    def run(self, check: Check) -> CheckResult:
+        """Run one check there; a crash, a hang or a broken import is its CheckResult."""
+        try:
+            if self._unsent is not None:
+                self._process.connection.send(self._unsent)
+                self._unsent = None
+            self._process.connection.send(check.name)
+            if not self._process.connection.poll(TIME_LIMIT):
+                self._process.kill()
+                hang = Failure("its own process", f"no end after {TIME_LIMIT:.0f} s", "an end")
+                return failed(check, self._subject, hang, TIME_LIMIT)
+            result: CheckResult = self._process.connection.recv()
+            return result
+        except (EOFError, OSError):
+            return failed(check, self._subject, self._crash(), 0.0)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.close()
+
+    def _crash(self) -> Failure:
+        how, lines = self._process.death(), self._process.log()
+        frames = [line.strip() for line in lines if line.lstrip().startswith("File ")]
+        running = frames[0] if frames else "an unknown place"
+        stack = " ".join(frame.rpartition(" in ")[2] for frame in frames)
+        causes = [text for word, text in _CAUSES if word in stack]
+        log = [line for line in lines if line and not line.startswith("Extension modules")][-12:]
+        return Failure(
+            running,
+            f"the process {how}",
+            "a process that lives",
+            cause="\n".join([*causes[:1], *log]),
+        )
+
+
+def main(fd: int) -> None:
+    """Serve checks over the socket ``fd`` until the other end closes."""
+    faulthandler.enable()
+    with Connection(fd) as connection:
+        start: _Start = connection.recv()
+        subject = Subject(start.location.load(), start.cases, start.memory)
+        while True:
+            try:
+                name = connection.recv()
+            except (EOFError, OSError):
+                break
+            connection.send(execute(all_checks()[name], subject))
+    # TensorRT frees plugins in an order of its own at exit; nothing here needs that.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

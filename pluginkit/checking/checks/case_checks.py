@@ -1,0 +1,32 @@
+"""The samples that the other checks use."""
+
+from __future__ import annotations
+
+from pluginkit.checking.check import Failure, NotRun, check
+from pluginkit.checking.plugin_under_test import Subject
+
+
+@check(5)
+def cases(subject: Subject) -> str:
+    """Every sample case fits the declaration, and each has a name of its own.
+
+    A case fits when its attributes construct the plugin, it has an array (or None) for each
+    declared input, and ``check`` accepts their shapes. Where ``output_types`` refuses types for
+    some attributes, each combination of types has a case that takes it.
+
+    Does not prove that the cases exercise every branch of the kernel: the other checks see no more
+    than these cases, cast to every type and resized.
+    """
+    if subject.unusable:
+        where, error = subject.unusable[0]
+        raise Failure(where, error, "a case that fits the declaration")
+    names = [case.name for case in subject.cases]
+    if len(set(names)) < len(names):
+        twins = sorted({name for name in names if names.count(name) > 1})
+        raise Failure("cases()", f"two cases called {twins[0]!r}", "a name for each")
+    if not names:
+        raise NotRun("sample inputs: define cases(), or pass cases")
+    untaken = subject.untaken_types()
+    if untaken:
+        raise Failure("cases()", f"none that takes {untaken[0]}", "a case for every type declared")
+    return f"{len(names)} cases"

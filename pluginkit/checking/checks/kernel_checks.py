@@ -1,0 +1,166 @@
+"""Kernels without a GPU: what is launched, whether it compiles, numba's simulator."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+
+from pluginkit.checking.check import Failure, NotRun, check
+from pluginkit.checking.checks.shape_checks import resized
+from pluginkit.checking.guarded_buffers import expect
+from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.contract import calls
+from pluginkit.contract.launches import Launch
+from pluginkit.contract.tensors import TensorDesc, Workspace
+from pluginkit.errors import PluginkitError
+from pluginkit.kernels.specialise import (
+    CudaSpecialisation,
+    NumbaSpecialisation,
+    Specialisation,
+    specialise,
+    type_bindings,
+)
+
+#: Elements of an output that the simulator, a thread for each, computes in reasonable time.
+_SIMULATED_ELEMENTS = 2000
+
+Wanted = tuple[Call, Launch, Specialisation]
+
+
+@check(105, needs=("cases",))
+def launches(subject: Subject) -> str:
+    """``launches`` gives valid steps for every case, type and size, and they reach every output.
+
+    Arguments stay inside their buffers, grids and blocks inside CUDA's limits, every output that
+    has elements is an argument of some step, and no step writes to an input.
+
+    Does not prove what kernels do with their arguments.
+    """
+    from pluginkit.kernels.enqueue_steps import plan_steps
+
+    if "launches" not in subject.plugin_class.spec.overrides:
+        raise NotRun("launches(): the plugin overrides enqueue")
+    count = 0
+    for call in subject.calls("cover"):
+        for sized in resized(call):
+            inputs = sized.describe()
+            outputs = calls.describe_outputs(sized.plugin, inputs)
+            try:
+                plan = plan_steps(sized.plugin, inputs, outputs)
+            except PluginkitError as error:
+                raise Failure(sized.label, str(error), "valid steps", case=sized.case) from error
+            reached, written = set(), set()
+            for step in plan.steps:
+                tensors = step.args if isinstance(step, Launch) else (step.target,)
+                slots = {t.slot for t in tensors if isinstance(t, (TensorDesc, Workspace))}
+                reached |= {(slot.kind, slot.index) for slot in slots}
+                if not isinstance(step, Launch):
+                    written |= {slot.kind for slot in slots}
+            for desc in outputs:
+                if operator.index(desc.nbytes) and ("output", desc.slot.index) not in reached:
+                    raise Failure(
+                        f"{sized.label}: '{desc.name}'",
+                        "no step has it",
+                        "a step that writes it",
+                        case=sized.case,
+                    )
+            if "input" in written:
+                raise Failure(
+                    sized.label,
+                    "a Copy or Fill into an input",
+                    "inputs left alone",
+                    case=sized.case,
+                )
+            count += 1
+    return f"{count} sets of shapes"
+
+
+@check(110, needs=("cases", "compilers"))
+def compile(subject: Subject) -> str:  # noqa: A001  # the check's name
+    """Every kernel of the cases compiles for every architecture from 7.5 to 12.0.
+
+    CUDA C++ by NVRTC, numba kernels by numba-cuda and nvJitLink: the first case in every
+    combination of types, every other case in the first; parameters fit the arguments.
+
+    Does not prove that a kernel computes anything, nor that its shared memory fits a GPU.
+    """
+    from pluginkit.kernels.compile import ARCHITECTURES
+
+    wanted = list(_launches(subject))
+    if not wanted:
+        raise NotRun("launches of declared kernels")
+    for arch in ARCHITECTURES:
+        _compile_all(wanted, arch)
+    return f"{len(wanted)} kernels for {', '.join(ARCHITECTURES)}"
+
+
+def _launches(subject: Subject) -> Iterator[Wanted]:
+    seen = set()
+    for call in subject.calls("cover"):
+        if "launches" not in call.plugin.spec.overrides:
+            return
+        inputs = call.describe()
+        outputs = calls.describe_outputs(call.plugin, inputs)
+        bindings = type_bindings(call.plugin, inputs, outputs)
+        for step in calls.steps(call.plugin, inputs, outputs):
+            if not isinstance(step, Launch):
+                continue
+            try:
+                one = specialise(call.plugin, bindings, step)
+            except PluginkitError as error:
+                raise Failure(call.label, str(error), "a kernel", case=call.case) from error
+            if one not in seen:
+                seen.add(one)
+                yield call, step, one
+
+
+def _compile_all(wanted: list[Wanted], arch: str) -> None:
+    """Compile all of one source together, which is ten times as fast."""
+    from pluginkit.kernels.arguments import check_parameters, parameters
+    from pluginkit.kernels.compile import compile_cuda, compile_numba
+
+    groups: dict[object, list[Wanted]] = {}
+    for call, launch, one in wanted:
+        key: object = one
+        if isinstance(one, CudaSpecialisation):
+            key = (one.code, one.options, one.folder)
+        groups.setdefault(key, []).append((call, launch, one))
+    for group in groups.values():
+        call, _, first = group[0]
+        try:
+            if isinstance(first, NumbaSpecialisation):
+                compiled = compile_numba(first, arch)
+            else:
+                cuda = [one for _, _, one in group if isinstance(one, CudaSpecialisation)]
+                compiled = compile_cuda(cuda, arch)
+            for (call, launch, _), sizes in zip(group, compiled.parameter_sizes, strict=True):
+                check_parameters(
+                    call.plugin.spec.name, launch.kernel.name, parameters(launch), sizes
+                )
+        except PluginkitError as error:
+            raise Failure(
+                f"{call.label}, sm_{arch}",
+                error.message,
+                "machine code",
+                cause=error.cause or "",
+                case=call.case,
+            ) from error
+
+
+@check(115, needs=("cases", "numba_kernels"), environment={"NUMBA_ENABLE_CUDASIM": "1"})
+def simulator(subject: Subject) -> str:
+    """Kernels of numba agree with the reference in numba's CUDA simulator, on the smaller cases.
+
+    Does not prove anything about races, or about kernels in CUDA C++, which it cannot run.
+    """
+    from pluginkit.device.numba_simulator import simulate
+
+    count = 0
+    for call in subject.calls("cover"):
+        if "launches" not in call.plugin.spec.overrides:
+            raise NotRun("launches(): the plugin overrides enqueue")
+        if any(array.size > _SIMULATED_ELEMENTS for array in call.reference()):
+            continue
+        expect(call, simulate(call.plugin, call.arrays), "simulated")
+        count += 1
+    return f"{count} calls"

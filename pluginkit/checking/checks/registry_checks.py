@@ -1,0 +1,142 @@
+"""The real registry, and a layer's life up to its first enqueue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pluginkit.checking.check import Failure, check
+from pluginkit.checking.checks.shape_checks import resized
+from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.trt_double.adapters import installed_flavour, interfaces_of
+from pluginkit.checking.trt_double.driver import Profile, build_layer
+from pluginkit.checking.trt_double.layer import Layer
+from pluginkit.contract import calls
+from pluginkit.errors import PluginkitError
+from pluginkit.trt.callbacks import callback_errors
+from pluginkit.trt.plugin_registry import register
+
+
+@check(80, needs=("tensorrt",))
+def registry(subject: Subject) -> str:
+    """The installed TensorRT's registry takes the plugin, as V2 and as V3, and finds it again.
+
+    Under its name, version and namespace, all of which are set, with a list of its fields.
+
+    Does not prove anything about the other TensorRT packages, of which one is loaded in a process.
+    """
+    flavour = installed_flavour()
+    spec = subject.plugin_class.spec
+    for interface in interfaces_of(subject.plugin_class):
+        register(subject.plugin_class, interface=interface, flavour=flavour)
+        creator = flavour.module.get_plugin_registry().get_creator(*spec.key)
+        found = (creator.name, creator.plugin_version, creator.plugin_namespace)
+        if found != spec.key:
+            raise Failure(f"{interface}: get_creator", found, spec.key)
+        expected = {one.name for one in spec.attributes}
+        if not expected <= {field.name for field in creator.field_names}:
+            raise Failure(f"{interface}: field_names", len(creator.field_names), sorted(expected))
+    return f"{flavour.name} {flavour.version}"
+
+
+@check(85, needs=("cases", "tensorrt"))
+def life_cycle(subject: Subject) -> str:
+    """Every callback of a layer's life succeeds in TensorRT's order, on V2 and on V3.
+
+    Create, clone, types, shapes with dynamic dimensions, formats, configure, workspace at the
+    profile's maximum, serialize; then deserialize, attach, initialize, destroy. What callbacks
+    return is compared with what the plugin's methods say.
+
+    Does not prove that the real builder is content: ``build`` does.
+    """
+    sized = [(call, list(resized(call))) for call in subject.calls("cover")]
+    for interface in interfaces_of(subject.plugin_class):
+        for call, sizes in sized:
+            with callback_errors():
+                _check_layer(call, sizes, interface)
+    return f"{len(sized)} layers, on each interface"
+
+
+def _check_layer(call: Call, sizes: list[Call], interface: Any) -> None:
+    bounds = [
+        [
+            tuple(map(bound, zip(*dims, strict=True)))
+            for dims in zip(*(c.shapes for c in sizes), strict=True)
+        ]
+        for bound in (min, max)
+    ]
+    flavour = installed_flavour()
+    profile = Profile(bounds[0], call.shapes, bounds[1], call.values)
+    try:
+        layer = build_layer(call.plugin, profile, call.dtypes, interface=interface, flavour=flavour)
+    except PluginkitError as error:
+        if _refuses(call, profile):
+            profile = Profile(call.shapes, call.shapes, call.shapes, call.values)
+            layer = build_layer(
+                call.plugin, profile, call.dtypes, interface=interface, flavour=flavour
+            )
+        else:
+            raise Failure(
+                f"{call.label}, {interface}", str(error), "a built layer", case=call.case
+            ) from error
+    where = f"{call.label}, {interface}"
+    _check_facts(call, layer, profile, where)
+    with layer.context() as context:
+        if context.adapter.core.plugin != call.plugin:
+            raise Failure(
+                f"{where}: the plugin of the plan", context.adapter.core.plugin, call.plugin
+            )
+
+
+def _refuses(call: Call, profile: Profile) -> bool:
+    """Whether the plugin's own check refuses an end of the profile."""
+    try:
+        for shapes in (profile.min, profile.max):
+            inputs = calls.describe_inputs(call.plugin, list(shapes), call.dtypes, call.values)
+            calls.check(call.plugin, inputs)
+            calls.describe_outputs(call.plugin, inputs)
+    except PluginkitError:
+        return True
+    return False
+
+
+def _check_facts(call: Call, layer: Layer, profile: Profile, where: str) -> None:
+    flavour = layer.descriptions.flavour
+    spec = call.plugin.spec
+    ends = [
+        calls.describe_inputs(call.plugin, list(shapes), call.dtypes, call.values)
+        for shapes in (profile.min, profile.max)
+    ]
+    outputs = calls.describe_outputs(call.plugin, call.describe())
+    adapter = layer.adapter
+    name = adapter.plugin_type if isinstance(layer.payload, bytes) else adapter.plugin_name
+    facts = (
+        ("num_outputs", adapter.num_outputs, len(spec.outputs)),
+        (
+            "name, version, namespace",
+            (name, adapter.plugin_version, adapter.plugin_namespace),
+            spec.key,
+        ),
+        (
+            "output types",
+            [flavour.dtype(t) for t in layer.output_types],
+            [d.dtype for d in outputs],
+        ),
+        (
+            "workspace",
+            layer.workspace_bytes,
+            max(calls.largest_workspace_bytes(call.plugin, inputs) for inputs in ends),
+        ),
+        ("output shapes", layer.opt_shapes, [desc.shape for desc in outputs]),
+    )
+    for what, got, expected in facts:
+        if got != expected:
+            raise Failure(f"{where}: {what}", got, expected, case=call.case)
+    if not isinstance(layer.payload, bytes):
+        for kind in flavour.module.PluginCapabilityType.__members__.values():
+            if adapter.get_capability_interface(kind) is not adapter:
+                raise Failure(
+                    f"{where}: get_capability_interface({kind.name})",
+                    "another object",
+                    "self",
+                    cause="TensorRT frees separate capability objects twice.",
+                )

@@ -1,0 +1,186 @@
+"""Shape functions, output types and workspace, before any TensorRT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from pluginkit.checking.check import Failure, check
+from pluginkit.checking.plugin_under_test import Call, Shape, Subject
+from pluginkit.contract import calls
+from pluginkit.contract.dims import Dim, InputDim, evaluate
+from pluginkit.errors import PluginkitError, UnknownDimError
+
+#: Ranges of a profile around a case: what becomes of each dimension.
+RESIZES = (
+    ("as it is", lambda dim: dim),
+    ("min, all dimensions 1", lambda dim: min(dim, 1)),
+    ("odd", lambda dim: 2 * dim + 1),
+    ("max, all dimensions doubled", lambda dim: 2 * dim),
+    ("empty", lambda dim: 0),
+)
+
+
+def resized(call: Call) -> Iterator[Call]:
+    """The call, and those of its resizes that the plugin accepts."""
+    for label, resize in RESIZES:
+        other = call.resized(resize, label)
+        if other is not None:
+            yield other
+
+
+@check(30, needs=("cases",))
+def shape_function(subject: Subject) -> str:
+    """Symbolic, concrete and reference's output shapes are the same, over a profile's range.
+
+    The shape function runs on dimensions that are all unknown, and on every other one unknown, as
+    TensorRT calls it; its expressions are then evaluated for each case as it is, at 1, odd, doubled
+    and empty.
+
+    Does not prove anything about shapes far from the cases', nor outputs whose shape depends on
+    data.
+    """
+    count = 0
+    for call in subject.calls("first"):
+        for sized in resized(call):
+            sized.reference()  # which agrees with the declared shapes, or says where it does not
+            outputs = calls.describe_outputs(sized.plugin, sized.describe())
+            expected = [desc.shape for desc in outputs]
+            _compare(sized, "concrete", sized.shapes, expected, sized.values)
+            for label, is_unknown in (
+                ("all dimensions unknown", lambda index, axis: True),
+                ("every other dimension unknown", lambda index, axis: (index + axis) % 2 == 0),
+            ):
+                symbolic = [
+                    tuple(
+                        InputDim(index, axis) if is_unknown(index, axis) else dim
+                        for axis, dim in enumerate(shape)
+                    )
+                    for index, shape in enumerate(sized.shapes)
+                ]
+                _compare(sized, label, symbolic, expected, None)
+            count += 1
+    return f"{count} sets of shapes"
+
+
+def _compare(
+    call: Call,
+    label: str,
+    shapes: Sequence[tuple[Dim, ...]],
+    expected: Sequence[tuple[Dim, ...]],
+    values: Mapping[str, Shape] | None,
+) -> None:
+    where = f"{call.label}, {label}"
+    try:
+        inputs = calls.describe_inputs(call.plugin, shapes, call.dtypes, values)
+        calls.check(call.plugin, inputs)
+        outputs = calls.describe_outputs(call.plugin, inputs)
+        got = [
+            tuple(evaluate(dim, call.shapes, call.values) for dim in desc.shape) for desc in outputs
+        ]
+    except UnknownDimError as error:
+        raise Failure(
+            where,
+            str(error),
+            "a shape that follows from unknown dimensions",
+            cause="TensorRT asks for output shapes while dimensions are unknown.",
+            case=call.case,
+        ) from error
+    except PluginkitError as error:
+        raise Failure(where, str(error), "a shape", case=call.case) from error
+    for port, one, wanted in zip(call.plugin.spec.outputs, got, expected, strict=True):
+        if one != wanted:
+            raise Failure(
+                f"{where}: '{port.name}'",
+                list(one),
+                f"{list(wanted)}, as the reference",
+                case=call.case,
+            )
+
+
+@check(40, needs=("cases",))
+def dtypes(subject: Subject) -> str:
+    """Output types follow from input types alone, and TensorRT can carry them.
+
+    For each combination of types, ``output_types`` without shapes agrees with the types of the
+    reference's outputs; no output is bool or uint8, which IPluginV3 cannot have.
+
+    Does not prove that kernels exist for them: ``compile`` does.
+    """
+    count = 0
+    for call in subject.calls("cover"):
+        inputs = calls.describe_dtypes(call.plugin, call.dtypes)
+        declared = calls.output_types(call.plugin, inputs)
+        results = call.reference()
+        for port, dtype, array in zip(call.plugin.spec.outputs, declared, results, strict=True):
+            if dtype.numpy != array.dtype:
+                raise Failure(
+                    f"{call.label}: '{port.name}' without shapes",
+                    dtype.name,
+                    array.dtype.name,
+                    cause="TensorRT asks for types before it knows shapes.",
+                    case=call.case,
+                )
+            if dtype.name in ("bool", "uint8"):
+                raise Failure(
+                    f"{call.label}: '{port.name}'",
+                    dtype.name,
+                    "a type that IPluginV3 can output",
+                    case=call.case,
+                )
+        count += 1
+    return f"{count} calls"
+
+
+@check(70, needs=("cases",))
+def workspace(subject: Subject) -> str:
+    """No shape inside a profile needs more workspace than the profile's maximum.
+
+    TensorRT asks once, at the maximum, and hands that much to every enqueue. Each case is taken as
+    a maximum, with every dimension in turn, and all of them, at 0, 1, a quarter, a half and one
+    less.
+
+    Does not prove that the kernel stays inside its workspace: ``canaries`` does, on a GPU.
+    """
+    count = 0
+    for call in subject.calls("cover"):
+        most = calls.workspace_bytes(call.plugin, call.describe())
+        for shapes in _smaller(call):
+            try:
+                inputs = calls.describe_inputs(call.plugin, shapes, call.dtypes, call.values)
+                calls.check(call.plugin, inputs)
+            except PluginkitError:
+                continue
+            nbytes = calls.workspace_bytes(call.plugin, inputs)
+            if nbytes > most:
+                raise Failure(
+                    f"{call.label}: shapes {', '.join(str(list(shape)) for shape in shapes)}",
+                    f"{nbytes} bytes",
+                    f"at most {most}, the workspace of the larger "
+                    f"{', '.join(str(list(shape)) for shape in call.shapes)}",
+                    cause="TensorRT asks for the workspace at the profile's maximum alone.",
+                    case=call.case,
+                )
+            count += 1
+    return f"{count} smaller shapes"
+
+
+def _smaller(call: Call) -> Iterator[list[Shape]]:
+    shapes = call.shapes
+    fixed = [port.length is not None for port in calls.present_ports(call.plugin)]
+    sizes = sorted({dim for shape in shapes for dim in shape})
+    for shrink in (
+        lambda dim: 0,
+        lambda dim: 1,
+        lambda dim: dim // 4,
+        lambda dim: dim // 2,
+        lambda dim: dim - 1,
+    ):
+        for chosen in (*([size] for size in sizes), sizes):
+            yield [
+                tuple(
+                    min(dim, shrink(dim)) if dim in chosen and not is_fixed else dim
+                    for dim in shape
+                )
+                for shape, is_fixed in zip(shapes, fixed, strict=True)
+                if min(shape, default=1) >= 0
+            ]

@@ -1,0 +1,244 @@
+"""The plugin under test, and the calls that the checks make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from pluginkit.contract import calls
+from pluginkit.contract.dtypes import DType, dtype_from_numpy
+from pluginkit.contract.plugin import Case, Plugin
+from pluginkit.contract.spec import Port
+from pluginkit.errors import PluginkitError, TensorError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.generic]
+
+Shape = tuple[int, ...]
+#: Where ``enqueue`` works: on a GPU, or (plugins made for tests) in host memory.
+MemoryKind = Literal["gpu", "host"]
+#: ``all``: each case in each combination of types. ``cover``: the first case in each, each other
+#: case in the first. ``first``: each case in the first combination.
+Types = Literal["all", "cover", "first"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One concrete call of the plugin.
+
+    Attributes:
+        plugin: with its attributes, knowing which inputs there are.
+        arrays: of the inputs that there are.
+        label: says which call it is.
+        case: the same call as a Case.
+        sample: the case that it comes from, in the author's types.
+    """
+
+    plugin: Plugin
+    arrays: Sequence[Array]
+    label: str
+    case: Case
+    sample: Case
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """The inputs' shapes."""
+        return [tuple(array.shape) for array in self.arrays]
+
+    @property
+    def dtypes(self) -> list[DType]:
+        """The inputs' dtypes."""
+        return [dtype_from_numpy(array.dtype) for array in self.arrays]
+
+    def describe(self) -> calls.Inputs:
+        """The inputs as the author's methods see them."""
+        return calls.describe_inputs(self.plugin, self.shapes, self.dtypes, self.values)
+
+    @property
+    def values(self) -> dict[str, Shape]:
+        """The values of the shape inputs, by name."""
+        return calls.shape_values_in(self.plugin, self.arrays)
+
+    @property
+    def device_arrays(self) -> list[Array]:
+        """The arrays of the inputs that kernels see."""
+        return calls.on_device(self.plugin, self.arrays)
+
+    def reference(self) -> tuple[Array, ...]:
+        """What the outputs should be; numpy's warnings about overflow and NaN are beside the point.
+
+        Errors:
+            PK111 to PK117, and what the author raises.
+        """
+        import numpy as np
+
+        with np.errstate(all="ignore"):
+            return calls.run_reference(self.plugin, [array.copy() for array in self.arrays])
+
+    @property
+    def has_indices(self) -> bool:
+        """Whether an input may hold indices: repeated, they can leave the result open."""
+        ports = self.plugin.spec.inputs
+        return any(
+            array is not None and array.dtype.kind in "iu" and port.length is None
+            for port, array in zip(ports, self.sample.inputs, strict=True)
+        )
+
+    def with_arrays(self, arrays: Sequence[Array], label: str) -> Call:
+        """The same call with other arrays."""
+        given = iter(arrays)
+        inputs = [next(given) if present else None for present in self.plugin.present]
+        case = Case(self.case.name, inputs, self.case.attributes)
+        return Call(self.plugin, list(arrays), f"{self.label}, {label}", case, self.sample)
+
+    def resized(self, resize: Callable[[int], int], label: str) -> Call | None:
+        """The same call with every dimension changed alike, or None where the plugin refuses that.
+
+        Equal dimensions stay equal; values repeat, so that indices stay in range as sizes grow.
+        """
+        import numpy as np
+
+        ports = calls.present_ports(self.plugin)
+        shapes = [
+            shape if port.length is not None else tuple(map(resize, shape))
+            for port, shape in zip(ports, self.shapes, strict=True)
+        ]
+        arrays = [np.resize(a, shape) for a, shape in zip(self.arrays, shapes, strict=True)]
+        call = self.with_arrays(arrays, f"{label}: {', '.join(str(list(s)) for s in shapes)}")
+        try:
+            call.reference()
+        except TensorError as error:
+            if error.code != "PK117":  # a reference of the wrong shape or type refuses nothing
+                return None
+        return call
+
+
+class Subject:
+    """A plugin class with its usable sample cases.
+
+    Attributes:
+        plugin_class: the class.
+        cases: those that fit the declaration.
+        unusable: the others, each with what is wrong with it.
+        memory: where ``enqueue`` works.
+    """
+
+    def __init__(
+        self,
+        plugin_class: type[Plugin],
+        cases: Iterable[Case] | None = None,
+        memory: MemoryKind = "gpu",
+    ) -> None:
+        self.plugin_class = plugin_class
+        self.memory = memory
+        self.cases: list[Case] = []
+        self.unusable: list[tuple[str, str]] = []
+        try:
+            given = list(plugin_class.cases() if cases is None else cases)
+        except Exception as error:
+            self.unusable.append(("cases()", f"{type(error).__name__}: {error}"))
+            given = []
+        bindings = next(plugin_class.spec.type_bindings())
+        for case in given:
+            try:
+                call = self._call(case, bindings)
+                calls.check(call.plugin, call.describe())
+            except (PluginkitError, TypeError, ValueError) as error:
+                self.unusable.append((f"case '{case.name}'", str(error)))
+            else:
+                self.cases.append(case)
+
+    @property
+    def name(self) -> str:
+        """The class's name."""
+        return self.plugin_class.__name__
+
+    def calls(self, types: Types = "all") -> Iterator[Call]:
+        """The cases, with their inputs cast to combinations of the declared types.
+
+        Those that ``output_types`` refuses for a case's attributes are left out.
+        """
+        for index, case in enumerate(self.cases):
+            for number, bindings in enumerate(self.plugin_class.spec.type_bindings()):
+                if number and (types == "first" or (types == "cover" and index)):
+                    break
+                call = self._call(case, bindings)
+                if calls.refuses_types(call.plugin, call.describe()):
+                    continue
+                yield call
+                if types == "all" or not index:
+                    yield from self._other_tactics(call)
+
+    def _other_tactics(self, call: Call) -> Iterator[Call]:
+        for tactic in self.plugin_class.spec.tactics[1:]:
+            plugin = call.plugin.with_tactic(tactic)
+            yield replace(call, plugin=plugin, label=f"{call.label}, tactic '{tactic}'")
+
+    def instances(self) -> Iterator[tuple[Plugin, str]]:
+        """The plugins of the cases, and what each is called."""
+        for call in self.calls("first"):
+            yield call.plugin, call.label
+
+    def untaken_types(self) -> list[str]:
+        """The combinations of declared types that no case takes, in words."""
+        if "output_types" not in self.plugin_class.spec.overrides:
+            return []
+        return [
+            ", ".join(f"{name}={dtype.name}" for name, dtype in bindings.items())
+            for bindings in self.plugin_class.spec.type_bindings()
+            if all(
+                calls.refuses_types(call.plugin, call.describe())
+                for call in (self._call(case, bindings) for case in self.cases)
+            )
+        ]
+
+    def _call(self, case: Case, bindings: Mapping[str, DType]) -> Call:
+        plugin = self.plugin_class(**case.attributes)
+        ports = self.plugin_class.spec.inputs
+        if len(case.inputs) != len(ports):
+            raise TensorError(
+                "PK111", f"{self.name}: got {len(case.inputs)} inputs; expected {len(ports)}."
+            )
+        inputs = [
+            None if array is None else _cast(array, _dtype_for(port, array, bindings))
+            for port, array in zip(ports, case.inputs, strict=True)
+        ]
+        present = [p.name for p, array in zip(ports, inputs, strict=True) if array is not None]
+        if len(present) < len(ports):
+            plugin = plugin.with_inputs(*present)
+        types = ", ".join(f"{name}={dtype.name}" for name, dtype in bindings.items())
+        return Call(
+            plugin,
+            [array for array in inputs if array is not None],
+            f"case '{case.name}'" + (f" with {types}" if types else ""),
+            Case(case.name, inputs, case.attributes),
+            case,
+        )
+
+
+def _dtype_for(port: Port, array: Array, bindings: Mapping[str, DType]) -> DType:
+    if port.variable is not None:
+        return bindings[port.variable]
+    fitting = [dtype for dtype in port.dtypes if dtype.numpy == array.dtype]
+    return fitting[0] if fitting else port.dtypes[0]
+
+
+def _cast(array: Any, dtype: DType) -> Any:
+    """The array in another type, its values moved into range."""
+    import numpy as np
+
+    array = np.asarray(array)
+    if dtype.numpy == array.dtype:
+        return np.asarray(array)
+    if dtype.name == "bool":
+        return np.asarray(array != 0)
+    if not dtype.is_floating:
+        limits = np.iinfo(dtype.numpy)
+        array = np.abs(array) if limits.min == 0 else array
+        array = np.nan_to_num(array) if array.dtype.kind == "f" else array
+        array = np.clip(array, max(limits.min, -(2**62)), min(limits.max, 2**62))
+    return np.asarray(array.astype(dtype.numpy))

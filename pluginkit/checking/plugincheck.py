@@ -1,0 +1,126 @@
+"""plugincheck: every check of one plugin, each where it can do no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pluginkit.checking.check import Check, all_checks, chosen_checks
+from pluginkit.checking.check_report import CheckReport, CheckResult
+from pluginkit.checking.check_worker import Worker
+from pluginkit.checking.plugin_under_test import MemoryKind, Subject
+from pluginkit.checking.requirements import missing_for
+from pluginkit.checking.run_check import execute
+from pluginkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from pluginkit.contract.plugin import Case, Plugin
+
+
+def plugincheck(
+    plugin_class: type[Plugin],
+    cases: Iterable[Case] | None = None,
+    *,
+    only: Sequence[str] | None = None,
+    memory: MemoryKind = "gpu",
+    isolate: bool = True,
+) -> CheckReport:
+    """Check everything about a plugin that can be checked on this machine.
+
+    Checks that may crash, those that TensorRT or a GPU takes part in, run in a process of their
+    own. What a check proves, and what it does not, is its docstring: see
+    ``pluginkit check --list``.
+
+    Args:
+        plugin_class: the plugin.
+        cases: sample calls; the plugin's own unless given.
+        only: the names of the checks to run; all unless given.
+        memory: ``"host"`` for a plugin whose ``enqueue`` works in host memory.
+        isolate: False runs everything in this process, for a debugger; a crash then ends it.
+
+    Returns:
+        a result for each check; ``report.raise_if_failed()`` raises.
+
+    Errors:
+        PK221: there is no check of that name.
+    """
+    chosen = chosen_checks(None if only is None else tuple(only))
+    with Session(Subject(plugin_class, cases, memory), isolate=isolate) as session:
+        return CheckReport(plugin_class.__name__, [session.run(check) for check in chosen])
+
+
+class Session:
+    """Runs checks of one plugin; its worker process serves one after another."""
+
+    def __init__(self, subject: Subject, *, isolate: bool = True) -> None:
+        self.subject = subject
+        self._isolate = isolate
+        self._worker: Worker | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def run(self, check: Check) -> CheckResult:
+        """Run one check."""
+        is_away = (check.is_isolated and self._isolate) or bool(check.environment)
+        if not is_away or missing_for(check.needs, self.subject) is not None:
+            return execute(check, self.subject)
+        try:
+            worker = self._worker_for(check)
+        except UsageError as error:
+            return CheckResult(
+                check.name, "not run", f"a class that can be imported: {error.message}"
+            )
+        result = worker.run(check)
+        if result.status == "failed":  # it may have crashed, or left the GPU in error
+            self._close()
+        return result
+
+    def _worker_for(self, check: Check) -> Worker:
+        if self._worker is not None and self._worker.environment != check.environment:
+            self._close()
+        if self._worker is None:
+            self._worker = Worker(self.subject, check.environment)
+        return self._worker
+
+    def _close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+
+class PluginChecks:
+    """A pytest class with one test for each check of a plugin.
+
+    For example::
+
+        class TestScale(PluginChecks):
+            plugin = Scale
+
+    Class members:
+        plugin: the plugin class.
+        cases: sample calls; the plugin's own unless set.
+        memory: as for :func:`plugincheck`.
+    """
+
+    plugin: ClassVar[type[Plugin]]
+    cases: ClassVar[Iterable[Case] | None] = None
+    memory: ClassVar[MemoryKind] = "gpu"
+
+    def test_plugin(self, check: str, plugincheck_session: Any) -> None:
+        """The plugin passes the check."""
+        import pytest
+
+        result = plugincheck_session.run(all_checks()[check])
+        if result.status == "not run":
+            pytest.skip(f"not run, needs {result.remark}")
+        CheckReport(self.plugin.__name__, [result]).raise_if_failed()

@@ -1,0 +1,98 @@
+"""What checks need of the plugin and of this machine, by name."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable
+
+from pluginkit.checking.plugin_under_test import Subject
+
+
+def _cases(subject: Subject) -> str | None:
+    return None if subject.cases else "sample inputs: define cases(), or pass cases"
+
+
+def _onnx_op(subject: Subject) -> str | None:
+    has_op = subject.plugin_class.spec.onnx_op is not None
+    return None if has_op else "onnx_op is not set: there is no operator to compare with"
+
+
+@functools.cache
+def _flavours() -> frozenset[str]:
+    """The TensorRT packages; looking for their versions takes a tenth of a second."""
+    from pluginkit.trt.flavour import available_flavours
+
+    return frozenset(available_flavours())
+
+
+def _tensorrt(subject: Subject) -> str | None:
+    return None if _flavours() else "a TensorRT package: pip install tensorrt-rtx"
+
+
+def _builder(subject: Subject) -> str | None:
+    has_it = "tensorrt_rtx" in _flavours()
+    return None if has_it else "tensorrt_rtx, which builds without a GPU: pip install tensorrt-rtx"
+
+
+def _compilers(subject: Subject) -> str | None:
+    from pluginkit.contract.launches import NumbaKernel
+
+    kernels = subject.plugin_class.spec.kernels.values()
+    if not kernels:
+        return "kernels: the plugin declares none"
+    wanted = {"cuda.bindings"}
+    if any(isinstance(kernel, NumbaKernel) for kernel in kernels):
+        wanted.add("numba.cuda")
+    return _missing(wanted)
+
+
+def _missing(modules: set[str]) -> str | None:
+    lacking = sorted(name for name in modules if not _is_installed(name))
+    return f"{', '.join(lacking)}: pip install 'pluginkit[cuda]'" if lacking else None
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # its parent is missing
+        return False
+
+
+def _numba_kernels(subject: Subject) -> str | None:
+    from pluginkit.contract.launches import NumbaKernel
+
+    kernels = subject.plugin_class.spec.kernels.values()
+    if not kernels or not all(isinstance(kernel, NumbaKernel) for kernel in kernels):
+        return "numba kernels alone: the simulator runs no other code"
+    return _missing({"numba.cuda"})
+
+
+def _cuda(subject: Subject) -> str | None:
+    if subject.memory == "host":
+        return "a kernel: this plugin works in host memory"
+    from pluginkit.device.gpus import find_gpu
+
+    return "a CUDA GPU" if find_gpu() is None else _missing({"cupy", "cuda.bindings"})
+
+
+def _device(subject: Subject) -> str | None:
+    return None if subject.memory == "host" else _cuda(subject)
+
+
+#: Each says what is missing, or None.
+REQUIREMENTS: dict[str, Callable[[Subject], str | None]] = {
+    "cases": _cases,
+    "onnx_op": _onnx_op,
+    "tensorrt": _tensorrt,
+    "builder": _builder,
+    "compilers": _compilers,
+    "numba_kernels": _numba_kernels,
+    "cuda": _cuda,
+    "device": _device,
+}
+
+
+def missing_for(needs: tuple[str, ...], subject: Subject) -> str | None:
+    """The first requirement that is not met, in words, or None."""
+    return next((text for name in needs if (text := REQUIREMENTS[name](subject))), None)

@@ -1,0 +1,113 @@
+"""The descriptions of shapes and types that TensorRT hands to a plugin's callbacks.
+
+PluginTensorDesc and DynamicPluginTensorDesc are the flavour's own, dimension expressions
+look-alikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pluginkit.checking.trt_double.expression_doubles import LookAlikeExpr, LookAlikeExprs
+from pluginkit.contract import calls
+from pluginkit.contract.dtypes import DType
+from pluginkit.contract.plugin import Plugin
+from pluginkit.trt.flavour import Flavour
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The input shapes of an optimization profile, and the values of shape inputs.
+
+    Attributes:
+        min, opt, max: a shape for each input that the plugin has.
+        values: of shape inputs, by name.
+    """
+
+    min: Sequence[Shape]
+    opt: Sequence[Shape]
+    max: Sequence[Shape]
+    values: Mapping[str, Shape] = field(default_factory=dict)
+
+
+class Descriptions:
+    """Those of one layer: a plugin on inputs of these types, within a profile."""
+
+    def __init__(
+        self, plugin: Plugin, profile: Profile, dtypes: list[DType], flavour: Flavour
+    ) -> None:
+        self.plugin = plugin
+        self.profile = profile
+        self.flavour = flavour
+        self.dtypes = dtypes
+        self.data_types = [flavour.data_type(dtype) for dtype in calls.on_device(plugin, dtypes)]
+
+    def exprs(self) -> list[LookAlikeExprs]:
+        """The inputs' dimensions: known where the profile leaves no choice."""
+        profile = self.profile
+        every = zip(profile.min, profile.opt, profile.max, strict=True)
+        return [
+            LookAlikeExprs(
+                LookAlikeExpr(o, low == high) for low, o, high in zip(*bounds, strict=True)
+            )
+            for bounds in calls.on_device(self.plugin, list(every))
+        ]
+
+    def shape_exprs(self) -> list[LookAlikeExprs]:
+        """The values of the shape inputs, unknown to the plugin."""
+        return [
+            LookAlikeExprs(LookAlikeExpr(value, False) for value in self.profile.values[port.name])
+            for port in calls.present_ports(self.plugin)
+            if port.length is not None
+        ]
+
+    def describe(
+        self, shapes: Sequence[Shape], values: Mapping[str, Shape] | None = None
+    ) -> calls.Inputs:
+        """The inputs as the author's methods see them."""
+        known = self.profile.values if values is None else values
+        return calls.describe_inputs(self.plugin, list(shapes), self.dtypes, known)
+
+    def output_shapes(
+        self, shapes: Sequence[Shape], values: Mapping[str, Shape] | None = None
+    ) -> list[Shape]:
+        """The outputs' shapes; dimensions that only kernels know are at their upper bound."""
+        inputs = self.describe(shapes, values)
+        return [desc.shape for desc in calls.describe_outputs(self.plugin, inputs)]  # type: ignore[misc]
+
+    def input_descs(self) -> list[Any]:
+        """DynamicPluginTensorDescs of the inputs that kernels see."""
+        profile = self.profile
+        bounds = [
+            calls.on_device(self.plugin, list(each))
+            for each in (profile.min, profile.opt, profile.max)
+        ]
+        return self.dynamic_descs(self.data_types, bounds)
+
+    def dynamic_descs(
+        self, data_types: Sequence[Any], bounds: Sequence[Sequence[Shape]]
+    ) -> list[Any]:
+        """DynamicPluginTensorDescs from the shapes at the profile's min, opt and max."""
+        descs = []
+        for data_type, low, opt, high in zip(data_types, *bounds, strict=True):
+            dynamic = self.flavour.module.DynamicPluginTensorDesc()
+            dims = tuple(a if a == b else -1 for a, b in zip(low, high, strict=True))
+            dynamic.desc = tensor_desc(self.flavour, dims, data_type)
+            for bound, shape in (("min", low), ("opt", opt), ("max", high)):
+                setattr(dynamic, bound, self.flavour.module.Dims(list(shape)))
+            descs.append(dynamic)
+        return descs
+
+
+def tensor_desc(flavour: Flavour, dims: Sequence[int], data_type: Any) -> Any:
+    """A PluginTensorDesc, linear."""
+    desc = flavour.module.PluginTensorDesc()
+    desc.dims = flavour.module.Dims(list(dims))
+    desc.type = data_type
+    if hasattr(flavour.module, "TensorFormat"):
+        desc.format = flavour.module.TensorFormat.LINEAR
+    return desc

@@ -1,0 +1,188 @@
+"""A layer with a plugin, as a plan holds it, and its execution, where TensorRT is played."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pluginkit.checking.trt_double.descriptions import Descriptions, Shape, tensor_desc
+from pluginkit.contract import calls
+from pluginkit.device.memory import Memory
+from pluginkit.trt.callbacks import callback_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.generic]
+
+#: The name of every layer.
+LAYER = "driven_layer"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A built layer: what a plan holds of a plugin.
+
+    Attributes:
+        descriptions: of its inputs and outputs.
+        creator: of the plugin, from the registry.
+        adapter: the object that was built; a V3 payload points into its buffers.
+        output_types: the outputs' ``DataType``.
+        opt_shapes: the outputs' shapes at the profile's opt, from their expressions.
+        workspace_bytes: what the plugin asked for at the profile's maximum.
+        payload: the serialized plugin: bytes (V2) or a PluginFieldCollection (V3).
+    """
+
+    descriptions: Descriptions
+    creator: Any
+    adapter: Any
+    output_types: Sequence[Any]
+    opt_shapes: Sequence[Shape]
+    workspace_bytes: int
+    payload: Any
+
+    @contextmanager
+    def context(self) -> Iterator[Context]:
+        """Play the runtime: deserialize, attach to a context, and destroy at the end."""
+        creator, flavour = self.creator, self.descriptions.flavour
+        is_v2 = isinstance(self.payload, bytes)
+        with callback_errors():
+            if is_v2:
+                adapter = creator.deserialize_plugin(LAYER, self.payload).clone()
+                adapter.configure_plugin(*self.dynamic_descs())
+                adapter.initialize()
+            else:
+                phase = flavour.module.TensorRTPhase.RUNTIME
+                adapter = creator.create_plugin(LAYER, self.payload, phase).attach_to_context(None)
+                plugin = self.descriptions.plugin
+                tactics = plugin.spec.tactics  # TensorRT counts them from 1; 0 leaves the choice
+                adapter.set_tactic(1 + tactics.index(plugin.tactic) if tactics else 0)
+            yield Context(self, adapter, is_v2)
+            if is_v2:
+                adapter.terminate()
+            adapter.destroy()
+
+    def dynamic_descs(self) -> tuple[list[Any], list[Any]]:
+        """DynamicPluginTensorDescs of inputs and outputs, with the bounds of the profile."""
+        outputs = self.descriptions.dynamic_descs(self.output_types, self._output_bounds)
+        return self.descriptions.input_descs(), outputs
+
+    @functools.cached_property
+    def _output_bounds(self) -> list[list[Shape]]:
+        profile = self.descriptions.profile
+        every = (profile.min, profile.opt, profile.max)
+        return [self.descriptions.output_shapes(shapes) for shapes in every]
+
+
+class Context:
+    """One execution context of a layer."""
+
+    def __init__(self, layer: Layer, adapter: Any, is_v2: bool) -> None:
+        self.layer = layer
+        self.adapter = adapter
+        self._is_v2 = is_v2
+        self._seen: tuple[list[Shape], Mapping[str, Shape]] | None = None
+
+    def descs(
+        self, shapes: Sequence[Shape], values: Mapping[str, Shape] | None = None
+    ) -> tuple[list[Any], list[Any]]:
+        """The PluginTensorDescs of inputs and outputs for these input shapes.
+
+        Args:
+            shapes: of all inputs.
+            values: of shape inputs, where they are not the profile's.
+        """
+        described = self.layer.descriptions
+        inputs = described.describe(shapes, values)
+        outputs = [
+            tuple(dim if isinstance(dim, int) else -1 for dim in shape)  # as TensorRT says it
+            for shape in calls.output_shapes(described.plugin, inputs)
+        ]
+        seen = calls.on_device(described.plugin, list(shapes))
+        return (
+            [
+                tensor_desc(described.flavour, s, t)
+                for s, t in zip(seen, described.data_types, strict=True)
+            ],
+            [
+                tensor_desc(described.flavour, s, t)
+                for s, t in zip(outputs, self.layer.output_types, strict=True)
+            ],
+        )
+
+    def enqueue(self, arrays: Sequence[Array], memory: Memory) -> list[Array]:
+        """Execute on ``arrays``; outputs that have memory of their own are poisoned before."""
+        described = self.layer.descriptions
+        shapes = [tuple(array.shape) for array in arrays]
+        values = calls.shape_values_in(described.plugin, arrays)
+        inputs = described.describe(shapes, values)
+        sources = [memory.upload(array) for array in calls.on_device(described.plugin, arrays)]
+        targets = [
+            memory.empty(operator.index(desc.nbytes))
+            for desc in calls.describe_outputs(described.plugin, inputs)
+        ]
+        for output, source in self.aliased().items():
+            targets[output] = sources[source]
+        workspace = memory.empty(self.layer.workspace_bytes)
+        self.enqueue_pointers(
+            shapes,
+            [memory.pointer(source) for source in sources],
+            [memory.pointer(target) for target in targets],
+            memory.pointer(workspace),
+            memory.stream,
+            values,
+        )
+        written = [memory.download(target) for target in targets]
+        return calls.arrays_from_buffers(described.plugin, inputs, written)
+
+    def aliased(self) -> dict[int, int]:
+        """For each output that takes over an input's memory, the number of the input."""
+        build = getattr(self.layer.descriptions.flavour.module, "IPluginV3OneBuildV2", ())
+        if self._is_v2 or not isinstance(self.adapter, build):
+            return {}
+        asked = {
+            output: self.adapter.get_aliased_input(output)
+            for output in range(self.adapter.num_outputs)
+        }
+        return {output: source for output, source in asked.items() if source >= 0}
+
+    def enqueue_pointers(
+        self,
+        shapes: Sequence[Shape],
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        workspace: int,
+        stream: int,
+        values: Mapping[str, Shape] | None = None,
+    ) -> None:
+        """Execute on input ``shapes`` with the caller's pointers, as TensorRT would.
+
+        Args:
+            shapes: of all inputs.
+            inputs: pointers of those that kernels see.
+            outputs: pointers, of memory for the largest size of each.
+            workspace: a pointer.
+            stream: a ``cudaStream_t``.
+            values: of shape inputs, where they are not the profile's.
+        """
+        known = self.layer.descriptions.profile.values if values is None else values
+        descs = self.descs(shapes, known)
+        if (list(shapes), known) != self._seen:
+            self.announce(*descs)
+            self._seen = (list(shapes), known)
+        self.adapter.enqueue(*descs, list(inputs), list(outputs), workspace, stream)
+
+    def announce(self, input_descs: Sequence[Any], output_descs: Sequence[Any]) -> None:
+        """Tell the plugin of new shapes, as TensorRT does before the next enqueue."""
+        if not self._is_v2:
+            self.adapter.on_shape_change(input_descs, output_descs)
+            return
+        inputs, outputs = self.layer.dynamic_descs()
+        for dynamic, desc in zip([*inputs, *outputs], [*input_descs, *output_descs], strict=True):
+            dynamic.desc = desc
+        self.adapter.configure_plugin(inputs, outputs)

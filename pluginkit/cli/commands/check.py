@@ -1,0 +1,95 @@
+"""Check everything about a plugin that can be checked on this machine.
+
+Exit code 1 when a check fails. A check that cannot run says what is missing, and never counts as
+passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pluginkit.cli import options
+from pluginkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from pluginkit.contract.plugin import Plugin
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument(
+        "name", nargs="?", help="a plugin's class or plugin_name; upper and lower case are one"
+    )
+    parser.add_argument(
+        "--only", metavar="CHECK", nargs="+", action="extend", help="run these checks alone"
+    )
+    parser.add_argument(
+        "--script",
+        type=Path,
+        metavar="FOLDER",
+        help="write a Python script there for each failure, which reproduces it alone",
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="say what each check proves, and what it does not"
+    )
+    options.add_discovery(parser, rewrites=False)
+    options.add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check one plugin, or list the checks."""
+    from pluginkit.cli.terminal_output import print_json, print_line
+
+    if args.list:
+        return _list(args)
+    if args.name is None:
+        raise UsageError("PK611", "no plugin is named; expected one.", fix="see pluginkit list.")
+    from pluginkit.testing import plugincheck
+
+    report = plugincheck(_plugin(args), only=args.only)
+    if args.json:
+        print_json(
+            {"plugin": report.plugin, "results": list(map(dataclasses.asdict, report.results))}
+        )
+    else:
+        for line in str(report).split("\n"):
+            print_line(line)
+    if args.script is not None:
+        for path in report.write_scripts(args.script):
+            print_line(f"wrote {path}", stderr=True)
+    return int(report.has_failures)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from pluginkit.checking.check import all_checks
+    from pluginkit.cli.terminal_output import print_json, print_line
+
+    if args.json:
+        print_json({name: one.doc for name, one in all_checks().items()})
+        return 0
+    for name, one in all_checks().items():
+        print_line(name)
+        for line in one.doc.split("\n"):
+            print_line(f"    {line}".rstrip())
+    return 0
+
+
+def _plugin(args: argparse.Namespace) -> type[Plugin]:
+    from pluginkit.cli.found_classes import plugins_of
+
+    plugins = list(plugins_of(args).values())
+    wanted = args.name.lower()
+    found = [p for p in plugins if wanted in (p.__name__.lower(), p.spec.plugin_name.lower())]
+    if len(found) == 1:
+        return found[0]
+    names = [plugin.__name__ for plugin in plugins]
+    near = difflib.get_close_matches(args.name, names, 1)
+    raise UsageError(
+        "PK611",
+        f"there are {len(found)} plugins '{args.name}'; expected one of {', '.join(names)}.",
+        fix=f"did you mean '{near[0]}'?" if near else "see pluginkit list.",
+    )

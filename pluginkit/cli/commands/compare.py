@@ -1,0 +1,192 @@
+"""Run two models on the same inputs and print the largest error of each output.
+
+The original runs in ONNX Runtime, the rewritten model with its plugins' numpy references, or with
+--gpu their kernels. An operator of your own is run where the original holds it as a local function.
+Inputs are drawn so that index inputs stay valid. --shapes takes what build takes for one profile:
+x:1x16,64x16,1024x16 runs the minimum, the optimum and the maximum. --taps compares the
+values inside the models as well and names the first that differs. Exit code 1 when an output is
+out of tolerance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pluginkit.cli import options
+from pluginkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from pluginkit.onnx.running.random_inputs import Shapes
+
+_SHAPE = re.compile(r"([0-9]{1,18}|\?)(x([0-9]{1,18}|\?))*")
+_REPORTS = (".json", ".md")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("original", type=Path, help="the ONNX model that is right")
+    parser.add_argument("rewritten", type=Path, help="the ONNX model to check, with plugins")
+    parser.add_argument(
+        "--inputs", type=Path, metavar="NPZ", help="an array for each input (default: drawn)"
+    )
+    parser.add_argument(
+        "--range",
+        action="append",
+        default=[],
+        metavar="NAME:LO,HI",
+        help="draw an input from LO on and below HI",
+    )
+    parser.add_argument(
+        "--shapes",
+        action="append",
+        default=[],
+        metavar="NAME:DIMS or NAME:MIN,OPT,MAX",
+        help="draw an input of this shape, as in x:100x16, or run all three; given several times "
+        "for one input, run each",
+    )
+    parser.add_argument(
+        "--runs",
+        type=options.positive_int,
+        default=1,
+        metavar="N",
+        help="draw and run N times, with each set of shapes",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the first draw")
+    for name, what in (("--rtol", "relative"), ("--atol", "absolute")):
+        parser.add_argument(
+            name,
+            action="append",
+            default=[],
+            metavar="NUMBER or DTYPE:NUMBER",
+            help=f"{what} tolerance of every dtype, or of one, as in float16:2e-2 "
+            "(default: by dtype)",
+        )
+    parser.add_argument(
+        "--taps", action="store_true", help="find the first value inside the models that differs"
+    )
+    parser.add_argument("--gpu", action="store_true", help="run the plugins' kernels on the GPU")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write the report, as .json or .md"
+    )
+    options.add_discovery(parser, rewrites=False)
+    options.add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare two models."""
+    from pluginkit.cli.comparison_report import print_comparison, write_report
+    from pluginkit.cli.found_classes import plugins_of
+    from pluginkit.onnx.running.compare_models import compare_models
+
+    ranges, shapes = parse_ranges(args.range), parse_shape_sets(args.shapes)
+    rtol, atol = parse_tolerances("--rtol", args.rtol), parse_tolerances("--atol", args.atol)
+    if args.report is not None and args.report.suffix not in _REPORTS:
+        raise UsageError(
+            "PK615", f"--report '{args.report}': expected a name that ends in .json or .md."
+        )
+    inputs = options.load_arrays(args.inputs) if args.inputs is not None else None
+    if inputs is not None and (ranges or args.shapes or args.runs > 1):
+        raise UsageError(
+            "PK612", "--inputs gives the arrays, so --range, --shapes and --runs have no place."
+        )
+    comparison = compare_models(
+        args.original,
+        args.rewritten,
+        inputs=inputs,
+        ranges=ranges,
+        shapes=shapes,
+        runs=args.runs,
+        seed=args.seed,
+        rtol=rtol,
+        atol=atol,
+        taps=args.taps,
+        use_gpu=args.gpu,
+        plugins=plugins_of(args),
+    )
+    models = (args.original, args.rewritten)
+    if args.report is not None:
+        write_report(args.report, models, comparison)
+    print_comparison(models, comparison, as_json=args.json)
+    return 0 if comparison.ok else 1
+
+
+def parse_ranges(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """``["x:-1,1"]`` as ``{"x": (-1.0, 1.0)}``.
+
+    Errors:
+        PK612: not of this form.
+    """
+    ranges = {}
+    for text in texts:
+        name, _, limits = text.rpartition(":")
+        try:
+            low, high = (float(limit) for limit in limits.split(","))
+        except ValueError:
+            low, high = 1.0, 0.0
+        if not name or not low < high:
+            raise UsageError(
+                "PK612", f"--range '{text}': expected NAME:LO,HI with LO < HI, as in x:-1,1."
+            )
+        ranges[name] = (low, high)
+    return ranges
+
+
+def parse_shape_sets(texts: Sequence[str]) -> list[Shapes]:
+    """``["x:1x4,8x4,64x4", "y:?x4"]`` as three sets of shapes, None for ``?``.
+
+    Errors:
+        PK612: not of this form.  PK613: inputs have different numbers of shapes.
+    """
+    found: dict[str, list[tuple[int | None, ...]]] = {}
+    for text in texts:
+        name, _, several = text.rpartition(":")
+        shapes = several.split(",")
+        is_shape = all(_SHAPE.fullmatch(shape) for shape in shapes)
+        if not name or not is_shape or len(shapes) not in (1, 3):
+            raise UsageError(
+                "PK612",
+                f"--shapes '{text}': expected NAME:DIMS, as in x:100x16, or NAME:MIN,OPT,MAX.",
+            )
+        found.setdefault(name, []).extend(map(_dims, shapes))
+    count = max(map(len, found.values()), default=1)
+    for name, dims in found.items():
+        if len(dims) not in (1, count):
+            raise UsageError(
+                "PK613",
+                f"--shapes gives '{name}' {len(dims)} shapes and another input {count}; "
+                "expected one, or as many.",
+            )
+    return [{name: dims[at % len(dims)] for name, dims in found.items()} for at in range(count)]
+
+
+def _dims(text: str) -> tuple[int | None, ...]:
+    return tuple(None if dim == "?" else int(dim) for dim in text.split("x"))
+
+
+def parse_tolerances(option: str, texts: Sequence[str]) -> float | dict[str, float] | None:
+    """``["1e-3"]`` as 0.001, ``["float16:1e-2"]`` as a tolerance by dtype.
+
+    Errors:
+        PK614: not of this form, or both in one.
+    """
+    by_dtype: dict[str, float] = {}
+    for text in texts:
+        dtype, _, number = text.rpartition(":")
+        try:
+            by_dtype[dtype] = float(number)
+        except ValueError:
+            raise UsageError(
+                "PK614",
+                f"{option} '{text}': expected a number, or DTYPE:NUMBER as in float16:0.02.",
+            ) from None
+    if "" not in by_dtype:
+        return by_dtype or None
+    if len(by_dtype) > 1:
+        raise UsageError(
+            "PK614", f"{option} gives one number for all dtypes and others; expected either."
+        )
+    return by_dtype[""]

@@ -1,0 +1,153 @@
+"""Begin a plugin: write its module, its kernel and its test, all of them or none.
+
+Without --onnx-op it is a small example that works, to be changed: y = factor * x, or with
+--data-dependent y = x[x > limit], whose length only its kernels know. With --onnx-op, the
+declaration is that of the operator, a rewrite puts the plugin in its place, and the methods that
+are left to write raise NotImplementedError, so that nothing computes what it should not.
+
+Files go into the first folders that [tool.pluginkit] in pyproject.toml names, else into plugins,
+graph_rewrites and tests. Where there is no pyproject.toml, one is written that names them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pluginkit.cli import options
+from pluginkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from pluginkit.scaffold import Folders, Scaffold
+
+_PROJECT = Path("pyproject.toml")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("name", help="the plugin's class, such as CircPad")
+    parser.add_argument(
+        "--kernel", choices=("cuda", "numba"), default="cuda", help="what it is written in"
+    )
+    parser.add_argument(
+        "--onnx-op",
+        metavar="OP",
+        help="the operator that it is for: one of ONNX, or one of another domain as DOMAIN::OP",
+    )
+    parser.add_argument(
+        "--data-dependent",
+        action="store_true",
+        help="an output's shape depends on data: kernels write a size, which takes IPluginV3",
+    )
+    for kind in ("plugins", "rewrites", "tests"):
+        parser.add_argument(
+            f"--{kind}",
+            type=Path,
+            metavar="FOLDER",
+            help=f"where {kind} go; made if need be",
+        )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written")
+    options.add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the files, and say what to do next."""
+    from pluginkit.cli.terminal_output import print_json, print_line
+    from pluginkit.scaffold import check_name, scaffold, write_new_files
+
+    check_name(args.name)
+    folders, named = _folders(args)
+    _refuse_twin(args.name, folders.plugins)
+    made = scaffold(
+        args.name, args.kernel, folders, args.onnx_op, is_data_dependent=args.data_dependent
+    )
+    files = dict(made.files)
+    if not _PROJECT.exists():
+        named = _kinds(made)
+        files[_PROJECT] = _project_text(folders, named)
+    steps = _next_steps(args.name, made, folders, named)
+    if not args.dry_run:
+        write_new_files(files)
+    if args.json:
+        print_json(
+            {
+                "plugin": args.name,
+                "dry_run": args.dry_run,
+                "files": list(map(str, files)),
+                "tasks": made.tasks,
+                "next": steps,
+            }
+        )
+        return 0
+    for path in files:
+        print_line(f"{'would write' if args.dry_run else 'wrote'} {path}")
+    if made.tasks:
+        print_line("Left to write, each of which raises NotImplementedError until then:")
+    for task in made.tasks:
+        print_line(f"  {task}")
+    print_line("Next:")
+    for step in steps:
+        print_line(f"  {step}")
+    return 0
+
+
+def _folders(args: argparse.Namespace) -> tuple[Folders, list[str]]:
+    """Where files go, and which kinds of folders pyproject.toml names."""
+    from pluginkit.discovery import configured_folders
+    from pluginkit.scaffold import Folders
+
+    found, named = {}, []
+    for kind, usual in (("plugins", "plugins"), ("rewrites", "graph_rewrites")):
+        configured = [_near(folder) for folder in configured_folders(kind)]
+        found[kind] = getattr(args, kind) or next(iter(configured), Path(usual))
+        if found[kind] in configured:
+            named.append(kind)
+    return Folders(found["plugins"], found["rewrites"], args.tests or Path("tests")), named
+
+
+def _near(folder: Path) -> Path:
+    """A folder's path from the current one, where it lies inside."""
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+def _refuse_twin(name: str, folder: Path) -> None:
+    from pluginkit.discovery import configured_folders, find_plugins
+
+    if not all(one.is_dir() for one in configured_folders("plugins")):
+        return  # discovery would complain of the folder that is about to be made
+    for cls in find_plugins([folder] if folder.is_dir() else []).values():
+        if name in (cls.__name__, cls.spec.plugin_name.removesuffix("_PK")):
+            raise UsageError(
+                "PK641",
+                f"there is a plugin {cls.__name__} already, {cls.spec.plugin_name}.",
+                where=cls.__module__,
+                fix=f"choose another name, or derive from it: class My{name}({cls.__name__}).",
+            )
+
+
+def _kinds(made: Scaffold) -> list[str]:
+    """The kinds of folders that get files, and that other commands look into."""
+    return ["plugins", "rewrites"] if made.has_rewrite else ["plugins"]
+
+
+def _project_text(folders: Folders, kinds: Sequence[str]) -> str:
+    lines = [f"{kind} = [{json.dumps(getattr(folders, kind).as_posix())}]\n" for kind in kinds]
+    return "[tool.pluginkit]\n" + "".join(lines)
+
+
+def _next_steps(name: str, made: Scaffold, folders: Folders, named: Sequence[str]) -> list[str]:
+    def options_for(*kinds: str) -> str:
+        missing = [kind for kind in kinds if kind not in named]
+        return "".join(f" --{kind} {getattr(folders, kind)}" for kind in missing)
+
+    steps = [f"pluginkit check {name}{options_for('plugins')}", f"pytest {made.test}"]
+    kinds = _kinds(made)
+    if made.has_rewrite:
+        steps.append(f"pluginkit rewrite model.onnx{options_for('plugins', 'rewrites')}")
+    if missing := [kind for kind in kinds if kind not in named]:
+        text = " and ".join(_project_text(folders, missing).splitlines()[1:])
+        steps.append(f"let pyproject.toml name them, under [tool.pluginkit]: {text}")
+    return steps

@@ -1,0 +1,145 @@
+"""Replace what TensorRT cannot take by plugins, and write the new model.
+
+The new model is checked before it is written. External data is never read: it is referenced or
+copied.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pluginkit.cli import options
+
+if TYPE_CHECKING:
+    from pluginkit.onnx.rewriting.rewrite import Rewrite
+    from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
+    from pluginkit.onnx.rewriting.rewrite_passes import Refused
+
+#: Nodes that a table lists; a model may have thousands.
+_SHOWN = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("model", type=Path, help="the ONNX model")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="the new model (default: NAME.plugins.onnx beside it)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="report, and write nothing")
+    options.add_choice(parser)
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="also list what each rewrite does and looks for, and why its pattern does not fit "
+        "where it almost does",
+    )
+    parser.add_argument(
+        "--target",
+        metavar="FLAVOUR[:VERSION]",
+        help="the TensorRT that will read the model, as tensorrt:10.16; rewrites that it needs no "
+        "more are left out (default: the one installed here)",
+    )
+    options.add_discovery(parser)
+    options.add_common(parser)
+
+
+def default_output(model: Path) -> Path:
+    """``model.plugins.onnx`` beside ``model.onnx``."""
+    return model.with_name(model.name.removesuffix(".onnx") + ".plugins.onnx")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Rewrite a model."""
+    from pluginkit.cli.found_classes import choice_of, plugins_of, rewrites_of
+    from pluginkit.cli.terminal_output import print_json, print_line
+    from pluginkit.onnx.model.model_file import load_model, save_model
+    from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+    from pluginkit.trt.target import installed_target, target_from_text
+
+    target = installed_target() if args.target is None else target_from_text(args.target)
+    plugins = plugins_of(args)  # first: a folder of rewrites may import from one of plugins
+    rewrites = rewrites_of(args)
+    result = rewrite_model(
+        load_model(args.model),
+        rewrites,
+        **choice_of(args),
+        plugins=plugins,
+        target=target,
+        explain=args.explain,
+        in_place=True,
+    )
+    output = args.output or default_output(args.model)
+    written = None if args.dry_run or not result.applied else output
+    if written is not None:
+        save_model(result.model, written, args.model)
+    if args.json:
+        document = {"model": args.model, "output": written, "target": target and str(target)}
+        print_json({**document, **report_of(result)})
+        return 0
+    if args.explain:
+        for rewrite in rewrites:
+            print_line(f"{rewrite.__name__}: {(rewrite.__doc__ or '').partition(chr(10))[0]}")
+            print_line(f"  looks for {rewrite.op}{_gives(rewrite)}")
+            if rewrite.__name__ in result.retired:
+                print_line(f"  not needed: {target} takes such nodes as they are")
+            if rewrite.__name__ in result.opt_in:
+                print_line(f"  left out: it is opt-in; --with {rewrite.__name__} applies it")
+    print_report(result)
+    if written is not None:
+        print_line(f"Wrote {written}.")
+    elif result.applied:
+        print_line(f"Dry run: {output} was not written.")
+    elif args.output is not None:
+        print_line(f"Nothing was rewritten: {output} was not written.")
+    return 0
+
+
+def _gives(rewrite: type[Rewrite]) -> str:
+    return "" if rewrite.plugin is None else f", gives {rewrite.plugin.spec.plugin_name}"
+
+
+def report_of(result: RewriteResult) -> dict[str, object]:
+    """What was rewritten and what was not, for JSON."""
+    return {
+        "applied": [dataclasses.asdict(one) for one in result.applied],
+        "refused": [dataclasses.asdict(one) for one in result.refused],
+        "mismatched": [dataclasses.asdict(one) for one in result.mismatched],
+        "retired": result.retired,
+        "opt_in": result.opt_in,
+    }
+
+
+def print_report(result: RewriteResult) -> None:
+    """Print what was rewritten and what was not, with the reasons."""
+    from pluginkit.cli.terminal_output import print_line, print_table
+
+    for rewrite, made in dict.fromkeys((one.rewrite, one.made) for one in result.applied):
+        alike = [one for one in result.applied if (one.rewrite, one.made) == (rewrite, made)]
+        title = f"{rewrite}: {len(alike)} rewritten to {', '.join(made)}"
+        print_table(title, ("node", "in"), [(one.node, one.where) for one in alike[:_SHOWN]])
+        _print_rest(alike)
+    _print_left(result.refused, "left as they are")
+    _print_left(result.mismatched, "that the pattern does not fit")
+    if not result.applied and not result.refused:
+        print_line("Nothing matched a rewrite: the model stays as it is.")
+
+
+def _print_left(refused: Sequence[Refused], what: str) -> None:
+    from pluginkit.cli.terminal_output import print_table
+
+    for rewrite in dict.fromkeys(one.rewrite for one in refused):
+        left = [one for one in refused if one.rewrite == rewrite]
+        rows = [(one.node, one.where, one.reason) for one in left[:_SHOWN]]
+        print_table(f"{rewrite}: {len(left)} {what}", ("node", "in", "reason"), rows)
+        _print_rest(left)
+
+
+def _print_rest(listed: Sequence[object]) -> None:
+    from pluginkit.cli.terminal_output import print_line
+
+    if len(listed) > _SHOWN:
+        print_line(f"  and {len(listed) - _SHOWN} more, which --json lists.")

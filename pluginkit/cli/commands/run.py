@@ -1,0 +1,129 @@
+"""Run a plan on this machine's GPU, after its manifest was checked.
+
+The manifest NAME.plan.json must stand beside the plan. Whatever does not fit (plan, TensorRT, GPU,
+plugins, inputs) is said before TensorRT sees the plan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pluginkit.cli import options
+from pluginkit.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from pluginkit.engine.plan.run_engine import Timing
+
+#: Runs before the ones that are timed, so that lazy loading is not.
+_WARM_UP = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("plan", type=Path, help="the plan")
+    parser.add_argument(
+        "--inputs", type=Path, required=True, metavar="NPZ", help="an array for each input"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="NPZ", help="where the outputs go (default: nowhere)"
+    )
+    parser.add_argument(
+        "--iterations",
+        type=options.positive_int,
+        metavar="N",
+        help="run N times after a warm-up and print the times, copies to and from the GPU included",
+    )
+    options.add_flavour(parser)
+    options.add_discovery(parser, rewrites=False)
+    options.add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a plan."""
+    from pluginkit.cli.found_classes import plugins_of
+    from pluginkit.cli.terminal_output import print_json, print_line
+    from pluginkit.engine import time_engine
+    from pluginkit.engine.plan.manifest import read_manifest
+    from pluginkit.engine.plan.output_files import check_writable
+
+    read_manifest(args.plan)  # a plan that is missing or damaged is said before anything else
+    inputs = options.load_arrays(args.inputs)
+    if args.output is not None:
+        check_writable(args.output)
+    timing = time_engine(
+        args.plan,
+        inputs,
+        args.iterations or 1,
+        warm_up=_WARM_UP if args.iterations else 0,
+        flavour=args.tensorrt,
+        plugins=plugins_of(args),
+        verbose=args.verbose,
+    )
+    if args.output is not None:
+        _save_arrays(args.output, timing.outputs)
+    if args.json:
+        print_json(_document(args, timing))
+        return 0
+    _print_outputs(timing)
+    if args.iterations:
+        print_line(
+            f"{args.iterations} runs: median {statistics.median(timing.milliseconds):.3f} ms, "
+            f"best {min(timing.milliseconds):.3f} ms, worst {max(timing.milliseconds):.3f} ms, "
+            "copies to and from the GPU included."
+        )
+    return 0
+
+
+def _summary(array: npt.NDArray[Any]) -> dict[str, Any]:
+    import numpy as np
+
+    values = array.astype(np.float64) if array.size else None
+    return {
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+        "min": None if values is None else float(values.min()),
+        "mean": None if values is None else float(values.mean()),
+        "max": None if values is None else float(values.max()),
+    }
+
+
+def _document(args: argparse.Namespace, timing: Timing) -> dict[str, Any]:
+    return {
+        "plan": args.plan,
+        "output": args.output,
+        "outputs": {name: _summary(array) for name, array in timing.outputs.items()},
+        "milliseconds": timing.milliseconds if args.iterations else None,
+    }
+
+
+def _print_outputs(timing: Timing) -> None:
+    from pluginkit.cli.terminal_output import print_table
+    from pluginkit.engine.build.shape_ranges import text_from_shape
+
+    rows = []
+    for name, array in timing.outputs.items():
+        summary = _summary(array)
+        numbers = (
+            "-" if summary[key] is None else f"{summary[key]:.6g}" for key in ("min", "mean", "max")
+        )
+        rows.append((name, summary["dtype"], text_from_shape(array.shape), *numbers))
+    print_table("Outputs", ("output", "dtype", "shape", "min", "mean", "max"), rows)
+
+
+def _save_arrays(path: Path, arrays: Any) -> None:
+    import io
+
+    import numpy as np
+
+    from pluginkit.engine.plan.output_files import write_atomically
+
+    if "file" in arrays:  # the name of one of savez's own parameters
+        raise UsageError("PK610", "an output is called 'file', which .npz files cannot hold.")
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomically(path, buffer.getbuffer())

@@ -1,0 +1,175 @@
+"""Ask TensorRT what it takes of a model, what the rewrites cover, and what is left.
+
+TensorRT's own parser reads the model before and after the rewrites, in a process of its own. Every
+refused node is found, in bodies and local functions too, with the parser's reason. The exit code
+is 1 when something is left. No GPU is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pluginkit.cli import options
+
+if TYPE_CHECKING:
+    from pluginkit.engine.scan.scan_model import NodeReport, ScanReport
+
+#: Nodes that a table's row names; a model may have thousands.
+_NAMED = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("model", type=Path, help="the ONNX model")
+    options.add_choice(parser)
+    parser.add_argument("--all", action="store_true", help="list every node")
+    parser.add_argument(
+        "--build",
+        action="store_true",
+        help="also build what parses, to find what parses and does not build",
+    )
+    options.add_shapes(parser, " for --build")
+    parser.add_argument(
+        "--compute-capability",
+        action="append",
+        default=[],
+        metavar="CC",
+        help="a GPU to build for with --build, as in 8.9 (default: one that fits)",
+    )
+    options.add_flavour(parser)
+    options.add_discovery(parser)
+    options.add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Scan a model; 1 when something is left."""
+    from pluginkit.cli.found_classes import choice_of, plugins_of, rewrites_of
+    from pluginkit.cli.terminal_output import print_json
+    from pluginkit.engine.build.compute_capabilities import parse_capability
+    from pluginkit.engine.build.shape_ranges import parse_shapes
+    from pluginkit.engine.scan.scan_model import scan
+
+    texts = [text for given in args.compute_capability for text in given.split(",")]
+    report = scan(
+        args.model,
+        plugins=plugins_of(args),
+        rewrites=rewrites_of(args),
+        **choice_of(args),
+        flavour=args.tensorrt,
+        build=args.build,
+        shapes=parse_shapes(args.shapes),
+        compute_capabilities=[parse_capability(text) for text in texts],
+    )
+    if args.json:
+        print_json(_document(report))
+    else:
+        _print_report(report, lists_all=args.all)
+    return 0 if report.is_accepted else 1
+
+
+def _document(report: ScanReport) -> dict[str, object]:
+    return {
+        "model": report.model,
+        "target": str(report.target),
+        "is_accepted": report.is_accepted,
+        "is_built": report.is_built,
+        "build_note": report.build_note,
+        "counts": report.counts(),
+        "ops": [
+            {"op_type": op, "status": status, "nodes": count}
+            for (op, status), count in _by_op(report.before).items()
+        ],
+        "nodes": list(map(_fields, report.before)),
+        "left": list(map(_fields, report.left)),
+        "problems": report.problems,
+        "retired": report.rewrite.retired,
+        "opt_in": report.rewrite.opt_in,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _fields(one: NodeReport) -> dict[str, object]:
+    return {**dataclasses.asdict(one.node), **dataclasses.asdict(one), "node": one.node.label}
+
+
+def _by_op(reports: Iterable[NodeReport]) -> Counter[tuple[str, str]]:
+    return Counter((one.node.op_type, one.status) for one in reports)
+
+
+def _print_report(report: ScanReport, *, lists_all: bool) -> None:
+    from pluginkit.cli.terminal_output import print_line, print_table
+
+    columns = ("node", "where", "status", "")
+    if lists_all:
+        rows = [
+            (f"{one.node.op_type} {one.node.label}", one.node.where, one.status, _remark(one))
+            for one in report.before
+        ]
+        print_table("Nodes", columns, rows)
+    else:
+        print_table("Operators", ("op_type", "nodes", "status", ""), _op_rows(report.before))
+    if report.left:
+        print_table("Left", ("op_type", "nodes", "", "reason"), _left_rows(report))
+    for problem in report.problems:
+        print_line(f"{report.target} also says: {problem}")
+    print_line(_sentence(report))
+
+
+def _op_rows(reports: Iterable[NodeReport]) -> Iterator[tuple[object, ...]]:
+    groups = Counter[tuple[str, str, str]](
+        (one.status, one.node.op_type, _remark(one) if one.status == "rewritten" else "")
+        for one in reports
+    )
+    order = ("refused", "unknown", "rewritten", "plugin", "native")
+    for key in sorted(groups, key=lambda key: (order.index(key[0]), key)):
+        status, op_type, remark = key
+        yield op_type, groups[key], status, remark
+
+
+def _remark(one: NodeReport) -> str:
+    if one.status != "rewritten":
+        return _reason(one)
+    by = ", ".join(one.rewrites) or "another node's rewrite"
+    return f"{by} -> {', '.join(one.made) or 'nothing'}"
+
+
+def _reason(one: NodeReport) -> str:
+    return f"parses, and does not build: {one.reason}" if one.stage == "builder" else one.reason
+
+
+def _left_rows(report: ScanReport) -> Iterator[tuple[object, ...]]:
+    """One row for each operator and reason, with the nodes and why rewrites left them."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in report.left:
+        declined = [
+            f"{each.rewrite} leaves it: {each.reason}"
+            for each in report.rewrite.refused
+            if each.place == one.node.place
+        ]
+        key = one.node.op_type, "\n".join([_reason(one), *declined])
+        names = groups.setdefault(key, [])
+        is_main = one.node.where == "main graph"
+        names.append(one.node.label if is_main else f"{one.node.label} in {one.node.where}")
+    for (op_type, reason), names in groups.items():
+        more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+        yield op_type, len(names), "\n".join([*names[:_NAMED], *more]), reason
+
+
+def _sentence(report: ScanReport) -> str:
+    counts = ", ".join(f"{count} {status}" for status, count in report.counts().items() if count)
+    total = len(report.before)
+    text = f"{report.model.name}, {total} nodes, {report.target}: {counts}."
+    if report.left:
+        text += f" After the rewrites {len(report.left)} left."
+    elif not report.problems:
+        text += " Nothing is left."
+    if report.is_built is not None:
+        text += " What parses builds." if report.is_built else " What parses does not build."
+    elif report.build_note:
+        text += f" Its nodes were built alone, not the model: {report.build_note}"
+    return text

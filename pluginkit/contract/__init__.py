@@ -1,0 +1,1 @@
+"""What a plugin class declares, and how the framework reads it and calls its methods."""

@@ -1,0 +1,217 @@
+"""Descriptions of a call's inputs, checked against the declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pluginkit.contract.dims import Shape, ShapeValue
+from pluginkit.contract.dtypes import DType, dtype_from_numpy
+from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.spec import Port
+from pluginkit.contract.tensors import Slot, TensorDesc
+from pluginkit.errors import TensorError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Inputs = tuple[TensorDesc | None, ...]
+T = TypeVar("T")
+
+
+def describe_inputs(
+    plugin: Plugin,
+    shapes: Sequence[Shape],
+    dtypes: Sequence[DType],
+    values: Mapping[str, Shape] | None = None,
+) -> Inputs:
+    """One description for each declared input, None where this instance lacks it.
+
+    Args:
+        plugin: the plugin.
+        shapes: of the inputs that the node has, in order.
+        dtypes: likewise.
+        values: of shape inputs, by name, as far as they are known.
+
+    Errors:
+        PK111: the number of inputs is wrong.  PK112: a dtype or rank is not allowed, or a shape
+        input has another number of values.
+    """
+    if len(shapes) != len(dtypes):
+        raise TensorError(
+            "PK111", f"{owner(plugin)}: got {len(shapes)} shapes and {len(dtypes)} dtypes."
+        )
+    inputs = _by_declared_input(plugin, shapes, dtypes, values or {})
+    check_dtypes(plugin, dtypes)
+    for port, desc in zip(plugin.spec.inputs, inputs, strict=True):
+        if desc is None:
+            continue
+        if not port.ranks[0] <= desc.ndim <= port.ranks[1]:
+            raise TensorError(
+                "PK112",
+                f"{owner(plugin)}: input {desc} has rank {desc.ndim}; "
+                f"expected {port.ranks[0]} to {port.ranks[1]}.",
+            )
+        if port.length is not None and isinstance(desc.shape[0], int):
+            _check_length(plugin, port, desc.shape[0])
+    return inputs
+
+
+def _check_length(plugin: Plugin, port: Port, length: int) -> None:
+    if length != port.length:
+        raise TensorError(
+            "PK112",
+            f"{owner(plugin)}: shape input '{port.name}' has {length} values; "
+            f"expected {port.length}.",
+        )
+
+
+def describe_arrays(plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]) -> Inputs:
+    """As :func:`describe_inputs`, for the arrays of the inputs that the node has."""
+    return describe_inputs(
+        plugin,
+        [array.shape for array in arrays],
+        [dtype_from_numpy(array.dtype) for array in arrays],
+        shape_values_in(plugin, arrays),
+    )
+
+
+def shape_values_in(
+    plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]
+) -> dict[str, tuple[int, ...]]:
+    """The values of the shape inputs among the arrays, by name."""
+    return {
+        port.name: tuple(int(value) for value in array.reshape(-1))
+        for port, array in zip(present_ports(plugin), arrays, strict=False)
+        if port.length is not None
+    }
+
+
+def on_device(plugin: Plugin, given: Sequence[T]) -> list[T]:
+    """Of one thing for each input that the node has, those of inputs that kernels see."""
+    ports = present_ports(plugin)
+    return [one for port, one in zip(ports, given, strict=True) if port.length is None]
+
+
+def device_ports(plugin: Plugin) -> list[Port]:
+    """The inputs that the node has and kernels see."""
+    return on_device(plugin, present_ports(plugin))
+
+
+def with_shape_inputs(
+    plugin: Plugin, shapes: Sequence[Shape], dtypes: Sequence[DType]
+) -> tuple[list[Shape], list[DType]]:
+    """Shapes and dtypes of all inputs, given those of the inputs that kernels see."""
+    ports = present_ports(plugin)
+    if len(shapes) != sum(port.length is None for port in ports):
+        return list(shapes), list(dtypes)  # of which describe_inputs will complain
+    seen = iter(zip(shapes, dtypes, strict=True))
+    pairs = [
+        next(seen) if port.length is None else ((port.length,), port.dtypes[0]) for port in ports
+    ]
+    return [shape for shape, _ in pairs], [dtype for _, dtype in pairs]
+
+
+def describe_dtypes(plugin: Plugin, dtypes: Sequence[DType]) -> Inputs:
+    """As :func:`describe_inputs`, with dtypes alone: shapes are empty, nothing is refused."""
+    return _by_declared_input(plugin, [()] * len(dtypes), dtypes, {})
+
+
+def _by_declared_input(
+    plugin: Plugin,
+    shapes: Sequence[Shape],
+    dtypes: Sequence[DType],
+    values: Mapping[str, Shape],
+) -> Inputs:
+    ports = present_ports(plugin)
+    if len(dtypes) != len(ports):
+        names = ", ".join(port.name for port in ports)
+        raise TensorError(
+            "PK111",
+            f"{owner(plugin)}: got {len(dtypes)} inputs; expected {len(ports)}: {names}.",
+        )
+    descs = {}
+    buffers = count()
+    for port, shape, dtype in zip(ports, shapes, dtypes, strict=True):
+        if port.length is None:
+            descs[port.name] = TensorDesc(
+                port.name, tuple(shape), dtype, Slot("input", next(buffers))
+            )
+            continue
+        known = values.get(port.name)
+        if known is None:
+            known = tuple(ShapeValue(port.name, index) for index in range(port.length))
+        _check_length(plugin, port, len(known))
+        descs[port.name] = TensorDesc(port.name, tuple(shape), dtype, Slot("host"), known)
+    return tuple(descs.get(port.name) for port in plugin.spec.inputs)
+
+
+def present_ports(plugin: Plugin) -> list[Port]:
+    """The inputs that the node has."""
+    return [
+        port for port, present in zip(plugin.spec.inputs, plugin.present, strict=True) if present
+    ]
+
+
+def owner(plugin: Plugin) -> str:
+    """The plugin's class, for messages."""
+    return type(plugin).__name__
+
+
+def check_dtypes(
+    plugin: Plugin, dtypes: Sequence[DType], ports: Sequence[Port] | None = None
+) -> None:
+    """Whether the declaration allows these dtypes for the first inputs that the node has.
+
+    Args:
+        plugin: the plugin.
+        dtypes: of the first inputs.
+        ports: the inputs that are meant, where it is not all that the node has.
+
+    Errors:
+        PK112: a dtype is not among those declared, or differs from that of an input with the same
+            type variable.
+    """
+    bound: dict[str, tuple[str, DType]] = {}
+    given = present_ports(plugin) if ports is None else ports
+    for port, dtype in zip(given, dtypes, strict=False):
+        if dtype not in port.dtypes:
+            allowed = ", ".join(allowed.name for allowed in port.dtypes)
+            raise TensorError(
+                "PK112",
+                f"{owner(plugin)}: input '{port.name}' is {dtype.name}; expected {allowed}.",
+            )
+        if port.variable is not None:
+            other, expected = bound.setdefault(port.variable, (port.name, dtype))
+            if dtype is not expected:
+                raise TensorError(
+                    "PK112",
+                    f"{owner(plugin)}: input '{port.name}' is {dtype.name}; "
+                    f"expected {expected.name}, the type '{port.variable}' of input '{other}'.",
+                )
+
+
+def dtypes_are_allowed(
+    plugin: Plugin, dtypes: Sequence[DType], ports: Sequence[Port] | None = None
+) -> bool:
+    """Whether :func:`check_dtypes` accepts them."""
+    try:
+        check_dtypes(plugin, dtypes, ports)
+    except TensorError:
+        return False
+    return True
+
+
+def first_dtypes(plugin: Plugin) -> list[DType]:
+    """For each input that the node has, the first dtype that the declaration allows."""
+    return [port.dtypes[0] for port in present_ports(plugin)]
+
+
+def type_bindings(plugin: Plugin, inputs: Inputs) -> dict[str, DType]:
+    """The dtype of each type variable that an input binds."""
+    return {
+        port.variable: desc.dtype
+        for port, desc in zip(plugin.spec.inputs, inputs, strict=True)
+        if desc is not None and port.variable is not None
+    }

@@ -1,0 +1,216 @@
+"""What an author's methods say of the outputs, checked."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pluginkit.contract.calls.inputs import (
+    Inputs,
+    describe_inputs,
+    owner,
+    present_ports,
+    type_bindings,
+    with_shape_inputs,
+)
+from pluginkit.contract.dims import DimExpr, Shape, ShapeValue, SizeDim, at_upper_bound
+from pluginkit.contract.dtypes import DType
+from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.spec import MAX_RANK
+from pluginkit.contract.tensors import Slot, TensorDesc
+from pluginkit.errors import TensorError, UnknownDimError
+
+
+def check(plugin: Plugin, inputs: Inputs) -> None:
+    """Run the author's check; on symbolic shapes a question without an answer ends it.
+
+    Errors:
+        whatever the author raises.
+    """
+    try:
+        plugin.check(*inputs)
+    except UnknownDimError:
+        if all(desc is None or desc.is_static for desc in inputs):
+            raise
+
+
+def output_types(plugin: Plugin, inputs: Inputs) -> tuple[DType, ...]:
+    """The outputs' dtypes.
+
+    Errors:
+        PK113: the author's output_types returned something else than one allowed dtype for each
+            output.
+    """
+    ports = plugin.spec.outputs
+    if "output_types" in plugin.spec.overrides:
+        returned = plugin.output_types(*inputs)
+        dtypes = (returned,) if isinstance(returned, DType) else tuple(returned)
+        dtypes += tuple(port.dtypes[0] for port in plugin.spec.sizes)
+    else:
+        bound = type_bindings(plugin, inputs)
+        dtypes = tuple(
+            bound[port.variable] if port.variable in bound else port.dtypes[0] for port in ports
+        )
+    if len(dtypes) != len(ports) or any(
+        d not in port.dtypes for d, port in zip(dtypes, ports, strict=True)
+    ):
+        expected = "; ".join(
+            f"{port.name}: {', '.join(d.name for d in port.dtypes)}" for port in ports
+        )
+        raise TensorError(
+            "PK113", f"{owner(plugin)}.output_types returned {dtypes!r}; expected {expected}."
+        )
+    return dtypes
+
+
+def refuses_types(plugin: Plugin, inputs: Inputs) -> bool:
+    """Whether the author's output_types refuses these dtypes for the plugin's attribute values."""
+    try:
+        output_types(plugin, inputs)
+    except TensorError as error:
+        return error.code != "PK113"  # which is about what it returned
+    except Exception:  # a fault, which shows wherever the types are needed
+        return False
+    return False
+
+
+def describe_outputs(plugin: Plugin, inputs: Inputs) -> tuple[TensorDesc, ...]:
+    """The outputs that follow from the inputs, dimensions that only kernels know at their largest.
+
+    Errors:
+        PK113: wrong dtypes.  PK114: not one shape for each output, or a dimension that is negative
+            or no dimension.  PK118: a dimension may exceed what its size output can hold.
+    """
+    ports = plugin.spec.outputs
+    dtypes = output_types(plugin, inputs)
+    shapes = output_shapes(plugin, inputs)
+    _check_sizes(plugin, shapes, dtypes)
+    return tuple(
+        TensorDesc(port.name, tuple(map(at_upper_bound, shape)), dtype, Slot("output", index))
+        for index, (port, shape, dtype) in enumerate(zip(ports, shapes, dtypes, strict=True))
+    )
+
+
+def _check_sizes(plugin: Plugin, shapes: Sequence[Shape], dtypes: Sequence[DType]) -> None:
+    limits = {
+        port.name: 2 ** (8 * dtype.itemsize - 1) - 1
+        for port, dtype in zip(plugin.spec.outputs, dtypes, strict=True)
+        if port.is_size
+    }
+    for dim in (dim for shape in shapes for dim in shape if isinstance(dim, SizeDim)):
+        if isinstance(dim.upper, int) and dim.upper > limits[dim.name]:
+            raise TensorError(
+                "PK118",
+                f"{owner(plugin)}: size output '{dim.name}' may become {dim.upper}; "
+                f"expected at most {limits[dim.name]}.",
+                fix=f"declare {dim.name} = SizeOutput(int64).",
+            )
+
+
+def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
+    """The outputs' shapes; dimensions that follow from unknown ones are expressions.
+
+    Errors:
+        PK114: not one shape for each output, or a dimension that is negative or no dimension.
+    """
+    returned: Any = plugin.output_shapes(*inputs)
+    ports = plugin.spec.results
+    problem = TensorError(
+        "PK114",
+        f"{owner(plugin)}.output_shapes returned {returned!r}; expected "
+        + (
+            "a shape."
+            if len(ports) == 1
+            else f"{len(ports)} shapes, for {', '.join(port.name for port in ports)}."
+        ),
+        fix="return a tuple of dimensions for each output.",
+    )
+    if not isinstance(returned, (tuple, list)):
+        raise problem
+    is_one_shape = len(ports) == 1 and not (
+        len(returned) == 1 and isinstance(returned[0], (tuple, list))
+    )
+    candidates = [returned] if is_one_shape else returned
+    if len(candidates) != len(ports):
+        raise problem
+    shapes = []
+    for candidate in candidates:
+        if not isinstance(candidate, (tuple, list)) or len(candidate) > MAX_RANK:
+            raise problem
+        try:
+            shape = tuple(
+                dim if isinstance(dim, DimExpr) else operator.index(dim) for dim in candidate
+            )
+        except TypeError:
+            raise problem from None
+        if any(isinstance(dim, int) and not 0 <= dim < 2**63 for dim in shape):
+            raise problem
+        shapes.append(shape)
+    return shapes + [()] * len(plugin.spec.sizes)
+
+
+def describe_on_device(
+    plugin: Plugin,
+    shapes: Sequence[Shape],
+    dtypes: Sequence[DType],
+    outputs: Callable[[], Sequence[Sequence[int]]],
+) -> Inputs:
+    """The inputs, given what TensorRT says of those that kernels see, and of the outputs.
+
+    Args:
+        plugin: the plugin.
+        shapes: of the inputs that kernels see.
+        dtypes: likewise.
+        outputs: as for :func:`known_shape_values`.
+
+    Errors:
+        PK111, PK112: as for describe_inputs.  PK119: as for known_shape_values.
+    """
+    shapes, dtypes = with_shape_inputs(plugin, shapes, dtypes)
+    values = known_shape_values(plugin, shapes, dtypes, outputs)
+    return describe_inputs(plugin, shapes, dtypes, values)
+
+
+def known_shape_values(
+    plugin: Plugin,
+    shapes: Sequence[Shape],
+    dtypes: Sequence[DType],
+    outputs: Callable[[], Sequence[Sequence[int]]],
+) -> dict[str, tuple[int, ...]]:
+    """The values of the shape inputs, from the outputs' shapes: TensorRT tells nothing else.
+
+    Args:
+        plugin: the plugin.
+        shapes: of all inputs that the node has.
+        dtypes: likewise.
+        outputs: gives the outputs' shapes, -1 for dimensions that only kernels know; not called
+            where there are no shape inputs.
+
+    Errors:
+        PK119: a value is no dimension of any output.
+    """
+    if not plugin.spec.has_shape_inputs:
+        return {}
+    symbolic = describe_inputs(plugin, shapes, dtypes)
+    found: dict[tuple[str, int], int] = {}
+    for shape, concrete in zip(output_shapes(plugin, symbolic), outputs(), strict=True):
+        for dim, value in zip(shape, concrete, strict=True):
+            if isinstance(dim, ShapeValue):
+                found[dim.name, dim.index] = value
+    values: dict[str, tuple[int, ...]] = {}
+    for port in present_ports(plugin):
+        keys = [(port.name, index) for index in range(port.length or 0)]
+        for key in keys:
+            if key not in found:
+                raise TensorError(
+                    "PK119",
+                    f"{owner(plugin)}: value {key[1]} of shape input '{port.name}' is no dimension "
+                    "of an output; expected one that is this value and nothing else.",
+                    cause="TensorRT tells plugins the values of shape tensors in no other way.",
+                    fix="add an output with that dimension, or read the value on the device from "
+                    "an ordinary input.",
+                )
+        if keys:
+            values[port.name] = tuple(found[key] for key in keys)
+    return values

@@ -1,0 +1,60 @@
+"""What an author's methods say of an enqueue, checked: workspace and steps."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from pluginkit.contract.calls.inputs import Inputs, owner
+from pluginkit.contract.launches import Copy, Fill, Launch, Step
+from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.tensors import TensorDesc, Workspace
+from pluginkit.errors import KernelError, TensorError
+
+
+def workspace_bytes(plugin: Plugin, inputs: Inputs) -> int:
+    """The workspace for concrete inputs, in bytes.
+
+    Errors:
+        PK115: the author returned something else than a non-negative int.
+    """
+    returned = plugin.workspace_bytes(*inputs)
+    try:
+        nbytes = operator.index(returned)
+    except TypeError:
+        nbytes = -1
+    if isinstance(returned, bool) or not 0 <= nbytes < 2**63:
+        raise TensorError(
+            "PK115",
+            f"{owner(plugin)}.workspace_bytes returned {returned!r}; expected bytes, an int >= 0.",
+            cause="TensorRT would silently take it as 0.",
+        )
+    return nbytes
+
+
+def largest_workspace_bytes(plugin: Plugin, inputs: Inputs) -> int:
+    """As :func:`workspace_bytes`, for the tactic that needs most."""
+    plugins = [plugin.with_tactic(each) for each in plugin.spec.tactics] or [plugin]
+    return max(workspace_bytes(each, inputs) for each in plugins)
+
+
+def steps(plugin: Plugin, inputs: Inputs, outputs: Sequence[TensorDesc]) -> tuple[Step, ...]:
+    """The author's launches for concrete shapes.
+
+    Errors:
+        PK116: the author returned something else than Launch, Copy and Fill.
+    """
+    tensors: list[Any] = [*inputs, *outputs]
+    if "workspace_bytes" in plugin.spec.overrides:
+        tensors.append(Workspace(workspace_bytes(plugin, inputs)))
+    returned = plugin.launches(*tensors)
+    listed = (returned,) if isinstance(returned, (Launch, Copy, Fill)) else returned
+    if not isinstance(listed, (tuple, list)) or not all(
+        isinstance(step, (Launch, Copy, Fill)) for step in listed
+    ):
+        raise KernelError(
+            "PK116",
+            f"{owner(plugin)}.launches returned {returned!r}; expected Launch, Copy and Fill.",
+        )
+    return tuple(listed)

@@ -1,0 +1,238 @@
+"""Whether the parts of a declaration fit together."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+from pluginkit.contract.class_members import ClassReader, function_of
+from pluginkit.contract.dtypes import DType
+from pluginkit.contract.launches import CudaKernel
+from pluginkit.contract.spec import RESERVED_ATTRIBUTES, PluginSpec
+
+
+def check_spec(reader: ClassReader, spec: PluginSpec) -> None:
+    """Check what has been read.
+
+    Errors:
+        PK100, PK103, PK105 to PK107, each naming the line.
+    """
+    _check_ports(reader, spec)
+    _check_types(reader, spec)
+    _check_aliases(reader, spec)
+    _check_likes(reader, spec)
+    _check_shapes(reader, spec)
+    _check_names(reader, spec)
+    _check_tolerance(reader)
+    _check_methods(reader, spec)
+    _check_kernels(reader, spec)
+
+
+def _check_ports(reader: ClassReader, spec: PluginSpec) -> None:
+    has_input = any(port.length is None for port in spec.inputs)
+    if not has_input or not spec.results:
+        missing = "Output" if has_input else "Input"
+        raise reader.error(
+            "PK100",
+            "class",
+            f"declares no {missing}; expected at least one.",
+            f"add an {missing}.",
+        )
+
+
+def _check_types(reader: ClassReader, spec: PluginSpec) -> None:
+    used = {port.variable for port in spec.inputs + spec.outputs}
+    for variable in spec.types:
+        if variable not in used:
+            raise reader.error(
+                "PK103",
+                "types",
+                f"types declares '{variable}', which no input or output uses.",
+                "remove it.",
+            )
+    if "output_types" in spec.overrides:
+        return
+    inputs = {port.variable for port in spec.inputs if not port.optional}
+    for port in spec.outputs:
+        if port.variable not in inputs and len(port.dtypes) > 1:
+            raise reader.error(
+                "PK103",
+                port.name,
+                f"the type of output '{port.name}' does not follow from a required input.",
+                "use such an input's type variable, a single dtype, or define output_types.",
+            )
+
+
+def _check_aliases(reader: ClassReader, spec: PluginSpec) -> None:
+    taken: set[str] = set()
+    for output in spec.outputs:
+        if not output.aliases:
+            continue
+        input_ = next((port for port in spec.inputs if port.name == output.aliases), None)
+        if (
+            input_ is None
+            or input_.optional
+            or input_.length is not None
+            or (input_.variable, input_.dtypes) != (output.variable, output.dtypes)
+            or input_.name in taken
+        ):
+            raise reader.error(
+                "PK103",
+                output.name,
+                f"output '{output.name}' aliases {output.aliases!r}; expected a required input "
+                "of its type that no other output aliases.",
+                f"name one of {[port.name for port in spec.inputs]}, or remove aliases.",
+            )
+        taken.add(input_.name)
+
+
+def _check_likes(reader: ClassReader, spec: PluginSpec) -> None:
+    shaped = {port.name for port in spec.inputs if not port.optional and port.length is None}
+    for output in spec.results:
+        if output.like and output.like not in shaped:
+            raise reader.error(
+                "PK103",
+                output.name,
+                f"output '{output.name}' is like {output.like!r}; expected a required input that "
+                "is no shape input.",
+                f"name one of {sorted(shaped)}, or define output_shapes.",
+            )
+        if output.aliases and output.like != output.aliases:
+            raise reader.error(
+                "PK103",
+                output.name,
+                f"output '{output.name}' aliases {output.aliases!r} and is like {output.like!r}; "
+                "expected one shape.",
+                "remove like: an output has the shape of the input that it aliases.",
+            )
+
+
+def _check_shapes(reader: ClassReader, spec: PluginSpec) -> None:
+    unlike = next((port for port in spec.results if not port.like), None)
+    if not reader.overrides("output_shapes"):
+        if unlike is not None:
+            raise reader.error(
+                "PK105",
+                unlike.name,
+                f"has no output_shapes(), and output '{unlike.name}' is like no input.",
+                "define def output_shapes(self, ...), or write Output(..., like=...).",
+            )
+        return
+    for output in spec.results:
+        if output.like and (unlike is None or not output.aliases):
+            raise reader.error(
+                "PK105",
+                "output_shapes",
+                f"defines output_shapes, and output '{output.name}' is like '{output.like}'; "
+                "expected one.",
+                "remove output_shapes, or like where it cannot be said of every output.",
+            )
+
+
+def _check_names(reader: ClassReader, spec: PluginSpec) -> None:
+    ports = [port.name for port in spec.inputs + spec.outputs]
+    for name in [*ports, *(attribute.name for attribute in spec.attributes)]:
+        if (
+            name in RESERVED_ATTRIBUTES
+            or name in ("self", "workspace", "stream")
+            or hasattr(reader.base, name)
+        ):
+            raise reader.error(
+                "PK107",
+                name,
+                f"'{name}' is a name that pluginkit uses itself.",
+                f"rename it, say to '{name}_'.",
+            )
+
+
+def _check_tolerance(reader: ClassReader) -> None:
+    tolerance = getattr(reader.cls, "tolerance", {})
+    if not isinstance(tolerance, Mapping) or not all(
+        isinstance(dtype, DType) and isinstance(error, (int, float))
+        for dtype, error in tolerance.items()
+    ):
+        raise reader.error(
+            "PK107",
+            "tolerance",
+            f"tolerance is {tolerance!r}; expected an error for each dtype.",
+            "write tolerance = {pluginkit.float32: 1e-5}.",
+        )
+
+
+def _check_methods(reader: ClassReader, spec: PluginSpec) -> None:
+    if not reader.overrides("reference"):
+        raise reader.error(
+            "PK105", "class", "has no reference().", "define def reference(self, ...)."
+        )
+    if {"launches", "enqueue"} <= spec.overrides:
+        raise reader.error(
+            "PK105",
+            "enqueue",
+            "defines both launches and enqueue; expected one.",
+            "remove one.",
+        )
+    if not {"launches", "enqueue"} & spec.overrides:
+        raise reader.error(
+            "PK105",
+            "class",
+            "defines neither launches nor enqueue.",
+            "define launches(self, ...).",
+        )
+    inputs = [port.name for port in spec.inputs]
+    everything = inputs + [port.name for port in spec.outputs]
+    everything += ["workspace"] if "workspace_bytes" in spec.overrides else []
+    expected = dict.fromkeys(
+        ("check", "output_shapes", "output_types", "workspace_bytes", "reference"), inputs
+    )
+    expected |= {
+        "launches": everything,
+        "enqueue": ["inputs", "outputs", "workspace", "stream"],
+    }
+    for method, names in expected.items():
+        if reader.overrides(method):
+            _check_signature(reader, method, names)
+
+
+def _check_signature(reader: ClassReader, method: str, names: list[str]) -> None:
+    function = function_of(reader.cls, method)
+    if not inspect.isfunction(function):
+        raise reader.error(
+            "PK105",
+            method,
+            f"{method} is {function!r}; expected a method.",
+            f"write def {method}(self, {', '.join(names)}).",
+        )
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return
+    got = [parameter.name for parameter in parameters]
+    if got != names:
+        raise reader.error(
+            "PK105",
+            method,
+            f"{method}(self, {', '.join(got)}) does not take what the class declares; "
+            f"expected {method}(self, {', '.join(names)}).",
+            f"write def {method}(self, {', '.join(names)}).",
+        )
+
+
+def _check_kernels(reader: ClassReader, spec: PluginSpec) -> None:
+    known = set(spec.types) | {attribute.name for attribute in spec.attributes}
+    for name, kernel in spec.kernels.items():
+        kernel.locate(reader.cls)
+        if not isinstance(kernel, CudaKernel):
+            continue
+        try:
+            placeholders = kernel.placeholders
+        except ValueError as error:
+            raise reader.error(
+                "PK106", name, f"kernel name '{kernel.name}': {error}.", "balance the braces."
+            ) from None
+        for placeholder in placeholders - known - set(kernel.constants):
+            raise reader.error(
+                "PK106",
+                name,
+                f"kernel name '{kernel.name}' uses {{{placeholder}}}; expected a type, "
+                f"attribute or constant: {sorted(known | set(kernel.constants))}.",
+                "declare it, or correct its name.",
+            )

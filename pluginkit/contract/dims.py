@@ -1,0 +1,238 @@
+"""One shape expression, for shapes that are known now and for shapes known only at run time.
+
+A dimension is an ``int`` or a :class:`DimExpr`. Authors write ``x.shape[0] + 2``, ``ceil_div(n,
+4)``, ``dim_max(a, b)`` and never ask which of the two they hold. A DimExpr is a small tree over the
+input dimensions; :func:`evaluate` computes it for concrete shapes, and
+``pluginkit.trt.dimension_exprs`` turns it into TensorRT's IDimensionExpr. The operations are exactly those of TensorRT's
+``DimensionOperation``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from pluginkit.errors import TensorError, UnknownDimError
+
+
+def _floor_div(a: int, b: int) -> int:
+    if b == 0:
+        raise TensorError("PK121", "shape expression divides by a dimension of 0.")
+    return a // b
+
+
+def _ceil_div(a: int, b: int) -> int:
+    return -_floor_div(-a, b)
+
+
+#: TensorRT's name of each operation, and its meaning on integers.
+OPERATIONS: dict[str, Callable[[int, int], int]] = {
+    "SUM": lambda a, b: a + b,
+    "SUB": lambda a, b: a - b,
+    "PROD": lambda a, b: a * b,
+    "FLOOR_DIV": _floor_div,
+    "CEIL_DIV": _ceil_div,
+    "MAX": max,
+    "MIN": min,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class DimExpr:
+    """A dimension that is known only at run time.
+
+    Arithmetic makes a larger expression. A comparison or a conversion to ``int`` raises
+    UnknownDimError (PK122); while :meth:`Plugin.check` runs on symbolic shapes pluginkit takes that
+    as "ask again once shapes are known".
+    """
+
+    def __add__(self, other: Dim) -> Dim:
+        return _combine("SUM", self, other)
+
+    def __radd__(self, other: int) -> Dim:
+        return _combine("SUM", other, self)
+
+    def __sub__(self, other: Dim) -> Dim:
+        return _combine("SUB", self, other)
+
+    def __rsub__(self, other: int) -> Dim:
+        return _combine("SUB", other, self)
+
+    def __mul__(self, other: Dim) -> Dim:
+        return _combine("PROD", self, other)
+
+    def __rmul__(self, other: int) -> Dim:
+        return _combine("PROD", other, self)
+
+    def __floordiv__(self, other: Dim) -> Dim:
+        return _combine("FLOOR_DIV", self, other)
+
+    def __rfloordiv__(self, other: int) -> Dim:
+        return _combine("FLOOR_DIV", other, self)
+
+    def __mod__(self, other: Dim) -> Dim:
+        return self - (self // other) * other
+
+    def _unknown(self, *_: object) -> NoReturn:
+        raise UnknownDimError(
+            "PK122",
+            f"dimension {self} is known only at run time; its value was asked for.",
+            fix="compute with +, -, *, //, %, ceil_div, dim_max and dim_min: they work here too.",
+        )
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _unknown
+    __bool__ = __int__ = __index__ = __float__ = _unknown
+    __truediv__ = __rtruediv__ = __rmod__ = __pow__ = __neg__ = _unknown
+    __hash__ = object.__hash__
+
+
+@dataclass(frozen=True, eq=False)
+class InputDim(DimExpr):
+    """Dimension ``axis`` of input number ``index``."""
+
+    index: int
+    axis: int
+
+    def __str__(self) -> str:
+        return f"input{self.index}.shape[{self.axis}]"
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeValue(DimExpr):
+    """Value number ``index`` of the shape input called ``name``."""
+
+    name: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.index}]"
+
+
+@dataclass(frozen=True, eq=False)
+class SizeDim(DimExpr):
+    """A dimension that only the kernels know: they write it to the size output called ``name``.
+
+    ``upper`` is the largest that it can be, which is what memory is allocated for; ``opt`` is what
+    TensorRT tunes for.
+    """
+
+    name: str
+    upper: Dim
+    opt: Dim
+
+    def __str__(self) -> str:
+        return f"{self.name}, at most {self.upper}"
+
+
+@dataclass(frozen=True, eq=False)
+class Operation(DimExpr):
+    """``op(a, b)`` with ``op`` a key of OPERATIONS."""
+
+    op: str
+    a: Dim
+    b: Dim
+
+    def __str__(self) -> str:
+        return f"{self.op}({self.a}, {self.b})"
+
+
+Dim = int | DimExpr
+Shape = tuple[Dim, ...]
+
+
+_RIGHT_IDENTITY = {"SUM": 0, "SUB": 0, "PROD": 1, "FLOOR_DIV": 1, "CEIL_DIV": 1}
+_LEFT_IDENTITY = {"SUM": 0, "PROD": 1}
+
+
+def _combine(op: str, a: Dim, b: Dim) -> Dim:
+    if not isinstance(a, (int, DimExpr)) or not isinstance(b, (int, DimExpr)):
+        return NotImplemented
+    if isinstance(a, int) and isinstance(b, int):
+        return OPERATIONS[op](a, b)
+    if isinstance(b, int) and _RIGHT_IDENTITY.get(op) == b:
+        return a
+    if isinstance(a, int) and _LEFT_IDENTITY.get(op) == a:
+        return b
+    if a is b and op in ("MAX", "MIN"):
+        return a
+    return Operation(op, a, b)
+
+
+def ceil_div(a: Dim, b: Dim) -> Dim:
+    """``a / b`` rounded up."""
+    return _combine("CEIL_DIV", a, b)
+
+
+def dim_max(a: Dim, *others: Dim) -> Dim:
+    """The largest of the dimensions."""
+    for other in others:
+        a = _combine("MAX", a, other)
+    return a
+
+
+def dim_min(a: Dim, *others: Dim) -> Dim:
+    """The smallest of the dimensions."""
+    for other in others:
+        a = _combine("MIN", a, other)
+    return a
+
+
+def product(dims: Sequence[Dim]) -> Dim:
+    """The number of elements of a shape; 1 for the empty shape."""
+    total: Dim = 1
+    for dim in dims:
+        total = total * dim
+    return total
+
+
+def is_static(dims: Sequence[Dim]) -> bool:
+    """Whether every dimension is known now."""
+    return all(isinstance(dim, int) for dim in dims)
+
+
+def evaluate(
+    dim: Dim,
+    input_shapes: Sequence[Sequence[int]],
+    values: Mapping[str, Sequence[int]] | None = None,
+) -> int:
+    """The value of ``dim`` when input ``i`` has the shape ``input_shapes[i]``.
+
+    Args:
+        dim: the dimension; one that only kernels know counts at its upper bound.
+        input_shapes: the inputs' shapes.
+        values: those of the shape inputs, by name.
+
+    Errors:
+        PK121: the expression divides by zero for these shapes.
+    """
+    if isinstance(dim, InputDim):
+        return input_shapes[dim.index][dim.axis]
+    if isinstance(dim, ShapeValue):
+        return (values or {})[dim.name][dim.index]
+    if isinstance(dim, SizeDim):
+        return evaluate(dim.upper, input_shapes, values)
+    if isinstance(dim, Operation):
+        a = evaluate(dim.a, input_shapes, values)
+        return OPERATIONS[dim.op](a, evaluate(dim.b, input_shapes, values))
+    if isinstance(dim, int):
+        return dim
+    raise TensorError("PK123", f"shape holds {dim!r}; expected an int or a dimension expression.")
+
+
+def at_upper_bound(dim: Dim) -> Dim:
+    """``dim`` with the upper bound of every dimension that only kernels know in its place."""
+    if isinstance(dim, SizeDim):
+        return dim.upper
+    if isinstance(dim, Operation):
+        return _combine(dim.op, at_upper_bound(dim.a), at_upper_bound(dim.b))
+    return dim
+
+
+def with_sizes(dim: Dim, sizes: Mapping[str, int]) -> Dim:
+    """``dim`` with what kernels wrote in the place of the dimensions that only they know."""
+    if isinstance(dim, SizeDim):
+        return sizes[dim.name]
+    if isinstance(dim, Operation):
+        return _combine(dim.op, with_sizes(dim.a, sizes), with_sizes(dim.b, sizes))
+    return dim

@@ -1,0 +1,166 @@
+"""What an author declares and returns: kernels, and the steps of one enqueue.
+
+Needs neither cupy, numba nor a GPU.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pluginkit.contract.dims import Dim
+from pluginkit.contract.dtypes import Scalar
+from pluginkit.contract.tensors import TensorDesc, Workspace
+from pluginkit.errors import DeclarationError
+
+_LOCAL_INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"\n]+)"', re.MULTILINE)
+
+KernelConstant = int | bool | str
+Argument = TensorDesc | Workspace | Scalar | Dim | float | bool | None
+
+
+@dataclass(eq=False)
+class CudaKernel:
+    """A ``__global__`` function in CUDA C++, compiled through cupy's RawModule (NVRTC).
+
+    Args:
+        source: a ``.cu`` file beside the plugin's module, or the CUDA C++ itself. A file may
+            ``#include "shared.cuh"`` by a path from its own folder.
+        name: the function, as a C++ name expression. ``{T}`` stands for the C++ type bound to the
+            type variable ``T``,
+            ``{axis}`` for an attribute's value, ``{VEC}`` for one of ``constants``.
+        constants: further template arguments that ``launches`` chooses, each with all its possible
+            values.
+        options: further NVRTC options; C++17 is the default.
+    """
+
+    source: str
+    name: str
+    constants: Mapping[str, Sequence[KernelConstant]] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    path: Path | None = field(default=None, init=False)
+
+    def locate(self, owner: type) -> None:
+        """Find the source file beside the module of the plugin class that declares the kernel."""
+        is_file = "\n" not in self.source and self.source.endswith((".cu", ".cuh"))
+        if is_file and self.path is None:  # an inherited kernel stays with its own class
+            self.path = _beside(owner, self.source)
+
+    @property
+    def code(self) -> str:
+        """The CUDA C++ source text."""
+        return self.path.read_text(encoding="utf-8") if self.path else self.source
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The source file, then the headers that it includes in quotes, and those they include."""
+        files = [self.path] if self.path else []
+        for file in files:  # grows
+            for name in _LOCAL_INCLUDE.findall(file.read_text(encoding="utf-8")):
+                # As the compiler looks: beside the file that includes, then beside the source.
+                places = (folder / name for folder in (file.parent, files[0].parent))
+                found = next((place.resolve() for place in places if place.is_file()), None)
+                if found is not None and found not in files:
+                    files.append(found)
+        return tuple(files)
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """The names in braces in the name expression."""
+        return frozenset(part for _, part, _, _ in string.Formatter().parse(self.name) if part)
+
+    def constant_choices(self) -> list[dict[str, KernelConstant]]:
+        """Every combination of the declared constants."""
+        return [
+            dict(zip(self.constants, values, strict=True))
+            for values in product(*self.constants.values())
+        ]
+
+
+@dataclass(eq=False)
+class NumbaKernel:
+    """A Python function compiled with ``numba.cuda``.
+
+    Args:
+        source: a ``.py`` file beside the plugin's module, imported only when the kernel is
+            compiled, so that the plugin
+            itself needs no numba.
+        name: the function in that file, undecorated; it may call ``numba.cuda.jit(device=True)``
+            functions.
+    """
+
+    source: str
+    name: str
+    path: Path | None = field(default=None, init=False)
+
+    def locate(self, owner: type) -> None:
+        """Find the source file beside the module of the plugin class that declares the kernel."""
+        if self.path is None:  # as above
+            self.path = _beside(owner, self.source)
+
+
+Kernel = CudaKernel | NumbaKernel
+
+
+@dataclass(frozen=True, eq=False)
+class Launch:
+    """One kernel launch.
+
+    Args:
+        kernel: which kernel.
+        grid: blocks, up to three dimensions, all known. A launch with no blocks is left out.
+        block: threads a block, up to three dimensions.
+        args: the kernel's arguments in order: tensor descriptions and workspace (passed as
+            pointers; None as a null pointer), ``int32(n)`` and the like, or bare Python values: int
+            as int64, float as float32, bool as bool. A numba kernel sees each tensor as a
+            C-contiguous device array of its shape, bfloat16 as uint16, the workspace as an array of
+            uint8, and ``int32((a, b))`` as a tuple; it cannot take None.
+        shared_bytes: dynamic shared memory a block, in bytes.
+        constants: values for the kernel's declared ``constants``.
+    """
+
+    kernel: Kernel
+    grid: Dim | tuple[Dim, ...]
+    block: Dim | tuple[Dim, ...]
+    args: tuple[Argument, ...]
+    shared_bytes: int = 0
+    constants: Mapping[str, KernelConstant] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Copy:
+    """Copy all of ``source`` to ``target``, which must be as large, on the device."""
+
+    target: TensorDesc | Workspace
+    source: TensorDesc
+
+
+@dataclass(frozen=True, eq=False)
+class Fill:
+    """Set every byte of ``target`` to ``byte``."""
+
+    target: TensorDesc | Workspace
+    byte: int = 0
+
+
+Step = Launch | Copy | Fill
+
+
+def _beside(owner: type, file: str) -> Path:
+    module: Any = sys.modules.get(owner.__module__)
+    folder = Path(getattr(module, "__file__", None) or "").resolve().parent
+    path = folder / file
+    if not path.is_file():
+        raise DeclarationError(
+            "PK106",
+            f"{owner.__name__}: kernel file '{file}' is not in {folder}; "
+            "expected it beside the plugin's module.",
+            fix="create the file, or correct its name in the kernel's declaration.",
+        )
+    return path

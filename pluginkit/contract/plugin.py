@@ -1,0 +1,293 @@
+"""The base class of every plugin: all that an author must read."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
+
+from pluginkit.contract.attributes import Wire, attribute
+from pluginkit.contract.dims import Dim
+from pluginkit.contract.dtypes import DType
+from pluginkit.contract.launches import Step
+from pluginkit.contract.spec import Input, OnnxOp, Output, PluginSpec, ShapeInput, SizeOutput
+from pluginkit.contract.spec_from_class import spec_from_class
+from pluginkit.contract.tensors import DeviceTensor
+from pluginkit.errors import AttributeValueError, UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = [
+    "Case",
+    "Input",
+    "OnnxOp",
+    "Output",
+    "Plugin",
+    "ShapeInput",
+    "SizeOutput",
+    "attribute",
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sample call of a plugin, for checks and benchmarks.
+
+    Attributes:
+        name: short and unique among the plugin's cases.
+        inputs: one array for each declared input, None for an optional one that is left out.
+        attributes: constructor arguments.
+    """
+
+    name: str
+    inputs: Sequence[npt.NDArray[Any] | None]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(attribute,))
+class Plugin:
+    """A TensorRT plugin: declare it, give it a shape function, a kernel and a numpy reference.
+
+    A subclass declares its interface as class members, and each method below gets one argument for
+    each declared input, by the declared names, None for an optional input that is absent::
+
+        class Scale(Plugin):
+            '''y = factor * x'''
+
+            types = {"T": (float32, float16)}
+            factor: float = attribute(default=1.0)
+            x = Input("T")
+            y = Output("T", like="x")
+            kernel = CudaKernel("scale.cu", "scale<{T}>")
+
+            def launches(self, x, y):
+                args = (y, x, x.size, self.factor)
+                return Launch(self.kernel, grid=ceil_div(x.size, 256), block=256, args=args)
+
+            def reference(self, x):
+                return (x * self.factor).astype(x.dtype)
+
+    Instances are immutable and hold attribute values only; ``Scale(factor=2.0)`` validates them.
+
+    Class members:
+        plugin_name: the name in TensorRT's registry; the class's name and ``_PK`` unless set. Never
+            an ONNX op.
+        plugin_version: ``"1"`` unless set.
+        plugin_namespace: ``"pluginkit"`` unless set.
+        onnx_op: the ONNX operator whose schema the plugin agrees with.
+        types: the type variables.
+        tactics: names of several ways to compute the same, between which TensorRT times and
+            chooses (IPluginV3); ``launches`` asks for ``self.tactic``. The first one is used where
+            nothing chooses.
+        tolerance: largest error against the reference by dtype, relative to max(1, expected);
+            exact when absent.
+        spec: the PluginSpec, made when the class is.
+
+    Errors:
+        PK100 to PK109 when the class is made; PK104 for attribute values.
+    """
+
+    plugin_name: ClassVar[str] = ""
+    plugin_version: ClassVar[str] = "1"
+    plugin_namespace: ClassVar[str] = "pluginkit"
+    onnx_op: ClassVar[OnnxOp | None] = None
+    types: ClassVar[Mapping[str, tuple[DType, ...]]] = {}
+    tactics: ClassVar[tuple[str, ...]] = ()
+    tolerance: ClassVar[Mapping[DType, float]] = {}
+    spec: ClassVar[PluginSpec]
+
+    _values: Mapping[str, Any]
+    _present: tuple[bool, ...]
+    _tactic: str
+
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not abstract:
+            cls.spec = spec_from_class(cls)
+
+    def __init__(self, **attributes: Any) -> None:
+        owner = type(self).__name__
+        unknown = sorted(set(attributes) - {spec.name for spec in self.spec.attributes})
+        if unknown:
+            declared = ", ".join(spec.name for spec in self.spec.attributes) or "none"
+            raise AttributeValueError(
+                "PK108", f"{owner}: no attribute '{unknown[0]}'; expected one of: {declared}."
+            )
+        for spec in self.spec.attributes:
+            value = attributes.get(spec.name, spec.default)
+            if value is spec.default and spec.is_required:
+                raise AttributeValueError(
+                    "PK109",
+                    f"{owner}: attribute '{spec.name}' is missing; expected {spec.type_name}.",
+                )
+            object.__setattr__(self, spec.name, spec.validate(owner, value))
+        object.__setattr__(self, "_present", (True,) * len(self.spec.inputs))
+        object.__setattr__(self, "_tactic", next(iter(self.spec.tactics), ""))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(
+            f"{type(self).__name__} is immutable; make a new one instead of setting '{name}'"
+        )
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable")
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self.attribute_values.items())
+        return f"{type(self).__name__}({values})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.to_wire() == other.to_wire()
+
+    def __hash__(self) -> int:
+        return hash((type(self), repr(self.to_wire())))
+
+    @property
+    def attribute_values(self) -> dict[str, Any]:
+        """Every attribute with its value, in declaration order."""
+        return {spec.name: getattr(self, spec.name) for spec in self.spec.attributes}
+
+    @property
+    def present(self) -> tuple[bool, ...]:
+        """For each declared input, whether this instance's node has it."""
+        return self._present
+
+    @property
+    def tactic(self) -> str:
+        """The tactic to use, one of ``tactics``; "" where none are declared."""
+        return self._tactic
+
+    def with_tactic(self, tactic: str) -> Self:
+        """The same plugin with another tactic.
+
+        Errors:
+            PK110: it is not declared.
+        """
+        if tactic not in self.spec.tactics:
+            raise UsageError(
+                "PK110",
+                f"{type(self).__name__} has no tactic '{tactic}'; "
+                f"expected one of {list(self.spec.tactics)}.",
+            )
+        return self._changed("_tactic", tactic)
+
+    def _changed(self, member: str, value: object) -> Self:
+        other = copy.copy(self)
+        object.__setattr__(other, member, value)
+        return other
+
+    def with_inputs(self, *names: str) -> Self:
+        """The same plugin on a node that has just these inputs.
+
+        Errors:
+            PK110: a name is not declared, or a required input is left out.
+        """
+        declared = [port.name for port in self.spec.inputs]
+        for name in names:
+            if name not in declared:
+                raise UsageError(
+                    "PK110",
+                    f"{type(self).__name__} has no input '{name}'; expected among {declared}.",
+                )
+        for port in self.spec.inputs:
+            if not port.optional and port.name not in names:
+                raise UsageError(
+                    "PK110", f"{type(self).__name__}: input '{port.name}' is required and absent."
+                )
+        return self._changed("_present", tuple(name in names for name in declared))
+
+    def to_wire(self) -> dict[str, Wire]:
+        """The attributes, and which inputs are there, in the form that TensorRT keeps exactly.
+
+        An attribute that is None is left out.
+        """
+        wire = {
+            spec.name: spec.to_wire(getattr(self, spec.name))
+            for spec in self.spec.attributes
+            if getattr(self, spec.name) is not None
+        }
+        if self.spec.has_optional_inputs:
+            ports = zip(self.spec.inputs, self._present, strict=True)
+            wire["pluginkit_inputs"] = ",".join(port.name for port, present in ports if present)
+        return wire
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any], where: str | None = None) -> Self:
+        """The plugin whose ``to_wire`` gave ``wire``; attributes it lacks take their defaults.
+
+        Errors:
+            PK104, PK109: a value is wrong or missing.
+        """
+        owner = cls.__name__
+        values = {
+            spec.name: spec.from_wire(owner, wire[spec.name], where)
+            for spec in cls.spec.attributes
+            if spec.name in wire
+        }
+        plugin = cls(**values)
+        inputs = wire.get("pluginkit_inputs")
+        return plugin if inputs is None else plugin.with_inputs(*str(inputs).split(","))
+
+    # What an author defines. One parameter for each input: a TensorDesc (an array in reference), or
+    # None where it is absent. The bodies say what happens where a method is left out.
+
+    def check(self, *inputs: Any, **named: Any) -> None:
+        """Raise for inputs that can never work.
+
+        Called with symbolic shapes while the model is parsed and again once shapes are known; a
+        question about an unknown dimension ends the first call early.
+        """
+
+    def output_types(self, *inputs: Any, **named: Any) -> Sequence[DType] | DType:
+        """The outputs' dtypes, where type variables cannot say.
+
+        Raises a TensorError for dtypes that these attribute values rule out.
+        """
+        raise NotImplementedError
+
+    def output_shapes(self, *inputs: Any, **named: Any) -> Sequence[Dim] | Sequence[Sequence[Dim]]:
+        """The outputs' shapes: one shape, or a sequence of one for each but the size outputs.
+
+        Left out where each output is like an input.
+        """
+        ports = zip(self.spec.inputs, inputs, strict=True)
+        shapes = {port.name: desc.shape for port, desc in ports if desc is not None}
+        return [shapes[port.like] for port in self.spec.results]
+
+    def workspace_bytes(self, *inputs: Any, **named: Any) -> Dim:
+        """Scratch memory in bytes for concrete inputs; at build time the profile's maximum."""
+        return 0
+
+    def launches(self, *tensors: Any, **named: Any) -> Step | Sequence[Step]:
+        """The steps of one enqueue, given inputs, outputs and (with ``workspace_bytes``) workspace.
+
+        Called once for each shape. TensorRT's stream runs the steps in order.
+        """
+        raise NotImplementedError
+
+    def enqueue(
+        self,
+        inputs: Sequence[DeviceTensor | None],
+        outputs: Sequence[DeviceTensor],
+        workspace: int,
+        stream: int,
+    ) -> None:
+        """Arbitrary code in place of ``launches``; all work goes on ``stream``, a cudaStream_t.
+
+        Shape inputs, which are not on the device, are left out of ``inputs``.
+        """
+        raise NotImplementedError
+
+    def reference(self, *inputs: Any, **named: Any) -> Any:
+        """The outputs in numpy: an array, or a sequence of one for each output.
+
+        Size outputs follow from the other outputs' shapes and are left out.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Sample calls for checks and benchmarks."""
+        return ()

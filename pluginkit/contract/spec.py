@@ -1,0 +1,237 @@
+"""What a Plugin class declares, and the frozen PluginSpec that every other part reads.
+
+Adapters, rewrites, documentation and tests read the spec; it needs no TensorRT, ONNX or GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+
+from pluginkit.contract.attributes import AttributeSpec
+from pluginkit.contract.dims import Dim, SizeDim
+from pluginkit.contract.dtypes import DType, int32, int64
+from pluginkit.contract.launches import Kernel
+
+TypeConstraint = str | DType | tuple[DType, ...]
+
+#: Names that the ONNX node of every plugin uses for TensorRT and pluginkit themselves.
+RESERVED_ATTRIBUTES = frozenset(
+    {
+        "plugin_version",
+        "plugin_namespace",
+        "pluginkit_inputs",
+        "pluginkit_promises",
+        "tensorrt_plugin_shape_input_indices",
+    }
+)
+#: TensorRT allows 8 dimensions.
+MAX_RANK = 8
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a plugin.
+
+    Args:
+        types: a type variable declared in ``types``, one dtype, or a tuple of dtypes.
+        optional: whether the ONNX node may leave it out; the plugin's methods then get None for it.
+        ranks: the allowed ranks, lowest and highest, both included.
+        doc: one line of documentation.
+    """
+
+    types: TypeConstraint
+    optional: bool = False
+    ranks: tuple[int, int] = (0, MAX_RANK)
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class ShapeInput:
+    """An input whose values decide output shapes: TensorRT's shape tensor, kept on the host.
+
+    ``output_shapes`` reads its ``values``, dimensions like those of a shape. TensorRT tells a
+    plugin of them in no other way, so each must be a dimension of an output by itself; ``launches``
+    then knows it too. A kernel never sees the tensor. Needs IPluginV3.
+
+    Args:
+        length: how many values it has; it is 1-D.
+        types: int64, int32 or both.
+        doc: one line of documentation.
+    """
+
+    length: int = 1
+    types: TypeConstraint = int64
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of a plugin.
+
+    Args:
+        types: as for :class:`Input`.
+        like: the required input whose shape the output has. A class in which every output says so
+            needs no ``output_shapes``.
+        aliases: the input whose memory the output takes over where TensorRT offers that (aliased
+            I/O, IPluginV3 only); elsewhere it has memory of its own, so kernels must be right both
+            ways. It has the input's type, and is like it. A build must enable TensorRT's preview
+            feature ALIASED_PLUGIN_IO_10_03; ``pluginkit build`` does.
+        doc: one line of documentation.
+    """
+
+    types: TypeConstraint
+    like: str = ""
+    aliases: str = ""
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class SizeOutput:
+    """A 0-D output in which kernels put a dimension of other outputs: TensorRT's size tensor.
+
+    ``output_shapes`` says where it stands, ``(2, self.count.up_to(x.size))``, and returns no shape
+    for the size itself. ``launches`` sees such a dimension at its upper bound, and outputs are
+    written densely for the dimension that comes out. Needs IPluginV3.
+
+    Args:
+        types: int32 or int64.
+        doc: one line of documentation.
+    """
+
+    types: TypeConstraint = int32
+    doc: str = ""
+    name: str = field(default="", init=False)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        object.__setattr__(self, "name", name)
+
+    def up_to(self, upper: Dim, opt: Dim | None = None) -> Dim:
+        """The dimension that this output will hold.
+
+        Args:
+            upper: the largest that it can be.
+            opt: what TensorRT tunes for; half of ``upper`` unless given.
+        """
+        return SizeDim(self.name, upper, upper // 2 if opt is None else opt)
+
+
+@dataclass(frozen=True)
+class OnnxOp:
+    """The ONNX operator that a plugin implements, and the first opset that it agrees with."""
+
+    op_type: str
+    since: int
+    domain: str = ""
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output with its name and its constraint spelled out.
+
+    Attributes:
+        name: the declared name.
+        variable: the type variable, or None.
+        dtypes: every dtype that it may have.
+        optional, ranks, doc: as declared.
+        length: how many values a shape input has; None for every other port.
+        is_size: whether it is a size output.
+        like: the input whose shape an output has, or "".
+        aliases: the input whose memory an output takes over, or "".
+    """
+
+    name: str
+    variable: str | None
+    dtypes: tuple[DType, ...]
+    optional: bool
+    ranks: tuple[int, int]
+    doc: str
+    length: int | None = None
+    is_size: bool = False
+    like: str = ""
+    aliases: str = ""
+
+
+@dataclass(frozen=True)
+class PluginSpec:
+    """Everything that a Plugin class declares.
+
+    Attributes:
+        name: the class's name.
+        plugin_name, plugin_version, plugin_namespace: the key in TensorRT's plugin registry.
+        attributes, inputs, outputs: in declaration order, size outputs after the others.
+        types: each type variable with its dtypes.
+        kernels: each declared kernel by the name it has on the class.
+        onnx_op: the ONNX operator that it implements, or None.
+        tactics: the names of the ways to compute it, between which TensorRT may choose.
+        overrides: the names of the optional methods that the class defines.
+        doc: the class's docstring.
+        module: the module that defines it.
+    """
+
+    name: str
+    plugin_name: str
+    plugin_version: str
+    plugin_namespace: str
+    attributes: tuple[AttributeSpec, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    types: Mapping[str, tuple[DType, ...]]
+    kernels: Mapping[str, Kernel]
+    onnx_op: OnnxOp | None
+    tactics: tuple[str, ...]
+    overrides: frozenset[str]
+    doc: str
+    module: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The key in the plugin registry: name, version, namespace."""
+        return self.plugin_name, self.plugin_version, self.plugin_namespace
+
+    @property
+    def has_optional_inputs(self) -> bool:
+        """Whether any input may be left out."""
+        return any(port.optional for port in self.inputs)
+
+    @property
+    def has_shape_inputs(self) -> bool:
+        """Whether any input is a shape tensor."""
+        return any(port.length is not None for port in self.inputs)
+
+    @property
+    def has_aliases(self) -> bool:
+        """Whether any output takes over an input's memory."""
+        return any(port.aliases for port in self.outputs)
+
+    @property
+    def results(self) -> tuple[Port, ...]:
+        """The outputs without the size outputs: what the operator gives."""
+        return tuple(port for port in self.outputs if not port.is_size)
+
+    @property
+    def sizes(self) -> tuple[Port, ...]:
+        """The size outputs."""
+        return tuple(port for port in self.outputs if port.is_size)
+
+    @property
+    def needs_v3(self) -> str | None:
+        """What of the declaration IPluginV2DynamicExt cannot express, in words, or None."""
+        if self.sizes:
+            return f"output '{self.sizes[0].name}' makes a shape depend on data"
+        shape = next((port.name for port in self.inputs if port.length is not None), None)
+        return f"'{shape}' is a shape input" if shape is not None else None
+
+    def attribute(self, name: str) -> AttributeSpec:
+        """The attribute called ``name``; KeyError when there is none."""
+        for spec in self.attributes:
+            if spec.name == name:
+                return spec
+        raise KeyError(name)
+
+    def type_bindings(self) -> Iterator[dict[str, DType]]:
+        """Every assignment of dtypes to the type variables, in declaration order."""
+        names = list(self.types)
+        for combination in product(*self.types.values()):
+            yield dict(zip(names, combination, strict=True))

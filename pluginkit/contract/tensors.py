@@ -1,0 +1,212 @@
+"""What an author's methods get: descriptions of tensors at build time, tensors at run time."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pluginkit.contract.dims import Dim, Shape, is_static, product
+from pluginkit.contract.dtypes import DType
+from pluginkit.errors import MissingDependencyError, TensorError
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a pointer comes from at enqueue, plus ``offset`` bytes."""
+
+    kind: Literal["input", "output", "workspace", "host"]
+    index: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class TensorDesc:
+    """The shape and type of one input or output.
+
+    Attributes:
+        name: the name that the plugin declares.
+        shape: ints, and dimension expressions where a dimension is known only at run time.
+        dtype: the element type.
+        slot: which of TensorRT's buffers holds it; kind ``"host"`` for a shape input, which has
+            none.
+        values: those of a shape input, dimensions like a shape's; empty for every other tensor.
+    """
+
+    name: str
+    shape: Shape
+    dtype: DType
+    slot: Slot
+    values: Shape = ()
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> Dim:
+        """The number of elements."""
+        return product(self.shape)
+
+    @property
+    def nbytes(self) -> Dim:
+        """The size in bytes."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def is_static(self) -> bool:
+        """Whether every dimension, and every value of a shape input, is known now."""
+        return is_static(self.shape) and is_static(self.values)
+
+    def axis(self, axis: int) -> int:
+        """``axis`` counted from the front, whatever its sign.
+
+        Errors:
+            PK126: the tensor has no such axis.
+        """
+        if not -self.ndim <= axis < self.ndim:
+            raise TensorError(
+                "PK126",
+                f"axis {axis} of '{self.name}' is out of range; "
+                f"expected {-self.ndim} to {self.ndim - 1} for rank {self.ndim}.",
+            )
+        return axis % self.ndim
+
+    def reshape(self, *shape: Dim) -> TensorDesc:
+        """The same memory seen with another shape.
+
+        Errors:
+            PK129: it has another number of elements.
+        """
+        if is_static(self.shape) and is_static(shape) and self.size != product(shape):
+            raise TensorError(
+                "PK129", f"{self} cannot be seen as {list(shape)}; expected {self.size} elements."
+            )
+        return replace(self, shape=shape)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype.name}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Workspace:
+    """The scratch memory that ``workspace_bytes`` asked for; undefined at each enqueue."""
+
+    nbytes: int
+    slot: Slot = Slot("workspace")
+
+    def at(self, offset: int) -> Workspace:
+        """The part that begins ``offset`` bytes further on.
+
+        Errors:
+            PK127: the offset lies outside.
+        """
+        self._check(operator.index(offset))
+        slot = replace(self.slot, offset=self.slot.offset + offset)
+        return Workspace(self.nbytes - offset, slot)
+
+    def first(self, nbytes: int) -> Workspace:
+        """The first ``nbytes`` bytes.
+
+        Errors:
+            PK127: there are fewer.
+        """
+        self._check(operator.index(nbytes))
+        return Workspace(nbytes, self.slot)
+
+    def split(self, sizes: Iterable[int]) -> list[Workspace]:
+        """Parts of these sizes in bytes, one after the other.
+
+        Errors:
+            PK127: there are fewer bytes.
+        """
+        ends = list(itertools.accumulate(sizes, initial=0))
+        return [self.at(begin).first(end - begin) for begin, end in itertools.pairwise(ends)]
+
+    def _check(self, offset: int) -> None:
+        if not 0 <= offset <= self.nbytes:
+            raise TensorError(
+                "PK127",
+                f"workspace offset {offset} lies outside; expected 0 to {self.nbytes} bytes.",
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceTensor:
+    """A contiguous tensor in GPU memory that TensorRT owns, valid during one ``enqueue``.
+
+    Every view is zero-copy and made on demand. Put work on a view on the stream that ``enqueue``
+    got.
+    """
+
+    name: str
+    pointer: int
+    shape: tuple[int, ...]
+    dtype: DType
+    stream: int
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return operator.index(product(self.shape))
+
+    @property
+    def nbytes(self) -> int:
+        """The size in bytes."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        if self.dtype.name == "bfloat16":
+            raise TensorError(
+                "PK128",
+                f"'{self.name}' is bfloat16, which __cuda_array_interface__ cannot describe.",
+                fix="use .torch(), .cupy() or .pointer.",
+            )
+        return {
+            "version": 3,
+            "shape": self.shape,
+            "typestr": self.dtype.numpy.str,
+            "data": (self.pointer, False),
+            "strides": None,
+            "stream": self.stream or 1,
+        }
+
+    def cupy(self) -> Any:
+        """A ``cupy.ndarray`` over the same memory (bfloat16 through ml_dtypes)."""
+        cupy = _import("cupy", "pip install 'pluginkit[cuda]'")
+        owner = cupy.cuda.UnownedMemory(self.pointer, max(self.nbytes, 1), self)
+        return cupy.ndarray(self.shape, self.dtype.numpy, cupy.cuda.MemoryPointer(owner, 0))
+
+    def numba(self) -> Any:
+        """A ``numba.cuda`` device array over the same memory."""
+        cuda = _import("numba.cuda", "pip install 'pluginkit[cuda]'")
+        return cuda.as_cuda_array(self, sync=False)
+
+    def torch(self) -> Any:
+        """A ``torch.Tensor`` over the same memory."""
+        torch = _import("torch", "pip install torch")
+        if self.size == 0:
+            return torch.empty(self.shape, dtype=getattr(torch, self.dtype.name), device="cuda")
+        if self.dtype.name == "bfloat16":
+            raw = replace(self, dtype=_INT16)
+            return torch.as_tensor(raw, device="cuda").view(torch.bfloat16)
+        return torch.as_tensor(self, device="cuda")
+
+
+#: Only to hand 16 bits to torch, whose bfloat16 has no place in __cuda_array_interface__.
+_INT16 = DType("int16", 2, "", 0, "short")
+
+
+def _import(module: str, fix: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            "PK310", f"{module} is not installed; it is needed here.", fix=fix
+        ) from error

@@ -1,0 +1,1 @@
+"""GPUs, memory for tensors, and one enqueue of a plugin's kernels outside TensorRT."""

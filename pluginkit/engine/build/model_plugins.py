@@ -1,0 +1,168 @@
+"""The plugins of a model: which they are, and what the manifest keeps of them."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import importlib.util
+import itertools
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pluginkit.engine.plan.manifest import PluginNode, PluginRecord
+from pluginkit.errors import ModelError
+from pluginkit.contract.launches import CudaKernel
+from pluginkit.contract.plugin import Plugin
+from pluginkit.trt.flavour import Flavour
+
+if TYPE_CHECKING:
+    import onnx
+
+    from pluginkit.trt.plugin_registry import Interface
+
+Key = tuple[str, str, str]
+Plugins = Mapping[Key, type[Plugin]]
+
+
+def source_files(plugin: type[Plugin]) -> dict[str, Path]:
+    """What decides what the plugin computes, by its path as seen from the plugin's module.
+
+    That is its module, the modules beside it that this imports, its kernels and the headers that
+    they include.
+    """
+    files = list(_modules_of(plugin.spec.module))
+    for kernel in plugin.spec.kernels.values():
+        if isinstance(kernel, CudaKernel):
+            files += kernel.files
+        elif kernel.path is not None:
+            files.append(kernel.path)
+    files = [path for path in files if path.is_file()]
+    seen = {Path(os.path.relpath(path, files[0].parent)).as_posix(): path for path in files}
+    return dict(sorted(seen.items()))
+
+
+def _modules_of(name: str) -> Iterator[Path]:
+    """The files of a module and of what it imports, in turn, from its own collection of modules."""
+    ours = "pluginkit.plugins"
+    collection = ours if name.startswith(f"{ours}.") else name.partition(".")[0]
+    waiting, met = [name], {name}
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(name)
+        if path is None:
+            continue
+        yield path
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        imported = {each for each in _imports(path, package) if each.startswith(f"{collection}.")}
+        waiting += imported - met
+        met |= imported
+
+
+def _file_of(name: str) -> Path | None:
+    """A module's file, whether it is imported already or not."""
+    if name in sys.modules:
+        file = getattr(sys.modules[name], "__file__", None)
+    else:
+        try:
+            spec = importlib.util.find_spec(name)
+        except ImportError:  # not a module, but something in one that is no package
+            spec = None
+        file = spec.origin if spec is not None and spec.has_location else None
+    return Path(file) if file else None
+
+
+def _imports(path: Path, package: str) -> Iterator[str]:
+    """Every name that a file imports, as if it were a module's, with the packages that it is in."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):  # it has changed since it was imported
+        return
+    for node in ast.walk(tree):
+        base = ""
+        if isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = importlib.util.resolve_name("." * node.level + base, package)
+            base += "."
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for alias in node.names:
+                yield from itertools.accumulate(f"{base}{alias.name}".split("."), "{}.{}".format)
+
+
+def source_sha256(plugin: type[Plugin]) -> str:
+    """The SHA-256 over a plugin's source files and their names; empty where it has none."""
+    files = source_files(plugin)
+    if not files:
+        return ""
+    digest = hashlib.sha256()
+    for name, path in files.items():
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def plugin_records(
+    nodes: Sequence[tuple[str, Plugin]], flavour: Flavour, interface: Interface
+) -> tuple[PluginRecord, ...]:
+    """The manifest's entry for every plugin of a model, given its nodes' paths and plugins."""
+    from pluginkit.trt.plugin_registry import interface_of
+
+    by_class: dict[type[Plugin], list[PluginNode]] = {}
+    for path, plugin in nodes:
+        by_class.setdefault(type(plugin), []).append(PluginNode(path, plugin.to_wire()))
+    return tuple(
+        PluginRecord(
+            *cls.spec.key,
+            interface=interface_of(cls.spec, flavour, interface),
+            class_path=f"{cls.__module__}:{cls.__qualname__}",
+            source_sha256=source_sha256(cls),
+            nodes=tuple(used),
+        )
+        for cls, used in by_class.items()
+    )
+
+
+def check_known(model: onnx.ModelProto, plugins: Plugins, flavour: Flavour) -> None:
+    """Fail if a node names a plugin that is nowhere; the parser would not say which.
+
+    Args:
+        model: the model.
+        plugins: what was found.
+        flavour: the TensorRT, whose registry may hold plugins that pluginkit did not put there.
+
+    Errors:
+        PK523: names the node, and the nearest plugin there is.
+    """
+    registry = flavour.module.get_plugin_registry()
+    for where, key in _named_plugins(model):
+        if key in plugins or registry.get_creator(*key) is not None:
+            continue
+        near = difflib.get_close_matches(_label(key), map(_label, plugins), 1, cutoff=0.4)
+        raise ModelError(
+            "PK523",
+            f"the model needs plugin {_label(key)}, which was not found.",
+            where=where,
+            cause=f"the nearest is {near[0]}." if near else None,
+            fix="name the plugin's folder with --plugins, or correct the node.",
+        )
+
+
+def _named_plugins(model: onnx.ModelProto) -> Iterator[tuple[str, Key]]:
+    """Where each node is that says which plugin it wants, and the plugin's key."""
+    from pluginkit.onnx.model.graphs import describe, scopes
+
+    for scope in scopes(model):
+        for node in scope.graph.node:
+            texts = {one.name: one.s.decode(errors="replace") for one in node.attribute if one.s}
+            if node.domain == Plugin.plugin_namespace or "plugin_namespace" in texts:
+                version = texts.get("plugin_version", "1")
+                namespace = texts.get("plugin_namespace", node.domain)
+                yield f"{scope.path}, node {describe(node)}", (node.op_type, version, namespace)
+
+
+def _label(key: Key) -> str:
+    return f"{key[0]} version {key[1]} of namespace '{key[2]}'"

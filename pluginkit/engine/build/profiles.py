@@ -1,0 +1,238 @@
+"""Optimization profiles: the ranges of shapes that an engine is built for.
+
+A dynamic dimension that nobody gives a range gets the range of the same dimension name elsewhere,
+else 1 to 1024, optimized for 64; a dimension named as a batch gets 1 to 16, optimized for 4.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pluginkit.engine.build.shape_ranges import (
+    OpenRange,
+    ShapeSpec,
+    parse_ranges,
+    profile_count,
+    text_from_shape,
+)
+from pluginkit.errors import UsageError
+
+DEFAULT_RANGE = (1, 64, 1024)
+DEFAULT_BATCH_RANGE = (1, 4, 16)
+_BATCH_NAME = re.compile(r"(?i)\A(n_?)?batch([_ -]?(size|dim))?\Z|\Ab\Z|\Abs\Z")
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ShapeRange:
+    """The smallest, likeliest and largest shape (values, for a shape tensor) of an input."""
+
+    min: Shape
+    opt: Shape
+    max: Shape
+
+    def __iter__(self) -> Iterator[Shape]:
+        return iter((self.min, self.opt, self.max))
+
+    def __str__(self) -> str:
+        return ", ".join(text_from_shape(shape) for shape in self)
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """An input of a parsed network.
+
+    Attributes:
+        name: its name.
+        shape: an int for a static dimension; the dimension's name, possibly empty, for a dynamic
+            one.
+        is_shape_tensor: whether the profile gives the tensor's values and not its shape.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    is_shape_tensor: bool = False
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether a profile gives it a range."""
+        return self.is_shape_tensor or any(isinstance(dim, str) for dim in self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.name}[{', '.join(str(dim) or '?' for dim in self.shape)}]"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One optimization profile.
+
+    Attributes:
+        ranges: of every input that has a dynamic dimension or is a shape tensor.
+        defaulted: the inputs of which a dimension got its range by default.
+    """
+
+    ranges: Mapping[str, ShapeRange]
+    defaulted: frozenset[str] = frozenset()
+
+
+def inputs_of(network: Any) -> list[NetworkInput]:
+    """The inputs of a TensorRT network."""
+    inputs = []
+    for index in range(network.num_inputs):
+        tensor = network.get_input(index)
+        shape = tuple(
+            dim if dim >= 0 else tensor.get_dimension_name(axis) or ""
+            for axis, dim in enumerate(tensor.shape)
+        )
+        inputs.append(NetworkInput(tensor.name, shape, tensor.is_shape_tensor))
+    return inputs
+
+
+def resolve_profiles(
+    inputs: Sequence[NetworkInput], shapes: Mapping[str, ShapeSpec]
+) -> tuple[Profile, ...]:
+    """The profiles for a network's inputs, from what the user gave and the defaults; one at least.
+
+    Errors:
+        PK500: a range cannot be read, or inputs have ranges for different numbers of profiles.
+        PK501: no input has the name.
+        PK502: the rank or a static dimension differs.  PK503: not 0 <= min <= opt <= max.
+        PK504: two ranges for one dimension name.  PK505: a shape tensor has no values.
+    """
+    if not isinstance(shapes, Mapping):
+        raise UsageError(
+            "PK500",
+            f"shapes is {shapes!r}; expected a range for each input, {{'x': '1x8,4x8,64x8'}}.",
+        )
+    names = [one.name for one in inputs]
+    for name in shapes:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            raise UsageError(
+                "PK501",
+                f"the model has no input '{name}'; it has {', '.join(map(str, inputs)) or 'none'}.",
+                fix=f"did you mean '{near[0]}'?" if near else "name one of the model's inputs.",
+            )
+    given = {name: parse_ranges(name, spec) for name, spec in shapes.items()}
+    for one in inputs:
+        if not one.is_dynamic and len(given.get(one.name, [])) > 1:
+            raise UsageError(
+                "PK500",
+                f"'{one.name}' has {len(given[one.name])} ranges; expected one, since the model "
+                f"fixes the shape of {one}.",
+            )
+    count = profile_count(given)
+    return tuple(_profile(inputs, given, number, count) for number in range(count))
+
+
+def _profile(
+    inputs: Sequence[NetworkInput],
+    given: Mapping[str, Sequence[OpenRange]],
+    number: int,
+    count: int,
+) -> Profile:
+    try:
+        return _resolve(
+            inputs, {name: ranges[number % len(ranges)] for name, ranges in given.items()}
+        )
+    except UsageError as error:
+        error.where = f"optimization profile {number}" if count > 1 else None
+        raise
+
+
+def _resolve(inputs: Sequence[NetworkInput], given: Mapping[str, OpenRange]) -> Profile:
+    named = _named_ranges({one.name: one for one in inputs}, given)
+    ranges: dict[str, ShapeRange] = {}
+    defaulted = set()
+    for one in inputs:
+        if one.is_shape_tensor:
+            ranges[one.name] = _value_range(one, given.get(one.name))
+        elif one.is_dynamic:
+            ranges[one.name], is_default = _shape_range(one, given.get(one.name), named)
+            if is_default:
+                defaulted.add(one.name)
+    return Profile(ranges, frozenset(defaulted))
+
+
+def _named_ranges(
+    inputs: Mapping[str, NetworkInput],
+    given: Mapping[str, OpenRange],
+) -> dict[str, tuple[int, int, int]]:
+    """The range of each dimension name that the user gave one; TensorRT wants them equal."""
+    named: dict[str, tuple[str, tuple[int, int, int]]] = {}
+    for name, shapes in given.items():
+        one = inputs[name]
+        if one.is_shape_tensor:
+            continue
+        _check_rank(one, shapes)
+        for dim, low, opt, high in zip(one.shape, *shapes, strict=True):
+            if not isinstance(dim, str) or not dim or low is None or opt is None or high is None:
+                continue
+            other, known = named.setdefault(dim, (name, (low, opt, high)))
+            if known != (low, opt, high):
+                raise UsageError(
+                    "PK504",
+                    f"dimension '{dim}' is {known} in '{other}' and {(low, opt, high)} in "
+                    f"'{name}'; expected one range, since equal names are equal at run time.",
+                )
+    return {dim: known for dim, (_, known) in named.items()}
+
+
+def _check_rank(one: NetworkInput, shapes: OpenRange) -> None:
+    if len(shapes[0]) != len(one.shape):
+        raise UsageError(
+            "PK502",
+            f"shapes of '{one.name}' have rank {len(shapes[0])}; "
+            f"the model has {one}, rank {len(one.shape)}.",
+        )
+    for axis, (dim, *wanted) in enumerate(zip(one.shape, *shapes, strict=True)):
+        if isinstance(dim, int) and any(size not in (None, dim) for size in wanted):
+            raise UsageError(
+                "PK502",
+                f"shapes of '{one.name}': axis {axis} is {', '.join(map(str, wanted))}; "
+                f"the model fixes it to {dim}.",
+                fix=f"write {dim} or ? for axis {axis}.",
+            )
+
+
+def _shape_range(
+    one: NetworkInput,
+    given: OpenRange | None,
+    named: Mapping[str, tuple[int, int, int]],
+) -> tuple[ShapeRange, bool]:
+    is_default = False
+    columns = []
+    for axis, dim in enumerate(one.shape):
+        wanted = tuple(shape[axis] for shape in given) if given else (None,)
+        if isinstance(dim, int):
+            columns.append((dim, dim, dim))
+        elif wanted[0] is not None:
+            columns.append(wanted)  # type: ignore[arg-type]
+        elif dim in named:
+            columns.append(named[dim])
+        else:
+            is_default = True
+            columns.append(DEFAULT_BATCH_RANGE if _BATCH_NAME.match(dim) else DEFAULT_RANGE)
+    return ShapeRange(*zip(*columns, strict=True)), is_default
+
+
+def _value_range(one: NetworkInput, given: OpenRange | None) -> ShapeRange:
+    dims = [dim for dim in one.shape if isinstance(dim, int)]
+    count = dims[0] if dims else 1
+    if given is None or any(size is None for shape in given for size in shape):
+        raise UsageError(
+            "PK505",
+            f"input {one} holds a shape, so its values have ranges; none were given.",
+            fix=f"add --shapes {one.name}:MIN,OPT,MAX with {count} values joined by x in each.",
+        )
+    if len(given[0]) != count:
+        raise UsageError(
+            "PK502",
+            f"shapes of '{one.name}' have {len(given[0])} values; expected {count}, for {one}.",
+        )
+    return ShapeRange(*given)  # type: ignore[arg-type]

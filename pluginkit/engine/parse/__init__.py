@@ -1,0 +1,1 @@
+"""TensorRT's ONNX parser: run it, trace its errors to nodes, name every node it refuses."""

@@ -1,0 +1,90 @@
+"""TensorRT's ONNX parser, with every refused node named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pluginkit.engine.parse.polygraphy_backend import meaningful
+from pluginkit.errors import ParseError
+from pluginkit.trt.flavour import Flavour
+
+if TYPE_CHECKING:
+    import onnx
+
+_Refusal = tuple[str, str, str]  # op_type, node, reason
+
+
+def parse_model(
+    flavour: Flavour, model: onnx.ModelProto, model_path: Path, errors: list[str]
+) -> tuple[Any, Any, Any]:
+    """Parse a model, whose external data stands beside ``model_path``.
+
+    Args:
+        flavour: the TensorRT, bound to Polygraphy.
+        model: the model, rewritten.
+        model_path: the file that it came from.
+        errors: what is logged meanwhile, see ``captured_log``.
+
+    Returns:
+        The builder, the network and the parser, which owns the network's weights.
+
+    Errors:
+        PK520: the parser refuses nodes; the message names each.  PK446, PK447: a node is such that
+        the parser could crash.
+    """
+    from polygraphy.backend.trt import create_network
+    from polygraphy.backend.trt.util import get_trt_logger
+
+    from pluginkit.engine.parse.parser_preconditions import check_operators
+
+    check_operators(model)
+    builder, network = create_network()
+    parser = flavour.module.OnnxParser(network, get_trt_logger())
+    data = model.SerializeToString()
+    if parser.parse(data, str(model_path)) and network.num_outputs > 0:
+        return builder, network, parser
+    refusals = list(dict.fromkeys(_refusals(flavour, parser, model, model_path)))
+    nodes = [f"{op_type} '{name}'" for op_type, name, _ in refusals if op_type or name]
+    others = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+    raise ParseError(
+        "PK520",
+        f"{flavour.name}'s ONNX parser refuses {nodes[0] if nodes else 'the model'}{others}.",
+        where=str(model_path),
+        cause="\n".join(_explain(refusals)) or meaningful(errors) or "it gives no reason.",
+        fix="write a rewrite that replaces the node by a plugin, or export the model without it; "
+        "pluginkit list shows the rewrites there are.",
+    )
+
+
+def _explain(refusals: list[_Refusal]) -> Iterator[str]:
+    """One line for each reason, with all its nodes: a model may have hundreds."""
+    for reason in dict.fromkeys(reason for _, _, reason in refusals):
+        names = [f"{op} '{name}'" for op, name, why in refusals if why == reason and (op or name)]
+        yield f"{', '.join(names)}: {reason}" if names else reason
+
+
+def _refusals(
+    flavour: Flavour, parser: Any, model: onnx.ModelProto, model_path: Path
+) -> Iterator[_Refusal]:
+    """Every node that is refused, and what else the parser said, which stops at the first.
+
+    Plugins are not asked again: what they raised is known.
+    """
+    from pluginkit.engine.parse.parser_log import reason_of
+    from pluginkit.engine.parse.refused_nodes import find_refusals
+    from pluginkit.engine.parse.traceable_model import node_ids, with_labels
+
+    copy = type(model)()
+    copy.CopyFrom(model)
+    ids = node_ids(copy)
+    findings, _ = find_refusals(flavour, copy, model_path, asks_plugins=False)
+    explained = set()
+    for number in sorted(findings.reasons):
+        for reason in findings.reasons[number]:
+            explained.add(with_labels(reason, ids))
+            yield ids[number].op_type, ids[number].label, with_labels(reason, ids)
+    for error in [parser.get_error(index) for index in range(parser.num_errors)]:
+        if reason_of(error) not in explained:
+            yield error.node_operator(), error.node_name(), reason_of(error)

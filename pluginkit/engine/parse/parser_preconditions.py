@@ -1,0 +1,218 @@
+"""What TensorRT's ONNX parser takes for granted of ONNX's own operators, and crashes without.
+
+The parser runs in the process that builds. It takes a node by its ``op_type``, whatever the domain,
+and reads its inputs, outputs and attributes without looking how many there are and of which kind.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import onnx
+import onnx.defs
+import onnx.helper
+
+from pluginkit.errors import ModelError
+from pluginkit.onnx.inference.infer_types import infer_types
+from pluginkit.onnx.inference.value_types import Types, dims_of
+from pluginkit.onnx.model.graphs import Scope, bodies, describe, scopes, tensors
+from pluginkit.onnx.model.model_file import inline_functions
+from pluginkit.onnx.model.structure import RE_EXPORT, find_schema, missing_input, optional_inputs
+from pluginkit.onnx.model.weightless_model import skeleton_for_inference
+
+_INT32_MAX = 2**31 - 1
+
+_AXES = ("at least one axis", lambda dims: len(dims) > 0)
+_LIST = ("one axis", lambda dims: len(dims) == 1)
+_ONE = ("one element", lambda dims: len(dims) < 2 and all(size in (None, 1) for size in dims))
+_FULL = ("one axis that is not empty", lambda dims: len(dims) == 1 and dims[0] != 0)
+#: What an input's shape must be, by its position: in words, and of its sizes, None where unknown.
+_SHAPES: Mapping[str, Mapping[int, tuple[str, Callable[[Sequence[int | None]], bool]]]] = {
+    "ArgMax": {0: _AXES},
+    "ArgMin": {0: _AXES},
+    "Clip": {1: _ONE, 2: _ONE},
+    "ConstantOfShape": {0: _LIST},
+    "Dropout": {1: _ONE, 2: _ONE},
+    "Expand": {1: _LIST},
+    "GatherND": {0: _AXES, 1: _AXES},
+    "If": {0: _ONE},
+    "Loop": {0: _ONE, 1: _ONE},
+    "NonMaxSuppression": {2: _ONE, 3: _ONE, 4: _ONE},
+    "Range": {0: _ONE, 1: _ONE, 2: _ONE},
+    "Reshape": {1: _LIST},
+    "RotaryEmbedding": {0: _AXES},
+    "Slice": {1: _LIST, 2: _LIST, 3: _LIST, 4: _LIST},
+    "Split": {1: _FULL},
+    "Tile": {1: _LIST},
+    "TopK": {1: _ONE},
+}
+_DIRECTION = (b"forward", b"reverse", b"bidirectional").__contains__
+_DIVISOR = range(1, 2**31).__contains__
+#: What the parser divides by, counts to or chooses by, unseen; it cuts integers to 32 bits.
+_VALUES: Mapping[str, tuple[str, Callable[[Any], object]]] = {
+    "DepthToSpace": ("blocksize", _DIVISOR),
+    "GatherND": ("batch_dims", range(64).__contains__),
+    "GRU": ("direction", _DIRECTION),
+    "LSTM": ("direction", _DIRECTION),
+    "RNN": ("direction", _DIRECTION),
+    "RotaryEmbedding": ("num_heads", range(2**31).__contains__),
+    "SpaceToDepth": ("blocksize", _DIVISOR),
+}
+
+
+def check_operators(model: onnx.ModelProto) -> None:
+    """Refuse nodes that contradict the ONNX operator that the parser will take them for.
+
+    Args:
+        model: a model that ``load_model`` or ``rewrite_model`` returned; left unchanged.
+
+    Errors:
+        PK446: a node has inputs, outputs, attributes or bodies that its operator does not.
+        PK447: an input is of a shape that its operator does not take.
+        PK408: local functions cannot be put in place of their calls.
+    """
+    light = skeleton_for_inference(model)
+    for tensor in tensors(light):
+        if min(tensor.dims, default=0) < 0:
+            raise ModelError(
+                "PK446",
+                f"tensor '{tensor.name}' has {list(tensor.dims)} elements; expected 0 or more.",
+                fix=RE_EXPORT,
+            )
+    if light.functions:
+        light = inline_functions(light)
+    shaped = []
+    for scope in scopes(light):
+        version = scope.opsets.get("", onnx.defs.onnx_opset_version())
+        for node in scope.graph.node:
+            schema = _schema(node.op_type, version)
+            if schema is None:
+                continue
+            problem = schema.problem(node) or _body_problem(node, version)
+            if problem is not None:
+                raise _refusal("PK446", scope, node, problem)
+            if node.op_type in _SHAPES:
+                shaped.append((scope, node))
+    if shaped:
+        types = infer_types(light)
+        for scope, node in shaped:
+            problem = _shape_problem(scope, node, types)
+            if problem is not None:
+                raise _refusal("PK447", scope, node, problem)
+
+
+def _refusal(code: str, scope: Scope, node: onnx.NodeProto, problem: str) -> ModelError:
+    return ModelError(
+        code,
+        f"{describe(node)} {problem}.",
+        where=scope.path,
+        cause="TensorRT's ONNX parser could crash on it; ONNX's own checker refuses it too.",
+        fix=RE_EXPORT,
+    )
+
+
+class _Schema:
+    """The part of an operator's schema that is looked at for each node."""
+
+    def __init__(self, schema: Any) -> None:
+        self._inputs = range(schema.min_input, schema.max_input + 1)
+        self._outputs = range(schema.min_output, schema.max_output + 1)
+        self._optional = optional_inputs(schema)
+        self._kinds = {name: one.type.value for name, one in schema.attributes.items()}
+        self._required = [name for name, one in schema.attributes.items() if one.required]
+
+    def problem(self, node: onnx.NodeProto) -> str | None:
+        """What the node has that its operator does not, or the other way round."""
+        for what, names, allowed in (
+            ("input", node.input, self._inputs),
+            ("output", node.output, self._outputs),
+        ):
+            if len(names) not in allowed:
+                return f"has {len(names)} {what}s; expected {_span(allowed)}"
+        at = missing_input(node, self._optional) if "" in node.input else None
+        if at is not None:
+            return f"lacks input {at}, which is not optional"
+        return self._attribute_problem(node)
+
+    def _attribute_problem(self, node: onnx.NodeProto) -> str | None:
+        given = {one.name: one for one in node.attribute}
+        for name, one in given.items():
+            if one.ref_attr_name:
+                return f"has attribute '{name}' of a function that it is not in"
+            kind = self._kinds.get(name, one.type)
+            if one.type != kind:
+                names = onnx.AttributeProto.AttributeType
+                got = names.Name(one.type)
+                return f"has attribute '{name}' of type {got}; expected {names.Name(kind)}"
+        missing = next((name for name in self._required if name not in given), None)
+        if missing is not None:
+            return f"lacks attribute '{missing}'"
+        name, is_right = _VALUES.get(node.op_type, ("", bool))
+        if name in given and not is_right(onnx.helper.get_attribute_value(given[name])):
+            return f"has a '{name}' that its operator does not know"
+        if node.op_type == "Scan" and not 0 < given["num_scan_inputs"].i <= len(node.input):
+            return f"scans {given['num_scan_inputs'].i} of {len(node.input)} inputs"
+        return None
+
+
+@functools.cache
+def _schema(op_type: str, version: int) -> _Schema | None:
+    # The parser looks at no version, and so takes later operators too.
+    schema = find_schema(op_type, version) or find_schema(op_type, onnx.defs.onnx_opset_version())
+    return None if schema is None or schema.deprecated else _Schema(schema)
+
+
+def _span(allowed: range) -> str:
+    if len(allowed) == 1:
+        return str(allowed.start)
+    if allowed.stop > _INT32_MAX:
+        return f"{allowed.start} or more"
+    return f"{allowed.start} to {allowed.stop - 1}"
+
+
+def _body_problem(node: onnx.NodeProto, version: int) -> str | None:
+    """How the inputs and outputs of an If, Loop or Scan and those of its bodies disagree."""
+    for name, body in bodies(node):
+        expected = _body_arity(node, version)
+        if expected is None:
+            continue
+        got = (len(body.input), len(body.output))
+        if got != expected:
+            return (
+                f"has a graph '{name}' with {got[0]} inputs and {got[1]} outputs; "
+                f"expected {expected[0]} and {expected[1]}"
+            )
+    return None
+
+
+def _body_arity(node: onnx.NodeProto, version: int) -> tuple[int, int] | None:
+    """How many inputs and outputs the bodies must have; None for another operator."""
+    if node.op_type == "If":
+        return 0, len(node.output)
+    if node.op_type == "Loop":
+        return max(len(node.input), 2), len(node.output) + 1
+    if node.op_type == "Scan":
+        lengths = version < 9  # which the first input held
+        return len(node.input) - lengths, len(node.output)
+    return None
+
+
+def _shape_problem(scope: Scope, node: onnx.NodeProto, types: Types) -> str | None:
+    for at, (expected, is_right) in _SHAPES[node.op_type].items():
+        name = node.input[at] if at < len(node.input) else ""
+        dims = dims_of(types.find(scope, name)) if name else None
+        if dims is None:
+            continue
+        sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
+        if not is_right(sizes):
+            got = ", ".join("?" if size is None else str(size) for size in sizes)
+            return f"has input '{name}' of shape ({got}); expected {expected}"
+        if node.op_type == "RotaryEmbedding" and len(sizes) == 3 and not _has_heads(node):
+            return f"has input '{name}' of three axes and no 'num_heads'; expected the two"
+    return None
+
+
+def _has_heads(node: onnx.NodeProto) -> bool:
+    return any(one.name == "num_heads" and one.i > 0 for one in node.attribute)

@@ -1,0 +1,1 @@
+"""A plan on disk: its files, its manifest, and running it."""

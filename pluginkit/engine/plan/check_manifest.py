@@ -1,0 +1,127 @@
+"""Whether a plan fits: its manifest against the plan, the TensorRT, the GPU and the plugins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pluginkit.engine.plan.manifest import Manifest, PluginRecord, read_manifest
+from pluginkit.engine.plan.output_files import sha256_of
+from pluginkit.errors import PlanError
+
+
+def check_manifest(
+    plan_path: str | Path,
+    *,
+    flavour: str | None = None,
+    tensorrt: str | None = None,
+    compute_capabilities: Sequence[str] | None = None,
+    plugin_sources: Mapping[tuple[str, str, str], str] | None = None,
+) -> Manifest:
+    """Read a plan's manifest and compare it with the plan and with what is there to run it.
+
+    Args:
+        plan_path: the plan; its manifest stands beside it.
+        flavour: the TensorRT flavour that is to run it; None leaves it unchecked.
+        tensorrt: its version; None leaves it unchecked.
+        compute_capabilities: of the GPUs that are to run it, ``["8.9"]``; None leaves them
+            unchecked.
+        plugin_sources: the source hash of every plugin that was found, by registry key; None leaves
+            them unchecked.
+
+    Errors:
+        PK530: the plan cannot be read.  PK531: there is no manifest.  PK532: the manifest is
+            damaged.
+        PK533: something does not fit; the cause lists everything that does not.
+    """
+    plan_path = Path(plan_path)
+    manifest = read_manifest(plan_path)
+    problems = _plan_problems(plan_path, manifest)
+    if flavour is not None:
+        problems += _tensorrt_problems(manifest, flavour, tensorrt)
+    if compute_capabilities is not None:
+        problems += _gpu_problems(manifest, compute_capabilities)
+    missing: list[str] = []
+    if plugin_sources is not None:
+        problems += _changed_plugins(manifest, plugin_sources)
+        missing = _missing_plugins(manifest, plugin_sources)
+        problems += missing
+    if problems:
+        raise PlanError(
+            "PK533",
+            f"{plan_path} does not fit: {problems[0]}"
+            if len(problems) == 1
+            else f"{plan_path} does not fit, for {len(problems)} reasons.",
+            cause="\n".join(problems) if len(problems) > 1 else None,
+            fix="build the plan again, here: pluginkit build."
+            if problems != missing
+            else "name the folder of its plugins with --plugins, or run it in its project.",
+        )
+    return manifest
+
+
+def _plan_problems(plan_path: Path, manifest: Manifest) -> list[str]:
+    try:
+        size = plan_path.stat().st_size
+        if size != manifest.plan_bytes:
+            how = "truncated" if size < manifest.plan_bytes else "another file"
+            return [f"the plan is {how}: {size} bytes; its manifest says {manifest.plan_bytes}."]
+        if sha256_of(plan_path) != manifest.plan_sha256:
+            return ["the plan was changed after it was built: its SHA-256 is another one."]
+    except OSError as error:
+        raise PlanError("PK530", f"{plan_path} cannot be read: {error.strerror}.") from error
+    return []
+
+
+def _tensorrt_problems(manifest: Manifest, flavour: str, version: str | None) -> list[str]:
+    if manifest.flavour != flavour:
+        return [f"it was built with {manifest.flavour} {manifest.tensorrt}; this is {flavour}."]
+    if version is None or manifest.tensorrt == version:
+        return []
+    if manifest.is_version_compatible and _is_later(version, manifest.tensorrt):
+        return []
+    return [f"it was built with {manifest.flavour} {manifest.tensorrt}; this is version {version}."]
+
+
+def _is_later(version: str, built: str) -> bool:
+    """Whether ``version`` loads a version-compatible plan of ``built``: as new, same major."""
+    here, there = (
+        [int(part) for part in re.findall(r"[0-9]{1,9}", text)] for text in (version, built)
+    )
+    return here[:1] == there[:1] and here >= there
+
+
+def _gpu_problems(manifest: Manifest, capabilities: Sequence[str]) -> list[str]:
+    if set(capabilities) & set(manifest.compute_capabilities):
+        return []
+    built = ", ".join(manifest.compute_capabilities)
+    return [
+        f"it was built for compute capability {built}; the GPU here has {', '.join(capabilities)}."
+    ]
+
+
+def _changed_plugins(manifest: Manifest, sources: Mapping[tuple[str, str, str], str]) -> list[str]:
+    return [
+        f"{_label(plugin)} has changed since the plan was built."
+        for plugin in manifest.plugins
+        if sources.get(plugin.key, plugin.source_sha256) != plugin.source_sha256
+    ]
+
+
+def _missing_plugins(manifest: Manifest, sources: Mapping[tuple[str, str, str], str]) -> list[str]:
+    problems = []
+    for plugin in manifest.plugins:
+        if plugin.key not in sources:
+            name = (plugin.name, plugin.namespace)
+            others = [key[1] for key in sources if (key[0], key[2]) == name]
+            found = f"version {', '.join(others)} is there" if others else "it is not there"
+            problems.append(f"it needs {_label(plugin)}; {found}.")
+    return problems
+
+
+def _label(plugin: PluginRecord) -> str:
+    return (
+        f"plugin {plugin.name} version {plugin.version} of namespace '{plugin.namespace}' "
+        f"({plugin.class_path})"
+    )

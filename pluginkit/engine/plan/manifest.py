@@ -1,0 +1,257 @@
+"""The manifest: what a plan was made of and what it needs, in JSON beside it.
+
+``model.plan`` has ``model.plan.json``. A plan does not say which plugins it needs, TensorRT does
+not say why it refuses a plan; the manifest does both, before TensorRT sees the plan. Only these two
+files are read here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pluginkit.atomic_files import open_file, read_file
+from pluginkit.contract.attributes import Wire
+from pluginkit.errors import PlanError
+
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class PluginNode:
+    """A plugin's node in the model, with its attributes in wire form."""
+
+    node: str
+    attributes: Mapping[str, Wire]
+
+
+@dataclass(frozen=True)
+class PluginRecord:
+    """A plugin that the plan needs.
+
+    Attributes:
+        name, version, namespace: its key in the plugin registry.
+        interface: ``"v2"`` or ``"v3"``.
+        class_path: ``"module:Class"``.
+        source_sha256: of its modules' and kernels' files; empty where there are none.
+        nodes: where the model uses it.
+    """
+
+    name: str
+    version: str
+    namespace: str
+    interface: str
+    class_path: str
+    source_sha256: str
+    nodes: tuple[PluginNode, ...]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The key in the plugin registry: name, version, namespace."""
+        return self.name, self.version, self.namespace
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of the engine; -1 for a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A profile's range of one input; of its values where it is a shape tensor."""
+
+    min: tuple[int, ...]
+    opt: tuple[int, ...]
+    max: tuple[int, ...]
+    is_shape_tensor: bool = False
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything known about a plan.
+
+    Attributes:
+        pluginkit: the version that built it.
+        flavour, tensorrt: the TensorRT flavour and its version.
+        is_version_compatible: whether later versions of TensorRT may load it.
+        compute_capabilities: the GPUs it runs on, ``"8.9"``.
+        plan_bytes, plan_sha256: of the plan.
+        model, model_sha256: the model's file name, and the SHA-256 of that file (not of its
+            external data).
+        inputs, outputs: of the engine.
+        profiles: for each optimization profile the range of every dynamic input.
+        plugins: what must be registered before it can be loaded.
+        format: of the manifest itself.
+    """
+
+    pluginkit: str
+    flavour: str
+    tensorrt: str
+    is_version_compatible: bool
+    compute_capabilities: tuple[str, ...]
+    plan_bytes: int
+    plan_sha256: str
+    model: str
+    model_sha256: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    profiles: tuple[Mapping[str, Range], ...]
+    plugins: tuple[PluginRecord, ...]
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        """The manifest as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """The manifest that ``to_json`` wrote.
+
+        Errors:
+            ValueError: the text is not such a manifest; says where it differs.
+        """
+        document = json.loads(text)
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            found = document.get("format") if isinstance(document, dict) else None
+            raise ValueError(f"format is {found!r}, expected {FORMAT}")
+        return _read_manifest(_Reader(document, ""))
+
+
+class _Reader:
+    """Reads typed values out of a JSON object and names what is missing or of another type."""
+
+    def __init__(self, document: object, path: str) -> None:
+        if not isinstance(document, dict):
+            raise ValueError(f"{path or 'the document'} is not an object")
+        self._document = document
+        self._path = path
+
+    def get(self, name: str, kind: type) -> Any:
+        value = self._document.get(name)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ValueError(f"{self._path}{name} is not {kind.__name__}")
+        return value
+
+    def many(self, name: str) -> list[_Reader]:
+        values = enumerate(self.get(name, list))
+        return [_Reader(value, f"{self._path}{name}[{index}].") for index, value in values]
+
+    def members(self) -> dict[str, _Reader]:
+        values = self._document.items()
+        return {key: _Reader(value, f"{self._path}{key}.") for key, value in values}
+
+    def tuple_of(self, name: str, kind: type) -> tuple[Any, ...]:
+        values = self.get(name, list)
+        if not all(isinstance(value, kind) and not isinstance(value, bool) for value in values):
+            raise ValueError(f"{self._path}{name} holds other things than {kind.__name__}")
+        return tuple(values)
+
+
+def _read_manifest(reader: _Reader) -> Manifest:
+    inputs = tuple(map(_read_tensor, reader.many("inputs")))
+    return Manifest(
+        pluginkit=reader.get("pluginkit", str),
+        flavour=reader.get("flavour", str),
+        tensorrt=reader.get("tensorrt", str),
+        is_version_compatible=reader.get("is_version_compatible", bool),
+        compute_capabilities=reader.tuple_of("compute_capabilities", str),
+        plan_bytes=reader.get("plan_bytes", int),
+        plan_sha256=reader.get("plan_sha256", str),
+        model=reader.get("model", str),
+        model_sha256=reader.get("model_sha256", str),
+        inputs=inputs,
+        outputs=tuple(map(_read_tensor, reader.many("outputs"))),
+        profiles=_read_profiles(reader, inputs),
+        plugins=tuple(map(_read_plugin, reader.many("plugins"))),
+    )
+
+
+def _read_tensor(reader: _Reader) -> Tensor:
+    return Tensor(reader.get("name", str), reader.get("dtype", str), reader.tuple_of("shape", int))
+
+
+def _read_profiles(reader: _Reader, inputs: tuple[Tensor, ...]) -> tuple[dict[str, Range], ...]:
+    profiles = tuple(
+        {name: _read_range(one) for name, one in profile.members().items()}
+        for profile in reader.many("profiles")
+    )
+    if not profiles:
+        raise ValueError("profiles is empty")
+    dynamic = {one.name for one in inputs if any(dim < 0 for dim in one.shape)}
+    for ranges in profiles:
+        if missing := dynamic - ranges.keys():
+            raise ValueError(f"profiles has no range for {', '.join(sorted(missing))}")
+    return profiles
+
+
+def _read_range(reader: _Reader) -> Range:
+    low, opt, high = (reader.tuple_of(name, int) for name in ("min", "opt", "max"))
+    if not len(low) == len(opt) == len(high):
+        raise ValueError(f"min {low}, opt {opt} and max {high} differ in length")
+    return Range(low, opt, high, reader.get("is_shape_tensor", bool))
+
+
+def _read_plugin(reader: _Reader) -> PluginRecord:
+    return PluginRecord(
+        name=reader.get("name", str),
+        version=reader.get("version", str),
+        namespace=reader.get("namespace", str),
+        interface=reader.get("interface", str),
+        class_path=reader.get("class_path", str),
+        source_sha256=reader.get("source_sha256", str),
+        nodes=tuple(
+            PluginNode(node.get("node", str), node.get("attributes", dict))
+            for node in reader.many("nodes")
+        ),
+    )
+
+
+def manifest_path(plan_path: Path) -> Path:
+    """Where the manifest of a plan stands."""
+    return plan_path.with_name(plan_path.name + ".json")
+
+
+def read_manifest(plan_path: Path) -> Manifest:
+    """The manifest of a plan, compared with nothing.
+
+    Errors:
+        PK530: there is no plan.  PK531: there is no manifest.  PK532: the manifest is damaged.
+    """
+    try:
+        open_file(plan_path).close()
+    except OSError as error:
+        raise PlanError(
+            "PK530", f"{plan_path} cannot be read: {error.strerror}; expected a plan."
+        ) from error
+    path = manifest_path(plan_path)
+    try:
+        return Manifest.from_json(read_file(path).decode())
+    except FileNotFoundError:
+        if plan_path.suffix == ".onnx":
+            raise PlanError(
+                "PK530",
+                f"{plan_path} is a model; expected a plan.",
+                fix="build one first: pluginkit build.",
+            ) from None
+        raise PlanError(
+            "PK531",
+            f"{plan_path} has no manifest {path.name} beside it.",
+            fix="copy the manifest along with its plan, or build the plan with pluginkit build.",
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise PlanError(
+            "PK532",
+            f"{path} is not a manifest that this pluginkit reads.",
+            cause=str(error),
+            fix="build the plan again.",
+        ) from error
+    except OSError as error:
+        raise PlanError("PK531", f"{path} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,69 @@
+"""The files of a build: checked before the work, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pluginkit.atomic_files import Data, check_name, replace_files
+from pluginkit.errors import UsageError
+
+
+def write_atomically(path: Path, data: Data) -> None:
+    """Write ``data`` to ``path``; a reader sees the old file or the whole new one.
+
+    Errors:
+        PK525: the folder is missing, read-only or full.
+    """
+    write_together({path: data})
+
+
+def write_together(contents: Mapping[Path, Data]) -> None:
+    """Write files that belong together: all of them or, where one cannot be written, none.
+
+    Errors:
+        PK525: a folder is missing, read-only or full.
+    """
+    path = next(iter(contents))
+    try:
+        replace_files(contents)
+    except OSError as error:
+        raise UsageError(
+            "PK525",
+            f"{path} cannot be written: {error.strerror}.",
+            fix="name a file in a folder that exists and that you may write to.",
+        ) from error
+
+
+def check_writable(path: Path) -> None:
+    """Fail now rather than after the work whose result is to go to ``path``.
+
+    Errors:
+        PK525: the folder is missing or read-only, or ``path`` is a folder.
+    """
+    problem = _why_unwritable(path)
+    if problem is None:
+        return
+    raise UsageError(
+        "PK525",
+        f"{path} cannot be written: {problem}.",
+        fix="name a file in a folder that exists and that you may write to.",
+    )
+
+
+def _why_unwritable(path: Path) -> str | None:
+    try:
+        check_name(path)
+        if not path.parent.is_dir():
+            return f"there is no folder {path.parent}"
+        return None if os.access(path.parent, os.W_OK) else f"{path.parent} is read-only"
+    except OSError as error:  # a name that is too long
+        return str(error.strerror)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

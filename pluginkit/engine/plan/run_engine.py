@@ -1,0 +1,226 @@
+"""Running a plan, on Polygraphy's TrtRunner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pluginkit.device.gpus import find_gpu
+from pluginkit.engine.build.compute_capabilities import text_from_capability
+from pluginkit.engine.build.model_plugins import Plugins, source_sha256
+from pluginkit.engine.build.shape_ranges import text_from_shape
+from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log, meaningful
+from pluginkit.engine.plan.check_manifest import check_manifest
+from pluginkit.engine.plan.manifest import Manifest, Range, Tensor, read_manifest
+from pluginkit.errors import MissingDependencyError, PlanError, RunError, UsageError
+from pluginkit.trt.flavour import Flavour, load_flavour
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from pluginkit.trt.plugin_registry import Interface
+
+    Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Repeated runs of one plan.
+
+    Attributes:
+        outputs: of the last run.
+        milliseconds: of each run, host to host: inputs copied in, outputs copied out.
+    """
+
+    outputs: Arrays
+    milliseconds: tuple[float, ...]
+
+
+def run_engine(
+    plan_path: str | Path,
+    inputs: Arrays,
+    *,
+    flavour: str | None = None,
+    plugins: Plugins | None = None,
+    verbose: bool = False,
+) -> Arrays:
+    """Run a plan once, after its manifest was checked.
+
+    Args:
+        plan_path: the plan; its manifest stands beside it.
+        inputs: an array for each input, of the plan's dtype and within one of its profiles.
+        flavour: the TensorRT; the one that built the plan unless given.
+        plugins: what may be used; all that is found unless given.
+        verbose: whether TensorRT's log goes to stderr.
+
+    Errors:
+        PK530 to PK533: the plan, its manifest, or what is here to run it.  PK540: no GPU.
+        PK541: TensorRT does not load the plan.  PK542: the inputs do not fit.  PK543: the run
+            fails.
+    """
+    return time_engine(
+        plan_path, inputs, 1, flavour=flavour, plugins=plugins, verbose=verbose
+    ).outputs
+
+
+def time_engine(
+    plan_path: str | Path,
+    inputs: Arrays,
+    iterations: int,
+    *,
+    warm_up: int = 0,
+    flavour: str | None = None,
+    plugins: Plugins | None = None,
+    verbose: bool = False,
+) -> Timing:
+    """Run a plan ``iterations`` times, after ``warm_up`` more; otherwise as ``run_engine``."""
+    if iterations < 1 or warm_up < 0:
+        raise UsageError("PK542", f"iterations is {iterations}; expected at least 1.")
+    from pluginkit.trt.callbacks import callback_errors
+
+    with callback_errors(), _opened(Path(plan_path), inputs, flavour, plugins, verbose) as runner:
+        milliseconds = []
+        for _ in range(warm_up + iterations):
+            outputs = runner.infer(dict(inputs))
+            milliseconds.append(1e3 * runner.last_inference_time())
+        return Timing(
+            {name: array.copy() for name, array in outputs.items()}, tuple(milliseconds[warm_up:])
+        )
+
+
+@contextmanager
+def _opened(
+    plan_path: Path,
+    inputs: Arrays,
+    flavour_name: str | None,
+    plugins: Plugins | None,
+    verbose: bool,
+) -> Iterator[Any]:
+    """A TrtRunner for a plan that fits, and inputs that fit it."""
+    manifest = read_manifest(plan_path)
+    if plugins is None and manifest.plugins:
+        from pluginkit.discovery import find_plugins
+
+        plugins = find_plugins()
+    flavour = load_flavour(flavour_name or manifest.flavour)
+    profile = _check(plan_path, inputs, flavour, plugins or {})
+    bind_polygraphy(flavour)
+    _register(manifest, plugins or {}, flavour)
+
+    from polygraphy.backend.trt import TrtRunner, engine_from_bytes
+    from polygraphy.exception import PolygraphyException
+
+    with captured_log(verbose=verbose) as errors:
+        try:
+            engine = engine_from_bytes(plan_path.read_bytes())
+        except PolygraphyException as error:
+            raise PlanError(
+                "PK541", f"{flavour.name} does not load {plan_path}.", cause=meaningful(errors)
+            ) from error
+        try:
+            # Profile 0 is active already.
+            with TrtRunner(engine, optimization_profile=profile or None) as runner:
+                yield runner
+        except PolygraphyException as error:
+            raise RunError(
+                "PK543",
+                f"{flavour.name} could not run {plan_path}.",
+                cause=meaningful(errors) or str(error),
+            ) from error
+
+
+def _check(plan_path: Path, inputs: Arrays, flavour: Flavour, plugins: Plugins) -> int:
+    """Everything that can be known before TensorRT sees the plan; the number of the profile."""
+    gpu = find_gpu()
+    manifest = check_manifest(
+        plan_path,
+        flavour=flavour.name,
+        tensorrt=flavour.version,
+        compute_capabilities=[text_from_capability(gpu.compute_capability)] if gpu else None,
+        plugin_sources={key: source_sha256(cls) for key, cls in plugins.items()},
+    )
+    profile = fitting_profile(manifest, inputs)
+    if gpu is None:
+        raise MissingDependencyError(
+            "PK540",
+            f"running {plan_path} needs a GPU; this machine has none.",
+            fix="copy the plan and its manifest to a machine with a GPU that it was built for.",
+        )
+    return profile
+
+
+def _register(manifest: Manifest, plugins: Plugins, flavour: Flavour) -> None:
+    from pluginkit.trt.plugin_registry import register
+
+    for record in manifest.plugins:
+        interface: Interface = "v2" if record.interface == "v2" else "v3"
+        register(plugins[record.key], interface=interface, flavour=flavour)
+
+
+def fitting_profile(manifest: Manifest, inputs: Arrays) -> int:
+    """The number of the first optimization profile that the input arrays fit.
+
+    Errors:
+        PK542: an input is missing, unknown, of another dtype, or outside every profile.
+    """
+    expected = {tensor.name: tensor for tensor in manifest.inputs}
+    listing = ", ".join(
+        f"{one.name} {one.dtype.lower()}[{', '.join('?' if d < 0 else str(d) for d in one.shape)}]"
+        for one in manifest.inputs
+    )
+    if set(expected) != set(inputs):
+        raise UsageError(
+            "PK542",
+            f"got inputs {', '.join(sorted(inputs)) or 'none'}; the plan takes {listing}.",
+        )
+    for name, tensor in expected.items():
+        array = inputs[name]
+        if array.dtype.name != tensor.dtype.lower() or array.ndim != len(tensor.shape):
+            raise UsageError(
+                "PK542",
+                f"input '{name}' is {array.dtype}[{', '.join(map(str, array.shape))}]; "
+                f"the plan takes {listing}.",
+            )
+    misfits = []
+    for number, ranges in enumerate(manifest.profiles):
+        misfit = next(_misfits(manifest.inputs, inputs, ranges), None)
+        if misfit is None:
+            return number
+        misfits.append(misfit)
+    wider = "build the plan with wider --shapes."
+    if len(misfits) == 1:
+        raise UsageError("PK542", f"{misfits[0]}.", fix=wider)
+    raise UsageError(
+        "PK542",
+        f"the inputs fit none of the plan's {len(misfits)} optimization profiles.",
+        cause="\n".join(f"profile {number}: {misfit}" for number, misfit in enumerate(misfits)),
+        fix=wider,
+    )
+
+
+def _misfits(
+    tensors: Iterable[Tensor], inputs: Arrays, ranges: Mapping[str, Range]
+) -> Iterator[str]:
+    """What is outside one profile, in words."""
+    for tensor in tensors:
+        name, array = tensor.name, inputs[tensor.name]
+        limits = ranges.get(name, Range(tensor.shape, tensor.shape, tensor.shape))
+        bounds = [(limits.min, array.shape, limits.max)]
+        if limits.is_shape_tensor:
+            values = tuple(int(one) for one in array.flat)
+            bounds = [(tensor.shape, array.shape, tensor.shape), (limits.min, values, limits.max)]
+        for low, value, high in bounds:
+            if not _is_between(low, value, high):
+                yield (
+                    f"input '{name}' is {text_from_shape(value)}; "
+                    f"the plan takes {text_from_shape(low)} to {text_from_shape(high)}"
+                )
+
+
+def _is_between(low: tuple[int, ...], value: tuple[int, ...], high: tuple[int, ...]) -> bool:
+    return len(low) == len(value) == len(high) and all(
+        a <= b <= c for a, b, c in zip(low, value, high, strict=True)
+    )

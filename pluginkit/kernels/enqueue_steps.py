@@ -1,0 +1,192 @@
+"""The steps of one enqueue, checked; what has no work is left out. Needs no GPU."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from pluginkit.contract import calls
+from pluginkit.contract.dims import Dim
+from pluginkit.contract.launches import Copy, CudaKernel, Fill, Launch, NumbaKernel, Step
+from pluginkit.contract.tensors import Slot, TensorDesc, Workspace
+from pluginkit.errors import KernelError
+from pluginkit.kernels.arguments import Parameter, parameters
+
+if TYPE_CHECKING:
+    from pluginkit.contract.plugin import Plugin
+
+    Buffers = dict[tuple[str, int], int]
+
+#: CUDA's limits for every GPU from compute capability 3.0.
+_GRID_LIMITS = (2**31 - 1, 65535, 65535)
+_BLOCK_LIMITS = (1024, 1024, 64)
+_BLOCK_THREADS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The steps that have work to do.
+
+    Attributes:
+        owner: the plugin class's name.
+        steps: Launch, Copy and Fill in order.
+        parameters: the kernel parameters of each Launch among them.
+        pointers: how many inputs and outputs enqueue gets.
+    """
+
+    owner: str
+    steps: tuple[Step, ...]
+    parameters: tuple[list[Parameter], ...]
+    pointers: tuple[int, int]
+
+    @property
+    def launches(self) -> list[Launch]:
+        """The launches among the steps."""
+        return [step for step in self.steps if isinstance(step, Launch)]
+
+
+def plan_steps(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]) -> Plan:
+    """Call the author's ``launches``, check what it returns and leave out what has no work.
+
+    Args:
+        plugin: the plugin.
+        inputs: concrete descriptions from :mod:`pluginkit.contract.calls`.
+        outputs: likewise.
+
+    Errors:
+        PK116: not steps.  PK303: an argument.  PK304: grid, block or shared memory.
+        PK305: a copy or a fill.
+    """
+    owner = type(plugin).__name__
+    present = [desc for desc in inputs if desc is not None and desc.slot.kind == "input"]
+    buffers = {_buffer(desc.slot): nbytes_of(desc) for desc in (*present, *outputs)}
+    if "workspace_bytes" in plugin.spec.overrides:
+        buffers["workspace", 0] = calls.workspace_bytes(plugin, inputs)
+    steps = []
+    for step in calls.steps(plugin, inputs, outputs):
+        _check_step(owner, step, buffers)
+        if _has_work(step):
+            steps.append(step)
+    listed = tuple(parameters(step) for step in steps if isinstance(step, Launch))
+    return Plan(owner, tuple(steps), listed, (len(present), len(outputs)))
+
+
+def nbytes_of(tensor: TensorDesc | Workspace) -> int:
+    """The bytes of a concrete tensor or a workspace."""
+    return operator.index(tensor.nbytes)
+
+
+def three(size: Dim | tuple[Dim, ...]) -> tuple[int, int, int]:
+    """A grid or block with all its three dimensions."""
+    x, y, z = (*_dimensions(size), 1, 1, 1)[:3]
+    return x, y, z
+
+
+def _dimensions(size: Dim | tuple[Dim, ...]) -> tuple[Any, ...]:
+    return size if isinstance(size, tuple) else (size,)
+
+
+def _buffer(slot: Slot) -> tuple[str, int]:
+    return slot.kind, slot.index
+
+
+def _has_work(step: Step) -> bool:
+    if isinstance(step, Launch):
+        return 0 not in _dimensions(step.grid)
+    return nbytes_of(step.source if isinstance(step, Copy) else step.target) > 0
+
+
+def _check_step(owner: str, step: Step, buffers: Buffers) -> None:
+    if not isinstance(step, Launch):
+        _check_operands(owner, step)
+    if isinstance(step, Launch):
+        _check_launch(owner, step)
+        tensors = [argument for argument in step.args if isinstance(argument, TensorDesc)]
+    elif isinstance(step, Copy):
+        _check_copy(owner, step)
+        tensors = [step.source]
+    else:
+        _check_fill(owner, step)
+        tensors = []
+    if not isinstance(step, Launch) and isinstance(step.target, TensorDesc):
+        tensors.append(step.target)
+    for tensor in tensors:
+        if tensor.slot.kind == "host":
+            raise KernelError(
+                "PK303",
+                f"{owner}: argument '{tensor.name}' is a shape input, which is not on the device.",
+                fix=f"pass {tensor.name}.values, which are numbers in launches().",
+            )
+        limit = buffers.get(_buffer(tensor.slot), 0) - tensor.slot.offset
+        if nbytes_of(tensor) > limit:
+            raise KernelError(
+                "PK303",
+                f"{owner}: argument {tensor} takes {nbytes_of(tensor)} bytes; "
+                f"its buffer has {limit}.",
+                fix="a description changed in launches() must stay inside the tensor it is from.",
+            )
+
+
+def _check_launch(owner: str, launch: Launch) -> None:
+    if not isinstance(launch.kernel, (CudaKernel, NumbaKernel)) or not isinstance(
+        launch.args, (tuple, list)
+    ):
+        raise KernelError(
+            "PK304",
+            f"{owner}: launch of {launch.kernel!r} with {launch.args!r}; "
+            "expected a kernel and a tuple of arguments.",
+            fix="write Launch(self.kernel, grid, block, args=(x, y, x.size)).",
+        )
+    name = f"{owner}: launch of '{launch.kernel.name}'"
+    grid, block = _dimensions(launch.grid), _dimensions(launch.block)
+    if not _is_within(grid, 0, _GRID_LIMITS):
+        raise KernelError(
+            "PK304",
+            f"{name} has grid {launch.grid!r}; expected up to 3 ints, 0 to {_GRID_LIMITS}.",
+            fix="put the largest dimension first, or let each block do more.",
+        )
+    if not _is_within(block, 1, _BLOCK_LIMITS) or prod(block) > _BLOCK_THREADS:
+        raise KernelError(
+            "PK304",
+            f"{name} has block {launch.block!r}; expected up to 3 ints, 1 to {_BLOCK_LIMITS}, "
+            f"{_BLOCK_THREADS} threads in all.",
+        )
+    if not _is_within((launch.shared_bytes,), 0, (2**31 - 1,)):
+        raise KernelError(
+            "PK304", f"{name} has shared_bytes={launch.shared_bytes!r}; expected an int >= 0."
+        )
+
+
+def _is_within(size: tuple[int, ...], lowest: int, limits: tuple[int, ...]) -> bool:
+    return 1 <= len(size) <= len(limits) and all(
+        isinstance(n, int) and lowest <= n <= limit for n, limit in zip(size, limits, strict=False)
+    )
+
+
+def _check_operands(owner: str, step: Copy | Fill) -> None:
+    is_tensor = isinstance(step.target, (TensorDesc, Workspace))
+    if isinstance(step, Copy):
+        is_tensor &= isinstance(step.source, TensorDesc)
+    if not is_tensor:
+        raise KernelError(
+            "PK305", f"{owner}: {step!r:.200}; expected tensors as launches() was given them."
+        )
+
+
+def _check_copy(owner: str, copy: Copy) -> None:
+    target, source = nbytes_of(copy.target), nbytes_of(copy.source)
+    fits = target >= source if isinstance(copy.target, Workspace) else target == source
+    if not fits:
+        raise KernelError(
+            "PK305",
+            f"{owner}: Copy of {copy.source}, {source} bytes, to {target} bytes; "
+            "expected one size.",
+        )
+
+
+def _check_fill(owner: str, fill: Fill) -> None:
+    if not isinstance(fill.byte, int) or not 0 <= fill.byte <= 255:
+        raise KernelError("PK305", f"{owner}: Fill with {fill.byte!r}; expected a byte, 0 to 255.")

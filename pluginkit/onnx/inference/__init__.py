@@ -1,0 +1,1 @@
+"""Types and shapes of a model's values, plugin nodes included."""

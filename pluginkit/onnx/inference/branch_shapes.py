@@ -1,0 +1,185 @@
+"""What is known behind an If: the shapes of the branch that is taken, where that can be told.
+
+The TorchScript exporter writes many an If whose condition follows from ranks and shapes alone, with
+branches of different ranks. onnx's shape inference takes the shape of whichever it can infer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+import onnx.reference
+
+from pluginkit.onnx.inference.value_types import Types, dims_of, infer_once
+from pluginkit.onnx.model.external_data import is_external
+from pluginkit.onnx.model.graphs import Scope, inner_scopes, is_op, scopes
+
+#: A domain that no operator has: what shape inference cannot look into.
+_HIDDEN = "pluginkit.hidden"
+_BRANCHES = ("then_branch", "else_branch")
+
+#: An If in its scope, with the scopes of its branches.
+_Choice: TypeAlias = tuple[Scope, onnx.NodeProto, dict[str, Scope]]
+
+
+def infer_through_branches(light: onnx.ModelProto) -> Types:
+    """The types of all values of a model without weights, which is used up.
+
+    Errors:
+        PK408: the model's types contradict each other.
+    """
+    choices = list(_choices(light, ""))
+    _forget_branch_shapes(choices)
+    plain = infer_once(light)
+    if not choices:
+        return plain
+    left = _settle_branches(light)
+    types = infer_once(light)
+    for _, node, _ in [*_choices(light, _HIDDEN)]:
+        node.domain = ""
+    if any(_choices(light, "")):
+        types = infer_once(light)
+        if _hide_unsound(light, types):
+            types = infer_once(light)
+    for path in left:
+        types.keep(path, plain)
+    return types
+
+
+def _forget_branch_shapes(choices: Iterable[_Choice]) -> None:
+    """Take away the shapes that If branches claim for their outputs; inference finds them again.
+
+    The TorchScript exporter writes there what held for the other branch.
+    """
+    for _, _, branches in choices:
+        for branch in branches.values():
+            for value in branch.graph.output:
+                if value.type.HasField("tensor_type"):
+                    value.type.tensor_type.ClearField("shape")
+
+
+def _choices(light: onnx.ModelProto, domain: str) -> Iterator[_Choice]:
+    """Every If outside local functions whose domain is ``domain``."""
+    for scope in scopes(light):
+        if not scope.path.startswith("function "):
+            for node, inner in inner_scopes(scope):
+                if is_op(node, "If", domain):
+                    yield scope, node, {name: body for name, body in inner if name in _BRANCHES}
+
+
+def _settle_branches(light: onnx.ModelProto) -> set[str]:
+    """Give both branches of each If that can be decided now the nodes of the one taken.
+
+    Every other If is hidden from shape inference, so that nothing is decided on a guess.
+
+    Returns:
+        the paths of the branches that are not taken.
+    """
+    for _, node, _ in [*_choices(light, "")]:
+        node.domain = _HIDDEN
+    light.opset_import.add(domain=_HIDDEN, version=1)
+    left: set[str] = set()
+    while True:
+        types = infer_once(light)
+        decided = []
+        for scope, node, branches in _choices(light, _HIDDEN):
+            if not node.input or branches.keys() != set(_BRANCHES):
+                continue
+            value = _StaticValues(scope, types).find(node.input[0])
+            if value is not None and value.size == 1:
+                decided.append((node, branches, bool(value.item())))
+        if not decided:
+            return left
+        for node, branches, condition in decided:
+            taken, other = _BRANCHES if condition else _BRANCHES[::-1]
+            branches[other].graph.CopyFrom(branches[taken].graph)
+            left.add(branches[other].path)
+            node.domain = ""
+
+
+def _hide_unsound(light: onnx.ModelProto, types: Types) -> bool:
+    """Hide each If with a branch of unknown shapes, keeping the dtypes; whether there was one."""
+    found = False
+    for scope, node, branches in [*_choices(light, "")]:
+        known = [
+            types.find(branch, value.name)
+            for branch in branches.values()
+            for value in branch.graph.output
+        ]
+        if any(dims_of(value_type) is None for value_type in known):
+            found = True
+            node.domain = _HIDDEN
+            for name in node.output:
+                value_type = types.find(scope, name)
+                if value_type is not None and value_type.WhichOneof("value") == "tensor_type":
+                    info = scope.graph.value_info.add(name=name)
+                    info.type.tensor_type.elem_type = value_type.tensor_type.elem_type
+    return found
+
+
+class _StaticValues:
+    """Computes values that follow from ranks and shapes, looking a short way back only."""
+
+    _OPS = frozenset(
+        [
+            "Add", "And", "Cast", "Concat", "Div", "Equal", "Gather", "Greater", "GreaterOrEqual",
+            "Identity", "Less", "LessOrEqual", "Mul", "Not", "Or", "ReduceProd", "Reshape",
+            "Squeeze", "Sub", "Unsqueeze",
+        ]
+    )  # fmt: skip
+    _DEPTH = 12
+
+    def __init__(self, scope: Scope, types: Types) -> None:
+        self._scope = scope
+        self._types = types
+        self._producers = {name: node for node in scope.graph.node for name in node.output}
+        self._initializers = (
+            {tensor.name: tensor for tensor in scope.graph.initializer}
+            if isinstance(scope.graph, onnx.GraphProto)
+            else {}
+        )
+
+    def find(self, name: str, depth: int = _DEPTH) -> npt.NDArray[Any] | None:
+        """The value called ``name``, or None when it is not known before the model runs."""
+        try:
+            return self._find(name, depth)
+        except Exception:  # onnx's helpers and its evaluator have no exceptions of their own
+            return None  # what cannot be computed is not known; the checker says what is wrong
+
+    def _find(self, name: str, depth: int) -> npt.NDArray[Any] | None:
+        if name in self._initializers:
+            return onnx.numpy_helper.to_array(self._initializers[name])
+        node = self._producers.get(name)
+        if node is None or depth == 0:
+            return None
+        if is_op(node, "Constant"):
+            is_stored = not any(is_external(attribute.t) for attribute in node.attribute)
+            return self._run(node, {}) if is_stored else None
+        if is_op(node, "Shape") or is_op(node, "Size"):
+            dims = dims_of(self._types.find(self._scope, node.input[0]))
+            if dims is None or not all(dim.HasField("dim_value") for dim in dims):
+                return None
+            shape = [dim.dim_value for dim in dims]
+            return self._run(node, {node.input[0]: np.broadcast_to(np.float32(0), shape)})
+        if node.domain or node.op_type not in self._OPS:
+            return None
+        feeds = {name: self.find(name, depth - 1) for name in node.input if name}
+        known = {name: value for name, value in feeds.items() if value is not None}
+        return self._run(node, known) if len(known) == len(feeds) else None
+
+    def _run(
+        self, node: onnx.NodeProto, feeds: dict[str, npt.NDArray[Any]]
+    ) -> npt.NDArray[Any] | None:
+        inputs = [onnx.ValueInfoProto(name=name) for name in feeds]
+        outputs = [onnx.ValueInfoProto(name=node.output[0])]
+        graph = onnx.helper.make_graph([node], "one", inputs, outputs)
+        opset = onnx.helper.make_opsetid("", self._scope.opsets.get("", 1))
+        model = onnx.helper.make_model(graph, opset_imports=[opset])
+        values: Any = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
+        return np.asarray(values[0])

@@ -1,0 +1,230 @@
+"""Reading and writing ONNX files with their external data left where it is.
+
+Weights in external files are checked (there, large enough, inside the model's folder) and never
+read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import onnx
+import onnx.checker
+import onnx.inliner
+from google.protobuf.message import (  # type: ignore[import-untyped]
+    DecodeError,
+    EncodeError,
+)
+
+from pluginkit.atomic_files import check_name, read_file, replace_file
+from pluginkit.errors import ModelError
+from pluginkit.onnx.model.external_data import check_external, external_files, is_external
+from pluginkit.onnx.model.graphs import tensors
+from pluginkit.onnx.model.model_bytes import pieces_of
+from pluginkit.onnx.model.structure import RE_EXPORT, check_structure
+
+
+def load_model(path: str | Path) -> onnx.ModelProto:
+    """Read an ONNX file; external data stays in its files.
+
+    Args:
+        path: the ``.onnx`` file.
+
+    Errors:
+        PK400: there is no such file, or it cannot be read.  PK401: it is not an ONNX model, or only
+        a part of one.
+        PK402: it has no graph.  PK403: the graph has a cycle.  PK408: a node lacks an input, its
+        outputs, a body or an equation, or a local function calls itself.
+        PK404: external data is missing or too short.  PK405: external data lies outside the model's
+        folder.
+    """
+    path = Path(path)
+    model = _parse(path, _read(path))
+    try:
+        check_structure(model)
+    except ModelError as error:
+        error.where = f"{path}, {error.where}"
+        raise
+    for tensor in tensors(model):
+        if is_external(tensor):
+            check_external(tensor, path)
+    return model
+
+
+def _read(path: Path) -> bytes:
+    fix = "check the path."
+    try:
+        return read_file(path)
+    except FileNotFoundError:
+        message = f"model '{path.name}' does not exist; expected an ONNX file."
+    except IsADirectoryError:
+        message = f"model '{path.name}' is a directory; expected an ONNX file."
+    except OSError as error:
+        message = f"model '{path.name}' cannot be read: {error.strerror}."
+        fix = "check the file's permissions."
+    raise ModelError("PK400", message, where=str(path), fix=fix)
+
+
+def _parse(path: Path, content: bytes) -> onnx.ModelProto:
+    def refusal(got: str, fix: str = RE_EXPORT) -> ModelError:
+        return ModelError(
+            "PK401", f"'{path.name}' {got}; expected an ONNX model.", where=str(path), fix=fix
+        )
+
+    if not content:
+        raise refusal("is empty")
+    if content.startswith(b"version https://git-lfs"):
+        raise refusal("is a Git LFS pointer", "run `git lfs pull`.")
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError as error:
+        if _is_text(content):
+            raise refusal("is a text file", "pass the binary .onnx file.") from error
+        raise refusal("is damaged or cut short") from error
+    if not model.HasField("graph"):
+        if model.ir_version == 0:
+            raise refusal("is another kind of file", "pass the binary .onnx file.")
+        raise ModelError(
+            "PK402",
+            f"'{path.name}' holds no graph; expected one with nodes and outputs.",
+            where=str(path),
+            fix=RE_EXPORT,
+        )
+    if not model.graph.output:
+        raise ModelError(
+            "PK402",
+            f"'{path.name}' holds an empty graph; expected at least one output.",
+            where=str(path),
+            fix=RE_EXPORT,
+        )
+    if not model.opset_import:
+        raise refusal("names no opset, so it is damaged or cut short")
+    return model
+
+
+def _is_text(content: bytes) -> bool:
+    head = content[:4096]
+    return all(byte in b"\t\n\r\f" or byte >= 32 for byte in head)
+
+
+def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the bodies of its local functions in place of their calls.
+
+    Errors:
+        PK408: a function calls itself, or two have one name.
+    """
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            "PK408",
+            "local functions cannot be put in place of their calls; expected a valid model.",
+            cause=str(error),
+            fix=RE_EXPORT,
+        ) from error
+
+
+def save_model(model: onnx.ModelProto, path: str | Path, source: Path) -> None:
+    """Write a model whose external data lies beside ``source``: the whole file or nothing.
+
+    In another folder the data files are copied by the kernel, block-shared where the file system
+    can, because onnx loads neither symbolic links nor hard links nor paths that leave the folder.
+
+    Args:
+        model: what to write.
+        path: the new ``.onnx`` file.
+        source: the ``.onnx`` file that the model was loaded from; it and its data are never written
+            to.
+
+    Errors:
+        PK406: the source or its data, or a file of other content, would be overwritten.
+        PK407: writing failed; nothing is left behind.
+    """
+    path, source = Path(path), Path(source)
+    files = external_files(model)
+    try:
+        content = pieces_of(model)
+    except (EncodeError, ValueError) as error:
+        raise ModelError(
+            "PK407",
+            f"'{path.name}' would exceed 2 GB; expected less.",
+            where=str(path),
+            cause="a protobuf cannot be larger.",
+            fix="save the original with external data: onnx.save(..., save_as_external_data=True).",
+        ) from error
+    made: list[Path] = []
+    try:
+        check_name(path)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder")
+        _refuse_overwriting(path, source, files)
+        for location in files:
+            _place_data(source.parent / location, path.parent / location, made)
+        replace_file(path, content)
+        made.clear()
+    except OSError as error:
+        raise ModelError(
+            "PK407",
+            f"'{path.name}' cannot be written: {error.strerror}.",
+            where=str(path),
+            fix="check the folder, its permissions and the free space.",
+        ) from error
+    finally:
+        for file in reversed(made):
+            with suppress(OSError):
+                file.rmdir() if file.is_dir() else file.unlink()
+
+
+def _refuse_overwriting(path: Path, source: Path, files: list[str]) -> None:
+    def refuse(file: Path, what: str, fix: str) -> None:
+        raise ModelError(
+            "PK406", f"'{file.name}' is {what}; it would be overwritten.", where=str(file), fix=fix
+        )
+
+    if _is_same(path, source):
+        refuse(path, "the source model", "choose another output name.")
+    for location in files:
+        data, copy = source.parent / location, path.parent / location
+        if _is_same(path, data) or path.resolve() == copy.resolve():
+            refuse(path, "the model's external data", "choose another output name.")
+        if copy.exists() and not _is_same(copy, data) and not _is_copy(copy, data):
+            refuse(copy, "another file than the source's external data", "choose another folder.")
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    return a.exists() and b.exists() and a.samefile(b)
+
+
+def _is_copy(copy: Path, data: Path) -> bool:
+    """Whether an earlier save left this copy; its time stamp is the original's."""
+    a, b = copy.stat(), data.stat()
+    return (a.st_size, a.st_mtime_ns) == (b.st_size, b.st_mtime_ns)
+
+
+def _place_data(data: Path, copy: Path, made: list[Path]) -> None:
+    if copy.exists():
+        return
+    for folder in reversed([one for one in copy.parents if not one.exists()]):
+        folder.mkdir(exist_ok=True)
+        made.append(folder)
+    made.append(copy)
+    with data.open("rb") as reader, copy.open("wb") as writer:
+        _copy_in_kernel(reader.fileno(), writer.fileno())
+    shutil.copystat(data, copy)
+
+
+def _copy_in_kernel(source: int, target: int) -> None:
+    remaining = os.fstat(source).st_size
+    while remaining > 0:
+        try:
+            count = os.copy_file_range(source, target, remaining)
+        except OSError:  # across file systems that cannot; both keep their file offsets
+            count = os.sendfile(target, source, None, remaining)
+        if count == 0:
+            raise OSError(5, "the external data became shorter while it was copied")
+        remaining -= count

@@ -1,0 +1,193 @@
+"""Plugin nodes: from a Plugin to the ONNX node that TensorRT's parser turns into it, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+
+from pluginkit.contract.calls import present_ports
+from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.spec import PluginSpec
+from pluginkit.errors import ModelError
+from pluginkit.onnx.model.external_data import is_external
+from pluginkit.onnx.model.graphs import describe, scopes
+
+PluginKey = tuple[str, str, str]
+Plugins = Mapping[PluginKey, type[Plugin]]
+
+
+def plugin_attributes(plugin: Plugin) -> dict[str, Any]:
+    """What the plugin's node carries: its attributes in wire form, its version and namespace."""
+    shaping = [index for index, port in enumerate(present_ports(plugin)) if port.length is not None]
+    return {
+        **plugin.to_wire(),
+        "plugin_version": plugin.spec.plugin_version,
+        "plugin_namespace": plugin.spec.plugin_namespace,
+        **({"tensorrt_plugin_shape_input_indices": shaping} if shaping else {}),
+    }
+
+
+def plugin_node(plugin: Plugin, inputs: list[str], outputs: list[str], name: str) -> onnx.NodeProto:
+    """The ONNX node of a plugin.
+
+    Args:
+        plugin: the plugin with its attribute values.
+        inputs: one name for each declared input, "" or nothing at the end for an optional one that
+            is absent; or just the names of the inputs that ``plugin`` has. TensorRT's parser
+            refuses empty names, so the node lists only the inputs that are there.
+        outputs: one name for each declared output.
+        name: the node's name.
+
+    Errors:
+        PK411: the number of inputs or outputs is not what the plugin declares.  PK110: a required
+        input is absent.
+    """
+    plugin, names = bind_inputs(plugin, inputs)
+    spec = plugin.spec
+    if len(outputs) != len(spec.outputs) or not all(outputs):
+        raise _wrong_count(spec, "outputs", list(outputs), [port.name for port in spec.outputs])
+    return onnx.helper.make_node(
+        spec.plugin_name,
+        names,
+        outputs,
+        name=name,
+        domain=spec.plugin_namespace,
+        **plugin_attributes(plugin),
+    )
+
+
+def bind_inputs(plugin: Plugin, inputs: Sequence[str]) -> tuple[Plugin, list[str]]:
+    """The plugin that knows which optional inputs are there, and the names of those.
+
+    Errors:
+        PK411, PK110: as for plugin_node.
+    """
+    ports = plugin.spec.inputs
+    if all(inputs) and len(inputs) == sum(plugin.present):
+        return plugin, list(inputs)
+    if len(inputs) > len(ports):
+        raise _wrong_count(plugin.spec, "inputs", list(inputs), [port.name for port in ports])
+    there = [port.name for port, name in zip(ports, inputs, strict=False) if name]
+    return plugin.with_inputs(*there), [name for name in inputs if name]
+
+
+def _wrong_count(spec: PluginSpec, kind: str, got: list[str], expected: list[str]) -> ModelError:
+    return ModelError(
+        "PK411",
+        f"{spec.name}: got {kind} {got}; expected {len(expected)}: {', '.join(expected)}.",
+        fix=f"give the node one name for each of the plugin's {kind}.",
+    )
+
+
+def plugin_of_node(node: onnx.NodeProto, plugins: Plugins) -> Plugin | None:
+    """The plugin that a node stands for, or None when it is no plugin node.
+
+    Takes what pluginkit writes and what people and exporters write: attributes left out have their
+    defaults, the version defaults to "1" and the namespace to the node's domain, and absent inputs
+    are known by their position.
+
+    Errors:
+        PK104, PK109: an attribute is wrong or missing.  PK110: a required input is absent.
+        PK410: an attribute is a reference to one of a local function.  PK412: it cannot be read.
+        PK411: there are too many
+        inputs.
+    """
+    attributes = _by_name(node)
+    version = _text(attributes, "plugin_version", "1")
+    namespace = _text(attributes, "plugin_namespace", node.domain)
+    cls = plugins.get((node.op_type, version, namespace))
+    if cls is None:
+        return None
+    where = f"node {describe(node)}"
+    wire = {
+        name: _value(attribute, where)
+        for name, attribute in attributes.items()
+        if name == "pluginkit_inputs" or any(spec.name == name for spec in cls.spec.attributes)
+    }
+    plugin = cls.from_wire(wire, where)
+    if "pluginkit_inputs" not in wire:
+        plugin, _ = bind_inputs(plugin, list(node.input))
+    return plugin
+
+
+def _text(attributes: Mapping[str, onnx.AttributeProto], name: str, default: str) -> str:
+    return attributes[name].s.decode(errors="replace") if name in attributes else default
+
+
+def _value(attribute: onnx.AttributeProto, where: str) -> Any:
+    if attribute.ref_attr_name:
+        raise ModelError(
+            "PK410",
+            f"attribute '{attribute.name}' is '{attribute.ref_attr_name}' of the function; "
+            "expected a value.",
+            where=where,
+            fix="inline the function: onnx.inliner.inline_local_functions(model).",
+        )
+    try:
+        return _decoded(attribute)
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise ModelError(
+            "PK412",
+            f"attribute '{attribute.name}' cannot be read: {error}.",
+            where=where,
+            fix="give the attribute a number, a text, a list of them or a tensor with its data.",
+        ) from error
+
+
+def _decoded(attribute: onnx.AttributeProto) -> Any:
+    value = onnx.helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, onnx.TensorProto):
+        if is_external(value):
+            raise ValueError("its data is in a file of its own")
+        return onnx.numpy_helper.to_array(value)
+    if isinstance(value, (str, int, float)):
+        return value
+    return [item.decode() if isinstance(item, bytes) else item for item in value]
+
+
+def complete_plugin_nodes(model: onnx.ModelProto, plugins: Plugins) -> None:
+    """Write every plugin node of a model as plugin_node would, those of people and exporters too.
+
+    TensorRT's parser would truncate their int64 values, mislabel their tensors and refuse empty
+    input names.
+
+    Errors:
+        as for plugin_of_node.
+    """
+    for _, node, plugin in plugin_nodes(model, plugins):
+        present = [name for name in node.input if name]
+        written = plugin_node(plugin, present, list(node.output), node.name)
+        if list(node.input) != present:
+            node.ClearField("input")
+            node.input.extend(present)
+        if _by_name(node) != _by_name(written):
+            node.ClearField("attribute")
+            node.attribute.extend(written.attribute)
+
+
+def _by_name(node: onnx.NodeProto) -> dict[str, onnx.AttributeProto]:
+    return {attribute.name: attribute for attribute in node.attribute}
+
+
+def plugin_nodes(
+    model: onnx.ModelProto, plugins: Plugins
+) -> Iterator[tuple[str, onnx.NodeProto, Plugin]]:
+    """Every plugin node of a model, those in bodies and local functions included, with its path.
+
+    Errors:
+        as for plugin_of_node.
+    """
+    names = {name for name, _, _ in plugins}
+    for scope in scopes(model):
+        for node in scope.graph.node:
+            if node.op_type not in names:
+                continue
+            plugin = plugin_of_node(node, plugins)
+            if plugin is not None:
+                yield scope.path, node, plugin

@@ -1,0 +1,195 @@
+"""What every model must have before anything else reads it; other parsers may crash without."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+import onnx
+import onnx.defs
+
+from pluginkit.errors import ModelError
+from pluginkit.onnx.model.graphs import (
+    Scope,
+    bodies,
+    defined_names,
+    describe,
+    is_op,
+    scopes,
+    sorted_nodes,
+)
+
+RE_EXPORT = "export the model again, or copy the whole file."
+#: The graphs that an operator cannot be without.
+_BODIES = {"If": {"then_branch", "else_branch"}, "Loop": {"body"}, "Scan": {"body"}}
+
+_TERM = rb"[A-Za-z]*(\.\.\.[A-Za-z]*)?"
+_EQUATION = re.compile(rb"%b(,%b)*(->%b)?" % (_TERM, _TERM, _TERM))
+
+
+def check_structure(model: onnx.ModelProto) -> None:
+    """Check names, nodes, their order and local functions.
+
+    Errors:
+        PK401: a name is no text.  PK403: a graph has a cycle.  PK408: a node lacks an input, its
+        outputs, a body, an equation or as many outputs as it says, a name has two values, or a
+        function calls itself.
+    """
+    defined: dict[Scope, set[str]] = {}
+    for scope in scopes(model):
+        _check_names(scope)
+        defined[scope] = defined_names(scope.graph)
+        _check_single_producers(scope)
+        sorted_nodes(scope)
+        for node in scope.graph.node:
+            problem = _what_is_missing(node, scope, defined)
+            if problem is not None:
+                raise ModelError(
+                    "PK408",
+                    f"{describe(node)} {problem}; expected a valid model.",
+                    where=scope.path,
+                    fix=RE_EXPORT,
+                )
+    _check_functions(model)
+
+
+def _check_names(scope: Scope) -> None:
+    """Refuse names that are no text; protobuf hands them over as bytes."""
+    names: list[object] = [scope.graph.name]
+    for node in scope.graph.node:
+        names += (node.op_type, node.domain, node.name, *node.input, *node.output)
+        for attribute in node.attribute:
+            names.append(attribute.name)
+    names += [value.name for value in scope.graph.value_info]
+    if isinstance(scope.graph, onnx.GraphProto):
+        for value in (*scope.graph.input, *scope.graph.output):
+            names += [value.name, *(dim.dim_param for dim in value.type.tensor_type.shape.dim)]
+        names += [tensor.name for tensor in scope.graph.initializer]
+    else:
+        names += [scope.graph.domain, *scope.graph.input, *scope.graph.output]
+    if bytes in map(type, names):
+        name = next(name for name in names if isinstance(name, bytes))
+        raise ModelError(
+            "PK401",
+            f"the name {name!r} is no UTF-8 text; expected an ONNX model.",
+            where=scope.path,
+            fix=RE_EXPORT,
+        )
+
+
+def _check_single_producers(scope: Scope) -> None:
+    """Refuse a name with two values, on which ONNX Runtime crashes where it is a function's."""
+    graph = scope.graph
+    if isinstance(graph, onnx.GraphProto):
+        given = {one.name for one in (*graph.input, *graph.initializer)}
+    else:
+        given = set(graph.input)
+    given.discard("")
+    produced = [name for node in graph.node for name in node.output if name]
+    if len(given.union(produced)) < len(given) + len(produced):
+        twice = next(name for name in produced if name in given or produced.count(name) > 1)
+        raise ModelError(
+            "PK408",
+            f"'{twice}' is given a value twice; expected a valid model.",
+            where=scope.path,
+            fix=RE_EXPORT,
+        )
+
+
+def _what_is_missing(
+    node: onnx.NodeProto, scope: Scope, defined: Mapping[Scope, set[str]]
+) -> str | None:
+    if not any(node.output):
+        return "has no output"
+    own = defined[scope]
+    for name in node.input:
+        if name and name not in own and not _is_seen(name, scope.outer, defined):
+            return f"reads '{name}', which nothing produces"
+    if "" in node.input and is_op(node, node.op_type):
+        schema = find_schema(node.op_type, scope.opsets.get("", 0))
+        at = schema and missing_input(node, optional_inputs(schema))
+        if at is not None:
+            return f"lacks input {at}, which is not optional"
+    if node.op_type == "Einsum" and not _has_equation(node):
+        return "has no equation of letters, commas, '...' and '->'"
+    if node.op_type == "Split" and not _has_all_parts(node):
+        return f"splits into another number than its {len(node.output)} outputs"
+    if node.op_type == "GatherND" and any(
+        one.name == "batch_dims" and one.i < 0 for one in node.attribute
+    ):  # onnx's shape inference reads before the shape
+        return "has a negative number of batch dimensions"
+    if node.op_type not in _BODIES or not is_op(node, node.op_type):
+        return None
+    graphs = dict(bodies(node))
+    missing = _BODIES[node.op_type] - graphs.keys()
+    if missing:
+        return f"has no graph '{min(missing)}'"
+    if node.op_type == "Loop" and len(graphs["body"].input) != max(2, len(node.input)):
+        return "has a body of another number of inputs"
+    return None
+
+
+def find_schema(op_type: str, version: int) -> onnx.defs.OpSchema | None:
+    """ONNX's definition of an operator of its default domain, None where there is none."""
+    try:
+        return onnx.defs.get_schema(op_type, version)
+    except (onnx.defs.SchemaError, TypeError):  # TypeError: the version has more than 32 bits
+        return None
+
+
+def optional_inputs(schema: onnx.defs.OpSchema) -> list[bool]:
+    """Whether a node may leave out each input by an empty name; the last one may be repeated."""
+    optional = onnx.defs.OpSchema.FormalParameterOption.Optional
+    return [one.option == optional for one in schema.inputs]
+
+
+def missing_input(node: onnx.NodeProto, optional: Sequence[bool]) -> int | None:
+    """The first input that is left out and must not be; onnx's shape inference crashes on some."""
+    for at, name in enumerate(node.input):
+        if not name and optional and not optional[min(at, len(optional) - 1)]:
+            return at
+    return None
+
+
+def _has_equation(node: onnx.NodeProto) -> bool:
+    """Whether an Einsum is well-formed; on others onnx's shape inference may never end."""
+    equations = [one.s for one in node.attribute if one.name == "equation"]
+    return all(_EQUATION.fullmatch(each.replace(b" ", b"")) for each in equations)
+
+
+def _has_all_parts(node: onnx.NodeProto) -> bool:
+    """Whether a Split says how many outputs it has; onnx's shape inference aborts if not."""
+    counts = {one.i for one in node.attribute if one.name == "num_outputs"}
+    counts |= {len(one.ints) for one in node.attribute if one.name == "split"}
+    return counts <= {len(node.output)}
+
+
+def _is_seen(name: str, scope: Scope | None, defined: Mapping[Scope, set[str]]) -> bool:
+    while scope is not None:
+        if name in defined[scope]:
+            return True
+        scope = scope.outer
+    return False
+
+
+def _check_functions(model: onnx.ModelProto) -> None:
+    """Refuse functions that call themselves, whatever the overload: the parser ignores it."""
+    calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for scope in scopes(model) if model.functions else ():
+        root = scope
+        while root.outer is not None:
+            root = root.outer
+        if isinstance(root.graph, onnx.FunctionProto):
+            called = {(node.domain, node.op_type) for node in scope.graph.node}
+            calls.setdefault((root.graph.domain, root.graph.name), set()).update(called)
+    try:
+        TopologicalSorter(calls).prepare()
+    except CycleError as error:
+        raise ModelError(
+            "PK408",
+            "local functions call themselves; expected a valid model.",
+            where="the functions",
+            cause=" <- ".join("::".join(name) for name in error.args[1]),
+            fix=RE_EXPORT,
+        ) from error

@@ -1,0 +1,85 @@
+"""A model without its weights, for the checker and shape inference: small, and the same to both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import onnx
+import onnx.helper
+
+from pluginkit.onnx.model.external_data import is_external
+from pluginkit.onnx.model.graphs import scopes
+
+#: Initializers up to this many elements may be shapes or axes, and stay to be read.
+_SMALL = 256
+
+
+def skeleton_for_checker(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its weights as graph inputs; the checker would look for their data."""
+    light = _without_initializers(model)
+    hoisted = {value.name for value in light.graph.input}
+    for target, tensor in _initializers(model, light):
+        if not _is_weight(tensor):
+            target.initializer.append(tensor)
+        elif tensor.name not in hoisted:
+            hoisted.add(tensor.name)
+            light.graph.input.append(_input(tensor))
+    return light
+
+
+def skeleton_for_inference(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its weights as initializers without data.
+
+    Not as inputs: onnx makes a symbol for each element of a one-dimensional input whose values it
+    follows. Only a small tensor in an external file becomes one, since it may be a shape, which
+    inference would read.
+    """
+    light = _without_initializers(model)
+    for target, tensor in _initializers(model, light):
+        if not _is_weight(tensor):
+            target.initializer.append(tensor)
+        elif math.prod(tensor.dims) > _SMALL:
+            target.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+        elif all(value.name != tensor.name for value in light.graph.input):
+            light.graph.input.append(_input(tensor))
+    return light
+
+
+def _is_weight(tensor: onnx.TensorProto) -> bool:
+    return is_external(tensor) or math.prod(tensor.dims) > _SMALL
+
+
+def type_of_tensor(tensor: onnx.TensorProto) -> onnx.TypeProto:
+    """The type of a stored tensor."""
+    return onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+
+
+def _input(tensor: onnx.TensorProto) -> onnx.ValueInfoProto:
+    return onnx.ValueInfoProto(name=tensor.name, type=type_of_tensor(tensor))
+
+
+def _without_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
+    """All that inference and the checker read, except the main graph's initializers."""
+    light = onnx.ModelProto(ir_version=model.ir_version)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.name = model.graph.name
+    for name in ("node", "input", "output", "value_info", "sparse_initializer"):
+        getattr(light.graph, name).extend(getattr(model.graph, name))
+    return light
+
+
+def _initializers(
+    model: onnx.ModelProto, light: onnx.ModelProto
+) -> Iterator[tuple[Any, onnx.TensorProto]]:
+    """Every initializer with the graph of ``light`` that it belongs to, which has none yet."""
+    for tensor in model.graph.initializer:
+        yield light.graph, tensor
+    for scope in [each for each in scopes(light) if each.outer is not None]:
+        body: Any = scope.graph
+        stored = list(body.initializer)
+        del body.initializer[:]
+        for tensor in stored:
+            yield body, tensor

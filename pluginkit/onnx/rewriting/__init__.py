@@ -1,0 +1,1 @@
+"""Rewrites: patterns, where they match, and the model that comes out."""

@@ -1,0 +1,198 @@
+"""Puts new nodes in the place of matched ones, in the model's own protobufs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import onnx
+import onnx.helper
+
+from pluginkit.errors import RewriteError
+from pluginkit.onnx.model.graphs import Scope, label, names_read
+from pluginkit.onnx.rewriting.find_matches import Bindings, GraphIndex
+from pluginkit.onnx.rewriting.match import Match
+from pluginkit.onnx.rewriting.new_nodes import NODES, Names, NewNode, NewNodes, Splice
+
+
+def set_nodes(scope: Scope, nodes: Sequence[onnx.NodeProto]) -> None:
+    """Leave the scope these of its nodes, in this order."""
+    _keep(scope.graph.node, nodes)
+
+
+def _keep(container: Any, kept: Sequence[Any]) -> None:
+    """Leave a repeated field these of its messages, in this order, in linear time.
+
+    None is copied: protobuf would keep the memory of the old ones for as long as the model lives.
+    """
+    order = {id(each): position for position, each in enumerate(kept)}
+    container.sort(key=lambda each: order.get(id(each), len(order)))
+    del container[len(order) :]
+
+
+def why_untouchable(index: GraphIndex, root: int, bindings: Bindings) -> str | None:
+    """Why the matched nodes cannot be taken out of their graph, or None."""
+    produced = {root, *bindings.kept}
+    positions = list(bindings.nodes.values())
+    for position in positions:
+        for attribute in index.nodes[position].attribute:
+            if attribute.ref_attr_name:
+                return (
+                    f"attribute '{attribute.name}' is that of the function's caller; "
+                    "inline the function first"
+                )
+    if len(positions) == 1:
+        return None
+    inside = [names_read(index.nodes[position]) for position in positions]
+    for position in positions:
+        for name in index.nodes[position].output if position not in produced else ():
+            if name in index.outputs:
+                return f"'{name}', between the matched nodes, is a graph output"
+            if name and index.readers[name] > sum(name in names for names in inside):
+                return f"'{name}', between the matched nodes, is read by other nodes too"
+    return None
+
+
+class Edit:
+    """The pending changes of one scope; ``write`` makes them."""
+
+    def __init__(self, model: onnx.ModelProto, index: GraphIndex, names: Names) -> None:
+        self.index = index
+        self._model = model
+        self._names = names
+        self._new: dict[int, list[NewNodes]] = {}
+        self._made: dict[int, list[onnx.NodeProto]] = {}
+        self._places: dict[str, int] = {}
+        self._removed: set[int] = set()
+
+    def has_replaced(self, positions: Iterable[int]) -> bool:
+        """Whether any of the nodes at these positions is already replaced."""
+        return not self._removed.isdisjoint(positions)
+
+    def export(self, returned: NewNode | Sequence[NewNode], match: Match, rewrite: str) -> NewNodes:
+        """The nodes that a rewrite returned, checked, as protobufs with names new to the model.
+
+        Errors:
+            PK421: it returned something else, or nodes that read or produce the wrong values.
+        """
+        nodes = [returned] if isinstance(returned, NODES) else returned
+        if (
+            not isinstance(nodes, (list, tuple))
+            or not nodes
+            or not all(isinstance(node, NODES) for node in nodes)
+        ):
+            raise _wrong(rewrite, f"returned {returned!r}; expected a node or nodes")
+        splice = Splice(match, self._names)
+        try:
+            for node in nodes:
+                splice.add(node)
+        except ValueError as error:
+            raise _wrong(rewrite, str(error)) from None
+        for name in splice.missing:
+            if self.index.readers[name] or name in self.index.outputs:
+                raise _wrong(rewrite, f"made nodes that do not produce '{name}'")
+        return splice.made
+
+    def place_of(self, root: int, bindings: Bindings, new: NewNodes) -> int | None:
+        """The position before which new nodes can stand, None when there is none.
+
+        It is that of the last matched node, or of the first other node that reads what the new ones
+        produce; what they read must be there by then.
+        """
+        if not bindings.kept:
+            return root
+        kept = {name for at in bindings.kept for name in self.index.nodes[at].output}
+        between = range(min(bindings.kept) + 1, root)
+        place = next((at for at in between if self._reads(at, kept, bindings)), root)
+        made = {name for node in new.nodes for name in node.output}
+        read = {name for node in new.nodes for name in names_read(node)} - made
+        old = self.index.producers
+        latest = max((self._places.get(name, old.get(name, -1)) for name in read), default=-1)
+        return place if latest < place else None
+
+    def _reads(self, position: int, names: Collection[str], bindings: Bindings) -> bool:
+        """Whether a node that stays, or a new one, reads one of the values there."""
+        nodes = [node for new in self._new.get(position, ()) for node in new.nodes]
+        if position not in self._removed and position not in bindings.nodes.values():
+            nodes.append(self.index.nodes[position])
+        return any(not names_read(node).isdisjoint(names) for node in nodes)
+
+    def replace(self, root: int, bindings: Bindings, new: NewNodes, place: int) -> None:
+        """Take out the matched nodes and put the new ones before what stood at ``place``."""
+        index = self.index
+        for position in bindings.nodes.values():
+            self._removed.add(position)
+            self._names.free_node(index.nodes[position].name)
+        old = index.nodes[root]
+        for node in new.nodes:
+            node.name = self._names.new_node(node.name or f"{node.op_type}_{label(old)}")
+        index.replace([index.nodes[at] for at in bindings.nodes.values()], new.nodes)
+        if old.metadata_props:
+            new.nodes[-1].metadata_props.extend(old.metadata_props)
+        if old.doc_string and isinstance(old.doc_string, str):  # bytes: it was no UTF-8
+            new.nodes[-1].doc_string = old.doc_string
+        self._made[root] = new.nodes
+        self._places |= {name: place for node in new.nodes for name in node.output}
+        # Those that stand here for the sake of a reader come before it.
+        there = self._new.setdefault(place, [])
+        there.insert(len(there) if place == root else 0, new)
+
+    def made_of(self, root: int) -> list[onnx.NodeProto]:
+        """The nodes that took the place of the match whose last node stood at ``root``."""
+        return self._made[root]
+
+    def write(self) -> None:
+        """Make the changes."""
+        if not self._removed:
+            return
+        scope = self.index.scope
+        nodes: list[onnx.NodeProto] = []
+        gone: set[str] = set()
+        for position, node in enumerate(self.index.nodes):
+            for new in self._new.get(position, ()):
+                first = len(scope.graph.node)
+                scope.graph.node.extend(self._place_constants(scope, new.constants))
+                scope.graph.node.extend(new.nodes)
+                nodes += scope.graph.node[first:]
+            if position in self._removed:
+                gone.update(node.output)
+            else:
+                nodes.append(node)
+        set_nodes(scope, nodes)
+        self._import_domains(scope)
+        _drop_value_info(scope, gone - self._places.keys())
+
+    def _place_constants(
+        self, scope: Scope, constants: Sequence[onnx.TensorProto]
+    ) -> list[onnx.NodeProto]:
+        """Initializers in a graph; Constant nodes in a function, which has no initializers."""
+        if isinstance(scope.graph, onnx.GraphProto):
+            scope.graph.initializer.extend(constants)
+            return []
+        return [
+            onnx.helper.make_node("Constant", [], [each.name], value=each) for each in constants
+        ]
+
+    def _import_domains(self, scope: Scope) -> None:
+        while scope.outer is not None:
+            scope = scope.outer
+        owner = scope.graph if isinstance(scope.graph, onnx.FunctionProto) else self._model
+        there = {entry.domain for entry in owner.opset_import} | {"", "ai.onnx"}
+        used = {node.domain for nodes in self._made.values() for node in nodes}
+        owner.opset_import.extend(
+            onnx.helper.make_opsetid(each, 1) for each in sorted(used - there)
+        )
+
+
+def _drop_value_info(scope: Scope, gone: set[str]) -> None:
+    infos = list(scope.graph.value_info) if gone else []
+    if infos:
+        _keep(scope.graph.value_info, [info for info in infos if info.name not in gone])
+
+
+def _wrong(rewrite: str, message: str) -> RewriteError:
+    return RewriteError(
+        "PK421",
+        f"{rewrite} {message}.",
+        fix="build the nodes with match.plugin_node(...) and from the match's own tensors.",
+    )

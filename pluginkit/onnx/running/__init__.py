@@ -1,0 +1,1 @@
+"""Models on the CPU: ONNX Runtime and plugin references, drawn inputs, comparisons."""

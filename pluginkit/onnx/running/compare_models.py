@@ -1,0 +1,184 @@
+"""Runs the original and the rewritten model on the same inputs and measures the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from pluginkit.errors import ModelError, UsageError
+from pluginkit.onnx.inference.value_types import dtype_name
+from pluginkit.onnx.model.model_file import load_model
+from pluginkit.onnx.model.plugin_nodes import Plugins
+from pluginkit.onnx.running.first_divergence import Side, Taps, TapsComparison
+from pluginkit.onnx.running.output_error import (
+    Array,
+    OutputComparison,
+    Tolerance,
+    check_tolerance,
+    compare_arrays,
+    worst_of,
+)
+from pluginkit.onnx.running.random_inputs import Shapes, draw_inputs
+from pluginkit.onnx.running.run_model import run_onnxruntime
+
+__all__ = ["Case", "Comparison", "OutputComparison", "compare_arrays", "compare_models"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What was found with inputs of one set of shapes.
+
+    Attributes:
+        inputs: the shape of each input.
+        outputs: one entry for each graph output, the worst of all runs.
+        ok: whether every output agrees.
+    """
+
+    inputs: dict[str, tuple[int, ...]]
+    outputs: list[OutputComparison]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every output agrees."""
+        return all(output.ok for output in self.outputs)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What compare_models found.
+
+    Attributes:
+        outputs: one entry for each graph output, the worst of all runs.
+        inputs: the shape of each input in the last run.
+        runs: how often both models ran.
+        cases: one entry for each set of shapes.
+        taps: what was found inside the models, None when nobody asked.
+        ok: whether every output agrees.
+    """
+
+    outputs: list[OutputComparison]
+    inputs: dict[str, tuple[int, ...]]
+    runs: int
+    cases: list[Case]
+    taps: TapsComparison | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every output agrees."""
+        return all(output.ok for output in self.outputs)
+
+
+def compare_models(
+    original: str | Path,
+    rewritten: str | Path,
+    *,
+    inputs: Mapping[str, Array] | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    shapes: Shapes | Sequence[Shapes] | None = None,
+    runs: int = 1,
+    seed: int = 0,
+    rtol: Tolerance = None,
+    atol: Tolerance = None,
+    taps: bool = False,
+    use_gpu: bool = False,
+    plugins: Plugins | None = None,
+) -> Comparison:
+    """Run the original in ONNX Runtime, the rewritten model with its plugins, on the same inputs.
+
+    An element agrees when ``|a - b| <= atol + rtol * |a|``, and NaN and infinities are at the same
+    places.
+
+    Args:
+        original: the ONNX file that runs as it is.
+        rewritten: the ONNX file with plugin nodes.
+        inputs: an array for each graph input; drawn when None.
+        ranges: as in ``draw_inputs``.
+        shapes: as in ``draw_inputs``, or several of these to run one after the other, as the
+            minimum, optimum and maximum of a profile.
+        runs: how often to draw and run, with each set of shapes.
+        seed: that of the first draw; each run has the next one.
+        rtol: the relative tolerance, one for all dtypes or by dtype; by default float64 1e-9,
+            float32 1e-5, float16 1e-2, bfloat16 8e-2, and anything else exact.
+        atol: the absolute tolerance; likewise.
+        taps: whether to compare every value inside the models too, to find the first that differs.
+        use_gpu: whether plugin nodes run their kernels on the GPU instead of their numpy reference.
+        plugins: the plugin classes by registry key; all that discovery finds when None.
+
+    Errors:
+        PK443: the models' inputs or outputs differ.  PK440 to PK445: a model does not run, or
+        inputs do not fit.  PK456: a tolerance is no number of 0 or more.
+    """
+    original, rewritten = Path(original), Path(rewritten)
+    check_tolerance("rtol", rtol)
+    check_tolerance("atol", atol)
+    if runs < 1:
+        raise UsageError("PK444", f"runs is {runs}; expected at least 1.")
+    sides = _sides(original, rewritten, plugins, use_gpu)
+    inside = Taps(*sides) if taps else None
+    cases: list[Case] = []
+    sets = [shapes] if shapes is None or isinstance(shapes, Mapping) else list(shapes)
+    if not sets:
+        raise UsageError("PK444", "shapes is empty; expected at least one set of shapes.")
+    for number, each in enumerate(sets):
+        found: list[OutputComparison] = []
+        feeds: Mapping[str, Array] = {}
+        for run in range(runs):
+            draw = number * runs + run
+            feeds = inputs or draw_inputs(original, shapes=each, ranges=ranges, seed=seed + draw)
+            expected = run_onnxruntime(original, feeds)
+            got = sides[1].run(feeds, None)
+            found += (compare_arrays(n, array, got[n], rtol, atol) for n, array in expected.items())
+            if inside is not None:
+                inside.run(feeds, expected, rtol, atol)
+        drawn = {name: tuple(np.shape(array)) for name, array in feeds.items()}
+        cases.append(Case(drawn, list(worst_of(found).values())))
+    return Comparison(
+        list(worst_of(output for case in cases for output in case.outputs).values()),
+        cases[-1].inputs,
+        runs * len(cases),
+        cases,
+        inside.result() if inside is not None else None,
+    )
+
+
+def _sides(
+    original: Path, rewritten: Path, plugins: Plugins | None, use_gpu: bool
+) -> tuple[Side, Side]:
+    before, after = load_model(original), load_model(rewritten)
+    _check_signatures(before, after)
+    if plugins is None:
+        from pluginkit.discovery import find_plugins
+
+        plugins = find_plugins()
+    execute = None
+    if use_gpu:
+        from pluginkit.device.run_kernels import run_kernels
+
+        execute = run_kernels
+    return Side(before, original.parent, {}), Side(after, rewritten.parent, plugins, execute)
+
+
+def _check_signatures(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> None:
+    for kind in ("input", "output"):
+        before, after = (
+            [_signature(value) for value in getattr(model.graph, kind)]
+            for model in (original, rewritten)
+        )
+        if before != after:
+            raise ModelError(
+                "PK443",
+                f"the models' {kind}s differ: {', '.join(after)}; expected {', '.join(before)}.",
+                fix="compare a model with its own rewritten form.",
+            )
+
+
+def _signature(value: onnx.ValueInfoProto) -> str:
+    tensor = value.type.tensor_type
+    dtype = dtype_name(tensor.elem_type)
+    return (
+        f"{value.name} {dtype}, rank {len(tensor.shape.dim) if tensor.HasField('shape') else '?'}"
+    )

@@ -1,0 +1,182 @@
+"""Compares the values inside two models, to find where they begin to differ.
+
+Both models run again with those values as outputs, and with ONNX Runtime's optimizations off on
+both sides: what it would fuse or leave out is then computed node by node. That may change the last
+digits, in float16 more than those, where ONNX Runtime keeps float32 between the nodes that it has
+no kernels for. So the models' outputs are judged by the runs without taps, and ``shift`` says how
+far the taps moved the original's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from pluginkit.onnx.inference.infer_types import infer_types
+from pluginkit.onnx.model.graphs import (
+    describe,
+    has_bodies,
+    names_read,
+    output_names,
+    scopes,
+    sorted_nodes,
+)
+from pluginkit.onnx.model.plugin_nodes import Plugins
+from pluginkit.onnx.running.output_error import (
+    Array,
+    OutputComparison,
+    Tolerance,
+    compare_arrays,
+    worst_of,
+)
+from pluginkit.onnx.running.run_model import ExecutePlugin, run_model
+
+#: Values that are held at once; a model of many runs several times.
+_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first value that differs.
+
+    Attributes:
+        value: what differs.
+        produced_by: the node that produces it in the original.
+        rewritten_by: the node that produces it in the rewritten model.
+        inputs: what the rewritten model's node reads: the comparison of each, None where the
+            original has no such value; initializers are left out.
+    """
+
+    value: OutputComparison
+    produced_by: str
+    rewritten_by: str
+    inputs: dict[str, OutputComparison | None]
+
+
+@dataclass(frozen=True)
+class TapsComparison:
+    """What was found inside the models.
+
+    Attributes:
+        values: every value of the main graph that both models have, in topological order.
+        first: the first one that differs.
+        skipped: what was not compared, and why.
+        shift: the largest difference that the taps themselves made to an output of the original.
+    """
+
+    values: list[OutputComparison]
+    first: Divergence | None
+    skipped: dict[str, str]
+    shift: float
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models.
+
+    Attributes:
+        model: the model.
+        folder: what its external data is relative to.
+        plugins: the plugins of its nodes.
+        execute: what computes plugin nodes; their references when None.
+    """
+
+    model: onnx.ModelProto
+    folder: Path
+    plugins: Plugins
+    execute: ExecutePlugin | None = None
+
+    def run(self, feeds: Mapping[str, Array], taps: Sequence[str] | None) -> dict[str, Array]:
+        """The outputs, and these values of the main graph."""
+        return run_model(
+            self.model,
+            feeds,
+            self.plugins,
+            base_dir=self.folder,
+            execute_plugin=self.execute,
+            taps=taps,
+        )
+
+
+class Taps:
+    """The values to compare, and what the runs so far found."""
+
+    def __init__(self, original: Side, rewritten: Side) -> None:
+        self._original, self._rewritten = original, rewritten
+        self.skipped: dict[str, str] = {}
+        self._names = list(self._choose())
+        self._found: list[OutputComparison] = []
+        self._shift = 0.0
+        self._feeds: dict[str, OutputComparison] = {}
+
+    def _choose(self) -> Iterator[str]:
+        """The names of the values that both models have, in topological order."""
+        theirs = _producers(self._rewritten.model)
+        types = infer_types(self._original.model)
+        main = next(scopes(self._original.model))
+        for node in sorted_nodes(main) or main.graph.node:
+            if has_bodies(node):
+                self.skipped[describe(node)] = "values inside its bodies are not compared"
+            for name in filter(None, node.output):
+                value_type = types.find(main, name)
+                if name not in theirs:
+                    self.skipped[name] = "the rewritten model has no such value"
+                elif value_type is None or not value_type.HasField("tensor_type"):
+                    self.skipped[name] = "it is not known to be a tensor"
+                else:
+                    yield name
+
+    def run(
+        self,
+        feeds: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+        rtol: Tolerance,
+        atol: Tolerance,
+    ) -> None:
+        """Compare every value on these inputs.
+
+        Args:
+            feeds: an array for each graph input.
+            outputs: the original's outputs without taps.
+            rtol: as in ``compare_models``.
+            atol: as in ``compare_models``.
+        """
+        for name, array in feeds.items():
+            self._feeds[name] = compare_arrays(name, array, array)
+        is_output = set(output_names(self._original.model.graph))
+        inside = [name for name in self._names if name not in is_output]
+        for start in range(0, max(len(inside), 1), _AT_ONCE):
+            wanted = inside[start : start + _AT_ONCE]
+            expected = self._original.run(feeds, wanted)
+            got = self._rewritten.run(feeds, wanted)
+            compared = wanted if start else [*wanted, *outputs]
+            self._found += (
+                compare_arrays(name, expected[name], got[name], rtol, atol) for name in compared
+            )
+        moved = [compare_arrays(name, outputs[name], expected[name]) for name in outputs]
+        self._shift = max([self._shift, *(each.max_abs_error for each in moved)])
+
+    def result(self) -> TapsComparison:
+        """The worst of all runs for each value, and the first that differs."""
+        worst = worst_of(self._found)
+        values = [worst[name] for name in self._names if name in worst]
+        bad = next((each for each in values if not each.ok), None)
+        first = None if bad is None else self._divergence(bad, {**self._feeds, **worst})
+        return TapsComparison(values, first, self.skipped, self._shift)
+
+    def _divergence(
+        self, value: OutputComparison, known: Mapping[str, OutputComparison]
+    ) -> Divergence:
+        ours = _producers(self._original.model)[value.name]
+        theirs = _producers(self._rewritten.model)[value.name]
+        stored = {tensor.name for tensor in self._rewritten.model.graph.initializer}
+        read = sorted(names_read(theirs) - (stored - known.keys()))
+        inputs = {name: known.get(name) for name in read}
+        return Divergence(value, describe(ours), describe(theirs), inputs)
+
+
+def _producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    return {name: node for node in model.graph.node for name in node.output if name}

@@ -1,0 +1,247 @@
+"""Which graph inputs hold indices, and how large those may be.
+
+The values of integer inputs are followed through the operators that hand them on unchanged, to the
+nodes that read indices; a run with every index zero then tells the size of what each of them counts
+along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnx
+import onnx.helper
+
+from pluginkit.errors import ModelError
+from pluginkit.onnx.model.graphs import bodies, defined_names, describe, is_op
+from pluginkit.onnx.running.onnxruntime_session import run_in_folder
+
+Array = npt.NDArray[Any]
+Origins = frozenset[str]
+
+#: Operators that hand on values unchanged, with the inputs that they hand on.
+_CARRIERS: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(
+        [
+            "Cast", "Compress", "Expand", "Flatten", "Gather", "GatherElements", "GatherND",
+            "Identity", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile", "TopK", "Transpose",
+            "Trilu", "Unique", "Unsqueeze",
+        ],
+        (0,),
+    ),
+    **dict.fromkeys(["ScatterElements", "Scatter", "ScatterND"], (0, 2)),
+    "Where": (1, 2),
+}  # fmt: skip
+#: Operators that hand on the values of all their inputs.
+_COLLECTORS = frozenset({"Concat", "Max", "Min"})
+#: Operators that read indices: the input that holds them, and the one that they count in.
+_READERS = {
+    "Gather": (1, 0),
+    "GatherElements": (1, 0),
+    "GatherND": (1, 0),
+    "ScatterElements": (1, 0),
+    "Scatter": (1, 0),
+    "ScatterND": (1, 0),
+    "OneHot": (0, 1),
+}
+
+
+@dataclass(frozen=True)
+class IndexReader:
+    """A node that reads indices.
+
+    Attributes:
+        node: the node.
+        origins: the graph inputs from which the indices come.
+        indices: the value that holds them.
+        counted: the value that they count in; for OneHot the number of classes.
+        is_local: whether one of the two exists only inside a body.
+    """
+
+    node: onnx.NodeProto
+    origins: Origins
+    indices: str
+    counted: str
+    is_local: bool
+
+
+def index_readers(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> list[IndexReader]:
+    """The nodes that read indices from integer inputs.
+
+    Args:
+        model: a model without local functions.
+        nodes: those of its main graph in topological order.
+    """
+    integers = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+    stored = {tensor.name for tensor in model.graph.initializer}  # also inputs, before IR 4
+    known = {
+        value.name: frozenset({value.name})
+        for value in model.graph.input
+        if value.type.tensor_type.elem_type in integers and value.name not in stored
+    }
+    search = _Search(frozenset(defined_names(model.graph)))
+    search.follow(nodes, known)
+    return search.found
+
+
+class _Search:
+    """Follows values through the graph and into bodies."""
+
+    def __init__(self, outermost: frozenset[str]) -> None:
+        self._outermost = outermost
+        self.found: list[IndexReader] = []
+
+    def follow(
+        self,
+        nodes: Sequence[onnx.NodeProto],
+        known: Mapping[str, Origins],
+        local: Origins = frozenset(),
+    ) -> dict[str, Origins]:
+        """Learn the origins of every value that the nodes produce, and note each reader."""
+        env = dict(known)
+        for node in nodes:
+            if node.op_type in _READERS and is_op(node, node.op_type):
+                self._note(node, env, local)
+            for name, origins in self._outputs(node, env, local):
+                if name and origins:
+                    env[name] = origins
+        return env
+
+    def _note(self, node: onnx.NodeProto, env: Mapping[str, Origins], local: Origins) -> None:
+        if len(node.input) < 2:
+            return
+        indices, counted = (node.input[slot] for slot in _READERS[node.op_type])
+        if indices in env:
+            is_local = not {indices, counted} <= self._outermost or bool({indices, counted} & local)
+            self.found.append(IndexReader(node, env[indices], indices, counted, is_local))
+
+    def _outputs(
+        self, node: onnx.NodeProto, env: Mapping[str, Origins], local: Origins
+    ) -> Iterator[tuple[str, Origins]]:
+        if is_op(node, "If"):
+            yield from self._merge(
+                node.output, [self._body(b, {}, env, local) for _, b in bodies(node)]
+            )
+        elif is_op(node, "Loop") or is_op(node, "Scan"):
+            for _, body in bodies(node):
+                yield from zip(node.output, self._iterated(node, body, env, local), strict=False)
+        elif is_op(node, node.op_type):
+            slots = _CARRIERS.get(node.op_type, ())
+            if node.op_type in _COLLECTORS:
+                slots = tuple(range(len(node.input)))
+            names = [node.input[slot] for slot in slots if slot < len(node.input)]
+            origins = _union(env.get(name, frozenset()) for name in names)
+            carried = node.output[:1] if node.op_type in ("TopK", "Unique") else node.output
+            yield from ((name, origins) for name in carried)
+
+    def _body(
+        self,
+        body: onnx.GraphProto,
+        inputs: Mapping[str, Origins],
+        env: Mapping[str, Origins],
+        local: Origins,
+    ) -> list[Origins]:
+        """The origins of a body's outputs."""
+        own = frozenset(defined_names(body))
+        outer = {name: origins for name, origins in env.items() if name not in own}
+        inner = self.follow(body.node, {**outer, **inputs}, local | own)
+        return [inner.get(value.name, frozenset()) for value in body.output]
+
+    def _iterated(
+        self,
+        node: onnx.NodeProto,
+        body: onnx.GraphProto,
+        env: Mapping[str, Origins],
+        local: Origins,
+    ) -> list[Origins]:
+        """The origins of a Loop's or Scan's outputs: twice around, for what it hands to itself."""
+        given = [env.get(name, frozenset()) for name in node.input]
+        skipped = 1 if node.op_type == "Loop" else 0  # a Loop's body returns the condition first
+        returned: list[Origins] = []
+        noted = len(self.found)
+        for _ in range(2):
+            del self.found[noted:]
+            names = [value.name for value in body.input]
+            carried = [frozenset[str]()] * 2 + returned if skipped else returned
+            carried += [frozenset()] * len(names)
+            given += [frozenset()] * len(names)
+            inputs = {n: g | c for n, g, c in zip(names, given, carried, strict=False) if g | c}
+            returned = self._body(body, inputs, env, local)[skipped:]
+        return returned
+
+    @staticmethod
+    def _merge(
+        names: Sequence[str], branches: Sequence[list[Origins]]
+    ) -> Iterator[tuple[str, Origins]]:
+        for index, name in enumerate(names):
+            yield name, _union(branch[index] for branch in branches if index < len(branch))
+
+
+def _union(each: Iterator[Origins]) -> Origins:
+    return frozenset().union(*each)
+
+
+def index_limits(
+    model: onnx.ModelProto,
+    folder: Path,
+    readers: Sequence[IndexReader],
+    inputs: Mapping[str, Array],
+) -> dict[str, int]:
+    """For each input that holds indices, the number that all of them must stay below.
+
+    Args:
+        model: the model, without local functions.
+        folder: what its external data is relative to.
+        readers: from :func:`index_readers`.
+        inputs: an array for each graph input, those that hold indices all zero.
+
+    Errors:
+        PK445: indices count in a value that exists only inside a body.  PK441: the model does not
+        run.
+    """
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.output[:]
+    for number, reader in enumerate(readers):
+        if reader.is_local:
+            raise ModelError(
+                "PK445",
+                f"indices from input '{min(reader.origins)}' count in a value inside a body; "
+                "expected one of the main graph.",
+                where=f"node {describe(reader.node)}",
+                fix=f"give a range: --range {min(reader.origins)}:0,n.",
+            )
+        for name, value in (("indices", reader.indices), ("counted", reader.counted)):
+            is_count = reader.node.op_type == "OneHot" and name == "counted"
+            output = f"pluginkit_{name}_{number}"
+            op_type = "Identity" if is_count else "Shape"
+            probe.graph.node.append(onnx.helper.make_node(op_type, [value], [output]))
+            probe.graph.output.append(onnx.ValueInfoProto(name=output))
+    sizes = run_in_folder(probe, folder, inputs)
+    limits: dict[str, int] = {}
+    for number, reader in enumerate(readers):
+        limit = _limit(
+            reader.node,
+            sizes[f"pluginkit_counted_{number}"].reshape(-1).tolist(),
+            sizes[f"pluginkit_indices_{number}"].tolist(),
+        )
+        for origin in reader.origins:
+            limits[origin] = min(limit, limits.get(origin, limit))
+    return limits
+
+
+def _limit(node: onnx.NodeProto, counted: list[int], indices: list[int]) -> int:
+    """What a node's indices must stay below, given their shape and that of what they count in."""
+    attributes: dict[str, int] = {attribute.name: attribute.i for attribute in node.attribute}
+    if node.op_type == "OneHot":
+        return int(counted[0])
+    if node.op_type in ("GatherND", "ScatterND"):
+        first = attributes.get("batch_dims", 0)
+        return min(counted[first : first + indices[-1]], default=1)
+    axis = attributes.get("axis", 0)
+    # A model whose axis is out of range fails later, in words.
+    return counted[axis] if -len(counted) <= axis < len(counted) else 1

@@ -1,0 +1,221 @@
+"""Draws random inputs that a model accepts: sizes that agree, and indices that exist.
+
+An integer input that ends up as indices (of a Gather, a ScatterElements, ...) must be smaller than
+what it counts along. Which inputs those are follows from the graph; how large they may be, from a
+run with all of them zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.helper
+
+from pluginkit.errors import ModelError, UsageError
+from pluginkit.onnx.model.graphs import scopes, sorted_nodes
+from pluginkit.onnx.model.model_file import inline_functions, load_model
+from pluginkit.onnx.running.index_inputs import index_limits, index_readers
+
+Array = npt.NDArray[Any]
+#: The shape of some inputs, a dimension None where the model or a default says it.
+Shapes: TypeAlias = Mapping[str, Sequence[int | None]]
+
+#: The size of a dynamic dimension that no option sets.
+DEFAULT_SIZE = 8
+#: Integers that are no indices are drawn below this.
+_INTEGER_LIMIT = 10
+
+
+def draw_inputs(
+    model_path: str | Path,
+    *,
+    shapes: Shapes | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    seed: int = 0,
+) -> dict[str, Array]:
+    """Random inputs for every graph input of a model.
+
+    Floats are drawn from the standard normal distribution. Integers that the model uses as indices
+    stay below what they index; other integers are 0 to 9.
+
+    Args:
+        model_path: the ONNX file; it must run in ONNX Runtime when it reads indices from an input.
+        shapes: the shape of some inputs, None where a dimension is left open. Dimensions of one
+            name are of one size; dynamic dimensions that nothing sets are 8.
+        ranges: lowest and highest value of some inputs, the highest excluded.
+        seed: the same seed gives the same inputs.
+
+    Errors:
+        PK444: an option names no input, or a shape or range does not fit it.  PK445: an input
+        cannot be drawn.
+        PK441: the model does not run.
+    """
+    path = Path(model_path)
+    model = load_model(path)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in stored]
+    ranges = dict(ranges or {})
+    _check_names(inputs, {**ranges, **(shapes or {})})
+    sizes = _Sizes(inputs, shapes or {})
+    if seed < 0:
+        raise UsageError("PK444", f"seed is {seed}; expected 0 or more.")
+    draw = _Draw(np.random.default_rng(seed), ranges)
+    arrays = {value.name: draw.values(value, sizes.shape(value)) for value in inputs}
+    if model.functions:
+        model = inline_functions(model)
+    nodes = sorted_nodes(next(scopes(model))) or model.graph.node
+    readers = [
+        reader for reader in index_readers(model, nodes) if not reader.origins <= ranges.keys()
+    ]
+    if readers:
+        origins = frozenset().union(*(reader.origins for reader in readers)) - ranges.keys()
+        arrays |= {name: np.zeros_like(arrays[name]) for name in origins}
+        limits = index_limits(model, path.parent, readers, arrays)
+        arrays |= {name: draw.indices(name, arrays[name], limits[name]) for name in sorted(origins)}
+    return arrays
+
+
+def _check_names(inputs: Sequence[onnx.ValueInfoProto], options: Mapping[str, Any]) -> None:
+    names = [value.name for value in inputs]
+    for name in options:
+        if name not in names:
+            raise UsageError(
+                "PK444", f"the model has no input '{name}'; expected one of: {', '.join(names)}."
+            )
+
+
+class _Sizes:
+    """The size of every dimension: given, or bound by its name, or the default."""
+
+    def __init__(self, inputs: Sequence[onnx.ValueInfoProto], shapes: Shapes) -> None:
+        self._shapes = shapes
+        self._by_name: dict[str, tuple[int, str]] = {}
+        for value in inputs:
+            if value.name in shapes:
+                self._bind(value, shapes[value.name])
+
+    def _bind(self, value: onnx.ValueInfoProto, given: Sequence[int | None]) -> None:
+        dims = _declared(value)
+        if dims is None:
+            return
+        fits = len(dims) == len(given)
+        for dim, size in zip(dims, given, strict=False):
+            if size is None:
+                continue
+            fits &= size >= 0
+            fits &= dim in (size, None) or isinstance(dim, str)
+            if isinstance(dim, str):
+                bound, by = self._by_name.setdefault(dim, (size, value.name))
+                if bound != size:
+                    raise UsageError(
+                        "PK444",
+                        f"dimension '{dim}' is {size} in '{value.name}' and {bound} in '{by}'; "
+                        "expected one size.",
+                    )
+        if not fits:
+            expected = ", ".join("?" if dim is None else str(dim) for dim in dims)
+            raise UsageError(
+                "PK444",
+                f"shape {_text(given)} does not fit input '{value.name}'; expected ({expected}).",
+            )
+
+    def shape(self, value: onnx.ValueInfoProto) -> tuple[int, ...]:
+        dims = _declared(value)
+        if value.name in self._shapes:
+            given = self._shapes[value.name]
+            open_dims = dims or [None] * len(given)
+            dims = [
+                dim if size is None else size for size, dim in zip(given, open_dims, strict=True)
+            ]
+        if dims is None:
+            raise ModelError(
+                "PK445",
+                f"input '{value.name}' has no declared rank; expected a shape.",
+                fix=f"give it one: --shapes {value.name}:8x16.",
+            )
+        return tuple(
+            dim if isinstance(dim, int) else self._by_name.get(dim or "", (DEFAULT_SIZE, ""))[0]
+            for dim in dims
+        )
+
+
+def _text(shape: Sequence[int | None]) -> str:
+    return "(" + ", ".join("?" if size is None else str(size) for size in shape) + ")"
+
+
+def _declared(value: onnx.ValueInfoProto) -> list[int | str | None] | None:
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return [
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
+        for dim in tensor.shape.dim
+    ]
+
+
+class _Draw:
+    """The random source, and the ranges that options set."""
+
+    def __init__(
+        self, random: np.random.Generator, ranges: Mapping[str, tuple[float, float]]
+    ) -> None:
+        self._random = random
+        self._ranges = ranges
+
+    def values(self, value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> Array:
+        """Values for an input, its indices excepted."""
+        elem_type = value.type.tensor_type.elem_type
+        is_tensor = value.type.HasField("tensor_type")
+        if not is_tensor or elem_type in (0, onnx.TensorProto.STRING):
+            raise ModelError(
+                "PK445",
+                f"input '{value.name}' is no tensor of numbers; expected one to draw.",
+                fix="give the inputs yourself, with --inputs.",
+            )
+        try:
+            return self._drawn(value.name, elem_type, shape)
+        except UsageError:
+            raise
+        except (KeyError, ValueError, OverflowError, MemoryError) as error:
+            raise ModelError(
+                "PK445",
+                f"input '{value.name}' of shape {shape} and elem_type {elem_type} cannot be drawn.",
+                cause=f"{type(error).__name__}: {error}",
+                fix="give another --range or --shapes, or the inputs yourself, with --inputs.",
+            ) from error
+
+    def _drawn(self, name: str, elem_type: int, shape: tuple[int, ...]) -> Array:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(elem_type)
+        is_integer = dtype.kind in "iu"
+        if name in self._ranges:
+            low, high = self._ranges[name]
+            first, end = (math.ceil(low), math.ceil(high)) if is_integer else (0, 1)
+            if not low < high or first == end:
+                what = "an integer in it" if is_integer else "low < high"
+                raise UsageError(
+                    "PK444", f"range {low:g}, {high:g} of '{name}' is empty; expected {what}."
+                )
+            if is_integer:
+                return self._random.integers(first, end, shape).astype(dtype)
+            return self._random.uniform(low, high, shape).astype(dtype)
+        if is_integer:
+            return self._random.integers(0, _INTEGER_LIMIT, shape).astype(dtype)
+        if dtype.kind == "b":
+            return self._random.integers(0, 2, shape).astype(dtype)
+        return self._random.standard_normal(shape).astype(dtype)
+
+    def indices(self, name: str, like: Array, limit: int) -> Array:
+        """Indices below ``limit``."""
+        if limit == 0 and like.size:
+            raise ModelError(
+                "PK445",
+                f"input '{name}' indexes an empty axis; expected no index, got {like.size}.",
+                fix=f"give other sizes, or a range: --range {name}:0,n.",
+            )
+        return self._random.integers(0, max(limit, 1), like.shape).astype(like.dtype)

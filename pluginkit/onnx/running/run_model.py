@@ -1,0 +1,280 @@
+"""Runs models on the CPU: ONNX Runtime for ONNX's operators, numpy references for plugin nodes.
+
+A graph is cut at its plugin nodes and ONNX Runtime runs the pieces between them. An If, Loop or
+Scan with a plugin node in its body is walked here, its bodies cut in the same way; local functions
+with plugin nodes are inlined.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+
+from pluginkit.contract import calls
+from pluginkit.contract.plugin import Plugin
+from pluginkit.errors import ModelError, PluginkitError
+from pluginkit.onnx.model.graphs import (
+    Scope,
+    bodies,
+    describe,
+    names_read,
+    output_names,
+    sorted_nodes,
+)
+from pluginkit.onnx.model.model_file import inline_functions
+from pluginkit.onnx.model.plugin_nodes import Plugins, plugin_of_node
+from pluginkit.onnx.running.control_flow import run_control_flow
+from pluginkit.onnx.running.onnxruntime_session import (
+    Array,
+    Arrays,
+    Runner,
+    check_feeds,
+    run_onnxruntime,
+)
+
+__all__ = ["run_model", "run_onnxruntime"]
+
+ExecutePlugin = Callable[[Plugin, Sequence[Array]], Sequence[Array]]
+
+
+def run_model(
+    model: onnx.ModelProto,
+    inputs: Arrays,
+    plugins: Plugins,
+    *,
+    base_dir: Path,
+    execute_plugin: ExecutePlugin | None = None,
+    taps: Collection[str] | None = None,
+) -> dict[str, Array]:
+    """Run a model whose plugin nodes are computed by their numpy references.
+
+    Args:
+        model: the model.
+        inputs: an array for each graph input.
+        plugins: the plugin classes by registry key.
+        base_dir: the folder that external data is relative to.
+        execute_plugin: what computes a plugin node's outputs from the arrays of the inputs that it
+            has, in place of the reference.
+        taps: values of the main graph to give as well; the model then runs without ONNX Runtime's
+            optimizations, which would fuse some of them away.
+
+    Returns:
+        each graph output by name, and each of the taps.
+
+    Errors:
+        PK440: an input is missing or unknown.  PK441: ONNX Runtime refuses a piece.
+        PK442: a value other than a tensor passes between a plugin node's piece and another.
+        and what the plugin's methods raise, with the node.
+    """
+    has_plugin = _HasPlugin(plugins)
+    if any(has_plugin(node) for function in model.functions for node in function.node):
+        model = inline_functions(model)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    check_feeds([value.name for value in model.graph.input], stored, inputs)
+    execute = execute_plugin or calls.run_reference
+    context = _Context(model, has_plugin, plugins, base_dir, execute, taps is None)
+    names = [*output_names(model.graph), *(taps or ())]
+    return dict(zip(names, _Graph(context, model.graph, {}, names).run(inputs), strict=True))
+
+
+class _HasPlugin:
+    """Whether a node is a plugin's, or holds one in a body."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self._plugins = plugins
+        self._names = {name for name, _, _ in plugins}
+
+    def __call__(self, node: onnx.NodeProto) -> bool:
+        if node.op_type in self._names:
+            return plugin_of_node(node, self._plugins) is not None
+        return any(self(inner) for _, body in bodies(node) for inner in body.node)
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What all graphs of one run share."""
+
+    model: onnx.ModelProto
+    has_plugin: _HasPlugin
+    plugins: Plugins
+    folder: Path
+    execute: ExecutePlugin
+    is_optimized: bool
+
+
+class _Graph:
+    """A graph, or a body, cut at its plugin nodes."""
+
+    def __init__(
+        self,
+        context: _Context,
+        graph: onnx.GraphProto,
+        outer: Mapping[str, onnx.TensorProto],
+        outputs: Sequence[str],
+    ) -> None:
+        self._context = context
+        self._graph = graph
+        self._outputs = outputs
+        self._initializers = {**outer, **{tensor.name: tensor for tensor in graph.initializer}}
+        self._steps = self._cut()
+
+    def run(self, values: Arrays) -> list[Array]:
+        """The graph's outputs, and its taps.
+
+        Args:
+            values: its inputs, and for a body everything that it can read around it.
+        """
+        known = {name: np.asarray(array) for name, array in values.items()}
+        for step in self._steps:
+            known.update(step.run(known))
+        return [self.value(name, known) for name in self._outputs]
+
+    def value(self, name: str, known: Arrays) -> Array:
+        """A value that was given or computed, or an initializer."""
+        if name in known:
+            return known[name]
+        try:
+            return onnx.numpy_helper.to_array(self._initializers[name], str(self._context.folder))
+        except (KeyError, ValueError, TypeError, OSError) as error:
+            raise ModelError(
+                "PK408",
+                f"nothing produces '{name}', or its data is damaged; expected a valid model.",
+                cause=f"{type(error).__name__}: {error}",
+                fix="export the model again.",
+            ) from error
+
+    def _cut(self) -> list[_Piece | _Host]:
+        """Pieces and host nodes in turn; a piece holds all that can run before the next hosts."""
+        scope = Scope("", self._graph, None, {})
+        stage_of: dict[str, int] = {}
+        pieces: defaultdict[int, list[onnx.NodeProto]] = defaultdict(list)
+        hosts: defaultdict[int, list[onnx.NodeProto]] = defaultdict(list)
+        for node in sorted_nodes(scope) or self._graph.node:
+            stage = max((stage_of.get(name, 0) for name in names_read(node)), default=0)
+            is_host = self._context.has_plugin(node)
+            (hosts if is_host else pieces)[stage].append(node)
+            stage_of.update(dict.fromkeys(node.output, stage + is_host))
+        steps: list[_Piece | _Host] = []
+        for stage in range(max([*pieces, *hosts], default=-1) + 1):
+            if stage in pieces:
+                needed = self._needed(pieces[stage])
+                steps.append(_Piece(self._context, pieces[stage], needed, self._initializers))
+            steps += [_Host(self, self._context, node) for node in hosts[stage]]
+        return steps
+
+    def _needed(self, nodes: list[onnx.NodeProto]) -> list[str]:
+        """What others read of the values that these nodes make."""
+        made = {name for node in nodes for name in node.output if name}
+        inside = {id(node) for node in nodes}
+        others = (node for node in self._graph.node if id(node) not in inside)
+        read = set(self._outputs).union(*map(names_read, others))
+        return sorted(made & read)
+
+    def body(self, body: onnx.GraphProto) -> _Graph:
+        """A body of one of the nodes."""
+        return _Graph(self._context, body, self._initializers, output_names(body))
+
+
+class _Piece:
+    """Nodes for ONNX Runtime."""
+
+    def __init__(
+        self,
+        context: _Context,
+        nodes: list[onnx.NodeProto],
+        outputs: list[str],
+        initializers: Mapping[str, onnx.TensorProto],
+    ) -> None:
+        self._context = context
+        self._nodes = nodes
+        self._outputs = outputs
+        self._initializers = initializers
+        self._runners: dict[tuple[tuple[str, int], ...], Runner] = {}
+        made = {name for node in nodes for name in node.output}
+        self._read = sorted(set().union(*map(names_read, nodes)) - made)
+
+    def run(self, known: Arrays) -> dict[str, Array]:
+        """The values that others need of those that the nodes make."""
+        if not self._outputs:
+            return {}
+        feeds = {name: known[name] for name in self._read if name in known}
+        types = tuple(
+            (name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
+            for name, array in feeds.items()
+        )
+        if types not in self._runners:
+            where = f"the piece from {describe(self._nodes[0])} to {describe(self._nodes[-1])}"
+            self._runners[types] = Runner(
+                self._model(types),
+                self._context.folder,
+                where,
+                is_optimized=self._context.is_optimized,
+            )
+        return self._runners[types].run(feeds)
+
+    def _model(self, types: Sequence[tuple[str, int]]) -> onnx.ModelProto:
+        """A model of these nodes alone."""
+        model = self._context.model
+        fed = {name for name, _ in types}
+        stored = [
+            self._initializers[name]
+            for name in self._read
+            if name not in fed and name in self._initializers
+        ]
+        graph = onnx.helper.make_graph(
+            self._nodes,
+            "piece",
+            [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in types],
+            [onnx.ValueInfoProto(name=name) for name in self._outputs],
+            stored,
+        )
+        graph.sparse_initializer.extend(
+            sparse
+            for sparse in model.graph.sparse_initializer
+            if sparse.values.name in self._read and sparse.values.name not in fed
+        )
+        return onnx.helper.make_model(
+            graph,
+            opset_imports=model.opset_import,
+            functions=model.functions,
+            ir_version=model.ir_version,
+        )
+
+
+class _Host:
+    """A plugin node, or an If, Loop or Scan that holds one."""
+
+    def __init__(self, graph: _Graph, context: _Context, node: onnx.NodeProto) -> None:
+        self._graph = graph
+        self._context = context
+        self._node = node
+        self._bodies = {name: graph.body(body) for name, body in bodies(node)}
+
+    def run(self, known: Arrays) -> dict[str, Array]:
+        """The node's outputs."""
+        node = self._node
+        inputs = [self._graph.value(name, known) if name else None for name in node.input]
+        if self._bodies:
+            outputs = run_control_flow(
+                node, inputs, lambda name, feeds: self._bodies[name].run({**known, **feeds})
+            )
+        else:
+            outputs = self._compute([array for array in inputs if array is not None])
+        return {name: array for name, array in zip(node.output, outputs, strict=False) if name}
+
+    def _compute(self, arrays: list[Array]) -> list[Array]:
+        try:
+            plugin = plugin_of_node(self._node, self._context.plugins)
+            outputs = self._context.execute(cast(Plugin, plugin), arrays)
+        except PluginkitError as error:
+            error.where = error.where or f"node {describe(self._node)}"
+            raise
+        return [np.asarray(array) for array in outputs]

@@ -1,0 +1,295 @@
+"""What of a plugin's declaration follows from the schema of an ONNX operator."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pluginkit.contract.dtypes import FLOAT_TYPES, OUTPUT_TYPES, DType, bool_
+from pluginkit.errors import UsageError
+from pluginkit.scaffold.names import is_free, port_name
+
+if TYPE_CHECKING:
+    from onnx.defs import OpSchema
+
+#: The types of a schema's attributes that a plugin can have, in Python.
+_ANNOTATIONS = {
+    "INT": "int", "FLOAT": "float", "STRING": "str", "TENSOR": "np.ndarray",
+    "INTS": "tuple[int, ...]", "FLOATS": "tuple[float, ...]", "STRINGS": "tuple[str, ...]",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output.
+
+    Attributes:
+        name: the plugin's name for it.
+        variable: its type variable, or "".
+        dtypes: every dtype that it may have.
+        is_optional: whether a node may leave the input out.
+        like: the input whose shape the output has, or "".
+    """
+
+    name: str
+    variable: str
+    dtypes: tuple[DType, ...]
+    is_optional: bool = False
+    like: str = ""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """An attribute, as it is written.
+
+    Attributes:
+        name: the schema's.
+        annotation: its type.
+        default: an expression, "" where the attribute is required.
+    """
+
+    name: str
+    annotation: str
+    default: str
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator as a plugin would declare it.
+
+    Attributes:
+        domain, op_type: its name.
+        since: the version of its schema; 0 where onnx has none.
+        alike_since: the first version from which on it has had the same inputs and attributes.
+        attributes: by name.
+        inputs, outputs: in the schema's order.
+    """
+
+    domain: str
+    op_type: str
+    since: int
+    alike_since: int
+    attributes: tuple[Attribute, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The inputs and the outputs."""
+        return self.inputs + self.outputs
+
+    @property
+    def variables(self) -> dict[str, tuple[DType, ...]]:
+        """The dtypes of each type variable."""
+        return {port.variable: port.dtypes for port in self.ports if port.variable}
+
+    @property
+    def has_open_types(self) -> bool:
+        """Whether an output's type does not follow from a required input's."""
+        known = {port.variable for port in self.inputs if not port.is_optional}
+        return any(len(out.dtypes) > 1 and out.variable not in known for out in self.outputs)
+
+    @property
+    def has_open_shapes(self) -> bool:
+        """Whether an output is like no input, as far as is known."""
+        return not all(port.like for port in self.outputs)
+
+    def __str__(self) -> str:
+        name = f"{self.domain}::{self.op_type}" if self.domain else f"ONNX {self.op_type}"
+        return f"{name}-{self.since}" if self.since else name
+
+
+def operator_of(text: str) -> Operator:
+    """The operator that ``Elu`` or ``com.example::Swish`` names.
+
+    One of a domain that onnx does not know is taken to have an input and an output.
+
+    Errors:
+        PK643: there is no such operator, or it has what no plugin can have.
+    """
+    import onnx.defs
+
+    named = re.fullmatch(r"(?:([\w.-]+)::)?([A-Za-z_]\w*)", text, re.ASCII)
+    if named is None:
+        raise UsageError(
+            "PK643", f"'{text}' is no operator; expected one such as Elu or com.example::Swish."
+        )
+    domain, op_type = named[1] or "", named[2]
+    domain = "" if domain == "ai.onnx" else domain
+    schemas = [one for one in onnx.defs.get_all_schemas() if one.domain == domain]
+    schema = next((one for one in schemas if one.name == op_type), None)
+    if schema is not None:
+        return _Reader(schema).operator()
+    if schemas:
+        near = difflib.get_close_matches(op_type, [one.name for one in schemas], 1)
+        raise UsageError(
+            "PK643",
+            f"onnx {onnx.__version__} knows no operator '{text}'.",
+            fix=f"did you mean '{near[0]}'?" if near else "check the name, or give its domain.",
+        )
+    x, y = Port("x", "T", FLOAT_TYPES), Port("y", "T", FLOAT_TYPES)
+    return Operator(domain, op_type, 0, 0, (), (x,), (y,))
+
+
+class _Reader:
+    """Reads one schema, and says what of it no plugin can have."""
+
+    def __init__(self, schema: OpSchema) -> None:
+        self._schema = schema
+
+    def operator(self) -> Operator:
+        schema = self._schema
+        formals = sorted(schema.attributes.values(), key=lambda one: one.name)
+        attributes = tuple(map(self._attribute, formals))
+        if schema.deprecated:
+            self._refuse("it is deprecated", "choose the operator that replaces it.")
+        if not schema.inputs:
+            self._refuse("it has no input", "choose an operator with one.")
+        taken = {one.name for one in attributes}
+        inputs = tuple(self._ports(schema.inputs, taken))
+        # TensorRT wants all outputs of a plugin, also where a node leaves some out.
+        outputs = [replace(p, is_optional=False) for p in self._ports(schema.outputs, taken)]
+        likes = list(_likes(schema, inputs))
+        if None not in likes:
+            pairs = zip(outputs, likes, strict=True)
+            outputs = [replace(port, like=like.name) for port, like in pairs if like]
+        return Operator(
+            schema.domain,
+            schema.name,
+            schema.since_version,
+            _alike_since(schema),
+            attributes,
+            inputs,
+            tuple(outputs),
+        )
+
+    def _refuse(self, message: str, fix: str) -> NoReturn:
+        raise UsageError("PK643", f"no plugin can be {self._schema.name}: {message}.", fix=fix)
+
+    def _attribute(self, formal: Any) -> Attribute:
+        import onnx.helper
+
+        kind = formal.type.name
+        if kind not in _ANNOTATIONS or not is_free(formal.name):
+            self._refuse(
+                f"its attribute '{formal.name}' is {kind}",
+                "write a plugin for what your model does with it, without --onnx-op.",
+            )
+        if formal.default_value.type:
+            default = onnx.helper.get_attribute_value(formal.default_value)
+            return Attribute(formal.name, _ANNOTATIONS[kind], _expression(default))
+        if formal.required:
+            return Attribute(formal.name, _ANNOTATIONS[kind], "")
+        return Attribute(formal.name, f"{_ANNOTATIONS[kind]} | None", "None")
+
+    def _ports(self, formals: Sequence[Any], taken: set[str]) -> Iterator[Port]:
+        for formal in formals:
+            if formal.option.name == "Variadic":
+                self._refuse(
+                    f"it has any number of '{formal.name}'",
+                    "write a plugin for the number that your model has, without --onnx-op.",
+                )
+            name = port_name(formal.name, taken)
+            taken.add(name)
+            yield self._port(formal, name)
+
+    def _port(self, formal: Any, name: str) -> Port:
+        is_output = any(output.type_str == formal.type_str for output in self._schema.outputs)
+        carried = OUTPUT_TYPES if is_output else (*OUTPUT_TYPES, bool_)
+        dtypes = tuple(each for each in carried if f"tensor({_onnx_name(each)})" in formal.types)
+        if not dtypes:
+            self._refuse(
+                f"'{formal.name}' is none of {', '.join(each.name for each in carried)}",
+                "write a plugin for other types between casts, without --onnx-op.",
+            )
+        variable = "" if "(" in formal.type_str else re.sub(r"\W", "_", formal.type_str)
+        return Port(name, variable, dtypes, formal.option.name == "Optional")
+
+
+def _alike_since(schema: OpSchema) -> int:
+    import onnx.defs
+
+    def signature(one: Any) -> object:
+        attributes = one.attributes.values()
+        return (
+            [(each.name, each.option) for each in [*one.inputs, *one.outputs]],
+            {each.name: (each.type, each.default_value.SerializeToString()) for each in attributes},
+        )
+
+    history = onnx.defs.get_all_schemas_with_history()
+    versions = [one for one in history if (one.name, one.domain) == (schema.name, schema.domain)]
+    newest_first = sorted(versions, key=lambda one: -one.since_version)
+    alike = itertools.takewhile(lambda one: signature(one) == signature(schema), newest_first)
+    return min(one.since_version for one in alike)
+
+
+def _onnx_name(dtype: DType) -> str:
+    return {"float32": "float"}.get(dtype.name, dtype.name)
+
+
+def _expression(value: Any) -> str:
+    """A default as Python has it; the schema's floats are float32, written as briefly as can be."""
+    import numpy as np
+
+    if isinstance(value, bytes):
+        return _expression(value.decode())
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, float):
+        return repr(float(str(np.float32(value))))
+    if isinstance(value, (list, tuple)):
+        items = [_expression(item) for item in value]
+        return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
+    return repr(value)
+
+
+def _likes(schema: OpSchema, inputs: Sequence[Port]) -> Iterator[Port | None]:
+    """For each output the input whose shape it has, None where there may be none.
+
+    That is what onnx's shape inference says of inputs of several ranks, without any attribute.
+    """
+    inferred = [found for rank in (2, 3, 4) if (found := _inferred(schema, inputs, rank))]
+    required = [index for index, port in enumerate(inputs) if not port.is_optional]
+    for output in range(len(schema.outputs)):
+        shapes = [(given, results[output]) for given, results in inferred if results[output]]
+        alike = (at for at in required if all(given[at] == shape for given, shape in shapes))
+        like = next(alike, None) if shapes else None
+        yield None if like is None else inputs[like]
+
+
+_Shape = list[str]
+
+
+def _inferred(
+    schema: OpSchema, inputs: Sequence[Port], rank: int
+) -> tuple[list[_Shape], list[_Shape]] | None:
+    """The shapes of inputs whose dimensions all differ, and those of the outputs, [] if unknown."""
+    import onnx
+    from onnx import helper
+
+    given = [[f"{port.name}_{dim}" for dim in range(rank)] for port in inputs]
+    there = [port.name if not port.is_optional else "" for port in inputs]
+    results = [f"output_{index}" for index in range(len(schema.outputs))]
+    node = helper.make_node(schema.name, there, results, domain=schema.domain)
+    values = [
+        helper.make_tensor_value_info(port.name, port.dtypes[0].onnx, shape)
+        for port, shape in zip(inputs, given, strict=True)
+        if not port.is_optional
+    ]
+    graph = helper.make_graph([node], "shapes", values, [])
+    opset = helper.make_opsetid(schema.domain, schema.since_version)
+    try:
+        model = onnx.shape_inference.infer_shapes(
+            helper.make_model(graph, opset_imports=[opset]), strict_mode=True
+        )
+    except onnx.shape_inference.InferenceError:
+        return None
+    shapes = {
+        value.name: [dim.dim_param for dim in value.type.tensor_type.shape.dim]
+        for value in model.graph.value_info
+    }
+    return given, [shapes.get(name, []) for name in results]

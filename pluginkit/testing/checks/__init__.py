@@ -1,1 +1,0 @@
-"""The checks, found by walking this folder; each says what it proves and what it does not."""

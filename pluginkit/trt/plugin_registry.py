@@ -1,0 +1,203 @@
+"""Puts plugins into TensorRT's plugin registry, and into networks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pluginkit.contract import calls
+from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.spec import PluginSpec
+from pluginkit.errors import MissingDependencyError, RegistrationError, UsageError
+from pluginkit.trt.adapter import AdapterCore
+from pluginkit.trt.callbacks import callback_errors
+from pluginkit.trt.flavour import Flavour, load_flavour
+from pluginkit.trt.plugin_v2 import creator_v2, plugin_v2
+from pluginkit.trt.plugin_v3 import creator_v3, plugin_v3
+
+Interface = Literal["auto", "v2", "v3"]
+
+
+@dataclass(frozen=True)
+class _Registered:
+    plugin_class: type[Plugin]
+    interface: str
+    creator: (
+        Any  # TensorRT holds no reference: a creator that is collected leaves a dangling pointer
+    )
+
+
+_registered: dict[tuple[str, tuple[str, str, str]], _Registered] = {}
+_lock = threading.Lock()
+
+
+def interface_of(spec: PluginSpec, flavour: Flavour, interface: Interface = "auto") -> str:
+    """The interface that ``register`` uses: ``"v2"`` or ``"v3"``.
+
+    ``"auto"`` is IPluginV2DynamicExt where the flavour's parser takes it, IPluginV3 elsewhere.
+
+    Errors:
+        PK601: no such interface.  PK214: the plugin needs IPluginV3.
+    """
+    if interface == "v2" and spec.needs_v3:
+        raise UsageError(
+            "PK214",
+            f"{spec.name} cannot be an IPluginV2DynamicExt: {spec.needs_v3}; expected 'v3'.",
+            fix="leave the interface to pluginkit, or ask for 'v3'.",
+        )
+    if interface == "auto":
+        if spec.needs_v3:
+            return "v3"
+        has_v2 = hasattr(flavour.module, "IPluginV2DynamicExt") and flavour.parser_takes_v2
+        return "v2" if has_v2 else "v3"
+    if interface not in ("v2", "v3"):
+        raise UsageError("PK601", f"interface is {interface!r}; expected 'auto', 'v2' or 'v3'.")
+    return interface
+
+
+def register(
+    *plugin_classes: type[Plugin],
+    interface: Interface = "auto",
+    flavour: str | Flavour | None = None,
+) -> None:
+    """Register plugins, so that TensorRT's ONNX parser and runtime find them.
+
+    Registering a class again does nothing; with another interface it takes the place of the first.
+
+    Args:
+        plugin_classes: the plugins.
+        interface: ``"v2"`` for IPluginV2DynamicExt, ``"v3"`` for IPluginV3, ``"auto"`` for what
+            fits the flavour.
+        flavour: the TensorRT; the installed one unless given.
+
+    Errors:
+        PK202: the plugin's name is that of an ONNX operator, which TensorRT would prefer.
+        PK208: the registry holds another plugin under this name, version and namespace.
+        PK209: the registry did not take the plugin.
+    """
+    loaded = flavour if isinstance(flavour, Flavour) else load_flavour(flavour)
+    for plugin_class in plugin_classes:
+        with _lock:
+            _register(plugin_class, interface_of(plugin_class.spec, loaded, interface), loaded)
+
+
+def _register(plugin_class: type[Plugin], interface: str, flavour: Flavour) -> None:
+    spec = plugin_class.spec
+    known = _registered.get((flavour.name, spec.key))
+    registry = flavour.module.get_plugin_registry()
+    if known is not None:
+        if known.plugin_class is plugin_class and known.interface == interface:
+            return
+        if known.plugin_class is not plugin_class and not _is_reloaded(
+            known.plugin_class, plugin_class
+        ):
+            raise _collision(
+                spec, f"{known.plugin_class.__module__}.{known.plugin_class.__qualname__}"
+            )
+        registry.deregister_creator(known.creator)
+        del _registered[flavour.name, spec.key]
+    _refuse_onnx_name(spec)
+    if registry.get_creator(*spec.key) is not None:
+        raise _collision(spec, "a plugin that pluginkit did not register")
+    creator = (creator_v2 if interface == "v2" else creator_v3)(plugin_class, flavour)
+    accepted = registry.register_creator(creator, spec.plugin_namespace)
+    # The registry also answers True for a namespace under which it then finds nothing.
+    if not accepted or registry.get_creator(*spec.key) is None:
+        raise RegistrationError(
+            "PK209",
+            f"{spec.name}: {flavour.name}'s registry did not take {_key(spec)}.",
+            fix="check that plugin_name, plugin_version and plugin_namespace are set and unique.",
+        )
+    _registered[flavour.name, spec.key] = _Registered(plugin_class, interface, creator)
+
+
+def _is_reloaded(old: type[Plugin], new: type[Plugin]) -> bool:
+    """Whether ``new`` is ``old`` from a module that was executed again, as in a notebook."""
+    return (old.__module__, old.__qualname__) == (new.__module__, new.__qualname__)
+
+
+def _key(spec: PluginSpec) -> str:
+    name, version, namespace = spec.key
+    return f"'{name}', version '{version}', namespace '{namespace}'"
+
+
+def _collision(spec: PluginSpec, other: str) -> RegistrationError:
+    return RegistrationError(
+        "PK208",
+        f"{spec.name}: the registry already holds {_key(spec)}: {other}.",
+        fix="give one of them another plugin_name or plugin_namespace.",
+    )
+
+
+def _refuse_onnx_name(spec: PluginSpec) -> None:
+    import onnx.defs
+
+    if onnx.defs.has(spec.plugin_name):
+        raise RegistrationError(
+            "PK202",
+            f"{spec.name}: plugin_name '{spec.plugin_name}' is an ONNX operator; expected another.",
+            cause="TensorRT's ONNX parser prefers its own operator to a plugin of that name.",
+            fix=f'set plugin_name = "{spec.plugin_name}_PK".',
+        )
+
+
+def add_to_network(
+    network: Any,
+    plugin: Plugin,
+    inputs: Sequence[Any],
+    *,
+    name: str | None = None,
+    interface: Interface = "auto",
+) -> Any:
+    """Add a plugin layer to a network built through TensorRT's API, and register the plugin.
+
+    Args:
+        network: an ``INetworkDefinition``.
+        plugin: the plugin, with its attributes.
+        inputs: one ``ITensor`` for each input that the plugin has, in declared order, shape inputs
+            included.
+        name: the layer's name.
+        interface: as for :func:`register`.
+
+    Returns:
+        the layer; its outputs are ``layer.get_output(i)``.
+
+    Errors:
+        PK111: the number of inputs is wrong.  PK210: the flavour's bindings offer no such call.
+        PK209: TensorRT refused the layer.  PK204: a callback failed.
+    """
+    flavour = _flavour_of(network)
+    expected = sum(plugin.present)
+    if len(inputs) != expected:
+        raise UsageError(
+            "PK111", f"{type(plugin).__name__}: got {len(inputs)} inputs; expected {expected}."
+        )
+    chosen = interface_of(plugin.spec, flavour, interface)
+    method = getattr(network, f"add_plugin_{chosen}", None)
+    if method is None:
+        raise MissingDependencyError(
+            "PK210",
+            f"{flavour.name} {flavour.version} cannot add {chosen} plugins to a network by API.",
+            fix="write the layer as an ONNX node (pluginkit.onnx.plugin_node) and parse it.",
+        )
+    register(type(plugin), interface=interface, flavour=flavour)
+    core = AdapterCore(plugin, flavour, name)
+    ports = calls.present_ports(plugin)
+    shaping = [one for port, one in zip(ports, inputs, strict=True) if port.length is not None]
+    with callback_errors():
+        if chosen == "v2":
+            layer = method(list(inputs), plugin_v2(core))
+        else:
+            layer = method(calls.on_device(plugin, inputs), shaping, plugin_v3(core))
+    if layer is None:
+        raise RegistrationError("PK209", f"{type(plugin).__name__}: TensorRT refused the layer.")
+    if name is not None:
+        layer.name = name
+    return layer
+
+
+def _flavour_of(network: Any) -> Flavour:
+    package = type(network).__module__.partition(".")[0].removesuffix("_bindings")
+    return load_flavour(package)

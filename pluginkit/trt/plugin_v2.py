@@ -1,0 +1,201 @@
+"""The IPluginV2DynamicExt adapter."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pluginkit.contract.plugin import Plugin
+from pluginkit.errors import PlanError, RegistrationError
+from pluginkit.kernels.prepare import Prepared
+from pluginkit.trt.adapter import AdapterCore, CreatorCore, Shapes
+from pluginkit.trt.callbacks import guarded, unbroken
+from pluginkit.trt.flavour import Flavour
+
+_callback = guarded("IPluginV2DynamicExt")
+#: The layout of the serialized bytes; raise it when a reader of before would mistake them.
+SERIALIZED_FORMAT = 1
+
+
+class PluginV2Callbacks:
+    """IPluginV2DynamicExt's callbacks; :func:`plugin_v2` joins them with a flavour's base class."""
+
+    interface: type
+
+    def __init__(self, core: AdapterCore) -> None:
+        self.interface.__init__(self)  # type: ignore[misc]
+        self.core = core
+        self.plugin_type, self.plugin_version, self.plugin_namespace = core.plugin.spec.key
+        self.num_outputs = len(core.plugin.spec.outputs)
+        self._is_initialized = False
+        self._smallest: Shapes = []  # the input shapes at the configured profile's minimum
+        self._dims: list[list[int]] = []  # the input shapes that are prepared
+        # Whether configure_plugin named them. Then an enqueue compares one of them, in turn.
+        self._is_told = False
+        self._turn: Iterator[tuple[int, list[int]]] = iter(())
+
+    def failed(self, callback: str, error: BaseException) -> None:
+        self.core.failed(callback, error)
+
+    @unbroken
+    def clone(self) -> Any:
+        other = plugin_v2(self.core.copy())
+        other._is_initialized = self._is_initialized
+        return other
+
+    @_callback
+    def get_output_datatype(self, index: int, input_types: Sequence[Any]) -> Any:
+        return self.core.output_data_types(input_types)[index]
+
+    @_callback
+    def get_output_dimensions(self, output_index: int, inputs: Sequence[Any], builder: Any) -> Any:
+        return self.core.output_dims(inputs, builder)[output_index]
+
+    @_callback
+    def supports_format_combination(self, pos: int, in_out: Sequence[Any], num_inputs: int) -> bool:
+        return self.core.supports(pos, in_out, num_inputs)
+
+    @_callback
+    def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        self.core.prepared, self._is_told = None, False
+        descs = [dynamic.desc for dynamic in inputs]
+        if self._is_initialized and all(dim >= 0 for desc in descs for dim in desc.dims):
+            # The execution phase: the builder's timing, or the first enqueue with these shapes.
+            self._prepare(descs)
+            self._is_told = True
+            every = list(enumerate(self._dims))
+            is_open = [list(dynamic.min) != list(dynamic.max) for dynamic in inputs]
+            self._turn = itertools.cycle(list(itertools.compress(every, is_open)) or every)
+            return
+        dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
+        self._smallest = [tuple(dynamic.min) for dynamic in inputs]
+        largest: Shapes = [tuple(dynamic.max) for dynamic in inputs]
+        for shapes, bound in ((self._smallest, "min"), (largest, "max")):
+            self.core.check_shapes(shapes, dtypes, f"profile's {bound}", ())
+
+    @_callback
+    def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+        dtypes = [self.core.flavour.dtype(desc.type) for desc in inputs]
+        largest: Shapes = [tuple(desc.dims) for desc in inputs]
+        return self.core.workspace_bytes([(self._smallest or largest, ()), (largest, ())], dtypes)
+
+    @unbroken
+    def initialize(self) -> None:
+        """What follows is the execution phase; until shapes are known nothing can be prepared."""
+        self._is_initialized = True
+
+    @unbroken
+    def terminate(self) -> None:
+        self.core.release()
+
+    @unbroken
+    def destroy(self) -> None:
+        self.core.release()
+
+    def enqueue(
+        self,
+        input_desc: Sequence[Any],
+        output_desc: Sequence[Any],
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        workspace: int,
+        stream: int,
+    ) -> None:
+        try:
+            prepared = self.core.prepared
+            # Dims know only == with lists and tuples, and try lists first. To compare all of three
+            # inputs takes as long as the launch; one of them, in turn, tells whether TensorRT keeps
+            # its word.
+            if self._is_told:
+                index, dims = next(self._turn)
+                is_known = self._is_told = input_desc[index].dims == dims
+            else:
+                is_known = [desc.dims for desc in input_desc] == self._dims
+            if prepared is None or not is_known:
+                self._check_was_configured(inputs)
+                prepared = self._prepare(input_desc)
+            prepared.enqueue(inputs, outputs, workspace, stream)
+        except BaseException as error:
+            self.failed("IPluginV2DynamicExt.enqueue", error)
+            raise
+
+    def _check_was_configured(self, inputs: Sequence[int]) -> None:
+        if len(inputs) != sum(self.core.plugin.present):
+            raise RegistrationError(
+                "PK211",
+                f"{type(self.core.plugin).__name__}: enqueue got {len(inputs)} inputs; "
+                f"expected {sum(self.core.plugin.present)}.",
+                cause="IPluginV2DynamicExt objects that were never configured get none.",
+                fix="call configure_plugin on the clone before its enqueue.",
+            )
+
+    def _prepare(self, descs: Sequence[Any]) -> Prepared:
+        prepared = self.core.prepare_for(descs, ())
+        self._dims = [list(desc.dims) for desc in descs]
+        return prepared
+
+    @_callback
+    def serialize(self) -> bytes:
+        return self._payload()
+
+    @unbroken
+    def get_serialization_size(self) -> int:
+        return len(self._payload())
+
+    def _payload(self) -> bytes:
+        document = {"pluginkit": SERIALIZED_FORMAT, "attributes": self.core.to_wire()}
+        return json.dumps(document, separators=(",", ":")).encode()
+
+
+@functools.cache
+def _plugin_class(flavour: Flavour) -> Any:
+    base = flavour.module.IPluginV2DynamicExt
+    return type("PluginV2", (PluginV2Callbacks, base), {"interface": base})
+
+
+def plugin_v2(core: AdapterCore) -> Any:
+    """The IPluginV2DynamicExt object of a plugin on one node."""
+    return _plugin_class(core.flavour)(core)
+
+
+class CreatorV2Callbacks(CreatorCore):
+    """The callbacks of IPluginCreator."""
+
+    @unbroken
+    def create_plugin(self, name: str, fields: Any) -> Any:
+        return plugin_v2(self.core_from_fields(name, fields))
+
+    @unbroken
+    def deserialize_plugin(self, name: str, payload: bytes) -> Any:
+        with self.recorded("deserialize_plugin", name):
+            wire = _wire_from_payload(self.plugin_class.spec.name, bytes(payload))
+            return plugin_v2(self.core_from_wire(name, wire))
+
+
+def _wire_from_payload(owner: str, payload: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(payload)
+        if document["pluginkit"] == SERIALIZED_FORMAT:
+            return dict(document["attributes"])
+        problem = f"format {document['pluginkit']}; expected {SERIALIZED_FORMAT}"
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"{len(payload)} bytes that cannot be read ({error})"
+    raise PlanError(
+        "PK207",
+        f"{owner}: the plan holds {problem}.",
+        fix="build the plan again with this pluginkit.",
+    )
+
+
+@functools.cache
+def _creator_class(flavour: Flavour) -> Any:
+    base = flavour.module.IPluginCreator
+    return type("CreatorV2", (CreatorV2Callbacks, base), {"interface": base})
+
+
+def creator_v2(plugin_class: type[Plugin], flavour: Flavour) -> Any:
+    """The IPluginCreator of a plugin class."""
+    return _creator_class(flavour)(plugin_class, flavour)

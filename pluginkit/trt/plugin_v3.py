@@ -1,0 +1,174 @@
+"""The IPluginV3 adapter."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from pluginkit.contract import calls
+from pluginkit.contract.dtypes import DType
+from pluginkit.contract.plugin import Plugin
+from pluginkit.trt.adapter import AdapterCore, CreatorCore
+from pluginkit.trt.callbacks import guarded, unbroken
+from pluginkit.trt.fields import FieldBlock
+from pluginkit.trt.flavour import Flavour
+
+_callback = guarded("IPluginV3")
+
+
+#: Every adapter, for ever: TensorRT's bindings may abort the process when an IPluginV3 is freed.
+#: In an engine they keep it themselves, by a reference that they take and never give back.
+_kept: list[PluginV3Callbacks] = []
+
+
+class PluginV3Callbacks:
+    """IPluginV3's callbacks; :func:`plugin_v3` joins them with a flavour's base classes."""
+
+    interfaces: tuple[type, ...]
+
+    def __init__(self, core: AdapterCore) -> None:
+        # Each base holds a C++ object of its own; super().__init__() would make only the first.
+        for base in self.interfaces:
+            base.__init__(self)  # type: ignore[misc]
+        self.core = core
+        self.plugin_name, self.plugin_version, self.plugin_namespace = core.plugin.spec.key
+        self.num_outputs = len(core.plugin.spec.outputs)
+        self._blocks: list[FieldBlock] = []
+        _kept.append(self)
+
+    def failed(self, callback: str, error: BaseException) -> None:
+        self.core.failed(callback, error)
+
+    @unbroken
+    def get_capability_interface(self, type: Any) -> PluginV3Callbacks:
+        # One object serves all three capabilities: TensorRT frees separate ones twice.
+        return self
+
+    @unbroken
+    def clone(self) -> Any:
+        return plugin_v3(self.core.copy())
+
+    @unbroken
+    def attach_to_context(self, context: Any) -> Any:
+        return self.clone()
+
+    @_callback
+    def get_output_data_types(self, input_types: Sequence[Any]) -> list[Any]:
+        return self.core.output_data_types(input_types)
+
+    @_callback
+    def get_output_shapes(
+        self, inputs: Sequence[Any], shape_inputs: Sequence[Any], builder: Any
+    ) -> list[Any]:
+        return self.core.output_dims(inputs, builder, shape_inputs)
+
+    @_callback
+    def supports_format_combination(self, pos: int, in_out: Sequence[Any], num_inputs: int) -> bool:
+        return self.core.supports(pos, [dynamic.desc for dynamic in in_out], num_inputs)
+
+    @_callback
+    def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        dtypes = self._dtypes(inputs)
+        for bound in ("min", "opt", "max"):
+            self.core.check_shapes(
+                [tuple(getattr(each, bound)) for each in inputs],
+                dtypes,
+                f"profile's {bound}",
+                [tuple(getattr(each, bound)) for each in outputs],
+            )
+
+    @_callback
+    def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+        ends = [
+            (
+                [tuple(getattr(each, bound)) for each in inputs],
+                [tuple(getattr(each, bound)) for each in outputs],
+            )
+            for bound in ("min", "opt", "max")
+        ]
+        return self.core.workspace_bytes(ends, self._dtypes(inputs))
+
+    def _dtypes(self, inputs: Sequence[Any]) -> list[DType]:
+        return [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
+
+    @_callback
+    def on_shape_change(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        self.core.prepare_for(inputs, outputs)
+
+    def enqueue(
+        self,
+        input_desc: Sequence[Any],
+        output_desc: Sequence[Any],
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        workspace: int,
+        stream: int,
+    ) -> None:
+        try:
+            # on_shape_change has prepared: to read the descriptors again would cost more than the
+            # launch.
+            prepared = self.core.prepared or self.core.prepare_for(input_desc, output_desc)
+            prepared.enqueue(inputs, outputs, workspace, stream)
+        except BaseException as error:
+            self.failed("IPluginV3.enqueue", error)
+            raise
+
+    @unbroken
+    def get_valid_tactics(self) -> list[int]:
+        return list(range(1, len(self.core.plugin.spec.tactics) + 1))
+
+    @_callback
+    def set_tactic(self, tactic: int) -> None:
+        self.core.set_tactic(tactic)
+
+    @unbroken
+    def get_aliased_input(self, output_index: int) -> int:
+        """Which input's memory an output takes over, -1 for none; asked of aliased I/O alone."""
+        seen = [port.name for port in calls.device_ports(self.core.plugin)]
+        aliases = self.core.plugin.spec.outputs[output_index].aliases
+        return seen.index(aliases) if aliases else -1
+
+    @_callback
+    def get_fields_to_serialize(self) -> Any:
+        # Blocks are kept, because TensorRT goes on pointing into them.
+        self._blocks.append(FieldBlock(self.core.flavour.module, self.core.to_wire()))
+        return self._blocks[-1].collection
+
+    @unbroken
+    def destroy(self) -> None:
+        self.core.release()
+
+
+@functools.cache
+def _plugin_class(flavour: Flavour, has_aliases: bool) -> Any:
+    trt = flavour.module
+    build = trt.IPluginV3OneBuild
+    if has_aliases:  # without aliased I/O, which came with 10.3, outputs have memory of their own
+        build = getattr(trt, "IPluginV3OneBuildV2", build)
+    bases = (trt.IPluginV3, trt.IPluginV3OneCore, build, trt.IPluginV3OneRuntime)
+    return type("PluginV3", (PluginV3Callbacks, *bases), {"interfaces": bases})
+
+
+def plugin_v3(core: AdapterCore) -> Any:
+    """The IPluginV3 object of a plugin on one node."""
+    return _plugin_class(core.flavour, core.plugin.spec.has_aliases)(core)
+
+
+class CreatorV3Callbacks(CreatorCore):
+    """The callbacks of IPluginCreatorV3One."""
+
+    @unbroken
+    def create_plugin(self, name: str, fields: Any, phase: Any) -> Any:
+        return plugin_v3(self.core_from_fields(name, fields))
+
+
+@functools.cache
+def _creator_class(flavour: Flavour) -> Any:
+    base = flavour.module.IPluginCreatorV3One
+    return type("CreatorV3", (CreatorV3Callbacks, base), {"interface": base})
+
+
+def creator_v3(plugin_class: type[Plugin], flavour: Flavour) -> Any:
+    """The IPluginCreatorV3One of a plugin class."""
+    return _creator_class(flavour)(plugin_class, flavour)

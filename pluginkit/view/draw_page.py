@@ -1,0 +1,78 @@
+"""From model files to the page: load, ask plugins, rewrites and the parser, draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pluginkit.errors import PluginkitError, UsageError
+from pluginkit.onnx.model.model_file import load_model
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.view.graph_document import document_from_model
+from pluginkit.view.model_diff import mark_differences
+from pluginkit.view.node_status import (
+    Verdicts,
+    combine_verdicts,
+    verdicts_from_plugins,
+    verdicts_from_rewrites,
+)
+
+if TYPE_CHECKING:
+    import onnx
+
+    from pluginkit.onnx.model.plugin_nodes import Plugins
+    from pluginkit.onnx.rewriting.rewrite import Rewrite
+    from pluginkit.trt.target import Target
+
+
+def draw_models(
+    paths: Sequence[Path],
+    *,
+    rewrites: Sequence[type[Rewrite]],
+    plugins: Plugins,
+    only: Iterable[str] = (),
+    skip: Iterable[str] = (),
+    also: Iterable[str] = (),
+    target: Target | None = None,
+    parser: Callable[[Path, onnx.ModelProto], Verdicts] | None = None,
+) -> list[dict[str, Any]]:
+    """The documents of one model, or of two that are compared.
+
+    Args:
+        paths: one ONNX file, or two, before and after; their external data is not read.
+        rewrites: those whose matches are marked.
+        plugins: the plugins whose nodes are marked.
+        only: names of rewrites, to mark the matches of no others but those in ``also``.
+        skip: names of rewrites to leave out.
+        also: names of opt-in rewrites whose matches are marked as well.
+        target: the TensorRT that will read the model; None for any.
+        parser: says which nodes TensorRT's parser takes and refuses; nobody is asked when None.
+
+    Errors:
+        PK400 to PK408: a model cannot be read, or is invalid.  PK425: there is no such rewrite.
+    """
+    documents = []
+    for path in paths:
+        model = load_model(path)
+        notes: list[str] = []
+        sources: list[Verdicts] = [verdicts_from_plugins(model, plugins)]
+        try:
+            result = rewrite_model(
+                model, rewrites, only=only, skip=skip, also=also, plugins=plugins, target=target
+            )
+            sources.insert(0, verdicts_from_rewrites(model, result))
+        except UsageError:  # a name that is no rewrite's
+            raise
+        except PluginkitError as error:
+            notes.append(f"The rewrites were not tried to their end: {error.message}")
+        if parser is not None:
+            try:
+                sources.insert(0, parser(path, model))
+            except PluginkitError as error:
+                notes.append(f"TensorRT was not asked: {error.message}")
+        verdicts = combine_verdicts(*sources)
+        documents.append(document_from_model(model, path.name, verdicts, notes))
+    if len(documents) == 2:
+        mark_differences(*documents)
+    return documents

@@ -1,0 +1,112 @@
+"""What is known of each node before it is drawn: whether TensorRT takes it, and why not.
+
+Whoever knows something says it as Verdicts, by the path of the node's scope and its position there;
+the page shows it and asks no further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from pluginkit.onnx.model.graphs import Place, place_of, scopes
+
+if TYPE_CHECKING:
+    import onnx
+
+    from pluginkit.engine.scan.scan_model import ScanReport
+    from pluginkit.onnx.model.plugin_nodes import Plugins
+    from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
+
+Status = Literal["refused", "rewritten", "plugin", "native", "unknown"]
+#: In the order of the legend.
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of one node.
+
+    Attributes:
+        status: ``"refused"`` by TensorRT's parser and left so; ``"rewritten"`` when a rewrite
+            replaces it; ``"plugin"`` for a plugin node; ``"native"`` when the parser takes it;
+            ``"unknown"`` when nobody was asked.
+        reason: why, one sentence a line; may be empty.
+    """
+
+    status: Status
+    reason: str = ""
+
+
+#: The verdict on each node by (path of its scope, position in it); a missing node is unknown.
+Verdicts = Mapping[tuple[str, int], Verdict]
+
+#: Whose word counts when several speak of one node: a refused node that a rewrite replaces is
+#: rewritten, and the parser knows nothing of plugins.
+_WORD: tuple[Status, ...] = ("plugin", "rewritten", "refused", "native", "unknown")
+
+
+def combine_verdicts(*sources: Verdicts) -> dict[tuple[str, int], Verdict]:
+    """One verdict on each node, with the reasons of all sources in their order."""
+    found: dict[tuple[str, int], list[Verdict]] = {}
+    for source in sources:
+        for place, verdict in source.items():
+            found.setdefault(place, []).append(verdict)
+    return {
+        place: Verdict(
+            min((each.status for each in verdicts), key=_WORD.index),
+            "\n".join(each.reason for each in verdicts if each.reason),
+        )
+        for place, verdicts in found.items()
+    }
+
+
+def verdicts_from_plugins(
+    model: onnx.ModelProto, plugins: Plugins
+) -> dict[tuple[str, int], Verdict]:
+    """A verdict on each plugin node, by the plugins that are known."""
+    classes = {name: plugin for (name, _, _), plugin in plugins.items()}
+    return {
+        (scope.path, position): Verdict(
+            "plugin", f"The plugin {classes[node.op_type].__name__} runs it."
+        )
+        for scope in scopes(model)
+        for position, node in enumerate(scope.graph.node)
+        if node.op_type in classes
+    }
+
+
+def verdicts_from_rewrites(
+    model: onnx.ModelProto, result: RewriteResult
+) -> dict[tuple[str, int], Verdict]:
+    """A verdict on each node of ``model`` that a rewrite replaces, or matches and leaves.
+
+    Args:
+        model: the model as it was.
+        result: what rewrite_model made of it.
+    """
+    reasons: dict[Place, list[str]] = {}
+    replaced = {one.place for one in result.applied}
+    for applied in result.applied:
+        text = f"{applied.rewrite} puts {', '.join(applied.made) or 'nothing'} in its place."
+        reasons.setdefault(applied.place, []).append(text)
+    for refused in result.refused:
+        text = f"{refused.rewrite} leaves it: {refused.reason}"
+        reasons.setdefault(refused.place, []).append(text)
+    return {
+        (scope.path, position): Verdict(
+            "rewritten" if place in replaced else "unknown", "\n".join(reasons[place])
+        )
+        for scope in scopes(model)
+        for position, node in enumerate(scope.graph.node)
+        if (place := place_of(scope, node)) in reasons
+    }
+
+
+def verdicts_from_scan(report: ScanReport) -> dict[tuple[str, int], Verdict]:
+    """What TensorRT says of each node of the model as it is."""
+    return {
+        (one.node.where, one.node.position): Verdict(one.status, one.reason)
+        for one in report.before
+    }

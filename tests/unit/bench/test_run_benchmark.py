@@ -1,0 +1,116 @@
+import math
+import statistics
+
+import numpy as np
+import pytest
+
+from pluginkit import float32
+from pluginkit.bench.gpu_timer import host_times
+from pluginkit.bench.run_benchmark import run_benchmark
+from pluginkit.bench.workload import NotOffered, Peer, Workload
+from pluginkit.trt.flavour import load_flavour
+
+from .conftest import HostDouble, array_of
+
+pytestmark = pytest.mark.trt
+
+
+def inputs(xp, seed):
+    return [xp.random.default_rng(seed).random((32, 8), np.float32)]
+
+
+def right(plugin, sources, targets):
+    def call():
+        array_of(targets[0])[...] = array_of(sources[0]) * 2
+
+    return call
+
+
+def returning(plugin, sources, targets):
+    return lambda: array_of(sources[0]) * 2
+
+
+def wrong(plugin, sources, targets):
+    def call():
+        array_of(targets[0])[...] = array_of(sources[0]) * 2 + 0.5
+
+    return call
+
+
+def partial(plugin, sources, targets):
+    def call():
+        array_of(targets[0])[1:] = array_of(sources[0])[1:] * 2
+
+    return call
+
+
+def refusing(plugin, sources, targets):
+    raise NotOffered("no such thing")
+
+
+def breaking(plugin, sources, targets):
+    raise RuntimeError("broken\nin two lines")
+
+
+@pytest.fixture
+def measured(device):
+    def measure(*binds, **fields):
+        workload = Workload("case", "variant", HostDouble(), (float32,), inputs, **fields)
+        peers = [Peer(bind.__name__, bind) for bind in binds]
+        flavour = load_flavour("tensorrt_lean")
+        report = run_benchmark("Double", [workload], peers, device, flavour=flavour)
+        return {one.implementation: one for one in report.results}
+
+    return measure
+
+
+def test_the_plugin_is_measured_through_both_adapters(measured, device):
+    own = measured()["pluginkit"]
+    assert (own.status, own.error, own.device_us) == ("ok", 0, 2.0)
+    assert (own.host_v2_us, own.host_v3_us) == (6.0, 6.0)
+    assert own.compulsory_bytes == 2 * 32 * 8 * 4
+    assert own.floor_us == own.compulsory_bytes / 1e12 * 1e6
+    assert own.over_floor == 2.0 / own.floor_us
+    assert own.shapes == ["float32[32, 8]"] * 2
+
+
+def test_buffer_sets_exceed_the_cache_four_times(measured, device):
+    measured()
+    assert device.counts == [4 * device.l2_bytes // (2 * 32 * 8 * 4)]
+
+
+def test_a_workload_may_know_better_what_must_be_moved(measured):
+    assert measured(compulsory_bytes=100)["pluginkit"].compulsory_bytes == 100
+
+
+def test_peers_write_outputs_or_return_them(measured):
+    found = measured(right, returning)
+    assert [found[name].status for name in ("right", "returning")] == ["ok", "ok"]
+    assert found["returning"].host_v2_us is None
+
+
+def test_a_wrong_peer_is_not_timed(measured, device):
+    found = measured(wrong)["wrong"]
+    assert (found.status, found.device_us) == ("wrong", None)
+    assert math.isclose(found.error, 0.5, rel_tol=0.5)
+    assert len(device.counts) == 1
+
+
+def test_an_element_that_is_not_written_is_found_outside_the_sample(measured):
+    found = measured(partial, sample=(slice(1, None),))["partial"]
+    assert (found.status, found.error) == ("wrong", None)
+    assert "not written" in found.note
+
+
+def test_what_a_peer_cannot_do_is_its_result(measured):
+    found = measured(refusing, breaking)
+    assert (found["refusing"].status, found["refusing"].note) == ("not offered", "no such thing")
+    assert (found["breaking"].status, found["breaking"].note) == ("failed", "RuntimeError: broken")
+
+
+def test_host_times_are_of_single_calls():
+    calls, waits = [], []
+    times = host_times([lambda: calls.append(1)], lambda: waits.append(1))
+    assert len(times) == len(calls) > 100
+    assert len(waits) > 1
+    assert 0 < statistics.median(times) < 1000

@@ -1,0 +1,187 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from pluginkit import Input, Output, Plugin, attribute, float32
+from pluginkit.errors import AttributeValueError, ModelError, UsageError
+from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_nodes, plugin_of_node
+from tests.unit.onnx.conftest import BOOL, Affine, Silu, model_of, value
+
+PLUGINS = {cls.spec.key: cls for cls in (Affine, Silu)}
+
+
+class Everything(Plugin):
+    """One attribute of each kind."""
+
+    count: int = attribute(default=0)
+    ratio: float = attribute(default=0.0)
+    flag: bool = attribute(default=False)
+    text: str = attribute(default="")
+    pads: tuple[int, ...] = attribute(default=())
+    table: np.ndarray = attribute(default=np.zeros(0))
+    x = Input(float32)
+    y = Output(float32)
+
+    def output_shapes(self, x):
+        return x.shape
+
+    def launches(self, x, y):
+        return ()
+
+    def reference(self, x):
+        return x
+
+
+def attributes_of(node):
+    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
+
+
+def test_a_plugin_node_is_what_the_parser_looks_up():
+    node = plugin_node(Silu(), ["a"], ["b"], "n")
+    assert (node.op_type, node.domain, node.name) == ("Silu_PK", "pluginkit", "n")
+    assert attributes_of(node) == {"plugin_version": b"1", "plugin_namespace": b"pluginkit"}
+    assert {each.type for each in node.attribute} == {onnx.AttributeProto.STRING}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "there", "names"),
+    [
+        (["x", "s", "b"], (True, True, True), ["x", "s", "b"]),
+        (["x", "", "b"], (True, False, True), ["x", "b"]),
+        (["x"], (True, False, False), ["x"]),
+        (["x", "s", ""], (True, True, False), ["x", "s"]),
+    ],
+)
+def test_absent_inputs_are_left_out_and_remembered(inputs, there, names):
+    node = plugin_node(Affine(), inputs, ["y", "z"], "n")
+    assert list(node.input) == names
+    assert plugin_of_node(node, PLUGINS).present == there
+
+
+def test_a_bound_plugin_takes_just_the_inputs_that_it_has():
+    node = plugin_node(Affine().with_inputs("x", "bias"), ["x", "b"], ["y", "z"], "n")
+    assert list(node.input) == ["x", "b"]
+    assert plugin_of_node(node, PLUGINS).present == (True, False, True)
+
+
+def test_wrong_numbers_of_names_are_refused():
+    with pytest.raises(ModelError) as caught:
+        plugin_node(Affine(), ["x"], ["y"], "n")
+    assert caught.value.code == "PK411"
+    assert "expected 2: y, z" in caught.value.message
+    with pytest.raises(ModelError) as caught:
+        plugin_node(Affine(), ["x", "s", "b", "more"], ["y", "z"], "n")
+    assert caught.value.code == "PK411"
+    with pytest.raises(UsageError) as caught:
+        plugin_node(Affine(), ["", "s"], ["y", "z"], "n")
+    assert caught.value.code == "PK110"
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        Everything(),
+        Everything(count=2**40, ratio=0.1, flag=True, text="a\0b", pads=(1, 2**35)),
+        Everything(ratio=float("inf"), text="json:[1]", pads=(3, -4)),
+        Everything(table=np.arange(6, dtype=np.int64).reshape(2, 3)),
+    ],
+)
+def test_every_attribute_survives_the_trip(plugin):
+    node = plugin_node(plugin, ["x"], ["y"], "n")
+    read = onnx.NodeProto.FromString(node.SerializeToString())
+    assert plugin_of_node(read, {Everything.spec.key: Everything}) == plugin
+
+
+def test_nodes_written_by_hand_take_defaults():
+    node = helper.make_node("Affine_PK", ["x", "", "b"], ["y", "z"], domain="pluginkit", a=2.5)
+    plugin = plugin_of_node(node, PLUGINS)
+    assert plugin.a == 2.5
+    assert plugin.labels == ()
+    assert plugin.present == (True, False, True)
+
+
+def test_a_tensor_and_strings_written_by_hand_are_read():
+    table = onnx.numpy_helper.from_array(np.array([1, 2], np.int64))
+    node = helper.make_node("Everything_PK", ["x"], ["y"], domain="pluginkit", table=table)
+    got = plugin_of_node(node, {Everything.spec.key: Everything})
+    assert got.table.tolist() == [1, 2]
+    node = helper.make_node("Affine_PK", ["x"], ["y", "z"], domain="pluginkit", labels=["a", "b"])
+    assert plugin_of_node(node, PLUGINS).labels == ("a", "b")
+
+
+def test_other_nodes_are_no_plugins():
+    assert plugin_of_node(helper.make_node("Relu", ["x"], ["y"]), PLUGINS) is None
+    other = helper.make_node("Silu_PK", ["x"], ["y"], domain="pluginkit", plugin_version="2")
+    assert plugin_of_node(other, PLUGINS) is None
+    foreign = helper.make_node("Silu_PK", ["x"], ["y"], domain="elsewhere")
+    assert plugin_of_node(foreign, PLUGINS) is None
+    named = helper.make_node("Silu_PK", ["x"], ["y"], plugin_namespace="pluginkit")
+    assert plugin_of_node(named, PLUGINS) == Silu()
+
+
+def test_a_wrong_attribute_names_the_node():
+    node = helper.make_node("Affine_PK", ["x"], ["y", "z"], "bad", domain="pluginkit", a="text")
+    with pytest.raises(AttributeValueError) as caught:
+        plugin_of_node(node, PLUGINS)
+    assert caught.value.code == "PK104"
+    assert "Affine_PK 'bad'" in caught.value.where
+
+
+def test_a_reference_to_a_functions_attribute_is_refused():
+    node = helper.make_node("Affine_PK", ["x"], ["y", "z"], domain="pluginkit")
+    node.attribute.add(name="a", ref_attr_name="outer", type=onnx.AttributeProto.FLOAT)
+    with pytest.raises(ModelError) as caught:
+        plugin_of_node(node, PLUGINS)
+    assert caught.value.code == "PK410"
+
+
+def test_plugin_nodes_are_found_in_bodies_and_functions():
+    def silu(name):
+        return plugin_node(Silu(), ["x"], ["y"], name)
+
+    def branch(name):
+        return helper.make_graph([silu(name)], name, [], [value("y", [2])])
+
+    choice = helper.make_node(
+        "If", ["c"], ["out"], "choice", then_branch=branch("then"), else_branch=branch("else")
+    )
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("pluginkit", 1)]
+    function = helper.make_function("local", "F", ["x"], ["y"], [silu("inside")], opsets)
+    main = plugin_node(Silu(), ["x"], ["m"], "main")
+    inputs = [value("x", [2]), value("c", [], BOOL)]
+    model = model_of([main, choice], inputs, [value("out", [2])], functions=[function])
+    found = {node.name: (path, plugin) for path, node, plugin in plugin_nodes(model, PLUGINS)}
+    assert found == {
+        "main": ("main graph", Silu()),
+        "then": ("main graph / If 'choice'.then_branch", Silu()),
+        "else": ("main graph / If 'choice'.else_branch", Silu()),
+        "inside": ("function local::F", Silu()),
+    }
+
+
+def external_table():
+    table = onnx.TensorProto(name="t", data_type=1, dims=[1], data_location=1)
+    table.external_data.add(key="location", value="w.bin")
+    return table
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        onnx.AttributeProto(name="text", type=onnx.AttributeProto.STRING, s=b"\xff\xfe"),
+        onnx.AttributeProto(name="pads", type=onnx.AttributeProto.GRAPH),
+        onnx.AttributeProto(
+            name="table", type=onnx.AttributeProto.TENSOR,
+            t=onnx.TensorProto(data_type=1, dims=[4], raw_data=b"abc"),
+        ),
+        onnx.AttributeProto(name="table", type=onnx.AttributeProto.TENSOR, t=external_table()),
+    ],
+    ids=["bytes", "graph", "cut", "external"],
+)  # fmt: skip
+def test_an_attribute_that_cannot_be_read_is_named(attribute):
+    node = helper.make_node("Everything_PK", ["x"], ["y"], "n", domain="pluginkit")
+    node.attribute.append(attribute)
+    with pytest.raises(ModelError, match=f"PK412 attribute '{attribute.name}'") as caught:
+        plugin_of_node(node, {Everything.spec.key: Everything})
+    assert "'n'" in str(caught.value.where)

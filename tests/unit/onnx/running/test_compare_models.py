@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from pluginkit.errors import ModelError, UsageError
+from pluginkit.onnx.model.plugin_nodes import plugin_node
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.compare_models import compare_arrays, compare_models
+from tests.unit.onnx.conftest import FuseSilu, Silu, model_of, silu_nodes, value
+
+PLUGINS = {Silu.spec.key: Silu}
+
+
+def saved(path, model):
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def pair(tmp_path):
+    model = model_of(silu_nodes("x", "y"), [value("x", ["n", 4])], [value("y", ["n", 4])])
+    result = rewrite_model(model, [FuseSilu])
+    return saved(tmp_path / "a.onnx", model), saved(tmp_path / "b.onnx", result.model)
+
+
+def test_a_right_rewrite_agrees(tmp_path):
+    comparison = compare_models(*pair(tmp_path), plugins=PLUGINS, runs=3, shapes={"x": (5, 4)})
+    assert comparison.ok
+    (output,) = comparison.outputs
+    assert (output.name, output.dtype, output.shape) == ("y", "float32", (5, 4))
+    assert 0 <= output.max_abs_error < 1e-6
+    assert comparison.inputs == {"x": (5, 4)}
+    assert comparison.runs == 3
+
+
+def test_a_wrong_plugin_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(Silu, "reference", lambda self, x: (x + 1).astype(x.dtype))
+    x = np.array([[0, 0, 0, 2]], np.float32)
+    comparison = compare_models(*pair(tmp_path), plugins=PLUGINS, inputs={"x": x})
+    assert not comparison.ok
+    (output,) = comparison.outputs
+    assert output.mismatches == 4
+    silu = 2 / (1 + np.exp(-2))
+    assert output.max_abs_error == pytest.approx(3 - silu, rel=1e-5)
+    assert output.max_rel_error == float("inf")  # where silu(0) is 0
+
+
+def test_the_worst_of_all_runs_counts(tmp_path, monkeypatch):
+    errors = iter([0, 5, 1])
+    monkeypatch.setattr(
+        Silu, "reference", lambda self, x: (x / (1 + np.exp(-x)) + next(errors)).astype(x.dtype)
+    )
+    comparison = compare_models(*pair(tmp_path), plugins=PLUGINS, runs=3)
+    (output,) = comparison.outputs
+    assert output.max_abs_error == pytest.approx(5, rel=1e-5)
+    assert output.mismatches == 64
+
+
+def test_models_of_other_signatures_are_refused(tmp_path):
+    path, _ = pair(tmp_path)
+    for inputs, outputs in (
+        ([value("z", ["n", 4])], [value("y", ["n", 4])]),
+        ([value("x", ["n", 4])], [value("q", ["n", 4])]),
+        ([value("x", ["n", 4], TensorProto.FLOAT16)], [value("y", ["n", 4], TensorProto.FLOAT16)]),
+        ([value("x", ["n"])], [value("y", ["n"])]),
+    ):
+        node = helper.make_node("Relu", [inputs[0].name], [outputs[0].name])
+        other = saved(tmp_path / "c.onnx", model_of([node], inputs, outputs))
+        with pytest.raises(ModelError) as caught:
+            compare_models(path, other, plugins=PLUGINS)
+        assert caught.value.code == "PK443"
+
+
+def test_no_run_proves_nothing(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        compare_models(*pair(tmp_path), plugins=PLUGINS, runs=0)
+    assert caught.value.code == "PK444"
+
+
+def result(expected, got, dtype=np.float32, **options):
+    return compare_arrays("y", np.array(expected, dtype), np.array(got, dtype), **options)
+
+
+def test_errors_are_measured():
+    outcome = result([1.0, 2.0, -4.0], [1.0, 2.5, -4.0])
+    assert (outcome.max_abs_error, outcome.max_rel_error, outcome.mismatches) == (0.5, 0.25, 1)
+    assert result([100.0], [100.0009]).ok
+    assert not result([100.0], [100.002]).ok
+    assert result([100.0], [100.002], rtol=1e-4).ok
+    assert result([0.0], [9e-6]).ok
+    assert not result([0.0], [9e-6], atol=1e-6).ok
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "mismatches"),
+    [
+        ([np.nan, 1], [np.nan, 1], 0),
+        ([np.nan, 1], [1, np.nan], 2),
+        ([np.inf, -np.inf], [np.inf, -np.inf], 0),
+        ([np.inf, 1], [-np.inf, 1], 1),
+        ([np.inf, 1], [3e38, 1], 1),
+        ([1, 1], [np.inf, 1], 1),
+    ],
+)
+def test_nan_and_infinity_must_be_at_the_same_places(expected, got, mismatches):
+    outcome = result(expected, got)
+    assert outcome.mismatches == mismatches
+    assert outcome.max_abs_error == (float("inf") if mismatches else 0)
+
+
+def test_integers_and_bools_are_exact():
+    assert result([2**62, 1], [2**62, 1], np.int64).ok
+    assert result([2**62, 1], [2**62 + 1, 1], np.int64).mismatches == 1
+    assert result([2**62, 1], [2**62 + 1, 1], np.int64).max_abs_error == 1
+    assert result([True, False], [True, True], np.bool_).mismatches == 1
+
+
+def test_16_bit_floats_have_their_own_tolerance():
+    import ml_dtypes
+
+    assert result([1.0], [1.005], np.float16).ok
+    assert not result([1.0], [1.05], np.float16).ok
+    assert result([1.0], [1.05], ml_dtypes.bfloat16).ok
+    assert not result([1.0], [1.3], ml_dtypes.bfloat16).ok
+
+
+def test_another_shape_or_dtype_is_all_wrong():
+    assert result([1.0, 2.0], [1.0]).mismatches == 2
+    outcome = compare_arrays("y", np.ones(3, np.float32), np.ones(3, np.float16))
+    assert (outcome.mismatches, outcome.max_abs_error) == (3, float("inf"))
+
+
+def test_a_model_that_already_holds_plugins_can_be_the_rewritten_one(tmp_path):
+    node = plugin_node(Silu(), ["x"], ["y"], "n")
+    got = saved(
+        tmp_path / "b.onnx", model_of([node], [value("x", ["n", 4])], [value("y", ["n", 4])])
+    )
+    assert compare_models(pair(tmp_path)[0], got, plugins=PLUGINS).ok

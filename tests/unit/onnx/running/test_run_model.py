@@ -1,0 +1,257 @@
+import ml_dtypes
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pluginkit.errors import ModelError, TensorError
+from pluginkit.onnx.model.plugin_nodes import plugin_node
+from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
+from tests.unit.onnx.conftest import BOOL, INT64, Affine, Silu, model_of, value
+
+PLUGINS = {cls.spec.key: cls for cls in (Affine, Silu)}
+X = np.array([-1, 0, 2, 5], np.float32)
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def silu_node(x, y):
+    return plugin_node(Silu(), [x], [y], y)
+
+
+def test_pieces_and_plugin_nodes_take_turns(tmp_path):
+    nodes = [
+        helper.make_node("Neg", ["x"], ["a"]),
+        silu_node("a", "b"),
+        helper.make_node("Add", ["b", "x"], ["c"]),
+        silu_node("c", "d"),
+        silu_node("x", "e"),
+        helper.make_node("Sub", ["d", "e"], ["y"]),
+    ]
+    model = model_of(nodes, [value("x", ["n"])], [value("y", ["n"]), value("a", ["n"])])
+    got = run_model(model, {"x": X}, PLUGINS, base_dir=tmp_path)
+    np.testing.assert_allclose(got["y"], silu(silu(-X) + X) - silu(X), rtol=1e-5)
+    np.testing.assert_array_equal(got["a"], -X)
+    assert list(got) == ["y", "a"]
+
+
+def test_another_executor_takes_the_place_of_the_reference(tmp_path):
+    seen = []
+
+    def execute(plugin, arrays):
+        seen.append((plugin, [array.tolist() for array in arrays]))
+        return [arrays[0] + 100]
+
+    model = model_of([silu_node("x", "y")], [value("x", [4])], [value("y", [4])])
+    got = run_model(model, {"x": X}, PLUGINS, base_dir=tmp_path, execute_plugin=execute)
+    assert got["y"].tolist() == (X + 100).tolist()
+    assert seen == [(Silu(), [X.tolist()])]
+
+
+def test_initializers_reach_plugins_and_pieces_also_from_external_files(tmp_path):
+    scale = np.array([1, 2, 3, 4], np.float32)
+    (tmp_path / "w.bin").write_bytes(scale.tobytes())
+    tensor = TensorProto(name="w", data_type=1, dims=[4], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="w.bin")
+    plugin = plugin_node(Affine(a=2.0), ["x", "w"], ["a", "z"], "n")
+    nodes = [plugin, helper.make_node("Add", ["a", "w"], ["y"])]
+    model = model_of(nodes, [value("x", [4])], [value("y", [4])], [tensor])
+    got = run_model(model, {"x": X}, PLUGINS, base_dir=tmp_path)
+    np.testing.assert_allclose(got["y"], 2 * X * scale + scale)
+
+
+def test_an_initializer_that_is_an_input_may_be_given(tmp_path):
+    default = numpy_helper.from_array(np.ones(4, np.float32), "w")
+    nodes = [silu_node("x", "a"), helper.make_node("Add", ["a", "w"], ["y"])]
+    inputs = [value("x", [4]), value("w", [4])]
+    model = model_of(nodes, inputs, [value("y", [4])], [default])
+    got = run_model(model, {"x": X}, PLUGINS, base_dir=tmp_path)
+    np.testing.assert_allclose(got["y"], silu(X) + 1, rtol=1e-6)
+    got = run_model(model, {"x": X, "w": X}, PLUGINS, base_dir=tmp_path)
+    np.testing.assert_allclose(got["y"], silu(X) + X, rtol=1e-6)
+
+
+def loop_model(with_plugin, trips=3, keep_going=None):
+    """s = act(s + i), collected, until the trip count or the condition ends it."""
+    act = silu_node("t", "s2") if with_plugin else helper.make_node("HardSwish", ["t"], ["s2"])
+    body = helper.make_graph(
+        [
+            helper.make_node("Cast", ["i"], ["f"], to=1),
+            helper.make_node("Add", ["s", "f"], ["t"]),
+            act,
+            helper.make_node("Less", ["i", "last"], ["go2"]),
+        ],
+        "body",
+        [value("i", [], INT64), value("go", [], BOOL), value("s", [4])],
+        [value("go2", [], BOOL), value("s2", [4]), value("s2", [4])],
+    )
+    body.output[2].name = "copy"
+    body.node.append(helper.make_node("Identity", ["s2"], ["copy"]))
+    trip_name = "" if trips is None else "trips"
+    node = helper.make_node(
+        "Loop",
+        [trip_name, "" if keep_going is None else "go0", "x"],
+        ["y", "all"],
+        "loop",
+        body=body,
+    )
+    constants = {"last": np.array(4), "trips": np.array(trips or 0), "go0": np.array(keep_going)}
+    initializers = [
+        numpy_helper.from_array(array, name)
+        for name, array in constants.items()
+        if array.dtype != object
+    ]
+    return model_of([node], [value("x", [4])], [value("y", [4]), value("all", None)], initializers)
+
+
+@pytest.mark.parametrize(
+    ("trips", "keep_going"), [(3, None), (3, True), (3, False), (0, True), (None, True), (9, None)]
+)
+def test_a_loop_with_a_plugin_runs_as_onnxruntime_runs_loops(trips, keep_going, tmp_path):
+    plain = loop_model(False, trips, keep_going)
+    expected = run_onnxruntime(plain, {"x": X})
+    replaced = loop_model(True, trips, keep_going)
+
+    def hard_swish(plugin, arrays):
+        (x,) = arrays
+        return [(x * np.clip(x / 6 + 0.5, 0, 1)).astype(np.float32)]
+
+    got = run_model(replaced, {"x": X}, PLUGINS, base_dir=tmp_path, execute_plugin=hard_swish)
+    for name in ("y", "all"):
+        assert got[name].shape == expected[name].shape
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("reverse", [0, 1])
+@pytest.mark.parametrize("out_reverse", [0, 1])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("out_axis", [0, 1, -1])
+def test_a_scan_with_a_plugin_runs_as_onnxruntime_runs_scans(
+    reverse, out_reverse, axis, out_axis, tmp_path
+):
+    def model(with_plugin):
+        act = silu_node("t", "s2") if with_plugin else helper.make_node("HardSwish", ["t"], ["s2"])
+        body = helper.make_graph(
+            [
+                helper.make_node("Add", ["s", "row"], ["t"]),
+                act,
+                helper.make_node("Neg", ["s2"], ["out"]),
+            ],
+            "body",
+            [value("s", [3]), value("row", [3])],
+            [value("s2", [3]), value("out", [3])],
+        )
+        node = helper.make_node(
+            "Scan", ["s0", "rows"], ["y", "all"], "scan", body=body, num_scan_inputs=1,
+            scan_input_axes=[axis], scan_input_directions=[reverse],
+            scan_output_axes=[out_axis], scan_output_directions=[out_reverse],
+        )  # fmt: skip
+        inputs = [value("s0", [3]), value("rows", [None, None])]
+        return model_of([node], inputs, [value("y", [3]), value("all", [None, None])])
+
+    def hard_swish(plugin, arrays):
+        (x,) = arrays
+        return [(x * np.clip(x / 6 + 0.5, 0, 1)).astype(np.float32)]
+
+    rows = np.random.default_rng(0).standard_normal((3, 5) if axis else (5, 3))
+    inputs = {"s0": X[:3], "rows": rows.astype(np.float32)}
+    expected = run_onnxruntime(model(False), inputs)
+    got = run_model(model(True), inputs, PLUGINS, base_dir=tmp_path, execute_plugin=hard_swish)
+    for name in ("y", "all"):
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_another_operator_around_a_plugin_is_refused(tmp_path):
+    body = helper.make_graph([silu_node("s", "t")], "body", [value("s", [4])], [value("t", [4])])
+    node = helper.make_node("SequenceMap", ["x"], ["y"], "map", body=body)
+    model = model_of([node], [value("x", [4])], [value("y", [4])])
+    with pytest.raises(ModelError) as caught:
+        run_model(model, {"x": X}, PLUGINS, base_dir=tmp_path)
+    assert caught.value.code == "PK442"
+    assert "SequenceMap 'map'" in caught.value.message
+
+
+def test_bfloat16_goes_in_and_comes_out(tmp_path):
+    kind = TensorProto.BFLOAT16
+    x = X.astype(ml_dtypes.bfloat16)
+    nodes = [helper.make_node("Neg", ["x"], ["a"]), helper.make_node("Identity", ["a"], ["y"])]
+    model = model_of(nodes, [value("x", [4], kind)], [value("y", [4], kind)])
+    got = run_onnxruntime(model, {"x": x})["y"]
+    assert got.dtype == x.dtype
+    assert got.astype(np.float32).tolist() == (-X).tolist()
+    node = helper.make_node("Cast", ["f"], ["y"], to=kind)
+    cast = model_of([node], [value("f", ["n"])], [value("y", ["n"], kind)])
+    assert run_onnxruntime(cast, {"f": X})["y"].dtype == x.dtype
+    assert run_onnxruntime(cast, {"f": X[:0]})["y"].shape == (0,)
+
+
+@pytest.mark.parametrize(("inputs", "problem"), [({}, "missing"), ({"x": X, "z": X}, "unknown")])
+def test_inputs_that_do_not_fit_are_named(inputs, problem, tmp_path):
+    model = model_of([silu_node("x", "y")], [value("x", [4])], [value("y", [4])])
+    plain = model_of([helper.make_node("Relu", ["x"], ["y"])], [value("x", [4])], [value("y", [4])])
+    with pytest.raises(ModelError, match=problem) as caught:
+        run_model(model, inputs, PLUGINS, base_dir=tmp_path)
+    assert caught.value.code == "PK440"
+    with pytest.raises(ModelError, match=problem) as caught:
+        run_onnxruntime(plain, inputs)
+    assert caught.value.code == "PK440"
+
+
+def test_what_onnxruntime_refuses_is_told():
+    model = model_of(
+        [helper.make_node("Gather", ["x", "i"], ["y"])],
+        [value("x", [4]), value("i", [1], INT64)],
+        [value("y", [1])],
+    )
+    with pytest.raises(ModelError) as caught:
+        run_onnxruntime(model, {"x": X, "i": np.array([4])})
+    assert caught.value.code == "PK441"
+    assert "out of data bounds" in caught.value.cause
+    model.graph.node[0].op_type = "NoSuchOp"
+    with pytest.raises(ModelError) as caught:
+        run_onnxruntime(model, {"x": X, "i": np.array([0])})
+    assert caught.value.code == "PK441"
+    assert "--range" in caught.value.fix
+
+
+def test_an_operator_that_onnxruntime_lacks_may_be_a_function():
+    nodes = [helper.make_node("Mine", ["x"], ["y"], domain="com.example")]
+    model = model_of(nodes, [value("x", [4])], [value("y", [4])])
+    model.opset_import.add(domain="com.example", version=1)
+    with pytest.raises(ModelError, match="PK441") as caught:
+        run_onnxruntime(model, {"x": X})
+    assert "as a local function of the model" in caught.value.fix
+
+
+def test_a_plugin_that_fails_names_its_node(tmp_path):
+    kind = onnx.TensorProto.DOUBLE
+    model = model_of([silu_node("x", "y")], [value("x", [4], kind)], [value("y", [4], kind)])
+    with pytest.raises(TensorError) as caught:
+        run_model(model, {"x": X.astype(np.float64)}, PLUGINS, base_dir=tmp_path)
+    assert caught.value.where == "node Silu_PK 'y'"
+
+
+def test_an_output_that_nothing_produces_is_named(tmp_path):
+    model = model_of([silu_node("x", "a")], [value("x", [4])], [value("y", [4])])
+    with pytest.raises(ModelError, match="PK408 nothing produces 'y'"):
+        run_model(model, {"x": X}, PLUGINS, base_dir=tmp_path)
+
+
+def test_an_initializer_that_is_cut_short_is_named(tmp_path):
+    weight = onnx.TensorProto(name="w", data_type=1, dims=[4], raw_data=b"abc")
+    model = model_of([silu_node("w", "y")], [], [value("y", [4])], [weight])
+    with pytest.raises(ModelError, match="PK408.*'w'"):
+        run_model(model, {}, PLUGINS, base_dir=tmp_path)
+
+
+def test_what_the_evaluator_cannot_do_is_refused():
+    node = helper.make_node("GridSample", ["x", "grid"], ["y"])
+    types = {"x": (1, 1, 2, 2), "grid": (1, 0, 3, 2), "y": (1, 1, 0, 3)}
+    values = {n: helper.make_tensor_value_info(n, 16, shape) for n, shape in types.items()}
+    graph = helper.make_graph([node], "test", [values["x"], values["grid"]], [values["y"]])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
+    arrays = {name: np.zeros(types[name], ml_dtypes.bfloat16) for name in ("x", "grid")}
+    with pytest.raises(ModelError, match="PK441 "):
+        run_onnxruntime(model, arrays)

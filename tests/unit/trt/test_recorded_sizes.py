@@ -1,0 +1,76 @@
+"""The text in which a plan keeps what a plugin said."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pluginkit import CudaKernel, Input, Launch, Output, Plugin, bfloat16, dtypes, float32
+from pluginkit.errors import PlanError, TensorError
+from pluginkit.trt.recorded_sizes import Promises
+
+
+class Twice(Plugin):
+    """y = 2 x, with a workspace."""
+
+    types = {"T": (float32, bfloat16)}
+    x = Input("T")
+    y = Output("T", like="x")
+    kernel = CudaKernel('extern "C" __global__ void twice() {}\n', "twice")
+
+    def workspace_bytes(self, x: Any) -> Any:
+        return x.nbytes
+
+    def launches(self, x: Any, y: Any, workspace: Any) -> Launch:
+        return Launch(self.kernel, 1, 1, (y, x, workspace))
+
+    def reference(self, x: np.ndarray) -> np.ndarray:
+        return 2 * x
+
+
+def said() -> Promises:
+    promises = Promises()
+    promises.ask(Twice(), [(3, 0)], [float32], [(3, -1)])
+    promises.ask(Twice(), [()], [bfloat16], [])
+    promises.ask(Twice(), [(8,)], [bfloat16], [])
+    return promises
+
+
+def test_text_gives_back_what_was_said() -> None:
+    promises = said()
+    assert list(Promises.from_text(promises.to_text(), Twice())) == list(promises)
+
+
+def test_workspaces_are_those_of_the_types() -> None:
+    promises = said()
+    assert promises.workspace_bytes([float32]) == 0
+    assert promises.workspace_bytes([bfloat16]) == 16
+    assert promises.workspace_bytes([float32, float32]) is None
+
+
+def damaged(**changed: Any) -> str:
+    (first, *_) = json.loads(said().to_text())
+    return json.dumps([first | changed])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{}", "1", "[1]", '[{"shapes": [[1]]}]', "[" * 100_000,
+        damaged(shapes=[[-1]]), damaged(shapes=[["a"]]), damaged(shapes=[[1.5]]),
+        damaged(shapes=[[True]]), damaged(shapes=[]), damaged(shapes=3),
+        damaged(dtypes=["float8"]), damaged(dtypes=[]), damaged(told=[[-2]]),
+        damaged(outputs=[]), damaged(outputs=[[[1], "float32"]] * 2), damaged(outputs=[[1]]),
+        damaged(workspace_bytes=True), damaged(workspace_bytes=-1), damaged(workspace_bytes="1"),
+    ],
+)  # fmt: skip
+def test_a_damaged_text_is_a_clear_error(text: str) -> None:
+    with pytest.raises(PlanError, match="PK207 Twice: what the plan holds of the build"):
+        Promises.from_text(text, Twice())
+
+
+def test_types_have_names() -> None:
+    assert [dtypes.dtype_from_name(each.name) for each in dtypes.ALL] == list(dtypes.ALL)
+    with pytest.raises(TensorError, match="PK120 name float8 is not a type"):
+        dtypes.dtype_from_name("float8")
