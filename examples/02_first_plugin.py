@@ -25,7 +25,7 @@ from pluginkit import (
     float16,
     float32,
 )
-from pluginkit.contract import calls
+from pluginkit.testing import run_reference
 
 KERNEL = """
 #include <cuda_fp16.h>
@@ -88,7 +88,7 @@ def example_model() -> onnx.ModelProto:
 def main(folder: Path) -> None:
     """Check the reference, rewrite the model, build it."""
     (case,) = Swish.cases()
-    (y,) = calls.run_reference(Swish(), case.inputs)
+    (y,) = run_reference(Swish(), case.inputs)
     print("swish of -3 to 3:", np.round(y, 3))
 
     path = folder / "example.onnx"

@@ -8,6 +8,7 @@ import numpy as np
 from pluginkit import Case, Input, Launch, NumbaKernel, Output, Plugin, attribute, ceil_div, float32
 from pluginkit.contract import calls
 from pluginkit.kernels.compile import compile_launches
+from pluginkit.testing import run_reference
 
 
 class Swish(Plugin):
@@ -37,7 +38,7 @@ def main() -> None:
     """Check the reference, then compile the kernel for two GPUs, which needs none."""
     (case,) = Swish.cases()
     plugin = Swish()
-    (y,) = calls.run_reference(plugin, case.inputs)
+    (y,) = run_reference(plugin, case.inputs)
     np.testing.assert_allclose(y[[0, 3, 6]], [-0.142278, 0, 2.857722], rtol=1e-5)
     print("swish of -3 to 3:", np.round(y, 3))
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 import pluginkit
 from pluginkit import CudaKernel, Input, Launch, Op, Output, Plugin, Rewrite, SizeOutput, float32
-from pluginkit.contract import calls
+from pluginkit.testing import run_reference
 
 # One block, for brevity; plugins/non_zero shows how many blocks share the work.
 KERNEL = """
@@ -75,7 +75,7 @@ def example_model() -> onnx.ModelProto:
 
 def main(folder: Path) -> None:
     """Check the reference, build the model."""
-    y, *_ = calls.run_reference(Positive(), [np.array([3, -1, 0, 2], np.float32)])
+    y, *_ = run_reference(Positive(), [np.array([3, -1, 0, 2], np.float32)])
     assert y.tolist() == [3, 2]
     print("positive:", y)
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from pluginkit import Case, Copy, Input, Output, Plugin, float16, float32
-from pluginkit.contract import calls
-from pluginkit.testing import CheckError, PluginChecks
+from pluginkit.testing import CheckError, PluginChecks, run_reference
 
 
 class Same(Plugin):
@@ -58,5 +57,5 @@ def test_a_wrong_plugin_is_found(plugincheck):
 
 def test_the_numbers():
     """What the plugin computes, by hand."""
-    (y,) = calls.run_reference(Same(), [np.array([1, 2], np.float32)])
+    (y,) = run_reference(Same(), [np.array([1, 2], np.float32)])
     assert y.tolist() == [1, 2]

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from pluginkit.contract.tensors import DeviceTensor as DeviceTensor
     from pluginkit.contract.tensors import TensorDesc as TensorDesc
     from pluginkit.contract.tensors import Workspace as Workspace
+    from pluginkit.discovery import find_plugins as find_plugins
     from pluginkit.engine import BuildResult as BuildResult
     from pluginkit.engine import build_engine as build_engine
     from pluginkit.engine import run_engine as run_engine
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from pluginkit.errors import TensorError as TensorError
     from pluginkit.onnx.model.model_file import load_model as load_model
     from pluginkit.onnx.model.model_file import save_model as save_model
+    from pluginkit.onnx.rewriting.find_rewrites import find_rewrites as find_rewrites
     from pluginkit.onnx.rewriting.match import Match as Match
     from pluginkit.onnx.rewriting.pattern import AnyOf as AnyOf
     from pluginkit.onnx.rewriting.pattern import Constant as Constant
@@ -100,12 +102,14 @@ _HOMES = {
     "pluginkit.trt.callbacks": ("callback_errors",),
     "pluginkit.trt.plugin_registry": ("add_to_network", "register"),
     "pluginkit.onnx.model.model_file": ("load_model", "save_model"),
+    "pluginkit.onnx.rewriting.find_rewrites": ("find_rewrites",),
     "pluginkit.onnx.rewriting.match": ("Match",),
     "pluginkit.onnx.rewriting.pattern": ("AnyOf", "Constant", "Op", "Optional"),
     "pluginkit.onnx.rewriting.replacement": ("Replacement",),
     "pluginkit.onnx.rewriting.rewrite": ("Rewrite",),
     "pluginkit.onnx.rewriting.rewrite_model": ("RewriteResult", "rewrite_model"),
     "pluginkit.onnx.running.compare_models": ("Comparison", "compare_models"),
+    "pluginkit.discovery": ("find_plugins",),
     "pluginkit.engine": ("BuildResult", "build_engine", "run_engine"),
     "pluginkit.engine.scan.scan_model": ("ScanReport", "scan"),
     "pluginkit.checking.debug_taps": ("debug_taps",),

@@ -2,9 +2,9 @@
 
 A dimension is an ``int`` or a :class:`DimExpr`. Authors write ``x.shape[0] + 2``, ``ceil_div(n,
 4)``, ``dim_max(a, b)`` and never ask which of the two they hold. A DimExpr is a small tree over the
-input dimensions; :func:`evaluate` computes it for concrete shapes, and
-``pluginkit.trt.dimension_exprs`` turns it into TensorRT's IDimensionExpr. The operations are exactly those of TensorRT's
-``DimensionOperation``.
+input dimensions. :func:`evaluate` computes it for concrete shapes, and
+``pluginkit.trt.dimension_exprs`` turns it into TensorRT's IDimensionExpr. The operations are
+exactly those of TensorRT's ``DimensionOperation``.
 """
 
 from __future__ import annotations

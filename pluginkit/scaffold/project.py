@@ -23,8 +23,8 @@ _TEST = Template('''"""$name, in every check that this machine can run; the othe
 
 from pathlib import Path
 
-${imports}from pluginkit.discovery import find_plugins
-from pluginkit.testing import PluginChecks
+${numpy}from pluginkit import find_plugins
+from pluginkit.testing import $used
 
 PLUGINS = find_plugins([$folder])
 $name = PLUGINS["${name}_PK", "1", "pluginkit"]
@@ -151,9 +151,12 @@ def _test(name: str, folders: Folders, more: str) -> str:
     way = Path(os.path.relpath(folders.plugins.resolve(), folders.tests.resolve())).parts
     ups = sum(part == ".." for part in way)
     start = f"Path(__file__).parents[{ups}]" if ups else "Path(__file__).parent"
-    imports = "import numpy as np\nfrom pluginkit import calls\n" if more else ""
+    numpy, used = (
+        ("import numpy as np\n", "PluginChecks, run_reference") if more else ("", "PluginChecks")
+    )
     down = "".join(f" / {json.dumps(part)}" for part in way[ups:])
-    return _TEST.substitute(name=name, folder=start + down, imports=imports) + more
+    folder = start + down
+    return _TEST.substitute(name=name, folder=folder, numpy=numpy, used=used) + more
 
 
 def write_new_files(files: Mapping[Path, str]) -> None:

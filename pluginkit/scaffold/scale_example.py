@@ -93,7 +93,7 @@ _TEST = Template('''
 
 def test_the_numbers():
     """What the plugin computes, by hand."""
-    (y,) = calls.run_reference($name(factor=2.0), [np.array([1, -2], np.float32)])
+    (y,) = run_reference($name(factor=2.0), [np.array([1, -2], np.float32)])
     assert y.tolist() == [2, -4]
 ''')
 

@@ -177,7 +177,7 @@ _TEST = Template('''
 
 def test_the_numbers():
     """What the plugin computes, by hand."""
-    y, _ = calls.run_reference($name(limit=1.0), [np.array([3, -1, 1, 2], np.float32)])
+    y, _ = run_reference($name(limit=1.0), [np.array([3, -1, 1, 2], np.float32)])
     assert y.tolist() == [3, 2]
 ''')
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pluginkit.checking.check_report import CheckReport, CheckResult
 from pluginkit.checking.plugincheck import PluginChecks, plugincheck
 from pluginkit.checking.trt_double.driver import Profile, build_layer, drive
+from pluginkit.contract.calls import run_reference
 from pluginkit.errors import CheckError
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "build_layer",
     "drive",
     "plugincheck",
+    "run_reference",
 ]

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 
 from pluginkit.device.gpus import Gpu
 from pluginkit.discovery import find_plugins
-from pluginkit.engine import BuildObserver, build_engine, check_manifest, run, run_engine
+from pluginkit.engine import BuildObserver, build_engine, check_manifest, run_engine
 from pluginkit.engine.build.model_plugins import Plugins
 from pluginkit.engine.build.profiles import ShapeRange
 from pluginkit.engine.plan.manifest import Tensor
@@ -187,14 +187,16 @@ def test_a_plan_whose_plugin_is_not_there_says_so(halve: Halve, tmp_path: Path) 
 
 def test_a_plan_for_another_capability_says_so(relu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = build_engine(relu, compute_capabilities=[(8, 9)], flavour=FLAVOUR).plan_path
-    monkeypatch.setattr(run, "find_gpu", lambda: Gpu("NVIDIA H200", (9, 0), 2**37))
+    monkeypatch.setattr(
+        "pluginkit.engine.plan.run_engine.find_gpu", lambda: Gpu("NVIDIA H200", (9, 0), 2**37)
+    )
     with pytest.raises(PlanError, match=r"PK533.*built for compute capability 8\.9.*has 9\.0"):
         run_engine(plan, {"x": np.zeros((1, 4), np.float32)})
 
 
 def test_running_without_a_gpu_says_so(relu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = build_engine(relu, flavour=FLAVOUR).plan_path
-    monkeypatch.setattr(run, "find_gpu", lambda: None)
+    monkeypatch.setattr("pluginkit.engine.plan.run_engine.find_gpu", lambda: None)
     with pytest.raises(MissingDependencyError, match="PK540.*needs a GPU"):
         run_engine(plan, {"x": np.zeros((1, 4), np.float32)})
 

@@ -26,7 +26,8 @@ from pluginkit.errors import (
 )
 from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
-from pluginkit.trt import registry, v3
+from pluginkit.trt import plugin_registry
+from pluginkit.trt import plugin_v3 as v3
 from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import available_flavours, load_flavour
@@ -192,7 +193,7 @@ ATTRIBUTES = {
 
 def plugins_made(rtx, monkeypatch) -> list[Any]:
     """The adapters that TensorRT's parser will have PadRows' creator make."""
-    creator = registry._registered["tensorrt_rtx", PadRows.spec.key].creator
+    creator = plugin_registry._registered["tensorrt_rtx", PadRows.spec.key].creator
     made: list[Any] = []
     original = type(creator).create_plugin
     monkeypatch.setattr(
@@ -332,7 +333,7 @@ def test_a_plugin_that_someone_else_registered_is_not_overwritten(flavour) -> No
         plugin_name = "Foreign_PK"
 
     module = flavour.module
-    theirs = registry.creator_v3(Foreign, flavour)
+    theirs = plugin_registry.creator_v3(Foreign, flavour)
     assert module.get_plugin_registry().register_creator(theirs, "pluginkit")
     try:
         with pytest.raises(
