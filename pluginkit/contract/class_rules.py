@@ -228,6 +228,15 @@ def _check_kernels(reader: ClassReader, spec: PluginSpec) -> None:
             raise reader.error(
                 "PK106", name, f"kernel name '{kernel.name}': {error}.", "balance the braces."
             ) from None
+        try:
+            kernel.definitions()
+        except ValueError as error:
+            raise reader.error(
+                "PK106",
+                name,
+                f"kernel '{kernel.name}' defines: {error}.",
+                "give what both Python and CUDA C++ have.",
+            ) from None
         for placeholder in placeholders - known - set(kernel.constants):
             raise reader.error(
                 "PK106",

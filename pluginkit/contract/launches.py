@@ -14,6 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from pluginkit.contract.defines import cpp_definitions
 from pluginkit.contract.dims import Dim
 from pluginkit.contract.dtypes import Scalar
 from pluginkit.contract.tensors import TensorDesc, Workspace
@@ -38,12 +39,17 @@ class CudaKernel:
         constants: further template arguments that ``launches`` chooses, each with all its possible
             values.
         options: further NVRTC options; C++17 is the default.
+        defines: constants that the source shares with Python, so that the two cannot differ:
+            ``{"THREADS": 256}`` gives the source ``pluginkit::THREADS``, and
+            ``{"Mode": Literal["linear", "cubic"]}`` the ``enum class pluginkit::Mode``. A value is
+            an int, a bool, a float (a C++ ``float``) or a Literal of strings.
     """
 
     source: str
     name: str
     constants: Mapping[str, Sequence[KernelConstant]] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    defines: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = field(default=None, init=False)
 
     def locate(self, owner: type) -> None:
@@ -56,6 +62,14 @@ class CudaKernel:
     def code(self) -> str:
         """The CUDA C++ source text."""
         return self.path.read_text(encoding="utf-8") if self.path else self.source
+
+    def definitions(self) -> str:
+        """Return the C++ definitions of ``defines``, which come before the source.
+
+        Errors:
+            ValueError: a define has no C++ form.
+        """
+        return cpp_definitions(self.defines)
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -85,8 +85,13 @@ def specialise(plugin: Plugin, bindings: Mapping[str, DType], launch: Launch) ->
 
 
 def cuda_specialisation(kernel: CudaKernel, expression: str) -> CudaSpecialisation:
-    """The kernel's source under one of its name expressions."""
+    """The kernel's definitions and source, under one of its name expressions."""
     code, folder = kernel.code, kernel.path.parent if kernel.path else None
+    if kernel.defines:
+        name = kernel.path.name if kernel.path else "kernel.cu"
+        code = (
+            f'{kernel.definitions()}#line 1 "{name}"\n{code}'  # so the log counts the file's lines
+        )
     headers = kernel.files[1:]
     if headers:
         # Caches of compiled code see the source text alone: what it includes has to change it.

@@ -94,7 +94,10 @@ def _imports(path: Path, package: str) -> Iterator[str]:
 
 
 def source_sha256(plugin: type[Plugin]) -> str:
-    """The SHA-256 over a plugin's source files and their names; empty where it has none."""
+    """The SHA-256 over a plugin's source files, their names and what they share with Python.
+
+    It is empty for a plugin without source files.
+    """
     files = source_files(plugin)
     if not files:
         return ""
@@ -102,6 +105,9 @@ def source_sha256(plugin: type[Plugin]) -> str:
     for name, path in files.items():
         content = path.read_bytes()
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    for kernel in plugin.spec.kernels.values():
+        if isinstance(kernel, CudaKernel):
+            digest.update(kernel.definitions().encode())
     return digest.hexdigest()
 
 

@@ -309,6 +309,13 @@ def unbalanced_placeholder() -> Any:
     return Broken
 
 
+def define_without_a_form_in_cpp() -> Any:
+    class Broken(Scale):
+        kernel = CudaKernel(SOURCE, "scale<{T}, 1>", defines={"N": "text"})
+
+    return Broken
+
+
 def like_an_unknown_input() -> Any:
     class Broken(Scale):
         y = Output("T", like="z")
@@ -403,6 +410,7 @@ BROKEN = {
     missing_numba_file: ("PK106 .*'missing.py' is not in", None),
     unknown_placeholder: ("PK106 .*{TILE}", "kernel ="),
     unbalanced_placeholder: ("PK106 .*scale<{T>", "kernel ="),
+    define_without_a_form_in_cpp: ("PK106 .* defines: .N. is .text.; expected an int", "kernel ="),
 }
 
 

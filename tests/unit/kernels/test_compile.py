@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -52,6 +53,31 @@ def test_options_reach_the_compiler():
     compile_cuda([specialisation(code, options=("-DVALUE=3",))], "80")
     with pytest.raises(KernelError, match="PK320"):
         compile_cuda([specialisation(code)], "80")
+
+
+def test_a_define_changes_the_machine_code():
+    code = "__global__ void f(int* x) { *x = pluginkit::SCALE * *x; }"
+    cubins = [
+        compile_cuda([specialisation(code, defines={"SCALE": scale})], "80").cubin
+        for scale in (3, 5, 3)
+    ]
+    assert cubins[0] == cubins[2] != cubins[1]
+
+
+def test_a_literal_is_an_enum_of_the_source():
+    code = """using pluginkit::Mode;
+    template <Mode MODE> __global__ void f(int* x) { *x = MODE == Mode::cubic ? 3 : 2; }"""
+    defines = {"Mode": Literal["linear", "cubic"]}
+    compile_cuda([specialisation(code, "f<Mode::cubic>", defines=defines)], "80")
+    with pytest.raises(KernelError, match="PK320"):
+        compile_cuda([specialisation(code, "f<Mode::nearest>", defines=defines)], "80")
+
+
+def test_a_constant_that_python_does_not_define_is_a_compile_error():
+    code = "__global__ void f(int* x) {\n  *x = pluginkit::SCALE;\n}"
+    with pytest.raises(KernelError, match="PK320") as caught:
+        compile_cuda([specialisation(code, defines={"SCALES": 3})], "80")
+    assert "kernel.cu(2): error" in caught.value.cause  # the source's own line
 
 
 def test_cub_is_found():

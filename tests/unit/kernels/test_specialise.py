@@ -134,6 +134,17 @@ def test_included_headers_change_the_code_and_others_do_not(tmp_path):
         assert len(codes) == number
 
 
+def test_a_changed_define_is_another_specialisation(tmp_path):
+    def specialised(**defines):
+        return cuda_specialisation(
+            CudaKernel("__global__ void f() {}\n", "f", defines=defines), "f"
+        )
+
+    assert specialised(N=3) == specialised(N=3)
+    assert len({specialised(), specialised(N=3), specialised(N=4), specialised(M=3)}) == 4
+    assert "constexpr int N = 3;" in specialised(N=3).code
+
+
 def test_source_without_own_headers_is_compiled_as_it_is(tmp_path):
     kernel = CudaKernel("k.cu", "f")
     kernel.path = tmp_path / "k.cu"

@@ -101,6 +101,18 @@ def test_the_hash_changes_with_each_source_and_with_nothing_else(folder: Path) -
         assert len(hashes) == number
 
 
+def test_the_hash_changes_with_what_a_kernel_shares_with_python(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = plugin_in(folder)
+    kernel = plugin.spec.kernels["kernel"]
+    hashes = {source_sha256(plugin)}
+    for number, defines in enumerate(({"N": 1}, {"N": 2}), start=2):
+        monkeypatch.setattr(kernel, "defines", defines)
+        hashes.add(source_sha256(plugin))
+        assert len(hashes) == number
+
+
 def test_a_plugin_without_a_file_has_no_hash(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin = plugin_in(folder)
     monkeypatch.delattr(sys.modules[plugin.spec.module], "__file__")
