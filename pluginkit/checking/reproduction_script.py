@@ -1,4 +1,4 @@
-"""The Python script that reproduces one failed check alone."""
+"""Write a Python script that reproduces one failed check."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ import sys
 
 import numpy as np
 
-from pluginkit.contract.plugin import Case
-from pluginkit.testing import plugincheck
+from pluginkit import Case
 from pluginkit.isolation.class_location import Location
+from pluginkit.testing import plugincheck
 
 
 def array(text, dtype):
-    """The array whose bytes stand here."""
+    """Decode an array."""
     found = np.load(io.BytesIO(base64.b64decode(text)), allow_pickle=False)
     if dtype == "bfloat16":
         import ml_dtypes
@@ -50,11 +50,11 @@ if __name__ == "__main__":  # the check's own process imports this file again
 
 
 def script_for(check: Check, subject: Subject, case: Case | None) -> str:
-    """A script that runs ``check`` on the plugin, with ``case`` alone where one is known."""
+    """Return a script that runs ``check`` on the plugin, on ``case`` alone where one is known."""
     try:
         location = location_of(subject.plugin_class)
     except UsageError as error:
-        return f"# There is no script: {error.message} {error.fix}\n"
+        return f"# No script can be written: {error.message} {error.fix}\n"
     return _TEMPLATE.format(
         check=check.name,
         name=subject.name,

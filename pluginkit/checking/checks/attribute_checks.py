@@ -1,4 +1,4 @@
-"""Attributes on their way through ONNX nodes, fields, plans and clones."""
+"""Check that attributes survive ONNX nodes, PluginFields, plans and clones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.checking.check import Failure, check
 from pluginkit.checking.plugin_under_test import Subject
+from pluginkit.contract import calls
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PluginkitError
 
@@ -22,7 +23,7 @@ _SCALARS: dict[str, list[Any]] = {
 
 
 def instances(subject: Subject) -> Iterator[tuple[Plugin, str]]:
-    """The cases' plugins, then each attribute at values that TensorRT alone would change."""
+    """Yield the cases' plugins, then one plugin for each value that TensorRT alone would change."""
     seen = set()
     for plugin, label in subject.instances():
         yield plugin, label
@@ -35,11 +36,7 @@ def instances(subject: Subject) -> Iterator[tuple[Plugin, str]]:
                     other = type(plugin)(**{**plugin.attribute_values, spec.name: value})
                 except PluginkitError:  # the declaration refuses the value
                     continue
-                present = [
-                    port.name
-                    for port, there in zip(plugin.spec.inputs, plugin.present, strict=True)
-                    if there
-                ]
+                present = [port.name for port in calls.present_ports(plugin)]
                 yield other.with_inputs(*present), f"{spec.name}={value!r}"
 
 
@@ -63,14 +60,14 @@ def expect_same(where: str, got: Plugin, expected: Plugin) -> None:
     """Compare two plugins attribute by attribute.
 
     Errors:
-        Failure: an attribute, or which inputs there are, has changed.
+        Failure: an attribute has changed, or the set of inputs that are present.
     """
     for name, value in expected.attribute_values.items():
         found = getattr(got, name)
         if type(found) is not type(value) or _exact(found) != _exact(value):
             raise Failure(f"{where}: attribute '{name}'", repr(found), repr(value))
     if got.present != expected.present:
-        raise Failure(f"{where}: which inputs there are", got.present, expected.present)
+        raise Failure(f"{where}: which inputs are present", got.present, expected.present)
 
 
 def _exact(value: Any) -> Any:
@@ -81,23 +78,23 @@ def _exact(value: Any) -> Any:
 
 @check(60, needs=("cases",))
 def attributes(subject: Subject) -> str:
-    """Attributes survive the way into an ONNX node and back, through a file's bytes.
+    """Attributes survive an ONNX node and the bytes of a file.
 
-    With the cases' values, and with int64, float64, strings and arrays that TensorRT truncates,
-    drops or mislabels, as far as the declaration allows them.
+    Tries the cases' values, and the int64, float64, string and array values that TensorRT
+    truncates, drops or mislabels, as far as the declaration allows them.
 
-    Does not prove that the plugin heeds them.
+    Does not prove that the plugin uses them.
     """
     from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_of_node
 
     plugins = {subject.plugin_class.spec.key: subject.plugin_class}
     count = 0
     for plugin, label in instances(subject):
-        there = [p.name for p, here in zip(plugin.spec.inputs, plugin.present, strict=True) if here]
-        node = plugin_node(plugin, there, [port.name for port in plugin.spec.outputs], "node")
+        present = [port.name for port in calls.present_ports(plugin)]
+        node = plugin_node(plugin, present, [port.name for port in plugin.spec.outputs], "node")
         read = plugin_of_node(type(node).FromString(node.SerializeToString()), plugins)
         if read is None:
-            raise Failure(label, "a node that is no plugin's", "the plugin's node")
+            raise Failure(label, "a node of no known plugin", "the plugin's node")
         expect_same(f"{label}, after an ONNX node", read, plugin)
         count += 1
     return f"{count} plugins"
@@ -107,11 +104,12 @@ def attributes(subject: Subject) -> str:
 def serialization(subject: Subject) -> str:
     """Attributes survive PluginFields, a plan and clones, on the real registry.
 
-    On IPluginV2DynamicExt and IPluginV3: fields to ``create_plugin``, ``serialize`` or
-    ``get_fields_to_serialize`` to the plugin of a plan, ``clone`` and ``attach_to_context``. The
-    creator announces every attribute: the ONNX parser drops the others.
+    Follows them on IPluginV2DynamicExt and IPluginV3: from fields through ``create_plugin``, from
+    ``serialize`` or ``get_fields_to_serialize`` to the plugin of a plan, and through ``clone`` and
+    ``attach_to_context``. The creator must announce every attribute, because the ONNX parser drops
+    the others.
 
-    Does not prove that another process reads them: ``reload`` does.
+    Does not prove that another process can read them; ``reload`` does.
     """
     from pluginkit.checking.trt_double import adapters
 

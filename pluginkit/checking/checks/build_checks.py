@@ -1,4 +1,4 @@
-"""A real engine, and the plugin in another process."""
+"""Build a real engine, and load the plugin in another process."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from pluginkit.trt.plugin_registry import register
 
 @check(90, needs=("cases", "tensorrt", "builder"))
 def build(subject: Subject) -> str:
-    """TensorRT-RTX's parser and builder turn one node of each combination of types into a plan.
+    """TensorRT-RTX builds a plan from one node for each combination of types.
 
-    With dynamic dimensions, from ONNX bytes; and the plan holds every field of every plugin.
+    The node comes as ONNX bytes with dynamic dimensions, and the plan must hold every field of the
+    plugin.
 
     Does not prove that the engine runs, nor anything about the other TensorRT packages, which need
     a GPU to build.
@@ -49,7 +50,7 @@ def build(subject: Subject) -> str:
                     f"{call.label}: the plan",
                     f"no field '{name}' of this value",
                     f"{name}={value!r}",
-                    cause="a build succeeds without the fields that are not serialized.",
+                    cause="TensorRT builds a plan also when fields are not serialized.",
                     case=call.case,
                 )
     return f"{len(chosen)} plans"
@@ -94,7 +95,7 @@ def _build(trt: Any, call: Call) -> bytes:
 def _logger(trt: Any) -> Any:
     """A logger that keeps TensorRT's errors in ``lines``.
 
-    There is one, and it lives for ever: TensorRT's registry goes on using the first that it sees.
+    There is one for the process, because TensorRT's registry keeps the first logger that it sees.
     """
 
     class Logger(trt.ILogger):  # type: ignore[misc]
@@ -147,11 +148,11 @@ def _model(call: Call) -> bytes:
 
 @check(100, needs=("cases", "tensorrt"))
 def reload(subject: Subject) -> str:
-    """What a plan holds of a plugin gives the same plugin in a process that has just started.
+    """A new process makes the same plugin from what a plan holds.
 
-    On both interfaces, with the values of ``attributes``.
+    Runs on both interfaces, with the values of the check ``attributes``.
 
-    Does not prove that the plan runs on another machine: a file that the plugin reads there must be
+    Does not prove that the plan runs on another machine: files that the plugin reads must exist
     there.
     """
     location = location_of(subject.plugin_class)
@@ -183,8 +184,8 @@ def reload(subject: Subject) -> str:
         if isinstance(values, str):
             raise Failure(where, values, "the plugin of the plan")
         other = type(plugin)(**values)
-        there = zip(plugin.spec.inputs, present, strict=True)
-        expect_same(where, other.with_inputs(*(p.name for p, here in there if here)), plugin)
+        kept = [p.name for p, is_there in zip(plugin.spec.inputs, present, strict=True) if is_there]
+        expect_same(where, other.with_inputs(*kept), plugin)
     return f"{len(plugins)} plugins, on each interface"
 
 
@@ -192,7 +193,7 @@ _MARK = b"pluginkit payloads follow"
 
 
 def load_payloads() -> None:
-    """What ``reload`` runs in a new process: payloads in on stdin, attribute values out."""
+    """Read payloads from stdin and write attribute values to stdout; ``reload``'s new process."""
     location: Location
     location, payloads = pickle.load(sys.stdin.buffer)  # noqa: S301  # from reload
     plugin_class = location.load()

@@ -1,4 +1,4 @@
-"""Format combinations, asked for in TensorRT's way."""
+"""Ask for format combinations as TensorRT does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PluginkitError
 from pluginkit.trt.flavour import Flavour
 
-#: TensorRT tries no more combinations than this.
+#: TensorRT tries at most this many combinations.
 LIMIT = 100
 
 Combination = tuple[tuple[str, str], ...]  # DataType and TensorFormat of each input and output
@@ -28,12 +28,12 @@ Combination = tuple[tuple[str, str], ...]  # DataType and TensorFormat of each i
 
 @check(50, needs=("cases", "tensorrt"))
 def format_combinations(subject: Subject) -> str:
-    """The plugin accepts each combination that its declaration allows, linear, and no other.
+    """The plugin accepts exactly the combinations that its declaration allows, all linear.
 
-    Offers every type in every format at every position, as TensorRT does, on both interfaces; and
-    there are at most 100 combinations, TensorRT's limit.
+    Offers every type in every format at every position, as TensorRT does, on both interfaces. There
+    may be at most 100 combinations, TensorRT's limit.
 
-    Does not prove that TensorRT will choose the combination that is fastest.
+    Does not prove that TensorRT chooses the fastest combination.
     """
     flavour = installed_flavour()
     by_inputs = {plugin.present: (plugin, label) for plugin, label in subject.instances()}
@@ -46,11 +46,11 @@ def format_combinations(subject: Subject) -> str:
                     "the declaration",
                     f"{len(expected)} combinations of types",
                     f"at most {LIMIT}",
-                    cause="TensorRT tries no more.",
+                    cause=f"TensorRT tries the first {LIMIT} only.",
                 )
             adapter = adapter_of(plugin, interface, creator)
             every = _accepted(flavour, interface, adapter, plugin)
-            accepted = set(islice(every, 2 * LIMIT))  # one that accepts all has a billion
+            accepted = set(islice(every, 2 * LIMIT))  # accepting everything gives a billion
             for wrong, got, wanted in (
                 (accepted - expected, "accepted", "refused"),
                 (expected - accepted, "refused", "accepted"),

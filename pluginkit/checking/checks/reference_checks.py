@@ -1,4 +1,4 @@
-"""The numpy reference, alone and against the operator it implements."""
+"""Run the numpy reference, and compare it with the operator that it implements."""
 
 from __future__ import annotations
 
@@ -8,36 +8,30 @@ from pluginkit.checking.check import Failure, NotRun, check
 from pluginkit.checking.checks.schema_checks import schema_of
 from pluginkit.checking.guarded_buffers import expect
 from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.contract import calls
 
 
 @check(20, needs=("cases",))
 def reference(subject: Subject) -> str:
     """The reference runs on every case in every combination of types.
 
-    Its outputs have the declared number, shapes and dtypes, it leaves its inputs as they are, and
-    a second run gives the same.
+    Its outputs have the declared number, shapes and dtypes. It does not change its inputs, and a
+    second run gives the same values.
 
-    Does not prove that its values are right.
+    Does not prove that the values are right.
     """
     count = 0
     for call in subject.calls():
         first, arrays = call.reference(), [array.copy() for array in call.arrays]
         call.plugin.reference(*_by_port(call, arrays))
         for port, before, after in zip(
-            [
-                p
-                for p, there in zip(call.plugin.spec.inputs, call.plugin.present, strict=True)
-                if there
-            ],
-            call.arrays,
-            arrays,
-            strict=True,
+            calls.present_ports(call.plugin), call.arrays, arrays, strict=True
         ):
             if before.tobytes() != after.tobytes():
                 raise Failure(
                     f"{call.label}: reference",
                     f"it changes '{port.name}'",
-                    "inputs left alone",
+                    "inputs unchanged",
                     case=call.case,
                 )
         for port, a, b in zip(call.plugin.spec.outputs, first, call.reference(), strict=True):
@@ -59,12 +53,13 @@ def _by_port(call: Call, arrays: list[Any]) -> list[Any]:
 
 @check(25, needs=("onnx_op", "cases"))
 def reference_against_onnx(subject: Subject) -> str:
-    """The reference agrees with ONNX Runtime, or onnx's evaluator where that has no kernel.
+    """The reference agrees with ONNX Runtime, or with onnx's evaluator where that has no kernel.
 
-    On every case in every combination of types, within the plugin's tolerance.
+    Compares every case in every combination of types, within the plugin's tolerance, and reports
+    how many calls neither could run.
 
-    Does not prove anything about inputs that ONNX leaves undefined, nor of attributes that the
-    operator does not have: those keep their defaults. Says how many calls neither could run.
+    Does not prove anything about inputs that ONNX leaves undefined, nor about attributes that the
+    operator lacks: those keep their defaults.
     """
     from pluginkit.errors import ModelError
     from pluginkit.onnx.running.onnxruntime_session import run_onnxruntime
@@ -72,7 +67,7 @@ def reference_against_onnx(subject: Subject) -> str:
     compared, refused = 0, 0
     for call in subject.calls():
         if not any(array.size for array in call.reference()):
-            continue  # nothing to compare, and some ONNX Runtimes divide by zero
+            continue  # nothing to compare, and some ONNX Runtimes divide by zero here
         model = _model(call)
         names = [value.name for value in model.graph.input]
         try:

@@ -1,4 +1,4 @@
-"""The real registry, and a layer's life up to its first enqueue."""
+"""Register with the real registry, and live through a layer's life up to its first enqueue."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pluginkit.trt.plugin_registry import register
 
 @check(80, needs=("tensorrt",))
 def registry(subject: Subject) -> str:
-    """The installed TensorRT's registry takes the plugin, as V2 and as V3, and finds it again.
+    """The installed TensorRT registers the plugin as V2 and as V3, and finds it again.
 
-    Under its name, version and namespace, all of which are set, with a list of its fields.
+    It must be found under its name, version and namespace, with a list of its fields.
 
-    Does not prove anything about the other TensorRT packages, of which one is loaded in a process.
+    Does not prove anything about the other TensorRT packages: a process loads one of them.
     """
     flavour = installed_flavour()
     spec = subject.plugin_class.spec
@@ -42,11 +42,11 @@ def registry(subject: Subject) -> str:
 def life_cycle(subject: Subject) -> str:
     """Every callback of a layer's life succeeds in TensorRT's order, on V2 and on V3.
 
-    Create, clone, types, shapes with dynamic dimensions, formats, configure, workspace at the
-    profile's maximum, serialize; then deserialize, attach, initialize, destroy. What callbacks
-    return is compared with what the plugin's methods say.
+    The order is create, clone, types, shapes with dynamic dimensions, formats, configure, workspace
+    at the profile's maximum, serialize; then deserialize, attach, initialize, destroy. What the
+    callbacks return is compared with what the plugin's methods return.
 
-    Does not prove that the real builder is content: ``build`` does.
+    Does not prove that the real builder accepts the plugin; ``build`` does.
     """
     sized = [(call, list(resized(call))) for call in subject.calls("cover")]
     for interface in interfaces_of(subject.plugin_class):
@@ -88,7 +88,7 @@ def _check_layer(call: Call, sizes: list[Call], interface: Any) -> None:
 
 
 def _refuses(call: Call, profile: Profile) -> bool:
-    """Whether the plugin's own check refuses an end of the profile."""
+    """Return whether the plugin's own ``check`` refuses the profile's minimum or maximum."""
     try:
         for shapes in (profile.min, profile.max):
             inputs = calls.describe_inputs(call.plugin, list(shapes), call.dtypes, call.values)

@@ -1,4 +1,4 @@
-"""The declaration against the ONNX schema."""
+"""Compare the declaration with the ONNX schema."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _KINDS = {
 
 
 def schema_of(op: OnnxOp) -> OpSchema:
-    """The operator's schema.
+    """Return the operator's schema.
 
     Errors:
-        NotRun: onnx knows no such operator.
+        NotRun: onnx does not know the operator.
     """
     import onnx.defs
 
@@ -44,11 +44,11 @@ def schema_of(op: OnnxOp) -> OpSchema:
 def declaration(subject: Subject) -> str:
     """Inputs, outputs, types and attributes agree with the schema of ``onnx_op``.
 
-    Every required input is there and in its place, no type is declared that the operator does not
-    have, tensors that share a type in the schema share a type variable, attributes have the
-    schema's names, kinds and defaults, and attributes of the plugin's own have defaults.
+    Required inputs are declared in the schema's order. The plugin declares no type that the
+    operator lacks, and tensors that share a type in the schema share a type variable. Attributes have the
+    schema's names, kinds and defaults; attributes that the schema lacks have defaults.
 
-    Does not prove that the plugin does what the operator's text says, nor that its types are
+    Does not prove that the plugin computes what the operator's text says, nor that its types are
     complete: a plugin may take fewer.
     """
     spec = subject.plugin_class.spec
@@ -134,7 +134,7 @@ def _check_attributes(spec: PluginSpec, schema: Any) -> None:
 
 
 def _is_same(ours: object, schemas: object) -> bool:
-    """Equality; the schema's floats are float32."""
+    """Compare two values; the schema's floats are float32."""
     if isinstance(ours, float) and isinstance(schemas, float):
         return struct.pack("f", ours) == struct.pack("f", schemas)
     return ours == schemas

@@ -1,4 +1,4 @@
-"""Shape functions, output types and workspace, before any TensorRT."""
+"""Check shape functions, output types and workspace, without TensorRT."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pluginkit.contract import calls
 from pluginkit.contract.dims import Dim, InputDim, evaluate
 from pluginkit.errors import PluginkitError, UnknownDimError
 
-#: Ranges of a profile around a case: what becomes of each dimension.
+#: The sizes that are tried around a case: a label, and what each dimension becomes.
 RESIZES = (
-    ("as it is", lambda dim: dim),
+    ("the case's size", lambda dim: dim),
     ("min, all dimensions 1", lambda dim: min(dim, 1)),
     ("odd", lambda dim: 2 * dim + 1),
     ("max, all dimensions doubled", lambda dim: 2 * dim),
@@ -21,7 +21,7 @@ RESIZES = (
 
 
 def resized(call: Call) -> Iterator[Call]:
-    """The call, and those of its resizes that the plugin accepts."""
+    """Yield the call in each of the sizes that the plugin accepts."""
     for label, resize in RESIZES:
         other = call.resized(resize, label)
         if other is not None:
@@ -30,19 +30,19 @@ def resized(call: Call) -> Iterator[Call]:
 
 @check(30, needs=("cases",))
 def shape_function(subject: Subject) -> str:
-    """Symbolic, concrete and reference's output shapes are the same, over a profile's range.
+    """Symbolic, concrete and reference output shapes agree over a range of sizes.
 
-    The shape function runs on dimensions that are all unknown, and on every other one unknown, as
-    TensorRT calls it; its expressions are then evaluated for each case as it is, at 1, odd, doubled
-    and empty.
+    The shape function runs with all dimensions unknown, and with every other one unknown, as
+    TensorRT calls it. Its expressions are then evaluated for each case in its own size, at 1, odd,
+    doubled and empty.
 
-    Does not prove anything about shapes far from the cases', nor outputs whose shape depends on
-    data.
+    Does not prove anything about shapes far from those of the cases, nor about outputs whose shape
+    depends on data.
     """
     count = 0
     for call in subject.calls("first"):
         for sized in resized(call):
-            sized.reference()  # which agrees with the declared shapes, or says where it does not
+            sized.reference()  # raises where it disagrees with the declared shapes
             outputs = calls.describe_outputs(sized.plugin, sized.describe())
             expected = [desc.shape for desc in outputs]
             _compare(sized, "concrete", sized.shapes, expected, sized.values)

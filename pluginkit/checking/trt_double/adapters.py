@@ -1,4 +1,4 @@
-"""A plugin's adapters on the real registry, and what TensorRT makes of them."""
+"""Make a plugin's adapters through the real registry, and copy and reload them as TensorRT does."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from pluginkit.trt.plugin_registry import Interface, register
 
 
 def interfaces_of(plugin_class: type[Plugin]) -> tuple[Interface, ...]:
-    """The interfaces that can express the plugin."""
+    """Return the interfaces that can express the plugin."""
     return ("v3",) if plugin_class.spec.needs_v3 else ("v2", "v3")
 
 
 @functools.cache
 def installed_flavour() -> Flavour:
-    """The TensorRT that the checks use: looking for it costs a tenth of a second."""
+    """Return the TensorRT that the checks use, loaded once: that takes a tenth of a second."""
     return load_flavour()
 
 
 def creator_of(plugin_class: type[Plugin], interface: Interface) -> Any:
-    """The registered creator of a plugin, for one interface."""
+    """Register the plugin with one interface and return its creator."""
     flavour = installed_flavour()
     register(plugin_class, interface=interface, flavour=flavour)
     return flavour.module.get_plugin_registry().get_creator(*plugin_class.spec.key)
 
 
 def adapter_of(plugin: Plugin, interface: Interface, creator: Any) -> Any:
-    """An adapter that the creator made from the plugin's fields."""
+    """Return the adapter that the creator makes from the plugin's fields."""
     trt = installed_flavour().module
     fields = FieldBlock(trt, plugin.to_wire())
     phase = () if interface == "v2" else (trt.TensorRTPhase.BUILD,)
@@ -43,10 +43,10 @@ def adapter_of(plugin: Plugin, interface: Interface, creator: Any) -> Any:
 
 
 def copies_of(interface: str, adapter: Any) -> Iterator[tuple[str, Any]]:
-    """The objects that ``clone`` and ``attach_to_context`` give, checked to be new ones.
+    """Yield what ``clone`` and ``attach_to_context`` return, checked to be new objects.
 
     Errors:
-        Failure: it is None, no plugin, or the adapter itself.
+        Failure: a copy is None, not a plugin, or the adapter itself.
     """
     ways = {"clone()": adapter.clone}
     if interface == "v3":
@@ -60,17 +60,17 @@ def copies_of(interface: str, adapter: Any) -> Iterator[tuple[str, Any]]:
             raise Failure(
                 f"{interface}, {how}",
                 what,
-                "a new object with state of its own",
-                cause="TensorRT frees both, or calls None: the process dies.",
+                "a new object with its own state",
+                cause="TensorRT frees both objects, or calls None; the process dies.",
             )
         yield how, copy
 
 
 def payload_of(interface: str, adapter: Any) -> bytes | list[tuple[str, str, bytes, int]]:
-    """What a plan holds of the plugin: bytes, or fields by name, type, data and length.
+    """Return what a plan holds of the plugin: bytes, or fields by name, type, data and length.
 
     Errors:
-        Failure: the announced size is not that of the bytes.
+        Failure: get_serialization_size differs from the number of bytes.
     """
     if interface == "v2":
         data = bytes(adapter.serialize())
@@ -79,7 +79,7 @@ def payload_of(interface: str, adapter: Any) -> bytes | list[tuple[str, str, byt
                 "v2, get_serialization_size()",
                 adapter.get_serialization_size(),
                 len(data),
-                cause="TensorRT would read beyond the bytes, or cut them.",
+                cause="TensorRT would read past the bytes, or cut them.",
             )
         return data
     collection = adapter.get_fields_to_serialize()
@@ -91,7 +91,7 @@ def payload_of(interface: str, adapter: Any) -> bytes | list[tuple[str, str, byt
 
 
 def adapter_of_payload(interface: str, creator: Any, payload: Any) -> Any:
-    """The adapter that the runtime makes of what a plan holds."""
+    """Return the adapter that the runtime makes from what a plan holds."""
     import numpy as np
 
     trt = installed_flavour().module
@@ -105,5 +105,5 @@ def adapter_of_payload(interface: str, creator: Any, payload: Any) -> Any:
 
 
 def reloaded(interface: str, creator: Any, adapter: Any) -> Any:
-    """The adapter after a plan, in this process."""
+    """Return the adapter after a round trip through a plan, in this process."""
     return adapter_of_payload(interface, creator, payload_of(interface, adapter))

@@ -1,7 +1,7 @@
-"""The descriptions of shapes and types that TensorRT hands to a plugin's callbacks.
+"""Make the descriptions of shapes and types that TensorRT hands to a plugin's callbacks.
 
-PluginTensorDesc and DynamicPluginTensorDesc are the flavour's own, dimension expressions
-look-alikes.
+PluginTensorDesc and DynamicPluginTensorDesc are the flavour's real classes. Dimension expressions
+are doubles, because Python cannot construct TensorRT's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pluginkit.checking.trt_double.expression_doubles import LookAlikeExpr, LookAlikeExprs
+from pluginkit.checking.trt_double.expression_doubles import ExprDouble, ExprsDouble
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
@@ -35,7 +35,7 @@ class Profile:
 
 
 class Descriptions:
-    """Those of one layer: a plugin on inputs of these types, within a profile."""
+    """The descriptions of one layer: a plugin on inputs of given types, within a profile."""
 
     def __init__(
         self, plugin: Plugin, profile: Profile, dtypes: list[DType], flavour: Flavour
@@ -46,21 +46,19 @@ class Descriptions:
         self.dtypes = dtypes
         self.data_types = [flavour.data_type(dtype) for dtype in calls.on_device(plugin, dtypes)]
 
-    def exprs(self) -> list[LookAlikeExprs]:
-        """The inputs' dimensions: known where the profile leaves no choice."""
+    def exprs(self) -> list[ExprsDouble]:
+        """Return the inputs' dimensions; a dimension is known where min equals max."""
         profile = self.profile
         every = zip(profile.min, profile.opt, profile.max, strict=True)
         return [
-            LookAlikeExprs(
-                LookAlikeExpr(o, low == high) for low, o, high in zip(*bounds, strict=True)
-            )
+            ExprsDouble(ExprDouble(o, low == high) for low, o, high in zip(*bounds, strict=True))
             for bounds in calls.on_device(self.plugin, list(every))
         ]
 
-    def shape_exprs(self) -> list[LookAlikeExprs]:
-        """The values of the shape inputs, unknown to the plugin."""
+    def shape_exprs(self) -> list[ExprsDouble]:
+        """Return the values of the shape inputs, unknown to the plugin."""
         return [
-            LookAlikeExprs(LookAlikeExpr(value, False) for value in self.profile.values[port.name])
+            ExprsDouble(ExprDouble(value, False) for value in self.profile.values[port.name])
             for port in calls.present_ports(self.plugin)
             if port.length is not None
         ]
@@ -68,19 +66,19 @@ class Descriptions:
     def describe(
         self, shapes: Sequence[Shape], values: Mapping[str, Shape] | None = None
     ) -> calls.Inputs:
-        """The inputs as the author's methods see them."""
+        """Return the inputs as the author's methods see them."""
         known = self.profile.values if values is None else values
         return calls.describe_inputs(self.plugin, list(shapes), self.dtypes, known)
 
     def output_shapes(
         self, shapes: Sequence[Shape], values: Mapping[str, Shape] | None = None
     ) -> list[Shape]:
-        """The outputs' shapes; dimensions that only kernels know are at their upper bound."""
+        """Return the outputs' shapes, with data-dependent dimensions at their upper bound."""
         inputs = self.describe(shapes, values)
         return [desc.shape for desc in calls.describe_outputs(self.plugin, inputs)]  # type: ignore[misc]
 
     def input_descs(self) -> list[Any]:
-        """DynamicPluginTensorDescs of the inputs that kernels see."""
+        """Return DynamicPluginTensorDescs of the inputs that kernels see."""
         profile = self.profile
         bounds = [
             calls.on_device(self.plugin, list(each))
@@ -91,7 +89,7 @@ class Descriptions:
     def dynamic_descs(
         self, data_types: Sequence[Any], bounds: Sequence[Sequence[Shape]]
     ) -> list[Any]:
-        """DynamicPluginTensorDescs from the shapes at the profile's min, opt and max."""
+        """Return DynamicPluginTensorDescs from the shapes at the profile's min, opt and max."""
         descs = []
         for data_type, low, opt, high in zip(data_types, *bounds, strict=True):
             dynamic = self.flavour.module.DynamicPluginTensorDesc()
@@ -104,7 +102,7 @@ class Descriptions:
 
 
 def tensor_desc(flavour: Flavour, dims: Sequence[int], data_type: Any) -> Any:
-    """A PluginTensorDesc, linear."""
+    """Return a linear PluginTensorDesc."""
     desc = flavour.module.PluginTensorDesc()
     desc.dims = flavour.module.Dims(list(dims))
     desc.type = data_type

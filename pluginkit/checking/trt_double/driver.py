@@ -1,9 +1,9 @@
 """Drives a plugin through TensorRT's callbacks, in TensorRT's order, with no engine built.
 
 The registry, creators, adapters, fields and tensor descriptors are the flavour's real ones. Only
-IDimensionExpr and IExprBuilder are look-alikes, because TensorRT's own cannot be made from Python.
-So a plugin's whole life can be run where no engine can: without a GPU up to ``enqueue``, with one
-through it.
+IDimensionExpr and IExprBuilder are doubles, because Python cannot construct TensorRT's. So a
+plugin's whole life runs on machines that cannot run an engine: up to ``enqueue`` without a GPU,
+through it with one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.checking.trt_double.descriptions import Descriptions, tensor_desc
 from pluginkit.checking.trt_double.descriptions import Profile as Profile
-from pluginkit.checking.trt_double.expression_doubles import LookAlikeBuilder
+from pluginkit.checking.trt_double.expression_doubles import ExprBuilderDouble
 from pluginkit.checking.trt_double.layer import LAYER, Layer
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType, dtype_from_numpy
@@ -71,10 +71,10 @@ def build_layer(
     interface: Interface = "auto",
     flavour: str | Flavour | None = None,
 ) -> Layer:
-    """Play the builder: create, shapes, types, formats, configure, workspace, serialize.
+    """Act as the builder: create, shapes, types, formats, configure, workspace, serialize.
 
-    Dimensions that the profile fixes are constants to the plugin's shape function, the others
-    unknown.
+    The plugin's shape function sees the dimensions that the profile fixes as constants, and the
+    others as unknown.
     """
     loaded = flavour if isinstance(flavour, Flavour) else load_flavour(flavour)
     chosen = interface_of(plugin.spec, loaded, interface)
@@ -85,7 +85,7 @@ def build_layer(
 
 
 class _Builder(Descriptions):
-    """What building has in common for both interfaces."""
+    """The part of building that both interfaces share."""
 
     def __init__(
         self, plugin: Plugin, profile: Profile, dtypes: list[DType], flavour: Flavour
@@ -96,7 +96,7 @@ class _Builder(Descriptions):
         self.fields = FieldBlock(flavour.module, plugin.to_wire())
 
     def check_formats(self, adapter: Any, descs: list[Any], as_seen: Any) -> None:
-        """Offer the only combination there is: linear, with the network's types."""
+        """Offer the one combination that the network allows: its types, all linear."""
         num_inputs = len(self.data_types)
         for pos in range(len(descs)):
             if not adapter.supports_format_combination(pos, as_seen(descs), num_inputs):
@@ -115,7 +115,7 @@ class _BuilderV3(_Builder):
         )
         adapter = adapter.clone()
         output_types = list(adapter.get_output_data_types(self.data_types))
-        exprs = adapter.get_output_shapes(self.exprs(), self.shape_exprs(), LookAlikeBuilder())
+        exprs = adapter.get_output_shapes(self.exprs(), self.shape_exprs(), ExprBuilderDouble())
         opt_outputs = [tuple(expr.value for expr in shape) for shape in exprs]
         inputs = self.input_descs()
         low, high = self.output_shapes(self.profile.min), self.output_shapes(self.profile.max)
@@ -132,7 +132,7 @@ class _BuilderV2(_Builder):
         adapter = self.creator.create_plugin(LAYER, self.fields.collection).clone()
         indices = range(adapter.num_outputs)
         exprs = [
-            adapter.get_output_dimensions(index, self.exprs(), LookAlikeBuilder())
+            adapter.get_output_dimensions(index, self.exprs(), ExprBuilderDouble())
             for index in indices
         ]
         opt_outputs = [tuple(expr.value for expr in shape) for shape in exprs]

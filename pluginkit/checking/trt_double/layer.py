@@ -1,4 +1,4 @@
-"""A layer with a plugin, as a plan holds it, and its execution, where TensorRT is played."""
+"""A built layer with one plugin, as a plan holds it, and its execution contexts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.generic]
 
-#: The name of every layer.
+#: The name that every driven layer gets.
 LAYER = "driven_layer"
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A built layer: what a plan holds of a plugin.
+    """What a plan holds of one plugin.
 
     Attributes:
         descriptions: of its inputs and outputs.
@@ -48,7 +48,7 @@ class Layer:
 
     @contextmanager
     def context(self) -> Iterator[Context]:
-        """Play the runtime: deserialize, attach to a context, and destroy at the end."""
+        """Act as the runtime: deserialize, attach to a context, and destroy at the end."""
         creator, flavour = self.creator, self.descriptions.flavour
         is_v2 = isinstance(self.payload, bytes)
         with callback_errors():
@@ -68,7 +68,7 @@ class Layer:
             adapter.destroy()
 
     def dynamic_descs(self) -> tuple[list[Any], list[Any]]:
-        """DynamicPluginTensorDescs of inputs and outputs, with the bounds of the profile."""
+        """Return DynamicPluginTensorDescs of inputs and outputs, with the bounds of the profile."""
         outputs = self.descriptions.dynamic_descs(self.output_types, self._output_bounds)
         return self.descriptions.input_descs(), outputs
 
@@ -91,11 +91,11 @@ class Context:
     def descs(
         self, shapes: Sequence[Shape], values: Mapping[str, Shape] | None = None
     ) -> tuple[list[Any], list[Any]]:
-        """The PluginTensorDescs of inputs and outputs for these input shapes.
+        """Return the PluginTensorDescs of inputs and outputs for these input shapes.
 
         Args:
-            shapes: of all inputs.
-            values: of shape inputs, where they are not the profile's.
+            shapes: the shape of every input.
+            values: the values of shape inputs; the profile's unless given.
         """
         described = self.layer.descriptions
         inputs = described.describe(shapes, values)
@@ -116,7 +116,7 @@ class Context:
         )
 
     def enqueue(self, arrays: Sequence[Array], memory: Memory) -> list[Array]:
-        """Execute on ``arrays``; outputs that have memory of their own are poisoned before."""
+        """Execute on ``arrays``. Outputs that alias no input are poisoned first."""
         described = self.layer.descriptions
         shapes = [tuple(array.shape) for array in arrays]
         values = calls.shape_values_in(described.plugin, arrays)
@@ -141,7 +141,7 @@ class Context:
         return calls.arrays_from_buffers(described.plugin, inputs, written)
 
     def aliased(self) -> dict[int, int]:
-        """For each output that takes over an input's memory, the number of the input."""
+        """Return, for each output that aliases an input, the number of that input."""
         build = getattr(self.layer.descriptions.flavour.module, "IPluginV3OneBuildV2", ())
         if self._is_v2 or not isinstance(self.adapter, build):
             return {}
@@ -160,15 +160,15 @@ class Context:
         stream: int,
         values: Mapping[str, Shape] | None = None,
     ) -> None:
-        """Execute on input ``shapes`` with the caller's pointers, as TensorRT would.
+        """Execute on the caller's pointers, as TensorRT does.
 
         Args:
-            shapes: of all inputs.
-            inputs: pointers of those that kernels see.
-            outputs: pointers, of memory for the largest size of each.
+            shapes: the shape of every input.
+            inputs: pointers to the inputs that kernels see.
+            outputs: pointers to memory for the largest size of each output.
             workspace: a pointer.
             stream: a ``cudaStream_t``.
-            values: of shape inputs, where they are not the profile's.
+            values: the values of shape inputs; the profile's unless given.
         """
         known = self.layer.descriptions.profile.values if values is None else values
         descs = self.descs(shapes, known)
@@ -178,7 +178,7 @@ class Context:
         self.adapter.enqueue(*descs, list(inputs), list(outputs), workspace, stream)
 
     def announce(self, input_descs: Sequence[Any], output_descs: Sequence[Any]) -> None:
-        """Tell the plugin of new shapes, as TensorRT does before the next enqueue."""
+        """Announce new shapes to the plugin, as TensorRT does before the next enqueue."""
         if not self._is_v2:
             self.adapter.on_shape_change(input_descs, output_descs)
             return
