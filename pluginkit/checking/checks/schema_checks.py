@@ -45,8 +45,8 @@ def declaration(subject: Subject) -> str:
     """Inputs, outputs, types and attributes agree with the schema of ``onnx_op``.
 
     Required inputs are declared in the schema's order. The plugin declares no type that the
-    operator lacks, and tensors that share a type in the schema share a type variable. Attributes have the
-    schema's names, kinds and defaults; attributes that the schema lacks have defaults.
+    operator lacks, and tensors that share a type in the schema share a type variable. Attributes
+    have the schema's names, kinds and defaults; attributes that the schema lacks have defaults.
 
     Does not prove that the plugin computes what the operator's text says, nor that its types are
     complete: a plugin may take fewer.
