@@ -17,7 +17,7 @@ from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import scalar_from_value, word_dtype
 from pluginkit.kernels.compile import python_function
 from pluginkit.kernels.cuda_packages import need, numba_cuda
-from pluginkit.kernels.enqueue_steps import nbytes_of, plan_steps
+from pluginkit.kernels.enqueue_steps import enqueue_steps, nbytes_of
 from pluginkit.kernels.specialise import located
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def simulate(plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]) -> tuple[npt.ND
         The outputs; bytes that no step wrote are 0xA5.
 
     Errors:
-        PK303 to PK305: as for :func:`pluginkit.kernels.enqueue_steps.plan_steps`.
+        PK303 to PK305: as for :func:`pluginkit.kernels.enqueue_steps.enqueue_steps`.
         PK340: the simulator is off.  PK341: a kernel is CUDA C++, which it cannot run.
     """
     import numpy as np
@@ -59,7 +59,7 @@ def simulate(plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]) -> tuple[npt.ND
     }
     for index, array in enumerate(calls.on_device(plugin, arrays)):
         buffers["input", index] = np.frombuffer(array.tobytes(), np.uint8).copy()
-    for step in plan_steps(plugin, inputs, outputs).steps:
+    for step in enqueue_steps(plugin, inputs, outputs).steps:
         if isinstance(step, Launch):
             _launch(type(plugin).__name__, step, buffers)
         elif isinstance(step, Copy):

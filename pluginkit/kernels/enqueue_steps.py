@@ -27,7 +27,7 @@ _BLOCK_THREADS = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class EnqueueSteps:
     """The steps that have work to do.
 
     Attributes:
@@ -48,7 +48,9 @@ class Plan:
         return [step for step in self.steps if isinstance(step, Launch)]
 
 
-def plan_steps(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]) -> Plan:
+def enqueue_steps(
+    plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]
+) -> EnqueueSteps:
     """Call the author's ``launches``, check what it returns and leave out what has no work.
 
     Args:
@@ -71,7 +73,7 @@ def plan_steps(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDes
         if _has_work(step):
             steps.append(step)
     listed = tuple(parameters(step) for step in steps if isinstance(step, Launch))
-    return Plan(owner, tuple(steps), listed, (len(present), len(outputs)))
+    return EnqueueSteps(owner, tuple(steps), listed, (len(present), len(outputs)))
 
 
 def nbytes_of(tensor: TensorDesc | Workspace) -> int:

@@ -16,7 +16,7 @@ from pluginkit.contract.tensors import DeviceTensor, TensorDesc
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import ArgumentBlock, check_parameters
 from pluginkit.kernels.cuda_packages import need
-from pluginkit.kernels.enqueue_steps import Plan, nbytes_of, plan_steps, three
+from pluginkit.kernels.enqueue_steps import EnqueueSteps, enqueue_steps, nbytes_of, three
 from pluginkit.kernels.load import LoadedKernel, cuda_error, current_device, load
 from pluginkit.kernels.specialise import specialise, type_bindings
 
@@ -62,26 +62,26 @@ def prepare(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc])
     """
     if "enqueue" in plugin.spec.overrides:
         return PreparedCall(plugin, inputs, outputs)
-    plan = plan_steps(plugin, inputs, outputs)
+    work = enqueue_steps(plugin, inputs, outputs)
     device = current_device()
     bindings = type_bindings(plugin, inputs, outputs)
     kernels = []
-    for launch, listed in zip(plan.launches, plan.parameters, strict=True):
+    for launch, listed in zip(work.launches, work.parameters, strict=True):
         kernel = load(specialise(plugin, bindings, launch), device)
-        check_parameters(plan.owner, launch.kernel.name, listed, kernel.parameter_sizes)
+        check_parameters(work.owner, launch.kernel.name, listed, kernel.parameter_sizes)
         kernel.allow_shared_bytes(launch.shared_bytes)
         kernels.append(kernel)
-    return PreparedSteps(plan, kernels)
+    return PreparedSteps(work, kernels)
 
 
 class PreparedSteps:
     """Launches, copies and fills with their arguments packed; see :class:`Prepared`."""
 
-    def __init__(self, plan: Plan, kernels: Sequence[LoadedKernel]) -> None:
-        self._plan = plan
+    def __init__(self, work: EnqueueSteps, kernels: Sequence[LoadedKernel]) -> None:
+        self._work = work
         self._kernels = tuple(kernels)  # keeps the modules loaded
-        self._inputs, self._outputs = plan.pointers
-        self._block = block = ArgumentBlock(plan.parameters, *plan.pointers)
+        self._inputs, self._outputs = work.pointers
+        self._block = block = ArgumentBlock(work.parameters, *work.pointers)
         self._table: Any = block.table
         self._words, self._shifted = block.words, block.shifted
         launched = iter(zip(kernels, block.kernel_params, strict=True))
@@ -89,7 +89,7 @@ class PreparedSteps:
             _launch_call(step, *next(launched))
             if isinstance(step, Launch)
             else self._memory_call(step)
-            for step in plan.steps
+            for step in work.steps
         )
 
     def _memory_call(self, step: Copy | Fill) -> DriverCall:
@@ -110,7 +110,7 @@ class PreparedSteps:
         """Patch the pointers and call the driver; see :meth:`Prepared.enqueue`."""
         if len(inputs) != self._inputs or len(outputs) != self._outputs:
             expected = self._inputs, self._outputs
-            raise _wrong_pointers(self._plan.owner, inputs, outputs, expected)
+            raise _wrong_pointers(self._work.owner, inputs, outputs, expected)
         pointers = (*inputs, *outputs, workspace)
         self._table[:] = pointers
         for word, index, offset in self._shifted:
@@ -122,7 +122,7 @@ class PreparedSteps:
 
     def _refused(self, call: DriverCall, status: Any) -> KernelError:
         number = self._calls.index(call)
-        step = self._plan.steps[number]
+        step = self._work.steps[number]
         what = (
             f"launch of '{step.kernel.name}', grid {step.grid}, block {step.block}"
             if isinstance(step, Launch)
@@ -130,7 +130,7 @@ class PreparedSteps:
         )
         return KernelError(
             "PK330",
-            f"{self._plan.owner}: step {number + 1} of {len(self._plan.steps)}, {what}: "
+            f"{self._work.owner}: step {number + 1} of {len(self._work.steps)}, {what}: "
             f"{cuda_error(status)}.",
             cause="an error of earlier work on the device can show here too; or another device is "
             "current than when this enqueue was prepared.",

@@ -34,7 +34,7 @@ from pluginkit.engine.build.compute_capabilities import parse_capability
 from pluginkit.engine.build.profiles import NetworkInput, resolve_profiles
 from pluginkit.engine.build.shape_ranges import parse_shapes
 from pluginkit.errors import UsageError
-from pluginkit.kernels.enqueue_steps import plan_steps
+from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_of_node
 from pluginkit.trt.fields import FieldBlock, wire_from_fields
 from pluginkit.trt.flavour import load_flavour
@@ -335,7 +335,7 @@ class Launcher(Plugin):
 
 
 def launch(rng: random.Random, box: Sandbox) -> str:
-    """plan_steps on random grids, blocks, arguments, copies and fills."""
+    """enqueue_steps on random grids, blocks, arguments, copies and fills."""
 
     def steps(x: Any, y: Any, workspace: Any) -> Any:
         def part() -> Any:
@@ -367,4 +367,4 @@ def launch(rng: random.Random, box: Sandbox) -> str:
         shape = tuple(rng.choice([0, 1, 3, 1000]) for _ in range(rng.randrange(4)))
         plugin = Launcher()
         inputs = calls.describe_inputs(plugin, [shape], [pluginkit.float32])
-        return box.call(plan_steps, plugin, inputs, calls.describe_outputs(plugin, inputs))[0]
+        return box.call(enqueue_steps, plugin, inputs, calls.describe_outputs(plugin, inputs))[0]

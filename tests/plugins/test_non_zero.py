@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 from pluginkit import int32
 from pluginkit.contract import calls
 from pluginkit.errors import TensorError
-from pluginkit.kernels.enqueue_steps import plan_steps
+from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.plugins.non_zero import NonZero
 from tests.onnx_node_tests import node_tests
@@ -63,9 +63,9 @@ def test_a_tile_is_what_a_block_loads(shape, tiles):
     dtype = NonZero.spec.inputs[0].dtypes[0]  # float32: 512 threads load 8192 elements
     inputs = calls.describe_inputs(NonZero(), [shape], [dtype])
     assert calls.workspace_bytes(NonZero(), inputs) == 8 * tiles
-    plan = plan_steps(NonZero(), inputs, calls.describe_outputs(NonZero(), inputs))
-    assert [launch.grid for launch in plan.launches] == ([tiles, 1, tiles] if tiles else [])
-    assert len(plan.steps) == (3 if tiles else 1)
+    work = enqueue_steps(NonZero(), inputs, calls.describe_outputs(NonZero(), inputs))
+    assert [launch.grid for launch in work.launches] == ([tiles, 1, tiles] if tiles else [])
+    assert len(work.steps) == (3 if tiles else 1)
 
 
 def test_the_node_lists_the_size():

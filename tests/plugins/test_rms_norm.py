@@ -12,7 +12,7 @@ from pluginkit.contract import calls
 from pluginkit.contract.dims import InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
-from pluginkit.kernels.enqueue_steps import plan_steps
+from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.plugins.rms_norm import AddRMSNorm
 from pluginkit.plugins.rms_norm.layout import KEPT, LANES, layout_of
 from tests.onnx_node_tests import node_tests
@@ -229,7 +229,7 @@ def test_every_element_has_one_thread(itemsize):
 )
 def test_the_launch(shape, dtype, grid, block):
     plugin = AddRMSNorm()
-    (launch,) = plan_steps(plugin, *described(plugin, shape, dtype, dtype)).launches
+    (launch,) = enqueue_steps(plugin, *described(plugin, shape, dtype, dtype)).launches
     assert launch.grid == grid
     assert tuple(launch.block)[:2] == block
 
@@ -237,7 +237,7 @@ def test_the_launch(shape, dtype, grid, block):
 @pytest.mark.parametrize("shape", [(0, 8), (8, 0), (0,)])
 def test_nothing_is_launched_for_nothing(shape):
     plugin = AddRMSNorm()
-    assert not plan_steps(plugin, *described(plugin, shape, float32, float32)).launches
+    assert not enqueue_steps(plugin, *described(plugin, shape, float32, float32)).launches
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

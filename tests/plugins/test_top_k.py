@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from pluginkit import Fill, Workspace, float16, float32, int64
 from pluginkit.contract import calls
 from pluginkit.errors import TensorError
-from pluginkit.kernels.enqueue_steps import plan_steps
+from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.plugins.top_k import TopK
 from tests.onnx_node_tests import node_tests
 
@@ -98,7 +98,7 @@ def planned(shape, k, tactic, dtype=float32, **attributes):
     plugin = TopK(**attributes).with_tactic(tactic)
     inputs = calls.describe_inputs(plugin, [shape, (1,)], [dtype, int64], {"k": (k,)})
     outputs = calls.describe_outputs(plugin, inputs)
-    return plugin, inputs, plan_steps(plugin, inputs, outputs)
+    return plugin, inputs, enqueue_steps(plugin, inputs, outputs)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def planned(shape, k, tactic, dtype=float32, **attributes):
     ],
 )
 def test_the_launches_follow_the_rule(shape, k, tactic, grids):
-    _, _, plan = planned(shape, k, tactic)
-    assert [launch.grid for launch in plan.launches] == grids
+    _, _, work = planned(shape, k, tactic)
+    assert [launch.grid for launch in work.launches] == grids
 
 
 @settings(deadline=None)
@@ -137,9 +137,9 @@ def test_the_workspace_of_the_largest_problem_is_enough_for_smaller_ones(
     plugin, inputs, _ = planned((rows, size), k, tactic, dtype)
     nbytes = calls.workspace_bytes(plugin, inputs)
     fewer = data.draw(st.integers(1, rows)), data.draw(st.integers(1, size))
-    _, inputs, plan = planned(fewer, data.draw(st.integers(1, min(k, fewer[1]))), tactic, dtype)
-    parts = [part for launch in plan.launches for part in launch.args]
-    parts += [step.target for step in plan.steps if isinstance(step, Fill)]
+    _, inputs, work = planned(fewer, data.draw(st.integers(1, min(k, fewer[1]))), tactic, dtype)
+    parts = [part for launch in work.launches for part in launch.args]
+    parts += [step.target for step in work.steps if isinstance(step, Fill)]
     used = [part.slot.offset + part.nbytes for part in parts if isinstance(part, Workspace)]
     assert max(used, default=0) <= nbytes
     assert calls.workspace_bytes(plugin, inputs) <= nbytes
@@ -148,9 +148,9 @@ def test_the_workspace_of_the_largest_problem_is_enough_for_smaller_ones(
 @settings(deadline=None)
 @given(st.integers(1, 40), st.integers(4097, 10**7))
 def test_every_segment_has_elements(rows, size):
-    _, _, plan = planned((rows, size), 1, "split")
-    *_, segment, segments = plan.launches[0].args[3].values
-    assert plan.launches[0].grid == rows * segments
+    _, _, work = planned((rows, size), 1, "split")
+    *_, segment, segments = work.launches[0].args[3].values
+    assert work.launches[0].grid == rows * segments
     assert (segments - 1) * segment < size <= segments * segment
 
 

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from pluginkit import float16, float32, int8, int32, int64
 from pluginkit.contract import calls
 from pluginkit.errors import TensorError
-from pluginkit.kernels.enqueue_steps import plan_steps
+from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_of_node
 from pluginkit.onnx.running.run_model import run_onnxruntime
 from pluginkit.plugins.unique import Unique
@@ -179,8 +179,8 @@ def test_slices_without_elements_are_equal(shape, found):
 def planned(shape, dtype=float32, axis=None, is_sorted=True):
     plugin = Unique(axis=axis, sorted=is_sorted)
     inputs = calls.describe_inputs(plugin, [shape], [dtype])
-    plan = plan_steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
-    return [launch.kernel.name.partition("<")[0] for launch in plan.launches]
+    work = enqueue_steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    return [launch.kernel.name.partition("<")[0] for launch in work.launches]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Fill
-from pluginkit.kernels.enqueue_steps import nbytes_of, plan_steps
+from pluginkit.kernels.enqueue_steps import enqueue_steps, nbytes_of
 
 POISON = 0xA5
 _INFINITY = {"float32": 0x7F800000, "float16": 0x7C00, "bfloat16": 0x7F80}
@@ -36,14 +36,14 @@ class Host:
         self.inputs = calls.describe_arrays(plugin, [x])
         calls.check(plugin, self.inputs)
         self.outputs = calls.describe_outputs(plugin, self.inputs)
-        self.plan = plan_steps(plugin, self.inputs, self.outputs)
+        self.work = enqueue_steps(plugin, self.inputs, self.outputs)
         self.plugin = plugin
         sizes = {("output", i): nbytes_of(desc) for i, desc in enumerate(self.outputs)}
         sizes["workspace", 0] = calls.workspace_bytes(plugin, self.inputs)
         self.memory = {slot: np.full(size, POISON, np.uint8) for slot, size in sizes.items()}
 
     def run(self):
-        for step in self.plan.steps:
+        for step in self.work.steps:
             if isinstance(step, Fill):
                 self._bytes(step.target)[:] = step.byte
             else:

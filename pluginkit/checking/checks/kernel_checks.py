@@ -36,7 +36,7 @@ def launches(subject: Subject) -> str:
 
     Does not prove what kernels do with their arguments.
     """
-    from pluginkit.kernels.enqueue_steps import plan_steps
+    from pluginkit.kernels.enqueue_steps import enqueue_steps
 
     if "launches" not in subject.plugin_class.spec.overrides:
         raise NotRun("launches(): the plugin overrides enqueue")
@@ -46,11 +46,11 @@ def launches(subject: Subject) -> str:
             inputs = sized.describe()
             outputs = calls.describe_outputs(sized.plugin, inputs)
             try:
-                plan = plan_steps(sized.plugin, inputs, outputs)
+                work = enqueue_steps(sized.plugin, inputs, outputs)
             except PluginkitError as error:
                 raise Failure(sized.label, str(error), "valid steps", case=sized.case) from error
             reached, written = set(), set()
-            for step in plan.steps:
+            for step in work.steps:
                 tensors = step.args if isinstance(step, Launch) else (step.target,)
                 slots = {t.slot for t in tensors if isinstance(t, (TensorDesc, Workspace))}
                 reached |= {(slot.kind, slot.index) for slot in slots}

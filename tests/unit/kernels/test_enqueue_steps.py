@@ -8,13 +8,13 @@ from pluginkit import Copy, CudaKernel, Fill, Input, Launch, Output, Plugin, flo
 from pluginkit.contract import calls
 from pluginkit.contract.tensors import Slot, TensorDesc
 from pluginkit.errors import KernelError
-from pluginkit.kernels.enqueue_steps import plan_steps, three
+from pluginkit.kernels.enqueue_steps import enqueue_steps, three
 
 KERNEL = CudaKernel("__global__ void\nf() {}", "f")
 
 
-def plan(make, shape=(4, 3), workspace=0):
-    """The plan of a plugin whose launches are what ``make(x, y, workspace)`` returns."""
+def steps_of(make, shape=(4, 3), workspace=0):
+    """The enqueue steps of a plugin whose launches are what ``make(x, y, workspace)`` returns."""
 
     class Probe(Plugin):
         """Runs whatever it is given."""
@@ -36,7 +36,7 @@ def plan(make, shape=(4, 3), workspace=0):
             return x
 
     inputs = calls.describe_inputs(Probe(), [shape], [float32])
-    return plan_steps(Probe(), inputs, calls.describe_outputs(Probe(), inputs))
+    return enqueue_steps(Probe(), inputs, calls.describe_outputs(Probe(), inputs))
 
 
 def launch(grid=1, block=1, args=(), shared_bytes=0):
@@ -44,18 +44,18 @@ def launch(grid=1, block=1, args=(), shared_bytes=0):
 
 
 def test_steps_keep_their_order_and_their_parameters():
-    planned = plan(lambda x, y, w: [Fill(y), Copy(y, x), launch(args=(x, y, 1))])
-    assert [type(step) for step in planned.steps] == [Fill, Copy, Launch]
-    assert planned.parameters == ([Slot("input"), Slot("output"), (1).to_bytes(8, "little")],)
-    assert planned.pointers == (1, 1)
+    work = steps_of(lambda x, y, w: [Fill(y), Copy(y, x), launch(args=(x, y, 1))])
+    assert [type(step) for step in work.steps] == [Fill, Copy, Launch]
+    assert work.parameters == ([Slot("input"), Slot("output"), (1).to_bytes(8, "little")],)
+    assert work.pointers == (1, 1)
 
 
 def test_what_has_no_work_is_left_out():
-    planned = plan(
+    work = steps_of(
         lambda x, y, w: [Copy(y, x), Fill(y), Fill(w), launch(0), launch((5, 0, 2)), launch(2)],
         shape=(0, 3),
     )
-    assert [step.grid for step in planned.steps] == [2]
+    assert [step.grid for step in work.steps] == [2]
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_what_has_no_work_is_left_out():
 )
 def test_impossible_launch(grid, block, shared_bytes):
     with pytest.raises(KernelError, match="PK304 Probe: launch of 'f' has "):
-        plan(lambda x, y, w: launch(grid, block, shared_bytes=shared_bytes))
+        steps_of(lambda x, y, w: launch(grid, block, shared_bytes=shared_bytes))
 
 
 def test_largest_launch_passes():
-    planned = plan(lambda x, y, w: launch((2**31 - 1, 65535, 65535), (16, 1, 64), (), 2**20))
-    assert len(planned.launches) == 1
+    work = steps_of(lambda x, y, w: launch((2**31 - 1, 65535, 65535), (16, 1, 64), (), 2**20))
+    assert len(work.launches) == 1
 
 
 def test_dimensions_are_filled_up():
@@ -92,40 +92,40 @@ def test_dimensions_are_filled_up():
 
 def test_copy_between_different_sizes():
     with pytest.raises(KernelError, match="PK305 Probe: Copy of x .* 24 bytes, to 48 bytes"):
-        plan(lambda x, y, w: Copy(y, replace(x, shape=(2, 3))))
+        steps_of(lambda x, y, w: Copy(y, replace(x, shape=(2, 3))))
 
 
 def test_copy_to_the_workspace_needs_room():
-    assert plan(lambda x, y, w: Copy(w, x), workspace=50).steps
+    assert steps_of(lambda x, y, w: Copy(w, x), workspace=50).steps
     with pytest.raises(KernelError, match="PK305"):
-        plan(lambda x, y, w: Copy(w, x), workspace=47)
+        steps_of(lambda x, y, w: Copy(w, x), workspace=47)
 
 
 @pytest.mark.parametrize("byte", [-1, 256])
 def test_fill_with_no_byte(byte):
     with pytest.raises(KernelError, match=f"PK305 Probe: Fill with {byte}"):
-        plan(lambda x, y, w: Fill(y, byte))
+        steps_of(lambda x, y, w: Fill(y, byte))
 
 
 def test_description_larger_than_its_buffer():
     with pytest.raises(KernelError, match="PK303 Probe: argument x .*52 bytes; its buffer has 48"):
-        plan(lambda x, y, w: launch(args=(replace(x, shape=(13,)),)))
+        steps_of(lambda x, y, w: launch(args=(replace(x, shape=(13,)),)))
     with pytest.raises(KernelError, match="PK303 .* 48 bytes; its buffer has 44"):
-        plan(lambda x, y, w: launch(args=(replace(x, slot=Slot("input", 0, 4)),)))
+        steps_of(lambda x, y, w: launch(args=(replace(x, slot=Slot("input", 0, 4)),)))
 
 
 def test_typed_view_of_the_workspace():
     def make(x, y, w):
         return launch(args=(TensorDesc("scratch", (4,), float32, w.at(16).slot),))
 
-    assert plan(make, workspace=32).parameters == ([Slot("workspace", 0, 16)],)
+    assert steps_of(make, workspace=32).parameters == ([Slot("workspace", 0, 16)],)
     with pytest.raises(KernelError, match="PK303 .*scratch"):
-        plan(make, workspace=31)
+        steps_of(make, workspace=31)
 
 
 def test_bad_argument():
     with pytest.raises(KernelError, match="PK303 kernel 'f': argument is 'x'"):
-        plan(lambda x, y, w: launch(args=("x",)))
+        steps_of(lambda x, y, w: launch(args=("x",)))
 
 
 @pytest.mark.parametrize(
@@ -146,5 +146,5 @@ def test_bad_argument():
 )
 def test_steps_of_other_things_are_refused(make, code):
     with pytest.raises(KernelError) as caught:
-        plan(make, workspace=8)
+        steps_of(make, workspace=8)
     assert caught.value.code == code
