@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from pluginkit.engine import run_engine as run_engine
     from pluginkit.engine.scan.scan_model import ScanReport as ScanReport
     from pluginkit.engine.scan.scan_model import scan as scan
+    from pluginkit.errors import InputError as InputError
     from pluginkit.errors import KernelError as KernelError
     from pluginkit.errors import PluginkitError as PluginkitError
     from pluginkit.errors import TensorError as TensorError
@@ -83,7 +84,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "pluginkit.errors": ("KernelError", "PluginkitError", "TensorError"),
+    "pluginkit.errors": ("InputError", "KernelError", "PluginkitError", "TensorError"),
     "pluginkit.contract.attributes": ("attribute",),
     "pluginkit.contract.dims": ("Dim", "Shape", "ceil_div", "dim_max", "dim_min", "product"),
     "pluginkit.contract.dtypes": (

@@ -42,13 +42,16 @@ class PluginkitError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        lines = [f"{self.code} {self.message}"]
+        lines = [self._first_line()]
         labelled = (("Where:", self.where), ("Cause:", self.cause), ("Fix:", self.fix))
         for label, text in labelled:
             if text:
                 indented = text.strip().replace("\n", "\n" + " " * 9)
                 lines.append(f"  {label:<6} {indented}")
         return "\n".join(lines)
+
+    def _first_line(self) -> str:
+        return f"{self.code} {self.message}"
 
 
 class DeclarationError(PluginkitError, TypeError):
@@ -61,6 +64,46 @@ class AttributeValueError(PluginkitError, ValueError):
 
 class TensorError(PluginkitError, ValueError):
     """An input, or a value computed from the inputs, has an impossible shape, dtype or content."""
+
+
+class InputError(TensorError):
+    """A plugin refuses its inputs; the plugin's author raises it.
+
+    pluginkit puts the plugin's name first. ``InputError("x has no pixel.", code="empty")``, raised
+    by ``GridSample.check``, has the code ``"GridSample/empty"`` and reads::
+
+        GridSample/empty: x has no pixel.
+
+    Args:
+        message: what was got, and what was expected.
+        code: a short name of the error, which callers can compare; it is one of the plugin's own.
+        where: as for PluginkitError.
+        cause: likewise.
+        fix: likewise.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        where: str | None = None,
+        cause: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(code, message, where=where, cause=cause, fix=fix)
+        self.args = (message,)  # what a copy is made from
+        self.plugin = ""
+
+    def name_plugin(self, plugin: str) -> None:
+        """Put the plugin's name before the code and the message, unless one is there."""
+        if not self.plugin:
+            self.plugin = plugin
+            self.code = f"{plugin}/{self.code}" if self.code else plugin
+            self.message = f"{plugin}: {self.message}"
+
+    def _first_line(self) -> str:
+        return f"{self.code}: {self.args[0]}" if self.code else self.message
 
 
 class UnknownDimError(PluginkitError, ValueError):

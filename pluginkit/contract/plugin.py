@@ -234,7 +234,7 @@ class Plugin:
     # None where it is absent. The bodies say what happens where a method is left out.
 
     def check(self, *inputs: Any, **named: Any) -> None:
-        """Raise for inputs that can never work.
+        """Raise an :class:`InputError`, or a plain ValueError, for inputs that can never work.
 
         Called with symbolic shapes while the model is parsed and again once shapes are known; a
         question about an unknown dimension ends the first call early.
@@ -243,7 +243,7 @@ class Plugin:
     def output_types(self, *inputs: Any, **named: Any) -> Sequence[DType] | DType:
         """The outputs' dtypes, where type variables cannot say.
 
-        Raises a TensorError for dtypes that these attribute values rule out.
+        Raise an :class:`InputError` for dtypes that these attribute values rule out.
         """
         raise NotImplementedError
 

@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,24 @@ def test_every_error_is_also_a_builtin_one() -> None:
 
 def test_lines_that_are_not_known_are_left_out() -> None:
     assert str(errors.PlanError("PK500", "no plan.")) == "PK500 no plan."
+
+
+@pytest.mark.parametrize(
+    ("code", "full_code", "line"),
+    [
+        ("empty", "GridSample/empty", "GridSample/empty: x has no pixel."),
+        ("", "GridSample", "GridSample: x has no pixel."),
+    ],
+)
+def test_a_plugins_own_error_begins_with_its_name(code: str, full_code: str, line: str) -> None:
+    error = errors.InputError("x has no pixel.", code=code, fix="give it one.")
+    assert str(error).splitlines()[0].endswith("x has no pixel.")
+    error.name_plugin("GridSample")
+    error.name_plugin("Outer")  # a plugin that uses the other one's reference
+    assert error.code == full_code
+    assert error.message == "GridSample: x has no pixel."
+    assert str(error).splitlines() == [line, "  Fix:   give it one."]
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301  # our own
 
 
 @pytest.mark.parametrize("name", pluginkit.__all__)

@@ -14,25 +14,32 @@ from pluginkit.contract.calls.inputs import (
     type_bindings,
     with_shape_inputs,
 )
+from pluginkit.contract.calls.refusals import named_refusals
 from pluginkit.contract.dims import DimExpr, Shape, ShapeValue, SizeDim, at_upper_bound
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import MAX_RANK
 from pluginkit.contract.tensors import Slot, TensorDesc
-from pluginkit.errors import TensorError, UnknownDimError
+from pluginkit.errors import InputError, PluginkitError, TensorError, UnknownDimError
 
 
 def check(plugin: Plugin, inputs: Inputs) -> None:
     """Run the author's check; on symbolic shapes a question without an answer ends it.
 
     Errors:
-        whatever the author raises.
+        InputError: the author refuses the inputs, with an InputError or any other ValueError.
+        Other exceptions pass through.
     """
-    try:
-        plugin.check(*inputs)
-    except UnknownDimError:
-        if all(desc is None or desc.is_static for desc in inputs):
+    with named_refusals(plugin):
+        try:
+            plugin.check(*inputs)
+        except UnknownDimError:
+            if all(desc is None or desc.is_static for desc in inputs):
+                raise
+        except PluginkitError:
             raise
+        except ValueError as error:
+            raise InputError(str(error)) from error
 
 
 def output_types(plugin: Plugin, inputs: Inputs) -> tuple[DType, ...]:
@@ -44,7 +51,8 @@ def output_types(plugin: Plugin, inputs: Inputs) -> tuple[DType, ...]:
     """
     ports = plugin.spec.outputs
     if "output_types" in plugin.spec.overrides:
-        returned = plugin.output_types(*inputs)
+        with named_refusals(plugin):
+            returned = plugin.output_types(*inputs)
         dtypes = (returned,) if isinstance(returned, DType) else tuple(returned)
         dtypes += tuple(port.dtypes[0] for port in plugin.spec.sizes)
     else:
@@ -114,7 +122,8 @@ def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
     Errors:
         PK114: not one shape for each output, or a dimension that is negative or no dimension.
     """
-    returned: Any = plugin.output_shapes(*inputs)
+    with named_refusals(plugin):
+        returned: Any = plugin.output_shapes(*inputs)
     ports = plugin.spec.results
     problem = TensorError(
         "PK114",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract.calls.inputs import Inputs, describe_arrays, owner
 from pluginkit.contract.calls.outputs import check, describe_outputs, output_shapes
+from pluginkit.contract.calls.refusals import named_refusals
 from pluginkit.contract.dims import Dim, DimExpr, SizeDim, with_sizes
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import TensorError
@@ -34,7 +35,8 @@ def run_reference(
     check(plugin, inputs)
     expected = describe_outputs(plugin, inputs)
     given = iter(arrays)
-    returned = plugin.reference(*(None if desc is None else next(given) for desc in inputs))
+    with named_refusals(plugin):
+        returned = plugin.reference(*(None if desc is None else next(given) for desc in inputs))
     results = (returned,) if isinstance(returned, (np.ndarray, np.generic)) else tuple(returned)
     ordinary = len(plugin.spec.results)
     if len(results) != ordinary:

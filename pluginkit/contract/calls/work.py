@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pluginkit.contract.calls.inputs import Inputs, owner
+from pluginkit.contract.calls.refusals import named_refusals
 from pluginkit.contract.launches import Copy, Fill, Launch, Step
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.tensors import TensorDesc, Workspace
@@ -19,7 +20,8 @@ def workspace_bytes(plugin: Plugin, inputs: Inputs) -> int:
     Errors:
         PK115: the author returned something else than a non-negative int.
     """
-    returned = plugin.workspace_bytes(*inputs)
+    with named_refusals(plugin):
+        returned = plugin.workspace_bytes(*inputs)
     try:
         nbytes = operator.index(returned)
     except TypeError:
@@ -48,7 +50,8 @@ def steps(plugin: Plugin, inputs: Inputs, outputs: Sequence[TensorDesc]) -> tupl
     tensors: list[Any] = [*inputs, *outputs]
     if "workspace_bytes" in plugin.spec.overrides:
         tensors.append(Workspace(workspace_bytes(plugin, inputs)))
-    returned = plugin.launches(*tensors)
+    with named_refusals(plugin):
+        returned = plugin.launches(*tensors)
     listed = (returned,) if isinstance(returned, (Launch, Copy, Fill)) else returned
     if not isinstance(listed, (tuple, list)) or not all(
         isinstance(step, (Launch, Copy, Fill)) for step in listed

@@ -7,6 +7,7 @@ from pluginkit import (
     Case,
     Copy,
     Input,
+    InputError,
     Output,
     Plugin,
     attribute,
@@ -35,7 +36,7 @@ class Tile(Plugin):
 
     def check(self, x, index, other):
         if x.shape[0] > 1000:
-            raise TensorError("PK999", "too many rows.")
+            raise InputError("too many rows.", code="rows")
 
     def output_shapes(self, x, index, other):
         returned = {
@@ -116,8 +117,84 @@ def test_unknown_dimensions_go_through_the_same_functions() -> None:
 
 
 def test_a_check_that_fails_is_raised_once_shapes_are_known() -> None:
-    with pytest.raises(TensorError, match="PK999"):
+    with pytest.raises(InputError, match="^Tile/rows: too many rows.$") as caught:
         calls.check(Tile(), described(Tile(), (1001,), (1,), (1,)))
+    assert caught.value.code == "Tile/rows"
+
+
+class Refuses(Plugin):
+    """Raises ``error`` in the method that ``where`` names."""
+
+    where: str = attribute()
+    x = Input(float32)
+    y = Output(float32)
+    error = InputError
+
+    def _refuse(self, method: str) -> None:
+        if method == self.where:
+            raise self.error("no.")
+
+    def check(self, x):
+        self._refuse("check")
+
+    def output_types(self, x):
+        self._refuse("output_types")
+        return float32
+
+    def output_shapes(self, x):
+        self._refuse("output_shapes")
+        return x.shape
+
+    def workspace_bytes(self, x):
+        self._refuse("workspace_bytes")
+        return 4
+
+    def launches(self, x, y, workspace):
+        self._refuse("launches")
+        return [Copy(y, x)]
+
+    def reference(self, x):
+        self._refuse("reference")
+        return x
+
+
+def run_all(plugin: Plugin) -> None:
+    x = np.zeros(2, np.float32)
+    inputs = calls.describe_arrays(plugin, [x])
+    calls.check(plugin, inputs)
+    calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    calls.run_reference(plugin, [x])
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["check", "output_types", "output_shapes", "workspace_bytes", "launches", "reference"],
+)
+def test_a_refusal_of_any_method_has_the_plugins_name(where: str) -> None:
+    with pytest.raises(InputError, match=r"^Refuses: no\.$"):
+        run_all(Refuses(where=where))
+    run_all(Refuses(where="nowhere"))
+
+
+def test_a_value_error_of_check_is_a_refusal() -> None:
+    class Plain(Refuses):
+        error = ValueError
+
+    with pytest.raises(InputError, match=r"^Plain: no\.$") as caught:
+        run_all(Plain(where="check"))
+    assert type(caught.value.__cause__) is ValueError
+    with pytest.raises(ValueError, match=r"^no\.$") as plain:  # numpy raises it for its own reasons
+        run_all(Plain(where="reference"))
+    assert type(plain.value) is ValueError
+
+
+def test_pluginkits_own_errors_pass_through_check() -> None:
+    class Own(Refuses):
+        def check(self, x):
+            x.axis(1)
+
+    with pytest.raises(TensorError, match="^PK126"):
+        run_all(Own(where="check"))
 
 
 @pytest.mark.parametrize("wrong", ["one", "none", "negative", "float", "deep"])
@@ -198,7 +275,7 @@ class Averages(Plugin):
 
     def output_types(self, x):
         if not (self.rounds or x.dtype.is_floating):
-            raise TensorError("PK999", "integers have no averages.")
+            raise InputError("integers have no averages.")
         return x.dtype
 
     def output_shapes(self, x):
