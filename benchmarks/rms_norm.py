@@ -17,7 +17,7 @@ from peers import Function, bind_torch, compiled, run_bench
 from pluginkit import bfloat16, float16, float32
 from pluginkit.bench.workload import Peer, Workload
 from pluginkit.contract.tensors import DeviceTensor
-from pluginkit.plugins.rms_norm import AddRMSNorm
+from pluginkit.plugins.add_rms_norm import AddRMSNorm
 
 #: Tokens and their size: prompts, and one step of a few sequences.
 CASES = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import onnx
 
 from pluginkit.onnx import AnyOf, Constant, Match, Op, Rewrite, dtype_name
-from pluginkit.plugins.rms_norm import AddRMSNorm
+from pluginkit.plugins.add_rms_norm import AddRMSNorm
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs

@@ -29,10 +29,10 @@ from pluginkit import (
     float16,
     float32,
 )
-from pluginkit.plugins.grid_sample.pixels import LANES, copy_for
+from pluginkit.plugins.grid_sample.launches import launches_of
+from pluginkit.plugins.grid_sample.pixel_copy import LANES, copy_for
 from pluginkit.plugins.grid_sample.reference import grid_sample
 from pluginkit.plugins.grid_sample.shapes import check_shapes
-from pluginkit.plugins.grid_sample.steps import launches_of
 
 
 class GridSample(Plugin):
@@ -88,18 +88,18 @@ class GridSample(Plugin):
     y = Output("T1")
 
     kernel = CudaKernel(
-        "grid_sample.cu",
+        "kernel.cu",
         "grid_sample<{T1}, {T2}, Mode::{mode}, Padding::{padding_mode}, {align_corners}, {AXES}, "
         "{PACK}, {OFFSET}>",
         {"AXES": (2, 3), "PACK": (1, 2), "OFFSET": OFFSETS},
     )
     collect_pixels = CudaKernel(
-        "pixels.cu",
+        "pixel_copy.cu",
         "collect_pixels<{T1}, {T2}, {AXES}, {LANES}>",
         {"AXES": (2, 3), "LANES": LANES},
     )
     sample_pixels = CudaKernel(
-        "pixels.cu",
+        "pixel_copy.cu",
         "sample_pixels<{T1}, {T2}, Mode::{mode}, Padding::{padding_mode}, {align_corners}, {AXES}, "
         "{LANES}, {OFFSET}>",
         {"AXES": (2, 3), "LANES": LANES, "OFFSET": OFFSETS},

@@ -5,7 +5,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "../device.cuh"
+#include "../_cuda/device.cuh"
 
 enum class Mode { nearest, linear, cubic };
 enum class Padding { zeros, border, reflection };

@@ -53,10 +53,10 @@ class NonZero(Plugin):
     indices = Output(int64)
     count = SizeOutput()
 
-    count_kernel = CudaKernel("non_zero.cu", "count_non_zero<{T}>")
-    place_kernel = CudaKernel("non_zero.cu", "place_tiles<int>")
+    count_kernel = CudaKernel("kernel.cu", "count_non_zero<{T}>")
+    place_kernel = CudaKernel("kernel.cu", "place_tiles<int>")
     write_kernel = CudaKernel(
-        "non_zero.cu", "write_indices<{T}, int, unsigned int, {RANK}>", {"RANK": range(1, 9)}
+        "kernel.cu", "write_indices<{T}, int, unsigned int, {RANK}>", {"RANK": range(1, 9)}
     )
 
     def output_shapes(self, x: TensorDesc) -> tuple[Dim, Dim]:

@@ -27,7 +27,7 @@ from pluginkit import (
     int32,
     int64,
 )
-from pluginkit.plugins.scatter_elements.steps import Call, workspace_bytes
+from pluginkit.plugins.scatter_elements.launches import Call, workspace_bytes
 from pluginkit.plugins.scatter_elements.variants import choose, problem_of
 
 _REDUCE = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
@@ -83,32 +83,28 @@ class ScatterElements(Plugin):
     output = Output("T", like="data")
 
     elements = CudaKernel(
-        "scatter_elements.cu",
+        "kernel.cu",
         "scatter_elements<{T}, {Tind}, Reduction::{reduction}, {OFFSET}, {RANK}>",
         constants={"OFFSET": OFFSETS, "RANK": (3, 8)},
     )
     tile = CudaKernel(
-        "scatter_elements.cu",
+        "kernel.cu",
         "scatter_tile<{T}, {Tind}, Reduction::{reduction}, {VECTOR}, {SORTED}>",
         constants={"VECTOR": (False, True), "SORTED": (False, True)},
     )
-    column = CudaKernel(
-        "scatter_elements.cu", "scatter_column<{T}, {Tind}, Reduction::{reduction}>"
-    )
+    column = CudaKernel("kernel.cu", "scatter_column<{T}, {Tind}, Reduction::{reduction}>")
     link_rows = CudaKernel(
-        "scatter_elements.cu", "link_rows<{Tind}, {KEEP_LAST}>", {"KEEP_LAST": (False, True)}
+        "kernel.cu", "link_rows<{Tind}, {KEEP_LAST}>", {"KEEP_LAST": (False, True)}
     )
     gather_rows = CudaKernel(
-        "scatter_elements.cu",
+        "kernel.cu",
         "gather_rows<{T}, Reduction::{reduction}, {LANES}>",
         constants={"LANES": (4, 8, 16, 32)},
     )
     link_elements = CudaKernel(
-        "scatter_elements.cu", "link_elements<{Tind}, {RANK}>", constants={"RANK": (3, 8)}
+        "kernel.cu", "link_elements<{Tind}, {RANK}>", constants={"RANK": (3, 8)}
     )
-    gather_elements = CudaKernel(
-        "scatter_elements.cu", "gather_elements<{T}, Reduction::{reduction}>"
-    )
+    gather_elements = CudaKernel("kernel.cu", "gather_elements<{T}, Reduction::{reduction}>")
 
     def check(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> None:
         """One rank for all; one shape for indices and updates, inside data's off the axis."""

@@ -24,7 +24,7 @@ from math import prod
 from typing import TYPE_CHECKING, Literal
 
 from pluginkit import TensorDesc, TensorError
-from pluginkit.plugins.scatter_elements.rows import MAX_LISTED, MAX_ROW, VECTOR_BYTES
+from pluginkit.plugins._cuda.row_lists import MAX_LISTED, MAX_ROW, VECTOR_BYTES
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements

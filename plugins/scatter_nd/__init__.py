@@ -27,8 +27,8 @@ from pluginkit import (
     float32,
     int64,
 )
-from pluginkit.plugins.scatter_elements.rows import VECTOR_BYTES, RowLists
-from pluginkit.plugins.scatter_nd.steps import WORD_BYTES, Call, depth_of, rows_of
+from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES, RowLists
+from pluginkit.plugins.scatter_nd.launches import WORD_BYTES, Call, depth_of, rows_of
 
 _REDUCE = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
 
@@ -77,15 +77,13 @@ class ScatterND(Plugin):
     output = Output("T", like="data")
 
     in_place = CudaKernel(
-        "scatter_nd.cu",
+        "kernel.cu",
         "scatter_in_place<{T}, Reduction::{reduction}, {OFFSET}, {WORD}>",
         constants={"OFFSET": OFFSETS, "WORD": (False, True)},
     )
-    link_tuples = CudaKernel(
-        "scatter_nd.cu", "link_tuples<{KEEP_LAST}>", {"KEEP_LAST": (False, True)}
-    )
+    link_tuples = CudaKernel("kernel.cu", "link_tuples<{KEEP_LAST}>", {"KEEP_LAST": (False, True)})
     gather_rows = CudaKernel(
-        "scatter_nd.cu",
+        "kernel.cu",
         "gather_rows<{T}, Reduction::{reduction}, {LANES}, {VECTOR}>",
         constants={"LANES": (4, 8, 16, 32), "VECTOR": (1, WORD_BYTES, VECTOR_BYTES)},
     )

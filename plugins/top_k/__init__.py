@@ -24,7 +24,7 @@ from pluginkit import (
     attribute,
     int64,
 )
-from pluginkit.plugins.top_k.steps import Problem
+from pluginkit.plugins.top_k.launches import Problem
 
 _CONTIGUOUS = {"CONTIGUOUS": (True, False)}
 
@@ -69,7 +69,7 @@ class TopK(Plugin):
     values = Output("T")
     indices = Output(int64)
 
-    kernel = CudaKernel("top_k.cu", "top_k<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS)
+    kernel = CudaKernel("kernel.cu", "top_k<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS)
     digit_kernel = CudaKernel("split.cu", "count_digits<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS)
     segment_kernel = CudaKernel(
         "split.cu", "count_segment<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS

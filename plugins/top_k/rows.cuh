@@ -3,7 +3,7 @@
 
 #pragma once
 
-#include "../unique/keys.cuh"
+#include "../_cuda/ordered_keys.cuh"
 
 // The key of a value's bits.
 template <bool LARGEST, typename T> __device__ __forceinline__ Bits<T> wanted_key_of(Bits<T> bits) {

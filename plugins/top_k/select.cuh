@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "../device.cuh"
+#include "../_cuda/device.cuh"
 
 constexpr int THREADS = 512;
 constexpr int WARPS = THREADS / 32;

@@ -26,8 +26,8 @@ from pluginkit import (
     dim_max,
     int64,
 )
+from pluginkit.plugins.unique.launches import KEYS, Problem, Steps
 from pluginkit.plugins.unique.reference import unique
-from pluginkit.plugins.unique.steps import KEYS, Problem, Steps
 
 _KEYS = {"KEY": tuple(KEYS.values())}
 
@@ -70,15 +70,15 @@ class Unique(Plugin):
     counts = Output(int64)
     found = SizeOutput()
 
-    key_kernel = CudaKernel("unique.cu", "slice_keys<{T}, {KEY}>", _KEYS)
+    key_kernel = CudaKernel("kernel.cu", "slice_keys<{T}, {KEY}>", _KEYS)
     place_kernel = CudaKernel("radix_sort.cu", "place_digits")
     sweep_kernel = CudaKernel("radix_sort.cu", "sweep<{KEY}>", _KEYS)
-    run_kernel = CudaKernel("unique.cu", "find_runs<{KEY}>", _KEYS)
-    pair_kernel = CudaKernel("unique.cu", "pair_ranks")
-    order_kernel = CudaKernel("unique.cu", "order_runs")
-    rename_kernel = CudaKernel("unique.cu", "rename_runs")
-    write_kernel = CudaKernel("unique.cu", "write_runs")
-    take_kernel = CudaKernel("unique.cu", "take_slices<{T}>")
+    run_kernel = CudaKernel("kernel.cu", "find_runs<{KEY}>", _KEYS)
+    pair_kernel = CudaKernel("kernel.cu", "pair_ranks")
+    order_kernel = CudaKernel("kernel.cu", "order_runs")
+    rename_kernel = CudaKernel("kernel.cu", "rename_runs")
+    write_kernel = CudaKernel("kernel.cu", "write_runs")
+    take_kernel = CudaKernel("kernel.cu", "take_slices<{T}>")
 
     def check(self, x: TensorDesc) -> None:
         """Positions, and what the sort keeps beside them, fit into 32 bits."""

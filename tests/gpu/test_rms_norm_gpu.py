@@ -9,7 +9,7 @@ from pluginkit import FLOAT_TYPES, bfloat16, float16, float32
 from pluginkit.checking.trt_double.driver import Profile, build_layer, drive
 from pluginkit.contract.dtypes import dtype_from_numpy
 from pluginkit.device.memory import CupyMemory
-from pluginkit.plugins.rms_norm import AddRMSNorm
+from pluginkit.plugins.add_rms_norm import AddRMSNorm
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 

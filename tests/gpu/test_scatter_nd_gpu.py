@@ -12,7 +12,7 @@ from pluginkit.checking.trt_double.driver import drive
 from pluginkit.contract import calls
 from pluginkit.device.memory import CupyMemory
 from pluginkit.plugins.scatter_nd import ScatterND
-from pluginkit.plugins.scatter_nd.steps import rows_of
+from pluginkit.plugins.scatter_nd.launches import rows_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 

@@ -17,7 +17,7 @@ from pluginkit.graph_rewrites.fuse_add_rms_norm import (
 from pluginkit.onnx.model.plugin_nodes import plugin_nodes
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
-from pluginkit.plugins.rms_norm import AddRMSNorm
+from pluginkit.plugins.add_rms_norm import AddRMSNorm
 
 ALL = [FuseAddRMSNorm, FuseSpelledOutAddRMSNorm, FuseAddRMSNormCast]
 NAMES = [each.__name__ for each in ALL]

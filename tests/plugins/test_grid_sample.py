@@ -23,7 +23,7 @@ from pluginkit.plugins.grid_sample.layout import (
     THREADS,
     layout_of,
 )
-from pluginkit.plugins.grid_sample.pixels import ENOUGH_ELEMENTS, SECTOR_BYTES, PixelCopy
+from pluginkit.plugins.grid_sample.pixel_copy import ENOUGH_ELEMENTS, SECTOR_BYTES, PixelCopy
 from tests.onnx_node_tests import node_tests
 from tests.plugins.simulator import printed_in_simulator
 
@@ -264,7 +264,7 @@ import numpy as np
 from pluginkit.contract import calls
 from pluginkit.device.numba_simulator import simulate
 from pluginkit.plugins.grid_sample import GridSample
-from pluginkit.plugins.grid_sample.steps import in_numba
+from pluginkit.plugins.grid_sample.launches import in_numba
 
 # Every case, not only those of ranks that no kernel in CUDA C++ takes.
 GridSample.launches = lambda plugin, x, grid, y, workspace: in_numba(plugin, x, grid, y)

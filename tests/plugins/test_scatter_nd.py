@@ -18,7 +18,7 @@ from pluginkit.contract.launches import Copy, Fill, Launch
 from pluginkit.errors import TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
 from pluginkit.plugins.scatter_nd import ScatterND
-from pluginkit.plugins.scatter_nd.steps import Rows, rows_of
+from pluginkit.plugins.scatter_nd.launches import Rows, rows_of
 from tests.onnx_node_tests import node_tests
 from tests.plugins.compilation import assert_all_compile, share_of, specialisations_of
 

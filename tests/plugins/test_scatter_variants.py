@@ -14,7 +14,7 @@ from pluginkit.contract import calls
 from pluginkit.errors import TensorError
 from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
 from pluginkit.plugins.scatter_elements import ScatterElements
-from pluginkit.plugins.scatter_elements.steps import Call
+from pluginkit.plugins.scatter_elements.launches import Call
 from pluginkit.plugins.scatter_elements.variants import SHARED_BYTES, choose, problem_of
 from tests.plugins.compilation import assert_all_compile, share_of, specialisations_of
 

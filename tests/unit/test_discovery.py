@@ -70,8 +70,9 @@ def test_a_folder_on_the_path_keeps_its_name(tmp_path, monkeypatch):
 def test_every_shipped_module_holds_a_plugin():
     modules = {cls.__module__ for cls in find_plugins().values()}
     folder = Path(sys.modules["pluginkit.plugins"].__path__[0])
-    shipped = {path.parent.name for path in folder.glob("*/__init__.py")}
-    assert shipped
+    names = {path.parent.name for path in folder.glob("*/__init__.py")}
+    shipped = {name for name in names if not name.startswith("_")}  # _cuda is what they share
+    assert len(shipped) >= 8
     assert modules == {f"pluginkit.plugins.{name}" for name in shipped}
 
 

@@ -83,7 +83,7 @@ def test_a_shipped_plugins_sources_are_all_of_its_own() -> None:
     files = source_files(ScatterND)
     folder = Path(sys.modules[ScatterND.__module__].__file__ or "").parent
     mine = {path.name for path in folder.iterdir() if path.suffix in (".py", ".cu", ".cuh")}
-    theirs = {f"../scatter_elements/{name}" for name in ("reduce.cuh", "rows.cuh", "rows.py")}
+    theirs = {f"../_cuda/{name}" for name in ("reduce.cuh", "row_lists.cuh", "row_lists.py")}
     assert mine <= set(files)
     assert theirs <= set(files)
     assert all("plugins" in path.parts for path in files.values())

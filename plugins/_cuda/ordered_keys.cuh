@@ -5,7 +5,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "../device.cuh"
+#include "device.cuh"
 
 template <typename T> constexpr unsigned INFINITY_BITS = 0;  // integers have none
 template <> constexpr unsigned INFINITY_BITS<float> = 0x7f800000;

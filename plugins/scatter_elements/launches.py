@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pluginkit import Copy, Fill, Launch, Step, TensorDesc, Workspace, int32, offset_type, product
-from pluginkit.plugins.scatter_elements.rows import VECTOR_BYTES, RowLists, gather
+from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES, RowLists, gather
 from pluginkit.plugins.scatter_elements.variants import COLUMNS, ENOUGH_BLOCKS, Problem, Variant
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pluginkit import (
     product,
 )
 from pluginkit.plugins.grid_sample.layout import THREADS, layout_of
-from pluginkit.plugins.grid_sample.pixels import copy_for, in_pixels
+from pluginkit.plugins.grid_sample.pixel_copy import copy_for, in_pixels
 
 if TYPE_CHECKING:
     from pluginkit.plugins.grid_sample import GridSample

@@ -8,7 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from pluginkit import Copy, Launch, Step, TensorDesc, Workspace, int32, offset_type
-from pluginkit.plugins.scatter_elements.rows import (
+from pluginkit.plugins._cuda.row_lists import (
     MAX_LISTED,
     MAX_ROW,
     VECTOR_BYTES,

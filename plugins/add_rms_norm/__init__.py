@@ -25,7 +25,7 @@ from pluginkit import (
     int64,
     product,
 )
-from pluginkit.plugins.rms_norm.layout import KEPT, LANES, MAX_ROW, layout_of
+from pluginkit.plugins.add_rms_norm.launches import KEPT, LANES, MAX_ROW, layout_of
 
 
 class AddRMSNorm(Plugin):
@@ -70,7 +70,7 @@ class AddRMSNorm(Plugin):
     total = Output("T", aliases="residual")
 
     kernel = CudaKernel(
-        "add_rms_norm.cu",
+        "kernel.cu",
         "add_rms_norm<{T}, {W}, {LANES}, {KEPT}, {SHIFTED}>",
         {"LANES": LANES, "KEPT": KEPT, "SHIFTED": (False, True)},
     )

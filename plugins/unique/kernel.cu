@@ -10,7 +10,7 @@
 // A slice that fits into a key has one word, and one level. Otherwise the words of all slices are sorted together and
 // replaced by their ranks, which two by two fit into keys again: words are halved at each level, until there is one.
 
-#include "keys.cuh"
+#include "../_cuda/ordered_keys.cuh"
 
 constexpr int THREADS = 256;
 constexpr int WARPS = THREADS / 32;

@@ -10,7 +10,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "../device.cuh"
+#include "../_cuda/device.cuh"
 
 constexpr int THREADS = 512;
 constexpr int WARPS = THREADS / 32;

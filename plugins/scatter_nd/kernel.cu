@@ -4,8 +4,8 @@
 //   rows       a list of update rows for each row of data, then each output row written once: no atomics on values, no
 //              separate copy, one rounding. Rows with very long lists are left to the first way.
 
-#include "../scatter_elements/reduce.cuh"
-#include "../scatter_elements/rows.cuh"
+#include "../_cuda/reduce.cuh"
+#include "../_cuda/row_lists.cuh"
 
 constexpr int MAX_DEPTH = 8;
 

@@ -7,8 +7,8 @@
 //
 // The last three read data once and write the output once, combine in the accumulator's type and round once.
 
-#include "reduce.cuh"
-#include "rows.cuh"
+#include "../_cuda/reduce.cuh"
+#include "../_cuda/row_lists.cuh"
 
 // The updates' dimensions with neighbours merged, outermost first, and how far a step along each moves in the output:
 // 0 along the axis, where the index decides.
