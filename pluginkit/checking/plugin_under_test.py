@@ -84,7 +84,7 @@ class Call:
         """Whether an input may hold indices: repeated, they can leave the result open."""
         ports = self.plugin.spec.inputs
         return any(
-            array is not None and array.dtype.kind in "iu" and port.length is None
+            array is not None and array.dtype.kind in "iu" and port.is_on_device
             for port, array in zip(ports, self.sample.inputs, strict=True)
         )
 
@@ -104,7 +104,7 @@ class Call:
 
         ports = calls.present_ports(self.plugin)
         shapes = [
-            shape if port.length is not None else tuple(map(resize, shape))
+            shape if port.is_shape_input else tuple(map(resize, shape))
             for port, shape in zip(ports, self.shapes, strict=True)
         ]
         arrays = [np.resize(a, shape) for a, shape in zip(self.arrays, shapes, strict=True)]

@@ -1,35 +1,35 @@
-"""Plugin attributes: their declaration, their validation, and the form in which they travel.
+"""Declare the attributes of a plugin, validate their values and convert them to the wire form.
 
-An attribute's journey is ONNX node -> TensorRT's parser -> PluginField -> plugin -> plan -> plugin.
-TensorRT truncates int64 to 32 bits, turns doubles into floats, has no booleans, joins strings with
-NULs and mislabels tensors. So a value travels in a *wire form* that no stop on the way can change:
-an ``int`` of 32 bits, a ``float`` that float32 holds exactly, a ``str``, a list of such ints or
-floats; and everything else as text, ``json:`` and a JSON document. None is not sent at all. The
-ONNX node, the PluginFields and the serialized plugin all carry the same wire form.
+An attribute travels from the ONNX node through TensorRT's parser and a PluginField to the plugin,
+and from there through the plan to the plugin that runs. On the way TensorRT truncates int64 to 32
+bits, turns doubles into floats, has no booleans, joins strings with NULs and mislabels tensors. The
+*wire form* survives all of that: an ``int`` of 32 bits, a ``float`` that float32 holds exactly, a
+``str``, or a list of such ints or floats. Every other value travels as text: ``json:`` and a JSON
+document. None travels by being absent. The ONNX node, the PluginFields and the plan all hold the
+same wire form.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from numbers import Number
 from typing import Any, cast
 
-from pluginkit.contract.attribute_types import type_from_annotation
 from pluginkit.contract.attribute_values import (
-    SCALAR_CONVERTERS,
-    TEXT,
-    bools_from_ints,
     document_from_array,
     fits_float32,
     fits_int32,
     frozen_array,
-    text_from_document,
-    value_from_document,
+    is_json_text,
+    json_text,
+    value_from_json_text,
 )
 from pluginkit.errors import AttributeValueError, DeclarationError
 
-Wire = int | float | str | list[int] | list[float]
+#: The wire form of one attribute.
+WireValue = int | float | str | list[int] | list[float]
+_BITS: tuple[object, ...] = (0, 1)
 
 
 class _Required:
@@ -57,11 +57,11 @@ def attribute(
     check: Callable[[Any], str | None] | None = None,
     doc: str = "",
 ) -> Any:
-    """Declare an attribute of a plugin; its type is the annotation beside it.
+    """Declare an attribute of a plugin; its annotation on the class gives its type.
 
     Args:
-        default: the value when the node or the constructor gives none; without one the attribute is
-            required.
+        default: the value when neither the node nor the constructor gives one; without a default
+            the attribute is required.
         choices: the allowed values; ``Literal["none", "add"]`` as the annotation says the same.
         check: gets the value and returns what is wrong with it, or None.
         doc: one line for ``pluginkit show``.
@@ -73,7 +73,7 @@ def attribute(
     if choices is not None and not _are_choices(choices):
         raise DeclarationError(
             "PK101",
-            f"choices is {_shown(choices)}; expected a tuple of values.",
+            f"choices is {shown(choices)}; expected a tuple of values.",
             fix='write, for example, choices=("none", "add").',
         )
     if check is not None and not callable(check):
@@ -85,6 +85,10 @@ def attribute(
     return AttributeDeclaration(
         default, tuple(choices) if choices is not None else None, check, doc
     )
+
+
+def _are_choices(choices: Any) -> bool:
+    return isinstance(choices, Sequence) and all(isinstance(one, Hashable) for one in choices)
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class AttributeSpec:
         choices: the allowed values, or None for all.
         check: the author's own check, or None.
         doc: one line of documentation.
-        is_optional: whether it may be None, which is its default and travels by being absent.
+        is_optional: whether it may be None, which is then its default.
     """
 
     name: str
@@ -135,7 +139,7 @@ class AttributeSpec:
         return "numpy.ndarray" if self.kind == "array" else self.kind
 
     def validate(self, owner: str, value: Any, where: str | None = None) -> Any:
-        """``value`` as the plugin holds it: exact Python types, tuples, read-only arrays.
+        """Return ``value`` as the plugin holds it: exact Python types, tuples, read-only arrays.
 
         Errors:
             PK104: the value has another type, length or range than declared.
@@ -158,7 +162,7 @@ class AttributeSpec:
     ) -> AttributeValueError:
         return AttributeValueError(
             "PK104",
-            f"{owner}: attribute '{self.name}' is {_shown(value)}; expected {self.type_name}.",
+            f"{owner}: attribute '{self.name}' is {shown(value)}; expected {self.type_name}.",
             where=where,
             cause=cause,
             fix=f"give '{self.name}' a value that the declaration in {owner} allows.",
@@ -168,65 +172,64 @@ class AttributeSpec:
         if self.kind == "array":
             return frozen_array(value)
         if self.kind != "tuple":
-            return SCALAR_CONVERTERS[self.kind](value)
+            return _SCALAR_CONVERTERS[self.kind](value)
         if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
             raise TypeError("not a sequence")
-        convert = SCALAR_CONVERTERS[str(self.item)]
+        convert = _SCALAR_CONVERTERS[str(self.item)]
         items = tuple(convert(item) for item in value)
         if self.length is not None and len(items) != self.length:
             raise ValueError(f"has {len(items)} elements, not {self.length}")
         return items
 
-    def to_wire(self, value: Any) -> Wire:
-        """The wire form of a validated value."""
+    def to_wire(self, value: Any) -> WireValue:
+        """Return the wire form of a validated value."""
         if self.kind == "array":
-            return text_from_document(document_from_array(value))
+            return json_text(document_from_array(value))
         if self.kind == "bool":
             return int(value)
         if self.kind == "tuple":
             return self._tuple_to_wire(value)
         if self.kind == "int" and not fits_int32(value):
-            return text_from_document(value)
+            return json_text(value)
         if self.kind == "float" and not fits_float32(value):
-            return text_from_document(value)
-        if self.kind == "str" and (value.startswith(TEXT) or "\0" in value):
-            return text_from_document(value)
-        return cast(Wire, value)
+            return json_text(value)
+        if self.kind == "str" and (is_json_text(value) or "\0" in value):
+            return json_text(value)
+        return cast(WireValue, value)
 
-    def _tuple_to_wire(self, value: tuple[Any, ...]) -> Wire:
+    def _tuple_to_wire(self, value: tuple[Any, ...]) -> WireValue:
         if self.item == "bool" and value:
             return [int(item) for item in value]
         fits = {"int": fits_int32, "float": fits_float32}.get(str(self.item))
         if fits is not None and value and all(map(fits, value)):
             return list(value)
-        return text_from_document(list(value))
+        return json_text(list(value))
 
     def from_wire(self, owner: str, wire: Any, where: str | None = None) -> Any:
-        """The validated value behind a wire form, or behind what a person wrote by hand.
+        """Return the validated value of a wire form, or of what a person wrote by hand.
 
         Errors:
             PK104: the value has another type, length or range than declared.
         """
-        if isinstance(wire, str) and wire.startswith(TEXT):
+        if is_json_text(wire):
             try:
-                wire = value_from_document(json.loads(wire.removeprefix(TEXT)))
+                wire = value_from_json_text(wire)
             except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
                 raise self._refusal(owner, wire, f"damaged text form: {error}", where) from error
-        wants_bool = self.kind == "bool" and isinstance(wire, int)
-        if wants_bool or (self.item == "bool" and isinstance(wire, (list, tuple))):
-            wire = bools_from_ints(wire)
+        if self.kind == "bool" and isinstance(wire, int):
+            wire = _bool_from_number(wire)
+        elif self.item == "bool" and isinstance(wire, (list, tuple)):
+            wire = [_bool_from_number(item) for item in wire]
         return self.validate(owner, wire, where)
 
 
-def _are_choices(choices: Any) -> bool:
-    return isinstance(choices, Sequence) and all(isinstance(one, Hashable) for one in choices)
+def _bool_from_number(item: Any) -> Any:
+    """Return 0 and 1 as bools, and anything else unchanged for ``validate`` to refuse."""
+    return bool(item) if isinstance(item, Number) and item in _BITS else item
 
 
-def _same_values(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    return all(one in others for one in some) and all(one in some for one in others)
-
-
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return the start of a value's repr, for a message."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested too deeply, or an int of thousands of digits
@@ -234,56 +237,42 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def attribute_spec(
-    owner: str, name: str, annotation: Any, declared: AttributeDeclaration
-) -> AttributeSpec:
-    """The spec of one declared attribute.
+def _to_int(value: Any) -> int:
+    if isinstance(value, bool) or type(value).__name__ == "bool_":
+        raise TypeError("is a bool, not an integer")
+    number = value.__index__() if hasattr(value, "__index__") else None
+    if number is None:
+        raise TypeError(f"is a {type(value).__name__}, not an integer")
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("does not fit in 64 bits")
+    return int(number)
 
-    Errors:
-        PK101: the annotation is missing or of a type that cannot travel.
-        PK102: the default does not satisfy the declaration.
-    """
-    given = type_from_annotation(owner, name, annotation)
-    choices = given.choices if given.choices is not None else declared.choices
-    if choices and declared.choices is not None and not _same_values(choices, declared.choices):
-        raise DeclarationError(
-            "PK101",
-            f"{owner}.{name}: Literal{list(choices)} and choices={list(declared.choices)} differ.",
-            fix="drop choices=, the annotation says it all.",
-        )
-    if given.kind == "array" and declared.choices is not None:
-        raise DeclarationError(
-            "PK101",
-            f"{owner}.{name}: an array has choices; expected none.",
-            fix="say what is allowed with check=.",
-        )
-    spec = AttributeSpec(
-        name,
-        given.kind,
-        given.item,
-        given.length,
-        declared.default,
-        choices,
-        declared.check,
-        declared.doc,
-        given.is_optional,
-    )
-    if spec.is_optional and declared.default is not None:
-        raise DeclarationError(
-            "PK102",
-            f"{owner}.{name}: default {_shown(declared.default)}; expected None.",
-            cause="nodes and plans cannot hold None: an attribute that is absent is None.",
-            fix="write attribute(default=None), or drop None from the annotation.",
-        )
-    if spec.is_required:
-        return spec
-    try:
-        default = spec.validate(owner, declared.default)
-    except AttributeValueError as error:
-        raise DeclarationError(
-            "PK102",
-            f"{owner}.{name}: default {_shown(declared.default)}; expected {spec.type_name}.",
-            cause=error.cause,
-            fix="change the default or the annotation.",
-        ) from error
-    return replace(spec, default=default)
+
+def _to_float(value: Any) -> float:
+    if isinstance(value, (str, bytes, bool)) or not hasattr(value, "__float__"):
+        raise TypeError(f"is a {type(value).__name__}, not a float")
+    return float(value)
+
+
+def _to_str(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode()
+    if not isinstance(value, str):
+        raise TypeError(f"is a {type(value).__name__}, not a string")
+    value.encode()  # a lone surrogate cannot travel
+    return str(value)
+
+
+def _to_bool(value: Any) -> bool:
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
+        return bool(value)
+    raise TypeError(f"is a {type(value).__name__}, not a bool")
+
+
+#: For each scalar kind, the conversion to the exact Python type; TypeError or ValueError if none.
+_SCALAR_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "int": _to_int,
+    "float": _to_float,
+    "str": _to_str,
+    "bool": _to_bool,
+}

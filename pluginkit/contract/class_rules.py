@@ -5,34 +5,34 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 
-from pluginkit.contract.class_members import ClassReader, function_of
+from pluginkit.contract.class_source import ClassSource, function_of
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.launches import CudaKernel
 from pluginkit.contract.spec import RESERVED_ATTRIBUTES, PluginSpec
 
 
-def check_spec(reader: ClassReader, spec: PluginSpec) -> None:
+def check_spec(source: ClassSource, spec: PluginSpec) -> None:
     """Check what has been read.
 
     Errors:
         PK100, PK103, PK105 to PK107, each naming the line.
     """
-    _check_ports(reader, spec)
-    _check_types(reader, spec)
-    _check_aliases(reader, spec)
-    _check_likes(reader, spec)
-    _check_shapes(reader, spec)
-    _check_names(reader, spec)
-    _check_tolerance(reader)
-    _check_methods(reader, spec)
-    _check_kernels(reader, spec)
+    _check_ports(source, spec)
+    _check_types(source, spec)
+    _check_aliases(source, spec)
+    _check_likes(source, spec)
+    _check_shapes(source, spec)
+    _check_names(source, spec)
+    _check_tolerance(source)
+    _check_methods(source, spec)
+    _check_kernels(source, spec)
 
 
-def _check_ports(reader: ClassReader, spec: PluginSpec) -> None:
-    has_input = any(port.length is None for port in spec.inputs)
+def _check_ports(source: ClassSource, spec: PluginSpec) -> None:
+    has_input = any(port.is_on_device for port in spec.inputs)
     if not has_input or not spec.results:
         missing = "Output" if has_input else "Input"
-        raise reader.error(
+        raise source.error(
             "PK100",
             "class",
             f"declares no {missing}; expected at least one.",
@@ -40,11 +40,11 @@ def _check_ports(reader: ClassReader, spec: PluginSpec) -> None:
         )
 
 
-def _check_types(reader: ClassReader, spec: PluginSpec) -> None:
+def _check_types(source: ClassSource, spec: PluginSpec) -> None:
     used = {port.variable for port in spec.inputs + spec.outputs}
     for variable in spec.types:
         if variable not in used:
-            raise reader.error(
+            raise source.error(
                 "PK103",
                 "types",
                 f"types declares '{variable}', which no input or output uses.",
@@ -55,7 +55,7 @@ def _check_types(reader: ClassReader, spec: PluginSpec) -> None:
     inputs = {port.variable for port in spec.inputs if not port.optional}
     for port in spec.outputs:
         if port.variable not in inputs and len(port.dtypes) > 1:
-            raise reader.error(
+            raise source.error(
                 "PK103",
                 port.name,
                 f"the type of output '{port.name}' does not follow from a required input.",
@@ -63,7 +63,7 @@ def _check_types(reader: ClassReader, spec: PluginSpec) -> None:
             )
 
 
-def _check_aliases(reader: ClassReader, spec: PluginSpec) -> None:
+def _check_aliases(source: ClassSource, spec: PluginSpec) -> None:
     taken: set[str] = set()
     for output in spec.outputs:
         if not output.aliases:
@@ -72,11 +72,11 @@ def _check_aliases(reader: ClassReader, spec: PluginSpec) -> None:
         if (
             input_ is None
             or input_.optional
-            or input_.length is not None
+            or input_.is_shape_input
             or (input_.variable, input_.dtypes) != (output.variable, output.dtypes)
             or input_.name in taken
         ):
-            raise reader.error(
+            raise source.error(
                 "PK103",
                 output.name,
                 f"output '{output.name}' aliases {output.aliases!r}; expected a required input "
@@ -86,11 +86,11 @@ def _check_aliases(reader: ClassReader, spec: PluginSpec) -> None:
         taken.add(input_.name)
 
 
-def _check_likes(reader: ClassReader, spec: PluginSpec) -> None:
-    shaped = {port.name for port in spec.inputs if not port.optional and port.length is None}
+def _check_likes(source: ClassSource, spec: PluginSpec) -> None:
+    shaped = {port.name for port in spec.inputs if not port.optional and port.is_on_device}
     for output in spec.results:
         if output.like and output.like not in shaped:
-            raise reader.error(
+            raise source.error(
                 "PK103",
                 output.name,
                 f"output '{output.name}' is like {output.like!r}; expected a required input that "
@@ -98,7 +98,7 @@ def _check_likes(reader: ClassReader, spec: PluginSpec) -> None:
                 f"name one of {sorted(shaped)}, or define output_shapes.",
             )
         if output.aliases and output.like != output.aliases:
-            raise reader.error(
+            raise source.error(
                 "PK103",
                 output.name,
                 f"output '{output.name}' aliases {output.aliases!r} and is like {output.like!r}; "
@@ -107,11 +107,11 @@ def _check_likes(reader: ClassReader, spec: PluginSpec) -> None:
             )
 
 
-def _check_shapes(reader: ClassReader, spec: PluginSpec) -> None:
+def _check_shapes(source: ClassSource, spec: PluginSpec) -> None:
     unlike = next((port for port in spec.results if not port.like), None)
-    if not reader.overrides("output_shapes"):
+    if not source.overrides("output_shapes"):
         if unlike is not None:
-            raise reader.error(
+            raise source.error(
                 "PK105",
                 unlike.name,
                 f"has no output_shapes(), and output '{unlike.name}' is like no input.",
@@ -120,7 +120,7 @@ def _check_shapes(reader: ClassReader, spec: PluginSpec) -> None:
         return
     for output in spec.results:
         if output.like and (unlike is None or not output.aliases):
-            raise reader.error(
+            raise source.error(
                 "PK105",
                 "output_shapes",
                 f"defines output_shapes, and output '{output.name}' is like '{output.like}'; "
@@ -129,15 +129,15 @@ def _check_shapes(reader: ClassReader, spec: PluginSpec) -> None:
             )
 
 
-def _check_names(reader: ClassReader, spec: PluginSpec) -> None:
+def _check_names(source: ClassSource, spec: PluginSpec) -> None:
     ports = [port.name for port in spec.inputs + spec.outputs]
     for name in [*ports, *(attribute.name for attribute in spec.attributes)]:
         if (
             name in RESERVED_ATTRIBUTES
             or name in ("self", "workspace", "stream")
-            or hasattr(reader.base, name)
+            or hasattr(source.base, name)
         ):
-            raise reader.error(
+            raise source.error(
                 "PK107",
                 name,
                 f"'{name}' is a name that pluginkit uses itself.",
@@ -145,13 +145,13 @@ def _check_names(reader: ClassReader, spec: PluginSpec) -> None:
             )
 
 
-def _check_tolerance(reader: ClassReader) -> None:
-    tolerance = getattr(reader.cls, "tolerance", {})
+def _check_tolerance(source: ClassSource) -> None:
+    tolerance = getattr(source.cls, "tolerance", {})
     if not isinstance(tolerance, Mapping) or not all(
         isinstance(dtype, DType) and isinstance(error, (int, float))
         for dtype, error in tolerance.items()
     ):
-        raise reader.error(
+        raise source.error(
             "PK107",
             "tolerance",
             f"tolerance is {tolerance!r}; expected an error for each dtype.",
@@ -159,20 +159,20 @@ def _check_tolerance(reader: ClassReader) -> None:
         )
 
 
-def _check_methods(reader: ClassReader, spec: PluginSpec) -> None:
-    if not reader.overrides("reference"):
-        raise reader.error(
+def _check_methods(source: ClassSource, spec: PluginSpec) -> None:
+    if not source.overrides("reference"):
+        raise source.error(
             "PK105", "class", "has no reference().", "define def reference(self, ...)."
         )
     if {"launches", "enqueue"} <= spec.overrides:
-        raise reader.error(
+        raise source.error(
             "PK105",
             "enqueue",
             "defines both launches and enqueue; expected one.",
             "remove one.",
         )
     if not {"launches", "enqueue"} & spec.overrides:
-        raise reader.error(
+        raise source.error(
             "PK105",
             "class",
             "defines neither launches nor enqueue.",
@@ -189,14 +189,14 @@ def _check_methods(reader: ClassReader, spec: PluginSpec) -> None:
         "enqueue": ["inputs", "outputs", "workspace", "stream"],
     }
     for method, names in expected.items():
-        if reader.overrides(method):
-            _check_signature(reader, method, names)
+        if source.overrides(method):
+            _check_signature(source, method, names)
 
 
-def _check_signature(reader: ClassReader, method: str, names: list[str]) -> None:
-    function = function_of(reader.cls, method)
+def _check_signature(source: ClassSource, method: str, names: list[str]) -> None:
+    function = function_of(source.cls, method)
     if not inspect.isfunction(function):
-        raise reader.error(
+        raise source.error(
             "PK105",
             method,
             f"{method} is {function!r}; expected a method.",
@@ -207,7 +207,7 @@ def _check_signature(reader: ClassReader, method: str, names: list[str]) -> None
         return
     got = [parameter.name for parameter in parameters]
     if got != names:
-        raise reader.error(
+        raise source.error(
             "PK105",
             method,
             f"{method}(self, {', '.join(got)}) does not take what the class declares; "
@@ -216,29 +216,29 @@ def _check_signature(reader: ClassReader, method: str, names: list[str]) -> None
         )
 
 
-def _check_kernels(reader: ClassReader, spec: PluginSpec) -> None:
+def _check_kernels(source: ClassSource, spec: PluginSpec) -> None:
     known = set(spec.types) | {attribute.name for attribute in spec.attributes}
     for name, kernel in spec.kernels.items():
-        kernel.locate(reader.cls)
+        kernel.locate(source.cls)
         if not isinstance(kernel, CudaKernel):
             continue
         try:
             placeholders = kernel.placeholders
         except ValueError as error:
-            raise reader.error(
+            raise source.error(
                 "PK106", name, f"kernel name '{kernel.name}': {error}.", "balance the braces."
             ) from None
         try:
             kernel.definitions()
         except ValueError as error:
-            raise reader.error(
+            raise source.error(
                 "PK106",
                 name,
                 f"kernel '{kernel.name}' defines: {error}.",
                 "give what both Python and CUDA C++ have.",
             ) from None
         for placeholder in placeholders - known - set(kernel.constants):
-            raise reader.error(
+            raise source.error(
                 "PK106",
                 name,
                 f"kernel name '{kernel.name}' uses {{{placeholder}}}; expected a type, "

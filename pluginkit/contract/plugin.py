@@ -7,11 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
-from pluginkit.contract.attributes import Wire, attribute
+from pluginkit.contract.attributes import WireValue, attribute
 from pluginkit.contract.dims import Dim
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.launches import Step
-from pluginkit.contract.spec import Input, OnnxOp, Output, PluginSpec, ShapeInput, SizeOutput
+from pluginkit.contract.spec import (
+    PRESENT_INPUTS,
+    Input,
+    OnnxOp,
+    Output,
+    PluginSpec,
+    ShapeInput,
+    SizeOutput,
+)
 from pluginkit.contract.spec_from_class import spec_from_class
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.errors import AttributeValueError, UsageError
@@ -198,7 +206,7 @@ class Plugin:
                 )
         return self._changed("_present", tuple(name in names for name in declared))
 
-    def to_wire(self) -> dict[str, Wire]:
+    def to_wire(self) -> dict[str, WireValue]:
         """The attributes, and which inputs are there, in the form that TensorRT keeps exactly.
 
         An attribute that is None is left out.
@@ -210,7 +218,7 @@ class Plugin:
         }
         if self.spec.has_optional_inputs:
             ports = zip(self.spec.inputs, self._present, strict=True)
-            wire["pluginkit_inputs"] = ",".join(port.name for port, present in ports if present)
+            wire[PRESENT_INPUTS] = ",".join(port.name for port, present in ports if present)
         return wire
 
     @classmethod
@@ -227,7 +235,7 @@ class Plugin:
             if spec.name in wire
         }
         plugin = cls(**values)
-        inputs = wire.get("pluginkit_inputs")
+        inputs = wire.get(PRESENT_INPUTS)
         return plugin if inputs is None else plugin.with_inputs(*str(inputs).split(","))
 
     # What an author defines. One parameter for each input: a TensorDesc (an array in reference), or

@@ -16,14 +16,18 @@ from pluginkit.contract.launches import Kernel
 
 TypeConstraint = str | DType | tuple[DType, ...]
 
-#: Names that the ONNX node of every plugin uses for TensorRT and pluginkit themselves.
+#: The field that names the inputs of a node, for a plugin that has optional ones.
+PRESENT_INPUTS = "pluginkit_inputs"
+#: The field in which a plan keeps the output shapes and workspace sizes that the plugin gave.
+RECORDED_SIZES = "pluginkit_recorded_sizes"
+#: Names that TensorRT and pluginkit use on the ONNX node of every plugin.
 RESERVED_ATTRIBUTES = frozenset(
     {
         "plugin_version",
         "plugin_namespace",
-        "pluginkit_inputs",
-        "pluginkit_promises",
         "tensorrt_plugin_shape_input_indices",
+        PRESENT_INPUTS,
+        RECORDED_SIZES,
     }
 )
 #: TensorRT allows 8 dimensions.
@@ -135,7 +139,7 @@ class Port:
         variable: the type variable, or None.
         dtypes: every dtype that it may have.
         optional, ranks, doc: as declared.
-        length: how many values a shape input has; None for every other port.
+        length: how many values a shape input has; 0 for every other port.
         is_size: whether it is a size output.
         like: the input whose shape an output has, or "".
         aliases: the input whose memory an output takes over, or "".
@@ -147,10 +151,20 @@ class Port:
     optional: bool
     ranks: tuple[int, int]
     doc: str
-    length: int | None = None
+    length: int = 0
     is_size: bool = False
     like: str = ""
     aliases: str = ""
+
+    @property
+    def is_shape_input(self) -> bool:
+        """Whether it is a shape input, whose values the host reads and kernels never see."""
+        return self.length > 0
+
+    @property
+    def is_on_device(self) -> bool:
+        """Whether kernels get a pointer to it: true of every port but shape inputs."""
+        return not self.is_shape_input
 
 
 @dataclass(frozen=True)
@@ -198,7 +212,7 @@ class PluginSpec:
     @property
     def has_shape_inputs(self) -> bool:
         """Whether any input is a shape tensor."""
-        return any(port.length is not None for port in self.inputs)
+        return any(port.is_shape_input for port in self.inputs)
 
     @property
     def has_aliases(self) -> bool:
@@ -220,7 +234,7 @@ class PluginSpec:
         """What of the declaration IPluginV2DynamicExt cannot express, in words, or None."""
         if self.sizes:
             return f"output '{self.sizes[0].name}' makes a shape depend on data"
-        shape = next((port.name for port in self.inputs if port.length is not None), None)
+        shape = next((port.name for port in self.inputs if port.is_shape_input), None)
         return f"'{shape}' is a shape input" if shape is not None else None
 
     def attribute(self, name: str) -> AttributeSpec:

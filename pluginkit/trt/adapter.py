@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pluginkit.contract import calls
-from pluginkit.contract.attributes import Wire
 from pluginkit.contract.dims import Shape, is_static
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
@@ -17,9 +16,8 @@ from pluginkit.errors import RegistrationError, TensorError
 from pluginkit.kernels.prepare import Prepared, prepare
 from pluginkit.trt.callbacks import record
 from pluginkit.trt.dimension_exprs import Lowering, shapes_from_exprs, values_from_exprs
-from pluginkit.trt.fields import announced_fields, wire_from_fields
 from pluginkit.trt.flavour import Flavour
-from pluginkit.trt.recorded_sizes import Promises
+from pluginkit.trt.recorded_sizes import RecordedSizes
 
 Shapes = list[Shape]
 
@@ -60,7 +58,7 @@ class AdapterCore:
         flavour: the TensorRT that calls.
         node: the name of the node or layer.
         prepared: the launches for the present shapes, or None.
-        promises: what the plugin said of its memory.
+        sizes: the output and workspace sizes that the plugin stated.
         error: the first exception of a callback; later callbacks then refuse, so that no wrong
             engine comes out.
     """
@@ -72,7 +70,7 @@ class AdapterCore:
         self.dtypes: list[DType] | None = None
         self.prepared: Prepared | None = None
         self._known: dict[object, Prepared] = {}
-        self.promises = Promises()
+        self.sizes = RecordedSizes()
         self.error: BaseException | None = None
         _live.add(self)
 
@@ -81,7 +79,7 @@ class AdapterCore:
         other = AdapterCore(self.plugin, self.flavour, self.node)
         other.dtypes = self.dtypes
         other.error = self.error
-        other.promises = Promises(self.promises)
+        other.sizes = RecordedSizes(self.sizes)
         return other
 
     def failed(self, callback: str, error: BaseException) -> None:
@@ -110,7 +108,7 @@ class AdapterCore:
     ) -> list[Any]:
         """The outputs' DimsExprs for the inputs' DimsExprs, and those of shape inputs' values."""
         ports = calls.present_ports(self.plugin)
-        shaping = [port.name for port in ports if port.length is not None]
+        shaping = [port.name for port in ports if port.is_shape_input]
         by_name = dict(zip(shaping, shape_inputs, strict=True))
         shapes, _ = calls.with_shape_inputs(
             self.plugin, shapes_from_exprs(inputs), [ports[0].dtypes[0]] * len(inputs)
@@ -185,15 +183,8 @@ class AdapterCore:
         self._refuse_after_failure()
         for shapes, outputs in ends:
             if _are_known(shapes) or shapes is ends[-1][0]:
-                self.promises.ask(self.plugin, shapes, dtypes, outputs)
-        return self.promises.workspace_bytes(dtypes) or 0
-
-    def to_wire(self) -> dict[str, Wire]:
-        """What a plan keeps: the plugin's attributes, and what it said of its memory."""
-        wire = self.plugin.to_wire()
-        if any(self.promises):
-            wire["pluginkit_promises"] = self.promises.to_text()
-        return wire
+                self.sizes.record(self.plugin, shapes, dtypes, outputs)
+        return self.sizes.workspace_bytes(dtypes) or 0
 
     def set_tactic(self, tactic: int) -> None:
         """Use one of the plugin's tactics, which TensorRT counts from 1; 0 is the first one too."""
@@ -234,7 +225,7 @@ class AdapterCore:
     def _prepare(self, inputs: calls.Inputs) -> Prepared:
         calls.check(self.plugin, inputs)
         outputs = calls.describe_outputs(self.plugin, inputs)
-        self.promises.check_workspace(self.plugin, inputs)
+        self.sizes.check_workspace(self.plugin, inputs)
         prepared = prepare(self.plugin, inputs, outputs)
         for wrapper in _wrappers:
             prepared = wrapper(self, prepared, (inputs, outputs))
@@ -248,46 +239,3 @@ class AdapterCore:
 
 def _are_known(shapes: Shapes) -> bool:
     return all(is_static(shape) and all(dim >= 0 for dim in shape) for shape in shapes)
-
-
-class CreatorCore:
-    """What the creators of both interfaces have in common."""
-
-    interface: type
-
-    def __init__(self, plugin_class: type[Plugin], flavour: Flavour) -> None:
-        self.interface.__init__(self)  # type: ignore[misc]
-        self.plugin_class = plugin_class
-        self.flavour = flavour
-        self.name, self.plugin_version, self.plugin_namespace = plugin_class.spec.key
-        # Kept here, because TensorRT keeps only a pointer.
-        self.announced = announced_fields(flavour.module, plugin_class.spec)
-        self.field_names = self.announced.collection
-
-    def core_from_fields(self, node: str, fields: Any) -> AdapterCore:
-        """The plugin that a PluginFieldCollection describes, for the node of that name."""
-        with self.recorded("create_plugin", node):
-            return self.core_from_wire(
-                node, wire_from_fields(self.plugin_class.spec, fields, f"node '{node}'")
-            )
-
-    def core_from_wire(self, node: str, wire: Mapping[str, Any]) -> AdapterCore:
-        """The plugin with these attributes in wire form, for the node of that name."""
-        where = f"node '{node}'"
-        plugin = self.plugin_class.from_wire(wire, where)
-        core = AdapterCore(plugin, self.flavour, node)
-        text = wire.get("pluginkit_promises")
-        if text is not None:
-            core.promises = Promises.from_text(text, plugin)
-            core.promises.check(plugin, where)
-        return core
-
-    @contextmanager
-    def recorded(self, callback: str, node: str) -> Iterator[None]:
-        """Record an exception of the body as one of the creator's callback."""
-        try:
-            yield
-        except BaseException as error:
-            creator = self.interface.__name__
-            record(self.plugin_class.spec.name, f"{creator}.{callback}", node, error)
-            raise

@@ -1,16 +1,26 @@
-"""Attributes between a plugin's wire form and TensorRT's PluginFields."""
+"""Carry a plugin's attributes in TensorRT's PluginFields, and read them back.
+
+The ONNX parser and a plan both hand a creator a PluginFieldCollection. The fields hold the
+attributes in wire form; a plan also holds the sizes that the plugin stated during the build.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from pluginkit.contract.attributes import AttributeSpec, Wire
-from pluginkit.contract.spec import PluginSpec
+from pluginkit.contract.attribute_values import is_json_text
+from pluginkit.contract.attributes import AttributeSpec, WireValue
+from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.spec import PRESENT_INPUTS, RECORDED_SIZES, PluginSpec
 from pluginkit.errors import AttributeValueError
+from pluginkit.trt.adapter import AdapterCore
+from pluginkit.trt.callbacks import record
+from pluginkit.trt.flavour import Flavour
+from pluginkit.trt.recorded_sizes import RecordedSizes
 
-# : The largest string of bytes for one field that makes sense; TensorRT's length is a 32-bit
-# integer.
+#: TensorRT counts a field's bytes in a 32-bit integer.
 _MAX_FIELD_BYTES = 2**31 - 1
 
 
@@ -21,7 +31,7 @@ class FieldBlock:
     collection.
     """
 
-    def __init__(self, module: Any, wire: Mapping[str, Wire]) -> None:
+    def __init__(self, module: Any, wire: Mapping[str, WireValue]) -> None:
         self.buffers = {name: _buffer(value) for name, value in wire.items()}
         types = module.PluginFieldType
         kinds = {"int8": types.CHAR, "int32": types.INT32, "float32": types.FLOAT32}
@@ -33,17 +43,23 @@ class FieldBlock:
 
 
 def announced_fields(module: Any, spec: PluginSpec) -> FieldBlock:
-    """The fields that a creator announces; the ONNX parser drops all other attributes."""
-    return FieldBlock(module, dict.fromkeys(_announced_names(spec), ""))
-
-
-def _announced_names(spec: PluginSpec) -> list[str]:
+    """Return the fields that a creator announces; the ONNX parser drops all other attributes."""
     names = [attribute.name for attribute in spec.attributes]
-    return [*names, "pluginkit_inputs"] if spec.has_optional_inputs else names
+    if spec.has_optional_inputs:
+        names.append(PRESENT_INPUTS)
+    return FieldBlock(module, dict.fromkeys(names, ""))
+
+
+def wire_for_plan(core: AdapterCore) -> dict[str, WireValue]:
+    """Return what a plan keeps of a plugin: its attributes and the sizes that it stated."""
+    wire = core.plugin.to_wire()
+    if any(core.sizes):
+        wire[RECORDED_SIZES] = core.sizes.to_text()
+    return wire
 
 
 def wire_from_fields(spec: PluginSpec, collection: Any, where: str | None) -> dict[str, Any]:
-    """The wire form of the attributes in a PluginFieldCollection.
+    """Return the wire form of the attributes in a PluginFieldCollection.
 
     Errors:
         PK205: a field has a type in which TensorRT has lost the value.
@@ -53,12 +69,12 @@ def wire_from_fields(spec: PluginSpec, collection: Any, where: str | None) -> di
     for field in collection:
         if field.name in declared:
             wire[field.name] = _value(spec, declared[field.name], field, where)
-        elif field.name in ("pluginkit_inputs", "pluginkit_promises"):
+        elif field.name in (PRESENT_INPUTS, RECORDED_SIZES):
             wire[field.name] = _text(field)
     return wire
 
 
-def _buffer(value: Wire) -> Any:
+def _buffer(value: WireValue) -> Any:
     import numpy as np
 
     if isinstance(value, str):
@@ -80,7 +96,7 @@ def _value(spec: PluginSpec, attribute: AttributeSpec, field: Any, where: str | 
     kind = field.type.name
     if kind == "CHAR":
         text = _text(field)
-        is_joined = attribute.item == "str" and not text.startswith("json:")
+        is_joined = attribute.item == "str" and not is_json_text(text)
         return text.split("\0") if is_joined else text
     if kind not in ("INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64"):
         raise AttributeValueError(
@@ -94,3 +110,46 @@ def _value(spec: PluginSpec, attribute: AttributeSpec, field: Any, where: str | 
     items = field.data.tolist() if field.size else []
     is_scalar = attribute.kind not in ("tuple", "array") and len(items) == 1
     return items[0] if is_scalar else items
+
+
+class CreatorCore:
+    """What the creators of both interfaces share: announce fields, make plugins from fields."""
+
+    interface: type
+
+    def __init__(self, plugin_class: type[Plugin], flavour: Flavour) -> None:
+        self.interface.__init__(self)  # type: ignore[misc]
+        self.plugin_class = plugin_class
+        self.flavour = flavour
+        self.name, self.plugin_version, self.plugin_namespace = plugin_class.spec.key
+        # Kept here, because TensorRT keeps only a pointer.
+        self.announced = announced_fields(flavour.module, plugin_class.spec)
+        self.field_names = self.announced.collection
+
+    def core_from_fields(self, node: str, fields: Any) -> AdapterCore:
+        """Return the plugin that a PluginFieldCollection describes, for the node of that name."""
+        with self.recorded("create_plugin", node):
+            return self.core_from_wire(
+                node, wire_from_fields(self.plugin_class.spec, fields, f"node '{node}'")
+            )
+
+    def core_from_wire(self, node: str, wire: Mapping[str, Any]) -> AdapterCore:
+        """Return the plugin with these attributes in wire form, for the node of that name."""
+        where = f"node '{node}'"
+        plugin = self.plugin_class.from_wire(wire, where)
+        core = AdapterCore(plugin, self.flavour, node)
+        text = wire.get(RECORDED_SIZES)
+        if text is not None:
+            core.sizes = RecordedSizes.from_text(text, plugin)
+            core.sizes.check_unchanged(plugin, where)
+        return core
+
+    @contextmanager
+    def recorded(self, callback: str, node: str) -> Iterator[None]:
+        """Record an exception of the body as one of the creator's callback."""
+        try:
+            yield
+        except BaseException as error:
+            creator = self.interface.__name__
+            record(self.plugin_class.spec.name, f"{creator}.{callback}", node, error)
+            raise

@@ -185,7 +185,7 @@ def add_to_network(
     register(type(plugin), interface=interface, flavour=flavour)
     core = AdapterCore(plugin, flavour, name)
     ports = calls.present_ports(plugin)
-    shaping = [one for port, one in zip(ports, inputs, strict=True) if port.length is not None]
+    shaping = [one for port, one in zip(ports, inputs, strict=True) if port.is_shape_input]
     with callback_errors():
         if chosen == "v2":
             layer = method(list(inputs), plugin_v2(core))

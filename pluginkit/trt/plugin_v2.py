@@ -11,8 +11,9 @@ from typing import Any
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PlanError, RegistrationError
 from pluginkit.kernels.prepare import Prepared
-from pluginkit.trt.adapter import AdapterCore, CreatorCore, Shapes
+from pluginkit.trt.adapter import AdapterCore, Shapes
 from pluginkit.trt.callbacks import guarded, unbroken
+from pluginkit.trt.fields import CreatorCore, wire_for_plan
 from pluginkit.trt.flavour import Flavour
 
 _callback = guarded("IPluginV2DynamicExt")
@@ -146,7 +147,7 @@ class PluginV2Callbacks:
         return len(self._payload())
 
     def _payload(self) -> bytes:
-        document = {"pluginkit": SERIALIZED_FORMAT, "attributes": self.core.to_wire()}
+        document = {"pluginkit": SERIALIZED_FORMAT, "attributes": wire_for_plan(self.core)}
         return json.dumps(document, separators=(",", ":")).encode()
 
 

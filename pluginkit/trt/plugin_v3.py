@@ -9,9 +9,9 @@ from typing import Any
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
-from pluginkit.trt.adapter import AdapterCore, CreatorCore
+from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.callbacks import guarded, unbroken
-from pluginkit.trt.fields import FieldBlock
+from pluginkit.trt.fields import CreatorCore, FieldBlock, wire_for_plan
 from pluginkit.trt.flavour import Flavour
 
 _callback = guarded("IPluginV3")
@@ -132,7 +132,7 @@ class PluginV3Callbacks:
     @_callback
     def get_fields_to_serialize(self) -> Any:
         # Blocks are kept, because TensorRT goes on pointing into them.
-        self._blocks.append(FieldBlock(self.core.flavour.module, self.core.to_wire()))
+        self._blocks.append(FieldBlock(self.core.flavour.module, wire_for_plan(self.core)))
         return self._blocks[-1].collection
 
     @unbroken

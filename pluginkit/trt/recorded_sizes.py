@@ -1,8 +1,8 @@
-"""What a plugin said of its memory at the build, which the plan keeps.
+"""Keep in the plan what a plugin said about its memory, and compare when the plan is loaded.
 
-TensorRT allocates outputs and workspace by what the plugin said at the build. One that has been
-changed since would write where it must not; so when a plan is loaded the plugin is asked again, for
-the inputs at the ends of each profile.
+TensorRT allocates outputs and workspace from what the plugin said during the build. A plugin that
+was changed after the build could write past that memory. So the plan records the sizes for the
+shapes at the ends of each profile, and a plugin loaded from the plan must still give them.
 """
 
 from __future__ import annotations
@@ -20,67 +20,71 @@ from pluginkit.errors import PlanError, TensorError
 
 
 @dataclass(frozen=True)
-class Promise:
-    """What a plugin says of its memory, for inputs of one set of shapes and types.
+class MemoryNeeds:
+    """The memory that a plugin needs for inputs of one set of shapes and types.
 
     Attributes:
-        shapes: of the inputs that kernels see.
-        dtypes: likewise.
-        told: the outputs' shapes as TensorRT said them, -1 for dimensions that only kernels know;
-            the values of shape inputs follow from them.
-        outputs: shape and dtype of each output, dimensions that only kernels know at their largest.
-        workspace_bytes: the most that a tactic needs.
+        shapes: the shapes of the inputs that kernels see.
+        dtypes: their types.
+        trt_outputs: the outputs' shapes as TensorRT gave them, -1 for a dimension that only kernels
+            know. The values of shape inputs follow from them.
+        outputs: shape and dtype of each output, with the upper bound for a dimension that only
+            kernels know.
+        workspace_bytes: the workspace of the tactic that needs most.
     """
 
     shapes: tuple[Shape, ...]
     dtypes: tuple[DType, ...]
-    told: tuple[tuple[int, ...], ...]
+    trt_outputs: tuple[tuple[int, ...], ...]
     outputs: tuple[tuple[Shape, DType], ...]
     workspace_bytes: int
 
 
-class Promises:
-    """What one plugin has said, in the order in which it did."""
+class RecordedSizes:
+    """The memory needs that one plugin has stated, in order and without repetitions."""
 
-    def __init__(self, said: Iterable[Promise] = ()) -> None:
-        self._said = dict.fromkeys(said)
+    def __init__(self, needs: Iterable[MemoryNeeds] = ()) -> None:
+        self._needs = dict.fromkeys(needs)
 
-    def __iter__(self) -> Iterator[Promise]:
-        return iter(self._said)
+    def __iter__(self) -> Iterator[MemoryNeeds]:
+        return iter(self._needs)
 
-    def ask(
+    def record(
         self,
         plugin: Plugin,
         shapes: Sequence[Shape],
         dtypes: Sequence[DType],
-        told: Sequence[tuple[int, ...]],
+        trt_outputs: Sequence[tuple[int, ...]],
     ) -> None:
-        """Ask the plugin, for concrete shapes, and keep the answer; arguments as in Promise."""
-        self._said[_ask(plugin, shapes, dtypes, told)] = None
+        """Ask the plugin for concrete shapes and keep the answer; arguments as in MemoryNeeds."""
+        self._needs[_needs_of(plugin, shapes, dtypes, trt_outputs)] = None
 
     def workspace_bytes(self, dtypes: Sequence[DType]) -> int | None:
-        """The most workspace that was said for inputs of these types; None if it was not asked."""
+        """Return the largest workspace for inputs of these types; None if none was recorded."""
         wanted = tuple(dtypes)
         return max((one.workspace_bytes for one in self if one.dtypes == wanted), default=None)
 
-    def check(self, plugin: Plugin, where: str) -> None:
-        """Ask a plugin the same again.
+    def check_unchanged(self, plugin: Plugin, where: str) -> None:
+        """Ask the plugin again and compare.
 
         Errors:
-            PK216: its outputs are others now, it needs more workspace, or it refuses the inputs.
+            PK216: an output has another shape or type, the workspace has grown, or the plugin
+                refuses the inputs.
         """
         for old in self:
             asked = f"for inputs of {_listed(old.shapes, old.dtypes)}"
             try:
-                new = _ask(plugin, old.shapes, old.dtypes, old.told)
+                new = _needs_of(plugin, old.shapes, old.dtypes, old.trt_outputs)
             except Exception as error:
                 message = f"the plan was built {asked}, which the plugin refuses now."
-                raise _stale(plugin, message, where, str(error)) from error
+                raise _changed(plugin, message, where, str(error)) from error
             for then, now in self._differences(plugin, old, new):
                 message = f"the plan was built with {then}; the plugin has {now} now, {asked}."
-                raise _stale(plugin, message, where, _CAUSE)
+                raise _changed(plugin, message, where, _CAUSE)
 
-    def _differences(self, plugin: Plugin, old: Promise, new: Promise) -> Iterator[tuple[str, str]]:
+    def _differences(
+        self, plugin: Plugin, old: MemoryNeeds, new: MemoryNeeds
+    ) -> Iterator[tuple[str, str]]:
         for port, then, now in zip(plugin.spec.outputs, old.outputs, new.outputs, strict=True):
             if then != now:
                 yield f"{port.name} {_described(*then)}", _described(*now)
@@ -89,10 +93,10 @@ class Promises:
             yield f"{given} bytes of workspace", f"{new.workspace_bytes}"
 
     def check_workspace(self, plugin: Plugin, inputs: calls.Inputs) -> None:
-        """Refuse a plugin that needs more workspace for some inputs than it has ever said.
+        """Refuse inputs that need more workspace than TensorRT was asked for.
 
         Errors:
-            PK217: it does.
+            PK217: they do.
         """
         seen = [desc for desc in inputs if desc is not None and desc.slot.kind == "input"]
         given = self.workspace_bytes([desc.dtype for desc in seen])
@@ -104,17 +108,17 @@ class Promises:
                 "PK217",
                 f"{type(plugin).__name__} needs {needed} bytes of workspace for inputs of "
                 f"{', '.join(map(str, seen))}; TensorRT was asked for {given}.",
-                cause="its workspace_bytes gives less for larger shapes.",
-                fix="let workspace_bytes give as much for the profile's largest shapes.",
+                cause="its workspace_bytes returns less for larger shapes.",
+                fix="let workspace_bytes return as much for the profile's largest shapes.",
             )
 
     def to_text(self) -> str:
-        """What a plan holds."""
+        """Return the sizes as JSON."""
         document = [
             {
                 "shapes": one.shapes,
                 "dtypes": [dtype.name for dtype in one.dtypes],
-                "told": one.told,
+                "trt_outputs": one.trt_outputs,
                 "outputs": [(shape, dtype.name) for shape, dtype in one.outputs],
                 "workspace_bytes": one.workspace_bytes,
             }
@@ -123,11 +127,11 @@ class Promises:
         return json.dumps(document, separators=(",", ":"))
 
     @classmethod
-    def from_text(cls, text: str, plugin: Plugin) -> Promises:
-        """What a plan holds of a plugin.
+    def from_text(cls, text: str, plugin: Plugin) -> RecordedSizes:
+        """Read what ``to_text`` wrote.
 
         Errors:
-            PK207: it cannot be read.
+            PK207: the text is damaged.
         """
         try:
             document = json.loads(text)
@@ -137,40 +141,41 @@ class Promises:
         except Exception as error:
             raise PlanError(
                 "PK207",
-                f"{type(plugin).__name__}: what the plan holds of the build cannot be read "
+                f"{type(plugin).__name__}: the sizes that the plan recorded cannot be read "
                 f"({error}).",
                 fix="build the plan again with this pluginkit.",
             ) from error
 
 
-_CAUSE = "the plugin was changed after the build; TensorRT allocates what it said then."
+_CAUSE = "the plugin was changed after the build; TensorRT allocates what the plugin said then."
 
 
-def _ask(
+def _needs_of(
     plugin: Plugin,
     shapes: Sequence[Shape],
     dtypes: Sequence[DType],
-    told: Sequence[tuple[int, ...]],
-) -> Promise:
-    inputs = calls.describe_on_device(plugin, shapes, dtypes, lambda: told)
+    trt_outputs: Sequence[tuple[int, ...]],
+) -> MemoryNeeds:
+    inputs = calls.describe_on_device(plugin, shapes, dtypes, lambda: trt_outputs)
     outputs = calls.describe_outputs(plugin, inputs)
-    return Promise(
+    return MemoryNeeds(
         tuple(shapes),
         tuple(dtypes),
-        tuple(told),
+        tuple(trt_outputs),
         tuple((desc.shape, desc.dtype) for desc in outputs),
         calls.largest_workspace_bytes(plugin, inputs),
     )
 
 
-def _read(one: Any, outputs: int) -> Promise:
+def _read(one: Any, outputs: int) -> MemoryNeeds:
     shapes = tuple(_read_shape(shape, 0) for shape in one["shapes"])
     dtypes = tuple(map(dtype_from_name, one["dtypes"]))
     pairs = tuple((_read_shape(shape, 0), dtype_from_name(name)) for shape, name in one["outputs"])
     if len(shapes) != len(dtypes) or len(pairs) != outputs:
         raise ValueError(f"{len(shapes)} shapes, {len(dtypes)} dtypes, {len(pairs)} outputs")
-    told = tuple(_read_shape(shape, -1) for shape in one["told"])
-    return Promise(shapes, dtypes, told, pairs, *_read_shape([one["workspace_bytes"]], 0))
+    trt_outputs = tuple(_read_shape(shape, -1) for shape in one["trt_outputs"])
+    (workspace_bytes,) = _read_shape([one["workspace_bytes"]], 0)
+    return MemoryNeeds(shapes, dtypes, trt_outputs, pairs, workspace_bytes)
 
 
 def _read_shape(shape: list[Any], least: int) -> tuple[int, ...]:
@@ -180,7 +185,7 @@ def _read_shape(shape: list[Any], least: int) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _stale(plugin: Plugin, message: str, where: str, cause: str) -> PlanError:
+def _changed(plugin: Plugin, message: str, where: str, cause: str) -> PlanError:
     return PlanError(
         "PK216",
         f"{type(plugin).__name__}: {message}",

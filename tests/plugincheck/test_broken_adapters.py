@@ -13,7 +13,8 @@ from sound import Blend
 from pluginkit.checking.check import all_checks
 from pluginkit.testing import plugincheck
 from pluginkit.trt import fields
-from pluginkit.trt.adapter import AdapterCore, CreatorCore
+from pluginkit.trt.adapter import AdapterCore
+from pluginkit.trt.fields import CreatorCore
 from pluginkit.trt.plugin_v2 import PluginV2Callbacks
 from pluginkit.trt.plugin_v3 import CreatorV3Callbacks, PluginV3Callbacks
 

@@ -166,7 +166,7 @@ def workspace(subject: Subject) -> str:
 
 def _smaller(call: Call) -> Iterator[list[Shape]]:
     shapes = call.shapes
-    fixed = [port.length is not None for port in calls.present_ports(call.plugin)]
+    fixed = [port.is_shape_input for port in calls.present_ports(call.plugin)]
     sizes = sorted({dim for shape in shapes for dim in shape})
     for shrink in (
         lambda dim: 0,

@@ -60,7 +60,7 @@ class Descriptions:
         return [
             ExprsDouble(ExprDouble(value, False) for value in self.profile.values[port.name])
             for port in calls.present_ports(self.plugin)
-            if port.length is not None
+            if port.is_shape_input
         ]
 
     def describe(

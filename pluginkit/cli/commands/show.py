@@ -113,7 +113,7 @@ def _kind(port: Port) -> str:
         return f"like {port.like}"
     if port.is_size:
         return "size"
-    return "tensor" if port.length is None else f"shape, {port.length} values"
+    return "tensor" if port.is_on_device else f"shape, {port.length} values"
 
 
 def _kernel(kernel: Kernel) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def describe_inputs(
                 f"{owner(plugin)}: input {desc} has rank {desc.ndim}; "
                 f"expected {port.ranks[0]} to {port.ranks[1]}.",
             )
-        if port.length is not None and isinstance(desc.shape[0], int):
+        if port.is_shape_input and isinstance(desc.shape[0], int):
             _check_length(plugin, port, desc.shape[0])
     return inputs
 
@@ -84,14 +84,14 @@ def shape_values_in(
     return {
         port.name: tuple(int(value) for value in array.reshape(-1))
         for port, array in zip(present_ports(plugin), arrays, strict=False)
-        if port.length is not None
+        if port.is_shape_input
     }
 
 
 def on_device(plugin: Plugin, given: Sequence[T]) -> list[T]:
     """Of one thing for each input that the node has, those of inputs that kernels see."""
     ports = present_ports(plugin)
-    return [one for port, one in zip(ports, given, strict=True) if port.length is None]
+    return [one for port, one in zip(ports, given, strict=True) if port.is_on_device]
 
 
 def device_ports(plugin: Plugin) -> list[Port]:
@@ -104,11 +104,11 @@ def with_shape_inputs(
 ) -> tuple[list[Shape], list[DType]]:
     """Shapes and dtypes of all inputs, given those of the inputs that kernels see."""
     ports = present_ports(plugin)
-    if len(shapes) != sum(port.length is None for port in ports):
+    if len(shapes) != sum(port.is_on_device for port in ports):
         return list(shapes), list(dtypes)  # of which describe_inputs will complain
     seen = iter(zip(shapes, dtypes, strict=True))
     pairs = [
-        next(seen) if port.length is None else ((port.length,), port.dtypes[0]) for port in ports
+        next(seen) if port.is_on_device else ((port.length,), port.dtypes[0]) for port in ports
     ]
     return [shape for shape, _ in pairs], [dtype for _, dtype in pairs]
 
@@ -134,7 +134,7 @@ def _by_declared_input(
     descs = {}
     buffers = count()
     for port, shape, dtype in zip(ports, shapes, dtypes, strict=True):
-        if port.length is None:
+        if port.is_on_device:
             descs[port.name] = TensorDesc(
                 port.name, tuple(shape), dtype, Slot("input", next(buffers))
             )

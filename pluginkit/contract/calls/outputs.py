@@ -209,7 +209,7 @@ def known_shape_values(
                 found[dim.name, dim.index] = value
     values: dict[str, tuple[int, ...]] = {}
     for port in present_ports(plugin):
-        keys = [(port.name, index) for index in range(port.length or 0)]
+        keys = [(port.name, index) for index in range(port.length)]
         for key in keys:
             if key not in found:
                 raise TensorError(

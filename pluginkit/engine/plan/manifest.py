@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pluginkit.atomic_files import open_file, read_file
-from pluginkit.contract.attributes import Wire
+from pluginkit.contract.attributes import WireValue
 from pluginkit.errors import PlanError
 
 FORMAT = 2
@@ -26,7 +26,7 @@ class PluginNode:
     """A plugin's node in the model, with its attributes in wire form."""
 
     node: str
-    attributes: Mapping[str, Wire]
+    attributes: Mapping[str, WireValue]
 
 
 @dataclass(frozen=True)

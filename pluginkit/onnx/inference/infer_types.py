@@ -58,7 +58,7 @@ def plugin_output_types(
     dtypes = [value_type and _dtype(value_type) for value_type in inputs]
     all_dims = [dims_of(value_type) for value_type in inputs]
     # InputDim counts the inputs that kernels see, as TensorRT does.
-    numbers = list(accumulate((port.length is None for port in ports), initial=0))
+    numbers = list(accumulate((port.is_on_device for port in ports), initial=0))
     shapes = [
         (InputDim(index, 0),) * port.ranks[0] if dims is None else _symbolic(index, dims)
         for index, port, dims in zip(numbers, ports, all_dims, strict=False)

@@ -11,7 +11,7 @@ import onnx.numpy_helper
 
 from pluginkit.contract.calls import present_ports
 from pluginkit.contract.plugin import Plugin
-from pluginkit.contract.spec import PluginSpec
+from pluginkit.contract.spec import PRESENT_INPUTS, PluginSpec
 from pluginkit.errors import ModelError
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import describe, scopes
@@ -22,7 +22,7 @@ Plugins = Mapping[PluginKey, type[Plugin]]
 
 def plugin_attributes(plugin: Plugin) -> dict[str, Any]:
     """What the plugin's node carries: its attributes in wire form, its version and namespace."""
-    shaping = [index for index, port in enumerate(present_ports(plugin)) if port.length is not None]
+    shaping = [index for index, port in enumerate(present_ports(plugin)) if port.is_shape_input]
     return {
         **plugin.to_wire(),
         "plugin_version": plugin.spec.plugin_version,
@@ -106,10 +106,10 @@ def plugin_of_node(node: onnx.NodeProto, plugins: Plugins) -> Plugin | None:
     wire = {
         name: _value(attribute, where)
         for name, attribute in attributes.items()
-        if name == "pluginkit_inputs" or any(spec.name == name for spec in cls.spec.attributes)
+        if name == PRESENT_INPUTS or any(spec.name == name for spec in cls.spec.attributes)
     }
     plugin = cls.from_wire(wire, where)
-    if "pluginkit_inputs" not in wire:
+    if PRESENT_INPUTS not in wire:
         plugin, _ = bind_inputs(plugin, list(node.input))
     return plugin
 

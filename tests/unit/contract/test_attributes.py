@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pluginkit.contract.attributes import REQUIRED, AttributeSpec, attribute, attribute_spec
+from pluginkit.contract.attributes import REQUIRED, AttributeSpec, attribute
+from pluginkit.contract.spec_from_class import attribute_spec
 from pluginkit.errors import AttributeValueError, DeclarationError
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

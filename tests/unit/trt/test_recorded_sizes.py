@@ -1,4 +1,4 @@
-"""The text in which a plan keeps what a plugin said."""
+"""The text in which a plan keeps the sizes that a plugin stated."""
 
 import json
 from typing import Any
@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pluginkit import CudaKernel, Input, Launch, Output, Plugin, bfloat16, dtypes, float32
+from pluginkit import CudaKernel, Input, Launch, Output, Plugin, bfloat16, float32
+from pluginkit.contract import dtypes
 from pluginkit.errors import PlanError, TensorError
-from pluginkit.trt.recorded_sizes import Promises
+from pluginkit.trt.recorded_sizes import RecordedSizes
 
 
 class Twice(Plugin):
@@ -29,28 +30,28 @@ class Twice(Plugin):
         return 2 * x
 
 
-def said() -> Promises:
-    promises = Promises()
-    promises.ask(Twice(), [(3, 0)], [float32], [(3, -1)])
-    promises.ask(Twice(), [()], [bfloat16], [])
-    promises.ask(Twice(), [(8,)], [bfloat16], [])
-    return promises
+def recorded() -> RecordedSizes:
+    sizes = RecordedSizes()
+    sizes.record(Twice(), [(3, 0)], [float32], [(3, -1)])
+    sizes.record(Twice(), [()], [bfloat16], [])
+    sizes.record(Twice(), [(8,)], [bfloat16], [])
+    return sizes
 
 
-def test_text_gives_back_what_was_said() -> None:
-    promises = said()
-    assert list(Promises.from_text(promises.to_text(), Twice())) == list(promises)
+def test_text_gives_back_what_was_recorded() -> None:
+    sizes = recorded()
+    assert list(RecordedSizes.from_text(sizes.to_text(), Twice())) == list(sizes)
 
 
 def test_workspaces_are_those_of_the_types() -> None:
-    promises = said()
-    assert promises.workspace_bytes([float32]) == 0
-    assert promises.workspace_bytes([bfloat16]) == 16
-    assert promises.workspace_bytes([float32, float32]) is None
+    sizes = recorded()
+    assert sizes.workspace_bytes([float32]) == 0
+    assert sizes.workspace_bytes([bfloat16]) == 16
+    assert sizes.workspace_bytes([float32, float32]) is None
 
 
 def damaged(**changed: Any) -> str:
-    (first, *_) = json.loads(said().to_text())
+    (first, *_) = json.loads(recorded().to_text())
     return json.dumps([first | changed])
 
 
@@ -60,14 +61,14 @@ def damaged(**changed: Any) -> str:
         "", "{}", "1", "[1]", '[{"shapes": [[1]]}]', "[" * 100_000,
         damaged(shapes=[[-1]]), damaged(shapes=[["a"]]), damaged(shapes=[[1.5]]),
         damaged(shapes=[[True]]), damaged(shapes=[]), damaged(shapes=3),
-        damaged(dtypes=["float8"]), damaged(dtypes=[]), damaged(told=[[-2]]),
+        damaged(dtypes=["float8"]), damaged(dtypes=[]), damaged(trt_outputs=[[-2]]),
         damaged(outputs=[]), damaged(outputs=[[[1], "float32"]] * 2), damaged(outputs=[[1]]),
         damaged(workspace_bytes=True), damaged(workspace_bytes=-1), damaged(workspace_bytes="1"),
     ],
 )  # fmt: skip
 def test_a_damaged_text_is_a_clear_error(text: str) -> None:
-    with pytest.raises(PlanError, match="PK207 Twice: what the plan holds of the build"):
-        Promises.from_text(text, Twice())
+    with pytest.raises(PlanError, match="PK207 Twice: the sizes that the plan recorded"):
+        RecordedSizes.from_text(text, Twice())
 
 
 def test_types_have_names() -> None:

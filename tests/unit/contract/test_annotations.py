@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pluginkit.contract.attribute_types import AttributeType, type_from_annotation
+from pluginkit.contract.spec_from_class import AttributeType, type_from_annotation
 from pluginkit.errors import DeclarationError
 
 

@@ -17,7 +17,7 @@ from pluginkit.device.memory import HostMemory
 from pluginkit.errors import CallbackError, PlanError
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.plugin_registry import register
-from pluginkit.trt.recorded_sizes import Promises
+from pluginkit.trt.recorded_sizes import RecordedSizes
 
 pytestmark = pytest.mark.trt
 
@@ -115,11 +115,11 @@ def test_a_workspace_that_shrinks_with_the_shapes_is_refused_where_it_is_too_sma
 def test_a_plan_that_was_loaded_keeps_it_when_it_is_saved_again(flavour, interface) -> None:
     layer = built(flavour, interface)
     with layer.context() as context:
-        assert set(context.adapter.core.promises) == set(layer.adapter.core.promises)
-        assert any(context.adapter.core.promises)
+        assert set(context.adapter.core.sizes) == set(layer.adapter.core.sizes)
+        assert any(context.adapter.core.sizes)
 
 
-def test_what_is_said_after_the_size_was_asked_for_is_kept_too(flavour, interface) -> None:
+def test_sizes_recorded_after_the_size_was_asked_for_are_kept_too(flavour, interface) -> None:
     adapter = built(flavour, interface).adapter.clone()
     core = adapter.core
 
@@ -130,11 +130,11 @@ def test_what_is_said_after_the_size_was_asked_for_is_kept_too(flavour, interfac
         return [bytes(field.data) for field in adapter.get_fields_to_serialize()]
 
     before = serialized()
-    core.promises.ask(core.plugin, [(7, 5), (2,), (5,)], TYPES, ())
+    core.sizes.record(core.plugin, [(7, 5), (2,), (5,)], TYPES, ())
     assert str(serialized()).count("[7,5]") == 1 + str(before).count("[7,5]")
 
 
-def test_a_real_plan_holds_what_the_plugin_said(rtx) -> None:
+def test_a_real_plan_holds_the_recorded_sizes(rtx) -> None:
     register(PadRows, flavour=rtx)
     plugin = PadRows(repeats=3).with_inputs("x", "rows")
     inputs = {"x": (TensorProto.FLOAT, ["n", 5]), "rows": (TensorProto.INT64, ["m"])}
@@ -142,7 +142,7 @@ def test_a_real_plan_holds_what_the_plugin_said(rtx) -> None:
     with callback_errors():
         plan = bytes(build_with_rtx(rtx, model_of(plugin, inputs, results)))
     (text,) = set(re.findall(rb'\[\{"shapes":.*?\}\](?=\0)', plan))
-    said = Promises.from_text(text.decode(), plugin)
+    said = RecordedSizes.from_text(text.decode(), plugin)
     assert [one.shapes for one in said] == [((n, 5), (n,)) for n in (1, 4, 8)]
     assert [one.workspace_bytes for one in said] == [2 * n * 5 * 4 for n in (1, 4, 8)]
     assert [one.outputs[0] for one in said] == [((n, 5), float32) for n in (4, 12, 24)]
