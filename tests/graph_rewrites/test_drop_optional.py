@@ -3,7 +3,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from pluginkit.graph_rewrites.drop_optional import DropOptional
-from tests.graph_rewrites.conftest import outputs_of, reason_against
+from tests.graph_rewrites.rewriting import outputs_of, reason_against
 from tests.graph_rewrites.samples import node_model, normal
 
 

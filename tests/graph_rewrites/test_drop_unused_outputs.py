@@ -4,7 +4,7 @@ import pytest
 
 from pluginkit.graph_rewrites.drop_unused_outputs import DropUnusedOutputs
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
-from tests.graph_rewrites.conftest import reason_against, rewritten, run
+from tests.graph_rewrites.rewriting import reason_against, rewritten, run
 from tests.graph_rewrites.samples import node_model
 
 X = np.arange(36, dtype=np.float32).reshape(1, 1, 6, 6) % 7

@@ -1,7 +1,7 @@
 import numpy as np
 
 from pluginkit.graph_rewrites.expand_affine_grid import ExpandAffineGrid
-from tests.graph_rewrites.conftest import outputs_of, reason_against
+from tests.graph_rewrites.rewriting import outputs_of, reason_against
 from tests.graph_rewrites.samples import i64, node_model
 
 THETA = np.array([[[1, 0, 0.5], [0, 2, 0]]], np.float32)

@@ -3,7 +3,7 @@ import pytest
 
 from pluginkit.graph_rewrites.expand_batch_statistics import ExpandBatchStatistics
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
-from tests.graph_rewrites.conftest import outputs_of, reason_against
+from tests.graph_rewrites.rewriting import outputs_of, reason_against
 from tests.graph_rewrites.samples import node_model, normal
 
 OUTPUTS = ("y", "running_mean", "running_variance")

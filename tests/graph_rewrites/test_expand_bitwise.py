@@ -5,7 +5,7 @@ import pytest
 
 from pluginkit.graph_rewrites.expand_bitwise import ExpandBitwise
 from pluginkit.graph_rewrites.expand_bitwise_not import ExpandBitwiseNot
-from tests.graph_rewrites.conftest import outputs_of, reason_against
+from tests.graph_rewrites.rewriting import outputs_of, reason_against
 from tests.graph_rewrites.samples import full_range, node_model
 
 TYPES = [np.uint8, np.int8, np.int32, np.int64]

@@ -8,7 +8,7 @@ from pluginkit.graph_rewrites.expand_matmul_integer import ExpandMatMulInteger
 from pluginkit.graph_rewrites.expand_qlinear_conv import ExpandQLinearConv
 from pluginkit.graph_rewrites.expand_qlinear_matmul import ExpandQLinearMatMul
 from pluginkit.onnx.running.run_model import run_onnxruntime
-from tests.graph_rewrites.conftest import outputs_of, reason_against, rewritten, with_unknown_type
+from tests.graph_rewrites.rewriting import outputs_of, reason_against, rewritten, with_unknown_type
 from tests.graph_rewrites.samples import f32, integers, node_model
 
 U8, I8 = np.dtype(np.uint8), np.dtype(np.int8)

@@ -4,7 +4,7 @@ import pytest
 from pluginkit.graph_rewrites.expand_max_pool_indices import ExpandMaxPoolIndices
 from pluginkit.graph_rewrites.expand_max_unpool import ExpandMaxUnpool
 from pluginkit.onnx.running.run_model import run_onnxruntime
-from tests.graph_rewrites.conftest import outputs_of, reason_against
+from tests.graph_rewrites.rewriting import outputs_of, reason_against
 from tests.graph_rewrites.samples import i64, node_model, normal
 
 BOTH = {"outputs": ("y", "places")}

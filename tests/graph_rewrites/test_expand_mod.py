@@ -4,7 +4,7 @@ import numpy as np
 from onnx.reference import ReferenceEvaluator
 
 from pluginkit.graph_rewrites.expand_mod import ExpandMod
-from tests.graph_rewrites.conftest import outputs_of, reason_against, rewritten
+from tests.graph_rewrites.rewriting import outputs_of, reason_against, rewritten
 from tests.graph_rewrites.samples import node_model
 
 

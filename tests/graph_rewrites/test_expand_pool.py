@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pluginkit.graph_rewrites.expand_pool import ExpandPool
-from tests.graph_rewrites.conftest import outputs_of, reason_against
+from tests.graph_rewrites.rewriting import outputs_of, reason_against
 from tests.graph_rewrites.samples import node_model, normal
 
 

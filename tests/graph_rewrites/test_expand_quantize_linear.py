@@ -8,7 +8,7 @@ from pluginkit.graph_rewrites.expand_matmul_integer import ExpandMatMulInteger
 from pluginkit.graph_rewrites.expand_quantize_linear import ExpandQuantizeLinear
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_onnxruntime
-from tests.graph_rewrites.conftest import outputs_of, reason_against
+from tests.graph_rewrites.rewriting import outputs_of, reason_against
 from tests.graph_rewrites.samples import f32, integers, node_model, normal
 
 

@@ -4,7 +4,7 @@ from onnx.reference import ReferenceEvaluator
 
 from pluginkit.graph_rewrites.expand_resize import ExpandResize
 from pluginkit.onnx.running.run_model import run_onnxruntime
-from tests.graph_rewrites.conftest import outputs_of, reason_against
+from tests.graph_rewrites.rewriting import outputs_of, reason_against
 from tests.graph_rewrites.samples import f32, i64, node_model, normal
 
 CROP = {"coordinate_transformation_mode": "tf_crop_and_resize"}

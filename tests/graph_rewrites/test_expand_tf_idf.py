@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pluginkit.graph_rewrites.expand_tf_idf import ExpandTfIdf
-from tests.graph_rewrites.conftest import outputs_of, reason_against
+from tests.graph_rewrites.rewriting import outputs_of, reason_against
 from tests.graph_rewrites.samples import node_model
 
 POOL = [(2,), (3,), (5,), (4,), (5, 6), (7, 8), (6, 7), (3, 3)]

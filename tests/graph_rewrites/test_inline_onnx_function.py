@@ -7,7 +7,7 @@ from onnx.reference import ReferenceEvaluator
 
 from pluginkit.graph_rewrites.inline_onnx_function import InlineFunction, InlinePreviewFunction
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
-from tests.graph_rewrites.conftest import reason_against, rewritten, run
+from tests.graph_rewrites.rewriting import reason_against, rewritten, run
 from tests.graph_rewrites.samples import BFLOAT16, node_model, normal
 from tests.onnx_node_tests import node_tests
 

@@ -12,7 +12,7 @@ import pluginkit.graph_rewrites
 from pluginkit.errors import ModelError
 from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
-from tests.graph_rewrites.conftest import run
+from tests.graph_rewrites.rewriting import run
 from tests.graph_rewrites.samples import SAMPLES
 
 #: Relative and absolute; sums of both sides round at other places.

@@ -12,7 +12,7 @@ from pluginkit.onnx.running.compare_models import compare_models
 from pluginkit.onnx.running.random_inputs import draw_inputs
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
 from pluginkit.plugins.scatter_elements import ScatterElements
-from tests.graph_rewrites.conftest import scatter_model
+from tests.graph_rewrites.rewriting import scatter_model
 
 MODELS = Path(__file__).parents[2] / "examples" / "models"
 PLUGINS = {ScatterElements.spec.key: ScatterElements}

@@ -12,7 +12,7 @@ from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.compare_models import compare_models
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
 from pluginkit.plugins.scatter_nd import ScatterND
-from tests.graph_rewrites.conftest import scatter_model
+from tests.graph_rewrites.rewriting import scatter_model
 
 PLUGINS = {ScatterND.spec.key: ScatterND}
 DATA = (5, 4, 3)

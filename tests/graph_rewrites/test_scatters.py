@@ -11,7 +11,7 @@ from onnx import TensorProto
 from pluginkit.graph_rewrites.scatter_elements import ReplaceScatterElements
 from pluginkit.graph_rewrites.scatter_nd import ReplaceScatterND
 from pluginkit.onnx.rewriting.rewrite_model import RewriteResult, rewrite_model
-from tests.graph_rewrites.conftest import scatter_model, with_unknown_type
+from tests.graph_rewrites.rewriting import scatter_model, with_unknown_type
 
 #: The shapes of data, indices and updates.
 SHAPES = {

@@ -3,7 +3,7 @@ import pytest
 
 from pluginkit.graph_rewrites.widen_integers import WidenIntegers
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
-from tests.graph_rewrites.conftest import outputs_of, reason_against, rewritten
+from tests.graph_rewrites.rewriting import outputs_of, reason_against, rewritten
 from tests.graph_rewrites.samples import full_range, i64, node_model
 
 

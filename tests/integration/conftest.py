@@ -1,12 +1,7 @@
-import sys
-from pathlib import Path
-
 import pytest
 
 from pluginkit.errors import MissingDependencyError
 from pluginkit.trt.flavour import Flavour, load_flavour
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 def flavour_or_skip(name: str) -> Flavour:

@@ -1,7 +1,6 @@
 """Plugins of every kind that the base class carries, computed in host memory."""
 
 import numpy as np
-from host_plugins import host_array
 
 from pluginkit import (
     Case,
@@ -16,6 +15,7 @@ from pluginkit import (
     int64,
 )
 from pluginkit.errors import TensorError
+from tests.integration.host_plugins import host_array
 
 
 class Positive(Plugin):

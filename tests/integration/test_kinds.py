@@ -3,7 +3,6 @@
 import numpy as np
 import onnx
 import pytest
-from kinds import AddInto, First, Hidden, Lies, Positive
 from onnx import helper
 
 from pluginkit import float32, int64
@@ -16,6 +15,7 @@ from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.onnx.running.run_model import run_model
 from pluginkit.testing import plugincheck
 from pluginkit.trt.plugin_registry import register
+from tests.integration.kinds import AddInto, First, Hidden, Lies, Positive
 
 pytestmark = pytest.mark.trt
 

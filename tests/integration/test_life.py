@@ -6,7 +6,6 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from host_plugins import PadRows
 
 from pluginkit import float32, int64
 from pluginkit.checking.trt_double.driver import Profile, build_layer, drive
@@ -19,6 +18,7 @@ from pluginkit.discovery import find_plugins
 from pluginkit.errors import CallbackError, MissingDependencyError, UsageError
 from pluginkit.kernels.prepare import prepare
 from pluginkit.trt.plugin_registry import register
+from tests.integration.host_plugins import PadRows
 
 pytestmark = pytest.mark.trt
 

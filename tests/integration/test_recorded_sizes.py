@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from host_plugins import PadRows
 from onnx import TensorProto
-from test_traps import build_with_rtx, model_of
 
 from pluginkit import float16, float32, int64
 from pluginkit.checking.trt_double.driver import Profile, build_layer
@@ -18,6 +16,8 @@ from pluginkit.errors import CallbackError, PlanError
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.plugin_registry import register
 from pluginkit.trt.recorded_sizes import RecordedSizes
+from tests.integration.host_plugins import PadRows
+from tests.integration.test_traps import build_with_rtx, model_of
 
 pytestmark = pytest.mark.trt
 

@@ -4,13 +4,13 @@ import ctypes
 
 import numpy as np
 import pytest
-from host_plugins import HostPlugin, host_array
 
 from pluginkit import Input, Output, attribute, float32
 from pluginkit.checking.debug_taps import debug_taps
 from pluginkit.checking.trt_double.driver import Profile, build_layer
 from pluginkit.device.memory import HostMemory
 from pluginkit.errors import KernelError
+from tests.integration.host_plugins import HostPlugin, host_array
 
 pytestmark = pytest.mark.trt
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from host_plugins import HostPlugin, PadRows
 from onnx import TensorProto, helper
 
 from pluginkit import Input, Output, Plugin, attribute, float32, int64
@@ -33,6 +32,7 @@ from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import available_flavours, load_flavour
 from pluginkit.trt.plugin_registry import add_to_network, interface_of, register
 from pluginkit.trt.plugin_v3 import plugin_v3
+from tests.integration.host_plugins import HostPlugin, PadRows
 
 pytestmark = pytest.mark.trt
 
@@ -438,19 +438,17 @@ from pathlib import Path
 {first}
 from pluginkit.trt.flavour import load_flavour
 flavour = load_flavour("tensorrt_rtx")
-sys.path.insert(0, {folder!r})
-from test_traps import FAILS_IO, Fails, build_with_rtx, model_of, register
+from tests.integration.test_traps import FAILS_IO, Fails, build_with_rtx, model_of, register
 register(Fails, flavour=flavour)
 print("built", build_with_rtx(flavour, model_of(Fails(), *FAILS_IO)).nbytes > 0)
 """
 
 
 def run_child(script: str, **values: str) -> subprocess.CompletedProcess[str]:
-    """Run a script with these values and this folder in it, where it may crash."""
-    text = script.format(folder=str(Path(__file__).parent), **values)
-    return subprocess.run(
-        [sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=False
-    )
+    """Run a script with these values in a process that may crash."""
+    command = [sys.executable, "-c", script.format(**values)]
+    root = Path(__file__).parents[2]  # "-c" puts the current folder on the module path
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("first", ["", "import tensorrt_rtx"])
@@ -462,8 +460,8 @@ def test_the_parser_finds_its_library_whoever_imported_tensorrt_first(rtx, first
 INTERRUPTED = """
 import signal, sys
 from pluginkit.trt.flavour import load_flavour
-sys.path.insert(0, {folder!r})
-from test_traps import FAILS_IO, Fails, build_with_rtx, callback_errors, model_of, register
+from tests.integration.test_traps import FAILS_IO, Fails, build_with_rtx, model_of, register
+from tests.integration.test_traps import callback_errors
 flavour = load_flavour("tensorrt_rtx")
 register(Fails, flavour=flavour)
 model = model_of(Fails(), *FAILS_IO)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sound import Blend, HostLeakyRelu, HostRelu, Pair, host_array
 
 from pluginkit import (
     Case,
@@ -34,6 +33,7 @@ from pluginkit import (
 from pluginkit.errors import TensorError
 from pluginkit.plugins.circ_pad import CircPad
 from pluginkit.plugins.scatter_elements import ScatterElements
+from tests.plugincheck.sound import Blend, HostLeakyRelu, HostRelu, Pair, host_array
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from broken import Copying, _Copying
 
 from pluginkit import Copy, CudaKernel, Input, Launch, Output, Plugin, float32, int64
+from tests.plugincheck.broken import Copying, _Copying
 
 CAUGHT: dict[type[Plugin], set[str]] = {}
 

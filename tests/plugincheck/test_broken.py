@@ -1,11 +1,11 @@
 """Each broken plugin fails the checks that it names, and no other; the sound ones fail none."""
 
 import pytest
-from broken import BROKEN, Copying
-from sound import Blend, HostLeakyRelu, HostRelu, Pair
 
 from pluginkit.checking.check import all_checks
 from pluginkit.testing import plugincheck
+from tests.plugincheck.broken import BROKEN, Copying
+from tests.plugincheck.sound import Blend, HostLeakyRelu, HostRelu, Pair
 
 pytestmark = [
     pytest.mark.trt,
@@ -68,7 +68,7 @@ def test_there_are_more_than_forty() -> None:
 
 
 def test_every_check_catches_something() -> None:
-    from test_broken_adapters import PATCHES
+    from tests.plugincheck.test_broken_adapters import PATCHES
 
     caught = {name for one in BROKEN for name in one.caught_by}
     caught |= {name for one in PATCHES.values() for name in one.caught_by}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sound import Blend
 
 from pluginkit.checking.check import all_checks
 from pluginkit.testing import plugincheck
@@ -17,6 +16,7 @@ from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.fields import CreatorCore
 from pluginkit.trt.plugin_v2 import PluginV2Callbacks
 from pluginkit.trt.plugin_v3 import CreatorV3Callbacks, PluginV3Callbacks
+from tests.plugincheck.sound import Blend
 
 pytestmark = pytest.mark.trt
 

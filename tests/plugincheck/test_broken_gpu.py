@@ -1,14 +1,14 @@
 """Plugins broken on a GPU fail the checks that they name; sound and shipped ones fail none."""
 
 import pytest
-from broken import Copying
-from broken_on_gpu import CAUGHT, RightStream
 
 from pluginkit.checking.check import all_checks
 from pluginkit.device.gpus import find_gpu
 from pluginkit.plugins.circ_pad import CircPad
 from pluginkit.plugins.scatter_elements import ScatterElements
 from pluginkit.testing import plugincheck
+from tests.plugincheck.broken import Copying
+from tests.plugincheck.broken_on_gpu import CAUGHT, RightStream
 
 pytestmark = [
     pytest.mark.gpu,

@@ -14,8 +14,8 @@ from pluginkit.checking.check import all_checks
 pytestmark = pytest.mark.trt
 
 PROJECT = """
-from sound import Blend
-from broken import ReferenceOfAnotherOperator
+from tests.plugincheck.sound import Blend
+from tests.plugincheck.broken import ReferenceOfAnotherOperator
 from pluginkit.testing import PluginChecks
 
 
@@ -35,8 +35,8 @@ def test_fixture(plugincheck):
 
 def pytest_in(folder: Path, *options: str) -> str:
     (folder / "test_mine.py").write_text(PROJECT)
-    here = Path(__file__).parent
-    path = os.pathsep.join([str(here), str(Path(pluginkit.__file__).parents[1])])
+    roots = [Path(__file__).parents[2], Path(pluginkit.__file__).parents[1]]
+    path = os.pathsep.join(map(str, roots))
     name = "pluginkit.testing.pytest_plugin"
     installed = {point.value for point in importlib.metadata.entry_points(group="pytest11")}
     loaded = [] if name in installed else ["-p", name]

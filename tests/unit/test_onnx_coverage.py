@@ -3,18 +3,15 @@
 import json
 import os
 import signal
-import sys
 from collections import Counter
 from pathlib import Path
 
+import onnx_coverage
 import pytest
+from onnx_coverage_attempt import Attempt, Outcome, base_tests, is_importable
+from onnx_coverage_table import page_from_document
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import onnx_coverage  # noqa: E402  # benchmarks are scripts, not a package
-from onnx_coverage_attempt import Attempt, Outcome, base_tests, is_importable  # noqa: E402
-from onnx_coverage_table import page_from_document  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ from pluginkit.bench.gpu_timer import host_times
 from pluginkit.bench.run_benchmark import run_benchmark
 from pluginkit.bench.workload import NotOffered, Peer, Workload
 from pluginkit.trt.flavour import load_flavour
-
-from .conftest import HostDouble, array_of
+from tests.unit.bench.doubles import HostDouble, array_of
 
 pytestmark = pytest.mark.trt
 

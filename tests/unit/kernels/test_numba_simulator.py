@@ -18,17 +18,11 @@ import runpy, sys
 import numpy as np, ml_dtypes
 from pluginkit import Copy, Input, Launch, NumbaKernel, Output, Plugin, float32, int32
 from pluginkit.device.numba_simulator import simulate
+from tests.unit.kernels.plugins import Stamp
 
-# The plugin of conftest.py, under a name that the kernel's file is found by.
-import importlib.util
-spec = importlib.util.spec_from_file_location("shared", sys.argv[1])
-shared = importlib.util.module_from_spec(spec)
-sys.modules["shared"] = shared
-spec.loader.exec_module(shared)
-
-(y,) = simulate(shared.Stamp(), [np.zeros(9, np.float32)])
+(y,) = simulate(Stamp(), [np.zeros(9, np.float32)])
 assert y.tolist() == [17, 27, 37] * 3, y
-(y,) = simulate(shared.Stamp(), [np.zeros(20, ml_dtypes.bfloat16)])
+(y,) = simulate(Stamp(), [np.zeros(20, ml_dtypes.bfloat16)])
 assert y[:16].tolist() == [17, 27, 37] * 5 + [17], y
 assert (y[16:].view(np.uint8) == 0xA5).all(), "elements that no thread wrote keep the poison"
 
@@ -60,7 +54,7 @@ def test_steps_run_on_arrays(tmp_path):
     (tmp_path / "numba_kernels.py").write_text((here / "numba_kernels.py").read_text())
     root = str(Path(__file__).parents[3])
     result = subprocess.run(
-        [sys.executable, script, here / "conftest.py"],
+        [sys.executable, script],
         env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": root},
         capture_output=True,
         text=True,

@@ -9,7 +9,7 @@ from onnx.backend.test.case.node import collect_testcases
 
 from pluginkit.engine.parse.parser_preconditions import check_operators
 from pluginkit.errors import ModelError
-from tests.unit.onnx.conftest import BOOL, FLOAT, INT64, model_of, value
+from tests.unit.onnx.models import BOOL, FLOAT, INT64, model_of, value
 
 X = value("x", [2, 4, 3, 3])
 

@@ -8,7 +8,7 @@ from pluginkit.onnx.inference.infer_types import infer_types, plugin_output_type
 from pluginkit.onnx.inference.value_types import Types, dtype_name
 from pluginkit.onnx.model.graphs import scopes
 from pluginkit.onnx.model.weightless_model import skeleton_for_checker, skeleton_for_inference
-from tests.unit.onnx.conftest import BOOL, INT64, Affine, Silu, model_of, value
+from tests.unit.onnx.models import BOOL, INT64, Affine, Silu, model_of, value
 
 
 def tensor_type(dims, elem_type=1):

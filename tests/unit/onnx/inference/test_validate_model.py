@@ -2,7 +2,7 @@ from onnx import helper
 
 from pluginkit.onnx.inference.validate_model import problem_of_node
 from pluginkit.onnx.model.graphs import scopes
-from tests.unit.onnx.conftest import model_of, value
+from tests.unit.onnx.models import model_of, value
 
 
 def problem(version, **attributes):

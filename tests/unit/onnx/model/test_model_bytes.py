@@ -7,7 +7,7 @@ from onnx import helper, numpy_helper
 
 from pluginkit.onnx.model import model_bytes
 from pluginkit.onnx.model.model_bytes import pieces_of
-from tests.unit.onnx.conftest import MODELS, model_of, silu_nodes, value
+from tests.unit.onnx.models import MODELS, model_of, silu_nodes, value
 
 
 def weighted():

@@ -9,7 +9,7 @@ from onnx import helper
 from pluginkit.errors import ModelError
 from pluginkit.onnx.model.external_data import external_files
 from pluginkit.onnx.model.model_file import inline_functions, load_model, save_model
-from tests.unit.onnx.conftest import model_of, value
+from tests.unit.onnx.models import model_of, value
 
 
 def written(path, model):

@@ -6,7 +6,7 @@ from onnx import helper
 from pluginkit import Input, Output, Plugin, attribute, float32
 from pluginkit.errors import AttributeValueError, ModelError, UsageError
 from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_nodes, plugin_of_node
-from tests.unit.onnx.conftest import BOOL, Affine, Silu, model_of, value
+from tests.unit.onnx.models import BOOL, Affine, Silu, model_of, value
 
 PLUGINS = {cls.spec.key: cls for cls in (Affine, Silu)}
 

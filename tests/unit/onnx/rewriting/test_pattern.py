@@ -11,7 +11,7 @@ from pluginkit.onnx.rewriting.find_matches import GraphIndex
 from pluginkit.onnx.rewriting.rewrite import AnyOf, Constant, Op, Optional, Replacement, Rewrite
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
-from tests.unit.onnx.conftest import Silu, model_of, value
+from tests.unit.onnx.models import Silu, model_of, value
 
 
 def found(pattern, nodes, constants=(), inputs=("x",), opset=18, **options):

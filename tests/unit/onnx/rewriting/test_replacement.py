@@ -10,7 +10,7 @@ from pluginkit.onnx.rewriting.rewrite import Replacement, Rewrite
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_onnxruntime
 from pluginkit.trt.target import Target
-from tests.unit.onnx.conftest import FLOAT, INT64, FuseSilu, model_of, value
+from tests.unit.onnx.models import FLOAT, INT64, FuseSilu, model_of, value
 
 
 class SpellSoftsign(Rewrite):

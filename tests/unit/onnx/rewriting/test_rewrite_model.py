@@ -12,7 +12,7 @@ from pluginkit.onnx.rewriting.rewrite import Constant, Op, Rewrite
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.rewriting.rewrite_passes import Applied, Refused
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
-from tests.unit.onnx.conftest import (
+from tests.unit.onnx.models import (
     BOOL,
     INT64,
     MODELS,

@@ -6,7 +6,7 @@ from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.compare_models import compare_arrays, compare_models
-from tests.unit.onnx.conftest import FuseSilu, Silu, model_of, silu_nodes, value
+from tests.unit.onnx.models import FuseSilu, Silu, model_of, silu_nodes, value
 
 PLUGINS = {Silu.spec.key: Silu}
 

@@ -8,7 +8,7 @@ from pluginkit.errors import UsageError
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.compare_models import compare_models
 from pluginkit.onnx.running.output_error import compare_arrays, tolerance_of
-from tests.unit.onnx.conftest import BOOL, FuseSilu, Silu, model_of, silu_nodes, value
+from tests.unit.onnx.models import BOOL, FuseSilu, Silu, model_of, silu_nodes, value
 
 PLUGINS = {Silu.spec.key: Silu}
 HALF = TensorProto.FLOAT16

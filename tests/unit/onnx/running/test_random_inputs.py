@@ -6,7 +6,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.running.random_inputs import DEFAULT_SIZE, draw_inputs
 from pluginkit.onnx.running.run_model import run_onnxruntime
-from tests.unit.onnx.conftest import BOOL, INT64, model_of, value
+from tests.unit.onnx.models import BOOL, INT64, model_of, value
 
 
 def written(tmp_path, nodes, inputs, outputs, initializers=(), **options):

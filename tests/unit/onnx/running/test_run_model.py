@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pluginkit.errors import ModelError, TensorError
 from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
-from tests.unit.onnx.conftest import BOOL, INT64, Affine, Silu, model_of, value
+from tests.unit.onnx.models import BOOL, INT64, Affine, Silu, model_of, value
 
 PLUGINS = {cls.spec.key: cls for cls in (Affine, Silu)}
 X = np.array([-1, 0, 2, 5], np.float32)
