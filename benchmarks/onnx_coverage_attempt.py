@@ -124,12 +124,15 @@ def make_attempt(attempt: Attempt) -> Outcome:
 def _rewrite(model: onnx.ModelProto, level: Level) -> RewriteResult:
     from pluginkit.discovery import find_plugins
     from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
+    from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
     from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
     from pluginkit.trt.target import installed_target
 
     allowed = [each for each in find_rewrites() if level != "rewritten" or each.plugin is None]
     target = installed_target(FLAVOUR)
-    return rewrite_model(model, allowed, plugins=find_plugins(), target=target)
+    return rewrite_model(
+        model, allowed, plugins=find_plugins(), choice=RewriteChoice(target=target)
+    )
 
 
 def _model_and_feeds(

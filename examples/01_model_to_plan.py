@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
             "x": ((1, 16), (1000, 16), (100_000, 16)),
             "edge_index": ((2, 1), (2, 5000), (2, 1_000_000)),
         },
-        compute_capabilities=[(8, 9)],
+        options=pluginkit.BuildOptions(compute_capabilities=[(8, 9)]),
     )
     print(f"{built.plan_path.name}: {built.plan_path.stat().st_size / 2**20:.1f} MiB")
     for plugin in built.manifest.plugins:

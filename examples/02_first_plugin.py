@@ -95,7 +95,7 @@ def main(folder: Path) -> None:
     onnx.save(example_model(), path)
     built = pluginkit.build_engine(
         path,
-        compute_capabilities=[(8, 9)],
+        options=pluginkit.BuildOptions(compute_capabilities=[(8, 9)]),
         plugins={Swish.spec.key: Swish},
         rewrites=[ReplaceSwish],
     )

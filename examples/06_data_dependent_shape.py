@@ -84,7 +84,7 @@ def main(folder: Path) -> None:
     built = pluginkit.build_engine(
         path,
         shapes={"x": ((1,), (1000,), (100_000,))},
-        compute_capabilities=[(8, 9)],
+        options=pluginkit.BuildOptions(compute_capabilities=[(8, 9)]),
         plugins={Positive.spec.key: Positive},
         rewrites=[ReplacePositive],
     )

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from pluginkit.contract.tensors import TensorDesc as TensorDesc
     from pluginkit.contract.tensors import Workspace as Workspace
     from pluginkit.discovery import find_plugins as find_plugins
+    from pluginkit.engine import BuildOptions as BuildOptions
     from pluginkit.engine import BuildResult as BuildResult
     from pluginkit.engine import build_engine as build_engine
     from pluginkit.engine import run_engine as run_engine
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.pattern import Optional as Optional
     from pluginkit.onnx.rewriting.replacement import Replacement as Replacement
     from pluginkit.onnx.rewriting.rewrite import Rewrite as Rewrite
+    from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice as RewriteChoice
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult as RewriteResult
     from pluginkit.onnx.rewriting.rewrite_model import rewrite_model as rewrite_model
     from pluginkit.onnx.running.compare_models import Comparison as Comparison
@@ -108,10 +110,11 @@ _HOMES = {
     "pluginkit.onnx.rewriting.pattern": ("AnyOf", "Constant", "Op", "Optional"),
     "pluginkit.onnx.rewriting.replacement": ("Replacement",),
     "pluginkit.onnx.rewriting.rewrite": ("Rewrite",),
+    "pluginkit.onnx.rewriting.rewrite_choice": ("RewriteChoice",),
     "pluginkit.onnx.rewriting.rewrite_model": ("RewriteResult", "rewrite_model"),
     "pluginkit.onnx.running.compare_models": ("Comparison", "compare_models"),
     "pluginkit.discovery": ("find_plugins",),
-    "pluginkit.engine": ("BuildResult", "build_engine", "run_engine"),
+    "pluginkit.engine": ("BuildOptions", "BuildResult", "build_engine", "run_engine"),
     "pluginkit.engine.scan.scan_model": ("ScanReport", "scan"),
     "pluginkit.checking.debug_taps": ("debug_taps",),
 }  # fmt: skip

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
     from pluginkit.onnx.model.plugin_nodes import PluginKey
     from pluginkit.onnx.rewriting.rewrite import Rewrite
-
-
-class Choice(TypedDict):
-    """Names of rewrites, as rewrite_model and what calls it take them."""
-
-    only: list[str]
-    skip: list[str]
-    also: list[str]
+    from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
+    from pluginkit.trt.target import Target
 
 
 def plugins_of(args: argparse.Namespace) -> dict[PluginKey, type[Plugin]]:
@@ -33,6 +27,8 @@ def rewrites_of(args: argparse.Namespace) -> list[type[Rewrite]]:
     return find_rewrites(args.rewrites)
 
 
-def choice_of(args: argparse.Namespace) -> Choice:
-    """What ``--only``, ``--skip`` and ``--with`` name."""
-    return Choice(only=args.only, skip=args.skip, also=args.also)
+def choice_of(args: argparse.Namespace, target: Target | None = None) -> RewriteChoice:
+    """Return what ``--only``, ``--skip`` and ``--with`` choose, for a TensorRT."""
+    from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
+
+    return RewriteChoice(args.only, args.skip, args.also, target)

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import pluginkit
-from pluginkit.cli.interrupts import interrupts_that_come_through
 from pluginkit.cli.terminal_output import printable
 from pluginkit.errors import (
     AttributeValueError,
@@ -27,6 +26,7 @@ from pluginkit.errors import (
     TensorError,
     UsageError,
 )
+from pluginkit.interrupts import interruptible_command
 
 #: Each is a module of this package with ``add_arguments(parser)`` and ``run(args) -> int``.
 COMMANDS = {
@@ -59,7 +59,7 @@ _INPUT_ERRORS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    with interrupts_that_come_through():
+    with interruptible_command():
         return _run(argv)
 
 

@@ -1,4 +1,4 @@
-"""From a model to a plan and from a plan to results: build, manifest, run. On Polygraphy.
+"""Build a plan from a model, describe it in a manifest, and run it; on Polygraphy.
 
 Importing this package imports neither TensorRT, Polygraphy, onnx nor numpy.
 """
@@ -6,6 +6,7 @@ Importing this package imports neither TensorRT, Polygraphy, onnx nor numpy.
 from __future__ import annotations
 
 from pluginkit.engine.build.build_engine import BuildResult, build_engine
+from pluginkit.engine.build.build_options import BuildOptions
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.profiles import ShapeRange
 from pluginkit.engine.plan.check_manifest import check_manifest
@@ -14,6 +15,7 @@ from pluginkit.engine.plan.run_engine import run_engine, time_engine
 
 __all__ = [
     "BuildObserver",
+    "BuildOptions",
     "BuildResult",
     "Manifest",
     "ShapeRange",

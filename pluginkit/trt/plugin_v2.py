@@ -10,9 +10,10 @@ from typing import Any
 
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PlanError, RegistrationError
+from pluginkit.interrupts import uninterrupted
 from pluginkit.kernels.prepare import Prepared
 from pluginkit.trt.adapter import AdapterCore, Shapes
-from pluginkit.trt.callbacks import guarded, unbroken
+from pluginkit.trt.callbacks import guarded
 from pluginkit.trt.fields import CreatorCore, wire_for_plan
 from pluginkit.trt.flavour import Flavour
 
@@ -41,7 +42,7 @@ class PluginV2Callbacks:
     def failed(self, callback: str, error: BaseException) -> None:
         self.core.failed(callback, error)
 
-    @unbroken
+    @uninterrupted
     def clone(self) -> Any:
         other = plugin_v2(self.core.copy())
         other._is_initialized = self._is_initialized
@@ -83,16 +84,16 @@ class PluginV2Callbacks:
         largest: Shapes = [tuple(desc.dims) for desc in inputs]
         return self.core.workspace_bytes([(self._smallest or largest, ()), (largest, ())], dtypes)
 
-    @unbroken
+    @uninterrupted
     def initialize(self) -> None:
         """What follows is the execution phase; until shapes are known nothing can be prepared."""
         self._is_initialized = True
 
-    @unbroken
+    @uninterrupted
     def terminate(self) -> None:
         self.core.release()
 
-    @unbroken
+    @uninterrupted
     def destroy(self) -> None:
         self.core.release()
 
@@ -142,7 +143,7 @@ class PluginV2Callbacks:
     def serialize(self) -> bytes:
         return self._payload()
 
-    @unbroken
+    @uninterrupted
     def get_serialization_size(self) -> int:
         return len(self._payload())
 
@@ -165,11 +166,11 @@ def plugin_v2(core: AdapterCore) -> Any:
 class CreatorV2Callbacks(CreatorCore):
     """The callbacks of IPluginCreator."""
 
-    @unbroken
+    @uninterrupted
     def create_plugin(self, name: str, fields: Any) -> Any:
         return plugin_v2(self.core_from_fields(name, fields))
 
-    @unbroken
+    @uninterrupted
     def deserialize_plugin(self, name: str, payload: bytes) -> Any:
         with self.recorded("deserialize_plugin", name):
             wire = _wire_from_payload(self.plugin_class.spec.name, bytes(payload))

@@ -9,8 +9,9 @@ from typing import Any
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
+from pluginkit.interrupts import uninterrupted
 from pluginkit.trt.adapter import AdapterCore
-from pluginkit.trt.callbacks import guarded, unbroken
+from pluginkit.trt.callbacks import guarded
 from pluginkit.trt.fields import CreatorCore, FieldBlock, wire_for_plan
 from pluginkit.trt.flavour import Flavour
 
@@ -40,16 +41,16 @@ class PluginV3Callbacks:
     def failed(self, callback: str, error: BaseException) -> None:
         self.core.failed(callback, error)
 
-    @unbroken
+    @uninterrupted
     def get_capability_interface(self, type: Any) -> PluginV3Callbacks:
         # One object serves all three capabilities: TensorRT frees separate ones twice.
         return self
 
-    @unbroken
+    @uninterrupted
     def clone(self) -> Any:
         return plugin_v3(self.core.copy())
 
-    @unbroken
+    @uninterrupted
     def attach_to_context(self, context: Any) -> Any:
         return self.clone()
 
@@ -114,7 +115,7 @@ class PluginV3Callbacks:
             self.failed("IPluginV3.enqueue", error)
             raise
 
-    @unbroken
+    @uninterrupted
     def get_valid_tactics(self) -> list[int]:
         return list(range(1, len(self.core.plugin.spec.tactics) + 1))
 
@@ -122,7 +123,7 @@ class PluginV3Callbacks:
     def set_tactic(self, tactic: int) -> None:
         self.core.set_tactic(tactic)
 
-    @unbroken
+    @uninterrupted
     def get_aliased_input(self, output_index: int) -> int:
         """Which input's memory an output takes over, -1 for none; asked of aliased I/O alone."""
         seen = [port.name for port in calls.device_ports(self.core.plugin)]
@@ -135,7 +136,7 @@ class PluginV3Callbacks:
         self._blocks.append(FieldBlock(self.core.flavour.module, wire_for_plan(self.core)))
         return self._blocks[-1].collection
 
-    @unbroken
+    @uninterrupted
     def destroy(self) -> None:
         self.core.release()
 
@@ -158,7 +159,7 @@ def plugin_v3(core: AdapterCore) -> Any:
 class CreatorV3Callbacks(CreatorCore):
     """The callbacks of IPluginCreatorV3One."""
 
-    @unbroken
+    @uninterrupted
     def create_plugin(self, name: str, fields: Any, phase: Any) -> Any:
         return plugin_v3(self.core_from_fields(name, fields))
 

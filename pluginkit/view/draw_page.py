@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.errors import PluginkitError, UsageError
 from pluginkit.onnx.model.model_file import load_model
+from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.view.graph_document import document_from_model
 from pluginkit.view.model_diff import mark_differences
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from pluginkit.onnx.model.plugin_nodes import Plugins
     from pluginkit.onnx.rewriting.rewrite import Rewrite
-    from pluginkit.trt.target import Target
 
 
 def draw_models(
@@ -31,10 +31,7 @@ def draw_models(
     *,
     rewrites: Sequence[type[Rewrite]],
     plugins: Plugins,
-    only: Iterable[str] = (),
-    skip: Iterable[str] = (),
-    also: Iterable[str] = (),
-    target: Target | None = None,
+    choice: RewriteChoice = RewriteChoice(),
     parser: Callable[[Path, onnx.ModelProto], Verdicts] | None = None,
 ) -> list[dict[str, Any]]:
     """The documents of one model, or of two that are compared.
@@ -43,10 +40,7 @@ def draw_models(
         paths: one ONNX file, or two, before and after; their external data is not read.
         rewrites: those whose matches are marked.
         plugins: the plugins whose nodes are marked.
-        only: names of rewrites, to mark the matches of no others but those in ``also``.
-        skip: names of rewrites to leave out.
-        also: names of opt-in rewrites whose matches are marked as well.
-        target: the TensorRT that will read the model; None for any.
+        choice: which of the rewrites, and for which TensorRT.
         parser: says which nodes TensorRT's parser takes and refuses; nobody is asked when None.
 
     Errors:
@@ -58,9 +52,7 @@ def draw_models(
         notes: list[str] = []
         sources: list[Verdicts] = [verdicts_from_plugins(model, plugins)]
         try:
-            result = rewrite_model(
-                model, rewrites, only=only, skip=skip, also=also, plugins=plugins, target=target
-            )
+            result = rewrite_model(model, rewrites, choice=choice, plugins=plugins)
             sources.insert(0, verdicts_from_rewrites(model, result))
         except UsageError:  # a name that is no rewrite's
             raise

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+from pluginkit import RewriteChoice
 from pluginkit.discovery import find_plugins
 from pluginkit.engine.scan.scan_model import scan as scan_model
 from pluginkit.onnx.model.model_file import load_model, save_model
@@ -41,7 +42,11 @@ def rewrite(rng: random.Random, box: Sandbox) -> str:
         if model is None:
             return outcome
         outcome, result = box.call(
-            rewrite_model, model, _rewrites(), also=_opt_in(), plugins=_plugins()
+            rewrite_model,
+            model,
+            _rewrites(),
+            choice=RewriteChoice(also=_opt_in()),
+            plugins=_plugins(),
         )
         if result is None:
             return outcome

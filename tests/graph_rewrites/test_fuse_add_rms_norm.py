@@ -8,6 +8,7 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
+from pluginkit import BuildOptions, RewriteChoice
 from pluginkit.engine.build.build_engine import build_engine
 from pluginkit.graph_rewrites.fuse_add_rms_norm import (
     FuseAddRMSNorm,
@@ -87,7 +88,7 @@ def arrays_for(model):
 
 def rewritten(model):
     """What the rewrites make of the model, once they are asked for."""
-    return rewrite_model(model, ALL, also=NAMES)
+    return rewrite_model(model, ALL, choice=RewriteChoice(also=NAMES))
 
 
 def fused(model):
@@ -146,8 +147,8 @@ def test_a_model_is_left_alone_unless_they_are_asked_for(name):
     result = rewrite_model(model)
     assert result.model == model
     assert result.opt_in == NAMES
-    assert len(rewrite_model(model, also=NAMES).applied) == 4
-    assert len(rewrite_model(model, only=NAMES).applied) == 4
+    assert len(rewrite_model(model, choice=RewriteChoice(also=NAMES)).applied) == 4
+    assert len(rewrite_model(model, choice=RewriteChoice(only=NAMES)).applied) == 4
 
 
 @pytest.mark.parametrize("name", ["llama_ts", "t5_dynamo18", "gemma_dynamo23"])
@@ -327,10 +328,9 @@ def test_a_real_build_takes_it_with_its_alias(name, tmp_path):
     onnx.save(onnx.load(EXPORTED[name]), path)
     built = build_engine(
         path,
-        flavour="tensorrt_rtx",
-        compute_capabilities=[(8, 9)],
+        options=BuildOptions(flavour="tensorrt_rtx", compute_capabilities=[(8, 9)]),
         shapes={"hidden": "1x1x16,2x3x16,4x8x16"},
-        also=NAMES,
+        choice=RewriteChoice(also=NAMES),
     )
     assert [(one.name, one.interface) for one in built.manifest.plugins] == [
         ("AddRMSNorm_PK", "v3")

@@ -4,6 +4,7 @@ import onnx.reference
 import pytest
 from onnx import TensorProto, helper
 
+from pluginkit import BuildOptions, RewriteChoice
 from pluginkit.engine import build_engine
 from pluginkit.graph_rewrites.grid_sample import ReplaceGridSample, ReplaceVolumetricGridSample
 from pluginkit.onnx.model.plugin_nodes import plugin_nodes
@@ -104,7 +105,7 @@ def test_modes_have_other_names_before_opset_20(mode, opset):
 )
 def test_what_no_tensorrt_takes_becomes_the_plugin(model):
     target = target_from_text("tensorrt:11.4")
-    result = rewrite_model(model, BOTH, target=target)
+    result = rewrite_model(model, BOTH, RewriteChoice(target=target))
     assert [applied.rewrite for applied in result.applied] == ["ReplaceGridSample"]
     assert result.retired == ["ReplaceVolumetricGridSample"]
 
@@ -134,7 +135,7 @@ def test_an_image_is_tensorrts_own(mode, dtype):
      ("tensorrt_rtx:1.5", False), ("tensorrt_rtx:1.6", True), ("tensorrt_lean", False)],
 )  # fmt: skip
 def test_volumes_are_left_to_a_tensorrt_that_takes_them(target, is_left):
-    result = rewrite_model(sample_model(3), BOTH, target=target_from_text(target))
+    result = rewrite_model(sample_model(3), BOTH, RewriteChoice(target=target_from_text(target)))
     assert bool(result.applied) != is_left
     if is_left:
         (refused,) = result.refused
@@ -188,7 +189,10 @@ def test_applied_twice_changes_nothing(axes):
 def build(model, path, **options):
     onnx.save(model, path)
     return build_engine(
-        path, flavour="tensorrt_rtx", compute_capabilities=[(8, 9)], plugins=PLUGINS, **options
+        path,
+        options=BuildOptions(flavour="tensorrt_rtx", compute_capabilities=[(8, 9)]),
+        plugins=PLUGINS,
+        **options,
     )
 
 

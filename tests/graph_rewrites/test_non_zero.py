@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from pluginkit import RewriteChoice
 from pluginkit.graph_rewrites.non_zero import ReplaceNonZero
 from pluginkit.graph_rewrites.scatter_elements import ReplaceScatterElements
 from pluginkit.onnx.model.model_file import save_model
@@ -70,9 +71,9 @@ def test_a_type_that_plugins_cannot_read_is_left_with_the_reason():
 
 def test_tensorrt_itself_has_the_operator():
     model = model_of(["n"])
-    assert rewrite_model(model, [ReplaceNonZero], target=Target("tensorrt", (10, 16))).applied == []
-    rtx = Target("tensorrt_rtx", (1, 7))
-    assert len(rewrite_model(model, [ReplaceNonZero], target=rtx).applied) == 1
+    trt, rtx = Target("tensorrt", (10, 16)), Target("tensorrt_rtx", (1, 7))
+    assert rewrite_model(model, [ReplaceNonZero], RewriteChoice(target=trt)).applied == []
+    assert len(rewrite_model(model, [ReplaceNonZero], RewriteChoice(target=rtx)).applied) == 1
 
 
 @pytest.mark.parametrize("sizes", [(50, 200), (7, 31), (1, 1), (1000, 5000)])

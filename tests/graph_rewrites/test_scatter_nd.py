@@ -3,6 +3,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from pluginkit import BuildOptions
 from pluginkit.engine import build_engine, check_manifest
 from pluginkit.errors import ParseError
 from pluginkit.graph_rewrites.scatter_nd import ReplaceScatterND
@@ -91,8 +92,9 @@ def test_a_model_with_a_reduction_builds(reduction, tmp_path):
     onnx.save(voxel_model(reduction), source)
     options = {
         "shapes": {"features": "1x8,100x8,4000x8", "voxels": "1x3,100x3,4000x3"},
-        "compute_capabilities": [(8, 6), (8, 9), (12, 0)],
-        "flavour": "tensorrt_rtx",
+        "options": BuildOptions(
+            flavour="tensorrt_rtx", compute_capabilities=[(8, 6), (8, 9), (12, 0)]
+        ),
     }
     with pytest.raises(ParseError, match="PK520 .*ScatterND 'fill'"):
         build_engine(source, plan, rewrites=[], **options)

@@ -3,6 +3,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from pluginkit import BuildOptions
 from pluginkit.engine.build.build_engine import build_engine
 from pluginkit.graph_rewrites.top_k import ReplaceTopK
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
@@ -112,8 +113,7 @@ def test_a_real_build_takes_it(k, tmp_path):
     onnx.save(model_of(k), path)
     built = build_engine(
         path,
-        flavour="tensorrt_rtx",
-        compute_capabilities=[(8, 9)],
+        options=BuildOptions(flavour="tensorrt_rtx", compute_capabilities=[(8, 9)]),
         shapes={} if k else {"k": "1,4000,5000"},
         rewrites=[ReplaceTopK],
     )

@@ -3,6 +3,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from pluginkit import BuildOptions
 from pluginkit.engine.build.build_engine import build_engine
 from pluginkit.graph_rewrites.unique import ReplaceUnique
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
@@ -120,8 +121,7 @@ def test_a_real_build_takes_it(names, attributes, tmp_path):
     onnx.save(model_of(names, **attributes), path)
     built = build_engine(
         path,
-        flavour="tensorrt_rtx",
-        compute_capabilities=[(8, 9)],
+        options=BuildOptions(flavour="tensorrt_rtx", compute_capabilities=[(8, 9)]),
         shapes={"x": "1x3,100x3,1000x3"},
         rewrites=[ReplaceUnique],
     )

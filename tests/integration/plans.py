@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 
+from pluginkit import BuildOptions
 from pluginkit.engine import build_engine
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 
@@ -17,8 +18,7 @@ def size_of_plan(model: onnx.ModelProto, rewrites: Sequence[type[Rewrite]], fold
     onnx.save(model, path)
     result = build_engine(
         path,
-        compute_capabilities=[(8, 9)],
-        flavour="tensorrt_rtx",
+        options=BuildOptions(compute_capabilities=[(8, 9)], flavour="tensorrt_rtx"),
         plugins={},
         rewrites=rewrites,
     )

@@ -15,6 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from pluginkit import BuildOptions
 from pluginkit.device.gpus import Gpu
 from pluginkit.discovery import find_plugins
 from pluginkit.engine import BuildObserver, build_engine, check_manifest, run_engine
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.trt
 
 MODELS = Path(__file__).parents[2] / "examples" / "models"
 FLAVOUR = "tensorrt_rtx"
+RTX = BuildOptions(flavour=FLAVOUR)
 
 Values = Sequence[onnx.ValueInfoProto]
 
@@ -136,8 +138,7 @@ def test_a_real_model_builds_for_three_capabilities(name: str, tmp_path: Path) -
         MODELS / f"{name}.onnx",
         plan,
         shapes={"x": "1x16,500x16,4000x16", "edge_index": "2x1,2x2000,2x20000"},
-        compute_capabilities=capabilities,
-        flavour=FLAVOUR,
+        options=BuildOptions(compute_capabilities=capabilities, flavour=FLAVOUR),
     )
     manifest = check_manifest(
         plan,
@@ -158,7 +159,7 @@ def test_a_real_model_builds_for_three_capabilities(name: str, tmp_path: Path) -
 
 def test_the_plan_holds_its_plugins_attributes(halve: Halve, tmp_path: Path) -> None:
     model = save_halve(halve, tmp_path / "halve.onnx", ["n", 4])
-    result = build_engine(model, plugins=halve.plugins, flavour=FLAVOUR)
+    result = build_engine(model, plugins=halve.plugins, options=RTX)
     assert halve.name.encode() in result.plan_path.read_bytes()
     (record,) = result.manifest.plugins
     assert record.interface == "v3"
@@ -169,7 +170,7 @@ def test_the_plan_holds_its_plugins_attributes(halve: Halve, tmp_path: Path) -> 
 def test_a_changed_plugin_is_found_out(halve: Halve, tmp_path: Path) -> None:
     model = save_halve(halve, tmp_path / "halve.onnx", ["n", 4])
     plugins = halve.plugins
-    result = build_engine(model, plugins=plugins, flavour=FLAVOUR)
+    result = build_engine(model, plugins=plugins, options=RTX)
     module = halve.folder / "halve.py"
     module.write_text(module.read_text().replace("x[i] / 2", "x[i] / 3"))
     with pytest.raises(PlanError, match=f"PK533.*{halve.name}.*has changed"):
@@ -178,7 +179,7 @@ def test_a_changed_plugin_is_found_out(halve: Halve, tmp_path: Path) -> None:
 
 def test_a_plan_whose_plugin_is_not_there_says_so(halve: Halve, tmp_path: Path) -> None:
     model = save_halve(halve, tmp_path / "halve.onnx", ["n", 4])
-    result = build_engine(model, plugins=halve.plugins, flavour=FLAVOUR)
+    result = build_engine(model, plugins=halve.plugins, options=RTX)
     with pytest.raises(
         PlanError, match=f"(?s)PK533.*needs plugin {halve.name}.*not there.*--plugins"
     ):
@@ -186,7 +187,8 @@ def test_a_plan_whose_plugin_is_not_there_says_so(halve: Halve, tmp_path: Path) 
 
 
 def test_a_plan_for_another_capability_says_so(relu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = build_engine(relu, compute_capabilities=[(8, 9)], flavour=FLAVOUR).plan_path
+    options = BuildOptions(flavour=FLAVOUR, compute_capabilities=[(8, 9)])
+    plan = build_engine(relu, options=options).plan_path
     monkeypatch.setattr(
         "pluginkit.engine.plan.run_engine.find_gpu", lambda: Gpu("NVIDIA H200", (9, 0), 2**37)
     )
@@ -195,7 +197,7 @@ def test_a_plan_for_another_capability_says_so(relu: Path, monkeypatch: pytest.M
 
 
 def test_running_without_a_gpu_says_so(relu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = build_engine(relu, flavour=FLAVOUR).plan_path
+    plan = build_engine(relu, options=RTX).plan_path
     monkeypatch.setattr("pluginkit.engine.plan.run_engine.find_gpu", lambda: None)
     with pytest.raises(MissingDependencyError, match="PK540.*needs a GPU"):
         run_engine(plan, {"x": np.zeros((1, 4), np.float32)})
@@ -210,7 +212,7 @@ def test_every_refused_node_is_named_with_the_parsers_reason(tmp_path: Path) -> 
     outputs = [tensor(name, ["n", 3], TensorProto.INT32) for name in ("i", "j")]
     model = save(tmp_path / "dice.onnx", nodes, [tensor("x", ["n", 4])], outputs)
     with pytest.raises(ParseError, match="PK520.*Multinomial 'first'") as caught:
-        build_engine(model, flavour=FLAVOUR)
+        build_engine(model, options=RTX)
     assert "Multinomial 'first', Multinomial 'second': " in str(caught.value.cause)
     assert "fine" not in str(caught.value)
     assert folder_content(tmp_path) == {"dice.onnx"}
@@ -219,7 +221,7 @@ def test_every_refused_node_is_named_with_the_parsers_reason(tmp_path: Path) -> 
 def test_a_node_that_the_parser_does_not_name_is_named(tmp_path: Path) -> None:
     # Without rewrites the parser says "Unsupported reduction type", and not of which node.
     with pytest.raises(ParseError) as caught:
-        build_engine(MODELS / "sage_dyn.onnx", tmp_path / "sage.plan", rewrites=[], flavour=FLAVOUR)
+        build_engine(MODELS / "sage_dyn.onnx", tmp_path / "sage.plan", rewrites=[], options=RTX)
     assert "ScatterElements 'node_ScatterElements_22'" in caught.value.message
     for name in ("node_scatter_reduce", "node_scatter_add", "node_scatter_add_2"):
         assert f"ScatterElements '{name}'" in str(caught.value.cause)
@@ -232,14 +234,14 @@ def test_the_reason_why_a_rewrite_left_a_refused_node_is_told(tmp_path: Path) ->
     inputs = [tensor("x", [8], double), tensor("i", [4], index), tensor("u", [4], double)]
     model = save(tmp_path / "double.onnx", [node], inputs, [tensor("y", [8], double)])
     with pytest.raises(ParseError, match="ScatterElements 's'") as caught:
-        build_engine(model, flavour=FLAVOUR)
-    assert "ReplaceScatterElements left 's' as it is: " in str(caught.value.cause)
+        build_engine(model, options=RTX)
+    assert "ReplaceScatterElements did not replace 's': " in str(caught.value.cause)
 
 
 def test_an_exception_in_a_plugin_comes_back_chained(halve: Halve, tmp_path: Path) -> None:
     model = save_halve(halve, tmp_path / "vector.onnx", ["n"])
     with pytest.raises(CallbackError) as caught:
-        build_engine(model, plugins=halve.plugins, flavour=FLAVOUR)
+        build_engine(model, plugins=halve.plugins, options=RTX)
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert str(caught.value.__cause__) == "halve takes no vectors"
     assert not (tmp_path / "vector.plan").exists()
@@ -248,7 +250,7 @@ def test_an_exception_in_a_plugin_comes_back_chained(halve: Halve, tmp_path: Pat
 def test_an_unknown_plugin_names_the_node_and_the_nearest(halve: Halve, tmp_path: Path) -> None:
     model = save_halve(halve, tmp_path / "halve.onnx", ["n", 4], version="2")
     with pytest.raises(ModelError, match=f"PK523.*{halve.name} version 2") as caught:
-        build_engine(model, plugins=halve.plugins, flavour=FLAVOUR)
+        build_engine(model, plugins=halve.plugins, options=RTX)
     assert "'halve'" in str(caught.value.where)
     assert f"{halve.name} version 1" in str(caught.value.cause)
 
@@ -263,7 +265,7 @@ def test_ctrl_c_ends_the_build_and_leaves_nothing(relu: Path) -> None:
                 os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        build_engine(relu, flavour=FLAVOUR, observer=PressOnce())
+        build_engine(relu, options=RTX, observer=PressOnce())
     assert folder_content(relu.parent) == {"relu.onnx"}
 
 
@@ -280,7 +282,7 @@ def test_progress_is_told_in_balanced_phases(relu: Path) -> None:
         def phase_finish(self, name: str) -> None:
             open_phases.remove(name)
 
-    build_engine(relu, flavour=FLAVOUR, observer=Phases())
+    build_engine(relu, options=RTX, observer=Phases())
     assert "Building engine" in seen
     assert open_phases == []
 
@@ -288,24 +290,26 @@ def test_progress_is_told_in_balanced_phases(relu: Path) -> None:
 def test_a_static_model_needs_no_profile(tmp_path: Path) -> None:
     node = helper.make_node("Relu", ["x"], ["y"])
     model = save(tmp_path / "static.onnx", [node], [tensor("x", [2])], [tensor("y", [2])])
-    result = build_engine(model, compute_capabilities=[(8, 9)], flavour=FLAVOUR)
+    options = BuildOptions(flavour=FLAVOUR, compute_capabilities=[(8, 9)])
+    result = build_engine(model, options=options)
     assert result.profiles[0].ranges == {}
     assert result.manifest.inputs == (Tensor("x", "float32", (2,)),)
 
 
 def test_a_failed_build_keeps_the_plan_of_before(relu: Path) -> None:
-    plan = build_engine(relu, flavour=FLAVOUR).plan_path
+    plan = build_engine(relu, options=RTX).plan_path
     before = plan.read_bytes()
     with pytest.raises(UsageError, match="PK502"):
-        build_engine(relu, shapes={"x": "1x5"}, flavour=FLAVOUR)
+        build_engine(relu, shapes={"x": "1x5"}, options=RTX)
     assert plan.read_bytes() == before
     assert check_manifest(plan).plan_bytes == len(before)
 
 
 def test_options_reach_the_builder(relu: Path, tmp_path: Path) -> None:
     cache = tmp_path / "timing.cache"
+    options = BuildOptions(flavour=FLAVOUR, workspace_bytes=2**20, timing_cache=cache)
     for _ in range(2):  # the second build reads the cache
-        build_engine(relu, workspace_bytes=2**20, timing_cache=cache, flavour=FLAVOUR)
+        build_engine(relu, options=options)
     assert cache.stat().st_size > 0
 
 
@@ -317,24 +321,29 @@ def test_options_reach_the_builder(relu: Path, tmp_path: Path) -> None:
         ({"interface": "v2"}, "PK513.*IPluginV3 plugins only"),
         ({"workspace_bytes": 0}, "PK526"),
         ({"compute_capabilities": [(9, 0)]}, "PK512.*7.5, 8.0, 8.6, 8.9, 12.0, 12.1"),
-        ({"shapes": {"y": "1x4"}}, "PK501"),
     ],
 )
 def test_what_the_flavour_cannot_do_is_said(relu: Path, options: dict[str, Any], code: str) -> None:
     with pytest.raises(UsageError, match=code):
-        build_engine(relu, flavour=FLAVOUR, **options)
+        build_engine(relu, options=BuildOptions(flavour=FLAVOUR, **options))
+    assert folder_content(relu.parent) == {"relu.onnx"}
+
+
+def test_shapes_for_no_input_are_refused_and_nothing_is_left(relu: Path) -> None:
+    with pytest.raises(UsageError, match="PK501"):
+        build_engine(relu, shapes={"y": "1x4"}, options=RTX)
     assert folder_content(relu.parent) == {"relu.onnx"}
 
 
 def test_lean_builds_nothing(relu: Path) -> None:
     with pytest.raises(MissingDependencyError, match="PK510.*tensorrt_lean"):
-        build_engine(relu, flavour="tensorrt_lean")
+        build_engine(relu, options=BuildOptions(flavour="tensorrt_lean"))
 
 
 def test_the_model_is_never_overwritten(relu: Path) -> None:
     before = relu.read_bytes()
     with pytest.raises(UsageError, match="PK525.*is the model"):
-        build_engine(relu, relu, flavour=FLAVOUR)
+        build_engine(relu, relu, options=RTX)
     assert relu.read_bytes() == before
 
 
@@ -343,15 +352,15 @@ def test_a_shape_tensor_takes_its_values_from_shapes(tmp_path: Path) -> None:
     inputs = [tensor("x", ["n", 4]), tensor("shape", [2], TensorProto.INT64)]
     model = save(tmp_path / "reshape.onnx", [node], inputs, [tensor("y", [None, None])])
     with pytest.raises(UsageError, match="PK505.*'?shape"):
-        build_engine(model, flavour=FLAVOUR)
+        build_engine(model, options=RTX)
     shapes = {"x": "1x4,2x4,8x4", "shape": "1x4,2x4,8x4"}
-    manifest = build_engine(model, shapes=shapes, flavour=FLAVOUR).manifest
+    manifest = build_engine(model, shapes=shapes, options=RTX).manifest
     assert manifest.profiles[0]["shape"].is_shape_tensor
     assert manifest.profiles[0]["shape"].max == (8, 4)
 
 
 def test_a_plan_has_a_profile_for_each_range(relu: Path) -> None:
-    one, two = build_engine(relu, shapes={"x": "1x4/2x4,8x4,64x4"}, flavour=FLAVOUR).profiles
+    one, two = build_engine(relu, shapes={"x": "1x4/2x4,8x4,64x4"}, options=RTX).profiles
     assert one.ranges == {"x": ShapeRange((1, 4), (1, 4), (1, 4))}
     assert two.ranges == {"x": ShapeRange((2, 4), (8, 4), (64, 4))}
     manifest = check_manifest(relu.with_suffix(".plan"))
@@ -361,7 +370,7 @@ def test_a_plan_has_a_profile_for_each_range(relu: Path) -> None:
 def test_a_plugin_is_asked_about_every_profile(tmp_path: Path) -> None:
     shapes = {"x": "1x16/2x16,500x16,4000x16", "edge_index": "2x1/2x1,2x2000,2x20000"}
     plan = tmp_path / "sage.plan"
-    built = build_engine(MODELS / "sage_dyn.onnx", plan, shapes=shapes, flavour=FLAVOUR)
+    built = build_engine(MODELS / "sage_dyn.onnx", plan, shapes=shapes, options=RTX)
     assert len(built.profiles) == 2
     texts = re.findall(rb'\[\{"shapes":.*?\}\](?=\0)', plan.read_bytes())
     largest = {max(one["shapes"][0][0] for one in json.loads(text)) for text in texts}
@@ -378,11 +387,11 @@ def test_external_data_is_found_beside_the_model(tmp_path: Path) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     path = tmp_path / "matmul.onnx"
     onnx.save(model, path, save_as_external_data=True, location="matmul.data", size_threshold=0)
-    plan = build_engine(path, flavour=FLAVOUR).plan_path
+    plan = build_engine(path, options=RTX).plan_path
     assert plan.stat().st_size > weight.nbytes
     (tmp_path / "matmul.data").unlink()
     with pytest.raises(ModelError, match="matmul.data"):
-        build_engine(path, tmp_path / "second.plan", flavour=FLAVOUR)
+        build_engine(path, tmp_path / "second.plan", options=RTX)
     assert not (tmp_path / "second.plan").exists()
 
 
@@ -391,7 +400,7 @@ Corrupt = Callable[[bytes], bytes]
 
 @pytest.mark.parametrize("corrupt", [lambda plan: plan[:-1000], lambda plan: plan[::-1]])
 def test_a_damaged_plan_never_reaches_tensorrt(relu: Path, corrupt: Corrupt) -> None:
-    plan = build_engine(relu, flavour=FLAVOUR).plan_path
+    plan = build_engine(relu, options=RTX).plan_path
     plan.write_bytes(corrupt(plan.read_bytes()))
     with pytest.raises(PlanError, match="PK533"):
         run_engine(plan, {"x": np.zeros((1, 4), np.float32)})

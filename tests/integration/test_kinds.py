@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from pluginkit import float32, int64
+from pluginkit import BuildOptions, float32, int64
 from pluginkit.checking.trt_double.driver import Profile, build_layer, drive
 from pluginkit.contract import calls
 from pluginkit.device.memory import HostMemory
@@ -187,8 +187,7 @@ def test_a_real_build_takes_it(kind, rtx, tmp_path) -> None:
     onnx.save(model, tmp_path / "m.onnx")
     built = build_engine(
         tmp_path / "m.onnx",
-        flavour="tensorrt_rtx",
-        compute_capabilities=[(8, 9)],
+        options=BuildOptions(flavour="tensorrt_rtx", compute_capabilities=[(8, 9)]),
         plugins={plugin.spec.key: plugin},
         shapes={"k": "1,3,4"} if kind == "shape input" else None,
     )

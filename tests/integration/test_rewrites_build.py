@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
+from pluginkit import BuildOptions
 from pluginkit.engine import build_engine
 from pluginkit.errors import BuildError, ParseError
 from pluginkit.graph_rewrites.expand_quantize_linear import ExpandQuantizeLinear
@@ -33,7 +34,8 @@ def test_tensorrt_would_make_int8_of_uint8(rtx: Flavour, tmp_path: Path) -> None
     model = node_model("QuantizeLinear", {"x": x, "s": np.float32(1)}, stored=["s"], opset=13)
     path = tmp_path / "model.onnx"
     onnx.save(model, path)
-    options = {"compute_capabilities": [(8, 9)], "flavour": rtx.name, "plugins": {}}
+    given = BuildOptions(flavour=rtx.name, compute_capabilities=[(8, 9)])
+    options = {"options": given, "plugins": {}}
     (plain,) = build_engine(path, rewrites=[], **options).manifest.outputs
     (mended,) = build_engine(path, rewrites=[ExpandQuantizeLinear], **options).manifest.outputs
     assert (plain.dtype, mended.dtype) == ("int8", "uint8")

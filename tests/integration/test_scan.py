@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import pluginkit
+from pluginkit import RewriteChoice
 from pluginkit.discovery import find_plugins
 from pluginkit.engine.scan.scan_model import NodeReport, ScanReport
 from pluginkit.errors import MissingDependencyError, UsageError
@@ -273,7 +274,8 @@ def test_a_real_model_before_and_after_the_rewrites() -> None:
     assert len(report.before) == len(onnx.load(path).graph.node) + sum(
         len(attribute.g.node) for each in onnx.load(path).graph.node for attribute in each.attribute
     )
-    assert len(scan(path, rewrites=None, skip=["ReplaceScatterElements"]).left) == 5
+    choice = RewriteChoice(skip=["ReplaceScatterElements"])
+    assert len(scan(path, rewrites=None, choice=choice).left) == 5
 
 
 def test_all_of_a_large_model_is_named(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 ORDER = [
     "errors",
     "atomic_files",
+    "interrupts",
     "contract",
     "discovery",
     "kernels",

@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.found_classes import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.progress_bars import shown_progress
     from pluginkit.cli.terminal_output import print_json
-    from pluginkit.engine import build_engine
+    from pluginkit.engine import BuildOptions, build_engine
     from pluginkit.engine.build.compute_capabilities import parse_capability
     from pluginkit.engine.build.shape_ranges import parse_shapes
 
@@ -84,16 +84,18 @@ def run(args: argparse.Namespace) -> int:
             args.model,
             args.output,
             shapes=shapes,
-            compute_capabilities=capabilities,
-            fp16=args.fp16,
-            version_compatible=args.version_compatible,
-            workspace_bytes=args.memory,
-            timing_cache=args.timing_cache,
-            flavour=args.tensorrt,
-            interface=args.interface,
+            options=BuildOptions(
+                flavour=args.tensorrt,
+                interface=args.interface,
+                compute_capabilities=capabilities,
+                version_compatible=args.version_compatible,
+                fp16=args.fp16,
+                workspace_bytes=args.memory,
+                timing_cache=args.timing_cache,
+            ),
             plugins=plugins_of(args),
             rewrites=rewrites_of(args),
-            **choice_of(args),
+            choice=choice_of(args),
             observer=observer,
             verbose=args.verbose,
         )

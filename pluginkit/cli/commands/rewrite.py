@@ -66,9 +66,8 @@ def run(args: argparse.Namespace) -> int:
     result = rewrite_model(
         load_model(args.model),
         rewrites,
-        **choice_of(args),
+        choice=choice_of(args, target),
         plugins=plugins,
-        target=target,
         explain=args.explain,
         in_place=True,
     )

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         args.model,
         plugins=plugins_of(args),
         rewrites=rewrites_of(args),
-        **choice_of(args),
+        choice=choice_of(args),
         flavour=args.tensorrt,
         build=args.build,
         shapes=parse_shapes(args.shapes),

@@ -58,19 +58,19 @@ def run(args: argparse.Namespace) -> int:
     output = args.output or default_output(args.model)
     _refuse_overwriting(output)
     models = [args.model] if args.after is None else [args.model, args.after]
-    plugins, rewrites, choice = plugins_of(args), rewrites_of(args), choice_of(args)
+    plugins, rewrites = plugins_of(args), rewrites_of(args)
+    choice = choice_of(args, installed_target(args.tensorrt))
 
     def ask(path: Path, model: onnx.ModelProto) -> Verdicts:
         return verdicts_from_scan(
-            scan(path, plugins=plugins, rewrites=rewrites, **choice, flavour=args.tensorrt)
+            scan(path, plugins=plugins, rewrites=rewrites, choice=choice, flavour=args.tensorrt)
         )
 
     documents = draw_models(
         models,
         rewrites=rewrites,
         plugins=plugins,
-        **choice,
-        target=installed_target(args.tensorrt),
+        choice=choice,
         parser=None if args.no_scan else ask,
     )
     _write(output, page_from_documents(documents))

@@ -1,33 +1,36 @@
-"""From a model to a plan and its manifest."""
+"""Build an engine from a model: rewrite, register, parse, build, save the plan and its manifest."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluginkit
-from pluginkit.engine.plan import manifest as manifests
-from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
-from pluginkit.engine.build.compute_capabilities import Capability, choose_capabilities, text_from_capability
-from pluginkit.engine.build.serialize_network import BuildOptions, check_options, compile_network
-from pluginkit.engine.plan.output_files import check_writable, sha256_of, write_together
-from pluginkit.engine.parse.parse_model import parse_model
-from pluginkit.engine.build.model_plugins import Plugins, check_known, plugin_records
-from pluginkit.engine.build.profiles import Profile, inputs_of, resolve_profiles
-from pluginkit.engine.build.build_progress import BuildObserver
-from pluginkit.engine.build.shape_ranges import ShapeSpec
-from pluginkit.errors import MissingDependencyError, ParseError, UsageError
 from pluginkit.contract.plugin import Plugin
+from pluginkit.engine.build.build_options import BuildOptions, ResolvedOptions, resolve_options
+from pluginkit.engine.build.build_progress import BuildObserver
+from pluginkit.engine.build.compute_capabilities import text_from_capability
+from pluginkit.engine.build.model_plugins import check_known, plugin_records
+from pluginkit.engine.build.profiles import Profile, inputs_of, resolve_profiles
+from pluginkit.engine.build.serialize_network import serialize_network
+from pluginkit.engine.build.shape_ranges import ShapeSpec
+from pluginkit.engine.parse.parse_model import parse_model
+from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
+from pluginkit.engine.plan.manifest import Manifest, Range, Tensor, manifest_path
+from pluginkit.engine.plan.output_files import check_writable, sha256_of, write_together
+from pluginkit.errors import ParseError, UsageError
 from pluginkit.trt.flavour import Flavour, load_flavour
-from pluginkit.trt.target import Target, installed_target
+from pluginkit.trt.target import installed_target
 
 if TYPE_CHECKING:
+    from pluginkit.engine.build.model_plugins import Plugins
+    from pluginkit.onnx.rewriting.rewrite import Rewrite
+    from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
-    from pluginkit.trt.plugin_registry import Interface
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,15 @@ class BuildResult:
     """A finished build.
 
     Attributes:
-        plan_path: the plan; its manifest stands beside it.
+        plan_path: the plan; its manifest is the file next to it, see ``manifest_path``.
         manifest: the manifest's content.
-        profiles: the optimization profiles, and which of them pluginkit chose.
+        profiles: the optimization profiles, and which ranges pluginkit chose.
         rewrite: what the rewrites did to the model.
         seconds: the build's duration, from reading the model to saving the plan.
     """
 
     plan_path: Path
-    manifest: manifests.Manifest
+    manifest: Manifest
     profiles: tuple[Profile, ...]
     rewrite: RewriteResult
     seconds: float
@@ -51,26 +54,31 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class _Source:
-    """A model that is ready for the parser."""
+    """A rewritten model, with the path and the plugin of each plugin node."""
 
     path: Path
     rewrite: RewriteResult
     nodes: Sequence[tuple[str, Plugin]]
 
+    @property
+    def plugins(self) -> list[type[Plugin]]:
+        """The plugin classes that the model needs."""
+        return list(dict.fromkeys(type(plugin) for _, plugin in self.nodes))
+
 
 @dataclass(frozen=True)
 class _Engine:
-    """What TensorRT made of it."""
+    """The plan that TensorRT built, and what the manifest says about it."""
 
     plan: bytes
     profiles: tuple[Profile, ...]
-    ranges: tuple[Mapping[str, manifests.Range], ...]
-    inputs: tuple[manifests.Tensor, ...]
-    outputs: tuple[manifests.Tensor, ...]
+    ranges: tuple[Mapping[str, Range], ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
 
 
 def default_plan_path(model_path: Path) -> Path:
-    """``model.plan`` beside ``model.onnx``."""
+    """Return ``model.plan`` in the folder of ``model.onnx``."""
     return model_path.with_name(model_path.name.removesuffix(".onnx") + ".plan")
 
 
@@ -79,45 +87,26 @@ def build_engine(
     plan_path: str | Path | None = None,
     *,
     shapes: Mapping[str, ShapeSpec] | None = None,
-    compute_capabilities: Sequence[Capability | str] = (),
-    fp16: bool = False,
-    version_compatible: bool = False,
-    workspace_bytes: int | None = None,
-    timing_cache: str | Path | None = None,
-    flavour: str | None = None,
-    interface: Interface = "auto",
+    options: BuildOptions = BuildOptions(),
     plugins: Plugins | None = None,
-    rewrites: Sequence[Any] | None = None,
-    only: Iterable[str] = (),
-    skip: Iterable[str] = (),
-    also: Iterable[str] = (),
+    rewrites: Sequence[type[Rewrite]] | None = None,
+    choice: RewriteChoice | None = None,
     observer: BuildObserver | None = None,
     verbose: bool = False,
 ) -> BuildResult:
     """Rewrite a model where needed, build an engine, and save the plan with its manifest.
 
-    The plan appears whole or not at all. Ctrl-C ends the build with a KeyboardInterrupt.
+    The plan is written whole or not at all. Ctrl-C ends the build with a KeyboardInterrupt.
 
     Args:
-        model_path: the ONNX model; its external data is never loaded here.
-        plan_path: where the plan goes; beside the model unless given.
+        model_path: the ONNX model; pluginkit never reads its external data.
+        plan_path: where the plan goes; by default into the model's folder.
         shapes: the ranges of each dynamic input, ``{"x": "1x16,64x16,1024x16"}``, see
             ``pluginkit.engine.build.shape_ranges``; defaults fill the rest.
-        compute_capabilities: the GPUs to build for, ``[(8, 9)]`` or ``["8.9"]``; this machine's
-            unless given.
-        fp16: let the engine compute in float16 (TensorRT 10; elsewhere precision comes from the
-            model).
-        version_compatible: let later TensorRT versions of the same major version load the plan.
-        workspace_bytes: the most scratch memory a layer may use, in bytes; TensorRT's own limit
-            unless given.
-        timing_cache: a file of kernel timings that is read, if it is there, and updated.
-        flavour: the TensorRT; the installed one unless given.
-        interface: the plugin interface, ``"v2"``, ``"v3"`` or ``"auto"``.
-        plugins: the plugins that may be used; all that are found unless given.
-        rewrites: the rewrites that may be used; all that are found unless given.
-        only: names of rewrites, to apply no others but those in ``also``.
-        skip: names of rewrites to leave out.
-        also: names of opt-in rewrites to apply as well.
+        options: how to build: for which GPUs, with which precision and memory.
+        plugins: the plugins that may be used; by default all that are found.
+        rewrites: the rewrites that may be used; by default all that are found.
+        choice: which of the rewrites to apply, ``RewriteChoice(also=["FuseAddRMSNorm"])``.
         observer: told of choices and progress.
         verbose: whether TensorRT's log goes to stderr.
 
@@ -132,59 +121,36 @@ def build_engine(
     started = time.perf_counter()
     observer = observer or BuildObserver()
     path = Path(model_path)
-    source = _prepare(
-        path, plugins, rewrites, installed_target(flavour), only=only, skip=skip, also=also
-    )
+    source = _rewrite(path, plugins, rewrites, choice, options.flavour)
     target = Path(plan_path) if plan_path is not None else default_plan_path(path)
-    check_writable(target)
-    check_writable(manifests.manifest_path(target))
-    _refuse_overwriting(path, target)
-    loaded = load_flavour(flavour)
-    _check_flavour(loaded, interface)
-    options = BuildOptions(
-        choose_capabilities(loaded, tuple(compute_capabilities), observer),
-        fp16,
-        version_compatible,
-        workspace_bytes,
-        Path(timing_cache) if timing_cache is not None else None,
-        aliased_io=any(plugin.spec.has_aliases for _, plugin in source.nodes),
-    )
-    check_options(loaded, options)
-    engine = _build(loaded, source, shapes or {}, options, interface, observer, verbose)
-    manifest = _describe(loaded, source, engine, options, interface)
+    _check_target(path, target)
+    flavour = load_flavour(options.flavour)
+    resolved = resolve_options(options, flavour, source.plugins, observer)
+    engine = _build(flavour, source, shapes or {}, resolved, observer, verbose)
+    manifest = _describe(flavour, source, engine, resolved)
     text = manifest.to_json().encode()
-    write_together({target: engine.plan, manifests.manifest_path(target): text})
+    write_together({target: engine.plan, manifest_path(target): text})
     seconds = time.perf_counter() - started
     return BuildResult(target, manifest, engine.profiles, source.rewrite, seconds)
 
 
-def _prepare(
+def _rewrite(
     path: Path,
     plugins: Plugins | None,
-    rewrites: Sequence[Any] | None,
-    target: Target | None,
-    *,
-    only: Iterable[str],
-    skip: Iterable[str],
-    also: Iterable[str],
+    rewrites: Sequence[type[Rewrite]] | None,
+    choice: RewriteChoice | None,
+    flavour: str | None,
 ) -> _Source:
     from pluginkit.discovery import find_plugins
-    from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
     from pluginkit.onnx.model.graphs import describe
     from pluginkit.onnx.model.model_file import load_model
     from pluginkit.onnx.model.plugin_nodes import plugin_nodes
+    from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
+    from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 
+    choice = (choice or RewriteChoice()).for_target(installed_target(flavour))
     found = find_plugins() if plugins is None else plugins
-    result = rewrite_model(
-        load_model(path),
-        rewrites,
-        only=only,
-        skip=skip,
-        also=also,
-        plugins=found,
-        target=target,
-        in_place=True,
-    )
+    result = rewrite_model(load_model(path), rewrites, choice=choice, plugins=found, in_place=True)
     nodes = [
         (f"{scope} / {describe(node)}", plugin)
         for scope, node, plugin in plugin_nodes(result.model, result.plugins)
@@ -192,35 +158,21 @@ def _prepare(
     return _Source(path, result, nodes)
 
 
-def _refuse_overwriting(path: Path, target: Path) -> None:
-    for written in (target, manifests.manifest_path(target)):
+def _check_target(path: Path, target: Path) -> None:
+    """Refuse to write over the model, or where nothing can be written."""
+    for written in (target, manifest_path(target)):
+        check_writable(written)
         if written.exists() and written.samefile(path):
             raise UsageError(
                 "PK525", f"{written} is the model; expected another file.", fix="name another plan."
             )
 
 
-def _check_flavour(flavour: Flavour, interface: Interface) -> None:
-    if not flavour.has_builder or not flavour.has_parser:
-        raise MissingDependencyError(
-            "PK510",
-            f"{flavour.name} builds no engines; expected tensorrt or tensorrt_rtx.",
-            fix="choose another with --tensorrt or PLUGINKIT_TENSORRT.",
-        )
-    if interface == "v2" and not flavour.parser_takes_v2:
-        raise UsageError(
-            "PK513",
-            f"{flavour.name}'s ONNX parser takes IPluginV3 plugins only; interface is 'v2'.",
-            fix="leave the interface to pluginkit, or use --tensorrt tensorrt.",
-        )
-
-
 def _build(
     flavour: Flavour,
     source: _Source,
     shapes: Mapping[str, ShapeSpec],
-    options: BuildOptions,
-    interface: Interface,
+    resolved: ResolvedOptions,
     observer: BuildObserver,
     verbose: bool,
 ) -> _Engine:
@@ -230,47 +182,44 @@ def _build(
     bind_polygraphy(flavour)
     model = source.rewrite.model
     with callback_errors(), captured_log(verbose=verbose) as errors:
-        classes = dict.fromkeys(type(plugin) for _, plugin in source.nodes)
-        register(*classes, interface=interface, flavour=flavour)
+        register(*source.plugins, interface=resolved.options.interface, flavour=flavour)
         check_known(model, source.rewrite.plugins, flavour)
-        # The parser owns the network's weights: it must live until the engine is built.
         try:
-            builder, network, _parser = parse_model(flavour, model, source.path, errors)
+            parsed = parse_model(flavour, model, source.path, errors)
         except ParseError as error:
             _explain_refusals(error, source.rewrite)
             raise
-        inputs = inputs_of(network)
+        inputs = inputs_of(parsed.network)
         profiles = resolve_profiles(inputs, shapes)
-        plan = compile_network(flavour, builder, network, profiles, options, observer, errors)
+        plan = serialize_network(parsed, profiles, resolved, observer, errors)
         shape_tensors = {one.name for one in inputs if one.is_shape_tensor}
         ranges = tuple(
             {
-                name: manifests.Range(one.min, one.opt, one.max, name in shape_tensors)
+                name: Range(one.min, one.opt, one.max, name in shape_tensors)
                 for name, one in profile.ranges.items()
             }
             for profile in profiles
         )
-        return _Engine(plan, profiles, ranges, *_tensors(network))
+        return _Engine(plan, profiles, ranges, *_tensors(parsed.network))
 
 
 def _explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
-    """Say of each node that the parser refuses why a rewrite left it to the parser."""
+    """Add to the error why rewrites left the nodes that the parser refuses."""
     reasons = [
-        f"{one.rewrite} left '{one.node}' as it is: {one.reason}"
+        f"{one.rewrite} did not replace '{one.node}': {one.reason}"
         for one in rewrite.refused
         if f"'{one.node}'" in (error.cause or "")
     ]
     error.cause = "\n".join([error.cause or "", *reasons])
 
 
-def _tensors(
-    network: Any,
-) -> tuple[tuple[manifests.Tensor, ...], tuple[manifests.Tensor, ...]]:
+def _tensors(network: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Return the network's inputs and outputs."""
     from polygraphy.datatype import DataType
 
-    def describe(tensor: Any) -> manifests.Tensor:
+    def describe(tensor: Any) -> Tensor:
         dtype = DataType.from_dtype(tensor.dtype, "tensorrt")
-        return manifests.Tensor(tensor.name, str(dtype.name), tuple(tensor.shape))
+        return Tensor(tensor.name, str(dtype.name), tuple(tensor.shape))
 
     inputs = tuple(describe(network.get_input(index)) for index in range(network.num_inputs))
     outputs = tuple(describe(network.get_output(index)) for index in range(network.num_outputs))
@@ -278,14 +227,14 @@ def _tensors(
 
 
 def _describe(
-    flavour: Flavour, source: _Source, engine: _Engine, options: BuildOptions, interface: Interface
-) -> manifests.Manifest:
-    return manifests.Manifest(
+    flavour: Flavour, source: _Source, engine: _Engine, resolved: ResolvedOptions
+) -> Manifest:
+    return Manifest(
         pluginkit=pluginkit.__version__,
         flavour=flavour.name,
         tensorrt=flavour.version,
-        is_version_compatible=options.version_compatible,
-        compute_capabilities=tuple(map(text_from_capability, options.capabilities)),
+        is_version_compatible=resolved.options.version_compatible,
+        compute_capabilities=tuple(map(text_from_capability, resolved.capabilities)),
         plan_bytes=len(engine.plan),
         plan_sha256=hashlib.sha256(engine.plan).hexdigest(),
         model=source.path.name,
@@ -293,5 +242,5 @@ def _describe(
         inputs=engine.inputs,
         outputs=engine.outputs,
         profiles=engine.ranges,
-        plugins=plugin_records(source.nodes, flavour, interface),
+        plugins=plugin_records(source.nodes, flavour, resolved.options.interface),
     )

@@ -1,92 +1,47 @@
-"""From a parsed network to the bytes of a plan."""
+"""Configure TensorRT's builder and serialize a network into a plan."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pluginkit.engine.parse.polygraphy_backend import meaningful
-from pluginkit.engine.build.compute_capabilities import Capability
-from pluginkit.engine.plan.output_files import check_writable, write_atomically
-from pluginkit.engine.build.profiles import Profile
-from pluginkit.engine.build.build_progress import BuildObserver, interruptible, progress_monitor
-from pluginkit.errors import BuildError, UsageError
 from pluginkit.atomic_files import read_file
-from pluginkit.trt.flavour import Flavour
+from pluginkit.engine.build.build_options import ResolvedOptions
+from pluginkit.engine.build.build_progress import BuildObserver, progress_monitor
+from pluginkit.engine.build.profiles import Profile
+from pluginkit.engine.parse.parse_model import ParsedNetwork
+from pluginkit.engine.parse.polygraphy_backend import meaningful
+from pluginkit.engine.plan.output_files import write_atomically
+from pluginkit.errors import BuildError, UsageError
+from pluginkit.interrupts import interruptible_build
 
 
-@dataclass(frozen=True)
-class BuildOptions:
-    """What goes into the builder's configuration; ``build_engine`` explains each.
-
-    ``aliased_io`` says whether a plugin's output takes over an input's memory.
-    """
-
-    capabilities: tuple[Capability, ...]
-    fp16: bool = False
-    version_compatible: bool = False
-    workspace_bytes: int | None = None
-    timing_cache: Path | None = None
-    aliased_io: bool = False
-
-
-def check_options(flavour: Flavour, options: BuildOptions) -> None:
-    """Fail for what the flavour does not have.
-
-    Errors:
-        PK513: fp16 or version compatibility.  PK525: the timing cache cannot be written.
-        PK526: the workspace is out of range.
-    """
-    flags = getattr(flavour.module, "BuilderFlag", None)
-    if options.fp16 and not hasattr(flags, "FP16"):
-        raise UsageError(
-            "PK513",
-            f"{flavour.name} {flavour.version} has no fp16 option: precision comes from the model, "
-            "for its networks are strongly typed.",
-            fix="export the model in float16 (in PyTorch, model.half() before torch.onnx.export).",
-        )
-    if options.version_compatible and flavour.name == "tensorrt_rtx":
-        raise UsageError(
-            "PK513", f"{flavour.name} {flavour.version} builds no version-compatible plans."
-        )
-    if options.workspace_bytes is not None and not 0 < options.workspace_bytes < 2**63:
-        raise UsageError(
-            "PK526", f"workspace is {options.workspace_bytes} bytes; expected 1 to 2**63 - 1."
-        )
-    if options.timing_cache is not None:
-        check_writable(options.timing_cache)
-
-
-def compile_network(
-    flavour: Flavour,
-    builder: Any,
-    network: Any,
+def serialize_network(
+    parsed: ParsedNetwork,
     profiles: Sequence[Profile],
-    options: BuildOptions,
+    resolved: ResolvedOptions,
     observer: BuildObserver,
     errors: list[str],
 ) -> bytes:
     """Build the engine and return its plan; update the timing cache.
 
     Args:
-        flavour: the TensorRT, bound to Polygraphy.
-        builder: as ``parse_model`` returned it.
-        network: as ``parse_model`` returned it.
-        profiles: of the network's dynamic inputs.
-        options: checked.
+        parsed: the network, with its builder.
+        profiles: the optimization profiles of the network's dynamic inputs.
+        resolved: how to build.
         observer: told of progress.
-        errors: what is logged meanwhile, see ``captured_log``.
+        errors: the list to which ``captured_log`` adds what TensorRT logs.
 
     Errors:
         PK521: TensorRT does not build it; the cause is what it logged.
-        KeyboardInterrupt: Ctrl-C was pressed meanwhile.
+        KeyboardInterrupt: Ctrl-C was pressed during the build.
     """
-    with interruptible() as is_interrupted:
+    flavour = parsed.flavour
+    with interruptible_build() as is_interrupted:
         monitor = progress_monitor(flavour.module, observer, is_interrupted)
-        config = _configure(flavour, builder, network, profiles, options, monitor)
-        serialized = builder.build_serialized_network(network, config)
+        config = _builder_config(parsed, profiles, resolved, monitor)
+        serialized = parsed.builder.build_serialized_network(parsed.network, config)
         if is_interrupted():
             raise KeyboardInterrupt
     if serialized is None:
@@ -96,47 +51,46 @@ def compile_network(
             cause=meaningful(errors) or "it logged no reason.",
             fix="run again with -v for TensorRT's whole log.",
         )
-    if options.timing_cache is not None:
-        _save_timing_cache(config, options.timing_cache)
+    if resolved.timing_cache is not None:
+        _save_timing_cache(config, resolved.timing_cache)
     return bytes(serialized)
 
 
-def _configure(
-    flavour: Flavour,
-    builder: Any,
-    network: Any,
-    profiles: Sequence[Profile],
-    options: BuildOptions,
-    monitor: Any,
+def _builder_config(
+    parsed: ParsedNetwork, profiles: Sequence[Profile], resolved: ResolvedOptions, monitor: Any
 ) -> Any:
+    """Return the IBuilderConfig."""
     from polygraphy.backend.trt import CreateConfig
-    from polygraphy.backend.trt import Profile as TrtProfile
 
-    trt = flavour.module
-    trt_profiles = []
-    for profile in profiles:
-        trt_profiles.append(TrtProfile())
-        for name, shapes in profile.ranges.items():
-            trt_profiles[-1].add(name, *shapes)
-    common = {
-        "profiles": trt_profiles,
+    options, trt = resolved.options, parsed.flavour.module
+    common: dict[str, Any] = {
+        "profiles": [_trt_profile(profile) for profile in profiles],
         "progress_monitor": monitor,
         "version_compatible": options.version_compatible,
     }
     if options.workspace_bytes is not None:
         common["memory_pool_limits"] = {trt.MemoryPoolType.WORKSPACE: options.workspace_bytes}
-    if flavour.needs_gpu_to_build:
-        config = CreateConfig(fp16=options.fp16, tf32=True, **common)(builder, network)
+    if parsed.flavour.needs_gpu_to_build:
+        create = CreateConfig(fp16=options.fp16, tf32=True, **common)
     else:
         from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
 
-        capabilities = list(options.capabilities)
-        config = CreateConfigRTX(compute_capabilities=capabilities, **common)(builder, network)
-    if options.aliased_io and hasattr(trt, "PreviewFeature"):
+        create = CreateConfigRTX(compute_capabilities=list(resolved.capabilities), **common)
+    config = create(parsed.builder, parsed.network)
+    if resolved.has_aliased_io and hasattr(trt, "PreviewFeature"):
         config.set_preview_feature(trt.PreviewFeature.ALIASED_PLUGIN_IO_10_03, True)
-    if options.timing_cache is not None and options.timing_cache.exists():
-        _load_timing_cache(config, options.timing_cache)
+    if resolved.timing_cache is not None and resolved.timing_cache.exists():
+        _load_timing_cache(config, resolved.timing_cache)
     return config
+
+
+def _trt_profile(profile: Profile) -> Any:
+    from polygraphy.backend.trt import Profile as TrtProfile
+
+    trt_profile = TrtProfile()
+    for name, shapes in profile.ranges.items():
+        trt_profile.add(name, *shapes)
+    return trt_profile
 
 
 def _load_timing_cache(config: Any, path: Path) -> None:
@@ -150,7 +104,7 @@ def _load_timing_cache(config: Any, path: Path) -> None:
         raise UsageError(
             "PK526",
             f"timing cache {path} is damaged, or of another TensorRT or GPU.",
-            fix="name another file; it is made if it is not there.",
+            fix="name another file; the build creates it if it does not exist.",
         )
 
 

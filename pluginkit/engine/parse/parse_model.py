@@ -1,8 +1,9 @@
-"""TensorRT's ONNX parser, with every refused node named."""
+"""Parse a model with TensorRT's ONNX parser; if it refuses the model, name every refused node."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,36 +17,46 @@ if TYPE_CHECKING:
 _Refusal = tuple[str, str, str]  # op_type, node, reason
 
 
+@dataclass(frozen=True)
+class ParsedNetwork:
+    """A network that TensorRT can build.
+
+    Attributes:
+        flavour: the TensorRT.
+        builder: the IBuilder that made the network.
+        network: the INetworkDefinition.
+        parser: the OnnxParser, which owns the network's weights and must live until the engine is
+            built.
+    """
+
+    flavour: Flavour
+    builder: Any
+    network: Any
+    parser: Any
+
+
 def parse_model(
     flavour: Flavour, model: onnx.ModelProto, model_path: Path, errors: list[str]
-) -> tuple[Any, Any, Any]:
-    """Parse a model, whose external data stands beside ``model_path``.
+) -> ParsedNetwork:
+    """Parse a rewritten model.
 
     Args:
         flavour: the TensorRT, bound to Polygraphy.
         model: the model, rewritten.
-        model_path: the file that it came from.
-        errors: what is logged meanwhile, see ``captured_log``.
-
-    Returns:
-        The builder, the network and the parser, which owns the network's weights.
+        model_path: the file that it came from; its folder holds the external data.
+        errors: the list to which ``captured_log`` adds what TensorRT logs.
 
     Errors:
-        PK520: the parser refuses nodes; the message names each.  PK446, PK447: a node is such that
-        the parser could crash.
+        PK520: the parser refuses nodes; the message names each.  PK446, PK447: the parser could
+        crash on a node.
     """
-    from polygraphy.backend.trt import create_network
-    from polygraphy.backend.trt.util import get_trt_logger
-
     from pluginkit.engine.parse.parser_preconditions import check_operators
 
     check_operators(model)
-    builder, network = create_network()
-    parser = flavour.module.OnnxParser(network, get_trt_logger())
-    data = model.SerializeToString()
-    if parser.parse(data, str(model_path)) and network.num_outputs > 0:
-        return builder, network, parser
-    refusals = list(dict.fromkeys(_refusals(flavour, parser, model, model_path)))
+    parsed, is_accepted = try_parse(flavour, model, model_path)
+    if is_accepted:
+        return parsed
+    refusals = list(dict.fromkeys(_refusals(parsed, model, model_path)))
     nodes = [f"{op_type} '{name}'" for op_type, name, _ in refusals if op_type or name]
     others = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
     raise ParseError(
@@ -58,19 +69,33 @@ def parse_model(
     )
 
 
+def try_parse(
+    flavour: Flavour, model: onnx.ModelProto, model_path: Path
+) -> tuple[ParsedNetwork, bool]:
+    """Parse a model, and return the network and whether the parser took the whole model."""
+    from polygraphy.backend.trt import create_network
+    from polygraphy.backend.trt.util import get_trt_logger
+
+    builder, network = create_network()
+    parser = flavour.module.OnnxParser(network, get_trt_logger())
+    is_parsed = parser.parse(model.SerializeToString(), str(model_path))
+    return ParsedNetwork(flavour, builder, network, parser), is_parsed and network.num_outputs > 0
+
+
 def _explain(refusals: list[_Refusal]) -> Iterator[str]:
-    """One line for each reason, with all its nodes: a model may have hundreds."""
+    """Yield one line for each reason, with all its nodes: a model may have hundreds."""
     for reason in dict.fromkeys(reason for _, _, reason in refusals):
         names = [f"{op} '{name}'" for op, name, why in refusals if why == reason and (op or name)]
         yield f"{', '.join(names)}: {reason}" if names else reason
 
 
 def _refusals(
-    flavour: Flavour, parser: Any, model: onnx.ModelProto, model_path: Path
+    parsed: ParsedNetwork, model: onnx.ModelProto, model_path: Path
 ) -> Iterator[_Refusal]:
-    """Every node that is refused, and what else the parser said, which stops at the first.
+    """Yield every refused node, and what else the parser said before it stopped.
 
-    Plugins are not asked again: what they raised is known.
+    The parser stops at the first node, so the model is parsed again without the refused ones.
+    Plugins do not run again: what they raised is known.
     """
     from pluginkit.engine.parse.parser_log import reason_of
     from pluginkit.engine.parse.refused_nodes import find_refusals
@@ -79,12 +104,13 @@ def _refusals(
     copy = type(model)()
     copy.CopyFrom(model)
     ids = node_ids(copy)
-    findings, _ = find_refusals(flavour, copy, model_path, asks_plugins=False)
+    findings, _ = find_refusals(parsed.flavour, copy, model_path, asks_plugins=False)
     explained = set()
     for number in sorted(findings.reasons):
         for reason in findings.reasons[number]:
             explained.add(with_labels(reason, ids))
             yield ids[number].op_type, ids[number].label, with_labels(reason, ids)
+    parser = parsed.parser
     for error in [parser.get_error(index) for index in range(parser.num_errors)]:
         if reason_of(error) not in explained:
             yield error.node_operator(), error.node_name(), reason_of(error)

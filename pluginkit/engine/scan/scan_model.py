@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -18,6 +18,7 @@ from pluginkit.engine.scan.scan_worker import Question
 from pluginkit.isolation.class_location import location_of
 from pluginkit.onnx.model.graphs import Place, names_read, scopes
 from pluginkit.onnx.model.model_file import load_model
+from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
 from pluginkit.trt.target import Target, installed_target
 
 if TYPE_CHECKING:
@@ -110,9 +111,7 @@ def scan(
     *,
     plugins: Plugins | None = None,
     rewrites: Sequence[type[Rewrite]] | None = None,
-    only: Iterable[str] = (),
-    skip: Iterable[str] = (),
-    also: Iterable[str] = (),
+    choice: RewriteChoice = RewriteChoice(),
     flavour: str | None = None,
     build: bool = False,
     shapes: Mapping[str, ShapeSpec] | None = None,
@@ -128,9 +127,7 @@ def scan(
         plugins: the plugins that may be used; all that are found unless given. They are imported
             again by the other process.
         rewrites: the rewrites that may be used; all that are found unless given.
-        only: names of rewrites, to apply no others but those in ``also``.
-        skip: names of rewrites to leave out.
-        also: names of opt-in rewrites to apply as well.
+        choice: which of the rewrites to apply.
         flavour: the TensorRT; the installed one unless given.
         build: whether to build what parses as well; what does not build is found by building nodes
             alone.
@@ -151,9 +148,7 @@ def scan(
     loaded = load_model(path)
     target = installed_target(flavour) or Target(load_flavour(flavour).name)
     found = find_plugins() if plugins is None else plugins
-    result = rewrite_model(
-        loaded, rewrites, only=only, skip=skip, also=also, plugins=found, target=target
-    )
+    result = rewrite_model(loaded, rewrites, choice=choice.for_target(target), plugins=found)
 
     def ask_about(asked: onnx.ModelProto, *, builds: bool) -> tuple[Answer, list[NodeReport]]:
         classes = _classes(asked, result.plugins)

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from pluginkit.engine.build.build_options import BuildOptions, ResolvedOptions
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.compute_capabilities import Capability, choose_capabilities
 from pluginkit.engine.build.profiles import inputs_of, resolve_profiles
-from pluginkit.engine.build.serialize_network import BuildOptions, compile_network
+from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.build.shape_ranges import ShapeSpec
+from pluginkit.engine.parse.parse_model import try_parse
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
 from pluginkit.engine.parse.refused_nodes import Watch, find_refusals
 from pluginkit.engine.parse.single_node_model import Signatures
@@ -162,9 +164,10 @@ class _Scanner:
         """Build what the parser takes; where that fails, each kind of node alone."""
         given = self._question.capabilities
         capabilities = choose_capabilities(self._flavour, given, BuildObserver())
-        options = BuildOptions(
+        options = ResolvedOptions(
+            BuildOptions(),
             given or capabilities[:1],
-            aliased_io=any(plugin.spec.has_aliases for plugin in self._plugins),
+            has_aliased_io=any(plugin.spec.has_aliases for plugin in self._plugins),
         )
         left = model if cuts is None else cuts.model
         problem = self._task.problem or self._build_whole(left, options)
@@ -172,7 +175,7 @@ class _Scanner:
             cuts = CutModel(inline_functions(model)) if cuts is None else cuts
             self._build_alone(cuts, options, dict(self._task.tried))
 
-    def _build_whole(self, model: onnx.ModelProto, options: BuildOptions) -> str | None:
+    def _build_whole(self, model: onnx.ModelProto, options: ResolvedOptions) -> str | None:
         """Why all that the parser takes does not build; None where that cannot be tried."""
         shapes = self._question.shapes
         self._set_at(WHOLE_MODEL)
@@ -186,7 +189,7 @@ class _Scanner:
         self._connection.send(Whole(problem, note))
         return problem
 
-    def _build_alone(self, cuts: CutModel, options: BuildOptions, tried: dict[str, str]) -> None:
+    def _build_alone(self, cuts: CutModel, options: ResolvedOptions, tried: dict[str, str]) -> None:
         """Build one of each kind of node, those inside another node before it."""
         signatures = Signatures(cuts)
         for names in reversed(signatures.classes()):
@@ -203,7 +206,7 @@ class _Scanner:
                 tried |= dict.fromkeys(names, reason)
                 self._connection.send(Tried(tuple(names), reason))
 
-    def _why_not_alone(self, model: onnx.ModelProto | None, options: BuildOptions) -> str | None:
+    def _why_not_alone(self, model: onnx.ModelProto | None, options: ResolvedOptions) -> str | None:
         """Why a node does not build; None where it cannot be asked alone."""
         if model is None:
             return None
@@ -213,26 +216,17 @@ class _Scanner:
             return None
 
     def _why_not_built(
-        self, model: onnx.ModelProto, options: BuildOptions, shapes: Mapping[str, ShapeSpec]
+        self, model: onnx.ModelProto, options: ResolvedOptions, shapes: Mapping[str, ShapeSpec]
     ) -> str | None:
         """What TensorRT says; empty where it builds the model, None where it does not parse it."""
-        from polygraphy.backend.trt import create_network
-        from polygraphy.backend.trt.util import get_trt_logger
-
         try:
             with captured_log() as errors, callback_errors():
-                builder, network = create_network()
-                parser = self._flavour.module.OnnxParser(network, get_trt_logger())
-                data = model.SerializeToString()
-                if (
-                    not parser.parse(data, str(self._question.model_path))
-                    or not network.num_outputs
-                ):
+                model_path = self._question.model_path
+                parsed, is_accepted = try_parse(self._flavour, model, model_path)
+                if not is_accepted:
                     return None
-                profiles = resolve_profiles(inputs_of(network), shapes)
-                compile_network(
-                    self._flavour, builder, network, profiles, options, BuildObserver(), errors
-                )
+                profiles = resolve_profiles(inputs_of(parsed.network), shapes)
+                serialize_network(parsed, profiles, options, BuildObserver(), errors)
         except (BuildError, CallbackError) as error:
             return error.cause or error.message
         return ""

@@ -8,14 +8,13 @@ copy outer initializers into bodies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import onnx
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from pluginkit.contract.plugin import Plugin
-from pluginkit.errors import UsageError
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.validate_model import (
     check_rewritten,
@@ -27,8 +26,8 @@ from pluginkit.onnx.model.plugin_nodes import PluginKey, Plugins, complete_plugi
 from pluginkit.onnx.model.weightless_model import skeleton_for_checker
 from pluginkit.onnx.rewriting.edit_model import set_nodes
 from pluginkit.onnx.rewriting.rewrite import Rewrite
+from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
 from pluginkit.onnx.rewriting.rewrite_passes import Applied, Passes, Refused
-from pluginkit.trt.target import Target
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,9 @@ class RewriteResult:
 def rewrite_model(
     model: onnx.ModelProto,
     rewrites: Sequence[type[Rewrite]] | None = None,
+    choice: RewriteChoice = RewriteChoice(),
     *,
-    only: Iterable[str] = (),
-    skip: Iterable[str] = (),
-    also: Iterable[str] = (),
     plugins: Plugins | None = None,
-    target: Target | None = None,
     explain: bool = False,
     in_place: bool = False,
 ) -> RewriteResult:
@@ -77,20 +73,15 @@ def rewrite_model(
     Args:
         model: left unchanged, unless ``in_place``.
         rewrites: the rewrites; all that discovery finds when None.
-        only: names of rewrites, to apply no others but those in ``also``.
-        skip: names of rewrites to leave out.
-        also: names of opt-in rewrites to apply as well; they are left out, also where they stand in
-            ``rewrites``, unless ``only`` or ``also`` names them.
+        choice: which of them to apply.
         plugins: further plugin classes whose nodes the model may hold, by registry key.
-        target: the TensorRT that will read the model; rewrites that it needs no more are left out.
-            All are applied when None.
         explain: whether to find out, of each node that a pattern could end with, why the pattern
             does not fit.
         in_place: whether to change ``model`` itself, which saves the memory of a copy; after an
             error it is of no use.
 
     Errors:
-        PK425: a name in ``only``, ``skip`` or ``also`` is no rewrite.
+        PK425: the choice names a rewrite that does not exist.
         PK403, PK408: the model is invalid.
         PK421: a rewrite returned something wrong.  PK422: a rewrite never ends.
         PK423, PK424: the result is invalid; the message names the node.
@@ -99,9 +90,7 @@ def rewrite_model(
         from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 
         rewrites = find_rewrites()
-    chosen, opt_in = _choose(rewrites, set(only), set(skip), set(also))
-    retired = [each for each in chosen if target is not None and target.reaches(each.native_since)]
-    chosen = [each for each in chosen if each not in retired]
+    chosen = choice.choose(rewrites)
     produced = [each.plugin for each in rewrites if each.plugin is not None]
     known = {plugin.spec.key: plugin for plugin in produced} | dict(plugins or {})
     signature = signature_of(model.graph)
@@ -117,28 +106,10 @@ def rewrite_model(
     complete_plugin_nodes(result, known)
     passes = Passes(result, infer_types(result), known, explain=explain)
     with G_LOGGER.suppress(G_LOGGER.ERROR):
-        passes.to_fixed_point([rewrite() for rewrite in chosen])
+        passes.to_fixed_point([rewrite() for rewrite in chosen.rewrites])
     applied, refused, mismatched = passes.applied, passes.refused, passes.mismatched
     if applied:
         complete_value_info(result, passes.types, known)
         del passes  # the checker needs the memory
         check_rewritten(signature, model, result)
-    names = [each.__name__ for each in retired]
-    return RewriteResult(result, applied, refused, names, opt_in, known, mismatched)
-
-
-def _choose(
-    rewrites: Sequence[type[Rewrite]], only: set[str], skip: set[str], also: set[str]
-) -> tuple[list[type[Rewrite]], list[str]]:
-    """The rewrites to apply, in their order, and the names of the opt-in ones that nobody named."""
-    names = [rewrite.__name__ for rewrite in rewrites]
-    for name in sorted(only | skip | also):
-        if name not in names:
-            raise UsageError(
-                "PK425", f"there is no rewrite '{name}'; expected one of: {', '.join(names)}."
-            )
-    opt_in = {rewrite.__name__ for rewrite in rewrites if rewrite.opt_in}
-    wanted = (only or set(names) - opt_in) | also
-    chosen = [rewrite for rewrite in rewrites if rewrite.__name__ in wanted - skip]
-    unnamed = [name for name in names if name in opt_in - only - skip - also]
-    return sorted(chosen, key=lambda rewrite: rewrite.order), unnamed
+    return RewriteResult(result, applied, refused, chosen.retired, chosen.opt_in, known, mismatched)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pluginkit.trt.callbacks import callback_errors, guarded, unbroken
+from pluginkit.interrupts import uninterrupted
+from pluginkit.trt.callbacks import callback_errors, guarded
 
 
 def press() -> None:
@@ -28,7 +29,7 @@ class Adapter:
     def failed(self, callback: str, error: BaseException) -> None:
         self.errors.append(error)
 
-    @unbroken
+    @uninterrupted
     def clone(self) -> str:
         self._deeper()
         return "a clone"
@@ -42,7 +43,7 @@ class Adapter:
     def create(self) -> str:
         return self.clone()
 
-    @unbroken
+    @uninterrupted
     def set_up(self) -> str:
         return self.get_output_shapes()
 
@@ -50,7 +51,7 @@ class Adapter:
         press()
 
 
-def test_it_waits_in_an_unbroken_callback() -> None:
+def test_it_waits_in_an_uninterrupted_callback() -> None:
     results = []
 
     def body() -> None:
@@ -69,7 +70,7 @@ def test_it_is_raised_in_a_guarded_callback_at_once(callback: str) -> None:
     assert len(adapter.errors) == 1
 
 
-def test_it_waits_in_an_unbroken_callback_inside_a_guarded_one() -> None:
+def test_it_waits_in_an_uninterrupted_callback_inside_a_guarded_one() -> None:
     adapter = Adapter()
     with pytest.raises(KeyboardInterrupt), callback_errors():
         assert adapter.create() == "a clone"

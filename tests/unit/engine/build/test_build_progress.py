@@ -1,42 +1,11 @@
-import os
-import signal
-import threading
 from types import SimpleNamespace
 
 import pytest
 
-from pluginkit.engine.build.build_progress import BuildObserver, interruptible, progress_monitor
+from pluginkit.engine.build.build_progress import BuildObserver, progress_monitor
 from pluginkit.engine.parse.polygraphy_backend import meaningful
 
 TRT = SimpleNamespace(IProgressMonitor=object)
-
-
-def test_ctrl_c_becomes_a_flag_on_any_thread_and_the_handler_comes_back() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    answers: list[bool] = []
-    with interruptible() as is_interrupted:
-        assert not is_interrupted()
-        os.kill(os.getpid(), signal.SIGINT)
-        asker = threading.Thread(target=lambda: answers.append(is_interrupted()))
-        asker.start()
-        asker.join()
-        assert is_interrupted()
-    assert answers == [True]
-    assert signal.getsignal(signal.SIGINT) is before
-    assert signal.set_wakeup_fd(-1) == -1
-
-
-def test_another_thread_cannot_be_interrupted() -> None:
-    answers: list[bool] = []
-
-    def build() -> None:
-        with interruptible() as is_interrupted:
-            answers.append(is_interrupted())
-
-    thread = threading.Thread(target=build)
-    thread.start()
-    thread.join()
-    assert answers == [False]
 
 
 def test_the_monitor_tells_the_observer_and_asks_whether_to_go_on() -> None:

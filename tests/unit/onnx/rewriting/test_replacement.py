@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import helper
 
+from pluginkit import RewriteChoice
 from pluginkit.errors import DeclarationError, RewriteError
 from pluginkit.onnx.rewriting.rewrite import Replacement, Rewrite
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
@@ -69,10 +70,12 @@ def test_later_rewrites_know_the_types_of_new_nodes():
 def test_a_rewrite_retires_where_the_operator_is_native():
     newer, older = Target("tensorrt", (11, 2, 0)), Target("tensorrt", (10, 16))
     other = Target("tensorrt_rtx", (99,))
-    assert rewrite_model(softsign(), [SpellSoftsign], target=newer).retired == ["SpellSoftsign"]
-    assert not rewrite_model(softsign(), [SpellSoftsign], target=newer).applied
+    assert rewrite_model(softsign(), [SpellSoftsign], RewriteChoice(target=newer)).retired == [
+        "SpellSoftsign"
+    ]
+    assert not rewrite_model(softsign(), [SpellSoftsign], RewriteChoice(target=newer)).applied
     for target in (older, other, None):
-        result = rewrite_model(softsign(), [SpellSoftsign], target=target)
+        result = rewrite_model(softsign(), [SpellSoftsign], RewriteChoice(target=target))
         assert len(result.applied) == 1
         assert result.retired == []
 

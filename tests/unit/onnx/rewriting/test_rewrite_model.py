@@ -4,7 +4,7 @@ import onnx_graphsurgeon as gs
 import pytest
 from onnx import helper, numpy_helper
 
-from pluginkit import Input, Output, Plugin, float32
+from pluginkit import Input, Output, Plugin, RewriteChoice, float32
 from pluginkit.errors import DeclarationError, ModelError, RewriteError, UsageError
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import plugin_nodes
@@ -671,10 +671,11 @@ def test_an_invalid_result_is_an_error_and_an_invalid_model_is_another():
 
 
 def test_only_and_skip_choose_by_name():
-    assert rewrite_model(simple(), [FuseSilu], skip=["FuseSilu"]).applied == []
-    assert len(rewrite_model(simple(), [FuseSilu, Widen], only=["FuseSilu"]).applied) == 1
+    assert rewrite_model(simple(), [FuseSilu], RewriteChoice(skip=["FuseSilu"])).applied == []
+    chosen = rewrite_model(simple(), [FuseSilu, Widen], RewriteChoice(only=["FuseSilu"]))
+    assert len(chosen.applied) == 1
     with pytest.raises(UsageError) as caught:
-        rewrite_model(simple(), [FuseSilu], only=["FuseSulu"])
+        rewrite_model(simple(), [FuseSilu], RewriteChoice(only=["FuseSulu"]))
     assert caught.value.code == "PK425"
     assert "FuseSilu" in caught.value.message
 
@@ -691,11 +692,12 @@ def test_an_opt_in_rewrite_is_applied_where_it_is_named():
     assert left.applied == []
     assert left.model == simple()
     assert left.opt_in == ["FuseSiluOnRequest"]
-    for named in ({"also": ["FuseSiluOnRequest"]}, {"only": ["FuseSiluOnRequest"]}):
-        result = rewrite_model(simple(), rewrites, **named)
+    name = "FuseSiluOnRequest"
+    for named in (RewriteChoice(also=[name]), RewriteChoice(only=[name])):
+        result = rewrite_model(simple(), rewrites, choice=named)
         assert [one.rewrite for one in result.applied] == ["FuseSiluOnRequest"]
         assert result.opt_in == []
-        again = rewrite_model(result.model, rewrites, **named)
+        again = rewrite_model(result.model, rewrites, choice=named)
         assert again.applied == []
         assert again.model == rewrite_model(result.model, rewrites).model == result.model
 
@@ -703,15 +705,18 @@ def test_an_opt_in_rewrite_is_applied_where_it_is_named():
 def test_also_adds_to_only_and_skip_has_the_last_word():
     name = "FuseSiluOnRequest"
     rewrites = [FuseSiluOnRequest, Widen]
-    assert len(rewrite_model(simple(), rewrites, only=["Widen"], also=[name]).applied) == 1
-    left = rewrite_model(simple(), rewrites, also=[name], skip=[name])
+    chosen = rewrite_model(simple(), rewrites, RewriteChoice(only=["Widen"], also=[name]))
+    assert len(chosen.applied) == 1
+    left = rewrite_model(simple(), rewrites, RewriteChoice(also=[name], skip=[name]))
     assert left.applied == left.opt_in == []
     with pytest.raises(UsageError, match="PK425 there is no rewrite 'FuseSulu'"):
-        rewrite_model(simple(), rewrites, also=["FuseSulu"])
+        rewrite_model(simple(), rewrites, RewriteChoice(also=["FuseSulu"]))
 
 
 def test_the_plugin_of_an_opt_in_rewrite_is_known_where_the_rewrite_is_left_out():
-    fused = rewrite_model(simple(), [FuseSiluOnRequest], also=["FuseSiluOnRequest"]).model
+    fused = rewrite_model(
+        simple(), [FuseSiluOnRequest], RewriteChoice(also=["FuseSiluOnRequest"])
+    ).model
     del fused.graph.value_info[:]
     again = rewrite_model(fused, [FuseSiluOnRequest])
     assert [type(plugin) for _, _, plugin in plugin_nodes(again.model, again.plugins)] == [Silu]

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from importlib.machinery import ExtensionFileLoader
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pluginkit.cli.interrupts import interrupts_that_come_through
+from pluginkit.interrupts import interruptible_build, interruptible_command
 
 
 def press() -> None:
@@ -50,7 +51,7 @@ def test_ctrl_c_interrupts_at_once_elsewhere() -> None:
         press()
         time.sleep(5)
 
-    with interrupts_that_come_through(), pytest.raises(KeyboardInterrupt):
+    with interruptible_command(), pytest.raises(KeyboardInterrupt):
         command()
 
 
@@ -66,7 +67,7 @@ def test_ctrl_c_waits_until_an_extension_is_loaded(monkeypatch: pytest.MonkeyPat
         load_extension(monkeypatch, initialise)
         time.sleep(5)
 
-    with interrupts_that_come_through(), pytest.raises(KeyboardInterrupt):
+    with interruptible_command(), pytest.raises(KeyboardInterrupt):
         command()
     assert finished == [True]
 
@@ -83,7 +84,7 @@ def test_ctrl_c_waits_until_a_class_has_named_its_parts() -> None:
         type("Whole", (), {"part": Part()})
         time.sleep(5)
 
-    with interrupts_that_come_through(), pytest.raises(KeyboardInterrupt):
+    with interruptible_command(), pytest.raises(KeyboardInterrupt):
         command()
     assert finished == ["part"]
 
@@ -92,7 +93,7 @@ def test_the_handler_of_a_program_that_calls_us_stays() -> None:
     pressed = []
     old = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
     try:
-        with interrupts_that_come_through():
+        with interruptible_command():
             press()
     finally:
         signal.signal(signal.SIGINT, old)
@@ -100,6 +101,34 @@ def test_the_handler_of_a_program_that_calls_us_stays() -> None:
 
 
 def test_pythons_own_handler_is_put_back() -> None:
-    with interrupts_that_come_through():
+    with interruptible_command():
         assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_becomes_a_flag_on_any_thread_and_the_handler_comes_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    answers: list[bool] = []
+    with interruptible_build() as is_interrupted:
+        assert not is_interrupted()
+        os.kill(os.getpid(), signal.SIGINT)
+        asker = threading.Thread(target=lambda: answers.append(is_interrupted()))
+        asker.start()
+        asker.join()
+        assert is_interrupted()
+    assert answers == [True]
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_another_thread_cannot_be_interrupted() -> None:
+    answers: list[bool] = []
+
+    def build() -> None:
+        with interruptible_build() as is_interrupted:
+            answers.append(is_interrupted())
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    thread.join()
+    assert answers == [False]
