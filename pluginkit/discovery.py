@@ -1,10 +1,10 @@
-"""Finds plugins and rewrites by walking folders; there is no list to edit.
+"""Find plugins and rewrites in folders and packages, and a plugin by its name.
 
-They come, in this order, from folders that the caller names, from ``[tool.pluginkit]`` in the
+Classes come, in this order, from folders that the caller names, from ``[tool.pluginkit]`` in the
 pyproject.toml of the current directory, from the entry points ``pluginkit.plugins`` and
 ``pluginkit.rewrites``, and from pluginkit itself. Each ``name.py`` and each ``name/__init__.py`` in
-a folder is imported, those that begin with an underscore are not; nothing is ever executed from a
-folder that was not named.
+a folder is imported unless its name begins with an underscore. No code of a folder that was not
+named is ever executed.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
-from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.plugin import Plugin, Plugins
+from pluginkit.contract.spec import PluginKey
 from pluginkit.errors import DeclarationError, PluginkitError, UsageError
 
 _Base = TypeVar("_Base")
 
 Folders = Iterable[str | Path]
-#: What ``[tool.pluginkit]`` may name.
+#: The keys that ``[tool.pluginkit]`` may have.
 _KINDS = ("plugins", "rewrites")
 
 
-def find_plugins(folders: Folders = ()) -> dict[tuple[str, str, str], type[Plugin]]:
-    """Every plugin class, by its key in the plugin registry: name, version, namespace.
+def find_plugins(folders: Folders = ()) -> dict[PluginKey, type[Plugin]]:
+    """Return every plugin class, by its key in the plugin registry: name, version, namespace.
 
     Args:
         folders: further folders to look into.
@@ -43,22 +44,87 @@ def find_plugins(folders: Folders = ()) -> dict[tuple[str, str, str], type[Plugi
         PK430: a module cannot be imported.  PK431: two plugins have one key.
         PK432: a folder does not exist, or the pyproject.toml cannot be read.
     """
-    found: dict[tuple[str, str, str], type[Plugin]] = {}
+    found: dict[PluginKey, type[Plugin]] = {}
     for cls in found_classes("plugins", folders, Plugin, "spec"):
         refuse_twin("plugins", str(cls.spec.key), found.setdefault(cls.spec.key, cls), cls)
     return found
 
 
+def plugins_named(name: str, plugins: Plugins) -> list[type[Plugin]]:
+    """Return the plugins of that name, in any case: there may be none or several.
+
+    Args:
+        name: a class name, a plugin_name, or a plugin_namespace and a plugin_name as in
+            ``"pluginkit::ScatterElements_PK"``.
+        plugins: the plugins to choose from.
+    """
+    wanted = name.lower()
+    return [
+        plugin
+        for (plugin_name, _, namespace), plugin in plugins.items()
+        if wanted
+        in {text.lower() for text in (plugin.__name__, plugin_name, f"{namespace}::{plugin_name}")}
+    ]
+
+
+def plugin_named(name: str, plugins: Plugins) -> type[Plugin]:
+    """Return the only plugin of that name; arguments as for :func:`plugins_named`.
+
+    Errors:
+        PK611: there is none, or there are several.
+    """
+    found = plugins_named(name, plugins)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise unknown_name("plugin", name, [plugin.__name__ for plugin in plugins.values()])
+    raise UsageError(
+        "PK611",
+        f"'{name}' is the name of {len(found)} plugins; expected one.",
+        cause="\n".join(key_text(plugin.spec.key) for plugin in found),
+        fix="write the namespace too, as in pluginkit::ScatterElements_PK.",
+    )
+
+
+def unknown_name(kind: str, name: str, names: Iterable[str]) -> UsageError:
+    """Return the error of a name that nothing has, with the nearest that there is.
+
+    Args:
+        kind: what was looked for: ``"plugin"``.
+        name: the name.
+        names: the names there are.
+    """
+    names = list(names)
+    near = nearest(name, names)
+    return UsageError(
+        "PK611",
+        f"there is no {kind} '{name}'; expected one of {', '.join(names)}.",
+        fix=f"did you mean '{near}'?" if near else "see pluginkit list.",
+    )
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name most like ``name`` in any case, or None."""
+    by_lower = {each.lower(): each for each in names}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1)
+    return by_lower[near[0]] if near else None
+
+
+def key_text(key: PluginKey) -> str:
+    """Return a registry key in words."""
+    return f"{key[0]} version {key[1]} of namespace '{key[2]}'"
+
+
 def found_classes(
     kind: Literal["plugins", "rewrites"], folders: Folders, base: type[_Base], mark: str
 ) -> Iterator[type[_Base]]:
-    """Every concrete subclass of ``base`` in the modules of one kind.
+    """Yield every concrete subclass of ``base`` in the modules of one kind.
 
     Args:
-        kind: what to look for: it names the key in the pyproject.toml and the entry points.
+        kind: what to look for; the key in the pyproject.toml and in the entry points.
         folders: further folders to look into.
         base: Plugin or Rewrite.
-        mark: the class member that a concrete subclass has of its own.
+        mark: the class member that every concrete subclass defines itself.
 
     Errors:
         PK430: a module cannot be imported.  PK432: a folder does not exist, or the pyproject.toml
@@ -96,13 +162,13 @@ def _import(name: str, where: str) -> ModuleType:
         raise DeclarationError(
             "PK430",
             f"module '{name}' cannot be imported: {type(error).__name__}: {error}.",
-            where=_culprit(error) or where,
+            where=_failed_line(error) or where,
             fix="correct the module, or install what it imports.",
         ) from error
 
 
-def _culprit(error: Exception) -> str | None:
-    """The line that failed: the deepest one outside the import machinery."""
+def _failed_line(error: Exception) -> str | None:
+    """Return the line that failed: the deepest one outside the import machinery."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     line, trace = None, error.__traceback__
@@ -115,10 +181,10 @@ def _culprit(error: Exception) -> str | None:
 
 
 def configured_folders(kind: str) -> list[Path]:
-    """The folders under ``[tool.pluginkit]``, relative to the pyproject.toml that names them.
+    """Return the folders under ``[tool.pluginkit]``, relative to the pyproject.toml's own folder.
 
     Errors:
-        PK432: the pyproject.toml cannot be read, or names what pluginkit does not know.
+        PK432: the pyproject.toml cannot be read, or has a key that pluginkit does not know.
     """
     file = Path("pyproject.toml").absolute()
     if not file.is_file():
@@ -137,12 +203,12 @@ def configured_folders(kind: str) -> list[Path]:
         named = named.get(key, {}) if isinstance(named, dict) else {}
     named = named if isinstance(named, dict) else {}
     for key in sorted(named.keys() - _KINDS):
-        near = difflib.get_close_matches(key, _KINDS, 1)
+        near = nearest(key, _KINDS)
         raise UsageError(
             "PK432",
             f"tool.pluginkit.{key} means nothing; expected {' or '.join(_KINDS)}.",
             where=str(file),
-            fix=f"did you mean '{near[0]}'?" if near else "remove it.",
+            fix=f"did you mean '{near}'?" if near else "remove it.",
         )
     named = named.get(kind) or []
     folders = [named] if isinstance(named, str) else named
@@ -157,7 +223,11 @@ def configured_folders(kind: str) -> list[Path]:
 
 
 def package_of(folder: Path) -> ModuleType:
-    """A package whose modules are the folder's, under the folder's own name where that is free."""
+    """Return a package of the folder's modules, named like the folder if that name is free.
+
+    Errors:
+        PK432: there is no such folder.
+    """
     try:
         folder = folder.resolve()
         is_folder = folder.is_dir()
@@ -193,7 +263,7 @@ def _is_free(name: str, folder: Path) -> bool:
 
 
 def _classes(module: ModuleType, base: type[_Base], mark: str) -> Iterator[type[_Base]]:
-    """The concrete subclasses that a module, or a package's own modules, define."""
+    """Yield the concrete subclasses that a module, or a package's own modules, define."""
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, base) and mark in vars(value):
             home = value.__module__
@@ -202,10 +272,10 @@ def _classes(module: ModuleType, base: type[_Base], mark: str) -> Iterator[type[
 
 
 def refuse_twin(kind: str, key: str, first: type, second: type) -> None:
-    """Refuse two classes with one name or key.
+    """Refuse two classes with one name or key, unless one class was imported twice.
 
     Errors:
-        PK431: they are not one class that was imported twice.
+        PK431: they are two classes.
     """
     if first is not second and _home(first) != _home(second):
         raise DeclarationError(

@@ -16,6 +16,7 @@ from pluginkit.contract.spec import (
     Input,
     OnnxOp,
     Output,
+    PluginKey,
     PluginSpec,
     ShapeInput,
     SizeOutput,
@@ -299,3 +300,7 @@ class Plugin:
     def cases(cls) -> Iterable[Case]:
         """Sample calls for checks and benchmarks."""
         return ()
+
+
+#: Plugin classes by their key in the plugin registry.
+Plugins = Mapping[PluginKey, type[Plugin]]

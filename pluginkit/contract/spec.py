@@ -14,6 +14,8 @@ from pluginkit.contract.dims import Dim, SizeDim
 from pluginkit.contract.dtypes import DType, int32, int64
 from pluginkit.contract.launches import Kernel
 
+#: What identifies a plugin in TensorRT's registry: plugin_name, plugin_version, plugin_namespace.
+PluginKey = tuple[str, str, str]
 TypeConstraint = str | DType | tuple[DType, ...]
 
 #: The field that names the inputs of a node, for a plugin that has optional ones.
@@ -200,7 +202,7 @@ class PluginSpec:
     module: str
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> PluginKey:
         """The key in the plugin registry: name, version, namespace."""
         return self.plugin_name, self.plugin_version, self.plugin_namespace
 

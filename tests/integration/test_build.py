@@ -16,10 +16,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from pluginkit import BuildOptions
+from pluginkit.contract.plugin import Plugins
 from pluginkit.device.gpus import Gpu
 from pluginkit.discovery import find_plugins
 from pluginkit.engine import BuildObserver, build_engine, check_manifest, run_engine
-from pluginkit.engine.build.model_plugins import Plugins
 from pluginkit.engine.build.profiles import ShapeRange
 from pluginkit.engine.plan.manifest import Tensor
 from pluginkit.errors import (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pluginkit.discovery import find_plugins
+from pluginkit.discovery import find_plugins, plugin_named, plugins_named
 from pluginkit.errors import DeclarationError, PluginkitError, UsageError
 from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 
@@ -256,3 +256,26 @@ def test_a_folder_name_that_cannot_be_is_refused(name):
     Path("loop").symlink_to("loop")
     with pytest.raises(UsageError, match="PK432"):
         find_plugins([name])
+
+
+@pytest.mark.parametrize(
+    "name", ["CircPad", "circpad", "CIRCPAD_PK", "CircPad_PK", "pluginkit::CircPad_PK"]
+)
+def test_a_plugin_has_several_names_in_any_case(name):
+    assert plugin_named(name, find_plugins()).__name__ == "CircPad"
+
+
+def test_an_unknown_plugin_names_the_nearest():
+    plugins = find_plugins()
+    assert plugins_named("CirkPad", plugins) == []
+    with pytest.raises(UsageError, match="PK611 there is no plugin 'cirkpad'.*CircPad") as caught:
+        plugin_named("cirkpad", plugins)
+    assert caught.value.fix == "did you mean 'CircPad'?"
+
+
+def test_two_plugins_of_one_name_are_told_apart_by_their_namespace():
+    (key, circ_pad), *_ = [each for each in find_plugins().items() if each[0][0] == "CircPad_PK"]
+    plugins = {key: circ_pad, ("CircPad_PK", "1", "mine"): circ_pad}
+    with pytest.raises(UsageError, match="PK611 'CircPad' is the name of 2 plugins"):
+        plugin_named("CircPad", plugins)
+    assert plugin_named("mine::CircPad_PK", plugins) is circ_pad

@@ -17,7 +17,6 @@ from pluginkit.errors import UsageError
 
 if TYPE_CHECKING:
     from pluginkit.bench.bench_report import BenchReport
-    from pluginkit.contract.plugin import Plugin
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,10 +63,12 @@ def _measure(args: argparse.Namespace) -> BenchReport:
     from pluginkit.bench import workload
     from pluginkit.bench.gpu_timer import Gpu
     from pluginkit.bench.run_benchmark import run_benchmark
+    from pluginkit.cli.found_classes import plugins_of
     from pluginkit.cli.terminal_output import print_line
+    from pluginkit.discovery import plugin_named
     from pluginkit.trt.flavour import load_flavour
 
-    plugin = _plugin_called(args)
+    plugin = plugin_named(args.name, plugins_of(args))
     dtypes = workload.dtypes_from_names(args.dtypes)
     declared = workload.load_bench_file(args.peers) if args.peers else None
     if declared is not None and declared.workloads is not None:
@@ -85,22 +86,6 @@ def _measure(args: argparse.Namespace) -> BenchReport:
             flavour=load_flavour(args.tensorrt),
             progress=lambda text: print_line(text, stderr=True),
         )
-
-
-def _plugin_called(args: argparse.Namespace) -> type[Plugin]:
-    from pluginkit.cli.found_classes import plugins_of
-
-    plugins = list(plugins_of(args).values())
-    wanted = args.name.lower()
-    for plugin in plugins:
-        if wanted in (plugin.__name__.lower(), plugin.spec.plugin_name.lower()):
-            return plugin
-    raise UsageError(
-        "PK611",
-        f"there is no plugin '{args.name}'; "
-        f"expected one of {', '.join(plugin.__name__ for plugin in plugins)}.",
-        fix="see pluginkit list.",
-    )
 
 
 def _print_report(report: BenchReport) -> None:

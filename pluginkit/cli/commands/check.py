@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pluginkit.cli import options
 from pluginkit.errors import UsageError
-
-if TYPE_CHECKING:
-    from pluginkit.contract.plugin import Plugin
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +43,11 @@ def run(args: argparse.Namespace) -> int:
         return _list(args)
     if args.name is None:
         raise UsageError("PK611", "no plugin is named; expected one.", fix="see pluginkit list.")
+    from pluginkit.cli.found_classes import plugins_of
+    from pluginkit.discovery import plugin_named
     from pluginkit.testing import plugincheck
 
-    report = plugincheck(_plugin(args), only=args.only)
+    report = plugincheck(plugin_named(args.name, plugins_of(args)), only=args.only)
     if args.json:
         print_json(
             {"plugin": report.plugin, "results": list(map(dataclasses.asdict, report.results))}
@@ -76,20 +73,3 @@ def _list(args: argparse.Namespace) -> int:
         for line in one.doc.split("\n"):
             print_line(f"    {line}".rstrip())
     return 0
-
-
-def _plugin(args: argparse.Namespace) -> type[Plugin]:
-    from pluginkit.cli.found_classes import plugins_of
-
-    plugins = list(plugins_of(args).values())
-    wanted = args.name.lower()
-    found = [p for p in plugins if wanted in (p.__name__.lower(), p.spec.plugin_name.lower())]
-    if len(found) == 1:
-        return found[0]
-    names = [plugin.__name__ for plugin in plugins]
-    near = difflib.get_close_matches(args.name, names, 1)
-    raise UsageError(
-        "PK611",
-        f"there are {len(found)} plugins '{args.name}'; expected one of {', '.join(names)}.",
-        fix=f"did you mean '{near[0]}'?" if near else "see pluginkit list.",
-    )

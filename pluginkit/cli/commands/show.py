@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.cli import options
-from pluginkit.errors import UsageError
 
 if TYPE_CHECKING:
     from pluginkit.contract.launches import Kernel
@@ -31,21 +29,14 @@ def run(args: argparse.Namespace) -> int:
     """Show plugins and rewrites of one name."""
     from pluginkit.cli.found_classes import plugins_of, rewrites_of
     from pluginkit.cli.terminal_output import print_json
+    from pluginkit.discovery import plugins_named, unknown_name
 
-    plugins, rewrites = list(plugins_of(args).values()), rewrites_of(args)
-    wanted = args.name.lower()
-    found_plugins = [
-        one for one in plugins if wanted in (one.__name__.lower(), one.spec.plugin_name.lower())
-    ]
-    found_rewrites = [one for one in rewrites if wanted == one.__name__.lower()]
+    plugins, rewrites = plugins_of(args), rewrites_of(args)
+    found_plugins = plugins_named(args.name, plugins)
+    found_rewrites = [one for one in rewrites if one.__name__.lower() == args.name.lower()]
     if not found_plugins and not found_rewrites:
-        names = [one.__name__ for one in (*plugins, *rewrites)]
-        near = difflib.get_close_matches(args.name, names, 1)
-        raise UsageError(
-            "PK611",
-            f"there is no plugin or rewrite '{args.name}'; expected one of {', '.join(names)}.",
-            fix=f"did you mean '{near[0]}'?" if near else "see pluginkit list.",
-        )
+        names = [one.__name__ for one in (*plugins.values(), *rewrites)]
+        raise unknown_name("plugin or rewrite", args.name, names)
     if args.json:
         print_json(
             {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluginkit
-from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.plugin import Plugin, Plugins
 from pluginkit.engine.build.build_options import BuildOptions, ResolvedOptions, resolve_options
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.compute_capabilities import text_from_capability
@@ -27,7 +27,6 @@ from pluginkit.trt.flavour import Flavour, load_flavour
 from pluginkit.trt.target import installed_target
 
 if TYPE_CHECKING:
-    from pluginkit.engine.build.model_plugins import Plugins
     from pluginkit.onnx.rewriting.rewrite import Rewrite
     from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult

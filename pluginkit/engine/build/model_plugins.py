@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import importlib.util
 import itertools
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pluginkit.contract.launches import CudaKernel
+from pluginkit.contract.plugin import Plugin, Plugins
+from pluginkit.contract.spec import PluginKey
+from pluginkit.discovery import key_text, nearest
 from pluginkit.engine.plan.manifest import PluginNode, PluginRecord
 from pluginkit.errors import ModelError
-from pluginkit.contract.launches import CudaKernel
-from pluginkit.contract.plugin import Plugin
 from pluginkit.trt.flavour import Flavour
 
 if TYPE_CHECKING:
     import onnx
 
     from pluginkit.trt.plugin_registry import Interface
-
-Key = tuple[str, str, str]
-Plugins = Mapping[Key, type[Plugin]]
 
 
 def source_files(plugin: type[Plugin]) -> dict[str, Path]:
@@ -147,17 +145,17 @@ def check_known(model: onnx.ModelProto, plugins: Plugins, flavour: Flavour) -> N
     for where, key in _named_plugins(model):
         if key in plugins or registry.get_creator(*key) is not None:
             continue
-        near = difflib.get_close_matches(_label(key), map(_label, plugins), 1, cutoff=0.4)
+        near = nearest(key_text(key), map(key_text, plugins))
         raise ModelError(
             "PK523",
-            f"the model needs plugin {_label(key)}, which was not found.",
+            f"the model needs plugin {key_text(key)}, which was not found.",
             where=where,
-            cause=f"the nearest is {near[0]}." if near else None,
+            cause=f"the nearest is {near}." if near else None,
             fix="name the plugin's folder with --plugins, or correct the node.",
         )
 
 
-def _named_plugins(model: onnx.ModelProto) -> Iterator[tuple[str, Key]]:
+def _named_plugins(model: onnx.ModelProto) -> Iterator[tuple[str, PluginKey]]:
     """Where each node is that says which plugin it wants, and the plugin's key."""
     from pluginkit.onnx.model.graphs import describe, scopes
 
@@ -168,7 +166,3 @@ def _named_plugins(model: onnx.ModelProto) -> Iterator[tuple[str, Key]]:
                 version = texts.get("plugin_version", "1")
                 namespace = texts.get("plugin_namespace", node.domain)
                 yield f"{scope.path}, node {describe(node)}", (node.op_type, version, namespace)
-
-
-def _label(key: Key) -> str:
-    return f"{key[0]} version {key[1]} of namespace '{key[2]}'"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pluginkit.contract.plugin import Plugins
 from pluginkit.device.gpus import find_gpu
 from pluginkit.engine.build.compute_capabilities import text_from_capability
-from pluginkit.engine.build.model_plugins import Plugins, source_sha256
+from pluginkit.engine.build.model_plugins import source_sha256
 from pluginkit.engine.build.shape_ranges import text_from_shape
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log, meaningful
 from pluginkit.engine.plan.check_manifest import check_manifest

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from pluginkit.contract.plugin import Plugins
 from pluginkit.engine.build.compute_capabilities import Capability
-from pluginkit.engine.build.model_plugins import Plugins
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.traceable_model import NodeId, node_ids, with_labels
 from pluginkit.engine.scan.scan_session import Answer, ask

@@ -11,13 +11,12 @@ import onnx.numpy_helper
 
 from pluginkit.contract.calls import present_ports
 from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.plugin import Plugins as Plugins
 from pluginkit.contract.spec import PRESENT_INPUTS, PluginSpec
+from pluginkit.contract.spec import PluginKey as PluginKey
 from pluginkit.errors import ModelError
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import describe, scopes
-
-PluginKey = tuple[str, str, str]
-Plugins = Mapping[PluginKey, type[Plugin]]
 
 
 def plugin_attributes(plugin: Plugin) -> dict[str, Any]:
