@@ -27,7 +27,8 @@ from pluginkit import (
     int32,
     int64,
 )
-from pluginkit.cli import compare, options
+from pluginkit.cli import options
+from pluginkit.cli.commands import compare
 from pluginkit.contract import calls
 from pluginkit.contract.attributes import AttributeSpec
 from pluginkit.engine.build.compute_capabilities import parse_capability

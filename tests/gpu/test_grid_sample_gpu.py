@@ -11,7 +11,7 @@ from pluginkit import bfloat16, float16, float32, int8, int64
 from pluginkit.checking.trt_double.driver import CupyMemory, drive
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import offset_type
-from pluginkit.plugins.grid_sample import GridSample, pixels, steps
+from pluginkit.plugins.grid_sample import GridSample, launches, pixel_copy
 
 pytestmark = [
     pytest.mark.gpu,
@@ -42,10 +42,10 @@ PADDINGS = ("zeros", "border", "reflection")
 def way(request, monkeypatch):
     """How x is read: as it is, from the copy, or as it is after a look at the grid."""
     if request.param != "planes":
-        monkeypatch.setattr(pixels, "ENOUGH_ELEMENTS", 1)
-        monkeypatch.setattr(pixels, "ENOUGH_CHANNEL_BYTES", 1)
-        monkeypatch.setattr(pixels, "MOST_COPIED", 10**6)
-        monkeypatch.setattr(pixels, "MOST_LINES", -1 if request.param == "pixels" else 32)
+        monkeypatch.setattr(pixel_copy, "ENOUGH_ELEMENTS", 1)
+        monkeypatch.setattr(pixel_copy, "ENOUGH_CHANNEL_BYTES", 1)
+        monkeypatch.setattr(pixel_copy, "MOST_COPIED", 10**6)
+        monkeypatch.setattr(pixel_copy, "MOST_LINES", -1 if request.param == "pixels" else 32)
     return request.param
 
 
@@ -202,7 +202,7 @@ def test_64_bit_offsets_give_the_same(lean, way, name, mode, monkeypatch):
     arrays = arrays_of(name, float16, float32, rng)
     plugin = GridSample(mode=mode, padding_mode="reflection")
     narrow = run(lean, plugin, arrays)
-    for module in (steps, pixels):
+    for module in (launches, pixel_copy):
         monkeypatch.setattr(module, "offset_type", lambda *_: offset_type(2**31))
     *_, launch = steps_of(plugin, arrays)
     assert launch.constants["OFFSET"] == "unsigned long long"
@@ -233,12 +233,12 @@ def test_what_the_grid_says_decides(lean, monkeypatch):
     anywhere = rng.uniform(-1, 1, in_order.shape).astype(np.float32)
     plugin = GridSample()
     assert len(steps_of(plugin, [x, in_order])) == 1  # too small to look
-    monkeypatch.setattr(pixels, "ENOUGH_ELEMENTS", 2**20)
+    monkeypatch.setattr(pixel_copy, "ENOUGH_ELEMENTS", 2**20)
     assert len(steps_of(plugin, [x, in_order])) == 3
     for grid, expected in ((in_order, 32), (across, -1), (anywhere, -1)):
         got = run(lean, plugin, (x, grid))
         for lines in (32, -1):
             with monkeypatch.context() as forced:
-                forced.setattr(pixels, "MOST_LINES", lines)
+                forced.setattr(pixel_copy, "MOST_LINES", lines)
                 is_same = run(lean, plugin, (x, grid)).tobytes() == got.tobytes()
             assert is_same == (lines == expected)
