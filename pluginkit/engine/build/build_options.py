@@ -1,0 +1,140 @@
+"""How an engine is built: one field for each choice, and whether a TensorRT offers it.
+
+A new choice needs a field in ``BuildOptions``, a check in ``check_options``, its use in
+``serialize_network``, and an option in ``cli/commands/build.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pluginkit.contract.plugin import Plugin
+from pluginkit.engine.build.build_progress import BuildObserver
+from pluginkit.engine.build.compute_capabilities import Capability, choose_capabilities
+from pluginkit.engine.plan.output_files import check_writable
+from pluginkit.errors import MissingDependencyError, UsageError
+from pluginkit.trt.flavour import Flavour
+
+if TYPE_CHECKING:
+    from pluginkit.trt.plugin_registry import Interface
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build an engine; the defaults suit this machine.
+
+    Which TensorRT builds:
+        flavour: ``"tensorrt"`` or ``"tensorrt_rtx"``; by default the one that is installed.
+        interface: the plugins' interface, ``"v2"``, ``"v3"`` or ``"auto"`` for what fits the
+            flavour.
+
+    Where the engine runs:
+        compute_capabilities: the GPUs, ``[(8, 9)]`` or ``["8.9"]``; by default this machine's.
+        version_compatible: let later TensorRT versions of the same major version load the plan.
+
+    How the engine computes:
+        fp16: let it compute in float16 (TensorRT 10; elsewhere the model gives the precision).
+
+    What the build may use:
+        workspace_bytes: the most scratch memory for one layer, in bytes; by default TensorRT's own
+            limit.
+        timing_cache: a file of kernel timings to read, if it exists, and to update.
+    """
+
+    flavour: str | None = None
+    interface: Interface = "auto"
+    compute_capabilities: Sequence[Capability | str] = ()
+    version_compatible: bool = False
+    fp16: bool = False
+    workspace_bytes: int | None = None
+    timing_cache: str | Path | None = None
+
+
+@dataclass(frozen=True)
+class ResolvedOptions:
+    """Options that the flavour offers, and what was chosen for this model and machine.
+
+    Attributes:
+        options: the options.
+        capabilities: the compute capabilities to build for.
+        has_aliased_io: whether an output of a plugin takes over an input's memory.
+    """
+
+    options: BuildOptions
+    capabilities: tuple[Capability, ...]
+    has_aliased_io: bool = False
+
+    @property
+    def timing_cache(self) -> Path | None:
+        """The file of kernel timings."""
+        return None if self.options.timing_cache is None else Path(self.options.timing_cache)
+
+
+def resolve_options(
+    options: BuildOptions,
+    flavour: Flavour,
+    plugins: Iterable[type[Plugin]],
+    observer: BuildObserver,
+) -> ResolvedOptions:
+    """Check the options and choose compute capabilities.
+
+    Args:
+        options: what the user asked for.
+        flavour: the TensorRT that builds.
+        plugins: the plugins of the model.
+        observer: told of the choice.
+
+    Errors:
+        PK511, PK512: as for ``choose_capabilities``; otherwise as for :func:`check_options`.
+    """
+    check_options(options, flavour)
+    capabilities = choose_capabilities(flavour, tuple(options.compute_capabilities), observer)
+    has_aliased_io = any(plugin.spec.has_aliases for plugin in plugins)
+    return ResolvedOptions(options, capabilities, has_aliased_io)
+
+
+def check_options(options: BuildOptions, flavour: Flavour) -> None:
+    """Fail for what the flavour does not offer.
+
+    Errors:
+        PK510: the flavour builds no engines.  PK513: it has no V2 plugins in its parser, no fp16
+            option or no version compatibility.  PK525: the timing cache cannot be written.
+        PK526: the workspace is out of range.
+    """
+    _check_flavour(options, flavour)
+    flags = getattr(flavour.module, "BuilderFlag", None)
+    if options.fp16 and not hasattr(flags, "FP16"):
+        raise UsageError(
+            "PK513",
+            f"{flavour.name} {flavour.version} has no fp16 option: precision comes from the model, "
+            "for its networks are strongly typed.",
+            fix="export the model in float16 (in PyTorch, model.half() before torch.onnx.export).",
+        )
+    if options.version_compatible and flavour.name == "tensorrt_rtx":
+        raise UsageError(
+            "PK513", f"{flavour.name} {flavour.version} builds no version-compatible plans."
+        )
+    if options.workspace_bytes is not None and not 0 < options.workspace_bytes < 2**63:
+        raise UsageError(
+            "PK526", f"workspace is {options.workspace_bytes} bytes; expected 1 to 2**63 - 1."
+        )
+    if options.timing_cache is not None:
+        check_writable(Path(options.timing_cache))
+
+
+def _check_flavour(options: BuildOptions, flavour: Flavour) -> None:
+    if not flavour.has_builder or not flavour.has_parser:
+        raise MissingDependencyError(
+            "PK510",
+            f"{flavour.name} builds no engines; expected tensorrt or tensorrt_rtx.",
+            fix="choose another with --tensorrt or PLUGINKIT_TENSORRT.",
+        )
+    if options.interface == "v2" and not flavour.parser_takes_v2:
+        raise UsageError(
+            "PK513",
+            f"{flavour.name}'s ONNX parser takes IPluginV3 plugins only; interface is 'v2'.",
+            fix="leave the interface to pluginkit, or use --tensorrt tensorrt.",
+        )
