@@ -1,1 +1,1 @@
-"""The ONNX rewrites that ship, one module each."""
+"""Rewrites that ship with pluginkit."""

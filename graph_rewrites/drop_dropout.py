@@ -1,4 +1,4 @@
-"""Dropout in training mode that drops nothing, which TensorRT refuses, goes away."""
+"""Remove a Dropout in training mode that drops nothing; TensorRT refuses training mode."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.graph_rewrites._quantization import is_zero
-from pluginkit.onnx import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -16,23 +15,21 @@ if TYPE_CHECKING:
 class DropDropout(Rewrite):
     """Dropout(x, ratio=0, training_mode) -> x, and a mask of all true.
 
-    The ratio must be stored in the model; whether it trains does not matter then.
+    The ratio must be stored in the model. The training mode then makes no difference.
     """
 
-    pattern = "Dropout"
+    pattern = Op("Dropout", "x", Optional("ratio"), Optional("training"))
 
-    def check(self, match: Match) -> str | None:
-        """TensorRT takes a Dropout that does not train."""
-        inputs = match.inputs
-        if len(inputs) < 3 or not inputs[2].name or is_zero(match, inputs[2]):
-            return "TensorRT takes it as it is: it does not train"
-        if not inputs[1].name or not is_zero(match, inputs[1]):
+    def check(
+        self, match: Match, ratio: gs.Tensor | None, training: gs.Tensor | None
+    ) -> str | None:
+        if training is None or match.is_zero(training):
+            return "TensorRT takes it: it does not train"
+        if ratio is None or not match.is_zero(ratio):
             return "its ratio is not zero, or not stored in the model: what it drops is random"
         return None
 
-    def rewrite(self, match: Match) -> list[gs.Node]:
-        """The mask has the shape of x."""
-        x = match.inputs[0]
+    def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
         new = Replacement(match)
         if any(map(match.is_used, match.outputs[1:])):
             new.into(match.outputs[1:], "Expand", np.array(True), new.add("Shape", x))

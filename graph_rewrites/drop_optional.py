@@ -1,4 +1,4 @@
-"""OptionalHasElement and OptionalGetElement of tensors, which TensorRT lacks, go away."""
+"""Remove OptionalHasElement and OptionalGetElement of tensors, which TensorRT lacks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.graph_rewrites._quantization import is_given
-from pluginkit.onnx import Match, Op, Replacement, Rewrite
+from pluginkit.onnx import Match, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -16,23 +15,22 @@ if TYPE_CHECKING:
 class DropOptional(Rewrite):
     """OptionalGetElement(tensor) -> tensor; OptionalHasElement(tensor) -> true, of nothing false.
 
-    Optional values themselves, whose content is not known from the model, are left.
+    Optional values are left, because their content is only known at run time.
     """
 
-    pattern = Op(("OptionalHasElement", "OptionalGetElement"))
+    pattern = Op(("OptionalHasElement", "OptionalGetElement"), Optional("x"))
 
-    def check(self, match: Match) -> str | None:
-        """The input must be a tensor, or absent."""
-        if not is_given(match.inputs, 0):
+    def check(self, match: Match, x: gs.Tensor | None) -> str | None:
+        if x is None:
             return None
-        value_type = match.value_type(match.inputs[0])
+        value_type = match.value_type(x)
         if value_type is None or value_type.WhichOneof("value") != "tensor_type":
             return "its input is an optional value, or of unknown type"
         return None
 
-    def rewrite(self, match: Match) -> list[gs.Node]:
-        """An absent input has no element to get, which ONNX rules out."""
+    def rewrite(self, match: Match, x: gs.Tensor | None) -> list[gs.Node]:
+        """OptionalGetElement without an input is invalid ONNX."""
         new = Replacement(match)
         if match.node.op == "OptionalGetElement":
-            return new.end("Identity", match.inputs[0])
-        return new.end("Identity", np.array(is_given(match.inputs, 0)))
+            return new.end("Identity", x)
+        return new.end("Identity", np.array(x is not None))

@@ -1,4 +1,4 @@
-"""Outputs that nobody reads go away where TensorRT takes only nodes with one output."""
+"""Remove unused outputs of operators of which TensorRT takes only one output."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from pluginkit.onnx import Match, Op, Rewrite
 class DropUnusedOutputs(Rewrite):
     """y, unused = Op(...) -> y = Op(...) of Attention, LayerNormalization and MaxPool.
 
-    Trailing outputs only, those without a name too. It comes before the rewrites that replace the
-    whole node.
+    Only outputs after the last used one are removed, those without a name included. It runs before
+    the rewrites that replace the whole node.
     """
 
     pattern = Op(("Attention", "LayerNormalization", "MaxPool"))
     order = -1
 
     def check(self, match: Match) -> str | None:
-        """The last output must be one that nobody uses, and not the only one."""
         if len(match.outputs) == 1:
-            return "TensorRT takes it as it is: it has one output"
+            return "TensorRT takes it: it has one output"
         if match.is_used(match.outputs[-1]):
             return f"its last output, '{match.outputs[-1].name}', is used"
         return None
 
     def rewrite(self, match: Match) -> onnx.NodeProto:
-        """The same node with its outputs up to the last that is used, the first at least."""
+        """The first output stays even if it is unused."""
         used = [at for at, tensor in enumerate(match.outputs) if match.is_used(tensor)]
         node = onnx.NodeProto()
         node.CopyFrom(match.proto)

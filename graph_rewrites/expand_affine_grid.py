@@ -1,4 +1,4 @@
-"""AffineGrid, which TensorRT lacks, is a product with a table of positions."""
+"""Compute AffineGrid, which TensorRT lacks, as a product with a table of positions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import onnx.helper
 
-from pluginkit.onnx import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -17,33 +16,28 @@ if TYPE_CHECKING:
 class ExpandAffineGrid(Rewrite):
     """AffineGrid(theta, size) -> Reshape(MatMul(positions, Transpose(theta)), [-1, *size[2:], k]).
 
-    In two or three dimensions, k. The size must be stored in the model.
+    In k = 2 or 3 dimensions. The size must be stored in the model.
     """
 
-    pattern = "AffineGrid"
+    pattern = Op("AffineGrid", "theta", "size")
 
-    def check(self, match: Match) -> str | None:
-        """The table of positions is made now."""
-        theta, size = match.inputs
+    def check(self, match: Match, theta: gs.Tensor, size: gs.Tensor) -> str | None:
         if match.constant(size) is None:
             return "its size is not stored in the model"
-        if not match.elem_type(theta):
-            return "the type of theta is not known"
-        return None
+        return None if match.dtype(theta) else "the type of theta is not known"
 
-    def rewrite(self, match: Match) -> list[gs.Node]:
-        """The positions stand first, for both factors then have the axes that MatMul wants."""
-        theta, size = match.inputs
+    def rewrite(self, match: Match, theta: gs.Tensor, size: gs.Tensor) -> list[gs.Node]:
+        """The table is the first factor, so that both have the axes that MatMul wants."""
         sizes = [int(each) for each in np.asarray(match.constant(size))[2:]]
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(match.elem_type(theta))
-        table = _positions(sizes, bool(match.attribute("align_corners", 0))).astype(dtype)
+        positions = _positions(sizes, align_corners=match.attribute("align_corners", False))
         new = Replacement(match)
+        table = new.cast(positions, match.dtype(theta))
         product = new.add("MatMul", table, new.add("Transpose", theta, perm=[0, 2, 1]))
         return new.end("Reshape", product, np.array([-1, *sizes, len(sizes)]))
 
 
-def _positions(sizes: list[int], align_corners: bool) -> npt.NDArray[np.float64]:
-    """Each point of the grid as (x, y, 1) or (x, y, z, 1), from -1 to 1; shape (points, 1 + k)."""
+def _positions(sizes: list[int], *, align_corners: bool) -> npt.NDArray[np.float64]:
+    """Return each point of the grid as (x, y, 1) or (x, y, z, 1), from -1 to 1: [points, 1 + k]."""
     axes = []
     for size in sizes:
         steps = max(size - 1, 1) if align_corners else size

@@ -1,41 +1,31 @@
-"""BitwiseNot, which TensorRT lacks, becomes a difference."""
+"""Turn BitwiseNot, which TensorRT lacks, into a difference."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import onnx
+import numpy as np
 
-from pluginkit.graph_rewrites._types import INTEGERS, NO_INTEGER
-from pluginkit.onnx import Match, Replacement, Rewrite
+from pluginkit.onnx import INTEGERS, Match, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
-
-_T = onnx.TensorProto
 
 
 class ExpandBitwiseNot(Rewrite):
     """BitwiseNot(x) -> -1 - x, or 255 - x for uint8.
 
-    For uint8, int8, int32 and int64, without overflow.
+    For uint8, int8, int32 and int64, without overflow: 8 bits are computed in int32.
     """
 
-    pattern = "BitwiseNot"
+    pattern = Op("BitwiseNot", "x")
 
-    def check(self, match: Match) -> str | None:
-        """The type must be one that TensorRT computes with."""
-        if match.elem_type(match.inputs[0]) not in INTEGERS:
-            return NO_INTEGER
-        return None
+    def check(self, match: Match, x: gs.Tensor) -> str | None:
+        return match.dtype_problem(INTEGERS, x)
 
-    def rewrite(self, match: Match) -> list[gs.Node]:
-        """All bits set is -1, and 255 without a sign; 8 bits are computed in int32."""
-        (x,) = match.inputs
-        elem_type = match.elem_type(x)
-        wide = _T.INT64 if elem_type == _T.INT64 else _T.INT32
-        number = onnx.helper.tensor_dtype_to_np_dtype(wide).type
+    def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
+        dtype = match.dtype(x)
+        wide = "int64" if dtype == "int64" else "int32"
+        all_bits = np.array(255 if dtype == "uint8" else -1, wide)
         new = Replacement(match)
-        ones = number(255 if elem_type == _T.UINT8 else -1)
-        difference = new.add("Sub", ones, new.cast(x, wide))
-        return new.end("Cast", difference, to=elem_type)
+        return new.end("Cast", new.add("Sub", all_bits, new.cast(x, wide)), to=dtype)

@@ -1,103 +1,105 @@
-"""Col2Im, which TensorRT lacks, becomes a sum of gathered columns."""
+"""Turn Col2Im, which TensorRT lacks, into a sum of gathered columns."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
-from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
-from pluginkit.onnx import Match, Replacement, Rewrite
+from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-_T = onnx.TensorProto
 _LARGEST = 2**24
+Indices: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """The blocks of an image.
+
+    Attributes:
+        image: the sizes of the image.
+        along: for each axis, the position in the image of each element of each block,
+            ``[elements, blocks]``.
+    """
+
+    image: list[int]
+    along: list[Indices]
 
 
 class ExpandCol2Im(Rewrite):
     """Col2Im(x) -> ReduceSum(Gather(x, for each pixel the columns that cover it)).
 
-    The shapes of the image and of its blocks must be stored in the model. A pixel covered by fewer
-    columns than others adds zeros, so that memory is that of the most columns for each pixel.
+    The shapes of the image and of its blocks must be stored in the model. Every pixel gathers as
+    many columns as the pixel that is covered most, zeros where it is covered less.
     """
 
-    pattern = "Col2Im"
+    pattern = Op("Col2Im", "x", "image_shape", "block_shape")
 
-    def check(self, match: Match) -> str | None:
-        """Both shapes must be known."""
-        if match.elem_type(match.inputs[0]) not in FLOATS:
-            return NO_FLOAT
-        if any(match.constant(each) is None for each in match.inputs[1:3]):
+    def check(
+        self, match: Match, x: gs.Tensor, image_shape: gs.Tensor, block_shape: gs.Tensor
+    ) -> str | _Blocks:
+        problem = match.dtype_problem(FLOATS, x)
+        if problem is not None:
+            return problem
+        image, block = match.constant(image_shape), match.constant(block_shape)
+        if image is None or block is None:
             return "the image's shape or the block's is not stored in the model"
-        shape = match.shape(match.inputs[0])
+        shape = match.shape(x)
         if shape is not None and len(shape) != 3:
             return "its input has not three axes"
-        return _why_no_table(match, None if shape is None else shape[2])
+        blocks = _blocks(match, image.tolist(), block.tolist())
+        if isinstance(blocks, str):
+            return blocks
+        count = math.prod(each.shape[1] for each in blocks.along)
+        if shape is not None and shape[2] not in (None, count):
+            return "its input has another number of columns than the blocks in the image"
+        return blocks
 
-    def rewrite(self, match: Match) -> list[gs.Node]:
+    def rewrite(self, match: Match, x: gs.Tensor, facts: _Blocks) -> list[gs.Node]:
         """A zero is put behind the columns, for pixels to read."""
-        image, block = _shapes(match)
-        table, columns = _columns_of_pixels(_positions(match, image, block), image)
+        table, columns = _columns_of_pixels(facts)
         new = Replacement(match)
-        wide = new.cast(match.inputs[0], _T.FLOAT)
+        wide = new.cast(x, "float32")
         value = new.add("Reshape", wide, np.array([0, -1, columns]))
         value = new.pad(value, [0, 0, 0, 0, 0, 1])
         value = new.reduce("ReduceSum", new.add("Gather", value, table, axis=2), [-1])
-        value = new.add("Reshape", value, np.array([0, 0, *image]))
-        return new.end("Cast", value, to=match.elem_type(match.inputs[0]))
+        value = new.add("Reshape", value, np.array([0, 0, *facts.image]))
+        return new.end("Cast", value, to=match.dtype(x))
 
 
-def _shapes(match: Match) -> tuple[list[int], list[int]]:
-    """The image's and the block's."""
-    image, block = (np.asarray(match.constant(each)).tolist() for each in match.inputs[1:3])
-    return image, block
-
-
-def _why_no_table(match: Match, columns: int | None) -> str | None:
-    """Why no table says which columns cover a pixel, or None; there are ``columns`` of each."""
-    image, block = _shapes(match)
-    rank = len(image)
-    steps = [match.attribute(name, [1] * rank) for name in ("strides", "dilations")]
-    pads = match.attribute("pads", [0] * 2 * rank)
-    if any(len(each) != rank for each in (block, *steps, pads[::2], pads[1::2])):
-        return "its shapes and its attributes are of different ranks"
-    if min([*image, *block, *steps[0], *steps[1]]) < 1 or min(pads) < 0:
-        return "a size or a step is not positive, or its padding is negative"
-    if math.prod(image) * math.prod(block) > _LARGEST:
-        return f"its pixels times the elements of a block are more than {_LARGEST}"
-    blocks = [each.shape[1] for each in _positions(match, image, block)]
-    if columns not in (None, math.prod(blocks)):
-        return "its input has another number of columns than the blocks in the image"
-    return None
-
-
-def _positions(match: Match, image: list[int], block: list[int]) -> list[npt.NDArray[np.int64]]:
-    """For each axis, where each element of each block stands; ``[element, block]``."""
+def _blocks(match: Match, image: list[int], block: list[int]) -> str | _Blocks:
+    """Return where the elements of the blocks are, or why the attributes do not say."""
     rank = len(image)
     strides = match.attribute("strides", [1] * rank)
     dilations = match.attribute("dilations", [1] * rank)
     pads = match.attribute("pads", [0] * 2 * rank)
+    if any(len(each) != rank for each in (block, strides, dilations, pads[::2], pads[1::2])):
+        return "its shapes and its attributes are of different ranks"
+    if min([*image, *block, *strides, *dilations]) < 1 or min(pads) < 0:
+        return "a size or a step is not positive, or its padding is negative"
+    if math.prod(image) * math.prod(block) > _LARGEST:
+        return f"its pixels times the elements of a block are more than {_LARGEST}"
     along = []
     for axis, (size, length) in enumerate(zip(image, block, strict=True)):
         room = size + pads[axis] + pads[rank + axis] - dilations[axis] * (length - 1) - 1
         starts = np.arange(room // strides[axis] + 1) * strides[axis] - pads[axis]
         along.append(np.arange(length)[:, None] * dilations[axis] + starts)
-    return along
+    return _Blocks(image, along)
 
 
-def _columns_of_pixels(
-    along: list[npt.NDArray[np.int64]], image: list[int]
-) -> tuple[npt.NDArray[np.int64], int]:
-    """For each pixel the columns to sum up, and how many columns of single elements there are.
+def _columns_of_pixels(blocks: _Blocks) -> tuple[Indices, int]:
+    """Return the columns to add up for each pixel, and the number of columns of single elements.
 
-    The table's shape is ``[pixels, most columns of a pixel]``; where a pixel has fewer, the number
-    of columns stands.
+    The table's shape is ``[pixels, most columns of a pixel]``. A pixel with fewer columns has the
+    number of columns in its place, which is the index of the zero behind them.
     """
+    along, image = blocks.along, blocks.image
     rank = len(image)
     shape = [each.shape[0] for each in along] + [each.shape[1] for each in along]
     pixel, inside = np.zeros(shape, np.int64), np.ones(shape, bool)

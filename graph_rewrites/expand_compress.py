@@ -1,12 +1,13 @@
-"""Compress with a condition that the model stores, which TensorRT lacks, becomes a Gather."""
+"""Turn Compress with a stored condition, which TensorRT lacks, into a Gather."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from pluginkit.onnx import Match, Replacement, Rewrite
+from pluginkit.onnx import Match, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -15,24 +16,22 @@ if TYPE_CHECKING:
 class ExpandCompress(Rewrite):
     """Compress(x, condition) -> Gather(x, the indices where the condition holds).
 
-    The condition must be stored in the model: otherwise the output's shape depends on its values.
+    The condition must be stored in the model, because the shape of the output depends on it.
+    Without an axis x is flattened.
     """
 
-    pattern = "Compress"
+    pattern = Op("Compress", "x", "condition")
 
-    def check(self, match: Match) -> str | None:
-        """The condition must be known."""
-        if match.constant(match.inputs[1]) is None:
+    def check(self, match: Match, condition: gs.Tensor) -> str | npt.NDArray[np.int64]:
+        stored = match.constant(condition)
+        if stored is None:
             return "its condition is not stored in the model, so that its shape depends on data"
-        return None
+        return np.flatnonzero(stored)
 
-    def rewrite(self, match: Match) -> list[gs.Node]:
-        """Without an axis the input is flattened."""
-        x, condition = match.inputs
-        indices = np.flatnonzero(np.asarray(match.constant(condition)))
+    def rewrite(self, match: Match, x: gs.Tensor, facts: npt.NDArray[np.int64]) -> list[gs.Node]:
         axis = match.attribute("axis")
         new = Replacement(match)
         if axis is None:
             flat = new.add("Reshape", x, np.array([-1], np.int64))
-            return new.end("Gather", flat, indices, axis=0)
-        return new.end("Gather", x, indices, axis=axis)
+            return new.end("Gather", flat, facts, axis=0)
+        return new.end("Gather", x, facts, axis=axis)

@@ -1,4 +1,4 @@
-"""Det of small matrices, which TensorRT lacks, is expanded by minors."""
+"""Expand the Det of small matrices, which TensorRT lacks, by minors."""
 
 from __future__ import annotations
 
@@ -6,43 +6,38 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 
-from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
-from pluginkit.onnx import Match, Replacement, Rewrite
+from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-_T = onnx.TensorProto
 _LARGEST = 4
 
 
 class ExpandDet(Rewrite):
     """Det(x) -> sum of (-1)^j x[..., 0, j] * minor(0, j).
 
-    For matrices up to 4 x 4, in float32, of float32, float16 and bfloat16. Elements whose products
-    exceed float32 give infinities and NaN where elimination with pivots may not.
+    For matrices up to 4 x 4 of float32, float16 and bfloat16, computed in float32. Products beyond
+    the range of float32 give infinities and NaN, where elimination with pivots may not.
     """
 
-    pattern = "Det"
+    pattern = Op("Det", "x")
 
-    def check(self, match: Match) -> str | None:
-        """The matrices must be small."""
-        (x,) = match.inputs
-        if match.elem_type(x) not in FLOATS:
-            return NO_FLOAT
+    def check(self, match: Match, x: gs.Tensor) -> str | int:
+        problem = match.dtype_problem(FLOATS, x)
+        if problem is not None:
+            return problem
         size = (match.shape(x) or (None,))[-1]
         if size is None or not 1 <= size <= _LARGEST:
             return f"its matrices are larger than {_LARGEST} x {_LARGEST}, or of unknown size"
-        return None
+        return size
 
-    def rewrite(self, match: Match) -> list[gs.Node]:
+    def rewrite(self, match: Match, x: gs.Tensor, facts: int) -> list[gs.Node]:
         """A minor that several others need is computed once."""
-        (x,) = match.inputs
-        size = (match.shape(x) or (0,))[-1] or 0
+        size = facts
         new = Replacement(match)
-        wide = new.cast(x, _T.FLOAT)
+        wide = new.cast(x, "float32")
         rows = [new.add("Gather", wide, np.array(row), axis=-2) for row in range(size)]
 
         @cache
@@ -51,7 +46,7 @@ class ExpandDet(Rewrite):
 
         @cache
         def minor(row: int, columns: tuple[int, ...]) -> gs.Variable:
-            """The determinant of the rows from ``row`` on, and these columns."""
+            """Return the determinant of these columns of all rows from ``row`` on."""
             total = element(row, columns[0])
             if len(columns) == 1:
                 return total
@@ -62,4 +57,4 @@ class ExpandDet(Rewrite):
                 total = new.add("Sub" if at % 2 else "Add", total, term)
             return total
 
-        return new.end("Cast", minor(0, tuple(range(size))), to=match.elem_type(x))
+        return new.end("Cast", minor(0, tuple(range(size))), to=match.dtype(x))

@@ -1,116 +1,130 @@
-"""DFT, which TensorRT lacks, becomes a product with the matrix of the transform."""
+"""Turn DFT, which TensorRT lacks, into a product with the matrix of the transform."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
-from pluginkit.graph_rewrites._quantization import is_given
-from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
-from pluginkit.onnx import Match, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-_T = onnx.TensorProto
 _LARGEST = 2**24
+
+
+@dataclass(frozen=True)
+class _Transform:
+    """The transform along one axis.
+
+    Attributes:
+        axis: the transformed axis, 0 or more.
+        length: the number of points of the transform.
+        size: the number of elements of the axis.
+        parts: 1 if the input is real, 2 if it is complex.
+        is_inverse: whether it is the inverse transform.
+        is_onesided: whether only half of the spectrum is made, or read.
+    """
+
+    axis: int
+    length: int
+    size: int
+    parts: int
+    is_inverse: bool
+    is_onesided: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """The shape of the matrix: [elements read, their parts, elements made, their parts].
+
+        An inverse of half a spectrum makes real numbers.
+        """
+        half = self.length // 2 + 1
+        if self.is_inverse and self.is_onesided:
+            return min(self.size, half), self.parts, self.length, 1
+        made = half if self.is_onesided else self.length
+        return min(self.size, self.length), self.parts, made, 2
+
+    def matrix(self) -> npt.NDArray[np.float32]:
+        """Return the matrix of the transform, of shape ``shape``."""
+        rows, parts, columns, made = self.shape
+        turns = np.outer(np.arange(rows), np.arange(columns)) % self.length / self.length
+        angle = 2 * np.pi * turns * (1 if self.is_inverse else -1)
+        cos, sin = np.cos(angle), np.sin(angle)
+        matrix: npt.NDArray[Any] = np.stack(
+            [np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], 1
+        )
+        if self.is_inverse:
+            matrix = matrix / self.length
+        if made == 1:  # every element but the first and the middle one counts for its conjugate too
+            weights = np.where(np.arange(rows) * 2 % self.length == 0, 1, 2)
+            matrix = matrix * weights[:, None, None, None]
+        return matrix[:, :parts, :, :made].astype(np.float32)
 
 
 class ExpandDft(Rewrite):
     """DFT(x) -> MatMul(x, matrix), the real and the imaginary parts side by side.
 
-    The work grows with the square of the length, and the matrix has 2**24 elements at most: 2048
-    complex numbers. The product is float32, of float32, float16 and
-    bfloat16, as exact as TensorRT's products are: with TF32 allowed, to 10 bits. The transformed
-    axis and the last one must have known sizes; the length and the axis be stored in the model.
+    The work grows with the square of the length; the matrix has at most 2**24 elements, which is
+    2048 complex numbers. Computed in float32, for float32, float16 and bfloat16, as exactly as
+    TensorRT's products: with TF32 allowed, to 10 bits. The sizes of the transformed axis and of the
+    last one must be known, and the length and the axis stored in the model.
     """
 
-    pattern = "DFT"
+    pattern = Op("DFT", "x", Optional("length"), Optional("axis"))
 
-    def check(self, match: Match) -> str | None:
-        """Everything that the matrix depends on must be known."""
-        if match.elem_type(match.inputs[0]) not in FLOATS:
-            return NO_FLOAT
-        if any(each.name and match.constant(each) is None for each in match.inputs[1:]):
+    def check(
+        self, match: Match, x: gs.Tensor, length: gs.Tensor | None, axis: gs.Tensor | None
+    ) -> str | _Transform:
+        problem = match.dtype_problem(FLOATS, x)
+        if problem is not None:
+            return problem
+        if any(each is not None and match.constant(each) is None for each in (length, axis)):
             return "the length or the axis is not stored in the model"
-        shape = match.shape(match.inputs[0])
-        if shape is None or shape[-1] is None or shape[_axis(match, len(shape))] is None:
+        shape = match.shape(x)
+        along = None if shape is None else _axis(match, axis, len(shape))
+        size = None if shape is None or along is None else shape[along]
+        if shape is None or along is None or size is None or shape[-1] is None:
             return "the size of the transformed axis, or of the last one, is unknown"
-        elements = math.prod(_matrix_shape(match, shape[_axis(match, len(shape))] or 0, shape[-1]))
+        is_inverse = match.attribute("inverse", False)
+        is_onesided = match.attribute("onesided", False)
+        points = 2 * (size - 1) if is_inverse and is_onesided else size
+        if length is not None:
+            points = int(np.asarray(match.constant(length)).item())
+        transform = _Transform(along, points, size, shape[-1], is_inverse, is_onesided)
+        elements = math.prod(transform.shape)
         if not 0 < elements <= _LARGEST:
             return f"its matrix would have {elements} elements; expected 1 to {_LARGEST}"
-        return None
+        return transform
 
-    def rewrite(self, match: Match) -> list[gs.Node]:
-        """The transformed axis stands next to the last one meanwhile."""
-        x = match.inputs[0]
-        shape = match.shape(x) or ()
-        rank, axis = len(shape), _axis(match, len(shape))
-        matrix = _matrix(match, shape[axis] or 0, shape[-1] or 0)
-        rows, parts, columns, made = matrix.shape
+    def rewrite(self, match: Match, x: gs.Tensor, facts: _Transform) -> list[gs.Node]:
+        """The transformed axis is moved next to the last one and back."""
+        rank, axis = match.rank(x) or 0, facts.axis
+        rows, parts, columns, made = facts.shape
         new = Replacement(match)
-        value: Value = new.cast(x, _T.FLOAT)
-        if rows < (shape[axis] or 0):
+        value: Value = new.cast(x, "float32")
+        if rows < facts.size:
             value = new.slice(value, axis, 0, rows)
         order = [*range(rank)]
         order[axis], order[-2] = order[-2], order[axis]
         if axis != rank - 2:
             value = new.add("Transpose", value, perm=order)
         value = new.add("Reshape", value, np.array([0] * (rank - 2) + [rows * parts]))
-        value = new.add("MatMul", value, matrix.reshape(rows * parts, columns * made))
+        value = new.add("MatMul", value, facts.matrix().reshape(rows * parts, columns * made))
         value = new.add("Reshape", value, np.array([0] * (rank - 2) + [columns, made]))
         if axis != rank - 2:
             value = new.add("Transpose", value, perm=order)
-        return new.end("Cast", value, to=match.elem_type(x))
+        return new.end("Cast", value, to=match.dtype(x))
 
 
-def _axis(match: Match, rank: int) -> int:
-    if is_given(match.inputs, 2):
-        axis = np.asarray(match.constant(match.inputs[2])).item()
+def _axis(match: Match, axis: gs.Tensor | None, rank: int) -> int:
+    """Return the transformed axis: an input from opset 20 on, an attribute before."""
+    if axis is not None:
+        number = np.asarray(match.constant(axis)).item()
     else:
-        axis = match.attribute("axis", 1) if match.opset < 20 else -2
-    return int(axis) % rank
-
-
-def _matrix(match: Match, size: int, parts: int) -> npt.NDArray[np.float32]:
-    """The transform, of shape ``[elements read, their parts, elements made, their parts]``.
-
-    Args:
-        match: the DFT.
-        size: of the transformed axis.
-        parts: 1 where the input is real, 2 where it is complex.
-    """
-    rows, parts, columns, made = _matrix_shape(match, size, parts)
-    is_inverse, length = match.attribute("inverse", 0), _length(match, size)
-    turns = np.outer(np.arange(rows), np.arange(columns)) % length / length
-    angle = 2 * np.pi * turns * (1 if is_inverse else -1)
-    cos, sin = np.cos(angle), np.sin(angle)
-    matrix: npt.NDArray[Any] = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], 1)
-    if is_inverse:
-        matrix = matrix / length
-    if made == 1:  # each element stands for its conjugate too, but for the first and the middle one
-        weights = np.where(np.arange(rows) * 2 % length == 0, 1, 2)
-        matrix = matrix * weights[:, None, None, None]
-    return matrix[:, :parts, :, :made].astype(np.float32)
-
-
-def _matrix_shape(match: Match, size: int, parts: int) -> tuple[int, int, int, int]:
-    """The matrix's shape, see there; an inverse of half a spectrum makes real numbers."""
-    is_inverse, is_onesided = match.attribute("inverse", 0), match.attribute("onesided", 0)
-    length = _length(match, size)
-    half = length // 2 + 1
-    if is_inverse and is_onesided:
-        return min(size, half), parts, length, 1
-    return min(size, length), parts, half if is_onesided else length, 2
-
-
-def _length(match: Match, size: int) -> int:
-    """Of the transform: stored, or that of the axis, half of which a half spectrum lacks."""
-    if is_given(match.inputs, 1):
-        return int(np.asarray(match.constant(match.inputs[1])).item())
-    is_half = match.attribute("inverse", 0) and match.attribute("onesided", 0)
-    return 2 * (size - 1) if is_half else size
+        number = match.attribute("axis", 1) if match.opset < 20 else -2
+    return int(number) % rank

@@ -1,4 +1,4 @@
-"""MaxPool with indices, which TensorRT lacks, becomes the greatest of gathered windows."""
+"""Turn MaxPool with indices, which TensorRT lacks, into the maximum of gathered windows."""
 
 from __future__ import annotations
 
@@ -7,52 +7,53 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
-from pluginkit.graph_rewrites._windows import why_no_windows, why_not_counted, windows_of
-from pluginkit.onnx import Match, Replacement, Rewrite
+from pluginkit.graph_rewrites._pooling_windows import Windows, windows_of
+from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-_T = onnx.TensorProto
 Indices: TypeAlias = npt.NDArray[np.int64]
 
 
 class ExpandMaxPoolIndices(Rewrite):
     """MaxPool(x) -> y = ReduceMax(Gather(x, windows)), Indices from ArgMax of the same.
 
-    Where several elements of a window are the greatest, the index is that of the first. The shape
-    must be known.
+    If several elements of a window are the greatest, the index is that of the first. The shape must
+    be known.
     """
 
-    pattern = "MaxPool"
+    pattern = Op("MaxPool", "x")
 
-    def check(self, match: Match) -> str | None:
-        """Without its indices the node is not for this rewrite."""
+    def check(self, match: Match, x: gs.Tensor) -> str | list[Windows]:
         if not any(map(match.is_used, match.outputs[1:])):
             return "its indices are not used"
-        return why_not_counted(match) or why_no_windows(match)
+        problem = match.dtype_problem(FLOATS, x)
+        if problem is not None:
+            return problem
+        shape = match.shape(x)
+        if shape is None or None in shape:
+            return "the shape of its input is not known"
+        return windows_of(match, x)
 
-    def rewrite(self, match: Match) -> list[gs.Node]:
-        """The least number stands behind the elements, for what a window has outside of them."""
-        x = match.inputs[0]
+    def rewrite(self, match: Match, x: gs.Tensor, facts: list[Windows]) -> list[gs.Node]:
+        """Each plane gets a last element of -inf, which windows read outside of the plane."""
         batch, channels, *sizes = (size or 0 for size in match.shape(x) or ())
-        windows = windows_of(match)
         table, places = _elements_of_windows(
-            [each.elements() for each in windows],
+            [each.elements() for each in facts],
             sizes,
-            columns_first=bool(match.attribute("storage_order", 0)),
+            columns_first=match.attribute("storage_order", False),
         )
-        counts = [batch, channels, *(each.count for each in windows)]
+        counts = [batch, channels, *(each.count for each in facts)]
         area = math.prod(sizes)
         new = Replacement(match)
-        flat = new.add("Reshape", new.cast(x, _T.FLOAT), np.array([batch, channels, area]))
+        flat = new.add("Reshape", new.cast(x, "float32"), np.array([batch, channels, area]))
         padded = new.pad(flat, [0, 0, 0, 0, 0, 1], np.array(-np.inf, np.float32))
         gathered = new.add("Gather", padded, table, axis=2)
         greatest = new.reduce("ReduceMax", gathered, [-1])
         pooled = new.add("Reshape", greatest, np.array(counts))
-        new.into(match.outputs[:1], "Cast", pooled, to=match.elem_type(x))
+        new.into(match.outputs[:1], "Cast", pooled, to=match.dtype(x))
         place = new.add("ArgMax", gathered, axis=-1, keepdims=0)
         place = new.add("Add", place, np.arange(len(table)) * table.shape[1])
         index = new.add("Gather", places.ravel(), place, axis=0)
@@ -64,16 +65,17 @@ class ExpandMaxPoolIndices(Rewrite):
 def _elements_of_windows(
     along: list[Indices], sizes: list[int], *, columns_first: bool
 ) -> tuple[Indices, Indices]:
-    """For each window its elements in a plane, its size for those outside; and their places.
+    """Return the elements of each window in its flat plane, and the indices that MaxPool reports.
 
     Args:
         along: for each axis the elements of every window, ``[windows, kernel]``.
-        sizes: of the plane.
-        columns_first: whether places count along the first axis before the others.
+        sizes: the sizes of the plane.
+        columns_first: whether reported indices count along the first axis before the others.
 
     Returns:
-        Two arrays ``[windows, kernel]`` of all axes together. An element outside has the place of
-        its window's first element inside, for windows of nothing but the least number.
+        Two arrays ``[windows, kernel]`` over all axes. An element outside of the plane is the
+        plane's size in the first, and in the second has the index of its window's first element
+        inside, because ArgMax may choose it in a window of nothing but -inf.
     """
     rank = len(sizes)
     windows = math.prod(len(each) for each in along)

@@ -1,4 +1,4 @@
-"""Pooling that TensorRT refuses, over windows with holes, becomes slices of the input."""
+"""Turn pooling over dilated windows, and unusual norms, which TensorRT refuses, into slices."""
 
 from __future__ import annotations
 
@@ -7,71 +7,63 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 
-from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
-from pluginkit.graph_rewrites._windows import Windows, why_no_windows, windows_of
-from pluginkit.onnx import Match, Op, Replacement, Rewrite, Value
+from pluginkit.graph_rewrites._pooling_windows import Windows, windows_of
+from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite, Value
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
-
-_T = onnx.TensorProto
 
 
 class ExpandPool(Rewrite):
     """MaxPool(x, dilations) -> Max over slices of x along one axis after the other.
 
     AveragePool likewise is a Sum of slices over the number of elements, and LpPool the p-th root of
-    one of |x|^p; both in float32. Matched are windows with dilations, and LpPool with p other than
-    1 and 2. The spatial sizes must be known, and MaxPool's indices unused.
+    a Sum of |x|^p, both in float32, as in TensorRT's own pooling. Matches windows with dilations,
+    and LpPool with p other than 1 and 2. The spatial sizes must be known, and MaxPool's indices
+    unused.
     """
 
-    pattern = Op(("MaxPool", "AveragePool", "LpPool"))
+    pattern = Op(("MaxPool", "AveragePool", "LpPool"), "x")
 
-    def check(self, match: Match) -> str | None:
-        """TensorRT has dense windows, and the norms 1 and 2."""
+    def check(self, match: Match, x: gs.Tensor) -> str | list[Windows]:
         is_odd_norm = match.node.op == "LpPool" and match.attribute("p", 2) not in (1, 2)
         if not is_odd_norm and set(match.attribute("dilations", [1])) == {1}:
-            return "TensorRT takes it as it is: its windows are dense"
+            return "TensorRT takes it: its windows are dense"
         if match.opset < 11:
             return "its opset has no slices with steps, or no padding by computed numbers"
-        if match.elem_type(match.inputs[0]) not in FLOATS:
-            return NO_FLOAT
         if any(map(match.is_used, match.outputs[1:])):
             return "the indices of the greatest elements are used"
-        return why_no_windows(match)
+        return match.dtype_problem(FLOATS, x) or windows_of(match, x)
 
-    def rewrite(self, match: Match) -> list[gs.Node]:
-        """Sums are taken in float32, as by TensorRT's own pooling."""
-        (x,) = match.inputs
+    def rewrite(self, match: Match, x: gs.Tensor, facts: list[Windows]) -> list[gs.Node]:
+        windows, dtype = facts, match.dtype(x)
         new = Replacement(match)
-        windows = windows_of(match)
         if match.node.op == "MaxPool":
             least: Value = np.array(-np.inf, np.float32)
-            if match.elem_type(x) != _T.FLOAT:
-                least = new.add("Cast", least, to=match.elem_type(x))
-            value = _reduced(new, "Max", _padded(new, x, windows, least), windows)
+            if dtype != "float32":
+                least = new.add("Cast", least, to=dtype)
+            value = _reduce(new, "Max", _pad(new, x, windows, least), windows)
             return new.into(match.outputs[:1], "Identity", value)
-        wide = new.cast(x, _T.FLOAT)
+        wide = new.cast(x, "float32")
         if match.node.op == "AveragePool":
-            total = _reduced(new, "Sum", _padded(new, wide, windows, None), windows)
+            total = _reduce(new, "Sum", _pad(new, wide, windows, None), windows)
             value = new.add("Div", total, _counts(match, windows))
         else:
             order = np.float32(match.attribute("p", 2))
             powers = new.add("Pow", new.add("Abs", wide), order)
-            total = _reduced(new, "Sum", _padded(new, powers, windows, None), windows)
+            total = _reduce(new, "Sum", _pad(new, powers, windows, None), windows)
             value = new.add("Pow", total, np.float32(1) / order)
-        return new.end("Cast", value, to=match.elem_type(x))
+        return new.end("Cast", value, to=dtype)
 
 
-def _padded(new: Replacement, x: Value, windows: Sequence[Windows], fill: Value) -> Value:
+def _pad(new: Replacement, x: Value, windows: Sequence[Windows], fill: Value) -> Value:
     before, after = zip(*(each.padding for each in windows), strict=True)
     pads = [0, 0, *before, 0, 0, *after]
     return new.pad(x, pads, fill) if any(pads) else x
 
 
-def _reduced(new: Replacement, op_type: str, x: Value, windows: Sequence[Windows]) -> Value:
+def _reduce(new: Replacement, op_type: str, x: Value, windows: Sequence[Windows]) -> Value:
     """Apply ``op_type`` to the elements of every window, along one axis after the other."""
     for axis, each in enumerate(windows, 2):
         if each.kernel == each.stride == 1:
@@ -85,7 +77,7 @@ def _reduced(new: Replacement, op_type: str, x: Value, windows: Sequence[Windows
 
 
 def _counts(match: Match, windows: Sequence[Windows]) -> Value:
-    """By how much AveragePool divides; shape ``[counts...]`` of the spatial axes."""
-    with_padding = bool(match.attribute("count_include_pad", 0))
+    """Return the divisors of AveragePool, in the shape of the spatial axes of its output."""
+    with_padding = match.attribute("count_include_pad", False)
     counts = [each.elements_counted(with_padding=with_padding) for each in windows]
     return reduce(np.multiply.outer, counts).astype(np.float32)

@@ -1,15 +1,23 @@
-"""A residual sum and the RMSNorm of it, whole or spelled out, become one plugin node.
+"""Fuse a residual sum and its RMS normalization, whole or spelled out, into one plugin.
 
-TensorRT takes these nodes by itself, so that the rewrites are opt-in: measure with and without.
+TensorRT takes these nodes by itself, so the rewrites are opt-in: measure with and without.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import onnx
-
-from pluginkit.onnx import AnyOf, Constant, Match, Op, Rewrite, dtype_name
+from pluginkit.onnx import (
+    AnyOf,
+    Match,
+    Op,
+    Operand,
+    PatternBuilder,
+    Rewrite,
+    dtype_of_elem_type,
+    elem_type,
+)
 from pluginkit.plugins.add_rms_norm import AddRMSNorm
 
 if TYPE_CHECKING:
@@ -17,167 +25,179 @@ if TYPE_CHECKING:
 
     from pluginkit.onnx import NewNode
 
-_FLOAT = onnx.TensorProto.FLOAT
+
+def _sum(op: PatternBuilder, residual: Operand, x: Operand) -> Op:
+    """Build the residual sum, which the next layer reads too."""
+    return op.Add(residual, x).named("total", kept=True)
 
 
-def _sum() -> Op:
-    """The residual sum, which the next layer reads too."""
-    return Op("Add", "residual", "x", name="sum", kept=True)
-
-
-def _whole(total: Op) -> Op:
-    return Op("RMSNormalization", total, "weight", name="norm")
-
-
-def _spelled_out(total: Op) -> AnyOf:
-    """``v * rsqrt(mean(v^2) + epsilon)`` as PyTorch's exporters and ONNX itself write it."""
-    widened, widened_again = (Op("Cast", total, attributes={"to": _FLOAT}) for _ in range(2))
-    first, second = AnyOf(widened, total), AnyOf(widened, widened_again, total)
-    square = AnyOf(
-        Op("Pow", first, Constant(value=2), name="square"),
-        Op("Mul", first, first, name="square"),
+def _spelled_out(op: PatternBuilder, total: Op, epsilon: Operand) -> AnyOf:
+    """Build ``v * rsqrt(mean(v^2) + epsilon)`` as PyTorch's exporters and ONNX itself write it."""
+    wide, wide_again = op.Cast(total, to="float32"), op.Cast(total, to="float32")
+    squared, normalized = op.any_of(wide, total), op.any_of(wide, wide_again, total)
+    square = op.any_of(
+        op.Pow(squared, 2).named("square"),
+        op.Mul(squared, squared).named("square"),
     )
-    mean = Op("ReduceMean", square, ..., attributes={"keepdims": 1}, name="mean")
-    shifted = Op("Add", mean, Constant("epsilon"), commutative=True)
-    root = Op("Sqrt", shifted)
-    inverse = AnyOf(
-        Op("Reciprocal", root),
-        Op("Div", Constant(value=1), root),
-        Op("Pow", shifted, Constant(value=-0.5)),
-    )
-    return AnyOf(Op("Mul", second, inverse, commutative=True), Op("Div", second, root))
+    mean = op.ReduceMean(square, ..., keepdims=1).named("mean")
+    shifted = op.Add(mean, op.constant(epsilon))
+    root = op.Sqrt(shifted)
+    inverse = op.any_of(op.Reciprocal(root), op.Div(1, root), op.Pow(shifted, -0.5))
+    return op.any_of(op.Mul(normalized, inverse), op.Div(normalized, root))
 
 
-def _weighted(normalized: AnyOf) -> Op:
-    return Op("Mul", "weight", normalized, commutative=True)
+@dataclass(frozen=True)
+class _Norm:
+    """A matched norm.
+
+    Attributes:
+        epsilon: the number added to the mean square; None if the model does not store one.
+        axes: the normalized axes, counted from the end; None if they are unknown.
+        dtype: the dtype in which it computes.
+    """
+
+    epsilon: float | None
+    axes: list[int] | None
+    dtype: str
 
 
-def _rounded(normalized: AnyOf) -> AnyOf:
-    return AnyOf(Op("Cast", normalized), normalized)
-
-
-def _either(total: Op) -> AnyOf:
-    return AnyOf(_whole(total), _weighted(_spelled_out(total)))
-
-
-class _Fuse(Rewrite, abstract=True):
-    """What the rewrites have in common, whose patterns end with different operators."""
-
+class _FuseAddRMSNorm(Rewrite, abstract=True):
     plugin = AddRMSNorm
     opt_in = True
 
-    def check(self, match: Match) -> str | None:
-        """The types and shapes are such that the plugin computes the same."""
-        if _epsilon(match) is None:
+    def check(
+        self,
+        match: Match,
+        residual: gs.Tensor,
+        x: gs.Tensor,
+        weight: gs.Tensor,
+        total: gs.Node,
+        norm: gs.Node | None = None,
+        square: gs.Node | None = None,
+        mean: gs.Node | None = None,
+        epsilon: gs.Tensor | None = None,
+    ) -> str | AddRMSNorm:
+        """The plugin must compute the same: the types and shapes must be those that it takes."""
+        rank = match.rank(total.outputs[0])
+        if norm is not None:
+            found = _whole_norm(norm, rank)
+        else:
+            found = _spelled_out_norm(match, square, mean, epsilon, rank)
+        if found.epsilon is None or found.epsilon < 0:
             return "epsilon is not one number of 0 or more that the model stores"
-        return _type_problem(match) or _shape_problem(match)
+        problem = _dtype_problem(match, total.outputs[0], weight, found.dtype)
+        if problem is not None:
+            return problem
+        axes = found.axes
+        if rank is None or not axes or axes != [*range(-len(axes), 0)] or len(axes) > rank:
+            return "the axes of the mean are not known to be the last ones"
+        if not _are_equal(residual.shape, x.shape):
+            return (
+                f"the terms of the sum, {residual.shape} and {x.shape}, are not known to have one "
+                "shape"
+            )
+        normalized = total.outputs[0].shape[-len(axes) :]
+        if not _are_equal(weight.shape, normalized):
+            return (
+                f"the weight is {weight.shape}; expected the shape of what is normalized, "
+                f"{normalized}"
+            )
+        return AddRMSNorm(axis=-len(axes), epsilon=found.epsilon)
 
-    def rewrite(self, match: Match) -> NewNode:
+    def rewrite(
+        self,
+        match: Match,
+        x: gs.Tensor,
+        residual: gs.Tensor,
+        weight: gs.Tensor,
+        total: gs.Node,
+        facts: AddRMSNorm,
+    ) -> NewNode:
         """The sum keeps its name, as the plugin's second output."""
-        axis, epsilon = cast(int, _axis(match)), cast(float, _epsilon(match))
-        inputs = [match[name] for name in ("x", "residual", "weight")]
-        outputs = [match.outputs[0], _total(match)]
-        return match.plugin_node(AddRMSNorm(axis=axis, epsilon=epsilon), inputs, outputs)
+        return match.plugin_node(facts, [x, residual, weight], [match.outputs[0], total.outputs[0]])
 
 
-class FuseAddRMSNorm(_Fuse):
+class FuseAddRMSNorm(_FuseAddRMSNorm):
     """RMSNormalization(Add(residual, x), weight) -> AddRMSNorm_PK(x, residual, weight).
 
-    The sum becomes the plugin's second output, which the next layer adds to. An RMSNormalization
-    with no sum before it is left as it is.
+    The sum becomes the plugin's second output, to which the next layer adds. An RMSNormalization
+    without a sum before it is left.
     """
 
-    pattern = _whole(_sum())
+    def pattern(self, op: PatternBuilder, residual: Operand, x: Operand, weight: Operand) -> Op:
+        return op.RMSNormalization(_sum(op, residual, x), weight).named("norm")
 
 
-class FuseSpelledOutAddRMSNorm(_Fuse):
+class FuseSpelledOutAddRMSNorm(_FuseAddRMSNorm):
     """weight * Cast(v / rms(v)), v = Cast(Add(residual, x)) -> AddRMSNorm_PK(x, residual, weight).
 
-    As FuseAddRMSNorm, for a norm that is written in elementary operators: as Llama's with the
-    casts, or in float32 without. In 16 bits throughout it would round elsewhere, and is left.
+    As FuseAddRMSNorm, for a norm written in elementary operators: with the casts, like Llama's, or
+    in float32 without. A norm in 16 bits throughout is left, because it rounds elsewhere.
     """
 
-    pattern = _weighted(_rounded(_spelled_out(_sum())))
+    def pattern(
+        self,
+        op: PatternBuilder,
+        residual: Operand,
+        x: Operand,
+        weight: Operand,
+        epsilon: Operand,
+    ) -> Op:
+        normalized = _spelled_out(op, _sum(op, residual, x), epsilon)
+        return op.Mul(weight, op.any_of(op.Cast(normalized), normalized))
 
 
-class FuseAddRMSNormCast(_Fuse):
+class FuseAddRMSNormCast(_FuseAddRMSNorm):
     """Cast(weight * v / rms(v)), v = Cast(Add(residual, x)) -> AddRMSNorm_PK(x, residual, weight).
 
-    As FuseAddRMSNorm, for a float32 weight that multiplies before the cast back, as Gemma's,
+    As FuseAddRMSNorm, for a float32 weight that multiplies before the cast back, like Gemma's,
     whether the norm is spelled out or an RMSNormalization.
     """
 
-    pattern = Op("Cast", _either(_sum()))
+    def pattern(
+        self,
+        op: PatternBuilder,
+        residual: Operand,
+        x: Operand,
+        weight: Operand,
+        epsilon: Operand,
+    ) -> Op:
+        total = _sum(op, residual, x)
+        whole = op.RMSNormalization(total, weight).named("norm")
+        return op.Cast(op.any_of(whole, op.Mul(weight, _spelled_out(op, total, epsilon))))
 
 
-def _total(match: Match) -> gs.Tensor:
-    return match["sum"].outputs[0]
+def _whole_norm(norm: gs.Node, rank: int | None) -> _Norm:
+    axis = norm.attrs.get("axis", -1)
+    axes = None if rank is None else [*range(axis if axis < 0 else axis - rank, 0)]
+    dtype = dtype_of_elem_type(norm.attrs.get("stash_type", elem_type("float32")))
+    return _Norm(norm.attrs.get("epsilon", 1e-5), axes, dtype)
 
 
-def _whole_norm(match: Match) -> gs.Node | None:
-    return next((node for node in match.nodes if node.op == "RMSNormalization"), None)
+def _spelled_out_norm(
+    match: Match, square: gs.Node, mean: gs.Node, epsilon: gs.Tensor, rank: int | None
+) -> _Norm:
+    stored = match.constant(epsilon)
+    number = float(stored.item()) if stored is not None and stored.size == 1 else None
+    # The axes are an input from opset 18 on, an attribute before.
+    given = match.constant(mean.inputs[1]) if len(mean.inputs) > 1 else mean.attrs.get("axes")
+    axes = None
+    if given is not None and rank is not None:
+        axes = sorted(int(axis) if axis < 0 else int(axis) - rank for axis in given)
+    return _Norm(number, axes, match.dtype(square.inputs[0]))
 
 
-def _epsilon(match: Match) -> float | None:
-    """What is added to the mean square, None unless it is a number that the plugin takes."""
-    norm = _whole_norm(match)
-    if norm is not None:
-        stored = norm.attrs.get("epsilon", 1e-5)
-        return stored if stored >= 0 else None
-    value = match.constant(match["epsilon"])
-    return float(value.item()) if value is not None and value.size == 1 and value >= 0 else None
-
-
-def _axis(match: Match) -> int | None:
-    """The first normalized axis, counted from the end; None unless all behind it are too."""
-    shape, norm = match.shape(_total(match)), _whole_norm(match)
-    if shape is None:
-        return None
-    rank = len(shape)
-    if norm is not None:
-        axis = norm.attrs.get("axis", -1)
-        axes = [*range(axis if axis < 0 else axis - rank, 0)]
-    else:
-        mean = match["mean"]
-        stored = match.constant(mean.inputs[1]) if len(mean.inputs) > 1 else mean.attrs.get("axes")
-        numbers = map(int, stored if stored is not None else ())
-        axes = sorted(axis if axis < 0 else axis - rank for axis in numbers)
-    is_whole = axes == [*range(-len(axes), 0)]
-    return -len(axes) if is_whole and 0 < len(axes) <= rank else None
-
-
-def _type_problem(match: Match) -> str | None:
-    total, result, weight = (
-        match.elem_type(tensor) for tensor in (_total(match), match.outputs[0], match["weight"])
-    )
-    if total != result:
-        return f"the sum is {dtype_name(total)} and the result {dtype_name(result)}"
-    norm = _whole_norm(match)
-    if norm is None:
-        computed = match.elem_type(match["square"].inputs[0])
-    else:
-        computed = norm.attrs.get("stash_type", _FLOAT)
-    if computed != _FLOAT:
-        return f"it computes in {dtype_name(computed)}; the plugin does in float"
-    if weight not in (total, _FLOAT):
-        return f"the sum is {dtype_name(total)} and the weight {dtype_name(weight)}"
-    return None
-
-
-def _shape_problem(match: Match) -> str | None:
-    axis = _axis(match)
-    if axis is None:
-        return "the axes of the mean are not known to be the last ones"
-    residual, x, total, weight = (
-        tensor.shape for tensor in (match["residual"], match["x"], _total(match), match["weight"])
-    )
-    if not _are_equal(residual, x):
-        return f"the terms of the sum, {residual} and {x}, are not known to have one shape"
-    if not _are_equal(weight, total[axis:]):
-        return f"the weight is {weight}; expected the shape of what is normalized, {total[axis:]}"
+def _dtype_problem(match: Match, total: gs.Tensor, weight: gs.Tensor, computed: str) -> str | None:
+    dtype, result = match.dtype(total), match.dtype(match.outputs[0])
+    if dtype != result:
+        return f"the sum is {dtype} and the result {result}"
+    if computed != "float32":
+        return f"it computes in {computed}; the plugin does in float32"
+    if match.dtype(weight) not in (dtype, "float32"):
+        return f"the sum is {dtype} and the weight {match.dtype(weight)}"
     return None
 
 
 def _are_equal(shape: list[int | str | None] | None, other: list[int | str | None] | None) -> bool:
-    """Whether two shapes are known to be the same; dimensions may have names."""
+    """Whether two shapes are known to be equal; dimensions may have names."""
     return shape is not None and shape == other and None not in shape

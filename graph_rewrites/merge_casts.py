@@ -1,54 +1,41 @@
-"""A cast through an integer type that TensorRT does not have goes straight to where it leads."""
+"""Skip a cast to an integer type that TensorRT does not have, if it loses nothing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import onnx_graphsurgeon as gs
-from onnx import TensorProto
-
-from pluginkit.onnx import Match, Op, Replacement, Rewrite
+from pluginkit.onnx import Match, Op, Operand, PatternBuilder, Replacement, Rewrite
 
 if TYPE_CHECKING:
-    from pluginkit.onnx import NewNode
+    import onnx_graphsurgeon as gs
 
-#: For each type that TensorRT lacks, those whose every value it holds.
-_HELD: dict[int, tuple[int, ...]] = {
-    TensorProto.INT16: (TensorProto.BOOL, TensorProto.INT8, TensorProto.UINT8),
-    TensorProto.UINT16: (TensorProto.BOOL, TensorProto.UINT8),
-    TensorProto.UINT32: (TensorProto.BOOL, TensorProto.UINT8, TensorProto.UINT16),
-    TensorProto.UINT64: (
-        TensorProto.BOOL,
-        TensorProto.UINT8,
-        TensorProto.UINT16,
-        TensorProto.UINT32,
-    ),
+#: For each integer type that TensorRT lacks, the types whose every value it holds.
+_HELD = {
+    "int16": ("bool", "int8", "uint8"),
+    "uint16": ("bool", "uint8"),
+    "uint32": ("bool", "uint8", "uint16"),
+    "uint64": ("bool", "uint8", "uint16", "uint32"),
 }
 
 
 class MergeCasts(Rewrite):
     """Cast(Cast(x, to=int16 | uint16 | uint32 | uint64), to) -> Cast(x, to).
 
-    Only where the type between holds every value of x's type: from a wider type the first cast
-    wraps, which the second alone would not. Double needs no rewrite: TensorRT takes it, and
+    Only if the type between holds every value of x's type: from a wider type the first cast wraps
+    around, which the second alone would not. double needs no rewrite: TensorRT takes it, and
     computes in float32.
     """
 
-    pattern = Op("Cast", Op("Cast", "x", name="first"))
+    def pattern(self, op: PatternBuilder, x: Operand) -> Op:
+        return op.Cast(op.Cast(x).named("first"))
 
-    def check(self, match: Match) -> str | None:
-        """The value must survive the type between."""
-        first, x = match["first"], match["x"]
-        if not isinstance(first, gs.Node) or not isinstance(x, gs.Tensor):
-            raise TypeError("the pattern names a node and a value")
-        between = int(first.attrs["to"])
+    def check(self, match: Match, x: gs.Tensor, first: gs.Node) -> str | None:
+        between = match.dtype(first.outputs[0])
         if between not in _HELD:
-            return "TensorRT takes it as it is: it has the type between"
-        if match.elem_type(x) not in _HELD[between]:
-            return f"{TensorProto.DataType.Name(between).lower()} may not hold every value of x"
+            return "TensorRT takes it: it has the type between"
+        if match.dtype(x) not in _HELD[between]:
+            return f"{between} may not hold every value of x"
         return None
 
-    def rewrite(self, match: Match) -> list[NewNode]:
-        """One cast, to the type of the last one."""
-        x = match["x"]
+    def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
         return Replacement(match).end("Cast", x, to=match.attribute("to"))

@@ -1,4 +1,4 @@
-"""Unique, which TensorRT's parser refuses, becomes a plugin node."""
+"""Replace Unique, which TensorRT refuses, by a plugin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pluginkit.onnx import Match, Rewrite
 from pluginkit.plugins.unique import Unique
 
 if TYPE_CHECKING:
-    import onnx_graphsurgeon as gs
+    from pluginkit.onnx import NewNode
 
 
 class ReplaceUnique(Rewrite):
@@ -17,9 +17,5 @@ class ReplaceUnique(Rewrite):
     plugin = Unique
     pattern = "Unique"
 
-    def rewrite(self, match: Match) -> gs.Node:
-        """The plugin has the operator's input and attributes."""
-        plugin = Unique(
-            axis=match.attribute("axis"), sorted=bool(match.attribute("sorted", default=1))
-        )
-        return match.plugin_node(plugin, match.inputs)
+    def rewrite(self, match: Match) -> NewNode:
+        return match.plugin_node(Unique)

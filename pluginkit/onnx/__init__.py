@@ -1,6 +1,6 @@
-"""What a rewrite's author imports, besides ``pluginkit`` itself.
+"""Names that authors of rewrites import.
 
-Names are loaded when they are used, so that importing this package does not import onnx.
+Each is loaded when it is first used, so that importing this package does not import onnx.
 """
 
 from __future__ import annotations
@@ -9,32 +9,42 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pluginkit.onnx.inference.value_types import dtype_name as dtype_name
+    from pluginkit.onnx.inference.element_types import FLOATS as FLOATS
+    from pluginkit.onnx.inference.element_types import INTEGERS as INTEGERS
+    from pluginkit.onnx.inference.element_types import dtype_of_elem_type as dtype_of_elem_type
+    from pluginkit.onnx.inference.element_types import elem_type as elem_type
     from pluginkit.onnx.model.graphs import bodies as bodies
     from pluginkit.onnx.model.graphs import names_read as names_read
     from pluginkit.onnx.model.plugin_nodes import plugin_node as plugin_node
+    from pluginkit.onnx.rewriting.export_nodes import NewNode as NewNode
     from pluginkit.onnx.rewriting.match import Match as Match
-    from pluginkit.onnx.rewriting.new_nodes import NewNode as NewNode
     from pluginkit.onnx.rewriting.pattern import AnyOf as AnyOf
     from pluginkit.onnx.rewriting.pattern import Constant as Constant
     from pluginkit.onnx.rewriting.pattern import Op as Op
+    from pluginkit.onnx.rewriting.pattern import Operand as Operand
     from pluginkit.onnx.rewriting.pattern import Optional as Optional
     from pluginkit.onnx.rewriting.replacement import Replacement as Replacement
     from pluginkit.onnx.rewriting.replacement import Value as Value
     from pluginkit.onnx.rewriting.rewrite import Rewrite as Rewrite
+    from pluginkit.onnx.rewriting.traced_pattern import PatternBuilder as PatternBuilder
 
 _HOME_OF = {
     "AnyOf": "rewriting.pattern",
     "Constant": "rewriting.pattern",
+    "FLOATS": "inference.element_types",
+    "INTEGERS": "inference.element_types",
     "Match": "rewriting.match",
-    "NewNode": "rewriting.new_nodes",
+    "NewNode": "rewriting.export_nodes",
     "Op": "rewriting.pattern",
+    "Operand": "rewriting.pattern",
     "Optional": "rewriting.pattern",
+    "PatternBuilder": "rewriting.traced_pattern",
     "Replacement": "rewriting.replacement",
     "Rewrite": "rewriting.rewrite",
     "Value": "rewriting.replacement",
     "bodies": "model.graphs",
-    "dtype_name": "inference.value_types",
+    "dtype_of_elem_type": "inference.element_types",
+    "elem_type": "inference.element_types",
     "names_read": "model.graphs",
     "plugin_node": "model.plugin_nodes",
 }

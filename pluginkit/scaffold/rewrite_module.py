@@ -1,22 +1,21 @@
-"""The rewrite that puts a plugin in an operator's place."""
+"""Write the module of a rewrite that replaces an operator by a plugin."""
 
 from __future__ import annotations
 
-from pluginkit.scaffold.onnx_schema import Attribute, Operator
-from pluginkit.scaffold.python_text import WIDTH, call
+from pluginkit.scaffold.onnx_schema import Operator
+from pluginkit.scaffold.python_text import WIDTH
 
 
 def rewrite_text(name: str, home: str, operator: Operator) -> str:
-    """The rewrite's module.
+    """Return the text of the module.
 
     Args:
         name: the plugin's class.
-        home: its module, by the name that a rewrite imports.
-        operator: what the plugin implements.
+        home: the module of the class, as the rewrite imports it.
+        operator: the operator that the plugin implements.
     """
     op_type, domain = operator.op_type, f', domain="{operator.domain}"' if operator.domain else ""
-    made = call(f"plugin = {name}(", [_read(one) for one in operator.attributes], ")", " " * 8)
-    return f'''"""{op_type} becomes a plugin node."""
+    return f'''"""Replace {op_type} by a plugin."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ from pluginkit import Match, Op, Rewrite
 from {home} import {name}
 
 if TYPE_CHECKING:
-    import onnx_graphsurgeon as gs
+    from pluginkit.onnx import NewNode
 
 
 class Replace{name}(Rewrite):
@@ -36,10 +35,8 @@ class Replace{name}(Rewrite):
     plugin = {name}
     pattern = Op("{op_type}"{domain})
 
-{_check(name, operator)}    def rewrite(self, match: Match) -> gs.Node:
-        """The plugin has the operator's inputs and attributes."""
-{made}
-        return match.plugin_node(plugin, match.inputs)
+{_check(operator)}    def rewrite(self, match: Match) -> NewNode:
+        return match.plugin_node({name})
 '''
 
 
@@ -50,30 +47,14 @@ def _formula(name: str, operator: Operator) -> str:
     return formula if fits else f"{operator.op_type} -> {name}_PK."
 
 
-def _check(name: str, operator: Operator) -> str:
-    if not operator.since:  # nothing is known of its attributes
-        return f'''    def check(self, match: Match) -> str | None:
-        """No attribute of a node may be lost."""
-        declared = {{one.name for one in {name}.spec.attributes}}
-        lost = [one.name for one in match.proto.attribute if one.name not in declared]
-        return f"{name} has no attribute {{', '.join(lost)}}" if lost else None
-
-'''
+def _check(operator: Operator) -> str:
+    """Return a check of the opset, if older versions of the operator have another signature."""
     version = operator.alike_since
-    if version <= 1:
+    if not operator.since or version <= 1:
         return ""
-    return f'''    def check(self, match: Match) -> str | None:
-        """The operator has had these inputs and attributes since version {version}."""
+    return f"""    def check(self, match: Match) -> str | None:
         if match.opset < {version}:
             return f"its opset is {{match.opset}}, before version {version} of the operator"
         return None
 
-'''
-
-
-def _read(one: Attribute) -> str:
-    """How a rewrite reads the attribute of a node."""
-    arguments = [f'"{one.name}"']
-    if one.default not in ("", "None"):
-        arguments.append(one.default)
-    return call(f"{one.name}=match.attribute(", arguments, "),", " " * 12).strip(" ,")
+"""

@@ -248,10 +248,10 @@ def test_too_little_memory_is_no_bug(monkeypatch: pytest.MonkeyPatch, capsys: Ca
 def test_a_long_report_is_cut_short_and_says_so(capsys: Capture) -> None:
     from pluginkit.cli.commands.rewrite import print_report
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
-    from pluginkit.onnx.rewriting.rewrite_passes import Applied
+    from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite
 
     applied = [
-        Applied("ReplaceX", "main graph", f"node_{i}", f"y_{i}", ("X_PK",)) for i in range(150)
+        AppliedRewrite("ReplaceX", "main graph", f"node_{i}", f"y_{i}", ("X_PK",)) for i in range(150)
     ]
     print_report(RewriteResult(onnx.ModelProto(), applied, [], [], [], {}))
     printed = capsys.readouterr().out

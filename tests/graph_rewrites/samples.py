@@ -21,20 +21,24 @@ from pluginkit.graph_rewrites.expand_bitwise_not import ExpandBitwiseNot
 from pluginkit.graph_rewrites.expand_center_crop_pad import ExpandCenterCropPad
 from pluginkit.graph_rewrites.expand_col2im import ExpandCol2Im
 from pluginkit.graph_rewrites.expand_compress import ExpandCompress
-from pluginkit.graph_rewrites.expand_conv_integer import ExpandConvInteger
 from pluginkit.graph_rewrites.expand_cum_prod import ExpandCumProd
-from pluginkit.graph_rewrites.expand_dequantize_linear import ExpandDequantizeLinear
 from pluginkit.graph_rewrites.expand_det import ExpandDet
 from pluginkit.graph_rewrites.expand_dft import ExpandDft
-from pluginkit.graph_rewrites.expand_dynamic_quantize_linear import ExpandDynamicQuantizeLinear
-from pluginkit.graph_rewrites.expand_matmul_integer import ExpandMatMulInteger
+from pluginkit.graph_rewrites.expand_integer_products import (
+    ExpandConvInteger,
+    ExpandMatMulInteger,
+    ExpandQLinearConv,
+    ExpandQLinearMatMul,
+)
 from pluginkit.graph_rewrites.expand_max_pool_indices import ExpandMaxPoolIndices
 from pluginkit.graph_rewrites.expand_max_unpool import ExpandMaxUnpool
 from pluginkit.graph_rewrites.expand_mod import ExpandMod
 from pluginkit.graph_rewrites.expand_pool import ExpandPool
-from pluginkit.graph_rewrites.expand_qlinear_conv import ExpandQLinearConv
-from pluginkit.graph_rewrites.expand_qlinear_matmul import ExpandQLinearMatMul
-from pluginkit.graph_rewrites.expand_quantize_linear import ExpandQuantizeLinear
+from pluginkit.graph_rewrites.expand_quantization import (
+    ExpandDequantizeLinear,
+    ExpandDynamicQuantizeLinear,
+    ExpandQuantizeLinear,
+)
 from pluginkit.graph_rewrites.expand_resize import ExpandResize
 from pluginkit.graph_rewrites.expand_tf_idf import ExpandTfIdf
 from pluginkit.graph_rewrites.widen_integers import WidenIntegers

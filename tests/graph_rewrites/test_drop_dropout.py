@@ -23,7 +23,7 @@ def test_what_drops_nothing_goes_away(outputs):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"trains": False}, "TensorRT takes it as it is: it does not train"),
+        ({"trains": False}, "TensorRT takes it: it does not train"),
         ({"ratio": 0.5}, "its ratio is not zero, or not stored in the model"),
         ({"stored": ("trains",)}, "its ratio is not zero, or not stored in the model"),
     ],

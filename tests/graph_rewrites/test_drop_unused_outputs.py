@@ -43,7 +43,7 @@ def test_what_is_used_or_alone_is_left():
     model = node_model("MaxPool", {"x": X}, outputs=("y", "places"), kernel_shape=[2, 2])
     assert reason_against(DropUnusedOutputs, model) == "its last output, 'places', is used"
     model = node_model("MaxPool", {"x": X}, kernel_shape=[2, 2])
-    assert reason_against(DropUnusedOutputs, model).startswith("TensorRT takes it as it is")
+    assert reason_against(DropUnusedOutputs, model).startswith("TensorRT takes it")
 
 
 def test_it_comes_before_what_would_replace_the_whole_node():

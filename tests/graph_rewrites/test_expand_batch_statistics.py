@@ -45,5 +45,5 @@ def test_other_types_are_left():
     feeds = {name: array.astype(np.float64) for name, array in feeds_of(2, 3, 4).items()}
     model = node_model("BatchNormalization", feeds, outputs=OUTPUTS, opset=15, training_mode=1)
     assert reason_against(ExpandBatchStatistics, model) == (
-        "a type is unknown, or none of float32, float16 and bfloat16"
+        "'x' is float64; expected float32, float16 or bfloat16"
     )

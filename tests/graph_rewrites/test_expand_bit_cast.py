@@ -27,5 +27,5 @@ def test_every_value_keeps_its_bits(dtype, to):
 def test_the_bits_of_floats_are_left():
     model = node_model("BitCast", {"x": np.ones(3, np.float32)}, opset=26, to=TensorProto.INT32)
     assert reason_against(ExpandBitCast, model) == (
-        "the bits of one of its types cannot be had from its values"
+        "the bits of one of its types cannot be computed from its values"
     )

@@ -40,5 +40,5 @@ def test_types_that_tensorrt_lacks_are_left():
     x = np.array([1, 2], np.uint32)
     model = node_model("BitShift", {"x": x, "n": x}, opset=11, direction="LEFT")
     assert reason_against(ExpandBitShift, model) == (
-        "its type is unknown, or none of uint8, int8, int32 and int64"
+        "'x' is uint32; expected uint8, int8, int32 or int64"
     )

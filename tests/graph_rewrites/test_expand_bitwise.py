@@ -38,7 +38,7 @@ def test_not_gives_what_python_gives(dtype):
 
 
 def test_types_that_tensorrt_lacks_are_left():
-    reason = "its type is unknown, or none of uint8, int8, int32 and int64"
+    reason = "'a' is uint16; expected uint8, int8, int32 or int64"
     x = np.array([1, 2], np.uint16)
     model = node_model("BitwiseAnd", {"a": x, "b": x})
     assert reason_against(ExpandBitwise, model) == reason

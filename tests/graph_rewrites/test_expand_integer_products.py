@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from pluginkit.graph_rewrites.expand_conv_integer import ExpandConvInteger
-from pluginkit.graph_rewrites.expand_matmul_integer import ExpandMatMulInteger
-from pluginkit.graph_rewrites.expand_qlinear_conv import ExpandQLinearConv
-from pluginkit.graph_rewrites.expand_qlinear_matmul import ExpandQLinearMatMul
+from pluginkit.graph_rewrites.expand_integer_products import (
+    ExpandConvInteger,
+    ExpandMatMulInteger,
+    ExpandQLinearConv,
+    ExpandQLinearMatMul,
+)
 from pluginkit.onnx.running.run_model import run_onnxruntime
 from tests.graph_rewrites.rewriting import outputs_of, reason_against, rewritten, with_unknown_type
 from tests.graph_rewrites.samples import f32, integers, node_model

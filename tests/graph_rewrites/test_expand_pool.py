@@ -86,9 +86,9 @@ DILATED = {"kernel_shape": [2, 2], "dilations": [2, 1]}
 @pytest.mark.parametrize(
     ("op_type", "options", "reason"),
     [
-        ("MaxPool", {"kernel_shape": [2, 2]}, "TensorRT takes it as it is"),
+        ("MaxPool", {"kernel_shape": [2, 2]}, "TensorRT takes it"),
         ("AveragePool", {"kernel_shape": [2, 2], "dilations": [1, 1]}, "its windows are dense"),
-        ("LpPool", {"kernel_shape": [2, 2], "p": 1}, "TensorRT takes it as it is"),
+        ("LpPool", {"kernel_shape": [2, 2], "p": 1}, "TensorRT takes it"),
         ("MaxPool", {**DILATED, "outputs": ("y", "i")}, "the indices of the greatest"),
         ("MaxPool", {**DILATED, "dims": {"x": [1, 1, "h", 8]}}, "a spatial size is unknown"),
         ("MaxPool", {**DILATED, "opset": 10}, "its opset has no slices"),

@@ -103,7 +103,7 @@ SCALES = {"scales": f32(1, 1, 0.5, 0.5)}
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"inputs": SCALES, "mode": "linear"}, "TensorRT takes it as it is"),
+        ({"inputs": SCALES, "mode": "linear"}, "TensorRT takes it"),
         ({"inputs": SCALES, "antialias": 1, "mode": "linear", "stored": []}, "are not stored"),
         (
             {"inputs": SCALES, "antialias": 1, "mode": "linear", "dims": {"x": [1, 1, 8, "w"]}},
@@ -119,7 +119,7 @@ def test_integers_are_not_interpolated():
     x = np.ones((1, 1, 8, 8), np.int32)
     model = resize_model(x, inputs=SCALES, antialias=1, mode="linear")
     reason = reason_against(ExpandResize, model)
-    assert reason == "its type is unknown, or none of float32, float16 and bfloat16"
+    assert reason == "'x' is int32; expected float32, float16 or bfloat16"
 
 
 def test_a_dynamic_batch_is_fine():

@@ -126,7 +126,7 @@ def test_an_image_is_tensorrts_own(mode, dtype):
     assert result.model == model
     volumetric, other = sorted(refused.reason for refused in result.refused)
     assert other == "x has rank 4; a volume has rank 5"
-    assert volumetric.startswith("TensorRT takes it as it is: ")
+    assert volumetric.startswith("TensorRT takes it: ")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_an_unknown_rank_is_a_reason():
     reasons = {refused.rewrite: refused.reason for refused in result.refused}
     assert reasons == {
         "ReplaceVolumetricGridSample": "x has an unknown rank; a volume has rank 5",
-        "ReplaceGridSample": "the rank of x is unknown; TensorRT itself takes 4 and 5",
+        "ReplaceGridSample": "the rank of x is unknown; TensorRT takes 4 and 5",
     }
 
 

@@ -161,7 +161,7 @@ def test_a_mask_that_is_shorter_than_the_keys_is_inlined():
     ],
 )
 def test_what_tensorrt_takes_is_left(model, reason):
-    assert reason_against(InlineFunction, model) == f"TensorRT takes it as it is: {reason}"
+    assert reason_against(InlineFunction, model) == f"TensorRT takes it: {reason}"
 
 
 def test_inputs_that_are_left_out_stay_left_out():

@@ -56,7 +56,7 @@ def test_a_cast_that_changes_nothing_goes_away(source, between, target):
         (INT32, INT16, "int16 may not hold every value of x"),
         (INT8, UINT16, "uint16 may not hold every value of x"),
         (FLOAT, UINT32, "uint32 may not hold every value of x"),
-        (INT8, INT32, "TensorRT takes it as it is: it has the type between"),
+        (INT8, INT32, "TensorRT takes it: it has the type between"),
     ],
 )
 def test_a_cast_that_may_wrap_is_left(source, between, reason):

@@ -61,7 +61,7 @@ def test_a_scalar_is_left_with_the_reason():
     model = model_of([])
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 1
     (refused,) = rewrite_model(model, [ReplaceNonZero]).refused
-    assert refused.reason == "x is a scalar, which has no dimension to count along"
+    assert refused.reason == "x is a scalar, which has no axis to count along"
 
 
 def test_a_type_that_plugins_cannot_read_is_left_with_the_reason():

@@ -48,7 +48,7 @@ def test_without_a_reduction_the_node_is_tensorrts_own(model: onnx.ModelProto) -
     assert result.model == model
     (refused,) = result.refused
     assert refused.node == "scatter"
-    assert refused.reason == "TensorRT takes it as it is: it has no reduction"
+    assert refused.reason == "TensorRT takes it: it has no reduction"
 
 
 @both

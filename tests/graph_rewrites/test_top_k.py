@@ -78,7 +78,7 @@ def test_what_tensorrt_builds_is_left(model, reason):
     result = rewrite(model)
     assert result.applied == []
     (refused,) = result.refused
-    assert refused.reason == f"TensorRT takes it as it is: {reason}"
+    assert refused.reason == f"TensorRT takes it: {reason}"
 
 
 def test_a_type_that_plugins_do_not_give_is_left():

@@ -77,4 +77,4 @@ def test_nodes_of_other_types_are_not_even_looked_at(dtype):
 @pytest.mark.parametrize("dtype", [np.int8, np.bool_])
 def test_what_tensorrt_has_in_a_type_is_left(dtype):
     reason = reason_against(WidenIntegers, node_model("Transpose", {"a": np.ones((2, 3), dtype)}))
-    assert reason == "TensorRT takes it as it is: no input has a type that it refuses here"
+    assert reason == "TensorRT takes it: no input has a type that it refuses here"

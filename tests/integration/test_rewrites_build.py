@@ -9,7 +9,7 @@ import pytest
 from pluginkit import BuildOptions
 from pluginkit.engine import build_engine
 from pluginkit.errors import BuildError, ParseError
-from pluginkit.graph_rewrites.expand_quantize_linear import ExpandQuantizeLinear
+from pluginkit.graph_rewrites.expand_quantization import ExpandQuantizeLinear
 from pluginkit.trt.flavour import Flavour
 from tests.graph_rewrites.samples import SAMPLES, node_model
 from tests.integration.plans import size_of_plan

@@ -17,7 +17,7 @@ from pluginkit.cli import options
 if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.rewrite import Rewrite
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
-    from pluginkit.onnx.rewriting.rewrite_passes import Refused
+    from pluginkit.onnx.rewriting.rewrite_outcomes import RefusedRewrite
 
 #: Nodes that a table lists; a model may have thousands.
 _SHOWN = 100
@@ -127,7 +127,7 @@ def print_report(result: RewriteResult) -> None:
         print_line("Nothing matched a rewrite: the model stays as it is.")
 
 
-def _print_left(refused: Sequence[Refused], what: str) -> None:
+def _print_left(refused: Sequence[RefusedRewrite], what: str) -> None:
     from pluginkit.cli.terminal_output import print_table
 
     for rewrite in dict.fromkeys(one.rewrite for one in refused):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
     from pluginkit.onnx.rewriting.rewrite import Rewrite
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
-    from pluginkit.onnx.rewriting.rewrite_passes import Applied
+    from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite
 
 Status = Literal["native", "plugin", "rewritten", "refused", "unknown"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -212,10 +212,10 @@ def _with_rewrites(
     model: onnx.ModelProto,
     before: Sequence[NodeReport],
     after: Sequence[NodeReport],
-    applied: Sequence[Applied],
+    applied: Sequence[AppliedRewrite],
 ) -> list[NodeReport]:
     """``before``, with what the rewrites did to each node, and what is said of it afterwards."""
-    changes: dict[Place, list[Applied]] = {}
+    changes: dict[Place, list[AppliedRewrite]] = {}
     for one in applied:
         changes.setdefault(one.place, []).append(one)
     remaining = {_identity(one.node): one for one in after}

@@ -1,1 +1,1 @@
-"""Rewrites: patterns, where they match, and the model that comes out."""
+"""Find patterns in a model and replace them."""

@@ -1,4 +1,4 @@
-"""Finds rewrites by walking folders, as :mod:`pluginkit.discovery` does for plugins."""
+"""Find rewrite classes in folders, as :mod:`pluginkit.discovery` does for plugins."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pluginkit.onnx.rewriting.rewrite import Rewrite
 
 
 def find_rewrites(folders: Folders = ()) -> list[type[Rewrite]]:
-    """Every rewrite class, in the order in which the driver applies them.
+    """Return every rewrite class that ships, is configured, or is in the given folders.
 
     A module of rewrites imports its plugins by the name of their folder, ``from plugins.silu import
     Silu``, when that folder is named in the pyproject.toml or was passed to
     :func:`pluginkit.discovery.find_plugins` before.
 
     Args:
-        folders: further folders to look into.
+        folders: further folders to search.
 
     Errors:
-        PK430, PK432: as for find_plugins.  PK431: two rewrites have one name.
+        PK430, PK432: as for find_plugins.  PK431: two rewrites have the same name.
     """
     for folder in configured_folders("plugins"):
         package_of(folder)

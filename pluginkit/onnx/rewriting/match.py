@@ -1,125 +1,65 @@
-"""One place where a rewrite's pattern fits, as onnx-graphsurgeon sees it."""
+"""One place in a model where a rewrite's pattern matches, and questions about its values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, cached_property
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_graphsurgeon as gs
-from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter, get_numpy_type
-from onnx_graphsurgeon.ir.tensor import LazyValues
-from onnx_graphsurgeon.util.misc import SynchronizedList
+from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter
 
-from pluginkit.contract.dtypes import DType, dtype_from_onnx
 from pluginkit.contract.plugin import Plugin
-from pluginkit.onnx.inference.value_types import Types, dims_of
+from pluginkit.errors import PluginkitError
+from pluginkit.onnx.inference.element_types import dtype_of_elem_type
+from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import names_read
 from pluginkit.onnx.model.plugin_nodes import plugin_node
-from pluginkit.onnx.rewriting.find_matches import Bindings, GraphIndex
+from pluginkit.onnx.rewriting.graph_index import GraphIndex
+from pluginkit.onnx.rewriting.lazy_tensors import (
+    UnreadableError,
+    attributes_of,
+    constant,
+    read,
+    variable,
+)
+from pluginkit.onnx.rewriting.node_attributes import plugin_from_node
 from pluginkit.onnx.rewriting.pattern import Op
+from pluginkit.onnx.rewriting.pattern_search import Bindings
 
-_T = TypeVar("_T")
-#: These attributes are only imported with their node, whose tensors their bodies may read.
-_OPPOSITE = {"inputs": "outputs", "outputs": "inputs"}
+#: A graph can only be converted together with its node, whose tensors it may read.
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
-class UnreadableError(Exception):
-    """A matched node, or a constant that it reads, is damaged."""
-
-
-def _read(convert: Callable[..., _T], *args: Any) -> _T:
-    """What onnx-graphsurgeon makes of a protobuf.
-
-    Errors:
-        UnreadableError: whatever it raises; it and onnx have no exceptions of their own.
-    """
-    try:
-        return convert(*args)
-    except Exception as error:
-        raise UnreadableError(str(error)) from error
-
-
-@cache
-def _gs_dtype(elem_type: int) -> Any:
-    """The dtype as graphsurgeon has it: numpy's, or the ONNX number of a type that numpy lacks."""
-    return get_numpy_type(elem_type) or elem_type or None
-
-
-class _Lazy:
-    """A tensor whose parts are made when somebody asks.
-
-    gs.Tensor's own constructor makes them all, which takes longer than all else that a match does.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        # Not through gs.Tensor.__setattr__, which would ask for the old value.
-        self.__dict__[name] = self._made(name)
-        return self.__dict__[name]
-
-    def _made(self, name: str) -> Any:
-        if name in _OPPOSITE:
-            return SynchronizedList(self, _OPPOSITE[name], [])
-        raise AttributeError(name)
-
-
-class _Variable(_Lazy, gs.Variable):  # type: ignore[misc]
-    """A value of the model, whose dtype and shape come from its type."""
-
-    def __init__(self, name: str, value_type: onnx.TypeProto) -> None:
-        self.__dict__.update(name=name, type="tensor_type", _value_type=value_type)
-
-    def _made(self, name: str) -> Any:
-        if name == "dtype":
-            return _gs_dtype(self._value_type.tensor_type.elem_type)
-        if name != "shape":
-            return super()._made(name)
-        dims = dims_of(self._value_type)
-        return dims and [
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in dims
-        ]
-
-
-class _Constant(_Lazy, gs.Constant):  # type: ignore[misc]
-    """A value that the model stores."""
-
-    def __init__(self, name: str, stored: onnx.TensorProto) -> None:
-        location = stored.data_location if stored.HasField("data_location") else None
-        self.__dict__.update(name=name, data_location=location, _export_dtype=None, _stored=stored)
-
-    def _made(self, name: str) -> Any:
-        return _read(LazyValues, self._stored) if name == "_values" else super()._made(name)
-
-
-def _variable(name: str, value_type: onnx.TypeProto | None) -> gs.Variable:
-    if value_type is not None and value_type.HasField("tensor_type"):
-        return _Variable(name, value_type)
-    info = onnx.ValueInfoProto(name=name, type=value_type or onnx.TypeProto())
-    return OnnxImporter.import_tensor(info)
-
-
-def _attributes(attributes: Sequence[onnx.AttributeProto]) -> dict[str, Any]:
-    """Attributes without graphs, as graphsurgeon has them."""
-    return dict(OnnxImporter.import_attributes(attributes, {}, {}, None, None))
-
-
 class Match:
-    """One place where a rewrite's pattern fits, as onnx-graphsurgeon nodes and tensors.
+    """One place where a rewrite's pattern matches, as onnx-graphsurgeon nodes and tensors.
 
-    ``match["x"]`` is the tensor or node that the pattern calls ``x``; an optional input that is
-    absent has an empty name. Tensors carry name, dtype and shape as far as shape inference knows
-    them; initializers and Constants are ``gs.Constant`` with their values, except weights in
-    external files, which are never read. Nodes and tensors are made when they are asked for.
+    ============================  ==================================================================
+    ``match["x"]``                the tensor, or the node, that the pattern calls ``x``
+    ``inputs``, ``outputs``       the tensors of the pattern's last node; an absent one has no name
+    ``node``, ``nodes``           the last node; all matched nodes, the last one first
+    ``attribute("axis", 0)``      an attribute of the last node, or a default
+    ``dtype(x)``                  ``"float32"``, ``"int64"``, ...; "" if it is unknown
+    ``dtype_attribute("to")``     the dtype that an attribute stands for; "" if it is 0 or absent
+    ``dtype_problem(FLOATS, x)``  a reason to refuse, unless ``x`` has one of these dtypes
+    ``shape(x)``, ``rank(x)``     dimensions, None where one varies; None if the rank is unknown
+    ``constant(x)``               the value, if the model stores it; else None
+    ``is_zero(x)``                whether the model stores ``x``, and only zeros
+    ``is_used(y)``                whether anything needs this output
+    ``plugin(Scale)``             the plugin with the attributes of the last node
+    ``plugin_node(...)``          the node that calls a plugin
+    ============================  ==================================================================
+
+    Tensors have a name, and a dtype and a shape as far as shape inference knows them. Initializers
+    and Constants are ``gs.Constant`` with their values; weights in external files are never read.
 
     Attributes:
-        proto: the pattern's last node, whose outputs the new nodes must produce, and those of the
-            nodes that the pattern keeps, as it stands in the model; read it only.
-        opset: the version of the operators of the node's domain.
+        proto: the last node in the model, which must not be changed.
+        opset: the version of the operators of the last node's domain.
         where: the graph, for messages.
     """
 
@@ -133,61 +73,33 @@ class Match:
         self.opset = index.scope.opsets.get(pattern.domain, 1)
         self.where = index.scope.path
 
-    @cached_property
-    def node(self) -> gs.Node:
-        """The pattern's last node."""
-        return self._import(self.proto)
-
-    @cached_property
-    def _imported(self) -> Mapping[Op, gs.Node]:
-        return {
-            op: self.node if op is self._pattern else self._import(self._index.nodes[at])
-            for op, at in self._bindings.nodes.items()
-        }
-
-    @property
-    def nodes(self) -> list[gs.Node]:
-        """Every matched node, the pattern's last one first."""
-        return list(self._imported.values())
-
-    @cached_property
-    def readable_names(self) -> frozenset[str]:
-        """The values that new nodes may read: those that are there without the matched nodes."""
-        protos = [self._index.nodes[at] for at in self._bindings.nodes.values()]
-        made = {name for proto in protos for name in proto.output}
-        return frozenset().union(*map(names_read, protos)) - made
-
-    @cached_property
-    def promised_names(self) -> frozenset[str]:
-        """The values that new nodes must produce: what ``node`` gives, and what kept ones do."""
-        protos = [self.proto, *(self._index.nodes[at] for at in self._bindings.kept)]
-        return frozenset(name for proto in protos for name in proto.output if name)
-
-    def _import(self, node: onnx.NodeProto) -> gs.Node:
-        for name in [*node.input, *node.output]:
-            if name:
-                self._tensor(name)
-        return _read(OnnxImporter.import_node, node, {}, self._tensors, self.opset, None)
-
-    def _tensor(self, name: str) -> gs.Tensor:
-        if not name:
-            return gs.Variable.empty()
-        if name not in self._tensors:
-            constant = self._index.constant(name)
-            if constant is not None and not is_external(constant):
-                self._tensors[name] = _Constant(name, constant)
-            else:
-                value_type = self._types.find(self._index.scope, name)
-                self._tensors[name] = _read(_variable, name, value_type)
-        return self._tensors[name]
-
-    def __getitem__(self, name: str) -> gs.Tensor | gs.Node:
+    def __getitem__(self, name: str) -> Any:
         if name in self._bindings.values:
             return self._tensor(self._bindings.values[name])
         for op, node in self._imported.items():
             if name and op.name == name:
                 return node
         raise KeyError(f"the pattern {self._pattern} calls nothing '{name}'")
+
+    def bound(self, name: str) -> gs.Tensor | gs.Node | None:
+        """Return what the pattern calls ``name``.
+
+        None for an absent input, and for a name of an alternative that did not match.
+        """
+        if name in self._bindings.values:
+            value = self._bindings.values[name]
+            return self._tensor(value) if value else None
+        return next((node for op, node in self._imported.items() if op.name == name), None)
+
+    @cached_property
+    def node(self) -> gs.Node:
+        """The pattern's last node."""
+        return self._import(self.proto)
+
+    @property
+    def nodes(self) -> list[gs.Node]:
+        """Every matched node, the pattern's last one first."""
+        return list(self._imported.values())
 
     @property
     def inputs(self) -> list[gs.Tensor]:
@@ -200,98 +112,181 @@ class Match:
         return [self._tensor(name) for name in self.proto.output]
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute of ``node``, a tensor as a numpy array, or the default.
+        """Return an attribute of ``node``, or the default if the node leaves it out.
 
-        ONNX has no bool: where the default is one, 0 and 1 are too.
+        A tensor comes as a numpy array. ONNX has no bool: if the default is one, 0 and 1 become
+        False and True.
         """
         for each in self.proto.attribute:
             if each.name != name:
                 continue
             if each.type in _GRAPHS:
                 return self.node.attrs.get(name, default)
-            value = _read(_attributes, [each]).get(name, default)
+            value = read(attributes_of, [each]).get(name, default)
             if isinstance(default, bool) and isinstance(value, int) and value in (0, 1):
                 return bool(value)
-            return _read(getattr, value, "values") if isinstance(value, gs.Constant) else value
+            return read(getattr, value, "values") if isinstance(value, gs.Constant) else value
         return default
 
-    def dtype(self, tensor: gs.Tensor) -> DType | None:
-        """The tensor's dtype, None when it is unknown.
+    def dtype(self, tensor: gs.Tensor) -> str:
+        """Return the name of the tensor's dtype, such as ``"float32"``; "" if it is unknown."""
+        found = self.value_type(tensor)
+        elem_type = found.tensor_type.elem_type if found is not None else 0
+        return dtype_of_elem_type(elem_type) if elem_type else ""
 
-        Errors:
-            PK120: plugins take no such dtype.
-        """
-        elem_type = self.elem_type(tensor)
-        return dtype_from_onnx(elem_type) if elem_type else None
+    def dtype_attribute(self, name: str) -> str:
+        """Return the dtype that an attribute of ``node`` names by number; "" if 0 or absent."""
+        elem_type = self.attribute(name, 0)
+        return dtype_of_elem_type(elem_type) if elem_type else ""
+
+    def dtype_problem(self, expected: Sequence[str], *tensors: gs.Tensor) -> str | None:
+        """Return a reason to refuse the match, unless each tensor has one of the dtypes."""
+        wrong = next((each for each in tensors if self.dtype(each) not in expected), None)
+        if wrong is None:
+            return None
+        *others, last = expected
+        wanted = f"{', '.join(others)} or {last}" if others else last
+        return f"'{wrong.name}' is {self.dtype(wrong) or 'of unknown type'}; expected {wanted}"
 
     def value_type(self, tensor: gs.Tensor) -> onnx.TypeProto | None:
-        """The tensor's ONNX type as far as it is known, None when nothing is."""
+        """Return what is known of the tensor's ONNX type; None if nothing is."""
         return self._types.find(self._index.scope, tensor.name)
 
-    def elem_type(self, tensor: gs.Tensor) -> int:
-        """The tensor's ``onnx.TensorProto`` data type, 0 when it is unknown."""
-        found = self.value_type(tensor)
-        return found.tensor_type.elem_type if found is not None else 0
-
     def shape(self, tensor: gs.Tensor) -> tuple[int | None, ...] | None:
-        """The tensor's dimensions, each None where it varies; None when the rank is unknown."""
+        """Return the dimensions, None for each that varies; None if the rank is unknown."""
         if tensor.shape is None:
             return None
         return tuple(
             int(dim) if isinstance(dim, (int, np.integer)) else None for dim in tensor.shape
         )
 
-    def is_used(self, tensor: gs.Tensor) -> bool:
-        """Whether another node, or a graph output, needs this output of ``node``."""
-        return bool(self._index.readers[tensor.name]) or tensor.name in self._index.outputs
+    def rank(self, tensor: gs.Tensor) -> int | None:
+        """Return the number of dimensions; None if it is unknown."""
+        return None if tensor.shape is None else len(tensor.shape)
 
     def constant(self, tensor: gs.Tensor) -> npt.NDArray[Any] | None:
-        """The value when the model stores it, else None; external files are never read."""
+        """Return the value if the model itself stores it; external files are never read."""
         if not isinstance(tensor, gs.Constant):
             return None
-        return _read(lambda: np.asarray(tensor.values))
+        return read(lambda: np.asarray(tensor.values))
+
+    def is_zero(self, tensor: gs.Tensor) -> bool:
+        """Whether the model stores the tensor, and every element is zero."""
+        stored = self.constant(tensor)
+        return stored is not None and not np.any(stored)
+
+    def is_used(self, tensor: gs.Tensor) -> bool:
+        """Whether another node or a graph output needs this output of ``node``."""
+        return bool(self._index.readers[tensor.name]) or tensor.name in self._index.outputs
+
+    def plugin(
+        self, plugin: type[Plugin], *, ignoring: Sequence[str] = (), **attributes: Any
+    ) -> Plugin:
+        """Make a plugin with the values that ``node`` has for the attributes of the class.
+
+        An attribute that the node leaves out gets the operator's default, else that of the class.
+        The match is refused if the node has an attribute that would be lost.
+
+        Args:
+            plugin: the class.
+            ignoring: attributes of the node that may be lost.
+            attributes: values that are not to be read from the node.
+
+        Errors:
+            PK413, PK104, PK109: reasons for which the match is refused.
+        """
+        try:
+            return plugin_from_node(plugin, self.proto, self.opset, attributes, ignoring)
+        except PluginkitError:
+            raise
+        except Exception as error:
+            raise UnreadableError(str(error)) from error
 
     def plugin_node(
         self,
-        plugin: Plugin,
-        inputs: list[gs.Tensor | None],
-        outputs: list[gs.Tensor] | None = None,
+        plugin: Plugin | type[Plugin],
+        inputs: Sequence[gs.Tensor | None] | None = None,
+        outputs: Sequence[gs.Tensor] | None = None,
         name: str = "",
     ) -> gs.Node | onnx.NodeProto:
-        """The node that calls a plugin.
+        """Make the node that calls a plugin.
 
         Args:
-            plugin: the plugin with its attribute values.
-            inputs: one tensor for each declared input; None, or one with an empty name, where it is
-                absent.
-            outputs: those of ``node`` when left out.
-            name: that of ``node`` when left out.
+            plugin: the plugin with its attribute values, or a class, as for ``plugin``.
+            inputs: one tensor for each declared input; None, or one with an empty name, for an
+                absent input. Those of ``node`` by default.
+            outputs: those of ``node`` by default.
+            name: that of ``node`` by default.
 
         Returns:
-            a NodeProto; an onnx_graphsurgeon Node where an input is a constant that the model does
-            not have yet.
+            A NodeProto, or an onnx_graphsurgeon Node if an input is a constant that is not in the
+            model yet.
 
         Errors:
-            PK411, PK110: as for ``pluginkit.onnx.model.plugin_nodes.plugin_node``.
+            PK411, PK110: the inputs or outputs are not those that the plugin declares.
         """
-        tensors = [gs.Variable.empty() if each is None else each for each in inputs]
+        made = self.plugin(plugin) if isinstance(plugin, type) else plugin
+        given = self.inputs if inputs is None else inputs
+        tensors = [gs.Variable.empty() if each is None else each for each in given]
         names = [tensor.name for tensor in tensors]
-        results = self._plugin_outputs(plugin) if outputs is None else [t.name for t in outputs]
-        node = plugin_node(plugin, names, results, name or self.proto.name)
+        results = self._plugin_outputs(made) if outputs is None else [t.name for t in outputs]
+        node = plugin_node(made, names, results, name or self.proto.name)
         if not any(map(self._is_new_constant, tensors)):
             return node
         by_name = dict(zip(names, tensors, strict=True))
-        tensors = [by_name[each] for each in node.input]
-        made = [gs.Variable(each) for each in results]
-        attributes = _attributes(node.attribute)
-        return gs.Node(node.op_type, node.name, attributes, tensors, made, node.domain)
+        return gs.Node(
+            node.op_type,
+            node.name,
+            attributes_of(node.attribute),
+            [by_name[each] for each in node.input],
+            [gs.Variable(each) for each in results],
+            node.domain,
+        )
 
     def _is_new_constant(self, tensor: gs.Tensor) -> bool:
         is_constant = isinstance(tensor, gs.Constant)
         return is_constant and tensor is not self._tensors.get(tensor.name)
 
     def _plugin_outputs(self, plugin: Plugin) -> list[str]:
-        """The outputs of ``node``, and new names for those left out: TensorRT wants all."""
+        """Return the outputs of ``node``, with new names for those left out: TensorRT wants all."""
         ports, names = plugin.spec.outputs, self.proto.output
         names = [*names, *[""] * (len(ports) - len(names))]
         return [name or port.name for name, port in zip(names, ports, strict=True)]
+
+    @cached_property
+    def readable_names(self) -> frozenset[str]:
+        """The values that new nodes may read: inputs of the matched nodes from outside."""
+        protos = [self._index.nodes[at] for at in self._bindings.nodes.values()]
+        made = {name for proto in protos for name in proto.output}
+        return frozenset().union(*map(names_read, protos)) - made
+
+    @cached_property
+    def required_names(self) -> frozenset[str]:
+        """The values that new nodes must produce: the outputs of ``node`` and of kept nodes."""
+        protos = [self.proto, *(self._index.nodes[at] for at in self._bindings.kept)]
+        return frozenset(name for proto in protos for name in proto.output if name)
+
+    @cached_property
+    def _imported(self) -> Mapping[Op, gs.Node]:
+        return {
+            op: self.node if op is self._pattern else self._import(self._index.nodes[at])
+            for op, at in self._bindings.nodes.items()
+        }
+
+    def _import(self, node: onnx.NodeProto) -> gs.Node:
+        for name in [*node.input, *node.output]:
+            if name:
+                self._tensor(name)
+        return read(OnnxImporter.import_node, node, {}, self._tensors, self.opset, None)
+
+    def _tensor(self, name: str) -> gs.Tensor:
+        if not name:
+            return gs.Variable.empty()
+        if name not in self._tensors:
+            stored = self._index.constant(name)
+            if stored is not None and not is_external(stored):
+                self._tensors[name] = constant(name, stored)
+            else:
+                value_type = self._types.find(self._index.scope, name)
+                self._tensors[name] = read(variable, name, value_type)
+        return self._tensors[name]

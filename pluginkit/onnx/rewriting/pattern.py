@@ -1,33 +1,36 @@
-"""What a rewrite looks for: nodes, what stands before them, and what they must be like."""
+"""Describe the nodes that a rewrite looks for.
+
+A pattern is a tree of :class:`Op`, the last node first. Authors write it as nested ``Op(...)``, or
+as a function that is traced (:mod:`pluginkit.onnx.rewriting.traced_pattern`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping
 from types import EllipsisType
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnx.defs
-import onnx.helper
 import onnx.numpy_helper
 
 from pluginkit.errors import DeclarationError
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import is_op
+from pluginkit.onnx.rewriting.node_attributes import attribute_or_default
 
 
 class Constant:
-    """A value that the model stores: an initializer, or what a Constant node gives.
+    """A value that the model stores: an initializer, or the output of a Constant node.
 
-    What is in an external file does not match, since it is never read.
+    A tensor in an external file does not match, because external files are never read.
 
     Args:
         name: what the match calls the value.
-        value: what it must be: a number, for one element in any rank, or an array, of that shape.
-            It may differ by the rounding of the stored type. None for any value.
+        value: the value to look for. A number matches one element in a tensor of any rank; an array
+            must have the same shape. Rounding of the stored floating-point type is allowed for.
+            None matches any value.
     """
 
     def __init__(self, name: str = "", value: npt.ArrayLike | None = None) -> None:
@@ -41,8 +44,12 @@ class Constant:
         given += [] if self.value is None else [f"value={self.value.tolist()}"]
         return f"Constant({', '.join(given)})"
 
-    def why_not(self, stored: onnx.TensorProto | None) -> str | None:
-        """Why what the model stores, if anything, is not the value looked for, or None."""
+    def mismatch(self, stored: onnx.TensorProto | None) -> str | None:
+        """Return why ``stored`` is not the value looked for, or None if it is.
+
+        Args:
+            stored: the tensor in the model; None if the value is computed.
+        """
         if stored is None:
             return "is computed; expected a constant"
         if is_external(stored):
@@ -59,7 +66,7 @@ class Constant:
 
 
 def _is_close(got: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> bool:
-    """Whether all elements are equal, but for the rounding of a floating-point type."""
+    """Whether all elements are equal, apart from the rounding of a floating-point type."""
     if "float" not in got.dtype.name:
         return bool(np.all(got == wanted))
     import ml_dtypes
@@ -69,10 +76,10 @@ def _is_close(got: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> bool:
 
 
 class Optional:
-    """An input that may be absent; the match then has an empty tensor for its name.
+    """An input that may be absent.
 
     Args:
-        element: what the input is when it is there: a name, an Op or a Constant.
+        element: a name, an Op or a Constant that the input must match when it is present.
     """
 
     def __init__(self, element: Op | Constant | str) -> None:
@@ -87,12 +94,12 @@ class Optional:
 
 
 class AnyOf:
-    """A value that may come about in several ways; the first that fits counts.
+    """Alternatives for one input, tried in order; the first that fits is taken.
 
-    What the other ways name is then not in the match.
+    Names that only the other alternatives bind are not in the match.
 
     Args:
-        elements: the ways, each a name, an Op, an ``Op.output``, a Constant or an AnyOf.
+        elements: names, Ops, ``Op.output``s, Constants or AnyOfs.
     """
 
     def __init__(self, *elements: Op | OutputOf | Constant | AnyOf | str) -> None:
@@ -108,7 +115,7 @@ class AnyOf:
 
 
 class OutputOf:
-    """One of a node's outputs, as ``Op.output`` gives it."""
+    """One output of a node; ``Op.output`` makes it."""
 
     def __init__(self, op: Op, index: int) -> None:
         self.op = op
@@ -118,52 +125,50 @@ class OutputOf:
         return f"{self.op!r}.output({self.index})"
 
 
-#: What stands for one input of a node.
-Element: TypeAlias = "Op | OutputOf | Constant | Optional | AnyOf | str | None"
-_ELEMENTS = (str, OutputOf, Constant, Optional, AnyOf)
+#: What a pattern may say about one input of a node.
+Operand: TypeAlias = "Op | OutputOf | Constant | Optional | AnyOf | str | None"
+_OPERANDS = (str, OutputOf, Constant, Optional, AnyOf)
 
 
 class Op:
-    """A node to look for, with what must stand before it.
+    """A node to look for, and what must produce its inputs.
 
-    ``Op("ScatterElements")`` is any ScatterElements. ``Op("Mul", "x", Op("Sigmoid", "x"))`` is a
-    Mul whose second input comes from a Sigmoid, both reading one value, which the match then knows
-    as ``match["x"]``. More by example:
+    ``Op("ScatterElements")`` matches any ScatterElements. ``Op("Mul", "x", Op("Sigmoid", "x"))``
+    matches a Mul whose second input comes from a Sigmoid of the first; the match then knows that
+    value as ``match["x"]``. More examples:
 
-    - ``Op("Clip", "x", Optional("low"), Optional("high"))``: with or without its bounds;
-    - ``Op("Mul", "x", Constant("half", value=0.5), commutative=True)``: half of x, either way
-      round, the 0.5 an initializer or a Constant;
-    - ``Op("Softmax", "x", attributes={"axis": -1})``: with that axis, also where the node leaves it
-      out and the operator's default is that;
+    - ``Op("Clip", "x", Optional("low"), Optional("high"))``: with or without bounds;
+    - ``Op("Mul", "x", 0.5, commutative=True)``: half of x, in either order of the inputs;
+    - ``Op("Mul", "x", Constant("k"))``: by a stored value, which the match calls ``k``;
+    - ``Op("Softmax", "x", attributes={"axis": -1})``: also if the node leaves the axis out and the
+      operator's default is -1;
     - ``Op("Resize", ..., attributes={"mode": lambda mode: mode in ("nearest", "linear")})``;
-    - ``Op("Concat", "first", ...)``: with any inputs behind the first;
-    - ``Op("Mul", "x", AnyOf(Op("Reciprocal", "y"), Op("Div", Constant(value=1), "y")))``;
+    - ``Op("Concat", "first", ...)``: with any number of further inputs;
+    - ``Op("Mul", "x", AnyOf(Op("Reciprocal", "y"), Op("Div", 1, "y")))``;
     - ``split = Op("Split", "x", ...)``, then ``Op("Mul", split.output(0), Op("Sigmoid",
       split.output(1)))``: two outputs of one node.
 
     Args:
-        op_type: the operator, or a tuple of several.
-        inputs: for each input of the node an Op (whose first output it is), an ``Op.output``, a
-            Constant, a name for the value, an Optional or an AnyOf of these, or None for an input
-            that is absent; ``...`` at the end for any further inputs. Nothing at all for any
-            inputs.
+        op_type: the operator, or a tuple of alternatives.
+        inputs: for each input a name for the value, an Op (its first output), an ``Op.output``, a
+            Constant, a number (a Constant of that value), an Optional, an AnyOf, or None for an
+            absent input. ``...`` at the end allows further inputs. No inputs at all allow any.
         domain: the operator's domain.
         name: what the match calls the node.
-        commutative: whether two inputs may stand in either order.
-        attributes: for each attribute the value that it must have, or a function that says whether
-            a value will do; it gets None where the node has no such attribute, nor the operator a
-            default.
-        kept: whether the new nodes produce the node's outputs too, as they must those of the last
-            node, so that they may be needed elsewhere.
+        commutative: whether the two inputs may come in either order.
+        attributes: for each attribute its value, or a function that decides whether a value fits.
+            The function gets None if neither the node nor the operator's defaults have the
+            attribute.
+        kept: whether the new nodes produce this node's outputs too. Other nodes may then read them.
 
     Errors:
-        PK420: it cannot be a pattern.
+        PK420: an argument is wrong.
     """
 
     def __init__(
         self,
         op_type: str | tuple[str, ...],
-        *inputs: Element | EllipsisType,
+        *inputs: Operand | float | EllipsisType,
         domain: str = "",
         name: str = "",
         commutative: bool = False,
@@ -171,7 +176,7 @@ class Op:
         kept: bool = False,
     ) -> None:
         self.op_types = op_type if isinstance(op_type, tuple) else (op_type,)
-        self.inputs = inputs
+        self.inputs: tuple[Operand | EllipsisType, ...] = tuple(map(_operand, inputs))
         self.domain = domain
         self.name = name
         self.commutative = commutative
@@ -179,13 +184,13 @@ class Op:
         self.kept = kept
         if not self.op_types or not all(isinstance(each, str) and each for each in self.op_types):
             raise DeclarationError("PK420", f"Op({op_type!r}): expected an op_type, a string.")
-        for at, each in enumerate(inputs):
+        for at, each in enumerate(self.inputs):
             is_rest = each is ... and at == len(inputs) - 1
-            if not (each is None or is_rest or isinstance(each, (Op, *_ELEMENTS))):
+            if not (each is None or is_rest or isinstance(each, (Op, *_OPERANDS))):
                 raise DeclarationError(
                     "PK420",
-                    f"{self}: input {each!r}; expected an Op, a Constant, a name, an Optional, None"
-                    " or, at the end, '...'.",
+                    f"{self}: input {each!r}; expected an Op, a Constant, a number, a name, an "
+                    "Optional, None or, at the end, '...'.",
                 )
         if commutative and (len(inputs) != 2 or inputs[1] is ...):
             raise DeclarationError("PK420", f"{self} is commutative; expected two inputs.")
@@ -199,24 +204,34 @@ class Op:
             )
         return f"Op({', '.join(parts)})"
 
+    def named(self, name: str, *, kept: bool = False) -> Op:
+        """Give this node a name in the match, and return it.
+
+        Args:
+            name: what the match calls the node.
+            kept: as in the constructor.
+        """
+        self.name, self.kept = name, kept
+        return self
+
     def output(self, index: int) -> OutputOf:
-        """An output of the node, for the inputs of another Op.
+        """Return one of the node's outputs, as an input for another Op.
 
         Errors:
-            PK420: no output has this number.
+            PK420: ``index`` is not an int of 0 or more.
         """
         if not isinstance(index, int) or index < 0:
             raise DeclarationError("PK420", f"{self}.output({index!r}): expected 0 or more.")
         return OutputOf(self, index)
 
     def fits(self, node: onnx.NodeProto) -> bool:
-        """Whether the node's operator is the one looked for."""
+        """Whether the node has the right operator."""
         return node.op_type in self.op_types and is_op(node, node.op_type, self.domain)
 
-    def why_not(self, node: onnx.NodeProto, opset: int) -> str | None:
-        """Why the node's attributes are not those looked for, or None."""
+    def attribute_mismatch(self, node: onnx.NodeProto, opset: int) -> str | None:
+        """Return why the node's attributes do not fit, or None if they do."""
         for name, condition in self.attributes.items():
-            value = _attribute_value(node, name, opset)
+            value = attribute_or_default(node, name, opset)
             if callable(condition):
                 if not condition(value):
                     return f"attribute '{name}' is {value!r}, which the pattern does not take"
@@ -225,44 +240,51 @@ class Op:
         return None
 
 
+def _operand(given: Any) -> Any:
+    """Turn a number into a Constant; everything else stays."""
+    is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
+    return Constant(value=given) if is_number else given
+
+
+def parts_of(operand: Operand | EllipsisType) -> Iterator[Op | Constant | str]:
+    """Yield every node, constant and name of a pattern; what occurs twice comes twice."""
+    if isinstance(operand, (str, Constant)):
+        yield operand
+    elif isinstance(operand, Optional):
+        yield from parts_of(operand.element)
+    elif isinstance(operand, AnyOf):
+        for each in operand.elements:
+            yield from parts_of(each)
+    elif isinstance(operand, OutputOf):
+        yield from parts_of(operand.op)
+    elif isinstance(operand, Op):
+        yield operand
+        for given in operand.inputs:
+            yield from parts_of(given)
+
+
+def value_names(op: Op) -> set[str]:
+    """Return the names that a pattern gives to values."""
+    found = (
+        each if isinstance(each, str) else each.name
+        for each in parts_of(op)
+        if not isinstance(each, Op)
+    )
+    return set(found) - {""}
+
+
+def node_names(op: Op) -> set[str]:
+    """Return the names that a pattern gives to nodes."""
+    return {each.name for each in parts_of(op) if isinstance(each, Op)} - {""}
+
+
 def _condition_text(condition: tuple[str, Any]) -> str:
     name, wanted = condition
     return f"{name!r}: {'a condition' if callable(wanted) else repr(wanted)}"
 
 
-def _attribute_value(node: onnx.NodeProto, name: str, opset: int) -> Any:
-    """The node's attribute, or else the operator's default, or None."""
-    found = next((each for each in node.attribute if each.name == name), None)
-    if found is None:
-        return _default(node.op_type, node.domain, opset, name)
-    return _decoded(found)
-
-
-def _decoded(attribute: onnx.AttributeProto) -> Any:
-    if attribute.ref_attr_name or not attribute.type:
-        return None
-    value = onnx.helper.get_attribute_value(attribute)
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, onnx.TensorProto) and not is_external(value):
-        return onnx.numpy_helper.to_array(value)
-    if attribute.type == onnx.AttributeProto.STRINGS:
-        return [each.decode(errors="replace") for each in value]
-    return value
-
-
-@cache
-def _default(op_type: str, domain: str, opset: int, name: str) -> Any:
-    try:
-        schema = onnx.defs.get_schema(op_type, opset, "" if domain == "ai.onnx" else domain)
-    except onnx.defs.SchemaError:
-        return None
-    declared = schema.attributes.get(name)
-    return None if declared is None else _decoded(declared.default_value)
-
-
 def _is_equal(value: Any, wanted: Any) -> bool:
-    """Whether an attribute has the value; ONNX stores floats in 32 bits."""
+    """Whether an attribute has the value; floats are compared in float32, as ONNX stores them."""
     if value is None or isinstance(value, str) or isinstance(wanted, str):
         return bool(value == wanted)
     got, expected = np.asarray(value), np.asarray(wanted)

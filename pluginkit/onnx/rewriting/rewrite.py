@@ -1,142 +1,129 @@
-"""The base class of every rewrite: all that an author must read."""
+"""Define :class:`Rewrite`, the base class of every rewrite."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection, Mapping, Sequence
-from typing import ClassVar
-
-import onnx
+from typing import Any, ClassVar
 
 from pluginkit.contract.plugin import Plugin
-from pluginkit.errors import DeclarationError
+from pluginkit.onnx.rewriting.export_nodes import NewNode
 from pluginkit.onnx.rewriting.match import Match
-from pluginkit.onnx.rewriting.new_nodes import NewNode
 from pluginkit.onnx.rewriting.pattern import AnyOf, Constant, Op, Optional
 from pluginkit.onnx.rewriting.replacement import Replacement
-from pluginkit.trt.flavour import FLAVOURS, numbers
+from pluginkit.onnx.rewriting.rewrite_declaration import (
+    check_class_members,
+    parameter_names,
+    pattern_of,
+)
 
 __all__ = ["AnyOf", "Constant", "Match", "Op", "Optional", "Replacement", "Rewrite"]
 
 
 class Rewrite:
-    """Replace what TensorRT cannot take: say what to look for, why not, and what to put there.
+    """Replace nodes that TensorRT cannot take.
 
-    A subclass's docstring is the formula, before -> after::
+    A subclass says what to look for (``pattern``), when not to rewrite (``check``) and what to put
+    in its place (``rewrite``). Its docstring starts with the formula, before -> after::
 
-        class ReplaceSilu(Rewrite):
-            '''x * sigmoid(x) -> Silu_PK(x)'''
+        class FuseSilu(Rewrite):
+            '''Mul(x, Sigmoid(x)) -> Silu_PK(x)'''
 
             plugin = Silu
-            pattern = Op("Mul", "x", Op("Sigmoid", "x"), commutative=True)
 
-            def rewrite(self, match):
-                return match.plugin_node(Silu(), [match["x"]])
+            def pattern(self, op, x):
+                return op.Mul(x, op.Sigmoid(x))
 
-    Where TensorRT takes other nodes of ONNX's own instead, there is no plugin, and a Replacement
-    collects the nodes::
+            def rewrite(self, match, x):
+                return match.plugin_node(Silu(), [x])
 
-        class ReplaceSwish(Rewrite):
-            '''Swish(x) -> x * Sigmoid(x)'''
+    If other nodes of ONNX's own do the same, no plugin is needed, and a Replacement collects the
+    nodes::
 
-            pattern = "Swish"
+        class ExpandSwish(Rewrite):
+            '''Swish(x) -> Mul(x, Sigmoid(x))'''
 
-            def rewrite(self, match):
+            def pattern(self, op, x):
+                return op.Swish(x)
+
+            def rewrite(self, match, x):
                 new = Replacement(match)
-                return new.end("Mul", match.inputs[0], new.add("Sigmoid", match.inputs[0]))
+                return new.end("Mul", x, new.add("Sigmoid", x))
 
-    The new nodes take the place of the matched ones. They must produce the outputs of
-    ``match.node``, and those of each ``Op(..., kept=True)``, by name; other values between the
-    matched nodes must not be needed elsewhere, which the driver sees to. Whether a plugin takes the
-    inputs' dtypes and ranks is checked by the driver too, and reported as a reason.
+    **The pattern** is a function that builds the nodes to look for from ``op``
+    (:class:`~pluginkit.onnx.PatternBuilder`) and returns the last one; each further parameter is a
+    value. It is called once, when the class is made. ``low=None`` is an input that may be absent, a
+    number is a constant, a keyword is an attribute. ``pattern`` may also be an :class:`Op`, or the
+    op_type of a single node.
+
+    **check** and **rewrite** get the match, and as parameters whatever else they name: any value
+    or node that the pattern names. An absent input is None.
+
+    **check** returns a reason, a string, to refuse the match; or None. It may instead return facts
+    that it found, any other object, which ``rewrite`` gets as its parameter ``facts``. So a rewrite
+    keeps no state.
+
+    The new nodes must produce the outputs of the last matched node, and of nodes that are
+    ``.named(..., kept=True)``. The driver refuses a match whose other values are used elsewhere, or
+    whose dtypes or ranks the plugin does not take.
 
     Class members:
-        pattern: what to look for; a plain string is any node of that op_type.
-        plugin: the plugin class that the new nodes call, whose reference and kernels later steps
-            need; None where they are ONNX's own.
-        native_since: for each TensorRT flavour that takes the matched nodes as they are, its first
-            version that does; for that and later ones the rewrite is retired.
-        input_types: ``onnx.TensorProto`` data types; given any, only nodes that are known to read a
-            tensor of one of them are looked at. For rewrites of common operators, which would have
-            to refuse nearly every node of a model.
-        order: rewrites run in ascending order; one with a higher number only sees what those with
-            lower numbers leave.
-        opt_in: whether the rewrite is applied only where it is named, with ``--with NAME`` or
-            ``also=["NAME"]``. For nodes that TensorRT takes by itself: a plugin in their place is a
-            choice, since TensorRT fuses nothing across it and needs it at run time.
+        pattern: the nodes to look for.
+        plugin: the plugin class that the new nodes call; None if they are ONNX's own.
+        native_since: for each TensorRT flavour that takes the matched nodes by itself, the first
+            version that does. The rewrite is not applied for that and later versions.
+        input_dtypes: if not empty, only nodes are looked at that read a tensor of one of these
+            dtypes, such as "uint8". For rewrites of common operators, which would otherwise have to
+            refuse nearly every node of a model.
+        order: rewrites are applied in ascending order; one with a higher number sees only what the
+            others leave.
+        opt_in: whether the rewrite is applied only if it is named: ``--with NAME`` or
+            ``also=["NAME"]``. For nodes that TensorRT takes by itself: a plugin is then a choice,
+            because TensorRT fuses nothing across it and needs it at run time.
 
     Errors:
         PK420 when the class is made.
     """
 
-    pattern: ClassVar[Op | str]
+    pattern: ClassVar[Any]
     plugin: ClassVar[type[Plugin] | None] = None
     native_since: ClassVar[Mapping[str, str]] = {}
-    input_types: ClassVar[Collection[int]] = ()
+    input_dtypes: ClassVar[Collection[str]] = ()
     order: ClassVar[int] = 0
     opt_in: ClassVar[bool] = False
+
+    #: The pattern as the driver reads it, and the parameters of check and rewrite after the match.
     op: ClassVar[Op]
+    check_parameters: ClassVar[tuple[str, ...]]
+    rewrite_parameters: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
         super().__init_subclass__()
-        if not abstract:
-            _check_declaration(cls)
-            cls.op = Op(cls.pattern) if isinstance(cls.pattern, str) else cls.pattern
+        if abstract:
+            return
+        check_class_members(cls, Rewrite.rewrite)
+        cls.op = pattern_of(cls)
+        cls.check_parameters = parameter_names(cls, cls.check)
+        cls.rewrite_parameters = parameter_names(cls, cls.rewrite, facts=True)
 
-    def check(self, match: Match) -> str | None:
-        """Why this match cannot or need not be rewritten; None when it can."""
+    def check(self, match: Match, *args: Any, **kwargs: Any) -> Any:
+        """Return a reason not to rewrite this match, or None, or facts for ``rewrite``."""
         return None
 
-    def rewrite(self, match: Match) -> NewNode | Sequence[NewNode]:
-        """The new node, or the new nodes in the order in which they run.
+    def rewrite(self, match: Match, *args: Any, **kwargs: Any) -> NewNode | Sequence[NewNode]:
+        """Return the new node, or the new nodes in the order in which they run.
 
-        They are onnx_graphsurgeon Nodes, or NodeProtos where they come from ONNX itself.
+        They are onnx_graphsurgeon Nodes or NodeProtos.
         """
         raise NotImplementedError
 
+    def check_match(self, match: Match) -> Any:
+        """Call ``check`` with the parameters that it names."""
+        return self.check(match, **{name: match.bound(name) for name in self.check_parameters})
 
-def _check_declaration(cls: type[Rewrite]) -> None:
-    def wrong(message: str, fix: str) -> DeclarationError:
-        where = f"{inspect.getsourcefile(cls) or cls.__module__}, class {cls.__name__}"
-        return DeclarationError("PK420", f"{cls.__name__}: {message}", where=where, fix=fix)
-
-    pattern, plugin = getattr(cls, "pattern", None), cls.plugin
-    if not isinstance(pattern, Op) and not (isinstance(pattern, str) and pattern):
-        raise wrong(
-            f"pattern is {pattern!r}; expected an Op or an op_type.",
-            'write pattern = "ScatterElements".',
-        )
-    if plugin is not None and not (isinstance(plugin, type) and issubclass(plugin, Plugin)):
-        raise wrong(f"plugin is {plugin!r}; expected a Plugin class.", "write plugin = MyPlugin.")
-    if not isinstance(cls.native_since, Mapping) or not all(
-        flavour in FLAVOURS and isinstance(version, str) and numbers(version)
-        for flavour, version in cls.native_since.items()
-    ):
-        raise wrong(
-            f"native_since is {cls.native_since!r}; expected versions by TensorRT flavour.",
-            'write native_since = {"tensorrt": "11.2"}.',
-        )
-    known_types = onnx.TensorProto.DataType.values()
-    if not isinstance(cls.input_types, Collection) or not set(cls.input_types) <= set(known_types):
-        raise wrong(
-            f"input_types is {cls.input_types!r}; expected data types of onnx.TensorProto.",
-            "write input_types = (onnx.TensorProto.UINT8,).",
-        )
-    if not isinstance(cls.order, int):
-        raise wrong(f"order is {cls.order!r}; expected an int.", "write order = 1.")
-    if not isinstance(cls.opt_in, bool):
-        raise wrong(f"opt_in is {cls.opt_in!r}; expected a bool.", "write opt_in = True.")
-    if cls.rewrite is Rewrite.rewrite:
-        raise wrong("has no rewrite().", "define def rewrite(self, match).")
-    for method in (cls.check, cls.rewrite):
-        names = list(inspect.signature(method).parameters)
-        if len(names) != 2:
-            raise wrong(
-                f"{method.__name__}({', '.join(names)}) takes no match; expected (self, match).",
-                f"write def {method.__name__}(self, match).",
-            )
-    if "->" not in (cls.__doc__ or "").partition("\n")[0]:
-        raise wrong(
-            "its docstring does not start with a formula; expected 'before -> after'.",
-            f'write """{pattern} -> {plugin.__name__ if plugin else "..."}""" first.',
-        )
+    def rewrite_match(self, match: Match, facts: Any) -> NewNode | Sequence[NewNode]:
+        """Call ``rewrite`` with the parameters that it names."""
+        given = {
+            name: facts if name == "facts" else match.bound(name)
+            for name in self.rewrite_parameters
+        }
+        return self.rewrite(match, **given)

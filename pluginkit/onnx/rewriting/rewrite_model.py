@@ -1,9 +1,9 @@
-"""Chooses rewrites, applies them to a model, and proves the result.
+"""Choose rewrites, apply them to a copy of a model, and check the result.
 
-onnx-graphsurgeon gives authors the matched nodes and takes their new ones. The model around them
-stays protobuf and is edited in place in a copy: an import and export of all of it would drop what
-graphsurgeon does not know (metadata, functions' types, unused and overridable initializers) and
-copy outer initializers into bodies.
+Authors see the matched nodes, and build new ones, with onnx-graphsurgeon. The model itself is
+edited as a protobuf, because a whole import and export by graphsurgeon would drop what it does not
+know (metadata, types of functions, unused and overridable initializers) and would copy initializers
+of outer graphs into bodies.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from pluginkit.onnx.inference.validate_model import (
 from pluginkit.onnx.model.graphs import scopes, sorted_nodes
 from pluginkit.onnx.model.plugin_nodes import PluginKey, Plugins, complete_plugin_nodes
 from pluginkit.onnx.model.weightless_model import skeleton_for_checker
-from pluginkit.onnx.rewriting.edit_model import set_nodes
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
-from pluginkit.onnx.rewriting.rewrite_passes import Applied, Passes, Refused
+from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite, RefusedRewrite
+from pluginkit.onnx.rewriting.rewrite_passes import RewritePasses
+from pluginkit.onnx.rewriting.scope_edit import set_nodes
 
 
 @dataclass(frozen=True)
@@ -36,22 +37,22 @@ class RewriteResult:
 
     Attributes:
         model: the new model.
-        applied: what was rewritten, in order.
-        refused: what matched and was left, with the reason.
-        retired: the rewrites that were left out because the target needs them no more.
-        opt_in: the rewrites that were left out because they are opt-in and were not named.
-        plugins: the plugin classes that the rewrites may produce and those given, by registry key.
-        mismatched: the nodes that a pattern could end with and does not fit, with the reason, when
-            asked to explain.
+        applied: the rewritten matches, in order.
+        refused: the matches that were left, each with the reason.
+        retired: the rewrites left out because the target does not need them.
+        opt_in: the rewrites left out because they are opt-in and were not named.
+        plugins: the plugin classes of the rewrites and those given, by registry key.
+        mismatched: with ``explain``, the nodes that have the operator of a pattern's last node but
+            do not match, each with the reason.
     """
 
     model: onnx.ModelProto
-    applied: list[Applied]
-    refused: list[Refused]
+    applied: list[AppliedRewrite]
+    refused: list[RefusedRewrite]
     retired: list[str]
     opt_in: list[str]
     plugins: dict[PluginKey, type[Plugin]]
-    mismatched: list[Refused] = field(default_factory=list)
+    mismatched: list[RefusedRewrite] = field(default_factory=list)
 
 
 def rewrite_model(
@@ -63,27 +64,26 @@ def rewrite_model(
     explain: bool = False,
     in_place: bool = False,
 ) -> RewriteResult:
-    """Apply rewrites, in order and until nothing changes.
+    """Apply rewrites in order, until nothing changes.
 
-    They reach the main graph, every If, Loop and Scan body and every local function. Graph inputs
-    and outputs keep their names, types and order; every plugin node's outputs get a type and, where
-    it can be known, a shape. Plugin nodes that were there before keep their meaning, in the form
-    that survives TensorRT's parser. No external data is read.
+    The main graph, every body of an If, Loop or Scan and every local function are rewritten. Graph
+    inputs and outputs keep their names, types and order. The outputs of every plugin node get a
+    type, and a shape if it can be known. Plugin nodes that the model already has are written in the
+    form that survives TensorRT's parser. External data is never read.
 
     Args:
-        model: left unchanged, unless ``in_place``.
-        rewrites: the rewrites; all that discovery finds when None.
+        model: the model, which is not changed unless ``in_place``.
+        rewrites: the rewrites; by default all that discovery finds.
         choice: which of them to apply.
         plugins: further plugin classes whose nodes the model may hold, by registry key.
-        explain: whether to find out, of each node that a pattern could end with, why the pattern
-            does not fit.
-        in_place: whether to change ``model`` itself, which saves the memory of a copy; after an
-            error it is of no use.
+        explain: whether to find out why patterns do not match (``RewriteResult.mismatched``).
+        in_place: whether to change ``model`` itself, which saves the memory of a copy. After an
+            error the model is unusable.
 
     Errors:
         PK425: the choice names a rewrite that does not exist.
         PK403, PK408: the model is invalid.
-        PK421: a rewrite returned something wrong.  PK422: a rewrite never ends.
+        PK421: a rewrite failed or returned something wrong.  PK422: a rewrite never ends.
         PK423, PK424: the result is invalid; the message names the node.
     """
     if rewrites is None:
@@ -104,7 +104,7 @@ def rewrite_model(
         if order is not None:
             set_nodes(scope, order)
     complete_plugin_nodes(result, known)
-    passes = Passes(result, infer_types(result), known, explain=explain)
+    passes = RewritePasses(result, infer_types(result), known, explain=explain)
     with G_LOGGER.suppress(G_LOGGER.ERROR):
         passes.to_fixed_point([rewrite() for rewrite in chosen.rewrites])
     applied, refused, mismatched = passes.applied, passes.refused, passes.mismatched

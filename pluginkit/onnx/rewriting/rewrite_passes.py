@@ -1,103 +1,67 @@
-"""Applies rewrites to a model, pass after pass, until nothing changes."""
+"""Apply rewrites to a model, pass after pass, until nothing changes."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import onnx
 
 from pluginkit.errors import AttributeValueError, RewriteError, TensorError
+from pluginkit.onnx.inference.element_types import elem_type
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.validate_model import complete_value_info, new_types, problem_of_node
 from pluginkit.onnx.inference.value_types import Types
-from pluginkit.onnx.model.graphs import Place, describe, place_of, scopes
+from pluginkit.onnx.model.graphs import describe, place_of, scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins
-from pluginkit.onnx.rewriting.edit_model import Edit, why_untouchable
-from pluginkit.onnx.rewriting.find_matches import (
-    Bindings,
-    GraphIndex,
-    explain_mismatch,
-    find_bindings,
-)
-from pluginkit.onnx.rewriting.match import Match, UnreadableError
-from pluginkit.onnx.rewriting.new_nodes import Names
+from pluginkit.onnx.rewriting.export_nodes import ModelNames
+from pluginkit.onnx.rewriting.graph_index import GraphIndex
+from pluginkit.onnx.rewriting.lazy_tensors import UnreadableError
+from pluginkit.onnx.rewriting.match import Match
+from pluginkit.onnx.rewriting.pattern_search import Bindings, explain_mismatch, find_bindings
 from pluginkit.onnx.rewriting.rewrite import Rewrite
+from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite, RefusedRewrite
+from pluginkit.onnx.rewriting.scope_edit import ScopeEdit, removal_problem
 
-#: More rounds than any model needs; a rewrite that matches its own result never ends.
+#: No model needs so many rounds; a rewrite that matches its own result would go on forever.
 _MAX_ROUNDS = 1000
 
 
-@dataclass(frozen=True)
-class _Matched:
-    rewrite: str
-    where: str
-    node: str
-    output: str
-
-    @property
-    def place(self) -> Place:
-        """What tells the node from all others."""
-        return self.where, self.node, self.output
-
-
-@dataclass(frozen=True)
-class Applied(_Matched):
-    """One match that was rewritten.
+class RewritePasses:
+    """Applies rewrites to a model, which it edits, and records the outcomes.
 
     Attributes:
-        rewrite: the rewrite's name.
-        where: the path of the node's graph.
-        node: the node's name, or that of its first output.
-        output: its first output, since several nodes may have one name.
-        made: the op_types that took its place, each once.
-    """
-
-    made: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Refused(_Matched):
-    """One match that was left as it is; ``reason`` says why, the rest is as in Applied."""
-
-    reason: str
-
-
-class Passes:
-    """The passes of one call of rewrite_model over the model that it edits, and what they did.
-
-    Attributes:
-        types: the model's, with those of new nodes.
-        applied: what was rewritten, in order.
+        types: the types of the model's values, those of new nodes included.
+        applied: the rewritten matches, in order.
     """
 
     def __init__(
         self, model: onnx.ModelProto, types: Types, plugins: Plugins, *, explain: bool
     ) -> None:
         self._model = model
-        self._names = Names(model)
+        self._names = ModelNames(model)
         self.types = types
         self._plugins = plugins
-        self.applied: list[Applied] = []
+        self.applied: list[AppliedRewrite] = []
         self._explains = explain
-        self._refused: dict[str, list[Refused]] = {}
-        self._mismatched: dict[str, list[Refused]] = {}
+        self._refused: dict[str, list[RefusedRewrite]] = {}
+        self._mismatched: dict[str, list[RefusedRewrite]] = {}
         self._indexes: list[GraphIndex] = []
 
     @property
-    def refused(self) -> list[Refused]:
-        """What matched and was left, with the reason."""
+    def refused(self) -> list[RefusedRewrite]:
+        """The matches that were left, each with the reason."""
         return [refused for each in self._refused.values() for refused in each]
 
     @property
-    def mismatched(self) -> list[Refused]:
-        """The nodes that a pattern could end with and does not fit, with the reason."""
+    def mismatched(self) -> list[RefusedRewrite]:
+        """The nodes of the operator that a pattern ends with that do not match, and why."""
         return [refused for each in self._mismatched.values() for refused in each]
 
     def to_fixed_point(self, rewrites: Sequence[Rewrite]) -> None:
-        """Bring each rewrite to its end in turn, and start again as long as one finds something.
+        """Apply each rewrite until it finds nothing more; repeat until none finds anything.
 
-        A rewrite begins only when none of a lower order finds anything more.
+        A rewrite starts only when those of lower order find nothing more.
         """
         rounds = 0
         changed = True
@@ -112,36 +76,35 @@ class Passes:
                     if rounds > _MAX_ROUNDS:
                         raise RewriteError(
                             "PK422",
-                            f"{_name(rewrite)} has matches after {rounds} rounds; expected an end.",
+                            f"{_name(rewrite)} has matches after {rounds} rounds; expected none.",
                             where=self.applied[-1].where,
-                            cause="it matches what it, or another rewrite, has produced.",
+                            cause="it matches nodes that it, or another rewrite, has made.",
                             fix="let check() refuse nodes that need no rewriting.",
                         )
 
     def _pass(self, rewrite: Rewrite) -> bool:
-        """Try every match that the model now has; whether any was rewritten."""
+        """Try every match in the model once; return whether any was rewritten."""
         self._refused[_name(rewrite)] = []
         self._mismatched[_name(rewrite)] = []
         before = len(self.applied)
         for index in self._graphs():
             wanted = rewrite.op.op_types
             candidates = sorted(at for each in wanted for at in index.positions.get(each, ()))
-            if rewrite.input_types:
-                candidates = [
-                    at for at in candidates if self._reads(rewrite.input_types, index, at)
-                ]
+            if rewrite.input_dtypes:
+                types = [elem_type(each) for each in rewrite.input_dtypes]
+                candidates = [at for at in candidates if self._reads(types, index, at)]
             if candidates:
-                self._sweep(rewrite, index, candidates)
+                self._rewrite_scope(rewrite, index, candidates)
         if len(self.applied) == before:
             return False
         self._indexes = []
-        if rewrite.plugin is None:  # the types of new nodes of ONNX's own are onnx's to say
+        if rewrite.plugin is None:  # onnx infers their types
             complete_value_info(self._model, self.types, self._plugins)
             self.types = infer_types(self._model)
         return True
 
     def _reads(self, elem_types: Collection[int], index: GraphIndex, at: int) -> bool:
-        """Whether an input of the node is known to have one of the types."""
+        """Whether an input of the node is known to have one of the element types."""
         found = (self.types.find(index.scope, name) for name in index.nodes[at].input)
         return any(
             value_type is not None and value_type.tensor_type.elem_type in elem_types
@@ -149,46 +112,49 @@ class Passes:
         )
 
     def _graphs(self) -> list[GraphIndex]:
-        """Every scope as it is now, inner ones first."""
+        """Return an index of every scope, inner scopes first."""
         if not self._indexes:
             self._indexes = [GraphIndex(scope) for scope in reversed(list(scopes(self._model)))]
         return self._indexes
 
-    def _sweep(self, rewrite: Rewrite, index: GraphIndex, candidates: list[int]) -> None:
+    def _rewrite_scope(self, rewrite: Rewrite, index: GraphIndex, candidates: list[int]) -> None:
         scope = index.scope
-        edit = Edit(self._model, index, self._names)
+        edit = ScopeEdit(self._model, index, self._names)
         for root in candidates:
             bindings = find_bindings(rewrite.op, root, index)
             node = index.nodes[root]
             if bindings is None and self._explains:
                 why = explain_mismatch(rewrite.op, root, index)
-                mismatch = Refused(_name(rewrite), *place_of(scope, node), why)
+                mismatch = RefusedRewrite(_name(rewrite), *place_of(scope, node), why)
                 self._mismatched[_name(rewrite)].append(mismatch)
             if bindings is None or edit.has_replaced(bindings.nodes.values()):
                 continue
-            reason = why_untouchable(index, root, bindings)
+            reason = removal_problem(index, root, bindings)
             if reason is None:
-                reason = self._rewrite(rewrite, edit, root, bindings)
+                reason = self._rewrite_match(rewrite, edit, root, bindings)
             if reason is None:
-                made = tuple(dict.fromkeys(new.op_type for new in edit.made_of(root)))
-                self.applied.append(Applied(_name(rewrite), *place_of(scope, node), made))
+                made = tuple(dict.fromkeys(new.op_type for new in edit.new_nodes(root)))
+                self.applied.append(AppliedRewrite(_name(rewrite), *place_of(scope, node), made))
             else:
-                refused = Refused(_name(rewrite), *place_of(scope, node), reason)
+                refused = RefusedRewrite(_name(rewrite), *place_of(scope, node), reason)
                 self._refused[_name(rewrite)].append(refused)
         edit.write()
 
-    def _rewrite(self, rewrite: Rewrite, edit: Edit, root: int, bindings: Bindings) -> str | None:
-        """Rewrite one match, or say why not."""
+    def _rewrite_match(
+        self, rewrite: Rewrite, edit: ScopeEdit, root: int, bindings: Bindings
+    ) -> str | None:
+        """Rewrite one match; return the reason if it is refused."""
         match = Match(edit.index, self.types, rewrite.op, bindings)
         try:
-            reason = rewrite.check(match)
-            if reason is not None:
-                return _checked_reason(rewrite, reason, match)
-            returned = rewrite.rewrite(match)
+            found = rewrite.check_match(match)
+            if isinstance(found, str) and found:
+                return found
+            _check_facts(rewrite, found, match)
+            returned = rewrite.rewrite_match(match, found)
             new = edit.export(returned, match, _name(rewrite))
-            place = edit.place_of(root, bindings, new)
+            place = edit.position_for(root, bindings, new)
             if place is None:
-                return "what the new nodes produce is read before what they read is there"
+                return "an output of the new nodes is read before all their inputs are computed"
             learned = new_types(edit.index.scope, new.nodes, self.types, self._plugins)
         except RewriteError as error:
             error.where = _where(match)
@@ -223,12 +189,20 @@ def _where(match: Match) -> str:
     return f"{describe(match.proto)} in {match.where}"
 
 
-def _checked_reason(rewrite: Rewrite, reason: object, match: Match) -> str:
-    if isinstance(reason, str) and reason:
-        return reason
+def _check_facts(rewrite: Rewrite, found: Any, match: Match) -> None:
+    """Check what ``check`` returned: facts if ``rewrite`` has a parameter for them, else None."""
+    has_facts = "facts" in rewrite.rewrite_parameters
+    if has_facts and found is not None and not isinstance(found, (bool, str)):
+        return
+    if not has_facts and found is None:
+        return
+    expected = "a reason, or facts for rewrite()" if has_facts else "a reason or None"
     raise RewriteError(
         "PK421",
-        f"{_name(rewrite)}.check returned {reason!r}; expected a reason or None.",
+        f"{_name(rewrite)}.check returned {found!r}; expected {expected}.",
         where=_where(match),
-        fix="return None when the match can be rewritten.",
+        fix="return facts, which rewrite() names as its parameter 'facts'."
+        if has_facts
+        else "return None if the match can be rewritten; facts need a parameter 'facts' of "
+        "rewrite().",
     )

@@ -20,7 +20,7 @@ from pluginkit.engine.parse.traceable_model import (
 )
 from pluginkit.engine.scan.scan_model import NodeReport, _with_rewrites
 from pluginkit.onnx.model.model_file import inline_functions
-from pluginkit.onnx.rewriting.rewrite_passes import Applied
+from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite
 
 INT64, BOOL = TensorProto.INT64, TensorProto.BOOL
 
@@ -298,7 +298,7 @@ def test_nodes_between_matched_ones_went_in_the_same_rewrite() -> None:
     was = [NodeReport(node, "native") for node in node_ids(before)]
     now = [NodeReport(node, "native") for node in node_ids(after)]
     now[1] = NodeReport(now[1].node, "refused", "it does not build", "builder")
-    applied = [Applied("ReplaceSilu", "main graph", "mul", "m", ("Silu_PK",))]
+    applied = [AppliedRewrite("ReplaceSilu", "main graph", "mul", "m", ("Silu_PK",))]
     found = _with_rewrites(before, was, now, applied)
     assert [one.status for one in found] == ["rewritten", "rewritten", "refused"]
     assert [one.rewrites for one in found] == [("ReplaceSilu",), ("ReplaceSilu",), ()]

@@ -7,7 +7,7 @@ from onnx import helper, numpy_helper
 
 from pluginkit.errors import DeclarationError
 from pluginkit.onnx.model.graphs import scopes
-from pluginkit.onnx.rewriting.find_matches import GraphIndex
+from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.rewrite import AnyOf, Constant, Op, Optional, Replacement, Rewrite
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
@@ -171,7 +171,7 @@ def test_what_is_computed_or_external_is_no_constant():
     assert found(pattern, nodes) == "'k' is computed; expected a constant"
     outside = onnx.TensorProto(name="k", data_type=1, dims=[1], data_location=1)
     outside.external_data.add(key="location", value="nowhere.bin")
-    assert pattern.inputs[1].why_not(outside) == "is in an external file, which is not read"
+    assert pattern.inputs[1].mismatch(outside) == "is in an external file, which is not read"
 
 
 CLIP = Op("Clip", "x", Optional("low"), Optional(Constant("high")))

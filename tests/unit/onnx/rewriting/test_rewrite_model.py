@@ -10,7 +10,7 @@ from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import plugin_nodes
 from pluginkit.onnx.rewriting.rewrite import Constant, Op, Rewrite
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
-from pluginkit.onnx.rewriting.rewrite_passes import Applied, Refused
+from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite, RefusedRewrite
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
 from tests.unit.onnx.models import (
     BOOL,
@@ -55,7 +55,7 @@ def test_a_match_becomes_the_plugin_node(tmp_path):
     (node,) = result.model.graph.node
     assert (node.name, list(node.input), list(node.output)) == ("mul", ["x"], ["y"])
     (applied,) = result.applied
-    assert applied == Applied("FuseSilu", "main graph", "mul", "y", ("Silu_PK",))
+    assert applied == AppliedRewrite("FuseSilu", "main graph", "mul", "y", ("Silu_PK",))
     assert [(each.domain, each.version) for each in result.model.opset_import] == [
         ("", 18),
         ("pluginkit", 1),
@@ -141,7 +141,9 @@ def test_a_refusal_comes_with_its_reason_and_leaves_the_model():
     model = simple()
     model.graph.node[1].name = "stay"
     result = rewrite_model(model, [FuseSilu])
-    assert result.refused == [Refused("FuseSilu", "main graph", "stay", "y", "asked to stay")]
+    assert result.refused == [
+        RefusedRewrite("FuseSilu", "main graph", "stay", "y", "asked to stay")
+    ]
     assert result.model == model
 
 
@@ -249,7 +251,9 @@ def test_what_reads_a_kept_value_too_early_keeps_the_nodes():
     result = rewrite_model(model, [FuseScaled])
     assert result.model == model
     (refused,) = result.refused
-    assert refused.reason == "what the new nodes produce is read before what they read is there"
+    assert (
+        refused.reason == "an output of the new nodes is read before all their inputs are computed"
+    )
 
 
 def test_nodes_that_leave_out_a_kept_value_are_an_error():
@@ -432,7 +436,7 @@ def test_an_attribute_of_a_function_is_a_reason_to_refuse():
     call = helper.make_node("F", ["x"], ["y"], domain="local", slope=2.0)
     model = model_of([call], [value("x", [4])], [value("y", [4])], functions=[function])
     (refused,) = rewrite_model(model, [FuseElu]).refused
-    assert "attribute 'alpha' is that of the function's caller" in refused.reason
+    assert "attribute 'alpha' is a parameter of the function" in refused.reason
 
 
 def test_nothing_that_the_model_carries_is_lost():
@@ -764,7 +768,7 @@ def test_a_wrong_declaration_is_an_error_at_once(members, message):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Op(3), lambda: Op("Add", 3), lambda: Op("Add", "x", commutative=True)]
+    "make", [lambda: Op(3), lambda: Op("Add", [3]), lambda: Op("Add", "x", commutative=True)]
 )
 def test_a_wrong_pattern_is_an_error(make):
     with pytest.raises(DeclarationError) as caught:

@@ -1,4 +1,4 @@
-"""Turns the nodes that a rewrite returns into protobufs whose names fit into the model."""
+"""Convert the nodes that a rewrite returns to protobufs, with names that are new to the model."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NewNode: TypeAlias = gs.Node | onnx.NodeProto
 NODES = (gs.Node, onnx.NodeProto)
 
 
-class Names:
-    """Every name of the model's values and nodes, so that new ones are unique in all its scopes."""
+class ModelNames:
+    """The names of all values and nodes of a model, from which new unique names are made."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._values: set[str] = set()
@@ -28,15 +28,15 @@ class Names:
             self._nodes.update(node.name for node in scope.graph.node)
 
     def new_value(self, wanted: str) -> str:
-        """``wanted``, with a number behind it when it is taken."""
+        """Return a name for a value: ``wanted``, or if it is taken ``wanted_1``, and so on."""
         return _unique(wanted, self._values)
 
     def new_node(self, wanted: str) -> str:
-        """``wanted``, with a number behind it when it is taken."""
+        """Return a name for a node, as ``new_value`` does for a value."""
         return _unique(wanted, self._nodes)
 
     def free_node(self, name: str) -> None:
-        """Forget the name of a node that is gone."""
+        """Make the name of a removed node available again."""
         self._nodes.discard(name)
 
 
@@ -48,62 +48,68 @@ def _unique(wanted: str, taken: set[str]) -> str:
 
 
 @dataclass(frozen=True)
-class NewNodes:
-    """What a rewrite made of one match: nodes in order, and the constants that they bring."""
+class ExportedNodes:
+    """The new nodes of one match, in the order in which they run, and the constants they need."""
 
     nodes: list[onnx.NodeProto]
     constants: list[onnx.TensorProto]
 
 
-class Splice:
-    """The new nodes of one match.
+class NodeExport:
+    """Exports the new nodes of one match, one after the other.
 
     Attributes:
-        made: the nodes, and the constants that they bring.
-        missing: what of the match's outputs none of them produces.
+        exported: the nodes so far, and the constants they need.
+        missing: the outputs of the match that no node produces yet.
     """
 
-    def __init__(self, match: Match, names: Names) -> None:
-        self.made = NewNodes([], [])
-        self.missing = set(match.promised_names)
-        self._outputs = match.promised_names
+    def __init__(self, match: Match, names: ModelNames) -> None:
+        self.exported = ExportedNodes([], [])
+        self.missing = set(match.required_names)
+        self._outputs = match.required_names
         self._prefix = label(match.proto)
         self._names = names
         self._renamed = {name: name for name in match.readable_names}
 
     def add(self, node: NewNode) -> None:
-        """Take one node; ValueError when it reads what nothing produces."""
+        """Export one node.
+
+        Errors:
+            ValueError: it reads a value that does not exist, or produces one a second time.
+        """
         if isinstance(node, gs.Node):
-            self._take_constants(node)
+            self._export_constants(node)
             proto = OnnxExporter.export_node(node)
         else:
             proto = onnx.NodeProto()
             proto.CopyFrom(node)
         for name in sorted(names_read(proto)):
             if name not in self._renamed:
-                raise ValueError(f"made a node that reads '{name}', which nothing produces")
+                raise ValueError(f"made a node that reads '{name}', which no node produces")
         self._rename_inside(proto, self._renamed)
         for name in proto.output:
             if name in self._renamed:
-                raise ValueError(f"made a node that produces '{name}', as one before it does")
+                raise ValueError(
+                    f"made a node that produces '{name}', which an earlier node produces"
+                )
             if name in self._outputs:
                 self._renamed[name] = name
             elif name:
                 self._rename(name)
         self.missing.difference_update(proto.output)
         proto.output[:] = [self._renamed.get(name, "") for name in proto.output]
-        self.made.nodes.append(proto)
+        self.exported.nodes.append(proto)
 
-    def _take_constants(self, node: gs.Node) -> None:
+    def _export_constants(self, node: gs.Node) -> None:
         for tensor in node.inputs:
             if isinstance(tensor, gs.Constant) and tensor.name not in self._renamed:
                 constant = onnx.TensorProto()
                 constant.CopyFrom(OnnxExporter.export_tensor_proto(tensor))
                 constant.name = self._rename(tensor.name)
-                self.made.constants.append(constant)
+                self.exported.constants.append(constant)
 
     def _rename_inside(self, node: onnx.NodeProto, renamed: dict[str, str]) -> None:
-        """Give what a node and its bodies read and define the names that the model knows."""
+        """Rename all that a node and its bodies read, and all that the bodies define."""
         node.input[:] = [renamed.get(name, name) for name in node.input]
         for _, body in bodies(node):
             own = {

@@ -1,29 +1,30 @@
-"""The windows of pooling operators along one axis."""
+"""Compute where the windows of a pooling operator are along each axis."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from pluginkit.graph_rewrites._types import FLOATS, NO_FLOAT
 from pluginkit.onnx import Match
 
-_STEPS = ("strides", "dilations")
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Where the windows of a pooling operator stand along one axis.
+    """The windows along one axis.
 
     Attributes:
-        size: of the input.
-        kernel: how many elements a window has.
-        dilation: the distance between two of them.
+        size: the number of elements of the input.
+        kernel: the number of elements of a window.
+        dilation: the distance between two elements of a window.
         stride: the distance between two windows.
         count: the number of windows.
-        before: by how much the first window starts before the input.
+        before: how far the first window starts before the input.
         after: how much padding after the input counts as elements.
     """
 
@@ -37,59 +38,44 @@ class Windows:
 
     @property
     def padding(self) -> tuple[int, int]:
-        """The elements that are missing on each side for every window to be whole."""
+        """How many elements the windows reach beyond each end of the input."""
         last = (self.count - 1) * self.stride + self.dilation * (self.kernel - 1) + 1
         return self.before, max(last - self.before - self.size, 0)
 
     def elements(self) -> npt.NDArray[np.int64]:
-        """The indices of every window's elements in the input; shape ``[count, kernel]``."""
+        """Return the index in the input of every window's elements: [count, kernel]."""
         starts = np.arange(self.count)[:, None] * self.stride - self.before
         found: npt.NDArray[np.int64] = starts + np.arange(self.kernel) * self.dilation
         return found
 
     def elements_counted(self, *, with_padding: bool) -> npt.NDArray[np.int64]:
-        """How many elements of each window lie in the input, or in its padding too."""
+        """Return how many elements of each window lie in the input, or in its padding too."""
         first, last = (-self.before, self.size + self.after) if with_padding else (0, self.size)
         inside = (self.elements() >= first) & (self.elements() < last)
         counts: npt.NDArray[np.int64] = np.count_nonzero(inside, axis=1)
         return counts
 
 
-def why_not_counted(match: Match) -> str | None:
-    """Why the elements of the first input, which must be floats, cannot be counted, or None."""
-    x = match.inputs[0]
-    if match.elem_type(x) not in FLOATS:
-        return NO_FLOAT
+def windows_of(match: Match, x: gs.Tensor) -> str | list[Windows]:
+    """Return the windows along each spatial axis of x, or why they are not known."""
     shape = match.shape(x)
-    if shape is None or None in shape:
-        return "the shape of its input is not known"
-    return None
-
-
-def why_no_windows(match: Match) -> str | None:
-    """Why it is not known where the windows of a pooling node stand, or None."""
-    shape = match.shape(match.inputs[0])
     if shape is None or None in shape[2:]:
         return "a spatial size is unknown"
     rank = len(shape) - 2
-    lists = {name: match.attribute(name, [1] * rank) for name in ("kernel_shape", *_STEPS)}
+    names = ("kernel_shape", "strides", "dilations")
+    lists = [match.attribute(name, [1] * rank) for name in names]
     pads = match.attribute("pads", [0] * 2 * rank)
-    if len(pads) != 2 * rank or any(len(each) != rank for each in lists.values()):
+    if len(pads) != 2 * rank or any(len(each) != rank for each in lists):
         return "its attributes are for another rank than its input's"
-    if min(pads, default=0) < 0 or any(min(each, default=1) < 1 for each in lists.values()):
+    if min(pads, default=0) < 0 or any(min(each, default=1) < 1 for each in lists):
         return "its padding is negative, or its windows or steps are not positive"
-    if any(each.count <= 0 for each in windows_of(match)):
+    windows = [_windows_along(match, axis, size or 0) for axis, size in enumerate(shape[2:])]
+    if any(each.count <= 0 for each in windows):
         return "the windows are larger than the input"
-    return None
+    return windows
 
 
-def windows_of(match: Match) -> list[Windows]:
-    """The windows along each spatial axis, where ``why_no_windows`` has nothing to say."""
-    shape = match.shape(match.inputs[0]) or ()
-    return [_along(match, axis, size or 0) for axis, size in enumerate(shape[2:])]
-
-
-def _along(match: Match, axis: int, size: int) -> Windows:
+def _windows_along(match: Match, axis: int, size: int) -> Windows:
     kernel = match.attribute("kernel_shape")
     rank = len(kernel)
     stride = match.attribute("strides", [1] * rank)[axis]
@@ -108,7 +94,8 @@ def _along(match: Match, axis: int, size: int) -> Windows:
     room = size + before + after - span
     if match.attribute("ceil_mode", 0):
         count = -(-room // stride) + 1
-        count -= (count - 1) * stride >= size + before  # such a window would hold padding alone
+        # A last window that starts in the padding after the input is left out.
+        count -= (count - 1) * stride >= size + before
     else:
         count = room // stride + 1
     return Windows(size, kernel[axis], dilation, stride, count, before, after)

@@ -1,4 +1,4 @@
-"""ONNX's own definition of an operator by other operators, as nodes that fit into a model."""
+"""Inline ONNX's own definition of an operator by other operators."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pluginkit.onnx import Match, bodies, names_read
 
 
 def function_of(match: Match) -> onnx.FunctionProto | None:
-    """The function that defines the matched node in the model's opset, or None where none does.
+    """Return the function that defines the matched node in the model's opset, or None.
 
-    Some definitions depend on the types of the inputs and on which of them are there.
+    Some definitions depend on the types of the inputs, and on which inputs are present.
     """
     node = match.proto
     schema: Any = onnx.defs.get_schema(node.op_type, match.opset, node.domain)  # stubs lack most
@@ -32,10 +32,10 @@ def function_of(match: Match) -> onnx.FunctionProto | None:
 
 
 def inlined_nodes(match: Match, function: onnx.FunctionProto) -> list[onnx.NodeProto]:
-    """The function's nodes, reading and producing the values of the matched node.
+    """Return the function's nodes, which read and produce the values of the matched node.
 
-    An input that the node leaves out is left out wherever the function reads it; what only outputs
-    that nobody uses need is left out too.
+    An input that is absent from the node is absent wherever the function reads it. Nodes that only
+    unused outputs need are left out.
     """
     node = match.proto
     used = [tensor.name for tensor in match.outputs if tensor.name and match.is_used(tensor)]
@@ -48,18 +48,18 @@ def inlined_nodes(match: Match, function: onnx.FunctionProto) -> list[onnx.NodeP
     body = onnx.FunctionProto()
     body.CopyFrom(function)
     for formal, name in given.items():
-        if formal in actual:  # an output that is an input
+        if formal in actual:  # the function returns an input
             body.node.add(op_type="Identity", input=[formal], output=[name])
-    names = _Names(actual | {f: n for f, n in given.items() if f not in actual}, match)
+    names = _Renaming(actual | {f: n for f, n in given.items() if f not in actual}, match)
     attributes = _attributes(match, function)
     for each in body.node:
-        _resolve(each, attributes)
+        _resolve_references(each, attributes)
         names.apply(each)
-    return _needed(list(body.node), set(used))
+    return _needed_nodes(list(body.node), set(used))
 
 
 def _attributes(match: Match, function: onnx.FunctionProto) -> Mapping[str, onnx.AttributeProto]:
-    """The values of the function's attributes: the node's, else the operator's defaults."""
+    """Return the function's attributes: the node's, else the operator's defaults."""
     node = match.proto
     schema = onnx.defs.get_schema(node.op_type, match.opset, node.domain)
     defaults = {name: each.default_value for name, each in schema.attributes.items()}
@@ -67,8 +67,8 @@ def _attributes(match: Match, function: onnx.FunctionProto) -> Mapping[str, onnx
     return {name: each for name, each in (defaults | own).items() if each.type}
 
 
-def _resolve(node: onnx.NodeProto, values: Mapping[str, onnx.AttributeProto]) -> None:
-    """Put values in the place of references to the function's attributes."""
+def _resolve_references(node: onnx.NodeProto, values: Mapping[str, onnx.AttributeProto]) -> None:
+    """Replace references to the function's attributes by their values."""
     attributes = list(node.attribute)
     del node.attribute[:]
     for each in attributes:
@@ -79,11 +79,14 @@ def _resolve(node: onnx.NodeProto, values: Mapping[str, onnx.AttributeProto]) ->
             node.attribute[-1].name = each.name
     for _, body in bodies(node):
         for inner in body.node:
-            _resolve(inner, values)
+            _resolve_references(inner, values)
 
 
-class _Names:
-    """What each name in a function is called in the model; ONNX uses a name once in a function."""
+class _Renaming:
+    """Gives the values of a function names that are new in the model.
+
+    No two values of a function have one name, so that bodies can share the table.
+    """
 
     def __init__(self, known: dict[str, str], match: Match) -> None:
         self._known = known | {"": ""}
@@ -91,7 +94,7 @@ class _Names:
         self._prefix = match.proto.op_type
 
     def apply(self, node: onnx.NodeProto) -> None:
-        """Rename all that a node and its bodies read and define."""
+        """Rename all values that a node and its bodies read and define."""
         node.input[:] = map(self._new, node.input)
         while node.input and not node.input[-1]:
             del node.input[-1]
@@ -113,8 +116,8 @@ class _Names:
         return self._known[name]
 
 
-def _needed(nodes: list[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
-    """The nodes that the wanted values need, in order."""
+def _needed_nodes(nodes: list[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
+    """Return the nodes that are needed to compute the wanted values, in order."""
 
     def backwards() -> Iterator[onnx.NodeProto]:
         for node in reversed(nodes):

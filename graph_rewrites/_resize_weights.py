@@ -1,4 +1,4 @@
-"""Which elements Resize reads along one axis, and how it weighs them, as ONNX specifies it."""
+"""Compute which elements Resize reads along one axis, and their weights, as ONNX defines them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ResizedAxis:
     Attributes:
         size: the number of elements before.
         resized: the number of elements after.
-        scale: how much further apart the new elements' centers stand in the new coordinates.
+        scale: the ratio of the lengths after and before; ``resized`` is rounded, this is not.
         start: where the region of interest starts, as a fraction of the axis.
         end: where it ends.
     """
@@ -31,12 +31,16 @@ class ResizedAxis:
 
     @property
     def is_same(self) -> bool:
-        """Whether nothing happens."""
+        """Whether the axis keeps its elements."""
         kept = (self.size, 1.0, 0.0, 1.0)
         return (self.resized, self.scale, self.start, self.end) == kept
 
     def coordinates(self, mode: str) -> Floats:
-        """Where each new element lies among the old ones; the first of which lies at 0."""
+        """Return where each new element lies, as an index of the old elements: [resized].
+
+        Args:
+            mode: a ``coordinate_transformation_mode`` of Resize.
+        """
         new = np.arange(self.resized, dtype=np.float64)
         length = self.scale * self.size
         if mode == "asymmetric":
@@ -52,13 +56,19 @@ class ResizedAxis:
         return (new + 0.5) / self.scale - 0.5 + (shift if mode == "half_pixel_symmetric" else 0)
 
     def outside(self, mode: str) -> npt.NDArray[np.bool_]:
-        """The new elements that get the extrapolation value."""
+        """Return which new elements get the extrapolation value: [resized]."""
         at = self.coordinates(mode)
         return ((at < 0) | (at > self.size - 1)) & (mode == "tf_crop_and_resize")
 
 
 def nearest(at: Floats, rounding: str, size: int) -> Indices:
-    """The index of the nearest element to each coordinate; shape ``[resized]``."""
+    """Return the index of the nearest element to each coordinate: [resized].
+
+    Args:
+        at: the coordinates.
+        rounding: a ``nearest_mode`` of Resize.
+        size: the number of elements.
+    """
     rounded = {
         "round_prefer_floor": np.ceil(at - 0.5),
         "round_prefer_ceil": np.floor(at + 0.5),
@@ -71,14 +81,15 @@ def nearest(at: Floats, rounding: str, size: int) -> Indices:
 def weighted(
     at: Floats, axis: ResizedAxis, *, cubic: float | None, antialias: bool, exclude_outside: bool
 ) -> tuple[Indices, Floats]:
-    """The elements around each coordinate and their weights; both of shape ``[resized, taps]``.
+    """Return the elements around each coordinate and their weights, both [resized, taps].
 
     Args:
         at: the coordinates.
         axis: the axis.
-        cubic: the cubic filter's coefficient, None for the linear filter.
-        antialias: whether the filter is widened by as much as the axis shrinks.
-        exclude_outside: whether elements beyond the axis count nothing, instead of as the last one.
+        cubic: the coefficient of the cubic filter; None for the linear filter.
+        antialias: whether the filter is widened by the factor by which the axis shrinks.
+        exclude_outside: whether elements beyond the axis have no weight; otherwise the outermost
+            element is repeated.
     """
     reach = 1 if cubic is None else 2
     shrink = min(axis.scale, 1.0) if antialias else 1.0

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pluginkit.graph_rewrites.expand_dequantize_linear import ExpandDequantizeLinear
-from pluginkit.graph_rewrites.expand_dynamic_quantize_linear import ExpandDynamicQuantizeLinear
-from pluginkit.graph_rewrites.expand_matmul_integer import ExpandMatMulInteger
-from pluginkit.graph_rewrites.expand_quantize_linear import ExpandQuantizeLinear
+from pluginkit.graph_rewrites.expand_integer_products import ExpandMatMulInteger
+from pluginkit.graph_rewrites.expand_quantization import (
+    ExpandDequantizeLinear,
+    ExpandDynamicQuantizeLinear,
+    ExpandQuantizeLinear,
+)
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_onnxruntime
 from tests.graph_rewrites.rewriting import outputs_of, reason_against
@@ -75,7 +77,7 @@ def test_precision_says_in_which_type_to_divide():
 def test_int8_around_zero_is_tensorrts_own(rewrite, op_type, x, verb):
     zero = np.int8(0)
     model = node_model(op_type, {"x": x, "s": f32(1), "z": zero}, stored=["z"], opset=13)
-    assert reason_against(rewrite, model) == f"TensorRT takes it as it is: it {verb} around zero"
+    assert reason_against(rewrite, model) == f"TensorRT takes it: it {verb} around zero"
 
 
 @pytest.mark.parametrize("scale_type", [np.float32, np.float16])
@@ -92,7 +94,7 @@ def test_int32_as_of_biases_is_multiplied_in_float32(scale_type):
 def test_other_types_are_left():
     model = node_model("DequantizeLinear", {"x": np.ones(3, np.int16), "s": f32(1)}, opset=21)
     reason = reason_against(ExpandDequantizeLinear, model)
-    assert reason == "the input is of another type than uint8, int8 and int32"
+    assert reason == "'x' is int16; expected uint8, int8 or int32"
     feeds = {"x": normal(3), "s": f32(1), "z": np.int16(0)}
     model = node_model("QuantizeLinear", feeds, opset=21)
     reason = reason_against(ExpandQuantizeLinear, model)

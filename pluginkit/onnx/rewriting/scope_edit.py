@@ -1,4 +1,4 @@
-"""Puts new nodes in the place of matched ones, in the model's own protobufs."""
+"""Replace matched nodes by new ones, in the protobufs of the model."""
 
 from __future__ import annotations
 
@@ -10,35 +10,43 @@ import onnx.helper
 
 from pluginkit.errors import RewriteError
 from pluginkit.onnx.model.graphs import Scope, label, names_read
-from pluginkit.onnx.rewriting.find_matches import Bindings, GraphIndex
+from pluginkit.onnx.rewriting.export_nodes import (
+    NODES,
+    ExportedNodes,
+    ModelNames,
+    NewNode,
+    NodeExport,
+)
+from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.match import Match
-from pluginkit.onnx.rewriting.new_nodes import NODES, Names, NewNode, NewNodes, Splice
+from pluginkit.onnx.rewriting.pattern_search import Bindings
 
 
 def set_nodes(scope: Scope, nodes: Sequence[onnx.NodeProto]) -> None:
-    """Leave the scope these of its nodes, in this order."""
+    """Keep these of the scope's nodes, in this order, and remove the others."""
     _keep(scope.graph.node, nodes)
 
 
 def _keep(container: Any, kept: Sequence[Any]) -> None:
-    """Leave a repeated field these of its messages, in this order, in linear time.
+    """Keep these messages of a repeated field, in this order; it takes linear time.
 
-    None is copied: protobuf would keep the memory of the old ones for as long as the model lives.
+    Messages are sorted, not copied, because protobuf keeps the memory of removed messages for as
+    long as the model lives.
     """
     order = {id(each): position for position, each in enumerate(kept)}
     container.sort(key=lambda each: order.get(id(each), len(order)))
     del container[len(order) :]
 
 
-def why_untouchable(index: GraphIndex, root: int, bindings: Bindings) -> str | None:
-    """Why the matched nodes cannot be taken out of their graph, or None."""
+def removal_problem(index: GraphIndex, root: int, bindings: Bindings) -> str | None:
+    """Return why the matched nodes cannot be removed from their graph, or None if they can."""
     produced = {root, *bindings.kept}
     positions = list(bindings.nodes.values())
     for position in positions:
         for attribute in index.nodes[position].attribute:
             if attribute.ref_attr_name:
                 return (
-                    f"attribute '{attribute.name}' is that of the function's caller; "
+                    f"attribute '{attribute.name}' is a parameter of the function; "
                     "inline the function first"
                 )
     if len(positions) == 1:
@@ -53,27 +61,29 @@ def why_untouchable(index: GraphIndex, root: int, bindings: Bindings) -> str | N
     return None
 
 
-class Edit:
-    """The pending changes of one scope; ``write`` makes them."""
+class ScopeEdit:
+    """Collects the replacements in one scope; ``write`` makes them."""
 
-    def __init__(self, model: onnx.ModelProto, index: GraphIndex, names: Names) -> None:
+    def __init__(self, model: onnx.ModelProto, index: GraphIndex, names: ModelNames) -> None:
         self.index = index
         self._model = model
         self._names = names
-        self._new: dict[int, list[NewNodes]] = {}
+        self._new: dict[int, list[ExportedNodes]] = {}
         self._made: dict[int, list[onnx.NodeProto]] = {}
         self._places: dict[str, int] = {}
         self._removed: set[int] = set()
 
     def has_replaced(self, positions: Iterable[int]) -> bool:
-        """Whether any of the nodes at these positions is already replaced."""
+        """Whether a node at one of these positions is already replaced."""
         return not self._removed.isdisjoint(positions)
 
-    def export(self, returned: NewNode | Sequence[NewNode], match: Match, rewrite: str) -> NewNodes:
-        """The nodes that a rewrite returned, checked, as protobufs with names new to the model.
+    def export(
+        self, returned: NewNode | Sequence[NewNode], match: Match, rewrite: str
+    ) -> ExportedNodes:
+        """Check the nodes that a rewrite returned and convert them to protobufs.
 
         Errors:
-            PK421: it returned something else, or nodes that read or produce the wrong values.
+            PK421: they are no nodes, or read or produce the wrong values.
         """
         nodes = [returned] if isinstance(returned, NODES) else returned
         if (
@@ -82,22 +92,22 @@ class Edit:
             or not all(isinstance(node, NODES) for node in nodes)
         ):
             raise _wrong(rewrite, f"returned {returned!r}; expected a node or nodes")
-        splice = Splice(match, self._names)
+        export = NodeExport(match, self._names)
         try:
             for node in nodes:
-                splice.add(node)
+                export.add(node)
         except ValueError as error:
             raise _wrong(rewrite, str(error)) from None
-        for name in splice.missing:
+        for name in export.missing:
             if self.index.readers[name] or name in self.index.outputs:
                 raise _wrong(rewrite, f"made nodes that do not produce '{name}'")
-        return splice.made
+        return export.exported
 
-    def place_of(self, root: int, bindings: Bindings, new: NewNodes) -> int | None:
-        """The position before which new nodes can stand, None when there is none.
+    def position_for(self, root: int, bindings: Bindings, new: ExportedNodes) -> int | None:
+        """Return the position before which the new nodes can be inserted, or None.
 
-        It is that of the last matched node, or of the first other node that reads what the new ones
-        produce; what they read must be there by then.
+        It is that of the last matched node, or of an earlier node that reads one of their outputs.
+        There is none if one of their inputs is produced later than that.
         """
         if not bindings.kept:
             return root
@@ -111,14 +121,14 @@ class Edit:
         return place if latest < place else None
 
     def _reads(self, position: int, names: Collection[str], bindings: Bindings) -> bool:
-        """Whether a node that stays, or a new one, reads one of the values there."""
+        """Whether a node that remains, or is inserted, at a position reads one of the names."""
         nodes = [node for new in self._new.get(position, ()) for node in new.nodes]
         if position not in self._removed and position not in bindings.nodes.values():
             nodes.append(self.index.nodes[position])
         return any(not names_read(node).isdisjoint(names) for node in nodes)
 
-    def replace(self, root: int, bindings: Bindings, new: NewNodes, place: int) -> None:
-        """Take out the matched nodes and put the new ones before what stood at ``place``."""
+    def replace(self, root: int, bindings: Bindings, new: ExportedNodes, place: int) -> None:
+        """Remove the matched nodes and insert the new ones before the node at ``place``."""
         index = self.index
         for position in bindings.nodes.values():
             self._removed.add(position)
@@ -129,20 +139,22 @@ class Edit:
         index.replace([index.nodes[at] for at in bindings.nodes.values()], new.nodes)
         if old.metadata_props:
             new.nodes[-1].metadata_props.extend(old.metadata_props)
-        if old.doc_string and isinstance(old.doc_string, str):  # bytes: it was no UTF-8
+        if old.doc_string and isinstance(
+            old.doc_string, str
+        ):  # protobuf gives bytes if it is not UTF-8
             new.nodes[-1].doc_string = old.doc_string
         self._made[root] = new.nodes
         self._places |= {name: place for node in new.nodes for name in node.output}
-        # Those that stand here for the sake of a reader come before it.
+        # Nodes that were moved here for a reader, which may be new itself, come before it.
         there = self._new.setdefault(place, [])
         there.insert(len(there) if place == root else 0, new)
 
-    def made_of(self, root: int) -> list[onnx.NodeProto]:
-        """The nodes that took the place of the match whose last node stood at ``root``."""
+    def new_nodes(self, root: int) -> list[onnx.NodeProto]:
+        """Return the nodes that replaced the match whose last node was at ``root``."""
         return self._made[root]
 
     def write(self) -> None:
-        """Make the changes."""
+        """Make all replacements in the model."""
         if not self._removed:
             return
         scope = self.index.scope
@@ -151,7 +163,7 @@ class Edit:
         for position, node in enumerate(self.index.nodes):
             for new in self._new.get(position, ()):
                 first = len(scope.graph.node)
-                scope.graph.node.extend(self._place_constants(scope, new.constants))
+                scope.graph.node.extend(self._add_constants(scope, new.constants))
                 scope.graph.node.extend(new.nodes)
                 nodes += scope.graph.node[first:]
             if position in self._removed:
@@ -162,10 +174,10 @@ class Edit:
         self._import_domains(scope)
         _drop_value_info(scope, gone - self._places.keys())
 
-    def _place_constants(
+    def _add_constants(
         self, scope: Scope, constants: Sequence[onnx.TensorProto]
     ) -> list[onnx.NodeProto]:
-        """Initializers in a graph; Constant nodes in a function, which has no initializers."""
+        """Add initializers, or to a function, which has none, Constant nodes."""
         if isinstance(scope.graph, onnx.GraphProto):
             scope.graph.initializer.extend(constants)
             return []

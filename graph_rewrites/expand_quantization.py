@@ -1,0 +1,157 @@
+"""Spell out quantization that TensorRT lacks: to uint8, with zero points, and dynamic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+
+class ExpandQuantizeLinear(Rewrite):
+    """QuantizeLinear(x, scale, zero point) -> Cast(Clip(Round(x / scale) + zero point)).
+
+    To uint8 always, because TensorRT builds it around zero but silently makes int8 of it. To int8
+    if the zero point is not stored in the model or is not zero, which TensorRT refuses. The
+    quotient is computed in the dtype of the scale, or in that of the attribute ``precision``.
+    """
+
+    pattern = Op("QuantizeLinear", "x", "scale", Optional("zero_point"))
+
+    def check(
+        self, match: Match, x: gs.Tensor, scale: gs.Tensor, zero_point: gs.Tensor | None
+    ) -> str | None:
+        dtype = _output_dtype(match)
+        if dtype not in ("uint8", "int8"):
+            return "the output is of another type than uint8 and int8"
+        if dtype == "int8" and _is_symmetric(match, zero_point):
+            return "TensorRT takes it: it quantizes to int8 around zero"
+        if not match.dtype(x) or not match.dtype(scale):
+            return "the type of an input is unknown"
+        return _broadcast_problem(match, x, scale)
+
+    def rewrite(
+        self, match: Match, x: gs.Tensor, scale: gs.Tensor, zero_point: gs.Tensor | None
+    ) -> list[gs.Node]:
+        """From the quotient on, float32 is exact."""
+        precision = match.dtype_attribute("precision") or match.dtype(scale)
+        dtype = _output_dtype(match)
+        new = Replacement(match)
+        quotient = new.add("Div", new.cast(x, precision), _broadcast(new, match, scale, precision))
+        if precision != "float32":
+            quotient = new.add("Cast", quotient, to="float32")
+        zero = _broadcast(new, match, zero_point, "float32")
+        return new.end("Cast", new.quantize(quotient, zero, dtype), to=dtype)
+
+
+class ExpandDequantizeLinear(Rewrite):
+    """DequantizeLinear(x, scale, zero point) -> (x - zero point) * scale.
+
+    From uint8 and int32 always. From int8 if the zero point is not stored in the model or is not
+    zero: TensorRT's own quantization is around zero, from int8. The product is computed in the
+    dtype of the scale, which holds every difference of 8-bit integers; from int32 in float32.
+    """
+
+    pattern = Op("DequantizeLinear", "x", "scale", Optional("zero_point"))
+
+    def check(
+        self, match: Match, x: gs.Tensor, scale: gs.Tensor, zero_point: gs.Tensor | None
+    ) -> str | None:
+        if match.dtype(x) == "int8" and _is_symmetric(match, zero_point):
+            return "TensorRT takes it: it dequantizes int8 around zero"
+        return (
+            match.dtype_problem(("uint8", "int8", "int32"), x)
+            or match.dtype_problem(FLOATS, scale)
+            or _broadcast_problem(match, x, scale)
+        )
+
+    def rewrite(
+        self, match: Match, x: gs.Tensor, scale: gs.Tensor, zero_point: gs.Tensor | None
+    ) -> list[gs.Node]:
+        """The output may have another dtype than the scale."""
+        wanted = match.dtype_attribute("output_dtype") or match.dtype(scale)
+        dtype = "float32" if match.dtype(x) == "int32" else match.dtype(scale)
+        new = Replacement(match)
+        zero = _broadcast(new, match, zero_point, dtype)
+        difference = new.minus_zero_point(x, zero, dtype)
+        factor = _broadcast(new, match, scale, dtype)
+        if wanted == dtype:
+            return new.end("Mul", difference, factor)
+        return new.end("Cast", new.add("Mul", difference, factor), to=wanted)
+
+
+class ExpandDynamicQuantizeLinear(Rewrite):
+    """DynamicQuantizeLinear(x) -> clip(round(x / scale) + zero point), scale = range of x / 255.
+
+    The range includes zero, and the zero point is the integer of its least value. If x is all zeros
+    the scale is 0, as ONNX defines it (ONNX Runtime gives 1), and so are y and the zero point.
+    """
+
+    pattern = Op("DynamicQuantizeLinear", "x")
+
+    def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
+        """Everything is float32 until the casts at the end."""
+        zero, one, steps = np.float32(0), np.float32(1), np.float32(255)
+        new = Replacement(match)
+        least = new.add("Min", new.add("ReduceMin", x, keepdims=0), zero)
+        greatest = new.add("Max", new.add("ReduceMax", x, keepdims=0), zero)
+        scale = new.add("Div", new.add("Sub", greatest, least), steps)
+        divisor = new.add("Where", new.add("Equal", scale, zero), one, scale)
+        shift = new.add("Div", new.add("Sub", zero, least), divisor)
+        zero_point = new.add("Round", new.add("Max", new.add("Min", shift, steps), zero))
+        y = new.quantize(new.add("Div", x, divisor), zero_point, "uint8")
+        made = ((y, "uint8"), (scale, "float32"), (zero_point, "uint8"))
+        for output, (value, dtype) in zip(match.outputs, made, strict=False):
+            if output.name:
+                new.into([output], "Cast", value, to=dtype)
+        return list(new)
+
+
+def _output_dtype(match: Match) -> str:
+    return match.dtype_attribute("output_dtype") or match.dtype(match.outputs[0])
+
+
+def _is_symmetric(match: Match, zero_point: gs.Tensor | None) -> bool:
+    return zero_point is None or match.is_zero(zero_point)
+
+
+def _broadcast_problem(match: Match, x: gs.Tensor, scale: gs.Tensor) -> str | None:
+    """Return why the scale cannot be brought to the rank of x, or None if it can."""
+    rank, rank_of_scale = match.rank(x), match.rank(scale)
+    if rank is None or rank_of_scale is None:
+        return "the rank of an input is unknown"
+    block = match.attribute("block_size", 0)
+    if match.shape(scale) in ((), (1,)) and not block:
+        return None
+    if rank_of_scale != (rank if block else 1) or not -rank <= match.attribute("axis", 1) < rank:
+        return "its axis, or the rank of its scale, does not fit its input"
+    if block and _axis_length(match) is None:
+        return "the quantized axis, which comes in blocks, has an unknown length"
+    return None
+
+
+def _broadcast(new: Replacement, match: Match, value: gs.Tensor | None, dtype: str) -> Value:
+    """Cast a scale or zero point, and give it a shape that broadcasts.
+
+    There is one for all, one for each element of ``axis``, or one for each block of that axis.
+    """
+    if value is None:
+        return None
+    x, scale = match["x"], match["scale"]
+    wide = new.cast(value, dtype)
+    axis, block = match.attribute("axis", 1), match.attribute("block_size", 0)
+    if block:
+        length = _axis_length(match) or 0
+        return new.add("Gather", wide, np.arange(length, dtype=np.int64) // block, axis=axis)
+    if match.shape(scale) in ((), (1,)):
+        return wide
+    return new.along_axis(wide, match.rank(x) or 0, axis)
+
+
+def _axis_length(match: Match) -> int | None:
+    shape = match.shape(match["x"])
+    return shape[match.attribute("axis", 1)] if shape else None

@@ -1,0 +1,113 @@
+"""Look up the nodes of one scope by op_type, and who produces and who reads each value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+
+import onnx
+import onnx.helper
+
+from pluginkit.onnx.model.graphs import Scope, is_op, names_read, output_names
+
+#: The data type of a Constant node's value, by the attribute that holds it.
+_TENSOR_TYPES = {
+    "value_float": onnx.TensorProto.FLOAT,
+    "value_floats": onnx.TensorProto.FLOAT,
+    "value_int": onnx.TensorProto.INT64,
+    "value_ints": onnx.TensorProto.INT64,
+}
+
+
+class GraphIndex:
+    """The nodes of one scope. A node's position is its index in ``nodes``.
+
+    The tables are built when they are first asked for, and describe the nodes as they were then;
+    only ``readers`` follows the changes of which ``replace`` is told.
+
+    Attributes:
+        scope: the scope.
+        nodes: its nodes.
+        outputs: the names of its outputs.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.nodes = list(scope.graph.node)
+        self.outputs = frozenset(output_names(scope.graph))
+        self._replaced: list[tuple[list[onnx.NodeProto], list[onnx.NodeProto]]] = []
+
+    @cached_property
+    def positions(self) -> Mapping[str, Sequence[int]]:
+        """The positions of the nodes of each op_type."""
+        found: dict[str, list[int]] = {}
+        for position, node in enumerate(self.nodes):
+            found.setdefault(node.op_type, []).append(position)
+        return found
+
+    @cached_property
+    def producers(self) -> Mapping[str, int]:
+        """The position of the node that produces each value."""
+        return {
+            name: index for index, node in enumerate(self.nodes) for name in node.output if name
+        }
+
+    @cached_property
+    def readers(self) -> Counter[str]:
+        """How many nodes read each value."""
+        found = Counter(name for node in self.nodes for name in names_read(node))
+        for old, new in self._replaced:
+            _recount(found, old, new)
+        return found
+
+    def replace(self, old: list[onnx.NodeProto], new: list[onnx.NodeProto]) -> None:
+        """Update ``readers`` for nodes that took the place of others."""
+        if "readers" in self.__dict__:
+            _recount(self.readers, old, new)
+        else:
+            self._replaced.append((old, new))
+
+    @cached_property
+    def _initializers(self) -> dict[str, onnx.TensorProto]:
+        found: dict[str, onnx.TensorProto] = {}
+        scope: Scope | None = self.scope
+        while scope is not None:
+            if isinstance(scope.graph, onnx.GraphProto):
+                found = {tensor.name: tensor for tensor in scope.graph.initializer} | found
+            scope = scope.outer
+        return found
+
+    def constant(self, name: str) -> onnx.TensorProto | None:
+        """Return the stored value: a Constant node's, or an initializer of this or an outer scope.
+
+        None if the value is computed.
+        """
+        if name not in self.producers:
+            return self._initializers.get(name)
+        node = self.nodes[self.producers[name]]
+        return _constant_of(node) if is_op(node, "Constant") else None
+
+
+def _recount(
+    readers: Counter[str], old: Iterable[onnx.NodeProto], new: Iterable[onnx.NodeProto]
+) -> None:
+    for nodes, change in ((old, -1), (new, 1)):
+        for node in nodes:
+            for name in names_read(node):
+                readers[name] += change
+
+
+def _constant_of(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    """Return the value of a Constant node; None for strings and sparse tensors."""
+    attribute = next(iter(node.attribute), None)
+    if attribute is None or attribute.ref_attr_name:
+        return None
+    if attribute.type == onnx.AttributeProto.TENSOR:
+        tensor: onnx.TensorProto = attribute.t
+        return tensor
+    if attribute.name not in _TENSOR_TYPES:
+        return None
+    value = onnx.helper.get_attribute_value(attribute)
+    values, dims = (value, [len(value)]) if attribute.name.endswith("s") else ([value], [])
+    return onnx.helper.make_tensor(node.output[0], _TENSOR_TYPES[attribute.name], dims, values)
