@@ -251,7 +251,8 @@ def test_a_long_report_is_cut_short_and_says_so(capsys: Capture) -> None:
     from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite
 
     applied = [
-        AppliedRewrite("ReplaceX", "main graph", f"node_{i}", f"y_{i}", ("X_PK",)) for i in range(150)
+        AppliedRewrite("ReplaceX", "main graph", f"node_{i}", f"y_{i}", ("X_PK",))
+        for i in range(150)
     ]
     print_report(RewriteResult(onnx.ModelProto(), applied, [], [], [], {}))
     printed = capsys.readouterr().out

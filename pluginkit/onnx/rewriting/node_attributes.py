@@ -76,7 +76,7 @@ def plugin_from_node(
         if declared.name in values:
             continue
         value = attribute_or_default(node, declared.name, opset)
-        if value is not None:
+        if value is not None and not _rounds_to(declared.default, value):
             has_bools = "bool" in (declared.kind, declared.item)
             values[declared.name] = _bools(value) if has_bools else value
     lost = [
@@ -94,6 +94,12 @@ def plugin_from_node(
             fix=f"declare it in {name}, or name it in match.plugin({name}, ignoring=(...)).",
         )
     return plugin(**values)
+
+
+def _rounds_to(default: Any, value: Any) -> bool:
+    """Whether a float is what ONNX stores, in float32, for the class's own default."""
+    are_floats = isinstance(default, float) and isinstance(value, float)
+    return are_floats and bool(np.float32(default) == np.float32(value))
 
 
 def _bools(value: Any) -> Any:
