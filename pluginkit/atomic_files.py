@@ -1,4 +1,7 @@
-"""Files that are there whole or not at all, and reading what is a file indeed."""
+"""Write files atomically: a reader sees the old file or the whole new one.
+
+Only regular files are read and written: a pipe would block, and a device never ends.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-#: The content of a file, at once or in pieces.
+#: The content of a file, whole or in pieces.
 Data = bytes | bytearray | memoryview | Iterable[bytes]
 
 
 def open_file(path: Path) -> BinaryIO:
-    """``path``, open for reading.
+    """Open a file for reading.
 
     Errors:
-        OSError: it is missing, or no regular file: a pipe would wait and a device never end.
+        OSError: it does not exist, or is no regular file.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -34,7 +37,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_file(path: Path) -> bytes:
-    """The content of ``path``; errors as for :func:`open_file`."""
+    """Return the content of a file; errors as for :func:`open_file`."""
     with open_file(path) as file:
         return file.read()
 
@@ -49,7 +52,7 @@ def replace_file(path: Path, data: Data) -> None:
 
 
 def replace_files(contents: Mapping[Path, Data]) -> None:
-    """Write several files that belong together: none is replaced before all are written.
+    """Write several files that belong together: all are written before the first is replaced.
 
     Errors:
         OSError: a folder is missing, read-only or full; nothing is left behind.
@@ -73,19 +76,18 @@ def replace_files(contents: Mapping[Path, Data]) -> None:
         parts.clear()
     finally:
         for path, part in parts.items():
-            if (
-                are_written and not part.exists()
-            ):  # it is in place, and without the others of no use
+            is_replaced = are_written and not part.exists()
+            if is_replaced:  # of no use without the others
                 path.unlink(missing_ok=True)
             part.unlink(missing_ok=True)
 
 
 def check_name(path: Path) -> None:
-    """Fail for a name that no file can have.
+    """Refuse a path that no regular file can have.
 
     Errors:
-        OSError: it is too long, holds a NUL, or is that of a folder, a device or a pipe, which a
-            rename would replace.
+        OSError: the name is too long or holds a NUL, or the path is a folder, a device or a pipe,
+            which a rename would replace.
     """
     try:
         mode = path.stat().st_mode

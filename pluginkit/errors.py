@@ -1,14 +1,14 @@
-"""Every error pluginkit raises on purpose.
+"""Every error that pluginkit raises on purpose.
 
-An error is a code, a subject, what was got and what was expected, then where, the cause and the
-fix:
+The text of an error has a first line with its code, its subject, what pluginkit got and what it
+expected, and then where it happened, the cause and the fix:
 
     PK104 CircPad: attribute 'pads' is [1.5]; expected tuple[int, ...].
       Where: node 'Pad_12' in model.onnx
       Fix:   export pads as INTS.
 
-``docs/errors.md`` lists every code; a test keeps the two in step. Each class also derives from the
-builtin exception that a caller who knows nothing of pluginkit would catch.
+``docs/errors.md`` lists every code; a test compares it with the code. Each class also derives from
+the builtin exception that a caller who knows nothing of pluginkit would catch.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class PluginkitError(Exception):
     Args:
         code: ``"PK"`` and three digits, stable across releases.
         message: one line, subject first: what was got, and what was expected.
-        where: the file, node, callback or line it happened at.
-        cause: what is behind it, when the message cannot say it in one line.
+        where: the file, node, callback or line where it happened.
+        cause: why it happened, if the message cannot say so in one line.
         fix: what the user can do about it.
     """
 
@@ -107,15 +107,15 @@ class InputError(TensorError):
 
 
 class UnknownDimError(PluginkitError, ValueError):
-    """A question was asked of a dimension whose value is known only at run time."""
+    """Code asked for the value of a dimension that is known only at run time."""
 
 
 class MissingDependencyError(PluginkitError, ImportError):
-    """A package, library or device that this step needs is not there."""
+    """A package, library or device that this step needs is missing."""
 
 
 class RegistrationError(PluginkitError, RuntimeError):
-    """The plugin registry did not take a plugin, or holds another one under its name."""
+    """The plugin registry refused a plugin, or holds another one under its name."""
 
 
 class CallbackError(PluginkitError, RuntimeError):
@@ -127,7 +127,7 @@ class KernelError(PluginkitError, RuntimeError):
 
 
 class ModelError(PluginkitError, ValueError):
-    """An ONNX file cannot be read, is not a valid model, or holds what this step cannot handle."""
+    """An ONNX file is unreadable, is no valid model, or holds something this step cannot handle."""
 
 
 class RewriteError(PluginkitError, RuntimeError):

@@ -1,1 +1,1 @@
-"""What a plugin class declares, and how the framework reads it and calls its methods."""
+"""Declare a plugin class, read its declaration, and call its methods."""

@@ -1,4 +1,4 @@
-"""Whether the parts of a declaration fit together."""
+"""Check that the parts of a declaration fit together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pluginkit.contract.spec import RESERVED_ATTRIBUTES, PluginSpec
 
 
 def check_spec(source: ClassSource, spec: PluginSpec) -> None:
-    """Check what has been read.
+    """Check a spec against its class.
 
     Errors:
         PK100, PK103, PK105 to PK107, each naming the line.

@@ -1,7 +1,7 @@
-"""One shape expression, for shapes that are known now and for shapes known only at run time.
+"""Shape expressions for shapes that are known now and for shapes known only at run time.
 
 A dimension is an ``int`` or a :class:`DimExpr`. Authors write ``x.shape[0] + 2``, ``ceil_div(n,
-4)``, ``dim_max(a, b)`` and never ask which of the two they hold. A DimExpr is a small tree over the
+4)`` or ``dim_max(a, b)``, which work for both. A DimExpr is a small tree over the
 input dimensions. :func:`evaluate` computes it for concrete shapes, and
 ``pluginkit.trt.dimension_exprs`` turns it into TensorRT's IDimensionExpr. The operations are
 exactly those of TensorRT's ``DimensionOperation``.
@@ -43,8 +43,8 @@ class DimExpr:
     """A dimension that is known only at run time.
 
     Arithmetic makes a larger expression. A comparison or a conversion to ``int`` raises
-    UnknownDimError (PK122); while :meth:`Plugin.check` runs on symbolic shapes pluginkit takes that
-    as "ask again once shapes are known".
+    UnknownDimError (PK122). When :meth:`Plugin.check` raises it on symbolic shapes, pluginkit calls
+    the method again once shapes are known.
     """
 
     def __add__(self, other: Dim) -> Dim:
@@ -111,10 +111,9 @@ class ShapeValue(DimExpr):
 
 @dataclass(frozen=True, eq=False)
 class SizeDim(DimExpr):
-    """A dimension that only the kernels know: they write it to the size output called ``name``.
+    """A dimension that only kernels know, and write to the size output called ``name``.
 
-    ``upper`` is the largest that it can be, which is what memory is allocated for; ``opt`` is what
-    TensorRT tunes for.
+    TensorRT allocates memory for its upper bound ``upper`` and tunes for ``opt``.
     """
 
     name: str
@@ -160,26 +159,26 @@ def _combine(op: str, a: Dim, b: Dim) -> Dim:
 
 
 def ceil_div(a: Dim, b: Dim) -> Dim:
-    """``a / b`` rounded up."""
+    """Return ``a / b``, rounded up."""
     return _combine("CEIL_DIV", a, b)
 
 
 def dim_max(a: Dim, *others: Dim) -> Dim:
-    """The largest of the dimensions."""
+    """Return the largest of the dimensions."""
     for other in others:
         a = _combine("MAX", a, other)
     return a
 
 
 def dim_min(a: Dim, *others: Dim) -> Dim:
-    """The smallest of the dimensions."""
+    """Return the smallest of the dimensions."""
     for other in others:
         a = _combine("MIN", a, other)
     return a
 
 
 def product(dims: Sequence[Dim]) -> Dim:
-    """The number of elements of a shape; 1 for the empty shape."""
+    """Return the number of elements of a shape; 1 for the empty shape."""
     total: Dim = 1
     for dim in dims:
         total = total * dim
@@ -196,12 +195,12 @@ def evaluate(
     input_shapes: Sequence[Sequence[int]],
     values: Mapping[str, Sequence[int]] | None = None,
 ) -> int:
-    """The value of ``dim`` when input ``i`` has the shape ``input_shapes[i]``.
+    """Return the value of ``dim`` when input ``i`` has the shape ``input_shapes[i]``.
 
     Args:
-        dim: the dimension; one that only kernels know counts at its upper bound.
+        dim: the dimension; a dimension that only kernels know has its upper bound.
         input_shapes: the inputs' shapes.
-        values: those of the shape inputs, by name.
+        values: the values of the shape inputs, by name.
 
     Errors:
         PK121: the expression divides by zero for these shapes.
@@ -221,7 +220,7 @@ def evaluate(
 
 
 def at_upper_bound(dim: Dim) -> Dim:
-    """``dim`` with the upper bound of every dimension that only kernels know in its place."""
+    """Replace every dimension in ``dim`` that only kernels know by its upper bound."""
     if isinstance(dim, SizeDim):
         return dim.upper
     if isinstance(dim, Operation):
@@ -230,7 +229,7 @@ def at_upper_bound(dim: Dim) -> Dim:
 
 
 def with_sizes(dim: Dim, sizes: Mapping[str, int]) -> Dim:
-    """``dim`` with what kernels wrote in the place of the dimensions that only they know."""
+    """Replace every dimension in ``dim`` that only kernels know by what they wrote."""
     if isinstance(dim, SizeDim):
         return sizes[dim.name]
     if isinstance(dim, Operation):

@@ -1,4 +1,4 @@
-"""The tensor types that TensorRT carries, with their names in every system involved.
+"""The tensor types of plugins, with their names in numpy, TensorRT, ONNX and CUDA C++.
 
 A :class:`DType` is also a constructor for kernel arguments: ``int32(n)`` is ``n`` passed as a
 32-bit integer.
@@ -36,7 +36,7 @@ class DType:
 
     Attributes:
         name: pluginkit's and numpy's name, ``"float32"``.
-        itemsize: bytes an element.
+        itemsize: bytes per element.
         trt: the member of ``tensorrt.DataType``.
         onnx: the value of ``onnx.TensorProto.DataType``.
         cpp: the CUDA C++ type, as written in a kernel's template arguments.
@@ -49,7 +49,7 @@ class DType:
     cpp: str
 
     def __call__(self, value: Dim | float | bool | Sequence[Dim]) -> Scalar:
-        """A kernel argument of this type, by value; a sequence becomes a struct of an array."""
+        """Return a kernel argument passed by value; a sequence becomes a struct of an array."""
         if isinstance(value, Sequence):
             return Scalar(self, tuple(value))
         return Scalar(self, (value,))
@@ -68,7 +68,7 @@ class DType:
 
     @property
     def is_floating(self) -> bool:
-        """Whether the type is a floating-point one."""
+        """Whether it is a floating-point type."""
         return "float" in self.name
 
     def __repr__(self) -> str:
@@ -86,14 +86,14 @@ bool_ = DType("bool", 1, "BOOL", 9, "bool")
 
 #: The floating-point types.
 FLOAT_TYPES: tuple[DType, ...] = (float32, float16, bfloat16)
-#: What an output of a plugin may have: TensorRT takes neither bool nor uint8 there.
+#: The types of plugin outputs: TensorRT refuses bool and uint8 there.
 OUTPUT_TYPES: tuple[DType, ...] = (*FLOAT_TYPES, int64, int32, int8)
 ALL: tuple[DType, ...] = (*OUTPUT_TYPES, uint8, bool_)
 
-#: In which kernels count elements; no tensor has them.
+#: Types in which kernels count elements; no tensor has them.
 _UINT32 = DType("uint32", 4, "", 0, "unsigned int")
 _UINT64 = DType("uint64", 8, "", 0, "unsigned long long")
-#: The C++ names of what :func:`offset_type` gives, for a kernel's ``constants``.
+#: The C++ names of the types that :func:`offset_type` returns, for a kernel's ``constants``.
 OFFSETS = (_UINT32.cpp, _UINT64.cpp)
 
 _BY_NAME = {dtype.name: dtype for dtype in ALL}
@@ -102,12 +102,12 @@ _BY_TRT = {dtype.trt: dtype for dtype in ALL}
 
 
 def offset_type(*sizes: Dim) -> DType:
-    """The type in which a kernel counts elements: 32 bits where every size leaves room in them."""
+    """Return the type in which a kernel counts elements: 32 bits if every size is below 2^31."""
     return _UINT32 if max(sizes) < 2**31 else _UINT64
 
 
 def dtype_from_numpy(numpy_dtype: object) -> DType:
-    """The DType of a numpy dtype.
+    """Return the DType of a numpy dtype.
 
     Errors:
         PK120: TensorRT has no such tensor type.
@@ -118,16 +118,16 @@ def dtype_from_numpy(numpy_dtype: object) -> DType:
 
 
 def dtype_from_name(name: str) -> DType:
-    """The DType of pluginkit's name, ``"float32"``.
+    """Return the DType of a name, ``"float32"``.
 
     Errors:
-        PK120: there is none.
+        PK120: no type has the name.
     """
     return _look_up(_BY_NAME, name, "name")
 
 
 def dtype_from_onnx(elem_type: int) -> DType:
-    """The DType of an ``onnx.TensorProto.DataType`` value.
+    """Return the DType of an ``onnx.TensorProto.DataType`` value.
 
     Errors:
         PK120: TensorRT has no such tensor type.
@@ -136,10 +136,10 @@ def dtype_from_onnx(elem_type: int) -> DType:
 
 
 def dtype_from_trt(name: str) -> DType:
-    """The DType of a member name of ``tensorrt.DataType``, ``"HALF"``.
+    """Return the DType of a member name of ``tensorrt.DataType``, ``"HALF"``.
 
     Errors:
-        PK120: pluginkit does not carry the type.
+        PK120: plugins do not take the type.
     """
     return _look_up(_BY_TRT, name, "TensorRT DataType")
 

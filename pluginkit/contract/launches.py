@@ -1,6 +1,6 @@
-"""What an author declares and returns: kernels, and the steps of one enqueue.
+"""Kernels that an author declares, and the steps of one enqueue that ``launches`` returns.
 
-Needs neither cupy, numba nor a GPU.
+This module needs neither cupy, numba nor a GPU.
 """
 
 from __future__ import annotations
@@ -31,11 +31,10 @@ class CudaKernel:
     """A ``__global__`` function in CUDA C++, compiled through cupy's RawModule (NVRTC).
 
     Args:
-        source: a ``.cu`` file beside the plugin's module, or the CUDA C++ itself. A file may
-            ``#include "shared.cuh"`` by a path from its own folder.
-        name: the function, as a C++ name expression. ``{T}`` stands for the C++ type bound to the
-            type variable ``T``,
-            ``{axis}`` for an attribute's value, ``{VEC}`` for one of ``constants``.
+        source: a ``.cu`` file in the folder of the plugin's module, or the CUDA C++ itself. A file
+            may ``#include "shared.cuh"`` by a path from its own folder.
+        name: the function, as a C++ name expression. ``{T}`` becomes the C++ type bound to the type
+            variable ``T``, ``{axis}`` an attribute's value, ``{VEC}`` one of ``constants``.
         constants: further template arguments that ``launches`` chooses, each with all its possible
             values.
         options: further NVRTC options; C++17 is the default.
@@ -53,7 +52,7 @@ class CudaKernel:
     path: Path | None = field(default=None, init=False)
 
     def locate(self, owner: type) -> None:
-        """Find the source file beside the module of the plugin class that declares the kernel."""
+        """Find the source file in the folder of the plugin class that declares the kernel."""
         is_file = "\n" not in self.source and self.source.endswith((".cu", ".cuh"))
         if is_file and self.path is None:  # an inherited kernel stays with its own class
             self.path = _beside(owner, self.source)
@@ -77,7 +76,7 @@ class CudaKernel:
         files = [self.path] if self.path else []
         for file in files:  # grows
             for name in _LOCAL_INCLUDE.findall(file.read_text(encoding="utf-8")):
-                # As the compiler looks: beside the file that includes, then beside the source.
+                # The compiler looks in the including file's folder, then in the source's.
                 places = (folder / name for folder in (file.parent, files[0].parent))
                 found = next((place.resolve() for place in places if place.is_file()), None)
                 if found is not None and found not in files:
@@ -90,7 +89,7 @@ class CudaKernel:
         return frozenset(part for _, part, _, _ in string.Formatter().parse(self.name) if part)
 
     def constant_choices(self) -> list[dict[str, KernelConstant]]:
-        """Every combination of the declared constants."""
+        """Return every combination of the declared constants."""
         return [
             dict(zip(self.constants, values, strict=True))
             for values in product(*self.constants.values())
@@ -102,9 +101,8 @@ class NumbaKernel:
     """A Python function compiled with ``numba.cuda``.
 
     Args:
-        source: a ``.py`` file beside the plugin's module, imported only when the kernel is
-            compiled, so that the plugin
-            itself needs no numba.
+        source: a ``.py`` file in the folder of the plugin's module. It is imported only when the
+            kernel is compiled, so that the plugin itself needs no numba.
         name: the function in that file, undecorated; it may call ``numba.cuda.jit(device=True)``
             functions.
     """
@@ -114,8 +112,8 @@ class NumbaKernel:
     path: Path | None = field(default=None, init=False)
 
     def locate(self, owner: type) -> None:
-        """Find the source file beside the module of the plugin class that declares the kernel."""
-        if self.path is None:  # as above
+        """Find the source file in the folder of the plugin class that declares the kernel."""
+        if self.path is None:  # an inherited kernel stays with its own class
             self.path = _beside(owner, self.source)
 
 
@@ -128,14 +126,14 @@ class Launch:
 
     Args:
         kernel: which kernel.
-        grid: blocks, up to three dimensions, all known. A launch with no blocks is left out.
-        block: threads a block, up to three dimensions.
+        grid: blocks, up to three known dimensions. A launch without blocks is left out.
+        block: threads per block, up to three dimensions.
         args: the kernel's arguments in order: tensor descriptions and workspace (passed as
-            pointers; None as a null pointer), ``int32(n)`` and the like, or bare Python values: int
-            as int64, float as float32, bool as bool. A numba kernel sees each tensor as a
+            pointers; None as a null pointer), scalars such as ``int32(n)``, or bare Python values:
+            int becomes int64, float float32, bool bool. A numba kernel sees each tensor as a
             C-contiguous device array of its shape, bfloat16 as uint16, the workspace as an array of
             uint8, and ``int32((a, b))`` as a tuple; it cannot take None.
-        shared_bytes: dynamic shared memory a block, in bytes.
+        shared_bytes: dynamic shared memory per block, in bytes.
         constants: values for the kernel's declared ``constants``.
     """
 
@@ -149,7 +147,7 @@ class Launch:
 
 @dataclass(frozen=True, eq=False)
 class Copy:
-    """Copy all of ``source`` to ``target``, which must be as large, on the device."""
+    """Copy all of ``source`` to ``target`` on the device; both have the same size."""
 
     target: TensorDesc | Workspace
     source: TensorDesc
@@ -174,7 +172,7 @@ def _beside(owner: type, file: str) -> Path:
         raise DeclarationError(
             "PK106",
             f"{owner.__name__}: kernel file '{file}' is not in {folder}; "
-            "expected it beside the plugin's module.",
+            "expected it next to the plugin's module.",
             fix="create the file, or correct its name in the kernel's declaration.",
         )
     return path

@@ -1,4 +1,4 @@
-"""The base class of every plugin: all that an author must read."""
+"""The base class of every plugin, which tells an author all there is to declare."""
 
 from __future__ import annotations
 
@@ -13,13 +13,9 @@ from pluginkit.contract.dtypes import DType
 from pluginkit.contract.launches import Step
 from pluginkit.contract.spec import (
     PRESENT_INPUTS,
-    Input,
     OnnxOp,
-    Output,
     PluginKey,
     PluginSpec,
-    ShapeInput,
-    SizeOutput,
 )
 from pluginkit.contract.spec_from_class import spec_from_class
 from pluginkit.contract.tensors import DeviceTensor
@@ -28,26 +24,15 @@ from pluginkit.errors import AttributeValueError, UsageError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = [
-    "Case",
-    "Input",
-    "OnnxOp",
-    "Output",
-    "Plugin",
-    "ShapeInput",
-    "SizeOutput",
-    "attribute",
-]
-
 
 @dataclass(frozen=True)
 class Case:
     """One sample call of a plugin, for checks and benchmarks.
 
     Attributes:
-        name: short and unique among the plugin's cases.
-        inputs: one array for each declared input, None for an optional one that is left out.
-        attributes: constructor arguments.
+        name: a short name, unique among the plugin's cases.
+        inputs: one array for each declared input, None for an optional input that is left out.
+        attributes: the constructor's arguments.
     """
 
     name: str
@@ -59,8 +44,8 @@ class Case:
 class Plugin:
     """A TensorRT plugin: declare it, give it a shape function, a kernel and a numpy reference.
 
-    A subclass declares its interface as class members, and each method below gets one argument for
-    each declared input, by the declared names, None for an optional input that is absent::
+    A subclass declares its interface as class members. Each method below gets one argument for each
+    declared input, named like the input; None for an optional input that is absent::
 
         class Scale(Plugin):
             '''y = factor * x'''
@@ -78,24 +63,23 @@ class Plugin:
             def reference(self, x):
                 return (x * self.factor).astype(x.dtype)
 
-    Instances are immutable and hold attribute values only; ``Scale(factor=2.0)`` validates them.
+    Instances are immutable and hold only attribute values, which ``Scale(factor=2.0)`` validates.
 
     Class members:
-        plugin_name: the name in TensorRT's registry; the class's name and ``_PK`` unless set. Never
-            an ONNX op.
-        plugin_version: ``"1"`` unless set.
-        plugin_namespace: ``"pluginkit"`` unless set.
-        onnx_op: the ONNX operator whose schema the plugin agrees with.
+        plugin_name: the name in TensorRT's registry, by default the class's name and ``_PK``. It
+            must not be the name of an ONNX operator.
+        plugin_version: by default ``"1"``.
+        plugin_namespace: by default ``"pluginkit"``.
+        onnx_op: the ONNX operator that the plugin implements.
         types: the type variables.
-        tactics: names of several ways to compute the same, between which TensorRT times and
-            chooses (IPluginV3); ``launches`` asks for ``self.tactic``. The first one is used where
-            nothing chooses.
-        tolerance: largest error against the reference by dtype, relative to max(1, expected);
-            exact when absent.
-        spec: the PluginSpec, made when the class is.
+        tactics: names of several ways to compute the same result. TensorRT times them and chooses
+            one (IPluginV3); ``launches`` reads ``self.tactic``. The first one is the default.
+        tolerance: the largest error against the reference for each dtype, relative to
+            max(1, expected); the result must be exact for a dtype that is absent.
+        spec: the PluginSpec, made together with the class.
 
     Errors:
-        PK100 to PK109 when the class is made; PK104 for attribute values.
+        PK100 to PK109 when the class is defined; PK104 for attribute values.
     """
 
     plugin_name: ClassVar[str] = ""
@@ -107,7 +91,6 @@ class Plugin:
     tolerance: ClassVar[Mapping[DType, float]] = {}
     spec: ClassVar[PluginSpec]
 
-    _values: Mapping[str, Any]
     _present: tuple[bool, ...]
     _tactic: str
 
@@ -160,16 +143,16 @@ class Plugin:
 
     @property
     def present(self) -> tuple[bool, ...]:
-        """For each declared input, whether this instance's node has it."""
+        """For each declared input, whether this plugin's node has it."""
         return self._present
 
     @property
     def tactic(self) -> str:
-        """The tactic to use, one of ``tactics``; "" where none are declared."""
+        """The tactic to use, one of ``tactics``; "" if none are declared."""
         return self._tactic
 
     def with_tactic(self, tactic: str) -> Self:
-        """The same plugin with another tactic.
+        """Return the same plugin with another tactic.
 
         Errors:
             PK110: it is not declared.
@@ -188,7 +171,7 @@ class Plugin:
         return other
 
     def with_inputs(self, *names: str) -> Self:
-        """The same plugin on a node that has just these inputs.
+        """Return the same plugin for a node that has only these inputs.
 
         Errors:
             PK110: a name is not declared, or a required input is left out.
@@ -198,19 +181,20 @@ class Plugin:
             if name not in declared:
                 raise UsageError(
                     "PK110",
-                    f"{type(self).__name__} has no input '{name}'; expected among {declared}.",
+                    f"{type(self).__name__} has no input '{name}'; expected names from {declared}.",
                 )
         for port in self.spec.inputs:
             if not port.optional and port.name not in names:
                 raise UsageError(
-                    "PK110", f"{type(self).__name__}: input '{port.name}' is required and absent."
+                    "PK110", f"{type(self).__name__}: required input '{port.name}' is absent."
                 )
         return self._changed("_present", tuple(name in names for name in declared))
 
     def to_wire(self) -> dict[str, WireValue]:
-        """The attributes, and which inputs are there, in the form that TensorRT keeps exactly.
+        """Return the attributes and the names of the present inputs in wire form.
 
-        An attribute that is None is left out.
+        An attribute that is None is left out. :mod:`pluginkit.contract.attributes` explains the
+        form.
         """
         wire = {
             spec.name: spec.to_wire(getattr(self, spec.name))
@@ -224,7 +208,7 @@ class Plugin:
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any], where: str | None = None) -> Self:
-        """The plugin whose ``to_wire`` gave ``wire``; attributes it lacks take their defaults.
+        """Return the plugin whose ``to_wire`` is ``wire``; a missing attribute has its default.
 
         Errors:
             PK104, PK109: a value is wrong or missing.
@@ -239,40 +223,41 @@ class Plugin:
         inputs = wire.get(PRESENT_INPUTS)
         return plugin if inputs is None else plugin.with_inputs(*str(inputs).split(","))
 
-    # What an author defines. One parameter for each input: a TensorDesc (an array in reference), or
-    # None where it is absent. The bodies say what happens where a method is left out.
+    # The methods that an author defines. Each has one parameter for each input: a TensorDesc (an
+    # array in reference), or None for an absent input. The bodies below are the defaults.
 
     def check(self, *inputs: Any, **named: Any) -> None:
         """Raise an :class:`InputError`, or a plain ValueError, for inputs that can never work.
 
-        Called with symbolic shapes while the model is parsed and again once shapes are known; a
-        question about an unknown dimension ends the first call early.
+        Called with symbolic shapes while the model is parsed, and again once shapes are known. The
+        first call ends where the method asks for the value of an unknown dimension.
         """
 
     def output_types(self, *inputs: Any, **named: Any) -> Sequence[DType] | DType:
-        """The outputs' dtypes, where type variables cannot say.
+        """Return the outputs' dtypes, if type variables cannot express them.
 
         Raise an :class:`InputError` for dtypes that these attribute values rule out.
         """
         raise NotImplementedError
 
     def output_shapes(self, *inputs: Any, **named: Any) -> Sequence[Dim] | Sequence[Sequence[Dim]]:
-        """The outputs' shapes: one shape, or a sequence of one for each but the size outputs.
+        """Return the outputs' shapes: one shape, or a sequence with one for each output.
 
-        Left out where each output is like an input.
+        Size outputs are left out. A class whose outputs are all like an input needs no method.
         """
         ports = zip(self.spec.inputs, inputs, strict=True)
         shapes = {port.name: desc.shape for port, desc in ports if desc is not None}
         return [shapes[port.like] for port in self.spec.results]
 
     def workspace_bytes(self, *inputs: Any, **named: Any) -> Dim:
-        """Scratch memory in bytes for concrete inputs; at build time the profile's maximum."""
+        """Return the scratch memory in bytes; TensorRT asks for the profile's largest inputs."""
         return 0
 
     def launches(self, *tensors: Any, **named: Any) -> Step | Sequence[Step]:
-        """The steps of one enqueue, given inputs, outputs and (with ``workspace_bytes``) workspace.
+        """Return the steps of one enqueue.
 
-        Called once for each shape. TensorRT's stream runs the steps in order.
+        The arguments are the inputs, the outputs and, if the class defines ``workspace_bytes``, the
+        workspace. Called once for each shape. TensorRT's stream runs the steps in order.
         """
         raise NotImplementedError
 
@@ -283,22 +268,22 @@ class Plugin:
         workspace: int,
         stream: int,
     ) -> None:
-        """Arbitrary code in place of ``launches``; all work goes on ``stream``, a cudaStream_t.
+        """Do the work in place of ``launches``; all of it goes on ``stream``, a cudaStream_t.
 
-        Shape inputs, which are not on the device, are left out of ``inputs``.
+        ``inputs`` has no shape inputs, which are not on the device.
         """
         raise NotImplementedError
 
     def reference(self, *inputs: Any, **named: Any) -> Any:
-        """The outputs in numpy: an array, or a sequence of one for each output.
+        """Return the outputs in numpy: an array, or a sequence with one for each output.
 
-        Size outputs follow from the other outputs' shapes and are left out.
+        Size outputs are left out: they follow from the other outputs' shapes.
         """
         raise NotImplementedError
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Sample calls for checks and benchmarks."""
+        """Return sample calls for checks and benchmarks."""
         return ()
 
 

@@ -1,6 +1,6 @@
-"""What a Plugin class declares, and the frozen PluginSpec that every other part reads.
+"""Inputs and outputs that a Plugin class declares, and the frozen PluginSpec made from the class.
 
-Adapters, rewrites, documentation and tests read the spec; it needs no TensorRT, ONNX or GPU.
+Adapters, rewrites, documentation and tests read the spec. It needs no TensorRT, ONNX or GPU.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Input:
 
     Args:
         types: a type variable declared in ``types``, one dtype, or a tuple of dtypes.
-        optional: whether the ONNX node may leave it out; the plugin's methods then get None for it.
-        ranks: the allowed ranks, lowest and highest, both included.
+        optional: whether the ONNX node may leave it out; the plugin's methods then get None.
+        ranks: the lowest and the highest allowed rank.
         doc: one line of documentation.
     """
 
@@ -57,12 +57,12 @@ class Input:
 class ShapeInput:
     """An input whose values decide output shapes: TensorRT's shape tensor, kept on the host.
 
-    ``output_shapes`` reads its ``values``, dimensions like those of a shape. TensorRT tells a
-    plugin of them in no other way, so each must be a dimension of an output by itself; ``launches``
-    then knows it too. A kernel never sees the tensor. Needs IPluginV3.
+    ``output_shapes`` reads its ``values``, which are dimensions like those of a shape. Each value
+    must by itself be a dimension of an output: at run time TensorRT tells plugins the output
+    shapes and not the values. A kernel never sees the tensor. Needs IPluginV3.
 
     Args:
-        length: how many values it has; it is 1-D.
+        length: the number of values; the tensor is 1-D.
         types: int64, int32 or both.
         doc: one line of documentation.
     """
@@ -78,11 +78,11 @@ class Output:
 
     Args:
         types: as for :class:`Input`.
-        like: the required input whose shape the output has. A class in which every output says so
+        like: the required input whose shape the output has. A class in which every output has one
             needs no ``output_shapes``.
-        aliases: the input whose memory the output takes over where TensorRT offers that (aliased
-            I/O, IPluginV3 only); elsewhere it has memory of its own, so kernels must be right both
-            ways. It has the input's type, and is like it. A build must enable TensorRT's preview
+        aliases: the input whose memory the output takes over if TensorRT offers aliased I/O
+            (IPluginV3 only). Otherwise the output gets separate memory, so kernels must work both
+            ways. The output has the input's type and shape. A build must enable TensorRT's preview
             feature ALIASED_PLUGIN_IO_10_03; ``pluginkit build`` does.
         doc: one line of documentation.
     """
@@ -95,11 +95,11 @@ class Output:
 
 @dataclass(frozen=True)
 class SizeOutput:
-    """A 0-D output in which kernels put a dimension of other outputs: TensorRT's size tensor.
+    """A 0-D output to which kernels write a dimension of other outputs: TensorRT's size tensor.
 
-    ``output_shapes`` says where it stands, ``(2, self.count.up_to(x.size))``, and returns no shape
-    for the size itself. ``launches`` sees such a dimension at its upper bound, and outputs are
-    written densely for the dimension that comes out. Needs IPluginV3.
+    ``output_shapes`` uses it as a dimension, ``(2, self.count.up_to(x.size))``, and returns no
+    shape for the size itself. ``launches`` sees the upper bound in such a dimension; kernels write
+    outputs densely for the dimension that they find. Needs IPluginV3.
 
     Args:
         types: int32 or int64.
@@ -114,18 +114,18 @@ class SizeOutput:
         object.__setattr__(self, "name", name)
 
     def up_to(self, upper: Dim, opt: Dim | None = None) -> Dim:
-        """The dimension that this output will hold.
+        """Return the dimension that kernels write to this output.
 
         Args:
-            upper: the largest that it can be.
-            opt: what TensorRT tunes for; half of ``upper`` unless given.
+            upper: its upper bound.
+            opt: the value that TensorRT tunes for; half of ``upper`` by default.
         """
         return SizeDim(self.name, upper, upper // 2 if opt is None else opt)
 
 
 @dataclass(frozen=True)
 class OnnxOp:
-    """The ONNX operator that a plugin implements, and the first opset that it agrees with."""
+    """The ONNX operator that a plugin implements, and the first opset whose schema fits."""
 
     op_type: str
     since: int
@@ -134,14 +134,14 @@ class OnnxOp:
 
 @dataclass(frozen=True)
 class Port:
-    """One input or output with its name and its constraint spelled out.
+    """One input or output.
 
     Attributes:
         name: the declared name.
         variable: the type variable, or None.
-        dtypes: every dtype that it may have.
+        dtypes: the allowed dtypes.
         optional, ranks, doc: as declared.
-        length: how many values a shape input has; 0 for every other port.
+        length: the number of values of a shape input; 0 for every other port.
         is_size: whether it is a size output.
         like: the input whose shape an output has, or "".
         aliases: the input whose memory an output takes over, or "".
@@ -176,11 +176,11 @@ class PluginSpec:
     Attributes:
         name: the class's name.
         plugin_name, plugin_version, plugin_namespace: the key in TensorRT's plugin registry.
-        attributes, inputs, outputs: in declaration order, size outputs after the others.
+        attributes, inputs, outputs: in declaration order, size outputs last.
         types: each type variable with its dtypes.
-        kernels: each declared kernel by the name it has on the class.
+        kernels: each declared kernel by its name on the class.
         onnx_op: the ONNX operator that it implements, or None.
-        tactics: the names of the ways to compute it, between which TensorRT may choose.
+        tactics: names of the ways to compute it, of which TensorRT may choose one.
         overrides: the names of the optional methods that the class defines.
         doc: the class's docstring.
         module: the module that defines it.
@@ -223,7 +223,7 @@ class PluginSpec:
 
     @property
     def results(self) -> tuple[Port, ...]:
-        """The outputs without the size outputs: what the operator gives."""
+        """The outputs without the size outputs."""
         return tuple(port for port in self.outputs if not port.is_size)
 
     @property
@@ -233,21 +233,21 @@ class PluginSpec:
 
     @property
     def needs_v3(self) -> str | None:
-        """What of the declaration IPluginV2DynamicExt cannot express, in words, or None."""
+        """Why IPluginV2DynamicExt cannot express the plugin, or None if it can."""
         if self.sizes:
             return f"output '{self.sizes[0].name}' makes a shape depend on data"
         shape = next((port.name for port in self.inputs if port.is_shape_input), None)
         return f"'{shape}' is a shape input" if shape is not None else None
 
     def attribute(self, name: str) -> AttributeSpec:
-        """The attribute called ``name``; KeyError when there is none."""
+        """Return the attribute called ``name``; raise KeyError if there is none."""
         for spec in self.attributes:
             if spec.name == name:
                 return spec
         raise KeyError(name)
 
     def type_bindings(self) -> Iterator[dict[str, DType]]:
-        """Every assignment of dtypes to the type variables, in declaration order."""
+        """Yield every assignment of dtypes to the type variables, in declaration order."""
         names = list(self.types)
         for combination in product(*self.types.values()):
             yield dict(zip(names, combination, strict=True))

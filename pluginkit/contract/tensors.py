@@ -1,4 +1,4 @@
-"""What an author's methods get: descriptions of tensors at build time, tensors at run time."""
+"""The arguments of an author's methods: tensor descriptions at build time, tensors at run time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pluginkit.errors import MissingDependencyError, TensorError
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a pointer comes from at enqueue, plus ``offset`` bytes."""
+    """Which of the pointers of an enqueue to use, plus ``offset`` bytes."""
 
     kind: Literal["input", "output", "workspace", "host"]
     index: int = 0
@@ -28,11 +28,11 @@ class TensorDesc:
 
     Attributes:
         name: the name that the plugin declares.
-        shape: ints, and dimension expressions where a dimension is known only at run time.
+        shape: ints, or dimension expressions for dimensions that are known only at run time.
         dtype: the element type.
-        slot: which of TensorRT's buffers holds it; kind ``"host"`` for a shape input, which has
-            none.
-        values: those of a shape input, dimensions like a shape's; empty for every other tensor.
+        slot: which of TensorRT's buffers holds it; kind ``"host"`` for a shape input, which has no
+            buffer.
+        values: the values of a shape input, as dimensions; empty for every other tensor.
     """
 
     name: str
@@ -62,7 +62,7 @@ class TensorDesc:
         return is_static(self.shape) and is_static(self.values)
 
     def axis(self, axis: int) -> int:
-        """``axis`` counted from the front, whatever its sign.
+        """Return ``axis`` counted from the front; a negative one counts from the end.
 
         Errors:
             PK126: the tensor has no such axis.
@@ -76,10 +76,10 @@ class TensorDesc:
         return axis % self.ndim
 
     def reshape(self, *shape: Dim) -> TensorDesc:
-        """The same memory seen with another shape.
+        """Describe the same memory with another shape.
 
         Errors:
-            PK129: it has another number of elements.
+            PK129: the shape has another number of elements.
         """
         if is_static(self.shape) and is_static(shape) and self.size != product(shape):
             raise TensorError(
@@ -93,23 +93,23 @@ class TensorDesc:
 
 @dataclass(frozen=True, eq=False)
 class Workspace:
-    """The scratch memory that ``workspace_bytes`` asked for; undefined at each enqueue."""
+    """The scratch memory that ``workspace_bytes`` asked for; each enqueue finds undefined bytes."""
 
     nbytes: int
     slot: Slot = Slot("workspace")
 
     def at(self, offset: int) -> Workspace:
-        """The part that begins ``offset`` bytes further on.
+        """Return the part from byte ``offset`` to the end.
 
         Errors:
-            PK127: the offset lies outside.
+            PK127: the offset is out of range.
         """
         self._check(operator.index(offset))
         slot = replace(self.slot, offset=self.slot.offset + offset)
         return Workspace(self.nbytes - offset, slot)
 
     def first(self, nbytes: int) -> Workspace:
-        """The first ``nbytes`` bytes.
+        """Return the first ``nbytes`` bytes.
 
         Errors:
             PK127: there are fewer.
@@ -118,7 +118,7 @@ class Workspace:
         return Workspace(nbytes, self.slot)
 
     def split(self, sizes: Iterable[int]) -> list[Workspace]:
-        """Parts of these sizes in bytes, one after the other.
+        """Return consecutive parts of these sizes, in bytes.
 
         Errors:
             PK127: there are fewer bytes.
@@ -130,7 +130,7 @@ class Workspace:
         if not 0 <= offset <= self.nbytes:
             raise TensorError(
                 "PK127",
-                f"workspace offset {offset} lies outside; expected 0 to {self.nbytes} bytes.",
+                f"workspace offset {offset} is out of range; expected 0 to {self.nbytes} bytes.",
             )
 
 
@@ -138,8 +138,8 @@ class Workspace:
 class DeviceTensor:
     """A contiguous tensor in GPU memory that TensorRT owns, valid during one ``enqueue``.
 
-    Every view is zero-copy and made on demand. Put work on a view on the stream that ``enqueue``
-    got.
+    Every view is zero-copy and made on demand. Work on a view belongs on the stream that
+    ``enqueue`` got.
     """
 
     name: str
@@ -176,18 +176,18 @@ class DeviceTensor:
         }
 
     def cupy(self) -> Any:
-        """A ``cupy.ndarray`` over the same memory (bfloat16 through ml_dtypes)."""
+        """Return a ``cupy.ndarray`` over the same memory (bfloat16 through ml_dtypes)."""
         cupy = _import("cupy", "pip install 'pluginkit[cuda]'")
         owner = cupy.cuda.UnownedMemory(self.pointer, max(self.nbytes, 1), self)
         return cupy.ndarray(self.shape, self.dtype.numpy, cupy.cuda.MemoryPointer(owner, 0))
 
     def numba(self) -> Any:
-        """A ``numba.cuda`` device array over the same memory."""
+        """Return a ``numba.cuda`` device array over the same memory."""
         cuda = _import("numba.cuda", "pip install 'pluginkit[cuda]'")
         return cuda.as_cuda_array(self, sync=False)
 
     def torch(self) -> Any:
-        """A ``torch.Tensor`` over the same memory."""
+        """Return a ``torch.Tensor`` over the same memory."""
         torch = _import("torch", "pip install torch")
         if self.size == 0:
             return torch.empty(self.shape, dtype=getattr(torch, self.dtype.name), device="cuda")
@@ -197,7 +197,7 @@ class DeviceTensor:
         return torch.as_tensor(self, device="cuda")
 
 
-#: Only to hand 16 bits to torch, whose bfloat16 has no place in __cuda_array_interface__.
+#: How torch gets bfloat16 data, which __cuda_array_interface__ cannot describe.
 _INT16 = DType("int16", 2, "", 0, "short")
 
 

@@ -1,1 +1,1 @@
-"""Child processes for work that may crash, and how they find a plugin class."""
+"""Run work that may crash in child processes, which import plugin classes by name."""

@@ -1,4 +1,4 @@
-"""A Python process of its own for what may crash, and what is known of it when it did."""
+"""Run a function in a separate Python process, and find out how the process died."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class ChildProcess:
-    """A process that runs ``main(fd)`` of a module, ``fd`` being a socket to this one.
+    """A process that runs ``main(fd)`` of a module; ``fd`` is a socket to this process.
 
     Attributes:
         connection: this end of the socket; it raises EOFError or OSError once the process is dead.
@@ -32,7 +32,7 @@ class ChildProcess:
         path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         code = f"from {module} import main; main({theirs.fileno()})"
         with theirs:
-            # With -P no module of the current folder, which nobody named, stands for another.
+            # With -P no module of the current folder can replace another.
             self._process = subprocess.Popen(  # noqa: S603  # this interpreter, a module of ours
                 [sys.executable, "-P", "-c", code],
                 pass_fds=[theirs.fileno()],
@@ -48,17 +48,17 @@ class ChildProcess:
         self._process.kill()
 
     def death(self) -> str:
-        """How the process ended, for which this waits: ``"was killed by SIGSEGV"``."""
+        """Wait for the end of the process and return how it ended: ``"was killed by SIGSEGV"``."""
         code = self._process.wait()
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
 
     def log(self) -> list[str]:
-        """The lines that it wrote to stdout and stderr."""
+        """Return the lines that the process wrote to stdout and stderr."""
         self._log.seek(0)
         return self._log.read().decode(errors="replace").splitlines()
 
     def close(self) -> None:
-        """Close the socket, which ends the process, and wait for that."""
+        """Close the socket, which ends the process, and wait for its end."""
         self.connection.close()
         try:
             self._process.wait(timeout=5)

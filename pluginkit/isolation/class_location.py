@@ -1,4 +1,4 @@
-"""A plugin class by name and file, so that another process can import it."""
+"""Locate a plugin class by name and file, so that another process can import it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pluginkit.errors import UsageError
 
 @dataclass(frozen=True)
 class Location:
-    """Where a class is.
+    """How to import a class.
 
     Attributes:
-        module, qualname: its names.
+        module, qualname: the class's names.
         file: the module's file.
-        path: the ``sys.path`` under which it was imported.
+        path: the ``sys.path`` of the process that imported it.
     """
 
     module: str
@@ -32,7 +32,7 @@ class Location:
 
     def load(self) -> type[Plugin]:
         """Import the class."""
-        # Behind what is there: the interpreter's own folders must not change places.
+        # At the end: the interpreter's own folders must keep their order.
         sys.path += [folder for folder in self.path if folder not in sys.path]
         found: Any = self._module()
         for name in self.qualname.split("."):
@@ -56,7 +56,7 @@ class Location:
         return self._module_from_file()
 
     def _module_from_file(self) -> ModuleType:
-        """The module from its file alone, as for tests and for folders that were named."""
+        """Import the module from its file, as tests and named folders need."""
         is_package = Path(self.file).name == "__init__.py"
         folder = Path(self.file).parent
         parents = self.module.split(".")[:-1]
@@ -81,10 +81,11 @@ class Location:
 
 
 def location_of(plugin_class: type[Plugin]) -> Location:
-    """Where a class is.
+    """Return the location of a class.
 
     Errors:
-        PK222: it is defined inside a function or without a file, where no other process finds it.
+        PK222: the class is defined inside a function or without a file, so that no other process
+            can import it.
     """
     module = sys.modules.get(plugin_class.__module__)
     file = getattr(module, "__file__", None)

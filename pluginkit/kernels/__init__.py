@@ -1,1 +1,1 @@
-"""From a declared step to work on a stream: specialise, compile, load, pack, launch."""
+"""Turn declared steps into work on a stream: specialise, compile, load, pack, launch."""

@@ -1,8 +1,7 @@
-"""Kernel arguments as the driver takes them: memory for each parameter, pointers left open.
+"""Pack kernel arguments for the CUDA driver; the pointers are filled in at each enqueue.
 
-A CUDA C++ kernel has one parameter for each argument. A numba kernel has the fields of each array
-as parameters of their own: meminfo, parent, nitems, itemsize, data, shape, strides; and one for
-each element of a tuple.
+A CUDA C++ kernel has one parameter for each argument. A numba kernel has several for each array:
+meminfo, parent, nitems, itemsize, data, shape and strides; and one for each element of a tuple.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pluginkit.contract.launches import Argument, CudaKernel, Launch
 from pluginkit.contract.tensors import Slot, TensorDesc, Workspace
 from pluginkit.errors import KernelError
 
-#: One kernel parameter: a pointer that enqueue fills in, or bytes passed by value.
+#: One kernel parameter: a pointer that the enqueue fills in, or bytes passed by value.
 Parameter = Slot | bytes
 
 _WORD = 8
@@ -34,8 +33,8 @@ class ArgumentType:
 
     Attributes:
         dtype: the element type's name; bfloat16, which numba lacks, is uint16.
-        ndim: the dimensions of an array, None for a value.
-        count: the length of a tuple of values, 1 for a plain one.
+        ndim: the number of dimensions of an array, None for a value.
+        count: the length of a tuple of values, 1 for a single value.
     """
 
     dtype: str
@@ -49,7 +48,7 @@ class ArgumentType:
 
 
 def scalar_from_value(kernel: str, value: Argument) -> Scalar:
-    """The Scalar that a bare Python value stands for: bool, int as int64, float as float32.
+    """Return a bare Python value as a Scalar: bool, int as int64, float as float32.
 
     Errors:
         PK303: the value is no kernel argument.
@@ -68,10 +67,10 @@ def scalar_from_value(kernel: str, value: Argument) -> Scalar:
 
 
 def argument_types(kernel: str, args: Sequence[Argument]) -> tuple[ArgumentType, ...]:
-    """A numba kernel's argument types.
+    """Return the types of a numba kernel's arguments.
 
     Errors:
-        PK303: numba has no form for an argument.
+        PK303: numba cannot take an argument.
     """
     return tuple(_argument_type(kernel, argument) for argument in args)
 
@@ -88,15 +87,15 @@ def _argument_type(kernel: str, argument: Argument) -> ArgumentType:
 
 
 def word_dtype(dtype: DType) -> str:
-    """The numpy name of the elements that a numba kernel sees in place of ``dtype``."""
+    """Return the numpy name of the type in which a numba kernel sees elements of ``dtype``."""
     return "uint16" if dtype is dtypes.bfloat16 else dtype.name
 
 
 def parameters(launch: Launch) -> list[Parameter]:
-    """The kernel's parameters in order.
+    """Return the kernel's parameters in order.
 
     Errors:
-        PK303: an argument is of a kind, or has a value, that cannot be passed.
+        PK303: an argument has a type or a value that cannot be passed.
     """
     name = launch.kernel.name
     if isinstance(launch.kernel, CudaKernel):
@@ -130,7 +129,7 @@ def _array_fields(data: Slot, shape: list[int], itemsize: int) -> list[Parameter
 
 
 def _packed(kernel: str, scalar: Scalar) -> list[bytes]:
-    """Each value of a scalar in its own bytes."""
+    """Return the bytes of each value of a scalar."""
     import numpy as np
 
     if not scalar.values:
@@ -150,7 +149,7 @@ def _refusal(kernel: str, got: str, expected: str) -> KernelError:
     return KernelError(
         "PK303",
         f"kernel '{kernel}': argument is {got}; expected {expected}.",
-        fix="in launches(), pass tensors as given, and numbers as int32(n), float32(x) "
+        fix="in launches(), pass the tensors it was given, and numbers as int32(n), float32(x) "
         "or bare Python values.",
     )
 
@@ -163,8 +162,8 @@ def check_parameters(
     Args:
         owner: the plugin class's name.
         kernel: the kernel's name.
-        listed: what will be passed.
-        expected: bytes of each parameter; None where nobody can tell, and nothing is compared.
+        listed: the parameters that the launch passes.
+        expected: the bytes of each parameter; None if unknown, and then nothing is compared.
 
     Errors:
         PK306: they differ in number or size.
@@ -182,20 +181,20 @@ def check_parameters(
 class ArgumentBlock:
     """The memory behind the ``kernelParams`` of several launches.
 
-    It begins with a table of the enqueue's pointers, and a tensor argument's parameter lies in that
-    table: one write brings all arguments up to date.
+    It begins with a table of the enqueue's pointers, and the parameters of tensor arguments point
+    into that table. So one write to the table updates all arguments.
 
     Args:
         launches: the parameters of each launch.
-        inputs: how many input pointers an enqueue gets.
-        outputs: how many output pointers.
+        inputs: the number of input pointers of an enqueue.
+        outputs: the number of output pointers.
 
     Attributes:
-        table: the pointers: inputs, outputs, workspace; assign ``table[:]``.
-        words: the whole block.
-        shifted: the words that hold a pointer plus an offset, each with the pointer's index and
-            the offset.
-        kernel_params: for each launch the address of its array of parameter addresses.
+        table: the pointers to inputs, outputs and workspace; assign ``table[:]``.
+        words: the whole block as 64-bit words.
+        shifted: each word that holds a pointer plus an offset: the word's index, the pointer's
+            index and the offset.
+        kernel_params: for each launch, the address of its array of parameter addresses.
     """
 
     def __init__(self, launches: Sequence[Sequence[Parameter]], inputs: int, outputs: int) -> None:
@@ -226,5 +225,5 @@ class ArgumentBlock:
         self.kernel_params = tuple(ctypes.addressof(array) for array in self._arrays)
 
     def pointer_index(self, slot: Slot) -> int:
-        """Which of the enqueue's pointers a slot means."""
+        """Return the index of a slot's pointer among the enqueue's pointers."""
         return self._first[slot.kind] + slot.index

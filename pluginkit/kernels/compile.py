@@ -1,8 +1,8 @@
-"""Compilation for a given architecture; needs no GPU.
+"""Compile kernels for a given architecture; needs no GPU.
 
-CUDA C++ goes through NVRTC with the options that cupy gives it, numba kernels through numba-cuda
-and nvJitLink. On a GPU CUDA C++ is compiled by cupy instead (:mod:`pluginkit.kernels.load`), for
-its cache on disk.
+NVRTC compiles CUDA C++ with the options that cupy would give it; numba-cuda and nvJitLink compile
+numba kernels. On a GPU cupy compiles CUDA C++ instead (:mod:`pluginkit.kernels.load`), because it
+has a cache on disk.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pluginkit.kernels.specialise import (
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
 
-#: The compute capabilities that kernels are compiled for where there is no GPU to ask.
+#: The compute capabilities to compile for if there is no GPU.
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
 
 _ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\(([^)]*)\)")
@@ -50,8 +50,8 @@ class Compiled:
 
     Attributes:
         cubin: the ELF image that the driver loads.
-        symbols: the mangled name of each kernel asked for.
-        parameter_sizes: for each kernel the bytes of its parameters.
+        symbols: the mangled name of each requested kernel.
+        parameter_sizes: for each kernel, the bytes of each parameter.
     """
 
     cubin: bytes
@@ -67,7 +67,7 @@ def compile_launches(
     Args:
         plugin: the plugin.
         inputs: concrete descriptions, as for :func:`pluginkit.contract.calls.steps`.
-        outputs: likewise.
+        outputs: concrete descriptions of the outputs.
         arch: the compute capability without its dot, ``"86"``.
 
     Errors:
@@ -90,7 +90,7 @@ def compile_launches(
 
 
 def cuda_options(wanted: CudaSpecialisation) -> tuple[str, ...]:
-    """NVRTC's options: C++17, CUDA's and CCCL's headers, those beside the source, the author's."""
+    """Return NVRTC's options: C++17, the header folders of CUDA, CCCL and source, the author's."""
     pathfinder = need("cuda.pathfinder")
     folders = [pathfinder.find_nvidia_header_directory("cudart"), *_cccl_folders(), wanted.folder]
     includes = tuple(f"-I{folder}" for folder in folders if folder is not None)
@@ -99,7 +99,7 @@ def cuda_options(wanted: CudaSpecialisation) -> tuple[str, ...]:
 
 @cache
 def _cccl_folders() -> tuple[Path, ...]:
-    """The headers of CUB, Thrust and libcu++, as they come with cupy."""
+    """Return the folders of CUB, Thrust and libcu++ that cupy brings."""
     cupy = importlib.util.find_spec("cupy")
     if cupy is None or cupy.origin is None:
         return ()
@@ -108,7 +108,7 @@ def _cccl_folders() -> tuple[Path, ...]:
 
 
 def compile_cuda(wanted: Sequence[CudaSpecialisation], arch: str) -> Compiled:
-    """Compile name expressions of one source in one go.
+    """Compile several name expressions of one source together.
 
     Args:
         wanted: specialisations that differ in ``expression`` only.
@@ -199,9 +199,9 @@ def _numba_signature(wanted: NumbaSpecialisation) -> tuple[Any, ...]:
 
 @contextmanager
 def _device_functions_for(capability: tuple[int, int]) -> Iterator[None]:
-    """Let numba compile the functions that a kernel calls where there is no GPU.
+    """Let numba compile the device functions of a kernel without a GPU.
 
-    It asks the current device for their compute capability, and not the kernel that calls them.
+    For them numba takes the compute capability of the current device, not that of the kernel.
     """
     dispatcher = need("numba.cuda.dispatcher")
     device, thread = SimpleNamespace(compute_capability=capability), threading.get_ident()
@@ -238,21 +238,21 @@ def _link(ptx: str, name: str, arch: str) -> bytes:
 def raise_compile_error(
     code: str, kernel: str, arch: str, log: str, error: BaseException | None = None
 ) -> NoReturn:
-    """Raise the KernelError of a kernel that did not compile; its cause is the compiler's log."""
+    """Raise the KernelError of a kernel that does not compile; its cause is the compiler's log."""
     raise KernelError(
         code,
         f"kernel '{kernel}' does not compile for {arch}.",
         cause=log,
-        fix="correct the kernel's source; the first error above is the one that counts.",
+        fix="correct the kernel's source; begin with the first error above.",
     ) from error
 
 
 @cache
 def python_function(path: Path, name: str) -> Callable[..., None]:
-    """The undecorated numba kernel called ``name`` in the file ``path``.
+    """Return the undecorated numba kernel called ``name`` in the file ``path``.
 
     Errors:
-        PK302: the file cannot be imported, or holds no such function.
+        PK302: the file cannot be imported, or has no such function.
     """
     module = _module_from_file(path)
     function = getattr(module, name, None)

@@ -1,4 +1,4 @@
-"""The packages of the ``cuda`` extra, imported when something needs them."""
+"""Import packages of the ``cuda`` extra when something needs them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def need(module: str) -> Any:
 
 
 def numba_cuda() -> Any:
-    """The module ``numba.cuda``, ready to compile.
+    """Return the module ``numba.cuda``, ready to compile.
 
     Errors:
         PK310: it is not installed.

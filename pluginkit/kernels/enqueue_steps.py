@@ -1,4 +1,4 @@
-"""The steps of one enqueue, checked; what has no work is left out. Needs no GPU."""
+"""Check the steps of one enqueue, and leave out those without work. Needs no GPU."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _BLOCK_THREADS = 1024
 
 @dataclass(frozen=True, eq=False)
 class EnqueueSteps:
-    """The steps that have work to do.
+    """The steps of one enqueue that have work to do.
 
     Attributes:
         owner: the plugin class's name.
         steps: Launch, Copy and Fill in order.
-        parameters: the kernel parameters of each Launch among them.
-        pointers: how many inputs and outputs enqueue gets.
+        parameters: the kernel parameters of each Launch.
+        pointers: the numbers of input and output pointers that the enqueue gets.
     """
 
     owner: str
@@ -51,12 +51,12 @@ class EnqueueSteps:
 def enqueue_steps(
     plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]
 ) -> EnqueueSteps:
-    """Call the author's ``launches``, check what it returns and leave out what has no work.
+    """Call the author's ``launches``, check its steps and leave out those without work.
 
     Args:
         plugin: the plugin.
         inputs: concrete descriptions from :mod:`pluginkit.contract.calls`.
-        outputs: likewise.
+        outputs: concrete descriptions of the outputs.
 
     Errors:
         PK116: not steps.  PK303: an argument.  PK304: grid, block or shared memory.
@@ -77,12 +77,12 @@ def enqueue_steps(
 
 
 def nbytes_of(tensor: TensorDesc | Workspace) -> int:
-    """The bytes of a concrete tensor or a workspace."""
+    """Return the bytes of a concrete tensor or a workspace."""
     return operator.index(tensor.nbytes)
 
 
 def three(size: Dim | tuple[Dim, ...]) -> tuple[int, int, int]:
-    """A grid or block with all its three dimensions."""
+    """Return a grid or block with three dimensions."""
     x, y, z = (*_dimensions(size), 1, 1, 1)[:3]
     return x, y, z
 
@@ -128,7 +128,7 @@ def _check_step(owner: str, step: Step, buffers: Buffers) -> None:
                 "PK303",
                 f"{owner}: argument {tensor} takes {nbytes_of(tensor)} bytes; "
                 f"its buffer has {limit}.",
-                fix="a description changed in launches() must stay inside the tensor it is from.",
+                fix="a description that launches() changes must stay inside its tensor.",
             )
 
 
@@ -174,7 +174,7 @@ def _check_operands(owner: str, step: Copy | Fill) -> None:
         is_tensor &= isinstance(step.source, TensorDesc)
     if not is_tensor:
         raise KernelError(
-            "PK305", f"{owner}: {step!r:.200}; expected tensors as launches() was given them."
+            "PK305", f"{owner}: {step!r:.200}; expected tensors that launches() was given."
         )
 
 

@@ -1,7 +1,7 @@
-"""Kernels on the current GPU: compiled, loaded and kept, each once for a device.
+"""Compile kernels for the current GPU and load them, each once per process and device.
 
-CUDA C++ is compiled by cupy (RawModule, NVRTC), which also keeps the machine code on disk; numba
-kernels by :mod:`pluginkit.kernels.numba_cache`.
+cupy (RawModule, NVRTC) compiles CUDA C++ and keeps the machine code on disk;
+:mod:`pluginkit.kernels.numba_cache` does so for numba kernels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pluginkit.kernels.cuda_packages import need
 from pluginkit.kernels.numba_cache import compiled_numba
 from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation, Specialisation
 
-#: Dynamic shared memory that a kernel may use without asking, in bytes.
+#: Dynamic shared memory in bytes that every kernel may use.
 _PLAIN_SHARED_BYTES = 48 * 1024
 
 
@@ -24,7 +24,7 @@ class LoadedKernel:
 
     Attributes:
         function: the ``CUfunction``.
-        parameter_sizes: bytes of each parameter; None where the driver, before CUDA 12.4, cannot
+        parameter_sizes: bytes of each parameter; None with a driver before CUDA 12.4, which cannot
             tell.
     """
 
@@ -51,7 +51,7 @@ class LoadedKernel:
         if status:
             raise KernelError(
                 "PK323",
-                f"kernel '{self._name}' asks for {nbytes} bytes of shared memory a block: "
+                f"kernel '{self._name}' asks for {nbytes} bytes of shared memory per block: "
                 f"{cuda_error(status)}.",
                 fix="ask for less; most GPUs allow about 99 KB, some 227 KB.",
             )
@@ -63,7 +63,7 @@ _lock = threading.Lock()
 
 
 def load(wanted: Specialisation, device: int) -> LoadedKernel:
-    """The kernel on ``device``, the current one; compiled on its first use in this process.
+    """Return the kernel on the current device; compile it on its first use in this process.
 
     Errors:
         PK320 to PK323.
@@ -82,7 +82,7 @@ def load(wanted: Specialisation, device: int) -> LoadedKernel:
 
 
 def current_device() -> int:
-    """The ordinal of the current device, whose primary context must be current or none.
+    """Return the ordinal of the current device, and check that its primary context is current.
 
     Errors:
         PK310, PK311: no CUDA packages, or no GPU.  PK331: another context is current.
@@ -103,9 +103,9 @@ def current_device() -> int:
     if int(primary) != int(_checked(driver.cuCtxGetCurrent())):
         raise KernelError(
             "PK331",
-            "the current CUDA context is not its device's primary one; expected that one.",
-            cause="cupy and CUDA's runtime, TensorRT's too, use the primary context.",
-            fix="do not push a context of your own around TensorRT's calls.",
+            "the current CUDA context is not its device's primary context; expected that one.",
+            cause="cupy, CUDA's runtime and TensorRT use the primary context.",
+            fix="do not push another context around TensorRT's calls.",
         )
     return int(device)
 
@@ -120,7 +120,7 @@ def _no_gpu(reason: str) -> MissingDependencyError:
 
 
 def cuda_error(status: Any) -> str:
-    """The name and description of a ``CUresult``."""
+    """Return the name and description of a ``CUresult``."""
     driver = need("cuda.bindings.driver")
     _, text = driver.cuGetErrorString(status)
     return f"{status.name} ({text.decode() if text else 'unknown'})"

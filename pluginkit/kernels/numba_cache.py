@@ -1,8 +1,8 @@
-"""Numba kernels' machine code on disk; cupy keeps that of CUDA C++ in a cache of its own.
+"""Keep the machine code of numba kernels on disk; cupy does so for CUDA C++.
 
-A file's name is the hash of everything that the machine code follows from, and its first line the
-hash of the code: what is damaged is compiled again. Files appear whole or not at all, so that any
-number of processes can share the folder.
+A file's name is the hash of everything that determines the machine code. Its first line has the
+hash of the code, so that a damaged file is compiled again. Files are written atomically, so that
+any number of processes can share the folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COMPILERS = ("numba", "numba-cuda", "llvmlite", "cuda-bindings", "nvidia-nvvm",
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: PLUGINKIT_CACHE, else ``pluginkit`` in the user's cache."""
+    """Return the folder of compiled kernels, PLUGINKIT_CACHE or one in the user's cache."""
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
         return Path(named)
@@ -33,11 +33,12 @@ def cache_folder() -> Path:
 
 
 def compiled_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
-    """The kernel's machine code, from the disk or compiled and put there.
+    """Return the kernel's machine code, from the disk if it is there.
+
+    A cache that cannot be read or written is ignored.
 
     Errors:
-        PK302, PK310, PK321, PK322: as for compile_numba. A cache that cannot be read or written is
-        none.
+        PK302, PK310, PK321, PK322: as for compile_numba.
     """
     path = cache_folder() / f"{cache_key(wanted, arch)}.kernel"
     with suppress(OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
@@ -50,9 +51,9 @@ def compiled_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
 
 
 def cache_key(wanted: NumbaSpecialisation, arch: str) -> str:
-    """The hash of what the machine code follows from.
+    """Return the hash of everything that determines the machine code.
 
-    That is the source, with every Python file beside it, the function, its types, the architecture,
+    That is the source, every Python file in its folder, the function, its types, the architecture,
     and the versions of Python and the compilers.
     """
     digest = hashlib.sha256()

@@ -1,7 +1,7 @@
-"""What one enqueue does, made ready once for each shape: afterwards only pointers change.
+"""Prepare an enqueue once for each shape, so that afterwards only pointers change.
 
-Preparing compiles, loads, validates and packs. An enqueue patches pointers and calls the driver: it
-allocates, compiles and synchronises nothing, so that a CUDA graph can capture it.
+Preparing compiles, loads, validates and packs. An enqueue writes pointers and calls the driver. It
+does not allocate, compile or synchronise, so a CUDA graph can capture it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pluginkit.kernels.specialise import specialise, type_bindings
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
 
-    #: A call of the driver, given the pointers and the stream; returns a tuple with the CUresult.
+    #: Calls the driver with the pointers and the stream; returns a tuple with the CUresult.
     DriverCall = Callable[[tuple[int, ...], int], tuple[Any]]
 
 
 class Prepared(Protocol):
-    """An enqueue made ready for one plugin, one set of shapes and types, and one execution context.
+    """An enqueue prepared for one plugin, one set of shapes and types, and one execution context.
 
-    It is not thread-safe: the argument memory is shared by its calls.
+    It is not thread-safe: its calls share the argument memory.
     """
 
     def enqueue(
@@ -39,9 +39,9 @@ class Prepared(Protocol):
         """Put the work on ``stream``.
 
         Args:
-            inputs: device pointers in TensorRT's order, of the inputs that the node has.
-            outputs: device pointers.
-            workspace: device pointer; anything when the plugin uses none.
+            inputs: device pointers to the inputs that the node has, in TensorRT's order.
+            outputs: device pointers to the outputs.
+            workspace: the device pointer to the workspace; ignored if the plugin uses none.
             stream: a ``cudaStream_t``.
 
         Errors:
@@ -50,12 +50,12 @@ class Prepared(Protocol):
 
 
 def prepare(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]) -> Prepared:
-    """Make the plugin's enqueue ready on the current device.
+    """Prepare the plugin's enqueue on the current device.
 
     Args:
         plugin: the plugin.
         inputs: concrete descriptions from :mod:`pluginkit.contract.calls`.
-        outputs: likewise.
+        outputs: concrete descriptions of the outputs.
 
     Errors:
         PK300 to PK306, PK310, PK311, PK320 to PK323, PK331.
@@ -107,7 +107,7 @@ class PreparedSteps:
     def enqueue(
         self, inputs: Sequence[int], outputs: Sequence[int], workspace: int, stream: int
     ) -> None:
-        """Patch the pointers and call the driver; see :meth:`Prepared.enqueue`."""
+        """Write the pointers and call the driver; see :meth:`Prepared.enqueue`."""
         if len(inputs) != self._inputs or len(outputs) != self._outputs:
             expected = self._inputs, self._outputs
             raise _wrong_pointers(self._work.owner, inputs, outputs, expected)
@@ -132,8 +132,8 @@ class PreparedSteps:
             "PK330",
             f"{self._work.owner}: step {number + 1} of {len(self._work.steps)}, {what}: "
             f"{cuda_error(status)}.",
-            cause="an error of earlier work on the device can show here too; or another device is "
-            "current than when this enqueue was prepared.",
+            cause="earlier work on the device failed, or the enqueue was prepared on another "
+            "device.",
         )
 
 

@@ -1,6 +1,6 @@
-"""One kernel for one set of types: the C++ name expression, or the numba signature.
+"""Specialise a kernel for types and attributes: a C++ name expression, or a numba signature.
 
-A specialisation is hashable and complete: it is what is compiled, and the key of the result.
+A specialisation holds everything that a compiler needs, and is the key of the compiled result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class CudaSpecialisation:
         code: the source text.
         expression: the C++ name expression, ``"scale<float>"``.
         options: the NVRTC options that the author added.
-        folder: where the source file stands, for its own headers; None for inline source.
+        folder: the source file's folder, which may hold headers; None for inline source.
     """
 
     code: str
@@ -60,7 +60,7 @@ Specialisation = CudaSpecialisation | NumbaSpecialisation
 def type_bindings(
     plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]
 ) -> dict[str, DType]:
-    """The dtype of each type variable that an input or an output binds."""
+    """Return the dtype of each type variable that an input or an output binds."""
     bound = {
         port.variable: desc.dtype
         for port, desc in zip(plugin.spec.outputs, outputs, strict=True)
@@ -70,7 +70,7 @@ def type_bindings(
 
 
 def specialise(plugin: Plugin, bindings: Mapping[str, DType], launch: Launch) -> Specialisation:
-    """What has to be compiled for one launch.
+    """Return what one launch needs compiled.
 
     Errors:
         PK300, PK301: as for :func:`name_expression`.  PK302, PK303: of a numba kernel.
@@ -85,7 +85,7 @@ def specialise(plugin: Plugin, bindings: Mapping[str, DType], launch: Launch) ->
 
 
 def cuda_specialisation(kernel: CudaKernel, expression: str) -> CudaSpecialisation:
-    """The kernel's definitions and source, under one of its name expressions."""
+    """Return the kernel's definitions and source with one of its name expressions."""
     code, folder = kernel.code, kernel.path.parent if kernel.path else None
     if kernel.defines:
         name = kernel.path.name if kernel.path else "kernel.cu"
@@ -94,7 +94,7 @@ def cuda_specialisation(kernel: CudaKernel, expression: str) -> CudaSpecialisati
         )
     headers = kernel.files[1:]
     if headers:
-        # Caches of compiled code see the source text alone: what it includes has to change it.
+        # Caches of compiled code compare the source text, so headers must change it.
         digest = hashlib.sha256(b"\0".join(header.read_bytes() for header in headers))
         code += f"\n// headers {digest.hexdigest()}\n"
     return CudaSpecialisation(code, expression, kernel.options, folder)
@@ -106,11 +106,11 @@ def name_expression(
     bindings: Mapping[str, DType],
     constants: Mapping[str, KernelConstant],
 ) -> str:
-    """The C++ name expression of a kernel for one plugin, its types and the launch's constants.
+    """Return the C++ name expression of a kernel for one plugin, its types and the constants.
 
     Errors:
         PK300: a name in braces has no C++ form: an unknown type, a float or an array.
-        PK301: ``constants`` are not the ones that the kernel declares.
+        PK301: ``constants`` differ from those that the kernel declares.
     """
     _check_constants(kernel, plugin, constants)
     values: dict[str, str] = {}
@@ -134,7 +134,7 @@ def name_expression(
 def name_expressions(
     kernel: CudaKernel, plugin: Plugin, bindings: Mapping[str, DType]
 ) -> list[str]:
-    """The kernel's name expressions for every choice of its constants."""
+    """Return the kernel's name expressions for every choice of its constants."""
     return [
         name_expression(kernel, plugin, bindings, constants)
         for constants in kernel.constant_choices()
@@ -161,7 +161,7 @@ def _check_constants(
 
 
 def _cpp(plugin: Plugin, name: str, value: Any) -> str:
-    """An int, bool, str or tuple of them as C++ template arguments; a str is a C++ name."""
+    """Return an int, bool, str or tuple as C++ template arguments; a str is a C++ name."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, str)):
@@ -177,10 +177,10 @@ def _cpp(plugin: Plugin, name: str, value: Any) -> str:
 
 
 def located(owner: str, kernel: NumbaKernel) -> Path:
-    """Where a numba kernel's source is.
+    """Return the path of a numba kernel's source.
 
     Errors:
-        PK302: the kernel is no member of a plugin class, which alone knows the folder.
+        PK302: the kernel is no member of a plugin class, whose folder would have the source.
     """
     if kernel.path is None:
         raise KernelError(

@@ -1,1 +1,1 @@
-"""TensorRT's side: which flavour is there, the adapters that TensorRT calls, and the registry."""
+"""Load TensorRT, adapt plugins to the interfaces that it calls, and register them."""

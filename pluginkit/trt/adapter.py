@@ -1,4 +1,4 @@
-"""What the IPluginV2DynamicExt and the IPluginV3 adapter of a plugin have in common."""
+"""Answer TensorRT's callbacks for a plugin; both plugin interfaces share this part."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from pluginkit.trt.recorded_sizes import RecordedSizes
 Shapes = list[Shape]
 
 
-#: Given a core, what it has prepared and the descriptions that this is for; gives what to enqueue.
+#: Gets a core, its prepared enqueue and the descriptions of inputs and outputs; returns what to
+#: enqueue in its place.
 Wrapper = Callable[["AdapterCore", Prepared, tuple[calls.Inputs, Sequence[TensorDesc]]], Prepared]
 
-#: Sets of shapes whose launches an adapter keeps: a program that alternates between a few, batches
-#: of several lengths say, pays for each once.
+#: An adapter keeps the prepared enqueues of this many sets of shapes, so that a program which
+#: alternates between a few, such as batch sizes, prepares each once.
 _KEPT_SHAPES = 16
 
 _live: weakref.WeakSet[AdapterCore] = weakref.WeakSet()
@@ -35,7 +36,7 @@ _wrappers: list[Wrapper] = []
 
 @contextmanager
 def wrapping_prepared(wrapper: Wrapper) -> Iterator[None]:
-    """Pass everything that is prepared through ``wrapper``, of adapters made before too."""
+    """Pass every prepared enqueue through ``wrapper``, in existing adapters too."""
     _wrappers.append(wrapper)
     _prepare_again()
     try:
@@ -51,16 +52,16 @@ def _prepare_again() -> None:
 
 
 class AdapterCore:
-    """One plugin on one node: its types as far as known, the launches prepared for its shapes.
+    """One plugin on one node, with its known types and its prepared enqueues.
 
     Attributes:
         plugin: the author's plugin.
         flavour: the TensorRT that calls.
         node: the name of the node or layer.
-        prepared: the launches for the present shapes, or None.
+        prepared: the enqueue for the current shapes, or None.
         sizes: the output and workspace sizes that the plugin stated.
-        error: the first exception of a callback; later callbacks then refuse, so that no wrong
-            engine comes out.
+        error: the first exception of a callback. Later callbacks then fail too, so that TensorRT
+            builds no wrong engine.
     """
 
     def __init__(self, plugin: Plugin, flavour: Flavour, node: str | None) -> None:
@@ -69,13 +70,13 @@ class AdapterCore:
         self.node = node
         self.dtypes: list[DType] | None = None
         self.prepared: Prepared | None = None
-        self._known: dict[object, Prepared] = {}
+        self._prepared_before: dict[object, Prepared] = {}
         self.sizes = RecordedSizes()
         self.error: BaseException | None = None
         _live.add(self)
 
     def copy(self) -> AdapterCore:
-        """The same plugin for another layer or context; nothing prepared is shared."""
+        """Return the same plugin for another layer or context, with nothing prepared."""
         other = AdapterCore(self.plugin, self.flavour, self.node)
         other.dtypes = self.dtypes
         other.error = self.error
@@ -83,7 +84,7 @@ class AdapterCore:
         return other
 
     def failed(self, callback: str, error: BaseException) -> None:
-        """Keep the exception of a callback."""
+        """Record the exception of a callback."""
         self.error = self.error or error
         record(type(self.plugin).__name__, callback, self.node, error)
 
@@ -91,12 +92,12 @@ class AdapterCore:
         if self.error is not None:
             raise RegistrationError(
                 "PK206",
-                f"{type(self.plugin).__name__}: an earlier callback failed.",
+                f"{type(self.plugin).__name__}: an earlier callback of the plugin failed.",
                 cause=str(self.error),
             )
 
     def output_data_types(self, input_types: Sequence[Any]) -> list[Any]:
-        """The outputs' ``DataType`` for the inputs' ``DataType``."""
+        """Return the outputs' ``DataType`` for the inputs' ``DataType``."""
         self.dtypes = self._all_dtypes([self.flavour.dtype(each) for each in input_types])
         inputs = calls.describe_dtypes(self.plugin, self.dtypes)
         if self.flavour.is_always_strongly_typed:
@@ -106,7 +107,7 @@ class AdapterCore:
     def output_dims(
         self, inputs: Sequence[Any], builder: Any, shape_inputs: Sequence[Any] = ()
     ) -> list[Any]:
-        """The outputs' DimsExprs for the inputs' DimsExprs, and those of shape inputs' values."""
+        """Return the outputs' DimsExprs for those of the inputs and of the shape inputs' values."""
         ports = calls.present_ports(self.plugin)
         shaping = [port.name for port in ports if port.is_shape_input]
         by_name = dict(zip(shaping, shape_inputs, strict=True))
@@ -124,14 +125,14 @@ class AdapterCore:
         return [lowering.exprs(shape) for shape in calls.output_shapes(self.plugin, descs)]
 
     def _known_dtypes(self) -> list[DType]:
-        """The inputs' dtypes; before TensorRT has said them, ones that the declaration allows."""
+        """Return the inputs' dtypes; allowed ones if TensorRT has not told them yet."""
         allowed = calls.first_dtypes(self.plugin)
         if self.dtypes is None or not calls.dtypes_are_allowed(self.plugin, self.dtypes):
             return allowed
         return self.dtypes
 
     def supports(self, pos: int, descs: Sequence[Any], num_inputs: int) -> bool:
-        """Whether the plugin takes the type and format at ``pos`` beside those before it."""
+        """Whether the plugin takes the type and format at ``pos``, given those before it."""
         self._refuse_after_failure()
         if not self._is_linear(descs[pos]):
             return False
@@ -160,7 +161,14 @@ class AdapterCore:
     def check_shapes(
         self, shapes: Shapes, dtypes: list[DType], label: str, outputs: Sequence[tuple[int, ...]]
     ) -> None:
-        """Run the author's check and shape function on concrete input shapes called ``label``."""
+        """Run the author's check and shape function on concrete input shapes.
+
+        Args:
+            shapes: the inputs' shapes.
+            dtypes: their dtypes.
+            label: what the shapes are, ``"profile's min"``, for the error.
+            outputs: the outputs' shapes from TensorRT.
+        """
         if not _are_known(shapes):
             return
         try:
@@ -174,11 +182,11 @@ class AdapterCore:
     def workspace_bytes(
         self, ends: Sequence[tuple[Shapes, Sequence[tuple[int, ...]]]], dtypes: list[DType]
     ) -> int:
-        """The workspace in bytes for a profile; the most that a tactic needs at one of its ends.
+        """Return the workspace in bytes for a profile: the most that any tactic needs.
 
         Args:
-            ends: the shapes of the inputs and of the outputs at each end, the largest last.
-            dtypes: of the inputs.
+            ends: the shapes of inputs and outputs at each end of the profile, the largest last.
+            dtypes: the inputs' dtypes.
         """
         self._refuse_after_failure()
         for shapes, outputs in ends:
@@ -187,14 +195,14 @@ class AdapterCore:
         return self.sizes.workspace_bytes(dtypes) or 0
 
     def set_tactic(self, tactic: int) -> None:
-        """Use one of the plugin's tactics, which TensorRT counts from 1; 0 is the first one too."""
+        """Use one of the plugin's tactics, counted from 1; 0 means the default, the first."""
         tactics = self.plugin.spec.tactics
         if tactic == 0 or not tactics:
             return
         if tactic > len(tactics):
             raise RegistrationError(
                 "PK215",
-                f"{type(self.plugin).__name__}: the plan wants tactic {tactic}; "
+                f"{type(self.plugin).__name__}: the plan uses tactic {tactic}; "
                 f"expected 1 to {len(tactics)}: {', '.join(tactics)}.",
                 fix="build the plan again with this version of the plugin.",
             )
@@ -202,7 +210,7 @@ class AdapterCore:
         self.release()
 
     def prepare_for(self, descs: Sequence[Any], output_descs: Sequence[Any]) -> Prepared:
-        """Compile, load and arrange all that an enqueue of such PluginTensorDescs needs."""
+        """Return the enqueue for these PluginTensorDescs, and prepare it if it is new."""
         self._refuse_after_failure()
         self.prepared = None
         dtypes = [self.flavour.dtype(desc.type) for desc in descs]
@@ -213,12 +221,14 @@ class AdapterCore:
             lambda: [tuple(desc.dims) for desc in output_descs],
         )
         key = tuple(desc and (desc.shape, desc.dtype, desc.values) for desc in inputs)
-        prepared = self._known.pop(key, None)
+        prepared = self._prepared_before.pop(key, None)
         if prepared is None:
             prepared = self._prepare(inputs)
-            if len(self._known) >= _KEPT_SHAPES:
-                self._known.pop(next(iter(self._known)))  # the one that was used longest ago
-        self._known[key] = prepared
+            if len(self._prepared_before) >= _KEPT_SHAPES:
+                self._prepared_before.pop(
+                    next(iter(self._prepared_before))
+                )  # the least recently used
+        self._prepared_before[key] = prepared
         self.prepared = prepared
         return prepared
 
@@ -232,9 +242,9 @@ class AdapterCore:
         return prepared
 
     def release(self) -> None:
-        """Drop what is prepared: TensorRT's bindings keep a V3 adapter for ever."""
+        """Free what is prepared, for TensorRT's bindings never free a V3 adapter."""
         self.prepared = None
-        self._known.clear()
+        self._prepared_before.clear()
 
 
 def _are_known(shapes: Shapes) -> bool:

@@ -1,4 +1,4 @@
-"""Shapes between TensorRT's IDimensionExpr and pluginkit's dimension expressions."""
+"""Convert shapes between TensorRT's IDimensionExpr and pluginkit's dimension expressions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pluginkit.contract.dims import Dim, InputDim, Operation, Shape, ShapeValue,
 
 
 def shapes_from_exprs(inputs: Sequence[Any]) -> list[Shape]:
-    """The shapes of TensorRT's DimsExprs: ints where constant, InputDim elsewhere."""
+    """Return the shapes of TensorRT's DimsExprs: int for a constant, InputDim for anything else."""
     return [
         tuple(
             expr.get_constant_value() if expr.is_constant() else InputDim(index, axis)
@@ -20,7 +20,7 @@ def shapes_from_exprs(inputs: Sequence[Any]) -> list[Shape]:
 
 
 def values_from_exprs(name: str, exprs: Sequence[Any]) -> Shape:
-    """The values of a shape input, which TensorRT passes as if they were dimensions."""
+    """Return the values of a shape input, which TensorRT passes as dimensions."""
     return tuple(
         expr.get_constant_value() if expr.is_constant() else ShapeValue(name, index)
         for index, expr in enumerate(exprs)
@@ -28,12 +28,12 @@ def values_from_exprs(name: str, exprs: Sequence[Any]) -> Shape:
 
 
 class Lowering:
-    """Shapes to DimsExprs, for one call of the builder.
+    """Turn shapes into DimsExprs, for one callback.
 
     Args:
         inputs: the DimsExprs that TensorRT passed for the inputs.
         shape_inputs: the DimsExprs that it passed for the shape inputs, by name.
-        sizes: the output's index for each size output, by name.
+        sizes: the output index of each size output, by name.
         builder: TensorRT's IExprBuilder.
         operations: TensorRT's DimensionOperation.
     """
@@ -54,8 +54,8 @@ class Lowering:
         self._declared: dict[str, Any] = {}
 
     def exprs(self, shape: Shape) -> Any:
-        """The DimsExprs of a shape."""
-        # Made as TensorRT's own class, or as the look-alike that a test driver passed in.
+        """Return the DimsExprs of a shape."""
+        # The class of the input: TensorRT's own, or the one of a test double.
         return type(self._inputs[0])([self._lower(dim) for dim in shape])
 
     def _lower(self, dim: Dim) -> Any:

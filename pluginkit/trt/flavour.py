@@ -1,4 +1,4 @@
-"""Which TensorRT is there, and what it can do; nothing is imported before it is asked for."""
+"""Find the installed TensorRT packages, import one, and say what it can do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pluginkit.trt.rtx_library import load_alias
 
 ENVIRONMENT_VARIABLE = "PLUGINKIT_TENSORRT"
 
-#: In order of preference: the name, and the modules that it may be imported as.
+#: The flavours in order of preference, with the modules that each may be imported as.
 _MODULES = {
     "tensorrt": ("tensorrt",),
     "tensorrt_rtx": ("tensorrt_rtx",),
@@ -35,7 +35,7 @@ class Flavour:
     Attributes:
         name: ``"tensorrt"``, ``"tensorrt_rtx"`` or ``"tensorrt_lean"``.
         module: the imported Python module.
-        version: as the module gives it, ``"10.16.1.11"``.
+        version: the module's version, ``"10.16.1.11"``.
     """
 
     name: str
@@ -65,16 +65,16 @@ class Flavour:
 
     @property
     def parser_takes_v2(self) -> bool:
-        """Whether the ONNX parser looks up IPluginV2DynamicExt plugins as well as IPluginV3."""
+        """Whether the ONNX parser finds IPluginV2DynamicExt plugins, not only IPluginV3."""
         return self.name != "tensorrt_rtx"
 
     @property
     def is_always_strongly_typed(self) -> bool:
-        """Whether a plugin sees the network's own types, never FLOAT in their place."""
+        """Whether plugins always see the network's types; TensorRT may else pass FLOAT."""
         return self.name == "tensorrt_rtx" or self.version_info >= (11,)
 
     def dtype(self, data_type: Any) -> DType:
-        """The DType of a ``DataType`` member.
+        """Return the DType of a ``DataType`` member.
 
         Errors:
             PK120: plugins do not take the type.
@@ -90,22 +90,22 @@ class Flavour:
         return found
 
     def data_type(self, dtype: DType) -> Any:
-        """The ``DataType`` member of a DType."""
+        """Return the ``DataType`` member of a DType."""
         return getattr(self.module.DataType, dtype.trt)
 
 
 def available_flavours() -> dict[str, str | None]:
-    """Every installed flavour, with its version where the package tells; nothing is imported."""
+    """Return every installed flavour with its version, if known; imports nothing."""
     return {name: installed_version(name) for name in installed_flavours()}
 
 
 def installed_flavours() -> list[str]:
-    """The names of the installed flavours; nothing is imported."""
+    """Return the names of the installed flavours; imports nothing."""
     return [name for name in _MODULES if _module_of(name) is not None]
 
 
 def installed_version(name: str) -> str | None:
-    """The version of an installed flavour, where its package tells; nothing is imported."""
+    """Return the version of an installed flavour, if known; imports nothing."""
     return _installed_version(_module_of(name) or "")
 
 
@@ -117,14 +117,13 @@ def load_flavour(name: str | None = None) -> Flavour:
     """Import a TensorRT.
 
     Args:
-        name: which one; else the environment variable PLUGINKIT_TENSORRT says; else the first of
-            ``tensorrt``,
-            ``tensorrt_rtx`` and ``tensorrt_lean`` that is installed.
+        name: which one; by default the environment variable PLUGINKIT_TENSORRT, or else the first
+            of ``tensorrt``, ``tensorrt_rtx`` and ``tensorrt_lean`` that is installed.
 
     Errors:
-        PK200: no TensorRT, or not the one asked for.  PK201: TensorRT-RTX's library quirk cannot be
-            mended.
-        PK203: a version that is known not to work.  PK600: no flavour is called ``name``.
+        PK200: no TensorRT, or not the requested one.  PK201: TensorRT-RTX's parser cannot find its
+            library.
+        PK203: the version is known not to work.  PK600: there is no flavour ``name``.
     """
     wanted = name or os.environ.get(ENVIRONMENT_VARIABLE) or None
     if wanted is not None and wanted not in _MODULES:
@@ -132,7 +131,7 @@ def load_flavour(name: str | None = None) -> Flavour:
             "PK600",
             f"TensorRT flavour '{wanted}' does not exist; expected one of {', '.join(FLAVOURS)}.",
         )
-    installed = available_flavours()
+    installed = installed_flavours()
     for candidate in (wanted,) if wanted else FLAVOURS:
         if candidate in installed:
             return _import_flavour(candidate)
@@ -163,18 +162,13 @@ def _import_flavour(name: str) -> Flavour:
 
 
 def _refuse_known_broken(flavour: Flavour) -> None:
-    import numpy as np
-
-    if flavour.name == "tensorrt_rtx":
+    if flavour.name == "tensorrt_rtx" or flavour.version_info[:2] >= (10, 14):
         return
+    problem = "with numpy 2, PluginField.data repeats element 0 up to 10.13"
     if flavour.version_info[:2] < (10, 5):
         problem = (
             "IPluginV3 plugins crash at exit and creators die with the registry wrapper before 10.5"
         )
-    elif flavour.version_info[:2] < (10, 14) and np.lib.NumpyVersion(np.__version__) >= "2.0.0":
-        problem = "with numpy 2, PluginField.data repeats element 0 up to 10.13"
-    else:
-        return
     raise MissingDependencyError(
         "PK203",
         f"{flavour.name} {flavour.version} does not work with pluginkit: {problem}.",
@@ -199,12 +193,12 @@ def _installed_version(module: str) -> str | None:
 
 @functools.cache
 def _distributions() -> Mapping[str, list[str]]:
-    """The packages of every installed module; finding them takes a tenth of a second."""
+    """Return the packages of every installed module; this takes a tenth of a second."""
     return importlib.metadata.packages_distributions()
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: (10, 16) of ``"10.16.rc1"``."""
+    """Return the leading numbers of a version: (10, 16) for ``"10.16.rc1"``."""
     found = []
     for part in version.split("."):
         if not part.isdigit():

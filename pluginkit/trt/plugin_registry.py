@@ -1,4 +1,4 @@
-"""Puts plugins into TensorRT's plugin registry, and into networks."""
+"""Register plugins with TensorRT, and add them to networks."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ Interface = Literal["auto", "v2", "v3"]
 class _Registered:
     plugin_class: type[Plugin]
     interface: str
-    creator: (
-        Any  # TensorRT holds no reference: a creator that is collected leaves a dangling pointer
-    )
+    creator: Any  # kept here, for TensorRT holds only a pointer
 
 
 _registered: dict[tuple[str, tuple[str, str, str]], _Registered] = {}
@@ -34,9 +32,9 @@ _lock = threading.Lock()
 
 
 def interface_of(spec: PluginSpec, flavour: Flavour, interface: Interface = "auto") -> str:
-    """The interface that ``register`` uses: ``"v2"`` or ``"v3"``.
+    """Return the interface that ``register`` uses: ``"v2"`` or ``"v3"``.
 
-    ``"auto"`` is IPluginV2DynamicExt where the flavour's parser takes it, IPluginV3 elsewhere.
+    ``"auto"`` is IPluginV2DynamicExt if the flavour's parser takes it, or else IPluginV3.
 
     Errors:
         PK601: no such interface.  PK214: the plugin needs IPluginV3.
@@ -64,18 +62,18 @@ def register(
 ) -> None:
     """Register plugins, so that TensorRT's ONNX parser and runtime find them.
 
-    Registering a class again does nothing; with another interface it takes the place of the first.
+    Registering a class again does nothing; with another interface it replaces the first.
 
     Args:
         plugin_classes: the plugins.
         interface: ``"v2"`` for IPluginV2DynamicExt, ``"v3"`` for IPluginV3, ``"auto"`` for what
             fits the flavour.
-        flavour: the TensorRT; the installed one unless given.
+        flavour: the TensorRT; by default the installed one.
 
     Errors:
         PK202: the plugin's name is that of an ONNX operator, which TensorRT would prefer.
         PK208: the registry holds another plugin under this name, version and namespace.
-        PK209: the registry did not take the plugin.
+        PK209: the registry refused the plugin.
     """
     loaded = flavour if isinstance(flavour, Flavour) else load_flavour(flavour)
     for plugin_class in plugin_classes:
@@ -107,7 +105,7 @@ def _register(plugin_class: type[Plugin], interface: str, flavour: Flavour) -> N
     if not accepted or registry.get_creator(*spec.key) is None:
         raise RegistrationError(
             "PK209",
-            f"{spec.name}: {flavour.name}'s registry did not take {_key(spec)}.",
+            f"{spec.name}: {flavour.name}'s registry refused {_key(spec)}.",
             fix="check that plugin_name, plugin_version and plugin_namespace are set and unique.",
         )
     _registered[flavour.name, spec.key] = _Registered(plugin_class, interface, creator)
@@ -156,13 +154,12 @@ def add_to_network(
     Args:
         network: an ``INetworkDefinition``.
         plugin: the plugin, with its attributes.
-        inputs: one ``ITensor`` for each input that the plugin has, in declared order, shape inputs
-            included.
+        inputs: one ``ITensor`` for each present input, in declared order, shape inputs included.
         name: the layer's name.
         interface: as for :func:`register`.
 
     Returns:
-        the layer; its outputs are ``layer.get_output(i)``.
+        The layer; its outputs are ``layer.get_output(i)``.
 
     Errors:
         PK111: the number of inputs is wrong.  PK210: the flavour's bindings offer no such call.

@@ -18,12 +18,12 @@ from pluginkit.trt.fields import CreatorCore, wire_for_plan
 from pluginkit.trt.flavour import Flavour
 
 _callback = guarded("IPluginV2DynamicExt")
-#: The layout of the serialized bytes; raise it when a reader of before would mistake them.
+#: The layout of the serialized bytes; raise it when an old reader would misread them.
 SERIALIZED_FORMAT = 1
 
 
 class PluginV2Callbacks:
-    """IPluginV2DynamicExt's callbacks; :func:`plugin_v2` joins them with a flavour's base class."""
+    """IPluginV2DynamicExt's callbacks; :func:`plugin_v2` adds a flavour's base class."""
 
     interface: type
 
@@ -35,7 +35,7 @@ class PluginV2Callbacks:
         self._is_initialized = False
         self._smallest: Shapes = []  # the input shapes at the configured profile's minimum
         self._dims: list[list[int]] = []  # the input shapes that are prepared
-        # Whether configure_plugin named them. Then an enqueue compares one of them, in turn.
+        # Whether configure_plugin gave the shapes. An enqueue then compares one input, in turn.
         self._is_told = False
         self._turn: Iterator[tuple[int, list[int]]] = iter(())
 
@@ -86,7 +86,7 @@ class PluginV2Callbacks:
 
     @uninterrupted
     def initialize(self) -> None:
-        """What follows is the execution phase; until shapes are known nothing can be prepared."""
+        """Begin the execution phase; nothing can be prepared until shapes are known."""
         self._is_initialized = True
 
     @uninterrupted
@@ -108,9 +108,9 @@ class PluginV2Callbacks:
     ) -> None:
         try:
             prepared = self.core.prepared
-            # Dims know only == with lists and tuples, and try lists first. To compare all of three
-            # inputs takes as long as the launch; one of them, in turn, tells whether TensorRT keeps
-            # its word.
+            # Dims compare with lists and tuples only, with lists faster. Comparing three inputs
+            # takes as long as the launch, so an enqueue compares one of them, in turn. That finds
+            # out if TensorRT changes shapes without configure_plugin.
             if self._is_told:
                 index, dims = next(self._turn)
                 is_known = self._is_told = input_desc[index].dims == dims
@@ -130,7 +130,7 @@ class PluginV2Callbacks:
                 "PK211",
                 f"{type(self.core.plugin).__name__}: enqueue got {len(inputs)} inputs; "
                 f"expected {sum(self.core.plugin.present)}.",
-                cause="IPluginV2DynamicExt objects that were never configured get none.",
+                cause="IPluginV2DynamicExt objects that were never configured get no inputs.",
                 fix="call configure_plugin on the clone before its enqueue.",
             )
 
@@ -159,7 +159,7 @@ def _plugin_class(flavour: Flavour) -> Any:
 
 
 def plugin_v2(core: AdapterCore) -> Any:
-    """The IPluginV2DynamicExt object of a plugin on one node."""
+    """Return the IPluginV2DynamicExt object of a plugin on one node."""
     return _plugin_class(core.flavour)(core)
 
 
@@ -199,5 +199,5 @@ def _creator_class(flavour: Flavour) -> Any:
 
 
 def creator_v2(plugin_class: type[Plugin], flavour: Flavour) -> Any:
-    """The IPluginCreator of a plugin class."""
+    """Return the IPluginCreator of a plugin class."""
     return _creator_class(flavour)(plugin_class, flavour)

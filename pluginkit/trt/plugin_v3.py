@@ -18,18 +18,18 @@ from pluginkit.trt.flavour import Flavour
 _callback = guarded("IPluginV3")
 
 
-#: Every adapter, for ever: TensorRT's bindings may abort the process when an IPluginV3 is freed.
-#: In an engine they keep it themselves, by a reference that they take and never give back.
+#: Every adapter, never freed: TensorRT's bindings may abort the process when an IPluginV3 is freed.
+#: Those of an engine live on anyway, because the bindings leak a reference to them.
 _kept: list[PluginV3Callbacks] = []
 
 
 class PluginV3Callbacks:
-    """IPluginV3's callbacks; :func:`plugin_v3` joins them with a flavour's base classes."""
+    """IPluginV3's callbacks; :func:`plugin_v3` adds a flavour's base classes."""
 
     interfaces: tuple[type, ...]
 
     def __init__(self, core: AdapterCore) -> None:
-        # Each base holds a C++ object of its own; super().__init__() would make only the first.
+        # Each base holds a separate C++ object; super().__init__() would make only the first.
         for base in self.interfaces:
             base.__init__(self)  # type: ignore[misc]
         self.core = core
@@ -43,7 +43,7 @@ class PluginV3Callbacks:
 
     @uninterrupted
     def get_capability_interface(self, type: Any) -> PluginV3Callbacks:
-        # One object serves all three capabilities: TensorRT frees separate ones twice.
+        # One object for all three capabilities: TensorRT would free separate ones twice.
         return self
 
     @uninterrupted
@@ -107,7 +107,7 @@ class PluginV3Callbacks:
         stream: int,
     ) -> None:
         try:
-            # on_shape_change has prepared: to read the descriptors again would cost more than the
+            # on_shape_change has prepared; reading the descriptors again costs more than the
             # launch.
             prepared = self.core.prepared or self.core.prepare_for(input_desc, output_desc)
             prepared.enqueue(inputs, outputs, workspace, stream)
@@ -125,14 +125,14 @@ class PluginV3Callbacks:
 
     @uninterrupted
     def get_aliased_input(self, output_index: int) -> int:
-        """Which input's memory an output takes over, -1 for none; asked of aliased I/O alone."""
+        """Return the input whose memory an output takes over, -1 for none (aliased I/O only)."""
         seen = [port.name for port in calls.device_ports(self.core.plugin)]
         aliases = self.core.plugin.spec.outputs[output_index].aliases
         return seen.index(aliases) if aliases else -1
 
     @_callback
     def get_fields_to_serialize(self) -> Any:
-        # Blocks are kept, because TensorRT goes on pointing into them.
+        # Kept, because TensorRT goes on pointing into the blocks.
         self._blocks.append(FieldBlock(self.core.flavour.module, wire_for_plan(self.core)))
         return self._blocks[-1].collection
 
@@ -145,14 +145,14 @@ class PluginV3Callbacks:
 def _plugin_class(flavour: Flavour, has_aliases: bool) -> Any:
     trt = flavour.module
     build = trt.IPluginV3OneBuild
-    if has_aliases:  # without aliased I/O, which came with 10.3, outputs have memory of their own
+    if has_aliases:  # before 10.3 there is no aliased I/O, and outputs get separate memory
         build = getattr(trt, "IPluginV3OneBuildV2", build)
     bases = (trt.IPluginV3, trt.IPluginV3OneCore, build, trt.IPluginV3OneRuntime)
     return type("PluginV3", (PluginV3Callbacks, *bases), {"interfaces": bases})
 
 
 def plugin_v3(core: AdapterCore) -> Any:
-    """The IPluginV3 object of a plugin on one node."""
+    """Return the IPluginV3 object of a plugin on one node."""
     return _plugin_class(core.flavour, core.plugin.spec.has_aliases)(core)
 
 
@@ -171,5 +171,5 @@ def _creator_class(flavour: Flavour) -> Any:
 
 
 def creator_v3(plugin_class: type[Plugin], flavour: Flavour) -> Any:
-    """The IPluginCreatorV3One of a plugin class."""
+    """Return the IPluginCreatorV3One of a plugin class."""
     return _creator_class(flavour)(plugin_class, flavour)

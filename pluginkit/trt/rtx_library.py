@@ -1,11 +1,11 @@
-"""Makes TensorRT-RTX's ONNX parser find its own library.
+"""Make TensorRT-RTX's ONNX parser find its own library.
 
 At the first plugin lookup the parser calls ``dlopen("libtensorrt_rtx.so")``, but the wheel ships
 only ``libtensorrt_rtx.so.1``; the lookup then fails and aborts the process. The loader accepts a
-library that is already loaded under that SONAME, so a library with no code is loaded from memory
-whose SONAME is ``libtensorrt_rtx.so`` and which depends on ``libtensorrt_rtx.so.1``. Symbols looked
-up in it are found in its dependency. Nothing is written to disk, and it does not matter whether
-``tensorrt_rtx`` was imported before.
+library that is already loaded under that SONAME. So this module loads, from memory, a library
+without code whose SONAME is ``libtensorrt_rtx.so`` and which depends on ``libtensorrt_rtx.so.1``;
+the loader finds the symbols in the dependency. Nothing is written to disk, and it does not matter
+whether ``tensorrt_rtx`` was imported before.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _HEADER, _PROGRAM_HEADER, _SYMBOL = 64, 56, 24
 
 
 def load_alias(soname: str, needed: str) -> None:
-    """Load an empty library called ``soname`` that stands for the loaded library ``needed``.
+    """Load an empty library called ``soname`` that depends on the loaded library ``needed``.
 
     Errors:
-        PK201: the system's loader does not take it.
+        PK201: the system's loader refuses it.
     """
     machine = _ELF_MACHINE.get(platform.machine())
     if machine is None:
@@ -45,7 +45,8 @@ def load_alias(soname: str, needed: str) -> None:
     except OSError as error:
         raise MissingDependencyError(
             "PK201",
-            f"TensorRT-RTX's parser needs {soname}; its wheel lacks it and no stand-in loads.",
+            f"TensorRT-RTX's parser needs {soname}, which its wheel lacks; a replacement does not "
+            "load.",
             cause=str(error),
             fix=f"link {soname} to {needed} in a folder on LD_LIBRARY_PATH before Python starts.",
         ) from error
@@ -54,7 +55,7 @@ def load_alias(soname: str, needed: str) -> None:
 
 
 def alias_library(soname: str, needed: str, machine: int) -> bytes:
-    """A 64-bit little-endian ELF library with no code: SONAME ``soname``, NEEDED ``needed``."""
+    """Return a 64-bit little-endian ELF library without code, given its SONAME and NEEDED."""
     strings = b"\0" + soname.encode() + b"\0" + needed.encode() + b"\0"
     symbols = bytes(_SYMBOL)
     hash_table = struct.pack("<4I", 1, 1, 0, 0)

@@ -1,4 +1,4 @@
-"""The TensorRT that a model is rewritten for, which need not be the one that is installed."""
+"""Name the TensorRT that a model is rewritten for; it need not be installed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Target:
 
     Attributes:
         flavour: ``"tensorrt"``, ``"tensorrt_rtx"`` or ``"tensorrt_lean"``.
-        version: its leading numbers; empty when any version is meant, which has nothing that came
-            later than the first.
+        version: its leading numbers; empty for any version, which has only what every version
+            has.
     """
 
     flavour: str
@@ -33,16 +33,16 @@ class Target:
         return f"{self.flavour} {'.'.join(map(str, self.version))}".rstrip()
 
     def reaches(self, since: Mapping[str, str]) -> bool:
-        """Whether it is at least the version that ``since`` gives for its flavour."""
+        """Whether the version is at least the one that ``since`` gives for the flavour."""
         first = since.get(self.flavour)
         return first is not None and self.version >= numbers(first)
 
 
 def target_from_text(text: str) -> Target:
-    """``"tensorrt"`` or ``"tensorrt:10.16"``.
+    """Return the target of ``"tensorrt"`` or ``"tensorrt:10.16"``.
 
     Errors:
-        PK600: no flavour is called so, or the version is no version.
+        PK600: there is no such flavour, or the version is malformed.
     """
     flavour, colon, version = text.partition(":")
     if flavour not in FLAVOURS or bool(colon) != bool(numbers(version)):
@@ -50,13 +50,13 @@ def target_from_text(text: str) -> Target:
             "PK600",
             f"target '{text}' is no TensorRT; expected one of {', '.join(FLAVOURS)}, "
             "with or without a version.",
-            fix="write tensorrt:10.16, say.",
+            fix="write, for example, tensorrt:10.16.",
         )
     return Target(flavour, numbers(version))
 
 
 def installed_target(flavour: str | None = None) -> Target | None:
-    """The TensorRT that ``load_flavour(flavour)`` would import, None where there is none."""
+    """Return the TensorRT that ``load_flavour(flavour)`` would import, or None."""
     installed = installed_flavours()
     wanted = flavour or os.environ.get(ENVIRONMENT_VARIABLE)
     name = wanted if wanted in installed else next(iter(installed), None)

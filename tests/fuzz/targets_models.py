@@ -100,14 +100,12 @@ def operator(rng: random.Random, box: Sandbox) -> str:
 
 def _parsed(box: Sandbox, path: Path) -> str:
     """What a build does up to the network: rewrite, register, TensorRT-RTX's parser."""
-    from pluginkit.engine.build.build_engine import _prepare
+    from pluginkit.engine.build.build_engine import _rewrite
     from pluginkit.trt.flavour import load_flavour
-    from pluginkit.trt.target import installed_target
 
     flavour = load_flavour("tensorrt_rtx")
-    target = installed_target("tensorrt_rtx")
-    options: dict[str, Any] = {"only": (), "skip": (), "also": _opt_in()}
-    outcome, source = box.call(_prepare, path, _plugins(), _rewrites(), target, **options)
+    choice = RewriteChoice(also=_opt_in())
+    outcome, source = box.call(_rewrite, path, _plugins(), _rewrites(), choice, flavour.name)
     return outcome if source is None else box.call(_parse, flavour, source)[0]
 
 
@@ -122,17 +120,17 @@ def _parse(flavour: Any, source: Any) -> None:
     bind_polygraphy(flavour)
     model = source.rewrite.model
     with callback_errors(), captured_log() as errors:
-        register(*dict.fromkeys(type(plugin) for _, plugin in source.nodes), flavour=flavour)
+        register(*source.plugins, flavour=flavour)
         check_known(model, source.rewrite.plugins, flavour)
-        _, network, parser = parse_model(flavour, model, source.path, errors)
-        resolve_profiles(inputs_of(network), {})
-        del parser
+        parsed = parse_model(flavour, model, source.path, errors)
+        resolve_profiles(inputs_of(parsed.network), {})
 
 
 def scan(rng: random.Random, box: Sandbox) -> str:
     """scan of the models above, and with that the process in which TensorRT-RTX's parser works."""
     _opt_in(), _plugins()
-    options = {"rewrites": _rewrites(), "also": _opt_in(), "plugins": _plugins()}
+    choice = RewriteChoice(also=_opt_in())
+    options = {"rewrites": _rewrites(), "choice": choice, "plugins": _plugins()}
     with box.case(is_inside=rng.random() < 0.5) as folder:
         path = rng.choice([models, operators]).write(rng, folder)
         outcome, report = box.call(

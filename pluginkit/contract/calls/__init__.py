@@ -1,7 +1,7 @@
-"""Calls an author's methods and checks what they return.
+"""Call an author's methods and check what they return.
 
-Adapters, ONNX type inference, references and tests all go through here, so that a wrong return
-value is found in one place and described in the author's terms.
+Adapters, ONNX type inference, references and tests all call the methods through this package, so
+one place finds a wrong return value and describes it in the author's terms.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Descriptions of a call's inputs, checked against the declaration."""
+"""Describe a call's inputs, and check them against the declaration."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def describe_inputs(
     dtypes: Sequence[DType],
     values: Mapping[str, Shape] | None = None,
 ) -> Inputs:
-    """One description for each declared input, None where this instance lacks it.
+    """Return one description for each declared input, None for one that the node lacks.
 
     Args:
         plugin: the plugin.
-        shapes: of the inputs that the node has, in order.
-        dtypes: likewise.
-        values: of shape inputs, by name, as far as they are known.
+        shapes: the shapes of the inputs that the node has, in order.
+        dtypes: their dtypes.
+        values: the known values of shape inputs, by name.
 
     Errors:
         PK111: the number of inputs is wrong.  PK112: a dtype or rank is not allowed, or a shape
-        input has another number of values.
+        input has the wrong number of values.
     """
     if len(shapes) != len(dtypes):
         raise TensorError(
@@ -68,7 +68,7 @@ def _check_length(plugin: Plugin, port: Port, length: int) -> None:
 
 
 def describe_arrays(plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]) -> Inputs:
-    """As :func:`describe_inputs`, for the arrays of the inputs that the node has."""
+    """Describe the arrays of the inputs that the node has; see :func:`describe_inputs`."""
     return describe_inputs(
         plugin,
         [array.shape for array in arrays],
@@ -80,7 +80,7 @@ def describe_arrays(plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]) -> Input
 def shape_values_in(
     plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]
 ) -> dict[str, tuple[int, ...]]:
-    """The values of the shape inputs among the arrays, by name."""
+    """Return the values of the shape inputs among the arrays, by name."""
     return {
         port.name: tuple(int(value) for value in array.reshape(-1))
         for port, array in zip(present_ports(plugin), arrays, strict=False)
@@ -89,23 +89,23 @@ def shape_values_in(
 
 
 def on_device(plugin: Plugin, given: Sequence[T]) -> list[T]:
-    """Of one thing for each input that the node has, those of inputs that kernels see."""
+    """Keep the items of the inputs on the device; ``given`` has one item for each input."""
     ports = present_ports(plugin)
     return [one for port, one in zip(ports, given, strict=True) if port.is_on_device]
 
 
 def device_ports(plugin: Plugin) -> list[Port]:
-    """The inputs that the node has and kernels see."""
+    """Return the node's inputs that kernels get: all but the shape inputs."""
     return on_device(plugin, present_ports(plugin))
 
 
 def with_shape_inputs(
     plugin: Plugin, shapes: Sequence[Shape], dtypes: Sequence[DType]
 ) -> tuple[list[Shape], list[DType]]:
-    """Shapes and dtypes of all inputs, given those of the inputs that kernels see."""
+    """Add the shape inputs to the shapes and dtypes of the inputs on the device."""
     ports = present_ports(plugin)
     if len(shapes) != sum(port.is_on_device for port in ports):
-        return list(shapes), list(dtypes)  # of which describe_inputs will complain
+        return list(shapes), list(dtypes)  # describe_inputs will complain
     seen = iter(zip(shapes, dtypes, strict=True))
     pairs = [
         next(seen) if port.is_on_device else ((port.length,), port.dtypes[0]) for port in ports
@@ -114,7 +114,7 @@ def with_shape_inputs(
 
 
 def describe_dtypes(plugin: Plugin, dtypes: Sequence[DType]) -> Inputs:
-    """As :func:`describe_inputs`, with dtypes alone: shapes are empty, nothing is refused."""
+    """Describe inputs of which only the dtypes are known; any dtype is accepted."""
     return _by_declared_input(plugin, [()] * len(dtypes), dtypes, {})
 
 
@@ -148,26 +148,26 @@ def _by_declared_input(
 
 
 def present_ports(plugin: Plugin) -> list[Port]:
-    """The inputs that the node has."""
+    """Return the declared inputs that the node has."""
     return [
         port for port, present in zip(plugin.spec.inputs, plugin.present, strict=True) if present
     ]
 
 
 def owner(plugin: Plugin) -> str:
-    """The plugin's class, for messages."""
+    """Return the plugin's class name, for messages."""
     return type(plugin).__name__
 
 
 def check_dtypes(
     plugin: Plugin, dtypes: Sequence[DType], ports: Sequence[Port] | None = None
 ) -> None:
-    """Whether the declaration allows these dtypes for the first inputs that the node has.
+    """Check that the declaration allows these dtypes for the node's first inputs.
 
     Args:
         plugin: the plugin.
-        dtypes: of the first inputs.
-        ports: the inputs that are meant, where it is not all that the node has.
+        dtypes: the dtypes of the first inputs.
+        ports: the inputs to check; by default all that the node has.
 
     Errors:
         PK112: a dtype is not among those declared, or differs from that of an input with the same
@@ -195,7 +195,7 @@ def check_dtypes(
 def dtypes_are_allowed(
     plugin: Plugin, dtypes: Sequence[DType], ports: Sequence[Port] | None = None
 ) -> bool:
-    """Whether :func:`check_dtypes` accepts them."""
+    """Whether :func:`check_dtypes` accepts the dtypes."""
     try:
         check_dtypes(plugin, dtypes, ports)
     except TensorError:
@@ -204,12 +204,12 @@ def dtypes_are_allowed(
 
 
 def first_dtypes(plugin: Plugin) -> list[DType]:
-    """For each input that the node has, the first dtype that the declaration allows."""
+    """Return the first allowed dtype of each input that the node has."""
     return [port.dtypes[0] for port in present_ports(plugin)]
 
 
 def type_bindings(plugin: Plugin, inputs: Inputs) -> dict[str, DType]:
-    """The dtype of each type variable that an input binds."""
+    """Return the dtype of each type variable that an input binds."""
     return {
         port.variable: desc.dtype
         for port, desc in zip(plugin.spec.inputs, inputs, strict=True)

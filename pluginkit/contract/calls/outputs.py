@@ -1,4 +1,4 @@
-"""What an author's methods say of the outputs, checked."""
+"""Ask an author's methods for the outputs' shapes and types, and check the answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pluginkit.errors import InputError, PluginkitError, TensorError, UnknownDim
 
 
 def check(plugin: Plugin, inputs: Inputs) -> None:
-    """Run the author's check; on symbolic shapes a question without an answer ends it.
+    """Run the author's check; on symbolic shapes it ends where it asks for an unknown value.
 
     Errors:
         InputError: the author refuses the inputs, with an InputError or any other ValueError.
@@ -43,11 +43,10 @@ def check(plugin: Plugin, inputs: Inputs) -> None:
 
 
 def output_types(plugin: Plugin, inputs: Inputs) -> tuple[DType, ...]:
-    """The outputs' dtypes.
+    """Return the outputs' dtypes.
 
     Errors:
-        PK113: the author's output_types returned something else than one allowed dtype for each
-            output.
+        PK113: the author's output_types did not return one allowed dtype for each output.
     """
     ports = plugin.spec.outputs
     if "output_types" in plugin.spec.overrides:
@@ -77,18 +76,18 @@ def refuses_types(plugin: Plugin, inputs: Inputs) -> bool:
     try:
         output_types(plugin, inputs)
     except TensorError as error:
-        return error.code != "PK113"  # which is about what it returned
-    except Exception:  # a fault, which shows wherever the types are needed
+        return error.code != "PK113"  # PK113 means a wrong return value
+    except Exception:  # a bug, which shows where the types are needed
         return False
     return False
 
 
 def describe_outputs(plugin: Plugin, inputs: Inputs) -> tuple[TensorDesc, ...]:
-    """The outputs that follow from the inputs, dimensions that only kernels know at their largest.
+    """Describe the outputs; a dimension that only kernels know has its upper bound.
 
     Errors:
-        PK113: wrong dtypes.  PK114: not one shape for each output, or a dimension that is negative
-            or no dimension.  PK118: a dimension may exceed what its size output can hold.
+        PK113: wrong dtypes.  PK114: not one shape for each output, or something in a shape that is
+            no dimension.  PK118: a dimension may exceed what its size output can hold.
     """
     ports = plugin.spec.outputs
     dtypes = output_types(plugin, inputs)
@@ -117,10 +116,10 @@ def _check_sizes(plugin: Plugin, shapes: Sequence[Shape], dtypes: Sequence[DType
 
 
 def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
-    """The outputs' shapes; dimensions that follow from unknown ones are expressions.
+    """Return the outputs' shapes, with expressions for dimensions that are not known yet.
 
     Errors:
-        PK114: not one shape for each output, or a dimension that is negative or no dimension.
+        PK114: not one shape for each output, or something in a shape that is no dimension.
     """
     with named_refusals(plugin):
         returned: Any = plugin.output_shapes(*inputs)
@@ -165,12 +164,12 @@ def describe_on_device(
     dtypes: Sequence[DType],
     outputs: Callable[[], Sequence[Sequence[int]]],
 ) -> Inputs:
-    """The inputs, given what TensorRT says of those that kernels see, and of the outputs.
+    """Describe all inputs, shape inputs too, from what TensorRT tells an adapter.
 
     Args:
         plugin: the plugin.
-        shapes: of the inputs that kernels see.
-        dtypes: likewise.
+        shapes: the shapes of the inputs on the device.
+        dtypes: their dtypes.
         outputs: as for :func:`known_shape_values`.
 
     Errors:
@@ -187,14 +186,14 @@ def known_shape_values(
     dtypes: Sequence[DType],
     outputs: Callable[[], Sequence[Sequence[int]]],
 ) -> dict[str, tuple[int, ...]]:
-    """The values of the shape inputs, from the outputs' shapes: TensorRT tells nothing else.
+    """Return the values of the shape inputs, which at run time only the outputs' shapes tell.
 
     Args:
         plugin: the plugin.
-        shapes: of all inputs that the node has.
-        dtypes: likewise.
-        outputs: gives the outputs' shapes, -1 for dimensions that only kernels know; not called
-            where there are no shape inputs.
+        shapes: the shapes of all inputs that the node has.
+        dtypes: their dtypes.
+        outputs: returns the outputs' shapes, -1 for a dimension that only kernels know; not called
+            for a plugin without shape inputs.
 
     Errors:
         PK119: a value is no dimension of any output.
@@ -215,8 +214,9 @@ def known_shape_values(
                 raise TensorError(
                     "PK119",
                     f"{owner(plugin)}: value {key[1]} of shape input '{port.name}' is no dimension "
-                    "of an output; expected one that is this value and nothing else.",
-                    cause="TensorRT tells plugins the values of shape tensors in no other way.",
+                    "of an output; expected an output dimension that is this value by itself.",
+                    cause="at run time TensorRT tells plugins the output shapes, not the values of "
+                    "shape tensors.",
                     fix="add an output with that dimension, or read the value on the device from "
                     "an ordinary input.",
                 )

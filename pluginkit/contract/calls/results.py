@@ -1,4 +1,4 @@
-"""Outputs as arrays: from the numpy reference, or from the buffers that kernels wrote."""
+"""Return outputs as arrays, from the numpy reference or from buffers that kernels wrote."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ def run_reference(
     """Run the numpy reference on the arrays of the inputs that the node has.
 
     Errors:
-        PK111, PK112, and what check raises: the arrays do not fit.
-        PK117: the reference's outputs differ in number, dtype or shape from what the plugin
-            declares.
+        PK111, PK112, or an exception of the author's check: the arrays do not fit.
+        PK117: the reference's outputs have another number, dtype or shape than declared.
     """
     import numpy as np
 
@@ -68,7 +67,7 @@ def run_reference(
 
 
 def _size_fits(sizes: dict[str, int], dim: Dim, length: int) -> bool:
-    """Whether an output's dimension has the right length; notes those that only kernels know."""
+    """Whether an output's dimension has the right length; records a length only kernels know."""
     if isinstance(dim, SizeDim):
         return length <= operator.index(dim.upper) and sizes.setdefault(dim.name, length) == length
     return isinstance(dim, DimExpr) or dim == length
@@ -77,7 +76,9 @@ def _size_fits(sizes: dict[str, int], dim: Dim, length: int) -> bool:
 def arrays_from_buffers(
     plugin: Plugin, inputs: Inputs, buffers: Sequence[bytes]
 ) -> list[npt.NDArray[Any]]:
-    """The outputs, from buffers as large as they can be: densely written, sizes in size outputs.
+    """Return the outputs from the bytes of buffers that have room for the largest outputs.
+
+    Kernels write densely for the sizes that they put into the size outputs.
 
     Errors:
         PK118: a kernel wrote a size below 0 or above its upper bound.

@@ -1,4 +1,4 @@
-"""What an author's methods say of an enqueue, checked: workspace and steps."""
+"""Ask an author's methods for the workspace and the steps of an enqueue, and check the answers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pluginkit.errors import KernelError, TensorError
 
 
 def workspace_bytes(plugin: Plugin, inputs: Inputs) -> int:
-    """The workspace for concrete inputs, in bytes.
+    """Return the workspace for concrete inputs, in bytes.
 
     Errors:
-        PK115: the author returned something else than a non-negative int.
+        PK115: the author did not return an int >= 0.
     """
     with named_refusals(plugin):
         returned = plugin.workspace_bytes(*inputs)
@@ -30,22 +30,22 @@ def workspace_bytes(plugin: Plugin, inputs: Inputs) -> int:
         raise TensorError(
             "PK115",
             f"{owner(plugin)}.workspace_bytes returned {returned!r}; expected bytes, an int >= 0.",
-            cause="TensorRT would silently take it as 0.",
+            cause="TensorRT would silently take it for 0.",
         )
     return nbytes
 
 
 def largest_workspace_bytes(plugin: Plugin, inputs: Inputs) -> int:
-    """As :func:`workspace_bytes`, for the tactic that needs most."""
+    """Return the workspace of the tactic that needs most, in bytes."""
     plugins = [plugin.with_tactic(each) for each in plugin.spec.tactics] or [plugin]
     return max(workspace_bytes(each, inputs) for each in plugins)
 
 
 def steps(plugin: Plugin, inputs: Inputs, outputs: Sequence[TensorDesc]) -> tuple[Step, ...]:
-    """The author's launches for concrete shapes.
+    """Return the author's steps for concrete shapes.
 
     Errors:
-        PK116: the author returned something else than Launch, Copy and Fill.
+        PK116: the author returned something other than Launch, Copy and Fill.
     """
     tensors: list[Any] = [*inputs, *outputs]
     if "workspace_bytes" in plugin.spec.overrides:

@@ -100,7 +100,7 @@ def test_an_attribute_that_is_none_is_left_out_of_the_wire_form() -> None:
 
 
 def test_optional_inputs_are_checked() -> None:
-    with pytest.raises(UsageError, match="PK110 Blend: input 'a' is required"):
+    with pytest.raises(UsageError, match="PK110 Blend: required input 'a' is absent"):
         Blend(steps=1).with_inputs("mask")
     with pytest.raises(UsageError, match="PK110 Blend has no input 'c'"):
         Blend(steps=1).with_inputs("a", "c")
