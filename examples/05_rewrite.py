@@ -12,7 +12,6 @@ from pluginkit import (
     CudaKernel,
     Input,
     Launch,
-    Op,
     Output,
     Plugin,
     Rewrite,
@@ -46,14 +45,16 @@ class FuseSilu(Rewrite):
     """Mul(x, Sigmoid(x)) -> Silu_PK(x)."""
 
     plugin = Silu
-    pattern = Op("Mul", "x", Op("Sigmoid", "x"))
 
-    def check(self, match):
+    def pattern(self, op, x):
+        return op.Mul(x, op.Sigmoid(x))
+
+    def check(self, match, x):
         # A reason not to rewrite; the report gives it with the node's name.
-        return None if match["x"].dtype == np.float32 else "x is not float32"
+        return match.dtype_problem(["float32"], x)
 
-    def rewrite(self, match):
-        return match.plugin_node(Silu(), [match["x"]])
+    def rewrite(self, match, x):
+        return match.plugin_node(Silu(), [x])
 
 
 def example_model() -> onnx.ModelProto:
