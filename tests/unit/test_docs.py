@@ -44,7 +44,7 @@ def test_the_readmes_plugin_and_rewrite_are_valid() -> None:
     assert len(blocks) == 2
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102  # our own page
-    scale, rewrite = namespace["Scale"], namespace["ReplaceMyScale"]
+    scale, rewrite = namespace["Scale"], namespace["FuseScaledSilu"]
     x = np.ones((2, 3), np.float16)
     (y,) = calls.run_reference(scale(factor=2.5), [x])
     assert (y == 2.5).all()

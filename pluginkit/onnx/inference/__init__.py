@@ -1,1 +1,1 @@
-"""Types and shapes of a model's values, plugin nodes included."""
+"""Infer the types and shapes of a model's values, plugin nodes included."""

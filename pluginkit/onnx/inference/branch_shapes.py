@@ -1,7 +1,7 @@
-"""What is known behind an If: the shapes of the branch that is taken, where that can be told.
+"""Infer shapes through an If: those of the branch that is taken, if its condition is known.
 
-The TorchScript exporter writes many an If whose condition follows from ranks and shapes alone, with
-branches of different ranks. onnx's shape inference takes the shape of whichever it can infer.
+The TorchScript exporter writes Ifs whose condition follows from ranks and shapes alone, with
+branches of different ranks. onnx's shape inference would take the shape of either branch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pluginkit.onnx.inference.value_types import Types, dims_of, infer_once
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import Scope, inner_scopes, is_op, scopes
 
-#: A domain that no operator has: what shape inference cannot look into.
+#: A domain without operators: shape inference skips its nodes.
 _HIDDEN = "pluginkit.hidden"
 _BRANCHES = ("then_branch", "else_branch")
 
@@ -29,7 +29,7 @@ _Choice: TypeAlias = tuple[Scope, onnx.NodeProto, dict[str, Scope]]
 
 
 def infer_through_branches(light: onnx.ModelProto) -> Types:
-    """The types of all values of a model without weights, which is used up.
+    """Infer the types of all values of a model without weights, which is changed.
 
     Errors:
         PK408: the model's types contradict each other.
@@ -53,9 +53,9 @@ def infer_through_branches(light: onnx.ModelProto) -> Types:
 
 
 def _forget_branch_shapes(choices: Iterable[_Choice]) -> None:
-    """Take away the shapes that If branches claim for their outputs; inference finds them again.
+    """Remove the declared shapes of the outputs of If branches.
 
-    The TorchScript exporter writes there what held for the other branch.
+    The TorchScript exporter may declare the shape of the other branch; inference finds it again.
     """
     for _, _, branches in choices:
         for branch in branches.values():
@@ -65,7 +65,7 @@ def _forget_branch_shapes(choices: Iterable[_Choice]) -> None:
 
 
 def _choices(light: onnx.ModelProto, domain: str) -> Iterator[_Choice]:
-    """Every If outside local functions whose domain is ``domain``."""
+    """Yield every If outside of local functions that has this domain."""
     for scope in scopes(light):
         if not scope.path.startswith("function "):
             for node, inner in inner_scopes(scope):
@@ -74,12 +74,12 @@ def _choices(light: onnx.ModelProto, domain: str) -> Iterator[_Choice]:
 
 
 def _settle_branches(light: onnx.ModelProto) -> set[str]:
-    """Give both branches of each If that can be decided now the nodes of the one taken.
+    """Replace the branch that is not taken by a copy of the taken one, in each decidable If.
 
-    Every other If is hidden from shape inference, so that nothing is decided on a guess.
+    All other Ifs are hidden from shape inference, so that nothing is decided on a guess.
 
     Returns:
-        the paths of the branches that are not taken.
+        The paths of the branches that are not taken.
     """
     for _, node, _ in [*_choices(light, "")]:
         node.domain = _HIDDEN
@@ -104,7 +104,10 @@ def _settle_branches(light: onnx.ModelProto) -> set[str]:
 
 
 def _hide_unsound(light: onnx.ModelProto, types: Types) -> bool:
-    """Hide each If with a branch of unknown shapes, keeping the dtypes; whether there was one."""
+    """Hide each If that has a branch of unknown shapes; return whether there is one.
+
+    The dtypes of its outputs are kept.
+    """
     found = False
     for scope, node, branches in [*_choices(light, "")]:
         known = [
@@ -124,7 +127,7 @@ def _hide_unsound(light: onnx.ModelProto, types: Types) -> bool:
 
 
 class _StaticValues:
-    """Computes values that follow from ranks and shapes, looking a short way back only."""
+    """Computes values that follow from ranks and shapes, through a few nodes only."""
 
     _OPS = frozenset(
         [
@@ -146,11 +149,11 @@ class _StaticValues:
         )
 
     def find(self, name: str, depth: int = _DEPTH) -> npt.NDArray[Any] | None:
-        """The value called ``name``, or None when it is not known before the model runs."""
+        """Return the value called ``name``, or None if it is not known before the model runs."""
         try:
             return self._find(name, depth)
-        except Exception:  # onnx's helpers and its evaluator have no exceptions of their own
-            return None  # what cannot be computed is not known; the checker says what is wrong
+        except Exception:  # onnx's helpers and its evaluator raise anything
+            return None  # the checker reports what is wrong
 
     def _find(self, name: str, depth: int) -> npt.NDArray[Any] | None:
         if name in self._initializers:

@@ -1,4 +1,4 @@
-"""Types and shapes of a model's values, plugin outputs included."""
+"""Infer the types and shapes of a model's values and of plugin outputs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pluginkit.onnx.inference.branch_shapes import infer_through_branches
 from pluginkit.onnx.inference.value_types import Types, dims_of
 from pluginkit.onnx.model.weightless_model import skeleton_for_inference
 
-#: onnx names the dimensions that it cannot relate to any other with this prefix.
+#: The prefix of the names that onnx invents for dimensions that it cannot relate to others.
 _INVENTED = "unk__"
 
 
 def infer_types(model: onnx.ModelProto) -> Types:
-    """What onnx's shape inference knows of every value; no weights are read or copied.
+    """Run onnx's shape inference; no weights are read or copied.
 
     An ``If`` whose condition follows from ranks and shapes alone, as the TorchScript exporter
-    writes them, gets the shapes of the branch that is taken. Of any other ``If`` only what holds
-    for both branches is known; onnx itself would take the shape of the one that it can infer.
+    writes them, gets the shapes of the branch that is taken. Any other ``If`` gets only what holds
+    for both branches; onnx itself would take the shape of either.
 
     Errors:
         PK408: the model's types contradict each other.
@@ -39,14 +39,15 @@ def infer_types(model: onnx.ModelProto) -> Types:
 def plugin_output_types(
     plugin: Plugin, inputs: Sequence[onnx.TypeProto | None]
 ) -> list[onnx.TypeProto | None]:
-    """The types of a plugin's outputs, as far as they follow from what is known of the inputs.
+    """Return the types of a plugin's outputs, as far as they follow from the inputs.
 
     Args:
         plugin: the plugin.
-        inputs: the type of each input that the node has, None where nothing is known.
+        inputs: the type of each input that the node has; None if nothing is known.
 
     Errors:
-        PK111, PK112, PK120, and what the author's methods raise: the inputs can never work.
+        PK111, PK112, PK120, and any error of the author's methods: the plugin does not take these
+        inputs.
     """
     for value_type in inputs:
         if value_type is not None and value_type.WhichOneof("value") != "tensor_type":
@@ -57,7 +58,7 @@ def plugin_output_types(
     ports = list(compress(plugin.spec.inputs, plugin.present))
     dtypes = [value_type and _dtype(value_type) for value_type in inputs]
     all_dims = [dims_of(value_type) for value_type in inputs]
-    # InputDim counts the inputs that kernels see, as TensorRT does.
+    # InputDim counts only the inputs that kernels see, as TensorRT does.
     numbers = list(accumulate((port.is_on_device for port in ports), initial=0))
     shapes = [
         (InputDim(index, 0),) * port.ranks[0] if dims is None else _symbolic(index, dims)
@@ -87,7 +88,7 @@ def _dtype(value_type: onnx.TypeProto) -> DType | None:
 
 
 def _filled(ports: Sequence[Port], dtypes: Sequence[DType | None]) -> list[DType]:
-    """An allowed dtype wherever it is unknown, so that the known ones can be checked."""
+    """Replace unknown dtypes by allowed ones, so that the known ones can be checked."""
     bound = {port.variable: dtype for port, dtype in zip(ports, dtypes, strict=False) if dtype}
     return [
         dtype or (bound.get(port.variable) if port.variable else None) or port.dtypes[0]

@@ -1,4 +1,4 @@
-"""Types of plugin nodes, and the proof that a rewritten model is valid."""
+"""Write the types of plugin nodes into a model, and check the rewritten model."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from pluginkit.onnx.model.weightless_model import skeleton_for_checker
 def new_types(
     scope: Scope, nodes: Sequence[onnx.NodeProto], types: Types, plugins: Plugins
 ) -> dict[str, onnx.TypeProto]:
-    """The types of what new plugin nodes produce, as far as they follow from what they read.
+    """Return the types of the outputs of new plugin nodes, as far as they follow from the inputs.
 
     Errors:
-        PK111, PK112, PK120, and what the plugin's own methods raise: the plugin does not take these
-        inputs.
+        PK111, PK112, PK120, and any error of the plugin's methods: the plugin does not take these
+        inputs.  PK424: a type contradicts what is known of the value.
     """
     learned: dict[str, onnx.TypeProto] = {}
     for node in nodes:
         if not any(node.op_type == name for name, _, _ in plugins):
             continue
         inputs = [learned.get(name) or types.find(scope, name) for name in node.input if name]
-        outputs = types.remember(node, inputs, partial(_output_types, plugins))
+        outputs = types.cached_outputs(node, inputs, partial(_output_types, plugins))
         for name, value_type in zip(node.output, outputs, strict=False):
             old = types.find(scope, name)
             if value_type is None:
@@ -50,7 +50,7 @@ def _output_types(
 
 
 def _merged(new: onnx.TypeProto, old: onnx.TypeProto, node: onnx.NodeProto) -> onnx.TypeProto:
-    """What the plugin says, completed by what was known of the value before.
+    """Complete the type that the plugin gives by what was known before.
 
     Errors:
         PK424: the two contradict each other.
@@ -92,15 +92,15 @@ def complete_value_info(model: onnx.ModelProto, types: Types, plugins: Plugins) 
     """Write the type of every plugin node's outputs into the value_info of its graph.
 
     Errors:
-        PK424: a plugin does not take what its node gets, or says something else than the model.
+        PK424: a plugin does not take the inputs of its node, or contradicts the model's types.
     """
     if not _write_value_info(model, types, plugins):
-        # New nodes of ONNX's own stand between: what they produce is known after another inference.
+        # Some inputs come from new ONNX nodes, whose types another inference gives.
         _write_value_info(model, infer_types(model), plugins)
 
 
 def _write_value_info(model: onnx.ModelProto, types: Types, plugins: Plugins) -> bool:
-    """Write what is known; whether that is everything."""
+    """Write what is known; return whether that is everything."""
     names = {name for name, _, _ in plugins}
     is_complete = True
     for scope in scopes(model):
@@ -127,7 +127,7 @@ def _write_value_info(model: onnx.ModelProto, types: Types, plugins: Plugins) ->
 def _types_of(
     scope: Scope, node: onnx.NodeProto, types: Types, plugins: Plugins
 ) -> dict[str, onnx.TypeProto | None]:
-    """The types of a node's outputs, learned on the way; empty when it is no plugin's."""
+    """Return the types of a plugin node's outputs, and remember them; empty for other nodes."""
     try:
         learned = new_types(scope, [node], types, plugins)
         is_plugin = plugin_of_node(node, plugins) is not None
@@ -156,23 +156,23 @@ def _misfit(scope: Scope, node: onnx.NodeProto, error: PluginkitError) -> Rewrit
 
 
 def signature_of(graph: onnx.GraphProto) -> onnx.GraphProto:
-    """A graph with the inputs and outputs alone."""
+    """Return a graph of only the inputs and outputs."""
     return onnx.GraphProto(input=graph.input, output=graph.output)
 
 
 def check_rewritten(
     signature: onnx.GraphProto, original: onnx.ModelProto, rewritten: onnx.ModelProto
 ) -> None:
-    """Run the ONNX checker on the result; strictly, with shapes, where the original passes that.
+    """Run the ONNX checker on the result, with shape inference if the original passes that.
 
     Args:
-        signature: that of the original's graph.
-        original: the original, or its skeleton for the checker.
+        signature: the signature of the original's graph.
+        original: the original, or its copy without weights.
         rewritten: the result.
 
     Errors:
         PK423: the result is invalid, or its inputs and outputs changed.  PK408: the original is
-        invalid already.
+        invalid too.
     """
     for kind in ("input", "output"):
         if getattr(signature, kind) != getattr(rewritten.graph, kind):
@@ -201,26 +201,30 @@ def check_rewritten(
 
 def _problem(model: onnx.ModelProto, full: bool) -> str | None:
     try:
-        content = skeleton_for_checker(model).SerializeToString()  # several times as small
+        content = skeleton_for_checker(model).SerializeToString()  # without weights
         onnx.checker.check_model(content, full_check=full)
     except (
         onnx.checker.ValidationError,
         onnx.shape_inference.InferenceError,
-        ValueError,  # also of the message, where it quotes bytes that are no text
+        ValueError,  # also raised for a message that is not UTF-8
         RuntimeError,
-        IndexError,  # of its own vectors
+        IndexError,  # raised by onnx's own code
     ) as error:
         return str(error)
     return None
 
 
 def problem_of_node(node: onnx.NodeProto, scope: Scope) -> str | None:
-    """What the ONNX checker has against a node: missing inputs or attributes; None for nothing."""
+    """Return what the ONNX checker finds wrong with a node, or None."""
     context = onnx.checker.C.CheckerContext()
     context.ir_version = onnx.IR_VERSION
     try:
         context.opset_imports = dict(scope.opsets)
         onnx.checker.check_node(node, context)
-    except (onnx.checker.ValidationError, ValueError, TypeError) as error:  # a version of 64 bits
+    except (
+        onnx.checker.ValidationError,
+        ValueError,
+        TypeError,
+    ) as error:  # a version exceeds 32 bits
         return str(error).partition("\n")[0]
     return None

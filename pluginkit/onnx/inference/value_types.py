@@ -1,4 +1,4 @@
-"""What onnx's shape inference knows of a model's values."""
+"""Hold the types of a model's values that onnx's shape inference finds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Inputs = Sequence[onnx.TypeProto | None]
 
 
 class Types:
-    """The TypeProto of each value that shape inference knows, by scope and name."""
+    """The known TypeProtos of a model's values, by scope and name."""
 
     def __init__(self) -> None:
         self._by_path: dict[str, dict[str, onnx.TypeProto]] = {}
@@ -25,7 +25,7 @@ class Types:
         self._outputs: dict[Hashable, list[onnx.TypeProto | None]] = {}
 
     def find(self, scope: Scope | None, name: str) -> onnx.TypeProto | None:
-        """The type of ``name`` as seen from ``scope``."""
+        """Return the type of the value that ``name`` means in ``scope``, or None."""
         while scope is not None:
             found = self._by_path.get(scope.path, {}).get(name)
             if found is not None:
@@ -34,22 +34,25 @@ class Types:
         return None
 
     def set_plugin_output(self, scope: Scope, name: str, value_type: onnx.TypeProto) -> None:
-        """Learn the type that a plugin gives one of its outputs."""
+        """Set the type of an output of a plugin node."""
         self._by_path.setdefault(scope.path, {})[name] = value_type
         self._plugin_outputs.add((scope.path, name))
 
     def plugin_output(self, scope: Scope, name: str) -> onnx.TypeProto | None:
-        """The type that was set by ``set_plugin_output``."""
+        """Return the type that was set by ``set_plugin_output``, or None."""
         is_set = (scope.path, name) in self._plugin_outputs
         return self._by_path[scope.path][name] if is_set else None
 
-    def remember(
+    def cached_outputs(
         self,
         node: onnx.NodeProto,
         inputs: _Inputs,
         compute: Callable[[onnx.NodeProto, _Inputs], list[onnx.TypeProto | None]],
     ) -> list[onnx.TypeProto | None]:
-        """What ``compute`` gave for an equal node with equal inputs; a model repeats its layers."""
+        """Return what ``compute`` gives for a node, computed once for equal nodes and inputs.
+
+        Models repeat their layers, so that many nodes are equal.
+        """
         attributes = b"".join(sorted(each.SerializeToString() for each in node.attribute))
         given = tuple(each and each.SerializeToString() for each in inputs)
         key = (node.domain, node.op_type, attributes, tuple(map(bool, node.input)), given)
@@ -58,7 +61,7 @@ class Types:
         return self._outputs[key]
 
     def learn(self, scope: Scope) -> None:
-        """Take what the scope itself says about its values, in place of what was known."""
+        """Replace what is known of a scope by what its graph declares."""
         known = self._by_path[scope.path] = {}
         for value in scope.graph.value_info:
             known[value.name] = value.type
@@ -70,12 +73,12 @@ class Types:
                 known[tensor.name] = type_of_tensor(tensor)
 
     def keep(self, path: str, other: Types) -> None:
-        """Take what ``other`` knows of one scope."""
+        """Replace what is known of one scope by what ``other`` knows of it."""
         self._by_path[path] = other._by_path.get(path, {})
 
 
 def infer_once(light: onnx.ModelProto) -> Types:
-    """One run of shape inference on a model without weights.
+    """Run shape inference once, on a model without weights.
 
     Errors:
         PK408: the model's types contradict each other.
@@ -87,7 +90,7 @@ def infer_once(light: onnx.ModelProto) -> Types:
         onnx.checker.ValidationError,  # recursive local functions
         ValueError,
         RuntimeError,
-        IndexError,  # of its own vectors
+        IndexError,  # raised by onnx's own code
     ) as error:
         raise ModelError(
             "PK408",
@@ -102,7 +105,7 @@ def infer_once(light: onnx.ModelProto) -> Types:
 
 
 def dtype_name(elem_type: int) -> str:
-    """An element type for messages, ``"float"``; a number that ONNX does not know as it is."""
+    """Return ONNX's name of an element type, such as "float"; "type 99" if it has none."""
     names = onnx.TensorProto.DataType
     return (
         str(names.Name(elem_type)).lower() if elem_type in names.values() else f"type {elem_type}"
@@ -110,7 +113,7 @@ def dtype_name(elem_type: int) -> str:
 
 
 def dims_of(value_type: onnx.TypeProto | None) -> list[Any] | None:
-    """The dimensions of a tensor type, None when its rank is unknown."""
+    """Return the dimensions of a tensor type; None if the rank is unknown."""
     if value_type is None or not value_type.tensor_type.HasField("shape"):
         return None
     return list(value_type.tensor_type.shape.dim)

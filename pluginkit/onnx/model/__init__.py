@@ -1,1 +1,1 @@
-"""ONNX files and their graphs: reading, writing, walking. External data is never loaded."""
+"""Read, write and walk ONNX models. External data is never loaded."""

@@ -1,4 +1,4 @@
-"""Tensors whose data is in a file of its own: checked (there, large enough, inside), never read."""
+"""Check tensors whose data is in an external file, without reading the data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pluginkit.onnx.model.structure import RE_EXPORT
 
 
 def is_external(tensor: onnx.TensorProto) -> bool:
-    """Whether the tensor's data is in a file of its own."""
+    """Whether the tensor's data is in an external file."""
     return tensor.data_location == onnx.TensorProto.EXTERNAL
 
 
@@ -22,24 +22,28 @@ def _external_entry(tensor: onnx.TensorProto, key: str) -> str:
 
 
 def external_files(model: onnx.ModelProto) -> list[str]:
-    """The files that hold the model's external data, relative to its folder, sorted."""
+    """Return the files of the model's external data, relative to its folder, sorted."""
     return sorted(
         {_external_entry(tensor, "location") for tensor in tensors(model) if is_external(tensor)}
     )
 
 
 def check_external(tensor: onnx.TensorProto, path: Path) -> None:
-    """Refuse external data that is missing, too short or outside the folder of the model ``path``.
+    """Check that a tensor's data exists, is long enough, and is inside the model's folder.
+
+    Args:
+        tensor: a tensor with external data.
+        path: the model's file.
 
     Errors:
-        PK404, PK405: as for load_model.
+        PK404: the data is missing or too short.  PK405: it is outside the folder.
     """
     where = f"tensor '{tensor.name}' in {path}"
     for text in (text for entry in tensor.external_data for text in (entry.key, entry.value)):
-        if isinstance(text, bytes):  # as protobuf hands it over
+        if isinstance(text, bytes):  # protobuf gives bytes if it is not UTF-8
             raise ModelError(
                 "PK404",
-                f"external data says {text!r}, which is no UTF-8 text; expected text.",
+                f"external data has an entry {text!r}, which is not UTF-8; expected text.",
                 where=where,
                 fix=RE_EXPORT,
             )
@@ -49,15 +53,15 @@ def check_external(tensor: onnx.TensorProto, path: Path) -> None:
     if not location or Path(location).is_absolute() or not _is_inside(target, folder):
         raise ModelError(
             "PK405",
-            f"external data '{location}' lies outside the model's folder; expected a path inside.",
+            f"external data '{location}' is outside the model's folder; expected a path inside it.",
             where=where,
-            cause="a model could otherwise read any file; onnx and ONNX Runtime refuse it too.",
-            fix="move the data beside the model and save the model with the new location.",
+            cause="a model could read any file that way; onnx and ONNX Runtime refuse it too.",
+            fix="move the data into the model's folder and save the model with the new location.",
         )
     if not target.is_file():
         raise ModelError(
             "PK404",
-            f"external data '{location}' is missing; expected it beside the model.",
+            f"external data '{location}' is missing; expected it in the model's folder.",
             where=where,
             fix=f"copy the file to {target}.",
         )

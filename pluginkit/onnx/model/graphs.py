@@ -1,8 +1,8 @@
-"""Walking an ONNX model: its graphs, their names, their order.
+"""Walk the graphs of an ONNX model.
 
-A *scope* is the main graph, the body of an If, Loop or Scan, or a local function: a list of nodes
-in which a name means one value. Everything here works on the protobufs themselves, so that whatever
-a model carries is kept.
+A *scope* is a list of nodes in which a name means one value: the main graph, the body of an If,
+Loop or Scan, or a local function. All functions work on the protobufs, so that nothing in a model
+is lost.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pluginkit.errors import ModelError
 
 Nodes = onnx.GraphProto | onnx.FunctionProto
 
-#: A node: the path of its scope, its label and its first output.
+#: Identifies a node: the path of its scope, its label and its first output.
 Place = tuple[str, str, str]
 
 MAIN_GRAPH = "main graph"
 
-# Looking these up in onnx for each attribute of a large model takes longer than the rest of a walk.
+# Looking these up in onnx for every attribute would take longer than the rest of a walk.
 _GRAPH, _GRAPHS = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
 _BODIES = frozenset((_GRAPH, _GRAPHS))
 _TENSOR, _TENSORS = onnx.AttributeProto.TENSOR, onnx.AttributeProto.TENSORS
@@ -33,11 +33,11 @@ class Scope:
     """One list of nodes.
 
     Attributes:
-        path: where it is, for people: ``"main graph"``, ``"main graph / If 'c1'.then_branch"``,
-            ``"function a::F"``. No two scopes have one path: a second ``If 'c1'`` beside the first
-            is ``If 'c1' (2)``.
-        graph: its protobuf, a live part of the model.
-        outer: the scope whose names it can read, None for the main graph and for functions.
+        path: a unique description for people: ``"main graph"``, ``"function a::F"``,
+            ``"main graph / If 'c1'.then_branch"``. A second ``If 'c1'`` in the same graph is
+            ``If 'c1' (2)``.
+        graph: the protobuf inside the model.
+        outer: the scope whose names it can read too; None for the main graph and for functions.
         opsets: the version of each domain's operators.
     """
 
@@ -48,7 +48,7 @@ class Scope:
 
 
 def scopes(model: onnx.ModelProto) -> Iterator[Scope]:
-    """Every scope of the model, an outer one before those inside it."""
+    """Yield every scope of the model, outer scopes before inner ones."""
     yield from _nested(Scope(MAIN_GRAPH, model.graph, None, _opsets(model)))
     for function in model.functions:
         path = f"function {function.domain}::{function.name}"
@@ -71,7 +71,7 @@ def _nested(scope: Scope) -> Iterator[Scope]:
 
 
 def inner_scopes(scope: Scope) -> Iterator[tuple[onnx.NodeProto, list[tuple[str, Scope]]]]:
-    """Each node with bodies, and those bodies' scopes with the names of their attributes."""
+    """Yield each node with bodies, and for each body its attribute's name and its scope."""
     alike: Counter[str] = Counter()
     for node in scope.graph.node:
         if has_bodies(node):
@@ -88,7 +88,7 @@ def inner_scopes(scope: Scope) -> Iterator[tuple[onnx.NodeProto, list[tuple[str,
 
 
 def has_bodies(node: onnx.NodeProto) -> bool:
-    """Whether there are graphs among a node's attributes."""
+    """Whether a node has attributes that are graphs."""
     for attribute in node.attribute:  # noqa: SIM110 any() takes three times as long
         if attribute.type in _BODIES:
             return True
@@ -96,7 +96,7 @@ def has_bodies(node: onnx.NodeProto) -> bool:
 
 
 def bodies(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
-    """The graphs among a node's attributes, each with the attribute's name."""
+    """Yield each graph among a node's attributes, with the attribute's name."""
     for attribute in node.attribute:
         kind = attribute.type
         if kind == _GRAPH:
@@ -107,32 +107,32 @@ def bodies(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
 
 
 def describe(node: onnx.NodeProto) -> str:
-    """A node for messages: its op_type, and its name or else its first output."""
+    """Describe a node for messages: its op_type and its label."""
     return f"{node.op_type} '{label(node)}'"
 
 
 def label(node: onnx.NodeProto) -> str:
-    """The node's name, or else its first output's."""
+    """Return the node's name, or else the name of its first output."""
     return node.name or first_output(node.output)
 
 
 def first_output(outputs: Iterable[str]) -> str:
-    """The name of the first output that is there, which no other node of the scope gives."""
+    """Return the first name that is not empty; no other node of the scope produces it."""
     return next(filter(None, outputs), "")
 
 
 def place_of(scope: Scope, node: onnx.NodeProto) -> Place:
-    """What tells the node from all others, also from those of its name."""
+    """Return the node's identity in the model, since several nodes may have one name."""
     return scope.path, label(node), first_output(node.output)
 
 
 def is_op(node: onnx.NodeProto, op_type: str, domain: str = "") -> bool:
-    """Whether the node is ``domain::op_type``; ``ai.onnx`` and the empty domain are one."""
+    """Whether the node is ``domain::op_type``; ``ai.onnx`` and "" are the same domain."""
     return node.op_type == op_type and _plain(node.domain) == domain
 
 
 def defined_names(graph: Nodes) -> set[str]:
-    """Every name that the scope itself gives a value."""
+    """Return the names of all values that are defined in this graph itself."""
     names = {name for node in graph.node for name in node.output}
     if isinstance(graph, onnx.FunctionProto):
         return names | set(graph.input)
@@ -143,7 +143,7 @@ def defined_names(graph: Nodes) -> set[str]:
 
 
 def names_read(node: onnx.NodeProto) -> set[str]:
-    """The names that a node reads in its scope, those that its bodies capture included."""
+    """Return the names that a node reads in its scope, including those that its bodies capture."""
     names = set(node.input)
     names.discard("")
     for _, body in bodies(node) if has_bodies(node) else ():
@@ -155,17 +155,17 @@ def names_read(node: onnx.NodeProto) -> set[str]:
 
 
 def output_names(graph: Nodes) -> list[str]:
-    """The names of the scope's outputs."""
+    """Return the names of the graph's outputs."""
     if isinstance(graph, onnx.FunctionProto):
         return list(graph.output)
     return [value.name for value in graph.output]
 
 
 def sorted_nodes(scope: Scope) -> list[onnx.NodeProto] | None:
-    """The nodes in an order in which each comes after what it reads; None when they are so already.
+    """Return the nodes in topological order, or None if they already are.
 
     Errors:
-        PK403: there is no such order.
+        PK403: the graph has a cycle.
     """
     read: set[str] = set()
     for node in scope.graph.node:
@@ -206,7 +206,7 @@ def _order(scope: Scope, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
 
 
 def _find_cycle(stuck: set[int], needs: list[set[int]]) -> list[int]:
-    """One cycle among the nodes that wait for each other, the first node repeated at the end."""
+    """Return one cycle among these nodes, with the first node repeated at the end."""
     trail: list[int] = []
     seen: dict[int, int] = {}
     index = min(stuck)
@@ -218,7 +218,7 @@ def _find_cycle(stuck: set[int], needs: list[set[int]]) -> list[int]:
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor stored in the model: initializers, and tensors in attributes."""
+    """Yield every tensor that the model stores: initializers, and tensors in attributes."""
     for scope in scopes(model):
         if isinstance(scope.graph, onnx.GraphProto):
             yield from scope.graph.initializer

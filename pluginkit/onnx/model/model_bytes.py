@@ -1,6 +1,7 @@
-"""A model as the bytes of its file, piece by piece.
+"""Serialize a model piece by piece, to save memory.
 
-``SerializeToString`` holds everything twice more; these pieces are as large as the largest tensor.
+``SerializeToString`` needs two more copies of the whole model; here no piece is larger than the
+largest tensor.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import onnx
 from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
 
-#: A protobuf cannot be larger.
+#: The largest size of a protobuf.
 MAX_BYTES = 2**31 - 1
 _LENGTH_DELIMITED = 2
 _GRAPH = onnx.ModelProto.DESCRIPTOR.fields_by_name["graph"].number
@@ -19,13 +20,13 @@ _INITIALIZER = onnx.GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
 
 
 def pieces_of(model: onnx.ModelProto) -> Iterator[bytes]:
-    """What the model's file holds.
+    """Return the content of the model's file, in pieces.
 
     Errors:
-        ValueError, EncodeError: it is larger than MAX_BYTES; nothing has been given then.
+        ValueError, EncodeError: the model exceeds MAX_BYTES. Raised before the first piece.
     """
     graph = model.graph
-    if len(UnknownFieldSet(model)) or len(UnknownFieldSet(graph)):  # of a newer ONNX
+    if len(UnknownFieldSet(model)) or len(UnknownFieldSet(graph)):  # fields of a newer ONNX
         return iter([model.SerializeToString()])
     rest = b"".join(_fields(graph, "initializer"))
     size = len(rest) + sum(
@@ -50,7 +51,7 @@ def _pieces(model: onnx.ModelProto, outside: bytes, rest: bytes, size: int) -> I
 
 
 def _fields(message: Any, left_out: str) -> Iterator[bytes]:
-    """The message's fields but one."""
+    """Serialize all fields of a message but one."""
     for field, value in message.ListFields():
         if field.name == left_out:
             continue
@@ -64,7 +65,7 @@ def _fields(message: Any, left_out: str) -> Iterator[bytes]:
 
 
 def _head(number: int, length: int) -> bytes:
-    """The tag and the length before a field's content."""
+    """Return the tag and the length that come before a field's content."""
     return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(length)
 
 

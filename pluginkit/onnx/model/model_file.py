@@ -1,8 +1,4 @@
-"""Reading and writing ONNX files with their external data left where it is.
-
-Weights in external files are checked (there, large enough, inside the model's folder) and never
-read.
-"""
+"""Read and write ONNX files. Weights in external files are checked, but never read."""
 
 from __future__ import annotations
 
@@ -36,11 +32,9 @@ def load_model(path: str | Path) -> onnx.ModelProto:
 
     Errors:
         PK400: there is no such file, or it cannot be read.  PK401: it is not an ONNX model, or only
-        a part of one.
-        PK402: it has no graph.  PK403: the graph has a cycle.  PK408: a node lacks an input, its
-        outputs, a body or an equation, or a local function calls itself.
-        PK404: external data is missing or too short.  PK405: external data lies outside the model's
-        folder.
+        a part of one.  PK402: it has no graph.  PK403: the graph has a cycle.  PK404: external data
+        is missing or too short.  PK405: external data is outside the model's folder.  PK408: a node
+        lacks an input, an output, a body or an equation, or a local function calls itself.
     """
     path = Path(path)
     model = _parse(path, _read(path))
@@ -113,37 +107,38 @@ def _is_text(content: bytes) -> bool:
 
 
 def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with the bodies of its local functions in place of their calls.
+    """Return the model with every call of a local function replaced by the function's nodes.
 
     Errors:
-        PK408: a function calls itself, or two have one name.
+        PK408: a function calls itself, or two functions have one name.
     """
     try:
         return onnx.inliner.inline_local_functions(model)
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise ModelError(
             "PK408",
-            "local functions cannot be put in place of their calls; expected a valid model.",
+            "local functions cannot be inlined; expected a valid model.",
             cause=str(error),
             fix=RE_EXPORT,
         ) from error
 
 
 def save_model(model: onnx.ModelProto, path: str | Path, source: Path) -> None:
-    """Write a model whose external data lies beside ``source``: the whole file or nothing.
+    """Write a model, and copy its external data if it goes to another folder.
 
-    In another folder the data files are copied by the kernel, block-shared where the file system
-    can, because onnx loads neither symbolic links nor hard links nor paths that leave the folder.
+    The file is written whole or not at all. Data files are copied inside the kernel, which shares
+    their blocks if the file system can. They are not linked, because onnx loads neither symbolic
+    nor hard links, nor paths that leave the folder.
 
     Args:
-        model: what to write.
+        model: the model.
         path: the new ``.onnx`` file.
-        source: the ``.onnx`` file that the model was loaded from; it and its data are never written
-            to.
+        source: the ``.onnx`` file that the model was loaded from, with its external data in the
+            same folder. Neither is ever overwritten.
 
     Errors:
-        PK406: the source or its data, or a file of other content, would be overwritten.
-        PK407: writing failed; nothing is left behind.
+        PK406: the source, its data or an unrelated file would be overwritten.
+        PK407: writing failed; what was written is removed.
     """
     path, source = Path(path), Path(source)
     files = external_files(model)
@@ -201,7 +196,7 @@ def _is_same(a: Path, b: Path) -> bool:
 
 
 def _is_copy(copy: Path, data: Path) -> bool:
-    """Whether an earlier save left this copy; its time stamp is the original's."""
+    """Whether an earlier save made this copy, which has the time stamp of the original."""
     a, b = copy.stat(), data.stat()
     return (a.st_size, a.st_mtime_ns) == (b.st_size, b.st_mtime_ns)
 
@@ -223,7 +218,7 @@ def _copy_in_kernel(source: int, target: int) -> None:
     while remaining > 0:
         try:
             count = os.copy_file_range(source, target, remaining)
-        except OSError:  # across file systems that cannot; both keep their file offsets
+        except OSError:  # these file systems cannot; the file offsets are kept
             count = os.sendfile(target, source, None, remaining)
         if count == 0:
             raise OSError(5, "the external data became shorter while it was copied")

@@ -1,4 +1,4 @@
-"""Plugin nodes: from a Plugin to the ONNX node that TensorRT's parser turns into it, and back."""
+"""Convert plugins to ONNX nodes, and nodes to plugins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pluginkit.onnx.model.graphs import describe, scopes
 
 
 def plugin_attributes(plugin: Plugin) -> dict[str, Any]:
-    """What the plugin's node carries: its attributes in wire form, its version and namespace."""
+    """Return a plugin's attributes in wire form, and its version and namespace, for its node."""
     shaping = [index for index, port in enumerate(present_ports(plugin)) if port.is_shape_input]
     return {
         **plugin.to_wire(),
@@ -31,13 +31,13 @@ def plugin_attributes(plugin: Plugin) -> dict[str, Any]:
 
 
 def plugin_node(plugin: Plugin, inputs: list[str], outputs: list[str], name: str) -> onnx.NodeProto:
-    """The ONNX node of a plugin.
+    """Make the ONNX node that TensorRT's parser turns into a plugin.
 
     Args:
         plugin: the plugin with its attribute values.
-        inputs: one name for each declared input, "" or nothing at the end for an optional one that
-            is absent; or just the names of the inputs that ``plugin`` has. TensorRT's parser
-            refuses empty names, so the node lists only the inputs that are there.
+        inputs: one name for each declared input; "", or nothing at the end, for an absent optional
+            input. Or only the names of the inputs that ``plugin`` has. The node lists only inputs
+            that are present, because TensorRT's parser refuses empty names.
         outputs: one name for each declared output.
         name: the node's name.
 
@@ -60,7 +60,7 @@ def plugin_node(plugin: Plugin, inputs: list[str], outputs: list[str], name: str
 
 
 def bind_inputs(plugin: Plugin, inputs: Sequence[str]) -> tuple[Plugin, list[str]]:
-    """The plugin that knows which optional inputs are there, and the names of those.
+    """Return the plugin with its present inputs, and their names.
 
     Errors:
         PK411, PK110: as for plugin_node.
@@ -83,17 +83,16 @@ def _wrong_count(spec: PluginSpec, kind: str, got: list[str], expected: list[str
 
 
 def plugin_of_node(node: onnx.NodeProto, plugins: Plugins) -> Plugin | None:
-    """The plugin that a node stands for, or None when it is no plugin node.
+    """Return the plugin that a node calls, or None if it calls none.
 
-    Takes what pluginkit writes and what people and exporters write: attributes left out have their
-    defaults, the version defaults to "1" and the namespace to the node's domain, and absent inputs
-    are known by their position.
+    Nodes may come from pluginkit, from an exporter or be written by hand: attributes that are left
+    out have their defaults, the version defaults to "1" and the namespace to the node's domain, and
+    an absent input may have an empty name.
 
     Errors:
         PK104, PK109: an attribute is wrong or missing.  PK110: a required input is absent.
-        PK410: an attribute is a reference to one of a local function.  PK412: it cannot be read.
-        PK411: there are too many
-        inputs.
+        PK410: an attribute refers to a parameter of a local function.  PK412: it cannot be read.
+        PK411: there are too many inputs.
     """
     attributes = _by_name(node)
     version = _text(attributes, "plugin_version", "1")
@@ -121,8 +120,8 @@ def _value(attribute: onnx.AttributeProto, where: str) -> Any:
     if attribute.ref_attr_name:
         raise ModelError(
             "PK410",
-            f"attribute '{attribute.name}' is '{attribute.ref_attr_name}' of the function; "
-            "expected a value.",
+            f"attribute '{attribute.name}' is the parameter '{attribute.ref_attr_name}' of the "
+            "function; expected a value.",
             where=where,
             fix="inline the function: onnx.inliner.inline_local_functions(model).",
         )
@@ -143,7 +142,7 @@ def _decoded(attribute: onnx.AttributeProto) -> Any:
         return value.decode()
     if isinstance(value, onnx.TensorProto):
         if is_external(value):
-            raise ValueError("its data is in a file of its own")
+            raise ValueError("its data is in an external file")
         return onnx.numpy_helper.to_array(value)
     if isinstance(value, (str, int, float)):
         return value
@@ -151,13 +150,13 @@ def _decoded(attribute: onnx.AttributeProto) -> Any:
 
 
 def complete_plugin_nodes(model: onnx.ModelProto, plugins: Plugins) -> None:
-    """Write every plugin node of a model as plugin_node would, those of people and exporters too.
+    """Rewrite every plugin node of a model to the form that ``plugin_node`` gives it.
 
-    TensorRT's parser would truncate their int64 values, mislabel their tensors and refuse empty
-    input names.
+    In nodes of other origin TensorRT's parser would truncate int64 values, mislabel tensors and
+    refuse empty input names.
 
     Errors:
-        as for plugin_of_node.
+        The same as for plugin_of_node.
     """
     for _, node, plugin in plugin_nodes(model, plugins):
         present = [name for name in node.input if name]
@@ -177,10 +176,12 @@ def _by_name(node: onnx.NodeProto) -> dict[str, onnx.AttributeProto]:
 def plugin_nodes(
     model: onnx.ModelProto, plugins: Plugins
 ) -> Iterator[tuple[str, onnx.NodeProto, Plugin]]:
-    """Every plugin node of a model, those in bodies and local functions included, with its path.
+    """Yield every plugin node of a model, with the path of its scope and its plugin.
+
+    Nodes in bodies and local functions are included.
 
     Errors:
-        as for plugin_of_node.
+        The same as for plugin_of_node.
     """
     names = {name for name, _, _ in plugins}
     for scope in scopes(model):

@@ -1,4 +1,4 @@
-"""What every model must have before anything else reads it; other parsers may crash without."""
+"""Check the structure of a model before anything else reads it, since other parsers may crash."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pluginkit.onnx.model.graphs import (
 )
 
 RE_EXPORT = "export the model again, or copy the whole file."
-#: The graphs that an operator cannot be without.
+#: The graphs that an operator must have.
 _BODIES = {"If": {"then_branch", "else_branch"}, "Loop": {"body"}, "Scan": {"body"}}
 
 _TERM = rb"[A-Za-z]*(\.\.\.[A-Za-z]*)?"
@@ -32,9 +32,8 @@ def check_structure(model: onnx.ModelProto) -> None:
     """Check names, nodes, their order and local functions.
 
     Errors:
-        PK401: a name is no text.  PK403: a graph has a cycle.  PK408: a node lacks an input, its
-        outputs, a body, an equation or as many outputs as it says, a name has two values, or a
-        function calls itself.
+        PK401: a name is not UTF-8.  PK403: a graph has a cycle.  PK408: a node lacks an input, an
+        output, a body or an equation, a name has two values, or a function calls itself.
     """
     defined: dict[Scope, set[str]] = {}
     for scope in scopes(model):
@@ -43,7 +42,7 @@ def check_structure(model: onnx.ModelProto) -> None:
         _check_single_producers(scope)
         sorted_nodes(scope)
         for node in scope.graph.node:
-            problem = _what_is_missing(node, scope, defined)
+            problem = _problem_of_node(node, scope, defined)
             if problem is not None:
                 raise ModelError(
                     "PK408",
@@ -55,7 +54,7 @@ def check_structure(model: onnx.ModelProto) -> None:
 
 
 def _check_names(scope: Scope) -> None:
-    """Refuse names that are no text; protobuf hands them over as bytes."""
+    """Refuse names that are not UTF-8, which protobuf gives as bytes."""
     names: list[object] = [scope.graph.name]
     for node in scope.graph.node:
         names += (node.op_type, node.domain, node.name, *node.input, *node.output)
@@ -72,14 +71,14 @@ def _check_names(scope: Scope) -> None:
         name = next(name for name in names if isinstance(name, bytes))
         raise ModelError(
             "PK401",
-            f"the name {name!r} is no UTF-8 text; expected an ONNX model.",
+            f"the name {name!r} is not UTF-8; expected an ONNX model.",
             where=scope.path,
             fix=RE_EXPORT,
         )
 
 
 def _check_single_producers(scope: Scope) -> None:
-    """Refuse a name with two values, on which ONNX Runtime crashes where it is a function's."""
+    """Refuse a name with two values; in a function, ONNX Runtime would crash on it."""
     graph = scope.graph
     if isinstance(graph, onnx.GraphProto):
         given = {one.name for one in (*graph.input, *graph.initializer)}
@@ -91,21 +90,22 @@ def _check_single_producers(scope: Scope) -> None:
         twice = next(name for name in produced if name in given or produced.count(name) > 1)
         raise ModelError(
             "PK408",
-            f"'{twice}' is given a value twice; expected a valid model.",
+            f"'{twice}' has two values; expected one.",
             where=scope.path,
             fix=RE_EXPORT,
         )
 
 
-def _what_is_missing(
+def _problem_of_node(
     node: onnx.NodeProto, scope: Scope, defined: Mapping[Scope, set[str]]
 ) -> str | None:
+    """Return what is wrong with a node, or None."""
     if not any(node.output):
         return "has no output"
     own = defined[scope]
     for name in node.input:
         if name and name not in own and not _is_seen(name, scope.outer, defined):
-            return f"reads '{name}', which nothing produces"
+            return f"reads '{name}', which no node produces"
     if "" in node.input and is_op(node, node.op_type):
         schema = find_schema(node.op_type, scope.opsets.get("", 0))
         at = schema and missing_input(node, optional_inputs(schema))
@@ -114,10 +114,10 @@ def _what_is_missing(
     if node.op_type == "Einsum" and not _has_equation(node):
         return "has no equation of letters, commas, '...' and '->'"
     if node.op_type == "Split" and not _has_all_parts(node):
-        return f"splits into another number than its {len(node.output)} outputs"
+        return f"does not split into its {len(node.output)} outputs"
     if node.op_type == "GatherND" and any(
         one.name == "batch_dims" and one.i < 0 for one in node.attribute
-    ):  # onnx's shape inference reads before the shape
+    ):  # onnx's shape inference would read out of bounds
         return "has a negative number of batch dimensions"
     if node.op_type not in _BODIES or not is_op(node, node.op_type):
         return None
@@ -126,26 +126,33 @@ def _what_is_missing(
     if missing:
         return f"has no graph '{min(missing)}'"
     if node.op_type == "Loop" and len(graphs["body"].input) != max(2, len(node.input)):
-        return "has a body of another number of inputs"
+        return "has a body with another number of inputs"
     return None
 
 
 def find_schema(op_type: str, version: int) -> onnx.defs.OpSchema | None:
-    """ONNX's definition of an operator of its default domain, None where there is none."""
+    """Return the schema of an operator of ONNX's own domain; None if there is none."""
     try:
         return onnx.defs.get_schema(op_type, version)
-    except (onnx.defs.SchemaError, TypeError):  # TypeError: the version has more than 32 bits
+    except (onnx.defs.SchemaError, TypeError):  # TypeError: the version exceeds 32 bits
         return None
 
 
 def optional_inputs(schema: onnx.defs.OpSchema) -> list[bool]:
-    """Whether a node may leave out each input by an empty name; the last one may be repeated."""
+    """Return for each input of the schema whether a node may give it an empty name."""
     optional = onnx.defs.OpSchema.FormalParameterOption.Optional
     return [one.option == optional for one in schema.inputs]
 
 
 def missing_input(node: onnx.NodeProto, optional: Sequence[bool]) -> int | None:
-    """The first input that is left out and must not be; onnx's shape inference crashes on some."""
+    """Return the index of the first input that is absent though it is required, or None.
+
+    onnx's shape inference crashes on some of these.
+
+    Args:
+        node: the node.
+        optional: as from ``optional_inputs``; the last input may be repeated.
+    """
     for at, name in enumerate(node.input):
         if not name and optional and not optional[min(at, len(optional) - 1)]:
             return at
@@ -153,13 +160,13 @@ def missing_input(node: onnx.NodeProto, optional: Sequence[bool]) -> int | None:
 
 
 def _has_equation(node: onnx.NodeProto) -> bool:
-    """Whether an Einsum is well-formed; on others onnx's shape inference may never end."""
+    """Whether an Einsum's equation is valid; otherwise onnx's shape inference may never end."""
     equations = [one.s for one in node.attribute if one.name == "equation"]
     return all(_EQUATION.fullmatch(each.replace(b" ", b"")) for each in equations)
 
 
 def _has_all_parts(node: onnx.NodeProto) -> bool:
-    """Whether a Split says how many outputs it has; onnx's shape inference aborts if not."""
+    """Whether a Split's attributes agree with its outputs; onnx's shape inference aborts if not."""
     counts = {one.i for one in node.attribute if one.name == "num_outputs"}
     counts |= {len(one.ints) for one in node.attribute if one.name == "split"}
     return counts <= {len(node.output)}
@@ -174,7 +181,7 @@ def _is_seen(name: str, scope: Scope | None, defined: Mapping[Scope, set[str]]) 
 
 
 def _check_functions(model: onnx.ModelProto) -> None:
-    """Refuse functions that call themselves, whatever the overload: the parser ignores it."""
+    """Refuse functions that call themselves; the overload is ignored, as by TensorRT's parser."""
     calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for scope in scopes(model) if model.functions else ():
         root = scope

@@ -1,4 +1,4 @@
-"""A model without its weights, for the checker and shape inference: small, and the same to both."""
+"""Copy a model without its weights, for the ONNX checker and for shape inference."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import onnx.helper
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import scopes
 
-#: Initializers up to this many elements may be shapes or axes, and stay to be read.
+#: Initializers with at most this many elements are kept, since they may be shapes or axes.
 _SMALL = 256
 
 
 def skeleton_for_checker(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its weights as graph inputs; the checker would look for their data."""
+    """Copy the model with its weights as graph inputs, whose data the checker does not look for."""
     light = _without_initializers(model)
     hoisted = {value.name for value in light.graph.input}
     for target, tensor in _initializers(model, light):
@@ -30,11 +30,10 @@ def skeleton_for_checker(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def skeleton_for_inference(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its weights as initializers without data.
+    """Copy the model with its weights as initializers without data.
 
-    Not as inputs: onnx makes a symbol for each element of a one-dimensional input whose values it
-    follows. Only a small tensor in an external file becomes one, since it may be a shape, which
-    inference would read.
+    Graph inputs would be slow: onnx makes a symbol for each element of a one-dimensional input.
+    Only small tensors in external files become inputs, since inference may read them as shapes.
     """
     light = _without_initializers(model)
     for target, tensor in _initializers(model, light):
@@ -52,7 +51,7 @@ def _is_weight(tensor: onnx.TensorProto) -> bool:
 
 
 def type_of_tensor(tensor: onnx.TensorProto) -> onnx.TypeProto:
-    """The type of a stored tensor."""
+    """Return the type of a stored tensor."""
     return onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
 
 
@@ -61,7 +60,7 @@ def _input(tensor: onnx.TensorProto) -> onnx.ValueInfoProto:
 
 
 def _without_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
-    """All that inference and the checker read, except the main graph's initializers."""
+    """Copy what inference and the checker read, except the main graph's initializers."""
     light = onnx.ModelProto(ir_version=model.ir_version)
     light.opset_import.extend(model.opset_import)
     light.functions.extend(model.functions)
@@ -74,7 +73,7 @@ def _without_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
 def _initializers(
     model: onnx.ModelProto, light: onnx.ModelProto
 ) -> Iterator[tuple[Any, onnx.TensorProto]]:
-    """Every initializer with the graph of ``light`` that it belongs to, which has none yet."""
+    """Yield every initializer with its graph in ``light``, from which all are removed first."""
     for tensor in model.graph.initializer:
         yield light.graph, tensor
     for scope in [each for each in scopes(light) if each.outer is not None]:

@@ -77,8 +77,8 @@ class Rewrite:
         order: rewrites are applied in ascending order; one with a higher number sees only what the
             others leave.
         opt_in: whether the rewrite is applied only if it is named: ``--with NAME`` or
-            ``RewriteChoice(also=["NAME"])``. For nodes that TensorRT takes by itself: a plugin is then a choice,
-            because TensorRT fuses nothing across it and needs it at run time.
+            ``RewriteChoice(also=["NAME"])``. For nodes that TensorRT takes by itself: a plugin is
+            then a choice, because TensorRT fuses nothing across it and needs it at run time.
 
     Errors:
         PK420 when the class is made.

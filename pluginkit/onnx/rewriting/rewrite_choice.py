@@ -1,4 +1,4 @@
-"""Choose which of the rewrites that were found are applied to a model."""
+"""Choose which rewrites are applied to a model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class RewriteChoice:
     """Which rewrites to apply; by default all but the opt-in ones.
 
     Attributes:
-        only: names of rewrites; no others are applied but those in ``also``.
+        only: names of rewrites; if given, no others are applied but those in ``also``.
         skip: names of rewrites to leave out.
-        also: names of opt-in rewrites to apply as well.
-        target: the TensorRT that will read the model; rewrites of what it takes natively are left
-            out. With None ``rewrite_model`` leaves out none, and what builds or scans a model takes
-            the TensorRT that it runs.
+        also: names of opt-in rewrites to apply.
+        target: the TensorRT that will read the model; rewrites that it does not need are left out.
+            If it is None, ``rewrite_model`` leaves none out, and building and scanning use the
+            TensorRT that they run.
     """
 
     only: Collection[str] = ()
@@ -36,7 +36,7 @@ class RewriteChoice:
         """Sort the rewrites into those that are applied and those that are left out.
 
         Errors:
-            PK425: there is no rewrite of a name in ``only``, ``skip`` or ``also``.
+            PK425: ``only``, ``skip`` or ``also`` names a rewrite that does not exist.
         """
         only, skip, also = set(self.only), set(self.skip), set(self.also)
         names = [rewrite.__name__ for rewrite in rewrites]
@@ -61,12 +61,12 @@ class RewriteChoice:
 
 @dataclass(frozen=True)
 class ChosenRewrites:
-    """What a RewriteChoice makes of the rewrites there are.
+    """The rewrites that a RewriteChoice applies, and those that it leaves out.
 
     Attributes:
-        rewrites: those to apply, in order.
-        retired: names of those that the target does not need.
-        opt_in: names of the opt-in ones that were not asked for.
+        rewrites: the rewrites to apply, in order.
+        retired: the names of rewrites that the target does not need.
+        opt_in: the names of opt-in rewrites that nobody named.
     """
 
     rewrites: list[type[Rewrite]]

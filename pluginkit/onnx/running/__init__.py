@@ -1,1 +1,1 @@
-"""Models on the CPU: ONNX Runtime and plugin references, drawn inputs, comparisons."""
+"""Run models on the CPU, draw inputs for them, and compare them."""

@@ -1,4 +1,4 @@
-"""Runs the original and the rewritten model on the same inputs and measures the difference."""
+"""Run the original and the rewritten model on the same inputs and measure the difference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.inference.value_types import dtype_name
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import Plugins
-from pluginkit.onnx.running.first_divergence import Side, Taps, TapsComparison
+from pluginkit.onnx.running.first_divergence import ComparedModel, InnerValues, TapsComparison
 from pluginkit.onnx.running.output_error import (
     Array,
     OutputComparison,
@@ -25,16 +25,16 @@ from pluginkit.onnx.running.output_error import (
 from pluginkit.onnx.running.random_inputs import Shapes, draw_inputs
 from pluginkit.onnx.running.run_model import run_onnxruntime
 
-__all__ = ["Case", "Comparison", "OutputComparison", "compare_arrays", "compare_models"]
+__all__ = ["Comparison", "OutputComparison", "ShapesComparison", "compare_arrays", "compare_models"]
 
 
 @dataclass(frozen=True)
-class Case:
-    """What was found with inputs of one set of shapes.
+class ShapesComparison:
+    """The comparison on inputs of one set of shapes.
 
     Attributes:
         inputs: the shape of each input.
-        outputs: one entry for each graph output, the worst of all runs.
+        outputs: one entry for each graph output, with the largest difference of all runs.
         ok: whether every output agrees.
     """
 
@@ -49,21 +49,21 @@ class Case:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What compare_models found.
+    """The result of compare_models.
 
     Attributes:
-        outputs: one entry for each graph output, the worst of all runs.
+        outputs: one entry for each graph output, with the largest difference of all runs.
         inputs: the shape of each input in the last run.
-        runs: how often both models ran.
+        runs: the number of runs of both models.
         cases: one entry for each set of shapes.
-        taps: what was found inside the models, None when nobody asked.
+        taps: the comparison of the values inside; None unless asked for.
         ok: whether every output agrees.
     """
 
     outputs: list[OutputComparison]
     inputs: dict[str, tuple[int, ...]]
     runs: int
-    cases: list[Case]
+    cases: list[ShapesComparison]
     taps: TapsComparison | None = None
 
     @property
@@ -89,8 +89,7 @@ def compare_models(
 ) -> Comparison:
     """Run the original in ONNX Runtime, the rewritten model with its plugins, on the same inputs.
 
-    An element agrees when ``|a - b| <= atol + rtol * |a|``, and NaN and infinities are at the same
-    places.
+    An element agrees if ``|a - b| <= atol + rtol * |a|``, or if both are the same infinity or NaN.
 
     Args:
         original: the ONNX file that runs as it is.
@@ -104,13 +103,13 @@ def compare_models(
         rtol: the relative tolerance, one for all dtypes or by dtype; by default float64 1e-9,
             float32 1e-5, float16 1e-2, bfloat16 8e-2, and anything else exact.
         atol: the absolute tolerance; likewise.
-        taps: whether to compare every value inside the models too, to find the first that differs.
+        taps: whether to compare the values inside the models too, to find the first that differs.
         use_gpu: whether plugin nodes run their kernels on the GPU instead of their numpy reference.
-        plugins: the plugin classes by registry key; all that discovery finds when None.
+        plugins: the plugin classes by registry key; by default all that discovery finds.
 
     Errors:
         PK443: the models' inputs or outputs differ.  PK440 to PK445: a model does not run, or
-        inputs do not fit.  PK456: a tolerance is no number of 0 or more.
+        inputs do not fit.  PK456: a tolerance is not a number of 0 or more.
     """
     original, rewritten = Path(original), Path(rewritten)
     check_tolerance("rtol", rtol)
@@ -118,8 +117,8 @@ def compare_models(
     if runs < 1:
         raise UsageError("PK444", f"runs is {runs}; expected at least 1.")
     sides = _sides(original, rewritten, plugins, use_gpu)
-    inside = Taps(*sides) if taps else None
-    cases: list[Case] = []
+    inside = InnerValues(*sides) if taps else None
+    cases: list[ShapesComparison] = []
     sets = [shapes] if shapes is None or isinstance(shapes, Mapping) else list(shapes)
     if not sets:
         raise UsageError("PK444", "shapes is empty; expected at least one set of shapes.")
@@ -135,7 +134,7 @@ def compare_models(
             if inside is not None:
                 inside.run(feeds, expected, rtol, atol)
         drawn = {name: tuple(np.shape(array)) for name, array in feeds.items()}
-        cases.append(Case(drawn, list(worst_of(found).values())))
+        cases.append(ShapesComparison(drawn, list(worst_of(found).values())))
     return Comparison(
         list(worst_of(output for case in cases for output in case.outputs).values()),
         cases[-1].inputs,
@@ -147,7 +146,7 @@ def compare_models(
 
 def _sides(
     original: Path, rewritten: Path, plugins: Plugins | None, use_gpu: bool
-) -> tuple[Side, Side]:
+) -> tuple[ComparedModel, ComparedModel]:
     before, after = load_model(original), load_model(rewritten)
     _check_signatures(before, after)
     if plugins is None:
@@ -159,7 +158,10 @@ def _sides(
         from pluginkit.device.run_kernels import run_kernels
 
         execute = run_kernels
-    return Side(before, original.parent, {}), Side(after, rewritten.parent, plugins, execute)
+    return (
+        ComparedModel(before, original.parent, {}),
+        ComparedModel(after, rewritten.parent, plugins, execute),
+    )
 
 
 def _check_signatures(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> None:

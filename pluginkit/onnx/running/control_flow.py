@@ -1,7 +1,7 @@
-"""What If, Loop and Scan do with their bodies.
+"""Run If, Loop and Scan, given a function that runs their bodies.
 
-onnx's own reference evaluator cannot be used for this: it leaves a Loop without a condition at
-once, and stacks what a Loop collects along the wrong axis.
+onnx's reference evaluator cannot be used: it ends a Loop without a condition at once, and stacks
+the values that a Loop collects along the wrong axis.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from pluginkit.errors import ModelError
 from pluginkit.onnx.model.graphs import bodies, describe
 
 Array = npt.NDArray[Any]
-#: Runs the body with this name on these inputs and returns its outputs.
+#: Runs the body of this name on these inputs and returns its outputs.
 RunBody = Callable[[str, Mapping[str, Array]], list[Array]]
 
 
 def run_control_flow(
     node: onnx.NodeProto, inputs: Sequence[Array | None], run_body: RunBody
 ) -> list[Array]:
-    """The outputs of an If, a Loop or a Scan (opset 9 and later).
+    """Return the outputs of an If, a Loop or a Scan (opset 9 and later).
 
     Errors:
-        PK442: the node is another one, or collects nothing where no shape is known.
+        PK442: the node has another operator, or collects no values and their shape is not declared.
     """
     runs = {"If": _run_if, "Loop": _run_loop, "Scan": _run_scan}
     if node.op_type not in runs:
@@ -111,7 +111,7 @@ def _given(array: Array | None) -> Array:
 
 
 def _stack(rows: list[Array], axis: int, info: onnx.ValueInfoProto) -> Array:
-    """The rows along a new axis; what none of them tells comes from the body's declaration."""
+    """Stack rows along a new axis; if there are none, use the declared dtype and shape."""
     if rows:
         return np.stack(rows, axis)
     tensor = info.type.tensor_type

@@ -1,10 +1,9 @@
-"""Compares the values inside two models, to find where they begin to differ.
+"""Compare the values inside two models, to find the first one that differs.
 
-Both models run again with those values as outputs, and with ONNX Runtime's optimizations off on
-both sides: what it would fuse or leave out is then computed node by node. That may change the last
-digits, in float16 more than those, where ONNX Runtime keeps float32 between the nodes that it has
-no kernels for. So the models' outputs are judged by the runs without taps, and ``shift`` says how
-far the taps moved the original's.
+Both models run again with these values, the taps, as outputs. ONNX Runtime's optimizations are off,
+so that every node is computed. That may change the last digits, and more of them in float16, where
+ONNX Runtime may keep float32 between nodes. The models' outputs are therefore judged by runs
+without taps, and ``shift`` says how much the taps changed the outputs of the original.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from pluginkit.onnx.running.output_error import (
 )
 from pluginkit.onnx.running.run_model import ExecutePlugin, run_model
 
-#: Values that are held at once; a model of many runs several times.
+#: The number of taps in one run, to bound the memory; larger models run several times.
 _AT_ONCE = 512
 
 
@@ -43,11 +42,11 @@ class Divergence:
     """The first value that differs.
 
     Attributes:
-        value: what differs.
+        value: the value.
         produced_by: the node that produces it in the original.
         rewritten_by: the node that produces it in the rewritten model.
-        inputs: what the rewritten model's node reads: the comparison of each, None where the
-            original has no such value; initializers are left out.
+        inputs: the comparison of each input of the rewritten model's node; None if the original
+            has no such value. Initializers are left out.
     """
 
     value: OutputComparison
@@ -58,13 +57,13 @@ class Divergence:
 
 @dataclass(frozen=True)
 class TapsComparison:
-    """What was found inside the models.
+    """The comparison of the values inside two models.
 
     Attributes:
         values: every value of the main graph that both models have, in topological order.
-        first: the first one that differs.
-        skipped: what was not compared, and why.
-        shift: the largest difference that the taps themselves made to an output of the original.
+        first: the first value that differs, if any.
+        skipped: for each value that was not compared, the reason.
+        shift: the largest difference that the taps made to an output of the original.
     """
 
     values: list[OutputComparison]
@@ -74,14 +73,14 @@ class TapsComparison:
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedModel:
     """One of the two models.
 
     Attributes:
         model: the model.
-        folder: what its external data is relative to.
+        folder: the folder of its external data.
         plugins: the plugins of its nodes.
-        execute: what computes plugin nodes; their references when None.
+        execute: the function that computes plugin nodes; by default their references.
     """
 
     model: onnx.ModelProto
@@ -90,7 +89,7 @@ class Side:
     execute: ExecutePlugin | None = None
 
     def run(self, feeds: Mapping[str, Array], taps: Sequence[str] | None) -> dict[str, Array]:
-        """The outputs, and these values of the main graph."""
+        """Run the model; return its outputs and these values of the main graph."""
         return run_model(
             self.model,
             feeds,
@@ -101,10 +100,10 @@ class Side:
         )
 
 
-class Taps:
-    """The values to compare, and what the runs so far found."""
+class InnerValues:
+    """The values inside both models, and their differences in the runs so far."""
 
-    def __init__(self, original: Side, rewritten: Side) -> None:
+    def __init__(self, original: ComparedModel, rewritten: ComparedModel) -> None:
         self._original, self._rewritten = original, rewritten
         self.skipped: dict[str, str] = {}
         self._names = list(self._choose())
@@ -113,7 +112,7 @@ class Taps:
         self._feeds: dict[str, OutputComparison] = {}
 
     def _choose(self) -> Iterator[str]:
-        """The names of the values that both models have, in topological order."""
+        """Yield the names of the values that both models have, in topological order."""
         theirs = _producers(self._rewritten.model)
         types = infer_types(self._original.model)
         main = next(scopes(self._original.model))
@@ -136,11 +135,11 @@ class Taps:
         rtol: Tolerance,
         atol: Tolerance,
     ) -> None:
-        """Compare every value on these inputs.
+        """Run both models on these inputs and compare every value.
 
         Args:
             feeds: an array for each graph input.
-            outputs: the original's outputs without taps.
+            outputs: the outputs of the original without taps.
             rtol: as in ``compare_models``.
             atol: as in ``compare_models``.
         """
@@ -160,7 +159,7 @@ class Taps:
         self._shift = max([self._shift, *(each.max_abs_error for each in moved)])
 
     def result(self) -> TapsComparison:
-        """The worst of all runs for each value, and the first that differs."""
+        """Return the largest difference of each value, and the first value that differs."""
         worst = worst_of(self._found)
         values = [worst[name] for name in self._names if name in worst]
         bad = next((each for each in values if not each.ok), None)

@@ -1,8 +1,7 @@
-"""Which graph inputs hold indices, and how large those may be.
+"""Find the graph inputs that hold indices, and the limits of these indices.
 
-The values of integer inputs are followed through the operators that hand them on unchanged, to the
-nodes that read indices; a run with every index zero then tells the size of what each of them counts
-along.
+The values of integer inputs are followed, through operators that pass them on unchanged, to the
+nodes that read indices. A run with every index zero then tells the sizes that limit them.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from pluginkit.onnx.running.onnxruntime_session import run_in_folder
 Array = npt.NDArray[Any]
 Origins = frozenset[str]
 
-#: Operators that hand on values unchanged, with the inputs that they hand on.
+#: Operators that pass values on unchanged, with the indices of the inputs that they pass on.
 _CARRIERS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(
         [
@@ -36,9 +35,9 @@ _CARRIERS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(["ScatterElements", "Scatter", "ScatterND"], (0, 2)),
     "Where": (1, 2),
 }  # fmt: skip
-#: Operators that hand on the values of all their inputs.
+#: Operators that pass on the values of all their inputs.
 _COLLECTORS = frozenset({"Concat", "Max", "Min"})
-#: Operators that read indices: the input that holds them, and the one that they count in.
+#: Operators that read indices: the input that holds them, and the input that they index.
 _READERS = {
     "Gather": (1, 0),
     "GatherElements": (1, 0),
@@ -57,39 +56,45 @@ class IndexReader:
     Attributes:
         node: the node.
         origins: the graph inputs from which the indices come.
-        indices: the value that holds them.
-        counted: the value that they count in; for OneHot the number of classes.
-        is_local: whether one of the two exists only inside a body.
+        indices: the name of the value that holds them.
+        indexed: the name of the value that they index; for OneHot the number of classes.
+        is_local: whether one of the two values exists only inside a body.
     """
 
     node: onnx.NodeProto
     origins: Origins
     indices: str
-    counted: str
+    indexed: str
     is_local: bool
 
 
 def index_readers(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> list[IndexReader]:
-    """The nodes that read indices from integer inputs.
+    """Return the nodes that read indices from integer inputs.
 
     Args:
         model: a model without local functions.
-        nodes: those of its main graph in topological order.
+        nodes: the nodes of its main graph, in topological order.
     """
     integers = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
-    stored = {tensor.name for tensor in model.graph.initializer}  # also inputs, before IR 4
+    stored = {
+        tensor.name for tensor in model.graph.initializer
+    }  # before IR 4 these are graph inputs too
     known = {
         value.name: frozenset({value.name})
         for value in model.graph.input
         if value.type.tensor_type.elem_type in integers and value.name not in stored
     }
-    search = _Search(frozenset(defined_names(model.graph)))
+    search = _OriginSearch(frozenset(defined_names(model.graph)))
     search.follow(nodes, known)
     return search.found
 
 
-class _Search:
-    """Follows values through the graph and into bodies."""
+class _OriginSearch:
+    """Follows the values of inputs through the graph and into bodies.
+
+    Attributes:
+        found: the nodes that read indices.
+    """
 
     def __init__(self, outermost: frozenset[str]) -> None:
         self._outermost = outermost
@@ -101,7 +106,15 @@ class _Search:
         known: Mapping[str, Origins],
         local: Origins = frozenset(),
     ) -> dict[str, Origins]:
-        """Learn the origins of every value that the nodes produce, and note each reader."""
+        """Return the origins of every value that is known or that the nodes produce.
+
+        Each node that reads indices is added to ``found``.
+
+        Args:
+            nodes: the nodes, in topological order.
+            known: the origins of values from outside.
+            local: the names that are defined inside a body.
+        """
         env = dict(known)
         for node in nodes:
             if node.op_type in _READERS and is_op(node, node.op_type):
@@ -114,10 +127,10 @@ class _Search:
     def _note(self, node: onnx.NodeProto, env: Mapping[str, Origins], local: Origins) -> None:
         if len(node.input) < 2:
             return
-        indices, counted = (node.input[slot] for slot in _READERS[node.op_type])
+        indices, indexed = (node.input[slot] for slot in _READERS[node.op_type])
         if indices in env:
-            is_local = not {indices, counted} <= self._outermost or bool({indices, counted} & local)
-            self.found.append(IndexReader(node, env[indices], indices, counted, is_local))
+            is_local = not {indices, indexed} <= self._outermost or bool({indices, indexed} & local)
+            self.found.append(IndexReader(node, env[indices], indices, indexed, is_local))
 
     def _outputs(
         self, node: onnx.NodeProto, env: Mapping[str, Origins], local: Origins
@@ -145,7 +158,7 @@ class _Search:
         env: Mapping[str, Origins],
         local: Origins,
     ) -> list[Origins]:
-        """The origins of a body's outputs."""
+        """Return the origins of a body's outputs."""
         own = frozenset(defined_names(body))
         outer = {name: origins for name, origins in env.items() if name not in own}
         inner = self.follow(body.node, {**outer, **inputs}, local | own)
@@ -158,7 +171,10 @@ class _Search:
         env: Mapping[str, Origins],
         local: Origins,
     ) -> list[Origins]:
-        """The origins of a Loop's or Scan's outputs: twice around, for what it hands to itself."""
+        """Return the origins of a Loop's or Scan's outputs.
+
+        The body is followed twice, because its outputs are inputs of the next iteration.
+        """
         given = [env.get(name, frozenset()) for name in node.input]
         skipped = 1 if node.op_type == "Loop" else 0  # a Loop's body returns the condition first
         returned: list[Origins] = []
@@ -191,16 +207,16 @@ def index_limits(
     readers: Sequence[IndexReader],
     inputs: Mapping[str, Array],
 ) -> dict[str, int]:
-    """For each input that holds indices, the number that all of them must stay below.
+    """Return for each input that holds indices the number below which they must stay.
 
     Args:
         model: the model, without local functions.
-        folder: what its external data is relative to.
-        readers: from :func:`index_readers`.
-        inputs: an array for each graph input, those that hold indices all zero.
+        folder: the folder of its external data.
+        readers: the result of :func:`index_readers`.
+        inputs: an array for each graph input; those that hold indices are zero.
 
     Errors:
-        PK445: indices count in a value that exists only inside a body.  PK441: the model does not
+        PK445: indices are for a value that exists only inside a body.  PK441: the model does not
         run.
     """
     probe = onnx.ModelProto()
@@ -210,13 +226,13 @@ def index_limits(
         if reader.is_local:
             raise ModelError(
                 "PK445",
-                f"indices from input '{min(reader.origins)}' count in a value inside a body; "
-                "expected one of the main graph.",
+                f"indices from input '{min(reader.origins)}' are for a value inside a body; "
+                "expected a value of the main graph.",
                 where=f"node {describe(reader.node)}",
                 fix=f"give a range: --range {min(reader.origins)}:0,n.",
             )
-        for name, value in (("indices", reader.indices), ("counted", reader.counted)):
-            is_count = reader.node.op_type == "OneHot" and name == "counted"
+        for name, value in (("indices", reader.indices), ("indexed", reader.indexed)):
+            is_count = reader.node.op_type == "OneHot" and name == "indexed"
             output = f"pluginkit_{name}_{number}"
             op_type = "Identity" if is_count else "Shape"
             probe.graph.node.append(onnx.helper.make_node(op_type, [value], [output]))
@@ -226,7 +242,7 @@ def index_limits(
     for number, reader in enumerate(readers):
         limit = _limit(
             reader.node,
-            sizes[f"pluginkit_counted_{number}"].reshape(-1).tolist(),
+            sizes[f"pluginkit_indexed_{number}"].reshape(-1).tolist(),
             sizes[f"pluginkit_indices_{number}"].tolist(),
         )
         for origin in reader.origins:
@@ -234,14 +250,20 @@ def index_limits(
     return limits
 
 
-def _limit(node: onnx.NodeProto, counted: list[int], indices: list[int]) -> int:
-    """What a node's indices must stay below, given their shape and that of what they count in."""
+def _limit(node: onnx.NodeProto, indexed: list[int], indices: list[int]) -> int:
+    """Return the number below which a node's indices must stay.
+
+    Args:
+        node: the node.
+        indexed: the shape of the indexed value; for OneHot the number of classes.
+        indices: the shape of the indices.
+    """
     attributes: dict[str, int] = {attribute.name: attribute.i for attribute in node.attribute}
     if node.op_type == "OneHot":
-        return int(counted[0])
+        return int(indexed[0])
     if node.op_type in ("GatherND", "ScatterND"):
         first = attributes.get("batch_dims", 0)
-        return min(counted[first : first + indices[-1]], default=1)
+        return min(indexed[first : first + indices[-1]], default=1)
     axis = attributes.get("axis", 0)
-    # A model whose axis is out of range fails later, in words.
-    return counted[axis] if -len(counted) <= axis < len(counted) else 1
+    # A model whose axis is out of range fails later, with a proper error.
+    return indexed[axis] if -len(indexed) <= axis < len(indexed) else 1

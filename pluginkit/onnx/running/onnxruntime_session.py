@@ -1,4 +1,4 @@
-"""Models without plugin nodes in ONNX Runtime, on the CPU, bfloat16 included."""
+"""Run models without plugin nodes in ONNX Runtime on the CPU, bfloat16 included."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Arrays = Mapping[str, Array]
 def run_onnxruntime(model: str | Path | onnx.ModelProto, inputs: Arrays) -> dict[str, Array]:
     """Run a model in ONNX Runtime on the CPU.
 
-    What ONNX Runtime has no CPU kernel for, as for most operators in bfloat16, runs in onnx's
-    reference evaluator.
+    A model for which ONNX Runtime lacks a CPU kernel, as for most operators in bfloat16, runs in
+    onnx's reference evaluator.
 
     Args:
         model: a file, or a model without external data.
         inputs: an array for each graph input; bfloat16 as ml_dtypes.bfloat16.
 
     Returns:
-        each graph output by name.
+        Each graph output by name.
 
     Errors:
         PK440: an input is missing or unknown.  PK441: ONNX Runtime refuses the model or a node.
@@ -45,17 +45,22 @@ def run_onnxruntime(model: str | Path | onnx.ModelProto, inputs: Arrays) -> dict
 
 
 def run_in_folder(model: onnx.ModelProto, folder: Path | None, inputs: Arrays) -> dict[str, Array]:
-    """As :func:`run_onnxruntime`, for a model whose external data is relative to ``folder``."""
+    """Run a model as :func:`run_onnxruntime` does, with its external data in ``folder``."""
     stored = {tensor.name for tensor in model.graph.initializer}
     check_feeds([value.name for value in model.graph.input], stored, inputs)
     return Runner(model, folder, f"model '{model.graph.name}'").run(inputs)
 
 
 def check_feeds(declared: Sequence[str], stored: Collection[str], inputs: Collection[str]) -> None:
-    """Refuse inputs that do not fit a model.
+    """Check that the inputs are those of a model.
+
+    Args:
+        declared: the names of the graph inputs.
+        stored: the names of the initializers, which may be graph inputs too.
+        inputs: the names of the given inputs.
 
     Errors:
-        PK440: one is missing or unknown.
+        PK440: an input is missing or unknown.
     """
     expected = [name for name in declared if name not in stored]
     missing = [name for name in expected if name not in inputs]
@@ -70,7 +75,7 @@ def check_feeds(declared: Sequence[str], stored: Collection[str], inputs: Collec
 
 
 class Runner:
-    """A model without plugin nodes, ready to run."""
+    """A model without plugin nodes, loaded and ready to run."""
 
     def __init__(
         self,
@@ -85,7 +90,7 @@ class Runner:
         self._session: Any = None
         self._evaluator: Any = None
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # errors come as exceptions; warnings help nobody here
+        options.log_severity_level = 4  # errors are raised anyway; warnings help nobody here
         if not is_optimized:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if folder is not None:
@@ -97,15 +102,15 @@ class Runner:
             )
         except OrtNotImplemented:
             self._evaluator = onnx.reference.ReferenceEvaluator(_with_data(model, folder))
-        except Exception as error:  # its other exception classes have no common base
+        except Exception as error:  # its exception classes have no common base
             raise self._refused(error) from error
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
-        """Each output by name."""
+        """Return each output by name."""
         if self._evaluator is not None:
             try:
                 values = self._evaluator.run(self._names, dict(inputs))
-            except Exception as error:  # it has no exception classes of its own
+            except Exception as error:  # it raises anything
                 raise self._refused(error) from error
             return {n: np.asarray(value) for n, value in zip(self._names, values, strict=True)}
         feeds = {name: _to_ort(np.asarray(array)) for name, array in inputs.items()}
@@ -149,11 +154,11 @@ def _from_ort(value: Any) -> Array:
     if not value.is_tensor():
         raise ModelError(
             "PK442",
-            f"a value is a {value.data_type()}; expected tensors where pluginkit cuts or compares.",
+            f"a value is a {value.data_type()}; expected a tensor.",
         )
     dtype = onnx.helper.tensor_dtype_to_np_dtype(value.element_type())
     if dtype.isbuiltin == 1 or dtype.kind == "O":
         return np.asarray(value.numpy())
-    size = value.tensor_size_in_bytes()  # numpy() knows no bfloat16
+    size = value.tensor_size_in_bytes()  # numpy() does not take bfloat16
     content = ctypes.string_at(value.data_ptr(), size) if size else b""
     return np.frombuffer(content, dtype).reshape(value.shape())

@@ -1,4 +1,4 @@
-"""How far two arrays are apart, and what is close enough."""
+"""Measure the difference of two arrays, and judge it by a tolerance."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import numpy.typing as npt
 from pluginkit.errors import UsageError
 
 Array = npt.NDArray[Any]
-#: One tolerance for every dtype, or one for each dtype by name; those left out have the default.
+#: One tolerance for every dtype, or one by dtype name; dtypes that are left out have the default.
 Tolerance: TypeAlias = float | Mapping[str, float] | None
 
-#: The tolerance, relative and absolute, of each floating-point dtype; any other dtype must be
-#: equal.
+#: The default tolerance, relative and absolute, of each floating-point dtype. Values of any other
+#: dtype must be equal.
 TOLERANCES = {"float64": 1e-9, "float32": 1e-5, "float16": 1e-2, "bfloat16": 8e-2}
 
 
 @dataclass(frozen=True)
 class OutputComparison:
-    """One value of the two models, the worst of all runs.
+    """The difference of one value between two models, the largest of all runs.
 
     Attributes:
-        name, dtype, shape: of the value in the original, the shape from the last run.
-        max_abs_error: the largest difference; infinite where NaN, Inf or the shapes disagree.
-        max_rel_error: the largest difference over the original's value.
-        mismatches: how many elements are out of tolerance.
-        got: dtype and shape in the rewritten model where they are others, else "".
+        name, dtype, shape: of the value in the original; the shape is that of the last run.
+        max_abs_error: the largest difference; infinite if NaN, Inf or the shapes differ.
+        max_rel_error: the largest difference divided by the original's value.
+        mismatches: the number of elements out of tolerance.
+        got: the dtype and shape in the rewritten model if they differ, else "".
         ok: whether no element is out of tolerance.
     """
 
@@ -54,9 +54,9 @@ def compare_arrays(
 
     Args:
         name: its name.
-        expected: what the original gave.
-        got: what the rewritten model gave.
-        rtol: the relative tolerance, by the dtype of ``expected`` where it is None.
+        expected: the original's value.
+        got: the rewritten model's value.
+        rtol: the relative tolerance; by default that of the dtype of ``expected``.
         atol: the absolute tolerance, likewise.
     """
     dtype = expected.dtype.name
@@ -70,7 +70,9 @@ def compare_arrays(
         mismatches = int(np.count_nonzero(expected != got))
         error = float("inf") if mismatches else 0.0
         return OutputComparison(name, dtype, expected.shape, error, error, mismatches)
-    wide = np.float64 if dtype in TOLERANCES else np.longdouble  # which holds every int64 exactly
+    wide = (
+        np.float64 if dtype in TOLERANCES else np.longdouble
+    )  # longdouble holds every int64 exactly
     a: Array = expected.astype(wide)
     b: Array = got.astype(wide)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -91,14 +93,14 @@ def compare_arrays(
 
 
 def tolerance_of(dtype: str, given: Tolerance) -> float:
-    """The tolerance for a dtype: the one given, or else the default, 0 where it has none."""
+    """Return the tolerance for a dtype: the given one, else the default, else 0."""
     if isinstance(given, Mapping):
         given = given.get(dtype)
     return TOLERANCES.get(dtype, 0.0) if given is None else given
 
 
 def check_tolerance(kind: str, given: Tolerance) -> None:
-    """Refuse what is no tolerance.
+    """Check a tolerance.
 
     Errors:
         PK456: a number is negative or NaN, or a dtype is unknown.
@@ -122,7 +124,7 @@ def _is_dtype(name: str) -> bool:
 
 
 def worst_of(results: Iterable[OutputComparison]) -> dict[str, OutputComparison]:
-    """For each name the results of all its runs as one."""
+    """Combine the results of all runs of each value."""
     found: dict[str, OutputComparison] = {}
     for each in results:
         found[each.name] = _worse(found[each.name], each) if each.name in found else each

@@ -1,8 +1,7 @@
-"""Draws random inputs that a model accepts: sizes that agree, and indices that exist.
+"""Draw random inputs that a model accepts: with sizes that agree and indices in range.
 
-An integer input that ends up as indices (of a Gather, a ScatterElements, ...) must be smaller than
-what it counts along. Which inputs those are follows from the graph; how large they may be, from a
-run with all of them zero.
+Which integer inputs are indices (of a Gather, a ScatterElements, ...) follows from the graph. Their
+upper limits follow from a run in which all of them are zero.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from pluginkit.onnx.model.model_file import inline_functions, load_model
 from pluginkit.onnx.running.index_inputs import index_limits, index_readers
 
 Array = npt.NDArray[Any]
-#: The shape of some inputs, a dimension None where the model or a default says it.
+#: The shapes of some inputs; a dimension is None if the model or the default decides.
 Shapes: TypeAlias = Mapping[str, Sequence[int | None]]
 
-#: The size of a dynamic dimension that no option sets.
+#: The size of a dynamic dimension for which none is given.
 DEFAULT_SIZE = 8
-#: Integers that are no indices are drawn below this.
+#: Integers that are not indices are drawn below this.
 _INTEGER_LIMIT = 10
 
 
@@ -39,22 +38,21 @@ def draw_inputs(
     ranges: Mapping[str, tuple[float, float]] | None = None,
     seed: int = 0,
 ) -> dict[str, Array]:
-    """Random inputs for every graph input of a model.
+    """Draw random values for every graph input of a model.
 
     Floats are drawn from the standard normal distribution. Integers that the model uses as indices
-    stay below what they index; other integers are 0 to 9.
+    are in range; other integers are 0 to 9.
 
     Args:
-        model_path: the ONNX file; it must run in ONNX Runtime when it reads indices from an input.
-        shapes: the shape of some inputs, None where a dimension is left open. Dimensions of one
-            name are of one size; dynamic dimensions that nothing sets are 8.
-        ranges: lowest and highest value of some inputs, the highest excluded.
+        model_path: the ONNX file. If it reads indices from an input, it must run in ONNX Runtime.
+        shapes: the shapes of some inputs, None for each dimension that is left open. Dimensions
+            with the same name have the same size; dynamic dimensions without a given size are 8.
+        ranges: the lowest and the highest value of some inputs, the highest excluded.
         seed: the same seed gives the same inputs.
 
     Errors:
-        PK444: an option names no input, or a shape or range does not fit it.  PK445: an input
-        cannot be drawn.
-        PK441: the model does not run.
+        PK444: an option names no input, or a shape or range does not fit its input.  PK445: an
+        input cannot be drawn.  PK441: the model does not run.
     """
     path = Path(model_path)
     model = load_model(path)
@@ -91,7 +89,7 @@ def _check_names(inputs: Sequence[onnx.ValueInfoProto], options: Mapping[str, An
 
 
 class _Sizes:
-    """The size of every dimension: given, or bound by its name, or the default."""
+    """The size of every dimension: the given one, that of another of its name, or the default."""
 
     def __init__(self, inputs: Sequence[onnx.ValueInfoProto], shapes: Shapes) -> None:
         self._shapes = shapes
@@ -126,6 +124,11 @@ class _Sizes:
             )
 
     def shape(self, value: onnx.ValueInfoProto) -> tuple[int, ...]:
+        """Return the shape of an input.
+
+        Errors:
+            PK445: neither the model nor an option gives its rank.
+        """
         dims = _declared(value)
         if value.name in self._shapes:
             given = self._shapes[value.name]
@@ -160,7 +163,7 @@ def _declared(value: onnx.ValueInfoProto) -> list[int | str | None] | None:
 
 
 class _Draw:
-    """The random source, and the ranges that options set."""
+    """Draws values, in the ranges that options set."""
 
     def __init__(
         self, random: np.random.Generator, ranges: Mapping[str, tuple[float, float]]
@@ -169,14 +172,14 @@ class _Draw:
         self._ranges = ranges
 
     def values(self, value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> Array:
-        """Values for an input, its indices excepted."""
+        """Draw values for an input that does not hold indices."""
         elem_type = value.type.tensor_type.elem_type
         is_tensor = value.type.HasField("tensor_type")
         if not is_tensor or elem_type in (0, onnx.TensorProto.STRING):
             raise ModelError(
                 "PK445",
-                f"input '{value.name}' is no tensor of numbers; expected one to draw.",
-                fix="give the inputs yourself, with --inputs.",
+                f"input '{value.name}' is not a tensor of numbers; expected one.",
+                fix="give the inputs with --inputs.",
             )
         try:
             return self._drawn(value.name, elem_type, shape)
@@ -187,7 +190,7 @@ class _Draw:
                 "PK445",
                 f"input '{value.name}' of shape {shape} and elem_type {elem_type} cannot be drawn.",
                 cause=f"{type(error).__name__}: {error}",
-                fix="give another --range or --shapes, or the inputs yourself, with --inputs.",
+                fix="give another --range or --shapes, or give the inputs with --inputs.",
             ) from error
 
     def _drawn(self, name: str, elem_type: int, shape: tuple[int, ...]) -> Array:
@@ -211,7 +214,7 @@ class _Draw:
         return self._random.standard_normal(shape).astype(dtype)
 
     def indices(self, name: str, like: Array, limit: int) -> Array:
-        """Indices below ``limit``."""
+        """Draw indices below ``limit``, in the shape and dtype of ``like``."""
         if limit == 0 and like.size:
             raise ModelError(
                 "PK445",

@@ -1,8 +1,8 @@
-"""Runs models on the CPU: ONNX Runtime for ONNX's operators, numpy references for plugin nodes.
+"""Run models on the CPU: ONNX's operators in ONNX Runtime, plugin nodes by their numpy references.
 
-A graph is cut at its plugin nodes and ONNX Runtime runs the pieces between them. An If, Loop or
-Scan with a plugin node in its body is walked here, its bodies cut in the same way; local functions
-with plugin nodes are inlined.
+A graph is cut at its plugin nodes, and ONNX Runtime runs the pieces between them. An If, Loop or
+Scan with a plugin node in a body is run in Python, and its bodies are cut in the same way. Local
+functions with plugin nodes are inlined.
 """
 
 from __future__ import annotations
@@ -61,18 +61,17 @@ def run_model(
         inputs: an array for each graph input.
         plugins: the plugin classes by registry key.
         base_dir: the folder that external data is relative to.
-        execute_plugin: what computes a plugin node's outputs from the arrays of the inputs that it
-            has, in place of the reference.
-        taps: values of the main graph to give as well; the model then runs without ONNX Runtime's
-            optimizations, which would fuse some of them away.
+        execute_plugin: a function that computes a plugin node's outputs from its present inputs;
+            by default the reference.
+        taps: values of the main graph to return too. The model then runs without ONNX Runtime's
+            optimizations, which would remove some of them.
 
     Returns:
-        each graph output by name, and each of the taps.
+        Each graph output and each tap by name.
 
     Errors:
-        PK440: an input is missing or unknown.  PK441: ONNX Runtime refuses a piece.
-        PK442: a value other than a tensor passes between a plugin node's piece and another.
-        and what the plugin's methods raise, with the node.
+        PK440: an input is missing or unknown.  PK441: ONNX Runtime refuses a piece.  PK442: a value
+        between two pieces is not a tensor. Errors of the plugin's methods name the node.
     """
     has_plugin = _HasPlugin(plugins)
     if any(has_plugin(node) for function in model.functions for node in function.node):
@@ -86,7 +85,7 @@ def run_model(
 
 
 class _HasPlugin:
-    """Whether a node is a plugin's, or holds one in a body."""
+    """Tells whether a node calls a plugin, itself or in a body."""
 
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
@@ -100,7 +99,7 @@ class _HasPlugin:
 
 @dataclass(frozen=True)
 class _Context:
-    """What all graphs of one run share."""
+    """Values that all graphs of one run share."""
 
     model: onnx.ModelProto
     has_plugin: _HasPlugin
@@ -127,10 +126,10 @@ class _Graph:
         self._steps = self._cut()
 
     def run(self, values: Arrays) -> list[Array]:
-        """The graph's outputs, and its taps.
+        """Return the graph's outputs and taps.
 
         Args:
-            values: its inputs, and for a body everything that it can read around it.
+            values: the graph's inputs, and for a body also all values of the outer graphs.
         """
         known = {name: np.asarray(array) for name, array in values.items()}
         for step in self._steps:
@@ -138,7 +137,7 @@ class _Graph:
         return [self.value(name, known) for name in self._outputs]
 
     def value(self, name: str, known: Arrays) -> Array:
-        """A value that was given or computed, or an initializer."""
+        """Return a value that was given or computed, or an initializer."""
         if name in known:
             return known[name]
         try:
@@ -146,32 +145,32 @@ class _Graph:
         except (KeyError, ValueError, TypeError, OSError) as error:
             raise ModelError(
                 "PK408",
-                f"nothing produces '{name}', or its data is damaged; expected a valid model.",
+                f"no node produces '{name}', or its data is damaged; expected a valid model.",
                 cause=f"{type(error).__name__}: {error}",
                 fix="export the model again.",
             ) from error
 
-    def _cut(self) -> list[_Piece | _Host]:
-        """Pieces and host nodes in turn; a piece holds all that can run before the next hosts."""
+    def _cut(self) -> list[_Piece | _PythonNode]:
+        """Return pieces and plugin nodes in turn; a piece holds all nodes that can run by then."""
         scope = Scope("", self._graph, None, {})
         stage_of: dict[str, int] = {}
         pieces: defaultdict[int, list[onnx.NodeProto]] = defaultdict(list)
-        hosts: defaultdict[int, list[onnx.NodeProto]] = defaultdict(list)
+        in_python: defaultdict[int, list[onnx.NodeProto]] = defaultdict(list)
         for node in sorted_nodes(scope) or self._graph.node:
             stage = max((stage_of.get(name, 0) for name in names_read(node)), default=0)
-            is_host = self._context.has_plugin(node)
-            (hosts if is_host else pieces)[stage].append(node)
-            stage_of.update(dict.fromkeys(node.output, stage + is_host))
-        steps: list[_Piece | _Host] = []
-        for stage in range(max([*pieces, *hosts], default=-1) + 1):
+            is_in_python = self._context.has_plugin(node)
+            (in_python if is_in_python else pieces)[stage].append(node)
+            stage_of.update(dict.fromkeys(node.output, stage + is_in_python))
+        steps: list[_Piece | _PythonNode] = []
+        for stage in range(max([*pieces, *in_python], default=-1) + 1):
             if stage in pieces:
                 needed = self._needed(pieces[stage])
                 steps.append(_Piece(self._context, pieces[stage], needed, self._initializers))
-            steps += [_Host(self, self._context, node) for node in hosts[stage]]
+            steps += [_PythonNode(self, self._context, node) for node in in_python[stage]]
         return steps
 
     def _needed(self, nodes: list[onnx.NodeProto]) -> list[str]:
-        """What others read of the values that these nodes make."""
+        """Return the values of these nodes that other nodes, or the graph's outputs, need."""
         made = {name for node in nodes for name in node.output if name}
         inside = {id(node) for node in nodes}
         others = (node for node in self._graph.node if id(node) not in inside)
@@ -179,12 +178,12 @@ class _Graph:
         return sorted(made & read)
 
     def body(self, body: onnx.GraphProto) -> _Graph:
-        """A body of one of the nodes."""
+        """Cut a body of one of the nodes."""
         return _Graph(self._context, body, self._initializers, output_names(body))
 
 
 class _Piece:
-    """Nodes for ONNX Runtime."""
+    """Nodes that ONNX Runtime runs."""
 
     def __init__(
         self,
@@ -202,7 +201,7 @@ class _Piece:
         self._read = sorted(set().union(*map(names_read, nodes)) - made)
 
     def run(self, known: Arrays) -> dict[str, Array]:
-        """The values that others need of those that the nodes make."""
+        """Return the values that later nodes read."""
         if not self._outputs:
             return {}
         feeds = {name: known[name] for name in self._read if name in known}
@@ -221,7 +220,7 @@ class _Piece:
         return self._runners[types].run(feeds)
 
     def _model(self, types: Sequence[tuple[str, int]]) -> onnx.ModelProto:
-        """A model of these nodes alone."""
+        """Make a model of only these nodes."""
         model = self._context.model
         fed = {name for name, _ in types}
         stored = [
@@ -249,8 +248,8 @@ class _Piece:
         )
 
 
-class _Host:
-    """A plugin node, or an If, Loop or Scan that holds one."""
+class _PythonNode:
+    """A plugin node, or an If, Loop or Scan with a plugin node in a body."""
 
     def __init__(self, graph: _Graph, context: _Context, node: onnx.NodeProto) -> None:
         self._graph = graph
@@ -259,7 +258,7 @@ class _Host:
         self._bodies = {name: graph.body(body) for name, body in bodies(node)}
 
     def run(self, known: Arrays) -> dict[str, Array]:
-        """The node's outputs."""
+        """Return the node's outputs by name."""
         node = self._node
         inputs = [self._graph.value(name, known) if name else None for name in node.input]
         if self._bodies:

@@ -235,7 +235,7 @@ def test_a_plugin_that_fails_names_its_node(tmp_path):
 
 def test_an_output_that_nothing_produces_is_named(tmp_path):
     model = model_of([silu_node("x", "a")], [value("x", [4])], [value("y", [4])])
-    with pytest.raises(ModelError, match="PK408 nothing produces 'y'"):
+    with pytest.raises(ModelError, match="PK408 no node produces 'y'"):
         run_model(model, {"x": X}, PLUGINS, base_dir=tmp_path)
 
 
