@@ -1,1 +1,1 @@
-"""What kernels of several plugins share: CUDA headers, and the launches of what is in them."""
+"""CUDA headers that kernels of several plugins include, and the Python that goes with them."""

@@ -1,8 +1,8 @@
-// What kernels of several plugins do alike.
+// Device functions and types that kernels of several plugins use.
 
 #pragma once
 
-// The unsigned type of so many bytes.
+// The unsigned integer type with this many bytes.
 template <int BYTES> struct UnsignedOf;
 template <> struct UnsignedOf<1> { using type = unsigned char; };
 template <> struct UnsignedOf<2> { using type = unsigned short; };
@@ -10,7 +10,7 @@ template <> struct UnsignedOf<4> { using type = unsigned int; };
 template <> struct UnsignedOf<8> { using type = unsigned long long; };
 template <typename T> using Bits = typename UnsignedOf<sizeof(T)>::type;
 
-// The sum of `value` over the lanes of a warp up to this one, itself included.
+// Return the sum of `value` over the lanes of the warp from lane 0 to this one.
 template <typename Sum> __device__ __forceinline__ Sum inclusive_sum_over_warp(Sum value) {
     const int lane = threadIdx.x % 32;
 #pragma unroll

@@ -1,4 +1,4 @@
-// Values of any type as unsigned keys in the order of the values, for sorts and selections by digits.
+// Convert values of any type to unsigned keys in the same order, for sorts and selections by digits.
 
 #pragma once
 
@@ -7,12 +7,13 @@
 
 #include "device.cuh"
 
-template <typename T> constexpr unsigned INFINITY_BITS = 0;  // integers have none
+template <typename T> constexpr unsigned INFINITY_BITS = 0;  // integers have no infinity
 template <> constexpr unsigned INFINITY_BITS<float> = 0x7f800000;
 template <> constexpr unsigned INFINITY_BITS<__half> = 0x7c00;
 template <> constexpr unsigned INFINITY_BITS<__nv_bfloat16> = 0x7f80;
 
-// Of a value's bits the key whose unsigned order is the values' own. NaN is last, and every NaN the same; so are zeros.
+// Return the key of a value, given the value's bits. Keys compare as unsigned integers in the order of the values.
+// All NaNs have the same key, the largest; -0.0 and 0.0 have the same key.
 template <typename T> __device__ __forceinline__ Bits<T> key_of(Bits<T> bits) {
     constexpr Bits<T> SIGN = static_cast<Bits<T>>(Bits<T>{1} << (8 * sizeof(T) - 1));
     if constexpr (INFINITY_BITS<T> == 0) {

@@ -1,12 +1,12 @@
-// One reduction step on a value, and on an element in memory that other threads reduce at the same time; loads and
-// stores of what is used once.
+// Reduce an update into a value in a register, or into an element in memory that other threads reduce at the same time.
+// Load and store vectors of elements past the caches.
 
 #pragma once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-enum class Reduction { none, add, mul, min, max };
+using pluginkit::Reduction;  // from reductions.py
 
 template <typename T> constexpr bool is_floating = false;
 template <> constexpr bool is_floating<float> = true;
@@ -16,7 +16,8 @@ template <> constexpr bool is_floating<__nv_bfloat16> = true;
 template <typename A, typename B> constexpr bool is_same = false;
 template <typename A> constexpr bool is_same<A, A> = true;
 
-// One reduction step. 16-bit types compute in float and round; integers wrap; NaN wins in min and max.
+// Return `old_value` reduced by `update`. 16-bit types compute in float and round, integers wrap, and NaN wins in min
+// and max.
 template <Reduction R, typename T> __device__ T reduced(T old_value, T update) {
     if constexpr (is_floating<T>) {
         const float a = static_cast<float>(old_value), b = static_cast<float>(update);
@@ -34,8 +35,9 @@ template <Reduction R, typename T> __device__ T reduced(T old_value, T update) {
     }
 }
 
+// The word on which a compare-and-swap of an element works.
 template <int BYTES> struct WordOf;
-template <> struct WordOf<1> { using type = unsigned int; }; // the hardware has no 8-bit compare-and-swap
+template <> struct WordOf<1> { using type = unsigned int; };  // the hardware has no 8-bit compare-and-swap
 template <> struct WordOf<2> { using type = unsigned short; };
 template <> struct WordOf<4> { using type = unsigned int; };
 template <> struct WordOf<8> { using type = unsigned long long; };
@@ -46,8 +48,8 @@ template <typename T> union Lanes {
     __device__ Lanes(typename WordOf<sizeof(T)>::type word) : word(word) {}
 };
 
-// A reduction by compare-and-swap on the word that holds the element. For int8 that word may reach past the tensor's
-// end, but not past its allocation, and the other bytes keep their values.
+// Reduce by compare-and-swap on the word that holds the element. The other bytes of the word keep their values. The
+// word of an int8 may reach past the end of the tensor, but not past its allocation.
 template <Reduction R, typename T> __device__ void reduce_by_swap(T* target, T update) {
     using Word = typename WordOf<sizeof(T)>::type;
     const auto position = reinterpret_cast<unsigned long long>(target);
@@ -64,6 +66,7 @@ template <Reduction R, typename T> __device__ void reduce_by_swap(T* target, T u
     }
 }
 
+// Reduce an element atomically, with an instruction of the hardware where there is one.
 template <Reduction R, typename T> __device__ void reduce_into(T* target, T update) {
     if constexpr (R == Reduction::none) {
         *target = update;
@@ -80,11 +83,12 @@ template <Reduction R, typename T> __device__ void reduce_into(T* target, T upda
     }
 }
 
-// Half-precision sums go through the packed instruction; the neighbour gets -0, which changes no value.
 template <typename T> struct PairOf;
 template <> struct PairOf<__half> { using type = __half2; };
 template <> struct PairOf<__nv_bfloat16> { using type = __nv_bfloat162; };
 
+// Add a 16-bit value atomically. Only the packed instruction is native, so the neighbour in the pair gets -0 added,
+// which changes no value.
 template <typename T> __device__ void add_to_pair(T* target, T update) {
     using Pair = typename PairOf<T>::type;
     const bool is_upper = reinterpret_cast<unsigned long long>(target) & 2;
@@ -95,15 +99,16 @@ template <typename T> __device__ void add_to_pair(T* target, T update) {
     atomicAdd(reinterpret_cast<Pair*>(target - is_upper), pair);
 }
 
+// The type in which several updates of one element are combined.
 template <typename T> struct AccumulatorOf { using type = T; };
 template <> struct AccumulatorOf<__half> { using type = float; };
 template <> struct AccumulatorOf<__nv_bfloat16> { using type = float; };
 
 template <typename T, int N> struct alignas(sizeof(T) * N) Pack { T value[N]; };
 
-// A load of data that is read once: it should not push anything out of the caches.
+// Load data that is read once, without pushing other data out of the caches.
 template <typename P> __device__ __forceinline__ P load_once(const P* source) {
-    if constexpr (sizeof(P) == 16) {
+    if constexpr (sizeof(P) == sizeof(int4)) {
         const int4 bits = __ldcs(reinterpret_cast<const int4*>(source));
         return *reinterpret_cast<const P*>(&bits);
     } else {
@@ -111,8 +116,9 @@ template <typename P> __device__ __forceinline__ P load_once(const P* source) {
     }
 }
 
+// Store data that is not read again, without pushing other data out of the caches.
 template <typename P> __device__ __forceinline__ void store_once(P* target, const P& pack) {
-    if constexpr (sizeof(P) == 16) {
+    if constexpr (sizeof(P) == sizeof(int4)) {
         __stcs(reinterpret_cast<int4*>(target), *reinterpret_cast<const int4*>(&pack));
     } else {
         *target = pack;

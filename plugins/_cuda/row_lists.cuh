@@ -1,23 +1,30 @@
-// Rows of updates reduced into rows of data: a list of update rows for each output row, then each output row written
-// once. Lists are made of positions; -1 ends one. rows.py has the host's part.
+// Reduce rows of updates into rows of data: link_rows, or a kernel like it, enters every row of updates in the list of
+// its output row, and gather_rows writes each output row once. A list holds positions of rows and ends with a negative
+// one. row_lists.py has the host's part.
 
 #pragma once
 
 #include "reduce.cuh"
 
-// The state of a rows launch in its workspace: 0xff bytes mean untouched.
-constexpr int UNTOUCHED = -1, LISTED_ELSEWHERE = -2;
+using pluginkit::EMPTY_BYTE, pluginkit::STATE_BYTES, pluginkit::VECTOR_BYTES;  // from row_lists.py
+
+// What every int of the workspace holds before the first kernel: the state is untouched, and the lists are empty.
+constexpr int UNTOUCHED = static_cast<int>(EMPTY_BYTE * 0x01010101u);
+constexpr int LISTED_ELSEWHERE = UNTOUCHED - 1;
+static_assert(UNTOUCHED < 0 && LISTED_ELSEWHERE < 0, "no position in a list");
+
 struct RowState {
-    int is_uniform;  // UNTOUCHED while every row of indices is constant
-    int has_long_list;  // UNTOUCHED while no output row has more updates than one group should walk
+    int is_uniform;     // UNTOUCHED while every row of indices is constant
+    int has_long_list;  // UNTOUCHED while no list is longer than LONGEST_LIST
 };
+static_assert(sizeof(RowState) <= STATE_BYTES);
 
-constexpr int LONGEST_LIST = 256;  // a longer one is left to atomics, which many threads can do at once
+constexpr int LONGEST_LIST = 256;  // atomics reduce the rows of a longer list, since many threads can share that work
 
-// Combine each output row with its list of update rows; LANES threads for each of its pieces of so many elements, which
-// the grid's second dimension counts. A row is a multiple of VECTOR bytes. A row with a long list keeps its data, whichever of its pieces
-// come before and after the one that finds out first.
-template <typename T, Reduction R, int LANES, int VECTOR = 16>
+// Combine each output row with its list of update rows. The grid's second dimension counts pieces of a row, each of
+// `piece` elements and LANES threads. A row is a multiple of VECTOR bytes. A row with a long list gets its data
+// unchanged, in every piece, no matter which piece finds out first that the list is long.
+template <typename T, Reduction R, int LANES, int VECTOR = VECTOR_BYTES>
 __global__ void gather_rows(T* __restrict__ output, const T* __restrict__ data, const T* __restrict__ updates,
                             RowState* state, int* heads, const int* __restrict__ next, int rows, int inner,
                             int piece) {
@@ -26,7 +33,7 @@ __global__ void gather_rows(T* __restrict__ output, const T* __restrict__ data, 
     const int lane = threadIdx.x % LANES;
     const long long row = blockIdx.x * static_cast<long long>(blockDim.x / LANES) + threadIdx.x / LANES;
     if (row >= rows) return;
-    const int head = state->is_uniform == UNTOUCHED ? heads[row] : -1;
+    const int head = state->is_uniform == UNTOUCHED ? heads[row] : UNTOUCHED;
     bool is_long = false;
     const int begin = blockIdx.y * piece, end = min(inner, begin + piece);
     for (int at = begin + lane * N; at < end; at += LANES * N) {

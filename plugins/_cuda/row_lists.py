@@ -1,4 +1,4 @@
-"""The host's part of rows.cuh: lists of update rows, and the launch that combines them."""
+"""The host's part of row_lists.cuh: the lists in the workspace, and the launch of gather_rows."""
 
 from __future__ import annotations
 
@@ -14,20 +14,33 @@ from pluginkit import (
     ceil_div,
     int32,
 )
+from pluginkit.plugins._cuda.reductions import Reduction
 
 #: Bytes of a vector load.
 VECTOR_BYTES = 16
-#: List heads and links are 32-bit positions.
+#: List heads and links are positions of 32 bits.
+LIST_ITEMSIZE = 4
 MAX_LISTED = 2**31 - 1
+#: Every byte of the state and the heads, before the first kernel.
+EMPTY_BYTE = 0xFF
+#: What RowState takes of the workspace: a vector, so that the lists begin at a multiple of one.
+_STATE_BYTES = VECTOR_BYTES
+
+#: What row_lists.cuh and reduce.cuh share with Python.
+DEFINES = {
+    "Reduction": Reduction,
+    "VECTOR_BYTES": VECTOR_BYTES,
+    "EMPTY_BYTE": EMPTY_BYTE,
+    "STATE_BYTES": _STATE_BYTES,
+}
+
 #: Elements of the longest row whose pieces the second dimension of a grid can count.
 MAX_ROW = 2**23
 _BLOCK = 256
-#: Vectors of each thread in one piece of a row: as many as leave enough threads to fill a GPU.
+#: A thread takes this many vectors of its piece of a row, or fewer where a GPU would have too few
+#: threads to be busy.
 _MOST_VECTORS, _ENOUGH_THREADS = 8, 2**19
 _GRID_Y = 65535
-#: The two flags of RowState, kept a vector apart from the lists.
-_STATE_BYTES = 16
-_LIST_ITEMSIZE = 4
 
 
 @dataclass(frozen=True)
@@ -39,23 +52,23 @@ class RowLists:
 
     @staticmethod
     def nbytes(rows: int, updates: int) -> int:
-        """The bytes for that many output rows and rows of updates."""
-        return _STATE_BYTES + (rows + updates) * _LIST_ITEMSIZE
+        """Return the bytes for this many output rows and rows of updates."""
+        return _STATE_BYTES + (rows + updates) * LIST_ITEMSIZE
 
     @property
     def heads(self) -> Workspace:
-        """The list heads."""
+        """The head of each output row's list."""
         return self.workspace.at(_STATE_BYTES)
 
     @property
     def links(self) -> Workspace:
-        """What follows in the list of each row of updates."""
-        return self.heads.at(self.rows * _LIST_ITEMSIZE)
+        """For each row of updates, the next one in its list."""
+        return self.heads.at(self.rows * LIST_ITEMSIZE)
 
     @property
     def empty(self) -> Fill:
         """The step that empties every list."""
-        return Fill(self.workspace.first(self.nbytes(self.rows, 0)), 0xFF)
+        return Fill(self.workspace.first(self.nbytes(self.rows, 0)), EMPTY_BYTE)
 
 
 def gather(
@@ -66,15 +79,15 @@ def gather(
     vector_bytes: int = VECTOR_BYTES,
     **constants: KernelConstant,
 ) -> Launch:
-    """The launch of gather_rows.
+    """Return the launch of gather_rows.
 
     Args:
         kernel: the plugin's instance of it.
         tensors: output, data and updates, taken as rows.
         lists: filled.
         inner: elements of a row, at most MAX_ROW.
-        vector_bytes: what a row is a multiple of; less than an element means one element.
-        constants: the kernel's own, but for LANES.
+        vector_bytes: a row is a multiple of this; less than an element means one element.
+        constants: the kernel's constants except LANES.
     """
     elements = max(vector_bytes // tensors[0].dtype.itemsize, 1)
     vectors = inner // elements

@@ -1,4 +1,4 @@
-"""A sum and its RMSNorm in one pass over memory, with the kernel in CUDA C++."""
+"""AddRMSNorm: a sum and its RMSNorm in one pass over memory, in CUDA C++."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pluginkit import (
     Case,
     CudaKernel,
     Input,
+    InputError,
     Launch,
     Output,
     Plugin,
     TensorDesc,
-    TensorError,
     attribute,
     bfloat16,
     ceil_div,
@@ -25,7 +25,7 @@ from pluginkit import (
     int64,
     product,
 )
-from pluginkit.plugins.add_rms_norm.launches import KEPT, LANES, MAX_ROW, layout_of
+from pluginkit.plugins.add_rms_norm.launches import DEFINES, KEPT, LANES, MAX_ROW, layout_of
 
 
 class AddRMSNorm(Plugin):
@@ -33,10 +33,11 @@ class AddRMSNorm(Plugin):
 
     total = x + residual;  y = total / sqrt(mean(total^2) + epsilon) * weight
 
-    The mean is over ``axis`` and all axes behind it. Each stands for what transformers' models
-    compute: the sum is rounded to T, and normalized in float32 from there on. A weight of the same
-    type multiplies what is rounded to T again, as in Llama and ONNX's RMSNormalization; a weight of
-    another type multiplies in float32, as in Gemma. y is rounded to T last.
+    The mean is over ``axis`` and all axes after it. The roundings are those of the models in
+    transformers: the sum is rounded to T and then normalized in float32. With a weight of type T
+    the normalized value is rounded to T before it is multiplied, as in Llama and in ONNX's
+    RMSNormalization; with a weight of another type it is multiplied in float32, as in Gemma. y is
+    rounded to T last.
 
     Inputs:      x: rank 1 to 8, float32 | float16 | bfloat16, linear; any dimension dynamic.
                  residual: the shape and dtype of x.
@@ -46,10 +47,10 @@ class AddRMSNorm(Plugin):
     Attributes:  epsilon: float, >= 0, default 1e-5.
                  axis: int, -rank to rank - 1, default -1.
     Workspace:   none.
-    Tolerance:   float32 2e-6, float16 2e-3, bfloat16 1.6e-2: another rounding of y, or of what the
-                 weight multiplies, relative to max(1, y).
-    Errors:      PK104 epsilon is negative; PK126 axis is out of range; PK157 the shapes do not fit;
-                 PK158 a row has more than 2^30 elements.
+    Tolerance:   float32 2e-6, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y): one rounding of
+                 y, or of what the weight multiplies, may differ.
+    Errors:      PK104 epsilon is negative. PK126 axis is out of range. shapes: the shapes do not
+                 fit each other. size: a row has more than 2^30 elements.
     Source:      ONNX Add-14 and RMSNormalization-23; without double.
     """
 
@@ -59,7 +60,7 @@ class AddRMSNorm(Plugin):
     epsilon: float = attribute(
         default=1e-5,
         check=lambda value: None if value >= 0 else "expected 0 or more",
-        doc="what is added to the mean square",
+        doc="added to the mean square",
     )
     axis: int = attribute(default=-1, doc="the first of the axes that are normalized")
 
@@ -73,17 +74,18 @@ class AddRMSNorm(Plugin):
         "kernel.cu",
         "add_rms_norm<{T}, {W}, {LANES}, {KEPT}, {SHIFTED}>",
         {"LANES": LANES, "KEPT": KEPT, "SHIFTED": (False, True)},
+        defines=DEFINES,
     )
 
     def check(self, x: TensorDesc, residual: TensorDesc, weight: TensorDesc) -> None:
-        """There is a residual for every element and a weight for every one of a row."""
+        """Check that residual has the shape of x, and weight that of a row."""
         if weight.size > MAX_ROW:
-            raise TensorError("PK158", f"AddRMSNorm: {weight}; expected rows of up to 2^30.")
+            raise InputError(f"{weight}; expected rows of up to 2^30 elements.", code="size")
         if x.shape != residual.shape or weight.shape != x.shape[x.axis(self.axis) :]:
-            raise TensorError(
-                "PK157",
-                f"AddRMSNorm: {x}, {residual}, {weight}; expected a residual of the shape of x "
+            raise InputError(
+                f"{x}, {residual}, {weight}; expected a residual of the shape of x "
                 "and a weight of x.shape[axis:].",
+                code="shapes",
             )
 
     def launches(
@@ -94,7 +96,7 @@ class AddRMSNorm(Plugin):
         y: TensorDesc,
         total: TensorDesc,
     ) -> Launch:
-        """Some threads of a block for each row; see layout.py."""
+        """Return one launch; launches.py gives rows to threads."""
         inner = int(weight.size)
         rows = int(product(x.shape[: x.axis(self.axis)])) if inner else 0
         layout = layout_of(rows, inner, x.dtype.itemsize)
@@ -109,7 +111,7 @@ class AddRMSNorm(Plugin):
     def reference(
         self, x: np.ndarray, residual: np.ndarray, weight: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """In float32, rounded where the kernel rounds."""
+        """Compute in float32, and round where the kernel rounds."""
         axes = tuple(range(x.ndim - weight.ndim, x.ndim))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             total = (x.astype(np.float32) + residual.astype(np.float32)).astype(x.dtype)
@@ -123,7 +125,7 @@ class AddRMSNorm(Plugin):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Rows for a few threads, for a block and beyond registers; vectors, odd sizes, empty."""
+        """Yield rows for a few threads, for a block and beyond registers; odd and empty ones."""
         rng = np.random.default_rng(23)
         for name, shape, attributes in (
             ("hidden", (2, 5, 64), {}),

@@ -1,23 +1,25 @@
-// A sum and its RMSNorm. The threads of one row (threadIdx.x) load x and residual once, add, store the sum and keep it
-// in registers, sum the squares, and store what they kept, normalized. A block has one row or, where rows are short,
-// several (threadIdx.y).
+// Add two tensors and normalize the rows of the sum by their root mean square. The threads of a row (threadIdx.x) load
+// x and residual once, add them, store the sum and keep it in registers, sum the squares, and store the normalized
+// values. A block has one row or, where rows are short, several (threadIdx.y).
 //
-// Where rows do not begin at multiples of a vector (SHIFTED), vectors begin at the first such place in a row, and what
-// lies before and behind them is left to the row's first threads, an element each.
+// Where rows do not begin at a multiple of a vector (SHIFTED), the vectors of a row begin at the first such place in
+// it. The elements before and after them are left to the row's first threads, one element each.
 //
-// `total` may be the memory of `residual`: a thread stores only where it has loaded. So nothing here is __restrict__,
-// loads are put before stores by hand, and what is beyond the registers is read again by plain loads from `total`, by
-// the thread that wrote it.
+// `total` may be the memory of `residual`, since a thread stores only where it has loaded. Therefore nothing is
+// __restrict__, and the source puts loads before stores. What does not fit into the registers is read again from
+// `total` with plain loads, by the thread that wrote it.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda/std/type_traits>
 
-template <typename T, int N> struct alignas(sizeof(T) * N > 16 ? 16 : sizeof(T) * N) Pack {
+using pluginkit::MAX_THREADS, pluginkit::VECTOR_BYTES, pluginkit::WARP;  // from launches.py
+
+template <typename T, int N> struct alignas(sizeof(T) * N > VECTOR_BYTES ? VECTOR_BYTES : sizeof(T) * N) Pack {
     T value[N];
 };
 
-// The weights of a vector, which in a shifted row may begin anywhere.
+// Load the weights of a vector, which in a shifted row may begin anywhere.
 template <typename W, int N, bool SHIFTED> __device__ __forceinline__ Pack<W, N> weights_at(const W* weight, int at) {
     if constexpr (!SHIFTED) return *reinterpret_cast<const Pack<W, N>*>(weight + at);
     Pack<W, N> weights;
@@ -28,7 +30,7 @@ template <typename W, int N, bool SHIFTED> __device__ __forceinline__ Pack<W, N>
 
 template <typename T, int N> __device__ __forceinline__ Pack<T, N> rounded(const float (&wide)[N]) {
     Pack<T, N> pack;
-    if constexpr (cuda::std::is_same_v<T, __nv_bfloat16> && N % 2 == 0) {  // one by one takes an instruction more each
+    if constexpr (cuda::std::is_same_v<T, __nv_bfloat16> && N % 2 == 0) {  // in pairs, one instruction less each
 #pragma unroll
         for (int i = 0; i < N; i += 2) {
             const __nv_bfloat162 pair = __floats2bfloat162_rn(wide[i], wide[i + 1]);
@@ -58,7 +60,8 @@ template <typename T, int N> __device__ __forceinline__ float squares_of(const P
     return sum;
 }
 
-// Times a weight of the same type in what the normalized value is rounded to, of another type in float32.
+// Normalize and multiply by the weights. With a weight of type T the normalized value is rounded to T first; with one
+// of another type both factors are float32.
 template <typename T, typename W, int N>
 __device__ __forceinline__ Pack<T, N> scaled(const Pack<T, N>& pack, const Pack<W, N>& weight, float inverse) {
     float wide[N];
@@ -74,15 +77,14 @@ __device__ __forceinline__ Pack<T, N> scaled(const Pack<T, N>& pack, const Pack<
     return rounded<T>(wide);
 }
 
-// The sum of `value` over a row's threads. Rows of fewer than 32 are powers of two and share a warp; others are whole
-// warps.
+// Return the sum of `value` over a row's threads. Up to a warp these are a power of two; beyond that, whole warps.
 __device__ __forceinline__ float sum_over_row(float value) {
-    __shared__ float sums[32];
-    const int threads = blockDim.x, lanes = threads < 32 ? threads : 32;
+    __shared__ float sums[MAX_THREADS / WARP];
+    const int threads = blockDim.x, lanes = threads < WARP ? threads : WARP;
     for (int step = lanes / 2; step; step /= 2) value += __shfl_xor_sync(~0u, value, step);
-    if (threads <= 32) return value;
-    const int warps = threads / 32, first = threadIdx.y * warps;
-    if (threadIdx.x % 32 == 0) sums[first + threadIdx.x / 32] = value;
+    if (threads <= WARP) return value;
+    const int warps = threads / WARP, first = threadIdx.y * warps;
+    if (threadIdx.x % WARP == 0) sums[first + threadIdx.x / WARP] = value;
     __syncthreads();
     value = 0;
     for (int warp = 0; warp < warps; ++warp) value += sums[first + warp];
@@ -90,13 +92,13 @@ __device__ __forceinline__ float sum_over_row(float value) {
 }
 
 template <typename T, typename W, int LANES, int KEPT, bool SHIFTED>
-__global__ void __launch_bounds__(1024) add_rms_norm(
+__global__ void __launch_bounds__(MAX_THREADS) add_rms_norm(
     T* y, T* total, const T* x, const T* residual, const W* weight, long long rows, int inner, float epsilon
 ) {
     using Values = Pack<T, LANES>;
     using Value = Pack<T, 1>;
     const long long row = static_cast<long long>(blockIdx.x) * blockDim.y + threadIdx.y, start = row * inner;
-    // Threads of rows that are not there stay, with nothing to load: their warp needs them.
+    // Threads beyond the last row have nothing to load, but stay for the shuffles of their warp.
     const int own = row < rows ? inner : 0, threads = blockDim.x, thread = threadIdx.x;
     const int head = SHIFTED ? static_cast<int>((LANES - start % LANES) % LANES) : 0;  // before the first vector
     const int vectors = max(own - head, 0) / LANES, edges = SHIFTED ? own - vectors * LANES : 0;

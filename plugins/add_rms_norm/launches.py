@@ -1,38 +1,42 @@
-"""How rows are given to threads."""
+"""How AddRMSNorm gives the rows of a tensor to threads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Elements that a thread loads at once: what a vector of 16 bytes holds, or one.
+#: Elements that a thread loads at once: those of a vector, or one.
 LANES = (1, 4, 8)
-#: Vectors of a row that a thread keeps in registers; further ones are read again.
+#: Vectors of a row that a thread keeps in registers; it reads further ones again.
 KEPT = (1, 2, 4, 8)
-#: Elements of a row, whose positions the kernel counts in 32 bits.
+#: The kernel counts the elements of a row in 32 bits.
 MAX_ROW = 2**30
 _VECTOR_BYTES = 16
-#: Vectors of a row from which on its threads are more than the elements beside them.
-_MANY_VECTORS = 64
-_WARP = 32
 _MAX_THREADS = 1024
-#: Threads of a block where a row needs fewer.
+_WARP = 32
+#: What the kernel shares with Python.
+DEFINES = {"MAX_THREADS": _MAX_THREADS, "VECTOR_BYTES": _VECTOR_BYTES, "WARP": _WARP}
+
+#: A row with at least this many vectors has more threads than elements before and after them, so
+#: it is loaded by vectors even where it begins within one.
+_MANY_VECTORS = 64
+#: Threads of a block that holds several rows.
 _BLOCK = 128
-#: Vectors of a thread, where there are threads enough: two loads under way of each input.
+#: Vectors of a thread where there are many rows, so that two loads of each input are in flight.
 _VECTORS = 2
-#: Rows below which a GPU has threads to spare, so that each takes one vector.
+#: With fewer rows a GPU has threads to spare, and each takes one vector.
 _FEW_ROWS = 128
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowLayout:
     """The threads of one launch.
 
     Attributes:
-        threads: a row's, a power of two up to 32, or whole warps.
-        rows: of a block.
-        lanes: one of ``LANES``.
-        kept: one of ``KEPT``.
-        is_shifted: whether rows begin within a vector.
+        threads: threads of a row: a power of two up to a warp, or whole warps.
+        rows: rows of a block.
+        lanes: elements of a load, one of ``LANES``.
+        kept: vectors that a thread keeps, one of ``KEPT``.
+        is_shifted: whether rows may begin within a vector.
     """
 
     threads: int
@@ -43,18 +47,12 @@ class Layout:
 
     @property
     def constants(self) -> dict[str, int | bool]:
-        """For the kernel."""
+        """The kernel's constants."""
         return {"LANES": self.lanes, "KEPT": self.kept, "SHIFTED": self.is_shifted}
 
 
-def layout_of(rows: int, inner: int, itemsize: int) -> Layout:
-    """The layout for rows of ``inner`` elements.
-
-    Args:
-        rows: how many there are.
-        inner: elements of a row.
-        itemsize: bytes of an element.
-    """
+def layout_of(rows: int, inner: int, itemsize: int) -> RowLayout:
+    """Return the layout for a number of rows of ``inner`` elements of ``itemsize`` bytes."""
     lanes = _VECTOR_BYTES // itemsize
     is_shifted = inner % lanes != 0 and inner // lanes >= _MANY_VECTORS
     if inner % lanes and not is_shifted:
@@ -66,4 +64,4 @@ def layout_of(rows: int, inner: int, itemsize: int) -> Layout:
     else:
         threads = min(-(-wanted // _WARP) * _WARP, _MAX_THREADS)
     kept = next((n for n in KEPT if n * threads >= vectors), KEPT[-1])
-    return Layout(threads, max(_BLOCK // threads, 1), lanes, kept, is_shifted)
+    return RowLayout(threads, max(_BLOCK // threads, 1), lanes, kept, is_shifted)

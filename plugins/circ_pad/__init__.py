@@ -1,4 +1,4 @@
-"""CircPad: wrap padding of the last axes, with its kernel in numba.cuda."""
+"""CircPad: wrap padding of the last axes, in numba.cuda."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pluginkit import (
     Case,
     Dim,
     Input,
+    InputError,
     Launch,
     NumbaKernel,
     Output,
     Plugin,
     TensorDesc,
-    TensorError,
     attribute,
     ceil_div,
     int64,
@@ -47,8 +47,8 @@ class CircPad(Plugin):
     Attributes:  pads: int[2 k], >= 0, required; the begins of the last k axes, then their ends,
                  which is ONNX Pad's order.
     Workspace:   none.      Tolerance: exact.
-    Errors:      PK104 pads is not int[2 k] or is negative; PK142 x has fewer than k axes;
-                 PK143 an axis to pad is empty.
+    Errors:      PK104 pads is not int[2 k] or is negative. rank: x has fewer than k axes.
+                 empty: an axis to pad is empty.
     Source:      numpy.pad(mode="wrap"); ONNX Pad-19, mode="wrap", which takes its pads as an input.
     """
 
@@ -75,26 +75,24 @@ class CircPad(Plugin):
         return self.pads[self._axes :]
 
     def check(self, x: TensorDesc) -> None:
-        """There is an axis for every pad, and something to wrap in it."""
+        """Check that x has an axis for every pad, and that no axis to pad is empty."""
         if x.ndim < self._axes:
-            raise TensorError("PK142", f"CircPad: pads is for {self._axes} axes; {x} has {x.ndim}.")
+            raise InputError(f"{x} has {x.ndim} axes; pads is for {self._axes}.", code="rank")
         for size, begin, end in zip(x.shape[-self._axes :], self._begins, self._ends, strict=True):
             if begin + end and isinstance(size, int) and size == 0:
-                raise TensorError(
-                    "PK143", f"CircPad: {x} has an empty axis; it has nothing to wrap."
-                )
+                raise InputError(f"{x} has an empty axis, with nothing to wrap.", code="empty")
 
     def output_shapes(self, x: TensorDesc) -> tuple[Dim, ...]:
-        """Each padded axis grows by its begin and its end."""
+        """Return x's shape with each padded axis longer by its begin and its end."""
         padded = zip(x.shape[-self._axes :], self._begins, self._ends, strict=True)
         return *x.shape[: -self._axes], *(size + begin + end for size, begin, end in padded)
 
     def launches(self, x: TensorDesc, y: TensorDesc) -> Launch:
-        """One thread for each element of ``y``."""
+        """Return one launch with a thread for each element of ``y``."""
         outer, padded = product(x.shape[: -self._axes]), x.shape[-self._axes :]
         shifts = [-begin % max(size, 1) for size, begin in zip(padded, self._begins, strict=True)]
         shapes = (outer, *padded), (outer, *y.shape[-self._axes :]), (0, *shifts)
-        is_wide = 2 * y.size >= 2**32  # the kernel adds a shift before it reduces
+        is_wide = 2 * y.size >= 2**32  # the kernel adds a shift before it takes the remainder
         return Launch(
             self.wide_kernel if is_wide else self.kernel,
             grid=ceil_div(y.size, _BLOCK),
@@ -103,13 +101,13 @@ class CircPad(Plugin):
         )
 
     def reference(self, x: np.ndarray) -> np.ndarray:
-        """What numpy does."""
+        """Compute the same in numpy."""
         unpadded = [(0, 0)] * (x.ndim - self._axes)
         return np.pad(x, unpadded + list(zip(self._begins, self._ends, strict=True)), mode="wrap")
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Odd sizes, one to four padded axes, pads beyond the axis, empty and size-1 axes."""
+        """Yield odd sizes, one to four padded axes, pads beyond an axis, empty and size-1 axes."""
         rng = np.random.default_rng(20)
         for name, shape, pads in (
             ("image", (2, 3, 16, 20), (1, 2, 3, 4)),

@@ -1,17 +1,17 @@
-"""CircPad's kernel, for tensors that 32-bit offsets reach and for larger ones."""
+"""CircPad's kernel with offsets of 32 bits, and with 64 bits for large tensors."""
 
 import numpy as np
 from numba import cuda
 
 
 def _kernel(integer):
-    """The kernel with offsets of the type ``integer``; unsigned 32-bit division is much faster."""
+    """Return the kernel with offsets of one type; division is much faster with 32 bits."""
 
     def circ_pad(x, y, x_sizes, y_sizes, shifts):
-        """Fill ``y`` from ``x``, both flat, one thread an element.
+        """Fill ``y`` from ``x``, both flat; a thread writes one element.
 
-        The last three arguments are tuples with an element for each dimension; the first one is
-        for all dimensions before the padded ones. Element ``i`` along a dimension of ``y`` is
+        The last three arguments are tuples with a number for each dimension. The first dimension
+        combines all those before the padded ones. Element ``i`` along a dimension of ``y`` is
         element ``(i + shift) mod size`` of ``x``.
         """
         element = cuda.grid(1)

@@ -1,17 +1,17 @@
 // GridSample for two and three spatial axes.
 //
-// A thread takes one location of the output, or two neighbours, and a run of channels. Which elements a location reads,
-// and how much each of them counts, is worked out once and serves every channel of the run; the loads of several
-// channels are in flight together. Blocks are tiles of the output, so that neighbouring rows find what they share in
-// the L1 cache; layout.py says how large everything is.
+// A thread takes one location of the output, or two neighbours, and a run of channels. It computes once which elements
+// a location reads and with which weights, and uses that for every channel of the run. The loads of several channels
+// are in flight together. Blocks are tiles of the output, so that neighbouring rows find what they share in the L1
+// cache; launches.py chooses the sizes.
 
 #include "taps.cuh"
 
-// How the elements lie: all of them inside, so that those along the last axis follow each other; anywhere; or some of
-// them outside, where they count as 0.
+// How to read the elements. inside: all are inside, so those along the last axis are neighbours. anywhere: they have
+// any distance. checked: some are outside, and count as 0.
 enum class Reads { inside, anywhere, checked };
 
-// Neighbours along the last axis come first.
+// Read the elements of a location; neighbours along the last axis come first.
 template <Reads READS, typename T, Mode MODE, typename Offset, int AXES>
 __device__ __forceinline__ void read(T (&values)[NEIGHBOURS<MODE, AXES>], const Axis<MODE, Offset> (&axes)[AXES],
                                      const T* channel) {
@@ -32,7 +32,7 @@ __device__ __forceinline__ void read(T (&values)[NEIGHBOURS<MODE, AXES>], const 
     }
 }
 
-// The weighted sum over the axes from AXIS on of the neighbours whose taps before that are number ``first``.
+// Return the weighted sum over the taps of the axes from AXIS on. `first` numbers the taps of the axes before that.
 template <int AXIS, typename T, Mode MODE, typename Offset, int AXES>
 __device__ __forceinline__ float weighted(const T (&values)[NEIGHBOURS<MODE, AXES>],
                                           const Axis<MODE, Offset> (&axes)[AXES], int first) {
@@ -55,7 +55,7 @@ __device__ __forceinline__ T combined(const T (&values)[NEIGHBOURS<MODE, AXES>],
     else return static_cast<T>(weighted<0>(values, axes, 0));
 }
 
-// The channels of a run, COUNT at a time and then what is left.
+// Sample the channels of a run, COUNT at a time and then the rest.
 template <int COUNT, Reads READS, typename T, Mode MODE, typename Offset, int AXES, int PACK>
 __device__ __forceinline__ void sample_run(const Axis<MODE, Offset> (&axes)[PACK][AXES], const T* __restrict__ x, T* y,
                                            long long x_step, long long y_step, int channels) {
@@ -79,17 +79,17 @@ __device__ __forceinline__ void sample_run(const Axis<MODE, Offset> (&axes)[PACK
     if constexpr (COUNT > 1) sample_run<COUNT / 2, READS>(axes, x, y, x_step, y_step, channels);
 }
 
-// Channels whose loads are in flight together, 8 to 64 of each thread.
+// Channels whose loads are in flight together; that is 8 to 64 loads of a thread.
 template <Mode MODE, int AXES, int PACK>
 constexpr int BATCH = MODE == Mode::nearest ? 8 / PACK : MODE == Mode::cubic ? 1 : AXES == 3 ? 2 : 4 / PACK;
 
-// A batch item's locations are ``rows`` of ``width``, which is a multiple of PACK. Where locations turn out to be
-// scattered, it leaves them to pixels.cu.
+// A batch item's locations are `rows` rows of `width`, a multiple of PACK. Where locations turn out to be scattered,
+// this kernel leaves them to pixel_copy.cu.
 template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int AXES, int PACK, typename Offset>
 __global__ void __launch_bounds__(THREADS)
     grid_sample(T* __restrict__ y, const T* __restrict__ x, const G* __restrict__ grid, Sizes sizes, Offset width,
                 Offset rows, int items, int channels, int run, const int* __restrict__ is_scattered) {
-    if (is_scattered != nullptr && *is_scattered) return;  // pixels.cu samples
+    if (is_scattered != nullptr && *is_scattered) return;  // sample_pixels does it
     const Offset tiles = (width - 1) / (blockDim.x * PACK) + 1, tile_row = blockIdx.x / tiles;
     const Offset column = ((blockIdx.x - tile_row * tiles) * blockDim.x + threadIdx.x) * PACK;
     const Offset row = tile_row * blockDim.y + threadIdx.y;
@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(THREADS)
         T* to = y + channel * y_step + location;
         constexpr int COUNT = BATCH<MODE, AXES, PACK>;
         constexpr Reads ELSEWHERE = PADDING == Padding::zeros ? Reads::checked : Reads::anywhere;
-        // One way for the whole warp: both, one after the other, would take twice as long.
+        // The whole warp takes one way, since both ways one after the other would take twice as long.
         if (__all_sync(__activemask(), is_inside)) {
             sample_run<COUNT, Reads::inside>(axes, from, to, x_step, y_step, count);
         } else {

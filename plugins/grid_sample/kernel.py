@@ -1,6 +1,6 @@
-"""GridSample's kernels for any number of spatial axes, a thread for each output element.
+"""GridSample's kernels for any number of spatial axes, with a thread for each output element.
 
-numba has no bfloat16: its bits come as uint16.
+numba has no bfloat16, so these kernels see its bits as uint16.
 """
 
 import math
@@ -9,9 +9,12 @@ import numpy as np
 from numba import cuda
 from numba.cuda.extending import register_jitable
 
-_FAR = np.float32(2**30)
-_MAX_DIMS, _MAX_TAPS = 7, 4
-_BORDER, _REFLECTION = 1, 2
+from pluginkit.plugins.grid_sample.reference import FAR, PADDINGS, TAPS
+
+_FAR = np.float32(FAR)
+#: A channel and up to six spatial axes; the taps along each.
+_MAX_DIMS, _MAX_TAPS = 7, max(TAPS.values())
+_BORDER, _REFLECTION = PADDINGS.index("border"), PADDINGS.index("reflection")
 _OUTSIDE = -1
 
 
@@ -41,7 +44,7 @@ def _to_bits(value):
 
 @register_jitable
 def _pixel(coordinate, size, align_corners):
-    """The coordinate in pixels; double between the two roundings keeps them from being fused."""
+    """Return the coordinate in pixels; float64 between two roundings keeps them separate."""
     shifted = coordinate + np.float32(1)
     if align_corners:
         x = shifted * np.float32(0.5) * np.float32(size - 1)
@@ -55,7 +58,7 @@ def _pixel(coordinate, size, align_corners):
 
 @register_jitable
 def _padded(index, size, padding, align_corners):
-    """The index that is read in place of ``index``, or _OUTSIDE."""
+    """Return the index that is read in place of ``index``, or _OUTSIDE."""
     if 0 <= index < size:
         return index
     if padding == _BORDER:
@@ -84,12 +87,12 @@ def _weight(tap, taps, t):
 
 
 def _nearest(coordinate_of):
-    """The kernel for mode nearest, which copies elements of any type."""
+    """Return the kernel for mode nearest, which copies elements of any type."""
 
     def nearest(y, x, grid, sizes, taps, padding, align_corners):
         """Fill ``y`` (items * channels, locations) from ``x`` (items * channels, elements).
 
-        ``grid`` is (items, locations, axes), ``sizes`` the channels of an item, then the spatial
+        ``grid`` is (items, locations, axes). ``sizes`` are the channels of an item and the spatial
         sizes of x.
         """
         element = cuda.grid(1)
@@ -111,10 +114,10 @@ def _nearest(coordinate_of):
 
 
 def _interpolate(value_of, coordinate_of, rounded):
-    """The kernel for modes linear and cubic, for one way to read and write elements."""
+    """Return the kernel for modes linear and cubic, for one way to read and write elements."""
 
     def interpolate(y, x, grid, sizes, taps, padding, align_corners):
-        """As ``nearest``, with a number of taps along each axis."""
+        """Do the same as ``nearest``, with ``taps`` taps along each axis."""
         element = cuda.grid(1)
         if element >= y.size:
             return

@@ -1,8 +1,14 @@
-"""What a GridSample launches: kernels in CUDA C++, or one in numba."""
+"""The launches of GridSample.
+
+Two and three spatial axes have kernels in CUDA C++: kernel.cu, and the two of pixel_copy.cu where
+a copy of x may be worth it. Any other number of axes has a kernel in numba.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 from pluginkit import (
@@ -16,22 +22,36 @@ from pluginkit import (
     offset_type,
     product,
 )
-from pluginkit.plugins.grid_sample.layout import THREADS, layout_of
-from pluginkit.plugins.grid_sample.pixel_copy import copy_for, in_pixels
+from pluginkit.plugins.grid_sample.pixel_copy import SECTOR_BYTES, THREADS, copy_for, in_pixels
+from pluginkit.plugins.grid_sample.reference import FAR, PADDINGS, TAPS, Mode, Padding
 
 if TYPE_CHECKING:
     from pluginkit.plugins.grid_sample import GridSample
 
-#: Values that are weighed along each axis.
-_TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
-#: As kernel.py numbers them.
-_PADDINGS = ("zeros", "border", "reflection")
+#: What the kernels in CUDA C++ share with Python.
+DEFINES = {
+    "Mode": Mode,
+    "Padding": Padding,
+    "FAR_PIXELS": FAR,
+    "THREADS": THREADS,
+    "SECTOR_BYTES": SECTOR_BYTES,
+}
+
+#: Threads of a tile, along rows and across.
+TILE = (32, 8)
+#: Channels of a thread: enough to make up for the computation of its coordinates, and few enough
+#: that the channels in progress stay in the L2 cache.
+LONGEST_RUN = 16
+#: With this many blocks a GPU is busy.
+ENOUGH_BLOCKS = 1024
+#: CUDA's limit of blocks along the second and third dimension of a grid.
+MAX_BLOCKS = 65535
 
 
 def launches_of(
     plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc, workspace: Workspace
 ) -> Sequence[Launch]:
-    """CUDA C++ for two and three spatial axes, numba for any other number."""
+    """Return kernels in CUDA C++ for two and three spatial axes, and in numba for other numbers."""
     if x.ndim not in (4, 5):
         return (in_numba(plugin, x, grid, y),)
     copy = copy_for(x, grid)
@@ -44,7 +64,7 @@ def launches_of(
 def _in_planes(
     plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc, flag: Workspace | None
 ) -> Launch:
-    """Laid out as layout.py says; ``flag`` says on the device that nothing is left to do."""
+    """Return the launch of kernel.cu; on the device ``flag`` tells it whether to do nothing."""
     items, channels, *sizes = map(int, x.shape)
     out_sizes = [int(size) for size in y.shape[2:]]
     is_light = len(sizes) == 2 and plugin.mode != "cubic"
@@ -66,7 +86,7 @@ def _in_planes(
 
 
 def in_numba(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> Launch:
-    """Any number of spatial axes, a thread for each element."""
+    """Return the launch of a numba kernel, with a thread for each element of y."""
     items, channels, *sizes = x.shape
     locations, axes = product(y.shape[2:]), len(sizes)
     name = "nearest" if plugin.mode == "nearest" else "interpolate"
@@ -81,8 +101,64 @@ def in_numba(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc)
             x.reshape(items * channels, product(sizes)),
             grid.reshape(items, locations, axes),
             int64((channels, *sizes)),
-            _TAPS[plugin.mode],
-            _PADDINGS.index(plugin.padding_mode),
+            TAPS[plugin.mode],
+            PADDINGS.index(plugin.padding_mode),
             plugin.align_corners,
         ),
     )
+
+
+@dataclass(frozen=True)
+class TileLayout:
+    """How the kernel of two and three spatial axes is launched.
+
+    Attributes:
+        width: locations of a row; a batch item's locations are taken as rows along the last axis,
+            or as a single row.
+        rows: rows of a batch item.
+        pack: neighbouring locations of a thread.
+        block: threads along and across rows.
+        run: channels of a thread.
+        grid: blocks for locations, runs and batch items.
+    """
+
+    width: int
+    rows: int
+    pack: int
+    block: tuple[int, int]
+    run: int
+    grid: tuple[int, int, int]
+
+
+def layout_of(
+    items: int, channels: int, out_sizes: Sequence[int], itemsize: int, is_light: bool
+) -> TileLayout:
+    """Return the layout of a call with static shapes.
+
+    A block is a tile of 32 x 8 threads, or a row of 256 where tiles would cover over a quarter
+    more than the output has. Two-byte elements go in pairs. Channels are split into runs of at
+    most LONGEST_RUN, and into shorter ones where there would be too few blocks.
+
+    Args:
+        items: the batch size.
+        channels: channels of an item.
+        out_sizes: the output's spatial sizes.
+        itemsize: bytes of an element.
+        is_light: whether a location needs few registers, which is so for up to four taps.
+    """
+    width, rows = out_sizes[-1], prod(out_sizes[:-1])
+    pack = 2 if itemsize == 2 and is_light and width * rows % 2 == 0 else 1
+    block = TILE
+    blocks = _blocks(width, rows, pack, block)
+    if width % pack or blocks * THREADS * pack > 1.25 * width * rows:
+        width, rows, block = width * rows, 1, (THREADS, 1)
+        blocks = _blocks(width, rows, pack, block)
+    wanted = -(-ENOUGH_BLOCKS // max(blocks * items, 1))
+    splits = max(-(-channels // LONGEST_RUN), min(channels, wanted), 1)
+    run = max(-(-channels // splits), -(-channels // MAX_BLOCKS), 1)
+    grid = blocks, -(-channels // run), min(items, MAX_BLOCKS)
+    return TileLayout(width, rows, pack, block, run, grid)
+
+
+def _blocks(width: int, rows: int, pack: int, block: tuple[int, int]) -> int:
+    return -(-width // (block[0] * pack)) * -(-rows // block[1])

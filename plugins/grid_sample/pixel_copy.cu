@@ -1,19 +1,22 @@
-// GridSample by way of a copy of x in which the channels of a pixel lie together.
+// Sample from a copy of x in which the channels of a pixel are neighbours.
 //
 // A load brings at least a sector of 32 bytes, and a warp's load takes a cycle for each line that it touches. Where
 // neighbouring locations read far apart, a load of one channel uses two or four bytes of a sector and touches 32 lines;
-// here it uses all and touches 8. Whether that is worth a copy of x depends on the grid: collect_pixels looks at some
-// of it, and the kernels of the way that is not taken end at once.
+// a load from the copy uses whole sectors and touches 8 lines. Whether that is worth a copy depends on the grid:
+// collect_pixels looks at a part of it, and the kernels of the way that is not taken return at once.
 
 #include "taps.cuh"
 
-constexpr int SECTOR_BYTES = 32, LINE_BYTES = 128;
-constexpr int WARP = 32, WARPS = THREADS / WARP;
-constexpr int SAMPLES = 32;  // warps' worth of locations that are looked at
+using pluginkit::SECTOR_BYTES;  // from launches.py
 
+constexpr int LINE_BYTES = 128;
+constexpr int WARP = 32, WARPS = THREADS / WARP;
+constexpr int SAMPLES = 32;  // groups of WARP locations that are looked at
+
+// Channels of a sector.
 template <typename T> constexpr int COUNT = SECTOR_BYTES / static_cast<int>(sizeof(T));
 
-// Neighbouring channels of a pixel, in registers: an array of small values would be in memory.
+// Neighbouring channels of a pixel in registers; an array of small values would be in memory.
 template <typename T, int BYTES> struct Channels {
     static constexpr int BITS = 8 * sizeof(T), EACH = 64 / BITS;
     unsigned long long words[BYTES / 8];
@@ -46,7 +49,8 @@ template <typename T, int BYTES> struct Channels {
     }
 };
 
-// Whether the locations of a warp read, on average of the samples, from more lines than so many. All blocks agree.
+// Return whether the locations of a warp read from more than `most_lines` lines, on average over the samples. All
+// blocks get the same answer.
 template <typename T, typename G, int AXES>
 __device__ bool are_scattered(const G* __restrict__ grid, Sizes sizes, long long locations, int most_lines) {
     __shared__ int lines_of[WARPS];
@@ -85,15 +89,15 @@ __device__ __forceinline__ long long pixels_of(Sizes sizes, int axes) {
     return pixels;
 }
 
-// Channels of neighbouring pixels, or locations: LANES threads of a block have those of one, a sector each. Memory has
-// them channel by channel on one side and pixel by pixel on the other; in between they turn in shared memory.
+// The channels of neighbouring pixels, or locations, in shared memory. LANES threads of a block have those of one
+// pixel, a sector each. In memory they are channel by channel on one side and pixel by pixel on the other.
 template <typename T, int LANES> struct Tile {
     static constexpr int WIDTH = THREADS / LANES, CHANNELS = LANES * COUNT<T>;
     T values[CHANNELS][WIDTH + 1];
 };
 
-// Makes the copy, where locations are scattered. Of each pixel it holds ``pixel_step`` elements, whole sectors. The
-// blocks of a grid are for tiles, their channels and items; each takes its share.
+// Make the copy where locations are scattered. It holds `pixel_step` elements of each pixel, in whole sectors. The
+// dimensions of the grid are tiles, their channels and items, which the blocks share.
 template <typename T, typename G, int AXES, int LANES>
 __global__ void __launch_bounds__(THREADS)
     collect_pixels(int* __restrict__ is_scattered, T* __restrict__ copy, const T* __restrict__ x,
@@ -118,7 +122,7 @@ __global__ void __launch_bounds__(THREADS)
                     turned.values[channel][column] = from[min(channel, channels - 1 - first) * pixels];
                 }
                 __syncthreads();
-                // A sector takes two threads, so that each store of a warp writes whole ones.
+                // Two threads write a sector, so that each store of a warp writes whole sectors.
 #pragma unroll
                 for (int half = 0; half < 2; ++half) {
                     const int place = half * (Turned::WIDTH / 2) + threadIdx.x / (2 * LANES);
@@ -135,7 +139,7 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-// A sector of a location's channels; ``pixels`` points to that of the first pixel.
+// Sample a sector of a location's channels. `pixels` points to this sector of the first pixel.
 template <Padding PADDING, typename T, Mode MODE, typename Offset, int AXES>
 __device__ __forceinline__ void sample_sector(T (&values)[COUNT<T>], const T* __restrict__ pixels,
                                               const Axis<MODE, Offset> (&axes)[AXES]) {
@@ -172,7 +176,7 @@ __device__ __forceinline__ void sample_sector(T (&values)[COUNT<T>], const T* __
     }
 }
 
-// Samples the copy, where collect_pixels made one; the blocks are as there, for tiles of locations.
+// Sample the copy where collect_pixels made one. The dimensions of the grid are as there, for tiles of locations.
 template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int AXES, int LANES, typename Offset>
 __global__ void __launch_bounds__(THREADS)
     sample_pixels(T* __restrict__ y, const int* __restrict__ is_scattered, const T* __restrict__ copy,

@@ -1,9 +1,9 @@
-"""GridSample by way of a copy of x in which the channels of a pixel lie together; see pixels.cu.
+"""Sample from a copy of x in which the channels of a pixel are neighbours; see pixel_copy.cu.
 
-To make it, x is read and written once. That is done only where the grid turns out to be scattered:
+Making the copy reads and writes x once. It is made only where the grid turns out to be scattered:
 where the 32 neighbouring locations of a warp read from more than MOST_LINES lines of 128 bytes, on
-average of some warps. Looking costs two launches that do nothing else, so that it is done for large
-outputs with enough channels alone.
+average over some warps. Finding that out costs two launches, so it is done only for large outputs
+with enough channels.
 """
 
 from __future__ import annotations
@@ -13,37 +13,39 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from pluginkit import Launch, TensorDesc, Workspace, int32, int64, offset_type
-from pluginkit.plugins.grid_sample.layout import THREADS
 
 if TYPE_CHECKING:
     from pluginkit.plugins.grid_sample import GridSample
 
-#: Bytes that a load brings at least.
+#: Threads of a block, in every kernel.
+THREADS = 256
+#: The least that a load brings from memory, in bytes.
 SECTOR_BYTES = 32
-#: Elements of the output, and bytes of a pixel's channels, from which looking at the grid pays.
+#: With this many elements of the output, and bytes of a pixel's channels, looking at the grid pays.
 ENOUGH_ELEMENTS = 2**24
 ENOUGH_CHANNEL_BYTES = SECTOR_BYTES
-#: The largest copy, over the output.
+#: The size of the largest copy, as a multiple of the output's.
 MOST_COPIED = 2
-#: Lines beyond which the locations of a warp are scattered; about there both ways take as long.
+#: Locations of a warp that read from more lines are scattered; at this number both ways are about
+#: equally fast.
 MOST_LINES = 8
-#: Threads that read the sectors of a location side by side.
+#: Threads that read neighbouring sectors of a location.
 LANES = (1, 2, 4)
-#: Blocks, each of which takes its share.
+#: Blocks that share the work.
 _BLOCKS = 1024
-#: What the flag takes of the workspace, so that the copy begins with a sector.
+#: What the flag takes of the workspace: a sector, so that the copy begins at the start of one.
 _FLAG_BYTES = SECTOR_BYTES
 
 
 @dataclass(frozen=True)
 class PixelCopy:
-    """The copy for one concrete call.
+    """The copy for a call with static shapes.
 
     Attributes:
         items: the batch size.
-        channels: of each item.
-        sizes: of x, spatial.
-        locations: of each item.
+        channels: channels of an item.
+        sizes: the spatial sizes of x.
+        locations: locations of an item.
         itemsize: bytes of an element.
     """
 
@@ -55,12 +57,12 @@ class PixelCopy:
 
     @property
     def sectors(self) -> int:
-        """Sectors of a pixel."""
+        """The sectors of a pixel."""
         return -(-self.channels * self.itemsize // SECTOR_BYTES)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the copy."""
+        """The size of the copy in bytes."""
         return self.items * prod(self.sizes) * self.sectors * SECTOR_BYTES
 
     @property
@@ -77,17 +79,17 @@ class PixelCopy:
 
     @property
     def may_be_made(self) -> bool:
-        """Whether the grid is looked at, and the copy made if that is scattered."""
+        """Whether to look at the grid, and to make the copy if the grid is scattered."""
         return self.may_pay and self.nbytes <= self._limit
 
     @property
     def workspace_bytes(self) -> int:
-        """The flag and the copy, for this shape or a smaller one."""
+        """The bytes of the flag and the copy, for this shape and smaller ones."""
         return _FLAG_BYTES + min(self.nbytes, self._limit) if self.may_pay else 0
 
 
 def copy_for(x: TensorDesc, grid: TensorDesc) -> PixelCopy:
-    """The copy for a concrete x and grid."""
+    """Return the copy for static shapes of x and grid."""
     items, channels, *sizes = map(int, x.shape)
     locations = prod(map(int, grid.shape[1:-1]))
     return PixelCopy(items, channels, tuple(sizes), locations, x.dtype.itemsize)
@@ -99,13 +101,13 @@ def in_pixels(
     copy: PixelCopy,
     workspace: Workspace,
 ) -> tuple[Launch, Launch]:
-    """The launches that look at the grid and make the copy, and that sample it.
+    """Return the launch that looks at the grid and makes the copy, and the one that samples it.
 
     Args:
         plugin: the plugin.
         tensors: x, grid and y.
-        copy: one that may be made.
-        workspace: the flag, which says whether it was made, and the copy.
+        copy: a copy that may be made.
+        workspace: the flag, which says whether the copy was made, and the copy.
     """
     x, grid, y = tensors
     flag, pixels = workspace.split((_FLAG_BYTES, copy.nbytes))
@@ -129,7 +131,7 @@ def in_pixels(
     )
     sample = Launch(
         plugin.sample_pixels,
-        # One item after the other, so that the L2 cache holds what is read several times.
+        # One item after the other, so that what is read several times stays in the L2 cache.
         grid=_shared_out(-(-copy.locations * lanes // THREADS), parts, copy.items),
         block=THREADS,
         args=(y, flag, pixels, grid, sizes, offset(copy.locations), *map(int32, counts)),
@@ -139,7 +141,7 @@ def in_pixels(
 
 
 def _shared_out(*counts: int) -> tuple[int, ...]:
-    """Blocks for each count, _BLOCKS at the most, for the first as many as there is work for."""
+    """Share at most _BLOCKS blocks out among counts of tasks, the first count first."""
     blocks: list[int] = []
     left = _BLOCKS
     for count in counts:

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Mode = Literal["linear", "nearest", "cubic"]
+Padding = Literal["zeros", "border", "reflection"]
 
-#: Coordinates further out than this many pixels, and NaN, count as this far out.
+PADDINGS: tuple[Padding, ...] = get_args(Padding)
+#: Pixels that are read along each axis, by the mode.
+TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
+#: NaN, and coordinates further out than this many pixels, count as this far out.
 FAR = 2**30
 
 
-def grid_sample(x: Array, grid: Array, mode: str, padding_mode: str, align_corners: bool) -> Array:
-    """Sample ``x`` (N, C, *sizes) where ``grid`` (N, *out_sizes, axes) says, in float32."""
+def grid_sample(
+    x: Array, grid: Array, mode: Mode, padding_mode: Padding, align_corners: bool
+) -> Array:
+    """Sample ``x`` (N, C, *sizes) at the locations of ``grid`` (N, *out_sizes, axes) in float32."""
     sizes, out_sizes = x.shape[2:], grid.shape[1:-1]
     points = grid.reshape(grid.shape[0], prod(out_sizes), len(sizes)).astype(np.float32)
     axes = [
@@ -25,7 +32,7 @@ def grid_sample(x: Array, grid: Array, mode: str, padding_mode: str, align_corne
         for axis, size in enumerate(sizes)
     ]
     channels = x.reshape(*x.shape[:2], prod(sizes))
-    outside = channels.shape[2]  # an element more, which is 0
+    outside = channels.shape[2]  # the index of an additional element, which is 0
     channels = np.concatenate([channels, np.zeros_like(channels, shape=(*x.shape[:2], 1))], axis=2)
 
     def read(where: Array) -> Array:
@@ -43,7 +50,7 @@ def grid_sample(x: Array, grid: Array, mode: str, padding_mode: str, align_corne
 def _combined(
     taps: Sequence[tuple[Array, Array]], sizes: Sequence[int], outside: int
 ) -> tuple[Array, Array]:
-    """The element of a channel that one tap along each axis reads, and how much it counts."""
+    """Return the element of a channel that one tap along each axis reads, and its weight."""
     offset, weight = taps[0]
     is_inside = offset >= 0
     for size, (index, factor) in zip(sizes[1:], taps[1:], strict=True):
@@ -56,7 +63,7 @@ def _combined(
 def _taps(
     coordinates: Array, size: int, mode: str, padding_mode: str, align_corners: bool
 ) -> list[tuple[Array, Array]]:
-    """For each tap along one axis, which index it reads (-1: none) and how much that counts."""
+    """Return for each tap along one axis the index that it reads (-1: none) and its weight."""
     one, half, length = np.float32(1), np.float32(0.5), np.float32(size)
     with np.errstate(over="ignore", invalid="ignore"):
         shifted = coordinates + one
@@ -81,17 +88,17 @@ def _weights(mode: str, t: Array) -> list[Array]:
 
 
 def _near(t: Array) -> Array:
-    """Keys' cubic convolution with a = -0.75, at a distance below 1."""
+    """Return the weight in Keys' cubic convolution, a = -0.75, at a distance below 1."""
     return (1.25 * t - 2.25) * t * t + 1
 
 
 def _far(t: Array) -> Array:
-    """The same between 1 and 2."""
+    """Return the same at a distance between 1 and 2."""
     return ((-0.75 * t + 3.75) * t - 6) * t + 3
 
 
 def _padded(index: Array, size: int, padding_mode: str, align_corners: bool) -> Array:
-    """The indices that are read in place of ``index``; -1 where nothing is."""
+    """Return the indices that are read in place of ``index``; -1 where nothing is read."""
     if padding_mode == "border":
         return np.clip(index, 0, size - 1)
     if padding_mode == "zeros":

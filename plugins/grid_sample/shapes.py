@@ -1,10 +1,10 @@
-"""Which shapes go together in a GridSample."""
+"""Check the shapes of a GridSample."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pluginkit import TensorDesc, TensorError
+from pluginkit import InputError, TensorDesc
 from pluginkit.plugins.grid_sample.reference import FAR
 
 if TYPE_CHECKING:
@@ -12,21 +12,22 @@ if TYPE_CHECKING:
 
 
 def check_shapes(plugin: GridSample, x: TensorDesc, grid: TensorDesc) -> None:
-    """Refuse what cannot be sampled.
+    """Check that grid fits x, and that there are pixels where the padding reads one.
 
     Errors:
-        PK148: the shapes do not fit.  PK150: an axis of x is longer than 2^30.  PK151: an empty
-        axis of x, where padding reads from it.
+        shapes: the shapes do not fit each other.  size: an axis of x is longer than 2^30.
+        empty: an axis of x is empty, and the padding reads from it.
     """
     if grid.ndim != x.ndim or grid.shape[-1] != x.ndim - 2 or grid.shape[0] != x.shape[0]:
-        raise TensorError(
-            "PK148",
-            f"GridSample: {x} and {grid}; expected (N, C, *sizes) and (N, *out_sizes, "
-            "the number of sizes).",
+        raise InputError(
+            f"{x} and {grid}; expected (N, C, *sizes) and (N, *out_sizes, the number of sizes).",
+            code="shapes",
         )
     if max(x.shape[2:]) > FAR:
-        raise TensorError("PK150", f"GridSample: {x}; expected spatial sizes up to 2^30.")
+        raise InputError(f"{x}; expected spatial sizes up to 2^30.", code="size")
     if min(x.shape[2:]) == 0 and plugin.padding_mode != "zeros":
-        raise TensorError(
-            "PK151", f"GridSample: {x} has no pixel, which padding {plugin.padding_mode!r} reads."
+        raise InputError(
+            f"{x} has no pixel; padding {plugin.padding_mode!r} reads one.",
+            code="empty",
+            fix='use padding_mode "zeros", or give x a pixel.',
         )

@@ -1,4 +1,4 @@
-// What a location of a GridSample reads, and how much each element of it counts.
+// Find the elements that a location of a GridSample reads, and their weights.
 
 #pragma once
 
@@ -7,28 +7,27 @@
 
 #include "../_cuda/device.cuh"
 
-enum class Mode { nearest, linear, cubic };
-enum class Padding { zeros, border, reflection };
+using pluginkit::FAR_PIXELS, pluginkit::Mode, pluginkit::Padding, pluginkit::THREADS;  // from launches.py
 
-constexpr float FAR = 1 << 30;  // in pixels: coordinates further out, and NaN, are brought here
+constexpr float FAR = FAR_PIXELS;  // NaN, and coordinates further out, count as this far out
 
 template <typename T, int N> struct alignas((N & (N - 1)) == 0 ? sizeof(T) * N : sizeof(T)) Pack { T value[N]; };
 
-// The output is not read again: it should not push the input out of the caches.
+// Store output, which is not read again, without pushing input out of the caches.
 template <typename P> __device__ __forceinline__ void store_once(P* target, const P& pack) {
     __stcs(reinterpret_cast<Bits<P>*>(target), *reinterpret_cast<const Bits<P>*>(&pack));
 }
 
 template <Mode MODE> constexpr int TAPS = MODE == Mode::nearest ? 1 : MODE == Mode::linear ? 2 : 4;
 
-// What a location reads along one axis.
+// The elements that a location reads along one axis.
 template <Mode MODE, typename Offset> struct Axis {
     Offset offset[TAPS<MODE>];  // in elements of a channel
     float weight[TAPS<MODE>];
     bool is_inside[TAPS<MODE>];
 };
 
-// Keys' cubic convolution, a = -0.75, at a distance below 1 and between 1 and 2.
+// Return the weight in Keys' cubic convolution, a = -0.75, at a distance below 1, and between 1 and 2.
 __device__ __forceinline__ float cubic_near(float t) { return (1.25f * t - 2.25f) * t * t + 1.0f; }
 __device__ __forceinline__ float cubic_far(float t) { return ((-0.75f * t + 3.75f) * t - 6.0f) * t + 3.0f; }
 
@@ -46,7 +45,7 @@ template <Mode MODE> __device__ __forceinline__ void set_weights(float (&weight)
     }
 }
 
-// An index outside mirrored, as often as it takes, at the centres of the outermost pixels or at their outer edges.
+// Mirror an index outside until it is inside, at the centres of the outermost pixels or at their outer edges.
 template <bool ALIGN_CORNERS> __device__ __forceinline__ int reflected(int index, int size) {
     if (ALIGN_CORNERS && size == 1) return 0;
     const unsigned int length = size, period = 2 * (ALIGN_CORNERS ? length - 1 : length);
@@ -55,9 +54,10 @@ template <bool ALIGN_CORNERS> __device__ __forceinline__ int reflected(int index
     return at < length ? at : period - at - (ALIGN_CORNERS ? 0 : 1);
 }
 
+// Return what a coordinate along an axis of `size` pixels reads; `stride` is the distance of two pixels in elements.
 template <Mode MODE, Padding PADDING, bool ALIGN_CORNERS, typename Offset>
 __device__ __forceinline__ Axis<MODE, Offset> axis_at(float coordinate, int size, Offset stride) {
-    // Every step rounds, as on a CPU: a contraction would move coordinates that lie halfway between two pixels.
+    // Every step rounds, as on a CPU. A contraction would move coordinates that are halfway between two pixels.
     const float shifted = __fadd_rn(coordinate, 1.0f);
     float x = ALIGN_CORNERS ? __fmul_rn(0.5f * shifted, static_cast<float>(size - 1))
                             : 0.5f * __fadd_rn(__fmul_rn(shifted, static_cast<float>(size)), -1.0f);
@@ -80,9 +80,8 @@ __device__ __forceinline__ Axis<MODE, Offset> axis_at(float coordinate, int size
     return axis;
 }
 
-// The elements of a channel that a location reads.
+// The number of elements of a channel that a location reads.
 template <Mode MODE, int AXES> constexpr int NEIGHBOURS = TAPS<MODE> * TAPS<MODE> * (AXES == 3 ? TAPS<MODE> : 1);
 
-constexpr int THREADS = 256;
-
-struct Sizes { int value[3]; };  // of a channel of x, outermost first; the first is unused for two axes
+// The sizes of a channel of x, outermost first. With two axes the first is unused.
+struct Sizes { int value[3]; };

@@ -1,4 +1,4 @@
-"""NonZero, whose output's shape depends on data, with its kernels in CUDA C++."""
+"""NonZero, whose output's shape depends on data, in CUDA C++."""
 
 from __future__ import annotations
 
@@ -27,14 +27,25 @@ from pluginkit import (
 )
 
 _THREADS = 512
+#: Bytes of x that a thread takes, and that it takes of a type of one byte.
+_THREAD_BYTES = 64
+_BYTE_THREAD_BYTES = 32
+_MAX_RANK = 8
+#: What the kernels share with Python.
+_DEFINES = {
+    "THREADS": _THREADS,
+    "THREAD_BYTES": _THREAD_BYTES,
+    "BYTE_THREAD_BYTES": _BYTE_THREAD_BYTES,
+    "MAX_RANK": _MAX_RANK,
+}
 
 
 class NonZero(Plugin):
-    """The coordinates of the elements of ``x`` that are not zero, in row-major order.
+    """Return the coordinates of the elements of ``x`` that are not zero, in row-major order.
 
-    indices[:, j] = the coordinates of the j-th such element
+    indices[:, j] = the coordinates of the j-th element that is not zero
 
-    NaN is not zero, -0.0 is.
+    NaN is not zero; -0.0 is.
 
     Inputs:      x: rank 1 to 8, every type that a plugin can read (uint8 is none), linear; any
                  dimension dynamic.
@@ -49,35 +60,39 @@ class NonZero(Plugin):
     onnx_op = OnnxOp("NonZero", since=13)
     types = {"T": (*OUTPUT_TYPES, bool_)}
 
-    x = Input("T", ranks=(1, 8))
+    x = Input("T", ranks=(1, _MAX_RANK))
     indices = Output(int64)
     count = SizeOutput()
 
-    count_kernel = CudaKernel("kernel.cu", "count_non_zero<{T}>")
-    place_kernel = CudaKernel("kernel.cu", "place_tiles<int>")
+    count_kernel = CudaKernel("kernel.cu", "count_non_zero<{T}>", defines=_DEFINES)
+    place_kernel = CudaKernel("kernel.cu", "place_tiles<int>", defines=_DEFINES)
     write_kernel = CudaKernel(
-        "kernel.cu", "write_indices<{T}, int, unsigned int, {RANK}>", {"RANK": range(1, 9)}
+        "kernel.cu",
+        "write_indices<{T}, int, unsigned int, {RANK}>",
+        constants={"RANK": range(1, _MAX_RANK + 1)},
+        defines=_DEFINES,
     )
 
     def output_shapes(self, x: TensorDesc) -> tuple[Dim, Dim]:
-        """A row for each dimension, and a column for each element that is found."""
+        """Return a row for each dimension, and a column for each element that is not zero."""
         return x.ndim, self.count.up_to(x.size)
 
     def _tiles(self, x: TensorDesc) -> Dim:
-        return ceil_div(x.nbytes, _THREADS * (32 if x.dtype.itemsize == 1 else 64))
+        nbytes = _BYTE_THREAD_BYTES if x.dtype.itemsize == 1 else _THREAD_BYTES
+        return ceil_div(x.nbytes, _THREADS * nbytes)
 
     def workspace_bytes(self, x: TensorDesc) -> Dim:
-        """The count of each tile, then its position."""
+        """Return 8 bytes for each tile: first its count, then its position."""
         return 8 * self._tiles(x)
 
     def launches(
         self, x: TensorDesc, indices: TensorDesc, count: TensorDesc, workspace: Workspace
     ) -> Sequence[Step]:
-        """Count, place, write; three launches in order."""
+        """Return three launches: count, place, write."""
         tiles = self._tiles(x)
         if not tiles:
             return [Fill(count)]
-        shape = int64((*x.shape, *[1] * (8 - x.ndim)))
+        shape = int64((*x.shape, *[1] * (_MAX_RANK - x.ndim)))
         return [
             Launch(self.count_kernel, tiles, _THREADS, (workspace, x, x.size)),
             Launch(self.place_kernel, 1, _THREADS, (workspace, count, tiles)),
@@ -91,12 +106,12 @@ class NonZero(Plugin):
         ]
 
     def reference(self, x: np.ndarray) -> np.ndarray:
-        """What numpy does."""
+        """Compute the same in numpy."""
         return np.array(np.nonzero(x), np.int64).reshape(x.ndim, -1)
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Ranks 1 to 8; none, some and all elements zero; tiles whole and cut; empty."""
+        """Yield ranks 1 to 8; no, some and only zeros; whole and partial tiles; empty."""
         rng = np.random.default_rng(13)
         for name, shape, share in (
             ("vector", (13,), 0.5),

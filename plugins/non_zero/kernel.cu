@@ -1,27 +1,30 @@
 // NonZero in three launches, none of which waits for the host:
 //
 //   count_non_zero   each block counts the non-zero elements of its tile
-//   place_tiles      one block turns the counts into positions, and writes the sum, a size tensor
-//   write_indices    each block lists its tile's elements in shared memory, then writes their coordinates
+//   place_tiles      one block turns the counts into positions, and writes their sum, the size output
+//   write_indices    each block lists its tile's non-zero elements in shared memory, then writes their coordinates
 //
-// The output is dense for the count that comes out, so that its rows lie `count` apart: nothing can be written before
-// everything is counted, and x is read twice.
+// The rows of the output lie `count` elements apart, so everything is counted before anything is written, and x is read
+// twice.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #include "../_cuda/device.cuh"
 
-constexpr int THREADS = 512;
+// From __init__.py.
+using pluginkit::BYTE_THREAD_BYTES, pluginkit::MAX_RANK, pluginkit::THREAD_BYTES, pluginkit::THREADS;
+
 constexpr int WARPS = THREADS / 32;
 constexpr int LOAD_BYTES = 16;
 
-// A thread takes 64 bytes in four loads under way at once; half of that where their list would not fit.
-template <typename T> constexpr int LOADS = sizeof(T) == 1 ? 2 : 4;
+// A thread takes one run of elements, with all its loads in flight at once. For one-byte types the run is shorter, so
+// that the list of a tile fits into shared memory.
+template <typename T> constexpr int LOADS = (sizeof(T) == 1 ? BYTE_THREAD_BYTES : THREAD_BYTES) / LOAD_BYTES;
 template <typename T> constexpr int PER_THREAD = LOADS<T> * LOAD_BYTES / static_cast<int>(sizeof(T));
 
 struct Shape {
-    long long dims[8];
+    long long dims[MAX_RANK];
 };
 
 template <typename T> __device__ __forceinline__ bool is_non_zero(T value) {
@@ -32,7 +35,7 @@ template <typename T> __device__ __forceinline__ bool is_non_zero(T value) {
     }
 }
 
-// One bit for each of the thread's elements.
+// Return one bit for each of the thread's elements: whether it is not zero.
 template <typename T> __device__ __forceinline__ unsigned flags_of(const T* __restrict__ x, long long size) {
     constexpr int COUNT = PER_THREAD<T>;
     const long long first = (static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x) * COUNT;
@@ -51,7 +54,7 @@ template <typename T> __device__ __forceinline__ unsigned flags_of(const T* __re
     return flags;
 }
 
-// The sum of `value` over the threads before this one, and over the block.
+// Return the sum of `value` over the threads before this one; set `total` to the sum over the block.
 template <typename Sum> __device__ __forceinline__ Sum exclusive_sum(Sum value, Sum& total) {
     __shared__ Sum sums[WARPS];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;

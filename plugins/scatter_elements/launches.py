@@ -1,31 +1,58 @@
-"""The steps of each variant of ScatterElements."""
+"""The launches of each variant of ScatterElements."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pluginkit import Copy, Fill, Launch, Step, TensorDesc, Workspace, int32, offset_type, product
-from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES, RowLists, gather
-from pluginkit.plugins.scatter_elements.variants import COLUMNS, ENOUGH_BLOCKS, Problem, Variant
+from pluginkit.plugins._cuda import row_lists
+from pluginkit.plugins._cuda.row_lists import (
+    EMPTY_BYTE,
+    LIST_ITEMSIZE,
+    VECTOR_BYTES,
+    RowLists,
+    gather,
+)
+from pluginkit.plugins.scatter_elements.variants import (
+    COLUMNS,
+    ENOUGH_BLOCKS,
+    MAX_LISTED_IN_TILE,
+    TILE_LINK_BYTES,
+    ScatterProblem,
+    Variant,
+    choose,
+    problem_of,
+)
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements
 
 _BLOCK = 256
-#: Threads of a block that handles a tile by vectors, and of one among few blocks.
+#: Threads of a block that loads vectors of a tile, and of one where there are few blocks.
 _TILE_BLOCK, _LONE_TILE_BLOCK = 128, 512
 _WARP = 32
+#: Rows of indices that a warp of the rows variant reads at once.
 _ROWS_A_WARP = 4
-#: The grid of the elements kernel where the rows kernels have seldom left it anything.
+#: The grid of the elements kernel after the rows kernels, which usually leave it nothing to do.
 _LEFTOVER_BLOCKS = 4096
-_LIST_ITEMSIZE = 4
+
+#: What the kernels share with Python.
+DEFINES = {
+    **row_lists.DEFINES,
+    "COLUMNS": COLUMNS,
+    "MAX_LISTED_IN_TILE": MAX_LISTED_IN_TILE,
+    "ROWS_A_WARP": _ROWS_A_WARP,
+    "TILE_LINK_BYTES": TILE_LINK_BYTES,
+    "WARP": _WARP,
+}
 
 
 @dataclass(frozen=True)
-class Call:
-    """One concrete call: the plugin, its tensors and its sizes."""
+class ScatterElementsCall:
+    """A call with static shapes: the plugin and its tensors."""
 
     plugin: ScatterElements
     data: TensorDesc
@@ -33,15 +60,19 @@ class Call:
     updates: TensorDesc
     output: TensorDesc
     workspace: Workspace
-    problem: Problem
+
+    @cached_property
+    def problem(self) -> ScatterProblem:
+        """The sizes of the call."""
+        return problem_of(self.plugin, self.data, self.indices, self.updates)
 
     @property
     def axis(self) -> int:
-        """The axis, from the front."""
+        """The axis, counted from 0."""
         return self.data.axis(self.plugin.axis)
 
-    def steps(self, variant: Variant) -> Sequence[Step]:
-        """What to run."""
+    def steps(self, variant: Variant | None = None) -> Sequence[Step]:
+        """Return the launches of a variant, by default of the one that suits the sizes."""
         makers = {
             "elements": self._elements,
             "tile": self._tile,
@@ -49,7 +80,7 @@ class Call:
             "rows": self._rows,
             "lists": self._lists,
         }
-        return makers[variant]()
+        return makers[variant or choose(self.problem)]()
 
     def _merged_dims(self) -> list[tuple[int, int]]:
         data, updates = ([int(dim) for dim in desc.shape] for desc in (self.data, self.updates))
@@ -87,8 +118,8 @@ class Call:
         is_vector = problem.is_vectorised_tile
         cells = VECTOR_BYTES // problem.itemsize if is_vector else 1
         updates = VECTOR_BYTES // problem.index_itemsize if is_vector else 1
-        # Two vectors of each kind for a thread keep enough loads in flight. Many small blocks
-        # overlap their phases; where there are few blocks, each needs all the threads it can use.
+        # With two vectors of data and two of indices a thread has enough loads in flight. Many
+        # small blocks overlap their phases; a block among few needs all the threads it can use.
         wanted = max(problem.axis_size // (2 * cells), problem.count // (2 * updates))
         if problem.outer < ENOUGH_BLOCKS:
             most = _LONE_TILE_BLOCK
@@ -143,7 +174,7 @@ class Call:
 
     def _lists(self) -> Sequence[Step]:
         size = int(self.data.size)
-        heads, links = self.workspace, self.workspace.at(size * _LIST_ITEMSIZE)
+        heads, links = self.workspace, self.workspace.at(size * LIST_ITEMSIZE)
         dims = self._merged_dims()
         rank = _rank(dims)
         stride = product(self.data.shape[self.axis + 1 :])
@@ -166,22 +197,26 @@ class Call:
             block=_BLOCK,
             args=(self.output, self.data, self.updates, heads, links, int32(self.data.size)),
         )
-        return Fill(self.workspace.first(size * _LIST_ITEMSIZE), 0xFF), link, gather
+        return Fill(self.workspace.first(size * LIST_ITEMSIZE), EMPTY_BYTE), link, gather
 
 
-def workspace_bytes(problem: Problem, data: TensorDesc, updates: TensorDesc) -> int:
-    """The most that any shape up to this one needs."""
+def workspace_bytes(
+    plugin: ScatterElements, data: TensorDesc, indices: TensorDesc, updates: TensorDesc
+) -> int:
+    """Return the bytes that suffice for this shape and for every smaller one."""
+    problem = problem_of(plugin, data, indices, updates)
     if problem.needs_order:
-        return int(data.size + updates.size) * _LIST_ITEMSIZE
+        return int(data.size + updates.size) * LIST_ITEMSIZE
     if problem.inner * problem.itemsize < VECTOR_BYTES:
         return 0
     return RowLists.nbytes(problem.outer * problem.axis_size, problem.outer * problem.count)
 
 
 def merged_dims(data: Sequence[int], updates: Sequence[int], axis: int) -> list[tuple[int, int]]:
-    """The updates' dimensions as (size, stride in the output), outermost first, merged.
+    """Return the updates' dimensions as (size, stride in the output), outermost first.
 
-    The stride along the axis is 0: there the index alone decides.
+    Neighbours are merged where the output allows it. The stride along the axis is 0, since there
+    the index decides.
     """
     dims: list[tuple[int, int]] = []
     step = 1

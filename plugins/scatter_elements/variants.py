@@ -1,20 +1,19 @@
-"""Which kernels a ScatterElements gets, by shape and type.
+"""Choose the variant of ScatterElements for a shape and a type.
 
 =========  ======================================================================================
 variant    when
 =========  ======================================================================================
-elements   whatever no other variant takes; float sums and products in any order
-tile       the axis is the last dimension (of size > 1), and its cells and updates fit in shared
-           memory
-column     at least 32 values inside the axis, whose accumulators fit in shared memory, and enough
-           columns to fill a GPU
-rows       values inside the axis come in multiples of 16 bytes, and there are many updates.
-           Whether their indices are constant, as in a graph network, is found out on the device;
-           where they are not, and for rows with very many updates, elements takes over
-lists      deterministic=True, where neither tile nor column applies and the order matters
+elements   no other variant applies; float sums and products run in any order
+tile       the axis is the last dimension, and its cells and updates fit into shared memory
+column     there are at least 32 values inside the axis, their accumulators fit into shared
+           memory, and there are enough columns to fill a GPU
+rows       the values inside the axis come in multiples of 16 bytes, and there are many updates.
+           The device finds out whether their indices are constant, as in a graph network. Where
+           they are not, and for rows with very many updates, elements takes over
+lists      deterministic=True, the order of updates matters, and neither tile nor column applies
 =========  ======================================================================================
 
-All but elements and lists need updates to cover data off the axis.
+All but elements and lists need updates that are as large as data in every dimension but the axis.
 """
 
 from __future__ import annotations
@@ -23,36 +22,41 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
-from pluginkit import TensorDesc, TensorError
-from pluginkit.plugins._cuda.row_lists import MAX_LISTED, MAX_ROW, VECTOR_BYTES
+from pluginkit import InputError, TensorDesc
+from pluginkit.plugins._cuda.row_lists import LIST_ITEMSIZE, MAX_LISTED, MAX_ROW, VECTOR_BYTES
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements
 
 Variant = Literal["elements", "tile", "column", "rows", "lists"]
 
-#: Shared memory of a block that every supported GPU has.
+#: Shared memory that a block has on every supported GPU.
 SHARED_BYTES = 64 * 1024
-#: Threads of a warp, and columns of a block.
+#: Columns of a block of the column variant, a warp.
 COLUMNS = 32
-#: Blocks that keep a GPU busy.
+#: With this many blocks a GPU is busy.
 ENOUGH_BLOCKS = 128
-#: Updates from which three launches in place of two pay.
+#: With this many updates three launches are faster than two.
 MANY_UPDATES = 2**17
-#: Positions in lists in a tile are 16-bit integers.
-MAX_LISTED_IN_TILE = 2**16 - 1
+#: Bytes of a link in a tile's lists, and the most updates that such links can tell apart.
+TILE_LINK_BYTES = 2
+MAX_LISTED_IN_TILE = 2 ** (8 * TILE_LINK_BYTES) - 1
 
 
 @dataclass(frozen=True)
-class Problem:
-    """The sizes that decide.
+class ScatterProblem:
+    """The sizes of a call, which decide the variant.
 
     Attributes:
-        outer, axis_size, inner: data's elements before, along and after the axis.
+        outer: the product of data's dimensions before the axis.
+        axis_size: data's dimension along the axis.
+        inner: the product of data's dimensions after the axis.
         count: updates along the axis.
-        is_covering: whether updates are as large as data off the axis.
-        itemsize, index_itemsize, accumulator_itemsize: bytes of an element.
-        needs_order: whether the result depends on the order of updates, and must not.
+        is_covering: whether updates are as large as data in every dimension but the axis.
+        itemsize: bytes of an element of data.
+        index_itemsize: bytes of an index.
+        accumulator_itemsize: bytes of the type in which updates are combined.
+        needs_order: whether the order of the updates has to be fixed, since it changes the result.
     """
 
     outer: int
@@ -67,55 +71,56 @@ class Problem:
 
     @property
     def updates_size(self) -> int:
-        """Elements of updates, when they cover data."""
+        """The number of updates when they cover data."""
         return self.outer * self.count * self.inner
 
     @property
     def tile_bytes(self) -> int:
         """Shared memory of a tile: a head for each cell, a link and a value for each update."""
-        heads, links = -(-self.axis_size // 4) * 16, -(-self.count // 8) * 16
+        heads = _whole_vectors(self.axis_size * LIST_ITEMSIZE)
+        links = _whole_vectors(self.count * TILE_LINK_BYTES)
         return heads + links + self.count * self.itemsize
 
     @property
     def column_bytes(self) -> int:
-        """Shared memory of a block of columns: its accumulators."""
+        """Shared memory for the accumulators of a block of columns."""
         return self.axis_size * COLUMNS * self.accumulator_itemsize
 
     @property
     def column_blocks(self) -> int:
-        """Blocks of columns."""
+        """The blocks of the column variant."""
         return self.outer * -(-self.inner // COLUMNS)
 
     @property
     def row_lists(self) -> int:
-        """List heads and links that the rows variant needs."""
+        """The list heads and links of the rows variant."""
         return self.outer * (self.axis_size + self.count)
 
     @property
     def is_vectorised_tile(self) -> bool:
-        """Whether tiles go by vectors: rows are multiples of one, and tiles keep a GPU busy."""
+        """Whether tiles load vectors: rows are multiples of one, and there are enough tiles."""
         data_bytes, index_bytes = self.axis_size * self.itemsize, self.count * self.index_itemsize
         is_aligned = data_bytes % VECTOR_BYTES == 0 and index_bytes % VECTOR_BYTES == 0
         return is_aligned and self.outer >= ENOUGH_BLOCKS
 
     @property
     def has_vector_rows(self) -> bool:
-        """Whether rows of values and of indices come in multiples of a vector."""
+        """Whether rows of values and rows of indices are multiples of a vector."""
         sizes = self.inner * self.itemsize, self.inner * self.index_itemsize
         return all(size % VECTOR_BYTES == 0 for size in sizes)
 
 
 def problem_of(
     plugin: ScatterElements, data: TensorDesc, indices: TensorDesc, updates: TensorDesc
-) -> Problem:
-    """The sizes of one concrete call."""
+) -> ScatterProblem:
+    """Return the sizes of a call with static shapes."""
     axis = data.axis(plugin.axis)
     has_order = plugin.reduction == "none" or (
         data.dtype.is_floating and plugin.reduction in ("add", "mul")
     )
     shape = [int(dim) for dim in data.shape]
     others = [dim for dim in range(len(shape)) if dim != axis]
-    return Problem(
+    return ScatterProblem(
         outer=prod(shape[:axis]),
         axis_size=shape[axis],
         inner=prod(shape[axis + 1 :]),
@@ -128,11 +133,11 @@ def problem_of(
     )
 
 
-def choose(problem: Problem) -> Variant:
-    """The variant for a problem, as the table above says.
+def choose(problem: ScatterProblem) -> Variant:
+    """Return the variant for a problem, according to the table above.
 
     Errors:
-        PK144: too large for the lists that deterministic=True needs.
+        deterministic: the problem is too large for the lists that deterministic=True needs.
     """
     if problem.is_covering and problem.updates_size and problem.axis_size:
         if problem.inner == 1 and _fits_tile(problem):
@@ -144,24 +149,28 @@ def choose(problem: Problem) -> Variant:
     if not problem.needs_order:
         return "elements"
     if max(problem.updates_size, problem.outer * problem.axis_size * problem.inner) > MAX_LISTED:
-        raise TensorError(
-            "PK144",
-            f"ScatterElements: deterministic=True on {problem.updates_size} updates; "
+        raise InputError(
+            f"deterministic=True on {problem.updates_size} updates; "
             f"expected at most {MAX_LISTED}, and no more elements of data.",
+            code="deterministic",
             fix="leave deterministic out, or split the operation.",
         )
     return "lists"
 
 
-def _fits_tile(problem: Problem) -> bool:
+def _fits_tile(problem: ScatterProblem) -> bool:
     return problem.tile_bytes <= SHARED_BYTES and problem.count <= MAX_LISTED_IN_TILE
 
 
-def _fits_column(problem: Problem) -> bool:
+def _fits_column(problem: ScatterProblem) -> bool:
     is_wide = problem.inner >= COLUMNS and problem.column_blocks >= ENOUGH_BLOCKS
     return is_wide and problem.column_bytes <= SHARED_BYTES
 
 
-def _suits_rows(problem: Problem) -> bool:
+def _suits_rows(problem: ScatterProblem) -> bool:
     is_large = problem.updates_size >= MANY_UPDATES and problem.row_lists <= MAX_LISTED
     return is_large and problem.has_vector_rows and problem.inner <= MAX_ROW
+
+
+def _whole_vectors(nbytes: int) -> int:
+    return -(-nbytes // VECTOR_BYTES) * VECTOR_BYTES

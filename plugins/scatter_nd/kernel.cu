@@ -1,18 +1,18 @@
-// ScatterND: each tuple of indices names a row of data, and an update is a row as well. Two ways:
+// ScatterND: each tuple of indices names a row of data, and each update is a row. There are two ways:
 //
-//   in place   one thread takes one element or one 4-byte word of updates and reduces it into a copy of data
-//   rows       a list of update rows for each row of data, then each output row written once: no atomics on values, no
-//              separate copy, one rounding. Rows with very long lists are left to the first way.
+//   in place   a thread reduces one element, or one word of several, of an update into a copy of data
+//   lists      each output row gets a list of its update rows and is written once: no atomics on values, no separate
+//              copy, one rounding. Rows with very long lists are left to the first way.
 
 #include "../_cuda/reduce.cuh"
 #include "../_cuda/row_lists.cuh"
 
-constexpr int MAX_DEPTH = 8;
+using pluginkit::MAX_DEPTH, pluginkit::WORD_BYTES;  // from launches.py
 
 // The dimensions of data that a tuple indexes.
 template <typename Offset> struct Sizes { Offset size[MAX_DEPTH]; };
 
-// Whether the tuple lies inside data, and if it does, which row it names.
+// Return whether the tuple lies inside data; set `row` to the row that it names.
 template <typename Offset>
 __device__ __forceinline__ bool find_row(const long long* tuple, int depth, const Sizes<Offset>& sizes, Offset& row) {
     bool is_inside = true;
@@ -29,10 +29,11 @@ __device__ __forceinline__ bool find_row(const long long* tuple, int depth, cons
     return is_inside;
 }
 
-// All elements of an aligned 4-byte word at once.
+// Reduce all elements of an aligned word at once.
 template <Reduction R, typename T>
-__device__ void reduce_word(T* target, Pack<T, 4 / sizeof(T)> update) {
-    using Word = Pack<T, 4 / sizeof(T)>;
+__device__ void reduce_word(T* target, Pack<T, WORD_BYTES / sizeof(T)> update) {
+    using Word = Pack<T, WORD_BYTES / sizeof(T)>;
+    static_assert(sizeof(Word) == sizeof(unsigned int));
     if constexpr (R == Reduction::none) {
         *reinterpret_cast<Word*>(target) = update;
     } else if constexpr (R == Reduction::add && sizeof(T) == 2) {
@@ -45,7 +46,7 @@ __device__ void reduce_word(T* target, Pack<T, 4 / sizeof(T)> update) {
             const unsigned int expected = seen;
             Word both = *reinterpret_cast<const Word*>(&expected);
 #pragma unroll
-            for (int n = 0; n < 4 / sizeof(T); ++n) both.value[n] = reduced<R>(both.value[n], update.value[n]);
+            for (int n = 0; n < WORD_BYTES / sizeof(T); ++n) both.value[n] = reduced<R>(both.value[n], update.value[n]);
             const unsigned int wanted = *reinterpret_cast<const unsigned int*>(&both);
             if (wanted == expected) return;
             seen = atomicCAS(address, expected, wanted);
@@ -54,15 +55,15 @@ __device__ void reduce_word(T* target, Pack<T, 4 / sizeof(T)> update) {
     }
 }
 
-// In place. Offset is an unsigned type that holds the number of updates and of output elements; rows have inner
-// elements, total is all of data's. WORD: T is narrower than 4 bytes and rows are multiples of 4 bytes. Where heads is
-// given, the rows way has run before, and this one takes the rows with long lists. That is seldom anything, so that a
-// small grid does it in strides.
+// Offset is an unsigned type that holds the number of updates and of output elements. `inner` is the number of elements
+// of a row, `total` that of data. WORD: T is narrower than a word, and rows are multiples of one. Where heads is given,
+// the lists have been combined before, and this kernel does the rows with long ones. Usually there is none, so a small
+// grid does it in strides.
 template <typename T, Reduction R, typename Offset, bool WORD>
 __global__ void scatter_in_place(T* __restrict__ output, const long long* __restrict__ indices,
                                  const T* __restrict__ updates, Offset count, Offset inner, Offset total, int depth,
                                  Sizes<Offset> sizes, const RowState* state, const int* heads) {
-    constexpr int N = WORD && sizeof(T) < 4 ? 4 / sizeof(T) : 1;
+    constexpr int N = WORD && sizeof(T) < WORD_BYTES ? WORD_BYTES / sizeof(T) : 1;
     if (state != nullptr && state->has_long_list == UNTOUCHED) return;
     const Offset packs = inner / N, step = static_cast<Offset>(gridDim.x) * blockDim.x;
     for (Offset at = static_cast<Offset>(blockIdx.x) * blockDim.x + threadIdx.x; at < count * packs; at += step) {
@@ -82,7 +83,7 @@ __global__ void scatter_in_place(T* __restrict__ output, const long long* __rest
     }
 }
 
-// Enter each row of updates in the list of its output row.
+// Enter each row of updates in the list of its output row. With KEEP_LAST only the last one is kept.
 template <bool KEEP_LAST>
 __global__ void link_tuples(const long long* __restrict__ indices, int* heads, int* next, unsigned int count, int depth,
                             Sizes<unsigned int> sizes) {

@@ -1,4 +1,4 @@
-"""The two ways of ScatterND, which scatter_nd.cu describes, and when each is taken."""
+"""The launches of ScatterND: when each of the two ways of kernel.cu is taken, and how."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from pluginkit import Copy, Launch, Step, TensorDesc, Workspace, int32, offset_type
+from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins._cuda.row_lists import (
+    LIST_ITEMSIZE,
     MAX_LISTED,
     MAX_ROW,
     VECTOR_BYTES,
@@ -19,25 +21,25 @@ from pluginkit.plugins._cuda.row_lists import (
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_nd import ScatterND
 
-#: Bytes that an atomic takes at once where rows are multiples of them.
+#: Bytes that one atomic reduces where rows are multiples of them.
 WORD_BYTES = 4
-_BLOCK = 256
-#: MAX_DEPTH in scatter_nd.cu: dimensions that a tuple of indices can name.
+#: Dimensions that a tuple of indices can name.
 _MAX_DEPTH = 8
-#: The grid of the in-place kernel where the lists have seldom left it anything.
+#: What the kernels share with Python.
+DEFINES = {**row_lists.DEFINES, "MAX_DEPTH": _MAX_DEPTH, "WORD_BYTES": WORD_BYTES}
+
+_BLOCK = 256
+#: The grid of the in-place kernel after the lists, which usually leave it nothing to do.
 _LEFTOVER_BLOCKS = 4096
-#: Elements of updates from which three launches in place of two pay.
+#: With this many elements of updates three launches are faster than two.
 _MANY_UPDATES = 2**17
-#: Updates of a row, on average, up to which one group of threads walks its list.
+#: One group of threads can walk a list of this many updates on average.
 _SHORT_LIST = 16
-#: Of a list head and of a link, each written once and read once. What lists spare is the second
-#: reading and writing of output elements by atomics.
-_LINK_BYTES = 4
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What a call scatters: rows of ``data``, each all the elements that one tuple names.
+class ScatteredRows:
+    """The rows of a call: a row is all the elements of ``data`` that one tuple names.
 
     Attributes:
         sizes: the dimensions of data that a tuple indexes.
@@ -68,41 +70,45 @@ class Rows:
 
     @property
     def suit_lists(self) -> bool:
-        """Whether lists are worth their memory traffic, and short enough on average to walk."""
+        """Whether lists save more memory traffic than they cost, and are short on average.
+
+        A list head and a link are each written once and read once. Lists save the atomics' second
+        reading and writing of output elements.
+        """
         is_large = self.may_suit_lists and self.updates * self.inner >= _MANY_UPDATES
-        is_worth_it = self.updates * self.nbytes >= _LINK_BYTES * (self.count + self.updates)
+        is_worth_it = self.updates * self.nbytes >= LIST_ITEMSIZE * (self.count + self.updates)
         is_short = self.updates <= _SHORT_LIST * self.count
         fits = self.count + self.updates <= MAX_LISTED and self.inner <= MAX_ROW
         return is_large and is_worth_it and is_short and fits
 
     @property
     def word(self) -> int:
-        """Elements that an atomic takes at once: a word's where rows are multiples of one."""
+        """Elements that one atomic reduces: those of a word where rows are multiples of one."""
         return max(WORD_BYTES // self.itemsize, 1) if self.nbytes % WORD_BYTES == 0 else 1
 
     @property
     def vector_bytes(self) -> int:
-        """The largest unit that a row is a multiple of: a vector, a word, or 1 for an element."""
+        """The largest of a vector and a word that a row is a multiple of; else 1, an element."""
         units = (VECTOR_BYTES, WORD_BYTES, 1)
         return next(unit for unit in units if self.nbytes % unit == 0)
 
 
 def depth_of(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> int:
-    """How many dimensions of data a tuple names, which the ranks imply."""
+    """Return how many dimensions of data a tuple names, which follows from the ranks."""
     return data.ndim + indices.ndim - 1 - updates.ndim
 
 
-def rows_of(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Rows:
-    """The rows of one concrete call."""
+def rows_of(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> ScatteredRows:
+    """Return the rows of a call with static shapes."""
     depth = depth_of(data, indices, updates)
     shape = tuple(map(int, data.shape))
     listed = prod(map(int, indices.shape[:-1]))
-    return Rows(shape[:depth], listed, prod(shape[depth:]), data.dtype.itemsize)
+    return ScatteredRows(shape[:depth], listed, prod(shape[depth:]), data.dtype.itemsize)
 
 
 @dataclass(frozen=True)
-class Call:
-    """One concrete call: the plugin, its tensors and its rows."""
+class ScatterNDCall:
+    """A call with static shapes: the plugin, its tensors and its rows."""
 
     plugin: ScatterND
     data: TensorDesc
@@ -110,10 +116,10 @@ class Call:
     updates: TensorDesc
     output: TensorDesc
     workspace: Workspace
-    rows: Rows
+    rows: ScatteredRows
 
     def steps(self) -> Sequence[Step]:
-        """What to run."""
+        """Return the launches, with lists where they are worth it."""
         return self._by_lists() if self.rows.suit_lists else self._in_place()
 
     def _in_place(self) -> Sequence[Step]:
@@ -141,11 +147,11 @@ class Call:
             self.plugin.gather_rows, tensors, lists, rows.inner, vector, VECTOR=vector
         )
         through_lists = lists.empty, link, gathered
-        # One update of a row survives a plain write: no list is long.
+        # "none" keeps one update of each row, so no list is long.
         return through_lists if is_plain else (*through_lists, self._reduce(lists))
 
     def _reduce(self, lists: RowLists | None) -> Launch:
-        """All updates, or those of rows whose lists are long."""
+        """Reduce all updates in place, or after the lists those of rows whose lists are long."""
         rows = self.rows
         offset = offset_type(*self.data.shape, self.data.size, self.updates.size)
         blocks = -(-self.updates.size // (rows.word * _BLOCK))

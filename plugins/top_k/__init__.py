@@ -1,4 +1,4 @@
-"""TopK for any K, with its kernels in CUDA C++ and CUB."""
+"""TopK for any k, in CUDA C++ and CUB."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pluginkit import (
     CudaKernel,
     Dim,
     Input,
+    InputError,
     OnnxOp,
     Output,
     Plugin,
@@ -19,23 +20,22 @@ from pluginkit import (
     ShapeInput,
     Step,
     TensorDesc,
-    TensorError,
     Workspace,
     attribute,
     int64,
 )
-from pluginkit.plugins.top_k.launches import Problem
+from pluginkit.plugins.top_k.launches import DEFINES, TopKProblem
 
 _CONTIGUOUS = {"CONTIGUOUS": (True, False)}
 
 
 class TopK(Plugin):
-    """The K largest or smallest elements along an axis, with their indices.
+    """Return the k largest or smallest elements along an axis, with their indices.
 
-    values[..., j, ...] = the j-th of x along the axis;  x[..., indices[..., j, ...], ...] is it
+    values[..., j, ...] = x[..., indices[..., j, ...], ...] = the j-th largest of x along the axis
 
-    Equal elements come in the order of their indices. NaN counts as larger than everything. Without
-    ``sorted`` ONNX leaves the order open; it is then the same.
+    Equal elements come in the order of their indices. NaN counts as larger than everything. With
+    sorted=False ONNX leaves the order open; here it is the same.
 
     Inputs:      x: rank 1 to 8, float32 | float16 | bfloat16 | int64 | int32 | int8, linear; any
                  dimension dynamic.
@@ -45,13 +45,13 @@ class TopK(Plugin):
     Attributes:  axis: int, -rank to rank - 1, default -1.
                  largest: bool, default true.
                  sorted: bool, default true.
-    Tactics:     split: where rows are few and long, several blocks take a row.  rows: one block,
-                 up to k = 4096; for more elements a row is split in either case.
-    Workspace:   where rows are split, 8 KiB for each and 4 bytes and the size of an element for
-                 each result, twice from k = 2049 on.
+    Tactics:     split: several blocks share a row where rows are few and long.  rows: one block
+                 takes a row, up to k = 4096; for a larger k rows are split with both tactics.
+    Workspace:   where rows are split, 8 KiB for each row, and for each result 4 bytes and the size
+                 of an element, twice from k = 2049 on.
     Tolerance:   exact.
-    Errors:      PK126 axis is out of range; PK155 k exceeds the axis; PK156 an axis of more than
-                 2^31 - 1 elements.
+    Errors:      PK126 axis is out of range. k: k is negative or exceeds the axis. size: the axis
+                 has more than 2^31 - 1 elements.
     Source:      ONNX TopK-24; without double and types that a TensorRT plugin cannot have as an
                  output.
     """
@@ -61,42 +61,54 @@ class TopK(Plugin):
     tactics = ("split", "rows")
 
     axis: int = attribute(default=-1, doc="the axis along which elements are chosen")
-    largest: bool = attribute(default=True, doc="the largest elements, not the smallest")
-    sorted: bool = attribute(default=True, doc="in order; they are so in either case")
+    largest: bool = attribute(default=True, doc="whether to return the largest elements")
+    sorted: bool = attribute(default=True, doc="whether in order; they always are")
 
     x = Input("T", ranks=(1, 8))
     k = ShapeInput()
     values = Output("T")
     indices = Output(int64)
 
-    kernel = CudaKernel("kernel.cu", "top_k<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS)
-    digit_kernel = CudaKernel("split.cu", "count_digits<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS)
-    segment_kernel = CudaKernel(
-        "split.cu", "count_segment<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS
+    kernel = CudaKernel(
+        "kernel.cu", "top_k<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
     )
-    gather_kernel = CudaKernel("split.cu", "gather<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS)
-    tile_kernel = CudaKernel("sort_tiles.cu", "sort_tiles<{T}, {CONTIGUOUS}>", _CONTIGUOUS)
-    merge_kernel = CudaKernel("split.cu", "merge_runs<{T}, {CONTIGUOUS}>", _CONTIGUOUS)
+    digit_kernel = CudaKernel(
+        "split.cu", "count_digits<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
+    )
+    segment_kernel = CudaKernel(
+        "split.cu", "count_segment<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
+    )
+    gather_kernel = CudaKernel(
+        "split.cu", "gather<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
+    )
+    tile_kernel = CudaKernel(
+        "sort_tiles.cu", "sort_tiles<{T}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
+    )
+    merge_kernel = CudaKernel(
+        "split.cu", "merge_runs<{T}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
+    )
 
     def check(self, x: TensorDesc, k: TensorDesc) -> None:
-        """There are k elements, and positions fit into 32 bits."""
+        """Check that the axis has k elements, and that their positions fit into 32 bits."""
         size = x.shape[x.axis(self.axis)]
         if size > 2**31 - 1:
-            raise TensorError("PK156", f"TopK: the axis of {x} has more than 2^31 - 1 elements.")
+            raise InputError(
+                f"{x}; expected at most 2^31 - 1 elements along axis {self.axis}.", code="size"
+            )
         if k.values[0] < 0 or k.values[0] > size:
-            raise TensorError(
-                "PK155", f"TopK: k is {k.values[0]}; expected 0 to {size}, axis {self.axis} of {x}."
+            raise InputError(
+                f"k is {k.values[0]}; expected 0 to {size}, axis {self.axis} of {x}.", code="k"
             )
 
     def output_shapes(self, x: TensorDesc, k: TensorDesc) -> tuple[Shape, Shape]:
-        """K along the axis, the rest as in ``x``."""
+        """Return the shape of ``x`` with k along the axis."""
         axis = x.axis(self.axis)
         shape = (*x.shape[:axis], k.values[0], *x.shape[axis + 1 :])
         return shape, shape
 
     def workspace_bytes(self, x: TensorDesc, k: TensorDesc) -> Dim:
-        """What the blocks of a row tell each other, and what is sorted."""
-        return Problem(self, x, k).workspace_bytes()
+        """Return room for what the blocks of a row tell each other, and for keys and places."""
+        return TopKProblem(self, x, k).workspace_bytes()
 
     def launches(
         self,
@@ -106,11 +118,11 @@ class TopK(Plugin):
         indices: TensorDesc,
         workspace: Workspace,
     ) -> Sequence[Step]:
-        """One launch, or several where rows are split; see steps.py."""
-        return Problem(self, x, k).steps(x, values, indices, workspace)
+        """Return one launch, or several where rows are split."""
+        return TopKProblem(self, x, k).steps(x, values, indices, workspace)
 
     def reference(self, x: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A stable sort; for the largest, of the reversed axis, so that ties keep their order."""
+        """Sort stably; for the largest, sort the reversed axis, so that ties keep their order."""
         wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
         if self.largest:
             order = np.argsort(np.flip(wide, self.axis), self.axis, kind="stable")
@@ -122,7 +134,7 @@ class TopK(Plugin):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Every axis, ties, all of a row, more than shared memory holds, few long rows, empty."""
+        """Yield every axis, ties, all of a row, more than shared memory holds, few long rows."""
         rng = np.random.default_rng(24)
         for name, shape, k, attributes in (
             ("long_rows", (2, 20011), 50, {}),

@@ -1,12 +1,14 @@
-// TopK where one block takes a row and shared memory holds its k elements: digit by digit, from the most significant, a
-// histogram tells in which bin the k-th key lies, until the keys that may be wanted fit into shared memory, where they
-// are sorted, equal ones by index. Where several blocks take a row, see split.cu.
+// TopK where a block takes a row and its k elements fit into shared memory. A histogram of one digit tells in which bin
+// the k-th key lies; this is repeated, from the most significant digit on, until the keys that may be wanted fit into
+// shared memory. There they are sorted, equal ones by index. split.cu has the way where several blocks share a row.
 
 #include "rows.cuh"
 #include "select.cuh"
 
-constexpr int CAPACITY = 4096;  // keys that are sorted in shared memory; a power of two
+using pluginkit::CAPACITY, pluginkit::COUNTER_BYTES;  // from launches.py
+
 constexpr int SAMPLE = THREADS * LOADS;
+static_assert((CAPACITY & (CAPACITY - 1)) == 0, "sort_shared pads to a power of two");
 
 template <typename Key> struct Shared {
     Key keys[CAPACITY];
@@ -21,8 +23,8 @@ template <typename Key> struct Shared {
     }
 };
 
-// Narrow the selection by its next digit; all threads get the same. Bins below `floor` are not counted, which saves most
-// atomics: false when the k-th key turns out to lie there.
+// Narrow the selection by its next digit, in all threads alike. Bins below `floor` are not counted, which saves most
+// atomics. Return false when the k-th key lies in one of those.
 template <typename Key, typename KeyAt>
 __device__ bool narrow_once(const KeyAt& key_at, int size, int k, int floor, Selection<Key>& selection,
                             Histogram& histogram) {
@@ -44,14 +46,14 @@ __device__ bool narrow_once(const KeyAt& key_at, int size, int k, int floor, Sel
     return is_found;
 }
 
-// A bin below which the k-th key of a long row hardly lies, from a sample of it.
+// Return a bin below which the k-th key of a long row is unlikely to be, according to a sample of the row.
 template <typename Key, typename KeyAt>
 __device__ int likely_floor(const KeyAt& key_at, int size, int k, Histogram& histogram) {
     if (size < 4 * SAMPLE) return 0;
     histogram.clear();
     const Selection<Key> nothing;
     const int stride = size / SAMPLE;
-    // A warp's worth of neighbours here and there: whole sectors are read anyway.
+    // The sample is of 32 neighbours at a time, since whole sectors are read anyway.
     for_each_key<Key>([&](int i) { return key_at(i / 32 * 32 * stride + i % 32); }, SAMPLE,
                       [&](int, Key key) { atomicAdd(&histogram.bins[nothing.next_digit(key)], 1); });
     __syncthreads();
@@ -63,7 +65,7 @@ __device__ int likely_floor(const KeyAt& key_at, int size, int k, Histogram& his
     return floor;
 }
 
-// Keep those of the keys in shared memory that the selection has.
+// Drop the keys in shared memory that are not selected.
 template <typename Key> __device__ void compact(int count, const Selection<Key>& selection, Shared<Key>& shared) {
     constexpr int OWNED = CAPACITY / THREADS;
     Key keys[OWNED];
@@ -86,7 +88,8 @@ __device__ __forceinline__ int next_power_of_two(int n) {
     return n <= 1 ? 1 : 1 << (32 - __clz(n - 1));
 }
 
-// Sort (key, place) pairs in shared memory, with room for the next power of two: largest key first, equal ones by place.
+// Sort (key, place) pairs in shared memory, which has room up to the next power of two. The largest key comes first,
+// and equal keys are in the order of their places.
 template <typename Key> __device__ void sort_shared(Key* keys, int* places, int count) {
     const int padded = next_power_of_two(count);
     for (int i = count + threadIdx.x; i < padded; i += THREADS) keys[i] = 0, places[i] = 0x7fffffff;
@@ -114,6 +117,7 @@ __global__ void __launch_bounds__(THREADS)
     top_k(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Rows rows) {
     using Key = Bits<T>;
     extern __shared__ __align__(16) unsigned char memory[];
+    static_assert(sizeof(Shared<Key>) <= CAPACITY * (sizeof(Key) + sizeof(int)) + COUNTER_BYTES);
     Shared<Key>& shared = *reinterpret_cast<Shared<Key>*>(memory);
     const auto source = source_of<T, CONTIGUOUS>(x, rows, blockIdx.x, 0);
     const auto key_at = [&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); };
@@ -147,7 +151,7 @@ __global__ void __launch_bounds__(THREADS)
             compact(count, selection, shared);
             count = selection.count();
         }
-    } else {  // more equal keys than fit
+    } else {  // more equal keys than shared memory holds
         count = k;
         select_in_order(key_at, size, k, selection, Met{}, shared.walk, [&](int i, Key key, int position) {
             shared.keys[position] = key, shared.places[position] = i;

@@ -1,4 +1,4 @@
-"""Which launches a TopK takes, and what they need."""
+"""The launches of TopK, and the workspace that they need."""
 
 from __future__ import annotations
 
@@ -25,31 +25,50 @@ if TYPE_CHECKING:
 
 _THREADS = 512
 _WARPS = _THREADS // 32
+#: Loads of a thread that are in flight at once.
 _LOADS = 8
+#: Bits of a key that one histogram tells apart.
 _DIGIT_BITS = 11
 _BINS = 2**_DIGIT_BITS
 #: Keys that a block sorts in shared memory where it takes a whole row.
 CAPACITY = 4096
-#: Keys that a block sorts where a row is split, and how many such runs are merged at once.
+#: Bytes of shared memory for a counter, a histogram and a walk, rounded up to a multiple of 8.
+_COUNTER_BYTES = -(-4 * (1 + (_BINS + _WARPS + 3) + (_LOADS * _WARPS + 1)) // 8) * 8
+#: Keys that a block sorts where a row is split, and the sorted runs that are merged at once.
 _TILE = 2048
 _FAN = 8
-#: Blocks that keep a large GPU busy; more rows are not split.
+#: Bytes for what is known of a row, and for what a segment counts.
+_STATE_BYTES, _MET_BYTES = 16, 8
+
+#: What the kernels share with Python.
+DEFINES = {
+    "THREADS": _THREADS,
+    "LOADS": _LOADS,
+    "DIGIT_BITS": _DIGIT_BITS,
+    "CAPACITY": CAPACITY,
+    "COUNTER_BYTES": _COUNTER_BYTES,
+    "TILE": _TILE,
+    "FAN": _FAN,
+    "STATE_BYTES": _STATE_BYTES,
+    "MET_BYTES": _MET_BYTES,
+}
+
+#: With this many blocks a large GPU is busy; a row is split into no more parts than that takes.
 _BLOCKS = 264
 #: Elements that are worth a block.
 _SEGMENT = 4096
-_STATE_BYTES = 16
 _ALIGNMENT = 256
 
 
-class Problem:
-    """One call's sizes.
+class TopKProblem:
+    """The sizes of a call with static shapes.
 
     Attributes:
-        rows: how many there are.
+        rows: the number of rows.
         size: elements of a row.
-        k: how many are wanted of each.
+        k: elements that are wanted of each row.
         itemsize: bytes of an element.
-        inner: how far a row's elements lie apart.
+        inner: the distance between neighbours of a row, in elements.
     """
 
     def __init__(self, plugin: TopK, x: TensorDesc, k: TensorDesc) -> None:
@@ -64,13 +83,13 @@ class Problem:
 
     @property
     def segments(self) -> int:
-        """Parts of a row, equally long but for the last."""
+        """The parts of a row; all but the last are equally long."""
         return min(-(-_BLOCKS // self.rows), -(-self.size // _SEGMENT))
 
     def workspace_bytes(self) -> int:
-        """Enough for the problem and for smaller ones, as TensorRT asks at the maximum alone.
+        """Return the bytes for this shape and for smaller ones, since TensorRT asks once.
 
-        Where rows become fewer or k smaller, a call may be split that was not.
+        A call with fewer rows or a smaller k may be split where this one is not.
         """
         nbytes = sum(self._sizes(self.rows, self.k)) if self.k > CAPACITY else 0
         if self._may_split:
@@ -78,22 +97,21 @@ class Problem:
         return nbytes
 
     def _sizes(self, rows: int, k: int) -> list[int]:
-        """Bytes of histograms and states, what segments count, and keys and places, twice."""
+        """Return the bytes of histograms, states, counts of segments, and keys and places twice."""
         keys, places = rows * k * self.itemsize, rows * k * 4
-        sizes = [rows * _BINS * 4, rows * _STATE_BYTES, (rows + _BLOCKS) * 8]
+        sizes = [rows * _BINS * 4, rows * _STATE_BYTES, (rows + _BLOCKS) * _MET_BYTES]
         sizes += [keys, places] * (1 if k <= _TILE else 2)
         return [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]
 
     def steps(
         self, x: TensorDesc, values: TensorDesc, indices: TensorDesc, workspace: Workspace
     ) -> Sequence[Step]:
-        """The launches, none where nothing is wanted."""
+        """Return the launches; none where no element is wanted."""
         if not self.k or not self.rows:
             return ()
         if self.k > CAPACITY or (self._may_split and self.segments > 1):
             return list(self._split_steps(x, values, indices, workspace))
-        shared_bytes = CAPACITY * (self.itemsize + 4)
-        shared_bytes += 4 * (1 + (_BINS + _WARPS + 3) + (_LOADS * _WARPS + 1))
+        shared_bytes = CAPACITY * (self.itemsize + 4) + _COUNTER_BYTES
         arguments = (values, indices, x, self._layout(1))
         return [self._launch(self._plugin.kernel, self.rows, *arguments, shared_bytes=shared_bytes)]
 
@@ -119,7 +137,7 @@ class Problem:
             width, runs = width * _FAN, runs[2:] + runs[:2]
 
     def _layout(self, segments: int) -> Argument:
-        """What the kernels call Rows."""
+        """Return the argument that the kernels call Rows."""
         steps = (self.inner, self.inner * self.size, self.inner * self.k)
         return int64((*steps, self.size, self.k, ceil_div(self.size, segments), segments))
 

@@ -1,11 +1,11 @@
-// Where the rows lie of which the k largest elements are wanted, and the keys that stand for elements: unsigned, in the
-// wanted order with the largest first; NaN counts as largest.
+// Address the rows of a TopK, and convert elements to unsigned keys: the element that is wanted most has the largest
+// key.
 
 #pragma once
 
 #include "../_cuda/ordered_keys.cuh"
 
-// The key of a value's bits.
+// Return the key of a value, given its bits. NaN counts as the largest value.
 template <bool LARGEST, typename T> __device__ __forceinline__ Bits<T> wanted_key_of(Bits<T> bits) {
     const Bits<T> key = key_of<T>(bits);
     return LARGEST ? key : static_cast<Bits<T>>(~key);
@@ -17,17 +17,17 @@ struct Rows {
     long long x_step;
     long long y_step;
     long long size;      // elements of a row
-    long long k;         // elements that are wanted of each
+    long long k;         // elements that are wanted of each row
     long long segment;   // elements of a segment
-    long long segments;  // of a row
+    long long segments;  // segments of a row
 };
 
-// What a block works on: a row or one segment of it. CONTIGUOUS says that its elements are neighbours.
+// What a block reads: a row, or one segment of it. CONTIGUOUS: neighbours of a row are neighbours in memory.
 template <typename T, bool CONTIGUOUS> struct Source {
     using Key = Bits<T>;
     const Key* values;
     long long stride;
-    int first;  // index of its first element
+    int first;  // index in the row of the first element
     int size;
 
     __device__ __forceinline__ Key bits(int i) const { return __ldg(CONTIGUOUS ? values + i : values + i * stride); }
@@ -41,7 +41,7 @@ __device__ Source<T, CONTIGUOUS> source_of(const T* x, const Rows& rows, long lo
     return {values, rows.inner, static_cast<int>(first), static_cast<int>(size)};
 }
 
-// Where the results of a row go.
+// Where a block writes the results of a row.
 template <typename T> struct Target {
     Bits<T>* values;
     long long* indices;

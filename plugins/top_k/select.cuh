@@ -1,19 +1,18 @@
-// What a block does with keys: counts their digits, and walks over them in order.
+// Find the k-th largest key digit by digit, with histograms, and walk over the keys that are selected.
 
 #pragma once
 
 #include "../_cuda/device.cuh"
 
-constexpr int THREADS = 512;
+using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::THREADS;  // from launches.py
+
 constexpr int WARPS = THREADS / 32;
-constexpr int LOADS = 8;  // of one thread, under way at once
-constexpr int DIGIT_BITS = 11;
 constexpr int BINS = 1 << DIGIT_BITS;
 
 // What is known of the k-th key.
 template <typename Key> struct Selection {
-    Key prefix = 0;  // its digits that are known
-    Key mask = 0;    // where they stand
+    Key prefix = 0;  // its known digits
+    Key mask = 0;    // the bits of the known digits
     int above = 0;   // keys whose known digits are larger
     int equal = 0;   // keys whose known digits are these
     int shift = 8 * sizeof(Key);
@@ -51,8 +50,8 @@ struct Histogram {
         __syncthreads();
     }
 
-    // The bin, counted from the top, in which the k-th key lies, how many keys are above it, where `before` are above
-    // all bins, and how many are in it. Nothing is found where there are fewer than k.
+    // Set `bin` to the bin of the k-th key, counted from the top, `above` to the number of keys above that bin, and
+    // `equal` to the number of keys in it. `before` keys are above all bins. With fewer than k keys nothing is set.
     __device__ void find_bin(int k, int before) {
         constexpr int OWNED = BINS / THREADS;
         const int top = BINS - 1 - threadIdx.x * OWNED, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -73,7 +72,7 @@ struct Histogram {
     }
 };
 
-// visit(i, key) for every key; several loads are under way at once.
+// Call visit(i, key) for every key. Several loads are in flight at once.
 template <typename Key, typename KeyAt, typename Visit>
 __device__ __forceinline__ void for_each_key(const KeyAt& key_at, int size, const Visit& visit) {
     int i = threadIdx.x;
@@ -87,7 +86,7 @@ __device__ __forceinline__ void for_each_key(const KeyAt& key_at, int size, cons
     for (; i < size; i += THREADS) visit(i, key_at(i));
 }
 
-// Several keys at once; 0 beyond the end.
+// Load several keys at once; beyond the end they are 0.
 template <typename Key, typename KeyAt>
 __device__ __forceinline__ void load_keys(const KeyAt& key_at, int size, int base, Key (&keys)[LOADS]) {
 #pragma unroll
@@ -97,19 +96,21 @@ __device__ __forceinline__ void load_keys(const KeyAt& key_at, int size, int bas
     }
 }
 
-// Keys that a walk has met, above the selection and equal to it.
+// The numbers of keys that a walk has met: above the k-th key, and equal to it.
 struct Met {
     int above = 0;
     int equal = 0;
 };
 
+// Shared memory of a walk.
 struct Walk {
     int counts[LOADS * WARPS];
     int total;
 };
 
-// Walk over a row, or over what follows the keys that were met, in order: take(i, key, position) for each key above the
-// selection, and for as many equal ones as are still wanted, the first of them. Positions count in the row's order.
+// Walk over keys in order and call take(i, key, position) for each one that is selected: every key above the k-th, and
+// the first of those equal to it, as many as are still wanted. `met` counts the keys of the row before these. Positions
+// count the selected keys in the row's order.
 template <typename Key, typename KeyAt, typename Take>
 __device__ void select_in_order(const KeyAt& key_at, int size, int k, const Selection<Key>& selection, const Met& met,
                                 Walk& walk, const Take& take) {
@@ -127,7 +128,7 @@ __device__ void select_in_order(const KeyAt& key_at, int size, int k, const Sele
             const Key known = static_cast<Key>(keys[load] & selection.mask);
             above[load] = __ballot_sync(~0u, is_inside && known > selection.prefix);
             equal[load] = __ballot_sync(~0u, is_inside && known == selection.prefix);
-            // Counts of both in one word: neither exceeds THREADS * LOADS.
+            // Both counts share a word, since neither exceeds THREADS * LOADS.
             if (lane == 0) walk.counts[load * WARPS + warp] = __popc(above[load]) << 16 | __popc(equal[load]);
         }
         __syncthreads();

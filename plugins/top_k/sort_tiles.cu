@@ -1,15 +1,15 @@
-// Sorts the keys that split.cu has gathered, a tile in each block, by CUB's radix sort. In a file of its own, since CUB
-// takes long to compile.
+// Sort the keys that split.cu has gathered with CUB's radix sort; a block sorts a tile. This is a source by itself
+// because CUB takes long to compile.
 
 #include <cub/block/block_radix_sort.cuh>
 
 #include "rows.cuh"
 
-constexpr int THREADS = 512;
-constexpr int ITEMS = 4;  // of a thread
-constexpr int TILE = THREADS * ITEMS;
+using pluginkit::THREADS, pluginkit::TILE;  // from launches.py
 
-// The sort is stable, and a tile comes in the order of its indices, so that only keys are compared.
+constexpr int ITEMS = TILE / THREADS;  // keys of a thread
+
+// The keys of a tile come in the order of their indices and the sort is stable, so only keys are compared.
 template <typename T, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
     sort_tiles(T* __restrict__ y, long long* __restrict__ indices, Bits<T>* __restrict__ all_keys,

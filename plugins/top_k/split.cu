@@ -1,23 +1,24 @@
-// TopK where several blocks take a row, each a segment of it, and for any k:
+// TopK for any k, where several blocks share a row and each takes a segment of it:
 //
-//   count_digits    once for each digit, from the most significant: how often each occurs among the keys whose earlier
-//                   digits are those of the k-th key; the last block of a row then knows its next digit
-//   count_segment   how many keys of a segment are above the k-th key, and equal to it
-//   gather          puts the k keys of a row where tiles of them are sorted, in the order of their indices
-//   sort_tiles      in a file of its own: sorts each tile; where there is only one, writes the results
-//   merge_runs      merges up to FAN sorted runs into one; the last time, into the results
+//   count_digits    runs once for each digit, from the most significant: it counts the values of this digit among the
+//                   keys whose earlier digits are those of the k-th key; the last block of a row finds the k-th key's
+//   count_segment   counts the keys of a segment that are above the k-th key, and those equal to it
+//   gather          collects the k keys of a row, in the order of their indices
+//   sort_tiles      sorts tiles of these keys (sort_tiles.cu); where there is only one, it writes the results
+//   merge_runs      merges up to FAN sorted runs into one; the last time it writes the results
 
 #include "rows.cuh"
 #include "select.cuh"
 
-constexpr int FAN = 8;
+using pluginkit::FAN, pluginkit::MET_BYTES, pluginkit::STATE_BYTES;  // from launches.py
 
-// What is known of a row's k-th key; zero at the start.
+// What is known of a row's k-th key; all zero at the start.
 struct Row {
-    unsigned long long prefix;  // its digits so far
+    unsigned long long prefix;  // its known digits
     int above;                  // keys above it
     int done;                   // blocks that have counted
 };
+static_assert(sizeof(Row) == STATE_BYTES && sizeof(Met) == MET_BYTES);
 
 template <typename Key> __device__ Selection<Key> selection_of(const Row& row, int digits) {
     Selection<Key> selection;
@@ -27,7 +28,7 @@ template <typename Key> __device__ Selection<Key> selection_of(const Row& row, i
     return selection;
 }
 
-// `histograms` has BINS for each row, zero before and after.
+// `histograms` has BINS ints for each row, which are zero before and after.
 template <typename T, bool LARGEST, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
     count_digits(int* histograms, Row* known, const T* __restrict__ x, Rows rows, int digits) {
@@ -64,6 +65,7 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
+// Count the keys of a segment above the k-th key and equal to it.
 template <typename T, bool LARGEST, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
     count_segment(Met* __restrict__ met, const Row* __restrict__ known, const T* __restrict__ x, Rows rows) {
@@ -83,7 +85,7 @@ __global__ void __launch_bounds__(THREADS)
     met[blockIdx.x] = own;
 }
 
-// Into keys and places: [row, k].
+// Write the keys that are selected, and their indices, to keys and places, which are [rows, k].
 template <typename T, bool LARGEST, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
     gather(Bits<T>* __restrict__ keys, int* __restrict__ places, const Met* __restrict__ met,
@@ -106,8 +108,8 @@ __global__ void __launch_bounds__(THREADS)
                     [&](int i, Key key, int position) { keys[position] = key, places[position] = source.first + i; });
 }
 
-// Merges runs of `width` keys; each thread finds the place of one key among the others. Of equal keys those of an
-// earlier run have smaller indices, so that no indices are compared.
+// Merge runs of `width` keys; each thread finds the place of one key among the other runs. Of equal keys those in an
+// earlier run have smaller indices, so only keys are compared.
 template <typename T, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
     merge_runs(T* __restrict__ y, long long* __restrict__ indices, Bits<T>* __restrict__ merged_keys,
@@ -121,13 +123,13 @@ __global__ void __launch_bounds__(THREADS)
     const long long group = i / (width * FAN) * width * FAN;
     const int own = static_cast<int>((i - group) / width), place = places[i];
     const Key key = keys[i];
-    int low[FAN], left[FAN];  // of each other run: keys that come before, and keys not compared yet
+    int low[FAN], left[FAN];  // for each other run, how many keys come before, and how many are not compared yet
 #pragma unroll
     for (int run = 0; run < FAN; ++run) {
         const long long begin = group + run * width;
         low[run] = 0, left[run] = run == own ? 0 : static_cast<int>(max(0LL, min(width, k - begin)));
     }
-    for (long long most = width; most > 0; most /= 2) {  // all runs at once, so that loads overlap
+    for (long long most = width; most > 0; most /= 2) {  // all runs at once, so that their loads overlap
 #pragma unroll
         for (int run = 0; run < FAN; ++run) {
             if (left[run] == 0) continue;

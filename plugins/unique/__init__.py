@@ -1,4 +1,4 @@
-"""Unique, of elements or of slices along an axis, with its kernels in CUDA C++ and CUB."""
+"""Unique, of elements or of slices along an axis, in CUDA C++ and CUB."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pluginkit import (
     CudaKernel,
     Fill,
     Input,
+    InputError,
     OnnxOp,
     Output,
     Plugin,
@@ -20,39 +21,38 @@ from pluginkit import (
     SizeOutput,
     Step,
     TensorDesc,
-    TensorError,
     Workspace,
     attribute,
     dim_max,
     int64,
 )
-from pluginkit.plugins.unique.launches import KEYS, Problem, Steps
+from pluginkit.plugins.unique.launches import DEFINES, KEYS, UniqueLaunches, UniqueProblem
 from pluginkit.plugins.unique.reference import unique
 
 _KEYS = {"KEY": tuple(KEYS.values())}
 
 
 class Unique(Plugin):
-    """What ``x`` holds, once each: its elements, or its slices along an axis.
+    """Return the different elements of ``x``, or its different slices along an axis.
 
-    Y = x without repetitions;  indices: where each stood first;  counts: how often it stands there;
-    x = Y[inverse_indices], of the flattened ``x`` where there is no axis
+    Y = x without repetitions;  Y[j] = x[indices[j]], its first occurrence;  counts[j]: how often
+    Y[j] occurs;  x = Y[inverse_indices]   with x flattened where there is no axis
 
-    Slices are ordered by their first elements that differ. -0.0 equals 0.0; of equal values Y has
-    the first. NaN equals NaN and comes last, as numpy.unique has it for elements; ONNX leaves that
-    open, and ONNX Runtime takes NaN to equal everything.
+    Slices are ordered by the first element in which they differ. -0.0 equals 0.0; Y has the first
+    of equal values. NaN equals NaN and comes last, as in numpy.unique of elements. ONNX leaves
+    that open, and in ONNX Runtime NaN equals everything.
 
     Inputs:      x: rank 0 to 8, float32 | float16 | bfloat16 | int64 | int32 | int8, linear; any
                  dimension dynamic.
-    Outputs:     Y: (found,), with an axis the shape of x with ``found`` there, dtype of x.
+    Outputs:     Y: (found,); with an axis the shape of x with ``found`` along it. Dtype of x.
                  indices, counts: (found,) int64.
-                 inverse_indices: int64, as long as x has elements, with an axis as long as that is.
-                 found: int32, the size output; at most the length of inverse_indices.
+                 inverse_indices: (n,) int64, n being the elements of x, or the length of the axis.
+                 found: int32, the size output; at most n.
     Attributes:  axis: int | None, -rank to rank - 1, default None: elements, not slices.
-                 sorted: bool, default true: in ascending order; else in that of ``indices``.
-    Workspace:   16 bytes and a little more for each slice of up to 4 bytes; for each 8 bytes of
-                 longer slices 24.      Tolerance: exact.
-    Errors:      PK126 axis is out of range; PK152 x has 2^30 elements or slices, or more.
+                 sorted: bool, default true: ascending; otherwise in the order of ``indices``.
+    Workspace:   a little over 16 bytes for each slice of up to 4 bytes; for longer slices 24 for
+                 every 8 bytes.      Tolerance: exact.
+    Errors:      PK126 axis is out of range. size: x has 2^30 elements or slices, or more.
     Source:      ONNX Unique-28, without double and types that a TensorRT plugin cannot have as an
                  output.
     """
@@ -61,7 +61,7 @@ class Unique(Plugin):
     types = {"T": OUTPUT_TYPES}
 
     axis: int | None = attribute(default=None, doc="the axis of the slices; None for elements")
-    sorted: bool = attribute(default=True, doc="in ascending order, not that of the first places")
+    sorted: bool = attribute(default=True, doc="ascending, not in the order of occurrence")
 
     x = Input("T")
     Y = Output("T")
@@ -70,26 +70,24 @@ class Unique(Plugin):
     counts = Output(int64)
     found = SizeOutput()
 
-    key_kernel = CudaKernel("kernel.cu", "slice_keys<{T}, {KEY}>", _KEYS)
-    place_kernel = CudaKernel("radix_sort.cu", "place_digits")
-    sweep_kernel = CudaKernel("radix_sort.cu", "sweep<{KEY}>", _KEYS)
-    run_kernel = CudaKernel("kernel.cu", "find_runs<{KEY}>", _KEYS)
-    pair_kernel = CudaKernel("kernel.cu", "pair_ranks")
-    order_kernel = CudaKernel("kernel.cu", "order_runs")
-    rename_kernel = CudaKernel("kernel.cu", "rename_runs")
-    write_kernel = CudaKernel("kernel.cu", "write_runs")
-    take_kernel = CudaKernel("kernel.cu", "take_slices<{T}>")
+    key_kernel = CudaKernel("kernel.cu", "slice_keys<{T}, {KEY}>", _KEYS, defines=DEFINES)
+    place_kernel = CudaKernel("radix_sort.cu", "place_digits", defines=DEFINES)
+    sweep_kernel = CudaKernel("radix_sort.cu", "sweep<{KEY}>", _KEYS, defines=DEFINES)
+    run_kernel = CudaKernel("kernel.cu", "find_runs<{KEY}>", _KEYS, defines=DEFINES)
+    pair_kernel = CudaKernel("kernel.cu", "pair_ranks", defines=DEFINES)
+    order_kernel = CudaKernel("kernel.cu", "order_runs", defines=DEFINES)
+    rename_kernel = CudaKernel("kernel.cu", "rename_runs", defines=DEFINES)
+    write_kernel = CudaKernel("kernel.cu", "write_runs", defines=DEFINES)
+    take_kernel = CudaKernel("kernel.cu", "take_slices<{T}>", defines=DEFINES)
 
     def check(self, x: TensorDesc) -> None:
-        """Positions, and what the sort keeps beside them, fit into 32 bits."""
+        """Check that positions, and the flags that the sort adds to counts, fit into 32 bits."""
         slices = 0 if self.axis is None else x.shape[x.axis(self.axis)]
         if dim_max(x.size, slices) >= 2**30:
-            raise TensorError(
-                "PK152", f"Unique: {x} has 2^30 elements or slices, or more; expected fewer."
-            )
+            raise InputError(f"{x} has 2^30 elements or slices, or more.", code="size")
 
     def output_shapes(self, x: TensorDesc) -> tuple[Shape, Shape, Shape, Shape]:
-        """Slices that are found, and for each slice of ``x`` which one it is."""
+        """Return the shapes: ``found`` for the different slices, and one number for every slice."""
         if self.axis is None:
             found = self.found.up_to(x.size)
             return (found,), (found,), (x.size,), (found,)
@@ -99,8 +97,8 @@ class Unique(Plugin):
         return y, (found,), (x.shape[axis],), (found,)
 
     def workspace_bytes(self, x: TensorDesc) -> int:
-        """Keys and positions, twice, and what blocks tell each other."""
-        return sum(Problem.of(x, self.axis).sizes())
+        """Return room for keys and positions, twice, and for what blocks share."""
+        return sum(UniqueProblem.of(x, self.axis).sizes())
 
     def launches(
         self,
@@ -112,18 +110,19 @@ class Unique(Plugin):
         found: TensorDesc,
         workspace: Workspace,
     ) -> Sequence[Step]:
-        """A sort or several, then the runs of what is equal."""
+        """Return one sort or several, then what finds and writes the runs of equal keys."""
         if not inverse_indices.size:
             return [Fill(found)]
-        return list(Steps(self, x, workspace).all(Y, indices, inverse_indices, counts, found))
+        outputs = (Y, indices, inverse_indices, counts, found)
+        return list(UniqueLaunches(self, x, workspace).all(*outputs))
 
     def reference(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
-        """A stable sort of the slices' elements, the last ones first."""
+        """Compute the same in numpy; see reference.py."""
         return unique(x, self.axis, self.sorted)
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Elements and slices, short, of several words and of many; in both orders; empty."""
+        """Yield elements and slices of one, several and many words, in both orders; empty."""
         rng = np.random.default_rng(11)
         for name, shape, axis, is_sorted in (
             ("vector", (13,), None, True),

@@ -1,33 +1,33 @@
-// Unique: what is compared becomes unsigned keys, which CUB's radix sort puts in order; equal ones then form a run.
+// Unique: slices become unsigned keys, CUB's radix sort puts the keys in order, and equal keys form runs.
 //
-//   slice_keys    a key for each word of each slice, and how often each digit occurs
-//                 radix_sort.cu puts them in order, stably, with their positions
+//   slice_keys    makes a key for each word of each slice, and counts how often each digit occurs
+//                 (radix_sort.cu sorts the keys stably, with their positions)
 //   find_runs     numbers the runs in the order of their keys
-//   pair_ranks    where a slice has several words, the ranks of two neighbours become one key of the next level
-//   order_runs    numbers the runs by the position of their first key, and rename_runs uses these numbers
-//   write_runs    indices and counts, then take_slices copies the slices themselves
+//   pair_ranks    where a slice has several words, makes the ranks of two neighbours a key of the next level
+//   order_runs    numbers the runs by the position of their first key; rename_runs applies these numbers
+//   write_runs    writes indices and counts; take_slices copies the slices themselves
 //
-// A slice that fits into a key has one word, and one level. Otherwise the words of all slices are sorted together and
-// replaced by their ranks, which two by two fit into keys again: words are halved at each level, until there is one.
+// A slice that fits into a key has one word, and there is one level. Otherwise the words of all slices are sorted
+// together and replaced by their ranks. Two ranks fit into a key, so every level halves the words, until there is one.
 
 #include "../_cuda/ordered_keys.cuh"
 
-constexpr int THREADS = 256;
-constexpr int WARPS = THREADS / 32;
-constexpr int LOADS = 4;    // of a thread, under way at once
-constexpr int ROUNDS = 16;  // of a warp, 32 keys each
-constexpr int RUN_TILE = THREADS * ROUNDS;
-constexpr int DIGITS = 256;
+// From launches.py: a thread loads LOADS keys at once; a warp looks at 32 keys in each of ROUNDS.
+using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::ROUNDS, pluginkit::THREADS;
 
-// Where slices lie: element e of slice s is at x[(e / inner * count + s) * inner + e % inner].
+constexpr int WARPS = THREADS / 32;
+constexpr int RUN_TILE = THREADS * ROUNDS;
+constexpr int DIGITS = 1 << DIGIT_BITS;
+
+// Where slices are in memory: element e of slice s is at x[(e / inner * count + s) * inner + e % inner].
 struct Slices {
     int count;
-    int elements;  // of a slice
-    int inner;
+    int elements;  // elements of a slice
+    int inner;     // how many of them at a time are neighbours
     int words;     // keys of a slice
 };
 
-// Word number `item` of all slices.
+// Return the key of word number `item` of all slices.
 template <typename T, typename Key>
 __device__ __forceinline__ Key slice_key(const Bits<T>* __restrict__ x, const Slices& slices, int item) {
     constexpr int PER_KEY = sizeof(Key) / sizeof(T);
@@ -44,11 +44,11 @@ __device__ __forceinline__ Key slice_key(const Bits<T>* __restrict__ x, const Sl
     return key;
 }
 
-// Writes `key_at(item)` and the position of every item, and counts their digits.
+// Write `key_at(item)` and the position of every item, and count the digits of the keys.
 template <typename Key, typename KeyAt>
 __device__ __forceinline__ void write_keys(Key* __restrict__ keys, int* __restrict__ positions,
                                            int* __restrict__ digits, int items, int passes, KeyAt key_at) {
-    __shared__ int counts[sizeof(Key) * DIGITS];
+    __shared__ int counts[8 * sizeof(Key) / DIGIT_BITS * DIGITS];
     for (int i = threadIdx.x; i < passes * DIGITS; i += THREADS) counts[i] = 0;
     __syncthreads();
     for (int base = blockIdx.x * LOADS * THREADS + threadIdx.x; base < items; base += gridDim.x * LOADS * THREADS) {
@@ -63,7 +63,7 @@ __device__ __forceinline__ void write_keys(Key* __restrict__ keys, int* __restri
             if (item >= items) break;
             keys[item] = made[load];
             positions[item] = item;
-            for (int pass = 0; pass < passes; ++pass, made[load] >>= 8) {
+            for (int pass = 0; pass < passes; ++pass, made[load] >>= DIGIT_BITS) {
                 atomicAdd(counts + pass * DIGITS + made[load] % DIGITS, 1);
             }
         }
@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(THREADS)
                [&](int item) { return slice_key<T, Key>(x, slices, item); });
 }
 
-// Ranks have `bits` bits; a slice has `words` of them, and half as many keys come out.
+// A rank has `bits` bits. A slice has `words` ranks, and gets half as many keys.
 __global__ void __launch_bounds__(THREADS)
     pair_ranks(unsigned long long* __restrict__ keys, int* __restrict__ positions, int* __restrict__ digits,
                const int* __restrict__ ranks, int items, int words, int bits, int passes) {
@@ -94,17 +94,18 @@ __global__ void __launch_bounds__(THREADS)
     });
 }
 
-// What a tile tells those after it: its own sum, or with those before it; 0 as long as it has none.
+// What a tile tells the tiles after it: nothing yet (0), its own sum, or the sum of all tiles up to it. A flag tells
+// them apart.
 constexpr unsigned OWN_SUM = 1u << 30, WHOLE_SUM = 1u << 31, SUM_MASK = OWN_SUM - 1;
 
-// The sum over the tiles before this one, computed by one warp.
+// Return the sum over the tiles before this one. One warp calls it.
 __device__ __forceinline__ unsigned sum_before(volatile unsigned* tiles, int tile, unsigned sum) {
     const int lane = threadIdx.x % 32;
     if (lane == 0) tiles[tile] = (tile == 0 ? WHOLE_SUM : OWN_SUM) | sum;
     unsigned before = 0;
     bool is_whole = tile == 0;
     for (int last = tile - 1; !is_whole; last -= 32) {
-        unsigned told = WHOLE_SUM;  // before the first tile there is nothing
+        unsigned told = WHOLE_SUM;  // before the first tile the sum is 0
         if (last >= lane) {
             do { told = tiles[last - lane]; } while (told == 0);
         }
@@ -119,18 +120,18 @@ __device__ __forceinline__ unsigned sum_before(volatile unsigned* tiles, int til
     return before;
 }
 
-// Numbers the items of which `is_first` is true, in order, and calls `visit(item, is_first, number)` for every item,
-// with the number of the last such item up to it. Writes how many there are to `count`, unless that is null. The first
-// word of `tiles` and one for each block are zero before.
+// Number the items for which `is_first` is true, in order. Call `visit(item, is_first, number)` for every item, with
+// the number of the last such item up to it. Write how many there are to `count`, unless that is null. `tiles` has one
+// word and another for each block, all zero before.
 template <typename IsFirst, typename Visit>
 __device__ __forceinline__ void number_items(unsigned* tiles, int items, int* count, IsFirst is_first, Visit visit) {
     __shared__ int tile;
     __shared__ unsigned sums[WARPS], before;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    if (threadIdx.x == 0) tile = static_cast<int>(atomicAdd(tiles, 1u));  // so that those before it have begun
+    if (threadIdx.x == 0) tile = static_cast<int>(atomicAdd(tiles, 1u));  // all tiles before it have started
     __syncthreads();
     const int base = tile * RUN_TILE + warp * (32 * ROUNDS) + lane;
-    bool flags[ROUNDS];  // all of them before the first vote, so that loads are under way together
+    bool flags[ROUNDS];  // all before the first vote, so that the loads are in flight together
 #pragma unroll
     for (int round = 0; round < ROUNDS; ++round) {
         flags[round] = base + 32 * round < items && is_first(base + 32 * round);
@@ -169,8 +170,8 @@ __device__ __forceinline__ void number_items(unsigned* tiles, int items, int* co
     }
 }
 
-// The rank of each key by its position: in `ranks`, or where those are null in `inverse`. There, with `marks`, the first
-// key of each run has the rank's complement; `starts` gets where each run starts.
+// Write the rank of each key at its position: to `ranks`, or where that is null to `inverse`. In `inverse`, with
+// `marks`, the first key of each run has the complement of its rank; `starts` gets the place where each run starts.
 template <typename Key>
 __global__ void __launch_bounds__(THREADS)
     find_runs(int* __restrict__ ranks, long long* __restrict__ inverse, int* __restrict__ starts, int* count,
@@ -188,7 +189,8 @@ __global__ void __launch_bounds__(THREADS)
         });
 }
 
-// From ranks with marks the run of each place in the new order, and the place of each run.
+// Order the runs by their first keys, which are marked in `inverse`: write the run at each place of the new order, and
+// the place of each run.
 __global__ void __launch_bounds__(THREADS)
     order_runs(int* __restrict__ runs, int* __restrict__ places, unsigned* tiles, const long long* __restrict__ inverse,
                int items) {
@@ -202,6 +204,7 @@ __global__ void __launch_bounds__(THREADS)
         });
 }
 
+// Write where each run's value occurs first, and how often.
 __global__ void write_runs(long long* __restrict__ indices, long long* __restrict__ counts,
                            const int* __restrict__ starts, const int* __restrict__ positions,
                            const int* __restrict__ runs, const int* __restrict__ count, int items) {
@@ -214,6 +217,7 @@ __global__ void write_runs(long long* __restrict__ indices, long long* __restric
     }
 }
 
+// Replace each run's number by its place in the new order.
 __global__ void rename_runs(long long* __restrict__ inverse, const int* __restrict__ places, int items) {
     for (int item = blockIdx.x * THREADS + threadIdx.x; item < items; item += gridDim.x * THREADS) {
         const int run = static_cast<int>(inverse[item]);
@@ -221,6 +225,7 @@ __global__ void rename_runs(long long* __restrict__ inverse, const int* __restri
     }
 }
 
+// Copy the slices at `indices`.
 template <typename T>
 __global__ void take_slices(T* __restrict__ y, const T* __restrict__ x, const long long* __restrict__ indices,
                             const int* __restrict__ count, Slices slices) {

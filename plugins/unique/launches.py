@@ -1,4 +1,4 @@
-"""Which launches a Unique takes, and where they keep what; unique.cu says what they do."""
+"""The launches of Unique, and what they keep in the workspace; kernel.cu says what they do."""
 
 from __future__ import annotations
 
@@ -25,15 +25,31 @@ if TYPE_CHECKING:
     from pluginkit.plugins.unique import Unique
 
 _THREADS = 256
-_DIGITS = 256
-#: Keys that a block makes at once, and looks at for runs.
-_KEY_TILE, _RUN_TILE = 4 * _THREADS, 16 * _THREADS
+#: A sort goes by digits of a byte.
+_DIGIT_BITS = 8
+_DIGITS = 2**_DIGIT_BITS
+#: Keys that a thread makes at once, and keys that it looks at for runs.
+_LOADS, _ROUNDS = 4, 16
+_KEY_TILE, _RUN_TILE = _LOADS * _THREADS, _ROUNDS * _THREADS
 _SWEEP_THREADS = 384
-#: Keys that a block sorts, by the bytes of a key.
-_SWEEP_TILE = {4: 23 * _SWEEP_THREADS, 8: 15 * _SWEEP_THREADS}
+#: Keys that a thread sorts, by the bytes of a key.
+_SWEEP_ITEMS = {4: 23, 8: 15}
 #: The type of a key, by its bytes.
 KEYS = {4: "unsigned int", 8: "unsigned long long"}
-#: Blocks that keep a large GPU busy. Those that count digits add up their counts at the end.
+
+#: What the kernels share with Python.
+DEFINES = {
+    "THREADS": _THREADS,
+    "DIGIT_BITS": _DIGIT_BITS,
+    "LOADS": _LOADS,
+    "ROUNDS": _ROUNDS,
+    "SWEEP_THREADS": _SWEEP_THREADS,
+    "SWEEP_ITEMS_4B": _SWEEP_ITEMS[4],
+    "SWEEP_ITEMS_8B": _SWEEP_ITEMS[8],
+}
+
+#: With this many blocks a large GPU is busy. Blocks that count digits are fewer, since each adds
+#: its counts to the others' at the end.
 _BLOCKS, _COUNTING_BLOCKS = 2112, 1056
 _ALIGNMENT = 256
 
@@ -43,10 +59,10 @@ class Level:
     """One sort.
 
     Attributes:
-        items: how many keys.
-        words: how many of them a slice has.
+        items: the number of keys.
+        words: keys of a slice.
         itemsize: bytes of a key.
-        bits: how many bits of a key may differ.
+        bits: the low bits of a key in which keys may differ.
     """
 
     items: int
@@ -56,27 +72,27 @@ class Level:
 
     @property
     def sweeps(self) -> int:
-        """Launches that sort."""
-        return -(-self.bits // 8)
+        """The launches that sort, one for each digit."""
+        return -(-self.bits // _DIGIT_BITS)
 
     @property
     def sweep_blocks(self) -> int:
-        """Blocks of each."""
-        return -(-self.items // _SWEEP_TILE[self.itemsize])
+        """The blocks of each of them."""
+        return -(-self.items // (_SWEEP_ITEMS[self.itemsize] * _SWEEP_THREADS))
 
     @property
     def run_blocks(self) -> int:
-        """Blocks that look for runs."""
+        """The blocks that look for runs."""
         return -(-self.items // _RUN_TILE)
 
     @property
     def constants(self) -> dict[str, str]:
-        """The type of a key, for kernels."""
+        """The kernels' constants: the type of a key."""
         return {"KEY": KEYS[self.itemsize]}
 
     @property
     def shared(self) -> dict[str, int]:
-        """Bytes in which blocks count together or tell each other; zero before the sort."""
+        """The bytes that blocks share, which are zero before the sort, by what they are for."""
         return {
             "digits": 4 * _DIGITS * self.sweeps,
             "tickets": 4 * self.sweeps,
@@ -87,13 +103,13 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One call's sizes.
+class UniqueProblem:
+    """The sizes of a call with static shapes.
 
     Attributes:
-        count: slices that are compared: elements, where there is no axis.
-        elements: of a slice.
-        inner: how many of them are neighbours.
+        count: the slices that are compared; without an axis, the elements.
+        elements: elements of a slice.
+        inner: how many of them at a time are neighbours in memory.
         itemsize: bytes of an element.
     """
 
@@ -103,11 +119,11 @@ class Problem:
     itemsize: int
 
     @classmethod
-    def of(cls, x: TensorDesc, axis: int | None) -> Problem:
-        """The problem of a call.
+    def of(cls, x: TensorDesc, axis: int | None) -> UniqueProblem:
+        """Return the sizes for an input and an axis.
 
         Errors:
-            PK126: there is no such axis.
+            PK126: axis is out of range.
         """
         if axis is None:
             return cls(operator.index(x.size), 1, 1, x.dtype.itemsize)
@@ -117,36 +133,36 @@ class Problem:
         return cls(operator.index(x.shape[axis]), outer * inner, inner, x.dtype.itemsize)
 
     def levels(self) -> Iterator[Level]:
-        """The sorts, each of fewer keys than the one before; the last has a key for each slice."""
+        """Yield the sorts, each of fewer keys than the last; at the end a slice has one key."""
         itemsize = 4 if max(self.elements, 1) * self.itemsize <= 4 else 8
         per_key = itemsize // self.itemsize
         words = max(1, -(-self.elements // per_key))
         bits = 8 * self.itemsize * min(self.elements, per_key)
         yield Level(self.count * words, words, itemsize, bits)
         while words > 1:
-            bits = 2 * (self.count * words - 1).bit_length()  # of two ranks
+            bits = 2 * (self.count * words - 1).bit_length()  # two ranks
             words = (words + 1) // 2
             yield Level(self.count * words, words, 8, bits)
 
     def sizes(self) -> list[int]:
-        """Bytes of the parts of the workspace: what blocks share, keys and positions twice."""
-        first = next(self.levels())  # needs most
+        """Return the workspace's parts in bytes: what blocks share; keys and positions twice."""
+        first = next(self.levels())  # it needs most
         keys, positions = first.items * first.itemsize, first.items * 4
         sizes = [sum(first.shared.values()), keys, keys, positions, positions]
         return [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes] if self.count > 0 else []
 
 
-class Steps:
-    """Makes the launches of one call.
+class UniqueLaunches:
+    """The launches of one call.
 
-    Keys and positions go from one half of their memory to the other with each sweep; the first of
-    each pair of halves holds them. Between two sorts the other halves hold what is known of runs.
+    Each sweep moves keys and positions from one half of their memory to the other; the first of
+    each pair of halves holds them. Between two sorts the other halves hold facts about runs.
     """
 
     def __init__(self, plugin: Unique, x: TensorDesc, workspace: Workspace) -> None:
         self._plugin = plugin
         self._x = x
-        self._problem = problem = Problem.of(x, plugin.axis)
+        self._problem = problem = UniqueProblem.of(x, plugin.axis)
         self._levels = list(problem.levels())
         self._shared, *halves = workspace.split(problem.sizes())
         self._keys, self._positions = halves[:2], halves[2:]
@@ -159,7 +175,7 @@ class Steps:
         counts: TensorDesc,
         found: TensorDesc,
     ) -> Iterator[Step]:
-        """Sort level by level, then number the runs and write what is wanted of them."""
+        """Yield every launch: sort level by level, number the runs, then write the outputs."""
         plugin, problem = self._plugin, self._problem
         yield from self._sort(self._levels[0], self._slice_keys(self._levels[0]))
         for before, level in pairwise(self._levels):
@@ -194,7 +210,7 @@ class Steps:
                 digits.at(4 * _DIGITS * sweep),
                 swept.at(4 * _DIGITS * level.sweep_blocks * sweep),
                 tickets.at(4 * sweep),
-                *(int32(level.items), int32(8 * sweep)),
+                *(int32(level.items), int32(_DIGIT_BITS * sweep)),
             )
             yield Launch(
                 self._plugin.sweep_kernel,
@@ -228,7 +244,7 @@ class Steps:
         )
 
     def _find_runs(self, level: Level, *targets: TensorDesc | Workspace | None) -> Launch:
-        """Targets: ranks, or inverse and starts; how many runs there are."""
+        """Number the runs; targets are ranks, or inverse and starts, and the number of runs."""
         tiles, keys, positions = self._of(level, "runs"), self._keys[0], self._positions[0]
         return Launch(
             self._plugin.run_kernel,

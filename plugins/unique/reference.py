@@ -1,4 +1,4 @@
-"""Unique in numpy, with one order for every type: NaN last, and equal to itself."""
+"""Unique in numpy: NaN comes last and equals itself, for every type."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Array = npt.NDArray[Any]
 
 
 def unique(x: Array, axis: int | None, is_sorted: bool) -> tuple[Array, Array, Array, Array]:
-    """Y, indices, inverse_indices and counts, as ONNX's Unique has them."""
+    """Return Y, indices, inverse_indices and counts, from a stable sort of the slices."""
     along = x.reshape(-1) if axis is None else np.moveaxis(x, axis, 0)
     slices = along.reshape(len(along), int(np.prod(along.shape[1:])))
-    if x.dtype.itemsize == 2:  # which numpy does not sort, or slowly
+    if x.dtype.itemsize == 2:  # numpy sorts these slowly or not at all
         slices = slices.astype(np.float32)
     columns = slices.T[::-1]
     order = np.lexsort(columns) if len(columns) else np.arange(len(along))

@@ -11,11 +11,12 @@ from pluginkit import FLOAT_TYPES, float16, float32
 from pluginkit.contract import calls
 from pluginkit.contract.dims import InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
-from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
+from pluginkit.kernels.compile import compile_launches
 from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.plugins.add_rms_norm import AddRMSNorm
 from pluginkit.plugins.add_rms_norm.launches import KEPT, LANES, layout_of
 from tests.onnx_node_tests import node_tests
+from tests.plugins.compilation import architectures
 
 CASES = {case.name: case for case in AddRMSNorm.cases()}
 EPS = {dtype: float(ml_dtypes.finfo(dtype.numpy).eps) for dtype in FLOAT_TYPES}
@@ -135,7 +136,7 @@ def test_a_value_that_is_not_finite_spoils_its_row_alone(value):
     ],
 )
 def test_shapes_that_do_not_fit(shapes, attributes):
-    with pytest.raises(TensorError, match="PK157 AddRMSNorm: x .*; expected a residual"):
+    with pytest.raises(TensorError, match="AddRMSNorm/shapes: x .*; expected a residual"):
         reference(*(np.ones(shape, np.float32) for shape in shapes), **attributes)
 
 
@@ -147,7 +148,7 @@ def test_an_axis_that_is_not_there():
 def test_a_row_that_is_too_long():
     plugin = AddRMSNorm()
     inputs = calls.describe_inputs(plugin, [(2**30 + 1,)] * 3, [float16] * 3)
-    with pytest.raises(TensorError, match=r"PK158 AddRMSNorm: .*; expected rows of up to 2\^30"):
+    with pytest.raises(TensorError, match=r"AddRMSNorm/size: weight .* up to 2\^30 elements"):
         calls.check(plugin, inputs)
 
 
@@ -240,7 +241,7 @@ def test_nothing_is_launched_for_nothing(shape):
     assert not enqueue_steps(plugin, *described(plugin, shape, float32, float32)).launches
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@architectures
 @pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)
 @pytest.mark.parametrize("weight_type", FLOAT_TYPES, ids=repr)
 def test_the_kernel_compiles(dtype, weight_type, arch):

@@ -9,9 +9,10 @@ from pluginkit import float32, int8
 from pluginkit.contract import calls
 from pluginkit.contract.dims import DimExpr, InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
-from pluginkit.kernels.compile import ARCHITECTURES, compile_launches, compile_numba
+from pluginkit.kernels.compile import compile_launches, compile_numba
 from pluginkit.kernels.specialise import specialise
 from pluginkit.plugins.circ_pad import CircPad
+from tests.plugins.compilation import architectures
 from tests.plugins.simulator import printed_in_simulator
 
 CASES = {case.name: case for case in CircPad.cases()}
@@ -79,7 +80,7 @@ def test_onnx_runtime_agrees():
     assert compared >= 8
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@architectures
 @pytest.mark.parametrize("dtype", CircPad.types["T"], ids=repr)
 def test_kernels_compile(dtype, arch):
     plugin = CircPad(pads=(1, 2, 3, 4))
@@ -139,12 +140,12 @@ def test_impossible_pads(pads):
 
 
 def test_more_pads_than_axes():
-    with pytest.raises(TensorError, match="PK142 CircPad: pads is for 2 axes; x .* has 1"):
+    with pytest.raises(TensorError, match="CircPad/rank: x .* has 1 axes; pads is for 2"):
         calls.run_reference(CircPad(pads=(1, 1, 1, 1)), [np.ones(3, np.float32)])
 
 
 def test_nothing_to_wrap():
-    with pytest.raises(TensorError, match="PK143 CircPad: x .* empty axis"):
+    with pytest.raises(TensorError, match="CircPad/empty: x .* empty axis"):
         calls.run_reference(CircPad(pads=(1, 0)), [np.ones((2, 0), np.float32)])
 
 

@@ -14,17 +14,22 @@ from pluginkit import bfloat16, float16, float32, int8, int32, int64
 from pluginkit.contract import calls
 from pluginkit.contract.dims import InputDim, ceil_div
 from pluginkit.errors import TensorError
-from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
+from pluginkit.kernels.compile import compile_launches
 from pluginkit.plugins.grid_sample import GridSample
-from pluginkit.plugins.grid_sample.layout import (
+from pluginkit.plugins.grid_sample.launches import (
     ENOUGH_BLOCKS,
     LONGEST_RUN,
     MAX_BLOCKS,
-    THREADS,
     layout_of,
 )
-from pluginkit.plugins.grid_sample.pixel_copy import ENOUGH_ELEMENTS, SECTOR_BYTES, PixelCopy
+from pluginkit.plugins.grid_sample.pixel_copy import (
+    ENOUGH_ELEMENTS,
+    SECTOR_BYTES,
+    THREADS,
+    PixelCopy,
+)
 from tests.onnx_node_tests import node_tests
+from tests.plugins.compilation import architectures
 from tests.plugins.simulator import printed_in_simulator
 
 CASES = {case.name: case for case in GridSample.cases()}
@@ -238,6 +243,7 @@ def test_large_integers_are_copied_exactly():
 # Kernels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid_type", GridSample.types["T2"], ids=repr)
 @pytest.mark.parametrize("dtype", GridSample.types["T1"], ids=repr)
 def test_every_kernel_compiles_for_every_type(dtype, grid_type):
@@ -249,7 +255,7 @@ def test_every_kernel_compiles_for_every_type(dtype, grid_type):
         assert compiled.cubin.startswith(b"\x7fELF")
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@architectures
 @pytest.mark.parametrize("name", ["image", "volume", "cubic_border", "sequence", "four_axes"])
 def test_kernels_compile_for_every_architecture(name, arch):
     case = CASES[name]
@@ -372,6 +378,7 @@ def test_the_grid_is_looked_at_where_it_may_pay(x, grid, dtype, names):
     assert [step.kernel for step in steps] == [getattr(plugin, name) for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid_type", GridSample.types["T2"], ids=repr)
 @pytest.mark.parametrize("dtype", GridSample.types["T1"], ids=repr)
 def test_the_kernels_with_a_copy_compile_for_every_type(dtype, grid_type):
@@ -385,7 +392,7 @@ def test_the_kernels_with_a_copy_compile_for_every_type(dtype, grid_type):
         assert len(compiled) == 3
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@architectures
 def test_the_kernels_with_a_copy_compile_for_every_architecture(arch):
     plugin = GridSample(mode="cubic", padding_mode="reflection")
     shapes = (1, 64, 512, 512), (1, 512, 512, 2)
@@ -487,12 +494,12 @@ def test_a_layout_keeps_to_the_limits_of_a_grid():
 @pytest.mark.parametrize(
     ("x", "grid", "attributes", "message"),
     [
-        ((2, 3, 4, 5), (2, 6, 2), {}, "PK148 GridSample: x .* and grid "),
-        ((2, 3, 4, 5), (2, 6, 7, 3), {}, "PK148 "),
-        ((2, 3, 4, 5), (1, 6, 7, 2), {}, "PK148 "),
+        ((2, 3, 4, 5), (2, 6, 2), {}, "GridSample/shapes: x .* and grid "),
+        ((2, 3, 4, 5), (2, 6, 7, 3), {}, "GridSample/shapes: "),
+        ((2, 3, 4, 5), (1, 6, 7, 2), {}, "GridSample/shapes: "),
         ((2, 3), (2, 0), {}, "PK112 .* rank 2"),
-        ((1, 2, 0, 5), (1, 2, 2, 2), {"padding_mode": "border"}, "PK151 .* 'border'"),
-        ((1, 2, 0, 5), (1, 2, 2, 2), {"padding_mode": "reflection"}, "PK151 "),
+        ((1, 2, 0, 5), (1, 2, 2, 2), {"padding_mode": "border"}, "GridSample/empty: .* 'border'"),
+        ((1, 2, 0, 5), (1, 2, 2, 2), {"padding_mode": "reflection"}, "GridSample/empty: "),
     ],
 )
 def test_shapes_that_do_not_fit(x, grid, attributes, message):
@@ -503,7 +510,7 @@ def test_shapes_that_do_not_fit(x, grid, attributes, message):
 def test_an_axis_that_is_too_long():
     plugin = GridSample(mode="nearest")
     inputs, _ = described(plugin, (1, 1, 1, 2**30 + 1), (1, 1, 1, 2), int8)
-    with pytest.raises(TensorError, match="PK150 GridSample: x int8.* up to 2\\^30"):
+    with pytest.raises(TensorError, match="GridSample/size: x int8.* up to 2\\^30"):
         calls.check(plugin, inputs)
 
 
@@ -511,7 +518,7 @@ def test_an_axis_that_is_too_long():
 @pytest.mark.parametrize("mode", ["linear", "cubic"])
 def test_integers_have_no_values_between(mode, dtype):
     x, grid = np.zeros((1, 1, 2, 2), dtype.numpy), np.zeros((1, 1, 1, 2), np.float32)
-    with pytest.raises(TensorError, match=f"PK149 GridSample: x is {dtype} in mode '{mode}'"):
+    with pytest.raises(TensorError, match=f"GridSample/type: x is {dtype} in mode '{mode}'"):
         run(x, grid, mode=mode)
     assert run(x, grid, mode="nearest").dtype == dtype.numpy
 

@@ -172,22 +172,29 @@ def test_index_out_of_range_is_named(index, position):
     indices[tuple(position)] = index
     with pytest.raises(TensorError) as caught:
         run(np.zeros((5, 4), np.float32), indices, np.zeros((2, 3), np.float32), axis=1)
-    assert caught.value.code == "PK141"
+    assert caught.value.code == "ScatterElements/index"
     assert f"indices{position} is {index}; expected -4 to 3 (axis 1)" in str(caught.value)
     assert "1 of 6 indices" in str(caught.value)
 
 
 def test_index_into_an_empty_axis():
-    with pytest.raises(TensorError, match=r"PK141 .*indices\[0\] is 0; .* the axis is empty"):
+    with pytest.raises(
+        TensorError, match=r"^ScatterElements/index: indices\[0\] is 0; .* axis is empty"
+    ):
         run(np.zeros(0, np.float32), np.zeros(1, np.int64), np.zeros(1, np.float32))
 
 
 @pytest.mark.parametrize(
     ("data", "indices", "updates", "message"),
     [
-        ((3, 4), (3,), (3,), "PK140 .* one rank"),
-        ((3, 4), (3, 2), (3, 1), "PK140 .* one shape"),
-        ((3, 4), (4, 2), (4, 2), "PK140 .*; indices exceed data in dimension 0, not axis 1"),
+        ((3, 4), (3,), (3,), "ScatterElements/shapes: data .* one rank"),
+        ((3, 4), (3, 2), (3, 1), "ScatterElements/shapes: data .* one shape"),
+        (
+            (3, 4),
+            (4, 2),
+            (4, 2),
+            "shapes: .* indices within data in dimension 0, which is not axis 1",
+        ),
         ((3,), (3,), (3,), "PK126 axis 1 "),
         ((), (), (), "PK112 .* rank 0"),
     ],

@@ -16,11 +16,19 @@ from pluginkit.contract import calls
 from pluginkit.contract.dims import InputDim
 from pluginkit.contract.launches import Copy, Fill, Launch
 from pluginkit.errors import TensorError
-from pluginkit.kernels.compile import ARCHITECTURES, compile_launches
+from pluginkit.kernels.compile import compile_launches
 from pluginkit.plugins.scatter_nd import ScatterND
-from pluginkit.plugins.scatter_nd.launches import Rows, rows_of
+from pluginkit.plugins.scatter_nd.launches import ScatteredRows, rows_of
 from tests.onnx_node_tests import node_tests
-from tests.plugins.compilation import assert_all_compile, share_of, specialisations_of
+from tests.plugins.compilation import (
+    QUICK,
+    assert_all_compile,
+    every_architecture,
+    few_of_each,
+    function_of,
+    share_of,
+    specialisations_of,
+)
 
 REDUCTIONS = ("none", "add", "mul", "min", "max")
 UFUNCS = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
@@ -211,26 +219,28 @@ def test_index_out_of_range_is_named(index, position, allowed):
     indices[tuple(position)] = index
     with pytest.raises(TensorError) as caught:
         run(np.zeros((5, 4), np.float32), indices, np.zeros(2, np.float32))
-    assert caught.value.code == "PK146"
+    assert caught.value.code == "ScatterND/index"
     assert f"indices{position} is {index}; expected {allowed}" in str(caught.value)
     assert "1 of 4 indices" in str(caught.value)
 
 
 def test_index_into_an_empty_dimension():
-    with pytest.raises(TensorError, match=r"PK146 .*indices\[0, 0\] is 0; .*dimension is empty"):
+    with pytest.raises(
+        TensorError, match=r"^ScatterND/index: indices\[0, 0\] is 0; .*dimension is empty"
+    ):
         run(np.zeros(0, np.float32), np.zeros((1, 1), np.int64), np.zeros(1, np.float32))
 
 
 @pytest.mark.parametrize(
     ("data", "indices", "updates", "code"),
     [
-        ((3, 4), (2, 1), (2,), "PK145"),  # a slice is missing
-        ((3, 4), (2, 1), (2, 3), "PK145"),  # a slice of another size
-        ((3, 4), (2, 1), (3, 4), "PK145"),  # another number of updates
-        ((3, 4), (2, 2), (2, 4), "PK145"),  # the ranks imply another depth
-        ((3, 4), (2, 3), (2,), "PK145"),  # deeper than data
-        ((3, 4), (1,), (3, 4, 5), "PK145"),  # the ranks imply a negative depth
-        ((3,), (2, 2), (), "PK145"),
+        ((3, 4), (2, 1), (2,), "ScatterND/shapes: data "),  # a slice is missing
+        ((3, 4), (2, 1), (2, 3), "ScatterND/shapes: data "),  # a slice of another size
+        ((3, 4), (2, 1), (3, 4), "ScatterND/shapes: data "),  # another number of updates
+        ((3, 4), (2, 2), (2, 4), "ScatterND/shapes: data "),  # the ranks imply another depth
+        ((3, 4), (2, 3), (2,), "ScatterND/shapes: data "),  # deeper than data
+        ((3, 4), (1,), (3, 4, 5), "ScatterND/shapes: data "),  # the ranks imply a negative depth
+        ((3,), (2, 2), (), "ScatterND/shapes: data "),
         ((), (1, 0), (1,), "PK112"),
         ((3,), (), (3,), "PK112"),
     ],
@@ -260,7 +270,7 @@ def test_unknown_dimensions():
 
 def test_ranks_that_never_fit_are_refused_before_dimensions_are_known():
     inputs = calls.describe_inputs(ScatterND(), unknown(2, 1, 4), [float32, int64, float32])
-    with pytest.raises(TensorError, match="PK145"):
+    with pytest.raises(TensorError, match="ScatterND/shapes: data "):
         calls.check(ScatterND(), inputs)
 
 
@@ -385,7 +395,7 @@ def test_the_workspace_of_the_largest_shape_serves_every_smaller_one(draws):
 
 def test_rows_are_what_a_tuple_names():
     _, inputs, _ = described((2, 3, 4, 5), (6, 7, 2), dtype=float16)
-    assert rows_of(*inputs) == Rows(sizes=(2, 3), updates=42, inner=20, itemsize=2)
+    assert rows_of(*inputs) == ScatteredRows(sizes=(2, 3), updates=42, inner=20, itemsize=2)
 
 
 # Compilation
@@ -399,8 +409,14 @@ def every():
     return every
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_every_kernel_compiles(every, arch):
+def test_each_kernel_compiles(every):
+    few = few_of_each(every)
+    assert len({function_of(each) for each in few}) == 3
+    assert_all_compile(few, QUICK)
+
+
+@every_architecture
+def test_every_specialisation_compiles(every, arch):
     assert_all_compile(share_of(every, arch), arch)
 
 

@@ -85,7 +85,7 @@ def test_the_smallest_integer_is_the_smallest():
 
 @pytest.mark.parametrize("k", [-1, 8])
 def test_a_k_beyond_the_axis_is_refused(k):
-    with pytest.raises(TensorError, match=rf"PK155 TopK: k is {k}; expected 0 to 7"):
+    with pytest.raises(TensorError, match=rf"TopK/k: k is {k}; expected 0 to 7"):
         reference(np.zeros((2, 7), np.float32), k)
 
 
