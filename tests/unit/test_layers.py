@@ -72,6 +72,14 @@ def part(module: str) -> str:
     return module.split(".")[1]
 
 
+def test_every_folder_is_a_package() -> None:
+    """setuptools leaves a folder without ``__init__.py`` out of the wheel."""
+    modules = [*ROOT.glob("pluginkit/**/*.py"), *ROOT.glob("plugins/**/*.py")]
+    folders = {path.parent for path in modules}
+    assert len(folders) > 20
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
 def test_every_module_has_its_place_in_the_order() -> None:
     parts = {part(module) for module in imports()}
     assert len(parts) >= 16

@@ -15,7 +15,7 @@ from pluginkit.engine.build.build_options import BuildOptions, ResolvedOptions, 
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.compute_capabilities import text_from_capability
 from pluginkit.engine.build.model_plugins import check_known, plugin_records
-from pluginkit.engine.build.profiles import Profile, inputs_of, resolve_profiles
+from pluginkit.engine.build.profiles import OptimizationProfile, inputs_of, resolve_profiles
 from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.parse_model import parse_model
@@ -46,7 +46,7 @@ class BuildResult:
 
     plan_path: Path
     manifest: Manifest
-    profiles: tuple[Profile, ...]
+    profiles: tuple[OptimizationProfile, ...]
     rewrite: RewriteResult
     seconds: float
 
@@ -70,7 +70,7 @@ class _Engine:
     """The plan that TensorRT built, and what the manifest says about it."""
 
     plan: bytes
-    profiles: tuple[Profile, ...]
+    profiles: tuple[OptimizationProfile, ...]
     ranges: tuple[Mapping[str, Range], ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]

@@ -1,4 +1,4 @@
-"""Which GPUs an engine is built for."""
+"""Choose the GPUs that an engine is built for."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ from pluginkit.trt.flavour import Flavour
 
 Capability = tuple[int, int]
 
-#: Without a GPU and without a wish: the GeForce and workstation GPUs of the last three generations.
+#: Without a GPU and a request: the GeForce and workstation GPUs of the last three generations.
 DEFAULT_CAPABILITIES: tuple[Capability, ...] = ((8, 6), (8, 9), (12, 0))
 
 
 def parse_capability(text: str) -> Capability:
-    """``"8.9"``, ``"89"`` or ``"sm_89"`` as ``(8, 9)``.
+    """Return ``"8.9"``, ``"89"`` or ``"sm_89"`` as ``(8, 9)``.
 
     Errors:
-        PK512: none of these.
+        PK512: the text is none of these.
     """
     match = re.fullmatch(r"(?i)(?:sm_?)?(\d{1,2})\.?(\d)", text.strip())
     if not match:
-        raise UsageError("PK512", f"compute capability '{text}' is not like 8.9, 89 or sm_89.")
+        raise UsageError(
+            "PK512", f"compute capability is '{text}'; expected a form like 8.9, 89 or sm_89."
+        )
     return int(match[1]), int(match[2])
 
 
 def text_from_capability(capability: Capability) -> str:
-    """``(8, 9)`` as ``"8.9"``."""
+    """Return ``(8, 9)`` as ``"8.9"``."""
     return f"{capability[0]}.{capability[1]}"
 
 
 def supported_capabilities(flavour: Flavour) -> list[Capability]:
-    """What the flavour builds for without having the GPU; empty where it must have it."""
+    """Return what the flavour builds for without a GPU; empty if it needs the GPU."""
     members = dir(getattr(flavour.module, "ComputeCapability", None))
     return sorted(
         (int(name[2:-1]), int(name[-1])) for name in members if re.fullmatch(r"SM\d{2,3}", name)
@@ -44,11 +46,16 @@ def supported_capabilities(flavour: Flavour) -> list[Capability]:
 def choose_capabilities(
     flavour: Flavour, wanted: Sequence[Capability | str], observer: BuildObserver
 ) -> tuple[Capability, ...]:
-    """The wanted capabilities, ``(8, 9)`` or ``"8.9"``, else this machine's, else the default ones.
+    """Return the requested capabilities, or this machine's, or the default ones.
+
+    Args:
+        flavour: the TensorRT that builds.
+        wanted: the request, ``(8, 9)`` or ``"8.9"``; may be empty.
+        observer: told when the default is chosen.
 
     Errors:
         PK511: the flavour needs a GPU to build and there is none.
-        PK512: the flavour cannot build for a requested one.
+        PK512: the flavour cannot build for a requested capability.
     """
     requested = [parse_capability(one) if isinstance(one, str) else one for one in wanted]
     gpu = find_gpu()
@@ -78,5 +85,5 @@ def choose_capabilities(
     chosen = tuple(one for one in DEFAULT_CAPABILITIES if one in supported)
     why = f"{flavour.name} lacks this GPU's {text_from_capability(here)}" if here else "no GPU here"
     names = ", ".join(map(text_from_capability, chosen))
-    observer.notice(f"Building for compute capability {names}: {why}, and none was named.")
+    observer.notice(f"Building for compute capability {names}: {why}, and none was requested.")
     return chosen

@@ -1,4 +1,4 @@
-"""The plugins of a model: which they are, and what the manifest keeps of them."""
+"""Find the plugins that a model needs, and describe them for the manifest."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 def source_files(plugin: type[Plugin]) -> dict[str, Path]:
-    """What decides what the plugin computes, by its path as seen from the plugin's module.
+    """Return the files that determine what the plugin computes, by path relative to its module.
 
-    That is its module, the modules beside it that this imports, its kernels and the headers that
-    they include.
+    They are its module, the modules of the same collection that it imports, its kernels and the
+    headers that they include.
     """
     files = list(_modules_of(plugin.spec.module))
     for kernel in plugin.spec.kernels.values():
@@ -44,7 +44,7 @@ def source_files(plugin: type[Plugin]) -> dict[str, Path]:
 
 
 def _modules_of(name: str) -> Iterator[Path]:
-    """The files of a module and of what it imports, in turn, from its own collection of modules."""
+    """Yield the files of a module and of all that it imports from its own collection of modules."""
     ours = "pluginkit.plugins"
     collection = ours if name.startswith(f"{ours}.") else name.partition(".")[0]
     waiting, met = [name], {name}
@@ -61,23 +61,23 @@ def _modules_of(name: str) -> Iterator[Path]:
 
 
 def _file_of(name: str) -> Path | None:
-    """A module's file, whether it is imported already or not."""
+    """Return a module's file, whether it is imported already or not."""
     if name in sys.modules:
         file = getattr(sys.modules[name], "__file__", None)
     else:
         try:
             spec = importlib.util.find_spec(name)
-        except ImportError:  # not a module, but something in one that is no package
+        except ImportError:  # no module, but a name inside a module
             spec = None
         file = spec.origin if spec is not None and spec.has_location else None
     return Path(file) if file else None
 
 
 def _imports(path: Path, package: str) -> Iterator[str]:
-    """Every name that a file imports, as if it were a module's, with the packages that it is in."""
+    """Yield every name that a file imports, as a dotted path, and the packages above it."""
     try:
         tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):  # it has changed since it was imported
+    except (OSError, SyntaxError, ValueError):  # the file was changed after its import
         return
     for node in ast.walk(tree):
         base = ""
@@ -92,7 +92,7 @@ def _imports(path: Path, package: str) -> Iterator[str]:
 
 
 def source_sha256(plugin: type[Plugin]) -> str:
-    """The SHA-256 over a plugin's source files, their names and what they share with Python.
+    """Return the SHA-256 of a plugin's source files, their names and its kernels' definitions.
 
     It is empty for a plugin without source files.
     """
@@ -112,7 +112,7 @@ def source_sha256(plugin: type[Plugin]) -> str:
 def plugin_records(
     nodes: Sequence[tuple[str, Plugin]], flavour: Flavour, interface: Interface
 ) -> tuple[PluginRecord, ...]:
-    """The manifest's entry for every plugin of a model, given its nodes' paths and plugins."""
+    """Return the manifest's entry of every plugin, from the path and plugin of each plugin node."""
     from pluginkit.trt.plugin_registry import interface_of
 
     by_class: dict[type[Plugin], list[PluginNode]] = {}
@@ -131,15 +131,15 @@ def plugin_records(
 
 
 def check_known(model: onnx.ModelProto, plugins: Plugins, flavour: Flavour) -> None:
-    """Fail if a node names a plugin that is nowhere; the parser would not say which.
+    """Refuse a model with a node of an unknown plugin, which the parser would not name.
 
     Args:
         model: the model.
-        plugins: what was found.
-        flavour: the TensorRT, whose registry may hold plugins that pluginkit did not put there.
+        plugins: the plugins that were found.
+        flavour: the TensorRT, whose registry may have plugins from elsewhere.
 
     Errors:
-        PK523: names the node, and the nearest plugin there is.
+        PK523: a plugin is unknown; names the node and the nearest known plugin.
     """
     registry = flavour.module.get_plugin_registry()
     for where, key in _named_plugins(model):
@@ -156,7 +156,7 @@ def check_known(model: onnx.ModelProto, plugins: Plugins, flavour: Flavour) -> N
 
 
 def _named_plugins(model: onnx.ModelProto) -> Iterator[tuple[str, PluginKey]]:
-    """Where each node is that says which plugin it wants, and the plugin's key."""
+    """Yield the place and the plugin's key of every node that names a plugin."""
     from pluginkit.onnx.model.graphs import describe, scopes
 
     for scope in scopes(model):

@@ -1,7 +1,8 @@
-"""Optimization profiles: the ranges of shapes that an engine is built for.
+"""Make the optimization profiles: the ranges of shapes that an engine is built for.
 
-A dynamic dimension that nobody gives a range gets the range of the same dimension name elsewhere,
-else 1 to 1024, optimized for 64; a dimension named as a batch gets 1 to 16, optimized for 4.
+A dynamic dimension without a given range gets the range of another dimension of the same name, or
+else 1 to 1024, optimized for 64. A dimension that is named like a batch gets 1 to 16, optimized for
+4.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class ShapeRange:
-    """The smallest, likeliest and largest shape (values, for a shape tensor) of an input."""
+    """The smallest, most likely and largest shape of an input, or values of a shape tensor."""
 
     min: Shape
     opt: Shape
@@ -49,9 +50,8 @@ class NetworkInput:
 
     Attributes:
         name: its name.
-        shape: an int for a static dimension; the dimension's name, possibly empty, for a dynamic
-            one.
-        is_shape_tensor: whether the profile gives the tensor's values and not its shape.
+        shape: an int for a static dimension; the name, possibly empty, of a dynamic one.
+        is_shape_tensor: whether the profile has the tensor's values instead of its shape.
     """
 
     name: str
@@ -60,7 +60,7 @@ class NetworkInput:
 
     @property
     def is_dynamic(self) -> bool:
-        """Whether a profile gives it a range."""
+        """Whether a profile has a range for it."""
         return self.is_shape_tensor or any(isinstance(dim, str) for dim in self.shape)
 
     def __str__(self) -> str:
@@ -68,12 +68,12 @@ class NetworkInput:
 
 
 @dataclass(frozen=True)
-class Profile:
+class OptimizationProfile:
     """One optimization profile.
 
     Attributes:
-        ranges: of every input that has a dynamic dimension or is a shape tensor.
-        defaulted: the inputs of which a dimension got its range by default.
+        ranges: the range of every input that has a dynamic dimension or is a shape tensor.
+        defaulted: the inputs with a dimension whose range is the default.
     """
 
     ranges: Mapping[str, ShapeRange]
@@ -81,7 +81,7 @@ class Profile:
 
 
 def inputs_of(network: Any) -> list[NetworkInput]:
-    """The inputs of a TensorRT network."""
+    """Return the inputs of a TensorRT network."""
     inputs = []
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
@@ -95,8 +95,8 @@ def inputs_of(network: Any) -> list[NetworkInput]:
 
 def resolve_profiles(
     inputs: Sequence[NetworkInput], shapes: Mapping[str, ShapeSpec]
-) -> tuple[Profile, ...]:
-    """The profiles for a network's inputs, from what the user gave and the defaults; one at least.
+) -> tuple[OptimizationProfile, ...]:
+    """Return the profiles of a network, from the user's shapes and the defaults; at least one.
 
     Errors:
         PK500: a range cannot be read, or inputs have ranges for different numbers of profiles.
@@ -135,7 +135,7 @@ def _profile(
     given: Mapping[str, Sequence[OpenRange]],
     number: int,
     count: int,
-) -> Profile:
+) -> OptimizationProfile:
     try:
         return _resolve(
             inputs, {name: ranges[number % len(ranges)] for name, ranges in given.items()}
@@ -145,7 +145,7 @@ def _profile(
         raise
 
 
-def _resolve(inputs: Sequence[NetworkInput], given: Mapping[str, OpenRange]) -> Profile:
+def _resolve(inputs: Sequence[NetworkInput], given: Mapping[str, OpenRange]) -> OptimizationProfile:
     named = _named_ranges({one.name: one for one in inputs}, given)
     ranges: dict[str, ShapeRange] = {}
     defaulted = set()
@@ -156,7 +156,7 @@ def _resolve(inputs: Sequence[NetworkInput], given: Mapping[str, OpenRange]) -> 
             ranges[one.name], is_default = _shape_range(one, given.get(one.name), named)
             if is_default:
                 defaulted.add(one.name)
-    return Profile(ranges, frozenset(defaulted))
+    return OptimizationProfile(ranges, frozenset(defaulted))
 
 
 def _named_ranges(
@@ -227,7 +227,7 @@ def _value_range(one: NetworkInput, given: OpenRange | None) -> ShapeRange:
     if given is None or any(size is None for shape in given for size in shape):
         raise UsageError(
             "PK505",
-            f"input {one} holds a shape, so its values have ranges; none were given.",
+            f"input {one} is a shape tensor, whose values need a range; none was given.",
             fix=f"add --shapes {one.name}:MIN,OPT,MAX with {count} values joined by x in each.",
         )
     if len(given[0]) != count:

@@ -9,7 +9,7 @@ from typing import Any
 from pluginkit.atomic_files import read_file
 from pluginkit.engine.build.build_options import ResolvedOptions
 from pluginkit.engine.build.build_progress import BuildObserver, progress_monitor
-from pluginkit.engine.build.profiles import Profile
+from pluginkit.engine.build.profiles import OptimizationProfile
 from pluginkit.engine.parse.parse_model import ParsedNetwork
 from pluginkit.engine.parse.polygraphy_backend import meaningful
 from pluginkit.engine.plan.output_files import write_atomically
@@ -19,7 +19,7 @@ from pluginkit.interrupts import interruptible_build
 
 def serialize_network(
     parsed: ParsedNetwork,
-    profiles: Sequence[Profile],
+    profiles: Sequence[OptimizationProfile],
     resolved: ResolvedOptions,
     observer: BuildObserver,
     errors: list[str],
@@ -57,7 +57,10 @@ def serialize_network(
 
 
 def _builder_config(
-    parsed: ParsedNetwork, profiles: Sequence[Profile], resolved: ResolvedOptions, monitor: Any
+    parsed: ParsedNetwork,
+    profiles: Sequence[OptimizationProfile],
+    resolved: ResolvedOptions,
+    monitor: Any,
 ) -> Any:
     """Return the IBuilderConfig."""
     from polygraphy.backend.trt import CreateConfig
@@ -84,7 +87,7 @@ def _builder_config(
     return config
 
 
-def _trt_profile(profile: Profile) -> Any:
+def _trt_profile(profile: OptimizationProfile) -> Any:
     from polygraphy.backend.trt import Profile as TrtProfile
 
     trt_profile = TrtProfile()

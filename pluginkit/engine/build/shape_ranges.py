@@ -1,7 +1,7 @@
-"""How the ranges of shapes are written.
+"""Read the notation of shape ranges.
 
-``name:min,opt,max`` gives an input's range, each shape written ``1x16``; one shape means all three,
-and ``?`` leaves a dimension to the model, or to its default where the model leaves it open. A slash
+``name:min,opt,max`` is the range of an input, each shape written ``1x16``. A single shape is all
+three, and ``?`` takes a dimension from the model, or its default if it is dynamic there. A slash
 begins the range of the next optimization profile::
 
     x:1x16,64x16,1024x16        x:64x16        x:1x?,64x?,1024x?        x:1x16/1x16,64x16,1024x16
@@ -18,7 +18,7 @@ from pluginkit.errors import UsageError
 _LARGEST = 2**31 - 1  # TensorRT's dimensions are 64-bit, its profiles' extents are not
 
 OpenShape = tuple[int | None, ...]
-#: The smallest, likeliest and largest shape, None for dimensions that are left open.
+#: The smallest, most likely and largest shape; None for a dimension written ``?``.
 OpenRange = tuple[OpenShape, OpenShape, OpenShape]
 #: One range: in the notation above, or as one or three shapes with None for ``?``.
 RangeSpec = str | Sequence[Sequence[int | None]]
@@ -27,12 +27,12 @@ ShapeSpec = RangeSpec | Sequence[RangeSpec]
 
 
 def text_from_shape(shape: Sequence[int | None]) -> str:
-    """``(1, 16)`` as ``"1x16"``, a scalar's shape as ``"scalar"``."""
+    """Return ``(1, 16)`` as ``"1x16"``, a scalar's shape as ``"scalar"``."""
     return "x".join("?" if dim is None else str(dim) for dim in shape) or "scalar"
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, str]:
-    """``["x:1x16,64x16"]`` as ``{"x": "1x16,64x16"}``; the last colon ends the name.
+    """Return ``["x:1x16,64x16"]`` as ``{"x": "1x16,64x16"}``; the last colon ends the name.
 
     Errors:
         PK500: not of the form ``name:min,opt,max``, two for one input, or inputs with ranges for
@@ -55,10 +55,10 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, str]:
 
 
 def parse_ranges(name: str, spec: ShapeSpec) -> list[OpenRange]:
-    """The ranges of the input ``name``: one for each profile, or one for all.
+    """Return the ranges of the input ``name``: one for each profile, or one for all.
 
     Errors:
-        PK500: one cannot be read.  PK503: not 0 <= min <= opt <= max.
+        PK500: a range cannot be read.  PK503: not 0 <= min <= opt <= max.
     """
     given = f"{name}:{spec}"
     try:
@@ -68,18 +68,18 @@ def parse_ranges(name: str, spec: ShapeSpec) -> list[OpenRange]:
 
 
 def profile_count(ranges: Mapping[str, Sequence[OpenRange]]) -> int:
-    """How many profiles the ranges of several inputs are for.
+    """Return the number of profiles that the ranges of several inputs are for.
 
     Errors:
-        PK500: they do not agree.
+        PK500: the inputs disagree.
     """
     counts = {name: len(found) for name, found in ranges.items() if len(found) != 1}
     if len(set(counts.values())) > 1:
         fewest, *_, most = sorted(counts, key=lambda name: counts[name])
         raise UsageError(
             "PK500",
-            f"'{fewest}' has {counts[fewest]} ranges and '{most}' {counts[most]}; expected as many "
-            "of each.",
+            f"'{fewest}' has {counts[fewest]} ranges and '{most}' has {counts[most]}; expected the "
+            "same number.",
             fix="give each input one range for every profile, or one for all.",
         )
     return max(counts.values(), default=1)

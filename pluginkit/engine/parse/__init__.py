@@ -1,1 +1,1 @@
-"""TensorRT's ONNX parser: run it, trace its errors to nodes, name every node it refuses."""
+"""Run TensorRT's ONNX parser, trace its errors to nodes, and name every node that it refuses."""

@@ -1,6 +1,6 @@
-"""One run of TensorRT's ONNX parser, and which node it was at, as its log tells.
+"""Run TensorRT's ONNX parser and follow in its log which node it is at.
 
-The parser often reports an error without its node, but it logs each node when it comes to it and
+The parser often reports an error without the node, but it logs each node when it begins with it and
 when it is done with it.
 """
 
@@ -28,8 +28,8 @@ class ParserError:
     """One error of the parser.
 
     Attributes:
-        node: the name of the node that it is about; empty where that is unknown.
-        reason: what the parser says.
+        node: the name of the node; empty if unknown.
+        reason: the parser's message.
     """
 
     node: str
@@ -38,15 +38,15 @@ class ParserError:
 
 @dataclass
 class ParserLog:
-    """What the log says so far.
+    """What the log has told so far.
 
     Attributes:
-        begun: the nodes that the parser came to.
-        done: those that it took.
-        open: those that it is at, a node after the one whose body it is in.
-        inputs: the graph inputs that it has begun to read and does not know.
-        initializer: the one that it read last.
-        on_node: told of each node that the parser checks or comes to.
+        begun: the nodes that the parser began with.
+        done: the nodes that it took.
+        open: the nodes that it is at; a node comes after the one whose body it is in.
+        inputs: the graph inputs that it began to read and has not registered.
+        initializer: the initializer that it read last.
+        on_node: told of each node that the parser checks or begins with.
     """
 
     on_node: Callable[[str], None] = lambda _: None
@@ -57,7 +57,7 @@ class ParserLog:
     initializer: str = ""
 
     def read(self, message: str) -> None:
-        """Take one message of the log, which must be of nodes whose names hold no spaces."""
+        """Take one message of the log; node names must have no spaces."""
         if message.startswith(_PARSING):
             name = message.removeprefix(_PARSING).partition(" ")[0]
             self.begun.add(name)
@@ -82,20 +82,20 @@ class ParserLog:
 
     @property
     def value(self) -> str:
-        """The graph input or initializer that it was at, while it had come to no node."""
+        """The graph input or initializer that it is at; empty once it has begun with a node."""
         return "" if self.begun else next(iter(self.inputs), self.initializer)
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What the parser made of a model.
+    """One run of the parser.
 
     Attributes:
-        has_parsed: what it answered.
-        errors: what it says is wrong.
-        log: what it came to.
-        network: what it made.
-        parser: it owns the network's weights.
+        has_parsed: the parser's answer.
+        errors: its errors.
+        log: the nodes that it reached.
+        network: the network that it made.
+        parser: the parser, which owns the network's weights.
     """
 
     has_parsed: bool
@@ -106,12 +106,12 @@ class Parsed:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether it took the whole model, without an error of a plugin's either."""
+        """Whether the parser took the whole model and no plugin raised an error."""
         return self.has_parsed and not self.errors
 
     @property
     def culprit(self) -> str:
-        """The node that the parser was at when it stopped; empty where it was at none."""
+        """The node that the parser was at when it stopped; empty if it was at none."""
         return self.log.open[-1] if self.log.open else ""
 
 
@@ -128,8 +128,8 @@ def parse_logged(
         flavour: the TensorRT, bound to Polygraphy.
         network: the network.
         data: the model.
-        model_path: external data stands beside it.
-        on_node: told the name of each node when the parser comes to it.
+        model_path: the model's file, whose folder has the external data.
+        on_node: told the name of each node when the parser begins with it.
     """
     log = ParserLog(on_node)
     parser = flavour.module.OnnxParser(network, _logger(flavour, log))
@@ -141,13 +141,13 @@ def parse_logged(
 
 
 def reason_of(error: Any) -> str:
-    """What the parser says of an error; some of its checks say no more than "false"."""
+    """Return the text of a parser error; for some checks the parser's own is just "false"."""
     try:
         text = meaningful(error.desc().splitlines())
         if text == "false":
-            return f"it takes no {error.node_operator() or 'such node'} ({error.func()}: false)."
+            return f"it refuses {error.node_operator() or 'the node'} ({error.func()}: false)."
     except UnicodeDecodeError:
-        return "it quotes bytes of the model that are no text."
+        return "its message quotes bytes of the model that are no text."
     return text
 
 

@@ -1,7 +1,7 @@
-"""What TensorRT's ONNX parser takes for granted of ONNX's own operators, and crashes without.
+"""Check the operators on which TensorRT's ONNX parser crashes instead of reporting an error.
 
-The parser runs in the process that builds. It takes a node by its ``op_type``, whatever the domain,
-and reads its inputs, outputs and attributes without looking how many there are and of which kind.
+The parser runs in the process that builds. It chooses an importer by the node's ``op_type``,
+whatever the domain, and reads inputs, outputs and attributes without checking number and kind.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _AXES = ("at least one axis", lambda dims: len(dims) > 0)
 _LIST = ("one axis", lambda dims: len(dims) == 1)
 _ONE = ("one element", lambda dims: len(dims) < 2 and all(size in (None, 1) for size in dims))
 _FULL = ("one axis that is not empty", lambda dims: len(dims) == 1 and dims[0] != 0)
-#: What an input's shape must be, by its position: in words, and of its sizes, None where unknown.
+#: What the shape of an input, by its position, must be: in words, and as a test of its sizes, None
+#: for an unknown size.
 _SHAPES: Mapping[str, Mapping[int, tuple[str, Callable[[Sequence[int | None]], bool]]]] = {
     "ArgMax": {0: _AXES},
     "ArgMin": {0: _AXES},
@@ -50,7 +51,8 @@ _SHAPES: Mapping[str, Mapping[int, tuple[str, Callable[[Sequence[int | None]], b
 }
 _DIRECTION = (b"forward", b"reverse", b"bidirectional").__contains__
 _DIVISOR = range(1, 2**31).__contains__
-#: What the parser divides by, counts to or chooses by, unseen; it cuts integers to 32 bits.
+#: Attributes that the parser uses unchecked as a divisor, a count or a choice, and their allowed
+#: values. It truncates integers to 32 bits.
 _VALUES: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "DepthToSpace": ("blocksize", _DIVISOR),
     "GatherND": ("batch_dims", range(64).__contains__),
@@ -63,15 +65,15 @@ _VALUES: Mapping[str, tuple[str, Callable[[Any], object]]] = {
 
 
 def check_operators(model: onnx.ModelProto) -> None:
-    """Refuse nodes that contradict the ONNX operator that the parser will take them for.
+    """Refuse nodes that contradict the ONNX operator for which the parser will take them.
 
     Args:
-        model: a model that ``load_model`` or ``rewrite_model`` returned; left unchanged.
+        model: a model that ``load_model`` or ``rewrite_model`` returned; it is not changed.
 
     Errors:
-        PK446: a node has inputs, outputs, attributes or bodies that its operator does not.
-        PK447: an input is of a shape that its operator does not take.
-        PK408: local functions cannot be put in place of their calls.
+        PK446: a node's inputs, outputs, attributes or bodies contradict its operator.
+        PK447: an input has a shape that its operator does not allow.
+        PK408: local functions cannot be inlined.
     """
     light = skeleton_for_inference(model)
     for tensor in tensors(light):
@@ -114,7 +116,7 @@ def _refusal(code: str, scope: Scope, node: onnx.NodeProto, problem: str) -> Mod
 
 
 class _Schema:
-    """The part of an operator's schema that is looked at for each node."""
+    """The parts of an operator's schema that each node is compared with."""
 
     def __init__(self, schema: Any) -> None:
         self._inputs = range(schema.min_input, schema.max_input + 1)
@@ -124,7 +126,7 @@ class _Schema:
         self._required = [name for name, one in schema.attributes.items() if one.required]
 
     def problem(self, node: onnx.NodeProto) -> str | None:
-        """What the node has that its operator does not, or the other way round."""
+        """Return how the node contradicts its operator, or None."""
         for what, names, allowed in (
             ("input", node.input, self._inputs),
             ("output", node.output, self._outputs),
@@ -140,7 +142,9 @@ class _Schema:
         given = {one.name: one for one in node.attribute}
         for name, one in given.items():
             if one.ref_attr_name:
-                return f"has attribute '{name}' of a function that it is not in"
+                return (
+                    f"has attribute '{name}' that refers to a function's, outside of any function"
+                )
             kind = self._kinds.get(name, one.type)
             if one.type != kind:
                 names = onnx.AttributeProto.AttributeType
@@ -151,7 +155,7 @@ class _Schema:
             return f"lacks attribute '{missing}'"
         name, is_right = _VALUES.get(node.op_type, ("", bool))
         if name in given and not is_right(onnx.helper.get_attribute_value(given[name])):
-            return f"has a '{name}' that its operator does not know"
+            return f"has a value of '{name}' that its operator does not allow"
         if node.op_type == "Scan" and not 0 < given["num_scan_inputs"].i <= len(node.input):
             return f"scans {given['num_scan_inputs'].i} of {len(node.input)} inputs"
         return None
@@ -159,7 +163,7 @@ class _Schema:
 
 @functools.cache
 def _schema(op_type: str, version: int) -> _Schema | None:
-    # The parser looks at no version, and so takes later operators too.
+    # The parser ignores the opset, so it takes operators of later opsets too.
     schema = find_schema(op_type, version) or find_schema(op_type, onnx.defs.onnx_opset_version())
     return None if schema is None or schema.deprecated else _Schema(schema)
 
@@ -173,7 +177,7 @@ def _span(allowed: range) -> str:
 
 
 def _body_problem(node: onnx.NodeProto, version: int) -> str | None:
-    """How the inputs and outputs of an If, Loop or Scan and those of its bodies disagree."""
+    """Return how an If, Loop or Scan and its bodies disagree on inputs or outputs, or None."""
     for name, body in bodies(node):
         expected = _body_arity(node, version)
         if expected is None:
@@ -188,13 +192,13 @@ def _body_problem(node: onnx.NodeProto, version: int) -> str | None:
 
 
 def _body_arity(node: onnx.NodeProto, version: int) -> tuple[int, int] | None:
-    """How many inputs and outputs the bodies must have; None for another operator."""
+    """Return how many inputs and outputs the bodies must have; None for other operators."""
     if node.op_type == "If":
         return 0, len(node.output)
     if node.op_type == "Loop":
         return max(len(node.input), 2), len(node.output) + 1
     if node.op_type == "Scan":
-        lengths = version < 9  # which the first input held
+        lengths = version < 9  # its first input has the sequence lengths
         return len(node.input) - lengths, len(node.output)
     return None
 
@@ -210,7 +214,7 @@ def _shape_problem(scope: Scope, node: onnx.NodeProto, types: Types) -> str | No
             got = ", ".join("?" if size is None else str(size) for size in sizes)
             return f"has input '{name}' of shape ({got}); expected {expected}"
         if node.op_type == "RotaryEmbedding" and len(sizes) == 3 and not _has_heads(node):
-            return f"has input '{name}' of three axes and no 'num_heads'; expected the two"
+            return f"has input '{name}' of three axes; expected four, or attribute 'num_heads'"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Polygraphy, bound to one TensorRT flavour, its log and TensorRT's kept for error messages."""
+"""Bind Polygraphy to one TensorRT flavour, and capture the log of both for error messages."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from contextlib import contextmanager
 from pluginkit.errors import MissingDependencyError
 from pluginkit.trt.flavour import Flavour
 
-#: What TensorRT adds to any error on a machine without a GPU; it explains nothing.
+#: TensorRT adds this to any error on a machine without a GPU; it explains nothing.
 _NOISE = "cudaError 35"
 
 
 def bind_polygraphy(flavour: Flavour) -> None:
-    """Make Polygraphy drive ``flavour``; must come before the first use of its ``trt``.
+    """Make Polygraphy use ``flavour``; call this before the first use of Polygraphy's ``trt``.
 
     Errors:
-        PK514: Polygraphy drives another flavour in this process already, or cannot drive this one.
+        PK514: Polygraphy uses another flavour in this process already, or cannot use this one.
     """
     from polygraphy import config
 
     if flavour.name == "tensorrt_lean":
         raise MissingDependencyError(
             "PK514",
-            "Polygraphy cannot drive tensorrt_lean; expected tensorrt or tensorrt_rtx.",
+            "Polygraphy cannot use tensorrt_lean; expected tensorrt or tensorrt_rtx.",
             fix="choose another with --tensorrt or PLUGINKIT_TENSORRT.",
         )
     is_rtx = flavour.name == "tensorrt_rtx"
     if is_rtx != config.USE_TENSORRT_RTX and "polygraphy.backend.trt" in sys.modules:
         raise MissingDependencyError(
             "PK514",
-            f"Polygraphy drives another TensorRT in this process; {flavour.name} was asked for.",
+            f"Polygraphy uses another TensorRT in this process; expected {flavour.name}.",
             fix="use one flavour in a process.",
         )
     config.USE_TENSORRT_RTX = is_rtx
@@ -55,10 +55,10 @@ class _Collector(logging.Handler):
 
 @contextmanager
 def captured_log(*, verbose: bool = False) -> Iterator[list[str]]:
-    """Collect the errors that Polygraphy and TensorRT log in the body; yields the growing list.
+    """Collect the errors that Polygraphy and TensorRT log in the body; yield the list, which grows.
 
     Args:
-        verbose: whether to print everything down to TensorRT's INFO to stderr as well.
+        verbose: whether to print the whole log, down to TensorRT's INFO, to stderr.
     """
     from polygraphy.logger import G_LOGGER
 
@@ -89,6 +89,6 @@ def captured_log(*, verbose: bool = False) -> Iterator[list[str]]:
 
 
 def meaningful(errors: list[str]) -> str:
-    """The errors as text, without repetitions, and without noise where anything else was said."""
+    """Return the errors as text without repetitions, and without noise if there are others."""
     unique = list(dict.fromkeys(errors))
     return "\n".join([error for error in unique if _NOISE not in error] or unique)

@@ -1,8 +1,8 @@
-"""Every node that TensorRT's ONNX parser refuses, in the context of its model.
+"""Find every node that TensorRT's ONNX parser refuses in a model.
 
-The parser stops at the first node that it cannot import, and often does not say which it is. So it
-is asked again and again: each refused node is cut out of the model, with graph inputs of the types
-of its outputs in its place, until the parser takes what is left.
+The parser stops at the first node that it cannot import, and often does not say which one it is. So
+the model is parsed again and again. Each time the refused nodes are replaced by graph inputs of the
+types of their outputs, until the parser takes the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import onnx
 
 from pluginkit.engine.parse.parser_log import Parsed, ParserError, parse_logged
 from pluginkit.engine.parse.single_node_model import Signatures
-from pluginkit.engine.parse.traceable_model import CutModel, number_of, set_numbers
+from pluginkit.engine.parse.traceable_model import PrunedModel, number_of, set_numbers
 from pluginkit.errors import ModelError
 from pluginkit.onnx.model.graphs import scopes
 from pluginkit.onnx.model.model_file import inline_functions
@@ -29,18 +29,18 @@ _NONE: Reasons = MappingProxyType({})
 
 
 @dataclass
-class Findings:
-    """What the parser makes of a model. Numbers are places in ``node_ids`` of the model.
+class ParserFindings:
+    """The parser's answers about a model. A node's number is its index in ``node_ids``.
 
     Attributes:
         reasons: why it refuses a node, by the node's number.
         taken: the numbers of the nodes that it takes.
-        unasked: the numbers of those that could not be asked: they are inside a refused node, or
-            read a value of one for which nothing can stand in.
-        problems: what it says of no node.
+        unasked: the numbers of the nodes that it could not be asked about: they are inside a
+            refused node, or read a value of one that no graph input can replace.
+        problems: messages that are about no node.
 
-    A node that is in none of these was never come to: it is in the branch of an If that a constant
-    decides against, in a function that nothing calls, or behind a problem.
+    The parser never reached a node that is in none of these: the node is in the branch of an If
+    that a constant excludes, in a function that nothing calls, or after a problem.
     """
 
     reasons: dict[int, list[str]] = field(default_factory=dict)
@@ -49,19 +49,19 @@ class Findings:
     problems: list[str] = field(default_factory=list)
 
     def refuse(self, number: int, reason: str) -> None:
-        """Learn a reason against a node."""
+        """Add a reason against a node."""
         known = self.reasons.setdefault(number, [])
         if reason not in known:
             known.append(reason)
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Whoever wants to know what the search is at, should it not come back.
+class SearchObserver:
+    """What the search calls to report progress, in case the parser crashes.
 
     Attributes:
-        on_node: told of each node that the parser comes to.
-        on_refusal: told of each node that is cut out, and why.
+        on_node: told of each node that the parser begins with.
+        on_refusal: told of each refused node, and why.
     """
 
     on_node: Callable[[str], None] = lambda _: None
@@ -75,49 +75,48 @@ def find_refusals(
     *,
     known: Reasons = _NONE,
     asks_plugins: bool = True,
-    watch: Watch | None = None,
-) -> tuple[Findings, CutModel | None]:
-    """Ask the parser until it takes what is left of a model.
+    observer: SearchObserver | None = None,
+) -> tuple[ParserFindings, PrunedModel | None]:
+    """Parse a model until the parser takes the rest of it.
 
-    Equal nodes with equal inputs, as ``Signatures`` compares them, are cut out together for the
-    reason of the first.
+    Nodes alike to a refused one, see ``Signatures``, are refused with it for the same reason.
 
     Args:
         flavour: the TensorRT, bound to Polygraphy.
-        model: the model, which is used up: its nodes get numbers for names.
-        model_path: external data stands beside it.
-        known: nodes that are refused for a reason that the parser cannot give, by the names that
-            ``watch`` was told.
-        asks_plugins: False cuts out nodes of other domains than ONNX's, so that no plugin runs.
-        watch: told what happens.
+        model: the model; it is changed, and its nodes get numbers for names.
+        model_path: the model's file, whose folder has the external data.
+        known: reasons against nodes that the parser cannot give because it crashes, by the names
+            that the observer was told.
+        asks_plugins: False removes the nodes of domains other than ONNX's, so that no plugin runs.
+        observer: told of progress.
 
     Returns:
-        what was found, and what is left of the model; None for that where the parser took all of a
-        model that has local functions.
+        The findings, and the rest of the model; None if the parser took all of a model that has
+        local functions.
     """
-    search = _Search(flavour, model_path, watch or Watch())
+    search = _RefusalSearch(flavour, model_path, observer or SearchObserver())
     set_numbers(model)
     search.run(model, known, asks_plugins)
-    return search.findings, search.cuts
+    return search.findings, search.pruned
 
 
-class _Search:
-    def __init__(self, flavour: Flavour, model_path: Path, watch: Watch) -> None:
+class _RefusalSearch:
+    def __init__(self, flavour: Flavour, model_path: Path, observer: SearchObserver) -> None:
         from polygraphy.backend.trt import create_network
 
         self._flavour = flavour
         self._model_path = model_path
-        self._watch = watch
+        self._observer = observer
         self._builder, network = create_network()
         self._flags = network.flags
-        self.findings = Findings()
-        self.cuts: CutModel | None = None
+        self.findings = ParserFindings()
+        self.pruned: PrunedModel | None = None
 
     def run(self, model: onnx.ModelProto, known: Reasons, asks_plugins: bool) -> None:
         """Find all refusals."""
         first: Reasons = known
         if model.functions:
-            # The parser treats a call otherwise than the nodes that are inside.
+            # The parser treats a call differently from the nodes of the function.
             if not known and asks_plugins:
                 parsed = self._parse(model)
                 if parsed.is_accepted:
@@ -132,36 +131,38 @@ class _Search:
                 self.findings.problems.append(error.message)
                 return
             self._take(calls)
-        self.cuts = CutModel(model)
-        signatures = Signatures(self.cuts)
+        self.pruned = PrunedModel(model)
+        signatures = Signatures(self.pruned)
         alike = {
             other: reason
             for name, reason in first.items()
-            for each in self.cuts.names_of(name)
+            for each in self.pruned.names_of(name)
             for other in signatures.alike(each)
         }
         self._refuse({**first, **alike})
         for name in alike:
-            self.cuts.cut(name)
+            self.pruned.remove(name)
         if not asks_plugins:
-            for name, (_, node) in self.cuts.nodes.items():
+            for name, (_, node) in self.pruned.nodes.items():
                 if node.domain not in ("", "ai.onnx"):
-                    self.cuts.cut(name)
-        while not self._settle(self.cuts, signatures):
+                    self.pruned.remove(name)
+        while not self._settle(self.pruned, signatures):
             pass
-        self.findings.unasked = _numbers(self.cuts.unasked)
+        self.findings.unasked = _numbers(self.pruned.unasked)
 
-    def _settle(self, cuts: CutModel, signatures: Signatures) -> bool:
-        """Parse once and cut out what is refused; whether that was the last time."""
-        parsed = self._parse(cuts.model)
+    def _settle(self, pruned: PrunedModel, signatures: Signatures) -> bool:
+        """Parse once and remove the refused nodes; return whether the search is at its end."""
+        parsed = self._parse(pruned.model)
         if parsed.is_accepted:
             self._take(parsed.log.begun)
             return True
         reasons: dict[str, str] | None
-        reasons = {each.node: each.reason for each in parsed.errors if _can_cut(cuts, each.node)}
+        reasons = {
+            each.node: each.reason for each in parsed.errors if _can_remove(pruned, each.node)
+        }
         if not reasons:
-            reasons = self._refuse_value(cuts, parsed)
-        if reasons is None or any(cuts.withdraw(each.node) for each in parsed.errors):
+            reasons = self._refuse_value(pruned, parsed)
+        if reasons is None or any(pruned.withdraw(each.node) for each in parsed.errors):
             return False
         if not reasons:
             self.findings.problems.append(_joined(parsed))
@@ -172,21 +173,21 @@ class _Search:
                 reasons.update(dict.fromkeys(signatures.alike(name), reason))
         self._refuse(reasons)
         for name in reasons:
-            cuts.cut(name)
-            cuts.unasked.discard(name)
+            pruned.remove(name)
+            pruned.unasked.discard(name)
         return False
 
-    def _refuse_value(self, cuts: CutModel, parsed: Parsed) -> dict[str, str] | None:
-        """Reasons against the readers of a graph input or initializer that the parser refuses.
+    def _refuse_value(self, pruned: PrunedModel, parsed: Parsed) -> dict[str, str] | None:
+        """Return reasons against the readers of a graph input or initializer that is refused.
 
-        Returns:
-            nothing where it stopped for another reason; None where the value has no readers.
+        The dict is empty if the parser stopped for another reason; None means that the value has no
+        readers.
         """
         value, reason = parsed.log.value, _joined(parsed)
         if not value or (not parsed.log.inputs and value not in reason):
             return {}
-        reasons = dict.fromkeys(cuts.readers_of(value), f"'{value}': {reason}")
-        cuts.drop_value(value)
+        reasons = dict.fromkeys(pruned.readers_of(value), f"'{value}': {reason}")
+        pruned.drop_value(value)
         if not reasons:
             self.findings.problems.append(f"'{value}': {reason}")
             return None
@@ -197,10 +198,10 @@ class _Search:
         data = model.SerializeToString()
         with callback_errors() as failures:
             parsed = parse_logged(
-                self._flavour, network, data, self._model_path, self._watch.on_node
+                self._flavour, network, data, self._model_path, self._observer.on_node
             )
             raised = list(failures)
-            failures.clear()  # they are reasons here, not errors
+            failures.clear()  # here they are reasons, not errors
         if raised:
             parsed.errors[:] = [
                 ParserError(each.node or parsed.culprit, f"{each.plugin}: {each.error}")
@@ -215,7 +216,7 @@ class _Search:
                 self.findings.problems.append(reason)
             else:
                 self.findings.refuse(number, reason)
-                self._watch.on_refusal(name, reason)
+                self._observer.on_refusal(name, reason)
 
     def _take(self, names: Iterable[str]) -> None:
         self.findings.taken |= _numbers(names)
@@ -226,7 +227,7 @@ def _numbers(names: Iterable[str]) -> set[int]:
 
 
 def _calls(model: onnx.ModelProto) -> list[str]:
-    """The nodes that call local functions; nothing is left to refuse once these are inlined."""
+    """Return the nodes that call local functions; after inlining nothing of them is refused."""
     functions = {(each.domain, each.name) for each in model.functions}
     return [
         node.name
@@ -236,8 +237,8 @@ def _calls(model: onnx.ModelProto) -> list[str]:
     ]
 
 
-def _can_cut(cuts: CutModel, name: str) -> bool:
-    return name in cuts.nodes and name not in cuts.gone
+def _can_remove(pruned: PrunedModel, name: str) -> bool:
+    return name in pruned.nodes and name not in pruned.removed
 
 
 def _joined(parsed: Parsed) -> str:

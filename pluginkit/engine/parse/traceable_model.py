@@ -1,7 +1,7 @@
-"""A model whose nodes can be told apart in the parser's log, and cut out of it.
+"""Number a model's nodes, so that the parser's log tells them apart, and remove refused ones.
 
-A node that is cut out makes room for graph inputs of the types of its outputs, so that the parser
-goes on behind it.
+Graph inputs of the same types replace the outputs of a removed node, so that the parser reaches the
+nodes after it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from pluginkit.onnx.model.graphs import (
     scopes,
 )
 
-#: A node's name while the parser reads it; onnx's inliner appends "__1" to the name of a copy.
+#: A node's name in a numbered model; onnx's inliner appends "__1" to the name of a copy.
 _NAME = re.compile(r"pluginkit_(\d+)(?:__\d+)*")
-_STAND_IN = "pluginkit_stand_in"
+_PLACEHOLDER = "pluginkit_placeholder"
 
 _T = onnx.TensorProto
-#: What may be a graph input, and the input of an Identity.
+#: The element types that a graph input, and the input of an Identity, may have.
 _ELEM_TYPES = frozenset(
     [_T.FLOAT, _T.FLOAT16, _T.BFLOAT16, _T.DOUBLE, _T.INT8, _T.INT32, _T.INT64, _T.BOOL]
 )
@@ -41,12 +41,12 @@ _ELEM_TYPES = frozenset(
 
 @dataclass(frozen=True)
 class NodeId:
-    """A node of a model, as long as the model's nodes keep their places.
+    """A node of a model, identified by its position.
 
     Attributes:
-        where: the path of its scope, as in ``pluginkit.onnx.model.graphs``.
-        position: its place among that scope's nodes.
-        op_type, domain, name: as the node has them.
+        where: the path of its scope, see ``pluginkit.onnx.model.graphs``.
+        position: its index among that scope's nodes.
+        op_type, domain, name: the node's own.
         outputs: the names of its outputs, "" for one that is left out.
     """
 
@@ -59,17 +59,17 @@ class NodeId:
 
     @property
     def label(self) -> str:
-        """The name, or else the first output's."""
+        """The name, or else the first output's name."""
         return self.name or first_output(self.outputs)
 
     @property
     def place(self) -> Place:
-        """As ``place_of`` has it."""
+        """The place that ``place_of`` returns."""
         return self.where, self.label, first_output(self.outputs)
 
 
 def node_ids(model: onnx.ModelProto) -> list[NodeId]:
-    """Every node: of the main graph, of bodies and of local functions; their order numbers them."""
+    """Return the nodes of the main graph, bodies and local functions, in order of their numbers."""
     return [
         NodeId(scope.path, at, node.op_type, node.domain, node.name, tuple(node.output))
         for scope in scopes(model)
@@ -78,48 +78,48 @@ def node_ids(model: onnx.ModelProto) -> list[NodeId]:
 
 
 def set_numbers(model: onnx.ModelProto) -> None:
-    """Put each node's number, as ``node_ids`` counts, into its name."""
+    """Give each node a name with its index in ``node_ids``."""
     nodes = [node for scope in [*scopes(model)] for node in scope.graph.node]
     for number, node in enumerate(nodes):
         node.name = f"pluginkit_{number}"
 
 
 def number_of(name: str) -> int | None:
-    """The number in a name that ``set_numbers`` gave, also that of an inlined copy."""
+    """Return the number in a name that ``set_numbers`` gave, or None; copies keep the number."""
     found = _NAME.fullmatch(name)
     return int(found[1]) if found else None
 
 
 def with_labels(text: str, ids: Sequence[NodeId]) -> str:
-    """``text`` with the nodes' own names in place of the numbered ones."""
+    """Replace the numbered names in ``text`` by the nodes' own names."""
     return _NAME.sub(lambda found: ids[int(found[1])].label, text)
 
 
-class CutModel:
-    """A numbered model without local functions, of which nodes are cut out.
+class PrunedModel:
+    """A numbered model without local functions, from which nodes are removed.
 
-    Nodes go by their names here: two calls of a function give two copies of its nodes.
+    Nodes are identified by name: two calls of a function give two copies of its nodes.
 
     Attributes:
-        model: as it is now.
-        types: what is known of its values.
-        nodes: the nodes that it began with, and the scope of each, by name.
-        gone: the names of those that are cut out.
-        unasked: those among them that were cut for no reason of their own: they read a value of
-            unknown type, or are inside a node that was cut.
+        model: the model without the removed nodes.
+        types: the known types of its values.
+        nodes: the original nodes, and the scope of each, by name.
+        removed: the names of the removed nodes.
+        unasked: the removed nodes that were not refused: they are inside a refused node, or read a
+            value of one that no graph input can replace.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
         self.nodes: dict[str, tuple[Scope, onnx.NodeProto]] = {}
-        self.gone: set[str] = set()
+        self.removed: set[str] = set()
         self.unasked: set[str] = set()
         _make_names_unique(model)
         self.types = _types(model)
         self._inner: dict[str, list[Scope]] = {}
         self._owners: dict[str, onnx.NodeProto] = {}
-        self._stand_ins = 0
-        self._standing_in: dict[str, tuple[Scope, str]] = {}
+        self._placeholders = 0
+        self._placeholder_of: dict[str, tuple[Scope, str]] = {}
         for scope in scopes(model):
             if scope.outer is not None:
                 self._inner.setdefault(scope.outer.path, []).append(scope)
@@ -128,27 +128,27 @@ class CutModel:
                 self._owners.update((body.path, node) for _, body in inner)
 
     def names_of(self, name: str) -> list[str]:
-        """The nodes that ``name`` means: itself, or all copies of a function's node."""
+        """Return the node of that name, or all copies of a function's node with its number."""
         if name in self.nodes:
             return [name]
         number = number_of(name)
         return [each for each in self.nodes if number is not None and number_of(each) == number]
 
-    def cut(self, name: str) -> None:
-        """Take a node out, and with it what cannot be asked without it."""
-        if name in self.gone:
+    def remove(self, name: str) -> None:
+        """Remove a node, and the nodes that the parser cannot be asked about without it."""
+        if name in self.removed:
             return
         scope, node = self.nodes[name]
-        inside = {each.name for each in nodes_inside(node)} - self.gone
+        inside = {each.name for each in nodes_inside(node)} - self.removed
         self.unasked |= inside
-        self.gone |= {name} | inside
+        self.removed |= {name} | inside
         new, lost = [], []
         for output in filter(None, node.output):
             found = self.types.find(scope, output)
             if found is None or not _can_be_input(found):
                 lost.append(output)
             else:
-                new.append(self._stand_in(scope, output, found))
+                new.append(self._placeholder(scope, output, found))
         nodes = scope.graph.node
         at = next(at for at, each in enumerate(nodes) if each.name == name)
         del nodes[at]
@@ -158,8 +158,8 @@ class CutModel:
             self._lose(scope, output)
 
     def withdraw(self, name: str) -> bool:
-        """Take out a stand-in that the parser refuses; False where ``name`` is none."""
-        found = self._standing_in.pop(name, None)
+        """Remove a placeholder that the parser refuses; return False if ``name`` is none."""
+        found = self._placeholder_of.pop(name, None)
         if found is None:
             return False
         scope, output = found
@@ -168,36 +168,36 @@ class CutModel:
         return True
 
     def readers_of(self, name: str) -> list[str]:
-        """The nodes, cut out or not, that read a graph input or initializer of the main graph."""
+        """Return the nodes, also removed ones, that read a graph input or initializer."""
         return [each for each, (_, node) in self.nodes.items() if name in node.input]
 
     def drop_value(self, name: str) -> None:
-        """Take a graph input or initializer, whose readers are cut out, out of the model."""
+        """Remove a graph input or initializer whose readers are removed."""
         graph = self.model.graph
         for values in (graph.input, graph.initializer, graph.output):
             _remove(values, name)
 
-    def _stand_in(self, scope: Scope, output: str, value_type: onnx.TypeProto) -> onnx.NodeProto:
-        """An Identity of a new graph input, which gives ``output``."""
-        self._stand_ins += 1
-        name = f"{_STAND_IN}_{self._stand_ins}"
+    def _placeholder(self, scope: Scope, output: str, value_type: onnx.TypeProto) -> onnx.NodeProto:
+        """Return an Identity of a new graph input that produces ``output``."""
+        self._placeholders += 1
+        name = f"{_PLACEHOLDER}_{self._placeholders}"
         self.model.graph.input.add(name=name, type=value_type)
-        self._standing_in[name] = scope, output
+        self._placeholder_of[name] = scope, output
         return onnx.helper.make_node("Identity", [name], [output], name=name)
 
     def _lose(self, scope: Scope, name: str) -> None:
-        """Cut what reads a value for which nothing can stand in."""
+        """Remove the readers of a value that no graph input can replace."""
         for reader in list(self._readers(scope, name)):
-            if reader not in self.gone:
+            if reader not in self.removed:
                 self.unasked.add(reader)
-                self.cut(reader)
+                self.remove(reader)
         if scope.outer is None:
             _remove(self.model.graph.output, name)
 
     def _readers(self, scope: Scope, name: str) -> Iterator[str]:
-        """The nodes left that read a value of ``scope``, in it and in bodies.
+        """Yield the remaining nodes that read a value of ``scope``, there and in bodies.
 
-        One that has it as an output of a body is a reader as well.
+        A node whose body has the value as an output reads it too.
         """
         for node in scope.graph.node:
             if name in node.input and node.name in self.nodes:
@@ -205,13 +205,13 @@ class CutModel:
         if name in output_names(scope.graph) and scope.path in self._owners:
             yield self._owners[scope.path].name
         for inner in self._inner.get(scope.path, ()):
-            is_there = self._owners[inner.path].name not in self.gone
+            is_there = self._owners[inner.path].name not in self.removed
             if is_there and name not in defined_names(inner.graph):
                 yield from self._readers(inner, name)
 
 
 def _make_names_unique(model: onnx.ModelProto) -> None:
-    """Tell copies apart that the inliner gave one name, as those of a body in a function."""
+    """Rename copies that share a name, such as those of a body in an inlined function."""
     seen: set[str] = set()
     for scope in scopes(model):
         for node in scope.graph.node:
@@ -221,7 +221,7 @@ def _make_names_unique(model: onnx.ModelProto) -> None:
 
 
 def _types(model: onnx.ModelProto) -> Types:
-    """The types of all values; of a model that contradicts itself, those that it states."""
+    """Return the types of all values; if the model contradicts itself, those that it states."""
     try:
         return infer_types(model)
     except ModelError:
@@ -236,7 +236,7 @@ def _can_be_input(value_type: onnx.TypeProto) -> bool:
 
 
 def nodes_inside(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-    """The nodes of a node's bodies, and of bodies in these."""
+    """Yield the nodes of a node's bodies, and of the bodies inside them."""
     for _, body in bodies(node):
         for inner in body.node:
             yield inner

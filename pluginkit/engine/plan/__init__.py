@@ -1,1 +1,1 @@
-"""A plan on disk: its files, its manifest, and running it."""
+"""Write, check and run plans: the files, the manifest, the engine."""

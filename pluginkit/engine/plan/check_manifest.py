@@ -1,4 +1,4 @@
-"""Whether a plan fits: its manifest against the plan, the TensorRT, the GPU and the plugins."""
+"""Check a plan's manifest against the plan, the TensorRT, the GPU and the plugins."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ def check_manifest(
     compute_capabilities: Sequence[str] | None = None,
     plugin_sources: Mapping[tuple[str, str, str], str] | None = None,
 ) -> Manifest:
-    """Read a plan's manifest and compare it with the plan and with what is there to run it.
+    """Read a plan's manifest and compare it with the plan and with what will run it.
 
     Args:
-        plan_path: the plan; its manifest stands beside it.
-        flavour: the TensorRT flavour that is to run it; None leaves it unchecked.
-        tensorrt: its version; None leaves it unchecked.
-        compute_capabilities: of the GPUs that are to run it, ``["8.9"]``; None leaves them
-            unchecked.
-        plugin_sources: the source hash of every plugin that was found, by registry key; None leaves
-            them unchecked.
+        plan_path: the plan; its manifest is in the same folder.
+        flavour: the TensorRT flavour that will run it; None for no check.
+        tensorrt: its version; None for no check.
+        compute_capabilities: those of the GPUs that will run it, ``["8.9"]``; None for no check.
+        plugin_sources: the source hash of every plugin that was found, by registry key; None for no
+            check.
 
     Errors:
         PK530: the plan cannot be read.  PK531: there is no manifest.  PK532: the manifest is
             damaged.
-        PK533: something does not fit; the cause lists everything that does not.
+        PK533: something does not fit; the cause lists every reason.
     """
     plan_path = Path(plan_path)
     manifest = read_manifest(plan_path)
@@ -68,7 +67,9 @@ def _plan_problems(plan_path: Path, manifest: Manifest) -> list[str]:
             how = "truncated" if size < manifest.plan_bytes else "another file"
             return [f"the plan is {how}: {size} bytes; its manifest says {manifest.plan_bytes}."]
         if sha256_of(plan_path) != manifest.plan_sha256:
-            return ["the plan was changed after it was built: its SHA-256 is another one."]
+            return [
+                "the plan was changed after it was built: its SHA-256 differs from the manifest's."
+            ]
     except OSError as error:
         raise PlanError("PK530", f"{plan_path} cannot be read: {error.strerror}.") from error
     return []
@@ -85,7 +86,7 @@ def _tensorrt_problems(manifest: Manifest, flavour: str, version: str | None) ->
 
 
 def _is_later(version: str, built: str) -> bool:
-    """Whether ``version`` loads a version-compatible plan of ``built``: as new, same major."""
+    """Whether ``version`` loads a version-compatible plan of ``built``: same major, not older."""
     here, there = (
         [int(part) for part in re.findall(r"[0-9]{1,9}", text)] for text in (version, built)
     )

@@ -1,8 +1,8 @@
-"""The manifest: what a plan was made of and what it needs, in JSON beside it.
+"""Describe a plan in a manifest: what it was built from, and what it needs to run.
 
-``model.plan`` has ``model.plan.json``. A plan does not say which plugins it needs, TensorRT does
-not say why it refuses a plan; the manifest does both, before TensorRT sees the plan. Only these two
-files are read here.
+The manifest of ``model.plan`` is the JSON file ``model.plan.json``. A plan does not tell which
+plugins it needs, and TensorRT does not tell why it refuses a plan. The manifest tells both before
+TensorRT sees the plan.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class PluginNode:
-    """A plugin's node in the model, with its attributes in wire form."""
+    """A plugin node of the model, with its attributes in wire form."""
 
     node: str
     attributes: Mapping[str, WireValue]
@@ -37,8 +37,8 @@ class PluginRecord:
         name, version, namespace: its key in the plugin registry.
         interface: ``"v2"`` or ``"v3"``.
         class_path: ``"module:Class"``.
-        source_sha256: of its modules' and kernels' files; empty where there are none.
-        nodes: where the model uses it.
+        source_sha256: the hash of its modules' and kernels' files; empty if there are none.
+        nodes: its nodes in the model.
     """
 
     name: str
@@ -57,7 +57,7 @@ class PluginRecord:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output of the engine; -1 for a dynamic dimension."""
+    """An input or output of the engine; a dynamic dimension is -1."""
 
     name: str
     dtype: str
@@ -66,7 +66,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Range:
-    """A profile's range of one input; of its values where it is a shape tensor."""
+    """A profile's range of one input's shape, or of the values of a shape tensor."""
 
     min: tuple[int, ...]
     opt: tuple[int, ...]
@@ -76,20 +76,20 @@ class Range:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything known about a plan.
+    """The description of a plan.
 
     Attributes:
-        pluginkit: the version that built it.
+        pluginkit: the version of pluginkit that built it.
         flavour, tensorrt: the TensorRT flavour and its version.
         is_version_compatible: whether later versions of TensorRT may load it.
-        compute_capabilities: the GPUs it runs on, ``"8.9"``.
-        plan_bytes, plan_sha256: of the plan.
-        model, model_sha256: the model's file name, and the SHA-256 of that file (not of its
-            external data).
-        inputs, outputs: of the engine.
-        profiles: for each optimization profile the range of every dynamic input.
-        plugins: what must be registered before it can be loaded.
-        format: of the manifest itself.
+        compute_capabilities: the GPUs that it runs on, ``"8.9"``.
+        plan_bytes, plan_sha256: size and hash of the plan.
+        model, model_sha256: the model's file name, and the hash of that file (not of its external
+            data).
+        inputs, outputs: the engine's inputs and outputs.
+        profiles: for each optimization profile, the range of every dynamic input.
+        plugins: the plugins that must be registered before the plan is loaded.
+        format: the version of the manifest's format.
     """
 
     pluginkit: str
@@ -108,15 +108,15 @@ class Manifest:
     format: int = FORMAT
 
     def to_json(self) -> str:
-        """The manifest as JSON text."""
+        """Return the manifest as JSON."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """The manifest that ``to_json`` wrote.
+        """Read what ``to_json`` wrote.
 
         Errors:
-            ValueError: the text is not such a manifest; says where it differs.
+            ValueError: the text is no such manifest; the message says why.
         """
         document = json.loads(text)
         if not isinstance(document, dict) or document.get("format") != FORMAT:
@@ -126,7 +126,7 @@ class Manifest:
 
 
 class _Reader:
-    """Reads typed values out of a JSON object and names what is missing or of another type."""
+    """Reads typed values from a JSON object; an error names what is missing or of a wrong type."""
 
     def __init__(self, document: object, path: str) -> None:
         if not isinstance(document, dict):
@@ -151,7 +151,7 @@ class _Reader:
     def tuple_of(self, name: str, kind: type) -> tuple[Any, ...]:
         values = self.get(name, list)
         if not all(isinstance(value, kind) and not isinstance(value, bool) for value in values):
-            raise ValueError(f"{self._path}{name} holds other things than {kind.__name__}")
+            raise ValueError(f"{self._path}{name} has values that are not {kind.__name__}")
         return tuple(values)
 
 
@@ -215,12 +215,12 @@ def _read_plugin(reader: _Reader) -> PluginRecord:
 
 
 def manifest_path(plan_path: Path) -> Path:
-    """Where the manifest of a plan stands."""
+    """Return the path of a plan's manifest."""
     return plan_path.with_name(plan_path.name + ".json")
 
 
 def read_manifest(plan_path: Path) -> Manifest:
-    """The manifest of a plan, compared with nothing.
+    """Read a plan's manifest without comparing it with the plan.
 
     Errors:
         PK530: there is no plan.  PK531: there is no manifest.  PK532: the manifest is damaged.
@@ -243,13 +243,13 @@ def read_manifest(plan_path: Path) -> Manifest:
             ) from None
         raise PlanError(
             "PK531",
-            f"{plan_path} has no manifest {path.name} beside it.",
-            fix="copy the manifest along with its plan, or build the plan with pluginkit build.",
+            f"{plan_path} has no manifest; expected {path.name} in its folder.",
+            fix="copy the manifest together with its plan, or build the plan with pluginkit build.",
         ) from None
     except (ValueError, RecursionError) as error:
         raise PlanError(
             "PK532",
-            f"{path} is not a manifest that this pluginkit reads.",
+            f"{path} is no manifest of this pluginkit.",
             cause=str(error),
             fix="build the plan again.",
         ) from error

@@ -1,4 +1,4 @@
-"""The files of a build: checked before the work, written whole or not at all."""
+"""Check output files before a build, and write them whole or not at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_atomically(path: Path, data: Data) -> None:
 
 
 def write_together(contents: Mapping[Path, Data]) -> None:
-    """Write files that belong together: all of them or, where one cannot be written, none.
+    """Write files that belong together: all of them, or none if one cannot be written.
 
     Errors:
         PK525: a folder is missing, read-only or full.
@@ -38,7 +38,7 @@ def write_together(contents: Mapping[Path, Data]) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Fail now rather than after the work whose result is to go to ``path``.
+    """Fail before the work whose result goes to ``path``, rather than after it.
 
     Errors:
         PK525: the folder is missing or read-only, or ``path`` is a folder.
@@ -59,11 +59,11 @@ def _why_unwritable(path: Path) -> str | None:
         if not path.parent.is_dir():
             return f"there is no folder {path.parent}"
         return None if os.access(path.parent, os.W_OK) else f"{path.parent} is read-only"
-    except OSError as error:  # a name that is too long
+    except OSError as error:  # the name is too long
         return str(error.strerror)
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

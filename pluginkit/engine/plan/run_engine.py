@@ -1,4 +1,4 @@
-"""Running a plan, on Polygraphy's TrtRunner."""
+"""Run a plan with Polygraphy's TrtRunner."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Timing:
     """Repeated runs of one plan.
 
     Attributes:
-        outputs: of the last run.
-        milliseconds: of each run, host to host: inputs copied in, outputs copied out.
+        outputs: the outputs of the last run.
+        milliseconds: the duration of each run, with the copies of inputs and outputs.
     """
 
     outputs: Arrays
@@ -48,17 +48,17 @@ def run_engine(
     plugins: Plugins | None = None,
     verbose: bool = False,
 ) -> Arrays:
-    """Run a plan once, after its manifest was checked.
+    """Check a plan's manifest and run the plan once.
 
     Args:
-        plan_path: the plan; its manifest stands beside it.
+        plan_path: the plan; its manifest is in the same folder.
         inputs: an array for each input, of the plan's dtype and within one of its profiles.
-        flavour: the TensorRT; the one that built the plan unless given.
-        plugins: what may be used; all that is found unless given.
+        flavour: the TensorRT; by default the one that built the plan.
+        plugins: the plugins that may be used; by default all that are found.
         verbose: whether TensorRT's log goes to stderr.
 
     Errors:
-        PK530 to PK533: the plan, its manifest, or what is here to run it.  PK540: no GPU.
+        PK530 to PK533: the plan or its manifest is damaged, or does not fit here.  PK540: no GPU.
         PK541: TensorRT does not load the plan.  PK542: the inputs do not fit.  PK543: the run
             fails.
     """
@@ -77,7 +77,7 @@ def time_engine(
     plugins: Plugins | None = None,
     verbose: bool = False,
 ) -> Timing:
-    """Run a plan ``iterations`` times, after ``warm_up`` more; otherwise as ``run_engine``."""
+    """Run a plan ``warm_up`` and then ``iterations`` times; the rest is as for ``run_engine``."""
     if iterations < 1 or warm_up < 0:
         raise UsageError("PK542", f"iterations is {iterations}; expected at least 1.")
     from pluginkit.trt.callbacks import callback_errors
@@ -100,7 +100,7 @@ def _opened(
     plugins: Plugins | None,
     verbose: bool,
 ) -> Iterator[Any]:
-    """A TrtRunner for a plan that fits, and inputs that fit it."""
+    """Check a plan and its inputs, and open a TrtRunner on it."""
     manifest = read_manifest(plan_path)
     if plugins is None and manifest.plugins:
         from pluginkit.discovery import find_plugins
@@ -122,7 +122,7 @@ def _opened(
                 "PK541", f"{flavour.name} does not load {plan_path}.", cause=meaningful(errors)
             ) from error
         try:
-            # Profile 0 is active already.
+            # Profile 0 is active from the start.
             with TrtRunner(engine, optimization_profile=profile or None) as runner:
                 yield runner
         except PolygraphyException as error:
@@ -134,7 +134,7 @@ def _opened(
 
 
 def _check(plan_path: Path, inputs: Arrays, flavour: Flavour, plugins: Plugins) -> int:
-    """Everything that can be known before TensorRT sees the plan; the number of the profile."""
+    """Check all that is known before TensorRT sees the plan; return the profile's number."""
     gpu = find_gpu()
     manifest = check_manifest(
         plan_path,
@@ -162,7 +162,7 @@ def _register(manifest: Manifest, plugins: Plugins, flavour: Flavour) -> None:
 
 
 def fitting_profile(manifest: Manifest, inputs: Arrays) -> int:
-    """The number of the first optimization profile that the input arrays fit.
+    """Return the number of the first optimization profile that the input arrays fit.
 
     Errors:
         PK542: an input is missing, unknown, of another dtype, or outside every profile.
@@ -205,7 +205,7 @@ def fitting_profile(manifest: Manifest, inputs: Arrays) -> int:
 def _misfits(
     tensors: Iterable[Tensor], inputs: Arrays, ranges: Mapping[str, Range]
 ) -> Iterator[str]:
-    """What is outside one profile, in words."""
+    """Yield, in words, each input that is outside a profile."""
     for tensor in tensors:
         name, array = tensor.name, inputs[tensor.name]
         limits = ranges.get(name, Range(tensor.shape, tensor.shape, tensor.shape))

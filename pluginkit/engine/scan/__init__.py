@@ -1,1 +1,1 @@
-"""Which nodes of a model TensorRT takes, which a rewrite replaces, and which are left."""
+"""Find out which nodes TensorRT takes, which rewrites replace, and which are left."""

@@ -1,4 +1,4 @@
-"""What TensorRT takes of a model, what a rewrite covers, and what is left."""
+"""Find out what TensorRT takes of a model, what rewrites replace, and what is left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from pluginkit.trt.target import Target, installed_target
 if TYPE_CHECKING:
     import onnx
 
-    from pluginkit.contract.plugin import Plugin
     from pluginkit.onnx.rewriting.rewrite import Rewrite
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
     from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite
@@ -32,27 +31,25 @@ if TYPE_CHECKING:
 Status = Literal["native", "plugin", "rewritten", "refused", "unknown"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
-_UNASKED = (
-    "it is inside a refused node, or reads a value of one for which no graph input can stand in."
-)
-_NOT_REACHED = "the parser does not come to it."
+_UNASKED = "it is inside a refused node, or reads a value of one that no graph input can replace."
+_NOT_REACHED = "the parser does not reach it."
 
 
 @dataclass(frozen=True)
 class NodeReport:
-    """What becomes of one node.
+    """What TensorRT and the rewrites do with one node.
 
     Attributes:
-        node: which one. Its scope's path and its position there are what it goes by, in the model
-            that the report is of; its op_type, name and outputs find it again in another.
+        node: the node. Path and position identify it in the model of this report; op_type, name and
+            outputs find it in another model.
         status: ``"native"``: TensorRT takes it; ``"plugin"``: TensorRT takes it as a plugin;
-            ``"rewritten"``: rewrites replace it; ``"refused"``: it is left, and TensorRT does not
-            take it; ``"unknown"``: TensorRT could not be asked, see the reason.
-        reason: what TensorRT says against it, of a rewritten node too; empty for nothing.
-        stage: who says so: ``"parser"``, or ``"builder"`` for a node that parses and does not
-            build; empty for nobody.
+            ``"rewritten"``: rewrites replace it; ``"refused"``: TensorRT refuses it and no rewrite
+            replaces it; ``"unknown"``: TensorRT could not be asked, see the reason.
+        reason: why TensorRT refuses it, also for a rewritten node; empty if it does not.
+        stage: who refuses it: ``"parser"``, or ``"builder"`` for a node that parses and does not
+            build; else empty.
         rewrites: the rewrites that replace it, in order.
-        made: the op_types that take its place.
+        made: the op_types of the nodes that replace it.
     """
 
     node: NodeId
@@ -70,14 +67,14 @@ class ScanReport:
     Attributes:
         model: the file.
         target: the TensorRT that was asked.
-        before: each node of the model as it is.
-        after: each node of the rewritten model; ``before`` where no rewrite applies.
+        before: each node of the original model.
+        after: each node of the rewritten model; ``before`` if no rewrite applies.
         rewrite: what the rewrites did, with the rewritten model.
-        problems: what TensorRT says of the rewritten model that is about no node.
-        is_built: whether what the parser takes of the rewritten model was built as one; None where
-            that was not asked for, or could not be tried; nodes are then built alone.
+        problems: TensorRT's messages about the rewritten model that are about no node.
+        is_built: whether TensorRT built what its parser takes of the rewritten model; None if that
+            was not asked for, or could not be tried and only models of one node were built.
         build_note: why it could not be tried.
-        seconds: how long it took.
+        seconds: the duration.
     """
 
     model: Path
@@ -92,7 +89,7 @@ class ScanReport:
 
     @property
     def left(self) -> tuple[NodeReport, ...]:
-        """The nodes of the rewritten model that TensorRT does not take."""
+        """The nodes of the rewritten model that TensorRT refuses."""
         return tuple(one for one in self.after if one.status == "refused")
 
     @property
@@ -101,7 +98,7 @@ class ScanReport:
         return not self.left and not self.problems
 
     def counts(self) -> dict[Status, int]:
-        """How many nodes of the model as it is have each status."""
+        """Return how many nodes of the original model have each status."""
         found = Counter(one.status for one in self.before)
         return {status: found[status] for status in STATUSES}
 
@@ -119,24 +116,24 @@ def scan(
 ) -> ScanReport:
     """Ask TensorRT what it takes of a model, before and after the rewrites.
 
-    TensorRT works in a process of its own: what crashes it is a reason against a node. Plugins run
-    there to give types and shapes; nothing of the model is ever executed.
+    TensorRT works in a child process, so that a crash is just a reason against a node. Plugins run
+    there to give types and shapes; no node of the model is executed.
 
     Args:
-        model: the ONNX file; its external data is not read here.
-        plugins: the plugins that may be used; all that are found unless given. They are imported
-            again by the other process.
-        rewrites: the rewrites that may be used; all that are found unless given.
+        model: the ONNX file; pluginkit never reads its external data.
+        plugins: the plugins that may be used; by default all that are found. The child process
+            imports them again.
+        rewrites: the rewrites that may be used; by default all that are found.
         choice: which of the rewrites to apply.
-        flavour: the TensorRT; the installed one unless given.
-        build: whether to build what parses as well; what does not build is found by building nodes
-            alone.
+        flavour: the TensorRT; by default the installed one.
+        build: whether to build what parses as well. If that fails, models of one node are built to
+            find the nodes that do not build.
         shapes: the range of each dynamic input, for the build.
-        compute_capabilities: what to build for; one is chosen unless given.
+        compute_capabilities: the GPUs to build for; by default one is chosen.
 
     Errors:
         PK4xx: the model is unreadable or invalid, or there is no such rewrite.
-        PK200, PK550: there is no TensorRT with a parser.  PK222: the other process cannot import a
+        PK200, PK550: there is no TensorRT with a parser.  PK222: the child process cannot import a
             plugin.  PK511, PK512: it cannot build here.
     """
     from pluginkit.discovery import find_plugins
@@ -148,27 +145,13 @@ def scan(
     loaded = load_model(path)
     target = installed_target(flavour) or Target(load_flavour(flavour).name)
     found = find_plugins() if plugins is None else plugins
-    result = rewrite_model(loaded, rewrites, choice=choice.for_target(target), plugins=found)
-
-    def ask_about(asked: onnx.ModelProto, *, builds: bool) -> tuple[Answer, list[NodeReport]]:
-        classes = _classes(asked, result.plugins)
-        question = Question(
-            flavour,
-            path,
-            tuple(map(location_of, classes)),
-            builds,
-            tuple(compute_capabilities),
-            shapes or {},
-        )
-        answer = ask(question, asked)
-        names = {plugin.spec.plugin_name for plugin in classes}
-        return answer, _reports(asked, answer, names)
-
-    answer, after = ask_about(result.model, builds=build)
+    result = rewrite_model(loaded, rewrites, choice.for_target(target), plugins=found)
+    question = Question(flavour, path, (), build, tuple(compute_capabilities), shapes or {})
+    answer, after = _ask(question, result.model, result.plugins)
     ids = node_ids(result.model)
     before = after
     if result.applied or ids != node_ids(loaded):
-        _, before = ask_about(loaded, builds=False)
+        _, before = _ask(replace(question, builds=False), loaded, result.plugins)
         before = _with_rewrites(loaded, before, after, result.applied)
     return ScanReport(
         path,
@@ -183,15 +166,19 @@ def scan(
     )
 
 
-def _classes(model: onnx.ModelProto, plugins: Plugins) -> list[type[Plugin]]:
-    """The plugins that the model needs."""
+def _ask(
+    question: Question, model: onnx.ModelProto, plugins: Plugins
+) -> tuple[Answer, list[NodeReport]]:
+    """Ask TensorRT about a model, and return its answer as a whole and for each node."""
     from pluginkit.onnx.model.plugin_nodes import plugin_nodes
 
-    return list(dict.fromkeys(type(plugin) for _, _, plugin in plugin_nodes(model, plugins)))
+    classes = dict.fromkeys(type(plugin) for _, _, plugin in plugin_nodes(model, plugins))
+    answer = ask(replace(question, plugins=tuple(map(location_of, classes))), model)
+    return answer, _reports(model, answer, {plugin.spec.plugin_name for plugin in classes})
 
 
 def _reports(model: onnx.ModelProto, answer: Answer, plugin_names: set[str]) -> list[NodeReport]:
-    """What TensorRT says of each node of a model, of which some are plugin nodes."""
+    """Return TensorRT's answer for each node of a model."""
     findings, ids = answer.findings, node_ids(model)
 
     def report(number: int, node: NodeId) -> NodeReport:
@@ -214,7 +201,7 @@ def _with_rewrites(
     after: Sequence[NodeReport],
     applied: Sequence[AppliedRewrite],
 ) -> list[NodeReport]:
-    """``before``, with what the rewrites did to each node, and what is said of it afterwards."""
+    """Return ``before`` with what the rewrites did to each node and TensorRT's later answer."""
     changes: dict[Place, list[AppliedRewrite]] = {}
     for one in applied:
         changes.setdefault(one.place, []).append(one)
@@ -238,7 +225,7 @@ def _with_rewrites(
 
 
 def _identity(node: NodeId) -> tuple[str, str, str, tuple[str, ...]]:
-    """What a node keeps that no rewrite touches, while others around it come and go."""
+    """Return what identifies a node before and after rewrites that do not touch it."""
     return node.where, node.op_type, node.domain, node.outputs
 
 
@@ -248,9 +235,9 @@ def _roots(
     changes: Container[Place],
     remaining: Container[tuple[str, str, str, tuple[str, ...]]],
 ) -> dict[tuple[str, int], Place]:
-    """Of each node that is gone, the one in whose rewrite it went; itself where that is unknown.
+    """Map each removed node to the node whose rewrite removed it; to itself if unknown.
 
-    A rewrite names the last node that it matches; the others give what that one reads.
+    A rewrite names the last node of its match; the other nodes produce what that one reads.
     """
     roots: dict[tuple[str, int], Place] = {}
     gone = {}

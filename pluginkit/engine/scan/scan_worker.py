@@ -1,4 +1,4 @@
-"""The process in which TensorRT reads a model that is scanned, so that a crash ends only that."""
+"""Parse and build a scanned model in a child process, so that a crash ends only that process."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.parse_model import try_parse
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
-from pluginkit.engine.parse.refused_nodes import Watch, find_refusals
+from pluginkit.engine.parse.refused_nodes import SearchObserver, find_refusals
 from pluginkit.engine.parse.single_node_model import Signatures
-from pluginkit.engine.parse.traceable_model import CutModel, nodes_inside
+from pluginkit.engine.parse.traceable_model import PrunedModel, nodes_inside
 from pluginkit.errors import BuildError, CallbackError, MissingDependencyError, PluginkitError
 from pluginkit.isolation.class_location import Location
 from pluginkit.onnx.model.graphs import is_op
@@ -36,22 +36,22 @@ from pluginkit.trt.plugin_registry import register
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
 
-#: Bytes of a node's name in the file that tells what the process is at.
+#: Bytes of a node's name in the progress file.
 _NAME_BYTES = 256
-#: What the process is at while it builds the whole model.
+#: The content of the progress file during the build of the whole model.
 WHOLE_MODEL = "the whole model"
 
 
 @dataclass(frozen=True)
 class Question:
-    """How to ask TensorRT about a model.
+    """What to ask TensorRT about a model.
 
     Attributes:
         flavour: the TensorRT; the installed one when None.
-        model_path: the model's external data stands beside it.
-        plugins: the plugins that it needs.
-        builds: whether to build it as well.
-        capabilities: for which compute capability; one is chosen where none is given.
+        model_path: the model's file, whose folder has the external data.
+        plugins: the plugins that the model needs.
+        builds: whether to build the model as well.
+        capabilities: the compute capabilities to build for; one is chosen if none is given.
         shapes: the ranges of dynamic inputs, as for build_engine.
     """
 
@@ -65,25 +65,26 @@ class Question:
 
 @dataclass(frozen=True)
 class Task:
-    """A question, and what earlier processes have found; the model's bytes follow.
+    """A question, and what earlier processes found; the model's bytes follow.
 
     Attributes:
-        question: how to ask.
-        at: the file to write to what the process is at.
-        known: reasons against nodes, by numbered name.
-        problem: why the whole model could not be built; None when none has tried.
-        tried: nodes that were built alone, and why that failed; empty where it did not.
+        question: the question.
+        progress: the file to which the process writes what it is working on.
+        refusals: reasons against nodes, by numbered name.
+        build_problem: why the whole model does not build; None if no process has tried.
+        node_builds: the nodes that were built as models of one node, and why that failed; empty if
+            it did not.
     """
 
     question: Question
-    at: Path
-    known: Mapping[str, str]
-    problem: str | None
-    tried: Mapping[str, str]
+    progress: Path
+    refusals: Mapping[str, str]
+    build_problem: str | None
+    node_builds: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Refused:
+class NodeRefused:
     """The parser refuses a node."""
 
     name: str
@@ -91,20 +92,20 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """Nodes that are alike were built alone; ``reason`` is empty where that went well."""
+class NodesBuilt:
+    """One of several nodes that are alike was built as a model; ``reason`` is empty on success."""
 
     names: tuple[str, ...]
     reason: str
 
 
 @dataclass(frozen=True)
-class Whole:
-    """What came of building the model without the nodes that are refused.
+class ModelBuilt:
+    """The model was built without the refused nodes.
 
     Attributes:
-        problem: why it does not build; empty where it does, None where that could not be tried.
-        note: why not.
+        problem: why it does not build; empty if it does, None if it could not be tried.
+        note: why it could not be tried.
     """
 
     problem: str | None
@@ -118,23 +119,23 @@ def main(fd: int) -> None:
         task: Task = connection.recv()
         model = onnx.ModelProto.FromString(connection.recv_bytes())
         try:
-            _Scanner(connection, task).run(model)
+            _ScanWorker(connection, task).run(model)
             connection.send(None)
         except PluginkitError as error:
             connection.send(error)
-        except Exception:  # of a plugin's or our own; the other side cannot see it otherwise
+        except Exception:  # a bug of a plugin or of pluginkit, which may not pickle
             connection.send(RuntimeError(traceback.format_exc()))
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # TensorRT frees plugins in an order of its own at exit; nothing here needs that
+    os._exit(0)  # skips the exit handlers, in which TensorRT may free plugins in the wrong order
 
 
-class _Scanner:
+class _ScanWorker:
     def __init__(self, connection: Connection, task: Task) -> None:
         self._connection = connection
         self._task = task
         self._question = task.question
-        self._at = os.open(task.at, os.O_WRONLY)
+        self._progress = os.open(task.progress, os.O_WRONLY)
         self._flavour = load_flavour(self._question.flavour)
         if not self._flavour.has_parser:
             raise MissingDependencyError(
@@ -147,21 +148,29 @@ class _Scanner:
         register(*self._plugins, flavour=self._flavour)
 
     def run(self, model: onnx.ModelProto) -> None:
-        """Ask the parser, and the builder where that is wanted."""
-        watch = Watch(self._set_at, lambda *found: self._connection.send(Refused(*found)))
+        """Parse the model, and build it if the question says so."""
+        observer = SearchObserver(
+            self._work_on, lambda *found: self._connection.send(NodeRefused(*found))
+        )
         with captured_log():
-            findings, cuts = find_refusals(
-                self._flavour, model, self._question.model_path, known=self._task.known, watch=watch
+            findings, pruned = find_refusals(
+                self._flavour,
+                model,
+                self._question.model_path,
+                known=self._task.refusals,
+                observer=observer,
             )
         self._connection.send(findings)
         if self._question.builds and not findings.problems:
-            self._build(model, cuts)
+            self._build(model, pruned)
 
-    def _set_at(self, name: str) -> None:
-        os.pwrite(self._at, name.encode()[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0"), 0)
+    def _work_on(self, name: str) -> None:
+        """Write the name of a node to the progress file."""
+        content = name.encode()[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0")
+        os.pwrite(self._progress, content, 0)
 
-    def _build(self, model: onnx.ModelProto, cuts: CutModel | None) -> None:
-        """Build what the parser takes; where that fails, each kind of node alone."""
+    def _build(self, model: onnx.ModelProto, pruned: PrunedModel | None) -> None:
+        """Build what the parser takes; if that fails, build a node of each kind as a model."""
         given = self._question.capabilities
         capabilities = choose_capabilities(self._flavour, given, BuildObserver())
         options = ResolvedOptions(
@@ -169,56 +178,60 @@ class _Scanner:
             given or capabilities[:1],
             has_aliased_io=any(plugin.spec.has_aliases for plugin in self._plugins),
         )
-        left = model if cuts is None else cuts.model
-        problem = self._task.problem or self._build_whole(left, options)
+        left = model if pruned is None else pruned.model
+        problem = self._task.build_problem or self._build_model(left, options)
         if problem != "":
-            cuts = CutModel(inline_functions(model)) if cuts is None else cuts
-            self._build_alone(cuts, options, dict(self._task.tried))
+            pruned = PrunedModel(inline_functions(model)) if pruned is None else pruned
+            self._build_nodes(pruned, options, dict(self._task.node_builds))
 
-    def _build_whole(self, model: onnx.ModelProto, options: ResolvedOptions) -> str | None:
-        """Why all that the parser takes does not build; None where that cannot be tried."""
+    def _build_model(self, model: onnx.ModelProto, options: ResolvedOptions) -> str | None:
+        """Return why the model does not build; None if that cannot be tried."""
         shapes = self._question.shapes
-        self._set_at(WHOLE_MODEL)
+        self._work_on(WHOLE_MODEL)
         try:
             problem = self._why_not_built(model, options, shapes)
-            note = "" if problem is not None else "nothing that is left gives an output."
+            note = "" if problem is not None else "no remaining node produces an output."
         except PluginkitError as error:
             if shapes:
                 raise
-            problem, note = None, error.message  # an input that stands in for a node is a shape
-        self._connection.send(Whole(problem, note))
+            problem, note = None, error.message  # a placeholder is a shape tensor without values
+        self._connection.send(ModelBuilt(problem, note))
         return problem
 
-    def _build_alone(self, cuts: CutModel, options: ResolvedOptions, tried: dict[str, str]) -> None:
-        """Build one of each kind of node, those inside another node before it."""
-        signatures = Signatures(cuts)
+    def _build_nodes(
+        self, pruned: PrunedModel, options: ResolvedOptions, built: dict[str, str]
+    ) -> None:
+        """Build one of each kind of node, nodes inside another node before that node."""
+        signatures = Signatures(pruned)
         for names in reversed(signatures.classes()):
-            node = cuts.nodes[names[0]][1]
-            is_explained = any(tried.get(inner.name) for inner in nodes_inside(node))
+            node = pruned.nodes[names[0]][1]
+            is_explained = any(built.get(inner.name) for inner in nodes_inside(node))
             if is_explained or is_op(node, "Constant"):
                 continue
-            if names[0] in tried:  # by a process that may have died of it
-                reason: str | None = tried[names[0]]
+            if names[0] in built:  # by an earlier process, which may have died of it
+                reason: str | None = built[names[0]]
             else:
-                self._set_at(names[0])
-                reason = self._why_not_alone(signatures.model_of(names[0]), options)
+                self._work_on(names[0])
+                reason = self._why_node_not_built(signatures.model_of(names[0]), options)
             if reason is not None:
-                tried |= dict.fromkeys(names, reason)
-                self._connection.send(Tried(tuple(names), reason))
+                built |= dict.fromkeys(names, reason)
+                self._connection.send(NodesBuilt(tuple(names), reason))
 
-    def _why_not_alone(self, model: onnx.ModelProto | None, options: ResolvedOptions) -> str | None:
-        """Why a node does not build; None where it cannot be asked alone."""
+    def _why_node_not_built(
+        self, model: onnx.ModelProto | None, options: ResolvedOptions
+    ) -> str | None:
+        """Return why a model of one node does not build; None if it cannot be tried."""
         if model is None:
             return None
         try:
             return self._why_not_built(model, options, {})
-        except PluginkitError:  # a shape that it reads has no known values here
+        except PluginkitError:  # the node reads a shape tensor, whose values are unknown here
             return None
 
     def _why_not_built(
         self, model: onnx.ModelProto, options: ResolvedOptions, shapes: Mapping[str, ShapeSpec]
     ) -> str | None:
-        """What TensorRT says; empty where it builds the model, None where it does not parse it."""
+        """Return what TensorRT says; empty if the model builds, None if it does not parse."""
         try:
             with captured_log() as errors, callback_errors():
                 model_path = self._question.model_path

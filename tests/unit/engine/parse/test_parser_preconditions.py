@@ -155,7 +155,7 @@ def test_local_functions_are_looked_into():
 def test_an_attribute_of_a_function_outside_one_is_refused():
     made = model(node("GRU", "x x x", hidden_size=2), X)
     made.graph.node[0].attribute.add(name="direction", type=3, ref_attr_name="direction")
-    with pytest.raises(ModelError, match="'direction' of a function") as caught:
+    with pytest.raises(ModelError, match="'direction' that refers to a function's") as caught:
         check_operators(made)
     assert caught.value.code == "PK446"
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from pluginkit.engine.parse.parser_log import ParserLog
 from pluginkit.engine.parse.single_node_model import Signatures
 from pluginkit.engine.parse.traceable_model import (
-    CutModel,
+    PrunedModel,
     node_ids,
     number_of,
     set_numbers,
@@ -38,9 +38,9 @@ def model_of(
     return helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=10)
 
 
-def cut_model(model: onnx.ModelProto) -> CutModel:
+def pruned_model(model: onnx.ModelProto) -> PrunedModel:
     set_numbers(model)
-    return CutModel(inline_functions(model) if model.functions else model)
+    return PrunedModel(inline_functions(model) if model.functions else model)
 
 
 def ops(graph: onnx.GraphProto) -> list[str]:
@@ -137,14 +137,14 @@ def test_numbers_find_nodes_again_in_bodies_functions_and_reasons() -> None:
 
 def test_a_graph_input_stands_in_for_a_node_that_is_cut() -> None:
     nodes = [helper.make_node("Det", ["x"], ["d"]), helper.make_node("Relu", ["d"], ["y"])]
-    cuts = cut_model(model_of(nodes, [value("x", ["n", 4, 4])], [value("y", ["n"])]))
-    cuts.cut("pluginkit_0")
-    assert ops(cuts.model.graph) == ["Identity", "Relu"]
-    stand_in = cuts.model.graph.input[1]
-    assert cuts.model.graph.node[0].input == [stand_in.name]
-    assert [dim.dim_param for dim in stand_in.type.tensor_type.shape.dim] == ["n"]
-    assert (cuts.gone, cuts.unasked) == ({"pluginkit_0"}, set())
-    onnx.checker.check_model(cuts.model)
+    pruned = pruned_model(model_of(nodes, [value("x", ["n", 4, 4])], [value("y", ["n"])]))
+    pruned.remove("pluginkit_0")
+    assert ops(pruned.model.graph) == ["Identity", "Relu"]
+    placeholder = pruned.model.graph.input[1]
+    assert pruned.model.graph.node[0].input == [placeholder.name]
+    assert [dim.dim_param for dim in placeholder.type.tensor_type.shape.dim] == ["n"]
+    assert (pruned.removed, pruned.unasked) == ({"pluginkit_0"}, set())
+    onnx.checker.check_model(pruned.model)
 
 
 def test_what_reads_a_value_of_unknown_type_goes_too_and_its_own_outputs_stay_known() -> None:
@@ -155,11 +155,11 @@ def test_what_reads_a_value_of_unknown_type_goes_too_and_its_own_outputs_stay_kn
         helper.make_node("Neg", ["w"], ["y"]),
     ]
     inner = [value("w", [4])]
-    cuts = cut_model(model_of(nodes, [value("x", [4])], [value("y", [4])], value_info=inner))
-    cuts.cut("pluginkit_0")
-    assert ops(cuts.model.graph) == ["Identity", "Neg"]
-    assert cuts.unasked == {"pluginkit_1", "pluginkit_2"}
-    onnx.checker.check_model(cuts.model)
+    pruned = pruned_model(model_of(nodes, [value("x", [4])], [value("y", [4])], value_info=inner))
+    pruned.remove("pluginkit_0")
+    assert ops(pruned.model.graph) == ["Identity", "Neg"]
+    assert pruned.unasked == {"pluginkit_1", "pluginkit_2"}
+    onnx.checker.check_model(pruned.model)
 
 
 def test_outputs_that_are_lost_leave_the_model() -> None:
@@ -167,21 +167,21 @@ def test_outputs_that_are_lost_leave_the_model() -> None:
         helper.make_node("Unheard", ["x"], ["y"], domain="my"),
         helper.make_node("Abs", ["x"], ["z"]),
     ]
-    cuts = cut_model(model_of(nodes, [value("x", [4])], [value("y", None), value("z", [4])]))
-    cuts.cut("pluginkit_0")
-    assert [one.name for one in cuts.model.graph.output] == ["z"]
+    pruned = pruned_model(model_of(nodes, [value("x", [4])], [value("y", None), value("z", [4])]))
+    pruned.remove("pluginkit_0")
+    assert [one.name for one in pruned.model.graph.output] == ["z"]
 
 
 def test_a_stand_in_that_is_refused_is_withdrawn_with_what_reads_it() -> None:
     nodes = [helper.make_node("Det", ["x"], ["d"]), helper.make_node("Relu", ["d"], ["y"])]
-    cuts = cut_model(model_of(nodes, [value("x", ["n", 4, 4])], [value("y", ["n"])]))
-    cuts.cut("pluginkit_0")
-    name = cuts.model.graph.node[0].name
-    assert cuts.withdraw(name)
-    assert ops(cuts.model.graph) == ["Identity"]
-    assert cuts.model.graph.node[0].output == ["y"]
-    assert cuts.unasked == {"pluginkit_1"}
-    assert not cuts.withdraw(name)
+    pruned = pruned_model(model_of(nodes, [value("x", ["n", 4, 4])], [value("y", ["n"])]))
+    pruned.remove("pluginkit_0")
+    name = pruned.model.graph.node[0].name
+    assert pruned.withdraw(name)
+    assert ops(pruned.model.graph) == ["Identity"]
+    assert pruned.model.graph.node[0].output == ["y"]
+    assert pruned.unasked == {"pluginkit_1"}
+    assert not pruned.withdraw(name)
 
 
 def loop_with(nodes: list[onnx.NodeProto]) -> onnx.ModelProto:
@@ -198,23 +198,23 @@ def loop_with(nodes: list[onnx.NodeProto]) -> onnx.ModelProto:
 
 def test_a_node_of_a_body_is_cut_and_the_rest_of_the_body_stays() -> None:
     relu, neg = helper.make_node("Relu", ["x"], ["r"]), helper.make_node("Neg", ["r"], ["t"])
-    cuts = cut_model(loop_with([relu, neg]))
-    cuts.cut("pluginkit_2")
-    loop = cuts.model.graph.node[0]
+    pruned = pruned_model(loop_with([relu, neg]))
+    pruned.remove("pluginkit_2")
+    loop = pruned.model.graph.node[0]
     assert ops(loop.attribute[0].g) == ["Identity", "Identity", "Neg"]
-    assert loop.attribute[0].g.node[1].input == [cuts.model.graph.input[-1].name]
-    onnx.checker.check_model(cuts.model)
+    assert loop.attribute[0].g.node[1].input == [pruned.model.graph.input[-1].name]
+    onnx.checker.check_model(pruned.model)
 
 
 def test_a_body_that_loses_an_output_goes_with_its_node() -> None:
-    cuts = cut_model(loop_with([helper.make_node("Unheard", ["x"], ["u"], domain="my"),
+    pruned = pruned_model(loop_with([helper.make_node("Unheard", ["x"], ["u"], domain="my"),
                                 helper.make_node("Squeeze", ["u"], ["t"])]))  # fmt: skip
-    body = cuts.model.graph.node[0].attribute[0].g
+    body = pruned.model.graph.node[0].attribute[0].g
     body.output[1].type.tensor_type.ClearField("shape")
-    cuts = CutModel(cuts.model)
-    cuts.cut("pluginkit_2")
-    assert "Loop" not in ops(cuts.model.graph)
-    assert cuts.unasked == {"pluginkit_0", "pluginkit_1", "pluginkit_3"}
+    pruned = PrunedModel(pruned.model)
+    pruned.remove("pluginkit_2")
+    assert "Loop" not in ops(pruned.model.graph)
+    assert pruned.unasked == {"pluginkit_0", "pluginkit_1", "pluginkit_3"}
 
 
 def test_each_copy_of_a_function_is_cut_alone() -> None:
@@ -228,11 +228,11 @@ def test_each_copy_of_a_function_is_cut_alone() -> None:
     )
     calls = [helper.make_node("F", [a], [b], domain="my") for a, b in (("x", "m"), ("m", "y"))]
     model = model_of(calls, [value("x", [4])], [value("y", [4])], functions=[function])
-    cuts = cut_model(model)
-    first, second = cuts.names_of("pluginkit_2")
+    pruned = pruned_model(model)
+    first, second = pruned.names_of("pluginkit_2")
     assert number_of(first) == number_of(second) == 2
-    cuts.cut(second)
-    assert sorted(ops(cuts.model.graph)) == ["Abs", "Identity"]
+    pruned.remove(second)
+    assert sorted(ops(pruned.model.graph)) == ["Abs", "Identity"]
 
 
 # Alike nodes
@@ -257,7 +257,7 @@ def scatters() -> Signatures:
     index = helper.make_tensor("i", INT64, [1, 4], [0] * 4)
     inputs = [value("x", ["n", 4]), value("w", ["n", 8]), value("u", [1, 4])]
     outputs = [value(f"y{at}", ["n", "k"]) for at in range(5)]
-    return Signatures(cut_model(model_of(nodes, inputs, outputs, initializer=[index])))
+    return Signatures(pruned_model(model_of(nodes, inputs, outputs, initializer=[index])))
 
 
 def test_alike_nodes_have_equal_attributes_types_and_origins(scatters: Signatures) -> None:
@@ -272,7 +272,7 @@ def test_a_node_with_an_input_of_unknown_type_is_like_no_other() -> None:
     model = model_of(nodes, [value("x", [4])], [value("y0", None), value("y1", None)])
     for output in model.graph.output:
         output.type.ClearField("tensor_type")
-    assert Signatures(cut_model(model)).alike("pluginkit_1") == ["pluginkit_1"]
+    assert Signatures(pruned_model(model)).alike("pluginkit_1") == ["pluginkit_1"]
 
 
 def test_a_model_of_one_node_keeps_constants_and_takes_the_rest_as_inputs(

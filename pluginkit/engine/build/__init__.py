@@ -1,0 +1,1 @@
+"""Build an engine: options, optimization profiles, the plugins of the model, the plan."""
