@@ -87,12 +87,12 @@ def plugin_named(name: str, plugins: Plugins) -> type[Plugin]:
 
 
 def unknown_name(kind: str, name: str, names: Iterable[str]) -> UsageError:
-    """Return the error of a name that nothing has, with the nearest that there is.
+    """Return the error for an unknown name, which suggests the nearest known one.
 
     Args:
         kind: what was looked for: ``"plugin"``.
         name: the name.
-        names: the names there are.
+        names: the known names.
     """
     names = list(names)
     near = nearest(name, names)

@@ -55,7 +55,7 @@ class CudaKernel:
         """Find the source file in the folder of the plugin class that declares the kernel."""
         is_file = "\n" not in self.source and self.source.endswith((".cu", ".cuh"))
         if is_file and self.path is None:  # an inherited kernel stays with its own class
-            self.path = _beside(owner, self.source)
+            self.path = _file_next_to(owner, self.source)
 
     @property
     def code(self) -> str:
@@ -114,7 +114,7 @@ class NumbaKernel:
     def locate(self, owner: type) -> None:
         """Find the source file in the folder of the plugin class that declares the kernel."""
         if self.path is None:  # an inherited kernel stays with its own class
-            self.path = _beside(owner, self.source)
+            self.path = _file_next_to(owner, self.source)
 
 
 Kernel = CudaKernel | NumbaKernel
@@ -164,7 +164,7 @@ class Fill:
 Step = Launch | Copy | Fill
 
 
-def _beside(owner: type, file: str) -> Path:
+def _file_next_to(owner: type, file: str) -> Path:
     module: Any = sys.modules.get(owner.__module__)
     folder = Path(getattr(module, "__file__", None) or "").resolve().parent
     path = folder / file

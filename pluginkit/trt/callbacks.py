@@ -47,8 +47,8 @@ _collectors: list[list[CallbackFailure]] = []
 def callback_errors() -> Iterator[list[CallbackFailure]]:
     """Raise what plugin callbacks raised in the body; yields the list of failures, which grows.
 
-    TensorRT calls back on threads of its own, so failures of every thread are collected: do not
-    build unrelated networks concurrently inside one block. On the main thread Ctrl-C waits for the
+    TensorRT calls back on its own threads, so failures of every thread are collected: do not build
+    unrelated networks concurrently inside one block. On the main thread Ctrl-C waits for the
     end of the block where TensorRT would swallow its exception or crash.
 
     Errors:
