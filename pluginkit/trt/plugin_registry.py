@@ -181,13 +181,13 @@ def add_to_network(
         )
     register(type(plugin), interface=interface, flavour=flavour)
     core = AdapterCore(plugin, flavour, name)
-    ports = calls.present_ports(plugin)
-    shaping = [one for port, one in zip(ports, inputs, strict=True) if port.is_shape_input]
     with callback_errors():
         if chosen == "v2":
             layer = method(list(inputs), plugin_v2(core))
         else:
-            layer = method(calls.on_device(plugin, inputs), shaping, plugin_v3(core))
+            ports = zip(calls.present_ports(plugin), inputs, strict=True)
+            shape_inputs = [tensor for port, tensor in ports if port.is_shape_input]
+            layer = method(calls.on_device(plugin, inputs), shape_inputs, plugin_v3(core))
     if layer is None:
         raise RegistrationError("PK209", f"{type(plugin).__name__}: TensorRT refused the layer.")
     if name is not None:

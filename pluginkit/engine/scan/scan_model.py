@@ -147,23 +147,24 @@ def scan(
     found = find_plugins() if plugins is None else plugins
     result = rewrite_model(loaded, rewrites, choice.for_target(target), plugins=found)
     question = Question(flavour, path, (), build, tuple(compute_capabilities), shapes or {})
-    answer, after = _ask(question, result.model, result.plugins)
+    answer, before, after = _ask_twice(question, loaded, result)
     ids = node_ids(result.model)
+    problems = tuple(with_labels(each, ids) for each in answer.findings.problems)
+    note = with_labels(answer.build_note, ids)
+    seconds = time.perf_counter() - started
+    return ScanReport(path, target, before, after, result, problems, answer.is_built, note, seconds)
+
+
+def _ask_twice(
+    question: Question, original: onnx.ModelProto, rewrite: RewriteResult
+) -> tuple[Answer, tuple[NodeReport, ...], tuple[NodeReport, ...]]:
+    """Return the answer about the rewritten model, and the nodes before and after the rewrites."""
+    answer, after = _ask(question, rewrite.model, rewrite.plugins)
     before = after
-    if result.applied or ids != node_ids(loaded):
-        _, before = _ask(replace(question, builds=False), loaded, result.plugins)
-        before = _with_rewrites(loaded, before, after, result.applied)
-    return ScanReport(
-        path,
-        target,
-        tuple(before),
-        tuple(after),
-        result,
-        tuple(with_labels(each, ids) for each in answer.findings.problems),
-        answer.is_built,
-        with_labels(answer.build_note, ids),
-        time.perf_counter() - started,
-    )
+    if rewrite.applied or node_ids(rewrite.model) != node_ids(original):
+        _, before = _ask(replace(question, builds=False), original, rewrite.plugins)
+        before = _with_rewrites(original, before, after, rewrite.applied)
+    return answer, tuple(before), tuple(after)
 
 
 def _ask(
