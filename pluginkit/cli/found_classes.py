@@ -1,4 +1,4 @@
-"""What ``--plugins`` and ``--rewrites`` name, beside what is installed, and the choice of it."""
+"""Find the plugins and rewrites that a command may use, and read which rewrites it applies."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def plugins_of(args: argparse.Namespace) -> dict[PluginKey, type[Plugin]]:
-    """Every plugin that the command may use, by registry key."""
+    """Return every plugin that the command may use, by registry key."""
     from pluginkit.discovery import find_plugins
 
     return find_plugins(args.plugins)
 
 
 def rewrites_of(args: argparse.Namespace) -> list[type[Rewrite]]:
-    """Every rewrite that the command may use, in order."""
+    """Return every rewrite that the command may use, in order."""
     from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 
     return find_rewrites(args.rewrites)

@@ -12,7 +12,7 @@ from pluginkit.contract.dtypes import DType, int32, int64
 from pluginkit.contract.spec import MAX_RANK, Input, OnnxOp, Output, Port, ShapeInput, SizeOutput
 
 DeclaredPort = Input | ShapeInput | Output | SizeOutput
-Types = Mapping[str, tuple[DType, ...]]
+TypeVariables = Mapping[str, tuple[DType, ...]]
 
 
 def read_text(source: ClassSource, name: str, default: str) -> str:
@@ -87,7 +87,7 @@ def read_types(source: ClassSource) -> dict[str, tuple[DType, ...]]:
     return types
 
 
-def read_port(source: ClassSource, name: str, declared: DeclaredPort, types: Types) -> Port:
+def read_port(source: ClassSource, name: str, declared: DeclaredPort, types: TypeVariables) -> Port:
     """Return one input or output."""
     variable, dtypes = _constraint(source, name, declared, types)
     if isinstance(declared, Input):
@@ -123,7 +123,7 @@ def read_port(source: ClassSource, name: str, declared: DeclaredPort, types: Typ
 
 
 def _constraint(
-    source: ClassSource, name: str, declared: DeclaredPort, types: Types
+    source: ClassSource, name: str, declared: DeclaredPort, types: TypeVariables
 ) -> tuple[str | None, tuple[DType, ...]]:
     """Return the type variable, if there is one, and the dtypes."""
     constraint = declared.types

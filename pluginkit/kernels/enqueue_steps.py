@@ -18,7 +18,7 @@ from pluginkit.kernels.arguments import Parameter, parameters
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
 
-    Buffers = dict[tuple[str, int], int]
+    BufferBytes = dict[tuple[str, int], int]
 
 #: CUDA's limits for every GPU from compute capability 3.0.
 _GRID_LIMITS = (2**31 - 1, 65535, 65535)
@@ -101,7 +101,7 @@ def _has_work(step: Step) -> bool:
     return nbytes_of(step.source if isinstance(step, Copy) else step.target) > 0
 
 
-def _check_step(owner: str, step: Step, buffers: Buffers) -> None:
+def _check_step(owner: str, step: Step, buffers: BufferBytes) -> None:
     if not isinstance(step, Launch):
         _check_operands(owner, step)
     if isinstance(step, Launch):

@@ -105,7 +105,7 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def halve(tmp_path: Path) -> Halve:
-    # The registry lives as long as the process, so each test has a plugin of its own.
+    # The registry lives as long as the process, so each test has another plugin.
     name = f"Halve{next(_numbers)}_PK"
     folder = tmp_path / "halves"
     folder.mkdir()
@@ -377,7 +377,7 @@ def test_a_plugin_is_asked_about_every_profile(tmp_path: Path) -> None:
     assert largest == {1, 4000}
 
 
-def test_external_data_is_found_beside_the_model(tmp_path: Path) -> None:
+def test_external_data_is_found_in_the_models_folder(tmp_path: Path) -> None:
     weight = np.arange(4096, dtype=np.float32).reshape(64, 64)
     node = helper.make_node("MatMul", ["x", "w"], ["y"], name="matmul")
     graph = helper.make_graph(

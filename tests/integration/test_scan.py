@@ -332,7 +332,7 @@ def halves(folder: Path, shape: list[Any]) -> tuple[Path, Any]:
     return save(folder, nodes, [tensor("x", shape)], outputs), find_plugins([plugins])
 
 
-def test_a_plugin_is_taken_beside_what_is_refused(tmp_path: Path) -> None:
+def test_a_plugin_is_taken_next_to_a_refused_node(tmp_path: Path) -> None:
     path, plugins = halves(tmp_path, ["n", 4])
     report = scan(path, plugins=plugins)
     assert [(one.node.label, one.status) for one in report.before] == [

@@ -26,18 +26,18 @@ DEFAULT_RANGE = (1, 64, 1024)
 DEFAULT_BATCH_RANGE = (1, 4, 16)
 _BATCH_NAME = re.compile(r"(?i)\A(n_?)?batch([_ -]?(size|dim))?\Z|\Ab\Z|\Abs\Z")
 
-Shape = tuple[int, ...]
+Dims = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class ShapeRange:
     """The smallest, most likely and largest shape of an input, or values of a shape tensor."""
 
-    min: Shape
-    opt: Shape
-    max: Shape
+    min: Dims
+    opt: Dims
+    max: Dims
 
-    def __iter__(self) -> Iterator[Shape]:
+    def __iter__(self) -> Iterator[Dims]:
         return iter((self.min, self.opt, self.max))
 
     def __str__(self) -> str:

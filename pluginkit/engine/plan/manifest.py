@@ -122,10 +122,10 @@ class Manifest:
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             found = document.get("format") if isinstance(document, dict) else None
             raise ValueError(f"format is {found!r}, expected {FORMAT}")
-        return _read_manifest(_Reader(document, ""))
+        return _read_manifest(_JsonReader(document, ""))
 
 
-class _Reader:
+class _JsonReader:
     """Reads typed values from a JSON object; an error names what is missing or of a wrong type."""
 
     def __init__(self, document: object, path: str) -> None:
@@ -140,13 +140,13 @@ class _Reader:
             raise ValueError(f"{self._path}{name} is not {kind.__name__}")
         return value
 
-    def many(self, name: str) -> list[_Reader]:
+    def many(self, name: str) -> list[_JsonReader]:
         values = enumerate(self.get(name, list))
-        return [_Reader(value, f"{self._path}{name}[{index}].") for index, value in values]
+        return [_JsonReader(value, f"{self._path}{name}[{index}].") for index, value in values]
 
-    def members(self) -> dict[str, _Reader]:
+    def members(self) -> dict[str, _JsonReader]:
         values = self._document.items()
-        return {key: _Reader(value, f"{self._path}{key}.") for key, value in values}
+        return {key: _JsonReader(value, f"{self._path}{key}.") for key, value in values}
 
     def tuple_of(self, name: str, kind: type) -> tuple[Any, ...]:
         values = self.get(name, list)
@@ -155,7 +155,7 @@ class _Reader:
         return tuple(values)
 
 
-def _read_manifest(reader: _Reader) -> Manifest:
+def _read_manifest(reader: _JsonReader) -> Manifest:
     inputs = tuple(map(_read_tensor, reader.many("inputs")))
     return Manifest(
         pluginkit=reader.get("pluginkit", str),
@@ -174,11 +174,11 @@ def _read_manifest(reader: _Reader) -> Manifest:
     )
 
 
-def _read_tensor(reader: _Reader) -> Tensor:
+def _read_tensor(reader: _JsonReader) -> Tensor:
     return Tensor(reader.get("name", str), reader.get("dtype", str), reader.tuple_of("shape", int))
 
 
-def _read_profiles(reader: _Reader, inputs: tuple[Tensor, ...]) -> tuple[dict[str, Range], ...]:
+def _read_profiles(reader: _JsonReader, inputs: tuple[Tensor, ...]) -> tuple[dict[str, Range], ...]:
     profiles = tuple(
         {name: _read_range(one) for name, one in profile.members().items()}
         for profile in reader.many("profiles")
@@ -192,14 +192,14 @@ def _read_profiles(reader: _Reader, inputs: tuple[Tensor, ...]) -> tuple[dict[st
     return profiles
 
 
-def _read_range(reader: _Reader) -> Range:
+def _read_range(reader: _JsonReader) -> Range:
     low, opt, high = (reader.tuple_of(name, int) for name in ("min", "opt", "max"))
     if not len(low) == len(opt) == len(high):
         raise ValueError(f"min {low}, opt {opt} and max {high} differ in length")
     return Range(low, opt, high, reader.get("is_shape_tensor", bool))
 
 
-def _read_plugin(reader: _Reader) -> PluginRecord:
+def _read_plugin(reader: _JsonReader) -> PluginRecord:
     return PluginRecord(
         name=reader.get("name", str),
         version=reader.get("version", str),

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
     from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite
 
-Status = Literal["native", "plugin", "rewritten", "refused", "unknown"]
-STATUSES: tuple[Status, ...] = get_args(Status)
+NodeStatus = Literal["native", "plugin", "rewritten", "refused", "unknown"]
+NODE_STATUSES: tuple[NodeStatus, ...] = get_args(NodeStatus)
 
 _UNASKED = "it is inside a refused node, or reads a value of one that no graph input can replace."
 _NOT_REACHED = "the parser does not reach it."
@@ -53,7 +53,7 @@ class NodeReport:
     """
 
     node: NodeId
-    status: Status
+    status: NodeStatus
     reason: str = ""
     stage: Literal["", "parser", "builder"] = ""
     rewrites: tuple[str, ...] = ()
@@ -97,10 +97,10 @@ class ScanReport:
         """Whether nothing is left."""
         return not self.left and not self.problems
 
-    def counts(self) -> dict[Status, int]:
+    def counts(self) -> dict[NodeStatus, int]:
         """Return how many nodes of the original model have each status."""
         found = Counter(one.status for one in self.before)
-        return {status: found[status] for status in STATUSES}
+        return {status: found[status] for status in NODE_STATUSES}
 
 
 def scan(

@@ -54,7 +54,7 @@ def test_module_kernel_and_headers_are_a_plugins_sources(folder: Path) -> None:
     assert files == {name: folder / name for name in ("same.cu", "same.cuh", "same.py")}
 
 
-def test_so_are_the_modules_that_it_imports_from_beside_it(folder: Path) -> None:
+def test_so_are_the_modules_of_its_collection_that_it_imports(folder: Path) -> None:
     for name, text in {
         "wide/__init__.py": MODULE.replace("Same", "Wide").replace("same.cu", "../same.cu")
         + "from . import near\nfrom .lower.deep import LIMIT\nimport json, pytest\n",

@@ -29,7 +29,7 @@ def test_other_names_are_no_batch(name: str) -> None:
     assert profile.ranges["x"].max == (1024,)
 
 
-def test_one_shape_stands_for_all_three() -> None:
+def test_one_shape_is_all_three() -> None:
     (profile,) = resolve_profiles([X], {"x": "7x16"})
     assert profile.ranges["x"] == ShapeRange((7, 16), (7, 16), (7, 16))
     assert not profile.defaulted

@@ -11,7 +11,7 @@ from pluginkit.engine.plan.output_files import (
 from pluginkit.errors import UsageError
 
 
-def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+def test_a_file_is_replaced_whole_and_no_other_is_left(tmp_path: Path) -> None:
     path = tmp_path / "a [b]\n.plan"
     path.write_bytes(b"old")
     write_atomically(path, memoryview(b"new"))
