@@ -24,10 +24,12 @@ from pluginkit.graph_rewrites.expand_compress import ExpandCompress
 from pluginkit.graph_rewrites.expand_cum_prod import ExpandCumProd
 from pluginkit.graph_rewrites.expand_det import ExpandDet
 from pluginkit.graph_rewrites.expand_dft import ExpandDft
-from pluginkit.graph_rewrites.expand_integer_products import (
+from pluginkit.graph_rewrites.expand_integer_convolutions import (
     ExpandConvInteger,
-    ExpandMatMulInteger,
     ExpandQLinearConv,
+)
+from pluginkit.graph_rewrites.expand_integer_products import (
+    ExpandMatMulInteger,
     ExpandQLinearMatMul,
 )
 from pluginkit.graph_rewrites.expand_max_pool_indices import ExpandMaxPoolIndices

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from pluginkit.graph_rewrites.expand_integer_products import (
+from pluginkit.graph_rewrites.expand_integer_convolutions import (
     ExpandConvInteger,
-    ExpandMatMulInteger,
     ExpandQLinearConv,
+)
+from pluginkit.graph_rewrites.expand_integer_products import (
+    ExpandMatMulInteger,
     ExpandQLinearMatMul,
 )
 from pluginkit.onnx.running.run_model import run_onnxruntime
