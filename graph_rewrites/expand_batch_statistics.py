@@ -28,7 +28,7 @@ class ExpandBatchStatistics(Rewrite):
         return match.dtype_problem(FLOATS, *match.inputs)
 
     def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
-        """The variance is that of the population, as in ONNX."""
+        """As in ONNX, the variance is the mean square of the deviations."""
         new = Replacement(match)
         wide, scale, bias, *running = (new.cast(each, "float32") for each in match.inputs)
         rank = match.rank(x) or 0
@@ -49,7 +49,7 @@ class ExpandBatchStatistics(Rewrite):
 def _move_running_statistics(
     new: Replacement, match: Match, running: list[Value], of_batch: list[gs.Variable]
 ) -> None:
-    """Produce the running mean and variance, as far as the node has these outputs."""
+    """Produce the running mean and variance, if the node has these outputs."""
     momentum = np.float32(match.attribute("momentum", 0.9))
     dtypes = map(match.dtype, match.inputs[3:])
     for output, old, dtype, batch in zip(

@@ -62,7 +62,7 @@ class ExpandCol2Im(Rewrite):
         return blocks
 
     def rewrite(self, match: Match, x: gs.Tensor, facts: _Blocks) -> list[gs.Node]:
-        """A zero is put behind the columns, for pixels to read."""
+        """Pixels that fewer blocks cover read a zero that is put behind the columns."""
         table, columns = _columns_of_pixels(facts)
         new = Replacement(match)
         wide = new.cast(x, "float32")

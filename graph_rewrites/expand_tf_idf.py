@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Facts:
-    """What is known of the input and the n-grams.
+    """The sizes of the input, and the n-grams.
 
     Attributes:
         rank: the number of axes of the input.
@@ -51,7 +51,7 @@ class ExpandTfIdf(Rewrite):
         return grams if isinstance(grams, str) else _Facts(len(shape), length, grams)
 
     def rewrite(self, match: Match, x: gs.Tensor, facts: _Facts) -> list[gs.Node]:
-        """A zero is put behind the counts, for outputs for which no n-gram counts."""
+        """Outputs without an n-gram read a zero that is put behind the counts."""
         rank = facts.rank
         outputs = match.attribute("ngram_indexes")
         new = Replacement(match)

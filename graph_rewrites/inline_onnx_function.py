@@ -44,7 +44,7 @@ def _takes_clip(match: Match) -> str | None:
 
 
 def _takes_attention(match: Match) -> str | None:
-    """Say if both TensorRT's parser, which ignores windows, and its kernels take an Attention."""
+    """Return why both TensorRT's parser, which ignores windows, and its kernels take the node."""
     mask, past = ([*match.inputs, None, None][at] for at in (3, 4))
     has_mask, has_past = (each is not None and bool(each.name) for each in (mask, past))
     is_causal = match.attribute("is_causal", False)
@@ -69,7 +69,7 @@ def _has_column_for_each_key(match: Match, mask: gs.Tensor, key: gs.Tensor) -> b
 
 
 def _takes_heads(match: Match, *, is_masked: bool) -> str | None:
-    """Say if TensorRT takes the heads.
+    """Return why TensorRT takes the heads, or None.
 
     It needs a kernel, except for one query to each of enough heads, and for inputs of three axes
     with known sizes, as many heads for keys as for queries, and no mask.

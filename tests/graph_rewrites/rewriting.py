@@ -1,4 +1,4 @@
-"""What the tests of single rewrites share."""
+"""Apply one rewrite to a model of one node, for the tests of single rewrites."""
 
 from __future__ import annotations
 
@@ -15,28 +15,31 @@ from pluginkit.onnx.running.run_model import run_onnxruntime
 
 
 def run(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """The outputs, from ONNX Runtime or, for opsets that it does not know, onnx's reference."""
+    """Run a model in ONNX Runtime, or in onnx's reference if ONNX Runtime lacks the opset."""
     if model.opset_import[0].version > 26:
         return [np.asarray(each) for each in ReferenceEvaluator(model).run(None, dict(feeds))]
     return list(run_onnxruntime(model, feeds).values())
 
 
 def rewritten(rewrite: type[Rewrite], model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model after the rewrite, which takes its node."""
+    """Rewrite a model; the rewrite must match once, and find nothing in its own result."""
     result = rewrite_model(model, [rewrite])
     assert [each.rewrite for each in result.applied] == [rewrite.__name__], result.refused
+    again = rewrite_model(result.model, [rewrite])
+    assert again.applied == []
+    assert again.model == result.model
     return result.model
 
 
 def outputs_of(
     rewrite: type[Rewrite], model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]
 ) -> list[np.ndarray]:
-    """What the rewritten model gives."""
+    """Return the outputs of the rewritten model."""
     return run(rewritten(rewrite, model), feeds)
 
 
 def reason_against(rewrite: type[Rewrite], model: onnx.ModelProto) -> str:
-    """Why the rewrite leaves the model as it is."""
+    """Return why the rewrite refuses the model's node."""
     result = rewrite_model(model, [rewrite])
     assert result.model == model
     (refused,) = result.refused

@@ -63,7 +63,7 @@ def bind_inputs(plugin: Plugin, inputs: Sequence[str]) -> tuple[Plugin, list[str
     """Return the plugin with its present inputs, and their names.
 
     Errors:
-        PK411, PK110: as for plugin_node.
+        PK411, PK110: the same as for plugin_node.
     """
     ports = plugin.spec.inputs
     if all(inputs) and len(inputs) == sum(plugin.present):

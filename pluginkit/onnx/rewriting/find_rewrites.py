@@ -23,7 +23,7 @@ def find_rewrites(folders: Folders = ()) -> list[type[Rewrite]]:
         folders: further folders to search.
 
     Errors:
-        PK430, PK432: as for find_plugins.  PK431: two rewrites have the same name.
+        PK430, PK432: the same as for find_plugins.  PK431: two rewrites have the same name.
     """
     for folder in configured_folders("plugins"):
         package_of(folder)

@@ -82,7 +82,7 @@ class Match:
         raise KeyError(f"the pattern {self._pattern} calls nothing '{name}'")
 
     def bound(self, name: str) -> gs.Tensor | gs.Node | None:
-        """Return what the pattern calls ``name``.
+        """Return the tensor or node that the pattern calls ``name``.
 
         None for an absent input, and for a name of an alternative that did not match.
         """
@@ -184,7 +184,7 @@ class Match:
     ) -> Plugin:
         """Make a plugin with the values that ``node`` has for the attributes of the class.
 
-        An attribute that the node leaves out gets the operator's default, else that of the class.
+        An attribute that is left out gets the operator's default, else the default of the class.
         The match is refused if the node has an attribute that would be lost.
 
         Args:

@@ -58,7 +58,8 @@ def plugin_from_node(
 ) -> Plugin:
     """Make a plugin whose attributes have the values of a node of the same operator.
 
-    An attribute that the node leaves out gets the operator's default, else the class's.
+    An attribute that the node leaves out gets the operator's default, else the default of the
+    class.
 
     Args:
         plugin: the plugin class.

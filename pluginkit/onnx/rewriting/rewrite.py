@@ -55,8 +55,8 @@ class Rewrite:
     number is a constant, a keyword is an attribute. ``pattern`` may also be an :class:`Op`, or the
     op_type of a single node.
 
-    **check** and **rewrite** get the match, and as parameters whatever else they name: any value
-    or node that the pattern names. An absent input is None.
+    **check** and **rewrite** get the match, and every value or node of the pattern that they name
+    as a parameter. An absent input is None.
 
     **check** returns a reason, a string, to refuse the match; or None. It may instead return facts
     that it found, any other object, which ``rewrite`` gets as its parameter ``facts``. So a rewrite

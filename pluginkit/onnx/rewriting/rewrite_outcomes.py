@@ -27,7 +27,7 @@ class AppliedRewrite(_Outcome):
     Attributes:
         rewrite: the name of the rewrite.
         where: the path of the graph.
-        node: the name of the last matched node, or that of its first output if it has none.
+        node: the name of the last matched node, or of its first output if it has no name.
         output: its first output; several nodes may have one name.
         made: the op_types of the new nodes, each once.
     """

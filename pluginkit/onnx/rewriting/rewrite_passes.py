@@ -172,7 +172,7 @@ class RewritePasses:
                 f"{_name(rewrite)} failed: {type(error).__name__}.",
                 where=_where(match),
                 cause=str(error),
-                fix="correct its check() or rewrite(), or what they call of the plugin; "
+                fix="correct its check() or rewrite(), or the plugin that they call; "
                 "-v says where it failed.",
             ) from error
         for name, value_type in learned.items():

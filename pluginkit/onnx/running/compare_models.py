@@ -92,14 +92,14 @@ def compare_models(
     An element agrees if ``|a - b| <= atol + rtol * |a|``, or if both are the same infinity or NaN.
 
     Args:
-        original: the ONNX file that runs as it is.
+        original: the ONNX file that ONNX Runtime runs.
         rewritten: the ONNX file with plugin nodes.
         inputs: an array for each graph input; drawn when None.
         ranges: as in ``draw_inputs``.
         shapes: as in ``draw_inputs``, or several of these to run one after the other, as the
             minimum, optimum and maximum of a profile.
         runs: how often to draw and run, with each set of shapes.
-        seed: that of the first draw; each run has the next one.
+        seed: the seed of the first run; each further run uses the next number.
         rtol: the relative tolerance, one for all dtypes or by dtype; by default float64 1e-9,
             float32 1e-5, float16 1e-2, bfloat16 8e-2, and anything else exact.
         atol: the absolute tolerance; likewise.

@@ -89,7 +89,7 @@ def _check_names(inputs: Sequence[onnx.ValueInfoProto], options: Mapping[str, An
 
 
 class _Sizes:
-    """The size of every dimension: the given one, that of another of its name, or the default."""
+    """The size of every dimension: given, taken from another of the same name, or the default."""
 
     def __init__(self, inputs: Sequence[onnx.ValueInfoProto], shapes: Shapes) -> None:
         self._shapes = shapes
