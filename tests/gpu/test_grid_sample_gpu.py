@@ -40,7 +40,7 @@ PADDINGS = ("zeros", "border", "reflection")
 
 @pytest.fixture(params=["planes", "pixels", "a look"])
 def way(request, monkeypatch):
-    """How x is read: as it is, from the copy, or as it is after a look at the grid."""
+    """How x is read: directly, from the copy, or directly after a look at the grid."""
     if request.param != "planes":
         monkeypatch.setattr(pixel_copy, "ENOUGH_ELEMENTS", 1)
         monkeypatch.setattr(pixel_copy, "ENOUGH_CHANNEL_BYTES", 1)
@@ -175,7 +175,7 @@ def test_no_coordinate_reads_out_of_bounds(lean, way, mode, padding_mode, name):
 
 @pytest.mark.parametrize("name", ["tiles", "odd", "volume", "sequence"])
 @pytest.mark.parametrize("mode", MODES)
-def test_zeros_outside_beside_nan(lean, way, mode, name):
+def test_zeros_outside_where_x_has_nan(lean, way, mode, name):
     rng = np.random.default_rng(5)
     plugin = GridSample(mode=mode)
     x, grid = arrays_of(name, float32, float32, rng, reach=3)

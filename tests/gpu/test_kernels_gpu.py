@@ -65,7 +65,7 @@ class Buffer:
 
 
 class Session:
-    """A prepared plugin with buffers and a stream of its own."""
+    """A prepared plugin with its own buffers and stream."""
 
     def __init__(self, plugin, arrays):
         import cupy

@@ -16,7 +16,13 @@ from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.plugins.add_rms_norm import AddRMSNorm
 from pluginkit.plugins.add_rms_norm.launches import KEPT, LANES, layout_of
 from tests.onnx_node_tests import node_tests
-from tests.plugins.compilation import architectures
+from tests.plugins.compilation import (
+    QUICK,
+    assert_all_compile,
+    every_architecture,
+    few_of_each,
+    specialisations_of,
+)
 
 CASES = {case.name: case for case in AddRMSNorm.cases()}
 EPS = {dtype: float(ml_dtypes.finfo(dtype.numpy).eps) for dtype in FLOAT_TYPES}
@@ -200,8 +206,8 @@ def test_every_element_has_one_thread(itemsize):
     for inner, rows in itertools.product(sizes, (1, 5000)):
         layout = layout_of(rows, inner, itemsize)
         vectors = inner // layout.lanes
-        beside = inner - vectors * layout.lanes + (layout.lanes - 1) * layout.is_shifted
-        assert beside <= (layout.threads if layout.is_shifted else 0)
+        single = inner - vectors * layout.lanes + (layout.lanes - 1) * layout.is_shifted
+        assert single <= (layout.threads if layout.is_shifted else 0)
         assert layout.threads * layout.rows <= 1024
         assert layout.threads * layout.rows % 32 == 0
         assert layout.threads % 32 == 0 or 32 % layout.threads == 0
@@ -241,10 +247,16 @@ def test_nothing_is_launched_for_nothing(shape):
     assert not enqueue_steps(plugin, *described(plugin, shape, float32, float32)).launches
 
 
-@architectures
+def test_each_kernel_compiles():
+    every = specialisations_of([AddRMSNorm()])
+    assert len(every) == 9 * 3 * 4 * 2  # types, LANES, KEPT, SHIFTED
+    assert_all_compile(few_of_each(every, 7), QUICK)
+
+
+@every_architecture
 @pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)
 @pytest.mark.parametrize("weight_type", FLOAT_TYPES, ids=repr)
-def test_the_kernel_compiles(dtype, weight_type, arch):
+def test_the_kernel_compiles_and_takes_its_arguments(dtype, weight_type, arch):
     plugin = AddRMSNorm()
     sizes = (8, 4097, 8192) if dtype is weight_type else (4096,)
     for size in sizes:

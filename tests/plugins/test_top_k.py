@@ -18,7 +18,7 @@ def reference(x, k, **attributes):
 
 
 def before(a, b, largest):
-    """Whether a stands before b in the result, by value alone; NaN is larger than everything."""
+    """Whether a comes before b in the result, by value alone; NaN is larger than everything."""
     if np.isnan(a) or np.isnan(b):
         return bool(np.isnan(a) and not np.isnan(b)) == largest and not (
             np.isnan(a) and np.isnan(b)
@@ -41,7 +41,7 @@ def test_the_result_is_the_first_k_of_the_ordered_pairs(x, data, largest):
     values, indices = reference(x, k, largest=largest)
     expected: list[int] = []
     left = list(range(len(x)))
-    for _ in range(k):  # the first of those that nothing stands before
+    for _ in range(k):  # the first one that no other comes before
         best = next(i for i in left if not any(before(x[j], x[i], largest) for j in left))
         expected.append(best)
         left.remove(best)
