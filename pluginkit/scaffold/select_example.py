@@ -89,7 +89,7 @@ _CUDA = Template("""#include <cuda_bf16.h>
 
 // y = x[x > limit] in three launches: a block's place in y is known once those before have counted.
 
-constexpr int BLOCK = 256;
+constexpr int MOST_THREADS = 1024;  // of a block, by CUDA's limit
 
 template <typename T> __device__ bool is_kept(const T* x, long long i, long long n, float limit) {
     return i < n && static_cast<float>(x[i]) > limit;
@@ -98,7 +98,7 @@ template <typename T> __device__ bool is_kept(const T* x, long long i, long long
 // How many of its elements each block keeps.
 template <typename T>
 __global__ void ${module}_count(int* places, const T* x, long long n, float limit) {
-    const long long i = blockIdx.x * static_cast<long long>(BLOCK) + threadIdx.x;
+    const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
     const int found = __syncthreads_count(is_kept(x, i, n, limit));
     if (threadIdx.x == 0) places[blockIdx.x] = found;
 }
@@ -116,8 +116,8 @@ extern "C" __global__ void ${module}_place(int* count, int* places, long long bl
 
 template <typename T>
 __global__ void ${module}_write(T* y, const int* places, const T* x, long long n, float limit) {
-    __shared__ bool kept[BLOCK];
-    const long long i = blockIdx.x * static_cast<long long>(BLOCK) + threadIdx.x;
+    __shared__ bool kept[MOST_THREADS];
+    const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
     kept[threadIdx.x] = is_kept(x, i, n, limit);
     __syncthreads();
     int place = places[blockIdx.x];
@@ -135,7 +135,7 @@ The workspace arrives as bytes, and holds an int32 for each block.
 import numpy as np
 from numba import cuda
 
-_BLOCK = 256
+_MOST_THREADS = 1024  # of a block, by CUDA's limit
 
 
 def ${module}_count(workspace, x, n, limit):
@@ -161,7 +161,7 @@ def ${module}_place(count, workspace, blocks):
 def ${module}_write(y, workspace, x, n, limit):
     """Each block's elements, in their order."""
     places = workspace.view(np.int32)
-    kept = cuda.shared.array(_BLOCK, np.int32)
+    kept = cuda.shared.array(_MOST_THREADS, np.int32)
     thread = cuda.threadIdx.x
     i = cuda.grid(1)
     kept[thread] = i < n and np.float32(x[i]) > limit
