@@ -59,7 +59,7 @@ class AdapterCore:
         flavour: the TensorRT that calls.
         node: the name of the node or layer.
         prepared: the enqueue for the current shapes, or None.
-        sizes: the output and workspace sizes that the plugin stated.
+        recorded_sizes: the output and workspace sizes that the plugin stated.
         error: the first exception of a callback. Later callbacks then fail too, so that TensorRT
             builds no wrong engine.
     """
@@ -70,8 +70,8 @@ class AdapterCore:
         self.node = node
         self.dtypes: list[DType] | None = None
         self.prepared: Prepared | None = None
-        self._prepared_before: dict[object, Prepared] = {}
-        self.sizes = RecordedSizes()
+        self._prepared_by_key: dict[object, Prepared] = {}
+        self.recorded_sizes = RecordedSizes()
         self.error: BaseException | None = None
         _live.add(self)
 
@@ -80,7 +80,7 @@ class AdapterCore:
         other = AdapterCore(self.plugin, self.flavour, self.node)
         other.dtypes = self.dtypes
         other.error = self.error
-        other.sizes = RecordedSizes(self.sizes)
+        other.recorded_sizes = RecordedSizes(self.recorded_sizes)
         return other
 
     def failed(self, callback: str, error: BaseException) -> None:
@@ -191,8 +191,8 @@ class AdapterCore:
         self._refuse_after_failure()
         for shapes, outputs in ends:
             if _are_known(shapes) or shapes is ends[-1][0]:
-                self.sizes.record(self.plugin, shapes, dtypes, outputs)
-        return self.sizes.workspace_bytes(dtypes) or 0
+                self.recorded_sizes.record(self.plugin, shapes, dtypes, outputs)
+        return self.recorded_sizes.workspace_bytes(dtypes) or 0
 
     def set_tactic(self, tactic: int) -> None:
         """Use one of the plugin's tactics, counted from 1; 0 means the default, the first."""
@@ -221,21 +221,21 @@ class AdapterCore:
             lambda: [tuple(desc.dims) for desc in output_descs],
         )
         key = tuple(desc and (desc.shape, desc.dtype, desc.values) for desc in inputs)
-        prepared = self._prepared_before.pop(key, None)
+        prepared = self._prepared_by_key.pop(key, None)
         if prepared is None:
             prepared = self._prepare(inputs)
-            if len(self._prepared_before) >= _KEPT_SHAPES:
-                self._prepared_before.pop(
-                    next(iter(self._prepared_before))
+            if len(self._prepared_by_key) >= _KEPT_SHAPES:
+                self._prepared_by_key.pop(
+                    next(iter(self._prepared_by_key))
                 )  # the least recently used
-        self._prepared_before[key] = prepared
+        self._prepared_by_key[key] = prepared
         self.prepared = prepared
         return prepared
 
     def _prepare(self, inputs: calls.Inputs) -> Prepared:
         calls.check(self.plugin, inputs)
         outputs = calls.describe_outputs(self.plugin, inputs)
-        self.sizes.check_workspace(self.plugin, inputs)
+        self.recorded_sizes.check_workspace(self.plugin, inputs)
         prepared = prepare(self.plugin, inputs, outputs)
         for wrapper in _wrappers:
             prepared = wrapper(self, prepared, (inputs, outputs))
@@ -244,7 +244,7 @@ class AdapterCore:
     def release(self) -> None:
         """Free what is prepared, for TensorRT's bindings never free a V3 adapter."""
         self.prepared = None
-        self._prepared_before.clear()
+        self._prepared_by_key.clear()
 
 
 def _are_known(shapes: Shapes) -> bool:

@@ -53,8 +53,8 @@ def announced_fields(module: Any, spec: PluginSpec) -> FieldBlock:
 def wire_for_plan(core: AdapterCore) -> dict[str, WireValue]:
     """Return what a plan keeps of a plugin: its attributes and the sizes that it stated."""
     wire = core.plugin.to_wire()
-    if any(core.sizes):
-        wire[RECORDED_SIZES] = core.sizes.to_text()
+    if any(core.recorded_sizes):
+        wire[RECORDED_SIZES] = core.recorded_sizes.to_text()
     return wire
 
 
@@ -140,8 +140,8 @@ class CreatorCore:
         core = AdapterCore(plugin, self.flavour, node)
         text = wire.get(RECORDED_SIZES)
         if text is not None:
-            core.sizes = RecordedSizes.from_text(text, plugin)
-            core.sizes.check_unchanged(plugin, where)
+            core.recorded_sizes = RecordedSizes.from_text(text, plugin)
+            core.recorded_sizes.check_unchanged(plugin, where)
         return core
 
     @contextmanager

@@ -115,8 +115,8 @@ def test_a_workspace_that_shrinks_with_the_shapes_is_refused_where_it_is_too_sma
 def test_a_plan_that_was_loaded_keeps_it_when_it_is_saved_again(flavour, interface) -> None:
     layer = built(flavour, interface)
     with layer.context() as context:
-        assert set(context.adapter.core.sizes) == set(layer.adapter.core.sizes)
-        assert any(context.adapter.core.sizes)
+        assert set(context.adapter.core.recorded_sizes) == set(layer.adapter.core.recorded_sizes)
+        assert any(context.adapter.core.recorded_sizes)
 
 
 def test_sizes_recorded_after_the_size_was_asked_for_are_kept_too(flavour, interface) -> None:
@@ -130,7 +130,7 @@ def test_sizes_recorded_after_the_size_was_asked_for_are_kept_too(flavour, inter
         return [bytes(field.data) for field in adapter.get_fields_to_serialize()]
 
     before = serialized()
-    core.sizes.record(core.plugin, [(7, 5), (2,), (5,)], TYPES, ())
+    core.recorded_sizes.record(core.plugin, [(7, 5), (2,), (5,)], TYPES, ())
     assert str(serialized()).count("[7,5]") == 1 + str(before).count("[7,5]")
 
 
