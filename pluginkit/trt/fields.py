@@ -44,10 +44,12 @@ class FieldBlock:
 
 def announced_fields(module: Any, spec: PluginSpec) -> FieldBlock:
     """Return the fields that a creator announces; the ONNX parser drops all other attributes."""
+    return FieldBlock(module, dict.fromkeys(_announced_names(spec), ""))
+
+
+def _announced_names(spec: PluginSpec) -> list[str]:
     names = [attribute.name for attribute in spec.attributes]
-    if spec.has_optional_inputs:
-        names.append(PRESENT_INPUTS)
-    return FieldBlock(module, dict.fromkeys(names, ""))
+    return [*names, PRESENT_INPUTS] if spec.has_optional_inputs else names
 
 
 def wire_for_plan(core: AdapterCore) -> dict[str, WireValue]:

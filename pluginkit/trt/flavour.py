@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pluginkit.contract.dtypes import DType, dtype_from_trt
-from pluginkit.errors import MissingDependencyError, TensorError, UsageError
+from pluginkit.errors import MissingDependencyError, UsageError
 from pluginkit.trt.rtx_library import load_alias
 
 ENVIRONMENT_VARIABLE = "PLUGINKIT_TENSORRT"
@@ -41,7 +41,7 @@ class Flavour:
     name: str
     module: Any
     version: str
-    _dtypes: dict[Any, DType | None] = field(default_factory=dict, repr=False)
+    _dtypes: dict[Any, DType] = field(default_factory=dict, repr=False)
 
     @property
     def version_info(self) -> tuple[int, ...]:
@@ -79,14 +79,10 @@ class Flavour:
         Errors:
             PK120: plugins do not take the type.
         """
-        if data_type not in self._dtypes:
-            name = getattr(data_type, "name", str(data_type))
-            self._dtypes[data_type] = dtype_from_trt(name)
-        found = self._dtypes[data_type]
+        found = self._dtypes.get(data_type)
         if found is None:
-            raise TensorError(
-                "PK120", f"TensorRT DataType {data_type} is not a type that plugins take."
-            )
+            found = dtype_from_trt(getattr(data_type, "name", str(data_type)))
+            self._dtypes[data_type] = found
         return found
 
     def data_type(self, dtype: DType) -> Any:
@@ -106,7 +102,8 @@ def installed_flavours() -> list[str]:
 
 def installed_version(name: str) -> str | None:
     """Return the version of an installed flavour, if known; imports nothing."""
-    return _installed_version(_module_of(name) or "")
+    module = _module_of(name)
+    return None if module is None else _installed_version(module)
 
 
 def _module_of(name: str) -> str | None:
@@ -184,7 +181,7 @@ def _ships_unversioned_library() -> bool:
 
 @functools.cache
 def _installed_version(module: str) -> str | None:
-    with suppress(importlib.metadata.PackageNotFoundError, ValueError):
+    with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(module)  # the package has the module's name
     for distribution in _distributions().get(module, ()):
         return importlib.metadata.version(distribution)
