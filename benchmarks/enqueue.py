@@ -8,6 +8,7 @@ single calls on an idle stream.
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import math
 import statistics
@@ -259,4 +260,5 @@ def changing(bench: Bench, context: Context) -> Callable[[], None]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     main()

@@ -21,15 +21,15 @@ Make = Callable[[Any, Sequence[DeviceTensor]], Function]
 
 
 def run_bench(plugin: type[Plugin], file: str) -> int:
-    """``pluginkit bench`` with a file's workloads and peers, and options of the command line.
+    """Run ``pluginkit bench`` with a file's workloads and peers, and the options given.
 
-    The results are written to benchmarks/results, under the file's name.
+    The results are written to benchmarks/results/<name of the file>.json.
     """
     from pluginkit.cli.main import main
 
-    results = RESULTS / Path(file).stem
-    files = [f"--{kind}={results.with_suffix('.' + kind)}" for kind in ("json", "html", "png")]
-    return main(["bench", plugin.__name__, f"--peers={file}", *files, *sys.argv[1:]])
+    results = RESULTS / f"{Path(file).stem}.json"
+    options = [f"--peers={file}", f"--json={results}", *sys.argv[1:]]
+    return main(["bench", plugin.__name__, *options])
 
 
 def torch_on_stream_of(tensors: Sequence[DeviceTensor]) -> Any:

@@ -1,10 +1,12 @@
-"""Makes benchmarks/README.md from the files in benchmarks/results.
+"""Make benchmarks/README.md, or charts and pages, from the files in benchmarks/results.
 
-python benchmarks/report.py
+python benchmarks/report.py                    # writes benchmarks/README.md
+python benchmarks/report.py --charts FOLDER    # a PNG and an HTML page for each plugin
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -15,20 +17,22 @@ from pluginkit.bench.bench_table import markdown_from_table, summary_of, table_f
 FOLDER = Path(__file__).parent
 HEAD = """# Benchmarks
 
-Made by `python benchmarks/report.py` from the files in [results](results).
+Made by `python benchmarks/report.py` from the files in [results](results). With `--charts FOLDER`
+it draws them instead: a roofline and bars for each plugin, as PNG and as a page with the table.
+Every script answers `--help`.
 
 | script | measures | needs |
 | --- | --- | --- |
-| [scatter_elements.py](scatter_elements.py) | ScatterElements beside peers | a GPU, torch |
-| [scatter_nd.py](scatter_nd.py) | ScatterND beside peers | a GPU, torch |
-| [non_zero.py](non_zero.py) | NonZero beside peers | a GPU, torch |
-| [top_k.py](top_k.py) | TopK beside peers | a GPU, torch |
-| [unique.py](unique.py) | Unique beside peers | a GPU, torch |
-| [grid_sample.py](grid_sample.py) | GridSample beside peers | a GPU, torch |
-| [rms_norm.py](rms_norm.py) | AddRMSNorm beside peers | a GPU, torch |
+| [scatter_elements.py](scatter_elements.py) | ScatterElements and its peers | a GPU, torch |
+| [scatter_nd.py](scatter_nd.py) | ScatterND and its peers | a GPU, torch |
+| [non_zero.py](non_zero.py) | NonZero and its peers | a GPU, torch |
+| [top_k.py](top_k.py) | TopK and its peers | a GPU, torch |
+| [unique.py](unique.py) | Unique and its peers | a GPU, torch |
+| [grid_sample.py](grid_sample.py) | GridSample and its peers | a GPU, torch |
+| [rms_norm.py](rms_norm.py) | AddRMSNorm and its peers | a GPU, torch |
 | [enqueue.py](enqueue.py) | what one enqueue costs the host | a GPU, tensorrt_lean |
 | [imports.py](imports.py) | how long imports and `--help` take | nothing |
-| [rewrite.py](rewrite.py) | `pluginkit rewrite` beside onnx-graphsurgeon | 10 GB of memory |
+| [rewrite.py](rewrite.py) | `pluginkit rewrite` and plain onnx-graphsurgeon | 10 GB of memory |
 | [onnx_coverage.py](onnx_coverage.py) | ONNX's node tests: [table](coverage.md) | tensorrt_rtx |
 """
 #: Plugins with results, and what a reader must know of them.
@@ -98,9 +102,8 @@ def plugin(name: str) -> str:
         f"- {remark}",
         f"- {slower(report)}\n",
         markdown_from_table(columns, rows),
-        f"\n![roofline and bars](results/{name}.png)\n",
     ]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def slower(report: BenchReport) -> str:
@@ -175,9 +178,27 @@ def _times(ratio: float | None) -> str:
     return "" if ratio is None else f"x{ratio:.2f}"
 
 
+def draw_charts(folder: Path, names: list[str]) -> None:
+    """Write the picture and the page of each plugin into a folder."""
+    from pluginkit.bench.charts import html_from_report, png_from_report
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        report = report_from_document(load(name))
+        (folder / f"{name}.png").write_bytes(png_from_report(report))
+        (folder / f"{name}.html").write_text(html_from_report(report), encoding="utf-8")
+        print(f"Wrote {folder / name}.png and .html")
+
+
 def main() -> None:
-    """Write the page."""
+    """Write the page, or the charts."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--charts", type=Path, metavar="FOLDER", help="draw the results into it")
+    folder = parser.parse_args().charts
     there = [name for name in PLUGINS if (FOLDER / "results" / f"{name}.json").exists()]
+    if folder is not None:
+        draw_charts(folder, there)
+        return
     parts = (HEAD, *map(plugin, there), enqueue(), imports(), rewrite())
     (FOLDER / "README.md").write_text("\n".join(parts), encoding="utf-8")
 

@@ -11,6 +11,7 @@ processes compile Python's bytecode, as an installation does.
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -207,7 +208,7 @@ def main() -> None:
     """Measure all models."""
     with tempfile.TemporaryDirectory() as folder:
         # In a process of its own: a child's peak memory begins with what its parent has.
-        subprocess.run([sys.executable, __file__, folder], check=True)
+        subprocess.run([sys.executable, __file__, "--generate", folder], check=True)
         imports = [sys.executable, "-c", "import onnx, onnx_graphsurgeon"]
         rows = measure("none", {"Python and those imports": imports}, 5)
         imports_mb = rows[0]["peak_memory_mb"]
@@ -226,4 +227,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    generate(Path(sys.argv[1])) if len(sys.argv) > 1 else main()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--generate", type=Path, metavar="FOLDER", help="only write the models")
+    folder = parser.parse_args().generate
+    generate(folder) if folder else main()
