@@ -48,6 +48,11 @@ def module_of(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
+def kernel_file(module: str, kernel: str) -> str:
+    """Return the name of a kernel's file."""
+    return f"{module}.cu" if kernel == "cuda" else "kernel.py"
+
+
 def is_free(name: str) -> bool:
     """Whether an attribute, input or output of a plugin may have the name."""
     is_python = name.isidentifier() and not keyword.iskeyword(name)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pluginkit.scaffold.example_plugin import kernel_file
-from pluginkit.scaffold.names import port_name
+from pluginkit.contract.dtypes import FLOAT_TYPES, OUTPUT_TYPES, DType, bool_
+from pluginkit.scaffold.fill_template import fill_template
+from pluginkit.scaffold.names import kernel_file, port_name
 from pluginkit.scaffold.onnx_schema import Attribute, Operator, Port
-from pluginkit.scaffold.python_text import WIDTH, call, dtypes_expression, imports, name_of, section
+
+#: Columns of a docstring's line.
+WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class _Method:
         name: its name.
         parameters: their annotated names, without self.
         returns: its annotation.
-        doc: what it is for.
+        doc: what it returns.
         task: what to write.
     """
 
@@ -30,13 +35,18 @@ class _Method:
     task: str
 
     def text(self, plugin: str) -> str:
-        """Its source."""
-        is_class = self.name == "cases"
-        first = "cls" if is_class else "self"
-        head = call(f"def {self.name}(", [first, *self.parameters], f") -> {self.returns}:", "    ")
-        message = f'"{plugin}.{self.name}: {self.task}"'
-        body = call("raise NotImplementedError(", [message], ")", " " * 8)
-        return ("    @classmethod\n" * is_class) + f'{head}\n        """{self.doc}"""\n{body}\n'
+        """Return its source."""
+        if self.name == "cases":
+            return fill_template("operator_cases.py", name=plugin, task=self.task)
+        return fill_template(
+            "operator_method.py",
+            name=plugin,
+            method=self.name,
+            parameters=_rows(self.parameters, 8),
+            returns=self.returns,
+            doc=self.doc,
+            task=self.task,
+        )
 
 
 @dataclass(frozen=True)
@@ -71,54 +81,43 @@ class Skeleton:
         return (port_name("count", taken),)
 
     def module_text(self) -> str:
-        """The plugin's module."""
-        language = "CUDA C++" if self.kernel == "cuda" else "numba.cuda"
-        methods = "\n".join(method.text(self.name) for method in self._methods())
-        return f'''"""{self.name}, {self.operator}, with its kernel in {language}."""
-
-from __future__ import annotations
-
-from collections.abc import {"Iterable, Sequence" if self.operator.has_open_types else "Iterable"}
-
-import numpy as np
-{imports("pluginkit", self._imports())}
-{self._more_imports()}
-
-class {self.name}(Plugin):
-{self._docstring()}
-
-{self._declaration()}
-
-{methods}'''
+        """Return the plugin's module."""
+        return fill_template(
+            "operator.py",
+            name=self.name,
+            operator=self.operator,
+            language="CUDA C++" if self.kernel == "cuda" else "numba.cuda",
+            from_abc="Iterable, Sequence" if self.operator.has_open_types else "Iterable",
+            imports=_rows(sorted(set(self._imports()), key=_import_order), 4),
+            formula=self._formula(),
+            sections=self._sections(),
+            declaration=self._declaration(),
+            methods="\n".join(method.text(self.name) for method in self._methods()).rstrip(),
+        )
 
     def kernel_text(self) -> str:
-        """The kernel's file, which does not compile as it is."""
+        """Return the kernel's file, which does not compile before its author has written it."""
         op = self.operator
         if self.kernel == "numba":
             names = [*_names(op.outputs), *self._sizes, *_names(op.inputs)]
-            head = call(f"def {self.module}_kernel(", names, "):")
-            return f'''"""The kernel of {self.name}; only this file imports numba."""
-
-
-{head}
-    """Fill the outputs; ``numba.cuda.grid(1)`` is the thread's number."""
-    raise NotImplementedError("write the kernel of {self.name}")
-'''
-        variables = list(op.variables)
-        template = f"template <{', '.join(f'typename {each}' for each in variables)}>\n"
-        head = template if variables else 'extern "C" '
+            return fill_template(
+                "operator_kernel.py",
+                name=self.name,
+                module=self.module,
+                parameters=_rows(names, 4),
+            )
+        variables = ", ".join(f"typename {each}" for each in op.variables)
         arguments = [f"{_cpp(port)}* {port.name}" for port in op.outputs]
         arguments += [f"int* {name}" for name in self._sizes]
         arguments += [f"const {_cpp(port)}* {port.name}" for port in op.inputs]
-        parameters = (", " if len(arguments) <= 4 else ",\n    ").join(arguments)
-        return f"""#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
-// {op}: add the sizes and attributes that it needs to the arguments.
-{head}__global__ void {self.module}_kernel({parameters}) {{
-#error "write the kernel of {self.name}"
-}}
-"""
+        return fill_template(
+            "operator.cu",
+            name=self.name,
+            module=self.module,
+            operator=op,
+            head=f"template <{variables}>\n" if variables else 'extern "C" ',
+            parameters=(", " if len(arguments) <= 4 else ",\n    ").join(arguments),
+        )
 
     def _imports(self) -> Iterator[str]:
         yield from ("Case", "Input", "Launch", "Output", "Plugin", "TensorDesc")
@@ -130,37 +129,32 @@ class {self.name}(Plugin):
             yield "attribute"
         if self.is_data_dependent:
             yield "SizeOutput"
+        if op.has_open_shapes:
+            yield "Shape"
+        if op.has_open_types:
+            yield "DType"
         for port in op.ports:
             expression = dtypes_expression(port.dtypes)
             named = [each for each in ("OUTPUT_TYPES", "FLOAT_TYPES") if each in expression]
-            yield from named or map(name_of, port.dtypes)
+            yield from named or map(_name_of, port.dtypes)
             if "bool_" in expression:
                 yield "bool_"
 
-    def _more_imports(self) -> str:
-        lines = []
-        if self.operator.has_open_shapes:
-            lines.append("from pluginkit.contract.dims import Shape\n")
-        if self.operator.has_open_types:
-            lines.append("from pluginkit.contract.dtypes import DType\n")
-        return "".join(lines)
-
-    def _docstring(self) -> str:
+    def _formula(self) -> str:
         op = self.operator
-        formula = call(
-            f"{', '.join(port.name for port in op.outputs)} = {op.op_type}(",
-            [port.name for port in op.inputs],
-            ")",
-            "    ",
-        )
-        parts = [
-            section("Inputs", map(_described, op.inputs)),
-            section("Outputs", [*map(_described, op.outputs), *map(_measured, self._sizes)]),
-        ]
-        if op.attributes:
-            parts.append(section("Attributes", map(_explained, op.attributes)))
-        parts.append(section("Source", [f"{op}."]))
-        return f'    """{op}.\n\n{formula}\n\n' + "\n".join(parts) + '\n    """'
+        formula = f"{', '.join(_names(op.outputs))} = {op.op_type}({', '.join(_names(op.inputs))})"
+        return textwrap.fill(formula, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8)
+
+    def _sections(self) -> str:
+        op = self.operator
+        sizes = [f"{size}: int32, the size output." for size in self._sizes]
+        sections = {
+            "Inputs": [*map(_described, op.inputs)],
+            "Outputs": [*map(_described, op.outputs), *sizes],
+            "Attributes": [*map(_explained, op.attributes)],
+            "Source": [f"{op}."],
+        }
+        return "\n".join(_section(title, lines) for title, lines in sections.items() if lines)
 
     def _declaration(self) -> str:
         op = self.operator
@@ -171,7 +165,7 @@ class {self.name}(Plugin):
             head.append(f'    onnx_op = OnnxOp("{op.op_type}", since={op.since}{domain})')
         if op.variables:
             items = [f'"{name}": {dtypes_expression(each)}' for name, each in op.variables.items()]
-            head.append(_dict_text("types", items))
+            head.append(f"    types = {{\n{_rows(items, 8)}\n    }}")
         groups.append(head)
         groups.append([_attribute_text(one) for one in op.attributes])
         groups.append(
@@ -187,8 +181,7 @@ class {self.name}(Plugin):
             return f'    kernel = NumbaKernel("kernel.py", "{self.module}_kernel")'
         variables = ", ".join(f"{{{each}}}" for each in self.operator.variables)
         expression = f"{self.module}_kernel" + (f"<{variables}>" if variables else "")
-        arguments = [f'"{kernel_file(self.module, self.kernel)}"', f'"{expression}"']
-        return call("kernel = CudaKernel(", arguments, ")", "    ")
+        return f'    kernel = CudaKernel("{kernel_file(self.module, self.kernel)}", "{expression}")'
 
     def _methods(self) -> Iterator[_Method]:
         op = self.operator
@@ -244,7 +237,7 @@ def _cpp(port: Port) -> str:
 
 
 def _arguments(port: Port) -> str:
-    types = f'"{port.variable}"' if port.variable else name_of(port.dtypes[0])
+    types = f'"{port.variable}"' if port.variable else _name_of(port.dtypes[0])
     optional = ", optional=True" if port.is_optional else ""
     return types + optional + (f', like="{port.like}"' if port.like else "")
 
@@ -256,10 +249,6 @@ def _described(port: Port) -> str:
     return f"{port.name}: {dtypes}{', or absent' if port.is_optional else ''}."
 
 
-def _measured(size: str) -> str:
-    return f"{size}: int32, the size output."
-
-
 def _explained(one: Attribute) -> str:
     return f"{one.name}: {one.annotation}, " + (
         f"default {one.default}." if one.default else "required."
@@ -269,11 +258,39 @@ def _explained(one: Attribute) -> str:
 def _attribute_text(one: Attribute) -> str:
     items = [f"default={one.default}"] if one.default else []
     remark = "" if one.name.islower() else "  # noqa: N815  # ONNX's name"
-    return call(f"{one.name}: {one.annotation} = attribute(", items, ")", "    ") + remark
+    return f"    {one.name}: {one.annotation} = attribute({', '.join(items)}){remark}"
 
 
-def _dict_text(name: str, items: Sequence[str]) -> str:
-    one_line = f"    {name} = {{{', '.join(items)}}}"
-    if len(one_line) <= WIDTH:
-        return one_line
-    return f"    {name} = {{\n" + "".join(f"        {item},\n" for item in items) + "    }"
+def dtypes_expression(dtypes: Sequence[DType]) -> str:
+    """Return dtypes as a declaration has them."""
+    if tuple(dtypes) == OUTPUT_TYPES:
+        return "OUTPUT_TYPES"
+    if tuple(dtypes) == FLOAT_TYPES:
+        return "FLOAT_TYPES"
+    if tuple(dtypes) == (*OUTPUT_TYPES, bool_):
+        return "(*OUTPUT_TYPES, bool_)"
+    names = [_name_of(dtype) for dtype in dtypes]
+    return f"({names[0]},)" if len(names) == 1 else f"({', '.join(names)})"
+
+
+def _name_of(dtype: DType) -> str:
+    """Return the name under which pluginkit exports a dtype."""
+    return "bool_" if dtype is bool_ else dtype.name
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """Return a key for isort's order: constants, classes, then the rest; numbers by value."""
+    kind = 0 if name.isupper() else 1 if name[0].isupper() else 2
+    return kind, re.sub(r"\d+", lambda number: number[0].zfill(3), name)
+
+
+def _rows(items: Iterable[str], indent: int) -> str:
+    """Return a line for each item; ruff keeps lines that end in a comma apart."""
+    return "\n".join(f"{' ' * indent}{item}," for item in items)
+
+
+def _section(title: str, lines: Iterable[str]) -> str:
+    """Return a section of a docstring: its title, then the lines in the column behind it."""
+    width = WIDTH - 17
+    rows = [row for line in lines for row in textwrap.wrap(line, width, subsequent_indent="    ")]
+    return f"    {title + ':':<13}" + f"\n{' ' * 17}".join(rows)

@@ -6,35 +6,15 @@ import json
 import keyword
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from string import Template
 
 from pluginkit.errors import UsageError
-from pluginkit.scaffold.example_plugin import kernel_file
-from pluginkit.scaffold.names import module_of
+from pluginkit.scaffold.fill_template import fill_template, formatted
+from pluginkit.scaffold.names import kernel_file, module_of
 from pluginkit.scaffold.onnx_schema import operator_of
 from pluginkit.scaffold.operator_module import Skeleton
 from pluginkit.scaffold.rewrite_module import rewrite_text
-from pluginkit.scaffold.scale_example import SCALE
-from pluginkit.scaffold.select_example import SELECT
-
-_TEST = Template('''"""$name, in every check that this machine can run; the others are skipped."""
-
-from pathlib import Path
-
-${numpy}from pluginkit import find_plugins
-from pluginkit.testing import $used
-
-PLUGINS = find_plugins([$folder])
-$name = PLUGINS["${name}_PK", "1", "pluginkit"]
-
-
-class Test$name(PluginChecks):
-    """Every check that pluginkit has."""
-
-    plugin = $name
-''')
 
 
 @dataclass(frozen=True)
@@ -89,16 +69,14 @@ def scaffold(
     module = module_of(name)
     home = folders.plugins / module
     test = folders.tests / f"test_{module}.py"
+    paths = (home / "__init__.py", home / kernel_file(module, kernel), test)
+    words = {"name": name, "module": module, "folder": _way(folders.tests, folders.plugins)}
     if onnx_op is None:
-        example = SELECT if is_data_dependent else SCALE
-        made = Scaffold(
-            {
-                home / "__init__.py": example.module_text(name, module, kernel),
-                home / kernel_file(module, kernel): example.kernel_text(name, module, kernel),
-                test: _test(name, folders, example.test_text(name)),
-            },
-            test,
-        )
+        example = "select" if is_data_dependent else "scale"
+        kernel_template = f"{example}.cu" if kernel == "cuda" else f"{example}_kernel.py"
+        templates = (f"{example}_{kernel}.py", kernel_template, f"{example}_test.py")
+        texts = [fill_template(template, **words) for template in templates]
+        made = Scaffold(dict(zip(paths, texts, strict=True)), test)
     else:
         package = _package(folders.plugins)
         operator = operator_of(onnx_op)
@@ -109,14 +87,14 @@ def scaffold(
                 fix="leave out --data-dependent.",
             )
         skeleton = Skeleton(name, module, kernel, operator, is_data_dependent)
+        texts = [
+            skeleton.module_text(),
+            skeleton.kernel_text(),
+            fill_template("operator_test.py", **words),
+        ]
         rewrite = rewrite_text(name, f"{package}.{module}", operator)
         made = Scaffold(
-            {
-                home / "__init__.py": skeleton.module_text(),
-                home / kernel_file(module, kernel): skeleton.kernel_text(),
-                test: _test(name, folders, ""),
-                folders.rewrites / f"{module}.py": rewrite,
-            },
+            dict(zip(paths, texts, strict=True)) | {folders.rewrites / f"{module}.py": rewrite},
             test,
             has_rewrite=True,
             tasks=tuple(skeleton.tasks),
@@ -124,7 +102,7 @@ def scaffold(
     for path in (home, home.with_suffix(".py"), *made.files):
         if path.exists():
             raise _is_there(path)
-    return made
+    return replace(made, files={path: formatted(path, text) for path, text in made.files.items()})
 
 
 def _package(folder: Path) -> str:
@@ -147,16 +125,12 @@ def _is_there(path: Path) -> UsageError:
     )
 
 
-def _test(name: str, folders: Folders, more: str) -> str:
-    way = Path(os.path.relpath(folders.plugins.resolve(), folders.tests.resolve())).parts
+def _way(tests: Path, plugins: Path) -> str:
+    """Return the expression by which a test names the folder of plugins."""
+    way = Path(os.path.relpath(plugins.resolve(), tests.resolve())).parts
     ups = sum(part == ".." for part in way)
     start = f"Path(__file__).parents[{ups}]" if ups else "Path(__file__).parent"
-    numpy, used = (
-        ("import numpy as np\n", "PluginChecks, run_reference") if more else ("", "PluginChecks")
-    )
-    down = "".join(f" / {json.dumps(part)}" for part in way[ups:])
-    folder = start + down
-    return _TEST.substitute(name=name, folder=folder, numpy=numpy, used=used) + more
+    return start + "".join(f" / {json.dumps(part)}" for part in way[ups:])
 
 
 def write_new_files(files: Mapping[Path, str]) -> None:

@@ -1,9 +1,9 @@
-"""Write the module of a rewrite that replaces an operator by a plugin."""
+"""The rewrite that puts a plugin in an operator's place."""
 
 from __future__ import annotations
 
+from pluginkit.scaffold.fill_template import fill_template
 from pluginkit.scaffold.onnx_schema import Operator
-from pluginkit.scaffold.python_text import WIDTH
 
 
 def rewrite_text(name: str, home: str, operator: Operator) -> str:
@@ -14,37 +14,15 @@ def rewrite_text(name: str, home: str, operator: Operator) -> str:
         home: the module of the class, as the rewrite imports it.
         operator: the operator that the plugin implements.
     """
-    op_type, domain = operator.op_type, f', domain="{operator.domain}"' if operator.domain else ""
-    return f'''"""Replace {op_type} by a plugin."""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from pluginkit import Match, Op, Rewrite
-
-from {home} import {name}
-
-if TYPE_CHECKING:
-    from pluginkit.onnx import NewNode
-
-
-class Replace{name}(Rewrite):
-    """{_formula(name, operator)}"""
-
-    plugin = {name}
-    pattern = Op("{op_type}"{domain})
-
-{_check(operator)}    def rewrite(self, match: Match) -> NewNode:
-        return match.plugin_node({name})
-'''
-
-
-def _formula(name: str, operator: Operator) -> str:
-    inputs = ", ".join(port.name for port in operator.inputs)
-    formula = f"{operator.op_type}({inputs}) -> {name}_PK(same)."
-    fits = len(formula) <= WIDTH - len('    """"""')
-    return formula if fits else f"{operator.op_type} -> {name}_PK."
+    domain = f', domain="{operator.domain}"' if operator.domain else ""
+    return fill_template(
+        "rewrite.py",
+        name=name,
+        home=home,
+        op_type=operator.op_type,
+        pattern=f'"{operator.op_type}"{domain}',
+        check=_check(operator),
+    )
 
 
 def _check(operator: Operator) -> str:
@@ -52,9 +30,4 @@ def _check(operator: Operator) -> str:
     version = operator.alike_since
     if not operator.since or version <= 1:
         return ""
-    return f"""    def check(self, match: Match) -> str | None:
-        if match.opset < {version}:
-            return f"its opset is {{match.opset}}, before version {version} of the operator"
-        return None
-
-"""
+    return fill_template("rewrite_check_version.py", version=version)

@@ -49,12 +49,13 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def assert_tidy(folder: Path) -> None:
-    """As ruff has it for a project that pluginkit is a dependency of."""
+    """Check what was written with ruff: formatted as it formats a project without settings."""
     pytest.importorskip("ruff")
-    config = ["--config", str(ROOT / "pyproject.toml"), str(folder)]
-    found = run("ruff", "check", "--config", "lint.isort.known-first-party=[]", *config, "--quiet")
+    found = run("ruff", "format", "--diff", str(folder))
     assert found.returncode == 0, found.stdout
-    found = run("ruff", "format", "--diff", *config)
+    settings = ["--config", str(ROOT / "pyproject.toml"), "--quiet"]
+    settings += ["--config", "lint.isort.known-first-party=[]"]
+    found = run("ruff", "check", *settings, str(folder))
     assert found.returncode == 0, found.stdout
 
 

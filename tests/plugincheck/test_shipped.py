@@ -1,14 +1,16 @@
-"""The shipped plugins pass everything that can run here."""
+"""The shipped plugins pass everything that can run without a GPU."""
 
 import pytest
 
 from pluginkit.checking.check import all_checks
 from pluginkit.discovery import find_plugins
+from pluginkit.kernels import compile as compiling
 from pluginkit.testing import plugincheck
 
 pytestmark = pytest.mark.trt
 
 SHIPPED = [one for one in find_plugins().values() if one.__module__.startswith("pluginkit.")]
+each_shipped_plugin = pytest.mark.parametrize("plugin", SHIPPED, ids=lambda one: one.__name__)
 
 
 def test_there_are_shipped_plugins() -> None:
@@ -17,10 +19,23 @@ def test_there_are_shipped_plugins() -> None:
     }
 
 
-@pytest.mark.parametrize("plugin", SHIPPED, ids=lambda one: one.__name__)
+@pytest.mark.slow
+@each_shipped_plugin
 def test_a_shipped_plugin_passes_all_that_needs_no_gpu(plugin) -> None:
-    on_cpu = [name for name, one in all_checks().items() if not one.needs_gpu]
-    report = plugincheck(plugin, only=on_cpu)
+    wanted = {name for name, one in all_checks().items() if not one.needs_gpu} - {"compile"}
+    report = plugincheck(plugin, only=sorted(wanted))
     assert not report.has_failures, str(report)
+    assert len(report.of("passed")) >= len(wanted) - 3, str(report)
     not_run = {result.check for result in report.of("not run")}
     assert not_run <= {"declaration", "reference_against_onnx", "simulator"}, str(report)
+
+
+@pytest.mark.slow
+@each_shipped_plugin
+def test_the_kernels_of_the_cases_compile(plugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the oldest architecture: tests/plugins compile every kernel for all of them."""
+    oldest = compiling.ARCHITECTURES[:1]
+    monkeypatch.setattr(compiling, "ARCHITECTURES", oldest)
+    (result,) = plugincheck(plugin, only=["compile"]).results
+    assert result.status == "passed", result
+    assert str(result).endswith(f"kernels for {oldest[0]}"), result

@@ -1,9 +1,15 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from pluginkit.contract.dtypes import FLOAT_TYPES, OUTPUT_TYPES, bool_, float32, int32
+from pluginkit.scaffold import fill_template
 from pluginkit.scaffold.names import module_of, port_name
 from pluginkit.scaffold.onnx_schema import operator_of
-from pluginkit.scaffold.python_text import call, dtypes_expression, imports
+from pluginkit.scaffold.operator_module import dtypes_expression
+from pluginkit.scaffold.project import Folders, scaffold, write_new_files
 
 
 @pytest.mark.parametrize(
@@ -30,22 +36,34 @@ def test_a_port_is_called_like_nothing_else(name: str, expected: str) -> None:
     assert port_name(name, {"y"}) == expected
 
 
-def test_a_call_is_broken_where_ruff_breaks_it() -> None:
-    assert call("f(", ["a", "b"], ")") == "f(a, b)"
-    assert call("f(", [], ")" * 200) == "f(" + ")" * 200
-    words = ["a" * 30] * 3
-    assert call("f(", words, ")") == f"f({', '.join(words)})"
-    assert call("function(", words, ")") == f"function(\n    {', '.join(words)}\n)"
-    lines = "".join(f"    {word},\n" for word in words * 2)
-    assert call("f(", words * 2, ")") == f"f(\n{lines})"
+@pytest.mark.parametrize("operator", ["Elu", "BatchNormalization", "com.example::Swish"])
+@pytest.mark.parametrize("kernel", ["cuda", "numba"])
+def test_what_is_written_is_formatted_without_ruff_too(
+    operator: str, kernel: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ruff")
+    monkeypatch.setattr(fill_template, "_ruff", lambda: None)
+    folders = Folders(tmp_path / "plugins", tmp_path / "rewrites", tmp_path / "tests")
+    files = dict(scaffold("Mine", kernel, folders, operator).files)
+    files |= scaffold("MyScale", kernel, folders).files
+    files |= scaffold("MySelect", kernel, folders, is_data_dependent=True).files
+    python = {path: text for path, text in files.items() if path.suffix == ".py"}
+    assert len(python) >= 7
+    write_new_files(python)
+    options = ["--isolated", "--config", "line-length = 100", "--diff", tmp_path]
+    done = subprocess.run([sys.executable, "-m", "ruff", "format", *options], capture_output=True)
+    assert done.returncode == 0, done.stdout.decode()
 
 
-def test_imports_are_in_ruffs_order() -> None:
-    names = ["int64", "int8", "Plugin", "Case", "FLOAT_TYPES", "attribute", "Case"]
-    assert imports("m", names) == (
-        "from m import FLOAT_TYPES, Case, Plugin, attribute, int8, int64"
+def test_what_is_written_follows_the_projects_format(tmp_path: Path) -> None:
+    pytest.importorskip("ruff")
+    (tmp_path / "ruff.toml").write_text("line-length = 40\n[format]\nquote-style = 'single'\n")
+    made = fill_template.formatted(
+        tmp_path / "x.py", 'x = ["a" * 20, "b" * 20, "c" * 20, "d" * 4]\n'
     )
-    assert imports("m" * 60, names).count("\n") == 7
+    assert made == "x = [\n    'a' * 20,\n    'b' * 20,\n    'c' * 20,\n    'd' * 4,\n]\n"
+    assert fill_template.formatted(tmp_path / "x.py", "x = [") == "x = ["
+    assert fill_template.formatted(tmp_path / "x.cu", "x  = 1;") == "x  = 1;"
 
 
 def test_lists_of_types_go_by_their_names() -> None:
