@@ -230,6 +230,13 @@ def rewritten(
     ), plugins
 
 
+def written_out(text: str, method: str, body: str) -> str:
+    """Put the body of a method where it is left to the author."""
+    text, count = re.subn(rf'raise NotImplementedError\(\s*"{method}: [^"]+"\s*\)', body, text)
+    assert count == 1
+    return text
+
+
 def float_input(name: str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4])
 
@@ -257,13 +264,8 @@ def test_a_rewrite_passes_a_tensor_and_text_on(project: Path) -> None:
     value = onnx.numpy_helper.from_array(np.array([2.5], np.float32))
     module = project / "my_plugins/mine_filled/__init__.py"
     text = module.read_text()  # the output's dtype and shape are left to its author
-    text = text.replace(
-        'raise NotImplementedError("MineFilled.output_types: return a dtype for each output")',
-        "return [FLOAT_TYPES[0]]",
-    ).replace(
-        'raise NotImplementedError("MineFilled.output_shapes: return the shape of each output")',
-        "return (1,)",
-    )
+    text = written_out(text, "MineFilled.output_types", "return [FLOAT_TYPES[0]]")
+    text = written_out(text, "MineFilled.output_shapes", "return (1,)")
     module.write_text(text.replace("import (\n", "import (\n    FLOAT_TYPES,\n", 1))
     node = helper.make_node("ConstantOfShape", ["shape"], ["y"], value=value)
     shape = helper.make_tensor_value_info("shape", TensorProto.INT64, [1])
@@ -297,11 +299,8 @@ def test_an_operator_of_another_domain_is_taken_to_have_an_input_and_an_output(
     assert_tidy(project / "my_plugins")
     assert_tidy(project / "my_rewrites")
     module = project / "my_plugins/mine_swish/__init__.py"
-    unfinished = (
-        'raise NotImplementedError("MineSwish.output_shapes: return the shape of each output")'
-    )
-    assert unfinished in module.read_text()
-    module.write_text(module.read_text().replace(unfinished, "return x.shape"))
+    text = written_out(module.read_text(), "MineSwish.output_shapes", "return x.shape")
+    module.write_text(text)
     node = helper.make_node("Swish", ["x"], ["y"], domain="com.example")
     result, _ = rewritten(node, [float_input("x")], 18)
     assert [one.op_type for one in result.model.graph.node] == ["MineSwish_PK"]
