@@ -12,8 +12,9 @@ import onnx.helper
 import onnx.numpy_helper
 
 from pluginkit.errors import ModelError
+from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.inference.infer_types import infer_types
-from pluginkit.onnx.inference.value_types import Types, dtype_name
+from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import (
     Scope,
@@ -117,7 +118,7 @@ class _Stored:
             tensor = self._tensors.get(scope, {}).get(name)
             if isinstance(tensor, onnx.SparseTensorProto):
                 dims = "×".join(map(str, tensor.dims))
-                return f"sparse {dtype_name(tensor.values.data_type)}[{dims}]"
+                return f"sparse {dtype_of_elem_type(tensor.values.data_type)}[{dims}]"
             if tensor is not None:
                 return _tensor(tensor)
             if scope.outer is None or name in defined_names(scope.graph):
@@ -241,14 +242,14 @@ def text_of_type(value_type: onnx.TypeProto) -> str:
     kind = value_type.WhichOneof("value")
     if kind in ("tensor_type", "sparse_tensor_type"):
         tensor = getattr(value_type, kind)
-        text = dtype_name(tensor.elem_type) if tensor.elem_type else "?"
+        text = dtype_of_elem_type(tensor.elem_type) if tensor.elem_type else "?"
         text += f"[{_dims(tensor)}]"
         return text if kind == "tensor_type" else f"sparse {text}"
     if kind in ("sequence_type", "optional_type"):
         inner = text_of_type(getattr(value_type, kind).elem_type)
         return f"{kind.removesuffix('_type')}({inner})"
     if kind == "map_type":
-        key = dtype_name(value_type.map_type.key_type)
+        key = dtype_of_elem_type(value_type.map_type.key_type)
         return f"map({key}, {text_of_type(value_type.map_type.value_type)})"
     return "?" if kind is None else kind.removesuffix("_type")
 

@@ -10,8 +10,9 @@ import onnx.checker
 import onnx.shape_inference
 
 from pluginkit.errors import ModelError, PluginkitError, RewriteError
+from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.inference.infer_types import infer_types, plugin_output_types
-from pluginkit.onnx.inference.value_types import Types, dtype_name
+from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.graphs import Scope, describe, output_names, scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins, plugin_of_node
 from pluginkit.onnx.model.weightless_model import skeleton_for_checker
@@ -82,7 +83,7 @@ def _merged(new: onnx.TypeProto, old: onnx.TypeProto, node: onnx.NodeProto) -> o
 
 def _text(value_type: onnx.TypeProto) -> str:
     tensor = value_type.tensor_type
-    dtype = dtype_name(tensor.elem_type)
+    dtype = dtype_of_elem_type(tensor.elem_type)
     if not tensor.HasField("shape"):
         return dtype
     return f"{dtype}[{', '.join(str(d.dim_param or d.dim_value or '?') for d in tensor.shape.dim)}]"

@@ -104,14 +104,6 @@ def infer_once(light: onnx.ModelProto) -> Types:
     return types
 
 
-def dtype_name(elem_type: int) -> str:
-    """Return ONNX's name of an element type, such as "float"; "type 99" if it has none."""
-    names = onnx.TensorProto.DataType
-    return (
-        str(names.Name(elem_type)).lower() if elem_type in names.values() else f"type {elem_type}"
-    )
-
-
 def dims_of(value_type: onnx.TypeProto | None) -> list[Any] | None:
     """Return the dimensions of a tensor type; None if the rank is unknown."""
     if value_type is None or not value_type.tensor_type.HasField("shape"):

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from pluginkit.errors import ModelError, UsageError
-from pluginkit.onnx.inference.value_types import dtype_name
+from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import Plugins
 from pluginkit.onnx.running.first_divergence import ComparedModel, InnerValues, TapsComparison
@@ -180,7 +180,7 @@ def _check_signatures(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> 
 
 def _signature(value: onnx.ValueInfoProto) -> str:
     tensor = value.type.tensor_type
-    dtype = dtype_name(tensor.elem_type)
+    dtype = dtype_of_elem_type(tensor.elem_type)
     return (
         f"{value.name} {dtype}, rank {len(tensor.shape.dim) if tensor.HasField('shape') else '?'}"
     )

@@ -142,7 +142,7 @@ def test_search_goes_to_a_node_and_the_panel_says_why(browser: Browser, tmp_path
     search(browser, "last")
     assert said(browser) == "Softsign last, Refused"
     assert "no way" in panel(browser)
-    assert "float[n×4]" in panel(browser)
+    assert "float32[n×4]" in panel(browser)
     search(browser, "nowhere at all")
     assert browser.ask("document.querySelector('#found').textContent") == "0"
 

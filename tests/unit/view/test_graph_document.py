@@ -53,7 +53,7 @@ def test_nodes_inputs_and_outputs_are_wired_with_their_types() -> None:
     ]
     scope = draw(model_of(nodes))["scopes"][0]
     assert wired(scope) == {("x", "relu"), ("relu", "turn"), ("turn", "y")}
-    assert scope["types"] == dict.fromkeys("xry", "float[n×4]")
+    assert scope["types"] == dict.fromkeys("xry", "float32[n×4]")
     assert scope["nodes"][1]["attributes"] == [["perm", "ints", "[0, 1]"]]
     assert scope["cells"] == [["input", "x"], ["output", "y"]]
 
@@ -68,10 +68,10 @@ def test_a_weight_leaves_its_type_and_shape_alone() -> None:
     ]
     document = draw(model_of(nodes, initializer=[weight, few]))
     scope = document["scopes"][0]
-    assert scope["types"]["w"] == "float[4×9]"
+    assert scope["types"]["w"] == "float32[4×9]"
     assert scope["types"]["axes"] == "int64[2] = [3, 5]"
     assert scope["constants"] == ["axes", "w"]
-    assert scope["nodes"][2]["attributes"] == [["value", "tensor", "float[4×9]"]]
+    assert scope["nodes"][2]["attributes"] == [["value", "tensor", "float32[4×9]"]]
     assert "7.25" not in json.dumps(document)
 
 
@@ -80,7 +80,7 @@ def test_external_data_is_not_looked_for(tmp_path: Path) -> None:
     weight.external_data.add(key="location", value=str(tmp_path / "is not there"))
     node = helper.make_node("Add", ["x", "w"], ["y"], name="sum")
     scope = draw(model_of([node], initializer=[weight]))["scopes"][0]
-    assert scope["types"]["w"] == "float[4] in a file of its own"
+    assert scope["types"]["w"] == "float32[4] in a file of its own"
 
 
 def test_bodies_and_functions_are_scopes_that_their_nodes_open() -> None:
@@ -113,7 +113,7 @@ def test_bodies_and_functions_are_scopes_that_their_nodes_open() -> None:
     assert ("relu", "if") in wired(scopes[0])  # which its branches capture
     (then,) = (scope for scope in scopes if scope["title"] == "Neg")
     assert then["cells"] == [["outer", "r"], ["output", "of_Neg"]]
-    assert then["types"]["r"] == "float[n×4]"
+    assert then["types"]["r"] == "float32[n×4]"
 
 
 def test_nested_bodies_belong_to_their_own_nodes() -> None:
@@ -168,7 +168,7 @@ def test_a_model_that_inference_refuses_is_drawn_with_what_it_says() -> None:
     model = model_of([helper.make_node("Relu", ["x"], ["y"], name="relu")])
     del model.opset_import[0]  # of the standard operators, without which nothing can be inferred
     document = draw(model)
-    assert document["scopes"][0]["types"] == {"x": "float[n×4]", "y": "float[n×4]"}
+    assert document["scopes"][0]["types"] == {"x": "float32[n×4]", "y": "float32[n×4]"}
     assert "contradict" in dict(document["facts"])["shapes"]
 
 
@@ -178,27 +178,27 @@ def test_long_texts_are_cut_and_what_is_damaged_is_drawn() -> None:
     scope = draw(model_of([node], initializer=[damaged]))["scopes"][0]
     assert len(scope["nodes"][0]["name"]) == 300
     assert len(scope["nodes"][0]["attributes"][0][2]) == 300
-    assert scope["types"]["w"] == "float[2]"
+    assert scope["types"]["w"] == "float32[2]"
 
 
 @pytest.mark.parametrize(
     ("value_type", "text"),
     [
-        (helper.make_tensor_type_proto(FLOAT, None), "float[…]"),
+        (helper.make_tensor_type_proto(FLOAT, None), "float32[…]"),
         (helper.make_tensor_type_proto(BOOL, []), "bool[]"),
         (helper.make_tensor_type_proto(INT64, [None, "n", 0]), "int64[?×n×0]"),
-        (helper.make_sparse_tensor_type_proto(FLOAT, [2]), "sparse float[2]"),
+        (helper.make_sparse_tensor_type_proto(FLOAT, [2]), "sparse float32[2]"),
         (
             helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, [1])),
-            "sequence(float[1])",
+            "sequence(float32[1])",
         ),
         (
             helper.make_optional_type_proto(helper.make_tensor_type_proto(FLOAT, [1])),
-            "optional(float[1])",
+            "optional(float32[1])",
         ),
         (
             helper.make_map_type_proto(INT64, helper.make_tensor_type_proto(FLOAT, [1])),
-            "map(int64, float[1])",
+            "map(int64, float32[1])",
         ),
         (onnx.TypeProto(), "?"),
     ],

@@ -4,8 +4,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pluginkit.errors import TensorError
 from pluginkit.onnx.inference.branch_shapes import _StaticValues
+from pluginkit.onnx.inference.element_types import dtype_of_elem_type, elem_type
 from pluginkit.onnx.inference.infer_types import infer_types, plugin_output_types
-from pluginkit.onnx.inference.value_types import Types, dtype_name
+from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.graphs import scopes
 from pluginkit.onnx.model.weightless_model import skeleton_for_checker, skeleton_for_inference
 from tests.unit.onnx.models import BOOL, INT64, Affine, Silu, model_of, value
@@ -185,5 +186,13 @@ def test_a_constant_in_a_file_is_not_read(tmp_path, monkeypatch):
     assert read == []
 
 
-def test_an_element_type_that_onnx_does_not_know_is_named_by_its_number():
-    assert [dtype_name(TensorProto.FLOAT), dtype_name(99)] == ["float", "type 99"]
+def test_element_types_have_numpys_names_both_ways():
+    numbers = [number for number in TensorProto.DataType.values() if number]
+    assert len(numbers) > 20
+    assert [elem_type(dtype_of_elem_type(number)) for number in numbers] == numbers
+    assert dtype_of_elem_type(TensorProto.FLOAT) == "float32"
+    assert dtype_of_elem_type(TensorProto.DOUBLE) == "float64"
+    assert dtype_of_elem_type(TensorProto.BFLOAT16) == "bfloat16"
+    assert dtype_of_elem_type(99) == "type 99"
+    with pytest.raises(ValueError, match="'flot32' is no element type"):
+        elem_type("flot32")

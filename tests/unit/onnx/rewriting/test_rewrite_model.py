@@ -245,7 +245,7 @@ def test_a_plugin_that_contradicts_the_model_is_an_error():
         rewrite_model(model, [Shrink])
     assert caught.value.code == "PK424"
     assert "Affine_PK" in caught.value.message
-    assert "float[8]; the model had float[4, 4]" in caught.value.message
+    assert "float32[8]; the model had float32[4, 4]" in caught.value.message
 
 
 def test_an_invalid_result_is_an_error_and_an_invalid_model_is_another():
