@@ -176,7 +176,7 @@ def compile_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
 
 
 def _entries(ptx: str) -> dict[str, tuple[int, ...]]:
-    """The kernels in PTX, each with the bytes of its parameters."""
+    """Return the kernels in PTX, each with the bytes of its parameters."""
     return {
         name: tuple(int(bits) // 8 * int(n or 1) for bits, n in _PARAMETER.findall(declared))
         for name, declared in _ENTRY.findall(ptx)

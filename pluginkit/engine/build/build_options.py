@@ -1,7 +1,7 @@
-"""How an engine is built: one field for each choice, and whether a TensorRT offers it.
+"""Options for building an engine, and whether a TensorRT offers them.
 
-A new choice needs a field in ``BuildOptions``, a check in ``check_options``, its use in
-``serialize_network``, and an option in ``cli/commands/build.py``.
+A new option needs a field in ``BuildOptions``, a check in ``check_options``, its use in
+``serialize_network``, and an argument in ``cli/commands/build.py``.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def _named_ranges(
     inputs: Mapping[str, NetworkInput],
     given: Mapping[str, OpenRange],
 ) -> dict[str, tuple[int, int, int]]:
-    """The range of each dimension name that the user gave one; TensorRT wants them equal."""
+    """Return the given range of each dimension name; equal names are equal at run time."""
     named: dict[str, tuple[str, tuple[int, int, int]]] = {}
     for name, shapes in given.items():
         one = inputs[name]

@@ -13,6 +13,7 @@ from typing import Any
 
 import onnx
 import onnx.helper
+from onnx import TensorProto
 
 from pluginkit.errors import ModelError
 from pluginkit.onnx.inference.infer_types import infer_types
@@ -32,10 +33,18 @@ from pluginkit.onnx.model.graphs import (
 _NAME = re.compile(r"pluginkit_(\d+)(?:__\d+)*")
 _PLACEHOLDER = "pluginkit_placeholder"
 
-_T = onnx.TensorProto
 #: The element types that a graph input, and the input of an Identity, may have.
 _ELEM_TYPES = frozenset(
-    [_T.FLOAT, _T.FLOAT16, _T.BFLOAT16, _T.DOUBLE, _T.INT8, _T.INT32, _T.INT64, _T.BOOL]
+    [
+        TensorProto.FLOAT,
+        TensorProto.FLOAT16,
+        TensorProto.BFLOAT16,
+        TensorProto.DOUBLE,
+        TensorProto.INT8,
+        TensorProto.INT32,
+        TensorProto.INT64,
+        TensorProto.BOOL,
+    ]
 )
 
 
