@@ -122,10 +122,9 @@ class _Inline(Rewrite, abstract=True):
 class InlineFunction(_Inline):
     """Op(...) -> the operators by which ONNX defines Op.
 
-    For operators that TensorRT lacks (SoftmaxCrossEntropyLoss, LinearAttention, ...), and for what
-    it refuses of those that it has: Attention and LayerNormalization with several outputs,
-    Attention for which it has no kernel, Celu in 16 bits, Clip of small integers. Optional inputs
-    may be absent.
+    For operators that TensorRT lacks (SoftmaxCrossEntropyLoss, LinearAttention, ...), and for nodes
+    that it refuses: Attention and LayerNormalization with several outputs, Attention for which it
+    has no kernel, Celu in 16 bits, Clip of small integers. Optional inputs may be absent.
     """
 
     pattern = Op(tuple(_TAKES))

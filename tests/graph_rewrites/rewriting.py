@@ -57,7 +57,7 @@ def scatter_model(
     opset: int = 18,
     **attributes: object,
 ) -> onnx.ModelProto:
-    """A model of one scatter, given the shapes of its inputs."""
+    """Make a model of one scatter from the shapes of its inputs."""
     inputs = {
         "data": (dtype, data),
         "indices": (onnx.TensorProto.INT64, indices),
@@ -75,7 +75,7 @@ def scatter_model(
 
 
 def with_unknown_type(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """The model with a node of another domain between its input ``name`` and what reads it."""
+    """Hide the type of an input: put a node of another domain between it and its reader."""
     model.graph.node.insert(
         0, onnx.helper.make_node("Mystery", [name], ["hidden"], domain="elsewhere")
     )

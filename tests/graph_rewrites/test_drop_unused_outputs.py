@@ -11,7 +11,7 @@ X = np.arange(36, dtype=np.float32).reshape(1, 1, 6, 6) % 7
 
 
 def with_graph_outputs(model: onnx.ModelProto, *names: str) -> onnx.ModelProto:
-    """The model with these of its outputs."""
+    """Keep only these outputs of the model."""
     kept = [value for value in model.graph.output if value.name in names]
     del model.graph.output[:]
     model.graph.output.extend(kept)

@@ -128,7 +128,7 @@ def test_a_range_of_nothing_but_zeros_gives_zeros():
 
 
 def test_a_dynamically_quantized_product_is_rewritten_as_a_whole():
-    """What ONNX Runtime's dynamic quantization makes of a MatMul."""
+    """A MatMul as ONNX Runtime quantizes it dynamically."""
     w = integers(300, 4, dtype=np.int8, low=-128, high=127)
     nodes = [
         helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),

@@ -87,12 +87,12 @@ def arrays_for(model):
 
 
 def rewritten(model):
-    """What the rewrites make of the model, once they are asked for."""
+    """Apply the opt-in rewrites to the model."""
     return rewrite_model(model, ALL, choice=RewriteChoice(also=NAMES))
 
 
 def fused(model):
-    """The model rewritten, and its plugins."""
+    """Rewrite the model; return the result and its plugins."""
     result = rewritten(model)
     return result, [plugin for _, _, plugin in plugin_nodes(result.model, result.plugins)]
 
@@ -160,7 +160,7 @@ def test_applied_twice_changes_nothing(name):
 
 
 def but(body, *changes):
-    """The body with lines changed; an empty one is taken out."""
+    """Replace lines of the body; an empty replacement removes a line."""
     for old, new in changes:
         assert old in body
         body = body.replace(old, new)

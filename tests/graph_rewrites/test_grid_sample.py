@@ -34,7 +34,7 @@ def sample_model(axes=2, x=FLOAT, grid=FLOAT, opset=20, batch=2, **attributes):
 
 
 def hide(model, *names):
-    """The model with values of which nothing is known in the place of some."""
+    """Replace some inputs of the model's node by values of unknown type."""
     (sample,) = model.graph.node
     before, after = [], []
     for name in names:

@@ -46,7 +46,7 @@ def test_a_reduction_becomes_the_plugin_and_gives_the_same(reduction, depth, tmp
 
 
 def voxel_model(reduction="max"):
-    """The points of a cloud, each with a voxel, reduced into a grid and rectified."""
+    """Make a model that reduces the points of a cloud into a grid of voxels, and rectifies it."""
     features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["points", 8])
     voxels = helper.make_tensor_value_info("voxels", TensorProto.INT64, ["points", 3])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [4, 6, 5, 8])

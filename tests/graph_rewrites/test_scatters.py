@@ -1,4 +1,4 @@
-"""What the rewrites of ScatterElements and ScatterND have in common."""
+"""Tests that hold for the rewrites of both ScatterElements and ScatterND."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class PatternSearch:
 
     @property
     def obstacle(self) -> str:
-        """What stopped the attempt that got furthest."""
+        """The reason that stopped the attempt that got furthest."""
         return self._say()
 
     def _stop(self, so_far: Bindings, say: Callable[[], str]) -> None:

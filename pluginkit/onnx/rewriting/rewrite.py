@@ -59,8 +59,8 @@ class Rewrite:
     as a parameter. An absent input is None.
 
     **check** returns a reason, a string, to refuse the match; or None. It may instead return facts
-    that it found, any other object, which ``rewrite`` gets as its parameter ``facts``. So a rewrite
-    keeps no state.
+    that it found, which ``rewrite`` gets as its parameter ``facts``: any object but a string, a
+    bool or None. So a rewrite keeps no state.
 
     The new nodes must produce the outputs of the last matched node, and of nodes that are
     ``.named(..., kept=True)``. The driver refuses a match whose other values are used elsewhere, or

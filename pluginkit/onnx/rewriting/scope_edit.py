@@ -139,9 +139,8 @@ class ScopeEdit:
         index.replace([index.nodes[at] for at in bindings.nodes.values()], new.nodes)
         if old.metadata_props:
             new.nodes[-1].metadata_props.extend(old.metadata_props)
-        if old.doc_string and isinstance(
-            old.doc_string, str
-        ):  # protobuf gives bytes if it is not UTF-8
+        # protobuf gives bytes if the text is not UTF-8
+        if old.doc_string and isinstance(old.doc_string, str):
             new.nodes[-1].doc_string = old.doc_string
         self._made[root] = new.nodes
         self._places |= {name: place for node in new.nodes for name in node.output}

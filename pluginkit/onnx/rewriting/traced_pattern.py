@@ -63,7 +63,7 @@ class Operators:
 
 
 class PatternBuilder(Operators):
-    """What a traced pattern gets as ``op``: ONNX's operators, and words for special inputs.
+    """The ``op`` of a traced pattern: ONNX's operators, and words for special inputs.
 
     Methods of the nodes give the rest: ``op.Add(x, y).named("sum")`` names a node, and
     ``op.Split(x).output(1)`` is a further output.
@@ -113,51 +113,66 @@ def trace_pattern(owner: type, function: Callable[..., Op]) -> Op:
     Errors:
         PK420: the function fails or does not describe a pattern; the error names the line.
     """
-    where = _line_of(function)
-
-    def wrong(message: str, fix: str) -> DeclarationError:
-        return DeclarationError("PK420", f"{owner.__name__}.{message}", where=where, fix=fix)
-
-    parameters = list(inspect.signature(function).parameters.values())
-    if not parameters:
-        raise wrong(
-            "pattern() has no parameter 'op'; expected pattern(self, op, x, ...).",
-            "write def pattern(self, op, x): return op.Relu(x).",
-        )
-    operands: list[Operand] = []
-    for each in parameters[1:]:
-        if each.kind is not each.POSITIONAL_OR_KEYWORD or each.default not in (each.empty, None):
-            raise wrong(
-                f"pattern() has the parameter '{each}'; expected a name, or a name with =None.",
-                "give each value of the pattern a parameter.",
-            )
-        operands.append(each.name if each.default is each.empty else Optional(each.name))
+    operands = _operands_of(owner, function)
     try:
-        traced = function(PatternBuilder(), *operands)
+        traced = function(PatternBuilder(), *operands.values())
     except Exception as error:
-        where = _line_that_failed(error, function) or where
-        cause = error.message if isinstance(error, DeclarationError) else str(error)
         raise DeclarationError(
             "PK420",
             f"{owner.__name__}.pattern() failed: {type(error).__name__}.",
-            where=where,
-            cause=cause,
+            where=_line_that_failed(error, function) or _line_of(function),
+            cause=error.message if isinstance(error, DeclarationError) else str(error),
             fix="build the pattern from op.SomeOperator(...) and the parameters.",
         ) from error
     if not isinstance(traced, Op):
-        raise wrong(
-            f"pattern() returned {traced!r}; expected a node.",
+        raise _wrong(
+            owner,
+            function,
+            f"returned {traced!r}; expected a node.",
             "return the last node, such as op.Mul(x, op.Sigmoid(x)).",
         )
-    values, names = {each.name for each in parameters[1:]}, value_names(traced)
-    for name in sorted(values - names):
-        raise wrong(f"pattern() does not use its parameter '{name}'.", "use it, or take it out.")
-    for name in sorted(names - values):
-        raise wrong(
-            f"pattern() uses the value '{name}', which is none of its parameters.",
+    used = value_names(traced)
+    for name in sorted(operands.keys() - used):
+        raise _wrong(
+            owner, function, f"does not use its parameter '{name}'.", "use it, or take it out."
+        )
+    for name in sorted(used - operands.keys()):
+        raise _wrong(
+            owner,
+            function,
+            f"uses the value '{name}', which is none of its parameters.",
             f"add the parameter '{name}'; values cannot be added or multiplied with operators.",
         )
     return traced
+
+
+def _operands_of(owner: type, function: Callable[..., Op]) -> dict[str, Operand]:
+    """Return for each parameter after the first the operand that it stands for."""
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters:
+        raise _wrong(
+            owner,
+            function,
+            "has no parameter 'op'; expected pattern(self, op, x, ...).",
+            "write def pattern(self, op, x): return op.Relu(x).",
+        )
+    operands: dict[str, Operand] = {}
+    for each in parameters[1:]:
+        if each.kind is not each.POSITIONAL_OR_KEYWORD or each.default not in (each.empty, None):
+            raise _wrong(
+                owner,
+                function,
+                f"has the parameter '{each}'; expected a name, or a name with =None.",
+                "give each value of the pattern a parameter.",
+            )
+        operands[each.name] = each.name if each.default is each.empty else Optional(each.name)
+    return operands
+
+
+def _wrong(owner: type, function: Callable[..., Op], message: str, fix: str) -> DeclarationError:
+    return DeclarationError(
+        "PK420", f"{owner.__name__}.pattern() {message}", where=_line_of(function), fix=fix
+    )
 
 
 def _line_of(function: Callable[..., Any]) -> str:

@@ -86,7 +86,7 @@ NORMS = {"llama": LlamaNorm, "t5": T5Norm, "gemma": GemmaNorm, "torch": TorchNor
 
 
 def main() -> None:
-    """Write rms_norm_{family}_{exporter}.onnx beside this file."""
+    """Write rms_norm_{family}_{exporter}.onnx next to this file."""
     folder = Path(__file__).parent
     warnings.simplefilter("ignore")
     for family, norm in NORMS.items():

@@ -1,4 +1,4 @@
-"""What patterns fit and what they do not, with the reason that --explain gives."""
+"""Patterns match, or give the reason that --explain prints."""
 
 import numpy as np
 import onnx
@@ -15,7 +15,7 @@ from tests.unit.onnx.models import Silu, model_of, value
 
 
 def found(pattern, nodes, constants=(), inputs=("x",), opset=18, **options):
-    """What a pattern finds in a graph that ends with 'y': names of values, or the reason."""
+    """Return the match of a pattern in a graph that ends with 'y', or the reason against it."""
     wanted, matches = pattern, []
 
     class Look(Rewrite):

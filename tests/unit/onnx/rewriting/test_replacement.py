@@ -191,7 +191,7 @@ def test_nodes_whose_types_contradict_the_model_are_an_error():
 
 
 def spelled(spell, opset, x, rank=2):
-    """The op_types that ``spell`` makes in the place of a Reshape, and the model's output."""
+    """Replace a Reshape by the nodes of ``spell``; return their op_types and the model's output."""
 
     class Spelled(Rewrite):
         """Reshape(x, shape) -> Identity(what ``spell`` makes of x)."""

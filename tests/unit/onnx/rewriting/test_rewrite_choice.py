@@ -1,4 +1,4 @@
-"""Which rewrites are applied: by name, on request."""
+"""Rewrites are chosen by name, on request and for a target."""
 
 import pytest
 

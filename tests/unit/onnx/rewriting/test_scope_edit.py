@@ -1,4 +1,4 @@
-"""Which matched nodes can be removed, and where the new ones go."""
+"""Matched nodes are removed only if nobody else needs them, and new ones go where they can run."""
 
 import numpy as np
 import onnx

@@ -21,7 +21,7 @@ def table(rows, columns=4, name="table"):
 
 
 def drawn_indices(tmp_path, nodes, initializers, shape=(200,), **options):
-    """The input ``i`` of a model, which must run."""
+    """Draw the input ``i`` of a model, and check that the model runs with it."""
     path = written(
         tmp_path,
         nodes,
