@@ -1,3 +1,4 @@
+import resource
 import signal
 import sys
 from collections import Counter
@@ -8,8 +9,9 @@ from types import ModuleType
 
 import pytest
 
-#: CPU seconds of a test and its processes above which it is marked ``slow``; see CONTRIBUTING.md.
-SLOW_S = 2.0
+#: A test that takes more CPU seconds, its child processes included, is marked ``slow``.
+SLOW_CPU_S = 2.0
+_STARTED = pytest.StashKey[float]()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -79,15 +81,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.append(TestsWithoutGpu.from_parent(module, name=name, count=len(tests)))
 
 
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and of its children that have ended."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.stash[_STARTED] = cpu_seconds()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    if call.when == "call":
+        item.user_properties.append(("cpu_seconds", cpu_seconds() - item.stash[_STARTED]))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests were skipped, and why."""
+    """Say how many tests were skipped and why, and which ones need the marker ``slow``."""
     reasons: Counter[str] = Counter()
     for report in terminalreporter.stats.get("skipped", ()):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-        reasons[str(reason).removeprefix("Skipped: ")] += dict(report.user_properties).get(
-            "tests", 1
-        )
+        count = dict(report.user_properties).get("tests", 1)
+        reasons[str(reason).removeprefix("Skipped: ")] += count
     if reasons:
         terminalreporter.section(f"{reasons.total()} tests skipped")
-        for reason, count in reasons.most_common():
-            terminalreporter.line(f"{count:6} {reason}")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count:6} {reason}")
+    unmarked = [
+        (dict(report.user_properties)["cpu_seconds"], report.nodeid)
+        for report in terminalreporter.stats.get("passed", ())
+        if report.when == "call" and "slow" not in report.keywords
+    ]
+    too_slow = sorted((each for each in unmarked if each[0] > SLOW_CPU_S), reverse=True)
+    if too_slow:
+        terminalreporter.section(f"more than {SLOW_CPU_S} s of CPU time, and not marked slow")
+    for seconds, test in too_slow:
+        terminalreporter.line(f"{seconds:6.1f} {test}")

@@ -62,6 +62,7 @@ def assert_tidy(folder: Path) -> None:
 EXAMPLES = pytest.mark.parametrize("example", [[], ["--data-dependent"]], ids=["scale", "select"])
 
 
+@pytest.mark.slow
 @EXAMPLES
 @pytest.mark.parametrize("kernel", ["cuda", "numba"])
 def test_an_example_passes_its_checks_and_its_test(
@@ -93,6 +94,7 @@ def test_an_example_passes_its_checks_and_its_test(
     assert tested.returncode == 0, tested.stdout
 
 
+@pytest.mark.slow
 @EXAMPLES
 def test_an_example_that_is_broken_fails_its_test(example: list[str], project: Path) -> None:
     assert main(["new", "MyScale", *example]) == 0
@@ -391,6 +393,7 @@ def test_no_plugin_is_called_like_what_its_module_imports(
         assert main(["new", name, *example]) == 2, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Float", "Exp", "Cuda", "Np"])
 @EXAMPLES
 def test_a_kernel_is_called_like_nothing_else(name: str, example: list[str], project: Path) -> None:

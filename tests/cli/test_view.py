@@ -63,6 +63,7 @@ def test_without_tensorrt_the_page_says_so(
     assert report["counts"]["rewritten"] == 5
 
 
+@pytest.mark.slow
 def test_before_and_after_are_compared(model: Path, capsys: Capture) -> None:
     after, page = model.with_name("after.onnx"), model.with_name("both.html")
     assert main(["rewrite", str(model), "-o", str(after)]) == 0

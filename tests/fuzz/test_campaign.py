@@ -56,6 +56,7 @@ def test_an_input_is_the_same_again() -> None:
     assert runs[0].stdout == runs[1].stdout
 
 
+@pytest.mark.slow
 def test_results_are_resumed_and_parts_add_up(tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     for part, seen in (("1/2", 5), ("2/2", 10), ("2/2", 10)):

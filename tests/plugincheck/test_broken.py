@@ -4,7 +4,7 @@ import pytest
 
 from pluginkit.checking.check import all_checks
 from pluginkit.testing import plugincheck
-from tests.plugincheck.broken import BROKEN, Copying
+from tests.plugincheck.broken import BROKEN, Copying, MoreThanAHundredCombinations
 from tests.plugincheck.sound import Blend, HostLeakyRelu, HostRelu, Pair
 
 pytestmark = [
@@ -26,7 +26,16 @@ def failures(plugin, checks, memory):
     return {result.check for result in report.of("failed")}, str(report)
 
 
-@pytest.mark.parametrize("broken", BROKEN, ids=lambda one: one.plugin.__name__)
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(one, marks=pytest.mark.slow)
+        if one.plugin is MoreThanAHundredCombinations
+        else one
+        for one in BROKEN
+    ],
+    ids=lambda one: one.plugin.__name__,
+)
 def test_a_broken_plugin_fails_the_checks_that_it_names(broken) -> None:
     assert broken.caught_by
     checks = [n for n in all_checks() if n not in SLOW or n in broken.caught_by]

@@ -50,6 +50,7 @@ def pytest_in(folder: Path, *options: str) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_one_test_for_each_check_and_what_cannot_run_is_skipped(tmp_path: Path) -> None:
     out = pytest_in(tmp_path, "-k", "TestBlend or fixture")
     on_its_own_line = [line for line in out.splitlines() if "TestBlend::test_plugin[" in line]

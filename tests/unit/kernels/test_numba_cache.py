@@ -111,6 +111,7 @@ print(len(compiled_numba(wanted, "80").cubin))
 """
 
 
+@pytest.mark.slow
 def test_processes_share_the_folder(wanted) -> None:
     command = [sys.executable, "-c", CHILD, str(wanted.path)]
     children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]

@@ -42,8 +42,11 @@ def test_what_the_flavour_does_not_offer_is_refused(options: dict[str, Any], cod
 
 
 def test_what_the_flavour_offers_is_taken() -> None:
-    check_options(BuildOptions(), RTX)
-    check_options(BuildOptions(interface="v2", fp16=True, version_compatible=True), TRT_10)
+    assert check_options(BuildOptions(), RTX) is None
+    demanding = BuildOptions(interface="v2", fp16=True, version_compatible=True)
+    assert check_options(demanding, TRT_10) is None
+    with pytest.raises(UsageError, match="PK513"):
+        check_options(demanding, RTX)
 
 
 def test_a_flavour_without_a_builder_builds_nothing() -> None:

@@ -138,7 +138,9 @@ def test_a_shape_that_the_operator_does_not_take_is_refused(name):
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_what_the_operator_takes_passes(name):
+    before = RIGHT[name].SerializeToString()
     check_operators(RIGHT[name])
+    assert RIGHT[name].SerializeToString() == before
 
 
 def test_local_functions_are_looked_into():
@@ -167,6 +169,9 @@ def test_an_operator_of_a_functions_name_is_the_function():
     made.functions.append(helper.make_function("f", "Relu", ["a", "c"], ["b"], [add], opsets))
     made.opset_import.append(helper.make_opsetid("f", 1))
     check_operators(made)
+    made.graph.node[0].domain = ""
+    with pytest.raises(ModelError, match="has 2 inputs"):
+        check_operators(made)
 
 
 @pytest.mark.slow
