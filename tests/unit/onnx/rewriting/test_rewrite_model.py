@@ -274,7 +274,7 @@ def test_external_data_is_not_read(tmp_path, monkeypatch):
 
 
 def test_the_real_models_get_full_types():
-    from pluginkit.graph_rewrites.scatter_elements import ReplaceScatterElements
+    from pluginkit.graph_rewrites.replace_scatter_elements import ReplaceScatterElements
 
     for name in ("sage_dyn", "sage_ts"):
         result = rewrite_model(load_model(MODELS / f"{name}.onnx"), [ReplaceScatterElements])

@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 from pluginkit import BuildOptions
 from pluginkit.engine import build_engine, check_manifest
 from pluginkit.errors import ParseError
-from pluginkit.graph_rewrites.scatter_nd import ReplaceScatterND
+from pluginkit.graph_rewrites.replace_scatter_nd import ReplaceScatterND
 from pluginkit.onnx.model.model_file import save_model
 from pluginkit.onnx.model.plugin_nodes import plugin_nodes
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from pluginkit.graph_rewrites.scatter_elements import ReplaceScatterElements
-from pluginkit.graph_rewrites.scatter_nd import ReplaceScatterND
+from pluginkit.graph_rewrites.replace_scatter_elements import ReplaceScatterElements
+from pluginkit.graph_rewrites.replace_scatter_nd import ReplaceScatterND
 from pluginkit.onnx.rewriting.rewrite_model import RewriteResult, rewrite_model
 from tests.graph_rewrites.rewriting import scatter_model, with_unknown_type
 

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
-from pluginkit.graph_rewrites.scatter_elements import ReplaceScatterElements
+from pluginkit.graph_rewrites.replace_scatter_elements import ReplaceScatterElements
 from pluginkit.onnx.model.model_file import load_model, save_model
 from pluginkit.onnx.model.plugin_nodes import plugin_nodes
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model

@@ -6,8 +6,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from pluginkit import RewriteChoice
-from pluginkit.graph_rewrites.non_zero import ReplaceNonZero
-from pluginkit.graph_rewrites.scatter_elements import ReplaceScatterElements
+from pluginkit.graph_rewrites.replace_non_zero import ReplaceNonZero
+from pluginkit.graph_rewrites.replace_scatter_elements import ReplaceScatterElements
 from pluginkit.onnx.model.model_file import save_model
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.compare_models import compare_models

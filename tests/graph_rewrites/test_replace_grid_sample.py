@@ -6,7 +6,10 @@ from onnx import TensorProto, helper
 
 from pluginkit import BuildOptions, RewriteChoice
 from pluginkit.engine import build_engine
-from pluginkit.graph_rewrites.grid_sample import ReplaceGridSample, ReplaceVolumetricGridSample
+from pluginkit.graph_rewrites.replace_grid_sample import (
+    ReplaceGridSample,
+    ReplaceVolumetricGridSample,
+)
 from pluginkit.onnx.model.plugin_nodes import plugin_nodes
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime

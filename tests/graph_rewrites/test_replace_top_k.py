@@ -5,7 +5,7 @@ from onnx import TensorProto, helper
 
 from pluginkit import BuildOptions
 from pluginkit.engine.build.build_engine import build_engine
-from pluginkit.graph_rewrites.top_k import ReplaceTopK
+from pluginkit.graph_rewrites.replace_top_k import ReplaceTopK
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
 
