@@ -1,4 +1,4 @@
-"""Ctrl-C waits where its exception would become another one, and only there."""
+"""Ctrl-C raises at once, except where its exception would be lost or become another one."""
 
 import importlib.util
 import os
