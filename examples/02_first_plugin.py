@@ -69,7 +69,7 @@ class ReplaceSwish(Rewrite):
     pattern = Op("Swish", "x", domain="com.example")
 
     def rewrite(self, match):
-        return match.plugin_node(Swish(beta=match.attribute("beta", 1.0)), [match["x"]])
+        return match.plugin_node(Swish)  # with the inputs and attributes of the node
 
 
 def example_model() -> onnx.ModelProto:

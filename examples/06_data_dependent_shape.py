@@ -60,7 +60,7 @@ class ReplacePositive(Rewrite):
     pattern = Op("Positive", "x", domain="com.example")
 
     def rewrite(self, match):
-        return match.plugin_node(Positive(), [match["x"]])
+        return match.plugin_node(Positive)
 
 
 def example_model() -> onnx.ModelProto:
