@@ -1,4 +1,4 @@
-"""Drawn inputs and exact comparisons for plugins that put values in order."""
+"""Draw inputs for plugins that order values, and compare their results exactly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DTYPES = [np.float32, np.float16, ml_dtypes.bfloat16, np.int64, np.int32, np.int
 
 
 def drawn(shape, dtype, distinct):
-    """About ``distinct`` different values, the special ones of the dtype among them."""
+    """Draw about ``distinct`` different values, including the special ones of the dtype."""
     rng = np.random.default_rng(distinct)
     if np.dtype(dtype).kind == "i":
         limits = np.iinfo(dtype)
@@ -22,7 +22,7 @@ def drawn(shape, dtype, distinct):
 
 
 def patterns(size):
-    """What sorts and selections may stumble over, by name: rows of ``size`` elements."""
+    """Return difficult rows of ``size`` elements for sorts and selections, by name."""
     ascending = np.arange(size, dtype=np.int32)
     return {
         "equal": np.zeros(size, np.float32),

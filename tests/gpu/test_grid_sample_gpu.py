@@ -57,12 +57,12 @@ def arrays_of(name, dtype, grid_type, rng, reach=1.6):
 
 
 def run(lean, plugin, arrays, interface="v3"):
-    """The outputs, which the driver poisons first."""
+    """Return the outputs; the driver poisons them first."""
     return drive(plugin, arrays, interface=interface, flavour=lean, memory=CupyMemory())[0]
 
 
 def exact(plugin, x, grid):
-    """In float64 from the pixels on, whose place float32 decides."""
+    """Compute in float64 from the pixel coordinates, which are float32."""
     sizes = x.shape[2:]
     points = np.moveaxis(grid.astype(np.float32)[..., ::-1], -1, 0)
     total = np.zeros((*x.shape[:2], *grid.shape[1:-1]))
@@ -224,7 +224,7 @@ def test_more_items_and_channels_than_a_grid_has_blocks(lean, way, batch, channe
 
 
 def test_what_the_grid_says_decides(lean, monkeypatch):
-    """Both ways round differently: which one was taken shows in the bits."""
+    """Tell from the bits which way was taken, since both ways round differently."""
     rng = np.random.default_rng(9)
     x = rng.normal(size=(2, 32, 200, 200)).astype(np.float32)
     ticks = (2 * np.arange(200, dtype=np.float32) + 1) / 200 - 0.99

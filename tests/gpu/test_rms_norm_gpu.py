@@ -46,14 +46,14 @@ def arrays_of(name, dtype, weight_type, seed=3):
 
 
 def exact(total, weight, epsilon=1e-5):
-    """In float64 from the sum on."""
+    """Compute in float64 from the sum."""
     rows = total.astype(np.float64).reshape(-1, weight.size)
     y = rows / np.sqrt(np.mean(rows * rows, 1, keepdims=True) + epsilon)
     return (y * weight.astype(np.float64).ravel()).reshape(total.shape)
 
 
 def in_place(lean, plugin, arrays):
-    """Outputs where the sum takes over the residual's memory, as TensorRT would have it."""
+    """Return the outputs where the sum is in the residual's memory, as with TensorRT."""
     shapes = [array.shape for array in arrays]
     types = [dtype_from_numpy(array.dtype) for array in arrays]
     profile = Profile(shapes, shapes, shapes)

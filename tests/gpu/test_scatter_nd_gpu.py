@@ -45,7 +45,7 @@ FAR = (2**32, -(2**32), 2**40, 2**63 - 1, -(2**63))
 
 
 class GuardedMemory(CupyMemory):
-    """Poisoned memory with more of it before and after each buffer that can be written to."""
+    """Poisoned memory, with canaries before and after each buffer that is written."""
 
     GUARD = 1024
 
@@ -59,7 +59,7 @@ class GuardedMemory(CupyMemory):
         return whole[self.GUARD : self.GUARD + nbytes]
 
     def assert_untouched(self) -> None:
-        """Nothing was written outside outputs and workspace."""
+        """Check that nothing was written outside outputs and workspace."""
         assert len(self._wholes) == 2
         for whole in self._wholes:
             assert (whole[: self.GUARD] == 0xA5).all()
@@ -90,7 +90,7 @@ def arrays_of(name, dtype, rng):
 
 
 def as_rows(data, indices, updates):
-    """Data and updates as matrices, and the row of data that each row of updates goes to."""
+    """Return data and updates as matrices, and the row of data for each row of updates."""
     depth = indices.shape[-1]
     sizes, inner = data.shape[:depth], prod(data.shape[depth:])
     tuples = np.where(indices < 0, indices + np.array(sizes, int), indices)
@@ -100,7 +100,7 @@ def as_rows(data, indices, updates):
 
 
 def exact(arrays, reduction, is_valid=slice(None)):
-    """Float64 for floats, wrapping integers for the others."""
+    """Scatter in float64 for floats, and in wrapping integers for the others."""
     data, rows, updates = as_rows(*arrays)
     wide = np.float64 if data.dtype.kind != "i" else data.dtype
     output = data.astype(wide)
@@ -117,7 +117,7 @@ def assert_right(got, expected, dtype, tolerance):
 
 
 def check_some_update_won(got, arrays, is_valid=slice(None)):
-    """Each element is one of the updates aimed at it, or data's own where there is none."""
+    """Check that each element is one of its updates, or data's where it has none."""
     data, rows, updates = as_rows(*arrays)
     rows, updates = rows[is_valid], updates[is_valid]
     got = got.reshape(data.shape)

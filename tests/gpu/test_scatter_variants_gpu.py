@@ -57,7 +57,7 @@ def arrays_of(name, dtype, index_type, reduction, rng):
 
 
 def exact(data, indices, updates, axis, reduction):
-    """Float64 for floats, wrapping integers for the others; the last of several wins in none."""
+    """Scatter in float64, or wrapping integers; with "none" the last update wins."""
     wide = np.float64 if data.dtype.kind not in "i" else data.dtype
     output, values = data.astype(wide), updates.astype(wide)
     places = list(np.indices(indices.shape, sparse=True))
@@ -105,7 +105,7 @@ def test_every_variant_agrees_with_float64(lean, name, dtype, reduction):
 
 
 def check_some_update_won(got, arrays, axis):
-    """Each element is one of the updates aimed at it, or data's own where there is none."""
+    """Check that each element is one of its updates, or data's where it has none."""
     data, indices, updates = arrays
     is_candidate = np.zeros(data.shape, bool)
     is_hit = np.zeros(data.shape, bool)

@@ -18,7 +18,7 @@ pytestmark = [
 
 
 class Wrong(ScatterElements):
-    """Its reference is not what its kernel computes, from element [2, 1] on."""
+    """Its reference differs from its kernel, from element [2, 1] on."""
 
     plugin_name = "Wrong_PK"
 

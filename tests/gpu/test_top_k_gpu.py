@@ -63,7 +63,7 @@ def test_all_of_many_elements(lean):
 
 
 def test_one_plan_for_short_and_long_rows(lean):
-    """The workspace of the profile's maximum holds what smaller problems, split further, need."""
+    """The workspace of the profile's maximum suffices for smaller shapes that are split more."""
     profile = Profile([(1, 9000), (1,)], [(8, 9000), (1,)], [(300, 30_000), (1,)], {"k": (5000,)})
     layer = build_layer(TopK(), profile, [float16, int64], flavour=lean)
     with layer.context() as context:

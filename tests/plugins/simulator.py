@@ -1,4 +1,4 @@
-"""Scripts for numba's CUDA simulator, which is chosen for a whole process."""
+"""Run scripts in numba's CUDA simulator, which a process turns on for all of its kernels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def printed_in_simulator(script: str) -> str:
-    """What a Python script prints where numba simulates; it fails on any warning."""
+    """Return what a Python script prints with the simulator on; fail on any warning."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
         env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": str(ROOT)},

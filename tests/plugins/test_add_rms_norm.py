@@ -33,7 +33,7 @@ def reference(x, residual, weight, **attributes):
 
 
 def exact(total, weight, epsilon=1e-5):
-    """In float64, one element at a time over a row, from the sum that was rounded."""
+    """Normalize the rounded sum in float64, one element at a time."""
     total, weight = total.astype(np.float64), weight.astype(np.float64)
     rows = total.reshape(-1, max(weight.size, 1))
     y = np.empty_like(rows)
@@ -123,7 +123,7 @@ def test_onnx_agrees_on_any_axis(shape, data):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_value_that_is_not_finite_spoils_its_row_alone(value):
+def test_a_value_that_is_not_finite_spoils_only_its_row(value):
     x = np.ones((2, 4), np.float16)
     x[0, 1] = value
     y, _ = reference(x, x, np.ones(4, np.float16))
@@ -146,7 +146,7 @@ def test_shapes_that_do_not_fit(shapes, attributes):
         reference(*(np.ones(shape, np.float32) for shape in shapes), **attributes)
 
 
-def test_an_axis_that_is_not_there():
+def test_an_axis_out_of_range():
     with pytest.raises(TensorError, match="PK126"):
         reference(*[np.ones(3, np.float32)] * 3, axis=1)
 
@@ -172,7 +172,7 @@ def test_unknown_dimensions():
         assert [evaluate(dim, [(5, 6, 7)] * 3) for dim in output.shape] == [5, 6, 7]
 
 
-def test_the_sum_is_declared_to_take_over_the_residual():
+def test_the_sum_may_use_the_memory_of_the_residual():
     assert [(port.name, port.aliases) for port in AddRMSNorm.spec.outputs] == [
         ("y", ""),
         ("total", "residual"),
@@ -242,7 +242,7 @@ def test_the_launch(shape, dtype, grid, block):
 
 
 @pytest.mark.parametrize("shape", [(0, 8), (8, 0), (0,)])
-def test_nothing_is_launched_for_nothing(shape):
+def test_nothing_is_launched_for_empty_tensors(shape):
     plugin = AddRMSNorm()
     assert not enqueue_steps(plugin, *described(plugin, shape, float32, float32)).launches
 

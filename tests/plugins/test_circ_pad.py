@@ -24,7 +24,7 @@ def described(plugin, shape, dtype=float32):
 
 
 def wrapped(x, begin, end):
-    """The formula of the docstring, one element at a time."""
+    """Apply the docstring's formula, one element at a time."""
     first = x.ndim - len(begin)
     pads = [(0, 0)] * first + list(zip(begin, end, strict=True))
     y = np.empty([n + b + e for n, (b, e) in zip(x.shape, pads, strict=True)], x.dtype)

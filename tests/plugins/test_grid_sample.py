@@ -126,7 +126,7 @@ def test_reference_agrees_with_onnx_runtime(call):
 
 
 def padded(index, size, padding_mode, align_corners):
-    """The index that is read, None outside; by walking back from edge to edge."""
+    """Return the index that is read, None outside, by walking back from edge to edge."""
     if padding_mode == "zeros":
         return index if 0 <= index < size else None
     if padding_mode == "border":
@@ -147,7 +147,7 @@ def weight(mode, distance):
 
 
 def sampled(x, grid, mode, padding_mode, align_corners):
-    """The docstring's text, one location at a time, in float64 after the coordinates."""
+    """Do what the docstring says, one location at a time; only coordinates are in float32."""
     sizes, out_sizes = x.shape[2:], grid.shape[1:-1]
     y = np.zeros((*x.shape[:2], *out_sizes))
     f = np.float32
@@ -194,7 +194,7 @@ def test_reference_follows_the_text(name, dtype, grid_type):
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("padding_mode", PADDINGS)
 @pytest.mark.parametrize("mode", MODES)
-def test_no_coordinate_is_too_far(mode, padding_mode, align_corners):
+def test_far_coordinates_stay_in_bounds(mode, padding_mode, align_corners):
     x = np.random.default_rng(3).uniform(1, 2, (1, 2, 5, 4)).astype(np.float32)
     far = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 40.0, -40.0], np.float32)
     grid = np.stack(np.meshgrid(far, far), -1)[None]
@@ -372,7 +372,7 @@ def test_large_channels_take_64_bit_offsets(x, grid, is_small):
         ((1, 64, 300), (1, 2**19, 1), float16, ["interpolate"]),  # no kernels for these axes
     ],
 )
-def test_the_grid_is_looked_at_where_it_may_pay(x, grid, dtype, names):
+def test_large_outputs_look_at_the_grid(x, grid, dtype, names):
     plugin = GridSample(mode="linear" if dtype.is_floating else "nearest")
     steps = calls.steps(plugin, *described(plugin, x, grid, dtype))
     assert [step.kernel for step in steps] == [getattr(plugin, name) for name in names]
@@ -418,7 +418,7 @@ def test_a_profiles_largest_workspace_holds_the_copies_of_all_shapes(data, items
 
 
 @pytest.mark.parametrize(("channels", "itemsize", "sectors"), [(16, 2, 1), (17, 2, 2), (9, 4, 2)])
-def test_pixels_begin_with_a_sector(channels, itemsize, sectors):
+def test_each_pixel_begins_at_a_sector(channels, itemsize, sectors):
     copy = PixelCopy(3, channels, (5, 7), 1, itemsize)
     assert copy.nbytes == 3 * 5 * 7 * sectors * SECTOR_BYTES
 
@@ -427,7 +427,7 @@ def test_pixels_begin_with_a_sector(channels, itemsize, sectors):
 
 
 def covered(layout, items, channels):
-    """How often each element is written, as the kernel counts."""
+    """Return how often the blocks of a layout write each element."""
     count = np.zeros((items, channels, layout.rows, layout.width), np.uint8)
     tiles = -(-layout.width // (layout.block[0] * layout.pack))
     blocks, splits, slices = layout.grid

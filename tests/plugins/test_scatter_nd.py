@@ -126,7 +126,7 @@ def test_reference_agrees_with_onnx_reference(call):
 
 
 def one_slice_at_a_time(data, indices, updates, reduction, wide):
-    """The loop of ONNX's specification."""
+    """Run the loop of ONNX's specification."""
     expected, updates = data.astype(wide), updates.astype(wide)
     with np.errstate(over="ignore"):
         for place in np.ndindex(indices.shape[:-1]):
@@ -251,7 +251,7 @@ def test_shapes_that_do_not_fit(data, indices, updates, code):
         run(*arrays)
 
 
-def test_indices_are_int64_as_onnx_has_them():
+def test_indices_are_int64_only():
     with pytest.raises(TensorError, match="PK112 .*'indices' is int32; expected int64"):
         run(np.zeros(3, np.float32), np.zeros((1, 1), np.int32), np.zeros(1, np.float32))
 

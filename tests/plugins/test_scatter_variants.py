@@ -1,4 +1,4 @@
-"""Which kernels ScatterElements chooses, that all of them compile, and how they address memory."""
+"""ScatterElements chooses the right kernels; they all compile and address the right memory."""
 
 from __future__ import annotations
 
@@ -167,13 +167,13 @@ def test_the_workspace_of_the_largest_shape_serves_every_smaller_one(
 
 
 def elements_launch(plugin, data, updates, dtype=float32) -> Launch:
-    """The launch of the elements variant, whatever would be chosen."""
+    """Return the launch of the elements variant, whichever one suits the shape."""
     inputs, (output,) = described(plugin, data, updates, dtype)
     return ScatterElementsCall(plugin, *inputs, output, Workspace(0)).steps("elements")[1]
 
 
 def addressed(data, updates, axis):
-    """The output element of every update when all indices are 0, as the kernel computes it."""
+    """Return the output element of every update when all indices are 0, as the kernel does."""
     launch = elements_launch(ScatterElements(axis=axis), data, updates)
     rank = launch.constants["RANK"]
     geometry = launch.args[7].values

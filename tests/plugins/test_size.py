@@ -1,7 +1,7 @@
-"""A shipped plugin's ``__init__.py`` is short: what it would repeat is the framework's work.
+"""A shipped plugin's ``__init__.py`` is short, since the framework does what plugins would repeat.
 
-Counted are lines of code that the class needs without its kernels' declarations, ``reference`` and
-``cases``: no docstrings and comments, and no import or helper that only those use.
+The test counts the lines of code that the class needs. It leaves out docstrings, comments, the
+declarations of kernels, ``reference`` and ``cases``, and imports and helpers that only those use.
 """
 
 import ast
@@ -48,7 +48,7 @@ def names_in(nodes: list[ast.AST]) -> set[str]:
 
 
 def definitions(module: ast.Module) -> Iterator[tuple[str, ast.AST]]:
-    """The name and the node of each import, function and constant of a module."""
+    """Yield the name and the node of each import, function and constant of a module."""
     for node in module.body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             yield from ((alias.asname or alias.name, alias) for alias in node.names)

@@ -89,7 +89,7 @@ def test_a_k_beyond_the_axis_is_refused(k):
         reference(np.zeros((2, 7), np.float32), k)
 
 
-def test_an_axis_that_is_not_there_is_refused():
+def test_an_axis_out_of_range_is_refused():
     with pytest.raises(TensorError, match="PK126"):
         reference(np.zeros((2, 7), np.float32), 1, axis=2)
 
@@ -154,5 +154,5 @@ def test_every_segment_has_elements(rows, size):
     assert (segments - 1) * segment < size <= segments * segment
 
 
-def test_v2_cannot_have_it():
+def test_it_needs_v3():
     assert TopK.spec.needs_v3 == "'k' is a shape input"

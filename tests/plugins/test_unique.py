@@ -35,7 +35,7 @@ def is_same(a, b):
 
 
 def by_definition(x, axis, is_sorted):
-    """Of lists of Python's own numbers, one after the other."""
+    """Find the different rows of a list, one after the other, with Python's numbers."""
     along = x.reshape(-1, 1) if axis is None else np.moveaxis(x, axis, 0)
     slices = [one.reshape(-1).tolist() for one in along]
     firsts, inverse = [], []
@@ -217,7 +217,7 @@ def test_what_32_bits_cannot_hold_is_refused(shape, axis):
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((2, 3), 2), ((2, 3), -3), ((), 0)])
-def test_an_axis_that_is_not_there_is_refused(shape, axis):
+def test_an_axis_out_of_range_is_refused(shape, axis):
     with pytest.raises(TensorError, match="PK126"):
         reference(np.zeros(shape, np.float32), axis)
 
@@ -230,5 +230,5 @@ def test_an_axis_that_is_absent_stays_absent_on_the_node(axis):
     assert plugin_of_node(node, {Unique.spec.key: Unique}) == plugin
 
 
-def test_v2_cannot_have_it():
+def test_it_needs_v3():
     assert Unique.spec.needs_v3 == "output 'found' makes a shape depend on data"

@@ -1,4 +1,4 @@
-"""The launches of Unique on numpy arrays, each kernel in a few lines that say what it must do."""
+"""Run the launches of Unique on numpy arrays, with each kernel written in a few lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _INFINITY = {"float32": 0x7F800000, "float16": 0x7C00, "bfloat16": 0x7F80}
 
 
 def keys_of(x):
-    """Unsigned integers in the order of the values."""
+    """Return unsigned integers in the order of the values."""
     size = 8 * x.dtype.itemsize
     bits, sign = x.view(f"u{x.dtype.itemsize}").astype(object), 1 << (size - 1)
     infinity = _INFINITY.get(x.dtype.name)
@@ -29,7 +29,7 @@ def keys_of(x):
 
 
 class Host:
-    """Memory, and the kernels that work on it."""
+    """Device memory, and the kernels that work on it."""
 
     def __init__(self, plugin, x):
         self.x = x
