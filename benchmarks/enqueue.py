@@ -20,7 +20,7 @@ from typing import Any
 from record import host_environment, record
 
 from pluginkit import CudaKernel, Input, Launch, NumbaKernel, Output, Plugin, ceil_div, float32
-from pluginkit.bench.gpu_timer import Gpu
+from pluginkit.bench.gpu_timer import GpuTimer
 from pluginkit.bench.launch_limit import prepared_launch
 from pluginkit.checking.trt_double.driver import Profile, build_layer
 from pluginkit.checking.trt_double.layer import Context
@@ -137,7 +137,7 @@ def opened(plugin: Plugin, interface: Any) -> Iterator[Context]:
 class Bench:
     """The buffers, and the ways to measure."""
 
-    def __init__(self, gpu: Gpu) -> None:
+    def __init__(self, gpu: GpuTimer) -> None:
         self.gpu = gpu
         rng = gpu.xp.random.default_rng(3)
         self.sources = [rng.random(COUNT, dtype=gpu.xp.float32) for _ in range(3)]
@@ -207,7 +207,7 @@ def add_driver(bench: Bench, stack: ExitStack) -> None:
 def main() -> None:
     """Measure every way."""
     warnings.filterwarnings("ignore")
-    gpu, flavour = Gpu(), load_flavour()
+    gpu, flavour = GpuTimer(), load_flavour()
     with gpu.current(), ExitStack() as stack:
         bench = Bench(gpu)
         add_driver(bench, stack)

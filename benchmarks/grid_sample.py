@@ -1,4 +1,4 @@
-"""GridSample beside torch and a plain kernel, on a GPU.
+"""GridSample and torch and a plain kernel, on a GPU.
 
     python benchmarks/grid_sample.py
 
@@ -14,7 +14,7 @@ from typing import Any
 from peers import Function, bind_torch, compiled, plain_kernel, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32
-from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.grid_sample import GridSample
 
@@ -29,7 +29,7 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], str]] = {
     "volume": ((2, 16, 64, 128, 128), (64, 128, 128), "warped"),
     "small": ((2, 64, 32, 32), (32, 32), "warped"),
 }
-#: One item of the batch is a problem of its own, small enough for the reference.
+#: One item of the batch is a problem small enough for the reference.
 SAMPLE = (slice(0, 1),)
 
 
@@ -129,7 +129,9 @@ __global__ void plain(T* y, const T* x, const G* grid, int count, int channels, 
 """
 
 
-def _plain(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+def _plain(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
     """A thread for each output element, which works out its own location."""
     import numpy as np
 

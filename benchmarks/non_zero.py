@@ -1,4 +1,4 @@
-"""NonZero beside torch and cupy, on a GPU.
+"""NonZero, torch and cupy, on a GPU.
 
     python benchmarks/non_zero.py
 
@@ -15,7 +15,7 @@ from typing import Any
 from peers import Function, bind_torch, run_bench
 
 from pluginkit import Plugin, bool_, float16, float32, int64
-from pluginkit.bench.workload import Call, Peer, Workload
+from pluginkit.bench.workload import Peer, TimedCall, Workload
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.non_zero import NonZero
@@ -55,7 +55,9 @@ def _torch(plugin: NonZero, inputs: Sequence[DeviceTensor]) -> Function:
     return lambda x: torch.nonzero(x).t().contiguous()
 
 
-def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+def _cupy(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
     import cupy
 
     x = inputs[0].cupy()

@@ -47,7 +47,7 @@ class Row:
         is_stored: whether that needed all inputs but the first in the model.
         rewrites: what was applied; of a native test what rewrites would do to it, which is nothing.
         evaluator: what computed the rewritten model's outputs.
-        refusal: why TensorRT does not build the model as it is.
+        refusal: why TensorRT does not build the unchanged model.
         problem: why it is left.
     """
 

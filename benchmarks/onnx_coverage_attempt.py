@@ -1,6 +1,6 @@
-"""One attempt to get one of ONNX's node tests through TensorRT, and a process that makes attempts.
+"""Attempt to get one of ONNX's node tests through TensorRT, in a worker process.
 
-An attempt builds the test's model for compute capability 8.9, as it is or rewritten, and compares
+An attempt builds the test's model for compute capability 8.9, unchanged or rewritten, and compares
 what a rewritten model gives, in ONNX Runtime and numpy references, with the outputs that come with
 the test.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
 
 FLAVOUR, CAPABILITY = "tensorrt_rtx", (8, 9)
-#: How a test gets through: as it is, with rewrites that need no plugin, or with any.
+#: How a test gets through: unchanged, with rewrites that need no plugin, or with any.
 Level = Literal["native", "rewritten", "plugin"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
@@ -192,7 +192,7 @@ def _build(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> None:
 
 
 def _summary(error: PluginkitError) -> str:
-    """The cause where there is one: that is where TensorRT's own words stand."""
+    """Return the cause if there is one: it holds TensorRT's own words."""
     return error.cause or f"{error.code} {error.message}"
 
 
@@ -216,7 +216,7 @@ def _compare(
         except AssertionError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             problems.append(f"{name}: {' '.join(lines[:4])}")
-        except Exception as error:  # onnx's evaluator has no exceptions of its own
+        except Exception as error:  # onnx's evaluator raises exceptions of any type
             problems.append(f"{name}: {type(error).__name__}: {error}")
         else:
             return "", name
@@ -295,4 +295,4 @@ def serve(connection: Connection, log: str) -> None:
         except Exception as error:  # the other tests go on
             outcome = Outcome(f"{type(error).__name__}: {error}")
         connection.send(outcome)
-    os._exit(0)  # TensorRT frees what plugins hold in an order of its own
+    os._exit(0)  # TensorRT frees what plugins hold in an arbitrary order

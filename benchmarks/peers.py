@@ -1,4 +1,4 @@
-"""What the benchmarks of single plugins share: their command, and peers of torch and plain CUDA."""
+"""Run the benchmark of one plugin; make peers from torch and plain CUDA."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from record import RESULTS
 
 from pluginkit import Plugin
-from pluginkit.bench.workload import Call
+from pluginkit.bench.workload import TimedCall
 from pluginkit.contract.tensors import DeviceTensor
 
 #: From torch tensors, the inputs, to the first output or a tuple of the first ones.
@@ -33,19 +33,19 @@ def run_bench(plugin: type[Plugin], file: str) -> int:
 
 
 def torch_on_stream_of(tensors: Sequence[DeviceTensor]) -> Any:
-    """torch, which from now on works on the stream of the tensors."""
+    """Return torch, set to the stream of the tensors."""
     import torch
 
     torch.cuda.set_stream(torch.cuda.ExternalStream(tensors[0].stream))
     return torch
 
 
-def bind_torch(make: Make) -> Callable[..., Call]:
-    """What a Peer binds with: the function of torch that ``make`` gives, on the inputs' stream."""
+def bind_torch(make: Make) -> Callable[..., TimedCall]:
+    """Return the ``bind`` of a Peer that runs the torch function of ``make``."""
 
     def bind(
         plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
-    ) -> Call:
+    ) -> TimedCall:
         function = make(plugin, inputs)
         torch_on_stream_of(inputs)
         tensors = [tensor.torch() for tensor in inputs]
@@ -55,7 +55,7 @@ def bind_torch(make: Make) -> Callable[..., Call]:
 
 
 def compiled(make: Make) -> Make:
-    """As ``make``, through torch.compile, once for a plugin and its inputs' shapes and types."""
+    """Return ``make`` with torch.compile, once for a plugin and its inputs' shapes and types."""
     known: dict[tuple[Any, ...], Function] = {}
 
     def make_compiled(plugin: Any, inputs: Sequence[DeviceTensor]) -> Function:
@@ -73,7 +73,7 @@ def compiled(make: Make) -> Make:
 
 @cache
 def plain_kernel(source: str, expression: str) -> Any:
-    """A kernel of CUDA C++ that cupy compiles, by its name expression."""
+    """Compile a CUDA C++ kernel with cupy, by its name expression."""
     import cupy
     from cuda.pathfinder import find_nvidia_header_directory
 

@@ -1,4 +1,4 @@
-"""Writes a benchmark's results beside the machine and the versions that they came from."""
+"""Write a benchmark's results together with the machine and the versions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def record(name: str, environment: dict[str, Any], rows: list[dict[str, Any]]) -
 
 
 def host_environment() -> dict[str, Any]:
-    """The processor and the versions of packages."""
+    """Return the processor and the versions of packages."""
     return {
         "machine": platform.machine(),
         "processor": _processor(),

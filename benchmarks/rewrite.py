@@ -1,11 +1,11 @@
-"""`pluginkit rewrite` beside plain onnx-graphsurgeon: seconds and peak memory of a process.
+"""`pluginkit rewrite` and plain onnx-graphsurgeon: seconds and peak memory of a process.
 
     python benchmarks/rewrite.py
 
 Three generated models: 20,000 and 100,000 nodes, a quarter of them to be rewritten; and 3 GB of
 external data. Processes alternate between the ways and the smallest figure of each counts, since
 what else the machine does only ever adds. Each way's figures over plain onnx-graphsurgeon's, and
-peak memory (less that of the imports) over the model's size, are recorded beside them. The first
+peak memory (less that of the imports) over the model's size, are recorded too. The first
 processes compile Python's bytecode, as an installation does.
 """
 
@@ -65,7 +65,7 @@ print(memory("VmHWM") - before)
 
 
 def write_large_graph(path: Path, count: int) -> None:
-    """A chain of Add, Relu, Mul and ScatterElements, each Add with weights of its own."""
+    """A chain of Add, Relu, Mul and ScatterElements, each Add with its weights."""
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -207,7 +207,7 @@ def ways_of(model: Path, script: str) -> dict[str, list[str]]:
 def main() -> None:
     """Measure all models."""
     with tempfile.TemporaryDirectory() as folder:
-        # In a process of its own: a child's peak memory begins with what its parent has.
+        # In another process: a child's peak memory begins with what its parent has.
         subprocess.run([sys.executable, __file__, "--generate", folder], check=True)
         imports = [sys.executable, "-c", "import onnx, onnx_graphsurgeon"]
         rows = measure("none", {"Python and those imports": imports}, 5)

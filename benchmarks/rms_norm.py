@@ -1,4 +1,4 @@
-"""AddRMSNorm beside torch, on a GPU.
+"""AddRMSNorm and torch, on a GPU.
 
     python benchmarks/rms_norm.py
 

@@ -1,4 +1,4 @@
-"""ScatterElements beside torch, cupy and a plain kernel, on a GPU.
+"""ScatterElements, torch, cupy and a plain kernel, on a GPU.
 
     python benchmarks/scatter_elements.py
 
@@ -15,7 +15,7 @@ from typing import Any
 from peers import Function, bind_torch, compiled, plain_kernel, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32, int32, int64
-from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.scatter_elements import ScatterElements
 
@@ -97,7 +97,9 @@ def _torch(plugin: ScatterElements, inputs: Sequence[DeviceTensor]) -> Function:
     return lambda data, indices, updates: torch.scatter_reduce(data, axis, indices, updates, reduce)
 
 
-def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+def _cupy(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
     import cupy
     import cupyx
 
@@ -165,7 +167,9 @@ __global__ void plain(T* output, const Tind* indices, const T* updates, long lon
 _NUMBERS = {"none": 0, "add": 1, "mul": 2, "max": 3, "min": 4}
 
 
-def _plain(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+def _plain(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
     """A copy, and one atomic operation for each update."""
     import cupy
     import numpy as np

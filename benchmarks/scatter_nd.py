@@ -1,4 +1,4 @@
-"""ScatterND beside torch and cupy, on a GPU.
+"""ScatterND, torch and cupy, on a GPU.
 
     python benchmarks/scatter_nd.py
 
@@ -15,7 +15,7 @@ from typing import Any
 from peers import Function, bind_torch, compiled, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
-from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.scatter_nd import ScatterND
 
@@ -132,7 +132,9 @@ def _quickest(plugin: ScatterND, inputs: Sequence[DeviceTensor]) -> Function:
     return make(plugin, inputs)
 
 
-def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+def _cupy(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
     import cupyx
 
     reduction = plugin.reduction  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""TopK beside torch and a full sort of cupy's, on a GPU.
+"""TopK, torch and cupy's full sort, on a GPU.
 
     python benchmarks/top_k.py
 
@@ -15,7 +15,7 @@ from typing import Any
 from peers import run_bench, torch_on_stream_of
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
-from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.top_k import TopK
 
@@ -53,14 +53,18 @@ def _k(outputs: Sequence[DeviceTensor]) -> int:
     return outputs[0].shape[-1]
 
 
-def _torch(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+def _torch(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
     torch = torch_on_stream_of(inputs)
     x, k = inputs[0].torch(), _k(outputs)
     # Its order of equal elements is open, so that indices are not compared.
     return lambda: torch.topk(x, k)[:1]
 
 
-def _sort(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+def _sort(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
     import cupy
 
     if inputs[0].dtype is bfloat16:

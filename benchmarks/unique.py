@@ -1,4 +1,4 @@
-"""Unique beside torch and cupy, on a GPU.
+"""Unique, torch and cupy, on a GPU.
 
     python benchmarks/unique.py
 
@@ -15,7 +15,7 @@ from typing import Any
 from peers import Function, bind_torch, run_bench
 
 from pluginkit import Plugin, float16, float32, int8, int32, int64
-from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.unique import Unique
@@ -81,7 +81,9 @@ def _torch(plugin: Unique, inputs: Sequence[DeviceTensor]) -> Function:
     return function
 
 
-def _cupy(plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]) -> Call:
+def _cupy(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
     import cupy
 
     assert isinstance(plugin, Unique)  # noqa: S101  # for the type checker

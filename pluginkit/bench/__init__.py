@@ -1,1 +1,1 @@
-"""Measures plugins on a GPU: right first, then device time, host time and bytes, beside peers."""
+"""Measure plugins and their peers on a GPU: first the error, then device time and host time."""

@@ -1,4 +1,4 @@
-"""A benchmark's report: what was measured, on what; as JSON and back."""
+"""The report of a benchmark, which is written as JSON and read back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pluginkit.errors import UsageError
 
 #: The layout of the document; raise it when a field changes its meaning or goes.
 FORMAT = 1
-#: The implementation that is measured beside its peers.
+#: The name of pluginkit's implementation; all others are peers.
 OWN = "pluginkit"
 
 _PACKAGES = (
@@ -96,11 +96,11 @@ class BenchReport:
 
     @property
     def implementations(self) -> list[str]:
-        """Their names, pluginkit first."""
+        """The names of the implementations, pluginkit first."""
         return list(dict.fromkeys([OWN, *(one.implementation for one in self.results)]))
 
     def by_workload(self) -> dict[tuple[str, str, str], dict[str, Measurement]]:
-        """The results of each workload by implementation."""
+        """Return the results of each workload by implementation."""
         found: dict[tuple[str, str, str], dict[str, Measurement]] = {}
         for one in self.results:
             found.setdefault(one.workload, {})[one.implementation] = one
@@ -108,12 +108,12 @@ class BenchReport:
 
 
 def document_from_report(report: BenchReport) -> dict[str, Any]:
-    """The report as JSON values."""
+    """Return the report as JSON values."""
     return {"format": FORMAT, **dataclasses.asdict(report)}
 
 
 def report_from_document(document: Mapping[str, Any]) -> BenchReport:
-    """The report whose ``document_from_report`` gave ``document``.
+    """Return the report from which ``document_from_report`` made ``document``.
 
     Errors:
         PK702: it is no report, or one of another format.
@@ -134,12 +134,12 @@ def report_from_document(document: Mapping[str, Any]) -> BenchReport:
 
 
 def now() -> str:
-    """The date of a report."""
+    """Return the current time as a report states it."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def installed_versions(names: Iterable[str] = _PACKAGES) -> dict[str, str]:
-    """The versions of those packages that are installed, pluginkit's and Python's."""
+    """Return the versions of pluginkit, Python and the installed packages that matter."""
     found = {"pluginkit": pluginkit.__version__, "python": platform.python_version()}
     for name in names:
         try:

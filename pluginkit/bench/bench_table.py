@@ -1,4 +1,4 @@
-"""The table of a report, for the terminal, for HTML and for Markdown."""
+"""Make the table of a report, for the terminal, HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def table_from_report(report: BenchReport) -> Table:
-    """Columns and rows: floor, then each implementation's time and its multiple of the floor."""
+    """Return columns and rows: the floor, then each implementation's time and multiple of it."""
     peers = [name for name in report.implementations if name != OWN]
     columns = ["case", "variant", "type", "floor us", OWN, "share", "host us V2 / V3", *peers]
     rows = []
@@ -38,7 +38,7 @@ def _microseconds(value: float) -> str:
 
 
 def summary_of(report: BenchReport) -> list[str]:
-    """What was measured on what, a line each."""
+    """Return lines that say on which machine and how it was measured."""
     machine = report.environment
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return [
@@ -52,7 +52,7 @@ def summary_of(report: BenchReport) -> list[str]:
 
 
 def markdown_from_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
 

@@ -1,4 +1,4 @@
-"""The pictures of a report: a roofline and bars, as PNG, and inside one self-contained page."""
+"""Draw a report: a roofline and bars, as PNG or in a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BAR_INCHES = 0.13
 
 
 def png_from_report(report: BenchReport) -> bytes:
-    """The picture: achieved bandwidth against bytes, and time over floor of each workload.
+    """Return a PNG with achieved bandwidth over bytes, and time over floor of each workload.
 
     Errors:
         PK310: matplotlib is not installed.
@@ -100,7 +100,7 @@ small { color: #666; }
 
 
 def html_from_report(report: BenchReport) -> str:
-    """One page with the picture and the table; it loads nothing.
+    """Return an HTML page with the picture and the table; it loads nothing.
 
     Errors:
         PK310: matplotlib is not installed.

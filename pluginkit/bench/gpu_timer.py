@@ -1,4 +1,4 @@
-"""The GPU that measures: its copy bandwidth, device time of queued calls, host time of calls."""
+"""Measure on a GPU: copy bandwidth, device time of queued calls, host time of single calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from pluginkit.bench.bench_report import installed_versions
 from pluginkit.bench.launch_limit import driver_launch_us
-from pluginkit.bench.workload import Call
+from pluginkit.bench.workload import TimedCall
 from pluginkit.kernels.cuda_packages import need
 from pluginkit.kernels.load import current_device
 
@@ -34,8 +34,8 @@ _BATCHES, _CALLS = 12, 32
 _COPY_BYTES = 2**30
 
 
-class Gpu:
-    """The current GPU; see :class:`pluginkit.bench.measuring_device.Device`.
+class GpuTimer:
+    """The current GPU; see :class:`pluginkit.bench.measuring_device.MeasuringDevice`.
 
     Errors:
         PK310, PK311: no CUDA packages, or no GPU.
@@ -86,7 +86,7 @@ class Gpu:
         """Host microseconds of one ``cuLaunchKernel``, and what called it."""
         return driver_launch_us(self)
 
-    def device_times(self, calls: Sequence[Call]) -> list[float]:
+    def device_times(self, calls: Sequence[TimedCall]) -> list[float]:
         """Microseconds of one call, for each pass over ``calls``."""
         event = self.xp.cuda.Event
         host_seconds = 0.0
@@ -110,7 +110,7 @@ class Gpu:
             times.append(self.xp.cuda.get_elapsed_time(first, last) * 1e3 / len(calls))
         return times
 
-    def host_times(self, calls: Sequence[Call]) -> list[float]:
+    def host_times(self, calls: Sequence[TimedCall]) -> list[float]:
         """Host microseconds of single calls."""
         return host_times(calls, self.synchronize)
 
@@ -135,7 +135,7 @@ class Gpu:
         self.xp.get_default_memory_pool().free_all_blocks()
 
 
-def host_times(calls: Sequence[Call], synchronize: Call) -> list[float]:
+def host_times(calls: Sequence[TimedCall], synchronize: TimedCall) -> list[float]:
     """Host microseconds of single calls, in batches that a queue holds without making them wait."""
     clock, times = time.perf_counter_ns, []
     was_enabled = gc.isenabled()
@@ -160,7 +160,7 @@ def _cuda_version(number: int) -> str:
 
 
 def _driver_version() -> str:
-    """The driver's own version, which only NVML tells."""
+    """Return the driver's version, which only NVML reports."""
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:

@@ -1,4 +1,4 @@
-"""The least that a launch costs the host: ``cuLaunchKernel`` with everything ready."""
+"""Measure the least that a launch costs the host: ``cuLaunchKernel`` with everything ready."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pluginkit.bench.measuring_device import Device
-from pluginkit.bench.workload import Call
+from pluginkit.bench.measuring_device import MeasuringDevice
+from pluginkit.bench.workload import TimedCall
 from pluginkit.kernels.cuda_packages import need
 
 _C_LOOP = r"""
@@ -41,8 +41,8 @@ _TINY = 'extern "C" __global__ void tiny(const void*, const void*, const void*, 
 _BATCHES, _LAUNCHES = 12, 32
 
 
-def driver_launch_us(device: Device) -> tuple[float, str]:
-    """The median host time of launching a kernel of five arguments, one warp, in microseconds.
+def driver_launch_us(device: MeasuringDevice) -> tuple[float, str]:
+    """Return the median host microseconds of launching one warp with five arguments.
 
     Returns:
         the time, and what called the driver: a C loop where a C compiler is at hand, else Python.
@@ -56,8 +56,8 @@ def driver_launch_us(device: Device) -> tuple[float, str]:
 
 
 @contextmanager
-def prepared_launch(function: int, stream: int) -> Iterator[tuple[tuple[int, int, int], Call]]:
-    """One warp of a kernel of four pointers and an int, through cuda.bindings.
+def prepared_launch(function: int, stream: int) -> Iterator[tuple[tuple[int, int, int], TimedCall]]:
+    """Prepare one warp of a kernel of four pointers and an int, through cuda.bindings.
 
     Yields:
         the CUfunction, the stream and the address of the parameters' addresses; and the call.
@@ -73,7 +73,7 @@ def prepared_launch(function: int, stream: int) -> Iterator[tuple[tuple[int, int
     )
 
 
-def _by_c_loop(library: Any, device: Device, arguments: tuple[int, int, int]) -> float:
+def _by_c_loop(library: Any, device: MeasuringDevice, arguments: tuple[int, int, int]) -> float:
     launch = ctypes.cast(ctypes.CDLL("libcuda.so.1").cuLaunchKernel, ctypes.c_void_p)
     function, stream, params = map(ctypes.c_void_p, arguments)
     times = (ctypes.c_longlong * _LAUNCHES)()
@@ -90,7 +90,7 @@ def _by_c_loop(library: Any, device: Device, arguments: tuple[int, int, int]) ->
 
 @cache
 def _c_loop() -> Any:
-    """The C loop, compiled; None where there is no C compiler."""
+    """Compile the C loop; return None if there is no C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return None

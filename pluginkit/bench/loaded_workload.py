@@ -1,4 +1,4 @@
-"""A workload on the device: its buffers, and whether what comes out is right."""
+"""Load a workload onto the device, and compare outputs with the reference."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from pluginkit.bench.measuring_device import Device
-from pluginkit.bench.workload import Call, Workload
+from pluginkit.bench.measuring_device import MeasuringDevice
+from pluginkit.bench.workload import TimedCall, Workload
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType, float32
 from pluginkit.contract.tensors import DeviceTensor, TensorDesc
@@ -40,7 +40,7 @@ class Buffers:
         return self.arrays[len(self.inputs) :]
 
 
-class Problem:
+class LoadedWorkload:
     """One workload on the device: its buffer sets and what must come out.
 
     Attributes:
@@ -51,7 +51,7 @@ class Problem:
         sets: inputs and outputs, so often that none is found in the L2 cache again.
     """
 
-    def __init__(self, workload: Workload, device: Device) -> None:
+    def __init__(self, workload: Workload, device: MeasuringDevice) -> None:
         self.workload = workload
         self._device = device
         self._plugin = workload.plugin
@@ -108,7 +108,7 @@ class Problem:
         return list(calls.run_reference(self._plugin, arrays))
 
     def _sampled(self, array: Any, desc: TensorDesc) -> Array:
-        """The sample of an array of words, on the host and in its own type."""
+        """Return the sample of an array of words, on the host and in its real type."""
         words = array.view(_word(self._device.xp, desc.dtype)).reshape(_shape(desc))
         sample = self._device.xp.ascontiguousarray(words[self.workload.sample])
         self._device.synchronize()
@@ -116,11 +116,11 @@ class Problem:
         return host.view(desc.dtype.numpy)
 
     def texts(self) -> list[str]:
-        """The types and shapes of what is on the device, ``"float32[4, 8]"``."""
+        """Return the type and shape of each buffer, as ``"float32[4, 8]"``."""
         return [f"{desc.dtype.name}{list(_shape(desc))}" for desc in self._tensors]
 
-    def error(self, call: Call) -> float:
-        """The largest error of the first buffer set, NaN where an element was not written."""
+    def error(self, call: TimedCall) -> float:
+        """Return the largest error of the first buffer set, NaN if an element was not written."""
         xp, first = self._device.xp, self.sets[0]
         if self._plugin.spec.sizes:
             return self._error_of_sized(call)
@@ -144,8 +144,8 @@ class Problem:
         outputs = zip(kept[1], self._descs, self._expected, strict=False)
         return max(_largest_error(self._sampled(array, d), e) for array, d, e in outputs)
 
-    def _error_of_sized(self, call: Call) -> float:
-        """Of outputs whose shape depends on data, which are compared whole; NaN for a wrong one."""
+    def _error_of_sized(self, call: TimedCall) -> float:
+        """Return the error of outputs whose shape depends on data; NaN for a wrong shape."""
         outputs = self.sets[0].output_arrays
         for output in outputs:
             output.fill(_POISONS[0])
@@ -174,12 +174,12 @@ class Problem:
         return fetched
 
     def tolerance(self) -> float:
-        """The largest error that is right."""
+        """Return the largest error that is accepted."""
         return max(self._plugin.tolerance.get(desc.dtype, 0.0) for desc in self._descs)
 
 
 def cast(xp: Any, array: Any, dtype: DType) -> Any:
-    """An array in ``dtype``; bfloat16, which cupy lacks, as rounded uint16 words."""
+    """Return an array in ``dtype``; bfloat16, which cupy lacks, as rounded uint16 words."""
     if dtype.name != "bfloat16":
         return xp.ascontiguousarray(array.astype(dtype.numpy, copy=False))
     bits = xp.ascontiguousarray(array.astype(float32.numpy, copy=False)).view(xp.uint32)
@@ -187,7 +187,7 @@ def cast(xp: Any, array: Any, dtype: DType) -> Any:
 
 
 def _listed(returned: Any) -> Sequence[Any]:
-    """What a call returned: nothing, an array, or a tuple of the first outputs."""
+    """Return the arrays that a call returned: none, one, or a tuple of the first outputs."""
     if returned is None:
         return ()
     return returned if isinstance(returned, tuple) else (returned,)

@@ -1,18 +1,18 @@
-"""What a measurement needs of a GPU."""
+"""The interface of a device that measures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from pluginkit.bench.workload import Call
+from pluginkit.bench.workload import TimedCall
 
 
-class Device(Protocol):
-    """What measures. ``xp`` is cupy, or numpy for a device that plays a GPU.
+class MeasuringDevice(Protocol):
+    """A device that measures: a GPU, or a double for tests.
 
     Attributes:
-        xp: the module that holds arrays.
+        xp: the module of its arrays: cupy, or numpy for a double.
         stream: the ``cudaStream_t`` that all work goes on.
         l2_bytes: the size of the cache that buffer sets must exceed.
         method: how it takes times, in words.
@@ -32,10 +32,10 @@ class Device(Protocol):
     def driver_launch(self) -> tuple[float, str]:
         """Host microseconds of one ``cuLaunchKernel``, and what called it."""
 
-    def device_times(self, calls: Sequence[Call]) -> list[float]:
+    def device_times(self, calls: Sequence[TimedCall]) -> list[float]:
         """Microseconds of one call, for each pass over ``calls``."""
 
-    def host_times(self, calls: Sequence[Call]) -> list[float]:
+    def host_times(self, calls: Sequence[TimedCall]) -> list[float]:
         """Host microseconds of single calls."""
 
     def pointer(self, array: Any) -> int:

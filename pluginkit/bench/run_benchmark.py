@@ -1,4 +1,4 @@
-"""Runs a benchmark: for each workload pluginkit and its peers, checked and then timed."""
+"""Check and then time the plugin and its peers on each workload."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from pluginkit.bench.bench_report import OWN, BenchReport, Measurement, now
-from pluginkit.bench.loaded_workload import Buffers, Problem
-from pluginkit.bench.measuring_device import Device
-from pluginkit.bench.workload import Call, NotOffered, Peer, Workload
+from pluginkit.bench.loaded_workload import Buffers, LoadedWorkload
+from pluginkit.bench.measuring_device import MeasuringDevice
+from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.checking.trt_double.adapters import interfaces_of
 from pluginkit.checking.trt_double.driver import Profile, build_layer
 from pluginkit.trt.flavour import Flavour, load_flavour
@@ -23,7 +23,7 @@ def run_benchmark(
     name: str,
     workloads: Sequence[Workload],
     peers: Sequence[Peer],
-    device: Device,
+    device: MeasuringDevice,
     *,
     flavour: Flavour | None = None,
     progress: Progress = lambda text: None,
@@ -33,7 +33,7 @@ def run_benchmark(
     Args:
         name: of the benchmark, as a rule the plugin's.
         workloads: what to measure.
-        peers: what to measure beside the plugin.
+        peers: what else to measure.
         device: the GPU.
         flavour: the TensorRT whose types the adapters get.
         progress: called with each workload's name.
@@ -46,39 +46,39 @@ def run_benchmark(
     )
     for workload in workloads:
         progress(f"{workload.case} {workload.variant} {workload.dtypes[0].name}")
-        bench = _Bench(Problem(workload, device), device, flavour, report.copy_bandwidth)
+        bench = _Bench(LoadedWorkload(workload, device), device, flavour, report.copy_bandwidth)
         report.results.extend(bench.results(peers))
         device.free()
     return report
 
 
 class _Bench:
-    """Measures one problem."""
+    """Measures one workload that is on the device."""
 
     def __init__(
-        self, problem: Problem, device: Device, flavour: Flavour, bandwidth: float
+        self, loaded: LoadedWorkload, device: MeasuringDevice, flavour: Flavour, bandwidth: float
     ) -> None:
-        self._problem = problem
+        self._loaded = loaded
         self._device = device
         self._flavour = flavour
-        self._plugin = problem.workload.plugin
-        self._floor_us = problem.compulsory_bytes / bandwidth * 1e6
+        self._plugin = loaded.workload.plugin
+        self._floor_us = loaded.compulsory_bytes / bandwidth * 1e6
 
     def results(self, peers: Sequence[Peer]) -> Iterator[Measurement]:
-        """Pluginkit's result, then each peer's."""
+        """Yield pluginkit's result, then each peer's."""
         yield self._own()
         for peer in peers:
             yield self._peers(peer)
 
     def _own(self) -> Measurement:
-        interfaces, sets = interfaces_of(type(self._plugin)), self._problem.sets
+        interfaces, sets = interfaces_of(type(self._plugin)), self._loaded.sets
         with ExitStack() as stack:
             bound = {
                 each: list(map(stack.enter_context(self._through_adapter(each)), sets))
                 for each in interfaces
             }
-            error = max(self._problem.error(listed[0]) for listed in bound.values())
-            if not error <= self._problem.tolerance():
+            error = max(self._loaded.error(listed[0]) for listed in bound.values())
+            if not error <= self._loaded.tolerance():
                 return self._result(OWN, "wrong", f"error {error:.3g}", error)
             host = {
                 f"host_{each}_us": statistics.median(self._device.host_times(listed))
@@ -87,14 +87,14 @@ class _Bench:
             return self._timed(OWN, error, bound["v3"], **host)
 
     @contextmanager
-    def _through_adapter(self, interface: Any) -> Iterator[Callable[[Buffers], Call]]:
-        """Binds buffers to an enqueue through the whole adapter, as TensorRT makes it."""
-        shapes = self._problem.shapes
-        profile = Profile(shapes, shapes, shapes, self._problem.values)
+    def _through_adapter(self, interface: Any) -> Iterator[Callable[[Buffers], TimedCall]]:
+        """Yield a function that binds buffers to an enqueue through the whole adapter."""
+        shapes = self._loaded.shapes
+        profile = Profile(shapes, shapes, shapes, self._loaded.values)
         layer = build_layer(
             self._plugin,
             profile,
-            self._problem.workload.dtypes,
+            self._loaded.workload.dtypes,
             interface=interface,
             flavour=self._flavour,
         )
@@ -105,7 +105,7 @@ class _Bench:
             workspace, enqueue = self._device.pointer(scratch), context.adapter.enqueue
             stream = self._device.stream
 
-            def bind(buffers: Buffers) -> Call:
+            def bind(buffers: Buffers) -> TimedCall:
                 sources = [tensor.pointer for tensor in buffers.inputs]
                 targets = [tensor.pointer for tensor in buffers.outputs]
                 return lambda: enqueue(inputs, outputs, sources, targets, workspace, stream)
@@ -116,10 +116,10 @@ class _Bench:
     def _peers(self, peer: Peer) -> Measurement:
         try:
             bound = [
-                peer.bind(self._plugin, each.inputs, each.outputs) for each in self._problem.sets
+                peer.bind(self._plugin, each.inputs, each.outputs) for each in self._loaded.sets
             ]
-            error = self._problem.error(bound[0])
-            if not error <= self._problem.tolerance():
+            error = self._loaded.error(bound[0])
+            if not error <= self._loaded.tolerance():
                 return self._result(peer.name, "wrong", f"error {error:.3g}", error)
             return self._timed(peer.name, error, bound)
         except NotOffered as reason:
@@ -128,7 +128,9 @@ class _Bench:
             text = f"{type(failure).__name__}: {failure}".split("\n")[0]
             return self._result(peer.name, "failed", text[:200])
 
-    def _timed(self, name: str, error: float, bound: Sequence[Call], **host: Any) -> Measurement:
+    def _timed(
+        self, name: str, error: float, bound: Sequence[TimedCall], **host: Any
+    ) -> Measurement:
         times = sorted(self._device.device_times(bound))
         tenth = len(times) // 10
         return self._result(
@@ -144,15 +146,15 @@ class _Bench:
     def _result(
         self, name: str, status: Any, note: str = "", error: float | None = None, **times: Any
     ) -> Measurement:
-        workload = self._problem.workload
+        workload = self._loaded.workload
         if error is not None and not math.isfinite(error):
             note, error = "an element is not finite, or was not written", None
         return Measurement(
             *(workload.case, workload.variant, workload.dtypes[0].name),
-            shapes=self._problem.texts(),
+            shapes=self._loaded.texts(),
             implementation=name,
             status=status,
-            compulsory_bytes=self._problem.compulsory_bytes,
+            compulsory_bytes=self._loaded.compulsory_bytes,
             floor_us=self._floor_us,
             note=note,
             error=error,

@@ -1,4 +1,4 @@
-"""What is measured: workloads of a plugin, and peers that compute the same."""
+"""Declare what is measured: workloads of a plugin, and peers that compute the same."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.errors import UsageError
 
-#: Puts one execution on the stream; what it returns, unless None, is the first output, or a tuple
-#: of the first ones, made by itself.
-Call = Callable[[], Any]
+#: Put one execution on the stream. It returns None, or the first output, or a tuple of the first
+#: outputs, if it allocates them itself.
+TimedCall = Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Workload:
         dtypes: one for each input; the first one gives the workload's type its name.
         arrays: makes the inputs from a module, cupy or numpy, and a seed; they are cast to
             ``dtypes``.
-        sample: cuts from every input and output a smaller problem of its own, which is compared
+        sample: cuts from every input and output a smaller problem, which is compared
             with the reference.
         compulsory_bytes: what must be moved; all inputs and outputs once unless given.
     """
@@ -62,12 +62,12 @@ class Peer:
     """
 
     name: str
-    bind: Callable[[Plugin, Sequence[DeviceTensor], Sequence[DeviceTensor]], Call]
+    bind: Callable[[Plugin, Sequence[DeviceTensor], Sequence[DeviceTensor]], TimedCall]
 
 
 @dataclass(frozen=True)
 class BenchFile:
-    """What a file of benchmarks declares.
+    """The declarations in a file of benchmarks.
 
     Attributes:
         workloads: its function ``workloads()``, where it has one.
@@ -81,7 +81,7 @@ class BenchFile:
 def load_bench_file(path: Path) -> BenchFile:
     """Execute a Python file that declares ``PEERS``, ``workloads()`` or both.
 
-    As a script may, it imports modules that lie beside it, where nothing else has their names.
+    It may import modules from its folder, as a script can, unless others have their names.
 
     Errors:
         PK700: there is no such file, it cannot be executed, or it declares neither.
@@ -93,7 +93,7 @@ def load_bench_file(path: Path) -> BenchFile:
         if spec is None or spec.loader is None:
             raise ImportError("it is no Python file")
         module = importlib.util.module_from_spec(spec)
-        with _modules_beside(path):
+        with _modules_of_folder(path):
             spec.loader.exec_module(module)
     except Exception as error:  # the file may raise anything
         problem, cause = f"cannot be executed: {type(error).__name__}: {error}", error
@@ -111,7 +111,7 @@ def load_bench_file(path: Path) -> BenchFile:
 
 
 @contextmanager
-def _modules_beside(path: Path) -> Iterator[None]:
+def _modules_of_folder(path: Path) -> Iterator[None]:
     folder = str(path.absolute().parent)
     sys.path.append(folder)
     try:
@@ -123,7 +123,7 @@ def _modules_beside(path: Path) -> Iterator[None]:
 def workloads_from_cases(
     plugin_class: type[Plugin], dtypes: Sequence[DType] = ()
 ) -> list[Workload]:
-    """The plugin's own cases, in the types they come with or in ``dtypes``."""
+    """Return the plugin's own cases as workloads, in their types or in ``dtypes``."""
     found = []
     for case in plugin_class.cases():
         arrays = [array for array in case.inputs if array is not None]
@@ -156,7 +156,7 @@ def _uploaded(arrays: Sequence[Any]) -> Callable[[Any, int], Sequence[Any]]:
 def select(
     workloads: Iterable[Workload], cases: Sequence[str], dtypes: Sequence[DType]
 ) -> list[Workload]:
-    """The workloads of these cases and types; an empty sequence means all.
+    """Return the workloads of these cases and types; an empty sequence means all.
 
     Errors:
         PK701: there is no such case, or none with such a type.
@@ -181,7 +181,7 @@ def select(
 
 
 def dtypes_from_names(names: Sequence[str]) -> list[DType]:
-    """DTypes by name.
+    """Return dtypes by their names.
 
     Errors:
         PK701: there is no such type.

@@ -1,4 +1,4 @@
-"""How a comparison is printed and written."""
+"""Print a comparison, and write it as JSON or Markdown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 100
 
 
 def print_comparison(models: tuple[Path, Path], comparison: Comparison, *, as_json: bool) -> None:
-    """Print what was found to stdout."""
+    """Print the comparison to stdout."""
     from pluginkit.cli.terminal_output import print_json, print_line, print_table
 
     if as_json:
@@ -33,7 +33,7 @@ def print_comparison(models: tuple[Path, Path], comparison: Comparison, *, as_js
 
 
 def write_report(path: Path, models: tuple[Path, Path], comparison: Comparison) -> None:
-    """Write what was found, the whole file or nothing: JSON, or Markdown where the name says so.
+    """Write the comparison atomically: as Markdown to a ``.md`` file, else as JSON.
 
     Errors:
         PK615: the file cannot be written.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_common(parser: argparse.ArgumentParser, *, has_report: bool = True) -> None:
-    """``-v``, and ``--json`` for a command that reports."""
+    """Add ``-v``, and ``--json`` for a command that reports."""
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="print logs and tracebacks to stderr"
     )
@@ -22,14 +22,14 @@ def add_common(parser: argparse.ArgumentParser, *, has_report: bool = True) -> N
 
 
 def add_discovery(parser: argparse.ArgumentParser, *, rewrites: bool = True) -> None:
-    """``--plugins`` and, for commands that rewrite, ``--rewrites``."""
+    """Add ``--plugins`` and, for commands that rewrite, ``--rewrites``."""
     parser.add_argument(
         "--plugins",
         action="append",
         type=Path,
         default=[],
         metavar="FOLDER",
-        help="a folder of plugins beside those that are installed; its code is executed",
+        help="a folder of plugins, in addition to the installed ones; its code is executed",
     )
     if rewrites:
         parser.add_argument(
@@ -38,12 +38,12 @@ def add_discovery(parser: argparse.ArgumentParser, *, rewrites: bool = True) -> 
             type=Path,
             default=[],
             metavar="FOLDER",
-            help="a folder of rewrites beside those that are installed; its code is executed",
+            help="a folder of rewrites, in addition to the installed ones; its code is executed",
         )
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
-    """``--only``, ``--skip`` and ``--with``, for commands that rewrite."""
+    """Add ``--only``, ``--skip`` and ``--with``, for commands that rewrite."""
     for option, target, what in (
         ("--only", "only", "apply this rewrite only"),
         ("--skip", "skip", "leave this rewrite out"),
@@ -55,7 +55,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 
 
 def add_flavour(parser: argparse.ArgumentParser) -> None:
-    """``--tensorrt``."""
+    """Add ``--tensorrt``."""
     parser.add_argument(
         "--tensorrt",
         metavar="FLAVOUR",
@@ -65,7 +65,7 @@ def add_flavour(parser: argparse.ArgumentParser) -> None:
 
 
 def add_shapes(parser: argparse.ArgumentParser, purpose: str = "") -> None:
-    """``--shapes``, for commands that build."""
+    """Add ``--shapes``, for commands that build."""
     parser.add_argument(
         "--shapes",
         action="append",
@@ -78,7 +78,7 @@ def add_shapes(parser: argparse.ArgumentParser, purpose: str = "") -> None:
 
 
 def bytes_from_text(text: str) -> int:
-    """``"512M"`` as a number of bytes, for argparse; K, M and G are powers of 1024."""
+    """Read ``"512M"`` as a number of bytes, for argparse; K, M and G are powers of 1024."""
     number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
     factors = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
     if not _is_number(number) or unit not in factors or int(number) == 0:
@@ -87,7 +87,7 @@ def bytes_from_text(text: str) -> int:
 
 
 def positive_int(text: str) -> int:
-    """A count of at least 1, for argparse."""
+    """Read a count of at least 1, for argparse."""
     if not _is_number(text) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
     return int(text)
@@ -98,7 +98,7 @@ def _is_number(text: str) -> bool:
 
 
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an ``.npz`` file by name.
+    """Return the arrays of an ``.npz`` file by name.
 
     Errors:
         PK610: there is no such file, it is no ``.npz`` file, or it holds pickled objects.

@@ -1,4 +1,4 @@
-"""A build's progress bars."""
+"""Draw the progress bars of a build."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Bars(BuildObserver):
-    """A bar for each phase that runs, inner phases indented below outer ones."""
+    """Draws a bar for each running phase, inner phases indented below outer ones."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -44,7 +44,7 @@ class _Bars(BuildObserver):
 
 @contextmanager
 def shown_progress() -> Iterator[BuildObserver]:
-    """An observer that prints notices to stderr, and draws bars where that is a terminal."""
+    """Return an observer that prints notices to stderr, with progress bars on a terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     errors = console(stderr=True)

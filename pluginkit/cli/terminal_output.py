@@ -1,4 +1,4 @@
-"""What the commands print: reports to stdout, notices, progress and errors to stderr."""
+"""Print reports to stdout; notices, progress and errors to stderr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def printable(text: str) -> str:
-    """``text`` with control characters escaped, so that no file name drives the terminal."""
+    """Return ``text`` with control characters escaped, so that no file name drives the terminal."""
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
@@ -23,7 +23,7 @@ def print_json(document: Any) -> None:
 
 
 def json_text(document: Any) -> str:
-    """A report as JSON, which has no NaN and no infinity: they become text."""
+    """Return a report as JSON. NaN and infinity become text, since JSON has neither."""
     return json.dumps(_finite(document), indent=2, default=str) + "\n"
 
 
@@ -36,7 +36,7 @@ def _finite(value: Any) -> Any:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that takes text as it is: brackets are no markup, ``:x:`` is no emoji."""
+    """Return a console that prints text unchanged: no markup in brackets, no ``:x:`` emoji."""
     from rich.console import Console
 
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)

@@ -1,8 +1,8 @@
-"""Writes the beginning of a plugin: its module, kernel and test, and the rewrite that leads to it.
+"""Write the beginning of a plugin: its module, kernel, test and rewrite.
 
-Without an operator it is a small plugin that works, for its author to change. For an operator of
-ONNX the declaration follows from the schema, and each method that only its author can write raises
-NotImplementedError with what to write.
+Without an operator this is a small plugin that works, for its author to change. For an ONNX
+operator the declaration follows from the schema, and each method that only its author can write
+raises NotImplementedError and says what to write.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fill the templates of what is written, and format Python with ruff where it is installed."""
+"""Fill the templates, and format Python with ruff if it is installed."""
 
 from __future__ import annotations
 

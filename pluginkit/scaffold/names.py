@@ -1,4 +1,4 @@
-"""The names of what is written: a class's, its module's, and those of its parts."""
+"""Check and derive names: of the class, its module, its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import RESERVED_ATTRIBUTES
 from pluginkit.errors import UsageError
 
-#: What the modules that are written import or declare beside the names of pluginkit.
+#: Other names that the templates import or declare.
 _WRITTEN = {
     "DType", "Dim", "Iterable", "Match", "Path", "PLUGINS", "PluginChecks", "Sequence", "Shape",
 }  # fmt: skip
-#: What a plugin's class and methods call something else.
+#: Names that a plugin's class and methods use for something else.
 _TAKEN = {"cls", "kernel", "self", "stream", "workspace"} | RESERVED_ATTRIBUTES
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be a plugin's class.
+    """Refuse a name that cannot be a plugin's class.
 
     Errors:
         PK640: it is no class name in capitalised words, or means something else already.
@@ -38,13 +38,13 @@ def check_name(name: str) -> None:
     if name in taken or keyword.iskeyword(module_of(name)):
         raise UsageError(
             "PK640",
-            f"'{name}' means something else in Python or in pluginkit; expected a name of its own.",
+            f"'{name}' means something else in Python or in pluginkit; expected an unused name.",
             fix=f"call it, say, My{name}.",
         )
 
 
 def module_of(name: str) -> str:
-    """``circ_pad`` for ``CircPad``, ``add_rms_norm`` for ``AddRMSNorm``."""
+    """Return ``circ_pad`` for ``CircPad``, ``add_rms_norm`` for ``AddRMSNorm``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
@@ -54,13 +54,13 @@ def kernel_file(module: str, kernel: str) -> str:
 
 
 def is_free(name: str) -> bool:
-    """Whether an attribute, input or output of a plugin may have the name."""
+    """Tell whether an attribute, input or output of a plugin may have the name."""
     is_python = name.isidentifier() and not keyword.iskeyword(name)
     return is_python and not hasattr(Plugin, name) and name not in _TAKEN
 
 
 def port_name(name: str, taken: Collection[str]) -> str:
-    """The parameter for an operator's input or output: in small letters, and unlike any other."""
+    """Return a parameter's name for an operator's input or output: lower case, and unique."""
     found = re.sub(r"\W", "_", name).lower()
     while not is_free(found) or found in taken or hasattr(builtins, found):
         found += "_"

@@ -1,4 +1,4 @@
-"""What of a plugin's declaration follows from the schema of an ONNX operator."""
+"""Read the schema of an ONNX operator as the declaration of a plugin."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _ANNOTATIONS = {
 
 
 @dataclass(frozen=True)
-class Port:
-    """An input or output.
+class OperatorPort:
+    """An input or output of an operator.
 
     Attributes:
         name: the plugin's name for it.
@@ -44,7 +44,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Attribute:
-    """An attribute, as it is written.
+    """An attribute as Python source.
 
     Attributes:
         name: the schema's.
@@ -74,11 +74,11 @@ class Operator:
     since: int
     alike_since: int
     attributes: tuple[Attribute, ...]
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[OperatorPort, ...]
+    outputs: tuple[OperatorPort, ...]
 
     @property
-    def ports(self) -> tuple[Port, ...]:
+    def ports(self) -> tuple[OperatorPort, ...]:
         """The inputs and the outputs."""
         return self.inputs + self.outputs
 
@@ -95,7 +95,7 @@ class Operator:
 
     @property
     def has_open_shapes(self) -> bool:
-        """Whether an output is like no input, as far as is known."""
+        """Whether an output has no input's shape, as far as is known."""
         return not all(port.like for port in self.outputs)
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ class Operator:
 
 
 def operator_of(text: str) -> Operator:
-    """The operator that ``Elu`` or ``com.example::Swish`` names.
+    """Return the operator that ``Elu`` or ``com.example::Swish`` names.
 
     One of a domain that onnx does not know is taken to have an input and an output.
 
@@ -123,7 +123,7 @@ def operator_of(text: str) -> Operator:
     schemas = [one for one in onnx.defs.get_all_schemas() if one.domain == domain]
     schema = next((one for one in schemas if one.name == op_type), None)
     if schema is not None:
-        return _Reader(schema).operator()
+        return _SchemaReader(schema).operator()
     if schemas:
         near = difflib.get_close_matches(op_type, [one.name for one in schemas], 1)
         raise UsageError(
@@ -131,12 +131,12 @@ def operator_of(text: str) -> Operator:
             f"onnx {onnx.__version__} knows no operator '{text}'.",
             fix=f"did you mean '{near[0]}'?" if near else "check the name, or give its domain.",
         )
-    x, y = Port("x", "T", FLOAT_TYPES), Port("y", "T", FLOAT_TYPES)
+    x, y = OperatorPort("x", "T", FLOAT_TYPES), OperatorPort("y", "T", FLOAT_TYPES)
     return Operator(domain, op_type, 0, 0, (), (x,), (y,))
 
 
-class _Reader:
-    """Reads one schema, and says what of it no plugin can have."""
+class _SchemaReader:
+    """Reads one schema, and refuses one that no plugin can have."""
 
     def __init__(self, schema: OpSchema) -> None:
         self._schema = schema
@@ -186,7 +186,7 @@ class _Reader:
             return Attribute(formal.name, _ANNOTATIONS[kind], "")
         return Attribute(formal.name, f"{_ANNOTATIONS[kind]} | None", "None")
 
-    def _ports(self, formals: Sequence[Any], taken: set[str]) -> Iterator[Port]:
+    def _ports(self, formals: Sequence[Any], taken: set[str]) -> Iterator[OperatorPort]:
         for formal in formals:
             if formal.option.name == "Variadic":
                 self._refuse(
@@ -197,7 +197,7 @@ class _Reader:
             taken.add(name)
             yield self._port(formal, name)
 
-    def _port(self, formal: Any, name: str) -> Port:
+    def _port(self, formal: Any, name: str) -> OperatorPort:
         is_output = any(output.type_str == formal.type_str for output in self._schema.outputs)
         carried = OUTPUT_TYPES if is_output else (*OUTPUT_TYPES, bool_)
         dtypes = tuple(each for each in carried if f"tensor({_onnx_name(each)})" in formal.types)
@@ -207,7 +207,7 @@ class _Reader:
                 "write a plugin for other types between casts, without --onnx-op.",
             )
         variable = "" if "(" in formal.type_str else re.sub(r"\W", "_", formal.type_str)
-        return Port(name, variable, dtypes, formal.option.name == "Optional")
+        return OperatorPort(name, variable, dtypes, formal.option.name == "Optional")
 
 
 def _alike_since(schema: OpSchema) -> int:
@@ -232,7 +232,7 @@ def _onnx_name(dtype: DType) -> str:
 
 
 def _expression(value: Any) -> str:
-    """A default as Python has it; the schema's floats are float32, written as briefly as can be."""
+    """Return a default as Python source; floats are float32, in as few digits as possible."""
     import numpy as np
 
     if isinstance(value, bytes):
@@ -247,8 +247,8 @@ def _expression(value: Any) -> str:
     return repr(value)
 
 
-def _likes(schema: OpSchema, inputs: Sequence[Port]) -> Iterator[Port | None]:
-    """For each output the input whose shape it has, None where there may be none.
+def _likes(schema: OpSchema, inputs: Sequence[OperatorPort]) -> Iterator[OperatorPort | None]:
+    """Return for each output the input whose shape it has, or None.
 
     That is what onnx's shape inference says of inputs of several ranks, without any attribute.
     """
@@ -265,9 +265,9 @@ _Shape = list[str]
 
 
 def _inferred(
-    schema: OpSchema, inputs: Sequence[Port], rank: int
+    schema: OpSchema, inputs: Sequence[OperatorPort], rank: int
 ) -> tuple[list[_Shape], list[_Shape]] | None:
-    """The shapes of inputs whose dimensions all differ, and those of the outputs, [] if unknown."""
+    """Return input shapes whose dimensions all differ, and the output shapes, [] if unknown."""
     import onnx
     from onnx import helper
 

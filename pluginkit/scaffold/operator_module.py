@@ -1,4 +1,4 @@
-"""A plugin for an ONNX operator: declared to the end, with what only its author can write open."""
+"""Write a plugin for an ONNX operator: a complete declaration, and methods left to its author."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pluginkit.contract.dtypes import FLOAT_TYPES, OUTPUT_TYPES, DType, bool_
 from pluginkit.scaffold.fill_template import fill_template
 from pluginkit.scaffold.names import kernel_file, port_name
-from pluginkit.scaffold.onnx_schema import Attribute, Operator, Port
+from pluginkit.scaffold.onnx_schema import Attribute, Operator, OperatorPort
 
 #: Columns of a docstring's line.
 WIDTH = 100
@@ -51,7 +51,7 @@ class _Method:
 
 @dataclass(frozen=True)
 class Skeleton:
-    """What is written for an operator.
+    """The files of a plugin for an operator.
 
     Attributes:
         name: the plugin's class.
@@ -69,7 +69,7 @@ class Skeleton:
 
     @property
     def tasks(self) -> list[str]:
-        """What is left to the author, as ``method: what to write``."""
+        """What the author must write, as ``method: what to write``."""
         return [f"{method.name}: {method.task}" for method in self._methods()]
 
     @property
@@ -220,7 +220,7 @@ def _task_of_shapes(sizes: Sequence[str]) -> str:
     return f"return the shapes, one with self.{sizes[0]}.up_to(most)"
 
 
-def _names(ports: Sequence[Port]) -> list[str]:
+def _names(ports: Sequence[OperatorPort]) -> list[str]:
     return [port.name for port in ports]
 
 
@@ -228,21 +228,21 @@ def _tuple(item: str, count: int) -> str:
     return f"tuple[{', '.join([item] * count)}]"
 
 
-def _optional(annotation: str, port: Port) -> str:
+def _optional(annotation: str, port: OperatorPort) -> str:
     return f"{annotation} | None" if port.is_optional else annotation
 
 
-def _cpp(port: Port) -> str:
+def _cpp(port: OperatorPort) -> str:
     return port.variable or port.dtypes[0].cpp
 
 
-def _arguments(port: Port) -> str:
+def _arguments(port: OperatorPort) -> str:
     types = f'"{port.variable}"' if port.variable else _name_of(port.dtypes[0])
     optional = ", optional=True" if port.is_optional else ""
     return types + optional + (f', like="{port.like}"' if port.like else "")
 
 
-def _described(port: Port) -> str:
+def _described(port: OperatorPort) -> str:
     dtypes = " | ".join(dtype.name for dtype in port.dtypes)
     if port.like:
         return f"{port.name}: the shape of {port.like}, {dtypes}."

@@ -1,4 +1,4 @@
-"""Where the files go, and writing all of them or none."""
+"""Decide where the files go, and write all of them or none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pluginkit.scaffold.rewrite_module import rewrite_text
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a project has its plugins, rewrites and tests."""
+    """The folders of a project's plugins, rewrites and tests."""
 
     plugins: Path
     rewrites: Path
@@ -28,7 +28,7 @@ class Folders:
 
 @dataclass(frozen=True)
 class Scaffold:
-    """What is to be written.
+    """The files to write.
 
     Attributes:
         files: the text of each file.
@@ -51,7 +51,7 @@ def scaffold(
     *,
     is_data_dependent: bool = False,
 ) -> Scaffold:
-    """The files of a new plugin.
+    """Return the files of a new plugin.
 
     Args:
         name: its class.
@@ -106,7 +106,7 @@ def scaffold(
 
 
 def _package(folder: Path) -> str:
-    """The name by which rewrites import from a folder of plugins."""
+    """Return the package name by which rewrites import from a folder of plugins."""
     name = folder.resolve().name
     if not name.isidentifier() or keyword.iskeyword(name):
         raise UsageError(
@@ -134,7 +134,7 @@ def _way(tests: Path, plugins: Path) -> str:
 
 
 def write_new_files(files: Mapping[Path, str]) -> None:
-    """Write files that are not there yet, with the folders that they need: all of them, or none.
+    """Write new files and their folders: all of them, or none.
 
     Errors:
         PK642: one is there already, or cannot be written; nothing is left behind.

@@ -1,1 +1,1 @@
-"""Pictures of models: one self-contained page that loads nothing."""
+"""Draw models as one self-contained page that loads nothing."""

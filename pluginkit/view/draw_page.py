@@ -1,4 +1,4 @@
-"""From model files to the page: load, ask plugins, rewrites and the parser, draw."""
+"""Load model files, ask plugins, rewrites and the parser about each node, and draw the page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def draw_models(
     choice: RewriteChoice = RewriteChoice(),
     parser: Callable[[Path, onnx.ModelProto], Verdicts] | None = None,
 ) -> list[dict[str, Any]]:
-    """The documents of one model, or of two that are compared.
+    """Return the documents of one model, or of two that are compared.
 
     Args:
         paths: one ONNX file, or two, before and after; their external data is not read.

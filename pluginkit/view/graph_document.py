@@ -1,4 +1,4 @@
-"""A model as plain data for the page: scopes, cells, values, rows. No weights, long texts cut."""
+"""Describe a model as JSON for the page: scopes, cells, values, rows; no weights, no long texts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _KINDS = onnx.AttributeProto.AttributeType
 def document_from_model(
     model: onnx.ModelProto, name: str, verdicts: Verdicts, notes: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """What the page needs of one model, ready for JSON.
+    """What the page shows of one model, as JSON values.
 
     Args:
         model: as load_model gives it; its external data is not read.
@@ -75,13 +75,13 @@ def document_from_model(
 
 
 def counts_of(documents: list[dict[str, Any]]) -> dict[str, int]:
-    """How many nodes have each status, each scope counted once."""
+    """Return how many nodes have each status, each scope counted once."""
     found = Counter(node["status"] for each in documents for node in each["nodes"])
     return {status: found[status] for status in STATUSES}
 
 
 def _types(model: onnx.ModelProto) -> tuple[Types, str | None]:
-    """The types of all values; of a model that contradicts itself, those that it states."""
+    """Return the types of all values, or only the stated ones if the model contradicts itself."""
     try:
         return infer_types(model), None
     except ModelError as error:
@@ -101,7 +101,7 @@ def _facts(model: onnx.ModelProto, problem: str | None) -> list[list[str]]:
 
 
 class _Stored:
-    """The initializers of every scope."""
+    """Finds the initializer that a name means in a scope."""
 
     def __init__(self, found: list[Scope]) -> None:
         self._tensors: dict[Scope, dict[str, onnx.TensorProto | onnx.SparseTensorProto]] = {}
@@ -113,7 +113,7 @@ class _Stored:
                 }
 
     def find(self, scope: Scope | None, name: str) -> str | None:
-        """The initializer that ``name`` means in ``scope``, as text; None when it is none."""
+        """Return the initializer that ``name`` means in ``scope`` as text, or None."""
         while scope is not None:
             tensor = self._tensors.get(scope, {}).get(name)
             if isinstance(tensor, onnx.SparseTensorProto):
@@ -128,7 +128,7 @@ class _Stored:
 
 
 class _Drawing:
-    """One scope: its nodes and what flows between them."""
+    """Describes one scope: its nodes and the values between them."""
 
     def __init__(
         self,
@@ -147,10 +147,10 @@ class _Drawing:
         self._functions = functions
 
     def document(self) -> dict[str, Any]:
-        """The scope's nodes, other cells, values, constants and rows."""
+        """Return the scope's nodes, other cells, values, constants and rows."""
         graph = self._scope.graph
         nodes = [self._node(position, node) for position, node in enumerate(graph.node)]
-        cells: list[list[str]] = []  # beside the nodes: [kind, name]
+        cells: list[list[str]] = []  # those that are no nodes: [kind, name]
         producers = {
             name: position for position, node in enumerate(graph.node) for name in node.output
         }
@@ -220,7 +220,7 @@ class _Drawing:
         }
 
     def _inputs(self) -> list[str]:
-        """The scope's inputs, without those that an initializer of its own gives a default."""
+        """Return the scope's inputs, without those that have an initializer as default."""
         graph = self._scope.graph
         if isinstance(graph, onnx.FunctionProto):
             return list(graph.input)
@@ -233,12 +233,12 @@ class _Drawing:
 
 
 def cut(text: str, longest: int = _LONGEST) -> str:
-    """``text``, or the beginning of it."""
+    """Return ``text``, or its beginning if it is long."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def text_of_type(value_type: onnx.TypeProto) -> str:
-    """A type for people: ``float[n×64]``, ``float[…]`` of unknown rank, ``sequence(...)``."""
+    """Return a type as text: ``float[n×64]``, ``float[…]`` of unknown rank, ``sequence(...)``."""
     kind = value_type.WhichOneof("value")
     if kind in ("tensor_type", "sparse_tensor_type"):
         tensor = getattr(value_type, kind)
@@ -264,10 +264,10 @@ def _dims(tensor: Any) -> str:
 
 
 def _tensor(tensor: onnx.TensorProto) -> str:
-    """A stored tensor's type and shape, and its values where they are few and in the file."""
+    """Return a stored tensor's type and shape, and its values if they are few and in the model."""
     text = text_of_type(type_of_tensor(tensor))
     if is_external(tensor):
-        return f"{text} in a file of its own"
+        return f"{text} in an external file"
     if math.prod(tensor.dims) > _MOST_ELEMENTS:
         return text
     try:
@@ -278,7 +278,7 @@ def _tensor(tensor: onnx.TensorProto) -> str:
 
 
 def _attribute(attribute: onnx.AttributeProto) -> tuple[str, str]:
-    """The type of an attribute, and its value as text."""
+    """Return the type of an attribute, and its value as text."""
     kind = _KINDS.Name(attribute.type).lower()
     if attribute.ref_attr_name:
         return kind, f"the function's {attribute.ref_attr_name}"

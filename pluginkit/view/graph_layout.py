@@ -1,4 +1,4 @@
-"""Places a graph's cells in rows: ranks by longest path, order by barycentre, long wires in lanes.
+"""Place a graph's cells in rows: ranks by longest path, order by barycentre, long edges in lanes.
 
 Coordinates are left to the page, since they change when a body is opened; rows and order do not.
 """
@@ -17,7 +17,7 @@ _SWEEPS = 8
 
 @dataclass(frozen=True)
 class Value:
-    """What one cell gives to others.
+    """A value that one cell gives to others.
 
     Attributes:
         source: the cell that produces it.
@@ -30,7 +30,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the cells of a graph stand.
+    """The positions of a graph's cells.
 
     Attributes:
         rows: the cells of each row from left to right; a number from the count of cells upwards is
@@ -50,7 +50,7 @@ def layout_graph(cells: int, values: Sequence[Value], floating: Iterable[int] = 
     Args:
         cells: how many there are; a cell is a number below it.
         values: what flows between them.
-        floating: cells without an input that stand right above what reads them first, as graph
+        floating: cells without an input that are placed just above their first reader, as graph
             inputs do, instead of in the first row.
     """
     ranks = _ranks(cells, values, set(floating))
@@ -78,7 +78,7 @@ def layout_graph(cells: int, values: Sequence[Value], floating: Iterable[int] = 
 
 
 def _ranks(cells: int, values: Sequence[Value], floating: set[int]) -> list[int]:
-    """The row of each cell: below everything that it reads."""
+    """Return the row of each cell, below everything that it reads."""
     below: list[list[int]] = [[] for _ in range(cells)]
     missing = [0] * cells
     for value in values:
@@ -116,7 +116,7 @@ def _reach(cells: int, values: Sequence[Value], ranks: Sequence[int]) -> int:
 
 
 def _depth_first(cells: int, values: Sequence[Value], ranks: Sequence[int]) -> Iterable[int]:
-    """The cells, those of one branch after another, which is a good order to start from."""
+    """Return the cells branch by branch, which is a good order to start from."""
     below: list[list[int]] = [[] for _ in range(cells)]
     for value in values:
         below[value.source] += value.readers
@@ -134,7 +134,7 @@ def _depth_first(cells: int, values: Sequence[Value], ranks: Sequence[int]) -> I
 def _ordered(
     rows: list[list[int]], wires: list[list[tuple[int, int, int]]], count: int
 ) -> list[list[int]]:
-    """The rows with each cell near the mean of its neighbours; the best of several sweeps."""
+    """Return the rows with each cell near the mean of its neighbours, after several sweeps."""
     above: list[list[int]] = [[] for _ in range(count)]
     below: list[list[int]] = [[] for _ in range(count)]
     for gap in wires:
@@ -164,7 +164,7 @@ def _ordered(
 
 
 def _number(row: list[int], at: list[float]) -> None:
-    """Positions from 0 to 1, so that rows of different lengths compare."""
+    """Return positions from 0 to 1, so that rows of different lengths compare."""
     for position, cell in enumerate(row):
         at[cell] = (position + 0.5) / len(row)
 

@@ -1,4 +1,4 @@
-"""What differs between two models: marked on their nodes, with the other's node beside."""
+"""Mark the differences between two models on their nodes, each with its counterpart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of each node before it is drawn: whether TensorRT takes it, and why not.
+"""Collect a verdict on each node: whether TensorRT takes it, and if not, why.
 
 Whoever knows something says it as Verdicts, by the path of the node's scope and its position there;
 the page shows it and asks no further.
@@ -26,7 +26,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of one node.
+    """The verdict on one node.
 
     Attributes:
         status: ``"refused"`` by TensorRT's parser and left so; ``"rewritten"`` when a rewrite
@@ -48,7 +48,7 @@ _WORD: tuple[Status, ...] = ("plugin", "rewritten", "refused", "native", "unknow
 
 
 def combine_verdicts(*sources: Verdicts) -> dict[tuple[str, int], Verdict]:
-    """One verdict on each node, with the reasons of all sources in their order."""
+    """Merge the verdicts of several sources into one for each node, reasons in their order."""
     found: dict[tuple[str, int], list[Verdict]] = {}
     for source in sources:
         for place, verdict in source.items():
@@ -65,7 +65,7 @@ def combine_verdicts(*sources: Verdicts) -> dict[tuple[str, int], Verdict]:
 def verdicts_from_plugins(
     model: onnx.ModelProto, plugins: Plugins
 ) -> dict[tuple[str, int], Verdict]:
-    """A verdict on each plugin node, by the plugins that are known."""
+    """Return a verdict on each plugin node, by the known plugins."""
     classes = {name: plugin for (name, _, _), plugin in plugins.items()}
     return {
         (scope.path, position): Verdict(
@@ -80,7 +80,7 @@ def verdicts_from_plugins(
 def verdicts_from_rewrites(
     model: onnx.ModelProto, result: RewriteResult
 ) -> dict[tuple[str, int], Verdict]:
-    """A verdict on each node of ``model`` that a rewrite replaces, or matches and leaves.
+    """Return a verdict on each node of ``model`` that a rewrite replaces, or matches and leaves.
 
     Args:
         model: the model as it was.
@@ -105,7 +105,7 @@ def verdicts_from_rewrites(
 
 
 def verdicts_from_scan(report: ScanReport) -> dict[tuple[str, int], Verdict]:
-    """What TensorRT says of each node of the model as it is."""
+    """Return TensorRT's verdict on each node of the unchanged model."""
     return {
         (one.node.where, one.node.position): Verdict(one.status, one.reason)
         for one in report.before

@@ -1,4 +1,4 @@
-"""One HTML page with everything in it: the data, the style and the script.
+"""Assemble one HTML page from the data, the style and the script.
 
 All text of a model is data in a JSON block in which no character can end the block; the script puts
 it on the page as text alone. The page's own policy allows no other script and no connection.
@@ -19,7 +19,7 @@ _SCRIPTS = ("layout.js", "index.js", "paint.js", "pane.js", "panel.js", "main.js
 
 
 def page_from_documents(documents: Sequence[dict[str, Any]]) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         documents: one of document_from_model, or two, before and after, which mark_differences has
@@ -54,5 +54,5 @@ def _hash(text: str) -> str:
 
 
 def _json(document: Any) -> str:
-    """JSON in ASCII without ``<``: no name in it ends the script or opens a comment."""
+    """Return JSON in ASCII without ``<``, so that no name ends the script or opens a comment."""
     return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,8 +1,8 @@
 """Measure a plugin on this machine's GPU: device time, share of the copy bandwidth, host time.
 
-Results are compared with the plugin's reference first. Peers are measured beside it when a file
-declares them: PEERS = (Peer("name", bind), ...), and workloads() for inputs other than the
-plugin's own cases. That file is executed; it may import modules that lie beside it.
+The results are compared with the plugin's reference first. --peers names a file of peers to measure
+as well: PEERS = (Peer("name", bind), ...), and workloads() for inputs other than the plugin's own
+cases. The file is executed; it may import modules from its folder.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure(args: argparse.Namespace) -> BenchReport:
     from pluginkit.bench import workload
-    from pluginkit.bench.gpu_timer import Gpu
+    from pluginkit.bench.gpu_timer import GpuTimer
     from pluginkit.bench.run_benchmark import run_benchmark
     from pluginkit.cli.found_classes import plugins_of
     from pluginkit.cli.terminal_output import print_line
@@ -76,7 +76,7 @@ def _measure(args: argparse.Namespace) -> BenchReport:
     else:
         offered = workload.workloads_from_cases(plugin, dtypes)
     selected = workload.select(offered, args.cases, dtypes)
-    gpu = Gpu()
+    gpu = GpuTimer()
     with gpu.current():
         return run_benchmark(
             plugin.__name__,

@@ -1,4 +1,4 @@
-"""Turn a model into a plan, and write its manifest beside it.
+"""Turn a model into a plan, and write its manifest.
 
 Rewrites the model where needed, registers its plugins, parses, builds, saves. With tensorrt_rtx no
 GPU is needed.
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("model", type=Path, help="the ONNX model")
     parser.add_argument(
-        "-o", "--output", type=Path, help="the plan (default: NAME.plan beside the model)"
+        "-o", "--output", type=Path, help="the plan (default: NAME.plan in the model's folder)"
     )
     options.add_shapes(parser)
     parser.add_argument(

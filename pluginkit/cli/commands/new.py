@@ -1,9 +1,9 @@
 """Begin a plugin: write its module, its kernel and its test, all of them or none.
 
-Without --onnx-op it is a small example that works, to be changed: y = factor * x, or with
---data-dependent y = x[x > limit], whose length only its kernels know. With --onnx-op, the
-declaration is that of the operator, a rewrite puts the plugin in its place, and the methods that
-are left to write raise NotImplementedError, so that nothing computes what it should not.
+Without --onnx-op this is a small example that works, for you to change: y = factor * x, or with
+--data-dependent y = x[x > limit], whose length only its kernels know. With --onnx-op, the plugin
+declares what the operator's schema says, a rewrite replaces the operator by it, and the methods
+that you must write raise NotImplementedError.
 
 Files go into the first folders that [tool.pluginkit] in pyproject.toml names, else into plugins,
 graph_rewrites and tests. Where there is no pyproject.toml, one is written that names them.
@@ -35,19 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--onnx-op",
         metavar="OP",
-        help="the operator that it is for: one of ONNX, or one of another domain as DOMAIN::OP",
+        help="the operator that it implements: one of ONNX, or DOMAIN::OP",
     )
     parser.add_argument(
         "--data-dependent",
         action="store_true",
-        help="an output's shape depends on data: kernels write a size, which takes IPluginV3",
+        help="an output's shape depends on data: kernels write the size; needs IPluginV3",
     )
     for kind in ("plugins", "rewrites", "tests"):
         parser.add_argument(
             f"--{kind}",
             type=Path,
             metavar="FOLDER",
-            help=f"where {kind} go; made if need be",
+            help=f"the folder for {kind}; created if missing",
         )
     parser.add_argument("--dry-run", action="store_true", help="say what would be written")
     options.add_common(parser)
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _folders(args: argparse.Namespace) -> tuple[Folders, list[str]]:
-    """Where files go, and which kinds of folders pyproject.toml names."""
+    """Return where the files go, and which kinds of folders pyproject.toml names."""
     from pluginkit.discovery import configured_folders
     from pluginkit.scaffold import Folders
 
@@ -109,7 +109,7 @@ def _folders(args: argparse.Namespace) -> tuple[Folders, list[str]]:
 
 
 def _near(folder: Path) -> Path:
-    """A folder's path from the current one, where it lies inside."""
+    """Return a folder's path relative to the current one, if it is inside."""
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
@@ -129,7 +129,7 @@ def _refuse_twin(name: str, folder: Path) -> None:
 
 
 def _kinds(made: Scaffold) -> list[str]:
-    """The kinds of folders that get files, and that other commands look into."""
+    """Return the kinds of folders that get files and that other commands search."""
     return ["plugins", "rewrites"] if made.has_rewrite else ["plugins"]
 
 

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("model", type=Path, help="the ONNX model")
     parser.add_argument(
-        "-o", "--output", type=Path, help="the new model (default: NAME.plugins.onnx beside it)"
+        "-o", "--output", type=Path, help="the new model (default: NAME.plugins.onnx in its folder)"
     )
     parser.add_argument("--dry-run", action="store_true", help="report, and write nothing")
     options.add_choice(parser)
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def default_output(model: Path) -> Path:
-    """``model.plugins.onnx`` beside ``model.onnx``."""
+    """Return ``model.plugins.onnx`` for ``model.onnx``."""
     return model.with_name(model.name.removesuffix(".onnx") + ".plugins.onnx")
 
 
@@ -102,7 +102,7 @@ def _gives(rewrite: type[Rewrite]) -> str:
 
 
 def report_of(result: RewriteResult) -> dict[str, object]:
-    """What was rewritten and what was not, for JSON."""
+    """Return what was rewritten and what was not, as JSON values."""
     return {
         "applied": [dataclasses.asdict(one) for one in result.applied],
         "refused": [dataclasses.asdict(one) for one in result.refused],
@@ -124,7 +124,7 @@ def print_report(result: RewriteResult) -> None:
     _print_left(result.refused, "left as they are")
     _print_left(result.mismatched, "that the pattern does not fit")
     if not result.applied and not result.refused:
-        print_line("Nothing matched a rewrite: the model stays as it is.")
+        print_line("Nothing matched a rewrite: the model is unchanged.")
 
 
 def _print_left(refused: Sequence[RefusedRewrite], what: str) -> None:

@@ -1,7 +1,7 @@
 """Run a plan on this machine's GPU, after its manifest was checked.
 
-The manifest NAME.plan.json must stand beside the plan. Whatever does not fit (plan, TensorRT, GPU,
-plugins, inputs) is said before TensorRT sees the plan.
+The manifest NAME.plan.json must be in the plan's folder. What does not fit (plan, TensorRT, GPU,
+plugins, inputs) is reported before TensorRT sees the plan.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Ask TensorRT what it takes of a model, what the rewrites cover, and what is left.
 
-TensorRT's own parser reads the model before and after the rewrites, in a process of its own. Every
+TensorRT's own parser reads the model before and after the rewrites, in a separate process. Every
 refused node is found, in bodies and local functions too, with the parser's reason. The exit code
 is 1 when something is left. No GPU is needed.
 """
@@ -143,7 +143,7 @@ def _reason(one: NodeReport) -> str:
 
 
 def _left_rows(report: ScanReport) -> Iterator[tuple[object, ...]]:
-    """One row for each operator and reason, with the nodes and why rewrites left them."""
+    """Return a row for each operator and reason, with the nodes and why no rewrite took them."""
     groups: dict[tuple[str, str], list[str]] = {}
     for one in report.left:
         declined = [

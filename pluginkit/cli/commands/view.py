@@ -1,4 +1,4 @@
-"""Draw a model, or two beside each other, as one HTML page that works offline.
+"""Draw a model, or two side by side, as one HTML page that works offline.
 
 Nodes that TensorRT refuses, plugin nodes, nodes that a rewrite replaces and nodes that differ
 between the two stand out, with the reason. Bodies of If, Loop and Scan and local functions open in
@@ -29,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "after", type=Path, nargs="?", help="a second one, as rewrite has made it of the first"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, help="the page (default: NAME.html beside the first model)"
+        "-o",
+        "--output",
+        type=Path,
+        help="the page (default: NAME.html in the first model's folder)",
     )
     parser.add_argument(
         "--no-scan", action="store_true", help="do not ask TensorRT which nodes it takes"
@@ -41,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def default_output(model: Path) -> Path:
-    """``model.html`` beside ``model.onnx``."""
+    """Return ``model.html`` for ``model.onnx``."""
     return model.with_name(model.name.removesuffix(".onnx") + ".html")
 
 

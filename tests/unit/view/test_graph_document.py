@@ -80,7 +80,7 @@ def test_external_data_is_not_looked_for(tmp_path: Path) -> None:
     weight.external_data.add(key="location", value=str(tmp_path / "is not there"))
     node = helper.make_node("Add", ["x", "w"], ["y"], name="sum")
     scope = draw(model_of([node], initializer=[weight]))["scopes"][0]
-    assert scope["types"]["w"] == "float32[4] in a file of its own"
+    assert scope["types"]["w"] == "float32[4] in an external file"
 
 
 def test_bodies_and_functions_are_scopes_that_their_nodes_open() -> None:
