@@ -40,6 +40,7 @@ def test_the_page_links_to_files_that_are_there() -> None:
     assert [link for link in links if not (BENCHMARKS / link).exists()] == []
 
 
+@pytest.mark.slow
 def test_charts_are_drawn_from_the_results(tmp_path: Path) -> None:
     report.draw_charts(tmp_path, ["rms_norm"])
     assert (tmp_path / "rms_norm.png").read_bytes().startswith(b"\x89PNG")
