@@ -128,12 +128,13 @@ class ScatterElements(Plugin):
         """Check that all ranks are equal, and that indices and updates fit into data."""
         axis = data.axis(self.axis)
         others = [dim for dim in range(data.ndim) if dim != axis]
+        too_large = (dim for dim in others if indices.shape[dim] > data.shape[dim])
         if not data.ndim == indices.ndim == updates.ndim:
             expected = "one rank for all three"
         elif indices.shape != updates.shape:
             expected = "one shape for indices and updates"
-        elif wrong := [dim for dim in others if indices.shape[dim] > data.shape[dim]]:
-            expected = f"indices within data in dimension {wrong[0]}, which is not axis {axis}"
+        elif (dim := next(too_large, None)) is not None:
+            expected = f"indices within data in dimension {dim}, which is not axis {axis}"
         else:
             return
         raise InputError(f"{data}, {indices}, {updates}; expected {expected}.", code="shapes")
