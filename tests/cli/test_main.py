@@ -20,7 +20,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def run(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command as a process of its own."""
+    """Run the command in a process."""
     root = str(Path(pluginkit.__file__).parents[1])
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "pluginkit.cli", *argv],

@@ -22,7 +22,7 @@ def model(tmp_path: Path) -> Path:
     return copy
 
 
-def test_a_page_stands_beside_the_model(model: Path, capsys: Capture) -> None:
+def test_a_page_is_written_to_the_models_folder(model: Path, capsys: Capture) -> None:
     assert main(["view", str(model)]) == 0
     printed = capsys.readouterr().out
     assert "sage.onnx: 43 nodes: 5 rewritten, 38 native." in printed

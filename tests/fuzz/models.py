@@ -78,7 +78,7 @@ def _stored() -> onnx.ModelProto:
 
 
 def _external() -> onnx.ModelProto:
-    """Weights in ``weights.bin``, which :func:`write` puts beside the model."""
+    """Weights in ``weights.bin``, which :func:`write` puts in the same folder."""
     model = _stored()
     stored = model.graph.initializer[0]
     stored.ClearField("raw_data")
@@ -480,7 +480,7 @@ def write(rng: random.Random, folder: Path, name: str = "model.onnx") -> Path:
 
 
 def surround(folder: Path) -> None:
-    """External data beside a model, links that lead out of the folder, and what is no file."""
+    """Add external data, links that lead out of the folder, and what is no file."""
     (folder / "weights.bin").write_bytes(bytes(1280))
     (folder / "folder").mkdir()
     (folder / "link.bin").symlink_to(folder.parent / "outside" / "secret.bin")

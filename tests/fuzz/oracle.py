@@ -52,7 +52,7 @@ class TimeLimitError(BaseException):
 class Sandbox:
     """The folders of one input, and the watch over what happens around them.
 
-    ``inside`` holds the input's files. ``outside`` stands beside it with files that hostile inputs
+    ``inside`` holds the input's files. ``outside`` is next to it, with files that hostile inputs
     name; an open of any of them, from Python or from C++, is a violation.
     """
 

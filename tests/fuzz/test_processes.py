@@ -252,7 +252,7 @@ def test_processes_that_share_a_kernel_cache_get_the_same_kernel(
 
 
 @pytest.mark.parametrize("step", WRITES)
-def test_a_kernel_compiles_beside_a_full_disk(
+def test_a_kernel_compiles_although_the_disk_is_full(
     step: str, kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """The cache is a help: without room for it there is none, and nothing half-written."""

@@ -36,7 +36,7 @@ def _listed(results: Any) -> Sequence[np.ndarray]:
 
 
 class Blend(Host):
-    """y = x * scale beside x + bias, column-wise; every kind of attribute."""
+    """y = x * scale next to x + bias, column-wise; every kind of attribute."""
 
     types = {"T": (float32, float16)}
     tolerance = {float32: 1e-6, float16: 1e-3}

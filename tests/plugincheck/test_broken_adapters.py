@@ -113,7 +113,7 @@ def patch(*caught_by: str, on: Any, name: str, value: Any, kills: bool = False) 
 
 
 V2, V3 = PluginV2Callbacks, PluginV3Callbacks
-DRIVEN = ("kernel_types",)  # one check that drives the adapter stands for all that do
+DRIVEN = ("kernel_types",)  # one of the checks that drive the adapter; the others do the same
 
 PATCHES = {
     "no format is ever supported": patch(
@@ -231,7 +231,7 @@ CHECKS = ["registry", "serialization", "life_cycle", "build", "format_combinatio
 
 
 def victim(name: str) -> type[Blend]:
-    """A class of its own, so that the registry makes a new creator."""
+    """Return a new class, so that the registry makes a new creator."""
     return type(f"Victim{list(PATCHES).index(name)}", (Blend,), {"__doc__": name})
 
 

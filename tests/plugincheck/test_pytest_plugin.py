@@ -1,4 +1,4 @@
-"""The pytest plugin in a project of its own."""
+"""The pytest plugin in a separate project."""
 
 import importlib.metadata
 import os

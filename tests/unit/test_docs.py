@@ -32,10 +32,10 @@ def test_the_readme_names_files_that_exist() -> None:
         assert (ROOT / link).exists(), link
 
 
-def test_the_readme_opens_with_two_commands() -> None:
-    block = (ROOT / "README.md").read_text().split("```sh\n")[1].split("```")[0]
-    assert len(block.splitlines()) == 2
-    assert block.splitlines()[1].endswith("&& pytest")
+def test_the_readme_has_the_command_that_ci_runs() -> None:
+    assert (ROOT / ".ci/run").read_text().count("grep -m1 -F '&& pytest' README.md") == 1
+    (line,) = re.findall(r"^pip install .* && pytest$", (ROOT / "README.md").read_text(), re.M)
+    assert "[test]" in line
 
 
 def test_the_readmes_plugin_and_rewrite_are_valid() -> None:
@@ -113,11 +113,10 @@ def test_the_readmes_figures_of_other_plugins_are_those_of_the_benchmarks() -> N
         assert float(torch_over) == round(min(eager) / times["pluginkit"], 1)
 
 
-def test_the_readmes_count_of_node_tests_is_that_of_the_coverage() -> None:
-    text = " ".join((ROOT / "README.md").read_text().split())
-    (counts,) = re.findall(
-        r"Of the (\d+) node tests of ONNX .*?builds (\d+); (\d+) build after", text
-    )
+def test_the_readmes_counts_of_node_tests_are_those_of_the_coverage() -> None:
+    paragraphs = (ROOT / "README.md").read_text().split("\n\n")
+    (paragraph,) = (each for each in paragraphs if "(benchmarks/coverage.md)" in each)
     row = re.search(r"^\| all \|(.*)\|$", (ROOT / "benchmarks/coverage.md").read_text(), re.M)
     tests, native, rewritten, plugin, _ = map(int, row[1].split("|"))
-    assert [int(count) for count in counts] == [tests, native, native + rewritten + plugin]
+    counts = set(map(int, re.findall(r"\d+", paragraph)))
+    assert {tests, native, native + rewritten + plugin} <= counts

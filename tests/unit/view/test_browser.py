@@ -191,7 +191,7 @@ def test_text_of_a_model_stays_text(browser: Browser, tmp_path: Path) -> None:
     assert browser.ask("document.title") == "m.onnx"
 
 
-def test_two_models_stand_beside_each_other(browser: Browser, tmp_path: Path) -> None:
+def test_two_models_are_shown_side_by_side(browser: Browser, tmp_path: Path) -> None:
     browser.open(write(tmp_path, small(), small("Softplus")))
     assert (drawn(browser, 0), drawn(browser, 1)) == (3, 3)
     assert "Changed or gone\n1" in panel(browser).replace("\n\n", "\n")

@@ -30,7 +30,7 @@ def routes(layout: Layout, value: int) -> dict[int, int]:
     return {lower: upper for gap in layout.wires for upper, lower, name in gap if name == value}
 
 
-def test_each_cell_stands_below_what_it_reads_and_once() -> None:
+def test_each_cell_is_placed_once_below_what_it_reads() -> None:
     random_ = random.Random(1)  # noqa: S311  # reproducible, not secret
     values = [
         Value(cell, tuple(sorted(random_.sample(range(cell + 1, 120), min(3, 119 - cell)))))
@@ -80,7 +80,7 @@ def test_lanes_stay_within_their_budget() -> None:
     assert len(layout.far) == 2600
 
 
-def test_an_input_stands_right_above_what_reads_it_first() -> None:
+def test_an_input_is_placed_just_above_its_first_reader() -> None:
     values = [*chain(5), Value(5, (3, 4))]
     assert ranks_of(layout_graph(6, values))[5] == 0
     assert ranks_of(layout_graph(6, values, floating=[5]))[5] == 2
