@@ -37,7 +37,7 @@ class _Method:
     def text(self, plugin: str) -> str:
         """Return its source."""
         if self.name == "cases":
-            return fill_template("operator_cases.py", name=plugin, task=self.task)
+            return fill_template("operator_cases.py", name=plugin, doc=self.doc, task=self.task)
         return fill_template(
             "operator_method.py",
             name=plugin,
@@ -191,25 +191,25 @@ class Skeleton:
         count = len(op.outputs)
         if op.has_open_types:
             yield _Method(
-                "output_types", inputs, "Sequence[DType]", "The outputs' dtypes.",
+                "output_types", inputs, "Sequence[DType]", "Return the dtypes of the outputs.",
                 "return a dtype for each output",
             )  # fmt: skip
         if op.has_open_shapes:
             yield _Method(
                 "output_shapes", inputs, "Shape" if count == 1 else _tuple("Shape", count),
-                "The outputs' shapes, as expressions of the inputs'.",
+                "Return the shapes of the outputs, as expressions of those of the inputs.",
                 _task_of_shapes(self._sizes),
             )  # fmt: skip
         yield _Method(
-            "launches", inputs + outputs, "Launch", "What to launch for concrete shapes.",
+            "launches", inputs + outputs, "Launch", "Return what to launch for concrete shapes.",
             "write the kernel and return its Launch",
         )  # fmt: skip
         yield _Method(
             "reference", arrays, "np.ndarray" if count == 1 else _tuple("np.ndarray", count),
-            "What numpy does.", "compute the outputs with numpy",
+            "Compute the outputs with numpy.", "compute the outputs with numpy",
         )  # fmt: skip
         yield _Method(
-            "cases", (), "Iterable[Case]", "What checks and benchmarks call it with.",
+            "cases", (), "Iterable[Case]", "Yield the inputs of checks and benchmarks.",
             "yield Case(name, [array of each input], attributes)",
         )  # fmt: skip
 
