@@ -129,6 +129,7 @@ print(count)
 """
 
 
+@pytest.mark.slow
 def test_kernels_in_the_simulator():
     assert printed_in_simulator(SIMULATION) == f"{2 * (len(CASES) - 1 + 5)}\n"
 

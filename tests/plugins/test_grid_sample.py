@@ -301,6 +301,7 @@ print(count)
 """
 
 
+@pytest.mark.slow
 def test_numba_kernels_in_the_simulator():
     others = [case for case in CASES.values() if case.name != "tiles"]
     nearest = sum(case.attributes["mode"] == "nearest" for case in others)
