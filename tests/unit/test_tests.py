@@ -1,4 +1,4 @@
-"""Every test can fail."""
+"""Every test can fail, and helpers are imported one way."""
 
 import ast
 from pathlib import Path
@@ -35,3 +35,18 @@ def test_every_test_checks_something() -> None:
     }
     assert len(functions) > 1000
     assert [name for name, node in functions.items() if not checks_something(node)] == []
+
+
+def test_helpers_are_imported_from_tests_and_never_from_a_conftest() -> None:
+    imports = [
+        (str(path.relative_to(TESTS)), node)
+        for path in TESTS.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+    ]
+    ours = [(path, node) for path, node in imports if (node.module or "").startswith("tests.")]
+    assert len(ours) > 50
+    assert [path for path, node in imports if node.level] == []
+    assert [path for path, node in ours if str(node.module).endswith("conftest")] == []
+    bare = {path.stem for path in TESTS.rglob("*.py")}
+    assert [(path, node.module) for path, node in imports if node.module in bare] == []
