@@ -16,7 +16,7 @@ _STARTED = pytest.StashKey[float]()
 
 @pytest.fixture(autouse=True, scope="session")
 def _ctrl_c_arrives() -> None:
-    """Also where a script started the tests in the background, which ignores SIGINT."""
+    """Let Ctrl-C arrive, although a script that starts tests in the background ignores SIGINT."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -24,9 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="a plugin's class or plugin_name")
     parser.add_argument("--cases", type=_names, default=[], metavar="A,B", help="these cases only")
     parser.add_argument(
-        "--dtypes", type=_names, default=[], metavar="A,B", help="these types only, as float16"
+        "--dtypes", type=_names, default=[], metavar="A,B", help="these types only, such as float16"
     )
-    parser.add_argument("--peers", type=Path, metavar="FILE", help="a file of peers, executed")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        metavar="FILE",
+        help="a Python file that declares peers; it is executed",
+    )
     parser.add_argument(
         "--json",
         nargs="?",
@@ -35,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print the report as JSON, or write it to FILE",
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
-    parser.add_argument("--png", type=Path, metavar="FILE", help="write the picture")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="write the charts")
     options.add_flavour(parser)
     options.add_discovery(parser, rewrites=False)
     options.add_common(parser, has_report=False)

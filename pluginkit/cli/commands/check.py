@@ -16,17 +16,15 @@ from pluginkit.errors import UsageError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
+    parser.add_argument("name", nargs="?", help="a plugin's class or plugin_name, in any case")
     parser.add_argument(
-        "name", nargs="?", help="a plugin's class or plugin_name; upper and lower case are one"
-    )
-    parser.add_argument(
-        "--only", metavar="CHECK", nargs="+", action="extend", help="run these checks alone"
+        "--only", metavar="CHECK", nargs="+", action="extend", help="run these checks only"
     )
     parser.add_argument(
         "--script",
         type=Path,
         metavar="FOLDER",
-        help="write a Python script there for each failure, which reproduces it alone",
+        help="write a Python script that reproduces it, for each failure",
     )
     parser.add_argument(
         "--list", action="store_true", help="say what each check proves, and what it does not"

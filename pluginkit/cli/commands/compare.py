@@ -28,7 +28,7 @@ _REPORTS = (".json", ".md")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("original", type=Path, help="the ONNX model that is right")
+    parser.add_argument("original", type=Path, help="the ONNX model to compare with")
     parser.add_argument("rewritten", type=Path, help="the ONNX model to check, with plugins")
     parser.add_argument(
         "--inputs", type=Path, metavar="NPZ", help="an array for each input (default: drawn)"
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME:LO,HI",
-        help="draw an input from LO on and below HI",
+        help="draw an input from LO (included) to HI (excluded)",
     )
     parser.add_argument(
         "--shapes",
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="draw and run N times, with each set of shapes",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the first draw")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the first draw")
     for name, what in (("--rtol", "relative"), ("--atol", "absolute")):
         parser.add_argument(
             name,
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--gpu", action="store_true", help="run the plugins' kernels on the GPU")
     parser.add_argument(
-        "--report", type=Path, metavar="FILE", help="write the report, as .json or .md"
+        "--report", type=Path, metavar="FILE", help="write the report to a .json or .md file"
     )
     options.add_discovery(parser, rewrites=False)
     options.add_common(parser)

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("name", help="the plugin's class, such as CircPad")
     parser.add_argument(
-        "--kernel", choices=("cuda", "numba"), default="cuda", help="what it is written in"
+        "--kernel", choices=("cuda", "numba"), default="cuda", help="the language of the kernel"
     )
     parser.add_argument(
         "--onnx-op",

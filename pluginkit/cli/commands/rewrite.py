@@ -34,14 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="also list what each rewrite does and looks for, and why its pattern does not fit "
-        "where it almost does",
+        help="also list what each rewrite does and looks for, and where its pattern almost "
+        "matches and why it does not",
     )
     parser.add_argument(
         "--target",
         metavar="FLAVOUR[:VERSION]",
-        help="the TensorRT that will read the model, as tensorrt:10.16; rewrites that it needs no "
-        "more are left out (default: the one installed here)",
+        help="the TensorRT that will read the model, as tensorrt:10.16; rewrites that it does "
+        "not need are left out (default: the one installed here)",
     )
     options.add_discovery(parser)
     options.add_common(parser)

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--inputs", type=Path, required=True, metavar="NPZ", help="an array for each input"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="NPZ", help="where the outputs go (default: nowhere)"
+        "-o", "--output", type=Path, metavar="NPZ", help="write the outputs to this file"
     )
     parser.add_argument(
         "--iterations",

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--build",
         action="store_true",
-        help="also build what parses, to find what parses and does not build",
+        help="also build what parses, to find nodes that parse but do not build",
     )
     options.add_shapes(parser, " for --build")
     parser.add_argument(

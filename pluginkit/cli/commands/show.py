@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument(
-        "name", help="a plugin's class or plugin_name, or a rewrite; upper and lower case are one"
-    )
+    parser.add_argument("name", help="a plugin's class or plugin_name, or a rewrite, in any case")
     options.add_discovery(parser)
     options.add_common(parser)
 

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("model", type=Path, help="the ONNX model")
     parser.add_argument(
-        "after", type=Path, nargs="?", help="a second one, as rewrite has made it of the first"
+        "after", type=Path, nargs="?", help="a second model, such as the rewritten one"
     )
     parser.add_argument(
         "-o",
