@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from pluginkit.onnx.inference.element_types import INTEGERS as INTEGERS
     from pluginkit.onnx.inference.element_types import dtype_of_elem_type as dtype_of_elem_type
     from pluginkit.onnx.inference.element_types import elem_type as elem_type
+    from pluginkit.onnx.inference.value_types import Types as Types
+    from pluginkit.onnx.model.graphs import Place as Place
     from pluginkit.onnx.model.graphs import bodies as bodies
     from pluginkit.onnx.model.graphs import names_read as names_read
     from pluginkit.onnx.model.plugin_nodes import plugin_node as plugin_node
+    from pluginkit.onnx.rewriting.carried_node import CarriedNode as CarriedNode
+    from pluginkit.onnx.rewriting.export_nodes import ModelNames as ModelNames
     from pluginkit.onnx.rewriting.export_nodes import NewNode as NewNode
+    from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite as GraphRewrite
     from pluginkit.onnx.rewriting.match import Match as Match
     from pluginkit.onnx.rewriting.pattern import AnyOf as AnyOf
     from pluginkit.onnx.rewriting.pattern import Constant as Constant
@@ -25,10 +30,17 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.pattern import Optional as Optional
     from pluginkit.onnx.rewriting.replacement import Replacement as Replacement
     from pluginkit.onnx.rewriting.replacement import Value as Value
+    from pluginkit.onnx.rewriting.retyping import retype as retype
     from pluginkit.onnx.rewriting.rewrite import Rewrite as Rewrite
     from pluginkit.onnx.rewriting.traced_pattern import PatternBuilder as PatternBuilder
 
 _HOME_OF = {
+    "Types": "inference.value_types",
+    "Place": "model.graphs",
+    "ModelNames": "rewriting.export_nodes",
+    "retype": "rewriting.retyping",
+    "CarriedNode": "rewriting.carried_node",
+    "GraphRewrite": "rewriting.graph_rewrite",
     "AnyOf": "rewriting.pattern",
     "Constant": "rewriting.pattern",
     "FLOATS": "inference.element_types",

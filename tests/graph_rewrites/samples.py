@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from pluginkit.graph_rewrites.carry_integers import CarryIntegers
 from pluginkit.graph_rewrites.drop_dropout import DropDropout
 from pluginkit.graph_rewrites.drop_optional import DropOptional
 from pluginkit.graph_rewrites.expand_affine_grid import ExpandAffineGrid
@@ -18,6 +19,7 @@ from pluginkit.graph_rewrites.expand_bit_cast import ExpandBitCast
 from pluginkit.graph_rewrites.expand_bit_shift import ExpandBitShift
 from pluginkit.graph_rewrites.expand_bitwise import ExpandBitwise
 from pluginkit.graph_rewrites.expand_bitwise_not import ExpandBitwiseNot
+from pluginkit.graph_rewrites.expand_bool_reduction import ExpandBoolReduction
 from pluginkit.graph_rewrites.expand_center_crop_pad import ExpandCenterCropPad
 from pluginkit.graph_rewrites.expand_col2im import ExpandCol2Im
 from pluginkit.graph_rewrites.expand_compress import ExpandCompress
@@ -43,7 +45,6 @@ from pluginkit.graph_rewrites.expand_quantization import (
 )
 from pluginkit.graph_rewrites.expand_resize import ExpandResize
 from pluginkit.graph_rewrites.expand_tf_idf import ExpandTfIdf
-from pluginkit.graph_rewrites.widen_integers import WidenIntegers
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 
 BFLOAT16 = ml_dtypes.bfloat16
@@ -188,9 +189,9 @@ def _integer_samples() -> dict[str, Sample]:
 def _uint8_samples() -> dict[str, Sample]:
     a, b = full_range(np.uint8, 2, 3, 8, 8), full_range(np.uint8, 2, 3, 8, 8)
     pairs = ("Add", "Sub", "Mul", "Max", "Min", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
-    found = {op: sample(WidenIntegers, op, {"a": a, "b": b}) for op in pairs}
+    found = {op: sample(CarryIntegers, op, {"a": a, "b": b}) for op in pairs}
     for op in ("Div", "Mod"):
-        found[op] = sample(WidenIntegers, op, {"a": a, "b": np.maximum(b, 1)})
+        found[op] = sample(CarryIntegers, op, {"a": a, "b": np.maximum(b, 1)})
     moved: dict[str, dict[str, np.ndarray]] = {
         "Reshape": {"x": a, "shape": i64(6, 64)},
         "Unsqueeze": {"x": a, "axes": i64(0)},
@@ -205,20 +206,20 @@ def _uint8_samples() -> dict[str, Sample]:
     }
     for op, inputs in moved.items():
         outputs = ("y", "indices_of_y") if op == "TopK" else ("y",)
-        found[op] = sample(WidenIntegers, op, inputs, stored=[*inputs][1:], outputs=outputs)
-    found["Transpose"] = sample(WidenIntegers, "Transpose", {"x": a}, perm=[0, 2, 3, 1])
-    found["Concat"] = sample(WidenIntegers, "Concat", {"a": a, "b": b}, axis=1)
+        found[op] = sample(CarryIntegers, op, inputs, stored=[*inputs][1:], outputs=outputs)
+    found["Transpose"] = sample(CarryIntegers, "Transpose", {"x": a}, perm=[0, 2, 3, 1])
+    found["Concat"] = sample(CarryIntegers, "Concat", {"a": a, "b": b}, axis=1)
     found["MaxPool"] = sample(
-        WidenIntegers, "MaxPool", {"x": a}, kernel_shape=[3, 3], strides=[2, 2]
+        CarryIntegers, "MaxPool", {"x": a}, kernel_shape=[3, 3], strides=[2, 2]
     )
     condition = integers(8, 8, high=1).astype(bool)
-    found["Where"] = sample(WidenIntegers, "Where", {"c": condition, "a": a, "b": b})
+    found["Where"] = sample(CarryIntegers, "Where", {"c": condition, "a": a, "b": b})
     for op in ("ReduceMax", "ReduceMin"):
         found[f"{op} bool"] = sample(
-            WidenIntegers, op, {"x": condition, "axes": i64(1)}, stored=["axes"]
+            ExpandBoolReduction, op, {"x": condition, "axes": i64(1)}, stored=["axes"]
         )
     divisor = np.where(full_range(np.int8, 9) == 0, 3, full_range(np.int8, 9)).astype(np.int8)
-    found["Mod int8"] = sample(WidenIntegers, "Mod", {"a": full_range(np.int8, 9), "b": divisor})
+    found["Mod int8"] = sample(CarryIntegers, "Mod", {"a": full_range(np.int8, 9), "b": divisor})
     return {f"uint8 {name}": each for name, each in found.items()}
 
 

@@ -16,6 +16,7 @@ from pluginkit.onnx.model.graphs import describe, place_of, scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
+from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite
 from pluginkit.onnx.rewriting.lazy_tensors import UnreadableError
 from pluginkit.onnx.rewriting.match import Match
 from pluginkit.onnx.rewriting.pattern_search import Bindings, explain_mismatch, find_bindings
@@ -84,6 +85,8 @@ class RewritePasses:
 
     def _pass(self, rewrite: Rewrite) -> bool:
         """Try every match in the model once; return whether any was rewritten."""
+        if isinstance(rewrite, GraphRewrite):
+            return self._rewrite_graphs(rewrite)
         self._refused[_name(rewrite)] = []
         self._mismatched[_name(rewrite)] = []
         before = len(self.applied)
@@ -99,9 +102,21 @@ class RewritePasses:
             return False
         self._indexes = []
         if rewrite.plugin is None:  # onnx infers their types
-            complete_value_info(self._model, self.types, self._plugins)
-            self.types = infer_types(self._model)
+            self._infer_types()
         return True
+
+    def _rewrite_graphs(self, rewrite: GraphRewrite) -> bool:
+        """Let a rewrite change the whole model; return whether it changed anything."""
+        places = rewrite.rewrite_graphs(self._model, self.types, self._names)
+        self.applied += (AppliedRewrite(_name(rewrite), *place, ()) for place in places)
+        if places:
+            self._indexes = []
+            self._infer_types()
+        return bool(places)
+
+    def _infer_types(self) -> None:
+        complete_value_info(self._model, self.types, self._plugins)
+        self.types = infer_types(self._model)
 
     def _reads(self, elem_types: Collection[int], index: GraphIndex, at: int) -> bool:
         """Whether an input of the node is known to have one of the element types."""

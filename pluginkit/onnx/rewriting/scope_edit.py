@@ -171,7 +171,7 @@ class ScopeEdit:
                 nodes.append(node)
         set_nodes(scope, nodes)
         self._import_domains(scope)
-        _drop_value_info(scope, gone - self._places.keys())
+        drop_value_info(scope, gone - self._places.keys())
 
     def _add_constants(
         self, scope: Scope, constants: Sequence[onnx.TensorProto]
@@ -195,7 +195,8 @@ class ScopeEdit:
         )
 
 
-def _drop_value_info(scope: Scope, gone: set[str]) -> None:
+def drop_value_info(scope: Scope, gone: set[str]) -> None:
+    """Remove the value_info of values that are no longer in the scope."""
     infos = list(scope.graph.value_info) if gone else []
     if infos:
         _keep(scope.graph.value_info, [info for info in infos if info.name not in gone])

@@ -1,0 +1,215 @@
+"""How ONNX's operators on small and unsigned integers work on wider ones."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+
+from pluginkit.onnx import CarriedNode, elem_type
+
+#: Operators that only move, choose or compare elements, or compute what stays in the range.
+_VALUES = frozenset(
+    {
+        *("And", "ArgMax", "ArgMin", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "CenterCropPad"),
+        *("Clip", "Compress", "Concat", "DepthToSpace", "Equal", "Expand", "Flatten", "Gather"),
+        *("GatherElements", "GatherND", "Greater", "GreaterOrEqual", "Identity", "Less"),
+        *("LessOrEqual", "Max", "Min", "Mod", "NonZero", "OneHot", "Pad", "Relu", "Reshape"),
+        *("ReverseSequence", "ScatterElements", "ScatterND", "Scatter", "Shape", "Sign", "Size"),
+        *("Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "TopK", "Transpose", "Trilu"),
+        *("Unique", "Unsqueeze", "Where"),
+    }
+)
+#: Operators whose results wrap around.
+_WRAPPING = frozenset(
+    {
+        *("Abs", "Add", "BitShift", "BitwiseNot", "CumSum", "Div", "Mul", "Neg", "Range"),
+        *("ReduceProd", "ReduceSum", "Sub", "Sum"),
+    }
+)
+#: Operators that give a limit of their type if there is nothing to reduce.
+_EXTREMES = frozenset({"ReduceMax", "ReduceMin"})
+#: Operators that TensorRT has in float32, but not in int32.
+_FLOATING = frozenset({"MaxPool", "Resize", "Upsample"})
+#: Operators with an attribute that gives the type of the output.
+_TYPED = frozenset({"Constant", "ConstantOfShape", "EyeLike"})
+#: Operators that order or divide: on the bits of a uint64 above 2^63 they would be wrong.
+_ON_BITS = frozenset(
+    {
+        *("Add", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Compress", "Concat"),
+        *("DepthToSpace", "Equal", "Expand", "Flatten", "Gather", "GatherElements", "GatherND"),
+        *("Identity", "Mul", "Pad", "Reshape", "ScatterElements", "ScatterND", "Shape", "Size"),
+        *("Slice", "SpaceToDepth", "Split", "Squeeze", "Sub", "Tile", "Transpose", "Trilu"),
+        *("Unsqueeze", "Where"),
+    }
+)
+_CASTS = ("Cast", "CastLike")
+_FLOW = ("If", "Loop", "Scan")
+
+
+class CarriedIntegers:
+    """The rules by which integers are carried.
+
+    int8, which TensorRT has, is carried only through Mod and through nodes that read a stored
+    tensor: TensorRT takes stored int8 before DequantizeLinear and plugins only.
+    """
+
+    carriers: ClassVar = {
+        "uint8": "int32",
+        "int16": "int32",
+        "uint16": "int32",
+        "uint32": "int64",
+        "uint64": "int64",
+        "int8": "int32",
+    }
+    everywhere: ClassVar = frozenset(carriers) - {"int8"}
+    operators: ClassVar = tuple(
+        sorted(_VALUES | _WRAPPING | _EXTREMES | _FLOATING | _TYPED | {*_CASTS, *_FLOW})
+    )
+
+    def carries(self, node: CarriedNode) -> bool:
+        """Whether the node works on carriers."""
+        if node.op_type not in self.operators:
+            return False
+        touched = {*node.input_dtypes, *node.output_dtypes}
+        if node.op_type in _CASTS:
+            return self._carries_cast(node)
+        if node.op_type in _TYPED:
+            return node.output_dtypes[0] in self.everywhere and self._is_wanted(node)
+        if not touched & self.everywhere:
+            return self._carries_int8(node)
+        if "uint64" in touched and not self._fits_int64(node):
+            return False
+        if node.op_type in _FLOATING:
+            return _is_exact_in_float32(node)
+        return True
+
+    def convert(self, node: CarriedNode) -> None:
+        """Put the nodes that work on carriers in the node's place."""
+        if node.op_type in _CASTS:
+            self._convert_cast(node)
+        elif node.op_type in _TYPED:
+            node.give(0, _with_type(node, self.carriers[node.output_dtypes[0]]))
+        else:
+            self._convert_values(node)
+
+    def _is_wanted(self, node: CarriedNode) -> bool:
+        """Whether a node that works on carriers reads the first output."""
+        return node.leaves_body(0) or any(
+            each.op_type in self.operators and each.domain in ("", "ai.onnx")
+            for each in node.readers(0)
+        )
+
+    def _carries_cast(self, node: CarriedNode) -> bool:
+        source, target = node.input_dtypes[0], node.output_dtypes[0]
+        if not source or not target or target == "string":
+            return False
+        if source == "uint64" and target not in _INTEGERS:
+            return node.has_carrier(0) and self._fits_int64(node)
+        if target in self.everywhere:
+            return self._is_wanted(node) and (target != "uint64" or source in _INTEGERS)
+        return source in self.carriers and node.has_carrier(0)
+
+    def _carries_int8(self, node: CarriedNode) -> bool:
+        if node.op_type == "Mod":
+            return True
+        return any(
+            dtype == "int8" and node.is_stored(at) for at, dtype in enumerate(node.input_dtypes)
+        ) and node.op_type not in ("Shape", "Size", *_FLOATING)
+
+    def _fits_int64(self, node: CarriedNode) -> bool:
+        """Whether the node is right on the bits of uint64, or its values are below 2^63."""
+        return node.op_type in _ON_BITS or all(
+            node.range(at)[1] < 2**63
+            for at, dtype in enumerate(node.input_dtypes)
+            if dtype == "uint64"
+        )
+
+    def _convert_cast(self, node: CarriedNode) -> None:
+        source, target = node.input_dtypes[0], node.output_dtypes[0]
+        low, high = node.range(0)
+        value = node.input(0)
+        now = self.carriers.get(source, source)
+        wide = self.carriers.get(target, target)
+        if target not in self.carriers:
+            node.into(0, "Cast", value, to=target)
+            return
+        if now != wide:
+            value = node.add("Cast", value, to=wide)
+        limits = np.iinfo(target)
+        if not (limits.min <= low and high <= limits.max):
+            value = _wrapped(node, value, target)
+        if target in self.everywhere:
+            node.give(0, value)
+        else:
+            node.into(0, "Cast", value, to=target)
+
+    def _convert_values(self, node: CarriedNode) -> None:
+        inputs = [node.input(at) for at in range(len(node.input_dtypes))]
+        if node.op_type in _FLOATING:
+            inputs = [
+                node.add("Cast", name, to="float32") if dtype in self.carriers else name
+                for name, dtype in zip(inputs, node.input_dtypes, strict=True)
+            ]
+        wraps = node.op_type in _WRAPPING or node.attribute("reduction") in (b"add", b"mul")
+        for at, name in enumerate(node.copy(inputs)):
+            dtype = node.output_dtypes[at]
+            if not name or dtype not in self.carriers:
+                continue
+            value = name
+            if node.op_type in _FLOATING:
+                value = node.add("Cast", value, to=self.carriers[dtype])
+            elif wraps:
+                value = _wrapped(node, value, dtype)
+            elif node.op_type in _EXTREMES:
+                value = _clamped(node, value, dtype)
+            node.give(at, value)
+
+
+_INTEGERS = frozenset({"bool", "int8", "int32", "int64", *CarriedIntegers.everywhere})
+
+
+def _is_exact_in_float32(node: CarriedNode) -> bool:
+    """Whether float32 holds the values, and the operator only chooses among them."""
+    mode = node.attribute("mode", b"nearest")
+    is_choice = node.op_type == "MaxPool" or mode == b"nearest"
+    return is_choice and node.input_dtypes[0] in ("uint8", "int16", "uint16")
+
+
+def _with_type(node: CarriedNode, dtype: str) -> str:
+    """Append the node with the attribute that gives its output the dtype."""
+    if node.op_type == "EyeLike":
+        attribute = onnx.AttributeProto(
+            name="dtype", type=onnx.AttributeProto.INT, i=elem_type(dtype)
+        )
+        return node.copy(list(node.proto.input), dtype=attribute)[0]
+    array = onnx.numpy_helper.to_array(node.attribute("value")).astype(dtype)
+    attribute = onnx.AttributeProto(
+        name="value", type=onnx.AttributeProto.TENSOR, t=onnx.numpy_helper.from_array(array)
+    )
+    return node.copy(list(node.proto.input), value=attribute)[0]
+
+
+def _wrapped(node: CarriedNode, value: str, dtype: str) -> str:
+    """Wrap integers around as a type does: modulo 2^bits, into its range."""
+    limits = np.iinfo(dtype)
+    if limits.bits == 64:
+        return value
+    number = np.int64 if limits.bits == 32 else np.int32
+    modulus = node.constant(number(2**limits.bits))
+    if limits.min == 0:
+        return node.add("Mod", value, modulus)
+    half = node.constant(number(-int(limits.min)))
+    return node.add("Sub", node.add("Mod", node.add("Add", value, half), modulus), half)
+
+
+def _clamped(node: CarriedNode, value: str, dtype: str) -> str:
+    """Bring the limits of the carrier, which a reduction of nothing gives, to the type's own."""
+    limits = np.iinfo(dtype)
+    if limits.bits == 64:
+        return value
+    number = np.int64 if limits.bits == 32 else np.int32
+    least, greatest = (node.constant(number(each)) for each in (limits.min, limits.max))
+    return node.add("Max", node.add("Min", value, greatest), least)

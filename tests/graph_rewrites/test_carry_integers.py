@@ -1,0 +1,367 @@
+"""Values of types that TensorRT lacks travel in wider ones, up to the borders of the main graph."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from pluginkit.graph_rewrites.carry_integers import CarryIntegers
+from pluginkit.onnx.inference.infer_types import infer_types
+from pluginkit.onnx.model.graphs import names_read, scopes
+from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from tests.graph_rewrites.rewriting import run
+from tests.graph_rewrites.samples import full_range, i64, node_model
+
+DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "uint32", "uint64", "int32", "int64")
+ELEM = {
+    np.dtype(name): helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in (*DTYPES, "float32")
+}
+LACKING = {
+    TensorProto.UINT8,
+    TensorProto.INT16,
+    TensorProto.UINT16,
+    TensorProto.UINT32,
+    TensorProto.UINT64,
+}
+
+
+def elem(dtype):
+    return ELEM[np.dtype(dtype)]
+
+
+def value(name, dtype, shape):
+    return helper.make_tensor_value_info(name, elem(dtype), shape)
+
+
+def model_of(nodes, inputs, outputs, stored=(), opset=18):
+    """A model from ``{name: array}`` of inputs and ``{name: (dtype, shape)}`` of outputs."""
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [value(name, array.dtype, array.shape) for name, array in inputs.items()],
+        [value(name, *given) for name, given in outputs.items()],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in dict(stored).items()],
+    )
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("elsewhere", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+
+def lacking_inside(model: onnx.ModelProto) -> list[str]:
+    """The values of types that TensorRT lacks that are not inputs or outputs of the main graph."""
+    types = infer_types(model)
+    borders = {each.name for each in (*model.graph.input, *model.graph.output)}
+    found = []
+    for scope in scopes(model):
+        for node in scope.graph.node:
+            for name in {*node.output, *names_read(node)} - borders - {""}:
+                value_type = types.find(scope, name)
+                if value_type is not None and value_type.tensor_type.elem_type in LACKING:
+                    found.append(name)
+    return found
+
+
+def carried(model: onnx.ModelProto, rewrites=None) -> onnx.ModelProto:
+    """Rewrite a model; no value inside may keep a type that TensorRT lacks, and twice is once."""
+    rewrites = [CarryIntegers] if rewrites is None else rewrites
+    result = rewrite_model(model, rewrites)
+    assert "CarryIntegers" in {each.rewrite for each in result.applied}
+    onnx.checker.check_model(result.model, full_check=True)
+    assert lacking_inside(result.model) == []
+    again = rewrite_model(result.model, rewrites)
+    assert again.applied == []
+    assert again.model == result.model
+    return result.model
+
+
+def check_same(
+    model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], expected: Sequence[np.ndarray]
+) -> onnx.ModelProto:
+    new = carried(model)
+    for one, other in zip(run(new, feeds), expected, strict=True):
+        assert np.asarray(one).dtype == np.asarray(other).dtype
+        np.testing.assert_array_equal(one, other)
+    return new
+
+
+def every_value(dtype, *shape):
+    limits = np.iinfo(dtype)
+    rng = np.random.default_rng(3)
+    found = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    found.ravel()[:2] = limits.min, limits.max
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize("op_type", ["Add", "Sub", "Mul"])
+def test_results_wrap_around_as_those_of_the_type_do(op_type, dtype):
+    a, b = every_value(dtype, 40, 1), every_value(dtype, 40)
+    model = model_of(
+        [
+            helper.make_node("Transpose", ["a"], ["t"]),
+            helper.make_node(op_type, ["t", "b"], ["s"]),
+            helper.make_node(op_type, ["s", "b"], ["y"]),
+        ],
+        {"a": a, "b": b},
+        {"y": (dtype, [1, 40])},
+    )
+    function = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}[op_type]
+    with np.errstate(over="ignore"):
+        check_same(model, {"a": a, "b": b}, [function(function(a.T, b), b)])
+
+
+@pytest.mark.parametrize("target", ["uint8", "int16", "uint16", "uint32", "int8"])
+@pytest.mark.parametrize("source", ["int64", "int32", "uint8", "int16", "uint32", "bool"])
+def test_casts_between_integers_wrap_around(source, target):
+    x = np.array([True, False]) if source == "bool" else every_value(source, 60)
+    nodes = [
+        helper.make_node("Identity", ["x"], ["i"]),
+        helper.make_node("Cast", ["i"], ["a"], to=elem("uint16")),
+        helper.make_node("Cast", ["i"], ["b"], to=elem(target)),
+        helper.make_node("Cast", ["a"], ["y"], to=elem("float32")),
+        helper.make_node("Cast", ["b"], ["z"], to=elem("int64")),
+    ]
+    outputs = {"y": ("float32", x.shape), "z": ("int64", x.shape)}
+    expected = [x.astype("uint16").astype("float32"), x.astype(target).astype("int64")]
+    check_same(model_of(nodes, {"x": x}, outputs), {"x": x}, expected)
+
+
+@pytest.mark.parametrize("between", ["int16", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize("target", ["float32", "int32", "int8"])
+@pytest.mark.parametrize("source", ["uint8", "bool"])
+def test_a_cast_that_loses_nothing_is_not_wrapped(source, between, target):
+    x = np.array([0, 1, 5, 127]).astype(source)
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], to=elem(between)),
+        helper.make_node("Cast", ["a"], ["y"], to=elem(target)),
+    ]
+    model = model_of(nodes, {"x": x}, {"y": (target, [4])})
+    new = check_same(model, {"x": x}, [x.astype(between).astype(target)])
+    assert {node.op_type for node in new.graph.node} <= {"Cast", "Mod", "Add", "Sub"}
+    if target != "int8":
+        assert {node.op_type for node in new.graph.node} == {"Cast"}
+
+
+def test_quantized_values_are_not_wrapped_because_they_are_clipped():
+    x = np.linspace(-9, 9, 12, dtype=np.float32)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("Reshape", ["q", "shape"], ["r"]),
+        helper.make_node("DequantizeLinear", ["r", "s", "z"], ["y"]),
+    ]
+    stored = {"s": np.float32(0.05), "z": np.uint8(100), "shape": i64(3, 4)}
+    model = model_of(nodes, {"x": x}, {"y": ("float32", [3, 4])}, stored)
+    new = carried(model, find_rewrites())
+    assert "Mod" not in {node.op_type for node in new.graph.node}
+    np.testing.assert_array_equal(run(new, {"x": x})[0], run(model, {"x": x})[0])
+
+
+def body(nodes, inputs, outputs, stored=()):
+    return helper.make_graph(
+        nodes,
+        "body",
+        [value(*each) for each in inputs],
+        [value(*each) for each in outputs],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in dict(stored).items()],
+    )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32"])
+@pytest.mark.parametrize("taken", [True, False])
+def test_branches_give_carriers(taken, dtype):
+    """One branch computes, the other passes a captured value through; both capture ``t``."""
+    x = every_value(dtype, 2, 3)
+    then = body(
+        [helper.make_node("Add", ["t", "one"], ["a"])],
+        [],
+        [("a", dtype, [3, 2])],
+        {"one": np.ones((), dtype)},
+    )
+    other = body([helper.make_node("Identity", ["t"], ["b"])], [], [("b", dtype, [3, 2])])
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"]),
+        helper.make_node("If", ["c"], ["i"], then_branch=then, else_branch=other),
+        helper.make_node("Concat", ["i", "t"], ["y"], axis=0),
+    ]
+    feeds = {"x": x, "c": np.array(taken)}
+    model = model_of(nodes, feeds, {"y": (dtype, [6, 2]), "t": (dtype, [3, 2])})
+    with np.errstate(over="ignore"):
+        first = x.T + np.ones((), dtype) if taken else x.T
+    check_same(model, feeds, [np.concatenate([first, x.T]), x.T])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_the_state_and_the_scans_of_a_loop_are_carried(dtype):
+    x = every_value(dtype, 5)
+    inner = body(
+        [
+            helper.make_node("Add", ["s", "x"], ["n"]),
+            helper.make_node("Max", ["n", "s"], ["m"]),
+            helper.make_node("Identity", ["go"], ["on"]),
+        ],
+        [("k", "int64", []), ("go", "bool", []), ("s", dtype, [5])],
+        [("on", "bool", []), ("n", dtype, [5]), ("m", dtype, [5])],
+    )
+    nodes = [helper.make_node("Loop", ["count", "", "x"], ["last", "all"], body=inner)]
+    model = model_of(
+        nodes, {"x": x}, {"last": (dtype, [5]), "all": (dtype, [3, 5])}, {"count": np.int64(3)}
+    )
+    state, scanned = x, []
+    with np.errstate(over="ignore"):
+        for _ in range(3):
+            new = state + x
+            scanned.append(np.maximum(new, state))
+            state = new
+    check_same(model, {"x": x}, [state, np.stack(scanned)])
+
+
+def test_a_scan_is_carried():
+    x = every_value("uint8", 4, 3)
+    inner = body(
+        [helper.make_node("Add", ["s", "row"], ["n"]), helper.make_node("Identity", ["n"], ["o"])],
+        [("s", "uint8", [3]), ("row", "uint8", [3])],
+        [("n", "uint8", [3]), ("o", "uint8", [3])],
+    )
+    nodes = [
+        helper.make_node("Scan", ["zero", "x"], ["last", "all"], body=inner, num_scan_inputs=1)
+    ]
+    outputs = {"last": ("uint8", [3]), "all": ("uint8", [4, 3])}
+    model = model_of(nodes, {"x": x}, outputs, {"zero": np.zeros(3, np.uint8)})
+    sums = np.cumsum(x, 0, dtype=np.uint8)
+    check_same(model, {"x": x}, [sums[-1], sums])
+
+
+def test_branches_in_a_loop_capture_the_state():
+    x = every_value("uint8", 3)
+    then = body([helper.make_node("Mul", ["s", "s"], ["a"])], [], [("a", "uint8", [3])])
+    other = body([helper.make_node("Sub", ["s", "x"], ["b"])], [], [("b", "uint8", [3])])
+    inner = body(
+        [
+            helper.make_node("Mod", ["k", "two"], ["r"]),
+            helper.make_node("Cast", ["r"], ["odd"], to=TensorProto.BOOL),
+            helper.make_node("If", ["odd"], ["n"], then_branch=then, else_branch=other),
+            helper.make_node("Identity", ["go"], ["on"]),
+        ],
+        [("k", "int64", []), ("go", "bool", []), ("s", "uint8", [3])],
+        [("on", "bool", []), ("n", "uint8", [3])],
+        {"two": np.int64(2)},
+    )
+    nodes = [helper.make_node("Loop", ["count", "", "x"], ["y"], body=inner)]
+    model = model_of(nodes, {"x": x}, {"y": ("uint8", [3])}, {"count": np.int64(4)})
+    state = x
+    for step in range(4):
+        state = state * state if step % 2 else state - x
+    check_same(model, {"x": x}, [state])
+
+
+def test_a_node_of_another_domain_gets_the_value_itself():
+    x = every_value("uint8", 4)
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["a"]),
+        helper.make_node("Mystery", ["a"], ["m"], domain="elsewhere"),
+        helper.make_node("Sub", ["a", "x"], ["y"]),
+    ]
+    model = model_of(nodes, {"x": x}, {"y": ("uint8", [4]), "m": ("uint8", [4])})
+    result = rewrite_model(model, [CarryIntegers]).model
+    (mystery,) = [node for node in result.graph.node if node.op_type == "Mystery"]
+    assert mystery.input[0] == "a"
+    (before,) = [node for node in result.graph.node if "a" in node.output]
+    assert (before.op_type, before.attribute[0].i) == ("Cast", TensorProto.UINT8)
+    assert rewrite_model(result, [CarryIntegers]).applied == []
+
+
+def test_a_branch_that_hides_a_carried_name_means_its_own():
+    x, z = every_value("uint8", 3), np.linspace(0, 1, 3, dtype=np.float32)
+    inner = body(
+        [helper.make_node("Neg", ["a"], ["n"]), helper.make_node("Identity", ["go"], ["on"])],
+        [("k", "int64", []), ("go", "bool", []), ("a", "float32", [3])],
+        [("on", "bool", []), ("n", "float32", [3])],
+    )
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["a"]),
+        helper.make_node("Loop", ["count", "", "z"], ["w"], body=inner),
+        helper.make_node("Sub", ["a", "x"], ["y"]),
+    ]
+    outputs = {"y": ("uint8", [3]), "w": ("float32", [3])}
+    model = model_of(nodes, {"x": x, "z": z}, outputs, {"count": np.int64(1)})
+    check_same(model, {"x": x, "z": z}, [x, -z])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+def test_constants_of_every_kind_are_carried(dtype):
+    x = every_value(dtype, 2, 3)
+    tensor = numpy_helper.from_array(np.array([1, 2, 3], dtype))
+    fill = numpy_helper.from_array(np.array([4], dtype))
+    nodes = [
+        helper.make_node("Constant", [], ["c"], value=tensor),
+        helper.make_node("ConstantOfShape", ["shape"], ["f"], value=fill),
+        helper.make_node("Max", ["x", "c", "stored"], ["m"]),
+        helper.make_node("Min", ["m", "f"], ["y"]),
+    ]
+    stored = {"shape": i64(2, 3), "stored": np.array([[2], [0]], dtype)}
+    model = model_of(nodes, {"x": x}, {"y": (dtype, [2, 3])}, stored)
+    expected = np.minimum(np.maximum(np.maximum(x, [1, 2, 3]), [[2], [0]]), 4).astype(dtype)
+    new = check_same(model, {"x": x}, [expected])
+    assert elem(dtype) not in {each.data_type for each in new.graph.initializer}
+
+
+def test_int8_is_carried_where_tensorrt_refuses_a_stored_tensor():
+    x = every_value("int8", 50)
+    nodes = [
+        helper.make_node("Add", ["x", "one"], ["a"]),
+        helper.make_node("Mod", ["a", "seven"], ["b"]),
+        helper.make_node("Transpose", ["b"], ["t"]),
+        helper.make_node("Cast", ["t"], ["y"], to=TensorProto.FLOAT),
+    ]
+    model = model_of(
+        nodes, {"x": x}, {"y": ("float32", [50])}, {"one": np.int8(1), "seven": np.int8(7)}
+    )
+    check_same(model, {"x": x}, [((x + np.int8(1)) % np.int8(7)).astype(np.float32)])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.bool_])
+def test_what_tensorrt_has_is_left(dtype):
+    model = node_model("Transpose", {"a": np.ones((2, 3), dtype)})
+    result = rewrite_model(model, [CarryIntegers])
+    assert (result.model, result.applied) == (model, [])
+
+
+@pytest.mark.parametrize(("op_type", "expected"), [("ReduceMax", 0), ("ReduceMin", 255)])
+def test_nothing_to_reduce_gives_the_types_own_limit(op_type, expected):
+    x = np.zeros((0, 3), np.uint8)
+    model = node_model(op_type, {"x": x, "axes": i64(0)}, stored=["axes"], keepdims=0)
+    (got,) = ReferenceEvaluator(carried(model)).run(None, {"x": x})
+    np.testing.assert_array_equal(got, [expected] * 3)
+    assert got.dtype == np.uint8
+
+
+@pytest.mark.parametrize("reduction", ["add", "mul"])
+def test_reductions_wrap_around(reduction):
+    x = np.full((3, 2), 200, np.uint8)
+    feeds = {"x": x, "i": i64(0, 0)[None], "u": full_range(np.uint8, 2, 2)[:1]}
+    model = node_model("ScatterElements", feeds, opset=18, reduction=reduction)
+    expected = x.copy()
+    with np.errstate(over="ignore"):
+        for column in range(2):
+            one = feeds["u"][0, column]
+            old = expected[0, column]
+            expected[0, column] = old + one if reduction == "add" else old * one
+    (got,) = ReferenceEvaluator(carried(model)).run(None, feeds)
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_uint64_that_may_exceed_int64_is_not_ordered_wrongly():
+    feeds = {"a": every_value("uint64", 4), "b": every_value("uint64", 4)}
+    model = node_model("Less", feeds)
+    assert rewrite_model(model, [CarryIntegers]).applied == []
+
+
+def test_every_output_of_the_type_comes_back():
+    x = full_range(np.uint8, 2, 6)
+    model = node_model("Split", {"x": x}, outputs=("a", "b"), axis=1, num_outputs=2, opset=18)
+    first, second = ReferenceEvaluator(carried(model)).run(None, {"x": x})
+    np.testing.assert_array_equal(np.concatenate([first, second], 1), x)
+    assert first.dtype == second.dtype == np.uint8
