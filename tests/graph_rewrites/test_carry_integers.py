@@ -159,6 +159,11 @@ def test_quantized_values_are_not_wrapped_because_they_are_clipped():
     np.testing.assert_array_equal(run(new, {"x": x})[0], run(model, {"x": x})[0])
 
 
+def trips(count):
+    """What a Loop of a known number of rounds reads; TensorRT wants a condition too."""
+    return {"count": np.int64(count), "always": np.array(True)}
+
+
 def body(nodes, inputs, outputs, stored=()):
     return helper.make_graph(
         nodes,
@@ -205,9 +210,12 @@ def test_the_state_and_the_scans_of_a_loop_are_carried(dtype):
         [("k", "int64", []), ("go", "bool", []), ("s", dtype, [5])],
         [("on", "bool", []), ("n", dtype, [5]), ("m", dtype, [5])],
     )
-    nodes = [helper.make_node("Loop", ["count", "", "x"], ["last", "all"], body=inner)]
+    nodes = [helper.make_node("Loop", ["count", "always", "x"], ["last", "all"], body=inner)]
     model = model_of(
-        nodes, {"x": x}, {"last": (dtype, [5]), "all": (dtype, [3, 5])}, {"count": np.int64(3)}
+        nodes,
+        {"x": x},
+        {"last": (dtype, [5]), "all": (dtype, [3, 5])},
+        trips(3),
     )
     state, scanned = x, []
     with np.errstate(over="ignore"):
@@ -249,8 +257,8 @@ def test_branches_in_a_loop_capture_the_state():
         [("on", "bool", []), ("n", "uint8", [3])],
         {"two": np.int64(2)},
     )
-    nodes = [helper.make_node("Loop", ["count", "", "x"], ["y"], body=inner)]
-    model = model_of(nodes, {"x": x}, {"y": ("uint8", [3])}, {"count": np.int64(4)})
+    nodes = [helper.make_node("Loop", ["count", "always", "x"], ["y"], body=inner)]
+    model = model_of(nodes, {"x": x}, {"y": ("uint8", [3])}, trips(4))
     state = x
     for step in range(4):
         state = state * state if step % 2 else state - x
@@ -282,11 +290,11 @@ def test_a_branch_that_hides_a_carried_name_means_its_own():
     )
     nodes = [
         helper.make_node("Add", ["x", "x"], ["a"]),
-        helper.make_node("Loop", ["count", "", "z"], ["w"], body=inner),
+        helper.make_node("Loop", ["count", "always", "z"], ["w"], body=inner),
         helper.make_node("Sub", ["a", "x"], ["y"]),
     ]
     outputs = {"y": ("uint8", [3]), "w": ("float32", [3])}
-    model = model_of(nodes, {"x": x, "z": z}, outputs, {"count": np.int64(1)})
+    model = model_of(nodes, {"x": x, "z": z}, outputs, trips(1))
     check_same(model, {"x": x, "z": z}, [x, -z])
 
 

@@ -18,7 +18,7 @@ import onnx.reference
 
 from pluginkit.onnx.inference.value_types import Types, dims_of, infer_once
 from pluginkit.onnx.model.external_data import is_external
-from pluginkit.onnx.model.graphs import Scope, inner_scopes, is_op, scopes
+from pluginkit.onnx.model.graphs import Scope, inner_scopes, is_in_function, is_op, scopes
 
 #: A domain without operators: shape inference skips its nodes.
 _HIDDEN = "pluginkit.hidden"
@@ -67,7 +67,7 @@ def _forget_branch_shapes(choices: Iterable[_Choice]) -> None:
 def _choices(light: onnx.ModelProto, domain: str) -> Iterator[_Choice]:
     """Yield every If outside of local functions that has this domain."""
     for scope in scopes(light):
-        if not scope.path.startswith("function "):
+        if not is_in_function(scope):
             for node, inner in inner_scopes(scope):
                 if is_op(node, "If", domain):
                     yield scope, node, {name: body for name, body in inner if name in _BRANCHES}

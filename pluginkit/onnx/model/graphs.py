@@ -55,6 +55,13 @@ def scopes(model: onnx.ModelProto) -> Iterator[Scope]:
         yield from _nested(Scope(path, function, None, _opsets(function)))
 
 
+def is_in_function(scope: Scope) -> bool:
+    """Whether the scope is a local function, or a body in one."""
+    while scope.outer is not None:
+        scope = scope.outer
+    return isinstance(scope.graph, onnx.FunctionProto)
+
+
 def _opsets(owner: onnx.ModelProto | onnx.FunctionProto) -> dict[str, int]:
     return {_plain(entry.domain): entry.version for entry in owner.opset_import}
 

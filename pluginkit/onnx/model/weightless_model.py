@@ -61,7 +61,8 @@ def _input(tensor: onnx.TensorProto) -> onnx.ValueInfoProto:
 
 def _without_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
     """Copy what inference and the checker read, except the main graph's initializers."""
-    light = onnx.ModelProto(ir_version=model.ir_version)
+    # Up to IR version 3 every initializer must be a graph input too; TensorRT does not ask for it.
+    light = onnx.ModelProto(ir_version=max(model.ir_version, 4))
     light.opset_import.extend(model.opset_import)
     light.functions.extend(model.functions)
     light.graph.name = model.graph.name

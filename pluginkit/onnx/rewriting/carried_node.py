@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,26 @@ import onnx.numpy_helper
 
 from pluginkit.onnx.inference.element_types import elem_type
 from pluginkit.onnx.model.graphs import is_op, label
+from pluginkit.onnx.rewriting.export_nodes import ModelNames
+from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.value_range import Range, range_of
 
-if TYPE_CHECKING:
-    from pluginkit.onnx.rewriting.retyping import ScopeRetyping
+
+class RetypedScope(Protocol):
+    """What a node needs of the retyping of its scope."""
+
+    index: GraphIndex
+    names: ModelNames
+    carriers: Mapping[str, str]
+    readers: Mapping[str, list[onnx.NodeProto]]
+    is_body: bool
+
+    def dtype(self, name: str) -> str: ...
+    def is_carried(self, name: str) -> bool: ...
+    def carrier_of(self, name: str) -> str: ...
+    def original_of(self, name: str) -> str: ...
+    def set_carrier(self, name: str, carrier: str) -> None: ...
+    def add(self, node: onnx.NodeProto) -> None: ...
 
 
 class CarriedNode:
@@ -31,14 +47,14 @@ class CarriedNode:
         given: the outputs that have a carrier.
     """
 
-    def __init__(self, retyping: ScopeRetyping, proto: onnx.NodeProto) -> None:
+    def __init__(self, retyping: RetypedScope, proto: onnx.NodeProto) -> None:
         self.proto = proto
         self.op_type = proto.op_type if is_op(proto, proto.op_type) else ""
-        self.opset = retyping.scope.opsets.get("", 1)
+        self.opset = retyping.index.scope.opsets.get("", 1)
         self.input_dtypes = [retyping.dtype(name) for name in proto.input]
         self.output_dtypes = [retyping.dtype(name) for name in proto.output]
         self._retyping = retyping
-        self._carriers: Mapping[str, str] = retyping.rules.carriers
+        self._carriers: Mapping[str, str] = retyping.carriers
         self.given: set[str] = set()
 
     @property
@@ -89,7 +105,7 @@ class CarriedNode:
         """Store an array, and return its name."""
         name = self._retyping.names.new_value(f"{label(self.proto)}/constant")
         tensor = onnx.numpy_helper.from_array(np.asarray(array), name)
-        graph = self._retyping.scope.graph
+        graph = self._retyping.index.scope.graph
         if isinstance(graph, onnx.GraphProto):
             graph.initializer.append(tensor)
         return name

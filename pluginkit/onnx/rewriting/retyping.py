@@ -84,6 +84,9 @@ class ScopeRetyping:
         scope: the scope.
         index: its nodes as they were.
         changed: the places of the changed nodes, those of inner scopes included.
+        names: makes new names.
+        carriers: the carrier of each type.
+        is_body: whether the scope is a body, and not the main graph.
     """
 
     def __init__(
@@ -98,7 +101,9 @@ class ScopeRetyping:
         self.index = GraphIndex(scope)
         self.changed: list[Place] = outer.changed if outer is not None else []
         self.names = names
-        self.rules = rules
+        self.carriers = rules.carriers
+        self.is_body = outer is not None
+        self._rules = rules
         self._outer = outer
         self._types = types
         self._defined = defined_names(scope.graph)
@@ -117,9 +122,9 @@ class ScopeRetyping:
                 self._retype_bodies(node, dict(inner))
                 continue
             carried = CarriedNode(self, node)
-            if carried.touches_carried and self.rules.carries(carried):
+            if carried.touches_carried and self._rules.carries(carried):
                 self.changed.append(place_of(self.scope, node))
-                self.rules.convert(carried)
+                self._rules.convert(carried)
                 self._gone.update(carried.given)
             else:
                 self.add(self._with_originals(node))
@@ -164,7 +169,7 @@ class ScopeRetyping:
         for each in (self, owner):
             if name in each._carriers:
                 return each._carriers[name]
-        dtype = self.rules.carriers[self.dtype(name)]
+        dtype = self.carriers[self.dtype(name)]
         stored = owner.index.constant(name)
         new = self.names.new_value(f"{name}_{dtype}")
         if stored is not None and not is_external(stored) and name not in owner.index.producers:
@@ -210,11 +215,6 @@ class ScopeRetyping:
                 found.setdefault(name, []).append(node)
         return found
 
-    @property
-    def is_body(self) -> bool:
-        """Whether the scope is the body of a node."""
-        return self._outer is not None
-
     def _owner(self, name: str) -> ScopeRetyping | None:
         """Return the scope that defines a name."""
         scope: ScopeRetyping | None = self
@@ -238,7 +238,7 @@ class ScopeRetyping:
     def _retype_bodies(self, node: onnx.NodeProto, inner: Mapping[str, Scope]) -> None:
         """Retype a node with bodies: its state, its bodies and its outputs."""
         bodies = [
-            ScopeRetyping(scope, self, self._types, self.names, self.rules)
+            ScopeRetyping(scope, self, self._types, self.names, self._rules)
             for scope in inner.values()
         ]
         is_known = not node.domain and node.op_type in _BODY_OUTPUTS
@@ -271,16 +271,16 @@ class ScopeRetyping:
         self.add(node)
 
     def _is_everywhere(self, body: ScopeRetyping, name: str) -> bool:
-        return body.dtype(name) in self.rules.everywhere
+        return body.dtype(name) in self._rules.everywhere
 
     def _carrier_in(self, body: ScopeRetyping, value: onnx.ValueInfoProto, given: str) -> str:
         """Retype an input of a body, and return the carrier of the value that it gets."""
         dtype = body.dtype(value.name)
-        new = self.names.new_value(f"{value.name}_{self.rules.carriers[dtype]}")
+        new = self.names.new_value(f"{value.name}_{self.carriers[dtype]}")
         body._carriers[value.name] = new
         body._gone.add(value.name)
         value.name = new
-        value.type.tensor_type.elem_type = elem_type(self.rules.carriers[dtype])
+        value.type.tensor_type.elem_type = elem_type(self.carriers[dtype])
         return self.carrier_of(given)
 
     def _carried_outputs(
@@ -304,7 +304,7 @@ class ScopeRetyping:
             return
         for at, value in enumerate(graph.output):
             if at - offset in carried:
-                dtype = self.rules.carriers[self.dtype(value.name)]
+                dtype = self.carriers[self.dtype(value.name)]
                 value.name = self.carrier_of(value.name)
                 value.type.tensor_type.elem_type = elem_type(dtype)
             else:

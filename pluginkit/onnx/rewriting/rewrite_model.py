@@ -24,6 +24,8 @@ from pluginkit.onnx.inference.validate_model import (
 from pluginkit.onnx.model.graphs import scopes, sorted_nodes
 from pluginkit.onnx.model.plugin_nodes import PluginKey, Plugins, complete_plugin_nodes
 from pluginkit.onnx.model.weightless_model import skeleton_for_checker
+from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite
+from pluginkit.onnx.rewriting.needed_inlining import inline_needed
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
 from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite, RefusedRewrite
@@ -66,7 +68,9 @@ def rewrite_model(
 ) -> RewriteResult:
     """Apply rewrites in order, until nothing changes.
 
-    The main graph, every body of an If, Loop or Scan and every local function are rewritten. Graph
+    The main graph and every body of an If, Loop or Scan are rewritten. Local functions that hold a
+    node to rewrite are inlined first, because their values have types only where they are called.
+    Graph
     inputs and outputs keep their names, types and order. The outputs of every plugin node get a
     type, and a shape if it can be known. Plugin nodes that the model already has are written in the
     form that survives TensorRT's parser. External data is never read.
@@ -99,6 +103,7 @@ def rewrite_model(
     else:
         result = onnx.ModelProto()
         result.CopyFrom(model)
+    had_overloads = inline_needed(result, _looked_for(chosen.rewrites, known))
     for scope in scopes(result):
         order = sorted_nodes(scope)
         if order is not None:
@@ -109,7 +114,20 @@ def rewrite_model(
         passes.to_fixed_point([rewrite() for rewrite in chosen.rewrites])
     applied, refused, mismatched = passes.applied, passes.refused, passes.mismatched
     if applied:
+        # From IR version 4 on a new initializer need not be a graph input.
+        result.ir_version = max(result.ir_version, 4)
         complete_value_info(result, passes.types, known)
         del passes  # the checker needs the memory
         check_rewritten(signature, model, result)
+    elif not in_place and not had_overloads and len(result.functions) < len(model.functions):
+        result.CopyFrom(model)  # no function had to be inlined after all
     return RewriteResult(result, applied, refused, chosen.retired, chosen.opt_in, known, mismatched)
+
+
+def _looked_for(rewrites: Sequence[type[Rewrite]], plugins: Plugins) -> set[str]:
+    """Return the operators that rewrites look for, and those of plugins."""
+    found = {name for name, _, _ in plugins}
+    for rewrite in rewrites:
+        if not issubclass(rewrite, GraphRewrite):
+            found.update(rewrite.op.op_types)
+    return found

@@ -12,7 +12,7 @@ from pluginkit.onnx.inference.element_types import elem_type
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.validate_model import complete_value_info, new_types, problem_of_node
 from pluginkit.onnx.inference.value_types import Types
-from pluginkit.onnx.model.graphs import describe, place_of, scopes
+from pluginkit.onnx.model.graphs import describe, is_in_function, place_of, scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
@@ -127,9 +127,13 @@ class RewritePasses:
         )
 
     def _graphs(self) -> list[GraphIndex]:
-        """Return an index of every scope, inner scopes first."""
+        """Return an index of the main graph and of every body, inner ones first.
+
+        Local functions that are left hold nothing to rewrite.
+        """
         if not self._indexes:
-            self._indexes = [GraphIndex(scope) for scope in reversed(list(scopes(self._model)))]
+            found = [each for each in scopes(self._model) if not is_in_function(each)]
+            self._indexes = [GraphIndex(scope) for scope in reversed(found)]
         return self._indexes
 
     def _rewrite_scope(self, rewrite: Rewrite, index: GraphIndex, candidates: list[int]) -> None:

@@ -42,13 +42,6 @@ def removal_problem(index: GraphIndex, root: int, bindings: Bindings) -> str | N
     """Return why the matched nodes cannot be removed from their graph, or None if they can."""
     produced = {root, *bindings.kept}
     positions = list(bindings.nodes.values())
-    for position in positions:
-        for attribute in index.nodes[position].attribute:
-            if attribute.ref_attr_name:
-                return (
-                    f"attribute '{attribute.name}' is a parameter of the function; "
-                    "inline the function first"
-                )
     if len(positions) == 1:
         return None
     inside = [names_read(index.nodes[position]) for position in positions]
@@ -162,7 +155,7 @@ class ScopeEdit:
         for position, node in enumerate(self.index.nodes):
             for new in self._new.get(position, ()):
                 first = len(scope.graph.node)
-                scope.graph.node.extend(self._add_constants(scope, new.constants))
+                scope.graph.initializer.extend(new.constants)
                 scope.graph.node.extend(new.nodes)
                 nodes += scope.graph.node[first:]
             if position in self._removed:
@@ -170,27 +163,13 @@ class ScopeEdit:
             else:
                 nodes.append(node)
         set_nodes(scope, nodes)
-        self._import_domains(scope)
+        self._import_domains()
         drop_value_info(scope, gone - self._places.keys())
 
-    def _add_constants(
-        self, scope: Scope, constants: Sequence[onnx.TensorProto]
-    ) -> list[onnx.NodeProto]:
-        """Add initializers, or to a function, which has none, Constant nodes."""
-        if isinstance(scope.graph, onnx.GraphProto):
-            scope.graph.initializer.extend(constants)
-            return []
-        return [
-            onnx.helper.make_node("Constant", [], [each.name], value=each) for each in constants
-        ]
-
-    def _import_domains(self, scope: Scope) -> None:
-        while scope.outer is not None:
-            scope = scope.outer
-        owner = scope.graph if isinstance(scope.graph, onnx.FunctionProto) else self._model
-        there = {entry.domain for entry in owner.opset_import} | {"", "ai.onnx"}
+    def _import_domains(self) -> None:
+        there = {entry.domain for entry in self._model.opset_import} | {"", "ai.onnx"}
         used = {node.domain for nodes in self._made.values() for node in nodes}
-        owner.opset_import.extend(
+        self._model.opset_import.extend(
             onnx.helper.make_opsetid(each, 1) for each in sorted(used - there)
         )
 

@@ -80,19 +80,18 @@ def test_new_nodes_constants_and_names_are_unique_and_typed(tmp_path):
     assert got["v2"][0] == pytest.approx(3 * once / (1 + np.exp(-3 * once)), rel=1e-5)
 
 
-def test_constants_of_a_function_become_nodes(tmp_path):
+def test_constants_of_a_function_become_initializers(tmp_path):
     function = helper.make_function(
         "local", "F", ["p"], ["q"], [helper.make_node("Elu", ["p"], ["q"])],
         [helper.make_opsetid("", 18)],
     )  # fmt: skip
-    call = helper.make_node("F", ["x"], ["y"], domain="local")
-    model = model_of([call], [value("x", [1])], [value("y", [1])], functions=[function])
+    call = helper.make_node("F", ["x"], ["out"], domain="local")
+    model = model_of([call], [value("x", [1])], [value("out", [1])], functions=[function])
     result = rewrite_model(model, [Widen])
-    assert [node.op_type for node in result.model.functions[0].node] == [
-        "Constant", "Mul", "Silu_PK", "Relu",
-    ]  # fmt: skip
+    assert [node.op_type for node in result.model.graph.node] == ["Mul", "Silu_PK", "Relu"]
+    assert list(result.model.functions) == []
     got = run_model(result.model, {"x": np.float32([1])}, result.plugins, base_dir=tmp_path)
-    assert got["y"][0] == pytest.approx(3 / (1 + np.exp(-3.0)), rel=1e-5)
+    assert got["out"][0] == pytest.approx(3 / (1 + np.exp(-3.0)), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,170 @@
+"""Inline the local functions that hold nodes to rewrite.
+
+The values of a function have types only where it is called, and one function may be called with
+several. A plugin node inside needs them, and so do most rewrites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import onnx
+import onnx.checker
+import onnx.helper
+import onnx.inliner
+
+from pluginkit.errors import ModelError
+from pluginkit.onnx.model.graphs import Scope, scopes, tensors
+
+_Key = tuple[str, str]
+
+#: The types of values between nodes that some rewrites look for, whatever the operator is.
+_RARE_TYPES = frozenset(
+    [
+        onnx.TensorProto.UINT8,
+        onnx.TensorProto.INT16,
+        onnx.TensorProto.UINT16,
+        onnx.TensorProto.UINT32,
+        onnx.TensorProto.UINT64,
+        onnx.TensorProto.INT8,
+        onnx.TensorProto.DOUBLE,
+    ]
+)
+
+
+def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
+    """Inline, in place, each local function that holds one of these operators.
+
+    Functions that call such a function, and functions with an overload, which TensorRT's parser
+    ignores, are inlined too. If the model has values of types that TensorRT lacks, all are.
+
+    Args:
+        model: the model.
+        op_types: the operators of the nodes that rewrites look for.
+
+    Returns:
+        Whether a function with an overload was inlined, which is needed in any case.
+
+    Errors:
+        PK408: the functions cannot be inlined.
+    """
+    if not model.functions:
+        return False
+    light = _without_weights(model)
+    overloads = _name_overloads(light)
+    wanted = _wanted(light, op_types, overloads)
+    if not wanted:
+        return False
+    try:
+        inlined = onnx.inliner.inline_selected_functions(light, sorted(wanted))
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            "PK408",
+            "local functions cannot be inlined; expected a valid model.",
+            cause=str(error),
+            fix="export the model again.",
+        ) from error
+    for field in ("functions", "opset_import"):
+        model.ClearField(field)
+        getattr(model, field).extend(getattr(inlined, field))
+    for field in ("node", "value_info"):
+        model.graph.ClearField(field)
+        getattr(model.graph, field).extend(getattr(inlined.graph, field))
+    _number_nodes(model)
+    return bool(overloads)
+
+
+def _wanted(
+    model: onnx.ModelProto, op_types: Collection[str], overloads: Collection[_Key]
+) -> set[_Key]:
+    """Return the functions to inline: domain and name."""
+    holds: dict[_Key, set[str]] = {}
+    calls: dict[_Key, set[_Key]] = {}
+    for scope in scopes(model):
+        root = _root(scope).graph
+        if isinstance(root, onnx.FunctionProto):
+            key = (root.domain, root.name)
+            holds.setdefault(key, set()).update(node.op_type for node in scope.graph.node)
+            calls.setdefault(key, set()).update(
+                (node.domain, node.op_type) for node in scope.graph.node
+            )
+    if _has_rare_types(model):
+        return set(holds)
+    wanted = {key for key, held in holds.items() if not held.isdisjoint(op_types)}
+    wanted.update(overloads)
+    while True:
+        callers = {key for key, called in calls.items() if not called.isdisjoint(wanted)}
+        if callers <= wanted:
+            return wanted
+        wanted |= callers
+
+
+def _root(scope: Scope) -> Scope:
+    while scope.outer is not None:
+        scope = scope.outer
+    return scope
+
+
+def _has_rare_types(model: onnx.ModelProto) -> bool:
+    return not _RARE_TYPES.isdisjoint(_elem_types(model))
+
+
+def _elem_types(model: onnx.ModelProto) -> Iterator[int]:
+    """Yield the element types that a model names: of inputs, stored tensors and casts."""
+    for value in (*model.graph.input, *model.graph.output):
+        yield value.type.tensor_type.elem_type
+    for tensor in tensors(model):
+        yield tensor.data_type
+    for scope in scopes(model):
+        for node in scope.graph.node:
+            for attribute in node.attribute:
+                if attribute.name in ("to", "dtype"):
+                    yield attribute.i
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy the model with the main graph's initializers as inputs, which keep their names."""
+    light = onnx.ModelProto(ir_version=model.ir_version)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.name = model.graph.name
+    for field in ("node", "input", "output", "value_info"):
+        getattr(light.graph, field).extend(getattr(model.graph, field))
+    light.graph.input.extend(
+        onnx.ValueInfoProto(name=tensor.name) for tensor in model.graph.initializer
+    )
+    return light
+
+
+def _name_overloads(model: onnx.ModelProto) -> set[_Key]:
+    """Turn overloads into functions of different names, and return these names."""
+    taken = {(each.domain, each.name) for each in model.functions}
+    names: dict[tuple[str, str, str], str] = {}
+    for function in model.functions:
+        if function.overload:
+            name = f"{function.name}_{function.overload}"
+            while (function.domain, name) in taken:
+                name += "_"
+            taken.add((function.domain, name))
+            names[function.domain, function.name, function.overload] = name
+            function.name = name
+            function.overload = ""
+    for scope in scopes(model):
+        for node in scope.graph.node:
+            name = names.get((node.domain, node.op_type, node.overload), "")
+            if name:
+                node.op_type = name
+                node.overload = ""
+    return {(domain, name) for (domain, _, _), name in names.items()}
+
+
+def _number_nodes(model: onnx.ModelProto) -> None:
+    """Give the nodes of a function that was inlined several times different names."""
+    taken: set[str] = set()
+    for scope in scopes(model):
+        for node in scope.graph.node:
+            name, number = node.name, 1
+            while node.name and node.name in taken:
+                node.name = f"{name}_{number}"
+                number += 1
+            taken.add(node.name)
