@@ -24,9 +24,10 @@ class RetypedScope(Protocol):
     index: GraphIndex
     names: ModelNames
     carriers: Mapping[str, str]
-    readers: Mapping[str, list[onnx.NodeProto]]
     is_body: bool
 
+    @property
+    def readers(self) -> Mapping[str, list[onnx.NodeProto]]: ...
     def dtype(self, name: str) -> str: ...
     def is_carried(self, name: str) -> bool: ...
     def carrier_of(self, name: str) -> str: ...
@@ -86,20 +87,16 @@ class CarriedNode:
         is_output = self.proto.output[at] in self._retyping.index.outputs
         return is_output and self._retyping.is_body
 
-    def range(self, at: int) -> Range | None:
-        """Return the least and the greatest value that an input can have, if that is known."""
+    def range(self, at: int) -> Range:
+        """Return the least and the greatest value that an input can have."""
         return range_of(self.proto.input[at], self._retyping.index, self._retyping.dtype)
 
     def input(self, at: int) -> str:
         """Return an input: its carrier if its type is carried, else the value itself."""
-        name = self.proto.input[at]
+        name: str = self.proto.input[at]
         if not name or self.input_dtypes[at] not in self._carriers:
             return name
         return self._retyping.carrier_of(name)
-
-    def original(self, at: int) -> str:
-        """Return an input in its original type."""
-        return self._retyping.original_of(self.proto.input[at])
 
     def constant(self, array: npt.NDArray[Any] | np.generic) -> str:
         """Store an array, and return its name."""
