@@ -77,6 +77,8 @@ struct Value {
     bool boolean() const { return integers.at(0) != 0; }
 };
 
+bool operator==(const Value& a, const Value& b);
+
 // -------------------------------------------------------------------------------------- tensors
 
 // A declared input.

@@ -1,0 +1,13 @@
+// Base64 with padding, as Python's base64.b64encode writes it.
+#pragma once
+
+#include <string>
+
+namespace pluginkit {
+
+std::string base64_from_bytes(const std::string& bytes);
+
+// Throws JsonError for anything else than what base64_from_bytes gives.
+std::string bytes_from_base64(const std::string& text);
+
+}  // namespace pluginkit

@@ -1,0 +1,74 @@
+// The CUDA driver, found when the first plugin needs it: libcuda.so.1, or what the environment
+// variable PLUGINKIT_CUDA_DRIVER names. An exported library links to no CUDA, so that it loads, and
+// builds plans, where there is no GPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace pluginkit {
+
+// The driver's own names and numbers, as far as they are needed.
+using CUresult = int;
+using CUdevice = int;
+using CUdeviceptr = unsigned long long;
+using CUcontext = struct CUctx_st*;
+using CUmodule = struct CUmod_st*;
+using CUfunction = struct CUfunc_st*;
+using CUstream = struct CUstream_st*;
+
+enum : CUresult {
+    CUDA_SUCCESS = 0,
+    CUDA_ERROR_NO_BINARY_FOR_GPU = 209,
+    CUDA_ERROR_INVALID_PTX = 218,
+    CUDA_ERROR_UNSUPPORTED_PTX_VERSION = 222,
+    CUDA_ERROR_INVALID_SOURCE = 300,
+};
+
+enum : int {
+    CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
+    CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
+    CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
+    CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN = 97,
+    CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8,
+};
+
+// The functions. The second name is the symbol in libcuda.
+#define PLUGINKIT_CUDA_FUNCTIONS(X)                                                              \
+    X(cuInit, "cuInit", (unsigned))                                                              \
+    X(cuGetErrorName, "cuGetErrorName", (CUresult, const char**))                                \
+    X(cuGetErrorString, "cuGetErrorString", (CUresult, const char**))                            \
+    X(cuCtxGetCurrent, "cuCtxGetCurrent", (CUcontext*))                                          \
+    X(cuCtxSetCurrent, "cuCtxSetCurrent", (CUcontext))                                           \
+    X(cuCtxPushCurrent, "cuCtxPushCurrent_v2", (CUcontext))                                      \
+    X(cuCtxPopCurrent, "cuCtxPopCurrent_v2", (CUcontext*))                                       \
+    X(cuCtxGetDevice, "cuCtxGetDevice", (CUdevice*))                                             \
+    X(cuDeviceGetAttribute, "cuDeviceGetAttribute", (int*, int, CUdevice))                       \
+    X(cuDevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain", (CUcontext*, CUdevice))              \
+    X(cuDevicePrimaryCtxRelease, "cuDevicePrimaryCtxRelease_v2", (CUdevice))                     \
+    X(cuModuleLoadData, "cuModuleLoadData", (CUmodule*, const void*))                            \
+    X(cuModuleUnload, "cuModuleUnload", (CUmodule))                                              \
+    X(cuModuleGetFunction, "cuModuleGetFunction", (CUfunction*, CUmodule, const char*))          \
+    X(cuFuncSetAttribute, "cuFuncSetAttribute", (CUfunction, int, int))                          \
+    X(cuLaunchKernel, "cuLaunchKernel",                                                          \
+      (CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,         \
+       CUstream, void**, void**))                                                                \
+    X(cuMemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2", (CUdeviceptr, CUdeviceptr, std::size_t, CUstream)) \
+    X(cuMemsetD8Async, "cuMemsetD8Async", (CUdeviceptr, unsigned char, std::size_t, CUstream))
+
+struct Driver {
+#define PLUGINKIT_DECLARE(name, symbol, parameters) CUresult(*name) parameters = nullptr;
+    PLUGINKIT_CUDA_FUNCTIONS(PLUGINKIT_DECLARE)
+#undef PLUGINKIT_DECLARE
+    // Puts a function on the device, where it would else be put at its first launch. Since 12.4.
+    CUresult (*cuFuncLoad)(CUfunction) = nullptr;
+};
+
+// The driver, initialised. Refuses PK311, with the reason: no libcuda, too old, or no GPU.
+const Driver& driver();
+
+// "CUDA_ERROR_INVALID_VALUE (invalid argument)"
+std::string cuda_error(CUresult status);
+
+}  // namespace pluginkit

@@ -1,0 +1,367 @@
+#include "instance.h"
+
+#include <algorithm>
+
+#include "log.h"
+
+namespace pluginkit {
+
+namespace {
+
+using nvinfer1::DataType;
+
+// Sets of shapes whose launches an instance keeps: a program that alternates between a few, batches
+// of several lengths say, pays for each once.
+constexpr std::size_t kKeptShapes = 16;
+
+struct TypePair {
+    DataType tensorrt;
+    Type type;
+};
+
+constexpr TypePair kTypePairs[] = {
+    {DataType::kFLOAT, Type::kFloat32}, {DataType::kHALF, Type::kFloat16},
+    {DataType::kINT8, Type::kInt8},     {DataType::kINT32, Type::kInt32},
+    {DataType::kBOOL, Type::kBool},     {DataType::kUINT8, Type::kUInt8},
+#if PLUGINKIT_TENSORRT_MAJOR >= 10
+    {DataType::kBF16, Type::kBFloat16}, {DataType::kINT64, Type::kInt64},
+#endif
+};
+
+bool are_concrete(const std::vector<Shape>& shapes) {
+    return std::all_of(shapes.begin(), shapes.end(), [](const Shape& shape) {
+        return std::all_of(shape.begin(), shape.end(), [](std::int64_t dim) { return dim >= 0; });
+    });
+}
+
+// TensorRT's expressions as dimensions of the generated code, and back; for one call.
+class ExprAlgebra : public DimAlgebra {
+public:
+    explicit ExprAlgebra(nvinfer1::IExprBuilder& builder) : mBuilder(builder) {}
+
+    Expr constant(std::int64_t value) override {
+        const auto narrowed = static_cast<decltype(nvinfer1::Dims::d[0] + 0)>(value);
+        if (narrowed != value) {
+            throw Refusal("PK121 shape expression exceeds 32 bits, TensorRT 8's dimensions.");
+        }
+        return checked(mBuilder.constant(narrowed));
+    }
+
+    Expr operation(DimOperation operation, Expr a, Expr b) override {
+        return checked(mBuilder.operation(static_cast<nvinfer1::DimensionOperation>(operation),
+                                          *static_cast<const nvinfer1::IDimensionExpr*>(a),
+                                          *static_cast<const nvinfer1::IDimensionExpr*>(b)));
+    }
+
+    Dims dims(const nvinfer1::DimsExprs& exprs) {
+        if (exprs.nbDims < 0 || exprs.nbDims > nvinfer1::Dims::MAX_DIMS) {
+            throw Refusal("PK112 an input has no rank.");
+        }
+        Dims found;
+        for (std::int32_t i = 0; i < exprs.nbDims; ++i) {
+            const nvinfer1::IDimensionExpr* expr = exprs.d[i];
+            found.push_back(expr->isConstant() ? Dim(std::int64_t{expr->getConstantValue()})
+                                               : Dim(*this, expr));
+        }
+        return found;
+    }
+
+    const nvinfer1::IDimensionExpr* expr(const Dim& dim) {
+        return static_cast<const nvinfer1::IDimensionExpr*>(dim.expr(*this));
+    }
+
+    // The expression of an output's dimension. TensorRT refuses to declare a size twice.
+    const nvinfer1::IDimensionExpr* expr(const OutputDim& dim) {
+        if (dim.size < 0) {
+            return expr(dim.dim);
+        }
+#if PLUGINKIT_TENSORRT_MAJOR >= 10
+        const nvinfer1::IDimensionExpr*& declared = mSizes[dim.size];
+        if (declared == nullptr) {
+            declared = mBuilder.declareSizeTensor(dim.size, *expr(dim.opt), *expr(dim.dim));
+        }
+        return static_cast<const nvinfer1::IDimensionExpr*>(checked(declared));
+#else
+        throw Refusal("PK214 TensorRT 8 has no outputs whose shapes depend on data.");
+#endif
+    }
+
+private:
+    static Expr checked(const nvinfer1::IDimensionExpr* expr) {
+        if (expr == nullptr) {
+            throw Refusal("PK114 TensorRT refused a shape expression.");
+        }
+        return expr;
+    }
+
+    nvinfer1::IExprBuilder& mBuilder;
+    std::map<std::int32_t, const nvinfer1::IDimensionExpr*> mSizes;
+};
+
+}  // namespace
+
+bool type_from_tensorrt(DataType from, Type& to) {
+    for (const TypePair& pair : kTypePairs) {
+        if (pair.tensorrt == from) {
+            to = pair.type;
+            return true;
+        }
+    }
+    return false;
+}
+
+DataType tensorrt_from_type(Type type) {
+    for (const TypePair& pair : kTypePairs) {
+        if (pair.type == type) {
+            return pair.tensorrt;
+        }
+    }
+    throw Refusal(std::string("PK120 this TensorRT has no tensors of ") + type_name(type) + ".");
+}
+
+Type need_type(DataType from) {
+    Type type;
+    if (!type_from_tensorrt(from, type)) {
+        throw Refusal("PK120 TensorRT DataType " + std::to_string(static_cast<int>(from)) +
+                      " is not a type that plugins take.");
+    }
+    return type;
+}
+
+Shape shape_from_dims(const nvinfer1::Dims& dims) {
+    const std::int32_t rank = std::clamp(dims.nbDims, 0, +nvinfer1::Dims::MAX_DIMS);
+    return Shape(dims.d, dims.d + rank);
+}
+
+Instance::Instance(const Program& program, const Wire& wire, std::string name)
+    : mNode(std::make_shared<Node>(program, wire, std::move(name))) {
+    const auto promises = wire.find(kPromisesField);
+    if (promises != wire.end() && promises->second.is(Json::Type::kString)) {
+        mPromises = Promises::from_text(*mNode, promises->second.string);
+        mPromises.check(*mNode);
+    }
+}
+
+Instance::Instance(const Instance& other)
+    : mNode(other.mNode),
+      mTypes(other.mTypes),
+      mTactic(other.mTactic),
+      mPromises([&] {
+          const std::lock_guard<std::mutex> lock(other.mMutex);
+          return other.mPromises;
+      }()),
+      mFailure(other.mFailure) {}
+
+void Instance::fail(Failure failure, const char* callback, const char* reason) noexcept {
+    try {
+        log_error(node().owner() + "." + callback +
+                  (node().name().empty() ? "" : ", " + node().where()) + ": " + reason);
+        if (failure == Failure::kLasts && mFailure.empty()) {
+            mFailure = reason;
+        }
+    } catch (...) {
+        // Out of memory: the callback's result still says that it failed.
+    }
+}
+
+void Instance::refuse_after_failure() const {
+    if (has_failed()) {
+        throw Refusal(message("PK206 " + node().owner() + ": an earlier callback failed.", "",
+                              mFailure, ""));
+    }
+}
+
+std::vector<Type> Instance::known_types() const {
+    const bool is_usable = mTypes.size() == node().device_inputs().size() &&
+                           node().has_kernels_for(mTypes);
+    return is_usable ? mTypes : node().first_types();
+}
+
+std::vector<DataType> Instance::output_types(const DataType* inputs, std::int32_t count) {
+    std::vector<Type> types;
+    for (std::int32_t i = 0; i < count; ++i) {
+        types.push_back(need_type(inputs[i]));
+    }
+    mTypes = types;
+#if PLUGINKIT_TENSORRT_MAJOR >= 11
+    node().check_types(types);  // before 11 a weakly typed network says FLOAT for every float
+#endif
+    std::vector<DataType> found;
+    for (const Type type : node().output_types(types)) {
+        found.push_back(tensorrt_from_type(type));
+    }
+    return found;
+}
+
+void Instance::output_shapes(const nvinfer1::DimsExprs* inputs, std::int32_t count,
+                             const nvinfer1::DimsExprs* shape_inputs,
+                             std::int32_t shape_input_count, nvinfer1::DimsExprs* outputs,
+                             nvinfer1::IExprBuilder& builder) {
+    ExprAlgebra algebra(builder);
+    std::vector<Dims> shapes;
+    for (std::int32_t i = 0; i < count; ++i) {
+        shapes.push_back(algebra.dims(inputs[i]));
+    }
+    Context context = node().context(shapes, known_types(), mTactic);
+    const std::vector<std::size_t>& shaping = node().shape_inputs();
+    if (static_cast<std::size_t>(std::max(shape_input_count, 0)) != shaping.size()) {
+        throw Refusal("PK111 " + node().owner() + ": got " + std::to_string(shape_input_count) +
+                      " shape inputs; expected " + std::to_string(shaping.size()) + ".");
+    }
+    for (std::size_t i = 0; i < shaping.size(); ++i) {
+        Tensor& input = context.inputs[shaping[i]];
+        Dims values = algebra.dims(shape_inputs[i]);
+        if (values.size() != input.values.size()) {
+            throw Refusal("PK112 " + node().owner() + ": shape input '" + input.name + "' has " +
+                          std::to_string(values.size()) + " values; expected " +
+                          std::to_string(input.values.size()) + ".");
+        }
+        input.values = std::move(values);
+    }
+    node().check(context);
+    const std::vector<OutputShape> found = node().output_shapes(context);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        if (found[i].size() > static_cast<std::size_t>(nvinfer1::Dims::MAX_DIMS)) {
+            throw Refusal("PK114 " + node().owner() + ".output_shapes returned " +
+                          std::to_string(found[i].size()) + " dimensions; expected up to 8.");
+        }
+        outputs[i].nbDims = static_cast<std::int32_t>(found[i].size());
+        for (std::size_t axis = 0; axis < found[i].size(); ++axis) {
+            outputs[i].d[axis] = algebra.expr(found[i][axis]);
+        }
+    }
+}
+
+bool Instance::supports(const std::vector<nvinfer1::PluginTensorDesc>& in_out,
+                        std::int32_t input_count) {
+    refuse_after_failure();
+    const std::size_t position = in_out.size() - 1;
+    const auto inputs = static_cast<std::size_t>(input_count);
+    if (in_out[position].format != nvinfer1::TensorFormat::kLINEAR) {
+        return false;
+    }
+    std::vector<Type> types;
+    for (const nvinfer1::PluginTensorDesc& desc : in_out) {
+        types.emplace_back();
+        if (!type_from_tensorrt(desc.type, types.back())) {
+            return false;
+        }
+    }
+    const Type found = types[position];
+    types.resize(std::min(types.size(), inputs));
+    if (!node().has_kernels_for(types)) {
+        return false;
+    }
+    if (position < inputs) {
+        return true;
+    }
+    try {
+        return node().output_types(types).at(position - inputs) == found;
+    } catch (const Refusal&) {
+        return false;  // these attribute values rule the types out
+    }
+}
+
+void Instance::check_shapes(const End& end, const std::vector<Type>& types) {
+    if (!are_concrete(end.shapes)) {
+        return;
+    }
+    try {
+        const Context context = node().concrete(end.shapes, types, end.told, mTactic);
+        node().check(context);
+        node().with_outputs(context);
+    } catch (const Refusal& refusal) {
+        std::string shapes;
+        for (const Shape& shape : end.shapes) {
+            shapes += (shapes.empty() ? "" : ", ") + list_text(Dims(shape.begin(), shape.end()));
+        }
+        throw Refusal(message(refusal.what(),
+                              "the profile's " + std::string(end.label) + " shapes " + shapes, "",
+                              ""));
+    }
+}
+
+std::int64_t Instance::workspace_bytes(const std::vector<End>& ends,
+                                       const std::vector<Type>& types) {
+    refuse_after_failure();
+    const std::lock_guard<std::mutex> lock(mMutex);
+    for (const End& end : ends) {
+        if (are_concrete(end.shapes) || &end == &ends.back()) {
+            mPromises.ask(node(), end.shapes, types, end.told);
+        }
+    }
+    return mPromises.workspace_bytes(types).value_or(0);
+}
+
+void Instance::set_tactic(std::int32_t tactic) {
+    const std::size_t count = program().tactic_count;
+    if (tactic == 0 || count == 0) {
+        return;
+    }
+    if (tactic < 0 || static_cast<std::size_t>(tactic) > count) {
+        throw Refusal(message("PK215 " + node().owner() + ": the plan wants tactic " +
+                                  std::to_string(tactic) + "; expected 1 to " +
+                                  std::to_string(count) + ".",
+                              node().where(), "",
+                              "build the plan again with this version of the library."));
+    }
+    mTactic = tactic - 1;
+    release();
+}
+
+std::int32_t Instance::aliased_input(std::int32_t output) const {
+    if (output < 0 || static_cast<std::size_t>(output) >= program().output_count) {
+        return -1;
+    }
+    const std::int32_t input = program().outputs[output].aliases;
+    const std::vector<std::size_t>& seen = node().device_inputs();
+    const auto found = std::find(seen.begin(), seen.end(), static_cast<std::size_t>(input));
+    return input < 0 || found == seen.end() ? -1
+                                            : static_cast<std::int32_t>(found - seen.begin());
+}
+
+Wire Instance::wire() const {
+    Wire wire = node().wire();
+    if (has_failed()) {
+        // TensorRT goes on where getWorkspaceSize fails, say: let no such plan be loaded.
+        wire[kPromisesField] = Json::of("the build failed: " + mFailure);
+        return wire;
+    }
+    const std::lock_guard<std::mutex> lock(mMutex);
+    if (!mPromises.empty()) {
+        wire[kPromisesField] = Json::of(mPromises.text());
+    }
+    return wire;
+}
+
+void Instance::prepare(const std::vector<Shape>& shapes, const std::vector<Type>& types,
+                       const std::vector<Shape>& told) {
+    refuse_after_failure();
+    mPrepared = nullptr;
+    const bool has_values = !node().shape_inputs().empty();
+    for (auto known = mKnown.begin(); known != mKnown.end(); ++known) {
+        if (known->shapes == shapes && known->types == types &&
+            (!has_values || known->told == told)) {
+            mKnown.splice(mKnown.begin(), mKnown, known);
+            mPrepared = known->prepared;
+            return;
+        }
+    }
+    Context context = node().concrete(shapes, types, told, mTactic);
+    node().check(context);
+    context = node().with_outputs(std::move(context));
+    mPromises.check_workspace(node(), context);
+    context.workspace_bytes = node().workspace_bytes(context);
+    mPrepared = std::make_shared<Prepared>(program(), std::move(context));
+    mKnown.push_front({shapes, types, told, mPrepared});
+    if (mKnown.size() > kKeptShapes) {
+        mKnown.pop_back();
+    }
+}
+
+void Instance::release() {
+    mPrepared = nullptr;
+    mKnown.clear();
+}
+
+}  // namespace pluginkit

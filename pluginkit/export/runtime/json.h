@@ -1,0 +1,59 @@
+// JSON documents: what a plan keeps of a plugin, and attribute values that travel as text.
+//
+// The texts come out of plan files, so nothing about them is trusted: every read is bounds-checked,
+// nesting is limited, and what is no JSON throws JsonError. Accepts what Python's json module does,
+// Infinity and NaN included.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace pluginkit {
+
+class JsonError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+struct Json {
+    enum class Type : std::uint8_t { kNull, kBool, kInt, kFloat, kString, kList, kObject };
+
+    Type type = Type::kNull;
+    std::int64_t integer = 0;  // kInt, and kBool as 0 and 1
+    double number = 0.0;       // kFloat
+    std::string string;        // kString, UTF-8
+    std::vector<Json> items;   // kList, and the values of kObject
+    std::vector<std::string> keys;  // kObject
+
+    static Json of(std::int64_t value);
+    static Json of(double value);
+    static Json of(std::string value);
+    static Json list();
+    static Json object();
+
+    bool is(Type wanted) const { return type == wanted; }
+    // Of an object: the value with that key, the last where there are several; nullptr for none.
+    const Json* find(std::string_view key) const;
+    // As find, but a missing key throws JsonError.
+    const Json& at(std::string_view key) const;
+    // The integer, which must be one and at least `lowest`.
+    std::int64_t as_int(std::int64_t lowest) const;
+    const std::string& as_string() const;
+    const std::vector<Json>& as_list() const;
+    void add(std::string key, Json value);
+};
+
+// Throws JsonError.
+Json json_from_text(std::string_view text);
+
+// As Python's json.dumps with separators=(",", ":").
+std::string text_from_json(const Json& json);
+
+// A finite number with the fewest digits that read back as the same, as Python's repr.
+std::string shortest(double value);
+
+}  // namespace pluginkit

@@ -1,0 +1,126 @@
+// A way into an exported plugin for the check that compares it with the Python class.
+//
+// The check builds the library once more with this file added. A request and its answer are JSON:
+//
+//     {"plugin": "Scale_PK", "attributes": {"factor": 2.0},      the wire form
+//      "dtypes": ["float32"], "shapes": [[2, 3]], "told": [[2, 3]], "tactic": 0,
+//      "inputs": [4096], "outputs": [8192], "workspace": 0, "stream": 7}
+//     {"outputs": [[[2, 3], "float32"]], "workspace_bytes": 0}
+//
+// `told` are the outputs' shapes as TensorRT would say them, -1 for what only kernels know. With
+// "inputs" the steps are enqueued too, on the recording driver, which tells what they were. A
+// refusal is {"error": "PK140 ..."}.
+#include <cstring>
+
+#include "instance.h"
+
+namespace pluginkit {
+
+namespace {
+
+const Program& program_called(const std::string& name) {
+    for (std::size_t i = 0; i < kProgramCount; ++i) {
+        if (name == kPrograms[i]->plugin_name) {
+            return *kPrograms[i];
+        }
+    }
+    throw JsonError("no plugin is called " + name);
+}
+
+Type type_called(const std::string& name) {
+    for (std::int32_t i = 0; i <= static_cast<std::int32_t>(Type::kBool); ++i) {
+        if (name == type_name(static_cast<Type>(i))) {
+            return static_cast<Type>(i);
+        }
+    }
+    throw JsonError("no type is called " + name);
+}
+
+std::vector<Shape> shapes_from(const Json& json) {
+    std::vector<Shape> shapes;
+    for (const Json& each : json.as_list()) {
+        shapes.emplace_back();
+        for (const Json& dim : each.as_list()) {
+            shapes.back().push_back(dim.as_int(-1));
+        }
+    }
+    return shapes;
+}
+
+std::vector<void*> pointers_from(const Json& json) {
+    std::vector<void*> pointers;
+    for (const Json& each : json.as_list()) {
+        pointers.push_back(reinterpret_cast<void*>(each.as_int(0)));
+    }
+    return pointers;
+}
+
+Json json_from_output(const Tensor& output) {
+    Json shape = Json::list();
+    for (const Dim& dim : output.shape) {
+        shape.items.push_back(Json::of(dim.value()));
+    }
+    Json json = Json::list();
+    json.items.push_back(std::move(shape));
+    json.items.push_back(Json::of(std::string(type_name(output.type))));
+    return json;
+}
+
+Json answer(const Json& request) {
+    const Program& program = program_called(request.at("plugin").as_string());
+    const Json& attributes = request.at("attributes");
+    Wire wire;
+    for (std::size_t i = 0; i < attributes.items.size(); ++i) {
+        wire[attributes.keys[i]] = attributes.items[i];
+    }
+    Instance instance(program, wire, "probed");
+    std::vector<Type> types;
+    for (const Json& name : request.at("dtypes").as_list()) {
+        types.push_back(type_called(name.as_string()));
+    }
+    const std::vector<Shape> shapes = shapes_from(request.at("shapes"));
+    const std::vector<Shape> told = shapes_from(request.at("told"));
+    const auto tactic = static_cast<std::int32_t>(request.at("tactic").as_int(0));
+    const Node& node = instance.node();
+    node.check_types(types);
+    Context context = node.concrete(shapes, types, told, tactic);
+    node.check(context);
+    context = node.with_outputs(std::move(context));
+
+    Json outputs = Json::list();
+    for (const Tensor& output : context.outputs) {
+        outputs.items.push_back(json_from_output(output));
+    }
+    Json json = Json::object();
+    json.add("outputs", std::move(outputs));
+    json.add("workspace_bytes", Json::of(node.workspace_bytes(context)));
+    if (request.find("inputs") != nullptr) {
+        instance.set_tactic(program.tactic_count == 0 ? 0 : tactic + 1);
+        instance.prepare(shapes, types, told);
+        const std::vector<void*> in = pointers_from(request.at("inputs"));
+        std::vector<void*> out = pointers_from(request.at("outputs"));
+        instance.prepared()->enqueue(in.data(), out.data(),
+                                     reinterpret_cast<void*>(request.at("workspace").as_int(0)),
+                                     reinterpret_cast<CUstream>(request.at("stream").as_int(0)));
+    }
+    return json;
+}
+
+}  // namespace
+
+}  // namespace pluginkit
+
+// The answer to a request, valid until the next one of the same thread.
+extern "C" __attribute__((visibility("default"))) const char* pluginkit_probe(
+    const char* request) {
+    static thread_local std::string text;
+    pluginkit::Json json;
+    try {
+        json = pluginkit::answer(pluginkit::json_from_text(request));
+    } catch (const std::exception& error) {
+        json = pluginkit::Json::object();
+        json.add("error", pluginkit::Json::of(std::string(error.what())));
+    }
+    text = pluginkit::text_from_json(json);
+    return text.c_str();
+}
