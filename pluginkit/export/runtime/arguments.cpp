@@ -2,26 +2,18 @@
 #include <cmath>
 #include <cstring>
 
+#include "bytes.h"
 #include "program.h"
 
 namespace pluginkit {
 
 namespace {
 
-constexpr std::size_t kWord = 8;
-
-template <typename T>
-std::string packed(T value) {
-    std::string bytes(sizeof value, '\0');
-    std::memcpy(bytes.data(), &value, sizeof value);
-    return bytes;
-}
-
 bool fits(std::int64_t value, std::size_t width, bool is_signed) {
     if (!is_signed && value < 0) {
         return false;
     }
-    if (width == kWord) {
+    if (width == sizeof value) {
         return true;
     }
     const std::int64_t bound = std::int64_t{1} << (8 * width - (is_signed ? 1 : 0));
@@ -100,7 +92,9 @@ Arguments& Arguments::integers(std::size_t width, bool is_signed, const Dims& va
                           std::to_string(8 * width) + " bits" +
                           (is_signed ? "." : ", without a sign."));
         }
-        all += packed(value.value()).substr(0, width);  // little-endian, as every host of a GPU
+        std::string word;
+        append_bytes(word, value.value());
+        all += word.substr(0, width);  // little-endian, as every host of a GPU
     }
     return bytes(all.data(), all.size());
 }

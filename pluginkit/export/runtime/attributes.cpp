@@ -1,10 +1,10 @@
 #include "attributes.h"
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "base64.h"
+#include "bytes.h"
 
 namespace pluginkit {
 
@@ -113,13 +113,6 @@ Value array_from_document(const Json& json) {
     return value;
 }
 
-template <typename T>
-void append_bytes(std::string& to, T item) {
-    char bytes[sizeof item];
-    std::memcpy(bytes, &item, sizeof item);
-    to.append(bytes, sizeof item);
-}
-
 // An array written as a number or a list of numbers, which numpy makes int64 or float64.
 Value array_from_numbers(const Json& json) {
     const std::vector<Json> one = {json};
@@ -182,7 +175,8 @@ Value value_from_document(const Attribute& attribute, const Json& json) {
 }
 
 bool is_chosen(const Attribute& attribute, const Value& value) {
-    for (const Json& choice : json_from_text(attribute.choices_json).as_list()) {
+    const Json choices = json_from_text(attribute.choices_json);
+    for (const Json& choice : choices.as_list()) {
         if (value_from_document(attribute, choice) == value) {
             return true;
         }

@@ -12,7 +12,7 @@ namespace pluginkit {
 
 namespace {
 
-std::mutex sMutex;
+std::mutex sDriverMutex;
 Driver sDriver;
 bool sIsLoaded = false;
 
@@ -54,7 +54,7 @@ void load() {
 }  // namespace
 
 const Driver& driver() {
-    const std::lock_guard<std::mutex> lock(sMutex);
+    const std::lock_guard<std::mutex> lock(sDriverMutex);
     if (!sIsLoaded) {
         load();  // tried again after a failure, which may have been a missing library path
         sIsLoaded = true;

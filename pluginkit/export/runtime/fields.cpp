@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "bytes.h"
+
 namespace pluginkit {
 
 namespace {
@@ -11,13 +13,6 @@ using nvinfer1::PluginFieldType;
 
 // The layout of a serialized IPluginV2DynamicExt; pluginkit.trt.v2 has the same number.
 constexpr std::int64_t kSerializedFormat = 1;
-
-template <typename T>
-void append_bytes(std::string& to, T item) {
-    char bytes[sizeof item];
-    std::memcpy(bytes, &item, sizeof item);
-    to.append(bytes, sizeof item);
-}
 
 // The elements of a field, which need not be aligned, as JSON numbers.
 template <typename T>

@@ -413,7 +413,7 @@ Json Json::object() {
     return json;
 }
 
-const Json* Json::find(std::string_view key) const {
+const Json* Json::find(std::string_view key) const& {
     for (std::size_t i = keys.size(); i > 0; --i) {
         if (keys[i - 1] == key) {
             return &items[i - 1];
@@ -422,7 +422,7 @@ const Json* Json::find(std::string_view key) const {
     return nullptr;
 }
 
-const Json& Json::at(std::string_view key) const {
+const Json& Json::at(std::string_view key) const& {
     const Json* found = is(Type::kObject) ? find(key) : nullptr;
     if (found == nullptr) {
         throw JsonError("'" + std::string(key) + "' is missing");
@@ -437,14 +437,14 @@ std::int64_t Json::as_int(std::int64_t lowest) const {
     return integer;
 }
 
-const std::string& Json::as_string() const {
+const std::string& Json::as_string() const& {
     if (!is(Type::kString)) {
         throw JsonError("a string is missing");
     }
     return string;
 }
 
-const std::vector<Json>& Json::as_list() const {
+const std::vector<Json>& Json::as_list() const& {
     if (!is(Type::kList)) {
         throw JsonError("a list is missing");
     }

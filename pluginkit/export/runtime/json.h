@@ -37,13 +37,15 @@ struct Json {
 
     bool is(Type wanted) const { return type == wanted; }
     // Of an object: the value with that key, the last where there are several; nullptr for none.
-    const Json* find(std::string_view key) const;
+    const Json* find(std::string_view key) const&;
     // As find, but a missing key throws JsonError.
-    const Json& at(std::string_view key) const;
+    const Json& at(std::string_view key) const&;
+    const Json& at(std::string_view key) && = delete;  // what it refers to dies with the temporary
     // The integer, which must be one and at least `lowest`.
     std::int64_t as_int(std::int64_t lowest) const;
-    const std::string& as_string() const;
-    const std::vector<Json>& as_list() const;
+    const std::string& as_string() const&;
+    const std::vector<Json>& as_list() const&;
+    const std::vector<Json>& as_list() && = delete;
     void add(std::string key, Json value);
 };
 

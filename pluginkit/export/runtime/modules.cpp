@@ -14,7 +14,7 @@ namespace {
 // Dynamic shared memory that a kernel may use without asking.
 constexpr std::int64_t kPlainSharedBytes = 48 * 1024;
 
-std::mutex sMutex;
+std::mutex sModulesMutex;
 // Modules that some plugin keeps, by device. An entry whose plugins are gone is replaced.
 std::map<std::pair<CUdevice, const Module*>, std::weak_ptr<LoadedModule>> sModules;
 
@@ -195,7 +195,7 @@ LoadedKernel load_kernel(const Program& program, std::int32_t kernel,
     const Module* module = &program.modules[wanted.module];
     LoadedKernel loaded;
     {
-        const std::lock_guard<std::mutex> lock(sMutex);
+        const std::lock_guard<std::mutex> lock(sModulesMutex);
         std::weak_ptr<LoadedModule>& known = sModules[{device.ordinal, module}];
         loaded.module = known.lock();
         if (loaded.module == nullptr) {

@@ -250,7 +250,7 @@ private:
             plugin->setPluginNamespace(mNamespace.c_str());
             return plugin.release();
         } catch (const std::exception& error) {
-            log_error(std::string(mProgram.owner) + ", node '" + node + "': " + error.what());
+            log_error(error.what());
             return nullptr;
         }
     }

@@ -265,7 +265,7 @@ public:
 #endif
             return new PluginV3<nvinfer1::IPluginV3OneBuild>(mProgram, wire, node);
         } catch (const std::exception& error) {
-            log_error(std::string(mProgram.owner) + ", node '" + node + "': " + error.what());
+            log_error(error.what());
             return nullptr;
         }
     }

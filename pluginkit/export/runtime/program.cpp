@@ -2,7 +2,7 @@
 
 #include <cmath>
 #include <cstdio>
-#include <cstring>
+#include <iterator>
 
 #include "json.h"
 
@@ -32,6 +32,16 @@ std::string joined(const Dims& dims) {
 std::int64_t item_bytes(Type type) { return kTypes[static_cast<int>(type)].bytes; }
 
 const char* type_name(Type type) { return kTypes[static_cast<int>(type)].name; }
+
+bool type_from_name(const std::string& name, Type& type) {
+    for (std::size_t i = 0; i < std::size(kTypes); ++i) {
+        if (name == kTypes[i].name) {
+            type = static_cast<Type>(i);
+            return true;
+        }
+    }
+    return false;
+}
 
 bool operator==(const Value& a, const Value& b) {
     return a.is_none == b.is_none && a.integers == b.integers && a.numbers == b.numbers &&

@@ -40,6 +40,8 @@ enum class Type : std::int32_t {
 
 std::int64_t item_bytes(Type type);
 const char* type_name(Type type);  // "float32"
+// False where no type is called so.
+bool type_from_name(const std::string& name, Type& type);
 
 // ----------------------------------------------------------------------------------- attributes
 

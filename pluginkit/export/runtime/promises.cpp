@@ -6,16 +6,12 @@ namespace pluginkit {
 
 namespace {
 
-constexpr Type kTypes[] = {Type::kFloat32, Type::kFloat16, Type::kBFloat16, Type::kInt64,
-                           Type::kInt32,   Type::kInt8,    Type::kUInt8,    Type::kBool};
-
-Type type_from_name(const std::string& name) {
-    for (const Type type : kTypes) {
-        if (name == type_name(type)) {
-            return type;
-        }
+Type type_from_json(const Json& json) {
+    Type type;
+    if (!type_from_name(json.as_string(), type)) {
+        throw JsonError("'" + json.string + "' is no type");
     }
-    throw JsonError("'" + name + "' is no type");
+    return type;
 }
 
 Promise asked(const Node& node, const std::vector<Shape>& shapes, const std::vector<Type>& types,
@@ -95,7 +91,7 @@ Promise promise_from_json(const Json& json, std::size_t output_count) {
     Promise promise;
     promise.shapes = shapes_from_json(json.at("shapes"), 0);
     for (const Json& name : json.at("dtypes").as_list()) {
-        promise.types.push_back(type_from_name(name.as_string()));
+        promise.types.push_back(type_from_json(name));
     }
     promise.told = shapes_from_json(json.at("told"), -1);
     for (const Json& output : json.at("outputs").as_list()) {
@@ -103,7 +99,7 @@ Promise promise_from_json(const Json& json, std::size_t output_count) {
             throw JsonError("an output is no shape and type");
         }
         promise.outputs.push_back(shape_from_json(output.items[0], 0));
-        promise.output_types.push_back(type_from_name(output.items[1].as_string()));
+        promise.output_types.push_back(type_from_json(output.items[1]));
     }
     promise.workspace_bytes = json.at("workspace_bytes").as_int(0);
     if (promise.shapes.size() != promise.types.size() || promise.outputs.size() != output_count) {
@@ -210,7 +206,8 @@ std::string Promises::text() const {
 Promises Promises::from_text(const Node& node, const std::string& text) {
     Promises promises;
     try {
-        for (const Json& each : json_from_text(text).as_list()) {
+        const Json document = json_from_text(text);
+        for (const Json& each : document.as_list()) {
             promises.mSaid.push_back(promise_from_json(each, node.output_count()));
         }
     } catch (const JsonError& error) {

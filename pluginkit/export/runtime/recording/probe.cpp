@@ -27,15 +27,6 @@ const Program& program_called(const std::string& name) {
     throw JsonError("no plugin is called " + name);
 }
 
-Type type_called(const std::string& name) {
-    for (std::int32_t i = 0; i <= static_cast<std::int32_t>(Type::kBool); ++i) {
-        if (name == type_name(static_cast<Type>(i))) {
-            return static_cast<Type>(i);
-        }
-    }
-    throw JsonError("no type is called " + name);
-}
-
 std::vector<Shape> shapes_from(const Json& json) {
     std::vector<Shape> shapes;
     for (const Json& each : json.as_list()) {
@@ -76,7 +67,10 @@ Json answer(const Json& request) {
     Instance instance(program, wire, "probed");
     std::vector<Type> types;
     for (const Json& name : request.at("dtypes").as_list()) {
-        types.push_back(type_called(name.as_string()));
+        types.emplace_back();
+        if (!type_from_name(name.as_string(), types.back())) {
+            throw JsonError("no type is called " + name.string);
+        }
     }
     const std::vector<Shape> shapes = shapes_from(request.at("shapes"));
     const std::vector<Shape> told = shapes_from(request.at("told"));

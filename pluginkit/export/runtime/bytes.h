@@ -1,0 +1,16 @@
+// Values as the bytes that hold them.
+#pragma once
+
+#include <cstring>
+#include <string>
+
+namespace pluginkit {
+
+template <typename T>
+void append_bytes(std::string& to, T item) {
+    char bytes[sizeof item];
+    std::memcpy(bytes, &item, sizeof item);
+    to.append(bytes, sizeof item);
+}
+
+}  // namespace pluginkit
