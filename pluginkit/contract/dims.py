@@ -9,6 +9,7 @@ exactly those of TensorRT's ``DimensionOperation``.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -33,8 +34,8 @@ OPERATIONS: dict[str, Callable[[int, int], int]] = {
     "PROD": lambda a, b: a * b,
     "FLOOR_DIV": _floor_div,
     "CEIL_DIV": _ceil_div,
-    "MAX": max,
-    "MIN": min,
+    "MAX": lambda a, b: max(a, b),
+    "MIN": lambda a, b: min(a, b),
 }
 
 
@@ -183,6 +184,18 @@ def product(dims: Sequence[Dim]) -> Dim:
     for dim in dims:
         total = total * dim
     return total
+
+
+def known(dim: Dim) -> int:
+    """``dim`` as an int, where its value is known: in ``workspace_bytes`` and ``launches``.
+
+    Write it where a type checker wants an int. ``int(dim)`` gives the same number, but takes it out
+    of the expression that an export to C++ is made from.
+
+    Errors:
+        PK122: the value is known only at run time.
+    """
+    return dim if isinstance(dim, int) else operator.index(dim)
 
 
 def is_static(dims: Sequence[Dim]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pluginkit.contract.dims import Dim, Shape, is_static, product
+from pluginkit.contract.dims import Dim, Shape, is_static, known, product
 from pluginkit.contract.dtypes import DType
 from pluginkit.errors import MissingDependencyError, TensorError
 
@@ -104,7 +104,7 @@ class Workspace:
         Errors:
             PK127: the offset is out of range.
         """
-        self._check(operator.index(offset))
+        self._check(known(offset))
         slot = replace(self.slot, offset=self.slot.offset + offset)
         return Workspace(self.nbytes - offset, slot)
 
@@ -114,7 +114,7 @@ class Workspace:
         Errors:
             PK127: there are fewer.
         """
-        self._check(operator.index(nbytes))
+        self._check(known(nbytes))
         return Workspace(nbytes, self.slot)
 
     def split(self, sizes: Iterable[int]) -> list[Workspace]:

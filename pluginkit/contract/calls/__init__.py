@@ -36,6 +36,7 @@ from pluginkit.contract.calls.results import (
 from pluginkit.contract.calls.work import (
     largest_workspace_bytes,
     steps,
+    steps_within,
     workspace_bytes,
 )
 
@@ -61,6 +62,7 @@ __all__ = [
     "run_reference",
     "shape_values_in",
     "steps",
+    "steps_within",
     "type_bindings",
     "with_shape_inputs",
     "workspace_bytes",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from pluginkit.contract.calls.inputs import (
     with_shape_inputs,
 )
 from pluginkit.contract.calls.refusals import named_refusals
-from pluginkit.contract.dims import DimExpr, Shape, ShapeValue, SizeDim, at_upper_bound
+from pluginkit.contract.dims import DimExpr, Shape, ShapeValue, SizeDim, at_upper_bound, known
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import MAX_RANK
@@ -148,7 +147,7 @@ def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
             raise problem
         try:
             shape = tuple(
-                dim if isinstance(dim, DimExpr) else operator.index(dim) for dim in candidate
+                dim if isinstance(dim, DimExpr) else known(dim) for dim in candidate
             )
         except TypeError:
             raise problem from None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 from pluginkit.contract.calls.inputs import Inputs, owner
 from pluginkit.contract.calls.refusals import named_refusals
+from pluginkit.contract.dims import known
 from pluginkit.contract.launches import Copy, Fill, Launch, Step
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.tensors import TensorDesc, Workspace
@@ -23,7 +23,7 @@ def workspace_bytes(plugin: Plugin, inputs: Inputs) -> int:
     with named_refusals(plugin):
         returned = plugin.workspace_bytes(*inputs)
     try:
-        nbytes = operator.index(returned)
+        nbytes = known(returned)
     except TypeError:
         nbytes = -1
     if isinstance(returned, bool) or not 0 <= nbytes < 2**63:
@@ -47,9 +47,21 @@ def steps(plugin: Plugin, inputs: Inputs, outputs: Sequence[TensorDesc]) -> tupl
     Errors:
         PK116: the author returned something other than Launch, Copy and Fill.
     """
+    nbytes = workspace_bytes(plugin, inputs) if "workspace_bytes" in plugin.spec.overrides else 0
+    return steps_within(plugin, inputs, outputs, Workspace(nbytes))
+
+
+def steps_within(
+    plugin: Plugin, inputs: Inputs, outputs: Sequence[TensorDesc], workspace: Workspace
+) -> tuple[Step, ...]:
+    """Return the author's steps in a workspace, which a plugin without one ignores.
+
+    Errors:
+        PK116: the author returned something other than Launch, Copy and Fill.
+    """
     tensors: list[Any] = [*inputs, *outputs]
     if "workspace_bytes" in plugin.spec.overrides:
-        tensors.append(Workspace(workspace_bytes(plugin, inputs)))
+        tensors.append(workspace)
     with named_refusals(plugin):
         returned = plugin.launches(*tensors)
     listed = (returned,) if isinstance(returned, (Launch, Copy, Fill)) else returned
