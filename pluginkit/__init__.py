@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pluginkit.contract.dims import ceil_div as ceil_div
     from pluginkit.contract.dims import dim_max as dim_max
     from pluginkit.contract.dims import dim_min as dim_min
+    from pluginkit.contract.dims import known as known
     from pluginkit.contract.dims import product as product
     from pluginkit.contract.dtypes import FLOAT_TYPES as FLOAT_TYPES
     from pluginkit.contract.dtypes import OFFSETS as OFFSETS
@@ -88,7 +89,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "pluginkit.errors": ("InputError", "KernelError", "PluginkitError", "TensorError"),
     "pluginkit.contract.attributes": ("attribute",),
-    "pluginkit.contract.dims": ("Dim", "Shape", "ceil_div", "dim_max", "dim_min", "product"),
+    "pluginkit.contract.dims": ("Dim", "Shape", "ceil_div", "dim_max", "dim_min", "known", "product"),
     "pluginkit.contract.dtypes": (
         "FLOAT_TYPES", "OFFSETS", "OUTPUT_TYPES", "DType", "Scalar", "bfloat16", "bool_",
         "float16", "float32", "int8", "int32", "int64", "offset_type", "uint8",

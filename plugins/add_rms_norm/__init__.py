@@ -23,6 +23,7 @@ from pluginkit import (
     float32,
     int32,
     int64,
+    known,
     product,
 )
 from pluginkit.plugins.add_rms_norm.launches import DEFINES, KEPT, LANES, MAX_ROW, layout_of
@@ -97,8 +98,8 @@ class AddRMSNorm(Plugin):
         total: TensorDesc,
     ) -> Launch:
         """Return one launch; launches.py gives rows to threads."""
-        inner = int(weight.size)
-        rows = int(product(x.shape[: x.axis(self.axis)])) if inner else 0
+        inner = known(weight.size)
+        rows = known(product(x.shape[: x.axis(self.axis)])) if inner else 0
         layout = layout_of(rows, inner, x.dtype.itemsize)
         return Launch(
             self.kernel,

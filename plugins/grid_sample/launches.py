@@ -19,6 +19,7 @@ from pluginkit import (
     ceil_div,
     int32,
     int64,
+    known,
     offset_type,
     product,
 )
@@ -65,8 +66,8 @@ def _in_planes(
     plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc, flag: Workspace | None
 ) -> Launch:
     """Return the launch of kernel.cu; on the device ``flag`` tells it whether to do nothing."""
-    items, channels, *sizes = map(int, x.shape)
-    out_sizes = [int(size) for size in y.shape[2:]]
+    items, channels, *sizes = map(known, x.shape)
+    out_sizes = [known(size) for size in y.shape[2:]]
     is_light = len(sizes) == 2 and plugin.mode != "cubic"
     layout = layout_of(items, channels, out_sizes, x.dtype.itemsize, is_light)
     offset = offset_type(product(sizes), product(out_sizes))
@@ -150,7 +151,7 @@ def layout_of(
     pack = 2 if itemsize == 2 and is_light and width * rows % 2 == 0 else 1
     block = TILE
     blocks = _blocks(width, rows, pack, block)
-    if width % pack or blocks * THREADS * pack > 1.25 * width * rows:
+    if width % pack or 4 * blocks * THREADS * pack > 5 * width * rows:
         width, rows, block = width * rows, 1, (THREADS, 1)
         blocks = _blocks(width, rows, pack, block)
     wanted = -(-ENOUGH_BLOCKS // max(blocks * items, 1))

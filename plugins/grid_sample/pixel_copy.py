@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from pluginkit import Launch, TensorDesc, Workspace, int32, int64, offset_type
+from pluginkit import Launch, TensorDesc, Workspace, int32, int64, known, offset_type
 
 if TYPE_CHECKING:
     from pluginkit.plugins.grid_sample import GridSample
@@ -90,8 +90,8 @@ class PixelCopy:
 
 def copy_for(x: TensorDesc, grid: TensorDesc) -> PixelCopy:
     """Return the copy for static shapes of x and grid."""
-    items, channels, *sizes = map(int, x.shape)
-    locations = prod(map(int, grid.shape[1:-1]))
+    items, channels, *sizes = map(known, x.shape)
+    locations = prod(map(known, grid.shape[1:-1]))
     return PixelCopy(items, channels, tuple(sizes), locations, x.dtype.itemsize)
 
 

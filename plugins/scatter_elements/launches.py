@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pluginkit import Copy, Fill, Launch, Step, TensorDesc, Workspace, int32, offset_type, product
+from pluginkit import (
+    Copy,
+    Fill,
+    Launch,
+    Step,
+    TensorDesc,
+    Workspace,
+    int32,
+    known,
+    offset_type,
+    product,
+)
 from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins._cuda.row_lists import (
     EMPTY_BYTE,
@@ -83,7 +94,7 @@ class ScatterElementsCall:
         return makers[variant or choose(self.problem)]()
 
     def _merged_dims(self) -> list[tuple[int, int]]:
-        data, updates = ([int(dim) for dim in desc.shape] for desc in (self.data, self.updates))
+        data, updates = ([known(dim) for dim in desc.shape] for desc in (self.data, self.updates))
         return merged_dims(data, updates, self.axis)
 
     def _elements(self) -> Sequence[Step]:
@@ -173,7 +184,7 @@ class ScatterElementsCall:
         return lists.empty, link, gathered, self._scatter(self.workspace, lists.heads)
 
     def _lists(self) -> Sequence[Step]:
-        size = int(self.data.size)
+        size = known(self.data.size)
         heads, links = self.workspace, self.workspace.at(size * LIST_ITEMSIZE)
         dims = self._merged_dims()
         rank = _rank(dims)
@@ -206,7 +217,7 @@ def workspace_bytes(
     """Return the bytes that suffice for this shape and for every smaller one."""
     problem = problem_of(plugin, data, indices, updates)
     if problem.needs_order:
-        return int(data.size + updates.size) * LIST_ITEMSIZE
+        return known(data.size + updates.size) * LIST_ITEMSIZE
     if problem.inner * problem.itemsize < VECTOR_BYTES:
         return 0
     return RowLists.nbytes(problem.outer * problem.axis_size, problem.outer * problem.count)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
-from pluginkit import InputError, TensorDesc
+from pluginkit import InputError, TensorDesc, known
 from pluginkit.plugins._cuda.row_lists import LIST_ITEMSIZE, MAX_LISTED, MAX_ROW, VECTOR_BYTES
 
 if TYPE_CHECKING:
@@ -118,13 +118,13 @@ def problem_of(
     has_order = plugin.reduction == "none" or (
         data.dtype.is_floating and plugin.reduction in ("add", "mul")
     )
-    shape = [int(dim) for dim in data.shape]
+    shape = [known(dim) for dim in data.shape]
     others = [dim for dim in range(len(shape)) if dim != axis]
     return ScatterProblem(
         outer=prod(shape[:axis]),
         axis_size=shape[axis],
         inner=prod(shape[axis + 1 :]),
-        count=int(updates.shape[axis]),
+        count=known(updates.shape[axis]),
         is_covering=all(updates.shape[dim] == shape[dim] for dim in others),
         itemsize=data.dtype.itemsize,
         index_itemsize=indices.dtype.itemsize,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from pluginkit import Copy, Launch, Step, TensorDesc, Workspace, int32, offset_type
+from pluginkit import Copy, Launch, Step, TensorDesc, Workspace, int32, known, offset_type
 from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins._cuda.row_lists import (
     LIST_ITEMSIZE,
@@ -101,8 +101,8 @@ def depth_of(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> int:
 def rows_of(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> ScatteredRows:
     """Return the rows of a call with static shapes."""
     depth = depth_of(data, indices, updates)
-    shape = tuple(map(int, data.shape))
-    listed = prod(map(int, indices.shape[:-1]))
+    shape = tuple(map(known, data.shape))
+    listed = prod(map(known, indices.shape[:-1]))
     return ScatteredRows(shape[:depth], listed, prod(shape[depth:]), data.dtype.itemsize)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from pluginkit import (
     ceil_div,
     int32,
     int64,
+    known,
     product,
 )
 
@@ -76,10 +76,10 @@ class TopKProblem:
         self._plugin = plugin
         self._may_split = plugin.tactic == "split"
         self.itemsize = x.dtype.itemsize
-        self.inner = operator.index(product(x.shape[axis + 1 :]))
-        self.rows = operator.index(product(x.shape[:axis])) * self.inner
-        self.size = operator.index(x.shape[axis])
-        self.k = operator.index(k.values[0])
+        self.inner = known(product(x.shape[axis + 1 :]))
+        self.rows = known(product(x.shape[:axis])) * self.inner
+        self.size = known(x.shape[axis])
+        self.k = known(k.values[0])
 
     @property
     def segments(self) -> int:
@@ -122,8 +122,8 @@ class TopKProblem:
         yield Fill(workspace.first(sum(sizes[:2])))
         histograms, states, met, *runs = workspace.split(sizes)
         layout, blocks = self._layout(self.segments), self.rows * self.segments
-        for known in map(int32, range(-(-8 * self.itemsize // _DIGIT_BITS))):
-            digit = (histograms, states, x, layout, known)
+        for done in map(int32, range(-(-8 * self.itemsize // _DIGIT_BITS))):
+            digit = (histograms, states, x, layout, done)
             yield self._launch(plugin.digit_kernel, blocks, *digit)
         yield self._launch(plugin.segment_kernel, blocks, met, states, x, layout)
         yield self._launch(plugin.gather_kernel, blocks, *runs[:2], met, states, x, layout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +17,7 @@ from pluginkit import (
     TensorDesc,
     Workspace,
     int32,
+    known,
     product,
 )
 
@@ -126,11 +126,11 @@ class UniqueProblem:
             PK126: axis is out of range.
         """
         if axis is None:
-            return cls(operator.index(x.size), 1, 1, x.dtype.itemsize)
+            return cls(known(x.size), 1, 1, x.dtype.itemsize)
         axis = x.axis(axis)
-        inner = operator.index(product(x.shape[axis + 1 :]))
-        outer = operator.index(product(x.shape[:axis]))
-        return cls(operator.index(x.shape[axis]), outer * inner, inner, x.dtype.itemsize)
+        inner = known(product(x.shape[axis + 1 :]))
+        outer = known(product(x.shape[:axis]))
+        return cls(known(x.shape[axis]), outer * inner, inner, x.dtype.itemsize)
 
     def levels(self) -> Iterator[Level]:
         """Yield the sorts, each of fewer keys than the last; at the end a slice has one key."""
