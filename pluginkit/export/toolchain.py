@@ -23,6 +23,8 @@ RUNTIME = Path(__file__).parent / "runtime"
 #: What the check of an export adds: a way in, and a driver that records.
 PROBE = RUNTIME / "recording" / "probe.cpp"
 RECORDING_DRIVER = RUNTIME / "recording" / "driver.cpp"
+#: What NVIDIA's headers need of CUDA's.
+CUDA_STAND_IN = RUNTIME / "cuda"
 
 #: The layout of TensorRT's interfaces that each target has; see tensorrt.h.
 _LAYOUTS = {"8": 8, "10": 10, "11": 11, "rtx": 11}
@@ -43,7 +45,8 @@ _LINK_FLAGS = (
     # The target's libstdc++ may be older than the compiler's, and a process may hold several.
     "-static-libstdc++",
     "-static-libgcc",
-    "-Wl,--exclude-libs,ALL",
+    # The entry points and nothing else: two libraries must not take each other's functions.
+    f"-Wl,--version-script={RUNTIME / 'exports.map'}",
     "-Wl,--gc-sections",
     "-Wl,--build-id=none",
     "-Wl,-z,relro,-z,now,-z,noexecstack",
@@ -62,7 +65,6 @@ class LibraryTarget:
         registers_itself: whether plain dlopen registers the plugins; else loadLibrary does.
         machine: ``"x86_64"`` or ``"aarch64"``.
         tensorrt_include: the folder of NVIDIA's headers, None for pluginkit's own.
-        cuda_include: the folder of CUDA's headers, which NVIDIA's include.
     """
 
     layout: int
@@ -70,11 +72,10 @@ class LibraryTarget:
     registers_itself: bool = False
     machine: str = platform.machine()
     tensorrt_include: Path | None = None
-    cuda_include: Path | None = None
 
     @property
-    def definitions(self) -> list[str]:
-        """The macros that choose it, as g++ takes them."""
+    def compile_flags(self) -> list[str]:
+        """What chooses it, as g++ takes it."""
         given = [
             f"-DPLUGINKIT_TENSORRT_MAJOR={self.layout}",
             f"-DPLUGINKIT_INTERFACE={self.interface.removeprefix('v')}",
@@ -82,9 +83,9 @@ class LibraryTarget:
         if self.registers_itself:
             given.append("-DPLUGINKIT_SELF_REGISTER")
         if self.tensorrt_include is not None:
-            given += ["-DPLUGINKIT_TENSORRT_HEADERS", f"-isystem{self.tensorrt_include}"]
-        if self.cuda_include is not None:
-            given.append(f"-isystem{self.cuda_include}")
+            folders = self.tensorrt_include, CUDA_STAND_IN
+            given += ["-DPLUGINKIT_TENSORRT_HEADERS", *(f"-isystem{each}" for each in folders)]
+            given.append("-Wno-deprecated-declarations")  # IPluginV2DynamicExt is, since 10.0
         return given
 
 
@@ -157,7 +158,7 @@ def build_library(
             [
                 compiler,
                 *_COMPILE_FLAGS,
-                *target.definitions,
+                *target.compile_flags,
                 f"-I{RUNTIME}",
                 *(f"-ffile-prefix-map={old}={new}" for old, new in maps.items()),
                 f"-frandom-seed={_digest(every)}",

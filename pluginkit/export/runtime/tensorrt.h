@@ -133,7 +133,6 @@ enum class PluginFieldType : std::int32_t {
     kBF16 = 9,
     kINT64 = 10,
     kFP8 = 11,
-    kINT4 = 12,
 #endif
 };
 
@@ -202,8 +201,14 @@ public:
 #endif
 };
 
+#if PLUGINKIT_TENSORRT_MAJOR >= 11
+class ILoggerFinder : public IVersionedInterface {
+public:
+    InterfaceInfo getInterfaceInfo() const noexcept override { return {"ILoggerFinder", 1, 0}; }
+#else
 class ILoggerFinder {
 public:
+#endif
     virtual ILogger* findLogger() = 0;
 
 protected:
