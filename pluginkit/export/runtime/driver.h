@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string>
 
+struct CUstream_st;  // CUDA's, which TensorRT's headers name too
+
 namespace pluginkit {
 
 // The driver's own names and numbers, as far as they are needed.
@@ -16,7 +18,7 @@ using CUdeviceptr = unsigned long long;
 using CUcontext = struct CUctx_st*;
 using CUmodule = struct CUmod_st*;
 using CUfunction = struct CUfunc_st*;
-using CUstream = struct CUstream_st*;
+using CUstream = ::CUstream_st*;
 
 enum : CUresult {
     CUDA_SUCCESS = 0,
