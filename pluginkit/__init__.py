@@ -89,7 +89,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "pluginkit.errors": ("InputError", "KernelError", "PluginkitError", "TensorError"),
     "pluginkit.contract.attributes": ("attribute",),
-    "pluginkit.contract.dims": ("Dim", "Shape", "ceil_div", "dim_max", "dim_min", "known", "product"),
+    "pluginkit.contract.dims": (
+        "Dim", "Shape", "ceil_div", "dim_max", "dim_min", "known", "product",
+    ),
     "pluginkit.contract.dtypes": (
         "FLOAT_TYPES", "OFFSETS", "OUTPUT_TYPES", "DType", "Scalar", "bfloat16", "bool_",
         "float16", "float32", "int8", "int32", "int64", "offset_type", "uint8",

@@ -154,5 +154,9 @@ class CheckError(PluginkitError, AssertionError):
     """plugincheck found something wrong with a plugin."""
 
 
+class ExportError(PluginkitError, RuntimeError):
+    """A plugin cannot be written in C++, or what was written differs from the Python class."""
+
+
 class UsageError(PluginkitError, ValueError):
     """A command-line option or a function argument is out of range or contradictory."""

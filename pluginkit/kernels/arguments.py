@@ -108,7 +108,7 @@ def _cuda_parameter(kernel: str, argument: Argument) -> Parameter:
         return _NULL
     if isinstance(argument, (TensorDesc, Workspace)):
         return argument.slot
-    return b"".join(_packed(kernel, scalar_from_value(kernel, argument)))
+    return b"".join(packed(kernel, scalar_from_value(kernel, argument)))
 
 
 def _numba_parameters(kernel: str, argument: Argument) -> list[Parameter]:
@@ -117,7 +117,7 @@ def _numba_parameters(kernel: str, argument: Argument) -> list[Parameter]:
         return _array_fields(argument.slot, shape, argument.dtype.itemsize)
     if isinstance(argument, Workspace):
         return _array_fields(argument.slot, [argument.nbytes], 1)
-    return list(_packed(kernel, scalar_from_value(kernel, argument)))
+    return list(packed(kernel, scalar_from_value(kernel, argument)))
 
 
 def _array_fields(data: Slot, shape: list[int], itemsize: int) -> list[Parameter]:
@@ -128,7 +128,7 @@ def _array_fields(data: Slot, shape: list[int], itemsize: int) -> list[Parameter
     return [_NULL, _NULL, *numbers[:2], data, *numbers[2:]]
 
 
-def _packed(kernel: str, scalar: Scalar) -> list[bytes]:
+def packed(kernel: str, scalar: Scalar) -> list[bytes]:
     """Return the bytes of each value of a scalar."""
     import numpy as np
 

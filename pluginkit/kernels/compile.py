@@ -52,11 +52,13 @@ class Compiled:
         cubin: the ELF image that the driver loads.
         symbols: the mangled name of each requested kernel.
         parameter_sizes: for each kernel, the bytes of each parameter.
+        ptx: what the driver of a later GPU compiles; empty if it was not kept.
     """
 
     cubin: bytes
     symbols: tuple[str, ...]
     parameter_sizes: tuple[tuple[int, ...], ...]
+    ptx: bytes = b""
 
 
 def compile_launches(
@@ -136,7 +138,8 @@ def compile_cuda(wanted: Sequence[CudaSpecialisation], arch: str) -> Compiled:
         _nvrtc(nvrtc.nvrtcGetPTX(program, ptx))
         symbols = tuple(_nvrtc(nvrtc.nvrtcGetLoweredName(program, name)).decode() for name in names)
         entries = _entries(ptx.decode())
-        return Compiled(bytes(cubin), symbols, tuple(entries[symbol] for symbol in symbols))
+        sizes = tuple(entries[symbol] for symbol in symbols)
+        return Compiled(bytes(cubin), symbols, sizes, bytes(ptx).rstrip(b"\0"))
     finally:
         nvrtc.nvrtcDestroyProgram(program)
 
@@ -172,7 +175,7 @@ def compile_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
     except Exception as error:  # numba raises dozens of unrelated types; its text is the log
         raise_compile_error("PK321", str(wanted), f"sm_{arch}", str(error), error)
     ((symbol, sizes),) = _entries(ptx).items()
-    return Compiled(_link(ptx, str(wanted), arch), (symbol,), (sizes,))
+    return Compiled(_link(ptx, str(wanted), arch), (symbol,), (sizes,), ptx.encode())
 
 
 def _entries(ptx: str) -> dict[str, tuple[int, ...]]:

@@ -1,0 +1,1 @@
+"""From generated C++ to shared libraries, with g++ alone."""

@@ -1,0 +1,154 @@
+"""Shared libraries of a generated library: for one TensorRT, in both loading styles."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from pluginkit.atomic_files import replace_file
+from pluginkit.errors import UsageError
+from pluginkit.export.compile.compiler import Compiler
+from pluginkit.kernels.numba_cache import cache_folder
+
+RUNTIME = Path(__file__).parent.parent / "runtime"
+
+#: The layout of the interfaces by the first part of a TensorRT's version.
+_MAJORS = {"8": 8, "10": 10, "11": 11, "rtx": 11}
+#: What makes a library register itself when plain ``dlopen`` loads it.
+_SELF_REGISTER = "PLUGINKIT_SELF_REGISTER=1"
+_ENTRY_POINTS = "library.cpp"
+
+
+def tensorrt_major(version: str) -> int:
+    """The layout of TensorRT's interfaces: 8, 10 or 11.
+
+    Args:
+        version: ``"8.6"``, ``"10.3"``, ``"11"`` or ``"rtx"``.
+
+    Errors:
+        PK807: libraries are made for no such TensorRT.
+    """
+    first = version.partition(".")[0]
+    if first not in _MAJORS or version.startswith(("8.4", "8.5")):
+        raise UsageError(
+            "PK807",
+            f"TensorRT {version}; expected 8.6, 10.x, 11.x or rtx.",
+            fix="name one of them.",
+        )
+    return _MAJORS[first]
+
+
+class LibraryBuilder:
+    """Compiles the files of a generated library, once, and links libraries of them.
+
+    Args:
+        files: as for GeneratedLibrary.
+        compiler: the compiler.
+        major: the layout of TensorRT's interfaces.
+        definitions: further macros, ``PLUGINKIT_INTERFACE=2``.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, bytes],
+        compiler: Compiler,
+        major: int,
+        definitions: Sequence[str] = (),
+    ) -> None:
+        self._compiler = compiler
+        self._definitions = [f"PLUGINKIT_TENSORRT_MAJOR={major}", *definitions]
+        self._scratch = tempfile.TemporaryDirectory(prefix="pluginkit-export-")
+        self._folder = Path(self._scratch.name)
+        for name, content in files.items():
+            path = self._folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        sources = [name for name in files if name.endswith((".cpp", ".S"))]
+        with ThreadPoolExecutor(2) as pool:
+            self._objects = list(pool.map(self._compile, sources))
+
+    def __enter__(self) -> LibraryBuilder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._scratch.cleanup()
+
+    def link(self, target: Path, *, self_registering: bool = False) -> None:
+        """Link a library.
+
+        Args:
+            target: where it goes.
+            self_registering: whether it is for plain ``dlopen`` and not for ``loadLibrary``.
+
+        Errors:
+            PK804: it does not compile.
+        """
+        runtime = self._runtime([_SELF_REGISTER] if self_registering else [])
+        self._compiler.link([*self._objects, *runtime], target, can_unload=not self_registering)
+
+    def link_probe(self, target: Path) -> None:
+        """Link the library with a way in for the comparison with the Python class."""
+        runtime = self._runtime([])
+        probe = self._compiled(RUNTIME, "recording/probe.cpp", [])
+        self._compiler.link([*self._objects, *runtime, probe], target)
+
+    def _compile(self, source: str) -> Path:
+        target = self._folder / f"{source}.o"
+        includes = [".", str(RUNTIME)]
+        self._compiler.compile(
+            self._folder, source, target, includes=includes, definitions=self._definitions
+        )
+        return target
+
+    def _runtime(self, definitions: Sequence[str]) -> list[Path]:
+        names = sorted(path.name for path in RUNTIME.glob("*.cpp"))
+        with ThreadPoolExecutor(2) as pool:
+            return list(
+                pool.map(
+                    lambda name: self._compiled(
+                        RUNTIME, name, definitions if name == _ENTRY_POINTS else []
+                    ),
+                    names,
+                )
+            )
+
+    def _compiled(self, folder: Path, source: str, definitions: Sequence[str]) -> Path:
+        return compiled_runtime(
+            self._compiler, folder, source, [*self._definitions, *definitions], self._folder
+        )
+
+
+def compiled_runtime(
+    compiler: Compiler, folder: Path, source: str, definitions: Sequence[str], scratch: Path
+) -> Path:
+    """The object file of a source that is the same in every library, from the cache or compiled.
+
+    Args:
+        compiler: the compiler.
+        folder: of the runtime.
+        source: relative to it.
+        definitions: macros.
+        scratch: where it is compiled, and stays where no cache can be written.
+
+    Errors:
+        PK804: it does not compile.
+    """
+    digest = hashlib.sha256()
+    for fact in (compiler.command, compiler.arch, compiler.version, source, *definitions):
+        digest.update(fact.encode() + b"\0")
+    for path in (folder / source, *sorted(folder.rglob("*.h"))):
+        digest.update(path.read_bytes() + b"\0")
+    kept = cache_folder() / "runtime" / f"{digest.hexdigest()}.o"
+    if kept.is_file():
+        return kept
+    target = scratch / f"{digest.hexdigest()}.o"
+    compiler.compile(folder, source, target, includes=["."], definitions=definitions)
+    with suppress(OSError):
+        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(kept, target.read_bytes())
+        return kept
+    return target

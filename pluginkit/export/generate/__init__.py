@@ -1,0 +1,1 @@
+"""From traced plugins to C++17 that computes the same."""

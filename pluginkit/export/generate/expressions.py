@@ -1,0 +1,172 @@
+"""Expressions as C++ over ``Dim``, and what is worth a variable of its own."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from pluginkit.export.trace.expressions import Expr
+
+_INFIX = {
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "mod": "%",
+    "shift_left": "<<",
+    "shift_right": ">>",
+    "and": "&",
+    "or": "|",
+    "xor": "^",
+    "less": "<",
+    "less_equal": "<=",
+    "equal": "==",
+    "both": "&&",
+    "either": "||",
+}
+_CALLS = {
+    "floor_div": "floor_div",
+    "ceil_div": "ceil_div",
+    "max": "dim_max",
+    "min": "dim_min",
+    "abs": "abs",
+    "bit_length": "bit_length",
+}
+#: Read better than a negated comparison.
+_NEGATED = {"less": ">=", "less_equal": ">", "equal": "!="}
+_CONDITIONS = frozenset({"less", "less_equal", "equal", "not", "both", "either"})
+#: The operations whose later operands are computed only where the first one asks for them.
+_CHOOSING = frozenset({"where", "both", "either"})
+#: Chains of the same operation that need no parentheses.
+_ASSOCIATIVE = frozenset({"add", "mul", "both", "either"})
+
+
+class Writer:
+    """Writes expressions in one scope of a function.
+
+    Args:
+        names: what expressions are called that need no computation, symbols among them.
+    """
+
+    def __init__(self, names: Mapping[Expr, str]) -> None:
+        self._names = dict(names)
+
+    def inner(self) -> Writer:
+        """A writer for a scope inside this one."""
+        return Writer(self._names)
+
+    def text(self, expr: Expr) -> str:
+        """The expression in C++."""
+        return self._text(expr, is_operand=False)
+
+    def negated(self, condition: Expr) -> str:
+        """The opposite of a condition."""
+        if condition.op == "not":
+            return self.text(condition.operands[0])
+        return self._operation(Expr(-1, "not", (condition,)))
+
+    def define(self, exprs: Sequence[Expr], later: Iterable[Expr] = ()) -> list[str]:
+        """Variables for what the expressions use several times, or that is used again later.
+
+        Args:
+            exprs: what is written in this scope.
+            later: what is written in scopes inside it.
+        """
+        certain: Counter[Expr] = Counter()
+        uses: Counter[Expr] = Counter()
+        for expr in exprs:
+            self._count(expr, certain, is_certain=True)
+        for expr in (*exprs, *later):
+            self._count(expr, uses, is_certain=False)
+        lines = []
+        for expr in sorted(certain, key=lambda one: one.number):
+            if uses[expr] > 1 and expr.op not in _CONDITIONS:
+                text = self.text(expr)
+                name = f"v{len(self._names)}"
+                self._names[expr] = name
+                lines.append(f"const Dim {name} = {text};")
+        return lines
+
+    def _count(self, expr: Expr, uses: Counter[Expr], *, is_certain: bool) -> None:
+        """Count each use of what is computed; ``is_certain``: only where it always is."""
+        if expr.is_constant or expr in self._names:
+            return
+        uses[expr] += 1
+        if uses[expr] > 1:
+            return
+        always = 1 if is_certain and expr.op in _CHOOSING else len(expr.operands)
+        for operand in expr.operands[:always]:
+            self._count(operand, uses, is_certain=is_certain)
+
+    def _text(self, expr: Expr, *, is_operand: bool) -> str:
+        if expr in self._names:
+            return self._names[expr]
+        if expr.is_constant:
+            return str(expr.value)
+        if expr.op in _CALLS:
+            operands = [self._dim(operand) for operand in expr.operands]
+            return f"{_CALLS[expr.op]}({', '.join(operands)})"
+        text = self._operation(expr)
+        return f"({text})" if is_operand else text
+
+    def _operation(self, expr: Expr) -> str:
+        operands = [self._operand(expr, operand) for operand in expr.operands]
+        if expr.op == "where":
+            _, first, second = expr.operands
+            return f"{operands[0]} ? {self._dim(first)} : {self._dim(second)}"
+        if expr.op == "neg":
+            return f"-{operands[0]}"
+        if expr.op == "not":
+            inner = expr.operands[0]
+            if inner.op not in _NEGATED:
+                return f"!{operands[0]}"
+            left, right = (self._operand(inner, each) for each in inner.operands)
+            return _compared(left, _NEGATED[inner.op], right, inner)
+        if expr.op in _NEGATED:
+            return _compared(operands[0], _INFIX[expr.op], operands[1], expr)
+        return f" {_INFIX[expr.op]} ".join(operands)
+
+    def _operand(self, outer: Expr, expr: Expr) -> str:
+        is_chain = expr.op == outer.op and expr.op in _ASSOCIATIVE and expr is outer.operands[0]
+        return self._text(expr, is_operand=not is_chain)
+
+    def _dim(self, expr: Expr) -> str:
+        """As an argument that has to be a Dim, or becomes one."""
+        return f"Dim({expr.value})" if expr.is_constant else self._text(expr, is_operand=True)
+
+
+#: Each comparison with its sides exchanged.
+_EXCHANGED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+
+
+def _compared(left: str, sign: str, right: str, comparison: Expr) -> str:
+    """A comparison, with a constant on the right."""
+    if comparison.operands[0].is_constant:
+        return f"{right} {_EXCHANGED[sign]} {left}"
+    return f"{left} {sign} {right}"
+
+
+def string_literal(text: str) -> str:
+    """A C++ string literal."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(
+        character if ord(character) >= 0x20 else f"\\{ord(character):03o}" for character in quoted
+    ).replace("\x7f", "\\177")
+
+
+def bytes_literal(data: bytes) -> str:
+    """A C++ string literal of any bytes."""
+    return '"' + "".join(f"\\{byte:03o}" for byte in data) + '"'
+
+
+def text_expression(parts: Sequence[str | Expr], writer: Writer) -> str:
+    """A std::string of an author's text, numbers in the places of expressions."""
+    pieces = [
+        string_literal(part) if isinstance(part, str) else f"text({writer.text(part)})"
+        for part in parts
+    ]
+    if not pieces:
+        return '""'
+    if isinstance(parts[0], str) and len(pieces) > 1:
+        pieces[0] = f"std::string({pieces[0]})"
+    return " + ".join(pieces)

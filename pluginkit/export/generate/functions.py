@@ -1,0 +1,194 @@
+"""Trees as the bodies of C++ functions: each branch an ``if``, each leaf a return."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from pluginkit.export.generate.expressions import Writer, bytes_literal, text_expression
+from pluginkit.export.trace.expressions import Expr
+from pluginkit.export.trace.methods import Refusal
+from pluginkit.export.trace.steps import (
+    Array,
+    Number,
+    Parameter,
+    Pointer,
+    TracedCopy,
+    TracedFill,
+    TracedLaunch,
+    TracedStep,
+    Values,
+)
+from pluginkit.export.trace.tree import Branch, Leaf, Tree
+from pluginkit.kernels.specialise import Specialisation
+
+_INDENT = "    "
+
+#: Gives the lines of a leaf.
+LeafWriter = Callable[[Any, Writer], list[str]]
+
+
+def exprs_in(value: Any) -> Iterator[Expr]:
+    """Every expression that a result holds, in order."""
+    if isinstance(value, Expr):
+        yield value
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from exprs_in(each)
+    elif isinstance(value, Refusal):
+        yield from exprs_in(value.parts)
+    elif isinstance(value, (TracedLaunch, TracedCopy, TracedFill, Pointer, Values, Array)):
+        for each in vars(value).values():
+            yield from exprs_in(each)
+
+
+def _all_exprs(tree: Tree[Any]) -> Iterator[Expr]:
+    if isinstance(tree, Leaf):
+        yield from exprs_in(tree.result)
+    else:
+        yield tree.condition
+        yield from _all_exprs(tree.if_true)
+        yield from _all_exprs(tree.if_false)
+
+
+def _size(tree: Tree[Any]) -> int:
+    return 1 if isinstance(tree, Leaf) else _size(tree.if_true) + _size(tree.if_false)
+
+
+def body(tree: Tree[Any], writer: Writer, leaf: LeafWriter) -> list[str]:
+    """The statements of a function that does what the tree says; every path returns."""
+    if isinstance(tree, Leaf):
+        lines = writer.define(list(exprs_in(tree.result)))
+        return lines + leaf(tree.result, writer)
+    is_negated, first, second = _short_side_first(tree)
+    below = [*_all_exprs(first), *_all_exprs(second)]
+    lines = writer.define([tree.condition], below)
+    text = writer.negated(tree.condition) if is_negated else writer.text(tree.condition)
+    lines.append(f"if ({text}) {{")
+    lines += [_INDENT + line for line in body(first, writer.inner(), leaf)]
+    lines.append("}")
+    return lines + body(second, writer, leaf)
+
+
+def _short_side_first(tree: Branch[Any]) -> tuple[bool, Tree[Any], Tree[Any]]:
+    """Whether to negate the condition; then the side inside the ``if`` and the one after it."""
+    if _size(tree.if_true) <= _size(tree.if_false):
+        return False, tree.if_true, tree.if_false
+    return True, tree.if_false, tree.if_true
+
+
+class Leaves:
+    """Writes the results of one variant's methods.
+
+    Args:
+        inputs: for each input that kernels see, which declared one it is.
+        kernels: the specialisations, in the order of the variant's table; it grows.
+    """
+
+    def __init__(self, inputs: Sequence[int], kernels: list[Specialisation]) -> None:
+        self._inputs = inputs
+        self._kernels = kernels
+
+    def check(self, result: Refusal | None, writer: Writer) -> list[str]:
+        """A message, or none."""
+        if result is None:
+            return ['return "";']
+        return [f"return {text_expression(result.parts, writer)};"]
+
+    def number(self, result: Refusal | Expr, writer: Writer) -> list[str]:
+        """A number, or an exception."""
+        if isinstance(result, Refusal):
+            return _thrown(result, writer)
+        return [f"return {writer.text(result)};"]
+
+    def steps(self, result: Refusal | tuple[TracedStep, ...], writer: Writer) -> list[str]:
+        """Calls of the recorder, or an exception."""
+        if isinstance(result, Refusal):
+            return _thrown(result, writer)
+        lines = [line for step in result for line in self._step(step, writer)]
+        return [*lines, "return;"]
+
+    def _step(self, step: TracedStep, writer: Writer) -> list[str]:
+        if isinstance(step, TracedCopy):
+            target, source = self._view(step.target, writer), self._view(step.source, writer)
+            return [f"recorder.copy({target}, {source});"]
+        if isinstance(step, TracedFill):
+            target = self._view(step.target, writer)
+            return [f"recorder.fill({target}, {writer.text(step.byte)});"]
+        lines = [
+            f"// {step.kernel}",
+            f"recorder.launch(kernels[{self._kernel(step.specialisation)}], "
+            f"{_dims(step.grid, writer)}, {_dims(step.block, writer)}, "
+            f"{writer.text(step.shared_bytes)},",
+        ]
+        lines.append(f"{_INDENT}Arguments()")
+        for parameter in step.parameters:
+            lines += [f"{_INDENT * 2}{each}" for each in self._parameter(parameter, writer)]
+        lines[-1] += ");"
+        return lines
+
+    def _kernel(self, wanted: Specialisation) -> int:
+        if wanted not in self._kernels:
+            self._kernels.append(wanted)
+        return self._kernels.index(wanted)
+
+    def _view(self, pointer: Pointer, writer: Writer) -> str:
+        offset, nbytes = writer.text(pointer.offset), writer.text(pointer.nbytes)
+        if pointer.kind == "workspace":
+            return f"workspace_view({offset}, {nbytes})"
+        index = self._inputs[pointer.index] if pointer.kind == "input" else pointer.index
+        shift = "" if pointer.offset.is_constant and not pointer.offset.value else f", {offset}"
+        return f"{pointer.kind}_view({index}, {nbytes}{shift})"
+
+    def _parameter(self, parameter: Parameter, writer: Writer) -> list[str]:
+        if parameter is None:
+            return [".null()"]
+        if isinstance(parameter, Pointer):
+            return [f".pointer({self._view(parameter, writer)})"]
+        if isinstance(parameter, Array):
+            view, shape = self._view(parameter.pointer, writer), _dims(parameter.shape, writer)
+            return [f".array({view}, {shape}, {parameter.itemsize})"]
+        return _values(parameter, writer)
+
+
+def _thrown(refusal: Refusal, writer: Writer) -> list[str]:
+    return [f"throw Refusal({text_expression(refusal.parts, writer)});"]
+
+
+def _dims(exprs: Sequence[Expr], writer: Writer) -> str:
+    return f"Dims{{{', '.join(map(writer.text, exprs))}}}"
+
+
+def _values(values: Values, writer: Writer) -> list[str]:
+    if values.dtype.is_floating or values.dtype.name == "bool":
+        if len(values.numbers) == 1 or values.is_split:
+            return [_plain(values, number, writer) for number in values.numbers]
+        return [_packed(values)]
+    numbers = [_number(number, writer) for number in values.numbers]
+    if len(numbers) == 1 or values.is_split:
+        return [f".{values.dtype.name}({number})" for number in numbers]
+    return [f".{values.dtype.name}(Dims{{{', '.join(numbers)}}})"]
+
+
+def _plain(values: Values, number: Number, writer: Writer) -> str:
+    """A float or a truth."""
+    if values.dtype.name == "bool":
+        text = writer.text(number) if isinstance(number, Expr) else str(bool(number)).lower()
+        return f".boolean({text})"
+    if isinstance(number, Expr):
+        return f".{values.dtype.name}(static_cast<double>(Dim({writer.text(number)}).value()))"
+    is_literal = math.isfinite(number)
+    return f".{values.dtype.name}({number!r})" if is_literal else _packed(values)
+
+
+def _number(number: Number, writer: Writer) -> str:
+    return writer.text(number) if isinstance(number, Expr) else str(int(number))
+
+
+def _packed(values: Values) -> str:
+    """Constants that have no literal, as their bytes."""
+    import numpy as np
+
+    data = np.array(list(values.numbers), values.dtype.numpy).tobytes()
+    return f".bytes({bytes_literal(data)}, {len(data)})"

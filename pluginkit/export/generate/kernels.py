@@ -1,0 +1,105 @@
+"""The kernels of a library: compiled for each GPU without one, several of one source together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pluginkit.kernels.compile import Compiled, compile_cuda, compile_numba
+from pluginkit.kernels.specialise import (
+    CudaSpecialisation,
+    NumbaSpecialisation,
+    Specialisation,
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """Machine code or PTX.
+
+    Attributes:
+        file: its name in the library's folder of kernels.
+        compute_capability: without the dot, ``"90"``.
+        is_ptx: whether it is PTX, which ends with a zero.
+        data: the content.
+    """
+
+    file: str
+    compute_capability: str
+    is_ptx: bool
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Module:
+    """What is loaded as a whole.
+
+    Attributes:
+        kernels: the specialisations in it.
+        symbols: the name of each.
+        parameter_sizes: of each, the bytes of its parameters.
+        images: one for each compute capability, and PTX.
+    """
+
+    kernels: tuple[Specialisation, ...]
+    symbols: tuple[str, ...]
+    parameter_sizes: tuple[tuple[int, ...], ...]
+    images: tuple[Image, ...]
+
+
+def compile_modules(
+    owner: str, wanted: Sequence[Specialisation], capabilities: Sequence[str]
+) -> tuple[Module, ...]:
+    """Compile kernels for GPUs.
+
+    Args:
+        owner: the plugin class's name, for the names of files.
+        wanted: the kernels.
+        capabilities: of the GPUs, without dots, in ascending order; PTX is kept of the last.
+
+    Errors:
+        PK310: a package of the ``cuda`` extra is missing.  PK320 to PK322: a kernel does not
+        compile.
+    """
+    modules = []
+    for number, group in enumerate(_groups(wanted)):
+        compiled = [_compiled(group, capability) for capability in capabilities]
+        name = f"{owner}_{number}_{_stem(group[0])}"
+        images = [
+            Image(f"{name}.sm_{capability}.cubin", capability, False, one.cubin)
+            for capability, one in zip(capabilities, compiled, strict=True)
+        ]
+        ptx = Image(
+            f"{name}.compute_{capabilities[-1]}.ptx",
+            capabilities[-1],
+            True,
+            compiled[-1].ptx + b"\0",
+        )
+        first = compiled[0]
+        modules.append(Module(group, first.symbols, first.parameter_sizes, (*images, ptx)))
+    return tuple(modules)
+
+
+def _groups(wanted: Sequence[Specialisation]) -> list[tuple[Specialisation, ...]]:
+    """What is compiled together: the kernels of one source; each numba kernel by itself."""
+    groups: dict[object, list[Specialisation]] = {}
+    for one in wanted:
+        is_cuda = isinstance(one, CudaSpecialisation)
+        key = (one.code, one.options, one.folder) if is_cuda else one
+        groups.setdefault(key, []).append(one)
+    return [tuple(group) for group in groups.values()]
+
+
+def _compiled(group: Sequence[Specialisation], capability: str) -> Compiled:
+    first = group[0]
+    if isinstance(first, NumbaSpecialisation):
+        return compile_numba(first, capability)
+    return compile_cuda([one for one in group if isinstance(one, CudaSpecialisation)], capability)
+
+
+def _stem(kernel: Specialisation) -> str:
+    """A name for files: the function's."""
+    name = kernel.name if isinstance(kernel, NumbaSpecialisation) else kernel.expression
+    return re.sub(r"\W.*", "", name) or Path("kernel").stem

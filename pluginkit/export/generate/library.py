@@ -1,0 +1,123 @@
+"""All files of a library that are made for it: C++, kernels, and the assembly that embeds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pluginkit.contract.plugin import Plugin
+from pluginkit.export.generate.kernels import Module, compile_modules
+from pluginkit.export.generate.names import function_name
+from pluginkit.export.generate.program import ProgramWriter
+from pluginkit.export.trace.methods import TracedPlugin, trace_plugin
+from pluginkit.export.variant import Variant
+from pluginkit.kernels.specialise import Specialisation
+
+#: What is the same in every library and lies beside this module.
+_SHARED = ("variants.h", "variants.cpp")
+
+
+@dataclass(frozen=True)
+class GeneratedLibrary:
+    """What a library is made of, apart from the runtime.
+
+    Attributes:
+        files: content by path, relative to the library's source folder.
+        traced: the plugins with their variants, of all tactics.
+        modules: the compiled kernels.
+    """
+
+    files: Mapping[str, bytes]
+    traced: tuple[TracedPlugin, ...]
+    modules: tuple[Module, ...]
+
+    @property
+    def kernel_bytes(self) -> int:
+        """The size of machine code and PTX."""
+        return sum(len(image.data) for module in self.modules for image in module.images)
+
+    @property
+    def symbols(self) -> dict[Specialisation, str]:
+        """The name of each kernel in its module."""
+        return {
+            kernel: symbol
+            for module in self.modules
+            for kernel, symbol in zip(module.kernels, module.symbols, strict=True)
+        }
+
+
+def generate_library(variants: Sequence[Variant], capabilities: Sequence[str]) -> GeneratedLibrary:
+    """Trace plugins, compile their kernels and write their C++.
+
+    Args:
+        variants: the calls that the library is for.
+        capabilities: the compute capabilities to compile for, without dots, in ascending order.
+
+    Errors:
+        PK800 to PK803: a plugin cannot be traced.  PK310, PK320 to PK322: kernels.
+    """
+    by_class: dict[type[Plugin], list[TracedPlugin]] = {}
+    for variant in variants:
+        for one in variant.with_tactics():
+            by_class.setdefault(type(variant.plugin), []).append(trace_plugin(one))
+    files: dict[str, bytes] = {}
+    embedded: list[tuple[str, str]] = []
+    compiled: list[Module] = []
+    for traced in by_class.values():
+        writer = ProgramWriter(traced)
+        name = traced[0].variant.plugin.spec.name
+        modules = compile_modules(name, writer.kernels, capabilities)
+        symbols = _embed(modules, files, embedded)
+        files[f"{name}.cpp"] = writer.source(modules, symbols).encode()
+        compiled += modules
+    folder = Path(__file__).parent
+    for name in _SHARED:
+        files[name] = (folder / name).read_bytes()
+    files["kernels.S"] = _assembly(embedded).encode()
+    files["programs.cpp"] = _programs([cls.spec.name for cls in by_class]).encode()
+    every = tuple(one for traced in by_class.values() for one in traced)
+    return GeneratedLibrary(files, every, tuple(compiled))
+
+
+def _embed(
+    modules: Sequence[Module], files: dict[str, bytes], embedded: list[tuple[str, str]]
+) -> list[str]:
+    symbols = []
+    for module in modules:
+        for image in module.images:
+            symbols.append(f"pluginkit_image_{len(embedded)}")
+            files[f"kernels/{image.file}"] = image.data
+            embedded.append((symbols[-1], f"kernels/{image.file}"))
+    return symbols
+
+
+def _assembly(embedded: Sequence[tuple[str, str]]) -> str:
+    lines = [
+        "# The machine code of the kernels: made by pluginkit. Do not edit.",
+        ".section .rodata",
+    ]
+    for symbol, file in embedded:
+        lines += [
+            f".global {symbol}",
+            f".hidden {symbol}",
+            ".balign 64",
+            f"{symbol}:",
+            f'.incbin "{file}"',
+        ]
+    return "\n".join([*lines, '.section .note.GNU-stack,"",%progbits', ""])
+
+
+def _programs(names: Sequence[str]) -> str:
+    constants = [function_name(name) for name in names]
+    declared = "\n".join(f"extern const Program {name};" for name in constants)
+    listed = ", ".join(f"&{name}" for name in constants)
+    return (
+        "// The plugins of this library: made by pluginkit. Do not edit.\n"
+        '#include "program.h"\n\n'
+        "namespace pluginkit {\n\n"
+        f"{declared}\n\n"
+        f"extern const Program* const kPrograms[] = {{{listed}}};\n"
+        f"extern const std::size_t kProgramCount = {len(constants)};\n\n"
+        "}  // namespace pluginkit\n"
+    )

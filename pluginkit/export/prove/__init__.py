@@ -1,0 +1,1 @@
+"""The generated C++ against the Python class: the same launches for thousands of shapes."""

@@ -1,0 +1,257 @@
+"""Shapes for the comparison: corners of the ranges, both sides of every branch, and drawn ones.
+
+Shapes that are drawn blindly seldom fit together. So for each path through ``check`` and
+``launches`` shapes are drawn that go that way, as far as its questions say how: dimensions that
+were found equal are drawn as one. Between two shapes that a question parts, the two neighbours are
+searched that it parts too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pluginkit.contract import calls
+from pluginkit.export.prove.call import Call
+from pluginkit.export.trace.expressions import Expr
+from pluginkit.export.trace.methods import TracedPlugin, symbol_of_dim, symbol_of_value
+from pluginkit.export.trace.tree import Leaf, Tree
+from pluginkit.export.variant import Range
+
+#: Bytes of the largest tensor that is drawn.
+_MOST_BYTES = 2**44
+#: Sizes at which kernels and their launches change more often than elsewhere.
+_NOTABLE = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 255)
+_NOTABLE += (256, 257, 511, 512, 1000, 1023, 1024, 4096, 16384, 65535, 65536, 131072, 2**20, 2**24)
+#: Attempts at a shape for one path.
+_ATTEMPTS = 12
+#: Corners, however many dimensions there are.
+_MOST_CORNERS = 64
+
+Point = dict[str, int]
+_Question = tuple[Expr, bool]
+
+
+class Drawing:
+    """Draws the calls of one traced variant.
+
+    Args:
+        traced: the variant.
+        seed: of the random numbers.
+    """
+
+    def __init__(self, traced: TracedPlugin, seed: str) -> None:
+        self._traced = traced
+        self._random = random.Random(seed)  # noqa: S311  # shapes are no secrets
+        self._ranges = dict(_symbols(traced))
+        self._trees: list[Tree[Any]] = [traced.check, traced.steps]
+        if traced.workspace_bytes is not None:
+            self._trees.append(traced.workspace_bytes)
+
+    def calls(self, count: int) -> Iterator[Call]:
+        """About so many calls, each once."""
+        seen: set[Call] = set()
+        points: list[Point] = []
+        for point in itertools.islice(self._points(points), 4 * count):
+            call = self._call(point)
+            if call not in seen and self._fits(call):
+                seen.add(call)
+                points.append(point)
+                yield call
+            if len(seen) >= count:
+                return
+
+    def _points(self, earlier: Sequence[Point]) -> Iterator[Point]:
+        yield from self._corners()
+        paths = [
+            (*some, *others)
+            for some in _paths(self._trees[0])
+            for tree in self._trees[1:]
+            for others in _paths(tree)
+        ] or [()]
+        while True:
+            for path in paths:
+                yield from self._along(path)
+            if not self._ranges:
+                return
+            for condition in dict.fromkeys(
+                one for tree in self._trees for path in _paths(tree) for one, _ in path
+            ):
+                yield from self._around(condition, list(earlier))
+
+    def _corners(self) -> Iterator[Point]:
+        ends = [sorted(set(one)) for one in self._ranges.values()]
+        for corner in itertools.islice(itertools.product(*ends), _MOST_CORNERS):
+            yield dict(zip(self._ranges, corner, strict=True))
+
+    def _along(self, path: Sequence[_Question]) -> Iterator[Point]:
+        """A point that answers the questions so, or one that nearly does."""
+        groups = _Groups(self._ranges, path)
+        best: tuple[int, Point] | None = None
+        for _ in range(_ATTEMPTS):
+            point = groups.point(self._size)
+            wrong = sum(_answer(condition, point) != answer for condition, answer in path)
+            if best is None or wrong < best[0]:
+                best = wrong, point
+            if not wrong:
+                break
+        if best is not None:
+            yield best[1]
+
+    def _size(self, one: Range) -> int:
+        least, largest = one
+        kind = self._random.random()
+        if kind < 0.1:
+            return self._random.choice(one)
+        if kind < 0.45:
+            notable = [size for size in _NOTABLE if least <= size <= largest]
+            if notable:
+                return self._random.choice(notable)
+        bits = self._random.randint(0, max((largest - least).bit_length(), 1))
+        size = least + self._random.getrandbits(bits) if bits else least
+        if kind > 0.8:
+            size -= size % 16
+        return min(max(size, least), largest)
+
+    def _around(self, condition: Expr, points: Sequence[Point]) -> Iterator[Point]:
+        """The last point for which a question has one answer, and the first with the other."""
+        sides: dict[bool, list[Point]] = {True: [], False: []}
+        for point in self._random.sample(points, min(len(points), 40)):
+            answer = _answer(condition, point)
+            if answer is not None:
+                sides[answer].append(point)
+        if not sides[True] or not sides[False]:
+            return
+        inside = self._random.choice(sides[True])
+        outside = self._random.choice(sides[False])
+        for name in self._ranges:  # one dimension after the other, so that the rest stays as it is
+            moved = {**inside, name: outside[name]}
+            if _answer(condition, moved) is False:
+                yield from _neighbours(condition, inside, name, outside[name])
+                return
+            inside = moved
+
+    def _call(self, point: Mapping[str, int]) -> Call:
+        dims = []
+        variant = self._traced.variant
+        ports = calls.present_ports(variant.plugin)
+        for port, ranges in zip(ports, variant.ranges, strict=True):
+            name_of = symbol_of_dim if port.length is None else symbol_of_value
+            dims.append(
+                tuple(
+                    point.get(name_of(port.name, index), one[0]) for index, one in enumerate(ranges)
+                )
+            )
+        return Call(variant, tuple(dims))
+
+    def _fits(self, call: Call) -> bool:
+        ports = calls.present_ports(call.variant.plugin)
+        for port, dims, dtype in zip(ports, call.dims, call.variant.dtypes, strict=True):
+            size = dtype.itemsize
+            for dim in dims if port.length is None else ():
+                size *= max(dim, 1)
+            if size > _MOST_BYTES:
+                return False
+        return True
+
+
+class _Groups:
+    """Dimensions that are drawn as one, because a path found them equal."""
+
+    def __init__(self, ranges: Mapping[str, Range], path: Iterable[_Question]) -> None:
+        self._ranges = dict(ranges)
+        self._of = {name: name for name in ranges}
+        for condition, answer in path:
+            if condition.op == "not":
+                condition, answer = condition.operands[0], not answer
+            if condition.op == "equal" and answer:
+                self._join(*condition.operands)
+
+    def _join(self, left: Expr, right: Expr) -> None:
+        if left.op == right.op == "symbol":
+            first, second = self._root(left.name), self._root(right.name)
+            if first != second:
+                self._of[second] = first
+                a, b = self._ranges[first], self._ranges[second]
+                if max(a[0], b[0]) <= min(a[1], b[1]):
+                    self._ranges[first] = max(a[0], b[0]), min(a[1], b[1])
+        for one, other in ((left, right), (right, left)):
+            if one.op == "symbol" and other.is_constant:
+                self._ranges[self._root(one.name)] = other.value, other.value
+
+    def _root(self, name: str) -> str:
+        while self._of[name] != name:
+            name = self._of[name]
+        return name
+
+    def point(self, size: Any) -> Point:
+        """Sizes for all dimensions."""
+        drawn = {
+            root: size(self._ranges[root]) for root in dict.fromkeys(map(self._root, self._of))
+        }
+        return {name: drawn[self._root(name)] for name in self._of}
+
+
+def _symbols(traced: TracedPlugin) -> Iterator[tuple[str, Range]]:
+    """Every dimension that is not fixed, with its range."""
+    variant = traced.variant
+    ports = calls.present_ports(variant.plugin)
+    for port, ranges in zip(ports, variant.ranges, strict=True):
+        name_of = symbol_of_dim if port.length is None else symbol_of_value
+        for index, one in enumerate(ranges):
+            if one[0] != one[1]:
+                yield name_of(port.name, index), one
+
+
+def _paths(tree: Tree[Any]) -> Iterator[tuple[_Question, ...]]:
+    """The plain questions on the way to each leaf, with their answers."""
+    if isinstance(tree, Leaf):
+        yield ()
+        return
+    for answer, side in ((True, tree.if_true), (False, tree.if_false)):
+        for ways in _ways(tree.condition, answer):
+            for rest in _paths(side):
+                yield (*ways, *rest)
+
+
+def _ways(condition: Expr, answer: bool) -> Iterator[tuple[_Question, ...]]:
+    """How a condition can get an answer, each as answers to plain questions."""
+    if condition.op == "not":
+        yield from _ways(condition.operands[0], not answer)
+    elif condition.op in ("both", "either"):
+        first, second = condition.operands
+        deciding = condition.op == "either"
+        if answer == deciding:
+            yield from _ways(first, deciding)
+            for some in _ways(first, not deciding):
+                for others in _ways(second, deciding):
+                    yield (*some, *others)
+        else:
+            for some in _ways(first, not deciding):
+                for others in _ways(second, not deciding):
+                    yield (*some, *others)
+    else:
+        yield ((condition, answer),)
+
+
+def _answer(condition: Expr, point: Mapping[str, int]) -> bool | None:
+    """None where it has none: a divisor is 0 that another question would have kept away."""
+    try:
+        return bool(condition.evaluate(point))
+    except (ZeroDivisionError, KeyError, ValueError):
+        return None
+
+
+def _neighbours(condition: Expr, inside: Point, name: str, outside: int) -> Iterator[Point]:
+    """Halve the way along one dimension until the two answers are neighbours."""
+    near, far = inside[name], outside
+    while abs(far - near) > 1:
+        middle = (near + far) // 2
+        if _answer(condition, {**inside, name: middle}):
+            near = middle
+        else:
+            far = middle
+    yield {**inside, name: near}
+    yield {**inside, name: far}

@@ -1,0 +1,92 @@
+"""What the generated C++ asks for, of a driver that only writes down."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pluginkit.export.generate.kernels import Module
+from pluginkit.export.prove.call import STREAM, Answer, Call, pointers
+from pluginkit.export.prove.python_side import told_shapes
+
+_DRIVER = "PLUGINKIT_CUDA_DRIVER"
+
+
+class ProbedLibrary:
+    """An exported library with a way in, on the recording driver.
+
+    Args:
+        library: the library, built with the runtime's probe.
+        driver: the recording driver.
+        modules: of the library's kernels.
+    """
+
+    def __init__(self, library: Path, driver: Path, modules: Iterable[Module]) -> None:
+        self._driver = ctypes.CDLL(str(driver))
+        self._driver.pluginkit_recording_text.restype = ctypes.c_char_p
+        self._library = ctypes.CDLL(str(library))
+        self._library.pluginkit_probe.restype = ctypes.c_char_p
+        self._path = driver
+        for module in modules:
+            for symbol, sizes in zip(module.symbols, module.parameter_sizes, strict=True):
+                array = (ctypes.c_int32 * len(sizes))(*sizes)
+                self._driver.pluginkit_recording_parameters(symbol.encode(), array, len(sizes))
+
+    def answer(self, call: Call) -> Answer:
+        """What the library asks for."""
+        self._driver.pluginkit_recording_clear()
+        with self._as_driver():
+            text = self._library.pluginkit_probe(json.dumps(_request(call)).encode())
+        answer = json.loads(text)
+        if "error" in answer:
+            return Answer(refusal=answer["error"])
+        outputs = tuple((shape, dtype) for shape, dtype in answer["outputs"])
+        return Answer(outputs, answer["workspace_bytes"], tuple(self._recorded()))
+
+    def _recorded(self) -> Iterator[dict[str, Any]]:
+        for line in self._driver.pluginkit_recording_text().decode().splitlines():
+            step = json.loads(line)
+            if step["call"] in ("launch", "copy", "fill"):
+                yield step
+
+    @contextmanager
+    def _as_driver(self) -> Iterator[None]:
+        """Let the library, which asks for its driver once, find the recording one."""
+        before = os.environ.get(_DRIVER)
+        os.environ[_DRIVER] = str(self._path)
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_DRIVER]
+            else:
+                os.environ[_DRIVER] = before
+
+
+def _request(call: Call) -> dict[str, Any]:
+    plugin = call.variant.plugin
+    ports = plugin.spec.inputs
+    there = [port for port, present in zip(ports, plugin.present, strict=True) if present]
+    seen = [
+        (list(dims), dtype.name)
+        for port, dims, dtype in zip(there, call.dims, call.variant.dtypes, strict=True)
+        if port.length is None
+    ]
+    inputs, outputs, workspace = pointers(len(seen), len(plugin.spec.outputs))
+    return {
+        "plugin": plugin.spec.plugin_name,
+        "attributes": plugin.to_wire(),
+        "dtypes": [dtype for _, dtype in seen],
+        "shapes": [shape for shape, _ in seen],
+        "told": told_shapes(call),
+        "tactic": plugin.spec.tactics.index(plugin.tactic) if plugin.spec.tactics else 0,
+        "inputs": inputs,
+        "outputs": outputs,
+        "workspace": workspace,
+        "stream": STREAM,
+    }

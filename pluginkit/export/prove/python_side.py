@@ -1,0 +1,115 @@
+"""What the Python class asks for, in the form in which the recording driver writes it down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pluginkit.contract import calls
+from pluginkit.contract.dims import DimExpr
+from pluginkit.contract.launches import Copy, Fill, Launch, Step
+from pluginkit.contract.tensors import Slot, TensorDesc
+from pluginkit.errors import PluginkitError
+from pluginkit.export.prove.call import STREAM, Answer, Call, pointers
+from pluginkit.kernels.arguments import Parameter
+from pluginkit.kernels.enqueue_steps import enqueue_steps, nbytes_of, three
+from pluginkit.kernels.specialise import Specialisation, specialise, type_bindings
+
+
+def inputs_of(call: Call) -> calls.Inputs:
+    """The descriptions of a call's inputs."""
+    plugin = call.variant.plugin
+    shapes, values = [], {}
+    for port, dims in zip(calls.present_ports(plugin), call.dims, strict=True):
+        shapes.append(dims if port.length is None else (port.length,))
+        if port.length is not None:
+            values[port.name] = dims
+    return calls.describe_inputs(plugin, shapes, call.variant.dtypes, values)
+
+
+def told_shapes(call: Call) -> list[list[int]]:
+    """The outputs' shapes as TensorRT says them: -1 for what only kernels know."""
+    shapes = calls.output_shapes(call.variant.plugin, inputs_of(call))
+    return [[-1 if isinstance(dim, DimExpr) else dim for dim in shape] for shape in shapes]
+
+
+def python_answer(call: Call, symbols: Mapping[Specialisation, str]) -> Answer:
+    """What the class asks for.
+
+    Args:
+        call: the call.
+        symbols: the name of each kernel in its module.
+    """
+    plugin = call.variant.plugin
+    try:
+        inputs = inputs_of(call)
+        calls.check(plugin, inputs)
+        outputs = calls.describe_outputs(plugin, inputs)
+        nbytes = 0
+        if "workspace_bytes" in plugin.spec.overrides:
+            nbytes = calls.workspace_bytes(plugin, inputs)
+        plan = enqueue_steps(plugin, inputs, outputs)
+    except PluginkitError as error:
+        return Answer(refusal=str(error))
+    except (ValueError, ZeroDivisionError) as error:
+        return Answer(refusal=f"{type(error).__name__}: {error}")
+    bindings = type_bindings(plugin, inputs, outputs)
+    places = _Places(*plan.pointers)
+    listed = iter(plan.parameters)
+    steps = []
+    for step in plan.steps:
+        if isinstance(step, Launch):
+            symbol = symbols[specialise(plugin, bindings, step)]
+            steps.append(_launch(step, symbol, next(listed), places))
+        else:
+            steps.append(_memory_step(step, places))
+    shapes = tuple((list(desc.shape), desc.dtype.name) for desc in outputs)
+    return Answer(shapes, nbytes, tuple(steps))
+
+
+class _Places:
+    def __init__(self, inputs: int, outputs: int) -> None:
+        given_in, given_out, workspace = pointers(inputs, outputs)
+        self._pointers = {"input": given_in, "output": given_out, "workspace": [workspace]}
+
+    def of(self, slot: Slot) -> int:
+        return self._pointers[slot.kind][slot.index] + slot.offset
+
+
+def _launch(
+    launch: Launch, symbol: str, parameters: Sequence[Parameter], places: _Places
+) -> dict[str, Any]:
+    arguments = [
+        (places.of(part).to_bytes(8, "little") if isinstance(part, Slot) else part).hex()
+        for part in parameters
+    ]
+    return {
+        "call": "launch",
+        "function": symbol,
+        "grid": list(three(launch.grid)),
+        "block": list(three(launch.block)),
+        "shared": launch.shared_bytes,
+        "stream": STREAM,
+        "arguments": arguments,
+    }
+
+
+def _memory_step(step: Step, places: _Places) -> dict[str, Any]:
+    if isinstance(step, Copy):
+        source: TensorDesc = step.source
+        return {
+            "call": "copy",
+            "target": places.of(step.target.slot),
+            "source": places.of(source.slot),
+            "bytes": nbytes_of(source),
+            "stream": STREAM,
+        }
+    if not isinstance(step, Fill):
+        raise TypeError(step)
+    return {
+        "call": "fill",
+        "target": places.of(step.target.slot),
+        "byte": step.byte,
+        "bytes": nbytes_of(step.target),
+        "stream": STREAM,
+    }

@@ -1,0 +1,38 @@
+"""Building what the comparison needs, and running it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from pluginkit.export.compile.compiler import Compiler
+from pluginkit.export.compile.library import RUNTIME, LibraryBuilder, compiled_runtime
+from pluginkit.export.generate.library import GeneratedLibrary
+from pluginkit.export.prove.compare import Proof, prove
+from pluginkit.export.prove.library_side import ProbedLibrary
+
+#: Calls for each variant, unless asked for others.
+CALLS = 300
+
+
+def prove_library(
+    library: GeneratedLibrary, builder: LibraryBuilder, compiler: Compiler, calls: int = CALLS
+) -> Proof:
+    """Compare every variant of a library with its Python class.
+
+    Args:
+        library: the library.
+        builder: has compiled it, for this machine.
+        compiler: for this machine.
+        calls: how many for each variant.
+
+    Errors:
+        PK806: they differ.
+    """
+    with tempfile.TemporaryDirectory(prefix="pluginkit-prove-") as scratch:
+        folder = Path(scratch)
+        builder.link_probe(folder / "probed.so")
+        driver = compiled_runtime(compiler, RUNTIME, "recording/driver.cpp", [], folder)
+        compiler.link([driver], folder / "recording.so")
+        probed = ProbedLibrary(folder / "probed.so", folder / "recording.so", library.modules)
+        return prove(library.traced, library.symbols, probed.answer, calls)

@@ -1,0 +1,1 @@
+"""An author's methods as expressions and branches: what C++ is written from."""

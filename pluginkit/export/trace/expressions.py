@@ -1,0 +1,200 @@
+"""Integer expressions over the dimensions of one call, each kept once.
+
+An expression is what a traced integer stands for. The table folds constants and undoes Python's way
+to round up, ``-(-a // b)``, so that the generated C++ reads like the author's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+#: What each operation means on integers; comparisons give 0 or 1.
+OPERATIONS: dict[str, Callable[..., int]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "floor_div": lambda a, b: a // b,
+    "ceil_div": lambda a, b: -(-a // b),
+    "mod": lambda a, b: a % b,
+    "neg": lambda a: -a,
+    "abs": abs,
+    "max": max,
+    "min": min,
+    "shift_left": lambda a, b: a << b,
+    "shift_right": lambda a, b: a >> b,
+    "and": lambda a, b: a & b,
+    "or": lambda a, b: a | b,
+    "xor": lambda a, b: a ^ b,
+    "bit_length": lambda a: a.bit_length(),
+    "less": lambda a, b: int(a < b),
+    "less_equal": lambda a, b: int(a <= b),
+    "equal": lambda a, b: int(a == b),
+    "not": lambda a: int(not a),
+    "both": lambda a, b: int(a and b),
+    "either": lambda a, b: int(a or b),
+    "where": lambda condition, a, b: a if condition else b,
+}
+
+#: Operations that have a result for every operand.
+_PARTIAL = frozenset({"floor_div", "ceil_div", "mod", "shift_left", "shift_right"})
+
+
+@dataclass(frozen=True, eq=False)
+class Expr:
+    """One expression; two that are the same are the same object.
+
+    Attributes:
+        number: its place in the order in which a table made its expressions.
+        op: ``"constant"``, ``"symbol"`` or a key of OPERATIONS.
+        operands: of an operation.
+        value: of a constant.
+        name: of a symbol.
+        bounds: the least and the largest value of a symbol.
+    """
+
+    number: int
+    op: str
+    operands: tuple[Expr, ...] = ()
+    value: int = 0
+    name: str = ""
+    bounds: tuple[int, int] = (0, 0)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it has one value."""
+        return self.op == "constant"
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the operation itself has no result for some operands."""
+        return self.op in _PARTIAL
+
+    def evaluate(self, values: Mapping[str, int], known: dict[Expr, int] | None = None) -> int:
+        """The value for the symbols' values.
+
+        Args:
+            values: by the symbols' names.
+            known: results for the same values, which are added to.
+        """
+        known = {} if known is None else known
+        if self not in known:
+            known[self] = self._evaluated(values, known)
+        return known[self]
+
+    def _evaluated(self, values: Mapping[str, int], known: dict[Expr, int]) -> int:
+        if self.op == "constant":
+            return self.value
+        if self.op == "symbol":
+            return values[self.name]
+        if self.op == "where":
+            condition, first, second = self.operands
+            chosen = first if condition.evaluate(values, known) else second
+            return chosen.evaluate(values, known)
+        if self.op in ("both", "either"):
+            first, second = self.operands
+            if bool(first.evaluate(values, known)) == (self.op == "either"):
+                return int(self.op == "either")
+            return second.evaluate(values, known)
+        return OPERATIONS[self.op](*(each.evaluate(values, known) for each in self.operands))
+
+    def __repr__(self) -> str:
+        if self.is_constant:
+            return str(self.value)
+        return self.name or f"{self.op}({', '.join(map(repr, self.operands))})"
+
+
+class Expressions:
+    """Makes expressions, each once."""
+
+    def __init__(self) -> None:
+        self._made: dict[object, Expr] = {}
+
+    def constant(self, value: int) -> Expr:
+        """An integer."""
+        return self._keep(("constant", value), "constant", value=value)
+
+    def symbol(self, name: str, least: int, largest: int) -> Expr:
+        """A dimension, or whatever else is known only at run time."""
+        return self._keep(("symbol", name), "symbol", name=name, bounds=(least, largest))
+
+    def apply(self, op: str, *operands: Expr) -> Expr:
+        """The result of an operation."""
+        folded = self._folded(op, operands)
+        return self._keep((op, *operands), op, operands) if folded is None else folded
+
+    def _keep(
+        self,
+        key: object,
+        op: str,
+        operands: tuple[Expr, ...] = (),
+        value: int = 0,
+        name: str = "",
+        bounds: tuple[int, int] = (0, 0),
+    ) -> Expr:
+        found = self._made.get(key)
+        if found is None:
+            found = Expr(len(self._made), op, operands, value, name, bounds)
+            self._made[key] = found
+        return found
+
+    def _folded(self, op: str, operands: tuple[Expr, ...]) -> Expr | None:
+        """A simpler expression of the same value, or None."""
+        if all(operand.is_constant for operand in operands):
+            return self.constant(OPERATIONS[op](*(operand.value for operand in operands)))
+        if op == "where":
+            condition, first, second = operands
+            if condition.is_constant:
+                return first if condition.value else second
+            return first if first is second else self._chosen(condition, first, second)
+        if op == "not" and operands[0].op == "not":
+            return operands[0].operands[0]
+        if op == "neg":
+            return self._negated(operands[0])
+        if len(operands) == 2:
+            return self._folded_pair(op, *operands)
+        return None
+
+    def _chosen(self, condition: Expr, first: Expr, second: Expr) -> Expr | None:
+        """``x == 1 ? 1 : x`` is ``x``."""
+        if condition.op == "not":
+            return self._chosen(condition.operands[0], second, first)
+        is_same = condition.op == "equal" and {*condition.operands} == {first, second}
+        return second if is_same else None
+
+    def _negated(self, operand: Expr) -> Expr | None:
+        if operand.op == "neg":
+            return operand.operands[0]
+        if operand.op == "floor_div":
+            over, under = operand.operands
+            if over.op == "neg" or (over.is_constant and over.value < 0):
+                return self.apply("ceil_div", self.apply("neg", over), under)
+        return None
+
+    def _folded_pair(self, op: str, a: Expr, b: Expr) -> Expr | None:
+        left = a.value if a.is_constant else None
+        right = b.value if b.is_constant else None
+        if op == "add" and left == 0:
+            return b
+        if op in ("add", "sub") and right == 0:
+            return a
+        if op == "sub" and left == 0:
+            return self.apply("neg", b)
+        if op in ("floor_div", "ceil_div") and right == 1:
+            return a
+        if op in ("max", "min") and a is b:
+            return a
+        return self._folded_product(a, b, left, right) if op == "mul" else None
+
+    def _folded_product(self, a: Expr, b: Expr, left: int | None, right: int | None) -> Expr | None:
+        if 0 in (left, right):
+            return self.constant(0)
+        if left == 1:
+            return b
+        if right == 1:
+            return a
+        if a.op == "neg":
+            return self.apply("neg", self.apply("mul", a.operands[0], b))
+        if b.op == "neg":
+            return self.apply("neg", self.apply("mul", a, b.operands[0]))
+        return None

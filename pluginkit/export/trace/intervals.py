@@ -1,0 +1,113 @@
+"""Interval arithmetic: between which values an operation's result lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+#: The least and the largest value, both included.
+Interval = tuple[int, int]
+
+#: Shifts beyond this are not followed.
+_MOST_SHIFT = 256
+
+
+def product(a: Interval, b: Interval) -> Interval:
+    """Of ``x * y``."""
+    corners = [x * y for x in a for y in b]
+    return min(corners), max(corners)
+
+
+def scaled(a: Interval, factor: int) -> Interval:
+    """Of ``factor * x``."""
+    return (factor * a[0], factor * a[1]) if factor >= 0 else (factor * a[1], factor * a[0])
+
+
+def shifted(a: Interval, by: int) -> Interval:
+    """Of ``x + by``."""
+    return a[0] + by, a[1] + by
+
+
+def total(a: Interval, b: Interval) -> Interval:
+    """Of ``x + y``."""
+    return a[0] + b[0], a[1] + b[1]
+
+
+def overlap(a: Interval, b: Interval) -> Interval:
+    """What both allow; empty, with the least above the largest, where they contradict."""
+    return max(a[0], b[0]), min(a[1], b[1])
+
+
+def quotient(a: Interval, b: Interval) -> Interval:
+    """Of ``x // y``, for ``y`` other than 0."""
+    if b[0] <= 0 <= b[1]:
+        b_values = [y for y in (*b, -1, 1) if y and b[0] <= y <= b[1]] or [1]
+    else:
+        b_values = list(b)
+    corners = [x // y for x in (*a, 0) if a[0] <= x <= a[1] for y in b_values]
+    return min(corners), max(corners)
+
+
+def remainder(a: Interval, b: Interval) -> Interval:
+    """Of ``x % y``, which has the sign of ``y``."""
+    if a[0] >= 0 and b[0] > a[1]:
+        return a
+    least, largest = min(b[0] + 1, 0), max(b[1] - 1, 0)
+    return (least, min(largest, a[1])) if a[0] >= 0 and b[0] >= 0 else (least, largest)
+
+
+def _absolute(a: Interval) -> Interval:
+    ends = abs(a[0]), abs(a[1])
+    return (0 if a[0] <= 0 <= a[1] else min(ends)), max(ends)
+
+
+def _bits(a: Interval) -> Interval:
+    least, largest = _absolute(a)
+    return least.bit_length(), largest.bit_length()
+
+
+def _shifted_left(a: Interval, b: Interval) -> Interval:
+    powers = 1 << min(max(b[0], 0), _MOST_SHIFT), 1 << min(max(b[1], 0), _MOST_SHIFT)
+    return product(a, powers)
+
+
+def _shifted_right(a: Interval, b: Interval) -> Interval:
+    corners = [x >> min(max(y, 0), _MOST_SHIFT) for x in a for y in b]
+    return min(corners), max(corners)
+
+
+def _bitwise(a: Interval, b: Interval) -> Interval:
+    """Of any of ``x & y``, ``x | y`` and ``x ^ y``."""
+    bits = max(abs(end).bit_length() for end in (*a, *b))
+    return (0 if min(a[0], b[0]) >= 0 else -(1 << bits)), (1 << bits) - 1
+
+
+def _compared(is_always: bool, is_never: bool) -> Interval:
+    return int(is_always), int(not is_never)
+
+
+#: For each operation, the interval of its result from those of its operands.
+OPERATIONS: dict[str, Callable[..., Interval]] = {
+    "add": total,
+    "sub": lambda a, b: (a[0] - b[1], a[1] - b[0]),
+    "mul": product,
+    "floor_div": quotient,
+    "ceil_div": lambda a, b: scaled(quotient(scaled(a, -1), b), -1),
+    "mod": remainder,
+    "neg": lambda a: scaled(a, -1),
+    "abs": _absolute,
+    "max": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
+    "min": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
+    "shift_left": _shifted_left,
+    "shift_right": _shifted_right,
+    "and": _bitwise,
+    "or": _bitwise,
+    "xor": _bitwise,
+    "bit_length": _bits,
+    "less": lambda a, b: _compared(a[1] < b[0], a[0] >= b[1]),
+    "less_equal": lambda a, b: _compared(a[1] <= b[0], a[0] > b[1]),
+    "equal": lambda a, b: _compared(a == b and a[0] == a[1], a[1] < b[0] or b[1] < a[0]),
+    "not": lambda a: (1 - a[1], 1 - a[0]),
+    "both": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
+    "either": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
+    "where": lambda condition, a, b: (min(a[0], b[0]), max(a[1], b[1])),
+}

@@ -1,0 +1,246 @@
+"""An author's methods as trees, for one variant of a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pluginkit.contract import calls
+from pluginkit.contract.dims import InputDim, Shape, ShapeValue
+from pluginkit.contract.dtypes import DType
+from pluginkit.contract.tensors import Workspace
+from pluginkit.errors import ExportError, KernelError, PluginkitError
+from pluginkit.export.trace.author import line_of_method, line_of_traceback
+from pluginkit.export.trace.expressions import Expr
+from pluginkit.export.trace.numbers import expr_of, traced, tracing_extremes
+from pluginkit.export.trace.path import Path, Table
+from pluginkit.export.trace.simplify import simplified
+from pluginkit.export.trace.steps import StepReader, TracedLaunch, TracedStep
+from pluginkit.export.trace.tree import Tree, explore, leaves, pruned
+from pluginkit.export.variant import Variant
+
+T = TypeVar("T")
+
+#: Bytes of the largest tensor, and of the largest workspace.
+_MOST_BYTES = 2**60
+#: The symbol of the workspace's size.
+WORKSPACE = "workspace_bytes"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What an author raises: the error's text, with expressions in it.
+
+    Attributes:
+        parts: the text.
+        phase: which of the author's methods raises it.
+    """
+
+    parts: tuple[str | Expr, ...]
+    phase: str
+
+
+@dataclass(frozen=True)
+class TracedPlugin:
+    """Everything that C++ is written from, for one variant.
+
+    Attributes:
+        variant: the variant.
+        output_types: of the outputs.
+        output_shapes: of the outputs, as for IDimensionExpr.
+        check: what the author's check refuses; None for what it does not.
+        workspace_bytes: of the author's workspace_bytes; None where there is none.
+        steps: of the author's launches.
+        names: dimensions, values and sizes of inputs: the input's name, and which member; and
+            the size of the workspace.
+    """
+
+    variant: Variant
+    output_types: tuple[DType, ...]
+    output_shapes: tuple[Shape, ...]
+    check: Tree[Refusal | None]
+    workspace_bytes: Tree[Refusal | Expr] | None
+    steps: Tree[Refusal | tuple[TracedStep, ...]]
+    names: Mapping[Expr, tuple[str, str]]
+
+    def launches(self) -> Iterator[TracedLaunch]:
+        """Every launch of every path."""
+        for result in leaves(self.steps):
+            if not isinstance(result, Refusal):
+                yield from (step for step in result if isinstance(step, TracedLaunch))
+
+
+def symbol_of_dim(port: str, axis: int) -> str:
+    """The symbol of a dimension."""
+    return f"{port}.shape[{axis}]"
+
+
+def symbol_of_value(port: str, index: int) -> str:
+    """The symbol of a value of a shape input."""
+    return f"{port}.values[{index}]"
+
+
+def trace_plugin(variant: Variant) -> TracedPlugin:
+    """Trace the methods of a plugin.
+
+    Errors:
+        PK800, PK801: a method cannot be traced, or has too many paths.
+        PK113 to PK116, PK300 to PK303: the plugin is wrong.
+    """
+    return _Tracer(variant).all()
+
+
+class _Tracer:
+    def __init__(self, variant: Variant) -> None:
+        self._variant = variant
+        self._plugin = variant.plugin
+        self._owner = type(variant.plugin).__name__
+        self._table = Table()
+
+    def all(self) -> TracedPlugin:
+        plugin = self._plugin
+        if "enqueue" in plugin.spec.overrides:
+            raise ExportError(
+                "PK802",
+                f"{self._owner} has an enqueue of its own; expected launches.",
+                where=line_of_method(type(plugin), "enqueue"),
+                fix="return the kernels to launch from launches(): they can be written in C++.",
+            )
+        types = calls.output_types(plugin, calls.describe_dtypes(plugin, self._variant.dtypes))
+        shapes = calls.output_shapes(plugin, self._symbolic_inputs())
+        check = simplified(self._table, self._explored(self._check, "check"))
+        workspace = None
+        if "workspace_bytes" in plugin.spec.overrides:
+            workspace = self._pruned(self._explored(self._workspace_bytes, "workspace_bytes"))
+        steps = self._pruned(self._explored(self._steps, "launches"))
+        names = dict(self._names())
+        return TracedPlugin(self._variant, types, tuple(shapes), check, workspace, steps, names)
+
+    def _names(self) -> Iterator[tuple[Expr, tuple[str, str]]]:
+        path = Path(self._table)
+        yield self._workspace(), ("context", WORKSPACE)
+        for desc in self._inputs(path):
+            if desc is None:
+                continue
+            for member, numbers in (("shape", desc.shape), ("values", desc.values)):
+                for index, number in enumerate(numbers):
+                    yield expr_of(path, number), (desc.name, f"{member}[{index}]")
+            if len(desc.shape) > 1:
+                yield expr_of(path, desc.size), (desc.name, "size()")
+            yield expr_of(path, desc.nbytes), (desc.name, "nbytes()")
+
+    def _pruned(self, tree: Tree[Any]) -> Tree[Any]:
+        """Without what check refuses beforehand."""
+        left = pruned(tree, lambda one: isinstance(one, Refusal) and one.phase == "check")
+        if left is None:
+            raise ExportError(
+                "PK803",
+                f"{self._owner}.check refuses every shape of a call; expected some that work.",
+                where=str(self._variant),
+            )
+        return simplified(self._table, left)
+
+    def _explored(self, run: Callable[[Path], T], method: str) -> Tree[Refusal | T]:
+        def guarded(path: Path) -> Refusal | T:
+            self._assume_sizes(path)
+            with tracing_extremes(path), path.within(method):
+                try:
+                    return run(path)
+                except (ExportError, KernelError):
+                    raise
+                except (PluginkitError, ValueError, ZeroDivisionError) as error:
+                    return self._refusal(path, error)
+                except Exception as error:
+                    line = line_of_traceback(error.__traceback__)
+                    if path.refused is not None or line is None:
+                        raise
+                    raise _untraceable(self._owner, method, error, line) from error
+
+        return explore(self._table, guarded, f"{self._owner}.{method}")
+
+    def _refusal(self, path: Path, error: Exception) -> Refusal:
+        is_ours = isinstance(error, PluginkitError)
+        text = str(error) if is_ours else f"{type(error).__name__}: {error}"
+        return Refusal(self._table.parts(text), path.failed_in)
+
+    def _assume_sizes(self, path: Path) -> None:
+        """Tensors lie in memory: their sizes fit into 64 bits, by far."""
+        most = self._table.expressions.constant(_MOST_BYTES)
+        for desc in self._inputs(path):
+            if desc is not None and desc.slot.kind == "input":
+                size = expr_of(path, desc.nbytes)
+                if not size.is_constant:
+                    path.facts.assume(self._table.apply("less_equal", size, most), True)
+
+    def _check(self, path: Path) -> None:
+        calls.check(self._plugin, self._inputs(path))
+
+    def _workspace_bytes(self, path: Path) -> Expr:
+        inputs = self._checked_inputs(path)
+        return expr_of(path, calls.workspace_bytes(self._plugin, inputs))
+
+    def _steps(self, path: Path) -> tuple[TracedStep, ...]:
+        inputs = self._checked_inputs(path)
+        outputs = calls.describe_outputs(self._plugin, inputs)
+        workspace = Workspace(traced(path, self._workspace()))
+        steps = calls.steps_within(self._plugin, inputs, outputs, workspace)
+        reader = StepReader(path, self._plugin, inputs, outputs)
+        return tuple(map(reader.read, steps))
+
+    def _workspace(self) -> Expr:
+        return self._table.expressions.symbol(WORKSPACE, 0, _MOST_BYTES)
+
+    def _checked_inputs(self, path: Path) -> calls.Inputs:
+        inputs = self._inputs(path)
+        with path.within("check"):
+            calls.check(self._plugin, inputs)
+        return inputs
+
+    def _inputs(self, path: Path) -> calls.Inputs:
+        """Descriptions whose dimensions are traced."""
+
+        def number(name: str, bounds: tuple[int, int]) -> Any:
+            if bounds[0] == bounds[1]:
+                return bounds[0]
+            return traced(path, self._table.expressions.symbol(name, *bounds))
+
+        shapes: list[Shape] = []
+        values: dict[str, Shape] = {}
+        ports = calls.present_ports(self._plugin)
+        for port, ranges in zip(ports, self._variant.ranges, strict=True):
+            name_of = symbol_of_dim if port.length is None else symbol_of_value
+            numbers = tuple(number(name_of(port.name, k), one) for k, one in enumerate(ranges))
+            if port.length is None:
+                shapes.append(numbers)
+            else:
+                shapes.append((port.length,))
+                values[port.name] = numbers
+        return calls.describe_inputs(self._plugin, shapes, self._variant.dtypes, values)
+
+    def _symbolic_inputs(self) -> calls.Inputs:
+        """Descriptions whose dimensions are pluginkit's own expressions, as for TensorRT."""
+        shapes: list[Shape] = []
+        values: dict[str, Shape] = {}
+        ports = calls.present_ports(self._plugin)
+        seen = 0
+        for port, ranges in zip(ports, self._variant.ranges, strict=True):
+            if port.length is not None:
+                shapes.append((port.length,))
+                values[port.name] = tuple(
+                    ShapeValue(port.name, index) for index in range(port.length)
+                )
+                continue
+            shapes.append(tuple(InputDim(seen, axis) for axis in range(len(ranges))))
+            seen += 1
+        return calls.describe_inputs(self._plugin, shapes, self._variant.dtypes, values)
+
+
+def _untraceable(owner: str, method: str, error: Exception, line: str) -> ExportError:
+    return ExportError(
+        "PK800",
+        f"{owner}.{method} raises {type(error).__name__} when it is traced: {error}; "
+        "expected what can be written in C++ for every shape.",
+        where=line,
+        fix="compute with +, -, *, //, %, min, max and comparisons of dimensions.",
+    )

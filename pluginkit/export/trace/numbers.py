@@ -1,0 +1,284 @@
+"""Numbers that stand for dimensions while an author's code runs: they keep what is done with them.
+
+They are no ints underneath, though ``isinstance(x, int)`` holds: Python reads the value of an
+``int`` subclass without asking, and a trace would be lost unseen.
+"""
+
+from __future__ import annotations
+
+import builtins
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from pluginkit.export.trace.expressions import Expr
+from pluginkit.export.trace.path import MOST_VALUES, Path
+
+_INT_FIX = "write known(dim) of pluginkit.dims in place of int(dim): it keeps the dimension."
+_VALUE_FIX = (
+    "compute with +, -, *, //, %, min, max and comparisons; bound what a loop counts, or export "
+    "for static shapes."
+)
+_FLOAT_FIX = "compute with integers: 4 * a > 5 * b in place of a > 1.25 * b."
+
+
+class TracedBool:
+    """The answer to a comparison, asked for when it is used."""
+
+    def __init__(self, path: Path, condition: Expr) -> None:
+        self._path = path
+        self.expr = condition
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        return bool
+
+    def __bool__(self) -> bool:
+        return self._path.decide(self.expr)
+
+    def _number(self) -> int:
+        return int(bool(self))
+
+    __int__ = __index__ = _number
+
+    def __hash__(self) -> int:
+        return hash(bool(self))
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
+
+    def __invert__(self) -> int:
+        return ~self._number()
+
+
+class TracedInt:
+    """An integer that stands for an expression."""
+
+    def __init__(self, path: Path, expr: Expr) -> None:
+        self._path = path
+        self.expr = expr
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        return int
+
+    # What gives another number.
+
+    def __neg__(self) -> Any:
+        return self._applied("neg")
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __abs__(self) -> Any:
+        return self._applied("abs")
+
+    def __invert__(self) -> Any:
+        return -self - 1
+
+    def bit_length(self) -> Any:
+        """As int.bit_length."""
+        return self._applied("bit_length")
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+    def __pow__(self, exponent: Any) -> Any:
+        if _is_plain(exponent) and 0 <= exponent <= 8:
+            result: Any = 1
+            for _ in range(exponent):
+                result = result * self
+            return result
+        return self._path.refuse("a power of a dimension is taken", _VALUE_FIX)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return self
+
+    __trunc__ = __floor__ = __ceil__ = __pos__
+    numerator = real = property(__pos__)
+
+    def _applied(self, op: str, *others: Expr) -> Any:
+        return traced(self._path, self._path.table.apply(op, self.expr, *others))
+
+    # What asks for the value.
+
+    def __bool__(self) -> bool:
+        return not self._path.decide(self._compared("equal", 0))
+
+    def __int__(self) -> int:
+        least, largest = self._path.facts.interval(self.expr)
+        if least == largest:
+            return least
+        return self._path.refuse(f"a dimension, {self.expr!r}, is made a plain int", _INT_FIX)
+
+    def __index__(self) -> int:
+        what = f"a plain number is needed where a dimension, {self.expr!r}, can have over "
+        return self._path.value(self.expr, f"{what}{MOST_VALUES} values", _VALUE_FIX)
+
+    def __hash__(self) -> int:
+        what = f"a dimension, {self.expr!r}, is looked up in a dict or a set"
+        return hash(self._path.value(self.expr, what, "compare it with == in turn."))
+
+    def __float__(self) -> NoReturn:
+        self._path.refuse(f"a dimension, {self.expr!r}, is made a float", _FLOAT_FIX)
+
+    def __truediv__(self, other: Any) -> NoReturn:
+        self.__float__()
+
+    __rtruediv__ = __truediv__
+
+    def __rpow__(self, base: Any) -> Any:
+        if _is_plain(base) and base == 2:
+            return 1 << self
+        return self._path.refuse("a power by a dimension is taken", _VALUE_FIX)
+
+    # What is written into a text.
+
+    def __repr__(self) -> str:
+        return self._path.table.mark(self.expr)
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            self._path.refuse(f"a dimension is formatted with {spec!r}", "leave the format out.")
+        return repr(self)
+
+    # Comparisons.
+
+    def _compared(self, op: str, other: Any, *, is_swapped: bool = False) -> Expr:
+        right = expr_of(self._path, other)
+        operands = (right, self.expr) if is_swapped else (self.expr, right)
+        return self._path.table.apply(op, *operands)
+
+    def _comparison(self, op: str, other: Any, is_swapped: bool, is_negated: bool) -> Any:
+        if isinstance(other, float):
+            self.__float__()
+        if not isinstance(other, int):
+            return NotImplemented
+        condition = self._compared(op, other, is_swapped=is_swapped)
+        if is_negated:
+            condition = self._path.table.apply("not", condition)
+        answer = self._path.facts.answer(condition)
+        return TracedBool(self._path, condition) if answer is None else answer
+
+    def __eq__(self, other: object) -> Any:
+        return self._comparison("equal", other, False, False)
+
+    def __ne__(self, other: object) -> Any:
+        return self._comparison("equal", other, False, True)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._comparison("less", other, False, False)
+
+    def __le__(self, other: Any) -> Any:
+        return self._comparison("less_equal", other, False, False)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._comparison("less", other, True, False)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._comparison("less_equal", other, True, False)
+
+
+def _is_plain(value: object) -> bool:
+    return type(value) is int
+
+
+def expr_of(path: Path, value: Any) -> Expr:
+    """The expression behind a traced or a plain integer."""
+    if type(value) is TracedInt:
+        return value.expr
+    return path.table.expressions.constant(int(value))
+
+
+def traced(path: Path, expr: Expr) -> Any:
+    """The number that stands for an expression: a plain int where it is constant."""
+    return expr.value if expr.is_constant else TracedInt(path, expr)
+
+
+def _operator(op: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    is_division = op in ("floor_div", "mod")
+
+    def combined(self: TracedInt, left: Any, right: Any) -> Any:
+        path = self._path
+        for one in (left, right):
+            if isinstance(one, float):
+                self.__float__()
+            if not isinstance(one, int):
+                return NotImplemented
+        if is_division and right == 0:
+            raise ZeroDivisionError("integer division or modulo by zero")
+        return traced(path, path.table.apply(op, expr_of(path, left), expr_of(path, right)))
+
+    def forward(self: TracedInt, other: Any) -> Any:
+        return combined(self, self, other)
+
+    def backward(self: TracedInt, other: Any) -> Any:
+        return combined(self, other, self)
+
+    return forward, backward
+
+
+for _name, _op in (
+    ("add", "add"),
+    ("sub", "sub"),
+    ("mul", "mul"),
+    ("floordiv", "floor_div"),
+    ("mod", "mod"),
+    ("lshift", "shift_left"),
+    ("rshift", "shift_right"),
+    ("and", "and"),
+    ("or", "or"),
+    ("xor", "xor"),
+):
+    _forward, _backward = _operator(_op)
+    setattr(TracedInt, f"__{_name}__", _forward)
+    setattr(TracedInt, f"__r{_name}__", _backward)
+
+
+@contextmanager
+def tracing_extremes(path: Path) -> Iterator[None]:
+    """Let ``min`` and ``max`` of dimensions be expressions, not branches, on this thread."""
+    thread = threading.get_ident()
+    originals = {"min": builtins.min, "max": builtins.max}
+
+    def extreme(name: str) -> Callable[..., Any]:
+        original: Any = originals[name]
+
+        def chosen(*values: Any, **named: Any) -> Any:
+            given = values
+            if len(values) == 1 and not named and threading.get_ident() == thread:
+                given = tuple(values[0])
+                values = (given,)
+            if (
+                named
+                or threading.get_ident() != thread
+                or not any(type(one) is TracedInt for one in given)
+                or not all(isinstance(one, int) for one in given)
+            ):
+                return original(*values, **named)
+            result = expr_of(path, given[0])
+            for other in given[1:]:
+                result = _extreme(path, name, result, expr_of(path, other))
+            return traced(path, result)
+
+        return chosen
+
+    builtins.min, builtins.max = extreme("min"), extreme("max")
+    try:
+        yield
+    finally:
+        builtins.min, builtins.max = originals["min"], originals["max"]
+
+
+def _extreme(path: Path, name: str, a: Expr, b: Expr) -> Expr:
+    """The smaller or the larger, which may be known already."""
+    is_ordered = path.facts.answer(path.table.apply("less_equal", a, b))
+    if is_ordered is None:
+        return path.table.apply(name, a, b)
+    return a if is_ordered == (name == "min") else b

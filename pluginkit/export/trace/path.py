@@ -1,0 +1,185 @@
+"""One run of an author's code with traced integers: the questions it asks, and their answers."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import CodeType
+from typing import NoReturn
+
+from pluginkit.contract.tensors import TensorDesc, Workspace
+from pluginkit.errors import ExportError
+from pluginkit.export.trace.author import current_line
+from pluginkit.export.trace.expressions import Expr, Expressions
+from pluginkit.export.trace.facts import ContradictionError, Facts
+from pluginkit.export.trace.polynomials import Polynomials
+
+#: How many values a loop or an index may take for each of them to be followed.
+MOST_VALUES = 32
+#: Questions on one path; more mean a loop without end.
+_MOST_QUESTIONS = 400
+
+#: Mistakes of an author that the runtime finds too (views outside of their buffers): code that asks
+#: for them, with the answer that is taken where nothing decides.
+_TAKEN: dict[CodeType, bool] = {
+    Workspace._check.__code__: True,
+    TensorDesc.reshape.__code__: False,
+}
+
+#: How an expression is written into a text that an author makes.
+_MARK = re.compile("\ue000([0-9]+)\ue001")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A branch of the author's code.
+
+    Attributes:
+        condition: what is asked.
+        answer: what was answered.
+    """
+
+    condition: Expr
+    answer: bool
+
+
+class Table:
+    """The expressions of a traced call, their normal forms, and the order they were made in."""
+
+    def __init__(self) -> None:
+        self.expressions = Expressions()
+        self.polynomials = Polynomials()
+        self._by_number: dict[int, Expr] = {}
+
+    def apply(self, op: str, *operands: Expr) -> Expr:
+        """The result of an operation; a constant where its operands cancel out."""
+        made = self.expressions.apply(op, *operands)
+        if op in ("add", "sub", "mul"):
+            polynomial = self.polynomials.of(made)
+            if not polynomial.terms:
+                return self.expressions.constant(polynomial.constant)
+        return made
+
+    def mark(self, expr: Expr) -> str:
+        """What stands for the expression in a text."""
+        self._by_number[expr.number] = expr
+        return f"\ue000{expr.number}\ue001"
+
+    def parts(self, text: str) -> tuple[str | Expr, ...]:
+        """A text that an author made, expressions in the place of what stands for them."""
+        pieces = _MARK.split(text)
+        return tuple(
+            self._by_number[int(piece)] if index % 2 else piece
+            for index, piece in enumerate(pieces)
+            if index % 2 or piece
+        )
+
+
+class Path:
+    """The answers of one run: given ones first, then what is possible.
+
+    Args:
+        table: the call's expressions.
+        given: answers to the first questions.
+
+    Attributes:
+        questions: what was asked.
+        phase: which of the author's methods runs.
+        failed_in: which of them raised.
+        refused: what could not be traced, in case that the author's code caught it.
+    """
+
+    def __init__(self, table: Table, given: Sequence[bool] = ()) -> None:
+        self.table = table
+        self.facts = Facts(table.polynomials)
+        self.questions: list[Question] = []
+        self.phase = self.failed_in = ""
+        self.refused: ExportError | None = None
+        self._given = given
+
+    @contextmanager
+    def within(self, phase: str) -> Iterator[None]:
+        """Say which of the author's methods runs."""
+        before, self.phase = self.phase, phase
+        try:
+            yield
+        except Exception:
+            self.failed_in = self.failed_in or phase
+            raise
+        finally:
+            self.phase = before
+
+    def decide(self, condition: Expr) -> bool:
+        """Answer a question: as the facts demand, as given, else with yes."""
+        known = self.facts.answer(condition)
+        if known is not None:
+            return known
+        taken = _taken()
+        if taken is not None:
+            return taken
+        after = {answer: self._after(condition, answer) for answer in (True, False)}
+        possible = {answer: facts for answer, facts in after.items() if facts is not None}
+        if len(possible) == 1:
+            ((answer, self.facts),) = possible.items()
+            return answer
+        if len(self.questions) == _MOST_QUESTIONS:
+            self.refuse(
+                f"more than {_MOST_QUESTIONS} branches on dimensions follow each other",
+                "bound the loop by a constant, or export for static shapes.",
+            )
+        number = len(self.questions)
+        answer = self._given[number] if number < len(self._given) else True
+        self.facts = possible[answer]
+        self.questions.append(Question(condition, answer))
+        return answer
+
+    def _after(self, condition: Expr, answer: bool) -> Facts | None:
+        facts = self.facts.copy()
+        try:
+            facts.assume(condition, answer)
+        except ContradictionError:
+            return None
+        return facts
+
+    def value(self, expr: Expr, what: str, fix: str) -> int:
+        """The expression's number, each of a few followed by itself.
+
+        Errors:
+            PK800: there are too many.
+        """
+        least, largest = self.facts.interval(expr)
+        if largest - least >= MOST_VALUES:
+            self.refuse(what, fix)
+        for number in range(least, largest):
+            constant = self.table.expressions.constant(number)
+            if self.decide(self.table.apply("equal", expr, constant)):
+                return number
+        return largest
+
+    def refuse(self, what: str, fix: str) -> NoReturn:
+        """Refuse code that cannot be traced, with the author's line.
+
+        Errors:
+            PK800: always.
+        """
+        self.refused = ExportError(
+            "PK800",
+            f"{what}; expected what can be written in C++ for every shape.",
+            where=current_line(),
+            fix=fix,
+        )
+        raise self.refused
+
+
+def _taken() -> bool | None:
+    frame = sys._getframe(2)
+    for _ in range(3):
+        if frame.f_code in _TAKEN:
+            return _TAKEN[frame.f_code]
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return None

@@ -1,0 +1,192 @@
+"""The steps of one enqueue as expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pluginkit.contract import calls
+from pluginkit.contract.dtypes import DType
+from pluginkit.contract.launches import (
+    Argument,
+    Copy,
+    CudaKernel,
+    Fill,
+    KernelConstant,
+    Launch,
+    Step,
+)
+from pluginkit.contract.tensors import TensorDesc, Workspace
+from pluginkit.export.trace.expressions import Expr
+from pluginkit.export.trace.numbers import TracedBool, expr_of
+from pluginkit.export.trace.path import Path
+from pluginkit.kernels.arguments import packed, scalar_from_value
+from pluginkit.kernels.specialise import Specialisation, specialise, type_bindings
+
+if TYPE_CHECKING:
+    from pluginkit.contract.plugin import Plugin
+
+#: A value that a kernel gets: an expression, or what the author computed without dimensions.
+Number = Expr | float | bool
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """A piece of a buffer.
+
+    Attributes:
+        kind: ``"input"``, ``"output"`` or ``"workspace"``.
+        index: which of the inputs that kernels see, or of the outputs.
+        offset, nbytes: in bytes.
+    """
+
+    kind: str
+    index: int
+    offset: Expr
+    nbytes: Expr
+
+
+@dataclass(frozen=True)
+class Values:
+    """Numbers of one type; several are a struct, or for numba so many parameters."""
+
+    dtype: DType
+    numbers: tuple[Number, ...]
+    is_split: bool
+
+
+@dataclass(frozen=True)
+class Array:
+    """A tensor as numba takes it."""
+
+    pointer: Pointer
+    shape: tuple[Expr, ...]
+    itemsize: int
+
+
+#: None is a null pointer.
+Parameter = Pointer | Values | Array | None
+
+
+@dataclass(frozen=True)
+class TracedLaunch:
+    """A launch; the fields are those of Launch."""
+
+    kernel: str
+    specialisation: Specialisation
+    grid: tuple[Expr, ...]
+    block: tuple[Expr, ...]
+    shared_bytes: Expr
+    parameters: tuple[Parameter, ...]
+
+
+@dataclass(frozen=True)
+class TracedCopy:
+    """A copy of all of ``source``."""
+
+    target: Pointer
+    source: Pointer
+
+
+@dataclass(frozen=True)
+class TracedFill:
+    """A fill with one byte."""
+
+    target: Pointer
+    byte: Expr
+
+
+TracedStep = TracedLaunch | TracedCopy | TracedFill
+
+
+class StepReader:
+    """Reads what ``launches`` returned on one path.
+
+    Args:
+        path: the path.
+        plugin: the plugin.
+        inputs, outputs: the descriptions that ``launches`` got.
+    """
+
+    def __init__(
+        self, path: Path, plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]
+    ) -> None:
+        self._path = path
+        self._plugin = plugin
+        self._bindings = type_bindings(plugin, inputs, outputs)
+
+    def read(self, step: Step) -> TracedStep:
+        """The step with expressions in the place of traced numbers.
+
+        Errors:
+            PK300 to PK303: as when it is prepared for concrete shapes.
+        """
+        if isinstance(step, Copy):
+            return TracedCopy(self._pointer(step.target), self._pointer(step.source))
+        if isinstance(step, Fill):
+            return TracedFill(self._pointer(step.target), self._expr(step.byte))
+        return self._launch(step)
+
+    def _launch(self, launch: Launch) -> TracedLaunch:
+        kernel = launch.kernel
+        if isinstance(kernel, CudaKernel):
+            constants = {
+                name: self._constant(kernel.constants.get(name, ()), value)
+                for name, value in launch.constants.items()
+            }
+            launch = Launch(
+                kernel, launch.grid, launch.block, launch.args, launch.shared_bytes, constants
+            )
+        return TracedLaunch(
+            kernel.name,
+            specialise(self._plugin, self._bindings, launch),
+            self._extent(launch.grid),
+            self._extent(launch.block),
+            self._expr(launch.shared_bytes),
+            tuple(self._parameter(launch, argument) for argument in launch.args),
+        )
+
+    def _constant(self, declared: Sequence[KernelConstant], value: Any) -> KernelConstant:
+        """A template argument: one of those declared, each followed by itself."""
+        if type(value) is TracedBool:
+            return bool(value)
+        return next((one for one in declared if value == one), value)
+
+    def _extent(self, size: Any) -> tuple[Expr, ...]:
+        sizes = size if isinstance(size, tuple) else (size,)
+        return tuple(map(self._expr, sizes))
+
+    def _expr(self, value: Any) -> Expr:
+        return expr_of(self._path, value)
+
+    def _pointer(self, tensor: TensorDesc | Workspace) -> Pointer:
+        slot = tensor.slot
+        offset, nbytes = self._expr(slot.offset), self._expr(tensor.nbytes)
+        return Pointer(slot.kind, slot.index, offset, nbytes)
+
+    def _parameter(self, launch: Launch, argument: Argument) -> Parameter:
+        is_cuda = isinstance(launch.kernel, CudaKernel)
+        if is_cuda and argument is None:
+            return None
+        if isinstance(argument, (TensorDesc, Workspace)):
+            pointer = self._pointer(argument)
+            if is_cuda:
+                return pointer
+            if isinstance(argument, Workspace):
+                return Array(pointer, (pointer.nbytes,), 1)
+            shape = tuple(map(self._expr, argument.shape))
+            return Array(pointer, shape, argument.dtype.itemsize)
+        name = launch.kernel.name
+        scalar = scalar_from_value(name, argument)
+        numbers = tuple(self._number(scalar.dtype, value) for value in scalar.values)
+        if not all(isinstance(number, Expr) for number in numbers):
+            packed(name, scalar)  # refuses what the type cannot hold
+        return Values(scalar.dtype, numbers, not is_cuda)
+
+    def _number(self, dtype: DType, value: Any) -> Number:
+        if type(value) is TracedBool:
+            return value.expr
+        if isinstance(value, float) or (dtype.is_floating and type(value) is int):
+            return float(value)
+        return value if type(value) is bool else self._expr(value)

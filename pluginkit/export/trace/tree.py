@@ -1,0 +1,119 @@
+"""What an author's method does for every shape: a tree of questions, with results as leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pluginkit.errors import ExportError
+from pluginkit.export.trace.expressions import Expr
+from pluginkit.export.trace.path import Path, Question, Table
+
+T = TypeVar("T")
+
+#: Paths through one method of a plugin; more are refused.
+MOST_PATHS = 2000
+
+
+@dataclass(frozen=True)
+class Leaf(Generic[T]):
+    """The result of one path, or of several that give the same."""
+
+    result: T
+
+
+@dataclass(frozen=True)
+class Branch(Generic[T]):
+    """A question, and what follows from each answer.
+
+    Attributes:
+        condition: a comparison.
+        if_true, if_false: what follows.
+    """
+
+    condition: Expr
+    if_true: Tree[T]
+    if_false: Tree[T]
+
+
+Tree = Leaf[T] | Branch[T]
+
+
+def explore(table: Table, run: Callable[[Path], T], method: str) -> Tree[T]:
+    """Run ``run`` on every path that is possible.
+
+    Args:
+        table: the call's expressions.
+        run: calls the author's method with numbers of the path that it gets.
+        method: its name, for errors.
+
+    Errors:
+        PK800: the code cannot be traced.  PK801: it has too many paths.
+    """
+    found: list[tuple[list[Question], T]] = []
+    waiting: list[tuple[bool, ...]] = [()]
+    while waiting:
+        given = waiting.pop()
+        path = Path(table, given)
+        result = run(path)
+        if path.refused is not None:
+            raise path.refused
+        found.append((path.questions, result))
+        if len(found) > MOST_PATHS:
+            raise _too_many(method, path.questions)
+        answers = tuple(question.answer for question in path.questions)
+        for index in range(len(given), len(answers)):
+            waiting.append((*answers[:index], not answers[index]))
+    return _tree(found, 0)
+
+
+def leaves(tree: Tree[T]) -> Iterator[T]:
+    """Every result, those for true before those for false."""
+    if isinstance(tree, Leaf):
+        yield tree.result
+    else:
+        yield from leaves(tree.if_true)
+        yield from leaves(tree.if_false)
+
+
+def conditions(tree: Tree[T]) -> Iterator[Expr]:
+    """Every question, those asked first first."""
+    if isinstance(tree, Branch):
+        yield tree.condition
+        yield from conditions(tree.if_true)
+        yield from conditions(tree.if_false)
+
+
+def pruned(tree: Tree[T], is_ruled_out: Callable[[T], bool]) -> Tree[T] | None:
+    """The tree without the results that are ruled out; None where none is left."""
+    if isinstance(tree, Leaf):
+        return None if is_ruled_out(tree.result) else tree
+    if_true, if_false = pruned(tree.if_true, is_ruled_out), pruned(tree.if_false, is_ruled_out)
+    if if_true is None or if_false is None or if_true == if_false:
+        return if_true if if_true is not None else if_false
+    return Branch(tree.condition, if_true, if_false)
+
+
+def _tree(found: list[tuple[list[Question], T]], depth: int) -> Tree[T]:
+    questions, result = found[0]
+    if len(questions) == depth:
+        return Leaf(result)
+    question = questions[depth]
+    sides: dict[bool, list[tuple[list[Question], T]]] = {True: [], False: []}
+    for one in found:
+        sides[one[0][depth].answer].append(one)
+    if_true, if_false = _tree(sides[True], depth + 1), _tree(sides[False], depth + 1)
+    if if_true == if_false:
+        return if_true
+    return Branch(question.condition, if_true, if_false)
+
+
+def _too_many(method: str, questions: list[Question]) -> ExportError:
+    last = ", ".join(repr(question.condition) for question in questions[-3:])
+    return ExportError(
+        "PK801",
+        f"{method} has more than {MOST_PATHS} paths; expected fewer.",
+        cause=f"each of them is a list of steps. The last branches met are on {last}.",
+        fix="narrow the ranges of the dimensions, or make more of them static.",
+    )
