@@ -1,6 +1,6 @@
 """Compares pluginkit's own header of TensorRT's plugin interface with NVIDIA's headers.
 
-    python tests/export/check_layout.py --tensorrt-include TensorRT/include
+    python -m tests.export.check_layout --tensorrt-include TensorRT/include
 
 First sizes, offsets, numbers and the order of virtual functions are compared; then a library that
 was built with one header is driven, through a plugin's whole life, by a program that was built with
@@ -8,10 +8,7 @@ the other. NVIDIA publishes the headers in github.com/NVIDIA/TensorRT, one tag f
 Needs g++, and neither TensorRT, CUDA nor a GPU.
 """
 
-from __future__ import annotations
-
 import argparse
-import os
 import re
 import subprocess
 import sys
@@ -19,17 +16,13 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from pluginkit.export.toolchain import (
-    CUDA_STAND_IN,
-    RUNTIME,
-    LibraryTarget,
+from tests.export.building import (
+    Target,
     build_library,
+    build_program,
     build_recording_driver,
-    find_compiler,
+    drive,
 )
-
-SOURCES = Path(__file__).parent / "cpp"
-WARNINGS = ("-std=c++17", "-Wall", "-Wextra", "-Werror", "-O1")
 
 
 def major_of(include: Path) -> int:
@@ -42,39 +35,27 @@ def major_of(include: Path) -> int:
     return int(found[1])
 
 
-def compile_program(source: str, output: Path, *flags: str) -> None:
-    """Compile one of the C++ programs beside this file."""
-    command = [find_compiler(), *WARNINGS, *flags, f"-I{RUNTIME}", str(SOURCES / source)]
-    subprocess.run([*command, "-o", str(output), "-ldl", "-pthread"], check=True)
-
-
 def compare_layout(include: Path, folder: Path) -> None:
     """Compile the static assertions, and compare the tables of virtual functions."""
     program = folder / "layout"
-    headers = [f"-isystem{each}" for each in (include, CUDA_STAND_IN)]
-    compile_program(
-        "layout.cpp", program, f"-DPLUGINKIT_TENSORRT_MAJOR={major_of(include)}", *headers
-    )
+    build_program(program, "layout.cpp", Target(major_of(include), tensorrt_include=include))
     subprocess.run([str(program)], check=True)
 
 
 def call_through_both(include: Path, folder: Path, interface: str) -> None:
     """Drive a library built with one header by a program built with the other."""
-    own = LibraryTarget(major_of(include), interface)
+    own = Target(major_of(include), interface)
     theirs = replace(own, tensorrt_include=include)
     driver = folder / "librecording.so"
     build_recording_driver(driver)
-    for number, (of_library, of_program) in enumerate([(own, theirs), (theirs, own)]):
-        library, program = folder / f"lib{interface}{number}.so", folder / f"drive{number}"
-        build_library(library, [SOURCES / "programs.cpp"], of_library, ("-O1", "-Werror"))
-        compile_program(f"drive_{interface}.cpp", program, *of_program.compile_flags)
-        subprocess.run(
-            [str(program), str(library), str(driver), "cycle"],
-            check=True,
-            env={**os.environ, "PLUGINKIT_CUDA_DRIVER": str(driver)},
-        )
+    for of_library, of_program in (own, theirs), (theirs, own):
+        library, program = folder / "libplugins.so", folder / "drive"
+        build_library(library, of_library)
+        build_program(program, f"drive_{interface}.cpp", of_program)
+        drive(program, library, driver, "cycle")
         names = ["pluginkit's" if each is own else "NVIDIA's" for each in (of_library, of_program)]
-        print(f"{interface}: a library with {names[0]} header, a program with {names[1]}: works")
+        said = f"a library with {names[0]} header, a program with {names[1]}: works"
+        sys.stdout.write(f"{interface}: {said}\n")
 
 
 def main() -> int:

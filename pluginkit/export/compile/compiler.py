@@ -15,9 +15,21 @@ from pluginkit.errors import ExportError, MissingDependencyError
 
 #: The compiler of another architecture, as Debian and Ubuntu call it.
 _CROSS = {"aarch64": "aarch64-linux-gnu-g++", "x86_64": "x86_64-linux-gnu-g++"}
-#: The last two keep the build's folder and identity out: the same sources give the same library.
+#: Neither paths nor a build id get into a library: the same sources give the same one.
 _COMPILE = ("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-c")
-_LINK = ("-shared", "-Wl,--build-id=none", "-Wl,--no-undefined")
+_LINK = (
+    "-shared",
+    "-Wl,--build-id=none",
+    "-Wl,--no-undefined",
+    # Two libraries in a process must not take each other's functions, as weak symbols would.
+    f"-Wl,--version-script={Path(__file__).parent.parent / 'runtime' / 'exports.map'}",
+    # The target's libstdc++ may be older than the compiler's.
+    "-static-libstdc++",
+    "-static-libgcc",
+    "-Wl,--gc-sections",
+    "-Wl,-z,relro,-z,now",
+    "-s",
+)
 _STAYS = "-Wl,-z,nodelete"
 
 

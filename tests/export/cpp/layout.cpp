@@ -8,6 +8,7 @@
 #include <cstring>
 
 // Pluginkit's header in a namespace of another name.
+#undef PLUGINKIT_TENSORRT_HEADERS
 #define nvinfer1 own
 #define cudaStream_t own_cudaStream_t
 #include "tensorrt.h"

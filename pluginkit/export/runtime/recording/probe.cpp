@@ -5,7 +5,8 @@
 //     {"plugin": "Scale_PK", "attributes": {"factor": 2.0},      the wire form
 //      "dtypes": ["float32"], "shapes": [[2, 3]], "told": [[2, 3]], "tactic": 0,
 //      "inputs": [4096], "outputs": [8192], "workspace": 0, "stream": 7}
-//     {"outputs": [[[2, 3], "float32"]], "workspace_bytes": 0}
+//     {"outputs": [[[2, 3], "float32"]], "workspace_bytes": 0,
+//      "attributes": {"factor": 2.0}}                            as a plan would keep them
 //
 // `told` are the outputs' shapes as TensorRT would say them, -1 for what only kernels know. With
 // "inputs" the steps are enqueued too, on the recording driver, which tells what they were. A
@@ -88,6 +89,11 @@ Json answer(const Json& request) {
     Json json = Json::object();
     json.add("outputs", std::move(outputs));
     json.add("workspace_bytes", Json::of(node.workspace_bytes(context)));
+    Json kept = Json::object();
+    for (const auto& [name, value] : node.wire()) {
+        kept.add(name, value);
+    }
+    json.add("attributes", std::move(kept));
     if (request.find("inputs") != nullptr) {
         instance.set_tactic(program.tactic_count == 0 ? 0 : tactic + 1);
         instance.prepare(shapes, types, told);

@@ -1,0 +1,99 @@
+"""Libraries and programs of the C++ tests, compiled with every warning and with sanitizers.
+
+Each library is one translation unit, so that the standard headers are read once.
+"""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+RUNTIME = Path(__file__).parents[2] / "pluginkit" / "export" / "runtime"
+CPP = Path(__file__).parent / "cpp"
+COMPILER = os.environ.get("CXX") or "g++"
+WARNINGS = ("-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is compiled.
+
+    Attributes:
+        layout: the layout of TensorRT's interfaces: 8, 10 or 11.
+        interface: ``"v2"`` or ``"v3"``.
+        registers_itself: whether plain dlopen registers the plugins; else loadLibrary does.
+        tensorrt_include: the folder of NVIDIA's headers, None for pluginkit's own.
+        is_sanitized: whether with AddressSanitizer and UndefinedBehaviorSanitizer.
+        has_probe: whether the library has the way in that the check of an export uses.
+    """
+
+    layout: int
+    interface: str = "v3"
+    registers_itself: bool = False
+    tensorrt_include: Path | None = None
+    is_sanitized: bool = False
+    has_probe: bool = False
+
+    @property
+    def flags(self) -> list[str]:
+        """What chooses it, as g++ takes it."""
+        number = self.interface.removeprefix("v")
+        given = ["-O1", f"-I{RUNTIME}", f"-DPLUGINKIT_TENSORRT_MAJOR={self.layout}"]
+        given.append(f"-DPLUGINKIT_INTERFACE={number}")
+        if self.registers_itself:
+            given.append("-DPLUGINKIT_SELF_REGISTER")
+        if self.tensorrt_include is not None:
+            given += ["-DPLUGINKIT_TENSORRT_HEADERS", "-Wno-deprecated-declarations"]
+            given += [f"-isystem{each}" for each in (self.tensorrt_include, RUNTIME / "cuda")]
+        return given + list(SANITIZERS if self.is_sanitized else ())
+
+
+def build_library(output: Path, target: Target) -> None:
+    """Build the library of cpp/programs.cpp."""
+    sources = [*sorted(RUNTIME.glob("*.cpp")), CPP / "programs.cpp"]
+    if target.has_probe:
+        sources.append(RUNTIME / "recording" / "probe.cpp")
+    unit = output.with_suffix(".cpp")
+    unit.write_text("".join(f'#include "{source}"\n' for source in sources), encoding="utf-8")
+    options = ["-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-z,defs"]
+    if target.is_sanitized:
+        options.remove("-Wl,-z,defs")  # the sanitizers' functions are in the program
+    if target.registers_itself:
+        options.append("-Wl,-z,nodelete")
+    options.append(f"-Wl,--version-script={RUNTIME / 'exports.map'}")
+    _compile([*WARNINGS, *target.flags, *options, str(unit)], output)
+
+
+def build_program(output: Path, source: str, target: Target) -> None:
+    """Build one of the programs in cpp/."""
+    _compile([*WARNINGS, *target.flags, str(CPP / source), "-pthread"], output)
+
+
+def build_recording_driver(output: Path) -> None:
+    """Build the stand-in for libcuda.so.1."""
+    source = RUNTIME / "recording" / "driver.cpp"
+    _compile([*WARNINGS, "-O1", "-fPIC", "-shared", "-fvisibility=hidden", str(source)], output)
+
+
+def drive(program: Path, library: Path, driver: Path, what: str) -> str:
+    """Run a program that plays TensorRT's part; give what it prints."""
+    done = subprocess.run(
+        [str(program), str(library), str(driver), what],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PLUGINKIT_CUDA_DRIVER": str(driver)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _compile(arguments: list[str], output: Path) -> None:
+    done = subprocess.run(
+        [COMPILER, *arguments, "-o", str(output), "-ldl"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,54 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.export.building import (
+    Target,
+    build_library,
+    build_program,
+    build_recording_driver,
+    drive,
+)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Target], Path]:
+    """Gives the library of cpp/programs.cpp for a target, built once."""
+    folder = tmp_path_factory.mktemp("libraries")
+    known: dict[Target, Path] = {}
+
+    def library(target: Target) -> Path:
+        if target not in known:
+            known[target] = folder / f"libplugins{len(known)}.so"
+            build_library(known[target], target)
+        return known[target]
+
+    return library
+
+
+@pytest.fixture(scope="session")
+def recording_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stand-in for libcuda.so.1."""
+    output = tmp_path_factory.mktemp("driver") / "librecording.so"
+    build_recording_driver(output)
+    return output
+
+
+@pytest.fixture(scope="session")
+def driven(
+    built: Callable[[Target], Path],
+    recording_driver: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Target, str], str]:
+    """Runs one of the programs that play TensorRT's part; gives what it prints."""
+    folder = tmp_path_factory.mktemp("programs")
+    programs: dict[Target, Path] = {}
+
+    def run(target: Target, what: str) -> str:
+        if target not in programs:
+            programs[target] = folder / f"drive{len(programs)}"
+            build_program(programs[target], f"drive_{target.interface}.cpp", target)
+        return drive(programs[target], built(target), recording_driver, what)
+
+    return run
