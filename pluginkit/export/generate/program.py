@@ -91,7 +91,7 @@ class ProgramWriter:
         seen = [
             index
             for index, port in enumerate(self._spec.inputs)
-            if plugin.present[index] and port.length is None
+            if plugin.present[index] and port.is_on_device
         ]
         leaves = Leaves(seen, wanted)
         writer = Writer(dict(_names(traced)))
@@ -373,7 +373,7 @@ def _function(signature: str, lines: Sequence[str]) -> str:
 
 
 def _input(port: Port) -> str:
-    is_shaping = port.length is not None
+    is_shaping = port.is_shape_input
     return (
         f"{{{string_literal(port.name)}, {str(port.optional).lower()}, "
         f"{port.length if is_shaping else -1}, {_TYPES[port.dtypes[0]]}, "

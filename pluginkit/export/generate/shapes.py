@@ -28,7 +28,7 @@ class ShapeWriter:
         spec = plugin.spec
         self._inputs = [port.name for port in calls.device_ports(plugin)]
         self._shaping: Mapping[str, int] = {
-            port.name: index for index, port in enumerate(spec.inputs) if port.length is not None
+            port.name: index for index, port in enumerate(spec.inputs) if port.is_shape_input
         }
         self._sizes = {port.name: index for index, port in enumerate(spec.outputs) if port.is_size}
 

@@ -138,7 +138,7 @@ class Drawing:
         variant = self._traced.variant
         ports = calls.present_ports(variant.plugin)
         for port, ranges in zip(ports, variant.ranges, strict=True):
-            name_of = symbol_of_dim if port.length is None else symbol_of_value
+            name_of = symbol_of_dim if port.is_on_device else symbol_of_value
             dims.append(
                 tuple(
                     point.get(name_of(port.name, index), one[0]) for index, one in enumerate(ranges)
@@ -150,7 +150,7 @@ class Drawing:
         ports = calls.present_ports(call.variant.plugin)
         for port, dims, dtype in zip(ports, call.dims, call.variant.dtypes, strict=True):
             size = dtype.itemsize
-            for dim in dims if port.length is None else ():
+            for dim in dims if port.is_on_device else ():
                 size *= max(dim, 1)
             if size > _MOST_BYTES:
                 return False
@@ -199,7 +199,7 @@ def _symbols(traced: TracedPlugin) -> Iterator[tuple[str, Range]]:
     variant = traced.variant
     ports = calls.present_ports(variant.plugin)
     for port, ranges in zip(ports, variant.ranges, strict=True):
-        name_of = symbol_of_dim if port.length is None else symbol_of_value
+        name_of = symbol_of_dim if port.is_on_device else symbol_of_value
         for index, one in enumerate(ranges):
             if one[0] != one[1]:
                 yield name_of(port.name, index), one

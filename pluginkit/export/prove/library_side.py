@@ -75,7 +75,7 @@ def _request(call: Call) -> dict[str, Any]:
     seen = [
         (list(dims), dtype.name)
         for port, dims, dtype in zip(there, call.dims, call.variant.dtypes, strict=True)
-        if port.length is None
+        if port.is_on_device
     ]
     inputs, outputs, workspace = pointers(len(seen), len(plugin.spec.outputs))
     return {

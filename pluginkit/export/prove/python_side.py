@@ -21,8 +21,8 @@ def inputs_of(call: Call) -> calls.Inputs:
     plugin = call.variant.plugin
     shapes, values = [], {}
     for port, dims in zip(calls.present_ports(plugin), call.dims, strict=True):
-        shapes.append(dims if port.length is None else (port.length,))
-        if port.length is not None:
+        shapes.append(dims if port.is_on_device else (port.length,))
+        if port.is_shape_input:
             values[port.name] = dims
     return calls.describe_inputs(plugin, shapes, call.variant.dtypes, values)
 

@@ -209,9 +209,9 @@ class _Tracer:
         values: dict[str, Shape] = {}
         ports = calls.present_ports(self._plugin)
         for port, ranges in zip(ports, self._variant.ranges, strict=True):
-            name_of = symbol_of_dim if port.length is None else symbol_of_value
+            name_of = symbol_of_dim if port.is_on_device else symbol_of_value
             numbers = tuple(number(name_of(port.name, k), one) for k, one in enumerate(ranges))
-            if port.length is None:
+            if port.is_on_device:
                 shapes.append(numbers)
             else:
                 shapes.append((port.length,))
@@ -225,7 +225,7 @@ class _Tracer:
         ports = calls.present_ports(self._plugin)
         seen = 0
         for port, ranges in zip(ports, self._variant.ranges, strict=True):
-            if port.length is not None:
+            if port.is_shape_input:
                 shapes.append((port.length,))
                 values[port.name] = tuple(
                     ShapeValue(port.name, index) for index in range(port.length)
