@@ -111,6 +111,16 @@ def _register(plugin_class: type[Plugin], interface: str, flavour: Flavour) -> N
     _registered[flavour.name, spec.key] = _Registered(plugin_class, interface, creator)
 
 
+def unregister(*plugin_classes: type[Plugin], flavour: Flavour) -> None:
+    """Take back what :func:`register` did, so that a library can bring the plugins."""
+    registry = flavour.module.get_plugin_registry()
+    with _lock:
+        for plugin_class in plugin_classes:
+            known = _registered.pop((flavour.name, plugin_class.spec.key), None)
+            if known is not None:
+                registry.deregister_creator(known.creator)
+
+
 def _is_reloaded(old: type[Plugin], new: type[Plugin]) -> bool:
     """Whether ``new`` is ``old`` from a module that was executed again, as in a notebook."""
     return (old.__module__, old.__qualname__) == (new.__module__, new.__qualname__)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,30 +177,65 @@ def _build(
     verbose: bool,
 ) -> _Engine:
     from pluginkit.trt.callbacks import callback_errors
-    from pluginkit.trt.plugin_registry import register
 
     bind_polygraphy(flavour)
-    model = source.rewrite.model
-    with callback_errors(), captured_log(verbose=verbose) as errors:
+    with (
+        callback_errors(),
+        captured_log(verbose=verbose) as errors,
+        _registered(flavour, source, shapes, resolved) as resolved,
+    ):
+        # The network is gone when this returns, before a library of its plugins is unloaded.
+        return _parse_and_serialize(flavour, source, shapes, resolved, observer, errors)
+
+
+def _parse_and_serialize(
+    flavour: Flavour,
+    source: _Source,
+    shapes: Mapping[str, ShapeSpec],
+    resolved: ResolvedOptions,
+    observer: BuildObserver,
+    errors: list[str],
+) -> _Engine:
+    check_known(source.rewrite.model, source.rewrite.plugins, flavour)
+    try:
+        parsed = parse_model(flavour, source.rewrite.model, source.path, errors)
+    except ParseError as error:
+        _explain_refusals(error, source.rewrite)
+        raise
+    inputs = inputs_of(parsed.network)
+    profiles = resolve_profiles(inputs, shapes)
+    plan = serialize_network(parsed, profiles, resolved, observer, errors)
+    shape_tensors = {one.name for one in inputs if one.is_shape_tensor}
+    ranges = tuple(
+        {
+            name: Range(one.min, one.opt, one.max, name in shape_tensors)
+            for name, one in profile.ranges.items()
+        }
+        for profile in profiles
+    )
+    return _Engine(plan, profiles, ranges, *_tensors(parsed.network))
+
+
+@contextmanager
+def _registered(
+    flavour: Flavour, source: _Source, shapes: Mapping[str, ShapeSpec], resolved: ResolvedOptions
+) -> Iterator[ResolvedOptions]:
+    """Register the plugins, Python's or those of a library that goes into the plan."""
+    if not resolved.options.standalone:
+        from pluginkit.trt.plugin_registry import register
+
         register(*source.plugins, interface=resolved.options.interface, flavour=flavour)
-        check_known(model, source.rewrite.plugins, flavour)
-        try:
-            parsed = parse_model(flavour, model, source.path, errors)
-        except ParseError as error:
-            _explain_refusals(error, source.rewrite)
-            raise
-        inputs = inputs_of(parsed.network)
-        profiles = resolve_profiles(inputs, shapes)
-        plan = serialize_network(parsed, profiles, resolved, observer, errors)
-        shape_tensors = {one.name for one in inputs if one.is_shape_tensor}
-        ranges = tuple(
-            {
-                name: Range(one.min, one.opt, one.max, name in shape_tensors)
-                for name, one in profile.ranges.items()
-            }
-            for profile in profiles
-        )
-        return _Engine(plan, profiles, ranges, *_tensors(parsed.network))
+        yield resolved
+        return
+    from pluginkit.engine.build.standalone import exported_plugins
+    from pluginkit.trt.plugin_library import plugin_library
+
+    rewrite = source.rewrite
+    with (
+        exported_plugins(flavour, rewrite.model, rewrite.plugins, shapes, resolved) as library,
+        plugin_library(library, source.plugins, flavour),
+    ):
+        yield replace(resolved, plugin_library=str(library))
 
 
 def _explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:

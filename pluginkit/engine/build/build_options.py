@@ -42,6 +42,10 @@ class BuildOptions:
         workspace_bytes: the most scratch memory for one layer, in bytes; by default TensorRT's own
             limit.
         timing_cache: a file of kernel timings to read, if it exists, and to update.
+
+    What the plan holds:
+        standalone: its plugins too, as a library that is made from their classes, so that the
+            engine runs without Python.
     """
 
     flavour: str | None = None
@@ -51,6 +55,7 @@ class BuildOptions:
     fp16: bool = False
     workspace_bytes: int | None = None
     timing_cache: str | Path | None = None
+    standalone: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,13 @@ class ResolvedOptions:
         options: the options.
         capabilities: the compute capabilities to build for.
         has_aliased_io: whether an output of a plugin takes over an input's memory.
+        plugin_library: what goes into the plan with its plugins, "" for nothing.
     """
 
     options: BuildOptions
     capabilities: tuple[Capability, ...]
     has_aliased_io: bool = False
+    plugin_library: str = ""
 
     @property
     def timing_cache(self) -> Path | None:

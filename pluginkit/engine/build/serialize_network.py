@@ -82,6 +82,8 @@ def _builder_config(
     config = create(parsed.builder, parsed.network)
     if resolved.has_aliased_io and hasattr(trt, "PreviewFeature"):
         config.set_preview_feature(trt.PreviewFeature.ALIASED_PLUGIN_IO_10_03, True)
+    if resolved.plugin_library:
+        config.plugins_to_serialize = [resolved.plugin_library]
     if resolved.timing_cache is not None and resolved.timing_cache.exists():
         _load_timing_cache(config, resolved.timing_cache)
     return config

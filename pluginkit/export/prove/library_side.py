@@ -15,6 +15,8 @@ from pluginkit.export.prove.call import STREAM, Answer, Call, pointers
 from pluginkit.export.prove.python_side import told_shapes
 
 _DRIVER = "PLUGINKIT_CUDA_DRIVER"
+#: Multiprocessors and bytes of shared memory of the GPU that is recorded.
+_DEVICE = (132, 232448)
 
 
 class ProbedLibrary:
@@ -33,6 +35,8 @@ class ProbedLibrary:
         self._library.pluginkit_probe.restype = ctypes.c_char_p
         self._path = driver
         for module in modules:
+            capability = int(module.images[0].compute_capability)
+            self._driver.pluginkit_recording_device(capability, *_DEVICE)
             for symbol, sizes in zip(module.symbols, module.parameter_sizes, strict=True):
                 array = (ctypes.c_int32 * len(sizes))(*sizes)
                 self._driver.pluginkit_recording_parameters(symbol.encode(), array, len(sizes))

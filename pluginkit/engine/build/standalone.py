@@ -1,0 +1,51 @@
+"""The library that goes into a plan that needs no Python."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pluginkit.contract.plugin import Plugins
+from pluginkit.engine.build.build_options import ResolvedOptions
+from pluginkit.engine.build.shape_ranges import ShapeSpec
+from pluginkit.trt.flavour import Flavour
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@contextmanager
+def exported_plugins(
+    flavour: Flavour,
+    model: onnx.ModelProto,
+    plugins: Plugins,
+    shapes: Mapping[str, ShapeSpec],
+    resolved: ResolvedOptions,
+) -> Iterator[Path]:
+    """Make the library of a model's plugins, compared with their classes, for one build.
+
+    Args:
+        flavour: the TensorRT that builds, and will run the plan.
+        model: the model, rewritten.
+        plugins: by their keys.
+        shapes: as for ``build_engine``.
+        resolved: how to build.
+
+    Errors:
+        PK8xx: a plugin cannot be exported.
+    """
+    from pluginkit.export.export_library import ExportOptions, export_library
+    from pluginkit.export.model_variants import model_variants, named_ranges
+
+    variants = model_variants(model, plugins, named_ranges(model, shapes))
+    options = ExportOptions(
+        tensorrt="rtx" if flavour.name == "tensorrt_rtx" else flavour.version,
+        compute_capabilities=[f"{major}{minor}" for major, minor in resolved.capabilities],
+        interface=resolved.options.interface,
+        with_static=False,
+    )
+    with tempfile.TemporaryDirectory(prefix="pluginkit-standalone-") as folder:
+        yield export_library(variants, Path(folder), "plugins", options).library

@@ -1,0 +1,120 @@
+"""The calls that a model's plugin nodes can make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import onnx
+
+from pluginkit.contract import calls
+from pluginkit.contract.dtypes import DType, dtype_from_onnx
+from pluginkit.contract.plugin import Plugin, Plugins
+from pluginkit.contract.spec import Port
+from pluginkit.engine.build.profiles import NetworkInput, resolve_profiles
+from pluginkit.engine.build.shape_ranges import ShapeSpec
+from pluginkit.errors import ExportError, UsageError
+from pluginkit.export.variant import ANY, Range, Variant, merged
+from pluginkit.onnx.inference.infer_types import infer_types
+from pluginkit.onnx.inference.value_types import Types, dims_of
+from pluginkit.onnx.model.graphs import Scope, describe, scopes
+from pluginkit.onnx.model.plugin_nodes import plugin_of_node
+
+
+def model_variants(
+    model: onnx.ModelProto, plugins: Plugins, ranges: Mapping[str, Range]
+) -> list[Variant]:
+    """The variants that a library for a model needs.
+
+    Args:
+        model: the model, rewritten.
+        plugins: by their keys.
+        ranges: of named dimensions, from the optimization profiles.
+
+    Errors:
+        PK808: the type or rank of a node's input is not known.
+    """
+    types = infer_types(model)
+    return merged(
+        variant
+        for scope in scopes(model)
+        for node in scope.graph.node
+        for variant in _variants_of(scope, node, plugins, types, ranges)
+    )
+
+
+def _variants_of(
+    scope: Scope,
+    node: onnx.NodeProto,
+    plugins: Plugins,
+    types: Types,
+    ranges: Mapping[str, Range],
+) -> Iterator[Variant]:
+    plugin = plugin_of_node(node, plugins)
+    if plugin is None:
+        return
+    ports = calls.present_ports(plugin)
+    dtypes: list[DType] = []
+    dims: list[tuple[Range, ...]] = []
+    for port, name in zip(ports, filter(None, node.input), strict=True):
+        found = types.find(scope, name)
+        shape = dims_of(found)
+        if found is None or not found.tensor_type.elem_type or shape is None:
+            raise _unknown(scope, node, plugin, port)
+        dtypes.append(dtype_from_onnx(found.tensor_type.elem_type))
+        is_shaping = port.is_shape_input
+        dims.append((ANY,) * port.length if is_shaping else _ranges_of(shape, ranges))
+    yield Variant(plugin, tuple(dtypes), tuple(dims))
+
+
+def _ranges_of(dims: Sequence[Any], ranges: Mapping[str, Range]) -> tuple[Range, ...]:
+    return tuple(
+        (dim.dim_value, dim.dim_value)
+        if dim.HasField("dim_value")
+        else ranges.get(dim.dim_param, ANY)
+        for dim in dims
+    )
+
+
+def _unknown(scope: Scope, node: onnx.NodeProto, plugin: Plugin, port: Port) -> ExportError:
+    return ExportError(
+        "PK808",
+        f"{type(plugin).__name__}: the type or rank of input '{port.name}' does not follow from "
+        "the model; expected both.",
+        where=f"{scope.path}, node {describe(node)}",
+        fix="give the value a type in the model, or export the plugin itself with --types.",
+    )
+
+
+def named_ranges(model: onnx.ModelProto, shapes: Mapping[str, ShapeSpec]) -> dict[str, Range]:
+    """The range of each named dimension of the model's inputs, over all optimization profiles.
+
+    Args:
+        model: the model.
+        shapes: as for ``build_engine``.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [
+        NetworkInput(value.name, tuple(map(_size_or_name, dims_of(value.type) or ())))
+        for value in model.graph.input
+        if value.name not in weights
+    ]
+    try:
+        profiles = resolve_profiles(inputs, shapes)
+    except UsageError:  # which inputs are shape tensors is known to TensorRT alone
+        return {}
+    found: dict[str, Range] = {}
+    for one in inputs:
+        ends = [profile.ranges[one.name] for profile in profiles if one.name in profile.ranges]
+        for axis, dim in enumerate(one.shape if ends else ()):
+            if isinstance(dim, str) and dim:
+                least, largest = found.get(dim, (ends[0].min[axis], ends[0].max[axis]))
+                found[dim] = (
+                    min(least, *(end.min[axis] for end in ends)),
+                    max(largest, *(end.max[axis] for end in ends)),
+                )
+    return found
+
+
+def _size_or_name(dim: Any) -> int | str:
+    return int(dim.dim_value) if dim.HasField("dim_value") else str(dim.dim_param)
