@@ -15,7 +15,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from pluginkit import Copy, Input, Output, Plugin, attribute, float16, float32
+from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.flavour import Flavour, load_flavour
+from pluginkit.trt.plugin_v2 import creator_v2, plugin_v2
+from pluginkit.trt.plugin_v3 import creator_v3, plugin_v3
 
 KEYS = (("Scale_PK", "1", "pluginkit"), ("Gather_PK", "2", "tests"))
 
@@ -53,6 +57,59 @@ def created(flavour: Flavour, library: str) -> dict[str, Any]:
         fields = trt.PluginFieldCollection([trt.PluginField("factor", np.array([data]), kind)])
         made.append(creator.create_plugin("node", fields, trt.TensorRTPhase.BUILD) is not None)
     return {"fields": [each.name for each in creator.field_names], "made": made}
+
+
+class Scale(Plugin):
+    """The declaration of cpp/programs.cpp's Scale."""
+
+    types = {"T": (float32, float16)}
+    factor: float = attribute(default=1.0)
+    x = Input("T")
+    y = Output("T", like="x")
+
+    def launches(self, x: Any, y: Any) -> Copy:
+        """Nothing that matters here."""
+        return Copy(y, x)
+
+    def reference(self, x: Any) -> Any:
+        """Likewise."""
+        return x
+
+
+def _core(flavour: Flavour, factor: float) -> AdapterCore:
+    """As after a build: what the plugin said of its memory is in what it serializes."""
+    core = AdapterCore(Scale(factor=factor), flavour, "node")
+    core.workspace_bytes([([(1, 4)], ()), ([(8, 4)], ())], [float32])
+    return core
+
+
+def exchanged_v2(flavour: Flavour, library: str) -> dict[str, Any]:
+    """What Python serializes, after C++ has read and written it, and after Python has again."""
+    registry = flavour.module.get_plugin_registry()
+    registry.load_library(library)
+    there = registry.get_creator(*KEYS[0])
+    given = [plugin_v2(_core(flavour, factor)).serialize() for factor in (0.1, 2.0, 1e300)]
+    back = [bytes(there.deserialize_plugin("node", each).serialize()) for each in given]
+    here = creator_v2(Scale, flavour)
+    again = [here.deserialize_plugin("node", each).serialize() for each in back]
+    return {"kind": type(there).__name__, "documents": [
+        [json.loads(each) for each in pieces] for pieces in zip(given, back, again, strict=True)
+    ]}  # fmt: skip
+
+
+def exchanged_v3(flavour: Flavour, library: str) -> dict[str, Any]:
+    """Whether C++ takes the fields that Python serializes, also those that cannot be."""
+    trt = flavour.module
+    registry = trt.get_plugin_registry()
+    registry.load_library(library)
+    there = registry.get_creator(*KEYS[0])
+    core = _core(flavour, 1e300)
+    fields = plugin_v3(core).get_fields_to_serialize()
+    names = [each.name for each in fields]
+    made = there.create_plugin("node", fields, trt.TensorRTPhase.RUNTIME)
+    # Python's own creator sees the same collection.
+    own = creator_v3(Scale, flavour).create_plugin("node", fields, trt.TensorRTPhase.RUNTIME)
+    return {"names": names, "made": made is not None, "factor": own.core.plugin.factor}
 
 
 def model(elem_type: int, **attributes: Any) -> bytes:
@@ -106,11 +163,12 @@ def planned(flavour: Flavour, library: str) -> dict[str, Any]:
     said = [message for message in log.said if "PK1" in message]
     return {"bytes": len(plan), "libraries": plan.count(b"\x7fELF"), "said": said,
             "refused": [each is None for each in refused],
-            "promised": rb'"shapes":[[8,4]]' in plan}  # fmt: skip
+            "recorded": rb'"shapes":[[8,4]]' in plan}  # fmt: skip
 
 
 QUESTIONS: dict[str, Callable[[Flavour, str], dict[str, Any]]] = {
-    question.__name__: question for question in (loaded_twice, opened_twice, created, planned)
+    question.__name__: question
+    for question in (loaded_twice, opened_twice, created, exchanged_v2, exchanged_v3, planned)
 }
 
 

@@ -75,12 +75,32 @@ class TestLibraries:
         assert answer == {"fields": ["factor"], "made": [True, False]}
         assert "PK205 Scale: attribute 'factor' reached TensorRT" in said
 
+    def test_plans_of_python_plugins_load_and_back_v2(self, built: Built):
+        library = built(target_of("tensorrt_lean", interface="v2"))
+        answer, said = asked("tensorrt_lean", "exchanged_v2", library)
+        assert "PK" not in said
+        assert answer["kind"] == "IPluginCreator"
+        assert len(answer["documents"]) == 3
+        for given, back, again in answer["documents"]:
+            assert set(given["attributes"]) == {"factor", "pluginkit_recorded_sizes"}
+            assert given == back == again
+
+    @FLAVOURS
+    def test_plans_of_python_plugins_load_v3(self, built: Built, flavour: str):
+        answer, said = asked(flavour, "exchanged_v3", built(target_of(flavour)))
+        assert "PK" not in said
+        assert answer == {
+            "names": ["factor", "pluginkit_recorded_sizes"],
+            "made": True,
+            "factor": 1e300,
+        }
+
     def test_a_plan_holds_the_library(self, built: Built):
         library = built(target_of("tensorrt_rtx"))
         answer, _ = asked("tensorrt_rtx", "planned", library)
         assert answer["libraries"] == 1
         assert answer["bytes"] > library.stat().st_size
-        assert answer["promised"]
+        assert answer["recorded"]
         assert answer["refused"] == [True, True]
         first, second = answer["said"]
         assert first.startswith(

@@ -16,7 +16,7 @@ namespace pluginkit {
 
 // What a field can hold beside the attributes.
 inline constexpr const char* kInputsField = "pluginkit_inputs";
-inline constexpr const char* kPromisesField = "pluginkit_promises";
+inline constexpr const char* kRecordedSizesField = "pluginkit_recorded_sizes";
 
 // Wire forms by attribute name, and the two above.
 using Wire = std::map<std::string, Json>;

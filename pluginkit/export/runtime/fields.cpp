@@ -90,7 +90,7 @@ const Attribute* attribute_called(const Program& program, const char* name) {
 }
 
 bool is_own_field(const char* name) {
-    return std::strcmp(name, kInputsField) == 0 || std::strcmp(name, kPromisesField) == 0;
+    return std::strcmp(name, kInputsField) == 0 || std::strcmp(name, kRecordedSizesField) == 0;
 }
 
 }  // namespace

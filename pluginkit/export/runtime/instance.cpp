@@ -135,10 +135,10 @@ Shape shape_from_dims(const nvinfer1::Dims& dims) {
 
 Instance::Instance(const Program& program, const Wire& wire, std::string name)
     : mNode(std::make_shared<Node>(program, wire, std::move(name))) {
-    const auto promises = wire.find(kPromisesField);
-    if (promises != wire.end() && promises->second.is(Json::Type::kString)) {
-        mPromises = Promises::from_text(*mNode, promises->second.string);
-        mPromises.check(*mNode);
+    const auto sizes = wire.find(kRecordedSizesField);
+    if (sizes != wire.end() && sizes->second.is(Json::Type::kString)) {
+        mSizes = RecordedSizes::from_text(*mNode, sizes->second.string);
+        mSizes.check_unchanged(*mNode);
     }
 }
 
@@ -146,9 +146,9 @@ Instance::Instance(const Instance& other)
     : mNode(other.mNode),
       mTypes(other.mTypes),
       mTactic(other.mTactic),
-      mPromises([&] {
+      mSizes([&] {
           const std::lock_guard<std::mutex> lock(other.mMutex);
-          return other.mPromises;
+          return other.mSizes;
       }()),
       mFailure(other.mFailure) {}
 
@@ -166,7 +166,7 @@ void Instance::fail(Failure failure, const char* callback, const char* reason) n
 
 void Instance::refuse_after_failure() const {
     if (has_failed()) {
-        throw Refusal(message("PK206 " + node().owner() + ": an earlier callback failed.", "",
+        throw Refusal(message("PK206 " + node().owner() + ": an earlier callback of the plugin failed.", "",
                               mFailure, ""));
     }
 }
@@ -287,10 +287,10 @@ std::int64_t Instance::workspace_bytes(const std::vector<End>& ends,
     const std::lock_guard<std::mutex> lock(mMutex);
     for (const End& end : ends) {
         if (are_concrete(end.shapes) || &end == &ends.back()) {
-            mPromises.ask(node(), end.shapes, types, end.told);
+            mSizes.record(node(), end.shapes, types, end.told);
         }
     }
-    return mPromises.workspace_bytes(types).value_or(0);
+    return mSizes.workspace_bytes(types).value_or(0);
 }
 
 void Instance::set_tactic(std::int32_t tactic) {
@@ -299,7 +299,7 @@ void Instance::set_tactic(std::int32_t tactic) {
         return;
     }
     if (tactic < 0 || static_cast<std::size_t>(tactic) > count) {
-        throw Refusal(message("PK215 " + node().owner() + ": the plan wants tactic " +
+        throw Refusal(message("PK215 " + node().owner() + ": the plan uses tactic " +
                                   std::to_string(tactic) + "; expected 1 to " +
                                   std::to_string(count) + ".",
                               node().where(), "",
@@ -324,12 +324,12 @@ Wire Instance::wire() const {
     Wire wire = node().wire();
     if (has_failed()) {
         // TensorRT goes on where getWorkspaceSize fails, say: let no such plan be loaded.
-        wire[kPromisesField] = Json::of("the build failed: " + mFailure);
+        wire[kRecordedSizesField] = Json::of("the build failed: " + mFailure);
         return wire;
     }
     const std::lock_guard<std::mutex> lock(mMutex);
-    if (!mPromises.empty()) {
-        wire[kPromisesField] = Json::of(mPromises.text());
+    if (!mSizes.empty()) {
+        wire[kRecordedSizesField] = Json::of(mSizes.text());
     }
     return wire;
 }
@@ -350,7 +350,7 @@ void Instance::prepare(const std::vector<Shape>& shapes, const std::vector<Type>
     Context context = node().concrete(shapes, types, told, mTactic);
     node().check(context);
     context = node().with_outputs(std::move(context));
-    mPromises.check_workspace(node(), context);
+    mSizes.check_workspace(node(), context);
     context.workspace_bytes = node().workspace_bytes(context);
     mPrepared = std::make_shared<Prepared>(program(), std::move(context));
     mKnown.push_front({shapes, types, told, mPrepared});

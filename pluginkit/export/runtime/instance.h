@@ -13,7 +13,7 @@
 
 #include "node.h"
 #include "prepared.h"
-#include "promises.h"
+#include "recorded_sizes.h"
 #include "tensorrt.h"
 
 namespace pluginkit {
@@ -100,8 +100,8 @@ private:
     std::shared_ptr<const Node> mNode;
     std::vector<Type> mTypes;  // of the inputs, as last told; empty before
     std::int32_t mTactic = 0;
-    Promises mPromises;
-    mutable std::mutex mMutex;  // of mPromises: a builder may ask several threads' worth at once
+    RecordedSizes mSizes;
+    mutable std::mutex mMutex;  // of mSizes: a builder may ask several threads' worth at once
     std::string mFailure;
     std::shared_ptr<Prepared> mPrepared;
     std::list<Known> mKnown;  // the last used first

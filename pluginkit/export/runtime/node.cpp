@@ -7,14 +7,11 @@ namespace pluginkit {
 
 namespace {
 
-// An algebra without operations, for values that are unknown and only looked for by identity.
+// An algebra for values that are unknown: so is whatever is computed from them.
 class UnknownValues : public DimAlgebra {
 public:
-    Expr constant(std::int64_t) override { throw UnknownDim(); }
-    Expr operation(DimOperation, Expr, Expr) override {
-        // The result is unknown as well; which operation made it does not matter.
-        return this;
-    }
+    Expr constant(std::int64_t) override { return this; }
+    Expr operation(DimOperation, Expr, Expr) override { return this; }
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "promises.h"
+#include "recorded_sizes.h"
 
 #include <algorithm>
 
@@ -14,20 +14,20 @@ Type type_from_json(const Json& json) {
     return type;
 }
 
-Promise asked(const Node& node, const std::vector<Shape>& shapes, const std::vector<Type>& types,
-              const std::vector<Shape>& told) {
+MemoryNeeds needs_of(const Node& node, const std::vector<Shape>& shapes,
+                     const std::vector<Type>& types, const std::vector<Shape>& told) {
     const Context context = node.with_outputs(node.concrete(shapes, types, told, 0));
-    Promise promise{shapes, types, told, {}, {}, 0};
+    MemoryNeeds needs{shapes, types, told, {}, {}, 0};
     for (const Tensor& output : context.outputs) {
         Shape shape;
         for (const Dim& dim : output.shape) {
             shape.push_back(dim.value());
         }
-        promise.outputs.push_back(std::move(shape));
-        promise.output_types.push_back(output.type);
+        needs.outputs.push_back(std::move(shape));
+        needs.output_types.push_back(output.type);
     }
-    promise.workspace_bytes = node.largest_workspace_bytes(context);
-    return promise;
+    needs.workspace_bytes = node.largest_workspace_bytes(context);
+    return needs;
 }
 
 Json json_from_shape(const Shape& shape) {
@@ -46,24 +46,24 @@ Json json_from_shapes(const std::vector<Shape>& shapes) {
     return json;
 }
 
-Json json_from_promise(const Promise& promise) {
+Json json_from_needs(const MemoryNeeds& needs) {
     Json types = Json::list();
-    for (const Type type : promise.types) {
+    for (const Type type : needs.types) {
         types.items.push_back(Json::of(std::string(type_name(type))));
     }
     Json outputs = Json::list();
-    for (std::size_t i = 0; i < promise.outputs.size(); ++i) {
+    for (std::size_t i = 0; i < needs.outputs.size(); ++i) {
         Json output = Json::list();
-        output.items.push_back(json_from_shape(promise.outputs[i]));
-        output.items.push_back(Json::of(std::string(type_name(promise.output_types[i]))));
+        output.items.push_back(json_from_shape(needs.outputs[i]));
+        output.items.push_back(Json::of(std::string(type_name(needs.output_types[i]))));
         outputs.items.push_back(std::move(output));
     }
     Json json = Json::object();
-    json.add("shapes", json_from_shapes(promise.shapes));
+    json.add("shapes", json_from_shapes(needs.shapes));
     json.add("dtypes", std::move(types));
-    json.add("told", json_from_shapes(promise.told));
+    json.add("trt_outputs", json_from_shapes(needs.told));
     json.add("outputs", std::move(outputs));
-    json.add("workspace_bytes", Json::of(promise.workspace_bytes));
+    json.add("workspace_bytes", Json::of(needs.workspace_bytes));
     return json;
 }
 
@@ -87,25 +87,25 @@ std::vector<Shape> shapes_from_json(const Json& json, std::int64_t lowest) {
     return shapes;
 }
 
-Promise promise_from_json(const Json& json, std::size_t output_count) {
-    Promise promise;
-    promise.shapes = shapes_from_json(json.at("shapes"), 0);
+MemoryNeeds needs_from_json(const Json& json, std::size_t output_count) {
+    MemoryNeeds needs;
+    needs.shapes = shapes_from_json(json.at("shapes"), 0);
     for (const Json& name : json.at("dtypes").as_list()) {
-        promise.types.push_back(type_from_json(name));
+        needs.types.push_back(type_from_json(name));
     }
-    promise.told = shapes_from_json(json.at("told"), -1);
+    needs.told = shapes_from_json(json.at("trt_outputs"), -1);
     for (const Json& output : json.at("outputs").as_list()) {
         if (output.as_list().size() != 2) {
             throw JsonError("an output is no shape and type");
         }
-        promise.outputs.push_back(shape_from_json(output.items[0], 0));
-        promise.output_types.push_back(type_from_json(output.items[1]));
+        needs.outputs.push_back(shape_from_json(output.items[0], 0));
+        needs.output_types.push_back(type_from_json(output.items[1]));
     }
-    promise.workspace_bytes = json.at("workspace_bytes").as_int(0);
-    if (promise.shapes.size() != promise.types.size() || promise.outputs.size() != output_count) {
+    needs.workspace_bytes = json.at("workspace_bytes").as_int(0);
+    if (needs.shapes.size() != needs.types.size() || needs.outputs.size() != output_count) {
         throw JsonError("shapes, types and outputs differ in number");
     }
-    return promise;
+    return needs;
 }
 
 Refusal stale(const Node& node, const std::string& what, const std::string& cause) {
@@ -116,38 +116,38 @@ Refusal stale(const Node& node, const std::string& what, const std::string& caus
 
 }  // namespace
 
-bool operator==(const Promise& a, const Promise& b) {
+bool operator==(const MemoryNeeds& a, const MemoryNeeds& b) {
     return a.shapes == b.shapes && a.types == b.types && a.told == b.told &&
            a.outputs == b.outputs && a.output_types == b.output_types &&
            a.workspace_bytes == b.workspace_bytes;
 }
 
-void Promises::ask(const Node& node, const std::vector<Shape>& shapes,
+void RecordedSizes::record(const Node& node, const std::vector<Shape>& shapes,
                    const std::vector<Type>& types, const std::vector<Shape>& told) {
-    Promise promise = asked(node, shapes, types, told);
-    if (std::find(mSaid.begin(), mSaid.end(), promise) == mSaid.end()) {
-        mSaid.push_back(std::move(promise));
+    MemoryNeeds needs = needs_of(node, shapes, types, told);
+    if (std::find(mNeeds.begin(), mNeeds.end(), needs) == mNeeds.end()) {
+        mNeeds.push_back(std::move(needs));
     }
 }
 
-std::optional<std::int64_t> Promises::workspace_bytes(const std::vector<Type>& types) const {
+std::optional<std::int64_t> RecordedSizes::workspace_bytes(const std::vector<Type>& types) const {
     std::optional<std::int64_t> most;
-    for (const Promise& promise : mSaid) {
-        if (promise.types == types) {
-            most = std::max(most.value_or(0), promise.workspace_bytes);
+    for (const MemoryNeeds& needs : mNeeds) {
+        if (needs.types == types) {
+            most = std::max(most.value_or(0), needs.workspace_bytes);
         }
     }
     return most;
 }
 
-void Promises::check(const Node& node) const {
+void RecordedSizes::check_unchanged(const Node& node) const {
     static const char* const kCause =
-        "the plugin was changed after the build; TensorRT allocates what it said then.";
-    for (const Promise& then : mSaid) {
+        "the plugin was changed after the build; TensorRT allocates what the plugin said then.";
+    for (const MemoryNeeds& then : mNeeds) {
         const std::string inputs = "for inputs of " + described(then.shapes, then.types);
-        Promise now;
+        MemoryNeeds now;
         try {
-            now = asked(node, then.shapes, then.types, then.told);
+            now = needs_of(node, then.shapes, then.types, then.told);
         } catch (const Refusal& refusal) {
             throw stale(node, "the plan was built " + inputs + ", which the plugin refuses now.",
                         refusal.what());
@@ -173,7 +173,7 @@ void Promises::check(const Node& node) const {
     }
 }
 
-void Promises::check_workspace(const Node& node, const Context& context) const {
+void RecordedSizes::check_workspace(const Node& node, const Context& context) const {
     std::vector<Type> types;
     std::string seen;
     for (const std::size_t index : node.device_inputs()) {
@@ -190,33 +190,33 @@ void Promises::check_workspace(const Node& node, const Context& context) const {
             "PK217 " + node.owner() + " needs " + std::to_string(needed) +
                 " bytes of workspace for inputs of " + seen + "; TensorRT was asked for " +
                 std::to_string(*given) + ".",
-            node.where(), "its workspace_bytes gives less for larger shapes.",
-            "let workspace_bytes give as much for the profile's largest shapes."));
+            node.where(), "its workspace_bytes returns less for larger shapes.",
+            "let workspace_bytes return as much for the profile's largest shapes."));
     }
 }
 
-std::string Promises::text() const {
+std::string RecordedSizes::text() const {
     Json json = Json::list();
-    for (const Promise& promise : mSaid) {
-        json.items.push_back(json_from_promise(promise));
+    for (const MemoryNeeds& needs : mNeeds) {
+        json.items.push_back(json_from_needs(needs));
     }
     return text_from_json(json);
 }
 
-Promises Promises::from_text(const Node& node, const std::string& text) {
-    Promises promises;
+RecordedSizes RecordedSizes::from_text(const Node& node, const std::string& text) {
+    RecordedSizes sizes;
     try {
         const Json document = json_from_text(text);
         for (const Json& each : document.as_list()) {
-            promises.mSaid.push_back(promise_from_json(each, node.output_count()));
+            sizes.mNeeds.push_back(needs_from_json(each, node.output_count()));
         }
     } catch (const JsonError& error) {
         throw Refusal(message("PK207 " + node.owner() +
-                                  ": what the plan holds of the build cannot be read (" +
+                                  ": the sizes that the plan recorded cannot be read (" +
                                   error.what() + ").",
                               node.where(), "", "build the plan again with this library."));
     }
-    return promises;
+    return sizes;
 }
 
 }  // namespace pluginkit

@@ -95,10 +95,10 @@ std::string configured_payload(const Test& test) {
 void cycle(Test& test) {
     const std::string payload = configured_payload(test);
     EXPECT(payload ==
-           R"({"pluginkit":1,"attributes":{"factor":0.10000000149011612,"pluginkit_promises":)"
-           R"("[{\"shapes\":[[1,4]],\"dtypes\":[\"float32\"],\"told\":[],\"outputs\":[[[1,4],)"
+           R"({"pluginkit":1,"attributes":{"factor":0.10000000149011612,"pluginkit_recorded_sizes":)"
+           R"("[{\"shapes\":[[1,4]],\"dtypes\":[\"float32\"],\"trt_outputs\":[],\"outputs\":[[[1,4],)"
            R"(\"float32\"]],\"workspace_bytes\":0},{\"shapes\":[[8,4]],\"dtypes\":[\"float32\"],)"
-           R"(\"told\":[],\"outputs\":[[[8,4],\"float32\"]],\"workspace_bytes\":0}]"}})");
+           R"(\"trt_outputs\":[],\"outputs\":[[[8,4],\"float32\"]],\"workspace_bytes\":0}]"}})");
     IPluginV2* loaded = test.scale->deserializePlugin("node", payload.data(), payload.size());
     EXPECT(loaded != nullptr);
     EXPECT(serialized(loaded) == payload);

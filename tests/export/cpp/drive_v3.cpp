@@ -119,9 +119,9 @@ void cycle_of_scale(Test& test) {
     const PluginFieldCollection* fields = plugin.runtime->getFieldsToSerialize();
     EXPECT(fields->nbFields == 2);
     EXPECT(*static_cast<const float*>(fields->fields[0].data) == 2.5F);
-    EXPECT(text_field(*fields, "pluginkit_promises") ==
-           R"([{"shapes":[[1,4]],"dtypes":["float32"],"told":[[1,4]],"outputs":[[[1,4],"float32"]],)"
-           R"("workspace_bytes":0},{"shapes":[[8,4]],"dtypes":["float32"],"told":[[8,4]],)"
+    EXPECT(text_field(*fields, "pluginkit_recorded_sizes") ==
+           R"([{"shapes":[[1,4]],"dtypes":["float32"],"trt_outputs":[[1,4]],"outputs":[[[1,4],"float32"]],)"
+           R"("workspace_bytes":0},{"shapes":[[8,4]],"dtypes":["float32"],"trt_outputs":[[8,4]],)"
            R"("outputs":[[[8,4],"float32"]],"workspace_bytes":0}])");
     IPluginV3* loaded = test.scale->createPlugin("node", fields, TensorRTPhase::kRUNTIME);
     EXPECT(loaded != nullptr);
@@ -180,7 +180,8 @@ void cycle_of_gather(Test& test) {
     const DimsExprs k = builder.exprs({builder.named("k")});
     DimsExprs found[3]{};
     EXPECT(plugin.build->getOutputShapes(shapes, 2, &k, 1, found, 3, builder) == 0);
-    EXPECT(found[0].nbDims == 2 && found[0].d[0] == k.d[0]);
+    EXPECT(found[0].nbDims == 3 && found[0].d[0] == k.d[0]);
+    EXPECT(side::text(found[0].d[2]) == "(k + 1)");
     EXPECT(side::text(found[0].d[1]) ==
            "size2 up to ((n + 1) + 2), (((n + 1) + 2) // 2)");
     EXPECT(found[1].nbDims == 1 && found[1].d[0] == shapes[1].d[0]);
@@ -189,7 +190,7 @@ void cycle_of_gather(Test& test) {
     // x, kept; y, total, found
     DynamicPluginTensorDesc all[5] = {dynamic(DataType::kFLOAT, {-1, 4}, {1, 4}, {8, 4}),
                                       dynamic(DataType::kFLOAT, {6}, {6}, {6}),
-                                      dynamic(DataType::kFLOAT, {-1, -1}, {2, -1}, {5, -1}),
+                                      dynamic(DataType::kFLOAT, {-1, -1, -1}, {2, -1, 3}, {5, -1, 6}),
                                       dynamic(DataType::kFLOAT, {6}, {6}, {6}),
                                       dynamic(DataType::kINT32, {}, {}, {})};
     for (std::int32_t position = 0; position < 5; ++position) {
@@ -225,7 +226,7 @@ void cycle_of_gather(Test& test) {
     test.recording.parameters("gather_wide", {8, 8, 1, 8});
     const PluginTensorDesc inputs_desc[] = {desc(DataType::kFLOAT, {3, 4}),
                                             desc(DataType::kFLOAT, {6})};
-    const PluginTensorDesc outputs_desc[] = {desc(DataType::kFLOAT, {9, -1}),
+    const PluginTensorDesc outputs_desc[] = {desc(DataType::kFLOAT, {9, -1, 10}),
                                              desc(DataType::kFLOAT, {6}),
                                              desc(DataType::kINT32, {})};
     EXPECT(plugin.runtime->onShapeChange(inputs_desc, 2, outputs_desc, 3) == 0);
@@ -278,20 +279,20 @@ void refusals(Test& test) {
 
     Plugin plugin = created(test.gather, gather_fields());
     const PluginTensorDesc in[] = {desc(DataType::kFLOAT, {3}), desc(DataType::kFLOAT, {6})};
-    PluginTensorDesc out[] = {desc(DataType::kFLOAT, {9, -1}), desc(DataType::kFLOAT, {6}),
+    PluginTensorDesc out[] = {desc(DataType::kFLOAT, {9, -1, 10}), desc(DataType::kFLOAT, {6}),
                               desc(DataType::kINT32, {})};
     EXPECT(plugin.runtime->onShapeChange(in, 2, out, 3) != 0);
     EXPECT(log.said("Gather.IPluginV3.onShapeChange, node 'node': PK126 axis 1 of 'x' is out of "
                     "range for x float32[3]."));
     const PluginTensorDesc good[] = {desc(DataType::kFLOAT, {3, 4}), in[1]};
-    out[0] = desc(DataType::kFLOAT, {1001, -1});
+    out[0] = desc(DataType::kFLOAT, {1001, -1, 1002});
     EXPECT(plugin.runtime->onShapeChange(good, 2, out, 3) != 0);
     EXPECT(log.said("PK155 Gather: k is 1001"));
     const void* inputs[] = {nullptr, nullptr};
     void* outputs[] = {nullptr, nullptr, nullptr};
     EXPECT(plugin.runtime->enqueue(good, out, inputs, outputs, nullptr, nullptr) != 0);
     EXPECT(log.said("IPluginV3.enqueue, node 'node': PK155"));
-    out[0] = desc(DataType::kFLOAT, {9, -1});
+    out[0] = desc(DataType::kFLOAT, {9, -1, 10});
     EXPECT(plugin.runtime->onShapeChange(good, 2, out, 3) == 0);
     EXPECT(log.last.empty());
 
@@ -334,11 +335,11 @@ void refusals(Test& test) {
     delete plugin.object;
 
     // A plan whose plugin said something else of its memory.
-    const std::string promises =
-        R"([{"shapes":[[1,4]],"dtypes":["float32"],"told":[[1,4]],"outputs":[[[2,4],"float32"]],)"
+    const std::string sizes =
+        R"([{"shapes":[[1,4]],"dtypes":["float32"],"trt_outputs":[[1,4]],"outputs":[[[2,4],"float32"]],)"
         R"("workspace_bytes":0}])";
-    field = {"pluginkit_promises", promises.c_str(), PluginFieldType::kCHAR,
-             static_cast<std::int32_t>(promises.size() + 1)};
+    field = {"pluginkit_recorded_sizes", sizes.c_str(), PluginFieldType::kCHAR,
+             static_cast<std::int32_t>(sizes.size() + 1)};
     EXPECT(test.scale->createPlugin("node", &one, TensorRTPhase::kRUNTIME) == nullptr);
     EXPECT(log.said("PK216 Scale: the plan was built with y float32 [2, 4]; the plugin has "
                     "float32 [1, 4] now, for inputs of float32 [1, 4]."));
@@ -349,7 +350,7 @@ void corrupt(Test& test) {
     Plugin plugin = created(test.gather, gather_fields());
     DynamicPluginTensorDesc all[5] = {dynamic(DataType::kFLOAT, {-1, 4}, {1, 4}, {8, 4}),
                                       dynamic(DataType::kFLOAT, {6}, {6}, {6}),
-                                      dynamic(DataType::kFLOAT, {-1, -1}, {2, -1}, {5, -1}),
+                                      dynamic(DataType::kFLOAT, {-1, -1, -1}, {2, -1, 3}, {5, -1, 6}),
                                       dynamic(DataType::kFLOAT, {6}, {6}, {6}),
                                       dynamic(DataType::kINT32, {}, {}, {})};
     EXPECT(plugin.build->getWorkspaceSize(all, 2, all + 2, 3) > 0);

@@ -124,7 +124,8 @@ std::vector<OutputShape> output_shapes(const Context& context) {
     const Tensor& kept = context.inputs[3];
     const std::vector<std::int64_t>& pads = context.attributes[2].integers;
     const Dim padded = x.shape[0] + pads[0] + pads[1];
-    return {{OutputDim::value(context, 2, 0), OutputDim(2, padded, floor_div(padded, 2))},
+    return {{OutputDim::value(context, 2, 0), OutputDim(2, padded, floor_div(padded, 2)),
+             context.inputs[2].values[0] + 1},
             OutputShape(kept.shape.begin(), kept.shape.end()),
             {}};
 }
