@@ -1,0 +1,95 @@
+"""What one enqueue of an exported plugin costs the host, from C++, beside the driver alone.
+
+    python benchmarks/enqueue_exported.py --build FOLDER    make the library and the program; no GPU
+    python benchmarks/enqueue_exported.py --run FOLDER      run them and record; needs a GPU
+
+Three inputs, one output, one small kernel, as enqueue.py measures in Python. The program is in
+enqueue_exported.cpp; it drives the library as TensorRT does, checks results, captures a CUDA graph
+and replays it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+
+from record import host_environment, record
+
+from pluginkit import CudaKernel, Input, Launch, Output, Plugin, ceil_div, float32
+from pluginkit.export.compile.compiler import find_compiler
+from pluginkit.export.compile.library import RUNTIME
+from pluginkit.export.export_library import ExportOptions, export_library
+from pluginkit.export.generate.library import generate_library
+from pluginkit.export.variant import ANY, Variant
+
+CAPABILITY, BLOCK = "90", 256
+SOURCE = r"""
+extern "C" __global__ void add_three(const float* a, const float* b, const float* c, float* y,
+                                     long long count) {
+    const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
+    if (i < count) y[i] = a[i] + b[i] + c[i];
+}
+"""
+
+
+class AddThree(Plugin):
+    """y = a + b + c."""
+
+    types = {"T": (float32,)}
+    a, b, c = Input("T"), Input("T"), Input("T")
+    y = Output("T", like="a")
+    kernel = CudaKernel(SOURCE, "add_three")
+
+    def launches(self, a, b, c, y):
+        """One thread an element."""
+        return Launch(self.kernel, ceil_div(y.size, BLOCK), BLOCK, (a, b, c, y, y.size))
+
+    def reference(self, a, b, c):
+        """The sum."""
+        return a + b + c
+
+
+def build(folder: Path) -> None:
+    """Make the library, the program, and the kernel that the driver launches alone."""
+    variant = Variant(AddThree(), (float32,) * 3, ((ANY,),) * 3)
+    options = ExportOptions(tensorrt="11", compute_capabilities=(CAPABILITY,), with_static=False)
+    export_library([variant], folder, "add_three", options)
+    (module,) = generate_library([variant], (CAPABILITY,)).modules
+    (folder / "add_three.cubin").write_bytes(module.images[0].data)
+    (folder / "symbol").write_text(module.symbols[0], encoding="utf-8")
+    source = Path(__file__).with_suffix(".cpp")
+    flags = ["-std=c++17", "-O2", "-DPLUGINKIT_TENSORRT_MAJOR=11", f"-I{RUNTIME}"]
+    flags += ["-static-libstdc++", "-static-libgcc"]  # it may run on another machine
+    program = folder / "enqueue_exported"
+    compiler = find_compiler().command
+    subprocess.run([compiler, *flags, str(source), "-o", str(program), "-ldl"], check=True)
+
+
+def run(folder: Path) -> None:
+    """Run the program, and record what it prints."""
+    name, _, namespace = AddThree.spec.key
+    symbol = (folder / "symbol").read_text(encoding="utf-8")
+    files = [str(folder / file) for file in ("enqueue_exported", "libadd_three.so")]
+    command = [*files, name, namespace, str(folder / "add_three.cubin"), symbol]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    print(done.stdout, end="")
+    record("enqueue_exported", host_environment(), [json.loads(done.stdout)])
+
+
+def main() -> None:
+    """Build, or run."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--build", type=Path, metavar="FOLDER")
+    parser.add_argument("--run", type=Path, metavar="FOLDER")
+    given = parser.parse_args()
+    if given.build is not None:
+        given.build.mkdir(parents=True, exist_ok=True)
+        build(given.build.resolve())
+    if given.run is not None:
+        run(given.run.resolve())
+
+
+if __name__ == "__main__":
+    main()
