@@ -21,7 +21,6 @@ from pluginkit.export.trace.steps import (
     Values,
 )
 from pluginkit.export.trace.tree import Branch, Leaf, Tree
-from pluginkit.kernels.specialise import Specialisation
 
 _INDENT = "    "
 
@@ -41,6 +40,15 @@ def exprs_in(value: Any) -> Iterator[Expr]:
     elif isinstance(value, (TracedLaunch, TracedCopy, TracedFill, Pointer, Values, Array)):
         for each in vars(value).values():
             yield from exprs_in(each)
+
+
+def constants_of(chosen: Expr) -> Iterator[int]:
+    """The numbers among which an expression chooses."""
+    if chosen.op == "where":
+        yield from constants_of(chosen.operands[1])
+        yield from constants_of(chosen.operands[2])
+    else:
+        yield chosen.value
 
 
 def _all_exprs(tree: Tree[Any]) -> Iterator[Expr]:
@@ -83,12 +91,14 @@ class Leaves:
 
     Args:
         inputs: for each input that kernels see, which declared one it is.
-        kernels: the specialisations, in the order of the variant's table; it grows.
+
+    Attributes:
+        kernels: the numbers of the kernels that are launched, in the order of the variant's table.
     """
 
-    def __init__(self, inputs: Sequence[int], kernels: list[Specialisation]) -> None:
+    def __init__(self, inputs: Sequence[int]) -> None:
         self._inputs = inputs
-        self._kernels = kernels
+        self.kernels: list[int] = []
 
     def check(self, result: Refusal | None, writer: Writer) -> list[str]:
         """A message, or none."""
@@ -118,7 +128,7 @@ class Leaves:
             return [f"recorder.fill({target}, {writer.text(step.byte)});"]
         lines = [
             f"// {step.kernel}",
-            f"recorder.launch(kernels[{self._kernel(step.specialisation)}], "
+            f"recorder.launch(kernels[{self._kernel(step.number, writer)}], "
             f"{_dims(step.grid, writer)}, {_dims(step.block, writer)}, "
             f"{writer.text(step.shared_bytes)},",
         ]
@@ -128,10 +138,15 @@ class Leaves:
         lines[-1] += ");"
         return lines
 
-    def _kernel(self, wanted: Specialisation) -> int:
-        if wanted not in self._kernels:
-            self._kernels.append(wanted)
-        return self._kernels.index(wanted)
+    def _kernel(self, number: Expr, writer: Writer) -> str:
+        """The place in the variant's table, which may be chosen by shape."""
+        if number.op == "where":
+            condition, first, second = number.operands
+            chosen = self._kernel(first, writer), self._kernel(second, writer)
+            return f"({writer.text(condition)} ? {chosen[0]} : {chosen[1]})"
+        if number.value not in self.kernels:
+            self.kernels.append(number.value)
+        return str(self.kernels.index(number.value))
 
     def _view(self, pointer: Pointer, writer: Writer) -> str:
         offset, nbytes = writer.text(pointer.offset), writer.text(pointer.nbytes)

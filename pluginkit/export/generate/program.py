@@ -14,7 +14,7 @@ from pluginkit.contract.spec import PluginSpec, Port
 from pluginkit.errors import TensorError
 from pluginkit.export.generate.attributes import comparison, declarations
 from pluginkit.export.generate.expressions import Writer, string_literal
-from pluginkit.export.generate.functions import Leaves, body
+from pluginkit.export.generate.functions import Leaves, body, constants_of
 from pluginkit.export.generate.kernels import Module
 from pluginkit.export.generate.names import function_name, local_name
 from pluginkit.export.generate.shapes import ShapeWriter
@@ -56,6 +56,7 @@ class ProgramWriter:
         self._functions: dict[str, str] = {}
         self._kernels: list[Specialisation] = []
         self._attributes: list[Plugin] = []
+        self._declared: dict[Specialisation, str] = {}
         self._rows = [self._write(one) for one in traced]
 
     @property
@@ -87,13 +88,12 @@ class ProgramWriter:
 
     def _write(self, traced: TracedPlugin) -> _Functions:
         plugin = traced.variant.plugin
-        wanted: list[Specialisation] = []
         seen = [
             index
             for index, port in enumerate(self._spec.inputs)
             if plugin.present[index] and port.is_on_device
         ]
-        leaves = Leaves(seen, wanted)
+        leaves = Leaves(seen)
         writer = Writer(dict(_names(traced)))
         inputs = self._locals(plugin)
         check = self._add(
@@ -117,6 +117,10 @@ class ProgramWriter:
             "void {name}(const Context& context, Recorder& recorder, const std::int32_t* kernels)",
             [*inputs, *body(traced.steps, writer.inner(), leaves.steps)],
         )
+        wanted = [traced.kernels[number] for number in leaves.kernels]
+        for launch in traced.launches():
+            for number in constants_of(launch.number):
+                self._declared[traced.kernels[number]] = launch.kernel
         for kernel in wanted:
             if kernel not in self._kernels:
                 self._kernels.append(kernel)
@@ -192,21 +196,14 @@ class ProgramWriter:
             for number, module in enumerate(modules)
             for kernel, symbol in zip(module.kernels, module.symbols, strict=True)
         }
-        declared = self._declared_names()
         yield _table(
             "constexpr Kernel kKernels[]",
             (
-                f"{{{string_literal(declared[kernel])}, {string_literal(str(kernel))}, "
+                f"{{{string_literal(self._declared[kernel])}, {string_literal(str(kernel))}, "
                 f"{string_literal(places[kernel][1])}, {places[kernel][0]}}}"
                 for kernel in self._kernels
             ),
         )
-
-    def _declared_names(self) -> dict[Specialisation, str]:
-        names: dict[Specialisation, str] = {}
-        for traced in self._traced:
-            names.update({one.specialisation: one.kernel for one in traced.launches()})
-        return names
 
     def _variant_tables(self) -> Iterator[str]:
         for number, (traced, row) in enumerate(zip(self._traced, self._rows, strict=True)):

@@ -32,6 +32,7 @@ _MOST_CORNERS = 64
 
 Point = dict[str, int]
 _Question = tuple[Expr, bool]
+_Path = tuple[_Question, ...]
 
 
 class Drawing:
@@ -46,9 +47,12 @@ class Drawing:
         self._traced = traced
         self._random = random.Random(seed)  # noqa: S311  # shapes are no secrets
         self._ranges = dict(_symbols(traced))
-        self._trees: list[Tree[Any]] = [traced.check, traced.steps]
-        if traced.workspace_bytes is not None:
-            self._trees.append(traced.workspace_bytes)
+        check, *others = [list(_paths(tree)) for tree in traced.paths]
+        self._accepted = [path for path, refusal in check if refusal is None]
+        self._refused = [path for path, refusal in check if refusal is not None]
+        self._others = [path for paths in others for path, _ in paths]
+        every = (*self._accepted, *self._refused, *self._others)
+        self._conditions = list(dict.fromkeys(condition for path in every for condition, _ in path))
 
     def calls(self, count: int) -> Iterator[Call]:
         """About so many calls, each once."""
@@ -65,21 +69,17 @@ class Drawing:
 
     def _points(self, earlier: Sequence[Point]) -> Iterator[Point]:
         yield from self._corners()
-        paths = [
-            (*some, *others)
-            for some in _paths(self._trees[0])
-            for tree in self._trees[1:]
-            for others in _paths(tree)
-        ] or [()]
-        while True:
-            for path in paths:
-                yield from self._along(path)
+        waiting: list[_Path] = []
+        for number in itertools.count():
             if not self._ranges:
                 return
-            for condition in dict.fromkeys(
-                one for tree in self._trees for path in _paths(tree) for one, _ in path
-            ):
-                yield from self._around(condition, list(earlier))
+            if not waiting:
+                waiting = self._random.sample(self._others, len(self._others))
+            yield from self._along((*self._random.choice(self._accepted), *waiting.pop()))
+            if self._refused and number % 8 == 0:
+                yield from self._along(self._random.choice(self._refused))
+            if self._conditions and number % 2 == 0:
+                yield from self._around(self._random.choice(self._conditions), earlier)
 
     def _corners(self) -> Iterator[Point]:
         ends = [sorted(set(one)) for one in self._ranges.values()]
@@ -205,35 +205,14 @@ def _symbols(traced: TracedPlugin) -> Iterator[tuple[str, Range]]:
                 yield name_of(port.name, index), one
 
 
-def _paths(tree: Tree[Any]) -> Iterator[tuple[_Question, ...]]:
-    """The plain questions on the way to each leaf, with their answers."""
+def _paths(tree: Tree[Any]) -> Iterator[tuple[_Path, Any]]:
+    """The questions on the way to each leaf, with their answers, and the leaf."""
     if isinstance(tree, Leaf):
-        yield ()
+        yield (), tree.result
         return
     for answer, side in ((True, tree.if_true), (False, tree.if_false)):
-        for ways in _ways(tree.condition, answer):
-            for rest in _paths(side):
-                yield (*ways, *rest)
-
-
-def _ways(condition: Expr, answer: bool) -> Iterator[tuple[_Question, ...]]:
-    """How a condition can get an answer, each as answers to plain questions."""
-    if condition.op == "not":
-        yield from _ways(condition.operands[0], not answer)
-    elif condition.op in ("both", "either"):
-        first, second = condition.operands
-        deciding = condition.op == "either"
-        if answer == deciding:
-            yield from _ways(first, deciding)
-            for some in _ways(first, not deciding):
-                for others in _ways(second, deciding):
-                    yield (*some, *others)
-        else:
-            for some in _ways(first, not deciding):
-                for others in _ways(second, not deciding):
-                    yield (*some, *others)
-    else:
-        yield ((condition, answer),)
+        for rest, result in _paths(side):
+            yield ((tree.condition, answer), *rest), result
 
 
 def _answer(condition: Expr, point: Mapping[str, int]) -> bool | None:

@@ -19,6 +19,7 @@ from pluginkit.export.trace.simplify import simplified
 from pluginkit.export.trace.steps import StepReader, TracedLaunch, TracedStep
 from pluginkit.export.trace.tree import Tree, explore, leaves, pruned
 from pluginkit.export.variant import Variant
+from pluginkit.kernels.specialise import Specialisation
 
 T = TypeVar("T")
 
@@ -52,6 +53,8 @@ class TracedPlugin:
         check: what the author's check refuses; None for what it does not.
         workspace_bytes: of the author's workspace_bytes; None where there is none.
         steps: of the author's launches.
+        kernels: those that the launches choose among.
+        paths: the trees of the three methods before they were simplified.
         names: dimensions, values and sizes of inputs: the input's name, and which member; and
             the size of the workspace.
     """
@@ -62,6 +65,8 @@ class TracedPlugin:
     check: Tree[Refusal | None]
     workspace_bytes: Tree[Refusal | Expr] | None
     steps: Tree[Refusal | tuple[TracedStep, ...]]
+    kernels: tuple[Specialisation, ...]
+    paths: tuple[Tree[object], ...]
     names: Mapping[Expr, tuple[str, str]]
 
     def launches(self) -> Iterator[TracedLaunch]:
@@ -109,13 +114,22 @@ class _Tracer:
             )
         types = calls.output_types(plugin, calls.describe_dtypes(plugin, self._variant.dtypes))
         shapes = calls.output_shapes(plugin, self._symbolic_inputs())
-        check = simplified(self._table, self._explored(self._check, "check"))
+        check = self._explored(self._check, "check")
         workspace = None
         if "workspace_bytes" in plugin.spec.overrides:
             workspace = self._pruned(self._explored(self._workspace_bytes, "workspace_bytes"))
         steps = self._pruned(self._explored(self._steps, "launches"))
-        names = dict(self._names())
-        return TracedPlugin(self._variant, types, tuple(shapes), check, workspace, steps, names)
+        return TracedPlugin(
+            self._variant,
+            types,
+            tuple(shapes),
+            simplified(self._table, check),
+            None if workspace is None else simplified(self._table, workspace),
+            simplified(self._table, steps),
+            tuple(self._table.kernels),
+            tuple(tree for tree in (check, workspace, steps) if tree is not None),
+            dict(self._names()),
+        )
 
     def _names(self) -> Iterator[tuple[Expr, tuple[str, str]]]:
         path = Path(self._table)
@@ -139,7 +153,7 @@ class _Tracer:
                 f"{self._owner}.check refuses every shape of a call; expected some that work.",
                 where=str(self._variant),
             )
-        return simplified(self._table, left)
+        return left
 
     def _explored(self, run: Callable[[Path], T], method: str) -> Tree[Refusal | T]:
         def guarded(path: Path) -> Refusal | T:

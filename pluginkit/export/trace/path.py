@@ -16,6 +16,7 @@ from pluginkit.export.trace.author import current_line
 from pluginkit.export.trace.expressions import Expr, Expressions
 from pluginkit.export.trace.facts import ContradictionError, Facts
 from pluginkit.export.trace.polynomials import Polynomials
+from pluginkit.kernels.specialise import Specialisation
 
 #: How many values a loop or an index may take for each of them to be followed.
 MOST_VALUES = 32
@@ -47,9 +48,16 @@ class Question:
 
 
 class Table:
-    """The expressions of a traced call, their normal forms, and the order they were made in."""
+    """The expressions of a traced call, their normal forms, and the kernels that it launches.
+
+    Attributes:
+        expressions: the expressions.
+        polynomials: their normal forms.
+        kernels: every kernel that a path launches, once.
+    """
 
     def __init__(self) -> None:
+        self.kernels: list[Specialisation] = []
         self.expressions = Expressions()
         self.polynomials = Polynomials()
         self._by_number: dict[int, Expr] = {}
@@ -62,6 +70,12 @@ class Table:
             if not polynomial.terms:
                 return self.expressions.constant(polynomial.constant)
         return made
+
+    def kernel(self, kernel: Specialisation) -> Expr:
+        """The kernel's number among ``kernels``, which an expression can choose by shape."""
+        if kernel not in self.kernels:
+            self.kernels.append(kernel)
+        return self.expressions.constant(self.kernels.index(kernel))
 
     def mark(self, expr: Expr) -> str:
         """What stands for the expression in a text."""

@@ -15,8 +15,8 @@ from pluginkit.export.trace.tree import Branch, Leaf, Tree
 
 T = TypeVar("T")
 
-#: Numbers that may differ between two results that are joined.
-_MOST_DIFFERENCES = 16
+#: Choices between numbers in one list of steps; with more, branches read better.
+_MOST_CHOICES = 8
 
 
 class _DifferentError(Exception):
@@ -30,13 +30,22 @@ def simplified(table: Table, tree: Tree[T]) -> Tree[T]:
     if_true, if_false = simplified(table, tree.if_true), simplified(table, tree.if_false)
     if if_true == if_false:
         return if_true
-    if isinstance(if_true, Leaf) and isinstance(if_false, Leaf):
-        try:
-            joined = _Joining(table, tree.condition).join(if_true.result, if_false.result)
-            return Leaf(joined)
-        except _DifferentError:
-            pass
+    try:
+        return _joined(table, tree.condition, if_true, if_false)
+    except _DifferentError:
+        pass
     return _combined(table, Branch(tree.condition, if_true, if_false))
+
+
+def _joined(table: Table, condition: Expr, one: Tree[T], other: Tree[T]) -> Tree[T]:
+    """The two sides of a branch as one: they ask the same, and their results differ in numbers."""
+    if isinstance(one, Leaf) and isinstance(other, Leaf):
+        return Leaf(_Joining(table, condition).join(one.result, other.result))
+    if isinstance(one, Branch) and isinstance(other, Branch) and one.condition is other.condition:
+        if_true = _joined(table, condition, one.if_true, other.if_true)
+        if_false = _joined(table, condition, one.if_false, other.if_false)
+        return Branch(one.condition, if_true, if_false)
+    raise _DifferentError
 
 
 def _combined(table: Table, branch: Branch[T]) -> Branch[T]:
@@ -64,16 +73,17 @@ class _Joining:
     def __init__(self, table: Table, condition: Expr) -> None:
         self._table = table
         self._condition = condition
-        self._differences = 0
+        self._chosen: set[Expr] = set()
 
     def join(self, one: Any, other: Any) -> Any:
         if one is other:
             return one
         if isinstance(one, Expr) and isinstance(other, Expr):
-            self._differences += 1
-            if self._differences > _MOST_DIFFERENCES:
+            joined = self._table.apply("where", self._condition, one, other)
+            self._chosen |= _choices(joined)
+            if len(self._chosen) > _MOST_CHOICES:
                 raise _DifferentError
-            return self._table.apply("where", self._condition, one, other)
+            return joined
         if type(one) is not type(other):
             raise _DifferentError
         if isinstance(one, tuple):
@@ -87,6 +97,13 @@ class _Joining:
         if one != other:
             raise _DifferentError
         return one
+
+
+def _choices(expr: Expr) -> set[Expr]:
+    """The choices in an expression, but for those that its conditions depend on."""
+    if expr.op != "where":
+        return set()
+    return {expr} | _choices(expr.operands[1]) | _choices(expr.operands[2])
 
 
 _STEPS = "pluginkit.export.trace.steps"

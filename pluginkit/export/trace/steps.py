@@ -22,7 +22,7 @@ from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.numbers import TracedBool, expr_of
 from pluginkit.export.trace.path import Path
 from pluginkit.kernels.arguments import packed, scalar_from_value
-from pluginkit.kernels.specialise import Specialisation, specialise, type_bindings
+from pluginkit.kernels.specialise import specialise, type_bindings
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
@@ -71,10 +71,16 @@ Parameter = Pointer | Values | Array | None
 
 @dataclass(frozen=True)
 class TracedLaunch:
-    """A launch; the fields are those of Launch."""
+    """A launch.
+
+    Attributes:
+        kernel: the kernel as it is declared, with types and constants in braces.
+        number: which specialisation of it, among the table's kernels.
+        grid, block, shared_bytes, parameters: those of Launch.
+    """
 
     kernel: str
-    specialisation: Specialisation
+    number: Expr
     grid: tuple[Expr, ...]
     block: tuple[Expr, ...]
     shared_bytes: Expr
@@ -140,7 +146,7 @@ class StepReader:
             )
         return TracedLaunch(
             kernel.name,
-            specialise(self._plugin, self._bindings, launch),
+            self._path.table.kernel(specialise(self._plugin, self._bindings, launch)),
             self._extent(launch.grid),
             self._extent(launch.block),
             self._expr(launch.shared_bytes),
