@@ -1,6 +1,7 @@
 #include "instance.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "log.h"
 
@@ -40,7 +41,7 @@ public:
     explicit ExprAlgebra(nvinfer1::IExprBuilder& builder) : mBuilder(builder) {}
 
     Expr constant(std::int64_t value) override {
-        const auto narrowed = static_cast<decltype(nvinfer1::Dims::d[0] + 0)>(value);
+        const auto narrowed = static_cast<std::remove_extent_t<decltype(nvinfer1::Dims::d)>>(value);
         if (narrowed != value) {
             throw Refusal("PK121 shape expression exceeds 32 bits, TensorRT 8's dimensions.");
         }

@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "tensorrt.h"
@@ -51,7 +52,7 @@ public:
     Logger logger;
 };
 
-using Int = decltype(nvinfer1::Dims::d[0] + 0);
+using Int = std::remove_extent_t<decltype(nvinfer1::Dims::d)>;
 
 inline nvinfer1::Dims dims(std::initializer_list<long> sizes) {
     nvinfer1::Dims made{};
