@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pluginkit.errors import UsageError
 from pluginkit.export.compile.compiler import Compiler, find_compiler
-from pluginkit.export.compile.library import RUNTIME, LibraryBuilder, tensorrt_major
-from pluginkit.export.generate.library import GeneratedLibrary, generate_library
+from pluginkit.export.compile.library_builder import RUNTIME, LibraryBuilder, tensorrt_major
+from pluginkit.export.generate.generate_library import GeneratedLibrary, generate_library
 from pluginkit.export.prove.compare import Proof
 from pluginkit.export.prove.session import CALLS, prove_library
 from pluginkit.export.variant import Variant

@@ -11,9 +11,7 @@ from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType, dtype_from_onnx
 from pluginkit.contract.plugin import Plugin, Plugins
 from pluginkit.contract.spec import Port
-from pluginkit.engine.build.profiles import NetworkInput, resolve_profiles
-from pluginkit.engine.build.shape_ranges import ShapeSpec
-from pluginkit.errors import ExportError, UsageError
+from pluginkit.errors import ExportError
 from pluginkit.export.variant import ANY, Range, Variant, merged
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.value_types import Types, dims_of
@@ -84,37 +82,3 @@ def _unknown(scope: Scope, node: onnx.NodeProto, plugin: Plugin, port: Port) -> 
         where=f"{scope.path}, node {describe(node)}",
         fix="give the value a type in the model, or export the plugin itself with --types.",
     )
-
-
-def named_ranges(model: onnx.ModelProto, shapes: Mapping[str, ShapeSpec]) -> dict[str, Range]:
-    """The range of each named dimension of the model's inputs, over all optimization profiles.
-
-    Args:
-        model: the model.
-        shapes: as for ``build_engine``.
-    """
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [
-        NetworkInput(value.name, tuple(map(_size_or_name, dims_of(value.type) or ())))
-        for value in model.graph.input
-        if value.name not in weights
-    ]
-    try:
-        profiles = resolve_profiles(inputs, shapes)
-    except UsageError:  # which inputs are shape tensors is known to TensorRT alone
-        return {}
-    found: dict[str, Range] = {}
-    for one in inputs:
-        ends = [profile.ranges[one.name] for profile in profiles if one.name in profile.ranges]
-        for axis, dim in enumerate(one.shape if ends else ()):
-            if isinstance(dim, str) and dim:
-                least, largest = found.get(dim, (ends[0].min[axis], ends[0].max[axis]))
-                found[dim] = (
-                    min(least, *(end.min[axis] for end in ends)),
-                    max(largest, *(end.max[axis] for end in ends)),
-                )
-    return found
-
-
-def _size_or_name(dim: Any) -> int | str:
-    return int(dim.dim_value) if dim.HasField("dim_value") else str(dim.dim_param)

@@ -24,6 +24,7 @@ ORDER = [
     "trt",
     "onnx",
     "isolation",
+    "export",
     "engine",
     "view",
     "checking",

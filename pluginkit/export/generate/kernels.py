@@ -86,8 +86,9 @@ def _groups(wanted: Sequence[Specialisation]) -> list[tuple[Specialisation, ...]
     """What is compiled together: the kernels of one source; each numba kernel by itself."""
     groups: dict[object, list[Specialisation]] = {}
     for one in wanted:
-        is_cuda = isinstance(one, CudaSpecialisation)
-        key = (one.code, one.options, one.folder) if is_cuda else one
+        key: object = one
+        if isinstance(one, CudaSpecialisation):
+            key = one.code, one.options, one.folder
         groups.setdefault(key, []).append(one)
     return [tuple(group) for group in groups.values()]
 

@@ -23,8 +23,10 @@ from pluginkit.export.variant import Range
 #: Bytes of the largest tensor that is drawn.
 _MOST_BYTES = 2**44
 #: Sizes at which kernels and their launches change more often than elsewhere.
-_NOTABLE = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 255)
-_NOTABLE += (256, 257, 511, 512, 1000, 1023, 1024, 4096, 16384, 65535, 65536, 131072, 2**20, 2**24)
+_NOTABLE = (
+    *(0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 255, 256),
+    *(257, 511, 512, 1000, 1023, 1024, 4096, 16384, 65535, 65536, 131072, 2**20, 2**24),
+)
 #: Attempts at a shape for one path.
 _ATTEMPTS = 12
 #: Corners, however many dimensions there are.

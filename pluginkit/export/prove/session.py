@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from pluginkit.export.compile.compiler import Compiler
-from pluginkit.export.compile.library import RUNTIME, LibraryBuilder, compiled_runtime
-from pluginkit.export.generate.library import GeneratedLibrary
+from pluginkit.export.compile.library_builder import RUNTIME, LibraryBuilder, compiled_runtime
+from pluginkit.export.generate.generate_library import GeneratedLibrary
 from pluginkit.export.prove.compare import Proof, prove
 from pluginkit.export.prove.library_side import ProbedLibrary
 

@@ -66,7 +66,7 @@ class TracedPlugin:
     workspace_bytes: Tree[Refusal | Expr] | None
     steps: Tree[Refusal | tuple[TracedStep, ...]]
     kernels: tuple[Specialisation, ...]
-    paths: tuple[Tree[object], ...]
+    paths: tuple[Tree[Any], ...]
     names: Mapping[Expr, tuple[str, str]]
 
     def launches(self) -> Iterator[TracedLaunch]:

@@ -30,8 +30,8 @@ class TracedBool:
         self._path = path
         self.expr = condition
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         return bool
 
     def __bool__(self) -> bool:
@@ -59,8 +59,8 @@ class TracedInt:
         self._path = path
         self.expr = expr
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         return int
 
     # What gives another number.
@@ -133,7 +133,8 @@ class TracedInt:
 
     def __rpow__(self, base: Any) -> Any:
         if _is_plain(base) and base == 2:
-            return 1 << self
+            one = self._path.table.expressions.constant(1)
+            return traced(self._path, self._path.table.apply("shift_left", one, self.expr))
         return self._path.refuse("a power by a dimension is taken", _VALUE_FIX)
 
     # What is written into a text.

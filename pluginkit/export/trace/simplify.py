@@ -92,8 +92,9 @@ class _Joining:
             return tuple(self.join(a, b) for a, b in zip(one, other, strict=True))
         if dataclasses.is_dataclass(one) and type(one).__module__ == _STEPS:
             fields = [field.name for field in dataclasses.fields(one)]
-            joined = {name: self.join(getattr(one, name), getattr(other, name)) for name in fields}
-            return dataclasses.replace(one, **joined)  # type: ignore[type-var]
+            members = {name: self.join(getattr(one, name), getattr(other, name)) for name in fields}
+            rebuilt: Any = type(one)
+            return rebuilt(**members)
         if one != other:
             raise _DifferentError
         return one

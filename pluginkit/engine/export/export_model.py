@@ -60,7 +60,8 @@ def variants_of_model(
 ) -> list[Variant]:
     """The calls that a model's plugins can make, after its rewriting."""
     from pluginkit.discovery import find_plugins
-    from pluginkit.export.model_variants import model_variants, named_ranges
+    from pluginkit.engine.export.named_ranges import named_ranges
+    from pluginkit.export.model_variants import model_variants
     from pluginkit.onnx.model.model_file import load_model
     from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
     from pluginkit.onnx.rewriting.rewrite_model import rewrite_model

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from pluginkit.export.generate.expressions import Writer, bytes_literal, text_expression
+from pluginkit.export.generate.cpp_expressions import Writer, bytes_literal, text_expression
 from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.methods import Refusal
 from pluginkit.export.trace.steps import (

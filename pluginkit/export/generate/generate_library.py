@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pluginkit.contract.plugin import Plugin
+from pluginkit.export.generate.cpp_names import function_name
 from pluginkit.export.generate.kernels import Module, compile_modules
-from pluginkit.export.generate.names import function_name
 from pluginkit.export.generate.program import ProgramWriter
 from pluginkit.export.trace.methods import TracedPlugin, trace_plugin
 from pluginkit.export.variant import Variant

@@ -9,7 +9,7 @@ from pluginkit.contract.attribute_values import document_from_array
 from pluginkit.contract.attributes import AttributeSpec
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import PluginSpec
-from pluginkit.export.generate.expressions import bytes_literal, string_literal
+from pluginkit.export.generate.cpp_expressions import bytes_literal, string_literal
 
 _KINDS = {
     "int": "Kind::kInt",
