@@ -72,8 +72,12 @@ def build_program(output: Path, source: str, target: Target) -> None:
 
 def build_recording_driver(output: Path) -> None:
     """Build the stand-in for libcuda.so.1."""
-    source = RUNTIME / "recording" / "driver.cpp"
-    _compile([*WARNINGS, "-O1", "-fPIC", "-shared", "-fvisibility=hidden", str(source)], output)
+    build_plain_library(output, RUNTIME / "recording" / "driver.cpp")
+
+
+def build_plain_library(output: Path, source: Path) -> None:
+    """Build a library of one file that needs nothing else."""
+    _compile([*WARNINGS, "-O1", "-fPIC", "-shared", str(source)], output)
 
 
 def drive(program: Path, library: Path, driver: Path, what: str) -> str:

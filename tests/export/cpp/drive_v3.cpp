@@ -345,6 +345,46 @@ void refusals(Test& test) {
                     "float32 [1, 4] now, for inputs of float32 [1, 4]."));
 }
 
+// Each device has modules of its own; a thread without a context gets that of device 0; a context
+// that is no primary one is refused.
+void devices(Test& test) {
+    const PluginTensorDesc x = desc(DataType::kFLOAT, {4});
+    const std::int64_t loaded = test.recording.count("loaded");
+    const auto modules = [&] {
+        return test.recording.count("loaded") - test.recording.count("unloaded");
+    };
+    Plugin first = created(test.scale, {});
+    EXPECT(first.runtime->onShapeChange(&x, 1, &x, 1) == 0);
+    test.recording.set_current(test.recording.primary_context(1));
+    Plugin second(first.object->clone());
+    EXPECT(second.runtime->onShapeChange(&x, 1, &x, 1) == 0);
+    EXPECT(test.recording.count("loaded") == loaded + 2 && modules() == 2);
+    Plugin third(second.object->clone());
+    EXPECT(third.runtime->onShapeChange(&x, 1, &x, 1) == 0);
+    EXPECT(modules() == 2);
+    delete first.object;
+    EXPECT(modules() == 1);
+    delete second.object;
+    delete third.object;
+    EXPECT(modules() == 0);
+    EXPECT(test.recording.current() == test.recording.primary_context(1));
+
+    test.recording.set_current(nullptr);
+    Plugin plugin = created(test.scale, {});
+    EXPECT(plugin.runtime->onShapeChange(&x, 1, &x, 1) == 0);
+    EXPECT(test.recording.current() == test.recording.primary_context(0));
+    delete plugin.object;
+
+    int foreign = 0;
+    test.recording.set_current(&foreign);
+    plugin = created(test.scale, {});
+    EXPECT(plugin.runtime->onShapeChange(&x, 1, &x, 1) != 0);
+    EXPECT(test.finder.logger.said("PK331"));
+    delete plugin.object;
+    test.recording.set_current(test.recording.primary_context(0));
+    EXPECT(test.recording.count("retained") == 0);
+}
+
 // Creates plugins from fields that are damaged in every way that a plan can be.
 void corrupt(Test& test) {
     Plugin plugin = created(test.gather, gather_fields());
@@ -472,6 +512,7 @@ int main(int count, char** arguments) {
         cycle_of_scale(test);
         cycle_of_gather(test);
         refusals(test);
+        devices(test);
     } else if (what == "corrupt") {
         corrupt(test);
     } else {

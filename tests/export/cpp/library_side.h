@@ -64,6 +64,25 @@ public:
             "pluginkit_recording_device")(capability, 132, 232448);
     }
 
+    // Makes a context current in this thread.
+    void set_current(void* context) const {
+        EXPECT(mLibrary.function<int(void*)>("cuCtxSetCurrent")(context) == 0);
+    }
+
+    void* current() const {
+        void* context = nullptr;
+        EXPECT(mLibrary.function<int(void**)>("cuCtxGetCurrent")(&context) == 0);
+        return context;
+    }
+
+    void* primary_context(std::int32_t device) const {
+        void* context = nullptr;
+        EXPECT(mLibrary.function<int(void**, std::int32_t)>("cuDevicePrimaryCtxRetain")(
+                   &context, device) == 0);
+        EXPECT(mLibrary.function<int(std::int32_t)>("cuDevicePrimaryCtxRelease_v2")(device) == 0);
+        return context;
+    }
+
     void fail(const char* function, std::int32_t status) const {
         mLibrary.function<void(const char*, std::int32_t, std::int64_t)>(
             "pluginkit_recording_fail")(function, status, 0);

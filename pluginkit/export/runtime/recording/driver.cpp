@@ -65,9 +65,20 @@ State& state() {
     return one;
 }
 
-int sContext;  // its address is the primary context of device 0
-thread_local void* sCurrent = &sContext;
+constexpr std::int32_t kDevices = 2;
+char sContexts[kDevices];  // their addresses are the primary contexts
+thread_local void* sCurrent = &sContexts[0];
 thread_local std::vector<void*> sStack;
+
+// The device whose primary context it is, -1 for another context.
+std::int32_t device_of(const void* context) {
+    for (std::int32_t device = 0; device < kDevices; ++device) {
+        if (context == &sContexts[device]) {
+            return device;
+        }
+    }
+    return -1;
+}
 
 // The status that a function is told to answer; its calls before count down.
 CUresult failure_of(const char* function) {
@@ -233,7 +244,7 @@ PLUGINKIT_EXPORT CUresult cuCtxSetCurrent(void* context) {
 }
 
 PLUGINKIT_EXPORT CUresult cuCtxPushCurrent_v2(void* context) {
-    if (context != &sContext) {
+    if (device_of(context) < 0) {
         return kInvalidContext;
     }
     sStack.push_back(sCurrent);
@@ -252,14 +263,18 @@ PLUGINKIT_EXPORT CUresult cuCtxPopCurrent_v2(void** context) {
 }
 
 PLUGINKIT_EXPORT CUresult cuCtxGetDevice(std::int32_t* device) {
-    *device = 0;
+    const std::int32_t found = device_of(sCurrent);
+    *device = found < 0 ? 0 : found;  // other contexts are of device 0
     return sCurrent != nullptr ? kSuccess : kInvalidContext;
 }
 
-PLUGINKIT_EXPORT CUresult cuDevicePrimaryCtxRetain(void** context, std::int32_t) {
+PLUGINKIT_EXPORT CUresult cuDevicePrimaryCtxRetain(void** context, std::int32_t device) {
     const std::lock_guard<std::mutex> lock(state().mutex);
+    if (device < 0 || device >= kDevices) {
+        return kInvalidValue;
+    }
     ++state().retained;
-    *context = &sContext;
+    *context = &sContexts[device];
     return kSuccess;
 }
 

@@ -1,0 +1,19 @@
+// A library that a plugin library takes for TensorRT of any version: it calls getCreators.
+#include <cstdint>
+
+namespace {
+
+std::int32_t sVersion = 0;
+
+}
+
+extern "C" std::int32_t getInferLibVersion() { return sVersion; }
+
+// Sets the version and asks for the creators, as that version's loadLibrary does.
+extern "C" void* asked_by(std::int32_t version, void* (*get_creators)(std::int32_t&),
+                          std::int32_t* count) {
+    sVersion = version;
+    void* found = get_creators(*count);
+    sVersion = 0;  // after the call, so that it is no tail call: the caller is told by its address
+    return found;
+}
