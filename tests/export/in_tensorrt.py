@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from pluginkit import Copy, Input, Output, Plugin, attribute, float16, float32
 from pluginkit.trt.adapter import AdapterCore
@@ -112,63 +112,126 @@ def exchanged_v3(flavour: Flavour, library: str) -> dict[str, Any]:
     return {"names": names, "made": made is not None, "factor": own.core.plugin.factor}
 
 
-def model(elem_type: int, **attributes: Any) -> bytes:
-    """A model of one Scale node."""
-    node = helper.make_node(
-        "Scale_PK", ["x"], ["y"], "scaling",
-        plugin_version="1", plugin_namespace="pluginkit", **attributes,
-    )  # fmt: skip
-    x, y = (helper.make_tensor_value_info(name, elem_type, ["n", 4]) for name in "xy")
-    graph = helper.make_graph([node], "g", [x], [y])
+def model(
+    node: onnx.NodeProto,
+    inputs: dict[str, tuple[int, list[Any]]],
+    outputs: dict[str, tuple[int, list[Any]]],
+    *constants: onnx.TensorProto,
+) -> bytes:
+    """A model of one node; inputs and outputs with their types and shapes."""
+    values = [
+        [helper.make_tensor_value_info(name, *facts) for name, facts in each.items()]
+        for each in (inputs, outputs)
+    ]
+    graph = helper.make_graph([node], "g", *values, initializer=constants)
     opsets = [helper.make_opsetid("", 18)]
     whole: onnx.ModelProto = helper.make_model(graph, opset_imports=opsets, ir_version=9)
     return whole.SerializeToString()
 
 
-def planned(flavour: Flavour, library: str) -> dict[str, Any]:
-    """Plans with the library inside, and what the log says where there is none."""
-    trt = flavour.module
+def scale_model(elem_type: int, **attributes: Any) -> bytes:
+    """A model of one Scale."""
+    key = {"plugin_version": "1", "plugin_namespace": "pluginkit"}
+    node = helper.make_node("Scale_PK", ["x"], ["y"], "scaling", **key, **attributes)
+    shape = elem_type, ["n", 4]
+    return model(node, {"x": shape}, {"y": shape})
 
-    class Log(trt.ILogger):  # type: ignore[misc]
-        said: list[str] = []
 
-        def log(self, severity: Any, message: str) -> None:
-            if severity <= trt.ILogger.ERROR:
-                self.said.append(message)
+def gather_model() -> bytes:
+    """A model of one Gather: a shape input, a size output, an alias, tactics, workspace."""
+    node = helper.make_node(
+        "Gather_PK",
+        ["x", "k", "kept"],
+        ["y", "total", "found"],
+        "gathering",
+        plugin_version="2",
+        plugin_namespace="tests",
+        axis=1,
+        mode="add",
+        pads=[1, 2],
+        pluginkit_inputs="x,k,kept",
+        tensorrt_plugin_shape_input_indices=[1],
+    )
+    real, kept = TensorProto.FLOAT, (TensorProto.FLOAT, [6])
+    outputs = {"y": (real, [3, None, 4]), "total": kept, "found": (TensorProto.INT32, [])}
+    k = numpy_helper.from_array(np.array([3], np.int64), "k")
+    return model(node, {"x": (real, ["n", 4]), "kept": kept}, outputs, k)
 
-    log = Log()
-    builder = trt.Builder(log)
-    builder.get_plugin_registry().load_library(library)
 
-    def plan_of(content: bytes) -> bytes | None:
-        network = builder.create_network(0)
-        parser = trt.OnnxParser(network, log)
+class Building:
+    """TensorRT-RTX's builder with the library's plugins, and what it logs."""
+
+    def __init__(self, flavour: Flavour, library: str) -> None:
+        trt = self.trt = flavour.module
+        self.library = library
+        said = self.said = []
+
+        class Log(trt.ILogger):  # type: ignore[misc]
+            def log(self, severity: Any, message: str) -> None:
+                if severity <= trt.ILogger.ERROR:
+                    said.append(message)
+
+        self.log = Log()
+        self.builder = trt.Builder(self.log)
+        self.builder.get_plugin_registry().load_library(library)
+
+    def plan(self, content: bytes) -> bytes | None:
+        """The plan of a model, with the library inside."""
+        trt = self.trt
+        network = self.builder.create_network(0)
+        parser = trt.OnnxParser(network, self.log)
         if not parser.parse(content):
             return None
-        config = builder.create_builder_config()
-        profile = builder.create_optimization_profile()
+        config = self.builder.create_builder_config()
+        profile = self.builder.create_optimization_profile()
         profile.set_shape("x", (1, 4), (3, 4), (8, 4))
         config.add_optimization_profile(profile)
-        config.plugins_to_serialize = [library]
+        config.plugins_to_serialize = [self.library]
         config.num_compute_capabilities = 1
         config.set_compute_capability(trt.ComputeCapability.SM89, 0)
-        plan = builder.build_serialized_network(network, config)
+        config.set_preview_feature(trt.PreviewFeature.ALIASED_PLUGIN_IO_10_03, True)
+        plan = self.builder.build_serialized_network(network, config)
         return None if plan is None else bytes(plan)
 
-    plan = plan_of(model(TensorProto.FLOAT, factor=2.0)) or b""
+
+def planned(flavour: Flavour, library: str) -> dict[str, Any]:
+    """A plan of Scale, and what the log says where there is none."""
+    building = Building(flavour, library)
+    plan = building.plan(scale_model(TensorProto.FLOAT, factor=2.0)) or b""
     refused = [
-        plan_of(model(TensorProto.INT32, factor=2.0)),
-        plan_of(model(TensorProto.FLOAT, factor="x")),
+        building.plan(scale_model(TensorProto.INT32, factor=2.0)),
+        building.plan(scale_model(TensorProto.FLOAT, factor="x")),
     ]
-    said = [message for message in log.said if "PK1" in message]
-    return {"bytes": len(plan), "libraries": plan.count(b"\x7fELF"), "said": said,
-            "refused": [each is None for each in refused],
-            "recorded": rb'"shapes":[[8,4]]' in plan}  # fmt: skip
+    return {
+        "bytes": len(plan),
+        "libraries": plan.count(b"\x7fELF"),
+        "said": [message for message in building.said if "PK1" in message],
+        "refused": [each is None for each in refused],
+        "recorded": b'"shapes":[[8,4]]' in plan,
+    }
+
+
+def planned_with_everything(flavour: Flavour, library: str) -> dict[str, Any]:
+    """A plan of Gather: the sizes that it records."""
+    building = Building(flavour, library)
+    plan = building.plan(gather_model()) or b""
+    begin = plan.find(b'[{"shapes"')
+    end = plan.find(b"\0", begin)
+    sizes = json.loads(plan[begin:end]) if begin >= 0 else None
+    return {"sizes": sizes, "said": [one for one in building.said if "PK" in one]}
 
 
 QUESTIONS: dict[str, Callable[[Flavour, str], dict[str, Any]]] = {
     question.__name__: question
-    for question in (loaded_twice, opened_twice, created, exchanged_v2, exchanged_v3, planned)
+    for question in (
+        loaded_twice,
+        opened_twice,
+        created,
+        exchanged_v2,
+        exchanged_v3,
+        planned,
+        planned_with_everything,
+    )
 }
 
 

@@ -109,6 +109,17 @@ class TestLibraries:
         )
         assert second.startswith("PK104 Scale: attribute 'factor' is 'x'; expected float.")
 
+    def test_a_plan_of_a_plugin_with_everything(self, built: Built):
+        answer, _ = asked(
+            "tensorrt_rtx", "planned_with_everything", built(target_of("tensorrt_rtx"))
+        )
+        assert answer["said"] == []
+        # k is 3; y has n + 3 columns at most, and a tactic that needs 2 * (4 * 4n + 256) bytes.
+        assert [
+            (each["shapes"][0][0], each["outputs"][0], each["workspace_bytes"])
+            for each in answer["sizes"]
+        ] == [(n, [[3, n + 3, 4], "float32"], 2 * (16 * n + 256)) for n in (1, 3, 8)]
+
 
 def test_a_self_registering_library_without_tensorrt_says_so(built: Built):
     library = built(Target(11, registers_itself=True))
