@@ -19,9 +19,9 @@ from record import host_environment, record
 
 from pluginkit import CudaKernel, Input, Launch, Output, Plugin, ceil_div, float32
 from pluginkit.export.compile.compiler import find_compiler
-from pluginkit.export.compile.library import RUNTIME
+from pluginkit.export.compile.library_builder import RUNTIME
 from pluginkit.export.export_library import ExportOptions, export_library
-from pluginkit.export.generate.library import generate_library
+from pluginkit.export.generate.generate_library import generate_library
 from pluginkit.export.variant import ANY, Variant
 
 CAPABILITY, BLOCK = "90", 256

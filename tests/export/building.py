@@ -4,13 +4,14 @@ Each library is one translation unit, so that the standard headers are read once
 """
 
 import os
+import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 RUNTIME = Path(__file__).parents[2] / "pluginkit" / "export" / "runtime"
 CPP = Path(__file__).parent / "cpp"
-COMPILER = os.environ.get("CXX") or "g++"
 WARNINGS = ("-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -24,6 +25,7 @@ class Target:
         interface: ``"v2"`` or ``"v3"``.
         registers_itself: whether plain dlopen registers the plugins; else loadLibrary does.
         tensorrt_include: the folder of NVIDIA's headers, None for pluginkit's own.
+        machine: ``"x86_64"`` or ``"aarch64"``.
         is_sanitized: whether with AddressSanitizer and UndefinedBehaviorSanitizer.
         has_probe: whether the library has the way in that the check of an export uses.
     """
@@ -32,8 +34,16 @@ class Target:
     interface: str = "v3"
     registers_itself: bool = False
     tensorrt_include: Path | None = None
+    machine: str = platform.machine()
     is_sanitized: bool = False
     has_probe: bool = False
+
+    @property
+    def compiler(self) -> str:
+        """The g++ for the machine."""
+        if self.machine == platform.machine():
+            return os.environ.get("CXX") or "g++"
+        return f"{self.machine}-linux-gnu-g++"
 
     @property
     def flags(self) -> list[str]:
@@ -61,29 +71,35 @@ def build_library(output: Path, target: Target) -> None:
         options.remove("-Wl,-z,defs")  # the sanitizers' functions are in the program
     if target.registers_itself:
         options.append("-Wl,-z,nodelete")
+    # As in an export: what a library leaves behind would show under AddressSanitizer.
+    options += ["-DPLUGINKIT_STATIC_LIBSTDCXX", "-static-libstdc++", "-static-libgcc"]
     options.append(f"-Wl,--version-script={RUNTIME / 'exports.map'}")
-    _compile([*WARNINGS, *target.flags, *options, str(unit)], output)
+    _compile(target.compiler, [*WARNINGS, *target.flags, *options, str(unit)], output)
 
 
 def build_program(output: Path, source: str, target: Target) -> None:
     """Build one of the programs in cpp/."""
-    _compile([*WARNINGS, *target.flags, str(CPP / source), "-pthread"], output)
+    options = [*WARNINGS, *target.flags, str(CPP / source), "-pthread"]
+    _compile(target.compiler, options, output)
 
 
-def build_recording_driver(output: Path) -> None:
+def build_recording_driver(output: Path, machine: str = platform.machine()) -> None:
     """Build the stand-in for libcuda.so.1."""
-    build_plain_library(output, RUNTIME / "recording" / "driver.cpp")
+    build_plain_library(output, RUNTIME / "recording" / "driver.cpp", machine)
 
 
-def build_plain_library(output: Path, source: Path) -> None:
+def build_plain_library(output: Path, source: Path, machine: str = platform.machine()) -> None:
     """Build a library of one file that needs nothing else."""
-    _compile([*WARNINGS, "-O1", "-fPIC", "-shared", str(source)], output)
+    options = [*WARNINGS, "-O1", "-fPIC", "-shared", str(source)]
+    _compile(Target(10, machine=machine).compiler, options, output)
 
 
-def drive(program: Path, library: Path, driver: Path, what: str) -> str:
+def drive(
+    program: Path, library: Path, driver: Path, what: str, emulator: Sequence[str] = ()
+) -> str:
     """Run a program that plays TensorRT's part; give what it prints."""
     done = subprocess.run(
-        [str(program), str(library), str(driver), what],
+        [*emulator, str(program), str(library), str(driver), what],
         capture_output=True,
         text=True,
         check=False,
@@ -93,9 +109,9 @@ def drive(program: Path, library: Path, driver: Path, what: str) -> str:
     return done.stdout
 
 
-def _compile(arguments: list[str], output: Path) -> None:
+def _compile(compiler: str, arguments: Sequence[str], output: Path) -> None:
     done = subprocess.run(
-        [COMPILER, *arguments, "-o", str(output), "-ldl"],
+        [compiler, *arguments, "-o", str(output), "-ldl"],
         capture_output=True,
         text=True,
         check=False,

@@ -1,11 +1,19 @@
 """Exported plugins in TensorRT's order, played by the C++ programs in cpp/."""
 
 import re
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.export.building import Target
+from tests.export.building import (
+    Target,
+    build_library,
+    build_program,
+    build_recording_driver,
+    drive,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -40,3 +48,17 @@ def test_shape_changes_and_contexts_leave_nothing(driven: Driven, interface: str
 @pytest.mark.parametrize(("layout", "interface"), [(8, "v2"), (11, "v2"), (11, "v3")])
 def test_the_life_of_a_plugin_in_other_versions(driven: Driven, layout: int, interface: str):
     driven(Target(layout, interface), "cycle")
+
+
+def test_the_life_of_a_plugin_on_aarch64(tmp_path: Path):
+    target = Target(10, machine="aarch64")
+    for tool in (target.compiler, "qemu-aarch64"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    library, driver, program = (tmp_path / name for name in ("lib.so", "driver.so", "drive"))
+    build_library(library, target)
+    build_recording_driver(driver, target.machine)
+    build_program(program, "drive_v3.cpp", target)
+    emulator = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
+    drive(program, library, driver, "cycle", emulator)
+    assert drive(program, library, driver, "corrupt", emulator).endswith(" of 20000 refused\n")

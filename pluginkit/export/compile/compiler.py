@@ -16,7 +16,17 @@ from pluginkit.errors import ExportError, MissingDependencyError
 #: The compiler of another architecture, as Debian and Ubuntu call it.
 _CROSS = {"aarch64": "aarch64-linux-gnu-g++", "x86_64": "x86_64-linux-gnu-g++"}
 #: Neither paths nor a build id get into a library: the same sources give the same one.
-_COMPILE = ("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-c")
+_COMPILE = (
+    "-std=c++17",
+    "-O2",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-Wall",
+    "-DPLUGINKIT_STATIC_LIBSTDCXX",
+    "-c",
+)
 _LINK = (
     "-shared",
     "-Wl,--build-id=none",

@@ -25,6 +25,16 @@
 #endif
 #endif
 
+#ifdef PLUGINKIT_STATIC_LIBSTDCXX
+namespace __gnu_cxx {
+void __freeres();
+}
+
+// Linked statically, libstdc++ has memory for exceptions of its own, which it leaves behind when the
+// library is unloaded: a server that loads plans again and again would grow.
+__attribute__((destructor)) static void free_memory_of_libstdcxx() { __gnu_cxx::__freeres(); }
+#endif
+
 #define PLUGINKIT_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace pluginkit {
