@@ -18,7 +18,7 @@ _CROSS = {"aarch64": "aarch64-linux-gnu-g++", "x86_64": "x86_64-linux-gnu-g++"}
 #: Neither paths nor a build id get into a library: the same sources give the same one.
 _COMPILE = (
     "-std=c++17",
-    "-O2",
+    "-Os",  # a plan carries the library; beside a launch its speed does not count
     "-fPIC",
     "-fvisibility=hidden",
     "-ffunction-sections",
