@@ -136,6 +136,7 @@ class Facts:
     def _narrow(self, polynomial: Polynomial, to: Interval) -> None:
         """Keep that the polynomial lies in ``to``, and what follows from it."""
         waiting = [(polynomial, to)]
+        followed: dict[Polynomial, Interval] = {}
         for _ in range(_MOST_CONSEQUENCES):
             if not waiting:
                 return
@@ -144,8 +145,9 @@ class Facts:
             new = intervals.overlap(now, interval)
             if new[0] > new[1]:
                 raise ContradictionError
-            if new == now and one is not polynomial:
+            if followed.get(one) == new:
                 continue
+            followed[one] = new
             part, factor = one.without_constant()
             self._narrowed[part] = _unscaled(intervals.shifted(new, -one.constant), factor)
             self._intervals.clear()
@@ -207,6 +209,10 @@ def _of_operands(facts: Facts, expr: Expr, interval: Interval) -> Iterator[tuple
         for operand in expr.operands:
             own = facts.interval(operand)
             yield operand, (own[0], largest) if expr.op == "max" else (least, own[1])
+    elif expr.op == "bit_length":
+        (operand,) = expr.operands
+        if facts.interval(operand)[0] >= 0:
+            yield operand, ((1 << least - 1) if least > 0 else 0, (1 << max(largest, 0)) - 1)
     elif expr.op in ("floor_div", "ceil_div"):
         over, under = expr.operands
         a, b = facts.interval(over), facts.interval(under)

@@ -54,10 +54,12 @@ class Table:
         expressions: the expressions.
         polynomials: their normal forms.
         kernels: every kernel that a path launches, once.
+        known_kernels: the numbers of kernels by declaration and constants.
     """
 
     def __init__(self) -> None:
         self.kernels: list[Specialisation] = []
+        self.known_kernels: dict[object, Expr] = {}
         self.expressions = Expressions()
         self.polynomials = Polynomials()
         self._by_number: dict[int, Expr] = {}

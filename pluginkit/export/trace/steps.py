@@ -146,12 +146,22 @@ class StepReader:
             )
         return TracedLaunch(
             kernel.name,
-            self._path.table.kernel(specialise(self._plugin, self._bindings, launch)),
+            self._number_of(launch),
             self._extent(launch.grid),
             self._extent(launch.block),
             self._expr(launch.shared_bytes),
             tuple(self._parameter(launch, argument) for argument in launch.args),
         )
+
+    def _number_of(self, launch: Launch) -> Expr:
+        """Which kernel it is; to specialise one reads its files, which is done once."""
+        known = self._path.table.known_kernels
+        key = launch.kernel, tuple(launch.constants.items())
+        if isinstance(launch.kernel, CudaKernel) and key in known:
+            return known[key]
+        made = specialise(self._plugin, self._bindings, launch)
+        known[key] = number = self._path.table.kernel(made)
+        return number
 
     def _constant(self, declared: Sequence[KernelConstant], value: Any) -> KernelConstant:
         """A template argument: one of those declared, each followed by itself."""
