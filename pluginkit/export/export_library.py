@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pluginkit.errors import UsageError
+from pluginkit.errors import ExportError, UsageError
 from pluginkit.export.compile.compiler import Compiler, find_compiler
 from pluginkit.export.compile.library_builder import RUNTIME, LibraryBuilder, tensorrt_major
 from pluginkit.export.generate.generate_library import GeneratedLibrary, generate_library
 from pluginkit.export.prove.compare import Proof
 from pluginkit.export.prove.session import CALLS, prove_library
+from pluginkit.export.trace.methods import TracedPlugin, trace_plugin
 from pluginkit.export.variant import Variant
 
 
@@ -32,6 +33,7 @@ class ExportOptions:
         with_static: whether to make the library that registers itself, too.
         with_source: whether to write the sources and a CMakeLists.txt.
         calls: for each variant, how many are put to both sides of the comparison.
+        leaves_out: whether a call that cannot be exported is left out; it is an error otherwise.
     """
 
     tensorrt: str = "rtx"
@@ -41,6 +43,7 @@ class ExportOptions:
     with_static: bool = True
     with_source: bool = False
     calls: int = CALLS
+    leaves_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class ExportResult:
         kernel_bytes: the size of their code.
         proof: what was compared with the Python classes.
         compiler: the version of the C++ compiler.
+        left_out: calls that cannot be exported, each with the error that says why.
         sha256: of each file, by name.
         seconds: how long it took.
     """
@@ -66,6 +70,7 @@ class ExportResult:
     kernel_bytes: int
     proof: Proof
     compiler: str
+    left_out: Sequence[tuple[Variant, ExportError]] = ()
     sha256: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -92,7 +97,8 @@ def export_library(
             "PK809", "no plugin is used; expected at least one node with a plugin of pluginkit."
         )
     major, compiler = tensorrt_major(options.tensorrt), find_compiler(options.arch)
-    library = generate_library(variants, options.compute_capabilities)
+    traced, left_out = _traced(variants, is_strict=not options.leaves_out)
+    library = generate_library(traced, options.compute_capabilities)
     definitions = [] if options.interface == "auto" else [_interface(options.interface)]
     folder.mkdir(parents=True, exist_ok=True)
     target, static = folder / f"lib{name}.so", folder / f"lib{name}_static.so"
@@ -107,14 +113,31 @@ def export_library(
     return ExportResult(
         target,
         static if options.with_static else None,
-        variants,
+        [variant for variant in variants if variant not in [one for one, _ in left_out]],
         len(library.symbols),
         library.kernel_bytes,
         proof,
         compiler.version,
+        left_out,
         {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in made},
         time.perf_counter() - started,
     )
+
+
+def _traced(
+    variants: Sequence[Variant], *, is_strict: bool
+) -> tuple[list[TracedPlugin], list[tuple[Variant, ExportError]]]:
+    """The variants' traces, and those that have none."""
+    traced: list[TracedPlugin] = []
+    left_out: list[tuple[Variant, ExportError]] = []
+    for variant in variants:
+        try:
+            traced += [trace_plugin(one) for one in variant.with_tactics()]
+        except ExportError as error:
+            if is_strict or (variant is variants[-1] and not traced):
+                raise
+            left_out.append((variant, error))
+    return traced, left_out
 
 
 def _interface(name: str) -> str:

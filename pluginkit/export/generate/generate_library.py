@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,7 @@ from pluginkit.contract.plugin import Plugin
 from pluginkit.export.generate.cpp_names import function_name
 from pluginkit.export.generate.kernels import Module, compile_modules
 from pluginkit.export.generate.program import ProgramWriter
-from pluginkit.export.trace.methods import TracedPlugin, trace_plugin
-from pluginkit.export.variant import Variant
+from pluginkit.export.trace.methods import TracedPlugin
 from pluginkit.kernels.specialise import Specialisation
 
 #: What is the same in every library and lies beside this module.
@@ -47,27 +46,31 @@ class GeneratedLibrary:
         }
 
 
-def generate_library(variants: Sequence[Variant], capabilities: Sequence[str]) -> GeneratedLibrary:
-    """Trace plugins, compile their kernels and write their C++.
+def generate_library(
+    traced: Sequence[TracedPlugin],
+    capabilities: Sequence[str],
+    compile_kernels: Callable[..., tuple[Module, ...]] = compile_modules,
+) -> GeneratedLibrary:
+    """Compile the kernels of traced plugins and write their C++.
 
     Args:
-        variants: the calls that the library is for.
+        traced: the plugins, a variant each, of all tactics.
         capabilities: the compute capabilities to compile for, without dots, in ascending order.
+        compile_kernels: compiles the kernels of a plugin, as ``compile_modules``.
 
     Errors:
-        PK800 to PK803: a plugin cannot be traced.  PK310, PK320 to PK322: kernels.
+        PK310, PK320 to PK322: kernels.
     """
     by_class: dict[type[Plugin], list[TracedPlugin]] = {}
-    for variant in variants:
-        for one in variant.with_tactics():
-            by_class.setdefault(type(variant.plugin), []).append(trace_plugin(one))
+    for one in traced:
+        by_class.setdefault(type(one.variant.plugin), []).append(one)
     files: dict[str, bytes] = {}
     embedded: list[tuple[str, str]] = []
     compiled: list[Module] = []
-    for traced in by_class.values():
-        writer = ProgramWriter(traced)
-        name = traced[0].variant.plugin.spec.name
-        modules = compile_modules(name, writer.kernels, capabilities)
+    for variants in by_class.values():
+        writer = ProgramWriter(variants)
+        name = variants[0].variant.plugin.spec.name
+        modules = compile_kernels(name, writer.kernels, capabilities)
         symbols = _embed(modules, files, embedded)
         files[f"{name}.cpp"] = writer.source(modules, symbols).encode()
         compiled += modules
@@ -76,7 +79,7 @@ def generate_library(variants: Sequence[Variant], capabilities: Sequence[str]) -
         files[name] = (folder / name).read_bytes()
     files["kernels.S"] = _assembly(embedded).encode()
     files["programs.cpp"] = _programs([cls.spec.name for cls in by_class]).encode()
-    every = tuple(one for traced in by_class.values() for one in traced)
+    every = tuple(one for variants in by_class.values() for one in variants)
     return GeneratedLibrary(files, every, tuple(compiled))
 
 
