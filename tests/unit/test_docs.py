@@ -20,7 +20,7 @@ SOURCES = [
 
 def test_every_error_code_is_explained_and_no_other() -> None:
     raised = {code for path in SOURCES for code in re.findall(r'"(PK\d{3})"', path.read_text())}
-    runtime = (ROOT / "pluginkit" / "export" / "runtime").glob("*.cpp")
+    runtime = (ROOT / "pluginkit" / "export").rglob("*.cpp")
     raised |= {code for path in runtime for code in re.findall(r'"(PK\d{3}) ', path.read_text())}
     explained = re.findall(r"^\| (PK\d{3}) \|", (ROOT / "docs" / "errors.md").read_text(), re.M)
     assert len(raised) > 100

@@ -50,10 +50,12 @@ class Compiler:
     Attributes:
         command: how it is started.
         arch: what it compiles for, ``"x86_64"`` or ``"aarch64"``.
+        optimization: of the code.
     """
 
     command: str
     arch: str
+    optimization: str = "-O2"
 
     @cached_property
     def version(self) -> str:
@@ -82,7 +84,11 @@ class Compiler:
             PK804: the compiler refuses the source.
         """
         options = [*(f"-I{each}" for each in includes), *(f"-D{each}" for each in definitions)]
-        self._checked([*_COMPILE, *options, source, "-o", str(target.resolve())], folder, source)
+        self._checked(
+            [*_COMPILE, self.optimization, *options, source, "-o", str(target.resolve())],
+            folder,
+            source,
+        )
 
     def link(self, objects: Sequence[Path], target: Path, *, can_unload: bool = True) -> None:
         """Link object files to a shared library.

@@ -122,6 +122,10 @@ class LibraryBuilder:
         )
 
 
+def _facts(compiler: Compiler) -> tuple[str, ...]:
+    return compiler.command, compiler.arch, compiler.optimization, compiler.version
+
+
 def compiled_runtime(
     compiler: Compiler, folder: Path, source: str, definitions: Sequence[str], scratch: Path
 ) -> Path:
@@ -138,7 +142,7 @@ def compiled_runtime(
         PK804: it does not compile.
     """
     digest = hashlib.sha256()
-    for fact in (compiler.command, compiler.arch, compiler.version, source, *definitions):
+    for fact in (*_facts(compiler), source, *definitions):
         digest.update(fact.encode() + b"\0")
     for path in (folder / source, *sorted(folder.rglob("*.h"))):
         digest.update(path.read_bytes() + b"\0")

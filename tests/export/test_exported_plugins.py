@@ -1,0 +1,168 @@
+"""The C++ of the shipped plugins asks for the same launches as their classes.
+
+Every case's attributes and ranks, and every type; kernels are left out, for what they compute is
+not asked here.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pluginkit import Plugin, find_plugins
+from pluginkit.contract import calls
+from pluginkit.errors import ExportError
+from pluginkit.export.compile.compiler import find_compiler
+from pluginkit.export.compile.library_builder import LibraryBuilder
+from pluginkit.export.generate import cpp_expressions
+from pluginkit.export.generate.generate_library import GeneratedLibrary, generate_library
+from pluginkit.export.generate.kernels import Image, Module
+from pluginkit.export.prove.compare import Proof
+from pluginkit.export.prove.session import prove_library
+from pluginkit.export.trace.methods import TracedPlugin, trace_plugin
+from pluginkit.export.trace.steps import Array, Parameter, Values
+from pluginkit.export.variant import Range, Variant, merged
+from pluginkit.kernels.specialise import Specialisation
+
+pytestmark = pytest.mark.slow
+
+SHIPPED = {cls.__name__: cls for cls in find_plugins().values()}
+#: Dimensions that vary, where they vary in all of them, and those of higher ranks that do not.
+DYNAMIC: Range = (0, 5000)
+#: Of more dimensions than these, the first two vary: paths multiply with each.
+MOST_DYNAMIC = 3
+
+
+def variants_of(plugin_class: type[Plugin]) -> list[Variant]:
+    """Each case with the first types, and the first case of each set of attributes with all."""
+    variants = []
+    for number, case in enumerate(plugin_class.cases()):
+        plugin = plugin_class(**case.attributes)
+        every = zip(plugin_class.spec.inputs, case.inputs, strict=True)
+        given = [(port, array) for port, array in every if array is not None]
+        if plugin_class.spec.has_optional_inputs:
+            plugin = plugin.with_inputs(*(port.name for port, _ in given))
+        bindings = list(plugin_class.spec.type_bindings()) or [{}]
+        for binding in bindings if number == 0 else bindings[:1]:
+            dtypes = tuple(binding.get(str(p.variable), p.dtypes[0]) for p, _ in given)
+            if calls.refuses_types(plugin, calls.describe_dtypes(plugin, dtypes)):
+                continue
+            ranges = tuple(
+                ((0, 5000),) * port.length if port.is_shape_input else ranges_of(plugin, array)
+                for port, array in given
+            )
+            variants.append(Variant(plugin, dtypes, ranges))
+    return merged(variants)
+
+
+def ranges_of(plugin: Plugin, array: Any) -> tuple[Range, ...]:
+    axis = getattr(plugin, "axis", None)
+    if type(plugin).__name__ == "Unique" and axis is not None:
+        # Slices of any size take any number of sorts.
+        return tuple(
+            DYNAMIC if index == axis % array.ndim else (size, size)
+            for index, size in enumerate(array.shape)
+        )
+    if array.ndim <= MOST_DYNAMIC:
+        return (DYNAMIC,) * array.ndim
+    return (DYNAMIC, DYNAMIC, *((size, size) for size in array.shape[2:]))
+
+
+def parameter_bytes(parameter: Parameter) -> list[int]:
+    if isinstance(parameter, Array):
+        return [8] * (5 + 2 * len(parameter.shape))
+    if not isinstance(parameter, Values):
+        return [8]
+    size = parameter.dtype.itemsize
+    return (
+        [size] * len(parameter.numbers) if parameter.is_split else [size * len(parameter.numbers)]
+    )
+
+
+def without_code(traced: Sequence[TracedPlugin]) -> Any:
+    """In place of the compiler of kernels: their names and parameters alone."""
+    sizes: dict[Specialisation, tuple[int, ...]] = {}
+    for one in traced:
+        for launch in one.launches():
+            listed = [size for each in launch.parameters for size in parameter_bytes(each)]
+            for kernel in one.kernels:
+                if str(kernel).split("<")[0].split("(")[0] == launch.kernel.split("<")[0]:
+                    sizes.setdefault(kernel, tuple(listed))
+
+    def compiled(
+        owner: str, wanted: Sequence[Specialisation], capabilities: Sequence[str]
+    ) -> tuple[Module, ...]:
+        image = Image(f"{owner}.cubin", capabilities[0], False, b"no code")
+        symbols = tuple(f"{owner}_{number}" for number in range(len(wanted)))
+        return (Module(tuple(wanted), symbols, tuple(map(sizes.__getitem__, wanted)), (image,)),)
+
+    return compiled
+
+
+def generated(plugin_class: type[Plugin], limit: int | None = None) -> GeneratedLibrary:
+    traced = [
+        trace_plugin(one)
+        for variant in variants_of(plugin_class)[:limit]
+        for one in variant.with_tactics()
+    ]
+    return generate_library(traced, ["90"], without_code(traced))
+
+
+def proof_of(library: GeneratedLibrary, calls_each: int = 120) -> Proof:
+    compiler = dataclasses.replace(find_compiler(), optimization="-O0")
+    with LibraryBuilder(library.files, compiler, 11) as builder:
+        return prove_library(library, builder, compiler, calls_each)
+
+
+def test_there_are_eight() -> None:
+    assert len(SHIPPED) == 8
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_the_launches_are_those_of_the_class(name: str) -> None:
+    library = generated(SHIPPED[name])
+    proof = proof_of(library)
+    assert proof.calls >= 40 * len(library.traced)
+    assert proof.steps >= len(library.traced)
+    assert 0 < proof.refusals < proof.calls
+
+
+@pytest.mark.parametrize("name", ["NonZero", "TopK"])
+def test_the_same_plugin_gives_the_same_files(name: str) -> None:
+    first, second = (generated(SHIPPED[name], 2) for _ in range(2))
+    assert first.files == second.files
+
+
+def test_the_same_files_give_the_same_library(tmp_path: Path) -> None:
+    library = generated(SHIPPED["NonZero"], 1)
+    made = []
+    for number in range(2):
+        with LibraryBuilder(library.files, find_compiler(), 11) as builder:
+            builder.link(tmp_path / f"lib{number}.so")
+            made.append((tmp_path / f"lib{number}.so").read_bytes())
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "wrong", "seen"),
+    [
+        ("_CALLS", "ceil_div", "floor_div", "grid is"),
+        ("_CALLS", "min", "dim_max", ""),
+        ("_INFIX", "mul", "+", ""),
+        ("_NEGATED", "less", ">", ""),
+    ],
+)
+def test_a_wrong_generator_is_found(
+    monkeypatch: pytest.MonkeyPatch, table: str, key: str, wrong: str, seen: str
+) -> None:
+    monkeypatch.setitem(getattr(cpp_expressions, table), key, wrong)
+    library = generated(
+        SHIPPED["TopK" if key == "less" else "Unique" if key == "min" else "NonZero"], 3
+    )
+    with pytest.raises(ExportError) as found:
+        proof_of(library)
+    assert found.value.code == "PK806"
+    assert seen in found.value.message
+    assert "shapes [" in str(found.value.where)
