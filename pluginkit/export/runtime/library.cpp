@@ -49,6 +49,7 @@ using Creator = nvinfer1::IPluginCreatorInterface;
 
 // What getInferLibVersion says: 8601, 101601 and 110400, or 10701 of TensorRT-RTX 1.7.1.
 constexpr std::int32_t kFirstRtx = 10000;
+constexpr std::int32_t kFirstRtxLike11 = 10500;  // 1.4 has the layout of TensorRT 10
 constexpr std::int32_t kFirstThreeParts = 100000;
 constexpr std::int32_t kFirstWithAliases = 100300;
 
@@ -61,7 +62,10 @@ struct Loader {
 
     // Whose layout of the interfaces it has: 8, 10 or 11.
     std::int32_t layout() const {
-        return is_rtx() ? 11 : version < kFirstRtx ? version / 1000 : version / 10000;
+        if (is_rtx()) {
+            return version >= kFirstRtxLike11 ? 11 : 10;
+        }
+        return version / (version < kFirstRtx ? 1000 : 10000);
     }
 
     std::string name() const {
@@ -97,7 +101,7 @@ std::string refusal_of(const Loader& loader) {
     }
     return "PK218 this plugin library was built for TensorRT " +
            std::to_string(PLUGINKIT_TENSORRT_MAJOR) +
-           (PLUGINKIT_TENSORRT_MAJOR == 11 ? " and TensorRT-RTX" : "") + "; this is " +
+           (PLUGINKIT_TENSORRT_MAJOR == 11 ? " and TensorRT-RTX 1.5 or later" : "") + "; this is " +
            loader.name() +
            ".\n  Fix:   export it again with --tensorrt for this version.";
 }

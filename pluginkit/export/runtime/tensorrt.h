@@ -7,8 +7,8 @@
 // PLUGINKIT_TENSORRT_MAJOR chooses the layout:
 //
 //     8    TensorRT 8.6: IPluginV2DynamicExt alone, dimensions of 32 bits
-//     10   TensorRT 10.0 to 10.16
-//     11   TensorRT 11, and TensorRT-RTX 1.7, which has the same layout
+//     10   TensorRT 10, and TensorRT-RTX 1.4
+//     11   TensorRT 11, and TensorRT-RTX from 1.5 on
 //
 // With PLUGINKIT_TENSORRT_HEADERS defined NVIDIA's own headers are used instead; the runtime
 // compiles with either. tests/export/check_layout.py compares the two.
