@@ -16,6 +16,8 @@ from pluginkit.trt.flavour import Flavour
 if TYPE_CHECKING:
     import onnx
 
+    from pluginkit.export.export_library import ExportResult
+
 
 @contextmanager
 def exported_plugins(
@@ -24,7 +26,7 @@ def exported_plugins(
     plugins: Plugins,
     shapes: Mapping[str, ShapeSpec],
     resolved: ResolvedOptions,
-) -> Iterator[Path]:
+) -> Iterator[ExportResult]:
     """Make the library of a model's plugins, compared with their classes, for one build.
 
     Args:
@@ -49,4 +51,4 @@ def exported_plugins(
         with_static=False,
     )
     with tempfile.TemporaryDirectory(prefix="pluginkit-standalone-") as folder:
-        yield export_library(variants, Path(folder), "plugins", options).library
+        yield export_library(variants, Path(folder), "plugins", options)
