@@ -19,6 +19,7 @@ from pluginkit.export.compile.library_builder import LibraryBuilder
 from pluginkit.export.generate import cpp_expressions
 from pluginkit.export.generate.generate_library import GeneratedLibrary, generate_library
 from pluginkit.export.generate.kernels import Image, Module
+from pluginkit.export.generate.tree_functions import constants_of
 from pluginkit.export.prove.compare import Proof
 from pluginkit.export.prove.session import prove_library
 from pluginkit.export.trace.methods import TracedPlugin, trace_plugin
@@ -87,9 +88,8 @@ def without_code(traced: Sequence[TracedPlugin]) -> Any:
     for one in traced:
         for launch in one.launches():
             listed = [size for each in launch.parameters for size in parameter_bytes(each)]
-            for kernel in one.kernels:
-                if str(kernel).split("<")[0].split("(")[0] == launch.kernel.split("<")[0]:
-                    sizes.setdefault(kernel, tuple(listed))
+            for number in constants_of(launch.number):
+                sizes[one.kernels[number]] = tuple(listed)
 
     def compiled(
         owner: str, wanted: Sequence[Specialisation], capabilities: Sequence[str]
