@@ -33,7 +33,6 @@ COMMANDS = {
     "scan": "say what TensorRT takes of a model, what rewrites cover and what is left",
     "rewrite": "replace what TensorRT cannot take by plugins",
     "build": "turn a model into a plan, and its manifest",
-    "export": "write plugins as a library that needs no Python",
     "run": "run a plan on this machine's GPU",
     "compare": "run two models on the same inputs and print the largest error",
     "view": "draw a model, or two side by side, as one HTML page",

@@ -57,12 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timing-cache", type=Path, metavar="FILE", help="kernel timings to read and update"
     )
     parser.add_argument(
-        "--standalone",
-        action="store_true",
-        help="put the plugins into the plan, as a library that is made from their classes: the "
-        "engine then runs without Python where host code is allowed",
-    )
-    parser.add_argument(
         "--interface",
         choices=("auto", "v2", "v3"),
         default="auto",
@@ -98,7 +92,6 @@ def run(args: argparse.Namespace) -> int:
                 fp16=args.fp16,
                 workspace_bytes=args.memory,
                 timing_cache=args.timing_cache,
-                standalone=args.standalone,
             ),
             plugins=plugins_of(args),
             rewrites=rewrites_of(args),

@@ -21,7 +21,7 @@ from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.parse_model import parse_model
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
-from pluginkit.engine.plan.manifest import LibraryRecord, Manifest, Range, Tensor, manifest_path
+from pluginkit.engine.plan.manifest import Manifest, Range, Tensor, manifest_path
 from pluginkit.engine.plan.output_files import check_writable, sha256_of, write_together
 from pluginkit.errors import ParseError, UsageError
 from pluginkit.trt.flavour import Flavour, load_flavour
@@ -75,7 +75,6 @@ class _Engine:
     ranges: tuple[Mapping[str, Range], ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    library: LibraryRecord | None
 
 
 def default_plan_path(model_path: Path) -> Path:
@@ -214,7 +213,7 @@ def _parse_and_serialize(
         }
         for profile in profiles
     )
-    return _Engine(plan, profiles, ranges, *_tensors(parsed.network), resolved.library)
+    return _Engine(plan, profiles, ranges, *_tensors(parsed.network))
 
 
 @contextmanager
@@ -233,18 +232,10 @@ def _registered(
 
     rewrite = source.rewrite
     with (
-        exported_plugins(flavour, rewrite.model, rewrite.plugins, shapes, resolved) as exported,
-        plugin_library(exported.library, source.plugins, flavour),
+        exported_plugins(flavour, rewrite.model, rewrite.plugins, shapes, resolved) as library,
+        plugin_library(library, source.plugins, flavour),
     ):
-        path = exported.library
-        record = LibraryRecord(
-            path.stat().st_size,
-            exported.sha256[path.name],
-            exported.kernels,
-            exported.compiler,
-            exported.proof.calls,
-        )
-        yield replace(resolved, plugin_library=str(path), library=record)
+        yield replace(resolved, plugin_library=str(library))
 
 
 def _explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
@@ -287,5 +278,4 @@ def _describe(
         outputs=engine.outputs,
         profiles=engine.ranges,
         plugins=plugin_records(source.nodes, flavour, resolved.options.interface),
-        library=engine.library,
     )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from pluginkit.contract.plugin import Plugin
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.compute_capabilities import Capability, choose_capabilities
-from pluginkit.engine.plan.manifest import LibraryRecord
 from pluginkit.engine.plan.output_files import check_writable
 from pluginkit.errors import MissingDependencyError, UsageError
 from pluginkit.trt.flavour import Flavour
@@ -67,15 +66,13 @@ class ResolvedOptions:
         options: the options.
         capabilities: the compute capabilities to build for.
         has_aliased_io: whether an output of a plugin takes over an input's memory.
-        plugin_library: the file that goes into the plan with its plugins, "" for nothing.
-        library: what the manifest says of it.
+        plugin_library: what goes into the plan with its plugins, "" for nothing.
     """
 
     options: BuildOptions
     capabilities: tuple[Capability, ...]
     has_aliased_io: bool = False
     plugin_library: str = ""
-    library: LibraryRecord | None = None
 
     @property
     def timing_cache(self) -> Path | None:

@@ -16,8 +16,6 @@ from pluginkit.trt.flavour import Flavour
 if TYPE_CHECKING:
     import onnx
 
-    from pluginkit.export.export_library import ExportResult
-
 
 @contextmanager
 def exported_plugins(
@@ -26,7 +24,7 @@ def exported_plugins(
     plugins: Plugins,
     shapes: Mapping[str, ShapeSpec],
     resolved: ResolvedOptions,
-) -> Iterator[ExportResult]:
+) -> Iterator[Path]:
     """Make the library of a model's plugins, compared with their classes, for one build.
 
     Args:
@@ -51,4 +49,4 @@ def exported_plugins(
         with_static=False,
     )
     with tempfile.TemporaryDirectory(prefix="pluginkit-standalone-") as folder:
-        yield export_library(variants, Path(folder), "plugins", options)
+        yield export_library(variants, Path(folder), "plugins", options).library

@@ -56,24 +56,6 @@ class PluginRecord:
 
 
 @dataclass(frozen=True)
-class LibraryRecord:
-    """The library of plugins that a standalone plan holds: code that runs in the host's process.
-
-    Attributes:
-        bytes, sha256: of the library.
-        kernels: how many it holds.
-        compiler: what compiled its C++.
-        compared_calls: how many calls were compared with the Python classes.
-    """
-
-    bytes: int
-    sha256: str
-    kernels: int
-    compiler: str
-    compared_calls: int
-
-
-@dataclass(frozen=True)
 class Tensor:
     """An input or output of the engine; a dynamic dimension is -1."""
 
@@ -106,9 +88,7 @@ class Manifest:
             data).
         inputs, outputs: the engine's inputs and outputs.
         profiles: for each optimization profile, the range of every dynamic input.
-        plugins: the plugins that must be registered before the plan is loaded, unless it
-            holds a library.
-        library: what a standalone plan holds its plugins in; None for other plans.
+        plugins: the plugins that must be registered before the plan is loaded.
         format: the version of the manifest's format.
     """
 
@@ -125,7 +105,6 @@ class Manifest:
     outputs: tuple[Tensor, ...]
     profiles: tuple[Mapping[str, Range], ...]
     plugins: tuple[PluginRecord, ...]
-    library: LibraryRecord | None = None
     format: int = FORMAT
 
     def to_json(self) -> str:
@@ -165,10 +144,6 @@ class _JsonReader:
         values = enumerate(self.get(name, list))
         return [_JsonReader(value, f"{self._path}{name}[{index}].") for index, value in values]
 
-    def optional(self, name: str) -> _JsonReader | None:
-        value = self._document.get(name)
-        return None if value is None else _JsonReader(value, f"{self._path}{name}.")
-
     def members(self) -> dict[str, _JsonReader]:
         values = self._document.items()
         return {key: _JsonReader(value, f"{self._path}{key}.") for key, value in values}
@@ -196,19 +171,6 @@ def _read_manifest(reader: _JsonReader) -> Manifest:
         outputs=tuple(map(_read_tensor, reader.many("outputs"))),
         profiles=_read_profiles(reader, inputs),
         plugins=tuple(map(_read_plugin, reader.many("plugins"))),
-        library=_read_library(reader.optional("library")),
-    )
-
-
-def _read_library(reader: _JsonReader | None) -> LibraryRecord | None:
-    if reader is None:
-        return None
-    return LibraryRecord(
-        reader.get("bytes", int),
-        reader.get("sha256", str),
-        reader.get("kernels", int),
-        reader.get("compiler", str),
-        reader.get("compared_calls", int),
     )
 
 

@@ -102,7 +102,7 @@ def _opened(
 ) -> Iterator[Any]:
     """Check a plan and its inputs, and open a TrtRunner on it."""
     manifest = read_manifest(plan_path)
-    if plugins is None and manifest.plugins and manifest.library is None:
+    if plugins is None and manifest.plugins:
         from pluginkit.discovery import find_plugins
 
         plugins = find_plugins()
@@ -136,15 +136,12 @@ def _opened(
 def _check(plan_path: Path, inputs: Arrays, flavour: Flavour, plugins: Plugins) -> int:
     """Check all that is known before TensorRT sees the plan; return the profile's number."""
     gpu = find_gpu()
-    sources = None
-    if read_manifest(plan_path).library is None:
-        sources = {key: source_sha256(cls) for key, cls in plugins.items()}
     manifest = check_manifest(
         plan_path,
         flavour=flavour.name,
         tensorrt=flavour.version,
         compute_capabilities=[text_from_capability(gpu.compute_capability)] if gpu else None,
-        plugin_sources=sources,
+        plugin_sources={key: source_sha256(cls) for key, cls in plugins.items()},
     )
     profile = fitting_profile(manifest, inputs)
     if gpu is None:
@@ -159,8 +156,6 @@ def _check(plan_path: Path, inputs: Arrays, flavour: Flavour, plugins: Plugins) 
 def _register(manifest: Manifest, plugins: Plugins, flavour: Flavour) -> None:
     from pluginkit.trt.plugin_registry import register
 
-    if manifest.library is not None:  # which TensorRT loads out of the plan
-        return
     for record in manifest.plugins:
         interface: Interface = "v2" if record.interface == "v2" else "v3"
         register(plugins[record.key], interface=interface, flavour=flavour)
