@@ -33,6 +33,7 @@ COMMANDS = {
     "scan": "say what TensorRT takes of a model, what rewrites cover and what is left",
     "rewrite": "replace what TensorRT cannot take by plugins",
     "build": "turn a model into a plan, and its manifest",
+    "export": "write a model's plugins as C++ libraries for servers without Python",
     "run": "run a plan on this machine's GPU",
     "compare": "run two models on the same inputs and print the largest error",
     "view": "draw a model, or two side by side, as one HTML page",

@@ -64,6 +64,30 @@ def add_flavour(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_compute_capability(parser: argparse.ArgumentParser) -> None:
+    """``--compute-capability``, for commands that compile for GPUs."""
+    parser.add_argument(
+        "--compute-capability",
+        action="append",
+        default=[],
+        metavar="CC",
+        help="a GPU to build for, as in 8.9; repeat it or join with commas "
+        "(default: this machine's GPU, else 8.6, 8.9 and 12.0)",
+    )
+
+
+def compute_capabilities(args: argparse.Namespace) -> list[tuple[int, int]]:
+    """What ``--compute-capability`` names.
+
+    Errors:
+        PK512: one is malformed.
+    """
+    from pluginkit.engine.build.compute_capabilities import parse_capability
+
+    texts = [text for given in args.compute_capability for text in given.split(",")]
+    return [parse_capability(text) for text in texts]
+
+
 def add_shapes(parser: argparse.ArgumentParser, purpose: str = "") -> None:
     """Add ``--shapes``, for commands that build."""
     parser.add_argument(

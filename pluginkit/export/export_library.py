@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pluginkit.errors import ExportError, UsageError
 from pluginkit.export.compile.compiler import Compiler, find_compiler
 from pluginkit.export.compile.library_builder import RUNTIME, LibraryBuilder, tensorrt_major
+from pluginkit.export.generate.cmake_project import cmake_project
 from pluginkit.export.generate.generate_library import GeneratedLibrary, generate_library
 from pluginkit.export.prove.compare import Proof
 from pluginkit.export.prove.session import CALLS, prove_library
 from pluginkit.export.trace.methods import TracedPlugin, trace_plugin
 from pluginkit.export.variant import Variant
+from pluginkit.kernels.cuda_packages import need
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ class ExportResult:
         proof: what was compared with the Python classes.
         compiler: the version of the C++ compiler.
         left_out: calls that cannot be exported, each with the error that says why.
+        arch: the processor that the libraries are for.
+        cuda: the version of the compiler of the kernels, ``"13.0"``.
+        sources: the SHA-256 of each file that was compiled, by its path in the sources' folder.
         sha256: of each file, by name.
         seconds: how long it took.
     """
@@ -70,9 +74,12 @@ class ExportResult:
     kernel_bytes: int
     proof: Proof
     compiler: str
-    left_out: Sequence[tuple[Variant, ExportError]] = ()
-    sha256: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
+    left_out: Sequence[tuple[Variant, ExportError]]
+    arch: str
+    cuda: str
+    sources: dict[str, str]
+    sha256: dict[str, str]
+    seconds: float
 
 
 def export_library(
@@ -102,14 +109,14 @@ def export_library(
     definitions = [] if options.interface == "auto" else [_interface(options.interface)]
     folder.mkdir(parents=True, exist_ok=True)
     target, static = folder / f"lib{name}.so", folder / f"lib{name}_static.so"
-    proof = _proved(library, compiler, major, options)
     with LibraryBuilder(library.files, compiler, major, definitions) as builder:
+        proof = _proved(library, builder, compiler, major, options)
         builder.link(target)
         if options.with_static:
             builder.link(static, self_registering=True)
     made = [target, *([static] if options.with_static else [])]
     if options.with_source:
-        write_sources(library, folder / "source")
+        _write_sources(library, major, name, folder / "source")
     return ExportResult(
         target,
         static if options.with_static else None,
@@ -119,7 +126,10 @@ def export_library(
         proof,
         compiler.version,
         left_out,
-        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in made},
+        compiler.arch,
+        _cuda_version(),
+        {name: _sha256(content) for name, content in source_files(library).items()},
+        {path.name: _sha256(path.read_bytes()) for path in made},
         time.perf_counter() - started,
     )
 
@@ -145,21 +155,42 @@ def _interface(name: str) -> str:
 
 
 def _proved(
-    library: GeneratedLibrary, compiler: Compiler, major: int, options: ExportOptions
+    library: GeneratedLibrary,
+    builder: LibraryBuilder,
+    compiler: Compiler,
+    major: int,
+    options: ExportOptions,
 ) -> Proof:
     """Compare on this machine; for another architecture its own compiler makes the C++."""
     here = find_compiler()
-    with LibraryBuilder(library.files, here, major) as builder:
+    if here == compiler:
         return prove_library(library, builder, here, options.calls)
+    with LibraryBuilder(library.files, here, major) as native:
+        return prove_library(library, native, here, options.calls)
 
 
-def write_sources(library: GeneratedLibrary, folder: Path) -> None:
-    """Write a library's sources, the runtime among them."""
-    for name, content in library.files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    for path in sorted(RUNTIME.glob("*")):
-        if path.suffix in (".h", ".cpp", ".map"):
-            (folder / "runtime").mkdir(exist_ok=True)
-            shutil.copyfile(path, folder / "runtime" / path.name)
+def source_files(library: GeneratedLibrary) -> dict[str, bytes]:
+    """Return all that a library is compiled from, the runtime among it, by path."""
+    runtime = {
+        f"runtime/{path.name}": path.read_bytes()
+        for path in sorted(RUNTIME.glob("*"))
+        if path.suffix in (".h", ".cpp", ".map")
+    }
+    return {**library.files, **runtime}
+
+
+def _write_sources(library: GeneratedLibrary, major: int, name: str, folder: Path) -> None:
+    cmake = cmake_project(name, library.files, major)
+    for path, content in {**source_files(library), "CMakeLists.txt": cmake.encode()}.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+def _cuda_version() -> str:
+    _, major, minor = need("cuda.bindings.nvrtc").nvrtcVersion()
+    return f"{major}.{minor}"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

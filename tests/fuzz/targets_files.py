@@ -50,7 +50,7 @@ def valid_manifest() -> dict[str, Any]:
              "class_path": "evil:Evil", "source_sha256": "", "nodes": [
                  {"node": "main graph / Evil_PK 'n'", "attributes": {"axis": 1}}]},
         ],
-        "format": 2,
+        "format": 3, "library": None,
     }  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def _mutated_manifest(rng: random.Random) -> bytes:
         return text.replace(b'"x"', rng.choice([b"[" * depth, b"[" * depth + b"]" * depth]), 1)
     if kind == 3:
         return rng.choice(
-            [b"", b"null", b"[]", b"\xff\xfe", b"1", b"{}", b'{"format": 2}', b"\0" * 99]
+            [b"", b"null", b"[]", b"\xff\xfe", b"1", b"{}", b'{"format": 3}', b"\0" * 99]
         )
     if kind == 4:
         return text.replace(b"1", b"1" * rng.choice([5, 400, 5000]), rng.randrange(1, 4))

@@ -20,6 +20,7 @@ from pluginkit.cli.commands.rewrite import print_report, report_of
 
 if TYPE_CHECKING:
     from pluginkit.engine import BuildResult
+    from pluginkit.engine.plan.library_record import LibraryRecord
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,14 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, help="the plan (default: NAME.plan in the model's folder)"
     )
     options.add_shapes(parser)
-    parser.add_argument(
-        "--compute-capability",
-        action="append",
-        default=[],
-        metavar="CC",
-        help="a GPU to build for, as in 8.9; repeat it or join with commas "
-        "(default: this machine's GPU, else 8.6, 8.9 and 12.0)",
-    )
+    options.add_compute_capability(parser)
     parser.add_argument(
         "--fp16",
         action="store_true",
@@ -57,6 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timing-cache", type=Path, metavar="FILE", help="kernel timings to read and update"
     )
     parser.add_argument(
+        "--standalone",
+        action="store_true",
+        help="put the plugins into the plan, as a C++ library made of them: it then needs no "
+        "Python, and is code, which whoever loads it must allow (needs g++)",
+    )
+    parser.add_argument(
         "--interface",
         choices=("auto", "v2", "v3"),
         default="auto",
@@ -74,11 +74,9 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.progress_bars import shown_progress
     from pluginkit.cli.terminal_output import print_json
     from pluginkit.engine import BuildOptions, build_engine
-    from pluginkit.engine.build.compute_capabilities import parse_capability
     from pluginkit.engine.build.shape_ranges import parse_shapes
 
-    texts = [text for given in args.compute_capability for text in given.split(",")]
-    shapes, capabilities = parse_shapes(args.shapes), [parse_capability(text) for text in texts]
+    shapes, capabilities = parse_shapes(args.shapes), options.compute_capabilities(args)
     with shown_progress() as observer:
         result = build_engine(
             args.model,
@@ -92,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
                 fp16=args.fp16,
                 workspace_bytes=args.memory,
                 timing_cache=args.timing_cache,
+                standalone=args.standalone,
             ),
             plugins=plugins_of(args),
             rewrites=rewrites_of(args),
@@ -132,4 +131,21 @@ def _print_result(result: BuildResult) -> None:
         f"Wrote {result.plan_path} ({manifest.plan_bytes / 2**20:.1f} MiB) for compute capability "
         f"{', '.join(manifest.compute_capabilities)} with {manifest.flavour} {manifest.tensorrt} "
         f"in {result.seconds:.1f} s."
+    )
+    if manifest.library is not None:
+        _print_library(manifest.library)
+
+
+def _print_library(library: LibraryRecord) -> None:
+    from pluginkit.cli.terminal_output import print_line
+
+    print_line(
+        f"It holds its plugins: {library.bytes / 1024:.0f} KiB, {library.kernels} kernels of "
+        f"{library.kernel_bytes / 1024:.0f} KiB, {len(library.variants)} variants; "
+        f"{library.proved_calls} calls agree with the Python classes. No engine was executed."
+    )
+    print_line(f"It needs {library.needs}.")
+    print_line(
+        "It is code: whoever loads it must allow that, with engineHostCodeAllowed, and should trust "
+        "where it comes from. pluginkit run does so for the plan that the manifest describes."
     )

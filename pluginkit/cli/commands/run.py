@@ -2,6 +2,10 @@
 
 The manifest NAME.plan.json must be in the plan's folder. What does not fit (plan, TensorRT, GPU,
 plugins, inputs) is reported before TensorRT sees the plan.
+
+A plan that was built with --standalone holds a library, which is code: loading the plan executes
+it. That is done without asking only where the plan is, by its hash, the one that its manifest
+describes. Neither proves who built it: run plans of people whom you would let run a program.
 """
 
 from __future__ import annotations
@@ -38,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="run N times after a warm-up and print the times, copies to and from the GPU included",
     )
+    parser.add_argument(
+        "--allow-host-code",
+        action="store_true",
+        help="execute the library that a plan holds also where the manifest does not describe it; "
+        "TensorRT's engineHostCodeAllowed",
+    )
     options.add_flavour(parser)
     options.add_discovery(parser, rewrites=False)
     options.add_common(parser)
@@ -51,7 +61,14 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.engine.plan.manifest import read_manifest
     from pluginkit.engine.plan.output_files import check_writable
 
-    read_manifest(args.plan)  # a plan that is missing or damaged is said before anything else
+    manifest = read_manifest(args.plan)  # one that is missing or damaged is said first of all
+    library = manifest.library
+    if library is not None:
+        print_line(
+            f"{args.plan} holds a library of its plugins ({library.bytes / 1024:.0f} KiB): loading "
+            "it executes that code.",
+            stderr=True,
+        )
     inputs = options.load_arrays(args.inputs)
     if args.output is not None:
         check_writable(args.output)
@@ -61,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
         args.iterations or 1,
         warm_up=_WARM_UP if args.iterations else 0,
         flavour=args.tensorrt,
-        plugins=plugins_of(args),
+        plugins=plugins_of(args) if library is None else {},
+        allow_host_code=args.allow_host_code,
         verbose=args.verbose,
     )
     if args.output is not None:

@@ -146,9 +146,7 @@ def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
         if not isinstance(candidate, (tuple, list)) or len(candidate) > MAX_RANK:
             raise problem
         try:
-            shape = tuple(
-                dim if isinstance(dim, DimExpr) else known(dim) for dim in candidate
-            )
+            shape = tuple(dim if isinstance(dim, DimExpr) else known(dim) for dim in candidate)
         except TypeError:
             raise problem from None
         if any(isinstance(dim, int) and not 0 <= dim < 2**63 for dim in shape):

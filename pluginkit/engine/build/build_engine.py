@@ -21,6 +21,7 @@ from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.parse_model import parse_model
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
+from pluginkit.engine.plan.library_record import LibraryRecord
 from pluginkit.engine.plan.manifest import Manifest, Range, Tensor, manifest_path
 from pluginkit.engine.plan.output_files import check_writable, sha256_of, write_together
 from pluginkit.errors import ParseError, UsageError
@@ -75,6 +76,7 @@ class _Engine:
     ranges: tuple[Mapping[str, Range], ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    library: LibraryRecord | None
 
 
 def default_plan_path(model_path: Path) -> Path:
@@ -115,6 +117,7 @@ def build_engine(
             such rewrite.
         PK500 to PK505: shapes.  PK510 to PK514: the flavour cannot do this here.  PK525, PK526:
             files.
+        PK8xx: the options ask for a plan that holds its plugins, and one cannot be exported.
         PK520: the parser refuses the model.  PK521: the build fails.  PK204: a plugin's callback
             failed.
     """
@@ -213,7 +216,7 @@ def _parse_and_serialize(
         }
         for profile in profiles
     )
-    return _Engine(plan, profiles, ranges, *_tensors(parsed.network))
+    return _Engine(plan, profiles, ranges, *_tensors(parsed.network), resolved.library)
 
 
 @contextmanager
@@ -232,10 +235,13 @@ def _registered(
 
     rewrite = source.rewrite
     with (
-        exported_plugins(flavour, rewrite.model, rewrite.plugins, shapes, resolved) as library,
-        plugin_library(library, source.plugins, flavour),
+        exported_plugins(flavour, rewrite.model, rewrite.plugins, shapes, resolved) as (
+            path,
+            record,
+        ),
+        plugin_library(path, source.plugins, flavour),
     ):
-        yield replace(resolved, plugin_library=str(library))
+        yield replace(resolved, plugin_library=str(path), library=record)
 
 
 def _explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
@@ -278,4 +284,5 @@ def _describe(
         outputs=engine.outputs,
         profiles=engine.ranges,
         plugins=plugin_records(source.nodes, flavour, resolved.options.interface),
+        library=engine.library,
     )

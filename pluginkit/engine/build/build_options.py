@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pluginkit.contract.plugin import Plugin
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.compute_capabilities import Capability, choose_capabilities
+from pluginkit.engine.plan.library_record import LibraryRecord
 from pluginkit.engine.plan.output_files import check_writable
 from pluginkit.errors import MissingDependencyError, UsageError
 from pluginkit.trt.flavour import Flavour
@@ -67,12 +68,14 @@ class ResolvedOptions:
         capabilities: the compute capabilities to build for.
         has_aliased_io: whether an output of a plugin takes over an input's memory.
         plugin_library: what goes into the plan with its plugins, "" for nothing.
+        library: what the manifest keeps of it.
     """
 
     options: BuildOptions
     capabilities: tuple[Capability, ...]
     has_aliased_io: bool = False
     plugin_library: str = ""
+    library: LibraryRecord | None = None
 
     @property
     def timing_cache(self) -> Path | None:
@@ -108,8 +111,8 @@ def check_options(options: BuildOptions, flavour: Flavour) -> None:
 
     Errors:
         PK510: the flavour builds no engines.  PK513: it has no V2 plugins in its parser, no fp16
-            option or no version compatibility.  PK525: the timing cache cannot be written.
-        PK526: the workspace is out of range.
+            option, no version compatibility, or no room for a library.
+        PK525: the timing cache cannot be written.  PK526: the workspace is out of range.
     """
     _check_flavour(options, flavour)
     flags = getattr(flavour.module, "BuilderFlag", None)
@@ -123,6 +126,12 @@ def check_options(options: BuildOptions, flavour: Flavour) -> None:
     if options.version_compatible and flavour.name == "tensorrt_rtx":
         raise UsageError(
             "PK513", f"{flavour.name} {flavour.version} builds no version-compatible plans."
+        )
+    if options.standalone and flavour.name == "tensorrt" and not options.version_compatible:
+        raise UsageError(
+            "PK513",
+            f"{flavour.name} {flavour.version} keeps a library in version-compatible plans only.",
+            fix="add --version-compatible.",
         )
     if options.workspace_bytes is not None and not 0 < options.workspace_bytes < 2**63:
         raise UsageError(

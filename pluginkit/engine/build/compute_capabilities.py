@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Sequence
 
@@ -14,6 +15,9 @@ Capability = tuple[int, int]
 
 #: Without a GPU and a request: the GeForce and workstation GPUs of the last three generations.
 DEFAULT_CAPABILITIES: tuple[Capability, ...] = ((8, 6), (8, 9), (12, 0))
+
+#: For aarch64, likewise: Jetson Orin and Jetson Thor.
+JETSON_CAPABILITIES: tuple[Capability, ...] = ((8, 7), (11, 0))
 
 
 def parse_capability(text: str) -> Capability:
@@ -87,3 +91,21 @@ def choose_capabilities(
     names = ", ".join(map(text_from_capability, chosen))
     observer.notice(f"Building for compute capability {names}: {why}, and none was requested.")
     return chosen
+
+
+def export_capabilities(wanted: Sequence[Capability], arch: str | None) -> list[str]:
+    """The GPUs that an exported library has machine code for, ascending and without dots, ``"89"``.
+
+    Args:
+        wanted: what the user named.
+        arch: the processor; for another one than this machine's its GPUs are Jetsons, of Orin and
+            Thor unless others are named.
+    """
+    gpu = find_gpu()
+    is_here = arch in (None, platform.machine())
+    chosen = list(wanted)
+    if not chosen and is_here:
+        chosen = [gpu.compute_capability] if gpu else list(DEFAULT_CAPABILITIES)
+    if not chosen:
+        chosen = list(JETSON_CAPABILITIES if arch == "aarch64" else DEFAULT_CAPABILITIES)
+    return [f"{major}{minor}" for major, minor in sorted(dict.fromkeys(chosen))]

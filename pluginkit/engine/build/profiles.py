@@ -29,6 +29,11 @@ _BATCH_NAME = re.compile(r"(?i)\A(n_?)?batch([_ -]?(size|dim))?\Z|\Ab\Z|\Abs\Z")
 Dims = tuple[int, ...]
 
 
+def is_batch_name(dim: int | str) -> bool:
+    """Whether a dimension is dynamic and named as a batch: independent samples, in any number."""
+    return isinstance(dim, str) and _BATCH_NAME.match(dim) is not None
+
+
 @dataclass(frozen=True)
 class ShapeRange:
     """The smallest, most likely and largest shape of an input, or values of a shape tensor."""
@@ -217,7 +222,7 @@ def _shape_range(
             columns.append(named[dim])
         else:
             is_default = True
-            columns.append(DEFAULT_BATCH_RANGE if _BATCH_NAME.match(dim) else DEFAULT_RANGE)
+            columns.append(DEFAULT_BATCH_RANGE if is_batch_name(dim) else DEFAULT_RANGE)
     return ShapeRange(*zip(*columns, strict=True)), is_default
 
 

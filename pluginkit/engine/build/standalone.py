@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pluginkit.contract.plugin import Plugins
 from pluginkit.engine.build.build_options import ResolvedOptions
 from pluginkit.engine.build.shape_ranges import ShapeSpec
+from pluginkit.engine.plan.library_record import LibraryRecord, library_record
 from pluginkit.trt.flavour import Flavour
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def exported_plugins(
     plugins: Plugins,
     shapes: Mapping[str, ShapeSpec],
     resolved: ResolvedOptions,
-) -> Iterator[Path]:
+) -> Iterator[tuple[Path, LibraryRecord]]:
     """Make the library of a model's plugins, compared with their classes, for one build.
 
     Args:
@@ -33,6 +34,9 @@ def exported_plugins(
         plugins: by their keys.
         shapes: as for ``build_engine``.
         resolved: how to build.
+
+    Returns:
+        The library, which is deleted when the block ends, and what the manifest keeps of it.
 
     Errors:
         PK8xx: a plugin cannot be exported.
@@ -44,9 +48,10 @@ def exported_plugins(
     variants = model_variants(model, plugins, named_ranges(model, shapes))
     options = ExportOptions(
         tensorrt="rtx" if flavour.name == "tensorrt_rtx" else flavour.version,
-        compute_capabilities=[f"{major}{minor}" for major, minor in resolved.capabilities],
+        compute_capabilities=[f"{major}{minor}" for major, minor in sorted(resolved.capabilities)],
         interface=resolved.options.interface,
         with_static=False,
     )
     with tempfile.TemporaryDirectory(prefix="pluginkit-standalone-") as folder:
-        yield export_library(variants, Path(folder), "plugins", options).library
+        result = export_library(variants, Path(folder), "plugins", options)
+        yield result.library, library_record(result, options)

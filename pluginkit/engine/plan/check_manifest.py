@@ -18,6 +18,7 @@ def check_manifest(
     tensorrt: str | None = None,
     compute_capabilities: Sequence[str] | None = None,
     plugin_sources: Mapping[tuple[str, str, str], str] | None = None,
+    allow_host_code: bool = False,
 ) -> Manifest:
     """Read a plan's manifest and compare it with the plan and with what will run it.
 
@@ -27,22 +28,28 @@ def check_manifest(
         tensorrt: its version; None for no check.
         compute_capabilities: those of the GPUs that will run it, ``["8.9"]``; None for no check.
         plugin_sources: the source hash of every plugin that was found, by registry key; None for no
-            check.
+            check. A plan that holds its plugins needs none.
+        allow_host_code: run the library that a plan holds although the plan differs from the one
+            that its manifest describes.
 
     Errors:
         PK530: the plan cannot be read.  PK531: there is no manifest.  PK532: the manifest is
             damaged.
         PK533: something does not fit; the cause lists every reason.
+        PK534: the plan holds a library, and is another plan than the one that was built.
     """
     plan_path = Path(plan_path)
     manifest = read_manifest(plan_path)
     problems = _plan_problems(plan_path, manifest)
+    if problems and manifest.library is not None:
+        _check_trusted(plan_path, problems, allow_host_code)
+        problems = []
     if flavour is not None:
         problems += _tensorrt_problems(manifest, flavour, tensorrt)
     if compute_capabilities is not None:
         problems += _gpu_problems(manifest, compute_capabilities)
     missing: list[str] = []
-    if plugin_sources is not None:
+    if plugin_sources is not None and manifest.library is None:
         problems += _changed_plugins(manifest, plugin_sources)
         missing = _missing_plugins(manifest, plugin_sources)
         problems += missing
@@ -73,6 +80,18 @@ def _plan_problems(plan_path: Path, manifest: Manifest) -> list[str]:
     except OSError as error:
         raise PlanError("PK530", f"{plan_path} cannot be read: {error.strerror}.") from error
     return []
+
+
+def _check_trusted(plan_path: Path, problems: Sequence[str], allow_host_code: bool) -> None:
+    """Refuse a plan with a library that is not the one that its manifest describes."""
+    if not allow_host_code:
+        raise PlanError(
+            "PK534",
+            f"{plan_path} holds a library, which is code, and is not the plan that its manifest "
+            "describes.",
+            cause="\n".join(problems),
+            fix="build the plan again, or give --allow-host-code if you trust where it comes from.",
+        )
 
 
 def _tensorrt_problems(manifest: Manifest, flavour: str, version: str | None) -> list[str]:

@@ -12,13 +12,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pluginkit.atomic_files import open_file, read_file
 from pluginkit.contract.attributes import WireValue
+from pluginkit.engine.plan.json_reader import JsonReader
+from pluginkit.engine.plan.library_record import LibraryRecord, read_library
 from pluginkit.errors import PlanError
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ class Manifest:
             data).
         inputs, outputs: the engine's inputs and outputs.
         profiles: for each optimization profile, the range of every dynamic input.
-        plugins: the plugins that must be registered before the plan is loaded.
+        plugins: the plugins of the model. They must be registered before the plan is loaded, unless
+            it holds a library of them.
+        library: the library that the plan holds, None for none.
         format: the version of the manifest's format.
     """
 
@@ -105,6 +108,7 @@ class Manifest:
     outputs: tuple[Tensor, ...]
     profiles: tuple[Mapping[str, Range], ...]
     plugins: tuple[PluginRecord, ...]
+    library: LibraryRecord | None = None
     format: int = FORMAT
 
     def to_json(self) -> str:
@@ -122,40 +126,10 @@ class Manifest:
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             found = document.get("format") if isinstance(document, dict) else None
             raise ValueError(f"format is {found!r}, expected {FORMAT}")
-        return _read_manifest(_JsonReader(document, ""))
+        return _read_manifest(JsonReader(document, ""))
 
 
-class _JsonReader:
-    """Reads typed values from a JSON object; an error names what is missing or of a wrong type."""
-
-    def __init__(self, document: object, path: str) -> None:
-        if not isinstance(document, dict):
-            raise ValueError(f"{path or 'the document'} is not an object")
-        self._document = document
-        self._path = path
-
-    def get(self, name: str, kind: type) -> Any:
-        value = self._document.get(name)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ValueError(f"{self._path}{name} is not {kind.__name__}")
-        return value
-
-    def many(self, name: str) -> list[_JsonReader]:
-        values = enumerate(self.get(name, list))
-        return [_JsonReader(value, f"{self._path}{name}[{index}].") for index, value in values]
-
-    def members(self) -> dict[str, _JsonReader]:
-        values = self._document.items()
-        return {key: _JsonReader(value, f"{self._path}{key}.") for key, value in values}
-
-    def tuple_of(self, name: str, kind: type) -> tuple[Any, ...]:
-        values = self.get(name, list)
-        if not all(isinstance(value, kind) and not isinstance(value, bool) for value in values):
-            raise ValueError(f"{self._path}{name} has values that are not {kind.__name__}")
-        return tuple(values)
-
-
-def _read_manifest(reader: _JsonReader) -> Manifest:
+def _read_manifest(reader: JsonReader) -> Manifest:
     inputs = tuple(map(_read_tensor, reader.many("inputs")))
     return Manifest(
         pluginkit=reader.get("pluginkit", str),
@@ -171,14 +145,15 @@ def _read_manifest(reader: _JsonReader) -> Manifest:
         outputs=tuple(map(_read_tensor, reader.many("outputs"))),
         profiles=_read_profiles(reader, inputs),
         plugins=tuple(map(_read_plugin, reader.many("plugins"))),
+        library=read_library(reader.one("library")) if reader.has("library") else None,
     )
 
 
-def _read_tensor(reader: _JsonReader) -> Tensor:
+def _read_tensor(reader: JsonReader) -> Tensor:
     return Tensor(reader.get("name", str), reader.get("dtype", str), reader.tuple_of("shape", int))
 
 
-def _read_profiles(reader: _JsonReader, inputs: tuple[Tensor, ...]) -> tuple[dict[str, Range], ...]:
+def _read_profiles(reader: JsonReader, inputs: tuple[Tensor, ...]) -> tuple[dict[str, Range], ...]:
     profiles = tuple(
         {name: _read_range(one) for name, one in profile.members().items()}
         for profile in reader.many("profiles")
@@ -192,14 +167,14 @@ def _read_profiles(reader: _JsonReader, inputs: tuple[Tensor, ...]) -> tuple[dic
     return profiles
 
 
-def _read_range(reader: _JsonReader) -> Range:
+def _read_range(reader: JsonReader) -> Range:
     low, opt, high = (reader.tuple_of(name, int) for name in ("min", "opt", "max"))
     if not len(low) == len(opt) == len(high):
         raise ValueError(f"min {low}, opt {opt} and max {high} differ in length")
     return Range(low, opt, high, reader.get("is_shape_tensor", bool))
 
 
-def _read_plugin(reader: _JsonReader) -> PluginRecord:
+def _read_plugin(reader: JsonReader) -> PluginRecord:
     return PluginRecord(
         name=reader.get("name", str),
         version=reader.get("version", str),

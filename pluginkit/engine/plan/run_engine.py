@@ -46,6 +46,7 @@ def run_engine(
     *,
     flavour: str | None = None,
     plugins: Plugins | None = None,
+    allow_host_code: bool = False,
     verbose: bool = False,
 ) -> Arrays:
     """Check a plan's manifest and run the plan once.
@@ -55,15 +56,22 @@ def run_engine(
         inputs: an array for each input, of the plan's dtype and within one of its profiles.
         flavour: the TensorRT; by default the one that built the plan.
         plugins: the plugins that may be used; by default all that are found.
+        allow_host_code: run code that the plan holds even if its manifest does not describe it.
         verbose: whether TensorRT's log goes to stderr.
 
     Errors:
-        PK530 to PK533: the plan or its manifest is damaged, or does not fit here.  PK540: no GPU.
+        PK530 to PK534: the plan or its manifest is damaged, or does not fit here.  PK540: no GPU.
         PK541: TensorRT does not load the plan.  PK542: the inputs do not fit.  PK543: the run
             fails.
     """
     return time_engine(
-        plan_path, inputs, 1, flavour=flavour, plugins=plugins, verbose=verbose
+        plan_path,
+        inputs,
+        1,
+        flavour=flavour,
+        plugins=plugins,
+        allow_host_code=allow_host_code,
+        verbose=verbose,
     ).outputs
 
 
@@ -75,6 +83,7 @@ def time_engine(
     warm_up: int = 0,
     flavour: str | None = None,
     plugins: Plugins | None = None,
+    allow_host_code: bool = False,
     verbose: bool = False,
 ) -> Timing:
     """Run a plan ``warm_up`` and then ``iterations`` times; the rest is as for ``run_engine``."""
@@ -82,7 +91,8 @@ def time_engine(
         raise UsageError("PK542", f"iterations is {iterations}; expected at least 1.")
     from pluginkit.trt.callbacks import callback_errors
 
-    with callback_errors(), _opened(Path(plan_path), inputs, flavour, plugins, verbose) as runner:
+    opened = _opened(Path(plan_path), inputs, flavour, plugins, allow_host_code, verbose)
+    with callback_errors(), opened as runner:
         milliseconds = []
         for _ in range(warm_up + iterations):
             outputs = runner.infer(dict(inputs))
@@ -98,25 +108,28 @@ def _opened(
     inputs: Arrays,
     flavour_name: str | None,
     plugins: Plugins | None,
+    allow_host_code: bool,
     verbose: bool,
 ) -> Iterator[Any]:
     """Check a plan and its inputs, and open a TrtRunner on it."""
     manifest = read_manifest(plan_path)
-    if plugins is None and manifest.plugins:
+    if plugins is None and manifest.plugins and manifest.library is None:
         from pluginkit.discovery import find_plugins
 
         plugins = find_plugins()
     flavour = load_flavour(flavour_name or manifest.flavour)
-    profile = _check(plan_path, inputs, flavour, plugins or {})
+    profile = _check(plan_path, inputs, flavour, plugins or {}, allow_host_code)
     bind_polygraphy(flavour)
-    _register(manifest, plugins or {}, flavour)
+    if manifest.library is None:
+        _register(manifest, plugins or {}, flavour)
 
     from polygraphy.backend.trt import TrtRunner, engine_from_bytes
     from polygraphy.exception import PolygraphyException
 
     with captured_log(verbose=verbose) as errors:
         try:
-            engine = engine_from_bytes(plan_path.read_bytes())
+            runtime = runtime_for(flavour, manifest, allow_host_code)
+            engine = engine_from_bytes(plan_path.read_bytes(), runtime)
         except PolygraphyException as error:
             raise PlanError(
                 "PK541", f"{flavour.name} does not load {plan_path}.", cause=meaningful(errors)
@@ -133,7 +146,22 @@ def _opened(
             ) from error
 
 
-def _check(plan_path: Path, inputs: Arrays, flavour: Flavour, plugins: Plugins) -> int:
+def runtime_for(flavour: Flavour, manifest: Manifest, allow_host_code: bool) -> Any:
+    """Return the IRuntime that loads a plan.
+
+    It may execute code in the plan where the manifest describes that code, which
+    ``check_manifest`` has compared, or where the user allows it.
+    """
+    from polygraphy.backend.trt import get_trt_logger
+
+    runtime = flavour.module.Runtime(get_trt_logger())
+    runtime.engine_host_code_allowed = allow_host_code or manifest.library is not None
+    return runtime
+
+
+def _check(
+    plan_path: Path, inputs: Arrays, flavour: Flavour, plugins: Plugins, allow_host_code: bool
+) -> int:
     """Check all that is known before TensorRT sees the plan; return the profile's number."""
     gpu = find_gpu()
     manifest = check_manifest(
@@ -142,6 +170,7 @@ def _check(plan_path: Path, inputs: Arrays, flavour: Flavour, plugins: Plugins) 
         tensorrt=flavour.version,
         compute_capabilities=[text_from_capability(gpu.compute_capability)] if gpu else None,
         plugin_sources={key: source_sha256(cls) for key, cls in plugins.items()},
+        allow_host_code=allow_host_code,
     )
     profile = fitting_profile(manifest, inputs)
     if gpu is None:

@@ -1,0 +1,213 @@
+"""Export plugins to a folder: libraries, the model, what is known about them, how to load them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluginkit
+from pluginkit.engine.deploy.deployed_model import DeployedModel
+from pluginkit.engine.deploy.plugin_variants import plugin_variants
+from pluginkit.engine.deploy.readme_text import readme_text
+from pluginkit.engine.deploy.triton_repository import triton_files
+from pluginkit.engine.deploy.write_folder import check_folder, write_folder
+from pluginkit.engine.plan.library_record import LibraryRecord, library_record
+from pluginkit.errors import UsageError
+from pluginkit.export.export_library import ExportOptions, export_library
+from pluginkit.export.variant import Variant
+
+if TYPE_CHECKING:
+    from pluginkit.contract.plugin import Plugin
+    from pluginkit.export.prove.compare import Proof
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A folder that was written.
+
+    Attributes:
+        folder: where it is.
+        files: its files with their sizes in bytes, by path relative to the folder.
+        plugins: the names of the plugins in TensorRT's registry.
+        record: what is known about the library.
+        proof: what was compared with the Python classes.
+        triton: the lines that start Triton, and before it make a plan where there is none.
+        seconds: how long it took.
+    """
+
+    folder: Path
+    files: Mapping[str, int]
+    plugins: tuple[str, ...]
+    record: LibraryRecord
+    proof: Proof
+    triton: tuple[str, ...]
+    seconds: float
+
+
+def export_model_folder(
+    deployed: DeployedModel,
+    folder: Path,
+    options: ExportOptions,
+    *,
+    triton: Path | None = None,
+    plan: bytes | None = None,
+) -> Deployment:
+    """Write the library of a model's plugins, the rewritten model and a README.
+
+    Args:
+        deployed: the model.
+        folder: where the files go; made if it is not there.
+        options: what the library is made for.
+        triton: the folder of a Triton model repository to write too.
+        plan: the plan that goes into that repository; without one its README says how to make it.
+
+    Errors:
+        PK525: a file cannot be written.  PK812: Triton has no such TensorRT.
+        PK813: Triton's configuration cannot say what the model is.  PK406, PK407: the model.
+        Otherwise as for ``export_library``.
+    """
+    from pluginkit.onnx.model.model_file import save_model
+
+    if triton is not None and options.tensorrt == "rtx":
+        raise UsageError(
+            "PK812",
+            "Triton's TensorRT backend runs TensorRT; got TensorRT-RTX.",
+            fix="name the TensorRT of your Triton: --tensorrt 10.16.",
+        )
+    stem = deployed.source.name.removesuffix(".onnx")
+    model = folder / f"{stem}.plugins.onnx"
+    for each in filter(None, (folder, triton)):
+        check_folder(each)
+    with _staged(deployed.variants, _library_name(f"{stem}_plugins"), options) as staged:
+        staged.add_readme(model.name, deployed)
+        contents = {folder / name: content for name, content in staged.contents.items()}
+        lines: tuple[str, ...] = ()
+        if triton is not None:
+            files, lines = triton_files(deployed, triton, staged.static_library, model, plan)
+            contents |= files
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(deployed.model, model, deployed.source)
+        try:
+            write_folder(contents)
+        except UsageError:
+            model.unlink()
+            raise
+        return staged.deployment(folder, [*contents, model], lines)
+
+
+def export_plugin_folder(
+    plugin_classes: Sequence[type[Plugin]],
+    folder: Path,
+    options: ExportOptions,
+    *,
+    types: Sequence[str] = (),
+    attributes: Mapping[str, Sequence[Any]] | None = None,
+) -> Deployment:
+    """Write one library of whole plugins, and a README.
+
+    Args:
+        plugin_classes: the plugins.
+        folder: where the files go; made if it is not there.
+        options: what the library is made for.
+        types: as for ``plugin_variants``.
+        attributes: likewise.
+
+    Errors:
+        PK525: a file cannot be written.  PK810, PK811: as for ``plugin_variants``.
+        Otherwise as for ``export_library``.
+    """
+    check_folder(folder)
+    variants = [
+        variant for cls in plugin_classes for variant in plugin_variants(cls, types, attributes)
+    ]
+    is_one = len(plugin_classes) == 1
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plugin_classes[0].__name__).lower()
+    with _staged(variants, _library_name(name if is_one else "plugins"), options) as staged:
+        staged.add_readme("MODEL.onnx", None)
+        contents = {folder / path: content for path, content in staged.contents.items()}
+        write_folder(contents)
+        return staged.deployment(folder, list(contents), ())
+
+
+@dataclass(frozen=True)
+class _Staged:
+    """A library that was made, before its files go where they were asked for."""
+
+    name: str
+    contents: dict[str, bytes]
+    plugins: tuple[str, ...]
+    record: LibraryRecord
+    proof: Proof
+    static_library: tuple[str, bytes]
+    seconds: float
+
+    def add_readme(self, model: str, deployed: DeployedModel | None) -> None:
+        profiles = () if deployed is None else deployed.profiles
+        text = readme_text(self.name, self.plugins, self.record, model, profiles)
+        self.contents["README.txt"] = text.encode()
+
+    def deployment(
+        self, folder: Path, paths: Sequence[Path], triton: tuple[str, ...]
+    ) -> Deployment:
+        files = {
+            path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path): (
+                path.stat().st_size
+            )
+            for path in paths
+        }
+        return Deployment(
+            folder, files, self.plugins, self.record, self.proof, triton, self.seconds
+        )
+
+
+@contextmanager
+def _staged(variants: Sequence[Variant], name: str, options: ExportOptions) -> Iterator[_Staged]:
+    """Make a library in a folder that is deleted, and read its files."""
+    with tempfile.TemporaryDirectory(prefix="pluginkit-deploy-") as scratch:
+        result = export_library(variants, Path(scratch), name, options)
+        contents = {
+            path.relative_to(scratch).as_posix(): path.read_bytes()
+            for path in sorted(Path(scratch).rglob("*"))
+            if path.is_file()
+        }
+        record = library_record(result, options)
+        static = f"lib{name}_static.so"
+        plugins = tuple(dict.fromkeys(one.plugin.spec.plugin_name for one in variants))
+        contents[f"{name}.json"] = _description(contents, plugins, record)
+        yield _Staged(
+            name,
+            contents,
+            plugins,
+            record,
+            result.proof,
+            (static, contents[static]),
+            result.seconds,
+        )
+
+
+def _description(
+    contents: Mapping[str, bytes], plugins: Sequence[str], record: LibraryRecord
+) -> bytes:
+    document = {
+        "format": FORMAT,
+        "pluginkit": pluginkit.__version__,
+        "files": {path: hashlib.sha256(content).hexdigest() for path, content in contents.items()},
+        "plugins": list(plugins),
+        "library": dataclasses.asdict(record),
+    }
+    return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def _library_name(text: str) -> str:
+    """A name that linkers, CMake and backends' options take: no spaces, commas or semicolons."""
+    return re.sub(r"[^\w.-]", "_", text, flags=re.ASCII)
