@@ -40,6 +40,8 @@ ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
 
 _ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\(([^)]*)\)")
 _PARAMETER = re.compile(r"\.param\s+(?:\.align\s+\d+\s+)?\.[a-z](\d+)[^,\[]*(?:\[(\d+)\])?")
+#: In a mangled name, the tag that tells the functions of one name apart.
+_NUMBA_COUNT = re.compile(r"B\d+v(\d+)(?=B)")
 
 _numba_lock = threading.Lock()
 
@@ -174,8 +176,24 @@ def compile_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
             )
     except Exception as error:  # numba raises dozens of unrelated types; its text is the log
         raise_compile_error("PK321", str(wanted), f"sm_{arch}", str(error), error)
+    ptx = _renumbered(ptx)
     ((symbol, sizes),) = _entries(ptx).items()
     return Compiled(_link(ptx, str(wanted), arch), (symbol,), (sizes,), ptx.encode())
+
+
+def _renumbered(ptx: str) -> str:
+    """Number the functions of numba's PTX from 1.
+
+    numba counts what it compiles in a process, and puts that number into names. The same kernel
+    must be the same code however many came before it.
+    """
+    numbers: dict[str, int] = {}
+
+    def stable(match: re.Match[str]) -> str:
+        tag = f"v{numbers.setdefault(match[1], len(numbers) + 1)}"
+        return f"B{len(tag)}{tag}"
+
+    return _NUMBA_COUNT.sub(stable, ptx)
 
 
 def _entries(ptx: str) -> dict[str, tuple[int, ...]]:

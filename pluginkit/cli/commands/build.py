@@ -146,6 +146,6 @@ def _print_library(library: LibraryRecord) -> None:
     )
     print_line(f"It needs {library.needs}.")
     print_line(
-        "It is code: whoever loads it must allow that, with engineHostCodeAllowed, and should trust "
-        "where it comes from. pluginkit run does so for the plan that the manifest describes."
+        "It is code: whoever loads it must allow that, with engineHostCodeAllowed, and should "
+        "trust where it comes from. pluginkit run does so for the plan that the manifest describes."
     )

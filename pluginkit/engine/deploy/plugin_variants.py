@@ -10,7 +10,7 @@ from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType, dtype_from_numpy
 from pluginkit.contract.plugin import Case, Plugin
 from pluginkit.contract.spec import Port
-from pluginkit.errors import UsageError
+from pluginkit.errors import TensorError, UsageError
 from pluginkit.export.variant import ANY, Variant, merged
 
 
@@ -53,9 +53,9 @@ def plugin_variants(
     if not found:
         raise UsageError(
             "PK810",
-            f"{plugin_class.__name__} takes none of its cases with {', '.join(types)}; expected "
-            "types that its output_types takes.",
-            fix="name other --types.",
+            f"{plugin_class.__name__} takes none of its cases with these types and attributes; "
+            "expected at least one.",
+            fix="name other --types and --attribute; pluginkit show lists what the plugin takes.",
         )
     return found
 
@@ -90,8 +90,19 @@ def _variants_of(
         ):
             continue
         dtypes = tuple(_dtype_of(port, arrays[port.name], bindings) for port in present)
-        if not calls.refuses_types(plugin, calls.describe_inputs(plugin, shapes, dtypes)):
+        values = calls.shape_values_in(plugin, [arrays[port.name] for port in present])
+        inputs = calls.describe_inputs(plugin, shapes, dtypes, values)
+        if not calls.refuses_types(plugin, inputs) and not _refuses(plugin, inputs):
             yield Variant(plugin, dtypes, ranges)
+
+
+def _refuses(plugin: Plugin, inputs: calls.Inputs) -> bool:
+    """Whether the plugin's own check refuses a case, whose attributes have been changed."""
+    try:
+        calls.check(plugin, inputs)
+    except TensorError:
+        return True
+    return False
 
 
 def _is_wanted(dtype: DType, choices: Sequence[DType], types: Sequence[str]) -> bool:

@@ -126,6 +126,16 @@ def test_numba_launch_fits_its_kernel(stamp, describe, arch):
     assert compiled.parameter_sizes == ((*array, *array, 4, 4, 4, 1),)
 
 
+def test_a_numba_kernel_is_the_same_code_each_time():
+    """numba numbers what it compiles, over the life of the process."""
+    kernel = NumbaSpecialisation(
+        KERNELS, "saxpy", (ArgumentType("float32"), FLOATS, FLOATS, ArgumentType("int64"))
+    )
+    first, second = compile_numba(kernel, "80"), compile_numba(kernel, "80")
+    assert first == second
+    assert first.symbols[0].encode() in first.ptx
+
+
 def test_numba_error_has_the_log():
     with pytest.raises(KernelError, match=r"PK321 kernel 'broken\(float32\[:\]\)'") as caught:
         compile_numba(NumbaSpecialisation(KERNELS, "broken", (FLOATS,)), "80")
