@@ -214,6 +214,8 @@ def _print_deployment(deployment: Deployment) -> None:
         f"The C++ agrees with the Python classes on {proof.calls} calls, {proof.refusals} of them "
         f"refused by both, {proof.steps} steps. No engine was executed."
     )
+    for reason in deployment.left_out:
+        print_line(f"Left out: {reason}")
     print_line(f"Needs {record.needs}.")
     for line in deployment.triton:
         print_line(line)

@@ -41,7 +41,7 @@ def exported_plugins(
     Errors:
         PK8xx: a plugin cannot be exported.
     """
-    from pluginkit.engine.export.named_ranges import named_ranges
+    from pluginkit.engine.build.named_ranges import named_ranges
     from pluginkit.export.export_library import ExportOptions, export_library
     from pluginkit.export.model_variants import model_variants
 

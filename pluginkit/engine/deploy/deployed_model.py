@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract.plugin import Plugins
-from pluginkit.engine.build.profiles import NetworkInput, Profile, resolve_profiles
+from pluginkit.engine.build.named_ranges import named_ranges
+from pluginkit.engine.build.profiles import NetworkInput, OptimizationProfile, resolve_profiles
 from pluginkit.engine.build.shape_ranges import ShapeSpec
-from pluginkit.engine.export.named_ranges import named_ranges
 from pluginkit.export.variant import Variant
 from pluginkit.trt.target import Target
 
@@ -60,7 +60,7 @@ class DeployedModel:
     plugins: Plugins
     inputs: tuple[ModelTensor, ...]
     outputs: tuple[ModelTensor, ...]
-    profiles: tuple[Profile, ...]
+    profiles: tuple[OptimizationProfile, ...]
     variants: tuple[Variant, ...]
 
 

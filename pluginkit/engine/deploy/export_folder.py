@@ -9,7 +9,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class Deployment:
         plugins: the names of the plugins in TensorRT's registry.
         record: what is known about the library.
         proof: what was compared with the Python classes.
+        left_out: calls of plugins that cannot be exported, each with the reason.
         triton: the lines that start Triton, and before it make a plan where there is none.
         seconds: how long it took.
     """
@@ -50,6 +51,7 @@ class Deployment:
     plugins: tuple[str, ...]
     record: LibraryRecord
     proof: Proof
+    left_out: tuple[str, ...]
     triton: tuple[str, ...]
     seconds: float
 
@@ -118,7 +120,7 @@ def export_plugin_folder(
     Args:
         plugin_classes: the plugins.
         folder: where the files go; made if it is not there.
-        options: what the library is made for.
+        options: what the library is made for. Calls that cannot be exported are left out.
         types: as for ``plugin_variants``.
         attributes: likewise.
 
@@ -132,7 +134,8 @@ def export_plugin_folder(
     ]
     is_one = len(plugin_classes) == 1
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plugin_classes[0].__name__).lower()
-    with _staged(variants, _library_name(name if is_one else "plugins"), options) as staged:
+    library = _library_name(name if is_one else "plugins")
+    with _staged(variants, library, replace(options, leaves_out=True)) as staged:
         staged.add_readme("MODEL.onnx", None)
         contents = {folder / path: content for path, content in staged.contents.items()}
         write_folder(contents)
@@ -148,6 +151,7 @@ class _Staged:
     plugins: tuple[str, ...]
     record: LibraryRecord
     proof: Proof
+    left_out: tuple[str, ...]
     static_library: tuple[str, bytes]
     seconds: float
 
@@ -166,7 +170,14 @@ class _Staged:
             for path in paths
         }
         return Deployment(
-            folder, files, self.plugins, self.record, self.proof, triton, self.seconds
+            folder,
+            files,
+            self.plugins,
+            self.record,
+            self.proof,
+            self.left_out,
+            triton,
+            self.seconds,
         )
 
 
@@ -190,6 +201,7 @@ def _staged(variants: Sequence[Variant], name: str, options: ExportOptions) -> I
             plugins,
             record,
             result.proof,
+            tuple(f"{variant}: {error.message}" for variant, error in result.left_out),
             (static, contents[static]),
             result.seconds,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pluginkit.engine.build.profiles import Profile
+from pluginkit.engine.build.profiles import OptimizationProfile
 from pluginkit.engine.build.shape_ranges import text_from_shape
 
 NOT_RUN = (
@@ -13,7 +13,7 @@ NOT_RUN = (
 )
 
 
-def shape_options(profiles: Sequence[Profile]) -> str:
+def shape_options(profiles: Sequence[OptimizationProfile]) -> str:
     """Return trtexec's options for the optimization profiles, with a space before each."""
     words = []
     for number, profile in enumerate(profiles):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pluginkit
-from pluginkit.engine.build.profiles import Profile
+from pluginkit.engine.build.profiles import OptimizationProfile
 from pluginkit.engine.deploy.host_lines import NOT_RUN, build_line, shape_options, triton_line
 from pluginkit.engine.plan.library_record import LibraryRecord
 
@@ -15,7 +15,7 @@ def readme_text(
     plugins: Sequence[str],
     record: LibraryRecord,
     model: str,
-    profiles: Sequence[Profile],
+    profiles: Sequence[OptimizationProfile],
 ) -> str:
     """Return the text.
 
@@ -44,7 +44,7 @@ def _cpp_lines(name: str) -> list[str]:
     ]
 
 
-def _tensorrt_lines(name: str, model: str, profiles: Sequence[Profile]) -> list[str]:
+def _tensorrt_lines(name: str, model: str, profiles: Sequence[OptimizationProfile]) -> list[str]:
     dynamic, static = f"./lib{name}.so", f"./lib{name}_static.so"
     shapes, plan = shape_options(profiles), "model.plan"
     return [

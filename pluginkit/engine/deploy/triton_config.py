@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pluginkit.engine.build.profiles import Profile, is_batch_name
+from pluginkit.engine.build.profiles import OptimizationProfile, is_batch_name
 from pluginkit.engine.deploy.deployed_model import ModelTensor
 from pluginkit.errors import UsageError
 
@@ -24,7 +24,7 @@ def triton_config(
     name: str,
     inputs: Sequence[ModelTensor],
     outputs: Sequence[ModelTensor],
-    profiles: Sequence[Profile],
+    profiles: Sequence[OptimizationProfile],
 ) -> str:
     """Return the configuration of a plan.
 
@@ -73,7 +73,9 @@ def _check(tensor: ModelTensor) -> None:
 
 
 def _largest_batch(
-    inputs: Sequence[ModelTensor], outputs: Sequence[ModelTensor], profiles: Sequence[Profile]
+    inputs: Sequence[ModelTensor],
+    outputs: Sequence[ModelTensor],
+    profiles: Sequence[OptimizationProfile],
 ) -> int:
     """Return the most samples in a batch; 0 where the first dimension is no batch."""
     if not inputs or not profiles:

@@ -129,7 +129,7 @@ def test_numba_launch_fits_its_kernel(stamp, describe, arch):
 def test_a_numba_kernel_is_the_same_code_each_time():
     """numba numbers what it compiles, over the life of the process."""
     kernel = NumbaSpecialisation(
-        KERNELS, "saxpy", (ArgumentType("float32"), FLOATS, FLOATS, ArgumentType("int64"))
+        KERNELS, "saxpy", (FLOATS, FLOATS, ArgumentType("float32"), ArgumentType("int64"))
     )
     first, second = compile_numba(kernel, "80"), compile_numba(kernel, "80")
     assert first == second

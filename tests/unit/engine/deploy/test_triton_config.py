@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pluginkit.engine.build.profiles import Profile, ShapeRange
+from pluginkit.engine.build.profiles import OptimizationProfile, ShapeRange
 from pluginkit.engine.deploy.deployed_model import ModelTensor
 from pluginkit.engine.deploy.triton_config import triton_config
 from pluginkit.errors import UsageError
@@ -13,8 +13,8 @@ X = ModelTensor("x", "FLOAT", ("batch", 3, "h"))
 Y = ModelTensor("y", "FLOAT16", ("batch", 7))
 
 
-def profile(least: int, most: int) -> Profile:
-    return Profile({"x": ShapeRange((least, 3, 1), (least, 3, 8), (most, 3, 8))})
+def profile(least: int, most: int) -> OptimizationProfile:
+    return OptimizationProfile({"x": ShapeRange((least, 3, 1), (least, 3, 8), (most, 3, 8))})
 
 
 def config_of(*arguments: Any) -> Any:
@@ -53,11 +53,11 @@ def test_a_batch_is_joined_up_to_the_largest_profile() -> None:
         ([X], [ModelTensor("y", "FLOAT16", (7,))], [profile(1, 4)]),
         ([X, ModelTensor("w", "FLOAT", (2,))], [Y], [profile(1, 4)]),
         ([X], [Y], [profile(2, 4)]),
-        ([ModelTensor("x", "FLOAT", (4, 3, 8))], [Y], [Profile({})]),
+        ([ModelTensor("x", "FLOAT", (4, 3, 8))], [Y], [OptimizationProfile({})]),
     ],
 )
 def test_what_is_no_batch_of_samples_is_not_joined(
-    inputs: list[ModelTensor], outputs: list[ModelTensor], profiles: list[Profile]
+    inputs: list[ModelTensor], outputs: list[ModelTensor], profiles: list[OptimizationProfile]
 ) -> None:
     config = config_of(inputs, outputs, profiles)
     assert config.max_batch_size == 0
@@ -68,14 +68,14 @@ def test_what_is_no_batch_of_samples_is_not_joined(
 
 def test_a_tensor_without_dimensions_is_reshaped() -> None:
     scalar = ModelTensor("s", "INT64", ())
-    config = config_of([scalar], [ModelTensor("y", "BOOL", ("batch",))], [Profile({})])
+    config = config_of([scalar], [ModelTensor("y", "BOOL", ("batch",))], [OptimizationProfile({})])
     assert list(config.input[0].dims) == [1]
     assert config.input[0].HasField("reshape")
     assert list(config.input[0].reshape.shape) == []
     batched = config_of(
         [ModelTensor("x", "INT8", ("batch",))],
         [ModelTensor("y", "BFLOAT16", ("batch",))],
-        [Profile({"x": ShapeRange((1,), (1,), (4,))})],
+        [OptimizationProfile({"x": ShapeRange((1,), (1,), (4,))})],
     )
     assert batched.max_batch_size == 4
     assert list(batched.output[0].dims) == [1]
@@ -84,7 +84,7 @@ def test_a_tensor_without_dimensions_is_reshaped() -> None:
 
 def test_names_of_any_characters_survive() -> None:
     name = 'a"b\\c\nü'
-    config = config_of([ModelTensor(name, "FLOAT", (1,))], [Y], [Profile({})])
+    config = config_of([ModelTensor(name, "FLOAT", (1,))], [Y], [OptimizationProfile({})])
     assert config.input[0].name == name
 
 
