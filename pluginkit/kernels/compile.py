@@ -122,7 +122,12 @@ def compile_cuda(wanted: Sequence[CudaSpecialisation], arch: str) -> Compiled:
         PK320: NVRTC refuses the source; the log is the cause.
     """
     nvrtc = need("cuda.bindings.nvrtc")
-    options = [f"--gpu-architecture=sm_{arch}", "-ftz=true", *cuda_options(wanted[0])]  # cupy's too
+    options = [
+        f"--gpu-architecture=sm_{arch}",
+        "-ftz=true",  # cupy's, too
+        "-frandom-seed=pluginkit",  # the same source is the same code in every process
+        *cuda_options(wanted[0]),
+    ]
     encoded = [option.encode() for option in options]
     names = [each.expression.encode() for each in wanted]
     program = _nvrtc(nvrtc.nvrtcCreateProgram(wanted[0].code.encode(), b"kernel.cu", 0, [], []))
