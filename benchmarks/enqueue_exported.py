@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from pluginkit import CudaKernel, Input, Launch, Output, Plugin, ceil_div, float
 from pluginkit.export.compile.compiler import find_compiler
 from pluginkit.export.compile.library_builder import RUNTIME
 from pluginkit.export.export_library import ExportOptions, export_library
-from pluginkit.export.generate.generate_library import generate_library
 from pluginkit.export.variant import ANY, Variant
 
 CAPABILITY, BLOCK = "90", 256
+#: Of the kernel, which is extern "C".
+SYMBOL = "add_three"
 SOURCE = r"""
 extern "C" __global__ void add_three(const float* a, const float* b, const float* c, float* y,
                                      long long count) {
@@ -40,7 +42,7 @@ class AddThree(Plugin):
     types = {"T": (float32,)}
     a, b, c = Input("T"), Input("T"), Input("T")
     y = Output("T", like="a")
-    kernel = CudaKernel(SOURCE, "add_three")
+    kernel = CudaKernel(SOURCE, SYMBOL)
 
     def launches(self, a, b, c, y):
         """One thread an element."""
@@ -54,11 +56,12 @@ class AddThree(Plugin):
 def build(folder: Path) -> None:
     """Make the library, the program, and the kernel that the driver launches alone."""
     variant = Variant(AddThree(), (float32,) * 3, ((ANY,),) * 3)
-    options = ExportOptions(tensorrt="11", compute_capabilities=(CAPABILITY,), with_static=False)
+    options = ExportOptions(
+        tensorrt="11", compute_capabilities=(CAPABILITY,), with_static=False, with_source=True
+    )
     export_library([variant], folder, "add_three", options)
-    (module,) = generate_library([variant], (CAPABILITY,)).modules
-    (folder / "add_three.cubin").write_bytes(module.images[0].data)
-    (folder / "symbol").write_text(module.symbols[0], encoding="utf-8")
+    (cubin,) = (folder / "source" / "kernels").glob("*.cubin")
+    shutil.copyfile(cubin, folder / "add_three.cubin")
     source = Path(__file__).with_suffix(".cpp")
     flags = ["-std=c++17", "-O2", "-DPLUGINKIT_TENSORRT_MAJOR=11", f"-I{RUNTIME}"]
     flags += ["-static-libstdc++", "-static-libgcc"]  # it may run on another machine
@@ -70,9 +73,8 @@ def build(folder: Path) -> None:
 def run(folder: Path) -> None:
     """Run the program, and record what it prints."""
     name, _, namespace = AddThree.spec.key
-    symbol = (folder / "symbol").read_text(encoding="utf-8")
     files = [str(folder / file) for file in ("enqueue_exported", "libadd_three.so")]
-    command = [*files, name, namespace, str(folder / "add_three.cubin"), symbol]
+    command = [*files, name, namespace, str(folder / "add_three.cubin"), SYMBOL]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     print(done.stdout, end="")
     record("enqueue_exported", host_environment(), [json.loads(done.stdout)])
