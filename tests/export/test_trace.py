@@ -20,6 +20,7 @@ from pluginkit import (
 )
 from pluginkit.contract import calls
 from pluginkit.errors import ExportError, InputError
+from pluginkit.export.trace import tree
 from pluginkit.export.trace.methods import Refusal, TracedPlugin, trace_plugin
 from pluginkit.export.trace.steps import TracedLaunch, Values
 from pluginkit.export.trace.tree import Branch, Leaf, leaves
@@ -244,7 +245,9 @@ def test_an_own_enqueue_is_refused_with_its_line() -> None:
     assert f"{__file__}:{enqueue.__code__.co_firstlineno}" in str(refused.value.where)
 
 
-def test_too_many_paths_are_refused() -> None:
+def test_too_many_paths_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "MOST_PATHS", 100)
+
     def launches(self, x, y):  # type: ignore[no-untyped-def]
         return [
             Launch(self.kernel, 1, 32, (y, x, x.size))
