@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -60,7 +60,7 @@ class Compiled:
     cubin: bytes
     symbols: tuple[str, ...]
     parameter_sizes: tuple[tuple[int, ...], ...]
-    ptx: bytes = b""
+    ptx: bytes = field(default=b"", compare=False)
 
 
 def compile_launches(
