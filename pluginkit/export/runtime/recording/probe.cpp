@@ -9,9 +9,12 @@
 //      "attributes": {"factor": 2.0}}                            as a plan would keep them
 //
 // `told` are the outputs' shapes as TensorRT would say them, -1 for what only kernels know. With
-// "inputs" the steps are enqueued too, on the recording driver, which tells what they were. A
-// refusal is {"error": "PK140 ..."}.
+// "inputs" the steps are enqueued too, on the recording driver, which tells what they were, or on
+// a GPU. With "is_kept" the plugin outlives the request, so that a CUDA graph that captured its
+// enqueue can be replayed. A refusal is {"error": "PK140 ..."}.
 #include <cstring>
+#include <memory>
+#include <vector>
 
 #include "instance.h"
 
@@ -65,7 +68,8 @@ Json answer(const Json& request) {
     for (std::size_t i = 0; i < attributes.items.size(); ++i) {
         wire[attributes.keys[i]] = attributes.items[i];
     }
-    Instance instance(program, wire, "probed");
+    auto owner = std::make_unique<Instance>(program, wire, "probed");
+    Instance& instance = *owner;
     std::vector<Type> types;
     for (const Json& name : request.at("dtypes").as_list()) {
         types.emplace_back();
@@ -102,6 +106,10 @@ Json answer(const Json& request) {
         instance.prepared()->enqueue(in.data(), out.data(),
                                      reinterpret_cast<void*>(request.at("workspace").as_int(0)),
                                      reinterpret_cast<CUstream>(request.at("stream").as_int(0)));
+    }
+    if (request.find("is_kept") != nullptr) {
+        static std::vector<std::unique_ptr<Instance>> kept_instances;
+        kept_instances.push_back(std::move(owner));
     }
     return json;
 }
