@@ -45,7 +45,7 @@ def target_from_text(text: str) -> Target:
     """Return the target of ``"tensorrt"`` or ``"tensorrt:10.16"``.
 
     Errors:
-        PK600: there is no such flavour, or the version is malformed.  PK601: pluginkit does not
+        PK600: there is no such flavour, or the version is malformed.  PK602: pluginkit does not
         support that version.
     """
     flavour, colon, version = text.partition(":")
@@ -59,7 +59,7 @@ def target_from_text(text: str) -> Target:
     target, oldest = Target(flavour, numbers(version)), _OLDEST[flavour]
     if target.version and target.version < oldest[: len(target.version)]:
         raise UsageError(
-            "PK601",
+            "PK602",
             f"target '{text}' is older than what pluginkit rewrites models for; "
             f"expected {Target(flavour, oldest)} or newer.",
             cause="an older parser refuses operators and plugins that the rewrites leave or make.",

@@ -35,7 +35,7 @@ def test_what_is_no_target_is_an_error(text):
     ],
 )
 def test_a_target_that_is_not_supported_is_refused(text, oldest):
-    with pytest.raises(UsageError, match="PK601") as caught:
+    with pytest.raises(UsageError, match="PK602") as caught:
         target_from_text(text)
     assert f"expected {oldest} or newer" in str(caught.value)
 
