@@ -19,7 +19,7 @@ _INDEX = re.compile(
     r"out of (data )?bounds|indices? .*(out of range|must be|within)|invalid ind(ex|ices)", re.I
 )
 _INPUT = re.compile(r"for input: (.+?)(?: index:| Got:|\n|$)|input name: (\S+)")
-_NODE = re.compile(r"(?:Name:\s?|node \()'?([^')]*)")
+_NODE = re.compile(r"running (\w+) node\. Name:\s?'([^']*)'")
 _ELSEWHERE = "compare with outputs from elsewhere, such as PyTorch: --expected golden.npz."
 
 
@@ -65,7 +65,7 @@ def _advice(error: Exception, text: str, model: onnx.ModelProto) -> tuple[str, s
 
 def _index_advice(text: str, model: onnx.ModelProto) -> tuple[str, str]:
     found = _NODE.search(text)
-    inputs = integer_inputs_of(model, found[1]) if found else []
+    inputs = integer_inputs_of(model, found[1], found[2]) if found else []
     if not inputs:
         return "refuses an index that is out of range", "correct the index in the model."
     names = " and ".join(f"'{name}'" for name in inputs)
@@ -75,11 +75,17 @@ def _index_advice(text: str, model: onnx.ModelProto) -> tuple[str, str]:
     )
 
 
-def integer_inputs_of(model: onnx.ModelProto, node_name: str) -> list[str]:
-    """Return the integer graph inputs on which the node of that name depends, in their order."""
+def integer_inputs_of(model: onnx.ModelProto, op_type: str, name: str) -> list[str]:
+    """Return the integer graph inputs on which a node depends, in the order of the inputs.
+
+    Args:
+        model: the model.
+        op_type: the node's.
+        name: the node's; empty for all nodes of that type without a name.
+    """
     wanted: set[str] = set()
     for node in model.graph.node:
-        if node.name == node_name:
+        if (node.op_type, node.name) == (op_type, name):
             wanted |= names_read(node)
     producers = {name: node for node in model.graph.node for name in node.output}
     waiting: Sequence[str] = list(wanted)

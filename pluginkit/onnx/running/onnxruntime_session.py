@@ -149,8 +149,8 @@ class Runner:
             else:
                 if run is not None:
                     return run
-        error = self._refused_with or RuntimeError("there is no way to run it")
-        raise refusal(error, self._model, self._where) from error
+        cause = self._refused_with or RuntimeError("there is no way to run it")
+        raise refusal(cause, self._model, self._where) from cause
 
     def _note(self, error: Exception) -> None:
         """Keep ONNX Runtime's own error, unless another way may have the kernel that it lacks."""

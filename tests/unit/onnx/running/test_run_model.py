@@ -347,6 +347,7 @@ def test_a_product_with_quantized_weights_is_that_of_its_nodes(dtype):
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["", "gather"])
 @pytest.mark.parametrize(
     ("feeds", "words", "fix"),
     [
@@ -356,11 +357,11 @@ def test_a_product_with_quantized_weights_is_that_of_its_nodes(dtype):
         ({"x": np.zeros(5, np.float32)}, "input 'x' is float32 5; expected float32 (4)", ""),
     ],
 )
-def test_an_input_that_does_not_fit_is_named(feeds, words, fix):
+def test_an_input_that_does_not_fit_is_named(feeds, words, fix, name):
     nodes = [
         helper.make_node("Neg", ["i"], ["j"]),
         helper.make_node("Neg", ["j"], ["k"]),
-        helper.make_node("Gather", ["x", "k"], ["y"], "gather"),
+        helper.make_node("Gather", ["x", "k"], ["y"], name),
     ]
     model = model_of(nodes, [value("x", [4]), value("i", ["n"], INT64)], [value("y", ["n"])])
     with pytest.raises(ModelError) as caught:
