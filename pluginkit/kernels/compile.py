@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch
@@ -25,6 +24,7 @@ from pluginkit.contract.tensors import TensorDesc
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import check_parameters, parameters
 from pluginkit.kernels.cuda_packages import need, numba_cuda
+from pluginkit.kernels.nvrtc import compiled_program, entries, raise_compile_error
 from pluginkit.kernels.specialise import (
     CudaSpecialisation,
     NumbaSpecialisation,
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 #: The compute capabilities to compile for if there is no GPU.
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
-
-_ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\(([^)]*)\)")
-_PARAMETER = re.compile(r"\.param\s+(?:\.align\s+\d+\s+)?\.[a-z](\d+)[^,\[]*(?:\[(\d+)\])?")
 
 _numba_lock = threading.Lock()
 
@@ -117,41 +114,13 @@ def compile_cuda(wanted: Sequence[CudaSpecialisation], arch: str) -> Compiled:
     Errors:
         PK320: NVRTC refuses the source; the log is the cause.
     """
-    nvrtc = need("cuda.bindings.nvrtc")
-    options = [f"--gpu-architecture=sm_{arch}", "-ftz=true", *cuda_options(wanted[0])]  # cupy's too
-    encoded = [option.encode() for option in options]
-    names = [each.expression.encode() for each in wanted]
-    program = _nvrtc(nvrtc.nvrtcCreateProgram(wanted[0].code.encode(), b"kernel.cu", 0, [], []))
-    try:
-        for name in names:
-            _nvrtc(nvrtc.nvrtcAddNameExpression(program, name))
-        (status,) = nvrtc.nvrtcCompileProgram(program, len(encoded), encoded)
-        if status:
-            raise_compile_error(
-                "PK320", ", ".join(map(str, wanted)), f"sm_{arch}", _nvrtc_log(nvrtc, program)
-            )
-        cubin = bytearray(_nvrtc(nvrtc.nvrtcGetCUBINSize(program)))
-        _nvrtc(nvrtc.nvrtcGetCUBIN(program, cubin))
-        ptx = bytearray(_nvrtc(nvrtc.nvrtcGetPTXSize(program)))
-        _nvrtc(nvrtc.nvrtcGetPTX(program, ptx))
-        symbols = tuple(_nvrtc(nvrtc.nvrtcGetLoweredName(program, name)).decode() for name in names)
-        entries = _entries(ptx.decode())
-        return Compiled(bytes(cubin), symbols, tuple(entries[symbol] for symbol in symbols))
-    finally:
-        nvrtc.nvrtcDestroyProgram(program)
-
-
-def _nvrtc(result: tuple[Any, ...]) -> Any:
-    status, *values = result
-    if status:
-        raise KernelError("PK320", f"NVRTC answers {status.name}.")
-    return values[0] if values else None
-
-
-def _nvrtc_log(nvrtc: Any, program: Any) -> str:
-    log = bytearray(_nvrtc(nvrtc.nvrtcGetProgramLogSize(program)))
-    _nvrtc(nvrtc.nvrtcGetProgramLog(program, log))
-    return log.rstrip(b"\0\n").decode(errors="replace")
+    first = wanted[0]
+    expressions = [each.expression for each in wanted]
+    options = ("-ftz=true", *cuda_options(first))  # cupy's too
+    with compiled_program(first.code, "kernel.cu", expressions, options, f"sm_{arch}") as program:
+        symbols = tuple(map(program.symbol, expressions))
+        sizes = entries(program.ptx())
+        return Compiled(program.cubin(), symbols, tuple(sizes[symbol] for symbol in symbols))
 
 
 def compile_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
@@ -161,26 +130,28 @@ def compile_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
         PK302: the file does not hold the function.  PK321: numba cannot type or lower it.
         PK322: it uses what numba adds when it launches by itself, such as ``reshape``.
     """
+    ptx = numba_ptx(wanted, arch)
+    ((symbol, sizes),) = entries(ptx).items()
+    return Compiled(_link(ptx, str(wanted), arch), (symbol,), (sizes,))
+
+
+def numba_ptx(wanted: NumbaSpecialisation, arch: str, *, lineinfo: bool = False) -> str:
+    """A numba kernel's PTX, which says its source lines where ``lineinfo`` is set.
+
+    Errors:
+        PK302, PK321: as for :func:`compile_numba`.
+    """
     function = python_function(wanted.path, wanted.name)
     cuda = numba_cuda()
     capability = divmod(int(arch), 10)
     try:
         with _device_functions_for(capability):
             ptx, _ = cuda.compile_ptx(
-                function, _numba_signature(wanted), cc=capability, device=False
+                function, _numba_signature(wanted), cc=capability, device=False, lineinfo=lineinfo
             )
     except Exception as error:  # numba raises dozens of unrelated types; its text is the log
         raise_compile_error("PK321", str(wanted), f"sm_{arch}", str(error), error)
-    ((symbol, sizes),) = _entries(ptx).items()
-    return Compiled(_link(ptx, str(wanted), arch), (symbol,), (sizes,))
-
-
-def _entries(ptx: str) -> dict[str, tuple[int, ...]]:
-    """Return the kernels in PTX, each with the bytes of its parameters."""
-    return {
-        name: tuple(int(bits) // 8 * int(n or 1) for bits, n in _PARAMETER.findall(declared))
-        for name, declared in _ENTRY.findall(ptx)
-    }
+    return str(ptx)
 
 
 def _numba_signature(wanted: NumbaSpecialisation) -> tuple[Any, ...]:
@@ -233,18 +204,6 @@ def _link(ptx: str, name: str, arch: str) -> bytes:
         raise_compile_error("PK322", name, f"sm_{arch}", text, error)
     finally:
         nvjitlink.destroy(linker)
-
-
-def raise_compile_error(
-    code: str, kernel: str, arch: str, log: str, error: BaseException | None = None
-) -> NoReturn:
-    """Raise the KernelError of a kernel that does not compile; its cause is the compiler's log."""
-    raise KernelError(
-        code,
-        f"kernel '{kernel}' does not compile for {arch}.",
-        cause=log,
-        fix="correct the kernel's source; begin with the first error above.",
-    ) from error
 
 
 @cache

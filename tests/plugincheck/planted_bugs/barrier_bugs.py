@@ -5,7 +5,7 @@ from __future__ import annotations
 from planted_bugs.corpus import Doubled, Rows, cuda, planted
 
 
-@planted("divergent barrier")
+@planted("barrier")
 class BarrierInDivergentBranch(Rows):
     """Threads within the row wait at a barrier, the others go on to the next one."""
 
@@ -31,7 +31,7 @@ class BarrierInDivergentBranch(Rows):
     """)
 
 
-@planted("divergent barrier")
+@planted("barrier")
 class BarrierInLoopOfDifferentLengths(Rows):
     """A thread's number of turns follows from its place: the first ones take one turn more."""
 
@@ -49,7 +49,7 @@ class BarrierInLoopOfDifferentLengths(Rows):
     """)
 
 
-@planted("divergent barrier")
+@planted("barrier")
 class BarrierForHalfTheBlock(Rows):
     """A numbered barrier is told to expect the whole block, and half of it comes."""
 
@@ -73,7 +73,7 @@ class BarrierForHalfTheBlock(Rows):
     """)
 
 
-@planted("divergent warp operation")
+@planted("warp")
 class ShuffleInDivergentCode(Rows):
     """The mask names the whole warp, and half of it is elsewhere."""
 
@@ -92,7 +92,7 @@ class ShuffleInDivergentCode(Rows):
     """)
 
 
-@planted("divergent warp operation")
+@planted("warp")
 class ShuffleAfterEarlyReturn(Rows):
     """Lanes past a short row have returned, and the others read their registers."""
 
@@ -108,7 +108,7 @@ class ShuffleAfterEarlyReturn(Rows):
     """)
 
 
-@planted("divergent warp operation")
+@planted("warp")
 class ShuffleFromLaneOutsideTheMask(Rows):
     """The mask names 16 lanes, and lane 0 reads lane 20."""
 
@@ -128,7 +128,7 @@ class ShuffleFromLaneOutsideTheMask(Rows):
     """)
 
 
-@planted("divergent warp operation")
+@planted("warp")
 class VoteInDivergentLoop(Rows):
     """A ballot of the whole warp in a loop that some lanes have left."""
 
@@ -146,7 +146,7 @@ class VoteInDivergentLoop(Rows):
         return (x > 0).sum(axis=1).astype(x.dtype)
 
 
-@planted("divergent warp operation")
+@planted("warp")
 class SyncwarpWithoutItsCaller(Rows):
     """``__syncwarp`` of the lower half of the warp is called by all of it."""
 
@@ -168,7 +168,7 @@ class SyncwarpWithoutItsCaller(Rows):
     """)
 
 
-@planted("hang")
+@planted("deadlock")
 class WaitsForAFlagThatNobodyRaises(Doubled):
     """The block before the first one never raises its flag."""
 

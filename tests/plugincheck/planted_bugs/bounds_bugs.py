@@ -21,7 +21,7 @@ from pluginkit import (
 )
 
 
-@planted("out-of-bounds write")
+@planted("out_of_bounds")
 class TailWrittenOneTooFar(Doubled):
     """``<=`` in place of ``<``: one element past the end of y is written."""
 
@@ -33,7 +33,7 @@ class TailWrittenOneTooFar(Doubled):
     """)
 
 
-@planted("out-of-bounds read")
+@planted("out_of_bounds")
 class NeighbourReadPastTheEnd(Doubled):
     """The last thread reads x[n], and drops what it read."""
 
@@ -47,7 +47,7 @@ class NeighbourReadPastTheEnd(Doubled):
     """)
 
 
-@planted("out-of-bounds read")
+@planted("out_of_bounds")
 class NeighbourReadBeforeTheStart(Doubled):
     """The first thread reads x[-1], and drops what it read."""
 
@@ -61,7 +61,7 @@ class NeighbourReadBeforeTheStart(Doubled):
     """)
 
 
-@planted("out-of-bounds write", "out-of-bounds read")
+@planted("out_of_bounds")
 class RowsAndColumnsConfused(Doubled):
     """The offset multiplies by the number of rows: far past the end, perhaps in another tensor."""
 
@@ -84,7 +84,7 @@ class RowsAndColumnsConfused(Doubled):
         yield Case("tall", [line(600).reshape(60, 10)])
 
 
-@planted("out-of-bounds read")
+@planted("out_of_bounds")
 class OffsetOverflows32Bits(Plugin):
     """A fixed-point position passes 2^31 and turns negative: nearest resize of 3000 elements."""
 
@@ -113,7 +113,7 @@ class OffsetOverflows32Bits(Plugin):
         yield Case("long", [line(3000)])
 
 
-@planted("out-of-bounds read")
+@planted("out_of_bounds")
 class NegativeIndexTakenAsItIs(Gathered):
     """ONNX counts a negative index from the end; the kernel reads before the start."""
 
@@ -125,7 +125,7 @@ class NegativeIndexTakenAsItIs(Gathered):
     """)
 
 
-@planted("out-of-bounds write", "out-of-bounds read")
+@planted("out_of_bounds")
 class WorkspaceTooSmall(Doubled):
     """The workspace holds n floats and is asked for as n halves."""
 
@@ -153,7 +153,7 @@ class WorkspaceTooSmall(Doubled):
         )
 
 
-@planted("out-of-bounds write", "out-of-bounds read")
+@planted("out_of_bounds")
 class WorkspacePartsOverlapTheEnd(Doubled):
     """The second part of the workspace begins where half of the last one should."""
 
@@ -176,7 +176,7 @@ class WorkspacePartsOverlapTheEnd(Doubled):
         return Launch(self.kernel, ceil_div(x.size, BLOCK), BLOCK, args)
 
 
-@planted("out-of-bounds write", "out-of-bounds read")
+@planted("out_of_bounds")
 class SharedBytesOfAnotherType(Doubled):
     """Dynamic shared memory for floats is asked for with the size of a half."""
 
@@ -197,7 +197,7 @@ class SharedBytesOfAnotherType(Doubled):
         return Launch(self.kernel, grid, BLOCK, (y, x, int32(x.size)), shared_bytes=2 * BLOCK)
 
 
-@planted("out-of-bounds read", "uninitialised read")
+@planted("out_of_bounds", "uninitialised")
 class HaloForgottenInTile(Doubled):
     """A tile without room for the halo: the last thread reads one element past it."""
 
@@ -213,7 +213,7 @@ class HaloForgottenInTile(Doubled):
     """)
 
 
-@planted("out-of-bounds write", "out-of-bounds read")
+@planted("out_of_bounds")
 class LocalArrayTooShort(Rows):
     """Each thread keeps the largest ``keep`` values in a local array of four; keep is six."""
 
@@ -240,7 +240,7 @@ class LocalArrayTooShort(Rows):
         return x.max(axis=1)
 
 
-@planted("out-of-bounds read")
+@planted("out_of_bounds")
 class TableTooShort(Doubled):
     """A table of eight factors is read with an index of nine values."""
 
@@ -253,7 +253,7 @@ class TableTooShort(Doubled):
     """)
 
 
-@planted("misaligned access")
+@planted("misaligned")
 class VectorLoadMisaligned(Doubled):
     """float4 loads from x + 1, which is aligned to 4 bytes alone."""
 
@@ -279,7 +279,7 @@ class VectorLoadMisaligned(Doubled):
         yield Case("multiple_of_four", [line(1001)])
 
 
-@planted("misaligned access")
+@planted("misaligned")
 class WorkspacePartMisaligned(Doubled):
     """Doubles are staged after a flag of four bytes."""
 
@@ -300,7 +300,7 @@ class WorkspacePartMisaligned(Doubled):
         return Launch(self.kernel, ceil_div(x.size, BLOCK), BLOCK, args)
 
 
-@planted("out-of-bounds read", "out-of-bounds write")
+@planted("out_of_bounds")
 class VectorTailForgotten(Doubled):
     """float4 loads and stores reach past the end where n is no multiple of four."""
 
@@ -318,7 +318,7 @@ class VectorTailForgotten(Doubled):
         yield Case("odd", [line(1001)])
 
 
-@planted("out-of-bounds write")
+@planted("out_of_bounds")
 class HalfWrittenAsFloat(Doubled):
     """The output is float16 and the kernel writes floats: twice as many bytes."""
 
@@ -342,7 +342,7 @@ class HalfWrittenAsFloat(Doubled):
         yield Case("line", [line(300).astype(np.float16)])
 
 
-@planted("out-of-bounds read")
+@planted("out_of_bounds")
 class AbsentInputRead(Doubled):
     """The optional bias is absent, and its null pointer is read."""
 
@@ -366,7 +366,7 @@ class AbsentInputRead(Doubled):
         yield Case("absent", [line(300), None])
 
 
-@planted("out-of-bounds write", "out-of-bounds read")
+@planted("out_of_bounds")
 class StaleSizeAfterReshape(Doubled):
     """The kernel is told the rounded-up size of the grid as the number of elements."""
 
@@ -382,7 +382,7 @@ class StaleSizeAfterReshape(Doubled):
         return Launch(self.kernel, grid, BLOCK, (y, x, int32(grid * BLOCK)))
 
 
-@planted("out-of-bounds read")
+@planted("out_of_bounds")
 class DescriptionOfAnotherTensor(Doubled):
     """launches() takes an offset in elements for one in bytes."""
 

@@ -153,7 +153,7 @@ __global__ void total(float* y, const float* x, unsigned* counter, %(sums)s floa
 )
 
 
-@planted("missing fence", "race")
+@planted("race")
 class LastBlockWithoutFence(LastBlock):
     """No ``__threadfence`` between a block's sum and its count: the last block may not see it."""
 
@@ -167,7 +167,7 @@ class LastBlockCountedWithoutAtomics(LastBlock):
     kernel = cuda(LAST_BLOCK % {"sums": "", "fence": "__threadfence();", "count": "(*counter)++"})
 
 
-@planted("missing fence", "race")
+@planted("race")
 class LastBlockWithFenceOfTheBlock(LastBlock):
     """``__threadfence_block`` publishes to the block alone."""
 
@@ -216,7 +216,7 @@ __global__ void chain(float* y, const float* x, %(flag)s int* flags, %(carry)s f
 """
 
 
-@planted("missing fence", "race")
+@planted("race")
 class FlagRaisedWithoutFence(Chain):
     """The flag may be seen before the carry that it announces."""
 
@@ -225,7 +225,7 @@ class FlagRaisedWithoutFence(Chain):
     )
 
 
-@planted("missing fence", "race")
+@planted("race")
 class FlagReadWithoutFence(Chain):
     """The carry may be read before the flag that announces it."""
 

@@ -40,28 +40,28 @@ class NumbaRows(Rows, abstract=True):
         return Launch(self.kernel, x.shape[0], BLOCK, (y, x))
 
 
-@planted("out-of-bounds write")
+@planted("out_of_bounds")
 class NumbaTailWrittenOneTooFar(NumbaDoubled):
     """``<=`` in place of ``<``."""
 
     kernel = NumbaKernel(_FILE, "twice_one_too_far")
 
 
-@planted("out-of-bounds read")
+@planted("out_of_bounds")
 class NumbaNeighbourReadPastTheEnd(NumbaDoubled):
     """The last thread reads x[n]."""
 
     kernel = NumbaKernel(_FILE, "twice_with_the_next")
 
 
-@planted("unwritten output")
+@planted("unwritten")
 class NumbaLastElementLeftOut(NumbaDoubled):
     """``x.size - 1`` in place of ``x.size``."""
 
     kernel = NumbaKernel(_FILE, "twice_without_the_last")
 
 
-@planted("unwritten output")
+@planted("unwritten")
 class NumbaGridOneBlockShort(NumbaDoubled):
     """The grid is rounded down."""
 
@@ -71,7 +71,7 @@ class NumbaGridOneBlockShort(NumbaDoubled):
         return Launch(self.kernel, x.size // BLOCK, BLOCK, (y, x))
 
 
-@planted("write to an input")
+@planted("input_written")
 class NumbaArgumentsSwapped(NumbaDoubled):
     """Input and output have changed places in the launch."""
 
@@ -88,7 +88,7 @@ class NumbaBarrierForgotten(NumbaDoubled):
     kernel = NumbaKernel(_FILE, "reversed_tile_without_barrier")
 
 
-@planted("divergent barrier")
+@planted("barrier")
 class NumbaBarrierInDivergentBranch(NumbaDoubled):
     """Half of the block waits at a barrier of its own."""
 
@@ -102,7 +102,7 @@ class NumbaSumWithoutAtomics(NumbaTotal):
     kernel = NumbaKernel(_FILE, "total_without_atomics")
 
 
-@planted("uninitialised read")
+@planted("uninitialised")
 class NumbaOutputAddedToBeforeItIsWritten(NumbaTotal):
     """The Fill is missing."""
 
@@ -112,7 +112,7 @@ class NumbaOutputAddedToBeforeItIsWritten(NumbaTotal):
         return Launch(self.kernel, ceil_div(x.size, BLOCK), BLOCK, (y, x))
 
 
-@planted("uninitialised read")
+@planted("uninitialised")
 class NumbaSharedSumNotCleared(NumbaRows):
     """The shared sum has no first value."""
 

@@ -8,7 +8,7 @@ from planted_bugs.corpus import BLOCK, Doubled, Rows, Total, cuda, line, planted
 from pluginkit import Case, CudaKernel, Fill, Input, Launch, Output, Plugin, float32, int32
 
 
-@planted("unwritten output")
+@planted("unwritten")
 class GridOneBlockShort(Doubled):
     """The grid is rounded down: the last elements have no thread."""
 
@@ -23,7 +23,7 @@ class GridOneBlockShort(Doubled):
         return Launch(self.kernel, x.size // BLOCK, BLOCK, (y, x, int32(x.size)))
 
 
-@planted("unwritten output")
+@planted("unwritten")
 class LastElementLeftOut(Doubled):
     """``n - 1`` in place of n."""
 
@@ -35,7 +35,7 @@ class LastElementLeftOut(Doubled):
     """)
 
 
-@planted("unwritten output")
+@planted("unwritten")
 class FloatWrittenAsHalf(Doubled):
     """The output is float32 and the kernel writes halves: the second half of y stays as it was."""
 
@@ -51,7 +51,7 @@ class FloatWrittenAsHalf(Doubled):
     )
 
 
-@planted("unwritten output")
+@planted("unwritten")
 class IndexNarrowedTo16Bits(Doubled):
     """A short holds the index: from 32768 on it is negative, and the guard leaves it out."""
 
@@ -67,7 +67,7 @@ class IndexNarrowedTo16Bits(Doubled):
         yield Case("beyond_16_bits", [line(33000)])
 
 
-@planted("unwritten output")
+@planted("unwritten")
 class EmptyRowsForgotten(Rows):
     """The sum of a row without columns is zero; the kernel returns before it writes."""
 
@@ -86,7 +86,7 @@ class EmptyRowsForgotten(Rows):
         yield Case("no_columns", [np.zeros((3, 0), np.float32)])
 
 
-@planted("uninitialised read")
+@planted("uninitialised")
 class OutputAddedToBeforeItIsWritten(Total):
     """atomicAdd to an output that nothing has set to zero."""
 
@@ -102,7 +102,7 @@ class OutputAddedToBeforeItIsWritten(Total):
         return launch
 
 
-@planted("uninitialised read")
+@planted("uninitialised")
 class RowsAddedUpInTheOutput(Rows):
     """``y[row] += ...`` is the accumulator, without a first value."""
 
@@ -114,7 +114,7 @@ class RowsAddedUpInTheOutput(Rows):
     """)
 
 
-@planted("uninitialised read")
+@planted("uninitialised")
 class SharedAccumulatorNotCleared(Rows):
     """The block adds to a shared sum that holds whatever was there."""
 
@@ -129,7 +129,7 @@ class SharedAccumulatorNotCleared(Rows):
     """)
 
 
-@planted("uninitialised read")
+@planted("uninitialised")
 class CountersInWorkspaceNotCleared(Total):
     """Counters in the workspace need a Fill: it is undefined at each enqueue."""
 
@@ -157,7 +157,7 @@ class CountersInWorkspaceNotCleared(Total):
         return (x > 0).sum(keepdims=True).astype(np.float32)
 
 
-@planted("uninitialised read")
+@planted("uninitialised")
 class EveryBinButTheLastCleared(Plugin):
     """A histogram of 129 bins: 128 threads clear a bin each."""
 
@@ -190,7 +190,7 @@ class EveryBinButTheLastCleared(Plugin):
         yield Case("clipped", [line(700)])
 
 
-@planted("uninitialised read")
+@planted("uninitialised")
 class TailOfTileNotFilled(Rows):
     """Threads past the end of a short row leave their place of the tile alone; all are added up."""
 
@@ -212,7 +212,7 @@ class TailOfTileNotFilled(Rows):
         yield Case("short_rows", [line(300).reshape(3, 100)])
 
 
-@planted("uninitialised read")
+@planted("uninitialised")
 class FillOfHalfTheBytes(Total):
     """The workspace is cleared for as many bytes as it has elements."""
 

@@ -19,7 +19,7 @@ from pluginkit import (
 )
 
 
-@planted("write to an input")
+@planted("input_written")
 class ArgumentsSwapped(Doubled):
     """Input and output have changed places in the launch."""
 
@@ -34,7 +34,7 @@ class ArgumentsSwapped(Doubled):
         return Launch(self.kernel, ceil_div(x.size, BLOCK), BLOCK, (x, y, int32(x.size)))
 
 
-@planted("write to an input")
+@planted("input_written")
 class InputUsedAsScratch(Rows):
     """Each row of the input is added up in place."""
 
@@ -51,7 +51,7 @@ class InputUsedAsScratch(Rows):
     """)
 
 
-@planted("division by zero")
+@planted("division")
 class DivisorOfSmallRows(Rows):
     """The mean of each part of a row: a row shorter than its parts has parts of no elements."""
 
@@ -76,7 +76,7 @@ class DivisorOfSmallRows(Rows):
         yield Case("short_rows", [line(12).reshape(3, 4)])
 
 
-@planted("division by zero")
+@planted("division")
 class RemainderByAnEmptyAxis(Doubled):
     """A position modulo the number of weights, of which there are none."""
 

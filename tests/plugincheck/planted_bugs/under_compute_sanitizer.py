@@ -1,0 +1,234 @@
+"""What compute-sanitizer says of the planted bugs and of their sound twins: a table. Needs a GPU.
+
+    python tests/plugincheck/planted_bugs/under_compute_sanitizer.py OUT [--jobs 8]
+
+Each plugin runs once by itself and once under each of the four tools, in processes of their own:
+buffers of exactly their size from cudaMalloc, outputs and workspace as cudaMalloc leaves them. The
+checks of plugincheck that execute kernels run on the GPU as well.
+OUT gets ``compute_sanitizer.md``, the table, and ``compute_sanitizer.json`` with the first lines of
+every report. A run that does not end within a minute is called a hang.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parents[2]
+sys.path[:0] = [str(ROOT), str(FOLDER.parent)]
+
+TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
+TIME_LIMIT = 60.0
+_SUMMARY = re.compile(r"ERROR SUMMARY: (\d+) error|RACECHECK SUMMARY: (\d+) hazard")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run everything and write the table, or (as its own child) run one plugin."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--jobs", type=int, default=8)
+    parser.add_argument("--only", nargs="+", default=[], metavar="PLUGIN")
+    for option, what in (("--run-one", "run"), ("--check-one", "check")):
+        parser.add_argument(option, metavar="PLUGIN", help=f"{what} one here; the script uses it")
+    chosen = parser.parse_args(args)
+    if chosen.run_one:
+        return run_one(chosen.run_one)
+    if chosen.check_one:
+        return check_one(chosen.check_one)
+    found = judge_all(chosen.only, chosen.jobs)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    (chosen.out / "compute_sanitizer.json").write_text(json.dumps(found, indent=1))
+    table = "\n".join(table_of(found))
+    (chosen.out / "compute_sanitizer.md").write_text(table + "\n")
+    print(table)  # noqa: T201  # a script's output
+    return 0
+
+
+def corpus() -> dict[str, Any]:
+    """Each plugin's class by its name, with the kinds of findings that must name it."""
+    from planted_bugs.corpus import bugs, sound_plugins
+
+    found = {
+        bug.plugin.__name__: (bug.plugin, ", ".join(bug.findings) or bug.check) for bug in bugs()
+    }
+    return found | {plugin.__name__: (plugin, "sound") for plugin in sound_plugins()}
+
+
+def judge_all(only: Sequence[str], jobs: int) -> list[dict[str, Any]]:
+    """For each plugin what it is, how it runs alone, and what each tool says."""
+    everything = [(name, kind) for name, (_, kind) in corpus().items() if not only or name in only]
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = {
+            (name, tool): pool.submit(run_under, name, tool)
+            for name, _ in everything
+            for tool in ("", "plugincheck", *TOOLS)
+        }
+        return [
+            {
+                "plugin": name,
+                "kind": kind,
+                "alone": runs[name, ""].result(),
+                **{tool: runs[name, tool].result() for tool in ("plugincheck", *TOOLS)},
+            }
+            for name, kind in everything
+        ]
+
+
+def run_under(name: str, tool: str) -> dict[str, Any]:
+    """One plugin under one tool, "" for none: a verdict and the first lines of the report.
+
+    The verdict is the number of errors, "-" for none; or what the child printed last.
+    """
+    is_tool = tool in TOOLS
+    task = "--check-one" if tool == "plugincheck" else "--run-one"
+    child = [sys.executable, str(Path(__file__).resolve()), "unused", task, name]
+    prefix = ["compute-sanitizer", "--tool", tool, "--print-limit", "3"] if is_tool else []
+    if tool == "memcheck":
+        prefix += ["--leak-check", "no"]
+    try:
+        done = subprocess.run(
+            [*prefix, *child],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIME_LIMIT,
+            env=os.environ,
+        )
+    except subprocess.TimeoutExpired:
+        return {"verdict": "hang", "report": []}
+    except OSError as error:
+        return {"verdict": "not run", "report": [str(error)]}
+    text = done.stdout + done.stderr
+    if not is_tool:
+        return {"verdict": done.stdout.strip().rpartition("\n")[2] or "crash", "report": []}
+    summary = _SUMMARY.search(text)
+    if summary is None:
+        return {"verdict": "not run", "report": text.strip().split("\n")[-5:]}
+    count = next(int(number) for number in summary.groups() if number is not None)
+    report = [line.strip("= ") for line in text.split("\n") if line.startswith("=========")]
+    return {"verdict": str(count) if count else "-", "report": report[1:9]}
+
+
+def run_one(name: str) -> int:
+    """Run a plugin's cases on the GPU and print whether the results are right."""
+    import cupy
+    import numpy as np
+
+    from pluginkit.testing.subject import Subject
+
+    cupy.cuda.set_allocator(None)  # buffers of their own, whose ends the tools know
+    plugin, _ = corpus()[name]
+    for call in Subject(plugin).calls():
+        results = enqueue_once(call)
+        for got, expected in zip(results, call.reference(), strict=True):
+            tolerance = call.plugin.tolerance.get(call.dtypes[0], 0)
+            if not np.allclose(got, expected, rtol=tolerance, atol=tolerance, equal_nan=True):
+                print("wrong")  # noqa: T201  # which the parent reads
+                return 0
+    print("right")  # noqa: T201
+    return 0
+
+
+def check_one(name: str) -> int:
+    """Print the checks that fail among those that execute kernels."""
+    from pluginkit.testing import plugincheck
+    from pluginkit.testing.check import all_checks
+
+    plugin, _ = corpus()[name]
+    executing = [one.name for one in all_checks().values() if {"device", "cuda"} & set(one.needs)]
+    report = plugincheck(plugin, only=executing)
+    if not report.of("passed") and not report.has_failures:
+        print("not run")  # noqa: T201
+    else:
+        print(", ".join(one.check for one in report.of("failed")) or "-")  # noqa: T201
+    return 0
+
+
+def enqueue_once(call: Any) -> Any:
+    """The outputs of one enqueue, on memory that only the inputs have been written to.
+
+    An output that may lie in an input's memory does.
+    """
+    import cupy
+    import numpy as np
+
+    from pluginkit import calls
+    from pluginkit.kernels.prepare import prepare
+
+    inputs = call.describe()
+    outputs = calls.describe_outputs(call.plugin, inputs)
+    ports = [port.name for port in calls.device_ports(call.plugin)]
+    given = [raw(array.nbytes) for array in call.device_arrays]
+    for buffer, array in zip(given, call.device_arrays, strict=True):
+        buffer.copy_from_host(np.ascontiguousarray(array).ctypes.data, array.nbytes)
+    made = []
+    for port, desc in zip(call.plugin.spec.outputs, outputs, strict=True):
+        source = ports.index(port.aliases) if port.aliases in ports else None
+        made.append(raw(int(desc.nbytes)) if source is None else given[source])
+    workspace = raw(calls.workspace_bytes(call.plugin, inputs))
+    stream = cupy.cuda.Stream(non_blocking=True)
+    cupy.cuda.runtime.deviceSynchronize()
+    prepare(call.plugin, inputs, outputs).enqueue(
+        [buffer.ptr for buffer in given], [buffer.ptr for buffer in made], workspace.ptr, stream.ptr
+    )
+    stream.synchronize()
+    written = []
+    for buffer, desc in zip(made, outputs, strict=True):
+        content = np.zeros(int(desc.nbytes), np.uint8)
+        buffer.copy_to_host(content.ctypes.data, content.nbytes)
+        written.append(content.tobytes())
+    return calls.arrays_from_buffers(call.plugin, inputs, written)
+
+
+def raw(nbytes: int) -> Any:
+    """A buffer of exactly this size (a byte at least), as cudaMalloc leaves it."""
+    import cupy
+
+    return cupy.cuda.alloc(max(nbytes, 1))
+
+
+def table_of(found: Sequence[dict[str, Any]]) -> list[str]:
+    """The table in Markdown, and how many bugs each tool has named."""
+    lines = [
+        "| plugin | planted | results on the GPU | plugincheck on the GPU | "
+        + " | ".join(TOOLS)
+        + " |",
+        "| --- | --- | --- | --- |" + " --- |" * len(TOOLS),
+    ]
+    for one in found:
+        verdicts = [one[run]["verdict"] for run in ("alone", "plugincheck", *TOOLS)]
+        lines.append(f"| {one['plugin']} | {one['kind']} | {' | '.join(verdicts)} |")
+    bugs = [one for one in found if one["kind"] != "sound"]
+    seen = [one for one in bugs if any(is_named(one[tool]) for tool in TOOLS)]
+    wrong = [one for one in bugs if one["alone"]["verdict"] != "right"]
+    checked = [one for one in bugs if one["plugincheck"]["verdict"] not in ("-", "not run")]
+    flagged = [
+        one["plugin"]
+        for one in found
+        if one["kind"] == "sound" and any(is_named(one[tool]) for tool in TOOLS)
+    ]
+    lines += [
+        "",
+        f"Of {len(bugs)} bugs compute-sanitizer names {len(seen)}, plugincheck on the GPU fails "
+        f"{len(checked)}, and {len(wrong)} give wrong results, crash or hang. Sound plugins that "
+        f"compute-sanitizer flags: {', '.join(flagged) or 'none'}.",
+    ]
+    return lines
+
+
+def is_named(one: dict[str, Any]) -> bool:
+    """Whether the tool has found something."""
+    return str(one["verdict"]).isdigit()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
