@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -95,21 +96,25 @@ def run_under(name: str, tool: str) -> dict[str, Any]:
     if tool == "memcheck":
         prefix += ["--leak-check", "no"]
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [*prefix, *child],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=TIME_LIMIT,
-            env=os.environ,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        return {"verdict": "hang", "report": []}
     except OSError as error:
         return {"verdict": "not run", "report": [str(error)]}
-    text = done.stdout + done.stderr
+    try:
+        output, errors = process.communicate(timeout=TIME_LIMIT)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # its children too, which wait for the GPU
+        process.communicate()
+        return {"verdict": "hang", "report": []}
+    text = output + errors
     if not is_tool:
-        return {"verdict": done.stdout.strip().rpartition("\n")[2] or "crash", "report": []}
+        return {"verdict": output.strip().rpartition("\n")[2] or "crash", "report": []}
     summary = _SUMMARY.search(text)
     if summary is None:
         return {"verdict": "not run", "report": text.strip().split("\n")[-5:]}
