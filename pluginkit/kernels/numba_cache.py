@@ -57,7 +57,7 @@ def cache_key(wanted: NumbaSpecialisation, arch: str) -> str:
     and the versions of Python and the compilers.
     """
     digest = hashlib.sha256()
-    facts = [_FORMAT, platform.pythonversion(), wanted.name, str(wanted), arch]
+    facts = [_FORMAT, platform.python_version(), wanted.name, str(wanted), arch]
     for part in [*facts, *map(version, _COMPILERS)]:
         digest.update(repr(part).encode())
     for source in sorted(wanted.path.parent.glob("*.py")):

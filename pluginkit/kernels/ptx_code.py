@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from pluginkit.files import replace_file
 from pluginkit.kernels.numba_cache import cache_folder, cache_key, version
@@ -27,6 +29,7 @@ _FORMAT = 1
 _COMPILERS = ("cuda-bindings", "nvidia-cuda-nvrtc", "cupy-cuda13x")  # the last one brings CCCL
 
 _known: dict[Specialisation, PtxCode] = {}
+_seconds = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,26 @@ def ptx_code(wanted: Specialisation) -> PtxCode:
     return _known[wanted]
 
 
+def seconds_compiling() -> float:
+    """How long this process has been compiling PTX, or reading it from the disk."""
+    return _seconds
+
+
 def compile_ahead(wanted: Iterable[Specialisation]) -> None:
     """Compile what is not known yet, all kernels of one CUDA C++ source together.
 
     Errors:
         as for :func:`ptx_code`.
     """
+    global _seconds
+    started = time.perf_counter()
+    try:
+        _compile(wanted)
+    finally:
+        _seconds += time.perf_counter() - started
+
+
+def _compile(wanted: Iterable[Specialisation]) -> None:
     sources: dict[tuple[object, ...], list[CudaSpecialisation]] = {}
     for one in dict.fromkeys(wanted):
         if one in _known:
@@ -88,7 +105,9 @@ def _cuda_text(group: Sequence[CudaSpecialisation]) -> str:
     with compiled_program(
         first.code, first.file, expressions, options, f"compute_{ARCHITECTURE}"
     ) as program:
-        return json.dumps([*map(program.symbol, expressions)]) + "\n" + program.ptx()
+        # NVRTC puts the current folder before a name that has none.
+        ptx = program.ptx().replace(str(Path.cwd() / first.file), first.file)
+        return json.dumps([*map(program.symbol, expressions)]) + "\n" + ptx
 
 
 def _numba_text(one: NumbaSpecialisation) -> str:

@@ -99,7 +99,7 @@ def cuda_specialisation(kernel: CudaKernel, expression: str) -> CudaSpecialisati
         # Caches of compiled code compare the source text, so headers must change it.
         digest = hashlib.sha256(b"\0".join(header.read_bytes() for header in headers))
         code += f"\n// headers {digest.hexdigest()}\n"
-    file = kernel.path.name if kernel.path else "kernel.cu"
+    file = str(kernel.path or "kernel.cu")
     return CudaSpecialisation(code, expression, kernel.options, folder, file)
 
 
