@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pluginkit.files import replace_file
-from pluginkit.kernels.numba_cache import cache_folder, cache_key, version
+from pluginkit.atomic_files import replace_file
 from pluginkit.kernels.compile import cuda_options, numba_ptx
+from pluginkit.kernels.numba_cache import cache_folder, cache_key, version
 from pluginkit.kernels.nvrtc import compiled_program, entries
 from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation, Specialisation
 
@@ -55,6 +55,11 @@ def ptx_code(wanted: Specialisation) -> PtxCode:
     """
     compile_ahead([wanted])
     return _known[wanted]
+
+
+def put(wanted: Specialisation, code: PtxCode) -> None:
+    """Use this code from now on in place of the compiler's, in this process."""
+    _known[wanted] = code
 
 
 def seconds_compiling() -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pluginkit.checking.check import Failure, NotRun, check
 from pluginkit.checking.checks.shape_checks import resized
-from pluginkit.checking.guarded_buffers import expect
+from pluginkit.checking.executions import expect
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch

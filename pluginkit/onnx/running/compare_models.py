@@ -26,6 +26,7 @@ from pluginkit.onnx.running.output_error import (
     worst_of,
 )
 from pluginkit.onnx.running.random_inputs import Shapes, draw_inputs
+from pluginkit.onnx.running.run_model import ExecutePlugin
 
 __all__ = ["Comparison", "OutputComparison", "ShapesComparison", "compare_arrays", "compare_models"]
 
@@ -92,6 +93,7 @@ def compare_models(
     atol: Tolerance = None,
     taps: bool = False,
     use_gpu: bool = False,
+    use_machine: bool = False,
     plugins: Plugins | None = None,
 ) -> Comparison:
     """Run the original in ONNX Runtime, the rewritten model with its plugins, on the same inputs.
@@ -117,12 +119,14 @@ def compare_models(
         atol: the absolute tolerance; likewise.
         taps: whether to compare the values inside the models too, to find the first that differs.
         use_gpu: whether plugin nodes run their kernels on the GPU instead of their numpy reference.
+        use_machine: whether they run their kernels on the PTX machine, which needs no GPU.
         plugins: the plugin classes by registry key; by default all that discovery finds.
 
     Errors:
         PK443: the models' inputs or outputs differ.  PK440 to PK445: a model does not run, or
         inputs do not fit.  PK448: the expected outputs are not those of the model.  PK456: a
-        tolerance is not a number of 0 or more.
+        tolerance is not a number of 0 or more.  PK351, PK356, PK358: the PTX machine cannot run a
+        kernel, or finds something wrong with it.
     """
     original, rewritten = Path(original), Path(rewritten)
     check_tolerance("rtol", rtol)
@@ -133,7 +137,8 @@ def compare_models(
         raise UsageError(
             "PK444", "expected needs the inputs that it was computed from, and excludes taps."
         )
-    sides, substituted = _sides(original, rewritten, plugins, use_gpu)
+    execute = _execute(use_gpu, use_machine)
+    sides, substituted = _sides(original, rewritten, plugins, execute)
     if expected is not None:
         _check_expected(sides[0].model, expected)
     inside = InnerValues(*sides) if taps else None
@@ -192,7 +197,7 @@ def _check_expected(original: onnx.ModelProto, expected: Mapping[str, Array]) ->
 
 
 def _sides(
-    original: Path, rewritten: Path, plugins: Plugins | None, use_gpu: bool
+    original: Path, rewritten: Path, plugins: Plugins | None, execute: ExecutePlugin | None
 ) -> tuple[tuple[ComparedModel, ComparedModel], list[str]]:
     """Return both models, and the original's nodes that plugins compute."""
     before, after = load_model(original), load_model(rewritten)
@@ -201,16 +206,24 @@ def _sides(
         from pluginkit.discovery import find_plugins
 
         plugins = find_plugins()
-    execute = None
-    if use_gpu:
-        from pluginkit.device.run_kernels import run_kernels
-
-        execute = run_kernels
     before, substituted = with_custom_nodes_as_plugins(before, after, plugins)
     return (
         ComparedModel(before, original.parent, plugins if substituted else {}),
         ComparedModel(after, rewritten.parent, plugins, execute),
     ), substituted
+
+
+def _execute(use_gpu: bool, use_machine: bool) -> ExecutePlugin | None:
+    """Return what computes plugin nodes, None for their references."""
+    if use_gpu:
+        from pluginkit.device.run_kernels import run_kernels
+
+        return run_kernels
+    if use_machine:
+        from pluginkit.device.ptx_run import run_sound_kernels
+
+        return run_sound_kernels
+    return None
 
 
 def _check_signatures(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> None:

@@ -128,7 +128,7 @@ def run_one(name: str) -> int:
     import cupy
     import numpy as np
 
-    from pluginkit.testing.subject import Subject
+    from pluginkit.checking.plugin_under_test import Subject
 
     cupy.cuda.set_allocator(None)  # buffers of their own, whose ends the tools know
     plugin, _ = corpus()[name]
@@ -145,8 +145,8 @@ def run_one(name: str) -> int:
 
 def check_one(name: str) -> int:
     """Print the checks that fail among those that execute kernels."""
+    from pluginkit.checking.check import all_checks
     from pluginkit.testing import plugincheck
-    from pluginkit.testing.check import all_checks
 
     plugin, _ = corpus()[name]
     executing = [one.name for one in all_checks().values() if {"device", "cuda"} & set(one.needs)]
@@ -166,7 +166,7 @@ def enqueue_once(call: Any) -> Any:
     import cupy
     import numpy as np
 
-    from pluginkit import calls
+    from pluginkit.contract import calls
     from pluginkit.kernels.prepare import prepare
 
     inputs = call.describe()

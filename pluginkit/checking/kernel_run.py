@@ -1,0 +1,56 @@
+"""A plugin's kernels in a test of one's own, on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from pluginkit.contract.plugin import Plugin
+    from pluginkit.device.ptx_run import KernelRun
+
+
+def run_kernels(
+    plugin: Plugin,
+    inputs: Sequence[npt.NDArray[Any] | None],
+    *,
+    in_place: bool = False,
+    schedule: int = 0,
+    seconds: float | None = None,
+) -> KernelRun:
+    """Run a plugin's kernels on the PTX machine, which needs no GPU, and watch every access.
+
+    For example::
+
+        run = run_kernels(Scale(factor=2.0), [x])
+        assert not run.findings
+        np.testing.assert_array_equal(run.outputs[0], 2 * x)
+
+    Args:
+        plugin: the plugin with its attributes.
+        inputs: an array for each declared input, None for an optional one that is absent.
+        in_place: whether outputs that may lie in an input's memory do.
+        schedule: the number of an order in which blocks and warps advance; 0 is the plain one.
+        seconds: the longest that the kernels may take, compilation apart; no limit unless given.
+
+    Returns:
+        the outputs and what was wrong; bytes that no kernel wrote are 0xA5.
+
+    Errors:
+        PK111, PK112: the arrays do not fit.  PK300 to PK306, PK310, PK320, PK321: as on a GPU.
+        PK351: the machine lacks an instruction.  PK356: the plugin has an enqueue of its own.
+        PK357: the time is over.
+    """
+    from pluginkit.checking.time_budget import Clock
+    from pluginkit.device.ptx_device import PtxDevice
+    from pluginkit.device.ptx_run import run_on
+
+    ports = plugin.spec.inputs
+    present = [port.name for port, one in zip(ports, inputs, strict=True) if one is not None]
+    if len(present) < len(ports):
+        plugin = plugin.with_inputs(*present)
+    clock = None if seconds is None else Clock(seconds)
+    device = PtxDevice(None if clock is None else lambda: clock.left, schedule=schedule)
+    return run_on(device, plugin, [one for one in inputs if one is not None], in_place=in_place)

@@ -1,0 +1,42 @@
+"""The PTX machine as a device of the checks, where there is no GPU."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from pluginkit.checking.time_budget import Clock
+from pluginkit.device.ptx_device import PtxDevice
+from pluginkit.kernels.prepare import preparing_with
+
+
+class MachineDevice(PtxDevice):
+    """The machine, with a clock that its launches stop at.
+
+    Args:
+        has_time_limit: whether checks have seconds here, or wait.
+    """
+
+    stream = 0
+
+    def __init__(self, *, has_time_limit: bool, schedule: int = 0) -> None:
+        super().__init__(self._left, schedule=schedule)
+        self._has_time_limit = has_time_limit
+        self._clock: Clock | None = None
+
+    def start_clock(self, seconds: float) -> Clock | None:
+        """Stop launches that take longer than this from now on."""
+        self._clock = Clock(seconds) if self._has_time_limit else None
+        return self._clock
+
+    def for_execution(self, schedule: int = 0) -> MachineDevice:
+        """A device with the same clock and no buffers yet."""
+        other = MachineDevice(has_time_limit=self._has_time_limit, schedule=schedule)
+        other._clock = self._clock
+        return other
+
+    def executing(self) -> AbstractContextManager[None]:
+        """A context in which enqueues work here."""
+        return preparing_with(self.prepare)
+
+    def _left(self) -> float | None:
+        return None if self._clock is None else self._clock.left

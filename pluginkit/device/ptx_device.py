@@ -1,0 +1,179 @@
+"""The PTX machine as a device: buffers with addresses, and enqueues that work on them.
+
+Whoever hands pointers to an enqueue, an adapter or a check, can hand it these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from pluginkit.contract import calls
+from pluginkit.contract.launches import Copy, Launch
+from pluginkit.contract.tensors import Slot, TensorDesc
+from pluginkit.errors import KernelError
+from pluginkit.kernels.arguments import Parameter, check_parameters
+from pluginkit.kernels.enqueue_steps import Plan, nbytes_of, plan_steps
+from pluginkit.kernels.prepare import Prepared, check_pointers
+from pluginkit.kernels.ptx_code import PtxCode, compile_ahead, ptx_code
+from pluginkit.kernels.specialise import specialise, type_bindings
+from pluginkit.ptx import Buffer, Finding, Memory, Role
+
+if TYPE_CHECKING:
+    from pluginkit.contract.plugin import Plugin
+
+#: What outputs and workspace hold before anything is written.
+POISON = 0xA5
+
+
+class PtxBuffer:
+    """The memory of one tensor, or the workspace.
+
+    Attributes:
+        name: how findings call it.
+        nbytes: its size.
+        pointer: its address.
+    """
+
+    def __init__(self, buffer: Buffer, findings: Sequence[Finding]) -> None:
+        self._buffer = buffer
+        self._findings = findings
+        self.name, self.nbytes, self.pointer = buffer.name, buffer.nbytes, buffer.address
+
+    def write(self, data: bytes) -> None:
+        """Give it this content."""
+        self._buffer.write(data)
+
+    def fill(self, byte: int) -> None:
+        """Leave every byte undefined, and set it to ``byte`` so that reading it shows."""
+        self._buffer.poison(byte)
+
+    def read(self) -> bytes:
+        """Its content."""
+        return bytes(self._buffer.bytes.tobytes())
+
+    def damage(self) -> str | None:
+        """The first access outside it or write to it that must not be, in words, or None."""
+        kinds = ("out_of_bounds", "input_written")
+        found = (f for f in self._findings if f.buffer == self.name and f.kind in kinds)
+        return next(map(str, found), None)
+
+    def unwritten(self, nbytes: int) -> Finding | None:
+        """The first of the first ``nbytes`` bytes that nothing has written, or None."""
+        offsets = self._buffer.unwritten()
+        missing = int((offsets < nbytes).sum())
+        if not missing:
+            return None
+        return Finding(
+            "unwritten",
+            "",
+            f"{missing} of {nbytes} bytes of {self.name} were never written, the first at "
+            f"{int(offsets[0])}.",
+            buffer=self.name,
+            offset=int(offsets[0]),
+        )
+
+
+class PtxDevice:
+    """The machine's memory, and the launches that it has watched.
+
+    Args:
+        seconds_left: asked before each launch how long it may take, None for as long as it does.
+        schedule: the number of an order of blocks and warps; 0 is the plain one.
+
+    Attributes:
+        memory: the buffers.
+        findings: what was wrong in the enqueues so far.
+    """
+
+    def __init__(
+        self, seconds_left: Callable[[], float | None] | None = None, *, schedule: int = 0
+    ) -> None:
+        self.memory = Memory()
+        self.findings: list[Finding] = []
+        self._seconds_left = seconds_left
+        self._schedule = schedule
+
+    def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> PtxBuffer:
+        """A buffer; kernels may not write to an input's.
+
+        Errors:
+            PK352: the name is taken.
+        """
+        role: Role = "input" if is_input else "workspace"
+        return PtxBuffer(self.memory.buffer(name, nbytes, role, poison=POISON), self.findings)
+
+    def prepare(
+        self, plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]
+    ) -> Prepared:
+        """Make the plugin's enqueue ready here, as ``kernels.prepare.prepare`` does on a GPU.
+
+        Errors:
+            PK300 to PK306, PK310, PK320, PK321.  PK356: the plugin has an enqueue of its own.
+        """
+        owner = type(plugin).__name__
+        if "enqueue" in plugin.spec.overrides:
+            raise KernelError(
+                "PK356",
+                f"{owner}: the PTX machine runs no enqueue of one's own; expected launches().",
+                fix="run it on a GPU, or write launches().",
+            )
+        plan = plan_steps(plugin, inputs, outputs)
+        bindings = type_bindings(plugin, inputs, outputs)
+        wanted = [specialise(plugin, bindings, launch) for launch in plan.launches]
+        compile_ahead(wanted)
+        codes = [ptx_code(one) for one in wanted]
+        for launch, listed, code in zip(plan.launches, plan.parameters, codes, strict=True):
+            check_parameters(owner, launch.kernel.name, listed, code.parameter_sizes)
+        return _PreparedOnMachine(self, plan, codes)
+
+    def place(self, address: int) -> tuple[Buffer, int]:
+        """The buffer that an address is in or at the end of, and the offset in bytes."""
+        for buffer in self.memory.buffers.values():
+            if 0 <= address - buffer.address <= buffer.nbytes:
+                return buffer, address - buffer.address
+        raise KernelError("PK355", f"{address:#x} is no address of a buffer; expected one.")
+
+    def launch(self, launch: Launch, code: PtxCode, arguments: Sequence[bytes]) -> None:
+        """Run one kernel, its pointers being addresses of this memory.
+
+        Errors:
+            PK351: the machine does not know an instruction.  PK357: it takes too long.
+        """
+        raise NotImplementedError
+
+
+class _PreparedOnMachine:
+    """An enqueue of launches, copies and fills; see :class:`Prepared`."""
+
+    def __init__(self, device: PtxDevice, plan: Plan, codes: Sequence[PtxCode]) -> None:
+        self._device = device
+        self._plan = plan
+        self._codes = codes
+
+    def enqueue(
+        self, inputs: Sequence[int], outputs: Sequence[int], workspace: int, stream: int
+    ) -> None:
+        """Run every step; see :meth:`Prepared.enqueue`."""
+        check_pointers(self._plan.owner, inputs, outputs, self._plan.pointers)
+        pointers = {"input": inputs, "output": outputs, "workspace": [workspace]}
+
+        def address(slot: Slot) -> int:
+            return pointers[slot.kind][slot.index] + slot.offset
+
+        launches = iter(zip(self._codes, self._plan.parameters, strict=True))
+        for step in self._plan.steps:
+            if isinstance(step, Launch):
+                code, listed = next(launches)
+                self._device.launch(step, code, [_argument(part, address) for part in listed])
+                continue
+            target, start = self._device.place(address(step.target.slot))
+            if isinstance(step, Copy):
+                source, source_start = self._device.place(address(step.source.slot))
+                target.copy_from(source, nbytes_of(step.source), start, source_start)
+            else:
+                target.fill(step.byte, start, start + nbytes_of(step.target))
+
+
+def _argument(part: Parameter, address: Callable[[Slot], int]) -> bytes:
+    return address(part).to_bytes(8, "little") if isinstance(part, Slot) else part
