@@ -17,7 +17,7 @@ def run_kernels(
     inputs: Sequence[npt.NDArray[Any] | None],
     *,
     in_place: bool = False,
-    schedule: int = 0,
+    seed: int | None = None,
     seconds: float | None = None,
 ) -> KernelRun:
     """Run a plugin's kernels on the PTX machine, which needs no GPU, and watch every access.
@@ -32,7 +32,7 @@ def run_kernels(
         plugin: the plugin with its attributes.
         inputs: an array for each declared input, None for an optional one that is absent.
         in_place: whether outputs that may lie in an input's memory do.
-        schedule: the number of an order in which blocks and warps advance; 0 is the plain one.
+        seed: of an order in which blocks and warps advance; None for the plain one.
         seconds: the longest that the kernels may take, compilation apart; no limit unless given.
 
     Returns:
@@ -52,5 +52,5 @@ def run_kernels(
     if len(present) < len(ports):
         plugin = plugin.with_inputs(*present)
     clock = None if seconds is None else Clock(seconds)
-    device = PtxDevice(None if clock is None else lambda: clock.left, schedule=schedule)
+    device = PtxDevice(lambda: None if clock is None else clock.left, seed=seed)
     return run_on(device, plugin, [one for one in inputs if one is not None], in_place=in_place)

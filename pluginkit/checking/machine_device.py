@@ -18,8 +18,8 @@ class MachineDevice(PtxDevice):
 
     stream = 0
 
-    def __init__(self, *, has_time_limit: bool, schedule: int = 0) -> None:
-        super().__init__(self._left, schedule=schedule)
+    def __init__(self, *, has_time_limit: bool, seed: int | None = None) -> None:
+        super().__init__(self._left, seed=seed)
         self._has_time_limit = has_time_limit
         self._clock: Clock | None = None
 
@@ -28,9 +28,9 @@ class MachineDevice(PtxDevice):
         self._clock = Clock(seconds) if self._has_time_limit else None
         return self._clock
 
-    def for_execution(self, schedule: int = 0) -> MachineDevice:
+    def for_execution(self, seed: int | None = None) -> MachineDevice:
         """A device with the same clock and no buffers yet."""
-        other = MachineDevice(has_time_limit=self._has_time_limit, schedule=schedule)
+        other = MachineDevice(has_time_limit=self._has_time_limit, seed=seed)
         other._clock = self._clock
         return other
 

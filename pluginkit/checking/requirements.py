@@ -88,7 +88,7 @@ def _machine(subject: Subject) -> str | None:
         return "a kernel: this plugin works in host memory"
     if "launches" not in subject.plugin_class.spec.overrides:
         return "a CUDA GPU, or launches(): the PTX machine runs no enqueue of one's own"
-    return _compilers(subject)
+    return _compilers(subject) if subject.plugin_class.spec.kernels else None
 
 
 #: Each says what is missing, or None.

@@ -5,25 +5,52 @@ Whoever hands pointers to an enqueue, an adapter or a check, can hand it these.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Copy, Launch
 from pluginkit.contract.tensors import Slot, TensorDesc
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import Parameter, check_parameters
-from pluginkit.kernels.enqueue_steps import Plan, nbytes_of, plan_steps
+from pluginkit.kernels.enqueue_steps import Plan, nbytes_of, plan_steps, three
 from pluginkit.kernels.prepare import Prepared, check_pointers
 from pluginkit.kernels.ptx_code import PtxCode, compile_ahead, ptx_code
 from pluginkit.kernels.specialise import specialise, type_bindings
-from pluginkit.ptx import Buffer, Finding, Memory, Role
+from pluginkit.ptx import Buffer, Finding, Memory, PtxModule, Role, parse
+from pluginkit.ptx import Launch as MachineLaunch
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
 
 #: What outputs and workspace hold before anything is written.
 POISON = 0xA5
+
+
+class Unwritten(Finding):
+    """Bytes of an output that no step of an enqueue has written."""
+
+    def __init__(self, buffer: str, offset: int, missing: int, nbytes: int) -> None:
+        what = f"{missing} of {nbytes} bytes of {buffer} were never written"
+        kind: Any = "unwritten"
+        super().__init__(
+            kind,
+            "",
+            f"{what}, the first at {offset}.",
+            file=None,
+            line=None,
+            block=(0, 0, 0),
+            thread=(0, 0, 0),
+            buffer=buffer,
+            offset=offset,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
 
 
 class PtxBuffer:
@@ -42,11 +69,14 @@ class PtxBuffer:
 
     def write(self, data: bytes) -> None:
         """Give it this content."""
-        self._buffer.write(data)
+        self._buffer.fill(0)
+        self._buffer.bytes[:] = np.frombuffer(data, np.uint8)
 
     def fill(self, byte: int) -> None:
         """Leave every byte undefined, and set it to ``byte`` so that reading it shows."""
-        self._buffer.poison(byte)
+        self._buffer.bytes[:] = byte
+        if self._buffer.region.written is not None:
+            self._buffer.region.written[:] = 0
 
     def read(self) -> bytes:
         """Its content."""
@@ -58,20 +88,13 @@ class PtxBuffer:
         found = (f for f in self._findings if f.buffer == self.name and f.kind in kinds)
         return next(map(str, found), None)
 
-    def unwritten(self, nbytes: int) -> Finding | None:
-        """The first of the first ``nbytes`` bytes that nothing has written, or None."""
+    def unwritten(self, nbytes: int) -> Unwritten | None:
+        """What of the first ``nbytes`` bytes nothing has written, or None."""
         offsets = self._buffer.unwritten()
         missing = int((offsets < nbytes).sum())
         if not missing:
             return None
-        return Finding(
-            "unwritten",
-            "",
-            f"{missing} of {nbytes} bytes of {self.name} were never written, the first at "
-            f"{int(offsets[0])}.",
-            buffer=self.name,
-            offset=int(offsets[0]),
-        )
+        return Unwritten(self.name, int(offsets[0]), missing, nbytes)
 
 
 class PtxDevice:
@@ -79,7 +102,7 @@ class PtxDevice:
 
     Args:
         seconds_left: asked before each launch how long it may take, None for as long as it does.
-        schedule: the number of an order of blocks and warps; 0 is the plain one.
+        seed: of an order in which blocks and warps advance; None for the plain one.
 
     Attributes:
         memory: the buffers.
@@ -87,12 +110,12 @@ class PtxDevice:
     """
 
     def __init__(
-        self, seconds_left: Callable[[], float | None] | None = None, *, schedule: int = 0
+        self, seconds_left: Callable[[], float | None] = lambda: None, *, seed: int | None = None
     ) -> None:
         self.memory = Memory()
         self.findings: list[Finding] = []
         self._seconds_left = seconds_left
-        self._schedule = schedule
+        self._seed = seed
 
     def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> PtxBuffer:
         """A buffer; kernels may not write to an input's.
@@ -140,7 +163,38 @@ class PtxDevice:
         Errors:
             PK351: the machine does not know an instruction.  PK357: it takes too long.
         """
-        raise NotImplementedError
+        started = _module(code.text).start(
+            code.symbol,
+            three(launch.grid),
+            three(launch.block),
+            arguments,
+            memory=self.memory,
+            shared_bytes=launch.shared_bytes,
+            seed=self._seed,
+        )
+        seconds = self._seconds_left()
+        if seconds is None:
+            started.run()
+        else:
+            _run_for(seconds, started, launch.kernel.name)
+        self.findings += started.result.findings
+
+
+@lru_cache(maxsize=64)
+def _module(text: str) -> PtxModule:
+    return parse(text)
+
+
+def _run_for(seconds: float, started: MachineLaunch, name: str) -> None:
+    end = time.perf_counter() + seconds
+    while started.step():
+        if time.perf_counter() > end:
+            raise KernelError(
+                "PK357",
+                f"kernel '{name}' takes longer on the PTX machine than {seconds:.1f} s; "
+                "expected an end.",
+                fix="allow more time, or run a smaller case.",
+            )
 
 
 class _PreparedOnMachine:

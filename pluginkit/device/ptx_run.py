@@ -97,7 +97,7 @@ def run_sound_kernels(plugin: Plugin, arrays: Sequence[Array]) -> list[Array]:
     if run.findings:
         raise KernelError(
             "PK358",
-            f"{type(plugin).__name__}: the PTX machine finds {len(run.findings)} things wrong with "
+            f"{type(plugin).__name__}: the PTX machine has {len(run.findings)} finding(s) about "
             "its kernels; expected none.",
             cause="\n".join(map(str, run.findings)),
             fix="correct the kernels; pluginkit check shows more.",

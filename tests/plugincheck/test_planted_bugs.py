@@ -22,7 +22,7 @@ def test_a_planted_bug_is_caught_by_name(bug) -> None:
     report = plugincheck(bug.plugin, only=[bug.check], isolate=False)
     assert [one.check for one in report.of("failed")] == [bug.check], str(report)
     (failed,) = report.of("failed")
-    named = {line.partition(" ")[0] for line in [failed.got, *failed.cause.split("\n")]}
+    named = {line.partition(" ")[0].rstrip(":") for line in [failed.got, *failed.cause.split("\n")]}
     assert not bug.findings or named & set(bug.findings), str(failed)
 
 

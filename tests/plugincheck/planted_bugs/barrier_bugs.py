@@ -130,7 +130,7 @@ class ShuffleFromLaneOutsideTheMask(Rows):
 
 @planted("warp")
 class VoteInDivergentLoop(Rows):
-    """A ballot of the whole warp in a loop that some lanes have left."""
+    """A ballot of the whole warp in a loop that some lanes have left for a shuffle."""
 
     kernel = cuda("""
     __global__ void positive(float* y, const float* x, int columns) {
@@ -138,6 +138,7 @@ class VoteInDivergentLoop(Rows):
         if (lane >= 32) return;
         for (int c = lane; c < columns; c += 32)
             count += __popc(__ballot_sync(0xffffffffu, x[blockIdx.x * columns + c] > 0.0f));
+        count = __shfl_sync(0xffffffffu, count, 0);
         if (lane == 0) y[blockIdx.x] = count;
     }
     """)

@@ -183,7 +183,7 @@ class BytesOfOneWordShared(Rows):
         __shared__ unsigned bits[4];
         if (threadIdx.x < 4) bits[threadIdx.x] = 0;
         __syncthreads();
-        if (x[blockIdx.x * columns + threadIdx.x] > 0.0f)
+        if (threadIdx.x < columns && x[blockIdx.x * columns + threadIdx.x] > 0.0f)
             bits[threadIdx.x / 32] |= 1u << threadIdx.x % 32;
         __syncthreads();
         if (threadIdx.x == 0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from planted_bugs.corpus import BLOCK, Doubled, Gathered, Rows, cuda, line, planted
+from planted_bugs.corpus import BLOCK, Doubled, Gathered, Rows, cuda, line, planted, refuse_empty
 from pluginkit import (
     Case,
     CudaKernel,
@@ -155,7 +155,7 @@ class WorkspaceTooSmall(Doubled):
 
 @planted("out_of_bounds")
 class WorkspacePartsOverlapTheEnd(Doubled):
-    """The second part of the workspace begins where half of the last one should."""
+    """The second part of the workspace begins one element late, and ends behind its end."""
 
     kernel = cuda("""
     __global__ void twice(float* y, const float* x, float* low, float* high, int n) {
@@ -171,7 +171,7 @@ class WorkspacePartsOverlapTheEnd(Doubled):
         return 2 * x.nbytes
 
     def launches(self, x, y, workspace):
-        low, high = workspace.first(x.nbytes), workspace.at(x.nbytes + 4)
+        low, high = workspace.first(x.nbytes), workspace.at(min(x.nbytes + 4, 2 * x.nbytes))
         args = (y, x, low, high, int32(x.size))
         return Launch(self.kernel, ceil_div(x.size, BLOCK), BLOCK, args)
 
@@ -235,6 +235,9 @@ class LocalArrayTooShort(Rows):
     def launches(self, x, y):
         args = (y, x, int32(x.shape[1]), int32(6))
         return Launch(self.kernel, x.shape[0], BLOCK, args)
+
+    def check(self, x):
+        refuse_empty(x)
 
     def reference(self, x):
         return x.max(axis=1)
@@ -387,9 +390,9 @@ class DescriptionOfAnotherTensor(Doubled):
     """launches() takes an offset in elements for one in bytes."""
 
     kernel = cuda("""
-    __global__ void twice(float* y, const float* tail, int half) {
+    __global__ void twice(float* y, const float* tail, int half, int n) {
         int i = blockIdx.x * blockDim.x + threadIdx.x;
-        if (i < 2 * half) y[i] = 2.0f * tail[i - half];
+        if (i < n) y[i] = 2.0f * tail[i - half];
     }
     """)
 
@@ -397,4 +400,5 @@ class DescriptionOfAnotherTensor(Doubled):
         half = x.size // 2
         slot = replace(x.slot, offset=half)  # elements, where bytes are meant
         tail = replace(x, shape=(half,), slot=slot)
-        return Launch(self.kernel, ceil_div(x.size, BLOCK), BLOCK, (y, tail, int32(half)))
+        args = (y, tail, int32(half), int32(x.size))
+        return Launch(self.kernel, ceil_div(x.size, BLOCK), BLOCK, args)

@@ -19,10 +19,12 @@ from pluginkit import (
     Launch,
     Output,
     Plugin,
+    TensorDesc,
     ceil_div,
     float32,
     int32,
 )
+from pluginkit.errors import TensorError
 
 BLOCK = 128
 
@@ -104,6 +106,21 @@ def line(length: int) -> np.ndarray:
     return np.arange(length, dtype=np.float32) - length // 2
 
 
+def refuse_empty(x: TensorDesc) -> None:
+    """For an operator that has no result without elements.
+
+    Errors:
+        PK999: x is empty.
+    """
+    if x.size == 0:
+        raise TensorError("PK999", f"{x} is empty; expected an element.")
+
+
+def blocks_for(x: TensorDesc) -> int:
+    """A thread for each element, and a block for none."""
+    return max(1, ceil_div(x.size, BLOCK))
+
+
 class Doubled(Plugin, abstract=True):
     """y = 2 x, one thread an element: ``kernel(y, x, n)``."""
 
@@ -154,7 +171,7 @@ class Total(Plugin, abstract=True):
         return (1,)
 
     def launches(self, x, y):
-        launch = Launch(self.kernel, ceil_div(x.size, BLOCK), BLOCK, (y, x, int32(x.size)))
+        launch = Launch(self.kernel, blocks_for(x), BLOCK, (y, x, int32(x.size)))
         return Fill(y, 0), launch
 
     def reference(self, x):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from planted_bugs.corpus import BLOCK, Doubled, Total, cuda, line, planted
+from planted_bugs.corpus import BLOCK, Doubled, Total, blocks_for, cuda, line, planted, refuse_empty
 from pluginkit import Case, Fill, Input, Launch, Output, Plugin, ceil_div, float32, int32
 
 _BLOCK_SUM = """
@@ -47,6 +47,9 @@ class LargestKeptWithoutAtomics(Total):
         if (i < n && x[i] > y[0]) y[0] = x[i];
     }
     """)
+
+    def check(self, x):
+        refuse_empty(x)
 
     def reference(self, x):
         return x.max(keepdims=True)
@@ -122,12 +125,12 @@ class LastBlock(Total, abstract=True):
     """Block sums in the workspace; the block that counts itself last adds them up."""
 
     def workspace_bytes(self, x):
-        return 4 + 4 * ceil_div(x.size, BLOCK)
+        return 4 + 4 * blocks_for(x)
 
     def launches(self, x, y, workspace):
         counter, sums = workspace.first(4), workspace.at(4)
         args = (y, x, counter, sums, int32(x.size))
-        return Fill(counter, 0), Launch(self.kernel, ceil_div(x.size, BLOCK), BLOCK, args)
+        return Fill(counter, 0), Launch(self.kernel, blocks_for(x), BLOCK, args)
 
 
 LAST_BLOCK = (

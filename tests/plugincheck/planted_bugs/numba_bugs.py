@@ -10,6 +10,7 @@ from planted_bugs.corpus import (
     Gathered,
     Rows,
     Total,
+    blocks_for,
     line,
     planted,
     planted_in_results,
@@ -30,7 +31,7 @@ class NumbaTotal(Total, abstract=True):
     """``kernel(y, x)``, into an output that begins at 0."""
 
     def launches(self, x, y):
-        return Fill(y, 0), Launch(self.kernel, ceil_div(x.size, BLOCK), BLOCK, (y, x))
+        return Fill(y, 0), Launch(self.kernel, blocks_for(x), BLOCK, (y, x))
 
 
 class NumbaRows(Rows, abstract=True):
@@ -102,14 +103,14 @@ class NumbaSumWithoutAtomics(NumbaTotal):
     kernel = NumbaKernel(_FILE, "total_without_atomics")
 
 
-@planted("uninitialised")
+@planted("uninitialised", "unwritten")
 class NumbaOutputAddedToBeforeItIsWritten(NumbaTotal):
     """The Fill is missing."""
 
     kernel = NumbaKernel(_FILE, "total")
 
     def launches(self, x, y):
-        return Launch(self.kernel, ceil_div(x.size, BLOCK), BLOCK, (y, x))
+        return Launch(self.kernel, blocks_for(x), BLOCK, (y, x))
 
 
 @planted("uninitialised")

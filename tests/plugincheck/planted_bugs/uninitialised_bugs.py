@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from planted_bugs.corpus import BLOCK, Doubled, Rows, Total, cuda, line, planted
+from planted_bugs.corpus import BLOCK, Doubled, Rows, Total, blocks_for, cuda, line, planted
 from pluginkit import Case, CudaKernel, Fill, Input, Launch, Output, Plugin, float32, int32
 
 
@@ -86,7 +86,7 @@ class EmptyRowsForgotten(Rows):
         yield Case("no_columns", [np.zeros((3, 0), np.float32)])
 
 
-@planted("uninitialised")
+@planted("uninitialised", "unwritten")
 class OutputAddedToBeforeItIsWritten(Total):
     """atomicAdd to an output that nothing has set to zero."""
 
@@ -147,9 +147,8 @@ class CountersInWorkspaceNotCleared(Total):
         return 4
 
     def launches(self, x, y, workspace):
-        grid = -(-x.size // BLOCK)
         return (
-            Launch(self.kernel, grid, BLOCK, (y, x, workspace, int32(x.size))),
+            Launch(self.kernel, blocks_for(x), BLOCK, (y, x, workspace, int32(x.size))),
             Launch(self.finish, 1, 1, (y, workspace)),
         )
 
@@ -236,7 +235,7 @@ class FillOfHalfTheBytes(Total):
     def launches(self, x, y, workspace):
         return (
             Fill(workspace.first(8), 0),
-            Launch(self.kernel, -(-x.size // BLOCK), BLOCK, (x, workspace, int32(x.size))),
+            Launch(self.kernel, blocks_for(x), BLOCK, (x, workspace, int32(x.size))),
             Launch(self.finish, 1, 1, (y, workspace)),
         )
 

@@ -174,7 +174,7 @@ def test_of_an_output_that_kernels_size_only_that_much_must_be_written() -> None
 
 def test_arrays_must_fit() -> None:
     with pytest.raises(TensorError, match="PK112"):
-        run_kernels(Weighed(), [X.astype(np.float64), None])
+        run_kernels(Weighed(), [X.astype(np.int32), None])
 
 
 def test_an_enqueue_of_ones_own_is_refused() -> None:
