@@ -1,0 +1,155 @@
+"""Runs CUDA kernels on a CPU, from their PTX, and says what is wrong with them.
+
+    from pluginkit import ptx
+
+    module = ptx.parse(ptx_text)                       # of NVRTC (-lineinfo), numba or Triton
+    memory = ptx.Memory()
+    x = memory.buffer("x", array, "input")             # numpy array in, a Buffer out
+    y = memory.buffer("y", array.nbytes, "output")
+    result = module.launch("scale", grid=(4,), block=(256,), args=[y, x, np.int32(1000)],
+                           memory=memory)
+    result.findings                                    # [] or a list of ptx.Finding
+    y.array(np.float32), y.unwritten()                 # what came out; bytes never written
+
+One :class:`Memory` serves all launches of an enqueue: it knows which bytes have been written.
+``Buffer.fill`` and ``Buffer.copy_from`` are the memset and memcpy between launches. An argument is
+a Buffer, ``buffer + offset``, bytes, or a numpy scalar. What the machine does not know raises
+:class:`PtxUnsupported`, a KernelError with the code PK351, which names the instruction and its line.
+
+A launch can be stepped:
+
+    launch = module.start("scale", grid, block, args, memory=memory)
+    while launch.step():                               # one basic block of one group of threads
+        launch.register("%r1")                         # an array over the threads
+
+The package needs numpy only, and nothing of pluginkit but its errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pluginkit.ptx.findings import Finding, Kind
+from pluginkit.ptx.launch import DEFAULT_STEPS, Argument, Launch, Result, place_statics
+from pluginkit.ptx.memory import Buffer, Memory, Pointer, Role
+from pluginkit.ptx.parse import Module
+from pluginkit.ptx.program import Program
+from pluginkit.ptx.unsupported import PtxUnsupported
+
+__all__ = [
+    "Argument",
+    "Buffer",
+    "Finding",
+    "Kind",
+    "Launch",
+    "Memory",
+    "Pointer",
+    "PtxModule",
+    "PtxUnsupported",
+    "Result",
+    "Role",
+    "parse",
+]
+
+
+def parse(text: str) -> PtxModule:
+    """Read PTX.
+
+    Errors:
+        PK350: the text is no PTX.
+    """
+    return PtxModule(text)
+
+
+class PtxModule:
+    """PTX whose kernels can be launched. Kernels are read when they are first launched.
+
+    Attributes:
+        kernels: their names, as in the PTX.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._module = Module(text)
+        self._programs: dict[str, Program] = {}
+        self.kernels = self._module.kernels
+
+    def parameter_sizes(self, kernel: str) -> tuple[int, ...]:
+        """The bytes of each of a kernel's parameters.
+
+        Errors:
+            PK352: there is no such kernel.  PtxUnsupported.
+        """
+        return self._program(kernel).parameter_sizes()
+
+    def _program(self, kernel: str) -> Program:
+        if kernel not in self._programs:
+            self._programs[kernel] = Program(self._module, kernel)
+        return self._programs[kernel]
+
+    def start(
+        self,
+        kernel: str,
+        grid: int | Sequence[int],
+        block: int | Sequence[int],
+        args: Sequence[Argument],
+        *,
+        memory: Memory,
+        shared_bytes: int = 0,
+        seed: int | None = None,
+    ) -> Launch:
+        """Prepare a launch, to be stepped or run.
+
+        Args:
+            kernel: its name in the PTX.
+            grid: one to three extents.
+            block: one to three extents, up to 1024 threads.
+            args: one for each parameter of the kernel.
+            memory: where the buffers are.
+            shared_bytes: the dynamic shared memory of a block.
+            seed: another order of blocks and warps for each; None for ascending.
+
+        Errors:
+            PK352: there is no such kernel, or the arguments do not fit.  PtxUnsupported.
+        """
+        program = self._program(kernel)
+        statics = memory.statics.get(id(self))
+        if statics is None:
+            statics = memory.statics[id(self)] = place_statics(self._module.variables, memory)
+        return Launch(
+            program, _three(grid), _three(block), args, shared_bytes, memory, statics, seed
+        )
+
+    def launch(
+        self,
+        kernel: str,
+        grid: int | Sequence[int],
+        block: int | Sequence[int],
+        args: Sequence[Argument],
+        *,
+        memory: Memory,
+        shared_bytes: int = 0,
+        seed: int | None = None,
+        steps: int = DEFAULT_STEPS,
+    ) -> Result:
+        """Run a kernel to its end; arguments as for :meth:`start`.
+
+        Args:
+            kernel: its name in the PTX.
+            grid: one to three extents.
+            block: one to three extents.
+            args: one for each parameter.
+            memory: where the buffers are.
+            shared_bytes: the dynamic shared memory of a block.
+            seed: another order of blocks and warps for each; None for ascending.
+            steps: stop with a finding after so many blocks of code.
+        """
+        launch = self.start(
+            kernel, grid, block, args, memory=memory, shared_bytes=shared_bytes, seed=seed
+        )
+        return launch.run(steps)
+
+
+def _three(extents: int | Sequence[int]) -> tuple[int, int, int]:
+    listed = (extents,) if isinstance(extents, int) else tuple(extents)
+    x, y, z = (*listed, 1, 1, 1)[:3]
+    return x, y, z

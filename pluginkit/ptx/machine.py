@@ -1,0 +1,314 @@
+"""Runs the threads of one wave, block of code by block of code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pluginkit.ptx.access import Access
+from pluginkit.ptx.barriers import Barriers
+from pluginkit.ptx.copies import PendingCopies
+from pluginkit.ptx.flow import END
+from pluginkit.ptx.memory import PrivateMemory, Region
+from pluginkit.ptx.program import Block, Program
+from pluginkit.ptx.schedule import Schedule
+from pluginkit.ptx.special import SPECIAL, UNIFORM, Three, Threads
+from pluginkit.ptx.syntax import Instruction
+from pluginkit.ptx.types import U32, Array
+from pluginkit.ptx.values import Frame, Write
+from pluginkit.ptx.waiting import Barrier, WarpOperation
+from pluginkit.ptx.warps import perform
+
+if TYPE_CHECKING:
+    from pluginkit.ptx.launch import Launch
+
+_VAIN_ROUNDS = 20_000
+
+
+class Machine:
+    """The threads of one wave of a launch.
+
+    Args:
+        launch: what they are a part of.
+        threads: the threads.
+        first_thread: the number, in the launch's order, of the first one.
+
+    Attributes:
+        alive: for each block of the wave how many threads have not ended.
+        progress: grows whenever something happens that a thread can wait for.
+    """
+
+    def __init__(self, launch: Launch, threads: Threads, first_thread: int) -> None:
+        self.launch, self.threads, self.first_thread = launch, threads, first_thread
+        self.program: Program = launch.program
+        self.order, self.printed = launch.order, launch.printed
+        self.access = Access(self)
+        self.shared = PrivateMemory("shared", launch.shared_sizes, len(threads.blocks))
+        self.local = PrivateMemory("local", launch.local_sizes, threads.count)
+        self.copies = PendingCopies(np.zeros(threads.count, np.int64))
+        self.schedule, self.barriers = Schedule(), Barriers(self)
+        self.alive = np.full(len(threads.blocks), threads.per_block)
+        self.progress = 0
+        self._warp_alive = np.zeros(len(threads.blocks) * threads.warps_per_block, U32)
+        np.bitwise_or.at(
+            self._warp_alive, threads.warp, np.left_shift(np.uint32(1), threads.lane.astype(U32))
+        )
+        self._everyone = np.arange(threads.count)
+        self._registers: list[Array | None] = []
+        self._frame = Frame()
+        self._frame.machine = self
+        self._vain = (0, 0)
+        self.schedule.push(0, self._everyone)
+
+    def run(self, steps: int) -> int:
+        """Run until all threads have ended, at most ``steps`` blocks of code; return how many."""
+        with np.errstate(all="ignore"):
+            for step in range(steps):
+                if not self.step():
+                    return step
+        return steps
+
+    def step(self) -> bool:
+        """Run one block of code for the group whose turn it is; False once all have ended."""
+        turn = self.schedule.take()
+        if turn is None:
+            return self._resolve()
+        number, ids = turn
+        block = self.program.block(number)
+        frame = self._fill(block, ids)
+        if isinstance(block.waiting, Barrier):
+            self.barriers.arrive(block.waiting, frame, block.basic.successors[0])
+            return True
+        if isinstance(block.waiting, WarpOperation):
+            self._meet(number, block, block.waiting, frame)
+            return True
+        for operation in block.operations:
+            operation(frame)
+        self._keep(block, frame)
+        self._go_on(number, block, frame)
+        return True
+
+    def _fill(self, block: Block, ids: Array) -> Frame:
+        frame = self._frame
+        if len(frame) < len(self.program.stored):
+            self._grow()
+        frame.ids, frame.count = ids, len(ids)
+        first = int(ids[0])
+        is_run = int(ids[-1]) - first + 1 == len(ids)
+        frame.where = slice(first, first + len(ids)) if is_run else ids
+        for slot in block.reads:
+            values = self._register(slot)[frame.where]
+            frame[slot] = values.copy() if is_run and slot in block.copied else values
+        return frame
+
+    def _grow(self) -> None:
+        """Make room for the slots of blocks that have just been made ready."""
+        program, frame = self.program, self._frame
+        missing = len(program.stored) - len(frame)
+        frame.extend([None] * missing)
+        self._registers.extend([None] * missing)
+        for slot, value in program.constants.items():
+            frame[slot] = value
+        for name, slot in program.slots.items():
+            if name in UNIFORM:
+                frame[slot] = self.launch.uniform[name]
+
+    def _register(self, slot: int) -> Array:
+        found = self._registers[slot]
+        if found is None:
+            name = next((n for n in SPECIAL if self.program.slots.get(n) == slot), None)
+            if name is not None:
+                found = self.threads.values(name)
+            else:
+                found = np.zeros(self.threads.count, self.program.stored[slot])
+            self._registers[slot] = found
+        return found
+
+    def _keep(self, block: Block, frame: Frame) -> None:
+        for slot in block.writes:
+            self._register(slot)[frame.where] = frame[slot]
+
+    def keep(self, slot: int, write: Write | None, ids: Array, value: Array) -> None:
+        """Put values of some threads into a register."""
+        if write is not None:
+            write(self._frame, value)
+            value = self._frame[slot]
+        self._register(slot)[ids] = value
+
+    def _go_on(self, number: int, block: Block, frame: Frame) -> None:
+        basic = block.basic
+        if block.condition is None:
+            self._go(number, basic.successors[0], frame.ids)
+            return
+        condition = np.broadcast_to(block.condition(frame), frame.count)
+        if basic.branch is not None and basic.branch.opcode == "brx":
+            for index, to in enumerate(basic.successors):
+                self._go(number, to, frame.ids[condition == index])
+            return
+        taken, other = basic.successors
+        if condition.all():
+            self._go(number, taken, frame.ids)
+        elif not condition.any():
+            self._go(number, other, frame.ids)
+        else:
+            self._go(number, taken, frame.ids[condition])
+            self._go(number, other, frame.ids[~condition])
+
+    def _go(self, number: int, to: int, ids: Array) -> None:
+        if not len(ids):
+            return
+        if to == END:
+            self.end(ids)
+            return
+        self.schedule.push(to, ids)
+        if to <= number and self.program.blocks[number].loop in self.program.polling_loops:
+            self.schedule.spin(to)
+            self._watch_spinning()
+
+    def _watch_spinning(self) -> None:
+        """Stop once threads have gone round very often while nothing happened."""
+        progress, rounds = self._vain
+        if progress != self.progress:
+            self._vain = (self.progress, 0)
+            return
+        self._vain = (progress, rounds + 1)
+        if rounds >= _VAIN_ROUNDS:
+            self.stop("threads wait in a loop for something that no other thread does.")
+
+    def stop(self, message: str) -> None:
+        """Report a deadlock, and end all threads that still run."""
+        turn = self.schedule.take()
+        while turn is not None:
+            number, ids = turn
+            basic = self.program.blocks[number]
+            instruction = (basic.body or [basic.branch])[0]
+            if instruction is not None:
+                self.report("deadlock", instruction, ids, message)
+            self.end(ids)
+            turn = self.schedule.take()
+        self.schedule.parked.clear()
+        self.barriers = Barriers(self)
+
+    def end(self, ids: Array) -> None:
+        """Threads end."""
+        threads = self.threads
+        self.alive -= np.bincount(threads.block[ids], minlength=len(self.alive))
+        bits = np.left_shift(np.uint32(1), threads.lane[ids].astype(U32))
+        np.bitwise_and.at(self._warp_alive, threads.warp[ids], ~bits)
+        self.order.end(ids + self.first_thread)
+        self.progress += 1
+        self.barriers.look_again()
+        self.schedule.unpark()
+
+    def _meet(
+        self,
+        number: int,
+        block: Block,
+        operation: WarpOperation,
+        frame: Frame,
+        *,
+        force: bool = False,
+    ) -> None:
+        """Run a warp operation for the warps whose members are all here; park the others."""
+        ids, everyone = frame.ids, len(frame.ids) == self.threads.count
+        if operation.mask is None:
+            masks = np.full(len(ids), 0xFFFFFFFF, U32)
+        else:
+            masks = np.array(np.broadcast_to(operation.mask(frame), len(ids)), U32)
+            if not everyone and not force:
+                ready = self._are_together(ids, masks)
+                if not ready.all():
+                    self.schedule.park(number, ids[~ready])
+                    if not ready.any():
+                        return
+                    masks = masks[ready]
+                    frame = self._fill(block, ids[ready])
+            self._check_own_bit(operation, frame, masks)
+        perform(operation, frame, masks)
+        self._keep(block, frame)
+        self._go(number, block.basic.successors[0], frame.ids)
+
+    def _are_together(self, ids: Array, masks: Array) -> Array:
+        """Whether all living lanes that each thread's mask names are among ``ids``."""
+        warps = self.threads.warp[ids]
+        present = np.zeros(len(self._warp_alive), U32)
+        bits = np.left_shift(np.uint32(1), self.threads.lane[ids].astype(U32))
+        np.bitwise_or.at(present, warps, bits)
+        return (masks & self._warp_alive[warps] & ~present[warps]) == 0
+
+    def _check_own_bit(self, operation: WarpOperation, frame: Frame, masks: Array) -> None:
+        lanes = self.threads.lane[frame.ids].astype(U32)
+        is_absent = (masks >> lanes & np.uint32(1)) == 0
+        if is_absent.any():
+            self.report(
+                "warp", operation.instruction, frame.ids[is_absent],
+                "a lane runs a warp operation whose mask does not name it.",
+            )  # fmt: skip
+
+    def _resolve(self) -> bool:
+        """Nobody can run: report who waits in vain, and let them go on; False once all ended."""
+        if self.schedule.parked:
+            number = min(self.schedule.parked)
+            ids = np.sort(np.concatenate(self.schedule.parked.pop(number)))
+            block = self.program.block(number)
+            operation = block.waiting
+            assert isinstance(operation, WarpOperation)  # noqa: S101 - nobody else parks
+            self.report(
+                "warp", operation.instruction, ids,
+                "lanes wait at a warp operation that others in its mask never reach.",
+            )  # fmt: skip
+            self._meet(number, block, operation, self._fill(block, ids), force=True)
+            return True
+        return self.barriers.give_up()
+
+    def tick(self, instruction: Instruction) -> int:
+        """The next moment, and what happens then."""
+        return self.launch.tick(instruction)
+
+    def instruction_at(self, time: int) -> Instruction:
+        """What happened at a moment."""
+        return self.launch.history[time]
+
+    def fence(self, ids: Array, instruction: Instruction, *, in_block: bool) -> None:
+        """Threads run a fence."""
+        self.order.fence(ids + self.first_thread, self.tick(instruction), in_block=in_block)
+
+    def regions(self, space: str) -> Mapping[int, Region]:
+        """The regions of a space by their windows."""
+        if space == "global":
+            return self.launch.memory.regions
+        return self.shared.regions if space == "shared" else self.local.regions
+
+    def address_of(self, name: str) -> int:
+        """The address of a variable in its own space."""
+        for private in (self.shared, self.local):
+            if name in private.addresses:
+                return private.addresses[name]
+        return self.launch.addresses[name]
+
+    def parameter(self, name: str, offset: int, dtype: np.dtype[Any]) -> Any:
+        """A value in a parameter of the kernel."""
+        return self.launch.parameter(name, offset, dtype)
+
+    def threads_of_launch(self, thread: int) -> tuple[Three, Three]:
+        """``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""
+        return self.launch.place_of(thread)
+
+    def report(
+        self, kind: str, instruction: Instruction, ids: Array, message: str, **facts: Any
+    ) -> None:
+        """Note a finding at an instruction, for these threads of the wave."""
+        place = self.threads.place_of(int(ids[0]))
+        self.launch.report(kind, instruction, place, len(ids), message, **facts)
+
+    def register(self, name: str) -> Array | None:
+        """What a register holds in every thread of the wave; None where nothing has used it."""
+        slot = self.program.slots.get(name)
+        if slot is None or slot >= len(self._registers):
+            return None
+        if slot in self.program.constants or name in UNIFORM:
+            return np.full(self.threads.count, self._frame[slot])
+        found = self._registers[slot]
+        return None if found is None else found.copy()

@@ -1,0 +1,118 @@
+"""Reads the operands of an instruction."""
+
+from __future__ import annotations
+
+import re
+
+from pluginkit.errors import KernelError
+from pluginkit.ptx.syntax import (
+    Address,
+    Immediate,
+    Negated,
+    Operand,
+    Pair,
+    Register,
+    Symbol,
+    Vector,
+)
+
+_TOKEN = re.compile(
+    r"\s*(0[fF][0-9a-fA-F]{8}|0[dD][0-9a-fA-F]{16}|\d+\.\d*(?:[eE][-+]?\d+)?|0[xX][0-9a-fA-F]+U?"
+    r"|\d+U?|[\w$%.]+|[\[\]{}(),|!+\-=])"
+)
+_NUMBER = re.compile(r"\d")
+
+
+def operands(text: str) -> tuple[Operand, ...]:
+    """The operands in ``text``, which are separated by commas.
+
+    Errors:
+        PK350: the text cannot be read.
+    """
+    reader = _Reader(text)
+    found = reader.listed("")
+    return tuple(found)
+
+
+def array_elements(operand: Operand) -> tuple[Operand, ...]:
+    """The elements of an initialiser, nested or not."""
+    if isinstance(operand, Vector):
+        return tuple(element for item in operand.items for element in array_elements(item))
+    return (operand,)
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = _TOKEN.findall(text)
+        self._tokens.append("")
+        self._next = 0
+
+    def _take(self) -> str:
+        token = self._tokens[self._next]
+        self._next += 1
+        return token
+
+    def _is_next(self, token: str) -> bool:
+        if self._tokens[self._next] == token and token:
+            self._next += 1
+            return True
+        return False
+
+    def listed(self, closing: str) -> list[Operand]:
+        """Operands up to a closing bracket, or to the end."""
+        found: list[Operand] = []
+        while self._tokens[self._next] != closing:
+            found.append(self._operand())
+            if not self._is_next(",") and self._tokens[self._next] != closing:
+                raise KernelError("PK350", f"PTX: operands '{self._text}' cannot be read.")
+        self._take()
+        return found
+
+    def _operand(self) -> Operand:
+        token = self._take()
+        if token in ("{", "("):
+            return Vector(tuple(self.listed("}" if token == "{" else ")")))
+        if token == "[":
+            return self._address()
+        if token == "!":
+            return Negated(Register(self._take()))
+        if token == "-":
+            return Immediate("-" + self._take())
+        if _NUMBER.match(token):
+            return Immediate(token)
+        if token == "generic" and self._is_next("("):
+            inner = self._operand()
+            self._take()
+            return inner
+        operand: Operand = named(token)
+        if self._is_next("|"):
+            return Pair(operand, named(self._take()))
+        if isinstance(operand, Symbol):
+            return Symbol(operand.name, self._offset())
+        return operand
+
+    def _offset(self) -> int:
+        if self._is_next("+"):
+            sign = -1 if self._is_next("-") else 1
+            return sign * int(self._take().rstrip("U"), 0)
+        if self._is_next("-"):
+            return -int(self._take().rstrip("U"), 0)
+        return 0
+
+    def _address(self) -> Address:
+        token = self._take()
+        if _NUMBER.match(token) or token == "-":
+            number = int(token.rstrip("U"), 0) if token != "-" else -int(self._take(), 0)
+            address = Address(None, number)
+        else:
+            base = named(token)
+            address = Address(base, self._offset())
+        if not self._is_next("]"):
+            raise KernelError("PK350", f"PTX: address in '{self._text}' cannot be read.")
+        return address
+
+
+def named(token: str) -> Register | Symbol:
+    """A name: registers and variables are told apart once the declarations are known."""
+    return Register(token) if token.startswith("%") or token == "_" else Symbol(token)  # noqa: S105

@@ -1,0 +1,139 @@
+"""Who read and wrote each piece of memory last, so that accesses that nothing orders are seen.
+
+An access is one number: the machine's time, whether it was strong (atomic or volatile), and the
+thread. For each granule of memory the last write is kept, and two reads since: the first and the
+last. Granules have the size of the accesses: they are split once a smaller one comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pluginkit.ptx.types import S64, Array
+
+TIME_SHIFT = 32
+STRONG = np.int64(1 << 31)
+THREAD = np.int64(STRONG - 1)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """An access and an earlier one that nothing orders before it.
+
+    Attributes:
+        at: the place among the threads of the group.
+        earlier: the earlier access, as a number.
+        earlier_writes: whether it was a write.
+    """
+
+    at: Array
+    earlier: Array
+    earlier_writes: bool
+
+
+#: Tells which pairs are ordered: of earlier accesses and threads.
+IsOrdered = Callable[[Array, Array], Array]
+
+
+class Shadow:
+    """The accesses to one region.
+
+    Args:
+        nbytes: the region's size.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        self._nbytes = nbytes
+        self.shift: int | None = None
+        self._writes: Array | None = None
+        self._first_reads: Array | None = None
+        self._last_reads: Array | None = None
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.shift = self._writes = self._first_reads = self._last_reads = None
+
+    def granules(self, offsets: Array, shift: int, nbytes: int) -> tuple[Array, int]:
+        """The granules that accesses of ``nbytes`` touch: threads by granules, flattened.
+
+        Args:
+            offsets: of each access, a multiple of its size.
+            shift: log2 of the smallest piece that is accessed at once.
+            nbytes: of each access.
+
+        Returns:
+            The granules' numbers, and how many each thread has.
+        """
+        if self.shift is None:
+            self.shift = shift
+        elif shift < self.shift:
+            self._refine(shift)
+        first = offsets >> self.shift
+        count = max(1, nbytes >> self.shift)
+        if count == 1:
+            return first, 1
+        return (first[:, None] + np.arange(count)).ravel(), count
+
+    def _refine(self, shift: int) -> None:
+        assert self.shift is not None  # noqa: S101 - only called once it is set
+        times = 1 << (self.shift - shift)
+        self.shift = shift
+        for name in ("_writes", "_first_reads", "_last_reads"):
+            old = getattr(self, name)
+            if old is not None:
+                setattr(self, name, np.repeat(old, times))
+
+    def _new(self) -> Array:
+        assert self.shift is not None  # noqa: S101 - set by granules()
+        return np.zeros((self._nbytes >> self.shift) + 1, S64)
+
+    def read(self, granules: Array, keys: Array, is_ordered: IsOrdered) -> list[Conflict]:
+        """Note reads, and return the writes that they race with."""
+        found = []
+        if self._writes is not None:
+            found = _conflicts(self._writes[granules], keys, is_ordered, earlier_writes=True)
+        if self._first_reads is None or self._last_reads is None:
+            self._first_reads, self._last_reads = self._new(), self._new()
+        earlier = self._first_reads[granules]
+        is_kept = earlier != 0
+        if is_kept.any():
+            places = np.flatnonzero(is_kept)
+            is_kept[places] = ~is_ordered(earlier[places], keys[places])
+            keys_kept = np.where(is_kept, earlier, keys)
+        else:
+            keys_kept = keys
+        self._first_reads[granules[::-1]] = keys_kept[::-1]  # of equal places the first one stays
+        self._last_reads[granules] = keys
+        return found
+
+    def write(self, granules: Array, keys: Array, is_ordered: IsOrdered) -> list[Conflict]:
+        """Note writes, and return the reads and writes that they race with."""
+        found = []
+        if self._writes is None:
+            self._writes = self._new()
+        else:
+            found += _conflicts(self._writes[granules], keys, is_ordered, earlier_writes=True)
+        for reads in (self._first_reads, self._last_reads):
+            if reads is not None:
+                found += _conflicts(reads[granules], keys, is_ordered, earlier_writes=False)
+        self._writes[granules] = keys
+        return found
+
+
+def _conflicts(
+    earlier: Array, keys: Array, is_ordered: IsOrdered, *, earlier_writes: bool
+) -> list[Conflict]:
+    is_other = (earlier != 0) & (((earlier ^ keys) & THREAD) != 0)
+    if not is_other.any():
+        return []
+    is_other &= (earlier & keys & STRONG) == 0
+    places = np.flatnonzero(is_other)
+    if not len(places):
+        return []
+    open_places = places[~is_ordered(earlier[places], keys[places])]
+    if not len(open_places):
+        return []
+    return [Conflict(open_places, earlier[open_places], earlier_writes)]

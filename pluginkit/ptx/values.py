@@ -1,0 +1,69 @@
+"""A frame holds what the registers of some threads hold while one block of code runs.
+
+Instructions are turned into functions of a frame. A register's place in it is its slot; a slot
+holds an array with one element for each thread, or a numpy scalar where all are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pluginkit.ptx.types import SIGNED, UNSIGNED, Array
+
+if TYPE_CHECKING:
+    from pluginkit.ptx.machine import Machine
+
+Read = Callable[["Frame"], Any]
+Write = Callable[["Frame", Any], None]
+Operation = Callable[["Frame"], None]
+
+
+class Frame(list[Any]):
+    """Values by slot, for the threads that run.
+
+    Attributes:
+        machine: what runs them.
+        ids: the threads' numbers in the wave, ascending.
+        where: the same as an index, a slice where they are neighbours.
+        count: how many they are.
+    """
+
+    machine: Machine
+    ids: Array
+    where: Any
+    count: int
+
+
+def reader(slot: int, stored: np.dtype[Any], wanted: np.dtype[Any]) -> Read:
+    """Reads a slot whose bits are kept as ``stored``, as ``wanted``."""
+    if stored == wanted:
+        return lambda frame: frame[slot]
+    if stored.itemsize == wanted.itemsize:
+        return lambda frame: frame[slot].view(wanted)
+    narrow = UNSIGNED[wanted.itemsize] if wanted.kind != "b" else wanted
+    if stored.kind == "f":
+        bits = UNSIGNED[stored.itemsize]
+        return lambda frame: frame[slot].view(bits).astype(narrow).view(wanted)
+    return lambda frame: frame[slot].astype(narrow).view(wanted)
+
+
+def writer(slot: int, stored: np.dtype[Any], given: np.dtype[Any]) -> Write | None:
+    """Writes a result of type ``given``; None where it can be put in the slot directly."""
+    if stored == given:
+        return None
+
+    if stored.itemsize == given.itemsize:
+
+        def keep(frame: Frame, value: Any) -> None:
+            frame[slot] = value.view(stored)
+
+        return keep
+    wide = (SIGNED if given.kind == "i" else UNSIGNED)[stored.itemsize]
+
+    def extend(frame: Frame, value: Any) -> None:
+        frame[slot] = value.astype(wide).view(stored)
+
+    return extend

@@ -1,0 +1,185 @@
+"""What the lanes of a warp exchange."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pluginkit.ptx.types import U32, Array
+from pluginkit.ptx.values import Frame
+from pluginkit.ptx.waiting import WarpOperation
+
+_FULL = np.uint32(0xFFFFFFFF)
+
+
+class Lanes:
+    """The lanes that run a warp operation together.
+
+    Args:
+        frame: their threads.
+
+    Attributes:
+        lane: of each thread.
+        bit: of each thread, ``1 << lane``.
+        present: for each thread the mask of the lanes of its warp that run.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        threads = frame.machine.threads
+        self._ids = frame.ids
+        self.lane = threads.lane[frame.ids]
+        self._warps, self._index = np.unique(threads.warp[frame.ids], return_inverse=True)
+        self.bit = np.left_shift(np.uint32(1), self.lane.astype(U32))
+        self.present = self.union(self.bit)
+
+    def union(self, bits: Array) -> Array:
+        """The bits of all lanes of a warp, or-ed, for each thread."""
+        return self._reduced(bits, np.bitwise_or)
+
+    def _reduced(self, values: Array, ufunc: Any) -> Array:
+        starts = np.flatnonzero(np.diff(self._index, prepend=-1))
+        return ufunc.reduceat(values, starts)[self._index]
+
+    def reduced(self, values: Array, ufunc: Any) -> Array:
+        """All lanes of a warp in one value, for each thread."""
+        return self._reduced(values, ufunc)
+
+    def places(self, lanes: Array) -> Array:
+        """Where in the group the given lane of each thread's warp is; -1 where it does not run."""
+        machine_base = self._ids - self.lane
+        wanted = machine_base + lanes
+        place = np.searchsorted(self._ids, wanted)
+        place = np.minimum(place, len(self._ids) - 1)
+        is_there = (self._ids[place] == wanted) & (self._index[place] == self._index)
+        return np.where(is_there, place, -1)
+
+
+def perform(operation: WarpOperation, frame: Frame, masks: Array) -> None:
+    """Run a warp operation for the lanes of a frame.
+
+    Args:
+        operation: it.
+        frame: threads that run it together.
+        masks: for each thread the lanes that take part.
+    """
+    opcode = operation.instruction.opcode
+    if opcode in ("bar", "barrier"):
+        machine = frame.machine
+        machine.order.warp_barrier(
+            frame.ids + machine.first_thread, masks, machine.tick(operation.instruction)
+        )
+        return
+    lanes = Lanes(frame)
+    values = [np.broadcast_to(read(frame), frame.count) for read in operation.sources]
+    found = _OPERATIONS[opcode](operation, frame, lanes, values, masks)
+    for (slot, write), value in zip(operation.results, found, strict=False):
+        if write is None:
+            frame[slot] = value
+        else:
+            write(frame, value)
+
+
+def _shuffle(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> tuple[Array, Array]:
+    instruction = operation.instruction
+    value, distance, clamp = values
+    step = (distance & np.uint32(31)).astype(np.int64)
+    limit, segment = (clamp & np.uint32(31)).astype(np.int64), clamp >> np.uint32(8)
+    segment = (segment & np.uint32(31)).astype(np.int64)
+    first = lanes.lane & segment
+    last = first | limit & ~segment
+    if instruction.has("up"):
+        source = lanes.lane - step
+        is_inside = source >= last
+    elif instruction.has("down"):
+        source = lanes.lane + step
+        is_inside = source <= last
+    elif instruction.has("bfly"):
+        source = lanes.lane ^ step
+        is_inside = source <= last
+    else:
+        source = first | step & ~segment
+        is_inside = source <= last
+    source = np.where(is_inside, source, lanes.lane)
+    places = lanes.places(source)
+    takes_part = masks >> source.astype(U32) & np.uint32(1) != 0
+    is_absent = (places < 0) | ~takes_part
+    if is_absent.any():
+        lane = int(source[np.argmax(is_absent)])
+        frame.machine.report(
+            "warp", instruction, frame.ids[is_absent],
+            f"a shuffle reads from lane {lane}, which takes no part in it.",
+        )  # fmt: skip
+        places = np.where(places < 0, np.arange(frame.count), places)
+    return value[places], is_inside
+
+
+def _vote(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> tuple[Array]:
+    instruction = operation.instruction
+    own = np.where(values[0], lanes.bit, np.uint32(0))
+    ballot = lanes.union(own) & masks
+    everyone = lanes.present & masks
+    if instruction.has("ballot"):
+        return (ballot,)
+    if instruction.has("all"):
+        return (ballot == everyone,)
+    if instruction.has("any"):
+        return (ballot != 0,)
+    return ((ballot == everyone) | (ballot == 0),)
+
+
+def _match(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> tuple[Array, ...]:
+    (value,) = values
+    same = np.zeros(frame.count, U32)
+    for lane in range(32):
+        places = lanes.places(np.full(frame.count, lane))
+        is_equal = (places >= 0) & (value[places] == value)
+        same |= np.where(is_equal, np.uint32(1 << lane), np.uint32(0))
+    same &= masks
+    if operation.instruction.has("any"):
+        return (same,)
+    is_all = same == lanes.present & masks
+    return np.where(is_all, same, np.uint32(0)), is_all
+
+
+_REDUCTIONS = {
+    "add": np.add, "min": np.minimum, "max": np.maximum,
+    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+}  # fmt: skip
+
+
+def _reduce(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> tuple[Array]:
+    name = operation.instruction.one_of(tuple(_REDUCTIONS))
+    return (lanes.reduced(np.ascontiguousarray(values[0]), _REDUCTIONS[name]),)
+
+
+def _active_mask(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> tuple[Array]:
+    return (lanes.present,)
+
+
+def _elect(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> tuple[Array, Array]:
+    taking = lanes.present & masks
+    lowest = np.bitwise_count((taking & -taking.astype(np.int64)).astype(U32) - np.uint32(1))
+    return lowest.astype(U32), lowest == lanes.lane
+
+
+_OPERATIONS: dict[str, Any] = {
+    "shfl": _shuffle,
+    "vote": _vote,
+    "match": _match,
+    "redux": _reduce,
+    "activemask": _active_mask,
+    "elect": _elect,
+}
