@@ -32,7 +32,8 @@ class Site:
         space: ``global``, ``shared``, ``local`` or ``generic``.
         dtype: the unsigned type of one element's bits.
         count: how many elements of a vector it moves.
-        is_strong: whether it is atomic or volatile, so that it races with no other such access.
+        is_strong: whether it is atomic or volatile, or a load whose value a compare-and-swap
+            checks, so that it races with no other such access.
         fences: whether it acquires or releases by itself.
         used_bytes: which bytes of a vector are used later, as a bit mask; None for all.
         may_pass_end: whether the aligned word that holds a buffer's last bytes may be accessed as
@@ -255,12 +256,13 @@ class Access:
         shift = min(site.dtype.itemsize, 8).bit_length() - 1
         granules, count = shadow.granules(offsets, shift, site.nbytes)
         each = np.repeat(keys, count) if count > 1 else keys
+        ordered = order.ordered_before(threads, of_block=part.region.space == "shared")
         if reads:
             if site.is_strong:
                 order.hear(threads, id(part.region), granules[::count], fences=site.fences)
-            conflicts = shadow.read(granules, each, order.is_ordered)
+            conflicts = shadow.read(granules, each, order.is_ordered, ordered)
         else:
-            conflicts = shadow.write(granules, each, order.is_ordered)
+            conflicts = shadow.write(granules, each, order.is_ordered, ordered)
             if site.is_strong:
                 order.tell(threads, id(part.region), granules[::count])
         for conflict in conflicts:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pluginkit.ptx.types import U32, Array
-from pluginkit.ptx.values import Frame
+from pluginkit.ptx.values import Frame, spread
 from pluginkit.ptx.waiting import Barrier
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ class Barriers:
 
     def arrive(self, barrier: Barrier, frame: Frame, following: int) -> None:
         """Threads come to a barrier; those that complete it go on, with all that wait there."""
-        numbers = np.broadcast_to(barrier.number(frame), frame.count)
+        numbers = spread(barrier.number(frame), frame.count)
         value = None
         if barrier.value is not None:
-            value = np.broadcast_to(barrier.value(frame), frame.count)
+            value = spread(barrier.value(frame), frame.count)
         limit = None
         if barrier.threads is not None:
-            limit = np.broadcast_to(barrier.threads(frame), frame.count)
+            limit = spread(barrier.threads(frame), frame.count)
         for number in np.unique(numbers).tolist():
             places = np.flatnonzero(numbers == number)
             self._arrive_at(
@@ -99,7 +99,11 @@ class Barriers:
         machine = self._machine
         time = machine.tick(released[0].barrier.instruction)
         everyone = np.concatenate([arrival.ids for arrival in released])
-        machine.order.barrier(everyone + machine.first_thread, time)
+        machine.order.barrier(
+            everyone + machine.first_thread,
+            time,
+            is_partial=released[0].barrier.threads is not None,
+        )
         machine.progress += 1
         self._reduce(released)
         for arrival in released:

@@ -9,12 +9,12 @@ import numpy as np
 
 from pluginkit.ptx import atomic_operations, copies, runtime
 from pluginkit.ptx.access import Site
-from pluginkit.ptx.floats import as_array
+from pluginkit.ptx.liveness import registers_of
 from pluginkit.ptx.memory import GENERIC_BASE, LOCAL_WINDOW, SHARED_WINDOW, WINDOW_BITS
 from pluginkit.ptx.operations.registry import type_of
 from pluginkit.ptx.syntax import Address, Instruction, Operand, Register, Symbol, Vector
 from pluginkit.ptx.types import DTYPES, U64, UNSIGNED, Array
-from pluginkit.ptx.values import Frame, Operation, Read
+from pluginkit.ptx.values import Frame, Operation, Read, spread
 
 if TYPE_CHECKING:
     from pluginkit.ptx.program import Program
@@ -37,15 +37,18 @@ def site_of(program: Program, instruction: Instruction, space: str) -> Site:
     """What an instruction accesses."""
     kind = type_of(instruction)
     vector = instruction.one_of(("v2", "v4", "v8"), "v1")
+    is_compared = instruction.opcode == "ld" and bool(
+        registers_of(instruction)[1] & program.compared_later
+    )
     return Site(
         instruction,
         "global" if space == "const" else space,
         UNSIGNED[DTYPES[kind].itemsize],
         int(vector[1]),
-        instruction.has(*_STRONG),
+        is_compared or instruction.has(*_STRONG),
         instruction.has("acquire", "release"),
         instruction.used_bytes,
-        DTYPES[kind].itemsize == 4 and program.has_word_swaps,
+        is_compared,
     )
 
 
@@ -76,7 +79,7 @@ def chosen(
     guard = program.guard(instruction.guard)
 
     def choose(frame: Frame) -> tuple[Array, Array | None]:
-        active = np.broadcast_to(guard(frame), frame.count)
+        active = spread(guard(frame), frame.count)
         if active.all():
             return frame.ids, None
         places = np.flatnonzero(active)
@@ -87,7 +90,7 @@ def chosen(
 
 def picked(value: Any, frame: Frame, places: Array | None) -> Array:
     """A value of the chosen threads, as an array."""
-    whole = as_array(value, frame.count)
+    whole = spread(value, frame.count)
     return whole if places is None else whole[places]
 
 

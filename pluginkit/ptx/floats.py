@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx.types import F16, F32, F64, S64, U16, U32, U64, Array
+from pluginkit.ptx.types import F16, F32, F64, S64, U16, U32, U64
 
 Value = Any  # an array, or a numpy scalar that stands for equal elements
 
@@ -243,8 +243,3 @@ def minimum(a: Value, b: Value) -> Value:
 def maximum(a: Value, b: Value) -> Value:
     """The larger one; of a number and NaN the number; +0 is above -0."""
     return -minimum(-a, -b)
-
-
-def as_array(x: Value, count: int) -> Array:
-    """``count`` elements, of an array or of a scalar that stands for equal ones."""
-    return x if np.ndim(x) else np.full(count, x)

@@ -115,7 +115,7 @@ class Launch:
     def _private_sizes(self, shared_bytes: int) -> tuple[dict[str, int], dict[str, int]]:
         program = self.program
         declared = {**program.module.variables, **program.function.variables}
-        used = _symbols(program.function.code)
+        used = program.named
         shared = {}
         for variable in declared.values():
             if variable.space == "shared" and variable.name in used:
@@ -243,21 +243,6 @@ def _bytes_of(argument: Argument) -> bytes:
     if isinstance(argument, (Buffer, Pointer)):
         return argument.address.to_bytes(8, "little")
     return argument if isinstance(argument, bytes) else argument.tobytes()
-
-
-def _symbols(code: Sequence[Instruction]) -> set[str]:
-    """The variables that instructions name."""
-    found: set[str] = set()
-    todo: list[object] = [operand for instruction in code for operand in instruction.operands]
-    while todo:
-        operand = todo.pop()
-        if isinstance(operand, Symbol):
-            found.add(operand.name)
-        todo.extend(getattr(operand, "items", ()))
-        base = getattr(operand, "base", None)
-        if base is not None:
-            todo.append(base)
-    return found
 
 
 def place_statics(module_variables: dict[str, Variable], memory: Memory) -> dict[str, Region]:

@@ -35,14 +35,15 @@ def registers_of(instruction: Instruction) -> tuple[set[str], set[str]]:
     )
     if has_result and operands:
         first = operands.pop(0)
-        written = set(_named(first))
-    read = {name for operand in operands for name in _named(operand)}
+        written = set(named_registers(first))
+    read = {name for operand in operands for name in named_registers(operand)}
     if instruction.guard is not None:
-        read |= {*_named(instruction.guard), *written}
+        read |= {*named_registers(instruction.guard), *written}
     return read - {"_"}, written - {"_"}
 
 
-def _named(operand: Operand) -> Iterator[str]:
+def named_registers(operand: Operand) -> Iterator[str]:
+    """The registers that an operand names."""
     if isinstance(operand, Register):
         yield operand.name
     elif isinstance(operand, Negated):
@@ -52,10 +53,10 @@ def _named(operand: Operand) -> Iterator[str]:
             yield operand.base.name
     elif isinstance(operand, Vector):
         for item in operand.items:
-            yield from _named(item)
+            yield from named_registers(item)
     elif isinstance(operand, Pair):
-        yield from _named(operand.first)
-        yield from _named(operand.second)
+        yield from named_registers(operand.first)
+        yield from named_registers(operand.second)
 
 
 def live_before(blocks: list[BasicBlock]) -> list[set[str]]:

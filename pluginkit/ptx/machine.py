@@ -17,14 +17,15 @@ from pluginkit.ptx.schedule import Schedule
 from pluginkit.ptx.special import SPECIAL, UNIFORM, Three, Threads
 from pluginkit.ptx.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
-from pluginkit.ptx.values import Frame, Write
+from pluginkit.ptx.values import Frame, Write, spread
 from pluginkit.ptx.waiting import Barrier, WarpOperation
-from pluginkit.ptx.warps import perform
+from pluginkit.ptx.warps import Lanes, perform
 
 if TYPE_CHECKING:
     from pluginkit.ptx.launch import Launch
 
 _VAIN_ROUNDS = 20_000
+_ALL_LANES = np.uint32(0xFFFFFFFF)
 
 
 class Machine:
@@ -59,6 +60,12 @@ class Machine:
         self._registers: list[Array | None] = []
         self._frame = Frame()
         self._frame.machine = self
+        self._frame.ids, self._frame.count = self._everyone, threads.count
+        self._filled: set[int] = set()
+        self._unsaved: set[int] = set()
+        self._special: dict[int, str] = {}
+        self._lanes: Lanes | None = None
+        self._all_lanes: Lanes | None = None
         self._vain = (0, 0)
         self.schedule.push(0, self._everyone)
 
@@ -86,22 +93,48 @@ class Machine:
             return True
         for operation in block.operations:
             operation(frame)
-        self._keep(block, frame)
+        self._keep(block)
         self._go_on(number, block, frame)
         return True
 
     def _fill(self, block: Block, ids: Array) -> Frame:
+        """The frame of some threads, with what the block reads in it.
+
+        Values stay in the frame as long as the same threads run, block after block.
+        """
         frame = self._frame
         if len(frame) < len(self.program.stored):
             self._grow()
-        frame.ids, frame.count = ids, len(ids)
-        first = int(ids[0])
-        is_run = int(ids[-1]) - first + 1 == len(ids)
-        frame.where = slice(first, first + len(ids)) if is_run else ids
+        if len(ids) == self.threads.count:
+            ids = self._everyone
+        if ids is not frame.ids:
+            self._flush()
+            self._filled.clear()
+            frame.ids, frame.count = ids, len(ids)
+            self._lanes = None
         for slot in block.reads:
-            values = self._register(slot)[frame.where]
-            frame[slot] = values.copy() if is_run and slot in block.copied else values
+            if slot not in self._filled:
+                frame[slot] = self._register(slot)[ids]
+                self._filled.add(slot)
         return frame
+
+    def _flush(self) -> None:
+        """Put what the frame's threads computed into the registers."""
+        frame = self._frame
+        for slot in self._unsaved:
+            self._register(slot)[frame.ids] = frame[slot]
+        self._unsaved.clear()
+
+    def lanes(self) -> Lanes:
+        """The lanes of the frame's threads."""
+        frame = self._frame
+        if frame.ids is self._everyone:
+            if self._all_lanes is None:
+                self._all_lanes = Lanes(self.threads, frame.ids)
+            return self._all_lanes
+        if self._lanes is None:
+            self._lanes = Lanes(self.threads, frame.ids)
+        return self._lanes
 
     def _grow(self) -> None:
         """Make room for the slots of blocks that have just been made ready."""
@@ -114,11 +147,13 @@ class Machine:
         for name, slot in program.slots.items():
             if name in UNIFORM:
                 frame[slot] = self.launch.uniform[name]
+            elif name in SPECIAL:
+                self._special[slot] = name
 
     def _register(self, slot: int) -> Array:
         found = self._registers[slot]
         if found is None:
-            name = next((n for n in SPECIAL if self.program.slots.get(n) == slot), None)
+            name = self._special.get(slot)
             if name is not None:
                 found = self.threads.values(name)
             else:
@@ -126,12 +161,14 @@ class Machine:
             self._registers[slot] = found
         return found
 
-    def _keep(self, block: Block, frame: Frame) -> None:
-        for slot in block.writes:
-            self._register(slot)[frame.where] = frame[slot]
+    def _keep(self, block: Block) -> None:
+        self._unsaved.update(block.writes)
+        self._filled.update(block.writes)
 
     def keep(self, slot: int, write: Write | None, ids: Array, value: Array) -> None:
         """Put values of some threads into a register."""
+        self._flush()
+        self._filled.discard(slot)
         if write is not None:
             write(self._frame, value)
             value = self._frame[slot]
@@ -142,7 +179,7 @@ class Machine:
         if block.condition is None:
             self._go(number, basic.successors[0], frame.ids)
             return
-        condition = np.broadcast_to(block.condition(frame), frame.count)
+        condition = spread(block.condition(frame), frame.count)
         if basic.branch is not None and basic.branch.opcode == "brx":
             for index, to in enumerate(basic.successors):
                 self._go(number, to, frame.ids[condition == index])
@@ -212,35 +249,29 @@ class Machine:
         force: bool = False,
     ) -> None:
         """Run a warp operation for the warps whose members are all here; park the others."""
-        ids, everyone = frame.ids, len(frame.ids) == self.threads.count
-        if operation.mask is None:
-            masks = np.full(len(ids), 0xFFFFFFFF, U32)
-        else:
-            masks = np.array(np.broadcast_to(operation.mask(frame), len(ids)), U32)
-            if not everyone and not force:
-                ready = self._are_together(ids, masks)
-                if not ready.all():
-                    self.schedule.park(number, ids[~ready])
-                    if not ready.any():
-                        return
-                    masks = masks[ready]
-                    frame = self._fill(block, ids[ready])
+        mask = operation.mask(frame) if operation.mask is not None else _ALL_LANES
+        is_whole = frame.ids is self._everyone and not isinstance(mask, np.ndarray)
+        masks = spread(mask, frame.count)
+        if operation.mask is not None and not (is_whole and mask == _ALL_LANES):
+            ids, ready = frame.ids, self._are_together(frame.ids, masks)
+            if not force and not ready.all():
+                self.schedule.park(number, ids[~ready])
+                if not ready.any():
+                    return
+                masks = masks[ready]
+                frame = self._fill(block, ids[ready])
             self._check_own_bit(operation, frame, masks)
         perform(operation, frame, masks)
-        self._keep(block, frame)
+        self._keep(block)
         self._go(number, block.basic.successors[0], frame.ids)
 
     def _are_together(self, ids: Array, masks: Array) -> Array:
         """Whether all living lanes that each thread's mask names are among ``ids``."""
         warps = self.threads.warp[ids]
-        present = np.zeros(len(self._warp_alive), U32)
-        bits = np.left_shift(np.uint32(1), self.threads.lane[ids].astype(U32))
-        np.bitwise_or.at(present, warps, bits)
-        return (masks & self._warp_alive[warps] & ~present[warps]) == 0
+        return (masks & self._warp_alive[warps] & ~self.lanes().present) == 0
 
     def _check_own_bit(self, operation: WarpOperation, frame: Frame, masks: Array) -> None:
-        lanes = self.threads.lane[frame.ids].astype(U32)
-        is_absent = (masks >> lanes & np.uint32(1)) == 0
+        is_absent = (masks & self.lanes().bit) == 0
         if is_absent.any():
             self.report(
                 "warp", operation.instruction, frame.ids[is_absent],
@@ -308,6 +339,7 @@ class Machine:
         slot = self.program.slots.get(name)
         if slot is None or slot >= len(self._registers):
             return None
+        self._flush()
         if slot in self.program.constants or name in UNIFORM:
             return np.full(self.threads.count, self._frame[slot])
         found = self._registers[slot]

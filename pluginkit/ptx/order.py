@@ -38,13 +38,35 @@ class Order:
         self._fenced = np.zeros(threads, np.int64)
         self._fenced_in_block = np.zeros(threads, np.int64)
         self._has_fences = False
+        self._has_partial_barriers = False
         self._known: dict[int, Knowledge] = {}
         self._known_to_block: dict[int, Knowledge] = {}
         self._pending: dict[int, Knowledge] = {}
         self._told: dict[tuple[int, int], Knowledge] = {}
 
-    def barrier(self, threads: Array, time: int, *, waits: bool = True) -> None:
-        """Threads met at a barrier; those that only arrived do not wait."""
+    def ordered_before(self, threads: Array, *, of_block: bool) -> int:
+        """Accesses below this number happen before what these threads do next; at least 1.
+
+        Args:
+            threads: they.
+            of_block: whether only their own blocks' accesses are meant.
+        """
+        if not of_block or self._has_partial_barriers:
+            return 1
+        return max(1, int(self.acquired[threads].min()) << TIME_SHIFT)
+
+    def barrier(
+        self, threads: Array, time: int, *, waits: bool = True, is_partial: bool = False
+    ) -> None:
+        """Threads met at a barrier.
+
+        Args:
+            threads: they.
+            time: when.
+            waits: whether they waited for the others, rather than only arrive.
+            is_partial: whether some of the block took no part.
+        """
+        self._has_partial_barriers |= is_partial or not waits
         self.released[threads] = time
         if not waits:
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from pluginkit.ptx.flow import END, BasicBlock, basic_blocks
 from pluginkit.ptx.immediates import number
 from pluginkit.ptx.inline import expand
-from pluginkit.ptx.liveness import live_before, registers_of
+from pluginkit.ptx.liveness import live_before, named_registers, registers_of
 from pluginkit.ptx.parse import Module
 from pluginkit.ptx.special import SPECIAL, UNIFORM
 from pluginkit.ptx.syntax import (
@@ -44,7 +45,6 @@ class Block:
         writes: the slots whose values are kept afterwards.
         condition: reads the predicate, or the index, of the branch at its end; None for none.
         waiting: what threads wait for one another at, if they do.
-        copied: the slots that are both filled before and kept afterwards.
     """
 
     basic: BasicBlock
@@ -53,7 +53,6 @@ class Block:
     writes: tuple[int, ...] = ()
     condition: Read | None = None
     waiting: Barrier | WarpOperation | None = None
-    copied: frozenset[int] = frozenset()
 
 
 class Program:
@@ -92,11 +91,6 @@ class Program:
             for instruction in (*block.body, *([block.branch] if block.branch else ()))
             for register in registers_of(instruction)[0]
         }
-        #: Whether it swaps words, as it must for a byte or a half, which has no atomics.
-        self.has_word_swaps = any(
-            each.opcode == "atom" and each.has("cas") and each.has("b32")
-            for each in self.function.code
-        )
         #: The loops in which a thread may wait for what another one writes.
         self.polling_loops = {
             block.loop
@@ -105,6 +99,35 @@ class Program:
         }
         self._constant_slots: dict[tuple[str, Any], int] = {}
         self._ready: dict[int, Block] = {}
+
+    @cached_property
+    def compared_later(self) -> frozenset[str]:
+        """The registers whose values a compare-and-swap expects in memory.
+
+        A load of such a value may race: the swap finds out.
+        """
+        code = self.function.code
+        found = {
+            name
+            for each in code
+            if each.opcode == "atom" and each.has("cas")
+            for name in named_registers(each.operands[2])
+        }
+        while True:
+            more = {
+                name
+                for each in code
+                if each.opcode in ("mov", "cvt") and registers_of(each)[1] & found
+                for name in registers_of(each)[0]
+            }
+            if more <= found:
+                return frozenset(found)
+            found |= more
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """The variables that the code names."""
+        return frozenset(_symbols(self.function.code))
 
     def block(self, number: int) -> Block:
         """A block, made ready."""
@@ -136,7 +159,6 @@ class Program:
             block.condition = self._condition(basic.branch)
         block.reads = tuple(sorted(self.slot(name) for name in reads if self.is_varying(name)))
         block.writes = tuple(sorted(self.slot(name) for name in written & live))
-        block.copied = frozenset(block.reads) & frozenset(block.writes)
         return block
 
     def _condition(self, branch: Instruction) -> Read:
@@ -255,3 +277,18 @@ def unknown_kernel(name: str, known: Sequence[str]) -> PtxUnsupported:
     return PtxUnsupported(
         "PK352", f"kernel '{name}' is not in the PTX; expected one of {', '.join(known)}."
     )
+
+
+def _symbols(code: Sequence[Instruction]) -> set[str]:
+    """The variables that instructions name."""
+    found: set[str] = set()
+    todo: list[object] = [operand for instruction in code for operand in instruction.operands]
+    while todo:
+        operand = todo.pop()
+        if isinstance(operand, Symbol):
+            found.add(operand.name)
+        todo.extend(getattr(operand, "items", ()))
+        base = getattr(operand, "base", None)
+        if base is not None:
+            todo.append(base)
+    return found

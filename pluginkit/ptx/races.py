@@ -90,15 +90,30 @@ class Shadow:
         assert self.shift is not None  # noqa: S101 - set by granules()
         return np.zeros((self._nbytes >> self.shift) + 1, S64)
 
-    def read(self, granules: Array, keys: Array, is_ordered: IsOrdered) -> list[Conflict]:
-        """Note reads, and return the writes that they race with."""
+    def read(
+        self, granules: Array, keys: Array, is_ordered: IsOrdered, ordered_before: int
+    ) -> list[Conflict]:
+        """Note reads, and return the writes that they race with.
+
+        Args:
+            granules: of the reads.
+            keys: of the reads, one for each granule.
+            is_ordered: decides.
+            ordered_before: earlier accesses below this number are ordered anyway; at least 1.
+        """
         found = []
         if self._writes is not None:
-            found = _conflicts(self._writes[granules], keys, is_ordered, earlier_writes=True)
+            found = _conflicts(
+                self._writes[granules],
+                keys,
+                is_ordered,
+                earlier_writes=True,
+                ordered_before=ordered_before,
+            )
         if self._first_reads is None or self._last_reads is None:
             self._first_reads, self._last_reads = self._new(), self._new()
         earlier = self._first_reads[granules]
-        is_kept = earlier != 0
+        is_kept = earlier >= ordered_before
         if is_kept.any():
             places = np.flatnonzero(is_kept)
             is_kept[places] = ~is_ordered(earlier[places], keys[places])
@@ -109,23 +124,39 @@ class Shadow:
         self._last_reads[granules] = keys
         return found
 
-    def write(self, granules: Array, keys: Array, is_ordered: IsOrdered) -> list[Conflict]:
-        """Note writes, and return the reads and writes that they race with."""
+    def write(
+        self, granules: Array, keys: Array, is_ordered: IsOrdered, ordered_before: int
+    ) -> list[Conflict]:
+        """Note writes, and return the reads and writes that they race with; see :meth:`read`."""
         found = []
         if self._writes is None:
             self._writes = self._new()
         else:
-            found += _conflicts(self._writes[granules], keys, is_ordered, earlier_writes=True)
+            found += _conflicts(
+                self._writes[granules],
+                keys,
+                is_ordered,
+                earlier_writes=True,
+                ordered_before=ordered_before,
+            )
         for reads in (self._first_reads, self._last_reads):
             if reads is not None:
-                found += _conflicts(reads[granules], keys, is_ordered, earlier_writes=False)
+                found += _conflicts(
+                    reads[granules],
+                    keys,
+                    is_ordered,
+                    earlier_writes=False,
+                    ordered_before=ordered_before,
+                )
         self._writes[granules] = keys
         return found
 
 
 def _conflicts(
-    earlier: Array, keys: Array, is_ordered: IsOrdered, *, earlier_writes: bool
+    earlier: Array, keys: Array, is_ordered: IsOrdered, *, earlier_writes: bool, ordered_before: int
 ) -> list[Conflict]:
+    if int(earlier.max()) < ordered_before:
+        return []
     is_other = (earlier != 0) & (((earlier ^ keys) & THREAD) != 0)
     if not is_other.any():
         return []

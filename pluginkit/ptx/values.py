@@ -27,13 +27,11 @@ class Frame(list[Any]):
     Attributes:
         machine: what runs them.
         ids: the threads' numbers in the wave, ascending.
-        where: the same as an index, a slice where they are neighbours.
         count: how many they are.
     """
 
     machine: Machine
     ids: Array
-    where: Any
     count: int
 
 
@@ -67,3 +65,8 @@ def writer(slot: int, stored: np.dtype[Any], given: np.dtype[Any]) -> Write | No
         frame[slot] = value.astype(wide).view(stored)
 
     return extend
+
+
+def spread(value: Any, count: int) -> Array:
+    """``count`` elements, of an array or of a scalar that stands for equal ones."""
+    return value if isinstance(value, np.ndarray) and value.ndim else np.full(count, value)

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from pluginkit.ptx.special import Threads
 from pluginkit.ptx.types import U32, Array
-from pluginkit.ptx.values import Frame
+from pluginkit.ptx.values import Frame, spread
 from pluginkit.ptx.waiting import WarpOperation
-
-_FULL = np.uint32(0xFFFFFFFF)
 
 
 class Lanes:
-    """The lanes that run a warp operation together.
+    """The lanes of some threads that run a warp operation together.
 
     Args:
-        frame: their threads.
+        threads: those of the wave.
+        ids: theirs, ascending.
 
     Attributes:
         lane: of each thread.
@@ -25,34 +25,31 @@ class Lanes:
         present: for each thread the mask of the lanes of its warp that run.
     """
 
-    def __init__(self, frame: Frame) -> None:
-        threads = frame.machine.threads
-        self._ids = frame.ids
-        self.lane = threads.lane[frame.ids]
-        self._warps, self._index = np.unique(threads.warp[frame.ids], return_inverse=True)
+    def __init__(self, threads: Threads, ids: Array) -> None:
+        self._ids = ids
+        self.lane = threads.lane[ids]
+        warps = threads.warp[ids]
+        is_first = np.empty(len(ids), bool)
+        is_first[0] = True
+        np.not_equal(warps[1:], warps[:-1], out=is_first[1:])
+        self._starts = np.flatnonzero(is_first)
+        self._index = np.cumsum(is_first) - 1
+        self._is_run = int(ids[-1]) - int(ids[0]) + 1 == len(ids)
         self.bit = np.left_shift(np.uint32(1), self.lane.astype(U32))
-        self.present = self.union(self.bit)
-
-    def union(self, bits: Array) -> Array:
-        """The bits of all lanes of a warp, or-ed, for each thread."""
-        return self._reduced(bits, np.bitwise_or)
-
-    def _reduced(self, values: Array, ufunc: Any) -> Array:
-        starts = np.flatnonzero(np.diff(self._index, prepend=-1))
-        return ufunc.reduceat(values, starts)[self._index]
+        self.present = self.reduced(self.bit, np.bitwise_or)
 
     def reduced(self, values: Array, ufunc: Any) -> Array:
         """All lanes of a warp in one value, for each thread."""
-        return self._reduced(values, ufunc)
+        return ufunc.reduceat(values, self._starts)[self._index]
 
     def places(self, lanes: Array) -> Array:
         """Where in the group the given lane of each thread's warp is; -1 where it does not run."""
-        machine_base = self._ids - self.lane
-        wanted = machine_base + lanes
-        place = np.searchsorted(self._ids, wanted)
-        place = np.minimum(place, len(self._ids) - 1)
+        wanted = self._ids - self.lane + lanes
+        last = len(self._ids) - 1
+        place = wanted - self._ids[0] if self._is_run else np.searchsorted(self._ids, wanted)
+        place = np.minimum(np.maximum(place, 0), last)
         is_there = (self._ids[place] == wanted) & (self._index[place] == self._index)
-        return np.where(is_there, place, -1)
+        return place if is_there.all() else np.where(is_there, place, -1)
 
 
 def perform(operation: WarpOperation, frame: Frame, masks: Array) -> None:
@@ -70,8 +67,8 @@ def perform(operation: WarpOperation, frame: Frame, masks: Array) -> None:
             frame.ids + machine.first_thread, masks, machine.tick(operation.instruction)
         )
         return
-    lanes = Lanes(frame)
-    values = [np.broadcast_to(read(frame), frame.count) for read in operation.sources]
+    lanes = frame.machine.lanes()
+    values = [spread(read(frame), frame.count) for read in operation.sources]
     found = _OPERATIONS[opcode](operation, frame, lanes, values, masks)
     for (slot, write), value in zip(operation.results, found, strict=False):
         if write is None:
@@ -121,7 +118,7 @@ def _vote(
 ) -> tuple[Array]:
     instruction = operation.instruction
     own = np.where(values[0], lanes.bit, np.uint32(0))
-    ballot = lanes.union(own) & masks
+    ballot = lanes.reduced(own, np.bitwise_or) & masks
     everyone = lanes.present & masks
     if instruction.has("ballot"):
         return (ballot,)

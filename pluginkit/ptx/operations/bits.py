@@ -50,6 +50,8 @@ def shift(instruction: Instruction) -> Compute:
     zero = dtype.type(0)
 
     def shifted(a: Value, amount: Value) -> Value:
+        if not isinstance(amount, np.ndarray) and amount < bits:
+            return operation(a, dtype.type(amount))
         last = np.minimum(amount, bits - U32.type(1)).astype(dtype)
         result = operation(a, last)
         is_beyond = amount >= bits
