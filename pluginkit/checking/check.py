@@ -121,9 +121,9 @@ class Check:
     @property
     def is_isolated(self) -> bool:
         """Whether it may crash, or needs variables, and so runs in a process of its own."""
-        # Of these, onnx_op runs ONNX Runtime.
-        may_crash = {"tensorrt", "onnx_op", "device", "cuda"} & set(self.needs)
-        return bool(may_crash) or bool(self.environment)
+        # Of these, onnx_op runs ONNX Runtime, and the machine keeps what it has compiled there.
+        away = {"tensorrt", "onnx_op", "device", "cuda", "machine"} & set(self.needs)
+        return bool(away) or bool(self.environment)
 
 
 def check(

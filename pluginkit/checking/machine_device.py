@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 
 from pluginkit.checking.time_budget import Clock
 from pluginkit.device.ptx_device import PtxDevice
-from pluginkit.kernels.prepare import preparing_with
 
 
 class MachineDevice(PtxDevice):
@@ -36,7 +35,7 @@ class MachineDevice(PtxDevice):
 
     def executing(self) -> AbstractContextManager[None]:
         """A context in which enqueues work here."""
-        return preparing_with(self.prepare)
+        return self.working()
 
     def _left(self) -> float | None:
         return None if self._clock is None else self._clock.left

@@ -11,6 +11,24 @@ from pluginkit.checking.check import Failure, NotRun, OutOfTime, outcome_of
 from pluginkit.checking.plugin_under_test import Call
 from pluginkit.kernels.ptx_code import seconds_compiling
 
+#: Seconds on the PTX machine, compilation apart; all checks of a plugin together take 20 at most.
+SHARES = {
+    "sanitizer": 4.0,
+    "sanitizer, other orders": 1.5,
+    "kernel_types": 3.5,
+    "kernel_sizes": 1.5,
+    "kernel_empty": 0.8,
+    "kernel_nan_inf": 1.2,
+    "canaries": 0.5,
+    "poisoned_outputs": 1.2,
+    "kernel_in_place": 0.8,
+    "two_shapes": 0.8,
+    "two_contexts": 0.8,
+    "clone_independence": 0.6,
+    "determinism": 0.8,
+    "batch_permutation": 0.5,
+}
+
 
 class Clock:
     """Counts down from ``seconds``, and stops while kernels are compiled."""
@@ -49,7 +67,7 @@ class Tally:
 
 
 def run_affordable(
-    device: Timed, sequence: Iterable[Call], body: Callable[[Call], None], seconds: float
+    device: Timed, sequence: Iterable[Call], body: Callable[[Call], None], share: str
 ) -> Tally:
     """Run ``body`` on every call; where time is limited on as many as it lasts for, small first.
 
@@ -57,12 +75,12 @@ def run_affordable(
         device: where the kernels run.
         sequence: the calls.
         body: what to do with each.
-        seconds: the time; compilation does not count.
+        share: whose share of the time it may take.
 
     Errors:
         NotRun: there is no call, or time for none.  Failure: the body raised something.
     """
-    clock = device.start_clock(seconds)
+    clock = device.start_clock(SHARES[share])
     if clock is not None:
         sequence = sorted(sequence, key=lambda call: sum(array.size for array in call.arrays))
     tally = Tally()
@@ -75,7 +93,7 @@ def run_affordable(
         else:
             tally.left_out += 1
     if tally.left_out and not tally.run:
-        raise NotRun(f"more than the {seconds:.0f} s that it has here: --sanitize waits")
+        raise NotRun(f"more than the {SHARES[share]} s that it has here: --sanitize waits")
     if not tally.run:
         raise NotRun("a case of that kind")
     return tally

@@ -6,7 +6,9 @@ Whoever hands pointers to an enqueue, an adapter or a check, can hand it these.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from pluginkit.contract.tensors import Slot, TensorDesc
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import Parameter, check_parameters
 from pluginkit.kernels.enqueue_steps import Plan, nbytes_of, plan_steps, three
-from pluginkit.kernels.prepare import Prepared, check_pointers
+from pluginkit.kernels.prepare import Prepared, check_pointers, preparing_with
 from pluginkit.kernels.ptx_code import PtxCode, compile_ahead, ptx_code
 from pluginkit.kernels.specialise import specialise, type_bindings
 from pluginkit.ptx import Buffer, Finding, Memory, PtxModule, Role, parse
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 
 #: What outputs and workspace hold before anything is written.
 POISON = 0xA5
+
+
+#: The device that enqueues work on, in place of the one that they were prepared on.
+_working: ContextVar[PtxDevice | None] = ContextVar("working", default=None)
 
 
 class Unwritten(Finding):
@@ -126,6 +132,16 @@ class PtxDevice:
         role: Role = "input" if is_input else "workspace"
         return PtxBuffer(self.memory.buffer(name, nbytes, role, poison=POISON), self.findings)
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """In the body, and in this thread, enqueues work here, those prepared elsewhere too."""
+        token = _working.set(self)
+        try:
+            with preparing_with(self.prepare):
+                yield
+        finally:
+            _working.reset(token)
+
     def prepare(
         self, plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]
     ) -> Prepared:
@@ -210,6 +226,7 @@ class _PreparedOnMachine:
     ) -> None:
         """Run every step; see :meth:`Prepared.enqueue`."""
         check_pointers(self._plan.owner, inputs, outputs, self._plan.pointers)
+        device = _working.get() or self._device
         pointers = {"input": inputs, "output": outputs, "workspace": [workspace]}
 
         def address(slot: Slot) -> int:
@@ -219,11 +236,11 @@ class _PreparedOnMachine:
         for step in self._plan.steps:
             if isinstance(step, Launch):
                 code, listed = next(launches)
-                self._device.launch(step, code, [_argument(part, address) for part in listed])
+                device.launch(step, code, [_argument(part, address) for part in listed])
                 continue
-            target, start = self._device.place(address(step.target.slot))
+            target, start = device.place(address(step.target.slot))
             if isinstance(step, Copy):
-                source, source_start = self._device.place(address(step.source.slot))
+                source, source_start = device.place(address(step.source.slot))
                 target.copy_from(source, nbytes_of(step.source), start, source_start)
             else:
                 target.fill(step.byte, start, start + nbytes_of(step.target))

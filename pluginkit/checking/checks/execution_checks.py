@@ -97,7 +97,7 @@ def two_shapes(subject: Subject) -> str:
     pairs = {label: other for label, other in found.items() if other is not None}
     if not pairs:
         raise NotRun("two shapes: the plugin accepts no resized case")
-    tally = run_affordable(device, [c for c in chosen if c.label in pairs], alternate, 1)
+    tally = run_affordable(device, [c for c in chosen if c.label in pairs], alternate, "two_shapes")
     return f"{tally}, each with another shape"
 
 
@@ -142,7 +142,7 @@ def two_contexts(subject: Subject) -> str:
                 expect(call, execution.results(), "two contexts in turn")
             _at_once(call, pair)
 
-    return str(run_affordable(devices[0], with_outputs(subject), use_both, 1))
+    return str(run_affordable(devices[0], with_outputs(subject), use_both, "two_contexts"))
 
 
 def _at_once(call: Call, pair: list[Execution]) -> None:
@@ -182,7 +182,7 @@ def clone_independence(subject: Subject) -> str:
             survivor.fill(POISON)
             survivor.check("after another context was destroyed")
 
-    return str(run_affordable(device, with_outputs(subject), outlive, 1))
+    return str(run_affordable(device, with_outputs(subject), outlive, "clone_independence"))
 
 
 @check(255, needs=("cases", "tensorrt", "cuda"))

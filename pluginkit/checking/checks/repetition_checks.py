@@ -37,7 +37,7 @@ def determinism(subject: Subject) -> str:
                     varying.append(call.label)
                     break
 
-    tally = run_affordable(device, with_outputs(subject), repeat, 1.5)
+    tally = run_affordable(device, with_outputs(subject), repeat, "determinism")
     bits = f"bits differ between runs: {', '.join(varying)}" if varying else "the same bits"
     return f"{tally}, {bits}"
 
@@ -73,7 +73,7 @@ def batch_permutation(subject: Subject) -> str:
     chosen = list(permuted())
     if not chosen:
         raise NotRun("an operator that treats the rows of a batch alike")
-    return str(run_affordable(device, chosen, agree, 0.5))
+    return str(run_affordable(device, chosen, agree, "batch_permutation"))
 
 
 def _is_permuted(results: Any, other: Call, order: Any) -> bool:

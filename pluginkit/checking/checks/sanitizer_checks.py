@@ -15,8 +15,6 @@ from pluginkit.ptx import Finding
 
 #: Further orders of blocks and warps in which each call runs, and where there is time.
 _ORDERS, _PATIENT_ORDERS = 1, 8
-#: Seconds for the plain order, and for all others.
-_SECONDS, _OTHER_SECONDS = 4.0, 2.0
 #: Findings that a failure lists.
 _LISTED = 10
 
@@ -43,8 +41,8 @@ def sanitizer(subject: Subject) -> str:
         for seed in range(_PATIENT_ORDERS if subject.is_patient else _ORDERS):
             _watch(device, call, seed)
 
-    tally = run_affordable(device, _calls(subject), watch, _SECONDS)
-    others = run_affordable(device, _calls(subject), watch_other_orders, _OTHER_SECONDS)
+    tally = run_affordable(device, _calls(subject), watch, "sanitizer")
+    others = run_affordable(device, _calls(subject), watch_other_orders, "sanitizer, other orders")
     return f"{tally}; in other orders {others}"
 
 

@@ -12,14 +12,14 @@ from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.checking.time_budget import run_affordable
 
 
-def _agree(subject: Subject, sequence: Iterable[Call], seconds: float) -> str:
+def _agree(subject: Subject, sequence: Iterable[Call], share: str) -> str:
     device = device_of(subject)
 
     def agree(call: Call) -> None:
         with executions(call, device=device) as (execution,):
             execution.check()
 
-    return str(run_affordable(device, sequence, agree, seconds))
+    return str(run_affordable(device, sequence, agree, share))
 
 
 @check(200, needs=("cases", "tensorrt", "device"))
@@ -30,7 +30,7 @@ def kernel_types(subject: Subject) -> str:
 
     Does not prove anything about other sizes: ``kernel_sizes`` and ``kernel_empty`` look further.
     """
-    return _agree(subject, subject.calls(), 4)
+    return _agree(subject, subject.calls(), "kernel_types")
 
 
 @check(205, needs=("cases", "tensorrt", "device"))
@@ -47,7 +47,7 @@ def kernel_sizes(subject: Subject) -> str:
             if not call.has_indices:
                 yield from (one for one in resized(call) if min(_dims(one), default=2) > 1)
 
-    return _agree(subject, sizes(), 2)
+    return _agree(subject, sizes(), "kernel_sizes")
 
 
 @check(210, needs=("cases", "tensorrt", "device"))
@@ -65,7 +65,7 @@ def kernel_empty(subject: Subject) -> str:
                 if min(_dims(one), default=2) < 2:
                     yield one
 
-    return _agree(subject, small(), 1)
+    return _agree(subject, small(), "kernel_empty")
 
 
 @check(215, needs=("cases", "tensorrt", "device"))
@@ -90,7 +90,7 @@ def kernel_nan_inf(subject: Subject) -> str:
                     arrays.append(changed)
                 yield call.with_arrays(arrays, f"with {value}")
 
-    return _agree(subject, special(), 2)
+    return _agree(subject, special(), "kernel_nan_inf")
 
 
 def _dims(call: Call) -> list[int]:
@@ -134,7 +134,7 @@ def canaries(subject: Subject) -> str:
         for call in subject.calls("cover")
         for one in ([call] if call.has_indices else resized(call))
     )
-    return str(run_affordable(device, sized, stay_inside, 1))
+    return str(run_affordable(device, sized, stay_inside, "canaries"))
 
 
 @check(225, needs=("cases", "tensorrt", "device"))
@@ -154,7 +154,7 @@ def poisoned_outputs(subject: Subject) -> str:
                 execution.fill(poison)
                 execution.check(f"memory full of {poison:#04x}")
 
-    tally = run_affordable(device, subject.calls("cover"), run_on_poison, 1.5)
+    tally = run_affordable(device, subject.calls("cover"), run_on_poison, "poisoned_outputs")
     return f"{tally}, 4 times each"
 
 
@@ -176,4 +176,5 @@ def kernel_in_place(subject: Subject) -> str:
             with executions(call, device=device, in_place=in_place) as (execution,):
                 execution.check(label)
 
-    return f"{run_affordable(device, subject.calls('cover'), run_both_ways, 1.5)}, both ways"
+    tally = run_affordable(device, subject.calls("cover"), run_both_ways, "kernel_in_place")
+    return f"{tally}, both ways"
