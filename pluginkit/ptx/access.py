@@ -120,6 +120,7 @@ class Access:
             if region.role == "input":
                 self.report_part(site, ids, part, "input_written", "writes to an input")
                 continue
+            self._machine.progress += 1
             view = region.view(site.dtype)
             if region.shadow is not None:
                 old = [view[part.first + element] for element in range(site.count)]

@@ -151,9 +151,11 @@ class _Atomic:
         end = region.data[region.nbytes : region.nbytes + 4].copy() if not region.owned else None
         if not self._needs_old and self._ufunc is not None:
             self._ufunc.at(view, part.first, given[0])
+            frame.machine.progress += 1
             found = view[part.first]
         else:
             found = atomics.apply(view, part.first, self._update, given, self._ufunc)
+            frame.machine.progress += bool((found != view[part.first]).any())
         if region.written is not None:
             access.mark_written(site, part)
         if end is not None and (region.data[region.nbytes : region.nbytes + 4] != end).any():

@@ -105,6 +105,7 @@ class Barriers:
             is_partial=released[0].barrier.threads is not None,
         )
         machine.progress += 1
+        self._report_mixed(released)
         self._reduce(released)
         for arrival in released:
             machine.schedule.push(arrival.following, arrival.ids)
@@ -132,19 +133,47 @@ class Barriers:
             machine.keep(barrier.slot, barrier.write, arrival.ids, result)
 
     def _report_ended(self, number: int, is_complete: Array) -> None:
-        """Report a barrier that threads ended without reaching."""
+        """Report a barrier that part of a warp ended without reaching.
+
+        Whole warps may end: the hardware counts them as arrived, and so do kernels.
+        """
         machine = self._machine
         is_short = is_complete & (machine.alive < machine.threads.per_block)
         if not is_short.any():
             return
+        is_short &= machine.blocks_with_cut_warps()
         for arrival in self._waiting.get(number, ()):
             there = is_short[machine.threads.block[arrival.ids]]
             if there.any():
                 machine.report(
                     "barrier", arrival.barrier.instruction, arrival.ids[there],
-                    "threads wait at a barrier that others of their block end without reaching.",
+                    "threads wait at a barrier that others of their warp end without reaching.",
                 )  # fmt: skip
                 return
+
+    def _report_mixed(self, released: list[_Arrival]) -> None:
+        """Report threads that met although they wait at different places of the source.
+
+        Of a barrier with a count of its own only those of one warp must be at the same place.
+        """
+        places = {arrival.barrier.instruction.location for arrival in released}
+        if len(places) < 2:
+            return
+        threads = self._machine.threads
+        groups = threads.block if released[0].barrier.threads is None else threads.warp
+        first: dict[int, _Arrival] = {}
+        for arrival in released:
+            for group in np.unique(groups[arrival.ids]).tolist():
+                other = first.setdefault(group, arrival).barrier.instruction
+                mine = arrival.barrier.instruction
+                if other.location != mine.location:
+                    self._machine.report(
+                        "barrier", mine, arrival.ids[groups[arrival.ids] == group],
+                        "threads wait at this barrier while others of their block wait at another "
+                        "one.",
+                        other=other,
+                    )  # fmt: skip
+                    return
 
     def give_up(self) -> bool:
         """End all threads that wait, since nobody else can run; False where none waits."""

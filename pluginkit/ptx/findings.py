@@ -78,6 +78,6 @@ class Finding:
             return f"{self.kind}: {self.message}"
         others = f" and {self.threads - 1} more" if self.threads > 1 else ""
         return (
-            f"{self.kind} at {self.where}: {self.message} "
+            f"{self.kind} at {self.where}: {self.message.rstrip('.')}. "
             f"Thread {self.thread} of block {self.block}{others}, kernel {self.kernel}."
         )

@@ -24,7 +24,7 @@ from pluginkit.ptx.warps import Lanes, perform
 if TYPE_CHECKING:
     from pluginkit.ptx.launch import Launch
 
-_VAIN_ROUNDS = 20_000
+_VAIN_ROUNDS = 5_000
 _ALL_LANES = np.uint32(0xFFFFFFFF)
 
 
@@ -56,6 +56,7 @@ class Machine:
         np.bitwise_or.at(
             self._warp_alive, threads.warp, np.left_shift(np.uint32(1), threads.lane.astype(U32))
         )
+        self._whole_warps = self._warp_alive.copy()
         self._everyone = np.arange(threads.count)
         self._registers: list[Array | None] = []
         self._frame = Frame()
@@ -216,6 +217,7 @@ class Machine:
 
     def stop(self, message: str) -> None:
         """Report a deadlock, and end all threads that still run."""
+        self.barriers = Barriers(self)  # those that wait there would have waited for ever
         turn = self.schedule.take()
         while turn is not None:
             number, ids = turn
@@ -226,7 +228,6 @@ class Machine:
             self.end(ids)
             turn = self.schedule.take()
         self.schedule.parked.clear()
-        self.barriers = Barriers(self)
 
     def end(self, ids: Array) -> None:
         """Threads end."""
@@ -238,6 +239,11 @@ class Machine:
         self.progress += 1
         self.barriers.look_again()
         self.schedule.unpark()
+
+    def blocks_with_cut_warps(self) -> Array:
+        """For each block whether some lanes of a warp have ended, and others not."""
+        is_cut = (self._warp_alive != 0) & (self._warp_alive != self._whole_warps)
+        return is_cut.reshape(len(self.alive), -1).any(axis=1)
 
     def _meet(
         self,
