@@ -99,7 +99,16 @@ def fma64(a: Value, b: Value, c: Value) -> Value:
 
 def fma64_rounded(a: Value, b: Value, c: Value, mode: str) -> Value:
     """``a * b + c`` in float64 in one of the rounding modes."""
-    return round64(*_fma64_parts(a, b, c), mode)
+    nearest, left = _fma64_parts(a, b, c)
+    if mode == "rm":  # zero as a sum of opposite signs
+        is_opposite = np.signbit(a) ^ np.signbit(b) ^ np.signbit(c)
+        nearest = np.where((nearest == 0) & (left == 0) & is_opposite, -0.0, nearest)
+    return round64(nearest, left, mode)
+
+
+def product64_rounded(a: Value, b: Value, mode: str) -> Value:
+    """``a * b`` in float64 in one of the rounding modes."""
+    return round64(*_fma64_parts(a, b, np.float64(-0.0)), mode)
 
 
 def _fma64_parts(a: Value, b: Value, c: Value) -> tuple[Value, Value]:
@@ -117,19 +126,21 @@ def _fma64_parts(a: Value, b: Value, c: Value) -> tuple[Value, Value]:
     is_safe &= (high != 0) | (a == 0) | (b == 0)
     for index in np.flatnonzero(~is_safe):
         nearest[index], left[index] = _exact(a[index], b[index], c[index])
-    zero = (high == 0) & (c == 0)
+    zero = ((a == 0) | (b == 0)) & (c == 0)
     nearest = np.where(zero, a * b + c, nearest)
     return nearest, left
 
 
 def _exact(a: Any, b: Any, c: Any) -> tuple[float, float]:
-    if not all(map(np.isfinite, (a, b, c))):
+    if not np.isfinite(a) or not np.isfinite(b):
         return float(a * b + c), 0.0
+    if not np.isfinite(c):
+        return float(c), 0.0  # the product of finite numbers is finite, however large
     exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
     try:
         nearest = float(exact)  # Python rounds to nearest even, denormals included
     except OverflowError:
-        return float("inf") if exact > 0 else float("-inf"), 0.0
+        return (float("inf"), -1.0) if exact > 0 else (float("-inf"), 1.0)
     if exact == 0:
         return float(a * b + c), 0.0
     left = exact - Fraction(nearest)
@@ -167,19 +178,34 @@ def _directed(nearest: Value, is_above: Value, is_below: Value, mode: str) -> Va
     return np.where(is_above & (nearest < 0), up, result)
 
 
+def sum_parts(a: Value, b: Value) -> tuple[Value, Value]:
+    """``a + b`` in float64 to nearest, and the sign of what is left of the exact sum."""
+    total, left = two_sum(a, b)
+    return total, _overflowed(total, left, np.isfinite(a) & np.isfinite(b))
+
+
 def divide_parts(a: Value, b: Value) -> tuple[Value, Value]:
     """``a / b`` in float64 to nearest, and the sign of what is left of the exact quotient."""
     quotient = a / b
-    rest = fma64(-quotient, b, a)
-    left = np.where(np.isfinite(quotient), np.sign(rest) * np.sign(b), 0.0)
-    return quotient, np.nan_to_num(left)
+    left = _sign_of_fma(-quotient, b, a) * np.sign(b)
+    return quotient, _overflowed(quotient, left, np.isfinite(a) & (b != 0))
 
 
 def sqrt_parts(a: Value) -> tuple[Value, Value]:
     """The root in float64 to nearest, and the sign of what is left of the exact one."""
     root = np.sqrt(a)
-    rest = fma64(-root, root, a)
-    return root, np.nan_to_num(np.where(np.isfinite(root), np.sign(rest), 0.0))
+    return root, _overflowed(root, _sign_of_fma(-root, root, a), False)
+
+
+def _sign_of_fma(a: Value, b: Value, c: Value) -> Value:
+    nearest, left = _fma64_parts(a, b, c)
+    return np.where(nearest != 0, np.sign(nearest), left)
+
+
+def _overflowed(nearest: Value, left: Value, is_finite: Value) -> Value:
+    """What is left where the nearest value is no number: of finite operands it was too large."""
+    beyond = np.where(np.isinf(nearest) & is_finite, -np.sign(nearest), 0.0)
+    return np.where(np.isfinite(nearest) & ~np.isnan(left), np.sign(left), beyond)
 
 
 def float32_from_half(bits: Value) -> Value:

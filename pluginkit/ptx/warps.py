@@ -26,7 +26,7 @@ class Lanes:
     """
 
     def __init__(self, threads: Threads, ids: Array) -> None:
-        self._ids = ids
+        self._threads, self._ids = threads, ids
         self.lane = threads.lane[ids]
         warps = threads.warp[ids]
         is_first = np.empty(len(ids), bool)
@@ -38,9 +38,13 @@ class Lanes:
         self.bit = np.left_shift(np.uint32(1), self.lane.astype(U32))
         self.present = self.reduced(self.bit, np.bitwise_or)
 
+    def of(self, places: Array) -> Lanes:
+        """Some of these lanes."""
+        return Lanes(self._threads, self._ids[places])
+
     def reduced(self, values: Array, ufunc: Any) -> Array:
         """All lanes of a warp in one value, for each thread."""
-        return ufunc.reduceat(values, self._starts)[self._index]
+        return ufunc.reduceat(values, self._starts, dtype=values.dtype)[self._index]
 
     def places(self, lanes: Array) -> Array:
         """Where in the group the given lane of each thread's warp is; -1 where it does not run."""
@@ -154,8 +158,14 @@ _REDUCTIONS = {
 def _reduce(
     operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
 ) -> tuple[Array]:
-    name = operation.instruction.one_of(tuple(_REDUCTIONS))
-    return (lanes.reduced(np.ascontiguousarray(values[0]), _REDUCTIONS[name]),)
+    ufunc = _REDUCTIONS[operation.instruction.one_of(tuple(_REDUCTIONS))]
+    value = np.ascontiguousarray(values[0])
+    result = np.empty_like(value)
+    for mask in np.unique(masks):  # lanes with different masks are different groups
+        places = np.flatnonzero(masks == mask)
+        group = lanes if len(places) == frame.count else lanes.of(places)
+        result[places] = group.reduced(value[places], ufunc)
+    return (result,)
 
 
 def _active_mask(

@@ -47,7 +47,7 @@ def shift(instruction: Instruction) -> Compute:
     dtype = DTYPES[kind]
     bits = U32.type(8 * dtype.itemsize)
     operation = np.left_shift if instruction.opcode == "shl" else np.right_shift
-    zero = dtype.type(0)
+    zero, is_arithmetic = dtype.type(0), instruction.opcode == "shr" and is_signed(kind)
 
     def shifted(a: Value, amount: Value) -> Value:
         if not isinstance(amount, np.ndarray) and amount < bits:
@@ -57,7 +57,7 @@ def shift(instruction: Instruction) -> Compute:
         is_beyond = amount >= bits
         if not np.any(is_beyond):
             return result
-        filling = a >> dtype.type(bits - 1) if operation is np.right_shift else zero
+        filling = a >> dtype.type(bits - 1) if is_arithmetic else zero
         return np.where(is_beyond, filling, result)
 
     return Compute(shifted, (kind, "u32"), kind)

@@ -66,8 +66,7 @@ def _sum64(mode: str) -> Function:
         return np.add
 
     def add(a: Value, b: Value) -> Value:
-        total, left = floats.two_sum(a, b)
-        left = np.where(np.isfinite(total), np.nan_to_num(left), 0.0)
+        total, left = floats.sum_parts(a, b)
         is_opposite = (total == 0) & (np.signbit(a) != np.signbit(b)) & (mode == "rm")
         return np.where(is_opposite, -0.0, floats.round64(total, left, mode))
 
@@ -99,8 +98,7 @@ def multiply(instruction: Instruction) -> Compute | None:
     if kind == "f32":
         product = lambda a, b: floats.round32(a.astype(F64) * b.astype(F64), mode)  # noqa: E731
         return finished(instruction, kind, product, 2)
-    zero = np.float64(-0.0)
-    return finished(instruction, kind, lambda a, b: floats.fma64_rounded(a, b, zero, mode), 2)
+    return finished(instruction, kind, lambda a, b: floats.product64_rounded(a, b, mode), 2)
 
 
 @describes("fma", "mad")

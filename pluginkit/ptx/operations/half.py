@@ -47,9 +47,10 @@ def function_of(instruction: Instruction, kind: str) -> Function | None:
             result = floats.saturate(result)
         if instruction.has("relu"):
             result = np.where(result > 0, result, np.where(np.isnan(result), result, 0))
-        if flushes:
-            result = _flush(result)
-        return narrow(result)
+        bits = narrow(result)
+        if not flushes:
+            return bits
+        return np.where(bits & U16.type(0x7C00) == 0, bits & U16.type(0x8000), bits)
 
     return whole
 
