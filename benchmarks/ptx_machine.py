@@ -2,10 +2,10 @@
 
     python benchmarks/ptx_machine.py [PLUGIN ...] [--types all]
 
-For each plugin: calls, threads, seconds on the machine (compilation apart), calls with findings,
-and how many outputs are within the plugin's tolerance of the numpy reference. Where there is a GPU
-the same calls run there too, and outputs are compared with the GPU's: how many are equal in every
-bit, and the largest difference of the others, relative to max(1, value).
+For each plugin: calls, threads, processor seconds on the machine (compilation apart), calls with
+findings, and how many outputs are within the plugin's tolerance of the numpy reference. Where there
+is a GPU the same calls run there too, and outputs are compared with the GPU's: how many are equal
+in every bit, and the largest difference of the others, relative to max(1, value).
 """
 
 from __future__ import annotations
@@ -80,14 +80,14 @@ def measure(call: Call, tally: Tally, *, has_gpu: bool) -> None:
     """Run one call and count."""
     tally.calls += 1
     tally.threads += threads_of(call)
-    started = time.perf_counter() - seconds_compiling()
+    started = time.process_time() - seconds_compiling()
     try:
         run = run_on(PtxDevice(), call.plugin, call.arrays)
     except PluginkitError as error:
         tally.not_run += 1
         print(f"{call.label}: {error}")
         return
-    tally.seconds += time.perf_counter() - seconds_compiling() - started
+    tally.seconds += time.process_time() - seconds_compiling() - started
     if run.findings:
         tally.flagged += 1
         print(f"{call.label}: {run.findings[0]}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pluginkit.checking.check import Failure, NotRun, outcome_of
 from pluginkit.checking.debug_taps import differing
 from pluginkit.checking.guarded_buffers import CudaDevice, Device, HostDevice
-from pluginkit.checking.machine_device import MachineDevice
+from pluginkit.checking.machine_device import machine_for
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.checking.requirements import missing_for
 from pluginkit.checking.trt_double.adapters import installed_flavour
@@ -34,7 +34,7 @@ def device_of(subject: Subject) -> Device:
         return HostDevice()
     if missing_for(("cuda",), subject) is None:
         return CudaDevice()
-    return MachineDevice(has_time_limit=not subject.is_patient)
+    return machine_for(subject)
 
 
 class Execution:

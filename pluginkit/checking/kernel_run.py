@@ -33,7 +33,8 @@ def run_kernels(
         inputs: an array for each declared input, None for an optional one that is absent.
         in_place: whether outputs that may lie in an input's memory do.
         seed: of an order in which blocks and warps advance; None for the plain one.
-        seconds: the longest that the kernels may take, compilation apart; no limit unless given.
+        seconds: of the processor's time that the kernels may take, compilation apart; no limit
+            unless given.
 
     Returns:
         the outputs and what was wrong; bytes that no kernel wrote are 0xA5.

@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
+from functools import cache
 
+from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.checking.time_budget import Clock
+from pluginkit.contract import calls
 from pluginkit.device.ptx_device import PtxDevice
+from pluginkit.errors import PluginkitError
+from pluginkit.kernels.enqueue_steps import plan_steps
+from pluginkit.kernels.ptx_code import compile_ahead
+from pluginkit.kernels.specialise import Specialisation, specialise, type_bindings
+
+
+@cache
+def _compile_kernels_of(subject: Subject) -> None:
+    """Compile what the calls launch, all kernels of one source together; errors show later."""
+    with suppress(PluginkitError):
+        compile_ahead(wanted for call in subject.calls() for wanted in _launched(call))
+
+
+def _launched(call: Call) -> Iterator[Specialisation]:
+    inputs = call.describe()
+    outputs = calls.describe_outputs(call.plugin, inputs)
+    bindings = type_bindings(call.plugin, inputs, outputs)
+    for launch in plan_steps(call.plugin, inputs, outputs).launches:
+        yield specialise(call.plugin, bindings, launch)
+
+
+def machine_for(subject: Subject) -> MachineDevice:
+    """The machine, with the plugin's kernels compiled."""
+    _compile_kernels_of(subject)
+    return MachineDevice(has_time_limit=not subject.is_patient)
 
 
 class MachineDevice(PtxDevice):
@@ -13,6 +42,7 @@ class MachineDevice(PtxDevice):
 
     Args:
         has_time_limit: whether checks have seconds here, or wait.
+        seed: as for PtxDevice.
     """
 
     stream = 0

@@ -107,7 +107,8 @@ class PtxDevice:
     """The machine's memory, and the launches that it has watched.
 
     Args:
-        seconds_left: asked before each launch how long it may take, None for as long as it does.
+        seconds_left: asked before each launch how much of the processor's time it may take, None
+            for as much as it does.
         seed: of an order in which blocks and warps advance; None for the plain one.
 
     Attributes:
@@ -202,9 +203,9 @@ def _module(text: str) -> PtxModule:
 
 
 def _run_for(seconds: float, started: MachineLaunch, name: str) -> None:
-    end = time.perf_counter() + seconds
+    end = time.process_time() + seconds
     while started.step():
-        if time.perf_counter() > end:
+        if time.process_time() > end:
             raise KernelError(
                 "PK357",
                 f"kernel '{name}' takes longer on the PTX machine than {seconds:.1f} s; "

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pluginkit.checking.check import Failure, check
 from pluginkit.checking.checks.shape_checks import resized
 from pluginkit.checking.executions import expect
-from pluginkit.checking.machine_device import MachineDevice
+from pluginkit.checking.machine_device import MachineDevice, machine_for
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.checking.time_budget import run_affordable
 from pluginkit.device.ptx_run import run_on
@@ -32,7 +32,7 @@ def sanitizer(subject: Subject) -> str:
     Does not prove anything about other shapes and values; nor that TensorRT passes what the driver
     passes: ``kernel_types`` goes through the adapter.
     """
-    device = MachineDevice(has_time_limit=not subject.is_patient)
+    device = machine_for(subject)
 
     def watch(call: Call) -> None:
         _watch(device, call)
