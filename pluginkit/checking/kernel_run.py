@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from pluginkit.contract.plugin import Plugin
     from pluginkit.device.ptx_run import KernelRun
+    from pluginkit.ptx import Launch
 
 
 def run_kernels(
@@ -19,6 +20,7 @@ def run_kernels(
     in_place: bool = False,
     seed: int | None = None,
     seconds: float | None = None,
+    on_launch: Callable[[Launch], None] = lambda launch: None,
 ) -> KernelRun:
     """Run a plugin's kernels on the PTX machine, which needs no GPU, and watch every access.
 
@@ -35,6 +37,9 @@ def run_kernels(
         seed: of an order in which blocks and warps advance; None for the plain one.
         seconds: of the processor's time that the kernels may take, compilation apart; no limit
             unless given.
+        on_launch: gets each launch before it runs: ``launch.step()`` runs one basic block of one
+            group of threads, ``launch.register("%r1")`` is a register in every thread; what is left
+            of the launch runs afterwards.
 
     Returns:
         the outputs and what was wrong; bytes that no kernel wrote are 0xA5.
@@ -53,5 +58,7 @@ def run_kernels(
     if len(present) < len(ports):
         plugin = plugin.with_inputs(*present)
     clock = None if seconds is None else Clock(seconds)
-    device = PtxDevice(lambda: None if clock is None else clock.left, seed=seed)
+    device = PtxDevice(
+        lambda: None if clock is None else clock.left, seed=seed, on_launch=on_launch
+    )
     return run_on(device, plugin, [one for one in inputs if one is not None], in_place=in_place)

@@ -110,6 +110,7 @@ class PtxDevice:
         seconds_left: asked before each launch how much of the processor's time it may take, None
             for as much as it does.
         seed: of an order in which blocks and warps advance; None for the plain one.
+        on_launch: gets each launch before it runs, and may step it and read its registers.
 
     Attributes:
         memory: the buffers.
@@ -117,12 +118,17 @@ class PtxDevice:
     """
 
     def __init__(
-        self, seconds_left: Callable[[], float | None] = lambda: None, *, seed: int | None = None
+        self,
+        seconds_left: Callable[[], float | None] = lambda: None,
+        *,
+        seed: int | None = None,
+        on_launch: Callable[[MachineLaunch], None] = lambda launch: None,
     ) -> None:
         self.memory = Memory()
         self.findings: list[Finding] = []
         self._seconds_left = seconds_left
         self._seed = seed
+        self._on_launch = on_launch
 
     def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> PtxBuffer:
         """A buffer; kernels may not write to an input's.
@@ -189,6 +195,7 @@ class PtxDevice:
             shared_bytes=launch.shared_bytes,
             seed=self._seed,
         )
+        self._on_launch(started)
         seconds = self._seconds_left()
         if seconds is None:
             started.run()

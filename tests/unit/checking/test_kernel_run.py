@@ -192,6 +192,27 @@ def test_an_enqueue_of_ones_own_is_refused() -> None:
         run_kernels(Own(), [X])
 
 
+def test_a_launch_can_be_stepped_and_its_registers_read() -> None:
+    seen = []
+
+    def look(launch) -> None:
+        while launch.step():
+            seen.append({name: launch.register(f"%r{name}") for name in range(1, 20)})
+
+    run = run_kernels(Reversed(), [X], on_launch=look)
+    np.testing.assert_array_equal(run.outputs[0], X[::-1])
+    assert len(seen) > 1
+    indices = np.arange(128)
+    held = [one for state in seen for one in state.values() if one is not None]
+    assert any(np.array_equal(one.astype(np.int64), indices) for one in held)  # threadIdx.x
+
+
+def test_another_order_of_warps_computes_the_same() -> None:
+    first, second = (run_kernels(Weighed(), [X, X], seed=seed) for seed in (1, 2))
+    np.testing.assert_array_equal(first.outputs[0], second.outputs[0])
+    assert first.findings == second.findings == []
+
+
 def test_time_can_be_limited() -> None:
     class Endless(Reversed):
         kernel = CudaKernel(
