@@ -14,7 +14,8 @@
 One :class:`Memory` serves all launches of an enqueue: it knows which bytes have been written.
 ``Buffer.fill`` and ``Buffer.copy_from`` are the memset and memcpy between launches. An argument is
 a Buffer, ``buffer + offset``, bytes, or a numpy scalar. What the machine does not know raises
-:class:`PtxUnsupported`, a KernelError with the code PK351, which names the instruction and its line.
+:class:`PtxUnsupported`, a KernelError with the code PK351, which names the
+instruction and its line.
 
 A launch can be stepped:
 
@@ -29,11 +30,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pluginkit.ptx.code.program import Program
 from pluginkit.ptx.findings import Finding, Kind
-from pluginkit.ptx.launch import DEFAULT_STEPS, Argument, Launch, Result, place_statics
-from pluginkit.ptx.memory import Buffer, Memory, Pointer, Role
-from pluginkit.ptx.parse import Module
-from pluginkit.ptx.program import Program
+from pluginkit.ptx.machine.launch import DEFAULT_STEPS, Argument, Launch, Result, place_statics
+from pluginkit.ptx.memory.buffers import Buffer, Memory, Pointer
+from pluginkit.ptx.memory.regions import Role
+from pluginkit.ptx.text.parse import Module
 from pluginkit.ptx.unsupported import PtxUnsupported
 
 __all__ = [
@@ -79,7 +81,7 @@ class PtxModule:
         Errors:
             PK352: there is no such kernel.  PtxUnsupported.
         """
-        return self._program(kernel).parameter_sizes()
+        return self._program(kernel).parameter_sizes
 
     def _program(self, kernel: str) -> Program:
         if kernel not in self._programs:

@@ -40,7 +40,7 @@ def canonical(x: Value) -> Value:
 
 
 def to_odd(total: Value, rest: Value) -> Value:
-    """``total + rest`` rounded to odd, for a ``total`` rounded to nearest and its exact ``rest``."""
+    """``total + rest`` rounded to odd; ``total`` is rounded to nearest, ``rest`` is exact."""
     is_inexact = (rest != 0) & np.isfinite(total)
     if not np.any(is_inexact):
         return total

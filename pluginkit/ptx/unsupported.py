@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pluginkit.errors import KernelError
-from pluginkit.ptx.syntax import Instruction
+from pluginkit.ptx.text.syntax import Instruction
 
 if TYPE_CHECKING:
-    from pluginkit.ptx.parse import Module
+    from pluginkit.ptx.text.parse import Module
 
 
 class PtxUnsupported(KernelError):  # noqa: N818 - it says what the machine lacks, not what is wrong

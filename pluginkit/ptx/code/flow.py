@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pluginkit.ptx.syntax import Function, Instruction, Negated, Register, Symbol
+from pluginkit.ptx.text.syntax import Function, Instruction, Negated, Register, Symbol
 
 #: Instructions that threads wait at for one another; each is a block of its own.
 _WAITING = ("bar", "barrier", "shfl", "vote", "match", "redux", "elect", "activemask")
@@ -36,6 +36,11 @@ class BasicBlock:
     branch: Instruction | None = None
     successors: tuple[int, ...] = ()
     loop: int | None = None
+
+    @property
+    def instructions(self) -> list[Instruction]:
+        """All of them, the branch too."""
+        return [*self.body, self.branch] if self.branch is not None else self.body
 
     @property
     def waits(self) -> bool:

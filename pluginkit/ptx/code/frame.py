@@ -7,6 +7,7 @@ holds an array with one element for each thread, or a numpy scalar where all are
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from pluginkit.ptx.types import SIGNED, UNSIGNED, Array
 
 if TYPE_CHECKING:
-    from pluginkit.ptx.machine import Machine
+    from pluginkit.ptx.machine.machine import Machine
 
 Read = Callable[["Frame"], Any]
 Write = Callable[["Frame", Any], None]
@@ -27,12 +28,44 @@ class Frame(list[Any]):
     Attributes:
         machine: what runs them.
         ids: the threads' numbers in the wave, ascending.
-        count: how many they are.
+        size: how many they are.
     """
 
     machine: Machine
     ids: Array
-    count: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Put:
+    """Puts results into a slot.
+
+    Attributes:
+        slot: it.
+        write: converts a result and puts it there; None where it fits as it is.
+    """
+
+    slot: int
+    write: Write | None
+
+    def __call__(self, frame: Frame, value: Any) -> None:
+        if self.write is None:
+            frame[self.slot] = value
+        else:
+            self.write(frame, value)
+
+    def to_some(self, frame: Frame, value: Array, places: Array | None) -> None:
+        """Put results of the threads at some places, None for all; the others keep theirs."""
+        if places is None:
+            self(frame, value)
+            return
+        before = frame[self.slot]
+        whole = np.zeros(frame.size, value.dtype)
+        whole[places] = value
+        self(frame, whole)
+        is_new = np.zeros(frame.size, bool)
+        is_new[places] = True
+        frame[self.slot] = np.where(is_new, frame[self.slot], before)
 
 
 def reader(slot: int, stored: np.dtype[Any], wanted: np.dtype[Any]) -> Read:
@@ -67,6 +100,6 @@ def writer(slot: int, stored: np.dtype[Any], given: np.dtype[Any]) -> Write | No
     return extend
 
 
-def spread(value: Any, count: int) -> Array:
-    """``count`` elements, of an array or of a scalar that stands for equal ones."""
-    return value if isinstance(value, np.ndarray) and value.ndim else np.full(count, value)
+def spread(value: Any, size: int) -> Array:
+    """``size`` elements, of an array or of a scalar that stands for equal ones."""
+    return value if isinstance(value, np.ndarray) and value.ndim else np.full(size, value)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from pluginkit.ptx.parse import Module
-from pluginkit.ptx.syntax import (
+from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.text.syntax import (
     Address,
     Function,
     Instruction,

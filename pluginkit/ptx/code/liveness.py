@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from pluginkit.ptx.flow import END, BasicBlock
-from pluginkit.ptx.syntax import (
+from pluginkit.ptx.code.flow import END, BasicBlock
+from pluginkit.ptx.text.syntax import (
     Address,
     Instruction,
     Negated,
@@ -23,10 +24,18 @@ _WITHOUT_RESULT = {
 }  # fmt: skip
 
 
-def registers_of(instruction: Instruction) -> tuple[set[str], set[str]]:
-    """The registers that an instruction reads, and those that it writes.
+@dataclass(frozen=True)
+class Registers:
+    """The registers that an instruction reads, and those that it writes."""
 
-    A guarded instruction also reads what it writes: threads that it leaves out keep that.
+    read: frozenset[str]
+    written: frozenset[str]
+
+
+def registers_of(instruction: Instruction) -> Registers:
+    """An instruction's registers.
+
+    A guarded one also reads what it writes: threads that it leaves out keep that.
     """
     operands = list(instruction.operands)
     written: set[str] = set()
@@ -34,12 +43,11 @@ def registers_of(instruction: Instruction) -> tuple[set[str], set[str]]:
         instruction.opcode in ("bar", "barrier") and instruction.has("red")
     )
     if has_result and operands:
-        first = operands.pop(0)
-        written = set(named_registers(first))
+        written = set(named_registers(operands.pop(0)))
     read = {name for operand in operands for name in named_registers(operand)}
     if instruction.guard is not None:
         read |= {*named_registers(instruction.guard), *written}
-    return read - {"_"}, written - {"_"}
+    return Registers(frozenset(read - {"_"}), frozenset(written - {"_"}))
 
 
 def named_registers(operand: Operand) -> Iterator[str]:
@@ -66,10 +74,10 @@ def live_before(blocks: list[BasicBlock]) -> list[set[str]]:
     defined: list[int] = []
     for block in blocks:
         uses = defines = 0
-        for instruction in (*block.body, *([block.branch] if block.branch else ())):
-            read, written = registers_of(instruction)
-            uses |= _bits(read, numbers) & ~defines
-            defines |= _bits(written, numbers)
+        for instruction in block.instructions:
+            registers = registers_of(instruction)
+            uses |= _bits(registers.read, numbers) & ~defines
+            defines |= _bits(registers.written, numbers)
         used.append(uses)
         defined.append(defines)
     live = list(used)
@@ -88,7 +96,7 @@ def live_before(blocks: list[BasicBlock]) -> list[set[str]]:
     return [{names[i] for i in _ones(bits)} for bits in live]
 
 
-def _bits(names: set[str], numbers: dict[str, int]) -> int:
+def _bits(names: frozenset[str], numbers: dict[str, int]) -> int:
     bits = 0
     for name in names:
         bits |= 1 << numbers.setdefault(name, len(numbers))

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.ptx.access import Site
-from pluginkit.ptx.immediates import parse_integer
-from pluginkit.ptx.syntax import Immediate, Instruction
+from pluginkit.ptx.code.frame import Frame, Operation
+from pluginkit.ptx.code.guards import chosen, picked
+from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.memory.sites import Site
+from pluginkit.ptx.text.immediates import parse_integer
+from pluginkit.ptx.text.syntax import Immediate, Instruction
 from pluginkit.ptx.types import U8, Array
-from pluginkit.ptx.values import Frame, Operation
 
 if TYPE_CHECKING:
-    from pluginkit.ptx.machine import Machine
-    from pluginkit.ptx.program import Program
+    from pluginkit.ptx.machine.machine import Machine
 
 
 @dataclass
@@ -71,39 +72,37 @@ class PendingCopies:
         self._begun = kept
 
 
-def copy(program: Program, instruction: Instruction) -> Operation | None:
+def copy(slots: Slots, instruction: Instruction) -> Operation | None:
     """``cp.async`` and what waits for it; bulk copies and tensors are unknown."""
     if not instruction.has("async") or instruction.has("bulk", "mbarrier", "tensor"):
-        raise program.unsupported(instruction)
+        raise slots.unsupported(instruction)
     if instruction.has("wait_all", "wait_group"):
-        return _wait(program, instruction)
+        return _wait(slots, instruction)
     if instruction.has("commit_group"):
         return lambda frame: frame.machine.copies.commit(frame.ids)
-    return _begin(program, instruction)
+    return _begin(slots, instruction)
 
 
-def _wait(program: Program, instruction: Instruction) -> Operation:
+def _wait(slots: Slots, instruction: Instruction) -> Operation:
     left = None
     if instruction.has("wait_group"):
         count = instruction.operands[0]
         if not isinstance(count, Immediate):
-            raise program.unsupported(instruction)
+            raise slots.unsupported(instruction)
         left = parse_integer(count.text)
     return lambda frame: frame.machine.copies.wait(frame.machine, frame.ids, left)
 
 
-def _begin(program: Program, instruction: Instruction) -> Operation:
-    from pluginkit.ptx.effects import address_of, chosen, picked
-
+def _begin(slots: Slots, instruction: Instruction) -> Operation:
     size = instruction.operands[2]
     if not isinstance(size, Immediate):
-        raise program.unsupported(instruction)
+        raise slots.unsupported(instruction)
     nbytes = parse_integer(size.text)
-    target = address_of(program, instruction.operands[0], instruction)
-    source = address_of(program, instruction.operands[1], instruction)
+    target = slots.read_address(instruction.operands[0], instruction)
+    source = slots.read_address(instruction.operands[1], instruction)
     given = instruction.operands[3] if len(instruction.operands) > 3 else size
-    copied = program.read(given, "u32", instruction)
-    choose = chosen(program, instruction)
+    copied = slots.read(given, "u32", instruction)
+    choose = chosen(slots, instruction)
     loads = Site(instruction, "global", np.dtype(U8), 1)
     stores = Site(instruction, "shared", np.dtype(U8), nbytes)
 

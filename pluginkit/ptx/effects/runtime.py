@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.ptx.access import Site
-from pluginkit.ptx.syntax import Instruction, Symbol, Vector
+from pluginkit.ptx.code.frame import Frame, Operation
+from pluginkit.ptx.code.guards import chosen
+from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.memory.sites import Site
+from pluginkit.ptx.text.syntax import Instruction, Symbol, Vector
 from pluginkit.ptx.types import U8, U32, U64, Array
-from pluginkit.ptx.values import Frame, Operation
 
 if TYPE_CHECKING:
-    from pluginkit.ptx.machine import Machine
-    from pluginkit.ptx.program import Program
+    from pluginkit.ptx.machine.machine import Machine
 
 _CONVERSION = re.compile(r"%(?:%|([-+ #0]*\*?\d*(?:\.\d+)?)(?:hh|h|ll|l|j|z|t|L)?([a-zA-Z]))")
 _LONG = re.compile(r"(?:ll|l|j|z|t)[a-zA-Z]$")
 _LONGEST_TEXT = 4096
 
 
-def call(program: Program, instruction: Instruction) -> Operation:
+def call(slots: Slots, instruction: Instruction) -> Operation:
     """A call of a function that the module does not define."""
     name = next(each.name for each in instruction.operands if isinstance(each, Symbol))
     vectors = [each for each in instruction.operands if isinstance(each, Vector)]
@@ -32,11 +33,9 @@ def call(program: Program, instruction: Instruction) -> Operation:
     return _assertion(instruction, names)
 
 
-def trap(program: Program, instruction: Instruction) -> Operation:
+def trap(slots: Slots, instruction: Instruction) -> Operation:
     """``trap``."""
-    from pluginkit.ptx.effects import chosen
-
-    choose = chosen(program, instruction)
+    choose = chosen(slots, instruction)
 
     def run(frame: Frame) -> None:
         ids, _ = choose(frame)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from pluginkit.ptx.syntax import Immediate, Instruction, Operand, Pair
-from pluginkit.ptx.values import Read, Write
-
-if TYPE_CHECKING:
-    from pluginkit.ptx.program import Program
+from pluginkit.ptx.code.frame import Put, Read
+from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.text.syntax import Immediate, Instruction, Operand, Pair
 
 
 @dataclass(frozen=True)
@@ -23,8 +20,7 @@ class Barrier:
         waits: whether threads wait there, rather than only arrive.
         reduction: ``popc``, ``and`` or ``or``, or None.
         value: reads the predicate that is reduced.
-        slot: where the result goes.
-        write: what puts it there where it has to be converted.
+        put: puts the result into its register.
     """
 
     instruction: Instruction
@@ -33,8 +29,7 @@ class Barrier:
     waits: bool
     reduction: str | None = None
     value: Read | None = None
-    slot: int = 0
-    write: Write | None = None
+    put: Put | None = None
 
 
 @dataclass(frozen=True)
@@ -45,16 +40,16 @@ class WarpOperation:
         instruction: it.
         mask: reads which lanes take part; None for those that are there.
         sources: read its operands.
-        results: the slots of its results, with what writes them there.
+        puts: put its results into their registers.
     """
 
     instruction: Instruction
     mask: Read | None
     sources: tuple[Read, ...]
-    results: tuple[tuple[int, Write | None], ...]
+    puts: tuple[Put, ...]
 
 
-def waiting_of(program: Program, instruction: Instruction) -> Barrier | WarpOperation:
+def waiting_of(slots: Slots, instruction: Instruction) -> Barrier | WarpOperation:
     """What an instruction that threads wait at is.
 
     Errors:
@@ -62,87 +57,83 @@ def waiting_of(program: Program, instruction: Instruction) -> Barrier | WarpOper
     """
     if instruction.opcode in ("bar", "barrier"):
         if instruction.has("warp"):
-            mask = program.read(instruction.operands[0], "b32", instruction)
+            mask = slots.read(instruction.operands[0], "b32", instruction)
             return WarpOperation(instruction, mask, (), ())
-        return _barrier(program, instruction)
+        return _barrier(slots, instruction)
     decode = {
         "shfl": _shuffle, "vote": _vote, "match": _match, "redux": _reduce,
         "activemask": _active_mask, "elect": _elect,
     }[instruction.opcode]  # fmt: skip
-    return decode(program, instruction)
+    return decode(slots, instruction)
 
 
-def _barrier(program: Program, instruction: Instruction) -> Barrier:
+def _barrier(slots: Slots, instruction: Instruction) -> Barrier:
     operands = list(instruction.operands)
     if instruction.has("cluster"):
-        raise program.unsupported(instruction)
+        raise slots.unsupported(instruction)
     waits = not instruction.has("arrive")
-    slot, write, value, reduction = 0, None, None, None
+    put, value, reduction = None, None, None
     if instruction.has("red"):
         reduction = instruction.one_of(("popc", "and", "or"))
         kind = "u32" if reduction == "popc" else "pred"
-        slot, write = program.write(operands.pop(0), kind, instruction)
-        value = program.read(operands.pop(), "pred", instruction)
-    number = program.read(operands[0] if operands else Immediate("0"), "u32", instruction)
-    threads = program.read(operands[1], "u32", instruction) if len(operands) > 1 else None
-    return Barrier(instruction, number, threads, waits, reduction, value, slot, write)
+        put = slots.put(operands.pop(0), kind, instruction)
+        value = slots.read(operands.pop(), "pred", instruction)
+    number = slots.read(operands[0] if operands else Immediate("0"), "u32", instruction)
+    threads = slots.read(operands[1], "u32", instruction) if len(operands) > 1 else None
+    return Barrier(instruction, number, threads, waits, reduction, value, put)
 
 
-def _results(
-    program: Program, instruction: Instruction, kinds: tuple[str, ...]
-) -> tuple[tuple[int, Write | None], ...]:
+def _results(slots: Slots, instruction: Instruction, kinds: tuple[str, ...]) -> tuple[Put, ...]:
     target = instruction.operands[0]
     listed: tuple[Operand, ...] = (
         (target.first, target.second) if isinstance(target, Pair) else (target,)
     )
     return tuple(
-        program.write(each, kind, instruction) for each, kind in zip(listed, kinds, strict=False)
+        slots.put(each, kind, instruction) for each, kind in zip(listed, kinds, strict=False)
     )
 
 
-def _shuffle(program: Program, instruction: Instruction) -> WarpOperation:
+def _shuffle(slots: Slots, instruction: Instruction) -> WarpOperation:
     _, value, lane, clamp, *rest = instruction.operands
-    sources = tuple(program.read(each, "b32", instruction) for each in (value, lane, clamp))
-    mask = program.read(rest[0], "b32", instruction) if instruction.has("sync") else None
-    return WarpOperation(
-        instruction, mask, sources, _results(program, instruction, ("b32", "pred"))
-    )
+    sources = tuple(slots.read(each, "b32", instruction) for each in (value, lane, clamp))
+    mask = slots.read(rest[0], "b32", instruction) if instruction.has("sync") else None
+    return WarpOperation(instruction, mask, sources, _results(slots, instruction, ("b32", "pred")))
 
 
-def _vote(program: Program, instruction: Instruction) -> WarpOperation:
+def _vote(slots: Slots, instruction: Instruction) -> WarpOperation:
     _, value, *rest = instruction.operands
-    source = program.read(value, "pred", instruction)
-    mask = program.read(rest[0], "b32", instruction) if instruction.has("sync") else None
+    source = slots.read(value, "pred", instruction)
+    mask = slots.read(rest[0], "b32", instruction) if instruction.has("sync") else None
     kind = "b32" if instruction.has("ballot") else "pred"
-    return WarpOperation(instruction, mask, (source,), _results(program, instruction, (kind,)))
+    return WarpOperation(instruction, mask, (source,), _results(slots, instruction, (kind,)))
 
 
-def _match(program: Program, instruction: Instruction) -> WarpOperation:
+def _match(slots: Slots, instruction: Instruction) -> WarpOperation:
     kind = "b64" if instruction.has("b64") else "b32"
     _, value, mask = instruction.operands
-    source = program.read(value, kind, instruction)
-    results = _results(program, instruction, ("b32", "pred"))
-    return WarpOperation(instruction, program.read(mask, "b32", instruction), (source,), results)
+    source = slots.read(value, kind, instruction)
+    results = _results(slots, instruction, ("b32", "pred"))
+    return WarpOperation(instruction, slots.read(mask, "b32", instruction), (source,), results)
 
 
-def _reduce(program: Program, instruction: Instruction) -> WarpOperation:
+def _reduce(slots: Slots, instruction: Instruction) -> WarpOperation:
     kind = instruction.one_of(("u32", "s32", "b32"))
     if not kind:
-        raise program.unsupported(instruction)
+        raise slots.unsupported(instruction)
     _, value, mask = instruction.operands
-    source = program.read(value, kind, instruction)
+    source = slots.read(value, kind, instruction)
     return WarpOperation(
         instruction,
-        program.read(mask, "b32", instruction),
+        slots.read(mask, "b32", instruction),
         (source,),
-        _results(program, instruction, (kind,)),
+        _results(slots, instruction, (kind,)),
     )
 
 
-def _active_mask(program: Program, instruction: Instruction) -> WarpOperation:
-    return WarpOperation(instruction, None, (), _results(program, instruction, ("b32",)))
+def _active_mask(slots: Slots, instruction: Instruction) -> WarpOperation:
+    return WarpOperation(instruction, None, (), _results(slots, instruction, ("b32",)))
 
 
-def _elect(program: Program, instruction: Instruction) -> WarpOperation:
-    mask = program.read(instruction.operands[1], "b32", instruction)
-    return WarpOperation(instruction, mask, (), _results(program, instruction, ("b32", "pred")))
+def _elect(slots: Slots, instruction: Instruction) -> WarpOperation:
+    mask = slots.read(instruction.operands[1], "b32", instruction)
+    return WarpOperation(instruction, mask, (), _results(slots, instruction, ("b32", "pred")))

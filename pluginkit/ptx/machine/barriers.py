@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pluginkit.ptx.code.frame import Frame, spread
+from pluginkit.ptx.effects.waiting import Barrier
 from pluginkit.ptx.types import U32, Array
-from pluginkit.ptx.values import Frame, spread
-from pluginkit.ptx.waiting import Barrier
 
 if TYPE_CHECKING:
-    from pluginkit.ptx.machine import Machine
+    from pluginkit.ptx.machine.machine import Machine
 
 
 @dataclass
@@ -36,13 +36,13 @@ class Barriers:
 
     def arrive(self, barrier: Barrier, frame: Frame, following: int) -> None:
         """Threads come to a barrier; those that complete it go on, with all that wait there."""
-        numbers = spread(barrier.number(frame), frame.count)
+        numbers = spread(barrier.number(frame), frame.size)
         value = None
         if barrier.value is not None:
-            value = spread(barrier.value(frame), frame.count)
+            value = spread(barrier.value(frame), frame.size)
         limit = None
         if barrier.threads is not None:
-            limit = spread(barrier.threads(frame), frame.count)
+            limit = spread(barrier.threads(frame), frame.size)
         for number in np.unique(numbers).tolist():
             places = np.flatnonzero(numbers == number)
             self._arrive_at(
@@ -122,7 +122,7 @@ class Barriers:
                 met += np.bincount(blocks, minlength=count)
         for arrival in released:
             barrier = arrival.barrier
-            if barrier.reduction is None:
+            if barrier.reduction is None or barrier.put is None:
                 continue
             blocks = machine.threads.block[arrival.ids]
             result: Any = {
@@ -130,7 +130,7 @@ class Barriers:
                 "and": total[blocks] == met[blocks],
                 "or": total[blocks] > 0,
             }[barrier.reduction]
-            machine.keep(barrier.slot, barrier.write, arrival.ids, result)
+            machine.keep(barrier.put, arrival.ids, result)
 
     def _report_ended(self, number: int, is_complete: Array) -> None:
         """Report a barrier that part of a warp ended without reaching.

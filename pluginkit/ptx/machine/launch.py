@@ -10,14 +10,16 @@ from typing import Any, cast
 import numpy as np
 
 from pluginkit.errors import KernelError
+from pluginkit.ptx.code.program import Program
+from pluginkit.ptx.code.special_registers import Three, uniform_values
 from pluginkit.ptx.findings import Finding, Kind
-from pluginkit.ptx.immediates import number
-from pluginkit.ptx.machine import Machine
-from pluginkit.ptx.memory import Buffer, Memory, Pointer, Region
-from pluginkit.ptx.order import Order
-from pluginkit.ptx.program import Program
-from pluginkit.ptx.special import Three, Threads, uniform_values
-from pluginkit.ptx.syntax import Immediate, Instruction, Symbol, Variable
+from pluginkit.ptx.machine.machine import Machine
+from pluginkit.ptx.machine.threads import Threads
+from pluginkit.ptx.memory.buffers import Buffer, Memory, Pointer
+from pluginkit.ptx.memory.order import Order
+from pluginkit.ptx.memory.regions import Region
+from pluginkit.ptx.text.immediates import number
+from pluginkit.ptx.text.syntax import Immediate, Instruction, Symbol, Variable
 from pluginkit.ptx.types import DTYPES, U8, Array
 
 #: A kernel's argument: a buffer, a place in one, bytes as they are, or a numpy scalar.
@@ -100,7 +102,7 @@ class Launch:
         parameters = self.program.function.parameters
         given = [_bytes_of(argument) for argument in arguments]
         sizes = [len(each) for each in given]
-        wanted = list(self.program.parameter_sizes())
+        wanted = list(self.program.parameter_sizes)
         if sizes != wanted:
             raise KernelError(
                 "PK352",
@@ -115,7 +117,7 @@ class Launch:
     def _private_sizes(self, shared_bytes: int) -> tuple[dict[str, int], dict[str, int]]:
         program = self.program
         declared = {**program.module.variables, **program.function.variables}
-        used = program.named
+        used = program.slots.named_variables
         shared = {}
         for variable in declared.values():
             if variable.space == "shared" and variable.name in used:

@@ -7,25 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pluginkit.ptx.access import Access
-from pluginkit.ptx.barriers import Barriers
-from pluginkit.ptx.copies import PendingCopies
-from pluginkit.ptx.flow import END
-from pluginkit.ptx.memory import PrivateMemory, Region
-from pluginkit.ptx.program import Block, Program
-from pluginkit.ptx.schedule import Schedule
-from pluginkit.ptx.special import SPECIAL, UNIFORM, Three, Threads
-from pluginkit.ptx.syntax import Instruction
+from pluginkit.ptx.code.flow import END
+from pluginkit.ptx.code.frame import Frame, Put, spread
+from pluginkit.ptx.code.program import Block, Program
+from pluginkit.ptx.code.special_registers import SPECIAL, UNIFORM, Three
+from pluginkit.ptx.effects.copies import PendingCopies
+from pluginkit.ptx.effects.waiting import Barrier, WarpOperation
+from pluginkit.ptx.machine.barriers import Barriers
+from pluginkit.ptx.machine.schedule import Schedule
+from pluginkit.ptx.machine.threads import Threads
+from pluginkit.ptx.machine.warps import Lanes, perform
+from pluginkit.ptx.memory.access import Access
+from pluginkit.ptx.memory.regions import PrivateMemory, Region
+from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
-from pluginkit.ptx.values import Frame, Write, spread
-from pluginkit.ptx.waiting import Barrier, WarpOperation
-from pluginkit.ptx.warps import Lanes, perform
 
 if TYPE_CHECKING:
-    from pluginkit.ptx.launch import Launch
+    from pluginkit.ptx.machine.launch import Launch
 
 _VAIN_ROUNDS = 5_000
 _ALL_LANES = np.uint32(0xFFFFFFFF)
+_END = Instruction("ret", (), ())
 
 
 class Machine:
@@ -61,7 +63,7 @@ class Machine:
         self._registers: list[Array | None] = []
         self._frame = Frame()
         self._frame.machine = self
-        self._frame.ids, self._frame.count = self._everyone, threads.count
+        self._frame.ids, self._frame.size = self._everyone, threads.count
         self._filled: set[int] = set()
         self._unsaved: set[int] = set()
         self._special: dict[int, str] = {}
@@ -104,14 +106,14 @@ class Machine:
         Values stay in the frame as long as the same threads run, block after block.
         """
         frame = self._frame
-        if len(frame) < len(self.program.stored):
+        if len(frame) < len(self.program.slots.stored):
             self._grow()
         if len(ids) == self.threads.count:
             ids = self._everyone
         if ids is not frame.ids:
             self._flush()
             self._filled.clear()
-            frame.ids, frame.count = ids, len(ids)
+            frame.ids, frame.size = ids, len(ids)
             self._lanes = None
         for slot in block.reads:
             if slot not in self._filled:
@@ -139,13 +141,13 @@ class Machine:
 
     def _grow(self) -> None:
         """Make room for the slots of blocks that have just been made ready."""
-        program, frame = self.program, self._frame
-        missing = len(program.stored) - len(frame)
+        slots, frame = self.program.slots, self._frame
+        missing = len(slots.stored) - len(frame)
         frame.extend([None] * missing)
         self._registers.extend([None] * missing)
-        for slot, value in program.constants.items():
+        for slot, value in slots.constants.items():
             frame[slot] = value
-        for name, slot in program.slots.items():
+        for name, slot in slots.by_name.items():
             if name in UNIFORM:
                 frame[slot] = self.launch.uniform[name]
             elif name in SPECIAL:
@@ -158,7 +160,7 @@ class Machine:
             if name is not None:
                 found = self.threads.values(name)
             else:
-                found = np.zeros(self.threads.count, self.program.stored[slot])
+                found = np.zeros(self.threads.count, self.program.slots.stored[slot])
             self._registers[slot] = found
         return found
 
@@ -166,21 +168,19 @@ class Machine:
         self._unsaved.update(block.writes)
         self._filled.update(block.writes)
 
-    def keep(self, slot: int, write: Write | None, ids: Array, value: Array) -> None:
+    def keep(self, put: Put, ids: Array, value: Array) -> None:
         """Put values of some threads into a register."""
         self._flush()
-        self._filled.discard(slot)
-        if write is not None:
-            write(self._frame, value)
-            value = self._frame[slot]
-        self._register(slot)[ids] = value
+        self._filled.discard(put.slot)
+        put(self._frame, value)
+        self._register(put.slot)[ids] = self._frame[put.slot]
 
     def _go_on(self, number: int, block: Block, frame: Frame) -> None:
         basic = block.basic
         if block.condition is None:
             self._go(number, basic.successors[0], frame.ids)
             return
-        condition = spread(block.condition(frame), frame.count)
+        condition = spread(block.condition(frame), frame.size)
         if basic.branch is not None and basic.branch.opcode == "brx":
             for index, to in enumerate(basic.successors):
                 self._go(number, to, frame.ids[condition == index])
@@ -201,7 +201,7 @@ class Machine:
             self.end(ids)
             return
         self.schedule.push(to, ids)
-        if to <= number and self.program.blocks[number].loop in self.program.polling_loops:
+        if to <= number and self.program.basics[number].loop in self.program.polling_loops:
             self.schedule.spin(to)
             self._watch_spinning()
 
@@ -221,10 +221,8 @@ class Machine:
         turn = self.schedule.take()
         while turn is not None:
             number, ids = turn
-            basic = self.program.blocks[number]
-            instruction = (basic.body or [basic.branch])[0]
-            if instruction is not None:
-                self.report("deadlock", instruction, ids, message)
+            instructions = self.program.basics[number].instructions
+            self.report("deadlock", instructions[0] if instructions else _END, ids, message)
             self.end(ids)
             turn = self.schedule.take()
         self.schedule.parked.clear()
@@ -243,7 +241,8 @@ class Machine:
     def blocks_with_cut_warps(self) -> Array:
         """For each block whether some lanes of a warp have ended, and others not."""
         is_cut = (self._warp_alive != 0) & (self._warp_alive != self._whole_warps)
-        return is_cut.reshape(len(self.alive), -1).any(axis=1)
+        of_blocks: Array = is_cut.reshape(len(self.alive), -1).any(axis=1)
+        return of_blocks
 
     def _meet(
         self,
@@ -257,7 +256,7 @@ class Machine:
         """Run a warp operation for the warps whose members are all here; park the others."""
         mask = operation.mask(frame) if operation.mask is not None else _ALL_LANES
         is_whole = frame.ids is self._everyone and not isinstance(mask, np.ndarray)
-        masks = spread(mask, frame.count)
+        masks = spread(mask, frame.size)
         if operation.mask is not None and not (is_whole and mask == _ALL_LANES):
             ids, ready = frame.ids, self._are_together(frame.ids, masks)
             if not force and not ready.all():
@@ -274,7 +273,9 @@ class Machine:
     def _are_together(self, ids: Array, masks: Array) -> Array:
         """Whether all living lanes that each thread's mask names are among ``ids``."""
         warps = self.threads.warp[ids]
-        return (masks & self._warp_alive[warps] & ~self.lanes().present) == 0
+        missing = masks & self._warp_alive[warps] & ~self.lanes().present
+        is_complete: Array = missing == 0
+        return is_complete
 
     def _check_own_bit(self, operation: WarpOperation, frame: Frame, masks: Array) -> None:
         is_absent = (masks & self.lanes().bit) == 0
@@ -329,7 +330,7 @@ class Machine:
         """A value in a parameter of the kernel."""
         return self.launch.parameter(name, offset, dtype)
 
-    def threads_of_launch(self, thread: int) -> tuple[Three, Three]:
+    def place_of(self, thread: int) -> tuple[Three, Three]:
         """``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""
         return self.launch.place_of(thread)
 
@@ -342,11 +343,11 @@ class Machine:
 
     def register(self, name: str) -> Array | None:
         """What a register holds in every thread of the wave; None where nothing has used it."""
-        slot = self.program.slots.get(name)
+        slot = self.program.slots.by_name.get(name)
         if slot is None or slot >= len(self._registers):
             return None
         self._flush()
-        if slot in self.program.constants or name in UNIFORM:
+        if slot in self.program.slots.constants or name in UNIFORM:
             return np.full(self.threads.count, self._frame[slot])
         found = self._registers[slot]
         return None if found is None else found.copy()

@@ -1,42 +1,11 @@
-"""Special registers: where a thread is in its launch, and what the launch is."""
+"""The threads of a wave: where each one is in its launch."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from pluginkit.ptx.code.special_registers import Three
 from pluginkit.ptx.types import U32, U64, Array
-
-_VARYING = {
-    **{f"%tid.{axis}": "u32" for axis in "xyz"},
-    **{f"%ctaid.{axis}": "u32" for axis in "xyz"},
-    **{f"%lanemask_{which}": "u32" for which in ("eq", "le", "lt", "ge", "gt")},
-    "%laneid": "u32",
-    "%warpid": "u32",
-}
-#: The special registers that are the same in all threads.
-UNIFORM = {
-    **{f"%ntid.{axis}": "u32" for axis in "xyz"},
-    **{f"%nctaid.{axis}": "u32" for axis in "xyz"},
-    "%nwarpid": "u32",
-    "%smid": "u32",
-    "%nsmid": "u32",
-    "%gridid": "u64",
-    "%clock": "u32",
-    "%clock_hi": "u32",
-    "%clock64": "u64",
-    "%globaltimer": "u64",
-    "%globaltimer_lo": "u32",
-    "%globaltimer_hi": "u32",
-    "%dynamic_smem_size": "u32",
-    "%total_smem_size": "u32",
-    "WARP_SZ": "u32",
-}
-#: The type of every special register that the machine has.
-SPECIAL = {**_VARYING, **UNIFORM}
-
-Three = tuple[int, int, int]
 
 
 class Threads:
@@ -85,16 +54,12 @@ class Threads:
             return self.lane.astype(U32)
         if name == "%warpid":
             return np.tile((inner >> 5).astype(U32), len(self.blocks))
-        one = np.uint64(1) << self.lane.astype(U64)
-        below = one - np.uint64(1)
-        masks = {
-            "eq": one,
-            "lt": below,
-            "le": below | one,
-            "gt": ~(below | one),
-            "ge": ~below,
-        }
-        return (masks[name[-2:]] & np.uint64(0xFFFFFFFF)).astype(U32)
+        one: Array = np.left_shift(U64.type(1), self.lane.astype(U64))
+        below: Array = one - U64.type(1)
+        masks: dict[str, Array] = {
+            "eq": one, "lt": below, "le": below | one, "gt": ~(below | one), "ge": ~below,
+        }  # fmt: skip
+        return masks[name[-2:]].astype(U32)
 
     def place_of(self, thread: int) -> tuple[Three, Three]:
         """``blockIdx`` and ``threadIdx`` of a thread of the wave."""
@@ -105,21 +70,3 @@ class Threads:
             (block % gx, block // gx % gy, block // (gx * gy)),
             (index % x, index // x % y, index // (x * y)),
         )
-
-
-def uniform_values(
-    grid: Three, block: Three, dynamic_bytes: int, shared_bytes: int
-) -> dict[str, Any]:
-    """The special registers that all threads share, but for clocks."""
-    values = {
-        name: np.zeros((), U64 if kind == "u64" else U32)[()] for name, kind in UNIFORM.items()
-    }
-    for axis, extent, blocks in zip("xyz", block, grid, strict=True):
-        values[f"%ntid.{axis}"] = U32.type(extent)
-        values[f"%nctaid.{axis}"] = U32.type(blocks)
-    values["%nwarpid"] = U32.type(64)
-    values["%nsmid"] = U32.type(1)
-    values["WARP_SZ"] = U32.type(32)
-    values["%dynamic_smem_size"] = U32.type(dynamic_bytes)
-    values["%total_smem_size"] = U32.type(dynamic_bytes + shared_bytes)
-    return values

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx.special import Threads
+from pluginkit.ptx.code.frame import Frame, spread
+from pluginkit.ptx.effects.waiting import WarpOperation
+from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.types import U32, Array
-from pluginkit.ptx.values import Frame, spread
-from pluginkit.ptx.waiting import WarpOperation
 
 
 class Lanes:
@@ -44,7 +44,9 @@ class Lanes:
 
     def reduced(self, values: Array, ufunc: Any) -> Array:
         """All lanes of a warp in one value, for each thread."""
-        return ufunc.reduceat(values, self._starts, dtype=values.dtype)[self._index]
+        of_warps = ufunc.reduceat(values, self._starts, dtype=values.dtype)
+        of_threads: Array = of_warps[self._index]
+        return of_threads
 
     def places(self, lanes: Array) -> Array:
         """Where in the group the given lane of each thread's warp is; -1 where it does not run."""
@@ -72,13 +74,10 @@ def perform(operation: WarpOperation, frame: Frame, masks: Array) -> None:
         )
         return
     lanes = frame.machine.lanes()
-    values = [spread(read(frame), frame.count) for read in operation.sources]
+    values = [spread(read(frame), frame.size) for read in operation.sources]
     found = _OPERATIONS[opcode](operation, frame, lanes, values, masks)
-    for (slot, write), value in zip(operation.results, found, strict=False):
-        if write is None:
-            frame[slot] = value
-        else:
-            write(frame, value)
+    for put, value in zip(operation.puts, found, strict=False):
+        put(frame, value)
 
 
 def _shuffle(
@@ -113,7 +112,7 @@ def _shuffle(
             "warp", instruction, frame.ids[is_absent],
             f"a shuffle reads from lane {lane}, which takes no part in it.",
         )  # fmt: skip
-        places = np.where(places < 0, np.arange(frame.count), places)
+        places = np.where(places < 0, np.arange(frame.size), places)
     return value[places], is_inside
 
 
@@ -137,9 +136,9 @@ def _match(
     operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
 ) -> tuple[Array, ...]:
     (value,) = values
-    same = np.zeros(frame.count, U32)
+    same = np.zeros(frame.size, U32)
     for lane in range(32):
-        places = lanes.places(np.full(frame.count, lane))
+        places = lanes.places(np.full(frame.size, lane))
         is_equal = (places >= 0) & (value[places] == value)
         same |= np.where(is_equal, np.uint32(1 << lane), np.uint32(0))
     same &= masks
@@ -163,7 +162,7 @@ def _reduce(
     result = np.empty_like(value)
     for mask in np.unique(masks):  # lanes with different masks are different groups
         places = np.flatnonzero(masks == mask)
-        group = lanes if len(places) == frame.count else lanes.of(places)
+        group = lanes if len(places) == frame.size else lanes.of(places)
         result[places] = group.reduced(value[places], ufunc)
     return (result,)
 

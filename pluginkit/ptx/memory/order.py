@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pluginkit.ptx.races import THREAD, TIME_SHIFT
+from pluginkit.ptx.memory.races import THREAD, TIME_SHIFT
 from pluginkit.ptx.types import Array
 
 _NEVER, _ALWAYS = 0, np.iinfo(np.int64).max
@@ -132,7 +132,7 @@ class Order:
         u, v = earlier & THREAD, later & THREAD
         time = earlier >> TIME_SHIFT
         same_block = u // self._block_threads == v // self._block_threads
-        ordered = u == v
+        ordered: Array = u == v
         ordered |= same_block & (time < self.acquired[v]) & (time < self.released[u])
         if ordered.all():
             return ordered

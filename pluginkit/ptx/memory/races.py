@@ -19,6 +19,16 @@ STRONG = np.int64(1 << 31)
 THREAD = np.int64(STRONG - 1)
 
 
+def time_of(key: int) -> int:
+    """When an access was."""
+    return key >> TIME_SHIFT
+
+
+def thread_of(key: int) -> int:
+    """Whose access it was."""
+    return key & int(THREAD)
+
+
 @dataclass(frozen=True)
 class Conflict:
     """An access and an earlier one that nothing orders before it.
@@ -56,39 +66,38 @@ class Shadow:
         """Forget everything."""
         self.shift = self._writes = self._first_reads = self._last_reads = None
 
-    def granules(self, offsets: Array, shift: int, nbytes: int) -> tuple[Array, int]:
+    def granules(self, offsets: Array, size: int, nbytes: int) -> tuple[Array, int]:
         """The granules that accesses of ``nbytes`` touch: threads by granules, flattened.
 
         Args:
             offsets: of each access, a multiple of its size.
-            shift: log2 of the smallest piece that is accessed at once.
+            size: of the smallest piece that is accessed at once, a power of two.
             nbytes: of each access.
 
         Returns:
             The granules' numbers, and how many each thread has.
         """
+        shift = size.bit_length() - 1
         if self.shift is None:
             self.shift = shift
         elif shift < self.shift:
-            self._refine(shift)
+            self._refine(self.shift - shift)
         first = offsets >> self.shift
         count = max(1, nbytes >> self.shift)
         if count == 1:
             return first, 1
         return (first[:, None] + np.arange(count)).ravel(), count
 
-    def _refine(self, shift: int) -> None:
-        assert self.shift is not None  # noqa: S101 - only called once it is set
-        times = 1 << (self.shift - shift)
-        self.shift = shift
+    def _refine(self, steps: int) -> None:
+        """Halve the granules so many times; each part keeps what is known of the whole."""
+        self.shift = (self.shift or 0) - steps
         for name in ("_writes", "_first_reads", "_last_reads"):
             old = getattr(self, name)
             if old is not None:
-                setattr(self, name, np.repeat(old, times))
+                setattr(self, name, np.repeat(old, 1 << steps))
 
     def _new(self) -> Array:
-        assert self.shift is not None  # noqa: S101 - set by granules()
-        return np.zeros((self._nbytes >> self.shift) + 1, S64)
+        return np.zeros((self._nbytes >> (self.shift or 0)) + 1, S64)
 
     def read(
         self, granules: Array, keys: Array, is_ordered: IsOrdered, ordered_before: int

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx.immediates import parse_integer
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
-from pluginkit.ptx.syntax import Immediate, Instruction
+from pluginkit.ptx.text.immediates import parse_integer
+from pluginkit.ptx.text.syntax import Immediate, Instruction
 from pluginkit.ptx.types import DTYPES, S32, U8, U32, U64, UNSIGNED, is_signed
 
 Value = Any

@@ -10,7 +10,7 @@ import numpy as np
 from pluginkit.ptx import floats
 from pluginkit.ptx.operations.packed import join
 from pluginkit.ptx.operations.registry import Compute, describes
-from pluginkit.ptx.syntax import Instruction
+from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import DTYPES, F32, F64, UNSIGNED, is_float
 
 Value = Any
@@ -58,21 +58,30 @@ def _integer_to_integer(instruction: Instruction, to: str) -> Function:
     dtype = DTYPES[to]
     if not instruction.has("sat"):
         return lambda a: a.astype(dtype)
-    limits = np.iinfo(dtype)
+    low, high = _limits(dtype)
 
     def saturating(a: Value) -> Value:
-        low = max(limits.min, int(np.iinfo(a.dtype).min))
-        high = min(limits.max, int(np.iinfo(a.dtype).max))
-        return np.clip(a, a.dtype.type(low), a.dtype.type(high)).astype(dtype)
+        lowest, highest = _limits(a.dtype)
+        return np.clip(a, a.dtype.type(max(low, lowest)), a.dtype.type(min(high, highest))).astype(
+            dtype
+        )
 
     return saturating
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The smallest and the largest integer of a type."""
+    bits = 8 * dtype.itemsize
+    if dtype.kind == "u":
+        return 0, (1 << bits) - 1
+    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
 def _float_to_integer(instruction: Instruction, to: str, source: str) -> Function:
     """Out of range gives the nearest end of the range; NaN zero, or for 64 bits the top bit."""
     integral = _TO_INTEGRAL[instruction.one_of(tuple(_TO_INTEGRAL), "rzi")]
     widen, dtype = _WIDEN[source], DTYPES[to]
-    limits, flushes = np.iinfo(dtype), instruction.has("ftz")
+    (low, high), flushes = _limits(dtype), instruction.has("ftz")
     bits = 8 * dtype.itemsize
     is_long = source == "f64" or bits == 64
     of_nan = UNSIGNED[dtype.itemsize].type(1 << (bits - 1) if is_long else 0).view(dtype)
@@ -80,12 +89,12 @@ def _float_to_integer(instruction: Instruction, to: str, source: str) -> Functio
     def convert_to(a: Value) -> Value:
         x = widen(a)
         x = integral((floats.flush(x) if flushes else x).astype(F64))
-        below, above = x < float(limits.min), x >= float(limits.max) + (bits < 64)
+        below, above = x < float(low), x >= float(high) + (bits < 64)
         is_outside = below | above | np.isnan(x)
         inside = np.where(is_outside, 0.0, x).astype(dtype)
         if not np.any(is_outside):
             return inside
-        ends = np.where(below, dtype.type(limits.min), dtype.type(limits.max))
+        ends = np.where(below, dtype.type(low), dtype.type(high))
         return np.where(np.isnan(x), of_nan, np.where(is_outside, ends, inside))
 
     return convert_to

@@ -14,7 +14,7 @@ import numpy as np
 from pluginkit.ptx import floats
 from pluginkit.ptx.operations.floating import extremum
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
-from pluginkit.ptx.syntax import Instruction
+from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import F32, F64, U16
 
 Value = Any

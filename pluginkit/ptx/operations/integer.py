@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
-from pluginkit.ptx.syntax import Instruction
+from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import DTYPES, S64, SIGNED, U32, U64, UNSIGNED, is_float, is_signed
 
 Value = Any

@@ -6,7 +6,7 @@ from typing import Any
 
 from pluginkit.ptx.operations import half
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
-from pluginkit.ptx.syntax import Instruction
+from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U16, U32
 
 Value = Any

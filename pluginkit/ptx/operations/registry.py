@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pluginkit.ptx.syntax import Instruction
+from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import DTYPES
 
 

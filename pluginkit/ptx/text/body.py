@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pluginkit.errors import KernelError
-from pluginkit.ptx.operands import operands
-from pluginkit.ptx.syntax import (
+from pluginkit.ptx.text.operands import operands
+from pluginkit.ptx.text.syntax import (
     Address,
     Function,
     Instruction,

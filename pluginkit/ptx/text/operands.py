@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pluginkit.errors import KernelError
-from pluginkit.ptx.syntax import (
+from pluginkit.ptx.text.syntax import (
     Address,
     Immediate,
     Negated,
@@ -16,7 +16,7 @@ from pluginkit.ptx.syntax import (
     Vector,
 )
 
-_TOKEN = re.compile(
+_WORD = re.compile(
     r"\s*(0[fF][0-9a-fA-F]{8}|0[dD][0-9a-fA-F]{16}|\d+\.\d*(?:[eE][-+]?\d+)?|0[xX][0-9a-fA-F]+U?"
     r"|\d+U?|[\w$%.]+|[\[\]{}(),|!+\-=])"
 )
@@ -44,17 +44,17 @@ def array_elements(operand: Operand) -> tuple[Operand, ...]:
 class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = _TOKEN.findall(text)
-        self._tokens.append("")
+        self._words: list[str] = _WORD.findall(text)
+        self._words.append("")
         self._next = 0
 
     def _take(self) -> str:
-        token = self._tokens[self._next]
+        word = self._words[self._next]
         self._next += 1
-        return token
+        return word
 
-    def _is_next(self, token: str) -> bool:
-        if self._tokens[self._next] == token and token:
+    def _is_next(self, word: str) -> bool:
+        if self._words[self._next] == word and word:
             self._next += 1
             return True
         return False
@@ -62,30 +62,30 @@ class _Reader:
     def listed(self, closing: str) -> list[Operand]:
         """Operands up to a closing bracket, or to the end."""
         found: list[Operand] = []
-        while self._tokens[self._next] != closing:
+        while self._words[self._next] != closing:
             found.append(self._operand())
-            if not self._is_next(",") and self._tokens[self._next] != closing:
+            if not self._is_next(",") and self._words[self._next] != closing:
                 raise KernelError("PK350", f"PTX: operands '{self._text}' cannot be read.")
         self._take()
         return found
 
     def _operand(self) -> Operand:
-        token = self._take()
-        if token in ("{", "("):
-            return Vector(tuple(self.listed("}" if token == "{" else ")")))
-        if token == "[":
+        word = self._take()
+        if word in ("{", "("):
+            return Vector(tuple(self.listed("}" if word == "{" else ")")))
+        if word == "[":
             return self._address()
-        if token == "!":
+        if word == "!":
             return Negated(Register(self._take()))
-        if token == "-":
+        if word == "-":
             return Immediate("-" + self._take())
-        if _NUMBER.match(token):
-            return Immediate(token)
-        if token == "generic" and self._is_next("("):
+        if _NUMBER.match(word):
+            return Immediate(word)
+        if word == "generic" and self._is_next("("):
             inner = self._operand()
             self._take()
             return inner
-        operand: Operand = named(token)
+        operand: Operand = named(word)
         if self._is_next("|"):
             return Pair(operand, named(self._take()))
         if isinstance(operand, Symbol):
@@ -101,18 +101,18 @@ class _Reader:
         return 0
 
     def _address(self) -> Address:
-        token = self._take()
-        if _NUMBER.match(token) or token == "-":
-            number = int(token.rstrip("U"), 0) if token != "-" else -int(self._take(), 0)
+        word = self._take()
+        if _NUMBER.match(word) or word == "-":
+            number = int(word.rstrip("U"), 0) if word != "-" else -int(self._take(), 0)
             address = Address(None, number)
         else:
-            base = named(token)
+            base = named(word)
             address = Address(base, self._offset())
         if not self._is_next("]"):
             raise KernelError("PK350", f"PTX: address in '{self._text}' cannot be read.")
         return address
 
 
-def named(token: str) -> Register | Symbol:
+def named(word: str) -> Register | Symbol:
     """A name: registers and variables are told apart once the declarations are known."""
-    return Register(token) if token.startswith("%") or token == "_" else Symbol(token)  # noqa: S105
+    return Register(word) if word.startswith("%") or word == "_" else Symbol(word)

@@ -9,9 +9,9 @@ import re
 from functools import cached_property
 
 from pluginkit.errors import KernelError
-from pluginkit.ptx.body import BodyReader
-from pluginkit.ptx.operands import array_elements, operands
-from pluginkit.ptx.syntax import Function, Variable
+from pluginkit.ptx.text.body import BodyReader
+from pluginkit.ptx.text.operands import array_elements, operands
+from pluginkit.ptx.text.syntax import Function, Variable
 from pluginkit.ptx.types import DTYPES
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
