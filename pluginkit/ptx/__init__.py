@@ -32,7 +32,9 @@ from collections.abc import Sequence
 
 from pluginkit.ptx.code.program import Program
 from pluginkit.ptx.findings import Finding, Kind
-from pluginkit.ptx.machine.launch import DEFAULT_STEPS, Argument, Launch, Result, place_statics
+from pluginkit.ptx.machine.context import Result
+from pluginkit.ptx.machine.launch import DEFAULT_STEPS, Launch
+from pluginkit.ptx.machine.launch_arguments import Argument
 from pluginkit.ptx.memory.buffers import Buffer, Memory, Pointer
 from pluginkit.ptx.memory.regions import Role
 from pluginkit.ptx.text.parse import Module
@@ -114,12 +116,7 @@ class PtxModule:
             PK352: there is no such kernel, or the arguments do not fit.  PtxUnsupported.
         """
         program = self._program(kernel)
-        statics = memory.statics.get(id(self))
-        if statics is None:
-            statics = memory.statics[id(self)] = place_statics(self._module.variables, memory)
-        return Launch(
-            program, _three(grid), _three(block), args, shared_bytes, memory, statics, seed
-        )
+        return Launch(program, _three(grid), _three(block), args, shared_bytes, memory, seed)
 
     def launch(
         self,

@@ -8,18 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from pluginkit.ptx.memory.access import Access
+from pluginkit.ptx.memory.pending_copies import PendingCopies
+from pluginkit.ptx.memory.watch import Watch
+from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import SIGNED, UNSIGNED, Array
-
-if TYPE_CHECKING:
-    from pluginkit.ptx.machine.machine import Machine
 
 Read = Callable[["Frame"], Any]
 Write = Callable[["Frame", Any], None]
 Operation = Callable[["Frame"], None]
+
+
+class Runner(Watch, Protocol):
+    """A machine, as instructions see it.
+
+    Attributes:
+        access: to memory.
+        copies: those that have begun.
+        printed: the texts that the kernel printed.
+    """
+
+    access: Access
+    copies: PendingCopies
+    printed: list[str]
+
+    def fence(self, ids: Array, instruction: Instruction, *, in_block: bool) -> None:
+        """Threads run a fence."""
+
+    def address_of(self, name: str) -> int:
+        """The address of a variable in its own space."""
+
+    def parameter(self, name: str, offset: int, dtype: np.dtype[Any]) -> Any:
+        """A value in a parameter of the kernel."""
 
 
 class Frame(list[Any]):
@@ -31,7 +55,7 @@ class Frame(list[Any]):
         size: how many they are.
     """
 
-    machine: Machine
+    machine: Runner
     ids: Array
     size: int
 

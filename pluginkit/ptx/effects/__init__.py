@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from pluginkit.ptx.code.frame import Operation
 from pluginkit.ptx.code.slots import Slots
-from pluginkit.ptx.effects import atomic_operations, copies, loads_and_stores, moves, runtime
+from pluginkit.ptx.effects import async_copies, atomic_operations, loads_and_stores, moves, runtime
 from pluginkit.ptx.text.syntax import Instruction
 
 Effect = Callable[[Slots, Instruction], Operation | None]
@@ -30,7 +30,7 @@ EFFECTS: dict[str, Effect] = {
     "isspacep": moves.is_in_space,
     "atom": atomic_operations.atomic,
     "red": atomic_operations.atomic,
-    "cp": copies.copy,
+    "cp": async_copies.copy,
     "call": runtime.call,
     "trap": runtime.trap,
     **dict.fromkeys(

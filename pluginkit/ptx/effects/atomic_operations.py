@@ -12,7 +12,7 @@ from pluginkit.ptx import floats
 from pluginkit.ptx.code.frame import Frame, Operation
 from pluginkit.ptx.code.guards import chosen, picked
 from pluginkit.ptx.code.slots import Slots
-from pluginkit.ptx.effects.sites import site_of, space_of
+from pluginkit.ptx.effects.state_spaces import site_of, space_of
 from pluginkit.ptx.memory import atomics
 from pluginkit.ptx.memory.access import Access
 from pluginkit.ptx.memory.sites import Part, Site

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pluginkit.ptx.code.frame import Frame, Operation, Put
 from pluginkit.ptx.code.guards import chosen, guarded, picked
 from pluginkit.ptx.code.slots import Slots
-from pluginkit.ptx.effects.sites import site_of, space_of
+from pluginkit.ptx.effects.state_spaces import site_of, space_of
 from pluginkit.ptx.operations.registry import type_of
 from pluginkit.ptx.text.syntax import Address, Instruction, Operand, Symbol, Vector
 from pluginkit.ptx.types import DTYPES

@@ -7,7 +7,7 @@ from typing import Any
 from pluginkit.ptx.code.frame import Frame, Operation, Read
 from pluginkit.ptx.code.guards import guarded
 from pluginkit.ptx.code.slots import Slots
-from pluginkit.ptx.effects.sites import space_of
+from pluginkit.ptx.effects.state_spaces import space_of
 from pluginkit.ptx.memory.regions import GENERIC_BASE, LOCAL_WINDOW, SHARED_WINDOW, WINDOW_BITS
 from pluginkit.ptx.operations.registry import type_of
 from pluginkit.ptx.text.syntax import Instruction, Operand, Vector

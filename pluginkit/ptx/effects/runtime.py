@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Frame, Operation
+from pluginkit.ptx.code.frame import Frame, Operation, Runner
 from pluginkit.ptx.code.guards import chosen
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.memory.sites import Site
 from pluginkit.ptx.text.syntax import Instruction, Symbol, Vector
 from pluginkit.ptx.types import U8, U32, U64, Array
-
-if TYPE_CHECKING:
-    from pluginkit.ptx.machine.machine import Machine
 
 _CONVERSION = re.compile(r"%(?:%|([-+ #0]*\*?\d*(?:\.\d+)?)(?:hh|h|ll|l|j|z|t|L)?([a-zA-Z]))")
 _LONG = re.compile(r"(?:ll|l|j|z|t)[a-zA-Z]$")
@@ -45,13 +41,13 @@ def trap(slots: Slots, instruction: Instruction) -> Operation:
     return run
 
 
-def _argument(machine: Machine, instruction: Instruction, thread: int, name: str) -> int:
+def _argument(machine: Runner, instruction: Instruction, thread: int, name: str) -> int:
     site = Site(instruction, "local", U64)
     address = np.array([machine.address_of(name)], U64)
     return int(machine.access.load(site, np.array([thread]), address)[0][0])
 
 
-def _text(machine: Machine, instruction: Instruction, thread: int, address: int) -> str:
+def _text(machine: Runner, instruction: Instruction, thread: int, address: int) -> str:
     site, found = Site(instruction, "generic", U8), bytearray()
     for place in range(_LONGEST_TEXT):
         where = np.array([address + place], U64)
@@ -79,14 +75,14 @@ def _print(instruction: Instruction, names: list[str], result: str | None) -> Op
     return run
 
 
-def _answer(machine: Machine, instruction: Instruction, ids: Array, name: str) -> None:
+def _answer(machine: Runner, instruction: Instruction, ids: Array, name: str) -> None:
     site = Site(instruction, "local", U32)
     addresses = np.full(len(ids), machine.address_of(name), U64)
     machine.access.store(site, ids, addresses, [np.zeros(len(ids), U32)])
 
 
 def _formatted(
-    machine: Machine, instruction: Instruction, thread: int, text: str, buffer: int
+    machine: Runner, instruction: Instruction, thread: int, text: str, buffer: int
 ) -> str:
     """A format string with its arguments, which lie one after the other, aligned."""
     at = 0

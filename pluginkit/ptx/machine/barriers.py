@@ -3,16 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from pluginkit.ptx.code.frame import Frame, spread
 from pluginkit.ptx.effects.waiting import Barrier
+from pluginkit.ptx.machine.registers import Registers
+from pluginkit.ptx.machine.schedule import Schedule
+from pluginkit.ptx.machine.threads import Threads
+from pluginkit.ptx.memory.order import Order
+from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
 
-if TYPE_CHECKING:
-    from pluginkit.ptx.machine.machine import Machine
+
+class Crew(Protocol):
+    """A machine, as barriers see it.
+
+    Attributes:
+        threads: those of the wave.
+        first_thread: the number in the launch of the first one.
+        order: what happens before what.
+        schedule: who runs next.
+        registers: the threads' registers.
+        alive: for each block how many threads have not ended.
+        progress: grows whenever something happens that a thread can wait for.
+    """
+
+    threads: Threads
+    first_thread: int
+    order: Order
+    schedule: Schedule
+    registers: Registers
+    alive: Array
+    progress: int
+
+    def tick(self, instruction: Instruction) -> int:
+        """The next moment, and what happens then."""
+
+    def end(self, ids: Array) -> None:
+        """Threads end."""
+
+    def blocks_with_cut_warps(self) -> Array:
+        """For each block whether some lanes of a warp have ended, and others not."""
+
+    def report(
+        self, kind: str, instruction: Instruction, ids: Array, message: str, **facts: Any
+    ) -> None:
+        """Note a finding at an instruction, for these threads of the wave."""
 
 
 @dataclass
@@ -28,7 +66,7 @@ class _Arrival:
 class Barriers:
     """Who has arrived at which barrier."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Crew) -> None:
         self._machine = machine
         self._waiting: dict[int, list[_Arrival]] = {}
         self._arrived: dict[int, Array] = {}
@@ -130,7 +168,7 @@ class Barriers:
                 "and": total[blocks] == met[blocks],
                 "or": total[blocks] > 0,
             }[barrier.reduction]
-            machine.keep(barrier.put, arrival.ids, result)
+            machine.registers.set(barrier.put, arrival.ids, result)
 
     def _report_ended(self, number: int, is_complete: Array) -> None:
         """Report a barrier that part of a warp ended without reaching.

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pluginkit.ptx.code.flow import END
-from pluginkit.ptx.code.frame import Frame, Put, spread
-from pluginkit.ptx.code.program import Block, Program
-from pluginkit.ptx.code.special_registers import SPECIAL, UNIFORM, Three
-from pluginkit.ptx.effects.copies import PendingCopies
+from pluginkit.ptx.code.frame import Frame, spread
+from pluginkit.ptx.code.program import Block
 from pluginkit.ptx.effects.waiting import Barrier, WarpOperation
 from pluginkit.ptx.machine.barriers import Barriers
+from pluginkit.ptx.machine.context import Context
+from pluginkit.ptx.machine.registers import Registers
 from pluginkit.ptx.machine.schedule import Schedule
 from pluginkit.ptx.machine.threads import Threads
-from pluginkit.ptx.machine.warps import Lanes, perform
+from pluginkit.ptx.machine.warps import perform
+from pluginkit.ptx.machine.waves import Waves
 from pluginkit.ptx.memory.access import Access
+from pluginkit.ptx.memory.pending_copies import PendingCopies
 from pluginkit.ptx.memory.regions import PrivateMemory, Region
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
-
-if TYPE_CHECKING:
-    from pluginkit.ptx.machine.launch import Launch
 
 _VAIN_ROUNDS = 5_000
 _ALL_LANES = np.uint32(0xFFFFFFFF)
@@ -34,51 +33,36 @@ class Machine:
     """The threads of one wave of a launch.
 
     Args:
-        launch: what they are a part of.
+        context: what they share with other waves.
+        waves: the launch's waves.
         threads: the threads.
-        first_thread: the number, in the launch's order, of the first one.
+        first_thread: the number in the launch of the first one.
 
     Attributes:
+        registers: the threads' registers.
+        schedule: who runs next.
         alive: for each block of the wave how many threads have not ended.
         progress: grows whenever something happens that a thread can wait for.
     """
 
-    def __init__(self, launch: Launch, threads: Threads, first_thread: int) -> None:
-        self.launch, self.threads, self.first_thread = launch, threads, first_thread
-        self.program: Program = launch.program
-        self.order, self.printed = launch.order, launch.printed
+    def __init__(self, context: Context, waves: Waves, threads: Threads, first_thread: int) -> None:
+        self._context, self._waves = context, waves
+        self.threads, self.first_thread = threads, first_thread
+        self._program, self.order = context.program, context.order
+        self.printed, self.progress = context.result.printed, 0
+        self.tick, self.instruction_at = context.tick, context.instruction_at
+        self.parameter, self.place_of = context.parameter, waves.place_of
         self.access = Access(self)
-        self.shared = PrivateMemory("shared", launch.shared_sizes, len(threads.blocks))
-        self.local = PrivateMemory("local", launch.local_sizes, threads.count)
-        self.copies = PendingCopies(np.zeros(threads.count, np.int64))
-        self.schedule, self.barriers = Schedule(), Barriers(self)
+        sizes = context.sizes
+        self._shared = PrivateMemory("shared", sizes.shared, len(threads.blocks), sizes.dynamic)
+        self._local = PrivateMemory("local", sizes.local, threads.count)
+        self.copies = PendingCopies(threads.count)
+        self.registers = Registers(self._program.slots, threads, context.uniform, self)
+        self.schedule, self._barriers = Schedule(), Barriers(self)
         self.alive = np.full(len(threads.blocks), threads.per_block)
-        self.progress = 0
-        self._warp_alive = np.zeros(len(threads.blocks) * threads.warps_per_block, U32)
-        np.bitwise_or.at(
-            self._warp_alive, threads.warp, np.left_shift(np.uint32(1), threads.lane.astype(U32))
-        )
-        self._whole_warps = self._warp_alive.copy()
-        self._everyone = np.arange(threads.count)
-        self._registers: list[Array | None] = []
-        self._frame = Frame()
-        self._frame.machine = self
-        self._frame.ids, self._frame.size = self._everyone, threads.count
-        self._filled: set[int] = set()
-        self._unsaved: set[int] = set()
-        self._special: dict[int, str] = {}
-        self._lanes: Lanes | None = None
-        self._all_lanes: Lanes | None = None
+        self._warp_alive = threads.warp_masks()
         self._vain = (0, 0)
-        self.schedule.push(0, self._everyone)
-
-    def run(self, steps: int) -> int:
-        """Run until all threads have ended, at most ``steps`` blocks of code; return how many."""
-        with np.errstate(all="ignore"):
-            for step in range(steps):
-                if not self.step():
-                    return step
-        return steps
+        self.schedule.push(0, self.registers.everyone)
 
     def step(self) -> bool:
         """Run one block of code for the group whose turn it is; False once all have ended."""
@@ -86,96 +70,21 @@ class Machine:
         if turn is None:
             return self._resolve()
         number, ids = turn
-        block = self.program.block(number)
-        frame = self._fill(block, ids)
+        block = self._program.block(number)
+        frame = self.registers.fill(block, ids)
         if isinstance(block.waiting, Barrier):
-            self.barriers.arrive(block.waiting, frame, block.basic.successors[0])
-            return True
-        if isinstance(block.waiting, WarpOperation):
+            self._barriers.arrive(block.waiting, frame, block.basic.successors[0])
+        elif isinstance(block.waiting, WarpOperation):
             self._meet(number, block, block.waiting, frame)
-            return True
-        for operation in block.operations:
-            operation(frame)
-        self._keep(block)
-        self._go_on(number, block, frame)
+        else:
+            for operation in block.operations:
+                operation(frame)
+            self.registers.keep(block)
+            self._go_on(number, block, frame)
         return True
 
-    def _fill(self, block: Block, ids: Array) -> Frame:
-        """The frame of some threads, with what the block reads in it.
-
-        Values stay in the frame as long as the same threads run, block after block.
-        """
-        frame = self._frame
-        if len(frame) < len(self.program.slots.stored):
-            self._grow()
-        if len(ids) == self.threads.count:
-            ids = self._everyone
-        if ids is not frame.ids:
-            self._flush()
-            self._filled.clear()
-            frame.ids, frame.size = ids, len(ids)
-            self._lanes = None
-        for slot in block.reads:
-            if slot not in self._filled:
-                frame[slot] = self._register(slot)[ids]
-                self._filled.add(slot)
-        return frame
-
-    def _flush(self) -> None:
-        """Put what the frame's threads computed into the registers."""
-        frame = self._frame
-        for slot in self._unsaved:
-            self._register(slot)[frame.ids] = frame[slot]
-        self._unsaved.clear()
-
-    def lanes(self) -> Lanes:
-        """The lanes of the frame's threads."""
-        frame = self._frame
-        if frame.ids is self._everyone:
-            if self._all_lanes is None:
-                self._all_lanes = Lanes(self.threads, frame.ids)
-            return self._all_lanes
-        if self._lanes is None:
-            self._lanes = Lanes(self.threads, frame.ids)
-        return self._lanes
-
-    def _grow(self) -> None:
-        """Make room for the slots of blocks that have just been made ready."""
-        slots, frame = self.program.slots, self._frame
-        missing = len(slots.stored) - len(frame)
-        frame.extend([None] * missing)
-        self._registers.extend([None] * missing)
-        for slot, value in slots.constants.items():
-            frame[slot] = value
-        for name, slot in slots.by_name.items():
-            if name in UNIFORM:
-                frame[slot] = self.launch.uniform[name]
-            elif name in SPECIAL:
-                self._special[slot] = name
-
-    def _register(self, slot: int) -> Array:
-        found = self._registers[slot]
-        if found is None:
-            name = self._special.get(slot)
-            if name is not None:
-                found = self.threads.values(name)
-            else:
-                found = np.zeros(self.threads.count, self.program.slots.stored[slot])
-            self._registers[slot] = found
-        return found
-
-    def _keep(self, block: Block) -> None:
-        self._unsaved.update(block.writes)
-        self._filled.update(block.writes)
-
-    def keep(self, put: Put, ids: Array, value: Array) -> None:
-        """Put values of some threads into a register."""
-        self._flush()
-        self._filled.discard(put.slot)
-        put(self._frame, value)
-        self._register(put.slot)[ids] = self._frame[put.slot]
-
     def _go_on(self, number: int, block: Block, frame: Frame) -> None:
+        """Send threads to the blocks that follow."""
         basic = block.basic
         if block.condition is None:
             self._go(number, basic.successors[0], frame.ids)
@@ -201,7 +110,7 @@ class Machine:
             self.end(ids)
             return
         self.schedule.push(to, ids)
-        if to <= number and self.program.basics[number].loop in self.program.polling_loops:
+        if to <= number and self._program.basics[number].loop in self._program.polling_loops:
             self.schedule.spin(to)
             self._watch_spinning()
 
@@ -213,15 +122,15 @@ class Machine:
             return
         self._vain = (progress, rounds + 1)
         if rounds >= _VAIN_ROUNDS:
-            self.stop("threads wait in a loop for something that no other thread does.")
+            self.stop("threads wait in a loop for something that no other thread does")
 
     def stop(self, message: str) -> None:
         """Report a deadlock, and end all threads that still run."""
-        self.barriers = Barriers(self)  # those that wait there would have waited for ever
+        self._barriers = Barriers(self)  # those that wait there would have waited for ever
         turn = self.schedule.take()
         while turn is not None:
             number, ids = turn
-            instructions = self.program.basics[number].instructions
+            instructions = self._program.basics[number].instructions
             self.report("deadlock", instructions[0] if instructions else _END, ids, message)
             self.end(ids)
             turn = self.schedule.take()
@@ -229,18 +138,17 @@ class Machine:
 
     def end(self, ids: Array) -> None:
         """Threads end."""
-        threads = self.threads
-        self.alive -= np.bincount(threads.block[ids], minlength=len(self.alive))
-        bits = np.left_shift(np.uint32(1), threads.lane[ids].astype(U32))
-        np.bitwise_and.at(self._warp_alive, threads.warp[ids], ~bits)
+        self.alive -= np.bincount(self.threads.block[ids], minlength=len(self.alive))
+        bits = np.left_shift(np.uint32(1), self.threads.lane[ids].astype(U32))
+        np.bitwise_and.at(self._warp_alive, self.threads.warp[ids], ~bits)
         self.order.end(ids + self.first_thread)
         self.progress += 1
-        self.barriers.look_again()
+        self._barriers.look_again()
         self.schedule.unpark()
 
     def blocks_with_cut_warps(self) -> Array:
         """For each block whether some lanes of a warp have ended, and others not."""
-        is_cut = (self._warp_alive != 0) & (self._warp_alive != self._whole_warps)
+        is_cut = (self._warp_alive != 0) & (self._warp_alive != self.threads.warp_masks())
         of_blocks: Array = is_cut.reshape(len(self.alive), -1).any(axis=1)
         return of_blocks
 
@@ -255,7 +163,7 @@ class Machine:
     ) -> None:
         """Run a warp operation for the warps whose members are all here; park the others."""
         mask = operation.mask(frame) if operation.mask is not None else _ALL_LANES
-        is_whole = frame.ids is self._everyone and not isinstance(mask, np.ndarray)
+        is_whole = frame.ids is self.registers.everyone and not isinstance(mask, np.ndarray)
         masks = spread(mask, frame.size)
         if operation.mask is not None and not (is_whole and mask == _ALL_LANES):
             ids, ready = frame.ids, self._are_together(frame.ids, masks)
@@ -264,50 +172,45 @@ class Machine:
                 if not ready.any():
                     return
                 masks = masks[ready]
-                frame = self._fill(block, ids[ready])
+                frame = self.registers.fill(block, ids[ready])
             self._check_own_bit(operation, frame, masks)
-        perform(operation, frame, masks)
-        self._keep(block)
+        if operation.puts:
+            perform(operation, frame, self.registers.lanes, masks)
+            self.registers.keep(block)
+        else:
+            time = self.tick(operation.instruction)
+            self.order.warp_barrier(frame.ids + self.first_thread, masks, time)
         self._go(number, block.basic.successors[0], frame.ids)
 
     def _are_together(self, ids: Array, masks: Array) -> Array:
         """Whether all living lanes that each thread's mask names are among ``ids``."""
-        warps = self.threads.warp[ids]
-        missing = masks & self._warp_alive[warps] & ~self.lanes().present
+        alive = self._warp_alive[self.threads.warp[ids]]
+        missing = masks & alive & ~self.registers.lanes.present
         is_complete: Array = missing == 0
         return is_complete
 
     def _check_own_bit(self, operation: WarpOperation, frame: Frame, masks: Array) -> None:
-        is_absent = (masks & self.lanes().bit) == 0
+        is_absent = (masks & self.registers.lanes.bit) == 0
         if is_absent.any():
             self.report(
                 "warp", operation.instruction, frame.ids[is_absent],
-                "a lane runs a warp operation whose mask does not name it.",
+                "a lane runs a warp operation whose mask does not name it",
             )  # fmt: skip
 
     def _resolve(self) -> bool:
         """Nobody can run: report who waits in vain, and let them go on; False once all ended."""
-        if self.schedule.parked:
-            number = min(self.schedule.parked)
-            ids = np.sort(np.concatenate(self.schedule.parked.pop(number)))
-            block = self.program.block(number)
-            operation = block.waiting
-            assert isinstance(operation, WarpOperation)  # noqa: S101 - nobody else parks
+        if not self.schedule.parked:
+            return self._barriers.give_up()
+        number = min(self.schedule.parked)
+        ids = np.sort(np.concatenate(self.schedule.parked.pop(number)))
+        block = self._program.block(number)
+        if isinstance(block.waiting, WarpOperation):  # nobody else is parked
             self.report(
-                "warp", operation.instruction, ids,
-                "lanes wait at a warp operation that others in its mask never reach.",
+                "warp", block.waiting.instruction, ids,
+                "lanes wait at a warp operation that others in its mask never reach",
             )  # fmt: skip
-            self._meet(number, block, operation, self._fill(block, ids), force=True)
-            return True
-        return self.barriers.give_up()
-
-    def tick(self, instruction: Instruction) -> int:
-        """The next moment, and what happens then."""
-        return self.launch.tick(instruction)
-
-    def instruction_at(self, time: int) -> Instruction:
-        """What happened at a moment."""
-        return self.launch.history[time]
+            self._meet(number, block, block.waiting, self.registers.fill(block, ids), force=True)
+        return True
 
     def fence(self, ids: Array, instruction: Instruction, *, in_block: bool) -> None:
         """Threads run a fence."""
@@ -316,38 +219,24 @@ class Machine:
     def regions(self, space: str) -> Mapping[int, Region]:
         """The regions of a space by their windows."""
         if space == "global":
-            return self.launch.memory.regions
-        return self.shared.regions if space == "shared" else self.local.regions
+            return self._context.memory.regions
+        return self._shared.regions if space == "shared" else self._local.regions
+
+    def block_of(self, ids: Array) -> Array:
+        """The place in the wave of each thread's block."""
+        places: Array = self.threads.block[ids]
+        return places
 
     def address_of(self, name: str) -> int:
         """The address of a variable in its own space."""
-        for private in (self.shared, self.local):
+        for private in (self._shared, self._local):
             if name in private.addresses:
                 return private.addresses[name]
-        return self.launch.addresses[name]
-
-    def parameter(self, name: str, offset: int, dtype: np.dtype[Any]) -> Any:
-        """A value in a parameter of the kernel."""
-        return self.launch.parameter(name, offset, dtype)
-
-    def place_of(self, thread: int) -> tuple[Three, Three]:
-        """``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""
-        return self.launch.place_of(thread)
+        return self._context.addresses[name]
 
     def report(
         self, kind: str, instruction: Instruction, ids: Array, message: str, **facts: Any
     ) -> None:
         """Note a finding at an instruction, for these threads of the wave."""
         place = self.threads.place_of(int(ids[0]))
-        self.launch.report(kind, instruction, place, len(ids), message, **facts)
-
-    def register(self, name: str) -> Array | None:
-        """What a register holds in every thread of the wave; None where nothing has used it."""
-        slot = self.program.slots.by_name.get(name)
-        if slot is None or slot >= len(self._registers):
-            return None
-        self._flush()
-        if slot in self.program.slots.constants or name in UNIFORM:
-            return np.full(self.threads.count, self._frame[slot])
-        found = self._registers[slot]
-        return None if found is None else found.copy()
+        self._context.report(kind, instruction, place, len(ids), message, **facts)

@@ -61,6 +61,12 @@ class Threads:
         }  # fmt: skip
         return masks[name[-2:]].astype(U32)
 
+    def warp_masks(self) -> Array:
+        """The lanes of every warp, as a mask; a block's last warp may have fewer than 32."""
+        masks = np.zeros(len(self.blocks) * self.warps_per_block, U32)
+        np.bitwise_or.at(masks, self.warp, np.left_shift(np.uint32(1), self.lane.astype(U32)))
+        return masks
+
     def place_of(self, thread: int) -> tuple[Three, Three]:
         """``blockIdx`` and ``threadIdx`` of a thread of the wave."""
         position, inner = divmod(thread, self.per_block)

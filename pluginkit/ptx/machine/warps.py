@@ -58,24 +58,17 @@ class Lanes:
         return place if is_there.all() else np.where(is_there, place, -1)
 
 
-def perform(operation: WarpOperation, frame: Frame, masks: Array) -> None:
+def perform(operation: WarpOperation, frame: Frame, lanes: Lanes, masks: Array) -> None:
     """Run a warp operation for the lanes of a frame.
 
     Args:
         operation: it.
         frame: threads that run it together.
+        lanes: theirs.
         masks: for each thread the lanes that take part.
     """
-    opcode = operation.instruction.opcode
-    if opcode in ("bar", "barrier"):
-        machine = frame.machine
-        machine.order.warp_barrier(
-            frame.ids + machine.first_thread, masks, machine.tick(operation.instruction)
-        )
-        return
-    lanes = frame.machine.lanes()
     values = [spread(read(frame), frame.size) for read in operation.sources]
-    found = _OPERATIONS[opcode](operation, frame, lanes, values, masks)
+    found = _OPERATIONS[operation.instruction.opcode](operation, frame, lanes, values, masks)
     for put, value in zip(operation.puts, found, strict=False):
         put(frame, value)
 

@@ -6,24 +6,22 @@ that nothing has written are reported when they are loaded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pluginkit.ptx.memory.addresses import Addresses
 from pluginkit.ptx.memory.races import STRONG, TIME_SHIFT, Conflict, Shadow, thread_of, time_of
 from pluginkit.ptx.memory.sites import Part, Site
+from pluginkit.ptx.memory.watch import Watch
+from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import UNSIGNED, Array
-
-if TYPE_CHECKING:
-    from pluginkit.ptx.machine.machine import Machine
-    from pluginkit.ptx.text.syntax import Instruction
 
 
 class Access:
     """Access to all memory that the threads of one machine see."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Watch) -> None:
         self._machine = machine
         self._addresses = Addresses(machine)
         self.parts, self.report = self._addresses.parts, self._addresses.report

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,10 +14,8 @@ from pluginkit.ptx.memory.regions import (
     WINDOW_BITS,
 )
 from pluginkit.ptx.memory.sites import Part, Site
+from pluginkit.ptx.memory.watch import Watch
 from pluginkit.ptx.types import S64, U64, Array
-
-if TYPE_CHECKING:
-    from pluginkit.ptx.machine.machine import Machine
 
 _GLOBAL_BITS = U64.type(WINDOW_BITS["global"])
 _NULL_BYTES = 4096
@@ -27,7 +24,7 @@ _NULL_BYTES = 4096
 class Addresses:
     """Finds the places of the addresses that threads of one machine use."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Watch) -> None:
         self._machine = machine
 
     def parts(self, site: Site, ids: Array, addresses: Array, verb: str) -> Iterator[Part]:
@@ -119,7 +116,7 @@ class Addresses:
         first = part.offsets // size
         if region.space != "global":
             is_shared = region.space == "shared"
-            owners = self._machine.threads.block[part.ids] if is_shared else part.ids
+            owners = self._machine.block_of(part.ids) if is_shared else part.ids
             first = first + owners * (region.stride // size)
         return replace(part, first=first)
 

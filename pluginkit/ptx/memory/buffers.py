@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,8 +112,7 @@ class Memory:
     def __init__(self) -> None:
         self.buffers: dict[str, Buffer] = {}
         self.regions: dict[int, Region] = {}
-        #: The variables of modules that were launched with this memory, by the module's id.
-        self.statics: dict[int, dict[str, Region]] = {}
+        self._statics: dict[object, dict[str, Region]] = {}
 
     def buffer(
         self, name: str, content: Array | int, role: Role = "input", *, poison: int = 0xA5
@@ -153,6 +153,14 @@ class Memory:
         region = Region(name, "global", base, nbytes, 1, role, is_written=is_written)
         self.regions[window] = region
         return region
+
+    def statics(
+        self, module: object, place: Callable[[Memory], dict[str, Region]]
+    ) -> dict[str, Region]:
+        """The variables of a module, which are put here when it is first launched."""
+        if module not in self._statics:
+            self._statics[module] = place(self)
+        return self._statics[module]
 
     def begin_launch(self) -> None:
         """Forget who accessed what: launches of a stream are in order."""

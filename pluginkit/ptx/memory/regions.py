@@ -7,7 +7,7 @@ addresses they lie apart from all global ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -103,16 +103,34 @@ class Region:
 class PrivateMemory:
     """Shared memory of the blocks of a wave, or local memory of its threads.
 
+    Args:
+        space: ``shared`` or ``local``.
+        sizes: the bytes of each variable.
+        owners: how many blocks or threads have them.
+        one_of_many: variables that all lie at the same place: dynamic shared memory.
+
     Attributes:
         regions: by window.
         addresses: of each variable, by name.
     """
 
-    def __init__(self, space: str, sizes: Mapping[str, int], owners: int) -> None:
-        self.space = space
+    def __init__(
+        self,
+        space: str,
+        sizes: Mapping[str, int],
+        owners: int,
+        one_of_many: Collection[str] = (),
+    ) -> None:
         self.regions: dict[int, Region] = {}
         self.addresses: dict[str, int] = {}
-        for window, (name, nbytes) in enumerate(sizes.items(), 1):
+        place_of_many: int | None = None
+        for name, nbytes in sizes.items():
+            if name in one_of_many and place_of_many is not None:
+                self.addresses[name] = place_of_many
+                continue
+            window = len(self.regions) + 1
             base = (window << WINDOW_BITS[space]) + MIDDLE[space]
             self.addresses[name] = base
             self.regions[window] = Region(name, space, base, nbytes, owners)
+            if name in one_of_many:
+                place_of_many = base

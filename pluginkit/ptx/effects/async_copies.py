@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from pluginkit.ptx.code.frame import Frame, Operation
@@ -13,63 +10,7 @@ from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.memory.sites import Site
 from pluginkit.ptx.text.immediates import parse_integer
 from pluginkit.ptx.text.syntax import Immediate, Instruction
-from pluginkit.ptx.types import U8, Array
-
-if TYPE_CHECKING:
-    from pluginkit.ptx.machine.machine import Machine
-
-
-@dataclass
-class _Copy:
-    site: Site
-    ids: Array
-    addresses: Array
-    values: list[Array]
-    groups: Array
-
-
-@dataclass
-class PendingCopies:
-    """The copies that threads have begun and not waited for.
-
-    Attributes:
-        groups: for each thread how many groups it has committed.
-    """
-
-    groups: Array
-    _begun: list[_Copy] = field(default_factory=list)
-
-    def begin(self, site: Site, ids: Array, addresses: Array, values: list[Array]) -> None:
-        """Threads begin a copy in their current group."""
-        self._begun.append(_Copy(site, ids, addresses, values, self.groups[ids]))
-
-    def commit(self, ids: Array) -> None:
-        """Threads end their current group."""
-        self.groups[ids] += 1
-
-    def wait(self, machine: Machine, ids: Array, groups_left: int | None) -> None:
-        """Threads wait until all but so many of their groups are done; None: for every copy."""
-        is_waiting = np.zeros(len(self.groups), bool)
-        is_waiting[ids] = True
-        kept = []
-        for copy in self._begun:
-            done = is_waiting[copy.ids]
-            if groups_left is not None:
-                done &= copy.groups < self.groups[copy.ids] - groups_left
-            if done.any():
-                machine.access.store(
-                    copy.site, copy.ids[done], copy.addresses[done],
-                    [value[done] for value in copy.values],
-                )  # fmt: skip
-            if not done.all():
-                left = ~done
-                kept.append(
-                    _Copy(
-                        copy.site, copy.ids[left], copy.addresses[left],
-                        [value[left] for value in copy.values], copy.groups[left],
-                    )
-                )  # fmt: skip
-        self._begun = kept
+from pluginkit.ptx.types import U8
 
 
 def copy(slots: Slots, instruction: Instruction) -> Operation | None:
@@ -90,7 +31,7 @@ def _wait(slots: Slots, instruction: Instruction) -> Operation:
         if not isinstance(count, Immediate):
             raise slots.unsupported(instruction)
         left = parse_integer(count.text)
-    return lambda frame: frame.machine.copies.wait(frame.machine, frame.ids, left)
+    return lambda frame: frame.machine.copies.wait(frame.machine.access, frame.ids, left)
 
 
 def _begin(slots: Slots, instruction: Instruction) -> Operation:
