@@ -91,7 +91,8 @@ class PtxBuffer:
     def damage(self) -> str | None:
         """The first access outside it or write to it that must not be, in words, or None."""
         kinds = ("out_of_bounds", "input_written")
-        found = (f for f in self._findings if f.buffer == self.name and f.kind in kinds)
+        owners = (self.name, None)  # an address may be too far from any buffer to have an owner
+        found = (f for f in self._findings if f.buffer in owners and f.kind in kinds)
         return next(map(str, found), None)
 
     def unwritten(self, nbytes: int) -> Unwritten | None:
