@@ -28,6 +28,7 @@ from pluginkit.contract.launches import Launch
 from pluginkit.device.ptx_device import PtxDevice
 from pluginkit.device.ptx_run import KernelRun, run_on
 from pluginkit.discovery import find_plugins
+from pluginkit.errors import PluginkitError
 from pluginkit.kernels import ptx_code
 from pluginkit.kernels.enqueue_steps import plan_steps
 from pluginkit.kernels.specialise import Specialisation, specialise, type_bindings
@@ -117,7 +118,10 @@ def judge(sequence: list[Call], seconds: float) -> str:
     for call in sequence:
         if time.perf_counter() > end:
             return "unnoticed"
-        run = run_on(PtxDevice(), call.plugin, call.arrays)
+        try:
+            run = run_on(PtxDevice(), call.plugin, call.arrays)
+        except PluginkitError as error:
+            return f"error {error.code}"
         if run.findings:
             return run.findings[0].kind
         if is_wrong(call, run):
@@ -163,7 +167,11 @@ def with_hidden_ends(subject: Subject, seconds: float) -> Iterator[tuple[str, st
         for name, itemsize, nbytes in tensors:
             if not nbytes or time.perf_counter() > end:
                 continue
-            run = run_on(ShorteningDevice(name, itemsize), call.plugin, call.arrays)
+            try:
+                run = run_on(ShorteningDevice(name, itemsize), call.plugin, call.arrays)
+            except PluginkitError as error:
+                yield f"{call.label}, the end of {name}", f"error {error.code}"
+                continue
             kinds = {finding.kind for finding in run.findings}
             verdict = "out_of_bounds" if "out_of_bounds" in kinds else "unnoticed"
             yield f"{call.label}, the end of {name}", verdict
