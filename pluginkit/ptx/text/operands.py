@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from pluginkit.errors import KernelError
 from pluginkit.ptx.text.syntax import (
     Address,
     Immediate,
@@ -13,6 +12,7 @@ from pluginkit.ptx.text.syntax import (
     Pair,
     Register,
     Symbol,
+    Unread,
     Vector,
 )
 
@@ -24,14 +24,11 @@ _NUMBER = re.compile(r"\d")
 
 
 def operands(text: str) -> tuple[Operand, ...]:
-    """The operands in ``text``, which are separated by commas.
-
-    Errors:
-        PK350: the text cannot be read.
-    """
-    reader = _Reader(text)
-    found = reader.listed("")
-    return tuple(found)
+    """The operands in ``text``, which are separated by commas."""
+    try:
+        return tuple(_Reader(text).listed(""))
+    except _UnreadableError:
+        return (Unread(text),)
 
 
 def array_elements(operand: Operand) -> tuple[Operand, ...]:
@@ -41,20 +38,25 @@ def array_elements(operand: Operand) -> tuple[Operand, ...]:
     return (operand,)
 
 
+class _UnreadableError(Exception):
+    """The text has a form that is not known here."""
+
+
 class _Reader:
     def __init__(self, text: str) -> None:
-        self._text = text
         self._words: list[str] = _WORD.findall(text)
         self._words.append("")
         self._next = 0
 
     def _take(self) -> str:
+        if self._next == len(self._words):
+            raise _UnreadableError
         word = self._words[self._next]
         self._next += 1
         return word
 
     def _is_next(self, word: str) -> bool:
-        if self._words[self._next] == word and word:
+        if self._words[min(self._next, len(self._words) - 1)] == word and word:
             self._next += 1
             return True
         return False
@@ -62,11 +64,11 @@ class _Reader:
     def listed(self, closing: str) -> list[Operand]:
         """Operands up to a closing bracket, or to the end."""
         found: list[Operand] = []
-        while self._words[self._next] != closing:
+        while self._take() != closing:
+            self._next -= 1
             found.append(self._operand())
-            if not self._is_next(",") and self._words[self._next] != closing:
-                raise KernelError("PK350", f"PTX: operands '{self._text}' cannot be read.")
-        self._take()
+            if not self._is_next(",") and self._words[self._next : self._next + 1] != [closing]:
+                raise _UnreadableError
         return found
 
     def _operand(self) -> Operand:
@@ -84,7 +86,7 @@ class _Reader:
         if word == "generic" and self._is_next("("):
             inner = self._operand()
             self._take()
-            return inner
+            return Symbol(inner.name, self._offset()) if isinstance(inner, Symbol) else inner
         operand: Operand = named(word)
         if self._is_next("|"):
             return Pair(operand, named(self._take()))
@@ -109,7 +111,7 @@ class _Reader:
             base = named(word)
             address = Address(base, self._offset())
         if not self._is_next("]"):
-            raise KernelError("PK350", f"PTX: address in '{self._text}' cannot be read.")
+            raise _UnreadableError
         return address
 
 

@@ -58,7 +58,14 @@ class Pair:
     second: Operand
 
 
-Operand = Register | Immediate | Symbol | Address | Vector | Negated | Pair
+@dataclass(frozen=True)
+class Unread:
+    """Operands in a form that only instructions have that the machine lacks, as written."""
+
+    text: str
+
+
+Operand = Register | Immediate | Symbol | Address | Vector | Negated | Pair | Unread
 
 
 @dataclass(frozen=True)

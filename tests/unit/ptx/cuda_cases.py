@@ -331,7 +331,8 @@ def inline_assembly_and_module_variables():
     """
     int i = threadIdx.x;
     const uint4 four = reinterpret_cast<const uint4*>(in)[i];
-    reinterpret_cast<uint2*>(out)[i] = make_uint2(four.x ^ four.w, __ldg(in + i) + __ldcg(in + 2 * i));
+    const unsigned sum = __ldg(in + i) + __ldcg(in + 2 * i);
+    reinterpret_cast<uint2*>(out)[i] = make_uint2(four.x ^ four.w, sum);
     switch (in[i] % 6) {
         case 0: out[128 + i] = 5; break;
         case 1: out[128 + i] = 9;
@@ -364,7 +365,9 @@ def vectors_caches_and_switches():
 @_case(
     """
     float total = 0.0f;
-    for (int k = 0; k < 50; ++k) total = __fadd_rn(total, __uint2float_rn(in[k * 20 + threadIdx.x]));
+    for (int k = 0; k < 50; ++k) {
+        total = __fadd_rn(total, __uint2float_rn(in[k * 20 + threadIdx.x]));
+    }
     out[threadIdx.x] = __float_as_uint(total);
     """,
     1, 20, 20,

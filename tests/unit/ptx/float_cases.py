@@ -1,7 +1,7 @@
 """Floating-point instructions, by fractions."""
 
-from math import cos, exp2, log2, sin, sqrt, tanh
 from fractions import Fraction
+from math import cos, exp2, log2, sin, sqrt, tanh
 
 import exact_floats as exact
 from exact_floats import FORMATS, NAN
@@ -107,7 +107,8 @@ def ties_of_fma():
         for sign in (0, form.sign)
     )
     yield float_case(
-        "fma.rn.f32 {d}, {a}, {b}, {c};", "f32", lambda a, b, c, form=form: exact.fma(form, a, b, c), 3,
+        "fma.rn.f32 {d}, {a}, {b}, {c};", "f32",
+        lambda a, b, c, form=form: exact.fma(form, a, b, c), 3,
         columns=(factors, factors, addends),
     )  # fmt: skip
     form = FORMATS["f64"]
@@ -119,7 +120,8 @@ def ties_of_fma():
         for sign in (0, form.sign)
     )
     yield float_case(
-        "fma.rn.f64 {d}, {a}, {b}, {c};", "f64", lambda a, b, c, form=form: exact.fma(form, a, b, c), 3,
+        "fma.rn.f64 {d}, {a}, {b}, {c};", "f64",
+        lambda a, b, c, form=form: exact.fma(form, a, b, c), 3,
         columns=(factors, factors, addends),
     )  # fmt: skip
 
@@ -269,14 +271,14 @@ def between_floats():
 
 def _converted(name, to, source, mode, *, flushes_to=False, flushes_from=False):
     into, form = FORMATS[to], FORMATS[source]
+    one = form.bias << form.mantissa_bits
+    half_unit = 1 << max(form.mantissa_bits - into.mantissa_bits - 1, 0)
     ties = tuple(
-        sign | (form.bias << form.mantissa_bits) + (2 * n + 1 << max(form.mantissa_bits - into.mantissa_bits - 1, 0)) + d
+        sign | one + (2 * n + 1) * half_unit + d
         for n in (0, 1, 2, 5) for d in (-1, 0, 1) for sign in (0, form.sign)
     )  # fmt: skip
-    small = tuple(
-        wrapped(form.rounded(Fraction(n, 8) * Fraction(2) ** (2 - into.bias - into.mantissa_bits)), form.bits)
-        for n in range(-12, 13)
-    )  # fmt: skip
+    least = Fraction(2) ** (1 - into.bias - into.mantissa_bits)
+    small = tuple(form.rounded(Fraction(n, 4) * least) for n in range(-12, 13))
 
     def expected(a):
         if form.is_nan(a):
@@ -354,9 +356,11 @@ def from_integers():
     numbers = {
         8: (0, 1, 5, 0x7F, 0x80, 0xFF),
         16: (0, 1, 0x7FF, 0x801, 0x803, 0x7FFF, 0x8000, 0xFFFF),
-        32: (0, 1, 0x1000001, 0x1000003, 0x7FFFFFFF, 0x7FFFFFC0, 0x80000000, 0xFFFFFFFF, 65519, 65520),
-        64: (0, 1, 2**53 + 1, 2**53 + 3, 2**63 - 1, 2**63, 2**64 - 1, 2**40 + 2**16, 2**40 + 2**16 + 1,
-             2**60 + 2**36 + 1, 2**63 + 2**39, 2**63 + 2**39 + 1, 2**63 + 2**10, 2**63 + 2**10 + 1),
+        32: (0, 1, 0x1000001, 0x1000003, 0x7FFFFFFF, 0x7FFFFFC0, 0x80000000, 0xFFFFFFFF, 65519,
+             65520),
+        64: (0, 1, 2**53 + 1, 2**53 + 3, 2**63 - 1, 2**63, 2**64 - 1, 2**40 + 2**16,
+             2**40 + 2**16 + 1, 2**60 + 2**36 + 1, 2**63 + 2**39, 2**63 + 2**39 + 1, 2**63 + 2**10,
+             2**63 + 2**10 + 1),
     }  # fmt: skip
     for source in ("u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64"):
         for to in ("f16", "f32", "f64"):

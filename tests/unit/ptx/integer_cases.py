@@ -143,7 +143,8 @@ def fields():
         bits = width(kind)
         yield case(
             f"bfe.{kind} {{d}}, {{a}}, {{b}}, {{c}};", (kind, "u32", "u32"), kind,
-            lambda a, s, n, kind=kind: _extracted(a, s, n, kind), _EDGES[bits][-6:], starts, lengths,
+            lambda a, s, n, kind=kind: _extracted(a, s, n, kind),
+            _EDGES[bits][-6:], starts, lengths,
         )  # fmt: skip
     for bits in (32, 64):
         text = f"bfi.b{bits} {{d}}, {{a}}, {{b}}, {{c}}, 7;"

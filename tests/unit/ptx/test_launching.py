@@ -1,0 +1,192 @@
+"""Launches: arguments, buffers, steps, what comes out."""
+
+import numpy as np
+import pytest
+from run_case import compiled
+
+from pluginkit import ptx
+from pluginkit.errors import KernelError
+
+SCALE = """
+struct Sizes { long long rows; int columns; };
+extern "C" __global__ void scale(float* y, const float* x, Sizes sizes, float factor) {
+    for (long long i = blockIdx.x * blockDim.x + threadIdx.x; i < sizes.rows * sizes.columns;
+         i += gridDim.x * blockDim.x) y[i] = x[i] * factor;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def module():
+    return ptx.parse(compiled(SCALE))
+
+
+def sizes(rows, columns):
+    return np.array([(rows, columns)], np.dtype([("r", "i8"), ("c", "i4")], align=True)).tobytes()
+
+
+def buffers(count):
+    memory = ptx.Memory()
+    x = memory.buffer("x", np.arange(count, dtype=np.float32))
+    return memory, x, memory.buffer("y", 4 * count, "output")
+
+
+def test_a_launch_takes_numpy_arrays_and_gives_them_back(module):
+    memory, x, y = buffers(60)
+    assert module.kernels == ["scale"]
+    assert module.parameter_sizes("scale") == (8, 8, 16, 4)
+    arguments = [y, x, sizes(6, 10), np.float32(3)]
+    result = module.launch("scale", (2,), (16,), arguments, memory=memory)
+    assert result.findings == []
+    assert result.ended
+    assert result.steps > 1
+    np.testing.assert_array_equal(y.array(np.float32, (6, 10)), 3 * np.arange(60).reshape(6, 10))
+    assert y.unwritten().size == 0
+
+
+def test_a_place_in_a_buffer_is_an_argument(module):
+    memory, x, y = buffers(60)
+    arguments = [y + 40, x + 8, sizes(1, 10), np.float32(2)]
+    assert module.launch("scale", 1, 16, arguments, memory=memory).findings == []
+    np.testing.assert_array_equal(y.array(np.float32)[10:20], 2 * np.arange(2, 12))
+    assert len(y.unwritten()) == 200
+
+
+@pytest.mark.parametrize(
+    ("kernel", "arguments", "expected"),
+    [
+        ("other", [], "'other' is not in the PTX; expected one of scale"),
+        ("scale", [np.int32(1)], r"arguments have \[4\] bytes; expected \[8, 8, 16, 4\]"),
+    ],
+)
+def test_what_does_not_fit_is_refused(module, kernel, arguments, expected):
+    with pytest.raises(KernelError, match=expected) as refused:
+        module.launch(kernel, 1, 1, arguments, memory=ptx.Memory())
+    assert refused.value.code == "PK352"
+
+
+def test_a_name_is_taken_once():
+    memory = ptx.Memory()
+    memory.buffer("x", 4, "output")
+    with pytest.raises(KernelError, match="'x' is there already") as refused:
+        memory.buffer("x", 4, "output")
+    assert refused.value.code == "PK352"
+
+
+COUNTING = """.version 8.5
+.target sm_90
+.entry count(.param .u64 out)
+{
+    .reg .pred %p1;
+    .reg .b32 %r<4>;
+    .reg .b64 %rd<3>;
+    mov.u32 %r1, %tid.x;
+    mov.u32 %r2, 0;
+again:
+    add.u32 %r2, %r2, %r1;
+    add.u32 %r1, %r1, 1;
+    setp.lt.u32 %p1, %r1, 4;
+    @%p1 bra again;
+    mov.u32 %r3, %tid.x;
+    ld.param.u64 %rd1, [out];
+    mad.wide.u32 %rd2, %r3, 4, %rd1;
+    st.global.u32 [%rd2], %r2;
+    ret;
+}
+"""
+
+
+def test_a_launch_can_be_stepped_and_registers_read():
+    memory = ptx.Memory()
+    out = memory.buffer("out", 16, "output")
+    launch = ptx.parse(COUNTING).start("count", 1, 4, [out], memory=memory)
+    assert launch.register("%r1") is None
+    seen = []
+    while launch.step():
+        values = launch.register("%r2")
+        if values is not None:
+            seen.append(values.tolist())
+    assert seen == [
+        [0, 0, 0, 0],  # before the loop
+        [0, 1, 2, 3],  # once around; thread 3 leaves
+        [1, 3, 5, 3],
+        [3, 6, 5, 3],
+        [6, 6, 5, 3],
+        [6, 6, 5, 3],  # all of them after it
+    ]
+    assert launch.result.steps == 6
+    assert not launch.step()
+    assert launch.register("%r2") is None
+    assert out.array(np.uint32).tolist() == [6, 6, 5, 3]
+
+
+def test_more_blocks_than_run_at_once_run_in_waves(module):
+    count = 400_000
+    memory, x, y = buffers(count)
+    arguments = [y, x, sizes(1, count), np.float32(1)]
+    result = module.launch("scale", -(-count // 256), 256, arguments, memory=memory)
+    assert result.findings == []
+    np.testing.assert_array_equal(y.array(np.float32), x.array(np.float32))
+
+
+def test_blocks_of_three_dimensions():
+    source = """
+    extern "C" __global__ void run(unsigned* out) {
+        unsigned thread = threadIdx.x + 10 * threadIdx.y + 100 * threadIdx.z;
+        unsigned block = blockIdx.x + 10 * blockIdx.y + 100 * blockIdx.z;
+        unsigned place = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
+        unsigned number = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+        out[number * 24 + place] = thread + 1000 * block;
+    }
+    """
+    memory = ptx.Memory()
+    out = memory.buffer("out", 4 * 24 * 8, "output")
+    result = ptx.parse(compiled(source)).launch("run", (2, 2, 2), (4, 3, 2), [out], memory=memory)
+    assert result.findings == []
+    expected = [
+        tx + 10 * ty + 100 * tz + 1000 * (bx + 10 * by + 100 * bz)
+        for bz in range(2) for by in range(2) for bx in range(2)
+        for tz in range(2) for ty in range(3) for tx in range(4)
+    ]  # fmt: skip
+    assert out.array(np.uint32).tolist() == expected
+
+
+def test_variables_of_a_module_live_as_long_as_the_memory():
+    source = """
+    __device__ unsigned counter = 5;
+    __constant__ float weights[3] = {0.5f, 1.5f, 2.5f};
+    extern "C" __global__ void run(float* out) {
+        out[threadIdx.x] = weights[threadIdx.x] + atomicAdd(&counter, 1u) * 0;
+        if (threadIdx.x == 0) out[3] = *(volatile unsigned*)&counter;
+    }
+    """
+    module, memory = ptx.parse(compiled(source)), ptx.Memory()
+    out = memory.buffer("out", 16, "output")
+    for launches in (1, 2):
+        assert module.launch("run", 1, 3, [out], memory=memory).findings == []
+        assert out.array(np.float32).tolist() == [0.5, 1.5, 2.5, 5 + 3 * launches]
+
+
+def test_numba_kernels_run_too():
+    from numba import cuda, types
+
+    def add_one(out, given):
+        place = cuda.grid(1)
+        if place < out.size:
+            out[place] = given[place] + 1
+
+    array = types.Array(types.float64, 1, "C")
+    text, _ = cuda.compile_ptx(add_one, (array, array), cc=(9, 0), device=False, lineinfo=True)
+    memory = ptx.Memory()
+    given = memory.buffer("given", np.arange(70.0))
+    out = memory.buffer("out", 560, "output")
+
+    def fields(buffer):
+        numbers = [np.int64(n) for n in (0, 0, 70, 8)]
+        return [*numbers, buffer, np.int64(70), np.int64(8)]
+
+    module = ptx.parse(text)
+    (kernel,) = module.kernels
+    result = module.launch(kernel, 3, 32, [*fields(out), *fields(given)], memory=memory)
+    assert result.findings == []
+    np.testing.assert_array_equal(out.array(np.float64), np.arange(70.0) + 1)
