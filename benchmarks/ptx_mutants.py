@@ -15,9 +15,8 @@ import argparse
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -138,16 +137,20 @@ def is_wrong(call: Call, run: KernelRun) -> bool:
 
 
 class ShorteningDevice(PtxDevice):
-    """A device whose buffer of one name lacks its last bytes."""
+    """A device whose buffer of one name lacks its last bytes while kernels run."""
 
     def __init__(self, name: str, nbytes: int) -> None:
         super().__init__()
         self._shortened, self._missing = name, nbytes
 
-    def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> Any:
-        """The buffer, perhaps shorter than was asked for."""
-        missing = self._missing if name == self._shortened else 0
-        return super().buffer(name, nbytes - missing, is_input=is_input)
+    def launch(self, launch: Launch, code: ptx_code.PtxCode, arguments: Sequence[bytes]) -> None:
+        """Run one kernel on the shorter buffer."""
+        region = self.memory.buffers[self._shortened].region
+        region.nbytes -= self._missing
+        try:
+            super().launch(launch, code, arguments)
+        finally:
+            region.nbytes += self._missing
 
 
 def with_hidden_ends(subject: Subject, seconds: float) -> Iterator[tuple[str, str]]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract import calls
-from pluginkit.device.ptx_device import PtxDevice
-from pluginkit.errors import KernelError
+from pluginkit.device.ptx_device import PtxBuffer, PtxDevice
+from pluginkit.errors import KernelError, TensorError
 from pluginkit.ptx import Finding
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run_on(
 
     Errors:
         PK111, PK112: the arrays do not fit.  PK300 to PK306, PK310, PK320, PK321: as on a GPU.
-        PK351, PK356, PK357: the machine cannot run it.
+        PK351, PK356, PK357: the machine cannot run it.  PK118: a kernel wrote a wrong size.
     """
     import numpy as np
 
@@ -78,13 +78,28 @@ def run_on(
         workspace.pointer,
         0,
     )
-    results = calls.arrays_from_buffers(plugin, inputs, [buffer.read() for buffer in made])
+    results = _results(plugin, inputs, made, device.findings)
     unwritten = [
         finding
         for buffer, result in zip(made, results, strict=True)
         if (finding := buffer.unwritten(result.nbytes)) is not None
     ]
     return KernelRun(results, [*device.findings, *unwritten])
+
+
+def _results(
+    plugin: Plugin, inputs: calls.Inputs, made: Sequence[PtxBuffer], findings: Sequence[Finding]
+) -> list[Array]:
+    """The outputs; a size that no kernel wrote counts as 0."""
+    contents = [
+        bytes(buffer.nbytes) if port.is_size and buffer.unwritten(buffer.nbytes) else buffer.read()
+        for port, buffer in zip(plugin.spec.outputs, made, strict=True)
+    ]
+    try:
+        return calls.arrays_from_buffers(plugin, inputs, contents)
+    except TensorError as error:
+        error.cause = error.cause or "\n".join(map(str, findings)) or None
+        raise
 
 
 def run_sound_kernels(plugin: Plugin, arrays: Sequence[Array]) -> list[Array]:

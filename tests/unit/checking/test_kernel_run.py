@@ -172,6 +172,32 @@ def test_of_an_output_that_kernels_size_only_that_much_must_be_written() -> None
     assert run.outputs[1] == 49
 
 
+class WithoutCount(Positive):
+    """The kernel forgets to say how many there are."""
+
+    kernel = CudaKernel(Positive.kernel.source.replace("*count = found;", ""), "positive")
+
+
+class NegativeCount(Positive):
+    """The kernel says that there are fewer than none, and writes before the start."""
+
+    kernel = CudaKernel(
+        Positive.kernel.source.replace("*count = found;", "*count = -1; y[-1] = 0;"), "positive"
+    )
+
+
+def test_a_size_that_no_kernel_wrote_is_a_finding() -> None:
+    run = run_kernels(WithoutCount(), [X])
+    assert [(one.kind, one.buffer) for one in run.findings] == [("unwritten", "output 'count'")]
+    assert run.outputs[0].shape == (0,)
+
+
+def test_a_wrong_size_is_an_error_that_says_what_else_is_wrong() -> None:
+    with pytest.raises(TensorError, match="PK118") as caught:
+        run_kernels(NegativeCount(), [X])
+    assert "out_of_bounds" in str(caught.value)
+
+
 def test_arrays_must_fit() -> None:
     with pytest.raises(TensorError, match="PK112"):
         run_kernels(Weighed(), [X.astype(np.int32), None])
