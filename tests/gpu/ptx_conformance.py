@@ -73,7 +73,9 @@ def compare_kernels(results: dict[str, list[str]]) -> list[str]:
 
     wrong = []
     for case in CUDA_CASES:
-        function = cupy.RawModule(code=case.source, options=("--std=c++17",)).get_function("run")
+        function = cupy.RawModule(
+            code=case.source, options=("--std=c++17", "--device-int128")
+        ).get_function("run")
         given = cupy.asarray(case.words)
         out = cupy.zeros(case.out_words, np.uint32)
         function((case.grid,), (case.block,), (out, given, np.int32(len(case.words))))

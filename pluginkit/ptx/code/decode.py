@@ -11,6 +11,7 @@ from pluginkit.ptx.code.frame import Frame, Operation, Put, Read, spread
 from pluginkit.ptx.code.guards import guarded
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.effects import EFFECTS
+from pluginkit.ptx.effects.carries import with_carry
 from pluginkit.ptx.operations import Compute, compute_of
 from pluginkit.ptx.operations.registry import type_of
 from pluginkit.ptx.text.syntax import Instruction, Pair
@@ -23,6 +24,8 @@ def decode(slots: Slots, instruction: Instruction) -> Operation | None:
     Errors:
         PtxUnsupported: the machine does not know it.
     """
+    if instruction.takes_carry or instruction.gives_carry:
+        return with_carry(slots, instruction)
     effect = EFFECTS.get(instruction.opcode)
     if effect is not None:
         return effect(slots, instruction)

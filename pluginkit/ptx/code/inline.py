@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from pluginkit.ptx.text.parse import Module
 from pluginkit.ptx.text.syntax import (
+    CARRY,
     Address,
     Function,
     Instruction,
@@ -34,7 +35,7 @@ def expand(module: Module, kernel: Function) -> Function:
     Errors:
         PtxUnsupported: a call cannot be expanded.
     """
-    whole = Function(kernel.name, True, kernel.parameters)
+    whole = Function(kernel.name, True, kernel.parameters, registers={CARRY: "pred"})
     _Expansion(module, whole).add(kernel, "", {}, ())
     return whole
 

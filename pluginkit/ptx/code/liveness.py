@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pluginkit.ptx.code.flow import END, BasicBlock
 from pluginkit.ptx.text.syntax import (
+    CARRY,
     Address,
     Instruction,
     Negated,
@@ -45,6 +46,10 @@ def registers_of(instruction: Instruction) -> Registers:
     if has_result and operands:
         written = set(named_registers(operands.pop(0)))
     read = {name for operand in operands for name in named_registers(operand)}
+    if instruction.takes_carry:
+        read.add(CARRY)
+    if instruction.gives_carry:
+        written.add(CARRY)
     if instruction.guard is not None:
         read |= {*named_registers(instruction.guard), *written}
     return Registers(frozenset(read - {"_"}), frozenset(written - {"_"}))

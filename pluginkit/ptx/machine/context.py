@@ -67,7 +67,7 @@ class Context:
         shared_bytes: int,
     ) -> None:
         self.program, self.memory, self.sizes = program, memory, sizes
-        self.addresses = addresses
+        self._addresses = dict(addresses)
         self.order = Order(prod(grid) * prod(block), prod(block))
         self.uniform = uniform_values(grid, block, shared_bytes, sizes.static_bytes)
         self.result = Result()
@@ -83,6 +83,17 @@ class Context:
     def instruction_at(self, time: int) -> Instruction:
         """What happened at a moment."""
         return self._history[time]
+
+    def address_of(self, name: str) -> int:
+        """The address of a variable in global memory, or of a parameter."""
+        if name not in self._addresses:
+            region, start = self.memory.parameters(), 0
+            for parameter in self.program.function.parameters:
+                start = -(-start // parameter.align) * parameter.align
+                region.data[start : start + parameter.nbytes] = self._parameters[parameter.name]
+                self._addresses[parameter.name] = region.base + start
+                start += parameter.nbytes
+        return self._addresses[name]
 
     def parameter(self, name: str, offset: int, dtype: np.dtype[Any]) -> Any:
         """A value in a parameter."""

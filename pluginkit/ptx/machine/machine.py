@@ -232,7 +232,7 @@ class Machine:
         for private in (self._shared, self._local):
             if name in private.addresses:
                 return private.addresses[name]
-        return self._context.addresses[name]
+        return self._context.address_of(name)
 
     def report(
         self, kind: str, instruction: Instruction, ids: Array, message: str, **facts: Any

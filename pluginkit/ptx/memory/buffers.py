@@ -112,6 +112,7 @@ class Memory:
     def __init__(self) -> None:
         self.buffers: dict[str, Buffer] = {}
         self.regions: dict[int, Region] = {}
+        self._parameters: Region | None = None
         self._statics: dict[object, dict[str, Region]] = {}
 
     def buffer(
@@ -161,6 +162,12 @@ class Memory:
         if module not in self._statics:
             self._statics[module] = place(self)
         return self._statics[module]
+
+    def parameters(self) -> Region:
+        """Where the parameters of a launch lie that takes their addresses."""
+        if self._parameters is None:
+            self._parameters = self.add("the parameters", 4096, "static", is_written=True)
+        return self._parameters
 
     def begin_launch(self) -> None:
         """Forget who accessed what: launches of a stream are in order."""

@@ -25,7 +25,7 @@ def _integer(instruction: Instruction) -> str:
 def add_or_subtract(instruction: Instruction) -> Compute | None:
     """``add``, ``sub``; ``.sat`` for s32."""
     kind = _integer(instruction)
-    if not kind or "x" in kind or instruction.has("cc"):
+    if not kind or "x" in kind:
         return None
     plain = np.add if instruction.opcode == "add" else np.subtract
     if not instruction.has("sat"):
@@ -70,6 +70,11 @@ def _high_signed(a: Value, b: Value) -> Value:
     return high.view(S64)
 
 
+def product_of(instruction: Instruction) -> Callable[[Value, Value], Value]:
+    """The product that an instruction names by its type and ``.lo`` or ``.hi``."""
+    return _product(type_of(instruction), _part(instruction))
+
+
 @describes("mul")
 def multiply(instruction: Instruction) -> Compute | None:
     """``mul.lo``, ``mul.hi``, ``mul.wide``."""
@@ -84,7 +89,7 @@ def multiply(instruction: Instruction) -> Compute | None:
 def multiply_add(instruction: Instruction) -> Compute | None:
     """``mad.lo``, ``mad.hi``, ``mad.wide``."""
     kind = _integer(instruction)
-    if not kind or instruction.has("cc", "sat"):
+    if not kind or instruction.has("sat"):
         return None
     part = _part(instruction)
     product = _product(kind, part)

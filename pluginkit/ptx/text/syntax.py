@@ -77,6 +77,11 @@ class Location:
     inlined_at: Location | None = None
 
 
+#: The flag of a thread that arithmetic with a carry writes and reads, as a register.
+CARRY = "%cc"
+_CARRYING = ("addc", "subc", "madc")
+
+
 @dataclass(frozen=True)
 class Instruction:
     """One instruction.
@@ -97,6 +102,16 @@ class Instruction:
     location: Location | None = None
     text: str = ""
     used_bytes: int | None = None
+
+    @property
+    def takes_carry(self) -> bool:
+        """Whether it reads the carry flag."""
+        return self.opcode in _CARRYING
+
+    @property
+    def gives_carry(self) -> bool:
+        """Whether it writes the carry flag."""
+        return "cc" in self.modifiers
 
     def has(self, *names: str) -> bool:
         """Whether one of the modifiers is there."""

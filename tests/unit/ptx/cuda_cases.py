@@ -381,3 +381,24 @@ def sums_of_floats_in_order():
             total = ctypes.c_float(total.value + term)
         found.append(ctypes.c_uint.from_buffer(total).value)
     return found
+
+
+@_case(
+    """
+    int i = threadIdx.x;
+    unsigned __int128 a = ((unsigned __int128)in[i] << 96) | ((unsigned __int128)in[i + 1] << 64)
+        | ((unsigned __int128)in[i + 2] << 32) | in[i + 3];
+    unsigned __int128 b = a * 0x9E3779B97F4A7C15ull - (a >> 3) + in[i + 4];
+    for (int k = 0; k < 4; ++k) out[4 * i + k] = (unsigned)(b >> (32 * k));
+    """,
+    1, 64, 256,
+)  # fmt: skip
+def integers_of_128_bits():
+    found = []
+    for i in range(64):
+        a = 0
+        for k in range(4):
+            a = a << 32 | int(WORDS[i + k])
+        b = (a * 0x9E3779B97F4A7C15 - (a >> 3) + int(WORDS[i + 4])) % 2**128
+        found += [b >> 32 * k & 0xFFFFFFFF for k in range(4)]
+    return found

@@ -29,7 +29,10 @@ def compiled(source, options=()):
     from cuda.bindings import nvrtc
 
     _, program = nvrtc.nvrtcCreateProgram(source.encode(), b"case.cu", 0, [], [])
-    given = [b"--gpu-architecture=compute_90", b"-lineinfo", b"--std=c++17", *options]
+    given = [
+        *b"--gpu-architecture=compute_90 -lineinfo --std=c++17 --device-int128".split(),
+        *options,
+    ]
     (status,) = nvrtc.nvrtcCompileProgram(program, len(given), given)
     if status:
         _, size = nvrtc.nvrtcGetProgramLogSize(program)

@@ -151,6 +151,61 @@ def test_blocks_of_three_dimensions():
     assert out.array(np.uint32).tolist() == expected
 
 
+def test_a_parameter_may_be_reached_by_its_address():
+    source = """
+    struct Weights { unsigned w[12]; };
+    extern "C" __global__ void run(unsigned* out, Weights weights, const unsigned* in) {
+        out[threadIdx.x] = weights.w[in[threadIdx.x] % 12];
+    }
+    """
+    text = compiled(source)
+    memory = ptx.Memory()
+    given = memory.buffer("in", np.arange(32, dtype=np.uint32) * 7)
+    out = memory.buffer("out", 128, "output")
+    for first in (100, 500):
+        weights = np.arange(first, first + 12, dtype=np.uint32).tobytes()
+        result = ptx.parse(text).launch("run", 1, 32, [out, weights, given], memory=memory)
+        assert result.findings == []
+        assert out.array(np.uint32).tolist() == [first + i * 7 % 12 for i in range(32)]
+
+
+CARRIES = """.version 8.5
+.target sm_90
+.entry run(.param .u64 out)
+{
+    .reg .b32 %r<9>;
+    .reg .b64 %rd1;
+    .reg .pred %p<3>;
+    mov.u32 %r1, 0xFFFFFFFF;
+    setp.eq.u32 %p1, %r1, 0;
+    add.cc.u32 %r2, %r1, 1;
+    addc.cc.u32 %r3, %r1, 0;
+    addc.u32 %r4, 5, 0;
+    sub.cc.u32 %r5, 0, 1;
+    @%p1 sub.cc.u32 %r6, 1, 0;
+    subc.u32 %r6, 7, 0;
+    mad.lo.cc.u32 %r7, %r1, %r1, %r1;
+    madc.hi.u32 %r8, %r1, %r1, 0;
+    ld.param.u64 %rd1, [out];
+    st.global.v4.u32 [%rd1], {%r2, %r3, %r4, %r5};
+    st.global.u32 [%rd1+16], %r6;
+    st.global.v2.u32 [%rd1+24], {%r7, %r8};
+    ret;
+}
+"""
+
+
+def test_carries_go_from_one_instruction_to_the_next():
+    memory = ptx.Memory()
+    out = memory.buffer("out", np.zeros(8, np.uint32), "inout")
+    ptx.parse(CARRIES).launch("run", 1, 1, [out], memory=memory)
+    ones = 0xFFFFFFFF
+    product = ones * ones
+    low = (product % 2**32) + ones
+    high = (product >> 32) + (low >> 32)
+    assert out.array(np.uint32).tolist() == [0, 0, 6, ones, 6, 0, low % 2**32, high]
+
+
 def test_variables_of_a_module_live_as_long_as_the_memory():
     source = """
     __device__ unsigned counter = 5;

@@ -178,7 +178,7 @@ UNKNOWN = """.version 8.5
     "instruction",
     [
         "wgmma.fence.sync.aligned;",
-        "add.cc.u32 %r2, %r1, %r1;",
+        "add.sat.u64 %rd1, %rd1, %rd2, %rd2;",
         "tex.1d.v4.f32.s32 {%r1,%r1,%r1,%r1}, [p, {%r1}];",
         "mov.u32 %r2, %unknown_register;",
         "mov.u64 %rd1, no_symbol;",
