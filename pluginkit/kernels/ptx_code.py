@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,8 +27,12 @@ from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation
 #: The compute capability that kernels are compiled for, with all that recent GPUs have.
 ARCHITECTURE = "90"
 
-_FORMAT = 1
+_FORMAT = 2
 _COMPILERS = ("cuda-bindings", "nvidia-cuda-nvrtc", "cupy-cuda13x")  # the last one brings CCCL
+
+_VARIABLE = re.compile(
+    r"(?:\.(?:visible|weak) )?\.(?:global|const) [^=;]*?([\w$]+)(?:\[\d*\])?(?: =|;)"
+)
 
 _known: dict[Specialisation, PtxCode] = {}
 _seconds = 0.0
@@ -111,8 +117,19 @@ def _cuda_text(group: Sequence[CudaSpecialisation]) -> str:
         first.code, first.file, expressions, options, f"compute_{ARCHITECTURE}"
     ) as program:
         # NVRTC puts the current folder before a name that has none.
-        ptx = program.ptx().replace(str(Path.cwd() / first.file), first.file)
+        ptx = _without_unused(program.ptx().replace(str(Path.cwd() / first.file), first.file))
         return json.dumps([*map(program.symbol, expressions)]) + "\n" + ptx
+
+
+def _without_unused(ptx: str) -> str:
+    """PTX without the variables that nothing names: of headers NVRTC leaves a thousand."""
+    uses = Counter(re.findall(r"[\w$]+", ptx))
+    kept = []
+    for line in ptx.split("\n"):
+        variable = _VARIABLE.match(line)
+        if variable is None or uses[variable[1]] > 1:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def _numba_text(one: NumbaSpecialisation) -> str:
