@@ -4,7 +4,8 @@
 
 Each plugin runs once by itself and once under each of the four tools, in processes of their own:
 buffers of exactly their size from cudaMalloc, outputs and workspace as cudaMalloc leaves them. The
-checks of plugincheck that execute kernels run on the GPU as well.
+checks of plugincheck that execute kernels run on the GPU as well, and the plugin on the PTX
+machine, whose kinds of findings come last.
 OUT gets ``compute_sanitizer.md``, the table, and ``compute_sanitizer.json`` with the first lines of
 every report. A run that does not end within a minute is called a hang.
 """
@@ -38,13 +39,12 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--jobs", type=int, default=8)
     parser.add_argument("--only", nargs="+", default=[], metavar="PLUGIN")
-    for option, what in (("--run-one", "run"), ("--check-one", "check")):
-        parser.add_argument(option, metavar="PLUGIN", help=f"{what} one here; the script uses it")
+    parser.add_argument("--one", nargs=2, metavar=("TASK", "PLUGIN"), help="for the script's use")
     chosen = parser.parse_args(args)
-    if chosen.run_one:
-        return run_one(chosen.run_one)
-    if chosen.check_one:
-        return check_one(chosen.check_one)
+    if chosen.one:
+        task, name = chosen.one
+        print(TASKS[task](name))  # noqa: T201  # which the parent reads
+        return 0
     found = judge_all(chosen.only, chosen.jobs)
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / "compute_sanitizer.json").write_text(json.dumps(found, indent=1))
@@ -71,27 +71,26 @@ def judge_all(only: Sequence[str], jobs: int) -> list[dict[str, Any]]:
         runs = {
             (name, tool): pool.submit(run_under, name, tool)
             for name, _ in everything
-            for tool in ("", "plugincheck", *TOOLS)
+            for tool in (*TASKS, *TOOLS)
         }
         return [
             {
                 "plugin": name,
                 "kind": kind,
-                "alone": runs[name, ""].result(),
-                **{tool: runs[name, tool].result() for tool in ("plugincheck", *TOOLS)},
+                **{tool: runs[name, tool].result() for tool in (*TASKS, *TOOLS)},
             }
             for name, kind in everything
         ]
 
 
 def run_under(name: str, tool: str) -> dict[str, Any]:
-    """One plugin under one tool, "" for none: a verdict and the first lines of the report.
+    """One plugin under one tool, or one task: a verdict and the first lines of the report.
 
     The verdict is the number of errors, "-" for none; or what the child printed last.
     """
     is_tool = tool in TOOLS
-    task = "--check-one" if tool == "plugincheck" else "--run-one"
-    child = [sys.executable, str(Path(__file__).resolve()), "unused", task, name]
+    task = "alone" if is_tool else tool
+    child = [sys.executable, str(Path(__file__).resolve()), "unused", "--one", task, name]
     prefix = ["compute-sanitizer", "--tool", tool, "--print-limit", "3"] if is_tool else []
     if tool == "memcheck":
         prefix += ["--leak-check", "no"]
@@ -123,28 +122,28 @@ def run_under(name: str, tool: str) -> dict[str, Any]:
     return {"verdict": str(count) if count else "-", "report": report[1:9]}
 
 
-def run_one(name: str) -> int:
-    """Run a plugin's cases on the GPU and print whether the results are right."""
+def run_alone(name: str) -> str:
+    """Run a plugin's cases on the GPU: whether the results are right."""
     import cupy
-    import numpy as np
 
     from pluginkit.checking.plugin_under_test import Subject
 
     cupy.cuda.set_allocator(None)  # buffers of their own, whose ends the tools know
     plugin, _ = corpus()[name]
-    for call in Subject(plugin).calls():
-        results = enqueue_once(call)
-        for got, expected in zip(results, call.reference(), strict=True):
-            tolerance = call.plugin.tolerance.get(call.dtypes[0], 0)
-            if not np.allclose(got, expected, rtol=tolerance, atol=tolerance, equal_nan=True):
-                print("wrong")  # noqa: T201  # which the parent reads
-                return 0
-    print("right")  # noqa: T201
-    return 0
+    every = all(are_right(call, enqueue_once(call)) for call in Subject(plugin).calls())
+    return "right" if every else "wrong"
 
 
-def check_one(name: str) -> int:
-    """Print the checks that fail among those that execute kernels."""
+def are_right(call: Any, results: Any) -> bool:
+    """Whether the outputs are the reference's."""
+    from pluginkit.checking.debug_taps import differing
+
+    pairs = zip(results, call.reference(), strict=True)
+    return all(a.shape == b.shape and not differing(call.plugin, a, b).any() for a, b in pairs)
+
+
+def check(name: str) -> str:
+    """The checks that fail among those that execute kernels on a GPU."""
     from pluginkit.checking.check import all_checks
     from pluginkit.testing import plugincheck
 
@@ -152,10 +151,27 @@ def check_one(name: str) -> int:
     executing = [one.name for one in all_checks().values() if {"device", "cuda"} & set(one.needs)]
     report = plugincheck(plugin, only=executing)
     if not report.of("passed") and not report.has_failures:
-        print("not run")  # noqa: T201
-    else:
-        print(", ".join(one.check for one in report.of("failed")) or "-")  # noqa: T201
-    return 0
+        return "not run"
+    return ", ".join(one.check for one in report.of("failed")) or "-"
+
+
+def run_on_machine(name: str) -> str:
+    """The kinds of findings on the PTX machine, in place too, and whether results are wrong."""
+    from pluginkit.checking.plugin_under_test import Subject
+    from pluginkit.testing import run_kernels
+
+    plugin, _ = corpus()[name]
+    found = set()
+    for call in Subject(plugin).calls("cover"):
+        for in_place in (False, True) if plugin.spec.has_aliases else (False,):
+            run = run_kernels(call.plugin, call.case.inputs, in_place=in_place, seconds=20)
+            found |= {finding.kind for finding in run.findings}
+            if not are_right(call, run.outputs):
+                found.add("wrong")
+    return ", ".join(sorted(found)) or "-"
+
+
+TASKS = {"alone": run_alone, "plugincheck": check, "machine": run_on_machine}
 
 
 def enqueue_once(call: Any) -> Any:
@@ -204,18 +220,18 @@ def raw(nbytes: int) -> Any:
 def table_of(found: Sequence[dict[str, Any]]) -> list[str]:
     """The table in Markdown, and how many bugs each tool has named."""
     lines = [
-        "| plugin | planted | results on the GPU | plugincheck on the GPU | "
-        + " | ".join(TOOLS)
-        + " |",
-        "| --- | --- | --- | --- |" + " --- |" * len(TOOLS),
+        f"| plugin | planted | results on the GPU | {' | '.join(TOOLS)} | plugincheck on the GPU "
+        "| the PTX machine |",
+        "| --- | --- | --- |" + " --- |" * len(TOOLS) + " --- | --- |",
     ]
     for one in found:
-        verdicts = [one[run]["verdict"] for run in ("alone", "plugincheck", *TOOLS)]
+        verdicts = [one[run]["verdict"] for run in ("alone", *TOOLS, "plugincheck", "machine")]
         lines.append(f"| {one['plugin']} | {one['kind']} | {' | '.join(verdicts)} |")
     bugs = [one for one in found if one["kind"] != "sound"]
     seen = [one for one in bugs if any(is_named(one[tool]) for tool in TOOLS)]
     wrong = [one for one in bugs if one["alone"]["verdict"] != "right"]
     checked = [one for one in bugs if one["plugincheck"]["verdict"] not in ("-", "not run")]
+    met = [one for one in bugs if one["machine"]["verdict"] not in ("-", "not run", "crash")]
     flagged = [
         one["plugin"]
         for one in found
@@ -224,8 +240,9 @@ def table_of(found: Sequence[dict[str, Any]]) -> list[str]:
     lines += [
         "",
         f"Of {len(bugs)} bugs compute-sanitizer names {len(seen)}, plugincheck on the GPU fails "
-        f"{len(checked)}, and {len(wrong)} give wrong results, crash or hang. Sound plugins that "
-        f"compute-sanitizer flags: {', '.join(flagged) or 'none'}.",
+        f"{len(checked)}, the PTX machine names {len(met)} in their own cases, and {len(wrong)} "
+        "give wrong results, crash or hang on the GPU. Sound plugins that compute-sanitizer "
+        f"flags: {', '.join(flagged) or 'none'}.",
     ]
     return lines
 
