@@ -16,7 +16,7 @@ from pluginkit.ptx.machine.context import Context
 from pluginkit.ptx.machine.registers import Registers
 from pluginkit.ptx.machine.schedule import Schedule
 from pluginkit.ptx.machine.threads import Threads
-from pluginkit.ptx.machine.warps import perform
+from pluginkit.ptx.machine.warps import perform, shuffle_all
 from pluginkit.ptx.machine.waves import Waves
 from pluginkit.ptx.memory.access import Access
 from pluginkit.ptx.memory.pending_copies import PendingCopies
@@ -164,8 +164,9 @@ class Machine:
         """Run a warp operation for the warps whose members are all here; park the others."""
         mask = operation.mask(frame) if operation.mask is not None else _ALL_LANES
         is_whole = frame.ids is self.registers.everyone and not isinstance(mask, np.ndarray)
+        is_whole = is_whole and mask == _ALL_LANES
         masks = spread(mask, frame.size)
-        if operation.mask is not None and not (is_whole and mask == _ALL_LANES):
+        if operation.mask is not None and not is_whole:
             ids, ready = frame.ids, self._are_together(frame.ids, masks)
             if not force and not ready.all():
                 self.schedule.park(number, ids[~ready])
@@ -175,7 +176,9 @@ class Machine:
                 frame = self.registers.fill(block, ids[ready])
             self._check_own_bit(operation, frame, masks)
         if operation.puts:
-            perform(operation, frame, self.registers.lanes, masks)
+            lanes = self.registers.lanes
+            if not (is_whole and shuffle_all(operation, frame, lanes)):
+                perform(operation, frame, lanes, masks)
             self.registers.keep(block)
         else:
             time = self.tick(operation.instruction)

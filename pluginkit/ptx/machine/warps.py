@@ -9,6 +9,7 @@ import numpy as np
 from pluginkit.ptx.code.frame import Frame, spread
 from pluginkit.ptx.effects.waiting import WarpOperation
 from pluginkit.ptx.machine.threads import Threads
+from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
 
 
@@ -23,6 +24,7 @@ class Lanes:
         lane: of each thread.
         bit: of each thread, ``1 << lane``.
         present: for each thread the mask of the lanes of its warp that run.
+        shuffles: where lanes read from, of shuffles that have been met.
     """
 
     def __init__(self, threads: Threads, ids: Array) -> None:
@@ -36,6 +38,7 @@ class Lanes:
         self._index = np.cumsum(is_first) - 1
         self._is_run = int(ids[-1]) - int(ids[0]) + 1 == len(ids)
         self.bit = np.left_shift(np.uint32(1), self.lane.astype(U32))
+        self.shuffles: dict[tuple[object, int, int], tuple[Array, Array]] = {}
         self.present = self.reduced(self.bit, np.bitwise_or)
 
     def of(self, places: Array) -> Lanes:
@@ -58,6 +61,33 @@ class Lanes:
         return place if is_there.all() else np.where(is_there, place, -1)
 
 
+def shuffle_all(operation: WarpOperation, frame: Frame, lanes: Lanes) -> bool:
+    """Run a shuffle in which every lane takes part, by the same distance in all threads.
+
+    Such are most, and where each lane reads from is the same each time.
+
+    Returns:
+        Whether it is such a one.
+    """
+    instruction = operation.instruction
+    if instruction.opcode != "shfl":
+        return False
+    value, distance, clamp = (read(frame) for read in operation.sources)
+    if any(isinstance(each, np.ndarray) for each in (distance, clamp)):
+        return False
+    key = (instruction.modifiers, int(distance), int(clamp))
+    if key not in lanes.shuffles:
+        source, is_inside = _source_lanes(instruction, lanes.lane, distance, clamp)
+        lanes.shuffles[key] = lanes.places(source), is_inside
+    places, is_inside = lanes.shuffles[key]
+    if int(places.min()) < 0:
+        return False
+    results = spread(value, frame.size)[places], is_inside
+    for put, result in zip(operation.puts, results, strict=False):
+        put(frame, result)
+    return True
+
+
 def perform(operation: WarpOperation, frame: Frame, lanes: Lanes, masks: Array) -> None:
     """Run a warp operation for the lanes of a frame.
 
@@ -76,37 +106,43 @@ def perform(operation: WarpOperation, frame: Frame, lanes: Lanes, masks: Array) 
 def _shuffle(
     operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
 ) -> tuple[Array, Array]:
-    instruction = operation.instruction
     value, distance, clamp = values
-    step = (distance & np.uint32(31)).astype(np.int64)
-    limit, segment = (clamp & np.uint32(31)).astype(np.int64), clamp >> np.uint32(8)
-    segment = (segment & np.uint32(31)).astype(np.int64)
-    first = lanes.lane & segment
-    last = first | limit & ~segment
-    if instruction.has("up"):
-        source = lanes.lane - step
-        is_inside = source >= last
-    elif instruction.has("down"):
-        source = lanes.lane + step
-        is_inside = source <= last
-    elif instruction.has("bfly"):
-        source = lanes.lane ^ step
-        is_inside = source <= last
-    else:
-        source = first | step & ~segment
-        is_inside = source <= last
-    source = np.where(is_inside, source, lanes.lane)
+    source, is_inside = _source_lanes(operation.instruction, lanes.lane, distance, clamp)
     places = lanes.places(source)
     takes_part = masks >> source.astype(U32) & np.uint32(1) != 0
     is_absent = (places < 0) | ~takes_part
     if is_absent.any():
-        lane = int(source[np.argmax(is_absent)])
         frame.machine.report(
-            "warp", instruction, frame.ids[is_absent],
-            f"a shuffle reads from lane {lane}, which takes no part in it.",
+            "warp", operation.instruction, frame.ids[is_absent],
+            f"a shuffle reads from lane {int(source[np.argmax(is_absent)])}, which takes no part "
+            "in it",
         )  # fmt: skip
         places = np.where(places < 0, np.arange(frame.size), places)
     return value[places], is_inside
+
+
+def _source_lanes(
+    instruction: Instruction, lane: Array, distance: Array, clamp: Array
+) -> tuple[Array, Array]:
+    """The lane that each lane reads from, and whether that is one of its segment."""
+    step = (distance & np.uint32(31)).astype(np.int64)
+    limit = (clamp & np.uint32(31)).astype(np.int64)
+    segment = (clamp >> np.uint32(8) & np.uint32(31)).astype(np.int64)
+    first = lane & segment
+    last = first | limit & ~segment
+    if instruction.has("up"):
+        source = lane - step
+        is_inside = source >= last
+    elif instruction.has("down"):
+        source = lane + step
+        is_inside = source <= last
+    elif instruction.has("bfly"):
+        source = lane ^ step
+        is_inside = source <= last
+    else:
+        source = first | step & ~segment
+        is_inside = source <= last
+    return np.where(is_inside, source, lane), is_inside
 
 
 def _vote(

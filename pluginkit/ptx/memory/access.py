@@ -6,6 +6,7 @@ that nothing has written are reported when they are loaded.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,9 +66,7 @@ class Access:
             self._machine.progress += 1
             view, own = region.view(site.dtype), [part.of(value) for value in values]
             if region.shadow is not None:
-                old = [view[part.elements(index)] for index in range(site.count)]
-                changes = [was != new for was, new in zip(old, own, strict=True)]
-                self._note_write(site, part, region.shadow, np.logical_or.reduce(changes))
+                self._note_write(site, part, region.shadow, _Change(part, view, own))
             for index, value in enumerate(own):
                 view[part.elements(index)] = value
             self._mark_written(site, part)
@@ -128,7 +127,7 @@ class Access:
             self._report_race(site, part, conflict, count, None, "reads")
 
     def _note_write(
-        self, site: Site, part: Part, shadow: Shadow, changes: Array | None
+        self, site: Site, part: Part, shadow: Shadow, change: _Change | None
     ) -> tuple[Array, int]:
         order = self._machine.order
         threads, granules, keys, count = self._keys(site, part, shadow)
@@ -137,12 +136,13 @@ class Access:
         if site.is_strong:
             order.tell(threads, id(part.region), granules[::count])
         for conflict in conflicts:
-            self._report_race(site, part, conflict, count, changes, "writes")
+            self._report_race(site, part, conflict, count, change, "writes")
         return granules, count
 
     def _keys(self, site: Site, part: Part, shadow: Shadow) -> tuple[Array, Array, Array, int]:
         """The threads, the granules that they access, a key for each, and how many each has."""
-        threads = part.ids + self._machine.first_thread
+        first = self._machine.first_thread
+        threads = part.ids + first if first else part.ids
         keys = threads | np.int64(self._machine.tick(site.instruction) << TIME_SHIFT)
         if site.is_strong:
             keys = keys | STRONG
@@ -169,12 +169,12 @@ class Access:
         part: Part,
         conflict: Conflict,
         count: int,
-        changes: Array | None,
+        change: _Change | None,
         does: str,
     ) -> None:
         places, earlier = conflict.at // count, conflict.earlier
-        if conflict.earlier_writes and changes is not None:  # equal values do no harm
-            differs = changes[places]
+        if conflict.earlier_writes and change is not None:  # equal values do no harm
+            differs = change.is_one()[places]
             places, earlier = places[differs], earlier[differs]
         if not len(places):
             return
@@ -206,6 +206,23 @@ class Access:
             kind, site.instruction, part.ids[bad], message,
             buffer=part.region.name, offset=offset, address=part.region.base + offset, other=other,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A store that is about to happen: where, in which memory, of which values."""
+
+    part: Part
+    view: Array
+    values: list[Array]
+
+    def is_one(self) -> Array:
+        """For each thread whether it changes anything."""
+        found = [
+            self.view[self.part.elements(index)] != value for index, value in enumerate(self.values)
+        ]
+        changed: Array = np.logical_or.reduce(found)
+        return changed
 
 
 def _ones(size: int) -> Any:

@@ -46,9 +46,8 @@ class Addresses:
         if site.space == "generic":
             yield from self._in_generic_space(site, ids, addresses, verb)
             return
-        windows = addresses >> U64.type(WINDOW_BITS[site.space])
         regions = self._machine.regions(site.space)
-        for window, places in _distinct(windows):
+        for window, places in _distinct(addresses, WINDOW_BITS[site.space]):
             here = addresses if places is None else addresses[places]
             own = ids if places is None else ids[places]
             region = regions.get(window)
@@ -113,7 +112,7 @@ class Addresses:
 
     def _with_elements(self, site: Site, part: Part) -> Part:
         region, size = part.region, site.dtype.itemsize
-        first = part.offsets // size
+        first = part.offsets >> (size.bit_length() - 1)
         if region.space != "global":
             is_shared = region.space == "shared"
             owners = self._machine.block_of(part.ids) if is_shared else part.ids
@@ -136,11 +135,13 @@ class Addresses:
         )  # fmt: skip
 
 
-def _distinct(windows: Array) -> Iterator[tuple[int, Array | None]]:
+def _distinct(addresses: Array, bits: int) -> Iterator[tuple[int, Array | None]]:
     """Each window, and the threads that are in it; None for all."""
-    if (windows == windows[0]).all():
-        yield int(windows[0]), None
+    first = int(addresses.min()) >> bits
+    if int(addresses.max()) >> bits == first:
+        yield first, None
         return
+    windows = addresses >> U64.type(bits)
     for window in np.unique(windows):
         yield int(window), np.flatnonzero(windows == window)
 
