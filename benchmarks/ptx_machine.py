@@ -28,7 +28,7 @@ from pluginkit.device.ptx_device import PtxDevice
 from pluginkit.device.ptx_run import run_on
 from pluginkit.discovery import find_plugins
 from pluginkit.errors import PluginkitError
-from pluginkit.kernels.enqueue_steps import plan_steps, three
+from pluginkit.kernels.enqueue_steps import enqueue_steps, three
 from pluginkit.kernels.ptx_code import seconds_compiling
 
 
@@ -110,7 +110,7 @@ def threads_of(call: Call) -> int:
     """The threads of all launches."""
     inputs = call.describe()
     outputs = calls.describe_outputs(call.plugin, inputs)
-    steps = plan_steps(call.plugin, inputs, outputs).steps
+    steps = enqueue_steps(call.plugin, inputs, outputs).steps
     launches = [step for step in steps if isinstance(step, Launch)]
     return sum(prod(three(one.grid)) * prod(three(one.block)) for one in launches)
 

@@ -29,7 +29,7 @@ from pluginkit.device.ptx_run import KernelRun, run_on
 from pluginkit.discovery import find_plugins
 from pluginkit.errors import PluginkitError
 from pluginkit.kernels import ptx_code
-from pluginkit.kernels.enqueue_steps import plan_steps
+from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.kernels.specialise import Specialisation, specialise, type_bindings
 
 _BARRIER = re.compile(r"^\s*(?:@!?%p\d+\s+)?(?:bar\.sync|barrier\.sync|bar\.warp\.sync)\b.*;")
@@ -87,7 +87,7 @@ def kernels_of(subject: Subject) -> list[Kernel]:
         inputs = call.describe()
         outputs = calls.describe_outputs(call.plugin, inputs)
         bindings = type_bindings(call.plugin, inputs, outputs)
-        for step in plan_steps(call.plugin, inputs, outputs).steps:
+        for step in enqueue_steps(call.plugin, inputs, outputs).steps:
             if isinstance(step, Launch):
                 listed = launched.setdefault(specialise(call.plugin, bindings, step), [])
                 if call not in listed:

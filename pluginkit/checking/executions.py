@@ -29,7 +29,7 @@ POISON = 0xA5
 
 
 def device_of(subject: Subject) -> Device:
-    """A device for this plugin."""
+    """Choose the device for this plugin: the host, a GPU or the PTX machine."""
     if subject.memory == "host":
         return HostDevice()
     if missing_for(("cuda",), subject) is None:
@@ -84,7 +84,7 @@ class Execution:
             buffer.write(array.tobytes())
 
     def enqueue(self) -> None:
-        """One enqueue."""
+        """Enqueue once."""
         with self.device.executing():
             self.context.enqueue_pointers(
                 self.call.shapes,
@@ -96,12 +96,12 @@ class Execution:
             )
 
     def results(self) -> list[Array]:
-        """The outputs."""
+        """Return the outputs."""
         written = [buffer.read() for buffer in self.outputs]
         return calls.arrays_from_buffers(self.call.plugin, self.call.describe(), written)
 
     def run(self) -> list[Array]:
-        """One enqueue, and the outputs."""
+        """Enqueue once and return the outputs."""
         self.enqueue()
         return self.results()
 
@@ -147,7 +147,7 @@ def expect(call: Call, results: Sequence[Array], label: str = "") -> None:
 
 
 def layer_for(call: Call, larger: Sequence[Call] = ()) -> Layer:
-    """A built layer whose profile reaches from the smallest to the largest of these calls."""
+    """Build a layer whose profile reaches from the smallest to the largest of these calls."""
     every = [call, *larger]
     shapes = [
         [
@@ -164,7 +164,7 @@ def layer_for(call: Call, larger: Sequence[Call] = ()) -> Layer:
 def executions(
     *sequence: Call, device: Device, in_place: bool | None = None
 ) -> Iterator[list[Execution]]:
-    """One layer that fits all calls, and for each a context of its own.
+    """Build one layer that fits all calls, and give each call a context.
 
     ``in_place`` is as for :class:`Execution`.
 

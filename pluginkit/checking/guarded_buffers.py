@@ -26,10 +26,10 @@ class Buffer(Protocol):
         """Leave every byte undefined, and set it to ``byte`` so that reading it shows."""
 
     def read(self) -> bytes:
-        """The content, once the stream has finished."""
+        """Return the content, once the stream has finished."""
 
     def damage(self) -> str | None:
-        """Where something wrote outside, in words, or None."""
+        """Say where something wrote outside, or return None."""
 
 
 class Device(Protocol):
@@ -38,13 +38,13 @@ class Device(Protocol):
     stream: int
 
     def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> Buffer:
-        """A buffer; kernels may not write to an input's."""
+        """Add a buffer; kernels may not write to an input's."""
 
     def for_execution(self) -> Device:
-        """The device that one execution's buffers are on."""
+        """Return the device for one execution's buffers."""
 
     def executing(self) -> AbstractContextManager[None]:
-        """A context in which an enqueue works here."""
+        """Return a context in which an enqueue works here."""
 
     def start_clock(self, seconds: float) -> Clock | None:
         """Stop what takes longer than this from now on, with OutOfTime; None: it waits."""
@@ -54,26 +54,26 @@ class GuardedDevice:
     """Memory with addresses of its own, where guards tell what was written outside."""
 
     def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> Guarded:
-        """A buffer between guards."""
+        """Add a buffer between guards."""
         return Guarded(self, name, nbytes)
 
     def for_execution(self) -> Self:
-        """This one."""
+        """Return this one."""
         return self
 
     def executing(self) -> AbstractContextManager[None]:
-        """A context in which nothing is changed."""
+        """Return a context that changes nothing."""
         return nullcontext()
 
     def start_clock(self, seconds: float) -> None:
-        """Nothing: kernels are fast here."""
+        """Do nothing: kernels are fast here."""
 
     def allocate(self, nbytes: int) -> Any:
         """Memory."""
         raise NotImplementedError
 
     def pointer(self, memory: Any) -> int:
-        """Its address."""
+        """Return its address."""
         raise NotImplementedError
 
     def write(self, memory: Any, data: bytes) -> None:
@@ -81,7 +81,7 @@ class GuardedDevice:
         raise NotImplementedError
 
     def read(self, memory: Any) -> bytes:
-        """Its content, once the stream has finished."""
+        """Return its content, once the stream has finished."""
         raise NotImplementedError
 
 
@@ -154,11 +154,11 @@ class Guarded:
         self.write(bytes([byte]) * self.nbytes)
 
     def read(self) -> bytes:
-        """The content, guards left out."""
+        """Return the content without the guards."""
         return self._device.read(self.buffer)[GUARD : GUARD + self.nbytes]
 
     def damage(self) -> str | None:
-        """Where something wrote outside, in words, or None."""
+        """Say where something wrote outside, or return None."""
         data = self._device.read(self.buffer)
         for side, guard in (("before", data[:GUARD]), ("past", data[GUARD + self.nbytes :])):
             places = [index for index, byte in enumerate(guard) if byte != _GUARD_BYTE]

@@ -11,7 +11,7 @@ from pluginkit.checking.time_budget import Clock
 from pluginkit.contract import calls
 from pluginkit.device.ptx_device import PtxDevice
 from pluginkit.errors import PluginkitError
-from pluginkit.kernels.enqueue_steps import plan_steps
+from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.kernels.ptx_code import compile_ahead
 from pluginkit.kernels.specialise import Specialisation, specialise, type_bindings
 
@@ -27,12 +27,12 @@ def _launched(call: Call) -> Iterator[Specialisation]:
     inputs = call.describe()
     outputs = calls.describe_outputs(call.plugin, inputs)
     bindings = type_bindings(call.plugin, inputs, outputs)
-    for launch in plan_steps(call.plugin, inputs, outputs).launches:
+    for launch in enqueue_steps(call.plugin, inputs, outputs).launches:
         yield specialise(call.plugin, bindings, launch)
 
 
 def machine_for(subject: Subject) -> MachineDevice:
-    """The machine, with the plugin's kernels compiled."""
+    """Compile the plugin's kernels, and return the machine for them."""
     _compile_kernels_of(subject)
     return MachineDevice(has_time_limit=not subject.is_patient)
 
@@ -58,13 +58,13 @@ class MachineDevice(PtxDevice):
         return self._clock
 
     def for_execution(self, seed: int | None = None) -> MachineDevice:
-        """A device with the same clock and no buffers yet."""
+        """Return a device with the same clock and no buffers yet."""
         other = MachineDevice(has_time_limit=self._has_time_limit, seed=seed)
         other._clock = self._clock
         return other
 
     def executing(self) -> AbstractContextManager[None]:
-        """A context in which enqueues work here."""
+        """Return a context in which enqueues work here."""
         return self.working()
 
     def _left(self) -> float | None:

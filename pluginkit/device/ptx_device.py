@@ -19,7 +19,7 @@ from pluginkit.contract.launches import Copy, Launch
 from pluginkit.contract.tensors import Slot, TensorDesc
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import Parameter, check_parameters
-from pluginkit.kernels.enqueue_steps import Plan, nbytes_of, plan_steps, three
+from pluginkit.kernels.enqueue_steps import EnqueueSteps, enqueue_steps, nbytes_of, three
 from pluginkit.kernels.prepare import Prepared, check_pointers, preparing_with
 from pluginkit.kernels.ptx_code import PtxCode, compile_ahead, ptx_code
 from pluginkit.kernels.specialise import specialise, type_bindings
@@ -85,18 +85,18 @@ class PtxBuffer:
             self._buffer.region.written[:] = 0
 
     def read(self) -> bytes:
-        """Its content."""
+        """Return its content."""
         return bytes(self._buffer.bytes.tobytes())
 
     def damage(self) -> str | None:
-        """The first access outside it or write to it that must not be, in words, or None."""
+        """Return the first access outside it, or forbidden write to it, in words, or None."""
         kinds = ("out_of_bounds", "input_written")
         owners = (self.name, None)  # an address may be too far from any buffer to have an owner
         found = (f for f in self._findings if f.buffer in owners and f.kind in kinds)
         return next(map(str, found), None)
 
     def unwritten(self, nbytes: int) -> Unwritten | None:
-        """What of the first ``nbytes`` bytes nothing has written, or None."""
+        """Return what of the first ``nbytes`` bytes nothing has written, or None."""
         offsets = self._buffer.unwritten()
         missing = int((offsets < nbytes).sum())
         if not missing:
@@ -132,7 +132,7 @@ class PtxDevice:
         self._on_launch = on_launch
 
     def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> PtxBuffer:
-        """A buffer; kernels may not write to an input's.
+        """Add a buffer; kernels may not write to an input's.
 
         Errors:
             PK352: the name is taken.
@@ -142,7 +142,7 @@ class PtxDevice:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """In the body, and in this thread, enqueues work here, those prepared elsewhere too."""
+        """Let enqueues of this thread work here in the body, those prepared elsewhere too."""
         token = _working.set(self)
         try:
             with preparing_with(self.prepare):
@@ -165,17 +165,17 @@ class PtxDevice:
                 f"{owner}: the PTX machine runs no enqueue of one's own; expected launches().",
                 fix="run it on a GPU, or write launches().",
             )
-        plan = plan_steps(plugin, inputs, outputs)
+        work = enqueue_steps(plugin, inputs, outputs)
         bindings = type_bindings(plugin, inputs, outputs)
-        wanted = [specialise(plugin, bindings, launch) for launch in plan.launches]
+        wanted = [specialise(plugin, bindings, launch) for launch in work.launches]
         compile_ahead(wanted)
         codes = [ptx_code(one) for one in wanted]
-        for launch, listed, code in zip(plan.launches, plan.parameters, codes, strict=True):
+        for launch, listed, code in zip(work.launches, work.parameters, codes, strict=True):
             check_parameters(owner, launch.kernel.name, listed, code.parameter_sizes)
-        return _PreparedOnMachine(self, plan, codes)
+        return _PreparedOnMachine(self, work, codes)
 
     def place(self, address: int) -> tuple[Buffer, int]:
-        """The buffer that an address is in or at the end of, and the offset in bytes."""
+        """Return the buffer that an address is in or at the end of, and the offset in bytes."""
         for buffer in self.memory.buffers.values():
             if 0 <= address - buffer.address <= buffer.nbytes:
                 return buffer, address - buffer.address
@@ -225,24 +225,24 @@ def _run_for(seconds: float, started: MachineLaunch, name: str) -> None:
 class _PreparedOnMachine:
     """An enqueue of launches, copies and fills; see :class:`Prepared`."""
 
-    def __init__(self, device: PtxDevice, plan: Plan, codes: Sequence[PtxCode]) -> None:
+    def __init__(self, device: PtxDevice, work: EnqueueSteps, codes: Sequence[PtxCode]) -> None:
         self._device = device
-        self._plan = plan
+        self._work = work
         self._codes = codes
 
     def enqueue(
         self, inputs: Sequence[int], outputs: Sequence[int], workspace: int, stream: int
     ) -> None:
         """Run every step; see :meth:`Prepared.enqueue`."""
-        check_pointers(self._plan.owner, inputs, outputs, self._plan.pointers)
+        check_pointers(self._work.owner, inputs, outputs, self._work.pointers)
         device = _working.get() or self._device
         pointers = {"input": inputs, "output": outputs, "workspace": [workspace]}
 
         def address(slot: Slot) -> int:
             return pointers[slot.kind][slot.index] + slot.offset
 
-        launches = iter(zip(self._codes, self._plan.parameters, strict=True))
-        for step in self._plan.steps:
+        launches = iter(zip(self._codes, self._work.parameters, strict=True))
+        for step in self._work.steps:
             if isinstance(step, Launch):
                 code, listed = next(launches)
                 device.launch(step, code, [_argument(part, address) for part in listed])

@@ -90,7 +90,7 @@ def run_on(
 def _results(
     plugin: Plugin, inputs: calls.Inputs, made: Sequence[PtxBuffer], findings: Sequence[Finding]
 ) -> list[Array]:
-    """The outputs; a size that no kernel wrote counts as 0."""
+    """Return the outputs; a size that no kernel wrote counts as 0."""
     contents = [
         bytes(buffer.nbytes) if port.is_size and buffer.unwritten(buffer.nbytes) else buffer.read()
         for port, buffer in zip(plugin.spec.outputs, made, strict=True)
@@ -103,7 +103,7 @@ def _results(
 
 
 def run_sound_kernels(plugin: Plugin, arrays: Sequence[Array]) -> list[Array]:
-    """The outputs of kernels that nothing is wrong with.
+    """Run kernels and return their outputs, if nothing is wrong with the kernels.
 
     Errors:
         PK358: something is; and as for :func:`run_on`.

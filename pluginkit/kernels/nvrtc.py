@@ -26,21 +26,21 @@ class Program:
     handle: Any
 
     def ptx(self) -> str:
-        """Its PTX."""
+        """Return its PTX."""
         nvrtc = need("cuda.bindings.nvrtc")
         ptx = bytearray(_answer(nvrtc.nvrtcGetPTXSize(self.handle)))
         _answer(nvrtc.nvrtcGetPTX(self.handle, ptx))
         return ptx.rstrip(b"\0").decode()
 
     def cubin(self) -> bytes:
-        """Its machine code; there is some where a real architecture was named."""
+        """Return its machine code, which it has if a real architecture was named."""
         nvrtc = need("cuda.bindings.nvrtc")
         cubin = bytearray(_answer(nvrtc.nvrtcGetCUBINSize(self.handle)))
         _answer(nvrtc.nvrtcGetCUBIN(self.handle, cubin))
         return bytes(cubin)
 
     def symbol(self, expression: str) -> str:
-        """The mangled name of a kernel that was asked for by a name expression."""
+        """Return the mangled name of the kernel with this name expression."""
         nvrtc = need("cuda.bindings.nvrtc")
         name: bytes = _answer(nvrtc.nvrtcGetLoweredName(self.handle, expression.encode()))
         return name.decode()
@@ -77,7 +77,7 @@ def compiled_program(
 
 
 def entries(ptx: str) -> dict[str, tuple[int, ...]]:
-    """The kernels in PTX, each with the bytes of its parameters."""
+    """Return the kernels in PTX, each with the bytes of its parameters."""
     return {
         name: tuple(int(bits) // 8 * int(n or 1) for bits, n in _PARAMETER.findall(declared))
         for name, declared in _ENTRY.findall(ptx)

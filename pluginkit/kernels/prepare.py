@@ -88,7 +88,7 @@ def prepare(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc])
 
 @contextmanager
 def preparing_with(instead: Prepare) -> Iterator[None]:
-    """In the body, and in this thread, ``prepare`` asks ``instead``: kernels run elsewhere."""
+    """Let ``prepare`` ask ``instead`` in the body, in this thread: kernels run elsewhere."""
     token = _instead.set(instead)
     try:
         yield

@@ -54,7 +54,7 @@ class PtxCode:
 
 
 def ptx_code(wanted: Specialisation) -> PtxCode:
-    """One kernel's PTX.
+    """Return one kernel's PTX.
 
     Errors:
         PK302, PK310, PK320, PK321.
@@ -69,7 +69,7 @@ def put(wanted: Specialisation, code: PtxCode) -> None:
 
 
 def seconds_compiling() -> float:
-    """The processor's time that this process has spent on PTX, compiling and reading it."""
+    """Return the processor time that this process has spent on compiling and reading PTX."""
     return _seconds
 
 
@@ -122,7 +122,7 @@ def _cuda_text(group: Sequence[CudaSpecialisation]) -> str:
 
 
 def _without_unused(ptx: str) -> str:
-    """PTX without the variables that nothing names: of headers NVRTC leaves a thousand."""
+    """Drop the variables that nothing names; NVRTC keeps a thousand of some headers."""
     uses = Counter(re.findall(r"[\w$]+", ptx))
     kept = []
     for line in ptx.split("\n"):
@@ -148,7 +148,7 @@ def _cuda_key(group: Sequence[CudaSpecialisation]) -> str:
 
 
 def _kept(key: str, make: Callable[[], str]) -> str:
-    """The text of that key, from the disk or made and put there."""
+    """Return the text for a key, from the disk or made and put there."""
     path = cache_folder() / f"{key}.ptx"
     with suppress(OSError, ValueError):
         digest, _, text = path.read_text(encoding="utf-8").partition("\n")

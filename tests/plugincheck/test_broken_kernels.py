@@ -4,6 +4,7 @@ On a GPU, or on the PTX machine where there is none.
 """
 
 import pytest
+
 from pluginkit.checking.check import all_checks
 from pluginkit.plugins.circ_pad import CircPad
 from pluginkit.plugins.scatter_elements import ScatterElements

@@ -23,7 +23,7 @@ _RUNS = 5
 
 
 def with_outputs(subject: Subject) -> list[Call]:
-    """The cases in their first types that have something to compute.
+    """Return the cases, in their first types, that have something to compute.
 
     Errors:
         NotRun: there is none.

@@ -100,7 +100,7 @@ def device_ports(plugin: Plugin) -> list[Port]:
 
 
 def aliased_inputs(plugin: Plugin) -> dict[int, int]:
-    """For each output that may lie in an input's memory, that input's number among the pointers."""
+    """Return, for each output that may lie in an input's memory, the input's pointer index."""
     names = [port.name for port in device_ports(plugin)]
     return {
         index: names.index(port.aliases)

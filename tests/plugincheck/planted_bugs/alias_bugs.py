@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from planted_bugs.corpus import BLOCK, Doubled, cuda, planted, planted_in_results
 from pluginkit import Launch, Output, ceil_div, int32
+from tests.plugincheck.planted_bugs.corpus import BLOCK, Doubled, cuda, planted, planted_in_results
 
 
 class InPlace(Doubled, abstract=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planted_bugs.corpus import Doubled, Rows, cuda, planted
+from tests.plugincheck.planted_bugs.corpus import Doubled, Rows, cuda, planted
 
 
 @planted("barrier")

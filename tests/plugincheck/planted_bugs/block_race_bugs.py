@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planted_bugs.corpus import Doubled, Rows, cuda, planted
+from tests.plugincheck.planted_bugs.corpus import Doubled, Rows, cuda, planted
 
 _REVERSE = """
 __global__ void reverse(float* y, const float* x, int n) {

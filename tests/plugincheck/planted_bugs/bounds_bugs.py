@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from planted_bugs.corpus import BLOCK, Doubled, Gathered, Rows, cuda, line, planted, refuse_empty
 from pluginkit import (
     Case,
     CudaKernel,
@@ -18,6 +17,16 @@ from pluginkit import (
     float16,
     float32,
     int32,
+)
+from tests.plugincheck.planted_bugs.corpus import (
+    BLOCK,
+    Doubled,
+    Gathered,
+    Rows,
+    cuda,
+    line,
+    planted,
+    refuse_empty,
 )
 
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from planted_bugs.corpus import BLOCK, Doubled, Total, blocks_for, cuda, line, planted, refuse_empty
 from pluginkit import Case, Fill, Input, Launch, Output, Plugin, ceil_div, float32, int32
+from tests.plugincheck.planted_bugs.corpus import (
+    BLOCK,
+    Doubled,
+    Total,
+    blocks_for,
+    cuda,
+    line,
+    planted,
+    refuse_empty,
+)
 
 _BLOCK_SUM = """
 __device__ float block_sum(const float* x, int n) {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from planted_bugs.corpus import (
+from pluginkit import Case, Fill, Launch, NumbaKernel, Output, ceil_div
+from tests.plugincheck.planted_bugs.corpus import (
     BLOCK,
     Doubled,
     Gathered,
@@ -15,7 +16,6 @@ from planted_bugs.corpus import (
     planted,
     planted_in_results,
 )
-from pluginkit import Case, Fill, Launch, NumbaKernel, Output, ceil_div
 
 _FILE = "numba_kernels.py"
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from planted_bugs.alias_bugs import InPlace
-from planted_bugs.corpus import BLOCK, Doubled, Rows, Total, cuda, line, sound
-from planted_bugs.grid_race_bugs import CHAIN, LAST_BLOCK, Chain, LastBlock
-from planted_bugs.numba_bugs import NumbaDoubled, NumbaRows, NumbaTotal
 from pluginkit import (
     Case,
     CudaKernel,
@@ -22,6 +18,10 @@ from pluginkit import (
     float32,
     int32,
 )
+from tests.plugincheck.planted_bugs.alias_bugs import InPlace
+from tests.plugincheck.planted_bugs.corpus import BLOCK, Doubled, Rows, Total, cuda, line, sound
+from tests.plugincheck.planted_bugs.grid_race_bugs import CHAIN, LAST_BLOCK, Chain, LastBlock
+from tests.plugincheck.planted_bugs.numba_bugs import NumbaDoubled, NumbaRows, NumbaTotal
 
 
 @sound

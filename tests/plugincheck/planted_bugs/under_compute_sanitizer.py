@@ -26,7 +26,7 @@ from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[2]
-sys.path[:0] = [str(ROOT), str(FOLDER.parent)]
+sys.path.insert(0, str(ROOT))
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 TIME_LIMIT = 60.0
@@ -56,7 +56,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def corpus() -> dict[str, Any]:
     """Each plugin's class by its name, with the kinds of findings that must name it."""
-    from planted_bugs.corpus import bugs, sound_plugins
+    from tests.plugincheck.planted_bugs.corpus import bugs, sound_plugins
 
     found = {
         bug.plugin.__name__: (bug.plugin, ", ".join(bug.findings) or bug.check) for bug in bugs()

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from planted_bugs.corpus import BLOCK, Doubled, Rows, Total, blocks_for, cuda, line, planted
 from pluginkit import Case, CudaKernel, Fill, Input, Launch, Output, Plugin, float32, int32
+from tests.plugincheck.planted_bugs.corpus import (
+    BLOCK,
+    Doubled,
+    Rows,
+    Total,
+    blocks_for,
+    cuda,
+    line,
+    planted,
+)
 
 
 @planted("unwritten")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from planted_bugs.corpus import BLOCK, Doubled, Rows, cuda, line, planted, planted_in_results
 from pluginkit import (
     Case,
     CudaKernel,
@@ -16,6 +15,15 @@ from pluginkit import (
     float16,
     float32,
     int32,
+)
+from tests.plugincheck.planted_bugs.corpus import (
+    BLOCK,
+    Doubled,
+    Rows,
+    cuda,
+    line,
+    planted,
+    planted_in_results,
 )
 
 
