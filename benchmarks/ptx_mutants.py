@@ -6,7 +6,8 @@
 ``barriers`` removes each barrier from the PTX, of blocks and of warps, one at a time, and runs the
 cases that launch the kernel until one is noticed. ``ends`` hides the last element of each buffer,
 one at a time, in each case. Every mutant that goes unnoticed is printed with its source line, for a
-reader to judge: a barrier may be there for a case that no sample has, and an element for nobody.
+reader to judge: an order that a barrier makes may be there without it, and an element for nobody. A
+barrier that no case runs, as a trap in its place tells, is counted apart.
 """
 
 from __future__ import annotations
@@ -74,9 +75,14 @@ def without_barriers(subject: Subject, seconds: float) -> Iterator[tuple[str, st
     """Each kernel without each of its barriers, and what notices that."""
     for kernel in kernels_of(subject):
         whole = ptx_code.ptx_code(kernel.wanted)
-        for number, text, place in mutants_of(whole):
-            ptx_code.put(kernel.wanted, replace(whole, text=text))
-            yield f"{kernel.wanted}, barrier {number}, {place}", judge(kernel.calls, seconds)
+        for number, without, with_trap, place in mutants_of(whole):
+            ptx_code.put(kernel.wanted, replace(whole, text=without))
+            verdict = judge(kernel.calls, seconds)
+            if verdict == "unnoticed":
+                ptx_code.put(kernel.wanted, replace(whole, text=with_trap))
+                if judge(kernel.calls, seconds) != "trap":
+                    verdict = "never runs"
+            yield f"{kernel.wanted}, barrier {number}, {place}", verdict
         ptx_code.put(kernel.wanted, whole)
 
 
@@ -96,8 +102,8 @@ def kernels_of(subject: Subject) -> list[Kernel]:
     return [Kernel(wanted, listed) for wanted, listed in launched.items()]
 
 
-def mutants_of(code: ptx_code.PtxCode) -> Iterator[tuple[int, str, str]]:
-    """The module without each barrier of the kernel: its number, the text, its source line."""
+def mutants_of(code: ptx_code.PtxCode) -> Iterator[tuple[int, str, str, str]]:
+    """For each barrier: its number, the module without it, with a trap there, its source line."""
     lines = code.text.split("\n")
     begin = next(n for n, line in enumerate(lines) if re.search(rf"\.entry {code.symbol}\(", line))
     end = next(n for n in range(begin, len(lines)) if lines[n].startswith("}"))
@@ -108,7 +114,9 @@ def mutants_of(code: ptx_code.PtxCode) -> Iterator[tuple[int, str, str]]:
             place = f"{files.get(found[1], '?').rpartition('/')[2]}:{found[2]}"
         if _BARRIER.match(lines[index]):
             number += 1
-            yield number, "\n".join([*lines[:index], *lines[index + 1 :]]), place
+            before, after = lines[:index], lines[index + 1 :]
+            without, with_trap = [*before, *after], [*before, "trap;", *after]
+            yield number, "\n".join(without), "\n".join(with_trap), place
 
 
 def judge(sequence: list[Call], seconds: float) -> str:
