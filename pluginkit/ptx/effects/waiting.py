@@ -31,6 +31,11 @@ class Barrier:
     value: Read | None = None
     put: Put | None = None
 
+    @property
+    def is_for_block(self) -> bool:
+        """Whether all threads of the block wait here for one another."""
+        return self.waits and self.threads is None
+
 
 @dataclass(frozen=True)
 class WarpOperation:

@@ -74,11 +74,14 @@ class Barriers:
 
     def arrive(self, barrier: Barrier, frame: Frame, following: int) -> None:
         """Threads come to a barrier; those that complete it go on, with all that wait there."""
-        numbers = spread(barrier.number(frame), frame.size)
         value = None
         if barrier.value is not None:
             value = spread(barrier.value(frame), frame.size)
-        limit = None
+        number, everyone = barrier.number(frame), self._machine.registers.everyone
+        if frame.ids is everyone and barrier.is_for_block and not isinstance(number, np.ndarray):
+            self._release([_Arrival(barrier, everyone, following, value)])
+            return
+        numbers, limit = spread(number, frame.size), None
         if barrier.threads is not None:
             limit = spread(barrier.threads(frame), frame.size)
         for number in np.unique(numbers).tolist():

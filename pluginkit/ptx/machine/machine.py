@@ -227,7 +227,8 @@ class Machine:
 
     def block_of(self, ids: Array) -> Array:
         """The place in the wave of each thread's block."""
-        places: Array = self.threads.block[ids]
+        blocks = self.threads.block
+        places: Array = blocks if ids is self.registers.everyone else blocks[ids]
         return places
 
     def address_of(self, name: str) -> int:
