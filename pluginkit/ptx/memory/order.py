@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from pluginkit.ptx.memory.hearsay import Fact, Node, known, node
 from pluginkit.ptx.memory.races import THREAD, TIME_SHIFT
 from pluginkit.ptx.types import Array
 
-_NEVER, _ALWAYS = 0, np.iinfo(np.int64).max
-
-#: What a thread knows of others. ``(0, thread)``: all that the thread did before that time.
-#: ``(1, block)``: what those threads of a block did before it that have fenced it themselves.
-#: ``(2, block)``: all that the block did before it.  ``(3, thread)``: as 0, for its own block only.
-Knowledge = dict[tuple[int, int], int]
+_ALWAYS = np.iinfo(np.int64).max
 
 
 class Order:
@@ -39,10 +35,10 @@ class Order:
         self._fenced_in_block = np.zeros(threads, np.int64)
         self._has_fences = False
         self._has_partial_barriers = False
-        self._known: dict[int, Knowledge] = {}
-        self._known_to_block: dict[int, Knowledge] = {}
-        self._pending: dict[int, Knowledge] = {}
-        self._told: dict[tuple[int, int], Knowledge] = {}
+        self._heard: dict[int, Node] = {}  # by threads that have fenced since
+        self._heard_by_block: dict[int, Node] = {}
+        self._pending: dict[int, Node] = {}  # by threads that have not
+        self._told: dict[tuple[int, int], Node] = {}
 
     def ordered_before(self, threads: Array, *, of_block: bool) -> int:
         """Accesses below this number happen before what these threads do next; at least 1.
@@ -71,11 +67,13 @@ class Order:
         if not waits:
             return
         self.acquired[threads] = time
-        if self._known or self._pending:
-            for thread in {*self._known, *self._pending} & set(threads.tolist()):
-                block = self._known_to_block.setdefault(thread // self._block_threads, {})
-                _join(block, self._known.get(thread))
-                _join(block, self._pending.pop(thread, None))
+        if self._heard or self._pending:
+            for thread in {*self._heard, *self._pending} & set(threads.tolist()):
+                block = thread // self._block_threads
+                self._heard_by_block[block] = node(
+                    None, self._heard_by_block.get(block), self._heard.get(thread),
+                    self._pending.pop(thread, None),
+                )  # fmt: skip
 
     def warp_barrier(self, threads: Array, masks: Array, time: int) -> None:
         """Threads met at a ``bar.warp.sync``."""
@@ -94,7 +92,8 @@ class Order:
             self._fenced[threads] = time
         if self._pending:
             for thread in set(self._pending) & set(threads.tolist()):
-                _join(self._known.setdefault(thread, {}), self._pending.pop(thread))
+                heard = self._pending.pop(thread)
+                self._heard[thread] = node(None, self._heard.get(thread), heard)
 
     def tell(self, threads: Array, region: int, granules: Array) -> None:
         """Threads wrote a word in the strong way: those that read it learn what they fenced."""
@@ -107,25 +106,24 @@ class Order:
             self._tell(thread, (region, granule))
 
     def _tell(self, thread: int, word: tuple[int, int]) -> None:
-        told = self._told.setdefault(word, {})
-        fence, block = int(self._fenced[thread]), thread // self._block_threads
-        _raise(told, (3, thread), int(self._fenced_in_block[thread]))
-        if fence:
-            _raise(told, (0, thread), fence)
-            barrier = int(self.acquired[thread])
-            _raise(told, (2 if fence > barrier else 1, block), barrier)
-        _join(told, self._known.get(thread))
-        _join(told, self._known_to_block.get(block))
+        block = thread // self._block_threads
+        fact = Fact(
+            thread, block, int(self._fenced[thread]), int(self._fenced_in_block[thread]),
+            int(self.acquired[thread]),
+        )  # fmt: skip
+        self._told[word] = node(
+            fact, self._told.get(word), self._heard.get(thread), self._heard_by_block.get(block)
+        )
 
     def hear(self, threads: Array, region: int, granules: Array, *, fences: bool) -> None:
         """Threads read a word in the strong way."""
         if not self._told:
             return
+        into = self._heard if fences else self._pending
         for thread, granule in zip(threads.tolist(), granules.tolist(), strict=True):
             told = self._told.get((region, granule))
-            if told:
-                into = self._known if fences else self._pending
-                _join(into.setdefault(thread, {}), told)
+            if told is not None:
+                into[thread] = node(None, into.get(thread), told)
 
     def is_ordered(self, earlier: Array, later: Array) -> Array:
         """Whether each earlier access happens before its later one."""
@@ -145,7 +143,7 @@ class Order:
             & (time < self.warp_time[u])
             & ((self.warp_mask[v] >> lane.astype(np.uint32) & 1) != 0)
         )
-        if self._known or self._known_to_block:
+        if self._heard or self._heard_by_block:
             self._look_up(u, v, time, ordered)
         return ordered
 
@@ -159,23 +157,14 @@ class Order:
 
     def _knows(self, reader: int, writer: int, time: int) -> bool:
         block, own = writer // self._block_threads, reader // self._block_threads
-        for known in (self._known.get(reader), self._known_to_block.get(own)):
-            if known is None:
+        for heard in (self._heard.get(reader), self._heard_by_block.get(own)):
+            if heard is None:
                 continue
-            if known.get((0, writer), _NEVER) > time or known.get((2, block), _NEVER) > time:
+            facts = known(heard)
+            if facts.of_thread.get(writer, 0) > time or facts.of_block.get(block, 0) > time:
                 return True
-            if known.get((1, block), _NEVER) > time and self._fenced[writer] > time:
+            if facts.of_fenced.get(block, 0) > time and self._fenced[writer] > time:
                 return True
-            if block == own and known.get((3, writer), _NEVER) > time:
+            if block == own and facts.of_neighbour.get(writer, 0) > time:
                 return True
         return False
-
-
-def _raise(known: Knowledge, key: tuple[int, int], time: int) -> None:
-    if known.get(key, _NEVER) < time:
-        known[key] = time
-
-
-def _join(known: Knowledge, more: Knowledge | None) -> None:
-    for key, time in (more or {}).items():
-        _raise(known, key, time)
