@@ -22,12 +22,13 @@ Function = Callable[..., Value]
 
 _WIDEN = {"f16": floats.float32_from_half, "bf16": floats.float32_from_bf16}
 _NARROW: dict[str, Function] = {"f16": floats.half_from_float, "bf16": floats.bf16_from_float}
-_TINY = np.float32(2.0**-14)
+_EXPONENT = {"f16": U16.type(0x7C00), "bf16": U16.type(0x7F80)}
 
 
-def _flush(x: Value) -> Value:
-    """Denormal float16, seen as float32, becomes zero of the same sign."""
-    return np.where(np.abs(x) < _TINY, np.copysign(np.float32(0), x), x)
+def _flush(bits: Value, kind: str) -> Value:
+    """Denormal numbers become zero of the same sign."""
+    is_small = bits & _EXPONENT[kind] == 0
+    return np.where(is_small, bits & U16.type(0x8000), bits)
 
 
 def function_of(instruction: Instruction, kind: str) -> Function | None:
@@ -39,18 +40,15 @@ def function_of(instruction: Instruction, kind: str) -> Function | None:
     flushes = instruction.has("ftz")
 
     def whole(*sources: Value) -> Value:
-        wide = tuple(map(widen, sources))
         if flushes:
-            wide = tuple(map(_flush, wide))
-        result = exact(*wide)
+            sources = tuple(_flush(bits, kind) for bits in sources)
+        result = exact(*map(widen, sources))
         if instruction.has("sat"):
             result = floats.saturate(result)
         if instruction.has("relu"):
             result = np.where(result > 0, result, np.where(np.isnan(result), result, 0))
         bits = narrow(result)
-        if not flushes:
-            return bits
-        return np.where(bits & U16.type(0x7C00) == 0, bits & U16.type(0x8000), bits)
+        return _flush(bits, kind) if flushes else bits
 
     return whole
 

@@ -25,6 +25,17 @@ class Compute:
     result: str
 
 
+#: The modifiers that the descriptions read, or that change no result here. An instruction with any
+#: other one is unknown, whatever its opcode.
+_MODIFIERS = {
+    *DTYPES,
+    "rn", "rz", "rm", "rp", "rna", "rni", "rzi", "rmi", "rpi", "approx", "full", "ftz", "noftz",
+    "sat", "relu", "NaN", "abs", "xorsign", "lo", "hi", "wide", "clamp", "wrap", "l", "r",
+    "shiftamt", "f4e", "b4e", "rc8", "ecl", "ecr", "rc16", "and", "or", "xor",
+    "eq", "ne", "lt", "le", "gt", "ge", "ls", "hs", "equ", "neu", "ltu", "leu", "gtu", "geu",
+    "num", "nan", "finite", "infinite", "number", "notanumber", "normal", "subnormal",
+}  # fmt: skip
+
 Describe = Callable[[Instruction], Compute | None]
 
 _DESCRIBERS: dict[str, list[Describe]] = {}
@@ -43,6 +54,8 @@ def describes(*opcodes: str) -> Callable[[Describe], Describe]:
 
 def compute_of(instruction: Instruction) -> Compute | None:
     """The description of an instruction, or None where nobody knows it."""
+    if not _MODIFIERS.issuperset(instruction.modifiers):
+        return None
     for describe in _DESCRIBERS.get(instruction.opcode, ()):
         found = describe(instruction)
         if found is not None:

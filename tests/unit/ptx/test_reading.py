@@ -181,6 +181,8 @@ UNKNOWN = """.version 8.5
         "add.sat.u64 %rd1, %rd1, %rd2, %rd2;",
         "tex.1d.v4.f32.s32 {%r1,%r1,%r1,%r1}, [p, {%r1}];",
         "mov.u32 %r2, %unknown_register;",
+        "cvt.rn.satfinite.tf32.f32 %r2, %r1;",
+        "add.rn.oob.f32 %r2, %r1, %r1;",
         "mov.u64 %rd1, no_symbol;",
         "call.uni outside, ();",
         "cp.async.bulk.commit_group;",
