@@ -21,8 +21,9 @@ _HEADER = re.compile(
 _BRACE = re.compile(r"[{}]")
 _FILE = re.compile(r'\.file\s+(\d+)\s+"([^"]*)"')
 _VARIABLE = re.compile(
-    r"\.(global|const|shared|local|param)\s+(?:\.align\s+(\d+)\s+)?(?:\.ptr\s*)?"
-    r"(?:\.(v[24])\s+)?\.(\w+)\s*([\w$%.]+)?\s*((?:\[[^\]]*\])*)\s*(?:=\s*([^;]+))?"
+    r"\.(global|const|shared|local|param)\s+(?:\.align\s+(\d+)\s+)?(?:\.(v[24])\s+)?\.(\w+)\s*"
+    r"(?:\.ptr\b\s*(?:\.(?:global|const|shared|local)\s*)?(?:\.align\s+\d+\s*)?)?"
+    r"([\w$%][\w$%.]*)?\s*((?:\[[^\]]*\])*)\s*(?:=\s*([^;]+))?"
 )
 _DIMENSION = re.compile(r"\[\s*(\w*)\s*\]")
 
