@@ -96,7 +96,7 @@ def kernels_of(subject: Subject) -> list[Kernel]:
         for step in enqueue_steps(call.plugin, inputs, outputs).steps:
             if isinstance(step, Launch):
                 listed = launched.setdefault(specialise(call.plugin, bindings, step), [])
-                if call not in listed:
+                if not any(one is call for one in listed):
                     listed.append(call)
     ptx_code.compile_ahead(launched)
     return [Kernel(wanted, listed) for wanted, listed in launched.items()]
