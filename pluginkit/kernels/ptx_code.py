@@ -116,8 +116,9 @@ def _cuda_text(group: Sequence[CudaSpecialisation]) -> str:
     with compiled_program(
         first.code, first.file, expressions, options, f"compute_{ARCHITECTURE}"
     ) as program:
-        # NVRTC puts the current folder before a name that has none.
-        ptx = _without_unused(program.ptx().replace(str(Path.cwd() / first.file), first.file))
+        # NVRTC puts the current folder before a name that has none, such as a #line directive's.
+        local = Path.cwd() / Path(first.file).name
+        ptx = _without_unused(program.ptx().replace(f'"{local}"', f'"{first.file}"'))
         return json.dumps([*map(program.symbol, expressions)]) + "\n" + ptx
 
 

@@ -43,6 +43,14 @@ def test_cuda_comes_with_its_symbol_its_parameters_and_its_lines() -> None:
     assert "\t.loc\t1 3 " in code.text
 
 
+def test_a_line_directive_does_not_hide_the_file() -> None:
+    code = '#define TWO 2\n#line 1 "scale.cu"' + SOURCE
+    wanted = CudaSpecialisation(code, "scale<float>", (), None, "/plugins/scale/scale.cu")
+    text = ptx_code(wanted).text
+    assert '"/plugins/scale/scale.cu"' in text
+    assert "\t.loc\t1 2 " in text or "\t.loc\t2 2 " in text
+
+
 def test_kernels_of_one_source_share_their_text() -> None:
     compile_ahead([scale_of("float"), scale_of("double"), scale_of("float")])
     one, other = ptx_code(scale_of("float")), ptx_code(scale_of("double"))
