@@ -11,7 +11,7 @@ import numpy as np
 from pluginkit.ptx.code.program import Program
 from pluginkit.ptx.code.special_registers import Three, uniform_values
 from pluginkit.ptx.findings import Finding, Kind
-from pluginkit.ptx.machine.launch_arguments import PrivateSizes
+from pluginkit.ptx.machine.launch_arguments import PrivateSizes, static_region
 from pluginkit.ptx.memory.buffers import Memory
 from pluginkit.ptx.memory.order import Order
 from pluginkit.ptx.text.syntax import Instruction
@@ -43,7 +43,6 @@ class Context:
         program: the kernel.
         memory: global memory.
         parameters: the bytes of each parameter.
-        addresses: of the module's variables in global memory.
         sizes: the memory of each block and thread.
         grid: the launch's grid.
         block: its block.
@@ -60,14 +59,13 @@ class Context:
         program: Program,
         memory: Memory,
         parameters: dict[str, Array],
-        addresses: dict[str, int],
         sizes: PrivateSizes,
         grid: Three,
         block: Three,
         shared_bytes: int,
     ) -> None:
         self.program, self.memory, self.sizes = program, memory, sizes
-        self._addresses = dict(addresses)
+        self._addresses: dict[str, int] = {}
         self.order = Order(prod(grid) * prod(block), prod(block))
         self.uniform = uniform_values(grid, block, shared_bytes, sizes.static_bytes)
         self.result = Result()
@@ -86,7 +84,12 @@ class Context:
 
     def address_of(self, name: str) -> int:
         """The address of a variable in global memory, or of a parameter."""
-        if name not in self._addresses:
+        if name in self._addresses:
+            return self._addresses[name]
+        if name not in self._parameters:
+            region = static_region(self.program.module, name, self.memory)
+            self._addresses[name] = region.base
+        else:
             region, start = self.memory.parameters(), 0
             for parameter in self.program.function.parameters:
                 start = -(-start // parameter.align) * parameter.align

@@ -9,7 +9,7 @@ import numpy as np
 from pluginkit.ptx.code.program import Program
 from pluginkit.ptx.code.special_registers import Three
 from pluginkit.ptx.machine.context import Context, Result
-from pluginkit.ptx.machine.launch_arguments import Argument, packed, place_statics, private_sizes
+from pluginkit.ptx.machine.launch_arguments import Argument, packed, private_sizes
 from pluginkit.ptx.machine.machine import Machine
 from pluginkit.ptx.machine.waves import Waves
 from pluginkit.ptx.memory.buffers import Memory
@@ -35,14 +35,9 @@ class Launch:
         memory: Memory,
         seed: int | None,
     ) -> None:
-        variables = program.module.variables
-        statics = memory.statics(program.module, lambda memory: place_statics(variables, memory))
         sizes = private_sizes(program, shared_bytes)
-        self._context = Context(
-            program, memory, packed(program, arguments),
-            {name: region.base for name, region in statics.items()},
-            sizes, grid, block, shared_bytes,
-        )  # fmt: skip
+        parameters = packed(program, arguments)
+        self._context = Context(program, memory, parameters, sizes, grid, block, shared_bytes)
         self.result: Result = self._context.result
         memory.begin_launch()
         self._waves = Waves(grid, block, sizes, seed)

@@ -13,7 +13,8 @@ from pluginkit.ptx.code.program import Program
 from pluginkit.ptx.memory.buffers import Buffer, Memory, Pointer
 from pluginkit.ptx.memory.regions import Region
 from pluginkit.ptx.text.immediates import number
-from pluginkit.ptx.text.syntax import Immediate, Operand, Symbol, Variable
+from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.text.syntax import Immediate, Symbol
 from pluginkit.ptx.types import DTYPES, U8, Array
 
 #: A kernel's argument: a buffer, a place in one, bytes as they are, or a numpy scalar.
@@ -83,25 +84,19 @@ def private_sizes(program: Program, shared_bytes: int) -> PrivateSizes:
     )
 
 
-def place_statics(variables: dict[str, Variable], memory: Memory) -> dict[str, Region]:
-    """Put a module's global and constant variables into memory, with what they hold at first."""
-    placed = {
-        variable.name: memory.add(variable.name, variable.nbytes, "static", is_written=True)
-        for variable in variables.values()
-        if variable.space in ("global", "const")
-    }
-    for name, region in placed.items():
-        _initialise(region, variables[name], variables[name].values or (), placed)
-    return placed
-
-
-def _initialise(
-    region: Region, variable: Variable, values: Sequence[Operand], placed: dict[str, Region]
-) -> None:
+def static_region(module: Module, name: str, memory: Memory) -> Region:
+    """A global or constant variable of a module, put into memory when it is first asked for."""
+    region = memory.statics.get((module, name))
+    if region is not None:
+        return region
+    variable = module.variables[name]
+    region = memory.add(name, variable.nbytes, "static", is_written=True)
+    memory.statics[module, name] = region
     dtype: np.dtype[Any] = DTYPES[variable.type]
     view = region.view(dtype)
-    for index, value in enumerate(values):
+    for index, value in enumerate(variable.values or ()):
         if isinstance(value, Immediate):
             view[index] = number(value.text, dtype, variable.type)
-        elif isinstance(value, Symbol) and value.name in placed:
-            view[index] = placed[value.name].base + value.offset
+        elif isinstance(value, Symbol) and value.name in module.variables:
+            view[index] = static_region(module, value.name, memory).base + value.offset
+    return region

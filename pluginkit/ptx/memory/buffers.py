@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +112,8 @@ class Memory:
         self.buffers: dict[str, Buffer] = {}
         self.regions: dict[int, Region] = {}
         self._parameters: Region | None = None
-        self._statics: dict[object, dict[str, Region]] = {}
+        #: Variables of the modules that were launched, by module and name.
+        self.statics: dict[tuple[object, str], Region] = {}
 
     def buffer(
         self, name: str, content: Array | int, role: Role = "input", *, poison: int = 0xA5
@@ -154,14 +154,6 @@ class Memory:
         region = Region(name, "global", base, nbytes, 1, role, is_written=is_written)
         self.regions[window] = region
         return region
-
-    def statics(
-        self, module: object, place: Callable[[Memory], dict[str, Region]]
-    ) -> dict[str, Region]:
-        """The variables of a module, which are put here when it is first launched."""
-        if module not in self._statics:
-            self._statics[module] = place(self)
-        return self._statics[module]
 
     def parameters(self) -> Region:
         """Where the parameters of a launch lie that takes their addresses."""
