@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,12 +25,8 @@ from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation
 #: The compute capability that kernels are compiled for, with all that recent GPUs have.
 ARCHITECTURE = "90"
 
-_FORMAT = 2
+_FORMAT = 1
 _COMPILERS = ("cuda-bindings", "nvidia-cuda-nvrtc", "cupy-cuda13x")  # the last one brings CCCL
-
-_VARIABLE = re.compile(
-    r"(?:\.(?:visible|weak) )?\.(?:global|const) [^=;]*?([\w$]+)(?:\[\d*\])?(?: =|;)"
-)
 
 _known: dict[Specialisation, PtxCode] = {}
 _seconds = 0.0
@@ -118,19 +112,8 @@ def _cuda_text(group: Sequence[CudaSpecialisation]) -> str:
     ) as program:
         # NVRTC puts the current folder before a name that has none, such as a #line directive's.
         local = Path.cwd() / Path(first.file).name
-        ptx = _without_unused(program.ptx().replace(f'"{local}"', f'"{first.file}"'))
+        ptx = program.ptx().replace(f'"{local}"', f'"{first.file}"')
         return json.dumps([*map(program.symbol, expressions)]) + "\n" + ptx
-
-
-def _without_unused(ptx: str) -> str:
-    """Drop the variables that nothing names; NVRTC keeps a thousand of some headers."""
-    uses = Counter(re.findall(r"[\w$]+", ptx))
-    kept = []
-    for line in ptx.split("\n"):
-        variable = _VARIABLE.match(line)
-        if variable is None or uses[variable[1]] > 1:
-            kept.append(line)
-    return "\n".join(kept)
 
 
 def _numba_text(one: NumbaSpecialisation) -> str:

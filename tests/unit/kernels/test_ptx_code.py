@@ -87,14 +87,6 @@ def test_a_damaged_file_is_compiled_again(monkeypatch, damage) -> None:
     assert ptx_code(scale_of("float")) == first
 
 
-def test_variables_that_nothing_names_are_left_out() -> None:
-    declared = "__device__ int unused = 3;\n__device__ int table[4] = {1, 2, 3, 4};\n"
-    code = SOURCE.replace("*= factor", "*= factor + table[n & 3]")
-    text = ptx_code(scale_of("float", declared + code)).text
-    assert " table[" in text
-    assert "unused" not in text
-
-
 def test_other_source_other_code() -> None:
     other = scale_of("float", SOURCE.replace("*=", "+="))
     assert ptx_code(scale_of("float")).text != ptx_code(other).text
