@@ -88,6 +88,32 @@ def test_a_shuffle_from_a_lane_that_takes_no_part():
     assert "lane 20" in finding.message
 
 
+def test_a_shuffle_from_a_lane_of_another_mask():
+    body = """
+    unsigned mask = threadIdx.x < 16 ? 0xFFFFu : 0xFFFF0000u;
+    out[threadIdx.x] = __shfl_sync(mask, in[threadIdx.x], threadIdx.x ^ DISTANCE);
+    """
+    words, result = run(body.replace("DISTANCE", "8"), block=32)
+    assert result.findings == []
+    assert words[:32].tolist() == [i ^ 8 for i in range(32)]
+    (finding,) = found(body.replace("DISTANCE", "16"), block=32)
+    assert (finding.kind, finding.threads) == ("warp", 32)
+
+
+def test_threads_that_wait_for_others_let_them_run():
+    body = """
+    volatile unsigned* told = out;
+    if (threadIdx.x > 0) return;
+    unsigned before = 0;
+    if (blockIdx.x > 0) { do { before = told[blockIdx.x - 1]; } while (before == 0); }
+    for (int k = 0; k < 20; ++k) before += in[(before + k) % n];
+    told[blockIdx.x] = before % 1000 + 1;
+    """
+    _, result = run(body, grid=30)
+    assert result.findings == []
+    assert result.steps < 6000
+
+
 def test_a_mask_that_does_not_name_the_lane():
     (finding,) = found("__syncwarp(0xFFFF); out[threadIdx.x] = 1;", block=32)
     assert (finding.kind, finding.thread) == ("warp", (16, 0, 0))

@@ -39,6 +39,11 @@ SHARED = {
         "if (i % 2 == 0) tile[i / 2] = v + 1; __syncthreads(); out[i] = tile[i] + v;",
         "__syncthreads();",
     ),
+    "the first of two readers": (
+        TILE + "tile[i] = in[i]; __syncthreads(); unsigned v = tile[i / 2]; BARRIER "
+        "if (i % 2 == 1) tile[i / 2] = v + 1; __syncthreads(); out[i] = tile[i] + v;",
+        "__syncthreads();",
+    ),
     "neighbours in a warp": (
         TILE + "tile[i] = in[i]; BARRIER out[i] = tile[i ^ 1];",
         "__syncwarp();",
@@ -69,6 +74,30 @@ def test_a_barrier_orders_what_would_race_without_it(name):
     body, barrier = SHARED[name]
     assert kinds(body.replace("BARRIER", barrier)) == set()
     assert kinds(body.replace("BARRIER", "")) & {"race", "barrier"}
+
+
+def test_a_barrier_orders_only_those_who_take_part():
+    body = """
+    __shared__ unsigned tile[96];
+    int i = threadIdx.x;
+    tile[i] = in[i];
+    if (i < 64) asm volatile("bar.sync 1, 64;" ::: "memory");
+    if (i < 32) out[i] = tile[i + DISTANCE];
+    """
+    assert kinds(body.replace("DISTANCE", "32"), block=96) == set()
+    assert kinds(body.replace("DISTANCE", "64"), block=96) == {"race"}
+
+
+def test_a_warp_barrier_orders_only_the_lanes_of_its_mask():
+    body = """
+    __shared__ unsigned tile[32];
+    int i = threadIdx.x;
+    tile[i] = in[i];
+    __syncwarp(i < 16 ? 0xFFFFu : 0xFFFF0000u);
+    out[i] = tile[i ^ DISTANCE];
+    """
+    assert kinds(body.replace("DISTANCE", "8"), block=32) == set()
+    assert kinds(body.replace("DISTANCE", "16"), block=32) == {"race"}
 
 
 def test_a_race_names_both_lines_and_both_threads():
@@ -164,6 +193,11 @@ def test_the_fence_of_one_thread_behind_a_barrier_covers_its_block():
         "if (threadIdx.x == 0) is_last", "if (threadIdx.x == 0) __threadfence(), is_last"
     )
     assert kinds(body, grid=5) == set()
+
+
+def test_the_fence_of_one_thread_before_a_barrier_covers_itself_only():
+    body = LAST_BLOCK.replace("FENCE", "if (threadIdx.x == 0) __threadfence();")
+    assert kinds(body, grid=5) == {"race"}
 
 
 FLAG = """
