@@ -12,16 +12,34 @@
     y.array(np.float32), y.unwritten()                 # what came out; bytes never written
 
 One :class:`Memory` serves all launches of an enqueue: it knows which bytes have been written.
-``Buffer.fill`` and ``Buffer.copy_from`` are the memset and memcpy between launches. An argument is
-a Buffer, ``buffer + offset``, bytes, or a numpy scalar. What the machine does not know raises
-:class:`PtxUnsupported`, a KernelError with the code PK351, which names the
-instruction and its line.
+``Buffer.fill``, ``copy_from``, ``write`` and ``poison`` are what happens between launches. An
+argument is a Buffer, ``buffer + offset``, bytes, or a numpy scalar; an address that comes as bytes
+is as good as a Buffer. What the machine does not know raises :class:`PtxUnsupported`, a KernelError
+with the code PK351, which names the instruction and its line.
 
 A launch can be stepped:
 
     launch = module.start("scale", grid, block, args, memory=memory)
     while launch.step():                               # one basic block of one group of threads
         launch.register("%r1")                         # an array over the threads
+
+Results are those of the GPU in every bit, but for three things: instructions that the GPU
+approximates (``.approx``, ``.full``, ``ex2``, ``sin`` and their like) are right to the last bit
+here; atomics of many threads happen in one order, which ``seed`` changes; clocks stand still.
+
+What is not seen, or is seen otherwise than on a GPU:
+
+- Bytes that nothing has written are reported when they are loaded, even if the value is not used.
+- Writes of equal values to the same bytes do not race, nor does a load whose value a
+  compare-and-swap checks. A shuffle or a vote orders no accesses to memory, a ``bar.warp.sync``
+  does.
+- Lanes that have ended count as arrived at warp operations; so do whole warps at barriers, but not
+  a part of a warp.
+- A race is seen in whatever order threads run, as long as they reach both accesses: what a kernel
+  does only in another order needs other seeds.
+- Up to 131,072 threads run at once. Blocks that wait for later ones beyond that wait for ever.
+- Tensor cores, bulk copies, mbarriers, clusters, textures, calls through pointers and recursion are
+  unknown.
 
 The package needs numpy only, and nothing of pluginkit but its errors.
 """

@@ -24,7 +24,7 @@ from pluginkit.ptx.memory.regions import PrivateMemory, Region
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
 
-_VAIN_ROUNDS = 5_000
+_VAIN_ROUNDS = 2_000
 _ALL_LANES = np.uint32(0xFFFFFFFF)
 _END = Instruction("ret", (), ())
 

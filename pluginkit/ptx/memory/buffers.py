@@ -155,6 +155,17 @@ class Memory:
         self.regions[window] = region
         return region
 
+    def buffer_at(self, address: int) -> Pointer:
+        """The place that an address inside a buffer, or at its end, means.
+
+        Errors:
+            PK352: it is in no buffer.
+        """
+        for buffer in self.buffers.values():
+            if 0 <= address - buffer.address <= buffer.nbytes:
+                return buffer + (address - buffer.address)
+        raise KernelError("PK352", f"{address:#x} is no address of a buffer; expected one.")
+
     def parameters(self) -> Region:
         """Where the parameters of a launch lie that takes their addresses."""
         if self._parameters is None:

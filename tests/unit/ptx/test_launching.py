@@ -96,6 +96,27 @@ again:
 """
 
 
+def test_an_address_leads_back_to_its_buffer():
+    memory, x, y = buffers(60)
+    for buffer, offset in ((x, 0), (x, 240), (y, 8)):
+        found = memory.buffer_at(buffer.address + offset)
+        assert (found.buffer, found.offset) == (buffer, offset)
+    with pytest.raises(KernelError, match="0x5 is no address") as refused:
+        memory.buffer_at(5)
+    assert refused.value.code == "PK352"
+
+
+def test_a_buffer_is_written_and_poisoned_between_launches():
+    memory = ptx.Memory()
+    y = memory.buffer("y", 8, "workspace", poison=0x11)
+    y.write(b"\1\2\3", 2)
+    assert y.bytes.tolist() == [0x11, 0x11, 1, 2, 3, 0x11, 0x11, 0x11]
+    assert y.unwritten().tolist() == [0, 1, 5, 6, 7]
+    y.poison(0x22)
+    assert y.array(np.uint8).tolist() == [0x22] * 8
+    assert len(y.unwritten()) == 8
+
+
 def test_a_launch_can_be_stepped_and_registers_read():
     memory = ptx.Memory()
     out = memory.buffer("out", 16, "output")
@@ -340,3 +361,12 @@ def test_ptx_as_triton_writes_it():
         ("out_of_bounds", "x"), ("out_of_bounds", "y"),
     }  # fmt: skip
     assert result.findings[0].file == "/home/user/add.py"
+
+
+def test_variables_that_a_kernel_does_not_name_take_no_memory():
+    many = "\n".join(f".global .align 4 .u32 unused_{number} = 7;" for number in range(3000))
+    text = COUNTING.replace(".entry", f"{many}\n.entry")
+    memory = ptx.Memory()
+    out = memory.buffer("out", 16, "output")
+    assert ptx.parse(text).launch("count", 1, 4, [out], memory=memory).findings == []
+    assert out.array(np.uint32).tolist() == [6, 6, 5, 3]
