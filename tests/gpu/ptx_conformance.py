@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "ptx"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from cuda_cases import CUDA_CASES
-from float_cases import float_cases
-from instruction_case import InstructionCase, width
-from integer_cases import integer_cases
-from run_case import machine_results, machine_words
+from tests.unit.ptx.cuda_cases import CUDA_CASES
+from tests.unit.ptx.float_cases import float_cases
+from tests.unit.ptx.instruction_case import InstructionCase, width
+from tests.unit.ptx.integer_cases import integer_cases
+from tests.unit.ptx.run_case import machine_results, machine_words
 
 
 def gpu_results(case: InstructionCase) -> list[int]:

@@ -3,9 +3,9 @@
 from fractions import Fraction
 from math import cos, exp2, log2, sin, sqrt, tanh
 
-import exact_floats as exact
-from exact_floats import FORMATS, NAN
-from instruction_case import InstructionCase, rows, signed, width, wrapped
+from tests.unit.ptx import exact_floats as exact
+from tests.unit.ptx.exact_floats import FORMATS, NAN
+from tests.unit.ptx.instruction_case import InstructionCase, rows, signed, width, wrapped
 
 MODES = ("rn", "rz", "rm", "rp")
 

@@ -1,6 +1,6 @@
 """Integer and bit instructions, by Python's integers."""
 
-from instruction_case import InstructionCase, rows, signed, width, wrapped
+from tests.unit.ptx.instruction_case import InstructionCase, rows, signed, width, wrapped
 
 _EDGES = {
     16: (0, 1, 2, 3, 7, 0x7F, 0x80, 0xFF, 0x100, 0x1234, 0x7FFF, 0x8000, 0x8001, 0xFFFE, 0xFFFF),

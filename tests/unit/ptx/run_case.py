@@ -1,9 +1,9 @@
 """Runs conformance cases on the machine."""
 
 import numpy as np
-from instruction_case import width
 
 from pluginkit import ptx
+from tests.unit.ptx.instruction_case import width
 
 
 def machine_results(case):

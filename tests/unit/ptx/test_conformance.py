@@ -1,10 +1,11 @@
 """Every instruction gives what its definition says, on edges of its types."""
 
 import pytest
-from cuda_cases import CUDA_CASES
-from float_cases import float_cases
-from integer_cases import integer_cases
-from run_case import machine_results, machine_words
+
+from tests.unit.ptx.cuda_cases import CUDA_CASES
+from tests.unit.ptx.float_cases import float_cases
+from tests.unit.ptx.integer_cases import integer_cases
+from tests.unit.ptx.run_case import machine_results, machine_words
 
 CASES = [*integer_cases(), *float_cases()]
 

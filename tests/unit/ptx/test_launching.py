@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from run_case import compiled
 
 from pluginkit import ptx
 from pluginkit.errors import KernelError
+from tests.unit.ptx.run_case import compiled
 
 SCALE = """
 struct Sizes { long long rows; int columns; };

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from run_case import run_words
+
+from tests.unit.ptx.run_case import run_words
 
 WORDS = np.arange(256, dtype=np.uint32)
 HEAD = 'extern "C" __global__ void run(unsigned* out, const unsigned* in, int n) {\n'
@@ -144,9 +145,8 @@ def test_a_flag_that_nobody_raises():
 
 
 def test_a_loop_without_an_end_is_stopped():
-    from run_case import compiled
-
     from pluginkit import ptx
+    from tests.unit.ptx.run_case import compiled
 
     text = compiled(HEAD + "for (unsigned k = 1; k != 0; k += 2) out[k % 2] = k;}")
     memory = ptx.Memory()

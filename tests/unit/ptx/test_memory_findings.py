@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from run_case import compiled, run_words
 
 from pluginkit import ptx
+from tests.unit.ptx.run_case import compiled, run_words
 
 WORDS = np.arange(1, 257, dtype=np.uint32)
 

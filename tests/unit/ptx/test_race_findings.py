@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from run_case import run_words
+
+from tests.unit.ptx.run_case import run_words
 
 WORDS = np.arange(1, 1025, dtype=np.uint32)
 HEAD = 'extern "C" __global__ void run(unsigned* out, const unsigned* in, int n) {\n'
@@ -270,9 +271,8 @@ def test_a_lock_orders_what_it_guards():
 
 
 def test_launches_are_ordered():
-    from run_case import compiled
-
     from pluginkit import ptx
+    from tests.unit.ptx.run_case import compiled
 
     text = compiled(HEAD + "out[(threadIdx.x + n) % 64] = in[threadIdx.x];}")
     memory = ptx.Memory()
