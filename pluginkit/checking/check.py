@@ -6,11 +6,11 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pluginkit.errors import PluginkitError, UsageError
+from pluginkit.errors import KernelError, PluginkitError, UsageError
 
 if TYPE_CHECKING:
     from pluginkit.checking.plugin_under_test import Subject
@@ -63,8 +63,11 @@ _CUDA_CAUSES = (
 )
 
 
-def failure_of(error: Exception, where: str, case: Case | None = None) -> Failure:
-    """The Failure that an exception of the plugin's is."""
+def outcome_of(error: Exception, where: str, case: Case | None = None) -> Failure | NotRun:
+    """The Failure that an exception of the plugin's is, or what kept its kernels from running."""
+    for cause in _chain(error):
+        if isinstance(cause, KernelError) and cause.code in _NOT_RUN:
+            return _NOT_RUN[cause.code](f"{cause.message} {cause.where or ''}".rstrip())
     text = str(error) if isinstance(error, PluginkitError) else f"{type(error).__name__}: {error}"
     causes = [cause for word, cause in _CUDA_CAUSES if word in text.lower()]
     if error.__cause__ is not None:
@@ -74,6 +77,20 @@ def failure_of(error: Exception, where: str, case: Case | None = None) -> Failur
 
 class NotRun(Exception):  # noqa: N818  # as Failure
     """The check says nothing about this plugin, or something that it needs is missing."""
+
+
+class OutOfTime(NotRun):
+    """A call takes longer than there is time for on this machine."""
+
+
+#: What keeps the PTX machine from running a kernel, by the error's code.
+_NOT_RUN: dict[str, type[NotRun]] = {"PK351": NotRun, "PK356": NotRun, "PK357": OutOfTime}
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @dataclass(frozen=True)
@@ -98,14 +115,15 @@ class Check:
 
     @property
     def needs_gpu(self) -> bool:
-        """Whether it executes kernels."""
-        return bool({"device", "cuda"} & set(self.needs))
+        """Whether it needs a GPU: others execute kernels on the PTX machine where there is none."""
+        return "cuda" in self.needs
 
     @property
     def is_isolated(self) -> bool:
         """Whether it may crash, or needs variables, and so runs in a process of its own."""
-        may_crash = {"tensorrt", "onnx_op"} & set(self.needs)  # the latter run ONNX Runtime
-        return self.needs_gpu or bool(may_crash) or bool(self.environment)
+        # Of these, onnx_op runs ONNX Runtime, and the machine keeps what it has compiled there.
+        away = {"tensorrt", "onnx_op", "device", "cuda", "machine"} & set(self.needs)
+        return bool(away) or bool(self.environment)
 
 
 def check(

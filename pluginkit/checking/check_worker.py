@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from pluginkit.contract.plugin import Case
 
-#: The longest that one check may take, in seconds.
-TIME_LIMIT = 600.0
+#: The longest that one check may take, in seconds, and where it is waited for.
+TIME_LIMIT, PATIENT_TIME_LIMIT = 600.0, 6 * 3600.0
 
 #: What kills a process, by a word of the Python function that was running.
 _CAUSES = (
@@ -50,6 +50,7 @@ class _Start:
     location: Location
     cases: Sequence[Case]
     memory: MemoryKind
+    is_patient: bool
 
 
 class Worker:
@@ -63,7 +64,9 @@ class Worker:
         self._subject = subject
         self.environment = environment
         location = location_of(subject.plugin_class)
-        self._unsent: _Start | None = _Start(location, subject.cases, subject.memory)
+        self._unsent: _Start | None = _Start(
+            location, subject.cases, subject.memory, subject.is_patient
+        )
         self._process = ChildProcess(__name__, environment)
 
     def run(self, check: Check) -> CheckResult:
@@ -73,10 +76,11 @@ class Worker:
                 self._process.connection.send(self._unsent)
                 self._unsent = None
             self._process.connection.send(check.name)
-            if not self._process.connection.poll(TIME_LIMIT):
+            limit = PATIENT_TIME_LIMIT if self._subject.is_patient else TIME_LIMIT
+            if not self._process.connection.poll(limit):
                 self._process.kill()
-                hang = Failure("its own process", f"no end after {TIME_LIMIT:.0f} s", "an end")
-                return failed(check, self._subject, hang, TIME_LIMIT)
+                hang = Failure("its own process", f"no end after {limit:.0f} s", "an end")
+                return failed(check, self._subject, hang, limit)
             result: CheckResult = self._process.connection.recv()
             return result
         except (EOFError, OSError):
@@ -106,7 +110,9 @@ def main(fd: int) -> None:
     faulthandler.enable()
     with Connection(fd) as connection:
         start: _Start = connection.recv()
-        subject = Subject(start.location.load(), start.cases, start.memory)
+        subject = Subject(
+            start.location.load(), start.cases, start.memory, is_patient=start.is_patient
+        )
         while True:
             try:
                 name = connection.recv()

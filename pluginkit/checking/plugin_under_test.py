@@ -125,6 +125,7 @@ class Subject:
         cases: those that fit the declaration.
         unusable: the others, each with what is wrong with it.
         memory: where ``enqueue`` works.
+        is_patient: whether kernels may run for as long as they take where there is no GPU.
     """
 
     def __init__(
@@ -132,9 +133,12 @@ class Subject:
         plugin_class: type[Plugin],
         cases: Iterable[Case] | None = None,
         memory: MemoryKind = "gpu",
+        *,
+        is_patient: bool = False,
     ) -> None:
         self.plugin_class = plugin_class
         self.memory = memory
+        self.is_patient = is_patient
         self.cases: list[Case] = []
         self.unusable: list[tuple[str, str]] = []
         try:

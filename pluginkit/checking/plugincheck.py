@@ -25,6 +25,7 @@ def plugincheck(
     only: Sequence[str] | None = None,
     memory: MemoryKind = "gpu",
     isolate: bool = True,
+    sanitize: bool = False,
 ) -> CheckReport:
     """Check everything about a plugin that can be checked on this machine.
 
@@ -38,6 +39,7 @@ def plugincheck(
         only: the names of the checks to run; all unless given.
         memory: ``"host"`` for a plugin whose ``enqueue`` works in host memory.
         isolate: False runs everything in this process, for a debugger; a crash then ends it.
+        sanitize: run every call and more schedules on the PTX machine, whatever time it takes.
 
     Returns:
         a result for each check; ``report.raise_if_failed()`` raises.
@@ -46,7 +48,8 @@ def plugincheck(
         PK221: there is no check of that name.
     """
     chosen = chosen_checks(None if only is None else tuple(only))
-    with Session(Subject(plugin_class, cases, memory), isolate=isolate) as session:
+    subject = Subject(plugin_class, cases, memory, is_patient=sanitize)
+    with Session(subject, isolate=isolate) as session:
         return CheckReport(plugin_class.__name__, [session.run(check) for check in chosen])
 
 

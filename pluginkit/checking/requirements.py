@@ -77,7 +77,18 @@ def _cuda(subject: Subject) -> str | None:
 
 
 def _device(subject: Subject) -> str | None:
-    return None if subject.memory == "host" else _cuda(subject)
+    if subject.memory == "host" or _cuda(subject) is None:
+        return None
+    return _machine(subject)
+
+
+def _machine(subject: Subject) -> str | None:
+    """What the PTX machine lacks, which runs kernels where there is no GPU."""
+    if subject.memory == "host":
+        return "a kernel: this plugin works in host memory"
+    if "launches" not in subject.plugin_class.spec.overrides:
+        return "a CUDA GPU, or launches(): the PTX machine runs no enqueue of one's own"
+    return _compilers(subject) if subject.plugin_class.spec.kernels else None
 
 
 #: Each says what is missing, or None.
@@ -90,6 +101,7 @@ REQUIREMENTS: dict[str, Callable[[Subject], str | None]] = {
     "numba_kernels": _numba_kernels,
     "cuda": _cuda,
     "device": _device,
+    "machine": _machine,
 }
 
 

@@ -6,7 +6,7 @@ import time
 import traceback
 import warnings
 
-from pluginkit.checking.check import Check, Failure, NotRun, failure_of
+from pluginkit.checking.check import Check, Failure, NotRun, outcome_of
 from pluginkit.checking.check_report import CheckResult
 from pluginkit.checking.plugin_under_test import Subject
 from pluginkit.checking.reproduction_script import script_for
@@ -28,7 +28,10 @@ def execute(check: Check, subject: Subject) -> CheckResult:
     except Failure as failure:
         return failed(check, subject, failure, time.perf_counter() - started)
     except Exception as error:  # the author's methods may raise anything
-        return failed(check, subject, _unexpected(error), time.perf_counter() - started)
+        outcome = _unexpected(error)
+        if isinstance(outcome, NotRun):
+            return CheckResult(check.name, "not run", str(outcome))
+        return failed(check, subject, outcome, time.perf_counter() - started)
     return CheckResult(check.name, "passed", remark, seconds=time.perf_counter() - started)
 
 
@@ -46,6 +49,6 @@ def failed(check: Check, subject: Subject, failure: Failure, seconds: float) -> 
     )
 
 
-def _unexpected(error: Exception) -> Failure:
+def _unexpected(error: Exception) -> Failure | NotRun:
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return failure_of(error, f"{frame.filename}:{frame.lineno}, in {frame.name}")
+    return outcome_of(error, f"{frame.filename}:{frame.lineno}, in {frame.name}")

@@ -126,6 +126,9 @@ def _verdict(one: OutputComparison) -> str:
 
 def _conclusion(comparison: Comparison) -> list[str]:
     lines = ["Equal within tolerance." if comparison.ok else "DIFFERENT: see the table."]
+    original, rewritten = comparison.computed_by
+    lines += [f"Original: {original}.", f"Rewritten: {rewritten}."]
+    lines += [f"Not compared: {each} on both sides." for each in comparison.substituted]
     taps = comparison.taps
     if taps is None:
         return lines

@@ -216,11 +216,19 @@ class AttributeSpec:
                 wire = value_from_json_text(wire)
             except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
                 raise self._refusal(owner, wire, f"damaged text form: {error}", where) from error
+        if self.kind != "array" and hasattr(wire, "tolist"):  # numpy is not imported here
+            wire = self._from_tensor(wire)
         if self.kind == "bool" and isinstance(wire, int):
             wire = _bool_from_number(wire)
         elif self.item == "bool" and isinstance(wire, (list, tuple)):
             wire = [_bool_from_number(item) for item in wire]
         return self.validate(owner, wire, where)
+
+    def _from_tensor(self, tensor: Any) -> Any:
+        """Return a tensor of one element as that element, a list's tensor as a list."""
+        if self.kind == "tuple":
+            return tensor.tolist() if tensor.ndim == 1 else tensor
+        return tensor.item() if tensor.size == 1 else tensor
 
 
 def _bool_from_number(item: Any) -> Any:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch
@@ -25,6 +25,7 @@ from pluginkit.contract.tensors import TensorDesc
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import check_parameters, parameters
 from pluginkit.kernels.cuda_packages import need, numba_cuda
+from pluginkit.kernels.nvrtc import compiled_program, entries, raise_compile_error
 from pluginkit.kernels.specialise import (
     CudaSpecialisation,
     NumbaSpecialisation,
@@ -38,10 +39,11 @@ if TYPE_CHECKING:
 #: The compute capabilities to compile for if there is no GPU.
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
 
-_ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\(([^)]*)\)")
-_PARAMETER = re.compile(r"\.param\s+(?:\.align\s+\d+\s+)?\.[a-z](\d+)[^,\[]*(?:\[(\d+)\])?")
-#: In a mangled name, the tag that tells the functions of one name apart.
+#: In a name that numba mangled, the tag that tells the functions of one name apart.
 _NUMBA_COUNT = re.compile(r"B\d+v(\d+)(?=B)")
+#: The first NVRTC that was seen to take the seed of the names that it invents: with the same seed,
+#: the same source gives the same machine code.
+_WITH_SEED = (13, 5)
 
 _numba_lock = threading.Lock()
 
@@ -121,47 +123,22 @@ def compile_cuda(wanted: Sequence[CudaSpecialisation], arch: str) -> Compiled:
     Errors:
         PK320: NVRTC refuses the source; the log is the cause.
     """
-    nvrtc = need("cuda.bindings.nvrtc")
-    options = [
-        f"--gpu-architecture=sm_{arch}",
-        "-ftz=true",  # cupy's, too
-        "-frandom-seed=pluginkit",  # the same source is the same code in every process
-        *cuda_options(wanted[0]),
-    ]
-    encoded = [option.encode() for option in options]
-    names = [each.expression.encode() for each in wanted]
-    program = _nvrtc(nvrtc.nvrtcCreateProgram(wanted[0].code.encode(), b"kernel.cu", 0, [], []))
-    try:
-        for name in names:
-            _nvrtc(nvrtc.nvrtcAddNameExpression(program, name))
-        (status,) = nvrtc.nvrtcCompileProgram(program, len(encoded), encoded)
-        if status:
-            raise_compile_error(
-                "PK320", ", ".join(map(str, wanted)), f"sm_{arch}", _nvrtc_log(nvrtc, program)
-            )
-        cubin = bytearray(_nvrtc(nvrtc.nvrtcGetCUBINSize(program)))
-        _nvrtc(nvrtc.nvrtcGetCUBIN(program, cubin))
-        ptx = bytearray(_nvrtc(nvrtc.nvrtcGetPTXSize(program)))
-        _nvrtc(nvrtc.nvrtcGetPTX(program, ptx))
-        symbols = tuple(_nvrtc(nvrtc.nvrtcGetLoweredName(program, name)).decode() for name in names)
-        entries = _entries(ptx.decode())
-        sizes = tuple(entries[symbol] for symbol in symbols)
-        return Compiled(bytes(cubin), symbols, sizes, bytes(ptx).rstrip(b"\0"))
-    finally:
-        nvrtc.nvrtcDestroyProgram(program)
+    first = wanted[0]
+    expressions = [each.expression for each in wanted]
+    options = ("-ftz=true", *_seed(), *cuda_options(first))  # cupy flushes denormals, too
+    with compiled_program(first.code, "kernel.cu", expressions, options, f"sm_{arch}") as program:
+        symbols = tuple(map(program.symbol, expressions))
+        ptx = program.ptx()
+        sizes = entries(ptx)
+        return Compiled(
+            program.cubin(), symbols, tuple(sizes[symbol] for symbol in symbols), ptx.encode()
+        )
 
 
-def _nvrtc(result: tuple[Any, ...]) -> Any:
-    status, *values = result
-    if status:
-        raise KernelError("PK320", f"NVRTC answers {status.name}.")
-    return values[0] if values else None
-
-
-def _nvrtc_log(nvrtc: Any, program: Any) -> str:
-    log = bytearray(_nvrtc(nvrtc.nvrtcGetProgramLogSize(program)))
-    _nvrtc(nvrtc.nvrtcGetProgramLog(program, log))
-    return log.rstrip(b"\0\n").decode(errors="replace")
+def _seed() -> tuple[str, ...]:
+    """Return the option that makes NVRTC invent the same names in every process."""
+    version = need("cuda.bindings.nvrtc").nvrtcVersion()[1:]
+    return ("--frandom-seed=0",) if version >= _WITH_SEED else ()
 
 
 def compile_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
@@ -171,19 +148,28 @@ def compile_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
         PK302: the file does not hold the function.  PK321: numba cannot type or lower it.
         PK322: it uses what numba adds when it launches by itself, such as ``reshape``.
     """
+    ptx = numba_ptx(wanted, arch)
+    ((symbol, sizes),) = entries(ptx).items()
+    return Compiled(_link(ptx, str(wanted), arch), (symbol,), (sizes,), ptx.encode())
+
+
+def numba_ptx(wanted: NumbaSpecialisation, arch: str, *, lineinfo: bool = False) -> str:
+    """A numba kernel's PTX, which says its source lines where ``lineinfo`` is set.
+
+    Errors:
+        PK302, PK321: as for :func:`compile_numba`.
+    """
     function = python_function(wanted.path, wanted.name)
     cuda = numba_cuda()
     capability = divmod(int(arch), 10)
     try:
         with _device_functions_for(capability):
             ptx, _ = cuda.compile_ptx(
-                function, _numba_signature(wanted), cc=capability, device=False
+                function, _numba_signature(wanted), cc=capability, device=False, lineinfo=lineinfo
             )
     except Exception as error:  # numba raises dozens of unrelated types; its text is the log
         raise_compile_error("PK321", str(wanted), f"sm_{arch}", str(error), error)
-    ptx = _renumbered(ptx)
-    ((symbol, sizes),) = _entries(ptx).items()
-    return Compiled(_link(ptx, str(wanted), arch), (symbol,), (sizes,), ptx.encode())
+    return _renumbered(str(ptx))
 
 
 def _renumbered(ptx: str) -> str:
@@ -199,14 +185,6 @@ def _renumbered(ptx: str) -> str:
         return f"B{len(tag)}{tag}"
 
     return _NUMBA_COUNT.sub(stable, ptx)
-
-
-def _entries(ptx: str) -> dict[str, tuple[int, ...]]:
-    """Return the kernels in PTX, each with the bytes of its parameters."""
-    return {
-        name: tuple(int(bits) // 8 * int(n or 1) for bits, n in _PARAMETER.findall(declared))
-        for name, declared in _ENTRY.findall(ptx)
-    }
 
 
 def _numba_signature(wanted: NumbaSpecialisation) -> tuple[Any, ...]:
@@ -259,18 +237,6 @@ def _link(ptx: str, name: str, arch: str) -> bytes:
         raise_compile_error("PK322", name, f"sm_{arch}", text, error)
     finally:
         nvjitlink.destroy(linker)
-
-
-def raise_compile_error(
-    code: str, kernel: str, arch: str, log: str, error: BaseException | None = None
-) -> NoReturn:
-    """Raise the KernelError of a kernel that does not compile; its cause is the compiler's log."""
-    raise KernelError(
-        code,
-        f"kernel '{kernel}' does not compile for {arch}.",
-        cause=log,
-        fix="correct the kernel's source; begin with the first error above.",
-    ) from error
 
 
 @cache

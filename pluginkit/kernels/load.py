@@ -10,9 +10,10 @@ import threading
 from typing import Any
 
 from pluginkit.errors import KernelError, MissingDependencyError
-from pluginkit.kernels.compile import cuda_options, raise_compile_error
+from pluginkit.kernels.compile import cuda_options
 from pluginkit.kernels.cuda_packages import need
 from pluginkit.kernels.numba_cache import compiled_numba
+from pluginkit.kernels.nvrtc import raise_compile_error
 from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation, Specialisation
 
 #: Dynamic shared memory in bytes that every kernel may use.

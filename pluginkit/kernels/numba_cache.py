@@ -58,14 +58,15 @@ def cache_key(wanted: NumbaSpecialisation, arch: str) -> str:
     """
     digest = hashlib.sha256()
     facts = [_FORMAT, platform.python_version(), wanted.name, str(wanted), arch]
-    for part in [*facts, *map(_version, _COMPILERS)]:
+    for part in [*facts, *map(version, _COMPILERS)]:
         digest.update(repr(part).encode())
     for source in sorted(wanted.path.parent.glob("*.py")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
+    """The version of an installed package, "" where there is none."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -7,7 +7,9 @@ does not allocate, compile or synchronise, so a CUDA graph can capture it.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pluginkit.contract import calls
@@ -23,8 +25,15 @@ from pluginkit.kernels.specialise import specialise, type_bindings
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
 
+    #: Makes an enqueue ready, as :func:`prepare` does.
+    Prepare = Callable[[Plugin, calls.Inputs, Sequence[TensorDesc]], "Prepared"]
+
     #: Calls the driver with the pointers and the stream; returns a tuple with the CUresult.
     DriverCall = Callable[[tuple[int, ...], int], tuple[Any]]
+
+
+#: What makes enqueues ready in place of the current device.
+_instead: ContextVar[Prepare | None] = ContextVar("instead", default=None)
 
 
 class Prepared(Protocol):
@@ -50,7 +59,7 @@ class Prepared(Protocol):
 
 
 def prepare(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]) -> Prepared:
-    """Prepare the plugin's enqueue on the current device.
+    """Prepare the plugin's enqueue on the current device, or as ``preparing_with`` says.
 
     Args:
         plugin: the plugin.
@@ -60,6 +69,9 @@ def prepare(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc])
     Errors:
         PK300 to PK306, PK310, PK311, PK320 to PK323, PK331.
     """
+    instead = _instead.get()
+    if instead is not None:
+        return instead(plugin, inputs, outputs)
     if "enqueue" in plugin.spec.overrides:
         return PreparedCall(plugin, inputs, outputs)
     work = enqueue_steps(plugin, inputs, outputs)
@@ -72,6 +84,16 @@ def prepare(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc])
         kernel.allow_shared_bytes(launch.shared_bytes)
         kernels.append(kernel)
     return PreparedSteps(work, kernels)
+
+
+@contextmanager
+def preparing_with(instead: Prepare) -> Iterator[None]:
+    """Let ``prepare`` ask ``instead`` in the body, in this thread: kernels run elsewhere."""
+    token = _instead.set(instead)
+    try:
+        yield
+    finally:
+        _instead.reset(token)
 
 
 class PreparedSteps:
@@ -109,8 +131,7 @@ class PreparedSteps:
     ) -> None:
         """Write the pointers and call the driver; see :meth:`Prepared.enqueue`."""
         if len(inputs) != self._inputs or len(outputs) != self._outputs:
-            expected = self._inputs, self._outputs
-            raise _wrong_pointers(self._work.owner, inputs, outputs, expected)
+            check_pointers(self._work.owner, inputs, outputs, self._work.pointers)
         pointers = (*inputs, *outputs, workspace)
         self._table[:] = pointers
         for word, index, offset in self._shifted:
@@ -150,14 +171,20 @@ def _launch_call(launch: Launch, kernel: LoadedKernel, kernel_params: int) -> Dr
     )  # fmt: skip
 
 
-def _wrong_pointers(
+def check_pointers(
     owner: str, inputs: Sequence[int], outputs: Sequence[int], expected: tuple[int, int]
-) -> KernelError:
-    return KernelError(
-        "PK332",
-        f"{owner}: enqueue got {len(inputs)} inputs and {len(outputs)} outputs; "
-        f"expected {expected[0]} and {expected[1]}.",
-    )
+) -> None:
+    """Count the pointers of an enqueue.
+
+    Errors:
+        PK332: there are not as many inputs and outputs as expected.
+    """
+    if (len(inputs), len(outputs)) != expected:
+        raise KernelError(
+            "PK332",
+            f"{owner}: enqueue got {len(inputs)} inputs and {len(outputs)} outputs; "
+            f"expected {expected[0]} and {expected[1]}.",
+        )
 
 
 class PreparedCall:
@@ -174,8 +201,7 @@ class PreparedCall:
         """Hand device tensors to the author; see :meth:`Prepared.enqueue`."""
         seen = [desc for desc in self._inputs if desc is None or desc.slot.kind == "input"]
         expected = sum(desc is not None for desc in seen), len(self._outputs)
-        if (len(inputs), len(outputs)) != expected:
-            raise _wrong_pointers(type(self._plugin).__name__, inputs, outputs, expected)
+        check_pointers(type(self._plugin).__name__, inputs, outputs, expected)
         self._plugin.enqueue(
             [None if d is None else _tensor(d, inputs[d.slot.index], stream) for d in seen],
             [_tensor(d, outputs[d.slot.index], stream) for d in self._outputs],

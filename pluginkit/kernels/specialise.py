@@ -31,12 +31,14 @@ class CudaSpecialisation:
         expression: the C++ name expression, ``"scale<float>"``.
         options: the NVRTC options that the author added.
         folder: the source file's folder, which may hold headers; None for inline source.
+        file: what compilers and findings call the source.
     """
 
     code: str
     expression: str
     options: tuple[str, ...]
     folder: Path | None
+    file: str = "kernel.cu"
 
     def __str__(self) -> str:
         return self.expression
@@ -97,7 +99,8 @@ def cuda_specialisation(kernel: CudaKernel, expression: str) -> CudaSpecialisati
         # Caches of compiled code compare the source text, so headers must change it.
         digest = hashlib.sha256(b"\0".join(header.read_bytes() for header in headers))
         code += f"\n// headers {digest.hexdigest()}\n"
-    return CudaSpecialisation(code, expression, kernel.options, folder)
+    file = str(kernel.path or "kernel.cu")
+    return CudaSpecialisation(code, expression, kernel.options, folder, file)
 
 
 def name_expression(

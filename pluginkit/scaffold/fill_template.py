@@ -37,6 +37,7 @@ def formatted(path: Path, text: str) -> str:
 
 def _ruff() -> list[str] | None:
     if importlib.util.find_spec("ruff") is not None:
-        return [sys.executable, "-m", "ruff"]
+        # With -P no ruff.py of the current folder, which nobody named, is executed.
+        return [sys.executable, "-P", "-m", "ruff"]
     on_path = shutil.which("ruff")
     return None if on_path is None else [on_path]

@@ -15,6 +15,9 @@ from pluginkit.trt.flavour import (
     numbers,
 )
 
+#: The first version of each flavour for which rewritten models are tested.
+_OLDEST = {"tensorrt": (10, 16), "tensorrt_lean": (10, 16), "tensorrt_rtx": (1, 4)}
+
 
 @dataclass(frozen=True)
 class Target:
@@ -42,7 +45,8 @@ def target_from_text(text: str) -> Target:
     """Return the target of ``"tensorrt"`` or ``"tensorrt:10.16"``.
 
     Errors:
-        PK600: there is no such flavour, or the version is malformed.
+        PK600: there is no such flavour, or the version is malformed.  PK602: pluginkit does not
+        support that version.
     """
     flavour, colon, version = text.partition(":")
     if flavour not in FLAVOURS or bool(colon) != bool(numbers(version)):
@@ -52,7 +56,16 @@ def target_from_text(text: str) -> Target:
             "with or without a version.",
             fix="write, for example, tensorrt:10.16.",
         )
-    return Target(flavour, numbers(version))
+    target, oldest = Target(flavour, numbers(version)), _OLDEST[flavour]
+    if target.version and target.version < oldest[: len(target.version)]:
+        raise UsageError(
+            "PK602",
+            f"target '{text}' is older than what pluginkit rewrites models for; "
+            f"expected {Target(flavour, oldest)} or newer.",
+            cause="an older parser refuses operators and plugins that the rewrites leave or make.",
+            fix=f"write {flavour}:{'.'.join(map(str, oldest))}, and run the model in that version.",
+        )
+    return target
 
 
 def installed_target(flavour: str | None = None) -> Target | None:

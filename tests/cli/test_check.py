@@ -73,6 +73,14 @@ def test_a_broken_plugin_is_1_and_its_script_reproduces_it(tmp_path: Path, capsy
     assert result["got"].splitlines()[0] in done.stdout
 
 
+@pytest.mark.usefixtures("no_modules_of_other_tests")
+def test_sanitize_runs_all_cases(tmp_path: Path, capsys: Capture) -> None:
+    argv = ["check", "Same", "--plugins", folder_of(tmp_path, ""), "--only", "sanitizer"]
+    assert main([*argv, "--sanitize"]) == 0
+    out = capsys.readouterr().out
+    assert "passed   sanitizer: 5 calls; in other orders 5 calls" in out
+
+
 def test_list_explains_every_check(capsys: Capture) -> None:
     assert main(["check", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()

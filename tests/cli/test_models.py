@@ -292,6 +292,23 @@ def test_a_real_model_compares_equal(name: str, tmp_path: Path, capsys: Capture)
     argv = ["compare", str(MODELS / f"{name}.onnx"), rewritten]
     assert main([*argv, "--shapes", "x:50x16", "--shapes", "edge_index:2x200", "--runs", "3"]) == 0
     assert "edge_index 2x200" in capsys.readouterr().out
+    shapes = ["--shapes", "x:20x16", "--shapes", "edge_index:2x60"]
+    assert main([*argv, *shapes, "--kernels"]) == 0
+    assert "edge_index 2x60" in capsys.readouterr().out
+
+
+def test_compare_runs_kernels_and_says_what_is_wrong_with_them(
+    own: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    model = save_softsign(tmp_path)
+    assert main(["rewrite", str(model), *own]) == 0
+    capsys.readouterr()
+    argv = ["compare", str(model), str(tmp_path / "softsign.plugins.onnx"), *own[:2]]
+    assert main([*argv, "--range", "x:-1,1", "--shapes", "x:3x4", "--kernels"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "PK358 Twice: the PTX machine has 1 finding(s) about its kernels" in said
+    assert "48 of 48 bytes of output 'y' were never written" in said
+    assert "Where: node TwiceOfTheCommandLine_PK 'softsign'" in said
 
 
 @pytest.mark.parametrize(

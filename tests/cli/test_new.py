@@ -313,6 +313,30 @@ def test_an_operator_of_another_domain_is_taken_to_have_an_input_and_an_output(
     assert refused.reason == "MineSwish has no attribute beta, gamma"
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"), [({"alpha": 3.0}, 3.0), ({}, 1.0), ({"alpha": 3.0, "beta": 2}, None)]
+)
+def test_an_attribute_that_the_author_declares_is_taken_and_no_other_is_lost(
+    given: dict[str, float], expected: float | None, project: Path
+) -> None:
+    assert main(["new", "Mine", "--onnx-op", "com.example::Foo", *NAMED]) == 0
+    module = project / "my_plugins/mine/__init__.py"
+    text = module.read_text().replace("    FLOAT_TYPES,\n", "    FLOAT_TYPES, attribute,\n")
+    text = text.replace(
+        '    x = Input("T")', '    alpha: float = attribute(default=1.0)\n    x = Input("T")'
+    )
+    module.write_text(written_out(text, "Mine.output_shapes", "return x.shape"))
+    node = helper.make_node("Foo", ["x"], ["y"], "n", domain="com.example", **given)
+    result, plugins = rewritten(node, [float_input("x")], 18)
+    (made,) = result.model.graph.node
+    if expected is None:
+        assert made == node
+        assert result.refused[0].reason == "Mine has no attribute beta"
+    else:
+        assert made.op_type == "Mine_PK"
+        assert plugin_of_node(made, plugins).alpha == expected
+
+
 REFUSED = {
     "scale": "PK640 'scale' is no name .*did you mean 'Scale'",
     "my-scale": "PK640 .*did you mean 'MyScale'",

@@ -31,10 +31,11 @@ _EXECUTING = (
     "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system", "pickle.find_class",
     "subprocess.Popen", "socket.connect",
 )  # fmt: skip
-#: But for what pluginkit does of itself: a scan has a process of its own, which answers in classes
-#: of the engine's, and doctor looks for CUDA.
+#: What pluginkit itself executes: the process of a scan, which answers in classes of the engine,
+#: doctor's search for CUDA, and ruff for `pluginkit new`, without the current folder on its path.
 _OWN = (
     "/sbin/ldconfig",
+    "'-P', '-m', 'ruff', 'format', '--quiet', '--stdin-filename'",
     "pluginkit.engine.scan.scan_worker",
     "pickle.find_class ('pluginkit.engine.",
 )

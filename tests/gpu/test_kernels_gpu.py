@@ -147,6 +147,8 @@ def test_case_matches_reference(cls, case, bindings):
 
 @pytest.mark.parametrize(("cls", "case", "bindings"), BOUND_CASES)
 def test_captured_graph_replays_with_new_data(cls, case, bindings):
+    import cupy
+
     plugin, arrays = cls(**case.attributes), cast(cls, case, bindings)
     session = Session(plugin, arrays)
     session.stream.begin_capture()
@@ -162,6 +164,8 @@ def test_captured_graph_replays_with_new_data(cls, case, bindings):
             buffer.write(array)
         for buffer in session.outputs:
             buffer.write(np.full(buffer.nbytes, POISON, np.uint8))
+        # The writes are on the default stream, for which a non-blocking stream does not wait.
+        cupy.cuda.Device().synchronize()
         graph.launch(session.stream)
         expected = calls.run_reference(plugin, session.arrays)
         for got, wanted in zip(session.results(), expected, strict=True):

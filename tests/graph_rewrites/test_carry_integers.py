@@ -77,7 +77,7 @@ def carried(model: onnx.ModelProto, rewrites=None) -> onnx.ModelProto:
     return result.model
 
 
-def check_same(
+def assert_same(
     model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], expected: Sequence[np.ndarray]
 ) -> onnx.ModelProto:
     new = carried(model)
@@ -110,7 +110,7 @@ def test_results_wrap_around_as_those_of_the_type_do(op_type, dtype):
     )
     function = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}[op_type]
     with np.errstate(over="ignore"):
-        check_same(model, {"a": a, "b": b}, [function(function(a.T, b), b)])
+        assert_same(model, {"a": a, "b": b}, [function(function(a.T, b), b)])
 
 
 @pytest.mark.parametrize("target", ["uint8", "int16", "uint16", "uint32", "int8"])
@@ -126,7 +126,7 @@ def test_casts_between_integers_wrap_around(source, target):
     ]
     outputs = {"y": ("float32", x.shape), "z": ("int64", x.shape)}
     expected = [x.astype("uint16").astype("float32"), x.astype(target).astype("int64")]
-    check_same(model_of(nodes, {"x": x}, outputs), {"x": x}, expected)
+    assert_same(model_of(nodes, {"x": x}, outputs), {"x": x}, expected)
 
 
 @pytest.mark.parametrize("between", ["int16", "uint16", "uint32", "uint64"])
@@ -139,7 +139,7 @@ def test_a_cast_that_loses_nothing_is_not_wrapped(source, between, target):
         helper.make_node("Cast", ["a"], ["y"], to=elem(target)),
     ]
     model = model_of(nodes, {"x": x}, {"y": (target, [4])})
-    new = check_same(model, {"x": x}, [x.astype(between).astype(target)])
+    new = assert_same(model, {"x": x}, [x.astype(between).astype(target)])
     assert {node.op_type for node in new.graph.node} <= {"Cast", "Mod", "Add", "Sub"}
     if target != "int8":
         assert {node.op_type for node in new.graph.node} == {"Cast"}
@@ -195,7 +195,7 @@ def test_branches_give_carriers(taken, dtype):
     model = model_of(nodes, feeds, {"y": (dtype, [6, 2]), "t": (dtype, [3, 2])})
     with np.errstate(over="ignore"):
         first = x.T + np.ones((), dtype) if taken else x.T
-    check_same(model, feeds, [np.concatenate([first, x.T]), x.T])
+    assert_same(model, feeds, [np.concatenate([first, x.T]), x.T])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
@@ -223,7 +223,7 @@ def test_the_state_and_the_scans_of_a_loop_are_carried(dtype):
             new = state + x
             scanned.append(np.maximum(new, state))
             state = new
-    check_same(model, {"x": x}, [state, np.stack(scanned)])
+    assert_same(model, {"x": x}, [state, np.stack(scanned)])
 
 
 def test_a_scan_is_carried():
@@ -239,7 +239,7 @@ def test_a_scan_is_carried():
     outputs = {"last": ("uint8", [3]), "all": ("uint8", [4, 3])}
     model = model_of(nodes, {"x": x}, outputs, {"zero": np.zeros(3, np.uint8)})
     sums = np.cumsum(x, 0, dtype=np.uint8)
-    check_same(model, {"x": x}, [sums[-1], sums])
+    assert_same(model, {"x": x}, [sums[-1], sums])
 
 
 def test_branches_in_a_loop_capture_the_state():
@@ -262,7 +262,7 @@ def test_branches_in_a_loop_capture_the_state():
     state = x
     for step in range(4):
         state = state * state if step % 2 else state - x
-    check_same(model, {"x": x}, [state])
+    assert_same(model, {"x": x}, [state])
 
 
 def test_a_node_of_another_domain_gets_the_value_itself():
@@ -295,7 +295,7 @@ def test_a_branch_that_hides_a_carried_name_means_its_own():
     ]
     outputs = {"y": ("uint8", [3]), "w": ("float32", [3])}
     model = model_of(nodes, {"x": x, "z": z}, outputs, trips(1))
-    check_same(model, {"x": x, "z": z}, [x, -z])
+    assert_same(model, {"x": x, "z": z}, [x, -z])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16"])
@@ -312,7 +312,7 @@ def test_constants_of_every_kind_are_carried(dtype):
     stored = {"shape": i64(2, 3), "stored": np.array([[2], [0]], dtype)}
     model = model_of(nodes, {"x": x}, {"y": (dtype, [2, 3])}, stored)
     expected = np.minimum(np.maximum(np.maximum(x, [1, 2, 3]), [[2], [0]]), 4).astype(dtype)
-    new = check_same(model, {"x": x}, [expected])
+    new = assert_same(model, {"x": x}, [expected])
     assert elem(dtype) not in {each.data_type for each in new.graph.initializer}
 
 
@@ -327,7 +327,7 @@ def test_int8_is_carried_where_tensorrt_refuses_a_stored_tensor():
     model = model_of(
         nodes, {"x": x}, {"y": ("float32", [50])}, {"one": np.int8(1), "seven": np.int8(7)}
     )
-    check_same(model, {"x": x}, [((x + np.int8(1)) % np.int8(7)).astype(np.float32)])
+    assert_same(model, {"x": x}, [((x + np.int8(1)) % np.int8(7)).astype(np.float32)])
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.bool_])

@@ -5,6 +5,7 @@ import pytest
 from pluginkit.checking.check import all_checks
 from pluginkit.testing import plugincheck
 from tests.plugincheck.broken import BROKEN, Copying, MoreThanAHundredCombinations
+from tests.plugincheck.planted_bugs.corpus import bugs
 from tests.plugincheck.sound import Blend, HostLeakyRelu, HostRelu, Pair
 
 pytestmark = [
@@ -14,6 +15,10 @@ pytestmark = [
 
 #: These take seconds: they run where they must fail, and on sound plugins.
 SLOW = {"reload", "simulator", "compile"}
+
+
+#: What fails wherever a kernel is wrong, as most of those do whose declaration is.
+EXECUTING = {n for n, one in all_checks().items() if {"device", "machine"} & set(one.needs)}
 
 
 def failures(plugin, checks, memory):
@@ -38,7 +43,8 @@ def failures(plugin, checks, memory):
 )
 def test_a_broken_plugin_fails_the_checks_that_it_names(broken) -> None:
     assert broken.caught_by
-    checks = [n for n in all_checks() if n not in SLOW or n in broken.caught_by]
+    left_out = SLOW if broken.memory == "host" else SLOW | EXECUTING
+    checks = [n for n in all_checks() if n not in left_out or n in broken.caught_by]
     failed, report = failures(broken.plugin, checks, broken.memory)
     assert failed == broken.caught_by, report
 
@@ -69,6 +75,8 @@ def test_a_sound_plugin_with_launches_fails_none() -> None:
     assert failed == set(), report
     assert "passed   compile" in report
     assert "passed   launches" in report
+    assert "passed   sanitizer" in report
+    assert "passed   kernel_types" in report
 
 
 def test_there_are_more_than_forty() -> None:
@@ -81,5 +89,6 @@ def test_every_check_catches_something() -> None:
 
     caught = {name for one in BROKEN for name in one.caught_by}
     caught |= {name for one in PATCHES.values() for name in one.caught_by}
+    caught |= {bug.check for bug in bugs()}
     gpu_alone = {"stream", "graph_capture"}  # test_broken_gpu
     assert set(all_checks()) - caught == gpu_alone

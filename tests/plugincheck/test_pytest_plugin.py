@@ -67,4 +67,4 @@ def test_the_marker_gpu_leaves_kernels_out(tmp_path: Path) -> None:
     on_gpu = [name for name, one in all_checks().items() if one.needs_gpu]
     collected = [line for line in out.splitlines() if "::test_plugin[" in line]
     assert collected == [f"test_mine.py::TestOnAGpu::test_plugin[{name}]" for name in on_gpu]
-    assert len(on_gpu) >= 12
+    assert on_gpu == ["stream", "graph_capture"]  # the PTX machine runs the others

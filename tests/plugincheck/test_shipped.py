@@ -19,10 +19,14 @@ def test_there_are_shipped_plugins() -> None:
     }
 
 
+EXECUTING = {n for n, one in all_checks().items() if {"device", "machine"} & set(one.needs)}
+
+
 @pytest.mark.slow
 @each_shipped_plugin
-def test_a_shipped_plugin_passes_all_that_needs_no_gpu(plugin) -> None:
-    wanted = {name for name, one in all_checks().items() if not one.needs_gpu} - {"compile"}
+def test_a_shipped_plugin_passes_all_that_runs_no_kernel(plugin) -> None:
+    wanted = {name for name, one in all_checks().items() if not one.needs_gpu}
+    wanted -= EXECUTING | {"compile"}
     report = plugincheck(plugin, only=sorted(wanted))
     assert not report.has_failures, str(report)
     assert len(report.of("passed")) >= len(wanted) - 3, str(report)
@@ -39,3 +43,13 @@ def test_the_kernels_of_the_cases_compile(plugin, monkeypatch: pytest.MonkeyPatc
     (result,) = plugincheck(plugin, only=["compile"]).results
     assert result.status == "passed", result
     assert str(result).endswith(f"kernels for {oldest[0]}"), result
+
+
+@pytest.mark.slow
+@each_shipped_plugin
+def test_no_kernel_of_a_shipped_plugin_is_wrong_or_flagged(plugin) -> None:
+    report = plugincheck(plugin, only=sorted(EXECUTING))
+    assert not report.has_failures, str(report)
+    passed = {result.check for result in report.of("passed")}
+    assert {"sanitizer", "kernel_types", "poisoned_outputs", "determinism"} <= passed, str(report)
+    assert ("kernel_in_place" in passed) == plugin.spec.has_aliases, str(report)

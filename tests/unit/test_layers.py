@@ -17,6 +17,7 @@ ORDER = [
     "errors",
     "atomic_files",
     "interrupts",
+    "ptx",
     "contract",
     "discovery",
     "kernels",

@@ -6,22 +6,28 @@ import threading
 from typing import Any
 
 from pluginkit.checking.check import Failure, NotRun, check
-from pluginkit.checking.guarded_buffers import (
+from pluginkit.checking.executions import (
     POISON,
-    CudaDevice,
     Execution,
     device_of,
     executions,
     expect,
     layer_for,
 )
+from pluginkit.checking.guarded_buffers import CudaDevice, Guarded
 from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.time_budget import run_affordable
 
-#: Runs of each thread, and of one context for determinism.
-_RUNS, _REPEATS = 5, 10
+#: Runs of each thread.
+_RUNS = 5
 
 
-def _not_empty(subject: Subject) -> list[Call]:
+def with_outputs(subject: Subject) -> list[Call]:
+    """Return the cases, in their first types, that have something to compute.
+
+    Errors:
+        NotRun: there is none.
+    """
     chosen = [c for c in subject.calls("first") if any(a.size for a in c.reference())]
     if not chosen:
         raise NotRun("a case with outputs")
@@ -39,16 +45,17 @@ def stream(subject: Subject) -> str:
     synchronisation.
     """
     device = CudaDevice()
-    chosen = _not_empty(subject)
+    chosen = with_outputs(subject)
     for call in chosen:
         with executions(call, device=device) as (execution,):
             execution.run()  # compiles, so that nothing but the work is left
             execution.fill(POISON)
-            sources = [device.cupy.array(buffer.buffer) for buffer in execution.inputs]
-            for buffer in execution.inputs:
+            inputs = [buffer for buffer in execution.inputs if isinstance(buffer, Guarded)]
+            sources = [device.cupy.array(buffer.buffer) for buffer in inputs]
+            for buffer in inputs:
                 buffer.fill(0)
             _delay(device)
-            for source, buffer in zip(sources, execution.inputs, strict=True):
+            for source, buffer in zip(sources, inputs, strict=True):
                 device.cupy.cuda.runtime.memcpyAsync(
                     buffer.buffer.data.ptr, source.data.ptr, source.nbytes, 3, device.stream
                 )
@@ -78,20 +85,25 @@ def two_shapes(subject: Subject) -> str:
     Does not prove anything about shapes outside the cases and their resizes.
     """
     device = device_of(subject)
-    count = 0
-    for call in _not_empty(subject):
-        other = call.resized(lambda dim: 2 * dim, "doubled")
-        if other is None or call.has_indices:
-            other = _smaller(call)
-        if other is None:
-            continue
+
+    def alternate(call: Call) -> None:
+        other = pairs[call.label]
         with layer_for(call, [other]).context() as context:
             for one in (call, other, call):
                 expect(one, Execution(one, context, device).run(), "one context, several shapes")
-        count += 1
-    if not count:
+
+    chosen = with_outputs(subject)
+    found = {call.label: _other_shape(call) for call in chosen}
+    pairs = {label: other for label, other in found.items() if other is not None}
+    if not pairs:
         raise NotRun("two shapes: the plugin accepts no resized case")
-    return f"{count} pairs of shapes"
+    tally = run_affordable(device, [c for c in chosen if c.label in pairs], alternate, "two_shapes")
+    return f"{tally}, each with another shape"
+
+
+def _other_shape(call: Call) -> Call | None:
+    doubled = call.resized(lambda dim: 2 * dim, "doubled")
+    return _smaller(call) if doubled is None or call.has_indices else doubled
 
 
 def _smaller(call: Call) -> Call | None:
@@ -116,19 +128,21 @@ def two_contexts(subject: Subject) -> str:
 
     Does not prove the absence of every race: threads meet by chance.
     """
-    chosen = _not_empty(subject)
-    for call in chosen:
+    devices = device_of(subject), device_of(subject)
+
+    def use_both(call: Call) -> None:
         with layer_for(call).context() as one, layer_for(call).context() as two:
             pair = [
-                Execution(call, one, device_of(subject)),
-                Execution(call, two, device_of(subject)),
+                Execution(call, context, device)
+                for context, device in zip((one, two), devices, strict=True)
             ]
             for execution in pair:
                 execution.enqueue()
             for execution in pair:
                 expect(call, execution.results(), "two contexts in turn")
             _at_once(call, pair)
-    return f"{len(chosen)} calls"
+
+    return str(run_affordable(devices[0], with_outputs(subject), use_both, "two_contexts"))
 
 
 def _at_once(call: Call, pair: list[Execution]) -> None:
@@ -157,8 +171,8 @@ def clone_independence(subject: Subject) -> str:
     Does not prove that memory of the destroyed one is given back.
     """
     device = device_of(subject)
-    chosen = _not_empty(subject)
-    for call in chosen:
+
+    def outlive(call: Call) -> None:
         layer = layer_for(call)
         with layer.context() as kept:
             survivor = Execution(call, kept, device)
@@ -167,32 +181,8 @@ def clone_independence(subject: Subject) -> str:
                 Execution(call, other, device).check("the other context")
             survivor.fill(POISON)
             survivor.check("after another context was destroyed")
-    return f"{len(chosen)} calls"
 
-
-@check(250, needs=("cases", "tensorrt", "device"))
-def determinism(subject: Subject) -> str:
-    """Reports whether repeated runs give the same bits.
-
-    Fails only where one of them differs from the reference.
-
-    Does not prove determinism: other shapes, GPUs and luck may differ.
-    """
-    device = device_of(subject)
-    varying = []
-    for call in _not_empty(subject):
-        with executions(call, device=device) as (execution,):
-            first = [array.tobytes() for array in execution.run()]
-            for _ in range(_REPEATS):
-                execution.fill(POISON)
-                results = execution.run()
-                expect(call, results, "run again")
-                if [array.tobytes() for array in results] != first:
-                    varying.append(call.label)
-                    break
-    return (
-        f"bits differ between runs: {', '.join(varying)}" if varying else "the same bits each time"
-    )
+    return str(run_affordable(device, with_outputs(subject), outlive, "clone_independence"))
 
 
 @check(255, needs=("cases", "tensorrt", "cuda"))
@@ -205,7 +195,7 @@ def graph_capture(subject: Subject) -> str:
     Does not prove anything about the first run, which may compile.
     """
     device = CudaDevice()
-    chosen = _not_empty(subject)
+    chosen = with_outputs(subject)
     for call in chosen:
         with executions(call, device=device) as (execution,):
             execution.run()
@@ -250,46 +240,3 @@ def _negated(call: Call) -> Call:
         for dtype, array in zip(call.dtypes, call.arrays, strict=True)
     ]
     return call.with_arrays(arrays, "negated")
-
-
-@check(260, needs=("cases", "tensorrt", "device"))
-def batch_permutation(subject: Subject) -> str:
-    """Where the reference does not mix the rows of a batch, neither do the kernels.
-
-    Rows of all inputs are permuted along the first axis; where the reference's outputs are then the
-    permuted outputs, the kernel's must be so too, within the tolerance.
-
-    Does not prove anything about operators that mix rows: those are left out. The bits may differ,
-    as those of atomics do.
-    """
-    import numpy as np
-
-    device = device_of(subject)
-    count = 0
-    for call in _not_empty(subject):
-        rows = {len(array) if array.ndim else 1 for array in call.arrays}
-        if len(rows) != 1 or rows == {1}:
-            continue
-        order = np.random.default_rng(0).permutation(rows.pop())
-        other = call.with_arrays([array[order] for array in call.arrays], "rows permuted")
-        if not _is_permuted(call.reference(), other, order):
-            continue
-        with executions(other, device=device) as (execution,):
-            execution.check()
-        count += 1
-    if not count:
-        raise NotRun("an operator that treats the rows of a batch alike")
-    return f"{count} calls"
-
-
-def _is_permuted(results: Any, other: Call, order: Any) -> bool:
-    from pluginkit.errors import TensorError
-
-    try:
-        permuted = other.reference()
-    except TensorError:
-        return False
-    return all(
-        a.ndim and len(a) == len(order) and a[order].tobytes() == b.tobytes()
-        for a, b in zip(results, permuted, strict=True)
-    )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pluginkit.checking.check import Failure, NotRun, check
 from pluginkit.checking.checks.shape_checks import resized
-from pluginkit.checking.guarded_buffers import expect
+from pluginkit.checking.executions import expect
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch
@@ -151,7 +151,11 @@ def _compile_all(wanted: list[Wanted], arch: str) -> None:
 def simulator(subject: Subject) -> str:
     """Kernels of numba agree with the reference in numba's CUDA simulator, on the smaller cases.
 
-    Does not prove anything about races, or about kernels in CUDA C++, which it cannot run.
+    A second opinion: it interprets the Python source, a thread of Python for each CUDA thread,
+    where ``kernel_types`` runs what numba compiled of it.
+
+    Does not prove anything about races, or about kernels in CUDA C++, which it cannot run:
+    ``sanitizer`` does.
     """
     from pluginkit.device.numba_simulator import simulate
 

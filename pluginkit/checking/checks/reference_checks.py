@@ -6,7 +6,7 @@ from typing import Any
 
 from pluginkit.checking.check import Failure, NotRun, check
 from pluginkit.checking.checks.schema_checks import schema_of
-from pluginkit.checking.guarded_buffers import expect
+from pluginkit.checking.executions import expect
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.contract import calls
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pluginkit.checking.check import Failure, NotRun, check
 from pluginkit.checking.checks.shape_checks import resized
-from pluginkit.checking.guarded_buffers import POISON, device_of, executions
+from pluginkit.checking.executions import POISON, device_of, executions
 from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.time_budget import run_affordable
 
 
-def _agree(subject: Subject, sequence: Iterator[Call]) -> int:
+def _agree(subject: Subject, sequence: Iterable[Call], share: str) -> str:
     device = device_of(subject)
-    count = 0
-    for call in sequence:
+
+    def agree(call: Call) -> None:
         with executions(call, device=device) as (execution,):
             execution.check()
-        count += 1
-    if not count:
-        raise NotRun("a case of that kind")
-    return count
+
+    return str(run_affordable(device, sequence, agree, share))
 
 
 @check(200, needs=("cases", "tensorrt", "device"))
@@ -31,7 +30,7 @@ def kernel_types(subject: Subject) -> str:
 
     Does not prove anything about other sizes: ``kernel_sizes`` and ``kernel_empty`` look further.
     """
-    return f"{_agree(subject, subject.calls())} calls"
+    return _agree(subject, subject.calls(), "kernel_types")
 
 
 @check(205, needs=("cases", "tensorrt", "device"))
@@ -48,7 +47,7 @@ def kernel_sizes(subject: Subject) -> str:
             if not call.has_indices:
                 yield from (one for one in resized(call) if min(_dims(one), default=2) > 1)
 
-    return f"{_agree(subject, sizes())} calls"
+    return _agree(subject, sizes(), "kernel_sizes")
 
 
 @check(210, needs=("cases", "tensorrt", "device"))
@@ -66,7 +65,7 @@ def kernel_empty(subject: Subject) -> str:
                 if min(_dims(one), default=2) < 2:
                     yield one
 
-    return f"{_agree(subject, small())} calls"
+    return _agree(subject, small(), "kernel_empty")
 
 
 @check(215, needs=("cases", "tensorrt", "device"))
@@ -91,7 +90,7 @@ def kernel_nan_inf(subject: Subject) -> str:
                     arrays.append(changed)
                 yield call.with_arrays(arrays, f"with {value}")
 
-    return f"{_agree(subject, special())} calls"
+    return _agree(subject, special(), "kernel_nan_inf")
 
 
 def _dims(call: Call) -> list[int]:
@@ -106,31 +105,36 @@ def _typed(call: Call) -> Iterator[tuple[Any, Any]]:
 def canaries(subject: Subject) -> str:
     """Nothing is written outside outputs and workspace; inputs keep their values.
 
-    512 bytes before and after each buffer are watched, on every case and its resizes.
+    512 bytes before and after each buffer are watched, and on the PTX machine every access, on
+    every case and its resizes.
 
-    Does not prove that nothing is read outside: compute-sanitizer does.
+    Does not prove that nothing is read outside: ``sanitizer`` does.
     """
     device = device_of(subject)
-    count = 0
-    for call in subject.calls("cover"):
-        for sized in [call] if call.has_indices else resized(call):
-            with executions(sized, device=device) as (execution,):
-                execution.run()
-                for buffer in (*execution.inputs, *execution.outputs, execution.workspace):
-                    damage = buffer.damage()
-                    if damage:
-                        raise Failure(sized.label, damage, "writes inside", case=sized.case)
-                inputs = zip(execution.inputs, sized.device_arrays, strict=True)
-                for index, (buffer, array) in enumerate(inputs):
-                    if index not in execution.aliased and buffer.read() != array.tobytes():
-                        raise Failure(
-                            sized.label,
-                            f"wrote to {buffer.name}",
-                            "inputs left alone",
-                            case=sized.case,
-                        )
-            count += 1
-    return f"{count} calls"
+
+    def stay_inside(call: Call) -> None:
+        with executions(call, device=device) as (execution,):
+            execution.run()
+            for buffer in (*execution.inputs, *execution.outputs, execution.workspace):
+                damage = buffer.damage()
+                if damage:
+                    raise Failure(call.label, damage, "writes inside", case=call.case)
+            inputs = zip(execution.inputs, call.device_arrays, strict=True)
+            for index, (buffer, array) in enumerate(inputs):
+                if index not in execution.aliased and buffer.read() != array.tobytes():
+                    raise Failure(
+                        call.label,
+                        f"wrote to {buffer.name}",
+                        "inputs left alone",
+                        case=call.case,
+                    )
+
+    sized = (
+        one
+        for call in subject.calls("cover")
+        for one in ([call] if call.has_indices else resized(call))
+    )
+    return str(run_affordable(device, sized, stay_inside, "canaries"))
 
 
 @check(225, needs=("cases", "tensorrt", "device"))
@@ -143,11 +147,34 @@ def poisoned_outputs(subject: Subject) -> str:
     Does not prove anything about elements whose right value happens to be all of these bytes.
     """
     device = device_of(subject)
-    count = 0
-    for call in subject.calls("cover"):
+
+    def run_on_poison(call: Call) -> None:
         with executions(call, device=device) as (execution,):
             for poison in (POISON, 0xFF, 0x00, 0x3C):
                 execution.fill(poison)
                 execution.check(f"memory full of {poison:#04x}")
-        count += 1
-    return f"{count} calls, 4 times each"
+
+    tally = run_affordable(device, subject.calls("cover"), run_on_poison, "poisoned_outputs")
+    return f"{tally}, 4 times each"
+
+
+@check(227, needs=("cases", "tensorrt", "device"))
+def kernel_in_place(subject: Subject) -> str:
+    """Outputs that may lie in an input's memory are right there, and apart from it.
+
+    Each case runs both ways, whatever the installed TensorRT offers.
+
+    Does not prove anything about plugins without aliased outputs.
+    """
+    if not subject.plugin_class.spec.has_aliases:
+        raise NotRun("an output that aliases an input")
+    device = device_of(subject)
+
+    def run_both_ways(call: Call) -> None:
+        for in_place in (True, False):
+            label = "in place" if in_place else "apart from its input"
+            with executions(call, device=device, in_place=in_place) as (execution,):
+                execution.check(label)
+
+    tally = run_affordable(device, subject.calls("cover"), run_both_ways, "kernel_in_place")
+    return f"{tally}, both ways"

@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a Python script that reproduces it, for each failure",
     )
     parser.add_argument(
+        "--sanitize",
+        action="store_true",
+        help="run all cases on the PTX machine, in several orders, whatever time it takes",
+    )
+    parser.add_argument(
         "--list", action="store_true", help="say what each check proves, and what it does not"
     )
     options.add_discovery(parser, rewrites=False)
@@ -45,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.discovery import plugin_named
     from pluginkit.testing import plugincheck
 
-    report = plugincheck(plugin_named(args.name, plugins_of(args)), only=args.only)
+    plugin = plugin_named(args.name, plugins_of(args))
+    report = plugincheck(plugin, only=args.only, sanitize=args.sanitize)
     if args.json:
         print_json(
             {"plugin": report.plugin, "results": list(map(dataclasses.asdict, report.results))}

@@ -1,10 +1,12 @@
 """Run two models on the same inputs and print the largest error of each output.
 
-The original runs in ONNX Runtime, the rewritten model with its plugins' numpy references, or with
---gpu their kernels. An operator of your own is run where the original holds it as a local function.
-Inputs are drawn so that index inputs stay valid. --shapes takes what build takes for one profile:
-x:1x16,64x16,1024x16 runs the minimum, the optimum and the maximum. --taps compares the
-values inside the models as well and names the first that differs. Exit code 1 when an output is
+The original runs in ONNX Runtime, the rewritten model with its plugins' numpy references; with
+--kernels their kernels run instead, on the PTX machine, which needs no GPU and reports what is
+wrong with them, and with --gpu on a GPU. A node that ONNX Runtime does not know is computed by the
+reference of the plugin that replaced it; to compare such a node too, give outputs from elsewhere
+with --expected. Inputs are drawn so that index inputs stay valid. --shapes takes what build takes
+for one profile: x:1x16,64x16,1024x16 runs the minimum, the optimum and the maximum. --taps compares
+the values inside the models as well and names the first that differs. Exit code 1 when an output is
 out of tolerance.
 """
 
@@ -32,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rewritten", type=Path, help="the ONNX model to check, with plugins")
     parser.add_argument(
         "--inputs", type=Path, metavar="NPZ", help="an array for each input (default: drawn)"
+    )
+    parser.add_argument(
+        "--expected",
+        type=Path,
+        metavar="NPZ",
+        help="an array for each output, computed elsewhere from --inputs; the original is not run",
     )
     parser.add_argument(
         "--range",
@@ -68,7 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--taps", action="store_true", help="find the first value inside the models that differs"
     )
-    parser.add_argument("--gpu", action="store_true", help="run the plugins' kernels on the GPU")
+    kernels = parser.add_mutually_exclusive_group()
+    kernels.add_argument(
+        "--kernels", action="store_true", help="run the plugins' kernels on the PTX machine"
+    )
+    kernels.add_argument("--gpu", action="store_true", help="run the plugins' kernels on the GPU")
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="write the report to a .json or .md file"
     )
@@ -93,10 +105,14 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "PK612", "--inputs gives the arrays, so --range, --shapes and --runs have no place."
         )
+    if args.expected is not None and inputs is None:
+        raise UsageError("PK612", "--expected needs the --inputs that it was computed from.")
+    expected = options.load_arrays(args.expected) if args.expected is not None else None
     comparison = compare_models(
         args.original,
         args.rewritten,
         inputs=inputs,
+        expected=expected,
         ranges=ranges,
         shapes=shapes,
         runs=args.runs,
@@ -105,6 +121,7 @@ def run(args: argparse.Namespace) -> int:
         atol=atol,
         taps=args.taps,
         use_gpu=args.gpu,
+        use_machine=args.kernels,
         plugins=plugins_of(args),
     )
     models = (args.original, args.rewritten)

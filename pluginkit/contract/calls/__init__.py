@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pluginkit.contract.calls.inputs import (
     Inputs,
+    aliased_inputs,
     check_dtypes,
     describe_arrays,
     describe_dtypes,
@@ -42,6 +43,7 @@ from pluginkit.contract.calls.work import (
 
 __all__ = [
     "Inputs",
+    "aliased_inputs",
     "arrays_from_buffers",
     "check",
     "check_dtypes",

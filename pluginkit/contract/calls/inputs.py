@@ -99,6 +99,16 @@ def device_ports(plugin: Plugin) -> list[Port]:
     return on_device(plugin, present_ports(plugin))
 
 
+def aliased_inputs(plugin: Plugin) -> dict[int, int]:
+    """Return, for each output that may lie in an input's memory, the input's pointer index."""
+    names = [port.name for port in device_ports(plugin)]
+    return {
+        index: names.index(port.aliases)
+        for index, port in enumerate(plugin.spec.outputs)
+        if port.aliases
+    }
+
+
 def with_shape_inputs(
     plugin: Plugin, shapes: Sequence[Shape], dtypes: Sequence[DType]
 ) -> tuple[list[Shape], list[DType]]:

@@ -14,9 +14,15 @@ from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.plugin import Plugins as Plugins
 from pluginkit.contract.spec import PRESENT_INPUTS, PluginSpec
 from pluginkit.contract.spec import PluginKey as PluginKey
-from pluginkit.errors import ModelError
+from pluginkit.discovery import nearest
+from pluginkit.errors import AttributeValueError, ModelError
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import describe, scopes
+
+_VERSION, _NAMESPACE = "plugin_version", "plugin_namespace"
+_SHAPE_INPUTS = "tensorrt_plugin_shape_input_indices"
+#: Attributes that a plugin node may have besides those that its class declares.
+_RESERVED = (_VERSION, _NAMESPACE, _SHAPE_INPUTS, PRESENT_INPUTS)
 
 
 def plugin_attributes(plugin: Plugin) -> dict[str, Any]:
@@ -24,9 +30,9 @@ def plugin_attributes(plugin: Plugin) -> dict[str, Any]:
     shaping = [index for index, port in enumerate(present_ports(plugin)) if port.is_shape_input]
     return {
         **plugin.to_wire(),
-        "plugin_version": plugin.spec.plugin_version,
-        "plugin_namespace": plugin.spec.plugin_namespace,
-        **({"tensorrt_plugin_shape_input_indices": shaping} if shaping else {}),
+        _VERSION: plugin.spec.plugin_version,
+        _NAMESPACE: plugin.spec.plugin_namespace,
+        **({_SHAPE_INPUTS: shaping} if shaping else {}),
     }
 
 
@@ -90,26 +96,54 @@ def plugin_of_node(node: onnx.NodeProto, plugins: Plugins) -> Plugin | None:
     an absent input may have an empty name.
 
     Errors:
-        PK104, PK109: an attribute is wrong or missing.  PK110: a required input is absent.
+        PK104, PK109: an attribute is wrong or missing.  PK108: the class declares no attribute of
+        that name.  PK110: a required input is absent.
         PK410: an attribute refers to a parameter of a local function.  PK412: it cannot be read.
         PK411: there are too many inputs.
     """
     attributes = _by_name(node)
-    version = _text(attributes, "plugin_version", "1")
-    namespace = _text(attributes, "plugin_namespace", node.domain)
+    version = _text(attributes, _VERSION, "1")
+    namespace = _text(attributes, _NAMESPACE, node.domain)
     cls = plugins.get((node.op_type, version, namespace))
     if cls is None:
         return None
     where = f"node {describe(node)}"
+    declared = [spec.name for spec in cls.spec.attributes]
+    _check_names(cls, declared, [attribute.name for attribute in node.attribute], where)
     wire = {
         name: _value(attribute, where)
         for name, attribute in attributes.items()
-        if name == PRESENT_INPUTS or any(spec.name == name for spec in cls.spec.attributes)
+        if name == PRESENT_INPUTS or name in declared
     }
     plugin = cls.from_wire(wire, where)
     if PRESENT_INPUTS not in wire:
         plugin, _ = bind_inputs(plugin, list(node.input))
     return plugin
+
+
+def _check_names(
+    plugin: type[Plugin], declared: Sequence[str], given: Sequence[str], where: str
+) -> None:
+    """Refuse a node's attribute that no declaration reads, or that the node has twice."""
+    for at, name in enumerate(given):
+        if name in given[:at]:
+            raise AttributeValueError(
+                "PK108",
+                f"{plugin.__name__}: attribute '{name}' is there twice; expected it once.",
+                where=where,
+                fix="remove one of them from the node.",
+            )
+        if name not in declared and name not in _RESERVED:
+            near = nearest(name, [*declared, *_RESERVED])
+            raise AttributeValueError(
+                "PK108",
+                f"{plugin.__name__}: no attribute '{name}'; "
+                f"expected one of: {', '.join(declared) or 'none'}.",
+                where=where,
+                fix=f"did you mean '{near}'?"
+                if near
+                else f"remove it from the node, or declare it in {plugin.__name__}.",
+            )
 
 
 def _text(attributes: Mapping[str, onnx.AttributeProto], name: str, default: str) -> str:

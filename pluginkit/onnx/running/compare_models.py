@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 
 from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
+from pluginkit.onnx.model.graphs import output_names
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import Plugins
+from pluginkit.onnx.running.custom_nodes import with_custom_nodes_as_plugins
 from pluginkit.onnx.running.first_divergence import ComparedModel, InnerValues, TapsComparison
 from pluginkit.onnx.running.output_error import (
     Array,
@@ -23,7 +26,7 @@ from pluginkit.onnx.running.output_error import (
     worst_of,
 )
 from pluginkit.onnx.running.random_inputs import Shapes, draw_inputs
-from pluginkit.onnx.running.run_model import run_onnxruntime
+from pluginkit.onnx.running.run_model import ExecutePlugin
 
 __all__ = ["Comparison", "OutputComparison", "ShapesComparison", "compare_arrays", "compare_models"]
 
@@ -57,6 +60,8 @@ class Comparison:
         runs: the number of runs of both models.
         cases: one entry for each set of shapes.
         taps: the comparison of the values inside; None unless asked for.
+        computed_by: what computed the original, and what the rewritten model.
+        substituted: the original's custom nodes that a plugin's reference computed on both sides.
         ok: whether every output agrees.
     """
 
@@ -65,6 +70,8 @@ class Comparison:
     runs: int
     cases: list[ShapesComparison]
     taps: TapsComparison | None = None
+    computed_by: tuple[str, str] = ("", "")
+    substituted: Sequence[str] = ()
 
     @property
     def ok(self) -> bool:
@@ -77,6 +84,7 @@ def compare_models(
     rewritten: str | Path,
     *,
     inputs: Mapping[str, Array] | None = None,
+    expected: Mapping[str, Array] | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     shapes: Shapes | Sequence[Shapes] | None = None,
     runs: int = 1,
@@ -85,9 +93,13 @@ def compare_models(
     atol: Tolerance = None,
     taps: bool = False,
     use_gpu: bool = False,
+    use_machine: bool = False,
     plugins: Plugins | None = None,
 ) -> Comparison:
     """Run the original in ONNX Runtime, the rewritten model with its plugins, on the same inputs.
+
+    A node of the original that ONNX Runtime does not know is computed by the reference of the
+    plugin that replaced it, so that the comparison says nothing about this node itself.
 
     An element agrees if ``|a - b| <= atol + rtol * |a|``, or if both are the same infinity or NaN.
 
@@ -95,6 +107,8 @@ def compare_models(
         original: the ONNX file that ONNX Runtime runs.
         rewritten: the ONNX file with plugin nodes.
         inputs: an array for each graph input; drawn when None.
+        expected: an array for each graph output, computed elsewhere from ``inputs``; the original
+            then does not run.
         ranges: as in ``draw_inputs``.
         shapes: as in ``draw_inputs``, or several of these to run one after the other, as the
             minimum, optimum and maximum of a profile.
@@ -105,18 +119,28 @@ def compare_models(
         atol: the absolute tolerance; likewise.
         taps: whether to compare the values inside the models too, to find the first that differs.
         use_gpu: whether plugin nodes run their kernels on the GPU instead of their numpy reference.
+        use_machine: whether they run their kernels on the PTX machine, which needs no GPU.
         plugins: the plugin classes by registry key; by default all that discovery finds.
 
     Errors:
         PK443: the models' inputs or outputs differ.  PK440 to PK445: a model does not run, or
-        inputs do not fit.  PK456: a tolerance is not a number of 0 or more.
+        inputs do not fit.  PK448: the expected outputs are not those of the model.  PK456: a
+        tolerance is not a number of 0 or more.  PK351, PK356, PK358: the PTX machine cannot run a
+        kernel, or finds something wrong with it.
     """
     original, rewritten = Path(original), Path(rewritten)
     check_tolerance("rtol", rtol)
     check_tolerance("atol", atol)
     if runs < 1:
         raise UsageError("PK444", f"runs is {runs}; expected at least 1.")
-    sides = _sides(original, rewritten, plugins, use_gpu)
+    if expected is not None and (inputs is None or taps):
+        raise UsageError(
+            "PK444", "expected needs the inputs that it was computed from, and excludes taps."
+        )
+    execute = _execute(use_gpu, use_machine)
+    sides, substituted = _sides(original, rewritten, plugins, execute)
+    if expected is not None:
+        _check_expected(sides[0].model, expected)
     inside = InnerValues(*sides) if taps else None
     cases: list[ShapesComparison] = []
     sets = [shapes] if shapes is None or isinstance(shapes, Mapping) else list(shapes)
@@ -127,12 +151,19 @@ def compare_models(
         feeds: Mapping[str, Array] = {}
         for run in range(runs):
             draw = number * runs + run
-            feeds = inputs or draw_inputs(original, shapes=each, ranges=ranges, seed=seed + draw)
-            expected = run_onnxruntime(original, feeds)
+            feeds = inputs or draw_inputs(
+                original,
+                shapes=each,
+                ranges=ranges,
+                seed=seed + draw,
+                model=sides[0].model,
+                plugins=sides[0].plugins,
+            )
+            wanted = sides[0].run(feeds, None) if expected is None else expected
             got = sides[1].run(feeds, None)
-            found += (compare_arrays(n, array, got[n], rtol, atol) for n, array in expected.items())
+            found += (compare_arrays(n, wanted[n], array, rtol, atol) for n, array in got.items())
             if inside is not None:
-                inside.run(feeds, expected, rtol, atol)
+                inside.run(feeds, wanted, rtol, atol)
         drawn = {name: tuple(np.shape(array)) for name, array in feeds.items()}
         cases.append(ShapesComparison(drawn, list(worst_of(found).values())))
     return Comparison(
@@ -141,27 +172,58 @@ def compare_models(
         runs * len(cases),
         cases,
         inside.result() if inside is not None else None,
+        _computed_by(is_given=expected is not None, use_gpu=use_gpu),
+        [] if expected is not None else substituted,
     )
 
 
+def _computed_by(*, is_given: bool, use_gpu: bool) -> tuple[str, str]:
+    runtime = f"ONNX Runtime {onnxruntime.__version__} on the CPU, without optimizations"
+    plugins = "kernels on the GPU" if use_gpu else "numpy references"
+    return "given outputs" if is_given else runtime, f"plugins by their {plugins}, else {runtime}"
+
+
+def _check_expected(original: onnx.ModelProto, expected: Mapping[str, Array]) -> None:
+    names = output_names(original.graph)
+    missing = [name for name in names if name not in expected]
+    unknown = [name for name in expected if name not in names]
+    if missing or unknown:
+        name, problem = (missing[0], "missing") if missing else (unknown[0], "unknown")
+        raise UsageError(
+            "PK448",
+            f"expected output '{name}' is {problem}; the model has {', '.join(names)}.",
+            fix="name the arrays like the model's outputs: numpy.savez('golden.npz', y=...).",
+        )
+
+
 def _sides(
-    original: Path, rewritten: Path, plugins: Plugins | None, use_gpu: bool
-) -> tuple[ComparedModel, ComparedModel]:
+    original: Path, rewritten: Path, plugins: Plugins | None, execute: ExecutePlugin | None
+) -> tuple[tuple[ComparedModel, ComparedModel], list[str]]:
+    """Return both models, and the original's nodes that plugins compute."""
     before, after = load_model(original), load_model(rewritten)
     _check_signatures(before, after)
     if plugins is None:
         from pluginkit.discovery import find_plugins
 
         plugins = find_plugins()
-    execute = None
+    before, substituted = with_custom_nodes_as_plugins(before, after, plugins)
+    return (
+        ComparedModel(before, original.parent, plugins if substituted else {}),
+        ComparedModel(after, rewritten.parent, plugins, execute),
+    ), substituted
+
+
+def _execute(use_gpu: bool, use_machine: bool) -> ExecutePlugin | None:
+    """Return what computes plugin nodes, None for their references."""
     if use_gpu:
         from pluginkit.device.run_kernels import run_kernels
 
-        execute = run_kernels
-    return (
-        ComparedModel(before, original.parent, {}),
-        ComparedModel(after, rewritten.parent, plugins, execute),
-    )
+        return run_kernels
+    if use_machine:
+        from pluginkit.device.ptx_run import run_sound_kernels
+
+        return run_sound_kernels
+    return None
 
 
 def _check_signatures(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> None:

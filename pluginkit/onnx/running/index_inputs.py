@@ -17,7 +17,8 @@ import onnx.helper
 
 from pluginkit.errors import ModelError
 from pluginkit.onnx.model.graphs import bodies, defined_names, describe, is_op
-from pluginkit.onnx.running.onnxruntime_session import run_in_folder
+from pluginkit.onnx.model.plugin_nodes import Plugins
+from pluginkit.onnx.running.run_model import run_model
 
 Array = npt.NDArray[Any]
 Origins = frozenset[str]
@@ -206,6 +207,7 @@ def index_limits(
     folder: Path,
     readers: Sequence[IndexReader],
     inputs: Mapping[str, Array],
+    plugins: Plugins,
 ) -> dict[str, int]:
     """Return for each input that holds indices the number below which they must stay.
 
@@ -214,6 +216,7 @@ def index_limits(
         folder: the folder of its external data.
         readers: the result of :func:`index_readers`.
         inputs: an array for each graph input; those that hold indices are zero.
+        plugins: the plugins of its nodes.
 
     Errors:
         PK445: indices are for a value that exists only inside a body.  PK441: the model does not
@@ -237,7 +240,7 @@ def index_limits(
             op_type = "Identity" if is_count else "Shape"
             probe.graph.node.append(onnx.helper.make_node(op_type, [value], [output]))
             probe.graph.output.append(onnx.ValueInfoProto(name=output))
-    sizes = run_in_folder(probe, folder, inputs)
+    sizes = run_model(probe, inputs, plugins, base_dir=folder)
     limits: dict[str, int] = {}
     for number, reader in enumerate(readers):
         limit = _limit(

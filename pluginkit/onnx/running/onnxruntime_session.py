@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,25 @@ import onnx.external_data_helper
 import onnx.helper
 import onnx.reference
 import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as OrtNotImplemented
 
 from pluginkit.errors import ModelError
+from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.model.model_file import load_model
+from pluginkit.onnx.running.body_outputs import with_distinct_body_outputs
+from pluginkit.onnx.running.float32_model import float32_model
+from pluginkit.onnx.running.onnxruntime_refusal import lacks_kernel, refusal
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
+#: Runs a model on an array for each input, and returns its outputs in order.
+_Run = Callable[[Arrays], list[Array]]
 
 
 def run_onnxruntime(model: str | Path | onnx.ModelProto, inputs: Arrays) -> dict[str, Array]:
     """Run a model in ONNX Runtime on the CPU.
 
-    A model for which ONNX Runtime lacks a CPU kernel, as for most operators in bfloat16, runs in
-    onnx's reference evaluator.
+    If ONNX Runtime lacks a CPU kernel, as for most operators in bfloat16, nodes with 16-bit floats
+    compute in float32; if that is not enough, the model runs in onnx's reference evaluator.
 
     Args:
         model: a file, or a model without external data.
@@ -47,24 +52,28 @@ def run_onnxruntime(model: str | Path | onnx.ModelProto, inputs: Arrays) -> dict
 def run_in_folder(model: onnx.ModelProto, folder: Path | None, inputs: Arrays) -> dict[str, Array]:
     """Run a model as :func:`run_onnxruntime` does, with its external data in ``folder``."""
     stored = {tensor.name for tensor in model.graph.initializer}
-    check_feeds([value.name for value in model.graph.input], stored, inputs)
+    check_feeds(model.graph.input, stored, inputs)
     return Runner(model, folder, f"model '{model.graph.name}'").run(inputs)
 
 
-def check_feeds(declared: Sequence[str], stored: Collection[str], inputs: Collection[str]) -> None:
-    """Check that the inputs are those of a model.
+def check_feeds(
+    declared: Sequence[onnx.ValueInfoProto], stored: Collection[str], inputs: Arrays
+) -> None:
+    """Check that the arrays are the inputs of a model.
 
     Args:
-        declared: the names of the graph inputs.
+        declared: the graph inputs.
         stored: the names of the initializers, which may be graph inputs too.
-        inputs: the names of the given inputs.
+        inputs: the given inputs.
 
     Errors:
-        PK440: an input is missing or unknown.
+        PK440: an input is missing or unknown, or has another dtype or shape than the model
+        declares.
     """
-    expected = [name for name in declared if name not in stored]
+    names = [value.name for value in declared]
+    expected = [name for name in names if name not in stored]
     missing = [name for name in expected if name not in inputs]
-    unknown = [name for name in inputs if name not in declared]
+    unknown = [name for name in inputs if name not in names]
     if missing or unknown:
         name, problem = (missing[0], "missing") if missing else (unknown[0], "unknown")
         raise ModelError(
@@ -72,64 +81,116 @@ def check_feeds(declared: Sequence[str], stored: Collection[str], inputs: Collec
             f"input '{name}' is {problem}; expected {', '.join(expected)}.",
             fix="give an array for each graph input.",
         )
+    for value in declared:
+        if value.name in inputs and value.type.HasField("tensor_type"):
+            _check_feed(value, np.asarray(inputs[value.name]))
+
+
+def _check_feed(value: onnx.ValueInfoProto, array: Array) -> None:
+    tensor = value.type.tensor_type
+    dims = [_size(dim) for dim in tensor.shape.dim] if tensor.HasField("shape") else None
+    fits = dims is None or (
+        len(dims) == array.ndim
+        and all(dim in (None, size) for dim, size in zip(dims, array.shape, strict=True))
+    )
+    dtype = dtype_of_elem_type(tensor.elem_type)
+    is_text = tensor.elem_type == onnx.TensorProto.STRING and array.dtype.kind in "OUS"
+    is_right = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type or 1) == array.dtype
+    if fits and (not tensor.elem_type or is_right or is_text):
+        return
+    shape = "" if dims is None else f" ({', '.join('?' if d is None else str(d) for d in dims)})"
+    got = "x".join(map(str, array.shape)) or "scalar"
+    raise ModelError(
+        "PK440",
+        f"input '{value.name}' is {array.dtype.name} {got}; expected {dtype}{shape}.",
+        fix=f"give '{value.name}' as an array of {dtype}{shape}.",
+    )
+
+
+def _size(dim: onnx.TensorShapeProto.Dimension) -> int | None:
+    """Return a dimension's size; None if it is dynamic. Exporters also write -1 or 0 for that."""
+    return dim.dim_value if dim.dim_value > 0 else None
 
 
 class Runner:
-    """A model without plugin nodes, loaded and ready to run."""
+    """A model without plugin nodes, loaded and ready to run.
 
-    def __init__(
-        self,
-        model: onnx.ModelProto,
-        folder: Path | None,
-        where: str,
-        *,
-        is_optimized: bool = True,
-    ) -> None:
+    ONNX Runtime's optimizations are off: its fusions compute other values, such as a MatMul of
+    quantized weights in integers. If its CPU lacks a kernel for a type, the model runs with its
+    16-bit nodes computed in float32, else in onnx's reference evaluator.
+    """
+
+    def __init__(self, model: onnx.ModelProto, folder: Path | None, where: str) -> None:
         self._where = where
+        self._model = with_distinct_body_outputs(model)
+        self._folder = folder
         self._names = [value.name for value in model.graph.output]
-        self._session: Any = None
-        self._evaluator: Any = None
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # errors are raised anyway; warnings help nobody here
-        if not is_optimized:
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        if folder is not None:
-            key = "session.model_external_initializers_file_folder_path"
-            options.add_session_config_entry(key, str(folder.resolve()))
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except OrtNotImplemented:
-            self._evaluator = onnx.reference.ReferenceEvaluator(_with_data(model, folder))
-        except Exception as error:  # its exception classes have no common base
-            raise self._refused(error) from error
+        self._ways = iter((_session, _float32_session, _evaluation))
+        self._refused_with: Exception | None = None
+        self._run = self._next_way()
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """Return each output by name."""
-        if self._evaluator is not None:
+        while True:
             try:
-                values = self._evaluator.run(self._names, dict(inputs))
-            except Exception as error:  # it raises anything
-                raise self._refused(error) from error
-            return {n: np.asarray(value) for n, value in zip(self._names, values, strict=True)}
-        feeds = {name: _to_ort(np.asarray(array)) for name, array in inputs.items()}
-        try:
-            values = self._session.run_with_ort_values(self._names, feeds)
-        except Exception as error:  # its exception classes have no common base
-            raise self._refused(error) from error
-        return {name: _from_ort(value) for name, value in zip(self._names, values, strict=True)}
+                return dict(zip(self._names, self._run(inputs), strict=True))
+            except ModelError:
+                raise
+            except Exception as error:  # their exception classes have no common base
+                self._note(error)
+                self._run = self._next_way()
 
-    def _refused(self, error: Exception) -> ModelError:
-        return ModelError(
-            "PK441",
-            "ONNX Runtime cannot run the model.",
-            where=self._where,
-            cause=str(error),
-            fix="give ONNX Runtime the operator as a local function of the model."
-            if "is not a registered function/op" in str(error)
-            else "give valid inputs; an index out of range is bounded with --range name:0,n.",
-        )
+    def _next_way(self) -> _Run:
+        for way in self._ways:
+            try:
+                run = way(self._model, self._folder, self._names)
+            except Exception as error:  # their exception classes have no common base
+                self._note(error)
+            else:
+                if run is not None:
+                    return run
+        cause = self._refused_with or RuntimeError("there is no way to run it")
+        raise refusal(cause, self._model, self._where) from cause
+
+    def _note(self, error: Exception) -> None:
+        """Keep ONNX Runtime's own error, unless another way may have the kernel that it lacks."""
+        self._refused_with = self._refused_with or error
+        if not lacks_kernel(self._refused_with):
+            raise refusal(error, self._model, self._where) from error
+
+
+def _session(model: onnx.ModelProto, folder: Path | None, names: Sequence[str]) -> _Run:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised anyway; warnings help nobody here
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if folder is not None:
+        key = "session.model_external_initializers_file_folder_path"
+        options.add_session_config_entry(key, str(folder.resolve()))
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+    def run(inputs: Arrays) -> list[Array]:
+        feeds = {name: _to_ort(np.asarray(array)) for name, array in inputs.items()}
+        return [_from_ort(value) for value in session.run_with_ort_values(list(names), feeds)]
+
+    return run
+
+
+def _float32_session(
+    model: onnx.ModelProto, folder: Path | None, names: Sequence[str]
+) -> _Run | None:
+    wide = float32_model(model)
+    return None if wide is None else _session(wide, folder, names)
+
+
+def _evaluation(model: onnx.ModelProto, folder: Path | None, names: Sequence[str]) -> _Run:
+    evaluator = onnx.reference.ReferenceEvaluator(_with_data(model, folder))
+
+    def run(inputs: Arrays) -> list[Array]:
+        return [np.asarray(value) for value in evaluator.run(list(names), dict(inputs))]
+
+    return run
 
 
 def _with_data(model: onnx.ModelProto, folder: Path | None) -> onnx.ModelProto:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ import onnx.helper
 from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.model.graphs import scopes, sorted_nodes
 from pluginkit.onnx.model.model_file import inline_functions, load_model
+from pluginkit.onnx.model.plugin_nodes import Plugins
 from pluginkit.onnx.running.index_inputs import index_limits, index_readers
 
 Array = npt.NDArray[Any]
@@ -37,6 +39,8 @@ def draw_inputs(
     shapes: Shapes | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     seed: int = 0,
+    model: onnx.ModelProto | None = None,
+    plugins: Plugins = MappingProxyType({}),
 ) -> dict[str, Array]:
     """Draw random values for every graph input of a model.
 
@@ -49,13 +53,15 @@ def draw_inputs(
             with the same name have the same size; dynamic dimensions without a given size are 8.
         ranges: the lowest and the highest value of some inputs, the highest excluded.
         seed: the same seed gives the same inputs.
+        model: the file's content, if it is loaded already or changed.
+        plugins: the plugins of the model's nodes.
 
     Errors:
         PK444: an option names no input, or a shape or range does not fit its input.  PK445: an
         input cannot be drawn.  PK441: the model does not run.
     """
     path = Path(model_path)
-    model = load_model(path)
+    model = load_model(path) if model is None else model
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in stored]
     ranges = dict(ranges or {})
@@ -74,7 +80,7 @@ def draw_inputs(
     if readers:
         origins = frozenset().union(*(reader.origins for reader in readers)) - ranges.keys()
         arrays |= {name: np.zeros_like(arrays[name]) for name in origins}
-        limits = index_limits(model, path.parent, readers, arrays)
+        limits = index_limits(model, path.parent, readers, arrays, plugins)
         arrays |= {name: draw.indices(name, arrays[name], limits[name]) for name in sorted(origins)}
     return arrays
 

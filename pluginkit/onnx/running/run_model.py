@@ -63,8 +63,7 @@ def run_model(
         base_dir: the folder that external data is relative to.
         execute_plugin: a function that computes a plugin node's outputs from its present inputs;
             by default the reference.
-        taps: values of the main graph to return too. The model then runs without ONNX Runtime's
-            optimizations, which would remove some of them.
+        taps: values of the main graph to return too.
 
     Returns:
         Each graph output and each tap by name.
@@ -77,9 +76,9 @@ def run_model(
     if any(has_plugin(node) for function in model.functions for node in function.node):
         model = inline_functions(model)
     stored = {tensor.name for tensor in model.graph.initializer}
-    check_feeds([value.name for value in model.graph.input], stored, inputs)
+    check_feeds(model.graph.input, stored, inputs)
     execute = execute_plugin or calls.run_reference
-    context = _Context(model, has_plugin, plugins, base_dir, execute, taps is None)
+    context = _Context(model, has_plugin, plugins, base_dir, execute)
     names = [*output_names(model.graph), *(taps or ())]
     return dict(zip(names, _Graph(context, model.graph, {}, names).run(inputs), strict=True))
 
@@ -106,7 +105,6 @@ class _Context:
     plugins: Plugins
     folder: Path
     execute: ExecutePlugin
-    is_optimized: bool
 
 
 class _Graph:
@@ -211,12 +209,7 @@ class _Piece:
         )
         if types not in self._runners:
             where = f"the piece from {describe(self._nodes[0])} to {describe(self._nodes[-1])}"
-            self._runners[types] = Runner(
-                self._model(types),
-                self._context.folder,
-                where,
-                is_optimized=self._context.is_optimized,
-            )
+            self._runners[types] = Runner(self._model(types), self._context.folder, where)
         return self._runners[types].run(feeds)
 
     def _model(self, types: Sequence[tuple[str, int]]) -> onnx.ModelProto:

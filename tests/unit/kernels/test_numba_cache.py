@@ -74,7 +74,7 @@ def test_everything_that_the_code_follows_from_is_in_the_key(wanted, monkeypatch
     keys = [cache_key(wanted, "80"), cache_key(wanted, "90")]
     keys.append(cache_key(NumbaSpecialisation(wanted.path, "other", wanted.types), "80"))
     keys.append(cache_key(NumbaSpecialisation(wanted.path, "scale", wanted.types[:1]), "80"))
-    monkeypatch.setattr(numba_cache, "_version", lambda package: f"next {package}")
+    monkeypatch.setattr(numba_cache, "version", lambda package: f"next {package}")
     keys.append(cache_key(wanted, "80"))
     wanted.path.write_text(wanted.path.read_text() + "# changed\n")
     keys.append(cache_key(wanted, "80"))

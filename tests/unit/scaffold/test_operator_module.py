@@ -66,6 +66,16 @@ def test_what_is_written_follows_the_projects_format(tmp_path: Path) -> None:
     assert fill_template.formatted(tmp_path / "x.cu", "x  = 1;") == "x  = 1;"
 
 
+def test_no_ruff_of_the_current_folder_is_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ruff")
+    (tmp_path / "ruff.py").write_text("open('executed', 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    assert fill_template.formatted(tmp_path / "x.py", "x  = 1") == "x = 1\n"
+    assert not (tmp_path / "executed").exists()
+
+
 def test_lists_of_types_go_by_their_names() -> None:
     assert dtypes_expression(OUTPUT_TYPES) == "OUTPUT_TYPES"
     assert dtypes_expression(FLOAT_TYPES) == "FLOAT_TYPES"

@@ -23,6 +23,30 @@ def test_what_is_no_target_is_an_error(text):
         target_from_text(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "oldest"),
+    [
+        ("tensorrt:8.6", "tensorrt 10.16"),
+        ("tensorrt:10.3", "tensorrt 10.16"),
+        ("tensorrt:10.15.9", "tensorrt 10.16"),
+        ("tensorrt:9", "tensorrt 10.16"),
+        ("tensorrt_lean:10.8", "tensorrt_lean 10.16"),
+        ("tensorrt_rtx:1.3.9", "tensorrt_rtx 1.4"),
+    ],
+)
+def test_a_target_that_is_not_supported_is_refused(text, oldest):
+    with pytest.raises(UsageError, match="PK602") as caught:
+        target_from_text(text)
+    assert f"expected {oldest} or newer" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["tensorrt:10", "tensorrt:10.16", "tensorrt:11.4", "tensorrt_rtx:1"]
+)
+def test_the_oldest_target_and_a_major_version_are_taken(text):
+    assert str(target_from_text(text)) == text.replace(":", " ")
+
+
 def test_a_target_reaches_what_came_before_it():
     since = {"tensorrt": "10.16"}
     assert Target("tensorrt", (10, 16, 1)).reaches(since)

@@ -4,8 +4,12 @@ import pytest
 from onnx import helper
 
 from pluginkit import Input, Output, Plugin, attribute, float32
+from pluginkit.engine import build_engine
+from pluginkit.engine.scan.scan_model import scan
 from pluginkit.errors import AttributeValueError, ModelError, UsageError
+from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_nodes, plugin_of_node
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.unit.onnx.models import BOOL, Affine, Silu, model_of, value
 
 PLUGINS = {cls.spec.key: cls for cls in (Affine, Silu)}
@@ -185,3 +189,99 @@ def test_an_attribute_that_cannot_be_read_is_named(attribute):
     with pytest.raises(ModelError, match=f"PK412 attribute '{attribute.name}'") as caught:
         plugin_of_node(node, {Everything.spec.key: Everything})
     assert "'n'" in str(caught.value.where)
+
+
+def misspelt(name="bad", **attributes):
+    return helper.make_node("Affine_PK", ["x"], ["y", "z"], name, domain="pluginkit", **attributes)
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ({"A": 3.0}, "did you mean 'a'?"),
+        ({"lables": ["p"]}, "did you mean 'labels'?"),
+        ({"plugin_verison": "1"}, "did you mean 'plugin_version'?"),
+        ({"colour": 3}, "remove it from the node, or declare it in Affine."),
+    ],
+)
+def test_an_attribute_that_the_class_does_not_declare_is_refused(given, near):
+    with pytest.raises(AttributeValueError) as caught:
+        plugin_of_node(misspelt(**given), PLUGINS)
+    assert caught.value.code == "PK108"
+    assert f"no attribute '{next(iter(given))}'; expected one of: a, labels." in str(caught.value)
+    assert caught.value.fix == near
+    assert "Affine_PK 'bad'" in caught.value.where
+
+
+def test_an_attribute_that_is_there_twice_is_refused():
+    node = misspelt(a=2.0)
+    node.attribute.append(helper.make_attribute("a", 3.0))
+    with pytest.raises(AttributeValueError, match="PK108 Affine: attribute 'a' is there twice"):
+        plugin_of_node(node, PLUGINS)
+
+
+@pytest.mark.parametrize("place", ["main", "body", "function"])
+@pytest.mark.parametrize("command", ["rewrite", "scan", "build"])
+def test_every_command_refuses_a_misspelt_attribute_wherever_the_node_is(command, place, tmp_path):
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("pluginkit", 1)]
+    node = helper.make_node(
+        "ScatterElements_PK", ["x", "i", "x"], ["y"], "bad", domain="pluginkit",
+        axis=0, reduction="add", Reduction="mul",
+    )  # fmt: skip
+    functions, main = [], [node]
+    if place == "body":
+        branches = [helper.make_graph([node], name, [], [value("y", [2])]) for name in "te"]
+        main = [
+            helper.make_node("If", ["c"], ["y"], then_branch=branches[0], else_branch=branches[1])
+        ]
+    elif place == "function":
+        functions = [helper.make_function("local", "F", ["x", "i"], ["y"], [node], opsets)]
+        main = [helper.make_node("F", ["x", "i"], ["y"], domain="local")]
+    inputs = [value("x", [2]), value("i", [2], onnx.TensorProto.INT64), value("c", [], BOOL)]
+    path = tmp_path / "m.onnx"
+    onnx.save(model_of(main, inputs, [value("y", [2])], functions=functions), path)
+    run = {
+        "rewrite": lambda: rewrite_model(load_model(path)),
+        "scan": lambda: scan(path),
+        "build": lambda: build_engine(path),
+    }
+    with pytest.raises(AttributeValueError, match="PK108 .*no attribute 'Reduction'") as caught:
+        run[command]()
+    assert caught.value.fix == "did you mean 'reduction'?"
+    assert "ScatterElements_PK 'bad" in caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("ratio", np.array([2.0], np.float32), 2.0),
+        ("ratio", np.array(2.0), 2.0),
+        ("ratio", np.array([[2]], np.int64), 2.0),
+        ("count", np.array([7], np.int32), 7),
+        ("flag", np.array(True), True),
+        ("flag", np.array([1], np.int64), True),
+        ("pads", np.array([4, 5], np.int32), (4, 5)),
+        ("pads", np.zeros(0, np.int64), ()),
+        ("ratio", np.array([2.0, 3.0]), None),
+        ("count", np.array(7.0), None),
+        ("flag", np.array([2]), None),
+        ("pads", np.array(4), None),
+        ("pads", np.array([[4], [5]]), None),
+        ("text", np.array(4), None),
+        ("ratio", [2.0], None),
+        ("ratio", "2.0", None),
+        ("count", 7.0, None),
+        ("pads", 4, None),
+        ("pads", [1.0, 2.0], None),
+    ],
+)
+def test_a_tensor_of_one_element_is_a_number_and_wrong_forms_are_refused(name, given, expected):
+    form = onnx.numpy_helper.from_array(given) if isinstance(given, np.ndarray) else given
+    node = helper.make_node("Everything_PK", ["x"], ["y"], "n", domain="pluginkit", **{name: form})
+    plugins = {Everything.spec.key: Everything}
+    if expected is None:
+        with pytest.raises(AttributeValueError, match=f"PK104 .*'{name}'"):
+            plugin_of_node(node, plugins)
+    else:
+        got = getattr(plugin_of_node(node, plugins), name)
+        assert (type(got), got) == (type(expected), expected)

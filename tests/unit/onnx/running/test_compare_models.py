@@ -1,4 +1,6 @@
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -6,9 +8,10 @@ from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.compare_models import compare_arrays, compare_models
-from tests.unit.onnx.models import FuseSilu, Silu, model_of, silu_nodes, value
+from tests.unit.onnx.models import BOOL, INT64, FuseSilu, Silu, model_of, silu_nodes, value
 
 PLUGINS = {Silu.spec.key: Silu}
+X = np.zeros(1, np.float32)
 
 
 def saved(path, model):
@@ -74,6 +77,97 @@ def test_no_run_proves_nothing(tmp_path):
     with pytest.raises(UsageError) as caught:
         compare_models(*pair(tmp_path), plugins=PLUGINS, runs=0)
     assert caught.value.code == "PK444"
+
+
+def custom_pair(tmp_path, place="main"):
+    """Return a model with my::Swish, an operator of nobody's, and the model with Silu_PK."""
+
+    def model(swish):
+        middle = [swish]
+        if place == "body":
+            graphs = [helper.make_graph([swish], name, [], [value("b", ["n", 4])]) for name in "te"]
+            middle = [
+                helper.make_node("If", ["c"], ["o"], then_branch=graphs[0], else_branch=graphs[1])
+            ]
+        out = "o" if place == "body" else "b"
+        nodes = [
+            helper.make_node("Gather", ["table", "i"], ["x"]),
+            helper.make_node("Neg", ["x"], ["a"]),
+            *middle,
+            helper.make_node("Add", [out, "x"], ["y"]),
+        ]
+        inputs = [value("table", [5, 4]), value("i", ["n"], INT64), value("c", [], BOOL)]
+        made = model_of(nodes, inputs, [value("y", ["n", 4])])
+        made.opset_import.add(domain="my", version=1)
+        return made
+
+    custom = helper.make_node("Swish", ["a"], ["b"], "swish", domain="my")
+    return (
+        saved(tmp_path / "a.onnx", model(custom)),
+        saved(tmp_path / "b.onnx", model(plugin_node(Silu(), ["a"], ["b"], "swish"))),
+    )
+
+
+@pytest.mark.parametrize("place", ["main", "body"])
+def test_a_custom_node_is_computed_by_the_plugin_that_replaced_it(place, tmp_path):
+    comparison = compare_models(*custom_pair(tmp_path, place), plugins=PLUGINS)
+    assert comparison.ok
+    assert comparison.inputs == {"table": (5, 4), "i": (8,), "c": ()}
+    assert set(comparison.substituted) == {"Swish 'swish' is computed by Silu_PK"}
+
+
+def test_an_error_beside_a_custom_node_is_found(tmp_path):
+    original, rewritten = custom_pair(tmp_path)
+    model = onnx.load(rewritten)
+    model.graph.node[-1].op_type = "Sub"
+    comparison = compare_models(original, saved(rewritten, model), plugins=PLUGINS)
+    assert not comparison.ok
+
+
+def test_a_custom_node_without_a_plugin_is_refused_with_a_way_on(tmp_path):
+    original, _ = custom_pair(tmp_path)
+    with pytest.raises(ModelError, match="PK441 ONNX Runtime does not know an operator") as caught:
+        compare_models(original, original, plugins=PLUGINS)
+    assert "--expected golden.npz" in caught.value.fix
+
+
+def golden():
+    table = np.arange(20, dtype=np.float32).reshape(5, 4) / 10
+    x = table[[3, 0]]
+    return (
+        {"table": table, "i": np.array([3, 0]), "c": np.array(True)},
+        {"y": (-x / (1 + np.exp(x)) + x).astype(np.float32)},
+    )
+
+
+def test_outputs_from_elsewhere_take_the_place_of_the_original(tmp_path):
+    inputs, expected = golden()
+    pair = custom_pair(tmp_path)
+    comparison = compare_models(*pair, plugins=PLUGINS, inputs=inputs, expected=expected)
+    assert comparison.ok
+    assert comparison.substituted == []
+    assert comparison.computed_by[0] == "given outputs"
+    expected["y"][1, 2] += 0.5
+    comparison = compare_models(*pair, plugins=PLUGINS, inputs=inputs, expected=expected)
+    (output,) = comparison.outputs
+    assert output.mismatches == 1
+    assert output.max_abs_error == pytest.approx(0.5, rel=1e-5)
+
+
+def test_outputs_from_elsewhere_must_be_those_of_the_model(tmp_path):
+    inputs, expected = golden()
+    pair = custom_pair(tmp_path)
+    for wrong, words in (({}, "'y' is missing"), ({**expected, "z": X}, "'z' is unknown")):
+        with pytest.raises(UsageError, match=f"PK448 expected output {words}"):
+            compare_models(*pair, plugins=PLUGINS, inputs=inputs, expected=wrong)
+    with pytest.raises(UsageError, match="PK444 expected needs the inputs"):
+        compare_models(*pair, plugins=PLUGINS, expected=expected)
+
+
+def test_both_sides_are_named(tmp_path):
+    original, rewritten = compare_models(*pair(tmp_path), plugins=PLUGINS).computed_by
+    assert original == f"ONNX Runtime {onnxruntime.__version__} on the CPU, without optimizations"
+    assert rewritten == f"plugins by their numpy references, else {original}"
 
 
 def result(expected, got, dtype=np.float32, **options):

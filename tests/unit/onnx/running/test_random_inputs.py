@@ -343,5 +343,5 @@ def test_stored_indices_that_are_listed_as_inputs_are_not_drawn(tmp_path):
 def test_an_axis_out_of_range_is_left_to_onnxruntime(axis, tmp_path):
     nodes = [helper.make_node("Gather", ["table", "i"], ["y"], axis=axis)]
     path = written(tmp_path, nodes, [value("i", [3], INT64)], [value("y", None)], [table(4)])
-    with pytest.raises(ModelError, match="PK441.*\n.*\n.*axis must be in"):
+    with pytest.raises(ModelError, match="PK441.*\n.*\n.*(axis must be|is not) in"):
         draw_inputs(path)

@@ -1,0 +1,89 @@
+"""Kernels that run again: on the same inputs, and on the rows of a batch in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pluginkit.checking.check import NotRun, check
+from pluginkit.checking.checks.execution_checks import with_outputs
+from pluginkit.checking.executions import POISON, device_of, executions, expect
+from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.time_budget import run_affordable
+
+#: Runs of one context, after the first.
+_REPEATS = 10
+
+
+@check(250, needs=("cases", "tensorrt", "device"))
+def determinism(subject: Subject) -> str:
+    """Reports whether repeated runs give the same bits.
+
+    Fails only where one of them differs from the reference.
+
+    Does not prove determinism: other shapes, GPUs and luck may differ.
+    """
+    device = device_of(subject)
+    varying = []
+
+    def repeat(call: Call) -> None:
+        with executions(call, device=device) as (execution,):
+            first = [array.tobytes() for array in execution.run()]
+            for _ in range(_REPEATS):
+                execution.fill(POISON)
+                results = execution.run()
+                expect(call, results, "run again")
+                if [array.tobytes() for array in results] != first:
+                    varying.append(call.label)
+                    break
+
+    tally = run_affordable(device, with_outputs(subject), repeat, "determinism")
+    bits = f"bits differ between runs: {', '.join(varying)}" if varying else "the same bits"
+    return f"{tally}, {bits}"
+
+
+@check(260, needs=("cases", "tensorrt", "device"))
+def batch_permutation(subject: Subject) -> str:
+    """Where the reference does not mix the rows of a batch, neither do the kernels.
+
+    Rows of all inputs are permuted along the first axis; where the reference's outputs are then the
+    permuted outputs, the kernel's must be so too, within the tolerance.
+
+    Does not prove anything about operators that mix rows: those are left out. The bits may differ,
+    as those of atomics do.
+    """
+    import numpy as np
+
+    device = device_of(subject)
+
+    def permuted() -> Iterator[Call]:
+        for call in with_outputs(subject):
+            rows = {len(array) if array.ndim else 1 for array in call.arrays}
+            if len(rows) != 1 or rows == {1}:
+                continue
+            order = np.random.default_rng(0).permutation(rows.pop())
+            other = call.with_arrays([array[order] for array in call.arrays], "rows permuted")
+            if _is_permuted(call.reference(), other, order):
+                yield other
+
+    def agree(call: Call) -> None:
+        with executions(call, device=device) as (execution,):
+            execution.check()
+
+    chosen = list(permuted())
+    if not chosen:
+        raise NotRun("an operator that treats the rows of a batch alike")
+    return str(run_affordable(device, chosen, agree, "batch_permutation"))
+
+
+def _is_permuted(results: Any, other: Call, order: Any) -> bool:
+    from pluginkit.errors import TensorError
+
+    try:
+        permuted = other.reference()
+    except TensorError:
+        return False
+    return all(
+        a.ndim and len(a) == len(order) and a[order].tobytes() == b.tobytes()
+        for a, b in zip(results, permuted, strict=True)
+    )

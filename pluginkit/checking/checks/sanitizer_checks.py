@@ -1,0 +1,75 @@
+"""Kernels under watch on the PTX machine, with or without a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pluginkit.checking.check import Failure, check
+from pluginkit.checking.checks.shape_checks import resized
+from pluginkit.checking.executions import expect
+from pluginkit.checking.machine_device import MachineDevice, machine_for
+from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.time_budget import run_affordable
+from pluginkit.device.ptx_run import run_on
+from pluginkit.ptx import Finding
+
+#: Further orders of blocks and warps in which each call runs, and where there is time.
+_ORDERS, _PATIENT_ORDERS = 1, 8
+#: Findings that a failure lists.
+_LISTED = 10
+
+
+@check(195, needs=("cases", "machine"))
+def sanitizer(subject: Subject) -> str:
+    """No kernel does anything that it must not, in any case and any order of blocks and warps.
+
+    The PTX machine runs every case and its resizes, in place where outputs may lie in an input's
+    memory and apart from it, and watches: memory outside its buffer or never written, misaligned
+    accesses, races between threads of a warp, a block or the grid, barriers and warp operations
+    that some threads never reach, integer divisions by zero, writes to inputs, output bytes that
+    nothing wrote, and launches that do not end.
+
+    Does not prove anything about other shapes and values; nor that TensorRT passes what the driver
+    passes: ``kernel_types`` goes through the adapter.
+    """
+    device = machine_for(subject)
+
+    def watch(call: Call) -> None:
+        _watch(device, call)
+
+    def watch_other_orders(call: Call) -> None:
+        for seed in range(_PATIENT_ORDERS if subject.is_patient else _ORDERS):
+            _watch(device, call, seed)
+
+    tally = run_affordable(device, _calls(subject), watch, "sanitizer")
+    others = run_affordable(device, _calls(subject), watch_other_orders, "sanitizer, other orders")
+    return f"{tally}; in other orders {others}"
+
+
+def _calls(subject: Subject) -> Iterator[Call]:
+    for call in subject.calls("cover"):
+        yield from [call] if call.has_indices else resized(call)
+
+
+def _watch(device: MachineDevice, call: Call, seed: int | None = None) -> None:
+    for in_place in (False, True) if call.plugin.spec.has_aliases else (False,):
+        label = ", in place" * in_place
+        label += "" if seed is None else f", order {seed} of blocks and warps"
+        machine = device.for_execution(seed)
+        run = run_on(machine, call.plugin, call.arrays, in_place=in_place)
+        if run.findings:
+            raise _failure(call, label, run.findings)
+        if seed is not None:
+            expect(call, run.outputs, label.removeprefix(", "))
+
+
+def _failure(call: Call, label: str, findings: Sequence[Finding]) -> Failure:
+    first, *others = map(str, findings)
+    left_out = [f"and {len(others) - _LISTED} more"] if len(others) > _LISTED else []
+    return Failure(
+        call.label + label,
+        first,
+        "nothing to find",
+        cause="\n".join([*others[:_LISTED], *left_out]),
+        case=call.case,
+    )

@@ -1,0 +1,117 @@
+"""How much of a check is run where kernels are slow: on the PTX machine, a check has seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pluginkit.checking.check import Failure, NotRun, OutOfTime, outcome_of
+from pluginkit.checking.plugin_under_test import Call
+from pluginkit.kernels.ptx_code import seconds_compiling
+
+#: Seconds on the PTX machine, compilation apart; all checks of a plugin together take 20 at most.
+SHARES = {
+    "sanitizer": 4.0,
+    "sanitizer, other orders": 1.5,
+    "kernel_types": 3.5,
+    "kernel_sizes": 1.5,
+    "kernel_empty": 0.8,
+    "kernel_nan_inf": 1.2,
+    "canaries": 0.5,
+    "poisoned_outputs": 1.2,
+    "kernel_in_place": 0.8,
+    "two_shapes": 0.8,
+    "two_contexts": 0.8,
+    "clone_independence": 0.6,
+    "determinism": 0.8,
+    "batch_permutation": 0.5,
+}
+
+
+class Clock:
+    """Counts down from ``seconds`` of the processor's time; compilation does not count.
+
+    On a machine that others use too, a check then sees as much as on an idle one.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._end = self._now() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self._end - self._now()
+
+    @staticmethod
+    def _now() -> float:
+        return time.process_time() - seconds_compiling()
+
+
+class Timed(Protocol):
+    """Where kernels run."""
+
+    def start_clock(self, seconds: float) -> Clock | None:
+        """Stop what takes longer than this from now on, with OutOfTime; None: it waits."""
+
+
+@dataclass
+class Tally:
+    """How many calls were run, and how many were left out for time."""
+
+    run: int = 0
+    left_out: int = 0
+
+    def __str__(self) -> str:
+        if not self.left_out:
+            return f"{self.run} calls"
+        return f"{self.run} calls; not run: {self.left_out} more, for time (--sanitize runs them)"
+
+
+def run_affordable(
+    device: Timed, sequence: Iterable[Call], body: Callable[[Call], None], share: str
+) -> Tally:
+    """Run ``body`` on every call; where time is limited on as many as it lasts for, small first.
+
+    Args:
+        device: where the kernels run.
+        sequence: the calls.
+        body: what to do with each.
+        share: whose share of the time it may take.
+
+    Errors:
+        NotRun: there is no call, or time for none.  Failure: the body raised something.
+    """
+    clock = device.start_clock(SHARES[share])
+    if clock is not None:
+        sequence = sorted(sequence, key=lambda call: sum(array.size for array in call.arrays))
+    tally = Tally()
+    for call in sequence:
+        if clock is not None and clock.left <= 0:
+            tally.left_out += 1
+            continue
+        if _ends_in_time(body, call):
+            tally.run += 1
+        else:
+            tally.left_out += 1
+    if tally.left_out and not tally.run:
+        raise NotRun(f"more than the {SHARES[share]} s that it has here: --sanitize waits")
+    if not tally.run:
+        raise NotRun("a case of that kind")
+    return tally
+
+
+def _ends_in_time(body: Callable[[Call], None], call: Call) -> bool:
+    try:
+        body(call)
+    except OutOfTime:
+        return False
+    except (Failure, NotRun):
+        raise
+    except Exception as error:  # the author's methods may raise anything
+        outcome = outcome_of(error, call.label, call.case)
+        if isinstance(outcome, OutOfTime):
+            return False
+        raise outcome from error
+    return True

@@ -1,0 +1,109 @@
+"""NVRTC: CUDA C++ to PTX and machine code, on any machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pluginkit.errors import KernelError
+from pluginkit.kernels.cuda_packages import need
+
+_ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\(([^)]*)\)")
+_PARAMETER = re.compile(r"\.param\s+(?:\.align\s+\d+\s+)?\.[a-z](\d+)[^,\[]*(?:\[(\d+)\])?")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiled program.
+
+    Attributes:
+        handle: the ``nvrtcProgram``.
+    """
+
+    handle: Any
+
+    def ptx(self) -> str:
+        """Return its PTX."""
+        nvrtc = need("cuda.bindings.nvrtc")
+        ptx = bytearray(_answer(nvrtc.nvrtcGetPTXSize(self.handle)))
+        _answer(nvrtc.nvrtcGetPTX(self.handle, ptx))
+        return ptx.rstrip(b"\0").decode()
+
+    def cubin(self) -> bytes:
+        """Return its machine code, which it has if a real architecture was named."""
+        nvrtc = need("cuda.bindings.nvrtc")
+        cubin = bytearray(_answer(nvrtc.nvrtcGetCUBINSize(self.handle)))
+        _answer(nvrtc.nvrtcGetCUBIN(self.handle, cubin))
+        return bytes(cubin)
+
+    def symbol(self, expression: str) -> str:
+        """Return the mangled name of the kernel with this name expression."""
+        nvrtc = need("cuda.bindings.nvrtc")
+        name: bytes = _answer(nvrtc.nvrtcGetLoweredName(self.handle, expression.encode()))
+        return name.decode()
+
+
+@contextmanager
+def compiled_program(
+    code: str, file: str, expressions: Sequence[str], options: Sequence[str], arch: str
+) -> Iterator[Program]:
+    """Compile CUDA C++; the program is gone at the end of the body.
+
+    Args:
+        code: the source.
+        file: what the compiler calls the source.
+        expressions: the name expressions of the kernels that are wanted.
+        options: NVRTC's, without the architecture.
+        arch: ``"sm_90"`` for machine code and PTX, ``"compute_90"`` for PTX alone.
+
+    Errors:
+        PK320: NVRTC refuses the source; the log is the cause.
+    """
+    nvrtc = need("cuda.bindings.nvrtc")
+    encoded = [option.encode() for option in (f"--gpu-architecture={arch}", *options)]
+    handle = _answer(nvrtc.nvrtcCreateProgram(code.encode(), file.encode(), 0, [], []))
+    try:
+        for expression in expressions:
+            _answer(nvrtc.nvrtcAddNameExpression(handle, expression.encode()))
+        (status,) = nvrtc.nvrtcCompileProgram(handle, len(encoded), encoded)
+        if status:
+            raise_compile_error("PK320", ", ".join(expressions), arch, _log(nvrtc, handle))
+        yield Program(handle)
+    finally:
+        nvrtc.nvrtcDestroyProgram(handle)
+
+
+def entries(ptx: str) -> dict[str, tuple[int, ...]]:
+    """Return the kernels in PTX, each with the bytes of its parameters."""
+    return {
+        name: tuple(int(bits) // 8 * int(n or 1) for bits, n in _PARAMETER.findall(declared))
+        for name, declared in _ENTRY.findall(ptx)
+    }
+
+
+def raise_compile_error(
+    code: str, kernel: str, arch: str, log: str, error: BaseException | None = None
+) -> NoReturn:
+    """Raise the KernelError of a kernel that does not compile; its cause is the compiler's log."""
+    raise KernelError(
+        code,
+        f"kernel '{kernel}' does not compile for {arch}.",
+        cause=log,
+        fix="correct the kernel's source; begin with the first error above.",
+    ) from error
+
+
+def _answer(result: tuple[Any, ...]) -> Any:
+    status, *values = result
+    if status:
+        raise KernelError("PK320", f"NVRTC answers {status.name}.")
+    return values[0] if values else None
+
+
+def _log(nvrtc: Any, handle: Any) -> str:
+    log = bytearray(_answer(nvrtc.nvrtcGetProgramLogSize(handle)))
+    _answer(nvrtc.nvrtcGetProgramLog(handle, log))
+    return log.rstrip(b"\0\n").decode(errors="replace")

@@ -1,0 +1,146 @@
+"""Kernels as PTX, for the machine of :mod:`pluginkit.ptx`: compiled once, then kept on disk.
+
+A file's name is the hash of everything that the PTX follows from, and its first line the hash of
+the rest: what is damaged is compiled again. Kernels of one CUDA C++ source that are asked for
+together share a file, which compiles ten times as fast as one by one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pluginkit.atomic_files import replace_file
+from pluginkit.kernels.compile import cuda_options, numba_ptx
+from pluginkit.kernels.numba_cache import cache_folder, cache_key, version
+from pluginkit.kernels.nvrtc import compiled_program, entries
+from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation, Specialisation
+
+#: The compute capability that kernels are compiled for, with all that recent GPUs have.
+ARCHITECTURE = "90"
+
+_FORMAT = 1
+_COMPILERS = ("cuda-bindings", "nvidia-cuda-nvrtc", "cupy-cuda13x")  # the last one brings CCCL
+
+_known: dict[Specialisation, PtxCode] = {}
+_seconds = 0.0
+
+
+@dataclass(frozen=True)
+class PtxCode:
+    """A kernel in PTX.
+
+    Attributes:
+        text: the module, perhaps with other kernels.
+        symbol: the kernel's name in it.
+        parameter_sizes: the bytes of each parameter.
+    """
+
+    text: str
+    symbol: str
+    parameter_sizes: tuple[int, ...]
+
+
+def ptx_code(wanted: Specialisation) -> PtxCode:
+    """Return one kernel's PTX.
+
+    Errors:
+        PK302, PK310, PK320, PK321.
+    """
+    compile_ahead([wanted])
+    return _known[wanted]
+
+
+def put(wanted: Specialisation, code: PtxCode) -> None:
+    """Use this code from now on in place of the compiler's, in this process."""
+    _known[wanted] = code
+
+
+def seconds_compiling() -> float:
+    """Return the processor time that this process has spent on compiling and reading PTX."""
+    return _seconds
+
+
+def compile_ahead(wanted: Iterable[Specialisation]) -> None:
+    """Compile what is not known yet, all kernels of one CUDA C++ source together.
+
+    Errors:
+        as for :func:`ptx_code`.
+    """
+    global _seconds
+    started = time.process_time()
+    try:
+        _compile(wanted)
+    finally:
+        _seconds += time.process_time() - started
+
+
+def _compile(wanted: Iterable[Specialisation]) -> None:
+    sources: dict[tuple[object, ...], list[CudaSpecialisation]] = {}
+    for one in dict.fromkeys(wanted):
+        if one in _known:
+            continue
+        if isinstance(one, CudaSpecialisation):
+            sources.setdefault((one.code, one.options, one.folder), []).append(one)
+        else:
+            text = _kept(cache_key(one, ARCHITECTURE), partial(_numba_text, one))
+            _know([one], text)
+    for group in sources.values():
+        _know(group, _kept(_cuda_key(group), partial(_cuda_text, group)))
+
+
+def _know(group: Sequence[Specialisation], text: str) -> None:
+    first, _, ptx = text.partition("\n")
+    symbols = json.loads(first)
+    sizes = entries(ptx)
+    for one, symbol in zip(group, symbols, strict=True):
+        _known[one] = PtxCode(ptx, symbol, sizes[symbol])
+
+
+def _cuda_text(group: Sequence[CudaSpecialisation]) -> str:
+    first = group[0]
+    expressions = [one.expression for one in group]
+    options = ("-ftz=true", "-lineinfo", *cuda_options(first))
+    with compiled_program(
+        first.code, first.file, expressions, options, f"compute_{ARCHITECTURE}"
+    ) as program:
+        # NVRTC puts the current folder before a name that has none, such as a #line directive's.
+        local = Path.cwd() / Path(first.file).name
+        ptx = program.ptx().replace(f'"{local}"', f'"{first.file}"')
+        return json.dumps([*map(program.symbol, expressions)]) + "\n" + ptx
+
+
+def _numba_text(one: NumbaSpecialisation) -> str:
+    ptx = numba_ptx(one, ARCHITECTURE, lineinfo=True)
+    return json.dumps(list(entries(ptx))) + "\n" + ptx
+
+
+def _cuda_key(group: Sequence[CudaSpecialisation]) -> str:
+    first = group[0]
+    expressions = [one.expression for one in group]
+    facts = [_FORMAT, ARCHITECTURE, first.code, first.file, first.options, str(first.folder)]
+    digest = hashlib.sha256()
+    for part in [*facts, expressions, *map(version, _COMPILERS)]:
+        digest.update(repr(part).encode())
+    return digest.hexdigest()
+
+
+def _kept(key: str, make: Callable[[], str]) -> str:
+    """Return the text for a key, from the disk or made and put there."""
+    path = cache_folder() / f"{key}.ptx"
+    with suppress(OSError, ValueError):
+        digest, _, text = path.read_text(encoding="utf-8").partition("\n")
+        if hashlib.sha256(text.encode()).hexdigest() == digest:
+            return text
+    text = make()
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        content = hashlib.sha256(text.encode()).hexdigest() + "\n" + text
+        replace_file(path, content.encode())
+    return text

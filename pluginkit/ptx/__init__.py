@@ -1,0 +1,172 @@
+"""Runs CUDA kernels on a CPU, from their PTX, and says what is wrong with them.
+
+    from pluginkit import ptx
+
+    module = ptx.parse(ptx_text)                       # of NVRTC (-lineinfo), numba or Triton
+    memory = ptx.Memory()
+    x = memory.buffer("x", array, "input")             # numpy array in, a Buffer out
+    y = memory.buffer("y", array.nbytes, "output")
+    result = module.launch("scale", grid=(4,), block=(256,), args=[y, x, np.int32(1000)],
+                           memory=memory)
+    result.findings                                    # [] or a list of ptx.Finding
+    y.array(np.float32), y.unwritten()                 # what came out; bytes never written
+
+One :class:`Memory` serves all launches of an enqueue: it knows which bytes have been written.
+``Buffer.fill``, ``copy_from``, ``write`` and ``poison`` are what happens between launches. An
+argument is a Buffer, ``buffer + offset``, bytes, or a numpy scalar; an address that comes as bytes
+is as good as a Buffer. What the machine does not know raises :class:`PtxUnsupported`, a KernelError
+with the code PK351, which names the instruction and its line.
+
+A launch can be stepped:
+
+    launch = module.start("scale", grid, block, args, memory=memory)
+    while launch.step():                               # one basic block of one group of threads
+        launch.register("%r1")                         # an array over the threads
+
+Results are those of the GPU in every bit, but for three things: instructions that the GPU
+approximates (``.approx``, ``.full``, ``ex2``, ``sin`` and their like) are right to the last bit
+here; atomics of many threads happen in one order, which ``seed`` changes; clocks stand still.
+
+What is not seen, or is seen otherwise than on a GPU:
+
+- Bytes that nothing has written are reported when they are loaded, even if the value is not used.
+- Writes of equal values to the same bytes do not race, nor does a load whose value a
+  compare-and-swap checks. A shuffle or a vote orders no accesses to memory, a ``bar.warp.sync``
+  does.
+- Lanes that have ended count as arrived at warp operations; so do whole warps at barriers, but not
+  a part of a warp.
+- A race is seen in whatever order threads run, as long as they reach both accesses: what a kernel
+  does only in another order needs other seeds.
+- Up to 131,072 threads run at once. Blocks that wait for later ones beyond that wait for ever.
+- Tensor cores, bulk copies, mbarriers, clusters, textures, calls through pointers and recursion are
+  unknown.
+
+The package needs numpy only, and nothing of pluginkit but its errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pluginkit.ptx.code.program import Program
+from pluginkit.ptx.findings import Finding, Kind
+from pluginkit.ptx.machine.context import Result
+from pluginkit.ptx.machine.launch import DEFAULT_STEPS, Launch
+from pluginkit.ptx.machine.launch_arguments import Argument
+from pluginkit.ptx.memory.buffers import Buffer, Memory, Pointer
+from pluginkit.ptx.memory.regions import Role
+from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.unsupported import PtxUnsupported
+
+__all__ = [
+    "Argument",
+    "Buffer",
+    "Finding",
+    "Kind",
+    "Launch",
+    "Memory",
+    "Pointer",
+    "PtxModule",
+    "PtxUnsupported",
+    "Result",
+    "Role",
+    "parse",
+]
+
+
+def parse(text: str) -> PtxModule:
+    """Read PTX.
+
+    Errors:
+        PK350: the text is no PTX.
+    """
+    return PtxModule(text)
+
+
+class PtxModule:
+    """PTX whose kernels can be launched. Kernels are read when they are first launched.
+
+    Attributes:
+        kernels: their names, as in the PTX.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._module = Module(text)
+        self._programs: dict[str, Program] = {}
+        self.kernels = self._module.kernels
+
+    def parameter_sizes(self, kernel: str) -> tuple[int, ...]:
+        """The bytes of each of a kernel's parameters.
+
+        Errors:
+            PK352: there is no such kernel.  PtxUnsupported.
+        """
+        return self._program(kernel).parameter_sizes
+
+    def _program(self, kernel: str) -> Program:
+        if kernel not in self._programs:
+            self._programs[kernel] = Program(self._module, kernel)
+        return self._programs[kernel]
+
+    def start(
+        self,
+        kernel: str,
+        grid: int | Sequence[int],
+        block: int | Sequence[int],
+        args: Sequence[Argument],
+        *,
+        memory: Memory,
+        shared_bytes: int = 0,
+        seed: int | None = None,
+    ) -> Launch:
+        """Prepare a launch, to be stepped or run.
+
+        Args:
+            kernel: its name in the PTX.
+            grid: one to three extents.
+            block: one to three extents, up to 1024 threads.
+            args: one for each parameter of the kernel.
+            memory: where the buffers are.
+            shared_bytes: the dynamic shared memory of a block.
+            seed: another order of blocks and warps for each; None for ascending.
+
+        Errors:
+            PK352: there is no such kernel, or the arguments do not fit.  PtxUnsupported.
+        """
+        program = self._program(kernel)
+        return Launch(program, _three(grid), _three(block), args, shared_bytes, memory, seed)
+
+    def launch(
+        self,
+        kernel: str,
+        grid: int | Sequence[int],
+        block: int | Sequence[int],
+        args: Sequence[Argument],
+        *,
+        memory: Memory,
+        shared_bytes: int = 0,
+        seed: int | None = None,
+        steps: int = DEFAULT_STEPS,
+    ) -> Result:
+        """Run a kernel to its end; arguments as for :meth:`start`.
+
+        Args:
+            kernel: its name in the PTX.
+            grid: one to three extents.
+            block: one to three extents.
+            args: one for each parameter.
+            memory: where the buffers are.
+            shared_bytes: the dynamic shared memory of a block.
+            seed: another order of blocks and warps for each; None for ascending.
+            steps: stop with a finding after so many blocks of code.
+        """
+        launch = self.start(
+            kernel, grid, block, args, memory=memory, shared_bytes=shared_bytes, seed=seed
+        )
+        return launch.run(steps)
+
+
+def _three(extents: int | Sequence[int]) -> tuple[int, int, int]:
+    listed = (extents,) if isinstance(extents, int) else tuple(extents)
+    x, y, z = (*listed, 1, 1, 1)[:3]
+    return x, y, z

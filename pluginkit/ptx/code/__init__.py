@@ -1,0 +1,1 @@
+"""A kernel as code: calls expanded, cut into blocks, each block made into operations."""

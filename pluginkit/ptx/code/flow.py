@@ -1,0 +1,259 @@
+"""Cuts a kernel into basic blocks, and puts them in the order in which they should run.
+
+Threads that went different ways meet again where the one in front waits for the other, which the
+machine gets by always running the block that comes first. So a loop's blocks must lie together,
+and what follows the loop after them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pluginkit.ptx.text.syntax import Function, Instruction, Negated, Register, Symbol
+
+#: Instructions that threads wait at for one another; each is a block of its own.
+_WAITING = ("bar", "barrier", "shfl", "vote", "match", "redux", "elect", "activemask")
+_ENDING = ("bra", "brx", "ret", "exit", "trap")
+_FAILING = ("__assertfail", "__assert_fail")
+
+#: The number of the block that means a thread's end.
+END = -1
+
+
+@dataclass
+class BasicBlock:
+    """Instructions that run one after the other.
+
+    Attributes:
+        body: the instructions, without the branch at the end.
+        branch: the guarded or indirect branch at the end, if any.
+        successors: the numbers of the blocks that may follow: of a guarded branch the one taken,
+            then the other; END where threads end.
+        loop: the number of the outermost loop that the block is in, or None.
+    """
+
+    body: list[Instruction] = field(default_factory=list)
+    branch: Instruction | None = None
+    successors: tuple[int, ...] = ()
+    loop: int | None = None
+
+    @property
+    def instructions(self) -> list[Instruction]:
+        """All of them, the branch too."""
+        return [*self.body, self.branch] if self.branch is not None else self.body
+
+    @property
+    def waits(self) -> bool:
+        """Whether threads wait for one another here."""
+        return len(self.body) == 1 and is_waiting(self.body[0])
+
+
+def is_waiting(instruction: Instruction) -> bool:
+    """Whether threads wait for one another at an instruction."""
+    return instruction.opcode in _WAITING
+
+
+def basic_blocks(function: Function) -> list[BasicBlock]:
+    """The blocks of a kernel in the order in which they should run; the first one is the entry.
+
+    Args:
+        function: a kernel with its calls expanded.
+    """
+    code = _with_guards_as_branches(function)
+    starts = _starts(code, function)
+    number = {start: index for index, start in enumerate(starts)}
+    blocks = []
+    for start, end in zip(starts, [*starts[1:], len(code)], strict=True):
+        blocks.append(_block(code, start, end, function, number))
+    return _ordered(blocks)
+
+
+def _with_guards_as_branches(function: Function) -> list[Instruction]:
+    """Replace the guard of an instruction that threads wait at by a branch around it."""
+    code: list[Instruction] = []
+    moved: dict[int, int] = {}
+    for index, instruction in enumerate(function.code):
+        moved[index] = len(code)
+        if instruction.guard is not None and (
+            is_waiting(instruction) or _is_call(instruction) or instruction.opcode == "trap"
+        ):
+            label = f"after#{index}"
+            guard = instruction.guard
+            opposite = guard.operand if isinstance(guard, Negated) else Negated(guard)
+            skip = Symbol(label)
+            code.append(Instruction("bra", (), (skip,), opposite, instruction.location))
+            function.labels[label] = index + 1
+            instruction = Instruction(
+                instruction.opcode, instruction.modifiers, instruction.operands, None,
+                instruction.location, instruction.text,
+            )  # fmt: skip
+        code.append(instruction)
+    moved[len(function.code)] = len(code)
+    function.labels = {label: moved[index] for label, index in function.labels.items()}
+    return code
+
+
+def _is_call(instruction: Instruction) -> bool:
+    return instruction.opcode == "call"
+
+
+def _ends(instruction: Instruction) -> bool:
+    """Whether a block ends with an instruction."""
+    return instruction.opcode in _ENDING or _fails(instruction)
+
+
+def _fails(instruction: Instruction) -> bool:
+    """Whether threads end here because something is wrong."""
+    return instruction.opcode == "trap" or (
+        instruction.opcode == "call"
+        and any(isinstance(each, Symbol) and each.name in _FAILING for each in instruction.operands)
+    )
+
+
+def _starts(code: list[Instruction], function: Function) -> list[int]:
+    starts = {0, *function.labels.values()}
+    for index, instruction in enumerate(code):
+        if _ends(instruction):
+            starts.add(index + 1)
+        elif is_waiting(instruction):
+            starts |= {index, index + 1}
+    return sorted(start for start in starts if start < len(code) or start == 0)
+
+
+def _block(
+    code: list[Instruction], start: int, end: int, function: Function, number: dict[int, int]
+) -> BasicBlock:
+    body = code[start:end]
+    following = number.get(end, END)
+    if not body or not _ends(body[-1]):
+        return BasicBlock(body, None, (following,))
+    last = body.pop()
+
+    def block_of(label: str) -> int:
+        return number.get(function.labels[label], END)
+
+    if last.opcode == "brx":
+        listed = last.operands[1]
+        names = function.targets[listed.name if isinstance(listed, (Symbol, Register)) else ""]
+        return BasicBlock(body, last, tuple(map(block_of, names)))
+    if _fails(last):
+        return BasicBlock([*body, last], None, (END,))
+    target = END
+    if last.opcode == "bra":
+        symbol = last.operands[0]
+        target = block_of(symbol.name) if isinstance(symbol, Symbol) else END
+    if last.guard is None:
+        return BasicBlock(body, None, (target,))
+    return BasicBlock(body, last, (target, following))
+
+
+def _ordered(blocks: list[BasicBlock]) -> list[BasicBlock]:
+    edges = [[to for to in block.successors if to != END] for block in blocks]
+    order: list[int] = []
+    _arrange(list(range(len(blocks))), 0, edges, blocks, order, None)
+    reachable = _reachable(edges)
+    reached = [index for index in order if index in reachable]
+    place = {index: position for position, index in enumerate(reached)}
+    result = []
+    for index in reached:
+        block = blocks[index]
+        block.successors = tuple(END if to == END else place[to] for to in block.successors)
+        result.append(block)
+    return result
+
+
+def _reachable(edges: list[list[int]]) -> set[int]:
+    seen, todo = {0}, [0]
+    while todo:
+        for to in edges[todo.pop()]:
+            if to not in seen:
+                seen.add(to)
+                todo.append(to)
+    return seen
+
+
+def _arrange(
+    members: list[int],
+    entry: int,
+    edges: list[list[int]],
+    blocks: list[BasicBlock],
+    order: list[int],
+    loop: int | None,
+) -> None:
+    """Append ``members`` to ``order``: each before what it leads to, each loop in one piece."""
+    allowed = set(members)
+    for component in _components(members, entry, edges, allowed):
+        if len(component) == 1 and component[0] not in edges[component[0]]:
+            blocks[component[0]].loop = loop
+            order.append(component[0])
+            continue
+        head = _head(component, entry, edges, allowed)
+        outermost = head if loop is None else loop
+        for index in component:
+            blocks[index].loop = outermost
+        order.append(head)
+        inner = [index for index in component if index != head]
+        if inner:
+            _arrange(inner, _first_inside(head, inner, edges), edges, blocks, order, outermost)
+
+
+def _head(component: list[int], entry: int, edges: list[list[int]], allowed: set[int]) -> int:
+    """The block that a loop is entered at."""
+    inside = set(component)
+    if entry in inside:
+        return entry
+    for index in allowed - inside:
+        for to in edges[index]:
+            if to in inside:
+                return to
+    return min(component)
+
+
+def _first_inside(head: int, inner: list[int], edges: list[list[int]]) -> int:
+    inside = set(inner)
+    return next((to for to in edges[head] if to in inside), inner[0])
+
+
+def _components(
+    members: list[int], entry: int, edges: list[list[int]], allowed: set[int]
+) -> list[list[int]]:
+    """The strongly connected components of ``members``, each before those that it leads to.
+
+    Tarjan's algorithm, without recursion; its result is in the opposite order.
+    """
+    index: dict[int, int] = {}
+    low: dict[int, int] = {}
+    on_stack: set[int] = set()
+    stack: list[int] = []
+    found: list[list[int]] = []
+    for root in [entry, *members]:
+        if root in index or root not in allowed:
+            continue
+        work = [(root, iter(edges[root]))]
+        index[root] = low[root] = len(index)
+        stack.append(root)
+        on_stack.add(root)
+        while work:
+            node, following = work[-1]
+            for to in following:
+                if to not in allowed:
+                    continue
+                if to not in index:
+                    index[to] = low[to] = len(index)
+                    stack.append(to)
+                    on_stack.add(to)
+                    work.append((to, iter(edges[to])))
+                    break
+                if to in on_stack:
+                    low[node] = min(low[node], index[to])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
+                if low[node] == index[node]:
+                    cut = stack.index(node)
+                    component = stack[cut:]
+                    del stack[cut:]
+                    on_stack.difference_update(component)
+                    found.append(component)
+    return found[::-1]

@@ -1,0 +1,129 @@
+"""A frame holds what the registers of some threads hold while one block of code runs.
+
+Instructions are turned into functions of a frame. A register's place in it is its slot; a slot
+holds an array with one element for each thread, or a numpy scalar where all are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from pluginkit.ptx.memory.access import Access
+from pluginkit.ptx.memory.pending_copies import PendingCopies
+from pluginkit.ptx.memory.watch import Watch
+from pluginkit.ptx.text.syntax import Instruction
+from pluginkit.ptx.types import SIGNED, UNSIGNED, Array
+
+Read = Callable[["Frame"], Any]
+Write = Callable[["Frame", Any], None]
+Operation = Callable[["Frame"], None]
+
+
+class Runner(Watch, Protocol):
+    """A machine, as instructions see it.
+
+    Attributes:
+        access: to memory.
+        copies: those that have begun.
+        printed: the texts that the kernel printed.
+    """
+
+    access: Access
+    copies: PendingCopies
+    printed: list[str]
+
+    def fence(self, ids: Array, instruction: Instruction, *, in_block: bool) -> None:
+        """Threads run a fence."""
+
+    def address_of(self, name: str) -> int:
+        """The address of a variable in its own space."""
+
+    def parameter(self, name: str, offset: int, dtype: np.dtype[Any]) -> Any:
+        """A value in a parameter of the kernel."""
+
+
+class Frame(list[Any]):
+    """Values by slot, for the threads that run.
+
+    Attributes:
+        machine: what runs them.
+        ids: the threads' numbers in the wave, ascending.
+        size: how many they are.
+    """
+
+    machine: Runner
+    ids: Array
+    size: int
+
+
+@dataclass(frozen=True)
+class Put:
+    """Puts results into a slot.
+
+    Attributes:
+        slot: it.
+        write: converts a result and puts it there; None where it fits as it is.
+    """
+
+    slot: int
+    write: Write | None
+
+    def __call__(self, frame: Frame, value: Any) -> None:
+        if self.write is None:
+            frame[self.slot] = value
+        else:
+            self.write(frame, value)
+
+    def to_some(self, frame: Frame, value: Array, places: Array | None) -> None:
+        """Put results of the threads at some places, None for all; the others keep theirs."""
+        if places is None:
+            self(frame, value)
+            return
+        before = frame[self.slot]
+        whole = np.zeros(frame.size, value.dtype)
+        whole[places] = value
+        self(frame, whole)
+        is_new = np.zeros(frame.size, bool)
+        is_new[places] = True
+        frame[self.slot] = np.where(is_new, frame[self.slot], before)
+
+
+def reader(slot: int, stored: np.dtype[Any], wanted: np.dtype[Any]) -> Read:
+    """Reads a slot whose bits are kept as ``stored``, as ``wanted``."""
+    if stored == wanted:
+        return lambda frame: frame[slot]
+    if stored.itemsize == wanted.itemsize:
+        return lambda frame: frame[slot].view(wanted)
+    narrow = UNSIGNED[wanted.itemsize] if wanted.kind != "b" else wanted
+    if stored.kind == "f":
+        bits = UNSIGNED[stored.itemsize]
+        return lambda frame: frame[slot].view(bits).astype(narrow).view(wanted)
+    return lambda frame: frame[slot].astype(narrow).view(wanted)
+
+
+def writer(slot: int, stored: np.dtype[Any], given: np.dtype[Any]) -> Write | None:
+    """Writes a result of type ``given``; None where it can be put in the slot directly."""
+    if stored == given:
+        return None
+
+    if stored.itemsize == given.itemsize:
+
+        def keep(frame: Frame, value: Any) -> None:
+            frame[slot] = value.view(stored)
+
+        return keep
+    wide = (SIGNED if given.kind == "i" else UNSIGNED)[stored.itemsize]
+
+    def extend(frame: Frame, value: Any) -> None:
+        frame[slot] = value.astype(wide).view(stored)
+
+    return extend
+
+
+def spread(value: Any, size: int) -> Array:
+    """``size`` elements, of an array or of a scalar that stands for equal ones."""
+    return value if isinstance(value, np.ndarray) and value.ndim else np.full(size, value)

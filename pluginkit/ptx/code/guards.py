@@ -1,0 +1,53 @@
+"""The predicate in front of an instruction: for which threads it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pluginkit.ptx.code.frame import Frame, Operation, Put, spread
+from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.text.syntax import Instruction
+from pluginkit.ptx.types import Array
+
+
+def guarded(
+    slots: Slots, instruction: Instruction, operation: Operation, puts: Sequence[Put]
+) -> Operation:
+    """The operation where its guard holds; other threads keep what they had in its results."""
+    if instruction.guard is None:
+        return operation
+    guard = slots.guard(instruction.guard)
+
+    def run(frame: Frame) -> None:
+        active = guard(frame)
+        old = [frame[put.slot] for put in puts]
+        operation(frame)
+        for put, before in zip(puts, old, strict=True):
+            frame[put.slot] = np.where(active, frame[put.slot], before)
+
+    return run
+
+
+def chosen(slots: Slots, instruction: Instruction) -> Callable[[Frame], tuple[Array, Array | None]]:
+    """Gives the threads for which the guard holds: their numbers, and places; None for all."""
+    if instruction.guard is None:
+        return lambda frame: (frame.ids, None)
+    guard = slots.guard(instruction.guard)
+
+    def choose(frame: Frame) -> tuple[Array, Array | None]:
+        active = spread(guard(frame), frame.size)
+        if active.all():
+            return frame.ids, None
+        places = np.flatnonzero(active)
+        return frame.ids[places], places
+
+    return choose
+
+
+def picked(value: Any, frame: Frame, places: Array | None) -> Array:
+    """A value of the chosen threads, as an array."""
+    whole = spread(value, frame.size)
+    return whole if places is None else whole[places]

@@ -1,0 +1,168 @@
+"""Puts the code of called functions in place of the calls.
+
+A kernel is then one list of instructions: no stack, and threads that return from a call meet again
+like those that leave a branch. A function that calls itself, or one called through a pointer,
+cannot be expanded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.text.syntax import (
+    CARRY,
+    Address,
+    Function,
+    Instruction,
+    Negated,
+    Operand,
+    Pair,
+    Register,
+    Symbol,
+    Vector,
+)
+from pluginkit.ptx.unsupported import unsupported
+
+#: Functions that the device's runtime defines, and not the module.
+EXTERNAL = ("vprintf", "__assertfail", "__assert_fail")
+
+
+def expand(module: Module, kernel: Function) -> Function:
+    """The kernel with all its calls expanded.
+
+    Errors:
+        PtxUnsupported: a call cannot be expanded.
+    """
+    whole = Function(kernel.name, True, kernel.parameters, registers={CARRY: "pred"})
+    _Expansion(module, whole).add(kernel, "", {}, ())
+    return whole
+
+
+class _Expansion:
+    def __init__(self, module: Module, whole: Function) -> None:
+        self._module = module
+        self._whole = whole
+        self._calls = 0
+
+    def add(
+        self, function: Function, suffix: str, renamed: dict[str, str], path: tuple[str, ...]
+    ) -> None:
+        """Append a function's code, with ``suffix`` on the names that it declares."""
+        whole = self._whole
+        names = dict(renamed)
+        for name, variable in function.variables.items():
+            names[name] = name + suffix
+            whole.variables[name + suffix] = replace(variable, name=name + suffix)
+        for name, kind in function.registers.items():
+            whole.registers[name + suffix] = kind
+        for name, labels in function.targets.items():
+            whole.targets[name + suffix] = tuple(label + suffix for label in labels)
+            names[name] = name + suffix
+        names |= {label: label + suffix for label in function.labels}
+        registers = function.registers
+
+        def rename(operand: Operand) -> Operand:
+            return _renamed(operand, names, registers, suffix)
+
+        end = f"return{suffix}" if suffix else ""
+        at: dict[int, list[str]] = {}
+        for label, index in function.labels.items():
+            at.setdefault(index, []).append(label + suffix)
+        for index, instruction in enumerate(function.code):
+            whole.labels |= dict.fromkeys(at.get(index, ()), len(whole.code))
+            self._append(instruction, rename, end, (*path, function.name))
+        whole.labels |= dict.fromkeys(at.get(len(function.code), ()), len(whole.code))
+        if end:
+            whole.labels[end] = len(whole.code)
+
+    def _append(
+        self,
+        instruction: Instruction,
+        rename: Callable[[Operand], Operand],
+        end: str,
+        path: tuple[str, ...],
+    ) -> None:
+        guard = instruction.guard
+        if guard is not None:
+            renamed = rename(guard)
+            guard = renamed if isinstance(renamed, (Register, Negated)) else guard
+        placed = replace(
+            instruction, guard=guard, operands=tuple(map(rename, instruction.operands))
+        )
+        if placed.opcode == "call":
+            self._call(placed, path)
+        elif placed.opcode == "ret" and end:
+            self._whole.code.append(
+                replace(placed, opcode="bra", modifiers=(), operands=(Symbol(end),))
+            )
+        else:
+            self._whole.code.append(placed)
+
+    def _call(self, call: Instruction, path: tuple[str, ...]) -> None:
+        vectors = [each.items for each in call.operands if isinstance(each, Vector)]
+        callees = [each for each in call.operands if not isinstance(each, Vector)]
+        name = callees[0].name if callees and isinstance(callees[0], Symbol) else None
+        if name is None or len(callees) > 1:
+            raise unsupported(self._whole.name, call, self._module, "a call through a pointer")
+        if name in EXTERNAL:
+            self._whole.code.append(call)
+            return
+        function = self._module.function(name)
+        if function is None:
+            raise unsupported(self._whole.name, call, self._module, f"a call of '{name}'")
+        if name in path:
+            raise unsupported(self._whole.name, call, self._module, f"recursion of '{name}'")
+        starts_with_results = isinstance(call.operands[0], Vector)
+        results = vectors.pop(0) if starts_with_results else ()
+        arguments = vectors.pop(0) if vectors else ()
+        self._calls += 1
+        suffix = f"@{self._calls}"
+        skip = None
+        if call.guard is not None:  # only those threads enter
+            skip = f"return{suffix}"
+            opposite = (
+                call.guard.operand if isinstance(call.guard, Negated) else Negated(call.guard)
+            )
+            self._whole.code.append(
+                replace(call, opcode="bra", modifiers=(), operands=(Symbol(skip),), guard=opposite)
+            )
+        if any(not isinstance(each, Symbol) for each in (*arguments, *results)):
+            raise unsupported(self._whole.name, call, self._module, "a call with register operands")
+        self.add(function, suffix, _places(function, arguments, results), path)
+
+
+def _places(
+    function: Function, arguments: tuple[Operand, ...], results: tuple[Operand, ...]
+) -> dict[str, str]:
+    """The caller's variables that a function's ``.param`` parameters are."""
+    formal = (*function.parameters, *function.results)
+    return {
+        parameter.name: given.name
+        for parameter, given in zip(formal, (*arguments, *results), strict=False)
+        if isinstance(given, Symbol)
+    }
+
+
+def _renamed(
+    operand: Operand, names: dict[str, str], registers: dict[str, str], suffix: str
+) -> Operand:
+    if isinstance(operand, Register):
+        return Register(operand.name + suffix) if operand.name in registers else operand
+    if isinstance(operand, Symbol):
+        return Symbol(names.get(operand.name, operand.name), operand.offset)
+    if isinstance(operand, Address) and operand.base is not None:
+        base = _renamed(operand.base, names, registers, suffix)
+        assert isinstance(base, (Register, Symbol))  # noqa: S101 - renaming keeps the kind
+        return Address(base, operand.offset)
+    if isinstance(operand, Vector):
+        return Vector(tuple(_renamed(item, names, registers, suffix) for item in operand.items))
+    if isinstance(operand, Negated):
+        return Negated(Register(operand.operand.name + suffix))
+    if isinstance(operand, Pair):
+        return Pair(
+            _renamed(operand.first, names, registers, suffix),
+            _renamed(operand.second, names, registers, suffix),
+        )
+    return operand

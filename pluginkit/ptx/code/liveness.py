@@ -1,0 +1,115 @@
+"""Which registers each block needs from before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pluginkit.ptx.code.flow import END, BasicBlock
+from pluginkit.ptx.text.syntax import (
+    CARRY,
+    Address,
+    Instruction,
+    Negated,
+    Operand,
+    Pair,
+    Register,
+    Vector,
+)
+
+#: Instructions whose first operand is read, and not written.
+_WITHOUT_RESULT = {
+    "st", "stu", "red", "bar", "barrier", "bra", "brx", "call", "ret", "exit", "trap", "membar",
+    "fence", "prefetch", "prefetchu", "cp", "discard", "applypriority", "nanosleep", "brkpt",
+    "pmevent", "griddepcontrol",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Registers:
+    """The registers that an instruction reads, and those that it writes."""
+
+    read: frozenset[str]
+    written: frozenset[str]
+
+
+def registers_of(instruction: Instruction) -> Registers:
+    """An instruction's registers.
+
+    A guarded one also reads what it writes: threads that it leaves out keep that.
+    """
+    operands = list(instruction.operands)
+    written: set[str] = set()
+    has_result = instruction.opcode not in _WITHOUT_RESULT or (
+        instruction.opcode in ("bar", "barrier") and instruction.has("red")
+    )
+    if has_result and operands:
+        written = set(named_registers(operands.pop(0)))
+    read = {name for operand in operands for name in named_registers(operand)}
+    if instruction.takes_carry:
+        read.add(CARRY)
+    if instruction.gives_carry:
+        written.add(CARRY)
+    if instruction.guard is not None:
+        read |= {*named_registers(instruction.guard), *written}
+    return Registers(frozenset(read - {"_"}), frozenset(written - {"_"}))
+
+
+def named_registers(operand: Operand) -> Iterator[str]:
+    """The registers that an operand names."""
+    if isinstance(operand, Register):
+        yield operand.name
+    elif isinstance(operand, Negated):
+        yield operand.operand.name
+    elif isinstance(operand, Address):
+        if isinstance(operand.base, Register):
+            yield operand.base.name
+    elif isinstance(operand, Vector):
+        for item in operand.items:
+            yield from named_registers(item)
+    elif isinstance(operand, Pair):
+        yield from named_registers(operand.first)
+        yield from named_registers(operand.second)
+
+
+def live_before(blocks: list[BasicBlock]) -> list[set[str]]:
+    """For each block the registers that it, or a block after it, reads before it writes them."""
+    numbers: dict[str, int] = {}
+    used: list[int] = []
+    defined: list[int] = []
+    for block in blocks:
+        uses = defines = 0
+        for instruction in block.instructions:
+            registers = registers_of(instruction)
+            uses |= _bits(registers.read, numbers) & ~defines
+            defines |= _bits(registers.written, numbers)
+        used.append(uses)
+        defined.append(defines)
+    live = list(used)
+    changed = True
+    while changed:
+        changed = False
+        for index in range(len(blocks) - 1, -1, -1):
+            after = 0
+            for to in blocks[index].successors:
+                if to != END:
+                    after |= live[to]
+            now = used[index] | after & ~defined[index]
+            if now != live[index]:
+                live[index], changed = now, True
+    names = list(numbers)
+    return [{names[i] for i in _ones(bits)} for bits in live]
+
+
+def _bits(names: frozenset[str], numbers: dict[str, int]) -> int:
+    bits = 0
+    for name in names:
+        bits |= 1 << numbers.setdefault(name, len(numbers))
+    return bits
+
+
+def _ones(bits: int) -> Iterator[int]:
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest

@@ -1,0 +1,121 @@
+"""A kernel made ready: its blocks of code, each turned into operations when it first runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pluginkit.errors import KernelError
+from pluginkit.ptx.code.decode import decode
+from pluginkit.ptx.code.flow import END, BasicBlock, basic_blocks
+from pluginkit.ptx.code.frame import Operation, Read
+from pluginkit.ptx.code.inline import expand
+from pluginkit.ptx.code.liveness import live_before, registers_of
+from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.code.special_registers import UNIFORM
+from pluginkit.ptx.effects.waiting import Barrier, WarpOperation, waiting_of
+from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.text.syntax import Instruction
+
+
+@dataclass
+class Block:
+    """A basic block made ready.
+
+    Attributes:
+        basic: its instructions.
+        operations: what they do, in order.
+        reads: the slots that are filled before.
+        writes: the slots whose values are kept afterwards.
+        condition: reads the predicate, or the index, of the branch at its end; None for none.
+        waiting: what threads wait for one another at, if they do.
+    """
+
+    basic: BasicBlock
+    operations: list[Operation] = field(default_factory=list)
+    reads: tuple[int, ...] = ()
+    writes: tuple[int, ...] = ()
+    condition: Read | None = None
+    waiting: Barrier | WarpOperation | None = None
+
+
+class Program:
+    """A kernel of a module.
+
+    Args:
+        module: the module.
+        name: the kernel's name.
+
+    Attributes:
+        function: the kernel with its calls expanded.
+        basics: its basic blocks in the order in which they should run.
+        slots: where its registers are in a frame.
+        polling_loops: the loops in which a thread may wait for what another one writes.
+
+    Errors:
+        PK352: there is no such kernel.
+        PtxUnsupported: it needs what the machine does not have.
+    """
+
+    def __init__(self, module: Module, name: str) -> None:
+        kernel = module.function(name)
+        if kernel is None or not kernel.is_kernel:
+            raise KernelError(
+                "PK352",
+                f"kernel '{name}' is not in the PTX; expected one of {', '.join(module.kernels)}.",
+            )
+        self.module = module
+        self.function = expand(module, kernel)
+        self.basics = basic_blocks(self.function)
+        self.slots = Slots(module, self.function)
+        self._live = live_before(self.basics)
+        self._ready: dict[int, Block] = {}
+        self.polling_loops = {
+            basic.loop
+            for basic in self.basics
+            if basic.loop is not None and any(map(self._polls, basic.body))
+        }
+
+    @property
+    def parameter_sizes(self) -> tuple[int, ...]:
+        """The bytes of each of the kernel's parameters."""
+        return tuple(parameter.nbytes for parameter in self.function.parameters)
+
+    def block(self, number: int) -> Block:
+        """A block, made ready."""
+        found = self._ready.get(number)
+        if found is None:
+            found = self._ready[number] = self._prepare(self.basics[number])
+        return found
+
+    def _prepare(self, basic: BasicBlock) -> Block:
+        block, slots = Block(basic), self.slots
+        if basic.waits:
+            block.waiting = waiting_of(slots, basic.body[0])
+        else:
+            decoded = (decode(slots, instruction) for instruction in basic.body)
+            block.operations = [operation for operation in decoded if operation is not None]
+        if basic.branch is not None:
+            block.condition = self._condition(basic.branch)
+        read: set[str] = set()
+        written: set[str] = set()
+        for instruction in basic.instructions:
+            registers = registers_of(instruction)
+            read |= registers.read - written
+            written |= registers.written
+        live = set().union(*(self._live[to] for to in basic.successors if to != END))
+        block.reads = tuple(sorted(slots.of(name) for name in read if name not in UNIFORM))
+        block.writes = tuple(sorted(slots.of(name) for name in written & live))
+        return block
+
+    def _condition(self, branch: Instruction) -> Read:
+        if branch.guard is not None and branch.opcode != "brx":
+            return self.slots.guard(branch.guard)
+        return self.slots.read(branch.operands[0], "u32", branch)
+
+    def _polls(self, instruction: Instruction) -> bool:
+        """Whether an instruction reads what another thread may write meanwhile."""
+        if instruction.opcode == "atom":
+            return bool(registers_of(instruction).written & self.slots.used)
+        return instruction.opcode == "ld" and instruction.has(
+            "volatile", "relaxed", "acquire", "mmio"
+        )

@@ -1,0 +1,191 @@
+"""The slots of a kernel: where its registers and constants are in a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pluginkit.ptx.code.frame import Put, Read, reader, writer
+from pluginkit.ptx.code.liveness import named_registers, registers_of
+from pluginkit.ptx.code.special_registers import SPECIAL
+from pluginkit.ptx.text.immediates import number
+from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.text.syntax import (
+    Address,
+    Function,
+    Immediate,
+    Instruction,
+    Negated,
+    Operand,
+    Register,
+    Symbol,
+    Vector,
+)
+from pluginkit.ptx.types import DTYPES, PRED, U64, UNSIGNED, storage
+from pluginkit.ptx.unsupported import PtxUnsupported, unsupported
+
+
+class Slots:
+    """The slots of one kernel.
+
+    Args:
+        module: the module.
+        function: the kernel with its calls expanded.
+
+    Attributes:
+        by_name: the slot of each register, special ones included.
+        stored: how each slot's bits are kept.
+        constants: the slots that hold the same value in all threads.
+    """
+
+    def __init__(self, module: Module, function: Function) -> None:
+        self.module, self.function = module, function
+        self.by_name: dict[str, int] = {}
+        self.stored: list[np.dtype[Any]] = []
+        self.constants: dict[int, Any] = {}
+        self._constant_slots: dict[tuple[str, bytes], int] = {}
+
+    def of(self, name: str) -> int:
+        """The slot of a register."""
+        found = self.by_name.get(name)
+        if found is None:
+            kind = self.function.registers.get(name) or SPECIAL[name]
+            found = self.by_name[name] = self._new(storage(kind))
+        return found
+
+    def _new(self, dtype: np.dtype[Any]) -> int:
+        self.stored.append(dtype)
+        return len(self.stored) - 1
+
+    def constant(self, value: Any) -> int:
+        """A slot that holds a numpy scalar."""
+        key = (value.dtype.str, value.tobytes())
+        found = self._constant_slots.get(key)
+        if found is None:
+            found = self._constant_slots[key] = self._new(value.dtype)
+            self.constants[found] = value
+        return found
+
+    def read(self, operand: Operand, kind: str, instruction: Instruction) -> Read:
+        """Reads an operand as a value of a PTX type."""
+        wanted = DTYPES[kind]
+        if isinstance(operand, Symbol) and operand.name == "WARP_SZ":
+            operand = Register(operand.name)
+        if isinstance(operand, Register):
+            if operand.name not in self.function.registers and operand.name not in SPECIAL:
+                raise self.unsupported(instruction, f"the register {operand.name}")
+            slot = self.of(operand.name)
+            return reader(slot, self.stored[slot], wanted)
+        if isinstance(operand, Immediate):
+            slot = self.constant(number(operand.text, wanted, kind))
+            return lambda frame: frame[slot]
+        if isinstance(operand, Negated):
+            slot = self.of(operand.operand.name)
+            return lambda frame: ~frame[slot]
+        if isinstance(operand, Symbol):
+            return self._address_of(operand, wanted, instruction)
+        raise self.unsupported(instruction)
+
+    def read_address(self, operand: Operand, instruction: Instruction) -> Read:
+        """Reads the address in brackets."""
+        if not isinstance(operand, Address):
+            raise self.unsupported(instruction)
+        if operand.base is None:
+            absolute = U64.type(operand.offset & (2**64 - 1))
+            return lambda frame: absolute
+        if isinstance(operand.base, Symbol):
+            return self._address_of(Symbol(operand.base.name, operand.offset), U64, instruction)
+        slot = self.of(operand.base.name)
+        dtype = self.stored[slot]
+        if not operand.offset:
+            return lambda frame: frame[slot]
+        offset = dtype.type(operand.offset & ((1 << 8 * dtype.itemsize) - 1))
+        return lambda frame: frame[slot] + offset
+
+    def _address_of(self, symbol: Symbol, wanted: np.dtype[Any], instruction: Instruction) -> Read:
+        """Reads the address of a variable: known once the launch has placed it."""
+        name, offset = symbol.name, symbol.offset
+        unsigned, mask = UNSIGNED[wanted.itemsize], (1 << 8 * wanted.itemsize) - 1
+        if not self._is_variable(name):
+            raise self.unsupported(instruction, f"the symbol {name}")
+        return lambda frame: unsigned.type(frame.machine.address_of(name) + offset & mask).view(
+            wanted
+        )
+
+    def _is_variable(self, name: str) -> bool:
+        return (
+            name in self.function.variables
+            or name in self.module.variables
+            or any(parameter.name == name for parameter in self.function.parameters)
+        )
+
+    def guard(self, guard: Register | Negated) -> Read:
+        """Reads the predicate in front of an instruction."""
+        return self.read(guard, "pred", Instruction("", (), ()))
+
+    def put(self, operand: Operand, kind: str, instruction: Instruction) -> Put:
+        """Puts a result of a PTX type into a register."""
+        if not isinstance(operand, Register):
+            raise self.unsupported(instruction)
+        given = DTYPES[kind]
+        if operand.name == "_":
+            return Put(self.by_name.setdefault("_", self._new(U64)), None)
+        if operand.name not in self.function.registers:
+            raise self.unsupported(instruction, f"the register {operand.name}")
+        slot = self.of(operand.name)
+        stored = self.stored[slot]
+        if (stored == PRED) != (given == PRED):
+            raise self.unsupported(instruction)
+        return Put(slot, writer(slot, stored, given))
+
+    def unsupported(self, instruction: Instruction, what: str | None = None) -> PtxUnsupported:
+        """The error of an instruction that the machine does not know."""
+        return unsupported(self.function.name, instruction, self.module, what)
+
+    @cached_property
+    def used(self) -> frozenset[str]:
+        """The registers that some instruction reads."""
+        return frozenset(name for each in self.function.code for name in registers_of(each).read)
+
+    @cached_property
+    def compared_later(self) -> frozenset[str]:
+        """The registers whose values a compare-and-swap expects in memory.
+
+        A load of such a value may race: the swap finds out.
+        """
+        code = self.function.code
+        found = {
+            name
+            for each in code
+            if each.opcode == "atom" and each.has("cas")
+            for name in named_registers(each.operands[2])
+        }
+        while True:
+            more = {
+                name
+                for each in code
+                if each.opcode in ("mov", "cvt") and registers_of(each).written & found
+                for name in registers_of(each).read
+            }
+            if more <= found:
+                return frozenset(found)
+            found |= more
+
+    @cached_property
+    def named_variables(self) -> frozenset[str]:
+        """The variables that the code names."""
+        operands = [each for instruction in self.function.code for each in instruction.operands]
+        return frozenset(_symbols(operands))
+
+
+def _symbols(operands: Sequence[Operand]) -> Iterator[str]:
+    for operand in operands:
+        if isinstance(operand, Symbol):
+            yield operand.name
+        elif isinstance(operand, Vector):
+            yield from _symbols(operand.items)
+        elif isinstance(operand, Address) and isinstance(operand.base, Symbol):
+            yield operand.base.name

@@ -1,0 +1,43 @@
+"""Instructions that do more than compute: memory, addresses, fences, calls of the runtime.
+
+Each is a function that takes the kernel's slots and the instruction, and gives its operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pluginkit.ptx.code.frame import Operation
+from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.effects import async_copies, atomic_operations, loads_and_stores, moves, runtime
+from pluginkit.ptx.text.syntax import Instruction
+
+Effect = Callable[[Slots, Instruction], Operation | None]
+
+
+def _nothing(slots: Slots, instruction: Instruction) -> None:
+    """Hints to the hardware, which change no result."""
+
+
+EFFECTS: dict[str, Effect] = {
+    "ld": loads_and_stores.load,
+    "ldu": loads_and_stores.load,
+    "st": loads_and_stores.store,
+    "membar": loads_and_stores.fence,
+    "fence": loads_and_stores.fence,
+    "mov": moves.move,
+    "cvta": moves.convert_address,
+    "isspacep": moves.is_in_space,
+    "atom": atomic_operations.atomic,
+    "red": atomic_operations.atomic,
+    "cp": async_copies.copy,
+    "call": runtime.call,
+    "trap": runtime.trap,
+    **dict.fromkeys(
+        (
+            "brkpt", "prefetch", "prefetchu", "nanosleep", "discard", "applypriority", "pmevent",
+            "griddepcontrol", "setmaxnreg",
+        ),
+        _nothing,
+    ),
+}  # fmt: skip

@@ -1,0 +1,64 @@
+"""``cp.async``: copies to shared memory that are there only once a thread has waited for them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pluginkit.ptx.code.frame import Frame, Operation
+from pluginkit.ptx.code.guards import chosen, picked
+from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.memory.sites import Site
+from pluginkit.ptx.text.immediates import parse_integer
+from pluginkit.ptx.text.syntax import Immediate, Instruction
+from pluginkit.ptx.types import U8
+
+
+def copy(slots: Slots, instruction: Instruction) -> Operation | None:
+    """``cp.async`` and what waits for it; bulk copies and tensors are unknown."""
+    if not instruction.has("async") or instruction.has("bulk", "mbarrier", "tensor"):
+        raise slots.unsupported(instruction)
+    if instruction.has("wait_all", "wait_group"):
+        return _wait(slots, instruction)
+    if instruction.has("commit_group"):
+        return lambda frame: frame.machine.copies.commit(frame.ids)
+    return _begin(slots, instruction)
+
+
+def _wait(slots: Slots, instruction: Instruction) -> Operation:
+    left = None
+    if instruction.has("wait_group"):
+        count = instruction.operands[0]
+        if not isinstance(count, Immediate):
+            raise slots.unsupported(instruction)
+        left = parse_integer(count.text)
+    return lambda frame: frame.machine.copies.wait(frame.machine.access, frame.ids, left)
+
+
+def _begin(slots: Slots, instruction: Instruction) -> Operation:
+    size = instruction.operands[2]
+    if not isinstance(size, Immediate):
+        raise slots.unsupported(instruction)
+    nbytes = parse_integer(size.text)
+    target = slots.read_address(instruction.operands[0], instruction)
+    source = slots.read_address(instruction.operands[1], instruction)
+    given = instruction.operands[3] if len(instruction.operands) > 3 else size
+    copied = slots.read(given, "u32", instruction)
+    choose = chosen(slots, instruction)
+    loads = Site(instruction, "global", np.dtype(U8), 1)
+    stores = Site(instruction, "shared", np.dtype(U8), nbytes)
+
+    def run(frame: Frame) -> None:
+        ids, places = choose(frame)
+        if not len(ids):
+            return
+        addresses = picked(source(frame), frame, places)
+        count = picked(copied(frame), frame, places)
+        values = [np.zeros(len(ids), U8) for _ in range(nbytes)]
+        for byte in range(nbytes):  # what is not copied is zero
+            taken = np.flatnonzero(count > byte)
+            if len(taken):
+                here = addresses[taken] + addresses.dtype.type(byte)
+                values[byte][taken] = frame.machine.access.load(loads, ids[taken], here)[0]
+        frame.machine.copies.begin(stores, ids, picked(target(frame), frame, places), values)
+
+    return run

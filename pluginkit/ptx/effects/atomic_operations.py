@@ -1,0 +1,158 @@
+"""``atom`` and ``red``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pluginkit.ptx import floats
+from pluginkit.ptx.code.frame import Frame, Operation
+from pluginkit.ptx.code.guards import chosen, picked
+from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.effects.state_spaces import site_of, space_of
+from pluginkit.ptx.memory import atomics
+from pluginkit.ptx.memory.access import Access
+from pluginkit.ptx.memory.sites import Part, Site
+from pluginkit.ptx.operations import half
+from pluginkit.ptx.operations.packed import high, join, low
+from pluginkit.ptx.operations.registry import type_of
+from pluginkit.ptx.text.syntax import Instruction, Register
+from pluginkit.ptx.types import DTYPES, Array
+
+Update = Callable[..., Any]
+
+_NAMES = ("add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas")
+_UFUNCS = {
+    "add": np.add, "min": np.minimum, "max": np.maximum,
+    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+}  # fmt: skip
+
+
+def _increment(old: Any, limit: Any) -> Any:
+    one, zero = old.dtype.type(1), old.dtype.type(0)
+    return np.where(old >= limit, zero, old + one)
+
+
+def _decrement(old: Any, limit: Any) -> Any:
+    return np.where((old == 0) | (old > limit), limit, old - old.dtype.type(1))
+
+
+def _swap(old: Any, expected: Any, new: Any) -> Any:
+    return np.where(old == expected, new, old)
+
+
+_UPDATES: dict[str, Update] = {
+    "exch": lambda old, new: new,
+    "cas": _swap,
+    "inc": _increment,
+    "dec": _decrement,
+}
+
+
+def _update_of(name: str, kind: str, space: str) -> Update | None:
+    """What an operation makes of the old value; None for what the machine does not know."""
+    if name in _UPDATES:
+        return _UPDATES[name]
+    single = kind.removesuffix("x2")
+    if single in ("f16", "bf16"):
+        return _of_halves(name, single, is_packed=single != kind)
+    if kind == "f32" and name == "add" and space != "shared":  # there denormals are flushed
+        return lambda old, new: floats.flush(floats.flush(old) + floats.flush(new))
+    if kind in ("f32", "f64") and name != "add":
+        return None
+    return _UFUNCS.get(name)
+
+
+def _of_halves(name: str, single: str, *, is_packed: bool) -> Update | None:
+    function = half.function_of(Instruction(name, (), ()), single)
+    if function is None or not is_packed:
+        return function
+    return lambda old, new: join(function(low(old), low(new)), function(high(old), high(new)))
+
+
+@dataclass(frozen=True)
+class _Atomic:
+    """One atomic instruction.
+
+    Attributes:
+        site: what it accesses.
+        typed: the type of memory's elements.
+        update: makes the new value.
+        ufunc: numpy's form of it, if there is one.
+        needs_old: whether somebody reads what was there.
+    """
+
+    site: Site
+    typed: np.dtype[Any]
+    update: Update
+    ufunc: Any
+    needs_old: bool
+
+    def perform(self, access: Access, ids: Array, addresses: Array, operands: list[Array]) -> Array:
+        """Update memory for some threads, and return what each found there."""
+        old = np.zeros(len(ids), self.typed)
+        for part in access.parts(self.site, ids, addresses, "updated"):
+            if part.region.role == "input":
+                access.report(self.site, part, "input_written", "updates an input")
+                continue
+            found = self._perform(access, part, [part.of(each) for each in operands])
+            old[... if part.places is None else part.places] = found
+        return old
+
+    def _perform(self, access: Access, part: Part, operands: list[Array]) -> Array:
+        region, view = part.region, part.region.view(self.typed)
+        access.begin_atomic(self.site, part)
+        end = region.bytes_past_end()
+        if self.needs_old or self.ufunc is None:
+            found = atomics.apply(view, part.first, self.update, operands, self.ufunc)
+            is_changed = bool((found != view[part.first]).any())
+        else:
+            self.ufunc.at(view, part.first, operands[0])
+            found, is_changed = view[part.first], True
+        access.end_atomic(self.site, part, is_changed=is_changed)
+        if region.bytes_past_end() != end:
+            access.report(
+                self.site, part, "out_of_bounds", f"bytes past the end of {region.name} are updated"
+            )
+        return found
+
+
+def atomic(slots: Slots, instruction: Instruction) -> Operation:
+    """``atom`` gives what it found in memory, ``red`` does not."""
+    kind, name = type_of(instruction), instruction.one_of(_NAMES)
+    space = space_of(instruction)
+    update = _update_of(name, kind, space)
+    if update is None or instruction.has("v2", "v4", "v8"):
+        raise slots.unsupported(instruction)
+    operands = list(instruction.operands)
+    target = operands.pop(0) if instruction.opcode == "atom" else Register("_")
+    needs_old = isinstance(target, Register) and target.name in slots.used
+    put = slots.put(target, kind, instruction)
+    address = slots.read_address(operands[0], instruction)
+    values = [slots.read(each, kind, instruction) for each in operands[1:]]
+    choose, in_block = chosen(slots, instruction), instruction.has("cta")
+    site = replace(
+        site_of(slots, instruction, space), is_strong=True, may_pass_end=True,
+        fences=instruction.has("acquire", "release", "acq_rel"),
+    )  # fmt: skip
+    is_plain = kind not in ("f16", "bf16", "f16x2", "bf16x2")
+    ufunc = _UFUNCS.get(name) if is_plain else None
+    operation = _Atomic(site, DTYPES[kind], update, ufunc, needs_old)
+
+    def run(frame: Frame) -> None:
+        ids, places = choose(frame)
+        if not len(ids):
+            return
+        machine = frame.machine
+        if site.fences:
+            machine.fence(ids, instruction, in_block=in_block)
+        given = [picked(value(frame), frame, places) for value in values]
+        addresses = picked(address(frame), frame, places)
+        old = operation.perform(machine.access, ids, addresses, given)
+        if needs_old:
+            put.to_some(frame, old, places)
+
+    return run

@@ -1,0 +1,109 @@
+"""``ld``, ``st`` and fences."""
+
+from __future__ import annotations
+
+from pluginkit.ptx.code.frame import Frame, Operation, Put
+from pluginkit.ptx.code.guards import chosen, guarded, picked
+from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.effects.state_spaces import site_of, space_of
+from pluginkit.ptx.operations.registry import type_of
+from pluginkit.ptx.text.syntax import Address, Instruction, Operand, Symbol, Vector
+from pluginkit.ptx.types import DTYPES
+
+
+def load(slots: Slots, instruction: Instruction) -> Operation:
+    """``ld``, ``ldu``: a scalar or a vector."""
+    kind, space = type_of(instruction), space_of(instruction)
+    target, source = instruction.operands[:2]
+    items = target.items if isinstance(target, Vector) else (target,)
+    puts = [slots.put(item, kind, instruction) for item in items]
+    if space == "param":
+        parameter = _kernel_parameter(slots, source)
+        if parameter is not None:
+            return _load_parameter(slots, instruction, parameter, puts)
+        space = _space_of_parameter(slots, source)
+    site = site_of(slots, instruction, space)
+    address, choose = slots.read_address(source, instruction), chosen(slots, instruction)
+    typed, in_block = DTYPES[kind], instruction.has("cta")
+
+    def run(frame: Frame) -> None:
+        ids, places = choose(frame)
+        if not len(ids):
+            return
+        machine = frame.machine
+        loaded = machine.access.load(site, ids, picked(address(frame), frame, places))
+        for put, bits in zip(puts, loaded, strict=True):
+            put.to_some(frame, bits.view(typed), places)
+        if site.fences:
+            machine.fence(ids, instruction, in_block=in_block)
+
+    return run
+
+
+def _kernel_parameter(slots: Slots, operand: Operand) -> Symbol | None:
+    """The kernel's parameter that a load names, with its offset; None for anything else."""
+    if not isinstance(operand, Address) or not isinstance(operand.base, Symbol):
+        return None
+    name = operand.base.name
+    is_own = any(parameter.name == name for parameter in slots.function.parameters)
+    return Symbol(name, operand.offset) if is_own else None
+
+
+def _space_of_parameter(slots: Slots, operand: Operand) -> str:
+    """Parameters of expanded calls are local variables; others are reached by an address."""
+    base = operand.base if isinstance(operand, Address) else None
+    is_local = isinstance(base, Symbol) and base.name in slots.function.variables
+    return "local" if is_local else "generic"
+
+
+def _load_parameter(
+    slots: Slots, instruction: Instruction, parameter: Symbol, puts: list[Put]
+) -> Operation:
+    dtype = DTYPES[type_of(instruction)]
+
+    def run(frame: Frame) -> None:
+        for place, put in enumerate(puts):
+            offset = parameter.offset + place * dtype.itemsize
+            put(frame, frame.machine.parameter(parameter.name, offset, dtype))
+
+    return guarded(slots, instruction, run, puts)
+
+
+def store(slots: Slots, instruction: Instruction) -> Operation:
+    """``st``: a scalar or a vector."""
+    space = space_of(instruction)
+    target, source = instruction.operands[:2]
+    if space == "param":
+        space = _space_of_parameter(slots, target)
+    site = site_of(slots, instruction, space)
+    address, choose = slots.read_address(target, instruction), chosen(slots, instruction)
+    bits = f"b{8 * site.dtype.itemsize}"
+    items = source.items if isinstance(source, Vector) else (source,)
+    values = [slots.read(item, bits, instruction) for item in items]
+    in_block = instruction.has("cta")
+
+    def run(frame: Frame) -> None:
+        ids, places = choose(frame)
+        if not len(ids):
+            return
+        machine = frame.machine
+        if site.fences:
+            machine.fence(ids, instruction, in_block=in_block)
+        given = [picked(value(frame), frame, places) for value in values]
+        machine.access.store(site, ids, picked(address(frame), frame, places), given)
+
+    return run
+
+
+def fence(slots: Slots, instruction: Instruction) -> Operation:
+    """``membar``, ``fence``."""
+    if any("proxy" in each or "mbarrier" in each for each in instruction.modifiers):
+        raise slots.unsupported(instruction)
+    choose, in_block = chosen(slots, instruction), instruction.has("cta")
+
+    def run(frame: Frame) -> None:
+        ids, _ = choose(frame)
+        if len(ids):
+            frame.machine.fence(ids, instruction, in_block=in_block)
+
+    return run

@@ -1,0 +1,88 @@
+"""``mov``, and the conversion of addresses between state spaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pluginkit.ptx.code.frame import Frame, Operation, Read
+from pluginkit.ptx.code.guards import guarded
+from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.effects.state_spaces import space_of
+from pluginkit.ptx.memory.regions import GENERIC_BASE, LOCAL_WINDOW, SHARED_WINDOW, WINDOW_BITS
+from pluginkit.ptx.operations.registry import type_of
+from pluginkit.ptx.text.syntax import Instruction, Operand, Vector
+from pluginkit.ptx.types import DTYPES, U64, UNSIGNED
+
+
+def move(slots: Slots, instruction: Instruction) -> Operation:
+    """``mov``: a value, an address, or several small registers from or to a large one."""
+    kind = type_of(instruction)
+    target, source = instruction.operands
+    if isinstance(target, Vector):
+        return _unpack(slots, instruction, target, source)
+    put = slots.put(target, kind, instruction)
+    if isinstance(source, Vector):
+        read = _packed(slots, instruction, source)
+    else:
+        read = slots.read(source, kind, instruction)
+    return guarded(slots, instruction, lambda frame: put(frame, read(frame)), [put])
+
+
+def _packed(slots: Slots, instruction: Instruction, source: Vector) -> Read:
+    """Several small registers, the first one lowest, as one large one."""
+    whole = DTYPES[type_of(instruction)]
+    bits = 8 * whole.itemsize // len(source.items)
+    parts = [slots.read(item, f"b{bits}", instruction) for item in source.items]
+    wide = UNSIGNED[whole.itemsize]
+
+    def read(frame: Frame) -> Any:
+        result = parts[0](frame).astype(wide)
+        for place, part in enumerate(parts[1:], 1):
+            result = result | part(frame).astype(wide) << wide.type(bits * place)
+        return result.view(whole)
+
+    return read
+
+
+def _unpack(slots: Slots, instruction: Instruction, target: Vector, source: Operand) -> Operation:
+    wide = UNSIGNED[DTYPES[type_of(instruction)].itemsize]
+    bits = 8 * wide.itemsize // len(target.items)
+    read = slots.read(source, f"b{8 * wide.itemsize}", instruction)
+    puts = [slots.put(item, f"b{bits}", instruction) for item in target.items]
+
+    def run(frame: Frame) -> None:
+        value = read(frame)
+        for place, put in enumerate(puts):
+            put(frame, (value >> wide.type(bits * place)).astype(UNSIGNED[bits // 8]))
+
+    return guarded(slots, instruction, run, puts)
+
+
+def convert_address(slots: Slots, instruction: Instruction) -> Operation:
+    """``cvta``: between an address in a space and a generic one."""
+    space, kind = space_of(instruction), type_of(instruction)
+    put = slots.put(instruction.operands[0], kind, instruction)
+    read = slots.read(instruction.operands[1], kind, instruction)
+    base = GENERIC_BASE.get(space, 0)
+    if not base:
+        return guarded(slots, instruction, lambda frame: put(frame, read(frame)), [put])
+    if kind == "u32":
+        raise slots.unsupported(instruction, "32-bit generic addresses")
+    distance = U64.type(-base % 2**64 if instruction.has("to") else base)
+    return guarded(slots, instruction, lambda frame: put(frame, read(frame) + distance), [put])
+
+
+def is_in_space(slots: Slots, instruction: Instruction) -> Operation:
+    """``isspacep``: whether a generic address lies in a space."""
+    space = space_of(instruction)
+    put = slots.put(instruction.operands[0], "pred", instruction)
+    read = slots.read(instruction.operands[1], "u64", instruction)
+    bits = U64.type(WINDOW_BITS["global"])
+
+    def run(frame: Frame) -> None:
+        window = read(frame) >> bits
+        is_shared, is_local = window == SHARED_WINDOW, window == LOCAL_WINDOW
+        answers = {"shared": is_shared, "local": is_local}
+        put(frame, answers.get(space, ~(is_shared | is_local)))
+
+    return guarded(slots, instruction, run, [put])

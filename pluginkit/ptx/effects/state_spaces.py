@@ -1,0 +1,40 @@
+"""What an instruction accesses."""
+
+from __future__ import annotations
+
+from pluginkit.ptx.code.liveness import registers_of
+from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.memory.sites import Site
+from pluginkit.ptx.operations.registry import type_of
+from pluginkit.ptx.text.syntax import Instruction
+from pluginkit.ptx.types import DTYPES, UNSIGNED
+
+_STRONG = ("volatile", "relaxed", "acquire", "release", "mmio")
+
+
+def space_of(instruction: Instruction) -> str:
+    """The state space that an instruction names; ``generic`` for none."""
+    for modifier in instruction.modifiers:
+        space = modifier.partition("::")[0]
+        if space in ("global", "shared", "local", "const", "param"):
+            return space
+    return "generic"
+
+
+def site_of(slots: Slots, instruction: Instruction, space: str) -> Site:
+    """The site of a load or a store in a space."""
+    dtype = DTYPES[type_of(instruction)]
+    vector = instruction.one_of(("v2", "v4", "v8"), "v1")
+    is_compared = instruction.opcode == "ld" and bool(
+        registers_of(instruction).written & slots.compared_later
+    )
+    return Site(
+        instruction,
+        "global" if space == "const" else space,
+        UNSIGNED[dtype.itemsize],
+        int(vector[1]),
+        is_strong=is_compared or instruction.has(*_STRONG),
+        fences=instruction.has("acquire", "release"),
+        used_bytes=instruction.used_bytes,
+        may_pass_end=is_compared,
+    )

@@ -1,0 +1,83 @@
+"""What the machine found wrong with a kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: What went wrong, in one word.
+#:
+#: ``out_of_bounds``: memory outside its buffer.  ``uninitialised``: bytes that nothing has written
+#: are used.  ``misaligned``: an address that is no multiple of the access's size.  ``race``: two
+#: threads touch the same bytes, one of them writes, and nothing orders them.  ``barrier``: a
+#: barrier that some threads never reach.  ``warp``: a warp operation that some of its lanes never
+#: reach, or that reads from a lane that takes no part.  ``division``: an integer division by zero.
+#: ``input_written``: a write to an input.  ``assertion``: ``assert`` failed.  ``trap``: the kernel
+#: stopped itself.  ``deadlock``: threads that wait for ever, or a kernel that does not end.
+#: ``unwritten``: bytes of an output that nothing has written at the end.
+Kind = Literal[
+    "out_of_bounds",
+    "uninitialised",
+    "misaligned",
+    "race",
+    "barrier",
+    "warp",
+    "division",
+    "input_written",
+    "assertion",
+    "trap",
+    "deadlock",
+    "unwritten",
+]
+
+Three = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, seen at one instruction.
+
+    Attributes:
+        kind: what went wrong; see :data:`Kind`.
+        kernel: the kernel's name in the PTX.
+        message: what happened, in words, without the place.
+        file: the source file, as the compiler names it; None without line information.
+        line: the line in it, from 1; None without line information.
+        block: ``blockIdx`` of the first thread that met it; None where no thread did.
+        thread: its ``threadIdx``.
+        threads: how many threads met it at this instruction.
+        buffer: the buffer's name, or None where no memory is concerned.
+        offset: bytes from the buffer's start; negative before it.
+        address: the address as the kernel sees it.
+        other_line: for a race the line of the other access, in the same file unless ``message``
+            names another one.
+        instruction: the PTX instruction.
+    """
+
+    kind: Kind
+    kernel: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+    block: Three | None = None
+    thread: Three | None = None
+    threads: int = 1
+    buffer: str | None = None
+    offset: int | None = None
+    address: int | None = None
+    other_line: int | None = None
+    instruction: str = ""
+
+    @property
+    def where(self) -> str:
+        """The file and line, or the instruction where they are not known."""
+        return f"{self.file}:{self.line}" if self.file else f"'{self.instruction}'"
+
+    def __str__(self) -> str:
+        if self.thread is None:
+            return f"{self.kind}: {self.message}"
+        others = f" and {self.threads - 1} more" if self.threads > 1 else ""
+        return (
+            f"{self.kind} at {self.where}: {self.message.rstrip('.')}. "
+            f"Thread {self.thread} of block {self.block}{others}, kernel {self.kernel}."
+        )

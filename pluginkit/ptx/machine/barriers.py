@@ -1,0 +1,243 @@
+"""The barriers of the blocks of a wave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from pluginkit.ptx.code.frame import Frame, spread
+from pluginkit.ptx.effects.waiting import Barrier
+from pluginkit.ptx.machine.registers import Registers
+from pluginkit.ptx.machine.schedule import Schedule
+from pluginkit.ptx.machine.threads import Threads
+from pluginkit.ptx.memory.order import Order
+from pluginkit.ptx.text.syntax import Instruction
+from pluginkit.ptx.types import U32, Array
+
+
+class Crew(Protocol):
+    """A machine, as barriers see it.
+
+    Attributes:
+        threads: those of the wave.
+        first_thread: the number in the launch of the first one.
+        order: what happens before what.
+        schedule: who runs next.
+        registers: the threads' registers.
+        alive: for each block how many threads have not ended.
+        progress: grows whenever something happens that a thread can wait for.
+    """
+
+    threads: Threads
+    first_thread: int
+    order: Order
+    schedule: Schedule
+    registers: Registers
+    alive: Array
+    progress: int
+
+    def tick(self, instruction: Instruction) -> int:
+        """The next moment, and what happens then."""
+
+    def end(self, ids: Array) -> None:
+        """Threads end."""
+
+    def blocks_with_cut_warps(self) -> Array:
+        """For each block whether some lanes of a warp have ended, and others not."""
+
+    def report(
+        self, kind: str, instruction: Instruction, ids: Array, message: str, **facts: Any
+    ) -> None:
+        """Note a finding at an instruction, for these threads of the wave."""
+
+
+@dataclass
+class _Arrival:
+    """Threads that wait at a barrier, and where they go on."""
+
+    barrier: Barrier
+    ids: Array
+    following: int
+    value: Array | None
+
+
+class Barriers:
+    """Who has arrived at which barrier."""
+
+    def __init__(self, machine: Crew) -> None:
+        self._machine = machine
+        self._waiting: dict[int, list[_Arrival]] = {}
+        self._arrived: dict[int, Array] = {}
+        self._expected: dict[int, Array] = {}
+
+    def arrive(self, barrier: Barrier, frame: Frame, following: int) -> None:
+        """Threads come to a barrier; those that complete it go on, with all that wait there."""
+        value = None
+        if barrier.value is not None:
+            value = spread(barrier.value(frame), frame.size)
+        number, everyone = barrier.number(frame), self._machine.registers.everyone
+        if frame.ids is everyone and barrier.is_for_block and not isinstance(number, np.ndarray):
+            self._release([_Arrival(barrier, everyone, following, value)])
+            return
+        numbers, limit = spread(number, frame.size), None
+        if barrier.threads is not None:
+            limit = spread(barrier.threads(frame), frame.size)
+        for number in np.unique(numbers).tolist():
+            places = np.flatnonzero(numbers == number)
+            self._arrive_at(
+                int(number),
+                _Arrival(barrier, frame.ids[places], following, _at(value, places)),
+                _at(limit, places),
+            )
+
+    def _arrive_at(self, number: int, arrival: _Arrival, limit: Array | None) -> None:
+        machine = self._machine
+        blocks = machine.threads.block[arrival.ids]
+        count = len(machine.threads.blocks)
+        arrived = self._arrived.setdefault(number, np.zeros(count, np.int64))
+        expected = self._expected.setdefault(number, np.zeros(count, np.int64))
+        arrived += np.bincount(blocks, minlength=count)
+        expected[blocks] = 0 if limit is None else limit
+        if arrival.barrier.waits:
+            self._waiting.setdefault(number, []).append(arrival)
+        else:
+            time = machine.tick(arrival.barrier.instruction)
+            machine.order.barrier(arrival.ids + machine.first_thread, time, waits=False)
+            machine.schedule.push(arrival.following, arrival.ids)
+        self._complete(number)
+
+    def look_again(self) -> None:
+        """Threads ended: barriers that waited for them may be complete."""
+        for number in list(self._waiting):
+            self._complete(number)
+
+    def _complete(self, number: int) -> None:
+        machine = self._machine
+        arrived, expected = self._arrived[number], self._expected[number]
+        needed = np.where(expected > 0, expected, machine.alive)
+        is_complete = (arrived > 0) & (arrived >= needed)
+        if not is_complete.any():
+            return
+        self._report_ended(number, is_complete & (expected == 0))
+        arrived[is_complete] = 0
+        released, kept = [], []
+        for arrival in self._waiting.pop(number, []):
+            goes = is_complete[machine.threads.block[arrival.ids]]
+            if goes.all():
+                released.append(arrival)
+                continue
+            if goes.any():
+                released.append(_part(arrival, goes))
+            kept.append(_part(arrival, ~goes))
+        if kept:
+            self._waiting[number] = kept
+        if released:
+            self._release(released)
+
+    def _release(self, released: list[_Arrival]) -> None:
+        machine = self._machine
+        time = machine.tick(released[0].barrier.instruction)
+        everyone = np.concatenate([arrival.ids for arrival in released])
+        machine.order.barrier(
+            everyone + machine.first_thread,
+            time,
+            is_partial=released[0].barrier.threads is not None,
+        )
+        machine.progress += 1
+        self._report_mixed(released)
+        self._reduce(released)
+        for arrival in released:
+            machine.schedule.push(arrival.following, arrival.ids)
+
+    def _reduce(self, released: list[_Arrival]) -> None:
+        """Give every thread the reduction of its block's predicates."""
+        machine = self._machine
+        count = len(machine.threads.blocks)
+        total, met = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        for arrival in released:
+            if arrival.value is not None:
+                blocks = machine.threads.block[arrival.ids]
+                total += np.bincount(blocks, arrival.value, count).astype(np.int64)
+                met += np.bincount(blocks, minlength=count)
+        for arrival in released:
+            barrier = arrival.barrier
+            if barrier.reduction is None or barrier.put is None:
+                continue
+            blocks = machine.threads.block[arrival.ids]
+            result: Any = {
+                "popc": total[blocks].astype(U32),
+                "and": total[blocks] == met[blocks],
+                "or": total[blocks] > 0,
+            }[barrier.reduction]
+            machine.registers.set(barrier.put, arrival.ids, result)
+
+    def _report_ended(self, number: int, is_complete: Array) -> None:
+        """Report a barrier that part of a warp ended without reaching.
+
+        Whole warps may end: the hardware counts them as arrived, and so do kernels.
+        """
+        machine = self._machine
+        is_short = is_complete & (machine.alive < machine.threads.per_block)
+        if not is_short.any():
+            return
+        is_short &= machine.blocks_with_cut_warps()
+        for arrival in self._waiting.get(number, ()):
+            there = is_short[machine.threads.block[arrival.ids]]
+            if there.any():
+                machine.report(
+                    "barrier", arrival.barrier.instruction, arrival.ids[there],
+                    "threads wait at a barrier that others of their warp end without reaching.",
+                )  # fmt: skip
+                return
+
+    def _report_mixed(self, released: list[_Arrival]) -> None:
+        """Report threads that met although they wait at different places of the source.
+
+        Of a barrier with a count of its own only those of one warp must be at the same place.
+        """
+        places = {arrival.barrier.instruction.location for arrival in released}
+        if len(places) < 2:
+            return
+        threads = self._machine.threads
+        groups = threads.block if released[0].barrier.threads is None else threads.warp
+        first: dict[int, _Arrival] = {}
+        for arrival in released:
+            for group in np.unique(groups[arrival.ids]).tolist():
+                other = first.setdefault(group, arrival).barrier.instruction
+                mine = arrival.barrier.instruction
+                if other.location != mine.location:
+                    self._machine.report(
+                        "barrier", mine, arrival.ids[groups[arrival.ids] == group],
+                        "threads wait at this barrier while others of their block wait at another "
+                        "one.",
+                        other=other,
+                    )  # fmt: skip
+                    return
+
+    def give_up(self) -> bool:
+        """End all threads that wait, since nobody else can run; False where none waits."""
+        if not self._waiting:
+            return False
+        machine = self._machine
+        for number, arrivals in list(self._waiting.items()):
+            ids = np.concatenate([arrival.ids for arrival in arrivals])
+            machine.report(
+                "barrier", arrivals[0].barrier.instruction, np.sort(ids),
+                f"threads wait at barrier {number}, which others of their block never reach.",
+            )  # fmt: skip
+        waiting, self._waiting = self._waiting, {}
+        for arrivals in waiting.values():
+            for arrival in arrivals:
+                machine.end(arrival.ids)
+        return True
+
+
+def _at(values: Array | None, places: Array) -> Array | None:
+    return None if values is None else values[places]
+
+
+def _part(arrival: _Arrival, chosen: Array) -> _Arrival:
+    value = None if arrival.value is None else arrival.value[chosen]
+    return _Arrival(arrival.barrier, arrival.ids[chosen], arrival.following, value)

@@ -1,0 +1,138 @@
+"""What the waves of one launch share: the kernel, memory, time, and what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any, cast
+
+import numpy as np
+
+from pluginkit.ptx.code.program import Program
+from pluginkit.ptx.code.special_registers import Three, uniform_values
+from pluginkit.ptx.findings import Finding, Kind
+from pluginkit.ptx.machine.launch_arguments import PrivateSizes, static_region
+from pluginkit.ptx.memory.buffers import Memory
+from pluginkit.ptx.memory.order import Order
+from pluginkit.ptx.text.syntax import Instruction
+from pluginkit.ptx.types import Array
+
+
+@dataclass
+class Result:
+    """What a launch did.
+
+    Attributes:
+        findings: what is wrong, in the order in which it was seen; one for each instruction, kind
+            and buffer.
+        printed: what the kernel printed, one text for each call of ``printf``.
+        steps: how many blocks of code ran.
+        ended: whether all threads ended by themselves.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
+    steps: int = 0
+    ended: bool = True
+
+
+class Context:
+    """The state of a launch.
+
+    Args:
+        program: the kernel.
+        memory: global memory.
+        parameters: the bytes of each parameter.
+        sizes: the memory of each block and thread.
+        grid: the launch's grid.
+        block: its block.
+        shared_bytes: the dynamic shared memory of a block.
+
+    Attributes:
+        order: what happens before what.
+        uniform: the special registers that all threads share.
+        result: what came out so far.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        memory: Memory,
+        parameters: dict[str, Array],
+        sizes: PrivateSizes,
+        grid: Three,
+        block: Three,
+        shared_bytes: int,
+    ) -> None:
+        self.program, self.memory, self.sizes = program, memory, sizes
+        self._addresses: dict[str, int] = {}
+        self.order = Order(prod(grid) * prod(block), prod(block))
+        self.uniform = uniform_values(grid, block, shared_bytes, sizes.static_bytes)
+        self.result = Result()
+        self._parameters = parameters
+        self._history = [Instruction("", (), ())]
+        self._found: dict[tuple[str, int, str | None], int] = {}
+
+    def tick(self, instruction: Instruction) -> int:
+        """The next moment, and what happens then."""
+        self._history.append(instruction)
+        return len(self._history) - 1
+
+    def instruction_at(self, time: int) -> Instruction:
+        """What happened at a moment."""
+        return self._history[time]
+
+    def address_of(self, name: str) -> int:
+        """The address of a variable in global memory, or of a parameter."""
+        if name in self._addresses:
+            return self._addresses[name]
+        if name not in self._parameters:
+            region = static_region(self.program.module, name, self.memory)
+            self._addresses[name] = region.base
+        else:
+            region, start = self.memory.parameters(), 0
+            for parameter in self.program.function.parameters:
+                start = -(-start // parameter.align) * parameter.align
+                region.data[start : start + parameter.nbytes] = self._parameters[parameter.name]
+                self._addresses[parameter.name] = region.base + start
+                start += parameter.nbytes
+        return self._addresses[name]
+
+    def parameter(self, name: str, offset: int, dtype: np.dtype[Any]) -> Any:
+        """A value in a parameter."""
+        return self._parameters[name][offset : offset + dtype.itemsize].view(dtype)[0]
+
+    def report(
+        self,
+        kind: str,
+        instruction: Instruction,
+        place: tuple[Three, Three],
+        threads: int,
+        message: str,
+        *,
+        buffer: str | None = None,
+        offset: int | None = None,
+        address: int | None = None,
+        other: Instruction | None = None,
+    ) -> None:
+        """Note a finding; of equal ones the first is kept, and counted."""
+        key, findings = (kind, id(instruction), buffer), self.result.findings
+        if key in self._found:
+            index = self._found[key]
+            findings[index] = replace(findings[index], threads=findings[index].threads + threads)
+            return
+        self._found[key] = len(findings)
+        file, line = self._source(instruction)
+        other_line = self._source(other)[1] if other is not None else None
+        findings.append(
+            Finding(
+                cast(Kind, kind), self.program.function.name, message, file, line, *place, threads,
+                buffer, offset, address, other_line, instruction.text,
+            )
+        )  # fmt: skip
+
+    def _source(self, instruction: Instruction) -> tuple[str | None, int | None]:
+        location = instruction.location
+        if location is None:
+            return None, None
+        return self.program.module.files.get(location.file), location.line

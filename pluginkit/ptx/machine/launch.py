@@ -1,0 +1,85 @@
+"""One launch of a kernel, to be run or stepped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pluginkit.ptx.code.program import Program
+from pluginkit.ptx.code.special_registers import Three
+from pluginkit.ptx.machine.context import Context, Result
+from pluginkit.ptx.machine.launch_arguments import Argument, packed, private_sizes
+from pluginkit.ptx.machine.machine import Machine
+from pluginkit.ptx.machine.waves import Waves
+from pluginkit.ptx.memory.buffers import Memory
+from pluginkit.ptx.types import Array
+
+DEFAULT_STEPS = 2_000_000
+
+
+class Launch:
+    """A kernel that runs, or is about to; made by :meth:`pluginkit.ptx.PtxModule.start`.
+
+    Attributes:
+        result: what came out so far.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        grid: Three,
+        block: Three,
+        arguments: Sequence[Argument],
+        shared_bytes: int,
+        memory: Memory,
+        seed: int | None,
+    ) -> None:
+        sizes = private_sizes(program, shared_bytes)
+        parameters = packed(program, arguments)
+        self._context = Context(program, memory, parameters, sizes, grid, block, shared_bytes)
+        self.result: Result = self._context.result
+        memory.begin_launch()
+        self._waves = Waves(grid, block, sizes, seed)
+        self._machine: Machine | None = self._next_wave()
+
+    def _next_wave(self) -> Machine | None:
+        wave = self._waves.take()
+        return None if wave is None else Machine(self._context, self._waves, *wave)
+
+    def run(self, steps: int = DEFAULT_STEPS) -> Result:
+        """Run to the end.
+
+        Args:
+            steps: stop, with a finding, after so many blocks of code.
+        """
+        with np.errstate(all="ignore"):
+            while self._machine is not None:
+                if self.result.steps >= steps:
+                    self._machine.stop(f"the kernel has not ended after {steps} steps")
+                    self.result.ended = False
+                    break
+                self._step(self._machine)
+        return self.result
+
+    def step(self) -> bool:
+        """Run one block of code for one group of threads; False once all threads have ended."""
+        if self._machine is None:
+            return False
+        with np.errstate(all="ignore"):
+            self._step(self._machine)
+        return self._machine is not None
+
+    def _step(self, machine: Machine) -> None:
+        if machine.step():
+            self.result.steps += 1
+        else:
+            self._machine = self._next_wave()
+
+    def register(self, name: str) -> Array | None:
+        """What a register, ``"%r1"``, holds in every thread of the wave that runs.
+
+        Registers are kept from one step to the next only where later code reads them; None where
+        nothing has used it yet.
+        """
+        return None if self._machine is None else self._machine.registers.value(name)

@@ -1,0 +1,102 @@
+"""What a kernel is launched with: its parameters, and the variables that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pluginkit.errors import KernelError
+from pluginkit.ptx.code.program import Program
+from pluginkit.ptx.memory.buffers import Buffer, Memory, Pointer
+from pluginkit.ptx.memory.regions import Region
+from pluginkit.ptx.text.immediates import number
+from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.text.syntax import Immediate, Symbol
+from pluginkit.ptx.types import DTYPES, U8, Array
+
+#: A kernel's argument: a buffer, a place in one, bytes as they are, or a numpy scalar.
+Argument = Buffer | Pointer | bytes | np.generic
+
+
+def packed(program: Program, arguments: Sequence[Argument]) -> dict[str, Array]:
+    """The bytes of each parameter.
+
+    Errors:
+        PK352: the arguments do not fit.
+    """
+    given = [_bytes_of(argument) for argument in arguments]
+    sizes, wanted = [len(each) for each in given], list(program.parameter_sizes)
+    if sizes != wanted:
+        raise KernelError(
+            "PK352",
+            f"kernel '{program.function.name}': arguments have {sizes} bytes; expected {wanted}.",
+        )
+    parameters = program.function.parameters
+    return {
+        parameter.name: np.frombuffer(each, U8)
+        for parameter, each in zip(parameters, given, strict=True)
+    }
+
+
+def _bytes_of(argument: Argument) -> bytes:
+    if isinstance(argument, (Buffer, Pointer)):
+        return argument.address.to_bytes(8, "little")
+    return argument if isinstance(argument, bytes) else argument.tobytes()
+
+
+@dataclass(frozen=True)
+class PrivateSizes:
+    """The memory that each block and each thread has.
+
+    Attributes:
+        shared: the bytes of each variable of a block.
+        dynamic: those of them whose size the launch gives; all lie at the same place.
+        local: the bytes of each variable of a thread.
+    """
+
+    shared: dict[str, int]
+    dynamic: frozenset[str]
+    local: dict[str, int]
+
+    @property
+    def static_bytes(self) -> int:
+        """The shared memory of a block that the kernel declares."""
+        return sum(size for name, size in self.shared.items() if name not in self.dynamic)
+
+
+def private_sizes(program: Program, shared_bytes: int) -> PrivateSizes:
+    """The variables of blocks and threads that a kernel names.
+
+    Args:
+        program: the kernel.
+        shared_bytes: the dynamic shared memory of a block.
+    """
+    declared = {**program.module.variables, **program.function.variables}.values()
+    used = [each for each in declared if each.name in program.slots.named_variables]
+    shared = [each for each in used if each.space == "shared"]
+    return PrivateSizes(
+        {each.name: each.nbytes or shared_bytes for each in shared},
+        frozenset(each.name for each in shared if not each.nbytes),
+        {each.name: each.nbytes for each in used if each.space in ("local", "param")},
+    )
+
+
+def static_region(module: Module, name: str, memory: Memory) -> Region:
+    """A global or constant variable of a module, put into memory when it is first asked for."""
+    region = memory.statics.get((module, name))
+    if region is not None:
+        return region
+    variable = module.variables[name]
+    region = memory.add(name, variable.nbytes, "static", is_written=True)
+    memory.statics[module, name] = region
+    dtype: np.dtype[Any] = DTYPES[variable.type]
+    view = region.view(dtype)
+    for index, value in enumerate(variable.values or ()):
+        if isinstance(value, Immediate):
+            view[index] = number(value.text, dtype, variable.type)
+        elif isinstance(value, Symbol) and value.name in module.variables:
+            view[index] = static_region(module, value.name, memory).base + value.offset
+    return region

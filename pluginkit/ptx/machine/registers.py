@@ -1,0 +1,127 @@
+"""The registers of a wave's threads, and the frame in which some of them compute."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pluginkit.ptx.code.frame import Frame, Put, Runner
+from pluginkit.ptx.code.program import Block
+from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.code.special_registers import SPECIAL, UNIFORM
+from pluginkit.ptx.machine.threads import Threads
+from pluginkit.ptx.machine.warps import Lanes
+from pluginkit.ptx.types import Array
+
+
+class Registers:
+    """The registers of a wave.
+
+    Args:
+        slots: of the kernel.
+        threads: of the wave.
+        uniform: the special registers that all threads share.
+        machine: what runs the threads.
+
+    Attributes:
+        frame: where the threads that run compute.
+        everyone: the numbers of all threads.
+    """
+
+    def __init__(
+        self, slots: Slots, threads: Threads, uniform: dict[str, object], machine: Runner
+    ) -> None:
+        self._slots, self._threads, self._uniform = slots, threads, uniform
+        self.everyone = np.arange(threads.count)
+        self.frame = Frame()
+        self.frame.machine = machine
+        self.frame.ids, self.frame.size = self.everyone, threads.count
+        self._values: list[Array | None] = []
+        self._special: dict[int, str] = {}
+        self._filled: set[int] = set()
+        self._unsaved: set[int] = set()
+        self._lanes: Lanes | None = None
+        self._all_lanes: Lanes | None = None
+
+    def fill(self, block: Block, ids: Array) -> Frame:
+        """The frame of some threads, with what the block reads in it.
+
+        Values stay in the frame as long as the same threads run, block after block.
+        """
+        frame = self.frame
+        if len(frame) < len(self._slots.stored):
+            self._grow()
+        if len(ids) == self._threads.count:
+            ids = self.everyone
+        if ids is not frame.ids:
+            self._save()
+            self._filled.clear()
+            frame.ids, frame.size = ids, len(ids)
+            self._lanes = None
+        for slot in block.reads:
+            if slot not in self._filled:
+                frame[slot] = self._array(slot)[ids]
+                self._filled.add(slot)
+        return frame
+
+    def keep(self, block: Block) -> None:
+        """Keep what the block has computed and later ones read."""
+        self._unsaved.update(block.writes)
+        self._filled.update(block.writes)
+
+    def set(self, put: Put, ids: Array, value: Array) -> None:
+        """Put values of some threads into a register."""
+        self._save()
+        self._filled.discard(put.slot)
+        put(self.frame, value)
+        self._array(put.slot)[ids] = self.frame[put.slot]
+
+    def value(self, name: str) -> Array | None:
+        """What a register holds in every thread; None where nothing has used it."""
+        slot = self._slots.by_name.get(name)
+        if slot is None or slot >= len(self.frame):
+            return None
+        if name in UNIFORM:
+            return np.full(self._threads.count, self.frame[slot])
+        self._save()
+        found = self._values[slot]
+        return None if found is None else found.copy()
+
+    @property
+    def lanes(self) -> Lanes:
+        """The lanes of the frame's threads."""
+        ids = self.frame.ids
+        if ids is self.everyone:
+            if self._all_lanes is None:
+                self._all_lanes = Lanes(self._threads, ids)
+            return self._all_lanes
+        if self._lanes is None:
+            self._lanes = Lanes(self._threads, ids)
+        return self._lanes
+
+    def _save(self) -> None:
+        for slot in self._unsaved:
+            self._array(slot)[self.frame.ids] = self.frame[slot]
+        self._unsaved.clear()
+
+    def _grow(self) -> None:
+        """Make room for the slots of blocks that have just been made ready."""
+        missing = len(self._slots.stored) - len(self.frame)
+        self.frame.extend([None] * missing)
+        self._values.extend([None] * missing)
+        for slot, value in self._slots.constants.items():
+            self.frame[slot] = value
+        for name, slot in self._slots.by_name.items():
+            if name in UNIFORM:
+                self.frame[slot] = self._uniform[name]
+            elif name in SPECIAL:
+                self._special[slot] = name
+
+    def _array(self, slot: int) -> Array:
+        found = self._values[slot]
+        if found is None:
+            if slot in self._special:
+                found = self._threads.values(self._special[slot])
+            else:
+                found = np.zeros(self._threads.count, self._slots.stored[slot])
+            self._values[slot] = found
+        return found

@@ -1,0 +1,78 @@
+"""Which threads run next.
+
+The group whose block comes first runs, so that threads meet again after a branch. That alone would
+never let a thread run that another one waits for in a loop: threads that go round in a loop that
+reads what others write have to rest once they did so for a while, and from time to time the group
+that comes last has its turn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pluginkit.ptx.types import Array
+
+_PATIENCE = 64
+_REST = 256
+_TURN_OF_THE_LAST = 512
+
+
+class Schedule:
+    """The groups of threads that can run, by the block that they run next."""
+
+    def __init__(self) -> None:
+        self._ready: dict[int, list[Array]] = {}
+        self._resting: dict[int, list[Array]] = {}
+        self._parked: dict[int, list[Array]] = {}
+        self._patience, self._spins = _PATIENCE, 0
+        self._rest_until = self._steps = 0
+
+    def push(self, number: int, ids: Array) -> None:
+        """Threads run a block next."""
+        if len(ids):
+            self._ready.setdefault(number, []).append(ids)
+
+    def park(self, number: int, ids: Array) -> None:
+        """Threads wait at a block until others come there."""
+        if len(ids):
+            self._parked.setdefault(number, []).append(ids)
+
+    def unpark(self) -> None:
+        """Let all that are parked look again, since threads have ended."""
+        for number, groups in self._parked.items():
+            self._ready.setdefault(number, []).extend(groups)
+        self._parked.clear()
+
+    @property
+    def parked(self) -> dict[int, list[Array]]:
+        """The threads that wait at each block."""
+        return self._parked
+
+    @property
+    def spins(self) -> int:
+        """How often threads went round in vain since others last had a turn."""
+        return self._spins
+
+    def spin(self, number: int) -> None:
+        """The group that comes to a block went round in a loop that waits for others."""
+        self._spins += 1
+        if self._spins < self._patience or len(self._ready) < 2:
+            return
+        self._resting.setdefault(number, []).extend(self._ready.pop(number))
+        self._patience = max(2, self._patience // 2)
+        self._rest_until, self._spins = self._steps + _REST, 0
+
+    def take(self) -> tuple[int, Array] | None:
+        """The next block, and the threads that run it, ascending; None where nobody can."""
+        self._steps += 1
+        if self._resting and (not self._ready or self._steps >= self._rest_until):
+            for number, groups in self._resting.items():
+                self._ready.setdefault(number, []).extend(groups)
+            self._resting.clear()
+        if not self._ready:
+            return None
+        last = self._steps % _TURN_OF_THE_LAST == 0
+        number = max(self._ready) if last else min(self._ready)
+        groups = self._ready.pop(number)
+        groups += self._parked.pop(number, ())
+        return number, groups[0] if len(groups) == 1 else np.sort(np.concatenate(groups))

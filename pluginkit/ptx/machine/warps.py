@@ -1,0 +1,220 @@
+"""What the lanes of a warp exchange."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pluginkit.ptx.code.frame import Frame, spread
+from pluginkit.ptx.effects.waiting import WarpOperation
+from pluginkit.ptx.machine.threads import Threads
+from pluginkit.ptx.text.syntax import Instruction
+from pluginkit.ptx.types import U32, Array
+
+
+class Lanes:
+    """The lanes of some threads that run a warp operation together.
+
+    Args:
+        threads: those of the wave.
+        ids: theirs, ascending.
+
+    Attributes:
+        lane: of each thread.
+        bit: of each thread, ``1 << lane``.
+        present: for each thread the mask of the lanes of its warp that run.
+        shuffles: where lanes read from, of shuffles that have been met.
+    """
+
+    def __init__(self, threads: Threads, ids: Array) -> None:
+        self._threads, self._ids = threads, ids
+        self.lane = threads.lane[ids]
+        warps = threads.warp[ids]
+        is_first = np.empty(len(ids), bool)
+        is_first[0] = True
+        np.not_equal(warps[1:], warps[:-1], out=is_first[1:])
+        self._starts = np.flatnonzero(is_first)
+        self._index = np.cumsum(is_first) - 1
+        self._is_run = int(ids[-1]) - int(ids[0]) + 1 == len(ids)
+        self.bit = np.left_shift(np.uint32(1), self.lane.astype(U32))
+        self.shuffles: dict[tuple[object, int, int], tuple[Array, Array]] = {}
+        self.present = self.reduced(self.bit, np.bitwise_or)
+
+    def of(self, places: Array) -> Lanes:
+        """Some of these lanes."""
+        return Lanes(self._threads, self._ids[places])
+
+    def reduced(self, values: Array, ufunc: Any) -> Array:
+        """All lanes of a warp in one value, for each thread."""
+        of_warps = ufunc.reduceat(values, self._starts, dtype=values.dtype)
+        of_threads: Array = of_warps[self._index]
+        return of_threads
+
+    def places(self, lanes: Array) -> Array:
+        """Where in the group the given lane of each thread's warp is; -1 where it does not run."""
+        wanted = self._ids - self.lane + lanes
+        last = len(self._ids) - 1
+        place = wanted - self._ids[0] if self._is_run else np.searchsorted(self._ids, wanted)
+        place = np.minimum(np.maximum(place, 0), last)
+        is_there = (self._ids[place] == wanted) & (self._index[place] == self._index)
+        return place if is_there.all() else np.where(is_there, place, -1)
+
+
+def shuffle_all(operation: WarpOperation, frame: Frame, lanes: Lanes) -> bool:
+    """Run a shuffle in which every lane takes part, by the same distance in all threads.
+
+    Such are most, and where each lane reads from is the same each time.
+
+    Returns:
+        Whether it is such a one.
+    """
+    instruction = operation.instruction
+    if instruction.opcode != "shfl":
+        return False
+    value, distance, clamp = (read(frame) for read in operation.sources)
+    if any(isinstance(each, np.ndarray) for each in (distance, clamp)):
+        return False
+    key = (instruction.modifiers, int(distance), int(clamp))
+    if key not in lanes.shuffles:
+        source, is_inside = _source_lanes(instruction, lanes.lane, distance, clamp)
+        lanes.shuffles[key] = lanes.places(source), is_inside
+    places, is_inside = lanes.shuffles[key]
+    if int(places.min()) < 0:
+        return False
+    results = spread(value, frame.size)[places], is_inside
+    for put, result in zip(operation.puts, results, strict=False):
+        put(frame, result)
+    return True
+
+
+def perform(operation: WarpOperation, frame: Frame, lanes: Lanes, masks: Array) -> None:
+    """Run a warp operation for the lanes of a frame.
+
+    Args:
+        operation: it.
+        frame: threads that run it together.
+        lanes: theirs.
+        masks: for each thread the lanes that take part.
+    """
+    values = [spread(read(frame), frame.size) for read in operation.sources]
+    found = _OPERATIONS[operation.instruction.opcode](operation, frame, lanes, values, masks)
+    for put, value in zip(operation.puts, found, strict=False):
+        put(frame, value)
+
+
+def _shuffle(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> tuple[Array, Array]:
+    value, distance, clamp = values
+    source, is_inside = _source_lanes(operation.instruction, lanes.lane, distance, clamp)
+    places = lanes.places(source)
+    takes_part = masks >> source.astype(U32) & np.uint32(1) != 0
+    is_absent = (places < 0) | ~takes_part
+    if is_absent.any():
+        frame.machine.report(
+            "warp", operation.instruction, frame.ids[is_absent],
+            f"a shuffle reads from lane {int(source[np.argmax(is_absent)])}, which takes no part "
+            "in it",
+        )  # fmt: skip
+        places = np.where(places < 0, np.arange(frame.size), places)
+    return value[places], is_inside
+
+
+def _source_lanes(
+    instruction: Instruction, lane: Array, distance: Array, clamp: Array
+) -> tuple[Array, Array]:
+    """The lane that each lane reads from, and whether that is one of its segment."""
+    step = (distance & np.uint32(31)).astype(np.int64)
+    limit = (clamp & np.uint32(31)).astype(np.int64)
+    segment = (clamp >> np.uint32(8) & np.uint32(31)).astype(np.int64)
+    first = lane & segment
+    last = first | limit & ~segment
+    if instruction.has("up"):
+        source = lane - step
+        is_inside = source >= last
+    elif instruction.has("down"):
+        source = lane + step
+        is_inside = source <= last
+    elif instruction.has("bfly"):
+        source = lane ^ step
+        is_inside = source <= last
+    else:
+        source = first | step & ~segment
+        is_inside = source <= last
+    return np.where(is_inside, source, lane), is_inside
+
+
+def _vote(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> tuple[Array]:
+    instruction = operation.instruction
+    own = np.where(values[0], lanes.bit, np.uint32(0))
+    ballot = lanes.reduced(own, np.bitwise_or) & masks
+    everyone = lanes.present & masks
+    if instruction.has("ballot"):
+        return (ballot,)
+    if instruction.has("all"):
+        return (ballot == everyone,)
+    if instruction.has("any"):
+        return (ballot != 0,)
+    return ((ballot == everyone) | (ballot == 0),)
+
+
+def _match(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> tuple[Array, ...]:
+    (value,) = values
+    same = np.zeros(frame.size, U32)
+    for lane in range(32):
+        places = lanes.places(np.full(frame.size, lane))
+        is_equal = (places >= 0) & (value[places] == value)
+        same |= np.where(is_equal, np.uint32(1 << lane), np.uint32(0))
+    same &= masks
+    if operation.instruction.has("any"):
+        return (same,)
+    is_all = same == lanes.present & masks
+    return np.where(is_all, same, np.uint32(0)), is_all
+
+
+_REDUCTIONS = {
+    "add": np.add, "min": np.minimum, "max": np.maximum,
+    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+}  # fmt: skip
+
+
+def _reduce(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> tuple[Array]:
+    ufunc = _REDUCTIONS[operation.instruction.one_of(tuple(_REDUCTIONS))]
+    value = np.ascontiguousarray(values[0])
+    result = np.empty_like(value)
+    for mask in np.unique(masks):  # lanes with different masks are different groups
+        places = np.flatnonzero(masks == mask)
+        group = lanes if len(places) == frame.size else lanes.of(places)
+        result[places] = group.reduced(value[places], ufunc)
+    return (result,)
+
+
+def _active_mask(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> tuple[Array]:
+    return (lanes.present,)
+
+
+def _elect(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> tuple[Array, Array]:
+    taking = lanes.present & masks
+    lowest = np.bitwise_count((taking & -taking.astype(np.int64)).astype(U32) - np.uint32(1))
+    return lowest.astype(U32), lowest == lanes.lane
+
+
+_OPERATIONS: dict[str, Any] = {
+    "shfl": _shuffle,
+    "vote": _vote,
+    "match": _match,
+    "redux": _reduce,
+    "activemask": _active_mask,
+    "elect": _elect,
+}

@@ -1,0 +1,64 @@
+"""The waves of a launch: blocks that run together, in the order of a schedule."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from pluginkit.ptx.code.special_registers import Three
+from pluginkit.ptx.machine.launch_arguments import PrivateSizes
+from pluginkit.ptx.machine.threads import Threads
+
+_THREADS = 1 << 17
+_SHARED_BYTES = 16 << 20
+_LOCAL_BYTES = 64 << 20
+
+
+class Waves:
+    """The waves of one launch.
+
+    Args:
+        grid: the launch's grid.
+        block: its block.
+        sizes: the memory of each block and thread, which bounds how many run at once.
+        seed: another order of blocks, and of the whole warps in each; None for ascending.
+    """
+
+    def __init__(self, grid: Three, block: Three, sizes: PrivateSizes, seed: int | None) -> None:
+        self._grid, self._block = grid, block
+        self._per_block = prod(block)
+        self._order = np.arange(prod(grid))
+        self._warps = np.arange(-(-self._per_block // 32))
+        if seed is not None:
+            rng = np.random.default_rng(seed)
+            rng.shuffle(self._order)
+            rng.shuffle(self._warps[: self._per_block // 32])
+        self._size = max(1, self._most_blocks(sizes))
+        self._next = 0
+        self._waves: list[tuple[int, Threads]] = []
+
+    def _most_blocks(self, sizes: PrivateSizes) -> int:
+        shared = sum(sizes.shared.values())
+        local = sum(sizes.local.values()) * self._per_block
+        return min(
+            _THREADS // self._per_block,
+            _SHARED_BYTES // shared if shared else _THREADS,
+            _LOCAL_BYTES // local if local else _THREADS,
+        )
+
+    def take(self) -> tuple[Threads, int] | None:
+        """The next wave's threads, and the number of the first one; None after the last wave."""
+        blocks = self._order[self._next : self._next + self._size]
+        if not len(blocks):
+            return None
+        first = self._next * self._per_block
+        self._next += len(blocks)
+        threads = Threads(self._grid, self._block, blocks, self._warps)
+        self._waves.append((first, threads))
+        return threads, first
+
+    def place_of(self, thread: int) -> tuple[Three, Three]:
+        """``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""
+        first, threads = next(wave for wave in reversed(self._waves) if wave[0] <= thread)
+        return threads.place_of(thread - first)

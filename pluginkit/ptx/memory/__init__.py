@@ -1,0 +1,1 @@
+"""Memory, its checks, and the order of accesses."""

@@ -1,0 +1,90 @@
+"""What threads have told each other through flags, and what follows from it.
+
+Told facts are kept as a graph that only grows: telling and hearing are one new node each, however
+much is known. What a node stands for is gathered when somebody asks, which only possible races do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What a thread says when it writes a flag after a fence.
+
+    Attributes:
+        thread: who.
+        block: its block.
+        fenced: when it last ran a fence for the device; 0 for never.
+        fenced_in_block: when it last ran any fence.
+        barrier: when its block last met at a barrier.
+    """
+
+    thread: int
+    block: int
+    fenced: int
+    fenced_in_block: int
+    barrier: int
+
+
+@dataclass
+class Known:
+    """All that follows from some facts: times before which everything has happened.
+
+    Attributes:
+        of_thread: for a thread.
+        of_block: for all threads of a block.
+        of_fenced: for those of a block that have fenced it themselves.
+        of_neighbour: for a thread, as its own block sees it.
+    """
+
+    of_thread: dict[int, int] = field(default_factory=dict)
+    of_block: dict[int, int] = field(default_factory=dict)
+    of_fenced: dict[int, int] = field(default_factory=dict)
+    of_neighbour: dict[int, int] = field(default_factory=dict)
+
+    def add(self, fact: Fact) -> None:
+        """Take a fact in."""
+        _raise(self.of_neighbour, fact.thread, fact.fenced_in_block)
+        if fact.fenced:
+            _raise(self.of_thread, fact.thread, fact.fenced)
+            covers_block = fact.fenced > fact.barrier
+            _raise(self.of_block if covers_block else self.of_fenced, fact.block, fact.barrier)
+
+
+def _raise(times: dict[int, int], key: int, time: int) -> None:
+    if times.get(key, 0) < time:
+        times[key] = time
+
+
+class Node:
+    """A fact or none, and the nodes that were known before."""
+
+    __slots__ = ("before", "fact", "gathered")
+
+    def __init__(self, fact: Fact | None, before: tuple[Node, ...]) -> None:
+        self.fact, self.before = fact, before
+        self.gathered: Known | None = None
+
+
+def node(fact: Fact | None, *before: Node | None) -> Node:
+    """A node of a fact and what was known before; without a fact one of several is itself."""
+    there = tuple(each for each in before if each is not None)
+    return there[0] if fact is None and len(there) == 1 else Node(fact, there)
+
+
+def known(of: Node) -> Known:
+    """All that follows from a node."""
+    if of.gathered is None:
+        of.gathered = Known()
+        seen, todo = {id(of)}, [of]
+        while todo:
+            each = todo.pop()
+            if each.fact is not None:
+                of.gathered.add(each.fact)
+            for earlier in each.before:
+                if id(earlier) not in seen:
+                    seen.add(id(earlier))
+                    todo.append(earlier)
+    return of.gathered

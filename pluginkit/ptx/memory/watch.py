@@ -1,0 +1,56 @@
+"""What checks of memory ask of the machine that runs the threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pluginkit.ptx.memory.order import Order
+from pluginkit.ptx.memory.regions import Region
+from pluginkit.ptx.text.syntax import Instruction
+from pluginkit.ptx.types import Array
+
+Three = tuple[int, int, int]
+
+
+class Watch(Protocol):
+    """A machine, as memory sees it.
+
+    Attributes:
+        order: what happens before what.
+        first_thread: the number in the launch of the wave's first thread.
+        progress: grows whenever something happens that a thread can wait for.
+    """
+
+    order: Order
+    first_thread: int
+    progress: int
+
+    def regions(self, space: str) -> Mapping[int, Region]:
+        """The regions of a space by their windows."""
+
+    def block_of(self, ids: Array) -> Array:
+        """The place in the wave of each thread's block."""
+
+    def tick(self, instruction: Instruction) -> int:
+        """The next moment, and what happens then."""
+
+    def instruction_at(self, time: int) -> Instruction:
+        """What happened at a moment."""
+
+    def place_of(self, thread: int) -> tuple[Three, Three]:
+        """``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""
+
+    def report(
+        self,
+        kind: str,
+        instruction: Instruction,
+        ids: Array,
+        message: str,
+        *,
+        buffer: str | None = None,
+        offset: int | None = None,
+        address: int | None = None,
+        other: Instruction | None = None,
+    ) -> None:
+        """Note a finding at an instruction, for these threads of the wave."""

@@ -1,0 +1,136 @@
+"""Comparisons and selections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pluginkit.ptx import floats
+from pluginkit.ptx.operations.registry import Compute, describes, type_of
+from pluginkit.ptx.text.syntax import Instruction, Pair
+from pluginkit.ptx.types import DTYPES, is_float
+
+Value = Any
+Comparison = Callable[[Value, Value], Value]
+
+_ORDERED: dict[str, Comparison] = {
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal,
+    "gt": np.greater, "ge": np.greater_equal,
+    "lo": np.less, "ls": np.less_equal, "hi": np.greater, "hs": np.greater_equal,
+}  # fmt: skip
+_OPPOSITE = {"equ": "ne", "neu": "eq", "ltu": "ge", "leu": "gt", "gtu": "le", "geu": "lt"}
+_NAMES = (*_ORDERED, *_OPPOSITE, "num", "nan")
+
+
+def comparison(name: str, kind: str) -> Comparison:
+    """A comparison by its PTX name. Those of numbers are false with NaN, those in -u true."""
+    if name in _OPPOSITE:
+        opposite = comparison(_OPPOSITE[name], kind)
+        if name == "neu":
+            return np.not_equal
+        if name == "equ":
+            return lambda a, b: (a == b) | np.isnan(a) | np.isnan(b)
+        return lambda a, b: ~opposite(a, b)
+    if name == "nan":
+        return lambda a, b: np.isnan(a) | np.isnan(b)
+    if name == "num":
+        return lambda a, b: ~(np.isnan(a) | np.isnan(b))
+    if name == "ne" and is_float(kind):
+        return lambda a, b: (a < b) | (a > b)
+    return _ORDERED[name]
+
+
+def _typed(instruction: Instruction, kind: str) -> Comparison:
+    """The comparison of an instruction, on values as they are stored."""
+    compare = comparison(instruction.one_of(_NAMES), kind)
+    if kind == "f16":
+        return lambda a, b: compare(floats.float32_from_half(a), floats.float32_from_half(b))
+    if kind == "bf16":
+        return lambda a, b: compare(floats.float32_from_bf16(a), floats.float32_from_bf16(b))
+    if kind == "f32" and instruction.has("ftz"):
+        return lambda a, b: compare(floats.flush(a), floats.flush(b))
+    return compare
+
+
+@describes("setp")
+def set_predicate(instruction: Instruction) -> Compute | None:
+    """``setp``; with a boolean operator it takes a predicate, and may write two."""
+    kind = type_of(instruction)
+    if kind in ("f16x2", "bf16x2"):
+        return _set_packed(instruction, kind)
+    compare = _typed(instruction, kind)
+    combine = instruction.one_of(("and", "or", "xor"))
+    writes_two = isinstance(instruction.operands[0], Pair)
+    if not combine and not writes_two:
+        return Compute(compare, (kind, kind), "pred")
+    if not combine:
+        return Compute(lambda a, b: (r := compare(a, b), ~r), (kind, kind), "pred")
+    operation = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}[combine]
+
+    def combined(a: Value, b: Value, c: Value) -> Value:
+        result = compare(a, b)
+        first = operation(result, c)
+        return (first, operation(~result, c)) if writes_two else first
+
+    return Compute(combined, (kind, kind, "pred"), "pred")
+
+
+def _set_packed(instruction: Instruction, kind: str) -> Compute | None:
+    if instruction.one_of(("and", "or", "xor")):
+        return None
+    compare = _typed(instruction, kind.removesuffix("x2"))
+
+    def both(a: Value, b: Value) -> tuple[Value, Value]:
+        u16, half = np.dtype("u2"), np.uint32(16)
+        low = compare(a.astype(u16), b.astype(u16))
+        return low, compare((a >> half).astype(u16), (b >> half).astype(u16))
+
+    return Compute(both, (kind, kind), "pred")
+
+
+@describes("set")
+def set_value(instruction: Instruction) -> Compute | None:
+    """``set``: all ones, or 1.0, where a comparison holds."""
+    types = [each for each in instruction.modifiers if each in DTYPES]
+    if len(types) != 2 or instruction.one_of(("and", "or", "xor")) or "x" in types[1]:
+        return None
+    result, kind = types
+    if result not in ("u32", "s32", "f32"):
+        return None
+    compare = _typed(instruction, kind)
+    dtype = DTYPES[result]
+    true = dtype.type(1) if result == "f32" else np.uint32(0xFFFFFFFF).view(dtype)
+    return Compute(lambda a, b: np.where(compare(a, b), true, dtype.type(0)), (kind, kind), result)
+
+
+@describes("selp")
+def select(instruction: Instruction) -> Compute:
+    """``selp``."""
+    kind = type_of(instruction)
+    return Compute(lambda a, b, p: np.where(p, a, b), (kind, kind, "pred"), kind)
+
+
+@describes("slct")
+def select_by_sign(instruction: Instruction) -> Compute:
+    """``slct``: the first where the third is not negative."""
+    kind, sign = [each for each in instruction.modifiers if each in DTYPES]
+    flush = floats.flush if instruction.has("ftz") else lambda x: x
+    return Compute(lambda a, b, c: np.where(flush(c) >= 0, a, b), (kind, kind, sign), kind)
+
+
+@describes("testp")
+def test_property(instruction: Instruction) -> Compute | None:
+    """``testp``: what sort of float it is."""
+    kind = type_of(instruction)
+    tiny = 2.0**-126 if kind == "f32" else 2.0**-1022
+    tests: dict[str, Callable[[Value], Value]] = {
+        "finite": np.isfinite,
+        "infinite": np.isinf,
+        "number": lambda a: ~np.isnan(a),
+        "notanumber": np.isnan,
+        "normal": lambda a: np.isfinite(a) & (np.abs(a) >= tiny),
+        "subnormal": lambda a: (np.abs(a) < tiny) & (a != 0),
+    }
+    return Compute(tests[instruction.one_of(tuple(tests))], (kind,), "pred")

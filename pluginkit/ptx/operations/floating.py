@@ -1,0 +1,246 @@
+"""f32 and f64 arithmetic.
+
+``.rn``, ``.rz``, ``.rm`` and ``.rp`` are exact. What the GPU approximates (``.approx``, ``.full``,
+``ex2``, ``lg2``, ``sin``, ``cos``, ``tanh``, ``rsqrt``) is computed in float64 here and rounded
+once: it is closer to the true value than the GPU's, and can differ from it in the last bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pluginkit.ptx import floats
+from pluginkit.ptx.operations.registry import Compute, describes, type_of
+from pluginkit.ptx.text.syntax import Instruction
+from pluginkit.ptx.types import DTYPES, F64
+
+Value = Any
+Function = Callable[..., Value]
+
+
+def _mode(instruction: Instruction) -> str:
+    return instruction.one_of(floats.ROUNDINGS, "rn")
+
+
+def _is_plain(kind: str) -> bool:
+    return kind in ("f32", "f64")
+
+
+def finished(instruction: Instruction, kind: str, function: Function, count: int) -> Compute:
+    """A function with the flushing, saturation and NaN that the instruction asks for."""
+    flushes, saturates = instruction.has("ftz"), instruction.has("sat")
+
+    def whole(*sources: Value) -> Value:
+        if flushes:
+            sources = tuple(map(floats.flush, sources))
+        result = function(*sources)
+        if flushes:
+            result = floats.flush(result)
+        if saturates:
+            return floats.saturate(result)
+        return floats.canonical(result)
+
+    return Compute(whole, (kind,) * count, kind)
+
+
+def _sum32(mode: str) -> Function:
+    if mode == "rn":
+        return np.add
+    return lambda a, b: floats.round32(_with_zero(floats.add_odd, a, b, mode), mode)
+
+
+def _with_zero(function: Function, a: Value, b: Value, mode: str) -> Value:
+    """A sum in float64; of opposite numbers it is -0 when rounding down."""
+    total = function(a.astype(F64), b.astype(F64))
+    if mode != "rm":
+        return total
+    is_opposite = (total == 0) & (np.signbit(a) != np.signbit(b))
+    return np.where(is_opposite, -0.0, total)
+
+
+def _sum64(mode: str) -> Function:
+    if mode == "rn":
+        return np.add
+
+    def add(a: Value, b: Value) -> Value:
+        total, left = floats.sum_parts(a, b)
+        is_opposite = (total == 0) & (np.signbit(a) != np.signbit(b)) & (mode == "rm")
+        return np.where(is_opposite, -0.0, floats.round64(total, left, mode))
+
+    return add
+
+
+@describes("add", "sub")
+def add_or_subtract(instruction: Instruction) -> Compute | None:
+    """``add``, ``sub``."""
+    kind = type_of(instruction)
+    if not _is_plain(kind):
+        return None
+    add = (_sum32 if kind == "f32" else _sum64)(_mode(instruction))
+    if instruction.opcode == "add":
+        return finished(instruction, kind, add, 2)
+    if add is np.add:
+        return finished(instruction, kind, np.subtract, 2)
+    return finished(instruction, kind, lambda a, b: add(a, -b), 2)
+
+
+@describes("mul")
+def multiply(instruction: Instruction) -> Compute | None:
+    """``mul``."""
+    kind, mode = type_of(instruction), _mode(instruction)
+    if not _is_plain(kind):
+        return None
+    if mode == "rn":
+        return finished(instruction, kind, np.multiply, 2)
+    if kind == "f32":
+        product = lambda a, b: floats.round32(a.astype(F64) * b.astype(F64), mode)  # noqa: E731
+        return finished(instruction, kind, product, 2)
+    return finished(instruction, kind, lambda a, b: floats.product64_rounded(a, b, mode), 2)
+
+
+@describes("fma", "mad")
+def fused_multiply_add(instruction: Instruction) -> Compute | None:
+    """``fma``; ``mad`` of floats is the same."""
+    kind, mode = type_of(instruction), _mode(instruction)
+    if not _is_plain(kind):
+        return None
+    if kind == "f64":
+        function: Function = lambda a, b, c: floats.fma64_rounded(a, b, c, mode)  # noqa: E731
+    elif mode == "rn":
+        function = floats.fma32
+    else:
+
+        def function(a: Value, b: Value, c: Value) -> Value:
+            product = a.astype(F64) * b.astype(F64)
+            return floats.round32(_with_zero(floats.add_odd, product, c, mode), mode)
+
+    return finished(instruction, kind, function, 3)
+
+
+def _divide(kind: str, mode: str) -> Function:
+    if mode == "rn":
+        return np.divide
+    if kind == "f64":
+        return lambda a, b: floats.round64(*floats.divide_parts(a, b), mode)
+
+    def divide(a: Value, b: Value) -> Value:
+        quotient, left = floats.divide_parts(a.astype(F64), b.astype(F64))
+        return floats.round32(floats.to_odd(quotient, left), mode)
+
+    return divide
+
+
+@describes("div")
+def divide(instruction: Instruction) -> Compute | None:
+    """``div``."""
+    kind = type_of(instruction)
+    if not _is_plain(kind):
+        return None
+    return finished(instruction, kind, _divide(kind, _mode(instruction)), 2)
+
+
+@describes("rcp")
+def reciprocal(instruction: Instruction) -> Compute | None:
+    """``rcp``."""
+    kind = type_of(instruction)
+    if not _is_plain(kind):
+        return None
+    quotient, one = _divide(kind, _mode(instruction)), DTYPES[kind].type(1)
+    return finished(instruction, kind, lambda a: quotient(one, a), 1)
+
+
+@describes("sqrt")
+def square_root(instruction: Instruction) -> Compute | None:
+    """``sqrt``."""
+    kind, mode = type_of(instruction), _mode(instruction)
+    if not _is_plain(kind):
+        return None
+    if mode == "rn":
+        return finished(instruction, kind, np.sqrt, 1)
+    if kind == "f64":
+        exact: Function = lambda a: floats.round64(*floats.sqrt_parts(a), mode)  # noqa: E731
+    else:
+
+        def exact(a: Value) -> Value:
+            root, left = floats.sqrt_parts(a.astype(F64))
+            return floats.round32(floats.to_odd(root, left), mode)
+
+    return finished(instruction, kind, exact, 1)
+
+
+def _reciprocal_root(a: Value) -> Value:
+    return 1.0 / np.sqrt(a)
+
+
+_APPROXIMATE: dict[str, Function] = {
+    "rsqrt": _reciprocal_root,
+    "sin": np.sin,
+    "cos": np.cos,
+    "lg2": np.log2,
+    "ex2": np.exp2,
+    "tanh": np.tanh,
+}
+
+
+@describes(*_APPROXIMATE)
+def approximate(instruction: Instruction) -> Compute | None:
+    """What the GPU approximates; here it is right to the last bit."""
+    kind = type_of(instruction)
+    if not _is_plain(kind):
+        return None
+    function, dtype = _APPROXIMATE[instruction.opcode], DTYPES[kind]
+    return finished(instruction, kind, lambda a: function(a.astype(F64)).astype(dtype), 1)
+
+
+@describes("min", "max")
+def smaller_or_larger(instruction: Instruction) -> Compute | None:
+    """``min``, ``max``, with ``.NaN``, ``.abs`` and ``.xorsign``."""
+    kind = type_of(instruction)
+    if not _is_plain(kind):
+        return None
+    return finished(instruction, kind, extremum(instruction), len(instruction.operands) - 1)
+
+
+def extremum(instruction: Instruction) -> Function:
+    """The function of a float's ``min`` or ``max`` of two or three values."""
+    pick = floats.minimum if instruction.opcode == "min" else floats.maximum
+
+    def of_two(a: Value, b: Value) -> Value:
+        x, y = (np.abs(a), np.abs(b)) if instruction.has("abs") else (a, b)
+        result = pick(x, y)
+        if instruction.has("xorsign"):
+            sign = np.signbit(a) ^ np.signbit(b)
+            result = np.where(sign, -np.abs(result), np.abs(result))
+        if instruction.has("NaN"):
+            nan = result.dtype.type(np.nan)
+            result = np.where(np.isnan(a) | np.isnan(b), nan, result)
+        return result
+
+    def of_all(first: Value, *others: Value) -> Value:
+        for other in others:
+            first = of_two(first, other)
+        return first
+
+    return of_all
+
+
+@describes("abs", "neg")
+def change_sign(instruction: Instruction) -> Compute | None:
+    """``abs``, ``neg``: NaN keeps its payload."""
+    kind = type_of(instruction)
+    if not _is_plain(kind):
+        return None
+    function = np.abs if instruction.opcode == "abs" else np.negative
+    if instruction.has("ftz"):
+        return Compute(lambda a: function(floats.flush(a)), (kind,), kind)
+    return Compute(function, (kind,), kind)
+
+
+@describes("copysign")
+def copy_sign(instruction: Instruction) -> Compute:
+    """``copysign``: the second with the sign of the first."""
+    kind = type_of(instruction)
+    return Compute(lambda a, b: np.copysign(b, a), (kind, kind), kind)

@@ -1,0 +1,91 @@
+"""f16 and bf16 arithmetic.
+
+A sum or a product of two such numbers is made in float32 and rounded again, which gives the right
+result: 24 bits are more than twice 11. ``fma`` goes through float64, rounded to odd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pluginkit.ptx import floats
+from pluginkit.ptx.operations.floating import extremum
+from pluginkit.ptx.operations.registry import Compute, describes, type_of
+from pluginkit.ptx.text.syntax import Instruction
+from pluginkit.ptx.types import F32, F64, U16
+
+Value = Any
+Function = Callable[..., Value]
+
+_WIDEN = {"f16": floats.float32_from_half, "bf16": floats.float32_from_bf16}
+_NARROW: dict[str, Function] = {"f16": floats.half_from_float, "bf16": floats.bf16_from_float}
+_EXPONENT = {"f16": U16.type(0x7C00), "bf16": U16.type(0x7F80)}
+
+
+def _flush(bits: Value, kind: str) -> Value:
+    """Denormal numbers become zero of the same sign."""
+    is_small = bits & _EXPONENT[kind] == 0
+    return np.where(is_small, bits & U16.type(0x8000), bits)
+
+
+def function_of(instruction: Instruction, kind: str) -> Function | None:
+    """What an instruction computes on bits of one f16 or bf16; None for others."""
+    exact = _exact(instruction)
+    if exact is None:
+        return None
+    widen, narrow = _WIDEN[kind], _NARROW[kind]
+    flushes = instruction.has("ftz")
+
+    def whole(*sources: Value) -> Value:
+        if flushes:
+            sources = tuple(_flush(bits, kind) for bits in sources)
+        result = exact(*map(widen, sources))
+        if instruction.has("sat"):
+            result = floats.saturate(result)
+        if instruction.has("relu"):
+            result = np.where(result > 0, result, np.where(np.isnan(result), result, 0))
+        bits = narrow(result)
+        return _flush(bits, kind) if flushes else bits
+
+    return whole
+
+
+def _exact(instruction: Instruction) -> Function | None:
+    opcode = instruction.opcode
+    simple: dict[str, Function] = {"add": np.add, "sub": np.subtract, "mul": np.multiply}
+    if opcode in simple:
+        return simple[opcode]
+    if opcode == "fma":
+        return floats.fma_odd
+    if opcode in ("min", "max"):
+        return extremum(instruction)
+    if opcode in ("ex2", "tanh"):
+        function = np.exp2 if opcode == "ex2" else np.tanh
+        return lambda a: function(a.astype(F64)).astype(F32)
+    return None
+
+
+@describes("add", "sub", "mul", "fma", "min", "max", "ex2", "tanh")
+def arithmetic(instruction: Instruction) -> Compute | None:
+    """What f16 and bf16 compute."""
+    kind = type_of(instruction)
+    if kind not in _WIDEN:
+        return None
+    function = function_of(instruction, kind)
+    if function is None:
+        return None
+    return Compute(function, (kind,) * (len(instruction.operands) - 1), kind)
+
+
+@describes("abs", "neg")
+def change_sign(instruction: Instruction) -> Compute | None:
+    """``abs``, ``neg`` of f16 and bf16."""
+    kind = type_of(instruction)
+    if kind not in _WIDEN:
+        return None
+    if instruction.opcode == "abs":
+        return Compute(lambda a: a & U16.type(0x7FFF), (kind,), kind)
+    return Compute(lambda a: a ^ U16.type(0x8000), (kind,), kind)

@@ -1,0 +1,173 @@
+"""PTX as it is written: modules, functions, variables, instructions and their operands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Register:
+    """A register, under a name that is unique in its function."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Immediate:
+    """A number as it is written: ``5``, ``0x1F``, ``0f3F800000``, ``1.5``."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """The address of a variable or a label, plus bytes."""
+
+    name: str
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Address:
+    """``[base + offset]``; a base of None means an absolute address."""
+
+    base: Register | Symbol | None
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Vector:
+    """``{a, b}``; also the parameters of a call."""
+
+    items: tuple[Operand, ...]
+
+
+@dataclass(frozen=True)
+class Negated:
+    """``!p``."""
+
+    operand: Register
+
+
+@dataclass(frozen=True)
+class Pair:
+    """``d|p``: a value and a predicate that an instruction writes together."""
+
+    first: Operand
+    second: Operand
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Operands in a form that only instructions have that the machine lacks, as written."""
+
+    text: str
+
+
+Operand = Register | Immediate | Symbol | Address | Vector | Negated | Pair | Unread
+
+
+@dataclass(frozen=True)
+class Location:
+    """A line of the source, and the call that it was inlined at, if any."""
+
+    file: int
+    line: int
+    inlined_at: Location | None = None
+
+
+#: The flag of a thread that arithmetic with a carry writes and reads, as a register.
+CARRY = "%cc"
+_CARRYING = ("addc", "subc", "madc")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction.
+
+    Attributes:
+        opcode: the first part of its name, ``"ld"``.
+        modifiers: the other parts, ``("global", "nc", "u32")``.
+        operands: in order.
+        guard: the predicate in front of it, or None.
+        location: where its source is.
+        text: as it was written.
+    """
+
+    opcode: str
+    modifiers: tuple[str, ...]
+    operands: tuple[Operand, ...]
+    guard: Register | Negated | None = None
+    location: Location | None = None
+    text: str = ""
+    used_bytes: int | None = None
+
+    @property
+    def takes_carry(self) -> bool:
+        """Whether it reads the carry flag."""
+        return self.opcode in _CARRYING
+
+    @property
+    def gives_carry(self) -> bool:
+        """Whether it writes the carry flag."""
+        return "cc" in self.modifiers
+
+    def has(self, *names: str) -> bool:
+        """Whether one of the modifiers is there."""
+        return any(name in self.modifiers for name in names)
+
+    def one_of(self, names: Sequence[str], default: str = "") -> str:
+        """The first modifier that is among ``names``."""
+        return next((each for each in self.modifiers if each in names), default)
+
+    def with_operands(self, *operands: Operand) -> Instruction:
+        """The same instruction on other operands."""
+        return replace(self, operands=operands)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """Memory that a module or a function declares.
+
+    Attributes:
+        name: unique in the module, or in its function.
+        space: ``global``, ``const``, ``shared``, ``local`` or ``param``.
+        type: the element's type.
+        nbytes: its size; 0 for an array whose size the launch gives.
+        align: the alignment in bytes.
+        values: what it holds at first: numbers as written, or symbols; None for nothing.
+    """
+
+    name: str
+    space: str
+    type: str
+    nbytes: int
+    align: int
+    values: tuple[Operand, ...] | None = None
+
+
+@dataclass
+class Function:
+    """A kernel (``.entry``) or a function (``.func``).
+
+    Attributes:
+        name: as the PTX has it, mangled.
+        is_kernel: whether it can be launched.
+        parameters: variables in the space ``param``, in order.
+        results: what a function returns, likewise.
+        registers: the declared type of each register.
+        variables: the memory that it declares.
+        code: its instructions.
+        labels: the instruction that each label is in front of.
+    """
+
+    name: str
+    is_kernel: bool
+    parameters: tuple[Variable, ...] = ()
+    results: tuple[Variable, ...] = ()
+    registers: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, Variable] = field(default_factory=dict)
+    code: list[Instruction] = field(default_factory=list)
+    labels: dict[str, int] = field(default_factory=dict)
+    targets: dict[str, tuple[str, ...]] = field(default_factory=dict)

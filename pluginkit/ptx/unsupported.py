@@ -1,0 +1,33 @@
+"""The error of what the machine does not know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pluginkit.errors import KernelError
+from pluginkit.ptx.text.syntax import Instruction
+
+if TYPE_CHECKING:
+    from pluginkit.ptx.text.parse import Module
+
+
+class PtxUnsupported(KernelError):  # noqa: N818 - it says what the machine lacks, not what is wrong
+    """A kernel needs something of PTX that the machine does not have."""
+
+
+def unsupported(
+    kernel: str, instruction: Instruction, module: Module, what: str | None = None
+) -> PtxUnsupported:
+    """The error for one instruction; ``what`` says more than its name does."""
+    location = instruction.location
+    where = f"'{instruction.text}'"
+    if location is not None:
+        where = f"{module.files.get(location.file, '?')}:{location.line}, {where}"
+    name = ".".join((instruction.opcode, *instruction.modifiers))
+    return PtxUnsupported(
+        "PK351",
+        f"kernel '{kernel}' needs {what or f'the instruction {name}'}; "
+        "expected what the PTX machine knows.",
+        where=where,
+        fix="run this kernel on a GPU.",
+    )

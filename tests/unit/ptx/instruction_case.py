@@ -1,0 +1,121 @@
+"""One instruction on many inputs: its PTX, and what must come out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+_WIDTHS = {
+    "b8": 8, "u8": 8, "s8": 8, "b16": 16, "u16": 16, "s16": 16, "f16": 16, "bf16": 16,
+    "b32": 32, "u32": 32, "s32": 32, "f32": 32, "f16x2": 32, "bf16x2": 32,
+    "b64": 64, "u64": 64, "s64": 64, "f64": 64, "pred": 1,
+}  # fmt: skip
+
+
+def width(kind):
+    """The bits of a PTX type."""
+    return _WIDTHS[kind]
+
+
+@dataclass(frozen=True)
+class InstructionCase:
+    """An instruction.
+
+    Attributes:
+        text: the instruction, with ``{d}`` for the result and ``{a}``, ``{b}``, ``{c}``.
+        sources: the types of the operands.
+        result: the type of the result; ``pred`` becomes 0 or 1.
+        rows: the operands' bits, one tuple for each thread.
+        expected: gives the result's bits for the operands' bits; None where any NaN is right.
+        nan: the bits that a NaN must have where ``expected`` is None.
+        tolerance: how many units in the last place an approximation may be off.
+    """
+
+    text: str
+    sources: tuple[str, ...]
+    result: str
+    rows: tuple[tuple[int, ...], ...]
+    expected: Callable[..., int | None]
+    nan: int | None = None
+    tolerance: int = 0
+
+    @property
+    def name(self):
+        return self.text.partition(" ")[0]
+
+    def ptx(self):
+        """A kernel that runs the instruction for each row: ``run(out, a, b, c, n)``."""
+        letters = "abc"[: len(self.sources)]
+        lines = [f".reg .{_register(self.result)} %d;"]
+        for letter, kind in zip(letters, self.sources, strict=True):
+            lines.append(f".reg .{_register(kind)} %{letter};")
+            lines += _load(letter, kind)
+        names = {"d": "%d", **{letter: f"%{letter}" for letter in letters}}
+        lines.append(self.text.format(**names))
+        lines += _store(self.result)
+        body = "\n    ".join(lines)
+        return _KERNEL.format(body=body)
+
+
+_KERNEL = """.version 8.5
+.target sm_90
+.address_size 64
+
+.visible .entry run(.param .u64 p_out, .param .u64 p_a, .param .u64 p_b, .param .u64 p_c,
+    .param .u32 p_n)
+{{
+    .reg .pred %outside;
+    .reg .b32 %i, %n, %t, %block, %one;
+    .reg .b16 %byte;
+    .reg .b64 %address, %index;
+    mov.u32 %i, %tid.x;
+    mov.u32 %block, %ctaid.x;
+    mov.u32 %t, %ntid.x;
+    mad.lo.u32 %i, %block, %t, %i;
+    ld.param.u32 %n, [p_n];
+    setp.ge.u32 %outside, %i, %n;
+    @%outside bra done;
+    cvt.u64.u32 %index, %i;
+    shl.b64 %index, %index, 3;
+    {body}
+done:
+    ret;
+}}
+"""
+
+
+def _register(kind):
+    if kind in ("pred", "f32", "f64"):
+        return kind
+    return f"b{max(width(kind), 16)}"
+
+
+def _load(letter, kind):
+    """Every operand lies in eight bytes."""
+    address = [f"ld.param.u64 %address, [p_{letter}];", "add.u64 %address, %address, %index;"]
+    if kind == "pred":
+        return [
+            *address, "ld.global.u32 %one, [%address];", f"setp.ne.u32 %{letter}, %one, 0;",
+        ]  # fmt: skip
+    return [*address, f"ld.global.b{width(kind)} %{letter}, [%address];"]
+
+
+def _store(kind):
+    address = ["ld.param.u64 %address, [p_out];", "add.u64 %address, %address, %index;"]
+    if kind == "pred":
+        return [*address, "selp.u32 %one, 1, 0, %d;", "st.global.u32 [%address], %one;"]
+    return [*address, f"st.global.b{max(width(kind), 8)} [%address], %d;"]
+
+
+def rows(*columns):
+    """Every combination."""
+    return tuple(product(*columns))
+
+
+def signed(bits, size):
+    """The number that bits stand for."""
+    return bits - (1 << size) if bits >> (size - 1) else bits
+
+
+def wrapped(number, size):
+    """The bits of a number."""
+    return number & ((1 << size) - 1)
