@@ -9,7 +9,7 @@ from pathlib import Path
 from pluginkit.contract.plugin import Plugin
 from pluginkit.export.generate.cpp_names import function_name
 from pluginkit.export.generate.kernels import Module, compile_modules
-from pluginkit.export.generate.program import ProgramWriter
+from pluginkit.export.generate.program_code import ProgramWriter
 from pluginkit.export.trace.methods import TracedPlugin
 from pluginkit.kernels.specialise import Specialisation
 
