@@ -49,6 +49,7 @@ class Match:
     ``shape(x)``, ``rank(x)``     dimensions, None where one varies; None if the rank is unknown
     ``constant(x)``               the value, if the model stores it; else None
     ``is_zero(x)``                whether the model stores ``x``, and only zeros
+    ``is_external(x)``            whether ``x`` is stored in an external file
     ``is_used(y)``                whether anything needs this output
     ``plugin(Scale)``             the plugin with the attributes of the last node
     ``plugin_node(...)``          the node that calls a plugin
@@ -169,6 +170,11 @@ class Match:
         if not isinstance(tensor, gs.Constant):
             return None
         return read(lambda: np.asarray(tensor.values))
+
+    def is_external(self, tensor: gs.Tensor) -> bool:
+        """Whether the tensor is stored in an external file, whose data is never read."""
+        stored = self._index.constant(tensor.name) if tensor.name else None
+        return stored is not None and is_external(stored)
 
     def is_zero(self, tensor: gs.Tensor) -> bool:
         """Whether the model stores the tensor, and every element is zero."""

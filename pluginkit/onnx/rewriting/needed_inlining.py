@@ -14,6 +14,7 @@ import onnx.helper
 import onnx.inliner
 
 from pluginkit.errors import ModelError
+from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import Scope, scopes, tensors
 
 _Key = tuple[str, str]
@@ -35,8 +36,9 @@ _RARE_TYPES = frozenset(
 def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
     """Inline, in place, each local function that holds one of these operators.
 
-    Functions that call such a function, and functions with an overload, which TensorRT's parser
-    ignores, are inlined too. If the model has values of types that TensorRT lacks, all are.
+    Functions that call such a function are inlined too, and functions with an overload, which
+    TensorRT's parser ignores, or with external data, which onnx does not find there. If the model
+    has values of types that TensorRT lacks, all functions are.
 
     Args:
         model: the model.
@@ -80,6 +82,7 @@ def _wanted(
     """Return the functions to inline: domain and name."""
     holds: dict[_Key, set[str]] = {}
     calls: dict[_Key, set[_Key]] = {}
+    with_external_data: set[_Key] = set()
     for scope in scopes(model):
         root = _root(scope).graph
         if isinstance(root, onnx.FunctionProto):
@@ -88,10 +91,12 @@ def _wanted(
             calls.setdefault(key, set()).update(
                 (node.domain, node.op_type) for node in scope.graph.node
             )
+            if any(is_external(each.t) for node in scope.graph.node for each in node.attribute):
+                with_external_data.add(key)
     if _has_rare_types(model):
         return set(holds)
     wanted = {key for key, held in holds.items() if not held.isdisjoint(op_types)}
-    wanted.update(overloads)
+    wanted |= {*with_external_data, *overloads}
     while True:
         callers = {key for key, called in calls.items() if not called.isdisjoint(wanted)}
         if callers <= wanted:

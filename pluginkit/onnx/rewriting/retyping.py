@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
 import onnx
 import onnx.helper
 import onnx.numpy_helper
@@ -178,7 +179,10 @@ class ScopeRetyping:
             owner._carriers[name] = new
             owner._converted.add(name)
         else:
-            self._cast(self.original_of(name), new, dtype)
+            if stored is not None and self.dtype(name) == "int8":
+                self._cast(self._dequantized(name), new, dtype)
+            else:
+                self._cast(self.original_of(name), new, dtype)
             self._carriers[name] = new
         return new
 
@@ -225,6 +229,17 @@ class ScopeRetyping:
     def _cast(self, name: str, new: str, dtype: str) -> None:
         label = self.names.new_node(f"{name}_to_{dtype}")
         self.add(onnx.helper.make_node("Cast", [name], [new], name=label, to=elem_type(dtype)))
+
+    def _dequantized(self, name: str) -> str:
+        """Return an int8 weight in an external file as floats; TensorRT casts no stored int8."""
+        one = self.names.new_value(f"{name}_scale")
+        graph = self.scope.graph
+        if isinstance(graph, onnx.GraphProto):
+            graph.initializer.append(onnx.numpy_helper.from_array(np.float32(1), one))
+        new = self.names.new_value(f"{name}_float32")
+        label = self.names.new_node(new)
+        self.add(onnx.helper.make_node("DequantizeLinear", [name, one], [new], name=label))
+        return new
 
     def _with_originals(self, node: onnx.NodeProto) -> onnx.NodeProto:
         originals = [self.original_of(name) if name else "" for name in node.input]
