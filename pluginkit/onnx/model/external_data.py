@@ -17,7 +17,7 @@ from pluginkit.onnx.model.structure import RE_EXPORT
 #: Tensors of up to this many elements are read.
 _SMALL = 256
 #: The numpy types of tensors whose elements are whole bytes.
-_WHOLE_BYTES = {
+_WHOLE_BYTES: dict[int, str] = {
     onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)): name
     for name in (
         *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),

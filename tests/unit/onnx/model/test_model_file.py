@@ -203,8 +203,8 @@ def test_a_model_saved_elsewhere_loads_in_onnx_and_onnxruntime(tmp_path):
     loaded = onnx.load(target)
     assert onnx.numpy_helper.to_array(loaded.graph.initializer[0]).tolist() == [data.tolist()]
     session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
-    (got,) = session.run(None, {"x": np.ones(4, np.float32)})
-    assert got.tolist() == [1, 2, 3, 4]
+    (got,) = session.run(None, {"x": np.ones((1, 4), np.float32)})
+    assert got.tolist() == [[1, 2, 3, 4]]
     onnx.load(source)  # which refuses data that has a second hard link
 
 
