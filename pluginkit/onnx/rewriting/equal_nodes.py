@@ -59,9 +59,9 @@ class _ScopeNumbering:
         self._scope = scope
         self._numbers = numbers
         self._merges = merges
-        self._of_value = {} if outer is None else dict(outer._of_value)
-        self._equal = {} if outer is None else dict(outer._equal)
-        self._stored = {} if outer is None else dict(outer._stored)
+        self._of_value: dict[str, int] = dict(outer._of_value) if outer is not None else {}
+        self._equal: dict[object, list[str]] = dict(outer._equal) if outer is not None else {}
+        self._stored: dict[bytes, int] = dict(outer._stored) if outer is not None else {}
         graph = scope.graph
         if isinstance(graph, onnx.GraphProto):
             for value in graph.input:
