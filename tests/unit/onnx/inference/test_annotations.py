@@ -85,6 +85,22 @@ def test_declarations_that_may_be_right_stay(declared):
     assert model.SerializeToString(deterministic=True) == before
 
 
+def test_a_type_that_onnx_infers_wrongly_stays():
+    """RMSNormalization gives the type of its scale; onnx infers that of its first input."""
+    nodes = [
+        helper.make_node("RMSNormalization", ["x", "scale"], ["n"]),
+        helper.make_node("Cast", ["n"], ["y"], to=HALF),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [value("x", [2, 4], HALF), value("scale", [4])], [value("y", [2, 4], HALF)],
+        value_info=[value("n", [2, 4])],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
+    before = model.SerializeToString(deterministic=True)
+    correct_annotations(model)
+    assert model.SerializeToString(deterministic=True) == before
+
+
 def test_a_size_that_only_the_declaration_knows_stays():
     """Of the outputs of NonZero onnx knows the rank only."""
     nodes = [
