@@ -6,7 +6,7 @@ several. A plugin node inside needs them, and so do most rewrites.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import onnx
 import onnx.checker
@@ -66,6 +66,7 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
             cause=str(error),
             fix="export the model again.",
         ) from error
+    _import_domains(inlined, model.functions)
     for field in ("functions", "opset_import"):
         model.ClearField(field)
         getattr(model, field).extend(getattr(inlined, field))
@@ -161,6 +162,16 @@ def _name_overloads(model: onnx.ModelProto) -> set[_Key]:
                 node.op_type = name
                 node.overload = ""
     return {(domain, name) for (domain, _, _), name in names.items()}
+
+
+def _import_domains(model: onnx.ModelProto, functions: Iterable[onnx.FunctionProto]) -> None:
+    """Import what the functions imported: the inliner leaves out what the model does not import."""
+    there = {entry.domain for entry in model.opset_import} | {"", "ai.onnx"}
+    for function in functions:
+        for entry in function.opset_import:
+            if entry.domain not in there:
+                there.add(entry.domain)
+                model.opset_import.append(entry)
 
 
 def _number_nodes(model: onnx.ModelProto) -> None:

@@ -106,6 +106,7 @@ def rewrite_model(
         result = onnx.ModelProto()
         result.CopyFrom(model)
     had_overloads = inline_needed(result, _looked_for(chosen.rewrites, known))
+    complete_plugin_nodes(result, known)
     _repair(result)
     signature = signature_of(result.graph)
     original = skeleton_for_checker(model) if in_place else model
@@ -113,7 +114,6 @@ def rewrite_model(
         order = sorted_nodes(scope)
         if order is not None:
             set_nodes(scope, order)
-    complete_plugin_nodes(result, known)
     passes = RewritePasses(result, infer_types(result), known, explain=explain)
     with G_LOGGER.suppress(G_LOGGER.ERROR):
         passes.to_fixed_point([rewrite() for rewrite in chosen.rewrites])
