@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from pluginkit.graph_rewrites._carried_operators import CarriedIntegers
-from pluginkit.onnx import GraphRewrite, Op, retype
-
-if TYPE_CHECKING:
-    import onnx
-
-    from pluginkit.onnx import ModelNames, Place, Types
+from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, retype
 
 
 class CarryIntegers(GraphRewrite):
@@ -26,7 +21,5 @@ class CarryIntegers(GraphRewrite):
     pattern = Op(CarriedIntegers.operators)
     order = -2
 
-    def rewrite_graphs(
-        self, model: onnx.ModelProto, types: Types, names: ModelNames
-    ) -> list[Place]:
-        return retype(model, types, names, CarriedIntegers())
+    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
+        return retype(graphs, CarriedIntegers())

@@ -74,5 +74,8 @@ def _power(new: Replacement, table: list[int], count: Value, wide: str) -> Value
     number = np.dtype(wide).type
     last = number(len(table) - 1)
     is_negative = new.add("Less", count, number(0))
-    index = new.add("Where", is_negative, last, new.add("Min", count, last))
+    index = new.add(
+        "Where", new.add("Less", count, last), count, last
+    )  # Min has no int64 before 12
+    index = new.add("Where", is_negative, last, index)
     return new.add("Gather", np.array(table, wide), index, axis=0)

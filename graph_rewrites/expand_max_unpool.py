@@ -45,7 +45,8 @@ class ExpandMaxUnpool(Rewrite):
         new = Replacement(match)
         zeros = new.add("Cast", np.zeros(math.prod(facts), np.float32), to=match.dtype(x))
         flat = (new.add("Reshape", each, np.array([-1])) for each in (indices, x))
-        scattered = new.add("ScatterElements", zeros, *flat, axis=0)
+        scatter = "ScatterElements" if match.opset >= 11 else "Scatter"
+        scattered = new.add(scatter, zeros, *flat, axis=0)
         if output_shape is None:
             return new.end("Reshape", scattered, np.array(facts))
         shaped = new.add("Reshape", scattered, np.array(facts))

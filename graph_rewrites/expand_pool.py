@@ -30,8 +30,6 @@ class ExpandPool(Rewrite):
         is_odd_norm = match.node.op == "LpPool" and match.attribute("p", 2) not in (1, 2)
         if not is_odd_norm and set(match.attribute("dilations", [1])) == {1}:
             return "TensorRT takes it: its windows are dense"
-        if match.opset < 11:
-            return "its opset has no slices with steps, or no padding by computed numbers"
         if any(map(match.is_used, match.outputs[1:])):
             return "the indices of the greatest elements are used"
         return match.dtype_problem(FLOATS, x) or windows_of(match, x)
@@ -41,7 +39,7 @@ class ExpandPool(Rewrite):
         new = Replacement(match)
         if match.node.op == "MaxPool":
             least: Value = np.array(-np.inf, np.float32)
-            if dtype != "float32":
+            if dtype != "float32" and match.opset >= 11:
                 least = new.add("Cast", least, to=dtype)
             value = _reduce(new, "Max", _pad(new, x, windows, least), windows)
             return new.into(match.outputs[:1], "Identity", value)

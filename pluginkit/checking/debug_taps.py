@@ -187,9 +187,9 @@ class _TappedEnqueue:
 
 
 def differing(plugin: Any, got: Array, expected: Array) -> npt.NDArray[np.bool_]:
-    """Which elements differ by more than the plugin's tolerance; NaN equals NaN.
+    """Which elements differ by more than the plugin's tolerance, which is for finite values only.
 
-    All of ``expected`` where ``got`` has another shape.
+    NaN equals NaN, and an infinity only itself. Where the shapes differ, returns one True.
     """
     import numpy as np
 
@@ -201,6 +201,7 @@ def differing(plugin: Any, got: Array, expected: Array) -> npt.NDArray[np.bool_]
     a, b = got.astype(np.float64), expected.astype(np.float64)
     with np.errstate(invalid="ignore"):
         is_near = np.abs(a - b) <= tolerance * np.maximum(1, np.abs(b))
+        is_near &= np.isfinite(a) & np.isfinite(b)
     return np.asarray(~(is_near | (a == b) | (np.isnan(a) & np.isnan(b))))
 
 

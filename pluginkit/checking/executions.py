@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.generic]
 
-#: What outputs and workspace are full of before an enqueue.
-POISON = 0xA5
+#: What outputs and workspace are full of before an enqueue: huge as a number of any type but int8,
+#: so that sums, products and maxima with it are wrong.
+POISON = 0x7B
 
 
 def device_of(subject: Subject) -> Device:
@@ -72,11 +73,12 @@ class Execution:
         self.workspace = device.buffer("the workspace", context.layer.workspace_bytes)
         self.fill(POISON)
 
-    def fill(self, poison: int) -> None:
-        """Poison outputs and workspace, and put the inputs there."""
+    def fill(self, poison: int, call: Call | None = None) -> None:
+        """Poison outputs and workspace, and put the inputs there, or those of a similar call."""
         for buffer in (*self.outputs, self.workspace):
-            buffer.fill(poison)
-        self.write_inputs(self.call)
+            if buffer not in self.inputs:
+                buffer.fill(poison)
+        self.write_inputs(call or self.call)
 
     def write_inputs(self, call: Call) -> None:
         """Put the inputs of a call of the same shapes there."""

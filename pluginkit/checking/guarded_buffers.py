@@ -5,11 +5,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, Self
 
+import numpy as np
+
 from pluginkit.checking.time_budget import Clock
 
 #: Bytes before and after each buffer; a multiple of every alignment that CUDA promises.
 GUARD = 512
-_GUARD_BYTE = 0x5C
+#: Bytes of guards whose values are tiny, and not 0, in every type: adding anything changes them.
+_TINY_BYTES = np.array([1, 2, 3, 4, 5, 6, 7, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87], np.uint8)
 
 
 class Buffer(Protocol):
@@ -51,7 +54,16 @@ class Device(Protocol):
 
 
 class GuardedDevice:
-    """Memory with addresses of its own, where guards tell what was written outside."""
+    """Real memory, where guards tell what was written outside."""
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(0)
+
+    def guard(self, *, is_tiny: bool) -> bytes:
+        """Return random bytes, those of tiny values or any."""
+        if is_tiny:
+            return bytes(self._random.choice(_TINY_BYTES, GUARD).tobytes())
+        return self._random.bytes(GUARD)
 
     def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> Guarded:
         """Add a buffer between guards."""
@@ -91,16 +103,12 @@ class HostDevice(GuardedDevice):
     stream = 0
 
     def allocate(self, nbytes: int) -> Any:
-        import numpy as np
-
         return np.empty(nbytes, np.uint8)
 
     def pointer(self, memory: Any) -> int:
         return int(memory.ctypes.data)
 
     def write(self, memory: Any, data: bytes) -> None:
-        import numpy as np
-
         memory[:] = np.frombuffer(data, np.uint8)
 
     def read(self, memory: Any) -> bytes:
@@ -113,6 +121,7 @@ class CudaDevice(GuardedDevice):
     def __init__(self) -> None:
         import cupy
 
+        super().__init__()
         self.cupy = cupy
         self.queue = cupy.cuda.Stream(non_blocking=True)
         self.stream = int(self.queue.ptr)
@@ -124,8 +133,6 @@ class CudaDevice(GuardedDevice):
         return int(memory.data.ptr)
 
     def write(self, memory: Any, data: bytes) -> None:
-        import numpy as np
-
         memory.set(np.frombuffer(data, np.uint8))
         self.cupy.cuda.Device().synchronize()
 
@@ -135,7 +142,11 @@ class CudaDevice(GuardedDevice):
 
 
 class Guarded:
-    """A buffer with guards before and after it."""
+    """A buffer with guards before and after it.
+
+    Each write renews them, so that neither another buffer's guard nor an earlier one fits. By turns
+    they hold tiny values, which no sum keeps, and any bytes, which no minimum or maximum keeps.
+    """
 
     def __init__(self, device: GuardedDevice, name: str, nbytes: int) -> None:
         self._device = device
@@ -143,11 +154,15 @@ class Guarded:
         self.nbytes = nbytes
         self.buffer = device.allocate(nbytes + 2 * GUARD)
         self.pointer = device.pointer(self.buffer) + GUARD
+        self._before = self._past = b""
+        self._is_tiny = False
 
     def write(self, data: bytes) -> None:
         """Give it this content, and renew the guards."""
-        guard = bytes([_GUARD_BYTE]) * GUARD
-        self._device.write(self.buffer, guard + data + guard)
+        self._is_tiny = not self._is_tiny
+        self._before = self._device.guard(is_tiny=self._is_tiny)
+        self._past = self._device.guard(is_tiny=self._is_tiny)
+        self._device.write(self.buffer, self._before + data + self._past)
 
     def fill(self, byte: int) -> None:
         """Fill the buffer with one byte."""
@@ -160,10 +175,12 @@ class Guarded:
     def damage(self) -> str | None:
         """Say where something wrote outside, or return None."""
         data = self._device.read(self.buffer)
-        for side, guard in (("before", data[:GUARD]), ("past", data[GUARD + self.nbytes :])):
-            places = [index for index, byte in enumerate(guard) if byte != _GUARD_BYTE]
-            if places:
-                distance = GUARD - places[-1] if side == "before" else places[0] + 1
-                what = f"byte {distance} {side} the end" if side == "past" else None
-                return f"wrote {what or f'byte {distance} before the start'} of {self.name}"
-        return None
+        before = _changed(data[:GUARD], self._before)
+        if before:
+            return f"wrote byte {GUARD - before[-1]} before the start of {self.name}"
+        past = _changed(data[GUARD + self.nbytes :], self._past)
+        return f"wrote byte {past[0] + 1} past the end of {self.name}" if past else None
+
+
+def _changed(got: bytes, written: bytes) -> list[int]:
+    return [index for index, (a, b) in enumerate(zip(got, written, strict=True)) if a != b]

@@ -95,6 +95,16 @@ class Call:
         case = Case(self.case.name, inputs, self.case.attributes)
         return Call(self.plugin, list(arrays), f"{self.label}, {label}", case, self.sample)
 
+    def with_other_values(self) -> Call:
+        """Return the call with each floating-point input negated; integers may be indices."""
+        import numpy as np
+
+        arrays = [
+            np.negative(array) if dtype.is_floating else array
+            for dtype, array in zip(self.dtypes, self.arrays, strict=True)
+        ]
+        return self.with_arrays(arrays, "negated")
+
     def resized(self, resize: Callable[[int], int], label: str) -> Call | None:
         """The same call with every dimension changed alike, or None where the plugin refuses that.
 

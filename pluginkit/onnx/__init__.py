@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from pluginkit.onnx.inference.element_types import INTEGERS as INTEGERS
     from pluginkit.onnx.inference.element_types import dtype_of_elem_type as dtype_of_elem_type
     from pluginkit.onnx.inference.element_types import elem_type as elem_type
-    from pluginkit.onnx.inference.value_types import Types as Types
-    from pluginkit.onnx.model.graphs import Place as Place
     from pluginkit.onnx.model.graphs import bodies as bodies
     from pluginkit.onnx.model.graphs import names_read as names_read
     from pluginkit.onnx.model.plugin_nodes import plugin_node as plugin_node
     from pluginkit.onnx.rewriting.carried_node import CarriedNode as CarriedNode
-    from pluginkit.onnx.rewriting.export_nodes import ModelNames as ModelNames
+    from pluginkit.onnx.rewriting.equal_nodes import merge_equal_nodes as merge_equal_nodes
     from pluginkit.onnx.rewriting.export_nodes import NewNode as NewNode
+    from pluginkit.onnx.rewriting.graph_rewrite import Change as Change
     from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite as GraphRewrite
+    from pluginkit.onnx.rewriting.graph_rewrite import Graphs as Graphs
     from pluginkit.onnx.rewriting.match import Match as Match
     from pluginkit.onnx.rewriting.pattern import AnyOf as AnyOf
     from pluginkit.onnx.rewriting.pattern import Constant as Constant
@@ -35,15 +35,13 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.traced_pattern import PatternBuilder as PatternBuilder
 
 _HOME_OF = {
-    "Types": "inference.value_types",
-    "Place": "model.graphs",
-    "ModelNames": "rewriting.export_nodes",
-    "retype": "rewriting.retyping",
-    "CarriedNode": "rewriting.carried_node",
-    "GraphRewrite": "rewriting.graph_rewrite",
     "AnyOf": "rewriting.pattern",
+    "CarriedNode": "rewriting.carried_node",
+    "Change": "rewriting.graph_rewrite",
     "Constant": "rewriting.pattern",
     "FLOATS": "inference.element_types",
+    "GraphRewrite": "rewriting.graph_rewrite",
+    "Graphs": "rewriting.graph_rewrite",
     "INTEGERS": "inference.element_types",
     "Match": "rewriting.match",
     "NewNode": "rewriting.export_nodes",
@@ -57,8 +55,10 @@ _HOME_OF = {
     "bodies": "model.graphs",
     "dtype_of_elem_type": "inference.element_types",
     "elem_type": "inference.element_types",
+    "merge_equal_nodes": "rewriting.equal_nodes",
     "names_read": "model.graphs",
     "plugin_node": "model.plugin_nodes",
+    "retype": "rewriting.retyping",
 }
 __all__ = sorted(_HOME_OF)  # the table above is the list
 

@@ -91,7 +91,6 @@ DILATED = {"kernel_shape": [2, 2], "dilations": [2, 1]}
         ("LpPool", {"kernel_shape": [2, 2], "p": 1}, "TensorRT takes it"),
         ("MaxPool", {**DILATED, "outputs": ("y", "i")}, "the indices of the greatest"),
         ("MaxPool", {**DILATED, "dims": {"x": [1, 1, "h", 8]}}, "a spatial size is unknown"),
-        ("MaxPool", {**DILATED, "opset": 10}, "its opset has no slices"),
         (
             "MaxPool",
             {**DILATED, "pads": [0, 1, -1, 0], "ranks": {"y": 4}},

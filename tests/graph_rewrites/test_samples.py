@@ -70,7 +70,10 @@ def test_damage_is_a_reason_and_no_fault_of_the_rewrite(name):
 def test_every_rewrite_without_a_plugin_has_samples():
     modules = {module.name for module in pkgutil.iter_modules(pluginkit.graph_rewrites.__path__)}
     assert "expand_pool" in modules
-    elsewhere = {"InlineFunction", "InlinePreviewFunction", "DropUnusedOutputs"}
+    elsewhere = {
+        *("DropUnusedOutputs", "InlineFunction", "InlinePreviewFunction", "MergeDataDependent"),
+        "StoreTopK",
+    }
     found = {
         each
         for each in find_rewrites()

@@ -537,6 +537,38 @@ class SwallowsNan(Blend):
         return np.nan_to_num(self.reference(x, bias))
 
 
+@broken("kernel_nan_inf")
+class LargestNumberForInfinity(Blend):
+    def compute(self, x, bias):
+        y = self.reference(x, bias)
+        return np.where(np.isinf(y), np.copysign(np.finfo(y.dtype).max, y), y)
+
+
+@broken("kernel_nan_inf")
+class InfinityOfTheOtherSign(Blend):
+    def compute(self, x, bias):
+        y = self.reference(x, bias)
+        return np.where(np.isinf(y), -y, y)
+
+
+@broken("canaries")
+class CopiesWhatLiesPastItsInput(Blend):
+    """Reads as far past x as it writes past y."""
+
+    def enqueue(self, inputs, outputs, workspace, stream):
+        super().enqueue(inputs, outputs, workspace, stream)
+        x, y = inputs[0], outputs[0]
+        ctypes.memmove(y.pointer + y.nbytes, x.pointer + x.nbytes, 508)
+
+
+@broken("canaries")
+class AddsPastTheEnd(Blend):
+    def enqueue(self, inputs, outputs, workspace, stream):
+        super().enqueue(inputs, outputs, workspace, stream)
+        past = (ctypes.c_float * 1).from_address(outputs[0].pointer + outputs[0].nbytes)
+        past[0] += 1e-3
+
+
 @broken("canaries")
 class WritesPastTheEnd(Blend):
     def enqueue(self, inputs, outputs, workspace, stream):
@@ -581,7 +613,7 @@ class ReliesOnItsWorkspace(Blend):
 
     def enqueue(self, inputs, outputs, workspace, stream):
         super().enqueue(inputs, outputs, workspace, stream)
-        is_new = inputs[0].nbytes and ctypes.string_at(workspace, 1) != b"\xa5"
+        is_new = inputs[0].nbytes and ctypes.string_at(workspace, 1) != b"\x7b"
         if is_new:
             host_array(outputs[0])[...] = 7
 
@@ -629,6 +661,17 @@ class WrongFromTheNinthRunOn(Blend):
         object.__setattr__(self, "_runs", runs)
         if runs > 8:
             host_array(outputs[0])[...] = 9
+
+
+@broken("determinism")
+class KeepsTheFirstResult(Blend):
+    """As if what depends on values were prepared once for each shape."""
+
+    def enqueue(self, inputs, outputs, workspace, stream):
+        super().enqueue(inputs, outputs, workspace, stream)
+        kept = self.__dict__.setdefault("_kept", {})
+        y = host_array(outputs[0])
+        y[...] = kept.setdefault(y.shape, y.copy())
 
 
 @broken("batch_permutation", "kernel_sizes", "kernel_nan_inf", "two_shapes")

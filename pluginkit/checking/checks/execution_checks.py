@@ -200,7 +200,7 @@ def graph_capture(subject: Subject) -> str:
         with executions(call, device=device) as (execution,):
             execution.run()
             graph = _captured(device, execution)
-            for other in (call, _negated(call)):
+            for other in (call, call.with_other_values()):
                 for buffer in execution.outputs:
                     buffer.fill(POISON)
                 execution.write_inputs(other)
@@ -230,13 +230,3 @@ def _captured(device: CudaDevice, execution: Execution) -> Any:
             case=execution.call.case,
         )
     return graph
-
-
-def _negated(call: Call) -> Call:
-    import numpy as np
-
-    arrays = [
-        np.negative(array) if dtype.is_floating else array
-        for dtype, array in zip(call.dtypes, call.arrays, strict=True)
-    ]
-    return call.with_arrays(arrays, "negated")

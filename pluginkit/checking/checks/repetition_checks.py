@@ -11,15 +11,15 @@ from pluginkit.checking.executions import POISON, device_of, executions, expect
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.checking.time_budget import run_affordable
 
-#: Runs of one context, after the first.
-_REPEATS = 10
+#: Runs of one context, after the first; each follows a run with other values.
+_REPEATS = 5
 
 
 @check(250, needs=("cases", "tensorrt", "device"))
 def determinism(subject: Subject) -> str:
     """Reports whether repeated runs give the same bits.
 
-    Fails only where one of them differs from the reference.
+    Runs with other values lie between them. Fails only where a run differs from the reference.
 
     Does not prove determinism: other shapes, GPUs and luck may differ.
     """
@@ -29,7 +29,10 @@ def determinism(subject: Subject) -> str:
     def repeat(call: Call) -> None:
         with executions(call, device=device) as (execution,):
             first = [array.tobytes() for array in execution.run()]
+            other = call.with_other_values()
             for _ in range(_REPEATS):
+                execution.fill(POISON, other)
+                expect(other, execution.run(), "run again with other values")
                 execution.fill(POISON)
                 results = execution.run()
                 expect(call, results, "run again")

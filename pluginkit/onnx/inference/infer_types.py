@@ -15,12 +15,10 @@ from pluginkit.contract.dtypes import DType, dtype_from_onnx
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import Port
 from pluginkit.errors import TensorError
+from pluginkit.onnx.inference.annotations import INVENTED
 from pluginkit.onnx.inference.branch_shapes import infer_through_branches
 from pluginkit.onnx.inference.value_types import Types, dims_of
 from pluginkit.onnx.model.weightless_model import skeleton_for_inference
-
-#: The prefix of the names that onnx invents for dimensions that it cannot relate to others.
-_INVENTED = "unk__"
 
 
 def infer_types(model: onnx.ModelProto) -> Types:
@@ -111,6 +109,6 @@ def _tensor_type(
             return dim
         dims = inputs[dim.index] if isinstance(dim, InputDim) else None
         name = dims[dim.axis].dim_param if dims and isinstance(dim, InputDim) else ""
-        return name if name and not name.startswith(_INVENTED) else None
+        return name if name and not name.startswith(INVENTED) else None
 
     return onnx.helper.make_tensor_type_proto(dtype.onnx, [dim_of(dim) for dim in shape])

@@ -173,7 +173,7 @@ def check_rewritten(
 
     Errors:
         PK423: the result is invalid, or its inputs and outputs changed.  PK408: the original is
-        invalid too.
+        invalid too, or an input has no shape.
     """
     for kind in ("input", "output"):
         if getattr(signature, kind) != getattr(rewritten.graph, kind):
@@ -181,6 +181,7 @@ def check_rewritten(
     problem = _problem(rewritten, full=True)
     if problem is None:
         return
+    _check_input_shapes(signature)
     if _problem(original, full=True) is not None:
         problem = _problem(rewritten, full=False)
         before = _problem(original, full=False)
@@ -198,6 +199,17 @@ def check_rewritten(
             cause=problem,
             fix="correct the rewrite that made the node.",
         )
+
+
+def _check_input_shapes(signature: onnx.GraphProto) -> None:
+    for value in signature.input:
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
+            raise ModelError(
+                "PK408",
+                f"input '{value.name}' has no shape; expected one, of sizes that may be unknown.",
+                cause="TensorRT needs the rank of every input.",
+                fix="export the model with a rank for each input.",
+            )
 
 
 def _problem(model: onnx.ModelProto, full: bool) -> str | None:

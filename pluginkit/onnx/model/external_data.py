@@ -1,15 +1,29 @@
-"""Check tensors whose data is in an external file, without reading the data."""
+"""Check tensors whose data is in an external file; read only those that are no weights."""
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnx.helper
 
 from pluginkit.errors import ModelError
-from pluginkit.onnx.model.graphs import tensors
+from pluginkit.onnx.model.graphs import is_op, scopes, tensors
 from pluginkit.onnx.model.structure import RE_EXPORT
+
+#: Tensors of up to this many elements are read.
+_SMALL = 256
+#: The numpy types of tensors whose elements are whole bytes.
+_WHOLE_BYTES: dict[int, str] = {
+    onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)): name
+    for name in (
+        *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
+        *("float16", "float32", "float64"),
+    )
+}
 
 
 def is_external(tensor: onnx.TensorProto) -> bool:
@@ -26,6 +40,26 @@ def external_files(model: onnx.ModelProto) -> list[str]:
     return sorted(
         {_external_entry(tensor, "location") for tensor in tensors(model) if is_external(tensor)}
     )
+
+
+def store_external_constants(model: onnx.ModelProto) -> None:
+    """Turn Constant nodes whose data is in an external file into initializers.
+
+    onnx looks for the file of a Constant node in the working directory instead of the model's
+    folder. Local functions, which have no initializers, are left.
+    """
+    for scope in scopes(model):
+        graph = scope.graph
+        if not isinstance(graph, onnx.GraphProto):
+            continue
+        for at in reversed(range(len(graph.node))):
+            node = graph.node[at]
+            if not is_op(node, "Constant") or not node.attribute:
+                continue
+            if is_external(node.attribute[0].t):
+                graph.initializer.append(node.attribute[0].t)
+                graph.initializer[-1].name = node.output[0]
+                del graph.node[at]
 
 
 def check_external(tensor: onnx.TensorProto, path: Path) -> None:
@@ -74,6 +108,28 @@ def check_external(tensor: onnx.TensorProto, path: Path) -> None:
             where=where,
             fix="copy the whole file again.",
         )
+
+
+def read_small(tensor: onnx.TensorProto, path: Path) -> None:
+    """Read a tensor of at most one axis and 256 elements from its file into the model.
+
+    It may be a shape, an axis or a zero point, which rewrites and shape inference have to know.
+
+    Args:
+        tensor: a tensor that ``check_external`` has checked.
+        path: the model's file.
+    """
+    dtype = _WHOLE_BYTES.get(tensor.data_type)
+    if dtype is None or len(tensor.dims) > 1 or math.prod(tensor.dims) > _SMALL:
+        return
+    size = math.prod(tensor.dims) * np.dtype(dtype).itemsize
+    with (path.parent / _external_entry(tensor, "location")).open("rb") as file:
+        file.seek(int(_external_entry(tensor, "offset") or 0))
+        content = file.read(size)
+    if len(content) == size:  # else TensorRT says what is wrong
+        tensor.raw_data = content
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
 
 
 def _is_inside(target: Path, folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Read and write ONNX files. Weights in external files are checked, but never read."""
+"""Read and write ONNX files. Weights in external files are checked, but not read."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ from google.protobuf.message import (  # type: ignore[import-untyped]
 
 from pluginkit.atomic_files import check_name, read_file, replace_file
 from pluginkit.errors import ModelError
-from pluginkit.onnx.model.external_data import check_external, external_files, is_external
+from pluginkit.onnx.model.external_data import (
+    check_external,
+    external_files,
+    is_external,
+    read_small,
+)
 from pluginkit.onnx.model.graphs import tensors
 from pluginkit.onnx.model.model_bytes import pieces_of
 from pluginkit.onnx.model.structure import RE_EXPORT, check_structure
 
 
 def load_model(path: str | Path) -> onnx.ModelProto:
-    """Read an ONNX file; external data stays in its files.
+    """Read an ONNX file; external data stays in its files, but for small tensors of one axis.
 
     Args:
         path: the ``.onnx`` file.
@@ -46,6 +51,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
     for tensor in tensors(model):
         if is_external(tensor):
             check_external(tensor, path)
+            read_small(tensor, path)
     return model
 
 

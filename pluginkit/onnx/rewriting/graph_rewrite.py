@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn, TypeAlias
 
 import onnx
 
 from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.graphs import Place
+from pluginkit.onnx.model.plugin_nodes import Plugins
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.match import Match
 from pluginkit.onnx.rewriting.rewrite import Rewrite
+
+#: The place that a changed node had, and the op_types of the nodes that took it.
+Change: TypeAlias = tuple[Place, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """The graphs of a model, to be changed in place.
+
+    Attributes:
+        model: the model.
+        types: the types of its values.
+        names: makes names that are new to the model.
+        plugins: the plugins whose nodes the model may hold.
+    """
+
+    model: onnx.ModelProto
+    types: Types
+    names: ModelNames
+    plugins: Plugins
 
 
 class GraphRewrite(Rewrite, abstract=True):
@@ -20,17 +43,10 @@ class GraphRewrite(Rewrite, abstract=True):
     with the operators whose nodes it may change, for people to read.
     """
 
-    def rewrite_graphs(
-        self, model: onnx.ModelProto, types: Types, names: ModelNames
-    ) -> list[Place]:
-        """Change the model in place, and return the places that the changed nodes had.
+    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
+        """Change the graphs, and return what was changed.
 
         It is called again until it changes nothing, so it must find nothing in its own result.
-
-        Args:
-            model: the model.
-            types: the types of its values.
-            names: makes names that are new to the model.
         """
         raise NotImplementedError
 

@@ -15,6 +15,7 @@ from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PluginkitError
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
+from pluginkit.onnx.inference.static_values import StaticValues
 from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import names_read
@@ -49,6 +50,8 @@ class Match:
     ``shape(x)``, ``rank(x)``     dimensions, None where one varies; None if the rank is unknown
     ``constant(x)``               the value, if the model stores it; else None
     ``is_zero(x)``                whether the model stores ``x``, and only zeros
+    ``value_from_shapes(x)``      the same, also if it follows from shapes that are known
+    ``is_external(x)``            whether ``x`` is stored in an external file
     ``is_used(y)``                whether anything needs this output
     ``plugin(Scale)``             the plugin with the attributes of the last node
     ``plugin_node(...)``          the node that calls a plugin
@@ -169,6 +172,18 @@ class Match:
         if not isinstance(tensor, gs.Constant):
             return None
         return read(lambda: np.asarray(tensor.values))
+
+    def value_from_shapes(self, tensor: gs.Tensor) -> npt.NDArray[Any] | None:
+        """Return the value if it is stored, or follows from shapes that inference knows."""
+        stored = self.constant(tensor)
+        if stored is not None or not tensor.name:
+            return stored
+        return StaticValues(self._index.scope, self._types).find(tensor.name)
+
+    def is_external(self, tensor: gs.Tensor) -> bool:
+        """Whether the tensor is stored in an external file, whose data is never read."""
+        stored = self._index.constant(tensor.name) if tensor.name else None
+        return stored is not None and is_external(stored)
 
     def is_zero(self, tensor: gs.Tensor) -> bool:
         """Whether the model stores the tensor, and every element is zero."""

@@ -6,7 +6,7 @@ several. A plugin node inside needs them, and so do most rewrites.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import onnx
 import onnx.checker
@@ -14,6 +14,7 @@ import onnx.helper
 import onnx.inliner
 
 from pluginkit.errors import ModelError
+from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import Scope, scopes, tensors
 
 _Key = tuple[str, str]
@@ -35,8 +36,9 @@ _RARE_TYPES = frozenset(
 def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
     """Inline, in place, each local function that holds one of these operators.
 
-    Functions that call such a function, and functions with an overload, which TensorRT's parser
-    ignores, are inlined too. If the model has values of types that TensorRT lacks, all are.
+    Functions that call such a function are inlined too, and functions with an overload, which
+    TensorRT's parser ignores, or with external data, which onnx does not find there. If the model
+    has values of types that TensorRT lacks, all functions are.
 
     Args:
         model: the model.
@@ -64,6 +66,7 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
             cause=str(error),
             fix="export the model again.",
         ) from error
+    _import_domains(inlined, model.functions)
     for field in ("functions", "opset_import"):
         model.ClearField(field)
         getattr(model, field).extend(getattr(inlined, field))
@@ -80,6 +83,7 @@ def _wanted(
     """Return the functions to inline: domain and name."""
     holds: dict[_Key, set[str]] = {}
     calls: dict[_Key, set[_Key]] = {}
+    with_external_data: set[_Key] = set()
     for scope in scopes(model):
         root = _root(scope).graph
         if isinstance(root, onnx.FunctionProto):
@@ -88,10 +92,12 @@ def _wanted(
             calls.setdefault(key, set()).update(
                 (node.domain, node.op_type) for node in scope.graph.node
             )
+            if any(is_external(each.t) for node in scope.graph.node for each in node.attribute):
+                with_external_data.add(key)
     if _has_rare_types(model):
         return set(holds)
     wanted = {key for key, held in holds.items() if not held.isdisjoint(op_types)}
-    wanted.update(overloads)
+    wanted |= {*with_external_data, *overloads}
     while True:
         callers = {key for key, called in calls.items() if not called.isdisjoint(wanted)}
         if callers <= wanted:
@@ -156,6 +162,16 @@ def _name_overloads(model: onnx.ModelProto) -> set[_Key]:
                 node.op_type = name
                 node.overload = ""
     return {(domain, name) for (domain, _, _), name in names.items()}
+
+
+def _import_domains(model: onnx.ModelProto, functions: Iterable[onnx.FunctionProto]) -> None:
+    """Import what the functions imported: the inliner leaves out what the model does not import."""
+    there = {entry.domain for entry in model.opset_import} | {"", "ai.onnx"}
+    for function in functions:
+        for entry in function.opset_import:
+            if entry.domain not in there:
+                there.add(entry.domain)
+                model.opset_import.append(entry)
 
 
 def _number_nodes(model: onnx.ModelProto) -> None:

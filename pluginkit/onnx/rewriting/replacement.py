@@ -74,6 +74,9 @@ class Replacement:
     def cast(self, value: Value, dtype: str) -> Value:
         """Return the value in another dtype. A constant is cast at once, others by a Cast node.
 
+        TensorRT takes stored int8 before DequantizeLinear only, so that an int8 weight in an
+        external file is dequantized with a scale of 1.
+
         Args:
             value: the value; None stays None.
             dtype: the name of the dtype, such as ``"float32"``.
@@ -86,6 +89,11 @@ class Replacement:
                 return value
             stored = self._match.constant(value)
             if stored is None:
+                is_int8 = not is_new and self._match.dtype(value) == "int8"
+                if is_int8 and self._match.is_external(value):
+                    value = self.add("DequantizeLinear", value, np.float32(1))
+                    if dtype == "float32":
+                        return value
                 return self.add("Cast", value, to=dtype)
         if stored is None:
             return None

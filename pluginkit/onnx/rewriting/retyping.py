@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
 import onnx
 import onnx.helper
 import onnx.numpy_helper
@@ -19,7 +20,6 @@ from pluginkit.onnx.inference.element_types import dtype_of_elem_type, elem_type
 from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import (
-    Place,
     Scope,
     defined_names,
     inner_scopes,
@@ -31,6 +31,7 @@ from pluginkit.onnx.model.graphs import (
 from pluginkit.onnx.rewriting.carried_node import CarriedNode
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
+from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
 from pluginkit.onnx.rewriting.scope_edit import drop_value_info
 
 #: For Loop and Scan: how many of the body's inputs, and of its outputs, have no counterpart among
@@ -59,18 +60,15 @@ class CarrierRules(Protocol):
         ...
 
 
-def retype(
-    model: onnx.ModelProto, types: Types, names: ModelNames, rules: CarrierRules
-) -> list[Place]:
-    """Carry values of the main graph and its bodies; return the places of the changed nodes.
+def retype(graphs: Graphs, rules: CarrierRules) -> list[Change]:
+    """Carry values of the main graph and its bodies; return the changes.
 
     Args:
-        model: the model, which is changed. Local functions are left.
-        types: the types of its values.
-        names: makes new names.
+        graphs: the graphs, which are changed. Local functions are left.
         rules: which types are carried, and how.
     """
-    main = ScopeRetyping(next(scopes(model)), None, types, names, rules)
+    scope = next(scopes(graphs.model))
+    main = ScopeRetyping(scope, None, graphs.types, graphs.names, rules)
     main.run()
     main.restore_outputs()
     main.write()
@@ -83,7 +81,7 @@ class ScopeRetyping:
     Attributes:
         scope: the scope.
         index: its nodes as they were.
-        changed: the places of the changed nodes, those of inner scopes included.
+        changed: the changes so far, those of inner scopes included.
         names: makes new names.
         carriers: the carrier of each type.
         is_body: whether the scope is a body, and not the main graph.
@@ -99,7 +97,7 @@ class ScopeRetyping:
     ) -> None:
         self.scope = scope
         self.index = GraphIndex(scope)
-        self.changed: list[Place] = outer.changed if outer is not None else []
+        self.changed: list[Change] = outer.changed if outer is not None else []
         self.names = names
         self.carriers = rules.carriers
         self.is_body = outer is not None
@@ -123,8 +121,10 @@ class ScopeRetyping:
                 continue
             carried = CarriedNode(self, node)
             if carried.touches_carried and self._rules.carries(carried):
-                self.changed.append(place_of(self.scope, node))
+                before = len(self._nodes)
                 self._rules.convert(carried)
+                made = tuple(dict.fromkeys(each.op_type for each in self._nodes[before:]))
+                self.changed.append((place_of(self.scope, node), made))
                 self._gone.update(carried.given)
             else:
                 self.add(self._with_originals(node))
@@ -178,7 +178,10 @@ class ScopeRetyping:
             owner._carriers[name] = new
             owner._converted.add(name)
         else:
-            self._cast(self.original_of(name), new, dtype)
+            if stored is not None and self.dtype(name) == "int8":
+                self._cast(self._dequantized(name), new, dtype)
+            else:
+                self._cast(self.original_of(name), new, dtype)
             self._carriers[name] = new
         return new
 
@@ -226,6 +229,17 @@ class ScopeRetyping:
         label = self.names.new_node(f"{name}_to_{dtype}")
         self.add(onnx.helper.make_node("Cast", [name], [new], name=label, to=elem_type(dtype)))
 
+    def _dequantized(self, name: str) -> str:
+        """Return an int8 weight in an external file as floats; TensorRT casts no stored int8."""
+        one = self.names.new_value(f"{name}_scale")
+        graph = self.scope.graph
+        if isinstance(graph, onnx.GraphProto):
+            graph.initializer.append(onnx.numpy_helper.from_array(np.array(1, np.float32), one))
+        new = self.names.new_value(f"{name}_float32")
+        label = self.names.new_node(new)
+        self.add(onnx.helper.make_node("DequantizeLinear", [name, one], [new], name=label))
+        return new
+
     def _with_originals(self, node: onnx.NodeProto) -> onnx.NodeProto:
         originals = [self.original_of(name) if name else "" for name in node.input]
         if originals == list(node.input):
@@ -260,7 +274,7 @@ class ScopeRetyping:
             body.finish(carried, _BODY_OUTPUTS.get(node.op_type, 0))
             body.write()
         if changed or carried:
-            self.changed.append(place)
+            self.changed.append((place, (node.op_type,)))
         node.input[:] = names
         for at in carried:
             name = node.output[at]

@@ -15,17 +15,20 @@ import onnx
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from pluginkit.contract.plugin import Plugin
+from pluginkit.onnx.inference.annotations import correct_annotations
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.validate_model import (
     check_rewritten,
     complete_value_info,
     signature_of,
 )
+from pluginkit.onnx.model.external_data import store_external_constants
 from pluginkit.onnx.model.graphs import scopes, sorted_nodes
 from pluginkit.onnx.model.plugin_nodes import PluginKey, Plugins, complete_plugin_nodes
 from pluginkit.onnx.model.weightless_model import skeleton_for_checker
 from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite
 from pluginkit.onnx.rewriting.needed_inlining import inline_needed
+from pluginkit.onnx.rewriting.passed_through import copy_passed_through
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
 from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite, RefusedRewrite
@@ -70,10 +73,11 @@ def rewrite_model(
 
     The main graph and every body of an If, Loop or Scan are rewritten. Local functions that hold a
     node to rewrite are inlined first, because their values have types only where they are called.
-    Graph
-    inputs and outputs keep their names, types and order. The outputs of every plugin node get a
-    type, and a shape if it can be known. Plugin nodes that the model already has are written in the
-    form that survives TensorRT's parser. External data is never read.
+    Graph inputs and outputs keep their names, types and order. What a model declares is corrected
+    where its nodes say otherwise: an output gets the right shape, and stale types of values between
+    nodes are removed. The outputs of every plugin node get a type, and a shape if it can be known.
+    Plugin nodes that the model already has are written in the form that survives TensorRT's parser.
+    External data is never read.
 
     Args:
         model: the model, which is not changed unless ``in_place``.
@@ -97,18 +101,19 @@ def rewrite_model(
     chosen = choice.choose(rewrites)
     produced = [each.plugin for each in rewrites if each.plugin is not None]
     known = {plugin.spec.key: plugin for plugin in produced} | dict(plugins or {})
-    signature = signature_of(model.graph)
-    if in_place:
-        result, model = model, skeleton_for_checker(model)
-    else:
+    result = model
+    if not in_place:
         result = onnx.ModelProto()
         result.CopyFrom(model)
     had_overloads = inline_needed(result, _looked_for(chosen.rewrites, known))
+    complete_plugin_nodes(result, known)
+    _repair(result)
+    signature = signature_of(result.graph)
+    original = skeleton_for_checker(model) if in_place else model
     for scope in scopes(result):
         order = sorted_nodes(scope)
         if order is not None:
             set_nodes(scope, order)
-    complete_plugin_nodes(result, known)
     passes = RewritePasses(result, infer_types(result), known, explain=explain)
     with G_LOGGER.suppress(G_LOGGER.ERROR):
         passes.to_fixed_point([rewrite() for rewrite in chosen.rewrites])
@@ -118,10 +123,18 @@ def rewrite_model(
         result.ir_version = max(result.ir_version, 4)
         complete_value_info(result, passes.types, known)
         del passes  # the checker needs the memory
-        check_rewritten(signature, model, result)
+        check_rewritten(signature, original, result)
     elif not in_place and not had_overloads and len(result.functions) < len(model.functions):
         result.CopyFrom(model)  # no function had to be inlined after all
+        _repair(result)
     return RewriteResult(result, applied, refused, chosen.retired, chosen.opt_in, known, mismatched)
+
+
+def _repair(model: onnx.ModelProto) -> None:
+    """Mend what TensorRT and ONNX Runtime do not mind, and ONNX does."""
+    store_external_constants(model)
+    correct_annotations(model)
+    copy_passed_through(model)
 
 
 def _looked_for(rewrites: Sequence[type[Rewrite]], plugins: Plugins) -> set[str]:

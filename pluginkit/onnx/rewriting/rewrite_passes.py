@@ -16,7 +16,7 @@ from pluginkit.onnx.model.graphs import describe, is_in_function, place_of, scop
 from pluginkit.onnx.model.plugin_nodes import Plugins
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
-from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite
+from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite, Graphs
 from pluginkit.onnx.rewriting.lazy_tensors import UnreadableError
 from pluginkit.onnx.rewriting.match import Match
 from pluginkit.onnx.rewriting.pattern_search import Bindings, explain_mismatch, find_bindings
@@ -107,12 +107,13 @@ class RewritePasses:
 
     def _rewrite_graphs(self, rewrite: GraphRewrite) -> bool:
         """Let a rewrite change the whole model; return whether it changed anything."""
-        places = rewrite.rewrite_graphs(self._model, self.types, self._names)
-        self.applied += (AppliedRewrite(_name(rewrite), *place, ()) for place in places)
-        if places:
+        graphs = Graphs(self._model, self.types, self._names, self._plugins)
+        changes = rewrite.rewrite_graphs(graphs)
+        self.applied += (AppliedRewrite(_name(rewrite), *place, made) for place, made in changes)
+        if changes:
             self._indexes = []
             self._infer_types()
-        return bool(places)
+        return bool(changes)
 
     def _infer_types(self) -> None:
         complete_value_info(self._model, self.types, self._plugins)

@@ -3,9 +3,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pluginkit.errors import TensorError
-from pluginkit.onnx.inference.branch_shapes import _StaticValues
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type, elem_type
 from pluginkit.onnx.inference.infer_types import infer_types, plugin_output_types
+from pluginkit.onnx.inference.static_values import StaticValues
 from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.graphs import scopes
 from pluginkit.onnx.model.weightless_model import skeleton_for_checker, skeleton_for_inference
@@ -157,7 +157,7 @@ def test_a_condition_that_cannot_be_computed_is_not_known():
     scope = next(scopes(model))
     types = Types()
     types.learn(scope)
-    static = _StaticValues(scope, types)
+    static = StaticValues(scope, types)
     assert static.find("c") is None
     assert static.find("s") is None
 
@@ -181,7 +181,7 @@ def test_a_constant_in_a_file_is_not_read(tmp_path, monkeypatch):
         return original(file, *args, **named)
 
     monkeypatch.setattr("builtins.open", watched)
-    static = _StaticValues(next(scopes(scope_model)), Types())
+    static = StaticValues(next(scopes(scope_model)), Types())
     assert static.find("c") is None
     assert read == []
 

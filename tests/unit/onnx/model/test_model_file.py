@@ -22,7 +22,7 @@ def small_model():
 
 
 def external_tensor(location, count=4, offset=0):
-    tensor = onnx.TensorProto(name="w", data_type=1, dims=[count], data_location=1)
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[1, count], data_location=1)
     for key, text in (("location", location), ("offset", str(offset)), ("length", str(4 * count))):
         tensor.external_data.add(key=key, value=text)
     return tensor
@@ -201,10 +201,10 @@ def test_a_model_saved_elsewhere_loads_in_onnx_and_onnxruntime(tmp_path):
     for _ in range(2):  # the second time the data is there already
         save_model(model, target, source)
     loaded = onnx.load(target)
-    assert onnx.numpy_helper.to_array(loaded.graph.initializer[0]).tolist() == data.tolist()
+    assert onnx.numpy_helper.to_array(loaded.graph.initializer[0]).tolist() == [data.tolist()]
     session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
-    (got,) = session.run(None, {"x": np.ones(4, np.float32)})
-    assert got.tolist() == [1, 2, 3, 4]
+    (got,) = session.run(None, {"x": np.ones((1, 4), np.float32)})
+    assert got.tolist() == [[1, 2, 3, 4]]
     onnx.load(source)  # which refuses data that has a second hard link
 
 

@@ -313,7 +313,6 @@ def test_a_range_of_integers_begins_at_the_next_integer(tmp_path):
         ({"ranges": {"i": (0, float("inf"))}}, TensorProto.FLOAT, [2]),
         ({"ranges": {"i": (0, float("inf"))}}, INT64, [2]),
         ({}, TensorProto.FLOAT, [2**40, 2**20]),
-        ({}, TensorProto.FLOAT, [-1]),
         ({}, TensorProto.FLOAT, [1] * 70),
         ({}, 99, [2]),
     ],
@@ -322,6 +321,11 @@ def test_what_cannot_be_drawn_is_said(options, elem_type, dims, tmp_path):
     path = written(tmp_path, [], [value("i", dims, elem_type)], [value("i", dims, elem_type)])
     with pytest.raises(ModelError, match="PK445.*'i'"):
         draw_inputs(path, **options)
+
+
+def test_a_negative_size_is_an_unknown_one(tmp_path):
+    path = written(tmp_path, [], [value("i", [-1, 3])], [value("i", [-1, 3])])
+    assert draw_inputs(path)["i"].shape == (DEFAULT_SIZE, 3)
 
 
 def test_a_reader_of_indices_without_them_is_left_to_onnxruntime(tmp_path):

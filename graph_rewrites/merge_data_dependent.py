@@ -1,0 +1,32 @@
+"""Merge equal nodes whose output sizes depend on data, which break TensorRT's builder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+
+from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, merge_equal_nodes
+
+#: ONNX's operators of which plugins with a size output are made.
+_DATA_DEPENDENT = ("Compress", "NonZero", "Unique")
+
+
+class MergeDataDependent(GraphRewrite):
+    """NonZero(x), NonZero(x) -> NonZero(x), and Unique, Compress and plugins likewise.
+
+    TensorRT merges such plugin nodes itself, and then fails: "Assertion
+    nodeIdxToDDSOutputIndices.count(i) == nodeIdxToSizeTensors.contains(i) failed".
+    """
+
+    pattern = Op(_DATA_DEPENDENT)
+    order = -2
+
+    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
+        sized = {key[0] for key, plugin in graphs.plugins.items() if plugin.spec.sizes}
+
+        def merges(node: onnx.NodeProto) -> bool:
+            is_onnx = node.domain in ("", "ai.onnx")
+            return node.op_type in (_DATA_DEPENDENT if is_onnx else sized)
+
+        return merge_equal_nodes(graphs, merges)

@@ -1,0 +1,174 @@
+"""Correct the types and shapes that a model declares, where its nodes say otherwise.
+
+TensorRT and ONNX Runtime compute the shapes of values anew and ignore what is declared of them, so
+that models with stale declarations are common: after a change of the batch size, or a conversion
+to float16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import onnx
+
+from pluginkit.onnx.inference.branch_shapes import infer_through_branches
+from pluginkit.onnx.inference.value_types import Types, dims_of
+from pluginkit.onnx.model.graphs import Scope, is_in_function, scopes
+from pluginkit.onnx.model.structure import find_schema
+from pluginkit.onnx.model.weightless_model import skeleton_for_inference
+
+#: The prefix of the names that onnx invents for dimensions that it cannot relate to others.
+INVENTED = "unk__"
+
+
+def correct_annotations(model: onnx.ModelProto) -> None:
+    """Correct a model's declarations in place; a model that declares nothing wrong stays the same.
+
+    A negative size means an unknown one. If a declared type or size contradicts what follows from
+    the nodes, all declarations of values that follow from nodes are removed, since the rest is as
+    old. Outputs of the graph get the shape that follows from the nodes instead.
+
+    Errors:
+        PK408: the model's types contradict each other.
+    """
+    _clear_negative_sizes(model)
+    found = [each for each in scopes(model) if not is_in_function(each)]
+    is_complete = all(
+        each.type.tensor_type.HasField("shape")
+        for each in model.graph.output
+        if each.type.WhichOneof("value") in ("tensor_type", None)
+    )
+    if is_complete and not any(scope.graph.value_info for scope in found) and not _may_lie(model):
+        return
+    types = _types_from_nodes(model)
+    if any(_is_stale(scope, value, types) for scope in found for value in scope.graph.value_info):
+        for scope in found:
+            foreign = _foreign_values(scope)
+            kept = [value for value in scope.graph.value_info if value.name in foreign]
+            kept = [onnx.ValueInfoProto.FromString(each.SerializeToString()) for each in kept]
+            del scope.graph.value_info[:]
+            scope.graph.value_info.extend(kept)
+    for value in model.graph.output:
+        _correct_output(value, types.find(found[0], value.name))
+
+
+def _may_lie(model: onnx.ModelProto) -> bool:
+    """Whether an output declares a size, which may be wrong."""
+    return any(
+        dim.HasField("dim_value")
+        for value in model.graph.output
+        for dim in value.type.tensor_type.shape.dim
+    )
+
+
+def _clear_negative_sizes(model: onnx.ModelProto) -> None:
+    for scope in scopes(model):
+        for value in _declared_values(scope):
+            for dim in value.type.tensor_type.shape.dim:
+                if dim.dim_value < 0:
+                    dim.Clear()
+
+
+def _declared_values(scope: Scope) -> Iterator[onnx.ValueInfoProto]:
+    yield from scope.graph.value_info
+    if isinstance(scope.graph, onnx.GraphProto):
+        yield from scope.graph.input
+        yield from scope.graph.output
+
+
+def _types_from_nodes(model: onnx.ModelProto) -> Types:
+    """Infer all types without the declarations of values that ONNX's own operators make."""
+    light = skeleton_for_inference(model)
+    for scope in scopes(light):
+        if is_in_function(scope):
+            continue
+        foreign = _foreign_values(scope)
+        for at in reversed(range(len(scope.graph.value_info))):
+            if scope.graph.value_info[at].name not in foreign:
+                del scope.graph.value_info[at]
+    made = {name for node in light.graph.node for name in node.output}
+    foreign = _foreign_values(next(scopes(light)))
+    for value in light.graph.output:
+        if value.name in made - foreign and value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+    return infer_through_branches(light)
+
+
+def _foreign_values(scope: Scope) -> set[str]:
+    """Return the outputs of nodes that onnx does not know: of plugins and custom operators."""
+    return {
+        name
+        for node in scope.graph.node
+        if node.domain not in ("", "ai.onnx")
+        or find_schema(node.op_type, scope.opsets.get("", 1)) is None
+        for name in node.output
+    }
+
+
+def _is_stale(scope: Scope, value: onnx.ValueInfoProto, types: Types) -> bool:
+    """Whether what is declared of a value contradicts what follows from the nodes."""
+    inferred = types.find(scope, value.name)
+    if inferred is None or value.type.WhichOneof("value") != inferred.WhichOneof("value"):
+        return False
+    declared, known = value.type.tensor_type.elem_type, inferred.tensor_type.elem_type
+    if (
+        declared
+        and known
+        and declared != known
+        and declared != _type_by_schema(scope, value, types)
+    ):
+        return True
+    return _contradicts(value.type, inferred)
+
+
+def _type_by_schema(scope: Scope, value: onnx.ValueInfoProto, types: Types) -> int:
+    """Return the type of the input whose type an output has by its operator's schema; 0 if none.
+
+    onnx infers the type of the wrong input for some operators: RMSNormalization has that of the
+    scale.
+    """
+    node = next((each for each in scope.graph.node if value.name in each.output), None)
+    schema = node and find_schema(node.op_type, scope.opsets.get("", 1))
+    if node is None or schema is None:
+        return 0
+    at = min(list(node.output).index(value.name), len(schema.outputs) - 1)
+    for name, formal in zip(node.input, schema.inputs, strict=False):
+        if formal.type_str == schema.outputs[at].type_str:
+            found = types.find(scope, name)
+            return found.tensor_type.elem_type if found is not None else 0
+    return 0
+
+
+def _contradicts(declared: onnx.TypeProto, inferred: onnx.TypeProto) -> bool:
+    before, now = dims_of(declared), dims_of(inferred)
+    if before is None or now is None:
+        return False
+    return len(before) != len(now) or any(map(_differ, before, now))
+
+
+def _differ(declared: Any, inferred: Any) -> bool:
+    """Whether a declared size cannot be right: another is known, or an input may have any size."""
+    if not declared.HasField("dim_value"):
+        return False
+    if inferred.HasField("dim_value"):
+        return bool(declared.dim_value != inferred.dim_value)
+    return bool(inferred.dim_param and not inferred.dim_param.startswith(INVENTED))
+
+
+def _correct_output(value: onnx.ValueInfoProto, inferred: onnx.TypeProto | None) -> None:
+    """Complete the type of a graph output, and replace its shape if it is wrong."""
+    if inferred is None or inferred.WhichOneof("value") != "tensor_type":
+        return
+    if value.type.WhichOneof("value") not in ("tensor_type", None):
+        return
+    declared, known = value.type.tensor_type, inferred.tensor_type
+    if not declared.elem_type:
+        declared.elem_type = known.elem_type
+    if not known.HasField("shape"):
+        return
+    if not declared.HasField("shape") or _contradicts(value.type, inferred):
+        declared.shape.CopyFrom(known.shape)
+        for dim in declared.shape.dim:
+            if dim.dim_param.startswith(INVENTED):
+                dim.Clear()
