@@ -34,18 +34,22 @@ Folders = Iterable[str | Path]
 _KINDS = ("plugins", "rewrites")
 
 
-def find_plugins(folders: Folders = ()) -> dict[PluginKey, type[Plugin]]:
+def find_plugins(
+    folders: Folders = (), broken: list[PluginkitError] | None = None
+) -> dict[PluginKey, type[Plugin]]:
     """Return every plugin class, by its key in the plugin registry: name, version, namespace.
 
     Args:
         folders: further folders to look into.
+        broken: gets the error of each module that cannot be imported, which is then left out.
 
     Errors:
-        PK430: a module cannot be imported.  PK431: two plugins have one key.
+        PK430, PK1xx: a module cannot be imported, unless ``broken`` is given.  PK431: two plugins
+        have one key.
         PK432: a folder does not exist, or the pyproject.toml cannot be read.
     """
     found: dict[PluginKey, type[Plugin]] = {}
-    for cls in found_classes("plugins", folders, Plugin, "spec"):
+    for cls in found_classes("plugins", folders, Plugin, "spec", broken):
         refuse_twin("plugins", str(cls.spec.key), found.setdefault(cls.spec.key, cls), cls)
     return found
 
@@ -116,7 +120,11 @@ def key_text(key: PluginKey) -> str:
 
 
 def found_classes(
-    kind: Literal["plugins", "rewrites"], folders: Folders, base: type[_Base], mark: str
+    kind: Literal["plugins", "rewrites"],
+    folders: Folders,
+    base: type[_Base],
+    mark: str,
+    broken: list[PluginkitError] | None = None,
 ) -> Iterator[type[_Base]]:
     """Yield every concrete subclass of ``base`` in the modules of one kind.
 
@@ -125,32 +133,49 @@ def found_classes(
         folders: further folders to look into.
         base: Plugin or Rewrite.
         mark: the class member that every concrete subclass defines itself.
+        broken: as for :func:`find_plugins`.
 
     Errors:
         PK430: a module cannot be imported.  PK432: a folder does not exist, or the pyproject.toml
         cannot be read.
     """
-    for module in _modules(kind, folders):
+    for module in _modules(kind, folders, broken):
         yield from _classes(module, base, mark)
 
 
-def _modules(kind: str, folders: Folders) -> Iterator[ModuleType]:
+def _modules(
+    kind: str, folders: Folders, broken: list[PluginkitError] | None
+) -> Iterator[ModuleType]:
     for folder in [*map(Path, folders), *configured_folders(kind)]:
-        yield from _walk(package_of(folder))
+        yield from _walk(package_of(folder), broken)
     for entry in importlib.metadata.entry_points(group=f"pluginkit.{kind}"):
-        module = _import(entry.module, f"entry point '{entry.name}' = '{entry.value}'")
-        yield module
-        if hasattr(module, "__path__"):
-            yield from _walk(module)
+        where = f"entry point '{entry.name}' = '{entry.value}'"
+        for module in _imported(entry.module, where, broken):
+            yield module
+            if hasattr(module, "__path__"):
+                yield from _walk(module, broken)
     shipped = {"plugins": "pluginkit.plugins", "rewrites": "pluginkit.graph_rewrites"}[kind]
-    yield from _walk(_import(shipped, shipped))
+    yield from _walk(_import(shipped, shipped), None)
 
 
-def _walk(package: ModuleType) -> Iterator[ModuleType]:
+def _walk(package: ModuleType, broken: list[PluginkitError] | None) -> Iterator[ModuleType]:
     for found in sorted(pkgutil.iter_modules(package.__path__), key=lambda found: found.name):
         if not found.name.startswith("_"):
             finder: Any = found.module_finder
-            yield _import(f"{package.__name__}.{found.name}", str(Path(finder.path) / found.name))
+            where = str(Path(finder.path) / found.name)
+            yield from _imported(f"{package.__name__}.{found.name}", where, broken)
+
+
+def _imported(name: str, where: str, broken: list[PluginkitError] | None) -> Iterator[ModuleType]:
+    """Yield the module; or nothing, if it cannot be imported and ``broken`` takes the error."""
+    try:
+        module = _import(name, where)
+    except PluginkitError as error:
+        if broken is None:
+            raise
+        broken.append(error)
+    else:
+        yield module
 
 
 def _import(name: str, where: str) -> ModuleType:

@@ -7,17 +7,41 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
+    from pluginkit.errors import PluginkitError
     from pluginkit.onnx.model.plugin_nodes import PluginKey
     from pluginkit.onnx.rewriting.rewrite import Rewrite
     from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
     from pluginkit.trt.target import Target
 
+#: The codes of errors about a plugin that was not found.
+_UNKNOWN_PLUGIN = ("PK611", "PK520", "PK523")
+
 
 def plugins_of(args: argparse.Namespace) -> dict[PluginKey, type[Plugin]]:
-    """Return every plugin that the command may use, by registry key."""
+    """Return every plugin that the command may use, by registry key.
+
+    A module that cannot be imported is named on stderr, and its plugins are left out: the command
+    may not need them. If it then fails, see ``explain_with_broken_modules``.
+    """
+    from pluginkit.cli.terminal_output import print_line
     from pluginkit.discovery import find_plugins
 
-    return find_plugins(args.plugins)
+    broken: list[PluginkitError] = []
+    found = find_plugins(args.plugins, broken)
+    args.broken_modules = broken
+    for error in broken:
+        where = f" ({error.where})" if error.where else ""
+        print_line(f"pluginkit: left out: {error.code} {error.message}{where}", stderr=True)
+    return found
+
+
+def explain_with_broken_modules(error: PluginkitError, args: argparse.Namespace) -> None:
+    """Add to an error about an unknown plugin which modules could not be imported."""
+    broken = getattr(args, "broken_modules", ())
+    if broken and error.code in _UNKNOWN_PLUGIN:
+        reasons = [f"{each.code} {each.message}" for each in broken]
+        error.cause = "\n".join([*filter(None, [error.cause]), *reasons])
+        error.fix = "correct the module that could not be imported, if the plugin is in it."
 
 
 def rewrites_of(args: argparse.Namespace) -> list[type[Rewrite]]:

@@ -123,8 +123,10 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _report(error: PluginkitError, args: argparse.Namespace) -> int:
+    from pluginkit.cli.found_classes import explain_with_broken_modules
     from pluginkit.cli.terminal_output import print_json
 
+    explain_with_broken_modules(error, args)
     if args.verbose:
         traceback.print_exception(error)
     if getattr(args, "json", False) is True:  # bench takes a file as well

@@ -10,6 +10,12 @@ from pluginkit.contract.dtypes import DType
 from pluginkit.contract.launches import CudaKernel
 from pluginkit.contract.spec import RESERVED_ATTRIBUTES, PluginSpec
 
+#: Methods by which pluginkit makes and compares plugins from their declared attributes.
+_OWN_METHODS = (
+    "__init__", "__new__", "__setattr__", "__eq__", "__hash__",
+    "from_wire", "to_wire", "with_inputs", "with_tactic",
+)  # fmt: skip
+
 
 def check_spec(source: ClassSource, spec: PluginSpec) -> None:
     """Check a spec against its class.
@@ -160,6 +166,15 @@ def _check_tolerance(source: ClassSource) -> None:
 
 
 def _check_methods(source: ClassSource, spec: PluginSpec) -> None:
+    for method in _OWN_METHODS:
+        if source.overrides(method):
+            raise source.error(
+                "PK105",
+                method,
+                f"defines {method}, which is pluginkit's own.",
+                "declare each value as an attribute, which the constructor then takes; "
+                "compute what follows from them in a property or a method.",
+            )
     if not source.overrides("reference"):
         raise source.error(
             "PK105", "class", "has no reference().", "define def reference(self, ...)."

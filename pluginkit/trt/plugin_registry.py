@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pluginkit.contract import calls
+from pluginkit.contract.attributes import shown
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import PluginSpec
 from pluginkit.errors import MissingDependencyError, RegistrationError, UsageError
@@ -73,12 +74,30 @@ def register(
     Errors:
         PK202: the plugin's name is that of an ONNX operator, which TensorRT would prefer.
         PK208: the registry holds another plugin under this name, version and namespace.
-        PK209: the registry refused the plugin.
+        PK209: the registry refused the plugin.  PK603: an argument is no plugin class.
     """
+    for plugin_class in plugin_classes:
+        _check_is_class(plugin_class)
     loaded = flavour if isinstance(flavour, Flavour) else load_flavour(flavour)
     for plugin_class in plugin_classes:
         with _lock:
             _register(plugin_class, interface_of(plugin_class.spec, loaded, interface), loaded)
+
+
+def _check_is_class(given: object) -> None:
+    """Refuse anything but a concrete plugin class.
+
+    Errors:
+        PK603: it is something else.
+    """
+    if isinstance(given, type) and issubclass(given, Plugin) and hasattr(given, "spec"):
+        return
+    fix = "pass the class: pluginkit.register(MyPlugin)."
+    if isinstance(given, Plugin):
+        fix = f"pass the class, without calling it: pluginkit.register({type(given).__name__})."
+    elif isinstance(given, (list, tuple, dict)):
+        fix = "pass the classes one by one: pluginkit.register(*classes)."
+    raise UsageError("PK603", f"register got {shown(given)}; expected plugin classes.", fix=fix)
 
 
 def _register(plugin_class: type[Plugin], interface: str, flavour: Flavour) -> None:

@@ -279,3 +279,19 @@ def test_two_plugins_of_one_name_are_told_apart_by_their_namespace():
     with pytest.raises(UsageError, match="PK611 'CircPad' is the name of 2 plugins"):
         plugin_named("CircPad", plugins)
     assert plugin_named("mine::CircPad_PK", plugins) is circ_pad
+
+
+def test_a_broken_module_is_left_out_where_the_caller_takes_its_error(tmp_path):
+    write(tmp_path / "mixed" / "good.py", PLUGIN.format(name="Good"))
+    write(tmp_path / "mixed" / "absent.py", "import no_such_package_anywhere")
+    write(
+        tmp_path / "mixed" / "declared.py",
+        PLUGIN.format(name="Bad").replace("x = Input", "z = Input"),
+    )
+    with pytest.raises(DeclarationError):
+        find_plugins([tmp_path / "mixed"])
+    broken = []
+    found = find_plugins([tmp_path / "mixed"], broken)
+    assert {"Good", "ScatterElements"} <= names(found)
+    assert "Bad" not in names(found)
+    assert [error.code for error in broken] == ["PK430", "PK105"]

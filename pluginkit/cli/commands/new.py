@@ -118,7 +118,7 @@ def _refuse_twin(name: str, folder: Path) -> None:
 
     if not all(one.is_dir() for one in configured_folders("plugins")):
         return  # discovery would complain of the folder that is about to be made
-    for cls in find_plugins([folder] if folder.is_dir() else []).values():
+    for cls in find_plugins([folder] if folder.is_dir() else [], broken=[]).values():
         if name in (cls.__name__, cls.spec.plugin_name.removesuffix("_PK")):
             raise UsageError(
                 "PK641",

@@ -172,14 +172,16 @@ def compare_models(
         runs * len(cases),
         cases,
         inside.result() if inside is not None else None,
-        _computed_by(is_given=expected is not None, use_gpu=use_gpu),
+        _computed_by(expected is not None, use_gpu, use_machine),
         [] if expected is not None else substituted,
     )
 
 
-def _computed_by(*, is_given: bool, use_gpu: bool) -> tuple[str, str]:
+def _computed_by(is_given: bool, use_gpu: bool, use_machine: bool) -> tuple[str, str]:
+    """Return what computed the original, and what the rewritten model."""
     runtime = f"ONNX Runtime {onnxruntime.__version__} on the CPU, without optimizations"
-    plugins = "kernels on the GPU" if use_gpu else "numpy references"
+    plugins = "kernels on the PTX machine" if use_machine else "numpy references"
+    plugins = "kernels on the GPU" if use_gpu else plugins
     return "given outputs" if is_given else runtime, f"plugins by their {plugins}, else {runtime}"
 
 
@@ -217,7 +219,9 @@ def _execute(use_gpu: bool, use_machine: bool) -> ExecutePlugin | None:
     """Return what computes plugin nodes, None for their references."""
     if use_gpu:
         from pluginkit.device.run_kernels import run_kernels
+        from pluginkit.kernels.load import current_device
 
+        current_device()  # says what is missing before anything runs
         return run_kernels
     if use_machine:
         from pluginkit.device.ptx_run import run_sound_kernels

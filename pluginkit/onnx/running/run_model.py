@@ -7,6 +7,8 @@ functions with plugin nodes are inlined.
 
 from __future__ import annotations
 
+import inspect
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ import onnx.numpy_helper
 
 from pluginkit.contract import calls
 from pluginkit.contract.plugin import Plugin
-from pluginkit.errors import ModelError, PluginkitError
+from pluginkit.errors import CallbackError, ModelError, PluginkitError
 from pluginkit.onnx.model.graphs import (
     Scope,
     bodies,
@@ -70,7 +72,8 @@ def run_model(
 
     Errors:
         PK440: an input is missing or unknown.  PK441: ONNX Runtime refuses a piece.  PK442: a value
-        between two pieces is not a tensor. Errors of the plugin's methods name the node.
+        between two pieces is not a tensor.  PK449: a plugin's code failed. Other errors of a
+        plugin name the node.
     """
     has_plugin = _HasPlugin(plugins)
     if any(has_plugin(node) for function in model.functions for node in function.node):
@@ -269,4 +272,26 @@ class _PythonNode:
         except PluginkitError as error:
             error.where = error.where or f"node {describe(self._node)}"
             raise
+        except MemoryError:
+            raise
+        except Exception as error:  # an author's method raises anything
+            raise _failure(self._node, cast(Plugin, plugin), error) from error
         return [np.asarray(array) for array in outputs]
+
+
+def _failure(node: onnx.NodeProto, plugin: Plugin, error: Exception) -> CallbackError:
+    """Return the error for a plugin whose own code failed, with the author's line."""
+    name = type(plugin).__name__
+    file = inspect.getsourcefile(type(plugin)) or ""
+    lines = [each for each in traceback.extract_tb(error.__traceback__) if each.filename == file]
+    line = f", {file}:{lines[-1].lineno}" if lines else ""
+    is_unwritten = isinstance(error, NotImplementedError)
+    return CallbackError(
+        "PK449",
+        f"{name}: its code {'is not written yet' if is_unwritten else 'failed'}.",
+        where=f"node {describe(node)}{line}",
+        cause=f"{type(error).__name__}: {error}",
+        fix=f"write it; pluginkit check {name} says what is missing."
+        if is_unwritten
+        else f"correct it; pluginkit check {name} tests it alone.",
+    )

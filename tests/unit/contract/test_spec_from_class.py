@@ -373,7 +373,23 @@ def like_on_one_of_two_outputs_and_output_shapes() -> Any:
     return Broken
 
 
+def own_constructor() -> Any:
+    class Broken(Scale):
+        def __init__(self, factor: float = 1.0) -> None: ...
+
+    return Broken
+
+
+def own_wire_form() -> Any:
+    class Broken(Scale):
+        def to_wire(self) -> Any: ...
+
+    return Broken
+
+
 BROKEN = {
+    own_constructor: ("PK105 .*defines __init__, which is pluginkit's own", "def __init__"),
+    own_wire_form: ("PK105 .*defines to_wire, which is pluginkit's own", "def to_wire"),
     like_an_unknown_input: ("PK103 .*'y' is like 'z'; expected a required input", "y = Output"),
     like_an_optional_input: ("PK103 .*'y' is like 'shift'", "y = Output"),
     like_a_shape_input: ("PK103 .*'y' is like 'size'", "y = Output"),

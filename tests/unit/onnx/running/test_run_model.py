@@ -4,7 +4,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pluginkit.errors import ModelError, TensorError
+from pluginkit.errors import CallbackError, ModelError, TensorError
 from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
 from tests.unit.onnx.models import BOOL, FLOAT, INT64, Affine, Silu, model_of, value
@@ -231,6 +231,29 @@ def test_a_plugin_that_fails_names_its_node(tmp_path):
     with pytest.raises(TensorError) as caught:
         run_model(model, {"x": X.astype(np.float64)}, PLUGINS, base_dir=tmp_path)
     assert caught.value.where == "node Silu_PK 'y'"
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "fix"),
+    [
+        (NotImplementedError("write it"), "is not written yet", "write it; pluginkit check Silu"),
+        (IndexError("list index"), "failed", "correct it; pluginkit check Silu"),
+    ],
+)
+def test_a_plugin_whose_own_code_fails_is_no_bug_of_pluginkit(
+    error, words, fix, tmp_path, monkeypatch
+):
+    def reference(self, x):
+        raise error
+
+    monkeypatch.setattr(Silu, "reference", reference)
+    model = model_of([silu_node("x", "y")], [value("x", [4])], [value("y", [4])])
+    with pytest.raises(CallbackError, match=f"PK449 Silu: its code {words}") as caught:
+        run_model(model, {"x": X}, PLUGINS, base_dir=tmp_path)
+    assert caught.value.where.startswith("node Silu_PK 'y'")
+    assert str(error) in caught.value.cause
+    assert caught.value.fix.startswith(fix)
+    assert caught.value.__cause__ is error
 
 
 def test_an_output_that_nothing_produces_is_named(tmp_path):
