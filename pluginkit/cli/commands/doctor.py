@@ -201,6 +201,6 @@ def _discovery(args: argparse.Namespace) -> Iterator[Finding]:
         text = f"cannot be looked for: package '{error.name}' is not installed"
         yield Finding("plugins", "problem", text, "pip install pluginkit")
         return
-    for error in args.broken_modules:
-        yield Finding("plugins", "problem", error.message, error.fix or "")
+    for broken in args.broken_modules:
+        yield Finding("plugins", "problem", broken.message, broken.fix or "")
     yield Finding("plugins", "ok", f"{len(plugins)} plugins and {len(rewrites)} rewrites found")

@@ -15,8 +15,10 @@ from pluginkit.contract.plugin import Plugin, Plugins
 from pluginkit.engine.build.build_options import BuildOptions, ResolvedOptions, resolve_options
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.compute_capabilities import text_from_capability
+from pluginkit.engine.build.fit_profiles import build_with_fitting_defaults
 from pluginkit.engine.build.model_plugins import check_known, plugin_records
-from pluginkit.engine.build.profiles import OptimizationProfile, inputs_of, resolve_profiles
+from pluginkit.engine.build.profile_checks import ProfileChecks
+from pluginkit.engine.build.profiles import OptimizationProfile, inputs_of
 from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.parse_model import parse_model
@@ -24,7 +26,7 @@ from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_
 from pluginkit.engine.plan.library_record import LibraryRecord
 from pluginkit.engine.plan.manifest import Manifest, Range, Tensor, manifest_path
 from pluginkit.engine.plan.output_files import check_writable, sha256_of, write_together
-from pluginkit.errors import ParseError, UsageError
+from pluginkit.errors import BuildError, ParseError, UsageError
 from pluginkit.trt.flavour import Flavour, load_flavour
 from pluginkit.trt.target import installed_target
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.rewrite import Rewrite
     from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
+    from pluginkit.trt.callbacks import CallbackFailure
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ def build_engine(
         PK500 to PK505: shapes.  PK510 to PK514: the flavour cannot do this here.  PK525, PK526:
             files.
         PK8xx: the options ask for a plan that holds its plugins, and one cannot be exported.
-        PK520: the parser refuses the model.  PK521: the build fails.  PK204: a plugin's callback
+        PK520: the parser refuses the model.  PK521: the build fails.  PK522: a plugin refuses the
+        shapes.  PK204: a plugin's callback
             failed.
     """
     started = time.perf_counter()
@@ -183,12 +187,12 @@ def _build(
 
     bind_polygraphy(flavour)
     with (
-        callback_errors(),
+        callback_errors() as failures,
         captured_log(verbose=verbose) as errors,
         _registered(flavour, source, shapes, resolved) as resolved,
     ):
         # The network is gone when this returns, before a library of its plugins is unloaded.
-        return _parse_and_serialize(flavour, source, shapes, resolved, observer, errors)
+        return _parse_and_serialize(flavour, source, shapes, resolved, observer, errors, failures)
 
 
 def _parse_and_serialize(
@@ -198,6 +202,7 @@ def _parse_and_serialize(
     resolved: ResolvedOptions,
     observer: BuildObserver,
     errors: list[str],
+    failures: list[CallbackFailure],
 ) -> _Engine:
     check_known(source.rewrite.model, source.rewrite.plugins, flavour)
     try:
@@ -206,8 +211,26 @@ def _parse_and_serialize(
         _explain_refusals(error, source.rewrite)
         raise
     inputs = inputs_of(parsed.network)
-    profiles = resolve_profiles(inputs, shapes)
-    plan = serialize_network(parsed, profiles, resolved, observer, errors)
+    checks = ProfileChecks(source.rewrite.model, source.rewrite.plugins)
+    first_failures: list[CallbackFailure] = []
+
+    def build(profiles: Sequence[OptimizationProfile]) -> bytes:
+        errors.clear()
+        failures.clear()
+        checks.check(profiles)
+        try:
+            return serialize_network(parsed, profiles, resolved, observer, errors)
+        except BuildError as error:
+            if failures:  # after which this process should not go on with TensorRT
+                error.cause = str(failures[0].error)
+                first_failures.extend([] if first_failures else failures)
+            raise
+
+    try:
+        plan, profiles = build_with_fitting_defaults(inputs, shapes, build)
+    except BuildError:
+        failures[:] = first_failures  # which callback_errors then raises
+        raise
     shape_tensors = {one.name for one in inputs if one.is_shape_tensor}
     ranges = tuple(
         {

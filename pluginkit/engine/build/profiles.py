@@ -2,7 +2,7 @@
 
 A dynamic dimension without a given range gets the range of another dimension of the same name, or
 else 1 to 1024, optimized for 64. A dimension that is named like a batch gets 1 to 16, optimized for
-4.
+4. A dimension that is named by an expression, ``2*n``, gets its value for the range of ``n``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
+from pluginkit.engine.build.dimension_names import names_in, range_of, range_of_factor
 from pluginkit.engine.build.shape_ranges import (
     OpenRange,
     ShapeSpec,
@@ -27,6 +29,9 @@ DEFAULT_BATCH_RANGE = (1, 4, 16)
 _BATCH_NAME = re.compile(r"(?i)\A(n_?)?batch([_ -]?(size|dim))?\Z|\Ab\Z|\Abs\Z")
 
 Dims = tuple[int, ...]
+#: A dimension that may get a default: its name, or the input and axis of one without a name.
+DefaultDim = str | tuple[str, int]
+Extent = tuple[int, int, int]
 
 
 def is_batch_name(dim: int | str) -> bool:
@@ -99,9 +104,16 @@ def inputs_of(network: Any) -> list[NetworkInput]:
 
 
 def resolve_profiles(
-    inputs: Sequence[NetworkInput], shapes: Mapping[str, ShapeSpec]
+    inputs: Sequence[NetworkInput],
+    shapes: Mapping[str, ShapeSpec],
+    defaults: Mapping[DefaultDim, Extent] = MappingProxyType({}),
 ) -> tuple[OptimizationProfile, ...]:
     """Return the profiles of a network, from the user's shapes and the defaults; at least one.
+
+    Args:
+        inputs: the network's inputs.
+        shapes: the user's ranges.
+        defaults: ranges to take in place of the usual defaults.
 
     Errors:
         PK500: a range cannot be read, or inputs have ranges for different numbers of profiles.
@@ -132,7 +144,7 @@ def resolve_profiles(
                 f"fixes the shape of {one}.",
             )
     count = profile_count(given)
-    return tuple(_profile(inputs, given, number, count) for number in range(count))
+    return tuple(_profile(inputs, given, number, count, defaults) for number in range(count))
 
 
 def _profile(
@@ -140,17 +152,52 @@ def _profile(
     given: Mapping[str, Sequence[OpenRange]],
     number: int,
     count: int,
+    defaults: Mapping[DefaultDim, Extent],
 ) -> OptimizationProfile:
     try:
         return _resolve(
-            inputs, {name: ranges[number % len(ranges)] for name, ranges in given.items()}
+            inputs,
+            {name: ranges[number % len(ranges)] for name, ranges in given.items()},
+            defaults,
         )
     except UsageError as error:
         error.where = f"optimization profile {number}" if count > 1 else None
         raise
 
 
-def _resolve(inputs: Sequence[NetworkInput], given: Mapping[str, OpenRange]) -> OptimizationProfile:
+def default_dims(
+    inputs: Sequence[NetworkInput], shapes: Mapping[str, ShapeSpec]
+) -> dict[DefaultDim, Extent]:
+    """Return each dimension that gets a default, with its default.
+
+    Errors:
+        The same as for resolve_profiles.
+    """
+    found: dict[DefaultDim, Extent] = {}
+    given = {name: parse_ranges(name, spec) for name, spec in shapes.items()}
+    ranges = {name: each[0] for name, each in given.items()}
+    named = _named_ranges({one.name: one for one in inputs}, ranges)
+    for one in inputs:
+        if one.is_shape_tensor:
+            continue
+        for axis, dim in enumerate(one.shape):
+            is_open = one.name not in ranges or ranges[one.name][0][axis] is None
+            if isinstance(dim, str) and is_open and dim not in named:
+                for name in names_in(dim) or [dim]:
+                    if name not in named:
+                        found[name or (one.name, axis)] = _default(name)
+    return found
+
+
+def _default(dim: str) -> Extent:
+    return DEFAULT_BATCH_RANGE if is_batch_name(dim) else DEFAULT_RANGE
+
+
+def _resolve(
+    inputs: Sequence[NetworkInput],
+    given: Mapping[str, OpenRange],
+    defaults: Mapping[DefaultDim, Extent],
+) -> OptimizationProfile:
     named = _named_ranges({one.name: one for one in inputs}, given)
     ranges: dict[str, ShapeRange] = {}
     defaulted = set()
@@ -158,7 +205,7 @@ def _resolve(inputs: Sequence[NetworkInput], given: Mapping[str, OpenRange]) -> 
         if one.is_shape_tensor:
             ranges[one.name] = _value_range(one, given.get(one.name))
         elif one.is_dynamic:
-            ranges[one.name], is_default = _shape_range(one, given.get(one.name), named)
+            ranges[one.name], is_default = _shape_range(one, given.get(one.name), named, defaults)
             if is_default:
                 defaulted.add(one.name)
     return OptimizationProfile(ranges, frozenset(defaulted))
@@ -185,7 +232,31 @@ def _named_ranges(
                     f"dimension '{dim}' is {known} in '{other}' and {(low, opt, high)} in "
                     f"'{name}'; expected one range, since equal names are equal at run time.",
                 )
-    return {dim: known for dim, (_, known) in named.items()}
+    return _with_expressions({dim: known for dim, (_, known) in named.items()}, named)
+
+
+def _with_expressions(
+    ranges: dict[str, Extent], given_by: Mapping[str, tuple[str, Extent]]
+) -> dict[str, Extent]:
+    """Add the ranges of names that occur in products: ``n`` from ``2*n``.
+
+    Errors:
+        PK504: a range contradicts that of a name in it.
+    """
+    for dim, extent in list(ranges.items()):
+        factor = range_of_factor(dim, extent)
+        if factor is not None:
+            ranges.setdefault(*factor)
+    for dim, (name, extent) in given_by.items():
+        expected = range_of(dim, ranges)
+        if expected not in (None, extent):
+            parts = ", ".join(f"'{part}' is {ranges[part]}" for part in sorted(names_in(dim)))
+            raise UsageError(
+                "PK504",
+                f"dimension '{dim}' is {extent} in '{name}'; expected {expected}, since {parts}.",
+                fix=f"give '{name}' that range, or write ? for the dimension.",
+            )
+    return ranges
 
 
 def _check_rank(one: NetworkInput, shapes: OpenRange) -> None:
@@ -208,7 +279,8 @@ def _check_rank(one: NetworkInput, shapes: OpenRange) -> None:
 def _shape_range(
     one: NetworkInput,
     given: OpenRange | None,
-    named: Mapping[str, tuple[int, int, int]],
+    named: Mapping[str, Extent],
+    defaults: Mapping[DefaultDim, Extent],
 ) -> tuple[ShapeRange, bool]:
     is_default = False
     columns = []
@@ -221,8 +293,12 @@ def _shape_range(
         elif dim in named:
             columns.append(named[dim])
         else:
-            is_default = True
-            columns.append(DEFAULT_BATCH_RANGE if is_batch_name(dim) else DEFAULT_RANGE)
+            names = names_in(dim)
+            is_default |= not names or not names <= named.keys()
+            known = {name: named.get(name, defaults.get(name, _default(name))) for name in names}
+            computed = range_of(dim, known)
+            usual = defaults.get(dim or (one.name, axis), _default(dim))
+            columns.append(usual if computed is None else computed)
     return ShapeRange(*zip(*columns, strict=True)), is_default
 
 
@@ -230,10 +306,12 @@ def _value_range(one: NetworkInput, given: OpenRange | None) -> ShapeRange:
     dims = [dim for dim in one.shape if isinstance(dim, int)]
     count = dims[0] if dims else 1
     if given is None or any(size is None for shape in given for size in shape):
+        example = ",".join(text_from_shape([size] * count) for size in (1, 8, 64))
         raise UsageError(
             "PK505",
             f"input {one} is a shape tensor, whose values need a range; none was given.",
-            fix=f"add --shapes {one.name}:MIN,OPT,MAX with {count} values joined by x in each.",
+            fix=f"add --shapes {one.name}:MIN,OPT,MAX with {count} values joined by x in each, "
+            f"as in --shapes {one.name}:{example}.",
         )
     if len(given[0]) != count:
         raise UsageError(

@@ -115,7 +115,7 @@ def test_names_are_equal_within_a_profile() -> None:
 
 
 def test_inputs_must_agree_on_the_number_of_profiles() -> None:
-    with pytest.raises(UsageError, match="PK500 'edge_index' has 2 ranges and 'x' 3"):
+    with pytest.raises(UsageError, match="PK500 'edge_index' has 2 ranges and 'x' has 3"):
         resolve_profiles([X, EDGES], {"x": "1x16/2x16/3x16", "edge_index": "2x1/2x2"})
 
 
@@ -135,3 +135,39 @@ def test_an_error_names_its_profile() -> None:
 def test_shapes_are_given_by_input() -> None:
     with pytest.raises(UsageError, match="PK500 shapes is 'x:1x8'; expected a range for each"):
         resolve_profiles([X], "x:1x8")  # type: ignore[arg-type]
+
+
+def test_a_product_agrees_with_its_factor() -> None:
+    inputs = [NetworkInput("x", ("2*n", 4)), NetworkInput("i", ("n", 4))]
+    (profile,) = resolve_profiles(inputs, {})
+    assert [shape[0] for shape in profile.ranges["i"]] == [1, 64, 1024]
+    assert [shape[0] for shape in profile.ranges["x"]] == [2, 128, 2048]
+    (profile,) = resolve_profiles(inputs, {"i": "3x4,5x4,7x4"})
+    assert [shape[0] for shape in profile.ranges["x"]] == [6, 10, 14]
+    assert profile.defaulted == frozenset()
+    (profile,) = resolve_profiles(inputs, {"x": "6x4,10x4,14x4"})
+    assert [shape[0] for shape in profile.ranges["i"]] == [3, 5, 7]
+    assert profile.defaulted == frozenset()
+
+
+def test_a_product_that_contradicts_its_factor_is_refused() -> None:
+    inputs = [NetworkInput("x", ("2*n", 4)), NetworkInput("i", ("n", 4))]
+    with pytest.raises(UsageError, match=r"PK504 dimension '2\*n' is \(6, 6, 6\) in 'x'") as caught:
+        resolve_profiles(inputs, {"x": "6x4", "i": "4x4"})
+    assert "expected (8, 8, 8), since 'n' is (4, 4, 4)" in str(caught.value)
+
+
+def test_a_sum_is_partly_a_default() -> None:
+    inputs = [NetworkInput("mask", ("past + seq",)), NetworkInput("x", ("seq",))]
+    (profile,) = resolve_profiles(inputs, {"x": "4"})
+    assert profile.ranges["mask"] == ShapeRange((5,), (68,), (1028,))
+    assert profile.defaulted == {"mask"}
+
+
+def test_a_shape_tensor_without_values_shows_an_option_that_can_be_given() -> None:
+    size = NetworkInput("size", (2,), is_shape_tensor=True)
+    with pytest.raises(UsageError, match="PK505") as caught:
+        resolve_profiles([size], {})
+    assert "--shapes size:1x1,8x8,64x64" in str(caught.value.fix)
+    (profile,) = resolve_profiles([size], {"size": "1x1,8x8,64x64"})
+    assert profile.ranges["size"] == ShapeRange((1, 1), (8, 8), (64, 64))

@@ -45,7 +45,7 @@ def test_the_three_shapes_must_be_in_order(text: str) -> None:
 
 def test_inputs_have_as_many_ranges_as_each_other_or_one() -> None:
     assert parse_shapes(["x:1/2", "y:1", "z:3/4"]) == {"x": "1/2", "y": "1", "z": "3/4"}
-    with pytest.raises(UsageError, match="PK500 'y' has 2 ranges and 'x' 3; expected as many"):
+    with pytest.raises(UsageError, match="PK500 'y' has 2 ranges and 'x' has 3"):
         parse_shapes(["x:1/2/3", "y:1/2", "z:1"])
 
 
