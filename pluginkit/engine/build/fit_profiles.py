@@ -113,10 +113,10 @@ def _changes(defaults: _Defaults, violation: _Violation) -> Iterator[_Defaults]:
     if violation.is_equality is not True:
         for dim in involved or by_width:
             refused = defaults[dim][at]
-            grown = (
-                [] if violation.is_equality is None else [refused * factor for factor in _GROWTH]
-            )
-            for size in [*(each for each in sizes if each > refused), *grown]:
+            larger = [size for size in sizes if size > refused]
+            if violation.is_equality is not None:
+                larger += [refused * factor for factor in _GROWTH]
+            for size in larger:
                 yield {**defaults, dim: _with_at_least(defaults[dim], at, min(size, _LARGEST))}
             low, opt, high = defaults[dim]
             if at == 2 and high > opt:
