@@ -19,6 +19,7 @@ from pathlib import Path
 from record import host_environment, record
 
 from pluginkit import CudaKernel, Input, Launch, Output, Plugin, ceil_div, float32
+from pluginkit.bench.gpu_timer import GpuTimer
 from pluginkit.export.compile.compiler import find_compiler
 from pluginkit.export.compile.library_builder import RUNTIME
 from pluginkit.export.export_library import ExportOptions, export_library
@@ -77,7 +78,8 @@ def run(folder: Path) -> None:
     command = [*files, name, namespace, str(folder / "add_three.cubin"), SYMBOL]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     print(done.stdout, end="")
-    record("enqueue_exported", host_environment(), [json.loads(done.stdout)])
+    environment = GpuTimer().environment() | host_environment()
+    record("enqueue_exported", environment, [json.loads(done.stdout)])
 
 
 def main() -> None:

@@ -31,6 +31,10 @@ Every script answers `--help`.
 | [grid_sample.py](grid_sample.py) | GridSample and its peers | a GPU, torch |
 | [rms_norm.py](rms_norm.py) | AddRMSNorm and its peers | a GPU, torch |
 | [enqueue.py](enqueue.py) | what one enqueue costs the host | a GPU, tensorrt_lean |
+| [enqueue_exported.py](enqueue_exported.py) | the same from C++, of an exported plugin | a GPU |
+| [ptx_machine.py](ptx_machine.py) | the PTX machine on every case of the plugins | nothing |
+| [ptx_throughput.py](ptx_throughput.py) | its instructions a second | nothing |
+| [ptx_mutants.py](ptx_mutants.py) | which removed barriers and hidden elements it names | nothing |
 | [imports.py](imports.py) | how long imports and `--help` take | nothing |
 | [rewrite.py](rewrite.py) | `pluginkit rewrite` and plain onnx-graphsurgeon | 10 GB of memory |
 | [onnx_coverage.py](onnx_coverage.py) | ONNX's node tests: [table](coverage.md) | tensorrt_rtx |
@@ -134,6 +138,22 @@ def enqueue() -> str:
     )
 
 
+def enqueue_exported() -> str:
+    """The table of an exported plugin's enqueue."""
+    document = load("enqueue_exported")
+    rows = [
+        [f"{row['driver_alone_us']:.2f}", f"{row['exported_us']:.2f}", f"x{row['ratio']:.2f}",
+         f"{row['load_to_first_enqueue_us']:.0f}"]
+        for row in document["rows"]
+    ]  # fmt: skip
+    head = ["the driver alone, us", "the exported plugin, us", "ratio", "load to first enqueue, us"]
+    return (
+        f"## Enqueue of an exported plugin\n\n{machine(document)}\n\nThe same inputs and kernel "
+        "from a C++ program that drives the library as TensorRT does; medians.\n\n"
+        f"{markdown_from_table(head, rows)}\n"
+    )
+
+
 def imports() -> str:
     """The table of start-up times."""
     document = load("imports")
@@ -199,7 +219,7 @@ def main() -> None:
     if folder is not None:
         draw_charts(folder, there)
         return
-    parts = (HEAD, *map(plugin, there), enqueue(), imports(), rewrite())
+    parts = (HEAD, *map(plugin, there), enqueue(), enqueue_exported(), imports(), rewrite())
     (FOLDER / "README.md").write_text("\n".join(parts), encoding="utf-8")
 
 

@@ -1,5 +1,7 @@
 """Each planted bug is caught by name where there is no GPU, and nothing sound is flagged."""
 
+from pathlib import Path
+
 import pytest
 
 from pluginkit.testing import plugincheck
@@ -51,3 +53,10 @@ def test_there_are_enough_of_each_sort() -> None:
     }
     assert sum("numba" in bug.plugin.__module__ for bug in BUGS) > 10
     assert len(SOUND) > 15
+
+
+def test_the_table_beside_them_has_each() -> None:
+    page = (Path(__file__).parent / "planted_bugs" / "README.md").read_text()
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines()]
+    names = [one.__name__ for one in [*(bug.plugin for bug in BUGS), *SOUND]]
+    assert [row for row in rows if row in names] == names
