@@ -88,7 +88,7 @@ def machine(document: dict[str, Any]) -> str:
     parts = []
     if "gpu" in found:
         parts += [found["gpu"], f"driver {found['driver']}", f"CUDA {found['cuda_driver']}"]
-        parts += [found["tensorrt"]]
+        parts += [found["tensorrt"]] if "tensorrt" in found else []
     parts += [f"{found['processor']}, {found['cores']} cores"]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return f"{', '.join(parts)}; {versions}; {document['date']}."
