@@ -23,9 +23,13 @@ A launch can be stepped:
     while launch.step():                               # one basic block of one group of threads
         launch.register("%r1")                         # an array over the threads
 
-Results are those of the GPU in every bit, but for three things: instructions that the GPU
-approximates (``.approx``, ``.full``, ``ex2``, ``sin`` and their like) are right to the last bit
-here; atomics of many threads happen in one order, which ``seed`` changes; clocks stand still.
+Results are those of the GPU in every bit, NaN included, but for three things: instructions that the
+GPU approximates (``.approx``, ``.full``, ``ex2``, ``sin`` and similar) are right to the last bit
+here, which :mod:`pluginkit.ptx.operations.floating` compares with the GPU's in figures; atomics of
+many threads happen in one order, which ``seed`` changes; clocks do not advance. The machine follows
+an H200 where that differs from the PTX manual (64-bit ``bfe`` and ``bfi`` with positions and
+lengths beyond 255) and where the manual is silent (the payload of an f64 NaN, ``.ftz`` of results
+that rounding makes normal).
 
 What is not seen, or is seen otherwise than on a GPU:
 

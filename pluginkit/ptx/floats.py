@@ -6,6 +6,7 @@ that a second rounding to at most 24 bits gives what one rounding of the exact v
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -15,28 +16,38 @@ from pluginkit.ptx.types import F16, F32, F64, S64, U16, U32, U64
 
 Value = Any  # an array, or a numpy scalar that stands for equal elements
 
-_TINY32 = np.float32(2.0**-126)
+_TINY32, _TINY64 = np.float32(2.0**-126), np.float64(2.0**-1022)
 _SPLIT = np.float64(2.0**27 + 1)
 _LARGE, _SMALL = 2.0**500, 2.0**-400
 ROUNDINGS = ("rn", "rz", "rm", "rp", "rna")
 
 
 def flush(x: Value) -> Value:
-    """Denormal float32 becomes zero of the same sign."""
-    is_small = np.abs(x) < _TINY32
+    """Denormal float32 or float64 becomes zero of the same sign."""
+    is_small = np.abs(x) < (_TINY32 if x.dtype == F32 else _TINY64)
     if not np.any(is_small):
         return x
-    return np.where(is_small, np.copysign(np.float32(0), x), x)
+    return np.where(is_small, np.copysign(x.dtype.type(0), x), x)
 
 
-def canonical(x: Value) -> Value:
-    """Every NaN becomes the one that the GPU's arithmetic gives: 0x7FFFFFFF in float32."""
-    is_nan = np.isnan(x)
-    if not np.any(is_nan):
+def flush_rounded(x: Value, exact: Callable[[], Value], mode: str) -> Value:
+    """Flush float32 results as a GPU does: by their size after rounding to 24 bits.
+
+    A value just below 2^-126 can be rounded up to 2^-126 for want of bits in a denormal. The GPU
+    rounds it to all 24 bits, which is less than 2^-126, and flushes it.
+
+    Args:
+        x: the rounded results.
+        exact: gives the same results in float64, exact or rounded to odd.
+        mode: how they were rounded.
+    """
+    x = flush(x)
+    is_edge = np.abs(x) == _TINY32
+    if not np.any(is_edge):
         return x
-    if x.dtype == F32:
-        return np.where(is_nan, U32.type(0x7FFFFFFF).view(F32), x)
-    return np.where(is_nan, U64.type(0xFFF8000000000000).view(F64), x)
+    scale = 2.0**64  # no denormals there: float32 has all its bits
+    is_tiny = np.abs(round32(exact() * scale, mode)) < np.float32(2.0**-126 * scale)
+    return np.where(is_edge & is_tiny, np.copysign(np.float32(0), x), x)
 
 
 def to_odd(total: Value, rest: Value) -> Value:

@@ -145,6 +145,15 @@ def _field_mask(length: Value, dtype: np.dtype[Any]) -> Value:
     return np.where(is_whole, ones, (dtype.type(1) << part) - dtype.type(1))
 
 
+def _field_operand(x: Value, bits: int) -> Value:
+    """A position or a length of ``bfe`` and ``bfi``.
+
+    The PTX manual takes the lower 8 bits. GPUs do so for 32-bit fields only: for 64-bit fields they
+    take the whole number, and what is beyond the width counts as the width (H200, driver 580).
+    """
+    return x & U32.type(0xFF) if bits == 32 else np.minimum(x, U32.type(bits))
+
+
 @describes("bfe")
 def extract_field(instruction: Instruction) -> Compute:
     """``bfe``: a field of bits; the sign fills what is beyond the width."""
@@ -155,7 +164,7 @@ def extract_field(instruction: Instruction) -> Compute:
     signed = is_signed(kind)
 
     def extract(a: Value, start: Value, length: Value) -> Value:
-        first, size = start & U32.type(0xFF), length & U32.type(0xFF)
+        first, size = _field_operand(start, bits), _field_operand(length, bits)
         mask = _field_mask(size, unsigned)
         is_beyond = first >= bits
         moved = a >> np.where(is_beyond, bits - 1, first).astype(dtype)
@@ -178,7 +187,7 @@ def insert_field(instruction: Instruction) -> Compute:
     bits = 8 * dtype.itemsize
 
     def insert(field: Value, base: Value, start: Value, length: Value) -> Value:
-        first, size = start & U32.type(0xFF), length & U32.type(0xFF)
+        first, size = _field_operand(start, bits), _field_operand(length, bits)
         is_beyond = first >= bits
         amount = np.where(is_beyond, 0, first).astype(dtype)
         mask = np.where(is_beyond, dtype.type(0), _field_mask(size, dtype) << amount)

@@ -122,7 +122,7 @@ def select_by_sign(instruction: Instruction) -> Compute:
 
 @describes("testp")
 def test_property(instruction: Instruction) -> Compute | None:
-    """``testp``: what sort of float it is."""
+    """``testp``: what sort of float it is. Zeros are normal, says the PTX manual."""
     kind = type_of(instruction)
     tiny = 2.0**-126 if kind == "f32" else 2.0**-1022
     tests: dict[str, Callable[[Value], Value]] = {
@@ -130,7 +130,7 @@ def test_property(instruction: Instruction) -> Compute | None:
         "infinite": np.isinf,
         "number": lambda a: ~np.isnan(a),
         "notanumber": np.isnan,
-        "normal": lambda a: np.isfinite(a) & (np.abs(a) >= tiny),
+        "normal": lambda a: np.isfinite(a) & ((np.abs(a) >= tiny) | (a == 0)),
         "subnormal": lambda a: (np.abs(a) < tiny) & (a != 0),
     }
     return Compute(tests[instruction.one_of(tuple(tests))], (kind,), "pred")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx import floats
+from pluginkit.ptx import floats, nans
 from pluginkit.ptx.operations.packed import join
 from pluginkit.ptx.operations.registry import Compute, describes
 from pluginkit.ptx.text.syntax import Instruction
@@ -135,11 +135,13 @@ def _float_to_float(instruction: Instruction, to: str, source: str) -> Function:
     widen, narrow = _WIDEN[source], _narrow(to, mode)
     flushes, saturates = instruction.has("ftz"), instruction.has("sat")
     keeps_bits = to == source and not (integral or flushes or saturates)
+    keeps_payload = "f64" in (to, source) and to != "bf16"
+    only_widens = (to, source) == ("f32", "bf16") and not instruction.has("relu")
 
     def convert_to(a: Value) -> Value:
         x = widen(a)
         if flushes and source == "f32":
-            x = floats.flush(x)
+            x = nans.canonical(floats.flush(x))  # an arithmetic step of its own on the GPU
         if integral is not None:
             x = integral(x)
         if saturates:
@@ -147,10 +149,12 @@ def _float_to_float(instruction: Instruction, to: str, source: str) -> Function:
         if instruction.has("relu"):
             x = np.where(x > 0, x, np.where(np.isnan(x), x, x.dtype.type(0)))
         result = narrow(x)
-        if result.dtype.kind == "f":
-            result = floats.canonical(result)
-            if flushes and to == "f32":
-                result = floats.flush(result)
+        if keeps_payload:
+            result = nans.converted(result, x, to)
+        elif to == "f32" and not only_widens:
+            result = nans.canonical(result)
+        if flushes and to == "f32":
+            return floats.flush_rounded(result, lambda: x.astype(F64), mode)
         return result
 
     return (lambda a: a) if keeps_bits else convert_to

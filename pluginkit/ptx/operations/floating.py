@@ -3,6 +3,18 @@
 ``.rn``, ``.rz``, ``.rm`` and ``.rp`` are exact. What the GPU approximates (``.approx``, ``.full``,
 ``ex2``, ``lg2``, ``sin``, ``cos``, ``tanh``, ``rsqrt``) is computed in float64 here and rounded
 once: it is closer to the true value than the GPU's, and can differ from it in the last bits.
+
+The greatest distance from an H200, in units of the last place of f32 and relative to the result,
+over multiples of 1/16 between -3 and 3:
+
+    ex2.approx    2 units  2^-22.9        rsqrt.approx  1 unit  2^-23.2
+    lg2.approx   18 units  2^-19.3        sqrt.approx   1 unit  2^-23.1
+    sin.approx   30 units  2^-19.1        rcp.approx    1 unit  2^-23.8
+    cos.approx   39 units  2^-18.6        tanh.approx 114 units 2^-16.8
+
+``lg2``, ``sin`` and ``cos`` are far off only where the result is small: the absolute distance is at
+most 2^-21.6. ``div.approx``, ``div.full`` and the ``ex2`` and ``tanh`` of f16 and bf16 were not
+measured.
 """
 
 from __future__ import annotations
@@ -12,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx import floats
+from pluginkit.ptx import floats, nans
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import DTYPES, F64
@@ -29,19 +41,45 @@ def _is_plain(kind: str) -> bool:
     return kind in ("f32", "f64")
 
 
-def finished(instruction: Instruction, kind: str, function: Function, count: int) -> Compute:
-    """A function with the flushing, saturation and NaN that the instruction asks for."""
+def finished(
+    instruction: Instruction,
+    kind: str,
+    function: Function,
+    count: int,
+    *,
+    exact: Function | None = None,
+    first_nan_wins: bool = False,
+) -> Compute:
+    """A function with the flushing, saturation and NaN that the instruction asks for.
+
+    Args:
+        instruction: what is described.
+        kind: its type.
+        function: gives the rounded result.
+        count: how many sources there are.
+        exact: gives a float32 result in float64, exact or rounded to odd. It is needed where
+            rounding can make a denormal result normal.
+        first_nan_wins: which source's NaN an f64 result is; the last one's otherwise.
+    """
     flushes, saturates = instruction.has("ftz"), instruction.has("sat")
+    mode = _mode(instruction)
+
+    def flushed(result: Value, sources: tuple[Value, ...]) -> Value:
+        if exact is None or kind == "f64":
+            return floats.flush(result)
+        return floats.flush_rounded(result, lambda: exact(*sources), mode)
 
     def whole(*sources: Value) -> Value:
         if flushes:
             sources = tuple(map(floats.flush, sources))
         result = function(*sources)
         if flushes:
-            result = floats.flush(result)
+            result = flushed(result, sources)
         if saturates:
             return floats.saturate(result)
-        return floats.canonical(result)
+        if kind == "f64":
+            return nans.handed_on(result, *(sources if first_nan_wins else sources[::-1]))
+        return nans.canonical(result)
 
     return Compute(whole, (kind,) * count, kind)
 
@@ -93,12 +131,17 @@ def multiply(instruction: Instruction) -> Compute | None:
     kind, mode = type_of(instruction), _mode(instruction)
     if not _is_plain(kind):
         return None
-    if mode == "rn":
-        return finished(instruction, kind, np.multiply, 2)
-    if kind == "f32":
-        product = lambda a, b: floats.round32(a.astype(F64) * b.astype(F64), mode)  # noqa: E731
-        return finished(instruction, kind, product, 2)
-    return finished(instruction, kind, lambda a, b: floats.product64_rounded(a, b, mode), 2)
+    if kind == "f64":
+        directed = lambda a, b: floats.product64_rounded(a, b, mode)  # noqa: E731
+        return finished(instruction, kind, np.multiply if mode == "rn" else directed, 2)
+    rounded = lambda a, b: floats.round32(_product32(a, b), mode)  # noqa: E731
+    function = np.multiply if mode == "rn" else rounded
+    return finished(instruction, kind, function, 2, exact=_product32)
+
+
+def _product32(a: Value, b: Value) -> Value:
+    """The product of float32, exact in float64."""
+    return a.astype(F64) * b.astype(F64)
 
 
 @describes("fma", "mad")
@@ -114,10 +157,10 @@ def fused_multiply_add(instruction: Instruction) -> Compute | None:
     else:
 
         def function(a: Value, b: Value, c: Value) -> Value:
-            product = a.astype(F64) * b.astype(F64)
-            return floats.round32(_with_zero(floats.add_odd, product, c, mode), mode)
+            total = _with_zero(floats.add_odd, _product32(a, b), c, mode)
+            return floats.round32(total, mode)
 
-    return finished(instruction, kind, function, 3)
+    return finished(instruction, kind, function, 3, exact=floats.fma_odd)
 
 
 def _divide(kind: str, mode: str) -> Function:
@@ -126,11 +169,12 @@ def _divide(kind: str, mode: str) -> Function:
     if kind == "f64":
         return lambda a, b: floats.round64(*floats.divide_parts(a, b), mode)
 
-    def divide(a: Value, b: Value) -> Value:
-        quotient, left = floats.divide_parts(a.astype(F64), b.astype(F64))
-        return floats.round32(floats.to_odd(quotient, left), mode)
+    return lambda a, b: floats.round32(_quotient32(a, b), mode)
 
-    return divide
+
+def _quotient32(a: Value, b: Value) -> Value:
+    """The quotient of float32 in float64, rounded to odd."""
+    return floats.to_odd(*floats.divide_parts(a.astype(F64), b.astype(F64)))
 
 
 @describes("div")
@@ -139,7 +183,10 @@ def divide(instruction: Instruction) -> Compute | None:
     kind = type_of(instruction)
     if not _is_plain(kind):
         return None
-    return finished(instruction, kind, _divide(kind, _mode(instruction)), 2)
+    return finished(
+        instruction, kind, _divide(kind, _mode(instruction)), 2, exact=_quotient32,
+        first_nan_wins=True,
+    )  # fmt: skip
 
 
 @describes("rcp")
@@ -149,7 +196,9 @@ def reciprocal(instruction: Instruction) -> Compute | None:
     if not _is_plain(kind):
         return None
     quotient, one = _divide(kind, _mode(instruction)), DTYPES[kind].type(1)
-    return finished(instruction, kind, lambda a: quotient(one, a), 1)
+    return finished(
+        instruction, kind, lambda a: quotient(one, a), 1, exact=lambda a: _quotient32(one, a)
+    )
 
 
 @describes("sqrt")

@@ -23,12 +23,24 @@ Function = Callable[..., Value]
 _WIDEN = {"f16": floats.float32_from_half, "bf16": floats.float32_from_bf16}
 _NARROW: dict[str, Function] = {"f16": floats.half_from_float, "bf16": floats.bf16_from_float}
 _EXPONENT = {"f16": U16.type(0x7C00), "bf16": U16.type(0x7F80)}
+_LEAST_NORMAL = U16.type(0x0400)  # of float16
 
 
 def _flush(bits: Value, kind: str) -> Value:
     """Denormal numbers become zero of the same sign."""
     is_small = bits & _EXPONENT[kind] == 0
     return np.where(is_small, bits & U16.type(0x8000), bits)
+
+
+def _flush_rounded(bits: Value, exact: Value, kind: str) -> Value:
+    """Flush results, those of float16 by their size after rounding to 11 bits, as for float32."""
+    bits = _flush(bits, kind)
+    is_edge = bits & U16.type(0x7FFF) == _LEAST_NORMAL
+    if kind != "f16" or not np.any(is_edge):
+        return bits
+    scaled = floats.half_from_float(exact * exact.dtype.type(2.0**8)) & U16.type(0x7FFF)
+    is_tiny = scaled < _LEAST_NORMAL + U16.type(8 << 10)
+    return np.where(is_edge & is_tiny, bits & U16.type(0x8000), bits)
 
 
 def function_of(instruction: Instruction, kind: str) -> Function | None:
@@ -48,7 +60,7 @@ def function_of(instruction: Instruction, kind: str) -> Function | None:
         if instruction.has("relu"):
             result = np.where(result > 0, result, np.where(np.isnan(result), result, 0))
         bits = narrow(result)
-        return _flush(bits, kind) if flushes else bits
+        return _flush_rounded(bits, result, kind) if flushes else bits
 
     return whole
 

@@ -3,17 +3,22 @@
 Shares nothing with the machine: no numpy, no float of Python's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import isqrt
 
 
 @dataclass(frozen=True)
 class Format:
-    """A binary format: bits of the exponent and of the mantissa that is stored."""
+    """A binary format: bits of the exponent and of the mantissa that is stored.
+
+    ``flushes`` is .ftz: ``rounded`` gives zero for what is below the least normal number after
+    rounding to all bits of the mantissa.
+    """
 
     exponent_bits: int
     mantissa_bits: int
+    flushes: bool = False
 
     @property
     def bits(self):
@@ -75,6 +80,8 @@ class Format:
         }[mode]
         whole += away
         lowest = 1 - self.bias - self.mantissa_bits
+        if power < lowest:  # flushing: only what was rounded up to the least normal number stays
+            whole = whole // 2 if whole == 2 << self.mantissa_bits and power == lowest - 1 else 0
         bits = whole + max(power - lowest, 0) * (1 << self.mantissa_bits)
         if bits >= self.infinity:
             to_largest = mode == "rz" or mode == ("rp" if is_negative else "rm")
@@ -86,7 +93,9 @@ class Format:
         exponent = magnitude.numerator.bit_length() - magnitude.denominator.bit_length()
         if Fraction(2) ** exponent > magnitude:
             exponent -= 1
-        return max(exponent, 1 - self.bias) - self.mantissa_bits
+        if not self.flushes:
+            exponent = max(exponent, 1 - self.bias)
+        return exponent - self.mantissa_bits
 
     def flushed(self, bits):
         return bits & self.sign if self.is_denormal(bits) else bits
@@ -94,8 +103,27 @@ class Format:
 
 F16, BF16, F32, F64 = Format(5, 10), Format(8, 7), Format(8, 23), Format(11, 52)
 FORMATS = {"f16": F16, "bf16": BF16, "f32": F32, "f64": F64}
-#: What the GPU's arithmetic gives for NaN.
+#: What the GPU's arithmetic gives for NaN; for f64 where no operand is NaN.
 NAN = {"f16": 0x7FFF, "bf16": 0x7FFF, "f32": 0x7FFFFFFF, "f64": 0xFFF8000000000000}
+
+
+def with_flushing(form):
+    """The format under .ftz."""
+    return replace(form, flushes=True)
+
+
+def nan_of(kind, *operands):
+    """A NaN result.
+
+    PTX ISA, floating-point instructions: "NaN payloads are supported for double-precision
+    instructions". The H200 takes the first of these operands that is NaN and makes it quiet.
+    Single and half precision have one NaN.
+    """
+    form = FORMATS[kind]
+    for bits in operands if kind == "f64" else ():
+        if form.is_nan(bits):
+            return bits | 1 << (form.mantissa_bits - 1)
+    return NAN[kind]
 
 
 def add(form, a, b, mode="rn"):

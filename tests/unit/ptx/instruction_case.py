@@ -25,22 +25,24 @@ class InstructionCase:
         sources: the types of the operands.
         result: the type of the result; ``pred`` becomes 0 or 1.
         rows: the operands' bits, one tuple for each thread.
-        expected: gives the result's bits for the operands' bits; None where any NaN is right.
-        nan: the bits that a NaN must have where ``expected`` is None.
-        tolerance: how many units in the last place an approximation may be off.
+        expected: gives the result's bits for the operands' bits.
+        error: for what a GPU approximates, the error that the PTX manual allows, given the operand
+            and the true result as numbers.
+        about: what the rows are, where the same instruction has several cases.
     """
 
     text: str
     sources: tuple[str, ...]
     result: str
     rows: tuple[tuple[int, ...], ...]
-    expected: Callable[..., int | None]
-    nan: int | None = None
-    tolerance: int = 0
+    expected: Callable[..., int]
+    error: Callable[[float, float], float] | None = None
+    about: str = ""
 
     @property
-    def name(self):
-        return self.text.partition(" ")[0]
+    def title(self):
+        """The text, different for every case."""
+        return f"{self.text} {self.about}".rstrip()
 
     def ptx(self):
         """A kernel that runs the instruction for each row: ``run(out, a, b, c, n)``."""

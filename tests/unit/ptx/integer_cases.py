@@ -18,7 +18,7 @@ def number(bits, kind):
     return signed(bits, width(kind)) if kind[0] == "s" else bits
 
 
-def case(text, kinds, result, function, *columns):
+def case(text, kinds, result, function, *columns, about=""):
     """A case whose function takes and gives numbers."""
     size = width(result) if result != "pred" else 1
     edges = columns or tuple(_EDGES[max(width(kind), 16)] for kind in kinds)
@@ -29,7 +29,7 @@ def case(text, kinds, result, function, *columns):
         )
         return wrapped(int(function(*values)), size)
 
-    return InstructionCase(text, kinds, result, rows(*edges), expected)
+    return InstructionCase(text, kinds, result, rows(*edges), expected, about=about)
 
 
 def quotient(a, b):
@@ -179,10 +179,37 @@ def fields():
         )  # fmt: skip
 
 
+def huge_fields():
+    """Positions and lengths beyond 8 bits, whose sum is beyond 32 bits too."""
+    huge = (0, 8, 257, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFC0, 0xFFFFFFFF)
+    values, about = _EDGES[64][-6:], "of huge positions and lengths"
+    for kind in ("u64", "s64"):
+        yield case(
+            f"bfe.{kind} {{d}}, {{a}}, {{b}}, {{c}};", (kind, "u32", "u32"), kind,
+            lambda a, s, n, kind=kind: _extracted(a, s, n, kind), values, huge, huge, about=about,
+        )  # fmt: skip
+    yield case(
+        "bfi.b64 {d}, {a}, {b}, {c}, 7;", ("b64", "b64", "u32"), "b64",
+        lambda f, b, s: _inserted(f, b, s, 7, 64), values, values, huge, about=about,
+    )  # fmt: skip
+    yield case(
+        "bfi.b64 {d}, {a}, {b}, 5, {c};", ("b64", "b64", "u32"), "b64",
+        lambda f, b, n: _inserted(f, b, 5, n, 64), values, values, huge, about=about,
+    )  # fmt: skip
+
+
+def _field(number, size):
+    """A position or a length. PTX ISA, bfe and bfi: their lower 8 bits count.
+
+    The H200 does so for 32-bit fields. Of 64-bit fields the whole number counts.
+    """
+    return number & 0xFF if size == 32 else min(number, size)
+
+
 def _extracted(a, start, length, kind):
-    """The definition in the PTX manual, bit by bit."""
+    """The definition in the PTX manual, bit by bit, but for ``_field``."""
     size = width(kind)
-    last, start, length = size - 1, start & 0xFF, length & 0xFF
+    last, start, length = size - 1, _field(start, size), _field(length, size)
     bit = lambda i: wrapped(a, size) >> i & 1  # noqa: E731
     fill = 0 if kind[0] == "u" or length == 0 else bit(min(start + length - 1, last))
     result = 0
@@ -193,7 +220,7 @@ def _extracted(a, start, length, kind):
 
 
 def _inserted(field, base, start, length, size):
-    start, length = start & 0xFF, length & 0xFF
+    start, length = _field(start, size), _field(length, size)
     result = base
     for i in range(length):
         if start + i < size:
@@ -357,6 +384,6 @@ def _narrows(to, source):
 def integer_cases():
     """Every case of this file."""
     for group in (
-        arithmetic, widening, logic, fields, counts, words, comparisons, conversions,
+        arithmetic, widening, logic, fields, huge_fields, counts, words, comparisons, conversions,
     ):  # fmt: skip
         yield from group()

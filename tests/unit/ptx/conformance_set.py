@@ -1,0 +1,14 @@
+"""The conformance set: every instruction and every kernel."""
+
+from tests.unit.ptx.approximate_cases import approximate_cases
+from tests.unit.ptx.conversion_cases import conversion_cases
+from tests.unit.ptx.cuda_cases import CUDA_CASES
+from tests.unit.ptx.float_cases import float_cases
+from tests.unit.ptx.flushing_cases import flushing_cases
+from tests.unit.ptx.integer_cases import integer_cases
+
+CASES = [
+    *integer_cases(), *float_cases(), *conversion_cases(), *approximate_cases(), *flushing_cases(),
+]  # fmt: skip
+
+__all__ = ["CASES", "CUDA_CASES"]
