@@ -57,6 +57,24 @@ def _converted(name, to, source, mode, *, flushes_to=False, flushes_from=False):
     return InstructionCase(f"{name} {{d}}, {{a}};", (source,), to, rows(values), expected)
 
 
+def payloads():
+    """NaN with payloads of which the lowest, the highest and alternate bits are set."""
+    for to, source in (("f16", "f64"), ("f32", "f64"), ("f64", "f16"), ("f64", "f32"),
+                       ("f32", "bf16")):  # fmt: skip
+        form = FORMATS[source]
+        last = (1 << form.mantissa_bits) - 1
+        values = tuple(
+            sign | form.infinity | bits
+            for bits in (1, last, last // 2, last // 3, last // 5 * 4)
+            for sign in (0, form.sign)
+        )
+        rounding = ".rn" if width(to) < width(source) else ""
+        yield InstructionCase(
+            f"cvt{rounding}.{to}.{source} {{d}}, {{a}};", (source,), to, rows(values),
+            lambda a, to=to, source=source: _converted_nan(to, source, a), about="of NaN payloads",
+        )  # fmt: skip
+
+
 def _converted_nan(to, source, bits):
     """Measured on the H200, for PTX leaves it open.
 
@@ -157,5 +175,5 @@ def from_integers():
 
 def conversion_cases():
     """Every case of this file."""
-    for group in (between_floats, to_integers, from_integers):
+    for group in (between_floats, payloads, to_integers, from_integers):
         yield from group()
