@@ -17,12 +17,13 @@ TypeVariables = Mapping[str, tuple[DType, ...]]
 
 def read_text(source: ClassSource, name: str, default: str) -> str:
     """Return a member that is text, ``default`` where it is not set."""
-    value = source.cls.__dict__.get(name, None) or getattr(source.cls, name, "") or default
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+    own = name in source.cls.__dict__
+    value = source.cls.__dict__[name] if own else getattr(source.cls, name, "") or default
+    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
         raise source.error(
             "PK107",
             name,
-            f"{name} is {value!r}; expected a printable ASCII string.",
+            f"{name} is {value!r}; expected a printable ASCII string that is not empty.",
             f'write {name} = "..."',
         )
     return value

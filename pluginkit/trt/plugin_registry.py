@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pluginkit.contract import calls
 from pluginkit.contract.attributes import shown
 from pluginkit.contract.plugin import Plugin
-from pluginkit.contract.spec import PluginSpec
+from pluginkit.contract.spec import PluginKey, PluginSpec
 from pluginkit.errors import MissingDependencyError, RegistrationError, UsageError
 from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.callbacks import callback_errors
@@ -84,6 +84,14 @@ def register(
             _register(plugin_class, interface_of(plugin_class.spec, loaded, interface), loaded)
 
 
+def is_registered(registry: Any, key: PluginKey) -> bool:
+    """Whether a registry has a creator; unlike ``get_creator`` this logs no error if it has not."""
+    return any(
+        (each.name, each.plugin_version, each.plugin_namespace) == key
+        for each in registry.all_creators_recursive
+    )
+
+
 def _check_is_class(given: object) -> None:
     """Refuse anything but a concrete plugin class.
 
@@ -116,7 +124,7 @@ def _register(plugin_class: type[Plugin], interface: str, flavour: Flavour) -> N
         registry.deregister_creator(known.creator)
         del _registered[flavour.name, spec.key]
     _refuse_onnx_name(spec)
-    if registry.get_creator(*spec.key) is not None:
+    if is_registered(registry, spec.key):
         raise _collision(spec, "a plugin that pluginkit did not register")
     creator = (creator_v2 if interface == "v2" else creator_v3)(plugin_class, flavour)
     accepted = registry.register_creator(creator, spec.plugin_namespace)

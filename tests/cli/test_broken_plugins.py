@@ -56,7 +56,9 @@ def test_commands_that_do_not_need_a_broken_module_go_on(folder: Path, capsys: C
     printed = capsys.readouterr()
     assert "Good" in [one["name"] for one in json.loads(printed.out)["plugins"]]
     assert "left out: PK430 module 'half_broken.broken' cannot be imported" in printed.err
-    assert main(["check", "Good", "--only", "reference", *options]) == 0
+    assert main(["check", "Good", "--only", "reference,shape_function", "--json", *options]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert [one["check"] for one in results] == ["reference", "shape_function"]
     assert main(["rewrite", str(good), "--dry-run", *options]) == 0
     assert main(["new", "Fresh", "--dry-run", *options]) == 0
     np.savez(folder / "x.npz", x=np.array([1, 2, 3], np.float32))

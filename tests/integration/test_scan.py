@@ -362,9 +362,12 @@ def selections(folder: Path, *more: Any) -> Path:
     return save(folder, [*nodes, *more], inputs, outputs, initializer=[count])
 
 
-def test_what_parses_and_does_not_build_is_told_only_by_a_build(tmp_path: Path) -> None:
+def test_what_parses_and_does_not_build_is_told_with_and_without_a_build(tmp_path: Path) -> None:
     path = selections(tmp_path)
-    assert scan(path).is_accepted
+    known = scan(path)
+    assert [(one.node.label, one.stage) for one in known.left] == [("nms", "builder")]
+    assert "has no kernel for NonMaxSuppression" in known.left[0].reason
+    assert known.is_built is None
     report = scan(path, build=True)
     assert [(one.node.label, one.stage) for one in report.left] == [("nms", "builder")]
     assert "nms" in report.left[0].reason

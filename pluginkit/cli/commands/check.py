@@ -18,7 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("name", nargs="?", help="a plugin's class or plugin_name, in any case")
     parser.add_argument(
-        "--only", metavar="CHECK", nargs="+", action="extend", help="run these checks only"
+        "--only",
+        metavar="CHECK",
+        nargs="+",
+        action="extend",
+        help="run these checks only, as in --only reference,compile",
     )
     parser.add_argument(
         "--script",
@@ -51,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.testing import plugincheck
 
     plugin = plugin_named(args.name, plugins_of(args))
-    report = plugincheck(plugin, only=args.only, sanitize=args.sanitize)
+    only = [name for given in args.only or () for name in given.split(",") if name] or None
+    report = plugincheck(plugin, only=only, sanitize=args.sanitize)
     if args.json:
         print_json(
             {"plugin": report.plugin, "results": list(map(dataclasses.asdict, report.results))}

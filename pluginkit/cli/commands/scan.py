@@ -87,6 +87,7 @@ def _document(report: ScanReport) -> dict[str, object]:
         "nodes": list(map(_fields, report.before)),
         "left": list(map(_fields, report.left)),
         "problems": report.problems,
+        "next": _commands(report),
         "retired": report.rewrite.retired,
         "opt_in": report.rewrite.opt_in,
         "seconds": round(report.seconds, 3),
@@ -115,6 +116,8 @@ def _print_report(report: ScanReport, *, lists_all: bool) -> None:
         print_table("Operators", ("op_type", "nodes", "status", ""), _op_rows(report.before))
     if report.left:
         print_table("Left", ("op_type", "nodes", "", "reason"), _left_rows(report))
+    for command in _commands(report):
+        print_line(f"To begin a plugin: {command}")
     for problem in report.problems:
         print_line(f"{report.target} also says: {problem}")
     print_line(_sentence(report))
@@ -158,6 +161,14 @@ def _left_rows(report: ScanReport) -> Iterator[tuple[object, ...]]:
     for (op_type, reason), names in groups.items():
         more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
         yield op_type, len(names), "\n".join([*names[:_NAMED], *more]), reason
+
+
+def _commands(report: ScanReport) -> list[str]:
+    """Return the commands that begin a plugin for each operator that the parser refuses."""
+    from pluginkit.engine.parse.parse_model import new_plugin_command
+
+    nodes = [one.node for one in report.left if one.stage == "parser"]
+    return list(dict.fromkeys(new_plugin_command(node.op_type, node.domain) for node in nodes))
 
 
 def _sentence(report: ScanReport) -> str:

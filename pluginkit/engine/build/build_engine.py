@@ -21,6 +21,7 @@ from pluginkit.engine.build.profile_checks import ProfileChecks
 from pluginkit.engine.build.profiles import OptimizationProfile, inputs_of
 from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.build.shape_ranges import ShapeSpec
+from pluginkit.engine.parse.known_failures import known_failures
 from pluginkit.engine.parse.parse_model import parse_model
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
 from pluginkit.engine.plan.library_record import LibraryRecord
@@ -228,8 +229,10 @@ def _parse_and_serialize(
 
     try:
         plan, profiles = build_with_fitting_defaults(inputs, shapes, build)
-    except BuildError:
+    except BuildError as error:
         failures[:] = first_failures  # which callback_errors then raises
+        if error.code == "PK521":
+            _explain_failure(error, source.rewrite, flavour)
         raise
     shape_tensors = {one.name for one in inputs if one.is_shape_tensor}
     ranges = tuple(
@@ -265,6 +268,16 @@ def _registered(
         plugin_library(path, source.plugins, flavour),
     ):
         yield replace(resolved, plugin_library=str(path), library=record)
+
+
+def _explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour) -> None:
+    """Add to the error which nodes are known not to build, with a way on."""
+    known = list(known_failures(rewrite.model, rewrite.plugins, flavour.name, likely=True))
+    if known:
+        error.where = ", ".join(dict.fromkeys(f"{one.where}, node {one.node}" for one in known))
+        reasons = list(dict.fromkeys(one.reason for one in known))
+        error.cause = "\n".join([*reasons, f"TensorRT said: {error.cause}"])
+        error.fix = "change the model as the cause says."
 
 
 def _explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:

@@ -141,9 +141,11 @@ def check_known(model: onnx.ModelProto, plugins: Plugins, flavour: Flavour) -> N
     Errors:
         PK523: a plugin is unknown; names the node and the nearest known plugin.
     """
+    from pluginkit.trt.plugin_registry import is_registered
+
     registry = flavour.module.get_plugin_registry()
     for where, key in _named_plugins(model):
-        if key in plugins or registry.get_creator(*key) is not None:
+        if key in plugins or is_registered(registry, key):
             continue
         near = nearest(key_text(key), map(key_text, plugins))
         raise ModelError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from pluginkit.contract.plugin import Plugins
 from pluginkit.engine.build.compute_capabilities import Capability
 from pluginkit.engine.build.shape_ranges import ShapeSpec
+from pluginkit.engine.parse.known_failures import known_failures
 from pluginkit.engine.parse.traceable_model import NodeId, node_ids, with_labels
 from pluginkit.engine.scan.scan_session import Answer, ask
 from pluginkit.engine.scan.scan_worker import Question
@@ -147,7 +148,7 @@ def scan(
     found = find_plugins() if plugins is None else plugins
     result = rewrite_model(loaded, rewrites, choice.for_target(target), plugins=found)
     question = Question(flavour, path, (), build, tuple(compute_capabilities), shapes or {})
-    answer, before, after = _ask_twice(question, loaded, result)
+    answer, before, after = _ask_twice(question, loaded, result, target)
     ids = node_ids(result.model)
     problems = tuple(with_labels(each, ids) for each in answer.findings.problems)
     note = with_labels(answer.build_note, ids)
@@ -156,15 +157,30 @@ def scan(
 
 
 def _ask_twice(
-    question: Question, original: onnx.ModelProto, rewrite: RewriteResult
+    question: Question, original: onnx.ModelProto, rewrite: RewriteResult, target: Target
 ) -> tuple[Answer, tuple[NodeReport, ...], tuple[NodeReport, ...]]:
     """Return the answer about the rewritten model, and the nodes before and after the rewrites."""
     answer, after = _ask(question, rewrite.model, rewrite.plugins)
+    known = known_failures(rewrite.model, rewrite.plugins, target.flavour)
+    after = _with_known_failures(after, {(one.where, one.position): one.reason for one in known})
     before = after
     if rewrite.applied or node_ids(rewrite.model) != node_ids(original):
         _, before = _ask(replace(question, builds=False), original, rewrite.plugins)
         before = _with_rewrites(original, before, after, rewrite.applied)
     return answer, tuple(before), tuple(after)
+
+
+def _with_known_failures(
+    reports: Sequence[NodeReport], reasons: Mapping[tuple[str, int], str]
+) -> list[NodeReport]:
+    """Return the reports, with the nodes that parse and are known not to build as refused."""
+    return [
+        replace(one, status="refused", reason=reasons[at], stage="builder")
+        if one.status in ("native", "plugin")
+        and (at := (one.node.where, one.node.position)) in reasons
+        else one
+        for one in reports
+    ]
 
 
 def _ask(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a node's name in the progress file.
 _NAME_BYTES = 256
+#: What TensorRT or a plugin says of shapes that do not fit, rather than of a node.
+_ABOUT_SHAPES = re.compile(r"violate shape constraints|the profile's (min|opt|max) shapes")
 #: The content of the progress file during the build of the whole model.
 WHOLE_MODEL = "the whole model"
 
@@ -224,9 +227,11 @@ class _ScanWorker:
         if model is None:
             return None
         try:
-            return self._why_not_built(model, options, {})
+            reason = self._why_not_built(model, options, {})
         except PluginkitError:  # the node reads a shape tensor, whose values are unknown here
             return None
+        # In the whole model the node has other shapes than the default ones that it refuses alone.
+        return None if reason and _ABOUT_SHAPES.search(reason) else reason
 
     def _why_not_built(
         self, model: onnx.ModelProto, options: ResolvedOptions, shapes: Mapping[str, ShapeSpec]

@@ -380,6 +380,13 @@ def own_constructor() -> Any:
     return Broken
 
 
+def no_namespace() -> Any:
+    class Broken(Scale):
+        plugin_namespace = ""
+
+    return Broken
+
+
 def own_wire_form() -> Any:
     class Broken(Scale):
         def to_wire(self) -> Any: ...
@@ -389,6 +396,7 @@ def own_wire_form() -> Any:
 
 BROKEN = {
     own_constructor: ("PK105 .*defines __init__, which is pluginkit's own", "def __init__"),
+    no_namespace: ("PK107 .*plugin_namespace is ''; expected .* not empty", "plugin_namespace ="),
     own_wire_form: ("PK105 .*defines to_wire, which is pluginkit's own", "def to_wire"),
     like_an_unknown_input: ("PK103 .*'y' is like 'z'; expected a required input", "y = Output"),
     like_an_optional_input: ("PK103 .*'y' is like 'shift'", "y = Output"),

@@ -1,0 +1,124 @@
+"""Know the nodes that TensorRT's parser takes and its builder refuses, without building."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx
+
+from pluginkit.contract.plugin import Plugin, Plugins
+from pluginkit.onnx.model.graphs import Scope, describe, is_op, scopes
+from pluginkit.onnx.model.plugin_nodes import plugin_of_node
+
+#: Operators of which these inputs are shapes or sizes, by position.
+_SHAPE_INPUTS = {
+    "ConstantOfShape": (0,),
+    "Expand": (1,),
+    "OneHot": (1,),
+    "Pad": (1,),
+    "Range": (0, 1, 2),
+    "Reshape": (1,),
+    "Resize": (3,),
+    "Slice": (1, 2, 3, 4),
+    "Tile": (1,),
+    "TopK": (1,),
+}
+#: Operators whose result is a size if an input is.
+_CARRIERS = frozenset(
+    {
+        "Add", "Cast", "Concat", "Div", "Gather", "Identity", "Max", "Min", "Mul", "Reshape",
+        "Slice", "Squeeze", "Sub", "Unsqueeze",
+    }
+)  # fmt: skip
+_NO_KERNEL = {
+    "tensorrt_rtx": {
+        "NonMaxSuppression": "tensorrt_rtx has no kernel for NonMaxSuppression; it parses, and "
+        "does not build. Replace it by a plugin, end the model before it, or build with tensorrt.",
+    }
+}
+
+
+@dataclass(frozen=True)
+class KnownFailure:
+    """A node that TensorRT will not build.
+
+    Attributes:
+        where: the path of its scope.
+        position: its index in the scope.
+        node: its description.
+        reason: why, and a way on.
+    """
+
+    where: str
+    position: int
+    node: str
+    reason: str
+
+
+def known_failures(
+    model: onnx.ModelProto, plugins: Plugins, flavour: str, *, likely: bool = False
+) -> Iterator[KnownFailure]:
+    """Yield the nodes of a rewritten model that parse, and are known not to build.
+
+    Args:
+        model: the model.
+        plugins: the plugins of its nodes.
+        flavour: the TensorRT, ``"tensorrt_rtx"``.
+        likely: whether to yield nodes too that may build, to explain a build that has failed.
+    """
+    for scope in scopes(model):
+        makers = _plugin_values(scope, plugins)
+        for position, node in enumerate(scope.graph.node):
+            reason = _reason(node, makers, flavour)
+            if reason is None and likely and scope.outer is not None:
+                reason = _reason_in_body(plugin_of_node(node, plugins))
+            if reason is not None:
+                yield KnownFailure(scope.path, position, describe(node), reason)
+
+
+def _reason(
+    node: onnx.NodeProto, makers: dict[str, tuple[str, Plugin]], flavour: str
+) -> str | None:
+    if not is_op(node, node.op_type):
+        return None
+    reason = _NO_KERNEL.get(flavour, {}).get(node.op_type)
+    if reason is not None or flavour != "tensorrt_rtx":
+        return reason
+    for at in _SHAPE_INPUTS.get(node.op_type, ()):
+        if at < len(node.input) and node.input[at] in makers:
+            made_by, plugin = makers[node.input[at]]
+            return (
+                f"input {at} of {node.op_type} is a size that {made_by} computes, and TensorRT "
+                "takes sizes from no plugin's values. Let the plugin make a tensor of that size, "
+                f"which {type(plugin).__name__} declares with SizeOutput, or compute the size with "
+                "ONNX's operators (--skip the rewrite that made the plugin)."
+            )
+    return None
+
+
+def _reason_in_body(plugin: Plugin | None) -> str | None:
+    if plugin is None or "workspace_bytes" not in plugin.spec.overrides:
+        return None
+    return (
+        f"{type(plugin).__name__} asks for a workspace inside a body, which TensorRT's compiler "
+        "does not give to plugins there. Move the node out of the If or Loop, or let the plugin "
+        "take its scratch memory as a second output that nothing reads."
+    )
+
+
+def _plugin_values(scope: Scope, plugins: Plugins) -> dict[str, tuple[str, Plugin]]:
+    """Return the values that a plugin of the scope computes, and what follows from them."""
+    makers: dict[str, tuple[str, Plugin]] = {}
+    for node in scope.graph.node:
+        plugin = plugin_of_node(node, plugins)
+        if plugin is not None:
+            sizes = {port.name for port in plugin.spec.sizes}
+            for name, port in zip(node.output, plugin.spec.outputs, strict=False):
+                if name and port.name not in sizes:
+                    makers[name] = (describe(node), plugin)
+        elif node.op_type in _CARRIERS and is_op(node, node.op_type):
+            made = next((makers[name] for name in node.input if name in makers), None)
+            if made is not None:
+                makers.update(dict.fromkeys(filter(None, node.output), made))
+    return makers

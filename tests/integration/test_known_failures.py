@@ -1,0 +1,165 @@
+"""Nodes that parse and do not build are named by scan without a build, and by the failed build."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pluginkit import BuildOptions, Input, Output, Plugin, float32, int64
+from pluginkit.discovery import find_plugins
+from pluginkit.engine import build_engine
+from pluginkit.engine.parse.known_failures import known_failures
+from pluginkit.engine.parse.parse_model import new_plugin_command
+from pluginkit.engine.scan.scan_model import scan
+from pluginkit.errors import BuildError, ParseError
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+
+pytestmark = pytest.mark.trt
+RTX = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"])
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+
+
+class Counted(Plugin):
+    """n = the number of positive values of x."""
+
+    x = Input(float32)
+    n = Output(int64)
+
+    def output_shapes(self, x: Any) -> Any:
+        return (1,)
+
+    def launches(self, x: Any, n: Any) -> Any:
+        return ()
+
+    def reference(self, x: Any) -> Any:
+        return np.array([(x > 0).sum()])
+
+
+def value(name: str, shape: Any, elem_type: int = FLOAT) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, elem_type, shape)
+
+
+def model(nodes: list[onnx.NodeProto], inputs: Any, outputs: Any, **stored: Any) -> onnx.ModelProto:
+    tensors = [numpy_helper.from_array(np.asarray(each), name) for name, each in stored.items()]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, tensors)
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("pluginkit", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def suppression() -> onnx.ModelProto:
+    return model(
+        [helper.make_node("NonMaxSuppression", ["b", "s", "most"], ["y"], "nms")],
+        [value("b", [1, 50, 4]), value("s", [1, 3, 50])],
+        [value("y", ["n", 3], INT64)],
+        most=np.array([10]),
+    )
+
+
+def scattered_shape() -> onnx.ModelProto:
+    return model(
+        [
+            helper.make_node("Shape", ["x"], ["sh"]),
+            helper.make_node("ScatterElements", ["sh", "at", "two"], ["ns"], reduction="mul"),
+            helper.make_node("Identity", ["ns"], ["same"]),
+            helper.make_node("Expand", ["v", "same"], ["y"], "expand"),
+        ],
+        [value("x", ["a", "b"]), value("v", [1, 1])],
+        [value("y", ["c", "d"])],
+        at=np.array([0]),
+        two=np.array([2]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "node", "reason"),
+    [
+        (suppression, "NonMaxSuppression 'nms'", "tensorrt_rtx has no kernel for"),
+        (scattered_shape, "Expand 'expand'", "is a size that ScatterElements_PK"),
+    ],
+)
+def test_scan_and_build_name_the_node(made: Any, node: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(made(), path)
+    report = scan(path, flavour="tensorrt_rtx")
+    (left,) = report.left
+    assert (f"{left.node.op_type} '{left.node.label}'", left.stage) == (node, "builder")
+    assert reason in left.reason
+    with pytest.raises(BuildError, match="PK521") as caught:
+        build_engine(path, options=RTX)
+    assert caught.value.where == f"main graph, node {node}"
+    assert reason in str(caught.value.cause)
+    assert "TensorRT said: " in str(caught.value.cause)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "inputs", "is_refused"),
+    [
+        ("ConstantOfShape", ["n"], True),
+        ("Reshape", ["x", "n"], True),
+        ("Expand", ["x", "n"], True),
+        ("Slice", ["x", "zero", "n"], True),
+        ("TopK", ["x", "n"], True),
+        ("Tile", ["x", "n"], True),
+        ("Gather", ["x", "n"], False),
+        ("Cast", ["n"], False),
+    ],
+)
+def test_a_size_from_a_plugin_is_refused_where_a_size_is_read(
+    op_type: str, inputs: list[str], is_refused: bool
+) -> None:
+    outputs = ["y", "i"] if op_type == "TopK" else ["y"]
+    attributes = {"to": FLOAT} if op_type == "Cast" else {}
+    nodes = [
+        helper.make_node("Counted_PK", ["x"], ["n"], domain="pluginkit"),
+        helper.make_node(op_type, inputs, outputs, "reads", **attributes),
+    ]
+    made = model(nodes, [value("x", [8])], [value("y", None)], zero=np.array([0]))
+    found = list(known_failures(made, {Counted.spec.key: Counted}, "tensorrt_rtx"))
+    assert [one.node for one in found] == ([f"{op_type} 'reads'"] if is_refused else [])
+
+
+def test_a_size_output_is_a_size() -> None:
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["nz"]),
+        helper.make_node("Shape", ["nz"], ["sh"]),
+        helper.make_node("Gather", ["sh", "one"], ["n"]),
+        helper.make_node("ConstantOfShape", ["n"], ["y"]),
+    ]
+    made = model(nodes, [value("x", [8])], [value("y", ["k"])], one=np.array([1]))
+    result = rewrite_model(made)
+    assert result.applied
+    assert not list(known_failures(result.model, find_plugins(), "tensorrt_rtx"))
+
+
+def test_a_refused_operator_comes_with_the_command_that_goes_on(tmp_path: Path) -> None:
+    node = helper.make_node(
+        "RoiAlign", ["x", "rois", "at"], ["y"], "roi", output_height=2, output_width=2
+    )
+    inputs = [value("x", [1, 4, 8, 8]), value("rois", [3, 4]), value("at", [3], INT64)]
+    path = tmp_path / "m.onnx"
+    onnx.save(model([node], inputs, [value("y", [3, 4, 2, 2])]), path)
+    with pytest.raises(ParseError, match="PK520") as caught:
+        build_engine(path, options=RTX)
+    command = "pluginkit new MyRoiAlign --onnx-op RoiAlign"
+    assert f"begin a plugin for it with {command}" in str(caught.value.fix)
+    assert new_plugin_command("my_op", "a.b") == "pluginkit new MyMyOp --onnx-op a.b::my_op"
+
+
+def test_a_workspace_in_a_body_explains_a_failed_build(tmp_path: Path) -> None:
+    scatter = helper.make_node("ScatterElements", ["x", "i", "x"], ["t"], "sc", reduction="add")
+    branches = {
+        "then_branch": helper.make_graph([scatter], "t", [], [value("t", [4, 4])]),
+        "else_branch": helper.make_graph(
+            [helper.make_node("Relu", ["x"], ["e"])], "e", [], [value("e", [4, 4])]
+        ),
+    }
+    node = helper.make_node("If", ["c"], ["y"], "if", **branches)
+    inputs = [value("x", [4, 4]), value("i", [4, 4], INT64), value("c", [], TensorProto.BOOL)]
+    result = rewrite_model(model([node], inputs, [value("y", [4, 4])]))
+    assert not list(known_failures(result.model, result.plugins, "tensorrt_rtx"))
+    (found,) = known_failures(result.model, result.plugins, "tensorrt_rtx", likely=True)
+    assert "asks for a workspace inside a body" in found.reason
+    assert found.where == "main graph / If 'if'.then_branch"
