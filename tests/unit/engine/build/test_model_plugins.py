@@ -121,7 +121,11 @@ def test_a_plugin_without_a_file_has_no_hash(folder: Path, monkeypatch: pytest.M
 
 
 def flavour_with(*registered: tuple[str, str, str]) -> Flavour:
-    registry = SimpleNamespace(get_creator=lambda *key: key if key in registered else None)
+    creators = [
+        SimpleNamespace(name=name, plugin_version=version, plugin_namespace=namespace)
+        for name, version, namespace in registered
+    ]
+    registry = SimpleNamespace(all_creators_recursive=creators)
     return Flavour("fake", SimpleNamespace(get_plugin_registry=lambda: registry), "10.16")
 
 
