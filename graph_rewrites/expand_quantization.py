@@ -47,6 +47,9 @@ class ExpandQuantizeLinear(Rewrite):
         zero = _broadcast(new, match, zero_point, "float32")
         return new.end("Cast", new.quantize(quotient, zero, dtype), to=dtype)
 
+    def note(self, match: Match) -> str:
+        return _speed_note(_output_dtype(match))
+
 
 class ExpandDequantizeLinear(Rewrite):
     """DequantizeLinear(x, scale, zero point) -> (x - zero point) * scale.
@@ -83,6 +86,9 @@ class ExpandDequantizeLinear(Rewrite):
             return new.end("Mul", difference, factor)
         return new.end("Cast", new.add("Mul", difference, factor), to=wanted)
 
+    def note(self, match: Match) -> str:
+        return _speed_note(match.dtype(match["x"]))
+
 
 class ExpandDynamicQuantizeLinear(Rewrite):
     """DynamicQuantizeLinear(x) -> clip(round(x / scale) + zero point), scale = range of x / 255.
@@ -109,6 +115,21 @@ class ExpandDynamicQuantizeLinear(Rewrite):
             if output.name:
                 new.into([output], "Cast", value, to=dtype)
         return list(new)
+
+
+def _speed_note(dtype: str) -> str:
+    """Return what a quantization that TensorRT lacks costs."""
+    if dtype == "int8":
+        return (
+            "int8 with a zero point other than a stored 0 is computed in floating point, without "
+            "TensorRT's INT8 kernels; quantize symmetrically to get them."
+        )
+    if dtype == "uint8":
+        return (
+            "uint8 is computed in floating point, without TensorRT's INT8 kernels; quantize to "
+            "int8, symmetrically, to get them."
+        )
+    return ""
 
 
 def _output_dtype(match: Match) -> str:

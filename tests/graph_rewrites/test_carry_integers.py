@@ -13,13 +13,10 @@ from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.model.graphs import names_read, scopes
 from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from tests.graph_rewrites.carried_models import body, elem, model_of, trips
 from tests.graph_rewrites.rewriting import run
 from tests.graph_rewrites.samples import full_range, i64, node_model
 
-DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "uint32", "uint64", "int32", "int64")
-ELEM = {
-    np.dtype(name): helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in (*DTYPES, "float32")
-}
 LACKING = {
     TensorProto.UINT8,
     TensorProto.INT16,
@@ -27,27 +24,6 @@ LACKING = {
     TensorProto.UINT32,
     TensorProto.UINT64,
 }
-
-
-def elem(dtype):
-    return ELEM[np.dtype(dtype)]
-
-
-def value(name, dtype, shape):
-    return helper.make_tensor_value_info(name, elem(dtype), shape)
-
-
-def model_of(nodes, inputs, outputs, stored=(), opset=18):
-    """A model from ``{name: array}`` of inputs and ``{name: (dtype, shape)}`` of outputs."""
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [value(name, array.dtype, array.shape) for name, array in inputs.items()],
-        [value(name, *given) for name, given in outputs.items()],
-        [numpy_helper.from_array(np.asarray(array), name) for name, array in dict(stored).items()],
-    )
-    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("elsewhere", 1)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
 
 
 def lacking_inside(model: onnx.ModelProto) -> list[str]:
@@ -159,21 +135,6 @@ def test_quantized_values_are_not_wrapped_because_they_are_clipped():
     np.testing.assert_array_equal(run(new, {"x": x})[0], run(model, {"x": x})[0])
 
 
-def trips(count):
-    """What a Loop of a known number of rounds reads; TensorRT wants a condition too."""
-    return {"count": np.int64(count), "always": np.array(True)}
-
-
-def body(nodes, inputs, outputs, stored=()):
-    return helper.make_graph(
-        nodes,
-        "body",
-        [value(*each) for each in inputs],
-        [value(*each) for each in outputs],
-        [numpy_helper.from_array(np.asarray(array), name) for name, array in dict(stored).items()],
-    )
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32"])
 @pytest.mark.parametrize("taken", [True, False])
 def test_branches_give_carriers(taken, dtype):
@@ -263,6 +224,31 @@ def test_branches_in_a_loop_capture_the_state():
     for step in range(4):
         state = state * state if step % 2 else state - x
     assert_same(model, {"x": x}, [state])
+
+
+@pytest.mark.parametrize("zero", [np.uint8(0), np.uint8(130), np.int8(5)])
+def test_quantized_values_enter_and_leave_branches(zero):
+    then = body([helper.make_node("Transpose", ["q"], ["t"])], [], [("t", zero.dtype, [3, 2])])
+    other = body(
+        [helper.make_node("Cast", ["q"], ["f"], to=TensorProto.FLOAT),
+         helper.make_node("Transpose", ["f"], ["g"]),
+         helper.make_node("Cast", ["g"], ["e"], to=elem(zero.dtype))],
+        [], [("e", zero.dtype, [3, 2])],
+    )  # fmt: skip
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("If", ["c"], ["r"], then_branch=then, else_branch=other),
+        helper.make_node("DequantizeLinear", ["r", "s", "z"], ["y"]),
+    ]
+    x = np.linspace(-9, 9, 6, dtype=np.float32).reshape(2, 3)
+    for taken in (True, False):
+        feeds = {"x": x, "c": np.array(taken)}
+        stored = {"s": np.float32(0.05), "z": zero}
+        model = model_of(nodes, feeds, {"y": ("float32", [3, 2])}, stored)
+        result = rewrite_model(model, find_rewrites()).model
+        assert lacking_inside(result) == []
+        np.testing.assert_array_equal(run(result, feeds)[0], run(model, feeds)[0])
+        assert rewrite_model(result, find_rewrites()).applied == []
 
 
 def test_a_node_of_another_domain_gets_the_value_itself():

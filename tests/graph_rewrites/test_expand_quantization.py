@@ -11,7 +11,7 @@ from pluginkit.graph_rewrites.expand_quantization import (
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_onnxruntime
 from tests.graph_rewrites.rewriting import outputs_of, reason_against
-from tests.graph_rewrites.samples import f32, integers, node_model, normal
+from tests.graph_rewrites.samples import f32, full_range, integers, node_model, normal
 
 
 @pytest.mark.parametrize("zero", [np.uint8(0), np.uint8(131), np.int8(-7)])
@@ -150,3 +150,29 @@ def test_a_dynamically_quantized_product_is_rewritten_as_a_whole():
     x = normal(6, 300)
     expected = run_onnxruntime(model, {"x": x})["y"]
     np.testing.assert_allclose(run_onnxruntime(result.model, {"x": x})["y"], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "zero", "note"),
+    [
+        ("QuantizeLinear", np.int8(3), "int8 with a zero point other than a stored 0"),
+        ("DequantizeLinear", np.int8(3), "int8 with a zero point other than a stored 0"),
+        ("QuantizeLinear", np.uint8(128), "uint8 is computed in floating point"),
+        ("DequantizeLinear", np.uint8(0), "uint8 is computed in floating point"),
+    ],
+)
+def test_the_loss_of_integer_kernels_is_noted(op_type, zero, note):
+    x = normal(3, 4) if op_type == "QuantizeLinear" else full_range(zero.dtype.type, 3, 4)
+    model = node_model(op_type, {"x": x, "s": np.float32(0.1), "z": zero}, stored=["s", "z"])
+    result = rewrite_model(model, [ExpandQuantizeLinear, ExpandDequantizeLinear])
+    (got,) = result.notes
+    assert note in got
+    assert got.endswith("(1 node)")
+
+
+def test_dequantized_sums_lose_nothing():
+    x = np.arange(6, dtype=np.int32)
+    model = node_model("DequantizeLinear", {"x": x, "s": np.float32(0.1)}, stored=["s"])
+    result = rewrite_model(model, [ExpandDequantizeLinear])
+    assert len(result.applied) == 1
+    assert result.notes == []

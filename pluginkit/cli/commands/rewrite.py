@@ -109,6 +109,7 @@ def report_of(result: RewriteResult) -> dict[str, object]:
         "mismatched": [dataclasses.asdict(one) for one in result.mismatched],
         "retired": result.retired,
         "opt_in": result.opt_in,
+        "notes": result.notes,
     }
 
 
@@ -121,6 +122,8 @@ def print_report(result: RewriteResult) -> None:
         title = f"{rewrite}: {len(alike)} rewritten to {', '.join(made)}"
         print_table(title, ("node", "in"), [(one.node, one.where) for one in alike[:_SHOWN]])
         _print_rest(alike)
+    for note in result.notes:
+        print_line(f"Note: {note}")
     _print_left(result.refused, "left as they are")
     _print_left(result.mismatched, "that the pattern does not fit")
     if not result.applied and not result.refused:

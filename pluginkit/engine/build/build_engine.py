@@ -130,6 +130,8 @@ def build_engine(
     observer = observer or BuildObserver()
     path = Path(model_path)
     source = _rewrite(path, plugins, rewrites, choice, options.flavour)
+    for note in source.rewrite.notes:
+        observer.notice(note)
     target = Path(plan_path) if plan_path is not None else default_plan_path(path)
     _check_target(path, target)
     flavour = load_flavour(options.flavour)

@@ -132,7 +132,7 @@ class ScopeRetyping:
     def write(self) -> None:
         """Put the new nodes into the graph, and drop stored values that nobody reads any more."""
         graph = self.scope.graph
-        if not self._carriers and not self._restored:
+        if list(map(id, self._nodes)) == list(map(id, self.index.nodes)):
             return
         nodes = [onnx.NodeProto.FromString(each.SerializeToString()) for each in self._nodes]
         del graph.node[:]

@@ -62,6 +62,8 @@ class Rewrite:
     that it found, which ``rewrite`` gets as its parameter ``facts``: any object but a string, a
     bool or None. So a rewrite keeps no state.
 
+    **note** tells the user what a rewritten match costs, such as the speed of integer kernels.
+
     The new nodes must produce the outputs of the last matched node, and of nodes that are
     ``.named(..., kept=True)``. The driver refuses a match whose other values are used elsewhere, or
     whose dtypes or ranks the plugin does not take.
@@ -115,6 +117,10 @@ class Rewrite:
         They are onnx_graphsurgeon Nodes or NodeProtos.
         """
         raise NotImplementedError
+
+    def note(self, match: Match) -> str:
+        """Return what the user should know once the match is rewritten, in a sentence; or ""."""
+        return ""
 
     def check_match(self, match: Match) -> Any:
         """Call ``check`` with the parameters that it names."""

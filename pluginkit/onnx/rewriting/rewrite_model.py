@@ -8,6 +8,7 @@ of outer graphs into bodies.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -58,6 +59,12 @@ class RewriteResult:
     opt_in: list[str]
     plugins: dict[PluginKey, type[Plugin]]
     mismatched: list[RefusedRewrite] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know about the rewritten matches, each sentence once."""
+        counts = Counter(each.note for each in self.applied if each.note)
+        return [f"{note} ({count} node{'s' * (count > 1)})" for note, count in counts.items()]
 
 
 def rewrite_model(

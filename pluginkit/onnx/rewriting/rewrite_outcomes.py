@@ -30,9 +30,11 @@ class AppliedRewrite(_Outcome):
         node: the name of the last matched node, or of its first output if it has no name.
         output: its first output; several nodes may have one name.
         made: the op_types of the new nodes, each once.
+        note: what the user should know about it, in a sentence; "" for nothing.
     """
 
     made: tuple[str, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)

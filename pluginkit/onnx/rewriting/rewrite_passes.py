@@ -152,10 +152,7 @@ class RewritePasses:
             reason = removal_problem(index, root, bindings)
             if reason is None:
                 reason = self._rewrite_match(rewrite, edit, root, bindings)
-            if reason is None:
-                made = tuple(dict.fromkeys(new.op_type for new in edit.new_nodes(root)))
-                self.applied.append(AppliedRewrite(_name(rewrite), *place_of(scope, node), made))
-            else:
+            if reason is not None:
                 refused = RefusedRewrite(_name(rewrite), *place_of(scope, node), reason)
                 self._refused[_name(rewrite)].append(refused)
         edit.write()
@@ -171,6 +168,7 @@ class RewritePasses:
                 return found
             _check_facts(rewrite, found, match)
             returned = rewrite.rewrite_match(match, found)
+            note = rewrite.note(match)
             new = edit.export(returned, match, _name(rewrite))
             place = edit.position_for(root, bindings, new)
             if place is None:
@@ -198,6 +196,9 @@ class RewritePasses:
         for name, value_type in learned.items():
             self.types.set_plugin_output(edit.index.scope, name, value_type)
         edit.replace(root, bindings, new, place)
+        made = tuple(dict.fromkeys(node.op_type for node in edit.new_nodes(root)))
+        where = place_of(edit.index.scope, edit.index.nodes[root])
+        self.applied.append(AppliedRewrite(_name(rewrite), *where, made, note))
         return None
 
 
