@@ -109,7 +109,10 @@ class CarriedIntegers:
         if source == "uint64" and target not in _INTEGERS:
             return node.has_carrier(0) and self._fits_int64(node)
         if target in self.everywhere:
-            return self._is_wanted(node) and (target != "uint64" or source in _INTEGERS)
+            is_carried = source in self.everywhere and node.has_carrier(0)
+            return (is_carried or self._is_wanted(node)) and (
+                target != "uint64" or source in _INTEGERS
+            )
         return source in self.carriers and node.has_carrier(0)
 
     def _carries_int8(self, node: CarriedNode) -> bool:

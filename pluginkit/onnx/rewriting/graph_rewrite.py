@@ -46,7 +46,7 @@ class GraphRewrite(Rewrite, abstract=True):
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         """Change the graphs, and return what was changed.
 
-        It is called again until it changes nothing, so it must find nothing in its own result.
+        It is called again after other rewrites have changed the model.
         """
         raise NotImplementedError
 

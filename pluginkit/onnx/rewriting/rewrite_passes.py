@@ -71,6 +71,9 @@ class RewritePasses:
             for number, rewrite in enumerate(rewrites):
                 if changed and rewrite.order > rewrites[number - 1].order:
                     break
+                if isinstance(rewrite, GraphRewrite):
+                    self._rewrite_graphs(rewrite)  # once: what it may still do needs a change
+                    continue
                 while self._pass(rewrite):
                     changed = True
                     rounds += 1
@@ -85,8 +88,6 @@ class RewritePasses:
 
     def _pass(self, rewrite: Rewrite) -> bool:
         """Try every match in the model once; return whether any was rewritten."""
-        if isinstance(rewrite, GraphRewrite):
-            return self._rewrite_graphs(rewrite)
         self._refused[_name(rewrite)] = []
         self._mismatched[_name(rewrite)] = []
         before = len(self.applied)
@@ -105,15 +106,14 @@ class RewritePasses:
             self._infer_types()
         return True
 
-    def _rewrite_graphs(self, rewrite: GraphRewrite) -> bool:
-        """Let a rewrite change the whole model; return whether it changed anything."""
+    def _rewrite_graphs(self, rewrite: GraphRewrite) -> None:
+        """Let a rewrite change the whole model."""
         graphs = Graphs(self._model, self.types, self._names, self._plugins)
         changes = rewrite.rewrite_graphs(graphs)
         self.applied += (AppliedRewrite(_name(rewrite), *place, made) for place, made in changes)
         if changes:
             self._indexes = []
             self._infer_types()
-        return bool(changes)
 
     def _infer_types(self) -> None:
         complete_value_info(self._model, self.types, self._plugins)
