@@ -319,7 +319,11 @@ class ScopeRetyping:
         for at, value in enumerate(graph.output):
             if at - offset in carried:
                 dtype = self.carriers[self.dtype(value.name)]
-                value.name = self.carrier_of(value.name)
+                carrier = self.carrier_of(value.name)
+                if not any(carrier in node.output for node in self._nodes):  # of an outer graph
+                    outer, carrier = carrier, self.names.new_value(f"{value.name}_carried")
+                    self.add(onnx.helper.make_node("Identity", [outer], [carrier]))
+                value.name = carrier
                 value.type.tensor_type.elem_type = elem_type(dtype)
             else:
                 value.name = self.original_of(value.name)
