@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -18,9 +19,14 @@ from pluginkit.trt.flavour import Flavour
 _callback = guarded("IPluginV3")
 
 
-#: Every adapter, never freed: TensorRT's bindings may abort the process when an IPluginV3 is freed.
-#: Those of an engine live on anyway, because the bindings leak a reference to them.
-_kept: list[PluginV3Callbacks] = []
+def _keep_for_ever(adapter: PluginV3Callbacks) -> None:
+    """Take a reference that nobody gives back, so that not even the interpreter's exit frees it.
+
+    The process may die when Python frees an IPluginV3 that TensorRT has destroyed. The bindings
+    leak a reference to each adapter that TensorRT asks for a capability interface. But in a build
+    that fails, TensorRT destroys clones without asking them.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(adapter))
 
 
 class PluginV3Callbacks:
@@ -36,7 +42,7 @@ class PluginV3Callbacks:
         self.plugin_name, self.plugin_version, self.plugin_namespace = core.plugin.spec.key
         self.num_outputs = len(core.plugin.spec.outputs)
         self._blocks: list[FieldBlock] = []
-        _kept.append(self)
+        _keep_for_ever(self)
 
     def failed(self, callback: str, error: BaseException) -> None:
         self.core.failed(callback, error)

@@ -26,7 +26,6 @@ from pluginkit.errors import (
 from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.trt import plugin_registry
-from pluginkit.trt import plugin_v3 as v3
 from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import available_flavours, load_flavour
@@ -376,11 +375,9 @@ def test_v3_adapters_are_never_freed(flavour) -> None:
     core = AdapterCore(PadRows(), flavour, None)
     finalizer = weakref.finalize(core, lambda: None)
     adapter = plugin_v3(core)
-    identity = id(adapter)
     del adapter, core
     gc.collect()
     assert finalizer.alive  # the adapter holds its core
-    assert any(id(kept) == identity for kept in v3._kept)
 
 
 def test_v2_that_was_never_configured_says_so(flavour) -> None:
