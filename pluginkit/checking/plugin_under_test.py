@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from pluginkit.checking.type_combinations import chosen_bindings
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType, dtype_from_numpy
 from pluginkit.contract.plugin import Case, Plugin
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 #: Where ``enqueue`` works: on a GPU, or (plugins made for tests) in host memory.
 MemoryKind = Literal["gpu", "host"]
-#: ``all``: each case in each combination of types. ``cover``: the first case in each, each other
-#: case in the first. ``first``: each case in the first combination.
+#: ``all``: each case in each chosen combination of types. ``cover``: the first case in each, each
+#: other case in the first. ``first``: each case in the first combination.
 Types = Literal["all", "cover", "first"]
 
 
@@ -156,10 +157,10 @@ class Subject:
         except Exception as error:
             self.unusable.append(("cases()", f"{type(error).__name__}: {error}"))
             given = []
-        bindings = next(plugin_class.spec.type_bindings())
+        self._bindings = chosen_bindings(plugin_class.spec.types)
         for case in given:
             try:
-                call = self._call(case, bindings)
+                call = self._call(case, self._bindings[0])
                 calls.check(call.plugin, call.describe())
             except (PluginkitError, TypeError, ValueError) as error:
                 self.unusable.append((f"case '{case.name}'", str(error)))
@@ -177,7 +178,7 @@ class Subject:
         Those that ``output_types`` refuses for a case's attributes are left out.
         """
         for index, case in enumerate(self.cases):
-            for number, bindings in enumerate(self.plugin_class.spec.type_bindings()):
+            for number, bindings in enumerate(self._bindings):
                 if number and (types == "first" or (types == "cover" and index)):
                     break
                 call = self._call(case, bindings)
@@ -203,7 +204,7 @@ class Subject:
             return []
         return [
             ", ".join(f"{name}={dtype.name}" for name, dtype in bindings.items())
-            for bindings in self.plugin_class.spec.type_bindings()
+            for bindings in self._bindings
             if all(
                 calls.refuses_types(call.plugin, call.describe())
                 for call in (self._call(case, bindings) for case in self.cases)

@@ -290,24 +290,25 @@ class OutputTypesRaise(Blend):
 
 @broken("format_combinations")
 class MoreThanAHundredCombinations(Plugin):
-    """5 to the power of 3 combinations of types."""
+    """5 to the power of 10 combinations of types: no check may try them all."""
 
-    types = dict.fromkeys("ABC", (float32, float16, bfloat16, int64, int32))
-    a, b, c = Input("A"), Input("B"), Input("C")
+    types = dict.fromkeys("ABCDEFGHIJ", (float32, float16, bfloat16, int64, int32))
+    a, b, c, d, e = Input("A"), Input("B"), Input("C"), Input("D"), Input("E")
+    f, g, h, i, j = Input("F"), Input("G"), Input("H"), Input("I"), Input("J")
     y = Output("A")
 
-    def output_shapes(self, a, b, c):
-        return a.shape
+    def output_shapes(self, *inputs):
+        return inputs[0].shape
 
     def enqueue(self, inputs, outputs, workspace, stream):
         host_array(outputs[0])[...] = host_array(inputs[0])
 
-    def reference(self, a, b, c):
-        return a
+    def reference(self, *arrays):
+        return arrays[0]
 
     @classmethod
     def cases(cls):
-        yield Case("one", [np.ones((2, 2), np.float32)] * 3)
+        yield Case("one", [np.ones((2, 2), np.float32)] * 10)
 
 
 # Attributes
