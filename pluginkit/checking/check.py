@@ -6,91 +6,17 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pluginkit.errors import KernelError, PluginkitError, UsageError
+from pluginkit.errors import UsageError
 
 if TYPE_CHECKING:
     from pluginkit.checking.plugin_under_test import Subject
-    from pluginkit.contract.plugin import Case
 
     #: Raises Failure or NotRun; may return a remark for the report.
     Run = Callable[[Subject], str | None]
-
-
-class Failure(Exception):  # noqa: N818  # it becomes a Result, and never reaches a caller
-    """What a check found wrong.
-
-    Args:
-        where: which case, types, shapes and tensor.
-        got: what the plugin did.
-        expected: what it should have done.
-        cause: what is behind it, where that is known.
-        case: the one case that shows it, for the script that reproduces it.
-    """
-
-    def __init__(
-        self,
-        where: str,
-        got: object,
-        expected: object,
-        *,
-        cause: str = "",
-        case: Case | None = None,
-    ) -> None:
-        super().__init__(where, str(got), str(expected))
-        self.where = where
-        self.got = str(got)
-        self.expected = str(expected)
-        self.cause = cause
-        self.case = case
-
-
-#: What CUDA says of a kernel that has gone astray, and what that means.
-_CUDA_CAUSES = (
-    (
-        "illegaladdress",
-        "a kernel touched memory that is not its own: compute-sanitizer says where.",
-    ),
-    (
-        "illegal_address",
-        "a kernel touched memory that is not its own: compute-sanitizer says where.",
-    ),
-    ("launchfailure", "a kernel crashed: compute-sanitizer says where."),
-    ("launch_failed", "a kernel crashed: compute-sanitizer says where."),
-)
-
-
-def outcome_of(error: Exception, where: str, case: Case | None = None) -> Failure | NotRun:
-    """The Failure that an exception of the plugin's is, or what kept its kernels from running."""
-    for cause in _chain(error):
-        if isinstance(cause, KernelError) and cause.code in _NOT_RUN:
-            return _NOT_RUN[cause.code](f"{cause.message} {cause.where or ''}".rstrip())
-    text = str(error) if isinstance(error, PluginkitError) else f"{type(error).__name__}: {error}"
-    causes = [cause for word, cause in _CUDA_CAUSES if word in text.lower()]
-    if error.__cause__ is not None:
-        causes.append(f"{type(error.__cause__).__name__}: {error.__cause__}")
-    return Failure(where, text, "no exception", cause="\n".join(causes), case=case)
-
-
-class NotRun(Exception):  # noqa: N818  # as Failure
-    """The check says nothing about this plugin, or something that it needs is missing."""
-
-
-class OutOfTime(NotRun):
-    """A call takes longer than there is time for on this machine."""
-
-
-#: What keeps the PTX machine from running a kernel, by the error's code.
-_NOT_RUN: dict[str, type[NotRun]] = {"PK351": NotRun, "PK356": NotRun, "PK357": OutOfTime}
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ class CheckResult:
         status: ``"passed"``, ``"failed"`` or ``"not run"``.
         remark: what is missing for a check that was not run, or what one that passed has seen.
         where, got, expected, cause: of a failure.
+        inputs: the types and shapes of the case that failed.
+        root: a line that other failures of the same cause have too.
+        same_as: the check that failed earlier of the same cause, or "".
         script: a Python script that reproduces a failure alone.
         seconds: how long it took.
     """
@@ -32,14 +35,20 @@ class CheckResult:
     got: str = ""
     expected: str = ""
     cause: str = ""
+    inputs: str = ""
+    root: str = ""
+    same_as: str = ""
     script: str = ""
     seconds: float = 0.0
 
     def __str__(self) -> str:
         head = f"{self.status:<8} {self.check}"
+        if self.same_as:
+            return f"{head}: of the same cause as {self.same_as}"
         lines = [f"{head}: {self.remark}" if self.remark else head]
         labelled = (
             ("Where:", self.where),
+            ("Inputs:", self.inputs),
             ("Got:", self.got),
             ("Expected:", self.expected),
             ("Cause:", self.cause),
@@ -95,7 +104,7 @@ class CheckReport:
             f"{self.plugin} fails {', '.join(result.check for result in failed)}.",
             cause="\n".join(map(str, failed)),
             fix="correct the plugin; to reproduce a failure alone, run\n"
-            + "\n".join(result.script for result in failed),
+            + "\n".join(result.script for result in failed if not result.same_as),
         )
 
     def write_scripts(self, folder: str | Path) -> list[Path]:

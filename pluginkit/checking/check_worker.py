@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from pluginkit.checking.check import Check, Failure, all_checks
+from pluginkit.checking.check import Check, all_checks
 from pluginkit.checking.check_report import CheckResult
+from pluginkit.checking.outcomes import Failure
 from pluginkit.checking.plugin_under_test import MemoryKind, Subject
 from pluginkit.checking.run_check import execute, failed
 from pluginkit.isolation.child_process import ChildProcess

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from pluginkit.checking.check import Failure, NotRun, outcome_of
 from pluginkit.checking.debug_taps import differing
 from pluginkit.checking.guarded_buffers import CudaDevice, Device, HostDevice
 from pluginkit.checking.machine_device import machine_for
+from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.checking.requirements import missing_for
 from pluginkit.checking.trt_double.adapters import installed_flavour

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from pluginkit.checking.author_line import author_line
+from pluginkit.checking.outcomes import outcome_of
 from pluginkit.checking.type_combinations import chosen_bindings
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType, dtype_from_numpy
@@ -111,13 +113,21 @@ class Call:
 
         Equal dimensions stay equal; values repeat, so that indices stay in range as sizes grow.
         """
-        import numpy as np
-
         ports = calls.present_ports(self.plugin)
         shapes = [
             shape if port.is_shape_input else tuple(map(resize, shape))
             for port, shape in zip(ports, self.shapes, strict=True)
         ]
+        return self.with_shapes(shapes, label)
+
+    def with_shapes(self, shapes: Sequence[Shape], label: str) -> Call | None:
+        """Return the same call with other shapes, or None where the plugin refuses them.
+
+        Errors:
+            Failure: the reference raises something for shapes that ``check`` accepts.
+        """
+        import numpy as np
+
         arrays = [np.resize(a, shape) for a, shape in zip(self.arrays, shapes, strict=True)]
         call = self.with_arrays(arrays, f"{label}: {', '.join(str(list(s)) for s in shapes)}")
         try:
@@ -125,6 +135,8 @@ class Call:
         except TensorError as error:
             if error.code != "PK117":  # a reference of the wrong shape or type refuses nothing
                 return None
+        except Exception as error:  # the author's reference may raise anything
+            raise outcome_of(error, call.label, call.case) from error
         return call
 
 
@@ -136,6 +148,7 @@ class Subject:
         cases: those that fit the declaration.
         unusable: the others, each with what is wrong with it.
         memory: where ``enqueue`` works.
+        latest: the call that a check got last, or None.
         is_patient: whether kernels may run for as long as they take where there is no GPU.
     """
 
@@ -150,6 +163,7 @@ class Subject:
         self.plugin_class = plugin_class
         self.memory = memory
         self.is_patient = is_patient
+        self.latest: Call | None = None
         self.cases: list[Case] = []
         self.unusable: list[tuple[str, str]] = []
         try:
@@ -162,8 +176,10 @@ class Subject:
             try:
                 call = self._call(case, self._bindings[0])
                 calls.check(call.plugin, call.describe())
-            except (PluginkitError, TypeError, ValueError) as error:
-                self.unusable.append((f"case '{case.name}'", str(error)))
+            except Exception as error:  # the author's check may raise anything
+                text = str(error) if isinstance(error, PluginkitError) else repr(error)
+                where = "\n".join(filter(None, (f"case '{case.name}'", author_line(error))))
+                self.unusable.append((where, text))
             else:
                 self.cases.append(case)
 
@@ -184,6 +200,7 @@ class Subject:
                 call = self._call(case, bindings)
                 if calls.refuses_types(call.plugin, call.describe()):
                     continue
+                self.latest = call
                 yield call
                 if types == "all" or not index:
                     yield from self._other_tactics(call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -60,6 +61,7 @@ class Session:
         self.subject = subject
         self._isolate = isolate
         self._worker: Worker | None = None
+        self._seen: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +75,14 @@ class Session:
         self._close()
 
     def run(self, check: Check) -> CheckResult:
-        """Run one check."""
+        """Run one check; a failure says where an earlier one has the same cause."""
+        result = self._run(check)
+        if not result.root:
+            return result
+        first = self._seen.setdefault(result.root, check.name)
+        return result if first == check.name else replace(result, same_as=first)
+
+    def _run(self, check: Check) -> CheckResult:
         is_away = (check.is_isolated and self._isolate) or bool(check.environment)
         if not is_away or missing_for(check.needs, self.subject) is not None:
             return execute(check, self.subject)

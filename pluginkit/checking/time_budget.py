@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pluginkit.checking.check import Failure, NotRun, OutOfTime, outcome_of
+from pluginkit.checking.outcomes import Failure, NotRun, OutOfTime, outcome_of
 from pluginkit.checking.plugin_under_test import Call
 from pluginkit.kernels.ptx_code import seconds_compiling
 

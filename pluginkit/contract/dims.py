@@ -90,13 +90,14 @@ class DimExpr:
 
 @dataclass(frozen=True, eq=False)
 class InputDim(DimExpr):
-    """Dimension ``axis`` of input number ``index``."""
+    """Dimension ``axis`` of input number ``index``, which the plugin calls ``name``."""
 
     index: int
     axis: int
+    name: str = ""
 
     def __str__(self) -> str:
-        return f"input{self.index}.shape[{self.axis}]"
+        return f"{self.name or f'input{self.index}'}.shape[{self.axis}]"
 
 
 @dataclass(frozen=True, eq=False)

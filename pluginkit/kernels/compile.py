@@ -126,7 +126,10 @@ def compile_cuda(wanted: Sequence[CudaSpecialisation], arch: str) -> Compiled:
     first = wanted[0]
     expressions = [each.expression for each in wanted]
     options = ("-ftz=true", *_seed(), *cuda_options(first))  # cupy flushes denormals, too
-    with compiled_program(first.code, "kernel.cu", expressions, options, f"sm_{arch}") as program:
+    # Machine code is the same wherever the source lies, so the compiler gets no path.
+    with compiled_program(
+        first.code, "kernel.cu", expressions, options, f"sm_{arch}", path=first.file
+    ) as program:
         symbols = tuple(map(program.symbol, expressions))
         ptx = program.ptx()
         sizes = entries(ptx)

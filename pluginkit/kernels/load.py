@@ -6,6 +6,7 @@ cupy (RawModule, NVRTC) compiles CUDA C++ and keeps the machine code on disk;
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -16,6 +17,8 @@ from pluginkit.kernels.numba_cache import compiled_numba
 from pluginkit.kernels.nvrtc import raise_compile_error
 from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation, Specialisation
 
+#: A source file, before its line, in the log of cupy.
+_CUPYS_FILE = re.compile(r"\S+\.cu(?=\(\d+\): )")
 #: Dynamic shared memory in bytes that every kernel may use.
 _PLAIN_SHARED_BYTES = 48 * 1024
 
@@ -146,7 +149,9 @@ def _load_cuda(wanted: CudaSpecialisation) -> LoadedKernel:
         function = module.get_function(wanted.expression)
         pointer = function.kernel.ptr
     except cupy.cuda.compiler.CompileException as error:
-        raise_compile_error("PK320", str(wanted), "this GPU", error.get_message(), error)
+        # cupy compiles a copy in a temporary folder, under a name of its choice.
+        log = _CUPYS_FILE.sub(lambda found: wanted.file, error.get_message())
+        raise_compile_error("PK320", str(wanted), "this GPU", log, error)
     except cupy.cuda.driver.CUDADriverError as error:
         raise KernelError("PK323", f"kernel '{wanted}' does not load: {error}.") from error
     handle = driver.CUfunction(pointer)

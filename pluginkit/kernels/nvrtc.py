@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from pluginkit.errors import KernelError
@@ -13,6 +14,9 @@ from pluginkit.kernels.cuda_packages import need
 
 _ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\(([^)]*)\)")
 _PARAMETER = re.compile(r"\.param\s+(?:\.align\s+\d+\s+)?\.[a-z](\d+)[^,\[]*(?:\[(\d+)\])?")
+
+#: The headers of CUDA that declare types which NVRTC does not know by itself.
+_HEADERS = {"__half": "cuda_fp16.h", "half": "cuda_fp16.h", "__nv_bfloat16": "cuda_bf16.h"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,13 @@ class Program:
 
 @contextmanager
 def compiled_program(
-    code: str, file: str, expressions: Sequence[str], options: Sequence[str], arch: str
+    code: str,
+    file: str,
+    expressions: Sequence[str],
+    options: Sequence[str],
+    arch: str,
+    *,
+    path: str = "",
 ) -> Iterator[Program]:
     """Compile CUDA C++; the program is gone at the end of the body.
 
@@ -58,6 +68,7 @@ def compiled_program(
         expressions: the name expressions of the kernels that are wanted.
         options: NVRTC's, without the architecture.
         arch: ``"sm_90"`` for machine code and PTX, ``"compute_90"`` for PTX alone.
+        path: the author's file, which the log of an error names; ``file`` unless given.
 
     Errors:
         PK320: NVRTC refuses the source; the log is the cause.
@@ -70,7 +81,8 @@ def compiled_program(
             _answer(nvrtc.nvrtcAddNameExpression(handle, expression.encode()))
         (status,) = nvrtc.nvrtcCompileProgram(handle, len(encoded), encoded)
         if status:
-            raise_compile_error("PK320", ", ".join(expressions), arch, _log(nvrtc, handle))
+            log = _with_path(_log(nvrtc, handle), {file, Path(path or file).name}, path or file)
+            raise_compile_error("PK320", ", ".join(expressions), arch, log)
         yield Program(handle)
     finally:
         nvrtc.nvrtcDestroyProgram(handle)
@@ -88,12 +100,27 @@ def raise_compile_error(
     code: str, kernel: str, arch: str, log: str, error: BaseException | None = None
 ) -> NoReturn:
     """Raise the KernelError of a kernel that does not compile; its cause is the compiler's log."""
+    first = "correct the kernel's source; begin with the first error above."
     raise KernelError(
         code,
         f"kernel '{kernel}' does not compile for {arch}.",
         cause=log,
-        fix="correct the kernel's source; begin with the first error above.",
+        fix=_missing_header(log) or first,
     ) from error
+
+
+def _with_path(log: str, names: Iterable[str], path: str) -> str:
+    """Replace the names by which the compiler knows a source, by the path of its file."""
+    known = "|".join(map(re.escape, names))
+    return re.sub(rf'(?<![\w./])(?:{known})(?=[("])', lambda name: path, log)
+
+
+def _missing_header(log: str) -> str | None:
+    """Say which header of CUDA declares the type that a log misses, or return None."""
+    for name, header in _HEADERS.items():
+        if f'identifier "{name}" is undefined' in log:
+            return f"write #include <{header}> in the kernel's source: it declares {name}."
+    return None
 
 
 def _answer(result: tuple[Any, ...]) -> Any:

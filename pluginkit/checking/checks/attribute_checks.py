@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pluginkit.checking.check import Failure, check
+from pluginkit.checking.check import check
+from pluginkit.checking.outcomes import Failure
 from pluginkit.checking.plugin_under_test import Subject
 from pluginkit.contract import calls
 from pluginkit.contract.plugin import Plugin

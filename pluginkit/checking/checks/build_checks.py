@@ -9,8 +9,9 @@ import subprocess
 import sys
 from typing import Any
 
-from pluginkit.checking.check import Failure, NotRun, check
+from pluginkit.checking.check import check
 from pluginkit.checking.checks.attribute_checks import expect_same, instances
+from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.checking.trt_double import adapters
 from pluginkit.contract import calls
@@ -42,7 +43,7 @@ def build(subject: Subject) -> str:
             with callback_errors():
                 plan = _build(flavour.module, call)
         except PluginkitError as error:
-            raise Failure(call.label, str(error), "a plan", case=call.case) from error
+            raise outcome_of(error, call.label, call.case, "a plan") from error
         for name, value in call.plugin.to_wire().items():
             held = value.encode() if isinstance(value, str) else b""
             if name.encode() not in plan or held not in plan:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pluginkit.checking.check import Failure, NotRun, check
+from pluginkit.checking.check import check
+from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import Subject
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from pluginkit.checking.check import Failure, NotRun, check
+from pluginkit.checking.check import check
 from pluginkit.checking.executions import (
     POISON,
     Execution,
@@ -15,6 +15,7 @@ from pluginkit.checking.executions import (
     layer_for,
 )
 from pluginkit.checking.guarded_buffers import CudaDevice, Guarded
+from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.checking.time_budget import run_affordable
 

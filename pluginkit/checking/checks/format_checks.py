@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, product
 from typing import Any
 
-from pluginkit.checking.check import Failure, check
+from pluginkit.checking.check import check
+from pluginkit.checking.outcomes import Failure
 from pluginkit.checking.plugin_under_test import Subject
 from pluginkit.checking.trt_double.adapters import (
     adapter_of,

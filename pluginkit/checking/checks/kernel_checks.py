@@ -5,9 +5,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator
 
-from pluginkit.checking.check import Failure, NotRun, check
+from pluginkit.checking.author_line import root_of
+from pluginkit.checking.check import check
 from pluginkit.checking.checks.shape_checks import resized
 from pluginkit.checking.executions import expect
+from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch
@@ -48,7 +50,7 @@ def launches(subject: Subject) -> str:
             try:
                 work = enqueue_steps(sized.plugin, inputs, outputs)
             except PluginkitError as error:
-                raise Failure(sized.label, str(error), "valid steps", case=sized.case) from error
+                raise outcome_of(error, sized.label, sized.case, "valid steps") from error
             reached, written = set(), set()
             for step in work.steps:
                 tensors = step.args if isinstance(step, Launch) else (step.target,)
@@ -108,7 +110,7 @@ def _launches(subject: Subject) -> Iterator[Wanted]:
             try:
                 one = specialise(call.plugin, bindings, step)
             except PluginkitError as error:
-                raise Failure(call.label, str(error), "a kernel", case=call.case) from error
+                raise outcome_of(error, call.label, call.case, "a kernel") from error
             if one not in seen:
                 seen.add(one)
                 yield call, step, one
@@ -142,8 +144,9 @@ def _compile_all(wanted: list[Wanted], arch: str) -> None:
                 f"{call.label}, sm_{arch}",
                 error.message,
                 "machine code",
-                cause=error.cause or "",
+                cause="\n".join(filter(None, (error.cause, error.fix))),
                 case=call.case,
+                root=root_of(error),
             ) from error
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pluginkit.checking.check import Failure, NotRun, check
+from pluginkit.checking.check import check
 from pluginkit.checking.checks.schema_checks import schema_of
 from pluginkit.checking.executions import expect
+from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.contract import calls
 

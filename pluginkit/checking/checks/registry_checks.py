@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pluginkit.checking.check import Failure, check
+from pluginkit.checking.check import check
 from pluginkit.checking.checks.shape_checks import resized
+from pluginkit.checking.outcomes import Failure, outcome_of
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.checking.trt_double.adapters import installed_flavour, interfaces_of
 from pluginkit.checking.trt_double.driver import Profile, build_layer
@@ -75,9 +76,8 @@ def _check_layer(call: Call, sizes: list[Call], interface: Any) -> None:
                 call.plugin, profile, call.dtypes, interface=interface, flavour=flavour
             )
         else:
-            raise Failure(
-                f"{call.label}, {interface}", str(error), "a built layer", case=call.case
-            ) from error
+            where = f"{call.label}, {interface}"
+            raise outcome_of(error, where, call.case, "a built layer") from error
     where = f"{call.label}, {interface}"
     _check_facts(call, layer, profile, where)
     with layer.context() as context:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pluginkit.checking.check import NotRun, check
+from pluginkit.checking.check import check
 from pluginkit.checking.checks.execution_checks import with_outputs
 from pluginkit.checking.executions import POISON, device_of, executions, expect
+from pluginkit.checking.outcomes import NotRun
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.checking.time_budget import run_affordable
 

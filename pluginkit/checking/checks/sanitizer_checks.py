@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pluginkit.checking.check import Failure, check
+from pluginkit.checking.check import check
 from pluginkit.checking.checks.shape_checks import resized
 from pluginkit.checking.executions import expect
 from pluginkit.checking.machine_device import MachineDevice, machine_for
+from pluginkit.checking.outcomes import Failure
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.checking.time_budget import run_affordable
 from pluginkit.device.ptx_run import run_on

@@ -6,7 +6,8 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pluginkit.checking.check import Failure, NotRun, check
+from pluginkit.checking.check import check
+from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import Subject
 
 if TYPE_CHECKING:

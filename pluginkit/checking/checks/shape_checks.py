@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pluginkit.checking.check import Failure, check
+from pluginkit.checking.author_line import author_line, root_of
+from pluginkit.checking.check import check
+from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
 from pluginkit.checking.plugin_under_test import Call, Shape, Subject
 from pluginkit.contract import calls
 from pluginkit.contract.dims import Dim, InputDim, evaluate
@@ -22,10 +24,31 @@ RESIZES = (
 
 def resized(call: Call) -> Iterator[Call]:
     """Yield the call in each of the sizes that the plugin accepts."""
+    return (one for one in sizes_of(call) if one is not None)
+
+
+def sizes_of(call: Call) -> Iterator[Call | None]:
+    """Yield the call in each size that is tried, None for one that the plugin refuses.
+
+    All dimensions change together; where the plugin refuses all of that, each one by itself.
+    """
+    is_refused = True
     for label, resize in RESIZES:
         other = call.resized(resize, label)
-        if other is not None:
-            yield other
+        is_refused &= other is None or other.shapes == call.shapes
+        yield other
+    if not is_refused:
+        return
+    for label, resize in RESIZES[1:]:
+        for number, port in enumerate(calls.present_ports(call.plugin)):
+            axes = 0 if port.is_shape_input else len(call.shapes[number])
+            for axis in range(axes):
+                shapes = list(call.shapes)
+                shape = list(shapes[number])
+                shape[axis] = resize(shape[axis])
+                shapes[number] = tuple(shape)
+                if shapes != call.shapes:
+                    yield call.with_shapes(shapes, f"{label}, axis {axis} of '{port.name}' alone")
 
 
 @check(30, needs=("cases",))
@@ -34,15 +57,22 @@ def shape_function(subject: Subject) -> str:
 
     The shape function runs with all dimensions unknown, and with every other one unknown, as
     TensorRT calls it. Its expressions are then evaluated for each case in its own size, at 1, odd,
-    doubled and empty.
+    doubled and empty; where the plugin refuses all of these, with one dimension so at a time.
 
     Does not prove anything about shapes far from those of the cases, nor about outputs whose shape
     depends on data.
     """
-    count = 0
+    seen, count, refused = set(), 0, 0
     for call in subject.calls("first"):
-        for sized in resized(call):
-            sized.reference()  # raises where it disagrees with the declared shapes
+        for sized in sizes_of(call):
+            if sized is None:
+                refused += 1
+                continue
+            seen.add(tuple(sized.shapes))
+            try:
+                sized.reference()
+            except PluginkitError as error:  # it disagrees with the declared shapes
+                raise outcome_of(error, sized.label, sized.case, "a shape") from error
             outputs = calls.describe_outputs(sized.plugin, sized.describe())
             expected = [desc.shape for desc in outputs]
             _compare(sized, "concrete", sized.shapes, expected, sized.values)
@@ -59,7 +89,12 @@ def shape_function(subject: Subject) -> str:
                 ]
                 _compare(sized, label, symbolic, expected, None)
             count += 1
-    return f"{count} sets of shapes"
+    if refused and len(seen) == 1:
+        raise NotRun(
+            f"shapes other than the cases': the plugin refuses all {refused} that were tried; add "
+            "cases of other shapes"
+        )
+    return f"{count} sets of shapes" + (f"; the plugin refuses {refused} others" * bool(refused))
 
 
 def _compare(
@@ -79,14 +114,15 @@ def _compare(
         ]
     except UnknownDimError as error:
         raise Failure(
-            where,
+            f"{where}\n{author_line(error)}",
             str(error),
             "a shape that follows from unknown dimensions",
             cause="TensorRT asks for output shapes while dimensions are unknown.",
             case=call.case,
+            root=root_of(error),
         ) from error
     except PluginkitError as error:
-        raise Failure(where, str(error), "a shape", case=call.case) from error
+        raise outcome_of(error, where, call.case, "a shape") from error
     for port, one, wanted in zip(call.plugin.spec.outputs, got, expected, strict=True):
         if one != wanted:
             raise Failure(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pluginkit.checking.check import Failure, NotRun, check
+from pluginkit.checking.check import check
 from pluginkit.checking.checks.shape_checks import resized
 from pluginkit.checking.executions import POISON, Execution, device_of, executions
+from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.checking.time_budget import run_affordable
 

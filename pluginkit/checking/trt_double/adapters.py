@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from pluginkit.checking.check import Failure
+from pluginkit.checking.outcomes import Failure
 from pluginkit.checking.trt_double.layer import LAYER
 from pluginkit.contract.plugin import Plugin
 from pluginkit.trt.callbacks import callback_errors

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pluginkit.contract.dims import Shape, ShapeValue
+from pluginkit.contract.dims import InputDim, Shape, ShapeValue
 from pluginkit.contract.dtypes import DType, dtype_from_numpy
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import Port
@@ -146,7 +146,7 @@ def _by_declared_input(
     for port, shape, dtype in zip(ports, shapes, dtypes, strict=True):
         if port.is_on_device:
             descs[port.name] = TensorDesc(
-                port.name, tuple(shape), dtype, Slot("input", next(buffers))
+                port.name, _named(shape, port), dtype, Slot("input", next(buffers))
             )
             continue
         known = values.get(port.name)
@@ -155,6 +155,14 @@ def _by_declared_input(
         _check_length(plugin, port, len(known))
         descs[port.name] = TensorDesc(port.name, tuple(shape), dtype, Slot("host"), known)
     return tuple(descs.get(port.name) for port in plugin.spec.inputs)
+
+
+def _named(shape: Shape, port: Port) -> Shape:
+    """Give the dimensions of an input that are not known yet its name, for messages."""
+    return tuple(
+        InputDim(dim.index, dim.axis, port.name) if isinstance(dim, InputDim) else dim
+        for dim in shape
+    )
 
 
 def present_ports(plugin: Plugin) -> list[Port]:

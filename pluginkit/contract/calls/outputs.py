@@ -26,7 +26,8 @@ def check(plugin: Plugin, inputs: Inputs) -> None:
     """Run the author's check; on symbolic shapes it ends where it asks for an unknown value.
 
     Errors:
-        InputError: the author refuses the inputs, with an InputError or any other ValueError.
+        InputError: the author refuses the inputs, with an InputError or any other ValueError, or
+            reads a dimension or value that they lack (IndexError).
         Other exceptions pass through.
     """
     with named_refusals(plugin):
@@ -37,7 +38,7 @@ def check(plugin: Plugin, inputs: Inputs) -> None:
                 raise
         except PluginkitError:
             raise
-        except ValueError as error:
+        except (ValueError, IndexError) as error:
             raise InputError(str(error)) from error
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from pluginkit.checking.check import Check, Failure, NotRun, all_checks, chosen_checks
+from pluginkit.checking.check import Check, all_checks, chosen_checks
 from pluginkit.checking.check_report import CheckReport, CheckResult
+from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import Subject
 from pluginkit.checking.requirements import REQUIREMENTS
 from pluginkit.checking.run_check import execute
@@ -72,7 +73,8 @@ def test_a_failure_becomes_a_result_with_a_script() -> None:
     assert 'only=["sample"]' in result.script
     assert "CircPad" in result.script
     assert str(result) == (
-        "failed   sample\n  Where:    here\n  Got:      1\n  Expected: 2\n  Cause:    why"
+        "failed   sample\n  Where:    here\n  Inputs:   x float32[2, 3, 16, 20]\n"
+        "  Got:      1\n  Expected: 2\n  Cause:    why"
     )
 
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pluginkit.checking.check import Failure, NotRun, all_checks
+from pluginkit.checking.check import all_checks
+from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.time_budget import SHARES, Clock, run_affordable
 from pluginkit.errors import KernelError
 
@@ -92,7 +93,8 @@ def test_any_other_error_is_a_failure_of_its_call() -> None:
 
     with pytest.raises(Failure) as caught:
         run_affordable(Waiting(), calls(1), run, "canaries")
-    assert caught.value.where == "1 elements"
+    assert caught.value.where.split("\n")[0] == "1 elements"
+    assert f"{__file__}:" in caught.value.where
     assert "ZeroDivisionError" in caught.value.got
 
 

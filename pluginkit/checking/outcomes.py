@@ -1,0 +1,90 @@
+"""How a check ends that does not pass: with a Failure, or NotRun."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pluginkit.checking.author_line import author_line, causes, root_of
+from pluginkit.errors import KernelError, PluginkitError
+
+if TYPE_CHECKING:
+    from pluginkit.contract.plugin import Case
+
+
+class Failure(Exception):  # noqa: N818  # it becomes a Result, and never reaches a caller
+    """What a check found wrong.
+
+    Args:
+        where: which case, types, shapes and tensor.
+        got: what the plugin did.
+        expected: what it should have done.
+        cause: what is behind it, where that is known.
+        case: the one case that shows it, for the script that reproduces it.
+        root: a line that other failures of the same cause have too; "" where that is not known.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        got: object,
+        expected: object,
+        *,
+        cause: str = "",
+        case: Case | None = None,
+        root: str = "",
+    ) -> None:
+        self.where = where
+        self.got = shown(got)
+        self.expected = shown(expected)
+        self.cause = cause
+        self.case = case
+        self.root = root
+        super().__init__(f"{where}: got {self.got}; expected {self.expected}.")
+
+
+def shown(value: object) -> str:
+    """Return a shape as ``"[2, 3]"``, and any other value as str does."""
+    return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+#: What CUDA says of a kernel that has gone astray, and what that means.
+_CUDA_CAUSES = (
+    (
+        "illegaladdress",
+        "a kernel touched memory that is not its own: compute-sanitizer says where.",
+    ),
+    (
+        "illegal_address",
+        "a kernel touched memory that is not its own: compute-sanitizer says where.",
+    ),
+    ("launchfailure", "a kernel crashed: compute-sanitizer says where."),
+    ("launch_failed", "a kernel crashed: compute-sanitizer says where."),
+)
+
+
+def outcome_of(
+    error: Exception, where: str, case: Case | None = None, expected: str = "no exception"
+) -> Failure | NotRun:
+    """Return the Failure that an exception of the plugin's is, or what kept kernels from running.
+
+    It tells the first cause alone: what TensorRT or pluginkit made of that says nothing more.
+    """
+    first = list(causes(error))[-1]
+    if isinstance(first, KernelError) and first.code in _NOT_RUN:
+        return _NOT_RUN[first.code](f"{first.message} {first.where or ''}".rstrip())
+    text = str(first) if isinstance(first, PluginkitError) else f"{type(first).__name__}: {first}"
+    why = [cause for word, cause in _CUDA_CAUSES if word in text.lower()]
+    places = "\n".join(filter(None, (where, author_line(error))))
+    return Failure(places, text, expected, cause="\n".join(why), case=case, root=root_of(error))
+
+
+class NotRun(Exception):  # noqa: N818  # as Failure
+    """The check says nothing about this plugin, or something that it needs is missing."""
+
+
+class OutOfTime(NotRun):
+    """A call takes longer than there is time for on this machine."""
+
+
+#: What keeps the PTX machine from running a kernel, by the error's code.
+_NOT_RUN: dict[str, type[NotRun]] = {"PK351": NotRun, "PK356": NotRun, "PK357": OutOfTime}
