@@ -675,7 +675,7 @@ class KeepsTheFirstResult(Blend):
         y[...] = kept.setdefault(y.shape, y.copy())
 
 
-@broken("batch_permutation", "kernel_sizes", "kernel_nan_inf", "two_shapes")
+@broken("batch_permutation", "kernel_sizes", "kernel_nan_inf", "two_shapes", "determinism")
 class AssumesThatRowsAreSorted(Blend):
     """As a binary search would; the cases happen to be sorted."""
 

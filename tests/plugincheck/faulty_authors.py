@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pluginkit import Case, CudaKernel, Input, Launch, Output, Plugin, float16, float32
+from pluginkit import Case, CudaKernel, Input, Launch, Output, Plugin, attribute, float16, float32
 from tests.plugincheck.sound import Host
 
 _COPY = """
@@ -97,3 +97,34 @@ class DimensionWrittenOut(Host):
     @classmethod
     def cases(cls):
         yield Case("one", [np.ones((5, 4), np.float32), np.ones((3, 4), np.float32)])
+
+
+class AttributeAndInputUnread(Boxes):
+    """Declares more than it reads: ``bias`` by no method, ``scores`` by no step."""
+
+    scale: float = attribute(default=1.0)
+    bias: float = attribute(default=0.0)
+    rounds: int = attribute(default=0)
+    kernel = CudaKernel(
+        "template <typename T, int R> __global__ void copy(T* y, const T* x, long long n, float s) "
+        "{\n if (threadIdx.x < n) y[threadIdx.x] = x[threadIdx.x] * s;\n}\n",
+        "copy<{T}, {rounds}>",
+    )
+
+    def launches(self, boxes, scores, y):
+        return Launch(self.kernel, 1, 256, (y, boxes, boxes.size, float32(self.scale)))
+
+    def reference(self, boxes, scores):
+        return boxes * np.float32(self.scale)
+
+    @classmethod
+    def cases(cls):
+        ones = np.ones((2, 3), np.float32)
+        yield Case("one", [ones, ones], {"bias": 0.5})
+
+
+class PassesItselfOn(AttributeAndInputUnread):
+    """What reads the attributes cannot be known."""
+
+    def output_shapes(self, boxes, scores):
+        return tuple(boxes.shape) if repr(self) else ()

@@ -98,3 +98,24 @@ def test_a_broken_cases_method_is_no_crash():
             raise KeyError("boxes")
 
     assert Subject(Raises).unusable[0][1] == "KeyError('boxes')"
+
+
+def test_what_nothing_reads_is_said():
+    found = results(faulty.AttributeAndInputUnread, "attributes", "launches", "kernel_types")
+    assert {one.status for one in found.values()} == {"passed"}, found
+    assert found["attributes"].remark.endswith("plugins; no method reads 'bias'")
+    assert found["launches"].remark.endswith("sets of shapes; no step reads 'scores'")
+
+
+def test_nothing_is_said_of_attributes_where_self_is_passed_on():
+    remark = results(faulty.PassesItselfOn, "attributes")["attributes"].remark
+    assert remark.endswith("plugins")
+
+
+def test_shipped_plugins_read_all_that_they_declare():
+    from pluginkit.checking.unread import unread_attributes
+    from pluginkit.discovery import find_plugins
+
+    plugins = list(find_plugins().values())
+    assert len(plugins) > 5
+    assert {one.__name__: unread_attributes(one) for one in plugins if unread_attributes(one)} == {}

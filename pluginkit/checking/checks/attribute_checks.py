@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pluginkit.checking.check import check
 from pluginkit.checking.outcomes import Failure
 from pluginkit.checking.plugin_under_test import Subject
+from pluginkit.checking.unread import unread_attributes
 from pluginkit.contract import calls
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PluginkitError
@@ -84,7 +85,7 @@ def attributes(subject: Subject) -> str:
     Tries the cases' values, and the int64, float64, string and array values that TensorRT
     truncates, drops or mislabels, as far as the declaration allows them.
 
-    Does not prove that the plugin uses them.
+    Says which attributes no method reads. Does not prove that the plugin uses the others.
     """
     from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_of_node
 
@@ -98,7 +99,9 @@ def attributes(subject: Subject) -> str:
             raise Failure(label, "a node of no known plugin", "the plugin's node")
         expect_same(f"{label}, after an ONNX node", read, plugin)
         count += 1
-    return f"{count} plugins"
+    unread = unread_attributes(subject.plugin_class)
+    listed = f"; no method reads {', '.join(map(repr, unread))}" if unread else ""
+    return f"{count} plugins{listed}"
 
 
 @check(65, needs=("cases", "tensorrt"))

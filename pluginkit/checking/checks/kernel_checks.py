@@ -36,13 +36,14 @@ def launches(subject: Subject) -> str:
     Arguments stay inside their buffers, grids and blocks inside CUDA's limits, every output that
     has elements is an argument of some step, and no step writes to an input.
 
-    Does not prove what kernels do with their arguments.
+    Says which inputs no step reads. Does not prove what kernels do with their arguments.
     """
     from pluginkit.kernels.enqueue_steps import enqueue_steps
 
     if "launches" not in subject.plugin_class.spec.overrides:
         raise NotRun("launches(): the plugin overrides enqueue")
     count = 0
+    given, taken = dict[str, None](), set()
     for call in subject.calls("cover"):
         for sized in resized(call):
             inputs = sized.describe()
@@ -54,6 +55,8 @@ def launches(subject: Subject) -> str:
             reached, written = set(), set()
             for step in work.steps:
                 tensors = step.args if isinstance(step, Launch) else (step.target,)
+                sources = step.args if isinstance(step, Launch) else vars(step).values()
+                taken |= {_input_of(one) for one in sources}
                 slots = {t.slot for t in tensors if isinstance(t, (TensorDesc, Workspace))}
                 reached |= {(slot.kind, slot.index) for slot in slots}
                 if not isinstance(step, Launch):
@@ -73,8 +76,19 @@ def launches(subject: Subject) -> str:
                     "inputs left alone",
                     case=sized.case,
                 )
+            present = (desc for desc in inputs if desc is not None and desc.slot.kind == "input")
+            given |= {desc.name: None for desc in present if desc.size}
             count += 1
-    return f"{count} sets of shapes"
+    unread = [name for name in given if name not in taken]
+    listed = f"; no step reads {', '.join(map(repr, unread))}" if unread else ""
+    return f"{count} sets of shapes{listed}"
+
+
+def _input_of(argument: object) -> str | None:
+    """Return the name of the input that a step's argument is, or is a part of."""
+    if isinstance(argument, TensorDesc) and argument.slot.kind == "input":
+        return argument.name
+    return None
 
 
 @check(110, needs=("cases", "compilers"))
