@@ -128,3 +128,7 @@ class PassesItselfOn(AttributeAndInputUnread):
 
     def output_shapes(self, boxes, scores):
         return tuple(boxes.shape) if repr(self) else ()
+
+
+class SourceWithDefinesDoesNotCompile(Boxes):
+    kernel = CudaKernel("does_not_compile.cu", "copy<{T}>", defines={"THREADS": 256})

@@ -83,8 +83,11 @@ def test_a_missing_half_names_its_header():
     assert found["kernel_types"].same_as == "compile"
 
 
-def test_a_compilers_log_names_the_authors_file_and_line():
-    found = results(faulty.SourceDoesNotCompile, "compile", "kernel_types")
+@pytest.mark.parametrize(
+    "plugin", [faulty.SourceDoesNotCompile, faulty.SourceWithDefinesDoesNotCompile]
+)
+def test_a_compilers_log_names_the_authors_file_and_line(plugin):
+    found = results(plugin, "compile", "kernel_types")
     source = Path(FILE).with_name("does_not_compile.cu")
     assert found["compile"].cause.startswith(f"{source}(2): error: expected an expression")
     assert found["kernel_types"].same_as == "compile"
