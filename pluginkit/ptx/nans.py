@@ -2,9 +2,7 @@
 
 Arithmetic on f32, f16 and bf16 has one NaN, whatever the operands were. Arithmetic on f64 hands on
 the NaN of an operand and makes it quiet, and ``cvt`` to or from f64 keeps the upper bits of the
-payload. The PTX manual says only that f64 supports payloads; the rest was measured on an H200, but
-for two things: which NaN an ``fma`` of several hands on (the last one here, as in a sum), and the
-payload that is left when f64 becomes f32 or f16.
+payload. The PTX manual says only that f64 supports payloads; the rest was measured on an H200.
 """
 
 from __future__ import annotations

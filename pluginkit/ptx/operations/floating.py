@@ -59,7 +59,8 @@ def finished(
         count: how many sources there are.
         exact: gives a float32 result in float64, exact or rounded to odd. It is needed where
             rounding can make a denormal result normal.
-        first_nan_wins: which source's NaN an f64 result is; the last one's otherwise.
+        first_nan_wins: whether an f64 result is the NaN of the first source; otherwise that of the
+            second, the third, then the first.
     """
     flushes, saturates = instruction.has("ftz"), instruction.has("sat")
     mode = _mode(instruction)
@@ -78,7 +79,8 @@ def finished(
         if saturates:
             return floats.saturate(result)
         if kind == "f64":
-            return nans.handed_on(result, *(sources if first_nan_wins else sources[::-1]))
+            order = sources if first_nan_wins else (*sources[1:], sources[0])
+            return nans.handed_on(result, *order)
         return nans.canonical(result)
 
     return Compute(whole, (kind,) * count, kind)

@@ -46,7 +46,9 @@ def float_case(
         if saturates:
             return _saturated(form, bits)
         if bits is None:
-            return nan_of(kind, *(operands if first_wins else operands[::-1]))
+            # Measured on the H200: b's NaN, then that of c, then that of a.
+            order = operands if first_wins else (*operands[1:], operands[0])
+            return nan_of(kind, *order)
         return bits
 
     columns = columns or (edges(form) if count < 3 else few(form),) * count

@@ -14,15 +14,6 @@ ABOUT, RECORDED = load()
 EXACT = [case for case in CASES if case.error is None]
 APPROXIMATE = [case for case in CASES if case.error is not None]
 
-#: Cases that were added after the recording of 2026-11-30, held against their definition alone.
-_ADDED = (
-    "next to the least normal number", "of several NaN", "of NaN payloads",
-    "of huge positions and lengths",
-)  # fmt: skip
-#: The recording of 2026-11-30 lost two cases, because two others have the same text.
-_LOST = ("fma.rn.f32 {d}, {a}, {b}, {c};", "fma.rn.f64 {d}, {a}, {b}, {c};")
-NOT_RECORDED = {case.title for case in CASES if case.about in _ADDED or case.title in _LOST}
-
 #: The greatest distance between machine and GPU in units of the last place, over the rows here.
 #: The documentation of pluginkit.ptx.operations.floating repeats these figures.
 MEASURED_UNITS = {
@@ -37,15 +28,10 @@ def recorded(case, title):
     return results.bits
 
 
-def only_recorded(cases):
-    return [case for case in cases if case.title not in NOT_RECORDED]
-
-
 def test_every_case_is_recorded():
     titles = [*(case.title for case in CASES), *(case.name for case in CUDA_CASES)]
     assert len(titles) == len(set(titles))
-    assert set(titles) - set(RECORDED) == NOT_RECORDED
-    assert set(RECORDED) <= set(titles)
+    assert set(RECORDED) == set(titles)
 
 
 def test_the_file_says_where_it_comes_from():
@@ -53,7 +39,7 @@ def test_the_file_says_where_it_comes_from():
     assert {"driver", "cuda", "date"} <= set(ABOUT)
 
 
-@pytest.mark.parametrize("case", only_recorded(EXACT), ids=lambda case: case.title)
+@pytest.mark.parametrize("case", EXACT, ids=lambda case: case.title)
 def test_an_instruction_gives_the_bits_of_the_gpu(case):
     gpu = recorded(case, case.title)
     for row, got, expected in zip(case.rows, machine_results(case), gpu, strict=True):
