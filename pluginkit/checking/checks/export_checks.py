@@ -1,0 +1,103 @@
+"""Check that a plugin can leave Python: its C++ asks for the same launches as its class."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pluginkit.checking.check import Failure, NotRun, check
+from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.contract import calls
+from pluginkit.errors import ExportError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from pluginkit.export.compile.compiler import Compiler
+    from pluginkit.export.trace.methods import TracedPlugin
+    from pluginkit.export.variant import Variant
+
+#: What the comparison asks of each variant; ``pluginkit export`` asks for 300.
+_CALLS = 20
+
+
+@check(112, needs=("cases",))
+def exports(subject: Subject) -> str:
+    """Every case can be exported, and its C++ asks for the same launches as the Python class.
+
+    The attributes, inputs and ranks of each case, for all sizes where that can be traced, else for
+    the sizes of the case: the first case in every combination of types, every other case in the
+    first. The generated C++ is compiled and asked for its launches on drawn shapes; steps,
+    arguments, workspace, output shapes and refusals must agree byte for byte.
+
+    Does not prove that kernels compute anything, nor that TensorRT loads the library.
+    """
+    from pluginkit.export.compile.compiler import find_compiler
+
+    if "launches" not in subject.plugin_class.spec.overrides:
+        raise NotRun("launches(): the plugin overrides enqueue, which cannot be exported")
+    try:
+        compiler = replace(find_compiler(), optimization="-O0")
+    except MissingDependencyError as error:
+        raise NotRun(f"a C++ compiler: {error.fix}") from error
+    traced, for_sizes = _traced(subject)
+    agreed = _compared(traced, compiler)
+    remark = f"{len(traced)} variants, {agreed} calls"
+    return f"{remark}; for the cases' sizes only: {'; '.join(for_sizes)}" if for_sizes else remark
+
+
+def _traced(subject: Subject) -> tuple[list[TracedPlugin], list[str]]:
+    """The traces of the cases, and the labels of those that hold for the cases' sizes only."""
+    from pluginkit.export.trace.methods import trace_plugin
+
+    found: dict[object, TracedPlugin] = {}
+    for_sizes = []
+    for call in subject.calls("cover"):
+        variant = _variant(call, is_dynamic=True)
+        if (variant.key, variant.plugin.tactic) in found:
+            continue
+        try:
+            traced = trace_plugin(variant)
+        except ExportError as error:
+            try:
+                traced = trace_plugin(_variant(call, is_dynamic=False))
+            except ExportError as second:
+                raise Failure(
+                    call.label,
+                    second.message,
+                    "launches that can be written in C++",
+                    cause="\n".join(filter(None, (second.where, second.fix))),
+                    case=call.case,
+                ) from second
+            for_sizes.append(f"{call.label} ({error.code} {error.where or ''})")
+        found[variant.key, variant.plugin.tactic] = traced
+    return list(found.values()), for_sizes
+
+
+def _variant(call: Call, *, is_dynamic: bool) -> Variant:
+    from pluginkit.export.variant import ANY, Variant
+
+    ports = calls.present_ports(call.plugin)
+    ranges = []
+    for port, shape in zip(ports, call.shapes, strict=True):
+        dims = call.values[port.name] if port.is_shape_input else shape
+        ranges.append(tuple(ANY if is_dynamic else (dim, dim) for dim in dims))
+    return Variant(call.plugin, tuple(call.dtypes), tuple(ranges))
+
+
+def _compared(traced: list[TracedPlugin], compiler: Compiler) -> int:
+    """Compare the C++ with the class; return the number of calls."""
+    from pluginkit.export.compile.library_builder import LibraryBuilder
+    from pluginkit.export.generate.generate_library import generate_library
+    from pluginkit.export.generate.kernel_names import named_kernels
+    from pluginkit.export.prove.session import prove_library
+
+    library = generate_library(traced, ["90"], named_kernels(traced))
+    try:
+        with LibraryBuilder(library.files, compiler, 11) as builder:
+            return prove_library(library, builder, compiler, _CALLS).calls
+    except ExportError as error:
+        raise Failure(
+            error.where or "the generated C++",
+            error.message,
+            "what the Python class asks for",
+            cause=error.cause or "",
+        ) from error

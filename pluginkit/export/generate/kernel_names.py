@@ -1,0 +1,46 @@
+"""Stand-ins for compiled kernels: their names and parameters, for what only asks for launches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from pluginkit.export.generate.kernels import Image, Module
+from pluginkit.export.generate.tree_functions import constants_of
+from pluginkit.export.trace.methods import TracedPlugin
+from pluginkit.export.trace.steps import Array, Parameter, Values
+from pluginkit.kernels.specialise import Specialisation
+
+
+def named_kernels(traced: Sequence[TracedPlugin]) -> Callable[..., tuple[Module, ...]]:
+    """Return what takes the place of ``compile_modules``, and compiles nothing.
+
+    Args:
+        traced: the plugins whose launches name the kernels.
+    """
+    sizes: dict[Specialisation, tuple[int, ...]] = {}
+    for one in traced:
+        for launch in one.launches():
+            listed = tuple(size for parameter in launch.parameters for size in _bytes_of(parameter))
+            for number in constants_of(launch.number):
+                sizes[one.kernels[number]] = listed
+
+    def modules(
+        owner: str, wanted: Sequence[Specialisation], capabilities: Sequence[str]
+    ) -> tuple[Module, ...]:
+        image = Image(f"{owner}.cubin", capabilities[0], False, b"no code")
+        symbols = tuple(f"{owner}_{number}" for number in range(len(wanted)))
+        parameters = tuple(sizes[kernel] for kernel in wanted)
+        return (Module(tuple(wanted), symbols, parameters, (image,)),)
+
+    return modules
+
+
+def _bytes_of(parameter: Parameter) -> Iterator[int]:
+    """The sizes of what a kernel sees of an argument: numba takes arrays apart."""
+    if isinstance(parameter, Array):
+        yield from [8] * (5 + 2 * len(parameter.shape))
+    elif isinstance(parameter, Values):
+        size, count = parameter.dtype.itemsize, len(parameter.numbers)
+        yield from [size] * count if parameter.is_split else [size * count]
+    else:
+        yield 8
