@@ -139,10 +139,17 @@ class Writer:
 _EXCHANGED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
+#: The largest Dim, which is an int64.
+_LARGEST = 2**63 - 1
+
+
 def _compared(left: str, sign: str, right: str, comparison: Expr) -> str:
-    """A comparison, with a constant on the right."""
-    if comparison.operands[0].is_constant:
-        return f"{right} {_EXCHANGED[sign]} {left}"
+    """A comparison, with a constant on the right; one that is larger than every Dim is not one."""
+    first, second = comparison.operands
+    if first.is_constant:
+        left, sign, right, second = right, _EXCHANGED[sign], left, first
+    if second.is_constant and second.value > _LARGEST:
+        sign, right = ("<=" if sign in ("<", "<=", "!=") else ">"), str(_LARGEST)
     return f"{left} {sign} {right}"
 
 
