@@ -28,8 +28,8 @@ def exports(subject: Subject) -> str:
     """Every case can be exported, and its C++ asks for the same launches as the Python class.
 
     The attributes, inputs and ranks of each case, for sizes up to 5000 where that can be traced,
-    else for the sizes of the case: the first case in every combination of types, every other case in the
-    first. The generated C++ is compiled and asked for its launches on drawn shapes; steps,
+    else for the sizes of the case: the first case in every combination of types, every other case
+    in the first. The generated C++ is compiled and asked for its launches on drawn shapes; steps,
     arguments, workspace, output shapes and refusals must agree byte for byte.
 
     Does not prove that kernels compute anything, nor that TensorRT loads the library.

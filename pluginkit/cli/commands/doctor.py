@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Check everything."""
     from pluginkit.cli.terminal_output import print_json, print_table
 
-    findings = [*_tensorrt(), *_gpu(), *_cuda(), *_packages(), *_discovery(args)]
+    findings = [*_tensorrt(), *_gpu(), *_cuda(), *_compilers(), *_packages(), *_discovery(args)]
     if args.json:
         print_json([dataclasses.asdict(one) for one in findings])
     else:
@@ -179,6 +179,20 @@ def _library_version(subject: str, module: object) -> str:
     if subject == "cupy":
         return str(module.__version__)  # type: ignore[attr-defined]
     return importlib.metadata.version(subject)
+
+
+def _compilers() -> Iterator[Finding]:
+    """The C++ compilers of export and of standalone plans, for this processor and for Jetsons."""
+    from pluginkit.export.compile.compiler import find_compiler
+
+    purpose = "makes plugins into libraries: pluginkit export, pluginkit build --standalone"
+    for subject, arch in (("g++", None), ("g++ for aarch64", "aarch64")):
+        try:
+            found = find_compiler(arch)
+        except PluginkitError as error:
+            yield Finding(subject, "note", f"not installed; {purpose}", error.fix or "")
+        else:
+            yield Finding(subject, "ok", f"{found.version}: {purpose}")
 
 
 def _packages() -> Iterator[Finding]:
