@@ -17,20 +17,21 @@ if TYPE_CHECKING:
 
 #: What the comparison asks of each variant; ``pluginkit export`` asks for 300.
 _CALLS = 20
-#: The range of a dimension that varies. Of more dimensions than three the first two vary: paths
-#: through the plugin's methods multiply with each.
+#: The range of a dimension that varies; the first two do. Paths through the plugin's methods, and
+#: the time that they take, multiply with each.
 _SIZES = (0, 5000)
-_MOST_DYNAMIC = 3
+_DYNAMIC = 2
 
 
 @check(112, needs=("cases",))
 def exports(subject: Subject) -> str:
     """Every case can be exported, and its C++ asks for the same launches as the Python class.
 
-    The attributes, inputs and ranks of each case, for sizes up to 5000 where that can be traced,
-    else for the sizes of the case: the first case in every combination of types, every other case
-    in the first. The generated C++ is compiled and asked for its launches on drawn shapes; steps,
-    arguments, workspace, output shapes and refusals must agree byte for byte.
+    The attributes, inputs and ranks of each case, with the first two dimensions of each input up to
+    5000 where that can be traced, else for the sizes of the case: the first case in
+    every combination of types, every other case in the first. The generated C++ is compiled and
+    asked for its launches on drawn shapes; steps, arguments, workspace, output shapes and refusals
+    must agree byte for byte.
 
     Does not prove that kernels compute anything, nor that TensorRT loads the library.
     """
@@ -83,7 +84,7 @@ def _variant(call: Call, *, is_dynamic: bool) -> Variant:
     ranges = []
     for port, shape in zip(ports, call.shapes, strict=True):
         dims = call.values[port.name] if port.is_shape_input else shape
-        varying = (len(dims) if len(dims) <= _MOST_DYNAMIC else 2) if is_dynamic else 0
+        varying = min(len(dims), _DYNAMIC) if is_dynamic else 0
         fixed = tuple((dim, dim) for dim in dims[varying:])
         ranges.append((_SIZES,) * varying + fixed)
     return Variant(call.plugin, tuple(call.dtypes), tuple(ranges))
