@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pluginkit.checking.check import Failure, NotRun, check
+from pluginkit.checking.check import check
+from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import Call, Subject
 from pluginkit.contract import calls
 from pluginkit.errors import ExportError, MissingDependencyError
@@ -21,6 +23,10 @@ _CALLS = 20
 #: the time that they take, multiply with each.
 _SIZES = (0, 5000)
 _DYNAMIC = 2
+#: A method with more paths is traced for the sizes of its case only; an export follows 2000.
+_PATHS = 60
+#: Seconds of processor time after which cases are traced for their own sizes only.
+_SECONDS = 5.0
 
 
 @check(112, needs=("cases",))
@@ -55,12 +61,15 @@ def _traced(subject: Subject) -> tuple[list[TracedPlugin], list[str]]:
 
     found: dict[object, TracedPlugin] = {}
     for_sizes = []
+    started = time.process_time()
     for call in subject.calls("cover"):
         variant = _variant(call, is_dynamic=True)
         if (variant.key, variant.plugin.tactic) in found:
             continue
         try:
-            traced = trace_plugin(variant)
+            if time.process_time() - started > _SECONDS:
+                raise ExportError("PK801", "the time of the check is over.")
+            traced = trace_plugin(variant, _PATHS)
         except ExportError as error:
             try:
                 traced = trace_plugin(_variant(call, is_dynamic=False))
@@ -72,7 +81,7 @@ def _traced(subject: Subject) -> tuple[list[TracedPlugin], list[str]]:
                     cause="\n".join(filter(None, (second.where, second.fix))),
                     case=call.case,
                 ) from second
-            for_sizes.append(f"{call.label} ({error.code} {error.where or ''})")
+            for_sizes.append(f"{call.label}: {error.message}")
         found[variant.key, variant.plugin.tactic] = traced
     return list(found.values()), for_sizes
 

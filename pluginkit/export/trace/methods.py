@@ -17,7 +17,7 @@ from pluginkit.export.trace.numbers import expr_of, traced, tracing_extremes
 from pluginkit.export.trace.path import Path, Table
 from pluginkit.export.trace.simplify import simplified
 from pluginkit.export.trace.steps import StepReader, TracedLaunch, TracedStep
-from pluginkit.export.trace.tree import Tree, explore, leaves, pruned
+from pluginkit.export.trace.tree import MOST_PATHS, Tree, explore, leaves, pruned
 from pluginkit.export.variant import Variant
 from pluginkit.kernels.specialise import Specialisation
 
@@ -86,19 +86,24 @@ def symbol_of_value(port: str, index: int) -> str:
     return f"{port}.values[{index}]"
 
 
-def trace_plugin(variant: Variant) -> TracedPlugin:
+def trace_plugin(variant: Variant, most_paths: int = MOST_PATHS) -> TracedPlugin:
     """Trace the methods of a plugin.
+
+    Args:
+        variant: the calls to trace.
+        most_paths: how many paths through a method are followed before it is refused.
 
     Errors:
         PK800, PK801: a method cannot be traced, or has too many paths.
         PK113 to PK116, PK300 to PK303: the plugin is wrong.
     """
-    return _Tracer(variant).all()
+    return _Tracer(variant, most_paths).all()
 
 
 class _Tracer:
-    def __init__(self, variant: Variant) -> None:
+    def __init__(self, variant: Variant, most_paths: int) -> None:
         self._variant = variant
+        self._most_paths = most_paths
         self._plugin = variant.plugin
         self._owner = type(variant.plugin).__name__
         self._table = Table()
@@ -171,7 +176,7 @@ class _Tracer:
                         raise
                     raise _untraceable(self._owner, method, error, line) from error
 
-        return explore(self._table, guarded, f"{self._owner}.{method}")
+        return explore(self._table, guarded, f"{self._owner}.{method}", self._most_paths)
 
     def _refusal(self, path: Path, error: Exception) -> Refusal:
         is_ours = isinstance(error, PluginkitError)

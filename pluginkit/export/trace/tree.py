@@ -40,13 +40,16 @@ class Branch(Generic[T]):
 Tree = Leaf[T] | Branch[T]
 
 
-def explore(table: Table, run: Callable[[Path], T], method: str) -> Tree[T]:
+def explore(
+    table: Table, run: Callable[[Path], T], method: str, most_paths: int = MOST_PATHS
+) -> Tree[T]:
     """Run ``run`` on every path that is possible.
 
     Args:
         table: the call's expressions.
         run: calls the author's method with numbers of the path that it gets.
         method: its name, for errors.
+        most_paths: how many paths are followed before the method is refused.
 
     Errors:
         PK800: the code cannot be traced.  PK801: it has too many paths.
@@ -60,8 +63,8 @@ def explore(table: Table, run: Callable[[Path], T], method: str) -> Tree[T]:
         if path.refused is not None:
             raise path.refused
         found.append((path.questions, result))
-        if len(found) > MOST_PATHS:
-            raise _too_many(method, path.questions)
+        if len(found) > most_paths:
+            raise _too_many(method, most_paths, path.questions)
         answers = tuple(question.answer for question in path.questions)
         for index in range(len(given), len(answers)):
             waiting.append((*answers[:index], not answers[index]))
@@ -109,11 +112,11 @@ def _tree(found: list[tuple[list[Question], T]], depth: int) -> Tree[T]:
     return Branch(question.condition, if_true, if_false)
 
 
-def _too_many(method: str, questions: list[Question]) -> ExportError:
+def _too_many(method: str, most_paths: int, questions: list[Question]) -> ExportError:
     last = ", ".join(repr(question.condition) for question in questions[-3:])
     return ExportError(
         "PK801",
-        f"{method} has more than {MOST_PATHS} paths; expected fewer.",
+        f"{method} has more than {most_paths} paths; expected fewer.",
         cause=f"each of them is a list of steps. The last branches met are on {last}.",
         fix="narrow the ranges of the dimensions, or make more of them static.",
     )
