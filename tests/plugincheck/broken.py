@@ -314,37 +314,54 @@ class MoreThanAHundredCombinations(Plugin):
 # Attributes
 
 
+def forced(**methods: object) -> Callable[[type[Plugin]], type[Plugin]]:
+    """Give the class methods that it may not define, as an author can only by force."""
+
+    def force(plugin: type[Plugin]) -> type[Plugin]:
+        for name, method in methods.items():
+            setattr(plugin, name, method)
+        return plugin
+
+    return force
+
+
+def without_count(self):
+    return {name: value for name, value in Blend.to_wire(self).items() if name != "count"}
+
+
 @broken("attributes", "serialization", "reload")
+@forced(to_wire=without_count)
 class AttributeThatIsNotWritten(Blend):
-    def to_wire(self):
-        return {name: value for name, value in super().to_wire().items() if name != "count"}
+    """Its fields lack ``count``."""
 
 
 @broken("attributes", "serialization", "reload")
+@forced(to_wire=lambda self: Blend.to_wire(self) | {"count": self.count & 0x7FFFFFFF})
 class AttributeCutTo32Bits(Blend):
-    def to_wire(self):
-        return super().to_wire() | {"count": self.count & 0x7FFFFFFF}
+    """Its fields hold 31 bits of ``count``."""
 
 
 _kept: list[int] = []
 
 
+def keep(self):
+    _kept.append(self.count)
+    return Blend.to_wire(self) | {"count": len(_kept) - 1}
+
+
+@classmethod
+def take(cls, wire, where=None):
+    return Blend.from_wire.__func__(cls, dict(wire) | {"count": _kept[wire["count"]]}, where)
+
+
 @broken("reload")
+@forced(
+    to_wire=keep,
+    from_wire=take,
+    __eq__=lambda self, other: type(self) is type(other) and self.count == other.count,
+)
 class AttributeKeptInThisProcess(Blend):
     """Writes the place of its value in a list; another process has no such list."""
-
-    def to_wire(self):
-        _kept.append(self.count)
-        return super().to_wire() | {"count": len(_kept) - 1}
-
-    @classmethod
-    def from_wire(cls, wire, where=None):
-        return super().from_wire(dict(wire) | {"count": _kept[wire["count"]]}, where)
-
-    def __eq__(self, other):
-        return type(self) is type(other) and self.count == other.count
-
-    __hash__ = Blend.__hash__
 
 
 # Registry
