@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pluginkit import Case, Fill, Input, Output, Plugin, float32
-from pluginkit.checking.check import Failure, NotRun
 from pluginkit.checking.checks.export_checks import exports
+from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import Subject
 from pluginkit.export.compile import compiler
 from pluginkit.export.generate import cpp_expressions
