@@ -488,6 +488,17 @@ class ArgumentOfAnotherWidth(_Copying):
         return Launch(self.kernel, -(-x.size // 256), 256, (y, x, int32(x.size)))
 
 
+@broken("exports", memory="gpu")
+class BlockThatChangesFromCallToCall(_Copying):
+    """Any block gives the same result, but what is exported has one."""
+
+    _blocks = itertools.cycle((128, 256))
+
+    def launches(self, x, y, z):
+        block = next(self._blocks)
+        return Launch(self.kernel, -(-x.size // block), block, (y, x, x.size)), Copy(z, x)
+
+
 # Numba kernels, in the simulator
 
 

@@ -306,8 +306,9 @@ class ScopeRetyping:
             at
             for at in range(len(node.output))
             if any(
-                self._is_everywhere(body, body.scope.graph.output[at + offset].name)
+                self._is_everywhere(body, value.name)
                 for body in bodies
+                for value in body.scope.graph.output[at + offset : at + offset + 1]
             )
         ]
 
