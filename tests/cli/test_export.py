@@ -142,6 +142,7 @@ class TestModel:
         )
         assert b"max_batch_size: 16" in files["padded/config.pbtxt"]
 
+    @pytest.mark.slow
     def test_the_same_command_gives_the_same_bytes(self, exported: Path, tmp_path: Path):
         other = tmp_path / "elsewhere" / "deploy"
         (tmp_path / "scratch").mkdir()
@@ -157,6 +158,7 @@ class TestModel:
         assert content(other) == content(exported / "deploy")
 
     @pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
+    @pytest.mark.slow
     def test_cmake_builds_the_sources(self, exported: Path, tmp_path: Path):
         source = exported / "deploy" / "source"
         for command in (
@@ -218,6 +220,7 @@ class TestPlugins:
     @pytest.mark.parametrize(
         ("version", "entry"), [("8.6", "getPluginCreators"), ("11.1", "getCreators")]
     )
+    @pytest.mark.slow
     def test_only_the_types_and_attributes_asked_for(
         self, tmp_path: Path, capsys: Capture, version: str, entry: str
     ):
@@ -242,6 +245,7 @@ class TestPlugins:
         assert capsys.readouterr().err.startswith("PK811 CircPad: no input can be 'float64'")
         assert not (tmp_path / "new").exists()
 
+    @pytest.mark.slow
     def test_another_processor(self, tmp_path: Path):
         if shutil.which("aarch64-linux-gnu-g++") is None:
             pytest.skip("needs aarch64-linux-gnu-g++ (Debian's g++-aarch64-linux-gnu)")

@@ -149,7 +149,7 @@ def test_the_same_files_give_the_same_library(tmp_path: Path) -> None:
     ("name", "table", "key", "wrong"),
     [
         ("NonZero", "_CALLS", "ceil_div", "floor_div"),
-        ("Unique", "_CALLS", "min", "dim_max"),
+        ("TopK", "_CALLS", "min", "dim_max"),
         ("Unique", "_INFIX", "add", "-"),
         ("TopK", "_INFIX", "less", ">"),
     ],

@@ -129,6 +129,7 @@ class TestLibraries:
         ] == [(n, [[3, n + 3, 4], "float32"], 2 * (16 * n + 256)) for n in (1, 3, 8)]
 
 
+@pytest.mark.slow
 def test_a_self_registering_library_without_tensorrt_says_so(built: Built):
     library = built(Target(11, registers_itself=True))
     program = f"import ctypes; ctypes.CDLL({str(library)!r})"

@@ -245,6 +245,7 @@ def test_an_own_enqueue_is_refused_with_its_line() -> None:
     assert f"{__file__}:{enqueue.__code__.co_firstlineno}" in str(refused.value.where)
 
 
+@pytest.mark.slow
 def test_too_many_paths_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree, "MOST_PATHS", 100)
 

@@ -38,6 +38,8 @@ _OWN = (
     "'-P', '-m', 'ruff', 'format', '--quiet', '--stdin-filename'",
     "pluginkit.engine.scan.scan_worker",
     "pickle.find_class ('pluginkit.engine.",
+    "subprocess.Popen ('g++', ['g++', '--version']",
+    "subprocess.Popen ('aarch64-linux-gnu-g++', ['aarch64-linux-gnu-g++', '--version']",
 )
 _IN_OPEN = 0x20
 

@@ -13,6 +13,7 @@ from pluginkit.discovery import find_plugins
 SHIPPED = [one for one in find_plugins().values() if one.__module__.startswith("pluginkit.")]
 
 
+@pytest.mark.gpu
 @pytest.mark.slow
 @pytest.mark.parametrize("plugin", SHIPPED, ids=lambda one: one.__name__)
 def test_the_machine_computes_what_the_gpu_does(plugin) -> None:

@@ -97,7 +97,8 @@ class _ScopeNumbering:
 
     def _number(self, node: onnx.NodeProto) -> list[str] | None:
         """Number a node's outputs; return the outputs of an earlier node that is equal, or None."""
-        if is_op(node, "Identity") and node.input[0] in self._of_value:
+        is_identity = is_op(node, "Identity") and len(node.input) == len(node.output) == 1
+        if is_identity and node.input[0] in self._of_value:
             self._of_value[node.output[0]] = self._of_value[node.input[0]]
             return None
         key = self._key(node)
