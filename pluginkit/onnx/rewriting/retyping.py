@@ -41,15 +41,17 @@ _BODY_OUTPUTS = {"If": 0, "Loop": 1, "Scan": 0}
 
 
 class CarrierRules(Protocol):
-    """Which types are carried, and how operators work on carriers.
+    """Which types are carried, and how operators work on carriers."""
 
-    Attributes:
-        carriers: the carrier of each type: ``{"uint8": "int32"}``.
-        everywhere: the types that are carried through branches and bodies too.
-    """
+    @property
+    def carriers(self) -> Mapping[str, str]:
+        """The carrier of each type: ``{"uint8": "int32"}``."""
+        ...
 
-    carriers: Mapping[str, str]
-    everywhere: Collection[str]
+    @property
+    def everywhere(self) -> Collection[str]:
+        """The types that are carried through branches and bodies too."""
+        ...
 
     def carries(self, node: CarriedNode) -> bool:
         """Whether a node that reads or makes values of such types is to work on carriers."""
