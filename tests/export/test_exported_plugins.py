@@ -5,7 +5,6 @@ not asked here.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,11 @@ from pluginkit.export.compile.compiler import find_compiler
 from pluginkit.export.compile.library_builder import LibraryBuilder
 from pluginkit.export.generate import cpp_expressions
 from pluginkit.export.generate.generate_library import GeneratedLibrary, generate_library
-from pluginkit.export.generate.kernels import Image, Module
-from pluginkit.export.generate.tree_functions import constants_of
+from pluginkit.export.generate.kernel_names import named_kernels
 from pluginkit.export.prove.compare import Proof
 from pluginkit.export.prove.session import prove_library
-from pluginkit.export.trace.methods import TracedPlugin, trace_plugin
-from pluginkit.export.trace.steps import Array, Parameter, Values
+from pluginkit.export.trace.methods import trace_plugin
 from pluginkit.export.variant import Range, Variant, merged
-from pluginkit.kernels.specialise import Specialisation
 
 pytestmark = pytest.mark.slow
 
@@ -71,43 +67,13 @@ def ranges_of(plugin: Plugin, array: Any) -> tuple[Range, ...]:
     return (DYNAMIC, DYNAMIC, *((size, size) for size in array.shape[2:]))
 
 
-def parameter_bytes(parameter: Parameter) -> list[int]:
-    if isinstance(parameter, Array):
-        return [8] * (5 + 2 * len(parameter.shape))
-    if not isinstance(parameter, Values):
-        return [8]
-    size = parameter.dtype.itemsize
-    return (
-        [size] * len(parameter.numbers) if parameter.is_split else [size * len(parameter.numbers)]
-    )
-
-
-def without_code(traced: Sequence[TracedPlugin]) -> Any:
-    """In place of the compiler of kernels: their names and parameters alone."""
-    sizes: dict[Specialisation, tuple[int, ...]] = {}
-    for one in traced:
-        for launch in one.launches():
-            listed = [size for each in launch.parameters for size in parameter_bytes(each)]
-            for number in constants_of(launch.number):
-                sizes[one.kernels[number]] = tuple(listed)
-
-    def compiled(
-        owner: str, wanted: Sequence[Specialisation], capabilities: Sequence[str]
-    ) -> tuple[Module, ...]:
-        image = Image(f"{owner}.cubin", capabilities[0], False, b"no code")
-        symbols = tuple(f"{owner}_{number}" for number in range(len(wanted)))
-        return (Module(tuple(wanted), symbols, tuple(map(sizes.__getitem__, wanted)), (image,)),)
-
-    return compiled
-
-
 def generated(plugin_class: type[Plugin], limit: int | None = None) -> GeneratedLibrary:
     traced = [
         trace_plugin(one)
         for variant in variants_of(plugin_class)[:limit]
         for one in variant.with_tactics()
     ]
-    return generate_library(traced, ["90"], without_code(traced))
+    return generate_library(traced, ["90"], named_kernels(traced))
 
 
 def proof_of(library: GeneratedLibrary, calls_each: int = 120) -> Proof:
