@@ -11,6 +11,8 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pluginkit.distribution import refuse_name_clash
+
 if TYPE_CHECKING:
     from pluginkit.checking.debug_taps import debug_taps as debug_taps
     from pluginkit.contract.attributes import attribute as attribute
@@ -83,6 +85,8 @@ if TYPE_CHECKING:
     from pluginkit.trt.callbacks import callback_errors as callback_errors
     from pluginkit.trt.plugin_registry import add_to_network as add_to_network
     from pluginkit.trt.plugin_registry import register as register
+
+refuse_name_clash()
 
 __version__ = "0.1.0"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pluginkit.bench.bench_report import OWN, BenchReport
 from pluginkit.bench.bench_table import summary_of, table_from_report
+from pluginkit.distribution import pip_install
 from pluginkit.errors import MissingDependencyError
 
 _COLOURS = ("#76b900", "#4c72b0", "#dd8452", "#937860", "#8172b3", "#c44e52", "#64b5cd")
@@ -28,7 +29,7 @@ def png_from_report(report: BenchReport) -> bytes:
         raise MissingDependencyError(
             "PK310",
             "matplotlib is not installed; it is needed here.",
-            fix="pip install 'pluginkit[bench]'",
+            fix=pip_install("bench"),
         ) from error
     bars = len(report.results) + 2 * len(report.by_workload())
     height = 5 + max(2.0, _BAR_INCHES * bars)

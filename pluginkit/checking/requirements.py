@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Callable
 
 from pluginkit.checking.plugin_under_test import Subject
+from pluginkit.distribution import pip_install
 
 
 def _cases(subject: Subject) -> str | None:
@@ -49,7 +50,7 @@ def _compilers(subject: Subject) -> str | None:
 
 def _missing(modules: set[str]) -> str | None:
     lacking = sorted(name for name in modules if not _is_installed(name))
-    return f"{', '.join(lacking)}: pip install 'pluginkit[cuda]'" if lacking else None
+    return f"{', '.join(lacking)}: {pip_install('cuda')}" if lacking else None
 
 
 def _is_installed(module: str) -> bool:

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import pluginkit
 from pluginkit.cli.terminal_output import printable
+from pluginkit.distribution import pip_install, refuse_name_clash
 from pluginkit.errors import (
     AttributeValueError,
     DeclarationError,
@@ -27,6 +28,8 @@ from pluginkit.errors import (
     UsageError,
 )
 from pluginkit.interrupts import interruptible_command
+
+refuse_name_clash()  # again: the other package's __init__.py may have taken the place of ours
 
 #: Each is a module of this package with ``add_arguments(parser)`` and ``run(args) -> int``.
 COMMANDS = {
@@ -145,7 +148,7 @@ def _missing(error: ModuleNotFoundError) -> MissingDependencyError:
     missing = MissingDependencyError(
         "PK620",
         f"Python package '{error.name}' is not installed; it is needed here.",
-        fix="pip install pluginkit, which brings what it needs; see pluginkit doctor.",
+        fix=f"{pip_install()}, which brings what it needs; see pluginkit doctor.",
     )
     missing.__cause__ = error
     return missing

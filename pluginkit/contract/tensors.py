@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pluginkit.contract.dims import Dim, Shape, is_static, known, product
 from pluginkit.contract.dtypes import DType
+from pluginkit.distribution import pip_install
 from pluginkit.errors import MissingDependencyError, TensorError
 
 
@@ -177,13 +178,13 @@ class DeviceTensor:
 
     def cupy(self) -> Any:
         """Return a ``cupy.ndarray`` over the same memory (bfloat16 through ml_dtypes)."""
-        cupy = _import("cupy", "pip install 'pluginkit[cuda]'")
+        cupy = _import("cupy", pip_install("cuda"))
         owner = cupy.cuda.UnownedMemory(self.pointer, max(self.nbytes, 1), self)
         return cupy.ndarray(self.shape, self.dtype.numpy, cupy.cuda.MemoryPointer(owner, 0))
 
     def numba(self) -> Any:
         """Return a ``numba.cuda`` device array over the same memory."""
-        cuda = _import("numba.cuda", "pip install 'pluginkit[cuda]'")
+        cuda = _import("numba.cuda", pip_install("cuda"))
         return cuda.as_cuda_array(self, sync=False)
 
     def torch(self) -> Any:

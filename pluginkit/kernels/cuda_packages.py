@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from pluginkit.distribution import pip_install
 from pluginkit.errors import MissingDependencyError
 
 
@@ -20,7 +21,7 @@ def need(module: str) -> Any:
         raise MissingDependencyError(
             "PK310",
             f"{module} cannot be imported: {error}.",
-            fix="pip install 'pluginkit[cuda]'",
+            fix=pip_install("cuda"),
         ) from error
 
 

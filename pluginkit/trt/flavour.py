@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pluginkit.contract.dtypes import DType, dtype_from_trt
+from pluginkit.distribution import pip_install
 from pluginkit.errors import MissingDependencyError, UsageError
 from pluginkit.trt.rtx_library import load_alias
 
@@ -135,7 +136,7 @@ def load_flavour(name: str | None = None) -> Flavour:
     raise MissingDependencyError(
         "PK200",
         f"{wanted or 'TensorRT'} is not installed; found {', '.join(installed) or 'no TensorRT'}.",
-        fix="pip install tensorrt-rtx, or pip install 'pluginkit[tensorrt]' for the full TensorRT.",
+        fix=f"pip install tensorrt-rtx, or {pip_install('tensorrt')} for the full TensorRT.",
     )
 
 

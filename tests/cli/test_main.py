@@ -177,11 +177,13 @@ def test_every_command_module_is_listed() -> None:
     assert modules - {"__init__"} == set(COMMANDS)
 
 
+@pytest.mark.slow
 def test_doctor_runs_as_a_process_and_reports_json(tmp_path: Path) -> None:
     done = run("doctor", "--json", cwd=tmp_path)
     findings = json.loads(done.stdout)
     subjects = {one["subject"]: one for one in findings}
     assert {"numpy", "onnx", "polygraphy", "plugins"} <= set(subjects)
+    assert "became a plan" in subjects["sample build"]["text"]
     assert subjects["onnx"]["state"] == "ok"
     problems = [one for one in findings if one["state"] == "problem"]
     assert done.returncode == (1 if problems else 0)

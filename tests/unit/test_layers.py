@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 #: Each part may import those before it, at the top of a file or inside a function. CONTRIBUTING.md
 #: and the package's docstring show the same order.
 ORDER = [
+    "distribution",
     "errors",
     "atomic_files",
     "interrupts",

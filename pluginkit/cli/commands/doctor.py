@@ -1,6 +1,7 @@
-"""Check TensorRT, GPU, CUDA and Python packages, with a fix for each problem.
+"""Check TensorRT, GPU, CUDA and Python packages, and build a small plan.
 
-Exits with 1 when there is a problem. What is missing and needed only for some commands is a note.
+Each problem comes with its fix, and the command exits with 1. What only some commands need is a
+note where it is missing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pluginkit.cli import options
+from pluginkit.distribution import pip_install
 from pluginkit.errors import PluginkitError
 
 
@@ -45,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.terminal_output import print_json, print_table
 
     findings = [*_tensorrt(), *_gpu(), *_cuda(), *_compilers(), *_packages(), *_discovery(args)]
+    findings += _sample_build()
     if args.json:
         print_json([dataclasses.asdict(one) for one in findings])
     else:
@@ -139,11 +142,11 @@ def _unsupported(capability: tuple[int, int]) -> Iterator[Finding]:
             "GPU",
             "note",
             f"tensorrt_rtx does not support compute capability {text_from_capability(capability)}",
-            "pip install 'pluginkit[tensorrt]' to run plans on this GPU.",
+            f"{pip_install('tensorrt')} to run plans on this GPU.",
         )
 
 
-_EXTRA = "pip install 'pluginkit[cuda]'"
+_EXTRA = pip_install("cuda")
 
 
 def _cuda() -> Iterator[Finding]:
@@ -196,7 +199,14 @@ def _compilers() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    for name in ("numpy", "onnx", "onnx-graphsurgeon", "onnxruntime", "polygraphy", "ml_dtypes"):
+    for name in (
+        "numpy",
+        "onnx",
+        "onnx-graphsurgeon",
+        "onnxruntime",
+        "polygraphy",
+        "ml_dtypes",
+    ):
         try:
             yield Finding(name, "ok", importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
@@ -213,8 +223,40 @@ def _discovery(args: argparse.Namespace) -> Iterator[Finding]:
         return
     except ModuleNotFoundError as error:
         text = f"cannot be looked for: package '{error.name}' is not installed"
-        yield Finding("plugins", "problem", text, "pip install pluginkit")
+        yield Finding("plugins", "problem", text, pip_install())
         return
     for broken in args.broken_modules:
         yield Finding("plugins", "problem", broken.message, broken.fix or "")
     yield Finding("plugins", "ok", f"{len(plugins)} plugins and {len(rewrites)} rewrites found")
+
+
+#: TensorRT refuses the node: its own ScatterElements has no reductions.
+_SAMPLE = """<ir_version: 10, opset_import: ["" : 18]>
+sample (float[N, 4] data, int64[M, 4] indices, float[M, 4] updates) => (float[N, 4] y) {
+    y = ScatterElements <axis = 0, reduction = "max"> (data, indices, updates)
+}"""
+
+
+def _sample_build() -> Iterator[Finding]:
+    """Build a plan of a node that becomes a plugin: rewrite, registry, parser, builder, files."""
+    import tempfile
+    from pathlib import Path
+
+    import onnx.parser
+
+    from pluginkit.engine import build_engine
+    from pluginkit.trt.flavour import load_flavour
+
+    try:
+        if not load_flavour().has_builder:
+            return
+        with tempfile.TemporaryDirectory(prefix="pluginkit-") as folder:
+            model = Path(folder) / "sample.onnx"
+            onnx.save(onnx.parser.parse_model(_SAMPLE), model)
+            result = build_engine(model)
+            size = result.plan_path.stat().st_size / 1024
+    except PluginkitError as error:
+        yield Finding("sample build", "problem", error.message, error.fix or "")
+    else:
+        text = f"ScatterElements(reduction=max) became a plan of {size:.0f} KiB"
+        yield Finding("sample build", "ok", f"{text} in {result.seconds:.1f} s")
