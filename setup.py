@@ -1,4 +1,4 @@
-"""Finds the packages; plugins/ and graph_rewrites/ install inside pluginkit."""
+"""Finds the packages; plugins/, graph_rewrites/ and docs/errors.md install inside pluginkit."""
 
 from setuptools import find_packages, setup
 
@@ -8,4 +8,4 @@ packages = find_packages(include=["pluginkit", "pluginkit.*"])
 for package, folder in INSIDE.items():
     packages += [package, *(f"{package}.{name}" for name in find_packages(folder))]
 
-setup(packages=packages, package_dir=INSIDE)
+setup(packages=[*packages, "pluginkit.docs"], package_dir={**INSIDE, "pluginkit.docs": "docs"})

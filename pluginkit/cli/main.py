@@ -45,6 +45,7 @@ COMMANDS = {
     "check": "check everything about a plugin that this machine can check",
     "list": "list the plugins and rewrites that are found",
     "show": "show the declaration of a plugin or a rewrite",
+    "explain": "explain an error code",
     "doctor": "check TensorRT, GPU, CUDA and packages, with a fix for each problem",
 }
 

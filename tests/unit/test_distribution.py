@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import pluginkit
 from pluginkit.distribution import DISTRIBUTION, pip_install, refuse_name_clash
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +16,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 def test_the_name_is_the_projects() -> None:
     assert PROJECT["name"] == DISTRIBUTION
+
+
+def test_the_version_is_the_projects() -> None:
+    assert PROJECT["version"] == pluginkit.__version__
 
 
 def test_extras_ask_for_this_package_and_not_for_the_other() -> None:
