@@ -1,0 +1,167 @@
+"""Pages of the site that are made from the code, and pages that live outside docs/.
+
+MkDocs calls ``on_files`` and ``on_page_markdown``. Commands, checks, rewrites and plugins come from
+the command line itself, so that a page cannot say anything else than ``pluginkit show``.
+"""
+
+import contextlib
+import importlib
+import inspect
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from pluginkit.cli.main import COMMANDS, main
+
+ROOT = Path(__file__).parents[2]
+#: Pages of the repository that the site shows as well, under their own paths.
+OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "benchmarks/coverage.md")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages."""
+    for path in OUTSIDE:
+        files.append(File.generated(config, path, content=(ROOT / path).read_text()))
+    for path, text in reference_pages():
+        files.append(File.generated(config, f"reference/{path}", content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Point links that leave docs/ at the page that the site has of the file.
+
+    A link to a file that the site does not hold becomes the file's name.
+    """
+    folder = Path(page.file.src_uri).parent
+    origin = ROOT / folder if page.file.src_uri in OUTSIDE else ROOT / "docs" / folder
+
+    def replaced(link: re.Match[str]) -> str:
+        text, target, anchor = link[1], link[2], link[3] or ""
+        path = (origin / target).resolve()
+        if not path.is_relative_to(ROOT) or not path.exists():
+            return link[0]
+        for base in (ROOT / "docs", ROOT):
+            if path.is_relative_to(base):
+                uri = str(path.relative_to(base))
+                if files.get_file_from_path(uri):
+                    return f"[{text}]({_relative(uri, folder)}{anchor})"
+        return f"{text} (`{path.relative_to(ROOT)}`)" if text != str(target) else f"`{text}`"
+
+    return re.sub(r"\[([^\]]*)\]\(((?!\w+:)[^)#\s]+)(#[^)]*)?\)", replaced, markdown)
+
+
+def _relative(uri: str, folder: Path) -> str:
+    return "/".join([*[".."] * len(folder.parts), uri])
+
+
+def reference_pages() -> Iterator[tuple[str, str]]:
+    """Yield each page's path below reference/ and its Markdown."""
+    yield "api.md", _api_page()
+    yield "commands.md", _commands_page()
+    yield "checks.md", _checks_page()
+    listed = _json_of("list")
+    yield "rewrites.md", _rewrites_page(listed["rewrites"])
+    rows = ["| plugin | what it does |", "| --- | --- |"]
+    for one in listed["plugins"]:
+        name = one["name"]
+        rows.append(f"| [{name}]({name}.md) | {_cell(one['summary'])} |")
+        (document,) = _json_of("show", name)["plugins"]
+        yield f"plugins/{name}.md", _plugin_page(document)
+    yield "plugins/index.md", _page("Plugins that ship", *rows)
+
+
+def _page(title: str, *lines: str) -> str:
+    return "\n".join([f"# {title}", "", *lines, ""])
+
+
+def _json_of(*command: str) -> Any:
+    return json.loads(_output_of(*command, "--json"))
+
+
+def _output_of(*command: str) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = main(command)
+    if code != 0:
+        raise RuntimeError(f"pluginkit {' '.join(command)} ended with {code}")
+    return out.getvalue()
+
+
+def _api_page() -> str:
+    lines: list[str] = []
+    for module in ("pluginkit", "pluginkit.onnx", "pluginkit.testing"):
+        imported = importlib.import_module(module)
+        lines += [f"## {module}", "", _markdown(inspect.getdoc(imported) or ""), ""]
+        lines += [f"::: {module}.{name}" for name in imported.__all__]
+        lines.append("")
+    return _page("Python API", *lines)
+
+
+def _commands_page() -> str:
+    lines: list[str] = []
+    for name in COMMANDS:
+        lines += [f"## pluginkit {name}", "", "```text", _output_of(name, "--help").rstrip()]
+        lines += ["```", ""]
+    return _page("Commands", *lines)
+
+
+def _checks_page() -> str:
+    lines = ["`pluginkit check NAME` runs these in order; `--only` chooses some.", ""]
+    for name, doc in _json_of("check", "--list").items():
+        lines += [f"## {name}", "", _markdown(doc), ""]
+    return _page("Checks of a plugin", *lines)
+
+
+def _rewrites_page(listed: list[dict[str, Any]]) -> str:
+    lines = ["| rewrite | what it does | plugin |", "| --- | --- | --- |"]
+    for one in listed:
+        plugin = f"[{one['plugin']}](plugins/{one['plugin']}.md)" if one["plugin"] else ""
+        opt_in = " (opt-in)" if one["opt_in"] else ""
+        lines.append(f"| {one['name']}{opt_in} | {_cell(one['summary'])} | {plugin} |")
+    return _page("Rewrites that ship", *lines)
+
+
+def _plugin_page(plugin: dict[str, Any]) -> str:
+    facts = [f"`{plugin['plugin']}` version {plugin['version']}, in the namespace "
+             f"`{plugin['namespace']}`"]  # fmt: skip
+    if plugin["onnx_op"]:
+        facts.append(f"for the operator {plugin['onnx_op']}")
+    lines = [", ".join(facts) + ".", "", "```text", plugin["doc"], "```", ""]
+    for kind in ("inputs", "outputs"):
+        lines += [f"## {kind.capitalize()}", "", "| name | dtypes | ranks | kind |"]
+        lines.append("| --- | --- | --- | --- |")
+        for one in plugin[kind]:
+            optional = ", may be absent" if one["optional"] else ""
+            ranks = " to ".join(map(str, dict.fromkeys(one["ranks"])))
+            lines.append(
+                f"| `{one['name']}` | {', '.join(one['dtypes'])} | {ranks} "
+                f"| {one['kind']}{optional} |"
+            )
+        lines.append("")
+    if plugin["attributes"]:
+        lines += ["## Attributes", "", "| name | type | default | meaning |"]
+        lines.append("| --- | --- | --- | --- |")
+        for one in plugin["attributes"]:
+            cells = (f"`{one['name']}`", f"`{one['type']}`", f"`{one['default']}`", one["doc"])
+            lines.append(f"| {' | '.join(map(_cell, cells))} |")
+        lines.append("")
+    lines += [f"Interface: {plugin['interface']}.", "", "## Kernels", ""]
+    for name, kernel in plugin["kernels"].items():
+        file = f" in {Path(kernel['file']).name}" if kernel.get("file") else ""
+        lines.append(f"- `{name}`: {kernel['kind']} `{kernel['function']}`{file}")
+    return _page(plugin["name"], *lines)
+
+
+def _cell(text: str) -> str:
+    return _markdown(text).replace("|", r"\|").replace("\n", " ")
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r":\w+:`([^`]*)`", r"`\1`", text).replace("``", "`")
