@@ -9,7 +9,7 @@ import onnx
 from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, merge_equal_nodes
 
 #: ONNX's operators of which plugins with a size output are made.
-_DATA_DEPENDENT = ("Compress", "NonZero", "Unique")
+_DATA_DEPENDENT = ("Compress", "NonMaxSuppression", "NonZero", "Unique")
 
 
 class MergeDataDependent(GraphRewrite):

@@ -209,7 +209,7 @@ def _smaller(call: Call) -> Iterator[list[Shape]]:
         lambda dim: 1,
         lambda dim: dim // 4,
         lambda dim: dim // 2,
-        lambda dim: dim - 1,
+        lambda dim: max(dim - 1, 0),
     ):
         for chosen in (*([size] for size in sizes), sizes):
             yield [
