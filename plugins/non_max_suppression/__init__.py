@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,9 +11,7 @@ from pluginkit import (
     Case,
     CudaKernel,
     Dim,
-    Fill,
     Input,
-    InputError,
     OnnxOp,
     Output,
     Plugin,
@@ -21,15 +19,19 @@ from pluginkit import (
     SizeOutput,
     Step,
     TensorDesc,
-    Workspace,
     attribute,
     dim_min,
     float32,
     int64,
 )
 from pluginkit.plugins.non_max_suppression.cases import non_max_suppression_cases
-from pluginkit.plugins.non_max_suppression.launches import DEFINES, NonMaxSuppressionProblem
+from pluginkit.plugins.non_max_suppression.launches import (
+    DEFINES,
+    NonMaxSuppressionLaunches,
+    NonMaxSuppressionProblem,
+)
 from pluginkit.plugins.non_max_suppression.reference import non_max_suppression
+from pluginkit.plugins.non_max_suppression.shapes import check_shapes
 
 _CENTER = {"CENTER": (False, True)}
 
@@ -88,94 +90,30 @@ class NonMaxSuppression(Plugin):
     choose_kernel = CudaKernel("suppress.cu", "choose", defines=DEFINES)
     write_kernel = CudaKernel("suppress.cu", "write_indices", defines=DEFINES)
 
-    def check(
-        self,
-        boxes: TensorDesc,
-        scores: TensorDesc,
-        max_output_boxes_per_class: TensorDesc | None,
-        iou_threshold: TensorDesc | None,
-        score_threshold: TensorDesc | None,
-    ) -> None:
+    def check(self, boxes: TensorDesc, scores: TensorDesc, *numbers: TensorDesc | None) -> None:
         """Check that there is a score for each box, and that each threshold is one number."""
-        scalars = (max_output_boxes_per_class, iou_threshold, score_threshold)
-        for scalar in scalars:
-            if scalar is not None and scalar.size != 1:
-                raise InputError(f"{scalar}; expected one element.", code="shapes")
-        if boxes.shape[2] != 4 or (boxes.shape[0], boxes.shape[1]) != scores.shape[::2]:
-            raise InputError(
-                f"{boxes} and {scores}; expected (batches, boxes, 4) and "
-                "(batches, classes, boxes).",
-                code="shapes",
-            )
-        if scores.size >= 2**31:
-            raise InputError(f"{scores} has 2^31 elements or more.", code="size")
+        check_shapes(boxes, scores, numbers)
 
     def output_shapes(
-        self,
-        boxes: TensorDesc,
-        scores: TensorDesc,
-        max_output_boxes_per_class: TensorDesc | None,
-        iou_threshold: TensorDesc | None,
-        score_threshold: TensorDesc | None,
+        self, boxes: TensorDesc, scores: TensorDesc, limit: TensorDesc | None, *_: TensorDesc | None
     ) -> Shape:
         """Return a row for each box that is chosen."""
         batches, classes, count = scores.shape
         most = count if self.most_boxes is None else dim_min(count, self.most_boxes)
-        if max_output_boxes_per_class is None:
-            most = 0
-        return self.selected.up_to(batches * classes * most), 3
+        return self.selected.up_to(0 if limit is None else batches * classes * most), 3
 
-    def workspace_bytes(
-        self,
-        boxes: TensorDesc,
-        scores: TensorDesc,
-        max_output_boxes_per_class: TensorDesc | None,
-        iou_threshold: TensorDesc | None,
-        score_threshold: TensorDesc | None,
-    ) -> Dim:
+    def workspace_bytes(self, boxes: TensorDesc, scores: TensorDesc, *_: TensorDesc | None) -> Dim:
         """Return room for sorted scores, masks of overlaps and chosen boxes."""
         return sum(NonMaxSuppressionProblem.of(scores, self.most_boxes).sizes())
 
-    def launches(
-        self,
-        boxes: TensorDesc,
-        scores: TensorDesc,
-        max_output_boxes_per_class: TensorDesc | None,
-        iou_threshold: TensorDesc | None,
-        score_threshold: TensorDesc | None,
-        selected_indices: TensorDesc,
-        selected: TensorDesc,
-        workspace: Workspace,
-    ) -> Sequence[Step]:
+    def launches(self, *tensors: Any) -> Sequence[Step]:
         """Return the launches that sort, those that choose in chunks, and one that writes."""
-        problem = NonMaxSuppressionProblem.of(scores, self.most_boxes)
-        if not problem.most or max_output_boxes_per_class is None or not problem.segments:
-            return [Fill(selected)]
-        scalars = (max_output_boxes_per_class, iou_threshold, score_threshold)
-        outputs = (selected_indices, selected)
-        return list(problem.steps(self, boxes, scores, scalars, outputs, workspace))
+        return list(NonMaxSuppressionLaunches(self, *tensors).all())
 
-    def reference(
-        self,
-        boxes: np.ndarray,
-        scores: np.ndarray,
-        max_output_boxes_per_class: np.ndarray | None,
-        iou_threshold: np.ndarray | None,
-        score_threshold: np.ndarray | None,
-    ) -> np.ndarray:
+    def reference(self, *inputs: Any) -> np.ndarray:
         """Compute the same in numpy; see reference.py."""
-        given = max_output_boxes_per_class
-        most = 0 if given is None else int(given.item())
-        if self.most_boxes is not None:
-            most = min(most, self.most_boxes)
-        return non_max_suppression(
-            boxes,
-            scores,
-            most,
-            np.float32(0) if iou_threshold is None else iou_threshold.reshape(())[()],
-            None if score_threshold is None else score_threshold.reshape(())[()],
-            is_center=bool(self.center_point_box),
-        )
+        center = bool(self.center_point_box)
+        return non_max_suppression(*inputs, most=self.most_boxes, is_center=center)
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

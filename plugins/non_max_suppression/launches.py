@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -98,60 +98,92 @@ class NonMaxSuppressionProblem:
             yield first, self._chunk_size(size)
             first, size = first + size, later
 
-    def steps(
+
+class NonMaxSuppressionLaunches:
+    """The launches of one call.
+
+    A merge moves keys, and the lengths of sorted runs, from one half of their memory to the other;
+    the first of each pair of halves holds them.
+    """
+
+    def __init__(
         self,
         plugin: NonMaxSuppression,
         boxes: TensorDesc,
         scores: TensorDesc,
-        scalars: Sequence[TensorDesc | None],
-        outputs: tuple[TensorDesc, TensorDesc],
+        limit: TensorDesc | None,
+        iou_threshold: TensorDesc | None,
+        score_threshold: TensorDesc | None,
+        indices: TensorDesc,
+        selected: TensorDesc,
         workspace: Workspace,
-    ) -> Iterator[Step]:
-        """Yield the steps; ``scalars`` are the limit and both thresholds."""
-        sizes = self.sizes()
-        most, iou_threshold, score_threshold = scalars
-        chosen, marks, *runs_and_keys, lists, masks = workspace.split(sizes)
-        runs, keys = runs_and_keys[:2], runs_and_keys[2:]
-        yield Fill(workspace.first(sum(sizes[:2])))
-        tiles = (keys[0], runs[0], scores, score_threshold, int32(self.boxes))
-        yield Launch(plugin.tile_kernel, (self.segments, self.tiles), _THREADS, tiles)
-        width, count = _TILE, self.tiles
-        while count > 1:
-            (merged, source), (merged_runs, source_runs) = keys[::-1], runs[::-1]
-            where = map(int32, (self.boxes, width, count))
-            yield Launch(
-                plugin.merge_kernel,
-                (self.segments, -(-self.boxes // _THREADS)),
-                _THREADS,
-                (merged, merged_runs, source, source_runs, *where),
-            )
-            keys, runs = keys[::-1], runs[::-1]
-            width, count = width * _FAN, -(-count // _FAN)
-        center = {"CENTER": bool(plugin.center_point_box)}
-        for first, size in self.chunks():
-            chunk = self._chunk(first, size, sizes[1])
-            found = (keys[0], runs[0])
-            given = (boxes, most, iou_threshold, chunk)
-            yield Launch(
-                plugin.compare_kernel,
-                (self.segments, self._compare_blocks(first, size)),
-                _THREADS,
-                (masks, marks, *found, lists, chosen, *given),
-                constants=center,
-            )
-            warps = min(_CHOOSE_THREADS // 32, size // _WORD)
-            choose = (lists, chosen, marks, masks, *found, most, chunk)
-            yield Launch(plugin.choose_kernel, self.segments, 32 * warps, choose)
-        write = (*outputs, lists, chosen, int32(self.classes), int32(self.most))
-        yield Launch(plugin.write_kernel, self.segments, _THREADS, write)
+    ) -> None:
+        self._plugin = plugin
+        self._problem = problem = NonMaxSuppressionProblem.of(scores, plugin.most_boxes)
+        self._boxes, self._scores = boxes, scores
+        self._limit, self._iou, self._score = limit, iou_threshold, score_threshold
+        self._indices, self._selected = indices, selected
+        self._sizes = problem.sizes()
+        parts = workspace.split(self._sizes)
+        self._zeroed = workspace.first(sum(self._sizes[:2]))
+        self._chosen, self._marks, *halves, self._lists, self._masks = parts
+        self._runs, self._keys = halves[:2], halves[2:]
 
-    def _chunk(self, first: int, size: int, mark_bytes: int) -> Scalar:
-        """Return the argument that the kernels call Chunk."""
-        mark_words = mark_bytes // self.segments // 8 * 2  # whole 64-bit words
-        return int32((self.boxes, self.classes, self.most, first, size, mark_words))
+    def all(self) -> Iterator[Step]:
+        """Yield every step: sort, choose chunk by chunk, write."""
+        problem = self._problem
+        if self._limit is None or not problem.segments or not problem.most:
+            yield Fill(self._selected)
+            return
+        yield Fill(self._zeroed)
+        yield from self._sort()
+        for first, size in problem.chunks():
+            yield self._compare(first, size)
+            yield self._choose(first, size)
+        numbers = int32(problem.classes), int32(problem.most)
+        write = (self._indices, self._selected, self._lists, self._chosen, *numbers)
+        yield Launch(self._plugin.write_kernel, problem.segments, _THREADS, write)
 
-    def _compare_blocks(self, first: int, size: int) -> int:
-        """Return the blocks of a segment: one for each piece of work, or enough to be busy."""
-        slices = -(-min(first, self.most) // _SLICE)
+    def _sort(self) -> Iterator[Step]:
+        plugin, problem, boxes = self._plugin, self._problem, int32(self._problem.boxes)
+        tiles = (self._keys[0], self._runs[0], self._scores, self._score, boxes)
+        yield Launch(plugin.tile_kernel, (problem.segments, problem.tiles), _THREADS, tiles)
+        width, runs = _TILE, problem.tiles
+        while runs > 1:
+            merge = (self._keys[1], self._runs[1], self._keys[0], self._runs[0])
+            grid = problem.segments, -(-problem.boxes // _THREADS)
+            arguments = (*merge, boxes, int32(width), int32(runs))
+            yield Launch(plugin.merge_kernel, grid, _THREADS, arguments)
+            self._keys, self._runs = self._keys[::-1], self._runs[::-1]
+            width, runs = width * _FAN, -(-runs // _FAN)
+
+    def _compare(self, first: int, size: int) -> Launch:
+        """Compare a chunk's boxes with each other, and with those chosen before."""
+        segments = self._problem.segments
+        slices = -(-min(first, self._problem.most) // _SLICE)
         pieces = (size // _WORD) ** 2 + slices * -(-size // _THREADS)
-        return min(pieces, -(-_BLOCKS // self.segments), 65535)
+        blocks = min(pieces, -(-_BLOCKS // segments))
+        known = (self._keys[0], self._runs[0], self._lists, self._chosen, self._boxes)
+        return Launch(
+            self._plugin.compare_kernel,
+            (segments, blocks),
+            _THREADS,
+            (
+                *(self._masks, self._marks, *known),
+                *(self._limit, self._iou, self._chunk(first, size)),
+            ),
+            constants={"CENTER": bool(self._plugin.center_point_box)},
+        )
+
+    def _choose(self, first: int, size: int) -> Launch:
+        warps = min(_CHOOSE_THREADS // 32, size // _WORD)
+        made = (self._lists, self._chosen, self._marks)
+        known = (self._masks, self._keys[0], self._runs[0], self._limit)
+        arguments = (*made, *known, self._chunk(first, size))
+        return Launch(self._plugin.choose_kernel, self._problem.segments, 32 * warps, arguments)
+
+    def _chunk(self, first: int, size: int) -> Scalar:
+        """Return the argument that the kernels call Chunk."""
+        problem = self._problem
+        mark_words = self._sizes[1] // problem.segments // 8 * 2  # whole 64-bit words
+        return int32((problem.boxes, problem.classes, problem.most, first, size, mark_words))

@@ -14,10 +14,11 @@ Array = npt.NDArray[Any]
 def non_max_suppression(
     boxes: Array,
     scores: Array,
-    most: int,
-    iou_threshold: np.float32,
-    score_threshold: np.float32 | None,
+    limit: Array | None,
+    iou_threshold: Array | None,
+    score_threshold: Array | None,
     *,
+    most: int | None = None,
     is_center: bool = False,
 ) -> npt.NDArray[np.int64]:
     """Return batch, class and box of each chosen box of ``boxes`` (B, N, 4), as a row.
@@ -25,11 +26,15 @@ def non_max_suppression(
     Args:
         boxes: corners y1, x1, y2, x2; or x and y of the centre, width and height.
         scores: of shape (B, C, N).
-        most: how many boxes of a class may be chosen.
-        iou_threshold: boxes that overlap a chosen one by more are dropped.
+        limit: how many boxes of a class may be chosen; None for none.
+        iou_threshold: boxes that overlap a chosen one by more are dropped; None for 0.
         score_threshold: only boxes with a higher score count; None for all.
+        most: another limit.
         is_center: which of the two forms boxes have.
     """
+    wanted = 0 if limit is None else int(limit.item())
+    wanted = wanted if most is None else min(wanted, most)
+    iou = np.float32(0) if iou_threshold is None else iou_threshold.ravel()[0]
     rows = [
         (batch, label, box)
         for batch in range(scores.shape[0])
@@ -37,14 +42,14 @@ def non_max_suppression(
         for box in _chosen(
             _edges(boxes[batch], is_center),
             _ordered(scores[batch, label], score_threshold),
-            most,
-            iou_threshold,
+            wanted,
+            iou,
         )
     ]
     return np.array(rows, np.int64).reshape(-1, 3)
 
 
-def _ordered(scores: Array, threshold: np.float32 | None) -> Array:
+def _ordered(scores: Array, threshold: Array | None) -> Array:
     """Return the boxes that count, by descending score; NaN comes last."""
     counted = np.arange(scores.size) if threshold is None else np.flatnonzero(scores > threshold)
     order = np.argsort(-scores[counted], kind="stable")

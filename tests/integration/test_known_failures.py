@@ -50,11 +50,13 @@ def model(nodes: list[onnx.NodeProto], inputs: Any, outputs: Any, **stored: Any)
 
 
 def suppression() -> onnx.ModelProto:
+    """One that no rewrite replaces, since ONNX allows thresholds up to 1."""
     return model(
-        [helper.make_node("NonMaxSuppression", ["b", "s", "most"], ["y"], "nms")],
+        [helper.make_node("NonMaxSuppression", ["b", "s", "most", "iou"], ["y"], "nms")],
         [value("b", [1, 50, 4]), value("s", [1, 3, 50])],
         [value("y", ["n", 3], INT64)],
         most=np.array([10]),
+        iou=np.float32([1.5]),
     )
 
 

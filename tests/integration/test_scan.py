@@ -352,14 +352,16 @@ def test_what_a_plugin_raises_is_the_reason_against_its_node(tmp_path: Path) -> 
 
 
 def selections(folder: Path, *more: Any) -> Path:
+    """A NonMaxSuppression that no rewrite replaces, since ONNX allows thresholds up to 1."""
     count = helper.make_tensor("k", INT64, [1], [2])
+    iou = helper.make_tensor("iou", TensorProto.FLOAT, [1], [1.5])
     nodes = [
-        node("NonMaxSuppression", "boxes scores k", "y", "nms"),
+        node("NonMaxSuppression", "boxes scores k iou", "y", "nms"),
         node("Relu", "scores", "z", "relu"),
     ]
     inputs = [tensor("boxes", [1, 4, 4]), tensor("scores", [1, 1, 4])]
     outputs = [tensor("y", ["m", 3], INT64), tensor("z", [1, 1, 4])]
-    return save(folder, [*nodes, *more], inputs, outputs, initializer=[count])
+    return save(folder, [*nodes, *more], inputs, outputs, initializer=[count, iou])
 
 
 def test_what_parses_and_does_not_build_is_told_with_and_without_a_build(tmp_path: Path) -> None:
