@@ -23,7 +23,7 @@ from pluginkit import CudaKernel, Input, Launch, NumbaKernel, Output, Plugin, ce
 from pluginkit.bench.gpu_timer import GpuTimer
 from pluginkit.bench.launch_limit import prepared_launch
 from pluginkit.checking.trt_double.driver import Profile, build_layer
-from pluginkit.checking.trt_double.layer import Context
+from pluginkit.checking.trt_double.layer import ExecutionContext
 from pluginkit.kernels.cuda_packages import numba_cuda
 from pluginkit.trt.flavour import load_flavour
 
@@ -125,7 +125,7 @@ class NumbaSample(CupySample):
 
 
 @contextmanager
-def opened(plugin: Plugin, interface: Any) -> Iterator[Context]:
+def opened(plugin: Plugin, interface: Any) -> Iterator[ExecutionContext]:
     """A context of the plugin's layer for shapes up to COUNT."""
     small, large = [(OTHER_COUNT,)] * 3, [(COUNT,)] * 3
     profile = Profile(small, large, large)
@@ -244,7 +244,7 @@ def main() -> None:
         record("enqueue", environment, rows)
 
 
-def changing(bench: Bench, context: Context) -> Callable[[], None]:
+def changing(bench: Bench, context: ExecutionContext) -> Callable[[], None]:
     """An enqueue that meets another shape than the one before."""
     both = [context.descs([(count,)] * 3) for count in (COUNT, OTHER_COUNT)]
     calls = [bench.enqueue_call(context.adapter.enqueue, descs) for descs in both]

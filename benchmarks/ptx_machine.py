@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from pluginkit.checking.debug_taps import differing
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch
 from pluginkit.device.gpus import find_gpu
@@ -76,7 +76,7 @@ def line(name: str, tally: Tally, *, has_gpu: bool) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def measure(call: Call, tally: Tally, *, has_gpu: bool) -> None:
+def measure(call: PluginCall, tally: Tally, *, has_gpu: bool) -> None:
     """Run one call and count."""
     tally.calls += 1
     tally.threads += threads_of(call)
@@ -101,12 +101,12 @@ def measure(call: Call, tally: Tally, *, has_gpu: bool) -> None:
         compare_with_gpu(call, run.outputs, tally)
 
 
-def is_right(call: Call, got: Any, expected: Any) -> bool:
+def is_right(call: PluginCall, got: Any, expected: Any) -> bool:
     """Whether an output is within the plugin's tolerance."""
     return got.shape == expected.shape and not differing(call.plugin, got, expected).any()
 
 
-def threads_of(call: Call) -> int:
+def threads_of(call: PluginCall) -> int:
     """The threads of all launches."""
     inputs = call.describe()
     outputs = calls.describe_outputs(call.plugin, inputs)
@@ -115,7 +115,7 @@ def threads_of(call: Call) -> int:
     return sum(prod(three(one.grid)) * prod(three(one.block)) for one in launches)
 
 
-def compare_with_gpu(call: Call, outputs: Sequence[Any], tally: Tally) -> None:
+def compare_with_gpu(call: PluginCall, outputs: Sequence[Any], tally: Tally) -> None:
     """Count the outputs that equal the GPU's, and note the largest difference of the others."""
     from pluginkit.device.run_kernels import run_kernels
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pluginkit.checking.debug_taps import differing
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch
 from pluginkit.device.ptx_device import PtxDevice
@@ -68,7 +68,7 @@ class Kernel:
     """A kernel, and the calls that launch it."""
 
     wanted: Specialisation
-    calls: list[Call]
+    calls: list[PluginCall]
 
 
 def without_barriers(subject: Subject, seconds: float) -> Iterator[tuple[str, str]]:
@@ -88,7 +88,7 @@ def without_barriers(subject: Subject, seconds: float) -> Iterator[tuple[str, st
 
 def kernels_of(subject: Subject) -> list[Kernel]:
     """The kernels that a plugin's cases launch in their first types, small cases first."""
-    launched: dict[Specialisation, list[Call]] = {}
+    launched: dict[Specialisation, list[PluginCall]] = {}
     for call in sorted(subject.calls("first"), key=lambda call: sum(a.size for a in call.arrays)):
         inputs = call.describe()
         outputs = calls.describe_outputs(call.plugin, inputs)
@@ -119,7 +119,7 @@ def mutants_of(code: ptx_code.PtxCode) -> Iterator[tuple[int, str, str, str]]:
             yield number, "\n".join(without), "\n".join(with_trap), place
 
 
-def judge(sequence: list[Call], seconds: float) -> str:
+def judge(sequence: list[PluginCall], seconds: float) -> str:
     """What the first call that notices something says: a kind of finding, or the results."""
     end = time.process_time() + seconds
     for call in sequence:
@@ -136,7 +136,7 @@ def judge(sequence: list[Call], seconds: float) -> str:
     return "unnoticed"
 
 
-def is_wrong(call: Call, run: KernelRun) -> bool:
+def is_wrong(call: PluginCall, run: KernelRun) -> bool:
     """Whether an output is not what the reference gives."""
     return any(
         got.shape != expected.shape or differing(call.plugin, got, expected).any()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -47,7 +47,7 @@ class ExpandBatchStatistics(Rewrite):
 
 
 def _move_running_statistics(
-    new: Replacement, match: Match, running: list[Value], of_batch: list[gs.Variable]
+    new: Replacement, match: Match, running: list[NodeInput], of_batch: list[gs.Variable]
 ) -> None:
     """Produce the running mean and variance, if the node has these outputs."""
     momentum = np.float32(match.attribute("momentum", 0.9))

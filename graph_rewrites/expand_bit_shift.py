@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.onnx import INTEGERS, Match, Op, Replacement, Rewrite, Value
+from pluginkit.onnx import INTEGERS, Match, NodeInput, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -41,7 +41,7 @@ class ExpandBitShift(Rewrite):
         return new.end("Cast", shift(new, wide, wide_count, dtype), to=dtype)
 
 
-def _shift_left(new: Replacement, x: Value, count: Value, dtype: str) -> Value:
+def _shift_left(new: Replacement, x: NodeInput, count: NodeInput, dtype: str) -> NodeInput:
     bits, is_signed, wide = _BITS[dtype]
     powers = [2**each for each in range(bits - 1)]
     powers += [-(2**63) if bits == 64 else 2 ** (bits - 1), 0]
@@ -55,7 +55,7 @@ def _shift_left(new: Replacement, x: Value, count: Value, dtype: str) -> Value:
     return new.add("Sub", new.add("Mod", new.add("Add", product, half), modulus), half)
 
 
-def _shift_right(new: Replacement, x: Value, count: Value, dtype: str) -> Value:
+def _shift_right(new: Replacement, x: NodeInput, count: NodeInput, dtype: str) -> NodeInput:
     """Divide by a power of two; a negative x is shifted as ~(~x >> n)."""
     bits, is_signed, wide = _BITS[dtype]
     if not is_signed:
@@ -69,7 +69,7 @@ def _shift_right(new: Replacement, x: Value, count: Value, dtype: str) -> Value:
     return new.add("Where", is_negative, new.add("Sub", minus_one, y), y)
 
 
-def _power(new: Replacement, table: list[int], count: Value, wide: str) -> Value:
+def _power(new: Replacement, table: list[int], count: NodeInput, wide: str) -> NodeInput:
     """Return the table's entry for each count; its last entry for counts outside of it."""
     number = np.dtype(wide).type
     last = number(len(table) - 1)

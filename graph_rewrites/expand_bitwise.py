@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.onnx import INTEGERS, Match, Op, Replacement, Rewrite, Value
+from pluginkit.onnx import INTEGERS, Match, NodeInput, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -45,7 +45,7 @@ class ExpandBitwise(Rewrite):
         new = Replacement(match)
         columns, signs = [], []
         for each in (a, b):
-            value: Value = new.cast(each, wide)
+            value: NodeInput = new.cast(each, wide)
             if least:
                 signs.append(new.add("Less", value, number(0)))
                 positive = new.add("Sub", value, number(least))

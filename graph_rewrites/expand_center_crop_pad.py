@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.onnx import FLOATS, INTEGERS, Match, Op, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, INTEGERS, Match, NodeInput, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -48,7 +48,7 @@ class ExpandCenterCropPad(Rewrite):
     def rewrite(self, match: Match, x: gs.Tensor, facts: _Sizes) -> list[gs.Node]:
         pads = np.zeros((2, match.rank(x) or 0), np.int64)
         new = Replacement(match)
-        value: Value = x
+        value: NodeInput = x
         for axis, (before, after) in facts.items():
             surplus = before - after
             if surplus > 0:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -106,7 +106,7 @@ class ExpandDft(Rewrite):
         rank, axis = match.rank(x) or 0, facts.axis
         rows, parts, columns, made = facts.shape
         new = Replacement(match)
-        value: Value = new.cast(x, "float32")
+        value: NodeInput = new.cast(x, "float32")
         if rows < facts.size:
             value = new.slice(value, axis, 0, rows)
         order = [*range(rank)]

@@ -14,7 +14,7 @@ from pluginkit.graph_rewrites._exact_sums import (
     Sums,
     add_parts,
 )
-from pluginkit.onnx import Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -144,7 +144,7 @@ def _convolve(
 
 def _per_channel(
     new: Replacement, match: Match, value: gs.Tensor, rank: int, dtype: str, *, axis: int
-) -> Value:
+) -> NodeInput:
     """Cast a scale, zero point or bias: one for all, or one for each element of ``axis``."""
     wide = new.cast(value, dtype)
     return wide if match.shape(value) in ((), (1,)) else new.along_axis(wide, rank, axis)

@@ -11,7 +11,7 @@ from pluginkit.graph_rewrites._exact_sums import (
     Sums,
     add_parts,
 )
-from pluginkit.onnx import Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -124,7 +124,7 @@ def _multiply(
     return add_parts(new, sums, part)
 
 
-def _per_row(new: Replacement, match: Match, value: gs.Tensor | None) -> Value:
+def _per_row(new: Replacement, match: Match, value: gs.Tensor | None) -> NodeInput:
     """Cast a scale or zero point to float32: one for all, or one for each row of a matrix."""
     if value is None:
         return None

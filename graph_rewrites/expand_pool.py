@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pluginkit.graph_rewrites._pooling_windows import Windows, windows_of
-from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -38,7 +38,7 @@ class ExpandPool(Rewrite):
         windows, dtype = facts, match.dtype(x)
         new = Replacement(match)
         if match.node.op == "MaxPool":
-            least: Value = np.array(-np.inf, np.float32)
+            least: NodeInput = np.array(-np.inf, np.float32)
             if dtype != "float32" and match.opset >= 11:
                 least = new.add("Cast", least, to=dtype)
             value = _reduce(new, "Max", _pad(new, x, windows, least), windows)
@@ -55,13 +55,13 @@ class ExpandPool(Rewrite):
         return new.end("Cast", value, to=dtype)
 
 
-def _pad(new: Replacement, x: Value, windows: Sequence[Windows], fill: Value) -> Value:
+def _pad(new: Replacement, x: NodeInput, windows: Sequence[Windows], fill: NodeInput) -> NodeInput:
     before, after = zip(*(each.padding for each in windows), strict=True)
     pads = [0, 0, *before, 0, 0, *after]
     return new.pad(x, pads, fill) if any(pads) else x
 
 
-def _reduce(new: Replacement, op_type: str, x: Value, windows: Sequence[Windows]) -> Value:
+def _reduce(new: Replacement, op_type: str, x: NodeInput, windows: Sequence[Windows]) -> NodeInput:
     """Apply ``op_type`` to the elements of every window, along one axis after the other."""
     for axis, each in enumerate(windows, 2):
         if each.kernel == each.stride == 1:
@@ -74,7 +74,7 @@ def _reduce(new: Replacement, op_type: str, x: Value, windows: Sequence[Windows]
     return x
 
 
-def _counts(match: Match, windows: Sequence[Windows]) -> Value:
+def _counts(match: Match, windows: Sequence[Windows]) -> NodeInput:
     """Return the divisors of AveragePool, in the shape of the spatial axes of its output."""
     with_padding = match.attribute("count_include_pad", False)
     counts = [each.elements_counted(with_padding=with_padding) for each in windows]

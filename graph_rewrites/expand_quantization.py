@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -155,7 +155,7 @@ def _broadcast_problem(match: Match, x: gs.Tensor, scale: gs.Tensor) -> str | No
     return None
 
 
-def _broadcast(new: Replacement, match: Match, value: gs.Tensor | None, dtype: str) -> Value:
+def _broadcast(new: Replacement, match: Match, value: gs.Tensor | None, dtype: str) -> NodeInput:
     """Cast a scale or zero point, and give it a shape that broadcasts.
 
     There is one for all, one for each element of ``axis``, or one for each block of that axis.

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pluginkit.graph_rewrites._resize_weights import ResizedAxis, nearest, weighted
-from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -46,7 +46,7 @@ class ExpandResize(Rewrite):
     def rewrite(self, match: Match, x: gs.Tensor, facts: dict[int, ResizedAxis]) -> list[gs.Node]:
         is_nearest = match.attribute("mode", "nearest") == "nearest"
         new = Replacement(match)
-        value: Value = x if is_nearest else new.cast(x, "float32")
+        value: NodeInput = x if is_nearest else new.cast(x, "float32")
         for axis, resized in facts.items():
             if not resized.is_same:
                 value = _resize(new, match, value, axis, resized)
@@ -54,7 +54,7 @@ class ExpandResize(Rewrite):
 
 
 def _resize(
-    new: Replacement, match: Match, value: Value, axis: int, resized: ResizedAxis
+    new: Replacement, match: Match, value: NodeInput, axis: int, resized: ResizedAxis
 ) -> gs.Variable:
     """Resize one axis of ``value``, which is x with earlier axes resized."""
     x = match["x"]
@@ -79,7 +79,7 @@ def _resize(
     outside = resized.outside(mode)
     if not outside.any():
         return y
-    beyond: Value = np.float32(match.attribute("extrapolation_value", 0.0))
+    beyond: NodeInput = np.float32(match.attribute("extrapolation_value", 0.0))
     if kind == "nearest":
         beyond = new.add("Cast", beyond, to=match.dtype(x))
     return new.add("Where", outside.reshape(-1, *trailing), beyond, y)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pluginkit.onnx import Match, Op, Replacement, Rewrite, Value
+from pluginkit.onnx import Match, NodeInput, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -56,7 +56,7 @@ class ExpandTfIdf(Rewrite):
         outputs = match.attribute("ngram_indexes")
         new = Replacement(match)
         column_of: dict[int, int] = {}
-        parts: list[Value] = []
+        parts: list[NodeInput] = []
         for numbers, grams in facts.grams:
             steps = _steps(match, grams.shape[1], facts.length)
             if len(grams) and steps:
@@ -109,7 +109,7 @@ def _count(
     """Count how often each n-gram occurs with its tokens ``step`` apart: float32 [..., number]."""
     rank, n = facts.rank, grams.shape[1]
     places = facts.length - (n - 1) * step
-    is_there: Value = None
+    is_there: NodeInput = None
     for at in range(n):
         tokens = new.slice(x, rank - 1, at * step, at * step + places)
         wide = new.unsqueeze(new.add("Cast", tokens, to="int64"), [rank])

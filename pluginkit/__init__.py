@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from pluginkit.contract.dtypes import int64 as int64
     from pluginkit.contract.dtypes import offset_type as offset_type
     from pluginkit.contract.dtypes import uint8 as uint8
-    from pluginkit.contract.launches import Argument as Argument
     from pluginkit.contract.launches import Copy as Copy
     from pluginkit.contract.launches import CudaKernel as CudaKernel
     from pluginkit.contract.launches import Fill as Fill
+    from pluginkit.contract.launches import KernelArgument as KernelArgument
     from pluginkit.contract.launches import KernelConstant as KernelConstant
     from pluginkit.contract.launches import Launch as Launch
     from pluginkit.contract.launches import NumbaKernel as NumbaKernel
@@ -101,7 +101,7 @@ _HOMES = {
         "float16", "float32", "int8", "int32", "int64", "offset_type", "uint8",
     ),
     "pluginkit.contract.launches": (
-        "Argument", "Copy", "CudaKernel", "Fill", "KernelConstant", "Launch", "NumbaKernel",
+        "Copy", "CudaKernel", "Fill", "KernelArgument", "KernelConstant", "Launch", "NumbaKernel",
         "Step",
     ),
     "pluginkit.contract.plugin": ("Case", "Plugin"),

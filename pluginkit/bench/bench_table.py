@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from pluginkit.bench.bench_report import OWN, BenchReport, Measurement
 
-Table = tuple[list[str], list[list[str]]]
+BenchTable = tuple[list[str], list[list[str]]]
 
 
-def table_from_report(report: BenchReport) -> Table:
+def table_from_report(report: BenchReport) -> BenchTable:
     """Return columns and rows: the floor, then each implementation's time and multiple of it."""
     peers = [name for name in report.implementations if name != OWN]
     columns = ["case", "variant", "type", "floor us", OWN, "share", "host us V2 / V3", *peers]

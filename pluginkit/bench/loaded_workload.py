@@ -15,10 +15,9 @@ from pluginkit.contract.dtypes import DType, float32
 from pluginkit.contract.tensors import DeviceTensor, TensorDesc
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
-    Array = npt.NDArray[np.generic]
+    Array = npt.NDArray[Any]
 
 #: Buffer sets together exceed the L2 cache so many times, so that none is found there again.
 _L2_TIMES, _MOST_SETS = 4, 64
@@ -27,7 +26,7 @@ _POISONS = (0xA5, 0x5A)
 
 
 @dataclass(frozen=True)
-class Buffers:
+class WorkloadBuffers:
     """One set of inputs and outputs, and the arrays that own their memory."""
 
     inputs: list[DeviceTensor]
@@ -82,7 +81,7 @@ class LoadedWorkload:
             cast(xp, array, dtype) for array, dtype in zip(made, self.workload.dtypes, strict=True)
         ]
 
-    def _uploaded(self, inputs: list[Any]) -> Buffers:
+    def _uploaded(self, inputs: list[Any]) -> WorkloadBuffers:
         xp, device = self._device.xp, self._device
         outputs = [xp.empty(max(_nbytes(desc), 1), xp.uint8) for desc in self._descs]
         arrays = [*calls.on_device(self._plugin, inputs), *outputs]
@@ -91,7 +90,7 @@ class LoadedWorkload:
             for desc, array in zip(self._tensors, arrays, strict=True)
         ]
         seen = len(arrays) - len(outputs)
-        return Buffers(tensors[:seen], tensors[seen:], arrays)
+        return WorkloadBuffers(tensors[:seen], tensors[seen:], arrays)
 
     def _reference(self) -> list[Array]:
         import numpy as np

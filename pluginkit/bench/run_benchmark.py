@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from pluginkit.bench.bench_report import OWN, BenchReport, Measurement, now
-from pluginkit.bench.loaded_workload import Buffers, LoadedWorkload
+from pluginkit.bench.loaded_workload import LoadedWorkload, WorkloadBuffers
 from pluginkit.bench.measuring_device import MeasuringDevice
 from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.checking.trt_double.adapters import interfaces_of
@@ -87,7 +87,7 @@ class _Bench:
             return self._timed(OWN, error, bound["v3"], **host)
 
     @contextmanager
-    def _through_adapter(self, interface: Any) -> Iterator[Callable[[Buffers], TimedCall]]:
+    def _through_adapter(self, interface: Any) -> Iterator[Callable[[WorkloadBuffers], TimedCall]]:
         """Yield a function that binds buffers to an enqueue through the whole adapter."""
         shapes = self._loaded.shapes
         profile = Profile(shapes, shapes, shapes, self._loaded.values)
@@ -105,7 +105,7 @@ class _Bench:
             workspace, enqueue = self._device.pointer(scratch), context.adapter.enqueue
             stream = self._device.stream
 
-            def bind(buffers: Buffers) -> TimedCall:
+            def bind(buffers: WorkloadBuffers) -> TimedCall:
                 sources = [tensor.pointer for tensor in buffers.inputs]
                 targets = [tensor.pointer for tensor in buffers.outputs]
                 return lambda: enqueue(inputs, outputs, sources, targets, workspace, stream)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pluginkit.errors import CheckError
 
-Status = Literal["passed", "failed", "not run"]
+CheckStatus = Literal["passed", "failed", "not run"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class CheckResult:
     """
 
     check: str
-    status: Status
+    status: CheckStatus
     remark: str = ""
     where: str = ""
     got: str = ""
@@ -71,7 +71,7 @@ class CheckReport:
     plugin: str
     results: Sequence[CheckResult]
 
-    def of(self, status: Status) -> list[CheckResult]:
+    def of(self, status: CheckStatus) -> list[CheckResult]:
         """The results with this status."""
         return [result for result in self.results if result.status == status]
 
@@ -83,7 +83,7 @@ class CheckReport:
     @property
     def summary(self) -> str:
         """How many checks passed, failed and were not run."""
-        statuses: tuple[Status, ...] = ("passed", "failed", "not run")
+        statuses: tuple[CheckStatus, ...] = ("passed", "failed", "not run")
         counts = ", ".join(f"{len(self.of(status))} {status}" for status in statuses)
         return f"{self.plugin}: {counts}"
 

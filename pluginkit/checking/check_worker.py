@@ -16,7 +16,7 @@ from pluginkit.checking.outcomes import Failure
 from pluginkit.checking.plugin_under_test import MemoryKind, Subject
 from pluginkit.checking.run_check import execute, failed
 from pluginkit.isolation.child_process import ChildProcess
-from pluginkit.isolation.class_location import Location, location_of
+from pluginkit.isolation.class_location import ClassLocation, location_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,13 +48,13 @@ _CAUSES = (
 class _Start:
     """What a worker is told first."""
 
-    location: Location
+    location: ClassLocation
     cases: Sequence[Case]
     memory: MemoryKind
     is_patient: bool
 
 
-class Worker:
+class CheckWorker:
     """A process that runs checks of one plugin, one after another.
 
     Errors:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Array = npt.NDArray[np.generic]
+    Array = npt.NDArray[Any]
     #: Reads ``nbytes`` bytes at a pointer, once the stream's work is done.
-    Read = Callable[[int, int, int], bytes]
+    ReadMemory = Callable[[int, int, int], bytes]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Taps:
 
 
 @contextmanager
-def debug_taps(read: Read | None = None) -> Iterator[Taps]:
+def debug_taps(read: ReadMemory | None = None) -> Iterator[Taps]:
     """Compare each enqueue in the body with the plugin's reference.
 
     Slow: every call waits for its stream, copies inputs and outputs to the host and runs numpy.
@@ -111,7 +111,7 @@ class _TappedEnqueue:
         inputs: calls.Inputs,
         outputs: Sequence[TensorDesc],
         taps: Taps,
-        read: Read,
+        read: ReadMemory,
     ) -> None:
         self._core = core
         self._prepared = prepared

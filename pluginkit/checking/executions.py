@@ -5,24 +5,23 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pluginkit.checking.debug_taps import differing
 from pluginkit.checking.guarded_buffers import CudaDevice, Device, HostDevice
 from pluginkit.checking.machine_device import machine_for
 from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.requirements import missing_for
 from pluginkit.checking.trt_double.adapters import installed_flavour
 from pluginkit.checking.trt_double.driver import Profile, build_layer
-from pluginkit.checking.trt_double.layer import Context, Layer
+from pluginkit.checking.trt_double.layer import ExecutionContext, Layer
 from pluginkit.contract import calls
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
-    Array = npt.NDArray[np.generic]
+    Array = npt.NDArray[Any]
 
 #: What outputs and workspace are full of before an enqueue: huge as a number of any type but int8,
 #: so that sums, products and maxima with it are wrong.
@@ -50,7 +49,12 @@ class Execution:
     """
 
     def __init__(
-        self, call: Call, context: Context, device: Device, *, in_place: bool | None = None
+        self,
+        call: PluginCall,
+        context: ExecutionContext,
+        device: Device,
+        *,
+        in_place: bool | None = None,
     ) -> None:
         self.call = call
         self.context = context
@@ -73,14 +77,14 @@ class Execution:
         self.workspace = device.buffer("the workspace", context.layer.workspace_bytes)
         self.fill(POISON)
 
-    def fill(self, poison: int, call: Call | None = None) -> None:
+    def fill(self, poison: int, call: PluginCall | None = None) -> None:
         """Poison outputs and workspace, and put the inputs there, or those of a similar call."""
         for buffer in (*self.outputs, self.workspace):
             if buffer not in self.inputs:
                 buffer.fill(poison)
         self.write_inputs(call or self.call)
 
-    def write_inputs(self, call: Call) -> None:
+    def write_inputs(self, call: PluginCall) -> None:
         """Put the inputs of a call of the same shapes there."""
         for buffer, array in zip(self.inputs, call.device_arrays, strict=True):
             buffer.write(array.tobytes())
@@ -118,7 +122,7 @@ class Execution:
         expect(self.call, self.run(), label)
 
 
-def expect(call: Call, results: Sequence[Array], label: str = "") -> None:
+def expect(call: PluginCall, results: Sequence[Array], label: str = "") -> None:
     """Compare outputs, or the first of them, with the reference's.
 
     Errors:
@@ -148,7 +152,7 @@ def expect(call: Call, results: Sequence[Array], label: str = "") -> None:
         )
 
 
-def layer_for(call: Call, larger: Sequence[Call] = ()) -> Layer:
+def layer_for(call: PluginCall, larger: Sequence[PluginCall] = ()) -> Layer:
     """Build a layer whose profile reaches from the smallest to the largest of these calls."""
     every = [call, *larger]
     shapes = [
@@ -164,7 +168,7 @@ def layer_for(call: Call, larger: Sequence[Call] = ()) -> Layer:
 
 @contextmanager
 def executions(
-    *sequence: Call, device: Device, in_place: bool | None = None
+    *sequence: PluginCall, device: Device, in_place: bool | None = None
 ) -> Iterator[list[Execution]]:
     """Build one layer that fits all calls, and give each call a context.
 

@@ -15,7 +15,7 @@ GUARD = 512
 _TINY_BYTES = np.array([1, 2, 3, 4, 5, 6, 7, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87], np.uint8)
 
 
-class Buffer(Protocol):
+class TensorBuffer(Protocol):
     """The memory of one tensor, or the workspace, and what is known of its surroundings."""
 
     name: str
@@ -40,7 +40,7 @@ class Device(Protocol):
 
     stream: int
 
-    def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> Buffer:
+    def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> TensorBuffer:
         """Add a buffer; kernels may not write to an input's."""
 
     def for_execution(self) -> Device:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pluginkit.contract.plugin import Plugin
     from pluginkit.device.ptx_run import KernelRun
-    from pluginkit.ptx import Launch
+    from pluginkit.ptx import RunningLaunch
 
 
 def run_kernels(
@@ -20,7 +20,7 @@ def run_kernels(
     in_place: bool = False,
     seed: int | None = None,
     seconds: float | None = None,
-    on_launch: Callable[[Launch], None] = lambda launch: None,
+    on_launch: Callable[[RunningLaunch], None] = lambda launch: None,
 ) -> KernelRun:
     """Run a plugin's kernels on the PTX machine, which needs no GPU, and watch every access.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import cache
 
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.time_budget import Clock
 from pluginkit.contract import calls
 from pluginkit.device.ptx_device import PtxDevice
@@ -23,7 +23,7 @@ def _compile_kernels_of(subject: Subject) -> None:
         compile_ahead(wanted for call in subject.calls() for wanted in _launched(call))
 
 
-def _launched(call: Call) -> Iterator[Specialisation]:
+def _launched(call: PluginCall) -> Iterator[Specialisation]:
     inputs = call.describe()
     outputs = calls.describe_outputs(call.plugin, inputs)
     bindings = type_bindings(call.plugin, inputs, outputs)

@@ -10,27 +10,26 @@ from pluginkit.checking.author_line import author_line
 from pluginkit.checking.outcomes import outcome_of
 from pluginkit.checking.type_combinations import chosen_bindings
 from pluginkit.contract import calls
+from pluginkit.contract.dims import ConcreteShape
 from pluginkit.contract.dtypes import DType, dtype_from_numpy
 from pluginkit.contract.plugin import Case, Plugin
 from pluginkit.contract.spec import Port
 from pluginkit.errors import PluginkitError, TensorError
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
-    Array = npt.NDArray[np.generic]
+    Array = npt.NDArray[Any]
 
-Shape = tuple[int, ...]
 #: Where ``enqueue`` works: on a GPU, or (plugins made for tests) in host memory.
 MemoryKind = Literal["gpu", "host"]
 #: ``all``: each case in each chosen combination of types. ``cover``: the first case in each, each
 #: other case in the first. ``first``: each case in the first combination.
-Types = Literal["all", "cover", "first"]
+TypeCoverage = Literal["all", "cover", "first"]
 
 
 @dataclass(frozen=True)
-class Call:
+class PluginCall:
     """One concrete call of the plugin.
 
     Attributes:
@@ -48,7 +47,7 @@ class Call:
     sample: Case
 
     @property
-    def shapes(self) -> list[Shape]:
+    def shapes(self) -> list[ConcreteShape]:
         """The inputs' shapes."""
         return [tuple(array.shape) for array in self.arrays]
 
@@ -62,7 +61,7 @@ class Call:
         return calls.describe_inputs(self.plugin, self.shapes, self.dtypes, self.values)
 
     @property
-    def values(self) -> dict[str, Shape]:
+    def values(self) -> dict[str, ConcreteShape]:
         """The values of the shape inputs, by name."""
         return calls.shape_values_in(self.plugin, self.arrays)
 
@@ -91,14 +90,14 @@ class Call:
             for port, array in zip(ports, self.sample.inputs, strict=True)
         )
 
-    def with_arrays(self, arrays: Sequence[Array], label: str) -> Call:
+    def with_arrays(self, arrays: Sequence[Array], label: str) -> PluginCall:
         """The same call with other arrays."""
         given = iter(arrays)
         inputs = [next(given) if present else None for present in self.plugin.present]
         case = Case(self.case.name, inputs, self.case.attributes)
-        return Call(self.plugin, list(arrays), f"{self.label}, {label}", case, self.sample)
+        return PluginCall(self.plugin, list(arrays), f"{self.label}, {label}", case, self.sample)
 
-    def with_other_values(self) -> Call:
+    def with_other_values(self) -> PluginCall:
         """Return the call with each floating-point input negated; integers may be indices."""
         import numpy as np
 
@@ -108,7 +107,7 @@ class Call:
         ]
         return self.with_arrays(arrays, "negated")
 
-    def resized(self, resize: Callable[[int], int], label: str) -> Call | None:
+    def resized(self, resize: Callable[[int], int], label: str) -> PluginCall | None:
         """The same call with every dimension changed alike, or None where the plugin refuses that.
 
         Equal dimensions stay equal; values repeat, so that indices stay in range as sizes grow.
@@ -120,7 +119,7 @@ class Call:
         ]
         return self.with_shapes(shapes, label)
 
-    def with_shapes(self, shapes: Sequence[Shape], label: str) -> Call | None:
+    def with_shapes(self, shapes: Sequence[ConcreteShape], label: str) -> PluginCall | None:
         """Return the same call with other shapes, or None where the plugin refuses them.
 
         Errors:
@@ -163,7 +162,7 @@ class Subject:
         self.plugin_class = plugin_class
         self.memory = memory
         self.is_patient = is_patient
-        self.latest: Call | None = None
+        self.latest: PluginCall | None = None
         self.cases: list[Case] = []
         self.unusable: list[tuple[str, str]] = []
         try:
@@ -188,7 +187,7 @@ class Subject:
         """The class's name."""
         return self.plugin_class.__name__
 
-    def calls(self, types: Types = "all") -> Iterator[Call]:
+    def calls(self, types: TypeCoverage = "all") -> Iterator[PluginCall]:
         """The cases, with their inputs cast to combinations of the declared types.
 
         Those that ``output_types`` refuses for a case's attributes are left out.
@@ -205,7 +204,7 @@ class Subject:
                 if types == "all" or not index:
                     yield from self._other_tactics(call)
 
-    def _other_tactics(self, call: Call) -> Iterator[Call]:
+    def _other_tactics(self, call: PluginCall) -> Iterator[PluginCall]:
         for tactic in self.plugin_class.spec.tactics[1:]:
             plugin = call.plugin.with_tactic(tactic)
             yield replace(call, plugin=plugin, label=f"{call.label}, tactic '{tactic}'")
@@ -228,7 +227,7 @@ class Subject:
             )
         ]
 
-    def _call(self, case: Case, bindings: Mapping[str, DType]) -> Call:
+    def _call(self, case: Case, bindings: Mapping[str, DType]) -> PluginCall:
         plugin = self.plugin_class(**case.attributes)
         ports = self.plugin_class.spec.inputs
         if len(case.inputs) != len(ports):
@@ -243,7 +242,7 @@ class Subject:
         if len(present) < len(ports):
             plugin = plugin.with_inputs(*present)
         types = ", ".join(f"{name}={dtype.name}" for name, dtype in bindings.items())
-        return Call(
+        return PluginCall(
             plugin,
             [array for array in inputs if array is not None],
             f"case '{case.name}'" + (f" with {types}" if types else ""),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pluginkit.checking.check import Check, all_checks, chosen_checks
 from pluginkit.checking.check_report import CheckReport, CheckResult
-from pluginkit.checking.check_worker import Worker
+from pluginkit.checking.check_worker import CheckWorker
 from pluginkit.checking.plugin_under_test import MemoryKind, Subject
 from pluginkit.checking.requirements import missing_for
 from pluginkit.checking.run_check import execute
@@ -60,7 +60,7 @@ class Session:
     def __init__(self, subject: Subject, *, isolate: bool = True) -> None:
         self.subject = subject
         self._isolate = isolate
-        self._worker: Worker | None = None
+        self._worker: CheckWorker | None = None
         self._seen: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -97,11 +97,11 @@ class Session:
             self._close()
         return result
 
-    def _worker_for(self, check: Check) -> Worker:
+    def _worker_for(self, check: Check) -> CheckWorker:
         if self._worker is not None and self._worker.environment != check.environment:
             self._close()
         if self._worker is None:
-            self._worker = Worker(self.subject, check.environment)
+            self._worker = CheckWorker(self.subject, check.environment)
         return self._worker
 
     def _close(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pluginkit.checking.outcomes import Failure, NotRun, OutOfTime, outcome_of
-from pluginkit.checking.plugin_under_test import Call
+from pluginkit.checking.plugin_under_test import PluginCall
 from pluginkit.kernels.ptx_code import seconds_compiling
 
 #: Seconds on the PTX machine, compilation apart; all checks of a plugin together take 20 at most.
@@ -57,7 +57,7 @@ class Timed(Protocol):
 
 
 @dataclass
-class Tally:
+class CallTally:
     """How many calls were run, and how many were left out for time."""
 
     run: int = 0
@@ -70,8 +70,8 @@ class Tally:
 
 
 def run_affordable(
-    device: Timed, sequence: Iterable[Call], body: Callable[[Call], None], share: str
-) -> Tally:
+    device: Timed, sequence: Iterable[PluginCall], body: Callable[[PluginCall], None], share: str
+) -> CallTally:
     """Run ``body`` on every call; where time is limited on as many as it lasts for, small first.
 
     Args:
@@ -86,7 +86,7 @@ def run_affordable(
     clock = device.start_clock(SHARES[share])
     if clock is not None:
         sequence = sorted(sequence, key=lambda call: sum(array.size for array in call.arrays))
-    tally = Tally()
+    tally = CallTally()
     for call in sequence:
         if clock is not None and clock.left <= 0:
             tally.left_out += 1
@@ -102,7 +102,7 @@ def run_affordable(
     return tally
 
 
-def _ends_in_time(body: Callable[[Call], None], call: Call) -> bool:
+def _ends_in_time(body: Callable[[PluginCall], None], call: PluginCall) -> bool:
     try:
         body(call)
     except OutOfTime:

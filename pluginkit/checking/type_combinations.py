@@ -12,12 +12,12 @@ from pluginkit.contract.dtypes import DType
 #: With at most this many combinations, all of them run.
 ALL_UP_TO = 30
 
-Bindings = dict[str, DType]
+TypeBindings = dict[str, DType]
 #: Two type variables, each with one dtype.
 _Pair = tuple[str, DType, str, DType]
 
 
-def chosen_bindings(types: Mapping[str, Sequence[DType]]) -> list[Bindings]:
+def chosen_bindings(types: Mapping[str, Sequence[DType]]) -> list[TypeBindings]:
     """Return all combinations where they are few, else some in which every pair of types occurs.
 
     Most faults show in one type or in two that meet. The number of combinations grows with the
@@ -29,7 +29,7 @@ def chosen_bindings(types: Mapping[str, Sequence[DType]]) -> list[Bindings]:
     return _pairwise_cover(types)
 
 
-def _pairwise_cover(types: Mapping[str, Sequence[DType]]) -> list[Bindings]:
+def _pairwise_cover(types: Mapping[str, Sequence[DType]]) -> list[TypeBindings]:
     """Cover every pair greedily: begin with a pair that is left, then add what covers most."""
     chosen = [{name: dtypes[0] for name, dtypes in types.items()}]
     left: dict[_Pair, None] = dict.fromkeys(  # a set in order, so that each run chooses alike
@@ -50,16 +50,16 @@ def _pairwise_cover(types: Mapping[str, Sequence[DType]]) -> list[Bindings]:
     return chosen
 
 
-def _pairs(row: Bindings) -> list[_Pair]:
+def _pairs(row: TypeBindings) -> list[_Pair]:
     return [(a, row[a], b, row[b]) for a, b in combinations(row, 2)]
 
 
-def _remove(left: dict[_Pair, None], row: Bindings) -> None:
+def _remove(left: dict[_Pair, None], row: TypeBindings) -> None:
     for pair in _pairs(row):
         left.pop(pair, None)
 
 
-def _gain(left: dict[_Pair, None], row: Bindings, name: str, dtype: DType) -> int:
+def _gain(left: dict[_Pair, None], row: TypeBindings, name: str, dtype: DType) -> int:
     """Count the pairs that are left and that ``dtype`` makes with the types in ``row``."""
     return sum(
         (name, dtype, other, known) in left or (other, known, name, dtype) in left

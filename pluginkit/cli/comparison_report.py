@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.running.first_divergence import Divergence, TapsComparison
     from pluginkit.onnx.running.output_error import OutputComparison
 
-Table = tuple[str, Sequence[str], list[tuple[str, ...]]]
+ReportTable = tuple[str, Sequence[str], list[tuple[str, ...]]]
 #: Values inside the models that a table lists.
 _SHOWN = 100
 
@@ -66,11 +66,11 @@ def _document(models: tuple[Path, Path], comparison: Comparison) -> dict[str, An
     return {"ok": comparison.ok, "original": models[0], "rewritten": models[1], **found}
 
 
-def _tables(comparison: Comparison) -> list[Table]:
+def _tables(comparison: Comparison) -> list[ReportTable]:
     from pluginkit.engine.build.shape_ranges import text_from_shape
 
     each = comparison.runs // len(comparison.cases)
-    tables: list[Table] = []
+    tables: list[ReportTable] = []
     for case in comparison.cases:
         inputs = ", ".join(f"{name} {text_from_shape(dims)}" for name, dims in case.inputs.items())
         tables.append((f"{each} runs with {inputs}", _columns("output"), _rows(case.outputs)))
@@ -79,9 +79,9 @@ def _tables(comparison: Comparison) -> list[Table]:
     return tables
 
 
-def _taps_tables(taps: TapsComparison) -> list[Table]:
+def _taps_tables(taps: TapsComparison) -> list[ReportTable]:
     wrong = [value for value in taps.values if not value.ok]
-    tables: list[Table] = []
+    tables: list[ReportTable] = []
     if wrong:
         title = f"{len(wrong)} of {len(taps.values)} values inside differ, in topological order"
         tables.append((title, _columns("value"), _rows(wrong[:_SHOWN])))
@@ -90,7 +90,7 @@ def _taps_tables(taps: TapsComparison) -> list[Table]:
     return tables
 
 
-def _divergence_table(first: Divergence) -> Table:
+def _divergence_table(first: Divergence) -> ReportTable:
     rows = [
         _rows([found])[0] if found else (name, "", "", "", "", "not in the original")
         for name, found in first.inputs.items()

@@ -127,7 +127,7 @@ class SizeDim(DimExpr):
 
 
 @dataclass(frozen=True, eq=False)
-class Operation(DimExpr):
+class DimOperation(DimExpr):
     """``op(a, b)`` with ``op`` a key of OPERATIONS."""
 
     op: str
@@ -140,6 +140,8 @@ class Operation(DimExpr):
 
 Dim = int | DimExpr
 Shape = tuple[Dim, ...]
+#: A shape whose dimensions are all numbers, or the values of a shape tensor.
+ConcreteShape = tuple[int, ...]
 
 
 _RIGHT_IDENTITY = {"SUM": 0, "SUB": 0, "PROD": 1, "FLOOR_DIV": 1, "CEIL_DIV": 1}
@@ -157,7 +159,7 @@ def _combine(op: str, a: Dim, b: Dim) -> Dim:
         return b
     if a is b and op in ("MAX", "MIN"):
         return a
-    return Operation(op, a, b)
+    return DimOperation(op, a, b)
 
 
 def ceil_div(a: Dim, b: Dim) -> Dim:
@@ -225,7 +227,7 @@ def evaluate(
         return (values or {})[dim.name][dim.index]
     if isinstance(dim, SizeDim):
         return evaluate(dim.upper, input_shapes, values)
-    if isinstance(dim, Operation):
+    if isinstance(dim, DimOperation):
         a = evaluate(dim.a, input_shapes, values)
         return OPERATIONS[dim.op](a, evaluate(dim.b, input_shapes, values))
     if isinstance(dim, int):
@@ -237,7 +239,7 @@ def at_upper_bound(dim: Dim) -> Dim:
     """Replace every dimension in ``dim`` that only kernels know by its upper bound."""
     if isinstance(dim, SizeDim):
         return dim.upper
-    if isinstance(dim, Operation):
+    if isinstance(dim, DimOperation):
         return _combine(dim.op, at_upper_bound(dim.a), at_upper_bound(dim.b))
     return dim
 
@@ -246,6 +248,6 @@ def with_sizes(dim: Dim, sizes: Mapping[str, int]) -> Dim:
     """Replace every dimension in ``dim`` that only kernels know by what they wrote."""
     if isinstance(dim, SizeDim):
         return sizes[dim.name]
-    if isinstance(dim, Operation):
+    if isinstance(dim, DimOperation):
         return _combine(dim.op, with_sizes(dim.a, sizes), with_sizes(dim.b, sizes))
     return dim

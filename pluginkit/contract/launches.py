@@ -23,7 +23,7 @@ from pluginkit.errors import DeclarationError
 _LOCAL_INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"\n]+)"', re.MULTILINE)
 
 KernelConstant = int | bool | str
-Argument = TensorDesc | Workspace | Scalar | Dim | float | bool | None
+KernelArgument = TensorDesc | Workspace | Scalar | Dim | float | bool | None
 
 
 @dataclass(eq=False)
@@ -140,7 +140,7 @@ class Launch:
     kernel: Kernel
     grid: Dim | tuple[Dim, ...]
     block: Dim | tuple[Dim, ...]
-    args: tuple[Argument, ...]
+    args: tuple[KernelArgument, ...]
     shared_bytes: int = 0
     constants: Mapping[str, KernelConstant] = field(default_factory=dict)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
-    Array = npt.NDArray[np.generic]
+    Array = npt.NDArray[Any]
 
 
-class Memory(Protocol):
+class TensorMemory(Protocol):
     """Where the driver puts tensors for ``enqueue``."""
 
     def upload(self, array: Array) -> Any:

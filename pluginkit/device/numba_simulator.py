@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import Scalar
-from pluginkit.contract.launches import Argument, Copy, Fill, Launch, NumbaKernel
+from pluginkit.contract.launches import Copy, Fill, KernelArgument, Launch, NumbaKernel
 from pluginkit.contract.tensors import Slot, TensorDesc, Workspace
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import scalar_from_value, word_dtype
@@ -99,7 +99,7 @@ def _launch(owner: str, launch: Launch, buffers: Buffers) -> None:
     function[launch.grid, launch.block, 0, launch.shared_bytes](*arguments)
 
 
-def _argument(kernel: str, argument: Argument, buffers: Buffers) -> Any:
+def _argument(kernel: str, argument: KernelArgument, buffers: Buffers) -> Any:
     if isinstance(argument, TensorDesc):
         words = _bytes(buffers, argument.slot, nbytes_of(argument)).view(word_dtype(argument.dtype))
         return words.reshape(argument.shape)

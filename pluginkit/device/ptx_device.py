@@ -18,13 +18,12 @@ from pluginkit.contract import calls
 from pluginkit.contract.launches import Copy, Launch
 from pluginkit.contract.tensors import Slot, TensorDesc
 from pluginkit.errors import KernelError
-from pluginkit.kernels.arguments import Parameter, check_parameters
+from pluginkit.kernels.arguments import PackedArgument, check_parameters
 from pluginkit.kernels.enqueue_steps import EnqueueSteps, enqueue_steps, nbytes_of, three
 from pluginkit.kernels.prepare import Prepared, check_pointers, preparing_with
 from pluginkit.kernels.ptx_code import PtxCode, compile_ahead, ptx_code
 from pluginkit.kernels.specialise import specialise, type_bindings
-from pluginkit.ptx import Buffer, Finding, Memory, PtxModule, Role, parse
-from pluginkit.ptx import Launch as MachineLaunch
+from pluginkit.ptx import Buffer, Finding, Memory, PtxModule, Role, RunningLaunch, parse
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
@@ -123,7 +122,7 @@ class PtxDevice:
         seconds_left: Callable[[], float | None] = lambda: None,
         *,
         seed: int | None = None,
-        on_launch: Callable[[MachineLaunch], None] = lambda launch: None,
+        on_launch: Callable[[RunningLaunch], None] = lambda launch: None,
     ) -> None:
         self.memory = Memory()
         self.findings: list[Finding] = []
@@ -210,7 +209,7 @@ def _module(text: str) -> PtxModule:
     return parse(text)
 
 
-def _run_for(seconds: float, started: MachineLaunch, name: str) -> None:
+def _run_for(seconds: float, started: RunningLaunch, name: str) -> None:
     end = time.process_time() + seconds
     while started.step():
         if time.process_time() > end:
@@ -255,5 +254,5 @@ class _PreparedOnMachine:
                 target.fill(step.byte, start, start + nbytes_of(step.target))
 
 
-def _argument(part: Parameter, address: Callable[[Slot], int]) -> bytes:
+def _argument(part: PackedArgument, address: Callable[[Slot], int]) -> bytes:
     return address(part).to_bytes(8, "little") if isinstance(part, Slot) else part

@@ -12,7 +12,7 @@ from pluginkit.contract.dtypes import DType, dtype_from_onnx
 from pluginkit.contract.plugin import Plugin, Plugins
 from pluginkit.contract.spec import Port
 from pluginkit.errors import ExportError
-from pluginkit.export.variant import ANY, Range, Variant, merged
+from pluginkit.export.variant import ANY, DimRange, Variant, merged
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.value_types import Types, dims_of
 from pluginkit.onnx.model.graphs import Scope, describe, scopes
@@ -20,7 +20,7 @@ from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 
 
 def model_variants(
-    model: onnx.ModelProto, plugins: Plugins, ranges: Mapping[str, Range]
+    model: onnx.ModelProto, plugins: Plugins, ranges: Mapping[str, DimRange]
 ) -> list[Variant]:
     """The variants that a library for a model needs.
 
@@ -46,14 +46,14 @@ def _variants_of(
     node: onnx.NodeProto,
     plugins: Plugins,
     types: Types,
-    ranges: Mapping[str, Range],
+    ranges: Mapping[str, DimRange],
 ) -> Iterator[Variant]:
     plugin = plugin_of_node(node, plugins)
     if plugin is None:
         return
     ports = calls.present_ports(plugin)
     dtypes: list[DType] = []
-    dims: list[tuple[Range, ...]] = []
+    dims: list[tuple[DimRange, ...]] = []
     for port, name in zip(ports, filter(None, node.input), strict=True):
         found = types.find(scope, name)
         shape = dims_of(found)
@@ -65,7 +65,7 @@ def _variants_of(
     yield Variant(plugin, tuple(dtypes), tuple(dims))
 
 
-def _ranges_of(dims: Sequence[Any], ranges: Mapping[str, Range]) -> tuple[Range, ...]:
+def _ranges_of(dims: Sequence[Any], ranges: Mapping[str, DimRange]) -> tuple[DimRange, ...]:
     return tuple(
         (dim.dim_value, dim.dim_value)
         if dim.HasField("dim_value")

@@ -10,10 +10,10 @@ from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
 
 #: The least and the largest size of a dimension.
-Range = tuple[int, int]
+DimRange = tuple[int, int]
 
 #: What a dimension can be where nothing more is known of it.
-ANY: Range = (0, 2**31 - 1)
+ANY: DimRange = (0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Variant:
 
     plugin: Plugin
     dtypes: tuple[DType, ...]
-    ranges: tuple[tuple[Range, ...], ...]
+    ranges: tuple[tuple[DimRange, ...], ...]
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -57,7 +57,7 @@ class Variant:
         return f"{self.plugin!r} on {inputs}{tactic}"
 
 
-def _text(one: Range) -> str:
+def _text(one: DimRange) -> str:
     return str(one[0]) if one[0] == one[1] else "?" if one == ANY else f"{one[0]}..{one[1]}"
 
 
@@ -73,8 +73,8 @@ def merged(variants: Iterable[Variant]) -> list[Variant]:
 
 
 def _hull(
-    some: Sequence[Sequence[Range]], others: Sequence[Sequence[Range]]
-) -> tuple[tuple[Range, ...], ...]:
+    some: Sequence[Sequence[DimRange]], others: Sequence[Sequence[DimRange]]
+) -> tuple[tuple[DimRange, ...], ...]:
     return tuple(
         tuple((min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(one, other, strict=True))
         for one, other in zip(some, others, strict=True)

@@ -16,7 +16,7 @@ from pluginkit.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Location:
+class ClassLocation:
     """How to import a class.
 
     Attributes:
@@ -80,7 +80,7 @@ class Location:
         return module
 
 
-def location_of(plugin_class: type[Plugin]) -> Location:
+def location_of(plugin_class: type[Plugin]) -> ClassLocation:
     """Return the location of a class.
 
     Errors:
@@ -96,7 +96,7 @@ def location_of(plugin_class: type[Plugin]) -> Location:
             fix="define the class at the top of a module in a file.",
         )
     path = tuple(os.path.realpath(folder or os.getcwd()) for folder in sys.path)  # noqa: PTH109
-    return Location(plugin_class.__module__, plugin_class.__qualname__, str(file), path)
+    return ClassLocation(plugin_class.__module__, plugin_class.__qualname__, str(file), path)
 
 
 def _is_same_file(module: ModuleType, file: str) -> bool:

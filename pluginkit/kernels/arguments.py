@@ -16,12 +16,12 @@ from typing import Any
 from pluginkit.contract import dtypes
 from pluginkit.contract.dims import product
 from pluginkit.contract.dtypes import DType, Scalar
-from pluginkit.contract.launches import Argument, CudaKernel, Launch
+from pluginkit.contract.launches import CudaKernel, KernelArgument, Launch
 from pluginkit.contract.tensors import Slot, TensorDesc, Workspace
 from pluginkit.errors import KernelError
 
 #: One kernel parameter: a pointer that the enqueue fills in, or bytes passed by value.
-Parameter = Slot | bytes
+PackedArgument = Slot | bytes
 
 _WORD = 8
 _NULL = bytes(_WORD)
@@ -47,7 +47,7 @@ class ArgumentType:
         return self.dtype if self.count == 1 else f"{self.dtype}x{self.count}"
 
 
-def scalar_from_value(kernel: str, value: Argument) -> Scalar:
+def scalar_from_value(kernel: str, value: KernelArgument) -> Scalar:
     """Return a bare Python value as a Scalar: bool, int as int64, float as float32.
 
     Errors:
@@ -66,7 +66,7 @@ def scalar_from_value(kernel: str, value: Argument) -> Scalar:
     )
 
 
-def argument_types(kernel: str, args: Sequence[Argument]) -> tuple[ArgumentType, ...]:
+def argument_types(kernel: str, args: Sequence[KernelArgument]) -> tuple[ArgumentType, ...]:
     """Return the types of a numba kernel's arguments.
 
     Errors:
@@ -75,7 +75,7 @@ def argument_types(kernel: str, args: Sequence[Argument]) -> tuple[ArgumentType,
     return tuple(_argument_type(kernel, argument) for argument in args)
 
 
-def _argument_type(kernel: str, argument: Argument) -> ArgumentType:
+def _argument_type(kernel: str, argument: KernelArgument) -> ArgumentType:
     if isinstance(argument, TensorDesc):
         return ArgumentType(word_dtype(argument.dtype), argument.ndim)
     if isinstance(argument, Workspace):
@@ -91,7 +91,7 @@ def word_dtype(dtype: DType) -> str:
     return "uint16" if dtype is dtypes.bfloat16 else dtype.name
 
 
-def parameters(launch: Launch) -> list[Parameter]:
+def parameters(launch: Launch) -> list[PackedArgument]:
     """Return the kernel's parameters in order.
 
     Errors:
@@ -103,7 +103,7 @@ def parameters(launch: Launch) -> list[Parameter]:
     return [part for argument in launch.args for part in _numba_parameters(name, argument)]
 
 
-def _cuda_parameter(kernel: str, argument: Argument) -> Parameter:
+def _cuda_parameter(kernel: str, argument: KernelArgument) -> PackedArgument:
     if argument is None:
         return _NULL
     if isinstance(argument, (TensorDesc, Workspace)):
@@ -111,7 +111,7 @@ def _cuda_parameter(kernel: str, argument: Argument) -> Parameter:
     return b"".join(packed(kernel, scalar_from_value(kernel, argument)))
 
 
-def _numba_parameters(kernel: str, argument: Argument) -> list[Parameter]:
+def _numba_parameters(kernel: str, argument: KernelArgument) -> list[PackedArgument]:
     if isinstance(argument, TensorDesc):
         shape = [operator.index(dim) for dim in argument.shape]
         return _array_fields(argument.slot, shape, argument.dtype.itemsize)
@@ -120,7 +120,7 @@ def _numba_parameters(kernel: str, argument: Argument) -> list[Parameter]:
     return list(packed(kernel, scalar_from_value(kernel, argument)))
 
 
-def _array_fields(data: Slot, shape: list[int], itemsize: int) -> list[Parameter]:
+def _array_fields(data: Slot, shape: list[int], itemsize: int) -> list[PackedArgument]:
     nitems = operator.index(product(shape))
     inner_sizes = accumulate(reversed(shape[1:]), operator.mul, initial=itemsize)
     strides = list(inner_sizes)[::-1] if shape else []
@@ -155,7 +155,7 @@ def _refusal(kernel: str, got: str, expected: str) -> KernelError:
 
 
 def check_parameters(
-    owner: str, kernel: str, listed: Sequence[Parameter], expected: tuple[int, ...] | None
+    owner: str, kernel: str, listed: Sequence[PackedArgument], expected: tuple[int, ...] | None
 ) -> None:
     """Compare the arguments of a launch with the compiled kernel's parameters.
 
@@ -197,7 +197,9 @@ class ArgumentBlock:
         kernel_params: for each launch, the address of its array of parameter addresses.
     """
 
-    def __init__(self, launches: Sequence[Sequence[Parameter]], inputs: int, outputs: int) -> None:
+    def __init__(
+        self, launches: Sequence[Sequence[PackedArgument]], inputs: int, outputs: int
+    ) -> None:
         self._first = {"input": 0, "output": inputs, "workspace": inputs + outputs}
         count = inputs + outputs + 1
         image = bytearray(count * _WORD)

@@ -13,7 +13,7 @@ from pluginkit.contract.dims import Dim
 from pluginkit.contract.launches import Copy, CudaKernel, Fill, Launch, NumbaKernel, Step
 from pluginkit.contract.tensors import Slot, TensorDesc, Workspace
 from pluginkit.errors import KernelError
-from pluginkit.kernels.arguments import Parameter, parameters
+from pluginkit.kernels.arguments import PackedArgument, parameters
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
@@ -39,7 +39,7 @@ class EnqueueSteps:
 
     owner: str
     steps: tuple[Step, ...]
-    parameters: tuple[list[Parameter], ...]
+    parameters: tuple[list[PackedArgument], ...]
     pointers: tuple[int, int]
 
     @property

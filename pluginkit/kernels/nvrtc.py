@@ -20,7 +20,7 @@ _HEADERS = {"__half": "cuda_fp16.h", "half": "cuda_fp16.h", "__nv_bfloat16": "cu
 
 
 @dataclass(frozen=True)
-class Program:
+class NvrtcProgram:
     """A compiled program.
 
     Attributes:
@@ -59,7 +59,7 @@ def compiled_program(
     arch: str,
     *,
     path: str = "",
-) -> Iterator[Program]:
+) -> Iterator[NvrtcProgram]:
     """Compile CUDA C++; the program is gone at the end of the body.
 
     Args:
@@ -83,7 +83,7 @@ def compiled_program(
         if status:
             log = _with_path(_log(nvrtc, handle), {file, Path(path or file).name}, path or file)
             raise_compile_error("PK320", ", ".join(expressions), arch, log)
-        yield Program(handle)
+        yield NvrtcProgram(handle)
     finally:
         nvrtc.nvrtcDestroyProgram(handle)
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.pattern import AnyOf as AnyOf
     from pluginkit.onnx.rewriting.pattern import Constant as Constant
     from pluginkit.onnx.rewriting.pattern import Op as Op
-    from pluginkit.onnx.rewriting.pattern import Operand as Operand
     from pluginkit.onnx.rewriting.pattern import Optional as Optional
+    from pluginkit.onnx.rewriting.pattern import PatternOperand as PatternOperand
+    from pluginkit.onnx.rewriting.replacement import NodeInput as NodeInput
     from pluginkit.onnx.rewriting.replacement import Replacement as Replacement
-    from pluginkit.onnx.rewriting.replacement import Value as Value
     from pluginkit.onnx.rewriting.retyping import retype as retype
     from pluginkit.onnx.rewriting.rewrite import Rewrite as Rewrite
     from pluginkit.onnx.rewriting.traced_pattern import PatternBuilder as PatternBuilder
@@ -46,12 +46,12 @@ _HOME_OF = {
     "Match": "rewriting.match",
     "NewNode": "rewriting.export_nodes",
     "Op": "rewriting.pattern",
-    "Operand": "rewriting.pattern",
+    "PatternOperand": "rewriting.pattern",
     "Optional": "rewriting.pattern",
     "PatternBuilder": "rewriting.traced_pattern",
     "Replacement": "rewriting.replacement",
     "Rewrite": "rewriting.rewrite",
-    "Value": "rewriting.replacement",
+    "NodeInput": "rewriting.replacement",
     "bodies": "model.graphs",
     "dtype_of_elem_type": "inference.element_types",
     "elem_type": "inference.element_types",

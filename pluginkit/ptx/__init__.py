@@ -55,25 +55,25 @@ from collections.abc import Sequence
 from pluginkit.ptx.code.program import Program
 from pluginkit.ptx.findings import Finding, Kind
 from pluginkit.ptx.machine.context import Result
-from pluginkit.ptx.machine.launch import DEFAULT_STEPS, Launch
-from pluginkit.ptx.machine.launch_arguments import Argument
+from pluginkit.ptx.machine.launch import DEFAULT_STEPS, RunningLaunch
+from pluginkit.ptx.machine.launch_arguments import LaunchArgument
 from pluginkit.ptx.memory.buffers import Buffer, Memory, Pointer
 from pluginkit.ptx.memory.regions import Role
-from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.unsupported import PtxUnsupported
 
 __all__ = [
-    "Argument",
     "Buffer",
     "Finding",
     "Kind",
-    "Launch",
+    "LaunchArgument",
     "Memory",
     "Pointer",
     "PtxModule",
     "PtxUnsupported",
     "Result",
     "Role",
+    "RunningLaunch",
     "parse",
 ]
 
@@ -95,7 +95,7 @@ class PtxModule:
     """
 
     def __init__(self, text: str) -> None:
-        self._module = Module(text)
+        self._module = ParsedModule(text)
         self._programs: dict[str, Program] = {}
         self.kernels = self._module.kernels
 
@@ -117,12 +117,12 @@ class PtxModule:
         kernel: str,
         grid: int | Sequence[int],
         block: int | Sequence[int],
-        args: Sequence[Argument],
+        args: Sequence[LaunchArgument],
         *,
         memory: Memory,
         shared_bytes: int = 0,
         seed: int | None = None,
-    ) -> Launch:
+    ) -> RunningLaunch:
         """Prepare a launch, to be stepped or run.
 
         Args:
@@ -138,14 +138,14 @@ class PtxModule:
             PK352: there is no such kernel, or the arguments do not fit.  PtxUnsupported.
         """
         program = self._program(kernel)
-        return Launch(program, _three(grid), _three(block), args, shared_bytes, memory, seed)
+        return RunningLaunch(program, _three(grid), _three(block), args, shared_bytes, memory, seed)
 
     def launch(
         self,
         kernel: str,
         grid: int | Sequence[int],
         block: int | Sequence[int],
-        args: Sequence[Argument],
+        args: Sequence[LaunchArgument],
         *,
         memory: Memory,
         shared_bytes: int = 0,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pluginkit.ptx.types import Three
+
 #: What went wrong, in one word.
 #:
 #: ``out_of_bounds``: memory outside its buffer.  ``uninitialised``: bytes that nothing has written
@@ -29,8 +31,6 @@ Kind = Literal[
     "deadlock",
     "unwritten",
 ]
-
-Three = tuple[int, int, int]
 
 
 @dataclass(frozen=True)

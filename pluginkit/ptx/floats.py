@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx.types import F16, F32, F64, S64, U16, U32, U64
-
-Value = Any  # an array, or a numpy scalar that stands for equal elements
+from pluginkit.ptx.types import F16, F32, F64, S64, U16, U32, U64, Value
 
 _TINY32, _TINY64 = np.float32(2.0**-126), np.float64(2.0**-1022)
 _SPLIT = np.float64(2.0**27 + 1)

@@ -7,13 +7,9 @@ payload. The PTX manual says only that f64 supports payloads; the rest was measu
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from pluginkit.ptx.types import F32, F64, U16, U32, U64
-
-Value = Any
+from pluginkit.ptx.types import F32, F64, U16, U32, U64, Value
 
 #: The bits of the one NaN of f32 arithmetic, and of an f64 result of which no operand is NaN.
 CANONICAL_F32 = 0x7FFFFFFF

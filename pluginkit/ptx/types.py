@@ -6,12 +6,19 @@ arrays, and ``.pred``, which is a bool array. An instruction looks at the bits i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+#: A number for each thread: an array, or a numpy scalar where all have the same.
+Value = Any
+#: What an instruction computes from its operands.
+ComputeFunction = Callable[..., Value]
+#: A grid, a block, or an index in one: x, y and z.
+Three = tuple[int, int, int]
 
 U8, U16, U32, U64 = (np.dtype(name) for name in ("u1", "u2", "u4", "u8"))
 S8, S16, S32, S64 = (np.dtype(name) for name in ("i1", "i2", "i4", "i8"))

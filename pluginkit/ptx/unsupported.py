@@ -8,7 +8,7 @@ from pluginkit.errors import KernelError
 from pluginkit.ptx.text.syntax import Instruction
 
 if TYPE_CHECKING:
-    from pluginkit.ptx.text.parse import Module
+    from pluginkit.ptx.text.parse import ParsedModule
 
 
 class PtxUnsupported(KernelError):  # noqa: N818 - it says what the machine lacks, not what is wrong
@@ -16,7 +16,7 @@ class PtxUnsupported(KernelError):  # noqa: N818 - it says what the machine lack
 
 
 def unsupported(
-    kernel: str, instruction: Instruction, module: Module, what: str | None = None
+    kernel: str, instruction: Instruction, module: ParsedModule, what: str | None = None
 ) -> PtxUnsupported:
     """The error for one instruction; ``what`` says more than its name does."""
     location = instruction.location

@@ -8,6 +8,6 @@ raises NotImplementedError and says what to write.
 from __future__ import annotations
 
 from pluginkit.scaffold.names import check_name, module_of
-from pluginkit.scaffold.project import Folders, Scaffold, scaffold, write_new_files
+from pluginkit.scaffold.project import ProjectFolders, Scaffold, scaffold, write_new_files
 
-__all__ = ["Folders", "Scaffold", "check_name", "module_of", "scaffold", "write_new_files"]
+__all__ = ["ProjectFolders", "Scaffold", "check_name", "module_of", "scaffold", "write_new_files"]

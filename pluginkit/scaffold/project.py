@@ -18,7 +18,7 @@ from pluginkit.scaffold.rewrite_module import rewrite_text
 
 
 @dataclass(frozen=True)
-class Folders:
+class ProjectFolders:
     """The folders of a project's plugins, rewrites and tests."""
 
     plugins: Path
@@ -46,7 +46,7 @@ class Scaffold:
 def scaffold(
     name: str,
     kernel: str,
-    folders: Folders,
+    folders: ProjectFolders,
     onnx_op: str | None = None,
     *,
     is_data_dependent: bool = False,

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pluginkit.errors import CallbackError, PluginkitError
 from pluginkit.interrupts import hands_exceptions_on, interruptible_callbacks
 
-_Method = TypeVar("_Method", bound=Callable[..., Any])
+_DecoratedMethod = TypeVar("_DecoratedMethod", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ def record(plugin: str, callback: str, node: str | None, error: BaseException) -
             collector.append(failure)
 
 
-def guarded(interface: str) -> Callable[[_Method], _Method]:
+def guarded(interface: str) -> Callable[[_DecoratedMethod], _DecoratedMethod]:
     """Decorate a callback of ``interface``: tell the adapter of an exception, then raise it."""
 
-    def decorate(method: _Method) -> _Method:
+    def decorate(method: _DecoratedMethod) -> _DecoratedMethod:
         callback = f"{interface}.{method.__name__}"
 
         @functools.wraps(method)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pluginkit.contract.dims import Dim, InputDim, Operation, Shape, ShapeValue, SizeDim
+from pluginkit.contract.dims import Dim, DimOperation, InputDim, Shape, ShapeValue, SizeDim
 
 
 def shapes_from_exprs(inputs: Sequence[Any]) -> list[Shape]:
@@ -67,7 +67,7 @@ class Lowering:
             return self._shape_inputs[dim.name][dim.index]
         if isinstance(dim, SizeDim):
             return self._size(dim)
-        if isinstance(dim, Operation):
+        if isinstance(dim, DimOperation):
             operation = getattr(self._operations, dim.op)
             return self._builder.operation(operation, self._lower(dim.a), self._lower(dim.b))
         raise TypeError(f"{dim!r} is no dimension")

@@ -25,7 +25,7 @@ from pluginkit.onnx.model.graphs import (
     scopes,
 )
 from pluginkit.onnx.model.weightless_model import type_of_tensor
-from pluginkit.view.graph_layout import Value, layout_graph
+from pluginkit.view.graph_layout import DrawnValue, layout_graph
 from pluginkit.view.node_status import STATUSES, Verdict, Verdicts
 
 #: Characters of a name or an attribute that the page carries.
@@ -178,7 +178,7 @@ class _Drawing:
                 read(name, position)
         for name in filter(None, output_names(graph)):
             read(name, add("output", name))
-        values = [Value(producers[name], tuple(readers[name])) for name in readers]
+        values = [DrawnValue(producers[name], tuple(readers[name])) for name in readers]
         floating = [len(nodes) + at for at, (kind, _) in enumerate(cells) if kind != "output"]
         floating += [at for at, node in enumerate(nodes) if not any(node["inputs"])]
         layout = layout_graph(len(nodes) + len(cells), values, floating)

@@ -16,7 +16,7 @@ _SWEEPS = 8
 
 
 @dataclass(frozen=True)
-class Value:
+class DrawnValue:
     """A value that one cell gives to others.
 
     Attributes:
@@ -44,7 +44,7 @@ class Layout:
     far: list[tuple[int, int]]
 
 
-def layout_graph(cells: int, values: Sequence[Value], floating: Iterable[int] = ()) -> Layout:
+def layout_graph(cells: int, values: Sequence[DrawnValue], floating: Iterable[int] = ()) -> Layout:
     """Place the cells of an acyclic graph.
 
     Args:
@@ -77,7 +77,7 @@ def layout_graph(cells: int, values: Sequence[Value], floating: Iterable[int] = 
     return Layout(_ordered(rows, wires, lane), wires, far)
 
 
-def _ranks(cells: int, values: Sequence[Value], floating: set[int]) -> list[int]:
+def _ranks(cells: int, values: Sequence[DrawnValue], floating: set[int]) -> list[int]:
     """Return the row of each cell, below everything that it reads."""
     below: list[list[int]] = [[] for _ in range(cells)]
     missing = [0] * cells
@@ -105,7 +105,7 @@ def _ranks(cells: int, values: Sequence[Value], floating: set[int]) -> list[int]
     return ranks
 
 
-def _reach(cells: int, values: Sequence[Value], ranks: Sequence[int]) -> int:
+def _reach(cells: int, values: Sequence[DrawnValue], ranks: Sequence[int]) -> int:
     budget = 4 * cells + 2000
     spans = [[ranks[reader] - ranks[value.source] for reader in value.readers] for value in values]
     for reach in _REACHES:
@@ -115,7 +115,7 @@ def _reach(cells: int, values: Sequence[Value], ranks: Sequence[int]) -> int:
     return _REACHES[-1]
 
 
-def _depth_first(cells: int, values: Sequence[Value], ranks: Sequence[int]) -> Iterable[int]:
+def _depth_first(cells: int, values: Sequence[DrawnValue], ranks: Sequence[int]) -> Iterable[int]:
     """Return the cells branch by branch, which is a good order to start from."""
     below: list[list[int]] = [[] for _ in range(cells)]
     for value in values:

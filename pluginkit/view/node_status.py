@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from pluginkit.onnx.model.graphs import Place, place_of, scopes
 
 if TYPE_CHECKING:
     import onnx
 
-    from pluginkit.engine.scan.scan_model import ScanReport
+    from pluginkit.engine.scan.scan_model import NodeStatus, ScanReport
     from pluginkit.onnx.model.plugin_nodes import Plugins
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
 
-Status = Literal["refused", "rewritten", "plugin", "native", "unknown"]
 #: In the order of the legend.
-STATUSES: tuple[Status, ...] = get_args(Status)
+STATUSES: tuple[NodeStatus, ...] = ("refused", "rewritten", "plugin", "native", "unknown")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Verdict:
         reason: why, one sentence a line; may be empty.
     """
 
-    status: Status
+    status: NodeStatus
     reason: str = ""
 
 
@@ -44,7 +43,7 @@ Verdicts = Mapping[tuple[str, int], Verdict]
 
 #: Whose word counts when several speak of one node: a refused node that a rewrite replaces is
 #: rewritten, and the parser knows nothing of plugins.
-_WORD: tuple[Status, ...] = ("plugin", "rewritten", "refused", "native", "unknown")
+_WORD: tuple[NodeStatus, ...] = ("plugin", "rewritten", "refused", "native", "unknown")
 
 
 def combine_verdicts(*sources: Verdicts) -> dict[tuple[str, int], Verdict]:

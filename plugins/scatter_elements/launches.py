@@ -32,8 +32,8 @@ from pluginkit.plugins.scatter_elements.variants import (
     ENOUGH_BLOCKS,
     MAX_LISTED_IN_TILE,
     TILE_LINK_BYTES,
+    KernelVariant,
     ScatterProblem,
-    Variant,
     choose,
     problem_of,
 )
@@ -82,7 +82,7 @@ class ScatterElementsCall:
         """The axis, counted from 0."""
         return self.data.axis(self.plugin.axis)
 
-    def steps(self, variant: Variant | None = None) -> Sequence[Step]:
+    def steps(self, variant: KernelVariant | None = None) -> Sequence[Step]:
         """Return the launches of a variant, by default of the one that suits the sizes."""
         makers = {
             "elements": self._elements,

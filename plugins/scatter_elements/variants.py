@@ -28,7 +28,7 @@ from pluginkit.plugins._cuda.row_lists import LIST_ITEMSIZE, MAX_LISTED, MAX_ROW
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements
 
-Variant = Literal["elements", "tile", "column", "rows", "lists"]
+KernelVariant = Literal["elements", "tile", "column", "rows", "lists"]
 
 #: Shared memory that a block has on every supported GPU.
 SHARED_BYTES = 64 * 1024
@@ -133,7 +133,7 @@ def problem_of(
     )
 
 
-def choose(problem: ScatterProblem) -> Variant:
+def choose(problem: ScatterProblem) -> KernelVariant:
     """Return the variant for a problem, according to the table above.
 
     Errors:

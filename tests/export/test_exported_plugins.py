@@ -21,13 +21,13 @@ from pluginkit.export.generate.kernel_names import named_kernels
 from pluginkit.export.prove.compare import Proof
 from pluginkit.export.prove.session import prove_library
 from pluginkit.export.trace.methods import trace_plugin
-from pluginkit.export.variant import Range, Variant, merged
+from pluginkit.export.variant import DimRange, Variant, merged
 
 pytestmark = pytest.mark.slow
 
 SHIPPED = {cls.__name__: cls for cls in find_plugins().values()}
 #: Dimensions that vary, where they vary in all of them, and those of higher ranks that do not.
-DYNAMIC: Range = (0, 5000)
+DYNAMIC: DimRange = (0, 5000)
 #: Of more dimensions than these, the first two vary: paths multiply with each.
 MOST_DYNAMIC = 3
 
@@ -54,7 +54,7 @@ def variants_of(plugin_class: type[Plugin]) -> list[Variant]:
     return merged(variants)
 
 
-def ranges_of(plugin: Plugin, array: Any) -> tuple[Range, ...]:
+def ranges_of(plugin: Plugin, array: Any) -> tuple[DimRange, ...]:
     axis = getattr(plugin, "axis", None)
     if type(plugin).__name__ == "Unique" and axis is not None:
         # Slices of any size take any number of sorts.

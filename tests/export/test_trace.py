@@ -24,7 +24,7 @@ from pluginkit.export.trace import tree
 from pluginkit.export.trace.methods import Refusal, TracedPlugin, trace_plugin
 from pluginkit.export.trace.steps import TracedLaunch, Values
 from pluginkit.export.trace.tree import Branch, Leaf, leaves
-from pluginkit.export.variant import ANY, Range, Variant
+from pluginkit.export.variant import ANY, DimRange, Variant
 
 KERNEL = "extern __global__ void work(float* y, const float* x, long long n) {}\n"
 
@@ -45,7 +45,7 @@ def plugin_with(launches: Callable[..., Any], **members: Any) -> Plugin:
     return made()
 
 
-def traced(plugin: Plugin, *ranges: Range) -> TracedPlugin:
+def traced(plugin: Plugin, *ranges: DimRange) -> TracedPlugin:
     return trace_plugin(Variant(plugin, (float32,), ((*ranges, ANY, ANY)[:2],)))
 
 
@@ -64,7 +64,7 @@ def argument(result: object, n: int, m: int) -> int:
     return number.evaluate({"x.shape[0]": n, "x.shape[1]": m})  # type: ignore[union-attr]
 
 
-def passes(number: Callable[[Any], Any], *ranges: Range) -> TracedPlugin:
+def passes(number: Callable[[Any], Any], *ranges: DimRange) -> TracedPlugin:
     """The trace of a plugin that passes what ``number`` makes of x to its kernel."""
 
     def launches(self, x, y):  # type: ignore[no-untyped-def]
@@ -141,7 +141,7 @@ def test_branches_that_differ_in_numbers_are_one_launch() -> None:
     ],
 )
 def test_what_is_impossible_is_no_branch(
-    question: Callable[[Any], Any], ranges: tuple[Range, ...]
+    question: Callable[[Any], Any], ranges: tuple[DimRange, ...]
 ) -> None:
     def launches(self, x, y):  # type: ignore[no-untyped-def]
         if question(x):

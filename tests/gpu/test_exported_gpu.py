@@ -17,7 +17,7 @@ import pytest
 
 from pluginkit import Plugin, find_plugins
 from pluginkit.checking.debug_taps import differing
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.contract import calls
 from pluginkit.contract.dims import DimExpr
 from pluginkit.export.compile.compiler import find_compiler
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 SHIPPED = [one for one in find_plugins().values() if one.__module__.startswith("pluginkit.")]
 
 
-def variant_of(call: Call) -> Variant:
+def variant_of(call: PluginCall) -> Variant:
     """The call as the only one that a library is made for; others widen its ranges."""
     ports = calls.present_ports(call.plugin)
     sizes = [
@@ -42,7 +42,7 @@ def variant_of(call: Call) -> Variant:
     return Variant(call.plugin, tuple(call.dtypes), ranges)
 
 
-def probed_library(plugin: type[Plugin], every: list[Call], folder: Path) -> ctypes.CDLL:
+def probed_library(plugin: type[Plugin], every: list[PluginCall], folder: Path) -> ctypes.CDLL:
     """The plugin's library for these calls, compiled for this GPU, with its way in."""
     import cupy
 
@@ -60,7 +60,7 @@ def probed_library(plugin: type[Plugin], every: list[Call], folder: Path) -> cty
 class Enqueue:
     """One call's buffers on the GPU, and the library that works on them."""
 
-    def __init__(self, library: ctypes.CDLL, call: Call) -> None:
+    def __init__(self, library: ctypes.CDLL, call: PluginCall) -> None:
         import cupy
 
         self._cupy, self._library, self._call = cupy, library, call
@@ -110,7 +110,7 @@ class Enqueue:
         return calls.arrays_from_buffers(self._call.plugin, self._call.describe(), written)
 
 
-def assert_right(call: Call, got: list[np.ndarray], how: str) -> None:
+def assert_right(call: PluginCall, got: list[np.ndarray], how: str) -> None:
     for port, array, wanted in zip(call.plugin.spec.outputs, got, call.reference(), strict=False):
         assert array.shape == wanted.shape, f"{call.label}, {how}: {port.name}"
         assert not differing(call.plugin, array, wanted).any(), f"{call.label}, {how}: {port.name}"

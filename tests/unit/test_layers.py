@@ -141,6 +141,42 @@ def test_no_module_name_is_used_twice() -> None:
     assert {name for name in names if names.count(name) > 1} <= commands
 
 
+def class_definitions() -> Iterator[tuple[str, str]]:
+    """Yield the name of every class and type alias, and what the name means.
+
+    Two modules may define the same alias, such as ``Array``: its definition is its meaning.
+    """
+    paths = [
+        *ROOT.glob("pluginkit/**/*.py"),
+        *ROOT.glob("plugins/**/*.py"),
+        *ROOT.glob("graph_rewrites/*.py"),
+    ]
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                yield node.name, f"a class in {module_name(path)}"
+            target = node.targets[0] if isinstance(node, ast.Assign) else None
+            if isinstance(node, ast.AnnAssign):
+                target = node.target
+            if isinstance(target, ast.Name) and is_camel_case(target.id):
+                assert isinstance(node, (ast.Assign, ast.AnnAssign))
+                if node.value is not None:
+                    yield target.id, ast.unparse(node.value)
+
+
+def is_camel_case(name: str) -> bool:
+    bare = name.lstrip("_")
+    return bare[:1].isupper() and bare != bare.upper()
+
+
+def test_no_class_name_means_two_things() -> None:
+    meanings: dict[str, set[str]] = {}
+    for name, meaning in class_definitions():
+        meanings.setdefault(name, set()).add(meaning)
+    assert len(meanings) > 500
+    assert {name: found for name, found in meanings.items() if len(found) > 1} == {}
+
+
 HEAVY = [
     "tensorrt",
     "tensorrt_rtx",

@@ -12,12 +12,12 @@ from typing import Any
 from pluginkit.checking.check import check
 from pluginkit.checking.checks.attribute_checks import expect_same, instances
 from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.trt_double import adapters
 from pluginkit.contract import calls
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PluginkitError
-from pluginkit.isolation.class_location import Location, location_of
+from pluginkit.isolation.class_location import ClassLocation, location_of
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import load_flavour
 from pluginkit.trt.plugin_registry import register
@@ -57,7 +57,7 @@ def build(subject: Subject) -> str:
     return f"{len(chosen)} plans"
 
 
-def _build(trt: Any, call: Call) -> bytes:
+def _build(trt: Any, call: PluginCall) -> bytes:
     logger = _logger(trt)
     logger.lines.clear()
     builder = trt.Builder(logger)
@@ -99,7 +99,7 @@ def _logger(trt: Any) -> Any:
     There is one for the process, because TensorRT's registry keeps the first logger that it sees.
     """
 
-    class Logger(trt.ILogger):  # type: ignore[misc]
+    class BuildLogger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.lines: list[str] = []
@@ -108,10 +108,10 @@ def _logger(trt: Any) -> Any:
             if severity in (trt.Logger.ERROR, trt.Logger.INTERNAL_ERROR):
                 self.lines.append(message)
 
-    return Logger()
+    return BuildLogger()
 
 
-def _model(call: Call) -> bytes:
+def _model(call: PluginCall) -> bytes:
     from onnx import helper
 
     from pluginkit.onnx.model.plugin_nodes import plugin_node
@@ -195,7 +195,7 @@ _MARK = b"pluginkit payloads follow"
 
 def load_payloads() -> None:
     """Read payloads from stdin and write attribute values to stdout; ``reload``'s new process."""
-    location: Location
+    location: ClassLocation
     location, payloads = pickle.load(sys.stdin.buffer)  # noqa: S301  # from reload
     plugin_class = location.load()
     found: list[tuple[Any, Any]] = []

@@ -16,14 +16,14 @@ from pluginkit.checking.executions import (
 )
 from pluginkit.checking.guarded_buffers import CudaDevice, Guarded
 from pluginkit.checking.outcomes import Failure, NotRun
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.time_budget import run_affordable
 
 #: Runs of each thread.
 _RUNS = 5
 
 
-def with_outputs(subject: Subject) -> list[Call]:
+def with_outputs(subject: Subject) -> list[PluginCall]:
     """Return the cases, in their first types, that have something to compute.
 
     Errors:
@@ -87,7 +87,7 @@ def two_shapes(subject: Subject) -> str:
     """
     device = device_of(subject)
 
-    def alternate(call: Call) -> None:
+    def alternate(call: PluginCall) -> None:
         other = pairs[call.label]
         with layer_for(call, [other]).context() as context:
             for one in (call, other, call):
@@ -102,12 +102,12 @@ def two_shapes(subject: Subject) -> str:
     return f"{tally}, each with another shape"
 
 
-def _other_shape(call: Call) -> Call | None:
+def _other_shape(call: PluginCall) -> PluginCall | None:
     doubled = call.resized(lambda dim: 2 * dim, "doubled")
     return _smaller(call) if doubled is None or call.has_indices else doubled
 
 
-def _smaller(call: Call) -> Call | None:
+def _smaller(call: PluginCall) -> PluginCall | None:
     """The first half of each input along the first axis, where the plugin accepts that."""
     from pluginkit.errors import TensorError
 
@@ -131,7 +131,7 @@ def two_contexts(subject: Subject) -> str:
     """
     devices = device_of(subject), device_of(subject)
 
-    def use_both(call: Call) -> None:
+    def use_both(call: PluginCall) -> None:
         with layer_for(call).context() as one, layer_for(call).context() as two:
             pair = [
                 Execution(call, context, device)
@@ -146,7 +146,7 @@ def two_contexts(subject: Subject) -> str:
     return str(run_affordable(devices[0], with_outputs(subject), use_both, "two_contexts"))
 
 
-def _at_once(call: Call, pair: list[Execution]) -> None:
+def _at_once(call: PluginCall, pair: list[Execution]) -> None:
     failures: list[Exception] = []
 
     def work(execution: Execution) -> None:
@@ -173,7 +173,7 @@ def clone_independence(subject: Subject) -> str:
     """
     device = device_of(subject)
 
-    def outlive(call: Call) -> None:
+    def outlive(call: PluginCall) -> None:
         layer = layer_for(call)
         with layer.context() as kept:
             survivor = Execution(call, kept, device)

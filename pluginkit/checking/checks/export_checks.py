@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pluginkit.checking.check import check
 from pluginkit.checking.outcomes import Failure, NotRun
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.contract import calls
 from pluginkit.errors import ExportError, MissingDependencyError
 
@@ -86,7 +86,7 @@ def _traced(subject: Subject) -> tuple[list[TracedPlugin], list[str]]:
     return list(found.values()), for_sizes
 
 
-def _variant(call: Call, *, is_dynamic: bool) -> Variant:
+def _variant(call: PluginCall, *, is_dynamic: bool) -> Variant:
     from pluginkit.export.variant import Variant
 
     ports = calls.present_ports(call.plugin)

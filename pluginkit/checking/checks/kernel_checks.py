@@ -10,7 +10,7 @@ from pluginkit.checking.check import check
 from pluginkit.checking.checks.shape_checks import resized
 from pluginkit.checking.executions import expect
 from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch
 from pluginkit.contract.tensors import TensorDesc, Workspace
@@ -26,7 +26,7 @@ from pluginkit.kernels.specialise import (
 #: Elements of an output that the simulator, a thread for each, computes in reasonable time.
 _SIMULATED_ELEMENTS = 2000
 
-Wanted = tuple[Call, Launch, Specialisation]
+Wanted = tuple[PluginCall, Launch, Specialisation]
 
 
 @check(105, needs=("cases",))

@@ -8,7 +8,7 @@ from pluginkit.checking.check import check
 from pluginkit.checking.checks.schema_checks import schema_of
 from pluginkit.checking.executions import expect
 from pluginkit.checking.outcomes import Failure, NotRun
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.contract import calls
 
 
@@ -47,7 +47,7 @@ def reference(subject: Subject) -> str:
     return f"{count} calls"
 
 
-def _by_port(call: Call, arrays: list[Any]) -> list[Any]:
+def _by_port(call: PluginCall, arrays: list[Any]) -> list[Any]:
     given = iter(arrays)
     return [next(given) if present else None for present in call.plugin.present]
 
@@ -83,7 +83,7 @@ def reference_against_onnx(subject: Subject) -> str:
     return f"{compared} calls" + (f"; {refused} that no runtime computes" if refused else "")
 
 
-def _model(call: Call) -> Any:
+def _model(call: PluginCall) -> Any:
     from onnx import helper
 
     spec = call.plugin.spec

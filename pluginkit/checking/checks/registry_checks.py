@@ -7,7 +7,7 @@ from typing import Any
 from pluginkit.checking.check import check
 from pluginkit.checking.checks.shape_checks import resized
 from pluginkit.checking.outcomes import Failure, outcome_of
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.trt_double.adapters import installed_flavour, interfaces_of
 from pluginkit.checking.trt_double.driver import Profile, build_layer
 from pluginkit.checking.trt_double.layer import Layer
@@ -57,7 +57,7 @@ def life_cycle(subject: Subject) -> str:
     return f"{len(sized)} layers, on each interface"
 
 
-def _check_layer(call: Call, sizes: list[Call], interface: Any) -> None:
+def _check_layer(call: PluginCall, sizes: list[PluginCall], interface: Any) -> None:
     bounds = [
         [
             tuple(map(bound, zip(*dims, strict=True)))
@@ -87,7 +87,7 @@ def _check_layer(call: Call, sizes: list[Call], interface: Any) -> None:
             )
 
 
-def _refuses(call: Call, profile: Profile) -> bool:
+def _refuses(call: PluginCall, profile: Profile) -> bool:
     """Return whether the plugin's own ``check`` refuses the profile's minimum or maximum."""
     try:
         for shapes in (profile.min, profile.max):
@@ -99,7 +99,7 @@ def _refuses(call: Call, profile: Profile) -> bool:
     return False
 
 
-def _check_facts(call: Call, layer: Layer, profile: Profile, where: str) -> None:
+def _check_facts(call: PluginCall, layer: Layer, profile: Profile, where: str) -> None:
     flavour = layer.descriptions.flavour
     spec = call.plugin.spec
     ends = [

@@ -9,7 +9,7 @@ from pluginkit.checking.check import check
 from pluginkit.checking.checks.execution_checks import with_outputs
 from pluginkit.checking.executions import POISON, device_of, executions, expect
 from pluginkit.checking.outcomes import NotRun
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.time_budget import run_affordable
 
 #: Runs of one context, after the first; each follows a run with other values.
@@ -27,7 +27,7 @@ def determinism(subject: Subject) -> str:
     device = device_of(subject)
     varying = []
 
-    def repeat(call: Call) -> None:
+    def repeat(call: PluginCall) -> None:
         with executions(call, device=device) as (execution,):
             first = [array.tobytes() for array in execution.run()]
             other = call.with_other_values()
@@ -60,7 +60,7 @@ def batch_permutation(subject: Subject) -> str:
 
     device = device_of(subject)
 
-    def permuted() -> Iterator[Call]:
+    def permuted() -> Iterator[PluginCall]:
         for call in with_outputs(subject):
             rows = {len(array) if array.ndim else 1 for array in call.arrays}
             if len(rows) != 1 or rows == {1}:
@@ -70,7 +70,7 @@ def batch_permutation(subject: Subject) -> str:
             if _is_permuted(call.reference(), other, order):
                 yield other
 
-    def agree(call: Call) -> None:
+    def agree(call: PluginCall) -> None:
         with executions(call, device=device) as (execution,):
             execution.check()
 
@@ -80,7 +80,7 @@ def batch_permutation(subject: Subject) -> str:
     return str(run_affordable(device, chosen, agree, "batch_permutation"))
 
 
-def _is_permuted(results: Any, other: Call, order: Any) -> bool:
+def _is_permuted(results: Any, other: PluginCall, order: Any) -> bool:
     from pluginkit.errors import TensorError
 
     try:

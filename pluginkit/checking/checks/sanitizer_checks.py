@@ -9,7 +9,7 @@ from pluginkit.checking.checks.shape_checks import resized
 from pluginkit.checking.executions import expect
 from pluginkit.checking.machine_device import MachineDevice, machine_for
 from pluginkit.checking.outcomes import Failure
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.time_budget import run_affordable
 from pluginkit.device.ptx_run import run_on
 from pluginkit.ptx import Finding
@@ -35,10 +35,10 @@ def sanitizer(subject: Subject) -> str:
     """
     device = machine_for(subject)
 
-    def watch(call: Call) -> None:
+    def watch(call: PluginCall) -> None:
         _watch(device, call)
 
-    def watch_other_orders(call: Call) -> None:
+    def watch_other_orders(call: PluginCall) -> None:
         for seed in range(_PATIENT_ORDERS if subject.is_patient else _ORDERS):
             _watch(device, call, seed)
 
@@ -47,12 +47,12 @@ def sanitizer(subject: Subject) -> str:
     return f"{tally}; in other orders {others}"
 
 
-def _calls(subject: Subject) -> Iterator[Call]:
+def _calls(subject: Subject) -> Iterator[PluginCall]:
     for call in subject.calls("cover"):
         yield from [call] if call.has_indices else resized(call)
 
 
-def _watch(device: MachineDevice, call: Call, seed: int | None = None) -> None:
+def _watch(device: MachineDevice, call: PluginCall, seed: int | None = None) -> None:
     for in_place in (False, True) if call.plugin.spec.has_aliases else (False,):
         label = ", in place" * in_place
         label += "" if seed is None else f", order {seed} of blocks and warps"
@@ -64,7 +64,7 @@ def _watch(device: MachineDevice, call: Call, seed: int | None = None) -> None:
             expect(call, run.outputs, label.removeprefix(", "))
 
 
-def _failure(call: Call, label: str, findings: Sequence[Finding]) -> Failure:
+def _failure(call: PluginCall, label: str, findings: Sequence[Finding]) -> Failure:
     first, *others = map(str, findings)
     left_out = [f"and {len(others) - _LISTED} more"] if len(others) > _LISTED else []
     return Failure(

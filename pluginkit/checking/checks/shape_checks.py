@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pluginkit.checking.author_line import author_line, root_of
 from pluginkit.checking.check import check
 from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
-from pluginkit.checking.plugin_under_test import Call, Shape, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.contract import calls
-from pluginkit.contract.dims import Dim, InputDim, evaluate
+from pluginkit.contract.dims import ConcreteShape, Dim, InputDim, evaluate
 from pluginkit.errors import PluginkitError, UnknownDimError
 
 #: The sizes that are tried around a case: a label, and what each dimension becomes.
@@ -22,12 +22,12 @@ RESIZES = (
 )
 
 
-def resized(call: Call) -> Iterator[Call]:
+def resized(call: PluginCall) -> Iterator[PluginCall]:
     """Yield the call in each of the sizes that the plugin accepts."""
     return (one for one in sizes_of(call) if one is not None)
 
 
-def sizes_of(call: Call) -> Iterator[Call | None]:
+def sizes_of(call: PluginCall) -> Iterator[PluginCall | None]:
     """Yield the call in each size that is tried, None for one that the plugin refuses.
 
     All dimensions change together; where the plugin refuses all of that, each one by itself.
@@ -98,11 +98,11 @@ def shape_function(subject: Subject) -> str:
 
 
 def _compare(
-    call: Call,
+    call: PluginCall,
     label: str,
     shapes: Sequence[tuple[Dim, ...]],
     expected: Sequence[tuple[Dim, ...]],
-    values: Mapping[str, Shape] | None,
+    values: Mapping[str, ConcreteShape] | None,
 ) -> None:
     where = f"{call.label}, {label}"
     try:
@@ -200,7 +200,7 @@ def workspace(subject: Subject) -> str:
     return f"{count} smaller shapes"
 
 
-def _smaller(call: Call) -> Iterator[list[Shape]]:
+def _smaller(call: PluginCall) -> Iterator[list[ConcreteShape]]:
     shapes = call.shapes
     fixed = [port.is_shape_input for port in calls.present_ports(call.plugin)]
     sizes = sorted({dim for shape in shapes for dim in shape})

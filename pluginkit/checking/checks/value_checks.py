@@ -9,7 +9,7 @@ from pluginkit.checking.check import check
 from pluginkit.checking.checks.shape_checks import resized
 from pluginkit.checking.executions import POISON, Execution, device_of, executions
 from pluginkit.checking.outcomes import Failure, NotRun
-from pluginkit.checking.plugin_under_test import Call, Subject
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.time_budget import run_affordable
 
 #: In floating-point types huge, huge and negative, NaN, 0, small and negative: what a sum, product,
@@ -17,10 +17,10 @@ from pluginkit.checking.time_budget import run_affordable
 _POISONS = (POISON, 0xFB, 0xFF, 0x00, 0xA5)
 
 
-def _agree(subject: Subject, sequence: Iterable[Call], share: str) -> str:
+def _agree(subject: Subject, sequence: Iterable[PluginCall], share: str) -> str:
     device = device_of(subject)
 
-    def agree(call: Call) -> None:
+    def agree(call: PluginCall) -> None:
         with executions(call, device=device) as (execution,):
             execution.check()
 
@@ -47,7 +47,7 @@ def kernel_sizes(subject: Subject) -> str:
     Does not prove anything about sizes beyond 32 bits.
     """
 
-    def sizes() -> Iterator[Call]:
+    def sizes() -> Iterator[PluginCall]:
         for call in subject.calls("cover"):
             if not call.has_indices:
                 yield from (one for one in resized(call) if min(_dims(one), default=2) > 1)
@@ -64,7 +64,7 @@ def kernel_empty(subject: Subject) -> str:
     Does not prove that TensorRT calls the plugin for empty tensors: it may not.
     """
 
-    def small() -> Iterator[Call]:
+    def small() -> Iterator[PluginCall]:
         for call in subject.calls("cover"):
             for one in [call] if call.has_indices else resized(call):
                 if min(_dims(one), default=2) < 2:
@@ -80,7 +80,7 @@ def kernel_nan_inf(subject: Subject) -> str:
     Does not prove anything about signed zeros, denormals or the bits of a NaN.
     """
 
-    def special() -> Iterator[Call]:
+    def special() -> Iterator[PluginCall]:
         import numpy as np
 
         for call in subject.calls("cover"):
@@ -98,11 +98,11 @@ def kernel_nan_inf(subject: Subject) -> str:
     return _agree(subject, special(), "kernel_nan_inf")
 
 
-def _dims(call: Call) -> list[int]:
+def _dims(call: PluginCall) -> list[int]:
     return [dim for shape in call.shapes for dim in shape]
 
 
-def _typed(call: Call) -> Iterator[tuple[Any, Any]]:
+def _typed(call: PluginCall) -> Iterator[tuple[Any, Any]]:
     return zip(call.dtypes, call.arrays, strict=True)
 
 
@@ -117,7 +117,7 @@ def canaries(subject: Subject) -> str:
     """
     device = device_of(subject)
 
-    def stay_inside(call: Call) -> None:
+    def stay_inside(call: PluginCall) -> None:
         with executions(call, device=device) as (execution,):
             for one in (call, call.with_other_values()):
                 execution.fill(POISON, one)
@@ -132,7 +132,7 @@ def canaries(subject: Subject) -> str:
     return f"{run_affordable(device, sized, stay_inside, 'canaries')}, twice each"
 
 
-def _expect_inside(execution: Execution, call: Call) -> None:
+def _expect_inside(execution: Execution, call: PluginCall) -> None:
     for buffer in (*execution.inputs, *execution.outputs, execution.workspace):
         damage = buffer.damage()
         if damage:
@@ -155,7 +155,7 @@ def poisoned_outputs(subject: Subject) -> str:
     """
     device = device_of(subject)
 
-    def run_on_poison(call: Call) -> None:
+    def run_on_poison(call: PluginCall) -> None:
         with executions(call, device=device) as (execution,):
             for poison in _POISONS:
                 execution.fill(poison)
@@ -177,7 +177,7 @@ def kernel_in_place(subject: Subject) -> str:
         raise NotRun("an output that aliases an input")
     device = device_of(subject)
 
-    def run_both_ways(call: Call) -> None:
+    def run_both_ways(call: PluginCall) -> None:
         for in_place in (True, False):
             label = "in place" if in_place else "apart from its input"
             with executions(call, device=device, in_place=in_place) as (execution,):

@@ -12,11 +12,10 @@ from typing import Any
 
 from pluginkit.checking.trt_double.expression_doubles import ExprDouble, ExprsDouble
 from pluginkit.contract import calls
+from pluginkit.contract.dims import ConcreteShape
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
 from pluginkit.trt.flavour import Flavour
-
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,10 @@ class Profile:
         values: of shape inputs, by name.
     """
 
-    min: Sequence[Shape]
-    opt: Sequence[Shape]
-    max: Sequence[Shape]
-    values: Mapping[str, Shape] = field(default_factory=dict)
+    min: Sequence[ConcreteShape]
+    opt: Sequence[ConcreteShape]
+    max: Sequence[ConcreteShape]
+    values: Mapping[str, ConcreteShape] = field(default_factory=dict)
 
 
 class Descriptions:
@@ -64,15 +63,15 @@ class Descriptions:
         ]
 
     def describe(
-        self, shapes: Sequence[Shape], values: Mapping[str, Shape] | None = None
+        self, shapes: Sequence[ConcreteShape], values: Mapping[str, ConcreteShape] | None = None
     ) -> calls.Inputs:
         """Return the inputs as the author's methods see them."""
         known = self.profile.values if values is None else values
         return calls.describe_inputs(self.plugin, list(shapes), self.dtypes, known)
 
     def output_shapes(
-        self, shapes: Sequence[Shape], values: Mapping[str, Shape] | None = None
-    ) -> list[Shape]:
+        self, shapes: Sequence[ConcreteShape], values: Mapping[str, ConcreteShape] | None = None
+    ) -> list[ConcreteShape]:
         """Return the outputs' shapes, with data-dependent dimensions at their upper bound."""
         inputs = self.describe(shapes, values)
         return [desc.shape for desc in calls.describe_outputs(self.plugin, inputs)]  # type: ignore[misc]
@@ -87,7 +86,7 @@ class Descriptions:
         return self.dynamic_descs(self.data_types, bounds)
 
     def dynamic_descs(
-        self, data_types: Sequence[Any], bounds: Sequence[Sequence[Shape]]
+        self, data_types: Sequence[Any], bounds: Sequence[Sequence[ConcreteShape]]
     ) -> list[Any]:
         """Return DynamicPluginTensorDescs from the shapes at the profile's min, opt and max."""
         descs = []

@@ -18,7 +18,7 @@ from pluginkit.checking.trt_double.layer import LAYER, Layer
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType, dtype_from_numpy
 from pluginkit.contract.plugin import Plugin
-from pluginkit.device.memory import CupyMemory, Memory
+from pluginkit.device.memory import CupyMemory, TensorMemory
 from pluginkit.errors import BuildError
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.fields import FieldBlock
@@ -26,10 +26,9 @@ from pluginkit.trt.flavour import Flavour, load_flavour
 from pluginkit.trt.plugin_registry import Interface, interface_of, register
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
-    Array = npt.NDArray[np.generic]
+    Array = npt.NDArray[Any]
 
 
 def drive(
@@ -38,7 +37,7 @@ def drive(
     *,
     interface: Interface = "auto",
     flavour: str | Flavour | None = None,
-    memory: Memory | None = None,
+    memory: TensorMemory | None = None,
 ) -> list[Array]:
     """Build, serialize, load and execute one plugin layer.
 

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pluginkit.checking.trt_double.descriptions import Descriptions, Shape, tensor_desc
+from pluginkit.checking.trt_double.descriptions import Descriptions, tensor_desc
 from pluginkit.contract import calls
-from pluginkit.device.memory import Memory
+from pluginkit.contract.dims import ConcreteShape
+from pluginkit.device.memory import TensorMemory
 from pluginkit.trt.callbacks import callback_errors
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
-    Array = npt.NDArray[np.generic]
+    Array = npt.NDArray[Any]
 
 #: The name that every driven layer gets.
 LAYER = "driven_layer"
@@ -42,12 +42,12 @@ class Layer:
     creator: Any
     adapter: Any
     output_types: Sequence[Any]
-    opt_shapes: Sequence[Shape]
+    opt_shapes: Sequence[ConcreteShape]
     workspace_bytes: int
     payload: Any
 
     @contextmanager
-    def context(self) -> Iterator[Context]:
+    def context(self) -> Iterator[ExecutionContext]:
         """Act as the runtime: deserialize, attach to a context, and destroy at the end."""
         creator, flavour = self.creator, self.descriptions.flavour
         is_v2 = isinstance(self.payload, bytes)
@@ -62,7 +62,7 @@ class Layer:
                 plugin = self.descriptions.plugin
                 tactics = plugin.spec.tactics  # TensorRT counts them from 1; 0 leaves the choice
                 adapter.set_tactic(1 + tactics.index(plugin.tactic) if tactics else 0)
-            yield Context(self, adapter, is_v2)
+            yield ExecutionContext(self, adapter, is_v2)
             if is_v2:
                 adapter.terminate()
             adapter.destroy()
@@ -73,23 +73,23 @@ class Layer:
         return self.descriptions.input_descs(), outputs
 
     @functools.cached_property
-    def _output_bounds(self) -> list[list[Shape]]:
+    def _output_bounds(self) -> list[list[ConcreteShape]]:
         profile = self.descriptions.profile
         every = (profile.min, profile.opt, profile.max)
         return [self.descriptions.output_shapes(shapes) for shapes in every]
 
 
-class Context:
+class ExecutionContext:
     """One execution context of a layer."""
 
     def __init__(self, layer: Layer, adapter: Any, is_v2: bool) -> None:
         self.layer = layer
         self.adapter = adapter
         self._is_v2 = is_v2
-        self._seen: tuple[list[Shape], Mapping[str, Shape]] | None = None
+        self._seen: tuple[list[ConcreteShape], Mapping[str, ConcreteShape]] | None = None
 
     def descs(
-        self, shapes: Sequence[Shape], values: Mapping[str, Shape] | None = None
+        self, shapes: Sequence[ConcreteShape], values: Mapping[str, ConcreteShape] | None = None
     ) -> tuple[list[Any], list[Any]]:
         """Return the PluginTensorDescs of inputs and outputs for these input shapes.
 
@@ -115,7 +115,7 @@ class Context:
             ],
         )
 
-    def enqueue(self, arrays: Sequence[Array], memory: Memory) -> list[Array]:
+    def enqueue(self, arrays: Sequence[Array], memory: TensorMemory) -> list[Array]:
         """Execute on ``arrays``. Outputs that alias no input are poisoned first."""
         described = self.layer.descriptions
         shapes = [tuple(array.shape) for array in arrays]
@@ -153,12 +153,12 @@ class Context:
 
     def enqueue_pointers(
         self,
-        shapes: Sequence[Shape],
+        shapes: Sequence[ConcreteShape],
         inputs: Sequence[int],
         outputs: Sequence[int],
         workspace: int,
         stream: int,
-        values: Mapping[str, Shape] | None = None,
+        values: Mapping[str, ConcreteShape] | None = None,
     ) -> None:
         """Execute on the caller's pointers, as TensorRT does.
 

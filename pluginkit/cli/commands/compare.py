@@ -22,7 +22,7 @@ from pluginkit.cli import options
 from pluginkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from pluginkit.onnx.running.random_inputs import Shapes
+    from pluginkit.onnx.running.random_inputs import InputShapes
 
 _SHAPE = re.compile(r"([0-9]{1,18}|\?)(x([0-9]{1,18}|\?))*")
 _REPORTS = (".json", ".md")
@@ -152,7 +152,7 @@ def parse_ranges(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
-def parse_shape_sets(texts: Sequence[str]) -> list[Shapes]:
+def parse_shape_sets(texts: Sequence[str]) -> list[InputShapes]:
     """``["x:1x4,8x4,64x4", "y:?x4"]`` as three sets of shapes, None for ``?``.
 
     Errors:

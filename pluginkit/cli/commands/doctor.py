@@ -20,7 +20,7 @@ from pluginkit.errors import PluginkitError
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked at.
 
     Attributes:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(one.state == "problem" for one in findings) else 0
 
 
-def _tensorrt() -> Iterator[Finding]:
+def _tensorrt() -> Iterator[Diagnosis]:
     from pluginkit.trt.flavour import FLAVOURS, available_flavours, load_flavour
 
     installed = available_flavours()
@@ -69,11 +69,11 @@ def _tensorrt() -> Iterator[Finding]:
         try:
             flavour = load_flavour(name)
         except PluginkitError as error:
-            yield Finding(name, "problem", error.message, error.fix or "")
+            yield Diagnosis(name, "problem", error.message, error.fix or "")
             continue
-        yield Finding(name, "ok", f"{flavour.version}: {', '.join(_abilities(name))}")
+        yield Diagnosis(name, "ok", f"{flavour.version}: {', '.join(_abilities(name))}")
     if not installed:
-        yield Finding("TensorRT", "problem", "none is installed", "pip install tensorrt-rtx")
+        yield Diagnosis("TensorRT", "problem", "none is installed", "pip install tensorrt-rtx")
 
 
 def _abilities(name: str) -> Iterator[str]:
@@ -95,13 +95,13 @@ def _abilities(name: str) -> Iterator[str]:
         yield "its ONNX parser takes IPluginV3 plugins only"
 
 
-def _gpu() -> Iterator[Finding]:
+def _gpu() -> Iterator[Diagnosis]:
     from pluginkit.device.gpus import find_driver
     from pluginkit.engine.build.compute_capabilities import text_from_capability
 
     driver = find_driver()
     if driver is None:
-        yield Finding(
+        yield Diagnosis(
             "GPU",
             "note",
             "no NVIDIA driver: rewrite, build with tensorrt_rtx and compare work, run does not",
@@ -111,20 +111,22 @@ def _gpu() -> Iterator[Finding]:
     version = ".".join(map(str, driver.cuda_version))
     if driver.cuda_version < (13, 0):
         text = f"supports CUDA up to {version}; pluginkit's kernels are compiled with CUDA 13"
-        yield Finding("NVIDIA driver", "problem", text, "install a driver of branch 580 or newer.")
+        yield Diagnosis(
+            "NVIDIA driver", "problem", text, "install a driver of branch 580 or newer."
+        )
     else:
-        yield Finding("NVIDIA driver", "ok", f"supports CUDA up to {version}")
+        yield Diagnosis("NVIDIA driver", "ok", f"supports CUDA up to {version}")
     if not driver.gpus:
-        yield Finding("GPU", "problem", "the driver finds none", "check nvidia-smi.")
+        yield Diagnosis("GPU", "problem", "the driver finds none", "check nvidia-smi.")
     for gpu in driver.gpus:
         capability = text_from_capability(gpu.compute_capability)
         size = f"{gpu.memory_bytes / 2**30:.0f} GiB"
         text = f"{gpu.name}, compute capability {capability}, {size}"
-        yield Finding("GPU", "ok", text)
+        yield Diagnosis("GPU", "ok", text)
         yield from _unsupported(gpu.compute_capability)
 
 
-def _unsupported(capability: tuple[int, int]) -> Iterator[Finding]:
+def _unsupported(capability: tuple[int, int]) -> Iterator[Diagnosis]:
     from pluginkit.engine.build.compute_capabilities import (
         supported_capabilities,
         text_from_capability,
@@ -138,7 +140,7 @@ def _unsupported(capability: tuple[int, int]) -> Iterator[Finding]:
     except PluginkitError:
         return  # reported as a flavour that does not load
     if capability not in supported_capabilities(flavour):
-        yield Finding(
+        yield Diagnosis(
             "GPU",
             "note",
             f"tensorrt_rtx does not support compute capability {text_from_capability(capability)}",
@@ -149,7 +151,7 @@ def _unsupported(capability: tuple[int, int]) -> Iterator[Finding]:
 _EXTRA = pip_install("cuda")
 
 
-def _cuda() -> Iterator[Finding]:
+def _cuda() -> Iterator[Diagnosis]:
     for subject, module, purpose in (
         ("cupy", "cupy", "compiles CUDA C++ kernels"),
         ("numba-cuda", "numba.cuda", "compiles numba kernels"),
@@ -161,14 +163,14 @@ def _cuda() -> Iterator[Finding]:
             imported = importlib.import_module(module)
             version = _library_version(subject, imported)
         except ImportError:
-            yield Finding(subject, "note", f"not installed; {purpose}", _EXTRA)
+            yield Diagnosis(subject, "note", f"not installed; {purpose}", _EXTRA)
         except (
             Exception
         ) as error:  # a broken CUDA package fails in many ways, and must not end the check
             text = f"installed, and fails: {type(error).__name__}: {error}"
-            yield Finding(subject, "problem", text, f"{_EXTRA} --force-reinstall")
+            yield Diagnosis(subject, "problem", text, f"{_EXTRA} --force-reinstall")
         else:
-            yield Finding(subject, "ok", f"{version}: {purpose}")
+            yield Diagnosis(subject, "ok", f"{version}: {purpose}")
 
 
 def _library_version(subject: str, module: object) -> str:
@@ -184,7 +186,7 @@ def _library_version(subject: str, module: object) -> str:
     return importlib.metadata.version(subject)
 
 
-def _compilers() -> Iterator[Finding]:
+def _compilers() -> Iterator[Diagnosis]:
     """The C++ compilers of export and of standalone plans, for this processor and for Jetsons."""
     from pluginkit.export.compile.compiler import find_compiler
 
@@ -193,12 +195,12 @@ def _compilers() -> Iterator[Finding]:
         try:
             found = find_compiler(arch)
         except PluginkitError as error:
-            yield Finding(subject, "note", f"not installed; {purpose}", error.fix or "")
+            yield Diagnosis(subject, "note", f"not installed; {purpose}", error.fix or "")
         else:
-            yield Finding(subject, "ok", f"{found.version}: {purpose}")
+            yield Diagnosis(subject, "ok", f"{found.version}: {purpose}")
 
 
-def _packages() -> Iterator[Finding]:
+def _packages() -> Iterator[Diagnosis]:
     for name in (
         "numpy",
         "onnx",
@@ -208,26 +210,26 @@ def _packages() -> Iterator[Finding]:
         "ml_dtypes",
     ):
         try:
-            yield Finding(name, "ok", importlib.metadata.version(name))
+            yield Diagnosis(name, "ok", importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(name, "problem", "not installed", f"pip install {name}")
+            yield Diagnosis(name, "problem", "not installed", f"pip install {name}")
 
 
-def _discovery(args: argparse.Namespace) -> Iterator[Finding]:
+def _discovery(args: argparse.Namespace) -> Iterator[Diagnosis]:
     from pluginkit.cli.found_classes import plugins_of, rewrites_of
 
     try:
         plugins, rewrites = plugins_of(args), rewrites_of(args)
     except PluginkitError as error:
-        yield Finding("plugins", "problem", error.message, error.fix or "")
+        yield Diagnosis("plugins", "problem", error.message, error.fix or "")
         return
     except ModuleNotFoundError as error:
         text = f"cannot be looked for: package '{error.name}' is not installed"
-        yield Finding("plugins", "problem", text, pip_install())
+        yield Diagnosis("plugins", "problem", text, pip_install())
         return
     for broken in args.broken_modules:
-        yield Finding("plugins", "problem", broken.message, broken.fix or "")
-    yield Finding("plugins", "ok", f"{len(plugins)} plugins and {len(rewrites)} rewrites found")
+        yield Diagnosis("plugins", "problem", broken.message, broken.fix or "")
+    yield Diagnosis("plugins", "ok", f"{len(plugins)} plugins and {len(rewrites)} rewrites found")
 
 
 #: TensorRT refuses the node: its own ScatterElements has no reductions.
@@ -237,7 +239,7 @@ sample (float[N, 4] data, int64[M, 4] indices, float[M, 4] updates) => (float[N,
 }"""
 
 
-def _sample_build() -> Iterator[Finding]:
+def _sample_build() -> Iterator[Diagnosis]:
     """Build a plan of a node that becomes a plugin: rewrite, registry, parser, builder, files."""
     import tempfile
     from pathlib import Path
@@ -256,7 +258,7 @@ def _sample_build() -> Iterator[Finding]:
             result = build_engine(model)
             size = result.plan_path.stat().st_size / 1024
     except PluginkitError as error:
-        yield Finding("sample build", "problem", error.message, error.fix or "")
+        yield Diagnosis("sample build", "problem", error.message, error.fix or "")
     else:
         text = f"ScatterElements(reduction=max) became a plan of {size:.0f} KiB"
-        yield Finding("sample build", "ok", f"{text} in {result.seconds:.1f} s")
+        yield Diagnosis("sample build", "ok", f"{text} in {result.seconds:.1f} s")

@@ -21,7 +21,7 @@ from pluginkit.cli import options
 from pluginkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from pluginkit.scaffold import Folders, Scaffold
+    from pluginkit.scaffold import ProjectFolders, Scaffold
 
 _PROJECT = Path("pyproject.toml")
 
@@ -94,10 +94,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _folders(args: argparse.Namespace) -> tuple[Folders, list[str]]:
+def _folders(args: argparse.Namespace) -> tuple[ProjectFolders, list[str]]:
     """Return where the files go, and which kinds of folders pyproject.toml names."""
     from pluginkit.discovery import configured_folders
-    from pluginkit.scaffold import Folders
+    from pluginkit.scaffold import ProjectFolders
 
     found, named = {}, []
     for kind, usual in (("plugins", "plugins"), ("rewrites", "graph_rewrites")):
@@ -105,7 +105,7 @@ def _folders(args: argparse.Namespace) -> tuple[Folders, list[str]]:
         found[kind] = getattr(args, kind) or next(iter(configured), Path(usual))
         if found[kind] in configured:
             named.append(kind)
-    return Folders(found["plugins"], found["rewrites"], args.tests or Path("tests")), named
+    return ProjectFolders(found["plugins"], found["rewrites"], args.tests or Path("tests")), named
 
 
 def _near(folder: Path) -> Path:
@@ -133,12 +133,14 @@ def _kinds(made: Scaffold) -> list[str]:
     return ["plugins", "rewrites"] if made.has_rewrite else ["plugins"]
 
 
-def _project_text(folders: Folders, kinds: Sequence[str]) -> str:
+def _project_text(folders: ProjectFolders, kinds: Sequence[str]) -> str:
     lines = [f"{kind} = [{json.dumps(getattr(folders, kind).as_posix())}]\n" for kind in kinds]
     return "[tool.pluginkit]\n" + "".join(lines)
 
 
-def _next_steps(name: str, made: Scaffold, folders: Folders, named: Sequence[str]) -> list[str]:
+def _next_steps(
+    name: str, made: Scaffold, folders: ProjectFolders, named: Sequence[str]
+) -> list[str]:
     def options_for(*kinds: str) -> str:
         missing = [kind for kind in kinds if kind not in named]
         return "".join(f" --{kind} {getattr(folders, kind)}" for kind in missing)

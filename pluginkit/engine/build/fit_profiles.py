@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pluginkit.engine.build.dimension_names import Extent
 from pluginkit.engine.build.profiles import (
     DefaultDim,
-    Extent,
     NetworkInput,
     OptimizationProfile,
     default_dims,

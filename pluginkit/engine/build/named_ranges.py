@@ -10,11 +10,11 @@ import onnx
 from pluginkit.engine.build.profiles import NetworkInput, resolve_profiles
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.errors import UsageError
-from pluginkit.export.variant import Range
+from pluginkit.export.variant import DimRange
 from pluginkit.onnx.inference.value_types import dims_of
 
 
-def named_ranges(model: onnx.ModelProto, shapes: Mapping[str, ShapeSpec]) -> dict[str, Range]:
+def named_ranges(model: onnx.ModelProto, shapes: Mapping[str, ShapeSpec]) -> dict[str, DimRange]:
     """The range of each named dimension of the model's inputs, over all optimization profiles.
 
     Args:
@@ -31,7 +31,7 @@ def named_ranges(model: onnx.ModelProto, shapes: Mapping[str, ShapeSpec]) -> dic
         profiles = resolve_profiles(inputs, shapes)
     except UsageError:  # which inputs are shape tensors is known to TensorRT alone
         return {}
-    found: dict[str, Range] = {}
+    found: dict[str, DimRange] = {}
     for one in inputs:
         ends = [profile.ranges[one.name] for profile in profiles if one.name in profile.ranges]
         for axis, dim in enumerate(one.shape if ends else ()):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from pluginkit.engine.build.dimension_names import names_in, range_of, range_of_factor
+from pluginkit.engine.build.dimension_names import Extent, names_in, range_of, range_of_factor
 from pluginkit.engine.build.shape_ranges import (
     OpenRange,
     ShapeSpec,
@@ -31,7 +31,6 @@ _BATCH_NAME = re.compile(r"(?i)\A(n_?)?batch([_ -]?(size|dim))?\Z|\Ab\Z|\Abs\Z")
 Dims = tuple[int, ...]
 #: A dimension that may get a default: its name, or the input and axis of one without a name.
 DefaultDim = str | tuple[str, int]
-Extent = tuple[int, int, int]
 
 
 def is_batch_name(dim: int | str) -> bool:

@@ -154,11 +154,11 @@ def reason_of(error: Any) -> str:
 def _logger(flavour: Flavour, log: ParserLog) -> Any:
     trt = flavour.module
 
-    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]  # known at run time
+    class ParserLogger(trt.ILogger):  # type: ignore[misc, name-defined]  # known at run time
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
 
         def log(self, _severity: Any, message: str) -> None:
             log.read(message)
 
-    return Logger()
+    return ParserLogger()

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from pluginkit.trt.plugin_registry import Interface
 
-    Arrays = Mapping[str, npt.NDArray[Any]]
+    Array = npt.NDArray[Any]
+    Arrays = Mapping[str, Array]
 
 
 @dataclass(frozen=True)

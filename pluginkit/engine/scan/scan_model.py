@@ -14,8 +14,8 @@ from pluginkit.engine.build.compute_capabilities import Capability
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.known_failures import known_failures
 from pluginkit.engine.parse.traceable_model import NodeId, node_ids, with_labels
-from pluginkit.engine.scan.scan_session import Answer, ask
-from pluginkit.engine.scan.scan_worker import Question
+from pluginkit.engine.scan.scan_session import ScanAnswer, ask
+from pluginkit.engine.scan.scan_worker import ScanQuestion
 from pluginkit.isolation.class_location import location_of
 from pluginkit.onnx.model.graphs import Place, names_read, scopes
 from pluginkit.onnx.model.model_file import load_model
@@ -147,7 +147,7 @@ def scan(
     target = installed_target(flavour) or Target(load_flavour(flavour).name)
     found = find_plugins() if plugins is None else plugins
     result = rewrite_model(loaded, rewrites, choice.for_target(target), plugins=found)
-    question = Question(flavour, path, (), build, tuple(compute_capabilities), shapes or {})
+    question = ScanQuestion(flavour, path, (), build, tuple(compute_capabilities), shapes or {})
     answer, before, after = _ask_twice(question, loaded, result, target)
     ids = node_ids(result.model)
     problems = tuple(with_labels(each, ids) for each in answer.findings.problems)
@@ -157,8 +157,8 @@ def scan(
 
 
 def _ask_twice(
-    question: Question, original: onnx.ModelProto, rewrite: RewriteResult, target: Target
-) -> tuple[Answer, tuple[NodeReport, ...], tuple[NodeReport, ...]]:
+    question: ScanQuestion, original: onnx.ModelProto, rewrite: RewriteResult, target: Target
+) -> tuple[ScanAnswer, tuple[NodeReport, ...], tuple[NodeReport, ...]]:
     """Return the answer about the rewritten model, and the nodes before and after the rewrites."""
     answer, after = _ask(question, rewrite.model, rewrite.plugins)
     known = known_failures(rewrite.model, rewrite.plugins, target.flavour)
@@ -184,8 +184,8 @@ def _with_known_failures(
 
 
 def _ask(
-    question: Question, model: onnx.ModelProto, plugins: Plugins
-) -> tuple[Answer, list[NodeReport]]:
+    question: ScanQuestion, model: onnx.ModelProto, plugins: Plugins
+) -> tuple[ScanAnswer, list[NodeReport]]:
     """Ask TensorRT about a model, and return its answer as a whole and for each node."""
     from pluginkit.onnx.model.plugin_nodes import plugin_nodes
 
@@ -194,7 +194,9 @@ def _ask(
     return answer, _reports(model, answer, {plugin.spec.plugin_name for plugin in classes})
 
 
-def _reports(model: onnx.ModelProto, answer: Answer, plugin_names: set[str]) -> list[NodeReport]:
+def _reports(
+    model: onnx.ModelProto, answer: ScanAnswer, plugin_names: set[str]
+) -> list[NodeReport]:
     """Return TensorRT's answer for each node of a model."""
     findings, ids = answer.findings, node_ids(model)
 

@@ -17,7 +17,7 @@ from pluginkit.engine.scan.scan_worker import (
     ModelBuilt,
     NodeRefused,
     NodesBuilt,
-    Question,
+    ScanQuestion,
     Task,
 )
 from pluginkit.isolation.child_process import ChildProcess
@@ -27,7 +27,7 @@ TIME_LIMIT = 600.0
 
 
 @dataclass
-class Answer:
+class ScanAnswer:
     """TensorRT's answer about a model.
 
     Attributes:
@@ -43,7 +43,7 @@ class Answer:
     build_note: str = ""
 
 
-def ask(question: Question, model: onnx.ModelProto) -> Answer:
+def ask(question: ScanQuestion, model: onnx.ModelProto) -> ScanAnswer:
     """Ask TensorRT about a model. A node that kills a process is refused, and the next one asks on.
 
     Errors:
@@ -58,8 +58,8 @@ def ask(question: Question, model: onnx.ModelProto) -> Answer:
 
 
 class _ScanSession:
-    def __init__(self, question: Question, data: bytes, progress: Path) -> None:
-        self.answer = Answer()
+    def __init__(self, question: ScanQuestion, data: bytes, progress: Path) -> None:
+        self.answer = ScanAnswer()
         self._question = question
         self._data = data
         self._progress = progress

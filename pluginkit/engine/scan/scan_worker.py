@@ -27,7 +27,7 @@ from pluginkit.engine.parse.refused_nodes import SearchObserver, find_refusals
 from pluginkit.engine.parse.single_node_model import Signatures
 from pluginkit.engine.parse.traceable_model import PrunedModel, nodes_inside
 from pluginkit.errors import BuildError, CallbackError, MissingDependencyError, PluginkitError
-from pluginkit.isolation.class_location import Location
+from pluginkit.isolation.class_location import ClassLocation
 from pluginkit.onnx.model.graphs import is_op
 from pluginkit.onnx.model.model_file import inline_functions
 from pluginkit.trt.callbacks import callback_errors
@@ -46,7 +46,7 @@ WHOLE_MODEL = "the whole model"
 
 
 @dataclass(frozen=True)
-class Question:
+class ScanQuestion:
     """What to ask TensorRT about a model.
 
     Attributes:
@@ -60,7 +60,7 @@ class Question:
 
     flavour: str | None
     model_path: Path
-    plugins: tuple[Location, ...]
+    plugins: tuple[ClassLocation, ...]
     builds: bool = False
     capabilities: tuple[Capability, ...] = ()
     shapes: Mapping[str, ShapeSpec] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Task:
             it did not.
     """
 
-    question: Question
+    question: ScanQuestion
     progress: Path
     refusals: Mapping[str, str]
     build_problem: str | None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pluginkit.contract.plugin import Plugin
 from pluginkit.export.generate.cpp_names import function_name
-from pluginkit.export.generate.kernels import Module, compile_modules
+from pluginkit.export.generate.kernels import KernelModule, compile_modules
 from pluginkit.export.generate.program_code import ProgramWriter
 from pluginkit.export.trace.methods import TracedPlugin
 from pluginkit.kernels.specialise import Specialisation
@@ -29,7 +29,7 @@ class GeneratedLibrary:
 
     files: Mapping[str, bytes]
     traced: tuple[TracedPlugin, ...]
-    modules: tuple[Module, ...]
+    modules: tuple[KernelModule, ...]
 
     @property
     def kernel_bytes(self) -> int:
@@ -49,7 +49,7 @@ class GeneratedLibrary:
 def generate_library(
     traced: Sequence[TracedPlugin],
     capabilities: Sequence[str],
-    compile_kernels: Callable[..., tuple[Module, ...]] = compile_modules,
+    compile_kernels: Callable[..., tuple[KernelModule, ...]] = compile_modules,
 ) -> GeneratedLibrary:
     """Compile the kernels of traced plugins and write their C++.
 
@@ -66,7 +66,7 @@ def generate_library(
         by_class.setdefault(type(one.variant.plugin), []).append(one)
     files: dict[str, bytes] = {}
     embedded: list[tuple[str, str]] = []
-    compiled: list[Module] = []
+    compiled: list[KernelModule] = []
     for variants in by_class.values():
         writer = ProgramWriter(variants)
         name = variants[0].variant.plugin.spec.name
@@ -84,7 +84,7 @@ def generate_library(
 
 
 def _embed(
-    modules: Sequence[Module], files: dict[str, bytes], embedded: list[tuple[str, str]]
+    modules: Sequence[KernelModule], files: dict[str, bytes], embedded: list[tuple[str, str]]
 ) -> list[str]:
     symbols = []
     for module in modules:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pluginkit.export.generate.kernels import Image, Module
+from pluginkit.export.generate.kernels import Image, KernelModule
 from pluginkit.export.generate.tree_functions import constants_of
 from pluginkit.export.trace.methods import TracedPlugin
-from pluginkit.export.trace.steps import Array, Parameter, Values
+from pluginkit.export.trace.steps import ArrayArgument, TracedArgument, Values
 from pluginkit.kernels.specialise import Specialisation
 
 
-def named_kernels(traced: Sequence[TracedPlugin]) -> Callable[..., tuple[Module, ...]]:
+def named_kernels(traced: Sequence[TracedPlugin]) -> Callable[..., tuple[KernelModule, ...]]:
     """Return what takes the place of ``compile_modules``, and compiles nothing.
 
     Args:
@@ -26,18 +26,18 @@ def named_kernels(traced: Sequence[TracedPlugin]) -> Callable[..., tuple[Module,
 
     def modules(
         owner: str, wanted: Sequence[Specialisation], capabilities: Sequence[str]
-    ) -> tuple[Module, ...]:
+    ) -> tuple[KernelModule, ...]:
         image = Image(f"{owner}.cubin", capabilities[0], False, b"no code")
         symbols = tuple(f"{owner}_{number}" for number in range(len(wanted)))
         parameters = tuple(sizes[kernel] for kernel in wanted)
-        return (Module(tuple(wanted), symbols, parameters, (image,)),)
+        return (KernelModule(tuple(wanted), symbols, parameters, (image,)),)
 
     return modules
 
 
-def _bytes_of(parameter: Parameter) -> Iterator[int]:
+def _bytes_of(parameter: TracedArgument) -> Iterator[int]:
     """The sizes of what a kernel sees of an argument: numba takes arrays apart."""
-    if isinstance(parameter, Array):
+    if isinstance(parameter, ArrayArgument):
         yield from [8] * (5 + 2 * len(parameter.shape))
     elif isinstance(parameter, Values):
         size, count = parameter.dtype.itemsize, len(parameter.numbers)

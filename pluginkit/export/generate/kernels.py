@@ -33,7 +33,7 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Module:
+class KernelModule:
     """What is loaded as a whole.
 
     Attributes:
@@ -51,7 +51,7 @@ class Module:
 
 def compile_modules(
     owner: str, wanted: Sequence[Specialisation], capabilities: Sequence[str]
-) -> tuple[Module, ...]:
+) -> tuple[KernelModule, ...]:
     """Compile kernels for GPUs.
 
     Args:
@@ -78,7 +78,7 @@ def compile_modules(
             compiled[-1].ptx + b"\0",
         )
         first = compiled[0]
-        modules.append(Module(group, first.symbols, first.parameter_sizes, (*images, ptx)))
+        modules.append(KernelModule(group, first.symbols, first.parameter_sizes, (*images, ptx)))
     return tuple(modules)
 
 

@@ -12,7 +12,7 @@ from pluginkit.export.generate.attribute_code import comparison
 from pluginkit.export.generate.cpp_expressions import string_literal
 from pluginkit.export.generate.cpp_names import function_name
 from pluginkit.export.generate.cpp_text import TYPES, function
-from pluginkit.export.generate.kernels import Module
+from pluginkit.export.generate.kernels import KernelModule
 from pluginkit.export.generate.program_tables import (
     declared_tables,
     kernel_tables,
@@ -49,7 +49,7 @@ class ProgramWriter:
         """The kernels that the variants launch, in the order of the program's table."""
         return list(self._functions.kernels)
 
-    def source(self, modules: Sequence[Module], images: Sequence[str]) -> str:
+    def source(self, modules: Sequence[KernelModule], images: Sequence[str]) -> str:
         """The whole file.
 
         Args:

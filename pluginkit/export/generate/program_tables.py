@@ -9,7 +9,7 @@ from pluginkit.contract.spec import PluginSpec, Port
 from pluginkit.export.generate.attribute_code import declarations
 from pluginkit.export.generate.cpp_expressions import string_literal
 from pluginkit.export.generate.cpp_text import TYPES, table
-from pluginkit.export.generate.kernels import Module
+from pluginkit.export.generate.kernels import KernelModule
 from pluginkit.export.generate.variant_functions import FunctionNames
 from pluginkit.export.trace.methods import TracedPlugin
 from pluginkit.kernels.specialise import Specialisation
@@ -55,7 +55,7 @@ def _input(port: Port) -> str:
 
 
 def kernel_tables(
-    kernels: Mapping[Specialisation, str], modules: Sequence[Module], images: Sequence[str]
+    kernels: Mapping[Specialisation, str], modules: Sequence[KernelModule], images: Sequence[str]
 ) -> Iterator[str]:
     """Images, modules and kernels.
 
@@ -75,7 +75,7 @@ def kernel_tables(
     if not modules:
         return
     counts = (f"{{kImages{n}, {len(one.images)}}}" for n, one in enumerate(modules))
-    yield table("constexpr Module kModules[]", counts)
+    yield table("constexpr KernelModule kModules[]", counts)
     places = {
         kernel: f"{string_literal(symbol)}, {number}"
         for number, module in enumerate(modules)

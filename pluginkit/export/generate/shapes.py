@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pluginkit.contract import calls
-from pluginkit.contract.dims import Dim, InputDim, Operation, Shape, ShapeValue, SizeDim
+from pluginkit.contract.dims import Dim, DimOperation, InputDim, Shape, ShapeValue, SizeDim
 from pluginkit.contract.plugin import Plugin
 
 _INFIX = {"SUM": "+", "SUB": "-", "PROD": "*"}
@@ -54,9 +54,9 @@ class ShapeWriter:
             return f"{dim.name}.values[{dim.index}]"
         if isinstance(dim, SizeDim):
             return self._text(dim.upper, is_operand=is_operand)
-        if isinstance(dim, Operation) and dim.op in _CALLS:
+        if isinstance(dim, DimOperation) and dim.op in _CALLS:
             return f"{_CALLS[dim.op]}({self._text(dim.a)}, {self._text(dim.b)})"
-        if isinstance(dim, Operation):
+        if isinstance(dim, DimOperation):
             a, b = self._text(dim.a, is_operand=True), self._text(dim.b, is_operand=True)
             text = f"{a} {_INFIX[dim.op]} {b}"
             return f"({text})" if is_operand else text

@@ -10,10 +10,10 @@ from pluginkit.export.generate.cpp_expressions import Writer, bytes_literal, tex
 from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.methods import Refusal
 from pluginkit.export.trace.steps import (
-    Array,
+    ArrayArgument,
+    BufferSlice,
     Number,
-    Parameter,
-    Pointer,
+    TracedArgument,
     TracedCopy,
     TracedFill,
     TracedLaunch,
@@ -37,7 +37,9 @@ def exprs_in(value: Any) -> Iterator[Expr]:
             yield from exprs_in(each)
     elif isinstance(value, Refusal):
         yield from exprs_in(value.parts)
-    elif isinstance(value, (TracedLaunch, TracedCopy, TracedFill, Pointer, Values, Array)):
+    elif isinstance(
+        value, (TracedLaunch, TracedCopy, TracedFill, BufferSlice, Values, ArrayArgument)
+    ):
         for each in vars(value).values():
             yield from exprs_in(each)
 
@@ -148,7 +150,7 @@ class Leaves:
             self.kernels.append(number.value)
         return str(self.kernels.index(number.value))
 
-    def _view(self, pointer: Pointer, writer: Writer) -> str:
+    def _view(self, pointer: BufferSlice, writer: Writer) -> str:
         offset, nbytes = writer.text(pointer.offset), writer.text(pointer.nbytes)
         if pointer.kind == "workspace":
             return f"workspace_view({offset}, {nbytes})"
@@ -156,12 +158,12 @@ class Leaves:
         shift = "" if pointer.offset.is_constant and not pointer.offset.value else f", {offset}"
         return f"{pointer.kind}_view({index}, {nbytes}{shift})"
 
-    def _parameter(self, parameter: Parameter, writer: Writer) -> list[str]:
+    def _parameter(self, parameter: TracedArgument, writer: Writer) -> list[str]:
         if parameter is None:
             return [".null()"]
-        if isinstance(parameter, Pointer):
+        if isinstance(parameter, BufferSlice):
             return [f".pointer({self._view(parameter, writer)})"]
-        if isinstance(parameter, Array):
+        if isinstance(parameter, ArrayArgument):
             view, shape = self._view(parameter.pointer, writer), _dims(parameter.shape, writer)
             return [f".array({view}, {shape}, {parameter.itemsize})"]
         return _values(parameter, writer)

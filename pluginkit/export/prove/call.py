@@ -15,7 +15,7 @@ _FIRST, _APART = 1 << 44, 1 << 52
 
 
 @dataclass(frozen=True)
-class Call:
+class VariantCall:
     """A variant with numbers for its dimensions.
 
     Attributes:
@@ -31,7 +31,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CallRecord:
     """What is asked of TensorRT and the driver, or a refusal.
 
     Attributes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pluginkit.errors import ExportError
-from pluginkit.export.prove.call import Answer, Call
+from pluginkit.export.prove.call import CallRecord, VariantCall
 from pluginkit.export.prove.draw import Drawing
 from pluginkit.export.prove.python_side import python_answer
 from pluginkit.export.trace.methods import TracedPlugin
@@ -41,7 +41,7 @@ class Proof:
 def prove(
     traced: Sequence[TracedPlugin],
     symbols: Mapping[Specialisation, str],
-    answer: Callable[[Call], Answer],
+    answer: Callable[[VariantCall], CallRecord],
     count: int,
 ) -> Proof:
     """Compare the C++ of some variants with their Python class.
@@ -73,7 +73,7 @@ def prove(
     return total
 
 
-def _difference(expected: Answer, got: Answer) -> str:
+def _difference(expected: CallRecord, got: CallRecord) -> str:
     """What differs first; empty where nothing does."""
     if expected.refusal or got.refusal:
         return _refusal_difference(expected.refusal, got.refusal)

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pluginkit.contract import calls
-from pluginkit.export.prove.call import Call
+from pluginkit.export.prove.call import VariantCall
 from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.methods import TracedPlugin, symbol_of_dim, symbol_of_value
 from pluginkit.export.trace.tree import Leaf, Tree
-from pluginkit.export.variant import Range
+from pluginkit.export.variant import DimRange
 
 #: Bytes of the largest tensor that is drawn.
 _MOST_BYTES = 2**44
@@ -56,9 +56,9 @@ class Drawing:
         every = (*self._accepted, *self._refused, *self._others)
         self._conditions = list(dict.fromkeys(condition for path in every for condition, _ in path))
 
-    def calls(self, count: int) -> Iterator[Call]:
+    def calls(self, count: int) -> Iterator[VariantCall]:
         """About so many calls, each once."""
-        seen: set[Call] = set()
+        seen: set[VariantCall] = set()
         points: list[Point] = []
         for point in itertools.islice(self._points(points), 4 * count):
             call = self._call(point)
@@ -102,7 +102,7 @@ class Drawing:
         if best is not None:
             yield best[1]
 
-    def _size(self, one: Range) -> int:
+    def _size(self, one: DimRange) -> int:
         least, largest = one
         kind = self._random.random()
         if kind < 0.1:
@@ -135,7 +135,7 @@ class Drawing:
                 return
             inside = moved
 
-    def _call(self, point: Mapping[str, int]) -> Call:
+    def _call(self, point: Mapping[str, int]) -> VariantCall:
         dims = []
         variant = self._traced.variant
         ports = calls.present_ports(variant.plugin)
@@ -146,9 +146,9 @@ class Drawing:
                     point.get(name_of(port.name, index), one[0]) for index, one in enumerate(ranges)
                 )
             )
-        return Call(variant, tuple(dims))
+        return VariantCall(variant, tuple(dims))
 
-    def _fits(self, call: Call) -> bool:
+    def _fits(self, call: VariantCall) -> bool:
         ports = calls.present_ports(call.variant.plugin)
         for port, dims, dtype in zip(ports, call.dims, call.variant.dtypes, strict=True):
             size = dtype.itemsize
@@ -162,7 +162,7 @@ class Drawing:
 class _Groups:
     """Dimensions that are drawn as one, because a path found them equal."""
 
-    def __init__(self, ranges: Mapping[str, Range], path: Iterable[_Question]) -> None:
+    def __init__(self, ranges: Mapping[str, DimRange], path: Iterable[_Question]) -> None:
         self._ranges = dict(ranges)
         self._of = {name: name for name in ranges}
         for condition, answer in path:
@@ -196,7 +196,7 @@ class _Groups:
         return {name: drawn[self._root(name)] for name in self._of}
 
 
-def _symbols(traced: TracedPlugin) -> Iterator[tuple[str, Range]]:
+def _symbols(traced: TracedPlugin) -> Iterator[tuple[str, DimRange]]:
     """Every dimension that is not fixed, with its range."""
     variant = traced.variant
     ports = calls.present_ports(variant.plugin)

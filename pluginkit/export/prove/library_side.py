@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pluginkit.export.generate.kernels import Module
-from pluginkit.export.prove.call import STREAM, Answer, Call, pointers
+from pluginkit.export.generate.kernels import KernelModule
+from pluginkit.export.prove.call import STREAM, CallRecord, VariantCall, pointers
 from pluginkit.export.prove.python_side import told_shapes
 
 _DRIVER = "PLUGINKIT_CUDA_DRIVER"
@@ -28,7 +28,7 @@ class ProbedLibrary:
         modules: of the library's kernels.
     """
 
-    def __init__(self, library: Path, driver: Path, modules: Iterable[Module]) -> None:
+    def __init__(self, library: Path, driver: Path, modules: Iterable[KernelModule]) -> None:
         self._driver = ctypes.CDLL(str(driver))
         self._driver.pluginkit_recording_text.restype = ctypes.c_char_p
         self._library = ctypes.CDLL(str(library))
@@ -41,16 +41,16 @@ class ProbedLibrary:
                 array = (ctypes.c_int32 * len(sizes))(*sizes)
                 self._driver.pluginkit_recording_parameters(symbol.encode(), array, len(sizes))
 
-    def answer(self, call: Call) -> Answer:
+    def answer(self, call: VariantCall) -> CallRecord:
         """What the library asks for."""
         self._driver.pluginkit_recording_clear()
         with self._as_driver():
             text = self._library.pluginkit_probe(json.dumps(_request(call)).encode())
         answer = json.loads(text)
         if "error" in answer:
-            return Answer(refusal=answer["error"])
+            return CallRecord(refusal=answer["error"])
         outputs = tuple((shape, dtype) for shape, dtype in answer["outputs"])
-        return Answer(outputs, answer["workspace_bytes"], tuple(self._recorded()))
+        return CallRecord(outputs, answer["workspace_bytes"], tuple(self._recorded()))
 
     def _recorded(self) -> Iterator[dict[str, Any]]:
         for line in self._driver.pluginkit_recording_text().decode().splitlines():
@@ -72,7 +72,7 @@ class ProbedLibrary:
                 os.environ[_DRIVER] = before
 
 
-def _request(call: Call) -> dict[str, Any]:
+def _request(call: VariantCall) -> dict[str, Any]:
     plugin = call.variant.plugin
     ports = plugin.spec.inputs
     there = [port for port, present in zip(ports, plugin.present, strict=True) if present]

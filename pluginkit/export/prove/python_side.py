@@ -10,13 +10,13 @@ from pluginkit.contract.dims import DimExpr
 from pluginkit.contract.launches import Copy, Fill, Launch, Step
 from pluginkit.contract.tensors import Slot, TensorDesc
 from pluginkit.errors import PluginkitError
-from pluginkit.export.prove.call import STREAM, Answer, Call, pointers
-from pluginkit.kernels.arguments import Parameter
+from pluginkit.export.prove.call import STREAM, CallRecord, VariantCall, pointers
+from pluginkit.kernels.arguments import PackedArgument
 from pluginkit.kernels.enqueue_steps import enqueue_steps, nbytes_of, three
 from pluginkit.kernels.specialise import Specialisation, specialise, type_bindings
 
 
-def inputs_of(call: Call) -> calls.Inputs:
+def inputs_of(call: VariantCall) -> calls.Inputs:
     """The descriptions of a call's inputs."""
     plugin = call.variant.plugin
     shapes, values = [], {}
@@ -27,13 +27,13 @@ def inputs_of(call: Call) -> calls.Inputs:
     return calls.describe_inputs(plugin, shapes, call.variant.dtypes, values)
 
 
-def told_shapes(call: Call) -> list[list[int]]:
+def told_shapes(call: VariantCall) -> list[list[int]]:
     """The outputs' shapes as TensorRT says them: -1 for what only kernels know."""
     shapes = calls.output_shapes(call.variant.plugin, inputs_of(call))
     return [[-1 if isinstance(dim, DimExpr) else dim for dim in shape] for shape in shapes]
 
 
-def python_answer(call: Call, symbols: Mapping[Specialisation, str]) -> Answer:
+def python_answer(call: VariantCall, symbols: Mapping[Specialisation, str]) -> CallRecord:
     """What the class asks for.
 
     Args:
@@ -50,9 +50,9 @@ def python_answer(call: Call, symbols: Mapping[Specialisation, str]) -> Answer:
             nbytes = calls.workspace_bytes(plugin, inputs)
         plan = enqueue_steps(plugin, inputs, outputs)
     except PluginkitError as error:
-        return Answer(refusal=str(error))
+        return CallRecord(refusal=str(error))
     except (ValueError, ZeroDivisionError) as error:
-        return Answer(refusal=f"{type(error).__name__}: {error}")
+        return CallRecord(refusal=f"{type(error).__name__}: {error}")
     bindings = type_bindings(plugin, inputs, outputs)
     places = _Places(*plan.pointers)
     listed = iter(plan.parameters)
@@ -64,7 +64,7 @@ def python_answer(call: Call, symbols: Mapping[Specialisation, str]) -> Answer:
         else:
             steps.append(_memory_step(step, places))
     shapes = tuple((list(desc.shape), desc.dtype.name) for desc in outputs)
-    return Answer(shapes, nbytes, tuple(steps))
+    return CallRecord(shapes, nbytes, tuple(steps))
 
 
 class _Places:
@@ -77,7 +77,7 @@ class _Places:
 
 
 def _launch(
-    launch: Launch, symbol: str, parameters: Sequence[Parameter], places: _Places
+    launch: Launch, symbol: str, parameters: Sequence[PackedArgument], places: _Places
 ) -> dict[str, Any]:
     arguments = [
         (places.of(part).to_bytes(8, "little") if isinstance(part, Slot) else part).hex()

@@ -14,7 +14,7 @@ from pluginkit.errors import ExportError, KernelError, PluginkitError
 from pluginkit.export.trace.author import line_of_method, line_of_traceback
 from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.numbers import expr_of, traced, tracing_extremes
-from pluginkit.export.trace.path import Path, Table
+from pluginkit.export.trace.path import Path, TraceTable
 from pluginkit.export.trace.simplify import simplified
 from pluginkit.export.trace.steps import StepReader, TracedLaunch, TracedStep
 from pluginkit.export.trace.tree import MOST_PATHS, Tree, explore, leaves, pruned
@@ -106,7 +106,7 @@ class _Tracer:
         self._most_paths = most_paths
         self._plugin = variant.plugin
         self._owner = type(variant.plugin).__name__
-        self._table = Table()
+        self._table = TraceTable()
 
     def all(self) -> TracedPlugin:
         plugin = self._plugin

@@ -35,7 +35,7 @@ _MARK = re.compile("\ue000([0-9]+)\ue001")
 
 
 @dataclass(frozen=True)
-class Question:
+class BranchDecision:
     """A branch of the author's code.
 
     Attributes:
@@ -47,7 +47,7 @@ class Question:
     answer: bool
 
 
-class Table:
+class TraceTable:
     """The expressions of a traced call, their normal forms, and the kernels that it launches.
 
     Attributes:
@@ -108,10 +108,10 @@ class Path:
         refused: what could not be traced, in case that the author's code caught it.
     """
 
-    def __init__(self, table: Table, given: Sequence[bool] = ()) -> None:
+    def __init__(self, table: TraceTable, given: Sequence[bool] = ()) -> None:
         self.table = table
         self.facts = Facts(table.polynomials)
-        self.questions: list[Question] = []
+        self.questions: list[BranchDecision] = []
         self.phase = self.failed_in = ""
         self.refused: ExportError | None = None
         self._given = given
@@ -149,7 +149,7 @@ class Path:
         number = len(self.questions)
         answer = self._given[number] if number < len(self._given) else True
         self.facts = possible[answer]
-        self.questions.append(Question(condition, answer))
+        self.questions.append(BranchDecision(condition, answer))
         return answer
 
     def _after(self, condition: Expr, answer: bool) -> Facts | None:

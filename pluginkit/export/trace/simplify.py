@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any, TypeVar
 
 from pluginkit.export.trace.expressions import Expr
-from pluginkit.export.trace.path import Table
+from pluginkit.export.trace.path import TraceTable
 from pluginkit.export.trace.tree import Branch, Leaf, Tree
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class _DifferentError(Exception):
     """Two results differ in more than numbers."""
 
 
-def simplified(table: Table, tree: Tree[T]) -> Tree[T]:
+def simplified(table: TraceTable, tree: Tree[T]) -> Tree[T]:
     """A tree of the same results with fewer branches."""
     if isinstance(tree, Leaf):
         return tree
@@ -37,7 +37,7 @@ def simplified(table: Table, tree: Tree[T]) -> Tree[T]:
     return _combined(table, Branch(tree.condition, if_true, if_false))
 
 
-def _joined(table: Table, condition: Expr, one: Tree[T], other: Tree[T]) -> Tree[T]:
+def _joined(table: TraceTable, condition: Expr, one: Tree[T], other: Tree[T]) -> Tree[T]:
     """The two sides of a branch as one: they ask the same, and their results differ in numbers."""
     if isinstance(one, Leaf) and isinstance(other, Leaf):
         return Leaf(_Joining(table, condition).join(one.result, other.result))
@@ -48,7 +48,7 @@ def _joined(table: Table, condition: Expr, one: Tree[T], other: Tree[T]) -> Tree
     raise _DifferentError
 
 
-def _combined(table: Table, branch: Branch[T]) -> Branch[T]:
+def _combined(table: TraceTable, branch: Branch[T]) -> Branch[T]:
     """One branch in place of two that share a side."""
     condition, one, other = branch.condition, branch.if_true, branch.if_false
     if isinstance(other, Branch):
@@ -70,7 +70,7 @@ def _combined(table: Table, branch: Branch[T]) -> Branch[T]:
 class _Joining:
     """Joins two results: choices between their numbers, all else the same."""
 
-    def __init__(self, table: Table, condition: Expr) -> None:
+    def __init__(self, table: TraceTable, condition: Expr) -> None:
         self._table = table
         self._condition = condition
         self._chosen: set[Expr] = set()

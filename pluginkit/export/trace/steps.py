@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.launches import (
-    Argument,
     Copy,
     CudaKernel,
     Fill,
+    KernelArgument,
     KernelConstant,
     Launch,
     Step,
@@ -32,7 +32,7 @@ Number = Expr | float | bool
 
 
 @dataclass(frozen=True)
-class Pointer:
+class BufferSlice:
     """A piece of a buffer.
 
     Attributes:
@@ -57,16 +57,16 @@ class Values:
 
 
 @dataclass(frozen=True)
-class Array:
+class ArrayArgument:
     """A tensor as numba takes it."""
 
-    pointer: Pointer
+    pointer: BufferSlice
     shape: tuple[Expr, ...]
     itemsize: int
 
 
 #: None is a null pointer.
-Parameter = Pointer | Values | Array | None
+TracedArgument = BufferSlice | Values | ArrayArgument | None
 
 
 @dataclass(frozen=True)
@@ -84,22 +84,22 @@ class TracedLaunch:
     grid: tuple[Expr, ...]
     block: tuple[Expr, ...]
     shared_bytes: Expr
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[TracedArgument, ...]
 
 
 @dataclass(frozen=True)
 class TracedCopy:
     """A copy of all of ``source``."""
 
-    target: Pointer
-    source: Pointer
+    target: BufferSlice
+    source: BufferSlice
 
 
 @dataclass(frozen=True)
 class TracedFill:
     """A fill with one byte."""
 
-    target: Pointer
+    target: BufferSlice
     byte: Expr
 
 
@@ -176,12 +176,12 @@ class StepReader:
     def _expr(self, value: Any) -> Expr:
         return expr_of(self._path, value)
 
-    def _pointer(self, tensor: TensorDesc | Workspace) -> Pointer:
+    def _pointer(self, tensor: TensorDesc | Workspace) -> BufferSlice:
         slot = tensor.slot
         offset, nbytes = self._expr(slot.offset), self._expr(tensor.nbytes)
-        return Pointer(slot.kind, slot.index, offset, nbytes)
+        return BufferSlice(slot.kind, slot.index, offset, nbytes)
 
-    def _parameter(self, launch: Launch, argument: Argument) -> Parameter:
+    def _parameter(self, launch: Launch, argument: KernelArgument) -> TracedArgument:
         is_cuda = isinstance(launch.kernel, CudaKernel)
         if is_cuda and argument is None:
             return None
@@ -190,9 +190,9 @@ class StepReader:
             if is_cuda:
                 return pointer
             if isinstance(argument, Workspace):
-                return Array(pointer, (pointer.nbytes,), 1)
+                return ArrayArgument(pointer, (pointer.nbytes,), 1)
             shape = tuple(map(self._expr, argument.shape))
-            return Array(pointer, shape, argument.dtype.itemsize)
+            return ArrayArgument(pointer, shape, argument.dtype.itemsize)
         name = launch.kernel.name
         scalar = scalar_from_value(name, argument)
         numbers = tuple(self._number(scalar.dtype, value) for value in scalar.values)

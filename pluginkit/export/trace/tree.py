@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from pluginkit.errors import ExportError
 from pluginkit.export.trace.expressions import Expr
-from pluginkit.export.trace.path import Path, Question, Table
+from pluginkit.export.trace.path import BranchDecision, Path, TraceTable
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ Tree = Leaf[T] | Branch[T]
 
 
 def explore(
-    table: Table, run: Callable[[Path], T], method: str, most_paths: int = MOST_PATHS
+    table: TraceTable, run: Callable[[Path], T], method: str, most_paths: int = MOST_PATHS
 ) -> Tree[T]:
     """Run ``run`` on every path that is possible.
 
@@ -54,7 +54,7 @@ def explore(
     Errors:
         PK800: the code cannot be traced.  PK801: it has too many paths.
     """
-    found: list[tuple[list[Question], T]] = []
+    found: list[tuple[list[BranchDecision], T]] = []
     waiting: list[tuple[bool, ...]] = [()]
     while waiting:
         given = waiting.pop()
@@ -98,12 +98,12 @@ def pruned(tree: Tree[T], is_ruled_out: Callable[[T], bool]) -> Tree[T] | None:
     return Branch(tree.condition, if_true, if_false)
 
 
-def _tree(found: list[tuple[list[Question], T]], depth: int) -> Tree[T]:
+def _tree(found: list[tuple[list[BranchDecision], T]], depth: int) -> Tree[T]:
     questions, result = found[0]
     if len(questions) == depth:
         return Leaf(result)
     question = questions[depth]
-    sides: dict[bool, list[tuple[list[Question], T]]] = {True: [], False: []}
+    sides: dict[bool, list[tuple[list[BranchDecision], T]]] = {True: [], False: []}
     for one in found:
         sides[one[0][depth].answer].append(one)
     if_true, if_false = _tree(sides[True], depth + 1), _tree(sides[False], depth + 1)
@@ -112,7 +112,7 @@ def _tree(found: list[tuple[list[Question], T]], depth: int) -> Tree[T]:
     return Branch(question.condition, if_true, if_false)
 
 
-def _too_many(method: str, most_paths: int, questions: list[Question]) -> ExportError:
+def _too_many(method: str, most_paths: int, questions: list[BranchDecision]) -> ExportError:
     last = ", ".join(repr(question.condition) for question in questions[-3:])
     return ExportError(
         "PK801",

@@ -15,7 +15,7 @@ from pluginkit.onnx.inference.element_types import elem_type
 from pluginkit.onnx.model.graphs import is_op, label
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
-from pluginkit.onnx.rewriting.value_range import Range, range_of
+from pluginkit.onnx.rewriting.value_range import ValueRange, range_of
 
 
 class RetypedScope(Protocol):
@@ -87,7 +87,7 @@ class CarriedNode:
         is_output = self.proto.output[at] in self._retyping.index.outputs
         return is_output and self._retyping.is_body
 
-    def range(self, at: int) -> Range:
+    def range(self, at: int) -> ValueRange:
         """Return the least and the greatest value that an input can have."""
         return range_of(self.proto.input[at], self._retyping.index, self._retyping.dtype)
 

@@ -126,7 +126,7 @@ class OutputOf:
 
 
 #: What a pattern may say about one input of a node.
-Operand: TypeAlias = "Op | OutputOf | Constant | Optional | AnyOf | str | None"
+PatternOperand: TypeAlias = "Op | OutputOf | Constant | Optional | AnyOf | str | None"
 _OPERANDS = (str, OutputOf, Constant, Optional, AnyOf)
 
 
@@ -168,7 +168,7 @@ class Op:
     def __init__(
         self,
         op_type: str | tuple[str, ...],
-        *inputs: Operand | float | EllipsisType,
+        *inputs: PatternOperand | float | EllipsisType,
         domain: str = "",
         name: str = "",
         commutative: bool = False,
@@ -176,7 +176,7 @@ class Op:
         kept: bool = False,
     ) -> None:
         self.op_types = op_type if isinstance(op_type, tuple) else (op_type,)
-        self.inputs: tuple[Operand | EllipsisType, ...] = tuple(map(_operand, inputs))
+        self.inputs: tuple[PatternOperand | EllipsisType, ...] = tuple(map(_operand, inputs))
         self.domain = domain
         self.name = name
         self.commutative = commutative
@@ -246,7 +246,7 @@ def _operand(given: Any) -> Any:
     return Constant(value=given) if is_number else given
 
 
-def parts_of(operand: Operand | EllipsisType) -> Iterator[Op | Constant | str]:
+def parts_of(operand: PatternOperand | EllipsisType) -> Iterator[Op | Constant | str]:
     """Yield every node, constant and name of a pattern; what occurs twice comes twice."""
     if isinstance(operand, (str, Constant)):
         yield operand

@@ -9,7 +9,7 @@ import onnx
 
 from pluginkit.onnx.model.graphs import describe
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
-from pluginkit.onnx.rewriting.pattern import AnyOf, Constant, Op, Operand, Optional, OutputOf
+from pluginkit.onnx.rewriting.pattern import AnyOf, Constant, Op, Optional, OutputOf, PatternOperand
 
 
 class Bindings:
@@ -115,7 +115,7 @@ class PatternSearch:
             yield from self._match_pairs(list(zip(wanted[::-1], names, strict=True)), so_far)
 
     def _match_pairs(
-        self, pairs: Sequence[tuple[Operand, str]], so_far: Bindings
+        self, pairs: Sequence[tuple[PatternOperand, str]], so_far: Bindings
     ) -> Iterator[Bindings]:
         """Yield the ways in which every operand matches its value."""
         if not pairs:
@@ -125,7 +125,9 @@ class PatternSearch:
         for option in self._match_operand(operand, name, so_far):
             yield from self._match_pairs(rest, option)
 
-    def _match_operand(self, operand: Operand, name: str, so_far: Bindings) -> Iterable[Bindings]:
+    def _match_operand(
+        self, operand: PatternOperand, name: str, so_far: Bindings
+    ) -> Iterable[Bindings]:
         if isinstance(operand, Optional):
             inner = operand.element
             if name:

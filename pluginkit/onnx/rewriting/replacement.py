@@ -15,7 +15,7 @@ from pluginkit.onnx.rewriting.match import Match
 
 #: An input of a new node: a tensor of the match, an output of an earlier new node, an array that
 #: becomes a constant, or None for an absent input.
-Value: TypeAlias = gs.Tensor | npt.NDArray[Any] | np.generic | None
+NodeInput: TypeAlias = gs.Tensor | npt.NDArray[Any] | np.generic | None
 
 
 class Replacement:
@@ -40,7 +40,7 @@ class Replacement:
     def __iter__(self) -> Iterator[gs.Node]:
         return iter(self._nodes)
 
-    def add(self, op_type: str, *inputs: Value, **attributes: Any) -> gs.Variable:
+    def add(self, op_type: str, *inputs: NodeInput, **attributes: Any) -> gs.Variable:
         """Append a node with one output, and return the output.
 
         Args:
@@ -52,7 +52,7 @@ class Replacement:
         return self.add_many(op_type, *inputs, outputs=1, **attributes)[0]
 
     def add_many(
-        self, op_type: str, *inputs: Value, outputs: int, **attributes: Any
+        self, op_type: str, *inputs: NodeInput, outputs: int, **attributes: Any
     ) -> list[gs.Variable]:
         """Append a node with several outputs, and return them."""
         number = len(self._nodes)
@@ -60,18 +60,18 @@ class Replacement:
         self._append(op_type, inputs, values, attributes)
         return values
 
-    def end(self, op_type: str, *inputs: Value, **attributes: Any) -> list[gs.Node]:
+    def end(self, op_type: str, *inputs: NodeInput, **attributes: Any) -> list[gs.Node]:
         """Append the last node, which produces the outputs of the match; return all nodes."""
         return self.into(self._match.outputs, op_type, *inputs, **attributes)
 
     def into(
-        self, outputs: Sequence[gs.Tensor], op_type: str, *inputs: Value, **attributes: Any
+        self, outputs: Sequence[gs.Tensor], op_type: str, *inputs: NodeInput, **attributes: Any
     ) -> list[gs.Node]:
         """Append a node that produces these outputs of the match; return all nodes so far."""
         self._append(op_type, inputs, list(outputs), attributes)
         return self._nodes
 
-    def cast(self, value: Value, dtype: str) -> Value:
+    def cast(self, value: NodeInput, dtype: str) -> NodeInput:
         """Return the value in another dtype. A constant is cast at once, others by a Cast node.
 
         TensorRT takes stored int8 before DequantizeLinear only, so that an int8 weight in an
@@ -81,7 +81,7 @@ class Replacement:
             value: the value; None stays None.
             dtype: the name of the dtype, such as ``"float32"``.
         """
-        stored: Value = value
+        stored: NodeInput = value
         if isinstance(value, gs.Tensor):
             made = (each for node in self._nodes for each in node.outputs)
             is_new = any(value is each for each in made)  # its name may be another value's too
@@ -99,18 +99,20 @@ class Replacement:
             return None
         return np.asarray(stored).astype(onnx.helper.tensor_dtype_to_np_dtype(elem_type(dtype)))
 
-    def unsqueeze(self, value: Value, axes: Sequence[int]) -> gs.Variable:
+    def unsqueeze(self, value: NodeInput, axes: Sequence[int]) -> gs.Variable:
         """Insert axes of size 1, in the form that the model's opset has."""
         return self._over_axes("Unsqueeze", value, axes, 13)
 
     def reduce(
-        self, op_type: str, value: Value, axes: Sequence[int], *, keepdims: bool = False
+        self, op_type: str, value: NodeInput, axes: Sequence[int], *, keepdims: bool = False
     ) -> gs.Variable:
         """Reduce along axes, with ``"ReduceSum"`` for example, in the form that the opset has."""
         since = 13 if op_type == "ReduceSum" else 18
         return self._over_axes(op_type, value, axes, since, keepdims=int(keepdims))
 
-    def slice(self, value: Value, axis: int, start: int, end: int, step: int = 1) -> gs.Variable:
+    def slice(
+        self, value: NodeInput, axis: int, start: int, end: int, step: int = 1
+    ) -> gs.Variable:
         """Take the elements ``start:end:step`` of an axis; a step other than 1 needs opset 10."""
         if self.opset < 10:
             return self.add("Slice", value, axes=[axis], starts=[start], ends=[end])
@@ -118,7 +120,7 @@ class Replacement:
         indices = [np.array([each], np.int64) for each in (start, end, axis, *steps)]
         return self.add("Slice", value, *indices)
 
-    def pad(self, value: Value, pads: Sequence[int], fill: Value = None) -> gs.Variable:
+    def pad(self, value: NodeInput, pads: Sequence[int], fill: NodeInput = None) -> gs.Variable:
         """Put a constant around the value.
 
         Args:
@@ -133,13 +135,13 @@ class Replacement:
         number = 0.0 if fill is None else np.asarray(fill).item()
         return self.add("Pad", value, pads=list(pads), value=number)
 
-    def along_axis(self, value: Value, rank: int, axis: int) -> gs.Variable:
+    def along_axis(self, value: NodeInput, rank: int, axis: int) -> gs.Variable:
         """Reshape a vector so that it broadcasts along one axis of a tensor of some rank."""
         shape = np.ones(rank, np.int64)
         shape[axis] = -1
         return self.add("Reshape", value, shape)
 
-    def round_to_even(self, value: Value) -> gs.Variable:
+    def round_to_even(self, value: NodeInput) -> gs.Variable:
         """Round to the nearest integer, and halves to the even one.
 
         Before opset 11 there is no Round: an odd floor is rounded by Floor(x + 0.5), an even one by
@@ -154,7 +156,7 @@ class Replacement:
         down = self.add("Ceil", self.add("Sub", value, np.float32(0.5)))
         return self.add("Where", is_odd, up, down)
 
-    def quantize(self, value: Value, zero_point: Value, dtype: str) -> gs.Variable:
+    def quantize(self, value: NodeInput, zero_point: NodeInput, dtype: str) -> gs.Variable:
         """Round to even, add the zero point and clip to the range of an integer dtype.
 
         Args:
@@ -170,7 +172,9 @@ class Replacement:
         least, greatest = (np.float32(each) for each in (np.iinfo(dtype).min, np.iinfo(dtype).max))
         return self.add("Max", self.add("Min", shifted, greatest), least)
 
-    def minus_zero_point(self, value: Value, zero_point: Value, dtype: str = "float32") -> Value:
+    def minus_zero_point(
+        self, value: NodeInput, zero_point: NodeInput, dtype: str = "float32"
+    ) -> NodeInput:
         """Cast a quantized value and subtract its zero point.
 
         Of 8-bit integers the difference has 9 bits, which every floating-point dtype holds.
@@ -184,7 +188,7 @@ class Replacement:
         return wide if zero_point is None else self.add("Sub", wide, zero_point)
 
     def _over_axes(
-        self, op_type: str, value: Value, axes: Sequence[int], since: int, **attributes: Any
+        self, op_type: str, value: NodeInput, axes: Sequence[int], since: int, **attributes: Any
     ) -> gs.Variable:
         """Append a node whose axes are an input from opset ``since`` on, before it an attribute."""
         if self.opset < since:
@@ -194,7 +198,7 @@ class Replacement:
     def _append(
         self,
         op_type: str,
-        inputs: tuple[Value, ...],
+        inputs: tuple[NodeInput, ...],
         outputs: list[gs.Tensor],
         attributes: dict[str, Any],
     ) -> None:

@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from pluginkit.errors import DeclarationError
 from pluginkit.onnx.inference.element_types import elem_type
-from pluginkit.onnx.rewriting.pattern import AnyOf, Constant, Op, Operand, Optional, value_names
+from pluginkit.onnx.rewriting.pattern import (
+    AnyOf,
+    Constant,
+    Op,
+    Optional,
+    PatternOperand,
+    value_names,
+)
 
 #: The operators of ONNX's own domain whose two inputs may change places.
 _COMMUTATIVE = frozenset(
@@ -80,7 +87,9 @@ class PatternBuilder(Operators):
         """Return a node of any of several operators of ONNX's own domain."""
         return Op(op_types, *inputs, attributes=attributes)
 
-    def constant(self, operand: Operand, value: npt.ArrayLike | None = None) -> Constant | Optional:
+    def constant(
+        self, operand: PatternOperand, value: npt.ArrayLike | None = None
+    ) -> Constant | Optional:
         """Require a parameter's value to be stored in the model, with this value if one is given.
 
         A constant that needs no name is written as a plain number: ``op.Pow(x, 2)``.
@@ -146,7 +155,7 @@ def trace_pattern(owner: type, function: Callable[..., Op]) -> Op:
     return traced
 
 
-def _operands_of(owner: type, function: Callable[..., Op]) -> dict[str, Operand]:
+def _operands_of(owner: type, function: Callable[..., Op]) -> dict[str, PatternOperand]:
     """Return for each parameter after the first the operand that it stands for."""
     parameters = list(inspect.signature(function).parameters.values())
     if not parameters:
@@ -156,7 +165,7 @@ def _operands_of(owner: type, function: Callable[..., Op]) -> dict[str, Operand]
             "has no parameter 'op'; expected pattern(self, op, x, ...).",
             "write def pattern(self, op, x): return op.Relu(x).",
         )
-    operands: dict[str, Operand] = {}
+    operands: dict[str, PatternOperand] = {}
     for each in parameters[1:]:
         if each.kind is not each.POSITIONAL_OR_KEYWORD or each.default not in (each.empty, None):
             raise _wrong(

@@ -16,9 +16,9 @@ from pluginkit.onnx.model.graphs import is_op
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 
 #: The least and the greatest value.
-Range = tuple[float, float]
+ValueRange = tuple[float, float]
 
-_ANY: Range = (-math.inf, math.inf)
+_ANY: ValueRange = (-math.inf, math.inf)
 #: How many nodes are followed backwards.
 _DEPTH = 8
 #: Operators whose output holds only values of their first input.
@@ -33,7 +33,7 @@ _ROUNDS = frozenset(["Cast", "Ceil", "Floor", "Round"])
 
 def range_of(
     name: str, index: GraphIndex, dtype_of: Callable[[str], str], depth: int = _DEPTH
-) -> Range:
+) -> ValueRange:
     """Return the least and the greatest number that a value can be; NaN is ignored.
 
     Args:
@@ -56,7 +56,7 @@ def range_of(
     return low, high
 
 
-def _range_of_output(node: onnx.NodeProto, inputs: list[Range]) -> Range:
+def _range_of_output(node: onnx.NodeProto, inputs: list[ValueRange]) -> ValueRange:
     op_type = node.op_type
     if op_type in _MOVES and inputs:
         return inputs[0]
@@ -74,7 +74,7 @@ def _range_of_output(node: onnx.NodeProto, inputs: list[Range]) -> Range:
     return _ANY
 
 
-def _clipped(node: onnx.NodeProto, inputs: list[Range]) -> Range:
+def _clipped(node: onnx.NodeProto, inputs: list[ValueRange]) -> ValueRange:
     limits: dict[str, Any] = {
         each.name: onnx.helper.get_attribute_value(each) for each in node.attribute
     }
@@ -85,14 +85,14 @@ def _clipped(node: onnx.NodeProto, inputs: list[Range]) -> Range:
     return min(max(low, least), greatest), max(min(high, greatest), least)
 
 
-def _rounded(value: Range) -> Range:
+def _rounded(value: ValueRange) -> ValueRange:
     return tuple(  # type: ignore[return-value]
         function(each) if math.isfinite(each) else each
         for function, each in zip((math.floor, math.ceil), value, strict=True)
     )
 
 
-def _range_of_stored(stored: onnx.TensorProto) -> Range:
+def _range_of_stored(stored: onnx.TensorProto) -> ValueRange:
     if is_external(stored):
         return _ANY
     array = onnx.numpy_helper.to_array(stored)
@@ -102,7 +102,7 @@ def _range_of_stored(stored: onnx.TensorProto) -> Range:
     return _ANY if math.isnan(low) else (low, high)
 
 
-def _limits(dtype: str) -> Range:
+def _limits(dtype: str) -> ValueRange:
     """Return the limits of an integer type; no limits for other types."""
     if dtype == "bool":
         return 0, 1

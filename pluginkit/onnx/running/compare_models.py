@@ -25,7 +25,7 @@ from pluginkit.onnx.running.output_error import (
     compare_arrays,
     worst_of,
 )
-from pluginkit.onnx.running.random_inputs import Shapes, draw_inputs
+from pluginkit.onnx.running.random_inputs import InputShapes, draw_inputs
 from pluginkit.onnx.running.run_model import ExecutePlugin
 
 __all__ = ["Comparison", "OutputComparison", "ShapesComparison", "compare_arrays", "compare_models"]
@@ -86,7 +86,7 @@ def compare_models(
     inputs: Mapping[str, Array] | None = None,
     expected: Mapping[str, Array] | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
-    shapes: Shapes | Sequence[Shapes] | None = None,
+    shapes: InputShapes | Sequence[InputShapes] | None = None,
     runs: int = 1,
     seed: int = 0,
     rtol: Tolerance = None,

@@ -53,7 +53,7 @@ def run_in_folder(model: onnx.ModelProto, folder: Path | None, inputs: Arrays) -
     """Run a model as :func:`run_onnxruntime` does, with its external data in ``folder``."""
     stored = {tensor.name for tensor in model.graph.initializer}
     check_feeds(model.graph.input, stored, inputs)
-    return Runner(model, folder, f"model '{model.graph.name}'").run(inputs)
+    return LoadedModel(model, folder, f"model '{model.graph.name}'").run(inputs)
 
 
 def check_feeds(
@@ -112,7 +112,7 @@ def _size(dim: onnx.TensorShapeProto.Dimension) -> int | None:
     return dim.dim_value if dim.dim_value > 0 else None
 
 
-class Runner:
+class LoadedModel:
     """A model without plugin nodes, loaded and ready to run.
 
     ONNX Runtime's optimizations are off: its fusions compute other values, such as a MatMul of

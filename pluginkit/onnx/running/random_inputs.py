@@ -25,7 +25,7 @@ from pluginkit.onnx.running.index_inputs import index_limits, index_readers
 
 Array = npt.NDArray[Any]
 #: The shapes of some inputs; a dimension is None if the model or the default decides.
-Shapes: TypeAlias = Mapping[str, Sequence[int | None]]
+InputShapes: TypeAlias = Mapping[str, Sequence[int | None]]
 
 #: The size of a dynamic dimension for which none is given.
 DEFAULT_SIZE = 8
@@ -36,7 +36,7 @@ _INTEGER_LIMIT = 10
 def draw_inputs(
     model_path: str | Path,
     *,
-    shapes: Shapes | None = None,
+    shapes: InputShapes | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     seed: int = 0,
     model: onnx.ModelProto | None = None,
@@ -66,7 +66,7 @@ def draw_inputs(
     inputs = [value for value in model.graph.input if value.name not in stored]
     ranges = dict(ranges or {})
     _check_names(inputs, {**ranges, **(shapes or {})})
-    sizes = _Sizes(inputs, shapes or {})
+    sizes = _DrawnSizes(inputs, shapes or {})
     if seed < 0:
         raise UsageError("PK444", f"seed is {seed}; expected 0 or more.")
     draw = _Draw(np.random.default_rng(seed), ranges)
@@ -94,10 +94,10 @@ def _check_names(inputs: Sequence[onnx.ValueInfoProto], options: Mapping[str, An
             )
 
 
-class _Sizes:
+class _DrawnSizes:
     """The size of every dimension: given, taken from another of the same name, or the default."""
 
-    def __init__(self, inputs: Sequence[onnx.ValueInfoProto], shapes: Shapes) -> None:
+    def __init__(self, inputs: Sequence[onnx.ValueInfoProto], shapes: InputShapes) -> None:
         self._shapes = shapes
         self._by_name: dict[str, tuple[int, str]] = {}
         for value in inputs:

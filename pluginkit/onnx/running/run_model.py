@@ -37,7 +37,7 @@ from pluginkit.onnx.running.control_flow import run_control_flow
 from pluginkit.onnx.running.onnxruntime_session import (
     Array,
     Arrays,
-    Runner,
+    LoadedModel,
     check_feeds,
     run_onnxruntime,
 )
@@ -197,7 +197,7 @@ class _Piece:
         self._nodes = nodes
         self._outputs = outputs
         self._initializers = initializers
-        self._runners: dict[tuple[tuple[str, int], ...], Runner] = {}
+        self._runners: dict[tuple[tuple[str, int], ...], LoadedModel] = {}
         made = {name for node in nodes for name in node.output}
         self._read = sorted(set().union(*map(names_read, nodes)) - made)
 
@@ -212,7 +212,7 @@ class _Piece:
         )
         if types not in self._runners:
             where = f"the piece from {describe(self._nodes[0])} to {describe(self._nodes[-1])}"
-            self._runners[types] = Runner(self._model(types), self._context.folder, where)
+            self._runners[types] = LoadedModel(self._model(types), self._context.folder, where)
         return self._runners[types].run(feeds)
 
     def _model(self, types: Sequence[tuple[str, int]]) -> onnx.ModelProto:

@@ -23,7 +23,7 @@ Write = Callable[["Frame", Any], None]
 Operation = Callable[["Frame"], None]
 
 
-class Runner(Watch, Protocol):
+class MachineView(Watch, Protocol):
     """A machine, as instructions see it.
 
     Attributes:
@@ -55,7 +55,7 @@ class Frame(list[Any]):
         size: how many they are.
     """
 
-    machine: Runner
+    machine: MachineView
     ids: Array
     size: int
 

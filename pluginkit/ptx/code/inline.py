@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import (
     CARRY,
     Address,
@@ -29,7 +29,7 @@ from pluginkit.ptx.unsupported import unsupported
 EXTERNAL = ("vprintf", "__assertfail", "__assert_fail")
 
 
-def expand(module: Module, kernel: Function) -> Function:
+def expand(module: ParsedModule, kernel: Function) -> Function:
     """The kernel with all its calls expanded.
 
     Errors:
@@ -41,7 +41,7 @@ def expand(module: Module, kernel: Function) -> Function:
 
 
 class _Expansion:
-    def __init__(self, module: Module, whole: Function) -> None:
+    def __init__(self, module: ParsedModule, whole: Function) -> None:
         self._module = module
         self._whole = whole
         self._calls = 0

@@ -26,14 +26,14 @@ _WITHOUT_RESULT = {
 
 
 @dataclass(frozen=True)
-class Registers:
+class RegisterUse:
     """The registers that an instruction reads, and those that it writes."""
 
     read: frozenset[str]
     written: frozenset[str]
 
 
-def registers_of(instruction: Instruction) -> Registers:
+def registers_of(instruction: Instruction) -> RegisterUse:
     """An instruction's registers.
 
     A guarded one also reads what it writes: threads that it leaves out keep that.
@@ -52,7 +52,7 @@ def registers_of(instruction: Instruction) -> Registers:
         written.add(CARRY)
     if instruction.guard is not None:
         read |= {*named_registers(instruction.guard), *written}
-    return Registers(frozenset(read - {"_"}), frozenset(written - {"_"}))
+    return RegisterUse(frozenset(read - {"_"}), frozenset(written - {"_"}))
 
 
 def named_registers(operand: Operand) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pluginkit.ptx.code.liveness import live_before, registers_of
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import UNIFORM
 from pluginkit.ptx.effects.waiting import Barrier, WarpOperation, waiting_of
-from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import Instruction
 
 
@@ -56,7 +56,7 @@ class Program:
         PtxUnsupported: it needs what the machine does not have.
     """
 
-    def __init__(self, module: Module, name: str) -> None:
+    def __init__(self, module: ParsedModule, name: str) -> None:
         kernel = module.function(name)
         if kernel is None or not kernel.is_kernel:
             raise KernelError(

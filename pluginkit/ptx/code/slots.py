@@ -12,7 +12,7 @@ from pluginkit.ptx.code.frame import Put, Read, reader, writer
 from pluginkit.ptx.code.liveness import named_registers, registers_of
 from pluginkit.ptx.code.special_registers import SPECIAL
 from pluginkit.ptx.text.immediates import number
-from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import (
     Address,
     Function,
@@ -41,7 +41,7 @@ class Slots:
         constants: the slots that hold the same value in all threads.
     """
 
-    def __init__(self, module: Module, function: Function) -> None:
+    def __init__(self, module: ParsedModule, function: Function) -> None:
         self.module, self.function = module, function
         self.by_name: dict[str, int] = {}
         self.stored: list[np.dtype[Any]] = []

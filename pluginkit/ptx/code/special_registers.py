@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pluginkit.ptx.types import U32, U64
+from pluginkit.ptx.types import U32, U64, Three
 
 _VARYING = {
     **{f"%tid.{axis}": "u32" for axis in "xyz"},
@@ -33,8 +33,6 @@ UNIFORM = {
 }
 #: All of them.
 SPECIAL = {**_VARYING, **UNIFORM}
-
-Three = tuple[int, int, int]
 
 
 def uniform_values(grid: Three, block: Three, dynamic: int, static: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pluginkit.ptx.operations.registry import type_of
 from pluginkit.ptx.text.syntax import Instruction, Register
 from pluginkit.ptx.types import DTYPES, Array
 
-Update = Callable[..., Any]
+AtomicUpdate = Callable[..., Any]
 
 _NAMES = ("add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas")
 _UFUNCS = {
@@ -44,7 +44,7 @@ def _swap(old: Any, expected: Any, new: Any) -> Any:
     return np.where(old == expected, new, old)
 
 
-_UPDATES: dict[str, Update] = {
+_UPDATES: dict[str, AtomicUpdate] = {
     "exch": lambda old, new: new,
     "cas": _swap,
     "inc": _increment,
@@ -52,7 +52,7 @@ _UPDATES: dict[str, Update] = {
 }
 
 
-def _update_of(name: str, kind: str, space: str) -> Update | None:
+def _update_of(name: str, kind: str, space: str) -> AtomicUpdate | None:
     """What an operation makes of the old value; None for what the machine does not know."""
     if name in _UPDATES:
         return _UPDATES[name]
@@ -66,7 +66,7 @@ def _update_of(name: str, kind: str, space: str) -> Update | None:
     return _UFUNCS.get(name)
 
 
-def _of_halves(name: str, single: str, *, is_packed: bool) -> Update | None:
+def _of_halves(name: str, single: str, *, is_packed: bool) -> AtomicUpdate | None:
     function = half.function_of(Instruction(name, (), ()), single)
     if function is None or not is_packed:
         return function
@@ -87,12 +87,12 @@ class _Atomic:
 
     site: Site
     typed: np.dtype[Any]
-    update: Update
+    update: AtomicUpdate
     ufunc: Any
     needs_old: bool
 
     def perform(self, access: Access, ids: Array, addresses: Array, operands: list[Array]) -> Array:
-        """Update memory for some threads, and return what each found there."""
+        """AtomicUpdate memory for some threads, and return what each found there."""
         old = np.zeros(len(ids), self.typed)
         for part in access.parts(self.site, ids, addresses, "updated"):
             if part.region.role == "input":

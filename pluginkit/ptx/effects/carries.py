@@ -5,8 +5,6 @@ The carry is a flag of each thread; here it is a register called ``%cc``.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from pluginkit.ptx.code.frame import Frame, Operation
@@ -15,9 +13,7 @@ from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.operations.integer import product_of
 from pluginkit.ptx.operations.registry import type_of
 from pluginkit.ptx.text.syntax import CARRY, Instruction, Register
-from pluginkit.ptx.types import DTYPES, UNSIGNED
-
-Value = Any
+from pluginkit.ptx.types import DTYPES, UNSIGNED, Value
 
 
 def with_carry(slots: Slots, instruction: Instruction) -> Operation:

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Frame, Operation, Runner
+from pluginkit.ptx.code.frame import Frame, MachineView, Operation
 from pluginkit.ptx.code.guards import chosen
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.memory.sites import Site
@@ -41,13 +41,13 @@ def trap(slots: Slots, instruction: Instruction) -> Operation:
     return run
 
 
-def _argument(machine: Runner, instruction: Instruction, thread: int, name: str) -> int:
+def _argument(machine: MachineView, instruction: Instruction, thread: int, name: str) -> int:
     site = Site(instruction, "local", U64)
     address = np.array([machine.address_of(name)], U64)
     return int(machine.access.load(site, np.array([thread]), address)[0][0])
 
 
-def _text(machine: Runner, instruction: Instruction, thread: int, address: int) -> str:
+def _text(machine: MachineView, instruction: Instruction, thread: int, address: int) -> str:
     site, found = Site(instruction, "generic", U8), bytearray()
     for place in range(_LONGEST_TEXT):
         where = np.array([address + place], U64)
@@ -75,14 +75,14 @@ def _print(instruction: Instruction, names: list[str], result: str | None) -> Op
     return run
 
 
-def _answer(machine: Runner, instruction: Instruction, ids: Array, name: str) -> None:
+def _answer(machine: MachineView, instruction: Instruction, ids: Array, name: str) -> None:
     site = Site(instruction, "local", U32)
     addresses = np.full(len(ids), machine.address_of(name), U64)
     machine.access.store(site, ids, addresses, [np.zeros(len(ids), U32)])
 
 
 def _formatted(
-    machine: Runner, instruction: Instruction, thread: int, text: str, buffer: int
+    machine: MachineView, instruction: Instruction, thread: int, text: str, buffer: int
 ) -> str:
     """A format string with its arguments, which lie one after the other, aligned."""
     at = 0

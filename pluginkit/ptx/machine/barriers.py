@@ -9,7 +9,7 @@ import numpy as np
 
 from pluginkit.ptx.code.frame import Frame, spread
 from pluginkit.ptx.effects.waiting import Barrier
-from pluginkit.ptx.machine.registers import Registers
+from pluginkit.ptx.machine.registers import WaveRegisters
 from pluginkit.ptx.machine.schedule import Schedule
 from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.memory.order import Order
@@ -34,7 +34,7 @@ class Crew(Protocol):
     first_thread: int
     order: Order
     schedule: Schedule
-    registers: Registers
+    registers: WaveRegisters
     alive: Array
     progress: int
 

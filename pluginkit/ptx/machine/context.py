@@ -9,13 +9,13 @@ from typing import Any, cast
 import numpy as np
 
 from pluginkit.ptx.code.program import Program
-from pluginkit.ptx.code.special_registers import Three, uniform_values
+from pluginkit.ptx.code.special_registers import uniform_values
 from pluginkit.ptx.findings import Finding, Kind
 from pluginkit.ptx.machine.launch_arguments import PrivateSizes, static_region
 from pluginkit.ptx.memory.buffers import Memory
 from pluginkit.ptx.memory.order import Order
 from pluginkit.ptx.text.syntax import Instruction
-from pluginkit.ptx.types import Array
+from pluginkit.ptx.types import Array, Three
 
 
 @dataclass

@@ -7,18 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from pluginkit.ptx.code.program import Program
-from pluginkit.ptx.code.special_registers import Three
 from pluginkit.ptx.machine.context import Context, Result
-from pluginkit.ptx.machine.launch_arguments import Argument, packed, private_sizes
+from pluginkit.ptx.machine.launch_arguments import LaunchArgument, packed, private_sizes
 from pluginkit.ptx.machine.machine import Machine
 from pluginkit.ptx.machine.waves import Waves
 from pluginkit.ptx.memory.buffers import Memory
-from pluginkit.ptx.types import Array
+from pluginkit.ptx.types import Array, Three
 
 DEFAULT_STEPS = 2_000_000
 
 
-class Launch:
+class RunningLaunch:
     """A kernel that runs, or is about to; made by :meth:`pluginkit.ptx.PtxModule.start`.
 
     Attributes:
@@ -30,7 +29,7 @@ class Launch:
         program: Program,
         grid: Three,
         block: Three,
-        arguments: Sequence[Argument],
+        arguments: Sequence[LaunchArgument],
         shared_bytes: int,
         memory: Memory,
         seed: int | None,

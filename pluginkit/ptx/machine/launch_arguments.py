@@ -13,15 +13,15 @@ from pluginkit.ptx.code.program import Program
 from pluginkit.ptx.memory.buffers import Buffer, Memory, Pointer
 from pluginkit.ptx.memory.regions import Region
 from pluginkit.ptx.text.immediates import number
-from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import Immediate, Symbol
 from pluginkit.ptx.types import DTYPES, U8, Array
 
 #: A kernel's argument: a buffer, a place in one, bytes as they are, or a numpy scalar.
-Argument = Buffer | Pointer | bytes | np.generic
+LaunchArgument = Buffer | Pointer | bytes | np.generic
 
 
-def packed(program: Program, arguments: Sequence[Argument]) -> dict[str, Array]:
+def packed(program: Program, arguments: Sequence[LaunchArgument]) -> dict[str, Array]:
     """The bytes of each parameter.
 
     Errors:
@@ -41,7 +41,7 @@ def packed(program: Program, arguments: Sequence[Argument]) -> dict[str, Array]:
     }
 
 
-def _bytes_of(argument: Argument) -> bytes:
+def _bytes_of(argument: LaunchArgument) -> bytes:
     if isinstance(argument, (Buffer, Pointer)):
         return argument.address.to_bytes(8, "little")
     return argument if isinstance(argument, bytes) else argument.tobytes()
@@ -84,7 +84,7 @@ def private_sizes(program: Program, shared_bytes: int) -> PrivateSizes:
     )
 
 
-def static_region(module: Module, name: str, memory: Memory) -> Region:
+def static_region(module: ParsedModule, name: str, memory: Memory) -> Region:
     """A global or constant variable of a module, put into memory when it is first asked for."""
     region = memory.statics.get((module, name))
     if region is not None:

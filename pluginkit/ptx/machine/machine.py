@@ -13,7 +13,7 @@ from pluginkit.ptx.code.program import Block
 from pluginkit.ptx.effects.waiting import Barrier, WarpOperation
 from pluginkit.ptx.machine.barriers import Barriers
 from pluginkit.ptx.machine.context import Context
-from pluginkit.ptx.machine.registers import Registers
+from pluginkit.ptx.machine.registers import WaveRegisters
 from pluginkit.ptx.machine.schedule import Schedule
 from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.machine.warps import perform, shuffle_all
@@ -57,7 +57,7 @@ class Machine:
         self._shared = PrivateMemory("shared", sizes.shared, len(threads.blocks), sizes.dynamic)
         self._local = PrivateMemory("local", sizes.local, threads.count)
         self.copies = PendingCopies(threads.count)
-        self.registers = Registers(self._program.slots, threads, context.uniform, self)
+        self.registers = WaveRegisters(self._program.slots, threads, context.uniform, self)
         self.schedule, self._barriers = Schedule(), Barriers(self)
         self.alive = np.full(len(threads.blocks), threads.per_block)
         self._warp_alive = threads.warp_masks()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Frame, Put, Runner
+from pluginkit.ptx.code.frame import Frame, MachineView, Put
 from pluginkit.ptx.code.program import Block
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import SPECIAL, UNIFORM
@@ -13,7 +13,7 @@ from pluginkit.ptx.machine.warps import Lanes
 from pluginkit.ptx.types import Array
 
 
-class Registers:
+class WaveRegisters:
     """The registers of a wave.
 
     Args:
@@ -28,7 +28,7 @@ class Registers:
     """
 
     def __init__(
-        self, slots: Slots, threads: Threads, uniform: dict[str, object], machine: Runner
+        self, slots: Slots, threads: Threads, uniform: dict[str, object], machine: MachineView
     ) -> None:
         self._slots, self._threads, self._uniform = slots, threads, uniform
         self.everyone = np.arange(threads.count)

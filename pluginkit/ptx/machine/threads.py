@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pluginkit.ptx.code.special_registers import Three
-from pluginkit.ptx.types import U32, U64, Array
+from pluginkit.ptx.types import U32, U64, Array, Three
 
 
 class Threads:

@@ -6,9 +6,9 @@ from math import prod
 
 import numpy as np
 
-from pluginkit.ptx.code.special_registers import Three
 from pluginkit.ptx.machine.launch_arguments import PrivateSizes
 from pluginkit.ptx.machine.threads import Threads
+from pluginkit.ptx.types import Three
 
 _THREADS = 1 << 17
 _SHARED_BYTES = 16 << 20

@@ -8,9 +8,7 @@ from typing import Protocol
 from pluginkit.ptx.memory.order import Order
 from pluginkit.ptx.memory.regions import Region
 from pluginkit.ptx.text.syntax import Instruction
-from pluginkit.ptx.types import Array
-
-Three = tuple[int, int, int]
+from pluginkit.ptx.types import Array, Three
 
 
 class Watch(Protocol):

@@ -9,9 +9,7 @@ import numpy as np
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
 from pluginkit.ptx.text.immediates import parse_integer
 from pluginkit.ptx.text.syntax import Immediate, Instruction
-from pluginkit.ptx.types import DTYPES, S32, U8, U32, U64, UNSIGNED, is_signed
-
-Value = Any
+from pluginkit.ptx.types import DTYPES, S32, U8, U32, U64, UNSIGNED, Value, is_signed
 
 _LOGIC = {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
 _BYTES = np.arange(256, dtype=np.uint8)

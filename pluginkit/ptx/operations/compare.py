@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from pluginkit.ptx import floats
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
 from pluginkit.ptx.text.syntax import Instruction, Pair
-from pluginkit.ptx.types import DTYPES, is_float
+from pluginkit.ptx.types import DTYPES, Value, is_float
 
-Value = Any
-Comparison = Callable[[Value, Value], Value]
+Predicate = Callable[[Value, Value], Value]
 
-_ORDERED: dict[str, Comparison] = {
+_ORDERED: dict[str, Predicate] = {
     "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal,
     "gt": np.greater, "ge": np.greater_equal,
     "lo": np.less, "ls": np.less_equal, "hi": np.greater, "hs": np.greater_equal,
@@ -24,7 +22,7 @@ _OPPOSITE = {"equ": "ne", "neu": "eq", "ltu": "ge", "leu": "gt", "gtu": "le", "g
 _NAMES = (*_ORDERED, *_OPPOSITE, "num", "nan")
 
 
-def comparison(name: str, kind: str) -> Comparison:
+def comparison(name: str, kind: str) -> Predicate:
     """A comparison by its PTX name. Those of numbers are false with NaN, those in -u true."""
     if name in _OPPOSITE:
         opposite = comparison(_OPPOSITE[name], kind)
@@ -42,7 +40,7 @@ def comparison(name: str, kind: str) -> Comparison:
     return _ORDERED[name]
 
 
-def _typed(instruction: Instruction, kind: str) -> Comparison:
+def _typed(instruction: Instruction, kind: str) -> Predicate:
     """The comparison of an instruction, on values as they are stored."""
     compare = comparison(instruction.one_of(_NAMES), kind)
     if kind == "f16":

@@ -11,15 +11,12 @@ from pluginkit.ptx import floats, nans
 from pluginkit.ptx.operations.packed import join
 from pluginkit.ptx.operations.registry import Compute, describes
 from pluginkit.ptx.text.syntax import Instruction
-from pluginkit.ptx.types import DTYPES, F32, F64, UNSIGNED, is_float
+from pluginkit.ptx.types import DTYPES, F32, F64, UNSIGNED, ComputeFunction, Value, is_float
 
-Value = Any
-Function = Callable[[Value], Value]
-
-_TO_INTEGRAL: dict[str, Function] = {
+_TO_INTEGRAL: dict[str, ComputeFunction] = {
     "rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil,
 }  # fmt: skip
-_WIDEN: dict[str, Function] = {
+_WIDEN: dict[str, ComputeFunction] = {
     "f16": floats.float32_from_half,
     "bf16": floats.float32_from_bf16,
     "f32": lambda a: a,
@@ -44,7 +41,7 @@ def convert(instruction: Instruction) -> Compute | None:
     return None if function is None else Compute(function, (source,), to)
 
 
-def _function(instruction: Instruction, to: str, source: str) -> Function | None:
+def _function(instruction: Instruction, to: str, source: str) -> ComputeFunction | None:
     if is_float(source):
         if is_float(to):
             return _float_to_float(instruction, to, source)
@@ -54,7 +51,7 @@ def _function(instruction: Instruction, to: str, source: str) -> Function | None
     return _integer_to_integer(instruction, to)
 
 
-def _integer_to_integer(instruction: Instruction, to: str) -> Function:
+def _integer_to_integer(instruction: Instruction, to: str) -> ComputeFunction:
     dtype = DTYPES[to]
     if not instruction.has("sat"):
         return lambda a: a.astype(dtype)
@@ -77,7 +74,7 @@ def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
-def _float_to_integer(instruction: Instruction, to: str, source: str) -> Function:
+def _float_to_integer(instruction: Instruction, to: str, source: str) -> ComputeFunction:
     """Out of range gives the nearest end of the range; NaN zero, or for 64 bits the top bit."""
     integral = _TO_INTEGRAL[instruction.one_of(tuple(_TO_INTEGRAL), "rzi")]
     widen, dtype = _WIDEN[source], DTYPES[to]
@@ -100,7 +97,7 @@ def _float_to_integer(instruction: Instruction, to: str, source: str) -> Functio
     return convert_to
 
 
-def _integer_to_float(instruction: Instruction, to: str) -> Function:
+def _integer_to_float(instruction: Instruction, to: str) -> ComputeFunction:
     mode = instruction.one_of(floats.ROUNDINGS, "rn")
     narrow = _narrow(to, mode)
     if to in ("f32", "f64") and mode == "rn":
@@ -118,7 +115,7 @@ def _integer_to_float(instruction: Instruction, to: str) -> Function:
     return exact
 
 
-def _narrow(to: str, mode: str) -> Function:
+def _narrow(to: str, mode: str) -> ComputeFunction:
     """From a float64 that is exact or rounded to odd, or from a float32."""
     if to == "f16":
         return lambda x: floats.half_from_float(x, mode)
@@ -129,7 +126,7 @@ def _narrow(to: str, mode: str) -> Function:
     return lambda x: x.astype(F64)
 
 
-def _float_to_float(instruction: Instruction, to: str, source: str) -> Function:
+def _float_to_float(instruction: Instruction, to: str, source: str) -> ComputeFunction:
     mode = instruction.one_of(floats.ROUNDINGS, "rn")
     integral = _TO_INTEGRAL.get(instruction.one_of(tuple(_TO_INTEGRAL)))
     widen, narrow = _WIDEN[source], _narrow(to, mode)

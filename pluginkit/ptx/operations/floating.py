@@ -19,18 +19,12 @@ measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from pluginkit.ptx import floats, nans
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
 from pluginkit.ptx.text.syntax import Instruction
-from pluginkit.ptx.types import DTYPES, F64
-
-Value = Any
-Function = Callable[..., Value]
+from pluginkit.ptx.types import DTYPES, F64, ComputeFunction, Value
 
 
 def _mode(instruction: Instruction) -> str:
@@ -44,10 +38,10 @@ def _is_plain(kind: str) -> bool:
 def finished(
     instruction: Instruction,
     kind: str,
-    function: Function,
+    function: ComputeFunction,
     count: int,
     *,
-    exact: Function | None = None,
+    exact: ComputeFunction | None = None,
     first_nan_wins: bool = False,
 ) -> Compute:
     """A function with the flushing, saturation and NaN that the instruction asks for.
@@ -86,13 +80,13 @@ def finished(
     return Compute(whole, (kind,) * count, kind)
 
 
-def _sum32(mode: str) -> Function:
+def _sum32(mode: str) -> ComputeFunction:
     if mode == "rn":
         return np.add
     return lambda a, b: floats.round32(_with_zero(floats.add_odd, a, b, mode), mode)
 
 
-def _with_zero(function: Function, a: Value, b: Value, mode: str) -> Value:
+def _with_zero(function: ComputeFunction, a: Value, b: Value, mode: str) -> Value:
     """A sum in float64; of opposite numbers it is -0 when rounding down."""
     total = function(a.astype(F64), b.astype(F64))
     if mode != "rm":
@@ -101,7 +95,7 @@ def _with_zero(function: Function, a: Value, b: Value, mode: str) -> Value:
     return np.where(is_opposite, -0.0, total)
 
 
-def _sum64(mode: str) -> Function:
+def _sum64(mode: str) -> ComputeFunction:
     if mode == "rn":
         return np.add
 
@@ -153,7 +147,7 @@ def fused_multiply_add(instruction: Instruction) -> Compute | None:
     if not _is_plain(kind):
         return None
     if kind == "f64":
-        function: Function = lambda a, b, c: floats.fma64_rounded(a, b, c, mode)  # noqa: E731
+        function: ComputeFunction = lambda a, b, c: floats.fma64_rounded(a, b, c, mode)  # noqa: E731
     elif mode == "rn":
         function = floats.fma32
     else:
@@ -165,7 +159,7 @@ def fused_multiply_add(instruction: Instruction) -> Compute | None:
     return finished(instruction, kind, function, 3, exact=floats.fma_odd)
 
 
-def _divide(kind: str, mode: str) -> Function:
+def _divide(kind: str, mode: str) -> ComputeFunction:
     if mode == "rn":
         return np.divide
     if kind == "f64":
@@ -212,7 +206,7 @@ def square_root(instruction: Instruction) -> Compute | None:
     if mode == "rn":
         return finished(instruction, kind, np.sqrt, 1)
     if kind == "f64":
-        exact: Function = lambda a: floats.round64(*floats.sqrt_parts(a), mode)  # noqa: E731
+        exact: ComputeFunction = lambda a: floats.round64(*floats.sqrt_parts(a), mode)  # noqa: E731
     else:
 
         def exact(a: Value) -> Value:
@@ -226,7 +220,7 @@ def _reciprocal_root(a: Value) -> Value:
     return 1.0 / np.sqrt(a)
 
 
-_APPROXIMATE: dict[str, Function] = {
+_APPROXIMATE: dict[str, ComputeFunction] = {
     "rsqrt": _reciprocal_root,
     "sin": np.sin,
     "cos": np.cos,
@@ -255,7 +249,7 @@ def smaller_or_larger(instruction: Instruction) -> Compute | None:
     return finished(instruction, kind, extremum(instruction), len(instruction.operands) - 1)
 
 
-def extremum(instruction: Instruction) -> Function:
+def extremum(instruction: Instruction) -> ComputeFunction:
     """The function of a float's ``min`` or ``max`` of two or three values."""
     pick = floats.minimum if instruction.opcode == "min" else floats.maximum
 

@@ -6,22 +6,19 @@ result: 24 bits are more than twice 11. ``fma`` goes through float64, rounded to
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from pluginkit.ptx import floats
 from pluginkit.ptx.operations.floating import extremum
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
 from pluginkit.ptx.text.syntax import Instruction
-from pluginkit.ptx.types import F32, F64, U16
-
-Value = Any
-Function = Callable[..., Value]
+from pluginkit.ptx.types import F32, F64, U16, ComputeFunction, Value
 
 _WIDEN = {"f16": floats.float32_from_half, "bf16": floats.float32_from_bf16}
-_NARROW: dict[str, Function] = {"f16": floats.half_from_float, "bf16": floats.bf16_from_float}
+_NARROW: dict[str, ComputeFunction] = {
+    "f16": floats.half_from_float,
+    "bf16": floats.bf16_from_float,
+}
 _EXPONENT = {"f16": U16.type(0x7C00), "bf16": U16.type(0x7F80)}
 _LEAST_NORMAL = U16.type(0x0400)  # of float16
 
@@ -43,7 +40,7 @@ def _flush_rounded(bits: Value, exact: Value, kind: str) -> Value:
     return np.where(is_edge & is_tiny, bits & U16.type(0x8000), bits)
 
 
-def function_of(instruction: Instruction, kind: str) -> Function | None:
+def function_of(instruction: Instruction, kind: str) -> ComputeFunction | None:
     """What an instruction computes on bits of one f16 or bf16; None for others."""
     exact = _exact(instruction)
     if exact is None:
@@ -65,9 +62,9 @@ def function_of(instruction: Instruction, kind: str) -> Function | None:
     return whole
 
 
-def _exact(instruction: Instruction) -> Function | None:
+def _exact(instruction: Instruction) -> ComputeFunction | None:
     opcode = instruction.opcode
-    simple: dict[str, Function] = {"add": np.add, "sub": np.subtract, "mul": np.multiply}
+    simple: dict[str, ComputeFunction] = {"add": np.add, "sub": np.subtract, "mul": np.multiply}
     if opcode in simple:
         return simple[opcode]
     if opcode == "fma":

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
 from pluginkit.ptx.text.syntax import Instruction
-from pluginkit.ptx.types import DTYPES, S64, SIGNED, U32, U64, UNSIGNED, is_float, is_signed
-
-Value = Any
+from pluginkit.ptx.types import DTYPES, S64, SIGNED, U32, U64, UNSIGNED, Value, is_float, is_signed
 
 _WIDER = {"u16": "u32", "s16": "s32", "u32": "u64", "s32": "s64"}
 

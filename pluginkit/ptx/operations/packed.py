@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pluginkit.ptx.operations import half
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
 from pluginkit.ptx.text.syntax import Instruction
-from pluginkit.ptx.types import U16, U32
-
-Value = Any
+from pluginkit.ptx.types import U16, U32, Value
 
 _HALF = U32.type(16)
 

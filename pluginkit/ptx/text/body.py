@@ -16,11 +16,11 @@ from pluginkit.ptx.text.syntax import (
     Address,
     Function,
     Instruction,
-    Location,
     Negated,
     Operand,
     Pair,
     Register,
+    SourceLocation,
     Symbol,
     Variable,
     Vector,
@@ -81,7 +81,7 @@ class BodyReader:
         self._declaration = declaration
         self._variable_from = variable_from
         self._scopes = 0
-        self._location: Location | None = None
+        self._location: SourceLocation | None = None
         self._used_bytes: int | None = None
         self._ranges: dict[str, str] = {}
         self._targets: list[tuple[str, str]] = []
@@ -123,8 +123,8 @@ class BodyReader:
         match = _LOC.match(directive)
         if match is None or match[2] == "0":  # line 0: the compiler made the code up
             return
-        outer = Location(int(match[3]), int(match[4])) if match[3] else None
-        self._location = Location(int(match[1]), int(match[2]), outer)
+        outer = SourceLocation(int(match[3]), int(match[4])) if match[3] else None
+        self._location = SourceLocation(int(match[1]), int(match[2]), outer)
 
     def _statement(self, text: str, scope: _Scope, last_label: str) -> None:
         if not text:

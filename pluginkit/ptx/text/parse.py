@@ -1,4 +1,4 @@
-"""From PTX text to a :class:`Module`; a function is read when it is first asked for.
+"""From PTX text to a :class:`ParsedModule`; a function is read when it is first asked for.
 
 Compilers put hundreds of kernels into one text of megabytes, of which a launch needs one.
 """
@@ -28,7 +28,7 @@ _VARIABLE = re.compile(
 _DIMENSION = re.compile(r"\[\s*(\w*)\s*\]")
 
 
-class Module:
+class ParsedModule:
     """Parsed PTX.
 
     Args:

@@ -69,12 +69,12 @@ Operand = Register | Immediate | Symbol | Address | Vector | Negated | Pair | Un
 
 
 @dataclass(frozen=True)
-class Location:
+class SourceLocation:
     """A line of the source, and the call that it was inlined at, if any."""
 
     file: int
     line: int
-    inlined_at: Location | None = None
+    inlined_at: SourceLocation | None = None
 
 
 #: The flag of a thread that arithmetic with a carry writes and reads, as a register.
@@ -99,7 +99,7 @@ class Instruction:
     modifiers: tuple[str, ...]
     operands: tuple[Operand, ...]
     guard: Register | Negated | None = None
-    location: Location | None = None
+    location: SourceLocation | None = None
     text: str = ""
     used_bytes: int | None = None
 

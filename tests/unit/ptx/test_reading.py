@@ -8,14 +8,14 @@ from pluginkit.ptx.code.flow import END, basic_blocks
 from pluginkit.ptx.code.inline import expand
 from pluginkit.ptx.code.liveness import live_before, registers_of
 from pluginkit.ptx.text.operands import operands
-from pluginkit.ptx.text.parse import Module
+from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import (
     Address,
     Immediate,
-    Location,
     Negated,
     Pair,
     Register,
+    SourceLocation,
     Symbol,
     Unread,
     Vector,
@@ -75,7 +75,7 @@ L: @!%p1 bra
 
 
 def test_a_module_has_its_kernels_and_variables():
-    module = Module(MODULE)
+    module = ParsedModule(MODULE)
     assert module.kernels == ["first", "second"]
     assert module.files == {1: "folder {x}/kernel.cu"}
     sizes = {name: variable.nbytes for name, variable in module.variables.items()}
@@ -88,7 +88,7 @@ def test_a_module_has_its_kernels_and_variables():
 
 
 def test_inner_scopes_hide_outer_names():
-    function = Module(MODULE).function("first")
+    function = ParsedModule(MODULE).function("first")
     inner = function.code[1].operands[0]
     assert inner != Register("%r1")
     assert function.registers[inner.name] == "b32"
@@ -100,16 +100,16 @@ def test_inner_scopes_hide_outer_names():
 
 
 def test_instructions_know_their_lines():
-    code = Module(MODULE).function("first").code
-    assert code[0].location == Location(1, 10)
-    assert code[1].location == Location(1, 12, Location(1, 20))
+    code = ParsedModule(MODULE).function("first").code
+    assert code[0].location == SourceLocation(1, 10)
+    assert code[1].location == SourceLocation(1, 12, SourceLocation(1, 20))
     assert code[6].location == code[5].location  # line 0 is no line
     assert (code[6].used_bytes, code[5].used_bytes, code[7].used_bytes) == (15, None, None)
     assert code[6].text == "ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%r1+-16]"
 
 
 def test_calls_are_expanded_each_time():
-    module = Module(MODULE)
+    module = ParsedModule(MODULE)
     whole = expand(module, module.function("second"))
     assert [each.opcode for each in whole.code] == [
         *("st", "ld", "add", "st", "bra", "ld") * 2, "ret",
@@ -229,7 +229,7 @@ inner: add.u32 %r3, %r2, 1;
 
 
 def test_blocks_of_a_loop_lie_together_and_before_what_follows():
-    module = Module(LOOPS)
+    module = ParsedModule(LOOPS)
     blocks = basic_blocks(expand(module, module.function("k")))
     firsts = [block.instructions[0].operands[0].name for block in blocks if block.instructions]
     assert firsts == ["%r1", "%r2", "%r3", "%r1", "%r7"]
@@ -238,7 +238,7 @@ def test_blocks_of_a_loop_lie_together_and_before_what_follows():
 
 
 def test_registers_that_later_blocks_read_are_live():
-    module = Module(LOOPS)
+    module = ParsedModule(LOOPS)
     blocks = basic_blocks(expand(module, module.function("k")))
     live = live_before(blocks)
     assert live[0] == {"%r6"}
@@ -247,7 +247,7 @@ def test_registers_that_later_blocks_read_are_live():
 
 
 def test_a_guarded_instruction_reads_what_it_writes():
-    code = Module(
+    code = ParsedModule(
         ".version 8.5\n.entry k() { .reg .b32 %r<3>; .reg .pred %p<2>;"
         "@%p1 add.u32 %r1, %r2, 1; st.global.u32 [%r1], %r2; }"
     ).function("k").code  # fmt: skip

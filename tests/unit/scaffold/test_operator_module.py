@@ -9,7 +9,7 @@ from pluginkit.scaffold import fill_template
 from pluginkit.scaffold.names import module_of, port_name
 from pluginkit.scaffold.onnx_schema import operator_of
 from pluginkit.scaffold.operator_module import dtypes_expression
-from pluginkit.scaffold.project import Folders, scaffold, write_new_files
+from pluginkit.scaffold.project import ProjectFolders, scaffold, write_new_files
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_what_is_written_is_formatted_without_ruff_too(
 ) -> None:
     pytest.importorskip("ruff")
     monkeypatch.setattr(fill_template, "_ruff", lambda: None)
-    folders = Folders(tmp_path / "plugins", tmp_path / "rewrites", tmp_path / "tests")
+    folders = ProjectFolders(tmp_path / "plugins", tmp_path / "rewrites", tmp_path / "tests")
     files = dict(scaffold("Mine", kernel, folders, operator).files)
     files |= scaffold("MyScale", kernel, folders).files
     files |= scaffold("MySelect", kernel, folders, is_data_dependent=True).files
