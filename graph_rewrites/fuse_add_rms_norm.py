@@ -12,8 +12,8 @@ from pluginkit.onnx import (
     AnyOf,
     Match,
     Op,
-    Operand,
     PatternBuilder,
+    PatternOperand,
     Rewrite,
     dtype_of_elem_type,
     elem_type,
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from pluginkit.onnx import NewNode
 
 
-def _sum(op: PatternBuilder, residual: Operand, x: Operand) -> Op:
+def _sum(op: PatternBuilder, residual: PatternOperand, x: PatternOperand) -> Op:
     """Build the residual sum, which the next layer reads too."""
     return op.Add(residual, x).named("total", kept=True)
 
 
-def _spelled_out(op: PatternBuilder, total: Op, epsilon: Operand) -> AnyOf:
+def _spelled_out(op: PatternBuilder, total: Op, epsilon: PatternOperand) -> AnyOf:
     """Build ``v * rsqrt(mean(v^2) + epsilon)`` as PyTorch's exporters and ONNX itself write it."""
     wide, wide_again = op.Cast(total, to="float32"), op.Cast(total, to="float32")
     squared, normalized = op.any_of(wide, total), op.any_of(wide, wide_again, total)
@@ -124,7 +124,13 @@ class FuseAddRMSNorm(_FuseAddRMSNorm):
     without a sum before it is left.
     """
 
-    def pattern(self, op: PatternBuilder, residual: Operand, x: Operand, weight: Operand) -> Op:
+    def pattern(
+        self,
+        op: PatternBuilder,
+        residual: PatternOperand,
+        x: PatternOperand,
+        weight: PatternOperand,
+    ) -> Op:
         return op.RMSNormalization(_sum(op, residual, x), weight).named("norm")
 
 
@@ -138,10 +144,10 @@ class FuseSpelledOutAddRMSNorm(_FuseAddRMSNorm):
     def pattern(
         self,
         op: PatternBuilder,
-        residual: Operand,
-        x: Operand,
-        weight: Operand,
-        epsilon: Operand,
+        residual: PatternOperand,
+        x: PatternOperand,
+        weight: PatternOperand,
+        epsilon: PatternOperand,
     ) -> Op:
         normalized = _spelled_out(op, _sum(op, residual, x), epsilon)
         return op.Mul(weight, op.any_of(op.Cast(normalized), normalized))
@@ -157,10 +163,10 @@ class FuseAddRMSNormCast(_FuseAddRMSNorm):
     def pattern(
         self,
         op: PatternBuilder,
-        residual: Operand,
-        x: Operand,
-        weight: Operand,
-        epsilon: Operand,
+        residual: PatternOperand,
+        x: PatternOperand,
+        weight: PatternOperand,
+        epsilon: PatternOperand,
     ) -> Op:
         total = _sum(op, residual, x)
         whole = op.RMSNormalization(total, weight).named("norm")

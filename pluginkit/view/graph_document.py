@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import onnx
-import onnx.helper
-import onnx.numpy_helper
 
 from pluginkit.errors import ModelError
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.value_types import Types
-from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import (
     Scope,
     bodies,
@@ -24,17 +20,11 @@ from pluginkit.onnx.model.graphs import (
     output_names,
     scopes,
 )
-from pluginkit.onnx.model.weightless_model import type_of_tensor
 from pluginkit.view.graph_layout import DrawnValue, layout_graph
+from pluginkit.view.model_text import attribute_text, cut, text_of_tensor, text_of_type
 from pluginkit.view.node_status import STATUSES, Verdict, Verdicts
 
-#: Characters of a name or an attribute that the page carries.
-_LONGEST = 300
-#: Elements of a constant that the page shows; a larger one is a weight.
-_MOST_ELEMENTS = 16
-
 _UNKNOWN = Verdict("unknown")
-_KINDS = onnx.AttributeProto.AttributeType
 
 
 def document_from_model(
@@ -120,7 +110,7 @@ class _Stored:
                 dims = "×".join(map(str, tensor.dims))
                 return f"sparse {dtype_of_elem_type(tensor.values.data_type)}[{dims}]"
             if tensor is not None:
-                return _tensor(tensor)
+                return text_of_tensor(tensor)
             if scope.outer is None or name in defined_names(scope.graph):
                 return None
             scope = scope.outer
@@ -211,7 +201,8 @@ class _Drawing:
             "inputs": [cut(name) for name in node.input],
             "outputs": [cut(name) for name in node.output],
             "attributes": [
-                [cut(text) for text in (each.name, *_attribute(each))] for each in node.attribute
+                [cut(text) for text in (each.name, *attribute_text(each))]
+                for each in node.attribute
             ],
             "doc": cut(node.doc_string),
             "status": verdict.status,
@@ -230,77 +221,3 @@ class _Drawing:
     def _type(self, name: str) -> str:
         found = self._types.find(self._scope, name)
         return "" if found is None else cut(text_of_type(found))
-
-
-def cut(text: str, longest: int = _LONGEST) -> str:
-    """Return ``text``, or its beginning if it is long."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def text_of_type(value_type: onnx.TypeProto) -> str:
-    """Return a type as text: ``float[n×64]``, ``float[…]`` of unknown rank, ``sequence(...)``."""
-    kind = value_type.WhichOneof("value")
-    if kind in ("tensor_type", "sparse_tensor_type"):
-        tensor = getattr(value_type, kind)
-        text = dtype_of_elem_type(tensor.elem_type) if tensor.elem_type else "?"
-        text += f"[{_dims(tensor)}]"
-        return text if kind == "tensor_type" else f"sparse {text}"
-    if kind in ("sequence_type", "optional_type"):
-        inner = text_of_type(getattr(value_type, kind).elem_type)
-        return f"{kind.removesuffix('_type')}({inner})"
-    if kind == "map_type":
-        key = dtype_of_elem_type(value_type.map_type.key_type)
-        return f"map({key}, {text_of_type(value_type.map_type.value_type)})"
-    return "?" if kind is None else kind.removesuffix("_type")
-
-
-def _dims(tensor: Any) -> str:
-    if not tensor.HasField("shape"):
-        return "…"
-    return "×".join(
-        str(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "?"
-        for dim in tensor.shape.dim
-    )
-
-
-def _tensor(tensor: onnx.TensorProto) -> str:
-    """Return a stored tensor's type and shape, and its values if they are few and in the model."""
-    text = text_of_type(type_of_tensor(tensor))
-    if is_external(tensor):
-        return f"{text} in an external file"
-    if math.prod(tensor.dims) > _MOST_ELEMENTS:
-        return text
-    try:
-        values = onnx.numpy_helper.to_array(tensor).tolist()
-    except (ValueError, TypeError, KeyError, OverflowError):
-        return text
-    return f"{text} = {values}"
-
-
-def _attribute(attribute: onnx.AttributeProto) -> tuple[str, str]:
-    """Return the type of an attribute, and its value as text."""
-    kind = _KINDS.Name(attribute.type).lower()
-    if attribute.ref_attr_name:
-        return kind, f"the function's {attribute.ref_attr_name}"
-    if kind == "tensor":
-        return kind, _tensor(attribute.t)
-    if kind in ("tensors", "graphs", "type_protos", "sparse_tensors"):
-        return kind, f"{len(getattr(attribute, kind))} of them"
-    if kind in ("graph", "sparse_tensor"):
-        return kind, attribute.g.name if kind == "graph" else ""
-    if kind == "type_proto":
-        return kind, text_of_type(attribute.tp)
-    if kind == "undefined":
-        return kind, ""
-    return kind, _plain(onnx.helper.get_attribute_value(attribute))
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bytes):
-        return repr(value[:_LONGEST].decode(errors="replace"))
-    if isinstance(value, (int, str)):
-        return str(value)
-    if isinstance(value, float):
-        return f"{value:.9g}"
-    shown = ", ".join(_plain(each) for each in value[:_LONGEST])
-    return f"[{shown}]"

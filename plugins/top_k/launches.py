@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pluginkit import (
-    Argument,
     CudaKernel,
     Fill,
+    KernelArgument,
     Launch,
     Step,
     TensorDesc,
@@ -136,13 +136,13 @@ class TopKProblem:
             yield self._launch(plugin.merge_kernel, self.rows * blocks, *merge)
             width, runs = width * _FAN, runs[2:] + runs[:2]
 
-    def _layout(self, segments: int) -> Argument:
+    def _layout(self, segments: int) -> KernelArgument:
         """Return the argument that the kernels call Rows."""
         steps = (self.inner, self.inner * self.size, self.inner * self.k)
         return int64((*steps, self.size, self.k, ceil_div(self.size, segments), segments))
 
     def _launch(
-        self, kernel: CudaKernel, blocks: int, *arguments: Argument, shared_bytes: int = 0
+        self, kernel: CudaKernel, blocks: int, *arguments: KernelArgument, shared_bytes: int = 0
     ) -> Launch:
         constants = {"CONTIGUOUS": self.inner == 1}
         return Launch(kernel, blocks, _THREADS, arguments, shared_bytes, constants)

@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pluginkit import (
-    Argument,
     CudaKernel,
     Fill,
+    KernelArgument,
     Launch,
     Scalar,
     Step,
@@ -268,5 +268,5 @@ def _blocks(items: int) -> int:
     return -(-items // _THREADS)
 
 
-def _for_each(kernel: CudaKernel, items: int, *arguments: Argument) -> Launch:
+def _for_each(kernel: CudaKernel, items: int, *arguments: KernelArgument) -> Launch:
     return Launch(kernel, min(_blocks(items), _BLOCKS), _THREADS, arguments)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pluginkit.discovery import find_plugins, plugin_named, plugins_named
+from pluginkit.contract.plugin_names import plugin_named, plugins_named
+from pluginkit.discovery import find_plugins
 from pluginkit.errors import DeclarationError, PluginkitError, UsageError
 from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 

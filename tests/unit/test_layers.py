@@ -177,6 +177,20 @@ def test_no_class_name_means_two_things() -> None:
     assert {name: found for name, found in meanings.items() if len(found) > 1} == {}
 
 
+#: The most lines of a module. The exception takes nodes to other types, one operator after another.
+LONGEST = 300
+LONGER = {"pluginkit/onnx/rewriting/retyping.py"}
+
+
+def test_no_module_is_long() -> None:
+    lines = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines())
+        for path in ROOT.glob("pluginkit/**/*.py")
+    }
+    assert len(lines) > 300
+    assert {name for name, count in lines.items() if count > LONGEST} <= LONGER
+
+
 HEAVY = [
     "tensorrt",
     "tensorrt_rtx",

@@ -70,7 +70,7 @@ def _measure(args: argparse.Namespace) -> BenchReport:
     from pluginkit.bench.run_benchmark import run_benchmark
     from pluginkit.cli.found_classes import plugins_of
     from pluginkit.cli.terminal_output import print_line
-    from pluginkit.discovery import plugin_named
+    from pluginkit.contract.plugin_names import plugin_named
     from pluginkit.trt.flavour import load_flavour
 
     plugin = plugin_named(args.name, plugins_of(args))

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if args.name is None:
         raise UsageError("PK611", "no plugin is named; expected one.", fix="see pluginkit list.")
     from pluginkit.cli.found_classes import plugins_of
-    from pluginkit.discovery import plugin_named
+    from pluginkit.contract.plugin_names import plugin_named
     from pluginkit.testing import plugincheck
 
     plugin = plugin_named(args.name, plugins_of(args))

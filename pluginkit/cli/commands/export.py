@@ -136,7 +136,7 @@ def _export_model(args: argparse.Namespace) -> Deployment:
 
 def _export_plugins(args: argparse.Namespace) -> Deployment:
     from pluginkit.cli.found_classes import plugins_of
-    from pluginkit.discovery import plugin_named
+    from pluginkit.contract.plugin_names import plugin_named
     from pluginkit.engine.deploy.export_folder import export_plugin_folder
 
     found = plugins_of(args)

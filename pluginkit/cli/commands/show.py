@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Show plugins and rewrites of one name."""
     from pluginkit.cli.found_classes import plugins_of, rewrites_of
     from pluginkit.cli.terminal_output import print_json
-    from pluginkit.discovery import plugins_named, unknown_name
+    from pluginkit.contract.plugin_names import plugins_named, unknown_name
 
     plugins, rewrites = plugins_of(args), rewrites_of(args)
     found_plugins = plugins_named(args.name, plugins)

@@ -8,24 +8,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluginkit
 from pluginkit.contract.plugin import Plugin, Plugins
 from pluginkit.engine.build.build_options import BuildOptions, ResolvedOptions, resolve_options
 from pluginkit.engine.build.build_progress import BuildObserver
+from pluginkit.engine.build.built_engine import BuiltEngine, built_engine
 from pluginkit.engine.build.compute_capabilities import text_from_capability
+from pluginkit.engine.build.explain_failure import explain_failure, explain_refusals
 from pluginkit.engine.build.fit_profiles import build_with_fitting_defaults
 from pluginkit.engine.build.model_plugins import check_known, plugin_records
+from pluginkit.engine.build.network_inputs import inputs_of
 from pluginkit.engine.build.profile_checks import ProfileChecks
-from pluginkit.engine.build.profiles import OptimizationProfile, inputs_of
+from pluginkit.engine.build.profiles import OptimizationProfile
 from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.build.shape_ranges import ShapeSpec
-from pluginkit.engine.parse.known_failures import known_failures
 from pluginkit.engine.parse.parse_model import parse_model
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
-from pluginkit.engine.plan.library_record import LibraryRecord
-from pluginkit.engine.plan.manifest import Manifest, Range, Tensor, manifest_path
+from pluginkit.engine.plan.manifest import Manifest, manifest_path
 from pluginkit.engine.plan.output_files import check_writable, sha256_of, write_together
 from pluginkit.errors import BuildError, ParseError, UsageError
 from pluginkit.trt.flavour import Flavour, load_flavour
@@ -69,18 +70,6 @@ class _Source:
     def plugins(self) -> list[type[Plugin]]:
         """The plugin classes that the model needs."""
         return list(dict.fromkeys(type(plugin) for _, plugin in self.nodes))
-
-
-@dataclass(frozen=True)
-class _Engine:
-    """The plan that TensorRT built, and what the manifest says about it."""
-
-    plan: bytes
-    profiles: tuple[OptimizationProfile, ...]
-    ranges: tuple[Mapping[str, Range], ...]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    library: LibraryRecord | None
 
 
 def default_plan_path(model_path: Path) -> Path:
@@ -185,7 +174,7 @@ def _build(
     resolved: ResolvedOptions,
     observer: BuildObserver,
     verbose: bool,
-) -> _Engine:
+) -> BuiltEngine:
     from pluginkit.trt.callbacks import callback_errors
 
     bind_polygraphy(flavour)
@@ -206,12 +195,12 @@ def _parse_and_serialize(
     observer: BuildObserver,
     errors: list[str],
     failures: list[CallbackFailure],
-) -> _Engine:
+) -> BuiltEngine:
     check_known(source.rewrite.model, source.rewrite.plugins, flavour)
     try:
         parsed = parse_model(flavour, source.rewrite.model, source.path, errors)
     except ParseError as error:
-        _explain_refusals(error, source.rewrite)
+        explain_refusals(error, source.rewrite)
         raise
     inputs = inputs_of(parsed.network)
     checks = ProfileChecks(source.rewrite.model, source.rewrite.plugins)
@@ -234,17 +223,9 @@ def _parse_and_serialize(
     except BuildError as error:
         failures[:] = first_failures  # which callback_errors then raises
         if error.code == "PK521":
-            _explain_failure(error, source.rewrite, flavour)
+            explain_failure(error, source.rewrite, flavour)
         raise
-    shape_tensors = {one.name for one in inputs if one.is_shape_tensor}
-    ranges = tuple(
-        {
-            name: Range(one.min, one.opt, one.max, name in shape_tensors)
-            for name, one in profile.ranges.items()
-        }
-        for profile in profiles
-    )
-    return _Engine(plan, profiles, ranges, *_tensors(parsed.network), resolved.library)
+    return built_engine(plan, profiles, parsed.network, resolved.library)
 
 
 @contextmanager
@@ -272,41 +253,8 @@ def _registered(
         yield replace(resolved, plugin_library=str(path), library=record)
 
 
-def _explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour) -> None:
-    """Add to the error which nodes are known not to build, with a way on."""
-    known = list(known_failures(rewrite.model, rewrite.plugins, flavour.name, likely=True))
-    if known:
-        error.where = ", ".join(dict.fromkeys(f"{one.where}, node {one.node}" for one in known))
-        reasons = list(dict.fromkeys(one.reason for one in known))
-        error.cause = "\n".join([*reasons, f"TensorRT said: {error.cause}"])
-        error.fix = "change the model as the cause says."
-
-
-def _explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
-    """Add to the error why rewrites left the nodes that the parser refuses."""
-    reasons = [
-        f"{one.rewrite} did not replace '{one.node}': {one.reason}"
-        for one in rewrite.refused
-        if f"'{one.node}'" in (error.cause or "")
-    ]
-    error.cause = "\n".join([error.cause or "", *reasons])
-
-
-def _tensors(network: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Return the network's inputs and outputs."""
-    from polygraphy.datatype import DataType
-
-    def describe(tensor: Any) -> Tensor:
-        dtype = DataType.from_dtype(tensor.dtype, "tensorrt")
-        return Tensor(tensor.name, str(dtype.name), tuple(tensor.shape))
-
-    inputs = tuple(describe(network.get_input(index)) for index in range(network.num_inputs))
-    outputs = tuple(describe(network.get_output(index)) for index in range(network.num_outputs))
-    return inputs, outputs
-
-
 def _describe(
-    flavour: Flavour, source: _Source, engine: _Engine, resolved: ResolvedOptions
+    flavour: Flavour, source: _Source, engine: BuiltEngine, resolved: ResolvedOptions
 ) -> Manifest:
     return Manifest(
         pluginkit=pluginkit.__version__,

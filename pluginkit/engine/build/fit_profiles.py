@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pluginkit.engine.build.dimension_names import Extent
+from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.profiles import (
     DefaultDim,
-    NetworkInput,
     OptimizationProfile,
     default_dims,
     resolve_profiles,

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from pluginkit.contract.launches import CudaKernel
 from pluginkit.contract.plugin import Plugin, Plugins
+from pluginkit.contract.plugin_names import key_text, nearest
 from pluginkit.contract.spec import PluginKey
-from pluginkit.discovery import key_text, nearest
 from pluginkit.engine.plan.manifest import PluginNode, PluginRecord
 from pluginkit.errors import ModelError
 from pluginkit.trt.flavour import Flavour

@@ -7,7 +7,8 @@ from typing import Any
 
 import onnx
 
-from pluginkit.engine.build.profiles import NetworkInput, resolve_profiles
+from pluginkit.engine.build.network_inputs import NetworkInput
+from pluginkit.engine.build.profiles import resolve_profiles
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.errors import UsageError
 from pluginkit.export.variant import DimRange

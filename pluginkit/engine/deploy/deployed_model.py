@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract.plugin import Plugins
 from pluginkit.engine.build.named_ranges import named_ranges
-from pluginkit.engine.build.profiles import NetworkInput, OptimizationProfile, resolve_profiles
+from pluginkit.engine.build.network_inputs import NetworkInput
+from pluginkit.engine.build.profiles import OptimizationProfile, resolve_profiles
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.export.variant import Variant
 from pluginkit.trt.target import Target

@@ -18,7 +18,8 @@ import onnx
 from pluginkit.engine.build.build_options import BuildOptions, ResolvedOptions
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.compute_capabilities import Capability, choose_capabilities
-from pluginkit.engine.build.profiles import inputs_of, resolve_profiles
+from pluginkit.engine.build.network_inputs import inputs_of
+from pluginkit.engine.build.profiles import resolve_profiles
 from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.parse_model import try_parse

@@ -12,9 +12,9 @@ import onnx.numpy_helper
 from pluginkit.contract.calls import present_ports
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.plugin import Plugins as Plugins
+from pluginkit.contract.plugin_names import nearest
 from pluginkit.contract.spec import PRESENT_INPUTS, PluginSpec
 from pluginkit.contract.spec import PluginKey as PluginKey
-from pluginkit.discovery import nearest
 from pluginkit.errors import AttributeValueError, ModelError
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import describe, scopes

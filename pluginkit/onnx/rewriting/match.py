@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_graphsurgeon as gs
-from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter
 
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PluginkitError
@@ -20,14 +19,9 @@ from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import names_read
 from pluginkit.onnx.model.plugin_nodes import plugin_node
+from pluginkit.onnx.rewriting.graph_importer import GraphImporter
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
-from pluginkit.onnx.rewriting.lazy_tensors import (
-    UnreadableError,
-    attributes_of,
-    constant,
-    read,
-    variable,
-)
+from pluginkit.onnx.rewriting.lazy_tensors import UnreadableError, attributes_of, read
 from pluginkit.onnx.rewriting.node_attributes import plugin_from_node
 from pluginkit.onnx.rewriting.pattern import Op
 from pluginkit.onnx.rewriting.pattern_search import Bindings
@@ -71,14 +65,14 @@ class Match:
         self._types = types
         self._pattern = pattern
         self._bindings = bindings
-        self._tensors: dict[str, gs.Tensor] = {}
         self.proto = index.nodes[bindings.nodes[pattern]]
         self.opset = index.scope.opsets.get(pattern.domain, 1)
         self.where = index.scope.path
+        self._importer = GraphImporter(index, types, self.opset)
 
     def __getitem__(self, name: str) -> Any:
         if name in self._bindings.values:
-            return self._tensor(self._bindings.values[name])
+            return self._importer.tensor(self._bindings.values[name])
         for op, node in self._imported.items():
             if name and op.name == name:
                 return node
@@ -91,13 +85,13 @@ class Match:
         """
         if name in self._bindings.values:
             value = self._bindings.values[name]
-            return self._tensor(value) if value else None
+            return self._importer.tensor(value) if value else None
         return next((node for op, node in self._imported.items() if op.name == name), None)
 
     @cached_property
     def node(self) -> gs.Node:
         """The pattern's last node."""
-        return self._import(self.proto)
+        return self._importer.node(self.proto)
 
     @property
     def nodes(self) -> list[gs.Node]:
@@ -107,12 +101,12 @@ class Match:
     @property
     def inputs(self) -> list[gs.Tensor]:
         """The inputs of ``node``; an absent one has an empty name."""
-        return [self._tensor(name) for name in self.proto.input]
+        return [self._importer.tensor(name) for name in self.proto.input]
 
     @property
     def outputs(self) -> list[gs.Tensor]:
         """The outputs of ``node``; one that is left out has an empty name."""
-        return [self._tensor(name) for name in self.proto.output]
+        return [self._importer.tensor(name) for name in self.proto.output]
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Return an attribute of ``node``, or the default if the node leaves it out.
@@ -259,8 +253,7 @@ class Match:
         )
 
     def _is_new_constant(self, tensor: gs.Tensor) -> bool:
-        is_constant = isinstance(tensor, gs.Constant)
-        return is_constant and tensor is not self._tensors.get(tensor.name)
+        return isinstance(tensor, gs.Constant) and not self._importer.has_made(tensor)
 
     def _plugin_outputs(self, plugin: Plugin) -> list[str]:
         """Return the outputs of ``node``, with new names for those left out: TensorRT wants all."""
@@ -284,24 +277,6 @@ class Match:
     @cached_property
     def _imported(self) -> Mapping[Op, gs.Node]:
         return {
-            op: self.node if op is self._pattern else self._import(self._index.nodes[at])
+            op: self.node if op is self._pattern else self._importer.node(self._index.nodes[at])
             for op, at in self._bindings.nodes.items()
         }
-
-    def _import(self, node: onnx.NodeProto) -> gs.Node:
-        for name in [*node.input, *node.output]:
-            if name:
-                self._tensor(name)
-        return read(OnnxImporter.import_node, node, {}, self._tensors, self.opset, None)
-
-    def _tensor(self, name: str) -> gs.Tensor:
-        if not name:
-            return gs.Variable.empty()
-        if name not in self._tensors:
-            stored = self._index.constant(name)
-            if stored is not None and not is_external(stored):
-                self._tensors[name] = constant(name, stored)
-            else:
-                value_type = self._types.find(self._index.scope, name)
-                self._tensors[name] = read(variable, name, value_type)
-        return self._tensors[name]

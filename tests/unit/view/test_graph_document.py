@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pluginkit.view.graph_document import document_from_model, text_of_type
+from pluginkit.view.graph_document import document_from_model
+from pluginkit.view.model_text import text_of_type
 from pluginkit.view.node_status import Verdict
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from pluginkit.engine.build.fit_profiles import build_with_fitting_defaults
-from pluginkit.engine.build.profiles import NetworkInput, OptimizationProfile
+from pluginkit.engine.build.network_inputs import NetworkInput
+from pluginkit.engine.build.profiles import OptimizationProfile
 from pluginkit.errors import BuildError
 
 TEXT = NetworkInput("ids", ("batch", "seq"))

@@ -1,6 +1,7 @@
 import pytest
 
-from pluginkit.engine.build.profiles import NetworkInput, ShapeRange, resolve_profiles
+from pluginkit.engine.build.network_inputs import NetworkInput
+from pluginkit.engine.build.profiles import ShapeRange, resolve_profiles
 from pluginkit.engine.build.shape_ranges import ShapeSpec, text_from_shape
 from pluginkit.errors import UsageError
 

@@ -1,0 +1,32 @@
+"""Tell the user of a failed parse or build which nodes are to blame, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pluginkit.engine.parse.known_failures import known_failures
+from pluginkit.errors import BuildError, ParseError
+from pluginkit.trt.flavour import Flavour
+
+if TYPE_CHECKING:
+    from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
+
+
+def explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour) -> None:
+    """Add to the error which nodes are known not to build, with a way on."""
+    known = list(known_failures(rewrite.model, rewrite.plugins, flavour.name, likely=True))
+    if known:
+        error.where = ", ".join(dict.fromkeys(f"{one.where}, node {one.node}" for one in known))
+        reasons = list(dict.fromkeys(one.reason for one in known))
+        error.cause = "\n".join([*reasons, f"TensorRT said: {error.cause}"])
+        error.fix = "change the model as the cause says."
+
+
+def explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
+    """Add to the error why rewrites left the nodes that the parser refuses."""
+    reasons = [
+        f"{one.rewrite} did not replace '{one.node}': {one.reason}"
+        for one in rewrite.refused
+        if f"'{one.node}'" in (error.cause or "")
+    ]
+    error.cause = "\n".join([error.cause or "", *reasons])
