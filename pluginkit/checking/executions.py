@@ -1,4 +1,4 @@
-"""One enqueue of a plugin on buffers of its own: on a GPU, in host memory or on the PTX machine."""
+"""Run an enqueue of a plugin on a GPU, in host memory or on the PTX machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.checking.debug_taps import differing
-from pluginkit.checking.guarded_buffers import CudaDevice, Device, HostDevice
+from pluginkit.checking.guarded_buffers import Device, GuardedDevice
 from pluginkit.checking.machine_device import machine_for
 from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
 from pluginkit.checking.plugin_under_test import PluginCall, Subject
@@ -17,6 +17,7 @@ from pluginkit.checking.trt_double.adapters import installed_flavour
 from pluginkit.checking.trt_double.driver import Profile, build_layer
 from pluginkit.checking.trt_double.layer import ExecutionContext, Layer
 from pluginkit.contract import calls
+from pluginkit.device.memory import CupyMemory, HostMemory
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,9 +32,9 @@ POISON = 0x7B
 def device_of(subject: Subject) -> Device:
     """Choose the device for this plugin: the host, a GPU or the PTX machine."""
     if subject.memory == "host":
-        return HostDevice()
+        return GuardedDevice(HostMemory())
     if missing_for(("cuda",), subject) is None:
-        return CudaDevice()
+        return GuardedDevice(CupyMemory())
     return machine_for(subject)
 
 

@@ -1,13 +1,14 @@
-"""Memory for tensors, on a GPU or in host memory; guards tell what was written outside."""
+"""Buffers between guards, which tell what an enqueue wrote outside of its tensors."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
 from pluginkit.checking.time_budget import Clock
+from pluginkit.device.memory import TensorMemory
 
 #: Bytes before and after each buffer; a multiple of every alignment that CUDA promises.
 GUARD = 512
@@ -54,23 +55,29 @@ class Device(Protocol):
 
 
 class GuardedDevice:
-    """Real memory, where guards tell what was written outside."""
+    """A GPU or the host, where guards around each buffer tell what was written outside.
 
-    def __init__(self) -> None:
+    Args:
+        memory: where the buffers are.
+    """
+
+    def __init__(self, memory: TensorMemory) -> None:
+        self.memory = memory
+        self.stream = memory.stream
         self._random = np.random.default_rng(0)
 
     def guard(self, *, is_tiny: bool) -> bytes:
-        """Return random bytes, those of tiny values or any."""
+        """Return random bytes: those of tiny values, or any."""
         if is_tiny:
             return bytes(self._random.choice(_TINY_BYTES, GUARD).tobytes())
         return self._random.bytes(GUARD)
 
-    def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> Guarded:
+    def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> GuardedBuffer:
         """Add a buffer between guards."""
-        return Guarded(self, name, nbytes)
+        return GuardedBuffer(self, name, nbytes)
 
     def for_execution(self) -> Self:
-        """Return this one."""
+        """Return this device: executions may share it."""
         return self
 
     def executing(self) -> AbstractContextManager[None]:
@@ -80,68 +87,8 @@ class GuardedDevice:
     def start_clock(self, seconds: float) -> None:
         """Do nothing: kernels are fast here."""
 
-    def allocate(self, nbytes: int) -> Any:
-        """Memory."""
-        raise NotImplementedError
 
-    def pointer(self, memory: Any) -> int:
-        """Return its address."""
-        raise NotImplementedError
-
-    def write(self, memory: Any, data: bytes) -> None:
-        """Fill it, done on return."""
-        raise NotImplementedError
-
-    def read(self, memory: Any) -> bytes:
-        """Return its content, once the stream has finished."""
-        raise NotImplementedError
-
-
-class HostDevice(GuardedDevice):
-    """Host memory, for plugins whose ``enqueue`` works there."""
-
-    stream = 0
-
-    def allocate(self, nbytes: int) -> Any:
-        return np.empty(nbytes, np.uint8)
-
-    def pointer(self, memory: Any) -> int:
-        return int(memory.ctypes.data)
-
-    def write(self, memory: Any, data: bytes) -> None:
-        memory[:] = np.frombuffer(data, np.uint8)
-
-    def read(self, memory: Any) -> bytes:
-        return bytes(memory.tobytes())
-
-
-class CudaDevice(GuardedDevice):
-    """The current GPU, with a non-blocking stream of its own."""
-
-    def __init__(self) -> None:
-        import cupy
-
-        super().__init__()
-        self.cupy = cupy
-        self.queue = cupy.cuda.Stream(non_blocking=True)
-        self.stream = int(self.queue.ptr)
-
-    def allocate(self, nbytes: int) -> Any:
-        return self.cupy.empty(nbytes, self.cupy.uint8)
-
-    def pointer(self, memory: Any) -> int:
-        return int(memory.data.ptr)
-
-    def write(self, memory: Any, data: bytes) -> None:
-        memory.set(np.frombuffer(data, np.uint8))
-        self.cupy.cuda.Device().synchronize()
-
-    def read(self, memory: Any) -> bytes:
-        self.queue.synchronize()
-        return bytes(memory.get().tobytes())
-
-
-class Guarded:
+class GuardedBuffer:
     """A buffer with guards before and after it.
 
     Each write renews them, so that neither another buffer's guard nor an earlier one fits. By turns
@@ -152,8 +99,8 @@ class Guarded:
         self._device = device
         self.name = name
         self.nbytes = nbytes
-        self.buffer = device.allocate(nbytes + 2 * GUARD)
-        self.pointer = device.pointer(self.buffer) + GUARD
+        self.buffer = device.memory.allocate(nbytes + 2 * GUARD)
+        self.pointer = device.memory.pointer(self.buffer) + GUARD
         self._before = self._past = b""
         self._is_tiny = False
 
@@ -162,7 +109,7 @@ class Guarded:
         self._is_tiny = not self._is_tiny
         self._before = self._device.guard(is_tiny=self._is_tiny)
         self._past = self._device.guard(is_tiny=self._is_tiny)
-        self._device.write(self.buffer, self._before + data + self._past)
+        self._device.memory.write(self.buffer, self._before + data + self._past)
 
     def fill(self, byte: int) -> None:
         """Fill the buffer with one byte."""
@@ -170,11 +117,11 @@ class Guarded:
 
     def read(self) -> bytes:
         """Return the content without the guards."""
-        return self._device.read(self.buffer)[GUARD : GUARD + self.nbytes]
+        return self._device.memory.download(self.buffer)[GUARD : GUARD + self.nbytes]
 
     def damage(self) -> str | None:
         """Say where something wrote outside, or return None."""
-        data = self._device.read(self.buffer)
+        data = self._device.memory.download(self.buffer)
         before = _changed(data[:GUARD], self._before)
         if before:
             return f"wrote byte {GUARD - before[-1]} before the start of {self.name}"

@@ -1,85 +1,103 @@
-"""Where a driver that plays TensorRT's part puts tensors: on a GPU, or in host memory."""
+"""Memory for tensors, on a GPU or on the host, and the stream that works on it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
 
+#: What fresh memory holds, so that an element that nobody writes is noticed.
+_FRESH = 0xA5
 
-class TensorMemory(Protocol):
-    """Where the driver puts tensors for ``enqueue``."""
 
-    def upload(self, array: Array) -> Any:
-        """A buffer that holds a copy of ``array``."""
+class TensorMemory:
+    """Where a driver that plays TensorRT's part puts tensors.
 
-    def empty(self, nbytes: int) -> Any:
-        """A buffer of ``nbytes`` bytes with arbitrary content."""
+    Attributes:
+        stream: the ``cudaStream_t`` on which an enqueue works; 0 on the host.
+    """
+
+    stream = 0
+
+    def allocate(self, nbytes: int) -> Any:
+        """Return a buffer with arbitrary content."""
+        raise NotImplementedError
 
     def pointer(self, buffer: Any) -> int:
-        """The address of a buffer."""
+        """Return the address of a buffer."""
+        raise NotImplementedError
+
+    def write(self, buffer: Any, data: bytes) -> None:
+        """Copy ``data`` into a buffer, and return when that is done."""
+        raise NotImplementedError
 
     def download(self, buffer: Any) -> bytes:
-        """The content of a buffer, once the stream has finished."""
+        """Return the content of a buffer, once the stream has finished."""
+        raise NotImplementedError
 
-    @property
-    def stream(self) -> int:
-        """The ``cudaStream_t``."""
+    def empty(self, nbytes: int) -> Any:
+        """Return a buffer in which every byte is 0xA5."""
+        buffer = self.allocate(nbytes)
+        self.write(buffer, bytes([_FRESH]) * nbytes)
+        return buffer
+
+    def upload(self, array: Array) -> Any:
+        """Return a buffer that holds a copy of ``array``."""
+        buffer = self.allocate(array.nbytes)
+        self.write(buffer, array.tobytes())
+        return buffer
 
 
-class CupyMemory:
-    """Tensors on the current GPU, with a stream of their own."""
+class CupyMemory(TensorMemory):
+    """The memory of the current GPU, with a non-blocking stream.
+
+    Attributes:
+        cupy: the module.
+        queue: the stream as cupy has it.
+    """
 
     def __init__(self) -> None:
         import cupy
 
-        self._cupy = cupy
-        self._stream = cupy.cuda.Stream(non_blocking=True)
+        self.cupy = cupy
+        self.queue = cupy.cuda.Stream(non_blocking=True)
+        self.stream = int(self.queue.ptr)
 
-    def upload(self, array: Array) -> Any:
-        import numpy as np
-
-        buffer = self._cupy.asarray(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-        self._cupy.cuda.Device().synchronize()
-        return buffer
-
-    def empty(self, nbytes: int) -> Any:
-        buffer = self._cupy.full(nbytes, 0xA5, self._cupy.uint8)
-        self._cupy.cuda.Device().synchronize()
-        return buffer
+    def allocate(self, nbytes: int) -> Any:
+        return self.cupy.empty(nbytes, self.cupy.uint8)
 
     def pointer(self, buffer: Any) -> int:
         return int(buffer.data.ptr)
 
+    def write(self, buffer: Any, data: bytes) -> None:
+        import numpy as np
+
+        buffer.set(np.frombuffer(data, np.uint8))
+        self.cupy.cuda.Device().synchronize()
+
     def download(self, buffer: Any) -> bytes:
-        self._stream.synchronize()
+        self.queue.synchronize()
         return bytes(buffer.get().tobytes())
 
-    @property
-    def stream(self) -> int:
-        return int(self._stream.ptr)
 
+class HostMemory(TensorMemory):
+    """Host memory, for plugins whose ``enqueue`` works there."""
 
-class HostMemory:
-    """Tensors in host memory, for plugins whose ``enqueue`` works there."""
-
-    stream = 0
-
-    def upload(self, array: Array) -> Array:
+    def allocate(self, nbytes: int) -> Array:
         import numpy as np
 
-        return np.array(array, order="C")
-
-    def empty(self, nbytes: int) -> Array:
-        import numpy as np
-
-        return np.full(nbytes, 0xA5, np.uint8)
+        return np.empty(nbytes, np.uint8)
 
     def pointer(self, buffer: Array) -> int:
         return int(buffer.ctypes.data)
+
+    def write(self, buffer: Array, data: bytes) -> None:
+        import numpy as np
+
+        buffer[:] = np.frombuffer(data, np.uint8)
 
     def download(self, buffer: Array) -> bytes:
         return buffer.tobytes()

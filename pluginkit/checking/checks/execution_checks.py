@@ -1,4 +1,4 @@
-"""Kernels in an application's hands: streams, shapes, contexts, graphs, runs."""
+"""Run kernels as applications do: on streams, with new shapes, in threads, in CUDA graphs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from pluginkit.checking.executions import (
     expect,
     layer_for,
 )
-from pluginkit.checking.guarded_buffers import CudaDevice, Guarded
+from pluginkit.checking.guarded_buffers import GuardedBuffer, GuardedDevice
 from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.time_budget import run_affordable
+from pluginkit.device.memory import CupyMemory
 
 #: Runs of each thread.
 _RUNS = 5
@@ -45,19 +46,20 @@ def stream(subject: Subject) -> str:
     Does not prove that enqueue returns before its work is done: ``graph_capture`` shows
     synchronisation.
     """
-    device = CudaDevice()
+    memory = CupyMemory()
+    device = GuardedDevice(memory)
     chosen = with_outputs(subject)
     for call in chosen:
         with executions(call, device=device) as (execution,):
             execution.run()  # compiles, so that nothing but the work is left
             execution.fill(POISON)
-            inputs = [buffer for buffer in execution.inputs if isinstance(buffer, Guarded)]
-            sources = [device.cupy.array(buffer.buffer) for buffer in inputs]
+            inputs = [buffer for buffer in execution.inputs if isinstance(buffer, GuardedBuffer)]
+            sources = [memory.cupy.array(buffer.buffer) for buffer in inputs]
             for buffer in inputs:
                 buffer.fill(0)
-            _delay(device)
+            _delay(memory)
             for source, buffer in zip(sources, inputs, strict=True):
-                device.cupy.cuda.runtime.memcpyAsync(
+                memory.cupy.cuda.runtime.memcpyAsync(
                     buffer.buffer.data.ptr, source.data.ptr, source.nbytes, 3, device.stream
                 )
             execution.enqueue()
@@ -73,10 +75,10 @@ extern "C" __global__ void spin(long long cycles) {
 """
 
 
-def _delay(device: CudaDevice) -> None:
+def _delay(memory: CupyMemory) -> None:
     """Keep the stream busy for some ten milliseconds."""
-    kernel = device.cupy.RawKernel(_SPIN, "spin")
-    kernel((1,), (1,), (20_000_000,), stream=device.queue)
+    kernel = memory.cupy.RawKernel(_SPIN, "spin")
+    kernel((1,), (1,), (20_000_000,), stream=memory.queue)
 
 
 @check(235, needs=("cases", "tensorrt", "device"))
@@ -195,23 +197,24 @@ def graph_capture(subject: Subject) -> str:
 
     Does not prove anything about the first run, which may compile.
     """
-    device = CudaDevice()
+    memory = CupyMemory()
+    device = GuardedDevice(memory)
     chosen = with_outputs(subject)
     for call in chosen:
         with executions(call, device=device) as (execution,):
             execution.run()
-            graph = _captured(device, execution)
+            graph = _captured(memory, execution)
             for other in (call, call.with_other_values()):
                 for buffer in execution.outputs:
                     buffer.fill(POISON)
                 execution.write_inputs(other)
-                graph.launch(device.queue)
+                graph.launch(memory.queue)
                 expect(other, execution.results(), "a replayed CUDA graph")
     return f"{len(chosen)} calls"
 
 
-def _captured(device: CudaDevice, execution: Execution) -> Any:
-    device.queue.begin_capture()
+def _captured(memory: CupyMemory, execution: Execution) -> Any:
+    memory.queue.begin_capture()
     try:
         execution.enqueue()
     except Exception as error:
@@ -219,7 +222,7 @@ def _captured(device: CudaDevice, execution: Execution) -> Any:
     else:
         cause = ""
     try:
-        graph = device.queue.end_capture()
+        graph = memory.queue.end_capture()
     except Exception as error:
         cause, graph = cause or str(error), None
     if cause or graph is None:

@@ -75,7 +75,7 @@ def kernel_tables(
     if not modules:
         return
     counts = (f"{{kImages{n}, {len(one.images)}}}" for n, one in enumerate(modules))
-    yield table("constexpr KernelModule kModules[]", counts)
+    yield table("constexpr Module kModules[]", counts)
     places = {
         kernel: f"{string_literal(symbol)}, {number}"
         for number, module in enumerate(modules)

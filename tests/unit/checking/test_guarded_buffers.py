@@ -4,13 +4,14 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from pluginkit.checking.guarded_buffers import GUARD, HostDevice
+from pluginkit.checking.guarded_buffers import GUARD, GuardedDevice
+from pluginkit.device.memory import HostMemory
 
 FLOATS = (np.float32, np.float16, ml_dtypes.bfloat16, np.float64)
 
 
 def buffers(*sizes):
-    device = HostDevice()
+    device = GuardedDevice(HostMemory())
     made = [device.buffer(f"b{index}", nbytes) for index, nbytes in enumerate(sizes)]
     for one in made:
         one.fill(0)
