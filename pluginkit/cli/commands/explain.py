@@ -64,7 +64,7 @@ def _pluginkits_meaning(code: str) -> tuple[str, str]:
 
 def _plugins_meaning(args: argparse.Namespace) -> str:
     from pluginkit.cli.found_classes import plugins_of
-    from pluginkit.discovery import plugins_named, unknown_name
+    from pluginkit.contract.plugin_names import plugins_named, unknown_name
 
     name, _, short = args.code.partition("/")
     plugins = plugins_of(args)
