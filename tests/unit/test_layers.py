@@ -1,6 +1,7 @@
 """Imports point one way, and what needs no TensorRT and no GPU imports neither."""
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,9 +44,15 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+@functools.cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of a file's syntax tree."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
 def imported_modules(path: Path) -> Iterator[str]:
     """Every pluginkit module that a file imports; ``from pluginkit import x`` is x's module."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (a.name for a in node.names if a.name.split(".")[0] == "pluginkit")
         if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[0] != "pluginkit":
@@ -118,7 +125,7 @@ def test_what_ships_uses_the_public_surface_only() -> None:
     files = [*ROOT.glob("plugins/**/*.py"), *ROOT.glob("graph_rewrites/*.py")]
     assert len(files) > 60
     for path in files:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             module = str(node.module) if isinstance(node, ast.ImportFrom) else ""
             ours = module.startswith(("pluginkit.plugins", "pluginkit.graph_rewrites"))
             if module.split(".")[0] == "pluginkit" and not ours and module not in PUBLIC:
@@ -152,7 +159,7 @@ def class_definitions() -> Iterator[tuple[str, str]]:
         *ROOT.glob("graph_rewrites/*.py"),
     ]
     for path in paths:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef):
                 yield node.name, f"a class in {module_name(path)}"
             target = node.targets[0] if isinstance(node, ast.Assign) else None
