@@ -10,6 +10,7 @@ import numpy as np
 from pluginkit import (
     FLOAT_TYPES,
     Input,
+    InputError,
     Output,
     Plugin,
     attribute,
@@ -18,7 +19,6 @@ from pluginkit import (
     int32,
     int64,
 )
-from pluginkit.errors import TensorError
 
 
 def host_array(tensor: Any) -> np.ndarray:
@@ -57,7 +57,7 @@ class PadRows(HostPlugin):
 
     def check(self, x, rows, bias):
         if x.shape[1] == 13:
-            raise TensorError("PK998", "13 columns are unlucky.")
+            raise InputError("13 columns are unlucky.", code="unlucky")
 
     def output_shapes(self, x, rows, bias):
         padded = ceil_div(x.shape[0] * self.repeats, 4) * 4

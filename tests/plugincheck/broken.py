@@ -15,6 +15,7 @@ from pluginkit import (
     CudaKernel,
     Fill,
     Input,
+    InputError,
     Launch,
     NumbaKernel,
     OnnxOp,
@@ -30,7 +31,6 @@ from pluginkit import (
     int64,
     uint8,
 )
-from pluginkit.errors import TensorError
 from pluginkit.plugins.circ_pad import CircPad
 from pluginkit.plugins.scatter_elements import ScatterElements
 from tests.plugincheck.sound import Blend, HostLeakyRelu, HostRelu, Pair, host_array
@@ -75,7 +75,7 @@ COMPARING = tuple(name for name in EXECUTING if name != "canaries")
 class TypeThatNoCaseTakes(Blend):
     def output_types(self, x, bias):
         if x.dtype is float16:
-            raise TensorError("PK999", "no float16.")
+            raise InputError("no float16.", code="type")
         return x.dtype
 
 

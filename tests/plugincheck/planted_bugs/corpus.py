@@ -16,6 +16,7 @@ from pluginkit import (
     CudaKernel,
     Fill,
     Input,
+    InputError,
     Launch,
     Output,
     Plugin,
@@ -24,7 +25,6 @@ from pluginkit import (
     float32,
     int32,
 )
-from pluginkit.errors import TensorError
 
 BLOCK = 128
 
@@ -110,10 +110,10 @@ def refuse_empty(x: TensorDesc) -> None:
     """For an operator that has no result without elements.
 
     Errors:
-        PK999: x is empty.
+        empty: x has no element.
     """
     if x.size == 0:
-        raise TensorError("PK999", f"{x} is empty; expected an element.")
+        raise InputError(f"{x} is empty; expected an element.", code="empty")
 
 
 def blocks_for(x: TensorDesc) -> int:
