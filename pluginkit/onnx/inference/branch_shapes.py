@@ -14,6 +14,7 @@ import onnx.helper
 import onnx.numpy_helper
 import onnx.reference
 
+from pluginkit.onnx.inference.stand_ins import put_stand_ins
 from pluginkit.onnx.inference.static_values import StaticValues
 from pluginkit.onnx.inference.value_types import Types, dims_of, infer_once
 from pluginkit.onnx.model.graphs import Scope, inner_scopes, is_in_function, is_op, scopes
@@ -32,6 +33,7 @@ def infer_through_branches(light: onnx.ModelProto) -> Types:
     Errors:
         PK408: the model's types contradict each other.
     """
+    put_stand_ins(light)
     choices = list(_choices(light, ""))
     _forget_branch_shapes(choices)
     plain = infer_once(light)

@@ -57,6 +57,7 @@ class Match:
     Attributes:
         proto: the last node in the model, which must not be changed.
         opset: the version of the operators of the last node's domain.
+        onnx_opset: the version of ONNX's own operators.
         where: the graph, for messages.
     """
 
@@ -67,6 +68,7 @@ class Match:
         self._bindings = bindings
         self.proto = index.nodes[bindings.nodes[pattern]]
         self.opset = index.scope.opsets.get(pattern.domain, 1)
+        self.onnx_opset = index.scope.opsets.get("", 1)
         self.where = index.scope.path
         self._importer = GraphImporter(index, types, self.opset)
 

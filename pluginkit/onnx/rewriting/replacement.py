@@ -33,7 +33,7 @@ class Replacement:
     """
 
     def __init__(self, match: Match) -> None:
-        self.opset = match.opset
+        self.opset = match.onnx_opset
         self._match = match
         self._nodes: list[gs.Node] = []
 

@@ -1,0 +1,165 @@
+"""Spell out attention as ONNX Runtime defines it: softmax(q k^T * scale + mask) v, by heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pluginkit.graph_rewrites._spelled_out import number
+from pluginkit.onnx import Match, Replacement, Value
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+#: The shape that makes a scalar of a vector of one.
+_SCALAR = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Masking:
+    """What hides keys from queries.
+
+    Attributes:
+        kind: "none", "lengths" [batch], "bounds" [2 * batch], "keys" [batch, keys], "pairs" [batch,
+            queries, keys] or "square" [batch, 1, longest, longest].
+        hidden: what is added to a score that the mask hides.
+        is_causal: whether a query sees no later keys.
+    """
+
+    kind: str
+    hidden: float
+    is_causal: bool
+
+
+def masking_of(match: Match, mask: gs.Tensor | None, query: gs.Tensor) -> str | Masking:
+    """Return how keys are hidden, or why it is not known."""
+    hidden = match.attribute("mask_filter_value", -10000.0)
+    is_causal = match.attribute("unidirectional", False)
+    if mask is None:
+        return Masking("none", hidden, is_causal)
+    problem = match.dtype_problem(("int32", "int64"), mask)
+    if problem is not None:
+        return problem
+    dims, batch = mask.shape, (query.shape or (None,))[0]
+    if dims is None:
+        return "the rank of its mask is unknown"
+    if len(dims) > 1:
+        kinds = {2: "keys", 3: "pairs", 4: "square"}
+        return Masking(kinds[len(dims)], hidden, is_causal)
+    if dims[0] is not None and dims[0] == batch:
+        return Masking("lengths", hidden, is_causal)
+    if isinstance(dims[0], int) and isinstance(batch, int) and dims[0] == 2 * batch:
+        return Masking("bounds", hidden, is_causal)
+    return "its mask is a vector, and whether it has one element for each row is unknown"
+
+
+@dataclass
+class Heads:
+    """What attention works on, with the axes [batch, heads, sequence, size].
+
+    Attributes:
+        query: the queries.
+        key: the keys, those of the past included.
+        value: the values.
+        past: the keys of the past, or None.
+    """
+
+    query: Value
+    key: Value
+    value: Value
+    past: Value = None
+
+
+def attend(
+    new: Replacement,
+    heads: Heads,
+    scale: float,
+    dtype: str,
+    *biases: Value,
+) -> gs.Variable:
+    """Return the attention: [batch, sequence, heads * size].
+
+    Args:
+        new: the new nodes.
+        heads: what it works on.
+        scale: the factor of the scores.
+        dtype: that of all values.
+        biases: what is added to the scores; None is nothing.
+    """
+    scaled = new.add("Mul", heads.query, number(scale, dtype))
+    scores = new.add("MatMul", scaled, new.add("Transpose", heads.key, perm=[0, 1, 3, 2]))
+    for each in biases:
+        if each is not None:
+            scores = new.add("Add", scores, each)
+    mixed = new.add("MatMul", new.add("Softmax", scores, axis=-1), heads.value)
+    in_order = new.add("Transpose", mixed, perm=[0, 2, 1, 3])
+    return new.add("Reshape", in_order, np.array([0, 0, -1]))
+
+
+def mask_bias(
+    new: Replacement, masking: Masking, mask: Value, heads: Heads, dtype: str
+) -> list[Value]:
+    """Return what is added to scores where keys are hidden, as parts that broadcast."""
+    found: list[Value] = []
+    if masking.kind != "none":
+        seen = _seen(new, masking.kind, mask, heads)
+        zero, hidden = number(0, dtype), number(masking.hidden, dtype)
+        found.append(new.add("Where", seen, zero, hidden))
+    if masking.is_causal:
+        rows = _positions(new, heads.query, heads.past)
+        columns = _positions(new, heads.key)
+        seen = new.add("Less", columns, new.add("Add", new.unsqueeze(rows, [1]), np.int64(1)))
+        lowest = number(-65504.0 if dtype == "float16" else -3e38, dtype)
+        found.append(new.add("Where", seen, number(0, dtype), lowest))
+    return found
+
+
+def _seen(new: Replacement, kind: str, mask: Value, heads: Heads) -> Value:
+    """Return which keys are seen, so that it broadcasts to [batch, heads, queries, keys]."""
+    if kind in ("lengths", "bounds"):
+        columns = _positions(new, heads.key)
+        wide = new.cast(mask, "int64")
+        if kind == "lengths":
+            seen: Value = new.add("Less", columns, new.unsqueeze(wide, [1]))
+        else:
+            pairs = new.add("Reshape", wide, np.array([2, -1, 1]))
+            end, start = (new.add("Gather", pairs, np.int64(at), axis=0) for at in (0, 1))
+            from_start = new.add("Not", new.add("Less", columns, start))
+            seen = new.add("And", from_start, new.add("Less", columns, end))
+        return new.unsqueeze(seen, [1, 2])
+    positive = new.add("Greater", new.cast(mask, "int64"), np.int64(0))
+    if kind == "keys":
+        return new.unsqueeze(positive, [1, 2])
+    if kind == "pairs":
+        return new.unsqueeze(positive, [1])
+    first: Value = np.zeros(1, np.int64)
+    if heads.past is not None:
+        first = length_of(new, heads.past)
+    last = new.add("Add", first, length_of(new, heads.query))
+    rows = new.add("Slice", positive, first, last, np.array([2]))
+    return new.add("Slice", rows, np.zeros(1, np.int64), length_of(new, heads.key), np.array([3]))
+
+
+def length_of(new: Replacement, value: Value, axis: int = 2) -> gs.Variable:
+    """Return the size of an axis as a vector of one."""
+    return new.slice(new.add("Shape", value), 0, axis, axis + 1)
+
+
+def _positions(new: Replacement, value: Value, past: Value = None) -> Value:
+    """Return the position of each element of a sequence, which may follow another."""
+    length = new.add("Reshape", length_of(new, value), _SCALAR)
+    counted = new.add("Range", np.int64(0), length, np.int64(1))
+    return counted if past is None else new.add("Add", counted, length_of(new, past))
+
+
+def split_heads(new: Replacement, value: Value, count: int) -> gs.Variable:
+    """Turn [batch, sequence, heads * size] into [batch, heads, sequence, size]."""
+    parts = new.add("Reshape", value, np.array([0, 0, count, -1]))
+    return new.add("Transpose", parts, perm=[0, 2, 1, 3])
+
+
+def with_past(new: Replacement, past: Value, value: Value) -> Value:
+    """Put the keys or values of the past before the new ones."""
+    return value if past is None else new.add("Concat", past, value, axis=2)

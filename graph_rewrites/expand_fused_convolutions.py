@@ -1,0 +1,121 @@
+"""Take convolutions apart that ONNX Runtime's optimizer fused, and move channels to the front."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pluginkit.graph_rewrites._spelled_out import MICROSOFT, activated, activation_problem
+from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+_OF_CONV = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+_OF_POOL = ("auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides")
+
+
+class ExpandFusedConv(Rewrite):
+    """com.microsoft.FusedConv(x, w, bias, z) -> activation(Conv(x, w, bias) + z).
+
+    The bias and z may be absent.
+    """
+
+    pattern = Op("FusedConv", "x", "w", Optional("bias"), Optional("z"), domain=MICROSOFT)
+
+    def check(self, match: Match, x: gs.Tensor) -> str | None:
+        return _problem(match, x)
+
+    def rewrite(
+        self,
+        match: Match,
+        x: gs.Tensor,
+        w: gs.Tensor,
+        bias: gs.Tensor | None,
+        z: gs.Tensor | None,
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        return new.end("Identity", _convolution(new, match, x, w, bias, z))
+
+
+class ExpandNhwcConv(Rewrite):
+    """com.microsoft.NhwcConv(x, w) -> Transpose(Conv(Transpose(x), w)).
+
+    Channels come last. So do those of the weights of an NhwcConv; those of an NhwcFusedConv come
+    second, as ONNX has them, and it has an activation and a sum.
+    """
+
+    pattern = Op(
+        ("NhwcConv", "NhwcFusedConv"),
+        *("x", "w", Optional("bias"), Optional("z")),
+        domain=MICROSOFT,
+    )
+
+    def check(self, match: Match, x: gs.Tensor, w: gs.Tensor) -> str | int:
+        rank = match.rank(x) or match.rank(w)
+        if rank is None:
+            return "the rank of its input is unknown"
+        return _problem(match, x) or rank
+
+    def rewrite(
+        self,
+        match: Match,
+        x: gs.Tensor,
+        w: gs.Tensor,
+        bias: gs.Tensor | None,
+        z: gs.Tensor | None,
+        facts: int,
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        first = _channels_first(facts)
+        weights: Value = w
+        if match.proto.op_type == "NhwcConv":
+            weights = new.add("Transpose", w, perm=first)
+        added: Value = None if z is None else new.add("Transpose", z, perm=first)
+        y = _convolution(new, match, new.add("Transpose", x, perm=first), weights, bias, added)
+        return new.end("Transpose", y, perm=_channels_last(facts))
+
+
+class ExpandNhwcMaxPool(Rewrite):
+    """com.microsoft.NhwcMaxPool(x) -> Transpose(MaxPool(Transpose(x))): channels come last."""
+
+    pattern = Op("NhwcMaxPool", "x", domain=MICROSOFT)
+
+    def check(self, match: Match, x: gs.Tensor) -> str | int:
+        rank = match.rank(x) or len(match.attribute("kernel_shape", ())) + 2
+        return "its kernel has no size" if rank < 3 else rank
+
+    def rewrite(self, match: Match, x: gs.Tensor, facts: int) -> list[gs.Node]:
+        new = Replacement(match)
+        inner = new.add("Transpose", x, perm=_channels_first(facts))
+        given = _attributes(match, _OF_POOL)
+        return new.end("Transpose", new.add("MaxPool", inner, **given), perm=_channels_last(facts))
+
+
+def _problem(match: Match, x: gs.Tensor) -> str | None:
+    activation = match.attribute("activation", "")
+    parameters = match.attribute("activation_params", [])
+    return match.dtype_problem(FLOATS, x) or activation_problem(activation, parameters)
+
+
+def _convolution(
+    new: Replacement, match: Match, x: Value, w: Value, bias: Value, z: Value
+) -> Value:
+    inputs = [x, w] if bias is None else [x, w, bias]
+    y: Value = new.add("Conv", *inputs, **_attributes(match, _OF_CONV))
+    if z is not None:
+        y = new.add("Add", y, z)
+    parameters = match.attribute("activation_params", [])
+    activation = match.attribute("activation", "")
+    return activated(new, y, activation, parameters, match.dtype(match["x"]))
+
+
+def _attributes(match: Match, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: match.attribute(name) for name in names}
+
+
+def _channels_first(rank: int) -> list[int]:
+    return [0, rank - 1, *range(1, rank - 1)]
+
+
+def _channels_last(rank: int) -> list[int]:
+    return [0, *range(2, rank), 1]

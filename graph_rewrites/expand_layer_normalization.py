@@ -1,0 +1,241 @@
+"""Take apart layer normalizations that ONNX Runtime's optimizer fused with what is before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pluginkit.graph_rewrites._spelled_out import MICROSOFT, normalized
+from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+#: The first opset in which ONNX has LayerNormalization.
+_SINCE = 17
+
+
+class ExpandSkipLayerNormalization(Rewrite):
+    """com.microsoft.SkipLayerNormalization(x, skip) -> LayerNormalization(x + skip + bias).
+
+    Before opset 17 the normalization is spelled out, and so it is for its further outputs, the mean
+    and the inverse of the standard deviation. The sum is an output too.
+    """
+
+    pattern = Op(
+        "SkipLayerNormalization",
+        *("x", "skip", "gamma", Optional("beta"), Optional("bias")),
+        domain=MICROSOFT,
+    )
+
+    def check(self, match: Match, x: gs.Tensor) -> str | None:
+        return match.dtype_problem(FLOATS, x)
+
+    def rewrite(
+        self,
+        match: Match,
+        x: gs.Tensor,
+        skip: gs.Tensor,
+        gamma: gs.Tensor,
+        beta: gs.Tensor | None,
+        bias: gs.Tensor | None,
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        total = _sum(new, match, [x, skip, bias])
+        y, mean, inverse, _ = [*match.outputs, None, None, None][:4]
+        if new.opset >= _SINCE and not any(
+            each is not None and each.name for each in (mean, inverse)
+        ):
+            epsilon = match.attribute("epsilon", 1e-12)
+            inputs = [total, gamma] if beta is None else [total, gamma, beta]
+            return new.into([y], "LayerNormalization", *inputs, axis=-1, epsilon=epsilon)
+        return _spell_out(new, match, total, gamma, beta, centred=True)
+
+
+class ExpandSkipSimplifiedLayerNormalization(Rewrite):
+    """com.microsoft.SkipSimplifiedLayerNormalization(x, skip, gamma) -> t / rms(t) * gamma.
+
+    Of the sum t = x + skip + bias, which is an output too. Computed in float32.
+    """
+
+    pattern = Op(
+        "SkipSimplifiedLayerNormalization",
+        *("x", "skip", "gamma", Optional("bias")),
+        domain=MICROSOFT,
+    )
+
+    def check(self, match: Match, x: gs.Tensor) -> str | None:
+        return match.dtype_problem(FLOATS, x)
+
+    def rewrite(
+        self,
+        match: Match,
+        x: gs.Tensor,
+        skip: gs.Tensor,
+        gamma: gs.Tensor,
+        bias: gs.Tensor | None,
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        total = _sum(new, match, [x, skip, bias])
+        return _spell_out(new, match, total, gamma, None, centred=False)
+
+
+class ExpandSimplifiedLayerNormalization(Rewrite):
+    """SimplifiedLayerNormalization(x, scale) -> x / rms(x) * scale.
+
+    The operator has ONNX's own domain, but ONNX Runtime alone knows it. The mean square is taken
+    in float32, over the axes from ``axis`` on.
+    """
+
+    pattern = Op("SimplifiedLayerNormalization", "x", "scale")
+
+    def check(self, match: Match, x: gs.Tensor, scale: gs.Tensor) -> str | list[int]:
+        return match.dtype_problem(FLOATS, x, scale) or _normalized_axes(match, x)
+
+    def rewrite(
+        self, match: Match, x: gs.Tensor, scale: gs.Tensor, facts: list[int]
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        epsilon = match.attribute("epsilon", 1e-5)
+        y, _, inverse = normalized(new, new.cast(x, "float32"), facts, epsilon, centred=False)
+        product = new.add("Mul", y, new.cast(scale, "float32"))
+        if match.outputs[1:] and match.outputs[1].name:
+            new.into(match.outputs[1:2], "Identity", inverse)
+        return new.into(match.outputs[:1], "Cast", product, to=match.dtype(scale))
+
+
+class ExpandOldLayerNormalization(Rewrite):
+    """LayerNormalization(x, scale, bias) -> (x - mean) / sqrt(variance + epsilon) * scale + bias.
+
+    Before opset 17, in which ONNX has the operator: ONNX Runtime has it in every opset, and its
+    optimizer writes it. Computed in float32.
+    """
+
+    pattern = Op("LayerNormalization", "x", "scale", Optional("bias"))
+
+    def check(self, match: Match, x: gs.Tensor) -> str | list[int]:
+        if match.opset >= _SINCE:
+            return f"ONNX has the operator since opset {_SINCE}"
+        return match.dtype_problem(FLOATS, x) or _normalized_axes(match, x)
+
+    def rewrite(
+        self,
+        match: Match,
+        x: gs.Tensor,
+        scale: gs.Tensor,
+        bias: gs.Tensor | None,
+        facts: list[int],
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        return _spell_out(new, match, x, scale, bias, centred=True, axes=facts)
+
+
+class ExpandEmbedLayerNormalization(Rewrite):
+    """com.microsoft.EmbedLayerNormalization(ids, ...) -> LayerNormalization(sum of Gathers).
+
+    Of the embeddings of words, of positions (0, 1, ... unless they are given) and of segments, if
+    there are any. The index of the mask is the number of its ones, or 0 without a mask.
+    """
+
+    pattern = Op(
+        "EmbedLayerNormalization",
+        *("ids", Optional("segments"), "words", "positions", Optional("of_segments")),
+        *("gamma", "beta", Optional("mask"), Optional("position_ids")),
+        domain=MICROSOFT,
+    )
+
+    def check(self, match: Match, ids: gs.Tensor, words: gs.Tensor) -> str | None:
+        return match.dtype_problem(FLOATS, words) or match.dtype_problem(("int32", "int64"), ids)
+
+    def rewrite(
+        self,
+        match: Match,
+        ids: gs.Tensor,
+        segments: gs.Tensor | None,
+        words: gs.Tensor,
+        positions: gs.Tensor,
+        of_segments: gs.Tensor | None,
+        gamma: gs.Tensor,
+        beta: gs.Tensor,
+        mask: gs.Tensor | None,
+        position_ids: gs.Tensor | None,
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        if position_ids is None:
+            length = new.slice(new.add("Shape", ids), 0, 1, 2)
+            first = np.zeros(1, np.int64)
+            placed = new.add("Slice", positions, first, length, first)
+        else:
+            placed = new.add("Gather", positions, position_ids)
+        total = new.add("Add", new.add("Gather", words, ids), placed)
+        if segments is not None and of_segments is not None:
+            total = new.add("Add", total, new.add("Gather", of_segments, segments))
+        y, index, summed = [*match.outputs, None, None][:3]
+        if index is not None and index.name:
+            _count(new, index, ids, mask)
+        if summed is not None and summed.name:
+            new.into([summed], "Identity", total)
+        epsilon = match.attribute("epsilon", 1e-12)
+        if new.opset >= _SINCE:
+            return new.into([y], "LayerNormalization", total, gamma, beta, axis=-1, epsilon=epsilon)
+        wide = new.cast(total, "float32")
+        made, _, _ = normalized(new, wide, [-1], epsilon, centred=True)
+        product = new.add("Mul", made, new.cast(gamma, "float32"))
+        shifted = new.add("Add", product, new.cast(beta, "float32"))
+        return new.into([y], "Cast", shifted, to=match.dtype(words))
+
+
+def _count(new: Replacement, index: gs.Tensor, ids: gs.Tensor, mask: gs.Tensor | None) -> None:
+    """Make the number of ones in each row of the mask, or zeros."""
+    if mask is None:
+        rows = new.slice(new.add("Shape", ids), 0, 0, 1)
+        new.into([index], "Expand", np.int32(0), rows)
+        return
+    counted = new.reduce("ReduceSum", new.cast(mask, "float32"), [1])
+    new.into([index], "Cast", counted, to="int32")
+
+
+def _sum(new: Replacement, match: Match, parts: list[gs.Tensor | None]) -> Value:
+    """Add what is present; the fourth output of the match, if there is one, is the sum."""
+    present: list[Value] = [each for each in parts if each is not None]
+    total = present[0]
+    for each in present[1:]:
+        total = new.add("Add", total, each)
+    if match.outputs[3:] and match.outputs[3].name:
+        new.into(match.outputs[3:4], "Identity", total)
+    return total
+
+
+def _spell_out(
+    new: Replacement,
+    match: Match,
+    x: Value,
+    scale: gs.Tensor,
+    bias: gs.Tensor | None,
+    *,
+    centred: bool,
+    axes: list[int] | None = None,
+) -> list[gs.Node]:
+    """Make the normalization of x, computed in float32, with the outputs of the match."""
+    epsilon = match.attribute("epsilon", 1e-5 if match.proto.domain == "" else 1e-12)
+    y, mean, inverse = [*match.outputs, None, None][:3]
+    wide = new.cast(x, "float32")
+    value, of_mean, of_inverse = normalized(new, wide, axes or [-1], epsilon, centred=centred)
+    value = new.add("Mul", value, new.cast(scale, "float32"))
+    if bias is not None:
+        value = new.add("Add", value, new.cast(bias, "float32"))
+    for output, made in ((mean, of_mean), (inverse, of_inverse)):
+        if output is not None and output.name and made is not None:
+            new.into([output], "Identity", made)
+    return new.into([y], "Cast", value, to=match.dtype(scale))
+
+
+def _normalized_axes(match: Match, x: gs.Tensor) -> str | list[int]:
+    """Return the axes over which a normalization takes means, or why they are not known."""
+    axis, rank = match.attribute("axis", -1), match.rank(x)
+    if axis == -1:
+        return [-1]
+    if rank is None:
+        return "the rank of its input is unknown"
+    return list(range(axis % rank, rank))

@@ -1,0 +1,100 @@
+"""Replace operators of ONNX Runtime's own domain that ONNX has too, or nearly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pluginkit.graph_rewrites._spelled_out import MICROSOFT
+from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+#: Operators of one name and meaning: the first opset in which ONNX has them.
+_SINCE = {
+    "DequantizeLinear": 13,
+    "GatherND": 11,
+    "QuantizeLinear": 13,
+    "Trilu": 14,
+}
+
+
+class RenameMicrosoftOperator(Rewrite):
+    """com.microsoft.Op(...) -> Op(...), where ONNX has the operator under the same name."""
+
+    pattern = Op(tuple(_SINCE), domain=MICROSOFT)
+
+    def check(self, match: Match) -> str | None:
+        since = _SINCE[match.proto.op_type]
+        if match.onnx_opset < since:
+            return f"ONNX has it since opset {since}; the model has {match.onnx_opset}"
+        return None
+
+    def rewrite(self, match: Match) -> list[gs.Node]:
+        given = {each.name: match.attribute(each.name) for each in match.proto.attribute}
+        inputs = [each if each.name else None for each in match.inputs]
+        return Replacement(match).end(match.proto.op_type, *inputs, **given)
+
+
+class ExpandExpandDims(Rewrite):
+    """com.microsoft.ExpandDims(x, axis) -> Unsqueeze(x, axis), with a stored axis."""
+
+    pattern = Op("ExpandDims", "x", "axis", domain=MICROSOFT)
+
+    def check(self, match: Match, axis: gs.Tensor) -> str | int:
+        stored = match.constant(axis)
+        if stored is None or stored.size != 1:
+            return "its axis is not stored in the model"
+        return int(stored.item())
+
+    def rewrite(self, match: Match, x: gs.Tensor, facts: int) -> list[gs.Node]:
+        new = Replacement(match)
+        return new.end("Identity", new.unsqueeze(x, [facts]))
+
+
+class ExpandCDist(Rewrite):
+    """com.microsoft.CDist(a, b) -> Sqrt(ReduceSum((a - b)^2)) of each row of a with each of b.
+
+    The square root is left out if the metric is sqeuclidean. The differences are made in full: as many as
+    a has rows, times those of b, times the columns.
+    """
+
+    pattern = Op("CDist", "a", "b", domain=MICROSOFT)
+
+    def check(self, match: Match, a: gs.Tensor) -> str | None:
+        metric = match.attribute("metric", "sqeuclidean")
+        if metric not in ("sqeuclidean", "euclidean"):
+            return f"its metric '{metric}' is not known"
+        return match.dtype_problem(FLOATS, a)
+
+    def rewrite(self, match: Match, a: gs.Tensor, b: gs.Tensor) -> list[gs.Node]:
+        new = Replacement(match)
+        difference = new.add("Sub", new.unsqueeze(a, [1]), new.unsqueeze(b, [0]))
+        squares = new.reduce("ReduceSum", new.add("Mul", difference, difference), [2])
+        is_squared = match.attribute("metric", "sqeuclidean") == "sqeuclidean"
+        return new.end("Identity" if is_squared else "Sqrt", squares)
+
+
+class ExpandMicrosoftRange(Rewrite):
+    """com.microsoft.Range(start, limit, delta) -> Range(start, limit, delta) of scalars."""
+
+    pattern = Op("Range", "start", "limit", Optional("delta"), domain=MICROSOFT)
+
+    def check(self, match: Match, start: gs.Tensor) -> str | None:
+        return None if match.dtype(start) else "the type of its first input is unknown"
+
+    def rewrite(
+        self, match: Match, start: gs.Tensor, limit: gs.Tensor, delta: gs.Tensor | None
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        step: Value = np.ones((), match.dtype(start)) if delta is None else delta
+        scalar = np.zeros(0, np.int64)
+        values = [
+            each
+            if isinstance(each, np.ndarray) or match.rank(each) == 0
+            else new.add("Reshape", each, scalar)
+            for each in (start, limit, step)
+        ]
+        return new.end("Range", *values)

@@ -1,0 +1,180 @@
+"""Put ONNX's operators in the place of Microsoft's, so that shape inference sees through them.
+
+ONNX Runtime's optimizers and quantizers write models with operators of the domain com.microsoft,
+and some of ONNX's own names that ONNX does not have in the model's opset. onnx infers nothing about
+their outputs. A stand-in has outputs of the same types and shapes; it computes something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import onnx
+import onnx.helper
+
+from pluginkit.onnx.model.graphs import is_in_function, scopes
+
+_DOMAIN = "com.microsoft"
+
+#: Operators whose outputs have the type and shape of an input: the input of each output.
+_LIKE_INPUTS: Mapping[str, Mapping[int, int]] = {
+    "BiasAdd": {0: 0},
+    "BiasGelu": {0: 0},
+    "FastGelu": {0: 0},
+    "Gelu": {0: 0},
+    "GroupNorm": {0: 0},
+    "GroupQueryAttention": {},
+    "MultiHeadAttention": {},
+    "QLinearLeakyRelu": {0: 0},
+    "QLinearSigmoid": {0: 0},
+    "QLinearSoftmax": {0: 0},
+    "QuickGelu": {0: 0},
+    "RotaryEmbedding": {0: 0},
+    "SimplifiedLayerNormalization": {0: 0},
+    "SkipGroupNorm": {0: 0, 1: 0},
+    "SkipLayerNormalization": {0: 0, 3: 0},
+    "SkipSimplifiedLayerNormalization": {0: 0, 3: 0},
+}
+#: Operators that ONNX has under another name, or without attributes: the name, and which inputs
+#: it takes.
+_SAME_SHAPES: Mapping[str, tuple[str, tuple[int, ...]]] = {
+    "DequantizeLinear": ("DequantizeLinear", (0, 1, 2)),
+    "DynamicQuantizeMatMul": ("MatMul", (0, 1)),
+    "FusedConv": ("Conv", (0, 1, 2)),
+    "FusedGemm": ("Gemm", (0, 1, 2)),
+    "QLinearAdd": ("Add", (0, 3)),
+    "QLinearAveragePool": ("AveragePool", (0,)),
+    "QLinearGlobalAveragePool": ("GlobalAveragePool", (0,)),
+    "QLinearMul": ("Mul", (0, 3)),
+    "QLinearWhere": ("Where", (0, 1, 4)),
+    "QuantizeLinear": ("QuantizeLinear", (0, 1, 2)),
+}
+#: Operators that ONNX Runtime has in ONNX's own domain in every opset: the first that has them.
+_UNTIMELY = {"LayerNormalization": 17, "SimplifiedLayerNormalization": 2**31}
+
+
+def put_stand_ins(light: onnx.ModelProto) -> None:
+    """Replace the nodes that onnx does not know and that have stand-ins, in place."""
+    opset = next((each.version for each in light.opset_import if not each.domain), 1)
+    for scope in scopes(light):
+        if is_in_function(scope):
+            continue
+        found = {
+            at: list(made)
+            for at, node in enumerate(scope.graph.node)
+            if (made := _stand_ins(node, opset)) is not None
+        }
+        if not found:
+            continue
+        nodes = [new for at, node in enumerate(scope.graph.node) for new in found.get(at, (node,))]
+        copies = [onnx.NodeProto.FromString(each.SerializeToString()) for each in nodes]
+        del scope.graph.node[:]
+        scope.graph.node.extend(copies)
+
+
+def _stand_ins(node: onnx.NodeProto, opset: int) -> Iterator[onnx.NodeProto] | None:
+    """Return the nodes that stand in for a node; None if it has none, or onnx knows it."""
+    if node.domain in ("", "ai.onnx"):
+        if opset >= _UNTIMELY.get(node.op_type, 0):
+            return None
+        return _like_inputs(node, {0: 0})
+    if node.domain != _DOMAIN:
+        return None
+    if node.op_type in _LIKE_INPUTS:
+        return _like_inputs(node, _LIKE_INPUTS[node.op_type])
+    if node.op_type in _SAME_SHAPES:
+        return _renamed(node, *_SAME_SHAPES[node.op_type])
+    make = _MAKERS.get(node.op_type)
+    return None if make is None else make(node, _Attributes(node))
+
+
+class _Attributes(dict[str, Any]):
+    def __init__(self, node: onnx.NodeProto) -> None:
+        super().__init__(
+            (each.name, onnx.helper.get_attribute_value(each)) for each in node.attribute
+        )
+
+
+def _like_inputs(node: onnx.NodeProto, like: Mapping[int, int]) -> Iterator[onnx.NodeProto]:
+    for output, at in like.items():
+        if output < len(node.output) and node.output[output] and at < len(node.input):
+            yield _node("Identity", [node.input[at]], [node.output[output]])
+
+
+def _renamed(
+    node: onnx.NodeProto, op_type: str, inputs: tuple[int, ...]
+) -> Iterator[onnx.NodeProto]:
+    if node.op_type == "QLinearGlobalAveragePool" and _Attributes(node).get("channels_last"):
+        return
+    made = _node(op_type, [node.input[at] for at in inputs if at < len(node.input)], node.output)
+    known = {"axis", "dilations", "group", "kernel_shape", "pads", "strides", "auto_pad"}
+    known |= {"transA", "transB", "ceil_mode", "count_include_pad"}
+    made.attribute.extend(each for each in node.attribute if each.name in known)
+    yield made
+
+
+def _matrix_product(node: onnx.NodeProto, attributes: _Attributes) -> Iterator[onnx.NodeProto]:
+    """FusedMatMul: the matrices have any rank, so that a transposed one has no stand-in."""
+    if not any(attributes.get(each) for each in ("transA", "transB", "transBatchA", "transBatchB")):
+        yield _node("MatMul", node.input[:2], node.output)
+
+
+def _float_product(node: onnx.NodeProto, _: _Attributes) -> Iterator[onnx.NodeProto]:
+    inner = f"{node.output[0]}::product"
+    yield _node("MatMul", node.input[:2], [inner])
+    yield _node("Cast", [inner], node.output, to=onnx.TensorProto.FLOAT)
+
+
+def _quantized_gemm(node: onnx.NodeProto, attributes: _Attributes) -> Iterator[onnx.NodeProto]:
+    inner = f"{node.output[0]}::product"
+    flags = {each: attributes.get(each, 0) for each in ("transA", "transB")}
+    yield _node("Gemm", [node.input[0], node.input[3]], [inner], **flags)
+    if len(node.input) < 9 or not node.input[7]:
+        yield _node("Cast", [inner], node.output, to=onnx.TensorProto.FLOAT)
+    else:
+        yield _node("Identity", [inner], node.output)
+
+
+def _concatenation(node: onnx.NodeProto, attributes: _Attributes) -> Iterator[onnx.NodeProto]:
+    yield _node("Concat", node.input[2::3], node.output, axis=attributes.get("axis", 0))
+
+
+def _attention(node: onnx.NodeProto, attributes: _Attributes) -> Iterator[onnx.NodeProto]:
+    """The product with the weights, of which the last part has the output's shape."""
+    parts = [f"{node.output[0]}::part{number}" for number in range(2)]
+    inner = f"{node.output[0]}::product"
+    yield _node("MatMul", node.input[:2], [inner])
+    sizes = attributes.get("qkv_hidden_sizes")
+    if sizes:
+        length = onnx.helper.make_tensor("", onnx.TensorProto.INT64, [3], sizes)
+        yield _node("Constant", [], [f"{inner}::sizes"], value=length)
+        inputs = [inner, f"{inner}::sizes"]
+    else:
+        inputs = [inner]
+    last = node.output[0] if node.op_type == "Attention" else f"{inner}::last"
+    yield _node("Split", inputs, [*parts, last], axis=-1)
+    if last != node.output[0]:
+        yield _node("Cast", [last], node.output[:1], to=onnx.TensorProto.FLOAT)
+
+
+def _embedding(node: onnx.NodeProto, _: _Attributes) -> Iterator[onnx.NodeProto]:
+    yield _node("Gather", [node.input[2], node.input[0]], node.output[:1])
+    if len(node.output) > 2 and node.output[2]:
+        yield _node("Identity", node.output[:1], node.output[2:3])
+
+
+_MAKERS: Mapping[str, Callable[[onnx.NodeProto, _Attributes], Iterator[onnx.NodeProto]]] = {
+    "Attention": _attention,
+    "EmbedLayerNormalization": _embedding,
+    "FusedMatMul": _matrix_product,
+    "MatMulIntegerToFloat": _float_product,
+    "QAttention": _attention,
+    "QGemm": _quantized_gemm,
+    "QLinearConcat": _concatenation,
+    "TransposeMatMul": _matrix_product,
+}
+
+
+def _node(op_type: str, inputs: Any, outputs: Any, **attributes: Any) -> onnx.NodeProto:
+    return onnx.helper.make_node(op_type, list(inputs), list(outputs), **attributes)

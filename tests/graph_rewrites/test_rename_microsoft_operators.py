@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from pluginkit.graph_rewrites.carry_integers import CarryIntegers
+from pluginkit.graph_rewrites.expand_quantization import (
+    ExpandDequantizeLinear,
+    ExpandQuantizeLinear,
+)
+from pluginkit.graph_rewrites.rename_microsoft_operators import (
+    ExpandCDist,
+    ExpandExpandDims,
+    ExpandMicrosoftRange,
+    RenameMicrosoftOperator,
+)
+from tests.graph_rewrites.microsoft import assert_spelled_out, feeds_of, microsoft_model
+from tests.graph_rewrites.rewriting import reason_against
+from tests.graph_rewrites.samples import f32, i64, integers, normal
+
+QUANTIZATION = [ExpandQuantizeLinear, ExpandDequantizeLinear, CarryIntegers]
+
+
+@pytest.mark.parametrize(
+    ("op_type", "inputs", "output", "attributes"),
+    [
+        ("Trilu", {"x": normal(2, 4, 5)}, ("float32", 3), {}),
+        ("Trilu", {"x": normal(4, 5), "k": np.array(1)}, ("float32", 2), {"upper": 0}),
+        ("GatherND", {"x": normal(4, 5, 3), "at": i64(1, 2)[None]}, ("float32", 2), {}),
+        (
+            "QuantizeLinear",
+            {"x": normal(3, 4), "s": np.float32(0.02), "z": np.uint8(9)},
+            ("uint8", 2),
+            {},
+        ),
+        (
+            "DequantizeLinear",
+            {"x": integers(3, 4), "s": f32(0.1, 0.2, 0.3), "z": integers(3)},
+            ("float32", 2),
+            {"axis": 0},
+        ),
+    ],
+)
+def test_onnx_has_it_too(op_type, inputs, output, attributes):
+    stored = [name for name in inputs if name != "x"]
+    model = microsoft_model(op_type, inputs, {"y": output}, stored=stored, **attributes)
+    rewrites = [RenameMicrosoftOperator, *QUANTIZATION]
+    assert_spelled_out(model, feeds_of(model, inputs), rewrites)
+
+
+def test_an_opset_without_it_is_left():
+    model = microsoft_model("Trilu", {"x": normal(4, 5)}, {"y": ("float32", 2)}, opset=13)
+    reason = "ONNX has it since opset 14; the model has 13"
+    assert reason_against(RenameMicrosoftOperator, model) == reason
+
+
+@pytest.mark.parametrize("axis", [0, 2, -1])
+def test_an_axis_is_inserted(axis):
+    inputs = {"x": normal(2, 3), "axis": np.array(axis, np.int32)}
+    model = microsoft_model("ExpandDims", inputs, {"y": ("float32", 3)}, stored=["axis"])
+    assert_spelled_out(model, feeds_of(model, inputs), [ExpandExpandDims])
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
+def test_distances_of_rows(metric):
+    inputs = {"a": normal(5, 3), "b": normal(4, 3)}
+    dims = {"a": ("n", 3)}
+    model = microsoft_model("CDist", inputs, {"y": ("float32", 2)}, dims=dims, metric=metric)
+    assert_spelled_out(model, inputs, [ExpandCDist])
+
+
+@pytest.mark.parametrize("delta", [None, np.array(2), i64(-1)])
+def test_ranges_of_vectors_of_one(delta):
+    inputs = {"start": i64(3), "limit": np.array(9 if delta is None or delta > 0 else -2)}
+    inputs |= {} if delta is None else {"delta": delta}
+    model = microsoft_model("Range", inputs, {"y": ("int64", 1)})
+    assert_spelled_out(model, inputs, [ExpandMicrosoftRange])
