@@ -22,8 +22,8 @@ class Masking:
     """What hides keys from queries.
 
     Attributes:
-        kind: "none", "lengths" [batch], "bounds" [2 * batch], "keys" [batch, keys], "pairs" [batch,
-            queries, keys] or "square" [batch, 1, longest, longest].
+        kind: "none", "lengths" [batch], "bounds" [2 * batch], "keys" [batch, keys] or "pairs"
+            [batch, queries, keys].
         hidden: what is added to a score that the mask hides.
         is_causal: whether a query sees no later keys.
     """
@@ -46,7 +46,9 @@ def masking_of(match: Match, mask: gs.Tensor | None, query: gs.Tensor) -> str | 
     if dims is None:
         return "the rank of its mask is unknown"
     if len(dims) > 1:
-        kinds = {2: "keys", 3: "pairs", 4: "square"}
+        kinds = {2: "keys", 3: "pairs"}
+        if len(dims) not in kinds:
+            return "its mask has four axes, which ONNX Runtime's CPU does not take"
         return Masking(kinds[len(dims)], hidden, is_causal)
     if dims[0] is not None and dims[0] == batch:
         return Masking("lengths", hidden, is_causal)
@@ -132,14 +134,7 @@ def _seen(new: Replacement, kind: str, mask: Value, heads: Heads) -> Value:
     positive = new.add("Greater", new.cast(mask, "int64"), np.int64(0))
     if kind == "keys":
         return new.unsqueeze(positive, [1, 2])
-    if kind == "pairs":
-        return new.unsqueeze(positive, [1])
-    first: Value = np.zeros(1, np.int64)
-    if heads.past is not None:
-        first = length_of(new, heads.past)
-    last = new.add("Add", first, length_of(new, heads.query))
-    rows = new.add("Slice", positive, first, last, np.array([2]))
-    return new.add("Slice", rows, np.zeros(1, np.int64), length_of(new, heads.key), np.array([3]))
+    return new.unsqueeze(positive, [1])
 
 
 def length_of(new: Replacement, value: Value, axis: int = 2) -> gs.Variable:

@@ -17,8 +17,8 @@ class ExpandGroupNorm(Rewrite):
     """com.microsoft.GroupNorm(x) -> (x - mean) / sqrt(variance + epsilon) * gamma + beta.
 
     The mean and the variance are those of a group of channels. A SkipGroupNorm normalizes x + skip
-    + bias, and its second output is this sum. Channels come last unless ``channels_last`` is 0; their
-    number must be known. Computed in float32.
+    + bias, and its second output is this sum. Channels come last unless ``channels_last`` is 0;
+    their number must be known. Computed in float32.
     """
 
     pattern = Op(

@@ -57,8 +57,8 @@ class ExpandExpandDims(Rewrite):
 class ExpandCDist(Rewrite):
     """com.microsoft.CDist(a, b) -> Sqrt(ReduceSum((a - b)^2)) of each row of a with each of b.
 
-    The square root is left out if the metric is sqeuclidean. The differences are made in full: as many as
-    a has rows, times those of b, times the columns.
+    The square root is left out if the metric is sqeuclidean. The differences are made in full: as
+    many as a has rows, times those of b, times the columns.
     """
 
     pattern = Op("CDist", "a", "b", domain=MICROSOFT)

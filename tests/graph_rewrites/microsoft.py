@@ -60,9 +60,7 @@ def microsoft_model(
     ]
     while names and not names[-1]:
         names.pop()
-    node = helper.make_node(
-        op_type, names, list(outputs), name="node", domain=domain, **attributes
-    )
+    node = helper.make_node(op_type, names, list(outputs), name="node", domain=domain, **attributes)
     tensors = [numpy_helper.from_array(arrays[name], name) for name in stored]
     graph = helper.make_graph([node], "test", values, results, tensors)
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]

@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from pluginkit.graph_rewrites.carry_integers import CarryIntegers
 from pluginkit.graph_rewrites.drop_dropout import DropDropout
@@ -46,6 +47,7 @@ from pluginkit.graph_rewrites.expand_quantization import (
 from pluginkit.graph_rewrites.expand_resize import ExpandResize
 from pluginkit.graph_rewrites.expand_tf_idf import ExpandTfIdf
 from pluginkit.onnx.rewriting.rewrite import Rewrite
+from pluginkit.onnx.running.run_model import run_onnxruntime
 
 BFLOAT16 = ml_dtypes.bfloat16
 Inputs = Mapping[str, np.ndarray | None]
@@ -114,12 +116,37 @@ class Sample:
         model: the model.
         feeds: an array for each input.
         units: by how much integers may differ, where a product close to a half is rounded.
+        also: further rewrites, of what the rewrite makes.
+        given: the outputs, of an operator that nothing on a CPU computes.
+        is_refused: whether TensorRT-RTX refuses the model. It looks at an operator's name only, and
+            takes one of another domain for ONNX's own of that name, right or wrong.
     """
 
     rewrite: type[Rewrite]
     model: onnx.ModelProto
     feeds: Mapping[str, np.ndarray]
     units: int = 0
+    also: Sequence[type[Rewrite]] = ()
+    given: Sequence[np.ndarray] = ()
+    is_refused: bool = True
+
+    @property
+    def rewrites(self) -> list[type[Rewrite]]:
+        """All rewrites that the model needs."""
+        return [self.rewrite, *self.also]
+
+    def expected(self) -> list[np.ndarray]:
+        """What the operator itself gives, in ONNX Runtime if it is ONNX Runtime's own."""
+        if self.given:
+            return list(self.given)
+        node, opsets = self.model.graph.node[0], self.model.opset_import
+        if node.domain == "com.microsoft" or not onnx.defs.has(
+            node.op_type, max_inclusive_version=opsets[0].version, domain=node.domain
+        ):
+            return list(run_onnxruntime(self.model, self.feeds).values())
+        with np.errstate(invalid="ignore"):
+            made = ReferenceEvaluator(self.model).run(None, dict(self.feeds))
+        return [np.asarray(each) for each in made]
 
 
 def sample(rewrite: type[Rewrite], op_type: str, inputs: Inputs, **options: object) -> Sample:

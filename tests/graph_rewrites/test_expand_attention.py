@@ -17,14 +17,12 @@ MASKS = {
     "bounds": np.array([4, 5, 1, 0], INT),
     "keys": np.array([[1, 1, 0, 1, 1], [0, 1, 1, 1, 0]], INT),
     "pairs": integers(2, 5, 5, dtype=INT, high=1),
-    "square": np.tril(np.ones((2, 1, 7, 7), INT)),
 }
 MASKS_WITH_PAST = {
     "none": None,
     "lengths": np.array([8, 6], INT),
     "keys": integers(2, 8, dtype=INT, high=1),
     "pairs": integers(2, 5, 8, dtype=INT, high=1),
-    "square": np.tril(np.ones((2, 1, 9, 9), INT)),
 }
 
 
@@ -94,6 +92,9 @@ def test_what_is_not_known_is_left():
     model = attention_model(inputs, dims={"x": ("n", 5, 16), "mask": ("m",)})
     reason = "its mask is a vector, and whether it has one element for each row is unknown"
     assert reason_against(ExpandAttention, model) == reason
+    model = attention_model(arrays(mask=np.ones((2, 1, 7, 7), INT)))
+    reason = "its mask has four axes, which ONNX Runtime's CPU does not take"
+    assert reason_against(ExpandAttention, model) == reason
     model = attention_model(arrays(), do_rotary=1)
     assert reason_against(ExpandAttention, model) == "it rotates queries and keys"
     model = attention_model(arrays(), num_heads=5)
@@ -110,13 +111,13 @@ def test_quantized_attention(per_column, weight_type):
     scale = np.abs(normal(columns)) / 100 + 0.001
     inputs = {
         "x": integers(2, 5, 16),
-        "w": integers(16, 48, dtype=weight_type, low=0, high=100),
+        "w": integers(16, 48, dtype=weight_type, low=0, high=60),
         "bias": normal(48),
         "x_scale": np.float32(0.02),
         "w_scale": scale if per_column else np.float32(scale[0]),
         "mask": np.array([3, 5], INT),
         "x_zero": np.uint8(120),
-        "w_zero": np.full(48, 50, weight_type) if per_column else weight_type(50),
+        "w_zero": np.full(48, 30, weight_type) if per_column else weight_type(30),
     }
     model = microsoft_model(
         "QAttention",

@@ -49,8 +49,8 @@ def test_the_past_comes_first(options, has_bias):
     if has_bias:
         past["score_bias"] = normal(1, 4, 5, 8)
     outputs = {"y": ("float32", 3), "present_key": ("float32", 4), "present_value": ("float32", 4)}
-    dims = {name: ("batch", "length", 16) for name in ("query", "key", "value")}
-    dims |= {name: ("batch", 4, "past", 4) for name in ("past_key", "past_value")}
+    dims = dict.fromkeys(("query", "key", "value"), ("batch", "length", 16))
+    dims |= dict.fromkeys(("past_key", "past_value"), ("batch", 4, "past", 4))
     model, feeds = attention_model(
         outputs, query=QUERY, key=QUERY * 2, value=QUERY + 1, dims=dims, **past, **options
     )

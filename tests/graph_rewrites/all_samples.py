@@ -1,0 +1,8 @@
+"""The samples of all rewrites that need no plugin."""
+
+from __future__ import annotations
+
+from tests.graph_rewrites.microsoft_samples import MICROSOFT_SAMPLES
+from tests.graph_rewrites.samples import SAMPLES, Sample
+
+ALL_SAMPLES: dict[str, Sample] = SAMPLES | MICROSOFT_SAMPLES

@@ -1,0 +1,305 @@
+"""Models of one of ONNX Runtime's own operators, with inputs, for the rewrites of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pluginkit.graph_rewrites.carry_integers import CarryIntegers
+from pluginkit.graph_rewrites.expand_attention import ExpandAttention, ExpandQAttention
+from pluginkit.graph_rewrites.expand_fused_convolutions import (
+    ExpandFusedConv,
+    ExpandNhwcConv,
+    ExpandNhwcMaxPool,
+)
+from pluginkit.graph_rewrites.expand_fused_products import (
+    ExpandFusedGemm,
+    ExpandFusedMatMul,
+    ExpandGemmFastGelu,
+)
+from pluginkit.graph_rewrites.expand_gelu import (
+    ExpandBiasGelu,
+    ExpandBiasSplitGelu,
+    ExpandFastGelu,
+    ExpandGelu,
+    ExpandQuickGelu,
+)
+from pluginkit.graph_rewrites.expand_group_norm import ExpandBiasAdd, ExpandGroupNorm
+from pluginkit.graph_rewrites.expand_layer_normalization import (
+    ExpandEmbedLayerNormalization,
+    ExpandOldLayerNormalization,
+    ExpandSimplifiedLayerNormalization,
+    ExpandSkipLayerNormalization,
+    ExpandSkipSimplifiedLayerNormalization,
+)
+from pluginkit.graph_rewrites.expand_multi_head_attention import ExpandMultiHeadAttention
+from pluginkit.graph_rewrites.expand_quantization import ExpandDequantizeLinear
+from pluginkit.graph_rewrites.expand_rotary_embedding import ExpandRotaryEmbedding
+from pluginkit.graph_rewrites.rename_microsoft_operators import (
+    ExpandCDist,
+    ExpandExpandDims,
+    ExpandMicrosoftRange,
+    RenameMicrosoftOperator,
+)
+from pluginkit.onnx.rewriting.rewrite import Rewrite
+from tests.graph_rewrites.microsoft import Inputs, feeds_of, microsoft_model
+from tests.graph_rewrites.samples import Sample, i64, integers, normal
+
+#: What TensorRT-RTX's parser has an operator of the same name for.
+_TAKEN = (
+    *("Gelu", "LayerNormalization", "SimplifiedLayerNormalization"),
+    *("SkipSimplifiedLayerNormalization", "Trilu"),
+)
+
+
+def microsoft_sample(
+    rewrite: type[Rewrite],
+    op_type: str,
+    inputs: Inputs,
+    outputs: Mapping[str, tuple[str, int]],
+    *,
+    also: Sequence[type[Rewrite]] = (),
+    given: Sequence[np.ndarray] = (),
+    units: int = 0,
+    **options: object,
+) -> Sample:
+    """A Sample of an operator of ONNX Runtime's; ``options`` as for microsoft_model."""
+    model = microsoft_model(op_type, inputs, outputs, **options)
+    is_refused = op_type not in _TAKEN
+    return Sample(rewrite, model, feeds_of(model, inputs), units, also, given, is_refused)
+
+
+def _of_floats() -> dict[str, Sample]:
+    x, skip, bias = normal(2, 5, 16), normal(2, 5, 16), normal(16)
+    y = {"y": ("float32", 3)}
+    dims = {"x": ("n", 5, 16)}
+    norm = {"x": x, "skip": skip, "gamma": normal(16)}
+    total = (x + bias)[..., :8], (x + bias)[..., 8:]
+    erf = np.vectorize(math.erf)
+    gated = total[0] * total[1] * (0.5 + 0.5 * erf(total[1] / math.sqrt(2)))
+    found = {
+        "gelu": microsoft_sample(ExpandGelu, "Gelu", {"x": x}, y, dims=dims),
+        "bias gelu": microsoft_sample(ExpandBiasGelu, "BiasGelu", {"x": x, "b": bias}, y),
+        "fast gelu": microsoft_sample(ExpandFastGelu, "FastGelu", {"x": x, "b": bias}, y),
+        "quick gelu": microsoft_sample(ExpandQuickGelu, "QuickGelu", {"x": x}, y),
+        "split gelu": microsoft_sample(
+            ExpandBiasSplitGelu,
+            "BiasSplitGelu",
+            {"x": x, "b": bias},
+            y,
+            given=[gated.astype(np.float32)],
+        ),
+        "bias add": microsoft_sample(
+            ExpandBiasAdd, "BiasAdd", {"x": x, "b": bias, "skip": skip}, y, given=[x + bias + skip]
+        ),
+        "skip": microsoft_sample(
+            ExpandSkipLayerNormalization,
+            "SkipLayerNormalization",
+            {**norm, "beta": bias, "bias": bias},
+            y,
+            stored=["gamma", "beta", "bias"],
+            dims=dims,
+        ),
+        "skip without beta": microsoft_sample(
+            ExpandSkipLayerNormalization, "SkipLayerNormalization", norm, y, opset=13
+        ),
+        "simplified skip": microsoft_sample(
+            ExpandSkipSimplifiedLayerNormalization, "SkipSimplifiedLayerNormalization", norm, y
+        ),
+        "simplified": microsoft_sample(
+            ExpandSimplifiedLayerNormalization,
+            "SimplifiedLayerNormalization",
+            {"x": x.astype(np.float16), "scale": bias.astype(np.float16)},
+            {"y": ("float16", 3)},
+            domain="",
+        ),
+        "old normalization": microsoft_sample(
+            ExpandOldLayerNormalization,
+            "LayerNormalization",
+            {"x": x, "scale": bias, "b": bias},
+            y,
+            domain="",
+            opset=13,
+        ),
+        "embedding": microsoft_sample(
+            ExpandEmbedLayerNormalization,
+            "EmbedLayerNormalization",
+            {
+                "ids": integers(2, 5, dtype=np.int32, high=29),
+                "segments": integers(2, 5, dtype=np.int32, high=1),
+                **{name: normal(size, 16) for name, size in [("w", 30), ("p", 9), ("s", 2)]},
+                "gamma": bias,
+                "beta": bias,
+                "mask": integers(2, 5, dtype=np.int32, high=1),
+            },
+            {"y": ("float32", 3), "index": ("int32", 1)},
+            stored=["w", "p", "s", "gamma", "beta"],
+            dims={"ids": ("n", "s"), "segments": ("n", "s"), "mask": ("n", "s")},
+        ),
+    }
+    tables = {name: normal(20, 4) for name in ("cos", "sin")}
+    for name, at in {"each": integers(2, 5, dtype=np.int64, high=9), "first": i64(3)}.items():
+        found[f"rotary {name}"] = microsoft_sample(
+            ExpandRotaryEmbedding,
+            "RotaryEmbedding",
+            {"x": x, "at": at, **tables},
+            y,
+            dims={"x": ("n", "s", 16), "at": ("n", "s") if name == "each" else (1,)},
+            stored=["cos", "sin"],
+            interleaved=int(name == "first"),
+        )
+    return found
+
+
+def _of_products() -> dict[str, Sample]:
+    a, b, bias = normal(2, 3, 4), normal(2, 5, 4), normal(5)
+    gemm = {"a": normal(3, 4), "b": normal(4, 5), "c": bias}
+    x, w, image = normal(3, 4), normal(4, 5), normal(2, 4, 9, 8)
+    product = (x @ w + bias).astype(np.float64)
+    inner = product * (0.7978845608028654 + 0.035677408136300125 * product**2)
+    gelu = (product * (0.5 + 0.5 * np.tanh(inner))).astype(np.float32)
+    kernel = np.zeros((3, 1, 1, 4), np.float32)
+    kernel[:, 0, 0, :3] = np.eye(3)
+    last = image.transpose(0, 2, 3, 1)
+    matrix = {"y": ("float32", 2)}
+    return {
+        "product": microsoft_sample(
+            ExpandFusedMatMul,
+            "FusedMatMul",
+            {"a": a, "b": b},
+            {"y": ("float32", 3)},
+            dims={"a": ("n", 3, 4), "b": ("n", 5, 4)},
+            alpha=0.25,
+            transB=1,
+        ),
+        "gemm": microsoft_sample(
+            ExpandFusedGemm, "FusedGemm", gemm, matrix, stored=["b", "c"], activation="Relu"
+        ),
+        "gemm gelu": microsoft_sample(
+            ExpandGemmFastGelu,
+            "GemmFastGelu",
+            {"x": x, "w": w, "b": bias},
+            matrix,
+            stored=["w", "b"],
+            also=[ExpandFastGelu],
+            given=[gelu],
+        ),
+        "convolution": microsoft_sample(
+            ExpandFusedConv,
+            "FusedConv",
+            {"x": image, "w": normal(6, 4, 3, 3), "b": normal(6)},
+            {"y": ("float32", 4)},
+            stored=["w", "b"],
+            activation="LeakyRelu",
+            activation_params=[0.2],
+        ),
+        "convolution, channels last": microsoft_sample(
+            ExpandNhwcConv,
+            "NhwcConv",
+            {"x": last, "w": kernel},
+            {"y": ("float32", 4)},
+            stored=["w"],
+            given=[last[..., :3]],
+        ),
+        "pool, channels last": microsoft_sample(
+            ExpandNhwcMaxPool,
+            "NhwcMaxPool",
+            {"x": integers(2, 9, 8, 3)},
+            {"y": ("uint8", 4)},
+            kernel_shape=[3, 2],
+            also=[CarryIntegers],
+        ),
+        "group norm": _group_norm(last),
+        "distances": microsoft_sample(
+            ExpandCDist, "CDist", {"a": x, "b": normal(5, 4)}, matrix, metric="euclidean"
+        ),
+        "expanded": microsoft_sample(
+            ExpandExpandDims,
+            "ExpandDims",
+            {"x": x, "axis": np.array(-1, np.int32)},
+            {"y": ("float32", 3)},
+            stored=["axis"],
+        ),
+        "range": microsoft_sample(
+            ExpandMicrosoftRange, "Range", {"from": i64(3), "to": i64(9)}, {"y": ("int64", 1)}
+        ),
+        "renamed": microsoft_sample(RenameMicrosoftOperator, "Trilu", {"x": x}, matrix),
+    }
+
+
+def _group_norm(x: np.ndarray) -> Sample:
+    groups = x.astype(np.float64).reshape(2, -1, 2, 2)
+    centred = groups - groups.mean((1, 3), keepdims=True)
+    y = centred / np.sqrt((centred**2).mean((1, 3), keepdims=True) + 1e-5)
+    return microsoft_sample(
+        ExpandGroupNorm,
+        "GroupNorm",
+        {"x": x, "gamma": np.ones(4, np.float32), "beta": np.zeros(4, np.float32)},
+        {"y": ("float32", 4)},
+        stored=["gamma", "beta"],
+        dims={"x": ("n", 9, 8, 4)},
+        given=[y.reshape(x.shape).astype(np.float32)],
+        groups=2,
+        activation=0,
+    )
+
+
+def _of_attention() -> dict[str, Sample]:
+    x, weights, bias = normal(2, 5, 16), normal(16, 48) / 4, normal(48)
+    mask, y = np.array([3, 5], np.int32), {"y": ("float32", 3)}
+    merged = {"x": x, "w": weights, "b": bias, "mask": mask}
+    past = {"past": normal(2, 2, 4, 3, 4)}
+    heads = {name: normal(2, 5, 16) for name in ("query", "key", "value")}
+    keys = {"b": bias, "mask": integers(2, 5, dtype=np.int32, high=1)}
+    quantized = {
+        "x": integers(2, 5, 16),
+        "w": integers(16, 48, high=60),
+        "b": bias,
+        "x_scale": np.float32(0.02),
+        "w_scale": np.float32(0.01),
+        "mask": mask,
+        "x_zero": np.uint8(120),
+        "w_zero": np.uint8(30),
+    }
+    stored = ["w", "b", "x_scale", "w_scale", "x_zero", "w_zero"]
+    return {
+        "attention": microsoft_sample(
+            ExpandAttention, "Attention", merged, y, stored=["w", "b"], num_heads=4
+        ),
+        "attention, past": microsoft_sample(
+            ExpandAttention,
+            "Attention",
+            {**merged, "mask": None, **past},
+            {**y, "present": ("float32", 5)},
+            stored=["w", "b"],
+            dims={"x": ("n", "s", 16), "past": (2, "n", 4, "p", 4)},
+            num_heads=4,
+            unidirectional=1,
+        ),
+        "heads": microsoft_sample(
+            ExpandMultiHeadAttention,
+            "MultiHeadAttention",
+            {**heads, **keys},
+            y,
+            stored=["b"],
+            dims=dict.fromkeys(heads, ("n", "s", 16)) | {"mask": ("n", "s")},
+            num_heads=4,
+        ),
+        "quantized attention": microsoft_sample(
+            ExpandQAttention,
+            "QAttention",
+            quantized,
+            y,
+            stored=stored,
+            num_heads=4,
+            also=[ExpandAttention, ExpandDequantizeLinear, CarryIntegers],
+        ),
+    }
+
+
+MICROSOFT_SAMPLES: dict[str, Sample] = {
+    f"microsoft {name}": each
+    for name, each in (_of_floats() | _of_products() | _of_attention()).items()
+}
