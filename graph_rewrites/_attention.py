@@ -22,8 +22,8 @@ class Masking:
     """What hides keys from queries.
 
     Attributes:
-        kind: "none", "lengths" [batch], "bounds" [2 * batch], "keys" [batch, keys] or "pairs"
-            [batch, queries, keys].
+        kind: "none", "lengths" [batch], "bounds" [2 * batch], "vector" (one of both, which only
+            shows when the model runs), "keys" [batch, keys] or "pairs" [batch, queries, keys].
         hidden: what is added to a score that the mask hides.
         is_causal: whether a query sees no later keys.
     """
@@ -54,7 +54,9 @@ def masking_of(match: Match, mask: gs.Tensor | None, query: gs.Tensor) -> str | 
         return Masking("lengths", hidden, is_causal)
     if isinstance(dims[0], int) and isinstance(batch, int) and dims[0] == 2 * batch:
         return Masking("bounds", hidden, is_causal)
-    return "its mask is a vector, and whether it has one element for each row is unknown"
+    if not isinstance(dims[0], int) or not isinstance(batch, int):
+        return Masking("vector", hidden, is_causal)
+    return f"its mask has {dims[0]} elements; expected {batch}, or {2 * batch}"
 
 
 @dataclass
@@ -120,21 +122,37 @@ def mask_bias(
 
 def _seen(new: Replacement, kind: str, mask: Value, heads: Heads) -> Value:
     """Return which keys are seen, so that it broadcasts to [batch, heads, queries, keys]."""
-    if kind in ("lengths", "bounds"):
+    if kind in ("lengths", "bounds", "vector"):
         columns = _positions(new, heads.key)
-        wide = new.cast(mask, "int64")
-        if kind == "lengths":
-            seen: Value = new.add("Less", columns, new.unsqueeze(wide, [1]))
-        else:
-            pairs = new.add("Reshape", wide, np.array([2, -1, 1]))
-            end, start = (new.add("Gather", pairs, np.int64(at), axis=0) for at in (0, 1))
-            from_start = new.add("Not", new.add("Less", columns, start))
-            seen = new.add("And", from_start, new.add("Less", columns, end))
+        start, end = _bounds(new, kind, new.cast(mask, "int64"), heads)
+        seen: Value = new.add("Less", columns, end)
+        if start is not None:
+            seen = new.add("And", new.add("Not", new.add("Less", columns, start)), seen)
         return new.unsqueeze(seen, [1, 2])
     positive = new.add("Greater", new.cast(mask, "int64"), np.int64(0))
     if kind == "keys":
         return new.unsqueeze(positive, [1, 2])
     return new.unsqueeze(positive, [1])
+
+
+def _bounds(new: Replacement, kind: str, mask: Value, heads: Heads) -> tuple[Value, Value]:
+    """Return the first key that is seen in each row, None for 0, and the one after the last.
+
+    Of a "vector" both are made of as many rows as there are, one or two; others do not broadcast.
+    """
+    if kind == "lengths":
+        return None, new.unsqueeze(mask, [1])
+    if kind == "bounds":
+        pairs = new.add("Reshape", mask, np.array([2, -1, 1]))
+        end, start = (new.add("Gather", pairs, np.int64(at), axis=0) for at in (0, 1))
+        return start, end
+    each, one = np.array([-1]), np.array([1])
+    shape = new.add("Concat", each, length_of(new, heads.query, 0), one, axis=0)
+    rows = new.add("Reshape", mask, shape)
+    pairs = new.add("Add", rows, np.zeros((2, 1, 1), np.int64))
+    end, second = (new.add("Gather", pairs, np.int64(at), axis=0) for at in (0, 1))
+    has_start = new.add("Sub", length_of(new, rows, 0), one)
+    return new.add("Mul", second, has_start), end
 
 
 def length_of(new: Replacement, value: Value, axis: int = 2) -> gs.Variable:

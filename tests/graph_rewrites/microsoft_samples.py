@@ -223,7 +223,11 @@ def _of_products() -> dict[str, Sample]:
             stored=["axis"],
         ),
         "range": microsoft_sample(
-            ExpandMicrosoftRange, "Range", {"from": i64(3), "to": i64(9)}, {"y": ("int64", 1)}
+            ExpandMicrosoftRange,
+            "Range",
+            {"from": i64(3), "to": i64(9)},
+            {"y": ("int64", 1)},
+            stored=["from", "to"],
         ),
         "renamed": microsoft_sample(RenameMicrosoftOperator, "Trilu", {"x": x}, matrix),
     }

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from pluginkit.errors import ModelError
 from pluginkit.graph_rewrites.carry_integers import CarryIntegers
 from pluginkit.graph_rewrites.expand_attention import ExpandAttention, ExpandQAttention
 from pluginkit.graph_rewrites.expand_quantization import ExpandDequantizeLinear
+from pluginkit.onnx.running.run_model import run_onnxruntime
 from tests.graph_rewrites.microsoft import assert_spelled_out, feeds_of, microsoft_model
 from tests.graph_rewrites.rewriting import reason_against
 from tests.graph_rewrites.samples import integers, normal
@@ -74,6 +76,15 @@ def test_sizes_may_vary(opset):
     assert_spelled_out(model, feeds_of(model, inputs), [ExpandAttention])
 
 
+@pytest.mark.parametrize("mask", ["lengths", "bounds"])
+def test_whether_a_vector_has_bounds_may_only_show_when_it_runs(mask):
+    inputs = arrays(mask=MASKS[mask])
+    model = attention_model(inputs, dims={"x": ("n", 5, 16), "mask": ("m",)})
+    made = assert_spelled_out(model, feeds_of(model, inputs), [ExpandAttention])
+    with pytest.raises(ModelError, match="PK441"):
+        run_onnxruntime(made, {"x": X, "mask": np.arange(8, dtype=INT)})
+
+
 @pytest.mark.parametrize("shape", [(2, 4, 5, 5), (1, 4, 5, 5), (1, 1, 5, 5)])
 def test_scores_have_a_bias(shape):
     inputs = arrays(mask=MASKS["keys"], score_bias=normal(*shape))
@@ -88,9 +99,8 @@ def test_values_may_be_of_another_size():
 
 
 def test_what_is_not_known_is_left():
-    inputs = arrays(mask=np.array([3, 5], INT))
-    model = attention_model(inputs, dims={"x": ("n", 5, 16), "mask": ("m",)})
-    reason = "its mask is a vector, and whether it has one element for each row is unknown"
+    model = attention_model(arrays(mask=np.array([3, 5, 1], INT)))
+    reason = "its mask has 3 elements; expected 2, or 4"
     assert reason_against(ExpandAttention, model) == reason
     model = attention_model(arrays(mask=np.ones((2, 1, 7, 7), INT)))
     reason = "its mask has four axes, which ONNX Runtime's CPU does not take"

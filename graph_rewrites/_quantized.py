@@ -1,0 +1,47 @@
+"""Dequantize the inputs of an operator on small integers, and quantize its output again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pluginkit.onnx import Match, Replacement, Value
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+#: The first opset in which ONNX quantizes.
+QUANTIZES_SINCE = 10
+
+
+def dequantized(
+    new: Replacement, value: Value, scale: Value, zero_point: Value, axis: int | None = None
+) -> gs.Variable:
+    """Return the float32 numbers that integers stand for.
+
+    Args:
+        new: the new nodes.
+        value: the integers.
+        scale: one, or one for each element of the axis.
+        zero_point: in the type of the integers; None is 0.
+        axis: the axis, which ONNX knows since opset 13.
+    """
+    inputs = [value, scale] if zero_point is None else [value, scale, zero_point]
+    return new.add("DequantizeLinear", *inputs, axis=axis)
+
+
+def quantize(
+    new: Replacement, match: Match, value: Value, scale: Value, zero_point: Value, dtype: str
+) -> list[gs.Node]:
+    """Make the output of the match: the value in integers of a dtype."""
+    zero = np.zeros((), dtype) if zero_point is None else zero_point
+    return new.end("QuantizeLinear", value, scale, zero)
+
+
+def rank_problem(match: Match, *scales: gs.Tensor | None) -> str | None:
+    """Return a reason to refuse the match, unless the scales are numbers, or vectors of one."""
+    for each in scales:
+        if each is not None and match.shape(each) not in ((), (1,)):
+            return f"'{each.name}' is not known to be a single number"
+    return None

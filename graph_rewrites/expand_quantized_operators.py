@@ -1,0 +1,211 @@
+"""Put operators between Dequantize- and QuantizeLinear that ONNX Runtime's quantizer has in one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pluginkit.graph_rewrites._quantized import (
+    QUANTIZES_SINCE,
+    dequantized,
+    quantize,
+    rank_problem,
+)
+from pluginkit.graph_rewrites._spelled_out import MICROSOFT
+from pluginkit.onnx import Match, Op, Optional, Replacement, Rewrite, Value
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+_QUANTIZED = ("uint8", "int8")
+
+
+class ExpandQLinearBinary(Rewrite):
+    """com.microsoft.QLinearAdd(a, b) -> QuantizeLinear(Add(DequantizeLinear(a), ...)); and Mul."""
+
+    pattern = Op(
+        ("QLinearAdd", "QLinearMul"),
+        *("a", "a_scale", Optional("a_zero"), "b", "b_scale", Optional("b_zero")),
+        *("y_scale", Optional("y_zero")),
+        domain=MICROSOFT,
+    )
+
+    def check(
+        self, match: Match, a: gs.Tensor, a_scale: gs.Tensor, b_scale: gs.Tensor, y_scale: gs.Tensor
+    ) -> str | None:
+        return _problem(match, a) or rank_problem(match, a_scale, b_scale, y_scale)
+
+    def rewrite(
+        self,
+        match: Match,
+        a: gs.Tensor,
+        a_scale: gs.Tensor,
+        a_zero: gs.Tensor | None,
+        b: gs.Tensor,
+        b_scale: gs.Tensor,
+        b_zero: gs.Tensor | None,
+        y_scale: gs.Tensor,
+        y_zero: gs.Tensor | None,
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        left, right = dequantized(new, a, a_scale, a_zero), dequantized(new, b, b_scale, b_zero)
+        y = new.add(match.proto.op_type.removeprefix("QLinear"), left, right)
+        return quantize(new, match, y, y_scale, y_zero, match.dtype(a))
+
+
+#: For each operator of one input the attributes of the operator on floating-point numbers.
+_UNARY: dict[str, tuple[str, ...]] = {
+    "QLinearAveragePool": (
+        *("auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides"),
+    ),
+    "QLinearGlobalAveragePool": (),
+    "QLinearLeakyRelu": ("alpha",),
+    "QLinearReduceMean": ("axes", "keepdims"),
+    "QLinearSigmoid": (),
+    "QLinearSoftmax": ("axis",),
+}
+
+
+class ExpandQLinearUnary(Rewrite):
+    """com.microsoft.QLinearSigmoid(x) -> QuantizeLinear(Sigmoid(DequantizeLinear(x))).
+
+    And LeakyRelu, Softmax, ReduceMean, AveragePool and GlobalAveragePool, of which pools may have
+    their channels last.
+    """
+
+    pattern = Op(
+        tuple(_UNARY),
+        *("x", "x_scale", Optional("x_zero"), "y_scale", Optional("y_zero")),
+        domain=MICROSOFT,
+    )
+
+    def check(
+        self, match: Match, x: gs.Tensor, x_scale: gs.Tensor, y_scale: gs.Tensor
+    ) -> str | None:
+        if match.attribute("channels_last", 0) and match.rank(x) is None:
+            return "the rank of its input, whose channels come last, is unknown"
+        if match.proto.op_type == "QLinearSoftmax" and not _is_along_one_axis(match, x):
+            return "its softmax is over several axes, or over an axis that is not known"
+        return _problem(match, x) or rank_problem(match, x_scale, y_scale)
+
+    def rewrite(
+        self,
+        match: Match,
+        x: gs.Tensor,
+        x_scale: gs.Tensor,
+        x_zero: gs.Tensor | None,
+        y_scale: gs.Tensor,
+        y_zero: gs.Tensor | None,
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        value: Value = dequantized(new, x, x_scale, x_zero)
+        is_last, rank = match.attribute("channels_last", 0), match.rank(x) or 0
+        if is_last:
+            value = new.add("Transpose", value, perm=[0, rank - 1, *range(1, rank - 1)])
+        value = _made(new, match, value)
+        if is_last:
+            value = new.add("Transpose", value, perm=[0, *range(2, rank), 1])
+        return quantize(new, match, value, y_scale, y_zero, match.dtype(x))
+
+
+def _made(new: Replacement, match: Match, value: Value) -> gs.Variable:
+    op_type = match.proto.op_type
+    name = op_type.removeprefix("QLinear")
+    given = {each: match.attribute(each) for each in _UNARY[op_type]}
+    axes = given.pop("axes", None)
+    if axes:
+        return new.reduce(name, value, axes, keepdims=bool(given["keepdims"] in (None, 1)))
+    return new.add(name, value, **given)
+
+
+def _is_along_one_axis(match: Match, x: gs.Tensor) -> bool:
+    """Whether the Softmax is along one axis in the model's opset too.
+
+    Before opset 13 it is over all axes from one on; the node says for which opset it was made.
+    """
+    axis, rank = match.attribute("axis", -1), match.rank(x)
+    is_last = axis == -1 or (rank is not None and axis == rank - 1)
+    return is_last or (match.attribute("opset", 13) >= 13 and match.onnx_opset >= 13)
+
+
+class ExpandQLinearConcat(Rewrite):
+    """com.microsoft.QLinearConcat(a, ...) -> QuantizeLinear(Concat(DequantizeLinear(a), ...))."""
+
+    pattern = Op("QLinearConcat", "y_scale", "y_zero", ..., domain=MICROSOFT)
+
+    def check(self, match: Match, y_scale: gs.Tensor, y_zero: gs.Tensor) -> str | None:
+        if len(match.inputs) < 5 or len(match.inputs) % 3 != 2:
+            return "it has not three inputs for each tensor"
+        problem = _problem(match, y_zero) or match.dtype_problem(_QUANTIZED, *match.inputs[2::3])
+        return problem or rank_problem(match, y_scale, *match.inputs[3::3])
+
+    def rewrite(self, match: Match, y_scale: gs.Tensor, y_zero: gs.Tensor) -> list[gs.Node]:
+        new = Replacement(match)
+        given = match.inputs[2:]
+        parts = [dequantized(new, *given[start : start + 3]) for start in range(0, len(given), 3)]
+        y = new.add("Concat", *parts, axis=match.attribute("axis", 0))
+        return quantize(new, match, y, y_scale, y_zero, match.dtype(y_zero))
+
+
+class ExpandQLinearWhere(Rewrite):
+    """com.microsoft.QLinearWhere(c, a, b) -> QuantizeLinear(Where(c, DequantizeLinear(a), ...))."""
+
+    pattern = Op(
+        "QLinearWhere",
+        *("condition", "a", "a_scale", "a_zero", "b", "b_scale", "b_zero", "y_scale", "y_zero"),
+        domain=MICROSOFT,
+    )
+
+    def check(
+        self, match: Match, a: gs.Tensor, a_scale: gs.Tensor, b_scale: gs.Tensor, y_scale: gs.Tensor
+    ) -> str | None:
+        return _problem(match, a) or rank_problem(match, a_scale, b_scale, y_scale)
+
+    def rewrite(
+        self,
+        match: Match,
+        condition: gs.Tensor,
+        a: gs.Tensor,
+        a_scale: gs.Tensor,
+        a_zero: gs.Tensor,
+        b: gs.Tensor,
+        b_scale: gs.Tensor,
+        b_zero: gs.Tensor,
+        y_scale: gs.Tensor,
+        y_zero: gs.Tensor,
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        left, right = dequantized(new, a, a_scale, a_zero), dequantized(new, b, b_scale, b_zero)
+        y = new.add("Where", condition, left, right)
+        return quantize(new, match, y, y_scale, y_zero, match.dtype(a))
+
+
+class ExpandNhwcQLinearConv(Rewrite):
+    """com.microsoft.QLinearConv(x, w) -> Transpose(QLinearConv(Transpose(x), w)).
+
+    The channels come last if ``channels_last`` is 1; else nothing is transposed.
+    """
+
+    pattern = Op("QLinearConv", "x", ..., domain=MICROSOFT)
+
+    def check(self, match: Match, x: gs.Tensor) -> str | None:
+        if match.attribute("channels_last", 0) and match.rank(x) is None:
+            return "the rank of its input, whose channels come last, is unknown"
+        return _problem(match, x)
+
+    def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
+        new = Replacement(match)
+        names = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+        given = {name: match.attribute(name) for name in names}
+        others = [each if each.name else None for each in match.inputs[1:]]
+        if not match.attribute("channels_last", 0):
+            return new.end("QLinearConv", x, *others, **given)
+        rank = match.rank(x) or 0
+        first = new.add("Transpose", x, perm=[0, rank - 1, *range(1, rank - 1)])
+        y = new.add("QLinearConv", first, *others, **given)
+        return new.end("Transpose", y, perm=[0, *range(2, rank), 1])
+
+
+def _problem(match: Match, x: gs.Tensor) -> str | None:
+    if match.onnx_opset < QUANTIZES_SINCE:
+        return f"ONNX quantizes since opset {QUANTIZES_SINCE}"
+    return match.dtype_problem(_QUANTIZED, x)
