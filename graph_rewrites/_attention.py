@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pluginkit.graph_rewrites._spelled_out import number
-from pluginkit.onnx import Match, Replacement, Value
+from pluginkit.onnx import Match, NodeInput, Replacement
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -70,10 +70,10 @@ class Heads:
         past: the keys of the past, or None.
     """
 
-    query: Value
-    key: Value
-    value: Value
-    past: Value = None
+    query: NodeInput
+    key: NodeInput
+    value: NodeInput
+    past: NodeInput = None
 
 
 def attend(
@@ -81,7 +81,7 @@ def attend(
     heads: Heads,
     scale: float,
     dtype: str,
-    *biases: Value,
+    *biases: NodeInput,
 ) -> gs.Variable:
     """Return the attention: [batch, sequence, heads * size].
 
@@ -103,10 +103,10 @@ def attend(
 
 
 def mask_bias(
-    new: Replacement, masking: Masking, mask: Value, heads: Heads, dtype: str
-) -> list[Value]:
+    new: Replacement, masking: Masking, mask: NodeInput, heads: Heads, dtype: str
+) -> list[NodeInput]:
     """Return what is added to scores where keys are hidden, as parts that broadcast."""
-    found: list[Value] = []
+    found: list[NodeInput] = []
     if masking.kind != "none":
         seen = _seen(new, masking.kind, mask, heads)
         zero, hidden = number(0, dtype), number(masking.hidden, dtype)
@@ -120,12 +120,12 @@ def mask_bias(
     return found
 
 
-def _seen(new: Replacement, kind: str, mask: Value, heads: Heads) -> Value:
+def _seen(new: Replacement, kind: str, mask: NodeInput, heads: Heads) -> NodeInput:
     """Return which keys are seen, so that it broadcasts to [batch, heads, queries, keys]."""
     if kind in ("lengths", "bounds", "vector"):
         columns = _positions(new, heads.key)
         start, end = _bounds(new, kind, new.cast(mask, "int64"), heads)
-        seen: Value = new.add("Less", columns, end)
+        seen: NodeInput = new.add("Less", columns, end)
         if start is not None:
             seen = new.add("And", new.add("Not", new.add("Less", columns, start)), seen)
         return new.unsqueeze(seen, [1, 2])
@@ -135,7 +135,9 @@ def _seen(new: Replacement, kind: str, mask: Value, heads: Heads) -> Value:
     return new.unsqueeze(positive, [1])
 
 
-def _bounds(new: Replacement, kind: str, mask: Value, heads: Heads) -> tuple[Value, Value]:
+def _bounds(
+    new: Replacement, kind: str, mask: NodeInput, heads: Heads
+) -> tuple[NodeInput, NodeInput]:
     """Return the first key that is seen in each row, None for 0, and the one after the last.
 
     Of a "vector" both are made of as many rows as there are, one or two; others do not broadcast.
@@ -155,24 +157,24 @@ def _bounds(new: Replacement, kind: str, mask: Value, heads: Heads) -> tuple[Val
     return new.add("Mul", second, has_start), end
 
 
-def length_of(new: Replacement, value: Value, axis: int = 2) -> gs.Variable:
+def length_of(new: Replacement, value: NodeInput, axis: int = 2) -> gs.Variable:
     """Return the size of an axis as a vector of one."""
     return new.slice(new.add("Shape", value), 0, axis, axis + 1)
 
 
-def _positions(new: Replacement, value: Value, past: Value = None) -> Value:
+def _positions(new: Replacement, value: NodeInput, past: NodeInput = None) -> NodeInput:
     """Return the position of each element of a sequence, which may follow another."""
     length = new.add("Reshape", length_of(new, value), _SCALAR)
     counted = new.add("Range", np.int64(0), length, np.int64(1))
     return counted if past is None else new.add("Add", counted, length_of(new, past))
 
 
-def split_heads(new: Replacement, value: Value, count: int) -> gs.Variable:
+def split_heads(new: Replacement, value: NodeInput, count: int) -> gs.Variable:
     """Turn [batch, sequence, heads * size] into [batch, heads, sequence, size]."""
     parts = new.add("Reshape", value, np.array([0, 0, count, -1]))
     return new.add("Transpose", parts, perm=[0, 2, 1, 3])
 
 
-def with_past(new: Replacement, past: Value, value: Value) -> Value:
+def with_past(new: Replacement, past: NodeInput, value: NodeInput) -> NodeInput:
     """Put the keys or values of the past before the new ones."""
     return value if past is None else new.add("Concat", past, value, axis=2)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.onnx import Match, Replacement, Value
+from pluginkit.onnx import Match, NodeInput, Replacement
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -16,7 +16,11 @@ QUANTIZES_SINCE = 10
 
 
 def dequantized(
-    new: Replacement, value: Value, scale: Value, zero_point: Value, axis: int | None = None
+    new: Replacement,
+    value: NodeInput,
+    scale: NodeInput,
+    zero_point: NodeInput,
+    axis: int | None = None,
 ) -> gs.Variable:
     """Return the float32 numbers that integers stand for.
 
@@ -32,7 +36,12 @@ def dequantized(
 
 
 def quantize(
-    new: Replacement, match: Match, value: Value, scale: Value, zero_point: Value, dtype: str
+    new: Replacement,
+    match: Match,
+    value: NodeInput,
+    scale: NodeInput,
+    zero_point: NodeInput,
+    dtype: str,
 ) -> list[gs.Node]:
     """Make the output of the match: the value in integers of a dtype."""
     zero = np.zeros((), dtype) if zero_point is None else zero_point

@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnx.helper
 
-from pluginkit.onnx import Replacement, Value, elem_type
+from pluginkit.onnx import NodeInput, Replacement, elem_type
 
 #: The domain of the operators that ONNX Runtime adds to ONNX's.
 MICROSOFT = "com.microsoft"
 
 #: The output of a normalization, the mean and the inverse of the standard deviation.
-Normalized: TypeAlias = tuple[Value, Value, Value]
+Normalized: TypeAlias = tuple[NodeInput, NodeInput, NodeInput]
 
 
 def number(value: float, dtype: str) -> np.generic:
@@ -26,14 +26,14 @@ def number(value: float, dtype: str) -> np.generic:
     return scalar
 
 
-def gelu(new: Replacement, x: Value, dtype: str) -> Value:
+def gelu(new: Replacement, x: NodeInput, dtype: str) -> NodeInput:
     """Return x * (0.5 + 0.5 * erf(x / sqrt(2)))."""
     erf = new.add("Erf", new.add("Mul", x, number(math.sqrt(0.5), dtype)))
     half = number(0.5, dtype)
     return new.add("Mul", x, new.add("Add", new.add("Mul", erf, half), half))
 
 
-def tanh_gelu(new: Replacement, x: Value, dtype: str) -> Value:
+def tanh_gelu(new: Replacement, x: NodeInput, dtype: str) -> NodeInput:
     """Return x * (0.5 + 0.5 * tanh(x * (0.797885 + 0.035677 * x * x))), as ONNX Runtime has it."""
     square = new.add("Mul", x, x)
     inner = new.add("Mul", square, number(0.035677408136300125, dtype))
@@ -44,7 +44,7 @@ def tanh_gelu(new: Replacement, x: Value, dtype: str) -> Value:
 
 
 def normalized(
-    new: Replacement, x: Value, axes: Sequence[int], epsilon: float, *, centred: bool
+    new: Replacement, x: NodeInput, axes: Sequence[int], epsilon: float, *, centred: bool
 ) -> Normalized:
     """Return x with a mean of 0 and a variance of 1, or with a mean square of 1.
 
@@ -55,7 +55,7 @@ def normalized(
         epsilon: added to the variance.
         centred: whether to subtract the mean.
     """
-    mean: Value = None
+    mean: NodeInput = None
     if centred:
         mean = new.reduce("ReduceMean", x, axes, keepdims=True)
         x = new.add("Sub", x, mean)
@@ -90,8 +90,8 @@ def activation_problem(name: str, parameters: Sequence[float]) -> str | None:
 
 
 def activated(
-    new: Replacement, x: Value, name: str, parameters: Sequence[float], dtype: str
-) -> Value:
+    new: Replacement, x: NodeInput, name: str, parameters: Sequence[float], dtype: str
+) -> NodeInput:
     """Return an activation of x; "" is none.
 
     Args:

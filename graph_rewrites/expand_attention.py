@@ -19,7 +19,7 @@ from pluginkit.graph_rewrites._attention import (
     with_past,
 )
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT
-from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -83,7 +83,7 @@ class ExpandAttention(Rewrite):
     ) -> list[gs.Node]:
         new = Replacement(match)
         count, dtype = match.attribute("num_heads", 1), match.dtype(x)
-        merged: Value = new.add("MatMul", x, weights)
+        merged: NodeInput = new.add("MatMul", x, weights)
         if bias is not None:
             merged = new.add("Add", merged, bias)
         starts = np.cumsum([0, *facts.sizes]).tolist()
@@ -91,7 +91,7 @@ class ExpandAttention(Rewrite):
             split_heads(new, new.slice(merged, 2, start, end), count)
             for start, end in pairwise(starts)
         )
-        earlier: list[Value] = [None, None]
+        earlier: list[NodeInput] = [None, None]
         if past is not None:
             earlier = [new.add("Gather", past, np.int64(at), axis=0) for at in (0, 1)]
         heads = Heads(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT, activated, activation_problem
-from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -67,10 +67,10 @@ class ExpandNhwcConv(Rewrite):
     ) -> list[gs.Node]:
         new = Replacement(match)
         first = _channels_first(facts)
-        weights: Value = w
+        weights: NodeInput = w
         if match.proto.op_type == "NhwcConv":
             weights = new.add("Transpose", w, perm=first)
-        added: Value = None if z is None else new.add("Transpose", z, perm=first)
+        added: NodeInput = None if z is None else new.add("Transpose", z, perm=first)
         y = _convolution(new, match, new.add("Transpose", x, perm=first), weights, bias, added)
         return new.end("Transpose", y, perm=_channels_last(facts))
 
@@ -98,10 +98,10 @@ def _problem(match: Match, x: gs.Tensor) -> str | None:
 
 
 def _convolution(
-    new: Replacement, match: Match, x: Value, w: Value, bias: Value, z: Value
-) -> Value:
+    new: Replacement, match: Match, x: NodeInput, w: NodeInput, bias: NodeInput, z: NodeInput
+) -> NodeInput:
     inputs = [x, w] if bias is None else [x, w, bias]
-    y: Value = new.add("Conv", *inputs, **_attributes(match, _OF_CONV))
+    y: NodeInput = new.add("Conv", *inputs, **_attributes(match, _OF_CONV))
     if z is not None:
         y = new.add("Add", y, z)
     parameters = match.attribute("activation_params", [])

@@ -11,7 +11,7 @@ from pluginkit.graph_rewrites._spelled_out import (
     activation_problem,
     number,
 )
-from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -45,7 +45,7 @@ class ExpandFusedMatMul(Rewrite):
         return new.end("Mul", new.add("MatMul", left, right), number(alpha, match.dtype(a)))
 
 
-def _transposed(new: Replacement, match: Match, value: gs.Tensor, side: str) -> Value:
+def _transposed(new: Replacement, match: Match, value: gs.Tensor, side: str) -> NodeInput:
     order = list(range(match.rank(value) or 0))
     if match.attribute(f"transBatch{side}", 0):
         order = [*order[1:-1], order[0], order[-1]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT, gelu, number, tanh_gelu
-from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -46,7 +46,7 @@ class ExpandFastGelu(_OfFloats):
 
     def rewrite(self, match: Match, x: gs.Tensor, bias: gs.Tensor | None) -> list[gs.Node]:
         new = Replacement(match)
-        value: Value = x if bias is None else new.add("Add", x, bias)
+        value: NodeInput = x if bias is None else new.add("Add", x, bias)
         return new.end("Identity", tanh_gelu(new, value, match.dtype(x)))
 
 
@@ -58,7 +58,7 @@ class ExpandQuickGelu(_OfFloats):
     def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
         new = Replacement(match)
         alpha = match.attribute("alpha", 1.702)
-        scaled: Value = x
+        scaled: NodeInput = x
         if alpha != 1:
             scaled = new.add("Mul", x, number(alpha, match.dtype(x)))
         return new.end("Mul", x, new.add("Sigmoid", scaled))

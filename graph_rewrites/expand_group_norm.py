@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT, normalized
-from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -70,10 +70,10 @@ class ExpandGroupNorm(Rewrite):
 
 def _with_skip(
     new: Replacement, match: Match, x: gs.Tensor, skip: gs.Tensor | None, bias: gs.Tensor | None
-) -> Value:
+) -> NodeInput:
     """Add what is present, and make the second output of it."""
     is_last = match.attribute("channels_last", 1)
-    total: Value = x
+    total: NodeInput = x
     if skip is not None:
         flat = match.rank(skip) == 2
         total = new.add(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT, normalized
-from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -196,9 +196,9 @@ def _count(new: Replacement, index: gs.Tensor, ids: gs.Tensor, mask: gs.Tensor |
     new.into([index], "Cast", counted, to="int32")
 
 
-def _sum(new: Replacement, match: Match, parts: list[gs.Tensor | None]) -> Value:
+def _sum(new: Replacement, match: Match, parts: list[gs.Tensor | None]) -> NodeInput:
     """Add what is present; the fourth output of the match, if there is one, is the sum."""
-    present: list[Value] = [each for each in parts if each is not None]
+    present: list[NodeInput] = [each for each in parts if each is not None]
     total = present[0]
     for each in present[1:]:
         total = new.add("Add", total, each)
@@ -210,7 +210,7 @@ def _sum(new: Replacement, match: Match, parts: list[gs.Tensor | None]) -> Value
 def _spell_out(
     new: Replacement,
     match: Match,
-    x: Value,
+    x: NodeInput,
     scale: gs.Tensor,
     bias: gs.Tensor | None,
     *,

@@ -18,7 +18,7 @@ from pluginkit.graph_rewrites._attention import (
     with_past,
 )
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT
-from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -93,7 +93,7 @@ class ExpandMultiHeadAttention(Rewrite):
         count = match.attribute("num_heads", 1)
         starts = [0, facts.head * count, 2 * facts.head * count]
         ends = [*starts[1:], starts[2] + facts.values]
-        parts: list[Value] = []
+        parts: list[NodeInput] = []
         for tensor, start, end in zip(
             _parts(new, match, query, key, value), starts, ends, strict=True
         ):
@@ -124,7 +124,7 @@ def _parts(
     query: gs.Tensor,
     key: gs.Tensor | None,
     value: gs.Tensor | None,
-) -> list[Value | tuple[Value]]:
+) -> list[NodeInput | tuple[NodeInput]]:
     """Return queries, keys and values; in a tuple if they are split into heads already."""
     if key is None:
         return [(_packed(new, query, at),) for at in range(3)]
@@ -135,7 +135,7 @@ def _parts(
     return [query, key, value]
 
 
-def _packed(new: Replacement, tensor: Value, at: int) -> Value:
+def _packed(new: Replacement, tensor: NodeInput, at: int) -> NodeInput:
     """Take a part of [batch, sequence, heads, parts, size], with the heads before the sequence."""
     part = new.add("Gather", tensor, np.int64(at), axis=3)
     return new.add("Transpose", part, perm=[0, 2, 1, 3])

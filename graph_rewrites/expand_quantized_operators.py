@@ -11,7 +11,7 @@ from pluginkit.graph_rewrites._quantized import (
     rank_problem,
 )
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT
-from pluginkit.onnx import Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -97,7 +97,7 @@ class ExpandQLinearUnary(Rewrite):
         y_zero: gs.Tensor | None,
     ) -> list[gs.Node]:
         new = Replacement(match)
-        value: Value = dequantized(new, x, x_scale, x_zero)
+        value: NodeInput = dequantized(new, x, x_scale, x_zero)
         is_last, rank = match.attribute("channels_last", 0), match.rank(x) or 0
         if is_last:
             value = new.add("Transpose", value, perm=[0, rank - 1, *range(1, rank - 1)])
@@ -107,7 +107,7 @@ class ExpandQLinearUnary(Rewrite):
         return quantize(new, match, value, y_scale, y_zero, match.dtype(x))
 
 
-def _made(new: Replacement, match: Match, value: Value) -> gs.Variable:
+def _made(new: Replacement, match: Match, value: NodeInput) -> gs.Variable:
     op_type = match.proto.op_type
     name = op_type.removeprefix("QLinear")
     given = {each: match.attribute(each) for each in _UNARY[op_type]}

@@ -13,7 +13,7 @@ from pluginkit.graph_rewrites._quantized import (
     rank_problem,
 )
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT
-from pluginkit.onnx import Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -72,7 +72,7 @@ class ExpandQGemm(Rewrite):
         axis = None if match.shape(b_scale) in ((), (1,)) else 1 - flags["transB"]
         left = dequantized(new, a, a_scale, a_zero)
         right = dequantized(new, b, b_scale, b_zero, axis)
-        y: Value = new.add("Gemm", left, right, alpha=alpha, **flags)
+        y: NodeInput = new.add("Gemm", left, right, alpha=alpha, **flags)
         if c is not None:
             scale = new.add("Mul", new.add("Mul", a_scale, b_scale), np.float32(alpha))
             y = new.add("Add", y, new.add("Mul", new.cast(c, "float32"), scale))
@@ -143,10 +143,10 @@ class ExpandMatMulIntegerToFloat(Rewrite):
 
 def _product(
     new: Replacement,
-    factors: tuple[Value, Value],
-    scales: tuple[Value, Value],
-    zeros: tuple[Value, Value],
-    bias: Value,
+    factors: tuple[NodeInput, NodeInput],
+    scales: tuple[NodeInput, NodeInput],
+    zeros: tuple[NodeInput, NodeInput],
+    bias: NodeInput,
 ) -> list[gs.Node]:
     """Make the output of the match: the product of integers, scaled, with a bias."""
     inputs = [*factors, *zeros]

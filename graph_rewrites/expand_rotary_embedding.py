@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT
-from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -59,10 +59,10 @@ class ExpandRotaryEmbedding(Rewrite):
         """A tensor of three axes is taken apart into heads; its sequence comes before them."""
         new = Replacement(match)
         is_flat = match.rank(x) == 3
-        value: Value = x
+        value: NodeInput = x
         if is_flat:
             value = new.add("Reshape", x, np.array([0, 0, -1, facts.head]))
-        at: Value = positions
+        at: NodeInput = positions
         if match.rank(positions) == 1:
             at = _counted_from(new, match, x, positions)
         heads = 2 if is_flat else 1
@@ -73,7 +73,9 @@ class ExpandRotaryEmbedding(Rewrite):
         return new.end("Identity", y)
 
 
-def rotate(new: Replacement, value: Value, cos: Value, sin: Value, rotation: Rotation) -> Value:
+def rotate(
+    new: Replacement, value: NodeInput, cos: NodeInput, sin: NodeInput, rotation: Rotation
+) -> NodeInput:
     """Rotate pairs of elements of the last of four axes."""
     half, size = rotation.rotated // 2, rotation.rotated
     if rotation.is_interleaved:
@@ -84,7 +86,7 @@ def rotate(new: Replacement, value: Value, cos: Value, sin: Value, rotation: Rot
     imaginary = new.add("Add", new.add("Mul", first, sin), new.add("Mul", second, cos))
     if rotation.is_interleaved:
         pair = [new.unsqueeze(each, [4]) for each in (real, imaginary)]
-        parts: list[Value] = [
+        parts: list[NodeInput] = [
             new.add("Reshape", new.add("Concat", *pair, axis=4), np.array([0, 0, 0, size]))
         ]
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT
-from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite, Value
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -89,7 +89,7 @@ class ExpandMicrosoftRange(Rewrite):
         self, match: Match, start: gs.Tensor, limit: gs.Tensor, delta: gs.Tensor | None
     ) -> list[gs.Node]:
         new = Replacement(match)
-        step: Value = np.ones((), match.dtype(start)) if delta is None else delta
+        step: NodeInput = np.ones((), match.dtype(start)) if delta is None else delta
         scalar = np.zeros(0, np.int64)
         values = [
             each
