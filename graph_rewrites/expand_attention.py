@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _MergedLayout:
     """How many columns of the weights make queries, keys and values, and what is hidden."""
 
     sizes: tuple[int, int, int]
@@ -55,7 +55,7 @@ class ExpandAttention(Rewrite):
         weights: gs.Tensor,
         mask: gs.Tensor | None,
         past_length: gs.Tensor | None,
-    ) -> str | _Layout:
+    ) -> str | _MergedLayout:
         problem = match.dtype_problem(FLOATS, x)
         if problem is not None:
             return problem
@@ -68,7 +68,7 @@ class ExpandAttention(Rewrite):
         if sizes is None or heads < 1 or any(each % heads for each in sizes):
             return "the sizes of its weights are unknown, or do not make its heads"
         masking = masking_of(match, mask, x)
-        return masking if isinstance(masking, str) else _Layout(sizes, masking)
+        return masking if isinstance(masking, str) else _MergedLayout(sizes, masking)
 
     def rewrite(
         self,
@@ -79,7 +79,7 @@ class ExpandAttention(Rewrite):
         mask: gs.Tensor | None,
         past: gs.Tensor | None,
         score_bias: gs.Tensor | None,
-        facts: _Layout,
+        facts: _MergedLayout,
     ) -> list[gs.Node]:
         new = Replacement(match)
         count, dtype = match.attribute("num_heads", 1), match.dtype(x)

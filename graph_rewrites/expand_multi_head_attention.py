@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _HeadsLayout:
     """The size of a head and that of all values, and what is hidden."""
 
     head: int
@@ -59,7 +59,7 @@ class ExpandMultiHeadAttention(Rewrite):
         mask: gs.Tensor | None,
         past_length: gs.Tensor | None,
         beams: gs.Tensor | None,
-    ) -> str | _Layout:
+    ) -> str | _HeadsLayout:
         problem = match.dtype_problem(FLOATS, query)
         if problem is not None:
             return problem
@@ -73,7 +73,7 @@ class ExpandMultiHeadAttention(Rewrite):
         if bias is not None and match.rank(query) == 5:
             return "it has a bias for inputs that are split into heads"
         masking = masking_of(match, mask, query)
-        return masking if isinstance(masking, str) else _Layout(*sizes, masking)
+        return masking if isinstance(masking, str) else _HeadsLayout(*sizes, masking)
 
     def rewrite(
         self,
@@ -86,7 +86,7 @@ class ExpandMultiHeadAttention(Rewrite):
         score_bias: gs.Tensor | None,
         past_key: gs.Tensor | None,
         past_value: gs.Tensor | None,
-        facts: _Layout,
+        facts: _HeadsLayout,
     ) -> list[gs.Node]:
         new = Replacement(match)
         dtype = match.dtype(query)
