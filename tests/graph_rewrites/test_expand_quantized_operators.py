@@ -46,7 +46,7 @@ def target(dtype, scale, zero):
     return {"y_scale": np.float32(scale), "y_zero": None if zero is None else dtype(zero)}
 
 
-def compare(rewrite, op_type, inputs, output, **options):
+def assert_taken_apart(rewrite, op_type, inputs, output, **options):
     options.setdefault("opset", 13)
     stored = [
         name
@@ -65,7 +65,7 @@ def compare(rewrite, op_type, inputs, output, **options):
 def test_sums_and_products(op_type, dtype, of_a, of_b, of_y):
     inputs = quantized("a", dtype, (2, 3, 4), 0.03, of_a)
     inputs |= quantized("b", dtype, (3, 4), 0.05, of_b) | target(dtype, 0.07, of_y)
-    compare(ExpandQLinearBinary, op_type, inputs, (dtype, 3), dims={"a": ("n", 3, 4)})
+    assert_taken_apart(ExpandQLinearBinary, op_type, inputs, (dtype, 3), dims={"a": ("n", 3, 4)})
 
 
 @pytest.mark.parametrize(("dtype", "of_x", "_", "of_y"), TYPES)
@@ -112,14 +112,14 @@ def test_a_softmax_over_several_axes_is_left():
 def test_concatenations(dtype, of_a, of_b, of_y):
     inputs = target(dtype, 0.06, of_y) | quantized("a", dtype, (2, 3), 0.03, of_a)
     inputs |= quantized("b", dtype, (2, 5), 0.05, of_b)
-    compare(ExpandQLinearConcat, "QLinearConcat", inputs, (dtype, 2), axis=1)
+    assert_taken_apart(ExpandQLinearConcat, "QLinearConcat", inputs, (dtype, 2), axis=1)
 
 
 @pytest.mark.parametrize(("dtype", "of_a", "of_b", "of_y"), TYPES)
 def test_choices(dtype, of_a, of_b, of_y):
     inputs = {"condition": normal(2, 3) > 0} | quantized("a", dtype, (2, 3), 0.03, of_a)
     inputs |= quantized("b", dtype, (2, 3), 0.05, of_b) | target(dtype, 0.06, of_y)
-    compare(ExpandQLinearWhere, "QLinearWhere", inputs, (dtype, 2))
+    assert_taken_apart(ExpandQLinearWhere, "QLinearWhere", inputs, (dtype, 2))
 
 
 @pytest.mark.parametrize("channels_last", [0, 1])
@@ -129,7 +129,7 @@ def test_convolutions(channels_last):
     inputs |= {"w": integers(3, 4, 3, 3, dtype=np.int8, low=-60, high=60)}
     inputs |= {"w_scale": np.float32(0.01), "w_zero": np.int8(0)} | target(np.uint8, 0.2, 110)
     inputs |= {"c": integers(3, dtype=np.int32, low=-500, high=500)}
-    compare(
+    assert_taken_apart(
         ExpandNhwcQLinearConv,
         "QLinearConv",
         inputs,
@@ -159,7 +159,7 @@ def test_gemm(flags, dtype, per_column, is_quantized):
     if is_quantized:
         inputs |= target(np.uint8, 0.3, 100)
     output = ("uint8" if is_quantized else "float32", 2)
-    compare(ExpandQGemm, "QGemm", inputs, output, **flags)
+    assert_taken_apart(ExpandQGemm, "QGemm", inputs, output, **flags)
 
 
 @pytest.mark.parametrize("per_column", [True, False])
@@ -176,7 +176,7 @@ def test_dynamically_quantized_products(dtype, optional, per_column):
         "w_zero": zero if "zero" in optional else None,
         "c": normal(5) if "bias" in optional else None,
     }
-    compare(
+    assert_taken_apart(
         ExpandDynamicQuantizeMatMul,
         "DynamicQuantizeMatMul",
         inputs,
@@ -189,7 +189,7 @@ def test_dynamically_quantized_products(dtype, optional, per_column):
         "a": full_range(np.uint8, 2, 4, 7),
     }
     order = ("a", "w", "a_scale", "w_scale", "a_zero", "w_zero", "c")
-    compare(
+    assert_taken_apart(
         ExpandMatMulIntegerToFloat,
         "MatMulIntegerToFloat",
         {name: inputs[name] for name in order},
