@@ -10,6 +10,7 @@ from pluginkit.checking.author_line import author_line
 from pluginkit.checking.outcomes import outcome_of
 from pluginkit.checking.type_combinations import chosen_bindings
 from pluginkit.contract import calls
+from pluginkit.contract.declared_shapes import AxisLabel
 from pluginkit.contract.dims import ConcreteShape
 from pluginkit.contract.dtypes import DType, dtype_from_numpy
 from pluginkit.contract.plugin import Case, Plugin
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
+#: An input's number among those that there are, and a dimension of it.
+CallAxis = tuple[int, int]
 #: Where ``enqueue`` works: on a GPU, or (plugins made for tests) in host memory.
 MemoryKind = Literal["gpu", "host"]
 #: ``all``: each case in each chosen combination of types. ``cover``: the first case in each, each
@@ -66,6 +69,18 @@ class PluginCall:
         return calls.shape_values_in(self.plugin, self.arrays)
 
     @property
+    def labels(self) -> list[tuple[AxisLabel, ...]]:
+        """What the class declares of each axis: its size, its name, or nothing."""
+        return [
+            shape
+            if port.is_shape_input
+            else (None,) * len(shape)
+            if port.shape is None
+            else port.shape.labels(len(shape))
+            for port, shape in zip(calls.present_ports(self.plugin), self.shapes, strict=True)
+        ]
+
+    @property
     def device_arrays(self) -> list[Array]:
         """The arrays of the inputs that kernels see."""
         return calls.on_device(self.plugin, self.arrays)
@@ -107,17 +122,41 @@ class PluginCall:
         ]
         return self.with_arrays(arrays, "negated")
 
-    def resized(self, resize: Callable[[int], int], label: str) -> PluginCall | None:
-        """The same call with every dimension changed alike, or None where the plugin refuses that.
+    def resized(
+        self, resize: Callable[[int], int], label: str, axes: Iterable[CallAxis] | None = None
+    ) -> PluginCall | None:
+        """The same call with dimensions changed alike, or None where the plugin refuses that.
 
-        Equal dimensions stay equal; values repeat, so that indices stay in range as sizes grow.
+        Equal dimensions stay equal, and those that the class declares as numbers stay as they are;
+        values repeat, so that indices stay in range as sizes grow.
+
+        Args:
+            resize: returns the new size of a dimension.
+            label: says what is tried.
+            axes: the axes that change; by default all.
         """
-        ports = calls.present_ports(self.plugin)
+        chosen = None if axes is None else set(axes)
         shapes = [
-            shape if port.is_shape_input else tuple(map(resize, shape))
-            for port, shape in zip(ports, self.shapes, strict=True)
+            tuple(
+                dim
+                if isinstance(name, int) or (chosen is not None and (number, axis) not in chosen)
+                else resize(dim)
+                for axis, (dim, name) in enumerate(zip(shape, names, strict=True))
+            )
+            for number, (shape, names) in enumerate(zip(self.shapes, self.labels, strict=True))
         ]
         return self.with_shapes(shapes, label)
+
+    def groups(self) -> dict[str, list[CallAxis]]:
+        """The axes that may change, by what they are called; those of one name together."""
+        found: dict[str, list[CallAxis]] = {}
+        ports = calls.present_ports(self.plugin)
+        for number, (port, names) in enumerate(zip(ports, self.labels, strict=True)):
+            for axis, name in enumerate(names):
+                if not isinstance(name, int):
+                    text = f"axis {axis} of '{port.name}'" if name is None else f"'{name}'"
+                    found.setdefault(text, []).append((number, axis))
+        return found
 
     def with_shapes(self, shapes: Sequence[ConcreteShape], label: str) -> PluginCall | None:
         """Return the same call with other shapes, or None where the plugin refuses them.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pluginkit.contract.class_source import ClassSource
+from pluginkit.contract.declared_shapes import DeclaredShape, shape_problem
 from pluginkit.contract.dtypes import DType, int32, int64
 from pluginkit.contract.spec import MAX_RANK, Input, OnnxOp, Output, Port, ShapeInput, SizeOutput
 
@@ -99,9 +100,11 @@ def read_port(source: ClassSource, name: str, declared: DeclaredPort, types: Typ
                 f"'{name}' has ranks {declared.ranks}; expected 0 <= lowest <= highest <= 8.",
                 f"write {name} = Input(..., ranks=(lowest, highest)).",
             )
-        return Port(name, variable, dtypes, declared.optional, declared.ranks, declared.doc)
+        port = Port(name, variable, dtypes, declared.optional, declared.ranks, declared.doc)
+        return _with_shape(source, port, _shape(source, name, declared))
     if isinstance(declared, Output):
         port = Port(name, variable, dtypes, False, (0, MAX_RANK), declared.doc)
+        port = replace(port, shape=_shape(source, name, declared))
         return replace(port, like=declared.like or declared.aliases, aliases=declared.aliases)
     if not set(dtypes) <= {int32, int64}:
         raise source.error(
@@ -121,6 +124,38 @@ def read_port(source: ClassSource, name: str, declared: DeclaredPort, types: Typ
             f"write {name} = ShapeInput(length=1).",
         )
     return Port(name, variable, dtypes, False, (1, 1), declared.doc, declared.length)
+
+
+def _shape(source: ClassSource, name: str, declared: Input | Output) -> DeclaredShape | None:
+    if declared.shape is None:
+        return None
+    problem = shape_problem(declared.shape)
+    if problem is not None:
+        raise source.error(
+            "PK103",
+            name,
+            f"'{name}' has the shape {declared.shape!r}: {problem}.",
+            f"""write {name} = {type(declared).__name__}(..., shape=("N", 4)): a size or a name """
+            'for each dimension, None for any size, ... or "*S" for several.',
+        )
+    return DeclaredShape(declared.shape)
+
+
+def _with_shape(source: ClassSource, port: Port, shape: DeclaredShape | None) -> Port:
+    """Return an input with its shape, and the ranks that follow from it."""
+    if shape is None:
+        return port
+    lowest, highest = port.ranks
+    if shape.rest is None and port.ranks != (0, MAX_RANK):
+        raise source.error(
+            "PK103",
+            port.name,
+            f"'{port.name}' has the ranks {port.ranks} and the shape {shape}; expected one.",
+            "remove ranks, which follow from the shape.",
+        )
+    lowest = max(lowest, shape.least_rank)
+    highest = min(highest, MAX_RANK if shape.rest is not None else shape.least_rank)
+    return replace(port, ranks=(lowest, highest), shape=shape)
 
 
 def _constraint(

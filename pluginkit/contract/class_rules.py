@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pluginkit.contract.class_source import ClassSource, function_of
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.launches import CudaKernel
+from pluginkit.contract.output_shape_rules import check_output_shapes
 from pluginkit.contract.spec import RESERVED_ATTRIBUTES, PluginSpec
 
 #: Methods by which pluginkit makes and compares plugins from their declared attributes.
@@ -25,9 +26,7 @@ def check_spec(source: ClassSource, spec: PluginSpec) -> None:
     """
     _check_ports(source, spec)
     _check_types(source, spec)
-    _check_aliases(source, spec)
-    _check_likes(source, spec)
-    _check_shapes(source, spec)
+    check_output_shapes(source, spec)
     _check_names(source, spec)
     _check_tolerance(source)
     _check_methods(source, spec)
@@ -66,72 +65,6 @@ def _check_types(source: ClassSource, spec: PluginSpec) -> None:
                 port.name,
                 f"the type of output '{port.name}' does not follow from a required input.",
                 "use such an input's type variable, a single dtype, or define output_types.",
-            )
-
-
-def _check_aliases(source: ClassSource, spec: PluginSpec) -> None:
-    taken: set[str] = set()
-    for output in spec.outputs:
-        if not output.aliases:
-            continue
-        input_ = next((port for port in spec.inputs if port.name == output.aliases), None)
-        if (
-            input_ is None
-            or input_.optional
-            or input_.is_shape_input
-            or (input_.variable, input_.dtypes) != (output.variable, output.dtypes)
-            or input_.name in taken
-        ):
-            raise source.error(
-                "PK103",
-                output.name,
-                f"output '{output.name}' aliases {output.aliases!r}; expected a required input "
-                "of its type that no other output aliases.",
-                f"name one of {[port.name for port in spec.inputs]}, or remove aliases.",
-            )
-        taken.add(input_.name)
-
-
-def _check_likes(source: ClassSource, spec: PluginSpec) -> None:
-    shaped = {port.name for port in spec.inputs if not port.optional and port.is_on_device}
-    for output in spec.results:
-        if output.like and output.like not in shaped:
-            raise source.error(
-                "PK103",
-                output.name,
-                f"output '{output.name}' is like {output.like!r}; expected a required input that "
-                "is no shape input.",
-                f"name one of {sorted(shaped)}, or define output_shapes.",
-            )
-        if output.aliases and output.like != output.aliases:
-            raise source.error(
-                "PK103",
-                output.name,
-                f"output '{output.name}' aliases {output.aliases!r} and is like {output.like!r}; "
-                "expected one shape.",
-                "remove like: an output has the shape of the input that it aliases.",
-            )
-
-
-def _check_shapes(source: ClassSource, spec: PluginSpec) -> None:
-    unlike = next((port for port in spec.results if not port.like), None)
-    if not source.overrides("output_shapes"):
-        if unlike is not None:
-            raise source.error(
-                "PK105",
-                unlike.name,
-                f"has no output_shapes(), and output '{unlike.name}' is like no input.",
-                "define def output_shapes(self, ...), or write Output(..., like=...).",
-            )
-        return
-    for output in spec.results:
-        if output.like and (unlike is None or not output.aliases):
-            raise source.error(
-                "PK105",
-                "output_shapes",
-                f"defines output_shapes, and output '{output.name}' is like '{output.like}'; "
-                "expected one.",
-                "remove output_shapes, or like where it cannot be said of every output.",
             )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from pluginkit.contract.attributes import WireValue, attribute
+from pluginkit.contract.declared_shapes import bound_names
 from pluginkit.contract.dims import Dim
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.launches import Step
@@ -243,11 +244,17 @@ class Plugin:
     def output_shapes(self, *inputs: Any, **named: Any) -> Sequence[Dim] | Sequence[Sequence[Dim]]:
         """Return the outputs' shapes: one shape, or a sequence with one for each output.
 
-        Size outputs are left out. A class whose outputs are all like an input needs no method.
+        Size outputs are left out. A class whose outputs all have a ``shape``, or are ``like`` an
+        input, needs no method.
         """
-        ports = zip(self.spec.inputs, inputs, strict=True)
-        shapes = {port.name: desc.shape for port, desc in ports if desc is not None}
-        return [shapes[port.like] for port in self.spec.results]
+        ports = self.spec.inputs
+        bound = bound_names([port.shape for port in ports], inputs)
+        given = zip(ports, inputs, strict=True)
+        shapes = {port.name: desc.shape for port, desc in given if desc is not None}
+        return [
+            shapes[port.like] if port.shape is None else bound.shape(port.shape)
+            for port in self.spec.results
+        ]
 
     def workspace_bytes(self, *inputs: Any, **named: Any) -> Dim:
         """Return the scratch memory in bytes; TensorRT asks for the profile's largest inputs."""

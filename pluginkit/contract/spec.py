@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from pluginkit.contract.attributes import AttributeSpec
+from pluginkit.contract.declared_shapes import DeclaredShape, ShapeItem
 from pluginkit.contract.dims import Dim, SizeDim
 from pluginkit.contract.dtypes import DType, int32, int64
 from pluginkit.contract.launches import Kernel
@@ -42,12 +43,16 @@ class Input:
 
     Args:
         types: a type variable declared in ``types``, one dtype, or a tuple of dtypes.
+        shape: a size or a name for each dimension, ``("N", 4)``: dimensions of one name are equal.
+            ``None`` is a dimension of any size, ``...`` any number of dimensions, and ``"*S"`` any
+            number of them that are the same in every input that has ``"*S"``.
         optional: whether the ONNX node may leave it out; the plugin's methods then get None.
-        ranks: the lowest and the highest allowed rank.
+        ranks: the lowest and the highest allowed rank, where the shape does not fix it.
         doc: one line of documentation.
     """
 
     types: TypeConstraint
+    shape: tuple[ShapeItem, ...] | None = None
     optional: bool = False
     ranks: tuple[int, int] = (0, MAX_RANK)
     doc: str = ""
@@ -78,8 +83,9 @@ class Output:
 
     Args:
         types: as for :class:`Input`.
-        like: the required input whose shape the output has. A class in which every output has one
-            needs no ``output_shapes``.
+        shape: sizes, and names of dimensions of required inputs, ``("N", "M", 2)``. A class in
+            which every output has a ``shape`` or is ``like`` an input needs no ``output_shapes``.
+        like: the required input whose shape the output has.
         aliases: the input whose memory the output takes over if TensorRT offers aliased I/O
             (IPluginV3 only). Otherwise the output gets separate memory, so kernels must work both
             ways. The output has the input's type and shape. A build must enable TensorRT's preview
@@ -88,6 +94,7 @@ class Output:
     """
 
     types: TypeConstraint
+    shape: tuple[ShapeItem, ...] | None = None
     like: str = ""
     aliases: str = ""
     doc: str = ""
@@ -145,6 +152,7 @@ class Port:
         is_size: whether it is a size output.
         like: the input whose shape an output has, or "".
         aliases: the input whose memory an output takes over, or "".
+        shape: the declared shape, or None.
     """
 
     name: str
@@ -157,6 +165,12 @@ class Port:
     is_size: bool = False
     like: str = ""
     aliases: str = ""
+    shape: DeclaredShape | None = None
+
+    @property
+    def has_shape(self) -> bool:
+        """Whether the declaration says which shape an output has."""
+        return bool(self.like) or self.shape is not None
 
     @property
     def is_shape_input(self) -> bool:

@@ -50,8 +50,9 @@ class AddRMSNorm(Plugin):
     Workspace:   none.
     Tolerance:   float32 2e-6, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y): one rounding of
                  y, or of what the weight multiplies, may differ.
-    Errors:      PK104 epsilon is negative. PK126 axis is out of range. shapes: the shapes do not
-                 fit each other. size: a row has more than 2^30 elements.
+    Errors:      PK104 epsilon is negative. PK124 residual has another shape than x. PK126 axis is
+                 out of range. shapes: weight does not fit x. size: a row has more than 2^30
+                 elements.
     Source:      ONNX Add-14 and RMSNormalization-23; without double.
     """
 
@@ -65,8 +66,8 @@ class AddRMSNorm(Plugin):
     )
     axis: int = attribute(default=-1, doc="the first of the axes that are normalized")
 
-    x = Input("T", ranks=(1, 8))
-    residual = Input("T", ranks=(1, 8))
+    x = Input("T", shape=("*S",), ranks=(1, 8))
+    residual = Input("T", shape=("*S",))
     weight = Input("W", ranks=(1, 8))
     y = Output("T", like="x")
     total = Output("T", aliases="residual")
@@ -79,15 +80,11 @@ class AddRMSNorm(Plugin):
     )
 
     def check(self, x: TensorDesc, residual: TensorDesc, weight: TensorDesc) -> None:
-        """Check that residual has the shape of x, and weight that of a row."""
+        """Check that weight has the shape of a row."""
         if weight.size > MAX_ROW:
             raise InputError(f"{weight}; expected rows of up to 2^30 elements.", code="size")
-        if x.shape != residual.shape or weight.shape != x.shape[x.axis(self.axis) :]:
-            raise InputError(
-                f"{x}, {residual}, {weight}; expected a residual of the shape of x "
-                "and a weight of x.shape[axis:].",
-                code="shapes",
-            )
+        if weight.shape != x.shape[x.axis(self.axis) :]:
+            raise InputError(f"{x}, {weight}; expected a weight of x.shape[axis:].", code="shapes")
 
     def launches(
         self,

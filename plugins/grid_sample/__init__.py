@@ -66,7 +66,8 @@ class GridSample(Plugin):
                  align_corners: bool, default false.
     Workspace:   where the output is large, a copy of x, at most twice as large as the output.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 2e-2; integers exact.
-    Errors:      shapes: the shapes do not fit each other. type: integers with linear or cubic.
+    Errors:      PK124 x and grid differ in N. shapes: they do not fit each other otherwise.
+                 type: integers with linear or cubic.
                  size: an axis of x is longer than 2^30. empty: an axis of x is empty, and the
                  padding reads from it.
     Source:      ONNX GridSample-22; without bool, uint8 and other types that a TensorRT plugin
@@ -81,8 +82,8 @@ class GridSample(Plugin):
     padding_mode: Padding = attribute(default="zeros", doc="what pixels outside count as")
     align_corners: bool = attribute(default=False, doc="-1 and 1 are centres of pixels, not edges")
 
-    x = Input("T1", ranks=(3, 8))
-    grid = Input("T2", ranks=(3, 8))
+    x = Input("T1", shape=("N", "C", None, ...))
+    grid = Input("T2", shape=("N", None, ..., None))
     y = Output("T1")
 
     kernel = CudaKernel(

@@ -18,7 +18,7 @@ def check_shapes(plugin: GridSample, x: TensorDesc, grid: TensorDesc) -> None:
         shapes: the shapes do not fit each other.  size: an axis of x is longer than 2^30.
         empty: an axis of x is empty, and the padding reads from it.
     """
-    if grid.ndim != x.ndim or grid.shape[-1] != x.ndim - 2 or grid.shape[0] != x.shape[0]:
+    if grid.ndim != x.ndim or grid.shape[-1] != x.ndim - 2:
         raise InputError(
             f"{x} and {grid}; expected (N, C, *sizes) and (N, *out_sizes, the number of sizes).",
             code="shapes",

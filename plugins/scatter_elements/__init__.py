@@ -65,7 +65,8 @@ class ScatterElements(Plugin):
     Workspace:   4 bytes for each row of data and of updates where the axis is not the last, for
                  each element of both when deterministic.
     Tolerance:   float32 1e-5, float16 4e-2, bfloat16 3e-1; integers exact.
-    Errors:      PK126 axis is out of range. shapes: the shapes do not fit each other.
+    Errors:      PK124 indices and updates differ in shape. PK126 axis is out of range.
+                 shapes: the shapes do not fit data.
                  index: an index is out of range (reference). deterministic: more than 2^31 - 1
                  elements with deterministic=True.
     Source:      ONNX ScatterElements-18; without bool, uint8 and other types that a TensorRT
@@ -83,8 +84,8 @@ class ScatterElements(Plugin):
     deterministic: bool = attribute(default=False, doc="bit-identical results from run to run")
 
     data = Input("T", ranks=(1, 8))
-    indices = Input("Tind", ranks=(1, 8))
-    updates = Input("T", ranks=(1, 8))
+    indices = Input("Tind", shape=("*S",), ranks=(1, 8))
+    updates = Input("T", shape=("*S",))
     output = Output("T", like="data")
 
     elements = CudaKernel(
@@ -125,14 +126,12 @@ class ScatterElements(Plugin):
     )
 
     def check(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> None:
-        """Check that all ranks are equal, and that indices and updates fit into data."""
+        """Check that the ranks are equal, and that indices fit into data."""
         axis = data.axis(self.axis)
         others = [dim for dim in range(data.ndim) if dim != axis]
         too_large = (dim for dim in others if indices.shape[dim] > data.shape[dim])
-        if not data.ndim == indices.ndim == updates.ndim:
+        if data.ndim != indices.ndim:
             expected = "one rank for all three"
-        elif indices.shape != updates.shape:
-            expected = "one shape for indices and updates"
         elif (dim := next(too_large, None)) is not None:
             expected = f"indices within data in dimension {dim}, which is not axis {axis}"
         else:

@@ -7,16 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pluginkit.checking.author_line import author_line, root_of
 from pluginkit.checking.check import check
 from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
-from pluginkit.checking.plugin_under_test import PluginCall, Subject
+from pluginkit.checking.plugin_under_test import CallAxis, PluginCall, Subject
 from pluginkit.contract import calls
 from pluginkit.contract.dims import ConcreteShape, Dim, InputDim, evaluate
 from pluginkit.errors import PluginkitError, UnknownDimError
+
+
+def _odd(dim: int) -> int:
+    return 2 * dim + 1
+
 
 #: The sizes that are tried around a case: a label, and what each dimension becomes.
 RESIZES = (
     ("the case's size", lambda dim: dim),
     ("min, all dimensions 1", lambda dim: min(dim, 1)),
-    ("odd", lambda dim: 2 * dim + 1),
+    ("odd", _odd),
     ("max, all dimensions doubled", lambda dim: 2 * dim),
     ("empty", lambda dim: 0),
 )
@@ -30,25 +35,37 @@ def resized(call: PluginCall) -> Iterator[PluginCall]:
 def sizes_of(call: PluginCall) -> Iterator[PluginCall | None]:
     """Yield the call in each size that is tried, None for one that the plugin refuses.
 
-    All dimensions change together; where the plugin refuses all of that, each one by itself.
+    All dimensions change together, but for those that the class declares as numbers; then those of
+    each declared name grow by themselves. Where the plugin refuses all of that, each dimension
+    changes by itself.
     """
     is_refused = True
+    groups = call.groups()
     for label, resize in RESIZES:
         other = call.resized(resize, label)
         is_refused &= other is None or other.shapes == call.shapes
         yield other
+    for name, axes in groups.items() if len(groups) > 1 else ():
+        if _is_declared(call, axes):
+            other = call.resized(_odd, f"odd, {name} alone", axes)
+            is_refused &= other is None
+            yield other
     if not is_refused:
         return
     for label, resize in RESIZES[1:]:
-        for number, port in enumerate(calls.present_ports(call.plugin)):
-            axes = 0 if port.is_shape_input else len(call.shapes[number])
-            for axis in range(axes):
-                shapes = list(call.shapes)
-                shape = list(shapes[number])
-                shape[axis] = resize(shape[axis])
-                shapes[number] = tuple(shape)
-                if shapes != call.shapes:
-                    yield call.with_shapes(shapes, f"{label}, axis {axis} of '{port.name}' alone")
+        for name, axes in groups.items():
+            if any(resize(dim) != dim for dim in _dims(call, axes)):
+                yield call.resized(resize, f"{label}, {name} alone", axes)
+
+
+def _is_declared(call: PluginCall, axes: Sequence[CallAxis]) -> bool:
+    """Whether the class declares a name for the axes."""
+    number, axis = axes[0]
+    return call.labels[number][axis] is not None
+
+
+def _dims(call: PluginCall, axes: Sequence[CallAxis]) -> list[int]:
+    return [call.shapes[number][axis] for number, axis in axes]
 
 
 @check(30, needs=("cases",))
@@ -57,7 +74,8 @@ def shape_function(subject: Subject) -> str:
 
     The shape function runs with all dimensions unknown, and with every other one unknown, as
     TensorRT calls it. Its expressions are then evaluated for each case in its own size, at 1, odd,
-    doubled and empty; where the plugin refuses all of these, with one dimension so at a time.
+    doubled and empty, and with the dimensions of each declared name odd; where the plugin refuses
+    all of these, with one dimension so at a time.
 
     Does not prove anything about shapes far from those of the cases, nor about outputs whose shape
     depends on data.
@@ -201,9 +219,13 @@ def workspace(subject: Subject) -> str:
 
 
 def _smaller(call: PluginCall) -> Iterator[list[ConcreteShape]]:
+    """Yield smaller shapes: dimensions of one size, or of one declared name, and all of them."""
     shapes = call.shapes
-    fixed = [port.is_shape_input for port in calls.present_ports(call.plugin)]
-    sizes = sorted({dim for shape in shapes for dim in shape})
+    named = [axes for axes in call.groups().values() if _is_declared(call, axes)]
+    free = [axes[0] for axes in call.groups().values() if not _is_declared(call, axes)]
+    sizes = sorted({dim for axis in free for dim in _dims(call, [axis])})
+    alike = [[axis for axis in free if _dims(call, [axis]) == [size]] for size in sizes]
+    every = [axis for axes in call.groups().values() for axis in axes]
     for shrink in (
         lambda dim: 0,
         lambda dim: 1,
@@ -211,12 +233,11 @@ def _smaller(call: PluginCall) -> Iterator[list[ConcreteShape]]:
         lambda dim: dim // 2,
         lambda dim: max(dim - 1, 0),
     ):
-        for chosen in (*([size] for size in sizes), sizes):
+        for chosen in (*named, *alike, every):
             yield [
                 tuple(
-                    min(dim, shrink(dim)) if dim in chosen and not is_fixed else dim
-                    for dim in shape
+                    min(dim, max(shrink(dim), 0)) if (number, axis) in chosen else dim
+                    for axis, dim in enumerate(shape)
                 )
-                for shape, is_fixed in zip(shapes, fixed, strict=True)
-                if min(shape, default=1) >= 0
+                for number, shape in enumerate(shapes)
             ]

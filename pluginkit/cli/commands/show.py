@@ -87,6 +87,7 @@ def _ports(ports: Sequence[Port]) -> list[dict[str, Any]]:
             "type": port.variable or "",
             "dtypes": [dtype.name for dtype in port.dtypes],
             "ranks": list(port.ranks),
+            "shape": None if port.shape is None else str(port.shape),
             "optional": port.optional,
             "kind": _kind(port),
             "doc": port.doc,
@@ -153,12 +154,12 @@ def _print_plugin(document: dict[str, Any]) -> None:
                 + ("" if one["kind"] == "tensor" else f" ({one['kind']})"),
                 one["type"],
                 ", ".join(one["dtypes"]),
-                "{} to {}".format(*one["ranks"]),
+                one["shape"] or "{} to {}".format(*one["ranks"]),
                 one["doc"],
             )
             for one in document[title]
         ]
-        print_table(title.capitalize(), ("name", "type", "dtypes", "rank", ""), rows)
+        print_table(title.capitalize(), ("name", "type", "dtypes", "shape or rank", ""), rows)
     if document["kernels"]:
         kernels = [
             (name, one["kind"], one["function"], one["file"] or "inline")

@@ -36,7 +36,7 @@ def describe_inputs(
 
     Errors:
         PK111: the number of inputs is wrong.  PK112: a dtype or rank is not allowed, or a shape
-        input has the wrong number of values.
+        input has the wrong number of values.  PK124: a declared shape has another rank.
     """
     if len(shapes) != len(dtypes):
         raise TensorError(
@@ -47,6 +47,8 @@ def describe_inputs(
     for port, desc in zip(plugin.spec.inputs, inputs, strict=True):
         if desc is None:
             continue
+        if port.shape is not None and not port.shape.takes_rank(desc.ndim):
+            raise TensorError("PK124", f"{owner(plugin)}: input {desc}; expected {port.shape}.")
         if not port.ranks[0] <= desc.ndim <= port.ranks[1]:
             raise TensorError(
                 "PK112",

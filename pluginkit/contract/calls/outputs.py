@@ -14,6 +14,7 @@ from pluginkit.contract.calls.inputs import (
     with_shape_inputs,
 )
 from pluginkit.contract.calls.refusals import named_refusals
+from pluginkit.contract.declared_shapes import check_shapes
 from pluginkit.contract.dims import DimExpr, Shape, ShapeValue, SizeDim, at_upper_bound, known
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
@@ -23,13 +24,17 @@ from pluginkit.errors import InputError, PluginkitError, TensorError, UnknownDim
 
 
 def check(plugin: Plugin, inputs: Inputs) -> None:
-    """Run the author's check; on symbolic shapes it ends where it asks for an unknown value.
+    """Compare the inputs with the declared shapes, and run the author's check.
+
+    On symbolic shapes the author's check ends where it asks for an unknown value.
 
     Errors:
+        PK124: an input has another shape than the class declares.
         InputError: the author refuses the inputs, with an InputError or any other ValueError, or
             reads a dimension or value that they lack (IndexError).
         Other exceptions pass through.
     """
+    check_shapes(owner(plugin), [port.shape for port in plugin.spec.inputs], inputs)
     with named_refusals(plugin):
         try:
             plugin.check(*inputs)

@@ -403,7 +403,7 @@ BROKEN = {
     like_a_shape_input: ("PK103 .*'y' is like 'size'", "y = Output"),
     like_another_than_the_aliased_input: ("PK103 .*aliases 'z' and is like 'x'", "y = Output"),
     like_and_output_shapes: ("PK105 .*defines output_shapes, and output 'y' is like 'x'", None),
-    like_on_one_of_two_outputs: ("PK105 .*output 'z' is like no input", "z = Output"),
+    like_on_one_of_two_outputs: ("PK105 .*output 'z' has no shape", "z = Output"),
     like_on_one_of_two_outputs_and_output_shapes: (
         "PK105 .*defines output_shapes, and output 'y' is like 'x'",
         "def output_shapes",
