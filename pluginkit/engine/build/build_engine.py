@@ -18,6 +18,7 @@ from pluginkit.engine.build.built_engine import BuiltEngine, built_engine
 from pluginkit.engine.build.compute_capabilities import text_from_capability
 from pluginkit.engine.build.explain_failure import explain_failure, explain_refusals
 from pluginkit.engine.build.fit_profiles import build_with_fitting_defaults
+from pluginkit.engine.build.linked_dims import link_inputs
 from pluginkit.engine.build.model_plugins import check_known, plugin_records
 from pluginkit.engine.build.network_inputs import inputs_of
 from pluginkit.engine.build.profile_checks import ProfileChecks
@@ -202,8 +203,9 @@ def _parse_and_serialize(
     except ParseError as error:
         explain_refusals(error, source.rewrite)
         raise
-    inputs = inputs_of(parsed.network)
-    checks = ProfileChecks(source.rewrite.model, source.rewrite.plugins)
+    rewrite = source.rewrite
+    linked = link_inputs(rewrite.model, rewrite.plugins, inputs_of(parsed.network))
+    checks = ProfileChecks(rewrite.model, rewrite.plugins)
     first_failures: list[CallbackFailure] = []
 
     def build(profiles: Sequence[OptimizationProfile]) -> bytes:
@@ -219,11 +221,11 @@ def _parse_and_serialize(
             raise
 
     try:
-        plan, profiles = build_with_fitting_defaults(inputs, shapes, build)
+        plan, profiles = build_with_fitting_defaults(linked.inputs, shapes, build, linked.fixed)
     except BuildError as error:
         failures[:] = first_failures  # which callback_errors then raises
         if error.code == "PK521":
-            explain_failure(error, source.rewrite, flavour)
+            explain_failure(error, rewrite, flavour)
         raise
     return built_engine(plan, profiles, parsed.network, resolved.library)
 

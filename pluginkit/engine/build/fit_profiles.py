@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pluginkit.engine.build.dimension_names import Extent
 from pluginkit.engine.build.network_inputs import NetworkInput
@@ -53,7 +54,10 @@ class _Violation:
 
 
 def build_with_fitting_defaults(
-    inputs: Sequence[NetworkInput], shapes: Mapping[str, ShapeSpec], build: Build
+    inputs: Sequence[NetworkInput],
+    shapes: Mapping[str, ShapeSpec],
+    build: Build,
+    fixed: Mapping[DefaultDim, Extent] = MappingProxyType({}),
 ) -> tuple[bytes, tuple[OptimizationProfile, ...]]:
     """Build, and change the default ranges as long as the model rules them out.
 
@@ -61,6 +65,7 @@ def build_with_fitting_defaults(
         inputs: the network's inputs.
         shapes: the user's ranges, which are never changed.
         build: builds a plan.
+        fixed: ranges that are known to be needed, in place of the usual defaults.
 
     Returns:
         The plan and the profiles that it was built for.
@@ -69,8 +74,8 @@ def build_with_fitting_defaults(
         PK500 to PK505: as for ``resolve_profiles``.  PK521: the build fails with all that was
         tried, or for another reason.
     """
-    profiles = resolve_profiles(inputs, shapes)
-    usual = default_dims(inputs, shapes)
+    profiles = resolve_profiles(inputs, shapes, fixed)
+    usual = {dim: fixed.get(dim, one) for dim, one in default_dims(inputs, shapes).items()}
     try:
         return build(profiles), profiles
     except BuildError as error:

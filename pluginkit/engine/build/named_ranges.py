@@ -7,6 +7,8 @@ from typing import Any
 
 import onnx
 
+from pluginkit.contract.plugin import Plugins
+from pluginkit.engine.build.linked_dims import link_inputs
 from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.profiles import resolve_profiles
 from pluginkit.engine.build.shape_ranges import ShapeSpec
@@ -15,11 +17,14 @@ from pluginkit.export.variant import DimRange
 from pluginkit.onnx.inference.value_types import dims_of
 
 
-def named_ranges(model: onnx.ModelProto, shapes: Mapping[str, ShapeSpec]) -> dict[str, DimRange]:
+def named_ranges(
+    model: onnx.ModelProto, plugins: Plugins, shapes: Mapping[str, ShapeSpec]
+) -> dict[str, DimRange]:
     """The range of each named dimension of the model's inputs, over all optimization profiles.
 
     Args:
-        model: the model.
+        model: the model, rewritten.
+        plugins: the plugins of its nodes.
         shapes: as for ``build_engine``.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
@@ -29,7 +34,8 @@ def named_ranges(model: onnx.ModelProto, shapes: Mapping[str, ShapeSpec]) -> dic
         if value.name not in weights
     ]
     try:
-        profiles = resolve_profiles(inputs, shapes)
+        linked = link_inputs(model, plugins, inputs)
+        profiles = resolve_profiles(linked.inputs, shapes, linked.fixed)
     except UsageError:  # which inputs are shape tensors is known to TensorRT alone
         return {}
     found: dict[str, DimRange] = {}

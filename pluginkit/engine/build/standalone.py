@@ -45,7 +45,7 @@ def exported_plugins(
     from pluginkit.export.export_library import ExportOptions, export_library
     from pluginkit.export.model_variants import model_variants
 
-    variants = model_variants(model, plugins, named_ranges(model, shapes))
+    variants = model_variants(model, plugins, named_ranges(model, plugins, shapes))
     options = ExportOptions(
         tensorrt="rtx" if flavour.name == "tensorrt_rtx" else flavour.version,
         compute_capabilities=[f"{major}{minor}" for major, minor in sorted(resolved.capabilities)],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract.plugin import Plugins
+from pluginkit.engine.build.linked_dims import link_inputs
 from pluginkit.engine.build.named_ranges import named_ranges
 from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.profiles import OptimizationProfile, resolve_profiles
@@ -96,12 +97,14 @@ def deployed_model(
     found = find_plugins() if plugins is None else plugins
     wanted = (choice or RewriteChoice()).for_target(target)
     result = rewrite_model(load_model(path), rewrites, wanted, plugins=found, in_place=True)
-    variants = model_variants(result.model, result.plugins, named_ranges(result.model, shapes))
+    ranges = named_ranges(result.model, result.plugins, shapes)
+    variants = model_variants(result.model, result.plugins, ranges)
     graph = result.model.graph
     weights = {tensor.name for tensor in graph.initializer}
     inputs = tuple(_tensor(value) for value in graph.input if value.name not in weights)
     network = [NetworkInput(one.name, one.shape or ()) for one in inputs]
-    profiles = resolve_profiles(network, shapes)
+    linked = link_inputs(result.model, result.plugins, network)
+    profiles = resolve_profiles(linked.inputs, shapes, linked.fixed)
     outputs = tuple(map(_tensor, graph.output))
     _use_domain(result.model, result.plugins)
     return DeployedModel(
