@@ -6,101 +6,22 @@ import difflib
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pluginkit.contract.dtypes import FLOAT_TYPES, OUTPUT_TYPES, DType, bool_
 from pluginkit.errors import UsageError
 from pluginkit.scaffold.names import is_free, port_name
+from pluginkit.scaffold.operator_declaration import Attribute, Operator, OperatorPort, expression
 
 if TYPE_CHECKING:
     from onnx.defs import OpSchema
 
 #: The types of a schema's attributes that a plugin can have, in Python.
-_ANNOTATIONS = {
+ANNOTATIONS = {
     "INT": "int", "FLOAT": "float", "STRING": "str", "TENSOR": "np.ndarray",
     "INTS": "tuple[int, ...]", "FLOATS": "tuple[float, ...]", "STRINGS": "tuple[str, ...]",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class OperatorPort:
-    """An input or output of an operator.
-
-    Attributes:
-        name: the plugin's name for it.
-        variable: its type variable, or "".
-        dtypes: every dtype that it may have.
-        is_optional: whether a node may leave the input out.
-        like: the input whose shape the output has, or "".
-    """
-
-    name: str
-    variable: str
-    dtypes: tuple[DType, ...]
-    is_optional: bool = False
-    like: str = ""
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """An attribute as Python source.
-
-    Attributes:
-        name: the schema's.
-        annotation: its type.
-        default: an expression, "" where the attribute is required.
-    """
-
-    name: str
-    annotation: str
-    default: str
-
-
-@dataclass(frozen=True)
-class Operator:
-    """An operator as a plugin would declare it.
-
-    Attributes:
-        domain, op_type: its name.
-        since: the version of its schema; 0 where onnx has none.
-        alike_since: the first version from which on it has had the same inputs and attributes.
-        attributes: by name.
-        inputs, outputs: in the schema's order.
-    """
-
-    domain: str
-    op_type: str
-    since: int
-    alike_since: int
-    attributes: tuple[Attribute, ...]
-    inputs: tuple[OperatorPort, ...]
-    outputs: tuple[OperatorPort, ...]
-
-    @property
-    def ports(self) -> tuple[OperatorPort, ...]:
-        """The inputs and the outputs."""
-        return self.inputs + self.outputs
-
-    @property
-    def variables(self) -> dict[str, tuple[DType, ...]]:
-        """The dtypes of each type variable."""
-        return {port.variable: port.dtypes for port in self.ports if port.variable}
-
-    @property
-    def has_open_types(self) -> bool:
-        """Whether an output's type does not follow from a required input's."""
-        known = {port.variable for port in self.inputs if not port.is_optional}
-        return any(len(out.dtypes) > 1 and out.variable not in known for out in self.outputs)
-
-    @property
-    def has_open_shapes(self) -> bool:
-        """Whether an output has no input's shape, as far as is known."""
-        return not all(port.like for port in self.outputs)
-
-    def __str__(self) -> str:
-        name = f"{self.domain}::{self.op_type}" if self.domain else f"ONNX {self.op_type}"
-        return f"{name}-{self.since}" if self.since else name
 
 
 def operator_of(text: str) -> Operator:
@@ -113,12 +34,7 @@ def operator_of(text: str) -> Operator:
     """
     import onnx.defs
 
-    named = re.fullmatch(r"(?:([\w.-]+)::)?([A-Za-z_]\w*)", text, re.ASCII)
-    if named is None:
-        raise UsageError(
-            "PK643", f"'{text}' is no operator; expected one such as Elu or com.example::Swish."
-        )
-    domain, op_type = named[1] or "", named[2]
+    domain, op_type = parsed_name(text)
     domain = "" if domain == "ai.onnx" else domain
     schemas = [one for one in onnx.defs.get_all_schemas() if one.domain == domain]
     schema = next((one for one in schemas if one.name == op_type), None)
@@ -133,6 +49,20 @@ def operator_of(text: str) -> Operator:
         )
     x, y = OperatorPort("x", "T", FLOAT_TYPES), OperatorPort("y", "T", FLOAT_TYPES)
     return Operator(domain, op_type, 0, 0, (), (x,), (y,))
+
+
+def parsed_name(text: str) -> tuple[str, str]:
+    """Return the domain and the op_type in ``com.example::Swish``.
+
+    Errors:
+        PK643: it is no name of an operator.
+    """
+    named = re.fullmatch(r"(?:([\w.-]+)::)?([A-Za-z_]\w*)", text, re.ASCII)
+    if named is None:
+        raise UsageError(
+            "PK643", f"'{text}' is no operator; expected one such as Elu or com.example::Swish."
+        )
+    return named[1] or "", named[2]
 
 
 class _SchemaReader:
@@ -174,17 +104,17 @@ class _SchemaReader:
         import onnx.helper
 
         kind = formal.type.name
-        if kind not in _ANNOTATIONS or not is_free(formal.name):
+        if kind not in ANNOTATIONS or not is_free(formal.name):
             self._refuse(
                 f"its attribute '{formal.name}' is {kind}",
                 "write a plugin for what your model does with it, without --onnx-op.",
             )
         if formal.default_value.type:
             default = onnx.helper.get_attribute_value(formal.default_value)
-            return Attribute(formal.name, _ANNOTATIONS[kind], _expression(default))
+            return Attribute(formal.name, ANNOTATIONS[kind], expression(default))
         if formal.required:
-            return Attribute(formal.name, _ANNOTATIONS[kind], "")
-        return Attribute(formal.name, f"{_ANNOTATIONS[kind]} | None", "None")
+            return Attribute(formal.name, ANNOTATIONS[kind], "")
+        return Attribute(formal.name, f"{ANNOTATIONS[kind]} | None", "None")
 
     def _ports(self, formals: Sequence[Any], taken: set[str]) -> Iterator[OperatorPort]:
         for formal in formals:
@@ -229,22 +159,6 @@ def _alike_since(schema: OpSchema) -> int:
 
 def _onnx_name(dtype: DType) -> str:
     return {"float32": "float"}.get(dtype.name, dtype.name)
-
-
-def _expression(value: Any) -> str:
-    """Return a default as Python source; floats are float32, in as few digits as possible."""
-    import numpy as np
-
-    if isinstance(value, bytes):
-        return _expression(value.decode())
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, float):
-        return repr(float(str(np.float32(value))))
-    if isinstance(value, (list, tuple)):
-        items = [_expression(item) for item in value]
-        return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
-    return repr(value)
 
 
 def _likes(schema: OpSchema, inputs: Sequence[OperatorPort]) -> Iterator[OperatorPort | None]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pluginkit.errors import UsageError
 from pluginkit.scaffold.fill_template import fill_template, formatted
 from pluginkit.scaffold.names import kernel_file, module_of
+from pluginkit.scaffold.onnx_node import NodeOperator, operator_of_node
 from pluginkit.scaffold.onnx_schema import operator_of
 from pluginkit.scaffold.operator_module import Skeleton
 from pluginkit.scaffold.rewrite_module import rewrite_text
@@ -34,12 +35,14 @@ class Scaffold:
         files: the text of each file.
         test: the one that holds the test.
         has_rewrite: whether one holds a rewrite.
+        has_fixed_sizes: whether the plugin's shapes have numbers that come from a model.
         tasks: what is left to the author before the plugin works, ``method: what to write``.
     """
 
     files: Mapping[Path, str]
     test: Path
     has_rewrite: bool = False
+    has_fixed_sizes: bool = False
     tasks: tuple[str, ...] = ()
 
 
@@ -49,6 +52,7 @@ def scaffold(
     folders: ProjectFolders,
     onnx_op: str | None = None,
     *,
+    node: tuple[Path, str] | None = None,
     is_data_dependent: bool = False,
 ) -> Scaffold:
     """Return the files of a new plugin.
@@ -59,6 +63,7 @@ def scaffold(
         folders: where they go.
         onnx_op: the operator that it is for, ``Elu`` or ``com.example::Swish``; None for an
             example.
+        node: a model, and one of its nodes that the plugin is for.
         is_data_dependent: whether an output's shape depends on data.
 
     Errors:
@@ -71,7 +76,11 @@ def scaffold(
     test = folders.tests / f"test_{module}.py"
     paths = (home / "__init__.py", home / kernel_file(module, kernel), test)
     words = {"name": name, "module": module, "folder": _way(folders.tests, folders.plugins)}
-    if onnx_op is None:
+    if onnx_op is not None:
+        source: NodeOperator | None = NodeOperator(operator_of(onnx_op))
+    else:
+        source = None if node is None else operator_of_node(*node)
+    if source is None:
         example = "select" if is_data_dependent else "scale"
         kernel_template = f"{example}.cu" if kernel == "cuda" else f"{example}_kernel.py"
         templates = (f"{example}_{kernel}.py", kernel_template, f"{example}_test.py")
@@ -79,14 +88,14 @@ def scaffold(
         made = Scaffold(dict(zip(paths, texts, strict=True)), test)
     else:
         package = _package(folders.plugins)
-        operator = operator_of(onnx_op)
+        operator = source.operator
         if is_data_dependent and not operator.has_open_shapes:
             raise UsageError(
                 "PK643",
-                f"the outputs of {onnx_op} have the shapes of inputs, and depend on no data.",
+                f"the outputs of {onnx_op or operator} have the shapes of inputs, and depend on no data.",
                 fix="leave out --data-dependent.",
             )
-        skeleton = Skeleton(name, module, kernel, operator, is_data_dependent)
+        skeleton = Skeleton(name, module, kernel, operator, is_data_dependent, source.case)
         texts = [
             skeleton.module_text(),
             skeleton.kernel_text(),
@@ -97,6 +106,9 @@ def scaffold(
             dict(zip(paths, texts, strict=True)) | {folders.rewrites / f"{module}.py": rewrite},
             test,
             has_rewrite=True,
+            has_fixed_sizes=any(
+                isinstance(item, int) for port in operator.ports for item in port.shape or ()
+            ),
             tasks=tuple(skeleton.tasks),
         )
     for path in (home, home.with_suffix(".py"), *made.files):

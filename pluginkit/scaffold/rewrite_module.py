@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pluginkit.scaffold.fill_template import fill_template
-from pluginkit.scaffold.onnx_schema import Operator
+from pluginkit.scaffold.operator_declaration import Operator
 
 
 def rewrite_text(name: str, home: str, operator: Operator) -> str:

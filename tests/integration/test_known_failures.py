@@ -147,7 +147,8 @@ def test_a_refused_operator_comes_with_the_command_that_goes_on(tmp_path: Path) 
         build_engine(path, options=RTX)
     command = "pluginkit new MyRoiAlign --onnx-op RoiAlign"
     assert f"begin a plugin for it with {command}" in str(caught.value.fix)
-    assert new_plugin_command("my_op", "a.b") == "pluginkit new MyMyOp --onnx-op a.b::my_op"
+    own = new_plugin_command("my_op", "a.b", Path("m.onnx"), "a node")
+    assert own == "pluginkit new MyMyOp --from 'm.onnx:a node'"
 
 
 def test_a_workspace_in_a_body_explains_a_failed_build(tmp_path: Path) -> None:

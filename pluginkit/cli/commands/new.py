@@ -3,7 +3,8 @@
 Without --onnx-op this is a small example that works, for you to change: y = factor * x, or with
 --data-dependent y = x[x > limit], whose length only its kernels know. With --onnx-op, the plugin
 declares what the operator's schema says, a rewrite replaces the operator by it, and the methods
-that you must write raise NotImplementedError.
+that you must write raise NotImplementedError. With --from, an operator of your own is declared as
+the model's nodes have it: inputs, outputs, types, attributes, shapes, and a case like the node.
 
 Files go into the first folders that [tool.pluginkit] in pyproject.toml names, else into plugins,
 graph_rewrites and tests. Where there is no pyproject.toml, one is written that names them.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,10 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernel", choices=("cuda", "numba"), default="cuda", help="the language of the kernel"
     )
-    parser.add_argument(
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
         "--onnx-op",
         metavar="OP",
         help="the operator that it implements: one of ONNX, or DOMAIN::OP",
+    )
+    source.add_argument(
+        "--from",
+        dest="node",
+        metavar="MODEL:NODE",
+        help="the node that it is for, by its name, output, number or op_type",
     )
     parser.add_argument(
         "--data-dependent",
@@ -61,14 +70,20 @@ def run(args: argparse.Namespace) -> int:
     check_name(args.name)
     folders, named = _folders(args)
     _refuse_twin(args.name, folders.plugins)
+    node = None if args.node is None else _node(args.node)
     made = scaffold(
-        args.name, args.kernel, folders, args.onnx_op, is_data_dependent=args.data_dependent
+        args.name,
+        args.kernel,
+        folders,
+        args.onnx_op,
+        node=node,
+        is_data_dependent=args.data_dependent,
     )
     files = dict(made.files)
     if not _PROJECT.exists():
         named = _kinds(made)
         files[_PROJECT] = _project_text(folders, named)
-    steps = _next_steps(args.name, made, folders, named)
+    steps = _next_steps(args.name, made, folders, named, node)
     if not args.dry_run:
         write_new_files(files)
     if args.json:
@@ -88,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
         print_line("Left to write, each of which raises NotImplementedError until then:")
     for task in made.tasks:
         print_line(f"  {task}")
+    if made.has_fixed_sizes:
+        print_line("Sizes in its shapes are those of the model; write a name for one that varies.")
     print_line("Next:")
     for step in steps:
         print_line(f"  {step}")
@@ -106,6 +123,20 @@ def _folders(args: argparse.Namespace) -> tuple[ProjectFolders, list[str]]:
         if found[kind] in configured:
             named.append(kind)
     return ProjectFolders(found["plugins"], found["rewrites"], args.tests or Path("tests")), named
+
+
+def _node(text: str) -> tuple[Path, str]:
+    """Return the model and the node in MODEL:NODE; both may have colons."""
+    at = [index for index, letter in enumerate(text) if letter == ":"]
+    splits = [(Path(text[:index]), text[index + 1 :]) for index in at]
+    found = next((split for split in splits if split[0].is_file()), None)
+    if found is None and not splits:
+        raise UsageError(
+            "PK644",
+            f"--from is '{text}'; expected MODEL:NODE.",
+            fix="name a node after the model, as in --from model.onnx:Swish_3.",
+        )
+    return found or splits[0]
 
 
 def _near(folder: Path) -> Path:
@@ -139,7 +170,11 @@ def _project_text(folders: ProjectFolders, kinds: Sequence[str]) -> str:
 
 
 def _next_steps(
-    name: str, made: Scaffold, folders: ProjectFolders, named: Sequence[str]
+    name: str,
+    made: Scaffold,
+    folders: ProjectFolders,
+    named: Sequence[str],
+    node: tuple[Path, str] | None,
 ) -> list[str]:
     def options_for(*kinds: str) -> str:
         missing = [kind for kind in kinds if kind not in named]
@@ -148,7 +183,8 @@ def _next_steps(
     steps = [f"pluginkit check {name}{options_for('plugins')}", f"pytest {made.test}"]
     kinds = _kinds(made)
     if made.has_rewrite:
-        steps.append(f"pluginkit rewrite model.onnx{options_for('plugins', 'rewrites')}")
+        model = "model.onnx" if node is None else shlex.quote(str(node[0]))
+        steps.append(f"pluginkit rewrite {model}{options_for('plugins', 'rewrites')}")
     if missing := [kind for kind in kinds if kind not in named]:
         text = " and ".join(_project_text(folders, missing).splitlines()[1:])
         steps.append(f"let pyproject.toml name them, under [tool.pluginkit]: {text}")

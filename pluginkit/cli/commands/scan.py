@@ -107,10 +107,7 @@ def _print_report(report: ScanReport, *, lists_all: bool) -> None:
 
     columns = ("node", "where", "status", "")
     if lists_all:
-        rows = [
-            (f"{one.node.op_type} {one.node.label}", one.node.where, one.status, _remark(one))
-            for one in report.before
-        ]
+        rows = [(one.node.title, one.node.where, one.status, _remark(one)) for one in report.before]
         print_table("Nodes", columns, rows)
     else:
         print_table("Operators", ("op_type", "nodes", "status", ""), _op_rows(report.before))
@@ -168,7 +165,11 @@ def _commands(report: ScanReport) -> list[str]:
     from pluginkit.engine.parse.parse_model import new_plugin_command
 
     nodes = [one.node for one in report.left if one.stage == "parser"]
-    return list(dict.fromkeys(new_plugin_command(node.op_type, node.domain) for node in nodes))
+    first = {(node.op_type, node.domain): node for node in reversed(nodes)}
+    return [
+        new_plugin_command(*key, report.model, first[key].label)
+        for key in dict.fromkeys((node.op_type, node.domain) for node in nodes)
+    ]
 
 
 def _sentence(report: ScanReport) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,12 +66,12 @@ def parse_model(
         f"{flavour.name}'s ONNX parser refuses {nodes[0] if nodes else 'the model'}{others}.",
         where=str(model_path),
         cause="\n".join(_explain(refusals)) or meaningful(errors) or "it gives no reason.",
-        fix=f"{_next_step(refusals, model)}, or export the model without it; "
+        fix=f"{_next_step(refusals, model, model_path)}, or export the model without it; "
         "pluginkit list shows the rewrites there are.",
     )
 
 
-def _next_step(refusals: list[_Refusal], model: onnx.ModelProto) -> str:
+def _next_step(refusals: list[_Refusal], model: onnx.ModelProto, path: Path) -> str:
     """Return how to begin a plugin for the first refused node."""
     from pluginkit.onnx.model.graphs import label, scopes
 
@@ -78,16 +79,21 @@ def _next_step(refusals: list[_Refusal], model: onnx.ModelProto) -> str:
     nodes = (node for scope in scopes(model) for node in scope.graph.node)
     for node in nodes:
         if (node.op_type, label(node)) in wanted:
-            return f"begin a plugin for it with {new_plugin_command(node.op_type, node.domain)}"
+            command = new_plugin_command(node.op_type, node.domain, path, label(node))
+            return f"begin a plugin for it with {command}"
     return "replace the node by a plugin, with a rewrite"
 
 
-def new_plugin_command(op_type: str, domain: str) -> str:
-    """Return the command that begins a plugin, and its rewrite, for an operator."""
+def new_plugin_command(op_type: str, domain: str, path: Path, node: str) -> str:
+    """Return the command that begins a plugin, and its rewrite, for a node of a model.
+
+    One of ONNX's operators has a schema that says more than the node.
+    """
     words = re.findall("[A-Za-z0-9]+", op_type)
     name = "".join(word[:1].upper() + word[1:] for word in words)
-    operator = op_type if domain in ("", "ai.onnx") else f"{domain}::{op_type}"
-    return f"pluginkit new My{name} --onnx-op {operator}"
+    if domain in ("", "ai.onnx"):
+        return f"pluginkit new My{name} --onnx-op {op_type}"
+    return f"pluginkit new My{name} --from {shlex.quote(f'{path}:{node}')}"
 
 
 def try_parse(

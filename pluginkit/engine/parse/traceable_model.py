@@ -55,12 +55,14 @@ class NodeId:
     Attributes:
         where: the path of its scope, see ``pluginkit.onnx.model.graphs``.
         position: its index among that scope's nodes.
+        number: its index among all nodes of the model.
         op_type, domain, name: the node's own.
         outputs: the names of its outputs, "" for one that is left out.
     """
 
     where: str
     position: int
+    number: int
     op_type: str
     domain: str
     name: str
@@ -72,6 +74,12 @@ class NodeId:
         return self.name or first_output(self.outputs)
 
     @property
+    def title(self) -> str:
+        """The op_type and the name; without a name the number and the first output's name."""
+        number = "" if self.name else f"#{self.number} "
+        return f"{number}{self.op_type} {self.label}"
+
+    @property
     def place(self) -> Place:
         """The place that ``place_of`` returns."""
         return self.where, self.label, first_output(self.outputs)
@@ -79,11 +87,12 @@ class NodeId:
 
 def node_ids(model: onnx.ModelProto) -> list[NodeId]:
     """Return the nodes of the main graph, bodies and local functions, in order of their numbers."""
-    return [
-        NodeId(scope.path, at, node.op_type, node.domain, node.name, tuple(node.output))
-        for scope in scopes(model)
-        for at, node in enumerate(scope.graph.node)
-    ]
+    found: list[NodeId] = []
+    for scope in scopes(model):
+        for at, node in enumerate(scope.graph.node):
+            names = node.op_type, node.domain, node.name, tuple(node.output)
+            found.append(NodeId(scope.path, at, len(found), *names))
+    return found
 
 
 def set_numbers(model: onnx.ModelProto) -> None:
