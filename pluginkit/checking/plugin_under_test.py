@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pluginkit.checking.author_line import author_line
+from pluginkit.checking.cast_inputs import cast, dtype_for
 from pluginkit.checking.outcomes import outcome_of
 from pluginkit.checking.type_combinations import chosen_bindings
 from pluginkit.contract import calls
@@ -14,7 +15,6 @@ from pluginkit.contract.declared_shapes import AxisLabel
 from pluginkit.contract.dims import ConcreteShape
 from pluginkit.contract.dtypes import DType, dtype_from_numpy
 from pluginkit.contract.plugin import Case, Plugin
-from pluginkit.contract.spec import Port
 from pluginkit.errors import PluginkitError, TensorError
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ class Subject:
                 "PK111", f"{self.name}: got {len(case.inputs)} inputs; expected {len(ports)}."
             )
         inputs = [
-            None if array is None else _cast(array, _dtype_for(port, array, bindings))
+            None if array is None else cast(array, dtype_for(port, array, bindings))
             for port, array in zip(ports, case.inputs, strict=True)
         ]
         present = [p.name for p, array in zip(ports, inputs, strict=True) if array is not None]
@@ -288,27 +288,3 @@ class Subject:
             Case(case.name, inputs, case.attributes),
             case,
         )
-
-
-def _dtype_for(port: Port, array: Array, bindings: Mapping[str, DType]) -> DType:
-    if port.variable is not None:
-        return bindings[port.variable]
-    fitting = [dtype for dtype in port.dtypes if dtype.numpy == array.dtype]
-    return fitting[0] if fitting else port.dtypes[0]
-
-
-def _cast(array: Any, dtype: DType) -> Any:
-    """The array in another type, its values moved into range."""
-    import numpy as np
-
-    array = np.asarray(array)
-    if dtype.numpy == array.dtype:
-        return np.asarray(array)
-    if dtype.name == "bool":
-        return np.asarray(array != 0)
-    if not dtype.is_floating:
-        limits = np.iinfo(dtype.numpy)
-        array = np.abs(array) if limits.min == 0 else array
-        array = np.nan_to_num(array) if array.dtype.kind == "f" else array
-        array = np.clip(array, max(limits.min, -(2**62)), min(limits.max, 2**62))
-    return np.asarray(array.astype(dtype.numpy))

@@ -19,15 +19,17 @@ from pluginkit.onnx.model.graphs import Scope
 _LETTERS = ("N", "M", "K", "L", "P", "Q", "R", "S", "U", "V", "W", "X", "Y", "Z")
 
 #: One axis in each node: a size, a name, or an object that equals nothing else.
-Column = tuple[object, ...]
-Kind = Literal["input", "output"]
-Nodes = Sequence[tuple[Scope, onnx.NodeProto]]
+AxisColumn = tuple[object, ...]
+ValueKind = Literal["input", "output"]
+OperatorNodes = Sequence[tuple[Scope, onnx.NodeProto]]
 #: The type of a value in each node; None where it is unknown.
 TypeColumn = tuple[DType | None, ...]
+#: A type variable, "" for none, and its dtypes.
+VariableTypes = tuple[str, tuple[DType, ...]]
 
 
 @dataclass(frozen=True)
-class Value:
+class OperatorValue:
     """An input or output of an operator, in every node of it.
 
     Attributes:
@@ -39,7 +41,7 @@ class Value:
 
     example: str
     dtypes: TypeColumn
-    axes: tuple[Column, ...] | None
+    axes: tuple[AxisColumn, ...] | None
     is_everywhere: bool
 
     @property
@@ -48,7 +50,7 @@ class Value:
         return all(dtype is None or dtype.is_floating for dtype in self.dtypes)
 
 
-def values_of(nodes: Nodes, types: Types, kind: Kind) -> list[Value]:
+def values_of(nodes: OperatorNodes, types: Types, kind: ValueKind) -> list[OperatorValue]:
     """Return the inputs or outputs of nodes of one operator.
 
     Errors:
@@ -68,7 +70,7 @@ def values_of(nodes: Nodes, types: Types, kind: Kind) -> list[Value]:
         is_known = len(known) == len(shapes) and len(set(map(len, known))) == 1
         example = next(filter(None, names), "")
         found.append(
-            Value(
+            OperatorValue(
                 example,
                 tuple(_dtype(proto, name) for proto, name in zip(protos, names, strict=True)),
                 tuple(zip(*known, strict=True)) if is_known else None,
@@ -104,12 +106,12 @@ def _dtype(proto: onnx.TypeProto | None, name: str) -> DType | None:
         ) from error
 
 
-class Axes:
+class AxisNames:
     """Labels of axes: numbers, and names of those that are equal in every node."""
 
-    def __init__(self, values: Sequence[Value]) -> None:
+    def __init__(self, values: Sequence[OperatorValue]) -> None:
         columns = [column for value in values for column in value.axes or ()]
-        self._names: dict[Column, str] = {}
+        self._names: dict[AxisColumn, str] = {}
         for column in dict.fromkeys(columns):
             if self.size(column) is not None:
                 continue
@@ -123,17 +125,17 @@ class Axes:
         return next(name for name in itertools.chain(names, _LETTERS, _more()) if name not in taken)
 
     @staticmethod
-    def size(column: Column) -> int | None:
+    def size(column: AxisColumn) -> int | None:
         """Return the size that an axis has in every node, or None."""
         first = column[0]
         return first if isinstance(first, int) and len(set(column)) == 1 else None
 
-    def item(self, column: Column) -> int | str | None:
+    def item(self, column: AxisColumn) -> int | str | None:
         """Return what a class declares for an axis."""
         size = self.size(column)
         return self._names.get(column) if size is None else size
 
-    def shape(self, value: Value) -> tuple[int | str | None, ...] | None:
+    def shape(self, value: OperatorValue) -> tuple[int | str | None, ...] | None:
         """Return what a class declares for a value, or None."""
         return None if value.axes is None else tuple(map(self.item, value.axes))
 
@@ -142,9 +144,11 @@ def _more() -> Iterator[str]:
     return (f"D{number}" for number in itertools.count())
 
 
-def variables_of(values: Sequence[Value]) -> dict[TypeColumn, tuple[str, tuple[DType, ...]]]:
+def variables_of(
+    values: Sequence[OperatorValue],
+) -> dict[TypeColumn, tuple[str, tuple[DType, ...]]]:
     """Return the type variable, "" for a type that never varies, and dtypes by types in nodes."""
-    found: dict[TypeColumn, tuple[str, tuple[DType, ...]]] = {}
+    found: dict[TypeColumn, VariableTypes] = {}
     floats, others = itertools.count(1), itertools.count(1)
     for value in values:
         known = tuple(dict.fromkeys(dtype for dtype in value.dtypes if dtype is not None))

@@ -22,12 +22,17 @@ from pluginkit.onnx.model.find_node import find_node
 from pluginkit.onnx.model.graphs import Scope, describe, scopes
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.scaffold.names import is_free, port_name
-from pluginkit.scaffold.node_values import Axes, Kind, Value, values_of, variables_of
+from pluginkit.scaffold.node_values import (
+    AxisNames,
+    OperatorNodes,
+    OperatorValue,
+    ValueKind,
+    values_of,
+    variables_of,
+)
 from pluginkit.scaffold.onnx_schema import ANNOTATIONS, operator_of, parsed_name
 from pluginkit.scaffold.operator_declaration import Attribute, Operator, OperatorPort
 from pluginkit.scaffold.sample_case import sample_case
-
-_Nodes = list[tuple[Scope, onnx.NodeProto]]
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def _own_operator(
     model: onnx.ModelProto, types: Types, scope: Scope, node: onnx.NodeProto
 ) -> Operator:
     """Return an operator of the user's own, from all of its nodes, the wanted one first."""
-    nodes: _Nodes = [(scope, node)]
+    nodes = [(scope, node)]
     nodes += [
         (each, one)
         for each in scopes(model)
@@ -86,7 +91,7 @@ def _own_operator(
     given = {value.name for value in (*model.graph.input, *model.graph.output)}
     given |= {tensor.name for tensor in model.graph.initializer}
 
-    def named(values: Sequence[Value], kind: Kind) -> Iterator[OperatorPort]:
+    def named(values: Sequence[OperatorValue], kind: ValueKind) -> Iterator[OperatorPort]:
         for number, value in enumerate(values, 1):
             usual = "x" if kind == "input" else "y"
             example = value.example if value.example in given else ""
@@ -98,7 +103,7 @@ def _own_operator(
             yield OperatorPort(name, variable, _carried(dtypes, value, kind), is_optional)
 
     in_ports, out_ports = [*named(inputs, "input")], [*named(outputs, "output")]
-    axes = Axes([*inputs, *outputs])
+    axes = AxisNames([*inputs, *outputs])
     in_ports = [
         replace(port, shape=axes.shape(value)) for port, value in zip(in_ports, inputs, strict=True)
     ]
@@ -118,7 +123,7 @@ def _unknown(variables: Any) -> tuple[str, tuple[DType, ...]]:
     return next((one for one in variables if one[1] == FLOAT_TYPES), ("T", FLOAT_TYPES))
 
 
-def _carried(dtypes: tuple[DType, ...], value: Value, kind: Kind) -> tuple[DType, ...]:
+def _carried(dtypes: tuple[DType, ...], value: OperatorValue, kind: ValueKind) -> tuple[DType, ...]:
     """Refuse types that a plugin's input or output cannot have."""
     allowed = OUTPUT_TYPES if kind == "output" else (*OUTPUT_TYPES, bool_)
     wrong = next((dtype for dtype in dtypes if dtype not in allowed), None)
@@ -134,7 +139,7 @@ def _carried(dtypes: tuple[DType, ...], value: Value, kind: Kind) -> tuple[DType
 
 def _output(
     port: OperatorPort,
-    value: Value,
+    value: OperatorValue,
     shape: tuple[int | str | None, ...] | None,
     required: Sequence[OperatorPort],
 ) -> OperatorPort:
@@ -152,7 +157,7 @@ def _output(
     return replace(port, shape=shape) if follows else port
 
 
-def _attributes(nodes: _Nodes) -> Iterator[Attribute]:
+def _attributes(nodes: OperatorNodes) -> Iterator[Attribute]:
     """Yield the attributes of the nodes; one that only some have is None in the others."""
     found: dict[str, set[str]] = {}
     counts: dict[str, int] = {}

@@ -92,7 +92,8 @@ def scaffold(
         if is_data_dependent and not operator.has_open_shapes:
             raise UsageError(
                 "PK643",
-                f"the outputs of {onnx_op or operator} have the shapes of inputs, and depend on no data.",
+                f"the outputs of {onnx_op or operator} have the shapes of inputs, and depend on no "
+                "data.",
                 fix="leave out --data-dependent.",
             )
         skeleton = Skeleton(name, module, kernel, operator, is_data_dependent, source.case)

@@ -33,7 +33,7 @@ def sample_case(operator: Operator, types: Types, scope: Scope, node: onnx.NodeP
     the smallest size in the call, since they may be indices.
     """
     present = list(node.input) + [""] * (len(operator.inputs) - len(node.input))
-    sizes = _Sizes()
+    sizes = _ChosenSizes()
     shapes: dict[str, _Known] = {}
     for name in filter(None, present):
         proto = types.find(scope, name)
@@ -65,7 +65,7 @@ def sample_case(operator: Operator, types: Types, scope: Scope, node: onnx.NodeP
     return "\n".join(lines)
 
 
-class _Sizes:
+class _ChosenSizes:
     def __init__(self) -> None:
         self._named: dict[str, int] = {}
         self._open: Iterator[int] = itertools.cycle(_OPEN)

@@ -14,9 +14,9 @@ import onnx
 from pluginkit.contract.calls import present_ports
 from pluginkit.contract.declared_shapes import AxisLabel
 from pluginkit.contract.plugin import Plugins
-from pluginkit.engine.build.dimension_names import names_in
+from pluginkit.engine.build.dimension_names import Extent, names_in
 from pluginkit.engine.build.network_inputs import NetworkInput
-from pluginkit.engine.build.profiles import DefaultDim, Extent
+from pluginkit.engine.build.profiles import DefaultDim
 from pluginkit.onnx.model.graphs import is_op
 from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 
@@ -47,7 +47,7 @@ def link_inputs(
         plugins: the plugins of its nodes.
         inputs: the network's inputs.
     """
-    groups = _Groups()
+    groups = _EqualDims()
     dims = {one.name: one.shape for one in inputs if not one.is_shape_tensor}
     for one in inputs:
         for axis, dim in enumerate(dims.get(one.name, ())):
@@ -105,7 +105,7 @@ def _of_node(position: int, label: AxisLabel) -> int | _Label | None:
     return (position, label) if isinstance(label, str) else label
 
 
-class _Groups:
+class _EqualDims:
     """Sets of dimensions that are equal; numbers and names are members too."""
 
     def __init__(self) -> None:
