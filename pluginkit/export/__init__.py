@@ -1,1 +1,1 @@
-"""Plugins and plans that run without Python: from a class and a model to a shared library."""
+"""Export plugins as shared libraries, so that they and their plans run without Python."""

@@ -33,8 +33,8 @@ class ExportOptions:
         arch: ``"x86_64"`` or ``"aarch64"``; this machine's unless given.
         with_static: whether to make the library that registers itself, too.
         with_source: whether to write the sources and a CMakeLists.txt.
-        calls: for each variant, how many are put to both sides of the comparison.
-        leaves_out: whether a call that cannot be exported is left out; it is an error otherwise.
+        calls: how many calls of each variant the comparison makes.
+        leaves_out: whether to leave out calls that cannot be exported; otherwise they are errors.
     """
 
     tensorrt: str = "rtx"
@@ -53,9 +53,9 @@ class ExportResult:
 
     Attributes:
         library: for ``loadLibrary``, ``--dynamicPlugins`` and plans.
-        static_library: registers itself under plain ``dlopen``; None where it was not asked for.
+        static_library: registers itself under plain ``dlopen``; None if nobody asked for it.
         variants: the calls that it is for.
-        kernels: how many kernels it holds, for all GPUs each.
+        kernels: the number of its kernels; each is compiled for all GPUs.
         kernel_bytes: the size of their code.
         proof: what was compared with the Python classes.
         compiler: the version of the C++ compiler.
@@ -85,7 +85,7 @@ class ExportResult:
 def export_library(
     variants: Sequence[Variant], folder: Path, name: str, options: ExportOptions
 ) -> ExportResult:
-    """Write ``libNAME.so``, and what else was asked for, to a folder.
+    """Write ``libNAME.so``, and whatever else the options ask for, to a folder.
 
     Args:
         variants: the calls that the library is for.
@@ -137,7 +137,7 @@ def export_library(
 def _traced(
     variants: Sequence[Variant], *, is_strict: bool
 ) -> tuple[list[TracedPlugin], list[tuple[Variant, ExportError]]]:
-    """The variants' traces, and those that have none."""
+    """Trace the variants; return the traces, and the variants that cannot be traced."""
     traced: list[TracedPlugin] = []
     left_out: list[tuple[Variant, ExportError]] = []
     for variant in variants:
@@ -161,7 +161,7 @@ def _proved(
     major: int,
     options: ExportOptions,
 ) -> Proof:
-    """Compare on this machine; for another architecture its own compiler makes the C++."""
+    """Compare on this machine, whose own compiler is used even for another architecture."""
     here = find_compiler()
     if here == compiler:
         return prove_library(library, builder, here, options.calls)
@@ -170,7 +170,7 @@ def _proved(
 
 
 def source_files(library: GeneratedLibrary) -> dict[str, bytes]:
-    """Return all that a library is compiled from, the runtime among it, by path."""
+    """Return everything from which a library is compiled, with the runtime, by path."""
     runtime = {
         f"runtime/{path.name}": path.read_bytes()
         for path in sorted(RUNTIME.glob("*"))

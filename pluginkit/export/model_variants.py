@@ -1,4 +1,4 @@
-"""The calls that a model's plugin nodes can make."""
+"""Find the calls that a model's plugin nodes can make."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 def model_variants(
     model: onnx.ModelProto, plugins: Plugins, ranges: Mapping[str, DimRange]
 ) -> list[Variant]:
-    """The variants that a library for a model needs.
+    """Return the variants that a library for a model needs.
 
     Args:
         model: the model, rewritten.

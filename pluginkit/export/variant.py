@@ -1,4 +1,4 @@
-"""The calls of a plugin that a library is made for."""
+"""Describe the calls of a plugin for which a library is made."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pluginkit.contract.plugin import Plugin
 #: The least and the largest size of a dimension.
 DimRange = tuple[int, int]
 
-#: What a dimension can be where nothing more is known of it.
+#: The sizes of a dimension about which nothing else is known.
 ANY: DimRange = (0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A plugin with its attributes, on a node with these inputs, for a range of shapes.
+    """One plugin with its attributes, for one choice of inputs and types and a range of shapes.
 
     Attributes:
         plugin: with attributes, present inputs and tactic.
         dtypes: of the inputs that the node has.
-        ranges: likewise, for each dimension; for a shape input of its values.
+        ranges: the range of each dimension of these inputs; of each value of a shape input.
     """
 
     plugin: Plugin
@@ -32,16 +32,16 @@ class Variant:
 
     @property
     def ranks(self) -> tuple[int, ...]:
-        """How many dimensions each input has; of a shape input how many values."""
+        """The number of dimensions of each input, or of values of a shape input."""
         return tuple(map(len, self.ranges))
 
     @property
     def key(self) -> object:
-        """What tells variants apart, apart from ranges."""
+        """Everything that distinguishes two variants except their ranges."""
         return self.plugin, self.plugin.present, self.plugin.tactic, self.dtypes, self.ranks
 
     def with_tactics(self) -> Iterator[Variant]:
-        """The variant with each of the plugin's tactics."""
+        """Return one variant for each tactic of the plugin."""
         for tactic in self.plugin.spec.tactics or ("",):
             plugin = self.plugin.with_tactic(tactic) if tactic else self.plugin
             yield replace(self, plugin=plugin)
@@ -62,7 +62,7 @@ def _text(one: DimRange) -> str:
 
 
 def merged(variants: Iterable[Variant]) -> list[Variant]:
-    """One variant for each combination of attributes, types and ranks, for all of their shapes."""
+    """Merge variants that differ only in their ranges; the result covers all of their shapes."""
     found: dict[object, Variant] = {}
     for variant in variants:
         known = found.get(variant.key)

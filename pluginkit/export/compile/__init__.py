@@ -1,1 +1,1 @@
-"""From generated C++ to shared libraries, with g++ alone."""
+"""Compile generated C++ to shared libraries, with nothing but g++."""

@@ -1,4 +1,4 @@
-"""The C++ compiler: found, asked for its version, and run."""
+"""Find the C++ compiler, and run it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pluginkit.errors import ExportError, MissingDependencyError
 
 #: The compiler of another architecture, as Debian and Ubuntu call it.
 _CROSS = {"aarch64": "aarch64-linux-gnu-g++", "x86_64": "x86_64-linux-gnu-g++"}
-#: Neither paths nor a build id get into a library: the same sources give the same one.
+#: Keep paths and build ids out of a library, so that equal sources give equal libraries.
 _COMPILE = (
     "-std=c++17",
-    "-Os",  # a plan carries the library; beside a launch its speed does not count
+    "-Os",  # small, since plans carry the library; next to a launch its speed does not matter
     "-fPIC",
     "-fvisibility=hidden",
     "-ffunction-sections",
@@ -31,7 +31,7 @@ _LINK = (
     "-shared",
     "-Wl,--build-id=none",
     "-Wl,--no-undefined",
-    # Two libraries in a process must not take each other's functions, as weak symbols would.
+    # Weak symbols would make two libraries in a process share functions.
     f"-Wl,--version-script={Path(__file__).parent.parent / 'runtime' / 'exports.map'}",
     # The target's libstdc++ may be older than the compiler's.
     "-static-libstdc++",
@@ -48,9 +48,9 @@ class Compiler:
     """A g++, or another compiler that takes its options.
 
     Attributes:
-        command: how it is started.
-        arch: what it compiles for, ``"x86_64"`` or ``"aarch64"``.
-        optimization: of the code.
+        command: the command that starts it.
+        arch: the architecture that it compiles for, ``"x86_64"`` or ``"aarch64"``.
+        optimization: the option for the level of optimization.
     """
 
     command: str
@@ -59,7 +59,7 @@ class Compiler:
 
     @cached_property
     def version(self) -> str:
-        """The first line of what it says of itself."""
+        """The first line of the output of ``--version``."""
         return self._run(["--version"], Path()).stdout.partition("\n")[0]
 
     def compile(
@@ -99,7 +99,7 @@ class Compiler:
             can_unload: whether the library may leave the process.
 
         Errors:
-            PK804: they do not link.
+            PK804: linking fails.
         """
         options = _LINK if can_unload else (*_LINK, _STAYS)
         files = [str(each.resolve()) for each in objects]
@@ -129,7 +129,7 @@ class Compiler:
 
 
 def find_compiler(arch: str | None = None) -> Compiler:
-    """The compiler for an architecture: CXX, else g++, else the cross compiler.
+    """Return the compiler for an architecture: CXX, else g++, else the cross compiler.
 
     Args:
         arch: ``"x86_64"`` or ``"aarch64"``; this machine's unless given.

@@ -1,4 +1,4 @@
-"""Shared libraries of a generated library: for one TensorRT, in both loading styles."""
+"""Build the shared libraries for one TensorRT, one for each way of loading."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pluginkit.kernels.numba_cache import cache_folder
 
 RUNTIME = Path(__file__).parent.parent / "runtime"
 
-#: The layout of the interfaces by the first part of a TensorRT's version.
+#: The layout of TensorRT's interfaces, by major version.
 _MAJORS = {"8": 8, "10": 10, "11": 11, "rtx": 11}
-#: What makes a library register itself when plain ``dlopen`` loads it.
+#: The macro with which a library registers itself when plain ``dlopen`` loads it.
 _SELF_REGISTER = "PLUGINKIT_SELF_REGISTER=1"
 _ENTRY_POINTS = "library.cpp"
 
 
 def tensorrt_major(version: str) -> int:
-    """The layout of TensorRT's interfaces: 8, 10 or 11.
+    """Return the layout of TensorRT's interfaces: 8, 10 or 11.
 
     Args:
         version: ``"8.6"``, ``"10.3"``, ``"11"`` or ``"rtx"``.
 
     Errors:
-        PK807: libraries are made for no such TensorRT.
+        PK807: libraries cannot be made for this TensorRT.
     """
     first = version.partition(".")[0]
     if first not in _MAJORS or version.startswith(("8.4", "8.5")):
@@ -43,7 +43,7 @@ def tensorrt_major(version: str) -> int:
 
 
 class LibraryBuilder:
-    """Compiles the files of a generated library, once, and links libraries of them.
+    """Compiles the files of a generated library once, and links them to libraries.
 
     Args:
         files: as for GeneratedLibrary.
@@ -82,7 +82,7 @@ class LibraryBuilder:
 
         Args:
             target: where it goes.
-            self_registering: whether it is for plain ``dlopen`` and not for ``loadLibrary``.
+            self_registering: whether it is for plain ``dlopen`` instead of ``loadLibrary``.
 
         Errors:
             PK804: it does not compile.
@@ -91,7 +91,7 @@ class LibraryBuilder:
         self._compiler.link([*self._objects, *runtime], target, can_unload=not self_registering)
 
     def link_probe(self, target: Path) -> None:
-        """Link the library with a way in for the comparison with the Python class."""
+        """Link the library with a probe, through which it is compared with the Python class."""
         runtime = self._runtime([])
         probe = self._compiled(RUNTIME, "recording/probe.cpp", [])
         self._compiler.link([*self._objects, *runtime, probe], target)
@@ -129,14 +129,14 @@ def _facts(compiler: Compiler) -> tuple[str, ...]:
 def compiled_runtime(
     compiler: Compiler, folder: Path, source: str, definitions: Sequence[str], scratch: Path
 ) -> Path:
-    """The object file of a source that is the same in every library, from the cache or compiled.
+    """Return the object file of a runtime source, from the cache if it was compiled before.
 
     Args:
         compiler: the compiler.
-        folder: of the runtime.
-        source: relative to it.
+        folder: the runtime's folder.
+        source: the source, relative to it.
         definitions: macros.
-        scratch: where it is compiled, and stays where no cache can be written.
+        scratch: where it is compiled, and stays if the cache cannot be written.
 
     Errors:
         PK804: it does not compile.

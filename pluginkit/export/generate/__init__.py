@@ -1,1 +1,1 @@
-"""From traced plugins to C++17 that computes the same."""
+"""Generate C++17 that computes the same as traced plugins."""

@@ -1,4 +1,4 @@
-"""Attributes as C++: their declarations, and values to compare with."""
+"""Write attributes as C++: their declarations, and comparisons with their values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS = {
 
 
 def declarations(spec: PluginSpec) -> list[str]:
-    """The initializers of a Program's attributes."""
+    """Return the initializers of a Program's attributes."""
     return [_declaration(one) for one in spec.attributes]
 
 
@@ -53,7 +53,7 @@ def _document(spec: AttributeSpec, value: Any) -> str:
 
 
 def comparison(plugin: Plugin) -> str:
-    """A condition on ``context.attributes``: whether they are those of the plugin."""
+    """Return a condition that holds if ``context.attributes`` are the plugin's."""
     spec = plugin.spec
     conditions = [
         f"context.attributes[{index}] == {_value(one, getattr(plugin, one.name))}"
@@ -80,7 +80,7 @@ def _value(spec: AttributeSpec, value: Any) -> str:
 
 
 def _float(value: float) -> str:
-    """A literal of exactly this double."""
+    """Return a literal for exactly this double."""
     if value != value:
         return "std::numeric_limits<double>::quiet_NaN()"
     if value in (float("inf"), float("-inf")):

@@ -1,4 +1,4 @@
-"""The CMake project of a library's sources."""
+"""Write the CMake project of a library's sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Expressions as C++ over ``Dim``, and what is worth a variable of its own."""
+"""Write expressions as C++ over ``Dim``, with variables for those that are used several times."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _CALLS = {
     "abs": "abs",
     "bit_length": "bit_length",
 }
-#: Read better than a negated comparison.
+#: The opposite of each comparison, which reads better than a negation.
 _NEGATED = {"less": ">=", "less_equal": ">", "equal": "!="}
 _CONDITIONS = frozenset({"less", "less_equal", "equal", "not", "both", "either"})
-#: The operations whose later operands are computed only where the first one asks for them.
+#: The operations that may leave their later operands uncomputed.
 _CHOOSING = frozenset({"where", "both", "either"})
 #: Chains of the same operation that need no parentheses.
 _ASSOCIATIVE = frozenset({"add", "mul", "both", "either"})
@@ -45,32 +45,32 @@ class Writer:
     """Writes expressions in one scope of a function.
 
     Args:
-        names: what expressions are called that need no computation, symbols among them.
+        names: the names of expressions that need no computation, such as symbols.
     """
 
     def __init__(self, names: Mapping[Expr, str]) -> None:
         self._names = dict(names)
 
     def inner(self) -> Writer:
-        """A writer for a scope inside this one."""
+        """Return a writer for a scope inside this one."""
         return Writer(self._names)
 
     def text(self, expr: Expr) -> str:
-        """The expression in C++."""
+        """Return the expression in C++."""
         return self._text(expr, is_operand=False)
 
     def negated(self, condition: Expr) -> str:
-        """The opposite of a condition."""
+        """Return the opposite of a condition."""
         if condition.op == "not":
             return self.text(condition.operands[0])
         return self._operation(Expr(-1, "not", (condition,)))
 
     def define(self, exprs: Sequence[Expr], later: Iterable[Expr] = ()) -> list[str]:
-        """Variables for what the expressions use several times, or that is used again later.
+        """Return variables for what these expressions use several times, or later ones again.
 
         Args:
-            exprs: what is written in this scope.
-            later: what is written in scopes inside it.
+            exprs: the expressions of this scope.
+            later: the expressions of scopes inside it.
         """
         certain: Counter[Expr] = Counter()
         uses: Counter[Expr] = Counter()
@@ -88,7 +88,7 @@ class Writer:
         return lines
 
     def _count(self, expr: Expr, uses: Counter[Expr], *, is_certain: bool) -> None:
-        """Count each use of what is computed; ``is_certain``: only where it always is."""
+        """Count the uses of each computed part; ``is_certain`` says that they always happen."""
         if expr.is_constant or expr in self._names:
             return
         uses[expr] += 1
@@ -131,7 +131,7 @@ class Writer:
         return self._text(expr, is_operand=not is_chain)
 
     def _dim(self, expr: Expr) -> str:
-        """As an argument that has to be a Dim, or becomes one."""
+        """Return an expression as an argument that is a Dim or converts to one."""
         return f"Dim({expr.value})" if expr.is_constant else self._text(expr, is_operand=True)
 
 
@@ -144,7 +144,7 @@ _LARGEST = 2**63 - 1
 
 
 def _compared(left: str, sign: str, right: str, comparison: Expr) -> str:
-    """A comparison, with a constant on the right; one that is larger than every Dim is not one."""
+    """Return a comparison, with a constant on the right; some constants exceed every Dim."""
     first, second = comparison.operands
     if first.is_constant:
         left, sign, right, second = right, _EXCHANGED[sign], left, first
@@ -154,7 +154,7 @@ def _compared(left: str, sign: str, right: str, comparison: Expr) -> str:
 
 
 def string_literal(text: str) -> str:
-    """A C++ string literal."""
+    """Return a C++ string literal."""
     quoted = json.dumps(text, ensure_ascii=False)
     return "".join(
         character if ord(character) >= 0x20 else f"\\{ord(character):03o}" for character in quoted
@@ -162,12 +162,12 @@ def string_literal(text: str) -> str:
 
 
 def bytes_literal(data: bytes) -> str:
-    """A C++ string literal of any bytes."""
+    """Return a C++ string literal for any bytes."""
     return '"' + "".join(f"\\{byte:03o}" for byte in data) + '"'
 
 
 def text_expression(parts: Sequence[str | Expr], writer: Writer) -> str:
-    """A std::string of an author's text, numbers in the places of expressions."""
+    """Return a std::string expression for an author's text, with numbers for its expressions."""
     pieces = [
         string_literal(part) if isinstance(part, str) else f"text({writer.text(part)})"
         for part in parts

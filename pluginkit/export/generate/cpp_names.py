@@ -1,10 +1,10 @@
-"""Names that an author chose, as C++ takes them."""
+"""Turn names that an author chose into names that C++ accepts."""
 
 from __future__ import annotations
 
-#: What the functions that use the name call by it.
+#: Names that the generated functions already use.
 _OURS = frozenset({"context", "recorder", "kernels", "text", "product", "abs"})
-#: Words that no variable can have.
+#: Words that cannot name a variable.
 # fmt: off
 _TAKEN = _OURS | {
     "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break",
@@ -22,10 +22,10 @@ _TAKEN = _OURS | {
 
 
 def local_name(port: str) -> str:
-    """A variable for an input."""
+    """Return the variable for an input."""
     return f"{port}_" if port in _TAKEN else port
 
 
 def function_name(plugin: str) -> str:
-    """The constant that holds a plugin's Program."""
+    """Return the name of the constant that holds a plugin's Program."""
     return f"k{plugin[:1].upper()}{plugin[1:]}"

@@ -1,4 +1,4 @@
-"""Pieces of C++ that generated files are put together from."""
+"""Write the pieces from which generated C++ files are put together."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ TYPES = {
 
 
 def table(declaration: str, rows: Iterable[str]) -> str:
-    """A definition of an array, a line for each element."""
+    """Return the definition of an array, with a line for each element."""
     lines = "\n".join(f"    {row}," for row in rows)
     return f"{declaration} = {{\n{lines}\n}};"
 
 
 def function(signature: str, lines: Sequence[str]) -> str:
-    """A definition of a function."""
+    """Return the definition of a function."""
     return "\n".join([f"{signature} {{", *(f"    {line}" for line in lines), "}"])

@@ -1,4 +1,4 @@
-"""All files of a library that are made for it: C++, kernels, and the assembly that embeds them."""
+"""Generate the files of a library: C++, kernels, and the assembly that embeds them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pluginkit.export.generate.program_code import ProgramWriter
 from pluginkit.export.trace.methods import TracedPlugin
 from pluginkit.kernels.specialise import Specialisation
 
-#: What is the same in every library and lies beside this module.
+#: Files next to this module that are the same in every library.
 _SHARED = ("variants.h", "variants.cpp")
 
 
 @dataclass(frozen=True)
 class GeneratedLibrary:
-    """What a library is made of, apart from the runtime.
+    """The files from which a library is made, apart from the runtime.
 
     Attributes:
         files: content by path, relative to the library's source folder.
@@ -33,12 +33,12 @@ class GeneratedLibrary:
 
     @property
     def kernel_bytes(self) -> int:
-        """The size of machine code and PTX."""
+        """The size of machine code and PTX in bytes."""
         return sum(len(image.data) for module in self.modules for image in module.images)
 
     @property
     def symbols(self) -> dict[Specialisation, str]:
-        """The name of each kernel in its module."""
+        """Return the name of each kernel in its module."""
         return {
             kernel: symbol
             for module in self.modules
@@ -54,7 +54,7 @@ def generate_library(
     """Compile the kernels of traced plugins and write their C++.
 
     Args:
-        traced: the plugins, a variant each, of all tactics.
+        traced: the traced variants of the plugins, with all tactics.
         capabilities: the compute capabilities to compile for, without dots, in ascending order.
         compile_kernels: compiles the kernels of a plugin, as ``compile_modules``.
 

@@ -1,4 +1,4 @@
-"""Stand-ins for compiled kernels: their names and parameters, for what only asks for launches."""
+"""Name kernels without compiling them, which suffices to compare launches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pluginkit.kernels.specialise import Specialisation
 
 
 def named_kernels(traced: Sequence[TracedPlugin]) -> Callable[..., tuple[KernelModule, ...]]:
-    """Return what takes the place of ``compile_modules``, and compiles nothing.
+    """Return a replacement for ``compile_modules`` that compiles nothing.
 
     Args:
         traced: the plugins whose launches name the kernels.
@@ -36,7 +36,7 @@ def named_kernels(traced: Sequence[TracedPlugin]) -> Callable[..., tuple[KernelM
 
 
 def _bytes_of(parameter: TracedArgument) -> Iterator[int]:
-    """The sizes of what a kernel sees of an argument: numba takes arrays apart."""
+    """Return the sizes of the parameters for an argument; numba splits an array into several."""
     if isinstance(parameter, ArrayArgument):
         yield from [8] * (5 + 2 * len(parameter.shape))
     elif isinstance(parameter, Values):

@@ -1,4 +1,4 @@
-"""The kernels of a library: compiled for each GPU without one, several of one source together."""
+"""Compile a library's kernels for each GPU; the kernels of one source form one module."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Image:
 
 @dataclass(frozen=True)
 class KernelModule:
-    """What is loaded as a whole.
+    """Compiled kernels that are loaded together.
 
     Attributes:
         kernels: the specialisations in it.
         symbols: the name of each.
-        parameter_sizes: of each, the bytes of its parameters.
+        parameter_sizes: the bytes of each one's parameters.
         images: one for each compute capability, and PTX.
     """
 
@@ -55,9 +55,9 @@ def compile_modules(
     """Compile kernels for GPUs.
 
     Args:
-        owner: the plugin class's name, for the names of files.
+        owner: the name of the plugin class, which the names of files begin with.
         wanted: the kernels.
-        capabilities: of the GPUs, without dots, in ascending order; PTX is kept of the last.
+        capabilities: those of the GPUs, without dots, ascending; the last one's PTX is kept too.
 
     Errors:
         PK310: a package of the ``cuda`` extra is missing.  PK320 to PK322: a kernel does not
@@ -83,7 +83,7 @@ def compile_modules(
 
 
 def _groups(wanted: Sequence[Specialisation]) -> list[tuple[Specialisation, ...]]:
-    """What is compiled together: the kernels of one source; each numba kernel by itself."""
+    """Group the kernels that are compiled together: those of one source, or one numba kernel."""
     groups: dict[object, list[Specialisation]] = {}
     for one in wanted:
         key: object = one
@@ -101,6 +101,6 @@ def _compiled(group: Sequence[Specialisation], capability: str) -> Compiled:
 
 
 def _stem(kernel: Specialisation) -> str:
-    """A name for files: the function's."""
+    """Return the stem of a file name: the name of the function."""
     name = kernel.name if isinstance(kernel, NumbaSpecialisation) else kernel.expression
     return re.sub(r"\W.*", "", name) or Path("kernel").stem

@@ -1,4 +1,4 @@
-"""The C++ of one plugin: the functions of its variants, its tables, and what the runtime calls."""
+"""Write the C++ of one plugin: its variants' functions, its tables, and its entry points."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ProgramWriter:
     """Writes the C++ of one plugin class.
 
     Args:
-        traced: its variants, of all tactics.
+        traced: its traced variants, with all tactics.
     """
 
     def __init__(self, traced: Sequence[TracedPlugin]) -> None:
@@ -46,11 +46,11 @@ class ProgramWriter:
 
     @property
     def kernels(self) -> Sequence[Specialisation]:
-        """The kernels that the variants launch, in the order of the program's table."""
+        """Return the kernels that the variants launch, in the order of the program's table."""
         return list(self._functions.kernels)
 
     def source(self, modules: Sequence[KernelModule], images: Sequence[str]) -> str:
-        """The whole file.
+        """Return the whole file.
 
         Args:
             modules: of the kernels.
@@ -102,7 +102,7 @@ class ProgramWriter:
         )
 
     def _output_types(self) -> Iterator[str]:
-        """Rows of input types with what the author's output_types gives for them, or refuses."""
+        """Return rows of input types, each with the result of the author's output_types."""
         if "output_types" not in self._spec.overrides:
             yield f"return {{{', '.join(self._plain_output_types())}}};"
             return
@@ -159,7 +159,7 @@ class ProgramWriter:
 
 
 def _type_cases(plugin: Plugin) -> Iterator[str]:
-    """For each allowed combination of input types, what the author's output_types says."""
+    """Yield the result of the author's output_types for each allowed combination of input types."""
     spec = plugin.spec
     ports = calls.device_ports(plugin)
     indices = [list(spec.inputs).index(port) for port in ports]

@@ -1,4 +1,4 @@
-"""The tables of a plugin's C++: what it declares, its kernels, and its variants."""
+"""Write the tables of a plugin's C++: its declarations, its kernels and its variants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pluginkit.kernels.specialise import Specialisation
 
 
 def type_rows(traced: Sequence[TracedPlugin]) -> list[tuple[str, ...]]:
-    """The combinations of input types, one for each declared input, that variants have."""
+    """Return the combinations of input types for which there are variants."""
     return list(dict.fromkeys(map(_type_row, traced)))
 
 
@@ -28,7 +28,7 @@ def _type_row(traced: TracedPlugin) -> tuple[str, ...]:
 
 
 def declared_tables(spec: PluginSpec, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Attributes, inputs, outputs, tactics and types."""
+    """Return the tables of attributes, inputs, outputs, tactics and types."""
     if spec.attributes:
         yield table("constexpr Attribute kAttributes[]", declarations(spec))
     yield table("constexpr Input kInputs[]", map(_input, spec.inputs))
@@ -57,7 +57,7 @@ def _input(port: Port) -> str:
 def kernel_tables(
     kernels: Mapping[Specialisation, str], modules: Sequence[KernelModule], images: Sequence[str]
 ) -> Iterator[str]:
-    """Images, modules and kernels.
+    """Return the tables of images, modules and kernels.
 
     Args:
         kernels: each with the kernel as it is declared.
@@ -91,7 +91,7 @@ def kernel_tables(
 def variant_tables(
     traced: Sequence[TracedPlugin], names: Sequence[FunctionNames], attributes: Sequence[Plugin]
 ) -> Iterator[str]:
-    """The variants, and what finds the one of a call.
+    """Return the table of variants, and the function that finds a call's variant.
 
     Args:
         traced: the variants.
@@ -144,5 +144,5 @@ def _variant(
 
 
 def plain(plugin: Plugin) -> Plugin:
-    """A plugin with the same attributes, and nothing else in common."""
+    """Return a plugin that has only the attributes in common with this one."""
     return type(plugin)(**plugin.attribute_values)

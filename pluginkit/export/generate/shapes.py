@@ -1,4 +1,4 @@
-"""Output shapes as C++: pluginkit's dimension expressions, which TensorRT's follow one by one."""
+"""Write output shapes as C++, where each DimExpr becomes one of TensorRT's expressions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ShapeWriter:
         self._sizes = {port.name: index for index, port in enumerate(spec.outputs) if port.is_size}
 
     def lines(self, shapes: Sequence[Shape]) -> list[str]:
-        """The statement that returns the shapes."""
+        """Return the statement that returns the shapes."""
         texts = [f"OutputShape{{{', '.join(map(self._output_dim, shape))}}}" for shape in shapes]
         return ["return {", *(f"    {text}," for text in texts), "};"]
 

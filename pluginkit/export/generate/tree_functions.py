@@ -1,4 +1,4 @@
-"""Trees as the bodies of C++ functions: each branch an ``if``, each leaf a return."""
+"""Write trees as the bodies of C++ functions: each branch as an ``if``, each leaf as a return."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from pluginkit.export.trace.tree import Branch, Leaf, Tree
 
 _INDENT = "    "
 
-#: Gives the lines of a leaf.
+#: Returns the lines of a leaf.
 LeafWriter = Callable[[Any, Writer], list[str]]
 
 
 def exprs_in(value: Any) -> Iterator[Expr]:
-    """Every expression that a result holds, in order."""
+    """Yield the expressions in a result, in order."""
     if isinstance(value, Expr):
         yield value
     elif isinstance(value, tuple):
@@ -45,7 +45,7 @@ def exprs_in(value: Any) -> Iterator[Expr]:
 
 
 def constants_of(chosen: Expr) -> Iterator[int]:
-    """The numbers among which an expression chooses."""
+    """Return the numbers from which an expression chooses."""
     if chosen.op == "where":
         yield from constants_of(chosen.operands[1])
         yield from constants_of(chosen.operands[2])
@@ -67,7 +67,7 @@ def _size(tree: Tree[Any]) -> int:
 
 
 def body(tree: Tree[Any], writer: Writer, leaf: LeafWriter) -> list[str]:
-    """The statements of a function that does what the tree says; every path returns."""
+    """Return the statements of a function that follows the tree; every path returns."""
     if isinstance(tree, Leaf):
         lines = writer.define(list(exprs_in(tree.result)))
         return lines + leaf(tree.result, writer)
@@ -82,7 +82,7 @@ def body(tree: Tree[Any], writer: Writer, leaf: LeafWriter) -> list[str]:
 
 
 def _short_side_first(tree: Branch[Any]) -> tuple[bool, Tree[Any], Tree[Any]]:
-    """Whether to negate the condition; then the side inside the ``if`` and the one after it."""
+    """Return whether to negate the condition, the side inside the ``if``, and the one after it."""
     if _size(tree.if_true) <= _size(tree.if_false):
         return False, tree.if_true, tree.if_false
     return True, tree.if_false, tree.if_true
@@ -92,7 +92,7 @@ class Leaves:
     """Writes the results of one variant's methods.
 
     Args:
-        inputs: for each input that kernels see, which declared one it is.
+        inputs: the number of the declared input for each one that kernels see.
 
     Attributes:
         kernels: the numbers of the kernels that are launched, in the order of the variant's table.
@@ -103,19 +103,19 @@ class Leaves:
         self.kernels: list[int] = []
 
     def check(self, result: Refusal | None, writer: Writer) -> list[str]:
-        """A message, or none."""
+        """Return the lines for a message or none."""
         if result is None:
             return ['return "";']
         return [f"return {text_expression(result.parts, writer)};"]
 
     def number(self, result: Refusal | Expr, writer: Writer) -> list[str]:
-        """A number, or an exception."""
+        """Return the lines for a number or an exception."""
         if isinstance(result, Refusal):
             return _thrown(result, writer)
         return [f"return {writer.text(result)};"]
 
     def steps(self, result: Refusal | tuple[TracedStep, ...], writer: Writer) -> list[str]:
-        """Calls of the recorder, or an exception."""
+        """Return the lines for calls of the recorder, or for an exception."""
         if isinstance(result, Refusal):
             return _thrown(result, writer)
         lines = [line for step in result for line in self._step(step, writer)]
@@ -141,7 +141,7 @@ class Leaves:
         return lines
 
     def _kernel(self, number: Expr, writer: Writer) -> str:
-        """The place in the variant's table, which may be chosen by shape."""
+        """Return a kernel's place in the variant's table; the shape may choose it."""
         if number.op == "where":
             condition, first, second = number.operands
             chosen = self._kernel(first, writer), self._kernel(second, writer)
@@ -189,7 +189,7 @@ def _values(values: Values, writer: Writer) -> list[str]:
 
 
 def _plain(values: Values, number: Number, writer: Writer) -> str:
-    """A float or a truth."""
+    """Return a float or a bool in C++."""
     if values.dtype.name == "bool":
         text = writer.text(number) if isinstance(number, Expr) else str(bool(number)).lower()
         return f".boolean({text})"
@@ -204,7 +204,7 @@ def _number(number: Number, writer: Writer) -> str:
 
 
 def _packed(values: Values) -> str:
-    """Constants that have no literal, as their bytes."""
+    """Return constants without a literal as their bytes."""
     import numpy as np
 
     data = np.array(list(values.numbers), values.dtype.numpy).tobytes()

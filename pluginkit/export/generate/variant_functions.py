@@ -1,4 +1,4 @@
-"""The C++ functions of a plugin's variants; variants that compute alike share them."""
+"""Write the C++ functions of a plugin's variants; variants with equal code share them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FunctionNames:
 
     Attributes:
         check, output_shapes, workspace_bytes, launches: the names.
-        kernels: what ``launches`` counts, as places in the program's table of kernels.
+        kernels: the kernels of ``launches``, as places in the program's table of kernels.
     """
 
     check: str
@@ -38,7 +38,7 @@ class VariantFunctions:
 
     Attributes:
         texts: each function with its name.
-        kernels: what is launched, each with the kernel as it is declared.
+        kernels: the launched kernels, each with its declaration.
     """
 
     def __init__(self, spec: PluginSpec) -> None:
@@ -47,7 +47,7 @@ class VariantFunctions:
         self.kernels: dict[Specialisation, str] = {}
 
     def write(self, traced: TracedPlugin) -> FunctionNames:
-        """Write the functions of a variant, or find those of one that computes alike."""
+        """Write the functions of a variant, or find equal ones of another."""
         plugin = traced.variant.plugin
         seen = [
             index
@@ -94,7 +94,7 @@ class VariantFunctions:
         return tuple(order.index(traced.kernels[number]) for number in numbers)
 
     def _locals(self, plugin: Plugin) -> list[str]:
-        """A name for each input; which of them a function uses is seen once it is written."""
+        """Declare a name for each input; unused ones are removed later."""
         return [
             f"const Tensor& {local_name(port.name)} = context.inputs[{index}];"
             for index, port in enumerate(self._spec.inputs)
@@ -102,7 +102,7 @@ class VariantFunctions:
         ]
 
     def _add(self, method: str, signature: str, lines: Sequence[str]) -> str:
-        """Keep a function, one of each text; gives its name."""
+        """Keep a function unless there is one with equal code; return its name."""
         kept = list(_without_unused(lines))
         text = "\n".join([signature + " {", *(f"    {line}" for line in kept), "}"])
         text = text.replace("{", "{{").replace("}", "}}").replace("{{name}}", "{name}")
@@ -122,7 +122,7 @@ def _names(traced: TracedPlugin) -> Iterator[tuple[Expr, str]]:
 
 
 def _without_unused(lines: Sequence[str]) -> Iterator[str]:
-    """The lines without declarations of inputs that no other line mentions."""
+    """Remove declarations of inputs that no other line mentions."""
     for index, line in enumerate(lines):
         declared = re.match(r"const Tensor& (\w+) = ", line)
         others = [*lines[:index], *lines[index + 1 :]]

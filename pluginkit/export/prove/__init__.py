@@ -1,1 +1,1 @@
-"""The generated C++ against the Python class: the same launches for thousands of shapes."""
+"""Prove that the generated C++ and the Python class ask for the same, for thousands of shapes."""

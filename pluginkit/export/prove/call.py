@@ -1,4 +1,4 @@
-"""One concrete call, and what is asked for by it."""
+"""Describe one concrete call of a plugin, and what it asks of TensorRT and the driver."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pluginkit.export.variant import Variant
 
 #: The stream of every call.
 STREAM = 7
-#: What the first pointer is, and how far the others lie apart.
+#: The first pointer, and the distance from one to the next.
 _FIRST, _APART = 1 << 44, 1 << 52
 
 
@@ -20,7 +20,7 @@ class VariantCall:
 
     Attributes:
         variant: the variant.
-        dims: for each input that the node has its dimensions; for a shape input its values.
+        dims: the dimensions of each input that the node has, or the values of a shape input.
     """
 
     variant: Variant
@@ -32,7 +32,7 @@ class VariantCall:
 
 @dataclass(frozen=True)
 class CallRecord:
-    """What is asked of TensorRT and the driver, or a refusal.
+    """What one call asks of TensorRT and the driver, or why it is refused.
 
     Attributes:
         outputs: shape and dtype of each output.
@@ -48,6 +48,6 @@ class CallRecord:
 
 
 def pointers(inputs: int, outputs: int) -> tuple[list[int], list[int], int]:
-    """Device pointers that no kernel will follow: of inputs, outputs and workspace."""
+    """Return invented pointers of inputs, outputs and workspace; no kernel follows them."""
     every = [_FIRST + number * _APART for number in range(inputs + outputs + 1)]
     return every[:inputs], every[inputs:-1], every[-1]

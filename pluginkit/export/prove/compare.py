@@ -1,4 +1,4 @@
-"""The comparison: every call is put to the Python class and to the generated C++."""
+"""Make every call on the Python class and on the generated C++, and compare the results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pluginkit.export.prove.python_side import python_answer
 from pluginkit.export.trace.methods import TracedPlugin
 from pluginkit.kernels.specialise import Specialisation
 
-#: Errors that the runtime words itself: of launches, copies and types, where the code must agree.
+#: Errors for which the runtime has its own text; only their codes must agree.
 _WORDED_BY_RUNTIME = frozenset({"PK112", "PK114", "PK115", "PK118", "PK303", "PK304", "PK305"})
 
 
@@ -32,7 +32,7 @@ class Proof:
     steps: int
 
     def plus(self, other: Proof) -> Proof:
-        """The sums."""
+        """Return the sums of two proofs."""
         return Proof(
             self.calls + other.calls, self.refusals + other.refusals, self.steps + other.steps
         )
@@ -49,7 +49,7 @@ def prove(
     Args:
         traced: the variants.
         symbols: the name of each kernel in its module.
-        answer: asks the C++.
+        answer: makes a call on the C++.
         count: calls for each variant.
 
     Errors:
@@ -66,7 +66,7 @@ def prove(
                     f"the exported {type(call.variant.plugin).__name__} differs from the Python "
                     f"class: {difference}.",
                     where=f"{call.variant}, shapes {call}",
-                    cause="the code that was generated is wrong; nothing is exported.",
+                    cause="the generated code is wrong, so nothing is exported.",
                     fix="report it, with the plugin.",
                 )
             total = total.plus(Proof(1, int(bool(expected.refusal)), len(expected.steps)))
@@ -74,7 +74,7 @@ def prove(
 
 
 def _difference(expected: CallRecord, got: CallRecord) -> str:
-    """What differs first; empty where nothing does."""
+    """Describe the first difference; empty if there is none."""
     if expected.refusal or got.refusal:
         return _refusal_difference(expected.refusal, got.refusal)
     for name in ("outputs", "workspace_bytes"):

@@ -1,9 +1,9 @@
-"""Shapes for the comparison: corners of the ranges, both sides of every branch, and drawn ones.
+"""Draw shapes for the comparison: corners of the ranges, both sides of each branch, random ones.
 
-Shapes that are drawn blindly seldom fit together. So for each path through ``check`` and
-``launches`` shapes are drawn that go that way, as far as its questions say how: dimensions that
-were found equal are drawn as one. Between two shapes that a question parts, the two neighbours are
-searched that it parts too.
+Random shapes seldom fit together. So shapes are drawn for each path through ``check`` and
+``launches``, as far as its questions tell how to take it: dimensions that
+were found equal are drawn as one. Between two shapes for which a question has different answers,
+a search finds two neighbouring shapes for which it still has.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from pluginkit.export.variant import DimRange
 
 #: Bytes of the largest tensor that is drawn.
 _MOST_BYTES = 2**44
-#: Sizes at which kernels and their launches change more often than elsewhere.
+#: Sizes at which kernels and launches are most likely to change.
 _NOTABLE = (
     *(0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 255, 256),
     *(257, 511, 512, 1000, 1023, 1024, 4096, 16384, 65535, 65536, 131072, 2**20, 2**24),
 )
-#: Attempts at a shape for one path.
+#: The most attempts to draw a shape for one path.
 _ATTEMPTS = 12
-#: Corners, however many dimensions there are.
+#: The most corners, for any number of dimensions.
 _MOST_CORNERS = 64
 
 Point = dict[str, int]
@@ -42,7 +42,7 @@ class Drawing:
 
     Args:
         traced: the variant.
-        seed: of the random numbers.
+        seed: the seed of the random numbers.
     """
 
     def __init__(self, traced: TracedPlugin, seed: str) -> None:
@@ -57,7 +57,7 @@ class Drawing:
         self._conditions = list(dict.fromkeys(condition for path in every for condition, _ in path))
 
     def calls(self, count: int) -> Iterator[VariantCall]:
-        """About so many calls, each once."""
+        """Return about ``count`` different calls."""
         seen: set[VariantCall] = set()
         points: list[Point] = []
         for point in itertools.islice(self._points(points), 4 * count):
@@ -89,7 +89,7 @@ class Drawing:
             yield dict(zip(self._ranges, corner, strict=True))
 
     def _along(self, path: Sequence[_Question]) -> Iterator[Point]:
-        """A point that answers the questions so, or one that nearly does."""
+        """Return a point on a path, or one that comes close."""
         groups = _Groups(self._ranges, path)
         best: tuple[int, Point] | None = None
         for _ in range(_ATTEMPTS):
@@ -118,7 +118,7 @@ class Drawing:
         return min(max(size, least), largest)
 
     def _around(self, condition: Expr, points: Sequence[Point]) -> Iterator[Point]:
-        """The last point for which a question has one answer, and the first with the other."""
+        """Return two neighbouring points for which a question has different answers."""
         sides: dict[bool, list[Point]] = {True: [], False: []}
         for point in self._random.sample(points, min(len(points), 40)):
             answer = _answer(condition, point)
@@ -128,7 +128,9 @@ class Drawing:
             return
         inside = self._random.choice(sides[True])
         outside = self._random.choice(sides[False])
-        for name in self._ranges:  # one dimension after the other, so that the rest stays as it is
+        for (
+            name
+        ) in self._ranges:  # one dimension after the other, so that the others keep their values
             moved = {**inside, name: outside[name]}
             if _answer(condition, moved) is False:
                 yield from _neighbours(condition, inside, name, outside[name])
@@ -160,7 +162,7 @@ class Drawing:
 
 
 class _Groups:
-    """Dimensions that are drawn as one, because a path found them equal."""
+    """Groups the dimensions that a path found equal, so that they are drawn as one."""
 
     def __init__(self, ranges: Mapping[str, DimRange], path: Iterable[_Question]) -> None:
         self._ranges = dict(ranges)
@@ -189,7 +191,7 @@ class _Groups:
         return name
 
     def point(self, size: Any) -> Point:
-        """Sizes for all dimensions."""
+        """Return a size for every dimension."""
         drawn = {
             root: size(self._ranges[root]) for root in dict.fromkeys(map(self._root, self._of))
         }
@@ -197,7 +199,7 @@ class _Groups:
 
 
 def _symbols(traced: TracedPlugin) -> Iterator[tuple[str, DimRange]]:
-    """Every dimension that is not fixed, with its range."""
+    """Return every dimension that is not fixed, with its range."""
     variant = traced.variant
     ports = calls.present_ports(variant.plugin)
     for port, ranges in zip(ports, variant.ranges, strict=True):
@@ -208,7 +210,7 @@ def _symbols(traced: TracedPlugin) -> Iterator[tuple[str, DimRange]]:
 
 
 def _paths(tree: Tree[Any]) -> Iterator[tuple[_Path, Any]]:
-    """The questions on the way to each leaf, with their answers, and the leaf."""
+    """Yield each leaf with the questions and answers that lead to it."""
     if isinstance(tree, Leaf):
         yield (), tree.result
         return
@@ -218,7 +220,7 @@ def _paths(tree: Tree[Any]) -> Iterator[tuple[_Path, Any]]:
 
 
 def _answer(condition: Expr, point: Mapping[str, int]) -> bool | None:
-    """None where it has none: a divisor is 0 that another question would have kept away."""
+    """Answer a question for a point; None if it divides by 0 there."""
     try:
         return bool(condition.evaluate(point))
     except (ZeroDivisionError, KeyError, ValueError):
@@ -226,7 +228,7 @@ def _answer(condition: Expr, point: Mapping[str, int]) -> bool | None:
 
 
 def _neighbours(condition: Expr, inside: Point, name: str, outside: int) -> Iterator[Point]:
-    """Halve the way along one dimension until the two answers are neighbours."""
+    """Bisect along one dimension until the points with different answers are neighbours."""
     near, far = inside[name], outside
     while abs(far - near) > 1:
         middle = (near + far) // 2

@@ -1,4 +1,4 @@
-"""What the generated C++ asks for, of a driver that only writes down."""
+"""Make calls on the generated C++, with a driver that only records them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pluginkit.export.prove.call import STREAM, CallRecord, VariantCall, pointer
 from pluginkit.export.prove.python_side import told_shapes
 
 _DRIVER = "PLUGINKIT_CUDA_DRIVER"
-#: Multiprocessors and bytes of shared memory of the GPU that is recorded.
+#: Multiprocessors and bytes of shared memory of the pretended GPU.
 _DEVICE = (132, 232448)
 
 
 class ProbedLibrary:
-    """An exported library with a way in, on the recording driver.
+    """An exported library with the runtime's probe, on the recording driver.
 
     Args:
         library: the library, built with the runtime's probe.
@@ -42,7 +42,7 @@ class ProbedLibrary:
                 self._driver.pluginkit_recording_parameters(symbol.encode(), array, len(sizes))
 
     def answer(self, call: VariantCall) -> CallRecord:
-        """What the library asks for."""
+        """Make a call, and return what the library asks for."""
         self._driver.pluginkit_recording_clear()
         with self._as_driver():
             text = self._library.pluginkit_probe(json.dumps(_request(call)).encode())
@@ -60,7 +60,7 @@ class ProbedLibrary:
 
     @contextmanager
     def _as_driver(self) -> Iterator[None]:
-        """Let the library, which asks for its driver once, find the recording one."""
+        """Make the library find the recording driver; it looks for its driver only once."""
         before = os.environ.get(_DRIVER)
         os.environ[_DRIVER] = str(self._path)
         try:

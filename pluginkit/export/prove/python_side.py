@@ -1,4 +1,4 @@
-"""What the Python class asks for, in the form in which the recording driver writes it down."""
+"""Make calls on the Python class, and describe them as the recording driver does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pluginkit.kernels.specialise import Specialisation, specialise, type_bindin
 
 
 def inputs_of(call: VariantCall) -> calls.Inputs:
-    """The descriptions of a call's inputs."""
+    """Return the descriptions of a call's inputs."""
     plugin = call.variant.plugin
     shapes, values = [], {}
     for port, dims in zip(calls.present_ports(plugin), call.dims, strict=True):
@@ -28,13 +28,13 @@ def inputs_of(call: VariantCall) -> calls.Inputs:
 
 
 def told_shapes(call: VariantCall) -> list[list[int]]:
-    """The outputs' shapes as TensorRT says them: -1 for what only kernels know."""
+    """Return the outputs' shapes as TensorRT states them, with -1 where only kernels know."""
     shapes = calls.output_shapes(call.variant.plugin, inputs_of(call))
     return [[-1 if isinstance(dim, DimExpr) else dim for dim in shape] for shape in shapes]
 
 
 def python_answer(call: VariantCall, symbols: Mapping[Specialisation, str]) -> CallRecord:
-    """What the class asks for.
+    """Make a call, and return what the class asks for.
 
     Args:
         call: the call.

@@ -1,4 +1,4 @@
-"""Building what the comparison needs, and running it."""
+"""Build what the comparison needs, and run it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pluginkit.export.generate.generate_library import GeneratedLibrary
 from pluginkit.export.prove.compare import Proof, prove
 from pluginkit.export.prove.library_side import ProbedLibrary
 
-#: Calls for each variant, unless asked for others.
+#: The number of calls for each variant, unless the user chooses another.
 CALLS = 300
 
 
@@ -22,9 +22,9 @@ def prove_library(
 
     Args:
         library: the library.
-        builder: has compiled it, for this machine.
-        compiler: for this machine.
-        calls: how many for each variant.
+        builder: the builder that compiled it for this machine.
+        compiler: a compiler for this machine.
+        calls: the number of calls for each variant.
 
     Errors:
         PK806: they differ.

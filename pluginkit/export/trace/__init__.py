@@ -1,1 +1,1 @@
-"""An author's methods as expressions and branches: what C++ is written from."""
+"""Trace an author's methods into expressions and branches, from which C++ is generated."""

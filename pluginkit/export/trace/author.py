@@ -1,4 +1,4 @@
-"""The author's line that is being traced, for errors."""
+"""Find the author's line that is being traced, so that errors can name it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHIPPED = "pluginkit.plugins"
 
 
 def is_authored(module: str, file: str) -> bool:
-    """Whether a function of the module is an author's, not pluginkit's or Python's own."""
+    """Whether a module belongs to an author, not to pluginkit or Python."""
     if module == _SHIPPED or module.startswith(f"{_SHIPPED}."):
         return True
     is_ours = module == _OURS or module.startswith(f"{_OURS}.")
@@ -22,7 +22,7 @@ def is_authored(module: str, file: str) -> bool:
 
 
 def current_line() -> str:
-    """File, line and text of the innermost author's code that is running."""
+    """Return the file, number and text of the author's line that is running."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         if is_authored(frame.f_globals.get("__name__", ""), frame.f_code.co_filename):
@@ -32,7 +32,7 @@ def current_line() -> str:
 
 
 def line_of_traceback(traceback: TracebackType | None) -> str | None:
-    """As current_line, of where an exception came from; None outside of an author's code."""
+    """Return the author's line that raised an exception; None if no author's code did."""
     found = None
     while traceback is not None:
         frame = traceback.tb_frame
@@ -43,7 +43,7 @@ def line_of_traceback(traceback: TracebackType | None) -> str | None:
 
 
 def line_of_method(plugin: type[Plugin], name: str) -> str:
-    """File and line where the class defines a method."""
+    """Return the file and line where the class defines a method."""
     method = inspect.unwrap(getattr(plugin, name))
     return _line(method.__code__.co_filename, method.__code__.co_firstlineno)
 

@@ -1,7 +1,7 @@
-"""Integer expressions over the dimensions of one call, each kept once.
+"""Build integer expressions over the dimensions of one call; equal ones are one object.
 
-An expression is what a traced integer stands for. The table folds constants and undoes Python's way
-to round up, ``-(-a // b)``, so that the generated C++ reads like the author's code.
+An expression records how a traced integer was computed. The table folds constants and undoes
+Python's way to round up, ``-(-a // b)``, so that the generated C++ reads like the author's code.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-#: What each operation means on integers; comparisons give 0 or 1.
+#: Computes each operation on integers; comparisons give 0 or 1.
 OPERATIONS: dict[str, Callable[..., int]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -42,10 +42,10 @@ _PARTIAL = frozenset({"floor_div", "ceil_div", "mod", "shift_left", "shift_right
 
 @dataclass(frozen=True, eq=False)
 class Expr:
-    """One expression; two that are the same are the same object.
+    """One expression.
 
     Attributes:
-        number: its place in the order in which a table made its expressions.
+        number: how many expressions its table had made before.
         op: ``"constant"``, ``"symbol"`` or a key of OPERATIONS.
         operands: of an operation.
         value: of a constant.
@@ -62,20 +62,20 @@ class Expr:
 
     @property
     def is_constant(self) -> bool:
-        """Whether it has one value."""
+        """Whether it is a constant."""
         return self.op == "constant"
 
     @property
     def is_partial(self) -> bool:
-        """Whether the operation itself has no result for some operands."""
+        """Whether the operation has no result for some operands, as a division by 0."""
         return self.op in _PARTIAL
 
     def evaluate(self, values: Mapping[str, int], known: dict[Expr, int] | None = None) -> int:
-        """The value for the symbols' values.
+        """Return the value of the expression for given values of its symbols.
 
         Args:
-            values: by the symbols' names.
-            known: results for the same values, which are added to.
+            values: the value of each symbol, by its name.
+            known: results for the same values; the new ones are added.
         """
         known = {} if known is None else known
         if self not in known:
@@ -105,21 +105,21 @@ class Expr:
 
 
 class Expressions:
-    """Makes expressions, each once."""
+    """Makes expressions, and keeps one object for equal ones."""
 
     def __init__(self) -> None:
         self._made: dict[object, Expr] = {}
 
     def constant(self, value: int) -> Expr:
-        """An integer."""
+        """Return the expression for an integer."""
         return self._keep(("constant", value), "constant", value=value)
 
     def symbol(self, name: str, least: int, largest: int) -> Expr:
-        """A dimension, or whatever else is known only at run time."""
+        """Return the expression for a dimension, or for another number known only at run time."""
         return self._keep(("symbol", name), "symbol", name=name, bounds=(least, largest))
 
     def apply(self, op: str, *operands: Expr) -> Expr:
-        """The result of an operation."""
+        """Return the expression for an operation, simplified where possible."""
         folded = self._folded(op, operands)
         return self._keep((op, *operands), op, operands) if folded is None else folded
 
@@ -139,7 +139,7 @@ class Expressions:
         return found
 
     def _folded(self, op: str, operands: tuple[Expr, ...]) -> Expr | None:
-        """A simpler expression of the same value, or None."""
+        """Return a simpler expression with the same value, or None."""
         if all(operand.is_constant for operand in operands):
             return self.constant(OPERATIONS[op](*(operand.value for operand in operands)))
         if op == "where":
@@ -156,7 +156,7 @@ class Expressions:
         return None
 
     def _chosen(self, condition: Expr, first: Expr, second: Expr) -> Expr | None:
-        """``x == 1 ? 1 : x`` is ``x``."""
+        """Simplify ``x == 1 ? 1 : x`` to ``x``."""
         if condition.op == "not":
             return self._chosen(condition.operands[0], second, first)
         is_same = condition.op == "equal" and {*condition.operands} == {first, second}

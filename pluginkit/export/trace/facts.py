@@ -1,9 +1,9 @@
-"""What is known of expressions on one path through an author's code.
+"""Collect what is known about expressions on one path through an author's code.
 
 Each answer to a question narrows the interval of a polynomial, of its monomials and of the
-dimensions in them. What cannot be true beside the rest is found to be impossible, so that no code
-is generated for it. The reasoning is sound and incomplete: it never calls possible things
-impossible.
+dimensions in them. An answer that contradicts the earlier ones is recognized as
+impossible, so that no code is generated for it. The reasoning is sound but incomplete: it never calls a possible answer
+impossible, and may miss an impossible one.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.intervals import Interval
 from pluginkit.export.trace.polynomials import Monomial, Polynomial, Polynomials
 
-#: The largest difference of two sides of which a comparison holds, and the least where it does not.
+#: For each comparison, the largest difference of its sides for which it holds, and the least for
+#: which it does not.
 _LIMITS = {"less": (-1, 0), "less_equal": (0, 1)}
-#: How many narrowings may follow from one answer.
+#: The most narrowings that one answer may cause.
 _MOST_CONSEQUENCES = 64
 
 
@@ -39,7 +40,7 @@ class Facts:
         self._intervals: dict[Expr, Interval] = {}
 
     def copy(self) -> Facts:
-        """The same facts, which further answers may narrow apart."""
+        """Return a copy that can be narrowed independently."""
         other = Facts(self._polynomials)
         other._narrowed = dict(self._narrowed)
         other._excluded = set(self._excluded)
@@ -47,7 +48,7 @@ class Facts:
         return other
 
     def interval(self, expr: Expr) -> Interval:
-        """Between which values the expression lies."""
+        """Return the interval in which the expression lies."""
         found = self._intervals.get(expr)
         if found is None:
             polynomial = self._polynomials.of(expr)
@@ -59,7 +60,7 @@ class Facts:
         return found
 
     def answer(self, condition: Expr) -> bool | None:
-        """Whether a comparison holds on this path; None where both are possible."""
+        """Whether a comparison holds on this path; None if it may or may not."""
         if condition.is_constant:
             return bool(condition.value)
         if condition.op == "not":
@@ -78,7 +79,7 @@ class Facts:
         """Narrow the facts by the answer to a comparison.
 
         Raises:
-            ContradictionError: it cannot be so.
+            ContradictionError: the answer contradicts the facts.
         """
         if condition.op == "not":
             self.assume(condition.operands[0], not is_true)
@@ -98,7 +99,7 @@ class Facts:
             self._excluded.add(_unsigned(difference))
 
     def _difference(self, condition: Expr) -> Polynomial:
-        """Left side minus right side."""
+        """Return the left side of a comparison minus the right side."""
         left, right = condition.operands
         return self._polynomials.of(left).plus(self._polynomials.of(right), -1)
 
@@ -122,7 +123,7 @@ class Facts:
         return found if known is None else intervals.overlap(found, known)
 
     def _of_atom(self, atom: Expr) -> Interval:
-        """Of a variable of polynomials: from its operands, and what is known of it directly."""
+        """Return the interval of an atom, from its operands and what is known about it."""
         if atom.op == "symbol":
             found = atom.bounds
         elif atom.op == "constant":
@@ -134,7 +135,7 @@ class Facts:
         return found if known is None else intervals.overlap(found, known)
 
     def _narrow(self, polynomial: Polynomial, to: Interval) -> None:
-        """Keep that the polynomial lies in ``to``, and what follows from it."""
+        """Record that the polynomial lies in ``to``, with everything that follows."""
         waiting = [(polynomial, to)]
         followed: dict[Polynomial, Interval] = {}
         for _ in range(_MOST_CONSEQUENCES):
@@ -156,7 +157,7 @@ class Facts:
     def _consequences(
         self, polynomial: Polynomial, interval: Interval
     ) -> Iterator[tuple[Polynomial, Interval]]:
-        """What an interval of a sum says of its terms, of a product of its factors."""
+        """Yield what the interval of a sum or product implies for its terms or factors."""
         if len(polynomial.terms) > 1:
             for monomial, factor in polynomial.terms:
                 rest = polynomial.plus(Polynomial(((monomial, factor),)), -1)
@@ -191,19 +192,19 @@ class Facts:
 
 
 def _unsigned(polynomial: Polynomial) -> Polynomial:
-    """One of the polynomial and its negative, the same for both."""
+    """Choose between the polynomial and its negative; the choice is the same for both."""
     is_negative = bool(polynomial.terms) and polynomial.terms[0][1] < 0
     return Polynomial(()).plus(polynomial, -1) if is_negative else polynomial
 
 
 def _unscaled(interval: Interval, factor: int) -> Interval:
-    """The integers ``x`` for which ``factor * x`` lies in the interval."""
+    """Return the interval of the integers ``x`` for which ``factor * x`` lies in the interval."""
     least, largest = interval if factor > 0 else (-interval[1], -interval[0])
     return -(-least // abs(factor)), largest // abs(factor)
 
 
 def _of_operands(facts: Facts, expr: Expr, interval: Interval) -> Iterator[tuple[Expr, Interval]]:
-    """What an operation's interval says of its operands."""
+    """Yield what the interval of an operation implies for its operands."""
     least, largest = interval
     if expr.op in ("max", "min"):
         for operand in expr.operands:

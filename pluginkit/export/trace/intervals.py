@@ -1,4 +1,4 @@
-"""Interval arithmetic: between which values an operation's result lies."""
+"""Compute the interval of an operation's result from the intervals of its operands."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ _MOST_SHIFT = 256
 
 
 def product(a: Interval, b: Interval) -> Interval:
-    """Of ``x * y``."""
+    """Return the interval of ``x * y``."""
     corners = [x * y for x in a for y in b]
     return min(corners), max(corners)
 
 
 def scaled(a: Interval, factor: int) -> Interval:
-    """Of ``factor * x``."""
+    """Return the interval of ``factor * x``."""
     return (factor * a[0], factor * a[1]) if factor >= 0 else (factor * a[1], factor * a[0])
 
 
 def shifted(a: Interval, by: int) -> Interval:
-    """Of ``x + by``."""
+    """Return the interval of ``x + by``."""
     return a[0] + by, a[1] + by
 
 
 def total(a: Interval, b: Interval) -> Interval:
-    """Of ``x + y``."""
+    """Return the interval of ``x + y``."""
     return a[0] + b[0], a[1] + b[1]
 
 
 def overlap(a: Interval, b: Interval) -> Interval:
-    """What both allow; empty, with the least above the largest, where they contradict."""
+    """Return the intersection; the least exceeds the largest if it is empty."""
     return max(a[0], b[0]), min(a[1], b[1])
 
 
 def quotient(a: Interval, b: Interval) -> Interval:
-    """Of ``x // y``, for ``y`` other than 0."""
+    """Return the interval of ``x // y``, for ``y`` other than 0."""
     if b[0] <= 0 <= b[1]:
         b_values = [y for y in (*b, -1, 1) if y and b[0] <= y <= b[1]] or [1]
     else:
@@ -48,7 +48,7 @@ def quotient(a: Interval, b: Interval) -> Interval:
 
 
 def remainder(a: Interval, b: Interval) -> Interval:
-    """Of ``x % y``, which has the sign of ``y``."""
+    """Return the interval of ``x % y``, which has the sign of ``y``."""
     if a[0] >= 0 and b[0] > a[1]:
         return a
     least, largest = min(b[0] + 1, 0), max(b[1] - 1, 0)
@@ -76,7 +76,7 @@ def _shifted_right(a: Interval, b: Interval) -> Interval:
 
 
 def _bitwise(a: Interval, b: Interval) -> Interval:
-    """Of any of ``x & y``, ``x | y`` and ``x ^ y``."""
+    """Return an interval that holds ``x & y``, ``x | y`` and ``x ^ y``."""
     bits = max(abs(end).bit_length() for end in (*a, *b))
     return (0 if min(a[0], b[0]) >= 0 else -(1 << bits)), (1 << bits) - 1
 

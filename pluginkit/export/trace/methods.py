@@ -1,4 +1,4 @@
-"""An author's methods as trees, for one variant of a plugin."""
+"""Trace an author's methods into trees, for one variant of a plugin."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ WORKSPACE = "workspace_bytes"
 
 @dataclass(frozen=True)
 class Refusal:
-    """What an author raises: the error's text, with expressions in it.
+    """An error that an author's code raises.
 
     Attributes:
-        parts: the text.
+        parts: its text, with expressions in it.
         phase: which of the author's methods raises it.
     """
 
@@ -44,16 +44,16 @@ class Refusal:
 
 @dataclass(frozen=True)
 class TracedPlugin:
-    """Everything that C++ is written from, for one variant.
+    """The trees of one variant, from which its C++ is generated.
 
     Attributes:
         variant: the variant.
         output_types: of the outputs.
         output_shapes: of the outputs, as for IDimensionExpr.
-        check: what the author's check refuses; None for what it does not.
+        check: the refusal of the author's check; None where it accepts the call.
         workspace_bytes: of the author's workspace_bytes; None where there is none.
-        steps: of the author's launches.
-        kernels: those that the launches choose among.
+        steps: the steps that the author's launches returns.
+        kernels: the kernels from which the launches choose.
         paths: the trees of the three methods before they were simplified.
         names: dimensions, values and sizes of inputs: the input's name, and which member; and
             the size of the workspace.
@@ -70,19 +70,19 @@ class TracedPlugin:
     names: Mapping[Expr, tuple[str, str]]
 
     def launches(self) -> Iterator[TracedLaunch]:
-        """Every launch of every path."""
+        """Return the launches of all paths."""
         for result in leaves(self.steps):
             if not isinstance(result, Refusal):
                 yield from (step for step in result if isinstance(step, TracedLaunch))
 
 
 def symbol_of_dim(port: str, axis: int) -> str:
-    """The symbol of a dimension."""
+    """Return the symbol of a dimension."""
     return f"{port}.shape[{axis}]"
 
 
 def symbol_of_value(port: str, index: int) -> str:
-    """The symbol of a value of a shape input."""
+    """Return the symbol of a value of a shape input."""
     return f"{port}.values[{index}]"
 
 
@@ -113,7 +113,7 @@ class _Tracer:
         if "enqueue" in plugin.spec.overrides:
             raise ExportError(
                 "PK802",
-                f"{self._owner} has an enqueue of its own; expected launches.",
+                f"{self._owner} overrides enqueue; expected launches.",
                 where=line_of_method(type(plugin), "enqueue"),
                 fix="return the kernels to launch from launches(): they can be written in C++.",
             )
@@ -150,7 +150,7 @@ class _Tracer:
             yield expr_of(path, desc.nbytes), (desc.name, "nbytes()")
 
     def _pruned(self, tree: Tree[Any]) -> Tree[Any]:
-        """Without what check refuses beforehand."""
+        """Remove the paths of calls that check refuses."""
         left = pruned(tree, lambda one: isinstance(one, Refusal) and one.phase == "check")
         if left is None:
             raise ExportError(
@@ -184,7 +184,7 @@ class _Tracer:
         return Refusal(self._table.parts(text), path.failed_in)
 
     def _assume_sizes(self, path: Path) -> None:
-        """Tensors lie in memory: their sizes fit into 64 bits, by far."""
+        """Assume that every tensor fits into memory, so that no size overflows 64 bits."""
         most = self._table.expressions.constant(_MOST_BYTES)
         for desc in self._inputs(path):
             if desc is not None and desc.slot.kind == "input":
@@ -217,7 +217,7 @@ class _Tracer:
         return inputs
 
     def _inputs(self, path: Path) -> calls.Inputs:
-        """Descriptions whose dimensions are traced."""
+        """Return descriptions of the inputs whose dimensions are traced integers."""
 
         def number(name: str, bounds: tuple[int, int]) -> Any:
             if bounds[0] == bounds[1]:
@@ -238,7 +238,7 @@ class _Tracer:
         return calls.describe_inputs(self._plugin, shapes, self._variant.dtypes, values)
 
     def _symbolic_inputs(self) -> calls.Inputs:
-        """Descriptions whose dimensions are pluginkit's own expressions, as for TensorRT."""
+        """Return descriptions whose dimensions are DimExpr, as TensorRT's builder causes them."""
         shapes: list[Shape] = []
         values: dict[str, Shape] = {}
         ports = calls.present_ports(self._plugin)

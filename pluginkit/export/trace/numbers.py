@@ -1,7 +1,7 @@
-"""Numbers that stand for dimensions while an author's code runs: they keep what is done with them.
+"""Run an author's code on numbers that stand for dimensions and record each operation.
 
-They are no ints underneath, though ``isinstance(x, int)`` holds: Python reads the value of an
-``int`` subclass without asking, and a trace would be lost unseen.
+They only pretend to be ints, for ``isinstance``. Python would read the value of a real
+``int`` subclass directly, and the trace would silently lose that use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FLOAT_FIX = "compute with integers: 4 * a > 5 * b in place of a > 1.25 * b."
 
 
 class TracedBool:
-    """The answer to a comparison, asked for when it is used."""
+    """The result of a comparison, which is decided when the code tests it."""
 
     def __init__(self, path: Path, condition: Expr) -> None:
         self._path = path
@@ -53,7 +53,7 @@ class TracedBool:
 
 
 class TracedInt:
-    """An integer that stands for an expression."""
+    """An integer with an expression in place of a value."""
 
     def __init__(self, path: Path, expr: Expr) -> None:
         self._path = path
@@ -63,7 +63,7 @@ class TracedInt:
     def __class__(self) -> type:
         return int
 
-    # What gives another number.
+    # Operations that return another traced number.
 
     def __neg__(self) -> Any:
         return self._applied("neg")
@@ -104,7 +104,7 @@ class TracedInt:
     def _applied(self, op: str, *others: Expr) -> Any:
         return traced(self._path, self._path.table.apply(op, self.expr, *others))
 
-    # What asks for the value.
+    # Operations that need the value.
 
     def __bool__(self) -> bool:
         return not self._path.decide(self._compared("equal", 0))
@@ -137,7 +137,7 @@ class TracedInt:
             return traced(self._path, self._path.table.apply("shift_left", one, self.expr))
         return self._path.refuse("a power by a dimension is taken", _VALUE_FIX)
 
-    # What is written into a text.
+    # Formatting, as in an error's text.
 
     def __repr__(self) -> str:
         return self._path.table.mark(self.expr)
@@ -191,14 +191,14 @@ def _is_plain(value: object) -> bool:
 
 
 def expr_of(path: Path, value: Any) -> Expr:
-    """The expression behind a traced or a plain integer."""
+    """Return the expression of a traced or plain integer."""
     if type(value) is TracedInt:
         return value.expr
     return path.table.expressions.constant(int(value))
 
 
 def traced(path: Path, expr: Expr) -> Any:
-    """The number that stands for an expression: a plain int where it is constant."""
+    """Return the traced number of an expression, or a plain int if it is constant."""
     return expr.value if expr.is_constant else TracedInt(path, expr)
 
 
@@ -244,7 +244,7 @@ for _name, _op in (
 
 @contextmanager
 def tracing_extremes(path: Path) -> Iterator[None]:
-    """Let ``min`` and ``max`` of dimensions be expressions, not branches, on this thread."""
+    """Make ``min`` and ``max`` return expressions instead of branching, on this thread."""
     thread = threading.get_ident()
     originals = {"min": builtins.min, "max": builtins.max}
 
@@ -278,7 +278,7 @@ def tracing_extremes(path: Path) -> Iterator[None]:
 
 
 def _extreme(path: Path, name: str, a: Expr, b: Expr) -> Expr:
-    """The smaller or the larger, which may be known already."""
+    """Return the smaller or the larger number; an expression if the facts do not decide."""
     is_ordered = path.facts.answer(path.table.apply("less_equal", a, b))
     if is_ordered is None:
         return path.table.apply(name, a, b)

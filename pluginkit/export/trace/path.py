@@ -1,4 +1,4 @@
-"""One run of an author's code with traced integers: the questions it asks, and their answers."""
+"""Follow one run of an author's code on traced integers: its questions and their answers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pluginkit.export.trace.facts import ContradictionError, Facts
 from pluginkit.export.trace.polynomials import Polynomials
 from pluginkit.kernels.specialise import Specialisation
 
-#: How many values a loop or an index may take for each of them to be followed.
+#: The most values of a loop bound or an index that are all followed.
 MOST_VALUES = 32
-#: Questions on one path; more mean a loop without end.
+#: The most questions on one path; more indicate an endless loop.
 _MOST_QUESTIONS = 400
 
 #: Mistakes of an author that the runtime finds too (views outside of their buffers): code that asks
@@ -30,17 +30,17 @@ _TAKEN: dict[CodeType, bool] = {
     TensorDesc.reshape.__code__: False,
 }
 
-#: How an expression is written into a text that an author makes.
+#: The placeholder of an expression in a text that an author formats.
 _MARK = re.compile("\ue000([0-9]+)\ue001")
 
 
 @dataclass(frozen=True)
 class BranchDecision:
-    """A branch of the author's code.
+    """One decision of the author's code.
 
     Attributes:
-        condition: what is asked.
-        answer: what was answered.
+        condition: the condition that the code tested.
+        answer: the result that the path assumes.
     """
 
     condition: Expr
@@ -53,7 +53,7 @@ class TraceTable:
     Attributes:
         expressions: the expressions.
         polynomials: their normal forms.
-        kernels: every kernel that a path launches, once.
+        kernels: the kernels that some path launches.
         known_kernels: the numbers of kernels by declaration and constants.
     """
 
@@ -65,7 +65,7 @@ class TraceTable:
         self._by_number: dict[int, Expr] = {}
 
     def apply(self, op: str, *operands: Expr) -> Expr:
-        """The result of an operation; a constant where its operands cancel out."""
+        """Return the result of an operation; a constant if its operands cancel out."""
         made = self.expressions.apply(op, *operands)
         if op in ("add", "sub", "mul"):
             polynomial = self.polynomials.of(made)
@@ -74,18 +74,18 @@ class TraceTable:
         return made
 
     def kernel(self, kernel: Specialisation) -> Expr:
-        """The kernel's number among ``kernels``, which an expression can choose by shape."""
+        """Return the kernel's number in ``kernels``; an expression can choose it by shape."""
         if kernel not in self.kernels:
             self.kernels.append(kernel)
         return self.expressions.constant(self.kernels.index(kernel))
 
     def mark(self, expr: Expr) -> str:
-        """What stands for the expression in a text."""
+        """Return the placeholder of an expression in a text."""
         self._by_number[expr.number] = expr
         return f"\ue000{expr.number}\ue001"
 
     def parts(self, text: str) -> tuple[str | Expr, ...]:
-        """A text that an author made, expressions in the place of what stands for them."""
+        """Split an author's text into plain parts and the expressions of its placeholders."""
         pieces = _MARK.split(text)
         return tuple(
             self._by_number[int(piece)] if index % 2 else piece
@@ -95,17 +95,17 @@ class TraceTable:
 
 
 class Path:
-    """The answers of one run: given ones first, then what is possible.
+    """The answers of one run: first the given ones, then any possible one.
 
     Args:
         table: the call's expressions.
         given: answers to the first questions.
 
     Attributes:
-        questions: what was asked.
+        questions: the decisions so far.
         phase: which of the author's methods runs.
         failed_in: which of them raised.
-        refused: what could not be traced, in case that the author's code caught it.
+        refused: the error of code that cannot be traced, in case the author's code catches it.
     """
 
     def __init__(self, table: TraceTable, given: Sequence[bool] = ()) -> None:
@@ -129,7 +129,7 @@ class Path:
             self.phase = before
 
     def decide(self, condition: Expr) -> bool:
-        """Answer a question: as the facts demand, as given, else with yes."""
+        """Answer a question: as the facts demand, else as given, else with yes."""
         known = self.facts.answer(condition)
         if known is not None:
             return known
@@ -161,10 +161,10 @@ class Path:
         return facts
 
     def value(self, expr: Expr, what: str, fix: str) -> int:
-        """The expression's number, each of a few followed by itself.
+        """Return a value of the expression; a path is followed for each of its few values.
 
         Errors:
-            PK800: there are too many.
+            PK800: it has too many values.
         """
         least, largest = self.facts.interval(expr)
         if largest - least >= MOST_VALUES:

@@ -1,7 +1,7 @@
-"""A normal form of expressions: integer polynomials in all that is no sum and no product.
+"""Bring expressions into a normal form: integer polynomials over everything but sums and products.
 
-Two expressions that differ in the order of their factors only have one normal form; a comparison
-that is decided for every shape shows as a difference that is constant, or has one sign.
+Expressions that differ only in the order of their factors have the same normal form. A comparison
+that has one result for every shape becomes a difference that is constant or has one sign.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pluginkit.export.trace.expressions import Expr
 #: A product of variables, by the numbers of the expressions, in ascending order.
 Monomial = tuple[Expr, ...]
 
-#: Products of sums are multiplied out up to that many terms.
+#: Products of sums are expanded up to this many terms.
 _MOST_TERMS = 64
 
 
@@ -33,7 +33,7 @@ class Polynomial:
 
     @staticmethod
     def of_terms(terms: dict[Monomial, int], constant: int) -> Polynomial:
-        """The polynomial with these terms, zeros among them."""
+        """Return the polynomial with these terms, of which some may be zero."""
         kept = [(monomial, factor) for monomial, factor in terms.items() if factor]
         kept.sort(key=lambda term: [one.number for one in term[0]])
         return Polynomial(tuple(kept), constant)
@@ -46,7 +46,7 @@ class Polynomial:
         return Polynomial.of_terms(total, self.constant + factor * other.constant)
 
     def times(self, other: Polynomial) -> Polynomial | None:
-        """The product; None where it has too many terms."""
+        """Return the product; None if it has too many terms."""
         if (len(self.terms) + 1) * (len(other.terms) + 1) > _MOST_TERMS:
             return None
         total: Counter[Monomial] = Counter()
@@ -57,7 +57,7 @@ class Polynomial:
         return Polynomial.of_terms(total, constant)
 
     def without_constant(self) -> tuple[Polynomial, int]:
-        """A polynomial P and a factor f with ``self == f * P + constant``.
+        """Return a polynomial P and a factor f with ``self == f * P + constant``.
 
         P has no constant, no common factor, and a positive first coefficient; f is not 0.
         """
@@ -74,7 +74,7 @@ class Polynomials:
         self._known: dict[Expr, Polynomial] = {}
 
     def of(self, expr: Expr) -> Polynomial:
-        """The normal form."""
+        """Return the normal form of an expression."""
         found = self._known.get(expr)
         if found is None:
             self._known[expr] = found = self._made(expr)

@@ -1,4 +1,4 @@
-"""Fewer branches: where two answers lead to the same steps with other numbers, the numbers choose.
+"""Remove branches whose sides differ only in numbers, by letting an expression choose the numbers.
 
 if n > 4: launch(k, grid=4)  else: launch(k, grid=n)   ->   launch(k, grid=n > 4 ? 4 : n)
 if a: X  else: if b: X  else: Y                         ->   if a or b: X  else: Y
@@ -15,7 +15,7 @@ from pluginkit.export.trace.tree import Branch, Leaf, Tree
 
 T = TypeVar("T")
 
-#: Choices between numbers in one list of steps; with more, branches read better.
+#: The most choices between numbers in one list of steps; with more, branches read better.
 _MOST_CHOICES = 8
 
 
@@ -24,7 +24,7 @@ class _DifferentError(Exception):
 
 
 def simplified(table: TraceTable, tree: Tree[T]) -> Tree[T]:
-    """A tree of the same results with fewer branches."""
+    """Return a tree with the same results and fewer branches."""
     if isinstance(tree, Leaf):
         return tree
     if_true, if_false = simplified(table, tree.if_true), simplified(table, tree.if_false)
@@ -38,7 +38,7 @@ def simplified(table: TraceTable, tree: Tree[T]) -> Tree[T]:
 
 
 def _joined(table: TraceTable, condition: Expr, one: Tree[T], other: Tree[T]) -> Tree[T]:
-    """The two sides of a branch as one: they ask the same, and their results differ in numbers."""
+    """Join the sides of a branch that ask the same and whose results differ only in numbers."""
     if isinstance(one, Leaf) and isinstance(other, Leaf):
         return Leaf(_Joining(table, condition).join(one.result, other.result))
     if isinstance(one, Branch) and isinstance(other, Branch) and one.condition is other.condition:
@@ -49,7 +49,7 @@ def _joined(table: TraceTable, condition: Expr, one: Tree[T], other: Tree[T]) ->
 
 
 def _combined(table: TraceTable, branch: Branch[T]) -> Branch[T]:
-    """One branch in place of two that share a side."""
+    """Replace two nested branches that share a side by one."""
     condition, one, other = branch.condition, branch.if_true, branch.if_false
     if isinstance(other, Branch):
         if other.if_true == one:
@@ -68,7 +68,7 @@ def _combined(table: TraceTable, branch: Branch[T]) -> Branch[T]:
 
 
 class _Joining:
-    """Joins two results: choices between their numbers, all else the same."""
+    """Joins two results that are equal except for numbers into one that chooses between these."""
 
     def __init__(self, table: TraceTable, condition: Expr) -> None:
         self._table = table
@@ -101,7 +101,7 @@ class _Joining:
 
 
 def _choices(expr: Expr) -> set[Expr]:
-    """The choices in an expression, but for those that its conditions depend on."""
+    """Return the choices in an expression, without those inside its conditions."""
     if expr.op != "where":
         return set()
     return {expr} | _choices(expr.operands[1]) | _choices(expr.operands[2])

@@ -1,4 +1,4 @@
-"""The steps of one enqueue as expressions."""
+"""Read the steps that ``launches`` returns, with expressions in place of numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pluginkit.kernels.specialise import specialise, type_bindings
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
 
-#: A value that a kernel gets: an expression, or what the author computed without dimensions.
+#: A number that a kernel gets; it is no expression if it does not depend on dimensions.
 Number = Expr | float | bool
 
 
@@ -49,7 +49,7 @@ class BufferSlice:
 
 @dataclass(frozen=True)
 class Values:
-    """Numbers of one type; several are a struct, or for numba so many parameters."""
+    """Numbers of one type; several make a struct, or as many parameters of a numba kernel."""
 
     dtype: DType
     numbers: tuple[Number, ...]
@@ -58,7 +58,7 @@ class Values:
 
 @dataclass(frozen=True)
 class ArrayArgument:
-    """A tensor as numba takes it."""
+    """A tensor argument of a numba kernel."""
 
     pointer: BufferSlice
     shape: tuple[Expr, ...]
@@ -75,7 +75,7 @@ class TracedLaunch:
 
     Attributes:
         kernel: the kernel as it is declared, with types and constants in braces.
-        number: which specialisation of it, among the table's kernels.
+        number: the specialisation's number among the table's kernels.
         grid, block, shared_bytes, parameters: those of Launch.
     """
 
@@ -89,7 +89,7 @@ class TracedLaunch:
 
 @dataclass(frozen=True)
 class TracedCopy:
-    """A copy of all of ``source``."""
+    """A copy of the whole of ``source``."""
 
     target: BufferSlice
     source: BufferSlice
@@ -123,10 +123,10 @@ class StepReader:
         self._bindings = type_bindings(plugin, inputs, outputs)
 
     def read(self, step: Step) -> TracedStep:
-        """The step with expressions in the place of traced numbers.
+        """Return a step with expressions in place of traced numbers.
 
         Errors:
-            PK300 to PK303: as when it is prepared for concrete shapes.
+            PK300 to PK303: the step is wrong, as for concrete shapes.
         """
         if isinstance(step, Copy):
             return TracedCopy(self._pointer(step.target), self._pointer(step.source))
@@ -154,7 +154,7 @@ class StepReader:
         )
 
     def _number_of(self, launch: Launch) -> Expr:
-        """Which kernel it is; to specialise one reads its files, which is done once."""
+        """Return the number of a kernel; each is specialised once, since that reads its files."""
         known = self._path.table.known_kernels
         key = launch.kernel, tuple(launch.constants.items())
         if isinstance(launch.kernel, CudaKernel) and key in known:
@@ -164,7 +164,7 @@ class StepReader:
         return number
 
     def _constant(self, declared: Sequence[KernelConstant], value: Any) -> KernelConstant:
-        """A template argument: one of those declared, each followed by itself."""
+        """Return a template argument; a path is followed for each declared value."""
         if type(value) is TracedBool:
             return bool(value)
         return next((one for one in declared if value == one), value)

@@ -1,4 +1,4 @@
-"""What an author's method does for every shape: a tree of questions, with results as leaves."""
+"""Explore an author's method for all shapes: a tree with questions as nodes, results as leaves."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pluginkit.export.trace.path import BranchDecision, Path, TraceTable
 
 T = TypeVar("T")
 
-#: Paths through one method of a plugin; more are refused.
+#: The most paths through one method of a plugin.
 MOST_PATHS = 2000
 
 
 @dataclass(frozen=True)
 class Leaf(Generic[T]):
-    """The result of one path, or of several that give the same."""
+    """The result of one path, or of several with equal results."""
 
     result: T
 
 
 @dataclass(frozen=True)
 class Branch(Generic[T]):
-    """A question, and what follows from each answer.
+    """A question, and the tree below each answer.
 
     Attributes:
         condition: a comparison.
-        if_true, if_false: what follows.
+        if_true, if_false: the trees below.
     """
 
     condition: Expr
@@ -43,7 +43,7 @@ Tree = Leaf[T] | Branch[T]
 def explore(
     table: TraceTable, run: Callable[[Path], T], method: str, most_paths: int = MOST_PATHS
 ) -> Tree[T]:
-    """Run ``run`` on every path that is possible.
+    """Call ``run`` for every possible path.
 
     Args:
         table: the call's expressions.
@@ -72,7 +72,7 @@ def explore(
 
 
 def leaves(tree: Tree[T]) -> Iterator[T]:
-    """Every result, those for true before those for false."""
+    """Yield every result; those for true come before those for false."""
     if isinstance(tree, Leaf):
         yield tree.result
     else:
@@ -81,7 +81,7 @@ def leaves(tree: Tree[T]) -> Iterator[T]:
 
 
 def conditions(tree: Tree[T]) -> Iterator[Expr]:
-    """Every question, those asked first first."""
+    """Yield every question, in the order in which they are asked."""
     if isinstance(tree, Branch):
         yield tree.condition
         yield from conditions(tree.if_true)
@@ -89,7 +89,7 @@ def conditions(tree: Tree[T]) -> Iterator[Expr]:
 
 
 def pruned(tree: Tree[T], is_ruled_out: Callable[[T], bool]) -> Tree[T] | None:
-    """The tree without the results that are ruled out; None where none is left."""
+    """Return the tree without the results that are ruled out; None if none is left."""
     if isinstance(tree, Leaf):
         return None if is_ruled_out(tree.result) else tree
     if_true, if_false = pruned(tree.if_true, is_ruled_out), pruned(tree.if_false, is_ruled_out)
