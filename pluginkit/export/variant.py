@@ -41,7 +41,7 @@ class Variant:
         return self.plugin, self.plugin.present, self.plugin.tactic, self.dtypes, self.ranks
 
     def with_tactics(self) -> Iterator[Variant]:
-        """Return one variant for each tactic of the plugin."""
+        """Yield one variant for each tactic of the plugin."""
         for tactic in self.plugin.spec.tactics or ("",):
             plugin = self.plugin.with_tactic(tactic) if tactic else self.plugin
             yield replace(self, plugin=plugin)

@@ -12,9 +12,9 @@
     y.array(np.float32), y.unwritten()                 # what came out; bytes never written
 
 One :class:`Memory` serves all launches of an enqueue: it knows which bytes have been written.
-``Buffer.fill``, ``copy_from``, ``write`` and ``poison`` are what happens between launches. An
-argument is a Buffer, ``buffer + offset``, bytes, or a numpy scalar; an address that comes as bytes
-is as good as a Buffer. What the machine does not know raises :class:`PtxUnsupported`, a KernelError
+``Buffer.fill``, ``copy_from``, ``write`` and ``poison`` do what happens between launches. An
+argument is a Buffer, ``buffer + offset``, bytes, or a numpy scalar; an address may also come as
+bytes. An instruction that the machine does not know raises :class:`PtxUnsupported`, a KernelError
 with the code PK351, which names the instruction and its line.
 
 A launch can be stepped:
@@ -23,15 +23,15 @@ A launch can be stepped:
     while launch.step():                               # one basic block of one group of threads
         launch.register("%r1")                         # an array over the threads
 
-Results are those of the GPU in every bit, NaN included, but for three things: instructions that the
-GPU approximates (``.approx``, ``.full``, ``ex2``, ``sin`` and similar) are right to the last bit
-here, which :mod:`pluginkit.ptx.operations.floating` compares with the GPU's in figures; atomics of
-many threads happen in one order, which ``seed`` changes; clocks do not advance. The machine follows
-an H200 where that differs from the PTX manual (64-bit ``bfe`` and ``bfi`` with positions and
-lengths beyond 255) and where the manual is silent (the payload of an f64 NaN, ``.ftz`` of results
-that rounding makes normal).
+Results equal the GPU's in every bit, even for NaN, with three exceptions. Instructions that the GPU
+approximates (``.approx``, ``.full``, ``ex2``, ``sin`` and similar) are right to the last bit here;
+:mod:`pluginkit.ptx.operations.floating` states how far the GPU's results differ. Atomics of many
+threads happen in one order, which ``seed`` changes. Clocks do not advance. The machine follows an
+H200 where that differs from the PTX manual (64-bit ``bfe`` and ``bfi`` with positions and lengths
+beyond 255) and where the manual is silent (the payload of an f64 NaN, ``.ftz`` of results that
+rounding makes normal).
 
-What is not seen, or is seen otherwise than on a GPU:
+The machine misses some mistakes, and sees others differently than a GPU:
 
 - Bytes that nothing has written are reported when they are loaded, even if the value is not used.
 - Writes of equal values to the same bytes do not race, nor does a load whose value a
@@ -45,7 +45,7 @@ What is not seen, or is seen otherwise than on a GPU:
 - Tensor cores, bulk copies, mbarriers, clusters, textures, calls through pointers and recursion are
   unknown.
 
-The package needs numpy only, and nothing of pluginkit but its errors.
+The package needs only numpy, and the errors of pluginkit.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def parse(text: str) -> PtxModule:
     """Read PTX.
 
     Errors:
-        PK350: the text is no PTX.
+        PK350: the text is not PTX.
     """
     return PtxModule(text)
 
@@ -132,7 +132,7 @@ class PtxModule:
             args: one for each parameter of the kernel.
             memory: where the buffers are.
             shared_bytes: the dynamic shared memory of a block.
-            seed: another order of blocks and warps for each; None for ascending.
+            seed: chooses the order of blocks and warps; None for ascending.
 
         Errors:
             PK352: there is no such kernel, or the arguments do not fit.  PtxUnsupported.
@@ -161,8 +161,8 @@ class PtxModule:
             args: one for each parameter.
             memory: where the buffers are.
             shared_bytes: the dynamic shared memory of a block.
-            seed: another order of blocks and warps for each; None for ascending.
-            steps: stop with a finding after so many blocks of code.
+            seed: chooses the order of blocks and warps; None for ascending.
+            steps: the most blocks of code to run; then the launch stops with a finding.
         """
         launch = self.start(
             kernel, grid, block, args, memory=memory, shared_bytes=shared_bytes, seed=seed

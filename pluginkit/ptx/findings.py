@@ -1,4 +1,4 @@
-"""What the machine found wrong with a kernel."""
+"""Describe the mistakes that the machine finds in a kernel."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, seen at one instruction.
+    """One mistake, seen at one instruction.
 
     Attributes:
         kind: what went wrong; see :data:`Kind`.
         kernel: the kernel's name in the PTX.
-        message: what happened, in words, without the place.
+        message: what happened, without the place.
         file: the source file, as the compiler names it; None without line information.
         line: the line in it, from 1; None without line information.
-        block: ``blockIdx`` of the first thread that met it; None where no thread did.
+        block: ``blockIdx`` of the first thread that met it; None if no thread did.
         thread: its ``threadIdx``.
         threads: how many threads met it at this instruction.
-        buffer: the buffer's name, or None where no memory is concerned.
+        buffer: the buffer's name; None if it does not concern memory.
         offset: bytes from the buffer's start; negative before it.
         address: the address as the kernel sees it.
         other_line: for a race the line of the other access, in the same file unless ``message``
@@ -70,7 +70,7 @@ class Finding:
 
     @property
     def where(self) -> str:
-        """The file and line, or the instruction where they are not known."""
+        """The file and line, or the instruction if they are unknown."""
         return f"{self.file}:{self.line}" if self.file else f"'{self.instruction}'"
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The error of what the machine does not know."""
+"""Define the error for PTX that the machine does not know."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class PtxUnsupported(KernelError):  # noqa: N818 - it says what the machine lacks, not what is wrong
-    """A kernel needs something of PTX that the machine does not have."""
+    """A kernel uses a part of PTX that the machine lacks."""
 
 
 def unsupported(
     kernel: str, instruction: Instruction, module: ParsedModule, what: str | None = None
 ) -> PtxUnsupported:
-    """The error for one instruction; ``what`` says more than its name does."""
+    """Return the error for one instruction; ``what`` describes it if its name is not enough."""
     location = instruction.location
     where = f"'{instruction.text}'"
     if location is not None:

@@ -36,7 +36,7 @@ def named_kernels(traced: Sequence[TracedPlugin]) -> Callable[..., tuple[KernelM
 
 
 def _bytes_of(parameter: TracedArgument) -> Iterator[int]:
-    """Return the sizes of the parameters for an argument; numba splits an array into several."""
+    """Yield the sizes of the parameters for an argument; numba splits an array into several."""
     if isinstance(parameter, ArrayArgument):
         yield from [8] * (5 + 2 * len(parameter.shape))
     elif isinstance(parameter, Values):

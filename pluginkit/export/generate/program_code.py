@@ -102,7 +102,7 @@ class ProgramWriter:
         )
 
     def _output_types(self) -> Iterator[str]:
-        """Return rows of input types, each with the result of the author's output_types."""
+        """Yield rows of input types, each with the result of the author's output_types."""
         if "output_types" not in self._spec.overrides:
             yield f"return {{{', '.join(self._plain_output_types())}}};"
             return

@@ -28,7 +28,7 @@ def _type_row(traced: TracedPlugin) -> tuple[str, ...]:
 
 
 def declared_tables(spec: PluginSpec, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Return the tables of attributes, inputs, outputs, tactics and types."""
+    """Yield the tables of attributes, inputs, outputs, tactics and types."""
     if spec.attributes:
         yield table("constexpr Attribute kAttributes[]", declarations(spec))
     yield table("constexpr Input kInputs[]", map(_input, spec.inputs))
@@ -57,7 +57,7 @@ def _input(port: Port) -> str:
 def kernel_tables(
     kernels: Mapping[Specialisation, str], modules: Sequence[KernelModule], images: Sequence[str]
 ) -> Iterator[str]:
-    """Return the tables of images, modules and kernels.
+    """Yield the tables of images, modules and kernels.
 
     Args:
         kernels: each with the kernel as it is declared.
@@ -91,7 +91,7 @@ def kernel_tables(
 def variant_tables(
     traced: Sequence[TracedPlugin], names: Sequence[FunctionNames], attributes: Sequence[Plugin]
 ) -> Iterator[str]:
-    """Return the table of variants, and the function that finds a call's variant.
+    """Yield the table of variants, and the function that finds a call's variant.
 
     Args:
         traced: the variants.

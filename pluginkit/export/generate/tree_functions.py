@@ -45,7 +45,7 @@ def exprs_in(value: Any) -> Iterator[Expr]:
 
 
 def constants_of(chosen: Expr) -> Iterator[int]:
-    """Return the numbers from which an expression chooses."""
+    """Yield the numbers from which an expression chooses."""
     if chosen.op == "where":
         yield from constants_of(chosen.operands[1])
         yield from constants_of(chosen.operands[2])

@@ -57,7 +57,7 @@ class Drawing:
         self._conditions = list(dict.fromkeys(condition for path in every for condition, _ in path))
 
     def calls(self, count: int) -> Iterator[VariantCall]:
-        """Return about ``count`` different calls."""
+        """Yield about ``count`` different calls."""
         seen: set[VariantCall] = set()
         points: list[Point] = []
         for point in itertools.islice(self._points(points), 4 * count):
@@ -89,7 +89,7 @@ class Drawing:
             yield dict(zip(self._ranges, corner, strict=True))
 
     def _along(self, path: Sequence[_Question]) -> Iterator[Point]:
-        """Return a point on a path, or one that comes close."""
+        """Yield a point on a path, or one that comes close."""
         groups = _Groups(self._ranges, path)
         best: tuple[int, Point] | None = None
         for _ in range(_ATTEMPTS):
@@ -118,7 +118,7 @@ class Drawing:
         return min(max(size, least), largest)
 
     def _around(self, condition: Expr, points: Sequence[Point]) -> Iterator[Point]:
-        """Return two neighbouring points for which a question has different answers."""
+        """Yield two neighbouring points for which a question has different answers."""
         sides: dict[bool, list[Point]] = {True: [], False: []}
         for point in self._random.sample(points, min(len(points), 40)):
             answer = _answer(condition, point)
@@ -199,7 +199,7 @@ class _Groups:
 
 
 def _symbols(traced: TracedPlugin) -> Iterator[tuple[str, DimRange]]:
-    """Return every dimension that is not fixed, with its range."""
+    """Yield every dimension that is not fixed, with its range."""
     variant = traced.variant
     ports = calls.present_ports(variant.plugin)
     for port, ranges in zip(ports, variant.ranges, strict=True):

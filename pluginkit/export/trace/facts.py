@@ -2,8 +2,8 @@
 
 Each answer to a question narrows the interval of a polynomial, of its monomials and of the
 dimensions in them. An answer that contradicts the earlier ones is recognized as
-impossible, so that no code is generated for it. The reasoning is sound but incomplete: it never calls a possible answer
-impossible, and may miss an impossible one.
+impossible, so that no code is generated for it. The reasoning is sound but incomplete: it never
+calls a possible answer impossible, and may miss an impossible one.
 """
 
 from __future__ import annotations

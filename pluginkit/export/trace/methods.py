@@ -70,7 +70,7 @@ class TracedPlugin:
     names: Mapping[Expr, tuple[str, str]]
 
     def launches(self) -> Iterator[TracedLaunch]:
-        """Return the launches of all paths."""
+        """Yield the launches of all paths."""
         for result in leaves(self.steps):
             if not isinstance(result, Refusal):
                 yield from (step for step in result if isinstance(step, TracedLaunch))

@@ -1,1 +1,1 @@
-"""A kernel as code: calls expanded, cut into blocks, each block made into operations."""
+"""Prepare a kernel's code: expand calls, cut it into blocks, and turn these into operations."""

@@ -1,4 +1,4 @@
-"""Turns an instruction into a function of a frame."""
+"""Turn an instruction into a function of a frame."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pluginkit.ptx.types import is_float
 
 
 def decode(slots: Slots, instruction: Instruction) -> Operation | None:
-    """What one instruction does to a frame; None for nothing.
+    """Return the function that executes an instruction on a frame; None if it does nothing.
 
     Errors:
         PtxUnsupported: the machine does not know it.
@@ -53,7 +53,7 @@ def _bind(slots: Slots, instruction: Instruction, compute: Compute) -> Operation
 
 
 def _one_result(function: Callable[..., Any], reads: list[Read], puts: list[Put]) -> Operation:
-    """The function of one result; those that run most are written out, for speed."""
+    """Return the function for one result; the most frequent forms are written out, for speed."""
     put = puts[0]
     if put.write is not None or len(reads) > 2:
         return lambda frame: put(frame, function(*[read(frame) for read in reads]))

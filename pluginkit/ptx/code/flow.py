@@ -1,8 +1,8 @@
-"""Cuts a kernel into basic blocks, and puts them in the order in which they should run.
+"""Cut a kernel into basic blocks, and put them in the order in which they should run.
 
-Threads that went different ways meet again where the one in front waits for the other, which the
-machine gets by always running the block that comes first. So a loop's blocks must lie together,
-and what follows the loop after them.
+Threads that diverged meet again if those in front wait for the others, so the machine always runs
+the block that comes first. Therefore a loop's blocks must be adjacent, and the blocks that follow
+the loop must come after them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from pluginkit.ptx.text.syntax import Function, Instruction, Negated, Register, Symbol
 
-#: Instructions that threads wait at for one another; each is a block of its own.
+#: Instructions at which threads wait for one another; each forms a block.
 _WAITING = ("bar", "barrier", "shfl", "vote", "match", "redux", "elect", "activemask")
 _ENDING = ("bra", "brx", "ret", "exit", "trap")
 _FAILING = ("__assertfail", "__assert_fail")
 
-#: The number of the block that means a thread's end.
+#: The block number that means that a thread ends.
 END = -1
 
 
@@ -39,7 +39,7 @@ class BasicBlock:
 
     @property
     def instructions(self) -> list[Instruction]:
-        """All of them, the branch too."""
+        """All instructions, the branch included."""
         return [*self.body, self.branch] if self.branch is not None else self.body
 
     @property
@@ -54,7 +54,7 @@ def is_waiting(instruction: Instruction) -> bool:
 
 
 def basic_blocks(function: Function) -> list[BasicBlock]:
-    """The blocks of a kernel in the order in which they should run; the first one is the entry.
+    """Return a kernel's blocks in the order in which they should run, from the entry on.
 
     Args:
         function: a kernel with its calls expanded.
@@ -69,7 +69,7 @@ def basic_blocks(function: Function) -> list[BasicBlock]:
 
 
 def _with_guards_as_branches(function: Function) -> list[Instruction]:
-    """Replace the guard of an instruction that threads wait at by a branch around it."""
+    """Replace the guard of an instruction at which threads wait by a branch around it."""
     code: list[Instruction] = []
     moved: dict[int, int] = {}
     for index, instruction in enumerate(function.code):
@@ -198,7 +198,7 @@ def _arrange(
 
 
 def _head(component: list[int], entry: int, edges: list[list[int]], allowed: set[int]) -> int:
-    """The block that a loop is entered at."""
+    """Return the block at which a loop is entered."""
     inside = set(component)
     if entry in inside:
         return entry
@@ -217,7 +217,7 @@ def _first_inside(head: int, inner: list[int], edges: list[list[int]]) -> int:
 def _components(
     members: list[int], entry: int, edges: list[list[int]], allowed: set[int]
 ) -> list[list[int]]:
-    """The strongly connected components of ``members``, each before those that it leads to.
+    """Return the strongly connected components of ``members``, each before those it leads to.
 
     Tarjan's algorithm, without recursion; its result is in the opposite order.
     """

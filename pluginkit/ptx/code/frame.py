@@ -1,4 +1,4 @@
-"""A frame holds what the registers of some threads hold while one block of code runs.
+"""Keep the registers of some threads while they run one block of code.
 
 Instructions are turned into functions of a frame. A register's place in it is its slot; a slot
 holds an array with one element for each thread, or a numpy scalar where all are equal.
@@ -24,11 +24,11 @@ Operation = Callable[["Frame"], None]
 
 
 class MachineView(Watch, Protocol):
-    """A machine, as instructions see it.
+    """What instructions use of a machine.
 
     Attributes:
-        access: to memory.
-        copies: those that have begun.
+        access: the access to memory.
+        copies: the copies that have begun.
         printed: the texts that the kernel printed.
     """
 
@@ -37,22 +37,22 @@ class MachineView(Watch, Protocol):
     printed: list[str]
 
     def fence(self, ids: Array, instruction: Instruction, *, in_block: bool) -> None:
-        """Threads run a fence."""
+        """Let threads run a fence."""
 
     def address_of(self, name: str) -> int:
-        """The address of a variable in its own space."""
+        """Return the address of a variable in its own space."""
 
     def parameter(self, name: str, offset: int, dtype: np.dtype[Any]) -> Any:
-        """A value in a parameter of the kernel."""
+        """Return a value in a parameter of the kernel."""
 
 
 class Frame(list[Any]):
     """Values by slot, for the threads that run.
 
     Attributes:
-        machine: what runs them.
+        machine: the machine that runs them.
         ids: the threads' numbers in the wave, ascending.
-        size: how many they are.
+        size: the number of threads.
     """
 
     machine: MachineView
@@ -65,8 +65,8 @@ class Put:
     """Puts results into a slot.
 
     Attributes:
-        slot: it.
-        write: converts a result and puts it there; None where it fits as it is.
+        slot: the slot.
+        write: converts a result and puts it there; None if no conversion is needed.
     """
 
     slot: int
@@ -79,7 +79,7 @@ class Put:
             self.write(frame, value)
 
     def to_some(self, frame: Frame, value: Array, places: Array | None) -> None:
-        """Put results of the threads at some places, None for all; the others keep theirs."""
+        """Put the results of some threads, None for all; the others keep their values."""
         if places is None:
             self(frame, value)
             return
@@ -93,7 +93,7 @@ class Put:
 
 
 def reader(slot: int, stored: np.dtype[Any], wanted: np.dtype[Any]) -> Read:
-    """Reads a slot whose bits are kept as ``stored``, as ``wanted``."""
+    """Return a function that reads a slot of type ``stored`` as type ``wanted``."""
     if stored == wanted:
         return lambda frame: frame[slot]
     if stored.itemsize == wanted.itemsize:
@@ -125,5 +125,5 @@ def writer(slot: int, stored: np.dtype[Any], given: np.dtype[Any]) -> Write | No
 
 
 def spread(value: Any, size: int) -> Array:
-    """``size`` elements, of an array or of a scalar that stands for equal ones."""
+    """Return ``size`` elements from an array, or from a scalar that stands for equal elements."""
     return value if isinstance(value, np.ndarray) and value.ndim else np.full(size, value)

@@ -1,4 +1,4 @@
-"""The predicate in front of an instruction: for which threads it runs."""
+"""Run an instruction only for the threads for which its predicate holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pluginkit.ptx.types import Array
 def guarded(
     slots: Slots, instruction: Instruction, operation: Operation, puts: Sequence[Put]
 ) -> Operation:
-    """The operation where its guard holds; other threads keep what they had in its results."""
+    """Restrict an operation to the threads whose guard holds; others keep their registers."""
     if instruction.guard is None:
         return operation
     guard = slots.guard(instruction.guard)
@@ -32,7 +32,7 @@ def guarded(
 
 
 def chosen(slots: Slots, instruction: Instruction) -> Callable[[Frame], tuple[Array, Array | None]]:
-    """Gives the threads for which the guard holds: their numbers, and places; None for all."""
+    """Return a function that finds the threads whose guard holds; None means all of them."""
     if instruction.guard is None:
         return lambda frame: (frame.ids, None)
     guard = slots.guard(instruction.guard)
@@ -48,6 +48,6 @@ def chosen(slots: Slots, instruction: Instruction) -> Callable[[Frame], tuple[Ar
 
 
 def picked(value: Any, frame: Frame, places: Array | None) -> Array:
-    """A value of the chosen threads, as an array."""
+    """Return a value of the chosen threads as an array."""
     whole = spread(value, frame.size)
     return whole if places is None else whole[places]

@@ -1,7 +1,7 @@
-"""Puts the code of called functions in place of the calls.
+"""Put the code of called functions in place of the calls.
 
-A kernel is then one list of instructions: no stack, and threads that return from a call meet again
-like those that leave a branch. A function that calls itself, or one called through a pointer,
+A kernel is then one list of instructions without a stack, in which threads that return from a call
+meet again as they do after a branch. A function that calls itself, or one called through a pointer,
 cannot be expanded.
 """
 
@@ -25,12 +25,12 @@ from pluginkit.ptx.text.syntax import (
 )
 from pluginkit.ptx.unsupported import unsupported
 
-#: Functions that the device's runtime defines, and not the module.
+#: Functions that the device's runtime defines instead of the module.
 EXTERNAL = ("vprintf", "__assertfail", "__assert_fail")
 
 
 def expand(module: ParsedModule, kernel: Function) -> Function:
-    """The kernel with all its calls expanded.
+    """Return the kernel with all its calls expanded.
 
     Errors:
         PtxUnsupported: a call cannot be expanded.
@@ -136,7 +136,7 @@ class _Expansion:
 def _places(
     function: Function, arguments: tuple[Operand, ...], results: tuple[Operand, ...]
 ) -> dict[str, str]:
-    """The caller's variables that a function's ``.param`` parameters are."""
+    """Return the caller's variable for each ``.param`` parameter of a function."""
     formal = (*function.parameters, *function.results)
     return {
         parameter.name: given.name

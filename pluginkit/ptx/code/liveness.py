@@ -1,4 +1,4 @@
-"""Which registers each block needs from before it."""
+"""Find the registers that each block needs from earlier ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pluginkit.ptx.text.syntax import (
     Vector,
 )
 
-#: Instructions whose first operand is read, and not written.
+#: Instructions that read their first operand instead of writing it.
 _WITHOUT_RESULT = {
     "st", "stu", "red", "bar", "barrier", "bra", "brx", "call", "ret", "exit", "trap", "membar",
     "fence", "prefetch", "prefetchu", "cp", "discard", "applypriority", "nanosleep", "brkpt",
@@ -34,9 +34,9 @@ class RegisterUse:
 
 
 def registers_of(instruction: Instruction) -> RegisterUse:
-    """An instruction's registers.
+    """Return the registers that an instruction reads and writes.
 
-    A guarded one also reads what it writes: threads that it leaves out keep that.
+    A guarded one also reads what it writes, since the other threads keep their values.
     """
     operands = list(instruction.operands)
     written: set[str] = set()
@@ -56,7 +56,7 @@ def registers_of(instruction: Instruction) -> RegisterUse:
 
 
 def named_registers(operand: Operand) -> Iterator[str]:
-    """The registers that an operand names."""
+    """Yield the registers that an operand names."""
     if isinstance(operand, Register):
         yield operand.name
     elif isinstance(operand, Negated):
@@ -73,7 +73,7 @@ def named_registers(operand: Operand) -> Iterator[str]:
 
 
 def live_before(blocks: list[BasicBlock]) -> list[set[str]]:
-    """For each block the registers that it, or a block after it, reads before it writes them."""
+    """Return the registers that each block, or a later one, reads before writing them."""
     numbers: dict[str, int] = {}
     used: list[int] = []
     defined: list[int] = []

@@ -1,4 +1,4 @@
-"""A kernel made ready: its blocks of code, each turned into operations when it first runs."""
+"""Prepare a kernel to run; each of its blocks becomes operations when it first runs."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from pluginkit.ptx.text.syntax import Instruction
 
 @dataclass
 class Block:
-    """A basic block made ready.
+    """A basic block that is ready to run.
 
     Attributes:
         basic: its instructions.
-        operations: what they do, in order.
-        reads: the slots that are filled before.
-        writes: the slots whose values are kept afterwards.
-        condition: reads the predicate, or the index, of the branch at its end; None for none.
-        waiting: what threads wait for one another at, if they do.
+        operations: the functions that execute them, in order.
+        reads: the slots to fill before it runs.
+        writes: the slots to keep after it has run.
+        condition: reads the predicate or the index of the branch at its end; None without one.
+        waiting: the instruction at which threads wait for one another, if there is one.
     """
 
     basic: BasicBlock
@@ -53,7 +53,7 @@ class Program:
 
     Errors:
         PK352: there is no such kernel.
-        PtxUnsupported: it needs what the machine does not have.
+        PtxUnsupported: it needs something that the machine lacks.
     """
 
     def __init__(self, module: ParsedModule, name: str) -> None:
@@ -81,7 +81,7 @@ class Program:
         return tuple(parameter.nbytes for parameter in self.function.parameters)
 
     def block(self, number: int) -> Block:
-        """A block, made ready."""
+        """Return a block, ready to run."""
         found = self._ready.get(number)
         if found is None:
             found = self._ready[number] = self._prepare(self.basics[number])
@@ -113,7 +113,7 @@ class Program:
         return self.slots.read(branch.operands[0], "u32", branch)
 
     def _polls(self, instruction: Instruction) -> bool:
-        """Whether an instruction reads what another thread may write meanwhile."""
+        """Whether an instruction reads memory that another thread may write meanwhile."""
         if instruction.opcode == "atom":
             return bool(registers_of(instruction).written & self.slots.used)
         return instruction.opcode == "ld" and instruction.has(

@@ -1,4 +1,4 @@
-"""The slots of a kernel: where its registers and constants are in a frame."""
+"""Assign a kernel's registers and constants to the slots of a frame."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Slots:
 
     Attributes:
         by_name: the slot of each register, special ones included.
-        stored: how each slot's bits are kept.
-        constants: the slots that hold the same value in all threads.
+        stored: the numpy type of each slot.
+        constants: the slots of constants, which are the same in all threads.
     """
 
     def __init__(self, module: ParsedModule, function: Function) -> None:
@@ -49,7 +49,7 @@ class Slots:
         self._constant_slots: dict[tuple[str, bytes], int] = {}
 
     def of(self, name: str) -> int:
-        """The slot of a register."""
+        """Return the slot of a register."""
         found = self.by_name.get(name)
         if found is None:
             kind = self.function.registers.get(name) or SPECIAL[name]
@@ -61,7 +61,7 @@ class Slots:
         return len(self.stored) - 1
 
     def constant(self, value: Any) -> int:
-        """A slot that holds a numpy scalar."""
+        """Return a slot that holds a numpy scalar."""
         key = (value.dtype.str, value.tobytes())
         found = self._constant_slots.get(key)
         if found is None:
@@ -70,7 +70,7 @@ class Slots:
         return found
 
     def read(self, operand: Operand, kind: str, instruction: Instruction) -> Read:
-        """Reads an operand as a value of a PTX type."""
+        """Return a function that reads an operand as a PTX type."""
         wanted = DTYPES[kind]
         if isinstance(operand, Symbol) and operand.name == "WARP_SZ":
             operand = Register(operand.name)
@@ -90,7 +90,7 @@ class Slots:
         raise self.unsupported(instruction)
 
     def read_address(self, operand: Operand, instruction: Instruction) -> Read:
-        """Reads the address in brackets."""
+        """Return a function that reads the address in brackets."""
         if not isinstance(operand, Address):
             raise self.unsupported(instruction)
         if operand.base is None:
@@ -106,7 +106,7 @@ class Slots:
         return lambda frame: frame[slot] + offset
 
     def _address_of(self, symbol: Symbol, wanted: np.dtype[Any], instruction: Instruction) -> Read:
-        """Reads the address of a variable: known once the launch has placed it."""
+        """Return a function that reads a variable's address, which the launch decides."""
         name, offset = symbol.name, symbol.offset
         unsigned, mask = UNSIGNED[wanted.itemsize], (1 << 8 * wanted.itemsize) - 1
         if not self._is_variable(name):
@@ -123,11 +123,11 @@ class Slots:
         )
 
     def guard(self, guard: Register | Negated) -> Read:
-        """Reads the predicate in front of an instruction."""
+        """Return a function that reads the predicate in front of an instruction."""
         return self.read(guard, "pred", Instruction("", (), ()))
 
     def put(self, operand: Operand, kind: str, instruction: Instruction) -> Put:
-        """Puts a result of a PTX type into a register."""
+        """Return what puts a result of a PTX type into a register."""
         if not isinstance(operand, Register):
             raise self.unsupported(instruction)
         given = DTYPES[kind]
@@ -142,19 +142,19 @@ class Slots:
         return Put(slot, writer(slot, stored, given))
 
     def unsupported(self, instruction: Instruction, what: str | None = None) -> PtxUnsupported:
-        """The error of an instruction that the machine does not know."""
+        """Return the error for an instruction that the machine does not know."""
         return unsupported(self.function.name, instruction, self.module, what)
 
     @cached_property
     def used(self) -> frozenset[str]:
-        """The registers that some instruction reads."""
+        """Return the registers that some instruction reads."""
         return frozenset(name for each in self.function.code for name in registers_of(each).read)
 
     @cached_property
     def compared_later(self) -> frozenset[str]:
-        """The registers whose values a compare-and-swap expects in memory.
+        """Return the registers whose values a compare-and-swap expects in memory.
 
-        A load of such a value may race: the swap finds out.
+        A load of such a value may race, since the swap checks it.
         """
         code = self.function.code
         found = {
@@ -176,7 +176,7 @@ class Slots:
 
     @cached_property
     def named_variables(self) -> frozenset[str]:
-        """The variables that the code names."""
+        """Return the variables that the code names."""
         operands = [each for instruction in self.function.code for each in instruction.operands]
         return frozenset(_symbols(operands))
 

@@ -1,4 +1,4 @@
-"""The special registers that the machine has, and their types."""
+"""List the special registers that the machine has, with their types."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VARYING = {
     "%laneid": "u32",
     "%warpid": "u32",
 }
-#: Those that are the same in all threads.
+#: The registers that are the same in all threads.
 UNIFORM = {
     **{f"%ntid.{axis}": "u32" for axis in "xyz"},
     **{f"%nctaid.{axis}": "u32" for axis in "xyz"},
@@ -31,12 +31,12 @@ UNIFORM = {
     "%total_smem_size": "u32",
     "WARP_SZ": "u32",
 }
-#: All of them.
+#: All special registers.
 SPECIAL = {**_VARYING, **UNIFORM}
 
 
 def uniform_values(grid: Three, block: Three, dynamic: int, static: int) -> dict[str, Any]:
-    """The special registers that all threads of a launch share; clocks do not move.
+    """Return the values of special registers that all threads share; clocks do not advance.
 
     Args:
         grid: the launch's grid.

@@ -1,6 +1,6 @@
-"""Instructions that do more than compute: memory, addresses, fences, calls of the runtime.
+"""Execute instructions that do more than compute: memory, fences, calls of the runtime.
 
-Each is a function that takes the kernel's slots and the instruction, and gives its operation.
+Each has a function that takes the kernel's slots and the instruction, and returns its operation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Effect = Callable[[Slots, Instruction], Operation | None]
 
 
 def _nothing(slots: Slots, instruction: Instruction) -> None:
-    """Hints to the hardware, which change no result."""
+    """Ignore a hint to the hardware, which changes no result."""
 
 
 EFFECTS: dict[str, Effect] = {

@@ -1,4 +1,4 @@
-"""``cp.async``: copies to shared memory that are there only once a thread has waited for them."""
+"""Execute ``cp.async``: copies to shared memory that arrive once a thread has waited for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pluginkit.ptx.types import U8
 
 
 def copy(slots: Slots, instruction: Instruction) -> Operation | None:
-    """``cp.async`` and what waits for it; bulk copies and tensors are unknown."""
+    """Execute ``cp.async`` and the waits for it; bulk copies and tensors are unknown."""
     if not instruction.has("async") or instruction.has("bulk", "mbarrier", "tensor"):
         raise slots.unsupported(instruction)
     if instruction.has("wait_all", "wait_group"):
@@ -54,7 +54,7 @@ def _begin(slots: Slots, instruction: Instruction) -> Operation:
         addresses = picked(source(frame), frame, places)
         count = picked(copied(frame), frame, places)
         values = [np.zeros(len(ids), U8) for _ in range(nbytes)]
-        for byte in range(nbytes):  # what is not copied is zero
+        for byte in range(nbytes):  # the rest is filled with zeros
             taken = np.flatnonzero(count > byte)
             if len(taken):
                 here = addresses[taken] + addresses.dtype.type(byte)

@@ -53,13 +53,13 @@ _UPDATES: dict[str, AtomicUpdate] = {
 
 
 def _update_of(name: str, kind: str, space: str) -> AtomicUpdate | None:
-    """What an operation makes of the old value; None for what the machine does not know."""
+    """Return how an operation computes the new value; None if the machine does not know it."""
     if name in _UPDATES:
         return _UPDATES[name]
     single = kind.removesuffix("x2")
     if single in ("f16", "bf16"):
         return _of_halves(name, single, is_packed=single != kind)
-    if kind == "f32" and name == "add" and space != "shared":  # there denormals are flushed
+    if kind == "f32" and name == "add" and space != "shared":  # these flush denormals
         return lambda old, new: floats.flush(floats.flush(old) + floats.flush(new))
     if kind in ("f32", "f64") and name != "add":
         return None
@@ -78,11 +78,11 @@ class _Atomic:
     """One atomic instruction.
 
     Attributes:
-        site: what it accesses.
-        typed: the type of memory's elements.
-        update: makes the new value.
-        ufunc: numpy's form of it, if there is one.
-        needs_old: whether somebody reads what was there.
+        site: the access to memory.
+        typed: the type of the elements in memory.
+        update: computes the new value.
+        ufunc: the numpy function for it, if there is one.
+        needs_old: whether the kernel reads the old value.
     """
 
     site: Site
@@ -92,7 +92,7 @@ class _Atomic:
     needs_old: bool
 
     def perform(self, access: Access, ids: Array, addresses: Array, operands: list[Array]) -> Array:
-        """AtomicUpdate memory for some threads, and return what each found there."""
+        """Update memory for some threads, and return what each found there."""
         old = np.zeros(len(ids), self.typed)
         for part in access.parts(self.site, ids, addresses, "updated"):
             if part.region.role == "input":

@@ -17,7 +17,7 @@ from pluginkit.ptx.types import DTYPES, UNSIGNED, Value
 
 
 def with_carry(slots: Slots, instruction: Instruction) -> Operation:
-    """What an instruction does that takes a carry, gives one, or both."""
+    """Return the operation of an instruction that reads or writes a carry."""
     kind = type_of(instruction)
     target, *operands = instruction.operands
     put = slots.put(target, f"b{8 * DTYPES[kind].itemsize}", instruction)

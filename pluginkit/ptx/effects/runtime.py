@@ -1,4 +1,4 @@
-"""What the device's runtime does for a kernel: ``printf``, ``assert``, ``trap``."""
+"""Execute calls of the device's runtime: ``printf``, ``assert``, ``trap``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_TEXT = 4096
 
 
 def call(slots: Slots, instruction: Instruction) -> Operation:
-    """A call of a function that the module does not define."""
+    """Call a function that the module does not define."""
     name = next(each.name for each in instruction.operands if isinstance(each, Symbol))
     vectors = [each for each in instruction.operands if isinstance(each, Vector)]
     names = [each.name for each in vectors[-1].items if isinstance(each, Symbol)]
@@ -84,7 +84,7 @@ def _answer(machine: MachineView, instruction: Instruction, ids: Array, name: st
 def _formatted(
     machine: MachineView, instruction: Instruction, thread: int, text: str, buffer: int
 ) -> str:
-    """A format string with its arguments, which lie one after the other, aligned."""
+    """Format a string with its arguments, which follow each other in memory, aligned."""
     at = 0
 
     def number(size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What an instruction accesses."""
+"""Find the state space and the site that an instruction accesses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STRONG = ("volatile", "relaxed", "acquire", "release", "mmio")
 
 
 def space_of(instruction: Instruction) -> str:
-    """The state space that an instruction names; ``generic`` for none."""
+    """Return the state space that an instruction names, or ``generic``."""
     for modifier in instruction.modifiers:
         space = modifier.partition("::")[0]
         if space in ("global", "shared", "local", "const", "param"):
@@ -22,7 +22,7 @@ def space_of(instruction: Instruction) -> str:
 
 
 def site_of(slots: Slots, instruction: Instruction, space: str) -> Site:
-    """The site of a load or a store in a space."""
+    """Return the site of a load or a store in a space."""
     dtype = DTYPES[type_of(instruction)]
     vector = instruction.one_of(("v2", "v4", "v8"), "v1")
     is_compared = instruction.opcode == "ld" and bool(

@@ -1,4 +1,4 @@
-"""Instructions at which threads wait for one another: what a barrier or a warp operation is."""
+"""Describe the instructions at which threads wait for one another: barriers, warp operations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Barrier:
     """``bar`` and ``barrier``.
 
     Attributes:
-        instruction: it.
-        number: reads which of the block's 16 barriers it is.
+        instruction: the instruction.
+        number: reads the number of the barrier, of the block's 16.
         threads: reads how many threads take part; None for all of the block.
         waits: whether threads wait there, rather than only arrive.
         reduction: ``popc``, ``and`` or ``or``, or None.
@@ -42,8 +42,8 @@ class WarpOperation:
     """An operation on the lanes of a warp.
 
     Attributes:
-        instruction: it.
-        mask: reads which lanes take part; None for those that are there.
+        instruction: the instruction.
+        mask: reads which lanes take part; None for all that are active.
         sources: read its operands.
         puts: put its results into their registers.
     """
@@ -55,7 +55,7 @@ class WarpOperation:
 
 
 def waiting_of(slots: Slots, instruction: Instruction) -> Barrier | WarpOperation:
-    """What an instruction that threads wait at is.
+    """Return the barrier or warp operation of an instruction.
 
     Errors:
         PtxUnsupported: the machine does not know it.

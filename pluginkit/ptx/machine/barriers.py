@@ -1,4 +1,4 @@
-"""The barriers of the blocks of a wave."""
+"""Let the threads of a wave's blocks meet at barriers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pluginkit.ptx.types import U32, Array
 
 
 class Crew(Protocol):
-    """A machine, as barriers see it.
+    """What barriers use of a machine.
 
     Attributes:
         threads: those of the wave.
@@ -39,7 +39,7 @@ class Crew(Protocol):
     progress: int
 
     def tick(self, instruction: Instruction) -> int:
-        """The next moment, and what happens then."""
+        """Advance the time, and note which instruction runs then."""
 
     def end(self, ids: Array) -> None:
         """Threads end."""
@@ -73,7 +73,7 @@ class Barriers:
         self._expected: dict[int, Array] = {}
 
     def arrive(self, barrier: Barrier, frame: Frame, following: int) -> None:
-        """Threads come to a barrier; those that complete it go on, with all that wait there."""
+        """Let threads arrive at a barrier; if that completes it, all that wait there go on."""
         value = None
         if barrier.value is not None:
             value = spread(barrier.value(frame), frame.size)
@@ -109,7 +109,7 @@ class Barriers:
         self._complete(number)
 
     def look_again(self) -> None:
-        """Threads ended: barriers that waited for them may be complete."""
+        """Look for barriers that are complete because threads have ended."""
         for number in list(self._waiting):
             self._complete(number)
 
@@ -195,7 +195,7 @@ class Barriers:
     def _report_mixed(self, released: list[_Arrival]) -> None:
         """Report threads that met although they wait at different places of the source.
 
-        Of a barrier with a count of its own only those of one warp must be at the same place.
+        At a barrier with a thread count, only the threads of one warp must be at the same place.
         """
         places = {arrival.barrier.instruction.location for arrival in released}
         if len(places) < 2:
@@ -217,7 +217,7 @@ class Barriers:
                     return
 
     def give_up(self) -> bool:
-        """End all threads that wait, since nobody else can run; False where none waits."""
+        """End all threads that wait, since no other can run; False if none waits."""
         if not self._waiting:
             return False
         machine = self._machine

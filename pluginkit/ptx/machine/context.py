@@ -1,4 +1,4 @@
-"""What the waves of one launch share: the kernel, memory, time, and what was found."""
+"""Keep what the waves of one launch share: the kernel, memory, time, and the findings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Result:
             and buffer.
         printed: what the kernel printed, one text for each call of ``printf``.
         steps: how many blocks of code ran.
-        ended: whether all threads ended by themselves.
+        ended: whether every thread reached its end.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -74,16 +74,16 @@ class Context:
         self._found: dict[tuple[str, int, str | None], int] = {}
 
     def tick(self, instruction: Instruction) -> int:
-        """The next moment, and what happens then."""
+        """Advance the time, and note which instruction runs then."""
         self._history.append(instruction)
         return len(self._history) - 1
 
     def instruction_at(self, time: int) -> Instruction:
-        """What happened at a moment."""
+        """Return the instruction that ran at a moment."""
         return self._history[time]
 
     def address_of(self, name: str) -> int:
-        """The address of a variable in global memory, or of a parameter."""
+        """Return the address of a variable in global memory, or of a parameter."""
         if name in self._addresses:
             return self._addresses[name]
         if name not in self._parameters:
@@ -99,7 +99,7 @@ class Context:
         return self._addresses[name]
 
     def parameter(self, name: str, offset: int, dtype: np.dtype[Any]) -> Any:
-        """A value in a parameter."""
+        """Return a value in a parameter."""
         return self._parameters[name][offset : offset + dtype.itemsize].view(dtype)[0]
 
     def report(
@@ -115,7 +115,7 @@ class Context:
         address: int | None = None,
         other: Instruction | None = None,
     ) -> None:
-        """Note a finding; of equal ones the first is kept, and counted."""
+        """Note a finding, or count it with an equal one."""
         key, findings = (kind, id(instruction), buffer), self.result.findings
         if key in self._found:
             index = self._found[key]

@@ -1,4 +1,4 @@
-"""One launch of a kernel, to be run or stepped."""
+"""Run a launch of a kernel, at once or in steps."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RunningLaunch:
         """Run to the end.
 
         Args:
-            steps: stop, with a finding, after so many blocks of code.
+            steps: the most blocks of code to run; then the launch stops with a finding.
         """
         with np.errstate(all="ignore"):
             while self._machine is not None:
@@ -76,7 +76,7 @@ class RunningLaunch:
             self._machine = self._next_wave()
 
     def register(self, name: str) -> Array | None:
-        """What a register, ``"%r1"``, holds in every thread of the wave that runs.
+        """Return what a register, ``"%r1"``, holds in every thread of the current wave.
 
         Registers are kept from one step to the next only where later code reads them; None where
         nothing has used it yet.

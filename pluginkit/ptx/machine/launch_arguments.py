@@ -1,4 +1,4 @@
-"""What a kernel is launched with: its parameters, and the variables that it names."""
+"""Prepare the parameters of a launch, and the memory of the variables that the kernel names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import Immediate, Symbol
 from pluginkit.ptx.types import DTYPES, U8, Array
 
-#: A kernel's argument: a buffer, a place in one, bytes as they are, or a numpy scalar.
+#: A kernel's argument: a buffer, a place in one, raw bytes, or a numpy scalar.
 LaunchArgument = Buffer | Pointer | bytes | np.generic
 
 
 def packed(program: Program, arguments: Sequence[LaunchArgument]) -> dict[str, Array]:
-    """The bytes of each parameter.
+    """Return the bytes of each parameter.
 
     Errors:
         PK352: the arguments do not fit.
@@ -68,7 +68,7 @@ class PrivateSizes:
 
 
 def private_sizes(program: Program, shared_bytes: int) -> PrivateSizes:
-    """The variables of blocks and threads that a kernel names.
+    """Return the sizes of the variables of blocks and threads that a kernel names.
 
     Args:
         program: the kernel.
@@ -85,7 +85,7 @@ def private_sizes(program: Program, shared_bytes: int) -> PrivateSizes:
 
 
 def static_region(module: ParsedModule, name: str, memory: Memory) -> Region:
-    """A global or constant variable of a module, put into memory when it is first asked for."""
+    """Return the region of a module's variable, which is put into memory on first use."""
     region = memory.statics.get((module, name))
     if region is not None:
         return region

@@ -1,4 +1,4 @@
-"""Runs the threads of one wave, block of code by block of code."""
+"""Run the threads of one wave, one block of code after another."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Machine:
     """The threads of one wave of a launch.
 
     Args:
-        context: what they share with other waves.
+        context: the state that they share with other waves.
         waves: the launch's waves.
         threads: the threads.
         first_thread: the number in the launch of the first one.
@@ -84,7 +84,7 @@ class Machine:
         return True
 
     def _go_on(self, number: int, block: Block, frame: Frame) -> None:
-        """Send threads to the blocks that follow."""
+        """Send threads to the blocks that they run next."""
         basic = block.basic
         if block.condition is None:
             self._go(number, basic.successors[0], frame.ids)
@@ -115,7 +115,7 @@ class Machine:
             self._watch_spinning()
 
     def _watch_spinning(self) -> None:
-        """Stop once threads have gone round very often while nothing happened."""
+        """Stop once threads have looped very often without any progress."""
         progress, rounds = self._vain
         if progress != self.progress:
             self._vain = (self.progress, 0)
@@ -126,7 +126,7 @@ class Machine:
 
     def stop(self, message: str) -> None:
         """Report a deadlock, and end all threads that still run."""
-        self._barriers = Barriers(self)  # those that wait there would have waited for ever
+        self._barriers = Barriers(self)  # they would have waited for ever
         turn = self.schedule.take()
         while turn is not None:
             number, ids = turn
@@ -201,7 +201,7 @@ class Machine:
             )  # fmt: skip
 
     def _resolve(self) -> bool:
-        """Nobody can run: report who waits in vain, and let them go on; False once all ended."""
+        """Report the threads that wait in vain, and let them go on; False once all have ended."""
         if not self.schedule.parked:
             return self._barriers.give_up()
         number = min(self.schedule.parked)
@@ -220,13 +220,13 @@ class Machine:
         self.order.fence(ids + self.first_thread, self.tick(instruction), in_block=in_block)
 
     def regions(self, space: str) -> Mapping[int, Region]:
-        """The regions of a space by their windows."""
+        """Return the regions of a space by their windows."""
         if space == "global":
             return self._context.memory.regions
         return self._shared.regions if space == "shared" else self._local.regions
 
     def block_of(self, ids: Array) -> Array:
-        """The place in the wave of each thread's block."""
+        """Return the place in the wave of each thread's block."""
         blocks = self.threads.block
         places: Array = blocks if ids is self.registers.everyone else blocks[ids]
         return places

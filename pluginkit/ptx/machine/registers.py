@@ -1,4 +1,4 @@
-"""The registers of a wave's threads, and the frame in which some of them compute."""
+"""Keep the registers of a wave's threads, and fill the frame in which some of them compute."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class WaveRegisters:
     """The registers of a wave.
 
     Args:
-        slots: of the kernel.
-        threads: of the wave.
+        slots: the kernel's slots.
+        threads: the wave's threads.
         uniform: the special registers that all threads share.
-        machine: what runs the threads.
+        machine: the machine that runs the threads.
 
     Attributes:
-        frame: where the threads that run compute.
+        frame: the frame of the threads that run.
         everyone: the numbers of all threads.
     """
 
@@ -43,7 +43,7 @@ class WaveRegisters:
         self._all_lanes: Lanes | None = None
 
     def fill(self, block: Block, ids: Array) -> Frame:
-        """The frame of some threads, with what the block reads in it.
+        """Return the frame of some threads, filled with what the block reads.
 
         Values stay in the frame as long as the same threads run, block after block.
         """
@@ -64,7 +64,7 @@ class WaveRegisters:
         return frame
 
     def keep(self, block: Block) -> None:
-        """Keep what the block has computed and later ones read."""
+        """Keep what the block has computed if later ones read it."""
         self._unsaved.update(block.writes)
         self._filled.update(block.writes)
 
@@ -76,7 +76,7 @@ class WaveRegisters:
         self._array(put.slot)[ids] = self.frame[put.slot]
 
     def value(self, name: str) -> Array | None:
-        """What a register holds in every thread; None where nothing has used it."""
+        """Return what a register holds in every thread; None if nothing has used it."""
         slot = self._slots.by_name.get(name)
         if slot is None or slot >= len(self.frame):
             return None
@@ -104,7 +104,7 @@ class WaveRegisters:
         self._unsaved.clear()
 
     def _grow(self) -> None:
-        """Make room for the slots of blocks that have just been made ready."""
+        """Make room for the slots of new blocks."""
         missing = len(self._slots.stored) - len(self.frame)
         self.frame.extend([None] * missing)
         self._values.extend([None] * missing)

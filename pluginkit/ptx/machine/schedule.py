@@ -1,9 +1,8 @@
-"""Which threads run next.
+"""Decide which threads run next.
 
-The group whose block comes first runs, so that threads meet again after a branch. That alone would
-never let a thread run that another one waits for in a loop: threads that go round in a loop that
-reads what others write have to rest once they did so for a while, and from time to time the group
-that comes last has its turn.
+The group whose block comes first runs, so that threads meet again after a branch. With that rule
+alone, threads that wait in a loop for another one would never let it run. So threads that have
+polled for a while have to rest, and from time to time the group that comes last has its turn.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ class Schedule:
         self._rest_until = self._steps = 0
 
     def push(self, number: int, ids: Array) -> None:
-        """Threads run a block next."""
+        """Let threads run a block next."""
         if len(ids):
             self._ready.setdefault(number, []).append(ids)
 
     def park(self, number: int, ids: Array) -> None:
-        """Threads wait at a block until others come there."""
+        """Let threads wait at a block until others come there."""
         if len(ids):
             self._parked.setdefault(number, []).append(ids)
 
@@ -50,11 +49,11 @@ class Schedule:
 
     @property
     def spins(self) -> int:
-        """How often threads went round in vain since others last had a turn."""
+        """How often threads have polled in vain since others last had a turn."""
         return self._spins
 
     def spin(self, number: int) -> None:
-        """The group that comes to a block went round in a loop that waits for others."""
+        """Note that the group that comes to a block has polled in vain."""
         self._spins += 1
         if self._spins < self._patience or len(self._ready) < 2:
             return
@@ -63,7 +62,7 @@ class Schedule:
         self._rest_until, self._spins = self._steps + _REST, 0
 
     def take(self) -> tuple[int, Array] | None:
-        """The next block, and the threads that run it, ascending; None where nobody can."""
+        """Return the next block and the threads that run it, ascending; None if none can."""
         self._steps += 1
         if self._resting and (not self._ready or self._steps >= self._rest_until):
             for number, groups in self._resting.items():

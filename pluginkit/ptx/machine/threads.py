@@ -1,4 +1,4 @@
-"""The threads of a wave: where each one is in its launch."""
+"""Know where each thread of a wave is in its launch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Threads:
         warps: for each place of a warp in a block the warp that is there.
 
     Attributes:
-        count: how many they are.
+        count: the number of threads.
         block: the place of each thread's block in the wave.
         lane: each thread's lane.
         warp: the place of each thread's warp in the wave.

@@ -1,4 +1,4 @@
-"""What the lanes of a warp exchange."""
+"""Exchange values between the lanes of a warp."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class Lanes:
 def shuffle_all(operation: WarpOperation, frame: Frame, lanes: Lanes) -> bool:
     """Run a shuffle in which every lane takes part, by the same distance in all threads.
 
-    Such are most, and where each lane reads from is the same each time.
+    Most shuffles are like that, and each lane always reads from the same one.
 
     Returns:
-        Whether it is such a one.
+        Whether it is such a shuffle.
     """
     instruction = operation.instruction
     if instruction.opcode != "shfl":

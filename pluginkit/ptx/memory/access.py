@@ -1,4 +1,4 @@
-"""Loads and stores of many threads at once, each checked.
+"""Load and store for many threads at once, with every access checked.
 
 An access that is out of bounds or misaligned is reported and left out: a load gives zero. Bytes
 that nothing has written are reported when they are loaded.
@@ -28,7 +28,7 @@ class Access:
         self.parts, self.report = self._addresses.parts, self._addresses.report
 
     def load(self, site: Site, ids: Array, addresses: Array) -> list[Array]:
-        """What threads load.
+        """Return what threads load.
 
         Args:
             site: the instruction.
@@ -151,7 +151,7 @@ class Access:
         return threads, granules, np.repeat(keys, count) if count > 1 else keys, count
 
     def _check_same_step(self, site: Site, part: Part, view: Array, own: list[Array]) -> None:
-        """Two threads that store different values to one place at once race."""
+        """Report threads that store different values to one place in the same step."""
         for index, value in enumerate(own):
             is_lost = view[part.elements(index)] != value
             if is_lost.any():

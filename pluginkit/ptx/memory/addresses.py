@@ -1,4 +1,4 @@
-"""From addresses to places in buffers; what lies in no buffer, or between elements, is reported."""
+"""Find the places of addresses in buffers; report those outside, and misaligned ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Addresses:
         self._machine = machine
 
     def parts(self, site: Site, ids: Array, addresses: Array, verb: str) -> Iterator[Part]:
-        """The regions that addresses lie in, without the accesses that have to be left out.
+        """Yield the regions in which addresses lie, without invalid accesses.
 
         Args:
             site: the instruction.
@@ -136,7 +136,7 @@ class Addresses:
 
 
 def _distinct(addresses: Array, bits: int) -> Iterator[tuple[int, Array | None]]:
-    """Each window, and the threads that are in it; None for all."""
+    """Yield each window and the threads whose addresses are in it; None for all."""
     first = int(addresses.min()) >> bits
     if int(addresses.max()) >> bits == first:
         yield first, None

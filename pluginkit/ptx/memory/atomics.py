@@ -1,4 +1,4 @@
-"""Atomic operations of many threads at once, as if one came after the other, in their order."""
+"""Run the atomic operations of many threads as if they came one after the other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from pluginkit.ptx.types import Array
 
-#: The new value, from the old one and the operands.
+#: Computes the new value from the old one and the operands.
 Update = Callable[..., Array]
 
 

@@ -1,7 +1,7 @@
-"""What threads have told each other through flags, and what follows from it.
+"""Work out what threads have told each other through flags, and what follows from it.
 
-Told facts are kept as a graph that only grows: telling and hearing are one new node each, however
-much is known. What a node stands for is gathered when somebody asks, which only possible races do.
+The facts form a graph that only grows: each telling or hearing adds one node, however much is
+known. What follows from a node is computed on demand, which is only for possible races.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Known:
     of_neighbour: dict[int, int] = field(default_factory=dict)
 
     def add(self, fact: Fact) -> None:
-        """Take a fact in."""
+        """Add a fact."""
         _raise(self.of_neighbour, fact.thread, fact.fenced_in_block)
         if fact.fenced:
             _raise(self.of_thread, fact.thread, fact.fenced)
@@ -75,7 +75,7 @@ def node(fact: Fact | None, *before: Node | None) -> Node:
 
 
 def known(of: Node) -> Known:
-    """All that follows from a node."""
+    """Return all that follows from a node."""
     if of.gathered is None:
         of.gathered = Known()
         seen, todo = {id(of)}, [of]

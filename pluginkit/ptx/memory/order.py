@@ -1,4 +1,4 @@
-"""What happens before what: barriers, warp barriers, fences, and flags that fences publish.
+"""Decide which access happens before which, from barriers, fences, and flags that fences publish.
 
 Every access carries the time of its step. Barriers order all earlier accesses of their threads.
 Across blocks, and between threads without a barrier, an access is ordered once its thread has
@@ -44,7 +44,7 @@ class Order:
         """Accesses below this number happen before what these threads do next; at least 1.
 
         Args:
-            threads: they.
+            threads: the threads.
             of_block: whether only their own blocks' accesses are meant.
         """
         if not of_block or self._has_partial_barriers:
@@ -54,10 +54,10 @@ class Order:
     def barrier(
         self, threads: Array, time: int, *, waits: bool = True, is_partial: bool = False
     ) -> None:
-        """Threads met at a barrier.
+        """Note that threads met at a barrier.
 
         Args:
-            threads: they.
+            threads: the threads.
             time: when.
             waits: whether they waited for the others, rather than only arrive.
             is_partial: whether some of the block took no part.
@@ -76,16 +76,16 @@ class Order:
                 )  # fmt: skip
 
     def warp_barrier(self, threads: Array, masks: Array, time: int) -> None:
-        """Threads met at a ``bar.warp.sync``."""
+        """Note that threads met at a ``bar.warp.sync``."""
         self.warp_time[threads] = time
         self.warp_mask[threads] = masks
 
     def end(self, threads: Array) -> None:
-        """Threads ended: for barriers that is an arrival."""
+        """Note that threads ended, which counts as an arrival at barriers."""
         self.released[threads] = _ALWAYS
 
     def fence(self, threads: Array, time: int, *, in_block: bool) -> None:
-        """Threads ran a fence, for their block only or for the whole device."""
+        """Note a fence, for the threads' block or for the whole device."""
         self._has_fences = True
         self._fenced_in_block[threads] = time
         if not in_block:
@@ -96,7 +96,7 @@ class Order:
                 self._heard[thread] = node(None, self._heard.get(thread), heard)
 
     def tell(self, threads: Array, region: int, granules: Array) -> None:
-        """Threads wrote a word in the strong way: those that read it learn what they fenced."""
+        """Note a strong write of a word: threads that read it learn what the writers fenced."""
         if not self._has_fences:
             return
         fenced = self._fenced_in_block[threads] > 0
@@ -116,7 +116,7 @@ class Order:
         )
 
     def hear(self, threads: Array, region: int, granules: Array, *, fences: bool) -> None:
-        """Threads read a word in the strong way."""
+        """Note a strong read of a word."""
         if not self._told:
             return
         into = self._heard if fences else self._pending

@@ -1,4 +1,4 @@
-"""Copies that threads have begun, and that are there only once they have waited for them."""
+"""Hold copies that threads have begun until they have waited for them."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ class PendingCopies:
         self._begun: list[_Copy] = []
 
     def begin(self, site: Site, ids: Array, addresses: Array, values: list[Array]) -> None:
-        """Threads begin a copy in their current group."""
+        """Begin a copy in the threads' current group."""
         self._begun.append(_Copy(site, ids, addresses, values, self._groups[ids]))
 
     def commit(self, ids: Array) -> None:
-        """Threads end their current group."""
+        """End the threads' current group."""
         self._groups[ids] += 1
 
     def wait(self, access: Access, ids: Array, groups_left: int | None) -> None:
-        """Threads wait until all but so many of their groups are done; None: for every copy."""
+        """Finish all but the last ``groups_left`` groups of copies; None finishes all."""
         is_waiting = np.zeros(len(self._groups), bool)
         is_waiting[ids] = True
         begun, self._begun = self._begun, []

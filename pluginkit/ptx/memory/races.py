@@ -1,8 +1,8 @@
-"""Who read and wrote each piece of memory last, so that accesses that nothing orders are seen.
+"""Remember who last read and wrote each piece of memory, and find accesses that nothing orders.
 
 An access is one number: the machine's time, whether it was strong (atomic or volatile), and the
 thread. For each granule of memory the last write is kept, and two reads since: the first and the
-last. Granules have the size of the accesses: they are split once a smaller one comes.
+last. Granules have the size of the accesses, and are split when a smaller access comes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ THREAD = np.int64(STRONG - 1)
 
 
 def time_of(key: int) -> int:
-    """When an access was."""
+    """Return when an access happened."""
     return key >> TIME_SHIFT
 
 
 def thread_of(key: int) -> int:
-    """Whose access it was."""
+    """Return which thread made an access."""
     return key & int(THREAD)
 
 
@@ -44,7 +44,7 @@ class Conflict:
     earlier_writes: bool
 
 
-#: Tells which pairs are ordered: of earlier accesses and threads.
+#: Tells which pairs of earlier accesses and threads are ordered.
 IsOrdered = Callable[[Array, Array], Array]
 
 
@@ -89,7 +89,7 @@ class Shadow:
         return (first[:, None] + np.arange(count)).ravel(), count
 
     def _refine(self, steps: int) -> None:
-        """Halve the granules so many times; each part keeps what is known of the whole."""
+        """Halve the granules this many times; each part inherits what is known of the whole."""
         self.shift = (self.shift or 0) - steps
         for name in ("_writes", "_first_reads", "_last_reads"):
             old = getattr(self, name)
@@ -129,7 +129,7 @@ class Shadow:
             keys_kept = np.where(is_kept, earlier, keys)
         else:
             keys_kept = keys
-        self._first_reads[granules[::-1]] = keys_kept[::-1]  # of equal places the first one stays
+        self._first_reads[granules[::-1]] = keys_kept[::-1]  # the first of equal places stays
         self._last_reads[granules] = keys
         return found
 

@@ -1,4 +1,4 @@
-"""Memory as buffers, each in an address window of its own.
+"""Keep memory in regions, each in a separate window of addresses.
 
 Windows are far wider than buffers, so that an address says which buffer it was made from even when
 it lies gigabytes outside. Shared and local memory have their own, smaller windows; in generic
@@ -89,7 +89,7 @@ class Region:
         return found
 
     def bytes_past_end(self) -> bytes:
-        """What an atomic on the word that holds the last bytes must leave as it is."""
+        """Return the bytes past the end that an atomic on the last word must not change."""
         if self.space != "global":
             return b""
         return self.data[self.nbytes : self.nbytes + 4].tobytes()

@@ -1,4 +1,4 @@
-"""Where memory is accessed: by which instruction, and in which buffer."""
+"""Describe an access to memory: the instruction, and the buffers that it touches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Site:
     """One instruction that accesses memory.
 
     Attributes:
-        instruction: it.
+        instruction: the instruction.
         space: ``global``, ``shared``, ``local`` or ``generic``.
         dtype: the unsigned type of one element's bits.
         count: how many elements of a vector it moves.
@@ -49,7 +49,7 @@ class Part:
     """The threads whose addresses lie in one region.
 
     Attributes:
-        region: it.
+        region: the region.
         ids: the threads' numbers in the wave.
         places: which of the group's threads they are; None for all.
         offsets: of their accesses from the region's start, int64.

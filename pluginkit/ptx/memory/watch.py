@@ -1,4 +1,4 @@
-"""What checks of memory ask of the machine that runs the threads."""
+"""Declare what checks of memory use of the machine that runs the threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pluginkit.ptx.types import Array, Three
 
 
 class Watch(Protocol):
-    """A machine, as memory sees it.
+    """What memory uses of a machine.
 
     Attributes:
         order: what happens before what.
@@ -31,10 +31,10 @@ class Watch(Protocol):
         """The place in the wave of each thread's block."""
 
     def tick(self, instruction: Instruction) -> int:
-        """The next moment, and what happens then."""
+        """Advance the time, and note which instruction runs then."""
 
     def instruction_at(self, time: int) -> Instruction:
-        """What happened at a moment."""
+        """Return the instruction that ran at a moment."""
 
     def place_of(self, thread: int) -> tuple[Three, Three]:
         """``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""

@@ -1,1 +1,1 @@
-"""PTX as text: its syntax, and what reads it."""
+"""Read PTX text."""

@@ -1,6 +1,6 @@
-"""From PTX text to a :class:`ParsedModule`; a function is read when it is first asked for.
+"""Parse PTX text into a :class:`ParsedModule`; a function is read on first use.
 
-Compilers put hundreds of kernels into one text of megabytes, of which a launch needs one.
+Compilers put hundreds of kernels into megabytes of text, of which a launch needs one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ParsedModule:
         variables: the memory that the module declares, by name.
 
     Errors:
-        PK350: the text is no PTX.
+        PK350: the text is not PTX.
     """
 
     def __init__(self, text: str) -> None:

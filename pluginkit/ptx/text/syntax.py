@@ -1,4 +1,4 @@
-"""PTX as it is written: modules, functions, variables, instructions and their operands."""
+"""Represent PTX's syntax: functions, variables, instructions and their operands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Register:
 
 @dataclass(frozen=True)
 class Immediate:
-    """A number as it is written: ``5``, ``0x1F``, ``0f3F800000``, ``1.5``."""
+    """A number in PTX's spelling: ``5``, ``0x1F``, ``0f3F800000``, ``1.5``."""
 
     text: str
 
@@ -60,7 +60,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Unread:
-    """Operands in a form that only instructions have that the machine lacks, as written."""
+    """The text of operands whose form occurs only in instructions that the machine lacks."""
 
     text: str
 
