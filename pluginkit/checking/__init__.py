@@ -1,1 +1,1 @@
-"""plugincheck: named checks of a plugin, and what they run on."""
+"""Check a plugin: plugincheck, its named checks, and the double that plays TensorRT."""

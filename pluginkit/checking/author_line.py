@@ -11,20 +11,20 @@ import pluginkit
 from pluginkit.errors import KernelError
 
 _PACKAGE = Path(pluginkit.__file__).parent
-#: Folders without code of authors: pluginkit, but for its plugins, Python and what is installed.
+#: Folders without authors' code: pluginkit except its plugins, Python, and installed packages.
 _OTHERS = tuple({str(_PACKAGE), *(sysconfig.get_paths()[one] for one in ("stdlib", "purelib"))})
 _SHIPPED = str(_PACKAGE / "plugins")
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the exception, then what it was raised from, down to the first one."""
+    """Yield the exception, then the one that caused it, down to the first one."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def author_line(error: BaseException) -> str:
-    """Return ``"plugin.py:12, in launches"``, or "" where no code of the author's took part."""
+    """Return ``"plugin.py:12, in launches"``, or "" if no author's code took part."""
     for cause in reversed(list(causes(error))):
         for frame in reversed(traceback.extract_tb(cause.__traceback__)):
             if _is_authors(frame.filename):

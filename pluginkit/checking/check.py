@@ -1,4 +1,4 @@
-"""What a check is, and how all of them are found: by walking ``pluginkit.checking.checks``."""
+"""Define what a check is, and find all of them in ``pluginkit.checking.checks``."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Check:
 
     @property
     def needs_gpu(self) -> bool:
-        """Whether it needs a GPU: others execute kernels on the PTX machine where there is none."""
+        """Whether it needs a GPU; without one, other checks execute kernels on the PTX machine."""
         return "cuda" in self.needs
 
     @property
     def is_isolated(self) -> bool:
-        """Whether it may crash, or needs variables, and so runs in a process of its own."""
+        """Whether it runs in a separate process, because it may crash or needs variables."""
         # Of these, onnx_op runs ONNX Runtime, and the machine keeps what it has compiled there.
         away = {"tensorrt", "onnx_op", "device", "cuda", "machine"} & set(self.needs)
         return bool(away) or bool(self.environment)

@@ -1,4 +1,4 @@
-"""What plugincheck found."""
+"""Report the outcomes of a plugin's checks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class CheckResult:
         remark: what is missing for a check that was not run, or what one that passed has seen.
         where, got, expected, cause: of a failure.
         inputs: the types and shapes of the case that failed.
-        root: a line that other failures of the same cause have too.
-        same_as: the check that failed earlier of the same cause, or "".
+        root: a line that is equal for all failures with the same cause.
+        same_as: an earlier check that failed for the same cause, or "".
         script: a Python script that reproduces a failure alone.
         seconds: how long it took.
     """
@@ -82,7 +82,7 @@ class CheckReport:
 
     @property
     def summary(self) -> str:
-        """How many checks passed, failed and were not run."""
+        """A line that counts the checks that passed, failed and were not run."""
         statuses: tuple[CheckStatus, ...] = ("passed", "failed", "not run")
         counts = ", ".join(f"{len(self.of(status))} {status}" for status in statuses)
         return f"{self.plugin}: {counts}"
@@ -91,7 +91,7 @@ class CheckReport:
         return "\n".join([*map(str, self.results), self.summary])
 
     def raise_if_failed(self) -> None:
-        """Raise what failed.
+        """Raise an error if any check failed.
 
         Errors:
             PK220: a check failed; the scripts that reproduce failures follow.

@@ -1,4 +1,4 @@
-"""A process that runs checks for another one, so that a crash ends only itself."""
+"""Run checks in a child process, so that a crash ends only the child."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from pluginkit.contract.plugin import Case
 
-#: The longest that one check may take, in seconds, and where it is waited for.
+#: The longest that one check may take, in seconds.
 TIME_LIMIT, PATIENT_TIME_LIMIT = 600.0, 6 * 3600.0
 
-#: What kills a process, by a word of the Python function that was running.
+#: The likely cause of a crash, by a word in the name of the Python function that was running.
 _CAUSES = (
     (
         "register",
@@ -46,7 +46,7 @@ _CAUSES = (
 
 @dataclass(frozen=True)
 class _Start:
-    """What a worker is told first."""
+    """The first message to a worker."""
 
     location: ClassLocation
     cases: Sequence[Case]
@@ -71,7 +71,7 @@ class CheckWorker:
         self._process = ChildProcess(__name__, environment)
 
     def run(self, check: Check) -> CheckResult:
-        """Run one check there; a crash, a hang or a broken import is its CheckResult."""
+        """Run one check there; a crash, a hang or a broken import becomes its CheckResult."""
         try:
             if self._unsent is not None:
                 self._process.connection.send(self._unsent)
@@ -120,7 +120,7 @@ def main(fd: int) -> None:
             except (EOFError, OSError):
                 break
             connection.send(execute(all_checks()[name], subject))
-    # TensorRT frees plugins in an order of its own at exit; nothing here needs that.
+    # At exit TensorRT frees plugins in an order that may crash; nothing here needs that.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Compares every enqueue of a running program with the plugins' references."""
+"""Compare every enqueue of a running program with the plugins' references."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Difference:
-    """The first element of a tensor that is not what the reference gives.
+    """The first element of a tensor that differs from the reference.
 
     Attributes:
         call: the number of the enqueue since the taps were opened, from 1.
-        plugin, node, output: whose it is.
+        plugin, node, output: the plugin, node and output to which it belongs.
         element: its indices.
         got, expected: its values.
         elements: how many elements of this output differ.
@@ -55,13 +55,13 @@ class Difference:
 
 @dataclass
 class Taps:
-    """What the taps have seen.
+    """The comparisons so far.
 
     Attributes:
         calls: enqueues that were compared.
         skipped: enqueues that could not be, because a CUDA graph was being captured.
         differences: the first one of each node and output, in order of occurrence.
-        first_nan: where the first NaN stood that the reference does not give, or None.
+        first_nan: the first NaN where the reference has none, or None.
     """
 
     calls: int = 0
@@ -128,7 +128,7 @@ class _TappedEnqueue:
             self._taps.skipped += 1
             self._prepared.enqueue(inputs, outputs, workspace, stream)
             return
-        # Read before: TensorRT may give an output the memory of an input that is needed no longer.
+        # Read first: TensorRT may give an output the memory of an input that is no longer needed.
         arrays = [self._array(d, inputs, stream) for d in self._inputs if d is not None]
         self._prepared.enqueue(inputs, outputs, workspace, stream)
         written = [
@@ -187,7 +187,7 @@ class _TappedEnqueue:
 
 
 def differing(plugin: Any, got: Array, expected: Array) -> npt.NDArray[np.bool_]:
-    """Which elements differ by more than the plugin's tolerance, which is for finite values only.
+    """Find the elements that differ by more than the tolerance, which is for finite values.
 
     NaN equals NaN, and an infinity only itself. Where the shapes differ, returns one True.
     """

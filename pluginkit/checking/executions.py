@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-#: What outputs and workspace are full of before an enqueue: huge as a number of any type but int8,
+#: The byte that fills outputs and workspace before an enqueue: a huge number in any type but int8,
 #: so that sums, products and maxima with it are wrong.
 POISON = 0x7B
 
@@ -79,14 +79,14 @@ class Execution:
         self.fill(POISON)
 
     def fill(self, poison: int, call: PluginCall | None = None) -> None:
-        """Poison outputs and workspace, and put the inputs there, or those of a similar call."""
+        """Poison outputs and workspace, and write the inputs, or those of a similar call."""
         for buffer in (*self.outputs, self.workspace):
             if buffer not in self.inputs:
                 buffer.fill(poison)
         self.write_inputs(call or self.call)
 
     def write_inputs(self, call: PluginCall) -> None:
-        """Put the inputs of a call of the same shapes there."""
+        """Write the inputs of a call with the same shapes."""
         for buffer, array in zip(self.inputs, call.device_arrays, strict=True):
             buffer.write(array.tobytes())
 

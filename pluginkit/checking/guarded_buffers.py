@@ -10,14 +10,14 @@ import numpy as np
 from pluginkit.checking.time_budget import Clock
 from pluginkit.device.memory import TensorMemory
 
-#: Bytes before and after each buffer; a multiple of every alignment that CUDA promises.
+#: The guard's bytes before and after each buffer; a multiple of every alignment in CUDA.
 GUARD = 512
-#: Bytes of guards whose values are tiny, and not 0, in every type: adding anything changes them.
+#: Bytes that make tiny values other than 0 in every type, so that any addition changes them.
 _TINY_BYTES = np.array([1, 2, 3, 4, 5, 6, 7, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87], np.uint8)
 
 
 class TensorBuffer(Protocol):
-    """The memory of one tensor, or the workspace, and what is known of its surroundings."""
+    """The memory of a tensor or the workspace; it can tell whether its surroundings changed."""
 
     name: str
     nbytes: int
@@ -51,7 +51,7 @@ class Device(Protocol):
         """Return a context in which an enqueue works here."""
 
     def start_clock(self, seconds: float) -> Clock | None:
-        """Stop what takes longer than this from now on, with OutOfTime; None: it waits."""
+        """Raise OutOfTime in launches that outlast this time; None if the device has no limit."""
 
 
 class GuardedDevice:
@@ -91,8 +91,8 @@ class GuardedDevice:
 class GuardedBuffer:
     """A buffer with guards before and after it.
 
-    Each write renews them, so that neither another buffer's guard nor an earlier one fits. By turns
-    they hold tiny values, which no sum keeps, and any bytes, which no minimum or maximum keeps.
+    Each write renews them, so that copying another guard over one is noticed. They alternate
+    between tiny values, which every sum changes, and any bytes, which a minimum or maximum changes.
     """
 
     def __init__(self, device: GuardedDevice, name: str, nbytes: int) -> None:

@@ -1,4 +1,4 @@
-"""A plugin's kernels in a test of one's own, on any machine."""
+"""Run a plugin's kernels in your own tests, on any machine."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def run_kernels(
         plugin: the plugin with its attributes.
         inputs: an array for each declared input, None for an optional one that is absent.
         in_place: whether outputs that may lie in an input's memory do.
-        seed: of an order in which blocks and warps advance; None for the plain one.
-        seconds: of the processor's time that the kernels may take, compilation apart; no limit
+        seed: chooses the order in which blocks and warps advance; None for the plain one.
+        seconds: the processor time that the kernels may take, without compilation; no limit
             unless given.
         on_launch: gets each launch before it runs: ``launch.step()`` runs one basic block of one
             group of threads, ``launch.register("%r1")`` is a register in every thread; what is left

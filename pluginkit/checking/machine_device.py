@@ -1,4 +1,4 @@
-"""The PTX machine as a device of the checks, where there is no GPU."""
+"""Use the PTX machine as the checks' device where there is no GPU."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def machine_for(subject: Subject) -> MachineDevice:
 
 
 class MachineDevice(PtxDevice):
-    """The machine, with a clock that its launches stop at.
+    """The machine, with a clock that stops its launches.
 
     Args:
         has_time_limit: whether checks have seconds here, or wait.

@@ -1,4 +1,4 @@
-"""How a check ends that does not pass: with a Failure, or NotRun."""
+"""Define how a check ends that does not pass: with a Failure or NotRun."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 class Failure(Exception):  # noqa: N818  # it becomes a Result, and never reaches a caller
-    """What a check found wrong.
+    """A check has found a mistake.
 
     Args:
         where: which case, types, shapes and tensor.
         got: what the plugin did.
         expected: what it should have done.
-        cause: what is behind it, where that is known.
+        cause: the cause, if it is known.
         case: the one case that shows it, for the script that reproduces it.
-        root: a line that other failures of the same cause have too; "" where that is not known.
+        root: a line that is equal for all failures with the same cause; "" if unknown.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ def shown(value: object) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
-#: What CUDA says of a kernel that has gone astray, and what that means.
+#: CUDA's names for the errors of a faulty kernel, and what they mean.
 _CUDA_CAUSES = (
     (
         "illegaladdress",
@@ -65,9 +65,9 @@ _CUDA_CAUSES = (
 def outcome_of(
     error: Exception, where: str, case: Case | None = None, expected: str = "no exception"
 ) -> Failure | NotRun:
-    """Return the Failure that an exception of the plugin's is, or what kept kernels from running.
+    """Turn an exception from the plugin into a Failure, or into NotRun if kernels cannot run here.
 
-    It tells the first cause alone: what TensorRT or pluginkit made of that says nothing more.
+    It tells only the first cause, since the later exceptions add nothing.
     """
     first = list(causes(error))[-1]
     if isinstance(first, KernelError) and first.code in _NOT_RUN:
@@ -86,5 +86,5 @@ class OutOfTime(NotRun):
     """A call takes longer than there is time for on this machine."""
 
 
-#: What keeps the PTX machine from running a kernel, by the error's code.
+#: The reasons why the PTX machine cannot run a kernel, by error code.
 _NOT_RUN: dict[str, type[NotRun]] = {"PK351": NotRun, "PK356": NotRun, "PK357": OutOfTime}

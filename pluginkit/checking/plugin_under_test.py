@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-#: An input's number among those that there are, and a dimension of it.
+#: The number of a present input, and one of its axes.
 CallAxis = tuple[int, int]
 #: Where ``enqueue`` works: on a GPU, or (plugins made for tests) in host memory.
 MemoryKind = Literal["gpu", "host"]
@@ -36,9 +36,9 @@ class PluginCall:
     """One concrete call of the plugin.
 
     Attributes:
-        plugin: with its attributes, knowing which inputs there are.
-        arrays: of the inputs that there are.
-        label: says which call it is.
+        plugin: the plugin with its attributes, for the inputs that are present.
+        arrays: the arrays of the present inputs.
+        label: the name of the call.
         case: the same call as a Case.
         sample: the case that it comes from, in the author's types.
     """
@@ -70,7 +70,7 @@ class PluginCall:
 
     @property
     def labels(self) -> list[tuple[AxisLabel, ...]]:
-        """What the class declares of each axis: its size, its name, or nothing."""
+        """What the class declares about each axis: its size, its name, or nothing."""
         return [
             shape
             if port.is_shape_input
@@ -86,7 +86,7 @@ class PluginCall:
         return calls.on_device(self.plugin, self.arrays)
 
     def reference(self) -> tuple[Array, ...]:
-        """What the outputs should be; numpy's warnings about overflow and NaN are beside the point.
+        """Return what the outputs should be; numpy's warnings about overflow and NaN do not matter.
 
         Errors:
             PK111 to PK117, and what the author raises.
@@ -127,7 +127,7 @@ class PluginCall:
     ) -> PluginCall | None:
         """The same call with dimensions changed alike, or None where the plugin refuses that.
 
-        Equal dimensions stay equal, and those that the class declares as numbers stay as they are;
+        Equal dimensions stay equal, and those that the class declares as numbers do not change;
         values repeat, so that indices stay in range as sizes grow.
 
         Args:
@@ -186,8 +186,8 @@ class Subject:
         cases: those that fit the declaration.
         unusable: the others, each with what is wrong with it.
         memory: where ``enqueue`` works.
-        latest: the call that a check got last, or None.
-        is_patient: whether kernels may run for as long as they take where there is no GPU.
+        latest: the last call that a check got, or None.
+        is_patient: whether kernels may take any time on the PTX machine.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""plugincheck: every check of one plugin, each where it can do no harm."""
+"""Run every check of one plugin, in a child process if it may crash."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ def plugincheck(
 ) -> CheckReport:
     """Check everything about a plugin that can be checked on this machine.
 
-    Checks that may crash, those that TensorRT or a GPU takes part in, run in a process of their
-    own. What a check proves, and what it does not, is its docstring: see
-    ``pluginkit check --list``.
+    Checks that use TensorRT or a GPU may crash, so they run in a separate process. A check's
+    docstring says what it proves and what it does not: see ``pluginkit check --list``.
 
     Args:
         plugin_class: the plugin.
@@ -75,7 +74,7 @@ class Session:
         self._close()
 
     def run(self, check: Check) -> CheckResult:
-        """Run one check; a failure says where an earlier one has the same cause."""
+        """Run one check; a failure names an earlier one with the same cause."""
         result = self._run(check)
         if not result.root:
             return result

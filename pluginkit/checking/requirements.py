@@ -1,4 +1,4 @@
-"""What checks need of the plugin and of this machine, by name."""
+"""Name what checks need from the plugin and from this machine."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _device(subject: Subject) -> str | None:
 
 
 def _machine(subject: Subject) -> str | None:
-    """What the PTX machine lacks, which runs kernels where there is no GPU."""
+    """Say what the PTX machine lacks, which runs kernels if there is no GPU."""
     if subject.memory == "host":
         return "a kernel: this plugin works in host memory"
     if "launches" not in subject.plugin_class.spec.overrides:
@@ -92,7 +92,7 @@ def _machine(subject: Subject) -> str | None:
     return _compilers(subject) if subject.plugin_class.spec.kernels else None
 
 
-#: Each says what is missing, or None.
+#: Each function says what is missing, or returns None.
 REQUIREMENTS: dict[str, Callable[[Subject], str | None]] = {
     "cases": _cases,
     "onnx_op": _onnx_op,

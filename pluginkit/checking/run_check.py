@@ -1,4 +1,4 @@
-"""Runs one check and turns whatever happens into a CheckResult."""
+"""Run one check, and turn whatever happens into a CheckResult."""
 
 from __future__ import annotations
 

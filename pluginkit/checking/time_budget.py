@@ -1,4 +1,4 @@
-"""How much of a check is run where kernels are slow: on the PTX machine, a check has seconds."""
+"""Limit how much of a check runs on the PTX machine, where kernels are slow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pluginkit.checking.outcomes import Failure, NotRun, OutOfTime, outcome_of
 from pluginkit.checking.plugin_under_test import PluginCall
 from pluginkit.kernels.ptx_code import seconds_compiling
 
-#: Seconds on the PTX machine, compilation apart; all checks of a plugin together take 20 at most.
+#: Seconds for each share on the PTX machine, without compilation; 20 for all checks of a plugin.
 SHARES = {
     "sanitizer": 4.0,
     "sanitizer, other orders": 1.5,
@@ -50,10 +50,10 @@ class Clock:
 
 
 class Timed(Protocol):
-    """Where kernels run."""
+    """A device on which time may be limited."""
 
     def start_clock(self, seconds: float) -> Clock | None:
-        """Stop what takes longer than this from now on, with OutOfTime; None: it waits."""
+        """Raise OutOfTime in launches that outlast this time; None if the device has no limit."""
 
 
 @dataclass
@@ -72,13 +72,13 @@ class CallTally:
 def run_affordable(
     device: Timed, sequence: Iterable[PluginCall], body: Callable[[PluginCall], None], share: str
 ) -> CallTally:
-    """Run ``body`` on every call; where time is limited on as many as it lasts for, small first.
+    """Run ``body`` on every call, or if time is limited on as many as possible, small ones first.
 
     Args:
         device: where the kernels run.
         sequence: the calls.
         body: what to do with each.
-        share: whose share of the time it may take.
+        share: the check whose share of the time it may take.
 
     Errors:
         NotRun: there is no call, or time for none.  Failure: the body raised something.

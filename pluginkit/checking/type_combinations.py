@@ -20,8 +20,8 @@ _Pair = tuple[str, DType, str, DType]
 def chosen_bindings(types: Mapping[str, Sequence[DType]]) -> list[TypeBindings]:
     """Return all combinations where they are few, else some in which every pair of types occurs.
 
-    Most faults show in one type or in two that meet. The number of combinations grows with the
-    power of the type variables, that of a pairwise cover hardly. The first combination has the
+    Most faults depend on one type or on a pair. The number of all combinations grows exponentially
+    with the type variables, that of a pairwise cover hardly at all. The first combination has the
     first type of every variable.
     """
     if prod(map(len, types.values())) <= ALL_UP_TO or len(types) < 3:

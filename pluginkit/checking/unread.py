@@ -12,10 +12,10 @@ from pluginkit.contract.plugin import Plugin
 
 
 def unread_attributes(plugin_class: type[Plugin]) -> list[str]:
-    """Return the attributes that no method and no kernel's name mentions, as far as that is sure.
+    """Return the attributes that surely no method and no kernel's name mentions.
 
-    It is not where a method passes ``self`` on, or where the source is not at hand. An attribute
-    with a check, or with one choice alone, may be there to refuse other values.
+    It is not sure if a method passes ``self`` on, or if the source is not available. An attribute
+    with a check, or with a single choice, may exist only to refuse other values.
     """
     spec = plugin_class.spec
     read = {

@@ -1,4 +1,4 @@
-"""Load model files, ask plugins, rewrites and the parser about each node, and draw the page."""
+"""Load model files, collect verdicts from plugins, rewrites and the parser, and draw the page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def draw_models(
         rewrites: those whose matches are marked.
         plugins: the plugins whose nodes are marked.
         choice: which of the rewrites, and for which TensorRT.
-        parser: says which nodes TensorRT's parser takes and refuses; nobody is asked when None.
+        parser: returns the verdicts of TensorRT's parser; None asks no parser.
 
     Errors:
         PK400 to PK408: a model cannot be read, or is invalid.  PK425: there is no such rewrite.

@@ -30,13 +30,13 @@ _UNKNOWN = Verdict("unknown")
 def document_from_model(
     model: onnx.ModelProto, name: str, verdicts: Verdicts, notes: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """What the page shows of one model, as JSON values.
+    """Return what the page shows of one model, as JSON values.
 
     Args:
         model: as load_model gives it; its external data is not read.
         name: what to call it.
-        verdicts: what is known of its nodes.
-        notes: what else to say about the model.
+        verdicts: the verdicts on its nodes.
+        notes: other remarks about the model.
     """
     types, problem = _types(model)
     found = list(scopes(model))
@@ -140,7 +140,7 @@ class _Drawing:
         """Return the scope's nodes, other cells, values, constants and rows."""
         graph = self._scope.graph
         nodes = [self._node(position, node) for position, node in enumerate(graph.node)]
-        cells: list[list[str]] = []  # those that are no nodes: [kind, name]
+        cells: list[list[str]] = []  # the cells that are not nodes: [kind, name]
         producers = {
             name: position for position, node in enumerate(graph.node) for name in node.output
         }

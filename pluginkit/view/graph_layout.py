@@ -9,8 +9,8 @@ from bisect import bisect_right, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-#: A wire longer than this many rows is not drawn: both of its ends name the value instead. The
-#: first that keeps the lanes within their budget is taken.
+#: A wire that crosses more rows than this is not drawn; both ends name the value instead. The first
+#: limit that keeps the lanes within their budget applies.
 _REACHES = (400, 200, 100, 50, 25, 12, 6)
 _SWEEPS = 8
 

@@ -1,7 +1,7 @@
 """Collect a verdict on each node: whether TensorRT takes it, and if not, why.
 
-Whoever knows something says it as Verdicts, by the path of the node's scope and its position there;
-the page shows it and asks no further.
+Each source gives its Verdicts by the path of a node's scope and its position there; the page shows
+them without knowing the source.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Verdict:
 #: The verdict on each node by (path of its scope, position in it); a missing node is unknown.
 Verdicts = Mapping[tuple[str, int], Verdict]
 
-#: Whose word counts when several speak of one node: a refused node that a rewrite replaces is
-#: rewritten, and the parser knows nothing of plugins.
+#: Statuses by precedence, for nodes with several verdicts: a refused node that a rewrite replaces
+#: counts as rewritten, and the parser knows nothing of plugins.
 _WORD: tuple[NodeStatus, ...] = ("plugin", "rewritten", "refused", "native", "unknown")
 
 

@@ -25,7 +25,7 @@ _SCALARS: dict[str, list[Any]] = {
 
 
 def instances(subject: Subject) -> Iterator[tuple[Plugin, str]]:
-    """Yield the cases' plugins, then one plugin for each value that TensorRT alone would change."""
+    """Yield the cases' plugins, then one for each value that TensorRT itself would corrupt."""
     seen = set()
     for plugin, label in subject.instances():
         yield plugin, label

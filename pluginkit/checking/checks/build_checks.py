@@ -94,9 +94,9 @@ def _build(trt: Any, call: PluginCall) -> bytes:
 
 @functools.cache
 def _logger(trt: Any) -> Any:
-    """A logger that keeps TensorRT's errors in ``lines``.
+    """Return a logger that keeps TensorRT's errors in ``lines``.
 
-    There is one for the process, because TensorRT's registry keeps the first logger that it sees.
+    A process has only one, because TensorRT's registry keeps the first logger that it sees.
     """
 
     class BuildLogger(trt.ILogger):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The samples that the other checks use."""
+"""Check the sample calls that the other checks use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pluginkit.checking.plugin_under_test import Subject
 
 @check(5)
 def cases(subject: Subject) -> str:
-    """Every sample case fits the declaration, and each has a name of its own.
+    """Every sample case fits the declaration, and no two have the same name.
 
     A case fits when its attributes construct the plugin, it has an array (or None) for each
     declared input, and ``check`` accepts their shapes. Where ``output_types`` refuses types for

@@ -40,8 +40,8 @@ def with_outputs(subject: Subject) -> list[PluginCall]:
 def stream(subject: Subject) -> str:
     """All work is on the stream that ``enqueue`` gets, in its order.
 
-    The stream first waits, then copies the inputs to where the kernels read them: work on another
-    stream would read poison. What follows on the stream reads the outputs.
+    The stream first waits, then copies the inputs to where the kernels read them, so that work on
+    another stream would read poison. Later work on the stream reads the outputs.
 
     Does not prove that enqueue returns before its work is done: ``graph_capture`` shows
     synchronisation.
@@ -51,7 +51,7 @@ def stream(subject: Subject) -> str:
     chosen = with_outputs(subject)
     for call in chosen:
         with executions(call, device=device) as (execution,):
-            execution.run()  # compiles, so that nothing but the work is left
+            execution.run()  # compiles, so that the next run only works
             execution.fill(POISON)
             inputs = [buffer for buffer in execution.inputs if isinstance(buffer, GuardedBuffer)]
             sources = [memory.cupy.array(buffer.buffer) for buffer in inputs]
@@ -110,7 +110,7 @@ def _other_shape(call: PluginCall) -> PluginCall | None:
 
 
 def _smaller(call: PluginCall) -> PluginCall | None:
-    """The first half of each input along the first axis, where the plugin accepts that."""
+    """Return the call with half of the first axis, if the plugin accepts that."""
     from pluginkit.errors import TensorError
 
     if any(array.ndim == 0 or len(array) < 2 for array in call.arrays):
@@ -125,9 +125,9 @@ def _smaller(call: PluginCall) -> PluginCall | None:
 
 @check(240, needs=("cases", "tensorrt", "device"))
 def two_contexts(subject: Subject) -> str:
-    """Two contexts of one engine, in turn and in two threads at once, leave each other alone.
+    """Two contexts of one engine do not disturb each other, in turn and in two threads.
 
-    Each has buffers and a stream of its own.
+    Each has its own buffers and stream.
 
     Does not prove the absence of every race: threads meet by chance.
     """

@@ -1,4 +1,4 @@
-"""Check that a plugin can leave Python: its C++ asks for the same launches as its class."""
+"""Check that a plugin can be exported: its C++ asks for the same launches as its class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pluginkit.export.trace.methods import TracedPlugin
     from pluginkit.export.variant import Variant
 
-#: What the comparison asks of each variant; ``pluginkit export`` asks for 300.
+#: The calls of each variant that are compared; ``pluginkit export`` compares 300.
 _CALLS = 20
 #: The range of a dimension that varies; the first two do. Paths through the plugin's methods, and
 #: the time that they take, multiply with each.
@@ -25,7 +25,7 @@ _SIZES = (0, 5000)
 _DYNAMIC = 2
 #: A method with more paths is traced for the sizes of its case only; an export follows 2000.
 _PATHS = 60
-#: Seconds of processor time after which cases are traced for their own sizes only.
+#: After this many seconds of processor time, cases are traced only for their own sizes.
 _SECONDS = 5.0
 
 
@@ -56,7 +56,7 @@ def exports(subject: Subject) -> str:
 
 
 def _traced(subject: Subject) -> tuple[list[TracedPlugin], list[str]]:
-    """The traces of the cases, and the labels of those that hold for the cases' sizes only."""
+    """Return the traces of the cases, and the labels of those traced only for their own sizes."""
     from pluginkit.export.trace.methods import trace_plugin
 
     found: dict[object, TracedPlugin] = {}

@@ -1,4 +1,4 @@
-"""Kernels without a GPU: what is launched, whether it compiles, numba's simulator."""
+"""Check kernels without a GPU: their launches, their compilation, and numba's simulator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pluginkit.kernels.specialise import (
     type_bindings,
 )
 
-#: Elements of an output that the simulator, a thread for each, computes in reasonable time.
+#: The most output elements that the simulator computes in reasonable time, with a thread for each.
 _SIMULATED_ELEMENTS = 2000
 
 Wanted = tuple[PluginCall, Launch, Specialisation]
@@ -85,7 +85,7 @@ def launches(subject: Subject) -> str:
 
 
 def _input_of(argument: object) -> str | None:
-    """Return the name of the input that a step's argument is, or is a part of."""
+    """Return the name of the input to which a step's argument belongs."""
     if isinstance(argument, TensorDesc) and argument.slot.kind == "input":
         return argument.name
     return None
@@ -131,7 +131,7 @@ def _launches(subject: Subject) -> Iterator[Wanted]:
 
 
 def _compile_all(wanted: list[Wanted], arch: str) -> None:
-    """Compile all of one source together, which is ten times as fast."""
+    """Compile the kernels of each source together, which is ten times as fast."""
     from pluginkit.kernels.arguments import check_parameters, parameters
     from pluginkit.kernels.compile import compile_cuda, compile_numba
 
@@ -166,10 +166,10 @@ def _compile_all(wanted: list[Wanted], arch: str) -> None:
 
 @check(115, needs=("cases", "numba_kernels"), environment={"NUMBA_ENABLE_CUDASIM": "1"})
 def simulator(subject: Subject) -> str:
-    """Kernels of numba agree with the reference in numba's CUDA simulator, on the smaller cases.
+    """Numba kernels agree with the reference in numba's CUDA simulator, on the smaller cases.
 
-    A second opinion: it interprets the Python source, a thread of Python for each CUDA thread,
-    where ``kernel_types`` runs what numba compiled of it.
+    This is a second opinion. The simulator interprets the Python source, with a Python thread for
+    each CUDA thread, while ``kernel_types`` runs what numba has compiled.
 
     Does not prove anything about races, or about kernels in CUDA C++, which it cannot run:
     ``sanitizer`` does.

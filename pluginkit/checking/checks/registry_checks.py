@@ -1,4 +1,4 @@
-"""Register with the real registry, and live through a layer's life up to its first enqueue."""
+"""Register with the real registry, and take a layer through its life up to the first enqueue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels that run again: on the same inputs, and on the rows of a batch in another order."""
+"""Run kernels again: on the same inputs, and on the rows of a batch in another order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REPEATS = 5
 def determinism(subject: Subject) -> str:
     """Reports whether repeated runs give the same bits.
 
-    Runs with other values lie between them. Fails only where a run differs from the reference.
+    Runs with other values come in between. It fails only if a run differs from the reference.
 
     Does not prove determinism: other shapes, GPUs and luck may differ.
     """
@@ -48,7 +48,7 @@ def determinism(subject: Subject) -> str:
 
 @check(260, needs=("cases", "tensorrt", "device"))
 def batch_permutation(subject: Subject) -> str:
-    """Where the reference does not mix the rows of a batch, neither do the kernels.
+    """Kernels do not mix the rows of a batch unless the reference does.
 
     Rows of all inputs are permuted along the first axis; where the reference's outputs are then the
     permuted outputs, the kernel's must be so too, within the tolerance.

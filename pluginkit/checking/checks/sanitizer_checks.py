@@ -1,4 +1,4 @@
-"""Kernels under watch on the PTX machine, with or without a GPU."""
+"""Watch kernels on the PTX machine, with or without a GPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pluginkit.checking.time_budget import run_affordable
 from pluginkit.device.ptx_run import run_on
 from pluginkit.ptx import Finding
 
-#: Further orders of blocks and warps in which each call runs, and where there is time.
+#: The orders of blocks and warps, besides the plain one, in which each call runs.
 _ORDERS, _PATIENT_ORDERS = 1, 8
 #: Findings that a failure lists.
 _LISTED = 10
@@ -22,7 +22,7 @@ _LISTED = 10
 
 @check(195, needs=("cases", "machine"))
 def sanitizer(subject: Subject) -> str:
-    """No kernel does anything that it must not, in any case and any order of blocks and warps.
+    """No kernel does anything forbidden, in any case and in several orders of blocks and warps.
 
     The PTX machine runs every case and its resizes, in place where outputs may lie in an input's
     memory and apart from it, and watches: memory outside its buffer or never written, misaligned

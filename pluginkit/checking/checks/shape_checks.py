@@ -17,7 +17,7 @@ def _odd(dim: int) -> int:
     return 2 * dim + 1
 
 
-#: The sizes that are tried around a case: a label, and what each dimension becomes.
+#: The sizes to try for a case: a label, and a function from the old size to the new one.
 RESIZES = (
     ("the case's size", lambda dim: dim),
     ("min, all dimensions 1", lambda dim: min(dim, 1)),
@@ -35,9 +35,9 @@ def resized(call: PluginCall) -> Iterator[PluginCall]:
 def sizes_of(call: PluginCall) -> Iterator[PluginCall | None]:
     """Yield the call in each size that is tried, None for one that the plugin refuses.
 
-    All dimensions change together, but for those that the class declares as numbers; then those of
-    each declared name grow by themselves. Where the plugin refuses all of that, each dimension
-    changes by itself.
+    All dimensions change together, except those that the class declares as numbers; then the
+    dimensions of each declared name change alone. If the plugin refuses all of that, each dimension
+    changes alone.
     """
     is_refused = True
     groups = call.groups()

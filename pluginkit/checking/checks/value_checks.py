@@ -1,4 +1,4 @@
-"""Kernels against the reference: types, sizes, special values, memory."""
+"""Compare kernels with the reference: types, sizes, special values, memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def kernel_types(subject: Subject) -> str:
 def kernel_sizes(subject: Subject) -> str:
     """Kernels agree with the reference where every dimension is odd, and doubled.
 
-    Cases with integer inputs are left as they are: repeated, indices may leave a result open.
+    Cases with integer inputs are not resized: repeated indices may make the result ambiguous.
 
     Does not prove anything about sizes beyond 32 bits.
     """
@@ -110,8 +110,8 @@ def _typed(call: PluginCall) -> Iterator[tuple[Any, Any]]:
 def canaries(subject: Subject) -> str:
     """Nothing is written outside outputs and workspace; inputs keep their values.
 
-    512 random bytes before and after each buffer are watched, and on the PTX machine every access,
-    on every case and its resizes. Each runs twice, with other values and other bytes around.
+    Every case and its resizes run twice, with different values, between 512 random bytes before and
+    after each buffer, which must not change. The PTX machine watches every access as well.
 
     Does not prove that nothing is read outside: ``sanitizer`` does.
     """

@@ -1,1 +1,1 @@
-"""A double that plays TensorRT's part: it calls a plugin's adapters in TensorRT's order."""
+"""Play TensorRT's part: call a plugin's adapters in TensorRT's order."""

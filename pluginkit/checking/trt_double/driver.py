@@ -1,4 +1,4 @@
-"""Drives a plugin through TensorRT's callbacks, in TensorRT's order, with no engine built.
+"""Drive a plugin through TensorRT's callbacks, in TensorRT's order, without building an engine.
 
 The registry, creators, adapters, fields and tensor descriptors are the flavour's real ones. Only
 IDimensionExpr and IExprBuilder are doubles, because Python cannot construct TensorRT's. So a

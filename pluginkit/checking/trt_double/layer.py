@@ -1,4 +1,4 @@
-"""A built layer with one plugin, as a plan holds it, and its execution contexts."""
+"""Hold a built layer with one plugin, as a plan does, and run its execution contexts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LAYER = "driven_layer"
 
 @dataclass(frozen=True)
 class Layer:
-    """What a plan holds of one plugin.
+    """One plugin in a plan.
 
     Attributes:
         descriptions: of its inputs and outputs.

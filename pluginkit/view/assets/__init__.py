@@ -1,1 +1,1 @@
-"""What the page is made of: its frame, its style and its script, in parts."""
+"""Hold the page's frame, style and scripts."""

@@ -1,15 +1,15 @@
-// Finding nodes: where each scope is opened, who produces and reads a value, what a search means.
+// Find nodes: the node that opens a scope, the producer and readers of a value, search results.
 
 const STATUS = {
   refused: { title: "Refused", mark: "✕", meaning: "TensorRT's parser refuses it" },
   rewritten: { title: "Rewritten", mark: "↻", meaning: "a rewrite puts other nodes in its place" },
   plugin: { title: "Plugin", mark: "◆", meaning: "a plugin runs it" },
-  native: { title: "Native", mark: "", meaning: "TensorRT takes it as it is" },
+  native: { title: "Native", mark: "", meaning: "TensorRT takes it unchanged" },
   unknown: { title: "Not asked", mark: "", meaning: "no parser was asked" },
 };
 
 function indexModel(model) {
-  // The way to each scope that can be seen: that of its parent, the node to open, which body of it.
+  // The path to each scope that can be shown: its parent's path, the node to open, and which body.
   model.home = model.scopes.map(() => null);
   model.home[0] = { parent: -1 };
   model.order = [];
@@ -53,7 +53,7 @@ function indexModel(model) {
   return model;
 }
 
-// The statuses below a closed node: the worst of them is shown on it.
+// The statuses below a closed node, which shows the worst of them.
 function worstInside(model, node) {
   let worst = "";
   for (const [, inner] of node.inside) {
@@ -68,11 +68,11 @@ function worstInside(model, node) {
   return worst;
 }
 
-// What stands out, the worst last.
+// The statuses that are highlighted, the worst last.
 const BAD = ["plugin", "rewritten", "refused"];
 const worse = (a, b) => (BAD.indexOf(b) > BAD.indexOf(a) ? b : a);
 
-// Places of the nodes for which `isWanted`, in reading order: [scope, cell].
+// The places [scope, cell] of the nodes for which `isWanted` holds, in reading order.
 function placesOf(model, isWanted) {
   const places = [];
   for (const number of model.order) {
@@ -100,7 +100,7 @@ function searchModel(model, text) {
   return found.flat();
 }
 
-// The instance in which a scope is seen first, and the nodes that must be open to see it.
+// The first instance of a scope, and the nodes that must be open to show it.
 function wayTo(model, number) {
   const open = [];
   const keyOf = (scope) => {

@@ -1,4 +1,4 @@
-// Coordinates: rows and their order come with the data, x and y depend on what is open.
+// Compute coordinates: the data has rows and their order; x and y depend on which nodes are open.
 
 const GAP_X = 24, LANE = 10, GAP_Y = 48, NODE = 46, PILL = 26, PAD = 18, HEAD = 28;
 const FONT = '600 13px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
@@ -20,7 +20,7 @@ function textWidth(text, font) {
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-// The picture of one scope. `key` names this instance of it: a function's body may be open twice.
+// The picture of one scope. `key` names the instance, since a function's body may be open twice.
 function layoutScope(model, number, key, open) {
   const scope = model.scopes[number], nodes = scope.nodes.length;
   const cells = nodes + scope.cells.length;
@@ -59,7 +59,7 @@ function layoutScope(model, number, key, open) {
   view.gaps = scope.wires.map((gap) => gap.map((wire) => [0, 0, wire[2], wire[0], wire[1]]));
   packRows(view);
   pullTogether(view, cells, 12);
-  fanOut(view, cells); // which needs to know who is left of whom
+  fanOut(view, cells); // needs the order of cells from left to right
   pullTogether(view, cells, 12);
   placeY(view);
   return view;
@@ -73,7 +73,7 @@ function packRows({ rows, x, cw }) {
   }
 }
 
-// Sweeps down and up that pull each cell towards its neighbours; lanes pull hardest, so that long
+// Sweep down and up, and pull each cell towards its neighbours. Lanes pull hardest, so that long
 // wires are straight.
 function pullTogether({ rows, gaps, x, cw }, cells, sweeps) {
   const want = new Float64Array(x.length), pull = new Float64Array(x.length);
@@ -82,7 +82,7 @@ function pullTogether({ rows, gaps, x, cw }, cells, sweeps) {
       const to = isDown ? lower : upper;
       const at = isDown ? x[upper] + leaves - arrives : x[lower] + arrives - leaves;
       const lanes = (upper >= cells) + (lower >= cells);
-      // Near cells pull harder: one bend of a wire is better than a slope over many rows.
+      // Near cells pull harder: a single bend looks better than a slope over many rows.
       const strength = [1, 2, 24][lanes] / (Math.abs(at - x[to]) + 1.5);
       want[to] += strength * at;
       pull[to] += strength;
@@ -107,7 +107,7 @@ function pullTogether({ rows, gaps, x, cw }, cells, sweeps) {
   }
 }
 
-// The least movement, in squares, that keeps the order and lets nothing overlap: an isotonic fit.
+// Find the least-squares movement that keeps the order and avoids overlaps: an isotonic fit.
 function spread(row, want, pull, w, x, cells) {
   const means = [], weights = [], sizes = [], offsets = new Float64Array(row.length);
   for (let at = 0; at < row.length; at++) {

@@ -1,4 +1,4 @@
-// The page: panes, search, keys, theme.
+// Set up the page: panes, search, keys, theme.
 
 const byId = (id) => document.getElementById(id);
 const KEYS = [
@@ -127,7 +127,7 @@ class App {
     this.active.show(this.found[this.foundAt]);
   }
 
-  // The next node of a kind; each kind remembers where it was.
+  // Go to the next node of a kind; each kind remembers its last position.
   step(pane, name, isWanted, by = 1) {
     const places = placesOf(pane.model, isWanted);
     if (!places.length) return;

@@ -1,4 +1,4 @@
-// Drawing on a canvas: only what is in sight, and only as much detail as can be seen.
+// Draw on a canvas: only what is visible, and only as much detail as the scale shows.
 
 const COLOURS = ["bg", "ink", "muted", "wire", "lit", "node", "edge", "pill", "body", "accent",
   "changed", "refused", "rewritten", "plugin", "native", "unknown",
@@ -16,7 +16,7 @@ function elide(text, font, room) {
   const key = `${room | 0} ${font}${text}`;
   if (!shortened.has(key)) {
     let low = 0, high = text.length;
-    while (low < high) { // the end of a name tells more than its beginning
+    while (low < high) { // keep the end of a name, which tells more than its beginning
       const middle = (low + high) >> 1;
       if (textWidth("…" + text.slice(middle), font) <= room) high = middle; else low = middle + 1;
     }
@@ -185,7 +185,7 @@ class Painter {
     const { context, colours, k } = this;
     this.drawn++;
     const status = node.status;
-    if (k * height < 5 && BAD.includes(status)) { // seen from afar, what matters stays in sight
+    if (k * height < 5 && BAD.includes(status)) { // keep important nodes visible from afar
       const grown = 5 / k;
       context.fillStyle = colours[status];
       context.fillRect(x, y + height / 2 - grown / 2, Math.max(width, grown), grown);
@@ -251,7 +251,7 @@ class Painter {
     }
   }
 
-  // Values that come from, or go, too far for a wire.
+  // The values whose other end is too far away for a wire.
   far(said, x, y, width, height) {
     const { context, colours } = this;
     context.font = MONO;
@@ -263,7 +263,7 @@ class Painter {
   }
 }
 
-// The first and last row that reach into a range of y, wires below and above them included.
+// The first and last row that overlap a range of y, including the wires above and below them.
 function rowsBetween(view, top, bottom) {
   let low = 0, high = view.rows.length;
   while (low < high) {

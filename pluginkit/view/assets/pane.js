@@ -1,4 +1,4 @@
-// One model in one canvas: camera, selection, what is open.
+// Show one model on one canvas: camera, selection, open nodes.
 
 const MIN_ZOOM = 0.01, MAX_ZOOM = 3;
 
@@ -49,7 +49,7 @@ class Pane {
     this.drawRail(ratio);
   }
 
-  // The whole height at a glance, as an editor marks errors beside its scroll bar.
+  // The overview of the whole height, like an editor's marks next to its scroll bar.
   drawRail(ratio) {
     const context = this.rail.getContext("2d"), { colours } = this.app;
     const width = this.rail.clientWidth, height = this.rail.clientHeight, scale = height / this.view.h;
@@ -86,7 +86,7 @@ class Pane {
     return this.found;
   }
 
-  // What is at a point of the canvas: { view, cell, x, y }, innermost first, or null.
+  // Find what is at a point of the canvas: { view, cell, x, y }, the innermost one, or null.
   at(px, py) {
     const look = (view, x, y) => {
       const [first, last] = rowsBetween(view, y, y);
@@ -108,7 +108,7 @@ class Pane {
     return look(this.view, (px - this.tx) / this.k, (py - this.ty) / this.k);
   }
 
-  // The view of an instance, and where it is on the whole drawing.
+  // Find the view of an instance, and its position in the whole drawing.
   find(key) {
     const look = (view, x, y) => {
       if (view.key === key) return { view, x, y };
@@ -133,7 +133,7 @@ class Pane {
     this.app.selected(this);
   }
 
-  // Open what hides a node, select it and bring it into sight.
+  // Open the nodes that hide a node, select it, and move it into view.
   show([number, cell]) {
     const { key, open } = wayTo(this.model, number);
     if (open.some((place) => !this.open.has(place))) {
@@ -161,13 +161,13 @@ class Pane {
       if (this.selected?.key.startsWith(`${place}.`)) this.selected = null;
     } else this.open.add(place);
     this.layout();
-    const after = this.find(view.key); // what was clicked stays under the pointer
+    const after = this.find(view.key); // keep the clicked node under the pointer
     this.tx += this.k * (x - after.x - after.view.x[cell]);
     this.ty += this.k * (y - after.y - after.view.y[cell]);
     this.app.selected(this);
   }
 
-  // The wires of the selected cell: all that it gives, and the way that each input takes.
+  // The wires of the selected cell: those of its outputs, and the one of each input.
   light() {
     this.lit = new Set();
     const found = this.selected && this.find(this.selected.key);
@@ -196,7 +196,7 @@ class Pane {
     this.app.redraw();
   }
 
-  // The whole graph; of one too tall to be seen so, its width, at the height where the camera is.
+  // Fit the whole graph; of a very tall one only the width, at the camera's height.
   fit() {
     const { w, h } = this.view, byWidth = this.width / w, byHeight = this.height / h;
     const isTall = byHeight < 0.06 && byWidth > 2 * byHeight;
@@ -208,7 +208,7 @@ class Pane {
     this.app.redraw();
   }
 
-  // At first: the whole of a small graph, the top of a large one.
+  // Start with the whole of a small graph, or the top of a large one.
   start() {
     this.fit();
     if (this.k >= 0.55) return;
@@ -220,7 +220,7 @@ class Pane {
     this.ty = this.app.models.length > 1 ? 34 : 8;
   }
 
-  // From node to node: to what it reads, to what reads it, along its row.
+  // Move from node to node: to its producers, to its readers, or along its row.
   step(key) {
     if (!this.selected) {
       const row = this.view.rows[0];

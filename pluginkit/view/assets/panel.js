@@ -1,4 +1,4 @@
-// The column on the right: the model when nothing is selected, else the node. Text, never markup.
+// Fill the right column: the selected node, else the model. Everything is set as text, not markup.
 
 function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -113,7 +113,7 @@ class Panel {
     ];
   }
 
-  // A value with its type; a click goes to what produces it, or to what reads it.
+  // Show a value with its type; a click goes to its producer or its reader.
   value(pane, scope, number, name, isRead, place) {
     if (!name) return element("div", { className: "value muted", textContent: "left out" });
     const isConstant = scope.constantSet.has(name);
