@@ -19,12 +19,12 @@ _SCALAR = np.zeros(0, np.int64)
 
 @dataclass(frozen=True)
 class Masking:
-    """What hides keys from queries.
+    """How keys are hidden from queries.
 
     Attributes:
         kind: "none", "lengths" [batch], "bounds" [2 * batch], "vector" (one of both, which only
             shows when the model runs), "keys" [batch, keys] or "pairs" [batch, queries, keys].
-        hidden: what is added to a score that the mask hides.
+        hidden: the number that is added to a score that the mask hides.
         is_causal: whether a query sees no later keys.
     """
 
@@ -34,7 +34,7 @@ class Masking:
 
 
 def masking_of(match: Match, mask: gs.Tensor | None, query: gs.Tensor) -> str | Masking:
-    """Return how keys are hidden, or why it is not known."""
+    """Return how keys are hidden, or why that is unknown."""
     hidden = match.attribute("mask_filter_value", -10000.0)
     is_causal = match.attribute("unidirectional", False)
     if mask is None:
@@ -61,7 +61,7 @@ def masking_of(match: Match, mask: gs.Tensor | None, query: gs.Tensor) -> str | 
 
 @dataclass
 class Heads:
-    """What attention works on, with the axes [batch, heads, sequence, size].
+    """The inputs of attention, with the axes [batch, heads, sequence, size].
 
     Attributes:
         query: the queries.
@@ -90,7 +90,7 @@ def attend(
         heads: what it works on.
         scale: the factor of the scores.
         dtype: that of all values.
-        biases: what is added to the scores; None is nothing.
+        biases: the tensors that are added to the scores; None adds nothing.
     """
     scaled = new.add("Mul", heads.query, number(scale, dtype))
     scores = new.add("MatMul", scaled, new.add("Transpose", heads.key, perm=[0, 1, 3, 2]))
@@ -140,7 +140,8 @@ def _bounds(
 ) -> tuple[NodeInput, NodeInput]:
     """Return the first key that is seen in each row, None for 0, and the one after the last.
 
-    Of a "vector" both are made of as many rows as there are, one or two; others do not broadcast.
+    A "vector" may hold one or both. Its rows are counted at run time, and those that do not
+    broadcast are left out.
     """
     if kind == "lengths":
         return None, new.unsqueeze(mask, [1])

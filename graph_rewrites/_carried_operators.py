@@ -1,4 +1,4 @@
-"""How ONNX's operators on small and unsigned integers work on wider ones."""
+"""Let ONNX's operators on small and unsigned integers work on wider ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _EXTREMES = frozenset({"ReduceMax", "ReduceMin"})
 _FLOATING = frozenset({"MaxPool", "Resize", "Upsample"})
 #: Operators with an attribute that gives the type of the output.
 _TYPED = frozenset({"Constant", "ConstantOfShape", "EyeLike"})
-#: Operators that order or divide: on the bits of a uint64 above 2^63 they would be wrong.
+#: Operators that order or divide, and would be wrong on the bits of a uint64 above 2^63.
 _ON_BITS = frozenset(
     {
         *("Add", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Compress", "Concat"),
@@ -87,7 +87,7 @@ class CarriedIntegers:
         return True
 
     def convert(self, node: CarriedNode) -> None:
-        """Put the nodes that work on carriers in the node's place."""
+        """Replace the node by nodes that work on carriers."""
         if node.op_type in _CASTS:
             self._convert_cast(node)
         elif node.op_type in _TYPED:

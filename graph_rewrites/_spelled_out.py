@@ -1,4 +1,4 @@
-"""Spell out activations and normalizations that fused operators hold."""
+"""Spell out the activations and normalizations in fused operators."""
 
 from __future__ import annotations
 

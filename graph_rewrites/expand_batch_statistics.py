@@ -16,8 +16,8 @@ class ExpandBatchStatistics(Rewrite):
     """BatchNormalization(x, training_mode=1) -> (x - mean) * scale / sqrt(variance) + bias.
 
     The mean and the variance are those of the batch, over all axes but the second; the running ones
-    move towards them by 1 - momentum. From opset 14 on. Computed in float32, for float32, float16
-    and bfloat16; the rank must be known.
+    move towards them by 1 - momentum. It matches from opset 14 on, for float32, float16 and
+    bfloat16, and computes in float32; the rank must be known.
     """
 
     pattern = Op("BatchNormalization", "x", ..., attributes={"training_mode": 1})
@@ -28,7 +28,7 @@ class ExpandBatchStatistics(Rewrite):
         return match.dtype_problem(FLOATS, *match.inputs)
 
     def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
-        """As in ONNX, the variance is the mean square of the deviations."""
+        """Make the nodes; as in ONNX, the variance is the mean square of the deviations."""
         new = Replacement(match)
         wide, scale, bias, *running = (new.cast(each, "float32") for each in match.inputs)
         rank = match.rank(x) or 0

@@ -17,7 +17,8 @@ _CASTS = {("bool", "uint8"), ("bool", "int8"), ("int8", "uint8"), ("uint8", "int
 class ExpandBitCast(Rewrite):
     """BitCast(x, to) -> Cast(x +- 256 if its highest bit is set, to).
 
-    Between uint8 and int8, and from bool to them; of other types no arithmetic gives the bits.
+    It matches casts between uint8 and int8, and from bool to them; the bits of other types cannot
+    be computed by arithmetic.
     """
 
     pattern = Op("BitCast", "x")
@@ -28,7 +29,7 @@ class ExpandBitCast(Rewrite):
         return None
 
     def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
-        """The arithmetic is int32."""
+        """Make the nodes, which compute in int32."""
         to = match.dtype_attribute("to")
         new = Replacement(match)
         if match.dtype(x) == "bool":

@@ -33,7 +33,7 @@ class ExpandBitwise(Rewrite):
         return match.dtype_problem(INTEGERS, a)
 
     def rewrite(self, match: Match, a: gs.Tensor, b: gs.Tensor) -> list[gs.Node]:
-        """The sign is treated apart, because no quotient gives it."""
+        """Make the nodes; the sign is a separate case, because no quotient gives it."""
         dtype = match.dtype(a)
         logical = match.node.op.removeprefix("Bitwise")
         bits, least, wide = _BITS[dtype]

@@ -1,4 +1,4 @@
-"""Take convolutions apart that ONNX Runtime's optimizer fused, and move channels to the front."""
+"""Split convolutions that ONNX Runtime's optimizer has fused, and move channels to the front."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class ExpandFusedConv(Rewrite):
 class ExpandNhwcConv(Rewrite):
     """com.microsoft.NhwcConv(x, w) -> Transpose(Conv(Transpose(x), w)).
 
-    Channels come last. So do those of the weights of an NhwcConv; those of an NhwcFusedConv come
-    second, as ONNX has them, and it has an activation and a sum.
+    Channels come last, also in the weights of an NhwcConv. In the weights of an NhwcFusedConv,
+    which has an activation and a sum as well, they come second as in ONNX.
     """
 
     pattern = Op(

@@ -1,4 +1,4 @@
-"""Take matrix products apart that ONNX Runtime's optimizer fused with what is around them."""
+"""Split matrix products that ONNX Runtime's optimizer has fused with the nodes around them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ExpandFusedMatMul(Rewrite):
     """com.microsoft.FusedMatMul(a, b) -> alpha * MatMul(Transpose(a), Transpose(b)).
 
     A matrix is transposed only if its attribute says so: ``transA`` exchanges the last two axes,
-    ``transBatchA`` moves the first axis behind the batch axes first. The rank of what is transposed
-    must be known. TransposeMatMul is its old name.
+    ``transBatchA`` first moves the first axis behind the batch axes. The rank of a transposed
+    matrix must be known. TransposeMatMul is an old name of the operator.
     """
 
     pattern = Op(("FusedMatMul", "TransposeMatMul"), "a", "b", domain=MICROSOFT)

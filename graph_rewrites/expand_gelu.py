@@ -1,4 +1,4 @@
-"""Spell out Gelu and its relatives, which ONNX Runtime's optimizer makes of several nodes."""
+"""Spell out Gelu and its relatives, into which ONNX Runtime's optimizer fuses several nodes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ExpandBiasGelu(_OfFloats):
 class ExpandFastGelu(_OfFloats):
     """com.microsoft.FastGelu(x, bias) -> t * (0.5 + 0.5 * Tanh(0.7979 t + 0.0357 t^3)).
 
-    Where t = x + bias; the bias may be absent.
+    Here t = x + bias; the bias may be absent.
     """
 
     pattern = Op("FastGelu", "x", Optional("bias"), domain=MICROSOFT)

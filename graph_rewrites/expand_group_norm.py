@@ -1,4 +1,4 @@
-"""Spell out GroupNorm and BiasAdd, which ONNX Runtime's optimizer makes of diffusion models."""
+"""Spell out GroupNorm and BiasAdd, which ONNX Runtime's optimizer writes into diffusion models."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class ExpandGroupNorm(Rewrite):
 def _with_skip(
     new: Replacement, match: Match, x: gs.Tensor, skip: gs.Tensor | None, bias: gs.Tensor | None
 ) -> NodeInput:
-    """Add what is present, and make the second output of it."""
+    """Add the inputs that are present; the sum is also the second output."""
     is_last = match.attribute("channels_last", 1)
     total: NodeInput = x
     if skip is not None:

@@ -53,8 +53,8 @@ class ExpandConvInteger(Rewrite):
 class ExpandQLinearConv(Rewrite):
     """QLinearConv(x, w, bias) -> clip(round((Conv(x - zx, w - zw) + bias) * (sx * sw / sy)) + zy).
 
-    The convolution is exact, as that of ConvInteger. It is scaled in float32 and rounded to even
-    before the zero point is added, as by ONNX Runtime. The bias is int32, in units of sx * sw.
+    The convolution is exact, like that of ConvInteger. As in ONNX Runtime, it is scaled in float32
+    and rounded to even before the zero point is added. The bias is int32, in units of sx * sw.
     """
 
     pattern = Op(

@@ -54,8 +54,8 @@ class ExpandMatMulInteger(Rewrite):
 class ExpandQLinearMatMul(Rewrite):
     """QLinearMatMul(a, b) -> clip(round(MatMul(a - za, b - zb) * (sa * sb / sy)) + zy).
 
-    The product is exact, as that of MatMulInteger. It is scaled in float32 and rounded to even
-    before the zero point is added, as by ONNX Runtime. Scales may be float16.
+    The product is exact, like that of MatMulInteger. As in ONNX Runtime, it is scaled in float32
+    and rounded to even before the zero point is added. Scales may be float16.
     """
 
     pattern = Op(

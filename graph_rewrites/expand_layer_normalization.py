@@ -1,4 +1,4 @@
-"""Take apart layer normalizations that ONNX Runtime's optimizer fused with what is before."""
+"""Split layer normalizations that ONNX Runtime's optimizer has fused with the nodes before them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SINCE = 17
 class ExpandSkipLayerNormalization(Rewrite):
     """com.microsoft.SkipLayerNormalization(x, skip) -> LayerNormalization(x + skip + bias).
 
-    Before opset 17 the normalization is spelled out, and so it is for its further outputs, the mean
+    The normalization is spelled out before opset 17, and if its other outputs are used, the mean
     and the inverse of the standard deviation. The sum is an output too.
     """
 
@@ -56,7 +56,7 @@ class ExpandSkipLayerNormalization(Rewrite):
 class ExpandSkipSimplifiedLayerNormalization(Rewrite):
     """com.microsoft.SkipSimplifiedLayerNormalization(x, skip, gamma) -> t / rms(t) * gamma.
 
-    Of the sum t = x + skip + bias, which is an output too. Computed in float32.
+    The sum t = x + skip + bias is an output too. It is computed in float32.
     """
 
     pattern = Op(
@@ -134,8 +134,9 @@ class ExpandOldLayerNormalization(Rewrite):
 class ExpandEmbedLayerNormalization(Rewrite):
     """com.microsoft.EmbedLayerNormalization(ids, ...) -> LayerNormalization(sum of Gathers).
 
-    Of the embeddings of words, of positions (0, 1, ... unless they are given) and of segments, if
-    there are any. The index of the mask is the number of its ones, or 0 without a mask.
+    The sum is that of the embeddings of words, of positions (0, 1, ... unless they are given) and
+    of segments, if there are any. The index of the mask is the number of its ones, or 0 without a
+    mask.
     """
 
     pattern = Op(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _HeadsLayout:
-    """The size of a head and that of all values, and what is hidden."""
+    """The size of a head and that of all values, and how keys are hidden."""
 
     head: int
     values: int

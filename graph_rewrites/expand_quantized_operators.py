@@ -1,4 +1,4 @@
-"""Put operators between Dequantize- and QuantizeLinear that ONNX Runtime's quantizer has in one."""
+"""Split operators of ONNX Runtime's quantizer into DequantizeLinear, operator, QuantizeLinear."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ _UNARY: dict[str, tuple[str, ...]] = {
 class ExpandQLinearUnary(Rewrite):
     """com.microsoft.QLinearSigmoid(x) -> QuantizeLinear(Sigmoid(DequantizeLinear(x))).
 
-    And LeakyRelu, Softmax, ReduceMean, AveragePool and GlobalAveragePool, of which pools may have
-    their channels last.
+    It also matches LeakyRelu, Softmax, ReduceMean, AveragePool and GlobalAveragePool; pools may
+    have their channels last.
     """
 
     pattern = Op(

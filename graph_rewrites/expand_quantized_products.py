@@ -1,4 +1,4 @@
-"""Take the quantized matrix products of ONNX Runtime apart."""
+"""Split the quantized matrix products of ONNX Runtime."""
 
 from __future__ import annotations
 

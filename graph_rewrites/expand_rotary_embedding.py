@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rotation:
-    """What is rotated.
+    """The elements that are rotated.
 
     Attributes:
         head: the size of a head.
@@ -32,8 +32,8 @@ class Rotation:
 class ExpandRotaryEmbedding(Rewrite):
     """com.microsoft.RotaryEmbedding(x) -> (x1 * cos - x2 * sin, x1 * sin + x2 * cos).
 
-    Of the pairs (x1, x2) in each head; the sines and cosines are those of the positions. The head
-    size must be known.
+    This holds for the pairs (x1, x2) in each head, with the sines and cosines of the positions. The
+    head size must be known.
     """
 
     pattern = Op("RotaryEmbedding", "x", "positions", "cos", "sin", domain=MICROSOFT)

@@ -1,4 +1,4 @@
-"""Replace operators that TensorRT lacks, or takes in part, by ONNX's own definition of them."""
+"""Replace operators that TensorRT lacks or takes only partly by ONNX's own definitions."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The campaign: which input is which, workers that may die, and the summary.
+"""Run the campaign: number the inputs, run them in workers that may die, and summarize.
 
-Input ``i`` of a seed depends on the two numbers alone, so a campaign can be split, resumed and any
-one input run again. Every input runs in a worker process: the file formats' and TensorRT's own
-parsers are C++, and what kills a worker is recorded as that input's outcome.
+Input ``i`` of a seed depends only on these two numbers, so a campaign can be split and resumed, and
+any single input can be run again. Every input runs in a worker process: the file formats' and
+TensorRT's own parsers are C++, and what kills a worker is recorded as that input's outcome.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-#: Inputs of each target out of a hundred, and where the target is.
+#: For each target, its share of a hundred inputs, and its module.
 SHARES = {
     "rewrite": (20, "targets_models"),
     "scan": (2, "targets_models"),
@@ -44,7 +44,7 @@ SHARES = {
     "arguments": (3, "targets_files"),
 }
 _SCHEDULE = [name for name, (share, _) in SHARES.items() for _ in range(share)]
-#: A worker is replaced after so many inputs: TensorRT keeps what it registers for ever.
+#: A worker is replaced after this many inputs, because TensorRT never frees what it registers.
 _BATCH = 500
 #: C++ cannot be interrupted by a signal's handler, so a silent worker is killed.
 _SILENCE_S = 40
@@ -63,7 +63,7 @@ class Result:
 
 
 def target_of(index: int) -> str:
-    """The target of an input; a hundred inputs in a row hold every target's share."""
+    """Return the target of an input; any hundred consecutive inputs hold every target's share."""
     return _SCHEDULE[index * 37 % 100]
 
 
@@ -85,7 +85,7 @@ def run_input(seed: int, index: int, box: Any) -> Result:
 
 
 def work(seed: int, report: int) -> None:
-    """A worker: takes indices from stdin, one a line; writes each, and then its result."""
+    """Work as a child: read indices from stdin, one a line, and write each and then its result."""
     import warnings
 
     from tests.fuzz.oracle import sandbox
@@ -117,7 +117,7 @@ class _Worker:
         self._left = b""
 
     def run(self, index: int) -> Result | None:
-        """The input's result; None when the worker died before it began."""
+        """Return the input's result; None if the worker died before it began."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(b"%d\n" % index)
@@ -166,7 +166,7 @@ class _Worker:
 def run(
     seed: int, indices: Iterable[int], workers: int, folder: Path, done: Callable[[Result], None]
 ) -> None:
-    """Run inputs on several workers; ``done`` gets each result, in any order."""
+    """Run inputs on several workers; ``done`` receives each result, in any order."""
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     for index in indices:
         todo.put(index)
@@ -202,7 +202,7 @@ def run(
 
 
 def summary(results: Iterable[Result]) -> Iterator[str]:
-    """A markdown table: each target with its number of inputs, its outcomes and its violations."""
+    """Yield a Markdown table with the inputs, outcomes and violations of each target."""
     outcomes: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for result in results:
         outcomes[result.target][result.outcome] += 1

@@ -1,4 +1,4 @@
-"""Hostile ONNX files: valid models, changed in one to four places, as protobuf or as bytes."""
+"""Write hostile ONNX files: valid models with one to four changes, in protobuf or in bytes."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ LOCATIONS = (
     "folder", "", ".", "..", "weights.bin", "missing.bin", "weights.bin\0x", "*/weights.bin",
     "a" * 300, "linked/secret.bin", "~/x", "fifo", "model.onnx",
 )  # fmt: skip
-#: Bytes that no UTF-8 text contains, put where this name was.
+#: A name that is replaced by bytes that are not UTF-8.
 _MARK = "QZQZ"
 
 
 def tensor(name: str, shape: list[Any] | None, dtype: int = TensorProto.FLOAT) -> Any:
-    """A value of a graph."""
+    """Return a value of a graph."""
     return helper.make_tensor_value_info(name, dtype, shape)
 
 
 def model_of(
     nodes: list[onnx.NodeProto], inputs: list[Any], outputs: list[Any], **more: Any
 ) -> onnx.ModelProto:
-    """A model of opset 18."""
+    """Return a model of opset 18."""
     functions = more.pop("functions", [])
     graph = helper.make_graph(nodes, "g", inputs, outputs, **more)
     return helper.make_model(graph, opset_imports=OPSETS, ir_version=10, functions=functions)
@@ -65,7 +65,7 @@ def _scatter_model() -> onnx.ModelProto:
 
 
 def _stored() -> onnx.ModelProto:
-    """Initializers and Constants, small ones and a weight."""
+    """Return a model with initializers and Constants, small ones and a weight."""
     weights = numpy_helper.from_array(np.ones((80, 4), np.float32), "x")
     index = numpy_helper.from_array(np.zeros((2, 4), np.int64), "idx")
     update = numpy_helper.from_array(np.ones((2, 4), np.float32))
@@ -78,7 +78,7 @@ def _stored() -> onnx.ModelProto:
 
 
 def _external() -> onnx.ModelProto:
-    """Weights in ``weights.bin``, which :func:`write` puts in the same folder."""
+    """Return a model with weights in ``weights.bin``, which :func:`write` puts next to it."""
     model = _stored()
     stored = model.graph.initializer[0]
     stored.ClearField("raw_data")
@@ -87,7 +87,7 @@ def _external() -> onnx.ModelProto:
 
 
 def set_external(stored: onnx.TensorProto, location: str, offset: str, length: str) -> None:
-    """Say that a tensor's data is in a file."""
+    """Declare that a tensor's data is in a file."""
     stored.data_location = TensorProto.EXTERNAL
     del stored.external_data[:]
     for key, value in (("location", location), ("offset", offset), ("length", length)):
@@ -95,7 +95,7 @@ def set_external(stored: onnx.TensorProto, location: str, offset: str, length: s
 
 
 def _branches() -> onnx.ModelProto:
-    """An If whose condition follows from a rank, with a scatter in one branch."""
+    """Return an If whose condition follows from a rank, with a scatter in one branch."""
     then = helper.make_graph([_scatter("mul", "t")], "then", [], [tensor("yt", None)])
     other = helper.make_graph(
         [helper.make_node("Relu", ["x"], ["ye"])], "else", [], [tensor("ye", None)]
@@ -142,7 +142,7 @@ def _function() -> onnx.ModelProto:
 
 
 def _plugin() -> onnx.ModelProto:
-    """Plugin nodes as people write them."""
+    """Return a model with plugin nodes as people write them."""
     pad = helper.make_node("CircPad_PK", ["x"], ["p"], "pad", domain="pluginkit", pads=[1, 0, 1, 2])
     relu = helper.make_node("Relu", ["p"], ["y"], "relu")
     return model_of([pad, relu], [tensor("x", [3, 4])], [tensor("y", None)])
@@ -334,7 +334,7 @@ def _attribute(rng: random.Random, model: onnx.ModelProto) -> None:
 
 
 def _self_reference(rng: random.Random, model: onnx.ModelProto) -> None:
-    """A node that reads itself, inside its own body too, or a second producer of its output."""
+    """Let a node read itself, perhaps inside its body, or add a second producer of its output."""
     node = _node(rng, model)
     if not node.output:
         return
@@ -351,7 +351,7 @@ def _self_reference(rng: random.Random, model: onnx.ModelProto) -> None:
 
 
 def _signature_arity(rng: random.Random, model: onnx.ModelProto) -> None:
-    """A body or a local function with other inputs or outputs than its node hands over."""
+    """Give a body or a local function other inputs or outputs than its node has."""
     inner = _graphs(model)[1:]
     if not inner:
         return
@@ -366,7 +366,7 @@ def _signature_arity(rng: random.Random, model: onnx.ModelProto) -> None:
 
 
 def _nest(rng: random.Random, model: onnx.ModelProto) -> None:
-    """Ifs inside Ifs; a protobuf of more than a hundred levels does not parse."""
+    """Nest Ifs inside Ifs; protobuf refuses more than a hundred levels."""
     graph = helper.make_graph(
         [helper.make_node("Relu", ["x"], ["o"])], "deep", [], [tensor("o", None)]
     )
@@ -424,7 +424,7 @@ MUTATIONS: list[Mutation] = [
 
 
 def mutated(rng: random.Random, folder: Path) -> bytes:
-    """The bytes of a model that was valid once."""
+    """Return the bytes of a valid model after some changes."""
     model = rng.choice(SEEDS)()
     for _ in range(rng.choice([1, 1, 2, 4])):
         rng.choice(MUTATIONS)(rng, model)
@@ -435,7 +435,7 @@ def mutated(rng: random.Random, folder: Path) -> bytes:
 
 
 def broken(rng: random.Random, folder: Path) -> bytes:
-    """Bytes that are perhaps no model: cut, flipped, repeated, nested without end, random."""
+    """Return bytes that may be no model: cut, flipped, repeated, nested very deeply, or random."""
     content = bytearray(rng.choice(SEEDS)().SerializeToString())
     kind = rng.randrange(6)
     if kind == 0:
@@ -453,7 +453,7 @@ def broken(rng: random.Random, folder: Path) -> bytes:
 
 
 def _nested_bytes(depth: int) -> bytes:
-    """A model of If in If, written without protobuf, which would not write so deep."""
+    """Return deeply nested Ifs, written by hand because protobuf does not write so many levels."""
 
     def field(number: int, content: bytes) -> bytes:
         size, length = b"", len(content)
@@ -471,7 +471,7 @@ def _nested_bytes(depth: int) -> bytes:
 
 
 def write(rng: random.Random, folder: Path, name: str = "model.onnx") -> Path:
-    """A hostile model with everything that it may name around it."""
+    """Write a hostile model, and around it everything that it may name."""
     content = broken(rng, folder) if rng.random() < 0.3 else mutated(rng, folder)
     path = folder / name
     path.write_bytes(content)
@@ -480,7 +480,7 @@ def write(rng: random.Random, folder: Path, name: str = "model.onnx") -> Path:
 
 
 def surround(folder: Path) -> None:
-    """Add external data, links that lead out of the folder, and what is no file."""
+    """Add external data, links that lead out of the folder, and things that are not files."""
     (folder / "weights.bin").write_bytes(bytes(1280))
     (folder / "folder").mkdir()
     (folder / "link.bin").symlink_to(folder.parent / "outside" / "secret.bin")

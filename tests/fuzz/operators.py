@@ -1,4 +1,4 @@
-"""Models of one operator that contradicts its schema, for a parser that does not look at it."""
+"""Write models of one operator that contradicts its schema, which the parser does not check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KINDS = tuple(range(1, 9))
 _NUMBERS = (0, 1, -1, 2, 3, 7, 100, 2**31, -(2**31), 2**62, -(2**63))
 _TEXTS = (b"", b"NOTSET", b"SAME_UPPER", b"linear", b"ii->i", b"\xff", b"DCR", b"reverse")
 _NAMES = "abcdefghijkl"
-#: What is wrong: the number of inputs, attributes, shapes, the number of outputs, all, or nothing.
+#: The mistakes: the number of inputs, attributes, shapes, the number of outputs, all, or none.
 _WRONG = ("inputs", "attributes", "shapes", "outputs", "all", "nothing")
 
 
@@ -27,7 +27,7 @@ def _op_types() -> tuple[str, ...]:
 
 
 def model(rng: random.Random) -> onnx.ModelProto:
-    """A random operator with random inputs, in one way wrong or in all."""
+    """Return a random operator with random inputs, with one mistake or all."""
     op_type, version, wrong = rng.choice(_op_types()), rng.choice(_VERSIONS), rng.choice(_WRONG)
     try:
         schema = defs.get_schema(op_type, version)
@@ -124,7 +124,7 @@ def _add_attribute(
 
 
 def _body(rng: random.Random) -> onnx.GraphProto:
-    """A body of up to three inputs and two outputs."""
+    """Return a body with up to three inputs and two outputs."""
     inputs = [models.tensor(f"i{n}", [], rng.choice([1, 7, 9])) for n in range(rng.randrange(4))]
     names = ["a", "c", *(value.name for value in inputs)]
     outputs = [f"r{index}" for index in range(rng.randrange(3))]
@@ -134,7 +134,7 @@ def _body(rng: random.Random) -> onnx.GraphProto:
 
 
 def write(rng: random.Random, folder: Path) -> Path:
-    """Such a model, with nothing around it."""
+    """Write such a model into an empty folder."""
     path = folder / "model.onnx"
     path.write_bytes(model(rng).SerializeToString())
     return path

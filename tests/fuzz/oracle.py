@@ -1,4 +1,4 @@
-"""What must hold for every input, whatever it is: decided here, and nowhere else.
+"""Decide whether pluginkit has handled an input well; nothing else decides that.
 
 An input's outcome is ``ok``, the code of a pluginkit error, or ``exit N`` for a command. Everything
 else raises :class:`Violation`: another exception, a traceback or the word bug in a command's
@@ -26,7 +26,7 @@ from pluginkit.errors import PluginkitError
 
 TIME_LIMIT_S = 20
 EXIT_CODES = (0, 1, 2, 130)
-#: Events that run code or another program; nothing that is read may cause one.
+#: Events that run code or another program; reading an input must not cause one.
 _EXECUTING = (
     "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system", "pickle.find_class",
     "subprocess.Popen", "socket.connect",
@@ -45,18 +45,18 @@ _IN_OPEN = 0x20
 
 
 class Violation(Exception):  # noqa: N818  # it is what a run finds, not a mistake of the run
-    """Something that must never happen; the text says what."""
+    """Something happened that never must; the text says what."""
 
 
 class TimeLimitError(BaseException):
-    """Not an Exception, so that no handler in the code under test takes it for a failure."""
+    """The time limit has passed; no Exception, so that the code under test does not catch it."""
 
 
 class Sandbox:
     """The folders of one input, and the watch over what happens around them.
 
     ``inside`` holds the input's files. ``outside`` is next to it, with files that hostile inputs
-    name; an open of any of them, from Python or from C++, is a violation.
+    name; opening one of them, from Python or from C++, is a violation.
     """
 
     def __init__(self, root: Path) -> None:
@@ -68,7 +68,7 @@ class Sandbox:
         self._seen: list[str] = []
         self._is_watching = False
         self._notified = _watch_opens(self.outside)
-        # A folder of pytest's, say, stays readable: only what hostile inputs can name is guarded.
+        # Only files that hostile inputs can name are guarded; pytest's folders, say, stay readable.
         self._guarded = f"{self.outside.resolve()}{os.sep}"
         sys.addaudithook(self._audit)
 
@@ -86,7 +86,7 @@ class Sandbox:
 
     @contextlib.contextmanager
     def case(self, *, is_inside: bool = True) -> Iterator[Path]:
-        """An empty folder, the current directory unless that is to be ``outside``."""
+        """Yield an empty folder; it is the current directory unless that is to be ``outside``."""
         _remove_tree(self.inside)
         self.inside.mkdir()
         os.chdir(self.inside if is_inside else self.outside)
@@ -94,7 +94,7 @@ class Sandbox:
 
     @contextlib.contextmanager
     def watched(self, made: Collection[str] = ()) -> Iterator[None]:
-        """Watch one call.
+        """Watch what one call does.
 
         Args:
             made: names that the call may leave in the folder; nothing else may be new or changed.
@@ -120,7 +120,7 @@ class Sandbox:
             raise Violation(f"files changed: {sorted(changed)[:5]!r:.200}")
 
     def call(self, function: Callable[..., Any], *args: Any, **named: Any) -> tuple[str, Any]:
-        """Call a public function; its outcome, and what it returned."""
+        """Call a public function; return the outcome and the function's result."""
         with self.watched():
             try:
                 return "ok", function(*args, **named)
@@ -158,7 +158,7 @@ class Sandbox:
 
 
 class _Capture(io.TextIOWrapper):
-    """A text stream as a command meets it: bytes below, so that what cannot be encoded shows."""
+    """A text stream on top of bytes, as in a terminal, so that encoding errors show."""
 
     def __init__(self, errors: str) -> None:
         super().__init__(io.BytesIO(), encoding="utf-8", errors=errors, write_through=True)
@@ -168,7 +168,7 @@ class _Capture(io.TextIOWrapper):
 
 
 def unexpected(error: BaseException) -> str:
-    """An exception and where it came from, the same for every input that raises it there."""
+    """Return a line for an exception and its origin, equal for all inputs that raise it there."""
     frames = [
         f"{Path(frame.filename).name}:{frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)
@@ -192,7 +192,7 @@ def _time_limit() -> Iterator[None]:
 
 
 def _snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Every path below, with what changes when it is written to."""
+    """Return every path in the folder, with what a write would change."""
     found = {}
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -219,7 +219,7 @@ def _remove_tree(folder: Path) -> None:
 
 
 def _watch_opens(folder: Path) -> int:
-    """An inotify descriptor that tells of every open of a file in the folder, C++'s included."""
+    """Return an inotify descriptor that reports files opened in the folder, even from C++."""
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if descriptor < 0 or libc.inotify_add_watch(descriptor, os.fsencode(folder), _IN_OPEN) < 0:
@@ -228,7 +228,7 @@ def _watch_opens(folder: Path) -> int:
 
 
 def _drain(descriptor: int) -> int:
-    """How many files were opened since the last call; listing the folder itself is not one."""
+    """Return how many files were opened since the last call; listing the folder does not count."""
     opened = 0
     with contextlib.suppress(BlockingIOError):
         while data := os.read(descriptor, 65536):
@@ -241,7 +241,7 @@ def _drain(descriptor: int) -> int:
 
 @contextlib.contextmanager
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox in a temporary folder; the current directory is put back at the end."""
+    """Yield a sandbox in a temporary folder; the current directory is restored at the end."""
     home = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="pluginkit-fuzz-") as root:
         try:

@@ -1,4 +1,4 @@
-"""Targets that read other files: plans and manifests, inputs, file names, command lines."""
+"""Fuzz what reads other files: plans and manifests, inputs, file names, command lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.fuzz import models
 from tests.fuzz.oracle import Sandbox
 
 _PLAN = bytes(range(256)) * 8
-#: What a manifest must never make anyone import.
+#: A module that a manifest must never cause to be imported.
 EVIL = "raise SystemExit('a manifest had its module imported')\n"
 _ATOMS = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, -0.0, 1e400, float("nan"), "", "x",
@@ -32,7 +32,7 @@ _ATOMS = (
 
 
 def valid_manifest() -> dict[str, Any]:
-    """The manifest of ``_PLAN``."""
+    """Return the manifest of ``_PLAN``."""
     from pluginkit.trt.flavour import load_flavour
 
     flavour = load_flavour("tensorrt_rtx")
@@ -55,7 +55,7 @@ def valid_manifest() -> dict[str, Any]:
 
 
 def _places(document: Any) -> list[tuple[Any, Any]]:
-    """Every (container, key) of a JSON document."""
+    """Return every (container, key) of a JSON document."""
     found: list[tuple[Any, Any]] = []
     items = document.items() if isinstance(document, dict) else enumerate(document)
     for key, value in items:
@@ -107,7 +107,7 @@ def _arrays(rng: random.Random) -> dict[str, Any]:
 
 
 def manifest(rng: random.Random, box: Sandbox) -> str:
-    """check_manifest and `pluginkit run` on corrupted plans and manifests."""
+    """Run check_manifest and `pluginkit run` on corrupted plans and manifests."""
     with box.case() as folder:
         plan = bytearray(_PLAN)
         kind = rng.randrange(8)
@@ -177,7 +177,7 @@ def _archive(rng: random.Random) -> bytes:
 
 
 def arrays(rng: random.Random, box: Sandbox) -> str:
-    """Hostile .npz files."""
+    """Read hostile .npz files."""
     with box.case() as folder:
         path = folder / "in.npz"
         path.write_bytes(_archive(rng))
@@ -200,7 +200,7 @@ _PATHS = ("", ".", "..", "/", "folder", "missing/x.onnx", "/dev/null", "fifo", "
 
 
 def names(rng: random.Random, box: Sandbox) -> str:
-    """File names that terminals, shells, argparse and file systems take for something else."""
+    """Use file names that terminals, shells, argparse or file systems misread."""
     with box.case() as folder:
         name = os.fsdecode(rng.choice(_NAMES)) if rng.random() < 0.7 else rng.choice(_PATHS)
         path = Path(name)
@@ -281,7 +281,7 @@ _COMMANDS = {
 
 
 def _made_by_new(folders: list[str]) -> list[str]:
-    """What ``pluginkit new Fresh`` may leave, whichever of the folders its options name."""
+    """Return the files that ``pluginkit new Fresh`` may write, for any folders in its options."""
     names = ["fresh", "fresh.py", "test_fresh.py"]
     names += [f"fresh/{name}" for name in ("__init__.py", "fresh.cu", "kernel.py")]
     paths = [os.path.normpath(f"{folder}/{name}") for folder in folders for name in names]
@@ -289,7 +289,7 @@ def _made_by_new(folders: list[str]) -> list[str]:
 
 
 def arguments(rng: random.Random, box: Sandbox) -> str:
-    """Random command lines."""
+    """Run random command lines."""
     with box.case() as folder:
         models.surround(folder)
         (folder / "model.onnx").write_bytes(rng.choice(models.SEEDS)().SerializeToString())

@@ -1,4 +1,4 @@
-"""Targets that read ONNX files: rewriting, comparing, TensorRT's parser, and whole commands."""
+"""Fuzz what reads ONNX files: rewriting, comparing, TensorRT's parser, and whole commands."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _opt_in() -> list[str]:
 
 
 def rewrite(rng: random.Random, box: Sandbox) -> str:
-    """load_model, rewrite_model, save_model."""
+    """Run load_model, rewrite_model and save_model."""
     _opt_in(), _plugins()
     with box.case(is_inside=rng.random() < 0.5) as folder:
         path = models.write(rng, folder)
@@ -66,7 +66,7 @@ def _saved(box: Sandbox, model: Any, path: Path, source: Path) -> str:
 
 
 def compare(rng: random.Random, box: Sandbox) -> str:
-    """compare_models, which draws inputs and runs ONNX Runtime and the references."""
+    """Run compare_models, which draws inputs and runs ONNX Runtime and the references."""
     _plugins()
     with box.case(is_inside=rng.random() < 0.5) as folder:
         path = models.write(rng, folder)
@@ -87,19 +87,19 @@ def compare(rng: random.Random, box: Sandbox) -> str:
 
 
 def parse(rng: random.Random, box: Sandbox) -> str:
-    """A build of a hostile model, up to the network."""
+    """Build a hostile model, up to the network."""
     with box.case(is_inside=rng.random() < 0.5) as folder:
         return _parsed(box, models.write(rng, folder))
 
 
 def operator(rng: random.Random, box: Sandbox) -> str:
-    """A build, up to the network, of an operator that contradicts its schema."""
+    """Build an operator that contradicts its schema, up to the network."""
     with box.case() as folder:
         return _parsed(box, operators.write(rng, folder))
 
 
 def _parsed(box: Sandbox, path: Path) -> str:
-    """What a build does up to the network: rewrite, register, TensorRT-RTX's parser."""
+    """Rewrite, register and parse with TensorRT-RTX, as a build does up to the network."""
     from pluginkit.engine.build.build_engine import _rewrite
     from pluginkit.trt.flavour import load_flavour
 
@@ -128,7 +128,7 @@ def _parse(flavour: Any, source: Any) -> None:
 
 
 def scan(rng: random.Random, box: Sandbox) -> str:
-    """scan of the models above, and with that the process in which TensorRT-RTX's parser works."""
+    """Scan the models above, which runs TensorRT-RTX's parser in a child process."""
     _opt_in(), _plugins()
     choice = RewriteChoice(also=_opt_in())
     options = {"rewrites": _rewrites(), "choice": choice, "plugins": _plugins()}
@@ -143,7 +143,7 @@ def scan(rng: random.Random, box: Sandbox) -> str:
 
 
 def command(rng: random.Random, box: Sandbox) -> str:
-    """rewrite, compare and build from the command line, on hostile models."""
+    """Run the commands rewrite, compare and build on hostile models."""
     with box.case() as folder:
         models.write(rng, folder)
         kind = rng.choice(["rewrite", "rewrite", "compare", "build"])

@@ -1,4 +1,4 @@
-"""Targets without files: attributes, declarations, option texts, launches."""
+"""Fuzz what reads no files: attributes, declarations, option texts, launches."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tests.fuzz.oracle import Sandbox, Violation
 
 
 class Everything(Plugin):
-    """An attribute of each kind."""
+    """A plugin with an attribute of each kind."""
 
     plugin_name = "FuzzEverything_PK"
     types = {"T": (float32, float16)}
@@ -112,7 +112,7 @@ def _value(rng: random.Random, depth: int = 0) -> Any:
 
 
 def _document(rng: random.Random) -> str:
-    """A text form, valid JSON or not."""
+    """Return an attribute's text, which may be invalid JSON."""
     kind = rng.randrange(6)
     if kind == 0:
         depth = rng.choice([10, 1000, 10_000, 100_000])
@@ -163,7 +163,7 @@ def attributes(rng: random.Random, box: Sandbox) -> str:
 
 
 def _round_trip(plugin: Everything, spec: AttributeSpec) -> None:
-    """There and back through a node and through both TensorRTs' fields; nothing may change."""
+    """Send attributes through a node and both TensorRTs' fields and back; nothing may change."""
     node = plugin_node(plugin, ["x", "s"][: sum(plugin.present)], ["y"], "n")
     back = plugin_of_node(node, {Everything.spec.key: Everything})
     ways = [back, Everything.from_wire(json.loads(json.dumps(plugin.to_wire())))]
@@ -213,7 +213,7 @@ _ANNOTATIONS = (
 
 
 def declaration(rng: random.Random, box: Sandbox) -> str:
-    """Random members of a Plugin class, and what is read from the class that comes out."""
+    """Create a Plugin class with random members, and read its declaration."""
     with box.case():
         members: dict[str, Any] = {
             "types": {"T": (float32, float16)}, "x": Input("T"), "y": Output("T"), **_METHODS,
@@ -251,7 +251,7 @@ def _attribute(rng: random.Random) -> Any:
 
 
 def _read(cls: type[Plugin]) -> None:
-    """What `pluginkit show` and the manifest read of a class."""
+    """Read what `pluginkit show` and the manifest read from a class."""
     from pluginkit.cli.commands.show import _plugin_document
     from pluginkit.engine.build.model_plugins import source_sha256
 
@@ -271,7 +271,7 @@ _OPTION_TEXTS = (
 
 
 def option_texts(rng: random.Random, box: Sandbox) -> str:
-    """The parsers of --shapes, --range, --compute-capability, --memory and counts."""
+    """Run the parsers of --shapes, --range, --compute-capability, --memory and counts."""
     text = rng.choice(_OPTION_TEXTS)
     for _ in range(rng.choice([0, 0, 1, 3])):
         at = rng.randrange(len(text) + 1)
@@ -286,7 +286,7 @@ def option_texts(rng: random.Random, box: Sandbox) -> str:
 
 
 def _typed(parse: Any) -> Any:
-    """A type function of argparse, which takes ArgumentTypeError and ValueError for bad usage."""
+    """Call a type function of argparse, where ArgumentTypeError and ValueError mean bad usage."""
 
     def call(text: str) -> Any:
         try:
@@ -337,7 +337,7 @@ class Launcher(Plugin):
 
 
 def launch(rng: random.Random, box: Sandbox) -> str:
-    """enqueue_steps on random grids, blocks, arguments, copies and fills."""
+    """Run enqueue_steps on random grids, blocks, arguments, copies and fills."""
 
     def steps(x: Any, y: Any, workspace: Any) -> Any:
         def part() -> Any:

@@ -1,4 +1,4 @@
-"""A fixed slice of the campaign, and that its oracle sees what it must see."""
+"""Run a fixed slice of the campaign, and check that the oracle sees violations."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tests.fuzz import campaign, oracle
 from tests.fuzz.oracle import Sandbox, Violation
 
 pytestmark = pytest.mark.trt
-#: Another seed than the recorded run's, so that the two together cover more.
+#: Differs from the recorded run's seed, so that the two together cover more.
 SEED, COUNT = 7, 2000
 
 

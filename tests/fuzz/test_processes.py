@@ -62,7 +62,7 @@ def test_ctrl_c_at_any_moment_of_a_build_leaves_all_or_nothing(scatter: Path) ->
             # Python ends by the signal itself where it interrupted an exec, as of a dataclass;
             # a shell calls that 130 as well.
             assert process.returncode in (130, -signal.SIGINT), printed.decode()
-            # TensorRT's bindings say so too where it came while the plugin's own code ran.
+            # TensorRT's bindings report it too if it comes while the plugin's code runs.
             assert printed.endswith(b"pluginkit: cancelled.\n")
         if b"Wrote" in report or plan.exists():  # the signal may come between the two
             _remove_whole(plan)
@@ -76,7 +76,7 @@ def _remove_whole(plan: Path) -> None:
 
 
 def _wait_for_command(process: "subprocess.Popen[bytes]") -> None:
-    """Wait until main has begun: before that, all is Python's own start."""
+    """Wait until main has begun; before that, Python itself is starting."""
     maps = Path(f"/proc/{process.pid}/maps")
     while process.poll() is None and "_multiarray_umath" not in maps.read_text():
         time.sleep(0.005)
@@ -129,7 +129,7 @@ def test_a_file_size_limit_leaves_nothing(limit: int, scatter: Path) -> None:
 def test_a_plan_whose_manifest_cannot_be_written_is_not_there(
     scatter: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = "p" * 253  # a name of a file, but not with .json behind it
+    name = "p" * 253  # a valid file name, but too long with .json
     assert main(["build", str(scatter), "-o", str(scatter.parent / name), *RTX]) == 2
     assert "PK525" in capsys.readouterr().err
     assert list(content(scatter.parent)) == ["model.onnx"]
@@ -182,7 +182,7 @@ def test_builds_to_one_plan_and_one_timing_cache_leave_a_whole_plan(
         assert process.returncode == 0, printed.decode()
     left = set(content(scatter.parent)) - {"timing.cache"}
     assert left == {"model.onnx", "model.plan", "model.plan.json"}
-    # Two writers may each put one of the two files last; a plan of other bytes would be refused.
+    # Each writer may replace one of the two files last; a plan with other bytes would be refused.
     assert json.loads(plan.with_suffix(".plan.json").read_bytes())["plan_bytes"] > 0
     check_manifest(plan)
 
@@ -255,7 +255,7 @@ def test_processes_that_share_a_kernel_cache_get_the_same_kernel(
 def test_a_kernel_compiles_although_the_disk_is_full(
     step: str, kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    """The cache is a help: without room for it there is none, and nothing half-written."""
+    """Without room on the disk there is no cache, and nothing half-written."""
     monkeypatch.setenv("PLUGINKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "argv", ["-c", str(kernel)])
     original = Path.open
@@ -275,7 +275,7 @@ def test_a_kernel_compiles_although_the_disk_is_full(
 
 
 def test_a_manifest_never_has_a_module_imported(tmp_path: Path) -> None:
-    """The folder of the plan is the current one, and so on the module path."""
+    """The plan's folder is the current one, so it is on the module path."""
     marker = tmp_path / "marker"
     (tmp_path / "evil.py").write_text(f"open({str(marker)!r}, 'w')\n")
     (tmp_path / "evil").mkdir()
