@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class DropOptional(Rewrite):
-    """OptionalGetElement(tensor) -> tensor; OptionalHasElement(tensor) -> true, or false of nothing.
+    """OptionalGetElement(tensor) -> tensor; OptionalHasElement(tensor) -> true, else false.
 
     Optional values are left, because their content is only known at run time.
     """
