@@ -26,7 +26,7 @@ import sys
 import numpy as np
 
 from pluginkit import Case
-from pluginkit.isolation.class_location import Location
+from pluginkit.isolation.class_location import ClassLocation
 from pluginkit.testing import plugincheck
 
 
