@@ -129,7 +129,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME_OF)  # the table above is the list
 
-# A wheel holds plugins/ and graph_rewrites/ inside this package; a checkout has them beside it.
+# A wheel holds plugins/ and graph_rewrites/ inside this package; a checkout has them next to it.
 if not (Path(__file__).parent / "plugins").is_dir():
     __path__.append(str(Path(__file__).parent.parent))
 

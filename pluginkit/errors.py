@@ -78,8 +78,8 @@ class InputError(TensorError):
         message: what was got, and what was expected.
         code: a short name of the error, which callers can compare; it is one of the plugin's own.
         where: as for PluginkitError.
-        cause: likewise.
-        fix: likewise.
+        cause: as for PluginkitError.
+        fix: as for PluginkitError.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ def run_kernels(
 
     Errors:
         PK111, PK112: the arrays do not fit.  PK300 to PK306, PK310, PK320, PK321: as on a GPU.
-        PK351: the machine lacks an instruction.  PK356: the plugin has an enqueue of its own.
+        PK351: the machine lacks an instruction.  PK356: the plugin overrides enqueue.
         PK357: the time is over.
     """
     from pluginkit.checking.time_budget import Clock

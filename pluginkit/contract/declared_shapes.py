@@ -34,7 +34,7 @@ class DeclaredShape:
 
     @property
     def rest(self) -> int | None:
-        """Where ``...`` or a starred name stands; None if the number of dimensions is fixed."""
+        """The position of ``...`` or a starred name; None if the number of dimensions is fixed."""
         return next((at for at, item in enumerate(self.items) if _is_several(item)), None)
 
     @property

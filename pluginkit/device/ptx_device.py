@@ -155,7 +155,7 @@ class PtxDevice:
         """Make the plugin's enqueue ready here, as ``kernels.prepare.prepare`` does on a GPU.
 
         Errors:
-            PK300 to PK306, PK310, PK320, PK321.  PK356: the plugin has an enqueue of its own.
+            PK300 to PK306, PK310, PK320, PK321.  PK356: the plugin overrides enqueue.
         """
         owner = type(plugin).__name__
         if "enqueue" in plugin.spec.overrides:

@@ -13,10 +13,10 @@ from pluginkit.trt.flavour import Flavour
 
 Capability = tuple[int, int]
 
-#: Without a GPU and a request: the GeForce and workstation GPUs of the last three generations.
+#: The default without a GPU: the GeForce and workstation GPUs of the last three generations.
 DEFAULT_CAPABILITIES: tuple[Capability, ...] = ((8, 6), (8, 9), (12, 0))
 
-#: For aarch64, likewise: Jetson Orin and Jetson Thor.
+#: The same for aarch64: Jetson Orin and Jetson Thor.
 JETSON_CAPABILITIES: tuple[Capability, ...] = ((8, 7), (11, 0))
 
 

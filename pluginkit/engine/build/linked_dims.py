@@ -40,7 +40,7 @@ class LinkedInputs:
 def link_inputs(
     model: onnx.ModelProto, plugins: Plugins, inputs: Sequence[NetworkInput]
 ) -> LinkedInputs:
-    """Name the dimensions of inputs alike that plugins want equal, and find those that they fix.
+    """Give dimensions that plugins want equal the same name, and find those that they fix.
 
     Args:
         model: the rewritten model.

@@ -1,4 +1,4 @@
-"""What optimization profiles say of the dimensions inside a model."""
+"""Find the ranges that optimization profiles give the named dimensions of a model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def named_ranges(
     try:
         linked = link_inputs(model, plugins, inputs)
         profiles = resolve_profiles(linked.inputs, shapes, linked.fixed)
-    except UsageError:  # which inputs are shape tensors is known to TensorRT alone
+    except UsageError:  # only TensorRT knows which inputs are shape tensors
         return {}
     found: dict[str, DimRange] = {}
     for one in inputs:

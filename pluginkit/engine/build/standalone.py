@@ -1,4 +1,4 @@
-"""The library that goes into a plan that needs no Python."""
+"""Make the library that goes into a plan, so that the plan needs no Python."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Folders for servers without Python: libraries of plugins, models, and how to load them."""
+"""Write folders for servers without Python: libraries of plugins, models, how to load them."""

@@ -1,4 +1,4 @@
-"""The model of a deployment: rewritten, with its plugins' nodes as all of TensorRT's hosts want."""
+"""Rewrite the model of a deployment, with plugin nodes that all of TensorRT's hosts accept."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class DeployedModel:
 
     Attributes:
         model: rewritten.
-        source: the file that it comes from, beside which its external data lies.
+        source: the file that it comes from; its external data is in the same folder.
         plugins: the plugins that may be used, by their keys.
         inputs, outputs: of the graph.
         profiles: the optimization profiles. They are empty where the model has an input that is a

@@ -42,7 +42,7 @@ class Deployment:
         record: what is known about the library.
         proof: what was compared with the Python classes.
         left_out: calls of plugins that cannot be exported, each with the reason.
-        triton: the lines that start Triton, and before it make a plan where there is none.
+        triton: the lines that make a plan if there is none, and start Triton.
         seconds: how long it took.
     """
 
@@ -122,7 +122,7 @@ def export_plugin_folder(
         folder: where the files go; made if it is not there.
         options: what the library is made for. Calls that cannot be exported are left out.
         types: as for ``plugin_variants``.
-        attributes: likewise.
+        attributes: as for ``plugin_variants``.
 
     Errors:
         PK525: a file cannot be written.  PK810, PK811: as for ``plugin_variants``.
@@ -144,7 +144,7 @@ def export_plugin_folder(
 
 @dataclass(frozen=True)
 class _Staged:
-    """A library that was made, before its files go where they were asked for."""
+    """A library in a temporary folder, before its files are moved to the user's."""
 
     name: str
     contents: dict[str, bytes]
@@ -221,5 +221,5 @@ def _description(
 
 
 def _library_name(text: str) -> str:
-    """A name that linkers, CMake and backends' options take: no spaces, commas or semicolons."""
+    """Return a name that linkers, CMake and backends accept: no spaces, commas or semicolons."""
     return re.sub(r"[^\w.-]", "_", text, flags=re.ASCII)

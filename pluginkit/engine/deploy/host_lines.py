@@ -1,4 +1,4 @@
-"""The exact lines with which each of TensorRT's hosts loads an exported library."""
+"""Write the exact lines with which each of TensorRT's hosts loads an exported library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calls that a library for a whole plugin is made for."""
+"""Choose the calls for which the library of a whole plugin is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README.txt of a deployment folder: ten lines for whoever gets the folder."""
+"""Write the README.txt of a deployment folder: ten lines for the person who gets it."""
 
 from __future__ import annotations
 

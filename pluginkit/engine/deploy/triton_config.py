@@ -1,4 +1,4 @@
-"""The configuration of a model in Triton Inference Server: the text of a ``config.pbtxt``."""
+"""Write the ``config.pbtxt`` of a model for Triton Inference Server."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def triton_config(
 
     Args:
         name: the model's name, that of its folder.
-        inputs: of the plan.
-        outputs: likewise.
+        inputs: those of the plan.
+        outputs: those of the plan.
         profiles: its optimization profiles.
 
     Errors:
@@ -102,7 +102,7 @@ def _tensor_lines(field: str, tensor: ModelTensor, *, has_batch: bool) -> Iterat
 
 
 def _quoted(text: str) -> str:
-    """A text as protobuf's text format writes it."""
+    """Return a text in the syntax of protobuf's text format."""
     escaped = "".join(
         chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{byte:03o}"
         for byte in text.encode()

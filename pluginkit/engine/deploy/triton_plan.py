@@ -38,8 +38,8 @@ def triton_plan(
         shapes: as for ``build_engine``.
         target: the TensorRT of the server.
         plugins: as for ``build_engine``.
-        rewrites: likewise.
-        choice: likewise.
+        rewrites: as for ``build_engine``.
+        choice: as for ``build_engine``.
 
     Errors:
         As for ``build_engine``.

@@ -1,4 +1,4 @@
-"""A model repository of Triton Inference Server."""
+"""Write a model repository for Triton Inference Server."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pluginkit.errors import UsageError
 
 
 def check_folder(folder: Path) -> None:
-    """Fail now rather than after the work whose result is to go into a folder.
+    """Fail before the work if its result cannot be written to a folder.
 
     Errors:
         PK525: it is a file, or it cannot be made or written to.
@@ -45,7 +45,7 @@ def write_folder(contents: Mapping[Path, bytes]) -> None:
         ) from error
     finally:
         for folder in reversed(made):
-            with suppress(OSError):  # it has got files from elsewhere
+            with suppress(OSError):  # other programs have put files there
                 folder.rmdir()
 
 

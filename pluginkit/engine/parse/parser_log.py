@@ -38,7 +38,7 @@ class ParserError:
 
 @dataclass
 class ParserLog:
-    """What the log has told so far.
+    """The state of the parser, from its log so far.
 
     Attributes:
         begun: the nodes that the parser began with.

@@ -44,7 +44,7 @@ class ScanAnswer:
 
 
 def ask(question: ScanQuestion, model: onnx.ModelProto) -> ScanAnswer:
-    """Ask TensorRT about a model. A node that kills a process is refused, and the next one asks on.
+    """Ask TensorRT about a model; after a node that kills the process, another process goes on.
 
     Errors:
         PK550 and those of load_flavour and register: there is no TensorRT to ask.

@@ -156,7 +156,7 @@ def trace_pattern(owner: type, function: Callable[..., Op]) -> Op:
 
 
 def _operands_of(owner: type, function: Callable[..., Op]) -> dict[str, PatternOperand]:
-    """Return for each parameter after the first the operand that it stands for."""
+    """Return the operand of each parameter after the first."""
     parameters = list(inspect.signature(function).parameters.values())
     if not parameters:
         raise _wrong(

@@ -138,7 +138,7 @@ def _float_to_float(instruction: Instruction, to: str, source: str) -> ComputeFu
     def convert_to(a: Value) -> Value:
         x = widen(a)
         if flushes and source == "f32":
-            x = nans.canonical(floats.flush(x))  # an arithmetic step of its own on the GPU
+            x = nans.canonical(floats.flush(x))  # a separate arithmetic step on the GPU
         if integral is not None:
             x = integral(x)
         if saturates:

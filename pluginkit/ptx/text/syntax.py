@@ -155,7 +155,7 @@ class Function:
         name: as the PTX has it, mangled.
         is_kernel: whether it can be launched.
         parameters: variables in the space ``param``, in order.
-        results: what a function returns, likewise.
+        results: the variables in which a function returns its results, in order.
         registers: the declared type of each register.
         variables: the memory that it declares.
         code: its instructions.
