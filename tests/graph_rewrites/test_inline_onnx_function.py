@@ -21,10 +21,7 @@ INLINED = {
 # The 93 tests of Attention take four seconds.
 @pytest.mark.parametrize(
     "op_type",
-    [
-        pytest.param(each, marks=pytest.mark.slow if each == "Attention" else ())
-        for each in INLINED
-    ],
+    [pytest.param(each, marks=pytest.mark.slow if each == "Attention" else ()) for each in INLINED],
 )
 def test_the_node_tests_of_onnx_are_reproduced(op_type):
     rewrite, compared = INLINED[op_type], 0
