@@ -83,6 +83,20 @@ def build_program(output: Path, source: str, target: Target) -> None:
     _compile(target.compiler, options, output)
 
 
+def build_caller(output: Path, layout: int, *more: Path) -> None:
+    """Build what calls plugins out of a registry, for tests/export/registry_caller.py.
+
+    Args:
+        output: the library.
+        layout: as in Target.
+        more: further sources.
+    """
+    target = Target(layout)
+    sources = [CPP / f"{name}.cpp" for name in ("registry_caller", "called_v2", "called_v3")]
+    options = [*WARNINGS, *target.flags, "-O2", "-fPIC", "-shared", f"-I{CPP}"]
+    _compile(target.compiler, [*options, *map(str, (*sources, *more))], output)
+
+
 def build_recording_driver(output: Path, machine: str = platform.machine()) -> None:
     """Build the stand-in for libcuda.so.1."""
     build_plain_library(output, RUNTIME / "recording" / "driver.cpp", machine)

@@ -10,6 +10,7 @@ from tests.export.building import (
     build_recording_driver,
     drive,
 )
+from tests.export.registry_caller import TensorRT, opened_lean
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +53,12 @@ def driven(
         return drive(programs[target], built(target), recording_driver, what)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tensorrt(tmp_path_factory: pytest.TempPathFactory) -> TensorRT:
+    """tensorrt_lean's registry, called from C++."""
+    opened = opened_lean(tmp_path_factory.mktemp("caller"))
+    if opened is None:
+        pytest.skip("tensorrt_lean is not installed")
+    return opened

@@ -96,7 +96,7 @@ def two_shapes(subject: Subject) -> str:
                 expect(one, Execution(one, context, device).run(), "one context, several shapes")
 
     chosen = with_outputs(subject)
-    found = {call.label: _other_shape(call) for call in chosen}
+    found = {call.label: other_shape(call) for call in chosen}
     pairs = {label: other for label, other in found.items() if other is not None}
     if not pairs:
         raise NotRun("two shapes: the plugin accepts no resized case")
@@ -104,7 +104,8 @@ def two_shapes(subject: Subject) -> str:
     return f"{tally}, each with another shape"
 
 
-def _other_shape(call: PluginCall) -> PluginCall | None:
+def other_shape(call: PluginCall) -> PluginCall | None:
+    """Return a similar call of another shape, or None where the plugin takes none."""
     doubled = call.resized(lambda dim: 2 * dim, "doubled")
     return _smaller(call) if doubled is None or call.has_indices else doubled
 
@@ -203,7 +204,7 @@ def graph_capture(subject: Subject) -> str:
     for call in chosen:
         with executions(call, device=device) as (execution,):
             execution.run()
-            graph = _captured(memory, execution)
+            graph = captured(memory, execution)
             for other in (call, call.with_other_values()):
                 for buffer in execution.outputs:
                     buffer.fill(POISON)
@@ -213,7 +214,12 @@ def graph_capture(subject: Subject) -> str:
     return f"{len(chosen)} calls"
 
 
-def _captured(memory: CupyMemory, execution: Execution) -> Any:
+def captured(memory: CupyMemory, execution: Execution) -> Any:
+    """Return the CUDA graph that captured an enqueue.
+
+    Errors:
+        Failure: it cannot be captured.
+    """
     memory.queue.begin_capture()
     try:
         execution.enqueue()

@@ -1,10 +1,12 @@
 // TensorRT's part in a test: a logger, shape expressions, and what else a plugin is handed.
 #pragma once
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -82,11 +84,14 @@ inline nvinfer1::DynamicPluginTensorDesc dynamic(nvinfer1::DataType type,
     return made;
 }
 
-// An expression as text: "(a.0 + 3)".
+// An expression as text, "(a.0 + 3)", and its value for the sizes at hand, which a plugin may read
+// of constants only.
 class Implementation : public nvinfer1::apiv::VDimensionExpr {
 public:
     bool isConstant() const noexcept override { return is_constant; }
-    Int getConstantValue() const noexcept override { return value; }
+    Int getConstantValue() const noexcept override {
+        return is_constant ? value : std::numeric_limits<Int>::min();
+    }
 #if PLUGINKIT_TENSORRT_MAJOR >= 10
     bool isSizeTensor() const noexcept override { return false; }
 #endif
@@ -107,14 +112,38 @@ inline std::string text(const nvinfer1::IDimensionExpr* expr) {
     return static_cast<const Expression*>(expr)->implementation.text;
 }
 
+inline Int value(const nvinfer1::IDimensionExpr& expr) {
+    return static_cast<const Expression&>(expr).implementation.value;
+}
+
+inline Int floor_div(Int a, Int b) { return a / b - ((a % b != 0 && (a < 0) != (b < 0)) ? 1 : 0); }
+
+// What an operation gives for two numbers; 0 where one divides by 0.
+inline Int result(nvinfer1::DimensionOperation operation, Int a, Int b) {
+    using nvinfer1::DimensionOperation;
+    switch (operation) {
+        case DimensionOperation::kSUM: return a + b;
+        case DimensionOperation::kPROD: return a * b;
+        case DimensionOperation::kMAX: return std::max(a, b);
+        case DimensionOperation::kMIN: return std::min(a, b);
+        case DimensionOperation::kSUB: return a - b;
+        case DimensionOperation::kEQUAL: return a == b ? 1 : 0;
+        case DimensionOperation::kLESS: return a < b ? 1 : 0;
+        case DimensionOperation::kFLOOR_DIV: return b == 0 ? 0 : floor_div(a, b);
+        case DimensionOperation::kCEIL_DIV: return b == 0 ? 0 : -floor_div(-a, b);
+    }
+    return 0;
+}
+
 class Builder : public nvinfer1::IExprBuilder, private nvinfer1::apiv::VExprBuilder {
 public:
     Builder() { mImpl = this; }
     ~Builder() noexcept override = default;
 
-    const nvinfer1::IDimensionExpr* named(const std::string& name) {
+    const nvinfer1::IDimensionExpr* named(const std::string& name, Int value = 0) {
         made.emplace_back();
         made.back().implementation.text = name;
+        made.back().implementation.value = value;
         return &made.back();
     }
 
@@ -130,9 +159,8 @@ public:
 
 private:
     const nvinfer1::IDimensionExpr* constant(Int value) noexcept override {
-        const auto* made_one = named(std::to_string(value));
+        const auto* made_one = named(std::to_string(value), value);
         made.back().implementation.is_constant = true;
-        made.back().implementation.value = value;
         return made_one;
     }
 
@@ -141,8 +169,12 @@ private:
                                               const nvinfer1::IDimensionExpr& second)
         noexcept override {
         static const char* const kNames[] = {"+", "*", "max", "min", "-", "=", "<", "//", "/"};
-        return named("(" + text(&first) + " " + kNames[static_cast<int>(operation)] + " " +
-                     text(&second) + ")");
+        const auto* made_one =
+            named("(" + text(&first) + " " + kNames[static_cast<int>(operation)] + " " +
+                      text(&second) + ")",
+                  result(operation, value(first), value(second)));
+        made.back().implementation.is_constant = first.isConstant() && second.isConstant();
+        return made_one;
     }
 
 #if PLUGINKIT_TENSORRT_MAJOR >= 10
@@ -150,8 +182,9 @@ private:
                                                       const nvinfer1::IDimensionExpr& opt,
                                                       const nvinfer1::IDimensionExpr& upper)
         noexcept override {
-        return named("size" + std::to_string(output) + " up to " + text(&upper) + ", " +
-                     text(&opt));
+        return named(
+            "size" + std::to_string(output) + " up to " + text(&upper) + ", " + text(&opt),
+            value(upper));
     }
 #endif
 

@@ -1,0 +1,111 @@
+"""Libraries of shipped plugins for some calls, and what becomes of the calls' shapes."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pluginkit import Plugin, find_plugins
+from pluginkit.checking.checks.execution_checks import other_shape
+from pluginkit.checking.plugin_under_test import PluginCall
+from pluginkit.contract import calls
+from pluginkit.export.compile.compiler import Compiler
+from pluginkit.export.compile.library_builder import LibraryBuilder
+from pluginkit.export.generate.generate_library import GeneratedLibrary, generate_library
+from pluginkit.export.generate.kernel_names import named_kernels
+from pluginkit.export.generate.kernels import KernelModule
+from pluginkit.export.prove.call import VariantCall
+from pluginkit.export.trace.methods import trace_plugin
+from pluginkit.export.variant import Variant, merged
+
+#: Each plugin that ships, by name.
+SHIPPED: dict[str, type[Plugin]] = {
+    cls.__name__: cls
+    for cls in find_plugins().values()
+    if cls.__module__.startswith("pluginkit.plugins.")
+}
+
+
+def dims_of(call: PluginCall) -> tuple[tuple[int, ...], ...]:
+    """Each input's shape; a shape input's values."""
+    ports = calls.present_ports(call.plugin)
+    return tuple(
+        call.values[port.name] if port.is_shape_input else shape
+        for port, shape in zip(ports, call.shapes, strict=True)
+    )
+
+
+def variant_of(call: PluginCall) -> Variant:
+    """The call as the only one that a library is made for; others widen its ranges."""
+    ranges = tuple(tuple((size, size) for size in each) for each in dims_of(call))
+    return Variant(call.plugin, tuple(call.dtypes), ranges)
+
+
+def proved_call(call: PluginCall) -> VariantCall:
+    """The call as the comparison of C++ with Python has it."""
+    return VariantCall(variant_of(call), dims_of(call))
+
+
+def with_other_shapes(every: Iterable[PluginCall]) -> list[tuple[PluginCall, ...]]:
+    """Each call, with one of another shape where the plugin takes one."""
+    return [(call, *filter(None, [other_shape(call)])) for call in every]
+
+
+def generated(
+    every: Iterable[PluginCall], capability: str, *, has_kernels: bool = True
+) -> GeneratedLibrary:
+    """The C++ of what the calls need, with their kernels or without."""
+    variants = [one for v in merged(map(variant_of, every)) for one in v.with_tactics()]
+    traced = [trace_plugin(one) for one in variants]
+    if has_kernels:
+        return generate_library(traced, [capability])
+    return generate_library(traced, [capability], named_kernels(traced))
+
+
+def link(
+    library: GeneratedLibrary, compiler: Compiler, layout: int, target: Path, interface: str = "v3"
+) -> Path:
+    """Link it for ``loadLibrary``."""
+    definitions = [f"PLUGINKIT_INTERFACE={interface.removeprefix('v')}"]
+    with LibraryBuilder(library.files, compiler, layout, definitions) as builder:
+        builder.link(target)
+    return target
+
+
+class RecordingDriver:
+    """The stand-in for libcuda.so.1, from Python.
+
+    Args:
+        path: the library.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._library = ctypes.CDLL(str(path))
+        self._library.pluginkit_recording_text.restype = ctypes.c_char_p
+        self._library.pluginkit_recording_count.restype = ctypes.c_int64
+
+    def tell(self, modules: Sequence[KernelModule]) -> None:
+        """Say which parameters the kernels have."""
+        for module in modules:
+            for symbol, sizes in zip(module.symbols, module.parameter_sizes, strict=True):
+                array = (ctypes.c_int32 * len(sizes))(*sizes)
+                self._library.pluginkit_recording_parameters(symbol.encode(), array, len(sizes))
+
+    def count(self, what: str) -> int:
+        """``"loaded"``, ``"unloaded"``, ``"retained"`` or ``"launches"``."""
+        return int(self._library.pluginkit_recording_count(what.encode()))
+
+    def steps(self, enqueue: Callable[[], None]) -> list[dict[str, Any]]:
+        """The launches, copies and fills that an enqueue asks for."""
+        self._library.pluginkit_recording_clear()
+        enqueue()
+        return [*self._steps()]
+
+    def _steps(self) -> Iterator[dict[str, Any]]:
+        for line in self._library.pluginkit_recording_text().decode().splitlines():
+            step = json.loads(line)
+            if step["call"] in ("launch", "copy", "fill"):
+                yield step

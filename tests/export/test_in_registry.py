@@ -1,0 +1,82 @@
+"""Exported plugins out of a real registry, driven from C++ in TensorRT's order.
+
+The driver is the stand-in for libcuda.so.1: everything but the GPU is real, down to the launches,
+which must be those of the Python class. tests/gpu/test_exported_gpu.py does the same on a GPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from pluginkit.checking.plugin_under_test import PluginCall, Subject
+from pluginkit.contract import calls
+from pluginkit.export.compile.compiler import find_compiler
+from pluginkit.export.prove.call import STREAM, pointers
+from pluginkit.export.prove.python_side import python_answer
+from tests.export.called_plugins import (
+    SHIPPED,
+    RecordingDriver,
+    generated,
+    link,
+    proved_call,
+    with_other_shapes,
+)
+from tests.export.registry_caller import Context, TensorRT
+from tests.export.structures import profile_of
+
+pytestmark = [pytest.mark.trt, pytest.mark.slow]
+
+
+@pytest.fixture
+def driver(recording_driver: Path, monkeypatch: pytest.MonkeyPatch) -> RecordingDriver:
+    monkeypatch.setenv("PLUGINKIT_CUDA_DRIVER", str(recording_driver))
+    return RecordingDriver(recording_driver)
+
+
+def enqueued(context: Context, call: PluginCall) -> None:
+    inputs, outputs, workspace = pointers(len(call.device_arrays), len(call.plugin.spec.outputs))
+    context.enqueue_pointers(call.shapes, inputs, outputs, workspace, STREAM, call.values)
+
+
+@pytest.mark.parametrize(
+    ("name", "interface"),
+    [
+        (name, interface)
+        for name, plugin in SHIPPED.items()
+        for interface in ("v3", "v2")
+        if interface == "v3" or not plugin.spec.needs_v3
+    ],
+)
+def test_a_plugin_out_of_the_registry_asks_for_the_launches_of_its_class(
+    tensorrt: TensorRT, driver: RecordingDriver, tmp_path: Path, name: str, interface: str
+):
+    plugin = SHIPPED[name]
+    sequences = with_other_shapes(Subject(plugin).calls("cover"))
+    library = generated((c for each in sequences for c in each), "90", has_kernels=False)
+    driver.tell(library.modules)
+    compiler = dataclasses.replace(find_compiler(), optimization="-O0")
+    file = link(library, compiler, tensorrt.major, tmp_path / "lib.so", interface)
+    tensorrt.said()
+    with tensorrt.loaded(file):
+        assert tensorrt.interface(plugin.spec.key) == interface
+        for sequence in sequences:
+            first = sequence[0]
+            with tensorrt.built(first.plugin, profile_of(sequence)) as layer:
+                descs = calls.describe_outputs(first.plugin, first.describe())
+                assert layer.output_shapes == [desc.shape for desc in descs]
+                assert layer.output_dtypes == [desc.dtype.name for desc in descs]
+                assert layer.tactics == (len(plugin.spec.tactics) if interface == "v3" else 0)
+                with tensorrt.attached(layer) as context:
+                    for call in (*sequence, first):
+                        expected = python_answer(proved_call(call), library.symbols)
+                        assert expected.workspace_bytes <= layer.workspace_bytes
+                        got = driver.steps(lambda call=call: enqueued(context, call))
+                        assert got == list(expected.steps), call.label
+    assert tensorrt.interface(plugin.spec.key) is None
+    assert tensorrt.said() == ""
+    assert driver.count("loaded") == driver.count("unloaded") > 0
+    assert driver.count("retained") == 0
+    assert str(file) not in Path("/proc/self/maps").read_text(encoding="utf-8")
