@@ -29,6 +29,11 @@ class FieldBlock:
 
     TensorRT's collection copies raw pointers, so the block must live as long as anyone may read the
     collection.
+
+    Attributes:
+        collection: for calls from Python.
+        returned: the same for a callback to return. The bindings convert ``collection`` only where
+            a Python program has called TensorRT, not where a C++ program has.
     """
 
     def __init__(self, module: Any, wire: Mapping[str, WireValue]) -> None:
@@ -40,6 +45,7 @@ class FieldBlock:
             for name, array in self.buffers.items()
         ]
         self.collection = module.PluginFieldCollection(self.fields)
+        self.returned = module.PluginFieldCollection_(self.collection)
 
 
 def announced_fields(module: Any, spec: PluginSpec) -> FieldBlock:

@@ -140,7 +140,7 @@ class PluginV3Callbacks:
     def get_fields_to_serialize(self) -> Any:
         # Kept, because TensorRT goes on pointing into the blocks.
         self._blocks.append(FieldBlock(self.core.flavour.module, wire_for_plan(self.core)))
-        return self._blocks[-1].collection
+        return self._blocks[-1].returned
 
     @uninterrupted
     def destroy(self) -> None:
