@@ -1,0 +1,120 @@
+"""Make ONNX's nodes on tensors that do what nodes on sequences do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+
+from pluginkit.onnx import Graphs
+from pluginkit.onnx.inference.value_types import dims_of
+from pluginkit.onnx.model.graphs import Scope
+
+#: No sequence is split into more elements.
+_MOST = 1024
+
+
+class SequenceNodes:
+    """Makes nodes of one scope.
+
+    Args:
+        graphs: the graphs, which make names.
+        scope: the scope.
+        find: gives a value that is known before the model runs, else None.
+    """
+
+    def __init__(
+        self, graphs: Graphs, scope: Scope, find: Callable[[str], npt.NDArray[Any] | None]
+    ) -> None:
+        self._graphs = graphs
+        self._scope = scope
+        self._find = find
+        self._opset = scope.opsets.get("", 1)
+
+    def constant(self, array: npt.NDArray[Any], output: str, name: str = "") -> onnx.NodeProto:
+        """Return a node that gives a stored value."""
+        tensor = onnx.numpy_helper.from_array(array)
+        return onnx.helper.make_node("Constant", [], [output], name=name, value=tensor)
+
+    def concatenated(self, node: onnx.NodeProto, elements: list[str]) -> list[onnx.NodeProto]:
+        """Return the nodes that do what ConcatFromSequence does."""
+        attributes = {each.name: each.i for each in node.attribute}
+        axis = attributes["axis"]
+        nodes: list[onnx.NodeProto] = []
+        parts = elements
+        if attributes.get("new_axis"):
+            parts = []
+            for each in elements:
+                made, row = self._over_axis("Unsqueeze", each, axis)
+                nodes += made
+                parts.append(row)
+        last = onnx.helper.make_node("Concat", parts, node.output, name=node.name, axis=axis)
+        return [*nodes, last]
+
+    def split(self, node: onnx.NodeProto) -> tuple[list[onnx.NodeProto], list[str]] | None:
+        """Return the nodes that make the elements of a SplitToSequence, and the elements.
+
+        None if their number is not known.
+        """
+        attributes = {each.name: each.i for each in node.attribute}
+        axis, source = attributes.get("axis", 0), node.input[0]
+        sizes = self._sizes(node, axis)
+        if sizes is None or not 0 < len(sizes) <= _MOST:
+            return None
+        parts = [self._graphs.names.new_value(f"{node.output[0]}_{at}") for at in range(len(sizes))]
+        nodes = self._split_nodes(source, sizes, axis, parts, node.name)
+        is_squeezed = len(node.input) < 2 and not attributes.get("keepdims", 1)
+        if not is_squeezed:
+            return nodes, parts
+        rows = []
+        for part in parts:
+            made, row = self._over_axis("Squeeze", part, axis)
+            nodes += made
+            rows.append(row)
+        return nodes, rows
+
+    def _sizes(self, node: onnx.NodeProto, axis: int) -> list[int] | None:
+        given: npt.NDArray[Any] | None = np.array(1)
+        if len(node.input) > 1 and node.input[1]:
+            given = self._find(node.input[1])
+            if given is None:
+                return None
+            if given.ndim == 1:
+                return [int(each) for each in given]
+        dims = dims_of(self._graphs.types.find(self._scope, node.input[0]))
+        if not dims or not -len(dims) <= axis < len(dims) or given is None:
+            return None
+        if not dims[axis].HasField("dim_value") or int(given.item()) < 1:
+            return None
+        length, size = int(dims[axis].dim_value), int(given.item())
+        return [min(size, length - start) for start in range(0, length, size)]
+
+    def _split_nodes(
+        self, source: str, sizes: list[int], axis: int, parts: list[str], name: str
+    ) -> list[onnx.NodeProto]:
+        if len(sizes) == 1:
+            return [onnx.helper.make_node("Identity", [source], parts, name=name)]
+        if self._opset < 13:
+            return [onnx.helper.make_node("Split", [source], parts, name, axis=axis, split=sizes)]
+        stored = self._graphs.names.new_value("sizes")
+        return [
+            self.constant(np.array(sizes, np.int64), stored),
+            onnx.helper.make_node("Split", [source, stored], parts, name, axis=axis),
+        ]
+
+    def _over_axis(self, op_type: str, value: str, axis: int) -> tuple[list[onnx.NodeProto], str]:
+        """Return the nodes that insert or remove an axis, and their output."""
+        output = self._graphs.names.new_value(f"{value}_{op_type.lower()}d")
+        if self._opset < 13:
+            return [onnx.helper.make_node(op_type, [value], [output], axes=[axis])], output
+        axes = self._graphs.names.new_value("axes")
+        nodes = [
+            self.constant(np.array([axis], np.int64), axes),
+            onnx.helper.make_node(op_type, [value, axes], [output]),
+        ]
+        return nodes, output
