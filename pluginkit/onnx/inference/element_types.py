@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 
 #: The floating-point types with which TensorRT computes.
@@ -36,3 +39,12 @@ def elem_type(dtype: str) -> int:
         if number and dtype_of_elem_type(number) == dtype:
             return int(number)
     raise ValueError(f"'{dtype}' is no element type; expected a name such as 'float32'")
+
+
+def in_dtype(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    """Convert an array; finite numbers beyond the range of a floating-point dtype stay finite."""
+    if not dtype.startswith("float"):
+        return array.astype(dtype)
+    limits = np.finfo(dtype)
+    clipped = np.clip(array, float(limits.min), float(limits.max))
+    return np.where(np.isfinite(array), clipped, array).astype(dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn, TypeAlias
+from typing import ClassVar, NoReturn, TypeAlias
 
 import onnx
 
@@ -41,7 +41,12 @@ class GraphRewrite(Rewrite, abstract=True):
 
     A subclass is found, chosen, listed and skipped as any other rewrite. Its ``pattern`` is an Op
     with the operators whose nodes it may change, for people to read.
+
+    Class members:
+        cost: what the user should know about each change, in a sentence; "" for nothing.
     """
+
+    cost: ClassVar[str] = ""
 
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         """Change the graphs, and return what was changed.

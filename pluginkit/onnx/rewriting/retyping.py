@@ -16,7 +16,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.onnx.inference.element_types import dtype_of_elem_type, elem_type
+from pluginkit.onnx.inference.element_types import dtype_of_elem_type, elem_type, in_dtype
 from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import (
@@ -175,7 +175,7 @@ class ScopeRetyping:
         stored = owner.index.constant(name)
         new = self.names.new_value(f"{name}_{dtype}")
         if stored is not None and not is_external(stored) and name not in owner.index.producers:
-            array = onnx.numpy_helper.to_array(stored).astype(dtype)
+            array = in_dtype(onnx.numpy_helper.to_array(stored), dtype)
             owner.scope.graph.initializer.append(onnx.numpy_helper.from_array(array, new))
             owner._carriers[name] = new
             owner._converted.add(name)

@@ -110,7 +110,9 @@ class RewritePasses:
         """Let a rewrite change the whole model."""
         graphs = Graphs(self._model, self.types, self._names, self._plugins)
         changes = rewrite.rewrite_graphs(graphs)
-        self.applied += (AppliedRewrite(_name(rewrite), *place, made) for place, made in changes)
+        self.applied += (
+            AppliedRewrite(_name(rewrite), *place, made, rewrite.cost) for place, made in changes
+        )
         if changes:
             self._indexes = []
             self._infer_types()
