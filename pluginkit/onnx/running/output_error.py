@@ -16,8 +16,7 @@ Array = npt.NDArray[Any]
 Tolerance: TypeAlias = float | Mapping[str, float] | None
 
 #: The default tolerance, relative and absolute, of each floating-point dtype; TensorRT computes
-#: float64 in float32. Values of any other
-#: dtype must be equal.
+#: float64 in float32. Values of any other dtype must be equal.
 TOLERANCES = {"float64": 1e-5, "float32": 1e-5, "float16": 1e-2, "bfloat16": 8e-2}
 
 
