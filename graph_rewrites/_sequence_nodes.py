@@ -11,9 +11,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.onnx import Graphs
-from pluginkit.onnx.inference.value_types import dims_of
-from pluginkit.onnx.model.graphs import Scope
+from pluginkit.onnx import Graphs, Scope, dims_of
 
 #: No sequence is split into more elements.
 _MOST = 1024

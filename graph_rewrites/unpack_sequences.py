@@ -14,13 +14,18 @@ import onnx.numpy_helper
 
 from pluginkit.graph_rewrites._body_copies import BodyCopies
 from pluginkit.graph_rewrites._sequence_nodes import SequenceNodes
-from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, bodies, names_read
-from pluginkit.onnx.inference.static_values import StaticValues
-from pluginkit.onnx.model.graphs import (
+from pluginkit.onnx import (
+    Change,
+    GraphRewrite,
+    Graphs,
+    Op,
     Scope,
+    StaticValues,
+    bodies,
     defined_names,
     inner_scopes,
     is_op,
+    names_read,
     output_names,
     place_of,
     scopes,

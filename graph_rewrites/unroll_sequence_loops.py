@@ -10,9 +10,19 @@ import onnx.helper
 import onnx.numpy_helper
 
 from pluginkit.graph_rewrites._body_copies import BodyCopies
-from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, bodies
-from pluginkit.onnx.inference.static_values import StaticValues
-from pluginkit.onnx.model.graphs import Scope, is_in_function, is_op, place_of, scopes
+from pluginkit.onnx import (
+    Change,
+    GraphRewrite,
+    Graphs,
+    Op,
+    Scope,
+    StaticValues,
+    bodies,
+    is_in_function,
+    is_op,
+    place_of,
+    scopes,
+)
 
 #: What is unrolled has at most so many runs, and nodes.
 _MOST_RUNS, _MOST_NODES = 256, 20_000

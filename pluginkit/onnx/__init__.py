@@ -13,8 +13,18 @@ if TYPE_CHECKING:
     from pluginkit.onnx.inference.element_types import INTEGERS as INTEGERS
     from pluginkit.onnx.inference.element_types import dtype_of_elem_type as dtype_of_elem_type
     from pluginkit.onnx.inference.element_types import elem_type as elem_type
+    from pluginkit.onnx.inference.static_values import StaticValues as StaticValues
+    from pluginkit.onnx.inference.value_types import dims_of as dims_of
+    from pluginkit.onnx.model.graphs import Scope as Scope
     from pluginkit.onnx.model.graphs import bodies as bodies
+    from pluginkit.onnx.model.graphs import defined_names as defined_names
+    from pluginkit.onnx.model.graphs import inner_scopes as inner_scopes
+    from pluginkit.onnx.model.graphs import is_in_function as is_in_function
+    from pluginkit.onnx.model.graphs import is_op as is_op
     from pluginkit.onnx.model.graphs import names_read as names_read
+    from pluginkit.onnx.model.graphs import output_names as output_names
+    from pluginkit.onnx.model.graphs import place_of as place_of
+    from pluginkit.onnx.model.graphs import scopes as scopes
     from pluginkit.onnx.model.plugin_nodes import plugin_node as plugin_node
     from pluginkit.onnx.rewriting.carried_node import CarriedNode as CarriedNode
     from pluginkit.onnx.rewriting.equal_nodes import merge_equal_nodes as merge_equal_nodes
@@ -45,20 +55,30 @@ _HOME_OF = {
     "INTEGERS": "inference.element_types",
     "Match": "rewriting.match",
     "NewNode": "rewriting.export_nodes",
+    "NodeInput": "rewriting.replacement",
     "Op": "rewriting.pattern",
-    "PatternOperand": "rewriting.pattern",
     "Optional": "rewriting.pattern",
     "PatternBuilder": "rewriting.traced_pattern",
+    "PatternOperand": "rewriting.pattern",
     "Replacement": "rewriting.replacement",
     "Rewrite": "rewriting.rewrite",
-    "NodeInput": "rewriting.replacement",
+    "Scope": "model.graphs",
+    "StaticValues": "inference.static_values",
     "bodies": "model.graphs",
+    "defined_names": "model.graphs",
+    "dims_of": "inference.value_types",
     "dtype_of_elem_type": "inference.element_types",
     "elem_type": "inference.element_types",
+    "inner_scopes": "model.graphs",
+    "is_in_function": "model.graphs",
+    "is_op": "model.graphs",
     "merge_equal_nodes": "rewriting.equal_nodes",
     "names_read": "model.graphs",
+    "output_names": "model.graphs",
+    "place_of": "model.graphs",
     "plugin_node": "model.plugin_nodes",
     "retype": "rewriting.retyping",
+    "scopes": "model.graphs",
 }
 __all__ = sorted(_HOME_OF)  # the table above is the list
 

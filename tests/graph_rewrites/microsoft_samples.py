@@ -27,6 +27,8 @@ from pluginkit.graph_rewrites.expand_gelu import (
     ExpandQuickGelu,
 )
 from pluginkit.graph_rewrites.expand_group_norm import ExpandBiasAdd, ExpandGroupNorm
+from pluginkit.graph_rewrites.expand_integer_convolutions import ExpandQLinearConv
+from pluginkit.graph_rewrites.expand_integer_products import ExpandMatMulInteger
 from pluginkit.graph_rewrites.expand_layer_normalization import (
     ExpandEmbedLayerNormalization,
     ExpandOldLayerNormalization,
@@ -35,7 +37,23 @@ from pluginkit.graph_rewrites.expand_layer_normalization import (
     ExpandSkipSimplifiedLayerNormalization,
 )
 from pluginkit.graph_rewrites.expand_multi_head_attention import ExpandMultiHeadAttention
-from pluginkit.graph_rewrites.expand_quantization import ExpandDequantizeLinear
+from pluginkit.graph_rewrites.expand_quantization import (
+    ExpandDequantizeLinear,
+    ExpandDynamicQuantizeLinear,
+    ExpandQuantizeLinear,
+)
+from pluginkit.graph_rewrites.expand_quantized_operators import (
+    ExpandNhwcQLinearConv,
+    ExpandQLinearBinary,
+    ExpandQLinearConcat,
+    ExpandQLinearUnary,
+    ExpandQLinearWhere,
+)
+from pluginkit.graph_rewrites.expand_quantized_products import (
+    ExpandDynamicQuantizeMatMul,
+    ExpandMatMulIntegerToFloat,
+    ExpandQGemm,
+)
 from pluginkit.graph_rewrites.expand_rotary_embedding import ExpandRotaryEmbedding
 from pluginkit.graph_rewrites.rename_microsoft_operators import (
     ExpandCDist,
@@ -46,6 +64,11 @@ from pluginkit.graph_rewrites.rename_microsoft_operators import (
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from tests.graph_rewrites.microsoft import Inputs, feeds_of, microsoft_model
 from tests.graph_rewrites.samples import Sample, i64, integers, normal
+
+_QUANTIZATION = [
+    *(ExpandDequantizeLinear, ExpandQuantizeLinear, ExpandDynamicQuantizeLinear),
+    *(ExpandMatMulInteger, ExpandQLinearConv, CarryIntegers),
+]
 
 #: What TensorRT-RTX's parser has an operator of the same name for.
 _TAKEN = (
@@ -303,7 +326,100 @@ def _of_attention() -> dict[str, Sample]:
     }
 
 
+def _quantized(name: str, array: np.ndarray, scale: float, zero: int) -> dict[str, np.ndarray]:
+    zero_point = np.array(zero, array.dtype)
+    return {name: array, f"{name}_scale": np.float32(scale), f"{name}_zero": zero_point}
+
+
+def _of_integers() -> dict[str, Sample]:
+    """Of uint8, whose zero points are not 0, and of int8, with which TensorRT computes."""
+    target = {"y_scale": np.float32(0.06), "y_zero": np.uint8(100)}
+    image, a = integers(2, 3, 5, 6), _quantized("a", integers(4, 7), 0.03, 120)
+    pair = a | _quantized("b", integers(4, 7), 0.05, 7)
+    int8 = _quantized("a", integers(4, 7, dtype=np.int8, low=-128, high=127), 0.03, 0)
+    int8 |= _quantized("b", integers(4, 7, dtype=np.int8, low=-128, high=127), 0.05, 0)
+    weights = _quantized("w", integers(7, 5, high=90), 0.02, 30)
+    filters = _quantized("w", integers(4, 3, 3, 3, dtype=np.int8, low=-60, high=60), 0.01, 0)
+    bias = {"bias": normal(5)}
+    float_product = [a["a"], weights["w"], a["a_scale"], weights["w_scale"], a["a_zero"]]
+    names = ("a", "w", "a_scale", "w_scale", "a_zero")
+    cases: list[tuple[str, type[Rewrite], dict[str, np.ndarray], str, int, dict[str, object]]] = [
+        ("QLinearAdd", ExpandQLinearBinary, pair | target, "uint8", 2, {}),
+        (
+            "QLinearMul",
+            ExpandQLinearBinary,
+            int8 | {"y_scale": np.float32(0.2), "y_zero": np.int8(0)},
+            "int8",
+            2,
+            {},
+        ),
+        (
+            "QLinearAveragePool",
+            ExpandQLinearUnary,
+            _quantized("x", image, 0.03, 9) | target,
+            "uint8",
+            4,
+            {"kernel_shape": [2, 2]},
+        ),
+        ("QLinearConcat", ExpandQLinearConcat, target | pair, "uint8", 2, {"axis": 1}),
+        (
+            "QLinearWhere",
+            ExpandQLinearWhere,
+            {"condition": normal(4, 7) > 0} | pair | target,
+            "uint8",
+            2,
+            {},
+        ),
+        (
+            "QLinearConv",
+            ExpandNhwcQLinearConv,
+            _quantized("x", integers(2, 5, 6, 3), 0.03, 9) | filters | target,
+            "uint8",
+            4,
+            {"channels_last": 1},
+        ),
+        (
+            "QGemm",
+            ExpandQGemm,
+            {**a, **weights, "c": np.arange(5, dtype=np.int32)},
+            "float32",
+            2,
+            {},
+        ),
+        (
+            "DynamicQuantizeMatMul",
+            ExpandDynamicQuantizeMatMul,
+            {"x": normal(4, 7), **weights, **bias},
+            "float32",
+            2,
+            {},
+        ),
+        (
+            "MatMulIntegerToFloat",
+            ExpandMatMulIntegerToFloat,
+            dict(zip(names, float_product, strict=True)),
+            "float32",
+            2,
+            {},
+        ),
+    ]
+    found = {}
+    for op_type, rewrite, inputs, dtype, rank, attributes in cases:
+        stored = [name for name in inputs if "_" in name or name in ("w", "c", "bias")]
+        found[op_type] = microsoft_sample(
+            rewrite,
+            op_type,
+            inputs,
+            {"y": (dtype, rank)},
+            stored=stored,
+            also=_QUANTIZATION,
+            units=1,
+            **attributes,
+        )
+    return found
+
+
 MICROSOFT_SAMPLES: dict[str, Sample] = {
     f"microsoft {name}": each
-    for name, each in (_of_floats() | _of_products() | _of_attention()).items()
+    for name, each in (_of_floats() | _of_products() | _of_attention() | _of_integers()).items()
 }
