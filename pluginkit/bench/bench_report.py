@@ -1,4 +1,4 @@
-"""The report of a benchmark, which is written as JSON and read back."""
+"""Hold the report of a benchmark; write it as JSON and read it back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Measurement:
             ``"failed"``.
         note: why, for every status but ``"ok"``.
         error: the largest error against the reference, relative to max(1, expected).
-        compulsory_bytes: what must be moved.
+        compulsory_bytes: the bytes that must be moved at least.
         floor_us: the time that the copy bandwidth allows for that.
         device_us: the median time on the device.
         low_us, high_us: its first and ninth decile.
@@ -80,7 +80,7 @@ class BenchReport:
         environment: GPU, driver, CUDA and the versions of packages.
         copy_bandwidth: of a copy on the device, bytes read plus bytes written in a second.
         driver_launch_us: host time of one cuLaunchKernel, with nothing around it.
-        driver_launch_by: what called it: a C loop, or Python.
+        driver_launch_by: the caller: a C loop, or Python.
         method: how times were taken.
         results: in the order in which they were measured.
     """

@@ -54,12 +54,12 @@ class GpuTimer:
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Make the stream cupy's current one."""
+        """Make the stream cupy's current one in the body."""
         with self._stream:
             yield
 
     def environment(self) -> dict[str, Any]:
-        """The GPU, its driver, and versions."""
+        """Return the GPU, its driver, and versions."""
         runtime = self.xp.cuda.runtime
         return {
             "gpu": self._properties["name"].decode(),
@@ -74,7 +74,7 @@ class GpuTimer:
         }
 
     def copy_bandwidth(self) -> float:
-        """Bytes read plus bytes written in a second by a copy of 1 GiB."""
+        """Return the bytes per second that a copy of 1 GiB reads and writes."""
         source = self.xp.full(_COPY_BYTES, 0x5A, self.xp.uint8)
         target = self.xp.empty_like(source)
         copy, to, where = self.xp.cuda.runtime.memcpyAsync, target.data.ptr, source.data.ptr
@@ -83,11 +83,11 @@ class GpuTimer:
         return 2 * _COPY_BYTES / (statistics.median(times) * 1e-6)
 
     def driver_launch(self) -> tuple[float, str]:
-        """Host microseconds of one ``cuLaunchKernel``, and what called it."""
+        """Return the host microseconds of one ``cuLaunchKernel``, and what called it."""
         return driver_launch_us(self)
 
     def device_times(self, calls: Sequence[TimedCall]) -> list[float]:
-        """Microseconds of one call, for each pass over ``calls``."""
+        """Return the microseconds of one call, for each pass over ``calls``."""
         event = self.xp.cuda.Event
         host_seconds = 0.0
         for _ in range(_WARM_UPS):
@@ -111,11 +111,11 @@ class GpuTimer:
         return times
 
     def host_times(self, calls: Sequence[TimedCall]) -> list[float]:
-        """Host microseconds of single calls."""
+        """Return the host microseconds of single calls."""
         return host_times(calls, self.synchronize)
 
     def pointer(self, array: Any) -> int:
-        """The address of an array's first element."""
+        """Return the address of an array's first element."""
         return int(array.data_ptr() if hasattr(array, "data_ptr") else array.data.ptr)
 
     def copy(self, target: Any, array: Any) -> None:
@@ -130,13 +130,13 @@ class GpuTimer:
         self.xp.cuda.runtime.deviceSynchronize()
 
     def free(self) -> None:
-        """Give cached memory back."""
+        """Release cached memory."""
         self.synchronize()
         self.xp.get_default_memory_pool().free_all_blocks()
 
 
 def host_times(calls: Sequence[TimedCall], synchronize: TimedCall) -> list[float]:
-    """Host microseconds of single calls, in batches that a queue holds without making them wait."""
+    """Return the host microseconds of single calls, in batches that fit into the queue."""
     clock, times = time.perf_counter_ns, []
     was_enabled = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Measure the least that a launch costs the host: ``cuLaunchKernel`` with everything ready."""
+"""Measure the least that a launch costs the host: a ``cuLaunchKernel`` with everything prepared."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-#: Buffer sets together exceed the L2 cache so many times, so that none is found there again.
+#: All buffer sets together are this many times the L2 cache, so that no set stays in it.
 _L2_TIMES, _MOST_SETS = 4, 64
-#: What outputs hold before each of two runs: an element that keeps both was not written.
+#: The bytes of outputs before each of two runs; an element that keeps both was not written.
 _POISONS = (0xA5, 0x5A)
 
 
@@ -40,14 +40,14 @@ class WorkloadBuffers:
 
 
 class LoadedWorkload:
-    """One workload on the device: its buffer sets and what must come out.
+    """One workload on the device: its buffer sets and the expected outputs.
 
     Attributes:
         workload: the workload.
         shapes: of the inputs.
         values: those of the shape inputs among them.
-        compulsory_bytes: what must be moved.
-        sets: inputs and outputs, so often that none is found in the L2 cache again.
+        compulsory_bytes: the bytes that must be moved at least.
+        sets: enough sets of inputs and outputs that none stays in the L2 cache.
     """
 
     def __init__(self, workload: Workload, device: MeasuringDevice) -> None:

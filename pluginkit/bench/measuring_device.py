@@ -1,4 +1,4 @@
-"""The interface of a device that measures."""
+"""Declare the interface of a device that measures."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class MeasuringDevice(Protocol):
     method: str
 
     def environment(self) -> dict[str, Any]:
-        """The GPU, its driver, and versions."""
+        """Return the GPU, its driver, and versions."""
 
     def copy_bandwidth(self) -> float:
-        """Bytes read plus bytes written in a second by a large copy."""
+        """Return the bytes per second that a large copy reads and writes."""
 
     def driver_launch(self) -> tuple[float, str]:
-        """Host microseconds of one ``cuLaunchKernel``, and what called it."""
+        """Return the host microseconds of one ``cuLaunchKernel``, and what called it."""
 
     def device_times(self, calls: Sequence[TimedCall]) -> list[float]:
-        """Microseconds of one call, for each pass over ``calls``."""
+        """Return the microseconds of one call, for each pass over ``calls``."""
 
     def host_times(self, calls: Sequence[TimedCall]) -> list[float]:
-        """Host microseconds of single calls."""
+        """Return the host microseconds of single calls."""
 
     def pointer(self, array: Any) -> int:
-        """The address of an array's first element."""
+        """Return the address of an array's first element."""
 
     def copy(self, target: Any, array: Any) -> None:
         """Copy an array that a call returned into ``target``, uint8."""
@@ -48,4 +48,4 @@ class MeasuringDevice(Protocol):
         """Wait for all work."""
 
     def free(self) -> None:
-        """Give cached memory back."""
+        """Release cached memory."""

@@ -24,10 +24,10 @@ class TensorBuffer(Protocol):
     pointer: int
 
     def write(self, data: bytes) -> None:
-        """Give it this content, and renew the guards."""
+        """Write the whole content, and renew the guards."""
 
     def fill(self, byte: int) -> None:
-        """Leave every byte undefined, and set it to ``byte`` so that reading it shows."""
+        """Mark every byte as undefined, and set it to ``byte`` so that a read is noticed."""
 
     def read(self) -> bytes:
         """Return the content, once the stream has finished."""
@@ -105,7 +105,7 @@ class GuardedBuffer:
         self._is_tiny = False
 
     def write(self, data: bytes) -> None:
-        """Give it this content, and renew the guards."""
+        """Write the whole content, and renew the guards."""
         self._is_tiny = not self._is_tiny
         self._before = self._device.guard(is_tiny=self._is_tiny)
         self._past = self._device.guard(is_tiny=self._is_tiny)

@@ -1,1 +1,1 @@
-"""GPUs, memory for tensors, and one enqueue of a plugin's kernels outside TensorRT."""
+"""Find GPUs, hold tensors in memory, and run a plugin's kernels without TensorRT."""

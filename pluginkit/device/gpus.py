@@ -1,4 +1,4 @@
-"""The GPUs of this machine, asked of the driver itself: no CUDA package needs to be installed."""
+"""Ask the driver for this machine's GPUs; no CUDA package needs to be installed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Driver:
 
 
 def find_driver() -> Driver | None:
-    """The CUDA driver with its GPUs, or None where there is no driver."""
+    """Return the CUDA driver with its GPUs, or None if there is no driver."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -46,7 +46,7 @@ def find_driver() -> Driver | None:
 
 
 def find_gpu() -> Gpu | None:
-    """The GPU that TensorRT uses unless told otherwise, device 0, or None."""
+    """Return device 0, the GPU that TensorRT uses by default, or None."""
     driver = find_driver()
     return driver.gpus[0] if driver and driver.gpus else None
 

@@ -1,4 +1,4 @@
-"""Memory for tensors, on a GPU or on the host, and the stream that works on it."""
+"""Hold tensors in the memory of a GPU or of the host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FRESH = 0xA5
 
 
 class TensorMemory:
-    """Where a driver that plays TensorRT's part puts tensors.
+    """The place where a driver that plays TensorRT's part puts tensors.
 
     Attributes:
         stream: the ``cudaStream_t`` on which an enqueue works; 0 on the host.

@@ -1,4 +1,4 @@
-"""The PTX machine as a device: buffers with addresses, and enqueues that work on them.
+"""Use the PTX machine as a device: buffers with addresses, and enqueues that work on them.
 
 Whoever hands pointers to an enqueue, an adapter or a check, can hand it these.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 POISON = 0xA5
 
 
-#: The device that enqueues work on, in place of the one that they were prepared on.
+#: The device on which enqueues work, instead of the one for which they were prepared.
 _working: ContextVar[PtxDevice | None] = ContextVar("working", default=None)
 
 
@@ -73,12 +73,12 @@ class PtxBuffer:
         self.name, self.nbytes, self.pointer = buffer.name, buffer.nbytes, buffer.address
 
     def write(self, data: bytes) -> None:
-        """Give it this content."""
+        """Write the whole content."""
         self._buffer.fill(0)
         self._buffer.bytes[:] = np.frombuffer(data, np.uint8)
 
     def fill(self, byte: int) -> None:
-        """Leave every byte undefined, and set it to ``byte`` so that reading it shows."""
+        """Mark every byte as undefined, and set it to ``byte`` so that a read is noticed."""
         self._buffer.bytes[:] = byte
         if self._buffer.region.written is not None:
             self._buffer.region.written[:] = 0
@@ -141,7 +141,7 @@ class PtxDevice:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Let enqueues of this thread work here in the body, those prepared elsewhere too."""
+        """Let this thread's enqueues work here in the body, even those prepared elsewhere."""
         token = _working.set(self)
         try:
             with preparing_with(self.prepare):

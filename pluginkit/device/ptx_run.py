@@ -1,4 +1,4 @@
-"""One enqueue of a plugin on the PTX machine, from numpy arrays to numpy arrays."""
+"""Run an enqueue of a plugin on the PTX machine, from numpy arrays to numpy arrays."""
 
 from __future__ import annotations
 

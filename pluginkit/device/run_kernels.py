@@ -1,4 +1,4 @@
-"""Computes plugin nodes with their kernels, on a GPU and without TensorRT."""
+"""Compute plugin nodes with their kernels, on a GPU and without TensorRT."""
 
 from __future__ import annotations
 

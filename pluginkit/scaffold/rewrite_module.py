@@ -1,4 +1,4 @@
-"""The rewrite that puts a plugin in an operator's place."""
+"""Write the rewrite that replaces an operator by a plugin."""
 
 from __future__ import annotations
 

@@ -21,10 +21,10 @@ from pluginkit.errors import PluginkitError
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing that was looked at.
+    """The state of one part of the installation.
 
     Attributes:
-        subject: what.
+        subject: the part.
         state: ``"ok"``; ``"note"`` where only some commands lack something; ``"problem"``.
         text: what was found.
         fix: what the user can do about it.
@@ -232,7 +232,7 @@ def _discovery(args: argparse.Namespace) -> Iterator[Diagnosis]:
     yield Diagnosis("plugins", "ok", f"{len(plugins)} plugins and {len(rewrites)} rewrites found")
 
 
-#: TensorRT refuses the node: its own ScatterElements has no reductions.
+#: TensorRT refuses this node, because its own ScatterElements has no reductions.
 _SAMPLE = """<ir_version: 10, opset_import: ["" : 18]>
 sample (float[N, 4] data, int64[M, 4] indices, float[M, 4] updates) => (float[N, 4] y) {
     y = ScatterElements <axis = 0, reduction = "max"> (data, indices, updates)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pluginkit.engine.plan.run_engine import Timing
 
-#: Runs before the ones that are timed, so that lazy loading is not.
+#: Runs before the timed ones, so that lazy loading is not measured.
 _WARM_UP = 3
 
 
