@@ -133,10 +133,12 @@ def _plugin_page(plugin: dict[str, Any]) -> str:
              f"`{plugin['namespace']}`"]  # fmt: skip
     if plugin["onnx_op"]:
         facts.append(f"for the operator {plugin['onnx_op']}")
-    lines = [", ".join(facts) + ".", "", "```text", plugin["doc"], "```", ""]
+    lines = [", ".join(facts) + ".", ""]
+    prose, sections = _docstring(plugin["doc"])
+    lines += [prose, ""]
     for kind in ("inputs", "outputs"):
-        lines += [f"## {kind.capitalize()}", "", "| name | dtypes | ranks | kind |"]
-        lines.append("| --- | --- | --- | --- |")
+        lines += [f"## {kind.capitalize()}", "", sections.pop(kind.capitalize(), ""), ""]
+        lines += ["| name | dtypes | ranks | kind |", "| --- | --- | --- | --- |"]
         for one in plugin[kind]:
             optional = ", may be absent" if one["optional"] else ""
             ranks = " to ".join(map(str, dict.fromkeys(one["ranks"])))
@@ -149,14 +151,29 @@ def _plugin_page(plugin: dict[str, Any]) -> str:
         lines += ["## Attributes", "", "| name | type | default | meaning |"]
         lines.append("| --- | --- | --- | --- |")
         for one in plugin["attributes"]:
-            cells = (f"`{one['name']}`", f"`{one['type']}`", f"`{one['default']}`", one["doc"])
+            type_ = one["type"].replace(" | ", "` or `")  # a bar would end the table's cell
+            cells = (f"`{one['name']}`", f"`{type_}`", f"`{one['default']}`", one["doc"])
             lines.append(f"| {' | '.join(map(_cell, cells))} |")
         lines.append("")
-    lines += [f"Interface: {plugin['interface']}.", "", "## Kernels", ""]
+    sections.pop("Attributes", None)  # the table says the same
+    lines += ["## Limits", "", f"Interface: {plugin['interface']}.", ""]
+    for title, text in sections.items():
+        lines += [f"{title}: {text}", ""]
+    lines += ["## Kernels", ""]
     for name, kernel in plugin["kernels"].items():
         file = f" in {Path(kernel['file']).name}" if kernel.get("file") else ""
         lines.append(f"- `{name}`: {kernel['kind']} `{kernel['function']}`{file}")
     return _page(plugin["name"], *lines)
+
+
+def _docstring(text: str) -> tuple[str, dict[str, str]]:
+    """Return what a plugin's docstring says before its sections, and the sections by title."""
+    prose, *rest = re.split(r"^(\w+):(?=\s{2,}\S)", text, flags=re.MULTILINE)
+    sections = {
+        title: _markdown(" ".join(body.split()))
+        for title, body in zip(rest[::2], rest[1::2], strict=True)
+    }
+    return _markdown(re.sub(r"^(.* = .*)$", r"`\1`", prose, flags=re.MULTILINE)), sections
 
 
 def _cell(text: str) -> str:
