@@ -106,12 +106,12 @@ def _run(block: Block, folder: Path) -> str:
 def compare(expected: str, printed: str) -> None:
     """Fail unless the expected lines are printed in their order.
 
-    White space at the ends of lines, and empty lines, do not count.
+    White space around lines, and empty lines, do not count.
     """
-    lines = [line.rstrip() for line in printed.splitlines() if line.strip()]
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
     position = 0
-    for line in (line.rstrip() for line in expected.splitlines() if line.strip()):
-        if line.strip() == "...":
+    for line in (line.strip() for line in expected.splitlines() if line.strip()):
+        if line == "...":
             continue
         pattern = re.compile(".*".join(re.escape(part) for part in line.split("...")) + "$")
         found = next((i for i in range(position, len(lines)) if pattern.match(lines[i])), None)
