@@ -86,7 +86,7 @@ def _run(block: Block, folder: Path) -> str:
         **os.environ,
         "COLUMNS": "100",
         "NO_COLOR": "1",
-        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
+        "PYTHONPATH": str(folder),  # a checkout's own plugins/ would hide the page's
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     done = subprocess.run(

@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--expected",
         type=Path,
         metavar="NPZ",
-        help="an array for each output, computed elsewhere from --inputs; the original is not run",
+        help="an array for each output, computed elsewhere from --inputs, in the same file or "
+        "another; the original is not run",
     )
     parser.add_argument(
         "--range",

@@ -154,6 +154,15 @@ def test_outputs_from_elsewhere_take_the_place_of_the_original(tmp_path):
     assert output.max_abs_error == pytest.approx(0.5, rel=1e-5)
 
 
+def test_one_file_may_hold_inputs_and_outputs(tmp_path):
+    inputs, expected = golden()
+    both = {**inputs, **expected}
+    pair = custom_pair(tmp_path)
+    assert compare_models(*pair, plugins=PLUGINS, inputs=both, expected=both).ok
+    both["y"][1, 2] += 0.5
+    assert not compare_models(*pair, plugins=PLUGINS, inputs=both, expected=both).ok
+
+
 def test_outputs_from_elsewhere_must_be_those_of_the_model(tmp_path):
     inputs, expected = golden()
     pair = custom_pair(tmp_path)
