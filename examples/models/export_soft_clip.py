@@ -72,7 +72,7 @@ def soft_clip_symbolic(g, x, low, high, slope):
 
 
 def main(folder: Path) -> None:
-    """Write soft_clip.onnx by the newer exporter, soft_clip_ts.onnx by the older, and one result."""
+    """Write soft_clip.onnx by the newer exporter, soft_clip_ts.onnx by the older; a result."""
     torch.manual_seed(0)
     model, x = Net().eval(), torch.randn(3, 16)
     names = {"input_names": ["x"], "output_names": ["y"], "opset_version": 18}
