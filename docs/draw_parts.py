@@ -3,7 +3,7 @@
     python docs/draw_parts.py
 
 An arrow goes from a part to one that it imports. Arrows that follow from others are left out. So
-are distribution, errors, atomic_files and interrupts, which every part may import.
+are distribution, errors, quantities, atomic_files and interrupts, which every part may import.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "pluginkit"
-EVERYWHERE = {"distribution", "errors", "atomic_files", "interrupts"}
+EVERYWHERE = {"distribution", "errors", "quantities", "atomic_files", "interrupts"}
 OUTSIDE = {"plugins", "graph_rewrites"}  # installed inside the package, found by discovery
 
 

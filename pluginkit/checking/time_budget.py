@@ -10,6 +10,7 @@ from typing import Protocol
 from pluginkit.checking.outcomes import Failure, NotRun, OutOfTime, outcome_of
 from pluginkit.checking.plugin_under_test import PluginCall
 from pluginkit.kernels.ptx_code import seconds_compiling
+from pluginkit.quantities import counted
 
 #: Seconds for each share on the PTX machine, without compilation; 20 for all checks of a plugin.
 SHARES = {
@@ -64,9 +65,10 @@ class CallTally:
     left_out: int = 0
 
     def __str__(self) -> str:
+        done = counted(self.run, "call")
         if not self.left_out:
-            return f"{self.run} calls"
-        return f"{self.run} calls; not run: {self.left_out} more, for time (--sanitize runs them)"
+            return done
+        return f"{done}; not run: {self.left_out} more, for time (--sanitize runs them)"
 
 
 def run_affordable(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.errors import UsageError
+from pluginkit.quantities import counted
 
 if TYPE_CHECKING:
     from pluginkit.onnx.running.compare_models import Comparison
@@ -73,7 +74,9 @@ def _tables(comparison: Comparison) -> list[ReportTable]:
     tables: list[ReportTable] = []
     for case in comparison.cases:
         inputs = ", ".join(f"{name} {text_from_shape(dims)}" for name, dims in case.inputs.items())
-        tables.append((f"{each} runs with {inputs}", _columns("output"), _rows(case.outputs)))
+        tables.append(
+            (f"{counted(each, 'run')} with {inputs}", _columns("output"), _rows(case.outputs))
+        )
     if comparison.taps is not None:
         tables += _taps_tables(comparison.taps)
     return tables

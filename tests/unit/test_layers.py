@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 ORDER = [
     "distribution",
     "errors",
+    "quantities",
     "atomic_files",
     "interrupts",
     "ptx",

@@ -12,6 +12,7 @@ from pluginkit.checking.unread import unread_attributes
 from pluginkit.contract import calls
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PluginkitError
+from pluginkit.quantities import counted
 
 if TYPE_CHECKING:
     from pluginkit.contract.attributes import AttributeSpec
@@ -101,7 +102,7 @@ def attributes(subject: Subject) -> str:
         count += 1
     unread = unread_attributes(subject.plugin_class)
     listed = f"; no method reads {', '.join(map(repr, unread))}" if unread else ""
-    return f"{count} plugins{listed}"
+    return f"{counted(count, 'plugin')}{listed}"
 
 
 @check(65, needs=("cases", "tensorrt"))
@@ -137,4 +138,4 @@ def serialization(subject: Subject) -> str:
                 expect_same(f"{where}, after {how}", copy.core.plugin, plugin)
             loaded = adapters.reloaded(interface, creator, adapter)
             expect_same(f"{where}, after a plan", loaded.core.plugin, plugin)
-    return f"{len(plugins)} plugins, on each interface"
+    return f"{counted(len(plugins), 'plugin')}, on each interface"

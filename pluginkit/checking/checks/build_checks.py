@@ -18,6 +18,7 @@ from pluginkit.contract import calls
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PluginkitError
 from pluginkit.isolation.class_location import ClassLocation, location_of
+from pluginkit.quantities import counted
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import load_flavour
 from pluginkit.trt.plugin_registry import register
@@ -54,7 +55,7 @@ def build(subject: Subject) -> str:
                     cause="TensorRT builds a plan also when fields are not serialized.",
                     case=call.case,
                 )
-    return f"{len(chosen)} plans"
+    return counted(len(chosen), "plan")
 
 
 def _build(trt: Any, call: PluginCall) -> bytes:
@@ -187,7 +188,7 @@ def reload(subject: Subject) -> str:
         other = type(plugin)(**values)
         kept = [p.name for p, is_there in zip(plugin.spec.inputs, present, strict=True) if is_there]
         expect_same(where, other.with_inputs(*kept), plugin)
-    return f"{len(plugins)} plugins, on each interface"
+    return f"{counted(len(plugins), 'plugin')}, on each interface"
 
 
 _MARK = b"pluginkit payloads follow"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pluginkit.checking.check import check
 from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import Subject
+from pluginkit.quantities import counted
 
 
 @check(5)
@@ -30,4 +31,4 @@ def cases(subject: Subject) -> str:
     untaken = subject.untaken_types()
     if untaken:
         raise Failure("cases()", f"none that takes {untaken[0]}", "a case for every type declared")
-    return f"{len(names)} cases"
+    return counted(len(names), "case")

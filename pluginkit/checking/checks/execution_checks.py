@@ -19,6 +19,7 @@ from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.time_budget import run_affordable
 from pluginkit.device.memory import CupyMemory
+from pluginkit.quantities import counted
 
 #: Runs of each thread.
 _RUNS = 5
@@ -64,7 +65,7 @@ def stream(subject: Subject) -> str:
                 )
             execution.enqueue()
             expect(call, execution.results(), "behind other work on the stream")
-    return f"{len(chosen)} calls"
+    return counted(len(chosen), "call")
 
 
 _SPIN = """
@@ -211,7 +212,7 @@ def graph_capture(subject: Subject) -> str:
                 execution.write_inputs(other)
                 graph.launch(memory.queue)
                 expect(other, execution.results(), "a replayed CUDA graph")
-    return f"{len(chosen)} calls"
+    return counted(len(chosen), "call")
 
 
 def captured(memory: CupyMemory, execution: Execution) -> Any:

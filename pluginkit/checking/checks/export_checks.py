@@ -11,6 +11,7 @@ from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.contract import calls
 from pluginkit.errors import ExportError, MissingDependencyError
+from pluginkit.quantities import counted
 
 if TYPE_CHECKING:
     from pluginkit.export.compile.compiler import Compiler
@@ -51,7 +52,7 @@ def exports(subject: Subject) -> str:
         raise NotRun(f"a C++ compiler: {error.fix}") from error
     traced, for_sizes = _traced(subject)
     agreed = _compared(traced, compiler)
-    remark = f"{len(traced)} variants, {agreed} calls"
+    remark = f"{counted(len(traced), 'variant')}, {counted(agreed, 'call')}"
     return f"{remark}; for the cases' sizes only: {'; '.join(for_sizes)}" if for_sizes else remark
 
 

@@ -21,6 +21,7 @@ from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import Port
 from pluginkit.errors import PluginkitError
+from pluginkit.quantities import counted
 from pluginkit.trt.flavour import Flavour
 
 #: TensorRT tries at most this many combinations.
@@ -61,7 +62,7 @@ def format_combinations(subject: Subject) -> str:
                 if wrong:
                     shown = ", ".join(f"{t} {f}" for t, f in sorted(wrong)[0])
                     raise Failure(f"{label}, {interface}: {shown}", got, wanted)
-    return f"{len(expected)} combinations"
+    return counted(len(expected), "combination")
 
 
 def _expected(plugin: Plugin) -> Iterator[Combination]:

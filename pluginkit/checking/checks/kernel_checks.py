@@ -22,6 +22,7 @@ from pluginkit.kernels.specialise import (
     specialise,
     type_bindings,
 )
+from pluginkit.quantities import counted
 
 #: The most output elements that the simulator computes in reasonable time, with a thread for each.
 _SIMULATED_ELEMENTS = 2000
@@ -81,7 +82,7 @@ def launches(subject: Subject) -> str:
             count += 1
     unread = [name for name in given if name not in taken]
     listed = f"; no step reads {', '.join(map(repr, unread))}" if unread else ""
-    return f"{count} sets of shapes{listed}"
+    return f"{counted(count, 'set of shapes')}{listed}"
 
 
 def _input_of(argument: object) -> str | None:
@@ -107,7 +108,7 @@ def compile(subject: Subject) -> str:  # noqa: A001  # the check's name
         raise NotRun("launches of declared kernels")
     for arch in ARCHITECTURES:
         _compile_all(wanted, arch)
-    return f"{len(wanted)} kernels for {', '.join(ARCHITECTURES)}"
+    return f"{counted(len(wanted), 'kernel')} for {', '.join(ARCHITECTURES)}"
 
 
 def _launches(subject: Subject) -> Iterator[Wanted]:
@@ -184,4 +185,4 @@ def simulator(subject: Subject) -> str:
             continue
         expect(call, simulate(call.plugin, call.arrays), "simulated")
         count += 1
-    return f"{count} calls"
+    return counted(count, "call")

@@ -10,6 +10,7 @@ from pluginkit.checking.executions import expect
 from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.contract import calls
+from pluginkit.quantities import counted
 
 
 @check(20, needs=("cases",))
@@ -44,7 +45,7 @@ def reference(subject: Subject) -> str:
                     case=call.case,
                 )
         count += 1
-    return f"{count} calls"
+    return counted(count, "call")
 
 
 def _by_port(call: PluginCall, arrays: list[Any]) -> list[Any]:
@@ -80,7 +81,9 @@ def reference_against_onnx(subject: Subject) -> str:
         compared += 1
     if not compared:
         raise NotRun(f"a runtime: neither ONNX Runtime nor onnx computes any of {refused} calls")
-    return f"{compared} calls" + (f"; {refused} that no runtime computes" if refused else "")
+    return f"{counted(compared, 'call')}" + (
+        f"; {refused} that no runtime computes" if refused else ""
+    )
 
 
 def _model(call: PluginCall) -> Any:

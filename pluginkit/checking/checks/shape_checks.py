@@ -11,6 +11,7 @@ from pluginkit.checking.plugin_under_test import CallAxis, PluginCall, Subject
 from pluginkit.contract import calls
 from pluginkit.contract.dims import ConcreteShape, Dim, InputDim, evaluate
 from pluginkit.errors import PluginkitError, UnknownDimError
+from pluginkit.quantities import counted
 
 
 def _odd(dim: int) -> int:
@@ -112,7 +113,9 @@ def shape_function(subject: Subject) -> str:
             f"shapes other than the cases': the plugin refuses all {refused} that were tried; add "
             "cases of other shapes"
         )
-    return f"{count} sets of shapes" + (f"; the plugin refuses {refused} others" * bool(refused))
+    return counted(count, "set of shapes") + (
+        f"; the plugin refuses {refused} others" * bool(refused)
+    )
 
 
 def _compare(
@@ -182,7 +185,7 @@ def dtypes(subject: Subject) -> str:
                     case=call.case,
                 )
         count += 1
-    return f"{count} calls"
+    return counted(count, "call")
 
 
 @check(70, needs=("cases",))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pluginkit.cli import options
 from pluginkit.cli.commands.rewrite import print_report, report_of
+from pluginkit.quantities import bytes_text, counted
 
 if TYPE_CHECKING:
     from pluginkit.engine import BuildResult
@@ -128,7 +129,7 @@ def _print_result(result: BuildResult) -> None:
         print_table(title, ("input", "min", "opt", "max", ""), rows)
     manifest = result.manifest
     print_line(
-        f"Wrote {result.plan_path} ({manifest.plan_bytes / 2**20:.1f} MiB) for compute capability "
+        f"Wrote {result.plan_path} ({bytes_text(manifest.plan_bytes)}) for compute capability "
         f"{', '.join(manifest.compute_capabilities)} with {manifest.flavour} {manifest.tensorrt} "
         f"in {result.seconds:.1f} s."
     )
@@ -140,8 +141,9 @@ def _print_library(library: LibraryRecord) -> None:
     from pluginkit.cli.terminal_output import print_line
 
     print_line(
-        f"It holds its plugins: {library.bytes / 1024:.0f} KiB, {library.kernels} kernels of "
-        f"{library.kernel_bytes / 1024:.0f} KiB, {len(library.variants)} variants; "
+        f"It holds its plugins: {bytes_text(library.bytes)}, "
+        f"{counted(library.kernels, 'kernel')} of {bytes_text(library.kernel_bytes)}, "
+        f"{counted(len(library.variants), 'variant')}; "
         f"{library.proved_calls} calls agree with the Python classes. No engine was executed."
     )
     print_line(f"It needs {library.needs}.")

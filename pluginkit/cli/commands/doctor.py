@@ -17,6 +17,7 @@ from typing import Literal
 from pluginkit.cli import options
 from pluginkit.distribution import pip_install
 from pluginkit.errors import PluginkitError
+from pluginkit.quantities import bytes_text, counted
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,11 @@ def _discovery(args: argparse.Namespace) -> Iterator[Diagnosis]:
         return
     for broken in args.broken_modules:
         yield Diagnosis("plugins", "problem", broken.message, broken.fix or "")
-    yield Diagnosis("plugins", "ok", f"{len(plugins)} plugins and {len(rewrites)} rewrites found")
+    yield Diagnosis(
+        "plugins",
+        "ok",
+        f"{counted(len(plugins), 'plugin')} and {counted(len(rewrites), 'rewrite')} found",
+    )
 
 
 #: TensorRT refuses this node, because its own ScatterElements has no reductions.
@@ -256,9 +261,9 @@ def _sample_build() -> Iterator[Diagnosis]:
             model = Path(folder) / "sample.onnx"
             onnx.save(onnx.parser.parse_model(_SAMPLE), model)
             result = build_engine(model)
-            size = result.plan_path.stat().st_size / 1024
+            size = result.plan_path.stat().st_size
     except PluginkitError as error:
         yield Diagnosis("sample build", "problem", error.message, error.fix or "")
     else:
-        text = f"ScatterElements(reduction=max) became a plan of {size:.0f} KiB"
+        text = f"ScatterElements(reduction=max) became a plan of {bytes_text(size)}"
         yield Diagnosis("sample build", "ok", f"{text} in {result.seconds:.1f} s")

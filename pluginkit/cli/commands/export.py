@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.cli import options
 from pluginkit.errors import UsageError
+from pluginkit.quantities import bytes_text, counted
 
 if TYPE_CHECKING:
     from pluginkit.engine.deploy.export_folder import Deployment
@@ -199,7 +200,7 @@ def _attributes(texts: list[str]) -> dict[str, list[Any]]:
 def _print_deployment(deployment: Deployment) -> None:
     from pluginkit.cli.terminal_output import print_line, print_table
 
-    rows = [(path, f"{size / 1024:.1f} KiB") for path, size in deployment.files.items()]
+    rows = [(path, bytes_text(size)) for path, size in deployment.files.items()]
     shown = [row for row in rows if not row[0].startswith("source/")]
     print_table(f"Wrote {deployment.folder}", ("file", "size"), shown)
     if len(shown) < len(rows):
@@ -207,12 +208,13 @@ def _print_deployment(deployment: Deployment) -> None:
     record, proof = deployment.record, deployment.proof
     print_line(
         f"{', '.join(deployment.plugins)} for TensorRT {record.tensorrt}, {record.arch}: "
-        f"{len(record.variants)} variants, {record.kernels} kernels of "
-        f"{record.kernel_bytes / 1024:.0f} KiB, in {deployment.seconds:.1f} s."
+        f"{counted(len(record.variants), 'variant')}, {counted(record.kernels, 'kernel')} of "
+        f"{bytes_text(record.kernel_bytes)}, in {deployment.seconds:.1f} s."
     )
     print_line(
-        f"The C++ agrees with the Python classes on {proof.calls} calls, {proof.refusals} of them "
-        f"refused by both, {proof.steps} steps. No engine was executed."
+        f"The C++ agrees with the Python classes on {counted(proof.calls, 'call')}, "
+        f"{proof.refusals} of them refused by both, {counted(proof.steps, 'step')}. "
+        "No engine was executed."
     )
     for reason in deployment.left_out:
         print_line(f"Left out: {reason}")

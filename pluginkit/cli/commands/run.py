@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.cli import options
 from pluginkit.errors import UsageError
+from pluginkit.quantities import bytes_text
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     library = manifest.library
     if library is not None:
         print_line(
-            f"{args.plan} holds a library of its plugins ({library.bytes / 1024:.0f} KiB): loading "
+            f"{args.plan} holds a library of its plugins ({bytes_text(library.bytes)}): loading "
             "it executes that code.",
             stderr=True,
         )

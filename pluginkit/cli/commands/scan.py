@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pluginkit.cli import options
+from pluginkit.quantities import counted
 
 if TYPE_CHECKING:
     from pluginkit.engine.scan.scan_model import NodeReport, ScanReport
@@ -175,7 +176,7 @@ def _commands(report: ScanReport) -> list[str]:
 def _sentence(report: ScanReport) -> str:
     counts = ", ".join(f"{count} {status}" for status, count in report.counts().items() if count)
     total = len(report.before)
-    text = f"{report.model.name}, {total} nodes, {report.target}: {counts}."
+    text = f"{report.model.name}, {counted(total, 'node')}, {report.target}: {counts}."
     if report.left:
         text += f" After the rewrites {len(report.left)} left."
     elif not report.problems:

@@ -47,7 +47,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g
 def test_a_sound_plugin_passes() -> None:
     remark = exports.run(Subject(Padded))
     assert remark is not None
-    assert remark.startswith("1 variants, ")
+    assert remark.startswith("1 variant, ")
     assert int(remark.split()[2]) >= 20
 
 

@@ -65,7 +65,7 @@ def test_a_call_that_is_stopped_counts_as_left_out() -> None:
             stop(call)
 
     assert str(run_affordable(Limited(), calls(1, 2), run, "canaries")).startswith(
-        "1 calls; not run: 1"
+        "1 call; not run: 1"
     )
 
 
