@@ -182,7 +182,7 @@ class ArgumentBlock:
     """The memory behind the ``kernelParams`` of several launches.
 
     It begins with a table of the enqueue's pointers, and the parameters of tensor arguments point
-    into that table. So one write to the table updates all arguments.
+    into that table. So one write updates all arguments.
 
     Args:
         launches: the parameters of each launch.
@@ -190,10 +190,7 @@ class ArgumentBlock:
         outputs: the number of output pointers.
 
     Attributes:
-        table: the pointers to inputs, outputs and workspace; assign ``table[:]``.
         words: the whole block as 64-bit words.
-        shifted: each word that holds a pointer plus an offset: the word's index, the pointer's
-            index and the offset.
         kernel_params: for each launch, the address of its array of parameter addresses.
     """
 
@@ -218,13 +215,20 @@ class ArgumentBlock:
                     part = _NULL
                 image += part.ljust(-(-len(part) // _WORD) * _WORD, b"\0")
         self.words = (ctypes.c_uint64 * (len(image) // _WORD)).from_buffer(image)
-        self.table = (ctypes.c_uint64 * count).from_buffer(image)
-        self.shifted = tuple(shifted)
+        self._table = (ctypes.c_uint64 * count).from_buffer(image)
+        # Words that hold a pointer plus an offset: which, which pointer, the offset.
+        self._shifted = tuple(shifted)
         base = ctypes.addressof(self.words)
         self._arrays = [
             (ctypes.c_void_p * max(len(each), 1))(*(base + o for o in each)) for each in offsets
         ]
         self.kernel_params = tuple(ctypes.addressof(array) for array in self._arrays)
+
+    def write(self, pointers: Sequence[int]) -> None:
+        """Write the pointers to inputs, outputs and workspace."""
+        self._table[:] = pointers
+        for word, index, offset in self._shifted:
+            self.words[word] = pointers[index] + offset
 
     def pointer_index(self, slot: Slot) -> int:
         """Return the index of a slot's pointer among the enqueue's pointers."""

@@ -28,6 +28,7 @@ class LoadedKernel:
 
     Attributes:
         function: the ``CUfunction``.
+        address: the same as an int.
         parameter_sizes: bytes of each parameter; None with a driver before CUDA 12.4, which cannot
             tell.
     """
@@ -36,6 +37,7 @@ class LoadedKernel:
         self, name: str, function: Any, parameter_sizes: tuple[int, ...] | None, module: Any
     ) -> None:
         self.function = function
+        self.address = int(function)
         self.parameter_sizes = parameter_sizes
         self._name = name
         self._module = module  # must not be unloaded

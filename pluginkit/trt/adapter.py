@@ -216,9 +216,10 @@ class AdapterCore:
         dtypes = [self.flavour.dtype(desc.type) for desc in descs]
         inputs = calls.describe_on_device(
             self.plugin,
-            [tuple(desc.dims) for desc in descs],
+            # A slice of Dims takes a tenth of the time of going through them.
+            [tuple(desc.dims[:]) for desc in descs],
             dtypes,
-            lambda: [tuple(desc.dims) for desc in output_descs],
+            lambda: [tuple(desc.dims[:]) for desc in output_descs],
         )
         key = tuple(desc and (desc.shape, desc.dtype, desc.values) for desc in inputs)
         prepared = self._prepared_by_key.pop(key, None)

@@ -64,24 +64,24 @@ class PluginV2Callbacks:
     def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         self.core.prepared, self._is_told = None, False
         descs = [dynamic.desc for dynamic in inputs]
-        if self._is_initialized and all(dim >= 0 for desc in descs for dim in desc.dims):
+        if self._is_initialized and all(dim >= 0 for desc in descs for dim in desc.dims[:]):
             # The execution phase: the builder's timing, or the first enqueue with these shapes.
             self._prepare(descs)
             self._is_told = True
             every = list(enumerate(self._dims))
-            is_open = [list(dynamic.min) != list(dynamic.max) for dynamic in inputs]
+            is_open = [dynamic.min[:] != dynamic.max[:] for dynamic in inputs]
             self._turn = itertools.cycle(list(itertools.compress(every, is_open)) or every)
             return
         dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
-        self._smallest = [tuple(dynamic.min) for dynamic in inputs]
-        largest: Shapes = [tuple(dynamic.max) for dynamic in inputs]
+        self._smallest = [tuple(dynamic.min[:]) for dynamic in inputs]
+        largest: Shapes = [tuple(dynamic.max[:]) for dynamic in inputs]
         for shapes, bound in ((self._smallest, "min"), (largest, "max")):
             self.core.check_shapes(shapes, dtypes, f"profile's {bound}", ())
 
     @_callback
     def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
         dtypes = [self.core.flavour.dtype(desc.type) for desc in inputs]
-        largest: Shapes = [tuple(desc.dims) for desc in inputs]
+        largest: Shapes = [tuple(desc.dims[:]) for desc in inputs]
         return self.core.workspace_bytes([(self._smallest or largest, ()), (largest, ())], dtypes)
 
     @uninterrupted
@@ -136,7 +136,7 @@ class PluginV2Callbacks:
 
     def _prepare(self, descs: Sequence[Any]) -> Prepared:
         prepared = self.core.prepare_for(descs, ())
-        self._dims = [list(desc.dims) for desc in descs]
+        self._dims = [list(desc.dims[:]) for desc in descs]
         return prepared
 
     @_callback

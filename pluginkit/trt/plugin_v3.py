@@ -79,18 +79,18 @@ class PluginV3Callbacks:
         dtypes = self._dtypes(inputs)
         for bound in ("min", "opt", "max"):
             self.core.check_shapes(
-                [tuple(getattr(each, bound)) for each in inputs],
+                [tuple(getattr(each, bound)[:]) for each in inputs],
                 dtypes,
                 f"profile's {bound}",
-                [tuple(getattr(each, bound)) for each in outputs],
+                [tuple(getattr(each, bound)[:]) for each in outputs],
             )
 
     @_callback
     def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
         ends = [
             (
-                [tuple(getattr(each, bound)) for each in inputs],
-                [tuple(getattr(each, bound)) for each in outputs],
+                [tuple(getattr(each, bound)[:]) for each in inputs],
+                [tuple(getattr(each, bound)[:]) for each in outputs],
             )
             for bound in ("min", "opt", "max")
         ]

@@ -129,9 +129,7 @@ def test_block_holds_what_the_driver_reads():
     block = ArgumentBlock([first, second], inputs=2, outputs=1)
     for base in (0x7F00_0000_0000, 0x1000):  # the second enqueue overwrites the first one's
         pointers = [base, base + 256, base + 512, base + 768]
-        block.table[:] = pointers
-        for word, index, offset in block.shifted:
-            block.words[word] = pointers[index] + offset
+        block.write(pointers)
         assert read(block, 0, 8, 3, 8, 8, 24) == [
             struct.pack("<Q", base + 256),
             b"abc",

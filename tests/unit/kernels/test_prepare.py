@@ -16,20 +16,33 @@ from pluginkit.kernels import prepare as preparing
 from pluginkit.kernels.prepare import prepare
 
 
+class RefusalError(RuntimeError):
+    """As cupy raises it."""
+
+    def __init__(self, status):
+        super().__init__(status)
+        self.status = status
+
+
 class Driver:
     """Records calls; reads as many parameters as the kernel has, each of its size."""
 
     def __init__(self):
         self.calls = []
         self.status = 0
+        self.cuda = SimpleNamespace(driver=self)  # of cupy
 
-    def cuLaunchKernel(self, function, *rest):  # noqa: N802  # CUDA's name
+    CUDADriverError = RefusalError
+    CUresult = int
+
+    def launchKernel(self, function, *rest):  # noqa: N802  # cupy's name
         *shape, stream, params, _ = rest
         addresses = (ctypes.c_void_p * len(function)).from_address(params)
         pairs = zip(addresses, function, strict=True)
         arguments = [ctypes.string_at(address, size) for address, size in pairs]
         self.calls.append(("launch", tuple(shape), stream, arguments))
-        return (self.status,)
+        if self.status:
+            raise RefusalError(self.status)
 
     def cuMemcpyDtoDAsync(self, *arguments):  # noqa: N802
         self.calls.append(("copy", *arguments))
@@ -41,10 +54,10 @@ class Driver:
 
 
 class Kernel:
-    """A loaded kernel whose CUfunction is the list of its parameter sizes."""
+    """A loaded kernel whose address is the list of its parameter sizes."""
 
     def __init__(self, sizes):
-        self.function = self.parameter_sizes = sizes
+        self.address = self.parameter_sizes = sizes
         self.shared_bytes = None
 
     def allow_shared_bytes(self, nbytes):
@@ -70,7 +83,7 @@ def kernel_with(monkeypatch):
 def test_launch_passes_every_argument(driver, kernel_with, combine, describe):
     kernel_with(8, 8, 8, 8, 8, 4, 1)
     prepared = prepare(combine(), *describe(combine(), (3, 43)))
-    for x, y in ((0x7000, 0x8000), (0x9000, 0xA000)):
+    for x, y in ((0x7000, 0x8000), (0x7000, 0x8000), (0x9000, 0xA000), (0x7000, 0x8000)):
         prepared.enqueue([x], [y], 0, 77)
         assert driver.calls.pop() == (
             "launch",
@@ -147,14 +160,18 @@ def test_kernel_that_takes_other_arguments(driver, kernel_with, combine, describ
         prepare(combine(), *describe(combine(), (3,)))
 
 
-def test_refused_step_is_named(driver, kernel_with, stamp, describe, monkeypatch):
+def test_refused_step_is_named(driver, kernel_with, stamp, combine, describe, monkeypatch):
     kernel_with(*(8,) * 14, 4, 4, 4, 1)
     prepared = prepare(stamp(), *describe(stamp(), (9,)))
+    kernel_with(8, 8, 8, 8, 8, 4, 1)
+    other = prepare(combine(), *describe(combine(), (3, 43)))
     monkeypatch.setattr(preparing, "cuda_error", lambda status: f"CUDA_ERROR_{status}")
-    driver.cuLaunchKernel = None  # looked up when the enqueue was prepared
+    driver.launchKernel = None  # looked up when the enqueue was prepared
     driver.status = 700
     with pytest.raises(KernelError, match="PK330 Stamp: step 1 of 2, Fill: CUDA_ERROR_700"):
         prepared.enqueue([1], [2], 3, 4)
+    with pytest.raises(KernelError, match="PK330 Combine: step 1 of 1, launch of .*: CUDA_ERROR_7"):
+        other.enqueue([1], [2], 3, 4)
 
 
 class Own(Plugin):
@@ -295,7 +312,7 @@ def test_shared_memory_limit_only_grows(monkeypatch):
     fake = Cuda(10, 10)
     fake.CUfunction_attribute, fake.cuFuncSetAttribute = names, set_attribute
     monkeypatch.setattr(loading, "need", lambda module: fake)
-    kernel = loading.LoadedKernel("f", object(), (), None)
+    kernel = loading.LoadedKernel("f", 0x1000, (), None)
     for nbytes in (48 * 1024, 90_000, 60_000, 90_000, 95_000):
         kernel.allow_shared_bytes(nbytes)
     assert asked == [90_000, 95_000]
