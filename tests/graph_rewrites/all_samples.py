@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.graph_rewrites.microsoft_samples import MICROSOFT_SAMPLES
+from tests.graph_rewrites.ml_samples import ML_SAMPLES
 from tests.graph_rewrites.samples import SAMPLES, Sample
 
-ALL_SAMPLES: dict[str, Sample] = SAMPLES | MICROSOFT_SAMPLES
+ALL_SAMPLES: dict[str, Sample] = SAMPLES | MICROSOFT_SAMPLES | ML_SAMPLES

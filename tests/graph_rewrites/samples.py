@@ -140,7 +140,7 @@ class Sample:
         if self.given:
             return list(self.given)
         node, opsets = self.model.graph.node[0], self.model.opset_import
-        if node.domain == "com.microsoft" or not onnx.defs.has(
+        if node.domain in ("com.microsoft", "ai.onnx.ml") or not onnx.defs.has(
             node.op_type, max_inclusive_version=opsets[0].version, domain=node.domain
         ):
             return list(run_onnxruntime(self.model, self.feeds).values())
