@@ -27,10 +27,12 @@ from pluginkit.graph_rewrites.expand_compress import ExpandCompress
 from pluginkit.graph_rewrites.expand_cum_prod import ExpandCumProd
 from pluginkit.graph_rewrites.expand_det import ExpandDet
 from pluginkit.graph_rewrites.expand_dft import ExpandDft
+from pluginkit.graph_rewrites.expand_dynamic_resize import ExpandDynamicResize
 from pluginkit.graph_rewrites.expand_integer_convolutions import (
     ExpandConvInteger,
     ExpandQLinearConv,
 )
+from pluginkit.graph_rewrites.expand_integer_einsum import ExpandIntegerEinsum
 from pluginkit.graph_rewrites.expand_integer_products import (
     ExpandMatMulInteger,
     ExpandQLinearMatMul,
@@ -46,6 +48,7 @@ from pluginkit.graph_rewrites.expand_quantization import (
 )
 from pluginkit.graph_rewrites.expand_resize import ExpandResize
 from pluginkit.graph_rewrites.expand_tf_idf import ExpandTfIdf
+from pluginkit.graph_rewrites.expand_vector_operators import ExpandVectorOperator
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from pluginkit.onnx.running.run_model import run_onnxruntime
 
@@ -545,6 +548,26 @@ def _other_samples() -> dict[str, Sample]:
             {"x": normal(5, 7) * 3},
             outputs=("y", "scale", "zero"),
             opset=11,
+        ),
+        "resize to any size": sample(
+            ExpandDynamicResize,
+            "Resize",
+            {"x": normal(1, 2, 9, 8), "roi": None, "scales": f32(1, 1, 0.5, 0.5)},
+            stored=["scales"],
+            dims={"x": (1, 2, "h", "w")},
+            ranks={"y": 4},
+            mode="cubic",
+            antialias=1,
+            exclude_outside=1,
+        ),
+        "softmax of a vector": sample(ExpandVectorOperator, "Softmax", {"x": normal(5)}, axis=0),
+        "argmax of a vector": sample(ExpandVectorOperator, "ArgMax", {"x": normal(5)}),
+        "integers' einsum": sample(
+            ExpandIntegerEinsum,
+            "Einsum",
+            {name: integers(3, 4, dtype=np.int64) for name in ("a", "b")},
+            ranks={"y": 2},
+            equation="ij,kj->ik",
         ),
         "optional": sample(DropOptional, "OptionalGetElement", {"x": normal(3)}, opset=18),
         "determinant": sample(ExpandDet, "Det", {"x": normal(2, 3, 4, 4)}),

@@ -103,6 +103,10 @@ class Replacement:
         """Insert axes of size 1, in the form that the model's opset has."""
         return self._over_axes("Unsqueeze", value, axes, 13)
 
+    def squeeze(self, value: NodeInput, axes: Sequence[int]) -> gs.Variable:
+        """Remove axes of size 1, in the form that the model's opset has."""
+        return self._over_axes("Squeeze", value, axes, 13)
+
     def reduce(
         self, op_type: str, value: NodeInput, axes: Sequence[int], *, keepdims: bool = False
     ) -> gs.Variable:
