@@ -157,3 +157,51 @@ def _product(
     if bias is None:
         return new.end("Mul", wide, scale)
     return new.end("Add", new.add("Mul", wide, scale), bias)
+
+
+class ExpandLongQLinearMatMul(Rewrite):
+    """QLinearMatMul(a, b) -> QuantizeLinear(MatMul(DequantizeLinear(a), DequantizeLinear(b))).
+
+    For sums of a length that varies, of which ExpandQLinearMatMul knows none to be exact. Here they
+    are rounded as floating-point numbers are. Each scale must be a single number.
+    """
+
+    pattern = Op(
+        "QLinearMatMul",
+        *("a", "a_scale", "a_zero", "b", "b_scale", "b_zero", "y_scale", "y_zero"),
+    )
+
+    def check(
+        self,
+        match: Match,
+        a: gs.Tensor,
+        a_scale: gs.Tensor,
+        b: gs.Tensor,
+        b_scale: gs.Tensor,
+        y_scale: gs.Tensor,
+        y_zero: gs.Tensor,
+    ) -> str | None:
+        left, right = match.shape(a), match.shape(b)
+        if not left or not right or len(right) < 2:
+            return "the rank of an input is unknown, or below 2"
+        if left[-1] is not None or right[-2] is not None:
+            return "the length of its sums is known"
+        problem = match.dtype_problem(_QUANTIZED, a, b, y_zero)
+        return problem or rank_problem(match, a_scale, b_scale, y_scale)
+
+    def rewrite(
+        self,
+        match: Match,
+        a: gs.Tensor,
+        a_scale: gs.Tensor,
+        a_zero: gs.Tensor,
+        b: gs.Tensor,
+        b_scale: gs.Tensor,
+        b_zero: gs.Tensor,
+        y_scale: gs.Tensor,
+        y_zero: gs.Tensor,
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        left, right = dequantized(new, a, a_scale, a_zero), dequantized(new, b, b_scale, b_zero)
+        y = new.add("MatMul", left, right)
+        return quantize(new, match, y, y_scale, y_zero, match.dtype(y_zero))

@@ -36,6 +36,7 @@ from pluginkit.graph_rewrites.expand_layer_normalization import (
     ExpandSkipLayerNormalization,
     ExpandSkipSimplifiedLayerNormalization,
 )
+from pluginkit.graph_rewrites.expand_mat_mul_n_bits import ExpandMatMulNBits
 from pluginkit.graph_rewrites.expand_multi_head_attention import ExpandMultiHeadAttention
 from pluginkit.graph_rewrites.expand_quantization import (
     ExpandDequantizeLinear,
@@ -51,6 +52,7 @@ from pluginkit.graph_rewrites.expand_quantized_operators import (
 )
 from pluginkit.graph_rewrites.expand_quantized_products import (
     ExpandDynamicQuantizeMatMul,
+    ExpandLongQLinearMatMul,
     ExpandMatMulIntegerToFloat,
     ExpandQGemm,
 )
@@ -326,6 +328,22 @@ def _of_attention() -> dict[str, Sample]:
     }
 
 
+def _n_bits() -> Sample:
+    inputs = {
+        "x": normal(5, 40),
+        "packed": integers(6, 3, 8),
+        "scales": np.abs(normal(6, 3)) / 50 + 0.01,
+    }
+    return microsoft_sample(
+        ExpandMatMulNBits,
+        "MatMulNBits",
+        inputs,
+        {"y": ("float32", 2)},
+        stored=["packed", "scales"],
+        **{"K": 40, "N": 6, "bits": 4, "block_size": 16},
+    )
+
+
 def _quantized(name: str, array: np.ndarray, scale: float, zero: int) -> dict[str, np.ndarray]:
     zero_point = np.array(zero, array.dtype)
     return {name: array, f"{name}_scale": np.float32(scale), f"{name}_zero": zero_point}
@@ -360,6 +378,14 @@ def _of_integers() -> dict[str, Sample]:
             "uint8",
             4,
             {"kernel_shape": [2, 2]},
+        ),
+        (
+            "QLinearMatMul",
+            ExpandLongQLinearMatMul,
+            pair | _quantized("b", integers(7, 4), 0.05, 7) | target,
+            "uint8",
+            2,
+            {"domain": "", "dims": {"a": (4, "k"), "b": ("k", 4)}},
         ),
         ("QLinearConcat", ExpandQLinearConcat, target | pair, "uint8", 2, {"axis": 1}),
         (
@@ -403,7 +429,7 @@ def _of_integers() -> dict[str, Sample]:
             {},
         ),
     ]
-    found = {}
+    found = {"n bits": _n_bits()}
     for op_type, rewrite, inputs, dtype, rank, attributes in cases:
         stored = [name for name in inputs if "_" in name or name in ("w", "c", "bias")]
         found[op_type] = microsoft_sample(

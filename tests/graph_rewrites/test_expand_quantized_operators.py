@@ -18,6 +18,7 @@ from pluginkit.graph_rewrites.expand_quantized_operators import (
 )
 from pluginkit.graph_rewrites.expand_quantized_products import (
     ExpandDynamicQuantizeMatMul,
+    ExpandLongQLinearMatMul,
     ExpandMatMulIntegerToFloat,
     ExpandQGemm,
 )
@@ -195,3 +196,21 @@ def test_dynamically_quantized_products(dtype, optional, per_column):
         {name: inputs[name] for name in order},
         ("float32", 3),
     )
+
+
+@pytest.mark.parametrize(("dtype", "of_a", "of_b", "of_y"), TYPES)
+def test_products_of_varying_length(dtype, of_a, of_b, of_y):
+    inputs = quantized("a", dtype, (2, 4, 7), 0.03, of_a)
+    inputs |= quantized("b", dtype, (2, 7, 5), 0.02, of_b) | target(dtype, 0.3, of_y)
+    dims = {"a": ("n", 4, "k"), "b": ("n", "k", 5)}
+    assert_taken_apart(
+        ExpandLongQLinearMatMul, "QLinearMatMul", inputs, (dtype, 3), dims=dims, domain=""
+    )
+
+
+def test_products_of_known_length_are_left():
+    inputs = quantized("a", np.uint8, (4, 7), 0.03, 1) | quantized("b", np.uint8, (7, 5), 0.02, 2)
+    inputs |= target(np.uint8, 0.3, 3)
+    model = microsoft_model("QLinearMatMul", inputs, {"y": ("uint8", 2)}, domain="")
+    reason = "the length of its sums is known"
+    assert reason_against(ExpandLongQLinearMatMul, model) == reason
