@@ -10,21 +10,13 @@ import onnx.helper
 
 from pluginkit.onnx import Change, GraphRewrite, Graphs, Op
 from pluginkit.onnx.inference.value_types import Types
-from pluginkit.onnx.model.graphs import Scope, is_op, place_of, scopes
+from pluginkit.onnx.model.graphs import Scope, is_op, names_read, place_of, scopes
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.scope_edit import drop_value_info, set_nodes
 
-#: What is removed when nothing reads it any more.
-_REMOVED = frozenset(
-    {
-        *("Cast", "Concat", "Expand", "Gather", "GatherND", "NonZero", "ReduceSum", "Reshape"),
-        *("Shape", "Slice", "Squeeze", "Transpose", "Unsqueeze"),
-    }
-)
-
 
 class SelectByMask(GraphRewrite):
-    """ScatterND(x, Transpose(NonZero(mask)), v for each) -> Where(mask, v, x), without sizes from data.
+    """ScatterND(x, places of a mask, v for each) -> Where(mask, v, x).
 
     ``x[mask] = v``, where v is one number, or a row for a mask of the leading axes, or
     ``y[mask]`` of a y of the same shape as x. The mask must have the shape of x. TensorRT cannot
@@ -55,15 +47,17 @@ def _select(scope: Scope, graphs: Graphs) -> Iterator[Change]:
 def _replace(index: GraphIndex, new: dict[int, list[onnx.NodeProto]]) -> None:
     """Put nodes in the places of others, and remove what nothing reads then."""
     scope = index.scope
-    removed = set(new)
+    removed, released = set(new), set[str]()
     for position, made in new.items():
         index.replace([index.nodes[position]], made)
+        released |= names_read(index.nodes[position])
     for position in reversed(range(max(new))):
         node = index.nodes[position]
         is_read = any(index.readers[name] or name in index.outputs for name in node.output)
-        if node.op_type in _REMOVED and not is_read:
+        if position not in new and not is_read and not released.isdisjoint(node.output):
             removed.add(position)
             index.replace([node], [])
+            released |= names_read(node)
     kept: list[onnx.NodeProto] = []
     gone = {name for position in removed - set(new) for name in index.nodes[position].output}
     for position, node in enumerate(index.nodes):

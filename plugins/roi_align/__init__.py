@@ -58,8 +58,8 @@ class RoiAlign(Plugin):
                  spatial_scale: float, default 1: from the coordinates of rois to pixels.
     Workspace:   none.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, Y).
-    Errors:      PK104 an attribute is out of range. shapes: rois and batch_indices do not fit each
-                 other, or X has no pixel.
+    Errors:      PK104 an attribute is out of range. PK124 rois and batch_indices do not fit each
+                 other. size: an axis of X has no pixel, or more than 2^24.
     Source:      ONNX RoiAlign-22, without double.
     """
 
@@ -80,21 +80,17 @@ class RoiAlign(Plugin):
     )
     spatial_scale: float = attribute(default=1.0, doc="pixels for each unit of rois")
 
-    X = Input("T", ranks=(4, 4))
-    rois = Input("T", ranks=(2, 2))
-    batch_indices = Input(int64, ranks=(1, 1))
+    X = Input("T", shape=("N", "C", "H", "W"))
+    rois = Input("T", shape=("R", 4))
+    batch_indices = Input(int64, shape=("R",))
     Y = Output("T")
 
     kernel = CudaKernel("kernel.cu", "roi_align<{T}, pluginkit::Mode::{mode}>", defines=DEFINES)
 
     def check(self, X: TensorDesc, rois: TensorDesc, batch_indices: TensorDesc) -> None:  # noqa: N803  # ONNX's name
-        """Check that each region has four coordinates and an image, and that X has pixels."""
-        if rois.shape[1] != 4 or rois.shape[0] != batch_indices.shape[0]:
-            raise InputError(
-                f"{rois} and {batch_indices}; expected (regions, 4) and (regions,).", code="shapes"
-            )
+        """Check that X has pixels, and no more than float32 counts."""
         if min(X.shape[2:]) == 0 or max(X.shape[2:]) > 2**24:
-            raise InputError(f"{X}; expected 1 to 2^24 pixels along an axis.", code="shapes")
+            raise InputError(f"{X}; expected 1 to 2^24 pixels along an axis.", code="size")
 
     def output_shapes(self, X: TensorDesc, rois: TensorDesc, batch_indices: TensorDesc) -> Shape:  # noqa: N803
         """Return a grid of bins for each region and channel."""

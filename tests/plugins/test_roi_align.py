@@ -62,7 +62,14 @@ def test_the_edge_reaches_a_pixel_out_and_then_comes_zero():
 
 @pytest.mark.parametrize("mode", ["avg", "max"])
 @pytest.mark.parametrize("attributes", [{}, LEGACY], ids=str)
-@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e9, -3e38])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(np.nan, np.inf, -np.inf, 1e6),
+        pytest.param(1e9, marks=pytest.mark.slow),
+        pytest.param(-3e38, marks=pytest.mark.slow),
+    ],
+)
 def test_coordinates_of_any_size_come_to_an_end(number, attributes, mode):
     rows = [[number, 1, 3, 3], [1, 1, number, 3], [1, -abs(number), 3, abs(number)], [number] * 4]
     given = (image_of(1, 2, 7, 7), *rois_of(*rows))
@@ -101,7 +108,7 @@ def test_an_image_that_is_not_there_gives_nan():
 )
 def test_shapes_that_do_not_fit_are_refused(shapes):
     described = calls.describe_inputs(RoiAlign(), shapes, [float32, float32, int64])
-    with pytest.raises(PluginkitError, match="shapes"):
+    with pytest.raises(PluginkitError, match=r"PK124|size"):
         calls.check(RoiAlign(), described)
 
 
