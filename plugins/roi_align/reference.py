@@ -54,6 +54,7 @@ def roi_align(plugin: RoiAlign, x: Array, rois: Array, batch_indices: Array) -> 
     """Crop regions ``rois`` (R, 4) of the images ``x`` (N, C, H, W) with a plugin's attributes."""
     shape = (len(rois), x.shape[1], plugin.output_height, plugin.output_width)
     y = np.zeros(shape, np.float32)
+    images = x.astype(np.float32)
     with np.errstate(all="ignore"):
         for region, (roi, image) in enumerate(
             zip(rois.astype(np.float32), batch_indices, strict=True)
@@ -61,7 +62,7 @@ def roi_align(plugin: RoiAlign, x: Array, rois: Array, batch_indices: Array) -> 
             if not 0 <= image < len(x):
                 y[region] = np.nan
                 continue
-            pixels = x[image].astype(np.float32)
+            pixels = images[image]
             along_y = _axis(plugin, roi[1], roi[3], plugin.output_height, x.shape[2])
             along_x = _axis(plugin, roi[0], roi[2], plugin.output_width, x.shape[3])
             rows = [along_y.samples_of(bin_) for bin_ in range(plugin.output_height)]
