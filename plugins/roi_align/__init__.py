@@ -26,7 +26,7 @@ from pluginkit import (
     int64,
 )
 from pluginkit.plugins.roi_align.cases import roi_align_cases
-from pluginkit.plugins.roi_align.launches import DEFINES, Mode, launch_of
+from pluginkit.plugins.roi_align.launches import DEFINES, Pooling, launch_of
 from pluginkit.plugins.roi_align.reference import roi_align
 
 
@@ -70,7 +70,7 @@ class RoiAlign(Plugin):
     coordinate_transformation_mode: Literal["half_pixel", "output_half_pixel"] = attribute(
         default="half_pixel", doc="where the centre of a pixel is"
     )
-    mode: Mode = attribute(default="avg", doc="what a bin is of its samples")
+    mode: Pooling = attribute(default="avg", doc="what a bin is of its samples")
     output_height: int = attribute(default=1, check=_positive, doc="bins along y")
     output_width: int = attribute(default=1, check=_positive, doc="bins along x")
     sampling_ratio: int = attribute(
@@ -85,7 +85,7 @@ class RoiAlign(Plugin):
     batch_indices = Input(int64, shape=("R",))
     Y = Output("T")
 
-    kernel = CudaKernel("kernel.cu", "roi_align<{T}, pluginkit::Mode::{mode}>", defines=DEFINES)
+    kernel = CudaKernel("kernel.cu", "roi_align<{T}, pluginkit::Pooling::{mode}>", defines=DEFINES)
 
     def check(self, X: TensorDesc, rois: TensorDesc, batch_indices: TensorDesc) -> None:  # noqa: N803  # ONNX's name
         """Check that X has pixels, and no more than float32 counts."""

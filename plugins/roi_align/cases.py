@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from pluginkit import Case
 
 def roi_align_cases() -> Iterator[Case]:
     """Yield both modes and both pixel centres, regions inside, outside and huge, and empty."""
-    seven = {"output_height": 7, "output_width": 7}
-    legacy = {"coordinate_transformation_mode": "output_half_pixel"}
-    for name, shape, regions, attributes in (
+    seven: dict[str, Any] = {"output_height": 7, "output_width": 7}
+    legacy: dict[str, Any] = {"coordinate_transformation_mode": "output_half_pixel"}
+    each: tuple[str, tuple[int, ...], int, dict[str, Any]]
+    for each in (
         ("seven", (2, 5, 20, 24), 6, {**seven, "sampling_ratio": 2, "spatial_scale": 0.25}),
         ("adaptive", (2, 3, 20, 24), 6, {**seven, "spatial_scale": 0.25}),
         ("max", (2, 4, 20, 24), 5, {**seven, "mode": "max", "sampling_ratio": 2}),
@@ -26,8 +28,10 @@ def roi_align_cases() -> Iterator[Case]:
         ("no_regions", (1, 2, 5, 5), 0, seven),
         ("no_channels", (1, 0, 5, 5), 2, seven),
     ):
+        name, shape, regions, attributes = each
         rng = np.random.default_rng(22)
-        height, width = np.divide(shape[2:], attributes.get("spatial_scale", 1))
+        scale: float = attributes.get("spatial_scale", 1)
+        height, width = shape[2] / scale, shape[3] / scale
         low = rng.uniform(-0.2, 0.9, (regions, 2)) * (width, height)
         rois = np.concatenate([low, low + rng.uniform(0, 0.8, low.shape) * (width, height)], axis=1)
         if regions > 3:

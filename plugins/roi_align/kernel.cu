@@ -5,7 +5,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::CHANNELS, pluginkit::KEPT, pluginkit::Mode, pluginkit::THREADS;  // from launches.py
+using pluginkit::CHANNELS, pluginkit::KEPT, pluginkit::Pooling, pluginkit::THREADS;  // from launches.py
 
 struct Sizes {
     int images, channels, height, width, bins_y, bins_x, sampling_ratio;
@@ -76,12 +76,12 @@ __device__ __forceinline__ void keep(Sample* kept, const Axis& axis) {
     }
 }
 
-template <Mode MODE> __device__ __forceinline__ float combined(float value, float weighted, bool is_first) {
-    if constexpr (MODE == Mode::avg) return value + weighted;
+template <Pooling MODE> __device__ __forceinline__ float combined(float value, float weighted, bool is_first) {
+    if constexpr (MODE == Pooling::avg) return value + weighted;
     return is_first || weighted > value || weighted != weighted ? weighted : value;
 }
 
-template <typename T, Mode MODE>
+template <typename T, Pooling MODE>
 __global__ void __launch_bounds__(THREADS)
     roi_align(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ rois,
               const long long* __restrict__ batch_indices, Sizes sizes, float scale, bool is_half_pixel) {
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(THREADS)
     const long long image = batch_indices[blockIdx.x];
     const bool is_there = image >= 0 && image < sizes.images;
     const float samples = static_cast<float>(along_y.samples) * static_cast<float>(along_x.samples);
-    const float divisor = MODE == Mode::avg ? fmaxf(samples, 1.0f) : 1.0f;
+    const float divisor = MODE == Pooling::avg ? fmaxf(samples, 1.0f) : 1.0f;
     const long long pixels = 1LL * sizes.height * sizes.width;
     const int bins = sizes.bins_y * sizes.bins_x;
     const long long work = static_cast<long long>((sizes.channels + CHANNELS - 1) / CHANNELS) * bins;

@@ -9,18 +9,18 @@ from pluginkit import Launch, TensorDesc, int32, known
 if TYPE_CHECKING:
     from pluginkit.plugins.roi_align import RoiAlign
 
-Mode = Literal["avg", "max"]
+Pooling = Literal["avg", "max"]
 
 _THREADS = 256
 #: Channels that a thread takes at once, so that it reads a sample's place and weights once.
 _CHANNELS = 4
 #: Samples along an axis, over all bins of a region, that a block keeps in shared memory.
-_KEPT = 512
+KEPT = 512
 #: With this many blocks a large GPU is busy.
 _BLOCKS = 2112
 
 #: What the kernel shares with Python.
-DEFINES = {"THREADS": _THREADS, "CHANNELS": _CHANNELS, "KEPT": _KEPT, "Mode": Mode}
+DEFINES = {"THREADS": _THREADS, "CHANNELS": _CHANNELS, "KEPT": KEPT, "Pooling": Pooling}
 
 
 def launch_of(

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pluginkit.plugins.roi_align.launches import DEFINES
+from pluginkit.plugins.roi_align.launches import KEPT
 
 if TYPE_CHECKING:
     from pluginkit.plugins.roi_align import RoiAlign
 
 Array = npt.NDArray[Any]
 _INT_MAX = 2**31 - 1
-#: Of a bin with more samples only those that may lie inside are computed.
-_FEW = DEFINES["KEPT"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class _Axis:
         return low, np.minimum(low + 1, self.size - 1), np.float32(1) - after, after
 
     def _inside(self, bin_: int) -> tuple[int, int]:
-        if self.samples <= _FEW:
+        if self.samples <= KEPT:
             return 0, self.samples
         size = float(self.bin_size)
         first, step = float(self.start) + bin_ * size, size / self.samples
