@@ -1,28 +1,45 @@
 """Runs every case of every shipped plugin, in every type, on the PTX machine: results and time.
 
     python benchmarks/ptx_machine.py [PLUGIN ...] [--types all]
+    python benchmarks/ptx_machine.py --checks [PLUGIN ...]
 
 For each plugin: calls, threads, processor seconds on the machine (compilation apart), calls with
 findings, and how many outputs are within the plugin's tolerance of the numpy reference. Where there
 is a GPU the same calls run there too, and outputs are compared with the GPU's: how many are equal
 in every bit, and the largest difference of the others, relative to max(1, value).
+
+``--checks`` measures what a `pluginkit check` grows by instead: the processor seconds of all checks
+that run kernels on the machine, compilation apart, and how many calls they left out for time. It
+records them in results/ptx_checks.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from record import host_environment, record
+
+from pluginkit.checking.check import all_checks
 from pluginkit.checking.debug_taps import differing
+from pluginkit.checking.machine_device import machine_for
 from pluginkit.checking.plugin_under_test import PluginCall, Subject
+from pluginkit.checking.run_check import execute
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch
+from pluginkit.contract.plugin import Plugin
 from pluginkit.device.gpus import find_gpu
 from pluginkit.device.ptx_device import PtxDevice
 from pluginkit.device.ptx_run import run_on
@@ -52,7 +69,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("plugins", nargs="*")
     parser.add_argument("--types", choices=("all", "cover", "first"), default="all")
+    parser.add_argument("--checks", action="store_true")
     chosen = parser.parse_args()
+    if chosen.checks:
+        measure_checks(chosen.plugins)
+        return
     gpu = find_gpu()
     print(f"GPU: {gpu.name if gpu else 'none'}")
     print("| plugin | calls | threads | s | flagged | not run | outputs | right |", end="")
@@ -65,6 +86,48 @@ def main() -> None:
         for call in Subject(plugin).calls(chosen.types):
             measure(call, tally, has_gpu=gpu is not None)
         print(line(plugin.__name__, tally, has_gpu=gpu is not None), flush=True)
+
+
+def measure_checks(names: Sequence[str]) -> None:
+    """Measure the checks of the shipped plugins, or of those that are named."""
+    rows = []
+    print("| plugin | s | the longest check | calls | left out for time |\n" + "| --- " * 5 + "|")
+    for plugin in find_plugins().values():
+        if names and plugin.__name__ not in names:
+            continue
+        row = row_of_checks(plugin)
+        rows.append(row)
+        longest = f"{row['longest']}, {row['longest_seconds']:.1f} s"
+        cells = [row["plugin"], f"{row['seconds']:.1f}", longest, row["run"], row["left_out"]]
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+    if not names:
+        record("ptx_checks", host_environment(), rows)
+
+
+def row_of_checks(plugin: type[Plugin]) -> dict[str, Any]:
+    """What the checks of one plugin take on the machine."""
+    subject = Subject(plugin)
+    machine_for(subject)
+    seconds, tallies = dict[str, float](), Counter[str]()
+    for check in all_checks().values():
+        if not {"machine", "device"} & set(check.needs):
+            continue
+        started = time.process_time() - seconds_compiling()
+        result = execute(check, subject)
+        seconds[check.name] = time.process_time() - seconds_compiling() - started
+        if result.status == "failed":
+            raise SystemExit(str(result))
+        tallies["run"] += sum(map(int, re.findall(r"(\d+) calls?", result.remark)))
+        tallies["left_out"] += sum(map(int, re.findall(r"not run: (\d+) more", result.remark)))
+    longest = max(seconds, key=lambda name: seconds[name])
+    return {
+        "plugin": plugin.__name__,
+        "seconds": round(sum(seconds.values()), 2),
+        "longest": longest,
+        "longest_seconds": round(seconds[longest], 2),
+        "run": tallies["run"],
+        "left_out": tallies["left_out"],
+    }
 
 
 def line(name: str, tally: Tally, *, has_gpu: bool) -> str:

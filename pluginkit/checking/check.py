@@ -6,8 +6,8 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pluginkit.errors import UsageError
@@ -29,7 +29,6 @@ class Check:
         run: the check itself.
         needs: names of :mod:`pluginkit.checking.requirements`, all of which must be met.
         doc: what it proves, and what it does not.
-        environment: variables that its process needs from the start.
     """
 
     name: str
@@ -37,7 +36,6 @@ class Check:
     run: Run
     needs: tuple[str, ...] = ()
     doc: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs_gpu(self) -> bool:
@@ -46,20 +44,17 @@ class Check:
 
     @property
     def is_isolated(self) -> bool:
-        """Whether it runs in a separate process, because it may crash or needs variables."""
+        """Whether it runs in a separate process, because it may crash."""
         # Of these, onnx_op runs ONNX Runtime, and the machine keeps what it has compiled there.
-        away = {"tensorrt", "onnx_op", "device", "cuda", "machine"} & set(self.needs)
-        return bool(away) or bool(self.environment)
+        return bool({"tensorrt", "onnx_op", "device", "cuda", "machine"} & set(self.needs))
 
 
-def check(
-    order: int, *, needs: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
-) -> Callable[[Run], Check]:
+def check(order: int, *, needs: tuple[str, ...] = ()) -> Callable[[Run], Check]:
     """Make a function a check; its name and docstring are the check's."""
 
     def decorate(run: Run) -> Check:
         doc = inspect.cleandoc(run.__doc__ or "")
-        return Check(run.__name__, order, run, needs, doc, environment or {})
+        return Check(run.__name__, order, run, needs, doc)
 
     return decorate
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
@@ -61,14 +60,13 @@ class CheckWorker:
         PK222: the class cannot be imported by another process.
     """
 
-    def __init__(self, subject: Subject, environment: Mapping[str, str]) -> None:
+    def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self.environment = environment
         location = location_of(subject.plugin_class)
         self._unsent: _Start | None = _Start(
             location, subject.cases, subject.memory, subject.is_patient
         )
-        self._process = ChildProcess(__name__, environment)
+        self._process = ChildProcess(__name__)
 
     def run(self, check: Check) -> CheckResult:
         """Run one check there; a crash, a hang or a broken import becomes its CheckResult."""

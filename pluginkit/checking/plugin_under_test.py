@@ -227,7 +227,7 @@ class Subject:
         return self.plugin_class.__name__
 
     def calls(self, types: TypeCoverage = "all") -> Iterator[PluginCall]:
-        """The cases, with their inputs cast to combinations of the declared types.
+        """The cases in every tactic, with their inputs cast to combinations of the declared types.
 
         Those that ``output_types`` refuses for a case's attributes are left out.
         """
@@ -240,8 +240,7 @@ class Subject:
                     continue
                 self.latest = call
                 yield call
-                if types == "all" or not index:
-                    yield from self._other_tactics(call)
+                yield from self._other_tactics(call)
 
     def _other_tactics(self, call: PluginCall) -> Iterator[PluginCall]:
         for tactic in self.plugin_class.spec.tactics[1:]:

@@ -82,26 +82,19 @@ class Session:
         return result if first == check.name else replace(result, same_as=first)
 
     def _run(self, check: Check) -> CheckResult:
-        is_away = (check.is_isolated and self._isolate) or bool(check.environment)
+        is_away = check.is_isolated and self._isolate
         if not is_away or missing_for(check.needs, self.subject) is not None:
             return execute(check, self.subject)
         try:
-            worker = self._worker_for(check)
+            self._worker = self._worker or CheckWorker(self.subject)
         except UsageError as error:
             return CheckResult(
                 check.name, "not run", f"a class that can be imported: {error.message}"
             )
-        result = worker.run(check)
+        result = self._worker.run(check)
         if result.status == "failed":  # it may have crashed, or left the GPU in error
             self._close()
         return result
-
-    def _worker_for(self, check: Check) -> CheckWorker:
-        if self._worker is not None and self._worker.environment != check.environment:
-            self._close()
-        if self._worker is None:
-            self._worker = CheckWorker(self.subject, check.environment)
-        return self._worker
 
     def _close(self) -> None:
         if self._worker is not None:

@@ -60,15 +60,6 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def _numba_kernels(subject: Subject) -> str | None:
-    from pluginkit.contract.launches import NumbaKernel
-
-    kernels = subject.plugin_class.spec.kernels.values()
-    if not kernels or not all(isinstance(kernel, NumbaKernel) for kernel in kernels):
-        return "numba kernels alone: the simulator runs no other code"
-    return _missing({"numba.cuda"})
-
-
 def _cuda(subject: Subject) -> str | None:
     if subject.memory == "host":
         return "a kernel: this plugin works in host memory"
@@ -99,7 +90,6 @@ REQUIREMENTS: dict[str, Callable[[Subject], str | None]] = {
     "tensorrt": _tensorrt,
     "builder": _builder,
     "compilers": _compilers,
-    "numba_kernels": _numba_kernels,
     "cuda": _cuda,
     "device": _device,
     "machine": _machine,

@@ -34,7 +34,7 @@ def numba_cuda() -> Any:
     import numpy as np
 
     cuda = need("numba.cuda")
-    if not hasattr(np, "row_stack") and not need("numba").config.ENABLE_CUDASIM:
+    if not hasattr(np, "row_stack"):
         # numba-cuda 0.30 reads np.row_stack once, as it imports this module; numpy 2.5 has none.
         np.row_stack = np.vstack
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pluginkit.ptx.plain_names import plain_name
 from pluginkit.ptx.types import Three
 
 #: What went wrong, in one word.
@@ -77,7 +78,8 @@ class Finding:
         if self.thread is None:
             return f"{self.kind}: {self.message}"
         others = f" and {self.threads - 1} more" if self.threads > 1 else ""
+        other = f" (line {self.other_line})" if self.other_line is not None else ""
         return (
-            f"{self.kind} at {self.where}: {self.message.rstrip('.')}. "
-            f"Thread {self.thread} of block {self.block}{others}, kernel {self.kernel}."
+            f"{self.kind} at {self.where}: {self.message.rstrip('.')}{other}. "
+            f"Thread {self.thread} of block {self.block}{others}, kernel {plain_name(self.kernel)}."
         )

@@ -22,7 +22,8 @@ def unsupported(
     location = instruction.location
     where = f"'{instruction.text}'"
     if location is not None:
-        where = f"{module.files.get(location.file, '?')}:{location.line}, {where}"
+        file, line = module.author_place(location)
+        where = f"{file}:{line}, {where}"
     name = ".".join((instruction.opcode, *instruction.modifiers))
     return PtxUnsupported(
         "PK351",

@@ -153,3 +153,21 @@ class TopK(Plugin):
         ):
             x = (rng.integers(-40, 40, shape) / 4).astype(np.float32)
             yield Case(name, [x, np.array([k])], attributes)
+        for name, row, k in _rows_for_every_path():
+            for largest in (True, False):
+                x = np.stack([row, row[::-1]]) * np.float32(1 if largest else -1)
+                yield Case(f"{name}, {largest}", [x, np.array([k])], {"largest": largest})
+                down = {"largest": largest, "axis": 0}
+                yield Case(f"{name} down, {largest}", [x.T.copy(), np.array([k])], down)
+
+
+def _rows_for_every_path() -> Iterable[tuple[str, np.ndarray, int]]:
+    """Yield rows for which a block does what it seldom has to, and a k for each."""
+    few = np.arange(300, dtype=np.float32)
+    yield "most are dropped", few, 3
+    yield "more are equal than shared memory holds", np.full(4500, 0.5, np.float32), 9
+    misleading = np.zeros(16400, np.float32)
+    sampled = np.arange(160)
+    sampled += sampled // 32 * 96  # likely_floor looks at 32 of each 128
+    misleading[sampled] = np.where(np.arange(160) < 100, 100, 10)
+    yield "the sample misleads", misleading, 200

@@ -87,7 +87,7 @@ def test_an_example_passes_its_checks_and_its_test(
     assert checked.returncode == 0, checked.stdout
     results = {one["check"]: one["status"] for one in json.loads(checked.stdout)["results"]}
     assert results["reference"] == results["shape_function"] == results["compile"] == "passed"
-    assert results["simulator"] == {"cuda": "not run", "numba": "passed"}[kernel]
+    assert results["sanitizer"] == results["kernel_types"] == "passed"
     assert "failed" not in results.values()
 
     tested = run("pytest", "-q", "-p", "no:cacheprovider", "tests")
@@ -114,10 +114,10 @@ def test_the_kernels_of_an_example_are_compared_with_its_reference(project: Path
     text = kernel.read_text()
     assert "place += kept[other]" in text
     kernel.write_text(text.replace("place += kept[other]", "place += 1"))
-    checked = run("pluginkit.cli", "check", "MySelect", "--only", "simulator", "--json")
+    checked = run("pluginkit.cli", "check", "MySelect", "--only", "kernel_types", "--json")
     assert checked.returncode == 1, checked.stdout
     (result,) = json.loads(checked.stdout)["results"]
-    assert (result["check"], result["status"]) == ("simulator", "failed")
+    assert (result["check"], result["status"]) == ("kernel_types", "failed")
 
 
 @pytest.mark.parametrize("kernel", ["cuda", "numba"])

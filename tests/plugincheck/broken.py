@@ -17,7 +17,6 @@ from pluginkit import (
     Input,
     InputError,
     Launch,
-    NumbaKernel,
     OnnxOp,
     Output,
     Plugin,
@@ -26,12 +25,10 @@ from pluginkit import (
     bool_,
     float16,
     float32,
-    int8,
     int32,
     int64,
     uint8,
 )
-from pluginkit.plugins.circ_pad import CircPad
 from pluginkit.plugins.scatter_elements import ScatterElements
 from tests.plugincheck.sound import Blend, HostLeakyRelu, HostRelu, Pair, host_array
 
@@ -497,27 +494,6 @@ class BlockThatChangesFromCallToCall(_Copying):
     def launches(self, x, y, z):
         block = next(self._blocks)
         return Launch(self.kernel, -(-x.size // block), block, (y, x, x.size)), Copy(z, x)
-
-
-# Numba kernels, in the simulator
-
-
-class _CircPad(CircPad, abstract=True):
-    types = {"T": (float32, int8)}
-
-    @classmethod
-    def cases(cls):
-        return [case for case in super().cases() if case.name in ("vector", "one_side")]
-
-
-@broken("simulator", memory="gpu")
-class ShiftForgotten(_CircPad):
-    kernel = NumbaKernel("broken_kernels.py", "shift_forgotten")
-
-
-@broken("simulator", memory="gpu")
-class LastElementForgotten(_CircPad):
-    kernel = NumbaKernel("broken_kernels.py", "last_element_forgotten")
 
 
 # Execution in host memory

@@ -12,8 +12,8 @@ from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.kernels.compile import compile_launches, compile_numba
 from pluginkit.kernels.specialise import specialise
 from pluginkit.plugins.circ_pad import CircPad
+from pluginkit.testing import run_kernels
 from tests.plugins.compilation import architectures
-from tests.plugins.simulator import printed_in_simulator
 
 CASES = {case.name: case for case in CircPad.cases()}
 
@@ -106,32 +106,17 @@ def test_large_tensors_take_the_wide_kernel(size, is_wide):
     assert launch.kernel is (plugin.wide_kernel if is_wide else plugin.kernel)
 
 
-SIMULATION = """
-import numpy as np
-from pluginkit.contract import calls
-from pluginkit.device.numba_simulator import simulate
-from pluginkit.plugins.circ_pad import CircPad
-
-count = 0
-for kernel in (CircPad.kernel, CircPad.wide_kernel):
-    CircPad.kernel = kernel
-    for case in CircPad.cases():
-        if case.name == "many_blocks":
-            continue
-        plugin = CircPad(**case.attributes)
-        for dtype in CircPad.types["T"] if case.name == "image" else CircPad.types["T"][:1]:
-            x = case.inputs[0].astype(dtype.numpy)
-            (got,), (expected,) = simulate(plugin, [x]), calls.run_reference(plugin, [x])
-            assert got.dtype == expected.dtype
-            np.testing.assert_array_equal(got, expected, err_msg=case.name)
-            count += 1
-print(count)
-"""
-
-
 @pytest.mark.slow
-def test_kernels_in_the_simulator():
-    assert printed_in_simulator(SIMULATION) == f"{2 * (len(CASES) - 1 + 5)}\n"
+@pytest.mark.parametrize("kernel", [CircPad.kernel, CircPad.wide_kernel], ids=["narrow", "wide"])
+def test_kernels_on_a_cpu(kernel, monkeypatch):
+    monkeypatch.setattr(CircPad, "kernel", kernel)
+    for case in CASES.values():
+        for dtype in CircPad.types["T"] if case.name == "image" else CircPad.types["T"][:1]:
+            plugin, x = CircPad(**case.attributes), case.inputs[0].astype(dtype.numpy)
+            run, (expected,) = run_kernels(plugin, [x]), calls.run_reference(plugin, [x])
+            assert not run.findings, case.name
+            np.testing.assert_array_equal(run.outputs[0], expected, err_msg=case.name)
+            assert run.outputs[0].dtype == expected.dtype
 
 
 @pytest.mark.parametrize("pads", [(), (1,), (1, 2, 3), (1, -1), (-1, 1)])

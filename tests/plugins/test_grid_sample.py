@@ -20,6 +20,7 @@ from pluginkit.plugins.grid_sample.launches import (
     ENOUGH_BLOCKS,
     LONGEST_RUN,
     MAX_BLOCKS,
+    in_numba,
     layout_of,
 )
 from pluginkit.plugins.grid_sample.pixel_copy import (
@@ -28,9 +29,9 @@ from pluginkit.plugins.grid_sample.pixel_copy import (
     THREADS,
     PixelCopy,
 )
+from pluginkit.testing import run_kernels
 from tests.onnx_node_tests import node_tests
 from tests.plugins.compilation import architectures
-from tests.plugins.simulator import printed_in_simulator
 
 CASES = {case.name: case for case in GridSample.cases()}
 MODES = ("linear", "nearest", "cubic")
@@ -265,47 +266,47 @@ def test_kernels_compile_for_every_architecture(name, arch):
     assert compiled.cubin.startswith(b"\x7fELF")
 
 
-SIMULATION = """
-import numpy as np
-from pluginkit.contract import calls
-from pluginkit.device.numba_simulator import simulate
-from pluginkit.plugins.grid_sample import GridSample
-from pluginkit.plugins.grid_sample.launches import in_numba
+def on_a_cpu(plugin, arrays):
+    run = run_kernels(plugin, arrays)
+    assert not run.findings
+    return run.outputs[0], calls.run_reference(plugin, arrays)[0]
 
-# Every case, not only those of ranks that no kernel in CUDA C++ takes.
-GridSample.launches = lambda plugin, x, grid, y, workspace: in_numba(plugin, x, grid, y)
-count = 0
-for case in GridSample.cases():
-    plugin = GridSample(**case.attributes)
-    if case.name == "tiles":
-        continue
-    for bindings in GridSample.spec.type_bindings():
-        arrays = [a.astype(t.numpy) for a, t in zip(case.inputs, bindings.values())]
-        if calls.refuses_types(plugin, calls.describe_arrays(plugin, arrays)):
-            continue
-        (got,), (expected,) = simulate(plugin, arrays), calls.run_reference(plugin, arrays)
-        assert got.dtype == expected.dtype
-        tolerance = GridSample.tolerance.get(bindings["T1"], 0)
-        got, expected = got.astype(np.float64), expected.astype(np.float64)
-        np.testing.assert_allclose(got, expected, tolerance, tolerance, err_msg=case.name)
-        count += 1
-far = np.array([[[np.nan], [np.inf], [-np.inf], [1e30], [-77.5]]], np.float32)
-x = np.arange(1, 5, dtype=np.float32)[None, None]
-for mode in ("linear", "nearest", "cubic"):
-    for padding_mode in ("zeros", "border", "reflection"):
-        plugin = GridSample(mode=mode, padding_mode=padding_mode)
-        (got,), (expected,) = simulate(plugin, [x, far]), calls.run_reference(plugin, [x, far])
-        np.testing.assert_allclose(got, expected, 1e-5)
-        count += 1
-print(count)
-"""
+
+@pytest.fixture
+def _in_numba(monkeypatch):
+    """Every case, not only those of ranks that no kernel in CUDA C++ takes."""
+    monkeypatch.setattr(
+        GridSample, "launches", lambda plugin, x, grid, y, workspace: in_numba(plugin, x, grid, y)
+    )
 
 
 @pytest.mark.slow
-def test_numba_kernels_in_the_simulator():
-    others = [case for case in CASES.values() if case.name != "tiles"]
-    nearest = sum(case.attributes["mode"] == "nearest" for case in others)
-    assert printed_in_simulator(SIMULATION) == f"{9 * len(others) + 9 * nearest + 9}\n"
+@pytest.mark.usefixtures("_in_numba")
+@pytest.mark.parametrize("name", CASES)
+def test_numba_kernels_on_a_cpu(name):
+    case = CASES[name]
+    plugin = GridSample(**case.attributes)
+    every = list(GridSample.spec.type_bindings())
+    for bindings in every if name in ("labels", "image") else every[:1]:
+        arrays = [a.astype(t.numpy) for a, t in zip(case.inputs, bindings.values(), strict=True)]
+        if calls.refuses_types(plugin, calls.describe_arrays(plugin, arrays)):
+            continue
+        got, expected = on_a_cpu(plugin, arrays)
+        assert got.dtype == expected.dtype
+        tolerance = GridSample.tolerance.get(bindings["T1"], 0)
+        got, expected = got.astype(np.float64), expected.astype(np.float64)
+        np.testing.assert_allclose(got, expected, tolerance, tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_in_numba")
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("padding_mode", PADDINGS)
+def test_numba_kernels_far_outside(mode, padding_mode):
+    far = np.array([[[np.nan], [np.inf], [-np.inf], [1e30], [-77.5]]], np.float32)
+    x = np.arange(1, 5, dtype=np.float32)[None, None]
+    got, expected = on_a_cpu(GridSample(mode=mode, padding_mode=padding_mode), [x, far])
+    np.testing.assert_allclose(got, expected, 1e-5)
 
 
 @pytest.mark.parametrize("axes", range(1, 7))

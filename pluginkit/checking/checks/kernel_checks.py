@@ -1,4 +1,4 @@
-"""Check kernels without a GPU: their launches, their compilation, and numba's simulator."""
+"""Check kernels without a GPU: their launches and their compilation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pluginkit.checking.author_line import root_of
 from pluginkit.checking.check import check
 from pluginkit.checking.checks.shape_checks import resized
-from pluginkit.checking.executions import expect
 from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
 from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.contract import calls
@@ -23,9 +22,6 @@ from pluginkit.kernels.specialise import (
     type_bindings,
 )
 from pluginkit.quantities import counted
-
-#: The most output elements that the simulator computes in reasonable time, with a thread for each.
-_SIMULATED_ELEMENTS = 2000
 
 Wanted = tuple[PluginCall, Launch, Specialisation]
 
@@ -163,26 +159,3 @@ def _compile_all(wanted: list[Wanted], arch: str) -> None:
                 case=call.case,
                 root=root_of(error),
             ) from error
-
-
-@check(115, needs=("cases", "numba_kernels"), environment={"NUMBA_ENABLE_CUDASIM": "1"})
-def simulator(subject: Subject) -> str:
-    """Numba kernels agree with the reference in numba's CUDA simulator, on the smaller cases.
-
-    This is a second opinion. The simulator interprets the Python source, with a Python thread for
-    each CUDA thread, while ``kernel_types`` runs what numba has compiled.
-
-    Does not prove anything about races, or about kernels in CUDA C++, which it cannot run:
-    ``sanitizer`` does.
-    """
-    from pluginkit.device.numba_simulator import simulate
-
-    count = 0
-    for call in subject.calls("cover"):
-        if "launches" not in call.plugin.spec.overrides:
-            raise NotRun("launches(): the plugin overrides enqueue")
-        if any(array.size > _SIMULATED_ELEMENTS for array in call.reference()):
-            continue
-        expect(call, simulate(call.plugin, call.arrays), "simulated")
-        count += 1
-    return counted(count, "call")

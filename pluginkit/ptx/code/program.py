@@ -12,6 +12,7 @@ from pluginkit.ptx.code.inline import expand
 from pluginkit.ptx.code.liveness import live_before, registers_of
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import UNIFORM
+from pluginkit.ptx.effects.state_spaces import space_of
 from pluginkit.ptx.effects.waiting import Barrier, WarpOperation, waiting_of
 from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import Instruction
@@ -50,6 +51,8 @@ class Program:
         basics: its basic blocks in the order in which they should run.
         slots: where its registers are in a frame.
         polling_loops: the loops in which a thread may wait for what another one writes.
+        telling: the blocks in which a thread tells others something, by an atomic or a volatile
+            store; in shared memory only where none is elsewhere.
 
     Errors:
         PK352: there is no such kernel.
@@ -74,6 +77,10 @@ class Program:
             for basic in self.basics
             if basic.loop is not None and any(map(self._polls, basic.body))
         }
+        spaces = [{space_of(one) for one in basic.body if _tells(one)} for basic in self.basics]
+        told = set().union(*spaces)
+        wanted = told - {"shared"} or told
+        self.telling = frozenset(n for n, found in enumerate(spaces) if found & wanted)
 
     @property
     def parameter_sizes(self) -> tuple[int, ...]:
@@ -119,3 +126,9 @@ class Program:
         return instruction.opcode == "ld" and instruction.has(
             "volatile", "relaxed", "acquire", "mmio"
         )
+
+
+def _tells(instruction: Instruction) -> bool:
+    return instruction.opcode in ("atom", "red") or (
+        instruction.opcode == "st" and instruction.has("volatile", "relaxed", "release", "mmio")
+    )

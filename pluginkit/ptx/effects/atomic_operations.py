@@ -105,6 +105,10 @@ class _Atomic:
     def _perform(self, access: Access, part: Part, operands: list[Array]) -> Array:
         region, view = part.region, part.region.view(self.typed)
         access.begin_atomic(self.site, part)
+        if not self.needs_old and access.is_delayed(self.site, part):
+            access.delay(self.site, part, _Later(self, part, view, operands))
+            access.end_atomic(self.site, part, is_changed=True)
+            return view[part.first]
         end = region.bytes_past_end()
         if self.needs_old or self.ufunc is None:
             found = atomics.apply(view, part.first, self.update, operands, self.ufunc)
@@ -118,6 +122,21 @@ class _Atomic:
                 self.site, part, "out_of_bounds", f"bytes past the end of {region.name} are updated"
             )
         return found
+
+
+@dataclass(frozen=True)
+class _Later:
+    """An update that happens later, of some threads at a time."""
+
+    atomic: _Atomic
+    part: Part
+    view: Array
+    operands: list[Array]
+
+    def __call__(self, places: Array) -> None:
+        chosen = [operand[places] for operand in self.operands]
+        where = self.part.first[places]
+        atomics.apply(self.view, where, self.atomic.update, chosen, self.atomic.ufunc)
 
 
 def atomic(slots: Slots, instruction: Instruction) -> Operation:

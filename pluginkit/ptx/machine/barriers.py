@@ -148,6 +148,7 @@ class Barriers:
         machine.progress += 1
         self._report_mixed(released)
         self._reduce(released)
+        machine.schedule.meet(everyone)
         for arrival in released:
             machine.schedule.push(arrival.following, arrival.ids)
 
@@ -197,22 +198,21 @@ class Barriers:
 
         At a barrier with a thread count, only the threads of one warp must be at the same place.
         """
-        places = {arrival.barrier.instruction.location for arrival in released}
-        if len(places) < 2:
+        if len({_place(arrival) for arrival in released}) < 2:
             return
         threads = self._machine.threads
         groups = threads.block if released[0].barrier.threads is None else threads.warp
         first: dict[int, _Arrival] = {}
         for arrival in released:
             for group in np.unique(groups[arrival.ids]).tolist():
-                other = first.setdefault(group, arrival).barrier.instruction
-                mine = arrival.barrier.instruction
-                if other.location != mine.location:
+                other = first.setdefault(group, arrival)
+                if _place(other) != _place(arrival):
                     self._machine.report(
-                        "barrier", mine, arrival.ids[groups[arrival.ids] == group],
+                        "barrier", arrival.barrier.instruction,
+                        arrival.ids[groups[arrival.ids] == group],
                         "threads wait at this barrier while others of their block wait at another "
                         "one.",
-                        other=other,
+                        other=other.barrier.instruction,
                     )  # fmt: skip
                     return
 
@@ -232,6 +232,11 @@ class Barriers:
             for arrival in arrivals:
                 machine.end(arrival.ids)
         return True
+
+
+def _place(arrival: _Arrival) -> tuple[int, ...] | None:
+    location = arrival.barrier.instruction.location
+    return None if location is None else location.place
 
 
 def _at(values: Array | None, places: Array) -> Array | None:

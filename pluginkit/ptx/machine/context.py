@@ -135,4 +135,5 @@ class Context:
         location = instruction.location
         if location is None:
             return None, None
-        return self.program.module.files.get(location.file), location.line
+        file, line = self.program.module.author_place(location)
+        return (None if file == "?" else file), line

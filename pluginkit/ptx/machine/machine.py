@@ -13,18 +13,21 @@ from pluginkit.ptx.code.program import Block
 from pluginkit.ptx.effects.waiting import Barrier, WarpOperation
 from pluginkit.ptx.machine.barriers import Barriers
 from pluginkit.ptx.machine.context import Context
+from pluginkit.ptx.machine.laggards import Laggards
 from pluginkit.ptx.machine.registers import WaveRegisters
 from pluginkit.ptx.machine.schedule import Schedule
 from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.machine.warps import perform, shuffle_all
 from pluginkit.ptx.machine.waves import Waves
 from pluginkit.ptx.memory.access import Access
+from pluginkit.ptx.memory.delayed_writes import DelayedWrites
 from pluginkit.ptx.memory.pending_copies import PendingCopies
 from pluginkit.ptx.memory.regions import PrivateMemory, Region
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
 
 _VAIN_ROUNDS = 2_000
+_PATIENT_ROUNDS = 64
 _ALL_LANES = np.uint32(0xFFFFFFFF)
 _END = Instruction("ret", (), ())
 
@@ -52,13 +55,19 @@ class Machine:
         self.printed, self.progress = context.result.printed, 0
         self.tick, self.instruction_at = context.tick, context.instruction_at
         self.parameter, self.place_of = context.parameter, waves.place_of
-        self.access = Access(self)
+        self._delayed = None
+        if waves.seed is not None:
+            self._delayed = DelayedWrites(threads.per_block, waves.seed)
+        self.access = Access(self, self._delayed)
         sizes = context.sizes
         self._shared = PrivateMemory("shared", sizes.shared, len(threads.blocks), sizes.dynamic)
         self._local = PrivateMemory("local", sizes.local, threads.count)
         self.copies = PendingCopies(threads.count)
         self.registers = WaveRegisters(self._program.slots, threads, context.uniform, self)
-        self.schedule, self._barriers = Schedule(), Barriers(self)
+        laggards = None
+        if waves.seed is not None and self._program.telling:
+            laggards = Laggards(threads, self._program.telling, waves.seed)
+        self.schedule, self._barriers = Schedule(laggards), Barriers(self)
         self.alive = np.full(len(threads.blocks), threads.per_block)
         self._warp_alive = threads.warp_masks()
         self._vain = (0, 0)
@@ -68,7 +77,7 @@ class Machine:
         """Run one block of code for the group whose turn it is; False once all have ended."""
         turn = self.schedule.take()
         if turn is None:
-            return self._resolve()
+            return self._resolve() or self._end_wave()
         number, ids = turn
         block = self._program.block(number)
         frame = self.registers.fill(block, ids)
@@ -82,6 +91,12 @@ class Machine:
             self.registers.keep(block)
             self._go_on(number, block, frame)
         return True
+
+    def _end_wave(self) -> bool:
+        """All threads have ended: what they wrote is there."""
+        if self._delayed:
+            self._delayed.publish_all()
+        return False
 
     def _go_on(self, number: int, block: Block, frame: Frame) -> None:
         """Send threads to the blocks that they run next."""
@@ -117,6 +132,11 @@ class Machine:
     def _watch_spinning(self) -> None:
         """Stop once threads have looped very often without any progress."""
         progress, rounds = self._vain
+        if rounds % _PATIENT_ROUNDS == _PATIENT_ROUNDS - 1:
+            self.schedule.release_laggards()
+            if self._delayed:
+                self._delayed.publish_some()
+                self.progress += 1
         if progress != self.progress:
             self._vain = (self.progress, 0)
             return
@@ -135,6 +155,7 @@ class Machine:
             self.end(ids)
             turn = self.schedule.take()
         self.schedule.parked.clear()
+        self._end_wave()
 
     def end(self, ids: Array) -> None:
         """Threads end."""
@@ -217,6 +238,8 @@ class Machine:
 
     def fence(self, ids: Array, instruction: Instruction, *, in_block: bool) -> None:
         """Threads run a fence."""
+        if self._delayed:
+            self._delayed.publish_fenced(ids, self.order.acquired[ids + self.first_thread])
         self.order.fence(ids + self.first_thread, self.tick(instruction), in_block=in_block)
 
     def regions(self, space: str) -> Mapping[int, Region]:

@@ -19,6 +19,7 @@ class Threads:
     Attributes:
         count: the number of threads.
         block: the place of each thread's block in the wave.
+        inner: for each place in a block the number in the block of the thread that is there.
         lane: each thread's lane.
         warp: the place of each thread's warp in the wave.
     """
@@ -30,7 +31,7 @@ class Threads:
         self.count = self.per_block * len(blocks)
         place = np.arange(self.per_block)
         inner = np.minimum(warps[place >> 5] * 32 + (place & 31), self.per_block - 1)
-        self._inner = inner
+        self.inner: Array = inner
         self.warps_per_block = len(warps)
         self.block = np.repeat(np.arange(len(blocks)), self.per_block)
         self.lane = np.tile(place & 31, len(blocks))
@@ -40,7 +41,7 @@ class Threads:
     def values(self, name: str) -> Array:
         """A special register of every thread."""
         x, y, _ = self.shape
-        inner, axis = self._inner, name[-1]
+        inner, axis = self.inner, name[-1]
         if name.startswith("%tid"):
             found = {"x": inner % x, "y": inner // x % y, "z": inner // (x * y)}[axis]
             return np.tile(found.astype(U32), len(self.blocks))
@@ -69,7 +70,7 @@ class Threads:
     def place_of(self, thread: int) -> tuple[Three, Three]:
         """``blockIdx`` and ``threadIdx`` of a thread of the wave."""
         position, inner = divmod(thread, self.per_block)
-        block, index = int(self.blocks[position]), int(self._inner[inner])
+        block, index = int(self.blocks[position]), int(self.inner[inner])
         (x, y, _), (gx, gy, _) = self.shape, self.grid
         return (
             (block % gx, block // gx % gy, block // (gx * gy)),

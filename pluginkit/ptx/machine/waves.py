@@ -23,10 +23,13 @@ class Waves:
         block: its block.
         sizes: the memory of each block and thread, which bounds how many run at once.
         seed: another order of blocks, and of the whole warps in each; None for ascending.
+
+    Attributes:
+        seed: it.
     """
 
     def __init__(self, grid: Three, block: Three, sizes: PrivateSizes, seed: int | None) -> None:
-        self._grid, self._block = grid, block
+        self._grid, self._block, self.seed = grid, block, seed
         self._per_block = prod(block)
         self._order = np.arange(prod(grid))
         self._warps = np.arange(-(-self._per_block // 32))

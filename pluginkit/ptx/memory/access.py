@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pluginkit.ptx.memory.addresses import Addresses
+from pluginkit.ptx.memory.delayed_writes import Apply, DelayedWrites
 from pluginkit.ptx.memory.races import STRONG, TIME_SHIFT, Conflict, Shadow, thread_of, time_of
 from pluginkit.ptx.memory.sites import Part, Site
 from pluginkit.ptx.memory.watch import Watch
@@ -20,10 +21,16 @@ from pluginkit.ptx.types import UNSIGNED, Array
 
 
 class Access:
-    """Access to all memory that the threads of one machine see."""
+    """Access to all memory that the threads of one machine see.
 
-    def __init__(self, machine: Watch) -> None:
+    Args:
+        machine: the machine.
+        delayed: keeps strong writes to global memory back; None where they happen at once.
+    """
+
+    def __init__(self, machine: Watch, delayed: DelayedWrites | None = None) -> None:
         self._machine = machine
+        self._delayed = delayed
         self._addresses = Addresses(machine)
         self.parts, self.report = self._addresses.parts, self._addresses.report
 
@@ -49,6 +56,8 @@ class Access:
 
     def _load(self, site: Site, part: Part) -> list[Array]:
         region = part.region
+        if self._delayed:
+            self._delayed.publish_touched(site, part)
         if region.written is not None:
             self._check_written(site, part)
         if region.shadow is not None:
@@ -64,18 +73,34 @@ class Access:
                 self.report(site, part, "input_written", f"{region.name} is written, an input")
                 continue
             self._machine.progress += 1
+            if self._delayed:
+                self._delayed.publish_touched(site, part)
             view, own = region.view(site.dtype), [part.of(value) for value in values]
             if region.shadow is not None:
                 self._note_write(site, part, region.shadow, _Change(part, view, own))
+            self._mark_written(site, part)
+            if self.is_delayed(site, part):
+                self.delay(site, part, _Writes(part, view, own))
+                continue
             for index, value in enumerate(own):
                 view[part.elements(index)] = value
-            self._mark_written(site, part)
             if region.shadow is not None and not site.is_strong:
                 self._check_same_step(site, part, view, own)
+
+    def is_delayed(self, site: Site, part: Part) -> bool:
+        """Whether a write, whose thread learns nothing from it, is kept back."""
+        return self._delayed is not None and site.is_strong and part.region.space == "global"
+
+    def delay(self, site: Site, part: Part, apply: Apply) -> None:
+        """Keep a write back; ``apply`` makes it happen for the threads at some places."""
+        if self._delayed is not None:
+            self._delayed.hold(site, part, self._machine.tick(site.instruction), apply)
 
     def begin_atomic(self, site: Site, part: Part) -> None:
         """Check an atomic update that is about to happen."""
         shadow = part.region.shadow
+        if self._delayed:
+            self._delayed.publish_touched(site, part)
         if part.region.written is not None:
             self._check_written(site, part)
         if shadow is not None:
@@ -223,6 +248,19 @@ class _Change:
         ]
         changed: Array = np.logical_or.reduce(found)
         return changed
+
+
+@dataclass(frozen=True)
+class _Writes:
+    """A store that happens later, of some threads at a time."""
+
+    part: Part
+    view: Array
+    values: list[Array]
+
+    def __call__(self, places: Array) -> None:
+        for index, value in enumerate(self.values):
+            self.view[self.part.elements(index)[places]] = value[places]
 
 
 def _ones(size: int) -> Any:

@@ -117,7 +117,7 @@ class Addresses:
             is_shared = region.space == "shared"
             owners = self._machine.block_of(part.ids) if is_shared else part.ids
             first = first + owners * (region.stride // size)
-        return replace(part, first=first)
+        return Part(region, part.ids, part.places, part.offsets, first)
 
     def _report_nowhere(self, site: Site, ids: Array, address: int, verb: str) -> None:
         what = "a null pointer" if address < _NULL_BYTES else "an address in no buffer"

@@ -19,6 +19,8 @@ class Fact:
         fenced: when it last ran a fence for the device; 0 for never.
         fenced_in_block: when it last ran any fence.
         barrier: when its block last met at a barrier.
+        warp_barrier: when it last met others of its warp.
+        lanes: these others, by their numbers, itself included.
     """
 
     thread: int
@@ -26,6 +28,8 @@ class Fact:
     fenced: int
     fenced_in_block: int
     barrier: int
+    warp_barrier: int
+    lanes: tuple[int, ...]
 
 
 @dataclass
@@ -36,12 +40,14 @@ class Known:
         of_thread: for a thread.
         of_block: for all threads of a block.
         of_fenced: for those of a block that have fenced it themselves.
+        of_fenced_thread: for a thread that has fenced it itself.
         of_neighbour: for a thread, as its own block sees it.
     """
 
     of_thread: dict[int, int] = field(default_factory=dict)
     of_block: dict[int, int] = field(default_factory=dict)
     of_fenced: dict[int, int] = field(default_factory=dict)
+    of_fenced_thread: dict[int, int] = field(default_factory=dict)
     of_neighbour: dict[int, int] = field(default_factory=dict)
 
     def add(self, fact: Fact) -> None:
@@ -51,6 +57,18 @@ class Known:
             _raise(self.of_thread, fact.thread, fact.fenced)
             covers_block = fact.fenced > fact.barrier
             _raise(self.of_block if covers_block else self.of_fenced, fact.block, fact.barrier)
+        if fact.warp_barrier:
+            self._add_warp(fact)
+
+    def _add_warp(self, fact: Fact) -> None:
+        """Take in what others of the warp did before they met the one who says it."""
+        time = fact.warp_barrier
+        for lane in fact.lanes:
+            if fact.fenced_in_block > time:
+                _raise(self.of_neighbour, lane, time)
+            if fact.fenced:
+                covers = fact.fenced > time
+                _raise(self.of_thread if covers else self.of_fenced_thread, lane, time)
 
 
 def _raise(times: dict[int, int], key: int, time: int) -> None:

@@ -79,6 +79,24 @@ class Order:
         """Note that threads met at a ``bar.warp.sync``."""
         self.warp_time[threads] = time
         self.warp_mask[threads] = masks
+        if self._heard:
+            self._tell_warps(threads)
+
+    def _tell_warps(self, threads: Array) -> None:
+        """What a thread has heard, those know that it meets."""
+        for thread in set(self._heard) & set(threads.tolist()):
+            heard = self._heard[thread]
+            for lane in self._lanes(thread):
+                known_there = self._heard.get(lane)
+                if known_there is not heard:
+                    self._heard[lane] = node(None, known_there, heard)
+
+    def _lanes(self, thread: int) -> tuple[int, ...]:
+        """The threads that a thread has last met at a ``bar.warp.sync``."""
+        first = thread - thread % self._block_threads % 32
+        mask = int(self.warp_mask[thread])
+        end = (thread // self._block_threads + 1) * self._block_threads
+        return tuple(first + lane for lane in range(min(32, end - first)) if mask >> lane & 1)
 
     def end(self, threads: Array) -> None:
         """Note that threads ended, which counts as an arrival at barriers."""
@@ -109,7 +127,7 @@ class Order:
         block = thread // self._block_threads
         fact = Fact(
             thread, block, int(self._fenced[thread]), int(self._fenced_in_block[thread]),
-            int(self.acquired[thread]),
+            int(self.acquired[thread]), int(self.warp_time[thread]), self._lanes(thread),
         )  # fmt: skip
         self._told[word] = node(
             fact, self._told.get(word), self._heard.get(thread), self._heard_by_block.get(block)
@@ -164,6 +182,8 @@ class Order:
             if facts.of_thread.get(writer, 0) > time or facts.of_block.get(block, 0) > time:
                 return True
             if facts.of_fenced.get(block, 0) > time and self._fenced[writer] > time:
+                return True
+            if facts.of_fenced_thread.get(writer, 0) > time and self._fenced[writer] > time:
                 return True
             if block == own and facts.of_neighbour.get(writer, 0) > time:
                 return True

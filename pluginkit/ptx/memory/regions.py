@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pluginkit.ptx.memory.races import Shadow
+from pluginkit.ptx.plain_names import plain_name
 from pluginkit.ptx.types import U8, UNSIGNED, Array
 
 #: What a buffer is for. ``input``: read only, all written. ``output`` and ``workspace``: nothing
@@ -131,6 +132,6 @@ class PrivateMemory:
             window = len(self.regions) + 1
             base = (window << WINDOW_BITS[space]) + MIDDLE[space]
             self.addresses[name] = base
-            self.regions[window] = Region(name, space, base, nbytes, owners)
+            self.regions[window] = Region(plain_name(name), space, base, nbytes, owners)
             if name in one_of_many:
                 place_of_many = base

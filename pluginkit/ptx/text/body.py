@@ -82,6 +82,7 @@ class BodyReader:
         self._variable_from = variable_from
         self._scopes = 0
         self._location: SourceLocation | None = None
+        self._calls: dict[tuple[int, int], SourceLocation] = {}
         self._used_bytes: int | None = None
         self._ranges: dict[str, str] = {}
         self._targets: list[tuple[str, str]] = []
@@ -123,8 +124,11 @@ class BodyReader:
         match = _LOC.match(directive)
         if match is None or match[2] == "0":  # line 0: the compiler made the code up
             return
-        outer = SourceLocation(int(match[3]), int(match[4])) if match[3] else None
-        self._location = SourceLocation(int(match[1]), int(match[2]), outer)
+        place, outer = (int(match[1]), int(match[2])), None
+        if match[3]:  # which may itself be inlined: that was said before
+            call = int(match[3]), int(match[4])
+            outer = self._calls.get(call, SourceLocation(*call))
+        self._location = self._calls[place] = SourceLocation(*place, outer)
 
     def _statement(self, text: str, scope: _Scope, last_label: str) -> None:
         if not text:

@@ -11,12 +11,17 @@ from functools import cached_property
 from pluginkit.errors import KernelError
 from pluginkit.ptx.text.body import BodyReader
 from pluginkit.ptx.text.operands import array_elements, operands
-from pluginkit.ptx.text.syntax import Function, Variable
+from pluginkit.ptx.text.syntax import Function, SourceLocation, Variable
 from pluginkit.ptx.types import DTYPES
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _HEADER = re.compile(
     r"\.(entry|func)\s*(?:\(([^)]*)\)\s*)?([\w$%.]+)\s*(?:\(([^)]*)\))?([^;{]*)([;{])"
+)
+#: Files of toolkits, whose lines are no author's.
+_TOOLKIT = re.compile(
+    r"nvrtc_builtin|cuda_(?:fp|bf)\d+|cooperative_groups|"
+    r"[/\\](?:nvidia|cuda|cuda-[\d.]+|cub|thrust|cccl|_cccl|crt|numba|numba_cuda|triton)[/\\]"
 )
 _BRACE = re.compile(r"[{}]")
 _FILE = re.compile(r'\.file\s+(\d+)\s+"([^"]*)"')
@@ -46,7 +51,7 @@ class ParsedModule:
         text = _COMMENT.sub("", text.replace("\0", ""))
         if ".version" not in text:
             raise KernelError("PK350", "PTX: no .version directive; expected a PTX module.")
-        self.files = {int(number): name for number, name in _FILE.findall(text)}
+        self.files: dict[int, str] = {int(number): name for number, name in _FILE.findall(text)}
         self._functions: dict[str, Function] = {}
         self._sources: dict[str, tuple[re.Match[str], str]] = {}
         self._declarations = "".join(self._split(text))
@@ -68,6 +73,15 @@ class ParsedModule:
         code = self._declarations.partition(".section")[0]
         found = (variable_from(match) for match in _VARIABLE.finditer(code))
         return {variable.name: variable for variable in found}
+
+    def author_place(self, location: SourceLocation) -> tuple[str, int]:
+        """The file and line to show: where a toolkit's function is called, not inside it."""
+        while location.inlined_at is not None and _TOOLKIT.search(self._file(location)):
+            location = location.inlined_at
+        return self._file(location), location.line
+
+    def _file(self, location: SourceLocation) -> str:
+        return self.files.get(location.file, "?")
 
     @property
     def kernels(self) -> list[str]:

@@ -76,6 +76,12 @@ class SourceLocation:
     line: int
     inlined_at: SourceLocation | None = None
 
+    @property
+    def place(self) -> tuple[int, ...]:
+        """The line, and that of the call, as numbers."""
+        call = self.inlined_at
+        return (self.file, self.line, *((call.file, call.line) if call is not None else ()))
+
 
 #: The flag of a thread that arithmetic with a carry writes and reads, as a register.
 CARRY = "%cc"

@@ -22,6 +22,14 @@ from tests.plugincheck.planted_bugs.alias_bugs import InPlace
 from tests.plugincheck.planted_bugs.corpus import BLOCK, Doubled, Rows, Total, cuda, line, sound
 from tests.plugincheck.planted_bugs.grid_race_bugs import CHAIN, LAST_BLOCK, Chain, LastBlock
 from tests.plugincheck.planted_bugs.numba_bugs import NumbaDoubled, NumbaRows, NumbaTotal
+from tests.plugincheck.planted_bugs.publication_bugs import (
+    ASM_CHAIN,
+    COUNTED,
+    RELAXED,
+    RELEASED,
+    VOLATILE_CHAIN,
+    Counted,
+)
 
 
 @sound
@@ -216,6 +224,36 @@ class FlagWithFences(Chain):
             "acquire": "__threadfence();",
         }
     )
+
+
+@sound
+class VolatileCarryWithFences(Chain):
+    """The same with a volatile carry."""
+
+    kernel = cuda(
+        CHAIN % (VOLATILE_CHAIN | {"release": "__threadfence();", "acquire": "__threadfence();"})
+    )
+
+
+@sound
+class FlagReleasedAndAcquired(Chain):
+    """Lane 1 writes the carry, meets lane 0, and that one releases the flag."""
+
+    kernel = cuda(ASM_CHAIN % RELEASED)
+
+
+@sound
+class RelaxedFlagWithFences(Chain):
+    """The flag's accesses are relaxed; fences of every lane publish and receive."""
+
+    kernel = cuda(ASM_CHAIN % RELAXED)
+
+
+@sound
+class CountedWithFenceAndBarrier(Counted):
+    """Every thread adds and fences before the block meets and is counted."""
+
+    kernel = cuda(COUNTED % {"fence": "__threadfence();", "barrier": "__syncthreads();"})
 
 
 @sound

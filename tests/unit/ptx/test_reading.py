@@ -7,6 +7,7 @@ from pluginkit.errors import KernelError
 from pluginkit.ptx.code.flow import END, basic_blocks
 from pluginkit.ptx.code.inline import expand
 from pluginkit.ptx.code.liveness import live_before, registers_of
+from pluginkit.ptx.plain_names import plain_name
 from pluginkit.ptx.text.operands import operands
 from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import (
@@ -254,3 +255,19 @@ def test_a_guarded_instruction_reads_what_it_writes():
     assert registers_of(code[0]).read == {"%p1", "%r1", "%r2"}
     assert registers_of(code[0]).written == {"%r1"}
     assert registers_of(code[1]).written == set()
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [
+        ("run", "run"),
+        ("_Z8reversedPfPKfi", "reversed"),
+        ("_ZZ8reversedPfPKfiE4tile", "tile"),
+        ("_ZZ5top_kIfLb1EEvE9histogram_0", "histogram"),
+        ("_ZZN4test6kernelEvE4memo", "memo"),
+        ("_ZN13numba_kernels5twiceB2v1B1xE5Array", "twice"),
+        ("global_smem", "global_smem"),
+    ],
+)
+def test_names_are_those_that_people_gave(symbol, name):
+    assert plain_name(symbol) == name

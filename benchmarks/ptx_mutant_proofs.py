@@ -1,0 +1,213 @@
+"""Shows of mutants that nobody notices that they change nothing: what sound kernels access.
+
+A barrier is not needed in a case if no two threads touch the same bytes, one of them writing, on
+different sides of it and between the barriers around it. An element of a buffer is not needed if no
+thread of any launch touches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from pluginkit.ptx.machine.context import Context
+from pluginkit.ptx.memory.access import Access
+from pluginkit.ptx.memory.addresses import Addresses
+from pluginkit.ptx.memory.order import Order
+from pluginkit.ptx.memory.sites import Part, Site
+
+#: The file number that marks a barrier by ``.loc`` in the PTX.
+MARK = 99
+#: Bytes of accesses that a log may hold.
+_LARGEST = 60_000_000
+
+
+class Sides:
+    """On which side of one barrier threads access what, for each block or warp.
+
+    Args:
+        of_warps: whether it is a barrier of warps.
+    """
+
+    def __init__(self, *, of_warps: bool) -> None:
+        self._of_warps = of_warps
+        self._accesses: dict[int, list[tuple[Any, ...]]] = {}
+        self._bytes = 0
+
+    def begin(self, threads: int, block_threads: int) -> None:
+        """A launch begins."""
+        self._block_threads = block_threads
+        self._warps = -(-block_threads // 32)
+        self._segment = np.zeros(threads, np.int32)  # between other barriers
+        self._side = np.zeros(threads, np.int32)  # between meetings at the marked one
+        self._accesses.clear()
+        self._is_met = self._has_flags = False
+
+    def _scope(self, threads: Any) -> Any:
+        block, inner = np.divmod(threads, self._block_threads)
+        return block * self._warps + (inner >> 5) if self._of_warps else block
+
+    def meet(self, threads: Any, *, is_marked: bool) -> None:
+        """Threads met at a barrier that orders all of their block or warp."""
+        if is_marked:
+            self._is_met = True
+            self._side[threads] += 1
+        else:
+            self._segment[threads] += 1
+
+    def note(self, site: Site, part: Part, threads: Any, *, writes: bool) -> None:
+        """Threads access memory."""
+        if part.region.space == "global" and site.is_strong:
+            self._has_flags = True
+        self._bytes += len(threads) * site.nbytes
+        if self._bytes > _LARGEST:
+            raise TooLarge
+        first = part.first * site.dtype.itemsize
+        entry = (
+            threads, first, site.nbytes, self._segment[threads], self._side[threads], writes
+        )  # fmt: skip
+        self._accesses.setdefault(id(part.region), []).append(entry)
+
+    def may_need_it(self) -> bool:
+        """Whether two threads of this launch need the barrier, as far as bytes tell.
+
+        Where threads tell each other something through global memory, they do not.
+        """
+        if not self._is_met:
+            return False
+        return self._has_flags or any(map(self._has_conflict, self._accesses.values()))
+
+    def _has_conflict(self, listed: list[tuple[Any, ...]]) -> bool:
+        columns: list[list[Any]] = [[], [], [], [], []]
+        for threads, first, nbytes, segment, side, writes in listed:
+            for byte in range(nbytes):
+                for column, values in zip(
+                    columns, (threads, first + byte, segment, side), strict=False
+                ):
+                    column.append(values)
+                columns[4].append(np.full(len(threads), writes))
+        threads, where, segment, side, writes = map(np.concatenate, columns)
+        scope = self._scope(threads)
+        order = np.lexsort((where, segment, scope))
+        threads, where, segment, side, writes, scope = (
+            each[order] for each in (threads, where, segment, side, writes, scope)
+        )
+        is_new = np.ones(len(where), bool)
+        is_new[1:] = (where[1:] != where[:-1]) | (segment[1:] != segment[:-1])
+        is_new[1:] |= scope[1:] != scope[:-1]
+        starts = np.flatnonzero(is_new)
+        several = np.minimum.reduceat(side, starts) != np.maximum.reduceat(side, starts)
+        several &= np.minimum.reduceat(threads, starts) != np.maximum.reduceat(threads, starts)
+        several &= np.logical_or.reduceat(writes, starts)
+        stops = np.append(starts[1:], len(where))
+        return any(
+            _conflicts(threads[start:stop], side[start:stop], writes[start:stop])
+            for start, stop in zip(starts[several], stops[several], strict=True)
+        )
+
+
+def _conflicts(threads: Any, side: Any, writes: Any) -> bool:
+    """Whether a write and another thread's access to the same byte are on different sides."""
+    for place in np.flatnonzero(writes):
+        if ((threads != threads[place]) & (side != side[place])).any():
+            return True
+    return False
+
+
+class TooLarge(Exception):  # noqa: N818 - it ends an attempt
+    """A launch accesses too much to compare."""
+
+
+@contextmanager
+def watching(sides: Sides, needed: list[bool]) -> Iterator[None]:
+    """Follow every launch in the body; ``needed`` gets one answer for each."""
+    tick, start = Context.tick, Order.__init__
+    barrier, warp_barrier = Order.barrier, Order.warp_barrier
+    read, write = Access._note_read, Access._note_write
+    last: list[Any] = [None]
+
+    def new_tick(self: Any, instruction: Any) -> int:
+        last[0] = instruction
+        return tick(self, instruction)
+
+    def is_marked() -> bool:
+        location = last[0].location
+        return location is not None and location.file == MARK
+
+    def new_order(self: Any, threads: int, block_threads: int) -> None:
+        if hasattr(sides, "_segment"):
+            needed.append(sides.may_need_it())
+        sides.begin(threads, block_threads)
+        start(self, threads, block_threads)
+
+    def new_barrier(self: Any, threads: Any, time: int, **options: Any) -> None:
+        if options.get("waits", True) and not options.get("is_partial", False):
+            sides.meet(threads, is_marked=is_marked())
+        barrier(self, threads, time, **options)
+
+    def new_warp_barrier(self: Any, threads: Any, masks: Any, time: int) -> None:
+        whole = threads[masks == 0xFFFFFFFF]
+        if sides._of_warps and (len(whole) or is_marked()):
+            sides.meet(threads if is_marked() else whole, is_marked=is_marked())
+        warp_barrier(self, threads, masks, time)
+
+    def new_read(self: Any, site: Site, part: Part, shadow: Any) -> None:
+        sides.note(site, part, part.ids + self._machine.first_thread, writes=False)
+        read(self, site, part, shadow)
+
+    def new_write(self: Any, site: Site, part: Part, shadow: Any, change: Any) -> Any:
+        sides.note(site, part, part.ids + self._machine.first_thread, writes=True)
+        return write(self, site, part, shadow, change)
+
+    with (
+        patch.object(Context, "tick", new_tick),
+        patch.object(Order, "__init__", new_order),
+        patch.object(Order, "barrier", new_barrier),
+        patch.object(Order, "warp_barrier", new_warp_barrier),
+        patch.object(Access, "_note_read", new_read),
+        patch.object(Access, "_note_write", new_write),
+    ):
+        yield
+        if hasattr(sides, "_segment"):
+            needed.append(sides.may_need_it())
+
+
+@contextmanager
+def touched_ends(itemsizes: dict[str, int]) -> Iterator[set[str]]:
+    """Give the names of the buffers whose last element a kernel accesses in the body.
+
+    Args:
+        itemsizes: the bytes of that element, by the buffer's name.
+    """
+    touched: set[str] = set()
+    with_elements = Addresses._with_elements
+
+    def noted(self: Any, site: Site, part: Part) -> Part:
+        name = part.region.name
+        if part.region.space == "global" and name in itemsizes and name not in touched:
+            last = part.region.nbytes - itemsizes[name]
+            if int(part.offsets.max()) + site.nbytes > last:
+                touched.add(name)
+        return with_elements(self, site, part)
+
+    with patch.object(Addresses, "_with_elements", noted):
+        yield touched
+
+
+@contextmanager
+def marks_met() -> Iterator[set[int]]:
+    """Give the lines of the marks whose instructions run in the body."""
+    met: set[int] = set()
+    tick = Context.tick
+
+    def noted(self: Any, instruction: Any) -> int:
+        if instruction.location is not None and instruction.location.file == MARK:
+            met.add(instruction.location.line)
+        return tick(self, instruction)
+
+    with patch.object(Context, "tick", noted):
+        yield met

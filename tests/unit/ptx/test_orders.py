@@ -1,0 +1,127 @@
+"""What only another schedule shows: strong writes that no fence published, warps that lag."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from pluginkit import ptx
+from tests.unit.ptx.run_case import compiled
+
+SEEDS = range(8)
+
+#: Block 0 hands a value to block 1: DATA, FENCE and FLAG differ. The consumer's order is right.
+HANDED = """
+extern "C" __global__ void run(unsigned* out, unsigned* data, unsigned* flag) {
+    if (blockIdx.x == 0) {
+        if (threadIdx.x == 0) {
+            DATA
+            FENCE
+            FLAG
+        }
+    } else if (threadIdx.x == 0) {
+        while (WAIT) {}
+        __threadfence();
+        out[0] = READ;
+    }
+}
+"""
+VOLATILE = {
+    "DATA": "*(volatile unsigned*)data = 42;",
+    "FENCE": "__threadfence();",
+    "FLAG": "*(volatile unsigned*)flag = 1;",
+    "WAIT": "*(volatile unsigned*)flag == 0",
+    "READ": "*(volatile unsigned*)data",
+}
+RELAXED = VOLATILE | {
+    "DATA": 'asm volatile("st.relaxed.gpu.u32 [%0], 42;" :: "l"(data) : "memory");',
+    "FLAG": "atomicExch(flag, 1);",
+    "WAIT": "atomicAdd(flag, 0) == 0",
+    "READ": "atomicAdd(data, 0)",
+}
+ADDED = RELAXED | {"DATA": "atomicAdd(data, 42);"}
+RELEASED = VOLATILE | {
+    "DATA": "atomicAdd(data, 42);",
+    "FENCE": "",
+    "FLAG": 'asm volatile("st.release.gpu.u32 [%0], 1;" :: "l"(flag) : "memory");',
+}
+OF_THE_BLOCK = ADDED | {"FENCE": 'asm volatile("bar.warp.sync 1;" ::: "memory");'}
+
+#: A block's warps add to a total; the block that counts itself last takes it.
+COUNTED = """
+extern "C" __global__ void run(unsigned* out, unsigned* total, unsigned* done) {
+    __shared__ bool is_last;
+    atomicAdd(total, threadIdx.x);
+    FENCE
+    BARRIER
+    if (threadIdx.x == 0) is_last = atomicAdd(done, 1) == gridDim.x - 1;
+    __syncthreads();
+    if (is_last && threadIdx.x == 0) out[0] = atomicExch(total, 0);
+}
+"""
+FENCED = {"FENCE": "__threadfence();", "BARRIER": "__syncthreads();"}
+BLOCKS, THREADS = 8, 128
+
+
+@cache
+def module(text: str, changed: tuple[tuple[str, str], ...]) -> ptx.PtxModule:
+    for name, code in changed:
+        text = text.replace(name, code)
+    return ptx.parse(compiled(text))
+
+
+def outputs(text: str, parts: dict[str, str], grid: int, block: int) -> list[int]:
+    """What comes out in the plain order, and for each seed; nothing may be found."""
+    found = []
+    for seed in (None, *SEEDS):
+        memory = ptx.Memory()
+        out = memory.buffer("out", np.zeros(1, np.uint32), "inout")
+        data = memory.buffer("data", np.zeros(1, np.uint32), "inout")
+        flag = memory.buffer("flag", np.zeros(1, np.uint32), "inout")
+        result = module(text, tuple(parts.items())).launch(
+            "run", grid, block, [out, data, flag], memory=memory, seed=seed
+        )
+        assert not result.findings
+        found.append(int(out.array(np.uint32)[0]))
+    return found
+
+
+@pytest.mark.parametrize("parts", [VOLATILE, RELAXED, ADDED, RELEASED], ids=range(4))
+def test_what_is_fenced_arrives(parts) -> None:
+    assert set(outputs(HANDED, parts, 2, 32)) == {42}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [VOLATILE | {"FENCE": ""}, RELAXED | {"FENCE": ""}, ADDED | {"FENCE": ""}, OF_THE_BLOCK],
+    ids=["volatile", "relaxed", "added", "warp barrier"],
+)
+def test_strong_writes_without_a_fence_do_not_race_but_come_too_late(parts) -> None:
+    plain, *others = outputs(HANDED, parts, 2, 32)
+    assert plain == 42
+    assert 0 in others
+
+
+def test_the_last_block_has_what_all_have_added() -> None:
+    total = BLOCKS * sum(range(THREADS))
+    assert set(outputs(COUNTED, FENCED, BLOCKS, THREADS)) == {total}
+
+
+@pytest.mark.parametrize("missing", FENCED)
+def test_the_last_block_may_miss_what_was_not_waited_for(missing) -> None:
+    total = BLOCKS * sum(range(THREADS))
+    plain, *others = outputs(COUNTED, FENCED | {missing: ""}, BLOCKS, THREADS)
+    assert plain == total
+    assert others[0] < total  # the order that the check always runs
+    assert sum(other < total for other in others) >= 4
+
+
+def test_all_is_written_in_the_end() -> None:
+    text = """
+    extern "C" __global__ void run(unsigned* out, unsigned* data, unsigned* flag) {
+        atomicAdd(out, 1);
+    }
+    """
+    assert set(outputs(text, {}, 4, 64)) == {256}
