@@ -1,11 +1,10 @@
-"""Turn Compress with a stored condition, which TensorRT lacks, into a Gather."""
+"""Turn Compress, which TensorRT lacks, into a Gather."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from pluginkit.onnx import Match, Op, Replacement, Rewrite
 
@@ -16,22 +15,21 @@ if TYPE_CHECKING:
 class ExpandCompress(Rewrite):
     """Compress(x, condition) -> Gather(x, the indices where the condition holds).
 
-    The condition must be stored in the model, because the shape of the output depends on it.
-    Without an axis x is flattened.
+    If the model does not store the condition, NonZero finds the indices. Without an axis x is
+    flattened.
     """
 
     pattern = Op("Compress", "x", "condition")
 
-    def check(self, match: Match, condition: gs.Tensor) -> str | npt.NDArray[np.int64]:
-        stored = match.constant(condition)
-        if stored is None:
-            return "its condition is not stored in the model, so that its shape depends on data"
-        return np.flatnonzero(stored)
-
-    def rewrite(self, match: Match, x: gs.Tensor, facts: npt.NDArray[np.int64]) -> list[gs.Node]:
+    def rewrite(self, match: Match, x: gs.Tensor, condition: gs.Tensor) -> list[gs.Node]:
         axis = match.attribute("axis")
+        stored = match.constant(condition)
         new = Replacement(match)
+        everywhere = np.array([-1], np.int64)
+        if stored is None:
+            indices = new.add("Reshape", new.add("NonZero", condition), everywhere)
+        else:
+            indices = np.flatnonzero(stored)
         if axis is None:
-            flat = new.add("Reshape", x, np.array([-1], np.int64))
-            return new.end("Gather", flat, facts, axis=0)
-        return new.end("Gather", x, facts, axis=axis)
+            return new.end("Gather", new.add("Reshape", x, everywhere), indices, axis=0)
+        return new.end("Gather", x, indices, axis=axis)

@@ -7,7 +7,7 @@ number of dimensions, and ``"*S"`` any number of them that are the same wherever
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Any
@@ -188,3 +188,49 @@ def check_shapes(
             expected = bound.expected(desc, declared)
             if expected is not None:
                 raise TensorError("PK124", f"{owner}: input {desc}; expected {expected}.")
+
+
+def widened(
+    shapes: Sequence[DeclaredShape | None],
+    opt: Sequence[Shape],
+    ends: Sequence[Shape],
+    widest: Callable[[Iterable[Any]], Any],
+) -> list[Shape]:
+    """Return one end of a profile, in which dimensions of one name are equal if they are at opt.
+
+    TensorRT bounds each tensor by itself, so that of two lengths that are always equal one may have
+    the wider bounds.
+
+    Args:
+        shapes: of each input, None where none is declared.
+        opt: the inputs' sizes at the profile's opt.
+        ends: at the end that is asked for.
+        widest: which of several bounds is the widest, ``min`` or ``max``.
+    """
+    labels = [
+        None if declared is None else declared.labels(len(sizes))
+        for declared, sizes in zip(shapes, opt, strict=True)
+    ]
+    found = _by_label(labels, ends)
+    if any(len(set(sizes)) > 1 for sizes in _by_label(labels, opt).values()):
+        return list(ends)
+    return [
+        sizes
+        if own is None
+        else tuple(
+            widest(found[label]) if isinstance(label, str) else size
+            for label, size in zip(own, sizes, strict=True)
+        )
+        for own, sizes in zip(labels, ends, strict=True)
+    ]
+
+
+def _by_label(
+    labels: Sequence[tuple[AxisLabel, ...] | None], shapes: Sequence[Shape]
+) -> Mapping[str, list[Dim]]:
+    found: dict[str, list[Dim]] = {}
+    for own, sizes in zip(labels, shapes, strict=True):
+        for label, size in zip(own or (), sizes if own else (), strict=True):
+            if isinstance(label, str):
+                found.setdefault(label, []).append(size)
+    return found

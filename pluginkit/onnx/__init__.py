@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from pluginkit.onnx.model.graphs import scopes as scopes
     from pluginkit.onnx.model.plugin_nodes import plugin_node as plugin_node
     from pluginkit.onnx.rewriting.carried_node import CarriedNode as CarriedNode
+    from pluginkit.onnx.rewriting.empty_guards import lift_empty_guards as lift_empty_guards
     from pluginkit.onnx.rewriting.equal_nodes import merge_equal_nodes as merge_equal_nodes
     from pluginkit.onnx.rewriting.export_nodes import NewNode as NewNode
     from pluginkit.onnx.rewriting.graph_rewrite import Change as Change
     from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite as GraphRewrite
     from pluginkit.onnx.rewriting.graph_rewrite import Graphs as Graphs
+    from pluginkit.onnx.rewriting.mask_counts import count_by_non_zero as count_by_non_zero
+    from pluginkit.onnx.rewriting.masked_assignment import select_by_masks as select_by_masks
     from pluginkit.onnx.rewriting.match import Match as Match
     from pluginkit.onnx.rewriting.pattern import AnyOf as AnyOf
     from pluginkit.onnx.rewriting.pattern import Constant as Constant
@@ -67,17 +70,20 @@ _HOME_OF = {
     "bodies": "model.graphs",
     "defined_names": "model.graphs",
     "dims_of": "inference.value_types",
+    "count_by_non_zero": "rewriting.mask_counts",
     "dtype_of_elem_type": "inference.element_types",
     "elem_type": "inference.element_types",
     "inner_scopes": "model.graphs",
     "is_in_function": "model.graphs",
     "is_op": "model.graphs",
+    "lift_empty_guards": "rewriting.empty_guards",
     "merge_equal_nodes": "rewriting.equal_nodes",
     "names_read": "model.graphs",
     "output_names": "model.graphs",
     "place_of": "model.graphs",
     "plugin_node": "model.plugin_nodes",
     "retype": "rewriting.retyping",
+    "select_by_masks": "rewriting.masked_assignment",
     "scopes": "model.graphs",
 }
 __all__ = sorted(_HOME_OF)  # the table above is the list

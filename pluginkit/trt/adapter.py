@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pluginkit.contract import calls
+from pluginkit.contract.declared_shapes import widened
 from pluginkit.contract.dims import Shape, is_static
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
@@ -178,6 +179,19 @@ class AdapterCore:
         except TensorError as error:
             error.where = f"the {label} shapes {', '.join(str(list(shape)) for shape in shapes)}"
             raise
+
+    def bounds(self, inputs: Sequence[Any], bound: str) -> Shapes:
+        """Return the inputs' shapes at one end of a profile.
+
+        Args:
+            inputs: DynamicPluginTensorDescs.
+            bound: "min", "opt" or "max".
+        """
+        opt, ends = ([tuple(getattr(each, end)[:]) for each in inputs] for end in ("opt", bound))
+        if bound == "opt" or not (_are_known(opt) and _are_known(ends)):
+            return ends
+        declared = [port.shape for port in calls.device_ports(self.plugin)]
+        return widened(declared, opt, ends, min if bound == "min" else max)
 
     def workspace_bytes(
         self, ends: Sequence[tuple[Shapes, Sequence[tuple[int, ...]]]], dtypes: list[DType]

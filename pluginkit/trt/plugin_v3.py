@@ -79,7 +79,7 @@ class PluginV3Callbacks:
         dtypes = self._dtypes(inputs)
         for bound in ("min", "opt", "max"):
             self.core.check_shapes(
-                [tuple(getattr(each, bound)[:]) for each in inputs],
+                self.core.bounds(inputs, bound),
                 dtypes,
                 f"profile's {bound}",
                 [tuple(getattr(each, bound)[:]) for each in outputs],
@@ -89,7 +89,7 @@ class PluginV3Callbacks:
     def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
         ends = [
             (
-                [tuple(getattr(each, bound)[:]) for each in inputs],
+                self.core.bounds(inputs, bound),
                 [tuple(getattr(each, bound)[:]) for each in outputs],
             )
             for bound in ("min", "opt", "max")

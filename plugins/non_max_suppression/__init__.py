@@ -12,6 +12,7 @@ from pluginkit import (
     CudaKernel,
     Dim,
     Input,
+    InputError,
     OnnxOp,
     Output,
     Plugin,
@@ -31,7 +32,6 @@ from pluginkit.plugins.non_max_suppression.launches import (
     NonMaxSuppressionProblem,
 )
 from pluginkit.plugins.non_max_suppression.reference import non_max_suppression
-from pluginkit.plugins.non_max_suppression.shapes import check_shapes
 
 _CENTER = {"CENTER": (False, True)}
 
@@ -62,8 +62,8 @@ class NonMaxSuppression(Plugin):
     Workspace:   8 bytes for each score, 16 where N exceeds 2048; 4 for each box that may be chosen;
                  up to 65 MiB of masks, or 8 KiB for each class of more than 2048.
     Tolerance:   exact.
-    Errors:      shapes: boxes, scores and thresholds do not fit each other.
-                 size: there are 2^31 scores or more.
+    Errors:      PK124 boxes and scores do not fit each other. shapes: a limit or a threshold is not
+                 one number. size: there are 2^31 scores or more.
     Source:      ONNX NonMaxSuppression-11.
     """
 
@@ -76,8 +76,8 @@ class NonMaxSuppression(Plugin):
         doc="the most boxes of a class, known in advance",
     )
 
-    boxes = Input(float32, ranks=(3, 3))
-    scores = Input(float32, ranks=(3, 3))
+    boxes = Input(float32, shape=("B", "N", 4))
+    scores = Input(float32, shape=("B", "C", "N"))
     max_output_boxes_per_class = Input(int64, optional=True, ranks=(0, 1))
     iou_threshold = Input(float32, optional=True, ranks=(0, 1))
     score_threshold = Input(float32, optional=True, ranks=(0, 1))
@@ -91,8 +91,12 @@ class NonMaxSuppression(Plugin):
     write_kernel = CudaKernel("suppress.cu", "write_indices", defines=DEFINES)
 
     def check(self, boxes: TensorDesc, scores: TensorDesc, *numbers: TensorDesc | None) -> None:
-        """Check that there is a score for each box, and that each threshold is one number."""
-        check_shapes(boxes, scores, numbers)
+        """Check that a limit and thresholds are numbers, and that 32 bits count the scores."""
+        for number in numbers:
+            if number is not None and number.size != 1:
+                raise InputError(f"{number}; expected one element.", code="shapes")
+        if scores.size >= 2**31:
+            raise InputError(f"{scores} has 2^31 elements or more.", code="size")
 
     def output_shapes(
         self, boxes: TensorDesc, scores: TensorDesc, limit: TensorDesc | None, *_: TensorDesc | None

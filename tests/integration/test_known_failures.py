@@ -137,15 +137,13 @@ def test_a_size_output_is_a_size() -> None:
 
 
 def test_a_refused_operator_comes_with_the_command_that_goes_on(tmp_path: Path) -> None:
-    node = helper.make_node(
-        "RoiAlign", ["x", "rois", "at"], ["y"], "roi", output_height=2, output_width=2
-    )
-    inputs = [value("x", [1, 4, 8, 8]), value("rois", [3, 4]), value("at", [3], INT64)]
+    node = helper.make_node("MaxRoiPool", ["x", "rois"], ["y"], "roi", pooled_shape=[2, 2])
+    inputs = [value("x", [1, 4, 8, 8]), value("rois", [3, 5])]
     path = tmp_path / "m.onnx"
     onnx.save(model([node], inputs, [value("y", [3, 4, 2, 2])]), path)
     with pytest.raises(ParseError, match="PK520") as caught:
         build_engine(path, options=RTX)
-    command = "pluginkit new MyRoiAlign --onnx-op RoiAlign"
+    command = "pluginkit new MyMaxRoiPool --onnx-op MaxRoiPool"
     assert f"begin a plugin for it with {command}" in str(caught.value.fix)
     own = new_plugin_command("my_op", "a.b", Path("m.onnx"), "a node")
     assert own == "pluginkit new MyMyOp --from 'm.onnx:a node'"

@@ -11,6 +11,7 @@ from pluginkit import FLOAT_TYPES, Case, Input, Output, Plugin, float32
 from pluginkit.checking.checks.shape_checks import sizes_of
 from pluginkit.checking.plugin_under_test import Subject
 from pluginkit.contract import calls
+from pluginkit.contract.declared_shapes import DeclaredShape, widened
 from pluginkit.contract.dims import DimExpr, InputDim
 from pluginkit.errors import DeclarationError, TensorError
 
@@ -170,3 +171,14 @@ def test_the_sizes_that_are_tried_keep_numbers_and_vary_each_name():
         [(7, 4), (3, 4)],  # N alone: an output of (N, N) for (N, M) would pass until here
         [(3, 4), (7, 4)],
     ]
+
+
+def test_the_wider_bounds_of_dimensions_that_are_equal_hold_for_each():
+    declared = [DeclaredShape(("N", 4)), DeclaredShape(("*S",)), None, DeclaredShape(("*S", "N"))]
+    opt = [(20, 4), (7,), (9,), (7, 20)]
+    most = [(20, 4), (30,), (5,), (12, 512)]
+    assert widened(declared, opt, most, max) == [(512, 4), (30,), (5,), (30, 512)]
+    least = [(1, 4), (7,), (5,), (0, 20)]
+    assert widened(declared, opt, least, min) == [(1, 4), (0,), (5,), (0, 1)]
+    opt[0] = (21, 4)  # not equal: an error that the check of opt tells
+    assert widened(declared, opt, most, max) == most

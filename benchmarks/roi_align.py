@@ -1,0 +1,138 @@
+"""RoiAlign, torchvision and a plain kernel, on a GPU.
+
+    python benchmarks/roi_align.py
+
+which is ``pluginkit bench RoiAlign --peers benchmarks/roi_align.py`` with the results written to
+benchmarks/results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from peers import plain_kernel, run_bench, torch_on_stream_of
+
+from pluginkit import Plugin, bfloat16, float16, float32, int64
+from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
+from pluginkit.contract.tensors import DeviceTensor
+from pluginkit.plugins.roi_align import RoiAlign
+
+#: X, regions, bins along an axis, samples of a bin, and the largest side of a region in pixels.
+CASES: dict[str, tuple[tuple[int, int, int, int], int, int, int, float]] = {
+    "box head": ((2, 256, 200, 336), 1000, 7, 2, 60),
+    "mask head": ((2, 256, 200, 336), 200, 14, 2, 60),
+    "large regions": ((2, 256, 200, 336), 1000, 7, 2, 300),
+    "small regions": ((2, 256, 200, 336), 1000, 7, 2, 6),
+    "adaptive": ((2, 256, 100, 168), 500, 7, 0, 60),
+    "one region": ((1, 256, 50, 84), 1, 7, 2, 30),
+    "few channels": ((8, 3, 640, 640), 256, 64, 1, 300),
+}
+#: Some regions of all images are a problem small enough for the reference.
+SAMPLE = (slice(0, 20),)
+
+
+def workloads() -> Iterator[Workload]:
+    """The mean in every case and type, and the maximum for the first case."""
+    for case, (_, _, bins, samples, _) in CASES.items():
+        for dtype in (float32, float16, bfloat16):
+            for mode in ("avg", "max") if case == "box head" else ("avg",):
+                plugin = RoiAlign(
+                    mode=mode,  # type: ignore[arg-type]  # one of two strings
+                    output_height=bins,
+                    output_width=bins,
+                    sampling_ratio=samples,
+                )
+                yield Workload(case, mode, plugin, (dtype, dtype, int64), _inputs(case), SAMPLE)
+
+
+def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
+    shape, regions, _, _, largest = CASES[case]
+
+    def make(xp: Any, seed: int) -> list[Any]:
+        rng = xp.random.default_rng(seed)
+        x = rng.random(shape, dtype=xp.float32) * 2 - 1
+        sides = 1 + rng.random((regions, 2), dtype=xp.float32) * largest
+        room = xp.maximum(xp.array([shape[3], shape[2]], dtype=xp.float32) - sides, 0)
+        low = rng.random((regions, 2), dtype=xp.float32) * room
+        # Corners that 16 bits hold, so that every type has the same regions.
+        rois = xp.rint(xp.concatenate([low, low + sides], axis=1))
+        return [x, rois, rng.integers(0, shape[0], regions)]
+
+    return make
+
+
+def _torchvision(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
+    try:
+        from torchvision.ops import roi_align
+    except ImportError as error:
+        raise NotOffered("torchvision is not installed") from error
+    options = plugin.attribute_values
+    if options["mode"] == "max":
+        raise NotOffered("it has no maximum")
+    torch = torch_on_stream_of(inputs)
+    x, rois, images = (tensor.torch() for tensor in inputs)
+    boxes = torch.cat([images[:, None].to(x.dtype), rois], dim=1)
+    size, samples = (options["output_height"], options["output_width"]), options["sampling_ratio"]
+    return lambda: roi_align(x, boxes, size, 1.0, samples or -1, aligned=True)
+
+
+_PLAIN = """
+__device__ float pixel(const float* image, int height, int width, float y, float x) {
+    if (y < -1.0f || y > height || x < -1.0f || x > width) return 0.0f;
+    y = fmaxf(y, 0.0f), x = fmaxf(x, 0.0f);
+    int low_y = y, low_x = x, high_y = low_y + 1, high_x = low_x + 1;
+    if (low_y >= height - 1) high_y = low_y = height - 1, y = low_y;
+    if (low_x >= width - 1) high_x = low_x = width - 1, x = low_x;
+    const float dy = y - low_y, dx = x - low_x;
+    const float* above = image + low_y * width;
+    const float* below = image + high_y * width;
+    return (1 - dy) * ((1 - dx) * above[low_x] + dx * above[high_x]) +
+           dy * ((1 - dx) * below[low_x] + dx * below[high_x]);
+}
+__global__ void plain(float* out, const float* x, const float* rois, const long long* images,
+                      int total, int channels, int height, int width, int bins, int ratio) {
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < total; i += gridDim.x * blockDim.x) {
+        const int column = i % bins, row = i / bins % bins, channel = i / bins / bins % channels;
+        const int region = i / bins / bins / channels;
+        const float* roi = rois + 4 * region;
+        const float bin_x = (roi[2] - roi[0]) / bins, bin_y = (roi[3] - roi[1]) / bins;
+        const int count_x = ratio ? ratio : ceilf(bin_x), count_y = ratio ? ratio : ceilf(bin_y);
+        const float* image = x + (images[region] * channels + channel) * height * width;
+        float sum = 0;
+        for (int iy = 0; iy < count_y; ++iy) {
+            const float y = roi[1] - 0.5f + row * bin_y + (iy + 0.5f) * bin_y / count_y;
+            for (int ix = 0; ix < count_x; ++ix) {
+                const float at = roi[0] - 0.5f + column * bin_x + (ix + 0.5f) * bin_x / count_x;
+                sum += pixel(image, height, width, y, at);
+            }
+        }
+        out[i] = sum / fmaxf(count_x * count_y, 1.0f);
+    }
+}
+"""
+
+
+def _plain(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
+    """Give each output to a thread, as most implementations do."""
+    options = plugin.attribute_values
+    if options["mode"] == "max" or inputs[0].dtype is not float32:
+        raise NotOffered("it is written for the mean of float32")
+    kernel = plain_kernel(_PLAIN, "plain")
+    (_, channels, height, width), total = inputs[0].shape, outputs[0].size
+    sizes = (total, channels, height, width, options["output_height"], options["sampling_ratio"])
+    pointers = [tensor.pointer for tensor in (outputs[0], *inputs)]
+    arguments = (*pointers, *map(np.int32, sizes))
+    return lambda: kernel((-(-total // 256),), (256,), arguments)
+
+
+PEERS = (Peer("torchvision", _torchvision), Peer("plain kernel", _plain))
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_bench(RoiAlign, __file__))

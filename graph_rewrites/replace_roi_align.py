@@ -1,0 +1,29 @@
+"""Replace RoiAlign, which TensorRT-RTX lacks, by a plugin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pluginkit.onnx import Match, Op, Rewrite
+from pluginkit.plugins.roi_align import RoiAlign
+
+if TYPE_CHECKING:
+    from pluginkit.onnx import NewNode
+
+
+class ReplaceRoiAlign(Rewrite):
+    """RoiAlign(x, rois, batch_indices) -> RoiAlign_PK(same).
+
+    TensorRT computes it with a plugin of its own from 8.5 on, which TensorRT-RTX does not have.
+    Before opset 16, pixels lie where the mode output_half_pixel has them.
+    """
+
+    plugin = RoiAlign
+    pattern = Op("RoiAlign", "x", "rois", "batch_indices")
+    native_since = {"tensorrt": "8.5"}
+
+    def rewrite(self, match: Match) -> NewNode:
+        if match.opset >= 16:
+            return match.plugin_node(RoiAlign)
+        mode = "output_half_pixel"
+        return match.plugin_node(match.plugin(RoiAlign, coordinate_transformation_mode=mode))

@@ -1,0 +1,22 @@
+"""Turn an assignment through a mask into a selection, which needs no shape that depends on data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, select_by_masks
+
+
+class SelectByMask(GraphRewrite):
+    """ScatterND(x, places of a mask, v for each) -> Where(mask, v, x).
+
+    ``x[mask] = v``, where v is one number, or a row for a mask of the leading axes, or
+    ``y[mask]`` of a y of the same shape as x. The mask must have the shape of x. TensorRT cannot
+    expand a value to a number of elements that depends on data.
+    """
+
+    pattern = Op("ScatterND")
+    order = -3
+
+    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
+        return select_by_masks(graphs)

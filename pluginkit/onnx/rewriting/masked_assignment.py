@@ -1,0 +1,176 @@
+"""Find assignments through a mask, and select by the mask instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+
+from pluginkit.onnx.model.graphs import Scope, is_op, names_read, place_of, scopes
+from pluginkit.onnx.rewriting.graph_index import GraphIndex
+from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
+from pluginkit.onnx.rewriting.scope_edit import drop_value_info, set_nodes
+
+
+def select_by_masks(graphs: Graphs) -> list[Change]:
+    """Replace ScatterND at all places of a mask by Where; return the changes.
+
+    It is replaced only if the mask has the shape of the data, and if what is written is one number,
+    a row that the mask's last axes repeat, or the values of another tensor at the same places.
+    """
+    return [change for scope in scopes(graphs.model) for change in _select(scope, graphs)]
+
+
+def _select(scope: Scope, graphs: Graphs) -> Iterator[Change]:
+    index = GraphIndex(scope)
+    new: dict[int, list[onnx.NodeProto]] = {}
+    for position in index.positions.get("ScatterND", ()):
+        node = index.nodes[position]
+        if is_op(node, "ScatterND"):
+            made = _Assignment(index, graphs, node).selection()
+            if made:
+                yield place_of(scope, node), tuple(each.op_type for each in made)
+                new[position] = made
+    if new:
+        _replace(index, new)
+
+
+def _replace(index: GraphIndex, new: dict[int, list[onnx.NodeProto]]) -> None:
+    """Put nodes in the places of others, and remove what nothing reads then."""
+    scope = index.scope
+    removed, released = set(new), set[str]()
+    for position, made in new.items():
+        index.replace([index.nodes[position]], made)
+        released |= names_read(index.nodes[position])
+    for position in reversed(range(max(new))):
+        node = index.nodes[position]
+        is_read = any(index.readers[name] or name in index.outputs for name in node.output)
+        if position not in new and not is_read and not released.isdisjoint(node.output):
+            removed.add(position)
+            index.replace([node], [])
+            released |= names_read(node)
+    kept: list[onnx.NodeProto] = []
+    gone = {name for position in removed - set(new) for name in index.nodes[position].output}
+    for position, node in enumerate(index.nodes):
+        if position in new:
+            first = len(scope.graph.node)
+            scope.graph.node.extend(new[position])
+            kept += scope.graph.node[first:]
+        elif position not in removed:
+            kept.append(node)
+    set_nodes(scope, kept)
+    drop_value_info(scope, gone)
+
+
+class _Assignment:
+    """A ScatterND that may write through a mask."""
+
+    def __init__(self, index: GraphIndex, graphs: Graphs, node: onnx.NodeProto) -> None:
+        self._index = index
+        self._types = graphs.types
+        self._names = graphs.names
+        self._node = node
+
+    def selection(self) -> list[onnx.NodeProto]:
+        """Return the nodes that select instead; none if it writes otherwise."""
+        data, indices, updates = self._node.input
+        reductions = [each.s for each in self._node.attribute if each.name == "reduction"]
+        found = self._made_by(self._made_by_transpose(indices), "NonZero")
+        if found is None or any(each != b"none" for each in reductions):
+            return []
+        mask = found.input[0]
+        shape = self._dims(data)
+        if shape is None or not shape or not self._has_shape_of(mask, data):
+            return []
+        value = self._value(updates, indices, mask, data)
+        if value is None:
+            return []
+        nodes = []
+        if self._elem_type(mask) != onnx.TensorProto.BOOL:
+            as_bool = self._names.new_value(f"{mask}_bool")
+            nodes.append(onnx.helper.make_node("Cast", [mask], [as_bool], to=onnx.TensorProto.BOOL))
+            mask = as_bool
+        where = onnx.helper.make_node("Where", [mask, value, data], self._node.output)
+        for node in (*nodes, where):
+            node.name = self._names.new_node(f"{self._node.name}/{node.op_type}")
+        return [*nodes, where]
+
+    def _value(self, updates: str, indices: str, mask: str, data: str) -> str | None:
+        """Return what is written, so that it broadcasts to the data; None if it cannot."""
+        reshape = self._made_by(updates, "Reshape")
+        if reshape is not None:
+            updates = reshape.input[0]
+        gather = self._made_by(updates, "GatherND")
+        if gather is not None:
+            is_same = gather.input[1] == indices and self._has_shape_of(gather.input[0], data)
+            is_plain = not any(each.i for each in gather.attribute)
+            return gather.input[0] if is_same and is_plain else None
+        expand = self._made_by(updates, "Expand")
+        value = updates if expand is None else expand.input[0]
+        sizes, shape = self._dims(value), self._dims(data)
+        if sizes is None or shape is None or len(sizes) > len(shape):
+            return None
+        if all(size == 1 for size in sizes):
+            return value
+        rows = [size for size in shape[len(shape) - len(sizes) :] if isinstance(size, int)]
+        if sizes != rows or len(sizes) > self._repeated_axes(mask):
+            return None
+        return value if expand is not None else None
+
+    def _repeated_axes(self, mask: str) -> int:
+        """Return along how many of the last axes a mask was expanded."""
+        expand = self._made_by(mask, "Expand")
+        unsqueeze = None if expand is None else self._made_by(expand.input[0], "Unsqueeze")
+        rank = len(self._dims(mask) or ())
+        if unsqueeze is None:
+            return 0
+        if len(unsqueeze.input) > 1:
+            stored = self._index.constant(unsqueeze.input[1])
+            axes = [] if stored is None else np.ravel(onnx.numpy_helper.to_array(stored)).tolist()
+        else:
+            axes = [axis for each in unsqueeze.attribute for axis in each.ints]
+        added = {axis % rank for axis in axes}
+        return next(count for count in range(rank + 1) if rank - 1 - count not in added)
+
+    def _has_shape_of(self, name: str, other: str) -> bool:
+        """Whether two values have the same shape, by their types or since one is expanded."""
+        if name == other:
+            return True
+        mine, others = self._dims(name), self._dims(other)
+        if mine is not None and mine == others and None not in mine:
+            return True
+        expand = self._made_by(name, "Expand")
+        shape = None if expand is None else self._made_by(expand.input[1], "Shape")
+        if shape is None or shape.input[0] != other:
+            return False
+        is_whole = all(each.name == "start" and each.i == 0 for each in shape.attribute)
+        return is_whole and mine is not None and others is not None and len(mine) == len(others)
+
+    def _dims(self, name: str) -> list[int | str | None] | None:
+        """Return the sizes of a value's axes: a number, a name, or None where nothing is known."""
+        found = self._types.find(self._index.scope, name)
+        if found is None or not found.tensor_type.HasField("shape"):
+            stored = self._index.constant(name)
+            return None if stored is None else list(stored.dims)
+        return [
+            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
+            for dim in found.tensor_type.shape.dim
+        ]
+
+    def _elem_type(self, name: str) -> int:
+        found = self._types.find(self._index.scope, name)
+        return 0 if found is None else found.tensor_type.elem_type
+
+    def _made_by_transpose(self, name: str) -> str:
+        """Return what a Transpose of a matrix reads; the name itself if it is something else."""
+        transpose = self._made_by(name, "Transpose")
+        return name if transpose is None else transpose.input[0]
+
+    def _made_by(self, name: str, op_type: str) -> onnx.NodeProto | None:
+        """Return the node that makes a value, if it is of this type."""
+        position = self._index.producers.get(name)
+        node = None if position is None else self._index.nodes[position]
+        return node if node is not None and is_op(node, op_type) else None

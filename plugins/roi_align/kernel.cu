@@ -1,0 +1,148 @@
+// RoiAlign: a block takes one region of interest. The samples of a region form a grid, so that the place and the weights
+// of a sample are those of its row and of its column. The block computes them once, for all bins and channels, unless a
+// region has too many of them.
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+using pluginkit::CHANNELS, pluginkit::KEPT, pluginkit::Pooling, pluginkit::THREADS;  // from launches.py
+
+struct Sizes {
+    int images, channels, height, width, bins_y, bins_x, sampling_ratio;
+};
+
+// A sample along one axis: the pixels before and after it, in elements, and their weights. Outside both are 0.
+struct Sample {
+    int low, high;
+    float low_weight, high_weight;
+};
+
+// A region along one axis.
+struct Axis {
+    float start, bin_size;
+    int bins, samples;  // samples of a bin
+    int size, stride;   // pixels, and their distance in elements
+
+    __device__ __forceinline__ Sample sample(int bin, int index) const {
+        const float within = __fdiv_rn(__fmul_rn(index + 0.5f, bin_size), static_cast<float>(samples));
+        float at = __fadd_rn(__fadd_rn(start, __fmul_rn(static_cast<float>(bin), bin_size)), within);
+        if (!(at >= -1.0f && at <= static_cast<float>(size))) return {0, 0, 0.0f, 0.0f};
+        at = fmaxf(at, 0.0f);
+        const int low = min(static_cast<int>(at), size - 1);
+        const bool is_last = low == size - 1;
+        const float after = is_last ? 0.0f : at - static_cast<float>(low);
+        return {low * stride, (is_last ? low : low + 1) * stride, 1.0f - after, after};
+    }
+
+    // Return the first and one past the last sample of a bin that may lie inside, which spares a huge region its
+    // samples outside.
+    __device__ __forceinline__ int2 inside(int bin) const {
+        const double step = static_cast<double>(bin_size) / samples, first = start + bin * static_cast<double>(bin_size);
+        if (samples <= KEPT) return {0, samples};
+        const double margin = 2.0 + (fabs(first) + fabs(static_cast<double>(bin_size))) * 0x1p-21 / step;
+        const double begin = (-1.0 - first) / step - margin, end = (size - first) / step + margin;
+        if (!(begin < samples && end > 0.0)) return {0, 0};
+        return {static_cast<int>(fmax(begin, 0.0)), static_cast<int>(fmin(end, static_cast<double>(samples)))};
+    }
+};
+
+__device__ __forceinline__ Axis axis_of(float low, float high, float scale, bool is_half_pixel, int bins,
+                                        int sampling_ratio, int size, int stride) {
+    const float offset = is_half_pixel ? 0.5f : 0.0f;
+    const float start = __fsub_rn(__fmul_rn(low, scale), offset);
+    float length = __fsub_rn(__fsub_rn(__fmul_rn(high, scale), offset), start);
+    if (!is_half_pixel) length = length < 1.0f ? 1.0f : length;  // keeps a NaN
+    const float bin_size = __fdiv_rn(length, static_cast<float>(bins));
+    // NaN converts to 0, and what is too large to the largest int.
+    const int adapted = max(0, static_cast<int>(ceilf(bin_size)));
+    return {start, bin_size, bins, sampling_ratio > 0 ? sampling_ratio : adapted, size, stride};
+}
+
+// The samples of one axis, kept for all bins or computed each time.
+struct Samples {
+    const Axis& axis;
+    const Sample* kept;  // null if there are too many
+
+    __device__ __forceinline__ Sample at(int bin, int index) const {
+        return kept != nullptr ? kept[bin * axis.samples + index] : axis.sample(bin, index);
+    }
+};
+
+__device__ __forceinline__ bool is_kept(const Axis& axis) { return axis.samples <= KEPT / axis.bins; }
+
+__device__ __forceinline__ void keep(Sample* kept, const Axis& axis) {
+    for (int i = threadIdx.x; i < axis.bins * axis.samples; i += THREADS) {
+        kept[i] = axis.sample(i / axis.samples, i % axis.samples);
+    }
+}
+
+template <Pooling MODE> __device__ __forceinline__ float combined(float value, float weighted, bool is_first) {
+    if constexpr (MODE == Pooling::avg) return value + weighted;
+    return is_first || weighted > value || weighted != weighted ? weighted : value;
+}
+
+template <typename T, Pooling MODE>
+__global__ void __launch_bounds__(THREADS)
+    roi_align(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ rois,
+              const long long* __restrict__ batch_indices, Sizes sizes, float scale, bool is_half_pixel) {
+    __shared__ Sample kept_y[KEPT], kept_x[KEPT];
+    const T* roi = rois + 4LL * blockIdx.x;
+    const Axis along_y = axis_of(static_cast<float>(roi[1]), static_cast<float>(roi[3]), scale, is_half_pixel,
+                                 sizes.bins_y, sizes.sampling_ratio, sizes.height, sizes.width);
+    const Axis along_x = axis_of(static_cast<float>(roi[0]), static_cast<float>(roi[2]), scale, is_half_pixel,
+                                 sizes.bins_x, sizes.sampling_ratio, sizes.width, 1);
+    const Samples rows{along_y, is_kept(along_y) ? kept_y : nullptr};
+    const Samples columns{along_x, is_kept(along_x) ? kept_x : nullptr};
+    if (rows.kept != nullptr) keep(kept_y, along_y);
+    if (columns.kept != nullptr) keep(kept_x, along_x);
+    __syncthreads();
+    const long long image = batch_indices[blockIdx.x];
+    const bool is_there = image >= 0 && image < sizes.images;
+    const float samples = static_cast<float>(along_y.samples) * static_cast<float>(along_x.samples);
+    const float divisor = MODE == Pooling::avg ? fmaxf(samples, 1.0f) : 1.0f;
+    const long long pixels = 1LL * sizes.height * sizes.width;
+    const int bins = sizes.bins_y * sizes.bins_x;
+    const long long work = static_cast<long long>((sizes.channels + CHANNELS - 1) / CHANNELS) * bins;
+    for (long long item = 1LL * blockIdx.y * THREADS + threadIdx.x; item < work; item += 1LL * gridDim.y * THREADS) {
+        const int channel = static_cast<int>(item / bins) * CHANNELS, bin = static_cast<int>(item % bins);
+        const int count = min(CHANNELS, sizes.channels - channel);
+        const int bin_y = bin / sizes.bins_x, bin_x = bin % sizes.bins_x;
+        const T* source = x + (is_there ? image * sizes.channels + channel : 0) * pixels;
+        float value[CHANNELS] = {};
+        if (is_there) {
+            const int2 over_y = along_y.inside(bin_y), over_x = along_x.inside(bin_x);
+            bool is_first = over_y.y - over_y.x == along_y.samples && over_x.y - over_x.x == along_x.samples;
+            for (int i = over_y.x; i < over_y.y; ++i) {
+                const Sample row = rows.at(bin_y, i);
+                for (int j = over_x.x; j < over_x.y; ++j) {
+                    const Sample column = columns.at(bin_x, j);
+                    const float weights[4] = {row.low_weight * column.low_weight, row.low_weight * column.high_weight,
+                                              row.high_weight * column.low_weight,
+                                              row.high_weight * column.high_weight};
+                    const int places[4] = {row.low + column.low, row.low + column.high, row.high + column.low,
+                                           row.high + column.high};
+                    const bool is_outside = row.low_weight == 0.0f || column.low_weight == 0.0f;
+#pragma unroll
+                    for (int c = 0; c < CHANNELS; ++c) {
+                        if (c >= count) break;
+#pragma unroll
+                        for (int corner = 0; corner < 4; ++corner) {
+                            const float pixel =
+                                is_outside ? 0.0f : static_cast<float>(__ldg(source + c * pixels + places[corner]));
+                            value[c] = combined<MODE>(value[c], weights[corner] * pixel, is_first && corner == 0);
+                        }
+                    }
+                    is_first = false;
+                }
+            }
+        }
+        T* target = y + (1LL * blockIdx.x * sizes.channels + channel) * bins + bin;
+#pragma unroll
+        for (int c = 0; c < CHANNELS; ++c) {
+            if (c < count) {
+                const float result = is_there ? value[c] / divisor : __int_as_float(0x7fffffff);
+                target[1LL * c * bins] = static_cast<T>(result);
+            }
+        }
+    }
+}

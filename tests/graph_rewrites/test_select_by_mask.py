@@ -1,0 +1,133 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pluginkit import BuildOptions
+from pluginkit.engine.build.build_engine import build_engine
+from pluginkit.graph_rewrites.select_by_mask import SelectByMask
+from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
+
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+node, value = helper.make_node, helper.make_tensor_value_info
+
+MASK = (node("Less", ["x", "limit"], ["mask"]),)
+PLACES = (node("NonZero", ["mask"], ["found"]), node("Transpose", ["found"], ["places"]))
+#: How often the mask holds, as torch's exporter computes it.
+COUNT = (
+    node("Reshape", ["mask", "flat"], ["flags"]),
+    node("Cast", ["flags"], ["ones"], to=INT64),
+    node("ReduceSum", ["ones"], ["count"]),
+)
+WRITE = node("ScatterND", ["x", "places", "new"], ["y"], name="write")
+
+NUMBER = (*MASK, *PLACES, *COUNT, node("Expand", ["limit", "count"], ["new"]), WRITE)
+OTHERS = (
+    *MASK,
+    *PLACES,
+    node("Sigmoid", ["x"], ["s"]),
+    node("GatherND", ["s", "places"], ["new"]),
+    WRITE,
+)
+ROWS = (
+    node("ReduceMin", ["x", "flat"], ["least"], keepdims=0),
+    node("Less", ["least", "limit"], ["small"]),
+    node("Unsqueeze", ["small", "flat"], ["column"]),
+    node("Shape", ["x"], ["size"]),
+    node("Expand", ["column", "size"], ["mask"]),
+    *PLACES,
+    node("Shape", ["found"], ["sizes"]),
+    node("Slice", ["sizes", "one", "two"], ["elements"]),
+    node("Div", ["elements", "four"], ["count"]),
+    node("Concat", ["count", "four"], ["both"], axis=0),
+    node("Expand", ["row", "both"], ["rows"]),
+    node("Reshape", ["rows", "flat"], ["new"]),
+    WRITE,
+)
+
+
+def model_of(nodes, shape=("n", 4)):
+    stored = {
+        "limit": np.float32(0.3),
+        "row": np.arange(4, dtype=np.float32),
+        "flat": np.array([-1]),
+        "one": np.array([1]),
+        "two": np.array([2]),
+        "four": np.array([4]),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [value("x", FLOAT, shape)],
+        [value("y", FLOAT, shape)],
+        [numpy_helper.from_array(array, name) for name, array in stored.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+@pytest.mark.parametrize("nodes", [NUMBER, OTHERS, ROWS], ids=["number", "others", "rows"])
+@pytest.mark.parametrize("share", [0, 0.3, 1])
+def test_an_assignment_becomes_a_selection(nodes, share, tmp_path):
+    model = model_of(nodes)
+    result = rewrite_model(model, [SelectByMask])
+    (applied,) = result.applied
+    assert applied.made == ("Where",)
+    names = [each.op_type for each in result.model.graph.node]
+    assert not {"ScatterND", "NonZero", "ReduceSum"} & set(names)
+    x = (np.random.default_rng(1).random((9, 4)) + 0.3 - share).astype(np.float32)
+    expected = run_onnxruntime(model, {"x": x})["y"]
+    got = run_model(result.model, {"x": x}, result.plugins, base_dir=tmp_path)["y"]
+    np.testing.assert_array_equal(got, expected)
+    assert rewrite_model(result.model, [SelectByMask]).applied == []
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        (*NUMBER[:-1], node("ScatterND", ["x", "places", "new"], ["y"], reduction="add")),
+        # a row is not repeated where the mask differs along its axis
+        (*ROWS[:4], node("Less", ["x", "limit"], ["mask"]), *ROWS[5:]),
+        # values that are not those of the same places
+        (*OTHERS[:-2], node("GatherND", ["s", "other"], ["new"]), WRITE),
+    ],
+    ids=["reduction", "mask of elements", "other places"],
+)
+def test_other_assignments_stay(nodes):
+    if any("other" in each.input for each in nodes):
+        nodes = (node("NonZero", ["x"], ["all"]), node("Transpose", ["all"], ["other"]), *nodes)
+    model = model_of(nodes)
+    result = rewrite_model(model, [SelectByMask])
+    assert result.applied == []
+    assert result.model == model
+
+
+def test_a_mask_that_may_be_smaller_stays():
+    model = model_of((*PLACES, *COUNT, node("Expand", ["limit", "count"], ["new"]), WRITE))
+    model.graph.input.append(value("mask", TensorProto.BOOL, ["m", 4]))
+    assert rewrite_model(model, [SelectByMask]).applied == []
+
+
+def test_what_others_read_stays():
+    model = model_of(NUMBER)
+    model.graph.output.append(value("places", INT64, ["k", 2]))
+    result = rewrite_model(model, [SelectByMask])
+    assert len(result.applied) == 1
+    assert [each.op_type for each in result.model.graph.node][:3] == [
+        *("Less", "NonZero", "Transpose")
+    ]
+
+
+@pytest.mark.trt
+@pytest.mark.parametrize("nodes", [NUMBER, ROWS], ids=["number", "rows"])
+def test_a_real_build_takes_it(nodes, tmp_path):
+    path = tmp_path / "m.onnx"
+    onnx.save(model_of(nodes), path)
+    built = build_engine(
+        path,
+        options=BuildOptions(flavour="tensorrt_rtx", compute_capabilities=[(8, 9)]),
+        shapes={"x": "1x4,9x4,100x4"},
+        rewrites=find_rewrites(),
+    )
+    assert not built.manifest.plugins

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from pluginkit import float32, int64
+from pluginkit.checking.kernel_run import run_kernels
+from pluginkit.contract import calls
+from pluginkit.errors import PluginkitError
+from pluginkit.plugins.roi_align import RoiAlign
+from tests.onnx_node_tests import node_tests
+from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
+
+LEGACY = {"coordinate_transformation_mode": "output_half_pixel"}
+
+
+def reference(x, rois, at, **attributes):
+    return calls.run_reference(RoiAlign(**attributes), [x, rois, at])[0]
+
+
+def on_machine(x, rois, at, **attributes):
+    run = run_kernels(RoiAlign(**attributes), [x, rois, at])
+    assert not run.findings
+    return run.outputs[0]
+
+
+def image_of(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def rois_of(*rows):
+    return np.array(rows, np.float32), np.zeros(len(rows), np.int64)
+
+
+def test_the_tests_that_come_with_onnx_agree():
+    tests = node_tests("RoiAlign")
+    assert len(tests) >= 3
+    for test in tests:
+        (node,) = test.model.graph.node
+        attributes = {each.name: value_of(each) for each in node.attribute}
+        for arrays, (expected,) in test.data_sets:
+            for compute in (reference, on_machine):
+                np.testing.assert_allclose(compute(*arrays, **attributes), expected, atol=1e-4)
+
+
+def value_of(attribute):
+    return attribute.s.decode() if attribute.s else attribute.i or attribute.f
+
+
+def test_a_bin_of_one_sample_at_the_centre_of_a_pixel_is_that_pixel():
+    x = image_of(1, 2, 5, 6)
+    rois = rois_of([2, 1, 5, 3])
+    got = reference(x, *rois, output_height=2, output_width=3, sampling_ratio=1)
+    np.testing.assert_array_equal(got[0], x[0, :, 1:3, 2:5])
+
+
+def test_the_edge_reaches_a_pixel_out_and_then_comes_zero():
+    x = np.ones((1, 1, 4, 4), np.float32)
+    one = {"sampling_ratio": 1} | LEGACY
+    for compute in (reference, on_machine):
+        got = compute(x, *rois_of([-1.5, 0, -0.5, 1], [-1.6, 0, -0.5, 1], [3.5, 0, 4.5, 1]), **one)
+        assert got.ravel().tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("mode", ["avg", "max"])
+@pytest.mark.parametrize("attributes", [{}, LEGACY], ids=str)
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(np.nan, np.inf, -np.inf, 1e6),
+        pytest.param(1e9, marks=pytest.mark.slow),
+        pytest.param(-3e38, marks=pytest.mark.slow),
+    ],
+)
+def test_coordinates_of_any_size_come_to_an_end(number, attributes, mode):
+    rows = [[number, 1, 3, 3], [1, 1, number, 3], [1, -abs(number), 3, abs(number)], [number] * 4]
+    given = (image_of(1, 2, 7, 7), *rois_of(*rows))
+    attributes = attributes | {"mode": mode, "output_width": 2}
+    got, expected = (compute(*given, **attributes) for compute in (reference, on_machine))
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert np.isfinite(expected).all()
+
+
+def test_samples_of_a_huge_region_that_are_outside_are_counted_and_not_visited():
+    x = np.ones((1, 1, 8, 8), np.float32)
+    rois = rois_of([0, -4000, 8, 4008])
+    expected = 9 / 8008  # from a pixel before the first centre to a pixel after the last one
+    for compute in (reference, on_machine):
+        got = compute(x, *rois, **LEGACY)
+        np.testing.assert_allclose(got.item(), expected, rtol=2e-3)
+        assert compute(-x, *rois, mode="max").item() == 0
+
+
+def test_an_image_that_is_not_there_gives_nan():
+    x, (rois, _) = image_of(2, 1, 4, 4), rois_of(*[[0, 0, 2, 2]] * 3)
+    for compute in (reference, on_machine):
+        got = compute(x, rois, np.array([-1, 2, 1]))
+        assert np.isnan(got).ravel().tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(1, 2, 5, 5), (3, 5), (3,)],
+        [(1, 2, 5, 5), (3, 4), (2,)],
+        [(1, 2, 0, 5), (3, 4), (3,)],
+        [(1, 2, 5, 2**24 + 1), (3, 4), (3,)],
+    ],
+    ids=str,
+)
+def test_shapes_that_do_not_fit_are_refused(shapes):
+    described = calls.describe_inputs(RoiAlign(), shapes, [float32, float32, int64])
+    with pytest.raises(PluginkitError, match=r"PK124|size"):
+        calls.check(RoiAlign(), described)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"output_height": 0}, {"sampling_ratio": -1}, {"mode": "min"}], ids=str
+)
+def test_attributes_out_of_range_are_refused(wrong):
+    with pytest.raises(PluginkitError, match="PK104"):
+        RoiAlign(**wrong)
+
+
+@architectures
+def test_every_kernel_compiles(arch):
+    plugins = [RoiAlign(mode="avg"), RoiAlign(mode="max")]
+    assert_all_compile(specialisations_of(plugins), arch)
