@@ -124,6 +124,8 @@ class CarriedIntegers:
 
     def _fits_int64(self, node: CarriedNode) -> bool:
         """Whether the node is right on the bits of uint64, or its values are below 2^63."""
+        if node.op_type == "BitShift":
+            return node.attribute("direction") == b"LEFT" or node.is_stored(1)
         return node.op_type in _ON_BITS or all(
             node.range(at)[1] < 2**63
             for at, dtype in enumerate(node.input_dtypes)
@@ -164,6 +166,8 @@ class CarriedIntegers:
             value = name
             if node.op_type in _FLOATING:
                 value = node.add("Cast", value, to=self.carriers[dtype])
+            elif dtype == "uint64" and node.attribute("direction") == b"RIGHT":
+                value = _without_sign(node, value, inputs[1])
             elif wraps:
                 value = _wrapped(node, value, dtype)
             elif node.op_type in _EXTREMES:
@@ -216,3 +220,21 @@ def _clamped(node: CarriedNode, value: str, dtype: str) -> str:
     number = np.int64 if limits.bits == 32 else np.int32
     least, greatest = (node.constant(number(each)) for each in (limits.min, limits.max))
     return node.add("Max", node.add("Min", value, greatest), least)
+
+
+def _without_sign(node: CarriedNode, value: str, count: str) -> str:
+    """Take the copies of the sign out of the bits of a uint64 that were shifted right as int64.
+
+    A negative value is 2^(64 - count) too small; half of it is added twice, so that it fits.
+    """
+    zero, one = node.constant(np.int64(0)), node.constant(np.int64(1))
+    inside = node.add("Min", node.add("Max", count, one), node.constant(np.int64(63)))
+    two, most = node.constant(np.float32(2)), node.constant(np.int64(63))
+    exponent = node.add("Cast", node.add("Sub", most, inside), to="float32")
+    half = node.add("Cast", node.add("Pow", two, exponent), to="int64")
+    positive = node.add("Add", node.add("Add", value, half), half)
+    is_shifted = node.add("Greater", count, zero)
+    is_negative = node.add("Less", value, zero)
+    wanted = node.add("And", is_negative, is_shifted)
+    shifted = node.add("Where", wanted, positive, value)
+    return node.add("Where", node.add("Greater", count, most), zero, shifted)
