@@ -10,7 +10,8 @@ from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_onnxruntime
 
 X = np.array([0, 1, 2**63, 2**64 - 1, 2**63 - 1, 2**40 + 7, 12345678901234567890], np.uint64)
-TEXT = """<ir_version: 9, opset_import: ["" : 18]> t (int64[7] x) => (int64[7] y) <uint64 n = {{{}}}>
+TEXT = """<ir_version: 9, opset_import: ["" : 18]>
+    t (int64[7] x) => (int64[7] y) <uint64 n = {{{}}}>
     {{ u = Cast<to = 13>(x) s = BitShift<direction = "{}">(u, n) y = Cast<to = 7>(s) }}"""
 
 

@@ -70,7 +70,7 @@ def test_every_rewrite_without_a_plugin_has_samples():
     assert "expand_pool" in modules
     elsewhere = {
         *("DropUnusedOutputs", "InlineFunction", "InlinePreviewFunction", "MergeDataDependent"),
-        *("CarryDoubles", "StoreTopK", "UnpackSequences", "UnrollSequenceLoops"),
+        *("CarryDoubles", "StoreTopK", "UnpackSequences", "UnrollSequenceLoops", "WidenConv"),
     }
     found = {
         each
