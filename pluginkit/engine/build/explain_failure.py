@@ -11,6 +11,9 @@ from pluginkit.trt.flavour import Flavour
 if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
 
+#: The domain of the operators that ONNX Runtime's last level of optimization writes.
+_BLOCKED = "com.microsoft.nchwc"
+
 
 def explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour) -> None:
     """Add to the error which nodes are known not to build, with a way on."""
@@ -20,6 +23,8 @@ def explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour)
         reasons = list(dict.fromkeys(one.reason for one in known))
         error.cause = "\n".join([*reasons, f"TensorRT said: {error.cause}"])
         error.fix = "change the model as the cause says."
+    elif "nbdims_bias" in (error.cause or ""):
+        error.fix = "build with --with WidenConv: TensorRT fails on a convolution of a signal."
 
 
 def explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
@@ -29,4 +34,9 @@ def explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
         for one in rewrite.refused
         if f"'{one.node}'" in (error.cause or "")
     ]
+    if any(node.domain == _BLOCKED for node in rewrite.model.graph.node):
+        reasons.append(
+            f"nodes of {_BLOCKED} hold weights in the layout of the CPU on which ONNX Runtime "
+            "optimized the model; save it with ORT_ENABLE_EXTENDED instead of ORT_ENABLE_ALL."
+        )
     error.cause = "\n".join([error.cause or "", *reasons])

@@ -1,0 +1,25 @@
+import onnx
+
+from pluginkit.engine.build.explain_failure import explain_failure, explain_refusals
+from pluginkit.errors import BuildError, ParseError
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.trt.flavour import Flavour
+
+TEXT = """<ir_version: 9, opset_import: ["" : 17, "com.microsoft.nchwc" : 1]>
+    t (float[1, 8, 4, 4] x) => (float[1, 8, 4, 4] y) {
+    r = com.microsoft.nchwc.ReorderInput(x) y = com.microsoft.nchwc.ReorderOutput<channels = 8>(r) }"""
+
+
+def test_weights_in_the_layout_of_a_cpu_are_named():
+    result = rewrite_model(onnx.parser.parse_model(TEXT), [])
+    error = ParseError("PK520", "the parser refuses it.", cause="ReorderInput: unknown")
+    explain_refusals(error, result)
+    assert "save it with ORT_ENABLE_EXTENDED instead of ORT_ENABLE_ALL." in str(error)
+
+
+def test_a_convolution_of_a_signal_that_breaks_the_builder_has_a_way_on():
+    text = '<ir_version: 9, opset_import: ["" : 17]> t (float[2] x) => (float[2] y) { y = Neg(x) }'
+    result = rewrite_model(onnx.parser.parse_model(text), [])
+    error = BuildError("PK521", "no engine.", cause="CHECK(nbdims_bias == 4) failed")
+    explain_failure(error, result, Flavour("tensorrt_rtx", None, "1.7"))
+    assert error.fix == "build with --with WidenConv: TensorRT fails on a convolution of a signal."
