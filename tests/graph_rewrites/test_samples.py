@@ -70,7 +70,14 @@ def test_every_rewrite_without_a_plugin_has_samples():
     assert "expand_pool" in modules
     elsewhere = {
         *("DropUnusedOutputs", "InlineFunction", "InlinePreviewFunction", "MergeDataDependent"),
-        *("CarryDoubles", "StoreTopK", "UnpackSequences", "UnrollSequenceLoops", "WidenConv"),
+        *(
+            "CarryDoubles",
+            "DropZipMap",
+            "StoreTopK",
+            "UnpackSequences",
+            "UnrollSequenceLoops",
+            "WidenConv",
+        ),
     }
     found = {
         each

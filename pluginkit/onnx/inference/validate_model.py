@@ -176,7 +176,7 @@ def check_rewritten(
         invalid too, or an input has no shape.
     """
     for kind in ("input", "output"):
-        if getattr(signature, kind) != getattr(rewritten.graph, kind):
+        if not _are_kept(getattr(signature, kind), getattr(rewritten.graph, kind)):
             raise RewriteError("PK423", f"the graph's {kind}s changed; expected the original ones.")
     problem = _problem(rewritten, full=True)
     if problem is None:
@@ -199,6 +199,21 @@ def check_rewritten(
             cause=problem,
             fix="correct the rewrite that made the node.",
         )
+
+
+def _are_kept(before: Sequence[onnx.ValueInfoProto], after: Sequence[onnx.ValueInfoProto]) -> bool:
+    """Whether values are the same; a list of maps, which TensorRT lacks, may become a tensor."""
+    if len(before) != len(after):
+        return False
+    return all(
+        old == new
+        or (
+            old.name == new.name
+            and old.type.sequence_type.elem_type.HasField("map_type")
+            and new.type.HasField("tensor_type")
+        )
+        for old, new in zip(before, after, strict=True)
+    )
 
 
 def _check_input_shapes(signature: onnx.GraphProto) -> None:

@@ -172,7 +172,13 @@ def _session(model: onnx.ModelProto, folder: Path | None, names: Sequence[str]) 
 
     def run(inputs: Arrays) -> list[Array]:
         feeds = {name: _to_ort(np.asarray(array)) for name, array in inputs.items()}
-        return [_from_ort(value) for value in session.run_with_ort_values(list(names), feeds)]
+        made = session.run_with_ort_values(list(names), feeds)
+        return [
+            _from_maps(session.run([name], dict(inputs))[0])
+            if value.data_type().startswith("seq(map")
+            else _from_ort(value)
+            for name, value in zip(names, made, strict=True)
+        ]
 
     return run
 
@@ -209,6 +215,11 @@ def _to_ort(array: Array) -> Any:
         return onnxruntime.OrtValue.ortvalue_from_numpy(array)
     raw = array.view(f"u{array.dtype.itemsize}")
     return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(raw, elem_type)
+
+
+def _from_maps(rows: Sequence[Mapping[Any, float]]) -> Array:
+    """Return the numbers of a list of maps, as a tensor with a row for each map."""
+    return np.array([list(row.values()) for row in rows], np.float32)
 
 
 def _from_ort(value: Any) -> Array:

@@ -7,7 +7,8 @@ from pluginkit.trt.flavour import Flavour
 
 TEXT = """<ir_version: 9, opset_import: ["" : 17, "com.microsoft.nchwc" : 1]>
     t (float[1, 8, 4, 4] x) => (float[1, 8, 4, 4] y) {
-    r = com.microsoft.nchwc.ReorderInput(x) y = com.microsoft.nchwc.ReorderOutput<channels = 8>(r) }"""
+    r = com.microsoft.nchwc.ReorderInput(x)
+    y = com.microsoft.nchwc.ReorderOutput<channels = 8>(r) }"""
 
 
 def test_weights_in_the_layout_of_a_cpu_are_named():
