@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ml_dtypes
 import numpy as np
@@ -28,6 +28,7 @@ from pluginkit.graph_rewrites.expand_cum_prod import ExpandCumProd
 from pluginkit.graph_rewrites.expand_det import ExpandDet
 from pluginkit.graph_rewrites.expand_dft import ExpandDft
 from pluginkit.graph_rewrites.expand_dynamic_resize import ExpandDynamicResize
+from pluginkit.graph_rewrites.expand_elu import ExpandElu
 from pluginkit.graph_rewrites.expand_integer_convolutions import (
     ExpandConvInteger,
     ExpandQLinearConv,
@@ -559,6 +560,9 @@ def _other_samples() -> dict[str, Sample]:
             mode="cubic",
             antialias=1,
             exclude_outside=1,
+        ),
+        "elu of signals": replace(
+            sample(ExpandElu, "Elu", {"x": normal(2, 3, 8)}, alpha=0.5), is_refused=False
         ),
         "softmax of a vector": sample(ExpandVectorOperator, "Softmax", {"x": normal(5)}, axis=0),
         "argmax of a vector": sample(ExpandVectorOperator, "ArgMax", {"x": normal(5)}),
