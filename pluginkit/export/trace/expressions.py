@@ -6,8 +6,10 @@ Python's way to round up, ``-(-a // b)``, so that the generated C++ reads like t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 #: Computes each operation on integers; comparisons give 0 or 1.
 OPERATIONS: dict[str, Callable[..., int]] = {
@@ -108,35 +110,34 @@ class Expressions:
     """Makes expressions, and keeps one object for equal ones."""
 
     def __init__(self) -> None:
-        self._made: dict[object, Expr] = {}
+        self._made: dict[tuple[object, ...], Expr] = {}
+        self._numbers = itertools.count()
 
     def constant(self, value: int) -> Expr:
-        """Return the expression for an integer."""
-        return self._keep(("constant", value), "constant", value=value)
+        """An integer."""
+        key = "constant", value
+        if key not in self._made:
+            self._made[key] = self._new("constant", value=value)
+        return self._made[key]
 
     def symbol(self, name: str, least: int, largest: int) -> Expr:
-        """Return the expression for a dimension, or for another number known only at run time."""
-        return self._keep(("symbol", name), "symbol", name=name, bounds=(least, largest))
+        """A dimension, or whatever else is known only at run time."""
+        key = "symbol", name
+        if key not in self._made:
+            self._made[key] = self._new("symbol", name=name, bounds=(least, largest))
+        return self._made[key]
 
     def apply(self, op: str, *operands: Expr) -> Expr:
-        """Return the expression for an operation, simplified where possible."""
-        folded = self._folded(op, operands)
-        return self._keep((op, *operands), op, operands) if folded is None else folded
+        """The result of an operation."""
+        key = (op, *operands)
+        known = self._made.get(key)
+        if known is None:
+            folded = self._folded(op, operands)
+            self._made[key] = known = folded or self._new(op, operands)
+        return known
 
-    def _keep(
-        self,
-        key: object,
-        op: str,
-        operands: tuple[Expr, ...] = (),
-        value: int = 0,
-        name: str = "",
-        bounds: tuple[int, int] = (0, 0),
-    ) -> Expr:
-        found = self._made.get(key)
-        if found is None:
-            found = Expr(len(self._made), op, operands, value, name, bounds)
-            self._made[key] = found
-        return found
+    def _new(self, op: str, operands: tuple[Expr, ...] = (), **facts: Any) -> Expr:
+        return Expr(next(self._numbers), op, operands, **facts)
 
     def _folded(self, op: str, operands: tuple[Expr, ...]) -> Expr | None:
         """Return a simpler expression with the same value, or None."""

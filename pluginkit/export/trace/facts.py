@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from pluginkit.export.trace import intervals
 from pluginkit.export.trace.expressions import Expr
-from pluginkit.export.trace.intervals import Interval
+from pluginkit.export.trace.intervals import Interval, max_of, min_of
 from pluginkit.export.trace.polynomials import Monomial, Polynomial, Polynomials
 
 #: For each comparison, the largest difference of its sides for which it holds, and the least for
@@ -22,12 +22,15 @@ _LIMITS = {"less": (-1, 0), "less_equal": (0, 1)}
 _MOST_CONSEQUENCES = 64
 
 
-class ContradictionError(Exception):
+class _ContradictionError(Exception):
     """An interval became empty."""
 
 
 class Facts:
-    """Intervals on one path.
+    """What is known after some answers.
+
+    Facts do not change: an answer leads from them to others, which are computed once, because
+    every path that gives the same first answers comes by.
 
     Args:
         polynomials: of the expressions' table.
@@ -38,9 +41,23 @@ class Facts:
         self._narrowed: dict[Polynomial, Interval] = {}
         self._excluded: set[Polynomial] = set()
         self._intervals: dict[Expr, Interval] = {}
+        self._answers: dict[Expr, bool | None] = {}
+        self._after: dict[tuple[Expr, bool], Facts | None] = {}
 
-    def copy(self) -> Facts:
-        """Return a copy that can be narrowed independently."""
+    def assuming(self, condition: Expr, is_true: bool) -> Facts | None:
+        """What is known once a comparison has been answered; None where it cannot be so."""
+        key = condition, is_true
+        if key not in self._after:
+            after = self._copy()
+            try:
+                after._assume(condition, is_true)
+            except _ContradictionError:
+                self._after[key] = None
+            else:
+                self._after[key] = after
+        return self._after[key]
+
+    def _copy(self) -> Facts:
         other = Facts(self._polynomials)
         other._narrowed = dict(self._narrowed)
         other._excluded = set(self._excluded)
@@ -60,7 +77,12 @@ class Facts:
         return found
 
     def answer(self, condition: Expr) -> bool | None:
-        """Whether a comparison holds on this path; None if it may or may not."""
+        """Whether a comparison holds; None where both are possible."""
+        if condition not in self._answers:
+            self._answers[condition] = self._answered(condition)
+        return self._answers[condition]
+
+    def _answered(self, condition: Expr) -> bool | None:
         if condition.is_constant:
             return bool(condition.value)
         if condition.op == "not":
@@ -75,14 +97,10 @@ class Facts:
         most, beyond = _LIMITS[condition.op]
         return True if largest <= most else False if least >= beyond else None
 
-    def assume(self, condition: Expr, is_true: bool) -> None:
-        """Narrow the facts by the answer to a comparison.
-
-        Raises:
-            ContradictionError: the answer contradicts the facts.
-        """
+    def _assume(self, condition: Expr, is_true: bool) -> None:
+        """Narrow new facts by the answer to a comparison, or find that it cannot be so."""
         if condition.op == "not":
-            self.assume(condition.operands[0], not is_true)
+            self._assume(condition.operands[0], not is_true)
             return
         difference = self._difference(condition)
         least, largest = self._of_polynomial(difference)
@@ -145,7 +163,7 @@ class Facts:
             now = self._of_polynomial(one)
             new = intervals.overlap(now, interval)
             if new[0] > new[1]:
-                raise ContradictionError
+                raise _ContradictionError
             if followed.get(one) == new:
                 continue
             followed[one] = new
@@ -185,9 +203,9 @@ class Facts:
                 continue
             least, largest = own
             if interval[0] > 0:
-                least = max(least, 1, -(-interval[0] // rest[1]) if rest[1] else 1)
+                least = max_of(least, 1, -(-interval[0] // rest[1]) if rest[1] else 1)
             if rest[0] > 0:
-                largest = min(largest, interval[1] // rest[0])
+                largest = min_of(largest, interval[1] // rest[0])
             yield Polynomial((((atom,), 1),)), (least, largest)
 
 
@@ -213,7 +231,7 @@ def _of_operands(facts: Facts, expr: Expr, interval: Interval) -> Iterator[tuple
     elif expr.op == "bit_length":
         (operand,) = expr.operands
         if facts.interval(operand)[0] >= 0:
-            yield operand, ((1 << least - 1) if least > 0 else 0, (1 << max(largest, 0)) - 1)
+            yield operand, ((1 << least - 1) if least > 0 else 0, (1 << max_of(largest, 0)) - 1)
     elif expr.op in ("floor_div", "ceil_div"):
         over, under = expr.operands
         a, b = facts.interval(over), facts.interval(under)

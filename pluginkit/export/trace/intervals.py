@@ -7,6 +7,9 @@ from collections.abc import Callable
 #: The least and the largest value, both included.
 Interval = tuple[int, int]
 
+#: Python's own: while a method is traced, others that are slower have their names.
+min_of, max_of = min, max
+
 #: Shifts beyond this are not followed.
 _MOST_SHIFT = 256
 
@@ -14,7 +17,7 @@ _MOST_SHIFT = 256
 def product(a: Interval, b: Interval) -> Interval:
     """Return the interval of ``x * y``."""
     corners = [x * y for x in a for y in b]
-    return min(corners), max(corners)
+    return min_of(corners), max_of(corners)
 
 
 def scaled(a: Interval, factor: int) -> Interval:
@@ -33,8 +36,8 @@ def total(a: Interval, b: Interval) -> Interval:
 
 
 def overlap(a: Interval, b: Interval) -> Interval:
-    """Return the intersection; the least exceeds the largest if it is empty."""
-    return max(a[0], b[0]), min(a[1], b[1])
+    """What both allow; empty, with the least above the largest, where they contradict."""
+    return max_of(a[0], b[0]), min_of(a[1], b[1])
 
 
 def quotient(a: Interval, b: Interval) -> Interval:
@@ -44,20 +47,20 @@ def quotient(a: Interval, b: Interval) -> Interval:
     else:
         b_values = list(b)
     corners = [x // y for x in (*a, 0) if a[0] <= x <= a[1] for y in b_values]
-    return min(corners), max(corners)
+    return min_of(corners), max_of(corners)
 
 
 def remainder(a: Interval, b: Interval) -> Interval:
     """Return the interval of ``x % y``, which has the sign of ``y``."""
     if a[0] >= 0 and b[0] > a[1]:
         return a
-    least, largest = min(b[0] + 1, 0), max(b[1] - 1, 0)
-    return (least, min(largest, a[1])) if a[0] >= 0 and b[0] >= 0 else (least, largest)
+    least, largest = min_of(b[0] + 1, 0), max_of(b[1] - 1, 0)
+    return (least, min_of(largest, a[1])) if a[0] >= 0 and b[0] >= 0 else (least, largest)
 
 
 def _absolute(a: Interval) -> Interval:
     ends = abs(a[0]), abs(a[1])
-    return (0 if a[0] <= 0 <= a[1] else min(ends)), max(ends)
+    return (0 if a[0] <= 0 <= a[1] else min_of(ends)), max_of(ends)
 
 
 def _bits(a: Interval) -> Interval:
@@ -66,19 +69,19 @@ def _bits(a: Interval) -> Interval:
 
 
 def _shifted_left(a: Interval, b: Interval) -> Interval:
-    powers = 1 << min(max(b[0], 0), _MOST_SHIFT), 1 << min(max(b[1], 0), _MOST_SHIFT)
+    powers = 1 << min_of(max_of(b[0], 0), _MOST_SHIFT), 1 << min_of(max_of(b[1], 0), _MOST_SHIFT)
     return product(a, powers)
 
 
 def _shifted_right(a: Interval, b: Interval) -> Interval:
-    corners = [x >> min(max(y, 0), _MOST_SHIFT) for x in a for y in b]
-    return min(corners), max(corners)
+    corners = [x >> min_of(max_of(y, 0), _MOST_SHIFT) for x in a for y in b]
+    return min_of(corners), max_of(corners)
 
 
 def _bitwise(a: Interval, b: Interval) -> Interval:
-    """Return an interval that holds ``x & y``, ``x | y`` and ``x ^ y``."""
-    bits = max(abs(end).bit_length() for end in (*a, *b))
-    return (0 if min(a[0], b[0]) >= 0 else -(1 << bits)), (1 << bits) - 1
+    """Of any of ``x & y``, ``x | y`` and ``x ^ y``."""
+    bits = max_of(abs(end).bit_length() for end in (*a, *b))
+    return (0 if min_of(a[0], b[0]) >= 0 else -(1 << bits)), (1 << bits) - 1
 
 
 def _compared(is_always: bool, is_never: bool) -> Interval:
@@ -95,8 +98,8 @@ OPERATIONS: dict[str, Callable[..., Interval]] = {
     "mod": remainder,
     "neg": lambda a: scaled(a, -1),
     "abs": _absolute,
-    "max": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
-    "min": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
+    "max": lambda a, b: (max_of(a[0], b[0]), max_of(a[1], b[1])),
+    "min": lambda a, b: (min_of(a[0], b[0]), min_of(a[1], b[1])),
     "shift_left": _shifted_left,
     "shift_right": _shifted_right,
     "and": _bitwise,
@@ -107,7 +110,7 @@ OPERATIONS: dict[str, Callable[..., Interval]] = {
     "less_equal": lambda a, b: _compared(a[1] <= b[0], a[0] > b[1]),
     "equal": lambda a, b: _compared(a == b and a[0] == a[1], a[1] < b[0] or b[1] < a[0]),
     "not": lambda a: (1 - a[1], 1 - a[0]),
-    "both": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
-    "either": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
-    "where": lambda condition, a, b: (min(a[0], b[0]), max(a[1], b[1])),
+    "both": lambda a, b: (min_of(a[0], b[0]), min_of(a[1], b[1])),
+    "either": lambda a, b: (max_of(a[0], b[0]), max_of(a[1], b[1])),
+    "where": lambda condition, a, b: (min_of(a[0], b[0]), max_of(a[1], b[1])),
 }

@@ -190,7 +190,7 @@ class _Tracer:
             if desc is not None and desc.slot.kind == "input":
                 size = expr_of(path, desc.nbytes)
                 if not size.is_constant:
-                    path.facts.assume(self._table.apply("less_equal", size, most), True)
+                    path.assume(self._table.apply("less_equal", size, most))
 
     def _check(self, path: Path) -> None:
         calls.check(self._plugin, self._inputs(path))

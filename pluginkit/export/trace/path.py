@@ -14,7 +14,7 @@ from pluginkit.contract.tensors import TensorDesc, Workspace
 from pluginkit.errors import ExportError
 from pluginkit.export.trace.author import current_line
 from pluginkit.export.trace.expressions import Expr, Expressions
-from pluginkit.export.trace.facts import ContradictionError, Facts
+from pluginkit.export.trace.facts import Facts
 from pluginkit.export.trace.polynomials import Polynomials
 from pluginkit.kernels.specialise import Specialisation
 
@@ -53,7 +53,8 @@ class TraceTable:
     Attributes:
         expressions: the expressions.
         polynomials: their normal forms.
-        kernels: the kernels that some path launches.
+        facts: what is known before any question.
+        kernels: every kernel that a path launches, once.
         known_kernels: the numbers of kernels by declaration and constants.
     """
 
@@ -62,6 +63,7 @@ class TraceTable:
         self.known_kernels: dict[object, Expr] = {}
         self.expressions = Expressions()
         self.polynomials = Polynomials()
+        self.facts = Facts(self.polynomials)
         self._by_number: dict[int, Expr] = {}
 
     def apply(self, op: str, *operands: Expr) -> Expr:
@@ -110,8 +112,8 @@ class Path:
 
     def __init__(self, table: TraceTable, given: Sequence[bool] = ()) -> None:
         self.table = table
-        self.facts = Facts(table.polynomials)
-        self.questions: list[BranchDecision] = []
+        self.facts = table.facts
+        self.questions: list[Question] = []
         self.phase = self.failed_in = ""
         self.refused: ExportError | None = None
         self._given = given
@@ -128,6 +130,10 @@ class Path:
         finally:
             self.phase = before
 
+    def assume(self, condition: Expr) -> None:
+        """Take a comparison for true that nothing contradicts."""
+        self.facts = self.facts.assuming(condition, True) or self.facts
+
     def decide(self, condition: Expr) -> bool:
         """Answer a question: as the facts demand, else as given, else with yes."""
         known = self.facts.answer(condition)
@@ -136,7 +142,7 @@ class Path:
         taken = _taken()
         if taken is not None:
             return taken
-        after = {answer: self._after(condition, answer) for answer in (True, False)}
+        after = {answer: self.facts.assuming(condition, answer) for answer in (True, False)}
         possible = {answer: facts for answer, facts in after.items() if facts is not None}
         if len(possible) == 1:
             ((answer, self.facts),) = possible.items()
@@ -151,14 +157,6 @@ class Path:
         self.facts = possible[answer]
         self.questions.append(BranchDecision(condition, answer))
         return answer
-
-    def _after(self, condition: Expr, answer: bool) -> Facts | None:
-        facts = self.facts.copy()
-        try:
-            facts.assume(condition, answer)
-        except ContradictionError:
-            return None
-        return facts
 
     def value(self, expr: Expr, what: str, fix: str) -> int:
         """Return a value of the expression; a path is followed for each of its few values.
