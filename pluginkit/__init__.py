@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pluginkit.contract.dims import dim_min as dim_min
     from pluginkit.contract.dims import known as known
     from pluginkit.contract.dims import product as product
+    from pluginkit.contract.dims import where as where
     from pluginkit.contract.dtypes import FLOAT_TYPES as FLOAT_TYPES
     from pluginkit.contract.dtypes import OFFSETS as OFFSETS
     from pluginkit.contract.dtypes import OUTPUT_TYPES as OUTPUT_TYPES
@@ -94,7 +95,7 @@ _HOMES = {
     "pluginkit.errors": ("InputError", "KernelError", "PluginkitError", "TensorError"),
     "pluginkit.contract.attributes": ("attribute",),
     "pluginkit.contract.dims": (
-        "Dim", "Shape", "ceil_div", "dim_max", "dim_min", "known", "product",
+        "Dim", "Shape", "ceil_div", "dim_max", "dim_min", "known", "product", "where",
     ),
     "pluginkit.contract.dtypes": (
         "FLOAT_TYPES", "OFFSETS", "OUTPUT_TYPES", "DType", "Scalar", "bfloat16", "bool_",

@@ -201,6 +201,19 @@ def known(dim: Dim) -> int:
     return dim if isinstance(dim, int) else operator.index(dim)
 
 
+def where(condition: bool, a: int, b: int) -> int:
+    """Return ``a`` if the condition holds, else ``b``, where dimensions are known.
+
+    The same as ``a if condition else b``, but both are computed. Write it in ``workspace_bytes``
+    and ``launches`` where conditions on several dimensions follow each other: an export to C++
+    follows each side of an ``if`` to the end, which doubles its work each time, and writes this
+    as one expression.
+    """
+    choose = getattr(condition, "choose", None)  # a comparison that an export follows
+    chosen: int = (a if condition else b) if choose is None else choose(a, b)
+    return chosen
+
+
 def is_static(dims: Sequence[Dim]) -> bool:
     """Whether every dimension is known now."""
     return all(isinstance(dim, int) for dim in dims)

@@ -18,6 +18,7 @@ from pluginkit import (
     known,
     offset_type,
     product,
+    where,
 )
 from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins._cuda.row_lists import (
@@ -93,7 +94,7 @@ class ScatterElementsCall:
         }
         return makers[variant or choose(self.problem)]()
 
-    def _merged_dims(self) -> list[tuple[int, int]]:
+    def _merged_dims(self) -> MergedDims:
         data, updates = ([known(dim) for dim in desc.shape] for desc in (self.data, self.updates))
         return merged_dims(data, updates, self.axis)
 
@@ -104,7 +105,7 @@ class ScatterElementsCall:
         data, updates = self.data, self.updates
         offset = offset_type(*data.shape, *updates.shape, data.size, updates.size)
         dims = self._merged_dims()
-        rank = _rank(dims)
+        rank = dims.rank
         stride = product(data.shape[self.axis + 1 :])
         sizes = [updates.size, data.size, data.shape[self.axis], stride]
         blocks = -(-updates.size // _BLOCK)
@@ -117,7 +118,7 @@ class ScatterElementsCall:
                 self.indices,
                 updates,
                 *map(offset, sizes),
-                offset(_geometry(dims, rank)),
+                offset(dims.geometry(rank)),
                 state,
                 heads,
             ),
@@ -187,7 +188,7 @@ class ScatterElementsCall:
         size = known(self.data.size)
         heads, links = self.workspace, self.workspace.at(size * LIST_ITEMSIZE)
         dims = self._merged_dims()
-        rank = _rank(dims)
+        rank = dims.rank
         stride = product(self.data.shape[self.axis + 1 :])
         link = Launch(
             self.plugin.link_elements,
@@ -198,7 +199,7 @@ class ScatterElementsCall:
                 heads,
                 links,
                 *map(int32, (self.updates.size, self.data.shape[self.axis], stride)),
-                int32(_geometry(dims, rank)),
+                int32(dims.geometry(rank)),
             ),
             constants={"RANK": rank},
         )
@@ -223,30 +224,53 @@ def workspace_bytes(
     return RowLists.nbytes(problem.outer * problem.axis_size, problem.outer * problem.count)
 
 
-def merged_dims(data: Sequence[int], updates: Sequence[int], axis: int) -> list[tuple[int, int]]:
-    """Return the updates' dimensions as (size, stride in the output), outermost first.
+@dataclass(frozen=True)
+class MergedDims:
+    """The updates' dimensions, merged where the output allows it, innermost first.
 
-    Neighbours are merged where the output allows it. The stride along the axis is 0, since there
-    the index decides.
+    Attributes:
+        count: how many there are; what follows them is 1 and 0.
+        sizes: of each.
+        strides: of each in the output; 0 along the axis, where the index decides.
     """
-    dims: list[tuple[int, int]] = []
+
+    count: int
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def rank(self) -> int:
+        """Return for how many dimensions the kernel is compiled."""
+        return 3 if self.count <= 3 else 8
+
+    def geometry(self, rank: int) -> list[int]:
+        """Return what the kernel gets: sizes, then strides, outermost first."""
+        more = rank - len(self.sizes)
+        sizes = [*self.sizes, *[1] * more][:rank]
+        strides = [*self.strides, *[0] * more][:rank]
+        return [*reversed(sizes), *reversed(strides)]
+
+
+def merged_dims(data: Sequence[int], updates: Sequence[int], axis: int) -> MergedDims:
+    """Return the updates' dimensions, those of size 1 left out and neighbours merged.
+
+    Every dimension goes into each place with a ``where``, not into a list: so an exported library
+    has no branches here, of which eight dimensions would have thousands.
+    """
+    sizes, strides = [1] * len(data), [0] * len(data)
+    count, size, stride = 0, 1, -1  # of the last dimension; -1 is no dimension's stride
     step = 1
     for dim in reversed(range(len(data))):
-        size, stride = updates[dim], 0 if dim == axis else step
+        own = 0 if dim == axis else step
+        is_one, is_next = updates[dim] == 1, own == size * stride
+        merged = where(is_next, size * updates[dim], updates[dim])
+        size, stride, count = (
+            where(is_one, size, merged),
+            where(is_one, stride, where(is_next, stride, own)),
+            where(is_one, count, where(is_next, count, count + 1)),
+        )
+        for place in range(len(data) - dim):
+            sizes[place] = where(count == place + 1, size, sizes[place])
+            strides[place] = where(count == place + 1, stride, strides[place])
         step *= data[dim]
-        if size == 1:
-            continue
-        if dims and stride == dims[-1][0] * dims[-1][1]:
-            dims[-1] = (size * dims[-1][0], dims[-1][1])
-        else:
-            dims.append((size, stride))
-    return dims[::-1]
-
-
-def _rank(dims: Sequence[tuple[int, int]]) -> int:
-    return 3 if len(dims) <= 3 else 8
-
-
-def _geometry(dims: Sequence[tuple[int, int]], rank: int) -> list[int]:
-    padded = [(1, 0)] * (rank - len(dims)) + list(dims)
-    return [size for size, _ in padded] + [stride for _, stride in padded]
+    return MergedDims(count, tuple(sizes), tuple(strides))

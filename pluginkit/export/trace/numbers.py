@@ -37,6 +37,14 @@ class TracedBool:
     def __bool__(self) -> bool:
         return self._path.decide(self.expr)
 
+    def choose(self, a: Any, b: Any) -> Any:
+        """``a`` where it holds, else ``b``, without a branch; see pluginkit.where."""
+        known = self._path.facts.answer(self.expr)
+        if known is not None:
+            return a if known else b
+        operands = expr_of(self._path, a), expr_of(self._path, b)
+        return traced(self._path, self._path.table.apply("where", self.expr, *operands))
+
     def _number(self) -> int:
         return int(bool(self))
 
