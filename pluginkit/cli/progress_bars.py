@@ -1,9 +1,9 @@
-"""Draw the progress bars of a build."""
+"""Draw the progress bars of builds and exports."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -45,9 +45,29 @@ class _Bars(BuildObserver):
 @contextmanager
 def shown_progress() -> Iterator[BuildObserver]:
     """Return an observer that prints notices to stderr, with progress bars on a terminal."""
+    with _drawn() as bars:
+        yield _Bars(bars)
+
+
+@contextmanager
+def shown_phases() -> Iterator[Callable[[str, int, int], None]]:
+    """Return a function of what is done now, how much of it and of how much: one bar for each."""
+    with _drawn() as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(phase: str, done: int, count: int) -> None:
+            if phase not in tasks:
+                for earlier in tasks.values():
+                    bars.update(earlier, visible=False)
+                tasks[phase] = bars.add_task(phase, total=count)
+            bars.update(tasks[phase], completed=done, total=count, visible=True)
+
+        yield report
+
+
+def _drawn() -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     errors = console(stderr=True)
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
-        yield _Bars(bars)
+    return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)

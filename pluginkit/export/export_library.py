@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pluginkit.errors import ExportError, UsageError
@@ -13,6 +14,8 @@ from pluginkit.export.compile.compiler import Compiler, find_compiler
 from pluginkit.export.compile.library_builder import RUNTIME, LibraryBuilder, tensorrt_major
 from pluginkit.export.generate.cmake_project import cmake_project
 from pluginkit.export.generate.generate_library import GeneratedLibrary, generate_library
+from pluginkit.export.generate.kernels import compile_modules
+from pluginkit.export.progress import Report, silent
 from pluginkit.export.prove.compare import Proof
 from pluginkit.export.prove.session import CALLS, prove_library
 from pluginkit.export.trace.methods import TracedPlugin, trace_plugin
@@ -33,8 +36,9 @@ class ExportOptions:
         arch: ``"x86_64"`` or ``"aarch64"``; this machine's unless given.
         with_static: whether to make the library that registers itself, too.
         with_source: whether to write the sources and a CMakeLists.txt.
-        calls: how many calls of each variant the comparison makes.
-        leaves_out: whether to leave out calls that cannot be exported; otherwise they are errors.
+        calls: how many are put to both sides of the comparison, for each variant that shares its
+            C++ functions with no other.
+        leaves_out: whether a call that cannot be exported is left out; it is an error otherwise.
     """
 
     tensorrt: str = "rtx"
@@ -83,7 +87,11 @@ class ExportResult:
 
 
 def export_library(
-    variants: Sequence[Variant], folder: Path, name: str, options: ExportOptions
+    variants: Sequence[Variant],
+    folder: Path,
+    name: str,
+    options: ExportOptions,
+    report: Report = silent,
 ) -> ExportResult:
     """Write ``libNAME.so``, and whatever else the options ask for, to a folder.
 
@@ -92,6 +100,7 @@ def export_library(
         folder: where it goes; made if it is not there.
         name: the library's name.
         options: what it is made for.
+        report: is told how far the export is.
 
     Errors:
         PK800 to PK803: a plugin cannot be written in C++.  PK804, PK805: the compiler.
@@ -104,13 +113,14 @@ def export_library(
             "PK809", "no plugin is used; expected at least one node with a plugin of pluginkit."
         )
     major, compiler = tensorrt_major(options.tensorrt), find_compiler(options.arch)
-    traced, left_out = _traced(variants, is_strict=not options.leaves_out)
-    library = generate_library(traced, options.compute_capabilities)
+    traced, left_out = _traced(variants, not options.leaves_out, report)
+    kernels = partial(compile_modules, report=report)
+    library = generate_library(traced, options.compute_capabilities, kernels)
     definitions = [] if options.interface == "auto" else [_interface(options.interface)]
     folder.mkdir(parents=True, exist_ok=True)
     target, static = folder / f"lib{name}.so", folder / f"lib{name}_static.so"
-    with LibraryBuilder(library.files, compiler, major, definitions) as builder:
-        proof = _proved(library, builder, compiler, major, options)
+    with LibraryBuilder(library.files, compiler, major, definitions, report) as builder:
+        proof = _proved(library, builder, compiler, major, options, report)
         builder.link(target)
         if options.with_static:
             builder.link(static, self_registering=True)
@@ -135,18 +145,28 @@ def export_library(
 
 
 def _traced(
-    variants: Sequence[Variant], *, is_strict: bool
+    variants: Sequence[Variant], is_strict: bool, report: Report
 ) -> tuple[list[TracedPlugin], list[tuple[Variant, ExportError]]]:
     """Trace the variants; return the traces, and the variants that cannot be traced."""
     traced: list[TracedPlugin] = []
     left_out: list[tuple[Variant, ExportError]] = []
-    for variant in variants:
+    too_many: dict[object, ExportError] = {}
+    for number, variant in enumerate(variants):
+        report("tracing methods", number, len(variants))
+        sizes = variant.plugin, variant.plugin.present, variant.ranges
+        if sizes in too_many:  # of other types: to find the same takes seconds
+            left_out.append((variant, too_many[sizes]))
+            continue
         try:
             traced += [trace_plugin(one) for one in variant.with_tactics()]
         except ExportError as error:
-            if is_strict or (variant is variants[-1] and not traced):
+            if is_strict:
                 raise
             left_out.append((variant, error))
+            if error.code == "PK801":
+                too_many[sizes] = error
+    if not traced:
+        raise left_out[0][1]
     return traced, left_out
 
 
@@ -160,13 +180,14 @@ def _proved(
     compiler: Compiler,
     major: int,
     options: ExportOptions,
+    report: Report,
 ) -> Proof:
     """Compare on this machine, whose own compiler is used even for another architecture."""
     here = find_compiler()
     if here == compiler:
-        return prove_library(library, builder, here, options.calls)
-    with LibraryBuilder(library.files, here, major) as native:
-        return prove_library(library, native, here, options.calls)
+        return prove_library(library, builder, here, options.calls, report)
+    with LibraryBuilder(library.files, here, major, report=report) as native:
+        return prove_library(library, native, here, options.calls, report)
 
 
 def source_files(library: GeneratedLibrary) -> dict[str, bytes]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
-from pluginkit import InputError, TensorDesc, known
+from pluginkit import InputError, TensorDesc, known, where
 from pluginkit.plugins._cuda.row_lists import LIST_ITEMSIZE, MAX_LISTED, MAX_ROW, VECTOR_BYTES
 
 if TYPE_CHECKING:
@@ -120,12 +120,14 @@ def problem_of(
     )
     shape = [known(dim) for dim in data.shape]
     others = [dim for dim in range(len(shape)) if dim != axis]
+    # One question, however many dimensions: an exported library has a branch for each.
+    smaller = sum(where(known(updates.shape[dim]) == shape[dim], 0, 1) for dim in others)
     return ScatterProblem(
         outer=prod(shape[:axis]),
         axis_size=shape[axis],
         inner=prod(shape[axis + 1 :]),
         count=known(updates.shape[axis]),
-        is_covering=all(updates.shape[dim] == shape[dim] for dim in others),
+        is_covering=smaller == 0,
         itemsize=data.dtype.itemsize,
         index_itemsize=indices.dtype.itemsize,
         accumulator_itemsize=4 if data.dtype.is_floating else data.dtype.itemsize,

@@ -302,7 +302,7 @@ class TestRefusals:
             ["a.onnx", "CircPad"],
             ["a.onnx", "--types", "float16"],
             ["a.onnx", "--attribute", "k=3"],
-            ["CircPad", "--shapes", "x:1x1"],
+            ["CircPad", "--shapes", "y:1x1"],
             ["CircPad", "--triton", "t"],
             ["CircPad", "--attribute", "k"],
         ],
@@ -398,6 +398,23 @@ class TestStandalone:
         assert "--allow-host-code" in said
         assert main(["run", str(changed), "--inputs", inputs, "--allow-host-code"]) == 2
         assert "PK540 " in capsys.readouterr().err
+
+    def test_run_needs_no_manifest_where_code_is_allowed(
+        self,
+        standalone: Path,
+        inputs: str,
+        tmp_path: Path,
+        capsys: Capture,
+        monkeypatch: pytest.MonkeyPatch,
+    ):
+        alone = shutil.copyfile(standalone, tmp_path / "alone.plan")
+        monkeypatch.setattr("pluginkit.engine.plan.run_engine.find_gpu", lambda: None)
+        assert main(["run", str(alone), "--inputs", inputs]) == 2
+        assert "PK531 " in capsys.readouterr().err
+        assert main(["run", str(alone), "--inputs", inputs, "--allow-host-code"]) == 2
+        said = capsys.readouterr().err
+        assert f"{alone} has no manifest: loading it executes the code" in said
+        assert f"PK540 running {alone} needs a GPU; this machine has none." in said
 
     @pytest.mark.parametrize(
         ("has_library", "is_allowed", "expected"),

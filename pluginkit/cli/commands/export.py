@@ -2,8 +2,8 @@
 
 Of a MODEL.onnx: libraries for its nodes, types, attributes and optimization profiles, and the
 rewritten model. Of PLUGINs: for each of their cases' attributes, inputs and ranks, in every
-combination of types, of all sizes; --types and --attribute say otherwise. Nodes of other kinds are
-refused by the library, in words.
+combination of types, of all sizes; --types, --attribute and --shapes say otherwise. The library
+refuses nodes of other kinds, in words.
 
 Needs g++, and neither a GPU, nvcc nor TensorRT. Before anything is written, the generated C++ and
 the Python classes are asked for their launches on hundreds of shapes and must agree byte for byte.
@@ -24,6 +24,7 @@ from pluginkit.quantities import bytes_text, counted
 if TYPE_CHECKING:
     from pluginkit.engine.deploy.export_folder import Deployment
     from pluginkit.export.export_library import ExportOptions
+    from pluginkit.export.progress import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,11 +83,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export a model or plugins."""
+    from pluginkit.cli.progress_bars import shown_phases
     from pluginkit.cli.terminal_output import print_json
 
     models = [text for text in args.what if text.endswith(".onnx")]
     _check_together(args, models)
-    deployment = _export_model(args) if models else _export_plugins(args)
+    with shown_phases() as report:
+        deployment = _export_model(args, report) if models else _export_plugins(args, report)
     if args.json:
         print_json(dataclasses.asdict(deployment))
     else:
@@ -105,7 +108,6 @@ def _check_together(args: argparse.Namespace, models: list[str]) -> None:
     given = {
         "--types": models and args.types,
         "--attribute": models and args.attribute,
-        "--shapes": not models and args.shapes,
         "--triton": not models and args.triton,
     }
     for option, is_wrong in given.items():
@@ -114,7 +116,7 @@ def _check_together(args: argparse.Namespace, models: list[str]) -> None:
             raise UsageError("PK814", f"{option} says nothing of {what}.", fix=f"omit {option}.")
 
 
-def _export_model(args: argparse.Namespace) -> Deployment:
+def _export_model(args: argparse.Namespace, report: Report) -> Deployment:
     from pluginkit.cli.found_classes import choice_of, plugins_of, rewrites_of
     from pluginkit.engine.build.shape_ranges import parse_shapes
     from pluginkit.engine.deploy.deployed_model import deployed_model
@@ -132,19 +134,28 @@ def _export_model(args: argparse.Namespace) -> Deployment:
         plan = triton_plan(
             model, shapes, target, plugins=plugins, rewrites=rewrites, choice=choice_of(args)
         )
-    return export_model_folder(deployed, args.output, chosen, triton=args.triton, plan=plan)
+    return export_model_folder(
+        deployed, args.output, chosen, triton=args.triton, plan=plan, report=report
+    )
 
 
-def _export_plugins(args: argparse.Namespace) -> Deployment:
+def _export_plugins(args: argparse.Namespace, report: Report) -> Deployment:
     from pluginkit.cli.found_classes import plugins_of
-    from pluginkit.contract.plugin_names import plugin_named
+    from pluginkit.discovery import plugin_named
+    from pluginkit.engine.build.shape_ranges import parse_shapes
     from pluginkit.engine.deploy.export_folder import export_plugin_folder
 
     found = plugins_of(args)
     classes = list(dict.fromkeys(plugin_named(name, found) for name in args.what))
     types = [name for name in args.types.split(",") if name]
     return export_plugin_folder(
-        classes, args.output, _options(args), types=types, attributes=_attributes(args.attribute)
+        classes,
+        args.output,
+        _options(args),
+        types=types,
+        attributes=_attributes(args.attribute),
+        shapes=parse_shapes(args.shapes),
+        report=report,
     )
 
 
@@ -216,6 +227,8 @@ def _print_deployment(deployment: Deployment) -> None:
         f"{proof.refusals} of them refused by both, {counted(proof.steps, 'step')}. "
         "No engine was executed."
     )
+    counted = ", ".join(f"{count} of {name}" for name, count in proof.shapes.items())
+    print_line(f"Different shapes among them: {counted}.")
     for reason in deployment.left_out:
         print_line(f"Left out: {reason}")
     print_line(f"Needs {record.needs}.")

@@ -1,6 +1,7 @@
 """Run a plan on this machine's GPU, after its manifest was checked.
 
-The manifest NAME.plan.json must be in the plan's folder. What does not fit (plan, TensorRT, GPU,
+The manifest NAME.plan.json must be in the plan's folder, but with --allow-host-code: then the
+inputs are those that the engine names. What does not fit (plan, TensorRT, GPU,
 plugins, inputs) is reported before TensorRT sees the plan.
 
 A plan that was built with --standalone holds a library, which is code: loading the plan executes
@@ -46,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-host-code",
         action="store_true",
-        help="execute the library that a plan holds also where the manifest does not describe it; "
-        "TensorRT's engineHostCodeAllowed",
+        help="execute the library that a plan holds also where the manifest does not describe it, "
+        "or where there is none; TensorRT's engineHostCodeAllowed",
     )
     options.add_flavour(parser)
     options.add_discovery(parser, rewrites=False)
@@ -59,11 +60,18 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.found_classes import plugins_of
     from pluginkit.cli.terminal_output import print_json, print_line
     from pluginkit.engine import time_engine
-    from pluginkit.engine.plan.manifest import read_manifest
+    from pluginkit.engine.plan.manifest import is_alone, read_manifest
     from pluginkit.engine.plan.output_files import check_writable
 
-    manifest = read_manifest(args.plan)  # one that is missing or damaged is said first of all
-    library = manifest.library
+    library = None
+    is_trusted = args.allow_host_code and is_alone(args.plan)
+    if is_trusted:
+        print_line(
+            f"{args.plan} has no manifest: loading it executes the code that it may hold.",
+            stderr=True,
+        )
+    else:
+        library = read_manifest(args.plan).library  # a missing one is said first of all
     if library is not None:
         print_line(
             f"{args.plan} holds a library of its plugins ({bytes_text(library.bytes)}): loading "
@@ -79,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         args.iterations or 1,
         warm_up=_WARM_UP if args.iterations else 0,
         flavour=args.tensorrt,
-        plugins=plugins_of(args) if library is None else {},
+        plugins=plugins_of(args) if library is None and not is_trusted else {},
         allow_host_code=args.allow_host_code,
         verbose=args.verbose,
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluginkit
+from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.deploy.deployed_model import DeployedModel
 from pluginkit.engine.deploy.plugin_variants import plugin_variants
 from pluginkit.engine.deploy.readme_text import readme_text
@@ -22,6 +23,7 @@ from pluginkit.engine.deploy.write_folder import check_folder, write_folder
 from pluginkit.engine.plan.library_record import LibraryRecord, library_record
 from pluginkit.errors import UsageError
 from pluginkit.export.export_library import ExportOptions, export_library
+from pluginkit.export.progress import Report, silent
 from pluginkit.export.variant import Variant
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ def export_model_folder(
     *,
     triton: Path | None = None,
     plan: bytes | None = None,
+    report: Report = silent,
 ) -> Deployment:
     """Write the library of a model's plugins, the rewritten model and a README.
 
@@ -72,6 +75,7 @@ def export_model_folder(
         options: what the library is made for.
         triton: the folder of a Triton model repository to write too.
         plan: the plan that goes into that repository; without one its README says how to make it.
+        report: is told how far the export is.
 
     Errors:
         PK525: a file cannot be written.  PK812: Triton has no such TensorRT.
@@ -90,7 +94,7 @@ def export_model_folder(
     model = folder / f"{stem}.plugins.onnx"
     for each in filter(None, (folder, triton)):
         check_folder(each)
-    with _staged(deployed.variants, _library_name(f"{stem}_plugins"), options) as staged:
+    with _staged(deployed.variants, _library_name(f"{stem}_plugins"), options, report) as staged:
         staged.add_readme(model.name, deployed)
         contents = {folder / name: content for name, content in staged.contents.items()}
         lines: tuple[str, ...] = ()
@@ -114,6 +118,8 @@ def export_plugin_folder(
     *,
     types: Sequence[str] = (),
     attributes: Mapping[str, Sequence[Any]] | None = None,
+    shapes: Mapping[str, ShapeSpec] | None = None,
+    report: Report = silent,
 ) -> Deployment:
     """Write one library of whole plugins, and a README.
 
@@ -122,24 +128,45 @@ def export_plugin_folder(
         folder: where the files go; made if it is not there.
         options: what the library is made for. Calls that cannot be exported are left out.
         types: as for ``plugin_variants``.
-        attributes: as for ``plugin_variants``.
+        attributes: likewise.
+        shapes: likewise; each plugin takes those of its own inputs.
+        report: is told how far the export is.
 
     Errors:
         PK525: a file cannot be written.  PK810, PK811: as for ``plugin_variants``.
         Otherwise as for ``export_library``.
     """
     check_folder(folder)
+    _check_inputs(plugin_classes, shapes or {})
     variants = [
-        variant for cls in plugin_classes for variant in plugin_variants(cls, types, attributes)
+        variant
+        for cls in plugin_classes
+        for variant in plugin_variants(cls, types, attributes, _shapes_of(cls, shapes or {}))
     ]
     is_one = len(plugin_classes) == 1
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plugin_classes[0].__name__).lower()
     library = _library_name(name if is_one else "plugins")
-    with _staged(variants, library, replace(options, leaves_out=True)) as staged:
+    with _staged(variants, library, replace(options, leaves_out=True), report) as staged:
         staged.add_readme("MODEL.onnx", None)
         contents = {folder / path: content for path, content in staged.contents.items()}
         write_folder(contents)
         return staged.deployment(folder, list(contents), ())
+
+
+def _shapes_of(cls: type[Plugin], shapes: Mapping[str, ShapeSpec]) -> dict[str, ShapeSpec]:
+    names = {port.name for port in cls.spec.inputs}
+    return {name: spec for name, spec in shapes.items() if name in names}
+
+
+def _check_inputs(classes: Sequence[type[Plugin]], shapes: Mapping[str, ShapeSpec]) -> None:
+    names = dict.fromkeys(port.name for cls in classes for port in cls.spec.inputs)
+    for name in shapes:
+        if name not in names:
+            raise UsageError(
+                "PK814",
+                f"--shapes names an input '{name}'; expected one of {', '.join(names)}.",
+                fix="correct --shapes.",
+            )
 
 
 @dataclass(frozen=True)
@@ -182,10 +209,12 @@ class _Staged:
 
 
 @contextmanager
-def _staged(variants: Sequence[Variant], name: str, options: ExportOptions) -> Iterator[_Staged]:
+def _staged(
+    variants: Sequence[Variant], name: str, options: ExportOptions, report: Report
+) -> Iterator[_Staged]:
     """Make a library in a folder that is deleted, and read its files."""
     with tempfile.TemporaryDirectory(prefix="pluginkit-deploy-") as scratch:
-        result = export_library(variants, Path(scratch), name, options)
+        result = export_library(variants, Path(scratch), name, options, report)
         contents = {
             path.relative_to(scratch).as_posix(): path.read_bytes()
             for path in sorted(Path(scratch).rglob("*"))

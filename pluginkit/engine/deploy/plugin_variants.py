@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -10,14 +11,16 @@ from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType, dtype_from_numpy
 from pluginkit.contract.plugin import Case, Plugin
 from pluginkit.contract.spec import Port
+from pluginkit.engine.build.shape_ranges import ShapeSpec, parse_ranges
 from pluginkit.errors import TensorError, UsageError
-from pluginkit.export.variant import ANY, Variant, merged
+from pluginkit.export.variant import ANY, Range, Variant, merged
 
 
 def plugin_variants(
     plugin_class: type[Plugin],
     types: Sequence[str] = (),
     attributes: Mapping[str, Sequence[Any]] | None = None,
+    shapes: Mapping[str, ShapeSpec] | None = None,
 ) -> list[Variant]:
     """Return the variants of a plugin: its cases, in each combination of types, for all sizes.
 
@@ -30,10 +33,11 @@ def plugin_variants(
             variables keep all of their types.
         attributes: the values to take for an attribute in the place of those of the cases, each
             combination of them in turn.
+        shapes: ranges of inputs; cases in which such an input has another rank are left out.
 
     Errors:
-        PK810: the plugin has no cases, or refuses all types.  PK811: no input can have one of the
-        types.  PK103, PK104: the attributes.
+        PK500, PK503: the shapes.  PK810: the plugin has no cases, or takes none of them so.
+        PK811: no input can have one of the types.  PK103, PK104: the attributes.
     """
     cases = list(plugin_class.cases())
     if not cases:
@@ -44,18 +48,21 @@ def plugin_variants(
             fix="define cases(), or export a model that uses the plugin.",
         )
     _check_types(plugin_class, types)
+    ranges = {name: _ranges_of(name, spec) for name, spec in (shapes or {}).items()}
     found = merged(
-        variant
+        narrowed
         for case in cases
         for changes in _combinations(attributes or {})
         for variant in _variants_of(plugin_class, case, changes, types)
+        if (narrowed := _narrowed(variant, ranges)) is not None
     )
     if not found:
         raise UsageError(
             "PK810",
-            f"{plugin_class.__name__} takes none of its cases with these types and attributes; "
-            "expected at least one.",
-            fix="name other --types and --attribute; pluginkit show lists what the plugin takes.",
+            f"{plugin_class.__name__} takes none of its cases with these types, attributes "
+            "and shapes; expected at least one.",
+            fix="name other --types, --attribute and --shapes; pluginkit show lists what the "
+            "plugin takes.",
         )
     return found
 
@@ -94,6 +101,31 @@ def _variants_of(
         inputs = calls.describe_inputs(plugin, shapes, dtypes, values)
         if not calls.refuses_types(plugin, inputs) and not _refuses(plugin, inputs):
             yield Variant(plugin, dtypes, ranges)
+
+
+def _ranges_of(name: str, spec: ShapeSpec) -> tuple[Range, ...]:
+    """From the smallest to the largest size of all profiles; any size where it is written ``?``."""
+    profiles = parse_ranges(name, spec)
+    if len({len(low) for low, _, _ in profiles}) != 1:
+        raise UsageError("PK500", f"shapes of '{name}' have several ranks; expected one.")
+    dims = zip(*(zip(low, high, strict=True) for low, _, high in profiles), strict=True)
+    return tuple(
+        ANY
+        if any(None in one for one in dim)
+        else (min(low for low, _ in dim), max(high for _, high in dim))
+        for dim in dims
+    )
+
+
+def _narrowed(variant: Variant, shapes: Mapping[str, tuple[Range, ...]]) -> Variant | None:
+    """The variant for these sizes; None where an input has another rank."""
+    ranges = []
+    for port, own in zip(calls.present_ports(variant.plugin), variant.ranges, strict=True):
+        given = shapes.get(port.name, own) if port.is_on_device else own
+        if len(given) != len(own):
+            return None
+        ranges.append(given)
+    return replace(variant, ranges=tuple(ranges))
 
 
 def _refuses(plugin: Plugin, inputs: calls.Inputs) -> bool:

@@ -194,6 +194,12 @@ def manifest_path(plan_path: Path) -> Path:
     return plan_path.with_name(plan_path.name + ".json")
 
 
+def is_alone(plan_path: Path) -> bool:
+    """Whether a plan has no manifest beside it."""
+    is_plan = plan_path.is_file() and plan_path.suffix != ".onnx"
+    return is_plan and not manifest_path(plan_path).exists()
+
+
 def read_manifest(plan_path: Path) -> Manifest:
     """Read a plan's manifest without comparing it with the plan.
 

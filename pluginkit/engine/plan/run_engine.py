@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from pluginkit.engine.build.model_plugins import source_sha256
 from pluginkit.engine.build.shape_ranges import text_from_shape
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log, meaningful
 from pluginkit.engine.plan.check_manifest import check_manifest
-from pluginkit.engine.plan.manifest import Manifest, Range, Tensor, read_manifest
+from pluginkit.engine.plan.engine_inputs import described_inputs
+from pluginkit.engine.plan.manifest import Manifest, Range, Tensor, is_alone, read_manifest
 from pluginkit.errors import MissingDependencyError, PlanError, RunError, UsageError
 from pluginkit.trt.flavour import Flavour, load_flavour
 
@@ -53,11 +54,12 @@ def run_engine(
     """Check a plan's manifest and run the plan once.
 
     Args:
-        plan_path: the plan; its manifest is in the same folder.
+        plan_path: the plan; its manifest is in the same folder, unless ``allow_host_code`` is set.
         inputs: an array for each input, of the plan's dtype and within one of its profiles.
         flavour: the TensorRT; by default the one that built the plan.
         plugins: the plugins that may be used; by default all that are found.
-        allow_host_code: run code that the plan holds even if its manifest does not describe it.
+        allow_host_code: run code that the plan holds even if its manifest does not describe it,
+            or if there is no manifest: the inputs are then those that the engine names.
         verbose: whether TensorRT's log goes to stderr.
 
     Errors:
@@ -113,15 +115,20 @@ def _opened(
     verbose: bool,
 ) -> Iterator[Any]:
     """Check a plan and its inputs, and open a TrtRunner on it."""
-    manifest = read_manifest(plan_path)
-    if plugins is None and manifest.plugins and manifest.library is None:
-        from pluginkit.discovery import find_plugins
+    manifest, profile = None, 0
+    if allow_host_code and is_alone(plan_path):
+        flavour = load_flavour(flavour_name)
+        _need_gpu(plan_path)
+    else:
+        manifest = read_manifest(plan_path)
+        if plugins is None and manifest.plugins and manifest.library is None:
+            from pluginkit.discovery import find_plugins
 
-        plugins = find_plugins()
-    flavour = load_flavour(flavour_name or manifest.flavour)
-    profile = _check(plan_path, inputs, flavour, plugins or {}, allow_host_code)
+            plugins = find_plugins()
+        flavour = load_flavour(flavour_name or manifest.flavour)
+        profile = _check(plan_path, inputs, flavour, plugins or {}, allow_host_code)
     bind_polygraphy(flavour)
-    if manifest.library is None:
+    if manifest is not None and manifest.library is None:
         _register(manifest, plugins or {}, flavour)
 
     from polygraphy.backend.trt import TrtRunner, engine_from_bytes
@@ -135,6 +142,8 @@ def _opened(
             raise PlanError(
                 "PK541", f"{flavour.name} does not load {plan_path}.", cause=meaningful(errors)
             ) from error
+        if manifest is None:
+            profile = fitting_profile(*described_inputs(flavour.module, engine), inputs)
         try:
             # Profile 0 is active from the start.
             with TrtRunner(engine, optimization_profile=profile or None) as runner:
@@ -147,7 +156,7 @@ def _opened(
             ) from error
 
 
-def runtime_for(flavour: Flavour, manifest: Manifest, allow_host_code: bool) -> Any:
+def runtime_for(flavour: Flavour, manifest: Manifest | None, allow_host_code: bool) -> Any:
     """Return the IRuntime that loads a plan.
 
     It may execute code in the plan where the manifest describes that code, which
@@ -156,7 +165,9 @@ def runtime_for(flavour: Flavour, manifest: Manifest, allow_host_code: bool) -> 
     from polygraphy.backend.trt import get_trt_logger
 
     runtime = flavour.module.Runtime(get_trt_logger())
-    runtime.engine_host_code_allowed = allow_host_code or manifest.library is not None
+    runtime.engine_host_code_allowed = allow_host_code or (
+        manifest is not None and manifest.library is not None
+    )
     return runtime
 
 
@@ -173,14 +184,18 @@ def _check(
         plugin_sources={key: source_sha256(cls) for key, cls in plugins.items()},
         allow_host_code=allow_host_code,
     )
-    profile = fitting_profile(manifest, inputs)
-    if gpu is None:
+    profile = fitting_profile(manifest.inputs, manifest.profiles, inputs)
+    _need_gpu(plan_path)
+    return profile
+
+
+def _need_gpu(plan_path: Path) -> None:
+    if find_gpu() is None:
         raise MissingDependencyError(
             "PK540",
             f"running {plan_path} needs a GPU; this machine has none.",
-            fix="copy the plan and its manifest to a machine with a GPU that it was built for.",
+            fix="copy the plan, and its manifest, to a machine with a GPU that it was built for.",
         )
-    return profile
 
 
 def _register(manifest: Manifest, plugins: Plugins, flavour: Flavour) -> None:
@@ -191,16 +206,23 @@ def _register(manifest: Manifest, plugins: Plugins, flavour: Flavour) -> None:
         register(plugins[record.key], interface=interface, flavour=flavour)
 
 
-def fitting_profile(manifest: Manifest, inputs: Arrays) -> int:
+def fitting_profile(
+    tensors: Sequence[Tensor], profiles: Sequence[Mapping[str, Range]], inputs: Arrays
+) -> int:
     """Return the number of the first optimization profile that the input arrays fit.
+
+    Args:
+        tensors: the plan's inputs.
+        profiles: the ranges of each profile, by the inputs' names.
+        inputs: the arrays, by name.
 
     Errors:
         PK542: an input is missing, unknown, of another dtype, or outside every profile.
     """
-    expected = {tensor.name: tensor for tensor in manifest.inputs}
+    expected = {tensor.name: tensor for tensor in tensors}
     listing = ", ".join(
         f"{one.name} {one.dtype.lower()}[{', '.join('?' if d < 0 else str(d) for d in one.shape)}]"
-        for one in manifest.inputs
+        for one in tensors
     )
     if set(expected) != set(inputs):
         raise UsageError(
@@ -216,8 +238,8 @@ def fitting_profile(manifest: Manifest, inputs: Arrays) -> int:
                 f"the plan takes {listing}.",
             )
     misfits = []
-    for number, ranges in enumerate(manifest.profiles):
-        misfit = next(_misfits(manifest.inputs, inputs, ranges), None)
+    for number, ranges in enumerate(profiles):
+        misfit = next(_misfits(tensors, inputs, ranges), None)
         if misfit is None:
             return number
         misfits.append(misfit)

@@ -18,7 +18,6 @@ _CROSS = {"aarch64": "aarch64-linux-gnu-g++", "x86_64": "x86_64-linux-gnu-g++"}
 #: Keep paths and build ids out of a library, so that equal sources give equal libraries.
 _COMPILE = (
     "-std=c++17",
-    "-Os",  # small, since plans carry the library; next to a launch its speed does not matter
     "-fPIC",
     "-fvisibility=hidden",
     "-ffunction-sections",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from pluginkit.atomic_files import replace_file
 from pluginkit.errors import UsageError
 from pluginkit.export.compile.compiler import Compiler
+from pluginkit.export.parallel import in_parallel
+from pluginkit.export.progress import Report, silent
 from pluginkit.kernels.numba_cache import cache_folder
 
 RUNTIME = Path(__file__).parent.parent / "runtime"
@@ -21,6 +23,9 @@ _MAJORS = {"8": 8, "10": 10, "11": 11, "rtx": 11}
 #: The macro with which a library registers itself when plain ``dlopen`` loads it.
 _SELF_REGISTER = "PLUGINKIT_SELF_REGISTER=1"
 _ENTRY_POINTS = "library.cpp"
+#: Bytes of generated C++ that is optimised. It runs once for each new shape; the code of a plugin
+#: with dozens of variants would take minutes to optimise, and become no smaller.
+_OPTIMISED = 60_000
 
 
 def tensorrt_major(version: str) -> int:
@@ -50,6 +55,7 @@ class LibraryBuilder:
         compiler: the compiler.
         major: the layout of TensorRT's interfaces.
         definitions: further macros, ``PLUGINKIT_INTERFACE=2``.
+        report: is told how many files are compiled.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class LibraryBuilder:
         compiler: Compiler,
         major: int,
         definitions: Sequence[str] = (),
+        report: Report = silent,
     ) -> None:
         self._compiler = compiler
         self._definitions = [f"PLUGINKIT_TENSORRT_MAJOR={major}", *definitions]
@@ -68,8 +75,7 @@ class LibraryBuilder:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         sources = [name for name in files if name.endswith((".cpp", ".S"))]
-        with ThreadPoolExecutor(2) as pool:
-            self._objects = list(pool.map(self._compile, sources))
+        self._objects = in_parallel(self._compile, sources, "compiling the C++", report)
 
     def __enter__(self) -> LibraryBuilder:
         return self
@@ -98,23 +104,25 @@ class LibraryBuilder:
 
     def _compile(self, source: str) -> Path:
         target = self._folder / f"{source}.o"
-        includes = [".", str(RUNTIME)]
-        self._compiler.compile(
-            self._folder, source, target, includes=includes, definitions=self._definitions
+        is_long = (self._folder / source).stat().st_size > _OPTIMISED
+        compiler = replace(self._compiler, optimization="-O0") if is_long else self._compiler
+        compiler.compile(
+            self._folder,
+            source,
+            target,
+            includes=[".", str(RUNTIME)],
+            definitions=self._definitions,
         )
         return target
 
     def _runtime(self, definitions: Sequence[str]) -> list[Path]:
         names = sorted(path.name for path in RUNTIME.glob("*.cpp"))
-        with ThreadPoolExecutor(2) as pool:
-            return list(
-                pool.map(
-                    lambda name: self._compiled(
-                        RUNTIME, name, definitions if name == _ENTRY_POINTS else []
-                    ),
-                    names,
-                )
-            )
+        return in_parallel(
+            lambda name: self._compiled(
+                RUNTIME, name, definitions if name == _ENTRY_POINTS else []
+            ),
+            names,
+        )
 
     def _compiled(self, folder: Path, source: str, definitions: Sequence[str]) -> Path:
         return compiled_runtime(

@@ -31,6 +31,7 @@ _CALLS = {
     "min": "dim_min",
     "abs": "abs",
     "bit_length": "bit_length",
+    "select": "where",
 }
 #: The opposite of each comparison, which reads better than a negation.
 _NEGATED = {"less": ">=", "less_equal": ">", "equal": "!="}

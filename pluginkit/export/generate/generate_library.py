@@ -24,12 +24,14 @@ class GeneratedLibrary:
     Attributes:
         files: content by path, relative to the library's source folder.
         traced: the plugins with their variants, of all tactics.
+        code: for each of them the names of its C++ functions; those that compute alike share them.
         modules: the compiled kernels.
     """
 
     files: Mapping[str, bytes]
     traced: tuple[TracedPlugin, ...]
-    modules: tuple[KernelModule, ...]
+    code: tuple[tuple[str, ...], ...]
+    modules: tuple[Module, ...]
 
     @property
     def kernel_bytes(self) -> int:
@@ -66,7 +68,8 @@ def generate_library(
         by_class.setdefault(type(one.variant.plugin), []).append(one)
     files: dict[str, bytes] = {}
     embedded: list[tuple[str, str]] = []
-    compiled: list[KernelModule] = []
+    compiled: list[Module] = []
+    code: list[tuple[str, ...]] = []
     for variants in by_class.values():
         writer = ProgramWriter(variants)
         name = variants[0].variant.plugin.spec.name
@@ -74,13 +77,14 @@ def generate_library(
         symbols = _embed(modules, files, embedded)
         files[f"{name}.cpp"] = writer.source(modules, symbols).encode()
         compiled += modules
+        code += [(name, *functions) for functions in writer.functions]
     folder = Path(__file__).parent
     for name in _SHARED:
         files[name] = (folder / name).read_bytes()
     files["kernels.S"] = _assembly(embedded).encode()
     files["programs.cpp"] = _programs([cls.spec.name for cls in by_class]).encode()
     every = tuple(one for variants in by_class.values() for one in variants)
-    return GeneratedLibrary(files, every, tuple(compiled))
+    return GeneratedLibrary(files, every, tuple(code), tuple(compiled))
 
 
 def _embed(

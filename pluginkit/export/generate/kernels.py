@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pluginkit.kernels.compile import Compiled, compile_cuda, compile_numba
+from pluginkit.export.generate.kernel_cache import compiled_group
+from pluginkit.export.parallel import in_parallel
+from pluginkit.export.progress import Report, silent
 from pluginkit.kernels.specialise import (
     CudaSpecialisation,
     NumbaSpecialisation,
@@ -50,22 +52,35 @@ class KernelModule:
 
 
 def compile_modules(
-    owner: str, wanted: Sequence[Specialisation], capabilities: Sequence[str]
-) -> tuple[KernelModule, ...]:
-    """Compile kernels for GPUs.
+    owner: str,
+    wanted: Sequence[Specialisation],
+    capabilities: Sequence[str],
+    report: Report = silent,
+) -> tuple[Module, ...]:
+    """Compile kernels for GPUs, or take them from the cache on disk.
 
     Args:
         owner: the name of the plugin class, which the names of files begin with.
         wanted: the kernels.
-        capabilities: those of the GPUs, without dots, ascending; the last one's PTX is kept too.
+        capabilities: of the GPUs, without dots, in ascending order; PTX is kept of the last.
+        report: is told how many modules are compiled.
 
     Errors:
         PK310: a package of the ``cuda`` extra is missing.  PK320 to PK322: a kernel does not
         compile.
     """
     modules = []
-    for number, group in enumerate(_groups(wanted)):
-        compiled = [_compiled(group, capability) for capability in capabilities]
+    groups = _groups(wanted)
+    every = iter(
+        in_parallel(
+            lambda job: compiled_group(*job),
+            [(group, capability) for group in groups for capability in capabilities],
+            f"compiling the kernels of {owner}",
+            report,
+        )
+    )
+    for number, group in enumerate(groups):
+        compiled = [next(every) for _ in capabilities]
         name = f"{owner}_{number}_{_stem(group[0])}"
         images = [
             Image(f"{name}.sm_{capability}.cubin", capability, False, one.cubin)
@@ -91,13 +106,6 @@ def _groups(wanted: Sequence[Specialisation]) -> list[tuple[Specialisation, ...]
             key = one.code, one.options, one.folder
         groups.setdefault(key, []).append(one)
     return [tuple(group) for group in groups.values()]
-
-
-def _compiled(group: Sequence[Specialisation], capability: str) -> Compiled:
-    first = group[0]
-    if isinstance(first, NumbaSpecialisation):
-        return compile_numba(first, capability)
-    return compile_cuda([one for one in group if isinstance(one, CudaSpecialisation)], capability)
 
 
 def _stem(kernel: Specialisation) -> str:

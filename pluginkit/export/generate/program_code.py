@@ -49,8 +49,15 @@ class ProgramWriter:
         """Return the kernels that the variants launch, in the order of the program's table."""
         return list(self._functions.kernels)
 
-    def source(self, modules: Sequence[KernelModule], images: Sequence[str]) -> str:
-        """Return the whole file.
+    @property
+    def functions(self) -> Sequence[tuple[str, ...]]:
+        """The names of each variant's functions."""
+        return [
+            (one.check, one.output_shapes, one.workspace_bytes, one.launches) for one in self._names
+        ]
+
+    def source(self, modules: Sequence[Module], images: Sequence[str]) -> str:
+        """The whole file.
 
         Args:
             modules: of the kernels.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pluginkit.export.generate.cpp_expressions import Writer, bytes_literal, text_expression
@@ -20,12 +22,46 @@ from pluginkit.export.trace.steps import (
     TracedStep,
     Values,
 )
-from pluginkit.export.trace.tree import Branch, Leaf, Tree
+from pluginkit.export.trace.tree import Branch, Leaf, Tree, leaves
 
 _INDENT = "    "
 
 #: Returns the lines of a leaf.
 LeafWriter = Callable[[Any, Writer], list[str]]
+
+
+@dataclass(frozen=True)
+class SharedLaunch:
+    """A launch that several branches ask for: a function of its own.
+
+    Attributes:
+        function: its name.
+    """
+
+    function: str
+
+
+def with_shared_launches(tree: Tree[Any], named: Callable[[TracedLaunch], str]) -> Tree[Any]:
+    """The tree with calls in the place of launches that occur more than once.
+
+    Args:
+        tree: of ``launches``.
+        named: makes a function of a launch, and gives its name.
+    """
+    lists = [result for result in leaves(tree) if isinstance(result, tuple)]
+    counted = Counter(step for steps in lists for step in steps if isinstance(step, TracedLaunch))
+    shared: dict[TracedStep, SharedLaunch] = {
+        launch: SharedLaunch(named(launch)) for launch, count in counted.items() if count > 1
+    }
+
+    def replaced(part: Tree[Any]) -> Tree[Any]:
+        if isinstance(part, Branch):
+            return Branch(part.condition, replaced(part.if_true), replaced(part.if_false))
+        if not isinstance(part.result, tuple):
+            return part
+        return Leaf(tuple(shared.get(step, step) for step in part.result))
+
+    return replaced(tree) if shared else tree
 
 
 def exprs_in(value: Any) -> Iterator[Expr]:
@@ -114,14 +150,18 @@ class Leaves:
             return _thrown(result, writer)
         return [f"return {writer.text(result)};"]
 
-    def steps(self, result: Refusal | tuple[TracedStep, ...], writer: Writer) -> list[str]:
-        """Return the lines for calls of the recorder, or for an exception."""
+    def steps(
+        self, result: Refusal | tuple[TracedStep | SharedLaunch, ...], writer: Writer
+    ) -> list[str]:
+        """Calls of the recorder, or an exception."""
         if isinstance(result, Refusal):
             return _thrown(result, writer)
         lines = [line for step in result for line in self._step(step, writer)]
         return [*lines, "return;"]
 
-    def _step(self, step: TracedStep, writer: Writer) -> list[str]:
+    def _step(self, step: TracedStep | SharedLaunch, writer: Writer) -> list[str]:
+        if isinstance(step, SharedLaunch):
+            return [f"{step.function}(context, recorder, kernels);"]
         if isinstance(step, TracedCopy):
             target, source = self._view(step.target, writer), self._view(step.source, writer)
             return [f"recorder.copy({target}, {source});"]

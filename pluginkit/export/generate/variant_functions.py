@@ -11,10 +11,19 @@ from pluginkit.contract.spec import PluginSpec
 from pluginkit.export.generate.cpp_expressions import Writer
 from pluginkit.export.generate.cpp_names import local_name
 from pluginkit.export.generate.shapes import ShapeWriter
-from pluginkit.export.generate.tree_functions import Leaves, body, constants_of
+from pluginkit.export.generate.tree_functions import (
+    Leaves,
+    body,
+    constants_of,
+    with_shared_launches,
+)
 from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.methods import TracedPlugin
+from pluginkit.export.trace.steps import TracedLaunch
+from pluginkit.export.trace.tree import Leaf
 from pluginkit.kernels.specialise import Specialisation
+
+_RECORDS = "void {name}(const Context& context, Recorder& recorder, const std::int32_t* kernels)"
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,13 @@ class VariantFunctions:
             workspace = body(traced.workspace_bytes, writer.inner(), leaves.number)
         check = body(traced.check, writer.inner(), leaves.check)
         shapes = ShapeWriter(plugin).lines(traced.output_shapes)
-        launches = body(traced.steps, writer.inner(), leaves.steps)
+
+        def shared(launch: TracedLaunch) -> str:
+            lines = body(Leaf((launch,)), writer.inner(), leaves.steps)
+            return self._add("launch", _RECORDS, [*inputs, *lines])
+
+        steps = with_shared_launches(traced.steps, shared)
+        launches = body(steps, writer.inner(), leaves.steps)
         return FunctionNames(
             self._add("check", "std::string {name}(const Context& context)", [*inputs, *check]),
             self._add(
@@ -73,12 +88,7 @@ class VariantFunctions:
             self._add(
                 "workspace_bytes", "Dim {name}(const Context& context)", [*inputs, *workspace]
             ),
-            self._add(
-                "launches",
-                "void {name}(const Context& context, Recorder& recorder, "
-                "const std::int32_t* kernels)",
-                [*inputs, *launches],
-            ),
+            self._add("launches", _RECORDS, [*inputs, *launches]),
             self._places(traced, leaves.kernels),
         )
 

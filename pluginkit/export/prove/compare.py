@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pluginkit.errors import ExportError
-from pluginkit.export.prove.call import CallRecord, VariantCall
+from pluginkit.export.generate.generate_library import GeneratedLibrary
+from pluginkit.export.progress import Report, silent
+from pluginkit.export.prove.call import Answer, Call
 from pluginkit.export.prove.draw import Drawing
 from pluginkit.export.prove.python_side import python_answer
-from pluginkit.export.trace.methods import TracedPlugin
-from pluginkit.kernels.specialise import Specialisation
 
 #: Errors for which the runtime has its own text; only their codes must agree.
 _WORDED_BY_RUNTIME = frozenset({"PK112", "PK114", "PK115", "PK118", "PK303", "PK304", "PK305"})
+#: How many times fewer calls a variant gets whose functions another one has.
+_LESS = 6
 
 
 @dataclass(frozen=True)
@@ -22,55 +24,67 @@ class Proof:
     """What was compared.
 
     Attributes:
-        calls: how many calls.
+        calls: how many calls, each with other shapes, types or attributes.
         refusals: how many of them were refused, by both.
         steps: launches, copies and fills.
+        shapes: of each plugin class, by name, how many different shapes.
     """
 
-    calls: int
-    refusals: int
-    steps: int
-
-    def plus(self, other: Proof) -> Proof:
-        """Return the sums of two proofs."""
-        return Proof(
-            self.calls + other.calls, self.refusals + other.refusals, self.steps + other.steps
-        )
+    calls: int = 0
+    refusals: int = 0
+    steps: int = 0
+    shapes: Mapping[str, int] = field(default_factory=dict)
 
 
 def prove(
-    traced: Sequence[TracedPlugin],
-    symbols: Mapping[Specialisation, str],
-    answer: Callable[[VariantCall], CallRecord],
+    library: GeneratedLibrary,
+    answer: Callable[[Call], Answer],
     count: int,
+    report: Report = silent,
 ) -> Proof:
-    """Compare the C++ of some variants with their Python class.
+    """Compare the C++ of a library's variants with their Python class.
+
+    Variants that compute alike, mostly of other types, share their C++ functions and differ in the
+    kernels that these launch. The first of them is asked for all calls, the others for a sixth.
 
     Args:
-        traced: the variants.
-        symbols: the name of each kernel in its module.
-        answer: makes a call on the C++.
-        count: calls for each variant.
+        library: the library.
+        answer: asks the C++.
+        count: calls for each variant that has functions of its own.
+        report: is told how many variants are compared.
 
     Errors:
         PK806: they differ; the message names shape, step and argument.
     """
-    total = Proof(0, 0, 0)
-    for one in traced:
-        for call in Drawing(one, str(one.variant)).calls(count):
+    symbols = library.symbols
+    calls = refusals = steps = 0
+    seen: set[tuple[str, ...]] = set()
+    shapes: dict[str, set[object]] = {}
+    for number, (one, code) in enumerate(zip(library.traced, library.code, strict=True)):
+        report("comparing C++ with Python", number, len(library.traced))
+        own = shapes.setdefault(type(one.variant.plugin).__name__, set())
+        asked = count if code not in seen else max(count // _LESS, 1)
+        seen.add(code)
+        for call in Drawing(one, str(one.variant)).calls(asked):
             expected, got = python_answer(call, symbols), answer(call)
             difference = _difference(expected, got)
             if difference:
-                raise ExportError(
-                    "PK806",
-                    f"the exported {type(call.variant.plugin).__name__} differs from the Python "
-                    f"class: {difference}.",
-                    where=f"{call.variant}, shapes {call}",
-                    cause="the generated code is wrong, so nothing is exported.",
-                    fix="report it, with the plugin.",
-                )
-            total = total.plus(Proof(1, int(bool(expected.refusal)), len(expected.steps)))
-    return total
+                raise _different(call, difference)
+            calls, steps = calls + 1, steps + len(expected.steps)
+            refusals += bool(expected.refusal)
+            own.add(call.dims)
+    return Proof(calls, refusals, steps, {name: len(each) for name, each in shapes.items()})
+
+
+def _different(call: Call, difference: str) -> ExportError:
+    return ExportError(
+        "PK806",
+        f"the exported {type(call.variant.plugin).__name__} differs from the Python class: "
+        f"{difference}.",
+        where=f"{call.variant}, shapes {call}",
+        cause="the code that was generated is wrong; nothing is exported.",
+        fix="report it, with the plugin.",
+    )
 
 
 def _difference(expected: CallRecord, got: CallRecord) -> str:

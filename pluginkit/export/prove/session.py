@@ -8,23 +8,29 @@ from pathlib import Path
 from pluginkit.export.compile.compiler import Compiler
 from pluginkit.export.compile.library_builder import RUNTIME, LibraryBuilder, compiled_runtime
 from pluginkit.export.generate.generate_library import GeneratedLibrary
+from pluginkit.export.progress import Report, silent
 from pluginkit.export.prove.compare import Proof, prove
 from pluginkit.export.prove.library_side import ProbedLibrary
 
-#: The number of calls for each variant, unless the user chooses another.
+#: Calls for each variant that shares its functions with no other.
 CALLS = 300
 
 
 def prove_library(
-    library: GeneratedLibrary, builder: LibraryBuilder, compiler: Compiler, calls: int = CALLS
+    library: GeneratedLibrary,
+    builder: LibraryBuilder,
+    compiler: Compiler,
+    calls: int = CALLS,
+    report: Report = silent,
 ) -> Proof:
     """Compare every variant of a library with its Python class.
 
     Args:
         library: the library.
-        builder: the builder that compiled it for this machine.
-        compiler: a compiler for this machine.
-        calls: the number of calls for each variant.
+        builder: has compiled it, for this machine.
+        compiler: for this machine.
+        calls: how many for each variant that shares its functions with no other.
+        report: is told how many variants are compared.
 
     Errors:
         PK806: they differ.
@@ -35,4 +41,4 @@ def prove_library(
         driver = compiled_runtime(compiler, RUNTIME, "recording/driver.cpp", [], folder)
         compiler.link([driver], folder / "recording.so")
         probed = ProbedLibrary(folder / "probed.so", folder / "recording.so", library.modules)
-        return prove(library.traced, library.symbols, probed.answer, calls)
+        return prove(library, probed.answer, calls, report)

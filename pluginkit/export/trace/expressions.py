@@ -36,6 +36,7 @@ OPERATIONS: dict[str, Callable[..., int]] = {
     "both": lambda a, b: int(a and b),
     "either": lambda a, b: int(a or b),
     "where": lambda condition, a, b: a if condition else b,
+    "select": lambda condition, a, b: a if condition else b,  # as an author wrote it
 }
 
 #: Operations that have a result for every operand.
@@ -143,7 +144,7 @@ class Expressions:
         """Return a simpler expression with the same value, or None."""
         if all(operand.is_constant for operand in operands):
             return self.constant(OPERATIONS[op](*(operand.value for operand in operands)))
-        if op == "where":
+        if op in ("where", "select"):
             condition, first, second = operands
             if condition.is_constant:
                 return first if condition.value else second

@@ -113,4 +113,5 @@ OPERATIONS: dict[str, Callable[..., Interval]] = {
     "both": lambda a, b: (min_of(a[0], b[0]), min_of(a[1], b[1])),
     "either": lambda a, b: (max_of(a[0], b[0]), max_of(a[1], b[1])),
     "where": lambda condition, a, b: (min_of(a[0], b[0]), max_of(a[1], b[1])),
+    "select": lambda condition, a, b: (min_of(a[0], b[0]), max_of(a[1], b[1])),
 }

@@ -43,7 +43,7 @@ class TracedBool:
         if known is not None:
             return a if known else b
         operands = expr_of(self._path, a), expr_of(self._path, b)
-        return traced(self._path, self._path.table.apply("where", self.expr, *operands))
+        return traced(self._path, self._path.table.apply("select", self.expr, *operands))
 
     def _number(self) -> int:
         return int(bool(self))

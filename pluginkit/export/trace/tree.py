@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 #: The most paths through one method of a plugin.
 MOST_PATHS = 2000
+#: Steps on all paths of one method: each is several lines of C++.
+_MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def explore(
     """
     found: list[tuple[list[BranchDecision], T]] = []
     waiting: list[tuple[bool, ...]] = [()]
+    steps = 0
     while waiting:
         given = waiting.pop()
         path = Path(table, given)
@@ -63,8 +66,11 @@ def explore(
         if path.refused is not None:
             raise path.refused
         found.append((path.questions, result))
+        steps += len(result) if isinstance(result, tuple) else 0
         if len(found) > most_paths:
-            raise _too_many(method, most_paths, path.questions)
+            raise _too_many(method, f"more than {most_paths} paths", path.questions)
+        if steps > _MOST_STEPS:
+            raise _too_many(method, f"more than {_MOST_STEPS} steps on its paths", path.questions)
         answers = tuple(question.answer for question in path.questions)
         for index in range(len(given), len(answers)):
             waiting.append((*answers[:index], not answers[index]))
@@ -112,11 +118,12 @@ def _tree(found: list[tuple[list[BranchDecision], T]], depth: int) -> Tree[T]:
     return Branch(question.condition, if_true, if_false)
 
 
-def _too_many(method: str, most_paths: int, questions: list[BranchDecision]) -> ExportError:
+def _too_many(method: str, what: str, questions: list[Question]) -> ExportError:
     last = ", ".join(repr(question.condition) for question in questions[-3:])
     return ExportError(
         "PK801",
-        f"{method} has more than {most_paths} paths; expected fewer.",
-        cause=f"each of them is a list of steps. The last branches met are on {last}.",
-        fix="narrow the ranges of the dimensions, or make more of them static.",
+        f"{method} has {what}; expected fewer.",
+        cause=f"each path becomes a list of steps in C++. The last branches met are on {last}.",
+        fix="give ranges, or fixed sizes, with --shapes INPUT:MIN,OPT,MAX, or make more dimensions "
+        "of the model static; an author can write where(condition, a, b) in place of an if.",
     )
