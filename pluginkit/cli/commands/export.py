@@ -141,7 +141,7 @@ def _export_model(args: argparse.Namespace, report: Report) -> Deployment:
 
 def _export_plugins(args: argparse.Namespace, report: Report) -> Deployment:
     from pluginkit.cli.found_classes import plugins_of
-    from pluginkit.discovery import plugin_named
+    from pluginkit.contract.plugin_names import plugin_named
     from pluginkit.engine.build.shape_ranges import parse_shapes
     from pluginkit.engine.deploy.export_folder import export_plugin_folder
 
@@ -227,8 +227,8 @@ def _print_deployment(deployment: Deployment) -> None:
         f"{proof.refusals} of them refused by both, {counted(proof.steps, 'step')}. "
         "No engine was executed."
     )
-    counted = ", ".join(f"{count} of {name}" for name, count in proof.shapes.items())
-    print_line(f"Different shapes among them: {counted}.")
+    shapes = ", ".join(f"{count} of {name}" for name, count in proof.shapes.items())
+    print_line(f"Different shapes among them: {shapes}.")
     for reason in deployment.left_out:
         print_line(f"Left out: {reason}")
     print_line(f"Needs {record.needs}.")

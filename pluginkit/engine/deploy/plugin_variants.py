@@ -13,7 +13,7 @@ from pluginkit.contract.plugin import Case, Plugin
 from pluginkit.contract.spec import Port
 from pluginkit.engine.build.shape_ranges import ShapeSpec, parse_ranges
 from pluginkit.errors import TensorError, UsageError
-from pluginkit.export.variant import ANY, Range, Variant, merged
+from pluginkit.export.variant import ANY, DimRange, Variant, merged
 
 
 def plugin_variants(
@@ -103,7 +103,7 @@ def _variants_of(
             yield Variant(plugin, dtypes, ranges)
 
 
-def _ranges_of(name: str, spec: ShapeSpec) -> tuple[Range, ...]:
+def _ranges_of(name: str, spec: ShapeSpec) -> tuple[DimRange, ...]:
     """From the smallest to the largest size of all profiles; any size where it is written ``?``."""
     profiles = parse_ranges(name, spec)
     if len({len(low) for low, _, _ in profiles}) != 1:
@@ -117,7 +117,7 @@ def _ranges_of(name: str, spec: ShapeSpec) -> tuple[Range, ...]:
     )
 
 
-def _narrowed(variant: Variant, shapes: Mapping[str, tuple[Range, ...]]) -> Variant | None:
+def _narrowed(variant: Variant, shapes: Mapping[str, tuple[DimRange, ...]]) -> Variant | None:
     """The variant for these sizes; None where an input has another rank."""
     ranges = []
     for port, own in zip(calls.present_ports(variant.plugin), variant.ranges, strict=True):

@@ -34,7 +34,7 @@ def described_inputs(
 def _dtype_of(trt: Any, engine: Any, name: str) -> str:
     dtype = engine.get_tensor_dtype(name)
     try:
-        return np.dtype(trt.nptype(dtype)).name
+        return str(np.dtype(trt.nptype(dtype)).name)
     except TypeError:  # numpy has none, such as bfloat16
         return str(dtype.name).lower()
 

@@ -31,7 +31,7 @@ class GeneratedLibrary:
     files: Mapping[str, bytes]
     traced: tuple[TracedPlugin, ...]
     code: tuple[tuple[str, ...], ...]
-    modules: tuple[Module, ...]
+    modules: tuple[KernelModule, ...]
 
     @property
     def kernel_bytes(self) -> int:
@@ -68,7 +68,7 @@ def generate_library(
         by_class.setdefault(type(one.variant.plugin), []).append(one)
     files: dict[str, bytes] = {}
     embedded: list[tuple[str, str]] = []
-    compiled: list[Module] = []
+    compiled: list[KernelModule] = []
     code: list[tuple[str, ...]] = []
     for variants in by_class.values():
         writer = ProgramWriter(variants)

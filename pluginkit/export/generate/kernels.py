@@ -56,7 +56,7 @@ def compile_modules(
     wanted: Sequence[Specialisation],
     capabilities: Sequence[str],
     report: Report = silent,
-) -> tuple[Module, ...]:
+) -> tuple[KernelModule, ...]:
     """Compile kernels for GPUs, or take them from the cache on disk.
 
     Args:

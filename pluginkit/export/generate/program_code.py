@@ -56,7 +56,7 @@ class ProgramWriter:
             (one.check, one.output_shapes, one.workspace_bytes, one.launches) for one in self._names
         ]
 
-    def source(self, modules: Sequence[Module], images: Sequence[str]) -> str:
+    def source(self, modules: Sequence[KernelModule], images: Sequence[str]) -> str:
         """The whole file.
 
         Args:

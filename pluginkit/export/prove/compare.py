@@ -9,7 +9,7 @@ from typing import Any
 from pluginkit.errors import ExportError
 from pluginkit.export.generate.generate_library import GeneratedLibrary
 from pluginkit.export.progress import Report, silent
-from pluginkit.export.prove.call import Answer, Call
+from pluginkit.export.prove.call import CallRecord, VariantCall
 from pluginkit.export.prove.draw import Drawing
 from pluginkit.export.prove.python_side import python_answer
 
@@ -38,7 +38,7 @@ class Proof:
 
 def prove(
     library: GeneratedLibrary,
-    answer: Callable[[Call], Answer],
+    answer: Callable[[VariantCall], CallRecord],
     count: int,
     report: Report = silent,
 ) -> Proof:
@@ -76,7 +76,7 @@ def prove(
     return Proof(calls, refusals, steps, {name: len(each) for name, each in shapes.items()})
 
 
-def _different(call: Call, difference: str) -> ExportError:
+def _different(call: VariantCall, difference: str) -> ExportError:
     return ExportError(
         "PK806",
         f"the exported {type(call.variant.plugin).__name__} differs from the Python class: "

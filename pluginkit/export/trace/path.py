@@ -113,7 +113,7 @@ class Path:
     def __init__(self, table: TraceTable, given: Sequence[bool] = ()) -> None:
         self.table = table
         self.facts = table.facts
-        self.questions: list[Question] = []
+        self.questions: list[BranchDecision] = []
         self.phase = self.failed_in = ""
         self.refused: ExportError | None = None
         self._given = given

@@ -118,7 +118,7 @@ def _tree(found: list[tuple[list[BranchDecision], T]], depth: int) -> Tree[T]:
     return Branch(question.condition, if_true, if_false)
 
 
-def _too_many(method: str, what: str, questions: list[Question]) -> ExportError:
+def _too_many(method: str, what: str, questions: list[BranchDecision]) -> ExportError:
     last = ", ".join(repr(question.condition) for question in questions[-3:])
     return ExportError(
         "PK801",
