@@ -90,9 +90,9 @@ def test_there_are_eight() -> None:
 def test_the_launches_are_those_of_the_class(name: str) -> None:
     library = generated(SHIPPED[name])
     proof = proof_of(library)
-    assert proof.calls >= 40 * len(set(library.code)) + 15 * (
-        len(library.traced) - len(set(library.code))
-    )
+    distinct = len(set(library.code))
+    assert proof.calls >= 40 * distinct + 15 * (len(library.traced) - distinct)
+    assert proof.shapes[name] > 10 * distinct
     assert proof.steps >= len(library.traced)
     assert 0 < proof.refusals < proof.calls
 

@@ -17,6 +17,8 @@ from pluginkit.export.prove.python_side import python_answer
 _WORDED_BY_RUNTIME = frozenset({"PK112", "PK114", "PK115", "PK118", "PK303", "PK304", "PK305"})
 #: How many times fewer calls a variant gets whose functions another one has.
 _LESS = 6
+#: Calls of all of them together, but each has so many at least.
+_CALLS, _LEAST = 4000, 60
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,15 @@ def prove(
     Args:
         library: the library.
         answer: asks the C++.
-        count: calls for each variant that has functions of its own.
+        count: calls for each variant that has functions of its own; fewer where there are many,
+            so that there are about 4000.
         report: is told how many variants are compared.
 
     Errors:
         PK806: they differ; the message names shape, step and argument.
     """
     symbols = library.symbols
+    count = min(count, max(_CALLS // len(set(library.code)), _LEAST))
     calls = refusals = steps = 0
     seen: set[tuple[str, ...]] = set()
     shapes: dict[str, set[object]] = {}

@@ -94,7 +94,8 @@ class Drawing:
         best: tuple[int, Point] | None = None
         for _ in range(_ATTEMPTS):
             point = groups.point(self._size)
-            wrong = sum(_answer(condition, point) != answer for condition, answer in path)
+            known: dict[Expr, int] = {}
+            wrong = sum(_answer(condition, point, known) != answer for condition, answer in path)
             if best is None or wrong < best[0]:
                 best = wrong, point
             if not wrong:
@@ -219,10 +220,12 @@ def _paths(tree: Tree[Any]) -> Iterator[tuple[_Path, Any]]:
             yield ((tree.condition, answer), *rest), result
 
 
-def _answer(condition: Expr, point: Mapping[str, int]) -> bool | None:
+def _answer(
+    condition: Expr, point: Mapping[str, int], known: dict[Expr, int] | None = None
+) -> bool | None:
     """Answer a question for a point; None if it divides by 0 there."""
     try:
-        return bool(condition.evaluate(point))
+        return bool(condition.evaluate(point, known))
     except (ZeroDivisionError, KeyError, ValueError):
         return None
 

@@ -87,10 +87,10 @@ Arguments& Arguments::bfloat16(double value) {
 Arguments& Arguments::integers(std::size_t width, bool is_signed, const Dims& values) {
     std::string all;
     for (const Dim& value : values) {
-        if (!fits(value.value(), width, is_signed)) {
-            throw Refusal("PK303 a kernel's argument is " + text(value) + "; expected " +
-                          std::to_string(8 * width) + " bits" +
-                          (is_signed ? "." : ", without a sign."));
+        if (!fits(value.value(), width, is_signed) && mRefusal.empty()) {
+            mRefusal = "PK303 a kernel's argument is " + text(value) + "; expected " +
+                       std::to_string(8 * width) + " bits" +
+                       (is_signed ? "." : ", without a sign.");
         }
         std::string word;
         append_bytes(word, value.value());

@@ -60,6 +60,9 @@ public:
         if (product(grid) == 0) {
             return;
         }
+        if (!arguments.refusal().empty()) {
+            throw Refusal(arguments.refusal());
+        }
         Prepared::Step step;
         for (std::size_t i = 0; i < grid.size(); ++i) {
             step.grid[i] = static_cast<unsigned>(grid[i].value());

@@ -208,10 +208,14 @@ public:
     };
     const std::vector<Parameter>& parameters() const { return mParameters; }
 
+    // Why a number does not fit its type, "" where all do. A launch with no blocks does not care.
+    const std::string& refusal() const { return mRefusal; }
+
 private:
     Arguments& integers(std::size_t width, bool is_signed, const Dims& values);
 
     std::vector<Parameter> mParameters;
+    std::string mRefusal;
 };
 
 // A grid or a block: one to three dimensions.
