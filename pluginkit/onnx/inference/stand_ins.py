@@ -50,6 +50,23 @@ _SAME_SHAPES: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "QLinearWhere": ("Where", (0, 1, 4)),
     "QuantizeLinear": ("QuantizeLinear", (0, 1, 2)),
 }
+#: How many inputs an operator needs at least, where that is more than one.
+_LEAST = {
+    "Attention": 2,
+    "DynamicQuantizeMatMul": 2,
+    "EmbedLayerNormalization": 3,
+    "FusedConv": 2,
+    "FusedGemm": 2,
+    "FusedMatMul": 2,
+    "MatMulIntegerToFloat": 2,
+    "QAttention": 2,
+    "QGemm": 4,
+    "QLinearAdd": 4,
+    "QLinearConcat": 3,
+    "QLinearMul": 4,
+    "QLinearWhere": 5,
+    "TransposeMatMul": 2,
+}
 #: Operators that ONNX Runtime has in ONNX's own domain in every opset: the first that has them.
 _UNTIMELY = {"LayerNormalization": 17, "SimplifiedLayerNormalization": 2**31}
 
@@ -81,19 +98,24 @@ def _stand_ins(node: onnx.NodeProto, opset: int) -> Iterator[onnx.NodeProto] | N
         return _like_inputs(node, {0: 0})
     if node.domain != _DOMAIN:
         return None
+    if not node.output or not node.output[0] or len(node.input) < _LEAST.get(node.op_type, 1):
+        return None
     if node.op_type in _LIKE_INPUTS:
         return _like_inputs(node, _LIKE_INPUTS[node.op_type])
     if node.op_type in _SAME_SHAPES:
         return _renamed(node, *_SAME_SHAPES[node.op_type])
     make = _MAKERS.get(node.op_type)
-    return None if make is None else make(node, _Attributes(node))
+    return None if make is None else make(node, _Attributes(node, opset))
 
 
 class _Attributes(dict[str, Any]):
-    def __init__(self, node: onnx.NodeProto) -> None:
+    """The attributes of a node, and the opset of the model."""
+
+    def __init__(self, node: onnx.NodeProto, opset: int = 1) -> None:
         super().__init__(
             (each.name, onnx.helper.get_attribute_value(each)) for each in node.attribute
         )
+        self.opset = opset
 
 
 def _like_inputs(node: onnx.NodeProto, like: Mapping[int, int]) -> Iterator[onnx.NodeProto]:
@@ -153,7 +175,8 @@ def _attention(node: onnx.NodeProto, attributes: _Attributes) -> Iterator[onnx.N
     else:
         inputs = [inner]
     last = node.output[0] if node.op_type == "Attention" else f"{inner}::last"
-    yield _node("Split", inputs, [*parts, last], axis=-1)
+    count = {"num_outputs": 3} if attributes.opset >= 18 and not sizes else {}
+    yield _node("Split", inputs, [*parts, last], axis=-1, **count)
     if last != node.output[0]:
         yield _node("Cast", [last], node.output[:1], to=onnx.TensorProto.FLOAT)
 
