@@ -28,9 +28,10 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 #: For each target, its share of a hundred inputs, and its module.
 SHARES = {
-    "rewrite": (20, "targets_models"),
+    "rewrite": (14, "targets_models"),
+    "exported": (8, "targets_models"),
     "scan": (2, "targets_models"),
-    "compare": (8, "targets_models"),
+    "compare": (6, "targets_models"),
     "parse": (7, "targets_models"),
     "operator": (10, "targets_models"),
     "command": (3, "targets_models"),

@@ -14,8 +14,9 @@ from pluginkit.onnx.model.model_file import load_model, save_model
 from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.compare_models import compare_models
+from tests.fuzz import exported as valid
 from tests.fuzz import models, operators
-from tests.fuzz.oracle import Sandbox
+from tests.fuzz.oracle import Sandbox, Violation
 
 
 @functools.cache
@@ -90,6 +91,33 @@ def parse(rng: random.Random, box: Sandbox) -> str:
     """Build a hostile model, up to the network."""
     with box.case(is_inside=rng.random() < 0.5) as folder:
         return _parsed(box, models.write(rng, folder))
+
+
+def exported(rng: random.Random, box: Sandbox) -> str:
+    """A valid model, as exporters write them: it is rewritten, and computes what it did before.
+
+    TensorRT-RTX's parser then reads it; that it refuses one is an outcome, PK520.
+    """
+    _opt_in(), _plugins()
+    made = valid.draw(rng)
+    with box.case() as folder:
+        path, new = folder / "model.onnx", folder / "new.onnx"
+        path.write_bytes(made.model.SerializeToString())
+        outcome, result = box.call(_rewritten, path)
+        if result is None:
+            raise Violation(f"{outcome} for a valid model: {made.name}")
+        save_model(result.model, new, path)
+        tolerance = {"atol": float(made.units)} if made.units else {}
+        options = {"inputs": made.feeds, "plugins": _plugins(), **tolerance}
+        outcome, compared = box.call(compare_models, path, new, **options)
+        if compared is not None and not compared.ok and made.is_comparable:
+            worst = [f"{one.name} {one.max_abs_error}" for one in compared.outputs if not one.ok]
+            raise Violation(f"other values: {made.name}: {', '.join(worst)}")
+        return f"compare {outcome}" if compared is None else f"parse {_parsed(box, path)}"
+
+
+def _rewritten(path: Path) -> Any:
+    return rewrite_model(load_model(path), _rewrites(), plugins=_plugins())
 
 
 def operator(rng: random.Random, box: Sandbox) -> str:

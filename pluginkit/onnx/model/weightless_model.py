@@ -17,8 +17,14 @@ _SMALL = 256
 
 
 def skeleton_for_checker(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Copy the model with its weights as graph inputs, whose data the checker does not look for."""
+    """Copy the model with its weights as graph inputs, whose data the checker does not look for.
+
+    Outputs without a shape are left out: the checker wants one, ONNX Runtime and TensorRT do not.
+    """
     light = _without_initializers(model)
+    outputs = [value for value in light.graph.output if not _is_shapeless(value)]
+    del light.graph.output[:]
+    light.graph.output.extend(outputs)
     hoisted = {value.name for value in light.graph.input}
     for target, tensor in _initializers(model, light):
         if not _is_weight(tensor):
@@ -27,6 +33,11 @@ def skeleton_for_checker(model: onnx.ModelProto) -> onnx.ModelProto:
             hoisted.add(tensor.name)
             light.graph.input.append(_input(tensor))
     return light
+
+
+def _is_shapeless(value: onnx.ValueInfoProto) -> bool:
+    kind = value.type.WhichOneof("value")
+    return kind == "tensor_type" and not value.type.tensor_type.HasField("shape")
 
 
 def skeleton_for_inference(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -245,15 +245,10 @@ def _execute(use_gpu: bool, use_machine: bool) -> ExecutePlugin | None:
 
 def _check_signatures(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> None:
     for kind in ("input", "output"):
-        maps = {value.name for value in getattr(original.graph, kind) if _holds_maps(value)}
-        before, after = (
-            [
-                value.name if value.name in maps else _signature(value)
-                for value in getattr(model.graph, kind)
-            ]
-            for model in (original, rewritten)
-        )
-        if before != after:
+        before, after = (getattr(model.graph, kind) for model in (original, rewritten))
+        fits = len(before) == len(after) and all(map(_fits, before, after))
+        before, after = (list(map(_signature, values)) for values in (before, after))
+        if not fits:
             raise ModelError(
                 "PK443",
                 f"the models' {kind}s differ: {', '.join(after)}; expected {', '.join(before)}.",
@@ -264,6 +259,17 @@ def _check_signatures(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> 
 def _holds_maps(value: onnx.ValueInfoProto) -> bool:
     """Whether a value is a list of maps, which a rewrite makes a tensor of."""
     return bool(value.type.sequence_type.elem_type.HasField("map_type"))
+
+
+def _fits(one: onnx.ValueInfoProto, other: onnx.ValueInfoProto) -> bool:
+    """Whether a value of the original, and the rewritten one, have one name, type and rank."""
+    if _holds_maps(one):
+        return one.name == other.name
+    left, right = one.type.tensor_type, other.type.tensor_type
+    has_ranks = left.HasField("shape") and right.HasField("shape")
+    return (one.name, left.elem_type) == (other.name, right.elem_type) and (
+        not has_ranks or len(left.shape.dim) == len(right.shape.dim)
+    )
 
 
 def _signature(value: onnx.ValueInfoProto) -> str:
