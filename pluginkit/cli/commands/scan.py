@@ -116,6 +116,10 @@ def _print_report(report: ScanReport, *, lists_all: bool) -> None:
         print_table("Left", ("op_type", "nodes", "", "reason"), _left_rows(report))
     for command in _commands(report):
         print_line(f"To begin a plugin: {command}")
+    for text, count in Counter(
+        one.reason for one in report.before if one.status in ("native", "plugin") and one.reason
+    ).items():
+        print_line(f"{count} {'node is' if count == 1 else 'nodes are'} taken only {text}.")
     for problem in report.problems:
         print_line(f"{report.target} also says: {problem}")
     print_line(_sentence(report))

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import onnx
 
+from pluginkit.engine.parse.assumed_ranks import ask_with_assumed_ranks
 from pluginkit.engine.parse.parser_log import Parsed, ParserError, parse_logged
 from pluginkit.engine.parse.single_node_model import Signatures
 from pluginkit.engine.parse.traceable_model import PrunedModel, number_of, set_numbers
@@ -37,6 +38,8 @@ class ParserFindings:
         taken: the numbers of the nodes that it takes.
         unasked: the numbers of the nodes that it could not be asked about: they are inside a
             refused node, or read a value of one that no graph input can replace.
+        taken_if, refused_if: what it says of unasked nodes if a value has a certain rank: the
+            assumption, and why it refuses the node.
         problems: messages that are about no node.
 
     The parser never reached a node that is in none of these: the node is in the branch of an If
@@ -46,6 +49,8 @@ class ParserFindings:
     reasons: dict[int, list[str]] = field(default_factory=dict)
     taken: set[int] = field(default_factory=set)
     unasked: set[int] = field(default_factory=set)
+    taken_if: dict[int, str] = field(default_factory=dict)
+    refused_if: dict[int, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def refuse(self, number: int, reason: str) -> None:
@@ -149,6 +154,32 @@ class _RefusalSearch:
         while not self._settle(self.pruned, signatures):
             pass
         self.findings.unasked = _numbers(self.pruned.unasked)
+        if self.findings.unasked and asks_plugins:
+            self._assume(self.pruned, signatures)
+
+    def _assume(self, pruned: PrunedModel, signatures: Signatures) -> None:
+        """Ask about the nodes behind values of unknown rank, which are refused only under that."""
+        findings, observer = self.findings, self._observer
+        self._observer = SearchObserver(observer.on_node)
+
+        def ask() -> tuple[set[str], dict[str, str]]:
+            self.findings = ParserFindings()
+            while not self._settle(pruned, signatures):
+                pass
+            numbers = {number_of(name): name for name in pruned.nodes}
+            refused = {
+                numbers[number]: "\n".join(reasons)
+                for number, reasons in self.findings.reasons.items()
+            }
+            return {numbers[number] for number in self.findings.taken}, refused
+
+        assumed = ask_with_assumed_ranks(pruned, ask)
+        self.findings, self._observer = findings, observer
+        for number in _numbers(assumed.taken):
+            findings.taken_if[number] = assumed.text
+        for name, reason in assumed.refused.items():
+            for number in _numbers([name]):
+                findings.refused_if[number] = f"{assumed.text}: {reason}"
 
     def _settle(self, pruned: PrunedModel, signatures: Signatures) -> bool:
         """Parse once and remove the refused nodes; return whether the search is at its end."""

@@ -34,7 +34,7 @@ _NAME = re.compile(r"pluginkit_(\d+)(?:__\d+)*")
 _PLACEHOLDER = "pluginkit_placeholder"
 
 #: The element types that a graph input, and the input of an Identity, may have.
-_ELEM_TYPES = frozenset(
+ELEM_TYPES = frozenset(
     [
         TensorProto.FLOAT,
         TensorProto.FLOAT16,
@@ -250,7 +250,7 @@ def _types(model: onnx.ModelProto) -> Types:
 
 
 def _can_be_input(value_type: onnx.TypeProto) -> bool:
-    return dims_of(value_type) is not None and value_type.tensor_type.elem_type in _ELEM_TYPES
+    return dims_of(value_type) is not None and value_type.tensor_type.elem_type in ELEM_TYPES
 
 
 def nodes_inside(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:

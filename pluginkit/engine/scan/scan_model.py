@@ -46,7 +46,8 @@ class NodeReport:
         status: ``"native"``: TensorRT takes it; ``"plugin"``: TensorRT takes it as a plugin;
             ``"rewritten"``: rewrites replace it; ``"refused"``: TensorRT refuses it and no rewrite
             replaces it; ``"unknown"``: TensorRT could not be asked, see the reason.
-        reason: why TensorRT refuses it, also for a rewritten node; empty if it does not.
+        reason: why TensorRT refuses it, also for a rewritten node; under which assumption it takes
+            it, where it cannot be asked otherwise; else empty.
         stage: who refuses it: ``"parser"``, or ``"builder"`` for a node that parses and does not
             build; else empty.
         rewrites: the rewrites that replace it, in order.
@@ -209,6 +210,12 @@ def _reports(
             return NodeReport(node, "refused", reason, "builder")
         if number in findings.taken:
             return NodeReport(node, "plugin" if node.op_type in plugin_names else "native")
+        if number in findings.taken_if:
+            status: NodeStatus = "plugin" if node.op_type in plugin_names else "native"
+            return NodeReport(node, status, with_labels(findings.taken_if[number], ids))
+        if number in findings.refused_if:
+            reason = with_labels(findings.refused_if[number], ids)
+            return NodeReport(node, "unknown", f"TensorRT refuses it {reason}")
         return NodeReport(node, "unknown", _UNASKED if number in findings.unasked else _NOT_REACHED)
 
     return [report(number, node) for number, node in enumerate(ids)]

@@ -53,6 +53,16 @@ def correct_annotations(model: onnx.ModelProto) -> None:
         _correct_output(value, types.find(found[0], value.name))
 
 
+def declares_foreign_values(model: onnx.ModelProto) -> bool:
+    """Whether a model declares outputs of nodes that onnx does not know, which may be wrong."""
+    return any(
+        value.name in _foreign_values(scope)
+        for scope in scopes(model)
+        if not is_in_function(scope)
+        for value in [*scope.graph.value_info, *model.graph.output]
+    )
+
+
 def _may_lie(model: onnx.ModelProto) -> bool:
     """Whether an output declares a size, which may be wrong."""
     return any(

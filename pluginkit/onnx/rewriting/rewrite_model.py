@@ -16,7 +16,7 @@ import onnx
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from pluginkit.contract.plugin import Plugin
-from pluginkit.onnx.inference.annotations import correct_annotations
+from pluginkit.onnx.inference.annotations import correct_annotations, declares_foreign_values
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.validate_model import (
     check_rewritten,
@@ -116,6 +116,7 @@ def rewrite_model(
     complete_plugin_nodes(result, known)
     _repair(result)
     signature = signature_of(result.graph)
+    may_have_lied = declares_foreign_values(result)
     original = skeleton_for_checker(model) if in_place else model
     for scope in scopes(result):
         order = sorted_nodes(scope)
@@ -128,6 +129,9 @@ def rewrite_model(
     if applied:
         # From IR version 4 on a new initializer need not be a graph input.
         result.ir_version = max(result.ir_version, 4)
+        if may_have_lied and signature == signature_of(result.graph):
+            correct_annotations(result)  # operators of ONNX have replaced those unknown to it
+            signature = signature_of(result.graph)
         complete_value_info(result, passes.types, known)
         del passes  # the checker needs the memory
         check_rewritten(signature, original, result)

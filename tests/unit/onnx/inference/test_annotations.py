@@ -194,3 +194,33 @@ def test_a_branch_may_give_a_value_of_an_outer_graph(in_place):
     (branch,) = [a.g for a in result.graph.node[0].attribute if a.name == "else_branch"]
     assert [(node.op_type, list(node.input)) for node in branch.node] == [("Identity", ["x"])]
     assert branch.output[0].name == branch.node[0].output[0] != "x"
+
+
+def test_an_output_of_unknown_shape_needs_none():
+    """The checker asks for a shape that nothing knows: that of an operator it does not know."""
+    node = helper.make_node("Mystery", ["x"], ["y"], domain="elsewhere")
+    graph = helper.make_graph([node], "g", [value("x", [2])], [value("y", None)])
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("elsewhere", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    assert rewrite_model(model).model.graph.output == model.graph.output
+
+
+@pytest.mark.parametrize("declared", [[1, 1, 17], [2, 5], None])
+def test_what_is_declared_of_an_unknown_operator_is_corrected_once_it_is_replaced(declared):
+    nodes = [
+        helper.make_node("Gelu", ["x"], ["g"], "gelu", domain="com.microsoft"),
+        helper.make_node("Identity", ["g"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [value("x", [2, 5, 16])],
+        [value("y", declared)],
+        value_info=[value("g", declared)],
+    )
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    result = rewrite_model(model)
+    assert [one.rewrite for one in result.applied] == ["ExpandGelu"]
+    (output,) = result.model.graph.output
+    assert [dim.dim_value for dim in output.type.tensor_type.shape.dim] == [2, 5, 16]
