@@ -121,7 +121,8 @@ def _print_report(report: ScanReport, *, lists_all: bool) -> None:
     ).items():
         print_line(f"{count} {'node is' if count == 1 else 'nodes are'} taken only {text}.")
     for problem in report.problems:
-        print_line(f"{report.target} also says: {problem}")
+        for line in f"{report.target} also says: {problem}".splitlines():
+            print_line(line)
     print_line(_sentence(report))
 
 
@@ -188,5 +189,8 @@ def _sentence(report: ScanReport) -> str:
     if report.is_built is not None:
         text += " What parses builds." if report.is_built else " What parses does not build."
     elif report.build_note:
-        text += f" Its nodes were built alone, not the model: {report.build_note}"
+        note = " ".join(report.build_note.split())
+        text += f" Its nodes were built alone, not the model: {note}"
+    elif not report.left:
+        text += " Nothing was built: --build finds what parses and does not build."
     return text

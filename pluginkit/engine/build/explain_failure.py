@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pluginkit.engine.build.builder_words import complaint_in
 from pluginkit.engine.parse.known_failures import known_failures
 from pluginkit.errors import BuildError, ParseError
 from pluginkit.trt.flavour import Flavour
@@ -16,15 +17,19 @@ _BLOCKED = "com.microsoft.nchwc"
 
 
 def explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour) -> None:
-    """Add to the error which nodes are known not to build, with a way on."""
+    """Add to the error which nodes do not build, as far as is known, why, and a way on."""
     known = list(known_failures(rewrite.model, rewrite.plugins, flavour.name, likely=True))
     if known:
         error.where = ", ".join(dict.fromkeys(f"{one.where}, node {one.node}" for one in known))
         reasons = list(dict.fromkeys(one.reason for one in known))
         error.cause = "\n".join([*reasons, f"TensorRT said: {error.cause}"])
         error.fix = "change the model as the cause says."
-    elif "nbdims_bias" in (error.cause or ""):
-        error.fix = "build with --with WidenConv: TensorRT fails on a convolution of a signal."
+        return
+    found = complaint_in(error.cause or "", rewrite.model, rewrite.plugins)
+    if found is not None:
+        error.where = found.where or error.where
+        error.cause = f"{found.cause}\nTensorRT said: {error.cause}" if found.cause else error.cause
+        error.fix = found.fix or error.fix
 
 
 def explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:

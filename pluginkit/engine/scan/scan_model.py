@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from pluginkit.contract.plugin import Plugins
+from pluginkit.engine.build.builder_words import complaint_in
 from pluginkit.engine.build.compute_capabilities import Capability
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.known_failures import known_failures
@@ -151,10 +152,22 @@ def scan(
     question = ScanQuestion(flavour, path, (), build, tuple(compute_capabilities), shapes or {})
     answer, before, after = _ask_twice(question, loaded, result, target)
     ids = node_ids(result.model)
-    problems = tuple(with_labels(each, ids) for each in answer.findings.problems)
+    problems = tuple(
+        _explained(with_labels(each, ids), result) for each in answer.findings.problems
+    )
     note = with_labels(answer.build_note, ids)
     seconds = time.perf_counter() - started
     return ScanReport(path, target, before, after, result, problems, answer.is_built, note, seconds)
+
+
+def _explained(problem: str, result: RewriteResult) -> str:
+    """Return a message of TensorRT's about no node, and what it means."""
+    found = complaint_in(problem, result.model, result.plugins)
+    if found is None:
+        return problem
+    where = f"This may be about {found.where}." if found.where else ""
+    fix = f"What helps: {found.fix}" if found.fix else ""
+    return "\n".join(filter(None, (problem, where, found.cause, fix)))
 
 
 def _ask_twice(

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,8 +18,10 @@ import onnx
 from pluginkit.engine.build.build_options import BuildOptions, ResolvedOptions
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.compute_capabilities import Capability, choose_capabilities
+from pluginkit.engine.build.fit_profiles import build_with_fitting_defaults
+from pluginkit.engine.build.linked_dims import link_inputs
 from pluginkit.engine.build.network_inputs import inputs_of
-from pluginkit.engine.build.profiles import resolve_profiles
+from pluginkit.engine.build.profile_checks import ProfileChecks
 from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.parse_model import try_parse
@@ -37,11 +39,15 @@ from pluginkit.trt.plugin_registry import register
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
+    from pluginkit.engine.build.profiles import OptimizationProfile
+    from pluginkit.engine.parse.parse_model import ParsedNetwork
 
 #: Bytes of a node's name in the progress file.
 _NAME_BYTES = 256
-#: What TensorRT or a plugin says of shapes that do not fit, rather than of a node.
-_ABOUT_SHAPES = re.compile(r"violate shape constraints|the profile's (min|opt|max) shapes")
+#: What TensorRT or a plugin says of shapes that do not fit, or of a constant that is missing.
+_ABOUT_SHAPES = re.compile(
+    r"violate shape constraints|the profile's (min|opt|max) shapes|is not a build-time constant"
+)
 #: The content of the progress file during the build of the whole model.
 WHOLE_MODEL = "the whole model"
 
@@ -195,6 +201,10 @@ class _ScanWorker:
         try:
             problem = self._why_not_built(model, options, shapes)
             note = "" if problem is not None else "no remaining node produces an output."
+            if problem and not shapes and _ABOUT_SHAPES.search(problem):
+                # The model may build in its own shapes: none of its nodes is to blame.
+                note = f"its default shapes do not fit it, so give --shapes. {problem}"
+                problem = None
         except PluginkitError as error:
             if shapes:
                 raise
@@ -234,6 +244,26 @@ class _ScanWorker:
         # In the whole model the node has other shapes than the default ones that it refuses alone.
         return None if reason and _ABOUT_SHAPES.search(reason) else reason
 
+    def _serialize(
+        self,
+        model: onnx.ModelProto,
+        parsed: ParsedNetwork,
+        options: ResolvedOptions,
+        shapes: Mapping[str, ShapeSpec],
+        errors: list[str],
+    ) -> None:
+        """Build a parsed model, with default ranges that the model takes where there are some."""
+        plugins = {plugin.spec.key: plugin for plugin in self._plugins}
+        linked = link_inputs(model, plugins, inputs_of(parsed.network))
+        checks = ProfileChecks(model, plugins)
+
+        def build(profiles: Sequence[OptimizationProfile]) -> bytes:
+            errors.clear()
+            checks.check(profiles)
+            return serialize_network(parsed, profiles, options, BuildObserver(), errors)
+
+        build_with_fitting_defaults(linked.inputs, shapes, build, linked.fixed)
+
     def _why_not_built(
         self, model: onnx.ModelProto, options: ResolvedOptions, shapes: Mapping[str, ShapeSpec]
     ) -> str | None:
@@ -244,8 +274,8 @@ class _ScanWorker:
                 parsed, is_accepted = try_parse(self._flavour, model, model_path)
                 if not is_accepted:
                     return None
-                profiles = resolve_profiles(inputs_of(parsed.network), shapes)
-                serialize_network(parsed, profiles, options, BuildObserver(), errors)
+                self._serialize(model, parsed, options, shapes, errors)
         except (BuildError, CallbackError) as error:
-            return error.cause or error.message
+            is_about_shapes = _ABOUT_SHAPES.search(error.message) is not None
+            return error.message if is_about_shapes else error.cause or error.message
         return ""

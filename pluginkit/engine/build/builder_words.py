@@ -1,0 +1,128 @@
+"""Say in ONNX's terms what TensorRT's builder complains of: which nodes, why, and what helps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import onnx
+
+from pluginkit.contract.plugin import Plugins
+from pluginkit.onnx.model.graphs import Scope, describe, has_bodies, scopes
+from pluginkit.onnx.model.plugin_nodes import plugin_of_node
+
+#: Whether a complaint may be about a node.
+_Concerns = Callable[[onnx.NodeProto, Plugins], bool]
+
+
+@dataclass(frozen=True)
+class BuilderComplaint:
+    """What TensorRT's words mean.
+
+    Attributes:
+        where: the nodes.
+        cause: why they do not build.
+        fix: what to do.
+    """
+
+    where: str
+    cause: str
+    fix: str
+
+
+def _has_bodies(node: onnx.NodeProto, _: Plugins) -> bool:
+    return has_bodies(node)
+
+
+def _finds_a_size(node: onnx.NodeProto, plugins: Plugins) -> bool:
+    plugin = plugin_of_node(node, plugins)
+    return plugin is not None and bool(plugin.spec.sizes)
+
+
+def _is_if(node: onnx.NodeProto, _: Plugins) -> bool:
+    return node.op_type == "If"
+
+
+#: TensorRT's words, the nodes that they may be about, the cause and the way on.
+_COMPLAINTS: tuple[tuple[str, _Concerns, str, str], ...] = (
+    (
+        r"makeScopeNodesContiguous|LoopScope|loopScope",
+        _has_bodies,
+        "TensorRT cannot put the nodes of a Loop's or If's body in an order.",
+        "move what a body computes from values outside of it, and what it hands on unchanged, in "
+        "front of the node; or export the model with the loop unrolled.",
+    ),
+    (
+        r"DDSPlugin|hasDataDependent|data.dependent",
+        _finds_a_size,
+        "TensorRT cannot follow a size that a plugin finds in data through the rest of the model.",
+        "let one node find the size, and compute what has that size from its output; or end the "
+        "model there, and run the rest as a second model.",
+    ),
+    (
+        r"equal ranks when condition is not a build-time constant",
+        _is_if,
+        "the branches of an If have different ranks, and TensorRT cannot tell which is taken.",
+        "give --shapes with one size for each dimension that the condition follows from, or export "
+        "the model with the branch taken.",
+    ),
+    (
+        r"nbdims_bias",
+        lambda node, _: node.op_type == "Conv",
+        "TensorRT fails on a convolution of a signal.",
+        "build with --with WidenConv.",
+    ),
+    (
+        r"(?i)out of memory|outofmemory|insufficient (workspace|memory)",
+        lambda *_: False,
+        "the build needs more memory than it may have.",
+        "allow more with --memory, or build on a machine with more memory.",
+    ),
+    (
+        r"Could not find any implementation",
+        lambda *_: False,
+        "TensorRT has no kernel for the node with these types, shapes and attributes.",
+        "build for other types or ranges of shapes, with another TensorRT, or replace the node by "
+        "a plugin.",
+    ),
+)
+_SEPARATORS = re.compile(r"[\s,:;\[\]{}()'\"+]+")
+#: Nodes that an error names.
+_NAMED = 4
+
+
+def complaint_in(words: str, model: onnx.ModelProto, plugins: Plugins) -> BuilderComplaint | None:
+    """Return what an error of TensorRT's builder means; None if it says nothing of the kind.
+
+    Args:
+        words: what TensorRT logged.
+        model: the model that was built.
+        plugins: the plugins of its nodes.
+    """
+    named = list(_named_in(words, model))
+    for pattern, concerns, cause, fix in _COMPLAINTS:
+        if re.search(pattern, words):
+            likely = [one for one in named if concerns(one[1], plugins)]
+            suspects = (
+                likely or named or [one for one in _nodes(model) if concerns(one[1], plugins)]
+            )
+            return BuilderComplaint(_where(suspects), cause, fix)
+    return BuilderComplaint(_where(named), "", "") if named else None
+
+
+def _nodes(model: onnx.ModelProto) -> Iterator[tuple[Scope, onnx.NodeProto]]:
+    return ((scope, node) for scope in scopes(model) for node in scope.graph.node)
+
+
+def _named_in(words: str, model: onnx.ModelProto) -> Iterator[tuple[Scope, onnx.NodeProto]]:
+    """Yield the nodes that TensorRT mentions, also by the names of layers that it made of them."""
+    parts = {part for part in _SEPARATORS.split(words) if len(part) > 1}
+    parts |= {re.sub(r"_(OutputLayer|TripLimit|Condition)\w*$", "", part) for part in parts}
+    return ((scope, node) for scope, node in _nodes(model) if node.name in parts)
+
+
+def _where(nodes: list[tuple[Scope, onnx.NodeProto]]) -> str:
+    listed = [f"{scope.path}, node {describe(node)}" for scope, node in nodes[:_NAMED]]
+    more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
+    return ", ".join(listed) + more

@@ -1,0 +1,66 @@
+"""What TensorRT's builder complains of, in ONNX's terms."""
+
+import onnx
+import pytest
+
+from pluginkit.discovery import find_plugins
+from pluginkit.engine.build.builder_words import complaint_in
+
+MODEL = onnx.parser.parse_model(
+    """
+    <ir_version: 10, opset_import: ["": 18, "pluginkit": 1]>
+    g (float[n] x, bool c, int64 k) => (float[n] y, int64[1, m] i) {
+        ["/p/If"] y = If (c) <
+            then_branch = t () => (float[n] t) { [inner] t = Relu (x) },
+            else_branch = e () => (float[n] e) { e = Identity (x) }
+        >
+        [found] i, count = pluginkit.NonZero_PK
+            <plugin_version = "1", plugin_namespace = "pluginkit"> (x)
+        [loop] r = Loop (k, c, x) <
+            body = b (int64 at, bool go, float[n] s) => (bool on, float[n] z) {
+                on = Identity (go)
+                z = Relu (s)
+            }
+        >
+    }
+    """
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "where", "cause"),
+    [
+        (
+            "[graphScope.cpp::makeScopeNodesContiguous::812] Error Code 2: Internal Error",
+            "main graph, node If '/p/If', main graph, node Loop 'loop'",
+            "in an order",
+        ),
+        (
+            "(Assertion x failed. In convertExplicitDDSPluginToImplicit)",
+            "NonZero_PK 'found'",
+            "size",
+        ),
+        (
+            "IConditionalOutputLayer /p/If_OutputLayer: Must have inputs with equal ranks when "
+            "condition is not a build-time constant.",
+            "main graph, node If '/p/If'",
+            "different ranks",
+        ),
+        (
+            "Could not find any implementation for node {ForeignNode[inner]}.",
+            "main graph / If '/p/If'.then_branch, node Relu 'inner'",
+            "no kernel",
+        ),
+        ("Error Code 4 (inner: at least 2 dimensions are required)", "node Relu 'inner'", ""),
+    ],
+)
+def test_words_are_mapped_to_nodes_a_cause_and_a_way_on(words, where, cause):
+    found = complaint_in(words, MODEL, find_plugins())
+    assert found is not None
+    assert where in found.where
+    assert cause in found.cause
+    assert bool(found.fix) == bool(cause)
+
+
+def test_words_that_say_nothing_are_left_alone():
+    assert complaint_in("Error Code 9: Skipping tactic x at y.cpp:12", MODEL, {}) is None
