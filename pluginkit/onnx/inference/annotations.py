@@ -22,12 +22,16 @@ from pluginkit.onnx.model.weightless_model import skeleton_for_inference
 INVENTED = "unk__"
 
 
-def correct_annotations(model: onnx.ModelProto) -> None:
+def correct_annotations(model: onnx.ModelProto) -> bool:
     """Correct a model's declarations in place; a model that declares nothing wrong stays the same.
 
     A negative size means an unknown one. If a declared type or size contradicts what follows from
     the nodes, all declarations of values that follow from nodes are removed, since the rest is as
     old. Outputs of the graph get the shape that follows from the nodes instead.
+
+    Returns:
+        Whether a declaration is left that does not follow from the nodes, because onnx does not
+        know all of their operators or shapes. It may be wrong as well.
 
     Errors:
         PK408: the model's types contradict each other.
@@ -40,7 +44,7 @@ def correct_annotations(model: onnx.ModelProto) -> None:
         if each.type.WhichOneof("value") in ("tensor_type", None)
     )
     if is_complete and not any(scope.graph.value_info for scope in found) and not _may_lie(model):
-        return
+        return False
     types = _types_from_nodes(model)
     if any(_is_stale(scope, value, types) for scope in found for value in scope.graph.value_info):
         for scope in found:
@@ -51,15 +55,21 @@ def correct_annotations(model: onnx.ModelProto) -> None:
             scope.graph.value_info.extend(kept)
     for value in model.graph.output:
         _correct_output(value, types.find(found[0], value.name))
-
-
-def declares_foreign_values(model: onnx.ModelProto) -> bool:
-    """Whether a model declares outputs of nodes that onnx does not know, which may be wrong."""
     return any(
-        value.name in _foreign_values(scope)
-        for scope in scopes(model)
-        if not is_in_function(scope)
-        for value in [*scope.graph.value_info, *model.graph.output]
+        value.name in _foreign_values(scope) or _is_unverified(value, types.find(scope, value.name))
+        for scope in found
+        for value in (*scope.graph.value_info, *(model.graph.output if scope is found[0] else ()))
+    )
+
+
+def _is_unverified(value: onnx.ValueInfoProto, inferred: onnx.TypeProto | None) -> bool:
+    """Whether the nodes do not tell all of a declared shape: it may be wrong unseen."""
+    declared, known = dims_of(value.type), dims_of(inferred)
+    if declared is None or known is None or len(declared) != len(known):
+        return declared is not None
+    return any(
+        one.HasField("dim_value") and not other.HasField("dim_value")
+        for one, other in zip(declared, known, strict=True)
     )
 
 

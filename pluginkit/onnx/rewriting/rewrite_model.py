@@ -16,7 +16,7 @@ import onnx
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from pluginkit.contract.plugin import Plugin
-from pluginkit.onnx.inference.annotations import correct_annotations, declares_foreign_values
+from pluginkit.onnx.inference.annotations import correct_annotations
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.validate_model import (
     check_rewritten,
@@ -114,9 +114,8 @@ def rewrite_model(
         result.CopyFrom(model)
     had_overloads = inline_needed(result, _looked_for(chosen.rewrites, known))
     complete_plugin_nodes(result, known)
-    _repair(result)
+    may_be_wrong = _repair(result)
     signature = signature_of(result.graph)
-    may_have_lied = declares_foreign_values(result)
     original = skeleton_for_checker(model) if in_place else model
     for scope in scopes(result):
         order = sorted_nodes(scope)
@@ -129,8 +128,8 @@ def rewrite_model(
     if applied:
         # From IR version 4 on a new initializer need not be a graph input.
         result.ir_version = max(result.ir_version, 4)
-        if may_have_lied and signature == signature_of(result.graph):
-            correct_annotations(result)  # operators of ONNX have replaced those unknown to it
+        if may_be_wrong and signature == signature_of(result.graph):
+            correct_annotations(result)  # more follows from the nodes that are there now
             signature = signature_of(result.graph)
         complete_value_info(result, passes.types, known)
         del passes  # the checker needs the memory
@@ -141,11 +140,16 @@ def rewrite_model(
     return RewriteResult(result, applied, refused, chosen.retired, chosen.opt_in, known, mismatched)
 
 
-def _repair(model: onnx.ModelProto) -> None:
-    """Mend what TensorRT and ONNX Runtime do not mind, and ONNX does."""
+def _repair(model: onnx.ModelProto) -> bool:
+    """Mend what TensorRT and ONNX Runtime do not mind, and ONNX does.
+
+    Returns:
+        Whether declarations are left that may be wrong.
+    """
     store_external_constants(model)
-    correct_annotations(model)
+    may_be_wrong = correct_annotations(model)
     copy_passed_through(model)
+    return may_be_wrong
 
 
 def _looked_for(rewrites: Sequence[type[Rewrite]], plugins: Plugins) -> set[str]:
