@@ -55,10 +55,16 @@ def correct_annotations(model: onnx.ModelProto) -> bool:
             scope.graph.value_info.extend(kept)
     for value in model.graph.output:
         _correct_output(value, types.find(found[0], value.name))
+    return any(_has_unverified(scope, model, types) for scope in found)
+
+
+def _has_unverified(scope: Scope, model: onnx.ModelProto, types: Types) -> bool:
+    """Whether a declaration in a scope may be wrong: the nodes do not tell all of it."""
+    foreign = _foreign_values(scope)
+    outputs = model.graph.output if scope.outer is None else ()
     return any(
-        value.name in _foreign_values(scope) or _is_unverified(value, types.find(scope, value.name))
-        for scope in found
-        for value in (*scope.graph.value_info, *(model.graph.output if scope is found[0] else ()))
+        value.name in foreign or _is_unverified(value, types.find(scope, value.name))
+        for value in (*scope.graph.value_info, *outputs)
     )
 
 
