@@ -17,6 +17,7 @@ from typing import Any
 from pluginkit.contract.defines import cpp_definitions
 from pluginkit.contract.dims import Dim
 from pluginkit.contract.dtypes import Scalar
+from pluginkit.contract.inline_source import first_line_of
 from pluginkit.contract.tensors import TensorDesc, Workspace
 from pluginkit.errors import DeclarationError
 
@@ -50,12 +51,23 @@ class CudaKernel:
     options: tuple[str, ...] = ()
     defines: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = field(default=None, init=False)
+    _module_file: Path | None = field(default=None, init=False)
 
     def locate(self, owner: type) -> None:
         """Find the source file in the folder of the plugin class that declares the kernel."""
         is_file = "\n" not in self.source and self.source.endswith((".cu", ".cuh"))
         if is_file and self.path is None:  # an inherited kernel stays with its own class
             self.path = _file_next_to(owner, self.source)
+        if not is_file and self._module_file is None:
+            self._module_file = _module_file(owner)
+
+    @property
+    def origin(self) -> tuple[str, int]:
+        """The file that holds the source, and the line on which it begins there."""
+        if self.path is not None:
+            return str(self.path), 1
+        line = self._module_file and first_line_of(self._module_file, self.source)
+        return (str(self._module_file), line) if line else ("kernel.cu", 1)
 
     @property
     def code(self) -> str:
@@ -164,9 +176,13 @@ class Fill:
 Step = Launch | Copy | Fill
 
 
-def _file_next_to(owner: type, file: str) -> Path:
+def _module_file(owner: type) -> Path:
     module: Any = sys.modules.get(owner.__module__)
-    folder = Path(getattr(module, "__file__", None) or "").resolve().parent
+    return Path(getattr(module, "__file__", None) or "").resolve()
+
+
+def _file_next_to(owner: type, file: str) -> Path:
+    folder = _module_file(owner).parent
     path = folder / file
     if not path.is_file():
         raise DeclarationError(

@@ -128,7 +128,13 @@ def compile_cuda(wanted: Sequence[CudaSpecialisation], arch: str) -> Compiled:
     options = ("-ftz=true", *_seed(), *cuda_options(first))  # cupy flushes denormals, too
     # Machine code is the same wherever the source lies, so the compiler gets no path.
     with compiled_program(
-        first.code, "kernel.cu", expressions, options, f"sm_{arch}", path=first.file
+        first.code,
+        "kernel.cu",
+        expressions,
+        options,
+        f"sm_{arch}",
+        path=first.file,
+        line=first.line,
     ) as program:
         symbols = tuple(map(program.symbol, expressions))
         ptx = program.ptx()
@@ -171,7 +177,11 @@ def numba_ptx(wanted: NumbaSpecialisation, arch: str, *, lineinfo: bool = False)
                 function, _numba_signature(wanted), cc=capability, device=False, lineinfo=lineinfo
             )
     except Exception as error:  # numba raises dozens of unrelated types; its text is the log
-        raise_compile_error("PK321", str(wanted), f"sm_{arch}", str(error), error)
+        log = str(error)
+        if wanted.path.name not in log:  # of some errors numba does not know the line
+            line = f"{wanted.path}:{function.__code__.co_firstlineno}, in {wanted.name}"
+            log = f"{line}\n{log}"
+        raise_compile_error("PK321", str(wanted), f"sm_{arch}", log, error)
     return _renumbered(str(ptx))
 
 

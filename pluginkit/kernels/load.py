@@ -14,7 +14,7 @@ from pluginkit.errors import KernelError, MissingDependencyError
 from pluginkit.kernels.compile import cuda_options
 from pluginkit.kernels.cuda_packages import need
 from pluginkit.kernels.numba_cache import compiled_numba
-from pluginkit.kernels.nvrtc import raise_compile_error
+from pluginkit.kernels.nvrtc import raise_compile_error, with_author_lines
 from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation, Specialisation
 
 #: A source file, before its line, in the log of cupy.
@@ -152,7 +152,8 @@ def _load_cuda(wanted: CudaSpecialisation) -> LoadedKernel:
         pointer = function.kernel.ptr
     except cupy.cuda.compiler.CompileException as error:
         # cupy compiles a copy in a temporary folder, under a name of its choice.
-        log = _CUPYS_FILE.sub(lambda found: wanted.file, error.get_message())
+        log = _CUPYS_FILE.sub("kernel.cu", error.get_message())
+        log = with_author_lines(log, {"kernel.cu"}, wanted.file, wanted.line)
         raise_compile_error("PK320", str(wanted), "this GPU", log, error)
     except cupy.cuda.driver.CUDADriverError as error:
         raise KernelError("PK323", f"kernel '{wanted}' does not load: {error}.") from error

@@ -59,6 +59,7 @@ def compiled_program(
     arch: str,
     *,
     path: str = "",
+    line: int = 1,
 ) -> Iterator[NvrtcProgram]:
     """Compile CUDA C++; the program is gone at the end of the body.
 
@@ -69,6 +70,7 @@ def compiled_program(
         options: NVRTC's, without the architecture.
         arch: ``"sm_90"`` for machine code and PTX, ``"compute_90"`` for PTX alone.
         path: the author's file, which the log of an error names; ``file`` unless given.
+        line: the line of that file on which the source begins.
 
     Errors:
         PK320: NVRTC refuses the source; the log is the cause.
@@ -81,7 +83,8 @@ def compiled_program(
             _answer(nvrtc.nvrtcAddNameExpression(handle, expression.encode()))
         (status,) = nvrtc.nvrtcCompileProgram(handle, len(encoded), encoded)
         if status:
-            log = _with_path(_log(nvrtc, handle), {file, Path(path or file).name}, path or file)
+            names = {file, Path(path or file).name}
+            log = with_author_lines(_log(nvrtc, handle), names, path or file, line)
             raise_compile_error("PK320", ", ".join(expressions), arch, log)
         yield NvrtcProgram(handle)
     finally:
@@ -109,18 +112,35 @@ def raise_compile_error(
     ) from error
 
 
-def _with_path(log: str, names: Iterable[str], path: str) -> str:
-    """Replace the names by which the compiler knows a source, by the path of its file."""
+def with_author_lines(log: str, names: Iterable[str], path: str, line: int) -> str:
+    """Replace the names by which the compiler knows a source, by the author's file and lines.
+
+    Args:
+        log: the compiler's.
+        names: what the compiler calls the source.
+        path: the author's file.
+        line: the line of that file on which the source begins.
+    """
     known = "|".join(map(re.escape, names))
-    return re.sub(rf'(?<![\w./])(?:{known})(?=[("])', lambda name: path, log)
+
+    def in_file(found: re.Match[str]) -> str:
+        return path if found[1] is None else f"{path}({int(found[1]) + line - 1})"
+
+    return re.sub(rf'(?<![\w./])(?:{known})(?:\((\d+)\)|(?=[("]))', in_file, log)
 
 
 def _missing_header(log: str) -> str | None:
-    """Say which header of CUDA declares the type that a log misses, or return None."""
+    """Say which headers of CUDA declare the types that a log misses, or return None."""
+    missing: dict[str, str] = {}
     for name, header in _HEADERS.items():
         if f'identifier "{name}" is undefined' in log:
-            return f"write #include <{header}> in the kernel's source: it declares {name}."
-    return None
+            missing.setdefault(header, name)
+    if not missing:
+        return None
+    lines = " and ".join(f"#include <{header}>" for header in missing)
+    declared = " and ".join(missing.values())
+    verb = "it declares" if len(missing) == 1 else "they declare"
+    return f"write {lines} in the kernel's source: {verb} {declared}."
 
 
 def _answer(result: tuple[Any, ...]) -> Any:

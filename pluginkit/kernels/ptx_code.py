@@ -107,12 +107,18 @@ def _cuda_text(group: Sequence[CudaSpecialisation]) -> str:
     first = group[0]
     expressions = [one.expression for one in group]
     options = ("-ftz=true", "-lineinfo", *cuda_options(first))
+    name = first.file if first.line == 1 else "kernel.cu"
+    code = first.code
+    if first.line > 1:  # the source is text in a Python file, whose lines the log and PTX count
+        begin = f'#line {first.line} "{name}"\n'
+        code = code.replace(f'#line 1 "{name}"\n', begin) if '#line 1 "' in code else begin + code
     with compiled_program(
-        first.code, first.file, expressions, options, f"compute_{ARCHITECTURE}"
+        code, name, expressions, options, f"compute_{ARCHITECTURE}", path=first.file
     ) as program:
         # NVRTC puts the current folder before a name that has none, such as a #line directive's.
-        local = Path.cwd() / Path(first.file).name
-        ptx = program.ptx().replace(f'"{local}"', f'"{first.file}"')
+        ptx = program.ptx()
+        for local in (Path.cwd() / Path(first.file).name, Path.cwd() / name, name):
+            ptx = ptx.replace(f'"{local}"', f'"{first.file}"')
         return json.dumps([*map(program.symbol, expressions)]) + "\n" + ptx
 
 
@@ -124,7 +130,15 @@ def _numba_text(one: NumbaSpecialisation) -> str:
 def _cuda_key(group: Sequence[CudaSpecialisation]) -> str:
     first = group[0]
     expressions = [one.expression for one in group]
-    facts = [_FORMAT, ARCHITECTURE, first.code, first.file, first.options, str(first.folder)]
+    facts = [
+        _FORMAT,
+        ARCHITECTURE,
+        first.code,
+        first.file,
+        first.line,
+        first.options,
+        str(first.folder),
+    ]
     digest = hashlib.sha256()
     for part in [*facts, expressions, *map(version, _COMPILERS)]:
         digest.update(repr(part).encode())

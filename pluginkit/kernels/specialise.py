@@ -31,7 +31,8 @@ class CudaSpecialisation:
         expression: the C++ name expression, ``"scale<float>"``.
         options: the NVRTC options that the author added.
         folder: the source file's folder, which may hold headers; None for inline source.
-        file: what compilers and findings call the source.
+        file: what compilers and findings call the source: the author's file.
+        line: the line of the file on which the source begins.
     """
 
     code: str
@@ -39,6 +40,7 @@ class CudaSpecialisation:
     options: tuple[str, ...]
     folder: Path | None
     file: str = "kernel.cu"
+    line: int = 1
 
     def __str__(self) -> str:
         return self.expression
@@ -99,8 +101,7 @@ def cuda_specialisation(kernel: CudaKernel, expression: str) -> CudaSpecialisati
         # Caches of compiled code compare the source text, so headers must change it.
         digest = hashlib.sha256(b"\0".join(header.read_bytes() for header in headers))
         code += f"\n// headers {digest.hexdigest()}\n"
-    file = str(kernel.path or "kernel.cu")
-    return CudaSpecialisation(code, expression, kernel.options, folder, file)
+    return CudaSpecialisation(code, expression, kernel.options, folder, *kernel.origin)
 
 
 def name_expression(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +47,43 @@ def test_compile_error_has_the_log():
     with pytest.raises(KernelError, match="PK320 kernel 'f' does not compile for sm_80") as caught:
         compile_cuda([wanted], "80")
     assert 'kernel.cu(2): error: identifier "missing" is undefined' in caught.value.cause
+
+
+INLINE = CudaKernel(
+    """
+#include <cuda_fp16.h>
+__global__ void f(__half* x) { missing(x); }
+""",
+    "f",
+    defines={"SCALE": 2},
+)
+CONTINUED = CudaKernel(
+    """\
+__global__ void f(float* x) { missing(x); }
+""",
+    "f",
+)
+
+
+@pytest.mark.parametrize("kernel", [INLINE, CONTINUED], ids=["inline", "continued"])
+def test_the_log_names_the_authors_line_of_a_source_in_python(kernel):
+    kernel.locate(type("Author", (), {"__module__": __name__}))
+    with pytest.raises(KernelError, match="PK320") as caught:
+        compile_cuda([cuda_specialisation(kernel, "f")], "80")
+    found = re.search(r"(\S+)\((\d+)\): error: identifier .missing.", caught.value.cause)
+    path, line = found.groups()
+    assert path == str(Path(__file__).resolve())
+    assert "missing(x)" in Path(path).read_text().splitlines()[int(line) - 1]
+
+
+def test_every_missing_header_is_named():
+    code = "template <typename T> __global__ void f(T* x) {}\n"
+    kernel = CudaKernel(code, "f<{T}>")
+    wanted = [cuda_specialisation(kernel, f"f<{t}>") for t in ("__half", "__nv_bfloat16")]
+    with pytest.raises(KernelError, match="PK320") as caught:
+        compile_cuda(wanted, "80")
+    expected = "write #include <cuda_fp16.h> and #include <cuda_bf16.h> in the kernel's source"
+    assert expected in caught.value.fix
 
 
 def test_options_reach_the_compiler():
