@@ -97,23 +97,32 @@ class CarriedIntegers:
 
     def _is_wanted(self, node: CarriedNode) -> bool:
         """Whether a node that works on carriers reads the first output."""
-        return node.leaves_body(0) or any(
-            each.op_type in self.operators and each.domain in ("", "ai.onnx")
-            for each in node.readers(0)
-        )
+        readers = node.readers(0)
+        if not readers:  # TensorRT refuses what nobody reads, too
+            return not node.is_output(0) or node.leaves_body(0)
+        return node.leaves_body(0) or any(map(self._takes, readers))
 
-    def _carries_cast(self, node: CarriedNode) -> bool:
+    def _takes(self, reader: CarriedNode) -> bool:
+        """Whether a node works on carriers once its input is carried."""
+        if reader.op_type in _FLOW:
+            return True
+        if reader.op_type in _CASTS:
+            return self._carries_cast(reader, is_carried=True)
+        return self.carries(reader)
+
+    def _carries_cast(self, node: CarriedNode, *, is_carried: bool = False) -> bool:
         source, target = node.input_dtypes[0], node.output_dtypes[0]
         if not source or not target or target == "string":
             return False
+        is_carried = source in self.carriers and (is_carried or node.has_carrier(0))
         if source == "uint64" and target not in _INTEGERS:
-            return node.has_carrier(0) and self._fits_int64(node)
+            return is_carried and self._fits_int64(node)
         if target in self.everywhere:
-            is_carried = source in self.everywhere and node.has_carrier(0)
+            is_carried = is_carried and source in self.everywhere
             return (is_carried or self._is_wanted(node)) and (
                 target != "uint64" or source in _INTEGERS
             )
-        return source in self.carriers and node.has_carrier(0)
+        return is_carried
 
     def _carries_int8(self, node: CarriedNode) -> bool:
         if node.op_type == "Mod":
@@ -158,6 +167,11 @@ class CarriedIntegers:
                 node.add("Cast", name, to="float32") if dtype in self.carriers else name
                 for name, dtype in zip(inputs, node.input_dtypes, strict=True)
             ]
+        if node.op_type == "Relu":  # which TensorRT has for floats only
+            dtype = node.output_dtypes[0]
+            zero = node.constant(np.zeros((), self.carriers[dtype]))
+            node.give(0, node.add("Max", inputs[0], zero))
+            return
         wraps = node.op_type in _WRAPPING or node.attribute("reduction") in (b"add", b"mul")
         for at, name in enumerate(node.copy(inputs)):
             dtype = node.output_dtypes[at]

@@ -53,8 +53,7 @@ class CarriedDoubles:
     def _is_wanted(self, node: CarriedNode) -> bool:
         """Whether a node that works on float32 reads the first output."""
         return node.leaves_body(0) or any(
-            _is_known(each.op_type) and each.op_type != "Cast" and each.domain in ("", "ai.onnx")
-            for each in node.readers(0)
+            _is_known(each.op_type) and each.op_type != "Cast" for each in node.readers(0)
         )
 
 

@@ -97,10 +97,11 @@ def _matrix_sums(match: Match, a: gs.Tensor, b: gs.Tensor) -> str | Sums:
     problem = match.dtype_problem(QUANTIZED, a, b)
     if problem is not None:
         return problem
-    a_shape, b_shape = match.shape(a) or (), match.shape(b) or ()
-    if min(len(a_shape), len(b_shape)) < 2:
-        return "the rank of an input is unknown or below 2"
-    length = a_shape[-1] or b_shape[-2]
+    shapes = match.shape(a), match.shape(b)
+    if any(shape is not None and len(shape) < 2 for shape in shapes):
+        return "the rank of an input is below 2"
+    a_shape, b_shape = shapes
+    length = (a_shape[-1] if a_shape else None) or (b_shape[-2] if b_shape else None)
     if length is None:
         return "the number of products in each sum is unknown, so that none is known to be exact"
     return Sums(max(length, 1), EXACT_PRODUCTS)
@@ -112,14 +113,11 @@ def _multiply(
     """Return the int32 product of two matrices."""
     left = new.minus_zero_point(a.value, _per_row(new, match, a.zero_point))
     right = new.minus_zero_point(b.value, new.cast(b.zero_point, "float32"))
-    column, row = (match.rank(a.value) or 0) - 1, (match.rank(b.value) or 0) - 2
 
     def part(start: int, end: int) -> gs.Variable:
         if (start, end) == (0, sums.length):
             return new.add("MatMul", left, right)
-        return new.add(
-            "MatMul", new.slice(left, column, start, end), new.slice(right, row, start, end)
-        )
+        return new.add("MatMul", new.slice(left, -1, start, end), new.slice(right, -2, start, end))
 
     return add_parts(new, sums, part)
 

@@ -55,8 +55,9 @@ class ExpandDequantizeLinear(Rewrite):
     """DequantizeLinear(x, scale, zero point) -> (x - zero point) * scale.
 
     From uint8 and int32 always. From int8 if the zero point is not stored in the model or is not
-    zero: TensorRT's own quantization is around zero, from int8. The product is computed in the
-    dtype of the scale, which holds every difference of 8-bit integers; from int32 in float32.
+    zero, since TensorRT's own quantization is around zero, and from a stored int8 without
+    dimensions, which its parser reshapes and its builder then refuses. The product is computed in
+    the dtype of the scale, which holds every difference of 8-bit integers; from int32 in float32.
     """
 
     pattern = Op("DequantizeLinear", "x", "scale", Optional("zero_point"))
@@ -64,7 +65,9 @@ class ExpandDequantizeLinear(Rewrite):
     def check(
         self, match: Match, x: gs.Tensor, scale: gs.Tensor, zero_point: gs.Tensor | None
     ) -> str | None:
-        if match.dtype(x) == "int8" and _is_symmetric(match, zero_point):
+        is_stored_scalar = match.rank(x) == 0 and match.constant(x) is not None
+        is_symmetric = match.dtype(x) == "int8" and _is_symmetric(match, zero_point)
+        if is_symmetric and not is_stored_scalar:
             return "TensorRT takes it: it dequantizes int8 around zero"
         return (
             match.dtype_problem(("uint8", "int8", "int32"), x)
@@ -143,11 +146,11 @@ def _is_symmetric(match: Match, zero_point: gs.Tensor | None) -> bool:
 def _broadcast_problem(match: Match, x: gs.Tensor, scale: gs.Tensor) -> str | None:
     """Return why the scale cannot be brought to the rank of x, or None if it can."""
     rank, rank_of_scale = match.rank(x), match.rank(scale)
-    if rank is None or rank_of_scale is None:
-        return "the rank of an input is unknown"
     block = match.attribute("block_size", 0)
     if match.shape(scale) in ((), (1,)) and not block:
         return None
+    if rank is None or rank_of_scale is None:
+        return "the rank of an input is unknown"
     if rank_of_scale != (rank if block else 1) or not -rank <= match.attribute("axis", 1) < rank:
         return "its axis, or the rank of its scale, does not fit its input"
     if block and _axis_length(match) is None:
@@ -169,7 +172,8 @@ def _broadcast(new: Replacement, match: Match, value: gs.Tensor | None, dtype: s
         length = _axis_length(match) or 0
         return new.add("Gather", wide, np.arange(length, dtype=np.int64) // block, axis=axis)
     if match.shape(scale) in ((), (1,)):
-        return wide
+        has_axes = match.shape(value) != () and not match.rank(x)
+        return new.add("Reshape", wide, np.zeros(0, np.int64)) if has_axes else wide
     return new.along_axis(wide, match.rank(x) or 0, axis)
 
 

@@ -130,7 +130,11 @@ def _check_methods(source: ClassSource, spec: PluginSpec) -> None:
     everything = inputs + [port.name for port in spec.outputs]
     everything += ["workspace"] if "workspace_bytes" in spec.overrides else []
     expected = dict.fromkeys(
-        ("check", "output_shapes", "output_types", "workspace_bytes", "reference"), inputs
+        (
+            *("check", "output_shapes", "output_types"),
+            *("workspace_bytes", "workspace_bound", "reference"),
+        ),
+        inputs,
     )
     expected |= {
         "launches": everything,

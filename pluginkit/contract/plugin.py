@@ -260,6 +260,10 @@ class Plugin:
         """Return the scratch memory in bytes; TensorRT asks for the profile's largest inputs."""
         return 0
 
+    def workspace_bound(self, *inputs: Any, **named: Any) -> Dim:
+        """Return at least ``workspace_bytes``, of symbolic shapes, for nodes in an If or Loop."""
+        return self.workspace_bytes(*inputs, **named)
+
     def launches(self, *tensors: Any, **named: Any) -> Step | Sequence[Step]:
         """Return the steps of one enqueue.
 
@@ -275,10 +279,7 @@ class Plugin:
         workspace: int,
         stream: int,
     ) -> None:
-        """Do the work in place of ``launches``; all of it goes on ``stream``, a cudaStream_t.
-
-        ``inputs`` has no shape inputs, which are not on the device.
-        """
+        """Do the work on ``stream``, in place of ``launches``; shape inputs are left out."""
         raise NotImplementedError
 
     def reference(self, *inputs: Any, **named: Any) -> Any:

@@ -27,7 +27,10 @@ from pluginkit.contract.launches import CudaKernel, NumbaKernel
 from pluginkit.contract.spec import Input, Output, PluginSpec, Port, ShapeInput, SizeOutput
 from pluginkit.errors import AttributeValueError, DeclarationError
 
-OPTIONAL_METHODS = ("check", "output_types", "workspace_bytes", "launches", "enqueue", "cases")
+OPTIONAL_METHODS = (
+    *("check", "output_types", "workspace_bytes", "workspace_bound"),
+    *("launches", "enqueue", "cases"),
+)
 _SCALARS = (int, float, str, bool)
 
 

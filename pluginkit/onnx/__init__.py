@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.model.graphs import inner_scopes as inner_scopes
     from pluginkit.onnx.model.graphs import is_in_function as is_in_function
     from pluginkit.onnx.model.graphs import is_op as is_op
+    from pluginkit.onnx.model.graphs import main_and_bodies as main_and_bodies
     from pluginkit.onnx.model.graphs import names_read as names_read
     from pluginkit.onnx.model.graphs import output_names as output_names
     from pluginkit.onnx.model.graphs import place_of as place_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.graph_rewrite import Change as Change
     from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite as GraphRewrite
     from pluginkit.onnx.rewriting.graph_rewrite import Graphs as Graphs
+    from pluginkit.onnx.rewriting.lift_nodes import lift_nodes as lift_nodes
     from pluginkit.onnx.rewriting.mask_counts import count_by_non_zero as count_by_non_zero
     from pluginkit.onnx.rewriting.masked_assignment import select_by_masks as select_by_masks
     from pluginkit.onnx.rewriting.match import Match as Match
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.replacement import Replacement as Replacement
     from pluginkit.onnx.rewriting.retyping import retype as retype
     from pluginkit.onnx.rewriting.rewrite import Rewrite as Rewrite
+    from pluginkit.onnx.rewriting.scratch_in_bodies import (
+        give_scratch_in_bodies as give_scratch_in_bodies,
+    )
     from pluginkit.onnx.rewriting.traced_pattern import PatternBuilder as PatternBuilder
 
 _HOME_OF = {
@@ -73,10 +78,13 @@ _HOME_OF = {
     "count_by_non_zero": "rewriting.mask_counts",
     "dtype_of_elem_type": "inference.element_types",
     "elem_type": "inference.element_types",
+    "give_scratch_in_bodies": "rewriting.scratch_in_bodies",
     "inner_scopes": "model.graphs",
     "is_in_function": "model.graphs",
     "is_op": "model.graphs",
     "lift_empty_guards": "rewriting.empty_guards",
+    "lift_nodes": "rewriting.lift_nodes",
+    "main_and_bodies": "model.graphs",
     "merge_equal_nodes": "rewriting.equal_nodes",
     "names_read": "model.graphs",
     "output_names": "model.graphs",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import overload
 
 from pluginkit import (
     CudaKernel,
+    Dim,
     Fill,
     KernelConstant,
     Launch,
@@ -51,7 +53,15 @@ class RowLists:
     rows: int
 
     @staticmethod
-    def nbytes(rows: int, updates: int) -> int:
+    @overload
+    def nbytes(rows: int, updates: int) -> int: ...
+
+    @staticmethod
+    @overload
+    def nbytes(rows: Dim, updates: Dim) -> Dim: ...
+
+    @staticmethod
+    def nbytes(rows: Dim, updates: Dim) -> Dim:
         """Return the bytes for this many output rows and rows of updates."""
         return _STATE_BYTES + (rows + updates) * LIST_ITEMSIZE
 

@@ -12,6 +12,7 @@ from pluginkit import (
     OUTPUT_TYPES,
     Case,
     CudaKernel,
+    Dim,
     DType,
     Input,
     InputError,
@@ -30,7 +31,7 @@ from pluginkit import (
 )
 from pluginkit.plugins.grid_sample.cases import sample_calls
 from pluginkit.plugins.grid_sample.launches import DEFINES, launches_of
-from pluginkit.plugins.grid_sample.pixel_copy import LANES, copy_for
+from pluginkit.plugins.grid_sample.pixel_copy import LANES, copy_bound, copy_for
 from pluginkit.plugins.grid_sample.reference import Mode, Padding, grid_sample
 from pluginkit.plugins.grid_sample.shapes import check_shapes
 
@@ -134,6 +135,10 @@ class GridSample(Plugin):
     def workspace_bytes(self, x: TensorDesc, grid: TensorDesc) -> int:
         """Return room for a copy of ``x``, where sampling from one may be faster."""
         return copy_for(x, grid).workspace_bytes
+
+    def workspace_bound(self, x: TensorDesc, grid: TensorDesc) -> Dim:
+        """Return room for a copy of ``x``, or for the largest one that may be worth it."""
+        return copy_bound(x, grid)
 
     def launches(
         self, x: TensorDesc, grid: TensorDesc, y: TensorDesc, workspace: Workspace

@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from pluginkit import Launch, TensorDesc, Workspace, int32, int64, known, offset_type
+from pluginkit import (
+    Dim,
+    Launch,
+    TensorDesc,
+    Workspace,
+    ceil_div,
+    dim_min,
+    int32,
+    int64,
+    known,
+    offset_type,
+    product,
+)
 
 if TYPE_CHECKING:
     from pluginkit.plugins.grid_sample import GridSample
@@ -93,6 +105,16 @@ def copy_for(x: TensorDesc, grid: TensorDesc) -> PixelCopy:
     items, channels, *sizes = map(known, x.shape)
     locations = prod(map(known, grid.shape[1:-1]))
     return PixelCopy(items, channels, tuple(sizes), locations, x.dtype.itemsize)
+
+
+def copy_bound(x: TensorDesc, grid: TensorDesc) -> Dim:
+    """Return at least the bytes of the flag and the copy, from shapes that may be symbolic."""
+    items, channels, *sizes = x.shape
+    itemsize = x.dtype.itemsize
+    sectors = ceil_div(channels * itemsize, SECTOR_BYTES)
+    nbytes = items * product(sizes) * sectors * SECTOR_BYTES
+    limit = MOST_COPIED * items * channels * product(grid.shape[1:-1]) * itemsize
+    return _FLAG_BYTES + dim_min(nbytes, limit)
 
 
 def in_pixels(

@@ -11,6 +11,7 @@ from pluginkit import (
     OUTPUT_TYPES,
     Case,
     CudaKernel,
+    Dim,
     Input,
     InputError,
     OnnxOp,
@@ -27,6 +28,7 @@ from pluginkit import (
     int64,
 )
 from pluginkit.plugins._cuda.reductions import Reduction
+from pluginkit.plugins._cuda.row_lists import RowLists
 from pluginkit.plugins.scatter_elements.cases import sample_calls
 from pluginkit.plugins.scatter_elements.launches import (
     DEFINES,
@@ -141,6 +143,10 @@ class ScatterElements(Plugin):
     def workspace_bytes(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> int:
         """Return room for lists of updates, for the variants that keep them in global memory."""
         return workspace_bytes(self, data, indices, updates)
+
+    def workspace_bound(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Dim:
+        """Return room for lists of single elements, or of rows, of which there are no more."""
+        return RowLists.nbytes(data.size, updates.size)
 
     def launches(
         self,

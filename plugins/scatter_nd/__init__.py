@@ -11,6 +11,7 @@ from pluginkit import (
     OUTPUT_TYPES,
     Case,
     CudaKernel,
+    Dim,
     Input,
     InputError,
     OnnxOp,
@@ -24,6 +25,7 @@ from pluginkit import (
     float16,
     float32,
     int64,
+    product,
 )
 from pluginkit.plugins._cuda.reductions import Reduction
 from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES, RowLists
@@ -119,6 +121,11 @@ class ScatterND(Plugin):
         """Return room for lists of updates, where this shape or a smaller one may use them."""
         rows = rows_of(data, indices, updates)
         return RowLists.nbytes(rows.count, rows.updates) if rows.may_suit_lists else 0
+
+    def workspace_bound(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Dim:
+        """Return room for lists of updates."""
+        depth = depth_of(data, indices, updates)
+        return RowLists.nbytes(product(data.shape[:depth]), product(indices.shape[:-1]))
 
     def launches(
         self,

@@ -24,7 +24,7 @@ from pluginkit import (
     attribute,
     int64,
 )
-from pluginkit.plugins.top_k.launches import DEFINES, TopKProblem
+from pluginkit.plugins.top_k.launches import DEFINES, TopKProblem, workspace_bound
 
 _CONTIGUOUS = {"CONTIGUOUS": (True, False)}
 
@@ -109,6 +109,10 @@ class TopK(Plugin):
     def workspace_bytes(self, x: TensorDesc, k: TensorDesc) -> Dim:
         """Return room for what the blocks of a row tell each other, and for keys and places."""
         return TopKProblem(self, x, k).workspace_bytes()
+
+    def workspace_bound(self, x: TensorDesc, k: TensorDesc) -> Dim:
+        """Return room for what the blocks of a row tell each other, and for keys and places."""
+        return workspace_bound(self, x, k)
 
     def launches(
         self,

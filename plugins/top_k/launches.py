@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pluginkit import (
     CudaKernel,
+    Dim,
     Fill,
     KernelArgument,
     Launch,
@@ -14,6 +15,8 @@ from pluginkit import (
     TensorDesc,
     Workspace,
     ceil_div,
+    dim_max,
+    dim_min,
     int32,
     int64,
     known,
@@ -146,3 +149,18 @@ class TopKProblem:
     ) -> Launch:
         constants = {"CONTIGUOUS": self.inner == 1}
         return Launch(kernel, blocks, _THREADS, arguments, shared_bytes, constants)
+
+
+def workspace_bound(plugin: TopK, x: TensorDesc, k: TensorDesc) -> Dim:
+    """Return at least ``workspace_bytes``, from shapes that may be symbolic."""
+    axis, count = x.axis(plugin.axis), k.values[0]
+    rows = product(x.shape[:axis]) * product(x.shape[axis + 1 :])
+
+    def sizes(rows: Dim, count: Dim) -> Dim:
+        counters = rows * (_BINS * 4 + _STATE_BYTES + _MET_BYTES) + _BLOCKS * _MET_BYTES
+        return counters + 2 * rows * count * (x.dtype.itemsize + 4) + 7 * _ALIGNMENT
+
+    beyond = dim_min(1, count // (CAPACITY + 1))  # 1 where rows are split with both tactics
+    return dim_max(
+        beyond * sizes(rows, count), sizes(dim_min(rows, _BLOCKS), dim_min(count, CAPACITY))
+    )

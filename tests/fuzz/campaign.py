@@ -28,7 +28,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 #: For each target, its share of a hundred inputs, and its module.
 SHARES = {
-    "rewrite": (14, "targets_models"),
+    "rewrite": (12, "targets_models"),
+    "integers": (2, "targets_integers"),
     "exported": (8, "targets_models"),
     "scan": (2, "targets_models"),
     "compare": (6, "targets_models"),

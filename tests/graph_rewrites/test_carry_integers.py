@@ -359,3 +359,117 @@ def test_every_output_of_the_type_comes_back():
     first, second = ReferenceEvaluator(carried(model)).run(None, {"x": x})
     np.testing.assert_array_equal(np.concatenate([first, second], 1), x)
     assert first.dtype == second.dtype == np.uint8
+
+
+def test_an_original_that_an_inner_scope_needs_is_made_where_the_value_is():
+    """A Mystery two branches further in reads a carried sum; a branch before it reads it too."""
+    x = every_value("uint8", 3)
+
+    def branch(nodes, output):
+        return body(nodes, [], [(output, "uint8", [3])])
+
+    deep = branch([helper.make_node("Mystery", ["a"], ["m"], domain="elsewhere")], "m")
+    plain = branch([helper.make_node("Sub", ["a", "x"], ["n"])], "n")
+    inner = helper.make_node("If", ["c"], ["o"], then_branch=deep, else_branch=plain)
+    other = branch([helper.make_node("Mystery", ["a"], ["k"], domain="elsewhere")], "k")
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["a"]),
+        helper.make_node("If", ["c"], ["first"], then_branch=other, else_branch=plain),
+        helper.make_node("If", ["c"], ["i"], then_branch=branch([inner], "o"),
+                         else_branch=plain),
+        helper.make_node("Add", ["i", "first"], ["y"]),
+    ]  # fmt: skip
+    model = model_of(nodes, {"x": x, "c": np.array(False)}, {"y": ("uint8", [3])})
+    result = rewrite_model(model, [CarryIntegers]).model
+    onnx.checker.check_model(result)
+    casts = [node for node in result.graph.node if list(node.output) == ["a"]]
+    assert [node.op_type for node in casts] == ["Cast"]
+    assert rewrite_model(result, [CarryIntegers]).applied == []
+
+
+def test_a_graph_input_that_a_branch_reads_is_cast_outside_of_it():
+    """TensorRT refuses uint8 inside a branch, a graph input's too."""
+    x = every_value("uint8", 4)
+    then = body(
+        [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT)], [], [("f", "float32", [4])]
+    )
+    other = body(
+        [
+            helper.make_node("Cast", ["x"], ["g"], to=TensorProto.FLOAT),
+            helper.make_node("Neg", ["g"], ["h"]),
+        ],
+        [],
+        [("h", "float32", [4])],
+    )
+    nodes = [helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other)]
+    feeds = {"x": x, "c": np.array(True)}
+    new = assert_same(
+        model_of(nodes, feeds, {"y": ("float32", [4])}), feeds, [x.astype(np.float32)]
+    )
+    assert [node.op_type for node in new.graph.node] == ["Cast", "If"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_what_nobody_reads_is_carried_or_dropped(dtype):
+    """TensorRT refuses it all the same."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["unread"], to=elem(dtype)),
+        helper.make_node("Neg", ["x"], ["y"]),
+    ]
+    x = np.arange(3, dtype=np.float32)
+    model = model_of(nodes, {"x": x}, {"y": ("float32", [3])}, {"stored": np.ones(2, dtype)})
+    new = assert_same(model, {"x": x}, [-x])
+    assert "stored" not in {each.name for each in new.graph.initializer}
+
+
+def test_relu_becomes_max_because_tensorrt_has_it_for_floats_only():
+    x = every_value("int16", 5)
+    nodes = [
+        helper.make_node("Cast", ["f"], ["a"], to=TensorProto.INT16),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Cast", ["b"], ["y"], to=TensorProto.FLOAT),
+    ]
+    feeds = {"f": x.astype(np.float32)}
+    new = assert_same(
+        model_of(nodes, feeds, {"y": ("float32", [5])}), feeds, [np.maximum(x, 0).astype("float32")]
+    )
+    assert "Relu" not in {node.op_type for node in new.graph.node}
+
+
+def test_a_stored_int8_enters_a_loop_as_a_computed_value():
+    """TensorRT has int8 constants before DequantizeLinear and plugins only."""
+    x = every_value("int8", 3)
+    inner = body(
+        [helper.make_node("Max", ["s", "x"], ["n"]), helper.make_node("Identity", ["go"], ["on"])],
+        [("k", "int64", []), ("go", "bool", []), ("s", "int8", [3])],
+        [("on", "bool", []), ("n", "int8", [3])],
+    )
+    nodes = [helper.make_node("Loop", ["count", "always", "zero"], ["y"], body=inner)]
+    stored = trips(2) | {"zero": np.zeros(3, np.int8)}
+    model = model_of(nodes, {"x": x}, {"y": ("int8", [3])}, stored)
+    new = assert_same(model, {"x": x}, [np.maximum(x, 0)])
+    assert TensorProto.INT8 not in {each.data_type for each in new.graph.initializer}
+
+
+def test_branches_of_unknown_shapes_have_types_inside():
+    """A Compress gives a branch an output of unknown length; what the branches hold is carried."""
+    x = every_value("uint8", 4)
+    keep = numpy_helper.from_array(np.array([True, False, True, True]))
+    then = body(
+        [
+            helper.make_node("Constant", [], ["k"], value=keep),
+            helper.make_node("Add", ["t", "t"], ["a"]),
+            helper.make_node("Compress", ["a", "k"], ["b"], axis=0),
+        ],
+        [],
+        [("b", "uint8", [None])],
+    )
+    other = body([helper.make_node("Sub", ["t", "x"], ["d"])], [], [("d", "uint8", [4])])
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["t"]),
+        helper.make_node("If", ["c"], ["i"], then_branch=then, else_branch=other),
+        helper.make_node("Cast", ["i"], ["y"], to=TensorProto.INT32),
+    ]
+    feeds = {"x": x, "c": np.array(False)}
+    model = model_of(nodes, feeds, {"y": ("int32", [None])})
+    assert_same(model, feeds, [x.astype("int32")])

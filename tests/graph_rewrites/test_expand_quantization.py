@@ -129,7 +129,7 @@ def test_a_range_of_nothing_but_zeros_gives_zeros():
 
 def test_a_dynamically_quantized_product_is_rewritten_as_a_whole():
     """A MatMul as ONNX Runtime quantizes it dynamically."""
-    w = integers(300, 4, dtype=np.int8, low=-128, high=127)
+    w = integers(300, 4, dtype=np.int8, low=-64, high=63)  # ONNX Runtime saturates without VNNI
     nodes = [
         helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
         helper.make_node("MatMulInteger", ["q", "w", "z"], ["i"]),

@@ -73,3 +73,12 @@ def test_tensorrt_builds_what_it_refused(name, tmp_path):
             path, options=options, rewrites=[r for r in find_rewrites() if r is not CarryIntegers]
         )
     assert build_engine(path, options=options).plan_path.stat().st_size
+
+
+def test_a_loop_without_a_condition_builds(tmp_path):
+    model = _loop()
+    (node,) = model.graph.node
+    node.input[1] = ""
+    onnx.save(model, tmp_path / "m.onnx")
+    options = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"])
+    assert build_engine(tmp_path / "m.onnx", options=options).plan_path.stat().st_size

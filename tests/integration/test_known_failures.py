@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pluginkit import BuildOptions, Input, Output, Plugin, float32, int64
+from pluginkit import BuildOptions, Copy, Input, Output, Plugin, float32, int64
 from pluginkit.discovery import find_plugins
 from pluginkit.engine import build_engine
 from pluginkit.engine.parse.known_failures import known_failures
@@ -149,18 +149,51 @@ def test_a_refused_operator_comes_with_the_command_that_goes_on(tmp_path: Path) 
     assert own == "pluginkit new MyMyOp --from 'm.onnx:a node'"
 
 
-def test_a_workspace_in_a_body_explains_a_failed_build(tmp_path: Path) -> None:
-    scatter = helper.make_node("ScatterElements", ["x", "i", "x"], ["t"], "sc", reduction="add")
+def _if(node: onnx.NodeProto, inputs: Any, output: Any, *before: onnx.NodeProto) -> onnx.ModelProto:
+    """A node in a branch; the other branch gives what the graph stores as ``other``."""
+    other = helper.make_node("Identity", ["other"], ["e"])
+    out, other_out = (value(name, *output) for name in (node.output[0], "e"))
     branches = {
-        "then_branch": helper.make_graph([scatter], "t", [], [value("t", [4, 4])]),
-        "else_branch": helper.make_graph(
-            [helper.make_node("Relu", ["x"], ["e"])], "e", [], [value("e", [4, 4])]
-        ),
+        "then_branch": helper.make_graph([*before, node], "t", [], [out]),
+        "else_branch": helper.make_graph([other], "e", [], [other_out]),
     }
-    node = helper.make_node("If", ["c"], ["y"], "if", **branches)
-    inputs = [value("x", [4, 4]), value("i", [4, 4], INT64), value("c", [], TensorProto.BOOL)]
-    result = rewrite_model(model([node], inputs, [value("y", [4, 4])]))
+    nodes = [helper.make_node("If", ["c"], ["y"], "if", **branches)]
+    inputs = [*inputs, value("other", *output), value("c", [], TensorProto.BOOL)]
+    return model(nodes, inputs, [value("y", *output)])
+
+
+class Guarded(Plugin):
+    """y = x, with a workspace that does not follow from symbolic shapes."""
+
+    x = Input(float32)
+    y = Output(float32, like="x")
+
+    def workspace_bytes(self, x: Any) -> Any:
+        return 64 if x.shape[0] > 4 else 0
+
+    def launches(self, x: Any, y: Any, workspace: Any) -> Any:
+        return Copy(y, x)
+
+    def reference(self, x: Any) -> Any:
+        return x
+
+
+def test_a_workspace_in_a_body_without_a_bound_explains_a_failed_build() -> None:
+    node = helper.make_node("Guarded_PK", ["x"], ["t"], "sc", domain="pluginkit")
+    plugins = {Guarded.spec.key: Guarded}
+    result = rewrite_model(_if(node, [value("x", ["n", 4])], (["n", 4],)), plugins=plugins)
     assert not list(known_failures(result.model, result.plugins, "tensorrt_rtx"))
     (found,) = known_failures(result.model, result.plugins, "tensorrt_rtx", likely=True)
     assert "asks for a workspace inside a body" in found.reason
+    assert "Guarded.workspace_bound" in found.reason
     assert found.where == "main graph / If 'if'.then_branch"
+
+
+def test_a_size_that_depends_on_data_in_a_body_is_known_before_the_build() -> None:
+    """A Softmax is not safe to lift: its result decides what NonZero gives."""
+    nonzero = helper.make_node("NonZero", ["s"], ["t"], "nz")
+    before = helper.make_node("Softmax", ["x"], ["s"])
+    result = rewrite_model(_if(nonzero, [value("x", ["n", 4])], ([2, "k"], INT64), before))
+    (found,) = known_failures(result.model, result.plugins, "tensorrt_rtx")
+    assert "such sizes in the main graph only" in found.reason
+    assert found.node == "NonZero_PK 'nz'"

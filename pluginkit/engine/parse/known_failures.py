@@ -71,8 +71,8 @@ def known_failures(
         makers = _plugin_values(scope, plugins)
         for position, node in enumerate(scope.graph.node):
             reason = _reason(node, makers, flavour)
-            if reason is None and likely and scope.outer is not None:
-                reason = _reason_in_body(plugin_of_node(node, plugins))
+            if reason is None and scope.outer is not None and flavour == "tensorrt_rtx":
+                reason = _reason_in_body(plugin_of_node(node, plugins), likely=likely)
             if reason is not None:
                 yield KnownFailure(scope.path, position, describe(node), reason)
 
@@ -97,13 +97,24 @@ def _reason(
     return None
 
 
-def _reason_in_body(plugin: Plugin | None) -> str | None:
-    if plugin is None or "workspace_bytes" not in plugin.spec.overrides:
+def _reason_in_body(plugin: Plugin | None, *, likely: bool) -> str | None:
+    """Return why a plugin node is not built in a branch of an If, or the body of a Loop or Scan."""
+    if plugin is None:
+        return None
+    name = type(plugin).__name__
+    if plugin.spec.sizes:
+        return (
+            f"{name} makes an output whose size depends on data, inside a body, and TensorRT has "
+            "such sizes in the main graph only. Move the node, with the nodes that make its "
+            "inputs, in front of the If, Loop or Scan; pluginkit does so by itself where they "
+            "depend on nothing inside."
+        )
+    if not likely or "workspace_bytes" not in plugin.spec.overrides:
         return None
     return (
-        f"{type(plugin).__name__} asks for a workspace inside a body, which TensorRT's compiler "
-        "does not give to plugins there. Move the node out of the If or Loop, or let the plugin "
-        "take its scratch memory as a second output that nothing reads."
+        f"{name} asks for a workspace inside a body, which TensorRT's compiler does not give to "
+        f"plugins there. Define {name}.workspace_bound, from which pluginkit makes it an output "
+        "that nothing reads; or move the node out of the If, Loop or Scan."
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract.plugin import Plugins
+from pluginkit.contract.scratch import with_variants
 from pluginkit.device.gpus import find_gpu
 from pluginkit.engine.build.compute_capabilities import text_from_capability
 from pluginkit.engine.build.model_plugins import source_sha256
@@ -124,7 +125,7 @@ def _opened(
         if plugins is None and manifest.plugins and manifest.library is None:
             from pluginkit.discovery import find_plugins
 
-            plugins = find_plugins()
+            plugins = with_variants(find_plugins(), [record.key for record in manifest.plugins])
         flavour = load_flavour(flavour_name or manifest.flavour)
         profile = _check(plan_path, inputs, flavour, plugins or {}, allow_host_code)
     bind_polygraphy(flavour)

@@ -17,7 +17,14 @@ import onnx.reference
 from pluginkit.onnx.inference.stand_ins import put_stand_ins
 from pluginkit.onnx.inference.static_values import StaticValues
 from pluginkit.onnx.inference.value_types import Types, dims_of, infer_once
-from pluginkit.onnx.model.graphs import Scope, inner_scopes, is_in_function, is_op, scopes
+from pluginkit.onnx.model.graphs import (
+    Scope,
+    inner_scopes,
+    is_in_function,
+    is_op,
+    label,
+    scopes,
+)
 
 #: A domain without operators: shape inference skips its nodes.
 _HIDDEN = "pluginkit.hidden"
@@ -45,10 +52,12 @@ def infer_through_branches(light: onnx.ModelProto) -> Types:
         node.domain = ""
     if any(_choices(light, "")):
         types = infer_once(light)
-        if _hide_unsound(light, types):
+        covered: set[str] = set()
+        while _cover_unsound(light, types, covered):
             types = infer_once(light)
-    for path in left:
-        types.keep(path, plain)
+    for path in plain.paths:
+        if any(path == other or path.startswith(f"{other} / ") for other in left):
+            types.keep(path, plain)
     return types
 
 
@@ -103,24 +112,41 @@ def _settle_branches(light: onnx.ModelProto) -> set[str]:
             node.domain = ""
 
 
-def _hide_unsound(light: onnx.ModelProto, types: Types) -> bool:
-    """Hide each If that has a branch of unknown shapes; return whether there is one.
+def _cover_unsound(light: onnx.ModelProto, types: Types, covered: set[str]) -> bool:
+    """Forget the shapes of the outputs of each If that has a branch of unknown shapes.
 
-    The dtypes of its outputs are kept.
+    A node that shape inference skips is put behind each output, so that the branches are inferred
+    all the same. Their dtypes are kept.
+
+    Args:
+        light: the model, which is changed.
+        types: its types.
+        covered: the paths of the branches of the Ifs with such nodes, which are added to.
+
+    Returns:
+        Whether there was another one.
     """
-    found = False
+    found = []
     for scope, node, branches in [*_choices(light, "")]:
         known = [
             types.find(branch, value.name)
             for branch in branches.values()
             for value in branch.graph.output
         ]
-        if any(dims_of(value_type) is None for value_type in known):
-            found = True
-            node.domain = _HIDDEN
-            for name in node.output:
-                value_type = types.find(scope, name)
-                if value_type is not None and value_type.WhichOneof("value") == "tensor_type":
-                    info = scope.graph.value_info.add(name=name)
-                    info.type.tensor_type.elem_type = value_type.tensor_type.elem_type
-    return found
+        paths = {branch.path for branch in branches.values()}
+        if covered.isdisjoint(paths) and any(dims_of(value_type) is None for value_type in known):
+            found.append((scope, node))
+            covered |= paths
+    for scope, node in found:
+        node.name = label(node)  # which names its branches
+        at = next(at for at, each in enumerate(scope.graph.node) if each is node)
+        for number, name in enumerate(node.output):
+            value_type = types.find(scope, name)
+            if value_type is None or value_type.WhichOneof("value") != "tensor_type":
+                continue
+            node.output[number] = f"{name}.{_HIDDEN}"
+            cover = onnx.helper.make_node("Identity", [node.output[number]], [name], domain=_HIDDEN)
+            scope.graph.node.insert(at + 1, cover)
+            info = scope.graph.value_info.add(name=name)
+            info.type.tensor_type.elem_type = value_type.tensor_type.elem_type
+    return bool(found)

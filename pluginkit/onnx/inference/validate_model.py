@@ -9,6 +9,7 @@ import onnx
 import onnx.checker
 import onnx.shape_inference
 
+from pluginkit.contract.scratch import names_a_plugin
 from pluginkit.errors import ModelError, PluginkitError, RewriteError
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.inference.infer_types import infer_types, plugin_output_types
@@ -106,7 +107,7 @@ def _write_value_info(model: onnx.ModelProto, types: Types, plugins: Plugins) ->
     is_complete = True
     for scope in scopes(model):
         graph = scope.graph
-        nodes = [node for node in graph.node if node.op_type in names]
+        nodes = [node for node in graph.node if names_a_plugin(node.op_type, names)]
         if not nodes or isinstance(graph, onnx.FunctionProto):
             continue
         infos = {info.name: info for info in graph.value_info}

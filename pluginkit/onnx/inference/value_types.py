@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any
 
 import onnx
@@ -23,6 +23,11 @@ class Types:
         self._by_path: dict[str, dict[str, onnx.TypeProto]] = {}
         self._plugin_outputs: set[tuple[str, str]] = set()
         self._outputs: dict[Hashable, list[onnx.TypeProto | None]] = {}
+
+    @property
+    def paths(self) -> Collection[str]:
+        """The paths of the scopes of which something is known."""
+        return self._by_path.keys()
 
     def find(self, scope: Scope | None, name: str) -> onnx.TypeProto | None:
         """Return the type of the value that ``name`` means in ``scope``, or None."""

@@ -49,10 +49,15 @@ class Scope:
 
 def scopes(model: onnx.ModelProto) -> Iterator[Scope]:
     """Yield every scope of the model, outer scopes before inner ones."""
-    yield from _nested(Scope(MAIN_GRAPH, model.graph, None, _opsets(model)))
+    yield from main_and_bodies(model)
     for function in model.functions:
         path = f"function {function.domain}::{function.name}"
         yield from _nested(Scope(path, function, None, _opsets(function)))
+
+
+def main_and_bodies(model: onnx.ModelProto) -> Iterator[Scope]:
+    """Yield the main graph and the bodies in it, outer scopes before inner ones."""
+    yield from _nested(Scope(MAIN_GRAPH, model.graph, None, _opsets(model)))
 
 
 def is_in_function(scope: Scope) -> bool:

@@ -13,6 +13,7 @@ from pluginkit.contract.calls import present_ports
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.plugin import Plugins as Plugins
 from pluginkit.contract.plugin_names import nearest
+from pluginkit.contract.scratch import names_a_plugin, plugin_class
 from pluginkit.contract.spec import PRESENT_INPUTS, PluginSpec
 from pluginkit.contract.spec import PluginKey as PluginKey
 from pluginkit.errors import AttributeValueError, ModelError
@@ -104,7 +105,7 @@ def plugin_of_node(node: onnx.NodeProto, plugins: Plugins) -> Plugin | None:
     attributes = _by_name(node)
     version = _text(attributes, _VERSION, "1")
     namespace = _text(attributes, _NAMESPACE, node.domain)
-    cls = plugins.get((node.op_type, version, namespace))
+    cls = plugin_class((node.op_type, version, namespace), plugins)
     if cls is None:
         return None
     where = f"node {describe(node)}"
@@ -220,7 +221,7 @@ def plugin_nodes(
     names = {name for name, _, _ in plugins}
     for scope in scopes(model):
         for node in scope.graph.node:
-            if node.op_type not in names:
+            if not names_a_plugin(node.op_type, names):
                 continue
             plugin = plugin_of_node(node, plugins)
             if plugin is not None:

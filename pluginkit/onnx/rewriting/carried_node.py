@@ -26,12 +26,10 @@ class RetypedScope(Protocol):
     carriers: Mapping[str, str]
     is_body: bool
 
-    @property
-    def readers(self) -> Mapping[str, list[onnx.NodeProto]]: ...
+    def readers(self, name: str) -> Sequence[tuple[RetypedScope, onnx.NodeProto]]: ...
     def dtype(self, name: str) -> str: ...
     def is_carried(self, name: str) -> bool: ...
     def carrier_of(self, name: str) -> str: ...
-    def original_of(self, name: str) -> str: ...
     def set_carrier(self, name: str, carrier: str) -> None: ...
     def add(self, node: onnx.NodeProto) -> None: ...
 
@@ -45,7 +43,6 @@ class CarriedNode:
         opset: the version of ONNX's operators.
         input_dtypes: the dtype that each input had before retyping; "" if it is unknown or absent.
         output_dtypes: likewise for the outputs.
-        given: the outputs that have a carrier.
     """
 
     def __init__(self, retyping: RetypedScope, proto: onnx.NodeProto) -> None:
@@ -56,7 +53,6 @@ class CarriedNode:
         self.output_dtypes = [retyping.dtype(name) for name in proto.output]
         self._retyping = retyping
         self._carriers: Mapping[str, str] = retyping.carriers
-        self.given: set[str] = set()
 
     @property
     def touches_carried(self) -> bool:
@@ -78,14 +74,18 @@ class CarriedNode:
         """Whether an input is stored, in the model or in an external file."""
         return self._retyping.index.constant(self.proto.input[at]) is not None
 
-    def readers(self, at: int) -> list[onnx.NodeProto]:
-        """Return the nodes that read an output."""
-        return self._retyping.readers.get(self.proto.output[at], [])
+    def readers(self, at: int) -> list[CarriedNode]:
+        """Return the nodes that read an output, those in bodies included."""
+        found = self._retyping.readers(self.proto.output[at])
+        return [CarriedNode(scope, node) for scope, node in found]
+
+    def is_output(self, at: int) -> bool:
+        """Whether an output is an output of its graph."""
+        return self.proto.output[at] in self._retyping.index.outputs
 
     def leaves_body(self, at: int) -> bool:
         """Whether an output is an output of a branch or of a body."""
-        is_output = self.proto.output[at] in self._retyping.index.outputs
-        return is_output and self._retyping.is_body
+        return self.is_output(at) and self._retyping.is_body
 
     def range(self, at: int) -> ValueRange:
         """Return the least and the greatest value that an input can have."""
@@ -109,9 +109,7 @@ class CarriedNode:
 
     def give(self, at: int, carrier: str) -> None:
         """Let a value carry an output."""
-        name = self.proto.output[at]
-        self._retyping.set_carrier(name, carrier)
-        self.given.add(name)
+        self._retyping.set_carrier(self.proto.output[at], carrier)
 
     def into(self, at: int, op_type: str, *inputs: str, **attributes: Any) -> None:
         """Append a node that makes an output itself, whose type is not carried."""

@@ -7,9 +7,8 @@ of the main graph.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import onnx
@@ -29,37 +28,12 @@ from pluginkit.onnx.model.graphs import (
     scopes,
 )
 from pluginkit.onnx.rewriting.carried_node import CarriedNode
+from pluginkit.onnx.rewriting.carrier_rules import CarrierRules
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
+from pluginkit.onnx.rewriting.retyped_bodies import BODY_OUTPUTS, retype_bodies
 from pluginkit.onnx.rewriting.scope_edit import drop_value_info
-
-#: For Loop and Scan: how many of the body's inputs, and of its outputs, have no counterpart among
-#: the node's inputs after its first ones, and among its outputs.
-_BODY_INPUTS = {"Loop": 2, "Scan": 0}
-_BODY_OUTPUTS = {"If": 0, "Loop": 1, "Scan": 0}
-
-
-class CarrierRules(Protocol):
-    """Which types are carried, and how operators work on carriers."""
-
-    @property
-    def carriers(self) -> Mapping[str, str]:
-        """The carrier of each type: ``{"uint8": "int32"}``."""
-        ...
-
-    @property
-    def everywhere(self) -> Collection[str]:
-        """The types that are carried through branches and bodies too."""
-        ...
-
-    def carries(self, node: CarriedNode) -> bool:
-        """Whether a node that reads or makes values of such types is to work on carriers."""
-        ...
-
-    def convert(self, node: CarriedNode) -> None:
-        """Add nodes that do on carriers what the node does on the values themselves."""
-        ...
 
 
 def retype(graphs: Graphs, rules: CarrierRules) -> list[Change]:
@@ -72,7 +46,7 @@ def retype(graphs: Graphs, rules: CarrierRules) -> list[Change]:
     scope = next(scopes(graphs.model))
     main = ScopeRetyping(scope, None, graphs.types, graphs.names, rules)
     main.run()
-    main.restore_outputs()
+    main.demand_originals(output_names(scope.graph))
     main.write()
     return main.changed
 
@@ -80,13 +54,17 @@ def retype(graphs: Graphs, rules: CarrierRules) -> list[Change]:
 class ScopeRetyping:
     """Retypes the values of one scope and of the scopes inside it.
 
+    A value is either made as itself or as its carrier. Where a reader, in this scope or further
+    inside, needs the other one, a Cast follows the node that makes the value.
+
     Attributes:
         scope: the scope.
         index: its nodes as they were.
         changed: the changes so far, those of inner scopes included.
         names: makes new names.
         carriers: the carrier of each type.
-        is_body: whether the scope is a body, and not the main graph.
+        types_everywhere: the types that are carried through branches and bodies too.
+        is_body: whether the scope is a branch of an If, or the body of a Loop or Scan.
     """
 
     def __init__(
@@ -99,126 +77,158 @@ class ScopeRetyping:
     ) -> None:
         self.scope = scope
         self.index = GraphIndex(scope)
+        self._producers = dict(self.index.producers)  # before outputs of nodes get new names
         self.changed: list[Change] = outer.changed if outer is not None else []
         self.names = names
         self.carriers = rules.carriers
-        self.is_body = outer is not None
+        self.types_everywhere = rules.everywhere
+        self.is_body = False
         self._rules = rules
         self._outer = outer
         self._types = types
         self._defined = defined_names(scope.graph)
-        self._inner = {id(node): bodies for node, bodies in inner_scopes(scope)}
-        self._nodes: list[onnx.NodeProto] = []
+        self._inner = {
+            id(node): [ScopeRetyping(body, self, types, names, rules) for _, body in bodies]
+            for node, bodies in inner_scopes(scope)
+        }
+        self._slots: list[list[onnx.NodeProto]] = [[]]
+        self._dtypes: dict[str, str] = {}
         self._carriers: dict[str, str] = {}
-        self._restored: dict[str, str] = {}
+        self._computed: dict[str, str] = {}
         self._gone: set[str] = set()
         self._converted: set[str] = set()
 
     def run(self) -> None:
-        """Retype the nodes, in order."""
+        """Retype the nodes, in order. The first slot is for what comes before them all."""
         for node in self.index.nodes:
-            inner = self._inner.get(id(node))
-            if inner is not None:
-                self._retype_bodies(node, dict(inner))
+            self._slots.append([])
+            bodies = self._inner.get(id(node))
+            if bodies is not None:
+                for body in bodies:
+                    body.is_body = not node.domain and node.op_type in BODY_OUTPUTS
+                retype_bodies(self, node, bodies)
+                self.add(node)
                 continue
             carried = CarriedNode(self, node)
             if carried.touches_carried and self._rules.carries(carried):
-                before = len(self._nodes)
                 self._rules.convert(carried)
-                made = tuple(dict.fromkeys(each.op_type for each in self._nodes[before:]))
+                made = tuple(dict.fromkeys(each.op_type for each in self._slots[-1]))
                 self.changed.append((place_of(self.scope, node), made))
-                self._gone.update(carried.given)
             else:
-                self.add(self._with_originals(node))
+                self.demand_originals(node.input)
+                self.add(node)
 
     def write(self) -> None:
-        """Put the new nodes into the graph, and drop stored values that nobody reads any more."""
+        """Put the new nodes into the graph, and drop stored values that nobody reads.
+
+        TensorRT refuses stored values of types that it lacks, even if nobody reads them.
+        """
         graph = self.scope.graph
-        if list(map(id, self._nodes)) == list(map(id, self.index.nodes)):
+        made = [node for slot in self._slots for node in slot]
+        if list(map(id, made)) != list(map(id, self.index.nodes)):
+            nodes = [onnx.NodeProto.FromString(each.SerializeToString()) for each in made]
+            del graph.node[:]
+            graph.node.extend(nodes)
+            drop_value_info(self.scope, self._gone)
+        if not isinstance(graph, onnx.GraphProto):
             return
-        nodes = [onnx.NodeProto.FromString(each.SerializeToString()) for each in self._nodes]
-        del graph.node[:]
-        graph.node.extend(nodes)
-        drop_value_info(self.scope, self._gone)
         read = {name for node in graph.node for name in names_read(node)}
         kept = read | set(output_names(graph)) | {value.name for value in graph.input}
         for at in reversed(range(len(graph.initializer))):
-            name = graph.initializer[at].name
-            if name in self._converted and name not in kept:
-                del graph.initializer[at]
+            stored = graph.initializer[at]
+            is_rare = dtype_of_elem_type(stored.data_type) in self.types_everywhere
+            if stored.name in kept or not (is_rare or stored.name in self._converted):
+                continue
+            if stored.name not in self._converted:
+                self.changed.append(((self.scope.path, stored.name, stored.name), ()))
+            del graph.initializer[at]
 
     def add(self, node: onnx.NodeProto) -> None:
-        """Append a node to the new nodes of the scope."""
-        self._nodes.append(node)
+        """Append a node to those that take the place of the current one."""
+        self._slots[-1].append(node)
+
+    def makes(self, name: str) -> bool:
+        """Whether one of the new nodes makes a value."""
+        return any(name in node.output for slot in self._slots for node in slot)
 
     def dtype(self, name: str) -> str:
         """Return the dtype that a value had before retyping; "" if it is unknown."""
+        owner = self._owner(name)
+        if owner is not None and name in owner._dtypes:
+            return owner._dtypes[name]
         found = self._types.find(self.scope, name) if name else None
         number = found.tensor_type.elem_type if found is not None else 0
         return dtype_of_elem_type(number) if number else ""
 
+    def set_dtype(self, name: str, dtype: str) -> None:
+        """Record the dtype of a value of this scope."""
+        self._dtypes[name] = dtype
+
     def is_carried(self, name: str) -> bool:
-        """Whether a value has a carrier already, or can get one without a Cast of the value."""
+        """Whether a value has a carrier already, can get one without a Cast, or is an outer one.
+
+        What bodies read of outer scopes is carried, because TensorRT has no uint8 inside of them.
+        """
         owner = self._owner(name)
         if owner is None:
             return False
+        if name in owner._carriers or owner is not self:
+            return True
         stored = owner.index.constant(name)
-        return name in owner._carriers or (stored is not None and not is_external(stored))
+        return stored is not None and not is_external(stored)
 
     def carrier_of(self, name: str) -> str:
         """Return the carrier of a value; make one if it has none yet."""
         owner = self._owner(name) or self
-        for each in (self, owner):
-            if name in each._carriers:
-                return each._carriers[name]
-        dtype = self.carriers[self.dtype(name)]
-        stored = owner.index.constant(name)
-        new = self.names.new_value(f"{name}_{dtype}")
-        if stored is not None and not is_external(stored) and name not in owner.index.producers:
-            array = in_dtype(onnx.numpy_helper.to_array(stored), dtype)
-            owner.scope.graph.initializer.append(onnx.numpy_helper.from_array(array, new))
-            owner._carriers[name] = new
-            owner._converted.add(name)
-        else:
-            if stored is not None and self.dtype(name) == "int8":
-                self._cast(self._dequantized(name), new, dtype)
-            else:
-                self._cast(self.original_of(name), new, dtype)
-            self._carriers[name] = new
-        return new
+        if name not in owner._carriers:
+            owner._carriers[name] = owner._new_carrier(name)
+        return owner._carriers[name]
+
+    def computed(self, name: str) -> str:
+        """Return a value in its own type that is not stored: TensorRT has no int8 constants."""
+        dtype = self.dtype(name)
+        if dtype not in self.carriers or dtype in self.types_everywhere:
+            return name
+        if self.index.constant(name) is None or name in self._carriers:
+            return name
+        if name not in self._computed:
+            self._computed[name] = self.names.new_value(f"{name}_{dtype}")
+            self._cast(self.carrier_of(name), self._computed[name], dtype, self._slots[-1])
+        return self._computed[name]
 
     def set_carrier(self, name: str, carrier: str) -> None:
-        """Record the value that carries an output of this scope's nodes."""
+        """Record that a value of this scope is made as a carrier."""
         self._carriers[name] = carrier
+        self._gone.add(name)
 
-    def original_of(self, name: str) -> str:
-        """Return a value of the type that ``name`` had; cast the carrier back if need be."""
-        owner = self._owner(name)
-        if owner is None or name not in owner._gone:
-            return name
-        if name not in self._restored:
-            # Inside a body the name may still come back in the outer scope.
-            self._restored[name] = (
-                name if owner is self else self.names.new_value(f"{name}_restored")
-            )
-            if owner is self:
-                self._gone.discard(name)
-            self._cast(owner._carriers[name], self._restored[name], self.dtype(name))
-        return self._restored[name]
+    def demand_originals(self, names: Iterable[str]) -> None:
+        """See to it that values exist in the types that they had, under their own names."""
+        for name in names:
+            owner = self._owner(name) if name else None
+            if owner is not None and name in owner._gone:
+                owner._gone.discard(name)
+                owner._cast(owner._carriers[name], name, owner.dtype(name), owner._slot(name))
 
-    def restore_outputs(self) -> None:
-        """Give every output of the graph its type again."""
-        for name in output_names(self.scope.graph):
-            self.original_of(name)
+    def readers(self, name: str) -> list[tuple[ScopeRetyping, onnx.NodeProto]]:
+        """Return the nodes that read a value of this scope, those of inner scopes included."""
+        return self._readers.get(name, [])
 
     @cached_property
-    def readers(self) -> Mapping[str, list[onnx.NodeProto]]:
-        """The nodes that read each value, those with bodies included."""
-        found: dict[str, list[onnx.NodeProto]] = {}
-        for node in self.index.nodes:
-            for name in names_read(node):
-                found.setdefault(name, []).append(node)
+    def _readers(self) -> Mapping[str, list[tuple[ScopeRetyping, onnx.NodeProto]]]:
+        found: dict[str, list[tuple[ScopeRetyping, onnx.NodeProto]]] = {}
+        for name, scope, node in self._reads():
+            found.setdefault(name, []).append((scope, node))
         return found
+
+    def _reads(self) -> Iterator[tuple[str, ScopeRetyping, onnx.NodeProto]]:
+        """Yield what nodes read of this scope and of those around it."""
+        for node in self.index.nodes:
+            for name in dict.fromkeys(node.input):
+                yield name, self, node
+            for body in self._inner.get(id(node), ()):
+                for name, scope, reader in body._reads():
+                    if name not in body._defined:
+                        yield name, scope, reader
 
     def _owner(self, name: str) -> ScopeRetyping | None:
         """Return the scope that defines a name."""
@@ -227,11 +237,33 @@ class ScopeRetyping:
             scope = scope._outer
         return scope
 
-    def _cast(self, name: str, new: str, dtype: str) -> None:
-        label = self.names.new_node(f"{name}_to_{dtype}")
-        self.add(onnx.helper.make_node("Cast", [name], [new], name=label, to=elem_type(dtype)))
+    def _slot(self, name: str) -> list[onnx.NodeProto]:
+        """Return the slot of the node that makes a value of this scope."""
+        return self._slots[self._producers.get(name, -1) + 1]
 
-    def _dequantized(self, name: str) -> str:
+    def _new_carrier(self, name: str) -> str:
+        """Store the carrier of a stored value, else cast the value where it is made."""
+        dtype = self.carriers[self.dtype(name)]
+        new = self.names.new_value(f"{name}_{dtype}")
+        stored = self.index.constant(name)
+        is_here = name not in self._producers and isinstance(self.scope.graph, onnx.GraphProto)
+        if stored is not None and not is_external(stored) and is_here:
+            array = in_dtype(onnx.numpy_helper.to_array(stored), dtype)
+            self.scope.graph.initializer.append(onnx.numpy_helper.from_array(array, new))
+            self._converted.add(name)
+            return new
+        slot = self._slot(name)
+        source = name
+        if stored is not None and self.dtype(name) == "int8":
+            source = self._dequantized(name, slot)
+        self._cast(source, new, dtype, slot)
+        return new
+
+    def _cast(self, name: str, new: str, dtype: str, slot: list[onnx.NodeProto]) -> None:
+        label = self.names.new_node(f"{name}_to_{dtype}")
+        slot.append(onnx.helper.make_node("Cast", [name], [new], name=label, to=elem_type(dtype)))
+
+    def _dequantized(self, name: str, slot: list[onnx.NodeProto]) -> str:
         """Return an int8 weight in an external file as floats; TensorRT casts no stored int8."""
         one = self.names.new_value(f"{name}_scale")
         graph = self.scope.graph
@@ -239,94 +271,5 @@ class ScopeRetyping:
             graph.initializer.append(onnx.numpy_helper.from_array(np.array(1, np.float32), one))
         new = self.names.new_value(f"{name}_float32")
         label = self.names.new_node(new)
-        self.add(onnx.helper.make_node("DequantizeLinear", [name, one], [new], name=label))
+        slot.append(onnx.helper.make_node("DequantizeLinear", [name, one], [new], name=label))
         return new
-
-    def _with_originals(self, node: onnx.NodeProto) -> onnx.NodeProto:
-        originals = [self.original_of(name) if name else "" for name in node.input]
-        if originals == list(node.input):
-            return node
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        copy.input[:] = originals
-        return copy
-
-    def _retype_bodies(self, node: onnx.NodeProto, inner: Mapping[str, Scope]) -> None:
-        """Retype a node with bodies: its state, its bodies and its outputs."""
-        bodies = [
-            ScopeRetyping(scope, self, self._types, self.names, self._rules)
-            for scope in inner.values()
-        ]
-        is_known = not node.domain and node.op_type in _BODY_OUTPUTS
-        place = place_of(self.scope, node)
-        names = list(node.input)
-        first = _BODY_INPUTS.get(node.op_type) if is_known else None
-        changed = False
-        for at in range(len(names)):
-            value = bodies[0].scope.graph.input[at] if first is not None and at >= first else None
-            if value is None or not names[at] or not self._is_everywhere(bodies[0], value.name):
-                names[at] = self.original_of(names[at]) if names[at] else ""
-                continue
-            names[at] = self._carrier_in(bodies[0], value, names[at])
-            changed = True
-        for body in bodies:
-            body.run()
-        carried = self._carried_outputs(node, bodies) if is_known else []
-        for body in bodies:
-            body.finish(carried, _BODY_OUTPUTS.get(node.op_type, 0))
-            body.write()
-        if changed or carried:
-            self.changed.append((place, (node.op_type,)))
-        node.input[:] = names
-        for at in carried:
-            name = node.output[at]
-            if name:
-                node.output[at] = self.names.new_value(f"{name}_carried")
-                self._carriers[name] = node.output[at]
-                self._gone.add(name)
-        self.add(node)
-
-    def _is_everywhere(self, body: ScopeRetyping, name: str) -> bool:
-        return body.dtype(name) in self._rules.everywhere
-
-    def _carrier_in(self, body: ScopeRetyping, value: onnx.ValueInfoProto, given: str) -> str:
-        """Retype an input of a body, and return the carrier of the value that it gets."""
-        dtype = body.dtype(value.name)
-        new = self.names.new_value(f"{value.name}_{self.carriers[dtype]}")
-        body._carriers[value.name] = new
-        body._gone.add(value.name)
-        value.name = new
-        value.type.tensor_type.elem_type = elem_type(self.carriers[dtype])
-        return self.carrier_of(given)
-
-    def _carried_outputs(
-        self, node: onnx.NodeProto, bodies: Collection[ScopeRetyping]
-    ) -> list[int]:
-        """Return the positions of the outputs whose type is carried everywhere."""
-        offset = _BODY_OUTPUTS[node.op_type]
-        return [
-            at
-            for at in range(len(node.output))
-            if any(
-                self._is_everywhere(body, value.name)
-                for body in bodies
-                for value in body.scope.graph.output[at + offset : at + offset + 1]
-            )
-        ]
-
-    def finish(self, carried: Collection[int], offset: int) -> None:
-        """Let the body give carriers where its node gives them, else the values themselves."""
-        graph = self.scope.graph
-        if not isinstance(graph, onnx.GraphProto):
-            return
-        for at, value in enumerate(graph.output):
-            if at - offset in carried:
-                dtype = self.carriers[self.dtype(value.name)]
-                carrier = self.carrier_of(value.name)
-                if not any(carrier in node.output for node in self._nodes):  # of an outer graph
-                    outer, carrier = carrier, self.names.new_value(f"{value.name}_carried")
-                    self.add(onnx.helper.make_node("Identity", [outer], [carrier]))
-                value.name = carrier
-                value.type.tensor_type.elem_type = elem_type(dtype)
-            else:
-                value.name = self.original_of(value.name)

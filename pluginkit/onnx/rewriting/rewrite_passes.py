@@ -72,19 +72,26 @@ class RewritePasses:
                 if changed and rewrite.order > rewrites[number - 1].order:
                     break
                 if isinstance(rewrite, GraphRewrite):
-                    self._rewrite_graphs(rewrite)  # once: what it may still do needs a change
+                    if self._rewrite_graphs(rewrite):
+                        changed = True
+                        rounds += 1
+                        if rounds > _MAX_ROUNDS:
+                            raise self._endless(rewrite, rounds)
                     continue
                 while self._pass(rewrite):
                     changed = True
                     rounds += 1
                     if rounds > _MAX_ROUNDS:
-                        raise RewriteError(
-                            "PK422",
-                            f"{_name(rewrite)} has matches after {rounds} rounds; expected none.",
-                            where=self.applied[-1].where,
-                            cause="it matches nodes that it, or another rewrite, has made.",
-                            fix="let check() refuse nodes that need no rewriting.",
-                        )
+                        raise self._endless(rewrite, rounds)
+
+    def _endless(self, rewrite: Rewrite, rounds: int) -> RewriteError:
+        return RewriteError(
+            "PK422",
+            f"{_name(rewrite)} has matches after {rounds} rounds; expected none.",
+            where=self.applied[-1].where,
+            cause="it matches nodes that it, or another rewrite, has made.",
+            fix="let check() refuse nodes that need no rewriting.",
+        )
 
     def _pass(self, rewrite: Rewrite) -> bool:
         """Try every match in the model once; return whether any was rewritten."""
@@ -106,8 +113,8 @@ class RewritePasses:
             self._infer_types()
         return True
 
-    def _rewrite_graphs(self, rewrite: GraphRewrite) -> None:
-        """Let a rewrite change the whole model."""
+    def _rewrite_graphs(self, rewrite: GraphRewrite) -> bool:
+        """Let a rewrite change the whole model; return whether it did."""
         graphs = Graphs(self._model, self.types, self._names, self._plugins)
         changes = rewrite.rewrite_graphs(graphs)
         self.applied += (
@@ -116,6 +123,7 @@ class RewritePasses:
         if changes:
             self._indexes = []
             self._infer_types()
+        return bool(changes)
 
     def _infer_types(self) -> None:
         complete_value_info(self._model, self.types, self._plugins)

@@ -22,6 +22,7 @@ import onnx.numpy_helper
 
 from pluginkit.contract import calls
 from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.scratch import names_a_plugin
 from pluginkit.errors import CallbackError, ModelError, PluginkitError
 from pluginkit.onnx.model.graphs import (
     Scope,
@@ -94,7 +95,7 @@ class _HasPlugin:
         self._names = {name for name, _, _ in plugins}
 
     def __call__(self, node: onnx.NodeProto) -> bool:
-        if node.op_type in self._names:
+        if names_a_plugin(node.op_type, self._names):
             return plugin_of_node(node, self._plugins) is not None
         return any(self(inner) for _, body in bodies(node) for inner in body.node)
 

@@ -1,0 +1,31 @@
+"""Move plugins whose output sizes depend on data out of branches and bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, lift_nodes
+
+if TYPE_CHECKING:
+    import onnx
+
+
+class LiftDataDependent(GraphRewrite):
+    """If(NonZero_PK(x)) -> NonZero_PK(x), If(...), where x comes from outside of the branch.
+
+    TensorRT has sizes that depend on data in the main graph only. The node is computed whether or
+    not its branch is taken. One that reads what the branch, or a loop, computes is left, unless
+    this follows from outside by operators that cannot fail.
+    """
+
+    pattern = Op(("If", "Loop", "Scan"))
+    order = 1
+
+    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
+        sized = {key[0] for key, plugin in graphs.plugins.items() if plugin.spec.sizes}
+
+        def wanted(node: onnx.NodeProto) -> bool:
+            return node.op_type in sized
+
+        return lift_nodes(graphs, wanted)

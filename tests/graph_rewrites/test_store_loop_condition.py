@@ -1,0 +1,48 @@
+"""A Loop gets the condition that it leaves out, in bodies too."""
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from pluginkit.graph_rewrites.store_loop_condition import StoreLoopCondition
+from pluginkit.onnx.model.graphs import scopes
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from tests.graph_rewrites.carried_models import body, model_of
+from tests.graph_rewrites.rewriting import run
+
+X = np.array([1, 2, 3], np.float32)
+
+
+def _loop(condition, output, inside=()):
+    inner = body(
+        [*inside, helper.make_node("Add", [inside[0].output[0] if inside else f"{output}s", "x"],
+                                   [f"{output}n"]),
+         helper.make_node("Identity", [f"{output}go"], [f"{output}on"])],
+        [(f"{output}i", "int64", []), (f"{output}go", "bool", []), (f"{output}s", "float32", [3])],
+        [(f"{output}on", "bool", []), (f"{output}n", "float32", [3])],
+    )  # fmt: skip
+    return helper.make_node("Loop", ["count", condition, "x"], [output], body=inner)
+
+
+def _model(nodes):
+    return model_of(
+        nodes, {"x": X}, {"y": ("float32", [3])}, {"count": np.int64(2), "c": np.array(True)}
+    )
+
+
+def test_loops_get_a_stored_true_and_twice_changes_nothing():
+    model = _model([_loop("", "y", [_loop("", "z")])])
+    result = rewrite_model(model, [StoreLoopCondition])
+    assert [each.rewrite for each in result.applied] == ["StoreLoopCondition"] * 2
+    onnx.checker.check_model(result.model, full_check=True)
+    loops = [n for scope in scopes(result.model) for n in scope.graph.node if n.op_type == "Loop"]
+    assert [bool(node.input[1]) for node in loops] == [True, True]
+    np.testing.assert_array_equal(run(result.model, {"x": X})[0], run(model, {"x": X})[0])
+    assert rewrite_model(result.model, [StoreLoopCondition]).applied == []
+
+
+def test_a_loop_with_a_condition_is_left():
+    model = _model([_loop("c", "y")])
+    result = rewrite_model(model, [StoreLoopCondition])
+    assert result.applied == []
+    assert result.model == model
