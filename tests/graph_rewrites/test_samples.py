@@ -70,7 +70,14 @@ def test_every_rewrite_without_a_plugin_has_samples():
     modules = {module.name for module in pkgutil.iter_modules(pluginkit.graph_rewrites.__path__)}
     assert "expand_pool" in modules
     elsewhere = {
-        *("DropUnusedOutputs", "InlineFunction", "InlinePreviewFunction", "StoreTopK", "WidenConv"),
+        *(
+            "DropUnusedOutputs",
+            "InlineFunction",
+            "InlinePreviewFunction",
+            "StoreTopK",
+            "WidenConv",
+            "ExpandEmbeddingBag",
+        ),
     }
     found = {
         each

@@ -1,0 +1,132 @@
+"""Turn the loop over bags that EmbeddingBag is exported as into one product."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import onnx_graphsurgeon as gs
+
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Replacement, Rewrite, bodies
+
+
+@dataclass(frozen=True)
+class _Bags:
+    """The values that the loop reads: the names of those from outside, and how rows are reduced."""
+
+    table: str
+    numbers: str
+    starts: str
+    ends: str
+    reduction: str
+
+
+class ExpandEmbeddingBag(Rewrite):
+    """Loop over bags: ReduceSum(Gather(w, ids[start:end])) -> MatMul(is in bag, Gather(w, ids)).
+
+    The loop that PyTorch's exporter writes for an EmbeddingBag that sums or takes means. The matrix
+    has as many elements as there are bags, times ids; all rows of the table must be finite.
+    """
+
+    pattern = Op("Loop")
+
+    def check(self, match: Match) -> str | _Bags:
+        node = match.proto
+        body = next((body for _, body in bodies(node)), None)
+        if body is None or len(node.input) != 2 or len(body.output) != 2 or len(node.output) != 1:
+            return "it is no loop over bags: it carries values, or gives several"
+        producers = {name: each for each in body.node for name in each.output}
+        if not _stays_true(match, body, producers):
+            return "it is no loop over bags: its condition may change"
+        bags = _bags(body, producers)
+        if bags is None or {bags.table, bags.numbers, bags.starts, bags.ends} & set(producers):
+            return "it is no loop over bags: its body does something else"
+        numbers = match.value_type(gs.Variable(bags.numbers))
+        if numbers is None or len(numbers.tensor_type.shape.dim) != 1:
+            return "its ids are not known to be a vector"
+        return match.dtype_problem(FLOATS, gs.Variable(bags.table)) or bags
+
+    def rewrite(self, match: Match, facts: _Bags) -> list[gs.Node]:
+        new = Replacement(match)
+        table, numbers, starts, ends = (
+            gs.Variable(name) for name in (facts.table, facts.numbers, facts.starts, facts.ends)
+        )
+        count = new.unsqueeze(match.inputs[0], [0])
+        first = np.zeros(1, np.int64)
+        begins = new.unsqueeze(new.add("Slice", starts, first, count, first), [1])
+        finishes = new.unsqueeze(new.add("Slice", ends, first, count, first), [1])
+        length = new.add("Reshape", new.add("Shape", numbers), np.zeros(0, np.int64))
+        places = new.add("Range", np.int64(0), length, np.int64(1))
+        is_before = new.add("Less", places, begins)
+        is_in = new.add("And", new.add("Not", is_before), new.add("Less", places, finishes))
+        dtype = match.dtype(table)
+        rows = new.add("Gather", table, numbers)
+        total: NodeInput = new.add("MatMul", new.add("Cast", is_in, to=dtype), rows)
+        if facts.reduction == "ReduceMean":
+            sizes = new.add("Cast", new.add("Sub", finishes, begins), to=dtype)
+            total = new.add("Div", total, sizes)
+        return new.end("Identity", total)
+
+
+def _stays_true(
+    match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
+) -> bool:
+    """Whether the body gives the condition that the loop starts with, which is stored and true."""
+    name = body.output[0].name
+    while name in producers and producers[name].op_type in ("Cast", "Identity"):
+        name = producers[name].input[0]
+    stored = match.constant(match.inputs[1]) if match.inputs[1].name else np.array(True)
+    is_given = name in (body.input[1].name, match.proto.input[1])
+    return is_given and stored is not None and bool(stored.all())
+
+
+def _bags(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Bags | None:
+    """Read the body: rows of a table are gathered, from a start to an end, and reduced."""
+
+    def made_by(name: str, *op_types: str) -> onnx.NodeProto | None:
+        node = producers.get(name)
+        return node if node is not None and node.op_type in op_types and not node.domain else None
+
+    reduced = made_by(body.output[1].name, "ReduceSum", "ReduceMean")
+    if (
+        reduced is None
+        or _attribute(reduced, "keepdims", 1)
+        or not _is_first_axis(reduced, producers)
+    ):
+        return None
+    gathered = made_by(reduced.input[0], "Gather")
+    sliced = gathered and made_by(gathered.input[1], "Slice")
+    if (
+        gathered is None
+        or sliced is None
+        or len(sliced.input) > 4
+        or _attribute(gathered, "axis", 0)
+    ):
+        return None
+    borders: list[str] = []
+    for name in sliced.input[1:3]:
+        widened = made_by(name, "Unsqueeze")
+        taken = widened and made_by(widened.input[0], "Gather")
+        if taken is None or taken.input[1] != body.input[0].name or _attribute(taken, "axis", 0):
+            return None
+        borders.append(taken.input[0])
+    return _Bags(gathered.input[0], sliced.input[0], *borders, reduced.op_type)
+
+
+def _is_first_axis(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]) -> bool:
+    """Whether a node reduces along its first axis."""
+    for each in node.attribute:
+        if each.name == "axes":
+            return list(each.ints) == [0]
+    made = producers.get(node.input[1]) if len(node.input) > 1 else None
+    if made is None or made.op_type != "Constant":
+        return False
+    value = onnx.numpy_helper.to_array(made.attribute[0].t)
+    return value.tolist() == [0]
+
+
+def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
+    return next((each.i for each in node.attribute if each.name == name), default)

@@ -1,0 +1,62 @@
+import numpy as np
+import onnx
+import pytest
+
+from pluginkit.graph_rewrites.expand_embedding_bag import ExpandEmbeddingBag
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.run_model import run_onnxruntime
+
+TABLE = np.random.default_rng(5).standard_normal((9, 4)).astype(np.float32)
+#: As PyTorch's exporter writes it, without its constants inside.
+TEXT = """<ir_version: 8, opset_import: ["" : 18]>
+    t (float[9, 4] w, int64[ids] numbers, int64[bags] starts) => (float[bags, 4] y)
+    <bool true = {{1}}, int64[1] zero = {{0}}, int64[1] one = {{1}}, int64[1] far = {{1000}}> {{
+    size = Shape(numbers)
+    all = Concat<axis = 0>(starts, size)
+    ends = Slice(all, one, far, zero)
+    count = Shape(ends)
+    runs = Squeeze(count)
+    y = Loop(runs, true) <body = b (int64 i, bool go) => (bool stays, float[4] row) {{
+        start = Gather<axis = 0>(all, i) end = Gather<axis = 0>(ends, i)
+        from = Unsqueeze(start, zero) to = Unsqueeze(end, zero)
+        part = Slice(numbers, from, to, zero) rows = Gather<axis = 0>(w, part)
+        axes = Constant<value = int64[1] {{0}}>()
+        row = {}<keepdims = 0>(rows, axes) stays = {}
+    }}> }}"""
+FEEDS = {"w": TABLE, "numbers": np.array([3, 1, 8, 8, 0, 2]), "starts": np.array([0, 2, 5])}
+
+
+def bags_model(reduction="ReduceSum", stays="Cast<to = 9>(true)"):
+    return onnx.parser.parse_model(TEXT.format(reduction, stays))
+
+
+@pytest.mark.parametrize("reduction", ["ReduceSum", "ReduceMean"])
+@pytest.mark.parametrize("stays", ["Cast<to = 9>(true)", "Identity(go)"])
+def test_a_loop_over_bags_is_a_product(reduction, stays):
+    model = bags_model(reduction, stays)
+    result = rewrite_model(model, [ExpandEmbeddingBag])
+    assert [each.rewrite for each in result.applied] == ["ExpandEmbeddingBag"]
+    expected, got = run_onnxruntime(model, FEEDS), run_onnxruntime(result.model, FEEDS)
+    np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-6, atol=1e-6)
+    assert rewrite_model(result.model, [ExpandEmbeddingBag]).applied == []
+
+
+def test_an_empty_bag_sums_to_zero():
+    model = bags_model()
+    feeds = FEEDS | {"starts": np.array([0, 2, 2])}
+    made = rewrite_model(model, [ExpandEmbeddingBag]).model
+    got, expected = run_onnxruntime(made, feeds)["y"], run_onnxruntime(model, feeds)["y"]
+    assert not got[1].any()
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "stays", "reason"),
+    [
+        ("ReduceMax", "Identity(go)", "it is no loop over bags: its body does something else"),
+        ("ReduceSum", "Less(i, end)", "it is no loop over bags: its condition may change"),
+    ],
+)
+def test_other_loops_are_left(reduction, stays, reason):
+    (refused,) = rewrite_model(bags_model(reduction, stays), [ExpandEmbeddingBag]).refused
+    assert refused.reason == reason
