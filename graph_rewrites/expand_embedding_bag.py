@@ -56,19 +56,36 @@ class ExpandEmbeddingBag(Rewrite):
         )
         count = new.unsqueeze(match.inputs[0], [0])
         first = np.zeros(1, np.int64)
-        begins = new.unsqueeze(new.add("Slice", starts, first, count, first), [1])
-        finishes = new.unsqueeze(new.add("Slice", ends, first, count, first), [1])
-        length = new.add("Reshape", new.add("Shape", numbers), np.zeros(0, np.int64))
-        places = new.add("Range", np.int64(0), length, np.int64(1))
-        is_before = new.add("Less", places, begins)
-        is_in = new.add("And", new.add("Not", is_before), new.add("Less", places, finishes))
+        begins = new.add("Slice", starts, first, count, first)
+        finishes = new.add("Slice", ends, first, count, first)
         dtype = match.dtype(table)
         rows = new.add("Gather", table, numbers)
-        total: NodeInput = new.add("MatMul", new.add("Cast", is_in, to=dtype), rows)
+        total = sums_of_bags(new, rows, begins, finishes, dtype)
         if facts.reduction == "ReduceMean":
             sizes = new.add("Cast", new.add("Sub", finishes, begins), to=dtype)
-            total = new.add("Div", total, sizes)
+            total = new.add("Div", total, new.unsqueeze(sizes, [1]))
         return new.end("Identity", total)
+
+
+def sums_of_bags(
+    new: Replacement, rows: NodeInput, starts: NodeInput, ends: NodeInput, dtype: str
+) -> gs.Variable:
+    """Return the sum of the rows in each bag: [bags, columns].
+
+    Args:
+        new: the new nodes.
+        rows: the rows, [rows, columns].
+        starts: the first row of each bag.
+        ends: the row after the last one of each bag.
+        dtype: that of the rows.
+    """
+    length = new.slice(new.add("Shape", rows), 0, 0, 1)
+    scalar = new.add("Reshape", length, np.zeros(0, np.int64))
+    places = new.add("Range", np.int64(0), scalar, np.int64(1))
+    is_before = new.add("Less", places, new.unsqueeze(starts, [1]))
+    is_before_end = new.add("Less", places, new.unsqueeze(ends, [1]))
+    is_in = new.add("And", new.add("Not", is_before), is_before_end)
+    return new.add("MatMul", new.add("Cast", is_in, to=dtype), rows)
 
 
 def _stays_true(

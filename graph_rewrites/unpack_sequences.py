@@ -91,6 +91,10 @@ class _Unpacking:
             for _, body in inner.get(id(node), ()):
                 _Unpacking(self._graphs, body, self).run()
             self._handle(node)
+        read = set(output_names(self._scope.graph)).union(*map(names_read, self._nodes))
+        for node in self._nodes:
+            if is_op(node, "SequenceEmpty") and node.output[0] not in read:
+                self._note(node, ())
         if len(self.changes) > before:
             self._write()
 

@@ -144,3 +144,9 @@ def test_a_sequence_that_is_an_output_stays():
     kinds = [node.op_type for node in result.model.graph.node]
     assert kinds == ["SequenceConstruct", "Identity"]
     assert rewrite_model(result.model, REWRITES).applied == []
+
+
+def test_an_empty_sequence_that_nothing_reads_goes():
+    model = parsed("t (float[6, 4] x) => (float[6, 4] y) { s = SequenceEmpty() y = Neg(x) }")
+    result = rewrite_model(model, REWRITES)
+    assert [node.op_type for node in result.model.graph.node] == ["Neg"]

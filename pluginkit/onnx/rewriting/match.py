@@ -169,6 +169,10 @@ class Match:
             return None
         return read(lambda: np.asarray(tensor.values))
 
+    def constant_called(self, name: str) -> npt.NDArray[Any] | None:
+        """Return the stored value of that name, which a body of the node may read; else None."""
+        return self.constant(self._importer.tensor(name)) if name else None
+
     def value_from_shapes(self, tensor: gs.Tensor) -> npt.NDArray[Any] | None:
         """Return the value if it is stored, or follows from shapes that inference knows."""
         stored = self.constant(tensor)

@@ -1,0 +1,144 @@
+"""Turn the loop that appends a sum for each bag to a sequence into one product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from pluginkit.graph_rewrites.expand_embedding_bag import sums_of_bags
+from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite
+
+
+@dataclass(frozen=True)
+class _BagSequence:
+    """The names of the rows, of the offsets and of the number of bags."""
+
+    rows: str
+    offsets: str
+    count: str
+
+
+class ExpandBagSequence(Rewrite):
+    """ConcatFromSequence(Loop: ReduceSum(rows[start:end]), ...) -> MatMul(is in bag, rows).
+
+    As PyTorch's second exporter writes an EmbeddingBag: the loop counts bags, from 0 on. Sums only;
+    all rows must be finite.
+    """
+
+    pattern = Op("ConcatFromSequence", Op("Loop", ..., name="loop").output(1))
+
+    def check(self, match: Match, loop: gs.Node) -> str | _BagSequence:
+        if match.attribute("axis") != 0 or match.attribute("new_axis", 0):
+            return "it does not join rows along the first axis"
+        if len(loop.inputs) != 4 or loop.inputs[0].name or len(loop.outputs) != 2:
+            return "its loop is none over bags"
+        start = match.constant(loop.inputs[2])
+        if start is None or start.size != 1 or start.item() != 0:
+            return "its loop does not count bags from 0 on"
+        found = _Body(match, loop.attrs["body"]).read()
+        if found is None:
+            return "its loop is none over bags"
+        return match.dtype_problem(FLOATS, gs.Variable(found.rows)) or found
+
+    def rewrite(self, match: Match, facts: _BagSequence) -> list[gs.Node]:
+        new = Replacement(match)
+        rows, offsets, count = (
+            gs.Variable(name) for name in (facts.rows, facts.offsets, facts.count)
+        )
+        first = np.zeros(1, np.int64)
+        number = new.add("Reshape", count, np.array([1]))
+        after = new.add("Add", number, np.ones(1, np.int64))
+        starts = new.add("Slice", offsets, first, number, first)
+        ends = new.add("Slice", offsets, np.ones(1, np.int64), after, first)
+        total = sums_of_bags(new, rows, starts, ends, match.dtype(rows))
+        return new.end("Identity", total)
+
+
+class _Body:
+    """The body of a loop, and what it reads from outside."""
+
+    def __init__(self, match: Match, body: gs.Graph) -> None:
+        self._match = match
+        self._body = body
+
+    def read(self) -> _BagSequence | None:
+        """Read the body: what it appends are the sums of rows from one offset to the next."""
+        body = self._body
+        if len(body.inputs) != 4 or len(body.outputs) != 3:
+            return None
+        number = body.inputs[2]
+        stays, counted, appended = (_maker(each) for each in body.outputs)
+        if not (_is(stays, "Less") and _is(counted, "Add") and _is(appended, "SequenceInsert")):
+            return None
+        if stays.inputs[0] is not body.outputs[1] or not self._is_next(body.outputs[1], number, 1):
+            return None
+        if appended.inputs[0] is not body.inputs[3] or len(appended.inputs) > 2:
+            return None
+        choice = _maker(appended.inputs[1])
+        same = _maker(choice.inputs[0]) if _is(choice, "If") else None
+        if not _is(same, "Equal"):
+            return None
+        start, end = (_maker(each) for each in same.inputs)
+        branch = choice.attrs["else_branch"]
+        total = _maker(branch.outputs[0])
+        rows = _maker(total.inputs[0]) if _is(total, "ReduceSum") else None
+        if (
+            not (_is(start, "Slice") and _is(end, "Slice") and _is(rows, "Slice"))
+            or len(rows.inputs) != 3
+        ):
+            return None
+        if not total.attrs.get("keepdims", 1) or not self._is_zeros(choice.attrs["then_branch"]):
+            return None
+        names = [each.name for each in rows.inputs[1:]]
+        if names != [same.inputs[0].name, same.inputs[1].name]:
+            return None
+        if start.inputs[0].name != end.inputs[0].name or not self._is_next(
+            start.inputs[1], number, 0
+        ):
+            return None
+        following = [(start.inputs[2], 1), (end.inputs[1], 1), (end.inputs[2], 2)]
+        if not all(self._is_next(value, number, step) for value, step in following):
+            return None
+        if len(start.inputs) != 3 or len(end.inputs) != 3 or not self._is_first_axis(total):
+            return None
+        return _BagSequence(rows.inputs[0].name, start.inputs[0].name, stays.inputs[1].name)
+
+    def _stored(self, value: gs.Tensor) -> np.ndarray | None:
+        """Return a value that the body stores, or casts to the type of another."""
+        node = _maker(value)
+        if _is(node, "CastLike") or _is(node, "Cast"):
+            return self._stored(node.inputs[0])
+        if _is(node, "Constant"):
+            return np.asarray(node.attrs["value"].values)
+        if isinstance(value, gs.Constant):
+            return np.asarray(value.values)
+        return self._match.constant_called(value.name) if node is None else None
+
+    def _is_next(self, value: gs.Tensor, number: gs.Tensor, step: int) -> bool:
+        """Whether a value is the number of the bag and a step more."""
+        node = _maker(value)
+        if value is number or (_is(node, "Reshape") and node.inputs[0] is number):
+            return step == 0
+        if not _is(node, "Add") or not self._is_next(node.inputs[0], number, 0):
+            return False
+        added = self._stored(node.inputs[1])
+        return added is not None and added.size == 1 and int(added.item()) == step
+
+    def _is_zeros(self, branch: gs.Graph) -> bool:
+        value = branch.outputs[0]
+        stored = self._stored(value)
+        return stored is not None and not stored.any()
+
+    def _is_first_axis(self, total: gs.Node) -> bool:
+        axes = self._stored(total.inputs[1]) if len(total.inputs) > 1 else None
+        return axes is not None and axes.tolist() == [0]
+
+
+def _maker(value: gs.Tensor) -> gs.Node | None:
+    return value.inputs[0] if value.inputs else None
+
+
+def _is(node: gs.Node | None, op_type: str) -> bool:
+    return node is not None and node.op == op_type and not node.domain
