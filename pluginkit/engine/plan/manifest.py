@@ -191,7 +191,7 @@ def _read_plugin(reader: JsonReader) -> PluginRecord:
 
 def manifest_path(plan_path: Path) -> Path:
     """Return the path of a plan's manifest."""
-    return plan_path.with_name(plan_path.name + ".json")
+    return plan_path.parent / f"{plan_path.name}.json"
 
 
 def is_alone(plan_path: Path) -> bool:

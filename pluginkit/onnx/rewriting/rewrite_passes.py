@@ -7,7 +7,13 @@ from typing import Any
 
 import onnx
 
-from pluginkit.errors import AttributeValueError, RewriteError, TensorError
+from pluginkit.errors import (
+    AttributeValueError,
+    ModelError,
+    PluginkitError,
+    RewriteError,
+    TensorError,
+)
 from pluginkit.onnx.inference.element_types import elem_type
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.validate_model import complete_value_info, new_types, problem_of_node
@@ -116,7 +122,12 @@ class RewritePasses:
     def _rewrite_graphs(self, rewrite: GraphRewrite) -> bool:
         """Let a rewrite change the whole model; return whether it did."""
         graphs = Graphs(self._model, self.types, self._names, self._plugins)
-        changes = rewrite.rewrite_graphs(graphs)
+        try:
+            changes = rewrite.rewrite_graphs(graphs)
+        except PluginkitError:
+            raise
+        except Exception as error:
+            raise self._failed(rewrite, error) from error
         self.applied += (
             AppliedRewrite(_name(rewrite), *place, made, rewrite.cost) for place, made in changes
         )
@@ -124,6 +135,25 @@ class RewritePasses:
             self._indexes = []
             self._infer_types()
         return bool(changes)
+
+    def _failed(self, rewrite: GraphRewrite, error: Exception) -> PluginkitError:
+        """Return the error of a rewrite of graphs that fails; an invalid node explains it."""
+        for scope in scopes(self._model):
+            for node in scope.graph.node:
+                problem = problem_of_node(node, scope)
+                if problem is not None:
+                    return ModelError(
+                        "PK408",
+                        f"{describe(node)} is invalid: {problem}",
+                        where=scope.path,
+                        fix="export the model again.",
+                    )
+        return RewriteError(
+            "PK421",
+            f"{_name(rewrite)} failed: {type(error).__name__}.",
+            cause=str(error),
+            fix="correct its rewrite_graphs(); -v says where it failed.",
+        )
 
     def _infer_types(self) -> None:
         complete_value_info(self._model, self.types, self._plugins)
