@@ -51,11 +51,11 @@ def test_a_model_is_left_alone_and_json_says_why(model: Path, capsys: Capture) -
 
 
 def test_explain_says_how_to_turn_it_on(model: Path, capsys: Capture) -> None:
-    assert main(["rewrite", str(model), "--dry-run", "--explain"]) == 0
+    assert main(["rewrite", str(model), "--dry-run", "--explain-all"]) == 0
     printed = capsys.readouterr().out
     for name in ALL:
         assert f"left out: it is opt-in; --with {name} applies it" in printed
-    assert main(["rewrite", str(model), "--dry-run", "--explain", "--with", NAME]) == 0
+    assert main(["rewrite", str(model), "--dry-run", "--explain-all", "--with", NAME]) == 0
     printed = capsys.readouterr().out
     assert f"--with {NAME} applies it" not in printed
     assert f"{NAME}: 4 rewritten to AddRMSNorm_PK" in printed

@@ -34,8 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="also list what each rewrite does and looks for, and where its pattern almost "
-        "matches and why it does not",
+        help="also list what each rewrite that met nodes of the model does and looks for, and "
+        "where its pattern almost matches and why it does not",
+    )
+    parser.add_argument(
+        "--explain-all",
+        action="store_true",
+        help="the same for every rewrite, also those that no node of the model concerns",
     )
     parser.add_argument(
         "--target",
@@ -68,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         rewrites,
         choice=choice_of(args, target),
         plugins=plugins,
-        explain=args.explain,
+        explain=args.explain or args.explain_all,
         in_place=True,
     )
     output = args.output or default_output(args.model)
@@ -79,8 +84,11 @@ def run(args: argparse.Namespace) -> int:
         document = {"model": args.model, "output": written, "target": target and str(target)}
         print_json({**document, **report_of(result)})
         return 0
-    if args.explain:
+    if args.explain or args.explain_all:
+        concerned = _concerned(result)
         for rewrite in rewrites:
+            if rewrite.__name__ not in concerned and not args.explain_all:
+                continue
             print_line(f"{rewrite.__name__}: {(rewrite.__doc__ or '').partition(chr(10))[0]}")
             print_line(f"  looks for {rewrite.op}{_gives(rewrite)}")
             if rewrite.__name__ in result.retired:
@@ -95,6 +103,11 @@ def run(args: argparse.Namespace) -> int:
     elif args.output is not None:
         print_line(f"Nothing was rewritten: {output} was not written.")
     return 0
+
+
+def _concerned(result: RewriteResult) -> set[str]:
+    """Return the names of the rewrites that met nodes of the model."""
+    return {one.rewrite for one in (*result.applied, *result.refused, *result.mismatched)}
 
 
 def _gives(rewrite: type[Rewrite]) -> str:
