@@ -29,8 +29,9 @@ def new_types(
         inputs.  PK424: a type contradicts what is known of the value.
     """
     learned: dict[str, onnx.TypeProto] = {}
+    names = {name for name, _, _ in plugins}
     for node in nodes:
-        if not any(node.op_type == name for name, _, _ in plugins):
+        if not names_a_plugin(node.op_type, names):
             continue
         inputs = [learned.get(name) or types.find(scope, name) for name in node.input if name]
         outputs = types.cached_outputs(node, inputs, partial(_output_types, plugins))
@@ -117,13 +118,26 @@ def _write_value_info(model: onnx.ModelProto, types: Types, plugins: Plugins) ->
             if not all(map(_is_full, known.values())):
                 known = _types_of(scope, node, types, plugins)
             for name, value_type in known.items():
-                if value_type is None or name in outputs:
+                if value_type is None:
+                    continue
+                if name in outputs:
+                    _write_output(scope, name, value_type)
                     continue
                 if name not in infos:
                     infos[name] = graph.value_info.add(name=name)
                 infos[name].type.CopyFrom(value_type)
             is_complete &= all(map(_is_full, known.values()))
     return is_complete
+
+
+def _write_output(scope: Scope, name: str, value_type: onnx.TypeProto) -> None:
+    """Give the output of a body, which may be declared without a type, the one of its plugin."""
+    graph = scope.graph
+    if scope.outer is None or not isinstance(graph, onnx.GraphProto):
+        return
+    for value in graph.output:
+        if value.name == name and not value.type.tensor_type.elem_type:
+            value.type.CopyFrom(value_type)
 
 
 def _types_of(

@@ -38,7 +38,8 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
 
     Functions that call such a function are inlined too, and functions with an overload, which
     TensorRT's parser ignores, or with external data, which onnx does not find there. If the model
-    has values of types that TensorRT lacks, all functions are.
+    has values of types that TensorRT lacks, or a function another version of ONNX's operators, all
+    functions are.
 
     Args:
         model: the model.
@@ -58,7 +59,11 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
     if not wanted:
         return False
     try:
-        inlined = onnx.inliner.inline_selected_functions(light, sorted(wanted))
+        inlined = (
+            onnx.inliner.inline_local_functions(light, convert_version=True)
+            if _has_other_opsets(light)
+            else onnx.inliner.inline_selected_functions(light, sorted(wanted))
+        )
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise ModelError(
             "PK408",
@@ -103,6 +108,18 @@ def _wanted(
         if callers <= wanted:
             return wanted
         wanted |= callers
+
+
+def _has_other_opsets(model: onnx.ModelProto) -> bool:
+    """Whether a function imports another version of ONNX's operators than the model."""
+    onnx_domain = ("", "ai.onnx")
+    own = {entry.version for entry in model.opset_import if entry.domain in onnx_domain}
+    return any(
+        entry.version not in own
+        for function in model.functions
+        for entry in function.opset_import
+        if entry.domain in onnx_domain
+    )
 
 
 def _root(scope: Scope) -> Scope:
