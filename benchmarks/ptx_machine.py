@@ -16,6 +16,7 @@ records them in results/ptx_checks.json.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import time
@@ -30,7 +31,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from record import host_environment, record
+from record import RESULTS, host_environment, record
 
 from pluginkit.checking.check import all_checks
 from pluginkit.checking.debug_taps import differing
@@ -90,18 +91,18 @@ def main() -> None:
 
 def measure_checks(names: Sequence[str]) -> None:
     """Measure the checks of the shipped plugins, or of those that are named."""
-    rows = []
     print("| plugin | s | the longest check | calls | left out for time |\n" + "| --- " * 5 + "|")
     for plugin in find_plugins().values():
         if names and plugin.__name__ not in names:
             continue
         row = row_of_checks(plugin)
-        rows.append(row)
+        path = RESULTS / "ptx_checks.json"
+        known = json.loads(path.read_text())["rows"] if path.exists() else []
+        rows = [*(one for one in known if one["plugin"] != row["plugin"]), row]
+        record("ptx_checks", host_environment(), sorted(rows, key=lambda one: str(one["plugin"])))
         longest = f"{row['longest']}, {row['longest_seconds']:.1f} s"
         cells = [row["plugin"], f"{row['seconds']:.1f}", longest, row["run"], row["left_out"]]
         print(f"| {' | '.join(map(str, cells))} |", flush=True)
-    if not names:
-        record("ptx_checks", host_environment(), rows)
 
 
 def row_of_checks(plugin: type[Plugin]) -> dict[str, Any]:

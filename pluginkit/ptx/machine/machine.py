@@ -27,7 +27,7 @@ from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
 
 _VAIN_ROUNDS = 2_000
-_PATIENT_ROUNDS = 64
+_PATIENT_ROUNDS, _LONGEST_DELAY = 64, 2048
 _ALL_LANES = np.uint32(0xFFFFFFFF)
 _END = Instruction("ret", (), ())
 
@@ -70,11 +70,15 @@ class Machine:
         self.schedule, self._barriers = Schedule(laggards), Barriers(self)
         self.alive = np.full(len(threads.blocks), threads.per_block)
         self._warp_alive = threads.warp_masks()
-        self._vain = (0, 0)
+        self._vain, self._steps = (0, 0), 0
         self.schedule.push(0, self.registers.everyone)
 
     def step(self) -> bool:
         """Run one block of code for the group whose turn it is; False once all have ended."""
+        self._steps += 1
+        if self._delayed and self._steps % _LONGEST_DELAY == 0:
+            self._delayed.publish_some()
+            self.progress += 1
         turn = self.schedule.take()
         if turn is None:
             return self._resolve() or self._end_wave()

@@ -16,7 +16,7 @@ from pluginkit.ptx.types import Array
 _PATIENCE = 64
 _REST = 256
 _TURN_OF_THE_LAST = 512
-_TURN_OF_LAGGARDS = 16384
+_TURN_OF_LAGGARDS = 2048
 
 
 class Schedule:

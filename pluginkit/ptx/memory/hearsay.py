@@ -87,9 +87,17 @@ class Node:
 
 
 def node(fact: Fact | None, *before: Node | None) -> Node:
-    """A node of a fact and what was known before; without a fact one of several is itself."""
-    there = tuple(each for each in before if each is not None)
-    return there[0] if fact is None and len(there) == 1 else Node(fact, there)
+    """Make a node of a fact and what was known before; nothing new is the node that was there.
+
+    A thread that polls a flag hears the same again and again.
+    """
+    there = tuple({id(each): each for each in before if each is not None}.values())
+    if fact is None:
+        implied = {id(earlier) for each in there for earlier in each.before}
+        there = tuple(each for each in there if id(each) not in implied)
+        if len(there) == 1:
+            return there[0]
+    return Node(fact, there)
 
 
 def known(of: Node) -> Known:

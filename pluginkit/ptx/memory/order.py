@@ -84,12 +84,11 @@ class Order:
 
     def _tell_warps(self, threads: Array) -> None:
         """What a thread has heard, those know that it meets."""
-        for thread in set(self._heard) & set(threads.tolist()):
-            heard = self._heard[thread]
-            for lane in self._lanes(thread):
-                known_there = self._heard.get(lane)
-                if known_there is not heard:
-                    self._heard[lane] = node(None, known_there, heard)
+        meetings = {self._lanes(thread) for thread in set(self._heard) & set(threads.tolist())}
+        for lanes in meetings:
+            heard = {id(one): one for lane in lanes if (one := self._heard.get(lane)) is not None}
+            shared = node(None, *heard.values())
+            self._heard.update(dict.fromkeys(lanes, shared))
 
     def _lanes(self, thread: int) -> tuple[int, ...]:
         """The threads that a thread has last met at a ``bar.warp.sync``."""
