@@ -30,9 +30,9 @@ Every script answers `--help`.
 | [unique.py](unique.py) | Unique and its peers | a GPU, torch |
 | [grid_sample.py](grid_sample.py) | GridSample and its peers | a GPU, torch |
 | [rms_norm.py](rms_norm.py) | AddRMSNorm and its peers | a GPU, torch |
-| [non_max_suppression.py](non_max_suppression.py) | NonMaxSuppression and its peers | a GPU, torch |
+| [non_max_suppression.py](non_max_suppression.py) | NonMaxSuppression and peers | a GPU, torch |
 | [roi_align.py](roi_align.py) | RoiAlign and its peers | a GPU, torch |
-| [torchvision_detectors.py](torchvision_detectors.py) | whether detectors build and are equal | torchvision, tensorrt_rtx |
+| [torchvision_detectors.py](torchvision_detectors.py) | which detectors build | torchvision |
 | [enqueue.py](enqueue.py) | what one enqueue costs the host | a GPU, tensorrt_lean |
 | [enqueue_exported.py](enqueue_exported.py) | the same from C++, of an exported plugin | a GPU |
 | [ptx_machine.py](ptx_machine.py) | the PTX machine on every case of the plugins | nothing |
@@ -78,7 +78,7 @@ PLUGINS = {
     "rms_norm": ("AddRMSNorm", "The floor counts both inputs and both outputs once."),
     "non_max_suppression": (
         "NonMaxSuppression",
-        "The floor counts every box and score once. What takes time is the comparison of boxes with "
+        "The floor counts every box and score once. What takes time is to compare boxes with "
         "those chosen before, which for boxes that do not overlap is the square of their number. "
         "The plain kernel compares all pairs and then walks through the masks in one block.",
     ),
