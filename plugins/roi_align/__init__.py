@@ -26,7 +26,7 @@ from pluginkit import (
     int64,
 )
 from pluginkit.plugins.roi_align.cases import roi_align_cases
-from pluginkit.plugins.roi_align.launches import DEFINES, Pooling, launch_of
+from pluginkit.plugins.roi_align.launches import CHANNELS, DEFINES, Pooling, launch_of
 from pluginkit.plugins.roi_align.reference import roi_align
 
 
@@ -85,7 +85,12 @@ class RoiAlign(Plugin):
     batch_indices = Input(int64, shape=("R",))
     Y = Output("T")
 
-    kernel = CudaKernel("kernel.cu", "roi_align<{T}, pluginkit::Pooling::{mode}>", defines=DEFINES)
+    kernel = CudaKernel(
+        "kernel.cu",
+        "roi_align<{T}, pluginkit::Pooling::{mode}, {CHANNELS}>",
+        {"CHANNELS": CHANNELS},
+        defines=DEFINES,
+    )
 
     def check(self, X: TensorDesc, rois: TensorDesc, batch_indices: TensorDesc) -> None:  # noqa: N803  # ONNX's name
         """Check that X has pixels, and no more than float32 counts."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from pluginkit import Case
 
-
 _SEVEN: dict[str, Any] = {"output_height": 7, "output_width": 7}
 _LEGACY: dict[str, Any] = {"coordinate_transformation_mode": "output_half_pixel"}
 #: Each case's name, the shape of X, its regions and the attributes.

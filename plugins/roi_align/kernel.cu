@@ -5,7 +5,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::CHANNELS, pluginkit::KEPT, pluginkit::Pooling, pluginkit::THREADS;  // from launches.py
+using pluginkit::KEPT, pluginkit::Pooling, pluginkit::THREADS;  // from launches.py
 
 struct Sizes {
     int images, channels, height, width, bins_y, bins_x, sampling_ratio;
@@ -81,7 +81,7 @@ template <Pooling MODE> __device__ __forceinline__ float combined(float value, f
     return is_first || weighted > value || weighted != weighted ? weighted : value;
 }
 
-template <typename T, Pooling MODE>
+template <typename T, Pooling MODE, int CHANNELS>
 __global__ void __launch_bounds__(THREADS)
     roi_align(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ rois,
               const long long* __restrict__ batch_indices, Sizes sizes, float scale, bool is_half_pixel) {
@@ -122,13 +122,16 @@ __global__ void __launch_bounds__(THREADS)
                     const int places[4] = {row.low + column.low, row.low + column.high, row.high + column.low,
                                            row.high + column.high};
                     const bool is_outside = row.low_weight == 0.0f || column.low_weight == 0.0f;
+                    if (MODE == Pooling::avg && is_outside) continue;
 #pragma unroll
                     for (int c = 0; c < CHANNELS; ++c) {
                         if (c >= count) break;
 #pragma unroll
                         for (int corner = 0; corner < 4; ++corner) {
-                            const float pixel =
-                                is_outside ? 0.0f : static_cast<float>(__ldg(source + c * pixels + places[corner]));
+                            float pixel = 0.0f;
+                            if (MODE == Pooling::avg || !is_outside) {
+                                pixel = static_cast<float>(__ldg(source + c * pixels + places[corner]));
+                            }
                             value[c] = combined<MODE>(value[c], weights[corner] * pixel, is_first && corner == 0);
                         }
                     }

@@ -12,15 +12,19 @@ if TYPE_CHECKING:
 Pooling = Literal["avg", "max"]
 
 _THREADS = 256
-#: Channels that a thread takes at once, so that it reads a sample's place and weights once.
-_CHANNELS = 4
+#: Channels that a thread takes at once, so that it reads a sample's place and weights once; or one,
+#: where bins have many samples, whose pixels of several channels the caches would not hold, and
+#: where there is too little work for every processor.
+CHANNELS = (4, 1)
+#: The most samples of a bin along an axis for which a thread takes several channels.
+_FEW_SAMPLES = 2
 #: Samples along an axis, over all bins of a region, that a block keeps in shared memory.
 KEPT = 512
 #: With this many blocks a large GPU is busy.
 _BLOCKS = 2112
 
 #: What the kernel shares with Python.
-DEFINES = {"THREADS": _THREADS, "CHANNELS": _CHANNELS, "KEPT": KEPT, "Pooling": Pooling}
+DEFINES = {"THREADS": _THREADS, "KEPT": KEPT, "Pooling": Pooling}
 
 
 def launch_of(
@@ -29,7 +33,12 @@ def launch_of(
     """Return the launch: a block takes bins of one region, and channels of each."""
     images, channels, height, width = map(known, x.shape)
     regions = known(rois.shape[0])
-    work = -(-channels // _CHANNELS) * plugin.output_height * plugin.output_width
+    bins = plugin.output_height * plugin.output_width
+    several, one = CHANNELS
+    is_dense = not 0 < plugin.sampling_ratio <= _FEW_SAMPLES
+    is_small = regions * -(-channels // several) * bins < _BLOCKS * _THREADS
+    at_once = one if is_dense or is_small else several
+    work = -(-channels // at_once) * bins
     blocks = min(-(-work // _THREADS), max(1, -(-_BLOCKS // regions))) if regions else 0
     sizes = (images, channels, height, width, plugin.output_height, plugin.output_width)
     is_half_pixel = plugin.coordinate_transformation_mode == "half_pixel"
@@ -43,4 +52,5 @@ def launch_of(
             plugin.spatial_scale,
             is_half_pixel,
         ),
+        constants={"CHANNELS": at_once},
     )

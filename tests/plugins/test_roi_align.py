@@ -5,7 +5,7 @@ from pluginkit import float32, int64
 from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.errors import PluginkitError
-from pluginkit.plugins.roi_align import RoiAlign
+from pluginkit.plugins.roi_align import RoiAlign, launches
 from tests.onnx_node_tests import node_tests
 from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
 
@@ -124,3 +124,15 @@ def test_attributes_out_of_range_are_refused(wrong):
 def test_every_kernel_compiles(arch):
     plugins = [RoiAlign(mode="avg"), RoiAlign(mode="max")]
     assert_all_compile(specialisations_of(plugins), arch)
+
+
+@pytest.mark.parametrize("case", list(RoiAlign.cases()), ids=lambda case: case.name)
+def test_threads_that_take_several_channels_compute_the_same(case, monkeypatch):
+    """As where there is work for every processor, and bins have few samples."""
+    monkeypatch.setattr(launches, "_BLOCKS", 0)
+    monkeypatch.setattr(launches, "_FEW_SAMPLES", 100)
+    x = case.inputs[0]
+    channels = np.concatenate([x, -x, 2 * x, x + 1, x - 1], axis=1)
+    given = (channels, *case.inputs[1:])
+    got, expected = (compute(*given, **case.attributes) for compute in (on_machine, reference))
+    np.testing.assert_allclose(got, expected, atol=2e-5)
