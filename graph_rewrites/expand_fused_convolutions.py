@@ -81,8 +81,10 @@ class ExpandNhwcMaxPool(Rewrite):
     pattern = Op("NhwcMaxPool", "x", domain=MICROSOFT)
 
     def check(self, match: Match, x: gs.Tensor) -> str | int:
-        rank = match.rank(x) or len(match.attribute("kernel_shape", ())) + 2
-        return "its kernel has no size" if rank < 3 else rank
+        axes = len(match.attribute("kernel_shape", ()))
+        if not axes or match.rank(x) not in (None, axes + 2):
+            return "its kernel has no size, or not that of its input"
+        return axes + 2
 
     def rewrite(self, match: Match, x: gs.Tensor, facts: int) -> list[gs.Node]:
         new = Replacement(match)

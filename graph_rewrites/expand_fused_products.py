@@ -34,6 +34,8 @@ class ExpandFusedMatMul(Rewrite):
                 return f"the rank of '{value.name}', which is transposed, is unknown"
             if flags[1] and (match.rank(value) or 0) < 3:
                 return f"'{value.name}' has no batch axes, which are to be transposed"
+        if not _fit(match, a, b):
+            return "its matrices do not fit each other"
         return match.dtype_problem(FLOATS, a)
 
     def rewrite(self, match: Match, a: gs.Tensor, b: gs.Tensor) -> list[gs.Node]:
@@ -43,6 +45,17 @@ class ExpandFusedMatMul(Rewrite):
         if alpha == 1:
             return new.end("MatMul", left, right)
         return new.end("Mul", new.add("MatMul", left, right), number(alpha, match.dtype(a)))
+
+
+def _fit(match: Match, a: gs.Tensor, b: gs.Tensor) -> bool:
+    """Whether the lengths of rows and columns are equal, as far as they are known."""
+    left, right = match.shape(a), match.shape(b)
+    if not left or not right or len(left) < 2 or len(right) < 2:
+        return True
+    is_swapped = match.attribute("transBatchA", 0) or match.attribute("transBatchB", 0)
+    row = left[-2 if match.attribute("transA", 0) else -1]
+    column = right[-1 if match.attribute("transB", 0) else -2]
+    return bool(is_swapped) or None in (row, column) or row == column
 
 
 def _transposed(new: Replacement, match: Match, value: gs.Tensor, side: str) -> NodeInput:

@@ -102,6 +102,9 @@ class ExpandSvmRegressor(Rewrite):
             return "it has not one coefficient for each support vector"
         if not count and kernel != "LINEAR":
             return "it has a kernel, and no support vectors"
+        features = len(vectors) // count if count else len(coefficients)
+        if (match.shape(x) or (None,))[-1] not in (None, features):
+            return "its support vectors, or coefficients, are not one for each feature"
         return match.dtype_problem(_NUMBERS, x)
 
     def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
@@ -152,6 +155,8 @@ def _linear(match: Match, x: gs.Tensor, count: int) -> str | _Linear:
     if match.rank(x) != 2:
         return "its input has not two axes"
     weights = np.ascontiguousarray(coefficients.reshape(count, -1).T)
+    if (match.shape(x) or (None,))[-1] not in (None, len(weights)):
+        return "its coefficients are not one for each feature"
     return match.dtype_problem(_NUMBERS, x) or _Linear(weights, constants, transform)
 
 

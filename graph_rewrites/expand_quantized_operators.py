@@ -83,6 +83,8 @@ class ExpandQLinearUnary(Rewrite):
     ) -> str | None:
         if match.attribute("channels_last", 0) and match.rank(x) is None:
             return "the rank of its input, whose channels come last, is unknown"
+        if match.proto.op_type == "QLinearAveragePool" and not match.attribute("kernel_shape"):
+            return "its kernel has no size"
         if match.proto.op_type == "QLinearSoftmax" and not _is_along_one_axis(match, x):
             return "its softmax is over several axes, or over an axis that is not known"
         return _problem(match, x) or rank_problem(match, x_scale, y_scale)
