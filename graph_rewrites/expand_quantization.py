@@ -153,6 +153,11 @@ def _broadcast_problem(match: Match, x: gs.Tensor, scale: gs.Tensor) -> str | No
         return "the rank of an input is unknown"
     if rank_of_scale != (rank if block else 1) or not -rank <= match.attribute("axis", 1) < rank:
         return "its axis, or the rank of its scale, does not fit its input"
+    axis = match.attribute("axis", 1) % rank
+    sizes = zip(match.shape(x) or (), match.shape(scale) or (), strict=False)
+    others = [pair for at, pair in enumerate(sizes) if at != axis]
+    if block and any(None not in pair and pair[0] != pair[1] for pair in others):
+        return "the sizes of its scale do not fit those of its input"
     if block and _axis_length(match) is None:
         return "the quantized axis, which comes in blocks, has an unknown length"
     return None
