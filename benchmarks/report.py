@@ -33,8 +33,10 @@ Every script answers `--help`.
 | [non_max_suppression.py](non_max_suppression.py) | NonMaxSuppression and peers | a GPU, torch |
 | [roi_align.py](roi_align.py) | RoiAlign and its peers | a GPU, torch |
 | [torchvision_detectors.py](torchvision_detectors.py) | which detectors build | torchvision |
-| [enqueue.py](enqueue.py) | what one enqueue costs the host | a GPU, tensorrt_lean |
-| [enqueue_exported.py](enqueue_exported.py) | the same from C++, of an exported plugin | a GPU |
+| [enqueue_vtables.py](enqueue_vtables.py) | what one enqueue costs the host | \
+a GPU, tensorrt_lean, g++ |
+| [enqueue.py](enqueue.py) | the same, called from Python | a GPU, tensorrt_lean |
+| [enqueue_exported.py](enqueue_exported.py) | an exported plugin's first enqueue | a GPU |
 | [ptx_machine.py](ptx_machine.py) | the PTX machine on every case of the plugins | nothing |
 | [ptx_throughput.py](ptx_throughput.py) | its instructions a second | nothing |
 | [ptx_mutants.py](ptx_mutants.py) | which removed barriers and hidden elements it names | nothing |
@@ -134,6 +136,25 @@ def slower(report: BenchReport) -> str:
     return "Faster peers: " + ("; ".join(found) if found else "none") + "."
 
 
+def enqueue_vtables() -> str:
+    """The table of enqueues through TensorRT's virtual functions."""
+    document = load("enqueue_vtables")
+    rows = [
+        [row["way"], f"{row['us']:.2f}", f"{row['low_us']:.2f} to {row['high_us']:.2f}",
+         f"x{row['over_driver']:.2f}",
+         f"{row['new_shape_us']:.0f}" if "new_shape_us" in row else ""]
+        for row in document["rows"]
+    ]  # fmt: skip
+    head = ["one enqueue", "median us", "deciles", "over the driver", "a shape never seen, us"]
+    return (
+        f"## Enqueue through TensorRT's virtual functions\n\n{machine(document)}\n\nThree inputs, "
+        "one output, a small kernel. Each plugin comes out of TensorRT's registry, is built and "
+        "attached in TensorRT's order, and is enqueued by one C++ loop, all ways in turn; the "
+        "empty Python enqueue launches nothing. A shape never seen: its announcement and the first "
+        f"enqueue.\n\n{markdown_from_table(head, rows)}\n"
+    )
+
+
 def enqueue() -> str:
     """The table of enqueue times."""
     document = load("enqueue")
@@ -144,9 +165,10 @@ def enqueue() -> str:
     ]  # fmt: skip
     table = markdown_from_table(["one enqueue", "median us", "deciles", "over the driver"], rows)
     return (
-        f"## Enqueue\n\n{machine(document)}\n\nThree inputs, one output, a small kernel; host time "
-        "of single calls on an idle stream, all ways in turn. Another shape each time: V2's "
-        "includes the making of DynamicPluginTensorDescs, which TensorRT does in C++.\n\n"
+        f"## Enqueue from Python\n\n{machine(document)}\n\nThree inputs, one output, a small "
+        "kernel; host time of single calls on an idle stream, all ways in turn. Another shape each "
+        "time: V2's includes the making of DynamicPluginTensorDescs, which TensorRT does in "
+        "C++.\n\n"
         f"{table}\n"
     )
 
@@ -232,7 +254,10 @@ def main() -> None:
     if folder is not None:
         draw_charts(folder, there)
         return
-    parts = (HEAD, *map(plugin, there), enqueue(), enqueue_exported(), imports(), rewrite())
+    parts = (
+        HEAD, *map(plugin, there), enqueue_vtables(), enqueue(), enqueue_exported(), imports(),
+        rewrite(),
+    )  # fmt: skip
     (FOLDER / "README.md").write_text("\n".join(parts), encoding="utf-8")
 
 
