@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pluginkit import Plugin, find_plugins
+from pluginkit import Plugin
 from pluginkit.contract import calls
 from pluginkit.errors import ExportError
 from pluginkit.export.compile.compiler import find_compiler
@@ -22,10 +22,11 @@ from pluginkit.export.prove.compare import Proof
 from pluginkit.export.prove.session import prove_library
 from pluginkit.export.trace.methods import trace_plugin
 from pluginkit.export.variant import DimRange, Variant, merged
+from tests.export.called_plugins import SHIPPED
 
 pytestmark = pytest.mark.slow
 
-SHIPPED = {cls.__name__: cls for cls in find_plugins().values()}
+PLUGINS = Path(__file__).parents[2] / "plugins"
 #: Dimensions that vary, where they vary in all of them, and those of higher ranks that do not.
 DYNAMIC: DimRange = (0, 5000)
 #: Of more dimensions than these, the first two vary: paths multiply with each.
@@ -82,8 +83,12 @@ def proof_of(library: GeneratedLibrary, calls_each: int = 120) -> Proof:
         return prove_library(library, builder, compiler, calls_each)
 
 
-def test_there_are_eight() -> None:
-    assert len(SHIPPED) == 8
+def test_every_folder_of_plugins_has_one() -> None:
+    folders = [each.parent.name for each in PLUGINS.glob("[!_]*/__init__.py")]
+    modules = [cls.__module__.split(".") for cls in SHIPPED.values()]
+    assert sorted(folder for folder in folders for each in modules if folder in each) == sorted(
+        folders
+    )
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))

@@ -35,10 +35,6 @@ pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 PARTS = 4
 
 
-def test_there_are_nine() -> None:
-    assert len(SHIPPED) == 9
-
-
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_the_exported_library_computes_what_the_reference_does(
