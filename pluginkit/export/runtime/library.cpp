@@ -174,6 +174,14 @@ Creator* const* listed_creators(const void* caller, std::int32_t& count) noexcep
 #ifndef PLUGINKIT_SELF_REGISTER
 
 #if PLUGINKIT_TENSORRT_MAJOR == 8
+// What later versions ask for; it is here so that they are refused in words.
+PLUGINKIT_EXPORT const void* getCreators(std::int32_t& count) {
+    std::int32_t refused = 0;
+    pluginkit::listed_creators(__builtin_return_address(0), refused);
+    count = 0;
+    return nullptr;
+}
+
 PLUGINKIT_EXPORT nvinfer1::IPluginCreator* const* getPluginCreators(std::int32_t& count) {
 #else
 PLUGINKIT_EXPORT nvinfer1::IPluginCreatorInterface* const* getCreators(std::int32_t& count) {

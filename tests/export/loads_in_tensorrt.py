@@ -1,0 +1,80 @@
+"""What becomes of plugin libraries that are loaded and given back in a real TensorRT.
+
+    python -m tests.export.loads_in_tensorrt FLAVOUR STEP...
+
+Each step is ``load:LIBRARY``, ``open:LIBRARY`` (plain dlopen), ``give:LIBRARY`` (deregister what
+was loaded last of it) or ``make:LIBRARY`` (make a plugin, which is never destroyed). Prints, as
+JSON, for each step whether it worked, what the registry then has of cpp/programs.cpp, and which of
+the libraries are mapped. A crash is the process's.
+"""
+
+import ctypes
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pluginkit.trt.flavour import Flavour, load_flavour
+from tests.export.in_tensorrt import KEYS
+
+
+class Loads:
+    """A registry, and what was loaded into it."""
+
+    def __init__(self, flavour: Flavour) -> None:
+        self.trt = flavour.module
+        self.registry = self.trt.get_plugin_registry()
+        self.handles: dict[str, list[Any]] = {}
+
+    def load(self, library: str) -> bool:
+        """loadLibrary."""
+        handle = self.registry.load_library(library)
+        if handle is not None:
+            self.handles.setdefault(library, []).append(handle)
+        return handle is not None
+
+    def open(self, library: str) -> bool:
+        """Plain dlopen."""
+        ctypes.CDLL(library)
+        return True
+
+    def give(self, library: str) -> bool:
+        """Deregister the library."""
+        self.registry.deregister_library(self.handles[library].pop())
+        return True
+
+    def make(self, _: str) -> bool:
+        """Make a Scale that no one destroys."""
+        creator = self.registry.get_creator(*KEYS[0])
+        kind = self.trt.PluginFieldType.FLOAT32
+        field = self.trt.PluginField("factor", np.array([2], np.float32), kind)
+        given = ["node", self.trt.PluginFieldCollection([field])]
+        if isinstance(creator, self.trt.IPluginCreatorV3One):
+            given.append(self.trt.TensorRTPhase.RUNTIME)
+        made = creator.create_plugin(*given)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))
+        return made is not None
+
+    def interfaces(self) -> list[str | None]:
+        """The class of each plugin's creator, None where the registry has none."""
+        found = (self.registry.get_creator(*key) for key in KEYS)
+        return [None if each is None else type(each).__name__ for each in found]
+
+
+def main(flavour: str, steps: list[str]) -> None:
+    """Take the steps."""
+    loads = Loads(load_flavour(flavour))
+    split = [step.partition(":") for step in steps]
+    libraries = sorted({library for _, _, library in split})
+    for name, _, library in split:
+        worked = getattr(loads, name)(library)
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8")
+        mapped = [each for each in libraries if each in maps]
+        sys.stdout.write(json.dumps([worked, loads.interfaces(), mapped]) + "\n")
+        sys.stdout.flush()  # what was done before a crash is seen
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
