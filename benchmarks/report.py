@@ -39,7 +39,7 @@ a GPU, tensorrt_lean, g++ |
 | [enqueue_exported.py](enqueue_exported.py) | an exported plugin's first enqueue | a GPU |
 | [ptx_machine.py](ptx_machine.py) | the PTX machine on every case of the plugins | nothing |
 | [ptx_throughput.py](ptx_throughput.py) | its instructions a second | nothing |
-| [ptx_mutants.py](ptx_mutants.py) | which removed barriers and hidden elements it names | nothing |
+| [ptx_mutants.py](ptx_mutants.py) | its findings in mutants: [table](ptx_mutants.md) | nothing |
 | [imports.py](imports.py) | how long imports and `--help` take | nothing |
 | [rewrite.py](rewrite.py) | `pluginkit rewrite` and plain onnx-graphsurgeon | 10 GB of memory |
 | [onnx_coverage.py](onnx_coverage.py) | ONNX's node tests: [table](coverage.md) | tensorrt_rtx |
