@@ -1,0 +1,110 @@
+// Evaluate an ensemble of decision trees. A block takes a few samples, round by round a slice of the trees: first each
+// thread walks from the roots of some (sample, tree) pairs to their leaves and notes these in shared memory, then each
+// thread that owns a (sample, target) pair takes the weights of the noted leaves, in the order of the trees. Results
+// therefore do not depend on how samples are spread over blocks.
+//
+// Neighbouring threads walk through one tree for neighbouring samples, so that they share the first nodes of the tree.
+
+using pluginkit::Aggregate, pluginkit::NodeKind, pluginkit::FEATURE_STRIDE, pluginkit::SLOTS, pluginkit::THREADS,
+    pluginkit::TRACKS_NAN;  // from launches.py
+
+// A row of `nodes`. A branch has the position of its feature times 16, plus 8 if NaN takes the true child, plus its
+// NodeKind; of a leaf `first` and `last` are the range of its weights.
+struct alignas(16) Node {
+    int code;
+    float threshold;
+    int first;  // the child where the condition is true
+    int last;   // the other child
+};
+
+constexpr int NO_LEAF = -1;
+
+__device__ __forceinline__ bool is_true(int branch, float value, float threshold) {
+    switch (static_cast<NodeKind>(branch)) {
+        case NodeKind::LEQ: return value <= threshold;
+        case NodeKind::LT: return value < threshold;
+        case NodeKind::GTE: return value >= threshold;
+        case NodeKind::GT: return value > threshold;
+        case NodeKind::EQ: return value == threshold;
+        default: return value != threshold;
+    }
+}
+
+// Return the leaf in which a sample ends. Children come after their parents: a child that does not, or that lies beyond
+// the nodes, ends the walk without a leaf.
+__device__ __forceinline__ int leaf_of(const Node* __restrict__ nodes, int count, int root, const float* __restrict__ x,
+                                       int features) {
+    int at = root, before = -1;
+    while (at > before && at < count) {
+        const Node node = nodes[at];
+        const int branch = node.code % TRACKS_NAN;
+        if (branch == static_cast<int>(NodeKind::LEAF)) return at;
+        const int feature = node.code / FEATURE_STRIDE;
+        if (feature < 0 || feature >= features) break;
+        const float value = x[feature];
+        const bool goes_first = is_true(branch, value, node.threshold) || (node.code & TRACKS_NAN && value != value);
+        before = at;
+        at = goes_first ? node.first : node.last;
+    }
+    return NO_LEAF;
+}
+
+// What one target of one sample has got from the trees so far.
+struct Score {
+    float value = 0;
+    bool is_there = false;
+
+    __device__ __forceinline__ void take(Aggregate aggregate, float weight) {
+        const bool is_sum = aggregate == Aggregate::SUM || aggregate == Aggregate::AVERAGE;
+        if (is_sum) {
+            value += weight;
+        } else if (!is_there || (aggregate == Aggregate::MIN ? weight < value : weight > value)) {
+            value = weight;
+        }
+        is_there = true;
+    }
+};
+
+// SPARSE: each weight has a target of its own; else each leaf has one for each target, in order.
+template <Aggregate AGGREGATE, bool SPARSE>
+__global__ void __launch_bounds__(THREADS)
+    tree_ensemble(float* __restrict__ scores, const float* __restrict__ x, const Node* __restrict__ nodes,
+                  const int* __restrict__ roots, const float* __restrict__ weights, const int* __restrict__ targets,
+                  long long samples, int features, int node_count, int trees, int weight_count, int target_count,
+                  int block_samples, int block_targets, float unscored) {
+    __shared__ int leaves[SLOTS];
+    const long long first_sample = static_cast<long long>(blockIdx.x) * block_samples;
+    const int own_sample = threadIdx.x / block_targets;
+    const int target = blockIdx.y * block_targets + threadIdx.x % block_targets;
+    const bool owns = own_sample < block_samples && first_sample + own_sample < samples && target < target_count;
+    const int slice = SLOTS / block_samples;  // trees of a round
+    Score score;
+    for (int begin = 0; begin < trees; begin += slice) {
+        const int size = min(slice, trees - begin);
+        for (int pair = threadIdx.x; pair < size * block_samples; pair += THREADS) {
+            const long long sample = first_sample + pair % block_samples;
+            if (sample < samples) {
+                const int root = roots[begin + pair / block_samples];
+                leaves[pair] = leaf_of(nodes, node_count, root, x + sample * features, features);
+            }
+        }
+        __syncthreads();
+        for (int tree = 0; owns && tree < size; ++tree) {
+            const int leaf = leaves[tree * block_samples + own_sample];
+            if (leaf == NO_LEAF) continue;
+            const int first = max(nodes[leaf].first, 0), last = min(nodes[leaf].last, weight_count);
+            if constexpr (SPARSE) {
+                for (int at = first; at < last; ++at) {
+                    if (targets[at] == target) score.take(AGGREGATE, weights[at]);
+                }
+            } else if (target < last - first) {
+                score.take(AGGREGATE, weights[first + target]);
+            }
+        }
+        __syncthreads();
+    }
+    if (!owns) return;
+    if (!score.is_there) score.value = unscored;
+    if (AGGREGATE == Aggregate::AVERAGE && score.is_there) score.value /= static_cast<float>(trees);
+    scores[(first_sample + own_sample) * target_count + target] = score.value;
+}

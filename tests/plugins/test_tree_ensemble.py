@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+
+from pluginkit import float32, int32
+from pluginkit.checking.kernel_run import run_kernels
+from pluginkit.contract import calls
+from pluginkit.errors import AttributeValueError, TensorError
+from pluginkit.plugins.tree_ensemble import TreeEnsemble, launches
+from pluginkit.plugins.tree_ensemble.packing import BranchNode, LeafNode, pack_trees
+from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
+
+CASES = {case.name: case for case in TreeEnsemble.cases()}
+NAN = float("nan")
+
+
+def arrays_of(nodes, roots, n_targets=1):
+    packed = pack_trees(nodes, roots, n_targets)
+    return [packed.nodes, packed.roots, packed.weights, packed.targets]
+
+
+def reference(inputs, **attributes):
+    given = [each for each in inputs if each is not None]
+    names = ("x", "nodes", "roots", "weights", "targets")[: len(given)]
+    (scores,) = calls.run_reference(TreeEnsemble(**attributes).with_inputs(*names), given)
+    return scores
+
+
+def on_machine(inputs, **attributes):
+    run = run_kernels(TreeEnsemble(**attributes), inputs)
+    assert not run.findings
+    return run.outputs[0]
+
+
+def walked(x, packed, n_targets):
+    """Sum the weights sample by sample, node by node."""
+    nodes, roots, weights, targets = packed
+    scores = np.zeros((len(x), n_targets), np.float32)
+    compare = [np.less_equal, np.less, np.greater_equal, np.greater, np.equal, np.not_equal]
+    for row, sample in zip(scores, x, strict=True):
+        for root in roots:
+            code, bits, first, last = nodes[root]
+            while code % 8 != 6:
+                value, threshold = sample[code // 16], np.int32(bits).view(np.float32)
+                is_true = compare[code % 8](value, threshold) or (code & 8 and np.isnan(value))
+                code, bits, first, last = nodes[first if is_true else last]
+            for at in range(first, last):
+                row[at - first if targets is None else targets[at]] += weights[at]
+    return scores
+
+
+@pytest.mark.parametrize("name", ["boosted", "sparse", "every_kind", "one_sample", "only_leaves"])
+def test_the_reference_walks_as_a_loop_does(name):
+    case = CASES[name]
+    x, *packed = case.inputs
+    wanted = walked(x, packed, case.attributes["n_targets"])
+    np.testing.assert_array_equal(reference(case.inputs, **case.attributes), wanted)
+
+
+@pytest.mark.parametrize("name", ["forest", "sparse", "every_kind", "least", "many_targets"])
+def test_the_kernel_computes_the_reference(name):
+    case = CASES[name]
+    got, wanted = (each(case.inputs, **case.attributes) for each in (on_machine, reference))
+    np.testing.assert_array_equal(got, wanted)
+
+
+STUMP = [BranchNode("LT", 0, 1.5, (1, 2), True), LeafNode([(0, 10)]), LeafNode([(0, 20)])]
+
+
+@pytest.mark.parametrize("compute", [reference, on_machine])
+def test_a_stump(compute):
+    x = np.array([[1], [1.5], [NAN], [np.inf]], np.float32)
+    scores = compute([x, *arrays_of(STUMP, [0])], n_targets=1)
+    assert scores.ravel().tolist() == [10, 20, 10, 20]
+
+
+@pytest.mark.parametrize("compute", [reference, on_machine])
+def test_several_parents_share_a_child(compute):
+    nodes = [BranchNode("EQ", 0, 1, (2, 1)), BranchNode("EQ", 0, 3, (2, 3))]
+    nodes += [LeafNode([(0, 1)]), LeafNode([(0, 0)])]
+    x = np.arange(5, dtype=np.float32).reshape(-1, 1)
+    scores = compute([x, *arrays_of(nodes, [0])], n_targets=1)
+    assert scores.ravel().tolist() == [0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("compute", [reference, on_machine])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        BranchNode("LT", 0, 1.5, (0, 2)),
+        BranchNode("LT", 0, 1.5, (99, 2)),
+        BranchNode("LT", 0, 1.5, (-5, 2)),
+        BranchNode("LT", 7, 1.5, (1, 2)),
+    ],
+    ids=["circle", "beyond", "negative", "feature"],
+)
+def test_a_walk_that_leads_nowhere_ends_without_a_leaf(compute, broken):
+    x = np.zeros((3, 1), np.float32)
+    inputs = [x, *arrays_of([broken, *STUMP[1:]], [0])]
+    assert compute(inputs, n_targets=1, unscored=-7.0).ravel().tolist() == [-7] * 3
+
+
+@pytest.mark.parametrize("compute", [reference, on_machine])
+def test_weights_and_targets_out_of_range_are_skipped(compute):
+    inputs = [np.zeros((2, 1), np.float32), *arrays_of(STUMP, [0]), None][:5]
+    inputs[1][1] = 6, 0, -3, 99
+    inputs[4] = np.array([5, -1], np.int32)
+    assert compute(inputs, n_targets=1).tolist() == [[0], [0]]
+
+
+def test_the_batch_does_not_change_a_sample():
+    case = CASES["boosted"]
+    x, *packed = case.inputs
+    many = np.tile(x, (40, 1))
+    whole = on_machine([many, *packed], **case.attributes)
+    np.testing.assert_array_equal(whole, np.tile(on_machine(case.inputs, n_targets=1), (40, 1)))
+
+
+@pytest.mark.parametrize(
+    ("samples", "targets", "block"), [(1, 1, 1), (256, 1, 1), (512, 1, 2), (10**6, 1, 32)]
+)
+def test_blocks_take_more_samples_where_there_are_many(samples, targets, block):
+    plugin = TreeEnsemble(n_targets=targets).with_inputs("x", "nodes", "roots", "weights")
+    shapes = [(samples, 3), (9, 4), (2,), (5,)]
+    inputs = calls.describe_inputs(plugin, shapes, [float32, int32, int32, float32])
+    (scores,) = calls.describe_outputs(plugin, inputs)
+    x, nodes, roots, weights = inputs[:4]
+    launch = launches.launch_of(plugin, x, nodes, roots, weights, None, scores)
+    assert launch.grid[0] == -(-samples // block)
+
+
+def test_errors():
+    with pytest.raises(AttributeValueError, match="PK104"):
+        TreeEnsemble(n_targets=0)
+    inputs = [np.zeros((2, 1), np.float32), *arrays_of(STUMP, [0])[:3]]
+    with pytest.raises(TensorError, match="TreeEnsemble/features: x .* expected 3 features"):
+        reference(inputs, n_targets=1, features=3)
+    with pytest.raises(TensorError, match="TreeEnsemble/shapes: .* expected one target each"):
+        reference([*inputs, np.zeros(3, np.int32)], n_targets=1)
+
+
+@architectures
+def test_every_kernel_compiles(arch):
+    plugins = [
+        TreeEnsemble(n_targets=1, aggregate=each) for each in ("SUM", "AVERAGE", "MIN", "MAX")
+    ]
+    assert_all_compile(specialisations_of(plugins), arch)
