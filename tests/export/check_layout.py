@@ -9,13 +9,12 @@ Needs g++, and neither TensorRT, CUDA nor a GPU.
 """
 
 import argparse
-import re
-import subprocess
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from pluginkit.export.compile.check_layout import check_layout, major_of_headers
 from tests.export.building import (
     Target,
     build_library,
@@ -25,26 +24,9 @@ from tests.export.building import (
 )
 
 
-def major_of(include: Path) -> int:
-    """The major version of a folder of NVIDIA's headers."""
-    text = (include / "NvInferVersion.h").read_text(encoding="utf-8")
-    # Newer headers define NV_TENSORRT_MAJOR by way of TRT_MAJOR_ENTERPRISE.
-    found = re.search(r"#define\s+(?:NV_TENSORRT_MAJOR|TRT_MAJOR_ENTERPRISE)\s+(\d+)", text)
-    if found is None:
-        raise SystemExit(f"{include}/NvInferVersion.h names no version")
-    return int(found[1])
-
-
-def compare_layout(include: Path, folder: Path) -> None:
-    """Compile the static assertions, and compare the tables of virtual functions."""
-    program = folder / "layout"
-    build_program(program, "layout.cpp", Target(major_of(include), tensorrt_include=include))
-    subprocess.run([str(program)], check=True)
-
-
 def call_through_both(include: Path, folder: Path, interface: str) -> None:
     """Drive a library built with one header by a program built with the other."""
-    own = Target(major_of(include), interface)
+    own = Target(major_of_headers(include), interface)
     theirs = replace(own, tensorrt_include=include)
     driver = folder / "librecording.so"
     build_recording_driver(driver)
@@ -64,8 +46,8 @@ def main() -> int:
     parser.add_argument("--tensorrt-include", type=Path, required=True, metavar="DIR")
     include = parser.parse_args().tensorrt_include.resolve()
     with tempfile.TemporaryDirectory() as folder:
-        compare_layout(include, Path(folder))
-        for interface in ("v2",) if major_of(include) == 8 else ("v2", "v3"):
+        sys.stdout.write(check_layout(include, major_of_headers(include)) + "\n")
+        for interface in ("v2",) if major_of_headers(include) == 8 else ("v2", "v3"):
             call_through_both(include, Path(folder), interface)
     return 0
 

@@ -17,6 +17,7 @@ from pluginkit import (
     float32,
     int32,
     known,
+    where,
 )
 from pluginkit.contract import calls
 from pluginkit.errors import ExportError, InputError
@@ -302,3 +303,30 @@ def test_a_constant_is_chosen_among_those_declared() -> None:
     assert sorted(map(str, trace.kernels)) == ["work<1>", "work<2>", "work<4>"]
     trace = traced(plugin_with(launches, kernel=kernel), (8, 8))
     assert list(map(str, trace.kernels)) == ["work<4>"]
+
+
+def test_where_is_one_path() -> None:
+    made = passes(lambda x: where(x.shape[0] == 1, x.shape[1], x.shape[0] * 2))
+    (result,) = leaves(made.steps)
+    assert argument(result, 1, 7) == 7
+    assert argument(result, 3, 7) == 6
+
+
+def test_where_follows_what_is_known() -> None:
+    made = passes(lambda x: where(x.shape[0] == 1, 5, 6), (1, 1))
+    (result,) = leaves(made.steps)
+    assert argument(result, 1, 7) == 5
+
+
+def test_too_many_steps_name_the_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def launches(self, x, y):  # type: ignore[no-untyped-def]
+        count = next((n for n in range(9) if x.shape[0] <= 3 * n), 9)
+        return [Launch(self.kernel, 1, 32, (y, x, count))] * 20
+
+    monkeypatch.setattr(tree, "_MOST_STEPS", 100)
+    with pytest.raises(ExportError) as found:
+        traced(plugin_with(launches))
+    assert found.value.code == "PK801"
+    assert "more than 100 steps on its paths" in found.value.message
+    for way in ("--shapes INPUT:MIN,OPT,MAX", "static", "where(condition, a, b)"):
+        assert way in str(found.value.fix)

@@ -14,7 +14,7 @@ from pluginkit.contract import calls
 from pluginkit.errors import InputError
 from pluginkit.kernels.compile import compile_launches
 from pluginkit.plugins.scatter_elements import ScatterElements
-from pluginkit.plugins.scatter_elements.launches import ScatterElementsCall
+from pluginkit.plugins.scatter_elements.launches import ScatterElementsCall, merged_dims
 from pluginkit.plugins.scatter_elements.variants import SHARED_BYTES, choose, problem_of
 from tests.plugins.compilation import (
     QUICK,
@@ -232,3 +232,30 @@ def test_matching_dimensions_are_merged(data, updates, axis, rank):
 def test_offsets_are_as_wide_as_needed(data, updates, offset):
     launch = elements_launch(ScatterElements(), data, updates, int8)
     assert launch.constants["OFFSET"] == offset
+
+
+def listed_dims(data: list[int], updates: list[int], axis: int) -> list[tuple[int, int]]:
+    """The merged dimensions, in a list that grows, outermost first."""
+    dims: list[tuple[int, int]] = []
+    step = 1
+    for dim in reversed(range(len(data))):
+        size, stride = updates[dim], 0 if dim == axis else step
+        step *= data[dim]
+        if size == 1:
+            continue
+        if dims and stride == dims[-1][0] * dims[-1][1]:
+            dims[-1] = size * dims[-1][0], dims[-1][1]
+        else:
+            dims.append((size, stride))
+    return dims[::-1]
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=8), st.data())
+def test_dimensions_are_merged_as_in_a_list(sizes: list[tuple[int, int]], data: st.DataObject):
+    axis = data.draw(st.integers(0, len(sizes) - 1))
+    whole, updates = map(list, zip(*sizes, strict=True))
+    expected, merged = listed_dims(whole, updates, axis), merged_dims(whole, updates, axis)
+    rank = 3 if len(expected) <= 3 else 8
+    filled = [(1, 0)] * (rank - len(expected)) + expected
+    assert (merged.count, merged.rank) == (len(expected), rank)
+    assert merged.geometry(rank) == [size for size, _ in filled] + [step for _, step in filled]

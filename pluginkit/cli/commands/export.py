@@ -63,6 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a model repository of Triton Inference Server too (models only)",
     )
     parser.add_argument(
+        "--tensorrt-include",
+        type=Path,
+        metavar="DIR",
+        help="compare pluginkit's own header of TensorRT's plugin interface with the SDK's in this "
+        "folder first",
+    )
+    parser.add_argument(
         "--types",
         default="",
         metavar="TYPE,...",
@@ -88,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
 
     models = [text for text in args.what if text.endswith(".onnx")]
     _check_together(args, models)
+    if args.tensorrt_include is not None:
+        _check_headers(args)
     with shown_phases() as report:
         deployment = _export_model(args, report) if models else _export_plugins(args, report)
     if args.json:
@@ -95,6 +104,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_deployment(deployment)
     return 0
+
+
+def _check_headers(args: argparse.Namespace) -> None:
+    from pluginkit.cli.terminal_output import print_line
+    from pluginkit.export.compile.check_layout import check_layout
+    from pluginkit.export.compile.library_builder import tensorrt_major
+
+    compared = check_layout(args.tensorrt_include, tensorrt_major(_tensorrt(args)))
+    print_line(f"Headers of {args.tensorrt_include}: {compared}", stderr=True)
 
 
 def _check_together(args: argparse.Namespace, models: list[str]) -> None:

@@ -11,7 +11,7 @@
 //     11   TensorRT 11, and TensorRT-RTX from 1.5 on
 //
 // With PLUGINKIT_TENSORRT_HEADERS defined NVIDIA's own headers are used instead; the runtime
-// compiles with either. tests/export/check_layout.py compares the two.
+// compiles with either. layout/layout.cpp compares the two.
 #pragma once
 
 #include <cstddef>

@@ -11,6 +11,7 @@ from pluginkit.contract.dims import (
     evaluate,
     is_static,
     product,
+    where,
 )
 from pluginkit.errors import TensorError, UnknownDimError
 
@@ -81,3 +82,8 @@ def test_is_static() -> None:
     assert is_static((1, 2))
     assert not is_static((1, N))
     assert product(()) == 1
+
+
+def test_where_chooses_a_size() -> None:
+    assert where(3 < 4, 5, 6) == 5
+    assert where(4 < 3, 5, 6) == 6

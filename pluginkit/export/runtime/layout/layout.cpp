@@ -1,5 +1,6 @@
 // Compares pluginkit's own header with NVIDIA's: sizes, offsets, enumerators, and the place of
-// every virtual function. Compiled and run by check_layout.py.
+// every virtual function. Compiled and run by
+// export/compile/check_layout.py.
 //
 // A pointer to a virtual member function holds the function's offset in the table of virtual
 // functions (Itanium C++ ABI, as g++ has it on x86-64), so two tables are compared without objects.
