@@ -226,7 +226,7 @@ class ArgumentBlock:
 
     def write(self, pointers: Sequence[int]) -> None:
         """Write the pointers to inputs, outputs and workspace."""
-        self._table[:] = pointers
+        self._table[:] = pointers  # type: ignore[call-overload]  # ctypes takes any ints
         for word, index, offset in self._shifted:
             self.words[word] = pointers[index] + offset
 
