@@ -31,6 +31,9 @@ H200 where that differs from the PTX manual (64-bit ``bfe`` and ``bfi`` with pos
 beyond 255) and where the manual is silent (the payload of an f64 NaN, ``.ftz`` of results that
 rounding makes normal).
 
+With a ``seed``, blocks and warps run in another order. Some warps then come late to atomics and
+volatile stores, and such stores reach other blocks late unless a fence has published them.
+
 The machine misses some mistakes, and sees others differently than a GPU:
 
 - Bytes that nothing has written are reported when they are loaded, even if the value is not used.
