@@ -3,9 +3,10 @@
     python -m tests.export.loads_in_tensorrt FLAVOUR STEP...
 
 Each step is ``load:LIBRARY``, ``open:LIBRARY`` (plain dlopen), ``give:LIBRARY`` (deregister what
-was loaded last of it) or ``make:LIBRARY`` (make a plugin, which is never destroyed). Prints, as
-JSON, for each step whether it worked, what the registry then has of cpp/programs.cpp, and which of
-the libraries are mapped. A crash is the process's.
+was loaded last of it), ``make:LIBRARY`` (make a plugin, which stays alive) or ``drop:LIBRARY``
+(call the plugin that was made last, and destroy it). Prints, as JSON, for each step whether it
+worked, what the registry then has of cpp/programs.cpp, and which of the libraries are mapped. A
+crash is the process's.
 """
 
 import ctypes
@@ -27,6 +28,7 @@ class Loads:
         self.trt = flavour.module
         self.registry = self.trt.get_plugin_registry()
         self.handles: dict[str, list[Any]] = {}
+        self.plugins: list[Any] = []
 
     def load(self, library: str) -> bool:
         """loadLibrary."""
@@ -46,7 +48,7 @@ class Loads:
         return True
 
     def make(self, _: str) -> bool:
-        """Make a Scale that no one destroys."""
+        """Make a Scale, which lives until it is dropped."""
         creator = self.registry.get_creator(*KEYS[0])
         kind = self.trt.PluginFieldType.FLOAT32
         field = self.trt.PluginField("factor", np.array([2], np.float32), kind)
@@ -54,8 +56,18 @@ class Loads:
         if isinstance(creator, self.trt.IPluginCreatorV3One):
             given.append(self.trt.TensorRTPhase.RUNTIME)
         made = creator.create_plugin(*given)
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))  # the process's end does not destroy it
+        self.plugins.append(made)
         return made is not None
+
+    def drop(self, _: str) -> bool:
+        """Ask the plugin that was made last for its name, and destroy it."""
+        made = self.plugins.pop()
+        ctypes.pythonapi.Py_DecRef(ctypes.py_object(made))
+        if not hasattr(made, "plugin_type"):
+            core = made.get_capability_interface(self.trt.PluginCapabilityType.CORE)
+            return bool(core.plugin_name == KEYS[0][0])
+        return bool(made.plugin_type == KEYS[0][0])
 
     def interfaces(self) -> list[str | None]:
         """The class of each plugin's creator, None where the registry has none."""

@@ -154,3 +154,28 @@ def test_a_library_can_be_given_back_while_plugins_are_alive(
     assert [each.creators for each in found] == [has, has, NONE] * 2
     assert found[-1].mapped == []
     assert "PK" not in said
+
+
+@FLAVOURS
+@pytest.mark.parametrize("interface", ["v3", "v2"])
+def test_plugins_outlive_a_library_that_is_kept_open(built: Built, flavour: str, interface: str):
+    library = built(target_of(flavour, interface=interface))
+    found, said = taken(
+        flavour,
+        ("open", library),
+        ("load", library),
+        ("make", library),
+        ("give", library),
+        ("drop", library),
+    )
+    assert [each.worked for each in found] == [True] * 5
+    assert found[-1] == Took(True, NONE, [str(library)])
+    assert "PK" not in said
+
+
+@FLAVOURS
+def test_a_plugin_that_outlives_its_library_crashes(built: Built, flavour: str):
+    # Killed by a signal, as the page on exports says; else the test before would prove nothing.
+    library = built(target_of(flavour))
+    with pytest.raises(AssertionError, match=r"^-\d+: "):
+        taken(flavour, ("load", library), ("make", library), ("give", library), ("drop", library))
