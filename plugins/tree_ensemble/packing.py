@@ -52,20 +52,24 @@ def pack_trees(
     nodes: Sequence[BranchNode | LeafNode], roots: Sequence[int], n_targets: int
 ) -> PackedTrees:
     """Pack nodes, of which a root is given for each tree, in the order of their numbers."""
-    packed = np.zeros((len(nodes), 4), np.int32)
-    thresholds = packed.view(np.float32)
+    rows: list[tuple[int, int, int, int]] = []
+    thresholds: list[float] = []
     weights: list[tuple[int, float]] = []
+    every_target = list(range(n_targets))
     is_dense = True
-    for number, node in enumerate(nodes):
+    for node in nodes:
         if isinstance(node, LeafNode):
             first = len(weights)
             weights += node.weights
-            packed[number] = BRANCHES["LEAF"], 0, first, len(weights)
-            is_dense &= [target for target, _ in node.weights] == list(range(n_targets))
+            rows.append((BRANCHES["LEAF"], 0, first, len(weights)))
+            thresholds.append(0)
+            is_dense = is_dense and [target for target, _ in node.weights] == every_target
         else:
             code = node.feature * FEATURE_STRIDE + BRANCHES[node.kind]
-            packed[number] = code + TRACKS_NAN * node.is_true_for_nan, 0, *node.children
-            thresholds[number, 1] = node.threshold
+            rows.append((code + TRACKS_NAN * node.is_true_for_nan, 0, *node.children))
+            thresholds.append(node.threshold)
+    packed = np.array(rows, np.int32).reshape(-1, 4)
+    packed[:, 1] = np.array(thresholds, np.float32).view(np.int32)
     targets = np.array([target for target, _ in weights], np.int32)
     return PackedTrees(
         packed,
