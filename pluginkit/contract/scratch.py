@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin, Plugins
 
 _variants: dict[type[Plugin], type[Plugin]] = {}
+#: What a variant's class name ends with.
+VARIANT = "Scratch"
 _SUFFIX = "_Scratch"
 _PORT = Port("scratch", None, (int8,), False, (1, 1), "scratch memory; nobody reads it")
 
@@ -115,7 +117,8 @@ def _variant(plugin: type[Plugin]) -> type[Plugin]:
             made = made._changed("_present", self.present)
             return made.with_tactic(self.tactic) if self.tactic else made
 
-    ScratchVariant.__name__ = ScratchVariant.__qualname__ = f"{plugin.__name__}Scratch"
+    ScratchVariant.__name__ = f"{plugin.__name__}{VARIANT}"
+    ScratchVariant.__qualname__ = f"{plugin.__qualname__}{VARIANT}"
     ScratchVariant.__module__ = plugin.__module__
     ScratchVariant.spec = replace(
         spec,

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.scratch import VARIANT, scratch_variant
 from pluginkit.errors import UsageError
 
 
@@ -36,7 +37,9 @@ class ClassLocation:
         sys.path += [folder for folder in self.path if folder not in sys.path]
         found: Any = self._module()
         for name in self.qualname.split("."):
-            found = getattr(found, name)
+            base = getattr(found, name.removesuffix(VARIANT), None)
+            is_variant = not hasattr(found, name) and base is not None
+            found = scratch_variant(base) if is_variant else getattr(found, name)
         plugin_class: type[Plugin] = found
         return plugin_class
 

@@ -7,6 +7,7 @@ import pytest
 from pluginkit.contract import calls
 from pluginkit.contract.scratch import plugin_class, scratch_bytes, scratch_variant
 from pluginkit.discovery import find_plugins
+from pluginkit.isolation.class_location import location_of
 from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
@@ -133,3 +134,9 @@ def test_the_variant_launches_the_same_in_its_output(cls):
             if hasattr(arg, "slot")
         }
         assert "workspace" not in kinds
+
+
+def test_a_variant_is_found_by_another_process():
+    for cls in WITH_SCRATCH:
+        variant = scratch_variant(cls)
+        assert location_of(variant).load() is variant
