@@ -36,6 +36,7 @@ DEFINES = {
     "CHUNK": _CHUNK,
     "CHOOSE_THREADS": _CHOOSE_THREADS,
     "SLICE": _SLICE,
+    "WORD": _WORD,
 }
 
 

@@ -9,10 +9,10 @@
 
 #include "boxes.cuh"
 
-using pluginkit::CHUNK, pluginkit::CHOOSE_THREADS, pluginkit::SLICE, pluginkit::THREADS;  // from launches.py
+using pluginkit::CHUNK, pluginkit::CHOOSE_THREADS, pluginkit::SLICE, pluginkit::THREADS,
+    pluginkit::WORD;  // from launches.py
 
-using Word = unsigned long long;
-constexpr int WORD = 64;  // bits of a mask
+using Word = unsigned long long;  // WORD bits of a mask
 constexpr int LANES_OF_ROW = THREADS / WORD;
 
 // One chunk of every segment.

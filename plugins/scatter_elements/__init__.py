@@ -30,11 +30,7 @@ from pluginkit import (
 from pluginkit.plugins._cuda.reductions import Reduction
 from pluginkit.plugins._cuda.row_lists import RowLists
 from pluginkit.plugins.scatter_elements.cases import sample_calls
-from pluginkit.plugins.scatter_elements.launches import (
-    DEFINES,
-    ScatterElementsCall,
-    workspace_bytes,
-)
+from pluginkit.plugins.scatter_elements.launches import DEFINES, ScatterElementsCall, list_bytes
 from pluginkit.plugins.scatter_elements.reference import scatter_elements
 
 
@@ -142,7 +138,7 @@ class ScatterElements(Plugin):
 
     def workspace_bytes(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> int:
         """Return room for lists of updates, for the variants that keep them in global memory."""
-        return workspace_bytes(self, data, indices, updates)
+        return list_bytes(self, data, indices, updates)
 
     def workspace_bound(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Dim:
         """Return room for lists of single elements, or of rows, of which there are no more."""

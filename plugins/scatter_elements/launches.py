@@ -212,7 +212,7 @@ class ScatterElementsCall:
         return Fill(self.workspace.first(size * LIST_ITEMSIZE), EMPTY_BYTE), link, gather
 
 
-def workspace_bytes(
+def list_bytes(
     plugin: ScatterElements, data: TensorDesc, indices: TensorDesc, updates: TensorDesc
 ) -> int:
     """Return the bytes that suffice for this shape and for every smaller one."""

@@ -25,7 +25,6 @@ from pluginkit import (
     float16,
     float32,
     int64,
-    product,
 )
 from pluginkit.plugins._cuda.reductions import Reduction
 from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES, RowLists
@@ -34,8 +33,9 @@ from pluginkit.plugins.scatter_nd.launches import (
     DEFINES,
     WORD_BYTES,
     ScatterNDCall,
-    depth_of,
+    list_bound,
     rows_of,
+    shapes_fit,
 )
 from pluginkit.plugins.scatter_nd.reference import scatter_nd
 
@@ -105,12 +105,7 @@ class ScatterND(Plugin):
 
     def check(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> None:
         """Check that the depth that follows from the ranks fits the shapes."""
-        depth = depth_of(data, indices, updates)
-        if (
-            not 0 <= depth <= data.ndim
-            or indices.shape[-1] != depth
-            or updates.shape != (*indices.shape[:-1], *data.shape[depth:])
-        ):
+        if not shapes_fit(data, indices, updates):
             raise InputError(
                 f"{data}, {indices}, {updates}; expected updates of shape "
                 "indices.shape[:-1] + data.shape[indices.shape[-1]:].",
@@ -124,8 +119,7 @@ class ScatterND(Plugin):
 
     def workspace_bound(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Dim:
         """Return room for lists of updates."""
-        depth = depth_of(data, indices, updates)
-        return RowLists.nbytes(product(data.shape[:depth]), product(indices.shape[:-1]))
+        return list_bound(data, indices, updates)
 
     def launches(
         self,

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from pluginkit import Copy, Launch, Step, TensorDesc, Workspace, int32, known, offset_type
+from pluginkit import (
+    Copy,
+    Dim,
+    Launch,
+    Step,
+    TensorDesc,
+    Workspace,
+    int32,
+    known,
+    offset_type,
+    product,
+)
 from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins._cuda.row_lists import (
     LIST_ITEMSIZE,
@@ -96,6 +107,22 @@ class ScatteredRows:
 def depth_of(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> int:
     """Return how many dimensions of data a tuple names, which follows from the ranks."""
     return data.ndim + indices.ndim - 1 - updates.ndim
+
+
+def shapes_fit(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> bool:
+    """Say whether tuples name dimensions of data, and there is an update for each tuple."""
+    depth = depth_of(data, indices, updates)
+    return (
+        0 <= depth <= data.ndim
+        and indices.shape[-1] == depth
+        and updates.shape == (*indices.shape[:-1], *data.shape[depth:])
+    )
+
+
+def list_bound(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Dim:
+    """Return the bytes of lists of updates for every row, also of dimensions that are not known."""
+    depth = depth_of(data, indices, updates)
+    return RowLists.nbytes(product(data.shape[:depth]), product(indices.shape[:-1]))
 
 
 def rows_of(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> ScatteredRows:

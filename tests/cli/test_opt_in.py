@@ -46,7 +46,7 @@ def test_a_model_is_left_alone_and_json_says_why(model: Path, capsys: Capture) -
     assert main(["rewrite", str(model), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["applied"] == []
-    assert report["opt_in"] == ALL
+    assert [name for name in report["opt_in"] if name in ALL] == ALL
     assert [one.name for one in model.parent.iterdir()] == ["llama.onnx"]
 
 
@@ -77,14 +77,15 @@ def test_a_name_turns_it_on_and_twice_changes_nothing(
 def test_scan_and_build_apply_it_where_it_is_named(model: Path, capsys: Capture) -> None:
     assert main(["scan", str(model), "--json", *RTX]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["opt_in"] == ALL
+    assert [name for name in report["opt_in"] if name in ALL] == ALL
     assert report["counts"]["rewritten"] == 0
     assert main(["scan", str(model), "--json", "--with", NAME, *RTX]) == 0
     assert json.loads(capsys.readouterr().out)["counts"]["rewritten"] > 0
     argv = ["build", str(model), "--json", "--compute-capability", "8.9", *RTX]
     assert main(argv) == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["manifest"]["plugins"], report["opt_in"]) == ([], ALL)
+    assert report["manifest"]["plugins"] == []
+    assert set(ALL) <= set(report["opt_in"])
     assert main([*argv, "--with", NAME]) == 0
     (plugin,) = json.loads(capsys.readouterr().out)["manifest"]["plugins"]
     assert plugin["name"] == "AddRMSNorm_PK"
@@ -132,7 +133,7 @@ def test_list_and_show_say_that_it_is(capsys: Capture, monkeypatch: pytest.Monke
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["rewrites"]
-    assert [one["name"] for one in listed if one["opt_in"]] == ALL
+    assert set(ALL) <= {one["name"] for one in listed if one["opt_in"]}
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
     assert f"{NAME} (opt-in)" in printed

@@ -75,7 +75,7 @@ def test_a_graph_capture_is_left_alone(interface):
         pointers = [memory.pointer(each) for each in inputs]
         with debug_taps() as taps:
             context.enqueue(arrays(), memory)  # compiles and prepares
-            stream = memory._stream
+            stream = memory.queue
             stream.begin_capture()
             context.enqueue_pointers(shapes, pointers, [memory.pointer(output)], 0, memory.stream)
             graph = stream.end_capture()

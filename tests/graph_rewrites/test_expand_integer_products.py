@@ -153,7 +153,8 @@ def test_qlinear_conv_is_what_onnxruntime_gives(dtype, opset):
         "x": any_of(dtype, 2, 6, 9, 8),
         "x scale": f32(0.02),
         "x zero": any_of(dtype),
-        "w": any_of(I8, 4, 6, 3, 3),
+        # Where a CPU lacks VNNI, ONNX Runtime adds pairs of products in 16 bits, which saturate.
+        "w": integers(4, 6, 3, 3, dtype=I8, low=-64, high=63),
         "w scale": f32(0.01, 0.02, 0.03, 0.04),
         "w zero": np.zeros(4, np.int8),
         "y scale": f32(0.31),

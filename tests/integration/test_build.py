@@ -230,9 +230,9 @@ def test_a_node_that_the_parser_does_not_name_is_named(tmp_path: Path) -> None:
 
 def test_the_reason_why_a_rewrite_left_a_refused_node_is_told(tmp_path: Path) -> None:
     node = helper.make_node("ScatterElements", ["x", "i", "u"], ["y"], name="s", reduction="add")
-    double, index = TensorProto.DOUBLE, TensorProto.INT64
-    inputs = [tensor("x", [8], double), tensor("i", [4], index), tensor("u", [4], double)]
-    model = save(tmp_path / "double.onnx", [node], inputs, [tensor("y", [8], double)])
+    shape = [1] * 8 + [4]
+    inputs = [tensor("x", shape), tensor("i", shape, TensorProto.INT64), tensor("u", shape)]
+    model = save(tmp_path / "rank_nine.onnx", [node], inputs, [tensor("y", shape)])
     with pytest.raises(ParseError, match="ScatterElements 's'") as caught:
         build_engine(model, options=RTX)
     assert "ReplaceScatterElements did not replace 's': " in str(caught.value.cause)

@@ -21,7 +21,9 @@ FOLDER = Path(__file__).parents[3] / "benchmarks"
 BENCHMARKS = {
     "AddRMSNorm": "rms_norm",
     "GridSample": "grid_sample",
+    "NonMaxSuppression": "non_max_suppression",
     "NonZero": "non_zero",
+    "RoiAlign": "roi_align",
     "ScatterElements": "scatter_elements",
     "ScatterND": "scatter_nd",
     "TopK": "top_k",
