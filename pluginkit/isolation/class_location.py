@@ -37,7 +37,7 @@ class ClassLocation:
         sys.path += [folder for folder in self.path if folder not in sys.path]
         found: Any = self._module()
         for name in self.qualname.split("."):
-            base = getattr(found, name.removesuffix(VARIANT), None)
+            base: Any = getattr(found, name.removesuffix(VARIANT), None)
             is_variant = not hasattr(found, name) and base is not None
             found = scratch_variant(base) if is_variant else getattr(found, name)
         plugin_class: type[Plugin] = found
