@@ -71,6 +71,7 @@ def test_json_goes_to_stdout_or_a_file(played, capsys, tmp_path):
     assert report_from_document(json.loads((tmp_path / "a.json").read_text())) == played
 
 
+@pytest.mark.slow
 def test_pictures_are_written(played, capsys, tmp_path):
     main(["bench", "Double", "--png", str(tmp_path / "a.png"), "--html", str(tmp_path / "a.html")])
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

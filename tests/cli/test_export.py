@@ -73,6 +73,7 @@ def symbols(library: Path) -> set[str]:
 
 @needs_compiler
 class TestModel:
+    @pytest.mark.slow
     def test_the_description_has_the_hash_of_every_file(self, exported: Path):
         files = content(exported / "deploy")
         document = json.loads(files["padded_plugins.json"])
@@ -177,6 +178,7 @@ class TestModel:
             assert image.read_bytes() in built.read_bytes()
         assert (tmp_path / "libpadded_plugins_static.so").is_file()
 
+    @pytest.mark.slow
     @pytest.mark.trt
     @pytest.mark.parametrize("flavour", ["tensorrt_rtx", "tensorrt_lean"])
     def test_the_installed_tensorrts_load_it(self, exported: Path, tmp_path: Path, flavour: str):
@@ -349,6 +351,7 @@ class TestRefusals:
         assert "PK816 pluginkit's header of TensorRT's plugin" in capsys.readouterr().err
         assert not (tmp_path / "new").exists()
 
+    @pytest.mark.slow
     @needs_compiler
     def test_nothing_is_left_where_a_file_cannot_be_written(self, tmp_path: Path, capsys: Capture):
         model = save_model(tmp_path / "padded.onnx")
@@ -377,6 +380,7 @@ class TestStandalone:
         np.savez(tmp_path / "inputs.npz", x=np.zeros((1, 1, 3, 4), np.float32))
         return str(tmp_path / "inputs.npz")
 
+    @pytest.mark.slow
     def test_the_plan_holds_the_library_that_the_manifest_describes(self, standalone: Path):
         record, plan = read_manifest(standalone).library, standalone.read_bytes()
         assert record is not None
@@ -386,6 +390,7 @@ class TestStandalone:
         assert record.tensorrt == "rtx"
         assert any("CircPad" in one for one in record.variants)
 
+    @pytest.mark.slow
     def test_two_builds_hold_the_same_library(self, standalone: Path, tmp_path: Path):
         model = shutil.copyfile(standalone.with_suffix(".onnx"), tmp_path / "other.onnx")
         assert main(["build", str(model), "--standalone", *CC, *RTX]) == 0

@@ -108,6 +108,7 @@ def test_an_example_that_is_broken_fails_its_test(example: list[str], project: P
     assert "test_the_numbers" in tested.stdout
 
 
+@pytest.mark.slow
 def test_the_kernels_of_an_example_are_compared_with_its_reference(project: Path) -> None:
     assert main(["new", "MySelect", "--kernel", "numba", "--data-dependent"]) == 0
     kernel = project / "plugins/my_select/kernel.py"
@@ -190,6 +191,7 @@ def test_an_operators_declaration_is_that_of_its_schema(
     assert rewrite.op.op_types == (operator,)
 
 
+@pytest.mark.slow
 def test_what_is_left_to_write_raises_and_fails_its_check(project: Path) -> None:
     assert main(["new", "MyElu", "--onnx-op", "Elu"]) == 0
     checked = run("pluginkit.cli", "check", "MyElu")
@@ -453,6 +455,7 @@ def test_a_dry_run_writes_nothing(project: Path, capsys: Capture) -> None:
     assert "would write" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_folders_that_pyproject_names_are_used(project: Path, capsys: Capture) -> None:
     table = '[tool.pluginkit]\nplugins = ["src/ops"]\nrewrites = ["src/passes"]\n'
     (project / "pyproject.toml").write_text(table)

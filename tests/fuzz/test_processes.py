@@ -110,6 +110,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(
     assert content(scatter.parent) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, 100, 5000])
 def test_a_file_size_limit_leaves_nothing(limit: int, scatter: Path) -> None:
     """A real ENOSPC is not to be had without a file system of our own; EFBIG comes at the write."""

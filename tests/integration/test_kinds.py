@@ -134,6 +134,7 @@ def test_a_size_beyond_its_bound_is_an_error(flavour) -> None:
         )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plugin", [Positive, First, AddInto])
 def test_plugincheck_covers_it(plugin) -> None:
     report = plugincheck(plugin, memory="host")

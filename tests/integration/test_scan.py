@@ -243,6 +243,7 @@ def test_behind_types_that_nothing_can_stand_in_for_the_search_goes_on(tmp_path:
     assert labels(report.after, "native") == ["relu"]
 
 
+@pytest.mark.slow
 def test_a_node_that_kills_the_parser_is_a_reason_and_the_search_goes_on(tmp_path: Path) -> None:
     nodes = [
         node("DepthToSpace", "x", "a", "zero", blocksize=0),
@@ -258,6 +259,7 @@ def test_a_node_that_kills_the_parser_is_a_reason_and_the_search_goes_on(tmp_pat
     assert labels(report.after, "native") == ["relu"]
 
 
+@pytest.mark.slow
 def test_a_real_model_before_and_after_the_rewrites() -> None:
     path = MODELS / "sage_ts.onnx"
     report = scan(path, rewrites=None)
@@ -278,6 +280,7 @@ def test_a_real_model_before_and_after_the_rewrites() -> None:
     assert len(scan(path, rewrites=None, choice=choice).left) == 5
 
 
+@pytest.mark.slow
 def test_all_of_a_large_model_is_named(tmp_path: Path) -> None:
     nodes = [
         node("ScatterElements", f"v{at} k u", f"v{at + 1}", f"n{at}", reduction="add")
@@ -364,6 +367,7 @@ def selections(folder: Path, *more: Any) -> Path:
     return save(folder, [*nodes, *more], inputs, outputs, initializer=[count, iou])
 
 
+@pytest.mark.slow
 def test_what_parses_and_does_not_build_is_told_with_and_without_a_build(tmp_path: Path) -> None:
     path = selections(tmp_path)
     known = scan(path)

@@ -70,6 +70,7 @@ def test_a_sound_plugin_fails_none(plugin) -> None:
     assert "passed   reload" in report
 
 
+@pytest.mark.slow
 def test_a_sound_plugin_with_launches_fails_none() -> None:
     failed, report = failures(Copying, list(all_checks()), "gpu")
     assert failed == set(), report

@@ -243,6 +243,7 @@ def test_a_broken_adapter_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) 
     assert {result.check for result in report.of("failed")} == broken.caught_by, str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, one in PATCHES.items() if one.kills])
 def test_an_adapter_that_kills_the_process_is_caught(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -256,6 +257,7 @@ def test_an_adapter_that_kills_the_process_is_caught(
             assert "kill" in result.cause.splitlines()[0], str(result)
 
 
+@pytest.mark.slow
 def test_without_a_patch_nothing_is_caught() -> None:
     for isolate in (True, False):
         report = plugincheck(Victim, only=CHECKS, memory="host", isolate=isolate)

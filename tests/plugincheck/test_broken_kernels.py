@@ -32,6 +32,7 @@ def test_a_plugin_broken_on_a_gpu_is_caught(plugin) -> None:
     assert {result.check for result in report.of("failed")} == CAUGHT[plugin], str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plugin", WITHOUT_GPU, ids=lambda one: one.__name__)
 def test_most_are_caught_without_a_gpu(plugin) -> None:
     report = plugincheck(plugin, only=sorted(WITHOUT_GPU[plugin]))

@@ -28,6 +28,7 @@ def test_a_planted_bug_is_caught_by_name(bug) -> None:
     assert not bug.findings or named & set(bug.findings), str(failed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plugin", SOUND, ids=lambda plugin: plugin.__name__)
 def test_a_sound_plugin_is_not_flagged(plugin) -> None:
     report = plugincheck(plugin, only=EXECUTING, isolate=False)

@@ -62,6 +62,7 @@ def test_one_test_for_each_check_and_what_cannot_run_is_skipped(tmp_path: Path) 
     assert "1 failed" in out
 
 
+@pytest.mark.slow
 def test_the_marker_gpu_leaves_kernels_out(tmp_path: Path) -> None:
     out = pytest_in(tmp_path, "-m", "gpu", "--collect-only")
     on_gpu = [name for name, one in all_checks().items() if one.needs_gpu]

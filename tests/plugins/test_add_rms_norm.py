@@ -247,6 +247,7 @@ def test_nothing_is_launched_for_empty_tensors(shape):
     assert not enqueue_steps(plugin, *described(plugin, shape, float32, float32)).launches
 
 
+@pytest.mark.slow
 def test_each_kernel_compiles():
     every = specialisations_of([AddRMSNorm()])
     assert len(every) == 9 * 3 * 4 * 2  # types, LANES, KEPT, SHIFTED

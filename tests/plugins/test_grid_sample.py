@@ -256,6 +256,7 @@ def test_every_kernel_compiles_for_every_type(dtype, grid_type):
         assert compiled.cubin.startswith(b"\x7fELF")
 
 
+@pytest.mark.slow
 @architectures
 @pytest.mark.parametrize("name", ["image", "volume", "cubic_border", "sequence", "four_axes"])
 def test_kernels_compile_for_every_architecture(name, arch):

@@ -120,6 +120,7 @@ def test_attributes_out_of_range_are_refused(wrong):
         RoiAlign(**wrong)
 
 
+@pytest.mark.slow
 @architectures
 def test_every_kernel_compiles(arch):
     plugins = [RoiAlign(mode="avg"), RoiAlign(mode="max")]

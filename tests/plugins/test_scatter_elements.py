@@ -98,6 +98,7 @@ def calls_of_scatter(draw):
     return data, indices, updates, axis, reduction
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(calls_of_scatter())
 def test_reference_agrees_with_onnx_runtime(call):

@@ -112,6 +112,7 @@ def every():
     return every
 
 
+@pytest.mark.slow
 def test_each_kernel_compiles(every):
     few = few_of_each(every)
     assert len({function_of(each) for each in few}) == 7

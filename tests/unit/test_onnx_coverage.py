@@ -31,6 +31,7 @@ class Script:
         return self.outcomes.get(self.made[-1], Outcome("no rewrite fits"))
 
 
+@pytest.mark.slow
 def test_the_tests_are_those_whose_types_tensorrt_imports():
     every = base_tests()
     kept = [name for name, test in every.items() if is_importable(test.model)]

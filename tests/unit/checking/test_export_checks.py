@@ -43,6 +43,7 @@ class Own(Padded):
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_sound_plugin_passes() -> None:
     remark = exports.run(Subject(Padded))
@@ -51,6 +52,7 @@ def test_a_sound_plugin_passes() -> None:
     assert int(remark.split()[2]) >= 20
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_wrong_generator_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(cpp_expressions._INFIX, "mul", "+")

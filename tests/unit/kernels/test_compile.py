@@ -118,6 +118,7 @@ def test_a_constant_that_python_does_not_define_is_a_compile_error():
     assert "kernel.cu(2): error" in caught.value.cause  # the source's own line
 
 
+@pytest.mark.slow
 def test_cub_is_found():
     code = """#include <cub/block/block_scan.cuh>
     __global__ void f(int* x) {
@@ -156,6 +157,7 @@ def test_arguments_that_do_not_fit_the_kernel(combine, describe):
         compile_launches(Short(), *describe(Short(), (5,)), "80")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_numba_launch_fits_its_kernel(stamp, describe, arch):
     (compiled,) = compile_launches(stamp(), *describe(stamp(), (9,)), arch)

@@ -43,6 +43,7 @@ def run(kernel, grid, block, words, out_words, *, shared_bytes=0, seed=None):
 ORDERS = pytest.mark.parametrize("seed", [None, 0, 1])
 
 
+@pytest.mark.slow
 @ORDERS
 def test_a_reduction_by_cooperative_groups(seed):
     out, _ = run("groups_reduce", 8, 128, SMALL, 8, seed=seed)
@@ -239,6 +240,7 @@ def test_what_is_not_run_is_named(name):
     assert "case.cu:" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_finding_inside_a_toolkits_function_is_at_the_authors_line():
     text = compiled(
         """
