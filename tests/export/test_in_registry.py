@@ -27,7 +27,7 @@ from tests.export.called_plugins import (
 from tests.export.registry_caller import Context, TensorRT
 from tests.export.structures import profile_of
 
-pytestmark = [pytest.mark.trt, pytest.mark.slow]
+pytestmark = [pytest.mark.trt, pytest.mark.slow, pytest.mark.exhaustive]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pluginkit.trt.flavour import installed_version
 from tests.export.building import Target
 from tests.export.test_in_tensorrt import FLAVOURS, target_of
 
-pytestmark = [pytest.mark.trt, pytest.mark.slow]
+pytestmark = [pytest.mark.trt, pytest.mark.slow, pytest.mark.exhaustive]
 
 Built = Callable[[Target], Path]
 

@@ -25,6 +25,7 @@ def test_a_rewritten_graph_is_valid_final_and_right(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(100, 130))
 def test_a_nested_graph_is_valid_final_and_right(seed):
     case = _case(seed, 3)
@@ -33,6 +34,7 @@ def test_a_nested_graph_is_valid_final_and_right(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.trt
 @pytest.mark.parametrize("seed", range(200, 220))
 def test_tensorrt_builds_what_it_builds_of_int32(seed, tmp_path):

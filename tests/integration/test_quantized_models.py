@@ -22,7 +22,12 @@ from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.fuzz.node_by_node import run_in_onnxruntime
 
-pytestmark = [pytest.mark.trt, pytest.mark.slow, pytest.mark.usefixtures("rtx")]
+pytestmark = [
+    pytest.mark.trt,
+    pytest.mark.slow,
+    pytest.mark.exhaustive,
+    pytest.mark.usefixtures("rtx"),
+]
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
 TEXTS = {
     "cnn": """g (float[1, 3, 12, 12] x) => (float[1, 5] y) <int64[2] flat = {1, -1}> {
