@@ -4,7 +4,7 @@ In a page,
 
 - ```` ```python title="plugins/relu.py" ```` (or any language with a title) writes that file;
 - ```` ```python ```` without a title, and ```` ```sh ````, are executed, in the page's order and in
-  one folder, which holds a copy of examples/;
+  one folder, which holds a copy of examples/; a block of Python sees the names of those before it;
 - ```` ```text ```` directly after one of these is its output: its lines must be printed in that
   order. ``...`` stands for anything, inside a line or as a line of its own.
 
@@ -66,22 +66,25 @@ def run_page(page: Path, folder: Path) -> int:
         AssertionError: a command failed, or printed something else.
     """
     shutil.copytree(ROOT / "examples", folder / "examples", dirs_exist_ok=True)
-    count, output = 0, ""
+    count, output, session = 0, "", ""
     for block in blocks_of(page):
         if block.title:
             path = folder / block.title
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
         elif block.runs:
-            output = _run(block, folder)
+            if block.language == "python":
+                session += block.text
+                output = _run([sys.executable, "-"], session, folder)
+            else:
+                output = _run(["bash", "-euo", "pipefail"], block.text, folder)
             count += 1
         elif block.language == "text" and block.follows_code:
             compare(block.text, output)
     return count
 
 
-def _run(block: Block, folder: Path) -> str:
-    command = [sys.executable, "-"] if block.language == "python" else ["bash", "-euo", "pipefail"]
+def _run(command: list[str], text: str, folder: Path) -> str:
     environment = {
         **os.environ,
         "COLUMNS": "100",
@@ -91,7 +94,7 @@ def _run(block: Block, folder: Path) -> str:
     }
     done = subprocess.run(
         command,
-        input=block.text,
+        input=text,
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -99,7 +102,7 @@ def _run(block: Block, folder: Path) -> str:
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, f"{block.text}\n--- printed, and failed:\n{done.stdout}"
+    assert done.returncode == 0, f"{text}\n--- printed, and failed:\n{done.stdout}"
     return done.stdout
 
 
