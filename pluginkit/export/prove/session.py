@@ -13,7 +13,7 @@ from pluginkit.export.prove.compare import Proof, prove
 from pluginkit.export.prove.library_side import ProbedLibrary
 
 #: Calls for each variant that shares its functions with no other.
-CALLS = 300
+CALLS = 400
 
 
 def prove_library(
