@@ -33,7 +33,7 @@ def test_the_files_of_the_table_are_in_their_parts() -> None:
 
 def test_the_picture_is_drawn_from_the_imports() -> None:
     drawn = subprocess.run(
-        [sys.executable, ROOT / "docs" / "draw_parts.py"], capture_output=True, text=True
+        [sys.executable, ROOT / "docs" / "hooks" / "draw_parts.py"], capture_output=True, text=True
     ).stdout
     assert drawn.count("-->") > 10
     assert PAGE.split("```mermaid\n")[1].split("```")[0] == drawn

@@ -1,6 +1,6 @@
 """Draw which part of pluginkit imports which, as the Mermaid diagram in CONTRIBUTING.md.
 
-    python docs/draw_parts.py
+    python docs/hooks/draw_parts.py
 
 An arrow goes from a part to one that it imports. Arrows that follow from others are left out. So
 are distribution, errors, quantities, atomic_files and interrupts, which every part may import.
@@ -12,7 +12,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1] / "pluginkit"
+PACKAGE = Path(__file__).parents[2] / "pluginkit"
 EVERYWHERE = {"distribution", "errors", "quantities", "atomic_files", "interrupts"}
 OUTSIDE = {"plugins", "graph_rewrites"}  # installed inside the package, found by discovery
 
