@@ -110,7 +110,7 @@ class _Numbering:
     def numbered(self) -> list[BranchNode | LeafNode]:
         """Return the nodes, whose children have numbers."""
         return [
-            node if isinstance(node, LeafNode) else _numbered(*node, self.children[number])
+            node if isinstance(node, LeafNode) else _numbered(*node, self.children[number])  # type: ignore[call-arg]
             for number, node in enumerate(self.nodes)
         ]
 
@@ -168,7 +168,7 @@ def read_listed_trees(match: Match, prefix: str, n_targets: int) -> Trees:
     modes, features, values, true_children, false_children = columns
 
     def node_of(key: _NodeName) -> _Branch | LeafNode:
-        at = place.get(key)
+        at = place.get(key)  # type: ignore[call-overload]
         if at is None:
             raise TreesError(f"there is no node {key}, which is a child")
         kind = modes[at].removeprefix("BRANCH_")

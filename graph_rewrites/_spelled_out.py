@@ -20,7 +20,7 @@ Normalized: TypeAlias = tuple[NodeInput, NodeInput, NodeInput]
 
 def number(value: float, dtype: str) -> np.generic:
     """Return a number as a scalar of a dtype."""
-    scalar: np.generic = np.asarray(value).astype(
+    scalar: np.generic = np.asarray(value).astype(  # type: ignore[assignment]
         onnx.helper.tensor_dtype_to_np_dtype(elem_type(dtype))
     )[()]
     return scalar

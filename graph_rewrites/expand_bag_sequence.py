@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -136,7 +137,7 @@ class _Body:
         return axes is not None and axes.tolist() == [0]
 
 
-def _maker(value: gs.Tensor) -> gs.Node | None:
+def _maker(value: gs.Tensor) -> Any:
     return value.inputs[0] if value.inputs else None
 
 

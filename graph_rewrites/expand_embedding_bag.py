@@ -130,7 +130,7 @@ def _bags(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Ba
         if taken is None or taken.input[1] != body.input[0].name or _attribute(taken, "axis", 0):
             return None
         borders.append(taken.input[0])
-    return _Bags(gathered.input[0], sliced.input[0], *borders, reduced.op_type)
+    return _Bags(gathered.input[0], sliced.input[0], *borders, reduced.op_type)  # type: ignore[call-arg]
 
 
 def _is_first_axis(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]) -> bool:
@@ -142,7 +142,7 @@ def _is_first_axis(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]
     if made is None or made.op_type != "Constant":
         return False
     value = onnx.numpy_helper.to_array(made.attribute[0].t)
-    return value.tolist() == [0]
+    return bool(value.tolist() == [0])
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:

@@ -72,7 +72,7 @@ class ExpandBiasSplitGelu(_OfFloats):
 
     pattern = Op("BiasSplitGelu", "x", "bias", domain=MICROSOFT)
 
-    def check(self, match: Match, x: gs.Tensor, bias: gs.Tensor) -> str | int:
+    def check(self, match: Match, x: gs.Tensor, bias: gs.Tensor) -> str | int:  # type: ignore[override]
         size = [*(match.shape(bias) or ()), *(match.shape(x) or (None,))[-1:]]
         known = next((each for each in size if each), None)
         if known is None or known % 2:

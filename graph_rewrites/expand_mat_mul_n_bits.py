@@ -54,7 +54,7 @@ class ExpandMatMulNBits(Rewrite):
         stored = [match.constant(each) for each in (packed, scales, zero) if each is not None]
         if any(each is None for each in stored):
             return "its weights are not stored in the model itself"
-        return _decoded(match, *stored)
+        return _decoded(match, *stored)  # type: ignore[arg-type]
 
     def rewrite(
         self, match: Match, x: gs.Tensor, bias: gs.Tensor | None, facts: _Weights
