@@ -81,19 +81,19 @@ class _Body:
         same = _maker(choice.inputs[0]) if _is(choice, "If") else None
         if not _is(same, "Equal"):
             return None
-        start, end = (_maker(each) for each in same.inputs)
+        start, end = (_maker(each) for each in same.inputs)  # type: ignore[union-attr]
         branch = choice.attrs["else_branch"]
         total = _maker(branch.outputs[0])
         rows = _maker(total.inputs[0]) if _is(total, "ReduceSum") else None
         if (
             not (_is(start, "Slice") and _is(end, "Slice") and _is(rows, "Slice"))
-            or len(rows.inputs) != 3
+            or len(rows.inputs) != 3  # type: ignore[union-attr]
         ):
             return None
         if not total.attrs.get("keepdims", 1) or not self._is_zeros(choice.attrs["then_branch"]):
             return None
-        names = [each.name for each in rows.inputs[1:]]
-        if names != [same.inputs[0].name, same.inputs[1].name]:
+        names = [each.name for each in rows.inputs[1:]]  # type: ignore[union-attr]
+        if names != [same.inputs[0].name, same.inputs[1].name]:  # type: ignore[union-attr]
             return None
         if start.inputs[0].name != end.inputs[0].name or not self._is_next(
             start.inputs[1], number, 0
@@ -104,7 +104,7 @@ class _Body:
             return None
         if len(start.inputs) != 3 or len(end.inputs) != 3 or not self._is_first_axis(total):
             return None
-        return _BagSequence(rows.inputs[0].name, start.inputs[0].name, stays.inputs[1].name)
+        return _BagSequence(rows.inputs[0].name, start.inputs[0].name, stays.inputs[1].name)  # type: ignore[union-attr]
 
     def _stored(self, value: gs.Tensor) -> np.ndarray | None:
         """Return a value that the body stores, or casts to the type of another."""
