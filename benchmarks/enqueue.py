@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from add_three import BLOCK, SOURCE, AddThreeBase
 from record import host_environment, record
 
-from pluginkit import CudaKernel, Input, Launch, NumbaKernel, Output, Plugin, ceil_div, float32
+from pluginkit import CudaKernel, Input, NumbaKernel, Output, Plugin, float32
 from pluginkit.bench.gpu_timer import GpuTimer
 from pluginkit.bench.launch_limit import prepared_launch
 from pluginkit.checking.trt_double.driver import Profile, build_layer
@@ -27,50 +28,23 @@ from pluginkit.checking.trt_double.layer import ExecutionContext
 from pluginkit.kernels.cuda_packages import numba_cuda
 from pluginkit.trt.flavour import load_flavour
 
-COUNT, OTHER_COUNT, BLOCK = 1024, 768, 256
+COUNT, OTHER_COUNT = 1024, 768
 ROUNDS = 5
-SOURCE = r"""
-extern "C" __global__ void add_three(const float* a, const float* b, const float* c, float* y,
-                                     long long count) {
-    const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
-    if (i < count) y[i] = a[i] + b[i] + c[i];
-}
-"""
 
 
-class AddThree(Plugin, abstract=True):
-    """y = a + b + c."""
-
-    types = {"T": (float32,)}
-    a, b, c = Input("T"), Input("T"), Input("T")
-    y = Output("T")
-
-    def output_shapes(self, a, b, c):
-        """The shape of ``a``."""
-        return a.shape
-
-    def launches(self, a, b, c, y):
-        """One thread an element."""
-        return Launch(self.kernel, ceil_div(y.size, BLOCK), BLOCK, (a, b, c, y, y.size))
-
-    def reference(self, a, b, c):
-        """The sum."""
-        return a + b + c
-
-
-class AddThreeCuda(AddThree):
+class AddThreeCuda(AddThreeBase):
     """With a kernel in CUDA C++."""
 
     a, b, c = Input("T"), Input("T"), Input("T")
-    y = Output("T")
+    y = Output("T", like="a")
     kernel = CudaKernel(SOURCE, "add_three")
 
 
-class AddThreeNumba(AddThree):
+class AddThreeNumba(AddThreeBase):
     """With a kernel in numba.cuda."""
 
     a, b, c = Input("T"), Input("T"), Input("T")
-    y = Output("T")
+    y = Output("T", like="a")
     kernel = NumbaKernel("enqueue_kernels.py", "add_three")
 
 

@@ -20,9 +20,10 @@ from ctypes import c_double, c_int32, c_void_p
 from pathlib import Path
 from typing import Any
 
+from add_three import BLOCK, SOURCE, AddThreeBase
 from record import host_environment, record
 
-from pluginkit import CudaKernel, Input, Launch, Output, Plugin, ceil_div, float32, register
+from pluginkit import Input, Output, Plugin, float32, register
 from pluginkit.bench.gpu_timer import GpuTimer
 from pluginkit.export.export_library import ExportOptions, export_library
 from pluginkit.export.variant import ANY, Variant
@@ -33,41 +34,18 @@ from pluginkit.trt.plugin_v3 import CreatorV3Callbacks, PluginV3Callbacks
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # the C++ that calls plugins is a test's
 
-COUNT, BLOCK = 1024, 256
+COUNT = 1024
 #: Enqueues between two synchronisations, fewer than the driver's queue holds; and how often.
 CALLS, ROUNDS = 200, 60
 #: Shapes that no context has seen.
 NEW_SHAPES = 300
-SOURCE = r"""
-extern "C" __global__ void add_three(const float* a, const float* b, const float* c, float* y,
-                                     long long count) {
-    const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
-    if (i < count) y[i] = a[i] + b[i] + c[i];
-}
-"""
 
 
-class AddThree(Plugin, abstract=True):
-    """y = a + b + c."""
-
-    types = {"T": (float32,)}
-    a, b, c = Input("T"), Input("T"), Input("T")
-    y = Output("T", like="a")
-    kernel = CudaKernel(SOURCE, "add_three")
-
-    def launches(self, a, b, c, y):
-        """One thread an element."""
-        return Launch(self.kernel, ceil_div(y.size, BLOCK), BLOCK, (a, b, c, y, y.size))
-
-    def reference(self, a, b, c):
-        """The sum."""
-        return a + b + c
-
-
-def add_three(name: str) -> type[AddThree]:
+def add_three(name: str) -> type[AddThreeBase]:
     """The plugin under a name of its own, for the registry holds one of each."""
     members = {member: Input("T") for member in "abc"}
-    return type(name, (AddThree,), {**members, "y": Output("T", like="a"), "__module__": __name__})
+    members["y"] = Output("T", like="a")
+    return type(name, (AddThreeBase,), {**members, "__module__": __name__})
 
 
 class Bench:

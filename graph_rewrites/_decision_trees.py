@@ -74,7 +74,7 @@ class _Numbering:
     """Nodes in an order in which children come after their parents."""
 
     node_of: Callable[[_NodeName], _Branch | LeafNode]
-    nodes: list[Any] = field(default_factory=list)
+    nodes: list[tuple[_Branch, float] | LeafNode] = field(default_factory=list)
     children: list[list[int]] = field(default_factory=list)
 
     def grow(self, root: _NodeName) -> int:
@@ -110,7 +110,7 @@ class _Numbering:
     def numbered(self) -> list[BranchNode | LeafNode]:
         """Return the nodes, whose children have numbers."""
         return [
-            node if isinstance(node, LeafNode) else _numbered(*node, self.children[number])  # type: ignore[call-arg]
+            node if isinstance(node, LeafNode) else _numbered(*node, self.children[number])
             for number, node in enumerate(self.nodes)
         ]
 
@@ -160,7 +160,7 @@ def read_listed_trees(match: Match, prefix: str, n_targets: int) -> Trees:
     tracks = match.attribute("nodes_missing_value_tracks_true", []) or [0] * len(keys)
     if any(len(each) != len(keys) for each in (trees, numbers, *columns, tracks)):
         raise TreesError("its attributes nodes_... have different lengths")
-    place = {key: at for at, key in enumerate(keys)}
+    place: dict[_NodeName, int] = {key: at for at, key in enumerate(keys)}
     starts = [at for at, tree in enumerate(trees) if at == 0 or trees[at - 1] != tree]
     if len(place) != len(keys) or len(set(trees)) != len(starts):
         raise TreesError("a node occurs twice, or the nodes of a tree are not together")
@@ -168,7 +168,7 @@ def read_listed_trees(match: Match, prefix: str, n_targets: int) -> Trees:
     modes, features, values, true_children, false_children = columns
 
     def node_of(key: _NodeName) -> _Branch | LeafNode:
-        at = place.get(key)  # type: ignore[call-overload]
+        at = place.get(key)
         if at is None:
             raise TreesError(f"there is no node {key}, which is a child")
         kind = modes[at].removeprefix("BRANCH_")

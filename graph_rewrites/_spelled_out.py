@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnx.helper
 
-from pluginkit.onnx import NodeInput, Replacement, elem_type
+from pluginkit.onnx import FLOATS, Match, NodeInput, Replacement, Rewrite, elem_type
 
 #: The domain of the operators that ONNX Runtime adds to ONNX's.
 MICROSOFT = "com.microsoft"
@@ -18,11 +18,17 @@ MICROSOFT = "com.microsoft"
 Normalized: TypeAlias = tuple[NodeInput, NodeInput, NodeInput]
 
 
+class OfFloats(Rewrite, abstract=True):
+    """A rewrite of an operator whose first input is floating-point."""
+
+    def check(self, match: Match) -> str | None:
+        """Return why the first input has another type, or None."""
+        return match.dtype_problem(FLOATS, match.inputs[0])
+
+
 def number(value: float, dtype: str) -> np.generic:
     """Return a number as a scalar of a dtype."""
-    scalar: np.generic = np.asarray(value).astype(  # type: ignore[assignment]
-        onnx.helper.tensor_dtype_to_np_dtype(elem_type(dtype))
-    )[()]
+    scalar: np.generic = onnx.helper.tensor_dtype_to_np_dtype(elem_type(dtype)).type(value)
     return scalar
 
 

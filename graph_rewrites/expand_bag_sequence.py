@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -78,22 +78,26 @@ class _Body:
         if appended.inputs[0] is not body.inputs[3] or len(appended.inputs) > 2:
             return None
         choice = _maker(appended.inputs[1])
-        same = _maker(choice.inputs[0]) if _is(choice, "If") else None
+        if not _is(choice, "If"):
+            return None
+        same = _maker(choice.inputs[0])
         if not _is(same, "Equal"):
             return None
-        start, end = (_maker(each) for each in same.inputs)  # type: ignore[union-attr]
+        start, end = (_maker(each) for each in same.inputs)
         branch = choice.attrs["else_branch"]
         total = _maker(branch.outputs[0])
-        rows = _maker(total.inputs[0]) if _is(total, "ReduceSum") else None
+        if not _is(total, "ReduceSum"):
+            return None
+        rows = _maker(total.inputs[0])
         if (
             not (_is(start, "Slice") and _is(end, "Slice") and _is(rows, "Slice"))
-            or len(rows.inputs) != 3  # type: ignore[union-attr]
+            or len(rows.inputs) != 3
         ):
             return None
         if not total.attrs.get("keepdims", 1) or not self._is_zeros(choice.attrs["then_branch"]):
             return None
-        names = [each.name for each in rows.inputs[1:]]  # type: ignore[union-attr]
-        if names != [same.inputs[0].name, same.inputs[1].name]:  # type: ignore[union-attr]
+        names = [each.name for each in rows.inputs[1:]]
+        if names != [same.inputs[0].name, same.inputs[1].name]:
             return None
         if start.inputs[0].name != end.inputs[0].name or not self._is_next(
             start.inputs[1], number, 0
@@ -104,7 +108,7 @@ class _Body:
             return None
         if len(start.inputs) != 3 or len(end.inputs) != 3 or not self._is_first_axis(total):
             return None
-        return _BagSequence(rows.inputs[0].name, start.inputs[0].name, stays.inputs[1].name)  # type: ignore[union-attr]
+        return _BagSequence(rows.inputs[0].name, start.inputs[0].name, stays.inputs[1].name)
 
     def _stored(self, value: gs.Tensor) -> np.ndarray | None:
         """Return a value that the body stores, or casts to the type of another."""
@@ -137,9 +141,9 @@ class _Body:
         return axes is not None and axes.tolist() == [0]
 
 
-def _maker(value: gs.Tensor) -> Any:
+def _maker(value: gs.Tensor) -> gs.Node | None:
     return value.inputs[0] if value.inputs else None
 
 
-def _is(node: gs.Node | None, op_type: str) -> bool:
+def _is(node: gs.Node | None, op_type: str) -> TypeGuard[gs.Node]:
     return node is not None and node.op == op_type and not node.domain

@@ -123,14 +123,19 @@ def _bags(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Ba
         or _attribute(gathered, "axis", 0)
     ):
         return None
-    borders: list[str] = []
-    for name in sliced.input[1:3]:
+
+    def taken_from(name: str) -> str | None:
+        """Return the values of which the border of a slice is the one of this bag."""
         widened = made_by(name, "Unsqueeze")
         taken = widened and made_by(widened.input[0], "Gather")
         if taken is None or taken.input[1] != body.input[0].name or _attribute(taken, "axis", 0):
             return None
-        borders.append(taken.input[0])
-    return _Bags(gathered.input[0], sliced.input[0], *borders, reduced.op_type)  # type: ignore[call-arg]
+        return str(taken.input[0])
+
+    starts, ends = taken_from(sliced.input[1]), taken_from(sliced.input[2])
+    if starts is None or ends is None:
+        return None
+    return _Bags(gathered.input[0], sliced.input[0], starts, ends, reduced.op_type)
 
 
 def _is_first_axis(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]) -> bool:

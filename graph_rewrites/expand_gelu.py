@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pluginkit.graph_rewrites._spelled_out import MICROSOFT, gelu, number, tanh_gelu
+from pluginkit.graph_rewrites._spelled_out import MICROSOFT, OfFloats, gelu, number, tanh_gelu
 from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
 
-class _OfFloats(Rewrite, abstract=True):
-    def check(self, match: Match) -> str | None:
-        return match.dtype_problem(FLOATS, match.inputs[0])
-
-
-class ExpandGelu(_OfFloats):
+class ExpandGelu(OfFloats):
     """com.microsoft.Gelu(x) -> x * (0.5 + 0.5 * Erf(x / sqrt(2)))."""
 
     pattern = Op("Gelu", "x", domain=MICROSOFT)
@@ -26,7 +21,7 @@ class ExpandGelu(_OfFloats):
         return new.end("Identity", gelu(new, x, match.dtype(x)))
 
 
-class ExpandBiasGelu(_OfFloats):
+class ExpandBiasGelu(OfFloats):
     """com.microsoft.BiasGelu(x, bias) -> Gelu(x + bias), spelled out with Erf."""
 
     pattern = Op("BiasGelu", "x", "bias", domain=MICROSOFT)
@@ -36,7 +31,7 @@ class ExpandBiasGelu(_OfFloats):
         return new.end("Identity", gelu(new, new.add("Add", x, bias), match.dtype(x)))
 
 
-class ExpandFastGelu(_OfFloats):
+class ExpandFastGelu(OfFloats):
     """com.microsoft.FastGelu(x, bias) -> t * (0.5 + 0.5 * Tanh(0.7979 t + 0.0357 t^3)).
 
     Here t = x + bias; the bias may be absent.
@@ -50,7 +45,7 @@ class ExpandFastGelu(_OfFloats):
         return new.end("Identity", tanh_gelu(new, value, match.dtype(x)))
 
 
-class ExpandQuickGelu(_OfFloats):
+class ExpandQuickGelu(OfFloats):
     """com.microsoft.QuickGelu(x) -> x * Sigmoid(alpha * x)."""
 
     pattern = Op("QuickGelu", "x", domain=MICROSOFT)
@@ -64,7 +59,7 @@ class ExpandQuickGelu(_OfFloats):
         return new.end("Mul", x, new.add("Sigmoid", scaled))
 
 
-class ExpandBiasSplitGelu(_OfFloats):
+class ExpandBiasSplitGelu(Rewrite):
     """com.microsoft.BiasSplitGelu(x, bias) -> left * Gelu(right), the halves of x + bias.
 
     The size of the last axis must be known.
@@ -72,12 +67,12 @@ class ExpandBiasSplitGelu(_OfFloats):
 
     pattern = Op("BiasSplitGelu", "x", "bias", domain=MICROSOFT)
 
-    def check(self, match: Match, x: gs.Tensor, bias: gs.Tensor) -> str | int:  # type: ignore[override]
+    def check(self, match: Match, x: gs.Tensor, bias: gs.Tensor) -> str | int:
         size = [*(match.shape(bias) or ()), *(match.shape(x) or (None,))[-1:]]
         known = next((each for each in size if each), None)
         if known is None or known % 2:
             return "the size of the last axis is unknown or odd"
-        return super().check(match) or known // 2
+        return match.dtype_problem(FLOATS, x) or known // 2
 
     def rewrite(self, match: Match, x: gs.Tensor, bias: gs.Tensor, facts: int) -> list[gs.Node]:
         new = Replacement(match)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.graph_rewrites._spelled_out import MICROSOFT, normalized
+from pluginkit.graph_rewrites._spelled_out import MICROSOFT, OfFloats, normalized
 from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _SINCE = 17
 
 
-class ExpandSkipLayerNormalization(Rewrite):
+class ExpandSkipLayerNormalization(OfFloats):
     """com.microsoft.SkipLayerNormalization(x, skip) -> LayerNormalization(x + skip + bias).
 
     The normalization is spelled out before opset 17, and if its other outputs are used, the mean
@@ -28,9 +28,6 @@ class ExpandSkipLayerNormalization(Rewrite):
         *("x", "skip", "gamma", Optional("beta"), Optional("bias")),
         domain=MICROSOFT,
     )
-
-    def check(self, match: Match, x: gs.Tensor) -> str | None:
-        return match.dtype_problem(FLOATS, x)
 
     def rewrite(
         self,
@@ -53,7 +50,7 @@ class ExpandSkipLayerNormalization(Rewrite):
         return _spell_out(new, match, total, gamma, beta, centred=True)
 
 
-class ExpandSkipSimplifiedLayerNormalization(Rewrite):
+class ExpandSkipSimplifiedLayerNormalization(OfFloats):
     """com.microsoft.SkipSimplifiedLayerNormalization(x, skip, gamma) -> t / rms(t) * gamma.
 
     The sum t = x + skip + bias is an output too. It is computed in float32.
@@ -64,9 +61,6 @@ class ExpandSkipSimplifiedLayerNormalization(Rewrite):
         *("x", "skip", "gamma", Optional("bias")),
         domain=MICROSOFT,
     )
-
-    def check(self, match: Match, x: gs.Tensor) -> str | None:
-        return match.dtype_problem(FLOATS, x)
 
     def rewrite(
         self,

@@ -51,10 +51,11 @@ class ExpandMatMulNBits(Rewrite):
             return "its weights are in groups, or packed for one GPU"
         if match.attribute("bits", 4) not in (2, 4, 8):
             return "its weights have neither 2, 4 nor 8 bits"
-        stored = [match.constant(each) for each in (packed, scales, zero) if each is not None]
-        if any(each is None for each in stored):
+        given = [each for each in (packed, scales, zero) if each is not None]
+        stored = [array for each in given if (array := match.constant(each)) is not None]
+        if len(stored) < len(given):
             return "its weights are not stored in the model itself"
-        return _decoded(match, *stored)  # type: ignore[arg-type]
+        return _decoded(match, *stored)
 
     def rewrite(
         self, match: Match, x: gs.Tensor, bias: gs.Tensor | None, facts: _Weights

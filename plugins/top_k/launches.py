@@ -158,7 +158,9 @@ def workspace_bound(plugin: TopK, x: TensorDesc, k: TensorDesc) -> Dim:
 
     def sizes(rows: Dim, count: Dim) -> Dim:
         counters = rows * (_BINS * 4 + _STATE_BYTES + _MET_BYTES) + _BLOCKS * _MET_BYTES
-        return counters + 2 * rows * count * (x.dtype.itemsize + 4) + 7 * _ALIGNMENT  # type: ignore[no-any-return]
+        results = 2 * rows * count * (x.dtype.itemsize + 4)
+        total: Dim = counters + results + 7 * _ALIGNMENT
+        return total
 
     beyond = dim_min(1, count // (CAPACITY + 1))  # 1 where rows are split with both tactics
     return dim_max(
