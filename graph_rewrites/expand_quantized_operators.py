@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 _QUANTIZED = ("uint8", "int8")
 
 
-class ExpandQLinearBinary(Rewrite):
+class _OfPairs(Rewrite, abstract=True):
+    """A rewrite of an operator of two quantized inputs, a and b."""
+
+    def check(
+        self, match: Match, a: gs.Tensor, a_scale: gs.Tensor, b_scale: gs.Tensor, y_scale: gs.Tensor
+    ) -> str | None:
+        return _problem(match, a) or rank_problem(match, a_scale, b_scale, y_scale)
+
+
+class ExpandQLinearBinary(_OfPairs):
     """com.microsoft.QLinearAdd(a, b) -> QuantizeLinear(Add(DequantizeLinear(a), ...)); and Mul."""
 
     pattern = Op(
@@ -28,11 +37,6 @@ class ExpandQLinearBinary(Rewrite):
         *("y_scale", Optional("y_zero")),
         domain=MICROSOFT,
     )
-
-    def check(
-        self, match: Match, a: gs.Tensor, a_scale: gs.Tensor, b_scale: gs.Tensor, y_scale: gs.Tensor
-    ) -> str | None:
-        return _problem(match, a) or rank_problem(match, a_scale, b_scale, y_scale)
 
     def rewrite(
         self,
@@ -148,7 +152,7 @@ class ExpandQLinearConcat(Rewrite):
         return quantize(new, match, y, y_scale, y_zero, match.dtype(y_zero))
 
 
-class ExpandQLinearWhere(Rewrite):
+class ExpandQLinearWhere(_OfPairs):
     """com.microsoft.QLinearWhere(c, a, b) -> QuantizeLinear(Where(c, DequantizeLinear(a), ...))."""
 
     pattern = Op(
@@ -156,11 +160,6 @@ class ExpandQLinearWhere(Rewrite):
         *("condition", "a", "a_scale", "a_zero", "b", "b_scale", "b_zero", "y_scale", "y_zero"),
         domain=MICROSOFT,
     )
-
-    def check(
-        self, match: Match, a: gs.Tensor, a_scale: gs.Tensor, b_scale: gs.Tensor, y_scale: gs.Tensor
-    ) -> str | None:
-        return _problem(match, a) or rank_problem(match, a_scale, b_scale, y_scale)
 
     def rewrite(
         self,

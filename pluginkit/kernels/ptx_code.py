@@ -1,8 +1,7 @@
 """Kernels as PTX, for the machine of :mod:`pluginkit.ptx`: compiled once, then kept on disk.
 
-A file's name is the hash of everything that the PTX follows from, and its first line the hash of
-the rest: what is damaged is compiled again. Kernels of one CUDA C++ source that are asked for
-together share a file, which compiles ten times as fast as one by one.
+A file's name is the hash of everything that the PTX follows from. Kernels of one CUDA C++ source
+that are asked for together share a file, which compiles ten times as fast as one by one.
 """
 
 from __future__ import annotations
@@ -11,14 +10,13 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pluginkit.atomic_files import replace_file
 from pluginkit.kernels.compile import cuda_options, numba_ptx
-from pluginkit.kernels.numba_cache import cache_folder, cache_key, version
+from pluginkit.kernels.disk_cache import kept, version
+from pluginkit.kernels.numba_cache import cache_key
 from pluginkit.kernels.nvrtc import compiled_program, entries
 from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation, Specialisation
 
@@ -89,13 +87,13 @@ def _compile(wanted: Iterable[Specialisation]) -> None:
         if isinstance(one, CudaSpecialisation):
             sources.setdefault((one.code, one.options, one.folder), []).append(one)
         else:
-            text = _kept(cache_key(one, ARCHITECTURE), partial(_numba_text, one))
-            _know([one], text)
+            _know([one], cache_key(one, ARCHITECTURE), partial(_numba_text, one))
     for group in sources.values():
-        _know(group, _kept(_cuda_key(group), partial(_cuda_text, group)))
+        _know(group, _cuda_key(group), partial(_cuda_text, group))
 
 
-def _know(group: Sequence[Specialisation], text: str) -> None:
+def _know(group: Sequence[Specialisation], key: str, make: Callable[[], str]) -> None:
+    text = kept(f"{key}.ptx", lambda: make().encode()).decode()
     first, _, ptx = text.partition("\n")
     symbols = json.loads(first)
     sizes = entries(ptx)
@@ -143,18 +141,3 @@ def _cuda_key(group: Sequence[CudaSpecialisation]) -> str:
     for part in [*facts, expressions, *map(version, _COMPILERS)]:
         digest.update(repr(part).encode())
     return digest.hexdigest()
-
-
-def _kept(key: str, make: Callable[[], str]) -> str:
-    """Return the text for a key, from the disk or made and put there."""
-    path = cache_folder() / f"{key}.ptx"
-    with suppress(OSError, ValueError):
-        digest, _, text = path.read_text(encoding="utf-8").partition("\n")
-        if hashlib.sha256(text.encode()).hexdigest() == digest:
-            return text
-    text = make()
-    with suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        content = hashlib.sha256(text.encode()).hexdigest() + "\n" + text
-        replace_file(path, content.encode())
-    return text

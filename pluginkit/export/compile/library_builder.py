@@ -14,7 +14,7 @@ from pluginkit.errors import UsageError
 from pluginkit.export.compile.compiler import Compiler
 from pluginkit.export.parallel import in_parallel
 from pluginkit.export.progress import Report, silent
-from pluginkit.kernels.numba_cache import cache_folder
+from pluginkit.kernels.disk_cache import cache_folder
 
 RUNTIME = Path(__file__).parent.parent / "runtime"
 

@@ -1,34 +1,26 @@
-"""Keep the kernels of libraries on disk, so that only the first export compiles them.
-
-A file's name is the hash of everything that determines machine code and PTX; its first line has
-their hash, so that a damaged file is compiled again.
-"""
+"""Keep the kernels of libraries on disk, so that only the first export compiles them."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 
-from pluginkit.atomic_files import replace_file
 from pluginkit.kernels.compile import Compiled, compile_cuda, compile_numba, cuda_options
-from pluginkit.kernels.numba_cache import cache_folder, cache_key, version
+from pluginkit.kernels.disk_cache import kept_code, version
+from pluginkit.kernels.numba_cache import cache_key
 from pluginkit.kernels.specialise import (
     CudaSpecialisation,
     NumbaSpecialisation,
     Specialisation,
 )
 
-_FORMAT = 1
+_FORMAT = 2
 _COMPILERS = ("cupy-cuda12x", "cupy-cuda13x", "cuda-bindings", "nvidia-cuda-nvrtc")
 _HEADERS = ("nvidia-cuda-runtime", "nvidia-cuda-crt", "nvidia-cuda-cccl")
 
 
 def compiled_group(group: Sequence[Specialisation], capability: str) -> Compiled:
     """Return the machine code and PTX of kernels that are compiled together.
-
-    A cache that cannot be read or written is ignored.
 
     Args:
         group: kernels of one CUDA source, or one numba kernel.
@@ -37,14 +29,8 @@ def compiled_group(group: Sequence[Specialisation], capability: str) -> Compiled
     Errors:
         PK310, PK320 to PK322: as for ``compile_cuda`` and ``compile_numba``.
     """
-    path = cache_folder() / "exported" / f"{_key(group, capability)}.kernels"
-    with suppress(OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
-        return _from_bytes(path.read_bytes())
-    compiled = _compiled(group, capability)
-    with suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(path, _to_bytes(compiled))
-    return compiled
+    name = f"exported/{_key(group, capability)}.kernels"
+    return kept_code(name, lambda: _compiled(group, capability))
 
 
 def _compiled(group: Sequence[Specialisation], capability: str) -> Compiled:
@@ -66,24 +52,3 @@ def _key(group: Sequence[Specialisation], capability: str) -> str:
         )
         digest.update(repr(facts).encode() + b"\0")
     return digest.hexdigest()
-
-
-def _to_bytes(compiled: Compiled) -> bytes:
-    content = compiled.cubin + compiled.ptx
-    header = {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "cubin": len(compiled.cubin),
-        "symbols": compiled.symbols,
-        "parameter_sizes": compiled.parameter_sizes,
-    }
-    return json.dumps(header).encode() + b"\n" + content
-
-
-def _from_bytes(content: bytes) -> Compiled:
-    first, _, code = content.partition(b"\n")
-    header = json.loads(first)
-    if hashlib.sha256(code).hexdigest() != header["sha256"]:
-        raise ValueError("damaged")
-    sizes = tuple(tuple(map(int, each)) for each in header["parameter_sizes"])
-    length = int(header["cubin"])
-    return Compiled(code[:length], tuple(map(str, header["symbols"])), sizes, code[length:])

@@ -57,11 +57,6 @@ class Schedule:
         """The threads that wait at each block."""
         return self._parked
 
-    @property
-    def spins(self) -> int:
-        """How often threads have polled in vain since others last had a turn."""
-        return self._spins
-
     def spin(self, number: int) -> None:
         """Note that the group that comes to a block has polled in vain."""
         self._spins += 1

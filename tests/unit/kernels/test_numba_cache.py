@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pluginkit.kernels import numba_cache
-from pluginkit.kernels.numba_cache import cache_folder, cache_key, compiled_numba
+from pluginkit.kernels.disk_cache import cache_folder
+from pluginkit.kernels.numba_cache import cache_key, compiled_numba
 from pluginkit.kernels.specialise import NumbaSpecialisation
 
 SOURCE = """

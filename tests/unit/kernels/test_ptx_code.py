@@ -2,7 +2,7 @@ import pytest
 
 from pluginkit.errors import KernelError
 from pluginkit.kernels import ptx_code as module
-from pluginkit.kernels.numba_cache import cache_folder
+from pluginkit.kernels.disk_cache import cache_folder
 from pluginkit.kernels.ptx_code import compile_ahead, ptx_code, seconds_compiling
 from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation
 
