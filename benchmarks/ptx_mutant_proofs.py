@@ -14,11 +14,11 @@ from unittest.mock import patch
 
 import numpy as np
 
-from pluginkit.ptx.machine.context import Context
-from pluginkit.ptx.memory.access import Access
+from pluginkit.ptx.machine.launch_state import LaunchState
 from pluginkit.ptx.memory.addresses import Addresses
-from pluginkit.ptx.memory.order import Order
-from pluginkit.ptx.memory.sites import Part, Site
+from pluginkit.ptx.memory.checked_memory import CheckedMemory
+from pluginkit.ptx.memory.happens_before import HappensBefore
+from pluginkit.ptx.memory.memory_access import AccessPart, MemoryAccess
 
 #: The file number that marks a barrier by ``.loc`` in the PTX.
 MARK = 99
@@ -59,16 +59,16 @@ class Sides:
         else:
             self._segment[threads] += 1
 
-    def note(self, site: Site, part: Part, threads: Any, *, writes: bool) -> None:
+    def note(self, access: MemoryAccess, part: AccessPart, threads: Any, *, writes: bool) -> None:
         """Threads access memory."""
-        if part.region.space == "global" and site.is_strong:
+        if part.region.space == "global" and access.is_strong:
             self._has_flags = True
-        self._bytes += len(threads) * site.nbytes
+        self._bytes += len(threads) * access.nbytes
         if self._bytes > _LARGEST:
             raise TooLarge
-        first = part.first * site.dtype.itemsize
+        first = part.first * access.dtype.itemsize
         entry = (
-            threads, first, site.nbytes, self._segment[threads], self._side[threads], writes
+            threads, first, access.nbytes, self._segment[threads], self._side[threads], writes
         )  # fmt: skip
         self._accesses.setdefault(id(part.region), []).append(entry)
 
@@ -125,9 +125,9 @@ class TooLarge(Exception):  # noqa: N818 - it ends an attempt
 @contextmanager
 def watching(sides: Sides, needed: list[bool]) -> Iterator[None]:
     """Follow every launch in the body; ``needed`` gets one answer for each."""
-    tick, start = Context.tick, Order.__init__
-    barrier, warp_barrier = Order.barrier, Order.warp_barrier
-    read, write = Access._note_read, Access._note_write
+    tick, start = LaunchState.tick, HappensBefore.__init__
+    barrier, warp_barrier = HappensBefore.barrier, HappensBefore.warp_barrier
+    read, write = CheckedMemory._note_read, CheckedMemory._note_write
     last: list[Any] = [None]
 
     def new_tick(self: Any, instruction: Any) -> int:
@@ -155,21 +155,23 @@ def watching(sides: Sides, needed: list[bool]) -> Iterator[None]:
             sides.meet(threads if is_marked() else whole, is_marked=is_marked())
         warp_barrier(self, threads, masks, time)
 
-    def new_read(self: Any, site: Site, part: Part, shadow: Any) -> None:
-        sides.note(site, part, part.ids + self._machine.first_thread, writes=False)
-        read(self, site, part, shadow)
+    def new_read(self: Any, access: MemoryAccess, part: AccessPart, shadow: Any) -> None:
+        sides.note(access, part, part.ids + self._machine.first_thread, writes=False)
+        read(self, access, part, shadow)
 
-    def new_write(self: Any, site: Site, part: Part, shadow: Any, change: Any) -> Any:
-        sides.note(site, part, part.ids + self._machine.first_thread, writes=True)
-        return write(self, site, part, shadow, change)
+    def new_write(
+        self: Any, access: MemoryAccess, part: AccessPart, shadow: Any, change: Any
+    ) -> Any:
+        sides.note(access, part, part.ids + self._machine.first_thread, writes=True)
+        return write(self, access, part, shadow, change)
 
     with (
-        patch.object(Context, "tick", new_tick),
-        patch.object(Order, "__init__", new_order),
-        patch.object(Order, "barrier", new_barrier),
-        patch.object(Order, "warp_barrier", new_warp_barrier),
-        patch.object(Access, "_note_read", new_read),
-        patch.object(Access, "_note_write", new_write),
+        patch.object(LaunchState, "tick", new_tick),
+        patch.object(HappensBefore, "__init__", new_order),
+        patch.object(HappensBefore, "barrier", new_barrier),
+        patch.object(HappensBefore, "warp_barrier", new_warp_barrier),
+        patch.object(CheckedMemory, "_note_read", new_read),
+        patch.object(CheckedMemory, "_note_write", new_write),
     ):
         yield
         if hasattr(sides, "_segment"):
@@ -186,13 +188,13 @@ def touched_ends(itemsizes: dict[str, int]) -> Iterator[set[str]]:
     touched: set[str] = set()
     with_elements = Addresses._with_elements
 
-    def noted(self: Any, site: Site, part: Part) -> Part:
+    def noted(self: Any, access: MemoryAccess, part: AccessPart) -> AccessPart:
         name = part.region.name
         if part.region.space == "global" and name in itemsizes and name not in touched:
             last = part.region.nbytes - itemsizes[name]
-            if int(part.offsets.max()) + site.nbytes > last:
+            if int(part.offsets.max()) + access.nbytes > last:
                 touched.add(name)
-        return with_elements(self, site, part)
+        return with_elements(self, access, part)
 
     with patch.object(Addresses, "_with_elements", noted):
         yield touched
@@ -202,12 +204,12 @@ def touched_ends(itemsizes: dict[str, int]) -> Iterator[set[str]]:
 def marks_met() -> Iterator[set[int]]:
     """Give the lines of the marks whose instructions run in the body."""
     met: set[int] = set()
-    tick = Context.tick
+    tick = LaunchState.tick
 
     def noted(self: Any, instruction: Any) -> int:
         if instruction.location is not None and instruction.location.file == MARK:
             met.add(instruction.location.line)
         return tick(self, instruction)
 
-    with patch.object(Context, "tick", noted):
+    with patch.object(LaunchState, "tick", noted):
         yield met

@@ -57,9 +57,9 @@ from collections.abc import Sequence
 
 from pluginkit.ptx.code.program import Program
 from pluginkit.ptx.findings import Finding, Kind
-from pluginkit.ptx.machine.context import Result
 from pluginkit.ptx.machine.launch import DEFAULT_STEPS, RunningLaunch
 from pluginkit.ptx.machine.launch_arguments import LaunchArgument
+from pluginkit.ptx.machine.launch_state import Result
 from pluginkit.ptx.memory.buffers import Buffer, Memory, Pointer
 from pluginkit.ptx.memory.regions import Role
 from pluginkit.ptx.text.parse import ParsedModule

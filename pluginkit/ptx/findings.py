@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pluginkit.ptx.plain_names import plain_name
+from pluginkit.ptx.demangle import demangled
 from pluginkit.ptx.types import Three
 
 #: What went wrong, in one word.
@@ -81,5 +81,5 @@ class Finding:
         other = f" (line {self.other_line})" if self.other_line is not None else ""
         return (
             f"{self.kind} at {self.where}: {self.message.rstrip('.')}{other}. "
-            f"Thread {self.thread} of block {self.block}{others}, kernel {plain_name(self.kernel)}."
+            f"Thread {self.thread} of block {self.block}{others}, kernel {demangled(self.kernel)}."
         )

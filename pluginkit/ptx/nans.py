@@ -35,7 +35,7 @@ def canonical(x: Value) -> Value:
     return np.where(is_nan, U32.type(CANONICAL_F32).view(F32), x)
 
 
-def handed_on(result: Value, *operands: Value) -> Value:
+def propagated(result: Value, *operands: Value) -> Value:
     """Replace every NaN in a float64 result by the first NaN among its operands, made quiet.
 
     Where no operand is NaN (infinity minus infinity, zero times infinity) it is

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Frame, Operation, Put, Read, spread
+from pluginkit.ptx.code.frame import Frame, Operation, Put, Read, broadcast
 from pluginkit.ptx.code.guards import guarded
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.effects import EFFECTS
@@ -95,7 +95,7 @@ def _checking_divisor(
             is_zero = is_zero & guard(frame)
         if np.any(is_zero):
             frame.machine.report(
-                "division", instruction, frame.ids[spread(is_zero, frame.size)],
+                "division", instruction, frame.ids[broadcast(is_zero, frame.size)],
                 "an integer is divided by zero",
             )  # fmt: skip
         operation(frame)

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pluginkit.ptx.memory.access import Access
+from pluginkit.ptx.memory.checked_memory import CheckedMemory
+from pluginkit.ptx.memory.machine_for_memory import MachineForMemory
 from pluginkit.ptx.memory.pending_copies import PendingCopies
-from pluginkit.ptx.memory.watch import Watch
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import SIGNED, UNSIGNED, Array
 
@@ -23,16 +23,16 @@ Write = Callable[["Frame", Any], None]
 Operation = Callable[["Frame"], None]
 
 
-class MachineView(Watch, Protocol):
+class MachineForInstructions(MachineForMemory, Protocol):
     """What instructions use of a machine.
 
     Attributes:
-        access: the access to memory.
+        memory: the memory that it checks.
         copies: the copies that have begun.
         printed: the texts that the kernel printed.
     """
 
-    access: Access
+    memory: CheckedMemory
     copies: PendingCopies
     printed: list[str]
 
@@ -55,7 +55,7 @@ class Frame(list[Any]):
         size: the number of threads.
     """
 
-    machine: MachineView
+    machine: MachineForInstructions
     ids: Array
     size: int
 
@@ -124,6 +124,6 @@ def writer(slot: int, stored: np.dtype[Any], given: np.dtype[Any]) -> Write | No
     return extend
 
 
-def spread(value: Any, size: int) -> Array:
+def broadcast(value: Any, size: int) -> Array:
     """Return ``size`` elements from an array, or from a scalar that stands for equal elements."""
     return value if isinstance(value, np.ndarray) and value.ndim else np.full(size, value)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Frame, Operation, Put, spread
+from pluginkit.ptx.code.frame import Frame, Operation, Put, broadcast
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import Array
@@ -31,14 +31,16 @@ def guarded(
     return run
 
 
-def chosen(slots: Slots, instruction: Instruction) -> Callable[[Frame], tuple[Array, Array | None]]:
+def active_threads(
+    slots: Slots, instruction: Instruction
+) -> Callable[[Frame], tuple[Array, Array | None]]:
     """Return a function that finds the threads whose guard holds; None means all of them."""
     if instruction.guard is None:
         return lambda frame: (frame.ids, None)
     guard = slots.guard(instruction.guard)
 
     def choose(frame: Frame) -> tuple[Array, Array | None]:
-        active = spread(guard(frame), frame.size)
+        active = broadcast(guard(frame), frame.size)
         if active.all():
             return frame.ids, None
         places = np.flatnonzero(active)
@@ -47,7 +49,7 @@ def chosen(slots: Slots, instruction: Instruction) -> Callable[[Frame], tuple[Ar
     return choose
 
 
-def picked(value: Any, frame: Frame, places: Array | None) -> Array:
+def values_at(value: Any, frame: Frame, places: Array | None) -> Array:
     """Return a value of the chosen threads as an array."""
-    whole = spread(value, frame.size)
+    whole = broadcast(value, frame.size)
     return whole if places is None else whole[places]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pluginkit.ptx.code.flow import END, BasicBlock
+from pluginkit.ptx.code.basic_blocks import END, BasicBlock
 from pluginkit.ptx.text.syntax import (
     CARRY,
     Address,

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pluginkit.errors import KernelError
+from pluginkit.ptx.code.basic_blocks import END, BasicBlock, basic_blocks
 from pluginkit.ptx.code.decode import decode
-from pluginkit.ptx.code.flow import END, BasicBlock, basic_blocks
 from pluginkit.ptx.code.frame import Operation, Read
 from pluginkit.ptx.code.inline import expand
 from pluginkit.ptx.code.liveness import live_before, registers_of
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import UNIFORM
 from pluginkit.ptx.effects.state_spaces import space_of
-from pluginkit.ptx.effects.waiting import Barrier, WarpOperation, waiting_of
+from pluginkit.ptx.effects.synchronisation import Barrier, WarpOperation, synchronisation_of
 from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import Instruction
 
 
 @dataclass
-class Block:
+class DecodedBlock:
     """A basic block that is ready to run.
 
     Attributes:
@@ -28,7 +28,7 @@ class Block:
         reads: the slots to fill before it runs.
         writes: the slots to keep after it has run.
         condition: reads the predicate or the index of the branch at its end; None without one.
-        waiting: the instruction at which threads wait for one another, if there is one.
+        synchronisation: the instruction at which threads wait for one another, if there is one.
     """
 
     basic: BasicBlock
@@ -36,7 +36,7 @@ class Block:
     reads: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
     condition: Read | None = None
-    waiting: Barrier | WarpOperation | None = None
+    synchronisation: Barrier | WarpOperation | None = None
 
 
 class Program:
@@ -48,11 +48,12 @@ class Program:
 
     Attributes:
         function: the kernel with its calls expanded.
-        basics: its basic blocks in the order in which they should run.
+        basic_blocks: its basic blocks, in the order in which they should run.
         slots: where its registers are in a frame.
-        polling_loops: the loops in which a thread may wait for what another one writes.
-        telling: the blocks in which a thread tells others something, by an atomic or a volatile
-            store; in shared memory only where none is elsewhere.
+        polling_loops: the loops in which a thread may wait for another thread's write.
+        signalling_blocks: the basic blocks with an atomic or a volatile store, by which a thread
+            signals others. Those that only touch shared memory are left out if the kernel also
+            signals through other memory.
 
     Errors:
         PK352: there is no such kernel.
@@ -68,36 +69,38 @@ class Program:
             )
         self.module = module
         self.function = expand(module, kernel)
-        self.basics = basic_blocks(self.function)
+        self.basic_blocks = basic_blocks(self.function)
         self.slots = Slots(module, self.function)
-        self._live = live_before(self.basics)
-        self._ready: dict[int, Block] = {}
+        self._live = live_before(self.basic_blocks)
+        self._decoded: dict[int, DecodedBlock] = {}
         self.polling_loops = {
             basic.loop
-            for basic in self.basics
+            for basic in self.basic_blocks
             if basic.loop is not None and any(map(self._polls, basic.body))
         }
-        spaces = [{space_of(one) for one in basic.body if _tells(one)} for basic in self.basics]
+        spaces = [
+            {space_of(one) for one in basic.body if _signals(one)} for basic in self.basic_blocks
+        ]
         told = set().union(*spaces)
         wanted = told - {"shared"} or told
-        self.telling = frozenset(n for n, found in enumerate(spaces) if found & wanted)
+        self.signalling_blocks = frozenset(n for n, found in enumerate(spaces) if found & wanted)
 
     @property
     def parameter_sizes(self) -> tuple[int, ...]:
         """The bytes of each of the kernel's parameters."""
         return tuple(parameter.nbytes for parameter in self.function.parameters)
 
-    def block(self, number: int) -> Block:
+    def decoded_block(self, number: int) -> DecodedBlock:
         """Return a block, ready to run."""
-        found = self._ready.get(number)
+        found = self._decoded.get(number)
         if found is None:
-            found = self._ready[number] = self._prepare(self.basics[number])
+            found = self._decoded[number] = self._prepare(self.basic_blocks[number])
         return found
 
-    def _prepare(self, basic: BasicBlock) -> Block:
-        block, slots = Block(basic), self.slots
-        if basic.waits:
-            block.waiting = waiting_of(slots, basic.body[0])
+    def _prepare(self, basic: BasicBlock) -> DecodedBlock:
+        block, slots = DecodedBlock(basic), self.slots
+        if basic.is_synchronisation:
+            block.synchronisation = synchronisation_of(slots, basic.body[0])
         else:
             decoded = (decode(slots, instruction) for instruction in basic.body)
             block.operations = [operation for operation in decoded if operation is not None]
@@ -122,13 +125,13 @@ class Program:
     def _polls(self, instruction: Instruction) -> bool:
         """Whether an instruction reads memory that another thread may write meanwhile."""
         if instruction.opcode == "atom":
-            return bool(registers_of(instruction).written & self.slots.used)
+            return bool(registers_of(instruction).written & self.slots.read_registers)
         return instruction.opcode == "ld" and instruction.has(
             "volatile", "relaxed", "acquire", "mmio"
         )
 
 
-def _tells(instruction: Instruction) -> bool:
+def _signals(instruction: Instruction) -> bool:
     return instruction.opcode in ("atom", "red") or (
         instruction.opcode == "st" and instruction.has("volatile", "relaxed", "release", "mmio")
     )

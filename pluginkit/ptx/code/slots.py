@@ -146,12 +146,12 @@ class Slots:
         return unsupported(self.function.name, instruction, self.module, what)
 
     @cached_property
-    def used(self) -> frozenset[str]:
+    def read_registers(self) -> frozenset[str]:
         """Return the registers that some instruction reads."""
         return frozenset(name for each in self.function.code for name in registers_of(each).read)
 
     @cached_property
-    def compared_later(self) -> frozenset[str]:
+    def expected_by_cas(self) -> frozenset[str]:
         """Return the registers whose values a compare-and-swap expects in memory.
 
         A load of such a value may race, since the swap checks it.

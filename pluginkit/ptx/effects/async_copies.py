@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pluginkit.ptx.code.frame import Frame, Operation
-from pluginkit.ptx.code.guards import chosen, picked
+from pluginkit.ptx.code.guards import active_threads, values_at
 from pluginkit.ptx.code.slots import Slots
-from pluginkit.ptx.memory.sites import Site
+from pluginkit.ptx.memory.memory_access import MemoryAccess
 from pluginkit.ptx.text.immediates import parse_integer
 from pluginkit.ptx.text.syntax import Immediate, Instruction
 from pluginkit.ptx.types import U8
@@ -31,7 +31,7 @@ def _wait(slots: Slots, instruction: Instruction) -> Operation:
         if not isinstance(count, Immediate):
             raise slots.unsupported(instruction)
         left = parse_integer(count.text)
-    return lambda frame: frame.machine.copies.wait(frame.machine.access, frame.ids, left)
+    return lambda frame: frame.machine.copies.wait(frame.machine.memory, frame.ids, left)
 
 
 def _begin(slots: Slots, instruction: Instruction) -> Operation:
@@ -43,22 +43,22 @@ def _begin(slots: Slots, instruction: Instruction) -> Operation:
     source = slots.read_address(instruction.operands[1], instruction)
     given = instruction.operands[3] if len(instruction.operands) > 3 else size
     copied = slots.read(given, "u32", instruction)
-    choose = chosen(slots, instruction)
-    loads = Site(instruction, "global", np.dtype(U8), 1)
-    stores = Site(instruction, "shared", np.dtype(U8), nbytes)
+    choose = active_threads(slots, instruction)
+    loads = MemoryAccess(instruction, "global", np.dtype(U8), 1)
+    stores = MemoryAccess(instruction, "shared", np.dtype(U8), nbytes)
 
     def run(frame: Frame) -> None:
         ids, places = choose(frame)
         if not len(ids):
             return
-        addresses = picked(source(frame), frame, places)
-        count = picked(copied(frame), frame, places)
+        addresses = values_at(source(frame), frame, places)
+        count = values_at(copied(frame), frame, places)
         values = [np.zeros(len(ids), U8) for _ in range(nbytes)]
         for byte in range(nbytes):  # the rest is filled with zeros
             taken = np.flatnonzero(count > byte)
             if len(taken):
                 here = addresses[taken] + addresses.dtype.type(byte)
-                values[byte][taken] = frame.machine.access.load(loads, ids[taken], here)[0]
-        frame.machine.copies.begin(stores, ids, picked(target(frame), frame, places), values)
+                values[byte][taken] = frame.machine.memory.load(loads, ids[taken], here)[0]
+        frame.machine.copies.begin(stores, ids, values_at(target(frame), frame, places), values)
 
     return run

@@ -10,12 +10,12 @@ import numpy as np
 
 from pluginkit.ptx import floats
 from pluginkit.ptx.code.frame import Frame, Operation
-from pluginkit.ptx.code.guards import chosen, picked
+from pluginkit.ptx.code.guards import active_threads, values_at
 from pluginkit.ptx.code.slots import Slots
-from pluginkit.ptx.effects.state_spaces import site_of, space_of
+from pluginkit.ptx.effects.state_spaces import access_of, space_of
 from pluginkit.ptx.memory import atomics
-from pluginkit.ptx.memory.access import Access
-from pluginkit.ptx.memory.sites import Part, Site
+from pluginkit.ptx.memory.checked_memory import CheckedMemory
+from pluginkit.ptx.memory.memory_access import AccessPart, MemoryAccess
 from pluginkit.ptx.operations import half
 from pluginkit.ptx.operations.packed import high, join, low
 from pluginkit.ptx.operations.registry import type_of
@@ -78,36 +78,38 @@ class _Atomic:
     """One atomic instruction.
 
     Attributes:
-        site: the access to memory.
+        access: the access to memory.
         typed: the type of the elements in memory.
         update: computes the new value.
         ufunc: the numpy function for it, if there is one.
         needs_old: whether the kernel reads the old value.
     """
 
-    site: Site
+    access: MemoryAccess
     typed: np.dtype[Any]
     update: AtomicUpdate
     ufunc: Any
     needs_old: bool
 
-    def perform(self, access: Access, ids: Array, addresses: Array, operands: list[Array]) -> Array:
+    def perform(
+        self, memory: CheckedMemory, ids: Array, addresses: Array, operands: list[Array]
+    ) -> Array:
         """Update memory for some threads, and return what each found there."""
         old = np.zeros(len(ids), self.typed)
-        for part in access.parts(self.site, ids, addresses, "updated"):
+        for part in memory.parts(self.access, ids, addresses, "updated"):
             if part.region.role == "input":
-                access.report(self.site, part, "input_written", "updates an input")
+                memory.report(self.access, part, "input_written", "updates an input")
                 continue
-            found = self._perform(access, part, [part.of(each) for each in operands])
+            found = self._perform(memory, part, [part.of(each) for each in operands])
             old[... if part.places is None else part.places] = found
         return old
 
-    def _perform(self, access: Access, part: Part, operands: list[Array]) -> Array:
+    def _perform(self, memory: CheckedMemory, part: AccessPart, operands: list[Array]) -> Array:
         region, view = part.region, part.region.view(self.typed)
-        access.begin_atomic(self.site, part)
-        if not self.needs_old and access.is_delayed(self.site, part):
-            access.delay(self.site, part, _Later(self, part, view, operands))
-            access.end_atomic(self.site, part, is_changed=True)
+        memory.begin_atomic(self.access, part)
+        if not self.needs_old and memory.is_delayed(self.access, part):
+            memory.delay(self.access, part, _Later(self, part, view, operands))
+            memory.end_atomic(self.access, part, is_changed=True)
             return view[part.first]
         end = region.bytes_past_end()
         if self.needs_old or self.ufunc is None:
@@ -116,10 +118,13 @@ class _Atomic:
         else:
             self.ufunc.at(view, part.first, operands[0])
             found, is_changed = view[part.first], True
-        access.end_atomic(self.site, part, is_changed=is_changed)
+        memory.end_atomic(self.access, part, is_changed=is_changed)
         if region.bytes_past_end() != end:
-            access.report(
-                self.site, part, "out_of_bounds", f"bytes past the end of {region.name} are updated"
+            memory.report(
+                self.access,
+                part,
+                "out_of_bounds",
+                f"bytes past the end of {region.name} are updated",
             )
         return found
 
@@ -129,7 +134,7 @@ class _Later:
     """An update that happens later, of some threads at a time."""
 
     atomic: _Atomic
-    part: Part
+    part: AccessPart
     view: Array
     operands: list[Array]
 
@@ -148,29 +153,29 @@ def atomic(slots: Slots, instruction: Instruction) -> Operation:
         raise slots.unsupported(instruction)
     operands = list(instruction.operands)
     target = operands.pop(0) if instruction.opcode == "atom" else Register("_")
-    needs_old = isinstance(target, Register) and target.name in slots.used
+    needs_old = isinstance(target, Register) and target.name in slots.read_registers
     put = slots.put(target, kind, instruction)
     address = slots.read_address(operands[0], instruction)
     values = [slots.read(each, kind, instruction) for each in operands[1:]]
-    choose, in_block = chosen(slots, instruction), instruction.has("cta")
-    site = replace(
-        site_of(slots, instruction, space), is_strong=True, may_pass_end=True,
+    choose, in_block = active_threads(slots, instruction), instruction.has("cta")
+    access = replace(
+        access_of(slots, instruction, space), is_strong=True, may_pass_end=True,
         fences=instruction.has("acquire", "release", "acq_rel"),
     )  # fmt: skip
     is_plain = kind not in ("f16", "bf16", "f16x2", "bf16x2")
     ufunc = _UFUNCS.get(name) if is_plain else None
-    operation = _Atomic(site, DTYPES[kind], update, ufunc, needs_old)
+    operation = _Atomic(access, DTYPES[kind], update, ufunc, needs_old)
 
     def run(frame: Frame) -> None:
         ids, places = choose(frame)
         if not len(ids):
             return
         machine = frame.machine
-        if site.fences:
+        if access.fences:
             machine.fence(ids, instruction, in_block=in_block)
-        given = [picked(value(frame), frame, places) for value in values]
-        addresses = picked(address(frame), frame, places)
-        old = operation.perform(machine.access, ids, addresses, given)
+        given = [values_at(value(frame), frame, places) for value in values]
+        addresses = values_at(address(frame), frame, places)
+        old = operation.perform(machine.memory, ids, addresses, given)
         if needs_old:
             put.to_some(frame, old, places)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pluginkit.ptx.code.frame import Frame, Operation, Put
-from pluginkit.ptx.code.guards import chosen, guarded, picked
+from pluginkit.ptx.code.guards import active_threads, guarded, values_at
 from pluginkit.ptx.code.slots import Slots
-from pluginkit.ptx.effects.state_spaces import site_of, space_of
+from pluginkit.ptx.effects.state_spaces import access_of, space_of
 from pluginkit.ptx.operations.registry import type_of
 from pluginkit.ptx.text.syntax import Address, Instruction, Operand, Symbol, Vector
 from pluginkit.ptx.types import DTYPES
@@ -22,8 +22,8 @@ def load(slots: Slots, instruction: Instruction) -> Operation:
         if parameter is not None:
             return _load_parameter(slots, instruction, parameter, puts)
         space = _space_of_parameter(slots, source)
-    site = site_of(slots, instruction, space)
-    address, choose = slots.read_address(source, instruction), chosen(slots, instruction)
+    access = access_of(slots, instruction, space)
+    address, choose = slots.read_address(source, instruction), active_threads(slots, instruction)
     typed, in_block = DTYPES[kind], instruction.has("cta")
 
     def run(frame: Frame) -> None:
@@ -31,10 +31,10 @@ def load(slots: Slots, instruction: Instruction) -> Operation:
         if not len(ids):
             return
         machine = frame.machine
-        loaded = machine.access.load(site, ids, picked(address(frame), frame, places))
+        loaded = machine.memory.load(access, ids, values_at(address(frame), frame, places))
         for put, bits in zip(puts, loaded, strict=True):
             put.to_some(frame, bits.view(typed), places)
-        if site.fences:
+        if access.fences:
             machine.fence(ids, instruction, in_block=in_block)
 
     return run
@@ -75,9 +75,9 @@ def store(slots: Slots, instruction: Instruction) -> Operation:
     target, source = instruction.operands[:2]
     if space == "param":
         space = _space_of_parameter(slots, target)
-    site = site_of(slots, instruction, space)
-    address, choose = slots.read_address(target, instruction), chosen(slots, instruction)
-    bits = f"b{8 * site.dtype.itemsize}"
+    access = access_of(slots, instruction, space)
+    address, choose = slots.read_address(target, instruction), active_threads(slots, instruction)
+    bits = f"b{8 * access.dtype.itemsize}"
     items = source.items if isinstance(source, Vector) else (source,)
     values = [slots.read(item, bits, instruction) for item in items]
     in_block = instruction.has("cta")
@@ -87,10 +87,10 @@ def store(slots: Slots, instruction: Instruction) -> Operation:
         if not len(ids):
             return
         machine = frame.machine
-        if site.fences:
+        if access.fences:
             machine.fence(ids, instruction, in_block=in_block)
-        given = [picked(value(frame), frame, places) for value in values]
-        machine.access.store(site, ids, picked(address(frame), frame, places), given)
+        given = [values_at(value(frame), frame, places) for value in values]
+        machine.memory.store(access, ids, values_at(address(frame), frame, places), given)
 
     return run
 
@@ -99,7 +99,7 @@ def fence(slots: Slots, instruction: Instruction) -> Operation:
     """``membar``, ``fence``."""
     if any("proxy" in each or "mbarrier" in each for each in instruction.modifiers):
         raise slots.unsupported(instruction)
-    choose, in_block = chosen(slots, instruction), instruction.has("cta")
+    choose, in_block = active_threads(slots, instruction), instruction.has("cta")
 
     def run(frame: Frame) -> None:
         ids, _ = choose(frame)

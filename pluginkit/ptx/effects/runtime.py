@@ -6,10 +6,10 @@ import re
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Frame, MachineView, Operation
-from pluginkit.ptx.code.guards import chosen
+from pluginkit.ptx.code.frame import Frame, MachineForInstructions, Operation
+from pluginkit.ptx.code.guards import active_threads
 from pluginkit.ptx.code.slots import Slots
-from pluginkit.ptx.memory.sites import Site
+from pluginkit.ptx.memory.memory_access import MemoryAccess
 from pluginkit.ptx.text.syntax import Instruction, Symbol, Vector
 from pluginkit.ptx.types import U8, U32, U64, Array
 
@@ -31,7 +31,7 @@ def call(slots: Slots, instruction: Instruction) -> Operation:
 
 def trap(slots: Slots, instruction: Instruction) -> Operation:
     """``trap``."""
-    choose = chosen(slots, instruction)
+    choose = active_threads(slots, instruction)
 
     def run(frame: Frame) -> None:
         ids, _ = choose(frame)
@@ -41,17 +41,21 @@ def trap(slots: Slots, instruction: Instruction) -> Operation:
     return run
 
 
-def _argument(machine: MachineView, instruction: Instruction, thread: int, name: str) -> int:
-    site = Site(instruction, "local", U64)
+def _argument(
+    machine: MachineForInstructions, instruction: Instruction, thread: int, name: str
+) -> int:
+    access = MemoryAccess(instruction, "local", U64)
     address = np.array([machine.address_of(name)], U64)
-    return int(machine.access.load(site, np.array([thread]), address)[0][0])
+    return int(machine.memory.load(access, np.array([thread]), address)[0][0])
 
 
-def _text(machine: MachineView, instruction: Instruction, thread: int, address: int) -> str:
-    site, found = Site(instruction, "generic", U8), bytearray()
+def _text(
+    machine: MachineForInstructions, instruction: Instruction, thread: int, address: int
+) -> str:
+    access, found = MemoryAccess(instruction, "generic", U8), bytearray()
     for place in range(_LONGEST_TEXT):
         where = np.array([address + place], U64)
-        byte = int(machine.access.load(site, np.array([thread]), where)[0][0])
+        byte = int(machine.memory.load(access, np.array([thread]), where)[0][0])
         if not byte:
             break
         found.append(byte)
@@ -75,14 +79,16 @@ def _print(instruction: Instruction, names: list[str], result: str | None) -> Op
     return run
 
 
-def _answer(machine: MachineView, instruction: Instruction, ids: Array, name: str) -> None:
-    site = Site(instruction, "local", U32)
+def _answer(
+    machine: MachineForInstructions, instruction: Instruction, ids: Array, name: str
+) -> None:
+    access = MemoryAccess(instruction, "local", U32)
     addresses = np.full(len(ids), machine.address_of(name), U64)
-    machine.access.store(site, ids, addresses, [np.zeros(len(ids), U32)])
+    machine.memory.store(access, ids, addresses, [np.zeros(len(ids), U32)])
 
 
 def _formatted(
-    machine: MachineView, instruction: Instruction, thread: int, text: str, buffer: int
+    machine: MachineForInstructions, instruction: Instruction, thread: int, text: str, buffer: int
 ) -> str:
     """Format a string with its arguments, which follow each other in memory, aligned."""
     at = 0
@@ -90,10 +96,10 @@ def _formatted(
     def number(size: int) -> bytes:
         nonlocal at
         at = -(-at // size) * size
-        site = Site(instruction, "generic", U32 if size == 4 else U64)
+        access = MemoryAccess(instruction, "generic", U32 if size == 4 else U64)
         address = np.array([buffer + at], U64)
         at += size
-        return machine.access.load(site, np.array([thread]), address)[0].tobytes()
+        return machine.memory.load(access, np.array([thread]), address)[0].tobytes()
 
     def replaced(match: re.Match[str]) -> str:
         if match[0] == "%%":

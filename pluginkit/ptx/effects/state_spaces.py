@@ -1,10 +1,10 @@
-"""Find the state space and the site that an instruction accesses."""
+"""Find the state space and the access that an instruction accesses."""
 
 from __future__ import annotations
 
 from pluginkit.ptx.code.liveness import registers_of
 from pluginkit.ptx.code.slots import Slots
-from pluginkit.ptx.memory.sites import Site
+from pluginkit.ptx.memory.memory_access import MemoryAccess
 from pluginkit.ptx.operations.registry import type_of
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import DTYPES, UNSIGNED
@@ -21,14 +21,14 @@ def space_of(instruction: Instruction) -> str:
     return "generic"
 
 
-def site_of(slots: Slots, instruction: Instruction, space: str) -> Site:
-    """Return the site of a load or a store in a space."""
+def access_of(slots: Slots, instruction: Instruction, space: str) -> MemoryAccess:
+    """Return the access of a load or a store in a space."""
     dtype = DTYPES[type_of(instruction)]
     vector = instruction.one_of(("v2", "v4", "v8"), "v1")
     is_compared = instruction.opcode == "ld" and bool(
-        registers_of(instruction).written & slots.compared_later
+        registers_of(instruction).written & slots.expected_by_cas
     )
-    return Site(
+    return MemoryAccess(
         instruction,
         "global" if space == "const" else space,
         UNSIGNED[dtype.itemsize],

@@ -1,4 +1,4 @@
-"""Let the threads of a wave's blocks meet at barriers."""
+"""Barriers of thread blocks: ``__syncthreads`` and named barriers."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Frame, spread
-from pluginkit.ptx.effects.waiting import Barrier
+from pluginkit.ptx.code.frame import Frame, broadcast
+from pluginkit.ptx.effects.synchronisation import Barrier
 from pluginkit.ptx.machine.registers import WaveRegisters
-from pluginkit.ptx.machine.schedule import Schedule
+from pluginkit.ptx.machine.scheduler import Scheduler
 from pluginkit.ptx.machine.threads import Threads
-from pluginkit.ptx.memory.order import Order
+from pluginkit.ptx.memory.happens_before import HappensBefore
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
 
 
-class Crew(Protocol):
-    """What barriers use of a machine.
+class MachineForBarriers(Protocol):
+    """The part of a machine that barriers use.
 
     Attributes:
-        threads: those of the wave.
+        threads: the threads of the wave.
         first_thread: the number in the launch of the first one.
-        order: what happens before what.
-        schedule: who runs next.
+        order: which access happens before which.
+        scheduler: decides which threads run next.
         registers: the threads' registers.
-        alive: for each block how many threads have not ended.
+        alive: for each thread block how many threads have not ended.
         progress: grows whenever something happens that a thread can wait for.
     """
 
     threads: Threads
     first_thread: int
-    order: Order
-    schedule: Schedule
+    order: HappensBefore
+    scheduler: Scheduler
     registers: WaveRegisters
     alive: Array
     progress: int
@@ -42,10 +42,10 @@ class Crew(Protocol):
         """Advance the time, and note which instruction runs then."""
 
     def end(self, ids: Array) -> None:
-        """Threads end."""
+        """End threads."""
 
-    def blocks_with_cut_warps(self) -> Array:
-        """For each block whether some lanes of a warp have ended, and others not."""
+    def blocks_with_partial_warps(self) -> Array:
+        """Return for each thread block whether some, but not all, lanes of a warp have ended."""
 
     def report(
         self, kind: str, instruction: Instruction, ids: Array, message: str, **facts: Any
@@ -55,7 +55,7 @@ class Crew(Protocol):
 
 @dataclass
 class _Arrival:
-    """Threads that wait at a barrier, and where they go on."""
+    """Threads that wait at a barrier, and the basic block that they run after it."""
 
     barrier: Barrier
     ids: Array
@@ -64,26 +64,26 @@ class _Arrival:
 
 
 class Barriers:
-    """Who has arrived at which barrier."""
+    """The threads that have arrived at each barrier."""
 
-    def __init__(self, machine: Crew) -> None:
+    def __init__(self, machine: MachineForBarriers) -> None:
         self._machine = machine
         self._waiting: dict[int, list[_Arrival]] = {}
         self._arrived: dict[int, Array] = {}
         self._expected: dict[int, Array] = {}
 
     def arrive(self, barrier: Barrier, frame: Frame, following: int) -> None:
-        """Let threads arrive at a barrier; if that completes it, all that wait there go on."""
+        """Let threads arrive at a barrier; if that completes it, release all that wait there."""
         value = None
         if barrier.value is not None:
-            value = spread(barrier.value(frame), frame.size)
-        number, everyone = barrier.number(frame), self._machine.registers.everyone
+            value = broadcast(barrier.value(frame), frame.size)
+        number, everyone = barrier.number(frame), self._machine.registers.all_ids
         if frame.ids is everyone and barrier.is_for_block and not isinstance(number, np.ndarray):
             self._release([_Arrival(barrier, everyone, following, value)])
             return
-        numbers, limit = spread(number, frame.size), None
+        numbers, limit = broadcast(number, frame.size), None
         if barrier.threads is not None:
-            limit = spread(barrier.threads(frame), frame.size)
+            limit = broadcast(barrier.threads(frame), frame.size)
         for number in np.unique(numbers).tolist():
             places = np.flatnonzero(numbers == number)
             self._arrive_at(
@@ -105,11 +105,11 @@ class Barriers:
         else:
             time = machine.tick(arrival.barrier.instruction)
             machine.order.barrier(arrival.ids + machine.first_thread, time, waits=False)
-            machine.schedule.push(arrival.following, arrival.ids)
+            machine.scheduler.push(arrival.following, arrival.ids)
         self._complete(number)
 
-    def look_again(self) -> None:
-        """Look for barriers that are complete because threads have ended."""
+    def recheck(self) -> None:
+        """Complete the barriers that lacked only threads that have now ended."""
         for number in list(self._waiting):
             self._complete(number)
 
@@ -148,9 +148,9 @@ class Barriers:
         machine.progress += 1
         self._report_mixed(released)
         self._reduce(released)
-        machine.schedule.meet(everyone)
+        machine.scheduler.after_barrier(everyone)
         for arrival in released:
-            machine.schedule.push(arrival.following, arrival.ids)
+            machine.scheduler.push(arrival.following, arrival.ids)
 
     def _reduce(self, released: list[_Arrival]) -> None:
         """Give every thread the reduction of its block's predicates."""
@@ -175,15 +175,15 @@ class Barriers:
             machine.registers.set(barrier.put, arrival.ids, result)
 
     def _report_ended(self, number: int, is_complete: Array) -> None:
-        """Report a barrier that part of a warp ended without reaching.
+        """Report a barrier that some lanes of a warp never reach because they have ended.
 
-        Whole warps may end: the hardware counts them as arrived, and so do kernels.
+        A warp that has ended as a whole counts as arrived on the hardware, and kernels rely on it.
         """
         machine = self._machine
         is_short = is_complete & (machine.alive < machine.threads.per_block)
         if not is_short.any():
             return
-        is_short &= machine.blocks_with_cut_warps()
+        is_short &= machine.blocks_with_partial_warps()
         for arrival in self._waiting.get(number, ()):
             there = is_short[machine.threads.block[arrival.ids]]
             if there.any():
@@ -194,9 +194,9 @@ class Barriers:
                 return
 
     def _report_mixed(self, released: list[_Arrival]) -> None:
-        """Report threads that met although they wait at different places of the source.
+        """Report threads that complete one barrier from different lines of the source.
 
-        At a barrier with a thread count, only the threads of one warp must be at the same place.
+        At a barrier with a thread count, only the threads of one warp must be at the same line.
         """
         if len({_place(arrival) for arrival in released}) < 2:
             return
@@ -216,8 +216,11 @@ class Barriers:
                     )  # fmt: skip
                     return
 
-    def give_up(self) -> bool:
-        """End all threads that wait, since no other can run; False if none waits."""
+    def end_waiting(self) -> bool:
+        """Report and end all threads that wait at barriers; False if there are none.
+
+        No other thread can run, so that nobody would release them.
+        """
         if not self._waiting:
             return False
         machine = self._machine

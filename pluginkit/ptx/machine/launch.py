@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pluginkit.ptx.code.program import Program
-from pluginkit.ptx.machine.context import Context, Result
-from pluginkit.ptx.machine.launch_arguments import LaunchArgument, packed, private_sizes
+from pluginkit.ptx.machine.launch_arguments import LaunchArgument, packed_arguments, private_sizes
+from pluginkit.ptx.machine.launch_state import LaunchState, Result
 from pluginkit.ptx.machine.machine import Machine
 from pluginkit.ptx.machine.waves import Waves
 from pluginkit.ptx.memory.buffers import Memory
@@ -35,16 +35,16 @@ class RunningLaunch:
         seed: int | None,
     ) -> None:
         sizes = private_sizes(program, shared_bytes)
-        parameters = packed(program, arguments)
-        self._context = Context(program, memory, parameters, sizes, grid, block, shared_bytes)
-        self.result: Result = self._context.result
+        parameters = packed_arguments(program, arguments)
+        self._launch = LaunchState(program, memory, parameters, sizes, grid, block, shared_bytes)
+        self.result: Result = self._launch.result
         memory.begin_launch()
         self._waves = Waves(grid, block, sizes, seed)
         self._machine: Machine | None = self._next_wave()
 
     def _next_wave(self) -> Machine | None:
         wave = self._waves.take()
-        return None if wave is None else Machine(self._context, self._waves, *wave)
+        return None if wave is None else Machine(self._launch, self._waves, *wave)
 
     def run(self, steps: int = DEFAULT_STEPS) -> Result:
         """Run to the end.

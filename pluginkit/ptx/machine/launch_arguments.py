@@ -10,9 +10,9 @@ import numpy as np
 
 from pluginkit.errors import KernelError
 from pluginkit.ptx.code.program import Program
+from pluginkit.ptx.demangle import demangled
 from pluginkit.ptx.memory.buffers import Buffer, Memory, Pointer
 from pluginkit.ptx.memory.regions import Region
-from pluginkit.ptx.plain_names import plain_name
 from pluginkit.ptx.text.immediates import number
 from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import Immediate, Symbol
@@ -22,7 +22,7 @@ from pluginkit.ptx.types import DTYPES, U8, Array
 LaunchArgument = Buffer | Pointer | bytes | np.generic
 
 
-def packed(program: Program, arguments: Sequence[LaunchArgument]) -> dict[str, Array]:
+def packed_arguments(program: Program, arguments: Sequence[LaunchArgument]) -> dict[str, Array]:
     """Return the bytes of each parameter.
 
     Errors:
@@ -91,7 +91,7 @@ def static_region(module: ParsedModule, name: str, memory: Memory) -> Region:
     if region is not None:
         return region
     variable = module.variables[name]
-    region = memory.add(plain_name(name), variable.nbytes, "static", is_written=True)
+    region = memory.add(demangled(name), variable.nbytes, "static", is_written=True)
     memory.statics[module, name] = region
     dtype: np.dtype[Any] = DTYPES[variable.type]
     view = region.view(dtype)

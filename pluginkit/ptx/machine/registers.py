@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Frame, MachineView, Put
-from pluginkit.ptx.code.program import Block
+from pluginkit.ptx.code.frame import Frame, MachineForInstructions, Put
+from pluginkit.ptx.code.program import DecodedBlock
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import SPECIAL, UNIFORM
 from pluginkit.ptx.machine.threads import Threads
-from pluginkit.ptx.machine.warps import Lanes
+from pluginkit.ptx.machine.warp_operations import Lanes
 from pluginkit.ptx.types import Array
 
 
@@ -24,17 +24,21 @@ class WaveRegisters:
 
     Attributes:
         frame: the frame of the threads that run.
-        everyone: the numbers of all threads.
+        all_ids: the numbers of all threads.
     """
 
     def __init__(
-        self, slots: Slots, threads: Threads, uniform: dict[str, object], machine: MachineView
+        self,
+        slots: Slots,
+        threads: Threads,
+        uniform: dict[str, object],
+        machine: MachineForInstructions,
     ) -> None:
         self._slots, self._threads, self._uniform = slots, threads, uniform
-        self.everyone = np.arange(threads.count)
+        self.all_ids = np.arange(threads.count)
         self.frame = Frame()
         self.frame.machine = machine
-        self.frame.ids, self.frame.size = self.everyone, threads.count
+        self.frame.ids, self.frame.size = self.all_ids, threads.count
         self._values: list[Array | None] = []
         self._special: dict[int, str] = {}
         self._filled: set[int] = set()
@@ -42,7 +46,7 @@ class WaveRegisters:
         self._lanes: Lanes | None = None
         self._all_lanes: Lanes | None = None
 
-    def fill(self, block: Block, ids: Array) -> Frame:
+    def fill(self, block: DecodedBlock, ids: Array) -> Frame:
         """Return the frame of some threads, filled with what the block reads.
 
         Values stay in the frame as long as the same threads run, block after block.
@@ -51,7 +55,7 @@ class WaveRegisters:
         if len(frame) < len(self._slots.stored):
             self._grow()
         if len(ids) == self._threads.count:
-            ids = self.everyone
+            ids = self.all_ids
         if ids is not frame.ids:
             self._save()
             self._filled.clear()
@@ -63,7 +67,7 @@ class WaveRegisters:
                 self._filled.add(slot)
         return frame
 
-    def keep(self, block: Block) -> None:
+    def keep(self, block: DecodedBlock) -> None:
         """Keep what the block has computed if later ones read it."""
         self._unsaved.update(block.writes)
         self._filled.update(block.writes)
@@ -90,7 +94,7 @@ class WaveRegisters:
     def lanes(self) -> Lanes:
         """The lanes of the frame's threads."""
         ids = self.frame.ids
-        if ids is self.everyone:
+        if ids is self.all_ids:
             if self._all_lanes is None:
                 self._all_lanes = Lanes(self._threads, ids)
             return self._all_lanes

@@ -67,7 +67,7 @@ class Threads:
         np.bitwise_or.at(masks, self.warp, np.left_shift(np.uint32(1), self.lane.astype(U32)))
         return masks
 
-    def place_of(self, thread: int) -> tuple[Three, Three]:
+    def indices_of(self, thread: int) -> tuple[Three, Three]:
         """``blockIdx`` and ``threadIdx`` of a thread of the wave."""
         position, inner = divmod(thread, self.per_block)
         block, index = int(self.blocks[position]), int(self.inner[inner])

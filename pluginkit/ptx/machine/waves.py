@@ -61,7 +61,7 @@ class Waves:
         self._waves.append((first, threads))
         return threads, first
 
-    def place_of(self, thread: int) -> tuple[Three, Three]:
+    def indices_of(self, thread: int) -> tuple[Three, Three]:
         """``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""
         first, threads = next(wave for wave in reversed(self._waves) if wave[0] <= thread)
-        return threads.place_of(thread - first)
+        return threads.indices_of(thread - first)

@@ -1,4 +1,4 @@
-"""Find the places of addresses in buffers; report those outside, and misaligned ones."""
+"""Find the buffers that addresses lie in; report those outside of any, and misaligned ones."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from pluginkit.ptx.memory.machine_for_memory import MachineForMemory
+from pluginkit.ptx.memory.memory_access import AccessPart, MemoryAccess
 from pluginkit.ptx.memory.regions import (
     GENERIC_BASE,
     LOCAL_WINDOW,
     SHARED_WINDOW,
     WINDOW_BITS,
 )
-from pluginkit.ptx.memory.sites import Part, Site
-from pluginkit.ptx.memory.watch import Watch
 from pluginkit.ptx.types import S64, U64, Array
 
 _GLOBAL_BITS = U64.type(WINDOW_BITS["global"])
@@ -22,44 +22,48 @@ _NULL_BYTES = 4096
 
 
 class Addresses:
-    """Finds the places of the addresses that threads of one machine use."""
+    """Resolves the addresses that the threads of one machine use."""
 
-    def __init__(self, machine: Watch) -> None:
+    def __init__(self, machine: MachineForMemory) -> None:
         self._machine = machine
 
-    def parts(self, site: Site, ids: Array, addresses: Array, verb: str) -> Iterator[Part]:
-        """Yield the regions in which addresses lie, without invalid accesses.
+    def parts(
+        self, access: MemoryAccess, ids: Array, addresses: Array, verb: str
+    ) -> Iterator[AccessPart]:
+        """Yield the parts of an access by region; report and leave out invalid accesses.
 
         Args:
-            site: the instruction.
+            access: the instruction.
             ids: the threads' numbers in the wave.
             addresses: one for each thread.
-            verb: what is done there, for findings: ``"read"``.
+            verb: what the access does, for findings: ``"read"``.
         """
-        for part in self._regions(site, ids, addresses.astype(U64), verb):
-            inside = self._without_outside(site, part, verb)
-            aligned = self._without_misaligned(site, inside, verb)
+        for part in self._regions(access, ids, addresses.astype(U64), verb):
+            inside = self._without_outside(access, part, verb)
+            aligned = self._without_misaligned(access, inside, verb)
             if len(aligned.offsets):
-                yield self._with_elements(site, aligned)
+                yield self._with_elements(access, aligned)
 
-    def _regions(self, site: Site, ids: Array, addresses: Array, verb: str) -> Iterator[Part]:
-        if site.space == "generic":
-            yield from self._in_generic_space(site, ids, addresses, verb)
+    def _regions(
+        self, access: MemoryAccess, ids: Array, addresses: Array, verb: str
+    ) -> Iterator[AccessPart]:
+        if access.space == "generic":
+            yield from self._in_generic_space(access, ids, addresses, verb)
             return
-        regions = self._machine.regions(site.space)
-        for window, places in _distinct(addresses, WINDOW_BITS[site.space]):
+        regions = self._machine.regions(access.space)
+        for window, places in _distinct(addresses, WINDOW_BITS[access.space]):
             here = addresses if places is None else addresses[places]
             own = ids if places is None else ids[places]
             region = regions.get(window)
             if region is None:
-                self._report_nowhere(site, own, int(here[0]), verb)
+                self._report_nowhere(access, own, int(here[0]), verb)
                 continue
             offsets = (here - U64.type(region.base)).view(S64)
-            yield Part(region, own, places, offsets, offsets)
+            yield AccessPart(region, own, places, offsets, offsets)
 
     def _in_generic_space(
-        self, site: Site, ids: Array, addresses: Array, verb: str
-    ) -> Iterator[Part]:
+        self, access: MemoryAccess, ids: Array, addresses: Array, verb: str
+    ) -> Iterator[AccessPart]:
         windows = addresses >> _GLOBAL_BITS
         is_shared, is_local = windows == SHARED_WINDOW, windows == LOCAL_WINDOW
         for space, is_here in (
@@ -72,71 +76,71 @@ class Addresses:
                 GENERIC_BASE.get(space, 0)
             )
             own = ids if places is None else ids[places]
-            for part in self._regions(replace(site, space=space), own, here, verb):
+            for part in self._regions(replace(access, space=space), own, here, verb):
                 if places is not None:
                     inner = places if part.places is None else places[part.places]
                     part = replace(part, places=inner)
                 yield part
 
-    def _without_outside(self, site: Site, part: Part, verb: str) -> Part:
+    def _without_outside(self, access: MemoryAccess, part: AccessPart, verb: str) -> AccessPart:
         region, offsets = part.region, part.offsets
-        limit = region.nbytes - site.nbytes
+        limit = region.nbytes - access.nbytes
         if limit >= 0 and int(offsets.view(U64).max()) <= limit:
             return part
         bad = (offsets < 0) | (offsets > limit)
-        if site.may_pass_end and site.nbytes <= 4:
+        if access.may_pass_end and access.nbytes <= 4:
             bad &= (offsets & 3 != 0) | (offsets < 0) | (offsets >= region.nbytes)
         if not bad.any():
             return part
         offset = int(offsets[np.argmax(bad)])
-        past = offset + site.nbytes - region.nbytes
+        past = offset + access.nbytes - region.nbytes
         distance = f"{-offset} bytes before its start" if offset < 0 else f"{past} past its end"
         self.report(
-            site, _some(part, bad), "out_of_bounds",
-            f"{site.nbytes} bytes of {region.name} are {verb}, {distance}; "
+            access, _some(part, bad), "out_of_bounds",
+            f"{access.nbytes} bytes of {region.name} are {verb}, {distance}; "
             f"it has {region.nbytes} bytes",
         )  # fmt: skip
         return _some(part, ~bad)
 
-    def _without_misaligned(self, site: Site, part: Part, verb: str) -> Part:
-        last = site.nbytes - 1
+    def _without_misaligned(self, access: MemoryAccess, part: AccessPart, verb: str) -> AccessPart:
+        last = access.nbytes - 1
         if not last or not len(part.offsets) or not int(np.bitwise_or.reduce(part.offsets)) & last:
             return part
         bad = part.offsets & last != 0
         self.report(
-            site, _some(part, bad), "misaligned",
-            f"{site.nbytes} bytes of {part.region.name} are {verb} at an address that is no "
-            f"multiple of {site.nbytes}",
+            access, _some(part, bad), "misaligned",
+            f"{access.nbytes} bytes of {part.region.name} are {verb} at an address that is no "
+            f"multiple of {access.nbytes}",
         )  # fmt: skip
         return _some(part, ~bad)
 
-    def _with_elements(self, site: Site, part: Part) -> Part:
-        region, size = part.region, site.dtype.itemsize
+    def _with_elements(self, access: MemoryAccess, part: AccessPart) -> AccessPart:
+        region, size = part.region, access.dtype.itemsize
         first = part.offsets >> (size.bit_length() - 1)
         if region.space != "global":
             is_shared = region.space == "shared"
             owners = self._machine.block_of(part.ids) if is_shared else part.ids
             first = first + owners * (region.stride // size)
-        return Part(region, part.ids, part.places, part.offsets, first)
+        return AccessPart(region, part.ids, part.places, part.offsets, first)
 
-    def _report_nowhere(self, site: Site, ids: Array, address: int, verb: str) -> None:
+    def _report_nowhere(self, access: MemoryAccess, ids: Array, address: int, verb: str) -> None:
         what = "a null pointer" if address < _NULL_BYTES else "an address in no buffer"
         self._machine.report(
-            "out_of_bounds", site.instruction, ids, f"{site.nbytes} bytes at {what} are {verb}",
+            "out_of_bounds", access.instruction, ids, f"{access.nbytes} bytes at {what} are {verb}",
             address=address,
         )  # fmt: skip
 
-    def report(self, site: Site, part: Part, kind: str, message: str) -> None:
-        """Report all threads of a part."""
+    def report(self, access: MemoryAccess, part: AccessPart, kind: str, message: str) -> None:
+        """Report a finding for all threads of a part."""
         offset = int(part.offsets[0])
         self._machine.report(
-            kind, site.instruction, part.ids, message,
+            kind, access.instruction, part.ids, message,
             buffer=part.region.name, offset=offset, address=part.region.base + offset,
         )  # fmt: skip
 
 
 def _distinct(addresses: Array, bits: int) -> Iterator[tuple[int, Array | None]]:
-    """Yield each window and the threads whose addresses are in it; None for all."""
+    """Yield each window, and the threads whose addresses are in it; None if it has them all."""
     first = int(addresses.min()) >> bits
     if int(addresses.max()) >> bits == first:
         yield first, None
@@ -146,10 +150,10 @@ def _distinct(addresses: Array, bits: int) -> Iterator[tuple[int, Array | None]]
         yield int(window), np.flatnonzero(windows == window)
 
 
-def _some(part: Part, chosen: Array) -> Part:
-    """The threads of a part that are chosen."""
+def _some(part: AccessPart, chosen: Array) -> AccessPart:
+    """Return a part with the chosen threads only."""
     listed = np.flatnonzero(chosen)
-    return Part(
+    return AccessPart(
         part.region,
         part.ids[listed],
         listed if part.places is None else part.places[listed],

@@ -1,4 +1,4 @@
-"""Run the atomic operations of many threads as if they came one after the other."""
+"""Run the atomic operations of many threads as if one thread came after the other."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def apply(
 
     Args:
         view: memory as elements.
-        places: the element of each thread.
-        update: makes a new value.
+        places: the element that each thread updates.
+        update: computes the new value.
         operands: for each operand an array over the threads.
         ufunc: numpy's form of ``update`` with one operand, if there is one.
     """
@@ -50,7 +50,7 @@ def _in_rounds(
     update: Update,
     operands: list[Array],
 ) -> Array:
-    """In each round the next thread of every place."""
+    """Update in rounds: in each, the next thread of every element."""
     old = np.empty(len(places), view.dtype)
     for turn in range(int(sizes.max())):
         chosen = order[starts[sizes > turn] + turn]
@@ -63,7 +63,7 @@ def _in_rounds(
 def _accumulated(
     view: Array, ordered: Array, order: Array, starts: Array, ufunc: Any, operand: Array
 ) -> Array:
-    """Every place by itself, all its threads in one call."""
+    """Update element by element: one call of numpy for all threads of an element."""
     old = np.empty(len(ordered), view.dtype)
     for start, stop in zip(starts, [*starts[1:], len(ordered)], strict=True):
         threads, place = order[start:stop], ordered[start]

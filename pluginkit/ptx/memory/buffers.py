@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pluginkit.errors import KernelError
-from pluginkit.ptx.memory.regions import MIDDLE, SHARED_WINDOW, WINDOW_BITS, Region, Role
+from pluginkit.ptx.memory.regions import SHARED_WINDOW, WINDOW_BITS, WINDOW_MIDDLE, Region, Role
 from pluginkit.ptx.types import U8, Array
 
 
@@ -25,7 +25,7 @@ class Pointer:
         return self.buffer.address + self.offset
 
 
-Bytes = bytes  # which a property of Buffer hides
+Bytes = bytes  # the type; inside Buffer, a property has that name
 
 
 class Buffer:
@@ -36,17 +36,17 @@ class Buffer:
 
     @property
     def name(self) -> str:
-        """How findings call it."""
+        """The name that findings use."""
         return self.region.name
 
     @property
     def nbytes(self) -> int:
-        """Its size."""
+        """The size in bytes."""
         return self.region.nbytes
 
     @property
     def address(self) -> int:
-        """Its address, a multiple of 256."""
+        """The address of the first byte, a multiple of 256."""
         return self.region.base
 
     def __add__(self, offset: int) -> Pointer:
@@ -54,16 +54,16 @@ class Buffer:
 
     @property
     def bytes(self) -> Array:
-        """What it holds, as uint8; a view, so that it can be changed."""
+        """The content as uint8, as a view: writing to it changes the buffer."""
         return self.region.data[: self.nbytes]
 
     def array(self, dtype: Any, shape: tuple[int, ...] | None = None) -> Array:
-        """A copy of what it holds, as elements of ``dtype``."""
+        """Return a copy of the content as elements of ``dtype``."""
         flat = np.frombuffer(self.bytes.tobytes(), dtype)
         return flat.copy() if shape is None else flat.reshape(shape).copy()
 
     def unwritten(self) -> Array:
-        """The offsets of the bytes that nothing has written, ascending; int64."""
+        """Return the offsets of the bytes that nothing has written, ascending; int64."""
         if self.region.written is None:
             return np.zeros(0, np.int64)
         return np.flatnonzero(self.region.written[: self.nbytes] == 0)
@@ -74,9 +74,9 @@ class Buffer:
         self._note_written(start, start + len(data))
 
     def poison(self, byte: int) -> None:
-        """Forget that anything was written, and set every byte to ``byte``.
+        """Set every byte to ``byte``, and mark them all as never written.
 
-        Of an input all bytes count as written.
+        The bytes of an input still count as written.
         """
         self.region.data[:] = byte
         if self.region.written is not None:
@@ -93,7 +93,7 @@ class Buffer:
         self._note_written(start, stop)
 
     def copy_from(self, source: Buffer, nbytes: int, start: int = 0, source_start: int = 0) -> None:
-        """Copy bytes, as a memcpy does; those that were never written stay so."""
+        """Copy bytes, as a memcpy does. Copies of unwritten bytes count as unwritten too."""
         end, source_end = start + nbytes, source_start + nbytes
         self.region.data[start:end] = source.region.data[source_start:source_end]
         if self.region.written is not None:
@@ -112,7 +112,7 @@ class Memory:
         self.buffers: dict[str, Buffer] = {}
         self.regions: dict[int, Region] = {}
         self._parameters: Region | None = None
-        #: Variables of the modules that were launched, by module and name.
+        #: The variables of launched modules, by module and name.
         self.statics: dict[tuple[object, str], Region] = {}
 
     def buffer(
@@ -122,20 +122,21 @@ class Memory:
 
         Args:
             name: unique.
-            content: an array whose bytes it begins with, or its size in bytes.
+            content: an array whose bytes it holds at first, or its size in bytes.
             role: what it is for; see :data:`Role`.
-            poison: what every byte holds of an output or a workspace.
+            poison: the value of every byte of an output or a workspace at first.
 
         Errors:
-            PK352: the name is taken, or the size is that of no buffer.
+            PK352: the name is taken, or the size is out of range.
         """
         if name in self.buffers:
             raise KernelError("PK352", f"buffer '{name}' is there already; expected a new name.")
         is_sized = isinstance(content, (int, np.integer))
         nbytes = int(content) if is_sized else int(np.asarray(content).nbytes)
-        if not 0 <= nbytes < MIDDLE["global"]:
+        if not 0 <= nbytes < WINDOW_MIDDLE["global"]:
             raise KernelError(
-                "PK352", f"buffer '{name}' has {nbytes} bytes; expected 0 to {MIDDLE['global']}."
+                "PK352",
+                f"buffer '{name}' has {nbytes} bytes; expected 0 to {WINDOW_MIDDLE['global']}.",
             )
         region = self.add(name, nbytes, role, is_written=role in ("input", "inout"))
         if not is_sized:
@@ -146,20 +147,20 @@ class Memory:
         return self.buffers[name]
 
     def add(self, name: str, nbytes: int, role: Role, *, is_written: bool) -> Region:
-        """A region in the next free window."""
+        """Add a region in the next free window of addresses."""
         window = len(self.regions) + 1
         if window >= SHARED_WINDOW:
             raise KernelError("PK352", f"got {window} buffers; expected at most {window - 1}.")
-        base = (window << WINDOW_BITS["global"]) + MIDDLE["global"]
+        base = (window << WINDOW_BITS["global"]) + WINDOW_MIDDLE["global"]
         region = Region(name, "global", base, nbytes, 1, role, is_written=is_written)
         self.regions[window] = region
         return region
 
     def buffer_at(self, address: int) -> Pointer:
-        """The place that an address inside a buffer, or at its end, means.
+        """Return the buffer and offset of an address inside a buffer or at its end.
 
         Errors:
-            PK352: it is in no buffer.
+            PK352: the address is in no buffer.
         """
         for buffer in self.buffers.values():
             if 0 <= address - buffer.address <= buffer.nbytes:
@@ -167,12 +168,12 @@ class Memory:
         raise KernelError("PK352", f"{address:#x} is no address of a buffer; expected one.")
 
     def parameters(self) -> Region:
-        """Where the parameters of a launch lie that takes their addresses."""
+        """Return the region of kernel parameters, for kernels that take their addresses."""
         if self._parameters is None:
             self._parameters = self.add("the parameters", 4096, "static", is_written=True)
         return self._parameters
 
     def begin_launch(self) -> None:
-        """Forget who accessed what: launches of a stream are in order."""
+        """Forget all accesses so far: launches on one stream run one after the other."""
         for region in self.regions.values():
             region.forget_accesses()

@@ -1,9 +1,9 @@
-"""Writes that other blocks do not see yet, as long as the memory model allows that.
+"""Pending strong stores: writes that other thread blocks do not see yet.
 
 Relaxed and volatile stores, and atomics whose old value nobody reads, do not race with each other,
-so that no race tells of a fence that is missing between them. Here they reach memory late: once a
-thread fences them, once a thread of the same block touches the same words, or in the end. Whoever
-relied on an order that no fence makes then computes something else.
+so that a fence that is missing between them shows in no race. Here they reach memory as late as the
+memory model allows: at a fence, when a thread of the same block touches the same words, or at the
+end. A kernel that lacks the fence then computes another result.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pluginkit.ptx.memory.memory_access import AccessPart, MemoryAccess
 from pluginkit.ptx.memory.regions import Region
-from pluginkit.ptx.memory.sites import Part, Site
 from pluginkit.ptx.types import Array
 
 _WORD_BITS = 2
 
-#: Writes what some of the threads of a group hold; gets their places.
+#: Makes the writes of the threads at some positions of their group.
 Apply = Callable[[Array], None]
 
 
@@ -28,12 +28,12 @@ class _Held:
     """Writes of one instruction that have not reached memory.
 
     Attributes:
-        region: where they go.
-        threads: whose they are, by their numbers in the wave.
-        places: of these threads in the instruction's group.
-        words: that each touches, threads by words.
+        region: the region that they change.
+        threads: the numbers in the wave of the threads that write.
+        places: the positions of these threads in the instruction's group.
+        words: the words that each thread writes, threads by words.
         time: when the instruction ran.
-        apply: makes them happen.
+        apply: makes the writes.
     """
 
     region: Region
@@ -44,7 +44,7 @@ class _Held:
     apply: Apply
 
     def publish(self, chosen: Array) -> bool:
-        """Make the chosen writes happen; return whether any are left."""
+        """Make the chosen writes; return whether any are left."""
         self.apply(self.places[chosen])
         kept = ~chosen
         self.threads, self.places = self.threads[kept], self.places[kept]
@@ -53,11 +53,11 @@ class _Held:
 
 
 class DelayedWrites:
-    """The writes that one wave's threads have not published.
+    """The pending writes of one wave.
 
     Args:
-        block_threads: of each block.
-        seed: of the order in which writes reach memory that nothing orders.
+        block_threads: how many threads a block has.
+        seed: chooses the order in which unordered writes reach memory.
     """
 
     def __init__(self, block_threads: int, seed: int) -> None:
@@ -69,44 +69,44 @@ class DelayedWrites:
     def __bool__(self) -> bool:
         return bool(self._held)
 
-    def hold(self, site: Site, part: Part, time: int, apply: Apply) -> None:
-        """Keep writes back.
+    def hold(self, access: MemoryAccess, part: AccessPart, time: int, apply: Apply) -> None:
+        """Add pending writes.
 
         Args:
-            site: the instruction.
+            access: the instruction.
             part: the threads, and where they write.
-            time: when.
-            apply: writes what the threads at some places hold.
+            time: when the instruction runs.
+            apply: makes the writes of the threads at some positions.
         """
-        words = _words(site, part)
+        words = _words(access, part)
         places = np.arange(len(part.ids))
         self._held.append(_Held(part.region, part.ids, places, words, time, apply))
 
-    def publish_touched(self, site: Site, part: Part) -> None:
-        """Threads are about to access words: what their own blocks wrote there is to be seen."""
+    def publish_touched(self, access: MemoryAccess, part: AccessPart) -> None:
+        """Publish what the blocks of some threads wrote to words that the threads access next."""
         touched: Array | None = None
         for held in list(self._held):
             if held.region is not part.region:
                 continue
             if touched is None:
-                touched = self._by_block(part.ids, _words(site, part))
+                touched = self._by_block(part.ids, _words(access, part))
             is_touched = np.isin(self._by_block(held.threads, held.words), touched)
             self._publish(held, np.logical_or.reduce(is_touched, axis=1))
 
     def _by_block(self, threads: Array, words: Array) -> Array:
-        """Numbers that are equal where block and word are."""
+        """Return numbers that are equal where both block and word are equal."""
         numbers: Array = (threads // self._block_threads)[:, None] << np.int64(40) | words
         return numbers
 
     def publish_fenced(self, threads: Array, acquired: Array) -> None:
-        """Threads ran a fence.
+        """Publish what a fence covers.
 
-        It covers what they and the rest of their warps wrote, and what the others of their blocks
-        wrote before they met at a barrier.
+        That is what its threads and the rest of their warps wrote, and what other threads of their
+        blocks wrote before their last common barrier.
 
         Args:
-            threads: they, by their numbers in the wave.
-            acquired: for each the time of the last barrier that it waited at.
+            threads: the numbers in the wave of the threads that ran the fence.
+            acquired: for each the time of the last barrier at which it waited.
         """
         warps = np.unique(self._warp_of(threads))
         blocks = threads // self._block_threads
@@ -124,14 +124,14 @@ class DelayedWrites:
         return warps
 
     def publish_some(self) -> None:
-        """Let about half of the instructions' writes happen, one at least."""
+        """Make the writes of about half of the instructions, of one at least."""
         chosen = self._rng.random(len(self._held)) < 0.5
         chosen[self._rng.integers(len(chosen))] = True
         for held in [one for one, goes in zip(self._held, chosen, strict=True) if goes]:
             self._publish(held, np.ones(len(held.threads), bool))
 
     def publish_all(self) -> None:
-        """Let everything happen."""
+        """Make all writes."""
         for held in list(self._held):
             self._publish(held, np.ones(len(held.threads), bool))
 
@@ -140,7 +140,7 @@ class DelayedWrites:
             self._held.remove(held)
 
 
-def _words(site: Site, part: Part) -> Array:
-    first = (part.first * site.dtype.itemsize) >> _WORD_BITS
-    words: Array = first[:, None] + np.arange(max(1, site.nbytes >> _WORD_BITS))
+def _words(access: MemoryAccess, part: AccessPart) -> Array:
+    first = (part.first * access.dtype.itemsize) >> _WORD_BITS
+    words: Array = first[:, None] + np.arange(max(1, access.nbytes >> _WORD_BITS))
     return words

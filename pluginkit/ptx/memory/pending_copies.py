@@ -1,4 +1,4 @@
-"""Hold copies that threads have begun until they have waited for them."""
+"""Hold the copies of ``cp.async`` until their threads have waited for them."""
 
 from __future__ import annotations
 
@@ -6,49 +6,51 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pluginkit.ptx.memory.access import Access
-from pluginkit.ptx.memory.sites import Site
+from pluginkit.ptx.memory.checked_memory import CheckedMemory
+from pluginkit.ptx.memory.memory_access import MemoryAccess
 from pluginkit.ptx.types import Array
 
 
 @dataclass(frozen=True)
 class _Copy:
-    """One instruction's copies: where each thread's go, what they bring, in which group."""
+    """The copies of one instruction: targets, values and groups of its threads."""
 
-    site: Site
+    access: MemoryAccess
     ids: Array
     addresses: Array
     values: list[Array]
     groups: Array
 
     def some(self, chosen: Array) -> _Copy:
-        """Those of some threads."""
+        """Return the copies of the chosen threads."""
         values = [value[chosen] for value in self.values]
         return _Copy(
-            self.site, self.ids[chosen], self.addresses[chosen], values, self.groups[chosen]
+            self.access, self.ids[chosen], self.addresses[chosen], values, self.groups[chosen]
         )
 
 
 class PendingCopies:
-    """The copies of a wave's threads.
+    """The pending copies of a wave.
 
     Args:
-        threads: how many they are.
+        threads: how many threads the wave has.
     """
 
     def __init__(self, threads: int) -> None:
         self._groups = np.zeros(threads, np.int64)
         self._begun: list[_Copy] = []
 
-    def begin(self, site: Site, ids: Array, addresses: Array, values: list[Array]) -> None:
+    def begin(
+        self, access: MemoryAccess, ids: Array, addresses: Array, values: list[Array]
+    ) -> None:
         """Begin a copy in the threads' current group."""
-        self._begun.append(_Copy(site, ids, addresses, values, self._groups[ids]))
+        self._begun.append(_Copy(access, ids, addresses, values, self._groups[ids]))
 
     def commit(self, ids: Array) -> None:
         """End the threads' current group."""
         self._groups[ids] += 1
 
-    def wait(self, access: Access, ids: Array, groups_left: int | None) -> None:
+    def wait(self, memory: CheckedMemory, ids: Array, groups_left: int | None) -> None:
         """Finish all but the last ``groups_left`` groups of copies; None finishes all."""
         is_waiting = np.zeros(len(self._groups), bool)
         is_waiting[ids] = True
@@ -59,6 +61,6 @@ class PendingCopies:
                 is_done &= copy.groups < self._groups[copy.ids] - groups_left
             if is_done.any():
                 done = copy.some(is_done)
-                access.store(done.site, done.ids, done.addresses, done.values)
+                memory.store(done.access, done.ids, done.addresses, done.values)
             if not is_done.all():
                 self._begun.append(copy.some(~is_done))

@@ -1,8 +1,8 @@
-"""Remember who last read and wrote each piece of memory, and find accesses that nothing orders.
+"""Shadow memory: who last read and wrote each granule, and which accesses race.
 
-An access is one number: the machine's time, whether it was strong (atomic or volatile), and the
-thread. For each granule of memory the last write is kept, and two reads since: the first and the
-last. Granules have the size of the accesses, and are split when a smaller access comes.
+An access is one number, its key: the machine's time, whether it was strong (atomic or volatile),
+and the thread. Each granule keeps its last write, and the first and the last read since. Granules
+have the size of the accesses, and are split when a smaller access comes.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Conflict:
     """An access and an earlier one that nothing orders before it.
 
     Attributes:
-        at: the place among the threads of the group.
-        earlier: the earlier access, as a number.
+        at: the positions of the later accesses among those that were noted together.
+        earlier: the keys of the earlier accesses.
         earlier_writes: whether it was a write.
     """
 
@@ -44,12 +44,12 @@ class Conflict:
     earlier_writes: bool
 
 
-#: Tells which pairs of earlier accesses and threads are ordered.
+#: Returns for each pair of an earlier and a later key whether they are ordered.
 IsOrdered = Callable[[Array, Array], Array]
 
 
 class Shadow:
-    """The accesses to one region.
+    """The shadow memory of one region.
 
     Args:
         nbytes: the region's size.
@@ -63,16 +63,16 @@ class Shadow:
         self._last_reads: Array | None = None
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all accesses."""
         self.shift = self._writes = self._first_reads = self._last_reads = None
 
     def granules(self, offsets: Array, size: int, nbytes: int) -> tuple[Array, int]:
-        """The granules that accesses of ``nbytes`` touch: threads by granules, flattened.
+        """Return the granules that accesses touch: threads by granules, flattened.
 
         Args:
-            offsets: of each access, a multiple of its size.
-            size: of the smallest piece that is accessed at once, a power of two.
-            nbytes: of each access.
+            offsets: the offset of each access, a multiple of its size.
+            size: the bytes of one element of the access, a power of two.
+            nbytes: the bytes of each access.
 
         Returns:
             The granules' numbers, and how many each thread has.
@@ -89,7 +89,7 @@ class Shadow:
         return (first[:, None] + np.arange(count)).ravel(), count
 
     def _refine(self, steps: int) -> None:
-        """Halve the granules this many times; each part inherits what is known of the whole."""
+        """Halve the granules this many times; both halves inherit the accesses of the whole."""
         self.shift = (self.shift or 0) - steps
         for name in ("_writes", "_first_reads", "_last_reads"):
             old = getattr(self, name)
@@ -107,8 +107,8 @@ class Shadow:
         Args:
             granules: of the reads.
             keys: of the reads, one for each granule.
-            is_ordered: decides.
-            ordered_before: earlier accesses below this number are ordered anyway; at least 1.
+            is_ordered: decides which accesses are ordered.
+            ordered_before: accesses with a key below this one are known to be ordered; at least 1.
         """
         found = []
         if self._writes is not None:
@@ -129,7 +129,7 @@ class Shadow:
             keys_kept = np.where(is_kept, earlier, keys)
         else:
             keys_kept = keys
-        self._first_reads[granules[::-1]] = keys_kept[::-1]  # the first of equal places stays
+        self._first_reads[granules[::-1]] = keys_kept[::-1]  # of equal granules the first
         self._last_reads[granules] = keys
         return found
 

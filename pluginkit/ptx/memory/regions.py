@@ -1,8 +1,8 @@
-"""Keep memory in regions, each in a separate window of addresses.
+"""Memory as regions, each in a separate window of addresses.
 
-Windows are far wider than buffers, so that an address says which buffer it was made from even when
-it lies gigabytes outside. Shared and local memory have their own, smaller windows; in generic
-addresses they lie apart from all global ones.
+Windows are far wider than buffers, so that an address far out of bounds still tells which buffer it
+was computed from. Shared and local memory have their own, smaller windows, whose generic addresses
+lie outside of all global windows.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pluginkit.ptx.demangle import demangled
 from pluginkit.ptx.memory.races import Shadow
-from pluginkit.ptx.plain_names import plain_name
 from pluginkit.ptx.types import U8, UNSIGNED, Array
 
 #: What a buffer is for. ``input``: read only, all written. ``output`` and ``workspace``: nothing
@@ -22,33 +22,33 @@ Role = Literal["input", "output", "workspace", "inout", "static"]
 
 #: log2 of a window's bytes in each space.
 WINDOW_BITS = {"global": 36, "shared": 20, "local": 24}
-MIDDLE = {"global": 1 << 35, "shared": 1 << 18, "local": 1 << 22}
-#: Generic windows of the other two spaces.
+WINDOW_MIDDLE = {"global": 1 << 35, "shared": 1 << 18, "local": 1 << 22}
+#: The windows of shared and local memory among generic addresses.
 SHARED_WINDOW, LOCAL_WINDOW = 0x700, 0x701
 GENERIC_BASE = {
     "shared": SHARED_WINDOW << WINDOW_BITS["global"],
     "local": LOCAL_WINDOW << WINDOW_BITS["global"],
 }
 
-_PADDING = 256  # allocations are padded: an atomic may cover a word that begins in a buffer
+_PADDING = 256  # an atomic may access a word that begins in a buffer and ends past it
 
 
 class Region:
-    """Bytes that belong together: a buffer, or a variable of each block or thread.
+    """A buffer, or a variable of which each block or thread has one.
 
     Args:
-        name: how findings call it.
+        name: the name that findings use.
         space: ``global``, ``shared`` or ``local``.
         base: its address in that space.
         nbytes: its size.
-        owners: how many blocks or threads have one each; 1 for global memory.
+        owners: how many blocks or threads have one; 1 for global memory.
         role: what it is for.
 
     Attributes:
-        stride: bytes from one owner's to the next one's.
-        data: all bytes.
-        written: for each byte 1 once something wrote it; None where all is written.
-        shadow: who accessed it, for races; None where nobody can race.
+        stride: the bytes from one owner's variable to that of the next.
+        data: the bytes of all owners.
+        written: 1 for each byte that something wrote; None if all count as written.
+        shadow: its accesses, to find races; None where none can be, as in local memory.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class Region:
         self._written_views: dict[int, Array] = {}
 
     def view(self, dtype: np.dtype[Any]) -> Array:
-        """All bytes as elements of a type."""
+        """Return all bytes as elements of a type."""
         found = self._views.get(dtype)
         if found is None:
             found = self._views[dtype] = self.data.view(dtype)
         return found
 
     def written_view(self, size: int) -> Array | None:
-        """``written`` as unsigned integers of so many bytes: all bytes 1 where all are written."""
+        """Return ``written`` as unsigned integers, one for each element of ``size`` bytes."""
         if self.written is None:
             return None
         found = self._written_views.get(size)
@@ -96,7 +96,7 @@ class Region:
         return self.data[self.nbytes : self.nbytes + 4].tobytes()
 
     def forget_accesses(self) -> None:
-        """Begin a launch: what earlier ones did is ordered before it."""
+        """Forget all accesses, since a new launch is ordered after them."""
         if self.shadow is not None:
             self.shadow.clear()
 
@@ -107,12 +107,12 @@ class PrivateMemory:
     Args:
         space: ``shared`` or ``local``.
         sizes: the bytes of each variable.
-        owners: how many blocks or threads have them.
-        one_of_many: variables that all lie at the same place: dynamic shared memory.
+        owners: how many blocks or threads have these variables.
+        dynamic: the variables in dynamic shared memory, which all begin at the same address.
 
     Attributes:
-        regions: by window.
-        addresses: of each variable, by name.
+        regions: the region of each window.
+        addresses: the address of each variable, by name.
     """
 
     def __init__(
@@ -120,18 +120,18 @@ class PrivateMemory:
         space: str,
         sizes: Mapping[str, int],
         owners: int,
-        one_of_many: Collection[str] = (),
+        dynamic: Collection[str] = (),
     ) -> None:
         self.regions: dict[int, Region] = {}
         self.addresses: dict[str, int] = {}
-        place_of_many: int | None = None
+        dynamic_base: int | None = None
         for name, nbytes in sizes.items():
-            if name in one_of_many and place_of_many is not None:
-                self.addresses[name] = place_of_many
+            if name in dynamic and dynamic_base is not None:
+                self.addresses[name] = dynamic_base
                 continue
             window = len(self.regions) + 1
-            base = (window << WINDOW_BITS[space]) + MIDDLE[space]
+            base = (window << WINDOW_BITS[space]) + WINDOW_MIDDLE[space]
             self.addresses[name] = base
-            self.regions[window] = Region(plain_name(name), space, base, nbytes, owners)
-            if name in one_of_many:
-                place_of_many = base
+            self.regions[window] = Region(demangled(name), space, base, nbytes, owners)
+            if name in dynamic:
+                dynamic_base = base

@@ -74,7 +74,7 @@ def finished(
             return floats.saturate(result)
         if kind == "f64":
             order = sources if first_nan_wins else (*sources[1:], sources[0])
-            return nans.handed_on(result, *order)
+            return nans.propagated(result, *order)
         return nans.canonical(result)
 
     return Compute(whole, (kind,) * count, kind)

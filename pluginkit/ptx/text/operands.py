@@ -12,7 +12,7 @@ from pluginkit.ptx.text.syntax import (
     Pair,
     Register,
     Symbol,
-    Unread,
+    UnparsedOperands,
     Vector,
 )
 
@@ -28,7 +28,7 @@ def operands(text: str) -> tuple[Operand, ...]:
     try:
         return tuple(_Reader(text).listed(""))
     except _UnreadableError:
-        return (Unread(text),)
+        return (UnparsedOperands(text),)
 
 
 def array_elements(operand: Operand) -> tuple[Operand, ...]:

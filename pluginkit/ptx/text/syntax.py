@@ -59,13 +59,13 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Unread:
+class UnparsedOperands:
     """The text of operands whose form occurs only in instructions that the machine lacks."""
 
     text: str
 
 
-Operand = Register | Immediate | Symbol | Address | Vector | Negated | Pair | Unread
+Operand = Register | Immediate | Symbol | Address | Vector | Negated | Pair | UnparsedOperands
 
 
 @dataclass(frozen=True)

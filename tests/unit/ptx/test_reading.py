@@ -4,10 +4,10 @@ import pytest
 
 from pluginkit import ptx
 from pluginkit.errors import KernelError
-from pluginkit.ptx.code.flow import END, basic_blocks
+from pluginkit.ptx.code.basic_blocks import END, basic_blocks
 from pluginkit.ptx.code.inline import expand
 from pluginkit.ptx.code.liveness import live_before, registers_of
-from pluginkit.ptx.plain_names import plain_name
+from pluginkit.ptx.demangle import demangled
 from pluginkit.ptx.text.operands import operands
 from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import (
@@ -18,7 +18,7 @@ from pluginkit.ptx.text.syntax import (
     Register,
     SourceLocation,
     Symbol,
-    Unread,
+    UnparsedOperands,
     Vector,
 )
 
@@ -133,8 +133,8 @@ def test_calls_are_expanded_each_time():
         ("%r1|%p1, !%p2", (Pair(Register("%r1"), Register("%p1")), Negated(Register("%p2")))),
         ("%tid.x, table+4", (Register("%tid.x"), Symbol("table", 4))),
         ("generic(text)+2", (Symbol("text", 2),)),
-        ("[p, {%r1}]", (Unread("[p, {%r1}]"),)),
-        ("{%r1, %r2", (Unread("{%r1, %r2"),)),
+        ("[p, {%r1}]", (UnparsedOperands("[p, {%r1}]"),)),
+        ("{%r1, %r2", (UnparsedOperands("{%r1, %r2"),)),
         ("_, %r1", (Register("_"), Register("%r1"))),
         ("", ()),
     ],
@@ -270,4 +270,4 @@ def test_a_guarded_instruction_reads_what_it_writes():
     ],
 )
 def test_names_are_those_that_people_gave(symbol, name):
-    assert plain_name(symbol) == name
+    assert demangled(symbol) == name

@@ -13,7 +13,7 @@ from pluginkit.ptx.code.special_registers import uniform_values
 from pluginkit.ptx.findings import Finding, Kind
 from pluginkit.ptx.machine.launch_arguments import PrivateSizes, static_region
 from pluginkit.ptx.memory.buffers import Memory
-from pluginkit.ptx.memory.order import Order
+from pluginkit.ptx.memory.happens_before import HappensBefore
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import Array, Three
 
@@ -36,7 +36,7 @@ class Result:
     ended: bool = True
 
 
-class Context:
+class LaunchState:
     """The state of a launch.
 
     Args:
@@ -66,7 +66,7 @@ class Context:
     ) -> None:
         self.program, self.memory, self.sizes = program, memory, sizes
         self._addresses: dict[str, int] = {}
-        self.order = Order(prod(grid) * prod(block), prod(block))
+        self.order = HappensBefore(prod(grid) * prod(block), prod(block))
         self.uniform = uniform_values(grid, block, shared_bytes, sizes.static_bytes)
         self.result = Result()
         self._parameters = parameters

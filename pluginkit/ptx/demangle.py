@@ -7,7 +7,7 @@ import re
 _LOCAL = re.compile(r"E(\d+)([A-Za-z_]\w*?)(?:_\d+)?$")
 
 
-def plain_name(symbol: str) -> str:
+def demangled(symbol: str) -> str:
     """The name of a function or a variable, without types and scopes.
 
     ``_Z5scalePfi`` is ``scale``, and ``_ZZ5scalePfiE4tile`` its ``tile``. What is no such name

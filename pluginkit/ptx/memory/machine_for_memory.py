@@ -1,18 +1,18 @@
-"""Declare what checks of memory use of the machine that runs the threads."""
+"""The part of a machine that memory and its checks use, as a protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Protocol
 
-from pluginkit.ptx.memory.order import Order
+from pluginkit.ptx.memory.happens_before import HappensBefore
 from pluginkit.ptx.memory.regions import Region
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import Array, Three
 
 
-class Watch(Protocol):
-    """What memory uses of a machine.
+class MachineForMemory(Protocol):
+    """The part of a machine that memory uses: its time, its order and its findings.
 
     Attributes:
         order: what happens before what.
@@ -20,7 +20,7 @@ class Watch(Protocol):
         progress: grows whenever something happens that a thread can wait for.
     """
 
-    order: Order
+    order: HappensBefore
     first_thread: int
     progress: int
 
@@ -36,7 +36,7 @@ class Watch(Protocol):
     def instruction_at(self, time: int) -> Instruction:
         """Return the instruction that ran at a moment."""
 
-    def place_of(self, thread: int) -> tuple[Three, Three]:
+    def indices_of(self, thread: int) -> tuple[Three, Three]:
         """``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""
 
     def report(

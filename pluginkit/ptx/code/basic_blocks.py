@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pluginkit.ptx.text.syntax import Function, Instruction, Negated, Register, Symbol
 
 #: Instructions at which threads wait for one another; each forms a block.
-_WAITING = ("bar", "barrier", "shfl", "vote", "match", "redux", "elect", "activemask")
+_SYNCHRONISATION = ("bar", "barrier", "shfl", "vote", "match", "redux", "elect", "activemask")
 _ENDING = ("bra", "brx", "ret", "exit", "trap")
 _FAILING = ("__assertfail", "__assert_fail")
 
@@ -43,14 +43,14 @@ class BasicBlock:
         return [*self.body, self.branch] if self.branch is not None else self.body
 
     @property
-    def waits(self) -> bool:
+    def is_synchronisation(self) -> bool:
         """Whether threads wait for one another here."""
-        return len(self.body) == 1 and is_waiting(self.body[0])
+        return len(self.body) == 1 and is_synchronisation(self.body[0])
 
 
-def is_waiting(instruction: Instruction) -> bool:
+def is_synchronisation(instruction: Instruction) -> bool:
     """Whether threads wait for one another at an instruction."""
-    return instruction.opcode in _WAITING
+    return instruction.opcode in _SYNCHRONISATION
 
 
 def basic_blocks(function: Function) -> list[BasicBlock]:
@@ -75,7 +75,7 @@ def _with_guards_as_branches(function: Function) -> list[Instruction]:
     for index, instruction in enumerate(function.code):
         moved[index] = len(code)
         if instruction.guard is not None and (
-            is_waiting(instruction) or _is_call(instruction) or instruction.opcode == "trap"
+            is_synchronisation(instruction) or _is_call(instruction) or instruction.opcode == "trap"
         ):
             label = f"after#{index}"
             guard = instruction.guard
@@ -115,7 +115,7 @@ def _starts(code: list[Instruction], function: Function) -> list[int]:
     for index, instruction in enumerate(code):
         if _ends(instruction):
             starts.add(index + 1)
-        elif is_waiting(instruction):
+        elif is_synchronisation(instruction):
             starts |= {index, index + 1}
     return sorted(start for start in starts if start < len(code) or start == 0)
 

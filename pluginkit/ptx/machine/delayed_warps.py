@@ -1,4 +1,4 @@
-"""Warps that fall behind the others, as those of a GPU may."""
+"""Delay some warps before they signal others, as a GPU's warp scheduler may."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.types import Array
 
 
-class Laggards:
-    """Threads that wait before they tell others something, until nobody else can run.
+class DelayedWarps:
+    """Warps that wait in front of an atomic or a volatile store until no other thread can run.
 
-    What matters of an order without races is who comes first to an atomic or a volatile store. In
-    about half of the blocks some of the warps come late to them, once after each barrier. With an
-    even seed no first warp is late, because it often speaks for its block, and neither is the last
-    block: where blocks count themselves, it is the one that collects the results.
+    In a kernel without races, only the order in which threads reach these instructions can change
+    a result. In about half of the thread blocks some warps reach them late, once after each
+    barrier. With an even seed the first warp of a block is never delayed, because it often signals
+    for its block, and neither is the last block, which collects the results where blocks count
+    themselves.
 
     Args:
-        threads: of a wave.
-        telling: the blocks of code that tell others something.
-        seed: of the choice.
+        threads: the threads of the wave.
+        signalling_blocks: the basic blocks with an atomic or a volatile store.
+        seed: chooses the warps.
     """
 
-    def __init__(self, threads: Threads, telling: Collection[int], seed: int) -> None:
+    def __init__(self, threads: Threads, signalling_blocks: Collection[int], seed: int) -> None:
         rng = np.random.default_rng((seed, 1))
         blocks, warps = len(threads.blocks), threads.warps_per_block
         is_slow = rng.random((blocks, warps)) < 0.5
@@ -33,7 +34,7 @@ class Laggards:
             first = int(np.argmin(threads.inner))  # of a block: where thread 0 is
             is_slow[:, first >> 5] = False
             is_slow[-1] = False
-        self._telling = telling
+        self._signalling_blocks = signalling_blocks
         self._rng, self._blocks = rng, threads.block
         self._is_slow = is_slow.ravel()[threads.warp]
         self._is_held = self._is_slow.copy()
@@ -43,8 +44,8 @@ class Laggards:
         return bool(self._waiting)
 
     def hold(self, number: int, ids: Array) -> Array:
-        """Keep the slow ones of some threads that run a block of code next; return the others."""
-        if number not in self._telling:
+        """Hold back slow threads in front of a basic block, and return the others."""
+        if number not in self._signalling_blocks:
             return ids
         slow = self._is_held[ids]
         if not slow.any():
@@ -53,12 +54,12 @@ class Laggards:
         fast: Array = ids[~slow]
         return fast
 
-    def meet(self, ids: Array) -> None:
-        """Threads met at a barrier: those that were late may be so again."""
+    def after_barrier(self, ids: Array) -> None:
+        """Note that threads have passed a barrier, after which slow warps are delayed again."""
         self._is_held[ids] = self._is_slow[ids]
 
     def release(self) -> dict[int, list[Array]]:
-        """Let about half of the blocks go on whose threads wait here, at least one of them."""
+        """Release the held threads of about half of the thread blocks, of one at least."""
         if not self._waiting:
             return {}
         groups = [(number, ids) for number, listed in self._waiting.items() for ids in listed]

@@ -54,7 +54,7 @@ class WarpOperation:
     puts: tuple[Put, ...]
 
 
-def waiting_of(slots: Slots, instruction: Instruction) -> Barrier | WarpOperation:
+def synchronisation_of(slots: Slots, instruction: Instruction) -> Barrier | WarpOperation:
     """Return the barrier or warp operation of an instruction.
 
     Errors:

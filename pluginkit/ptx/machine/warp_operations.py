@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Frame, spread
-from pluginkit.ptx.effects.waiting import WarpOperation
+from pluginkit.ptx.code.frame import Frame, broadcast
+from pluginkit.ptx.effects.synchronisation import WarpOperation
 from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
@@ -61,7 +61,7 @@ class Lanes:
         return place if is_there.all() else np.where(is_there, place, -1)
 
 
-def shuffle_all(operation: WarpOperation, frame: Frame, lanes: Lanes) -> bool:
+def run_uniform_shuffle(operation: WarpOperation, frame: Frame, lanes: Lanes) -> bool:
     """Run a shuffle in which every lane takes part, by the same distance in all threads.
 
     Most shuffles are like that, and each lane always reads from the same one.
@@ -82,13 +82,13 @@ def shuffle_all(operation: WarpOperation, frame: Frame, lanes: Lanes) -> bool:
     places, is_inside = lanes.shuffles[key]
     if int(places.min()) < 0:
         return False
-    results = spread(value, frame.size)[places], is_inside
+    results = broadcast(value, frame.size)[places], is_inside
     for put, result in zip(operation.puts, results, strict=False):
         put(frame, result)
     return True
 
 
-def perform(operation: WarpOperation, frame: Frame, lanes: Lanes, masks: Array) -> None:
+def run_warp_operation(operation: WarpOperation, frame: Frame, lanes: Lanes, masks: Array) -> None:
     """Run a warp operation for the lanes of a frame.
 
     Args:
@@ -97,7 +97,7 @@ def perform(operation: WarpOperation, frame: Frame, lanes: Lanes, masks: Array) 
         lanes: theirs.
         masks: for each thread the lanes that take part.
     """
-    values = [spread(read(frame), frame.size) for read in operation.sources]
+    values = [broadcast(read(frame), frame.size) for read in operation.sources]
     found = _OPERATIONS[operation.instruction.opcode](operation, frame, lanes, values, masks)
     for put, value in zip(operation.puts, found, strict=False):
         put(frame, value)

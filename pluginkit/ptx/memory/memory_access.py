@@ -1,0 +1,72 @@
+"""A load, store or atomic as an access to memory, and its parts in single regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pluginkit.ptx.memory.regions import Region
+from pluginkit.ptx.text.syntax import Instruction
+from pluginkit.ptx.types import Array
+
+
+@dataclass(frozen=True)
+class MemoryAccess:
+    """How one instruction accesses memory, the same for all threads.
+
+    Attributes:
+        instruction: the instruction.
+        space: ``global``, ``shared``, ``local`` or ``generic``.
+        dtype: the unsigned type of one element's bits.
+        count: how many elements of a vector it moves.
+        is_strong: whether it is a strong operation of the memory model: atomic, volatile, relaxed,
+            acquire or release. Two strong accesses do not race. A load whose value a
+            compare-and-swap checks later counts as strong too.
+        fences: whether it has acquire or release semantics itself.
+        used_bytes: which bytes of a vector the kernel uses later, as a bit mask; None for all.
+        may_pass_end: whether it may reach past a buffer's end inside an aligned word. A
+            compare-and-swap on a byte or a half has to access the word around it.
+    """
+
+    instruction: Instruction
+    space: str
+    dtype: np.dtype[Any]
+    count: int = 1
+    is_strong: bool = False
+    fences: bool = False
+    used_bytes: int | None = None
+    may_pass_end: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes one thread accesses."""
+        return self.dtype.itemsize * self.count
+
+
+@dataclass(frozen=True)
+class AccessPart:
+    """The threads of an access whose addresses lie in one region.
+
+    Attributes:
+        region: the region.
+        ids: the threads' numbers in the wave.
+        places: their positions among all threads of the access; None if these are all.
+        offsets: the bytes from the region's start to each thread's address, int64.
+        first: the first element that each thread accesses, as an index into the region's view.
+    """
+
+    region: Region
+    ids: Array
+    places: Array | None
+    offsets: Array
+    first: Array
+
+    def of(self, values: Array) -> Array:
+        """Return these threads' elements of an array over all threads of the access."""
+        return values if self.places is None else values[self.places]
+
+    def elements(self, index: int) -> Array:
+        """Return where each thread accesses one element of its vector, as indices of the view."""
+        return self.first + index if index else self.first
