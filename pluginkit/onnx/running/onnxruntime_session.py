@@ -18,8 +18,8 @@ import onnxruntime
 from pluginkit.errors import ModelError
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.model.model_file import load_model
-from pluginkit.onnx.running.body_outputs import with_distinct_body_outputs
 from pluginkit.onnx.running.float32_model import float32_model
+from pluginkit.onnx.running.onnxruntime_faults import without_known_faults
 from pluginkit.onnx.running.onnxruntime_refusal import lacks_kernel, refusal
 
 Array = npt.NDArray[Any]
@@ -122,7 +122,7 @@ class LoadedModel:
 
     def __init__(self, model: onnx.ModelProto, folder: Path | None, where: str) -> None:
         self._where = where
-        self._model = with_distinct_body_outputs(model)
+        self._model = without_known_faults(model)
         self._folder = folder
         self._names = [value.name for value in model.graph.output]
         self._ways = iter((_session, _float32_session, _evaluation))

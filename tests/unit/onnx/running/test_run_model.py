@@ -6,6 +6,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pluginkit.errors import CallbackError, ModelError, TensorError
 from pluginkit.onnx.model.plugin_nodes import plugin_node
+from pluginkit.onnx.running.onnxruntime_session import LoadedModel
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
 from tests.unit.onnx.models import BOOL, FLOAT, INT64, Affine, Silu, model_of, value
 
@@ -391,3 +392,65 @@ def test_an_input_that_does_not_fit_is_named(feeds, words, fix, name):
         run_onnxruntime(model, {"x": X, "i": np.array([0, 1]), **feeds})
     assert words in caught.value.message
     assert fix in caught.value.fix
+
+
+STATISTICS = """
+    <ir_version: 10, opset_import: ["" : 15]>
+    g (float[2, 3, 4] x, float[3] given) =>
+        (float[2, 3, 4] y, float[3] mean, float[3] variance, float[3] later)
+    <float[3] scale = {1, 2, 3}, float[3] stored = {4, 5, 6}> {
+        made = Neg (given)
+        z, m, v = BatchNormalization <training_mode = 1> (x, scale, scale, made, stored)
+        y, n, w = BatchNormalization <training_mode = 1> (z, scale, scale, given, stored)
+        mean = Abs (n)
+        variance = Abs (v)
+        later = Add (made, m)
+    }
+"""
+
+
+def test_statistics_of_a_batch_are_not_written_over_those_before(tmp_path):
+    """ONNX Runtime computes them in place: of the caller's arrays, of what it stores, of others."""
+    model = onnx.parser.parse_model(STATISTICS)
+    feeds = {"x": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "given": X[1:]}
+    kept = feeds["given"].copy()
+    expected = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
+    session = LoadedModel(model, tmp_path, "it")
+    for _ in range(2):
+        for got, wanted in zip(session.run(feeds).values(), expected, strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-4)
+        np.testing.assert_array_equal(feeds["given"], kept)
+
+
+STALE = """
+    <ir_version: 10, opset_import: ["" : 17, "local" : 1]>
+    g (float[N, 4] x, float[M, 4] z, bool c) => (float[N, 4] y, float[M, 4] q)
+    <float[3, 4] a, float[3, 4] b, float[3, 4] e, float16[1] f> {
+        a = Relu (z)
+        b = Exp (a)
+        e = Abs (x)
+        d = ReduceSum (b)
+        f = Mul (e, d)
+        q = Neg (a)
+        y = If (c) <
+            then_branch = t () => (float[A, B] r) <float16[2, 2] g> { g = Sqrt (f) r = Neg (g) },
+            else_branch = u () => (float[C, D] s) <double[2] h> { h = Abs (f) s = local.F (h) }
+        >
+    }
+    <domain: "local", opset_import: ["" : 17]> F (k) => (l) { l = Exp (k) }
+"""
+
+
+@pytest.mark.parametrize("is_true", [True, False])
+def test_stale_annotations_inside_change_nothing(is_true):
+    """ONNX Runtime plans its memory by the sizes, and refuses the types."""
+    model = onnx.parser.parse_model(STALE)
+    shapes = {"x": (5, 4), "z": (2, 4)}
+    feeds = {
+        name: np.random.default_rng(0).random(dims, np.float32) for name, dims in shapes.items()
+    }
+    got = run_onnxruntime(model, {**feeds, "c": np.array(is_true)})
+    f = feeds["x"] * np.exp(feeds["z"]).sum()
+    np.testing.assert_allclose(got["y"], -np.sqrt(f) if is_true else np.exp(f), rtol=1e-5)
+    np.testing.assert_array_equal(got["q"], -feeds["z"])
+    assert len(model.graph.value_info) == 4

@@ -1,0 +1,77 @@
+"""Write a model so that known faults of ONNX Runtime do not reach its values.
+
+- It leaves an output of an If, Loop or Scan without data if its body returns the same value twice.
+- Its BatchNormalization writes the running mean and variance over those that it reads: over the
+  caller's arrays, over stored tensors, which the next run reads, and over values that other nodes
+  read later.
+- It plans its memory by the annotations of values inside, and refuses a model whose annotations say
+  another type. They are often stale, and it infers all of them itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import onnx
+import onnx.helper
+
+from pluginkit.onnx.model.graphs import Scope, is_op, output_names, scopes
+
+#: Where BatchNormalization reads the mean and the variance.
+_STATISTICS = slice(3, 5)
+
+
+def without_known_faults(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model, or a copy that ONNX Runtime computes right; its values keep their names."""
+    if not any(map(_needs_change, scopes(model))):
+        return model
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    names = (f"pluginkit_copy_{number}" for number in count())
+    for scope in scopes(changed):
+        del scope.graph.value_info[:]
+        if scope.outer is not None:
+            _repeat_no_output(scope, names)
+        _copy_statistics(scope, names)
+    return changed
+
+
+def _needs_change(scope: Scope) -> bool:
+    outputs = output_names(scope.graph) if scope.outer is not None else []
+    return (
+        len(set(outputs)) < len(outputs)
+        or len(scope.graph.value_info) > 0
+        or any(map(_updates_statistics, scope.graph.node))
+    )
+
+
+def _updates_statistics(node: onnx.NodeProto) -> bool:
+    return is_op(node, "BatchNormalization") and any(
+        each.name == "training_mode" and each.i != 0 for each in node.attribute
+    )
+
+
+def _repeat_no_output(scope: Scope, names: Iterator[str]) -> None:
+    """Let a body return a copy of a value that it returns already."""
+    seen: set[str] = set()
+    for output in scope.graph.output:
+        if output.name in seen:
+            name = next(names)
+            scope.graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
+            output.name = name
+        seen.add(output.name)
+
+
+def _copy_statistics(scope: Scope, names: Iterator[str]) -> None:
+    """Let each BatchNormalization that updates its mean and variance read copies of them."""
+    for at in reversed(range(len(scope.graph.node))):
+        node = scope.graph.node[at]
+        if not _updates_statistics(node):
+            continue
+        read = node.input[_STATISTICS]
+        copies = [next(names) for _ in read]
+        node.input[_STATISTICS] = copies
+        for name, copy in zip(read, copies, strict=True):
+            # An Identity would be computed in place, so that nothing is copied.
+            scope.graph.node.insert(at, onnx.helper.make_node("Concat", [name], [copy], axis=0))
