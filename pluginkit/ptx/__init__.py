@@ -1,52 +1,52 @@
-"""Runs CUDA kernels on a CPU, from their PTX, and says what is wrong with them.
+"""Runs CUDA kernels on a CPU, from their PTX, and reports their mistakes.
 
     from pluginkit import ptx
 
-    module = ptx.parse(ptx_text)                       # of NVRTC (-lineinfo), numba or Triton
+    module = ptx.parse(ptx_text)                       # from NVRTC (-lineinfo), numba or Triton
     memory = ptx.Memory()
     x = memory.buffer("x", array, "input")             # numpy array in, a Buffer out
     y = memory.buffer("y", array.nbytes, "output")
     result = module.launch("scale", grid=(4,), block=(256,), args=[y, x, np.int32(1000)],
                            memory=memory)
     result.findings                                    # [] or a list of ptx.Finding
-    y.array(np.float32), y.unwritten()                 # what came out; bytes never written
+    y.array(np.float32), y.unwritten()                 # the output; its bytes never written
 
-One :class:`Memory` serves all launches of an enqueue: it knows which bytes have been written.
-``Buffer.fill``, ``copy_from``, ``write`` and ``poison`` do what happens between launches. An
-argument is a Buffer, ``buffer + offset``, bytes, or a numpy scalar; an address may also come as
-bytes. An instruction that the machine does not know raises :class:`PtxUnsupported`, a KernelError
-with the code PK351, which names the instruction and its line.
+Use one :class:`Memory` for all launches of an enqueue: it knows which bytes have been written.
+Between launches, ``Buffer.fill``, ``copy_from``, ``write`` and ``poison`` play memset and memcpy.
+An argument is a Buffer, ``buffer + offset``, bytes (an address too), or a numpy scalar. An
+instruction that the machine does not know raises :class:`PtxUnsupported`, a KernelError with the
+code PK351, which names the instruction and its line.
 
-A launch can be stepped:
+A launch can also run step by step:
 
     launch = module.start("scale", grid, block, args, memory=memory)
-    while launch.step():                               # one basic block of one group of threads
+    while launch.step():                               # one basic block for one group of threads
         launch.register("%r1")                         # an array over the threads
 
-Results equal the GPU's in every bit, even for NaN, with three exceptions. Instructions that the GPU
-approximates (``.approx``, ``.full``, ``ex2``, ``sin`` and similar) are right to the last bit here;
+Results are bitwise equal to the GPU's, NaN included, with three exceptions. Instructions that the
+GPU approximates (``.approx``, ``.full``, ``ex2``, ``sin`` and similar) are correctly rounded here;
 :mod:`pluginkit.ptx.operations.floating` states how far the GPU's results differ. Atomics of many
 threads happen in one order, which ``seed`` changes. Clocks do not advance. The machine follows an
 H200 where that differs from the PTX manual (64-bit ``bfe`` and ``bfi`` with positions and lengths
 beyond 255) and where the manual is silent (the payload of an f64 NaN, ``.ftz`` of results that
 rounding makes normal).
 
-With a ``seed``, blocks and warps run in another order. Some warps then come late to atomics and
-volatile stores, and such stores reach other blocks late unless a fence has published them.
+With a ``seed``, blocks and warps run in another order. Some warps are then delayed in front of
+atomics and volatile stores, and other blocks see such stores late unless a fence publishes them.
 
-The machine misses some mistakes, and sees others differently than a GPU:
+The machine misses some mistakes, and judges others differently than a GPU:
 
 - Bytes that nothing has written are reported when they are loaded, even if the value is not used.
 - Writes of equal values to the same bytes do not race, nor does a load whose value a
-  compare-and-swap checks. A shuffle or a vote orders no accesses to memory, a ``bar.warp.sync``
-  does.
-- Lanes that have ended count as arrived at warp operations; so do whole warps at barriers, but not
-  a part of a warp.
-- A race is seen in whatever order threads run, as long as they reach both accesses: what a kernel
-  does only in another order needs other seeds.
-- Up to 131,072 threads run at once. Blocks that wait for later ones beyond that wait for ever.
+  compare-and-swap checks. A ``bar.warp.sync`` orders accesses to memory, a shuffle or a vote does
+  not.
+- Lanes that have ended count as arrived at warp operations. Warps that have ended count as arrived
+  at barriers, unless only some of their lanes have.
+- A race is found in any order of threads that executes both accesses. If a kernel executes one of
+  them only in some orders, other seeds have to be tried.
+- Up to 131,072 threads run at once. A block that waits for a later one beyond that waits for ever.
 - Tensor cores, bulk copies, mbarriers, clusters, textures, calls through pointers and recursion are
-  unknown.
+  not supported.
 
 The package needs only numpy, and the errors of pluginkit.
 """
@@ -82,7 +82,7 @@ __all__ = [
 
 
 def parse(text: str) -> PtxModule:
-    """Read PTX.
+    """Parse PTX.
 
     Errors:
         PK350: the text is not PTX.
@@ -91,7 +91,7 @@ def parse(text: str) -> PtxModule:
 
 
 class PtxModule:
-    """PTX whose kernels can be launched. Kernels are read when they are first launched.
+    """A PTX module whose kernels can be launched. Each is parsed when it is first launched.
 
     Attributes:
         kernels: their names, as in the PTX.
@@ -103,7 +103,7 @@ class PtxModule:
         self.kernels = self._module.kernels
 
     def parameter_sizes(self, kernel: str) -> tuple[int, ...]:
-        """The bytes of each of a kernel's parameters.
+        """Return the size in bytes of each parameter of a kernel.
 
         Errors:
             PK352: there is no such kernel.  PtxUnsupported.
@@ -126,7 +126,7 @@ class PtxModule:
         shared_bytes: int = 0,
         seed: int | None = None,
     ) -> RunningLaunch:
-        """Prepare a launch, to be stepped or run.
+        """Prepare a launch, which the caller runs or steps through.
 
         Args:
             kernel: its name in the PTX.
@@ -165,7 +165,7 @@ class PtxModule:
             memory: where the buffers are.
             shared_bytes: the dynamic shared memory of a block.
             seed: chooses the order of blocks and warps; None for ascending.
-            steps: the most blocks of code to run; then the launch stops with a finding.
+            steps: after this many basic blocks the launch stops, with a finding.
         """
         launch = self.start(
             kernel, grid, block, args, memory=memory, shared_bytes=shared_bytes, seed=seed

@@ -1,4 +1,4 @@
-"""The names that people gave, from those that a C++ compiler or numba made of them."""
+"""Demangle the symbols of a C++ compiler or numba: the names that the author wrote."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _LOCAL = re.compile(r"E(\d+)([A-Za-z_]\w*?)(?:_\d+)?$")
 
 
 def demangled(symbol: str) -> str:
-    """The name of a function or a variable, without types and scopes.
+    """Return the name of a function or a variable, without types and scopes.
 
-    ``_Z5scalePfi`` is ``scale``, and ``_ZZ5scalePfiE4tile`` its ``tile``. What is no such name
-    stays as it is.
+    ``_Z5scalePfi`` gives ``scale``, and ``_ZZ5scalePfiE4tile`` gives ``tile``. A symbol that is not
+    mangled is returned unchanged.
     """
     if symbol.startswith("_ZZ"):
         for start in (match.start() for match in re.finditer("E", symbol)):
@@ -25,7 +25,7 @@ def demangled(symbol: str) -> str:
 
 
 def _leading(rest: str) -> str:
-    """The name that a count of its letters precedes."""
+    """Return the name that follows the count of its letters."""
     digits = re.match(r"\d+", rest)
     if digits is None:
         return ""
@@ -34,7 +34,7 @@ def _leading(rest: str) -> str:
 
 
 def _nested(rest: str) -> str:
-    """The last name of several, of a namespace and what is in it."""
+    """Return the last part of a nested name, which follows its namespaces."""
     name = ""
     while found := _leading(rest):
         name = found

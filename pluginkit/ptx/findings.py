@@ -10,14 +10,14 @@ from pluginkit.ptx.types import Three
 
 #: What went wrong, in one word.
 #:
-#: ``out_of_bounds``: memory outside its buffer.  ``uninitialised``: bytes that nothing has written
-#: are used.  ``misaligned``: an address that is no multiple of the access's size.  ``race``: two
-#: threads touch the same bytes, one of them writes, and nothing orders them.  ``barrier``: a
-#: barrier that some threads never reach.  ``warp``: a warp operation that some of its lanes never
-#: reach, or that reads from a lane that takes no part.  ``division``: an integer division by zero.
+#: ``out_of_bounds``: an access outside its buffer.  ``uninitialised``: bytes are read that nothing
+#: has written.  ``misaligned``: an address that is no multiple of the access's size.  ``race``: two
+#: threads access the same bytes, one of them writes, and nothing orders them.  ``barrier``: some
+#: threads never reach a barrier.  ``warp``: some lanes never reach a warp operation, or one reads
+#: from a lane that does not take part.  ``division``: an integer division by zero.
 #: ``input_written``: a write to an input.  ``assertion``: ``assert`` failed.  ``trap``: the kernel
 #: stopped itself.  ``deadlock``: threads that wait for ever, or a kernel that does not end.
-#: ``unwritten``: bytes of an output that nothing has written at the end.
+#: ``unwritten``: bytes of an output that no thread has written by the end.
 Kind = Literal[
     "out_of_bounds",
     "uninitialised",
@@ -36,18 +36,18 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Finding:
-    """One mistake, seen at one instruction.
+    """One mistake, found at one instruction.
 
     Attributes:
         kind: what went wrong; see :data:`Kind`.
         kernel: the kernel's name in the PTX.
-        message: what happened, without the place.
+        message: what happened, without the source line.
         file: the source file, as the compiler names it; None without line information.
         line: the line in it, from 1; None without line information.
-        block: ``blockIdx`` of the first thread that met it; None if no thread did.
-        thread: its ``threadIdx``.
-        threads: how many threads met it at this instruction.
-        buffer: the buffer's name; None if it does not concern memory.
+        block: ``blockIdx`` of the first thread that makes it; None if no thread does.
+        thread: the ``threadIdx`` of that thread.
+        threads: how many threads make it at this instruction.
+        buffer: the buffer's name; None if no buffer is concerned.
         offset: bytes from the buffer's start; negative before it.
         address: the address as the kernel sees it.
         other_line: for a race the line of the other access, in the same file unless ``message``

@@ -1,7 +1,7 @@
-"""Floating-point steps that numpy does not have: exact fma, rounding modes, flushing, bfloat16.
+"""Floating-point arithmetic that numpy lacks: exact fma, rounding modes, flushing, bfloat16.
 
-A result is first made in float64 *rounded to odd*: what does not fit leaves the last bit set, so
-that a second rounding to at most 24 bits gives what one rounding of the exact value gives.
+Most results are first computed in float64 and *rounded to odd*: an inexact result gets its last bit
+set. A second rounding to at most 24 bits then gives the same as one rounding of the exact value.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROUNDINGS = ("rn", "rz", "rm", "rp", "rna")
 
 
 def flush(x: Value) -> Value:
-    """Denormal float32 or float64 becomes zero of the same sign."""
+    """Replace denormal float32 or float64 numbers by zeros of the same sign."""
     is_small = np.abs(x) < (_TINY32 if x.dtype == F32 else _TINY64)
     if not np.any(is_small):
         return x
@@ -29,27 +29,28 @@ def flush(x: Value) -> Value:
 
 
 def flush_rounded(x: Value, exact: Callable[[], Value], mode: str) -> Value:
-    """Flush float32 results as a GPU does: by their size after rounding to 24 bits.
+    """Flush float32 results as a GPU does: by their value after rounding to 24 bits.
 
-    A value just below 2^-126 can be rounded up to 2^-126 for want of bits in a denormal. The GPU
-    rounds it to all 24 bits, which is less than 2^-126, and flushes it.
+    A denormal has fewer than 24 bits, so that a value just below 2^-126 can be rounded up to
+    2^-126, which is normal. The GPU rounds to 24 bits first, finds a value below 2^-126, and
+    flushes it.
 
     Args:
         x: the rounded results.
-        exact: gives the same results in float64, exact or rounded to odd.
-        mode: how they were rounded.
+        exact: returns the same results in float64, exact or rounded to odd.
+        mode: how ``x`` was rounded.
     """
     x = flush(x)
     is_edge = np.abs(x) == _TINY32
     if not np.any(is_edge):
         return x
-    scale = 2.0**64  # no denormals there: float32 has all its bits
+    scale = 2.0**64  # far from the denormals, where float32 has all 24 bits
     is_tiny = np.abs(round32(exact() * scale, mode)) < np.float32(2.0**-126 * scale)
     return np.where(is_edge & is_tiny, np.copysign(np.float32(0), x), x)
 
 
 def to_odd(total: Value, rest: Value) -> Value:
-    """``total + rest`` rounded to odd; ``total`` is rounded to nearest, ``rest`` is exact."""
+    """Return ``total + rest`` rounded to odd: a sum rounded to nearest, and its exact error."""
     is_inexact = (rest != 0) & np.isfinite(total)
     if not np.any(is_inexact):
         return total
@@ -61,7 +62,7 @@ def to_odd(total: Value, rest: Value) -> Value:
 
 
 def two_sum(a: Value, b: Value) -> tuple[Value, Value]:
-    """``a + b`` in float64, and what the rounding left."""
+    """Return ``a + b`` in float64, and its rounding error."""
     total = a + b
     part = total - a
     return total, (a - (total - part)) + (b - part)
@@ -74,7 +75,7 @@ def _split(a: Value) -> tuple[Value, Value]:
 
 
 def two_product(a: Value, b: Value) -> tuple[Value, Value]:
-    """``a * b`` in float64, and what the rounding left; exact unless something overflows."""
+    """Return ``a * b`` in float64, and its rounding error; exact unless something overflows."""
     product = a * b
     (a1, a2), (b1, b2) = _split(a), _split(b)
     return product, ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2
@@ -86,7 +87,7 @@ def add_odd(a: Value, b: Value) -> Value:
 
 
 def fma_odd(a: Value, b: Value, c: Value) -> Value:
-    """``a * b + c`` for float32 or smaller values, in float64, rounded to odd."""
+    """Return ``a * b + c`` of float32 or smaller values, in float64, rounded to odd."""
     a, b, c = (x.astype(F64) for x in (a, b, c))
     return add_odd(a * b, c)  # 24 bits by 24 bits fit into 53
 
@@ -96,7 +97,7 @@ def fma32(a: Value, b: Value, c: Value) -> Value:
     total = a.astype(F64) * b.astype(F64) + c.astype(F64)
     bits = total.view(U64)
     is_tie = (bits & U64.type(0x1FFFFFFF)) == U64.type(0x10000000)
-    if np.any(is_tie | (np.abs(total) < 2.0**-125)):  # only there a second rounding can go wrong
+    if np.any(is_tie | (np.abs(total) < 2.0**-125)):  # only then can a second rounding differ
         return fma_odd(a, b, c).astype(F32)
     return total.astype(F32)
 
@@ -109,7 +110,7 @@ def fma64(a: Value, b: Value, c: Value) -> Value:
 def fma64_rounded(a: Value, b: Value, c: Value, mode: str) -> Value:
     """``a * b + c`` in float64 in one of the rounding modes."""
     nearest, left = _fma64_parts(a, b, c)
-    if mode == "rm":  # zero as a sum of opposite signs
+    if mode == "rm":  # a sum of opposite numbers is -0
         is_opposite = np.signbit(a) ^ np.signbit(b) ^ np.signbit(c)
         nearest = np.where((nearest == 0) & (left == 0) & is_opposite, -0.0, nearest)
     return round64(nearest, left, mode)
@@ -121,7 +122,7 @@ def product64_rounded(a: Value, b: Value, mode: str) -> Value:
 
 
 def _fma64_parts(a: Value, b: Value, c: Value) -> tuple[Value, Value]:
-    """The value to nearest, and the sign of what is left of the exact one."""
+    """Return the result to nearest, and the sign of the exact result minus it."""
     a, b, c = (np.atleast_1d(x) for x in np.broadcast_arrays(a, b, c))
     high, low = two_product(a, b)
     c_high, c_low = two_sum(c, low)
@@ -159,14 +160,14 @@ def _exact(a: Any, b: Any, c: Any) -> tuple[float, float]:
 
 
 def round64(nearest: Value, left: Value, mode: str) -> Value:
-    """The float64 in another rounding mode, from the nearest one and the sign of what is left."""
+    """Return a float64 in a rounding mode, from the nearest one and the sign of its error."""
     if mode == "rn":
         return nearest
     return _directed(nearest, left > 0, left < 0, mode)
 
 
 def round32(x: Value, mode: str) -> Value:
-    """A float64 that is exact, or rounded to odd, as float32."""
+    """Round a float64 that is exact, or rounded to odd, to float32."""
     nearest = x.astype(F32)
     if mode == "rn":
         return nearest
@@ -176,7 +177,7 @@ def round32(x: Value, mode: str) -> Value:
 
 
 def _directed(nearest: Value, is_above: Value, is_below: Value, mode: str) -> Value:
-    """Move to the neighbour where the exact value is ``is_above`` or ``is_below`` the nearest."""
+    """Move to a neighbour where a mode asks for it, given on which side the exact value lies."""
     up = np.nextafter(nearest, nearest.dtype.type(np.inf))
     down = np.nextafter(nearest, nearest.dtype.type(-np.inf))
     if mode == "rm":
@@ -188,20 +189,20 @@ def _directed(nearest: Value, is_above: Value, is_below: Value, mode: str) -> Va
 
 
 def sum_parts(a: Value, b: Value) -> tuple[Value, Value]:
-    """``a + b`` in float64 to nearest, and the sign of what is left of the exact sum."""
+    """Return ``a + b`` in float64 to nearest, and the sign of the exact sum minus it."""
     total, left = two_sum(a, b)
     return total, _overflowed(total, left, np.isfinite(a) & np.isfinite(b))
 
 
 def divide_parts(a: Value, b: Value) -> tuple[Value, Value]:
-    """``a / b`` in float64 to nearest, and the sign of what is left of the exact quotient."""
+    """Return ``a / b`` in float64 to nearest, and the sign of the exact quotient minus it."""
     quotient = a / b
     left = _sign_of_fma(-quotient, b, a) * np.sign(b)
     return quotient, _overflowed(quotient, left, np.isfinite(a) & (b != 0))
 
 
 def sqrt_parts(a: Value) -> tuple[Value, Value]:
-    """The root in float64 to nearest, and the sign of what is left of the exact one."""
+    """Return the root in float64 to nearest, and the sign of the exact root minus it."""
     root = np.sqrt(a)
     return root, _overflowed(root, _sign_of_fma(-root, root, a), False)
 
@@ -212,18 +213,18 @@ def _sign_of_fma(a: Value, b: Value, c: Value) -> Value:
 
 
 def _overflowed(nearest: Value, left: Value, is_finite: Value) -> Value:
-    """What is left where the nearest value is no number: of finite operands it was too large."""
+    """Return the sign of the error, also where finite operands overflowed to infinity."""
     beyond = np.where(np.isinf(nearest) & is_finite, -np.sign(nearest), 0.0)
     return np.where(np.isfinite(nearest) & ~np.isnan(left), np.sign(left), beyond)
 
 
 def float32_from_half(bits: Value) -> Value:
-    """float16 bits as float32."""
+    """Convert float16 bits to float32."""
     return bits.view(F16).astype(F32)
 
 
 def half_from_float(x: Value, mode: str = "rn") -> Value:
-    """float32, or float64 rounded to odd, as float16 bits; NaN is 0x7FFF."""
+    """Round float32, or float64 that is rounded to odd, to float16 bits; NaN is 0x7FFF."""
     nearest = x.astype(F16)
     if mode != "rn":
         back = nearest.astype(F64)
@@ -232,12 +233,12 @@ def half_from_float(x: Value, mode: str = "rn") -> Value:
 
 
 def float32_from_bf16(bits: Value) -> Value:
-    """bfloat16 bits as float32."""
+    """Convert bfloat16 bits to float32."""
     return (bits.astype(U32) << U32.type(16)).view(F32)
 
 
 def bf16_from_float(x: Value, mode: str = "rn") -> Value:
-    """float32, or float64 rounded to odd, as bfloat16 bits; NaN is 0x7FFF."""
+    """Round float32, or float64 that is rounded to odd, to bfloat16 bits; NaN is 0x7FFF."""
     if x.dtype == F64:
         x32 = x.astype(F32)
         back = x32.astype(F64)
@@ -260,13 +261,13 @@ def bf16_from_float(x: Value, mode: str = "rn") -> Value:
 
 
 def saturate(x: Value) -> Value:
-    """Into 0 to 1; NaN is +0."""
+    """Clamp to 0 to 1; NaN becomes +0."""
     one, zero = x.dtype.type(1), x.dtype.type(0)
     return np.where(x >= one, one, np.where(x > zero, x, zero))
 
 
 def minimum(a: Value, b: Value) -> Value:
-    """The smaller one; of a number and NaN the number; -0 is below +0."""
+    """Return the smaller one, or the number where the other is NaN; -0 is below +0."""
     result = np.fmin(a, b)
     both_zero = (a == 0) & (b == 0)
     if np.any(both_zero):
@@ -276,5 +277,5 @@ def minimum(a: Value, b: Value) -> Value:
 
 
 def maximum(a: Value, b: Value) -> Value:
-    """The larger one; of a number and NaN the number; +0 is above -0."""
+    """Return the larger one, or the number where the other is NaN; +0 is above -0."""
     return -minimum(-a, -b)

@@ -1,8 +1,9 @@
 """Give NaN results the bits that a GPU gives them.
 
-Arithmetic on f32, f16 and bf16 has one NaN, whatever the operands were. Arithmetic on f64 hands on
-the NaN of an operand and makes it quiet, and ``cvt`` to or from f64 keeps the upper bits of the
-payload. The PTX manual says only that f64 supports payloads; the rest was measured on an H200.
+Arithmetic on f32, f16 and bf16 returns one canonical NaN, whatever the operands are. Arithmetic on
+f64 propagates the NaN of an operand and makes it quiet, and ``cvt`` to or from f64 keeps the upper
+bits of the payload. The PTX manual says only that f64 supports payloads; the rest was measured on
+an H200.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import numpy as np
 
 from pluginkit.ptx.types import F32, F64, U16, U32, U64, Value
 
-#: The bits of the one NaN of f32 arithmetic, and of an f64 result of which no operand is NaN.
+#: The bits of the canonical NaN of f32, and of an f64 NaN that comes from no operand.
 CANONICAL_F32 = 0x7FFFFFFF
 DEFAULT_F64 = 0xFFF8000000000000
 
 _QUIET_F64 = U64.type(0x0008000000000000)
 _PAYLOAD_F64 = U64.type(0x000FFFFFFFFFFFFF)
 
-#: Of each type: the integers that hold its bits, a quiet NaN, and how many bits its payload is
+#: For each type the integers that hold its bits, a quiet NaN, and by how many bits its payload is
 #: shorter than that of f64.
 _FORMATS = {
     "f64": (U64, 0x7FF8000000000000, 0),
@@ -38,7 +39,7 @@ def canonical(x: Value) -> Value:
 def propagated(result: Value, *operands: Value) -> Value:
     """Replace every NaN in a float64 result by the first NaN among its operands, made quiet.
 
-    Where no operand is NaN (infinity minus infinity, zero times infinity) it is
+    Where no operand is NaN (infinity minus infinity, zero times infinity) the result is
     0xFFF8000000000000.
     """
     is_nan = np.isnan(result)
@@ -51,7 +52,7 @@ def propagated(result: Value, *operands: Value) -> Value:
 
 
 def converted(result: Value, x: Value, to: str) -> Value:
-    """Replace the results of ``cvt`` where ``x`` is NaN: a quiet NaN with x's sign and payload.
+    """Replace the results of ``cvt`` where ``x`` is NaN by a quiet NaN with its sign and payload.
 
     Args:
         result: float64 or float32, or the bits of float16.

@@ -1,7 +1,7 @@
 """PTX's types, and the numpy types that hold them.
 
-A register keeps its bits in an unsigned integer array, save ``.f32`` and ``.f64``, which are float
-arrays, and ``.pred``, which is a bool array. An instruction looks at the bits in its own type.
+A register is an unsigned integer array, except that ``.f32`` and ``.f64`` are float arrays and
+``.pred`` is a bool array. Each instruction reinterprets the bits as its own type.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-#: A number for each thread: an array, or a numpy scalar where all have the same.
+#: A number for each thread: an array, or a numpy scalar if all threads have the same.
 Value = Any
 #: What an instruction computes from its operands.
 ComputeFunction = Callable[..., Value]
@@ -25,8 +25,8 @@ S8, S16, S32, S64 = (np.dtype(name) for name in ("i1", "i2", "i4", "i8"))
 F16, F32, F64 = (np.dtype(name) for name in ("f2", "f4", "f8"))
 PRED = np.dtype(bool)
 
-#: The numpy type in which an instruction of each PTX type computes. bf16 has none in numpy: its
-#: bits are taken apart by :mod:`pluginkit.ptx.floats`.
+#: The numpy type in which instructions of each PTX type compute. numpy has no bf16:
+#: :mod:`pluginkit.ptx.floats` works on its bits.
 DTYPES = {
     "pred": PRED,
     "b8": U8, "b16": U16, "b32": U32, "b64": U64,
@@ -42,7 +42,7 @@ SIGNED = {1: S8, 2: S16, 4: S32, 8: S64}
 
 
 def storage(name: str) -> np.dtype[Any]:
-    """The numpy type of a register that is declared with a PTX type."""
+    """Return the numpy type of a register that is declared with a PTX type."""
     dtype = DTYPES[name]
     return UNSIGNED[dtype.itemsize] if dtype.kind == "i" else dtype
 

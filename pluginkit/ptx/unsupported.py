@@ -1,4 +1,4 @@
-"""Define the error for PTX that the machine does not know."""
+"""The error for PTX that the machine does not support."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pluginkit.ptx.text.parse import ParsedModule
 
 
-class PtxUnsupported(KernelError):  # noqa: N818 - it says what the machine lacks, not what is wrong
+class PtxUnsupported(KernelError):  # noqa: N818 - not an error of the kernel, but a limit of the machine
     """A kernel uses a part of PTX that the machine lacks."""
 
 

@@ -1,1 +1,1 @@
-"""Prepare a kernel's code: expand calls, cut it into blocks, and turn these into operations."""
+"""Prepare a kernel: inline its calls, split it into basic blocks, and decode these."""

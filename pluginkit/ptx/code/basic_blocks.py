@@ -1,8 +1,8 @@
-"""Cut a kernel into basic blocks, and put them in the order in which they should run.
+"""Split a kernel into basic blocks, and put them in the order in which they should run.
 
-Threads that diverged meet again if those in front wait for the others, so the machine always runs
-the block that comes first. Therefore a loop's blocks must be adjacent, and the blocks that follow
-the loop must come after them.
+The machine always runs the basic block with the lowest number that threads wait for, so that
+diverged threads converge. For that to work, the blocks of a loop must be adjacent, and the blocks
+after the loop must follow them.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from dataclasses import dataclass, field
 
 from pluginkit.ptx.text.syntax import Function, Instruction, Negated, Register, Symbol
 
-#: Instructions at which threads wait for one another; each forms a block.
+#: Instructions at which threads wait for one another; each is a basic block of its own.
 _SYNCHRONISATION = ("bar", "barrier", "shfl", "vote", "match", "redux", "elect", "activemask")
 _ENDING = ("bra", "brx", "ret", "exit", "trap")
 _FAILING = ("__assertfail", "__assert_fail")
 
-#: The block number that means that a thread ends.
+#: The block number of the end of the kernel.
 END = -1
 
 
 @dataclass
 class BasicBlock:
-    """Instructions that run one after the other.
+    """Instructions without a branch among them.
 
     Attributes:
         body: the instructions, without the branch at the end.
         branch: the guarded or indirect branch at the end, if any.
-        successors: the numbers of the blocks that may follow: of a guarded branch the one taken,
-            then the other; END where threads end.
-        loop: the number of the outermost loop that the block is in, or None.
+        successors: the numbers of the blocks that may follow, for a guarded branch first the one
+            that is taken; END where threads end.
+        loop: the number of the outermost loop around the block, or None.
     """
 
     body: list[Instruction] = field(default_factory=list)
@@ -44,12 +44,12 @@ class BasicBlock:
 
     @property
     def is_synchronisation(self) -> bool:
-        """Whether threads wait for one another here."""
+        """Whether the block is a barrier or a warp operation."""
         return len(self.body) == 1 and is_synchronisation(self.body[0])
 
 
 def is_synchronisation(instruction: Instruction) -> bool:
-    """Whether threads wait for one another at an instruction."""
+    """Whether an instruction is a barrier or a warp operation."""
     return instruction.opcode in _SYNCHRONISATION
 
 
@@ -69,7 +69,7 @@ def basic_blocks(function: Function) -> list[BasicBlock]:
 
 
 def _with_guards_as_branches(function: Function) -> list[Instruction]:
-    """Replace the guard of an instruction at which threads wait by a branch around it."""
+    """Replace the guards of barriers, warp operations, calls and traps by branches around them."""
     code: list[Instruction] = []
     moved: dict[int, int] = {}
     for index, instruction in enumerate(function.code):
@@ -98,12 +98,12 @@ def _is_call(instruction: Instruction) -> bool:
 
 
 def _ends(instruction: Instruction) -> bool:
-    """Whether a block ends with an instruction."""
+    """Whether a basic block ends after an instruction."""
     return instruction.opcode in _ENDING or _fails(instruction)
 
 
 def _fails(instruction: Instruction) -> bool:
-    """Whether threads end here because something is wrong."""
+    """Whether an instruction ends threads with an error: a trap or a failed assertion."""
     return instruction.opcode == "trap" or (
         instruction.opcode == "call"
         and any(isinstance(each, Symbol) and each.name in _FAILING for each in instruction.operands)
@@ -180,7 +180,7 @@ def _arrange(
     order: list[int],
     loop: int | None,
 ) -> None:
-    """Append ``members`` to ``order``: each before what it leads to, each loop in one piece."""
+    """Append ``members`` to ``order``: each before its successors, each loop in one piece."""
     allowed = set(members)
     for component in _components(members, entry, edges, allowed):
         if len(component) == 1 and component[0] not in edges[component[0]]:
@@ -198,7 +198,7 @@ def _arrange(
 
 
 def _head(component: list[int], entry: int, edges: list[list[int]], allowed: set[int]) -> int:
-    """Return the block at which a loop is entered."""
+    """Return the block through which a loop is entered."""
     inside = set(component)
     if entry in inside:
         return entry
@@ -217,9 +217,9 @@ def _first_inside(head: int, inner: list[int], edges: list[list[int]]) -> int:
 def _components(
     members: list[int], entry: int, edges: list[list[int]], allowed: set[int]
 ) -> list[list[int]]:
-    """Return the strongly connected components of ``members``, each before those it leads to.
+    """Return the strongly connected components of ``members`` in topological order.
 
-    Tarjan's algorithm, without recursion; its result is in the opposite order.
+    This is Tarjan's algorithm without recursion. It finds them in the opposite order.
     """
     index: dict[int, int] = {}
     low: dict[int, int] = {}

@@ -19,7 +19,7 @@ from pluginkit.ptx.types import is_float
 
 
 def decode(slots: Slots, instruction: Instruction) -> Operation | None:
-    """Return the function that executes an instruction on a frame; None if it does nothing.
+    """Return the function that executes an instruction on a frame; None for hints.
 
     Errors:
         PtxUnsupported: the machine does not know it.
@@ -53,7 +53,7 @@ def _bind(slots: Slots, instruction: Instruction, compute: Compute) -> Operation
 
 
 def _one_result(function: Callable[..., Any], reads: list[Read], puts: list[Put]) -> Operation:
-    """Return the function for one result; the most frequent forms are written out, for speed."""
+    """Return the operation for one result, with fast paths for the most frequent forms."""
     put = puts[0]
     if put.write is not None or len(reads) > 2:
         return lambda frame: put(frame, function(*[read(frame) for read in reads]))

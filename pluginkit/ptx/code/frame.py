@@ -1,7 +1,7 @@
-"""Keep the registers of some threads while they run one block of code.
+"""The registers of some threads while they run a basic block.
 
-Instructions are turned into functions of a frame. A register's place in it is its slot; a slot
-holds an array with one element for each thread, or a numpy scalar where all are equal.
+Instructions are decoded to functions of a frame. Each register has a slot in it, which holds an
+array with one element for each thread, or a numpy scalar if all threads have the same value.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Operation = Callable[["Frame"], None]
 
 
 class MachineForInstructions(MachineForMemory, Protocol):
-    """What instructions use of a machine.
+    """The part of a machine that instructions use.
 
     Attributes:
-        memory: the memory that it checks.
-        copies: the copies that have begun.
-        printed: the texts that the kernel printed.
+        memory: loads and stores, with their checks.
+        copies: the pending copies of ``cp.async``.
+        printed: the texts that the kernel has printed.
     """
 
     memory: CheckedMemory
@@ -37,20 +37,20 @@ class MachineForInstructions(MachineForMemory, Protocol):
     printed: list[str]
 
     def fence(self, ids: Array, instruction: Instruction, *, in_block: bool) -> None:
-        """Let threads run a fence."""
+        """Run a fence for some threads."""
 
     def address_of(self, name: str) -> int:
-        """Return the address of a variable in its own space."""
+        """Return the address of a variable in its own state space."""
 
     def parameter(self, name: str, offset: int, dtype: np.dtype[Any]) -> Any:
         """Return a value in a parameter of the kernel."""
 
 
 class Frame(list[Any]):
-    """Values by slot, for the threads that run.
+    """The values of all slots, for the threads that run.
 
     Attributes:
-        machine: the machine that runs them.
+        machine: the machine that runs the threads.
         ids: the threads' numbers in the wave, ascending.
         size: the number of threads.
     """
@@ -62,11 +62,11 @@ class Frame(list[Any]):
 
 @dataclass(frozen=True)
 class Put:
-    """Puts results into a slot.
+    """The destination of results: a call puts them into a slot.
 
     Attributes:
         slot: the slot.
-        write: converts a result and puts it there; None if no conversion is needed.
+        write: converts a result and stores it; None if no conversion is needed.
     """
 
     slot: int
@@ -79,7 +79,7 @@ class Put:
             self.write(frame, value)
 
     def to_some(self, frame: Frame, value: Array, places: Array | None) -> None:
-        """Put the results of some threads, None for all; the others keep their values."""
+        """Put the results of some threads (None: of all); the others keep their values."""
         if places is None:
             self(frame, value)
             return
@@ -106,7 +106,7 @@ def reader(slot: int, stored: np.dtype[Any], wanted: np.dtype[Any]) -> Read:
 
 
 def writer(slot: int, stored: np.dtype[Any], given: np.dtype[Any]) -> Write | None:
-    """Writes a result of type ``given``; None where it can be put in the slot directly."""
+    """Return a function that stores a result of type ``given``; None if it needs no conversion."""
     if stored == given:
         return None
 
@@ -125,5 +125,5 @@ def writer(slot: int, stored: np.dtype[Any], given: np.dtype[Any]) -> Write | No
 
 
 def broadcast(value: Any, size: int) -> Array:
-    """Return ``size`` elements from an array, or from a scalar that stands for equal elements."""
+    """Return a value as an array of ``size`` elements."""
     return value if isinstance(value, np.ndarray) and value.ndim else np.full(size, value)

@@ -1,4 +1,4 @@
-"""Run an instruction only for the threads for which its predicate holds."""
+"""Run an instruction only for the threads whose guard predicate is true."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pluginkit.ptx.types import Array
 def guarded(
     slots: Slots, instruction: Instruction, operation: Operation, puts: Sequence[Put]
 ) -> Operation:
-    """Restrict an operation to the threads whose guard holds; others keep their registers."""
+    """Restrict an operation to the threads whose guard is true; others keep their registers."""
     if instruction.guard is None:
         return operation
     guard = slots.guard(instruction.guard)
@@ -34,7 +34,10 @@ def guarded(
 def active_threads(
     slots: Slots, instruction: Instruction
 ) -> Callable[[Frame], tuple[Array, Array | None]]:
-    """Return a function that finds the threads whose guard holds; None means all of them."""
+    """Return a function that gives the threads whose guard is true, and their positions.
+
+    The positions are None if the guard is true for all threads.
+    """
     if instruction.guard is None:
         return lambda frame: (frame.ids, None)
     guard = slots.guard(instruction.guard)
@@ -50,6 +53,6 @@ def active_threads(
 
 
 def values_at(value: Any, frame: Frame, places: Array | None) -> Array:
-    """Return a value of the chosen threads as an array."""
+    """Return a value of the threads at some positions (None: of all) as an array."""
     whole = broadcast(value, frame.size)
     return whole if places is None else whole[places]

@@ -1,8 +1,7 @@
-"""Put the code of called functions in place of the calls.
+"""Inline all calls of a kernel.
 
-A kernel is then one list of instructions without a stack, in which threads that return from a call
-meet again as they do after a branch. A function that calls itself, or one called through a pointer,
-cannot be expanded.
+The kernel then is one list of instructions without a stack, and threads converge after a call as
+they do after a branch. Recursion and calls through pointers cannot be inlined.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ from pluginkit.ptx.text.syntax import (
 )
 from pluginkit.ptx.unsupported import unsupported
 
-#: Functions that the device's runtime defines instead of the module.
+#: Functions of the CUDA device runtime, which no module defines.
 EXTERNAL = ("vprintf", "__assertfail", "__assert_fail")
 
 
 def expand(module: ParsedModule, kernel: Function) -> Function:
-    """Return the kernel with all its calls expanded.
+    """Return the kernel with all calls inlined.
 
     Errors:
-        PtxUnsupported: a call cannot be expanded.
+        PtxUnsupported: a call cannot be inlined.
     """
     whole = Function(kernel.name, True, kernel.parameters, registers={CARRY: "pred"})
     _Expansion(module, whole).add(kernel, "", {}, ())
@@ -49,7 +48,7 @@ class _Expansion:
     def add(
         self, function: Function, suffix: str, renamed: dict[str, str], path: tuple[str, ...]
     ) -> None:
-        """Append a function's code, with ``suffix`` on the names that it declares."""
+        """Append a function's code, with ``suffix`` added to the names that it declares."""
         whole = self._whole
         names = dict(renamed)
         for name, variable in function.variables.items():
@@ -120,7 +119,7 @@ class _Expansion:
         self._calls += 1
         suffix = f"@{self._calls}"
         skip = None
-        if call.guard is not None:  # only those threads enter
+        if call.guard is not None:  # the other threads branch around the call
             skip = f"return{suffix}"
             opposite = (
                 call.guard.operand if isinstance(call.guard, Negated) else Negated(call.guard)
@@ -136,7 +135,7 @@ class _Expansion:
 def _places(
     function: Function, arguments: tuple[Operand, ...], results: tuple[Operand, ...]
 ) -> dict[str, str]:
-    """Return the caller's variable for each ``.param`` parameter of a function."""
+    """Return the caller's variable for each parameter and result of a function."""
     formal = (*function.parameters, *function.results)
     return {
         parameter.name: given.name

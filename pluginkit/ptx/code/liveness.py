@@ -1,4 +1,4 @@
-"""Find the registers that each block needs from earlier ones."""
+"""Find the registers that are live at the start of each basic block."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WITHOUT_RESULT = {
 
 @dataclass(frozen=True)
 class RegisterUse:
-    """The registers that an instruction reads, and those that it writes."""
+    """The registers that an instruction reads and writes."""
 
     read: frozenset[str]
     written: frozenset[str]
@@ -36,7 +36,7 @@ class RegisterUse:
 def registers_of(instruction: Instruction) -> RegisterUse:
     """Return the registers that an instruction reads and writes.
 
-    A guarded one also reads what it writes, since the other threads keep their values.
+    A guarded instruction also reads what it writes, since other threads keep their values.
     """
     operands = list(instruction.operands)
     written: set[str] = set()
@@ -73,7 +73,7 @@ def named_registers(operand: Operand) -> Iterator[str]:
 
 
 def live_before(blocks: list[BasicBlock]) -> list[set[str]]:
-    """Return the registers that each block, or a later one, reads before writing them."""
+    """Return for each block the registers that it, or a later block, reads before writing."""
     numbers: dict[str, int] = {}
     used: list[int] = []
     defined: list[int] = []

@@ -1,4 +1,4 @@
-"""Prepare a kernel to run; each of its blocks becomes operations when it first runs."""
+"""A kernel that is ready to run; each basic block is decoded when it first runs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from pluginkit.ptx.text.syntax import Instruction
 
 @dataclass
 class DecodedBlock:
-    """A basic block that is ready to run.
+    """A basic block as operations on a frame.
 
     Attributes:
         basic: its instructions.
-        operations: the functions that execute them, in order.
-        reads: the slots to fill before it runs.
-        writes: the slots to keep after it has run.
+        operations: the functions that execute its instructions, in order.
+        reads: the slots to fill before the block runs.
+        writes: the slots to keep after the block has run.
         condition: reads the predicate or the index of the branch at its end; None without one.
-        synchronisation: the instruction at which threads wait for one another, if there is one.
+        synchronisation: the barrier or warp operation that is the whole block, or None.
     """
 
     basic: BasicBlock
@@ -47,7 +47,7 @@ class Program:
         name: the kernel's name.
 
     Attributes:
-        function: the kernel with its calls expanded.
+        function: the kernel with its calls inlined.
         basic_blocks: its basic blocks, in the order in which they should run.
         slots: where its registers are in a frame.
         polling_loops: the loops in which a thread may wait for another thread's write.
@@ -57,7 +57,7 @@ class Program:
 
     Errors:
         PK352: there is no such kernel.
-        PtxUnsupported: it needs something that the machine lacks.
+        PtxUnsupported: it uses a part of PTX that the machine does not support.
     """
 
     def __init__(self, module: ParsedModule, name: str) -> None:
@@ -87,11 +87,11 @@ class Program:
 
     @property
     def parameter_sizes(self) -> tuple[int, ...]:
-        """The bytes of each of the kernel's parameters."""
+        """The size in bytes of each parameter."""
         return tuple(parameter.nbytes for parameter in self.function.parameters)
 
     def decoded_block(self, number: int) -> DecodedBlock:
-        """Return a block, ready to run."""
+        """Return a basic block in its decoded form."""
         found = self._decoded.get(number)
         if found is None:
             found = self._decoded[number] = self._prepare(self.basic_blocks[number])
@@ -123,7 +123,7 @@ class Program:
         return self.slots.read(branch.operands[0], "u32", branch)
 
     def _polls(self, instruction: Instruction) -> bool:
-        """Whether an instruction reads memory that another thread may write meanwhile."""
+        """Whether an instruction reads memory to see another thread's write."""
         if instruction.opcode == "atom":
             return bool(registers_of(instruction).written & self.slots.read_registers)
         return instruction.opcode == "ld" and instruction.has(

@@ -33,12 +33,12 @@ class Slots:
 
     Args:
         module: the module.
-        function: the kernel with its calls expanded.
+        function: the kernel with its calls inlined.
 
     Attributes:
         by_name: the slot of each register, special ones included.
         stored: the numpy type of each slot.
-        constants: the slots of constants, which are the same in all threads.
+        constants: the values of the slots that hold constants.
     """
 
     def __init__(self, module: ParsedModule, function: Function) -> None:
@@ -90,7 +90,7 @@ class Slots:
         raise self.unsupported(instruction)
 
     def read_address(self, operand: Operand, instruction: Instruction) -> Read:
-        """Return a function that reads the address in brackets."""
+        """Return a function that reads the address of an operand in brackets."""
         if not isinstance(operand, Address):
             raise self.unsupported(instruction)
         if operand.base is None:
@@ -106,7 +106,7 @@ class Slots:
         return lambda frame: frame[slot] + offset
 
     def _address_of(self, symbol: Symbol, wanted: np.dtype[Any], instruction: Instruction) -> Read:
-        """Return a function that reads a variable's address, which the launch decides."""
+        """Return a function that reads a variable's address, which is known once a launch runs."""
         name, offset = symbol.name, symbol.offset
         unsigned, mask = UNSIGNED[wanted.itemsize], (1 << 8 * wanted.itemsize) - 1
         if not self._is_variable(name):
@@ -127,7 +127,7 @@ class Slots:
         return self.read(guard, "pred", Instruction("", (), ()))
 
     def put(self, operand: Operand, kind: str, instruction: Instruction) -> Put:
-        """Return what puts a result of a PTX type into a register."""
+        """Return the destination for results of a PTX type in a register."""
         if not isinstance(operand, Register):
             raise self.unsupported(instruction)
         given = DTYPES[kind]
@@ -154,7 +154,7 @@ class Slots:
     def expected_by_cas(self) -> frozenset[str]:
         """Return the registers whose values a compare-and-swap expects in memory.
 
-        A load of such a value may race, since the swap checks it.
+        Loads of these values cannot race: the compare-and-swap fails if memory has changed.
         """
         code = self.function.code
         found = {

@@ -1,4 +1,4 @@
-"""List the special registers that the machine has, with their types."""
+"""The special registers that the machine supports, with their types."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VARYING = {
     "%laneid": "u32",
     "%warpid": "u32",
 }
-#: The registers that are the same in all threads.
+#: The special registers that have the same value in all threads.
 UNIFORM = {
     **{f"%ntid.{axis}": "u32" for axis in "xyz"},
     **{f"%nctaid.{axis}": "u32" for axis in "xyz"},
@@ -36,7 +36,7 @@ SPECIAL = {**_VARYING, **UNIFORM}
 
 
 def uniform_values(grid: Three, block: Three, dynamic: int, static: int) -> dict[str, Any]:
-    """Return the values of special registers that all threads share; clocks do not advance.
+    """Return the values of the special registers in UNIFORM; clocks do not advance.
 
     Args:
         grid: the launch's grid.

@@ -1,6 +1,6 @@
-"""Execute instructions that do more than compute: memory, fences, calls of the runtime.
+"""Instructions that do more than compute: loads, stores, atomics, fences, calls of the runtime.
 
-Each has a function that takes the kernel's slots and the instruction, and returns its operation.
+For each opcode a function takes the kernel's slots and the instruction, and returns its operation.
 """
 
 from __future__ import annotations

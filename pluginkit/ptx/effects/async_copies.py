@@ -1,4 +1,4 @@
-"""Execute ``cp.async``: copies to shared memory that arrive once a thread has waited for them."""
+"""``cp.async``: copies to shared memory, which take effect when their thread waits for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pluginkit.ptx.types import U8
 
 
 def copy(slots: Slots, instruction: Instruction) -> Operation | None:
-    """Execute ``cp.async`` and the waits for it; bulk copies and tensors are unknown."""
+    """``cp.async``, ``.commit_group`` and ``.wait_group``; bulk copies are not supported."""
     if not instruction.has("async") or instruction.has("bulk", "mbarrier", "tensor"):
         raise slots.unsupported(instruction)
     if instruction.has("wait_all", "wait_group"):
@@ -54,7 +54,7 @@ def _begin(slots: Slots, instruction: Instruction) -> Operation:
         addresses = values_at(source(frame), frame, places)
         count = values_at(copied(frame), frame, places)
         values = [np.zeros(len(ids), U8) for _ in range(nbytes)]
-        for byte in range(nbytes):  # the rest is filled with zeros
+        for byte in range(nbytes):  # bytes that are not copied stay zero
             taken = np.flatnonzero(count > byte)
             if len(taken):
                 here = addresses[taken] + addresses.dtype.type(byte)

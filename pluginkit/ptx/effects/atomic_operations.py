@@ -53,13 +53,13 @@ _UPDATES: dict[str, AtomicUpdate] = {
 
 
 def _update_of(name: str, kind: str, space: str) -> AtomicUpdate | None:
-    """Return how an operation computes the new value; None if the machine does not know it."""
+    """Return the function that computes the new value; None if it is not supported."""
     if name in _UPDATES:
         return _UPDATES[name]
     single = kind.removesuffix("x2")
     if single in ("f16", "bf16"):
         return _of_halves(name, single, is_packed=single != kind)
-    if kind == "f32" and name == "add" and space != "shared":  # these flush denormals
+    if kind == "f32" and name == "add" and space != "shared":  # global atomics flush denormals
         return lambda old, new: floats.flush(floats.flush(old) + floats.flush(new))
     if kind in ("f32", "f64") and name != "add":
         return None
@@ -78,7 +78,7 @@ class _Atomic:
     """One atomic instruction.
 
     Attributes:
-        access: the access to memory.
+        access: how it accesses memory.
         typed: the type of the elements in memory.
         update: computes the new value.
         ufunc: the numpy function for it, if there is one.
@@ -94,7 +94,7 @@ class _Atomic:
     def perform(
         self, memory: CheckedMemory, ids: Array, addresses: Array, operands: list[Array]
     ) -> Array:
-        """Update memory for some threads, and return what each found there."""
+        """Update memory for some threads, and return the old value that each found."""
         old = np.zeros(len(ids), self.typed)
         for part in memory.parts(self.access, ids, addresses, "updated"):
             if part.region.role == "input":
@@ -131,7 +131,7 @@ class _Atomic:
 
 @dataclass(frozen=True)
 class _Later:
-    """An update that happens later, of some threads at a time."""
+    """A delayed update, which is made for some of its threads at a time."""
 
     atomic: _Atomic
     part: AccessPart
@@ -145,7 +145,7 @@ class _Later:
 
 
 def atomic(slots: Slots, instruction: Instruction) -> Operation:
-    """``atom`` gives what it found in memory, ``red`` does not."""
+    """``atom``, and ``red``, which does not return the old value."""
     kind, name = type_of(instruction), instruction.one_of(_NAMES)
     space = space_of(instruction)
     update = _update_of(name, kind, space)

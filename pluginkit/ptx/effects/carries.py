@@ -1,6 +1,6 @@
 """Arithmetic with a carry: ``add.cc``, ``addc``, ``sub.cc``, ``subc``, ``mad.cc``, ``madc``.
 
-The carry is a flag of each thread; here it is a register called ``%cc``.
+The carry flag of a thread is a register here, ``%cc``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pluginkit.ptx.types import DTYPES, UNSIGNED, Value
 
 
 def with_carry(slots: Slots, instruction: Instruction) -> Operation:
-    """Return the operation of an instruction that reads or writes a carry."""
+    """Return the operation of an instruction that reads or writes the carry flag."""
     kind = type_of(instruction)
     target, *operands = instruction.operands
     put = slots.put(target, f"b{8 * DTYPES[kind].itemsize}", instruction)

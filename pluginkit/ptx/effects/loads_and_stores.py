@@ -41,7 +41,7 @@ def load(slots: Slots, instruction: Instruction) -> Operation:
 
 
 def _kernel_parameter(slots: Slots, operand: Operand) -> Symbol | None:
-    """Return the kernel's parameter that a load names, with the offset; None if it names none."""
+    """Return the kernel parameter that a load names, with its offset; None if it names none."""
     if not isinstance(operand, Address) or not isinstance(operand.base, Symbol):
         return None
     name = operand.base.name
@@ -50,7 +50,7 @@ def _kernel_parameter(slots: Slots, operand: Operand) -> Symbol | None:
 
 
 def _space_of_parameter(slots: Slots, operand: Operand) -> str:
-    """Return the space of a parameter: those of expanded calls are local variables."""
+    """Return the space of a parameter: those of inlined calls are local variables."""
     base = operand.base if isinstance(operand, Address) else None
     is_local = isinstance(base, Symbol) and base.name in slots.function.variables
     return "local" if is_local else "generic"

@@ -1,4 +1,4 @@
-"""``mov``, and the conversion of addresses between state spaces."""
+"""``mov``, ``cvta`` and ``isspacep``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pluginkit.ptx.types import DTYPES, U64, UNSIGNED
 
 
 def move(slots: Slots, instruction: Instruction) -> Operation:
-    """``mov``: a value, an address, or several small registers from or to a large one."""
+    """``mov``: moves a value or an address, packs small registers into a large one, or unpacks."""
     kind = type_of(instruction)
     target, source = instruction.operands
     if isinstance(target, Vector):
@@ -29,7 +29,7 @@ def move(slots: Slots, instruction: Instruction) -> Operation:
 
 
 def _packed(slots: Slots, instruction: Instruction, source: Vector) -> Read:
-    """Several small registers, the first one lowest, as one large one."""
+    """Return a function that packs small registers into a large one, the first one lowest."""
     whole = DTYPES[type_of(instruction)]
     bits = 8 * whole.itemsize // len(source.items)
     parts = [slots.read(item, f"b{bits}", instruction) for item in source.items]
@@ -59,7 +59,7 @@ def _unpack(slots: Slots, instruction: Instruction, target: Vector, source: Oper
 
 
 def convert_address(slots: Slots, instruction: Instruction) -> Operation:
-    """``cvta``: between an address in a space and a generic one."""
+    """``cvta``: converts between an address in a state space and a generic address."""
     space, kind = space_of(instruction), type_of(instruction)
     put = slots.put(instruction.operands[0], kind, instruction)
     read = slots.read(instruction.operands[1], kind, instruction)
@@ -73,7 +73,7 @@ def convert_address(slots: Slots, instruction: Instruction) -> Operation:
 
 
 def is_in_space(slots: Slots, instruction: Instruction) -> Operation:
-    """``isspacep``: whether a generic address lies in a space."""
+    """``isspacep``: whether a generic address lies in a state space."""
     space = space_of(instruction)
     put = slots.put(instruction.operands[0], "pred", instruction)
     read = slots.read(instruction.operands[1], "u64", instruction)

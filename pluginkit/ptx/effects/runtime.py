@@ -1,4 +1,4 @@
-"""Execute calls of the device's runtime: ``printf``, ``assert``, ``trap``."""
+"""``trap``, and calls of the CUDA device runtime: ``printf`` and ``assert``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_TEXT = 4096
 
 
 def call(slots: Slots, instruction: Instruction) -> Operation:
-    """Call a function that the module does not define."""
+    """``call`` of ``vprintf`` or ``__assertfail``; all other calls have been inlined."""
     name = next(each.name for each in instruction.operands if isinstance(each, Symbol))
     vectors = [each for each in instruction.operands if isinstance(each, Vector)]
     names = [each.name for each in vectors[-1].items if isinstance(each, Symbol)]
@@ -90,7 +90,7 @@ def _answer(
 def _formatted(
     machine: MachineForInstructions, instruction: Instruction, thread: int, text: str, buffer: int
 ) -> str:
-    """Format a string with its arguments, which follow each other in memory, aligned."""
+    """Format a string with its arguments, which lie in memory one after the other, aligned."""
     at = 0
 
     def number(size: int) -> bytes:

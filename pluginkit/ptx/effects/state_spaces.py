@@ -1,4 +1,4 @@
-"""Find the state space and the access that an instruction accesses."""
+"""The state space of an instruction, and how it accesses memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def space_of(instruction: Instruction) -> str:
 
 
 def access_of(slots: Slots, instruction: Instruction, space: str) -> MemoryAccess:
-    """Return the access of a load or a store in a space."""
+    """Return how a load, a store or an atomic accesses memory."""
     dtype = DTYPES[type_of(instruction)]
     vector = instruction.one_of(("v2", "v4", "v8"), "v1")
     is_compared = instruction.opcode == "ld" and bool(

@@ -1,4 +1,4 @@
-"""Describe the instructions at which threads wait for one another: barriers, warp operations."""
+"""Decode the instructions at which threads wait for one another: barriers, warp operations."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Barrier:
 
     Attributes:
         instruction: the instruction.
-        number: reads the number of the barrier, of the block's 16.
+        number: reads which of the block's 16 barriers it is.
         threads: reads how many threads take part; None for all of the block.
-        waits: whether threads wait there, rather than only arrive.
+        waits: whether threads wait there; False for ``bar.arrive``.
         reduction: ``popc``, ``and`` or ``or``, or None.
-        value: reads the predicate that is reduced.
+        value: reads the predicate to reduce.
         put: puts the result into its register.
     """
 
@@ -33,7 +33,7 @@ class Barrier:
 
     @property
     def is_for_block(self) -> bool:
-        """Whether all threads of the block wait here for one another."""
+        """Whether all threads of the block wait here, as at ``__syncthreads``."""
         return self.waits and self.threads is None
 
 
@@ -43,9 +43,9 @@ class WarpOperation:
 
     Attributes:
         instruction: the instruction.
-        mask: reads which lanes take part; None for all that are active.
-        sources: read its operands.
-        puts: put its results into their registers.
+        mask: reads which lanes take part; None for all active lanes.
+        sources: functions that read its operands.
+        puts: the destinations of its results.
     """
 
     instruction: Instruction

@@ -39,7 +39,7 @@ class MachineForBarriers(Protocol):
     progress: int
 
     def tick(self, instruction: Instruction) -> int:
-        """Advance the time, and note which instruction runs then."""
+        """Advance the time by one, note which instruction runs then, and return the time."""
 
     def end(self, ids: Array) -> None:
         """End threads."""

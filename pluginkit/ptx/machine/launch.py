@@ -1,4 +1,4 @@
-"""Run a launch of a kernel, at once or in steps."""
+"""Run a launch of a kernel, at once or step by step."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ DEFAULT_STEPS = 2_000_000
 
 
 class RunningLaunch:
-    """A kernel that runs, or is about to; made by :meth:`pluginkit.ptx.PtxModule.start`.
+    """A launch that has been started, by :meth:`pluginkit.ptx.PtxModule.start`.
 
     Attributes:
-        result: what came out so far.
+        result: the result so far.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class RunningLaunch:
         """Run to the end.
 
         Args:
-            steps: the most blocks of code to run; then the launch stops with a finding.
+            steps: after this many basic blocks the launch stops, with a finding.
         """
         with np.errstate(all="ignore"):
             while self._machine is not None:
@@ -62,7 +62,7 @@ class RunningLaunch:
         return self.result
 
     def step(self) -> bool:
-        """Run one block of code for one group of threads; False once all threads have ended."""
+        """Run one basic block for one group of threads; False once all threads have ended."""
         if self._machine is None:
             return False
         with np.errstate(all="ignore"):
@@ -76,9 +76,9 @@ class RunningLaunch:
             self._machine = self._next_wave()
 
     def register(self, name: str) -> Array | None:
-        """Return what a register, ``"%r1"``, holds in every thread of the current wave.
+        """Return a register such as ``"%r1"`` for every thread of the current wave.
 
-        Registers are kept from one step to the next only where later code reads them; None where
-        nothing has used it yet.
+        None means that no instruction has used it yet. A register keeps its value from one step to
+        the next only if later code reads it.
         """
         return None if self._machine is None else self._machine.registers.value(name)

@@ -1,4 +1,4 @@
-"""Prepare the parameters of a launch, and the memory of the variables that the kernel names."""
+"""The parameters of a launch, and the memory of the variables that its kernel uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import Immediate, Symbol
 from pluginkit.ptx.types import DTYPES, U8, Array
 
-#: A kernel's argument: a buffer, a place in one, raw bytes, or a numpy scalar.
+#: An argument of a kernel: a buffer, an address in one, raw bytes, or a numpy scalar.
 LaunchArgument = Buffer | Pointer | bytes | np.generic
 
 
@@ -54,7 +54,7 @@ class PrivateSizes:
 
     Attributes:
         shared: the bytes of each variable of a block.
-        dynamic: those of them whose size the launch gives; all lie at the same place.
+        dynamic: those of them in dynamic shared memory, which all begin at the same address.
         local: the bytes of each variable of a thread.
     """
 
@@ -64,12 +64,12 @@ class PrivateSizes:
 
     @property
     def static_bytes(self) -> int:
-        """The shared memory of a block that the kernel declares."""
+        """The static shared memory of a block, in bytes."""
         return sum(size for name, size in self.shared.items() if name not in self.dynamic)
 
 
 def private_sizes(program: Program, shared_bytes: int) -> PrivateSizes:
-    """Return the sizes of the variables of blocks and threads that a kernel names.
+    """Return the sizes of the shared and local variables that a kernel uses.
 
     Args:
         program: the kernel.
@@ -86,7 +86,7 @@ def private_sizes(program: Program, shared_bytes: int) -> PrivateSizes:
 
 
 def static_region(module: ParsedModule, name: str, memory: Memory) -> Region:
-    """Return the region of a module's variable, which is put into memory on first use."""
+    """Return the region of a variable of the module; it is allocated on first use."""
     region = memory.statics.get((module, name))
     if region is not None:
         return region

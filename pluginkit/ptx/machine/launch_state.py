@@ -1,4 +1,4 @@
-"""Keep what the waves of one launch share: the kernel, memory, time, and the findings."""
+"""What the waves of one launch share: the kernel, memory, time, and the findings."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from pluginkit.ptx.types import Array, Three
 
 @dataclass
 class Result:
-    """What a launch did.
+    """The result of a launch.
 
     Attributes:
-        findings: what is wrong, in the order in which it was seen; one for each instruction, kind
+        findings: the mistakes in the order in which they were found; one for each instruction, kind
             and buffer.
         printed: what the kernel printed, one text for each call of ``printf``.
-        steps: how many blocks of code ran.
+        steps: how many basic blocks ran, each for one group of threads.
         ended: whether every thread reached its end.
     """
 
@@ -49,9 +49,9 @@ class LaunchState:
         shared_bytes: the dynamic shared memory of a block.
 
     Attributes:
-        order: what happens before what.
-        uniform: the special registers that all threads share.
-        result: what came out so far.
+        order: which access happens before which.
+        uniform: the values of the special registers that all threads share.
+        result: the result so far.
     """
 
     def __init__(
@@ -74,12 +74,12 @@ class LaunchState:
         self._found: dict[tuple[str, int, str | None], int] = {}
 
     def tick(self, instruction: Instruction) -> int:
-        """Advance the time, and note which instruction runs then."""
+        """Advance the time by one, note which instruction runs then, and return the time."""
         self._history.append(instruction)
         return len(self._history) - 1
 
     def instruction_at(self, time: int) -> Instruction:
-        """Return the instruction that ran at a moment."""
+        """Return the instruction that ran at a time."""
         return self._history[time]
 
     def address_of(self, name: str) -> int:
@@ -99,7 +99,7 @@ class LaunchState:
         return self._addresses[name]
 
     def parameter(self, name: str, offset: int, dtype: np.dtype[Any]) -> Any:
-        """Return a value in a parameter."""
+        """Return a value in a kernel parameter."""
         return self._parameters[name][offset : offset + dtype.itemsize].view(dtype)[0]
 
     def report(
@@ -115,7 +115,7 @@ class LaunchState:
         address: int | None = None,
         other: Instruction | None = None,
     ) -> None:
-        """Note a finding, or count it with an equal one."""
+        """Add a finding, or count its threads to the one of the same instruction and buffer."""
         key, findings = (kind, id(instruction), buffer), self.result.findings
         if key in self._found:
             index = self._found[key]

@@ -1,4 +1,4 @@
-"""Keep the registers of a wave's threads, and fill the frame in which some of them compute."""
+"""The registers of a wave's threads, and the frame in which some of them compute."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class WaveRegisters:
     Args:
         slots: the kernel's slots.
         threads: the wave's threads.
-        uniform: the special registers that all threads share.
+        uniform: the values of the special registers that all threads share.
         machine: the machine that runs the threads.
 
     Attributes:
@@ -47,9 +47,9 @@ class WaveRegisters:
         self._all_lanes: Lanes | None = None
 
     def fill(self, block: DecodedBlock, ids: Array) -> Frame:
-        """Return the frame of some threads, filled with what the block reads.
+        """Return the frame of some threads, filled with the registers that a basic block reads.
 
-        Values stay in the frame as long as the same threads run, block after block.
+        Values stay in the frame while the same threads run one basic block after another.
         """
         frame = self.frame
         if len(frame) < len(self._slots.stored):
@@ -68,7 +68,7 @@ class WaveRegisters:
         return frame
 
     def keep(self, block: DecodedBlock) -> None:
-        """Keep what the block has computed if later ones read it."""
+        """Keep the results of a basic block that later ones read."""
         self._unsaved.update(block.writes)
         self._filled.update(block.writes)
 
@@ -80,7 +80,7 @@ class WaveRegisters:
         self._array(put.slot)[ids] = self.frame[put.slot]
 
     def value(self, name: str) -> Array | None:
-        """Return what a register holds in every thread; None if nothing has used it."""
+        """Return a register of every thread; None if no instruction has used it yet."""
         slot = self._slots.by_name.get(name)
         if slot is None or slot >= len(self.frame):
             return None
@@ -108,7 +108,7 @@ class WaveRegisters:
         self._unsaved.clear()
 
     def _grow(self) -> None:
-        """Make room for the slots of new blocks."""
+        """Add the slots of basic blocks that have been decoded since."""
         missing = len(self._slots.stored) - len(self.frame)
         self.frame.extend([None] * missing)
         self._values.extend([None] * missing)

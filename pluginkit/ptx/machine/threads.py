@@ -1,4 +1,4 @@
-"""Know where each thread of a wave is in its launch."""
+"""The threads of a wave: their thread blocks, warps, lanes and indices."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pluginkit.ptx.types import U32, U64, Array, Three
 
 
 class Threads:
-    """The threads of one wave: consecutive blocks of a launch, in the order of a schedule.
+    """The threads of one wave, in the order in which its blocks and their warps run.
 
     Args:
         grid: the launch's grid.
         block: the launch's block.
-        blocks: the numbers of the wave's blocks in the grid.
-        warps: for each place of a warp in a block the warp that is there.
+        blocks: the indices in the grid of the wave's blocks, in the order in which they run.
+        warps: the warps of each block, in the order in which they run.
 
     Attributes:
         count: the number of threads.
-        block: the place of each thread's block in the wave.
-        inner: for each place in a block the number in the block of the thread that is there.
-        lane: each thread's lane.
-        warp: the place of each thread's warp in the wave.
+        block: for each thread the position of its block in the wave.
+        inner: for each position in a block the linear thread index in the block.
+        lane: for each thread its lane.
+        warp: for each thread the position of its warp in the wave.
     """
 
     def __init__(self, grid: Three, block: Three, blocks: Array, warps: Array) -> None:
@@ -39,7 +39,7 @@ class Threads:
         self.warp = self.block * self.warps_per_block + warp
 
     def values(self, name: str) -> Array:
-        """A special register of every thread."""
+        """Return a special register of every thread."""
         x, y, _ = self.shape
         inner, axis = self.inner, name[-1]
         if name.startswith("%tid"):
@@ -62,13 +62,13 @@ class Threads:
         return masks[name[-2:]].astype(U32)
 
     def warp_masks(self) -> Array:
-        """The lanes of every warp, as a mask; a block's last warp may have fewer than 32."""
+        """Return the mask of each warp's lanes; a block's last warp may have fewer than 32."""
         masks = np.zeros(len(self.blocks) * self.warps_per_block, U32)
         np.bitwise_or.at(masks, self.warp, np.left_shift(np.uint32(1), self.lane.astype(U32)))
         return masks
 
     def indices_of(self, thread: int) -> tuple[Three, Three]:
-        """``blockIdx`` and ``threadIdx`` of a thread of the wave."""
+        """Return ``blockIdx`` and ``threadIdx`` of a thread of the wave."""
         position, inner = divmod(thread, self.per_block)
         block, index = int(self.blocks[position]), int(self.inner[inner])
         (x, y, _), (gx, gy, _) = self.shape, self.grid

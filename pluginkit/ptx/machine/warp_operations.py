@@ -1,4 +1,4 @@
-"""Exchange values between the lanes of a warp."""
+"""Warp operations: shuffles, votes, matches, reductions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Lanes:
     """The lanes of some threads that run a warp operation together.
 
     Args:
-        threads: those of the wave.
-        ids: theirs, ascending.
+        threads: the threads of the wave.
+        ids: the numbers of those that run the operation, ascending.
 
     Attributes:
-        lane: of each thread.
-        bit: of each thread, ``1 << lane``.
-        present: for each thread the mask of the lanes of its warp that run.
-        shuffles: where lanes read from, of shuffles that have been met.
+        lane: for each thread its lane.
+        bit: for each thread ``1 << lane``.
+        present: for each thread the mask of the lanes of its warp that run the operation.
+        shuffles: a cache of the source lanes of uniform shuffles.
     """
 
     def __init__(self, threads: Threads, ids: Array) -> None:
@@ -42,17 +42,17 @@ class Lanes:
         self.present = self.reduced(self.bit, np.bitwise_or)
 
     def of(self, places: Array) -> Lanes:
-        """Some of these lanes."""
+        """Return the lanes at some positions."""
         return Lanes(self._threads, self._ids[places])
 
     def reduced(self, values: Array, ufunc: Any) -> Array:
-        """All lanes of a warp in one value, for each thread."""
+        """Reduce a value over the lanes of each warp; every thread gets its warp's result."""
         of_warps = ufunc.reduceat(values, self._starts, dtype=values.dtype)
         of_threads: Array = of_warps[self._index]
         return of_threads
 
     def places(self, lanes: Array) -> Array:
-        """Where in the group the given lane of each thread's warp is; -1 where it does not run."""
+        """Return the position of a lane of each thread's warp; -1 if that lane does not run."""
         wanted = self._ids - self.lane + lanes
         last = len(self._ids) - 1
         place = wanted - self._ids[0] if self._is_run else np.searchsorted(self._ids, wanted)
@@ -62,12 +62,12 @@ class Lanes:
 
 
 def run_uniform_shuffle(operation: WarpOperation, frame: Frame, lanes: Lanes) -> bool:
-    """Run a shuffle in which every lane takes part, by the same distance in all threads.
+    """Run a shuffle of all lanes whose lane operands are the same in all threads.
 
-    Most shuffles are like that, and each lane always reads from the same one.
+    Most shuffles are like that, and their source lanes can be cached.
 
     Returns:
-        Whether it is such a shuffle.
+        Whether it is such a shuffle; otherwise nothing has been done.
     """
     instruction = operation.instruction
     if instruction.opcode != "shfl":
@@ -92,10 +92,10 @@ def run_warp_operation(operation: WarpOperation, frame: Frame, lanes: Lanes, mas
     """Run a warp operation for the lanes of a frame.
 
     Args:
-        operation: it.
-        frame: threads that run it together.
-        lanes: theirs.
-        masks: for each thread the lanes that take part.
+        operation: the operation.
+        frame: the threads that run it together.
+        lanes: the lanes of these threads.
+        masks: for each thread the mask of the lanes that take part.
     """
     values = [broadcast(read(frame), frame.size) for read in operation.sources]
     found = _OPERATIONS[operation.instruction.opcode](operation, frame, lanes, values, masks)
@@ -124,7 +124,7 @@ def _shuffle(
 def _source_lanes(
     instruction: Instruction, lane: Array, distance: Array, clamp: Array
 ) -> tuple[Array, Array]:
-    """The lane that each lane reads from, and whether that is one of its segment."""
+    """Return the lane that each lane reads from, and whether it lies in the lane's segment."""
     step = (distance & np.uint32(31)).astype(np.int64)
     limit = (clamp & np.uint32(31)).astype(np.int64)
     segment = (clamp >> np.uint32(8) & np.uint32(31)).astype(np.int64)
@@ -189,7 +189,7 @@ def _reduce(
     ufunc = _REDUCTIONS[operation.instruction.one_of(tuple(_REDUCTIONS))]
     value = np.ascontiguousarray(values[0])
     result = np.empty_like(value)
-    for mask in np.unique(masks):  # lanes with different masks are different groups
+    for mask in np.unique(masks):  # each mask is a group of its own
         places = np.flatnonzero(masks == mask)
         group = lanes if len(places) == frame.size else lanes.of(places)
         result[places] = group.reduced(value[places], ufunc)

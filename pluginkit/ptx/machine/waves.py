@@ -1,4 +1,4 @@
-"""The waves of a launch: blocks that run together, in the order of a schedule."""
+"""The waves of a launch: the thread blocks that are resident at the same time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Waves:
     Args:
         grid: the launch's grid.
         block: its block.
-        sizes: the memory of each block and thread, which bounds how many run at once.
-        seed: another order of blocks, and of the whole warps in each; None for ascending.
+        sizes: the memory of each block and thread, which limits how many are resident.
+        seed: chooses an order of the blocks, and of the warps in each; None for ascending.
 
     Attributes:
-        seed: it.
+        seed: the seed.
     """
 
     def __init__(self, grid: Three, block: Three, sizes: PrivateSizes, seed: int | None) -> None:
@@ -51,7 +51,7 @@ class Waves:
         )
 
     def take(self) -> tuple[Threads, int] | None:
-        """The next wave's threads, and the number of the first one; None after the last wave."""
+        """Return the next wave's threads, and the first one's number; None after the last wave."""
         blocks = self._order[self._next : self._next + self._size]
         if not len(blocks):
             return None
@@ -62,6 +62,6 @@ class Waves:
         return threads, first
 
     def indices_of(self, thread: int) -> tuple[Three, Three]:
-        """``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""
+        """Return ``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""
         first, threads = next(wave for wave in reversed(self._waves) if wave[0] <= thread)
         return threads.indices_of(thread - first)

@@ -15,7 +15,7 @@ class MachineForMemory(Protocol):
     """The part of a machine that memory uses: its time, its order and its findings.
 
     Attributes:
-        order: what happens before what.
+        order: which access happens before which.
         first_thread: the number in the launch of the wave's first thread.
         progress: grows whenever something happens that a thread can wait for.
     """
@@ -25,19 +25,19 @@ class MachineForMemory(Protocol):
     progress: int
 
     def regions(self, space: str) -> Mapping[int, Region]:
-        """The regions of a space by their windows."""
+        """Return the region of each window of a state space."""
 
     def block_of(self, ids: Array) -> Array:
-        """The place in the wave of each thread's block."""
+        """Return the position in the wave of each thread's block."""
 
     def tick(self, instruction: Instruction) -> int:
-        """Advance the time, and note which instruction runs then."""
+        """Advance the time by one, note which instruction runs then, and return the time."""
 
     def instruction_at(self, time: int) -> Instruction:
-        """Return the instruction that ran at a moment."""
+        """Return the instruction that ran at a time."""
 
     def indices_of(self, thread: int) -> tuple[Three, Three]:
-        """``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""
+        """Return ``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""
 
     def report(
         self,

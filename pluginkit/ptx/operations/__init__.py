@@ -1,7 +1,7 @@
-"""What each instruction computes, by family; every module registers the opcodes that it knows.
+"""What each instruction computes, by family; every module registers its opcodes.
 
-An instruction that only computes is described by a :class:`Compute`: a function of numpy values,
-with the PTX types of what it takes and gives.
+A :class:`Compute` describes an instruction that only computes: a function of numpy values, with the
+PTX types of its sources and its result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bits: logic, shifts, fields, counts, permutations."""
+"""Logic, shifts, bit fields, bit counts and permutations of bytes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def count_ones(instruction: Instruction) -> Compute:
 
 
 def _spread(a: Value) -> Value:
-    """All bits below the highest one set too."""
+    """Set all bits below the highest one that is set."""
     dtype = a.dtype
     for step in (1, 2, 4, 8, 16, 32):
         if step < 8 * dtype.itemsize:
@@ -102,7 +102,7 @@ def leading_zeros(instruction: Instruction) -> Compute:
 
 @describes("bfind")
 def highest_bit(instruction: Instruction) -> Compute:
-    """``bfind``: where the highest bit is that differs from the sign; all ones without one."""
+    """``bfind``: the position of the highest bit that differs from the sign; all ones if none."""
     kind = type_of(instruction)
     dtype = DTYPES[kind]
     unsigned = UNSIGNED[dtype.itemsize]
@@ -135,7 +135,7 @@ def reverse(instruction: Instruction) -> Compute:
 
 
 def _field_mask(length: Value, dtype: np.dtype[Any]) -> Value:
-    """So many ones, up to the width."""
+    """Return ``length`` ones, as many as the width at most."""
     bits = 8 * dtype.itemsize
     ones = dtype.type((1 << bits) - 1)
     is_whole = length >= bits
@@ -144,17 +144,17 @@ def _field_mask(length: Value, dtype: np.dtype[Any]) -> Value:
 
 
 def _field_operand(x: Value, bits: int) -> Value:
-    """A position or a length of ``bfe`` and ``bfi``.
+    """Return a position or a length of ``bfe`` and ``bfi`` as GPUs read it.
 
-    The PTX manual takes the lower 8 bits. GPUs do so for 32-bit fields only: for 64-bit fields they
-    take the whole number, and what is beyond the width counts as the width (H200, driver 580).
+    The PTX manual says that they take the lower 8 bits. GPUs do so for 32-bit fields only: for
+    64-bit fields they take the whole number, clamped to the width (H200, driver 580).
     """
     return x & U32.type(0xFF) if bits == 32 else np.minimum(x, U32.type(bits))
 
 
 @describes("bfe")
 def extract_field(instruction: Instruction) -> Compute:
-    """``bfe``: a field of bits; the sign fills what is beyond the width."""
+    """``bfe``: extracts a bit field; a signed one is extended with its sign."""
     kind = type_of(instruction)
     dtype = DTYPES[kind]
     unsigned = UNSIGNED[dtype.itemsize]
@@ -179,7 +179,7 @@ def extract_field(instruction: Instruction) -> Compute:
 
 @describes("bfi")
 def insert_field(instruction: Instruction) -> Compute:
-    """``bfi``: a field of bits put into another value."""
+    """``bfi``: inserts a bit field into another value."""
     kind = type_of(instruction)
     dtype = DTYPES[kind]
     bits = 8 * dtype.itemsize
@@ -196,7 +196,7 @@ def insert_field(instruction: Instruction) -> Compute:
 
 @describes("bmsk")
 def bit_mask(instruction: Instruction) -> Compute:
-    """``bmsk``: ones from a bit on."""
+    """``bmsk``: a mask of ones that starts at a bit."""
     clamps = instruction.has("clamp")
 
     def make(start: Value, length: Value) -> Value:
@@ -224,7 +224,7 @@ def extend(instruction: Instruction) -> Compute:
 
 @describes("lop3")
 def logic_of_three(instruction: Instruction) -> Compute | None:
-    """``lop3``: any logic of three bits, given as a table of eight."""
+    """``lop3``: any logic of three bits, given as a truth table of eight rows."""
     table = instruction.operands[-1]
     if not isinstance(table, Immediate) or len(instruction.operands) != 5:
         return None
@@ -245,7 +245,7 @@ def logic_of_three(instruction: Instruction) -> Compute | None:
 
 @describes("prmt")
 def permute(instruction: Instruction) -> Compute:
-    """``prmt``: bytes picked from two words; its modes pick them by one number."""
+    """``prmt``: picks four bytes from two words; in its modes a single number picks them all."""
     mode = instruction.one_of(("f4e", "b4e", "rc8", "ecl", "ecr", "rc16"))
     byte = U64.type(0xFF)
 
@@ -265,7 +265,7 @@ def permute(instruction: Instruction) -> Compute:
 
 
 def _selected(selector: Value, place: int, mode: str) -> Value:
-    """Which byte goes to a place."""
+    """Return the index of the byte to pick for a position."""
     if not mode:
         return selector >> U32.type(4 * place) & U32.type(15)
     n, here = selector & U32.type(3), U32.type(place)

@@ -1,4 +1,4 @@
-"""Comparisons and selections."""
+"""``setp``, ``set``, ``selp``, ``slct`` and ``testp``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAMES = (*_ORDERED, *_OPPOSITE, "num", "nan")
 
 
 def comparison(name: str, kind: str) -> Predicate:
-    """A comparison by its PTX name. Those of numbers are false with NaN, those in -u true."""
+    """Return a comparison by its PTX name: with NaN those in -u are true, the others false."""
     if name in _OPPOSITE:
         opposite = comparison(_OPPOSITE[name], kind)
         if name == "neu":
@@ -41,7 +41,7 @@ def comparison(name: str, kind: str) -> Predicate:
 
 
 def _typed(instruction: Instruction, kind: str) -> Predicate:
-    """The comparison of an instruction, on values as they are stored."""
+    """Return the comparison of an instruction, as a function of stored values."""
     compare = comparison(instruction.one_of(_NAMES), kind)
     if kind == "f16":
         return lambda a, b: compare(floats.float32_from_half(a), floats.float32_from_half(b))
@@ -54,7 +54,7 @@ def _typed(instruction: Instruction, kind: str) -> Predicate:
 
 @describes("setp")
 def set_predicate(instruction: Instruction) -> Compute | None:
-    """``setp``; with a boolean operator it takes a predicate, and may write two."""
+    """``setp``; it may combine the result with a predicate, and write two predicates."""
     kind = type_of(instruction)
     if kind in ("f16x2", "bf16x2"):
         return _set_packed(instruction, kind)
@@ -90,7 +90,7 @@ def _set_packed(instruction: Instruction, kind: str) -> Compute | None:
 
 @describes("set")
 def set_value(instruction: Instruction) -> Compute | None:
-    """``set``: all ones, or 1.0, where a comparison holds."""
+    """``set``: all ones, or 1.0, where a comparison is true."""
     types = [each for each in instruction.modifiers if each in DTYPES]
     if len(types) != 2 or instruction.one_of(("and", "or", "xor")) or "x" in types[1]:
         return None
@@ -112,7 +112,7 @@ def select(instruction: Instruction) -> Compute:
 
 @describes("slct")
 def select_by_sign(instruction: Instruction) -> Compute:
-    """``slct``: the first where the third is not negative."""
+    """``slct``: the first source where the third is not negative, otherwise the second."""
     kind, sign = [each for each in instruction.modifiers if each in DTYPES]
     flush = floats.flush if instruction.has("ftz") else lambda x: x
     return Compute(lambda a, b, c: np.where(flush(c) >= 0, a, b), (kind, kind, sign), kind)
@@ -120,7 +120,7 @@ def select_by_sign(instruction: Instruction) -> Compute:
 
 @describes("testp")
 def test_property(instruction: Instruction) -> Compute | None:
-    """``testp``: what sort of float it is. Zeros are normal, says the PTX manual."""
+    """``testp``: the class of a float. Zeros are normal, as the PTX manual says."""
     kind = type_of(instruction)
     tiny = 2.0**-126 if kind == "f32" else 2.0**-1022
     tests: dict[str, Callable[[Value], Value]] = {

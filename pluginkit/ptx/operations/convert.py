@@ -1,4 +1,4 @@
-"""``cvt``: from one type to another."""
+"""``cvt``: conversions between types."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _integer_to_integer(instruction: Instruction, to: str) -> ComputeFunction:
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """The smallest and the largest integer of a type."""
+    """Return the smallest and the largest integer of a type."""
     bits = 8 * dtype.itemsize
     if dtype.kind == "u":
         return 0, (1 << bits) - 1
@@ -75,7 +75,7 @@ def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
 
 
 def _float_to_integer(instruction: Instruction, to: str, source: str) -> ComputeFunction:
-    """Out of range gives the nearest end of the range; NaN zero, or for 64 bits the top bit."""
+    """Values out of range are clamped; NaN gives 0, or only the top bit if 64 bits are involved."""
     integral = _TO_INTEGRAL[instruction.one_of(tuple(_TO_INTEGRAL), "rzi")]
     widen, dtype = _WIDEN[source], DTYPES[to]
     (low, high), flushes = _limits(dtype), instruction.has("ftz")
@@ -116,7 +116,7 @@ def _integer_to_float(instruction: Instruction, to: str) -> ComputeFunction:
 
 
 def _narrow(to: str, mode: str) -> ComputeFunction:
-    """From a float64 that is exact or rounded to odd, or from a float32."""
+    """Return a function that rounds a float32, or a float64 that is exact or rounded to odd."""
     if to == "f16":
         return lambda x: floats.half_from_float(x, mode)
     if to == "bf16":
@@ -138,7 +138,7 @@ def _float_to_float(instruction: Instruction, to: str, source: str) -> ComputeFu
     def convert_to(a: Value) -> Value:
         x = widen(a)
         if flushes and source == "f32":
-            x = nans.canonical(floats.flush(x))  # a separate arithmetic step on the GPU
+            x = nans.canonical(floats.flush(x))  # the GPU flushes in a separate instruction
         if integral is not None:
             x = integral(x)
         if saturates:
@@ -158,7 +158,7 @@ def _float_to_float(instruction: Instruction, to: str, source: str) -> ComputeFu
 
 
 def _pack(instruction: Instruction, to: str) -> Compute:
-    """Two f32 into one word; the first becomes the upper half."""
+    """Describe the conversion of two f32 to one word; the first becomes the upper half."""
     mode = instruction.one_of(floats.ROUNDINGS, "rn")
     narrow: Callable[..., Value] = (
         floats.half_from_float if to == "f16x2" else floats.bf16_from_float
@@ -176,7 +176,7 @@ def _pack(instruction: Instruction, to: str) -> Compute:
 
 
 def _tf32(a: Value) -> Value:
-    """f32 with 10 bits of mantissa, ties away from zero."""
+    """Round f32 to 10 bits of mantissa, ties away from zero."""
     bits = a.view(np.uint32)
     rounded = (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
     return np.where(np.isfinite(a), rounded, np.where(np.isnan(a), np.uint32(0x7FFFFFFF), bits))

@@ -1,10 +1,11 @@
 """f32 and f64 arithmetic.
 
-``.rn``, ``.rz``, ``.rm`` and ``.rp`` are exact. What the GPU approximates (``.approx``, ``.full``,
-``ex2``, ``lg2``, ``sin``, ``cos``, ``tanh``, ``rsqrt``) is computed in float64 here and rounded
-once: it is closer to the true value than the GPU's, and can differ from it in the last bits.
+``.rn``, ``.rz``, ``.rm`` and ``.rp`` are exact. Instructions that the GPU approximates
+(``.approx``, ``.full``, ``ex2``, ``lg2``, ``sin``, ``cos``, ``tanh``, ``rsqrt``) are computed in
+float64 here and rounded once. The result is closer to the true value than the GPU's, and can differ
+from the GPU's in the last bits.
 
-The greatest distance from an H200, in units of the last place of f32 and relative to the result,
+The greatest difference from an H200, in units of the last place of f32 and relative to the result,
 over multiples of 1/16 between -3 and 3:
 
     ex2.approx    2 units  2^-22.9        rsqrt.approx  1 unit  2^-23.2
@@ -12,9 +13,9 @@ over multiples of 1/16 between -3 and 3:
     sin.approx   30 units  2^-19.1        rcp.approx    1 unit  2^-23.8
     cos.approx   39 units  2^-18.6        tanh.approx 114 units 2^-16.8
 
-``lg2``, ``sin`` and ``cos`` are far off only where the result is small: the absolute distance is at
-most 2^-21.6. ``div.approx``, ``div.full`` and the ``ex2`` and ``tanh`` of f16 and bf16 were not
-measured.
+``lg2``, ``sin`` and ``cos`` differ this much only where the result is small: the absolute
+difference is at most 2^-21.6. ``div.approx``, ``div.full`` and the ``ex2`` and ``tanh`` of f16 and
+bf16 were not measured.
 """
 
 from __future__ import annotations
@@ -44,17 +45,17 @@ def finished(
     exact: ComputeFunction | None = None,
     first_nan_wins: bool = False,
 ) -> Compute:
-    """A function with the flushing, saturation and NaN that the instruction asks for.
+    """Describe an instruction by its function, with the flushing, saturation and NaN it asks for.
 
     Args:
-        instruction: what is described.
-        kind: its type.
-        function: gives the rounded result.
+        instruction: the instruction.
+        kind: its PTX type.
+        function: returns the rounded result.
         count: how many sources there are.
-        exact: gives a float32 result in float64, exact or rounded to odd. It is needed where
-            rounding can make a denormal result normal.
-        first_nan_wins: whether an f64 result is the NaN of the first source; otherwise that of the
-            second, the third, then the first.
+        exact: returns a float32 result in float64, exact or rounded to odd; needed where rounding
+            can make a denormal result normal.
+        first_nan_wins: whether the first source's NaN goes before the others' in an f64 result;
+            otherwise it comes after them.
     """
     flushes, saturates = instruction.has("ftz"), instruction.has("sat")
     mode = _mode(instruction)
@@ -87,7 +88,7 @@ def _sum32(mode: str) -> ComputeFunction:
 
 
 def _with_zero(function: ComputeFunction, a: Value, b: Value, mode: str) -> Value:
-    """A sum in float64; of opposite numbers it is -0 when rounding down."""
+    """Return a sum in float64; when rounding down, opposite numbers sum to -0."""
     total = function(a.astype(F64), b.astype(F64))
     if mode != "rm":
         return total
@@ -136,7 +137,7 @@ def multiply(instruction: Instruction) -> Compute | None:
 
 
 def _product32(a: Value, b: Value) -> Value:
-    """The product of float32, exact in float64."""
+    """Return the product of float32 numbers, which is exact in float64."""
     return a.astype(F64) * b.astype(F64)
 
 
@@ -169,7 +170,7 @@ def _divide(kind: str, mode: str) -> ComputeFunction:
 
 
 def _quotient32(a: Value, b: Value) -> Value:
-    """The quotient of float32 in float64, rounded to odd."""
+    """Return the quotient of float32 numbers in float64, rounded to odd."""
     return floats.to_odd(*floats.divide_parts(a.astype(F64), b.astype(F64)))
 
 
@@ -232,7 +233,7 @@ _APPROXIMATE: dict[str, ComputeFunction] = {
 
 @describes(*_APPROXIMATE)
 def approximate(instruction: Instruction) -> Compute | None:
-    """What the GPU approximates; here it is right to the last bit."""
+    """Instructions that the GPU approximates; here they are rounded correctly."""
     kind = type_of(instruction)
     if not _is_plain(kind):
         return None
@@ -250,7 +251,7 @@ def smaller_or_larger(instruction: Instruction) -> Compute | None:
 
 
 def extremum(instruction: Instruction) -> ComputeFunction:
-    """The function of a float's ``min`` or ``max`` of two or three values."""
+    """Return the function of ``min`` or ``max`` of two or three floats."""
     pick = floats.minimum if instruction.opcode == "min" else floats.maximum
 
     def of_two(a: Value, b: Value) -> Value:
@@ -286,6 +287,6 @@ def change_sign(instruction: Instruction) -> Compute | None:
 
 @describes("copysign")
 def copy_sign(instruction: Instruction) -> Compute:
-    """``copysign``: the second with the sign of the first."""
+    """``copysign``: the second source with the sign of the first."""
     kind = type_of(instruction)
     return Compute(lambda a, b: np.copysign(b, a), (kind, kind), kind)

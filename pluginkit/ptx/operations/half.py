@@ -1,7 +1,8 @@
 """f16 and bf16 arithmetic.
 
-A sum or a product of two such numbers is made in float32 and rounded again, which gives the right
-result: 24 bits are more than twice 11. ``fma`` goes through float64, rounded to odd.
+A sum or a product of two such numbers is computed in float32 and rounded again. That equals a
+single rounding, since 24 bits are more than twice 11. ``fma`` is computed in float64, rounded to
+odd.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ _LEAST_NORMAL = U16.type(0x0400)  # of float16
 
 
 def _flush(bits: Value, kind: str) -> Value:
-    """Denormal numbers become zero of the same sign."""
+    """Replace denormal numbers by zeros of the same sign."""
     is_small = bits & _EXPONENT[kind] == 0
     return np.where(is_small, bits & U16.type(0x8000), bits)
 
 
 def _flush_rounded(bits: Value, exact: Value, kind: str) -> Value:
-    """Flush results, those of float16 by their size after rounding to 11 bits, as for float32."""
+    """Flush results; like float32, float16 is judged by its value after rounding to 11 bits."""
     bits = _flush(bits, kind)
     is_edge = bits & U16.type(0x7FFF) == _LEAST_NORMAL
     if kind != "f16" or not np.any(is_edge):
@@ -41,7 +42,7 @@ def _flush_rounded(bits: Value, exact: Value, kind: str) -> Value:
 
 
 def function_of(instruction: Instruction, kind: str) -> ComputeFunction | None:
-    """What an instruction computes on bits of one f16 or bf16; None for others."""
+    """Return what an instruction computes on the bits of f16 or bf16, or None."""
     exact = _exact(instruction)
     if exact is None:
         return None
@@ -79,7 +80,7 @@ def _exact(instruction: Instruction) -> ComputeFunction | None:
 
 @describes("add", "sub", "mul", "fma", "min", "max", "ex2", "tanh")
 def arithmetic(instruction: Instruction) -> Compute | None:
-    """What f16 and bf16 compute."""
+    """Arithmetic on f16 and bf16."""
     kind = type_of(instruction)
     if kind not in _WIDEN:
         return None

@@ -52,7 +52,7 @@ def _product(kind: str, part: str) -> Callable[[Value, Value], Value]:
 
 
 def _high(a: Value, b: Value) -> Value:
-    """The upper 64 bits of the product of two u64."""
+    """Return the upper 64 bits of the product of two u64."""
     mask, half = U64.type(0xFFFFFFFF), U64.type(32)
     a0, a1, b0, b1 = a & mask, a >> half, b & mask, b >> half
     low, first, second = a0 * b0, a1 * b0, a0 * b1
@@ -68,7 +68,7 @@ def _high_signed(a: Value, b: Value) -> Value:
 
 
 def product_of(instruction: Instruction) -> Callable[[Value, Value], Value]:
-    """The product that an instruction names by its type and ``.lo`` or ``.hi``."""
+    """Return the multiplication of an instruction's type and ``.lo``, ``.hi`` or ``.wide``."""
     return _product(type_of(instruction), _part(instruction))
 
 
@@ -96,7 +96,7 @@ def multiply_add(instruction: Instruction) -> Compute | None:
 
 @describes("mul24", "mad24")
 def multiply_24(instruction: Instruction) -> Compute | None:
-    """The product of the lower 24 bits."""
+    """``mul24``, ``mad24``: products of the lower 24 bits."""
     kind = type_of(instruction)
     signed, shift = is_signed(kind), 16 if instruction.has("hi") else 0
 
@@ -129,7 +129,7 @@ def smaller_or_larger(instruction: Instruction) -> Compute | None:
 
 @describes("abs")
 def absolute(instruction: Instruction) -> Compute | None:
-    """``abs``; the smallest number stays what it is."""
+    """``abs``; it returns the most negative number unchanged."""
     kind = _integer(instruction)
     return Compute(np.abs, (kind,), kind) if kind else None
 
@@ -143,14 +143,14 @@ def negate(instruction: Instruction) -> Compute | None:
 
 @describes("sad")
 def sum_of_differences(instruction: Instruction) -> Compute:
-    """``sad``: the third plus the distance of the first two."""
+    """``sad``: the third source plus the absolute difference of the first two."""
     kind = type_of(instruction)
     return Compute(lambda a, b, c: c + np.where(a < b, b - a, a - b), (kind, kind, kind), kind)
 
 
 @describes("div", "rem")
 def divide(instruction: Instruction) -> Compute | None:
-    """``div``, ``rem``, towards zero. By zero all bits of the quotient are set, as GPUs do."""
+    """``div``, ``rem``, towards zero. A quotient by zero has all bits set, as on a GPU."""
     kind = _integer(instruction)
     if not kind:
         return None

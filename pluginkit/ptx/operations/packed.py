@@ -1,4 +1,4 @@
-"""f16x2 and bf16x2: two numbers in a word, computed one after the other."""
+"""f16x2 and bf16x2: two numbers in a word, each computed by itself."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ _HALF = U32.type(16)
 
 
 def low(word: Value) -> Value:
-    """The lower 16 bits."""
+    """Return the lower 16 bits."""
     return word.astype(U16)
 
 
 def high(word: Value) -> Value:
-    """The upper 16 bits."""
+    """Return the upper 16 bits."""
     return (word >> _HALF).astype(U16)
 
 
 def join(lower: Value, upper: Value) -> Value:
-    """A word of two halves."""
+    """Return a word of two halves."""
     return lower.astype(U32) | upper.astype(U32) << _HALF
 
 
 @describes("add", "sub", "mul", "fma", "min", "max", "abs", "neg", "ex2", "tanh")
 def arithmetic(instruction: Instruction) -> Compute | None:
-    """What f16x2 and bf16x2 compute."""
+    """Arithmetic on f16x2 and bf16x2."""
     kind = type_of(instruction)
     single = kind.removesuffix("x2")
     if single == kind or single not in ("f16", "bf16"):

@@ -1,4 +1,4 @@
-"""Which function describes an instruction."""
+"""Find the description of an instruction by its opcode and types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Compute:
     """An instruction that only computes.
 
     Attributes:
-        function: takes a numpy value for each source, returns the result; a tuple for several.
+        function: takes a numpy value for each source, and returns the result or a tuple of two.
         sources: the PTX type of each source.
         result: the PTX type of the result.
     """
@@ -25,8 +25,8 @@ class Compute:
     result: str
 
 
-#: The modifiers that the descriptions read, or that change no result here. An instruction with any
-#: other one is unknown, whatever its opcode.
+#: The modifiers that the descriptions read, or that do not change a result. An instruction with any
+#: other modifier is not supported, whatever its opcode.
 _MODIFIERS = {
     *DTYPES,
     "rn", "rz", "rm", "rp", "rna", "rni", "rzi", "rmi", "rpi", "approx", "full", "ftz", "noftz",
@@ -42,7 +42,7 @@ _DESCRIBERS: dict[str, list[Describe]] = {}
 
 
 def describes(*opcodes: str) -> Callable[[Describe], Describe]:
-    """Register what describes these opcodes; it answers None for types that it does not know."""
+    """Register a function that describes these opcodes; it returns None for types of others."""
 
     def register(describe: Describe) -> Describe:
         for opcode in opcodes:
@@ -53,7 +53,7 @@ def describes(*opcodes: str) -> Callable[[Describe], Describe]:
 
 
 def compute_of(instruction: Instruction) -> Compute | None:
-    """The description of an instruction, or None where nobody knows it."""
+    """Return the description of an instruction, or None if it is not supported."""
     if not _MODIFIERS.issuperset(instruction.modifiers):
         return None
     for describe in _DESCRIBERS.get(instruction.opcode, ()):
@@ -64,5 +64,5 @@ def compute_of(instruction: Instruction) -> Compute | None:
 
 
 def type_of(instruction: Instruction) -> str:
-    """The last type among an instruction's modifiers, or ``""``."""
+    """Return the last type among an instruction's modifiers, or ``""``."""
     return next((each for each in reversed(instruction.modifiers) if each in DTYPES), "")

@@ -1,1 +1,1 @@
-"""Read PTX text."""
+"""Parse PTX text."""

@@ -1,7 +1,7 @@
-"""Reads the body of a function: declarations, labels and instructions, in nested scopes.
+"""Parse the body of a function: declarations, labels and instructions, in nested scopes.
 
-Inline assembly brings scopes of its own, each with registers and labels that hide outer ones. They
-get names here that are unique in the function.
+Each piece of inline assembly has a scope of its own, whose registers and labels hide outer ones.
+They get names that are unique in the function.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Scope:
         self.labels: set[str] = set()
 
     def declares(self, name: str) -> bool:
-        """Whether a register of that name is declared here."""
+        """Whether the scope declares a register of that name."""
         if name in self.registers:
             return True
         prefix = name.rstrip("0123456789")
@@ -63,9 +63,9 @@ class BodyReader:
     """Fills a function from the text between its braces.
 
     Args:
-        function: what to fill.
+        function: the function to fill.
         declaration: the pattern of a variable's declaration.
-        variable_from: makes the variable of a match.
+        variable_from: returns the variable of a match of that pattern.
 
     Errors:
         PK350: the text cannot be read.
@@ -122,10 +122,10 @@ class BodyReader:
 
     def _locate(self, directive: str) -> None:
         match = _LOC.match(directive)
-        if match is None or match[2] == "0":  # line 0: the compiler made the code up
+        if match is None or match[2] == "0":  # line 0: code without a source line
             return
         place, outer = (int(match[1]), int(match[2])), None
-        if match[3]:  # which may itself be inlined: that was said before
+        if match[3]:  # the call may be inlined itself: an earlier .loc said so
             call = int(match[3]), int(match[4])
             outer = self._calls.get(call, SourceLocation(*call))
         self._location = self._calls[place] = SourceLocation(*place, outer)
@@ -185,7 +185,7 @@ class BodyReader:
         self._used_bytes = None
 
     def _named(self, operand: Operand, scope: _Scope) -> Operand:
-        """The operand under names that are unique in the function."""
+        """Return an operand with names that are unique in the function."""
         if isinstance(operand, Register):
             return self._register(operand.name, scope)
         if isinstance(operand, Symbol):
@@ -215,7 +215,7 @@ class BodyReader:
                     self._function.registers[unique] = self._ranges[prefix]
                 return Register(unique)
             each = each.outer
-        return Register(name)  # a special register, or the sink
+        return Register(name)  # a special register, or _
 
     def _symbol(self, symbol: Symbol, scope: _Scope) -> Operand:
         each: _Scope | None = scope
@@ -228,7 +228,7 @@ class BodyReader:
         return symbol
 
     def _resolve_labels(self, pending: list[tuple[int, _Scope]]) -> None:
-        """Give the labels that branches name their unique names: they may come later."""
+        """Replace labels in branches by their unique names, now that all labels are known."""
         for index, scope in pending:
             instruction = self._function.code[index]
             if instruction.opcode == "bra" and scope.suffix:

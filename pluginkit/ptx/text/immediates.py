@@ -1,4 +1,4 @@
-"""Numbers as PTX writes them."""
+"""Parse immediate operands: numbers in PTX's notation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pluginkit.ptx.types import F32, F64, is_float
 
 
 def number(text: str, dtype: np.dtype[Any], kind: str) -> Any:
-    """An immediate operand as a scalar of ``dtype``, for an instruction of PTX type ``kind``.
+    """Return an immediate operand as a scalar of ``dtype`` for an instruction of type ``kind``.
 
-    ``0f`` and ``0d`` give the bits of a float, in hexadecimal; integers wrap to the type's width.
+    After ``0f`` and ``0d`` come the bits of a float; integers wrap to the type's width.
     """
     sign = -1 if text.startswith("-") else 1
     digits = text.lstrip("-")
@@ -38,7 +38,7 @@ def number(text: str, dtype: np.dtype[Any], kind: str) -> Any:
 
 
 def parse_integer(digits: str) -> int:
-    """A decimal, hexadecimal, octal or binary integer."""
+    """Parse a decimal, hexadecimal, octal or binary integer."""
     digits = digits.rstrip("Uu")
     if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
         return int(digits, 8)

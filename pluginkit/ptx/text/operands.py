@@ -1,4 +1,4 @@
-"""Reads the operands of an instruction."""
+"""Parse the operands of an instruction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"\d")
 
 
 def operands(text: str) -> tuple[Operand, ...]:
-    """The operands in ``text``, which are separated by commas."""
+    """Return the operands in ``text``, which are separated by commas."""
     try:
         return tuple(_Reader(text).listed(""))
     except _UnreadableError:
@@ -32,14 +32,14 @@ def operands(text: str) -> tuple[Operand, ...]:
 
 
 def array_elements(operand: Operand) -> tuple[Operand, ...]:
-    """The elements of an initialiser, nested or not."""
+    """Return the elements of an initialiser, nested or not."""
     if isinstance(operand, Vector):
         return tuple(element for item in operand.items for element in array_elements(item))
     return (operand,)
 
 
 class _UnreadableError(Exception):
-    """The text has a form that is not known here."""
+    """The text has a form that this parser does not know."""
 
 
 class _Reader:
@@ -62,7 +62,7 @@ class _Reader:
         return False
 
     def listed(self, closing: str) -> list[Operand]:
-        """Operands up to a closing bracket, or to the end."""
+        """Return the operands up to a closing bracket, or to the end."""
         found: list[Operand] = []
         while self._take() != closing:
             self._next -= 1
@@ -116,5 +116,5 @@ class _Reader:
 
 
 def named(word: str) -> Register | Symbol:
-    """A name: registers and variables are told apart once the declarations are known."""
+    """Return a name; whether it is a variable is decided once the declarations are known."""
     return Register(word) if word.startswith("%") or word == "_" else Symbol(word)

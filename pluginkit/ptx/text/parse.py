@@ -1,6 +1,7 @@
-"""Parse PTX text into a :class:`ParsedModule`; a function is read on first use.
+"""Parse PTX text into a :class:`ParsedModule`.
 
-Compilers put hundreds of kernels into megabytes of text, of which a launch needs one.
+A function is parsed on first use: some modules have hundreds of kernels in megabytes of text, of
+which a launch needs one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _HEADER = re.compile(
     r"\.(entry|func)\s*(?:\(([^)]*)\)\s*)?([\w$%.]+)\s*(?:\(([^)]*)\))?([^;{]*)([;{])"
 )
-#: Files of toolkits, whose lines are no author's.
+#: Source files of toolkits. An author wants to see the line that calls into them instead.
 _TOOLKIT = re.compile(
     r"nvrtc_builtin|cuda_(?:fp|bf)\d+|cooperative_groups|"
     r"[/\\](?:nvidia|cuda|cuda-[\d.]+|cub|thrust|cccl|_cccl|crt|numba|numba_cuda|triton)[/\\]"
@@ -57,7 +58,7 @@ class ParsedModule:
         self._declarations = "".join(self._split(text))
 
     def _split(self, text: str) -> list[str]:
-        """Set the functions apart, and return what is between them."""
+        """Remember the text of each function, and return the text between them."""
         between, position = [], 0
         while header := _HEADER.search(text, position):
             between.append(text[position : header.start()])
@@ -75,7 +76,7 @@ class ParsedModule:
         return {variable.name: variable for variable in found}
 
     def author_place(self, location: SourceLocation) -> tuple[str, int]:
-        """The file and line to show: where a toolkit's function is called, not inside it."""
+        """Return the file and line to show: where a toolkit's function is called, not inside it."""
         while location.inlined_at is not None and _TOOLKIT.search(self._file(location)):
             location = location.inlined_at
         return self._file(location), location.line
@@ -89,7 +90,7 @@ class ParsedModule:
         return [name for name, (header, _) in self._sources.items() if header[1] == "entry"]
 
     def function(self, name: str) -> Function | None:
-        """A kernel or function that the module defines, or None."""
+        """Return a kernel or function that the module defines, or None."""
         if name not in self._functions and name in self._sources:
             header, body = self._sources[name]
             self._functions[name] = _function(header, body)
@@ -119,7 +120,7 @@ def _function(header: re.Match[str], body: str) -> Function:
 
 
 def variable_from(match: re.Match[str]) -> Variable:
-    """The variable that a declaration declares."""
+    """Return the variable of a declaration."""
     space, align, vector, kind, name, dimensions, values = match.groups()
     itemsize = DTYPES[kind].itemsize if kind in DTYPES else 8
     count = int(vector[1]) if vector else 1

@@ -1,4 +1,4 @@
-"""Represent PTX's syntax: functions, variables, instructions and their operands."""
+"""PTX's syntax: functions, variables, instructions and their operands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Register:
 
 @dataclass(frozen=True)
 class Immediate:
-    """A number in PTX's spelling: ``5``, ``0x1F``, ``0f3F800000``, ``1.5``."""
+    """A number in PTX's notation: ``5``, ``0x1F``, ``0f3F800000``, ``1.5``."""
 
     text: str
 
@@ -60,7 +60,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class UnparsedOperands:
-    """The text of operands whose form occurs only in instructions that the machine lacks."""
+    """The text of operands in a form that only unsupported instructions have."""
 
     text: str
 
@@ -78,12 +78,12 @@ class SourceLocation:
 
     @property
     def place(self) -> tuple[int, ...]:
-        """The line, and that of the call, as numbers."""
+        """The numbers of file and line, and those of the call."""
         call = self.inlined_at
         return (self.file, self.line, *((call.file, call.line) if call is not None else ()))
 
 
-#: The flag of a thread that arithmetic with a carry writes and reads, as a register.
+#: The register that stands for the carry flag of a thread.
 CARRY = "%cc"
 _CARRYING = ("addc", "subc", "madc")
 
@@ -98,7 +98,8 @@ class Instruction:
         operands: in order.
         guard: the predicate in front of it, or None.
         location: where its source is.
-        text: as it was written.
+        text: the instruction as it was written.
+        used_bytes: the bytes of a load that the kernel uses, as a bit mask; None for all.
     """
 
     opcode: str
@@ -120,15 +121,15 @@ class Instruction:
         return "cc" in self.modifiers
 
     def has(self, *names: str) -> bool:
-        """Whether one of the modifiers is there."""
+        """Whether the instruction has one of the modifiers."""
         return any(name in self.modifiers for name in names)
 
     def one_of(self, names: Sequence[str], default: str = "") -> str:
-        """The first modifier that is among ``names``."""
+        """Return the first modifier that is among ``names``."""
         return next((each for each in self.modifiers if each in names), default)
 
     def with_operands(self, *operands: Operand) -> Instruction:
-        """The same instruction on other operands."""
+        """Return the same instruction with other operands."""
         return replace(self, operands=operands)
 
 
@@ -142,7 +143,7 @@ class Variable:
         type: the element's type.
         nbytes: its size; 0 for an array whose size the launch gives.
         align: the alignment in bytes.
-        values: what it holds at first: numbers as written, or symbols; None for nothing.
+        values: its initial values: numbers as written, or symbols; None without an initialiser.
     """
 
     name: str
@@ -158,14 +159,15 @@ class Function:
     """A kernel (``.entry``) or a function (``.func``).
 
     Attributes:
-        name: as the PTX has it, mangled.
+        name: the mangled name.
         is_kernel: whether it can be launched.
         parameters: variables in the space ``param``, in order.
         results: the variables in which a function returns its results, in order.
         registers: the declared type of each register.
-        variables: the memory that it declares.
+        variables: the variables that it declares.
         code: its instructions.
-        labels: the instruction that each label is in front of.
+        labels: for each label the index of the instruction after it.
+        targets: for each ``.branchtargets`` list its labels.
     """
 
     name: str
