@@ -18,6 +18,10 @@ class ExpandBoolReduction(Rewrite):
     pattern = Op(("ReduceMax", "ReduceMin"), "x", ...)
     input_dtypes = ("bool",)
 
+    def check(self, match: Match, x: gs.Tensor) -> str | None:
+        """Refuse a node whose axes alone are bools: it would be rewritten forever."""
+        return match.dtype_problem(self.input_dtypes, x)
+
     def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
         """The maximum of no elements is the least int32, which is not above 0 either."""
         new = Replacement(match)

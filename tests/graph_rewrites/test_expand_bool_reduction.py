@@ -1,4 +1,5 @@
 import numpy as np
+import onnx
 import pytest
 
 from pluginkit.graph_rewrites.expand_bool_reduction import ExpandBoolReduction
@@ -21,3 +22,12 @@ def test_nodes_of_other_types_are_not_even_looked_at(dtype):
     result = rewrite_model(model, [ExpandBoolReduction])
     assert result.model == model
     assert result.refused == []
+
+
+def test_bools_as_axes_are_refused_at_once():
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]> g (float[2] x, bool[1] axes) => (float[] y)'
+        " { y = ReduceMax <keepdims = 0> (x, axes) }"
+    )
+    (left,) = rewrite_model(model, [ExpandBoolReduction]).refused
+    assert left.reason == "'x' is float32; expected bool"

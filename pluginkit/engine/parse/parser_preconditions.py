@@ -15,9 +15,19 @@ import onnx.defs
 import onnx.helper
 
 from pluginkit.errors import ModelError
+from pluginkit.onnx.inference.annotations import type_by_schema
+from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.value_types import Types, dims_of
-from pluginkit.onnx.model.graphs import Scope, bodies, describe, scopes, tensors
+from pluginkit.onnx.model.graphs import (
+    Scope,
+    bodies,
+    describe,
+    inner_scopes,
+    output_names,
+    scopes,
+    tensors,
+)
 from pluginkit.onnx.model.model_file import inline_functions
 from pluginkit.onnx.model.structure import RE_EXPORT, find_schema, missing_input, optional_inputs
 from pluginkit.onnx.model.weightless_model import skeleton_for_inference
@@ -103,6 +113,11 @@ def check_operators(model: onnx.ModelProto) -> None:
             problem = _shape_problem(scope, node, types)
             if problem is not None:
                 raise _refusal("PK447", scope, node, problem)
+        for scope in scopes(light):
+            for node, inner in inner_scopes(scope):
+                problem = _condition_problem(node, inner, types)
+                if problem is not None:
+                    raise _refusal("PK446", scope, node, problem)
 
 
 def _refusal(code: str, scope: Scope, node: onnx.NodeProto, problem: str) -> ModelError:
@@ -200,6 +215,19 @@ def _body_arity(node: onnx.NodeProto, version: int) -> tuple[int, int] | None:
     if node.op_type == "Scan":
         lengths = version < 9  # its first input has the sequence lengths
         return len(node.input) - lengths, len(node.output)
+    return None
+
+
+def _condition_problem(
+    node: onnx.NodeProto, inner: Sequence[tuple[str, Scope]], types: Types
+) -> str | None:
+    """Return the condition that a Loop's body returns if its node makes none, or None."""
+    for _, body in inner if node.op_type == "Loop" else ():
+        name = output_names(body.graph)[0]
+        elem_type = type_by_schema(body, name, types)  # of the node: the body declares a bool
+        if elem_type not in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.BOOL):
+            dtype = dtype_of_elem_type(elem_type)
+            return f"has a body whose condition '{name}' is {dtype}; expected bool"
     return None
 
 

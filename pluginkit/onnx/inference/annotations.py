@@ -142,26 +142,26 @@ def _is_stale(scope: Scope, value: onnx.ValueInfoProto, types: Types) -> bool:
         declared
         and known
         and declared != known
-        and declared != _type_by_schema(scope, value, types)
+        and declared != type_by_schema(scope, value.name, types)
     ):
         return True
     return _contradicts(value.type, inferred)
 
 
-def _type_by_schema(scope: Scope, value: onnx.ValueInfoProto, types: Types) -> int:
+def type_by_schema(scope: Scope, name: str, types: Types) -> int:
     """Return the type of the input whose type an output has by its operator's schema; 0 if none.
 
     onnx infers the type of the wrong input for some operators: RMSNormalization has that of the
     scale.
     """
-    node = next((each for each in scope.graph.node if value.name in each.output), None)
+    node = next((each for each in scope.graph.node if name in each.output), None)
     schema = node and find_schema(node.op_type, scope.opsets.get("", 1))
     if node is None or schema is None:
         return 0
-    at = min(list(node.output).index(value.name), len(schema.outputs) - 1)
-    for name, formal in zip(node.input, schema.inputs, strict=False):
+    at = min(list(node.output).index(name), len(schema.outputs) - 1)
+    for read, formal in zip(node.input, schema.inputs, strict=False):
         if formal.type_str == schema.outputs[at].type_str:
-            found = types.find(scope, name)
+            found = types.find(scope, read)
             return found.tensor_type.elem_type if found is not None else 0
     return 0
 

@@ -31,7 +31,8 @@ def array(name, *elements, shape=None):
 
 def body(inputs, outputs):
     names = [value(name, []) for name in inputs]
-    nodes = [helper.make_node("Identity", ["x"], [name]) for name in outputs]
+    made = [name for name in outputs if name not in inputs]
+    nodes = [helper.make_node("Identity", ["x"], [name]) for name in made]
     return helper.make_graph(nodes, "body", names, [value(name, None) for name in outputs])
 
 
@@ -73,6 +74,7 @@ WRONG = {
     "loop body without outputs": (loop("ics", []), "3 inputs and 0 outputs; expected 3 and 2"),
     "loop body without inputs": (loop("", "ab"), "0 inputs and 2 outputs; expected 3 and 2"),
     "loop results": (loop("ics", "ab", "y z"), "3 inputs and 2 outputs; expected 3 and 3"),
+    "loop condition": (loop("ics", "ab"), "condition 'a' is float32; expected bool"),
     "negative size": (
         model(
             node("GatherND", "x i"), X, stored=[TensorProto(name="i", data_type=7, dims=[-1])]
@@ -109,7 +111,7 @@ RIGHT = {
     "k": model(node("TopK", "x k", "y z"), X, stored=[array("k", 1)]),
     "k of unknown size": model(node("TopK", "x k", "y z"), X, value("k", ["n"], INT64)),
     "shape": model(node("Reshape", "x s"), X, stored=[array("s", 2, 36)]),
-    "loop": loop("ics", "ab"),
+    "loop": loop("ics", "ib"),
     "split": model(node("Split", "x", "y z", split=[1, 3], axis=1), X, opset=11),
     "an attribute of another opset": model(node("Relu", "x", alpha=1.0), X),
     "an operator that was taken out": model(node("Upsample", "x x"), X, opset=18),
