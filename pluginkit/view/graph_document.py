@@ -207,6 +207,7 @@ class _Drawing:
             "doc": cut(node.doc_string),
             "status": verdict.status,
             "reason": cut(verdict.reason, 2000),
+            "next": cut(verdict.next_step, 2000),
             "inside": [[cut(title), scope] for title, scope in inside],
         }
 

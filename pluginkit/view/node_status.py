@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pluginkit.engine.parse.parse_model import new_plugin_command
 from pluginkit.onnx.model.graphs import Place, place_of, scopes
 
 if TYPE_CHECKING:
@@ -32,10 +33,12 @@ class Verdict:
             replaces it; ``"plugin"`` for a plugin node; ``"native"`` when the parser takes it;
             ``"unknown"`` when nobody was asked.
         reason: why, one sentence a line; may be empty.
+        next_step: the command that begins a plugin for a refused node; may be empty.
     """
 
     status: NodeStatus
     reason: str = ""
+    next_step: str = ""
 
 
 #: The verdict on each node by (path of its scope, position in it); a missing node is unknown.
@@ -52,13 +55,13 @@ def combine_verdicts(*sources: Verdicts) -> dict[tuple[str, int], Verdict]:
     for source in sources:
         for place, verdict in source.items():
             found.setdefault(place, []).append(verdict)
-    return {
-        place: Verdict(
-            min((each.status for each in verdicts), key=_WORD.index),
-            "\n".join(each.reason for each in verdicts if each.reason),
-        )
-        for place, verdicts in found.items()
-    }
+    merged = {}
+    for place, verdicts in found.items():
+        status = min((each.status for each in verdicts), key=_WORD.index)
+        reason = "\n".join(each.reason for each in verdicts if each.reason)
+        steps = [each.next_step for each in verdicts if each.next_step and status == "refused"]
+        merged[place] = Verdict(status, reason, "".join(steps[:1]))
+    return merged
 
 
 def verdicts_from_plugins(
@@ -104,8 +107,17 @@ def verdicts_from_rewrites(
 
 
 def verdicts_from_scan(report: ScanReport) -> dict[tuple[str, int], Verdict]:
-    """Return TensorRT's verdict on each node of the unchanged model."""
+    """Return TensorRT's verdict on each node of the unchanged model.
+
+    A node that only the builder refuses needs no plugin; its reason says what helps.
+    """
     return {
-        (one.node.where, one.node.position): Verdict(one.status, one.reason)
+        (one.node.where, one.node.position): Verdict(
+            one.status,
+            one.reason,
+            new_plugin_command(one.node.op_type, one.node.domain, report.model, one.node.label)
+            if one.stage == "parser" and one.status == "refused"
+            else "",
+        )
         for one in report.before
     }

@@ -15,7 +15,7 @@ from importlib import resources
 from typing import Any
 
 #: In the order in which each may use what is above it.
-_SCRIPTS = ("layout.js", "index.js", "paint.js", "pane.js", "panel.js", "main.js")
+_SCRIPTS = ("layout.js", "index.js", "paint.js", "pane.js", "panel.js", "picture.js", "main.js")
 
 
 def page_from_documents(documents: Sequence[dict[str, Any]]) -> str:

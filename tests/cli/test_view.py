@@ -46,6 +46,9 @@ def test_what_tensorrt_refuses_is_marked_with_its_reason(tmp_path: Path, capsys:
     onnx.save(model, path)
     assert main(["view", str(path)]) == 0
     assert "dice.onnx: 2 nodes: 1 refused, 1 native." in capsys.readouterr().out
+    page = path.with_suffix(".html").read_text()
+    assert page.count('"next":"pluginkit new MyMultinomial --onnx-op Multinomial"') == 1
+    assert page.count('"next":""') == 1
     assert main(["view", str(path), "--no-scan"]) == 0
     assert "dice.onnx: 2 nodes: 2 not asked." in capsys.readouterr().out
 

@@ -2,7 +2,8 @@
 
 Nodes that TensorRT refuses, plugin nodes, nodes that a rewrite replaces and nodes that differ
 between the two stand out, with the reason. Bodies of If, Loop and Scan and local functions open in
-place. Weights are never read.
+place. The page opens at the first refused node and says how to begin a plugin for it;
+PAGE.html#node=NAME opens at another node. PNG and SVG save the graph. Weights are never read.
 """
 
 from __future__ import annotations

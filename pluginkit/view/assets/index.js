@@ -50,7 +50,34 @@ function indexModel(model) {
     }
   }
   model.inside = model.scopes.map(() => null);
+  model.named = new Map(); // name -> the places of the nodes that have it
+  for (const place of placesOf(model, (node) => node.name)) {
+    const { name } = nodeAt(model, place);
+    model.named.set(name, [...(model.named.get(name) ?? []), place]);
+  }
   return model;
+}
+
+const nodeAt = (model, [number, cell]) => model.scopes[number]?.nodes[cell];
+
+// What a link calls a node: its name, or the numbers of its graph and its place there.
+function linkName(model, place) {
+  const { name } = nodeAt(model, place);
+  return model.named.get(name)?.length === 1 ? name : place.join("/");
+}
+
+// The place of the node that a link means: its name, one of its outputs, or two numbers.
+function linkedPlace(model, text) {
+  const numbers = /^(\d+)\/(\d+)$/.exec(text)?.slice(1).map(Number);
+  return model.named.get(text)?.[0]
+    ?? placesOf(model, (node) => node.outputs.includes(text))[0]
+    ?? (numbers && nodeAt(model, numbers) ? numbers : undefined);
+}
+
+// The first node of those that need attention most.
+function firstPlace(model) {
+  const worst = BAD.findLast((status) => model.counts[status]);
+  return worst && placesOf(model, (node) => node.status === worst)[0];
 }
 
 // The statuses below a closed node, which shows the worst of them.

@@ -8,7 +8,7 @@ const KEYS = [
   ["N, P", "next and previous refused, rewritten or plugin node"],
   ["X", "the same node in the other model"],
   ["1, 2, 3", "before, after, both"],
-  ["F", "the whole graph"], ["+, −, 0", "zoom; Ctrl and wheel does, too"],
+  ["F", "the whole graph, in both panes"], ["+, −, 0", "zoom; Ctrl and wheel does, too"],
   ["T", "light or dark"], ["Esc", "select nothing"],
 ];
 
@@ -24,8 +24,9 @@ class App {
     byId("title").textContent = models.map((model) => model.name).join(" → ");
     this.controls();
     this.setMode(models.length > 1 && window.innerWidth >= 1000 ? "both" : "before");
-    this.panes.forEach((pane) => pane.start());
     this.panel.show(this.active);
+    this.follow();
+    window.addEventListener("hashchange", () => this.follow());
     new ResizeObserver(() => this.draw()).observe(byId("panes"));
     this.draw();
     document.body.dataset.ready = "yes";
@@ -43,6 +44,10 @@ class App {
     document.body.dataset.frame = (performance.now() - started).toFixed(1);
   }
 
+  fit() {
+    for (const pane of this.panes) if (!pane.element.hidden) pane.fit();
+  }
+
   other(pane) { return this.panes[1 - pane.number]; }
 
   activate(pane) {
@@ -53,6 +58,23 @@ class App {
     this.search(byId("search").value, { quietly: true });
   }
 
+  // Show the node that the address names: #node=NAME, and &model=after for the second model.
+  follow() {
+    const link = new URLSearchParams(location.hash.slice(1)), name = link.get("node");
+    if (!name) return;
+    const pane = this.panes[link.get("model") === "after" ? 1 : 0] ?? this.panes[0];
+    const place = linkedPlace(pane.model, name);
+    if (pane.element.hidden) this.setMode(pane.number ? "after" : "before");
+    this.activate(pane);
+    if (place) pane.show(place); else this.search(name);
+  }
+
+  linkTo(pane, place) {
+    const link = new URLSearchParams({ node: linkName(pane.model, place) });
+    if (pane.number) link.set("model", "after");
+    return `#${link}`;
+  }
+
   selected(pane) {
     this.activate(pane);
     this.panel.show(pane);
@@ -61,6 +83,7 @@ class App {
     byId("said").textContent = node
       ? `${node.op} ${node.name}, ${STATUS[node.status].title}` : place ? "input or output" : "";
     if (node?.twin && this.mode === "both") this.lookAtTwin(pane, node);
+    history.replaceState(null, "", node ? this.linkTo(pane, [place.number, place.cell]) : "#");
     this.redraw();
   }
 
@@ -127,11 +150,13 @@ class App {
     this.active.show(this.found[this.foundAt]);
   }
 
-  // Go to the next node of a kind; each kind remembers its last position.
+  // Go to the next node of a kind after the selected one, or after the last one of that kind.
   step(pane, name, isWanted, by = 1) {
     const places = placesOf(pane.model, isWanted);
     if (!places.length) return;
-    const cursor = `${pane.number} ${name}`, last = this.cursors.get(cursor);
+    const cursor = `${pane.number} ${name}`, { selected } = pane;
+    const here = places.findIndex(([number, cell]) => number === selected?.number && cell === selected.cell);
+    const last = here < 0 ? this.cursors.get(cursor) : here;
     const at = last === undefined ? (by > 0 ? 0 : places.length - 1)
       : (last + by + places.length) % places.length;
     this.cursors.set(cursor, at);
@@ -190,7 +215,9 @@ class App {
     });
     byId("in").onclick = () => this.active.zoomTo(this.active.k * 1.25);
     byId("out").onclick = () => this.active.zoomTo(this.active.k / 1.25);
-    byId("fit").onclick = () => this.active.fit();
+    byId("fit").onclick = () => this.fit();
+    byId("png").onclick = () => saveAsPng(this.active);
+    byId("svg").onclick = () => saveAsSvg(this.active);
     byId("theme").onclick = () => this.switchTheme();
     byId("help").onclick = () => byId("keys").showModal();
     byId("keys").append(element("h2", { textContent: "Keys" }),
@@ -209,7 +236,7 @@ class App {
     const isBad = (node) => BAD.includes(node.status);
     const actions = {
       "/": () => byId("search").select(), "?": () => byId("keys").showModal(),
-      f: () => pane.fit(), t: () => this.switchTheme(), 0: () => pane.zoomTo(1),
+      f: () => this.fit(), t: () => this.switchTheme(), 0: () => pane.zoomTo(1),
       "+": () => pane.zoomTo(pane.k * 1.25), "=": () => pane.zoomTo(pane.k * 1.25),
       "-": () => pane.zoomTo(pane.k / 1.25),
       n: () => this.step(pane, "bad", isBad), p: () => this.step(pane, "bad", isBad, -1),

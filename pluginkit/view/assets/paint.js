@@ -26,8 +26,8 @@ function elide(text, font, room) {
 }
 
 class Painter {
-  constructor(context, pane, colours) {
-    Object.assign(this, { context, pane, colours, k: pane.k, drawn: 0 });
+  constructor(context, pane, colours, Path = Path2D) {
+    Object.assign(this, { context, pane, colours, Path, k: pane.k, drawn: 0 });
   }
 
   paint(width, height, ratio) {
@@ -65,7 +65,7 @@ class Painter {
 
   wires(view, first, last, sight) {
     const { context, k, pane } = this;
-    const plain = new Path2D(), lit = new Path2D(), heads = [];
+    const plain = new this.Path(), lit = new this.Path(), heads = [];
     for (let at = Math.max(first - 1, 0); at <= last && at < view.gaps.length; at++) {
       for (const wire of view.gaps[at]) {
         const [leaves, arrives, , upper, lower] = wire;
@@ -154,15 +154,21 @@ class Painter {
   }
 
   box(view, cell, node, x, y, width, height, fill) {
-    const { context, colours, k } = this, isSelected = this.isLitCell(view, cell);
+    const { context, colours, k } = this;
     context.fillStyle = fill;
-    context.strokeStyle = isSelected ? colours.accent
-      : node.status === "native" || node.status === "unknown" ? colours.edge : colours[node.status];
-    context.lineWidth = (isSelected ? 2.6 : 1.2) / Math.min(k, 1);
+    context.strokeStyle = BAD.includes(node.status) ? colours[node.status] : colours.edge;
+    context.lineWidth = 1.2 / Math.min(k, 1);
     context.beginPath();
     if (k > 0.25) context.roundRect(x, y, width, height, 7); else context.rect(x, y, width, height);
     context.fill();
     context.stroke();
+    if (this.isLitCell(view, cell)) {
+      context.strokeStyle = colours.accent;
+      context.lineWidth = 2.6 / Math.min(k, 1);
+      context.beginPath();
+      context.roundRect(x - 2, y - 2, width + 4, height + 4, 8);
+      context.stroke();
+    }
     if (node.differs) {
       context.strokeStyle = colours.changed;
       context.lineWidth = 1.6 / Math.min(k, 1);

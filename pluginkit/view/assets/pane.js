@@ -33,10 +33,12 @@ class Pane {
   }
 
   get width() { return this.canvas.clientWidth; }
+  get titleHeight() { return this.app.models.length > 1 ? 34 : 0; }
   get height() { return this.canvas.clientHeight; }
 
   draw() {
     if (!this.width || !this.height) return;
+    if (!this.isStarted) this.start();
     const ratio = window.devicePixelRatio || 1;
     for (const canvas of [this.canvas, this.rail]) {
       const width = Math.round(canvas.clientWidth * ratio);
@@ -133,13 +135,19 @@ class Pane {
     this.app.selected(this);
   }
 
-  // Open the nodes that hide a node, select it, and move it into view.
-  show([number, cell]) {
+  // Open the nodes that hide a node, and return it as a selection.
+  reveal([number, cell]) {
     const { key, open } = wayTo(this.model, number);
     if (open.some((place) => !this.open.has(place))) {
       open.forEach((place) => this.open.add(place));
       this.layout();
     }
+    return { key, cell, number };
+  }
+
+  // Reveal a node, select it, and move it into view.
+  show(place) {
+    const { key, cell } = this.reveal(place);
     if (this.k < 0.5) this.k = 0.9;
     this.select(key, cell, { centre: true });
   }
@@ -196,28 +204,34 @@ class Pane {
     this.app.redraw();
   }
 
-  // Fit the whole graph; of a very tall one only the width, at the camera's height.
+  // Fit the whole graph, below the pane's title.
   fit() {
-    const { w, h } = this.view, byWidth = this.width / w, byHeight = this.height / h;
-    const isTall = byHeight < 0.06 && byWidth > 2 * byHeight;
-    const middle = (this.height / 2 - this.ty) / this.k;
-    this.k = isTall ? clamp(byWidth, 0.06, 0.3) : clamp(Math.min(byWidth, byHeight), MIN_ZOOM, 1.2);
-    const half = this.height / 2 / this.k;
+    const { w, h } = this.view, above = this.titleHeight;
+    this.k = Math.min(this.width / w, (this.height - above) / h, 1.2);
     this.tx = (this.width - this.k * w) / 2;
-    this.ty = this.height / 2 - this.k * (isTall ? clamp(middle, half, h - half) : h / 2);
+    this.ty = (this.height + above - this.k * h) / 2;
     this.app.redraw();
   }
 
-  // Start with the whole of a small graph, or the top of a large one.
+  // Start with the whole of a small graph, or with a large one's first node that needs attention.
   start() {
+    this.isStarted = true;
+    const place = firstPlace(this.model);
+    if (place) this.selected = this.reveal(place);
+    this.light();
     this.fit();
     if (this.k >= 0.55) return;
+    this.k = 0.9;
+    if (place) {
+      this.centreOn(this.find(this.selected.key), this.selected.cell);
+      return;
+    }
     const row = this.view.rows[0] ?? [0];
     this.k = clamp(this.width / this.view.w, 0.75, 0.9);
     const middle = this.view.w * this.k <= this.width ? this.view.w / 2
       : (this.view.x[row[0]] + this.view.x[row[row.length - 1]]) / 2;
     this.tx = this.width / 2 - this.k * middle;
-    this.ty = this.app.models.length > 1 ? 34 : 8;
+    this.ty = Math.max(this.titleHeight, 8);
   }
 
   // Move from node to node: to its producers, to its readers, or along its row.

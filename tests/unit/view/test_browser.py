@@ -1,9 +1,11 @@
 """The page in a real browser: drawn, searched, opened, without a word on the console."""
 
 import random
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import onnx
 import pytest
@@ -116,12 +118,12 @@ def search(browser: Browser, text: str) -> None:
 
 @pytest.fixture(autouse=True)
 def silent(browser: Browser) -> Any:
-    """Nothing on the console, no exception, nothing loaded but the page itself."""
+    """Nothing on the console, no exception, nothing loaded but the page and what it saves."""
     browser.problems.clear()
     browser.requests.clear()
     yield
     assert browser.problems == []
-    assert {url.partition(":")[0] for url in browser.requests} <= {"file", "data"}
+    assert {url.partition(":")[0] for url in browser.requests} <= {"file", "data", "blob"}
     assert len([url for url in browser.requests if url.startswith("file")]) == 1
 
 
@@ -208,6 +210,8 @@ def test_5000_nodes_are_drawn_and_found_but_only_those_in_sight(
 ) -> None:
     browser.open(write(tmp_path, large(), verdicts={(MAIN, 4321): Verdict("refused", "no way")}))
     assert 3 < drawn(browser) < 100
+    browser.ask("document.querySelector('#panes canvas').focus()")
+    browser.press("Escape", 27)
     assert "5,000 nodes" in panel(browser)
     search(browser, "/layer.2500/")
     assert said(browser) == "Add /layer.2500/Add, Not asked"
@@ -218,6 +222,69 @@ def test_5000_nodes_are_drawn_and_found_but_only_those_in_sight(
     browser.press("f")
     assert drawn(browser) > 20
     assert browser.ask("Number(document.body.dataset.frame)") < 500  # milliseconds
+
+
+def test_a_page_opens_at_the_first_refused_node_with_its_next_step(
+    browser: Browser, tmp_path: Path
+) -> None:
+    refused = Verdict("refused", "no way", "pluginkit new MyAdd --onnx-op Add")
+    verdicts = {(MAIN, 17): Verdict("plugin"), (MAIN, 4321): refused, (MAIN, 4900): refused}
+    browser.open(write(tmp_path, large(), verdicts=verdicts))
+    assert "/layer.4321/Add" in panel(browser)
+    assert "pluginkit new MyAdd --onnx-op Add" in panel(browser)
+    assert pixels(browser, REFUSED) > 50
+    browser.ask("document.querySelector('#panes canvas').focus()")
+    browser.press("n")
+    assert said(browser) == "Add /layer.4900/Add, Refused"
+
+
+def test_a_link_names_a_node(browser: Browser, tmp_path: Path) -> None:
+    page = write(tmp_path, small(), small("Softplus"))
+    browser.open(page)
+    browser.ask("location.hash = '#node=inside_Abs&model=after'")
+    browser.until("document.querySelector('#said').textContent !== ''")
+    assert said(browser) == "Abs inside_Abs, Not asked"
+    assert browser.ask("document.querySelectorAll('section')[1].className") == "active"
+    search(browser, "Softplus")
+    link = browser.ask("document.querySelector('#panel .actions a').getAttribute('href')")
+    assert link == browser.ask("location.hash") == "#node=last&model=after"
+    browser.ask("location.hash = '#node=r'")  # an output; two bodies read it, one node makes it
+    browser.until("document.querySelector('#said').textContent.startsWith('Relu')")
+
+
+def test_two_nodes_of_one_name_have_links_of_their_own(browser: Browser, tmp_path: Path) -> None:
+    model = small()
+    model.graph.node[2].name = "if"
+    browser.open(write(tmp_path, model))
+    search(browser, "Softsign")
+    assert browser.ask("location.hash") == "#node=0%2F2"
+    browser.ask("location.hash = '#node=0/1'")
+    browser.until("document.querySelector('#said').textContent.startsWith('If')")
+
+
+def test_the_whole_graph_fits_in_both_panes(browser: Browser, tmp_path: Path) -> None:
+    browser.open(write(tmp_path, large(300), large(200)))
+    assert drawn(browser, 0) < 100
+    browser.ask("document.querySelector('#panes canvas').focus()")
+    browser.press("f")
+    assert (drawn(browser, 0), drawn(browser, 1)) == (300, 200)
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_a_graph_is_saved(browser: Browser, tmp_path: Path, kind: str) -> None:
+    browser.open(write(tmp_path, small(), verdicts={(MAIN, 2): Verdict("refused", "no way")}))
+    browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.ask(f"document.querySelector('#{kind}').click()")
+    saved = tmp_path / f"m.{kind}"
+    deadline = time.monotonic() + 20
+    while not saved.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if kind == "png":
+        assert saved.read_bytes().startswith(b"\x89PNG")
+        return
+    picture = ElementTree.parse(saved)  # noqa: S314  # our own file
+    texts = [one.text for one in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {HOSTILE[-20:], "If", "Softsign", "✕", "x", "y"} <= {(one or "")[-20:] for one in texts}
 
 
 def test_light_and_dark(browser: Browser, tmp_path: Path) -> None:
