@@ -1,9 +1,12 @@
 """Every command and every Python block of the documentation runs and prints what the page says."""
 
+import re
+import typing
 from pathlib import Path
 
 import pytest
 
+from pluginkit.ptx import Kind
 from tests.docs.pages import blocks_of, compare, run_page
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -19,6 +22,12 @@ def test_pages_were_found() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_the_page_runs(page: Path, tmp_path: Path) -> None:
     assert run_page(page, tmp_path) >= 1
+
+
+def test_the_table_of_findings_has_every_kind() -> None:
+    page = (DOCS / "kernels-on-a-cpu.md").read_text()
+    listed = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.M)))
+    assert sorted(listed) == sorted(typing.get_args(Kind))
 
 
 PAGE = """
