@@ -1,4 +1,4 @@
-"""Make libraries for some calls of plugins: generate, compile, compare with Python, link."""
+"""Export plugins to a library: trace, generate C++, compile, compare with Python, link."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pluginkit.export.generate.generate_library import GeneratedLibrary, generat
 from pluginkit.export.generate.kernels import compile_modules
 from pluginkit.export.progress import Report, silent
 from pluginkit.export.prove.compare import Proof
-from pluginkit.export.prove.session import CALLS, prove_library
+from pluginkit.export.prove.prove_library import CALLS, prove_library
 from pluginkit.export.trace.methods import TracedPlugin, trace_plugin
 from pluginkit.export.variant import Variant
 from pluginkit.kernels.cuda_packages import need
@@ -25,20 +25,20 @@ from pluginkit.kernels.cuda_packages import need
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What a library is made for.
+    """Options of an export.
 
     Attributes:
-        tensorrt: the TensorRT that loads it: ``"8.6"``, ``"10.3"``, ``"11.1"`` or ``"rtx"``.
-        compute_capabilities: the GPUs, without dots, ``"89"``; later ones compile the PTX of the
-            last.
+        tensorrt: the TensorRT that loads the library: ``"8.6"``, ``"10.3"``, ``"11.1"`` or
+            ``"rtx"``.
+        compute_capabilities: the GPUs, without dots, ``"89"``; later GPUs compile the PTX of the
+            last one.
         interface: ``"v2"`` for IPluginV2DynamicExt, ``"v3"`` for IPluginV3, ``"auto"`` for the one
-            that every TensorRT of that version takes.
-        arch: ``"x86_64"`` or ``"aarch64"``; this machine's unless given.
-        with_static: whether to make the library that registers itself, too.
+            that every TensorRT of that version supports.
+        arch: ``"x86_64"`` or ``"aarch64"``; by default this machine's.
+        with_static: whether to also link the library that registers itself.
         with_source: whether to write the sources and a CMakeLists.txt.
-        calls: how many are put to both sides of the comparison, for each variant that shares its
-            C++ functions with no other.
-        leaves_out: whether a call that cannot be exported is left out; it is an error otherwise.
+        calls: how many calls the comparison makes for each variant with C++ functions of its own.
+        leaves_out: whether to leave out a variant that cannot be exported instead of failing.
     """
 
     tensorrt: str = "rtx"
@@ -53,22 +53,22 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was made.
+    """The result of an export.
 
     Attributes:
-        library: for ``loadLibrary``, ``--dynamicPlugins`` and plans.
-        static_library: registers itself under plain ``dlopen``; None if nobody asked for it.
-        variants: the calls that it is for.
-        kernels: the number of its kernels; each is compiled for all GPUs.
+        library: the library for ``loadLibrary``, ``--dynamicPlugins`` and plans.
+        static_library: the library that registers itself under plain ``dlopen``, or None.
+        variants: the variants in the library.
+        kernels: the number of kernels; each is compiled for all GPUs.
         kernel_bytes: the size of their code.
         proof: what was compared with the Python classes.
         compiler: the version of the C++ compiler.
-        left_out: calls that cannot be exported, each with the error that says why.
-        arch: the processor that the libraries are for.
-        cuda: the version of the compiler of the kernels, ``"13.0"``.
-        sources: the SHA-256 of each file that was compiled, by its path in the sources' folder.
-        sha256: of each file, by name.
-        seconds: how long it took.
+        left_out: the variants that cannot be exported, each with the error that says why.
+        arch: the architecture of the libraries.
+        cuda: the version of NVRTC, ``"13.0"``.
+        sources: the SHA-256 of each source file, by its path in the sources' folder.
+        sha256: the SHA-256 of each library, by name.
+        seconds: how long the export took.
     """
 
     library: Path
@@ -93,19 +93,20 @@ def export_library(
     options: ExportOptions,
     report: Report = silent,
 ) -> ExportResult:
-    """Write ``libNAME.so``, and whatever else the options ask for, to a folder.
+    """Write ``libNAME.so``, and what else the options ask for, to a folder.
 
     Args:
-        variants: the calls that the library is for.
-        folder: where it goes; made if it is not there.
+        variants: the variants that the library is for.
+        folder: the folder, which is created if needed.
         name: the library's name.
-        options: what it is made for.
-        report: is told how far the export is.
+        options: the options.
+        report: called with the progress.
 
     Errors:
-        PK800 to PK803: a plugin cannot be written in C++.  PK804, PK805: the compiler.
-        PK806: the C++ differs from the Python class.  PK807: the TensorRT version.
-        PK809: there is nothing to export.  PK310, PK320 to PK322: kernels.
+        PK800 to PK803: a plugin cannot be written in C++.  PK804, PK805: the C++ compiler fails, or
+        there is none.  PK806: the C++ differs from the Python class.  PK807: the TensorRT version
+        is not supported.  PK809: there is nothing to export.  PK310, PK320 to PK322: a kernel
+        cannot be compiled.
     """
     started = time.perf_counter()
     if not variants:
@@ -154,7 +155,7 @@ def _traced(
     for number, variant in enumerate(variants):
         report("tracing methods", number, len(variants))
         sizes = variant.plugin, variant.plugin.present, variant.ranges
-        if sizes in too_many:  # of other types: to find the same takes seconds
+        if sizes in too_many:  # only its types differ: tracing it would fail again, after seconds
             left_out.append((variant, too_many[sizes]))
             continue
         try:
@@ -182,7 +183,7 @@ def _proved(
     options: ExportOptions,
     report: Report,
 ) -> Proof:
-    """Compare on this machine, whose own compiler is used even for another architecture."""
+    """Compare the library on this machine, compiled for it if it is for another architecture."""
     here = find_compiler()
     if here == compiler:
         return prove_library(library, builder, here, options.calls, report)
@@ -191,7 +192,7 @@ def _proved(
 
 
 def source_files(library: GeneratedLibrary) -> dict[str, bytes]:
-    """Return everything from which a library is compiled, with the runtime, by path."""
+    """Return all files that a library is compiled from, the runtime included, by path."""
     runtime = {
         f"runtime/{path.name}": path.read_bytes()
         for path in sorted(RUNTIME.glob("*"))

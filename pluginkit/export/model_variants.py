@@ -1,4 +1,4 @@
-"""Find the calls that a model's plugin nodes can make."""
+"""Find the variants of a model's plugin nodes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def model_variants(
 
     Args:
         model: the model, rewritten.
-        plugins: by their keys.
-        ranges: of named dimensions, from the optimization profiles.
+        plugins: the plugins by their keys.
+        ranges: the range of each named dimension, from the optimization profiles.
 
     Errors:
         PK808: the type or rank of a node's input is not known.

@@ -1,4 +1,4 @@
-"""Compile several things at once: compilers run outside of Python's lock."""
+"""Run compilations in parallel, on threads: the compilers do not hold Python's lock."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ R = TypeVar("R")
 def in_parallel(
     work: Callable[[T], R], items: Sequence[T], phase: str = "", report: Report = silent
 ) -> list[R]:
-    """Return ``work(item)`` for every item, in order; as many at a time as there are processors.
+    """Return ``work(item)`` for every item, in order; runs one thread for each CPU.
 
     Args:
-        work: what is done; what it raises first ends it all.
-        items: for what.
-        phase: what ``report`` is told.
-        report: is told how many are done.
+        work: the function to call; its first exception ends all work.
+        items: its arguments.
+        phase: the name of this work, for ``report``.
+        report: called with the progress.
     """
     report(phase, 0, len(items))
     results = []

@@ -1,12 +1,12 @@
-"""Tell the caller of an export how far it is."""
+"""Callbacks that report the progress of an export."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-#: Gets what is being done, how much of it is done, and how much there is.
+#: Called with the name of the phase, how many of its items are done, and how many there are.
 Report = Callable[[str, int, int], None]
 
 
 def silent(phase: str, done: int, count: int) -> None:
-    """Tell nobody."""
+    """Report nothing."""

@@ -1,4 +1,4 @@
-"""Describe the calls of a plugin for which a library is made."""
+"""Variants: the calls of a plugin that a library supports."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
 
-#: The least and the largest size of a dimension.
+#: The smallest and the largest size of a dimension.
 DimRange = tuple[int, int]
 
-#: The sizes of a dimension about which nothing else is known.
+#: The range of a dimension about which nothing is known.
 ANY: DimRange = (0, 2**31 - 1)
 
 
@@ -21,9 +21,10 @@ class Variant:
     """One plugin with its attributes, for one choice of inputs and types and a range of shapes.
 
     Attributes:
-        plugin: with attributes, present inputs and tactic.
-        dtypes: of the inputs that the node has.
-        ranges: the range of each dimension of these inputs; of each value of a shape input.
+        plugin: the plugin with its attributes, present inputs and tactic.
+        dtypes: the types of the inputs that the node has.
+        ranges: for each of these inputs the range of each dimension, or of each value of a shape
+            input.
     """
 
     plugin: Plugin
@@ -32,12 +33,12 @@ class Variant:
 
     @property
     def ranks(self) -> tuple[int, ...]:
-        """The number of dimensions of each input, or of values of a shape input."""
+        """The number of dimensions of each input; for a shape input, the number of values."""
         return tuple(map(len, self.ranges))
 
     @property
     def key(self) -> object:
-        """Everything that distinguishes two variants except their ranges."""
+        """All that distinguishes variants, except their ranges."""
         return self.plugin, self.plugin.present, self.plugin.tactic, self.dtypes, self.ranks
 
     def with_tactics(self) -> Iterator[Variant]:

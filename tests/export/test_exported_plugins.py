@@ -19,7 +19,7 @@ from pluginkit.export.generate import cpp_expressions
 from pluginkit.export.generate.generate_library import GeneratedLibrary, generate_library
 from pluginkit.export.generate.kernel_names import named_kernels
 from pluginkit.export.prove.compare import Proof
-from pluginkit.export.prove.session import prove_library
+from pluginkit.export.prove.prove_library import prove_library
 from pluginkit.export.trace.methods import trace_plugin
 from pluginkit.export.variant import DimRange, Variant, merged
 from tests.export.called_plugins import SHIPPED

@@ -105,7 +105,7 @@ def _compared(traced: list[TracedPlugin], compiler: Compiler) -> int:
     from pluginkit.export.compile.library_builder import LibraryBuilder
     from pluginkit.export.generate.generate_library import generate_library
     from pluginkit.export.generate.kernel_names import named_kernels
-    from pluginkit.export.prove.session import prove_library
+    from pluginkit.export.prove.prove_library import prove_library
 
     library = generate_library(traced, ["90"], named_kernels(traced))
     try:

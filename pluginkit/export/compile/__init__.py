@@ -1,1 +1,1 @@
-"""Compile generated C++ to shared libraries, with nothing but g++."""
+"""Compile generated C++ to shared libraries; that needs only g++."""

@@ -1,8 +1,8 @@
 """Compare pluginkit's own header of TensorRT's plugin interface with NVIDIA's headers.
 
-A library is compiled with pluginkit's header, so that no SDK is needed. The comparison is of sizes,
-offsets, enumerators, and the order of virtual functions. NVIDIA publishes its headers in
-github.com/NVIDIA/TensorRT, in the folder include, with one tag for each version.
+A library is compiled with pluginkit's header, so that no SDK is needed. The comparison covers
+sizes, offsets, enumerators, and the order of virtual functions. NVIDIA publishes its headers in the
+folder include of github.com/NVIDIA/TensorRT, with a tag for each version.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pluginkit.export.compile.compiler import find_compiler
 from pluginkit.export.compile.library_builder import RUNTIME
 
 _HEADERS = ("NvInferVersion.h", "NvInferRuntime.h", "NvInfer.h")
-#: Newer headers define NV_TENSORRT_MAJOR by way of TRT_MAJOR_ENTERPRISE.
+#: Newer headers define NV_TENSORRT_MAJOR as TRT_MAJOR_ENTERPRISE.
 _MAJOR = re.compile(r"#define\s+(?:NV_TENSORRT_MAJOR|TRT_MAJOR_ENTERPRISE)\s+(\d+)")
 
 
@@ -25,7 +25,7 @@ def major_of_headers(include: Path) -> int:
     """Return the major version of a folder of NVIDIA's headers.
 
     Errors:
-        PK815: the folder holds no such headers.
+        PK815: the folder does not have them.
     """
     for name in _HEADERS:
         if not (include / name).is_file():
@@ -41,7 +41,7 @@ def major_of_headers(include: Path) -> int:
 
 
 def check_layout(include: Path, major: int) -> str:
-    """Compare the header with NVIDIA's; return what was compared, in words.
+    """Compare the header with NVIDIA's; return a sentence that says what was compared.
 
     Args:
         include: the folder of NVIDIA's headers.

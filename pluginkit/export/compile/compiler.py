@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pluginkit.errors import ExportError, MissingDependencyError
 
-#: The compiler of another architecture, as Debian and Ubuntu call it.
+#: The cross compilers, as Debian and Ubuntu name them.
 _CROSS = {"aarch64": "aarch64-linux-gnu-g++", "x86_64": "x86_64-linux-gnu-g++"}
-#: Keep paths and build ids out of a library, so that equal sources give equal libraries.
+#: No option puts paths or build ids into a library, so that equal sources give equal libraries.
 _COMPILE = (
     "-std=c++17",
     "-fPIC",
@@ -30,9 +30,9 @@ _LINK = (
     "-shared",
     "-Wl,--build-id=none",
     "-Wl,--no-undefined",
-    # Weak symbols would make two libraries in a process share functions.
+    # Without it, two libraries in a process would share functions through weak symbols.
     f"-Wl,--version-script={Path(__file__).parent.parent / 'runtime' / 'exports.map'}",
-    # The target's libstdc++ may be older than the compiler's.
+    # The libstdc++ of the target machine may be older than the compiler's.
     "-static-libstdc++",
     "-static-libgcc",
     "-Wl,--gc-sections",
@@ -44,12 +44,12 @@ _STAYS = "-Wl,-z,nodelete"
 
 @dataclass(frozen=True)
 class Compiler:
-    """A g++, or another compiler that takes its options.
+    """A g++, or a compiler with the same options.
 
     Attributes:
-        command: the command that starts it.
+        command: the command.
         arch: the architecture that it compiles for, ``"x86_64"`` or ``"aarch64"``.
-        optimization: the option for the level of optimization.
+        optimization: the optimization level, ``"-O2"``.
     """
 
     command: str
@@ -73,14 +73,14 @@ class Compiler:
         """Compile one file of C++ or assembly.
 
         Args:
-            folder: where the sources are; the compiler sees no other path.
-            source: the file, relative to it.
+            folder: the folder of the sources, in which the compiler runs.
+            source: the file, relative to the folder.
             target: the object file.
             includes: folders of headers, relative to ``folder`` or absolute.
             definitions: macros, ``NAME=1``.
 
         Errors:
-            PK804: the compiler refuses the source.
+            PK804: the source does not compile.
         """
         options = [*(f"-I{each}" for each in includes), *(f"-D{each}" for each in definitions)]
         self._checked(
@@ -95,7 +95,7 @@ class Compiler:
         Args:
             objects: in the order of linking.
             target: the library.
-            can_unload: whether the library may leave the process.
+            can_unload: whether ``dlclose`` may unload the library.
 
         Errors:
             PK804: linking fails.
@@ -128,10 +128,10 @@ class Compiler:
 
 
 def find_compiler(arch: str | None = None) -> Compiler:
-    """Return the compiler for an architecture: CXX, else g++, else the cross compiler.
+    """Return the compiler for an architecture: CXX or g++ for this machine's, or a cross compiler.
 
     Args:
-        arch: ``"x86_64"`` or ``"aarch64"``; this machine's unless given.
+        arch: ``"x86_64"`` or ``"aarch64"``; by default this machine's.
 
     Errors:
         PK805: there is none.

@@ -1,4 +1,4 @@
-"""Build the shared libraries for one TensorRT, one for each way of loading."""
+"""Compile a generated library, and link it for ``loadLibrary`` and for plain ``dlopen``."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _MAJORS = {"8": 8, "10": 10, "11": 11, "rtx": 11}
 #: The macro with which a library registers itself when plain ``dlopen`` loads it.
 _SELF_REGISTER = "PLUGINKIT_SELF_REGISTER=1"
 _ENTRY_POINTS = "library.cpp"
-#: Bytes of generated C++ that is optimised. It runs once for each new shape; the code of a plugin
-#: with dozens of variants would take minutes to optimise, and become no smaller.
+#: The size in bytes up to which generated C++ is optimised. It runs only once for each new shape,
+#: and the code of a plugin with dozens of variants would take minutes to optimise and not shrink.
 _OPTIMISED = 60_000
 
 
@@ -35,7 +35,7 @@ def tensorrt_major(version: str) -> int:
         version: ``"8.6"``, ``"10.3"``, ``"11"`` or ``"rtx"``.
 
     Errors:
-        PK807: libraries cannot be made for this TensorRT.
+        PK807: exported libraries do not support this TensorRT.
     """
     first = version.partition(".")[0]
     if first not in _MAJORS or version.startswith(("8.4", "8.5")):
@@ -48,14 +48,14 @@ def tensorrt_major(version: str) -> int:
 
 
 class LibraryBuilder:
-    """Compiles the files of a generated library once, and links them to libraries.
+    """Compiles the files of a generated library once, and links them in several ways.
 
     Args:
-        files: as for GeneratedLibrary.
+        files: the files of a GeneratedLibrary.
         compiler: the compiler.
         major: the layout of TensorRT's interfaces.
         definitions: further macros, ``PLUGINKIT_INTERFACE=2``.
-        report: is told how many files are compiled.
+        report: called with the progress.
     """
 
     def __init__(
@@ -87,17 +87,17 @@ class LibraryBuilder:
         """Link a library.
 
         Args:
-            target: where it goes.
+            target: the file to write.
             self_registering: whether it is for plain ``dlopen`` instead of ``loadLibrary``.
 
         Errors:
-            PK804: it does not compile.
+            PK804: the runtime does not compile, or linking fails.
         """
         runtime = self._runtime([_SELF_REGISTER] if self_registering else [])
         self._compiler.link([*self._objects, *runtime], target, can_unload=not self_registering)
 
     def link_probe(self, target: Path) -> None:
-        """Link the library with a probe, through which it is compared with the Python class."""
+        """Link the library with the probe, an entry point for the comparison with Python."""
         runtime = self._runtime([])
         probe = self._compiled(RUNTIME, "recording/probe.cpp", [])
         self._compiler.link([*self._objects, *runtime, probe], target)
@@ -142,12 +142,12 @@ def compiled_runtime(
     Args:
         compiler: the compiler.
         folder: the runtime's folder.
-        source: the source, relative to it.
+        source: the source, relative to the folder.
         definitions: macros.
-        scratch: where it is compiled, and stays if the cache cannot be written.
+        scratch: the folder to compile in; the object file stays there if the cache is read-only.
 
     Errors:
-        PK804: it does not compile.
+        PK804: the source does not compile.
     """
     digest = hashlib.sha256()
     for fact in (*_facts(compiler), source, *definitions):

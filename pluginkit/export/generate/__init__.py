@@ -1,1 +1,1 @@
-"""Generate C++17 that computes the same as traced plugins."""
+"""Generate C++17 from traced plugins."""

@@ -1,4 +1,4 @@
-"""Write attributes as C++: their declarations, and comparisons with their values."""
+"""Generate the C++ of attributes: declarations, and comparisons with values."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _document(spec: AttributeSpec, value: Any) -> str:
 
 
 def comparison(plugin: Plugin) -> str:
-    """Return a condition that holds if ``context.attributes`` are the plugin's."""
+    """Return the condition that ``context.attributes`` are the plugin's attributes."""
     spec = plugin.spec
     conditions = [
         f"context.attributes[{index}] == {_value(one, getattr(plugin, one.name))}"
@@ -80,7 +80,7 @@ def _value(spec: AttributeSpec, value: Any) -> str:
 
 
 def _float(value: float) -> str:
-    """Return a literal for exactly this double."""
+    """Return a C++ literal with exactly this value."""
     if value != value:
         return "std::numeric_limits<double>::quiet_NaN()"
     if value in (float("inf"), float("-inf")):

@@ -1,4 +1,4 @@
-"""Write the CMake project of a library's sources."""
+"""Generate the CMake project of a library's sources."""
 
 from __future__ import annotations
 

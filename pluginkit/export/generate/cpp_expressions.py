@@ -1,4 +1,4 @@
-"""Write expressions as C++ over ``Dim``, with variables for those that are used several times."""
+"""Generate C++ over ``Dim`` from expressions, with variables for those that are used repeatedly."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ _CALLS = {
     "bit_length": "bit_length",
     "select": "where",
 }
-#: The opposite of each comparison, which reads better than a negation.
+#: The negation of each comparison.
 _NEGATED = {"less": ">=", "less_equal": ">", "equal": "!="}
 _CONDITIONS = frozenset({"less", "less_equal", "equal", "not", "both", "either"})
-#: The operations that may leave their later operands uncomputed.
+#: The operations that do not always evaluate all operands.
 _CHOOSING = frozenset({"where", "both", "either"})
 #: Chains of the same operation that need no parentheses.
 _ASSOCIATIVE = frozenset({"add", "mul", "both", "either"})
 
 
 class Writer:
-    """Writes expressions in one scope of a function.
+    """Generates the expressions of one scope of a function.
 
     Args:
-        names: the names of expressions that need no computation, such as symbols.
+        names: the names of expressions that are not computed, such as symbols.
     """
 
     def __init__(self, names: Mapping[Expr, str]) -> None:
         self._names = dict(names)
 
     def inner(self) -> Writer:
-        """Return a writer for a scope inside this one."""
+        """Return a writer for a nested scope."""
         return Writer(self._names)
 
     def text(self, expr: Expr) -> str:
@@ -61,17 +61,17 @@ class Writer:
         return self._text(expr, is_operand=False)
 
     def negated(self, condition: Expr) -> str:
-        """Return the opposite of a condition."""
+        """Return the negation of a condition in C++."""
         if condition.op == "not":
             return self.text(condition.operands[0])
         return self._operation(Expr(-1, "not", (condition,)))
 
     def define(self, exprs: Sequence[Expr], later: Iterable[Expr] = ()) -> list[str]:
-        """Return variables for what these expressions use several times, or later ones again.
+        """Return definitions of variables for subexpressions that are used more than once.
 
         Args:
             exprs: the expressions of this scope.
-            later: the expressions of scopes inside it.
+            later: the expressions of nested scopes, which also use the variables.
         """
         certain: Counter[Expr] = Counter()
         uses: Counter[Expr] = Counter()
@@ -89,7 +89,7 @@ class Writer:
         return lines
 
     def _count(self, expr: Expr, uses: Counter[Expr], *, is_certain: bool) -> None:
-        """Count the uses of each computed part; ``is_certain`` says that they always happen."""
+        """Count the uses of each subexpression; ``is_certain``: only those always evaluated."""
         if expr.is_constant or expr in self._names:
             return
         uses[expr] += 1
@@ -145,7 +145,7 @@ _LARGEST = 2**63 - 1
 
 
 def _compared(left: str, sign: str, right: str, comparison: Expr) -> str:
-    """Return a comparison, with a constant on the right; some constants exceed every Dim."""
+    """Return a comparison with the constant on the right; it may exceed the largest Dim."""
     first, second = comparison.operands
     if first.is_constant:
         left, sign, right, second = right, _EXCHANGED[sign], left, first
@@ -168,7 +168,7 @@ def bytes_literal(data: bytes) -> str:
 
 
 def text_expression(parts: Sequence[str | Expr], writer: Writer) -> str:
-    """Return a std::string expression for an author's text, with numbers for its expressions."""
+    """Return a std::string expression for an author's text that contains expressions."""
     pieces = [
         string_literal(part) if isinstance(part, str) else f"text({writer.text(part)})"
         for part in parts

@@ -1,10 +1,10 @@
-"""Turn names that an author chose into names that C++ accepts."""
+"""Make valid C++ names from an author's names."""
 
 from __future__ import annotations
 
-#: Names that the generated functions already use.
+#: Names that generated functions use themselves.
 _OURS = frozenset({"context", "recorder", "kernels", "text", "product", "abs"})
-#: Words that cannot name a variable.
+#: Names that a variable cannot have.
 # fmt: off
 _TAKEN = _OURS | {
     "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break",
@@ -22,7 +22,7 @@ _TAKEN = _OURS | {
 
 
 def local_name(port: str) -> str:
-    """Return the variable for an input."""
+    """Return the name of the variable for an input."""
     return f"{port}_" if port in _TAKEN else port
 
 

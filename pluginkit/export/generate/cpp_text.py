@@ -1,4 +1,4 @@
-"""Write the pieces from which generated C++ files are put together."""
+"""The building blocks of generated C++ files: tables and functions."""
 
 from __future__ import annotations
 

@@ -19,12 +19,12 @@ _SHARED = ("variants.h", "variants.cpp")
 
 @dataclass(frozen=True)
 class GeneratedLibrary:
-    """The files from which a library is made, apart from the runtime.
+    """The files of a library, without the runtime.
 
     Attributes:
-        files: content by path, relative to the library's source folder.
-        traced: the plugins with their variants, of all tactics.
-        code: for each of them the names of its C++ functions; those that compute alike share them.
+        files: the content of each file, by its path in the library's source folder.
+        traced: the traced variants of all plugins and tactics.
+        code: for each variant the names of its C++ functions; variants with equal code share them.
         modules: the compiled kernels.
     """
 
@@ -35,7 +35,7 @@ class GeneratedLibrary:
 
     @property
     def kernel_bytes(self) -> int:
-        """The size of machine code and PTX in bytes."""
+        """The size of all machine code and PTX in bytes."""
         return sum(len(image.data) for module in self.modules for image in module.images)
 
     @property
@@ -58,10 +58,10 @@ def generate_library(
     Args:
         traced: the traced variants of the plugins, with all tactics.
         capabilities: the compute capabilities to compile for, without dots, in ascending order.
-        compile_kernels: compiles the kernels of a plugin, as ``compile_modules``.
+        compile_kernels: compiles the kernels of a plugin, as ``compile_modules`` does.
 
     Errors:
-        PK310, PK320 to PK322: kernels.
+        PK310, PK320 to PK322: a kernel cannot be compiled.
     """
     by_class: dict[type[Plugin], list[TracedPlugin]] = {}
     for one in traced:

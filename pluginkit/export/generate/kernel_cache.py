@@ -1,4 +1,4 @@
-"""Keep the kernels of libraries on disk, so that only the first export compiles them."""
+"""Cache the kernels of libraries on disk, so that only the first export compiles them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Name kernels without compiling them, which suffices to compare launches."""
+"""Name kernels without compiling them; that is enough to compare launches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def named_kernels(traced: Sequence[TracedPlugin]) -> Callable[..., tuple[KernelM
     """Return a replacement for ``compile_modules`` that compiles nothing.
 
     Args:
-        traced: the plugins whose launches name the kernels.
+        traced: the traced plugins, whose launches give the sizes of parameters.
     """
     sizes: dict[Specialisation, tuple[int, ...]] = {}
     for one in traced:
@@ -36,7 +36,7 @@ def named_kernels(traced: Sequence[TracedPlugin]) -> Callable[..., tuple[KernelM
 
 
 def _bytes_of(parameter: TracedArgument) -> Iterator[int]:
-    """Yield the sizes of the parameters for an argument; numba splits an array into several."""
+    """Yield the sizes of an argument's parameters; numba splits an array into several."""
     if isinstance(parameter, ArrayArgument):
         yield from [8] * (5 + 2 * len(parameter.shape))
     elif isinstance(parameter, Values):

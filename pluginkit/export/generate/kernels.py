@@ -1,4 +1,4 @@
-"""Compile a library's kernels for each GPU; the kernels of one source form one module."""
+"""Compile a library's kernels for each GPU, one module for each CUDA source or numba kernel."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Image:
     """Machine code or PTX.
 
     Attributes:
-        file: its name in the library's folder of kernels.
+        file: the file's name in the library's folder of kernels.
         compute_capability: without the dot, ``"90"``.
-        is_ptx: whether it is PTX, which ends with a zero.
+        is_ptx: whether it is PTX, which is zero-terminated.
         data: the content.
     """
 
@@ -39,10 +39,10 @@ class KernelModule:
     """Compiled kernels that are loaded together.
 
     Attributes:
-        kernels: the specialisations in it.
-        symbols: the name of each.
-        parameter_sizes: the bytes of each one's parameters.
-        images: one for each compute capability, and PTX.
+        kernels: the specialisations in the module.
+        symbols: the name of each kernel in the module.
+        parameter_sizes: for each kernel the sizes of its parameters in bytes.
+        images: the code for each compute capability, and PTX.
     """
 
     kernels: tuple[Specialisation, ...]
@@ -60,10 +60,11 @@ def compile_modules(
     """Compile kernels for GPUs, or take them from the cache on disk.
 
     Args:
-        owner: the name of the plugin class, which the names of files begin with.
+        owner: the name of the plugin class, with which file names begin.
         wanted: the kernels.
-        capabilities: of the GPUs, without dots, in ascending order; PTX is kept of the last.
-        report: is told how many modules are compiled.
+        capabilities: the compute capabilities, without dots, in ascending order; the last one also
+            gets PTX.
+        report: called with the progress.
 
     Errors:
         PK310: a package of the ``cuda`` extra is missing.  PK320 to PK322: a kernel does not

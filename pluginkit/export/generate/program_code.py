@@ -1,4 +1,4 @@
-"""Write the C++ of one plugin: its variants' functions, its tables, and its entry points."""
+"""Generate the C++ file of one plugin: its variants' functions, its tables, and its Program."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _FIND = "const Variant& variant = kAllVariants.{}(context, attributes_of(context
 
 
 class ProgramWriter:
-    """Writes the C++ of one plugin class.
+    """Generates the C++ of one plugin class.
 
     Args:
-        traced: its traced variants, with all tactics.
+        traced: the traced variants of the class, with all tactics.
     """
 
     def __init__(self, traced: Sequence[TracedPlugin]) -> None:
@@ -57,11 +57,11 @@ class ProgramWriter:
         ]
 
     def source(self, modules: Sequence[KernelModule], images: Sequence[str]) -> str:
-        """The whole file.
+        """Return the text of the C++ file.
 
         Args:
-            modules: of the kernels.
-            images: the symbol of each module's images in turn.
+            modules: the modules of the kernels.
+            images: the symbols of the modules' images, one module after the other.
         """
         rows = type_rows(self._traced)
         parts = [
@@ -93,7 +93,7 @@ class ProgramWriter:
         yield function(
             "std::vector<Type> output_types(const Context& context)", list(self._output_types())
         )
-        # While a network is parsed, TensorRT has not said the types yet.
+        # While a network is parsed, TensorRT has not stated the types yet.
         for result, method, find in (
             ("std::string", "check", "find_of_any_type"),
             ("std::vector<OutputShape>", "output_shapes", "find_of_any_type"),
@@ -109,7 +109,7 @@ class ProgramWriter:
         )
 
     def _output_types(self) -> Iterator[str]:
-        """Yield rows of input types, each with the result of the author's output_types."""
+        """Yield the body of output_types: the author's results for all input types, as a table."""
         if "output_types" not in self._spec.overrides:
             yield f"return {{{', '.join(self._plain_output_types())}}};"
             return

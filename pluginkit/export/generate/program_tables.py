@@ -1,4 +1,4 @@
-"""Write the tables of a plugin's C++: its declarations, its kernels and its variants."""
+"""Generate the tables of a plugin's C++: declarations, kernels and variants."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def kernel_tables(
     """Yield the tables of images, modules and kernels.
 
     Args:
-        kernels: each with the kernel as it is declared.
-        modules: of the kernels.
-        images: the symbol of each module's images in turn.
+        kernels: the kernels, each with its declaration.
+        modules: the modules of the kernels.
+        images: the symbols of the modules' images, one module after the other.
     """
     symbols = iter(images)
     for number, module in enumerate(modules):
@@ -95,7 +95,7 @@ def variant_tables(
 
     Args:
         traced: the variants.
-        names: of the functions of each.
+        names: the names of each variant's functions.
         attributes: every set of attribute values.
     """
     rows = []
@@ -144,5 +144,5 @@ def _variant(
 
 
 def plain(plugin: Plugin) -> Plugin:
-    """Return a plugin that has only the attributes in common with this one."""
+    """Return a plugin with the same attributes, but without present inputs and tactic."""
     return type(plugin)(**plugin.attribute_values)

@@ -1,4 +1,4 @@
-"""Write output shapes as C++, where each DimExpr becomes one of TensorRT's expressions."""
+"""Generate the C++ of output shapes, in which each DimExpr becomes an expression of TensorRT."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _CALLS = {
 
 
 class ShapeWriter:
-    """Writes the shapes of one plugin's outputs.
+    """Generates the shapes of one plugin's outputs.
 
     Args:
-        plugin: with the inputs that its node has.
+        plugin: the plugin with the inputs that its node has.
     """
 
     def __init__(self, plugin: Plugin) -> None:

@@ -1,4 +1,4 @@
-"""Write trees as the bodies of C++ functions: each branch as an ``if``, each leaf as a return."""
+"""Generate function bodies from trees: an ``if`` for each branch, a return for each leaf."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ LeafWriter = Callable[[Any, Writer], list[str]]
 
 @dataclass(frozen=True)
 class SharedLaunch:
-    """A launch that several branches ask for: a function of its own.
+    """A call of the function of a launch that occurs on several branches.
 
     Attributes:
-        function: its name.
+        function: the function's name.
     """
 
     function: str
 
 
 def with_shared_launches(tree: Tree[Any], named: Callable[[TracedLaunch], str]) -> Tree[Any]:
-    """The tree with calls in the place of launches that occur more than once.
+    """Replace launches that occur more than once by calls of functions.
 
     Args:
-        tree: of ``launches``.
-        named: makes a function of a launch, and gives its name.
+        tree: the tree of ``launches``.
+        named: writes a function for a launch, and returns its name.
     """
     lists = [result for result in leaves(tree) if isinstance(result, tuple)]
     counted = Counter(step for steps in lists for step in steps if isinstance(step, TracedLaunch))
@@ -81,7 +81,7 @@ def exprs_in(value: Any) -> Iterator[Expr]:
 
 
 def constants_of(chosen: Expr) -> Iterator[int]:
-    """Yield the numbers from which an expression chooses."""
+    """Yield the constants that an expression chooses between."""
     if chosen.op == "where":
         yield from constants_of(chosen.operands[1])
         yield from constants_of(chosen.operands[2])
@@ -118,20 +118,20 @@ def body(tree: Tree[Any], writer: Writer, leaf: LeafWriter) -> list[str]:
 
 
 def _short_side_first(tree: Branch[Any]) -> tuple[bool, Tree[Any], Tree[Any]]:
-    """Return whether to negate the condition, the side inside the ``if``, and the one after it."""
+    """Return whether to negate the condition, and which sides go inside the ``if`` and after it."""
     if _size(tree.if_true) <= _size(tree.if_false):
         return False, tree.if_true, tree.if_false
     return True, tree.if_false, tree.if_true
 
 
 class Leaves:
-    """Writes the results of one variant's methods.
+    """Generates the results of one variant's methods.
 
     Args:
-        inputs: the number of the declared input for each one that kernels see.
+        inputs: for each input in device memory the index of the declared input.
 
     Attributes:
-        kernels: the numbers of the kernels that are launched, in the order of the variant's table.
+        kernels: the numbers of the launched kernels, in the order of the variant's table.
     """
 
     def __init__(self, inputs: Sequence[int]) -> None:
@@ -139,13 +139,13 @@ class Leaves:
         self.kernels: list[int] = []
 
     def check(self, result: Refusal | None, writer: Writer) -> list[str]:
-        """Return the lines for a message or none."""
+        """Return the lines that return a message, or an empty one."""
         if result is None:
             return ['return "";']
         return [f"return {text_expression(result.parts, writer)};"]
 
     def number(self, result: Refusal | Expr, writer: Writer) -> list[str]:
-        """Return the lines for a number or an exception."""
+        """Return the lines that return a number or throw."""
         if isinstance(result, Refusal):
             return _thrown(result, writer)
         return [f"return {writer.text(result)};"]
@@ -153,7 +153,7 @@ class Leaves:
     def steps(
         self, result: Refusal | tuple[TracedStep | SharedLaunch, ...], writer: Writer
     ) -> list[str]:
-        """Calls of the recorder, or an exception."""
+        """Return the lines that call the recorder, or throw."""
         if isinstance(result, Refusal):
             return _thrown(result, writer)
         lines = [line for step in result for line in self._step(step, writer)]
@@ -181,7 +181,7 @@ class Leaves:
         return lines
 
     def _kernel(self, number: Expr, writer: Writer) -> str:
-        """Return a kernel's place in the variant's table; the shape may choose it."""
+        """Return a kernel's index in the variant's table, or an expression that chooses one."""
         if number.op == "where":
             condition, first, second = number.operands
             chosen = self._kernel(first, writer), self._kernel(second, writer)
@@ -244,7 +244,7 @@ def _number(number: Number, writer: Writer) -> str:
 
 
 def _packed(values: Values) -> str:
-    """Return constants without a literal as their bytes."""
+    """Return constants that have no C++ literal as bytes."""
     import numpy as np
 
     data = np.array(list(values.numbers), values.dtype.numpy).tobytes()

@@ -1,4 +1,4 @@
-"""Write the C++ functions of a plugin's variants; variants with equal code share them."""
+"""Generate the C++ functions of a plugin's variants; variants with equal code share them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _RECORDS = "void {name}(const Context& context, Recorder& recorder, const std::i
 
 @dataclass(frozen=True)
 class FunctionNames:
-    """The names of the functions that one variant has.
+    """The names of one variant's functions.
 
     Attributes:
         check, output_shapes, workspace_bytes, launches: the names.
-        kernels: the kernels of ``launches``, as places in the program's table of kernels.
+        kernels: the kernels of ``launches``, as indices in the program's table of kernels.
     """
 
     check: str
@@ -43,10 +43,10 @@ class FunctionNames:
 
 
 class VariantFunctions:
-    """Writes the functions of all variants of one plugin class.
+    """Generates the functions of all variants of one plugin class.
 
     Attributes:
-        texts: each function with its name.
+        texts: the name of each function, by its text.
         kernels: the launched kernels, each with its declaration.
     """
 
@@ -56,7 +56,7 @@ class VariantFunctions:
         self.kernels: dict[Specialisation, str] = {}
 
     def write(self, traced: TracedPlugin) -> FunctionNames:
-        """Write the functions of a variant, or find equal ones of another."""
+        """Add the functions of a variant, unless another one has equal functions."""
         plugin = traced.variant.plugin
         seen = [
             index
@@ -112,7 +112,7 @@ class VariantFunctions:
         ]
 
     def _add(self, method: str, signature: str, lines: Sequence[str]) -> str:
-        """Keep a function unless there is one with equal code; return its name."""
+        """Add a function unless there is one with equal code; return its name."""
         kept = list(_without_unused(lines))
         text = "\n".join([signature + " {", *(f"    {line}" for line in kept), "}"])
         text = text.replace("{", "{{").replace("}", "}}").replace("{{name}}", "{name}")
@@ -121,11 +121,11 @@ class VariantFunctions:
 
 
 def _names(traced: TracedPlugin) -> Iterator[tuple[Expr, str]]:
-    """What needs no computation: members of inputs; an input that comes first gives the name."""
+    """Yield names of expressions that are members of inputs; of equal ones the first counts."""
     found: dict[Expr, str] = {}
     for expr, (port, member) in traced.names.items():
         if not expr.is_constant:
-            is_number = port == "context"  # where all others are Dims
+            is_number = port == "context"  # all others are Dims
             text = f"Dim({port}.{member})" if is_number else f"{local_name(port)}.{member}"
             found.setdefault(expr, text)
     yield from found.items()

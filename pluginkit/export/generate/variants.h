@@ -1,7 +1,7 @@
-// The calls that a library was made for: which attributes, inputs, types, ranks and shapes.
+// The variants that a library was made for: attributes, inputs, types, ranks and ranges of shapes.
 //
-// Generated code has one Variant for each, with the functions that were written for it, and asks
-// here which of them a call is.
+// The generated code has one Variant for each, with its functions, and uses Variants to find the
+// one of a call.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ struct Range {
 // One declared input of a variant.
 struct VariantInput {
     bool is_present;
-    Type type;           // void for a shape input
+    Type type;           // not used for a shape input
     std::int32_t count;  // dimensions; of a shape input, values
     const Range* ranges;
 };
@@ -35,10 +35,10 @@ struct Variant {
     std::vector<OutputShape> (*output_shapes)(const Context& context);
     Dim (*workspace_bytes)(const Context& context);
     void (*launches)(const Context& context, Recorder& recorder, const std::int32_t* kernels);
-    const std::int32_t* kernels;  // those that `launches` counts, as indices in Program::kernels
+    const std::int32_t* kernels;  // the kernels of `launches`, as indices in Program::kernels
 };
 
-// Values of attributes, to compare with.
+// Attribute values that a call is compared with.
 Value none_value();
 Value integer_values(std::vector<std::int64_t> values);
 Value number_values(std::vector<double> values);
@@ -52,13 +52,13 @@ public:
              std::size_t count, std::size_t inputs)
         : mOwner(owner), mAttributes(attributes), mFirst(first), mCount(count), mInputs(inputs) {}
 
-    // The variant of a call. Unknown dimensions may be any. Refuses (PK219) what the library was
-    // not made for.
+    // Returns the variant of a call; unknown dimensions match any range. Refuses (PK219) a call
+    // that no variant covers.
     const Variant& find(const Context& context, std::int32_t attributes) const;
-    // As find; where no variant has the types, which TensorRT may not have said yet, one that has
-    // the rest.
+    // As find, but if no variant has the types, returns one that fits otherwise: TensorRT may not
+    // have stated the types yet.
     const Variant& find_of_any_type(const Context& context, std::int32_t attributes) const;
-    // Why no variant has these attributes and inputs, "" where one has.
+    // Returns why no variant has these attributes and inputs; "" if one has.
     std::string refuse(const Context& context, std::int32_t attributes) const;
 
 private:
@@ -69,7 +69,7 @@ private:
     std::string text_of(const Variant& variant) const;
 
     const char* mOwner;
-    const char* const* mAttributes;  // each set of values, for messages
+    const char* const* mAttributes;  // the text of each set of attribute values, for messages
     const Variant* mFirst;
     std::size_t mCount;
     std::size_t mInputs;

@@ -1,1 +1,1 @@
-"""Prove that the generated C++ and the Python class ask for the same, for thousands of shapes."""
+"""Compare the generated C++ with the Python class, for thousands of shapes."""

@@ -1,4 +1,4 @@
-"""Describe one concrete call of a plugin, and what it asks of TensorRT and the driver."""
+"""A concrete call of a plugin, and its result: outputs, workspace, and steps on the stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIRST, _APART = 1 << 44, 1 << 52
 
 @dataclass(frozen=True)
 class VariantCall:
-    """A variant with numbers for its dimensions.
+    """A call of a variant with concrete dimensions.
 
     Attributes:
         variant: the variant.
@@ -32,13 +32,13 @@ class VariantCall:
 
 @dataclass(frozen=True)
 class CallRecord:
-    """What one call asks of TensorRT and the driver, or why it is refused.
+    """The result of a call, or why it is refused.
 
     Attributes:
-        outputs: shape and dtype of each output.
-        workspace_bytes: the scratch memory.
-        steps: each launch, copy and fill with all of its numbers, as the driver sees them.
-        refusal: the error's text; the other attributes are then empty.
+        outputs: the shape and dtype of each output.
+        workspace_bytes: the size of the workspace.
+        steps: the arguments of each launch, copy and fill, as the driver gets them.
+        refusal: the text of the error; the other attributes are then empty.
     """
 
     outputs: tuple[Any, ...] = ()
@@ -48,6 +48,6 @@ class CallRecord:
 
 
 def pointers(inputs: int, outputs: int) -> tuple[list[int], list[int], int]:
-    """Return invented pointers of inputs, outputs and workspace; no kernel follows them."""
+    """Return made-up pointers of inputs, outputs and workspace; no kernel reads them."""
     every = [_FIRST + number * _APART for number in range(inputs + outputs + 1)]
     return every[:inputs], every[inputs:-1], every[-1]

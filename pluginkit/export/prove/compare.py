@@ -1,4 +1,4 @@
-"""Make every call on the Python class and on the generated C++, and compare the results."""
+"""Make calls of the Python class and of the generated C++, and compare the results."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pluginkit.errors import ExportError
 from pluginkit.export.generate.generate_library import GeneratedLibrary
 from pluginkit.export.progress import Report, silent
 from pluginkit.export.prove.call import CallRecord, VariantCall
-from pluginkit.export.prove.draw import Drawing
+from pluginkit.export.prove.sample_calls import CallSampler
 from pluginkit.export.prove.python_side import python_answer
 
-#: Errors for which the runtime has its own text; only their codes must agree.
+#: Errors that the runtime words differently; only their codes must agree.
 _WORDED_BY_RUNTIME = frozenset({"PK112", "PK114", "PK115", "PK118", "PK303", "PK304", "PK305"})
-#: How many times fewer calls a variant gets whose functions another one has.
+#: A variant that shares its functions with an earlier one gets this many times fewer calls.
 _LESS = 6
-#: Calls of all of them together, but each has so many at least.
+#: The calls of all variants together, and the fewest for each.
 _CALLS, _LEAST = 4000, 60
 
 
@@ -26,10 +26,10 @@ class Proof:
     """What was compared.
 
     Attributes:
-        calls: how many calls, each with other shapes, types or attributes.
-        refusals: how many of them were refused, by both.
-        steps: launches, copies and fills.
-        shapes: of each plugin class, by name, how many different shapes.
+        calls: the number of calls, each with other shapes, types or attributes.
+        refusals: how many of them both sides refused.
+        steps: the number of launches, copies and fills.
+        shapes: the number of different shapes of each plugin class, by name.
     """
 
     calls: int = 0
@@ -46,15 +46,15 @@ def prove(
 ) -> Proof:
     """Compare the C++ of a library's variants with their Python class.
 
-    Variants that compute alike, mostly of other types, share their C++ functions and differ in the
-    kernels that these launch. The first of them is asked for all calls, the others for a sixth.
+    Variants that differ only in types often share their C++ functions, and launch other kernels.
+    The first of them gets all calls, the others a sixth.
 
     Args:
         library: the library.
-        answer: asks the C++.
-        count: calls for each variant that has functions of its own; fewer where there are many,
-            so that there are about 4000.
-        report: is told how many variants are compared.
+        answer: makes a call of the C++.
+        count: calls for each variant with functions of its own; if there are many, fewer, so that
+            there are about 4000 calls in all.
+        report: called with the progress.
 
     Errors:
         PK806: they differ; the message names shape, step and argument.
@@ -69,7 +69,7 @@ def prove(
         own = shapes.setdefault(type(one.variant.plugin).__name__, set())
         asked = count if code not in seen else max(count // _LESS, 1)
         seen.add(code)
-        for call in Drawing(one, str(one.variant)).calls(asked):
+        for call in CallSampler(one, str(one.variant)).calls(asked):
             expected, got = python_answer(call, symbols), answer(call)
             difference = _difference(expected, got)
             if difference:
@@ -92,7 +92,7 @@ def _different(call: VariantCall, difference: str) -> ExportError:
 
 
 def _difference(expected: CallRecord, got: CallRecord) -> str:
-    """Describe the first difference; empty if there is none."""
+    """Return a description of the first difference, or ``""``."""
     if expected.refusal or got.refusal:
         return _refusal_difference(expected.refusal, got.refusal)
     for name in ("outputs", "workspace_bytes"):

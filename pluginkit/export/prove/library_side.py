@@ -1,4 +1,4 @@
-"""Make calls on the generated C++, with a driver that only records them."""
+"""Make calls of the generated C++, on a driver that only records them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pluginkit.export.prove.call import STREAM, CallRecord, VariantCall, pointer
 from pluginkit.export.prove.python_side import told_shapes
 
 _DRIVER = "PLUGINKIT_CUDA_DRIVER"
-#: Multiprocessors and bytes of shared memory of the pretended GPU.
+#: The multiprocessors and bytes of shared memory that the recording driver reports.
 _DEVICE = (132, 232448)
 
 
 class ProbedLibrary:
-    """An exported library with the runtime's probe, on the recording driver.
+    """An exported library with its probe, on the recording driver.
 
     Args:
-        library: the library, built with the runtime's probe.
+        library: the library, linked with the probe.
         driver: the recording driver.
-        modules: of the library's kernels.
+        modules: the modules of the library's kernels.
     """
 
     def __init__(self, library: Path, driver: Path, modules: Iterable[KernelModule]) -> None:
@@ -42,7 +42,7 @@ class ProbedLibrary:
                 self._driver.pluginkit_recording_parameters(symbol.encode(), array, len(sizes))
 
     def answer(self, call: VariantCall) -> CallRecord:
-        """Make a call, and return what the library asks for."""
+        """Make a call, and return its result."""
         self._driver.pluginkit_recording_clear()
         with self._as_driver():
             text = self._library.pluginkit_probe(json.dumps(_request(call)).encode())
@@ -60,7 +60,7 @@ class ProbedLibrary:
 
     @contextmanager
     def _as_driver(self) -> Iterator[None]:
-        """Make the library find the recording driver; it looks for its driver only once."""
+        """Let the library load the recording driver, which it does at its first call."""
         before = os.environ.get(_DRIVER)
         os.environ[_DRIVER] = str(self._path)
         try:

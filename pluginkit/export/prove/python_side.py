@@ -1,4 +1,4 @@
-"""Make calls on the Python class, and describe them as the recording driver does."""
+"""Make calls of the Python class, and describe the results as the recording driver does."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def inputs_of(call: VariantCall) -> calls.Inputs:
 
 
 def told_shapes(call: VariantCall) -> list[list[int]]:
-    """Return the outputs' shapes as TensorRT states them, with -1 where only kernels know."""
+    """Return the output shapes as TensorRT states them; -1 for dimensions that kernels compute."""
     shapes = calls.output_shapes(call.variant.plugin, inputs_of(call))
     return [[-1 if isinstance(dim, DimExpr) else dim for dim in shape] for shape in shapes]
 
 
 def python_answer(call: VariantCall, symbols: Mapping[Specialisation, str]) -> CallRecord:
-    """Make a call, and return what the class asks for.
+    """Make a call, and return its result.
 
     Args:
         call: the call.
@@ -54,7 +54,7 @@ def python_answer(call: VariantCall, symbols: Mapping[Specialisation, str]) -> C
     except (ValueError, ZeroDivisionError) as error:
         return CallRecord(refusal=f"{type(error).__name__}: {error}")
     bindings = type_bindings(plugin, inputs, outputs)
-    places = _Places(*plan.pointers)
+    places = _Pointers(*plan.pointers)
     listed = iter(plan.parameters)
     steps = []
     for step in plan.steps:
@@ -67,7 +67,7 @@ def python_answer(call: VariantCall, symbols: Mapping[Specialisation, str]) -> C
     return CallRecord(shapes, nbytes, tuple(steps))
 
 
-class _Places:
+class _Pointers:
     def __init__(self, inputs: int, outputs: int) -> None:
         given_in, given_out, workspace = pointers(inputs, outputs)
         self._pointers = {"input": given_in, "output": given_out, "workspace": [workspace]}
@@ -77,7 +77,7 @@ class _Places:
 
 
 def _launch(
-    launch: Launch, symbol: str, parameters: Sequence[PackedArgument], places: _Places
+    launch: Launch, symbol: str, parameters: Sequence[PackedArgument], places: _Pointers
 ) -> dict[str, Any]:
     arguments = [
         (places.of(part).to_bytes(8, "little") if isinstance(part, Slot) else part).hex()
@@ -94,7 +94,7 @@ def _launch(
     }
 
 
-def _memory_step(step: Step, places: _Places) -> dict[str, Any]:
+def _memory_step(step: Step, places: _Pointers) -> dict[str, Any]:
     if isinstance(step, Copy):
         source: TensorDesc = step.source
         return {

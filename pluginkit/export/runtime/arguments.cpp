@@ -1,4 +1,5 @@
-// Kernel arguments as the driver takes them: bytes for each parameter, pointers left open.
+// Packs kernel arguments as the driver takes them: bytes for each parameter. Pointers are filled in
+// at each enqueue.
 #include <cmath>
 #include <cstring>
 
@@ -27,7 +28,7 @@ std::uint16_t half_bits(double value) {
     if (std::isnan(value)) {
         return sign | 0x7E00;
     }
-    if (size >= 65520.0) {  // from halfway between the largest number and the next on
+    if (size >= 65520.0) {  // halfway between the largest finite number and the next power of two
         return sign | 0x7C00;
     }
     if (size < 6.103515625e-05) {  // subnormal: multiples of 2^-24

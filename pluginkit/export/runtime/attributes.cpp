@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kText = "json:";
 
-// A value that the declaration does not allow; the text is the cause, which may be empty.
+// A value is not allowed by the declaration. The text is the cause, which may be empty.
 struct NotAllowed {
     std::string cause;
 };
@@ -95,7 +95,7 @@ std::int64_t array_item_bytes(const std::string& dtype) {
     throw NotAllowed{"has dtype " + dtype + ", which cannot travel"};
 }
 
-// An array as the document {"dtype": ..., "shape": [...], "data": base64}.
+// Reads an array from the document {"dtype": ..., "shape": [...], "data": base64}.
 Value array_from_document(const Json& json) {
     Value value;
     value.is_none = false;
@@ -113,7 +113,7 @@ Value array_from_document(const Json& json) {
     return value;
 }
 
-// An array written as a number or a list of numbers, which numpy makes int64 or float64.
+// Reads an array from a number or a list of numbers, as numpy does: int64 or float64.
 Value array_from_numbers(const Json& json) {
     const std::vector<Json> one = {json};
     const bool is_list = json.is(Json::Type::kList);
@@ -146,7 +146,7 @@ Value array_from_numbers(const Json& json) {
     return value;
 }
 
-// The value of a document: the wire form without its "json:".
+// Returns the value of a document, which is the wire form without its "json:".
 Value value_from_document(const Attribute& attribute, const Json& json) {
     if (json.is(Json::Type::kNull) && attribute.is_optional) {
         return {};
@@ -198,7 +198,7 @@ Json as_text(const Json& document) {
     return Json::of(std::string(kText) + text_from_json(document));
 }
 
-// Every scalar of a value, as a document has it.
+// Returns the scalars of a value as documents.
 std::vector<Json> scalars(const Attribute& attribute, const Value& value) {
     std::vector<Json> all;
     for (const std::int64_t integer : value.integers) {
@@ -228,7 +228,7 @@ Json document_from_array(const Value& value) {
     return document;
 }
 
-// Whether a field carries the scalar exactly.
+// Whether a field can store the scalar exactly.
 bool travels(const Attribute& attribute, const Json& scalar) {
     switch (attribute.kind) {
         case Kind::kInt: return fits_int32(scalar.integer);

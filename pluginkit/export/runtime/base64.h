@@ -7,7 +7,7 @@ namespace pluginkit {
 
 std::string base64_from_bytes(const std::string& bytes);
 
-// Throws JsonError for anything else than what base64_from_bytes gives.
+// Throws JsonError for text that base64_from_bytes cannot have made.
 std::string bytes_from_base64(const std::string& text);
 
 }  // namespace pluginkit

@@ -1,4 +1,4 @@
-// Values as the bytes that hold them.
+// Appends a value's bytes to a string.
 #pragma once
 
 #include <cstring>

@@ -81,7 +81,7 @@ Dim dim_min(const Dim& a, const Dim& b) {
                            : Dim::combined(DimOperation::kMin, a, b);
 }
 
-// Questions: answered for numbers, UnknownDim for expressions.
+// Comparisons throw UnknownDim for expressions.
 bool operator==(const Dim& a, const Dim& b) { return a.value() == b.value(); }
 bool operator!=(const Dim& a, const Dim& b) { return a.value() != b.value(); }
 bool operator<(const Dim& a, const Dim& b) { return a.value() < b.value(); }
@@ -89,7 +89,8 @@ bool operator<=(const Dim& a, const Dim& b) { return a.value() <= b.value(); }
 bool operator>(const Dim& a, const Dim& b) { return a.value() > b.value(); }
 bool operator>=(const Dim& a, const Dim& b) { return a.value() >= b.value(); }
 
-// a << b, a >> b, a & b, a | b, a ^ b, abs(a) and a.bit_length() of Python, for numbers alone.
+// Python's a << b, a >> b, a & b, a | b, a ^ b, abs(a) and a.bit_length(); throw UnknownDim for
+// expressions.
 Dim operator<<(const Dim& a, const Dim& b) {
     if (b.value() < 0) {
         throw Refusal("PK121 negative shift count.");

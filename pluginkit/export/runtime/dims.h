@@ -1,9 +1,9 @@
 // Dimensions: integers that are known now, or that TensorRT knows only when an engine runs.
 //
-// A Dim computes as a Python int does: a quotient is rounded down, and a result that 64 bits cannot
-// hold is refused instead of wrapped. While a network is parsed a dimension may be an expression of
-// TensorRT's; arithmetic then makes a larger expression, and a comparison throws UnknownDim, which
-// ends the first call of check() early. This is pluginkit.dims in C++.
+// Arithmetic follows Python: quotients are rounded down, and a result that does not fit in 64 bits
+// is refused instead of wrapped. While a network is parsed, a dimension may be one of TensorRT's
+// expressions. Arithmetic then builds a larger expression, and a comparison throws UnknownDim,
+// which ends that first call of check() early. pluginkit.contract.dims is the same in Python.
 #pragma once
 
 #include <algorithm>
@@ -15,20 +15,20 @@
 
 namespace pluginkit {
 
-// What a plugin refuses. The text is the whole message: "PK140 ScatterElements: ...".
+// A plugin refuses a call. The text is the whole message: "PK140 ScatterElements: ...".
 class Refusal : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };
 
-// A question about a dimension that is not known yet.
+// A comparison needs a dimension that is not known yet.
 class UnknownDim : public Refusal {
 public:
     UnknownDim()
         : Refusal("PK122 a dimension is known only at run time; its value was asked for.") {}
 };
 
-// TensorRT's operations on expressions, by its own numbers (nvinfer1::DimensionOperation).
+// TensorRT's operations on expressions, with the numbers of nvinfer1::DimensionOperation.
 enum class DimOperation : std::int32_t {
     kSum = 0,
     kProd = 1,
@@ -39,7 +39,7 @@ enum class DimOperation : std::int32_t {
     kCeilDiv = 8,
 };
 
-// Makes expressions. The runtime implements it with TensorRT's IExprBuilder.
+// Builds expressions. The runtime implements it with TensorRT's IExprBuilder.
 class DimAlgebra {
 public:
     using Expr = const void*;
@@ -67,12 +67,12 @@ public:
         return mValue;
     }
 
-    // The expression, a constant one for a number.
+    // The dimension as an expression; a number becomes a constant.
     DimAlgebra::Expr expr(DimAlgebra& algebra) const {
         return is_known() ? algebra.constant(mValue) : mExpr;
     }
 
-    // What op gives for two dimensions, at least one of which is an expression.
+    // The operation on two dimensions, at least one of which is an expression.
     static Dim combined(DimOperation operation, const Dim& a, const Dim& b) {
         DimAlgebra& algebra = a.is_known() ? *b.mAlgebra : *a.mAlgebra;
         return Dim(algebra, algebra.operation(operation, a.expr(algebra), b.expr(algebra)));
@@ -86,7 +86,7 @@ private:
 
 inline bool are_known(const Dim& a, const Dim& b) { return a.is_known() && b.is_known(); }
 
-// Generated code is full of these, so they are no part of it: it compiles in a fraction of the time.
+// Not inline: generated code calls them very often, and compiles much faster this way.
 Dim operator+(const Dim& a, const Dim& b);
 Dim operator-(const Dim& a, const Dim& b);
 Dim operator*(const Dim& a, const Dim& b);
@@ -97,7 +97,7 @@ Dim operator%(const Dim& a, const Dim& b);  // a % b of Python: the sign of b
 Dim dim_max(const Dim& a, const Dim& b);
 Dim dim_min(const Dim& a, const Dim& b);
 
-// Questions: answered for numbers, UnknownDim for expressions.
+// Comparisons throw UnknownDim for expressions.
 bool operator==(const Dim& a, const Dim& b);
 bool operator!=(const Dim& a, const Dim& b);
 bool operator<(const Dim& a, const Dim& b);
@@ -105,7 +105,8 @@ bool operator<=(const Dim& a, const Dim& b);
 bool operator>(const Dim& a, const Dim& b);
 bool operator>=(const Dim& a, const Dim& b);
 
-// a << b, a >> b, a & b, a | b, a ^ b, abs(a) and a.bit_length() of Python, for numbers alone.
+// Python's a << b, a >> b, a & b, a | b, a ^ b, abs(a) and a.bit_length(); throw UnknownDim for
+// expressions.
 Dim operator<<(const Dim& a, const Dim& b);
 Dim operator>>(const Dim& a, const Dim& b);
 Dim operator&(const Dim& a, const Dim& b);
@@ -114,7 +115,7 @@ Dim operator^(const Dim& a, const Dim& b);
 Dim abs(const Dim& a);
 Dim bit_length(const Dim& a);
 
-// pluginkit.where of Python: both are computed.
+// pluginkit.where of Python: both `a` and `b` are computed.
 Dim where(bool condition, const Dim& a, const Dim& b);
 
 using Dims = std::vector<Dim>;

@@ -1,6 +1,6 @@
-// The CUDA driver, found when the first plugin needs it: libcuda.so.1, or what the environment
-// variable PLUGINKIT_CUDA_DRIVER names. An exported library links to no CUDA, so that it loads, and
-// builds plans, where there is no GPU.
+// The CUDA driver, which is loaded when the first plugin needs it: libcuda.so.1, or the library
+// that the environment variable PLUGINKIT_CUDA_DRIVER names. An exported library does not link to
+// CUDA, so that it loads, and builds plans, on machines without a GPU.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@ struct CUstream_st;  // CUDA's, which TensorRT's headers name too
 
 namespace pluginkit {
 
-// The driver's own names and numbers, as far as they are needed.
+// The driver's types, status codes and attributes that the runtime uses.
 using CUresult = int;
 using CUdevice = int;
 using CUdeviceptr = unsigned long long;
@@ -63,11 +63,11 @@ struct Driver {
 #define PLUGINKIT_DECLARE(name, symbol, parameters) CUresult(*name) parameters = nullptr;
     PLUGINKIT_CUDA_FUNCTIONS(PLUGINKIT_DECLARE)
 #undef PLUGINKIT_DECLARE
-    // Puts a function on the device, where it would else be put at its first launch. Since 12.4.
+    // Loads a function onto the device now instead of at its first launch. Since CUDA 12.4.
     CUresult (*cuFuncLoad)(CUfunction) = nullptr;
 };
 
-// The driver, initialised. Refuses PK311, with the reason: no libcuda, too old, or no GPU.
+// The initialised driver. Refuses (PK311) if libcuda is missing or too old, or there is no GPU.
 const Driver& driver();
 
 // "CUDA_ERROR_INVALID_VALUE (invalid argument)"

@@ -11,7 +11,7 @@ namespace {
 using nvinfer1::PluginField;
 using nvinfer1::PluginFieldType;
 
-// The layout of a serialized IPluginV2DynamicExt; pluginkit.trt.v2 has the same number.
+// The layout of a serialized IPluginV2DynamicExt; pluginkit.trt.plugin_v2 has the same number.
 constexpr std::int64_t kSerializedFormat = 1;
 
 // The elements of a field, which need not be aligned, as JSON numbers.

@@ -1,4 +1,5 @@
-// Attributes between TensorRT's PluginFields and their wire form; pluginkit.trt.fields in C++.
+// Converts attributes between TensorRT's PluginFields and their wire form, as pluginkit.trt.fields
+// does in Python.
 #pragma once
 
 #include <string>
@@ -9,8 +10,8 @@
 
 namespace pluginkit {
 
-// Fields together with the buffers that they point into: whoever reads `collection` needs the block
-// to live.
+// Fields together with the buffers that they point into. `collection` is valid as long as the block
+// lives.
 class FieldBlock {
 public:
     explicit FieldBlock(const Wire& wire);
@@ -26,18 +27,18 @@ private:
     nvinfer1::PluginFieldCollection mCollection;
 };
 
-// The wire form of the attributes in a collection, which comes from a model or a plan and is not
-// trusted. Fields that the plugin does not know are left out. Refuses PK205 a field in which
-// TensorRT has lost the value.
+// Returns the wire form of the fields in a collection, which comes from a model or a plan and is
+// not trusted. Fields that the plugin does not know are ignored. Refuses (PK205) a field whose
+// value TensorRT has lost.
 Wire wire_from_fields(const Program& program, const nvinfer1::PluginFieldCollection* fields,
                       const std::string& where);
 
-// Empty values of all the fields that a plugin knows: the ONNX parser drops all others.
+// Returns the fields that a plugin knows, with empty values. The ONNX parser drops all others.
 Wire announced_fields(const Program& program);
 
-// What IPluginV2DynamicExt writes into a plan, as the Python plugins do: a JSON document.
+// Returns what IPluginV2DynamicExt writes into a plan: the same JSON document as in Python.
 std::string payload_from_wire(const Wire& wire);
-// Refuses PK207 what cannot be read.
+// Refuses (PK207) data that cannot be read.
 Wire wire_from_payload(const Program& program, const void* data, std::size_t size,
                        const std::string& where);
 

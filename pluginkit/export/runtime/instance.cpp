@@ -11,8 +11,8 @@ namespace {
 
 using nvinfer1::DataType;
 
-// Sets of shapes whose launches an instance keeps: a program that alternates between a few, batches
-// of several lengths say, pays for each once.
+// For how many sets of shapes an instance keeps the launches. A program that alternates between a
+// few, such as batches of several lengths, then prepares each only once.
 constexpr std::size_t kKeptShapes = 16;
 
 struct TypePair {
@@ -35,7 +35,7 @@ bool are_concrete(const std::vector<Shape>& shapes) {
     });
 }
 
-// TensorRT's expressions as dimensions of the generated code, and back; for one call.
+// Converts between TensorRT's expressions and the generated code's dimensions, for one call.
 class ExprAlgebra : public DimAlgebra {
 public:
     explicit ExprAlgebra(nvinfer1::IExprBuilder& builder) : mBuilder(builder) {}
@@ -71,7 +71,8 @@ public:
         return static_cast<const nvinfer1::IDimensionExpr*>(dim.expr(*this));
     }
 
-    // The expression of an output's dimension. TensorRT refuses to declare a size twice.
+    // The expression of an output's dimension. A size is declared once: TensorRT refuses a second
+    // declaration.
     const nvinfer1::IDimensionExpr* expr(const OutputDim& dim) {
         if (dim.size < 0) {
             return expr(dim.dim);
@@ -157,11 +158,11 @@ void Instance::fail(Failure failure, const char* callback, const char* reason) n
     try {
         log_error(node().owner() + "." + callback +
                   (node().name().empty() ? "" : ", " + node().where()) + ": " + reason);
-        if (failure == Failure::kLasts && mFailure.empty()) {
+        if (failure == Failure::kPersistent && mFailure.empty()) {
             mFailure = reason;
         }
     } catch (...) {
-        // Out of memory: the callback's result still says that it failed.
+        // Out of memory: the failure is not recorded, but the callback still returns an error.
     }
 }
 
@@ -185,7 +186,7 @@ std::vector<DataType> Instance::output_types(const DataType* inputs, std::int32_
     }
     mTypes = types;
 #if PLUGINKIT_TENSORRT_MAJOR >= 11
-    node().check_types(types);  // before 11 a weakly typed network says FLOAT for every float
+    node().check_types(types);  // before 11 a weakly typed network states FLOAT for every float
 #endif
     std::vector<DataType> found;
     for (const Type type : node().output_types(types)) {
@@ -263,32 +264,31 @@ bool Instance::supports(const std::vector<nvinfer1::PluginTensorDesc>& in_out,
     }
 }
 
-void Instance::check_shapes(const End& end, const std::vector<Type>& types) {
-    if (!are_concrete(end.shapes)) {
+void Instance::check_shapes(const ProfileShapes& profile, const std::vector<Type>& types) {
+    if (!are_concrete(profile.shapes)) {
         return;
     }
     try {
-        const Context context = node().concrete(end.shapes, types, end.told, mTactic);
+        const Context context = node().concrete(profile.shapes, types, profile.told, mTactic);
         node().check(context);
         node().with_outputs(context);
     } catch (const Refusal& refusal) {
         std::string shapes;
-        for (const Shape& shape : end.shapes) {
+        for (const Shape& shape : profile.shapes) {
             shapes += (shapes.empty() ? "" : ", ") + list_text(Dims(shape.begin(), shape.end()));
         }
-        throw Refusal(message(refusal.what(),
-                              "the profile's " + std::string(end.label) + " shapes " + shapes, "",
-                              ""));
+        const std::string where = "the profile's " + std::string(profile.label) + " shapes " + shapes;
+        throw Refusal(message(refusal.what(), where, "", ""));
     }
 }
 
-std::int64_t Instance::workspace_bytes(const std::vector<End>& ends,
+std::int64_t Instance::workspace_bytes(const std::vector<ProfileShapes>& profiles,
                                        const std::vector<Type>& types) {
     refuse_after_failure();
     const std::lock_guard<std::mutex> lock(mMutex);
-    for (const End& end : ends) {
-        if (are_concrete(end.shapes) || &end == &ends.back()) {
-            mSizes.record(node(), end.shapes, types, end.told);
+    for (const ProfileShapes& profile : profiles) {
+        if (are_concrete(profile.shapes) || &profile == &profiles.back()) {
+            mSizes.record(node(), profile.shapes, types, profile.told);
         }
     }
     return mSizes.workspace_bytes(types).value_or(0);
@@ -324,7 +324,8 @@ std::int32_t Instance::aliased_input(std::int32_t output) const {
 Wire Instance::wire() const {
     Wire wire = node().wire();
     if (has_failed()) {
-        // TensorRT goes on where getWorkspaceSize fails, say: let no such plan be loaded.
+        // TensorRT ignores some failures, such as those of getWorkspaceSize. This keeps the plan
+        // from loading.
         wire[kRecordedSizesField] = Json::of("the build failed: " + mFailure);
         return wire;
     }
@@ -340,10 +341,10 @@ void Instance::prepare(const std::vector<Shape>& shapes, const std::vector<Type>
     refuse_after_failure();
     mPrepared = nullptr;
     const bool has_values = !node().shape_inputs().empty();
-    for (auto known = mKnown.begin(); known != mKnown.end(); ++known) {
+    for (auto known = mPreparedBefore.begin(); known != mPreparedBefore.end(); ++known) {
         if (known->shapes == shapes && known->types == types &&
             (!has_values || known->told == told)) {
-            mKnown.splice(mKnown.begin(), mKnown, known);
+            mPreparedBefore.splice(mPreparedBefore.begin(), mPreparedBefore, known);
             mPrepared = known->prepared;
             return;
         }
@@ -354,15 +355,15 @@ void Instance::prepare(const std::vector<Shape>& shapes, const std::vector<Type>
     mSizes.check_workspace(node(), context);
     context.workspace_bytes = node().workspace_bytes(context);
     mPrepared = std::make_shared<Prepared>(program(), std::move(context));
-    mKnown.push_front({shapes, types, told, mPrepared});
-    if (mKnown.size() > kKeptShapes) {
-        mKnown.pop_back();
+    mPreparedBefore.push_front({shapes, types, told, mPrepared});
+    if (mPreparedBefore.size() > kKeptShapes) {
+        mPreparedBefore.pop_back();
     }
 }
 
 void Instance::release() {
     mPrepared = nullptr;
-    mKnown.clear();
+    mPreparedBefore.clear();
 }
 
 }  // namespace pluginkit

@@ -1,7 +1,8 @@
-// What IPluginV2DynamicExt and IPluginV3 objects have in common; pluginkit.trt.adapter in C++.
+// What IPluginV2DynamicExt and IPluginV3 objects have in common, as pluginkit.trt.adapter in
+// Python.
 //
-// One plugin object of TensorRT: the node that it belongs to, its types as far as known, and the
-// launches prepared for its shapes.
+// An Instance belongs to one plugin object of TensorRT. It has the node, its input types once they
+// are known, and the launches that were prepared for its shapes.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,9 @@
 
 namespace pluginkit {
 
-// A set of shapes with the outputs that TensorRT told for it.
-struct End {
+// The input shapes at a profile's min, opt or max, and the output shapes that TensorRT states for
+// them.
+struct ProfileShapes {
     std::vector<Shape> shapes;
     std::vector<Shape> told;
     const char* label;  // "min", "opt", "max"
@@ -27,49 +29,50 @@ struct End {
 
 class Instance {
 public:
-    // A plugin from a wire form: of an ONNX node's fields or of a plan. Refuses as Node does, and
-    // PK207 and PK216 what a plan holds.
+    // Makes a plugin from the wire form of a node's fields or of a plan. Refuses what Node refuses,
+    // and a plan's recorded sizes that cannot be read (PK207) or no longer hold (PK216).
     Instance(const Program& program, const Wire& wire, std::string name);
-    // The same plugin for another layer or context; nothing prepared is shared.
+    // Makes the same plugin for another layer or context. Prepared launches are not shared.
     Instance(const Instance& other);
     Instance& operator=(const Instance&) = delete;
 
     const Node& node() const { return *mNode; }
     const Program& program() const { return mNode->program(); }
 
-    // What TensorRT's callbacks ask.
+    // Answers for TensorRT's callbacks.
 
     std::vector<nvinfer1::DataType> output_types(const nvinfer1::DataType* inputs,
                                                  std::int32_t count);
     void output_shapes(const nvinfer1::DimsExprs* inputs, std::int32_t count,
                        const nvinfer1::DimsExprs* shape_inputs, std::int32_t shape_input_count,
                        nvinfer1::DimsExprs* outputs, nvinfer1::IExprBuilder& builder);
-    // Whether the plugin takes what TensorRT proposes for the last of `in_out`; those before it are
-    // decided.
+    // Whether the plugin supports the type and format that TensorRT proposes for the last of
+    // `in_out`; those before it are already decided.
     bool supports(const std::vector<nvinfer1::PluginTensorDesc>& in_out, std::int32_t input_count);
-    // Runs the author's check and shape function on concrete shapes; unknown ones are left out.
-    void check_shapes(const End& end, const std::vector<Type>& types);
-    std::int64_t workspace_bytes(const std::vector<End>& ends, const std::vector<Type>& types);
+    // Runs the author's check and shape function if all shapes are concrete.
+    void check_shapes(const ProfileShapes& profile, const std::vector<Type>& types);
+    std::int64_t workspace_bytes(const std::vector<ProfileShapes>& profiles,
+                                 const std::vector<Type>& types);
     void set_tactic(std::int32_t tactic);
     std::int32_t aliased_input(std::int32_t output) const;
-    // The attributes, and what the plugin said of its memory.
+    // The attributes, and the recorded memory sizes.
     Wire wire() const;
 
-    // Makes all ready that an enqueue for such inputs needs. `told`: the outputs' shapes, -1 for
-    // what only kernels know.
+    // Prepares the launches of an enqueue for these inputs. `told` are the outputs' shapes, with -1
+    // for dimensions that only kernels know.
     void prepare(const std::vector<Shape>& shapes, const std::vector<Type>& types,
                  const std::vector<Shape>& told);
-    // What was prepared last; nullptr before and after release().
+    // The launches that were prepared last; nullptr before that, and after release().
     Prepared* prepared() const { return mPrepared.get(); }
     void release();
 
     bool has_failed() const { return !mFailure.empty(); }
 
-    // Whether a callback's failure makes later ones refuse. It does while an engine is built, so
-    // that no wrong engine comes out; a request that is refused must not spoil the next.
-    enum class Failure { kLasts, kPasses };
+    // Whether later callbacks refuse after one has failed. They do while an engine is built, so
+    // that no wrong engine is built. At run time a failed request must not make the next one fail.
+    enum class Failure { kPersistent, kTransient };
 
-    // Runs a callback's body. What it throws is logged with the callback's name; the result is then
+    // Runs a callback's body. If it throws, logs the error with the callback's name and returns
     // `otherwise`.
     template <typename Result, typename Body>
     Result guarded(Failure failure, const char* callback, Result otherwise,
@@ -85,7 +88,7 @@ public:
     }
 
 private:
-    struct Known {
+    struct PreparedBefore {
         std::vector<Shape> shapes;
         std::vector<Type> types;
         std::vector<Shape> told;
@@ -94,23 +97,23 @@ private:
 
     void fail(Failure failure, const char* callback, const char* reason) noexcept;
     void refuse_after_failure() const;
-    // Before TensorRT has said them: ones that the library has kernels for.
+    // The input types. Before TensorRT has stated them, types that the library has kernels for.
     std::vector<Type> known_types() const;
 
     std::shared_ptr<const Node> mNode;
-    std::vector<Type> mTypes;  // of the inputs, as last told; empty before
+    std::vector<Type> mTypes;  // of the inputs, as TensorRT last stated them; empty before
     std::int32_t mTactic = 0;
     RecordedSizes mSizes;
-    mutable std::mutex mMutex;  // of mSizes: a builder may ask several threads' worth at once
+    mutable std::mutex mMutex;  // protects mSizes: a builder may call from several threads
     std::string mFailure;
     std::shared_ptr<Prepared> mPrepared;
-    std::list<Known> mKnown;  // the last used first
+    std::list<PreparedBefore> mPreparedBefore;  // most recently used first
 };
 
-// TensorRT's type as pluginkit's; false for a type that plugins do not take.
+// Converts TensorRT's type; returns false for a type that plugins do not take.
 bool type_from_tensorrt(nvinfer1::DataType from, Type& to);
 nvinfer1::DataType tensorrt_from_type(Type type);
-// As type_from_tensorrt; refuses PK120.
+// As type_from_tensorrt, but refuses such a type (PK120).
 Type need_type(nvinfer1::DataType from);
 
 Shape shape_from_dims(const nvinfer1::Dims& dims);

@@ -132,7 +132,7 @@ private:
         const char* first = mText.data() + begin;
         const char* last = mText.data() + mAt;
         if (is_float) {
-            double number = 0.0;  // from_chars, unlike strtod, does not ask the process's locale
+            double number = 0.0;  // from_chars ignores the process's locale; strtod does not
             const auto error = std::from_chars(first, last, number).ec;
             if (error == std::errc::result_out_of_range) {
                 fail("a number is out of range");
@@ -277,7 +277,7 @@ private:
     std::size_t mAt = 0;
 };
 
-// The code point at `at`, which moves on; bytes that are no UTF-8 come out as U+FFFD.
+// Returns the code point at `at` and advances `at`; invalid UTF-8 gives U+FFFD.
 unsigned next_code_point(const std::string& text, std::size_t& at) {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned first = byte(at++);

@@ -1,8 +1,8 @@
-// JSON documents: what a plan keeps of a plugin, and attribute values that travel as text.
+// JSON documents, in which plans store plugins, and fields store some attribute values.
 //
-// The texts come out of plan files, so nothing about them is trusted: every read is bounds-checked,
-// nesting is limited, and what is no JSON throws JsonError. Accepts what Python's json module does,
-// Infinity and NaN included.
+// The texts come from plan files and are not trusted: every read is bounds-checked, nesting is
+// limited, and malformed JSON throws JsonError. Accepts what Python's json module accepts, Infinity
+// and NaN included.
 #pragma once
 
 #include <cstdint>
@@ -36,12 +36,12 @@ struct Json {
     static Json object();
 
     bool is(Type wanted) const { return type == wanted; }
-    // Of an object: the value with that key, the last where there are several; nullptr for none.
+    // The value of an object's key, the last one if it occurs several times; nullptr without one.
     const Json* find(std::string_view key) const&;
     // As find, but a missing key throws JsonError.
     const Json& at(std::string_view key) const&;
-    const Json& at(std::string_view key) && = delete;  // what it refers to dies with the temporary
-    // The integer, which must be one and at least `lowest`.
+    const Json& at(std::string_view key) && = delete;  // the reference would outlive the temporary
+    // The value as an integer; throws JsonError for other values, and below `lowest`.
     std::int64_t as_int(std::int64_t lowest) const;
     const std::string& as_string() const&;
     const std::vector<Json>& as_list() const&;
@@ -55,7 +55,7 @@ Json json_from_text(std::string_view text);
 // As Python's json.dumps with separators=(",", ":").
 std::string text_from_json(const Json& json);
 
-// A finite number with the fewest digits that read back as the same, as Python's repr.
+// A finite number with the fewest digits that give the same number again, as Python's repr.
 std::string shortest(double value);
 
 }  // namespace pluginkit

@@ -1,9 +1,10 @@
 // The library's entry points, and what it does when it is loaded.
 //
-// PLUGINKIT_INTERFACE is 2 or 3: IPluginV2DynamicExt or IPluginV3 for the plugins that can be
-// either. With PLUGINKIT_SELF_REGISTER the library registers its plugins as soon as plain dlopen
-// loads it, as Triton, ONNX Runtime, DeepStream and LD_PRELOAD do, and has no entry points; without
-// it TensorRT's loadLibrary asks for the creators. A library that did both would register twice.
+// PLUGINKIT_INTERFACE is 2 or 3: it chooses IPluginV2DynamicExt or IPluginV3 for the plugins that
+// can be either. With PLUGINKIT_SELF_REGISTER the library has no entry points and registers its
+// plugins when it is loaded with plain dlopen, as by Triton, ONNX Runtime, DeepStream and
+// LD_PRELOAD. Without it, TensorRT's loadLibrary asks the entry points for the creators. A library
+// that did both would register its plugins twice.
 #include <dlfcn.h>
 
 #include <cstdio>
@@ -30,8 +31,8 @@ namespace __gnu_cxx {
 void __freeres();
 }
 
-// Linked statically, libstdc++ has memory for exceptions of its own, which it leaves behind when the
-// library is unloaded: a server that loads plans again and again would grow.
+// A statically linked libstdc++ has its own memory pool for exceptions, which it does not free when
+// the library is unloaded. A server that loads plans again and again would grow.
 __attribute__((destructor)) static void free_memory_of_libstdcxx() { __gnu_cxx::__freeres(); }
 #endif
 
@@ -47,7 +48,7 @@ using Creator = nvinfer1::IPluginCreator;
 using Creator = nvinfer1::IPluginCreatorInterface;
 #endif
 
-// What getInferLibVersion says: 8601, 101601 and 110400, or 10701 of TensorRT-RTX 1.7.1.
+// The result of getInferLibVersion: 8601, 101601 or 110400; 10701 for TensorRT-RTX 1.7.1.
 constexpr std::int32_t kFirstRtx = 10000;
 constexpr std::int32_t kFirstRtxLike11 = 10500;  // 1.4 has the layout of TensorRT 10
 constexpr std::int32_t kFirstThreeParts = 100000;
@@ -60,7 +61,7 @@ struct Loader {
 
     bool is_rtx() const { return version >= kFirstRtx && version < kFirstThreeParts; }
 
-    // Whose layout of the interfaces it has: 8, 10 or 11.
+    // The TensorRT major version whose layout its interfaces have: 8, 10 or 11.
     std::int32_t layout() const {
         if (is_rtx()) {
             return version >= kFirstRtxLike11 ? 11 : 10;
@@ -76,7 +77,7 @@ struct Loader {
     }
 };
 
-// The TensorRT whose code is at an address; nothing where that is no TensorRT.
+// Returns the TensorRT whose code is at an address, or nothing if that is not TensorRT.
 Loader loader_at(const void* address) {
     Dl_info info{};
     Loader loader;
@@ -90,11 +91,11 @@ Loader loader_at(const void* address) {
     if (void* found = dlsym(loader.library, "getInferLibVersion")) {
         loader.version = reinterpret_cast<std::int32_t (*)() noexcept>(found)();
     }
-    dlclose(loader.library);  // it stays: its code is running
+    dlclose(loader.library);  // only the reference: the library stays loaded
     return loader;
 }
 
-// Why the library's plugins cannot work with a TensorRT, "" where they can.
+// Returns why the library's plugins cannot work with a TensorRT, "" if they can.
 std::string refusal_of(const Loader& loader) {
     if (loader.version == 0 || loader.layout() == PLUGINKIT_TENSORRT_MAJOR) {
         return "";
@@ -144,11 +145,11 @@ Creator* const* listed_creators(const void* caller, std::int32_t& count) noexcep
         const Loader loader = loader_at(caller);
         const std::string refusal = refusal_of(loader);
         if (!refusal.empty()) {
-            // The logger's own layout differs between versions: stderr is safe.
+            // The layout of ILogger differs between versions, so report on stderr.
             std::fprintf(stderr, "%s\n", refusal.c_str());
             return nullptr;
         }
-        // Made for the TensorRT that asks first; they live as long as the library.
+        // Created for the first TensorRT that asks; they live as long as the library.
         static const std::vector<MadeCreator> creators = made_creators(loader);
         static const std::vector<Creator*> pointers = [] {
             std::vector<Creator*> all;
@@ -174,7 +175,7 @@ Creator* const* listed_creators(const void* caller, std::int32_t& count) noexcep
 #ifndef PLUGINKIT_SELF_REGISTER
 
 #if PLUGINKIT_TENSORRT_MAJOR == 8
-// What later versions ask for; it is here so that they are refused in words.
+// An entry point of later versions; it is defined to refuse them with a message.
 PLUGINKIT_EXPORT const void* getCreators(std::int32_t& count) {
     std::int32_t refused = 0;
     pluginkit::listed_creators(__builtin_return_address(0), refused);
@@ -202,7 +203,7 @@ namespace pluginkit {
 
 namespace {
 
-// Where TensorRT may be, when its symbols are not global: Python loads it privately.
+// Where to look for TensorRT if its symbols are not global, as in Python.
 constexpr const char* kLibraries[] = {
 #if PLUGINKIT_TENSORRT_MAJOR == 8
     "libnvinfer.so.8", "libnvinfer_lean.so.8", "libnvinfer_dispatch.so.8",
@@ -212,7 +213,7 @@ constexpr const char* kLibraries[] = {
     "libnvinfer.so.11", "libnvinfer_lean.so.11", "libnvinfer_dispatch.so.11",
     "libtensorrt_rtx.so.1",
 #endif
-    // Of other major versions, so that the refusal can name them.
+    // Other major versions, so that the refusal can name them.
     "libnvinfer.so.8", "libnvinfer.so.10", "libnvinfer.so.11", "libnvinfer_lean.so.8",
     "libnvinfer_lean.so.10", "libnvinfer_lean.so.11", "libtensorrt_rtx.so.1"};
 
@@ -254,7 +255,7 @@ void register_all() {
         log_error("PK209 TensorRT has no plugin registry.");
         return;
     }
-    // Never destroyed: the registry, which may outlive everything here, goes on pointing to them.
+    // Never destroyed: the registry keeps pointers to them, and may be destroyed later.
     static const auto& creators = *new std::vector<MadeCreator>(made_creators(loader));
     for (const MadeCreator& made : creators) {
         const Program& program = *made.program;

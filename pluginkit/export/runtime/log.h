@@ -1,4 +1,4 @@
-// Messages through TensorRT's logger, or on stderr where TensorRT gave none.
+// Logs through TensorRT's logger, or on stderr if there is none.
 #pragma once
 
 #include <string>
@@ -7,10 +7,10 @@
 
 namespace pluginkit {
 
-// Where TensorRT's logger is found; it may be set at any time.
+// Sets where TensorRT's logger is found; may be called at any time.
 void set_logger_finder(nvinfer1::ILoggerFinder* finder) noexcept;
 
-// For a library that registers itself: TensorRT's own getLogger().
+// Sets TensorRT's own getLogger(), for a library that registers itself.
 void set_logger_function(nvinfer1::ILogger* (*get_logger)() noexcept) noexcept;
 
 void log_error(const std::string& text) noexcept;

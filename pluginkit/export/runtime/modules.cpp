@@ -11,11 +11,11 @@ namespace pluginkit {
 
 namespace {
 
-// Dynamic shared memory that a kernel may use without asking.
+// The dynamic shared memory that a kernel may use without cuFuncSetAttribute.
 constexpr std::int64_t kPlainSharedBytes = 48 * 1024;
 
 std::mutex sModulesMutex;
-// Modules that some plugin keeps, by device. An entry whose plugins are gone is replaced.
+// The loaded modules by device. An entry whose plugins are all gone is replaced.
 std::map<std::pair<CUdevice, const Module*>, std::weak_ptr<LoadedModule>> sModules;
 
 void check(CUresult status) {
@@ -28,8 +28,8 @@ std::string capability_text(std::int32_t capability) {
     return std::to_string(capability / 10) + "." + std::to_string(capability % 10);
 }
 
-// The images that may run on a device, the best first: cubins of its major version and a minor one
-// up to its own, then PTX of no later capability.
+// Returns the images that can run on a device, the best first: cubins of its major version with a
+// minor version up to its own, then PTX of a capability up to its own.
 std::vector<const Image*> candidates(const Module& module, std::int32_t capability) {
     std::vector<const Image*> found;
     for (std::size_t i = 0; i < module.image_count; ++i) {
@@ -54,7 +54,7 @@ std::string listed(const Module& module) {
     return all;
 }
 
-// Whether another image of the same kernel may do where the driver gave this answer.
+// Whether to try the next image after this status.
 bool is_about_image(CUresult status) {
     return status == CUDA_ERROR_NO_BINARY_FOR_GPU || status == CUDA_ERROR_INVALID_PTX ||
            status == CUDA_ERROR_UNSUPPORTED_PTX_VERSION || status == CUDA_ERROR_INVALID_SOURCE;
@@ -97,7 +97,7 @@ public:
     LoadedModule& operator=(const LoadedModule&) = delete;
 
     ~LoadedModule() {
-        // A process that ends may have taken the driver or the context away: answers are ignored.
+        // Statuses are ignored: at process exit the driver or the context may be gone already.
         if (driver().cuCtxPushCurrent(mContext->handle()) == CUDA_SUCCESS) {
             driver().cuModuleUnload(mModule);
             CUcontext popped = nullptr;
@@ -114,7 +114,7 @@ public:
         CUfunction found = nullptr;
         CUresult status = driver().cuModuleGetFunction(&found, mModule, kernel.symbol);
         if (status == CUDA_SUCCESS && driver().cuFuncLoad != nullptr) {
-            // Else the first launch would, which a CUDA graph cannot capture.
+            // Otherwise the first launch would load it, which a CUDA graph cannot capture.
             status = driver().cuFuncLoad(found);
         }
         if (status != CUDA_SUCCESS) {

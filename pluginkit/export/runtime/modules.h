@@ -1,5 +1,5 @@
-// Kernels on the GPU. A module is loaded once for a device, is shared by all plugins of the
-// process that come from this library, and is unloaded with the last of them.
+// Kernels on the GPU. A module is loaded once for each device, shared by all of this library's
+// plugins in the process, and unloaded with the last of them.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace pluginkit {
 
 class LoadedModule;
 
-// A kernel in the primary context of a device. Keeps its module loaded.
+// A kernel in a device's primary context. It keeps its module loaded.
 struct LoadedKernel {
     CUfunction function = nullptr;
     std::shared_ptr<LoadedModule> module;
@@ -41,15 +41,17 @@ struct CurrentDevice {
     std::shared_ptr<const PrimaryContext> context;
 };
 
-// The current device; where no context is current, device 0's primary one is made so, as CUDA's
-// runtime does. Refuses PK311 without a GPU and PK331 where another context is current.
+// Returns the current device. If no context is current, it makes device 0's primary context
+// current, as the CUDA runtime does. Refuses (PK311) without a GPU, and (PK331) if the current
+// context is not a primary one.
 CurrentDevice current_device();
 
-// The kernel on the current device. Refuses PK321 where the library has no code for the device, and
-// PK323 where the driver does not take it.
+// Returns the kernel on the current device. Refuses (PK321) if the library has no code for the
+// device, and (PK323) if the driver rejects it.
 LoadedKernel load_kernel(const Program& program, std::int32_t kernel, const CurrentDevice& device);
 
-// Lets launches of a kernel use this much dynamic shared memory. Refuses PK323.
+// Allows launches of a kernel to use this much dynamic shared memory. Refuses (PK323) if the driver
+// does.
 void allow_shared_bytes(const LoadedKernel& kernel, const std::string& name, std::int64_t bytes);
 
 }  // namespace pluginkit

@@ -7,7 +7,7 @@ namespace pluginkit {
 
 namespace {
 
-// An algebra for values that are unknown: so is whatever is computed from them.
+// An algebra of unknown values: every result is unknown too.
 class UnknownValues : public DimAlgebra {
 public:
     Expr constant(std::int64_t) override { return this; }
@@ -196,7 +196,7 @@ void Node::check(const Context& context) const {
     } catch (const UnknownDim&) {
         for (const Tensor& input : context.inputs) {
             if (!are_known(input.shape) || !are_known(input.values)) {
-                return;  // asked again once shapes are known
+                return;  // it is called again once shapes are known
             }
         }
         throw;

@@ -1,5 +1,5 @@
-// A plugin on one node of a network: its attributes and inputs, and what it answers about types,
-// shapes and memory. It is immutable and shared by all TensorRT objects of that node.
+// A plugin on one node of a network: its attributes and inputs, and its answers about types, shapes
+// and memory. It is immutable, and all TensorRT objects of that node share it.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ using Shape = std::vector<std::int64_t>;
 
 class Node {
 public:
-    // Refuses PK104, PK109, PK110, and what the program's `refuse` does.
+    // Refuses wrong attributes and inputs (PK104, PK109, PK110), and what the program's `refuse`
+    // refuses.
     Node(const Program& program, const Wire& wire, std::string name);
 
     const Program& program() const { return mProgram; }
@@ -24,44 +25,46 @@ public:
     std::string owner() const { return mProgram.owner; }
     std::string where() const { return mName.empty() ? "" : "node '" + mName + "'"; }
 
-    // The declared inputs that this node has and kernels see; those are what TensorRT counts.
+    // The declared inputs that this node has in device memory, in the order of TensorRT's inputs.
     const std::vector<std::size_t>& device_inputs() const { return mDeviceInputs; }
     // The declared inputs that are shape inputs of this node.
     const std::vector<std::size_t>& shape_inputs() const { return mShapeInputs; }
     std::size_t output_count() const { return mProgram.output_count; }
 
-    // The attributes and present inputs, as a plan keeps them.
+    // The attributes and present inputs, as a plan stores them.
     Wire wire() const;
 
-    // A call with types and shapes of the device inputs. Shape inputs get their declared length
-    // and values that are unknown. Refuses PK111 another number of inputs, PK112 a rank.
+    // Returns a call with the types and shapes of the device inputs. Shape inputs get their
+    // declared length and unknown values. Refuses another number of inputs (PK111) and a wrong rank
+    // (PK112).
     Context context(const std::vector<Dims>& shapes, const std::vector<Type>& types,
                     std::int32_t tactic) const;
 
-    // As context, for concrete shapes, with the values of shape inputs as the outputs' shapes tell
-    // them; `told` has -1 for dimensions that only kernels know. Refuses PK119.
+    // As context, for concrete shapes. The values of shape inputs are taken from `told`, the output
+    // shapes that TensorRT states, with -1 for dimensions that only kernels know. Refuses (PK119)
+    // if they do not follow from it.
     Context concrete(const std::vector<Shape>& shapes, const std::vector<Type>& types,
                      const std::vector<Shape>& told, std::int32_t tactic) const;
 
-    // Whether the library has kernels for the first device inputs having these types.
+    // Whether the library has kernels whose first device inputs have these types.
     bool has_kernels_for(const std::vector<Type>& types) const;
-    // Refuses (PK112) types that it has no kernels for.
+    // Refuses (PK112) types that the library has no kernels for.
     void check_types(const std::vector<Type>& types) const;
     // The first types that the library has kernels for.
     std::vector<Type> first_types() const;
-    // Refuses what the author's output_types refuses, and PK113.
+    // Refuses what the author's output_types refuses, and a wrong result of it (PK113).
     std::vector<Type> output_types(const std::vector<Type>& types) const;
 
-    // The author's check, with its own message.
+    // Runs the author's check; a refusal has the author's message.
     void check(const Context& context) const;
-    // Refuses PK114 a negative dimension or another number of outputs, PK118 a size output that
-    // cannot hold its largest value.
+    // Refuses a negative dimension or another number of outputs (PK114), and a size output whose
+    // type cannot hold its largest value (PK118).
     std::vector<OutputShape> output_shapes(const Context& context) const;
-    // The context with outputs, dimensions that only kernels know at their largest.
+    // Returns the context with outputs; dimensions that only kernels know have their upper bound.
     Context with_outputs(Context context) const;
-    // Refuses PK115.
+    // Refuses a negative size (PK115).
     std::int64_t workspace_bytes(const Context& context) const;
-    // Of the tactic that needs most.
+    // The workspace of the tactic that needs most.
     std::int64_t largest_workspace_bytes(Context context) const;
 
 private:
@@ -78,7 +81,7 @@ private:
 
 // "float32 [2, 3]"
 std::string described(const Shape& shape, Type type);
-// "float32 [2, 3], int64 [4]"; "none" for none
+// "float32 [2, 3], int64 [4]", or "none"
 std::string described(const std::vector<Shape>& shapes, const std::vector<Type>& types);
 
 }  // namespace pluginkit

@@ -47,14 +47,14 @@ public:
 
     nvinfer1::IPluginV2DynamicExt* clone() const noexcept override {
         return mInstance.guarded<nvinfer1::IPluginV2DynamicExt*>(
-            Failure::kPasses, "IPluginV2DynamicExt.clone", nullptr,
+            Failure::kTransient, "IPluginV2DynamicExt.clone", nullptr,
             [&] { return new PluginV2(*this); });
     }
 
     DataType getOutputDataType(std::int32_t index, const DataType* input_types,
                                std::int32_t input_count) const noexcept override {
         return mInstance.guarded(
-            Failure::kLasts, "IPluginV2DynamicExt.getOutputDataType", DataType::kFLOAT, [&] {
+            Failure::kPersistent, "IPluginV2DynamicExt.getOutputDataType", DataType::kFLOAT, [&] {
                 return mInstance.output_types(input_types, input_count)
                     .at(static_cast<std::size_t>(index));
             });
@@ -65,7 +65,7 @@ public:
                                   nvinfer1::IExprBuilder& builder) noexcept override {
         const DimsExprs none{0, {}};
         return mInstance.guarded(
-            Failure::kLasts, "IPluginV2DynamicExt.getOutputDimensions", none, [&] {
+            Failure::kPersistent, "IPluginV2DynamicExt.getOutputDimensions", none, [&] {
                 std::vector<DimsExprs> all(mInstance.program().output_count);
                 mInstance.output_shapes(inputs, input_count, nullptr, 0, all.data(), builder);
                 return all.at(static_cast<std::size_t>(index));
@@ -75,7 +75,7 @@ public:
     bool supportsFormatCombination(std::int32_t position, const PluginTensorDesc* in_out,
                                    std::int32_t input_count, std::int32_t) noexcept override {
         return mInstance.guarded(
-            Failure::kLasts, "IPluginV2DynamicExt.supportsFormatCombination", false, [&] {
+            Failure::kPersistent, "IPluginV2DynamicExt.supportsFormatCombination", false, [&] {
                 return mInstance.supports(
                     std::vector<PluginTensorDesc>(in_out, in_out + position + 1), input_count);
             });
@@ -84,8 +84,8 @@ public:
     void configurePlugin(const DynamicPluginTensorDesc* in, std::int32_t input_count,
                          const DynamicPluginTensorDesc*, std::int32_t) noexcept override {
         mInstance.release();
-        End least{{}, {}, "min"};
-        End most{{}, {}, "max"};
+        ProfileShapes least{{}, {}, "min"};
+        ProfileShapes most{{}, {}, "max"};
         bool is_known = mIsInitialized;
         for (std::int32_t i = 0; i < input_count; ++i) {
             least.shapes.push_back(shape_from_dims(in[i].min));
@@ -95,7 +95,8 @@ public:
             }
         }
         if (is_known) {  // the execution phase: enqueue will have these shapes
-            mInstance.guarded(Failure::kPasses, "IPluginV2DynamicExt.configurePlugin", false, [&] {
+            const char* callback = "IPluginV2DynamicExt.configurePlugin";
+            mInstance.guarded(Failure::kTransient, callback, false, [&] {
                 std::vector<PluginTensorDesc> descs;
                 for (std::int32_t i = 0; i < input_count; ++i) {
                     descs.push_back(in[i].desc);
@@ -106,7 +107,7 @@ public:
             return;
         }
         mSmallest = least.shapes;
-        mInstance.guarded(Failure::kLasts, "IPluginV2DynamicExt.configurePlugin", false, [&] {
+        mInstance.guarded(Failure::kPersistent, "IPluginV2DynamicExt.configurePlugin", false, [&] {
             std::vector<Type> types;
             for (std::int32_t i = 0; i < input_count; ++i) {
                 types.push_back(need_type(in[i].desc.type));
@@ -120,9 +121,9 @@ public:
     std::size_t getWorkspaceSize(const PluginTensorDesc* inputs, std::int32_t input_count,
                                  const PluginTensorDesc*, std::int32_t) const noexcept override {
         return mInstance.guarded<std::size_t>(
-            Failure::kLasts, "IPluginV2DynamicExt.getWorkspaceSize", 0, [&] {
-                End least{mSmallest, {}, "min"};
-                End most{{}, {}, "max"};
+            Failure::kPersistent, "IPluginV2DynamicExt.getWorkspaceSize", 0, [&] {
+                ProfileShapes least{mSmallest, {}, "min"};
+                ProfileShapes most{{}, {}, "max"};
                 std::vector<Type> types;
                 for (std::int32_t i = 0; i < input_count; ++i) {
                     types.push_back(need_type(inputs[i].type));
@@ -145,7 +146,7 @@ public:
     std::int32_t enqueue(const PluginTensorDesc* input_desc, const PluginTensorDesc*,
                          const void* const* inputs, void* const* outputs, void* workspace,
                          cudaStream_t stream) noexcept override {
-        return mInstance.guarded(Failure::kPasses, "IPluginV2DynamicExt.enqueue", -1, [&] {
+        return mInstance.guarded(Failure::kTransient, "IPluginV2DynamicExt.enqueue", -1, [&] {
             if (!is_prepared_for(input_desc)) {
                 prepare(input_desc, mInstance.node().device_inputs().size());
             }
@@ -157,12 +158,12 @@ public:
 
     std::size_t getSerializationSize() const noexcept override {
         return mInstance.guarded<std::size_t>(
-            Failure::kLasts, "IPluginV2DynamicExt.getSerializationSize", 0,
+            Failure::kPersistent, "IPluginV2DynamicExt.getSerializationSize", 0,
             [&] { return payload_from_wire(mInstance.wire()).size(); });
     }
 
     void serialize(void* buffer) const noexcept override {
-        mInstance.guarded(Failure::kLasts, "IPluginV2DynamicExt.serialize", false, [&] {
+        mInstance.guarded(Failure::kPersistent, "IPluginV2DynamicExt.serialize", false, [&] {
             const std::string payload = payload_from_wire(mInstance.wire());
             std::memcpy(buffer, payload.data(), payload.size());
             return true;
@@ -170,8 +171,8 @@ public:
     }
 
 private:
-    // TensorRT announces shapes by configurePlugin, but only at the first enqueue with them; the
-    // comparison of a few dimensions costs nothing beside a launch.
+    // TensorRT calls configurePlugin only before the first enqueue with new shapes, not when it
+    // returns to earlier ones. Comparing a few dimensions costs nothing compared to a launch.
     bool is_prepared_for(const PluginTensorDesc* descs) const {
         if (mInstance.prepared() == nullptr) {
             return false;
@@ -202,7 +203,7 @@ private:
     std::string mNamespace;
     bool mIsInitialized = false;
     std::vector<Shape> mSmallest;              // the shapes at the configured profile's minimum
-    std::vector<PluginTensorDesc> mPrepared;  // what the last preparation was for
+    std::vector<PluginTensorDesc> mPrepared;  // the tensors of the last preparation
 };
 
 class CreatorV2 final : public nvinfer1::IPluginCreator {

@@ -1,4 +1,4 @@
-// IPluginV2DynamicExt and its creator: TensorRT 8.6, and later ones where it is asked for.
+// IPluginV2DynamicExt and its creator, for TensorRT 8.6, and for later versions on request.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@ namespace pluginkit {
 
 std::unique_ptr<nvinfer1::IPluginCreator> creator_v2(const Program& program);
 
-// What of a program IPluginV2DynamicExt cannot express, in words; "" where it can express all.
+// Returns what IPluginV2DynamicExt cannot express of a program, for a message; "" if nothing.
 std::string needs_v3(const Program& program);
 
 }  // namespace pluginkit

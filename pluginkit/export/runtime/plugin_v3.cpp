@@ -52,18 +52,19 @@ std::vector<Shape> shapes_of(const DynamicPluginTensorDesc* descs, std::int32_t 
     return shapes;
 }
 
-// The shapes at the ends of a profile, the largest last.
-std::vector<End> ends_of(const DynamicPluginTensorDesc* in, std::int32_t inputs,
-                         const DynamicPluginTensorDesc* out, std::int32_t outputs) {
+// Returns a profile's min, opt and max shapes, the largest last.
+std::vector<ProfileShapes> profile_shapes(const DynamicPluginTensorDesc* in, std::int32_t inputs,
+                                          const DynamicPluginTensorDesc* out,
+                                          std::int32_t outputs) {
     const std::pair<const char*, nvinfer1::Dims DynamicPluginTensorDesc::*> bounds[] = {
         {"min", &DynamicPluginTensorDesc::min},
         {"opt", &DynamicPluginTensorDesc::opt},
         {"max", &DynamicPluginTensorDesc::max}};
-    std::vector<End> ends;
+    std::vector<ProfileShapes> profiles;
     for (const auto& [label, bound] : bounds) {
-        ends.push_back({shapes_of(in, inputs, bound), shapes_of(out, outputs, bound), label});
+        profiles.push_back({shapes_of(in, inputs, bound), shapes_of(out, outputs, bound), label});
     }
-    return ends;
+    return profiles;
 }
 
 // One object serves all capabilities. `Build` is the version of the build interface.
@@ -91,7 +92,7 @@ public:
 
     nvinfer1::IPluginV3* clone() noexcept override {
         return mInstance.guarded<nvinfer1::IPluginV3*>(
-            Failure::kPasses, "IPluginV3.clone", nullptr,
+            Failure::kTransient, "IPluginV3.clone", nullptr,
             [&] { return new PluginV3(mInstance); });
     }
 
@@ -116,7 +117,7 @@ public:
     std::int32_t getOutputDataTypes(DataType* output_types, std::int32_t output_count,
                                     const DataType* input_types,
                                     std::int32_t input_count) const noexcept override {
-        return mInstance.guarded(Failure::kLasts, "IPluginV3.getOutputDataTypes", -1, [&] {
+        return mInstance.guarded(Failure::kPersistent, "IPluginV3.getOutputDataTypes", -1, [&] {
             const std::vector<DataType> found = mInstance.output_types(input_types, input_count);
             check_output_count(output_count);
             std::copy(found.begin(), found.end(), output_types);
@@ -128,7 +129,7 @@ public:
                                  const DimsExprs* shape_inputs, std::int32_t shape_input_count,
                                  DimsExprs* outputs, std::int32_t output_count,
                                  nvinfer1::IExprBuilder& builder) noexcept override {
-        return mInstance.guarded(Failure::kLasts, "IPluginV3.getOutputShapes", -1, [&] {
+        return mInstance.guarded(Failure::kPersistent, "IPluginV3.getOutputShapes", -1, [&] {
             check_output_count(output_count);
             mInstance.output_shapes(inputs, input_count, shape_inputs, shape_input_count, outputs,
                                     builder);
@@ -139,7 +140,7 @@ public:
     bool supportsFormatCombination(std::int32_t position, const DynamicPluginTensorDesc* in_out,
                                    std::int32_t input_count, std::int32_t) noexcept override {
         return mInstance.guarded(
-            Failure::kLasts, "IPluginV3.supportsFormatCombination", false, [&] {
+            Failure::kPersistent, "IPluginV3.supportsFormatCombination", false, [&] {
                 std::vector<PluginTensorDesc> proposed;
                 for (std::int32_t i = 0; i <= position; ++i) {
                     proposed.push_back(in_out[i].desc);
@@ -151,10 +152,11 @@ public:
     std::int32_t configurePlugin(const DynamicPluginTensorDesc* in, std::int32_t input_count,
                                  const DynamicPluginTensorDesc* out,
                                  std::int32_t output_count) noexcept override {
-        return mInstance.guarded(Failure::kLasts, "IPluginV3.configurePlugin", -1, [&] {
+        return mInstance.guarded(Failure::kPersistent, "IPluginV3.configurePlugin", -1, [&] {
             const std::vector<Type> types = types_of(in, input_count);
-            for (const End& end : ends_of(in, input_count, out, output_count)) {
-                mInstance.check_shapes(end, types);
+            const auto profiles = profile_shapes(in, input_count, out, output_count);
+            for (const ProfileShapes& profile : profiles) {
+                mInstance.check_shapes(profile, types);
             }
             return 0;
         });
@@ -164,9 +166,9 @@ public:
                                  const DynamicPluginTensorDesc* outputs,
                                  std::int32_t output_count) const noexcept override {
         return mInstance.guarded<std::size_t>(
-            Failure::kLasts, "IPluginV3.getWorkspaceSize", 0, [&] {
+            Failure::kPersistent, "IPluginV3.getWorkspaceSize", 0, [&] {
                 return static_cast<std::size_t>(mInstance.workspace_bytes(
-                    ends_of(inputs, input_count, outputs, output_count),
+                    profile_shapes(inputs, input_count, outputs, output_count),
                     types_of(inputs, input_count)));
             });
     }
@@ -182,13 +184,13 @@ public:
         return 0;
     }
 
-    // Overrides IPluginV3OneBuildV2's; IPluginV3OneBuild has none.
+    // Overrides that of IPluginV3OneBuildV2; IPluginV3OneBuild has no such function.
     std::int32_t getAliasedInput(std::int32_t output) noexcept {
         return mInstance.aliased_input(output);
     }
 
     std::int32_t setTactic(std::int32_t tactic) noexcept override {
-        return mInstance.guarded(Failure::kLasts, "IPluginV3.setTactic", -1, [&] {
+        return mInstance.guarded(Failure::kPersistent, "IPluginV3.setTactic", -1, [&] {
             mInstance.set_tactic(tactic);
             return 0;
         });
@@ -197,7 +199,7 @@ public:
     std::int32_t onShapeChange(const PluginTensorDesc* in, std::int32_t input_count,
                                const PluginTensorDesc* out,
                                std::int32_t output_count) noexcept override {
-        return mInstance.guarded(Failure::kPasses, "IPluginV3.onShapeChange", -1, [&] {
+        return mInstance.guarded(Failure::kTransient, "IPluginV3.onShapeChange", -1, [&] {
             mInstance.prepare(shapes_of(in, input_count), types_of(in, input_count),
                               shapes_of(out, output_count));
             return 0;
@@ -207,7 +209,7 @@ public:
     std::int32_t enqueue(const PluginTensorDesc* input_desc, const PluginTensorDesc* output_desc,
                          const void* const* inputs, void* const* outputs, void* workspace,
                          cudaStream_t stream) noexcept override {
-        return mInstance.guarded(Failure::kPasses, "IPluginV3.enqueue", -1, [&] {
+        return mInstance.guarded(Failure::kTransient, "IPluginV3.enqueue", -1, [&] {
             if (mInstance.prepared() == nullptr) {
                 const auto in = static_cast<std::int32_t>(mInstance.node().device_inputs().size());
                 mInstance.prepare(shapes_of(input_desc, in), types_of(input_desc, in),
@@ -221,7 +223,7 @@ public:
 
     const nvinfer1::PluginFieldCollection* getFieldsToSerialize() noexcept override {
         return mInstance.guarded<const nvinfer1::PluginFieldCollection*>(
-            Failure::kLasts, "IPluginV3.getFieldsToSerialize", nullptr, [&] {
+            Failure::kPersistent, "IPluginV3.getFieldsToSerialize", nullptr, [&] {
                 mFields = std::make_unique<FieldBlock>(mInstance.wire());
                 return &mFields->collection();
             });

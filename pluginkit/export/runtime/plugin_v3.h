@@ -10,8 +10,8 @@
 
 namespace pluginkit {
 
-// The creator of a program's plugins. `has_aliases`: whether the TensorRT at hand knows aliased
-// outputs, which came with 10.3; elsewhere they have memory of their own.
+// Returns the creator of a program's plugins. `has_aliases`: whether this TensorRT supports aliased
+// outputs, which 10.3 added; without them such outputs have their own memory.
 std::unique_ptr<nvinfer1::IPluginCreatorInterface> creator_v3(const Program& program,
                                                               bool has_aliases);
 

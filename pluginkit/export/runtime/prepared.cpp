@@ -10,12 +10,12 @@ namespace pluginkit {
 namespace {
 
 constexpr std::size_t kWord = sizeof(std::uint64_t);
-// CUDA's limits for every GPU from compute capability 3.0.
+// CUDA's limits, which hold for every GPU from compute capability 3.0 on.
 constexpr std::int64_t kGridLimits[] = {std::numeric_limits<std::int32_t>::max(), 65535, 65535};
 constexpr std::int64_t kBlockLimits[] = {1024, 1024, 64};
 constexpr std::int64_t kBlockThreads = 1024;
 
-// As it was written in launches(): 5 or (5, 1).
+// A grid or block as the author wrote it in launches(): 5 or (5, 1).
 std::string written(const Extent& extent) {
     return extent.size() == 1 ? text(extent[0]) : tuple_text(extent);
 }
@@ -34,8 +34,8 @@ bool is_within(const Extent& extent, std::int64_t lowest, const std::int64_t (&l
 
 }  // namespace
 
-// Takes the steps from the generated code, checks them as pluginkit.kernels.plan does, and leaves
-// out what has no work.
+// Records the steps of the generated code, checks them as pluginkit.kernels.enqueue_steps does, and
+// leaves out those without work.
 class StepRecorder : public Recorder {
 public:
     StepRecorder(Prepared& prepared, const Context& context)
@@ -119,7 +119,7 @@ public:
         add_memory_step(std::move(step));
     }
 
-    // Once all is recorded and mWords no longer grows.
+    // To be called once all steps are recorded, when mWords no longer grows.
     void finish() {
         auto* base = reinterpret_cast<unsigned char*>(mPrepared.mWords.data());
         for (const std::size_t offset : mOffsets) {
@@ -174,7 +174,7 @@ private:
         }
     }
 
-    Prepared::Place place(const View& view) const {
+    Prepared::BufferAddress place(const View& view) const {
         std::size_t pointer = mPrepared.mInputCount + mPrepared.mOutputCount;
         if (view.buffer == View::Buffer::kInput) {
             pointer = static_cast<std::size_t>(mInputs[static_cast<std::size_t>(view.index)]);
@@ -186,11 +186,11 @@ private:
     }
 
     std::size_t add_pointer(const View& view) {
-        const Prepared::Place where = place(view);
+        const Prepared::BufferAddress where = place(view);
         if (where.offset == 0) {
             return where.pointer * kWord;
         }
-        mPrepared.mShifted.push_back({mPrepared.mWords.size(), where});
+        mPrepared.mPointerWords.push_back({mPrepared.mWords.size(), where});
         mPrepared.mWords.push_back(0);
         return (mPrepared.mWords.size() - 1) * kWord;
     }
@@ -212,7 +212,7 @@ private:
     const Program& mProgram;
     const Context& mContext;
     std::vector<std::int32_t> mInputs;  // declared input -> index of its pointer, -1 without one
-    std::vector<std::size_t> mOffsets;  // of each parameter, in bytes of mWords
+    std::vector<std::size_t> mOffsets;  // the offset of each parameter in mWords, in bytes
 };
 
 Prepared::Prepared(const Program& program, Context context)
@@ -233,8 +233,8 @@ void Prepared::enqueue(const void* const* inputs, void* const* outputs, void* wo
         *word++ = reinterpret_cast<std::uint64_t>(outputs[i]);
     }
     *word = reinterpret_cast<std::uint64_t>(workspace);
-    for (const Shifted& shifted : mShifted) {
-        mWords[shifted.word] = address(shifted.place);
+    for (const PointerWord& one : mPointerWords) {
+        mWords[one.word] = address(one.place);
     }
     for (const Step& step : mSteps) {
         const CUresult status = run(step, stream);

@@ -1,7 +1,8 @@
-// What one enqueue does, made ready once for each shape: afterwards only pointers change.
+// The steps of an enqueue, prepared once for each set of shapes.
 //
-// Preparing loads, checks and packs. An enqueue patches pointers and calls the driver: it allocates,
-// compiles and synchronises nothing, so that a CUDA graph can capture it.
+// Preparation loads kernels, checks launches and packs arguments. An enqueue then only writes
+// pointers and calls the driver. It does not allocate, compile or synchronise, so that a CUDA graph
+// can capture it.
 #pragma once
 
 #include <cstdint>
@@ -14,18 +15,18 @@
 
 namespace pluginkit {
 
-// The steps of one enqueue for one set of shapes on one device. It is not thread-safe: the argument
-// memory is shared by its calls.
+// The steps of one enqueue for one set of shapes on one device. It is not thread-safe: all calls
+// write to the same argument memory.
 class Prepared {
 public:
-    // Asks the program for its steps. `context` has concrete shapes, outputs and workspace; its
-    // device is filled in. Refuses PK303 to PK305, PK311, PK321, PK323, PK331.
+    // Prepares the program's steps. `context` has concrete shapes, outputs and workspace; the
+    // device is added to it. Refuses PK303 to PK305, PK311, PK321, PK323 and PK331.
     Prepared(const Program& program, Context context);
     Prepared(const Prepared&) = delete;
     Prepared& operator=(const Prepared&) = delete;
 
-    // Puts the work on the stream. Pointers are in TensorRT's order: of the inputs that the node has
-    // and kernels see. Refuses PK330 what the driver does.
+    // Enqueues the steps on the stream. Pointers are in TensorRT's order, with the inputs that the
+    // node has in device memory. Refuses (PK330) if the driver reports an error.
     void enqueue(const void* const* inputs, void* const* outputs, void* workspace,
                  CUstream stream);
 
@@ -34,9 +35,9 @@ private:
 
     enum class Kind : std::uint8_t { kLaunch, kCopy, kFill };
 
-    // A pointer plus an offset: where a step finds its memory.
-    struct Place {
-        std::uint32_t pointer;  // index in the table of pointers
+    // The address of a step's memory: a buffer's pointer plus an offset.
+    struct BufferAddress {
+        std::uint32_t pointer;  // the index of the pointer in mWords
         std::uint64_t offset;
     };
 
@@ -48,20 +49,22 @@ private:
         unsigned block[3] = {1, 1, 1};
         unsigned shared_bytes = 0;
         std::size_t first_parameter = 0;  // index in mParameters
-        Place target = {0, 0};
-        Place source = {0, 0};
+        BufferAddress target = {0, 0};
+        BufferAddress source = {0, 0};
         std::size_t bytes = 0;
         unsigned char byte = 0;
         std::string description;  // for messages
     };
 
-    // A word of mWords that holds a pointer plus an offset.
-    struct Shifted {
+    // A word of mWords to which each enqueue writes a pointer plus an offset.
+    struct PointerWord {
         std::size_t word;
-        Place place;
+        BufferAddress place;
     };
 
-    std::uint64_t address(const Place& place) const { return mWords[place.pointer] + place.offset; }
+    std::uint64_t address(const BufferAddress& place) const {
+        return mWords[place.pointer] + place.offset;
+    }
     CUresult run(const Step& step, CUstream stream);
     [[noreturn]] void refuse(const Step& step, CUresult status) const;
 
@@ -73,10 +76,10 @@ private:
     std::vector<Step> mSteps;
     std::vector<LoadedKernel> mKernels;  // keep the modules loaded
     // The pointers of an enqueue (inputs, outputs, workspace), then the values of all parameters. A
-    // parameter that is a whole buffer lies in the pointers: one write brings all launches up to
-    // date.
+    // parameter that points to the start of a buffer uses the word of that pointer, so that one
+    // write updates all launches.
     std::vector<std::uint64_t> mWords;
-    std::vector<Shifted> mShifted;
+    std::vector<PointerWord> mPointerWords;
     std::vector<void*> mParameters;  // addresses into mWords, as cuLaunchKernel takes them
 };
 

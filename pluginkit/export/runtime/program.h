@@ -1,9 +1,9 @@
-// What the generated code of a plugin tells the runtime, and what the runtime tells it.
+// The interface between the generated code of a plugin and the runtime.
 //
-// A library holds one Program for each plugin, and the runtime, which is the same in every library.
-// The generated code computes: which types, shapes, workspace and launches. The runtime does the
-// rest: TensorRT's interfaces, attributes, plans, modules, memory, errors. Neither knows more of
-// the other than this header, and it mentions neither TensorRT nor CUDA.
+// A library has one Program for each plugin, and the runtime, which is the same in every library.
+// The generated code computes types, shapes, workspace and launches. The runtime does the rest:
+// TensorRT's interfaces, attributes, plans, modules, memory and errors. They share only this
+// header, which mentions neither TensorRT nor CUDA.
 //
 // The generated file ends with:
 //
@@ -26,7 +26,7 @@ namespace pluginkit {
 
 // ---------------------------------------------------------------------------------------- types
 
-// An element type that plugins take; the order is that of pluginkit.dtypes.ALL.
+// An element type that plugins take; the order is that of pluginkit.contract.dtypes.ALL.
 enum class Type : std::int32_t {
     kFloat32,
     kFloat16,
@@ -40,12 +40,12 @@ enum class Type : std::int32_t {
 
 std::int64_t item_bytes(Type type);
 const char* type_name(Type type);  // "float32"
-// False where no type is called so.
+// Returns false if no type has that name.
 bool type_from_name(const std::string& name, Type& type);
 
 // ----------------------------------------------------------------------------------- attributes
 
-// What an attribute's value is made of.
+// The type of an attribute's value, or of its elements.
 enum class Kind : std::int32_t { kInt, kFloat, kString, kBool, kArray };
 
 // A declared attribute.
@@ -56,8 +56,8 @@ struct Attribute {
     std::int64_t length;   // a tuple's exact length, -1 for any
     bool is_required;      // without a default
     bool is_optional;      // may be None, which is then its default
-    const char* default_json;  // the default as a JSON document, an array as its wire form has it;
-                               // nullptr when required or None
+    const char* default_json;  // the default as a JSON document, an array in its wire form; nullptr
+                               // if it is required, or None
     const char* choices_json;  // a JSON list of the allowed values; nullptr for all
     const char* expected;      // the type in Python's notation, for messages: "tuple[int, ...]"
 };
@@ -88,7 +88,7 @@ struct Input {
     const char* name;
     bool is_optional;
     std::int64_t length;  // how many values a shape input has; -1 for every other input
-    Type type;            // of a shape input, as pluginkit takes it; ignored for every other input
+    Type type;            // of a shape input; ignored for every other input
     std::int32_t lowest_rank;
     std::int32_t highest_rank;
 };
@@ -97,13 +97,13 @@ struct Input {
 struct Output {
     const char* name;
     bool is_size;
-    std::int32_t aliases;  // the declared input whose memory it takes over, -1 for none
+    std::int32_t aliases;  // the declared input whose memory it shares, -1 for none
 };
 
-// One input or output as functions see it. A shape input has values and no memory.
+// One input or output of a call. A shape input has values and no memory.
 struct Tensor {
     const char* name = "";
-    bool is_present = false;  // whether this node has the input; the rest is void where it has not
+    bool is_present = false;  // whether the node has the input; if not, the rest is meaningless
     Type type = Type::kFloat32;
     Dims shape;
     Dims values;  // of a shape input; expressions while a network is parsed
@@ -113,7 +113,7 @@ struct Tensor {
     Dim nbytes() const { return size() * Dim(item_bytes(type)); }
 };
 
-// "x float32[2, 3]", as the str() of a TensorDesc; an unknown dimension is a question mark.
+// "x float32[2, 3]", as str() of a TensorDesc in Python; an unknown dimension is a question mark.
 std::string text(const Tensor& tensor);
 std::string text(const Dim& dim);
 // "(2, 3)", as Python's repr of a tuple; "[2, 3]", as its repr of a list.
@@ -122,7 +122,7 @@ std::string list_text(const Dims& dims);
 std::string text(double number);              // as Python's repr
 std::string quoted(const std::string& text);  // as Python's repr
 
-// A piece of one of the enqueue's buffers.
+// A part of one of the enqueue's buffers.
 struct View {
     enum class Buffer : std::int32_t { kInput, kOutput, kWorkspace };
 
@@ -147,13 +147,13 @@ inline View workspace_view(const Dim& offset, const Dim& nbytes) {
 // A cubin, or PTX, in the library.
 struct Image {
     std::int32_t compute_capability;  // 87 for 8.7
-    bool is_ptx;                      // then zero-terminated; the zero counts in `bytes`
+    bool is_ptx;                      // PTX is zero-terminated; `bytes` includes the zero
     const unsigned char* data;
     std::size_t bytes;
 };
 
-// Code that is loaded as a whole. The runtime takes the cubin that fits the device best, the PTX
-// where none fits.
+// Code that is loaded as a whole. The runtime uses the best cubin for the device, or the PTX if
+// none fits.
 struct Module {
     const Image* images;
     std::size_t image_count;
@@ -173,8 +173,8 @@ struct Kernel {
 //
 //     Arguments().pointer(output_view(0, y.nbytes())).int64(x.size()).float32(factor)
 //
-// Values that do not fit the type are refused (PK303). A list makes one parameter, a struct that
-// holds an array, as CUDA C++ kernels take it; for a numba kernel write one call for each element.
+// Values that do not fit the type are refused (PK303). A list becomes one parameter, a struct with
+// an array, as CUDA C++ kernels take it. For a numba kernel, call once for each element.
 class Arguments {
 public:
     Arguments& pointer(const View& view);
@@ -195,12 +195,12 @@ public:
     Arguments& float32(double value);
     Arguments& float16(double value);
     Arguments& bfloat16(double value);
-    // Bytes as they are, for what the exporter has packed itself.
+    // Bytes that the exporter has packed.
     Arguments& bytes(const void* data, std::size_t size);
     // A numba array: meminfo, parent, nitems, itemsize, data, shape, strides.
     Arguments& array(const View& view, const Dims& shape, std::int64_t itemsize);
 
-    // One parameter: `view` where it is a pointer, else `bytes`.
+    // One parameter: `view` if it is a pointer, otherwise `bytes`.
     struct Parameter {
         bool is_pointer;
         View view;
@@ -208,7 +208,7 @@ public:
     };
     const std::vector<Parameter>& parameters() const { return mParameters; }
 
-    // Why a number does not fit its type, "" where all do. A launch with no blocks does not care.
+    // Why a number does not fit its type; "" if all do. Ignored by a launch without blocks.
     const std::string& refusal() const { return mRefusal; }
 
 private:
@@ -221,15 +221,16 @@ private:
 // A grid or a block: one to three dimensions.
 using Extent = Dims;
 
-// Takes the steps of one enqueue, in the order in which the stream will run them. A launch with no
-// blocks and a copy or fill of no bytes are left out. Refuses what pluginkit refuses: PK303 views
-// outside their buffers, PK304 grid, block or shared memory, PK305 copies and fills.
+// Receives the steps of one enqueue, in the order in which the stream will run them. Launches
+// without blocks, and copies and fills of no bytes, are left out. Refuses views outside their
+// buffers (PK303), a wrong grid, block or shared memory (PK304), and wrong copies and fills
+// (PK305).
 class Recorder {
 public:
     // `kernel` is an index in Program::kernels.
     virtual void launch(std::int32_t kernel, const Extent& grid, const Extent& block,
                         const Dim& shared_bytes, const Arguments& arguments) = 0;
-    // Views of one size, but that a workspace may be larger than the source.
+    // The views have equal sizes, except that a workspace may be larger than the source.
     virtual void copy(const View& target, const View& source) = 0;
     virtual void fill(const View& target, const Dim& byte) = 0;
 
@@ -246,27 +247,27 @@ struct Device {
     std::int64_t shared_bytes_per_block = 0;  // with opt-in
 };
 
-// What a function is asked about: one plugin on one node.
+// The call that a function answers for: one plugin on one node.
 struct Context {
     std::vector<Value> attributes;  // one for each declared attribute
     std::vector<Tensor> inputs;     // one for each declared input
-    std::vector<Tensor> outputs;    // one for each declared output: in steps() alone, with
-                                    // dimensions that only kernels know at their largest
+    std::vector<Tensor> outputs;    // one for each declared output; only set in steps(). Dimensions
+                                    // that only kernels know have their upper bound
     std::int32_t tactic = 0;        // index in Program::tactics
-    std::int64_t workspace_bytes = 0;  // what workspace_bytes() said; in steps() alone
-    const Device* device = nullptr;    // in steps() alone
+    std::int64_t workspace_bytes = 0;  // the result of workspace_bytes(); only set in steps()
+    const Device* device = nullptr;    // only set in steps()
 };
 
-// A dimension of an output. One that only kernels know has the size output that they write it to;
-// `dim` is then its upper bound.
+// A dimension of an output. If only kernels know it, it names the size output that they write, and
+// `dim` is its upper bound.
 struct OutputDim {
     OutputDim(const Dim& known) : dim(known) {}  // NOLINT: a Dim is a dimension of an output
     OutputDim(std::int64_t known) : dim(known) {}  // NOLINT
     OutputDim(int known) : dim(known) {}           // NOLINT
     OutputDim(std::int32_t size_output, const Dim& upper, const Dim& optimum)
         : dim(upper), size(size_output), opt(optimum) {}
-    // One that is exactly a value of a shape input. Only such dimensions tell the runtime the
-    // values when an engine runs.
+    // A dimension that is exactly a value of a shape input. From these dimensions the runtime knows
+    // the values when an engine runs.
     static OutputDim value(const Context& context, std::int32_t input, std::int32_t index) {
         OutputDim made(context.inputs.at(input).values.at(index));
         made.shape_input = input;
@@ -275,9 +276,9 @@ struct OutputDim {
     }
 
     Dim dim;
-    std::int32_t size = -1;  // the declared output that holds it, -1 for known dimensions
+    std::int32_t size = -1;  // the size output that holds it, -1 for known dimensions
     Dim opt = 0;
-    std::int32_t shape_input = -1;  // the declared input, -1 where it is no value of one
+    std::int32_t shape_input = -1;  // the declared input whose value it is, or -1
     std::int32_t value_index = -1;
 };
 
@@ -285,8 +286,8 @@ using OutputShape = std::vector<OutputDim>;
 
 // ------------------------------------------------------------------------------------- a plugin
 
-// Everything about one plugin. The functions throw Refusal, and nothing else on purpose; they keep
-// no state, since TensorRT calls them from several threads.
+// Everything about one plugin. The functions throw only Refusal deliberately, and keep no state,
+// since TensorRT calls them from several threads.
 struct Program {
     const char* owner;  // the plugin class's name, for messages: "ScatterElements"
     const char* plugin_name;
@@ -303,7 +304,7 @@ struct Program {
     std::size_t tactic_count;
 
     // The combinations of input types that the library has kernels for: rows of one Type for each
-    // declared input. What a row says of an absent input or of a shape input is ignored.
+    // declared input. The entries of absent inputs and of shape inputs are ignored.
     const Type* input_types;
     std::size_t input_type_rows;
 
@@ -314,15 +315,15 @@ struct Program {
 
     bool has_workspace;  // whether the class defines workspace_bytes
 
-    // Why these attribute values and present inputs cannot be had from this library; "" where they
-    // can. Called when a plugin is made; only `attributes` and `is_present` of inputs are set.
+    // Why this library has no plugin with these attribute values and present inputs; "" if it has
+    // one. Called when a plugin is created; only `attributes` and `is_present` of inputs are set.
     std::string (*refuse)(const Context& context);
 
-    // The outputs' types, for any input types; throws Refusal for types that the attribute values
-    // rule out. Shapes are void.
+    // The outputs' types for any input types. Throws Refusal for types that the attribute values do
+    // not allow. Shapes are not set.
     std::vector<Type> (*output_types)(const Context& context);
 
-    // The author's check: the whole message of its error, "" for none. Dimensions may be unknown.
+    // The author's check: the whole message of its error, or "". Dimensions may be unknown.
     std::string (*check)(const Context& context);
 
     // The outputs' shapes, an empty one for each size output. Dimensions may be unknown.

@@ -1,9 +1,9 @@
-// What a plugin said about its memory, kept in the plan and compared when the plan is loaded;
-// pluginkit.trt.recorded_sizes in C++.
+// The memory sizes that a plugin stated during the build, which are stored in the plan and compared
+// when it is loaded, as in pluginkit.trt.recorded_sizes.
 //
-// TensorRT allocates outputs and workspace from what the plugin said during the build. A library
-// with another version of the plugin could write past that memory. So the plan records the sizes
-// for the shapes at the ends of each profile, and the plugin must still give them.
+// TensorRT allocates outputs and workspace by these sizes. A library with another version of the
+// plugin could write past that memory. So the plan stores the sizes at each profile's min, opt and
+// max shapes, and the plugin must still state the same.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +17,12 @@ namespace pluginkit {
 
 // The memory that a plugin needs for inputs of one set of shapes and types.
 struct MemoryNeeds {
-    std::vector<Shape> shapes;  // of the inputs that kernels see
+    std::vector<Shape> shapes;  // of the inputs in device memory
     std::vector<Type> types;
-    std::vector<Shape> told;     // the outputs' shapes as TensorRT gave them, -1 for unknown
-    std::vector<Shape> outputs;  // dimensions that only kernels know at their largest
+    std::vector<Shape> told;     // the outputs' shapes as TensorRT states them, -1 for unknown
+    std::vector<Shape> outputs;  // dimensions that only kernels know have their upper bound
     std::vector<Type> output_types;
-    std::int64_t workspace_bytes = 0;  // the most that a tactic needs
+    std::int64_t workspace_bytes = 0;  // of the tactic that needs most
 };
 
 bool operator==(const MemoryNeeds& a, const MemoryNeeds& b);
@@ -32,23 +32,23 @@ class RecordedSizes {
 public:
     bool empty() const { return mNeeds.empty(); }
 
-    // Asks the plugin for concrete shapes and keeps the answer.
+    // Stores the plugin's answer for concrete shapes.
     void record(const Node& node, const std::vector<Shape>& shapes, const std::vector<Type>& types,
                 const std::vector<Shape>& told);
 
     // The largest workspace for inputs of these types; nothing if none was recorded.
     std::optional<std::int64_t> workspace_bytes(const std::vector<Type>& types) const;
 
-    // Asks the plugin again and compares. Refuses PK216 where it says something else.
+    // Refuses (PK216) if the plugin now states other sizes.
     void check_unchanged(const Node& node) const;
 
     // Refuses (PK217) inputs that need more workspace than TensorRT was asked for.
     void check_workspace(const Node& node, const Context& context) const;
 
-    // What a plan holds.
+    // The text that a plan stores.
     std::string text() const;
 
-    // Refuses PK207 what cannot be read.
+    // Refuses (PK207) text that cannot be read.
     static RecordedSizes from_text(const Node& node, const std::string& text);
 
 private:

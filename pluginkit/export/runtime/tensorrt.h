@@ -1,8 +1,8 @@
-// The part of TensorRT's plugin interface that an exported library meets.
+// The part of TensorRT's plugin interface that an exported library uses.
 //
-// A library must be built where no TensorRT SDK is, so the layout of the interfaces is written down
-// here, as far as it concerns plugins: the order of virtual functions, the members of structs, the
-// numbers of enumerators. Names are TensorRT's.
+// A library can be built without a TensorRT SDK, so this header repeats the layout of the
+// interfaces that concern plugins: the order of virtual functions, the members of structs, the
+// values of enumerators. Names are TensorRT's.
 //
 // PLUGINKIT_TENSORRT_MAJOR chooses the layout:
 //
@@ -10,8 +10,8 @@
 //     10   TensorRT 10, and TensorRT-RTX 1.4
 //     11   TensorRT 11, and TensorRT-RTX from 1.5 on
 //
-// With PLUGINKIT_TENSORRT_HEADERS defined NVIDIA's own headers are used instead; the runtime
-// compiles with either. layout/layout.cpp compares the two.
+// With PLUGINKIT_TENSORRT_HEADERS defined, NVIDIA's own headers are used instead. The runtime
+// compiles with either; layout/layout.cpp compares them.
 #pragma once
 
 #include <cstddef>
@@ -43,7 +43,7 @@ static_assert(NV_TENSORRT_MAJOR == PLUGINKIT_TENSORRT_MAJOR,
 
 #else
 
-// What getTensorRTVersion() of an IPluginV2 tells: the first version with this layout.
+// The result of IPluginV2::getTensorRTVersion(): the first version with this layout.
 #if PLUGINKIT_TENSORRT_MAJOR == 8
 #define PLUGINKIT_TENSORRT_VERSION 8600
 #elif PLUGINKIT_TENSORRT_MAJOR == 10
@@ -378,7 +378,7 @@ protected:
                (PLUGINKIT_TENSORRT_VERSION & 0xFFFFFF);
     }
 
-private:  // of before dynamic shapes; TensorRT calls none of these
+private:  // from before dynamic shapes; TensorRT does not call these
     void configurePlugin(const Dims*, std::int32_t, const Dims*, std::int32_t, const DataType*,
                          const DataType*, const bool*, const bool*, PluginFormat,
                          std::int32_t) noexcept final {}

@@ -1,1 +1,1 @@
-"""Trace an author's methods into expressions and branches, from which C++ is generated."""
+"""Trace an author's methods: expressions and branches, from which C++ is generated."""

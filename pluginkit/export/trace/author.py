@@ -1,4 +1,4 @@
-"""Find the author's line that is being traced, so that errors can name it."""
+"""Find the author's line that runs, so that errors can name it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHIPPED = "pluginkit.plugins"
 
 
 def is_authored(module: str, file: str) -> bool:
-    """Whether a module belongs to an author, not to pluginkit or Python."""
+    """Whether a module is an author's, and not part of pluginkit or Python."""
     if module == _SHIPPED or module.startswith(f"{_SHIPPED}."):
         return True
     is_ours = module == _OURS or module.startswith(f"{_OURS}.")

@@ -1,7 +1,8 @@
-"""Build integer expressions over the dimensions of one call; equal ones are one object.
+"""Integer expressions over the dimensions of one call; equal expressions are one object.
 
-An expression records how a traced integer was computed. The table folds constants and undoes
-Python's way to round up, ``-(-a // b)``, so that the generated C++ reads like the author's code.
+An expression records how a traced integer was computed. Constants are folded, and ``-(-a // b)``,
+Python's idiom for rounding up, becomes ``ceil_div``, so that the generated C++ reads like the
+author's code.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ OPERATIONS: dict[str, Callable[..., int]] = {
     "both": lambda a, b: int(a and b),
     "either": lambda a, b: int(a or b),
     "where": lambda condition, a, b: a if condition else b,
-    "select": lambda condition, a, b: a if condition else b,  # as an author wrote it
+    "select": lambda condition, a, b: a if condition else b,  # pluginkit.where
 }
 
-#: Operations that have a result for every operand.
+#: Operations that have no result for some operands.
 _PARTIAL = frozenset({"floor_div", "ceil_div", "mod", "shift_left", "shift_right"})
 
 
@@ -48,11 +49,11 @@ class Expr:
     """One expression.
 
     Attributes:
-        number: how many expressions its table had made before.
+        number: its position among the expressions of its table.
         op: ``"constant"``, ``"symbol"`` or a key of OPERATIONS.
-        operands: of an operation.
-        value: of a constant.
-        name: of a symbol.
+        operands: the operands of an operation.
+        value: the value of a constant.
+        name: the name of a symbol.
         bounds: the least and the largest value of a symbol.
     """
 
@@ -70,7 +71,7 @@ class Expr:
 
     @property
     def is_partial(self) -> bool:
-        """Whether the operation has no result for some operands, as a division by 0."""
+        """Whether the operation has no result for some operands, such as a division by 0."""
         return self.op in _PARTIAL
 
     def evaluate(self, values: Mapping[str, int], known: dict[Expr, int] | None = None) -> int:
@@ -108,28 +109,28 @@ class Expr:
 
 
 class Expressions:
-    """Makes expressions, and keeps one object for equal ones."""
+    """Creates expressions; equal ones are the same object."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[object, ...], Expr] = {}
         self._numbers = itertools.count()
 
     def constant(self, value: int) -> Expr:
-        """An integer."""
+        """Return the expression of an integer."""
         key = "constant", value
         if key not in self._made:
             self._made[key] = self._new("constant", value=value)
         return self._made[key]
 
     def symbol(self, name: str, least: int, largest: int) -> Expr:
-        """A dimension, or whatever else is known only at run time."""
+        """Return the expression of a dimension, or of another number known only at run time."""
         key = "symbol", name
         if key not in self._made:
             self._made[key] = self._new("symbol", name=name, bounds=(least, largest))
         return self._made[key]
 
     def apply(self, op: str, *operands: Expr) -> Expr:
-        """The result of an operation."""
+        """Return the expression of an operation's result."""
         key = (op, *operands)
         known = self._made.get(key)
         if known is None:

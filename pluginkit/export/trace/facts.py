@@ -1,9 +1,9 @@
-"""Collect what is known about expressions on one path through an author's code.
+"""What is known about expressions on one path through an author's code.
 
-Each answer to a question narrows the interval of a polynomial, of its monomials and of the
-dimensions in them. An answer that contradicts the earlier ones is recognized as
-impossible, so that no code is generated for it. The reasoning is sound but incomplete: it never
-calls a possible answer impossible, and may miss an impossible one.
+The answer to each condition narrows the interval of a polynomial, of its monomials and of the
+dimensions in them. An answer that contradicts earlier ones is impossible, and no code is generated
+for it. The reasoning is sound but incomplete: it never rules out a possible answer, and may miss
+an impossible one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.intervals import Interval, max_of, min_of
 from pluginkit.export.trace.polynomials import Monomial, Polynomial, Polynomials
 
-#: For each comparison, the largest difference of its sides for which it holds, and the least for
-#: which it does not.
+#: For each comparison the largest difference of its sides for which it is true, and the least for
+#: which it is false.
 _LIMITS = {"less": (-1, 0), "less_equal": (0, 1)}
 #: The most narrowings that one answer may cause.
 _MOST_CONSEQUENCES = 64
@@ -29,11 +29,11 @@ class _ContradictionError(Exception):
 class Facts:
     """What is known after some answers.
 
-    Facts do not change: an answer leads from them to others, which are computed once, because
-    every path that gives the same first answers comes by.
+    Facts are immutable: an answer leads to other facts, which are kept, because all paths with the
+    same first answers share them.
 
     Args:
-        polynomials: of the expressions' table.
+        polynomials: the polynomials of the expressions.
     """
 
     def __init__(self, polynomials: Polynomials) -> None:
@@ -45,7 +45,7 @@ class Facts:
         self._after: dict[tuple[Expr, bool], Facts | None] = {}
 
     def assuming(self, condition: Expr, is_true: bool) -> Facts | None:
-        """What is known once a comparison has been answered; None where it cannot be so."""
+        """Return the facts after an answer to a comparison; None if the answer is impossible."""
         key = condition, is_true
         if key not in self._after:
             after = self._copy()
@@ -77,7 +77,7 @@ class Facts:
         return found
 
     def answer(self, condition: Expr) -> bool | None:
-        """Whether a comparison holds; None where both are possible."""
+        """Return whether a comparison is true; None if both answers are possible."""
         if condition not in self._answers:
             self._answers[condition] = self._answered(condition)
         return self._answers[condition]
@@ -98,7 +98,7 @@ class Facts:
         return True if largest <= most else False if least >= beyond else None
 
     def _assume(self, condition: Expr, is_true: bool) -> None:
-        """Narrow new facts by the answer to a comparison, or find that it cannot be so."""
+        """Narrow these facts by the answer to a comparison; raises if it is impossible."""
         if condition.op == "not":
             self._assume(condition.operands[0], not is_true)
             return
@@ -153,7 +153,7 @@ class Facts:
         return found if known is None else intervals.overlap(found, known)
 
     def _narrow(self, polynomial: Polynomial, to: Interval) -> None:
-        """Record that the polynomial lies in ``to``, with everything that follows."""
+        """Record that the polynomial lies in ``to``, and what follows from that."""
         waiting = [(polynomial, to)]
         followed: dict[Polynomial, Interval] = {}
         for _ in range(_MOST_CONSEQUENCES):
@@ -210,7 +210,7 @@ class Facts:
 
 
 def _unsigned(polynomial: Polynomial) -> Polynomial:
-    """Choose between the polynomial and its negative; the choice is the same for both."""
+    """Return the polynomial or its negative; the same one for both of them."""
     is_negative = bool(polynomial.terms) and polynomial.terms[0][1] < 0
     return Polynomial(()).plus(polynomial, -1) if is_negative else polynomial
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 #: The least and the largest value, both included.
 Interval = tuple[int, int]
 
-#: Python's own: while a method is traced, others that are slower have their names.
+#: Python's own min and max: while a method is traced, slower ones replace the builtins.
 min_of, max_of = min, max
 
-#: Shifts beyond this are not followed.
+#: Shifts by more bits count as shifts by this many.
 _MOST_SHIFT = 256
 
 
@@ -36,7 +36,7 @@ def total(a: Interval, b: Interval) -> Interval:
 
 
 def overlap(a: Interval, b: Interval) -> Interval:
-    """What both allow; empty, with the least above the largest, where they contradict."""
+    """Return the intersection; its least value is above its largest if it is empty."""
     return max_of(a[0], b[0]), min_of(a[1], b[1])
 
 
@@ -79,7 +79,7 @@ def _shifted_right(a: Interval, b: Interval) -> Interval:
 
 
 def _bitwise(a: Interval, b: Interval) -> Interval:
-    """Of any of ``x & y``, ``x | y`` and ``x ^ y``."""
+    """Return an interval for ``x & y``, ``x | y`` and ``x ^ y``."""
     bits = max_of(abs(end).bit_length() for end in (*a, *b))
     return (0 if min_of(a[0], b[0]) >= 0 else -(1 << bits)), (1 << bits) - 1
 

@@ -34,7 +34,7 @@ class Refusal:
     """An error that an author's code raises.
 
     Attributes:
-        parts: its text, with expressions in it.
+        parts: the text, with the expressions in it.
         phase: which of the author's methods raises it.
     """
 
@@ -48,15 +48,15 @@ class TracedPlugin:
 
     Attributes:
         variant: the variant.
-        output_types: of the outputs.
-        output_shapes: of the outputs, as for IDimensionExpr.
-        check: the refusal of the author's check; None where it accepts the call.
-        workspace_bytes: of the author's workspace_bytes; None where there is none.
-        steps: the steps that the author's launches returns.
-        kernels: the kernels from which the launches choose.
+        output_types: the types of the outputs.
+        output_shapes: the shapes of the outputs, as dimension expressions.
+        check: the tree of the author's check; a leaf is None where it accepts the call.
+        workspace_bytes: the tree of the author's workspace_bytes; None without that method.
+        steps: the tree of the steps that the author's launches returns.
+        kernels: the kernels that the launches choose from.
         paths: the trees of the three methods before they were simplified.
-        names: dimensions, values and sizes of inputs: the input's name, and which member; and
-            the size of the workspace.
+        names: expressions that are dimensions, values or sizes of inputs, or the size of the
+            workspace, each with the input's name and the member.
     """
 
     variant: Variant
@@ -91,7 +91,7 @@ def trace_plugin(variant: Variant, most_paths: int = MOST_PATHS) -> TracedPlugin
 
     Args:
         variant: the calls to trace.
-        most_paths: how many paths through a method are followed before it is refused.
+        most_paths: the most paths through a method; one with more is refused.
 
     Errors:
         PK800, PK801: a method cannot be traced, or has too many paths.
@@ -150,7 +150,7 @@ class _Tracer:
             yield expr_of(path, desc.nbytes), (desc.name, "nbytes()")
 
     def _pruned(self, tree: Tree[Any]) -> Tree[Any]:
-        """Remove the paths of calls that check refuses."""
+        """Return the tree without the calls that check refuses."""
         left = pruned(tree, lambda one: isinstance(one, Refusal) and one.phase == "check")
         if left is None:
             raise ExportError(
@@ -238,7 +238,7 @@ class _Tracer:
         return calls.describe_inputs(self._plugin, shapes, self._variant.dtypes, values)
 
     def _symbolic_inputs(self) -> calls.Inputs:
-        """Return descriptions whose dimensions are DimExpr, as TensorRT's builder causes them."""
+        """Return descriptions whose dimensions are DimExpr, as while TensorRT builds an engine."""
         shapes: list[Shape] = []
         values: dict[str, Shape] = {}
         ports = calls.present_ports(self._plugin)

@@ -1,7 +1,7 @@
-"""Run an author's code on numbers that stand for dimensions and record each operation.
+"""Numbers that stand for dimensions and record each operation of an author's code.
 
-They only pretend to be ints, for ``isinstance``. Python would read the value of a real
-``int`` subclass directly, and the trace would silently lose that use.
+``isinstance`` takes them for ints, but they are no subclass of ``int``: Python would read the value
+of a subclass directly, and the trace would miss that use.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TracedBool:
         return self._path.decide(self.expr)
 
     def choose(self, a: Any, b: Any) -> Any:
-        """``a`` where it holds, else ``b``, without a branch; see pluginkit.where."""
+        """Return ``a`` if it is true, else ``b``, without a branch; see pluginkit.where."""
         known = self._path.facts.answer(self.expr)
         if known is not None:
             return a if known else b
@@ -86,7 +86,7 @@ class TracedInt:
         return -self - 1
 
     def bit_length(self) -> Any:
-        """As int.bit_length."""
+        """Return the number of bits, as int.bit_length."""
         return self._applied("bit_length")
 
     def __divmod__(self, other: Any) -> Any:
@@ -286,7 +286,7 @@ def tracing_extremes(path: Path) -> Iterator[None]:
 
 
 def _extreme(path: Path, name: str, a: Expr, b: Expr) -> Expr:
-    """Return the smaller or the larger number; an expression if the facts do not decide."""
+    """Return the minimum or the maximum, as an expression if the facts do not decide."""
     is_ordered = path.facts.answer(path.table.apply("less_equal", a, b))
     if is_ordered is None:
         return path.table.apply(name, a, b)

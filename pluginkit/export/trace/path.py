@@ -1,4 +1,4 @@
-"""Follow one run of an author's code on traced integers: its questions and their answers."""
+"""One run of an author's code on traced integers: the conditions it tests, and the answers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pluginkit.export.trace.facts import Facts
 from pluginkit.export.trace.polynomials import Polynomials
 from pluginkit.kernels.specialise import Specialisation
 
-#: The most values of a loop bound or an index that are all followed.
+#: The most values of a loop bound or an index for which all paths are followed.
 MOST_VALUES = 32
-#: The most questions on one path; more indicate an endless loop.
+#: The most conditions on one path; more indicate an endless loop.
 _MOST_QUESTIONS = 400
 
-#: Mistakes of an author that the runtime finds too (views outside of their buffers): code that asks
-#: for them, with the answer that is taken where nothing decides.
+#: Checks that the runtime repeats (for views outside of their buffers), each with the answer that
+#: is assumed where the facts do not decide.
 _TAKEN: dict[CodeType, bool] = {
     Workspace._check.__code__: True,
     TensorDesc.reshape.__code__: False,
@@ -53,9 +53,9 @@ class TraceTable:
     Attributes:
         expressions: the expressions.
         polynomials: their normal forms.
-        facts: what is known before any question.
+        facts: what is known before any condition.
         kernels: every kernel that a path launches, once.
-        known_kernels: the numbers of kernels by declaration and constants.
+        known_kernels: the numbers of kernels, by declaration and constants.
     """
 
     def __init__(self) -> None:
@@ -97,17 +97,17 @@ class TraceTable:
 
 
 class Path:
-    """The answers of one run: first the given ones, then any possible one.
+    """The answers of one run: first the given ones, then any possible ones.
 
     Args:
         table: the call's expressions.
-        given: answers to the first questions.
+        given: the answers to the first conditions.
 
     Attributes:
         questions: the decisions so far.
         phase: which of the author's methods runs.
-        failed_in: which of them raised.
-        refused: the error of code that cannot be traced, in case the author's code catches it.
+        failed_in: the method that raised an exception.
+        refused: the error for code that cannot be traced, in case the author's code catches it.
     """
 
     def __init__(self, table: TraceTable, given: Sequence[bool] = ()) -> None:
@@ -120,7 +120,7 @@ class Path:
 
     @contextmanager
     def within(self, phase: str) -> Iterator[None]:
-        """Say which of the author's methods runs."""
+        """Record which of the author's methods runs."""
         before, self.phase = self.phase, phase
         try:
             yield
@@ -131,11 +131,11 @@ class Path:
             self.phase = before
 
     def assume(self, condition: Expr) -> None:
-        """Take a comparison for true that nothing contradicts."""
+        """Assume that a comparison is true, unless that is impossible."""
         self.facts = self.facts.assuming(condition, True) or self.facts
 
     def decide(self, condition: Expr) -> bool:
-        """Answer a question: as the facts demand, else as given, else with yes."""
+        """Answer a condition: as the facts demand, otherwise as given, otherwise with True."""
         known = self.facts.answer(condition)
         if known is not None:
             return known

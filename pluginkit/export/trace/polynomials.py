@@ -1,7 +1,8 @@
-"""Bring expressions into a normal form: integer polynomials over everything but sums and products.
+"""The normal form of expressions: integer polynomials, whose variables are all other operations.
 
-Expressions that differ only in the order of their factors have the same normal form. A comparison
-that has one result for every shape becomes a difference that is constant or has one sign.
+Expressions that differ only in the order of terms or factors have the same normal form. A
+comparison that has one result for every shape becomes a difference that is constant or has
+one sign.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ class Polynomial:
 
     @staticmethod
     def of_terms(terms: dict[Monomial, int], constant: int) -> Polynomial:
-        """Return the polynomial with these terms, of which some may be zero."""
+        """Return the polynomial with these terms; coefficients may be 0."""
         kept = [(monomial, factor) for monomial, factor in terms.items() if factor]
         kept.sort(key=lambda term: [one.number for one in term[0]])
         return Polynomial(tuple(kept), constant)
 
     def plus(self, other: Polynomial, factor: int = 1) -> Polynomial:
-        """``self + factor * other``."""
+        """Return ``self + factor * other``."""
         total: Counter[Monomial] = Counter(dict(self.terms))
         for monomial, coefficient in other.terms:
             total[monomial] += factor * coefficient

@@ -1,4 +1,4 @@
-"""Remove branches whose sides differ only in numbers, by letting an expression choose the numbers.
+"""Remove branches whose sides differ only in numbers: an expression chooses the number instead.
 
 if n > 4: launch(k, grid=4)  else: launch(k, grid=n)   ->   launch(k, grid=n > 4 ? 4 : n)
 if a: X  else: if b: X  else: Y                         ->   if a or b: X  else: Y
@@ -38,7 +38,7 @@ def simplified(table: TraceTable, tree: Tree[T]) -> Tree[T]:
 
 
 def _joined(table: TraceTable, condition: Expr, one: Tree[T], other: Tree[T]) -> Tree[T]:
-    """Join the sides of a branch that ask the same and whose results differ only in numbers."""
+    """Join the sides of a branch with equal conditions and results that differ only in numbers."""
     if isinstance(one, Leaf) and isinstance(other, Leaf):
         return Leaf(_Joining(table, condition).join(one.result, other.result))
     if isinstance(one, Branch) and isinstance(other, Branch) and one.condition is other.condition:
@@ -68,7 +68,7 @@ def _combined(table: TraceTable, branch: Branch[T]) -> Branch[T]:
 
 
 class _Joining:
-    """Joins two results that are equal except for numbers into one that chooses between these."""
+    """Joins two results that differ only in numbers into one that chooses the numbers."""
 
     def __init__(self, table: TraceTable, condition: Expr) -> None:
         self._table = table

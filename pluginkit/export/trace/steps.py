@@ -1,4 +1,4 @@
-"""Read the steps that ``launches`` returns, with expressions in place of numbers."""
+"""The steps that ``launches`` returns, with expressions instead of numbers."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from pluginkit.kernels.specialise import specialise, type_bindings
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
 
-#: A number that a kernel gets; it is no expression if it does not depend on dimensions.
+#: A number that a kernel gets; an expression only if it depends on dimensions.
 Number = Expr | float | bool
 
 
 @dataclass(frozen=True)
 class BufferSlice:
-    """A piece of a buffer.
+    """A part of a buffer.
 
     Attributes:
         kind: ``"input"``, ``"output"`` or ``"workspace"``.
-        index: which of the inputs that kernels see, or of the outputs.
-        offset, nbytes: in bytes.
+        index: which of the inputs in device memory, or of the outputs.
+        offset, nbytes: where it starts and how large it is, in bytes.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class BufferSlice:
 
 @dataclass(frozen=True)
 class Values:
-    """Numbers of one type; several make a struct, or as many parameters of a numba kernel."""
+    """Numbers of one type; several become a struct, or that many parameters of a numba kernel."""
 
     dtype: DType
     numbers: tuple[Number, ...]
@@ -74,9 +74,9 @@ class TracedLaunch:
     """A launch.
 
     Attributes:
-        kernel: the kernel as it is declared, with types and constants in braces.
+        kernel: the kernel's declaration, with types and constants in braces.
         number: the specialisation's number among the table's kernels.
-        grid, block, shared_bytes, parameters: those of Launch.
+        grid, block, shared_bytes, parameters: as in Launch.
     """
 
     kernel: str
@@ -107,7 +107,7 @@ TracedStep = TracedLaunch | TracedCopy | TracedFill
 
 
 class StepReader:
-    """Reads what ``launches`` returned on one path.
+    """Reads the steps that ``launches`` returned on one path.
 
     Args:
         path: the path.
@@ -123,7 +123,7 @@ class StepReader:
         self._bindings = type_bindings(plugin, inputs, outputs)
 
     def read(self, step: Step) -> TracedStep:
-        """Return a step with expressions in place of traced numbers.
+        """Return a step with expressions instead of traced numbers.
 
         Errors:
             PK300 to PK303: the step is wrong, as for concrete shapes.
@@ -154,7 +154,7 @@ class StepReader:
         )
 
     def _number_of(self, launch: Launch) -> Expr:
-        """Return the number of a kernel; each is specialised once, since that reads its files."""
+        """Return the number of a kernel; specialised once only, since that reads its files."""
         known = self._path.table.known_kernels
         key = launch.kernel, tuple(launch.constants.items())
         if isinstance(launch.kernel, CudaKernel) and key in known:
@@ -197,7 +197,7 @@ class StepReader:
         scalar = scalar_from_value(name, argument)
         numbers = tuple(self._number(scalar.dtype, value) for value in scalar.values)
         if not all(isinstance(number, Expr) for number in numbers):
-            packed(name, scalar)  # refuses what the type cannot hold
+            packed(name, scalar)  # refuses numbers that the type cannot hold
         return Values(scalar.dtype, numbers, not is_cuda)
 
     def _number(self, dtype: DType, value: Any) -> Number:

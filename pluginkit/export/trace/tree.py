@@ -1,4 +1,4 @@
-"""Explore an author's method for all shapes: a tree with questions as nodes, results as leaves."""
+"""Explore an author's method for all shapes: a tree of conditions, with results as leaves."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _MOST_STEPS = 10_000
 
 @dataclass(frozen=True)
 class Leaf(Generic[T]):
-    """The result of one path, or of several with equal results."""
+    """The result of one path, or of several paths with equal results."""
 
     result: T
 
 
 @dataclass(frozen=True)
 class Branch(Generic[T]):
-    """A question, and the tree below each answer.
+    """A condition, and the tree for each answer.
 
     Attributes:
         condition: a comparison.
-        if_true, if_false: the trees below.
+        if_true, if_false: the trees for the answers.
     """
 
     condition: Expr
@@ -49,12 +49,12 @@ def explore(
 
     Args:
         table: the call's expressions.
-        run: calls the author's method with numbers of the path that it gets.
-        method: its name, for errors.
-        most_paths: how many paths are followed before the method is refused.
+        run: calls the author's method with traced numbers of a path.
+        method: the method's name, for errors.
+        most_paths: the most paths; a method with more is refused.
 
     Errors:
-        PK800: the code cannot be traced.  PK801: it has too many paths.
+        PK800: the code cannot be traced.  PK801: the method has too many paths.
     """
     found: list[tuple[list[BranchDecision], T]] = []
     waiting: list[tuple[bool, ...]] = [()]
@@ -78,7 +78,7 @@ def explore(
 
 
 def leaves(tree: Tree[T]) -> Iterator[T]:
-    """Yield every result; those for true come before those for false."""
+    """Yield every result; ``if_true`` comes before ``if_false``."""
     if isinstance(tree, Leaf):
         yield tree.result
     else:
@@ -87,7 +87,7 @@ def leaves(tree: Tree[T]) -> Iterator[T]:
 
 
 def conditions(tree: Tree[T]) -> Iterator[Expr]:
-    """Yield every question, in the order in which they are asked."""
+    """Yield every condition, in the order in which the code tests them."""
     if isinstance(tree, Branch):
         yield tree.condition
         yield from conditions(tree.if_true)

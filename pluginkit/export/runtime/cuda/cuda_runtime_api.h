@@ -1,5 +1,5 @@
-// What NVIDIA's TensorRT headers need of CUDA's: two handles. With this file on the include path
-// they compile where no CUDA is.
+// The two handles of CUDA that NVIDIA's TensorRT headers need. With this file on the include path
+// they compile without CUDA.
 #pragma once
 
 typedef struct CUstream_st* cudaStream_t;

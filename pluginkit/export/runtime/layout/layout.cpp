@@ -1,9 +1,8 @@
-// Compares pluginkit's own header with NVIDIA's: sizes, offsets, enumerators, and the place of
-// every virtual function. Compiled and run by
-// export/compile/check_layout.py.
+// Compares pluginkit's own header with NVIDIA's: sizes, offsets, enumerators, and the slot of every
+// virtual function. export/compile/check_layout.py compiles and runs it.
 //
-// A pointer to a virtual member function holds the function's offset in the table of virtual
-// functions (Itanium C++ ABI, as g++ has it on x86-64), so two tables are compared without objects.
+// A pointer to a virtual member function is the function's offset in the vtable (Itanium C++ ABI,
+// as in g++ on x86-64), so that vtables can be compared without objects.
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -55,7 +54,7 @@ struct Opened : Base {
     static_assert(static_cast<int>(own::name) == static_cast<int>(nvinfer1::name), #name)
 #define SLOT(type, method) \
     same(#type "::" #method, slot(&own::type::method), slot(&nvinfer1::type::method))
-// Of an overloaded function: its type, once with each namespace.
+// As SLOT, for an overloaded function, whose type chooses the overload.
 #define OVERLOAD(type, method, result, qualifiers, ...)                                      \
     {                                                                                        \
         std::intptr_t first, second;                                                         \

@@ -1,8 +1,8 @@
-// A stand-in for libcuda.so.1 that does nothing and writes down what it is asked for.
+// A double for libcuda.so.1 that runs nothing and records its calls.
 //
-// An exported library that finds it (PLUGINKIT_CUDA_DRIVER) runs without a GPU, and what it would
-// have launched can be compared, byte for byte, with what the Python class launches. Every call
-// that does work is a line of JSON:
+// With it (PLUGINKIT_CUDA_DRIVER) an exported library runs without a GPU, and its launches can be
+// compared, byte for byte, with those of the Python class. Every call that does work is recorded as
+// a line of JSON:
 //
 //     {"call":"launch","function":"scale","grid":[4,1,1],"block":[256,1,1],"shared":0,"stream":7,
 //      "arguments":["0010000000000000","..."]}
@@ -13,8 +13,8 @@
 //     {"call":"function","module":1,"name":"scale"}
 //     {"call":"shared","function":"scale","bytes":65536}
 //
-// A launch does not say how many parameters the kernel has and how large they are: that is what
-// pluginkit_recording_parameters is for. Arguments of a function without them are null.
+// A launch does not state how many parameters the kernel has, and their sizes:
+// pluginkit_recording_parameters does. Without it the arguments of a function are recorded as null.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -70,7 +70,7 @@ char sContexts[kDevices];  // their addresses are the primary contexts
 thread_local void* sCurrent = &sContexts[0];
 thread_local std::vector<void*> sStack;
 
-// The device whose primary context it is, -1 for another context.
+// Returns the device of a primary context, -1 for another context.
 std::int32_t device_of(const void* context) {
     for (std::int32_t device = 0; device < kDevices; ++device) {
         if (context == &sContexts[device]) {
@@ -80,7 +80,7 @@ std::int32_t device_of(const void* context) {
     return -1;
 }
 
-// The status that a function is told to answer; its calls before count down.
+// Returns the status that the next call of a function returns, and counts the call.
 CUresult failure_of(const char* function) {
     const auto found = state().failures.find(function);
     if (found == state().failures.end()) {
@@ -159,20 +159,20 @@ const char* error_name(CUresult status) {
 
 #define PLUGINKIT_EXPORT extern "C" __attribute__((visibility("default")))
 
-// ------------------------------------------------------------------------------- for the test
+// ------------------------------------------------------------------------- control by the caller
 
 PLUGINKIT_EXPORT void pluginkit_recording_clear() {
     const std::lock_guard<std::mutex> lock(state().mutex);
     state().records.clear();
 }
 
-// The records so far, valid until the next call of the driver.
+// Returns the records so far; valid until the next call of the driver.
 PLUGINKIT_EXPORT const char* pluginkit_recording_text() {
     const std::lock_guard<std::mutex> lock(state().mutex);
     return state().records.c_str();
 }
 
-// Whether calls are written down; they are counted in any case.
+// Turns recording on or off; calls are always counted.
 PLUGINKIT_EXPORT void pluginkit_recording_enable(std::int32_t is_recording) {
     const std::lock_guard<std::mutex> lock(state().mutex);
     state().is_recording = is_recording != 0;
@@ -194,8 +194,8 @@ PLUGINKIT_EXPORT void pluginkit_recording_device(std::int32_t capability,
     state().shared_bytes = shared_bytes;
 }
 
-// Lets a function of the driver answer `status`, from its call number `after` on, counted from 0;
-// status 0 ends that.
+// Makes a function of the driver return `status` from its call number `after` on, counted from 0.
+// Status 0 ends that.
 PLUGINKIT_EXPORT void pluginkit_recording_fail(const char* function, std::int32_t status,
                                                std::int64_t after) {
     const std::lock_guard<std::mutex> lock(state().mutex);
@@ -205,7 +205,7 @@ PLUGINKIT_EXPORT void pluginkit_recording_fail(const char* function, std::int32_
     }
 }
 
-// What has happened so far: "loaded", "unloaded" modules, "retained" primary contexts, "launches".
+// Returns a count: "loaded" or "unloaded" modules, "retained" primary contexts, or "launches".
 PLUGINKIT_EXPORT std::int64_t pluginkit_recording_count(const char* what) {
     const std::lock_guard<std::mutex> lock(state().mutex);
     const std::string wanted = what;
@@ -264,7 +264,7 @@ PLUGINKIT_EXPORT CUresult cuCtxPopCurrent_v2(void** context) {
 
 PLUGINKIT_EXPORT CUresult cuCtxGetDevice(std::int32_t* device) {
     const std::int32_t found = device_of(sCurrent);
-    *device = found < 0 ? 0 : found;  // other contexts are of device 0
+    *device = found < 0 ? 0 : found;  // other contexts belong to device 0
     return sCurrent != nullptr ? kSuccess : kInvalidContext;
 }
 

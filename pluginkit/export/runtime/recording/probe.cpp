@@ -1,6 +1,6 @@
-// A way into an exported plugin for the check that compares it with the Python class.
+// An entry point to exported plugins, for the comparison with the Python class.
 //
-// The check builds the library once more with this file added. A request and its answer are JSON:
+// The comparison builds the library once more with this file. Requests and answers are JSON:
 //
 //     {"plugin": "Scale_PK", "attributes": {"factor": 2.0},      the wire form
 //      "dtypes": ["float32"], "shapes": [[2, 3]], "told": [[2, 3]], "tactic": 0,
@@ -8,10 +8,10 @@
 //     {"outputs": [[[2, 3], "float32"]], "workspace_bytes": 0,
 //      "attributes": {"factor": 2.0}}                            as a plan would keep them
 //
-// `told` are the outputs' shapes as TensorRT would say them, -1 for what only kernels know. With
-// "inputs" the steps are enqueued too, on the recording driver, which tells what they were, or on
-// a GPU. With "is_kept" the plugin outlives the request, so that a CUDA graph that captured its
-// enqueue can be replayed. A refusal is {"error": "PK140 ..."}.
+// "told" has the outputs' shapes as TensorRT would state them, with -1 for dimensions that only
+// kernels know. With "inputs" the steps are enqueued too, on the recording driver or on a GPU. With
+// "is_kept" the plugin outlives the request, so that a CUDA graph that captured its enqueue can be
+// replayed. A refusal is {"error": "PK140 ..."}.
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -118,7 +118,7 @@ Json answer(const Json& request) {
 
 }  // namespace pluginkit
 
-// The answer to a request, valid until the next one of the same thread.
+// Returns the answer to a request; valid until the next request of the same thread.
 extern "C" __attribute__((visibility("default"))) const char* pluginkit_probe(
     const char* request) {
     static thread_local std::string text;

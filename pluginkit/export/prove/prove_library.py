@@ -1,4 +1,4 @@
-"""Build what the comparison needs, and run it."""
+"""Build a library with its probe, and compare it with the Python classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pluginkit.export.progress import Report, silent
 from pluginkit.export.prove.compare import Proof, prove
 from pluginkit.export.prove.library_side import ProbedLibrary
 
-#: Calls for each variant that shares its functions with no other.
+#: The calls for each variant with functions of its own.
 CALLS = 400
 
 
@@ -27,10 +27,10 @@ def prove_library(
 
     Args:
         library: the library.
-        builder: has compiled it, for this machine.
-        compiler: for this machine.
-        calls: how many for each variant that shares its functions with no other.
-        report: is told how many variants are compared.
+        builder: has compiled the library for this machine.
+        compiler: the compiler for this machine.
+        calls: how many calls to make for each variant with functions of its own.
+        report: called with the progress.
 
     Errors:
         PK806: they differ.

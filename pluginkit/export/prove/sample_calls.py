@@ -1,9 +1,9 @@
-"""Draw shapes for the comparison: corners of the ranges, both sides of each branch, random ones.
+"""Sample calls for the comparison: corners of the ranges, both sides of each branch, random shapes.
 
-Random shapes seldom fit together. So shapes are drawn for each path through ``check`` and
-``launches``, as far as its questions tell how to take it: dimensions that
-were found equal are drawn as one. Between two shapes for which a question has different answers,
-a search finds two neighbouring shapes for which it still has.
+``check`` refuses most random shapes, since their dimensions do not fit together. So shapes are
+drawn for the paths through ``check`` and ``launches``: dimensions that a path requires to be equal
+are drawn as one. For a condition with different answers at two shapes, a bisection between them
+finds neighbouring shapes where the answer changes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pluginkit.export.trace.methods import TracedPlugin, symbol_of_dim, symbol_o
 from pluginkit.export.trace.tree import Leaf, Tree
 from pluginkit.export.variant import DimRange
 
-#: Bytes of the largest tensor that is drawn.
+#: The size in bytes of the largest tensor.
 _MOST_BYTES = 2**44
-#: Sizes at which kernels and launches are most likely to change.
+#: Sizes at which launches are likely to change.
 _NOTABLE = (
     *(0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 255, 256),
     *(257, 511, 512, 1000, 1023, 1024, 4096, 16384, 65535, 65536, 131072, 2**20, 2**24),
@@ -37,8 +37,8 @@ _Question = tuple[Expr, bool]
 _Path = tuple[_Question, ...]
 
 
-class Drawing:
-    """Draws the calls of one traced variant.
+class CallSampler:
+    """Samples calls of one traced variant.
 
     Args:
         traced: the variant.
@@ -89,7 +89,7 @@ class Drawing:
             yield dict(zip(self._ranges, corner, strict=True))
 
     def _along(self, path: Sequence[_Question]) -> Iterator[Point]:
-        """Yield a point on a path, or one that comes close."""
+        """Yield a point on a path, or the closest that was found."""
         groups = _Groups(self._ranges, path)
         best: tuple[int, Point] | None = None
         for _ in range(_ATTEMPTS):
@@ -119,7 +119,7 @@ class Drawing:
         return min(max(size, least), largest)
 
     def _around(self, condition: Expr, points: Sequence[Point]) -> Iterator[Point]:
-        """Yield two neighbouring points for which a question has different answers."""
+        """Yield two neighbouring points at which a condition has different answers."""
         sides: dict[bool, list[Point]] = {True: [], False: []}
         for point in self._random.sample(points, min(len(points), 40)):
             answer = _answer(condition, point)
@@ -129,9 +129,7 @@ class Drawing:
             return
         inside = self._random.choice(sides[True])
         outside = self._random.choice(sides[False])
-        for (
-            name
-        ) in self._ranges:  # one dimension after the other, so that the others keep their values
+        for name in self._ranges:  # moves one dimension at a time
             moved = {**inside, name: outside[name]}
             if _answer(condition, moved) is False:
                 yield from _neighbours(condition, inside, name, outside[name])
@@ -200,7 +198,7 @@ class _Groups:
 
 
 def _symbols(traced: TracedPlugin) -> Iterator[tuple[str, DimRange]]:
-    """Yield every dimension that is not fixed, with its range."""
+    """Yield every dimension that can vary, with its range."""
     variant = traced.variant
     ports = calls.present_ports(variant.plugin)
     for port, ranges in zip(ports, variant.ranges, strict=True):
@@ -211,7 +209,7 @@ def _symbols(traced: TracedPlugin) -> Iterator[tuple[str, DimRange]]:
 
 
 def _paths(tree: Tree[Any]) -> Iterator[tuple[_Path, Any]]:
-    """Yield each leaf with the questions and answers that lead to it."""
+    """Yield each leaf with the conditions and answers on the path to it."""
     if isinstance(tree, Leaf):
         yield (), tree.result
         return
@@ -223,7 +221,7 @@ def _paths(tree: Tree[Any]) -> Iterator[tuple[_Path, Any]]:
 def _answer(
     condition: Expr, point: Mapping[str, int], known: dict[Expr, int] | None = None
 ) -> bool | None:
-    """Answer a question for a point; None if it divides by 0 there."""
+    """Evaluate a condition at a point; None if it divides by 0 there."""
     try:
         return bool(condition.evaluate(point, known))
     except (ZeroDivisionError, KeyError, ValueError):
@@ -231,7 +229,7 @@ def _answer(
 
 
 def _neighbours(condition: Expr, inside: Point, name: str, outside: int) -> Iterator[Point]:
-    """Bisect along one dimension until the points with different answers are neighbours."""
+    """Bisect along one dimension down to neighbouring points with different answers."""
     near, far = inside[name], outside
     while abs(far - near) > 1:
         middle = (near + far) // 2
