@@ -10,8 +10,8 @@ from pluginkit.errors import ExportError
 from pluginkit.export.generate.generate_library import GeneratedLibrary
 from pluginkit.export.progress import Report, silent
 from pluginkit.export.prove.call import CallRecord, VariantCall
-from pluginkit.export.prove.sample_calls import CallSampler
 from pluginkit.export.prove.python_side import python_answer
+from pluginkit.export.prove.sample_calls import CallSampler
 
 #: Errors that the runtime words differently; only their codes must agree.
 _WORDED_BY_RUNTIME = frozenset({"PK112", "PK114", "PK115", "PK118", "PK303", "PK304", "PK305"})
