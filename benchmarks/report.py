@@ -32,6 +32,7 @@ Every script answers `--help`.
 | [rms_norm.py](rms_norm.py) | AddRMSNorm and its peers | a GPU, torch |
 | [non_max_suppression.py](non_max_suppression.py) | NonMaxSuppression and peers | a GPU, torch |
 | [roi_align.py](roi_align.py) | RoiAlign and its peers | a GPU, torch |
+| [deform_conv.py](deform_conv.py) | DeformConv and its peers; not run yet | a GPU, torchvision |
 | [torchvision_detectors.py](torchvision_detectors.py) | which detectors build | torchvision |
 | [enqueue_vtables.py](enqueue_vtables.py) | what one enqueue costs the host | \
 a GPU, tensorrt_lean, g++ |

@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parents[3] / "benchmarks"
 #: The plugin that each of the scripts with peers measures.
 BENCHMARKS = {
     "AddRMSNorm": "rms_norm",
+    "DeformConv": "deform_conv",
     "GridSample": "grid_sample",
     "NonMaxSuppression": "non_max_suppression",
     "NonZero": "non_zero",

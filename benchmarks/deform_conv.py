@@ -1,0 +1,143 @@
+"""DeformConv and torchvision, on a GPU. Not run yet: there are no results.
+
+    python benchmarks/deform_conv.py
+
+which is ``pluginkit bench DeformConv --peers benchmarks/deform_conv.py`` with the results written
+to benchmarks/results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from peers import plain_kernel, run_bench, torch_on_stream_of
+
+from pluginkit import Plugin, float16, float32
+from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
+from pluginkit.contract.tensors import DeviceTensor
+from pluginkit.plugins.deform_conv import DeformConv
+
+#: X, output channels, group, offset_group, stride, and the most pixels that a tap moves. Taps are
+#: 3 x 3, padded by one pixel.
+CASES: dict[str, tuple[tuple[int, int, int, int], int, int, int, int, float]] = {
+    "stage 3": ((2, 128, 100, 168), 128, 1, 1, 1, 2),
+    "stage 4": ((2, 256, 50, 84), 256, 1, 1, 1, 2),
+    "stage 5": ((2, 512, 25, 42), 512, 1, 1, 1, 2),
+    "strided": ((2, 256, 100, 168), 256, 1, 1, 2, 2),
+    "offset groups": ((2, 256, 50, 84), 256, 1, 8, 1, 2),
+    "grouped": ((2, 256, 50, 84), 256, 32, 1, 1, 2),
+    "depthwise": ((2, 256, 50, 84), 256, 256, 4, 1, 2),
+    "far offsets": ((2, 256, 50, 84), 256, 1, 1, 1, 40),
+    "one image, few pixels": ((1, 256, 7, 7), 256, 1, 1, 1, 2),
+}
+#: One image is a problem small enough for the reference.
+SAMPLE = (slice(0, 1),)
+
+
+def workloads() -> Iterator[Workload]:
+    """Every case in float32 and float16, with a bias and a mask."""
+    for case, (_, _, group, parts, stride, _) in CASES.items():
+        for dtype in (float32, float16):
+            plugin = DeformConv(
+                group=group, offset_group=parts, strides=(stride, stride), pads=(1, 1, 1, 1)
+            )
+            yield Workload(case, "masked", plugin, (dtype,) * 5, _inputs(case), SAMPLE)
+
+
+def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
+    shape, maps, group, parts, stride, reach = CASES[case]
+
+    def make(xp: Any, seed: int) -> list[Any]:
+        rng = xp.random.default_rng(seed)
+        out = [(size - 1) // stride + 1 for size in shape[2:]]
+        depth = shape[1] // group
+
+        def drawn(*sizes: int) -> Any:
+            return rng.random(sizes, dtype=xp.float32) * 2 - 1
+
+        # Eighths of a pixel, which float16 holds too.
+        offset = xp.rint(drawn(shape[0], parts * 18, *out) * (8 * reach)) / 8
+        weights = drawn(maps, depth, 3, 3) / (9 * depth) ** 0.5
+        return [drawn(*shape), weights, offset, drawn(maps), abs(drawn(shape[0], parts * 9, *out))]
+
+    return make
+
+
+def _torchvision(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
+    try:
+        from torchvision.ops import deform_conv2d
+    except ImportError as error:
+        raise NotOffered("torchvision is not installed") from error
+    options = plugin.attribute_values
+    torch_on_stream_of(inputs)
+    x, weights, offset, bias, mask = (tensor.torch() for tensor in inputs)
+    stride = tuple(options["strides"])
+    return lambda: deform_conv2d(x, offset, weights, bias, stride, (1, 1), (1, 1), mask)
+
+
+_PLAIN = """
+__device__ float pixel(const float* image, int height, int width, float y, float x) {
+    if (!(y > -1.0f && y < height && x > -1.0f && x < width)) return 0.0f;
+    const int top = floorf(y), left = floorf(x);
+    const float dy = y - top, dx = x - left;
+    float sum = 0;
+    for (int i = 0; i < 2; ++i) {
+        for (int j = 0; j < 2; ++j) {
+            const int row = top + i, column = left + j;
+            if (row < 0 || row >= height || column < 0 || column >= width) continue;
+            sum += (i ? dy : 1 - dy) * (j ? dx : 1 - dx) * image[row * width + column];
+        }
+    }
+    return sum;
+}
+__global__ void plain(float* out, const float* x, const float* w, const float* offset,
+                      const float* bias, const float* mask, int total, int channels, int height,
+                      int width, int maps, int out_height, int out_width, int group, int parts,
+                      int stride) {
+    const int area = out_height * out_width, depth = channels / group;
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < total; i += gridDim.x * blockDim.x) {
+        const int at = i % area, map = i / area % maps, image = i / area / maps;
+        const int row = at / out_width * stride - 1, column = at % out_width * stride - 1;
+        float sum = bias[map];
+        for (int c = 0; c < depth; ++c) {
+            const int channel = map / (maps / group) * depth + c;
+            const int part = image * parts + channel / (channels / parts);
+            const float* pixels = x + (image * channels + channel) * height * width;
+            for (int tap = 0; tap < 9; ++tap) {
+                const float* moved = offset + (part * 9 + tap) * 2 * area + at;
+                sum += w[(map * depth + c) * 9 + tap] * mask[(part * 9 + tap) * area + at] *
+                       pixel(pixels, height, width, row + tap / 3 + moved[0],
+                             column + tap % 3 + moved[area]);
+            }
+        }
+        out[i] = sum;
+    }
+}
+"""
+
+
+def _plain(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
+    """Give each output to a thread, which samples all that it needs."""
+    if inputs[0].dtype is not float32:
+        raise NotOffered("it is written for float32")
+    options = plugin.attribute_values
+    kernel = plain_kernel(_PLAIN, "plain")
+    total, (_, maps, *out) = outputs[0].size, outputs[0].shape
+    groups = (options["group"], options["offset_group"], options["strides"][0])
+    sizes = (total, *inputs[0].shape[1:], maps, *out, *groups)
+    pointers = [tensor.pointer for tensor in (outputs[0], *inputs)]
+    arguments = (*pointers, *map(np.int32, sizes))
+    return lambda: kernel((-(-total // 256),), (256,), arguments)
+
+
+PEERS = (Peer("torchvision", _torchvision), Peer("plain kernel", _plain))
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_bench(DeformConv, __file__))

@@ -1,0 +1,102 @@
+"""DeformConv, a convolution whose taps move by offsets that are an input, in CUDA C++."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from pluginkit import (
+    FLOAT_TYPES,
+    Case,
+    CudaKernel,
+    Input,
+    Launch,
+    OnnxOp,
+    Output,
+    Plugin,
+    TensorDesc,
+    attribute,
+    bfloat16,
+    float16,
+    float32,
+)
+from pluginkit.plugins.deform_conv.cases import deform_conv_cases
+from pluginkit.plugins.deform_conv.launches import DEFINES, ROWS, launch_of
+from pluginkit.plugins.deform_conv.reference import deform_conv
+from pluginkit.plugins.deform_conv.shapes import check_shapes, positive
+
+
+class DeformConv(Plugin):
+    """Convolve images with taps that each move by an offset, given for every output pixel.
+
+    Y[n, m, i, j] = B[m] + sum over c, tap of W[m, c, tap] * mask[n, tap, i, j] * X[n, c] at
+    (i, j) * strides - pads + tap * dilations + offset[n, tap, i, j]
+
+    X is interpolated bilinearly between the centres of four pixels; pixels outside count as 0, and
+    so does a place that is a pixel or more outside, or NaN. Places, products and sums are computed
+    in float32, and the result is rounded once.
+
+    Inputs:      X: (N, C, H, W) float32 | float16 | bfloat16, linear; any dimension dynamic.
+                 W: (M, C / group, kernel height, kernel width), dtype of X, linear.
+                 offset: (N, offset_group * taps * 2, output height, output width), dtype of X:
+                 along y and x for each tap.
+                 B: (M,), dtype of X; absent: 0.
+                 mask: (N, offset_group * taps, output height, output width), dtype of X; absent: 1.
+    Outputs:     Y: (N, M, output height, output width), dtype of X.
+    Attributes:  strides, dilations: int[2], > 0, default 1. pads: int[4], >= 0, default 0: before y
+                 and x, after y and x. kernel_shape: int[2] | None: that of W.
+                 group: int, > 0, default 1: parts of C and M that are convolved by themselves.
+                 offset_group: int, > 0, default 1: parts of C with offsets and a mask of their own.
+    Workspace:   none.
+    Tolerance:   float32 2e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, Y).
+    Errors:      PK104 an attribute is out of range. PK124 N, M or the output's size differ.
+                 shapes: channels, groups or sizes do not fit each other. size: an image has 2^31
+                 pixels or more, or an axis of it more than 2^24.
+    Source:      ONNX DeformConv-22, for images, without double.
+    """
+
+    onnx_op = OnnxOp("DeformConv", since=22)
+    types = {"T": FLOAT_TYPES}
+    tolerance = {float32: 2e-5, float16: 2e-3, bfloat16: 1.6e-2}
+
+    dilations: tuple[int, int] = attribute(default=(1, 1), check=positive, doc="between taps")
+    group: int = attribute(default=1, check=positive, doc="parts of the channels")
+    kernel_shape: tuple[int, int] | None = attribute(
+        default=None, check=positive, doc="taps along y and x"
+    )
+    offset_group: int = attribute(
+        default=1, check=positive, doc="parts of the channels of X with offsets of their own"
+    )
+    pads: tuple[int, int, int, int] = attribute(
+        default=(0, 0, 0, 0),
+        check=lambda value: None if min(value) >= 0 else "expected 0 or more",
+        doc="pixels before y and x, after y and x",
+    )
+    strides: tuple[int, int] = attribute(default=(1, 1), check=positive, doc="between outputs")
+
+    X = Input("T", shape=("N", "C", "H", "W"))
+    W = Input("T", shape=("M", None, None, None))
+    offset = Input("T", shape=("N", None, "OH", "OW"))
+    B = Input("T", shape=("M",), optional=True)
+    mask = Input("T", shape=("N", None, "OH", "OW"), optional=True)
+    Y = Output("T", shape=("N", "M", "OH", "OW"))
+
+    kernel = CudaKernel("kernel.cu", "deform_conv<{T}, {ROWS}>", {"ROWS": ROWS}, defines=DEFINES)
+
+    def check(self, *tensors: TensorDesc | None) -> None:
+        """Check that the channels, the groups and the output's size fit; see shapes.py."""
+        check_shapes(self, *tensors)
+
+    def launches(self, *tensors: TensorDesc | None) -> Launch:
+        """Return one launch; launches.py gives tiles of the output to blocks."""
+        return launch_of(self, *tensors)
+
+    def reference(self, *arrays: np.ndarray | None) -> np.ndarray:
+        """Compute the same in numpy; see reference.py."""
+        return deform_conv(self, *arrays)
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Yield strides, pads, dilations, groups of both kinds, and what may be absent or empty."""
+        return deform_conv_cases()

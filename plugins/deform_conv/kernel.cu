@@ -1,0 +1,132 @@
+// DeformConv as an implicit matrix product: of the weights of a group, one row for each output channel, by the sampled
+// pixels, one column for each output pixel and one row for each channel and tap. A block computes a tile of the output.
+// It goes through the taps, finds once for each where and with which weights the pixels of the tile are sampled, and
+// then samples a few channels at a time into shared memory, where the threads multiply them.
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+using pluginkit::COLUMNS, pluginkit::DEPTH, pluginkit::SIDE;  // from launches.py
+
+constexpr int THREADS = SIDE * SIDE;
+
+struct Sizes {
+    int channels, height, width, maps, taps_y, taps_x, out_height, out_width;
+    int groups, offset_groups, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x;
+};
+
+// Where a tap samples for one output pixel: four pixels of a channel, or -1 for one that is outside, and their weights.
+struct Place {
+    int at[4];
+    float weight[4], mask;
+};
+
+__device__ __forceinline__ Place place_of(float y, float x, float mask, int height, int width) {
+    Place place = {{-1, -1, -1, -1}, {}, mask};
+    if (!(y > -1.0f && y < height && x > -1.0f && x < width)) return place;  // NaN is outside
+    const float top = floorf(y), left = floorf(x), below = y - top, right = x - left;
+#pragma unroll
+    for (int corner = 0; corner < 4; ++corner) {
+        const int row = static_cast<int>(top) + corner / 2, column = static_cast<int>(left) + corner % 2;
+        const bool is_inside = row >= 0 && row < height && column >= 0 && column < width;
+        place.at[corner] = is_inside ? row * width + column : -1;
+        place.weight[corner] = (corner / 2 ? below : 1.0f - below) * (corner % 2 ? right : 1.0f - right);
+    }
+    return place;
+}
+
+template <typename T> __device__ __forceinline__ float sampled(const T* channel, const Place& place) {
+    float sum = 0.0f;
+#pragma unroll
+    for (int corner = 0; corner < 4; ++corner) {
+        if (place.at[corner] >= 0) sum += place.weight[corner] * static_cast<float>(__ldg(channel + place.at[corner]));
+    }
+    return sum * place.mask;
+}
+
+template <typename T, int ROWS>
+__global__ void __launch_bounds__(THREADS)
+    deform_conv(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
+                const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, int row_tiles, long long tiles) {
+    __shared__ Place places[COLUMNS];
+    __shared__ float weights[DEPTH][ROWS + 1], pixels[DEPTH][COLUMNS];
+    constexpr int OWN_ROWS = ROWS / SIDE, OWN_COLUMNS = COLUMNS / SIDE;
+    const int first_row = threadIdx.x / SIDE, first_column = threadIdx.x % SIDE;
+    const int taps = sizes.taps_y * sizes.taps_x, outputs = sizes.out_height * sizes.out_width;
+    const int depth = sizes.channels / sizes.groups, maps = sizes.maps / sizes.groups;
+    const int part_depth = sizes.channels / sizes.offset_groups;
+    const long long area = 1LL * sizes.height * sizes.width;
+    const int column_tiles = (outputs + COLUMNS - 1) / COLUMNS;
+    for (long long tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+        // Blocks that share sampled pixels are neighbours.
+        long long rest = tile;
+        const int map = static_cast<int>(rest % row_tiles) * ROWS;
+        rest /= row_tiles;
+        const int column = static_cast<int>(rest % column_tiles) * COLUMNS;
+        rest /= column_tiles;
+        const int group = static_cast<int>(rest % sizes.groups);
+        const long long image = rest / sizes.groups;
+        float sums[OWN_ROWS][OWN_COLUMNS] = {};
+        // The channels of a group lie in one part with its own offsets, or in several.
+        const int begin = group * depth, end = begin + depth;
+        for (int channel = begin; channel < end;) {
+            const int part = channel / part_depth, stop = min(end, (part + 1) * part_depth);
+            for (int tap = 0; tap < taps; ++tap) {
+                __syncthreads();  // places and pixels are read
+                if (threadIdx.x < COLUMNS && column + threadIdx.x < outputs) {
+                    const int output = column + threadIdx.x;
+                    const long long at = (image * sizes.offset_groups + part) * taps + tap;
+                    const float moved_y = static_cast<float>(offset[2 * at * outputs + output]);
+                    const float moved_x = static_cast<float>(offset[(2 * at + 1) * outputs + output]);
+                    const int row = output / sizes.out_width * sizes.stride_y - sizes.pad_y;
+                    const int from_left = output % sizes.out_width * sizes.stride_x - sizes.pad_x;
+                    places[threadIdx.x] = place_of(
+                        static_cast<float>(row + tap / sizes.taps_x * sizes.dilation_y) + moved_y,
+                        static_cast<float>(from_left + tap % sizes.taps_x * sizes.dilation_x) + moved_x,
+                        mask == nullptr ? 1.0f : static_cast<float>(mask[at * outputs + output]), sizes.height,
+                        sizes.width);
+                }
+                for (int first = channel; first < stop; first += DEPTH) {
+                    const int count = min(DEPTH, stop - first);
+                    __syncthreads();  // places are written, and the pixels before are read
+                    for (int i = threadIdx.x; i < count * ROWS; i += THREADS) {
+                        const int row = map + i / count, within = i % count;
+                        const long long at = (1LL * (group * maps + row) * depth + first - begin + within) * taps + tap;
+                        weights[within][i / count] = row < maps ? static_cast<float>(__ldg(w + at)) : 0.0f;
+                    }
+                    for (int i = threadIdx.x; i < count * COLUMNS; i += THREADS) {
+                        const T* source = x + (image * sizes.channels + first + i / COLUMNS) * area;
+                        const bool is_output = column + i % COLUMNS < outputs;
+                        pixels[i / COLUMNS][i % COLUMNS] = is_output ? sampled(source, places[i % COLUMNS]) : 0.0f;
+                    }
+                    __syncthreads();
+#pragma unroll 4
+                    for (int k = 0; k < count; ++k) {
+                        float own[OWN_COLUMNS];
+#pragma unroll
+                        for (int j = 0; j < OWN_COLUMNS; ++j) own[j] = pixels[k][first_column + j * SIDE];
+#pragma unroll
+                        for (int i = 0; i < OWN_ROWS; ++i) {
+                            const float weight = weights[k][first_row + i * SIDE];
+#pragma unroll
+                            for (int j = 0; j < OWN_COLUMNS; ++j) sums[i][j] = fmaf(weight, own[j], sums[i][j]);
+                        }
+                    }
+                }
+            }
+            channel = stop;
+        }
+#pragma unroll
+        for (int i = 0; i < OWN_ROWS; ++i) {
+            const int row = map + first_row + i * SIDE;
+            if (row >= maps) continue;
+            const int to = group * maps + row;
+            const float added = bias == nullptr ? 0.0f : static_cast<float>(bias[to]);
+#pragma unroll
+            for (int j = 0; j < OWN_COLUMNS; ++j) {
+                const int output = column + first_column + j * SIDE;
+                if (output < outputs) y[(image * sizes.maps + to) * outputs + output] = static_cast<T>(sums[i][j] + added);
+            }
+        }
+    }
+}

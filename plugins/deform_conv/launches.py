@@ -1,0 +1,54 @@
+"""The launch of DeformConv."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pluginkit import Launch, TensorDesc, int32, known
+
+if TYPE_CHECKING:
+    from pluginkit.plugins.deform_conv import DeformConv
+
+#: Threads of a block: 16 along the rows of a tile and 16 along its columns.
+_SIDE = 16
+#: Columns of a tile, the pixels of the output that a block computes; each thread takes four.
+_COLUMNS = 64
+#: Rows of a tile, the output channels of a block; a few, where a group has few channels.
+ROWS = (64, 16)
+#: Products of a tile that are in shared memory at a time.
+_DEPTH = 16
+#: Blocks of a launch, at most; each then takes several tiles.
+_MOST_BLOCKS = 2**31 - 1
+
+#: What the kernel shares with Python.
+DEFINES = {"SIDE": _SIDE, "COLUMNS": _COLUMNS, "DEPTH": _DEPTH}
+
+
+def launch_of(
+    plugin: DeformConv,
+    x: TensorDesc,
+    w: TensorDesc,
+    offset: TensorDesc,
+    bias: TensorDesc | None,
+    mask: TensorDesc | None,
+    y: TensorDesc,
+) -> Launch:
+    """Return the launch: a block takes tiles of output channels by output pixels."""
+    images, channels, height, width = map(known, x.shape)
+    maps, _, taps_y, taps_x = map(known, w.shape)
+    out_height, out_width = map(known, y.shape[2:])
+    many, few = ROWS
+    rows = many if maps // plugin.group > few else few
+    row_tiles = -(-(maps // plugin.group) // rows)
+    tiles = row_tiles * plugin.group * images * -(-out_height * out_width // _COLUMNS)
+    sizes = (
+        *(channels, height, width, maps, taps_y, taps_x, out_height, out_width),
+        *(plugin.group, plugin.offset_group, *plugin.strides, *plugin.pads[:2], *plugin.dilations),
+    )
+    return Launch(
+        plugin.kernel,
+        min(tiles, _MOST_BLOCKS) if y.size else 0,
+        _SIDE * _SIDE,
+        (y, x, w, offset, bias, mask, int32(sizes), int32(row_tiles), tiles),
+        constants={"ROWS": rows},
+    )

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+
+from pluginkit import float32
+from pluginkit.checking.kernel_run import run_kernels
+from pluginkit.contract import calls
+from pluginkit.errors import PluginkitError
+from pluginkit.plugins.deform_conv import DeformConv
+from tests.onnx_node_tests import node_tests
+from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
+
+PORTS = ("X", "W", "offset", "B", "mask")
+
+
+def plugin_for(inputs, **attributes):
+    present = [name for name, one in zip(PORTS, inputs, strict=True) if one is not None]
+    return DeformConv(**attributes).with_inputs(*present)
+
+
+def reference(arrays, **attributes):
+    given = [one for one in arrays if one is not None]
+    return calls.run_reference(plugin_for(arrays, **attributes), given)[0]
+
+
+def on_machine(arrays, **attributes):
+    run = run_kernels(DeformConv(**attributes), arrays)
+    assert not run.findings
+    return run.outputs[0]
+
+
+def arrays_of(shape=(1, 2, 5, 5), maps=3, side=3, out=(3, 3)):
+    rng = np.random.default_rng(3)
+    w = rng.normal(size=(maps, shape[1], side, side))
+    offset = np.zeros((shape[0], 2 * side * side, *out))
+    given = [rng.normal(size=shape), w, offset]
+    return [*(each.astype(np.float32) for each in given), None, None]
+
+
+def test_the_tests_that_come_with_onnx_agree():
+    tests = node_tests("DeformConv")
+    assert len(tests) >= 4
+    for test in tests:
+        (node,) = test.model.graph.node
+        attributes = {each.name: each.i or list(each.ints) for each in node.attribute}
+        for arrays, (expected,) in test.data_sets:
+            named = dict(zip([name for name in node.input if name], arrays, strict=True))
+            given = [named.get(name) for name in (*node.input, *[""] * (5 - len(node.input)))]
+            for compute in (reference, on_machine):
+                np.testing.assert_allclose(compute(given, **attributes), expected, atol=1e-4)
+
+
+def test_without_offsets_it_is_a_convolution():
+    x, w, *rest = arrays_of()
+    windows = np.lib.stride_tricks.sliding_window_view(x[0], (3, 3), axis=(1, 2))
+    expected = np.einsum("chwij,mcij->mhw", windows, w)[None]
+    for compute in (reference, on_machine):
+        np.testing.assert_allclose(compute([x, w, *rest]), expected, atol=1e-5)
+
+
+def test_an_offset_moves_a_tap_along_y_and_then_along_x():
+    x, offset = np.zeros((1, 1, 3, 4), np.float32), np.zeros((1, 2, 3, 4), np.float32)
+    x[0, 0, 2, 1] = 1
+    offset[0, :, 0, 0] = 2, 1
+    offset[0, :, 1, 1] = 0.75, 0.5
+    one = np.ones((1, 1, 1, 1), np.float32)
+    expected = x.copy()
+    expected[0, 0, 0, 0], expected[0, 0, 1, 1] = 1, 0.75 * 0.5
+    for compute in (reference, on_machine):
+        np.testing.assert_array_equal(compute([x, one, offset, None, None]), expected)
+
+
+@pytest.mark.parametrize("far", [np.nan, np.inf, -np.inf, 3e38, -1.0, 5.0])
+def test_what_is_a_pixel_outside_or_nowhere_counts_as_zero(far):
+    x, w, offset, *_ = arrays_of(side=1, out=(5, 5))
+    x[...] = np.inf  # outside, no infinity is multiplied by 0
+    offset[0, 0, 0, 0] = far
+    for compute in (reference, on_machine):
+        got = compute([x, np.abs(w), offset, np.ones(3, np.float32), None])
+        assert (got[0, :, 0, 0] == 1).all()
+        assert not np.isfinite(got[0, :, 1:]).any()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "attributes"),
+    [
+        ([(1, 2, 5, 5), (3, 2, 3, 3), (1, 18, 3, 4)], {}),
+        ([(1, 2, 5, 5), (3, 2, 3, 3), (1, 16, 3, 3)], {}),
+        ([(1, 2, 5, 5), (3, 1, 3, 3), (1, 18, 3, 3)], {}),
+        ([(1, 3, 5, 5), (3, 1, 3, 3), (1, 18, 3, 3)], {"group": 2}),
+        ([(1, 2, 5, 5), (3, 1, 3, 3), (1, 18, 3, 3)], {"group": 2}),
+        ([(1, 3, 5, 5), (3, 3, 3, 3), (1, 36, 3, 3)], {"offset_group": 2}),
+        ([(1, 2, 5, 5), (3, 2, 3, 3), (1, 18, 3, 3)], {"kernel_shape": (3, 1)}),
+        ([(1, 2, 5, 5), (3, 2, 3, 3), (1, 18, 3, 3), (2,)], {}),
+        ([(1, 2, 5, 5), (3, 2, 3, 3), (1, 18, 3, 3), None, (1, 18, 3, 3)], {}),
+        ([(1, 1, 1, 2**24 + 1), (1, 1, 1, 1), (1, 2, 1, 2**24 + 1)], {}),
+    ],
+    ids=str,
+)
+def test_shapes_that_do_not_fit_are_refused(shapes, attributes):
+    plugin = plugin_for([*shapes, *[None] * (5 - len(shapes))], **attributes)
+    given = [shape for shape in shapes if shape is not None]
+    described = calls.describe_inputs(plugin, given, [float32] * len(given))
+    with pytest.raises(PluginkitError, match=r"PK124|shapes|size"):
+        calls.check(plugin, described)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"group": 0}, {"offset_group": 0}, {"strides": (1, 0)}, {"dilations": (0, 1)},
+     {"pads": (0, -1, 0, 0)}, {"kernel_shape": (3, 0)}],
+    ids=str,
+)  # fmt: skip
+def test_attributes_out_of_range_are_refused(wrong):
+    with pytest.raises(PluginkitError, match="PK104"):
+        DeformConv(**wrong)
+
+
+@pytest.mark.slow
+@architectures
+def test_every_kernel_compiles(arch):
+    assert_all_compile(specialisations_of([DeformConv()]), arch)
