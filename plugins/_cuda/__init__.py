@@ -1,1 +1,1 @@
-"""CUDA headers that kernels of several plugins include, and the Python that goes with them."""
+"""CUDA headers for the kernels of several plugins, with their host side in Python."""

@@ -1,4 +1,4 @@
-// Device functions and types that kernels of several plugins use.
+// Device functions and types for the kernels of several plugins.
 
 #pragma once
 

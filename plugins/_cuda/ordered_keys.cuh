@@ -1,4 +1,4 @@
-// Convert values of any type to unsigned keys in the same order, for sorts and selections by digits.
+// Convert values of any type to unsigned integer keys with the same order, for radix sorts and selections.
 
 #pragma once
 
@@ -12,7 +12,7 @@ template <> constexpr unsigned INFINITY_BITS<float> = 0x7f800000;
 template <> constexpr unsigned INFINITY_BITS<__half> = 0x7c00;
 template <> constexpr unsigned INFINITY_BITS<__nv_bfloat16> = 0x7f80;
 
-// Return the key of a value, given the value's bits. Keys compare as unsigned integers in the order of the values.
+// Return the key of a value, given the value's bits. Keys compare, as unsigned integers, like their values.
 // All NaNs have the same key, the largest; -0.0 and 0.0 have the same key.
 template <typename T> __device__ __forceinline__ Bits<T> key_of(Bits<T> bits) {
     constexpr Bits<T> SIGN = static_cast<Bits<T>>(Bits<T>{1} << (8 * sizeof(T) - 1));

@@ -1,5 +1,5 @@
 // Reduce an update into a value in a register, or into an element in memory that other threads reduce at the same time.
-// Load and store vectors of elements past the caches.
+// Load and store vectors of elements with streaming instructions.
 
 #pragma once
 
@@ -35,7 +35,7 @@ template <Reduction R, typename T> __device__ T reduced(T old_value, T update) {
     }
 }
 
-// The word on which a compare-and-swap of an element works.
+// The word that a compare-and-swap of an element accesses.
 template <int BYTES> struct WordOf;
 template <> struct WordOf<1> { using type = unsigned int; };  // the hardware has no 8-bit compare-and-swap
 template <> struct WordOf<2> { using type = unsigned short; };
@@ -66,7 +66,7 @@ template <Reduction R, typename T> __device__ void reduce_by_swap(T* target, T u
     }
 }
 
-// Reduce an element atomically, with an instruction of the hardware where there is one.
+// Reduce an element atomically, with a hardware instruction if there is one.
 template <Reduction R, typename T> __device__ void reduce_into(T* target, T update) {
     if constexpr (R == Reduction::none) {
         *target = update;
@@ -87,8 +87,8 @@ template <typename T> struct PairOf;
 template <> struct PairOf<__half> { using type = __half2; };
 template <> struct PairOf<__nv_bfloat16> { using type = __nv_bfloat162; };
 
-// Add a 16-bit value atomically. Only the packed instruction is native, so the neighbour in the pair gets -0 added,
-// which changes no value.
+// Add a 16-bit value atomically. The hardware only adds pairs, so -0 is added to the other value of the pair, which
+// does not change it.
 template <typename T> __device__ void add_to_pair(T* target, T update) {
     using Pair = typename PairOf<T>::type;
     const bool is_upper = reinterpret_cast<unsigned long long>(target) & 2;

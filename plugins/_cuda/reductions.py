@@ -1,4 +1,4 @@
-"""The reductions of reduce.cuh: their names, and what they are in numpy."""
+"""The reductions of reduce.cuh: their names, and their numpy functions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-// Reduce rows of updates into rows of data: link_rows, or a kernel like it, enters every row of updates in the list of
-// its output row, and gather_rows writes each output row once. A list holds positions of rows and ends with a negative
-// one. row_lists.py has the host's part.
+// Reduce rows of updates into rows of data: link_rows, or a similar kernel, adds every row of updates to the list of
+// its output row, and gather_rows writes each output row once. A list is linked by row positions; a negative one ends
+// it. row_lists.py is the host side.
 
 #pragma once
 
@@ -8,7 +8,7 @@
 
 using pluginkit::EMPTY_BYTE, pluginkit::STATE_BYTES, pluginkit::VECTOR_BYTES;  // from row_lists.py
 
-// What every int of the workspace holds before the first kernel: the state is untouched, and the lists are empty.
+// The initial value of every int in the workspace: the state is untouched, and the lists are empty.
 constexpr int UNTOUCHED = static_cast<int>(EMPTY_BYTE * 0x01010101u);
 constexpr int LISTED_ELSEWHERE = UNTOUCHED - 1;
 static_assert(UNTOUCHED < 0 && LISTED_ELSEWHERE < 0, "no position in a list");
@@ -19,11 +19,11 @@ struct RowState {
 };
 static_assert(sizeof(RowState) <= STATE_BYTES);
 
-constexpr int LONGEST_LIST = 256;  // atomics reduce the rows of a longer list, since many threads can share that work
+constexpr int LONGEST_LIST = 256;  // the rows of a longer list are reduced by atomics, which spread over many threads
 
 // Combine each output row with its list of update rows. The grid's second dimension counts pieces of a row, each of
-// `piece` elements and LANES threads. A row is a multiple of VECTOR bytes. A row with a long list gets its data
-// unchanged, in every piece, no matter which piece finds out first that the list is long.
+// `piece` elements and LANES threads. A row is a multiple of VECTOR bytes. A row with a long list becomes a copy of its
+// data, in every piece, whichever piece first finds that the list is long.
 template <typename T, Reduction R, int LANES, int VECTOR = VECTOR_BYTES>
 __global__ void gather_rows(T* __restrict__ output, const T* __restrict__ data, const T* __restrict__ updates,
                             RowState* state, int* heads, const int* __restrict__ next, int rows, int inner,

@@ -1,4 +1,4 @@
-"""The host's part of row_lists.cuh: the lists in the workspace, and the launch of gather_rows."""
+"""The host side of row_lists.cuh: the lists in the workspace, and the launch of gather_rows."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ VECTOR_BYTES = 16
 #: List heads and links are positions of 32 bits.
 LIST_ITEMSIZE = 4
 MAX_LISTED = 2**31 - 1
-#: Every byte of the state and the heads, before the first kernel.
+#: The initial value of every byte of the state and the heads.
 EMPTY_BYTE = 0xFF
-#: What RowState takes of the workspace: a vector, so that the lists begin at a multiple of one.
+#: The size of RowState in the workspace: a vector, so that the lists are aligned to vectors.
 _STATE_BYTES = VECTOR_BYTES
 
-#: What row_lists.cuh and reduce.cuh share with Python.
+#: The constants that row_lists.cuh and reduce.cuh share with Python.
 DEFINES = {
     "Reduction": Reduction,
     "VECTOR_BYTES": VECTOR_BYTES,
@@ -36,11 +36,11 @@ DEFINES = {
     "STATE_BYTES": _STATE_BYTES,
 }
 
-#: Elements of the longest row whose pieces the second dimension of a grid can count.
+#: The elements of the longest row whose pieces the second dimension of a grid can count.
 MAX_ROW = 2**23
 _BLOCK = 256
-#: A thread takes this many vectors of its piece of a row, or fewer where a GPU would have too few
-#: threads to be busy.
+#: How many vectors of its piece of a row a thread takes, or fewer if there would be too few threads
+#: to keep a GPU busy.
 _MOST_VECTORS, _ENOUGH_THREADS = 8, 2**19
 _GRID_Y = 65535
 
@@ -94,9 +94,9 @@ def gather(
     Args:
         kernel: the plugin's instance of it.
         tensors: output, data and updates, taken as rows.
-        lists: filled.
-        inner: elements of a row, at most MAX_ROW.
-        vector_bytes: a row is a multiple of this; less than an element means one element.
+        lists: the lists, which an earlier launch has filled.
+        inner: the elements of a row, at most MAX_ROW.
+        vector_bytes: the bytes of a load, of which a row is a multiple; at least one element.
         constants: the kernel's constants except LANES.
     """
     elements = max(vector_bytes // tensors[0].dtype.itemsize, 1)

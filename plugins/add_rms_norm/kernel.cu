@@ -2,12 +2,12 @@
 // x and residual once, add them, store the sum and keep it in registers, sum the squares, and store the normalized
 // values. A block has one row or, where rows are short, several (threadIdx.y).
 //
-// Where rows do not begin at a multiple of a vector (SHIFTED), the vectors of a row begin at the first such place in
-// it. The elements before and after them are left to the row's first threads, one element each.
+// If rows are not aligned to vectors (SHIFTED), the vectors of a row begin at its first aligned element. The row's
+// first threads take the elements before and after the vectors, one each.
 //
-// `total` may be the memory of `residual`, since a thread stores only where it has loaded. Therefore nothing is
-// __restrict__, and the source puts loads before stores. What does not fit into the registers is read again from
-// `total` with plain loads, by the thread that wrote it.
+// `total` may share the memory of `residual`, since a thread stores only where it has loaded. So no pointer is
+// __restrict__, and all loads come before the stores. Values that do not fit into the registers are read again from
+// `total` with plain loads, by the thread that wrote them.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -19,7 +19,7 @@ template <typename T, int N> struct alignas(sizeof(T) * N > VECTOR_BYTES ? VECTO
     T value[N];
 };
 
-// Load the weights of a vector, which in a shifted row may begin anywhere.
+// Load the weights of a vector, which are not aligned in a shifted row.
 template <typename W, int N, bool SHIFTED> __device__ __forceinline__ Pack<W, N> weights_at(const W* weight, int at) {
     if constexpr (!SHIFTED) return *reinterpret_cast<const Pack<W, N>*>(weight + at);
     Pack<W, N> weights;
@@ -77,7 +77,7 @@ __device__ __forceinline__ Pack<T, N> scaled(const Pack<T, N>& pack, const Pack<
     return rounded<T>(wide);
 }
 
-// Return the sum of `value` over a row's threads. Up to a warp these are a power of two; beyond that, whole warps.
+// Return the sum of `value` over a row's threads, which are a power of two up to a warp, or whole warps.
 __device__ __forceinline__ float sum_over_row(float value) {
     __shared__ float sums[MAX_THREADS / WARP];
     const int threads = blockDim.x, lanes = threads < WARP ? threads : WARP;
@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(MAX_THREADS) add_rms_norm(
     using Values = Pack<T, LANES>;
     using Value = Pack<T, 1>;
     const long long row = static_cast<long long>(blockIdx.x) * blockDim.y + threadIdx.y, start = row * inner;
-    // Threads beyond the last row have nothing to load, but stay for the shuffles of their warp.
+    // Threads beyond the last row load nothing, but take part in the shuffles of their warp.
     const int own = row < rows ? inner : 0, threads = blockDim.x, thread = threadIdx.x;
     const int head = SHIFTED ? static_cast<int>((LANES - start % LANES) % LANES) : 0;  // before the first vector
     const int vectors = max(own - head, 0) / LANES, edges = SHIFTED ? own - vectors * LANES : 0;

@@ -1,27 +1,27 @@
-"""How AddRMSNorm gives the rows of a tensor to threads."""
+"""How AddRMSNorm distributes the rows of a tensor to threads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Elements that a thread loads at once: those of a vector, or one.
+#: The elements of one load: a vector, or a single element.
 LANES = (1, 4, 8)
-#: Vectors of a row that a thread keeps in registers; it reads further ones again.
+#: How many vectors of a row a thread keeps in registers; it reads the others again.
 KEPT = (1, 2, 4, 8)
 #: The kernel counts the elements of a row in 32 bits.
 MAX_ROW = 2**30
 _VECTOR_BYTES = 16
 _MAX_THREADS = 1024
 _WARP = 32
-#: What the kernel shares with Python.
+#: The constants that the kernel shares with Python.
 DEFINES = {"MAX_THREADS": _MAX_THREADS, "VECTOR_BYTES": _VECTOR_BYTES, "WARP": _WARP}
 
-#: A row with at least this many vectors has more threads than elements before and after them, so
-#: it is loaded by vectors even where it begins within one.
+#: A row with at least this many vectors is loaded by vectors even if it is not aligned: it has more
+#: threads than there are elements before and after the aligned vectors.
 _MANY_VECTORS = 64
-#: Threads of a block that holds several rows.
+#: The threads of a block that takes several rows.
 _BLOCK = 128
-#: Vectors of a thread where there are many rows, so that two loads of each input are in flight.
+#: The vectors of a thread if there are many rows, so that two loads of each input are in flight.
 _VECTORS = 2
 #: With fewer rows a GPU has threads to spare, and each takes one vector.
 _FEW_ROWS = 128
@@ -32,11 +32,11 @@ class RowLayout:
     """The threads of one launch.
 
     Attributes:
-        threads: threads of a row: a power of two up to a warp, or whole warps.
-        rows: rows of a block.
-        lanes: elements of a load, one of ``LANES``.
-        kept: vectors that a thread keeps, one of ``KEPT``.
-        is_shifted: whether rows may begin within a vector.
+        threads: the threads of a row: a power of two up to a warp, or whole warps.
+        rows: the rows of a block.
+        lanes: the elements of a load, one of ``LANES``.
+        kept: the vectors that a thread keeps in registers, one of ``KEPT``.
+        is_shifted: whether rows may not be aligned to vectors.
     """
 
     threads: int

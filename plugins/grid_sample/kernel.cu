@@ -1,17 +1,17 @@
 // GridSample for two and three spatial axes.
 //
-// A thread takes one location of the output, or two neighbours, and a run of channels. It computes once which elements
-// a location reads and with which weights, and uses that for every channel of the run. The loads of several channels
-// are in flight together. Blocks are tiles of the output, so that neighbouring rows find what they share in the L1
-// cache; launches.py chooses the sizes.
+// A thread takes one location of the output, or two adjacent ones, and a run of channels. It computes the elements that
+// a location reads and their weights once, for all channels of the run. The loads of several channels are in flight at
+// the same time. Blocks are tiles of the output, so that adjacent rows share elements in the L1 cache; launches.py
+// chooses the sizes.
 
 #include "taps.cuh"
 
-// How to read the elements. inside: all are inside, so those along the last axis are neighbours. anywhere: they have
-// any distance. checked: some are outside, and count as 0.
+// How to read the elements. inside: all are inside x, so that those along the last axis are adjacent. anywhere: they
+// may be any distance apart. checked: some are outside, and count as 0.
 enum class Reads { inside, anywhere, checked };
 
-// Read the elements of a location; neighbours along the last axis come first.
+// Read the elements of a location; the last axis varies fastest.
 template <Reads READS, typename T, Mode MODE, typename Offset, int AXES>
 __device__ __forceinline__ void read(T (&values)[NEIGHBOURS<MODE, AXES>], const Axis<MODE, Offset> (&axes)[AXES],
                                      const T* channel) {
@@ -32,7 +32,7 @@ __device__ __forceinline__ void read(T (&values)[NEIGHBOURS<MODE, AXES>], const 
     }
 }
 
-// Return the weighted sum over the taps of the axes from AXIS on. `first` numbers the taps of the axes before that.
+// Return the weighted sum over the taps of the axes from AXIS on. `first` is the index of the earlier axes' taps.
 template <int AXIS, typename T, Mode MODE, typename Offset, int AXES>
 __device__ __forceinline__ float weighted(const T (&values)[NEIGHBOURS<MODE, AXES>],
                                           const Axis<MODE, Offset> (&axes)[AXES], int first) {
@@ -55,7 +55,7 @@ __device__ __forceinline__ T combined(const T (&values)[NEIGHBOURS<MODE, AXES>],
     else return static_cast<T>(weighted<0>(values, axes, 0));
 }
 
-// Sample the channels of a run, COUNT at a time and then the rest.
+// Sample the channels of a run, COUNT at a time, then the rest in smaller groups.
 template <int COUNT, Reads READS, typename T, Mode MODE, typename Offset, int AXES, int PACK>
 __device__ __forceinline__ void sample_run(const Axis<MODE, Offset> (&axes)[PACK][AXES], const T* __restrict__ x, T* y,
                                            long long x_step, long long y_step, int channels) {
@@ -79,12 +79,12 @@ __device__ __forceinline__ void sample_run(const Axis<MODE, Offset> (&axes)[PACK
     if constexpr (COUNT > 1) sample_run<COUNT / 2, READS>(axes, x, y, x_step, y_step, channels);
 }
 
-// Channels whose loads are in flight together; that is 8 to 64 loads of a thread.
+// How many channels have loads in flight at the same time; that makes 8 to 64 loads of a thread.
 template <Mode MODE, int AXES, int PACK>
 constexpr int BATCH = MODE == Mode::nearest ? 8 / PACK : MODE == Mode::cubic ? 1 : AXES == 3 ? 2 : 4 / PACK;
 
-// A batch item's locations are `rows` rows of `width`, a multiple of PACK. Where locations turn out to be scattered,
-// this kernel leaves them to pixel_copy.cu.
+// A batch item's locations are `rows` rows of `width`, a multiple of PACK. If the locations are scattered, this kernel
+// returns, and pixel_copy.cu samples them.
 template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int AXES, int PACK, typename Offset>
 __global__ void __launch_bounds__(THREADS)
     grid_sample(T* __restrict__ y, const T* __restrict__ x, const G* __restrict__ grid, Sizes sizes, Offset width,
@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(THREADS)
         T* to = y + channel * y_step + location;
         constexpr int COUNT = BATCH<MODE, AXES, PACK>;
         constexpr Reads ELSEWHERE = PADDING == Padding::zeros ? Reads::checked : Reads::anywhere;
-        // The whole warp takes one way, since both ways one after the other would take twice as long.
+        // The whole warp takes one branch, since a divergent warp would run both, one after the other.
         if (__all_sync(__activemask(), is_inside)) {
             sample_run<COUNT, Reads::inside>(axes, from, to, x_step, y_step, count);
         } else {

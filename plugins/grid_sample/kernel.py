@@ -1,6 +1,6 @@
 """GridSample's kernels for any number of spatial axes, with a thread for each output element.
 
-numba has no bfloat16, so these kernels see its bits as uint16.
+numba has no bfloat16, so these kernels take its bits as uint16.
 """
 
 import math

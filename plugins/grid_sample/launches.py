@@ -1,7 +1,7 @@
 """The launches of GridSample.
 
-Two and three spatial axes have kernels in CUDA C++: kernel.cu, and the two of pixel_copy.cu where
-a copy of x may be worth it. Any other number of axes has a kernel in numba.
+Two and three spatial axes have kernels in CUDA C++: kernel.cu, and those of pixel_copy.cu if a
+copy of x may be worth its cost. Any other number of axes has a kernel in numba.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pluginkit.plugins.grid_sample.reference import FAR, PADDINGS, TAPS, Mode, P
 if TYPE_CHECKING:
     from pluginkit.plugins.grid_sample import GridSample
 
-#: What the kernels in CUDA C++ share with Python.
+#: The constants that the kernels in CUDA C++ share with Python.
 DEFINES = {
     "Mode": Mode,
     "Padding": Padding,
@@ -38,10 +38,10 @@ DEFINES = {
     "SECTOR_BYTES": SECTOR_BYTES,
 }
 
-#: Threads of a tile, along rows and across.
+#: The threads of a tile, along and across rows.
 TILE = (32, 8)
-#: Channels of a thread: enough to make up for the computation of its coordinates, and few enough
-#: that the channels in progress stay in the L2 cache.
+#: The most channels of a thread: enough to pay for the computation of its coordinates, and few
+#: enough that the channels in progress stay in the L2 cache.
 LONGEST_RUN = 16
 #: With this many blocks a GPU is busy.
 ENOUGH_BLOCKS = 1024
@@ -65,7 +65,7 @@ def launches_of(
 def _in_planes(
     plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc, flag: Workspace | None
 ) -> Launch:
-    """Return the launch of kernel.cu; on the device ``flag`` tells it whether to do nothing."""
+    """Return the launch of kernel.cu, which does nothing if ``flag`` is set on the device."""
     items, channels, *sizes = map(known, x.shape)
     out_sizes = [known(size) for size in y.shape[2:]]
     is_light = len(sizes) == 2 and plugin.mode != "cubic"
@@ -114,13 +114,12 @@ class TileLayout:
     """How the kernel of two and three spatial axes is launched.
 
     Attributes:
-        width: locations of a row; a batch item's locations are taken as rows along the last axis,
-            or as a single row.
-        rows: rows of a batch item.
-        pack: neighbouring locations of a thread.
-        block: threads along and across rows.
-        run: channels of a thread.
-        grid: blocks for locations, runs and batch items.
+        width: the locations of a row; rows are along the last axis, or there is a single one.
+        rows: the rows of a batch item.
+        pack: how many adjacent locations a thread takes.
+        block: the threads along and across rows.
+        run: the channels of a thread.
+        grid: the blocks for locations, runs and batch items.
     """
 
     width: int
@@ -136,16 +135,16 @@ def layout_of(
 ) -> TileLayout:
     """Return the layout of a call with static shapes.
 
-    A block is a tile of 32 x 8 threads, or a row of 256 where tiles would cover over a quarter
-    more than the output has. Two-byte elements go in pairs. Channels are split into runs of at
-    most LONGEST_RUN, and into shorter ones where there would be too few blocks.
+    A block is a tile of 32 x 8 threads, or a row of 256 if tiles would have over a quarter more
+    locations than the output. Threads take pairs of two-byte elements. Channels are split into runs
+    of at most LONGEST_RUN, and shorter ones if there would be too few blocks.
 
     Args:
         items: the batch size.
-        channels: channels of an item.
+        channels: the channels of an item.
         out_sizes: the output's spatial sizes.
-        itemsize: bytes of an element.
-        is_light: whether a location needs few registers, which is so for up to four taps.
+        itemsize: the bytes of an element.
+        is_light: whether a location needs few registers, as it does for up to four taps.
     """
     width, rows = out_sizes[-1], prod(out_sizes[:-1])
     pack = 2 if itemsize == 2 and is_light and width * rows % 2 == 0 else 1

@@ -1,9 +1,9 @@
-// Sample from a copy of x in which the channels of a pixel are neighbours.
+// Sample from a copy of x in which the channels of a pixel are contiguous.
 //
-// A load brings at least a sector of 32 bytes, and a warp's load takes a cycle for each line that it touches. Where
-// neighbouring locations read far apart, a load of one channel uses two or four bytes of a sector and touches 32 lines;
+// A load fetches at least a sector of 32 bytes, and a warp's load takes a cycle for each cache line that it touches. If
+// adjacent locations read far apart, a load of one channel uses two or four bytes of each sector and touches 32 lines;
 // a load from the copy uses whole sectors and touches 8 lines. Whether that is worth a copy depends on the grid:
-// collect_pixels looks at a part of it, and the kernels of the way that is not taken return at once.
+// collect_pixels samples it, and the kernels that are not needed return at once.
 
 #include "taps.cuh"
 
@@ -11,12 +11,12 @@ using pluginkit::SECTOR_BYTES;  // from launches.py
 
 constexpr int LINE_BYTES = 128;
 constexpr int WARP = 32, WARPS = THREADS / WARP;
-constexpr int SAMPLES = 32;  // groups of WARP locations that are looked at
+constexpr int SAMPLES = 32;  // how many groups of WARP locations are sampled
 
-// Channels of a sector.
+// The channels in a sector.
 template <typename T> constexpr int COUNT = SECTOR_BYTES / static_cast<int>(sizeof(T));
 
-// Neighbouring channels of a pixel in registers; an array of small values would be in memory.
+// Contiguous channels of a pixel in registers; an array of small values would be in local memory.
 template <typename T, int BYTES> struct Channels {
     static constexpr int BITS = 8 * sizeof(T), EACH = 64 / BITS;
     unsigned long long words[BYTES / 8];
@@ -89,15 +89,15 @@ __device__ __forceinline__ long long pixels_of(Sizes sizes, int axes) {
     return pixels;
 }
 
-// The channels of neighbouring pixels, or locations, in shared memory. LANES threads of a block have those of one
-// pixel, a sector each. In memory they are channel by channel on one side and pixel by pixel on the other.
+// The channels of adjacent pixels, or locations, in shared memory, to transpose between a channel-major and a
+// pixel-major layout. LANES threads of a block take the channels of one pixel, a sector each.
 template <typename T, int LANES> struct Tile {
     static constexpr int WIDTH = THREADS / LANES, CHANNELS = LANES * COUNT<T>;
     T values[CHANNELS][WIDTH + 1];
 };
 
-// Make the copy where locations are scattered. It holds `pixel_step` elements of each pixel, in whole sectors. The
-// dimensions of the grid are tiles, their channels and items, which the blocks share.
+// Make the copy if locations are scattered. It holds `pixel_step` elements of each pixel, in whole sectors. The launch
+// grid's dimensions are tiles, their channels, and items; each block strides over all three.
 template <typename T, typename G, int AXES, int LANES>
 __global__ void __launch_bounds__(THREADS)
     collect_pixels(int* __restrict__ is_scattered, T* __restrict__ copy, const T* __restrict__ x,
@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(THREADS)
                     turned.values[channel][column] = from[min(channel, channels - 1 - first) * pixels];
                 }
                 __syncthreads();
-                // Two threads write a sector, so that each store of a warp writes whole sectors.
+                // Two adjacent threads write a sector, so that a warp's store writes whole sectors.
 #pragma unroll
                 for (int half = 0; half < 2; ++half) {
                     const int place = half * (Turned::WIDTH / 2) + threadIdx.x / (2 * LANES);
@@ -176,7 +176,7 @@ __device__ __forceinline__ void sample_sector(T (&values)[COUNT<T>], const T* __
     }
 }
 
-// Sample the copy where collect_pixels made one. The dimensions of the grid are as there, for tiles of locations.
+// Sample the copy if collect_pixels made one. The launch grid's dimensions are as there, with tiles of locations.
 template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int AXES, int LANES, typename Offset>
 __global__ void __launch_bounds__(THREADS)
     sample_pixels(T* __restrict__ y, const int* __restrict__ is_scattered, const T* __restrict__ copy,

@@ -1,9 +1,8 @@
-"""Sample from a copy of x in which the channels of a pixel are neighbours; see pixel_copy.cu.
+"""Sample from a copy of x in which the channels of a pixel are contiguous; see pixel_copy.cu.
 
-Making the copy reads and writes x once. It is made only where the grid turns out to be scattered:
-where the 32 neighbouring locations of a warp read from more than MOST_LINES lines of 128 bytes, on
-average over some warps. Finding that out costs two launches, so it is done only for large outputs
-with enough channels.
+Making the copy reads and writes x once. It is made only if the grid is scattered: if the 32
+adjacent locations of a warp read from more than MOST_LINES lines of 128 bytes, on average over some
+warps. Finding that out costs two launches, and is done only for large outputs with enough channels.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from pluginkit import (
 if TYPE_CHECKING:
     from pluginkit.plugins.grid_sample import GridSample
 
-#: Threads of a block, in every kernel.
+#: The threads of a block, in every kernel.
 THREADS = 256
-#: The least that a load brings from memory, in bytes.
+#: The least that a load fetches from memory, in bytes.
 SECTOR_BYTES = 32
 #: With this many elements of the output, and bytes of a pixel's channels, looking at the grid pays.
 ENOUGH_ELEMENTS = 2**24
@@ -41,11 +40,11 @@ MOST_COPIED = 2
 #: Locations of a warp that read from more lines are scattered; at this number both ways are about
 #: equally fast.
 MOST_LINES = 8
-#: Threads that read neighbouring sectors of a location.
+#: The threads that read the sectors of a location, one each.
 LANES = (1, 2, 4)
 #: Blocks that share the work.
 _BLOCKS = 1024
-#: What the flag takes of the workspace: a sector, so that the copy begins at the start of one.
+#: The size of the flag in the workspace: a sector, so that the copy is aligned to sectors.
 _FLAG_BYTES = SECTOR_BYTES
 
 
@@ -55,10 +54,10 @@ class PixelCopy:
 
     Attributes:
         items: the batch size.
-        channels: channels of an item.
+        channels: the channels of an item.
         sizes: the spatial sizes of x.
-        locations: locations of an item.
-        itemsize: bytes of an element.
+        locations: the locations of an item.
+        itemsize: the bytes of an element.
     """
 
     items: int
@@ -123,13 +122,13 @@ def in_pixels(
     copy: PixelCopy,
     workspace: Workspace,
 ) -> tuple[Launch, Launch]:
-    """Return the launch that looks at the grid and makes the copy, and the one that samples it.
+    """Return the launch that samples the grid and makes the copy, and the one that reads the copy.
 
     Args:
         plugin: the plugin.
         tensors: x, grid and y.
-        copy: a copy that may be made.
-        workspace: the flag, which says whether the copy was made, and the copy.
+        copy: the copy, which may be made.
+        workspace: memory for the flag, which says whether the copy was made, and for the copy.
     """
     x, grid, y = tensors
     flag, pixels = workspace.split((_FLAG_BYTES, copy.nbytes))
@@ -153,7 +152,7 @@ def in_pixels(
     )
     sample = Launch(
         plugin.sample_pixels,
-        # One item after the other, so that what is read several times stays in the L2 cache.
+        # One item after the other, so that data that is read several times stays in the L2 cache.
         grid=_shared_out(-(-copy.locations * lanes // THREADS), parts, copy.items),
         block=THREADS,
         args=(y, flag, pixels, grid, sizes, offset(copy.locations), *map(int32, counts)),
@@ -163,7 +162,7 @@ def in_pixels(
 
 
 def _shared_out(*counts: int) -> tuple[int, ...]:
-    """Share at most _BLOCKS blocks out among counts of tasks, the first count first."""
+    """Distribute at most _BLOCKS blocks to several counts of tasks, in this order."""
     blocks: list[int] = []
     left = _BLOCKS
     for count in counts:

@@ -9,11 +9,11 @@
 
 using pluginkit::FAR_PIXELS, pluginkit::Mode, pluginkit::Padding, pluginkit::THREADS;  // from launches.py
 
-constexpr float FAR = FAR_PIXELS;  // NaN, and coordinates further out, count as this far out
+constexpr float FAR = FAR_PIXELS;  // coordinates beyond it are clamped to it, and NaN to minus it
 
 template <typename T, int N> struct alignas((N & (N - 1)) == 0 ? sizeof(T) * N : sizeof(T)) Pack { T value[N]; };
 
-// Store output, which is not read again, without pushing input out of the caches.
+// Store output with a streaming store: it is not read again, and should not evict input from the caches.
 template <typename P> __device__ __forceinline__ void store_once(P* target, const P& pack) {
     __stcs(reinterpret_cast<Bits<P>*>(target), *reinterpret_cast<const Bits<P>*>(&pack));
 }
@@ -27,7 +27,7 @@ template <Mode MODE, typename Offset> struct Axis {
     bool is_inside[TAPS<MODE>];
 };
 
-// Return the weight in Keys' cubic convolution, a = -0.75, at a distance below 1, and between 1 and 2.
+// Return the weight of Keys' cubic convolution, a = -0.75, at a distance below 1, and between 1 and 2.
 __device__ __forceinline__ float cubic_near(float t) { return (1.25f * t - 2.25f) * t * t + 1.0f; }
 __device__ __forceinline__ float cubic_far(float t) { return ((-0.75f * t + 3.75f) * t - 6.0f) * t + 3.0f; }
 
@@ -45,7 +45,7 @@ template <Mode MODE> __device__ __forceinline__ void set_weights(float (&weight)
     }
 }
 
-// Mirror an index outside until it is inside, at the centres of the outermost pixels or at their outer edges.
+// Mirror an index into the axis, at the centres of the outermost pixels or at their outer edges.
 template <bool ALIGN_CORNERS> __device__ __forceinline__ int reflected(int index, int size) {
     if (ALIGN_CORNERS && size == 1) return 0;
     const unsigned int length = size, period = 2 * (ALIGN_CORNERS ? length - 1 : length);
@@ -54,10 +54,10 @@ template <bool ALIGN_CORNERS> __device__ __forceinline__ int reflected(int index
     return at < length ? at : period - at - (ALIGN_CORNERS ? 0 : 1);
 }
 
-// Return what a coordinate along an axis of `size` pixels reads; `stride` is the distance of two pixels in elements.
+// Return the taps of a coordinate along an axis of `size` pixels, which are `stride` elements apart.
 template <Mode MODE, Padding PADDING, bool ALIGN_CORNERS, typename Offset>
 __device__ __forceinline__ Axis<MODE, Offset> axis_at(float coordinate, int size, Offset stride) {
-    // Every step rounds, as on a CPU. A contraction would move coordinates that are halfway between two pixels.
+    // Every operation rounds, as on a CPU. Contracted, coordinates halfway between two pixels would move.
     const float shifted = __fadd_rn(coordinate, 1.0f);
     float x = ALIGN_CORNERS ? __fmul_rn(0.5f * shifted, static_cast<float>(size - 1))
                             : 0.5f * __fadd_rn(__fmul_rn(shifted, static_cast<float>(size)), -1.0f);

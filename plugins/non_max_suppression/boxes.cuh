@@ -1,5 +1,5 @@
-// Boxes, and whether two overlap too much. Each operation rounds by itself, as on a CPU: a contraction would decide
-// otherwise where an overlap equals the threshold.
+// Boxes, and whether two overlap too much. Every operation rounds, as on a CPU: contracted, the comparison could give
+// another result when an overlap equals the threshold.
 
 #pragma once
 

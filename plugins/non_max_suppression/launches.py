@@ -1,4 +1,4 @@
-"""The launches of NonMaxSuppression, and what they keep in the workspace."""
+"""The launches of NonMaxSuppression, and the layout of its workspace."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from pluginkit.plugins.non_max_suppression import NonMaxSuppression
 
 _THREADS = 256
-#: Keys that a block sorts, and runs that are merged into one.
+#: How many keys a block sorts, and how many runs are merged into one.
 _TILE, _FAN = 2048, 8
-#: The most boxes of a chunk, and the threads that choose among them: a warp for every 4 words.
+#: The most boxes of a chunk, and the most threads that choose among them: a warp for 4 words.
 _CHUNK, _CHOOSE_THREADS = 8192, 1024
-#: Boxes of the first chunk, after which often enough are chosen.
+#: The boxes of the first chunk, after which often enough boxes are chosen.
 _FIRST_CHUNK = 2048
-#: The boxes of later chunks, by the number of segments up to which they are that many: the masks
-#: then take 64 MiB. Beyond, a chunk has 256.
+#: The boxes of each later chunk, with the largest number of segments for which a chunk has that
+#: many: the masks then take 64 MiB. With more segments a chunk has 256.
 _CHUNKS = {8192: 8, 4096: 32, 2048: 128, 1024: 512, 512: 2048, 256: 2**31}
-#: Boxes chosen before, with which a block compares some boxes of a chunk.
+#: How many earlier chosen boxes a block compares with some boxes of a chunk.
 _SLICE = 1024
 _WORD = 64
 #: With this many blocks a large GPU is busy.
 _BLOCKS = 2112
 _ALIGNMENT = 256
 
-#: What the kernels share with Python.
+#: The constants that the kernels share with Python.
 DEFINES = {
     "THREADS": _THREADS,
     "TILE": _TILE,
@@ -45,10 +45,10 @@ class NonMaxSuppressionProblem:
     """The sizes of a call with static shapes.
 
     Attributes:
-        segments: classes of all images.
-        classes: classes of an image.
-        boxes: boxes of an image.
-        most: boxes that may be chosen of a segment.
+        segments: the classes of all images together.
+        classes: the classes of an image.
+        boxes: the boxes of an image.
+        most: the most boxes to choose of a segment.
     """
 
     segments: int
@@ -65,13 +65,13 @@ class NonMaxSuppressionProblem:
 
     @property
     def tiles(self) -> int:
-        """The tiles of a segment that are sorted one by one."""
+        """The tiles of a segment, each of which a block sorts."""
         return -(-self.boxes // _TILE)
 
     def sizes(self) -> list[int]:
-        """Return the workspace's parts in bytes, for this shape and for smaller ones.
+        """Return the sizes of the workspace's parts in bytes, enough for smaller shapes too.
 
-        They are counts and marks; runs and keys, each twice; lists of chosen boxes; masks.
+        The parts are counts and marks; runs and keys, twice each; lists of chosen boxes; masks.
         """
         keys, runs = self.segments * self.boxes * 8, self.segments * self.tiles * 4
         chunks = [
@@ -103,8 +103,8 @@ class NonMaxSuppressionProblem:
 class NonMaxSuppressionLaunches:
     """The launches of one call.
 
-    A merge moves keys, and the lengths of sorted runs, from one half of their memory to the other;
-    the first of each pair of halves holds them.
+    A merge moves keys, and the lengths of sorted runs, from one half of their memory to the other.
+    The first half of each pair is always the current one.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class NonMaxSuppressionLaunches:
             width, runs = width * _FAN, -(-runs // _FAN)
 
     def _compare(self, first: int, size: int) -> Launch:
-        """Compare a chunk's boxes with each other, and with those chosen before."""
+        """Compare a chunk's boxes with each other, and with the chosen boxes of earlier chunks."""
         segments = self._problem.segments
         slices = -(-min(first, self._problem.most) // _SLICE)
         pieces = (size // _WORD) ** 2 + slices * -(-size // _THREADS)

@@ -3,8 +3,8 @@
 //   sort_tiles   each block sorts the keys of a tile of scores, leaving out those that do not exceed the threshold
 //   merge_runs   merges sorted runs, several into one; repeated until a segment is one run
 //
-// A key holds the score, inverted so that the best comes first, above the box's number. So no two keys are equal, and
-// the order does not depend on which thread comes first.
+// The high half of a key is the score, inverted so that the best comes first; the low half is the box's number. So keys
+// are distinct, and the order does not depend on the timing of threads.
 
 #include "../_cuda/device.cuh"
 #include "../_cuda/ordered_keys.cuh"
@@ -71,7 +71,7 @@ __device__ __forceinline__ int count_below(const unsigned long long* __restrict_
     return below;
 }
 
-// Merge FAN runs at a time. A run has room for `width` keys, and there are `run_count` in a segment.
+// Merge FAN runs into one. A run has room for `width` keys, and a segment has `run_count` runs.
 __global__ void __launch_bounds__(THREADS)
     merge_runs(unsigned long long* __restrict__ merged, int* __restrict__ merged_runs,
                const unsigned long long* __restrict__ keys, const int* __restrict__ runs, int boxes, int width,

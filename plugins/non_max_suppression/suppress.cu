@@ -1,11 +1,11 @@
 // Choose boxes in the order of their scores, a chunk of them at a time:
 //
-//   compare         marks the boxes of a chunk that overlap a box chosen before it, and writes for each box of the chunk
-//                   a mask of those after it that it overlaps
-//   choose          one block for each segment walks through the masks, 64 boxes at a time, and lists the chosen boxes
+//   compare         marks the boxes of a chunk that overlap a box of an earlier chunk that was chosen, and writes for
+//                   each box of the chunk a mask of the later boxes in the chunk that it overlaps
+//   choose          for each segment one block goes through the masks, 64 boxes at a time, and lists the chosen boxes
 //   write_indices   writes the lists of all segments one after another
 //
-// A segment is one class of one image. Chunks after the last box, or after the last box that is wanted, cost a launch.
+// A segment is one class of one image. Chunks after the last box, or once enough are chosen, only cost their launches.
 
 #include "boxes.cuh"
 
@@ -25,11 +25,11 @@ struct Chunk {
     int mark_words;  // 32-bit words of a segment's marks
 };
 
-// What is known of a segment when a chunk begins.
+// The state of a segment when a chunk begins.
 struct Segment {
-    int limit;   // boxes that are wanted of it
+    int limit;   // the most boxes to choose
     int chosen;  // boxes chosen so far
-    int count;   // boxes of the chunk; 0 if there is nothing to do
+    int count;   // boxes in the chunk; 0 if there is nothing to do
 };
 
 __device__ __forceinline__ Segment segment_at(int segment, const int* chosen, const int* runs, const long long* most,
@@ -42,7 +42,7 @@ __device__ __forceinline__ Segment segment_at(int segment, const int* chosen, co
 
 __device__ __forceinline__ int box_of(Word key) { return static_cast<int>(static_cast<unsigned>(key)); }
 
-// Write the masks of 64 boxes against 64 others of the chunk. Several lanes share a row.
+// Write the masks of 64 boxes against 64 others of the chunk. Several lanes take a row.
 template <bool CENTER>
 __device__ __forceinline__ void compare_tile(Word* __restrict__ masks, const Word* __restrict__ order,
                                              const float4* __restrict__ boxes, int row_word, int column_word,
@@ -68,7 +68,7 @@ __device__ __forceinline__ void compare_tile(Word* __restrict__ masks, const Wor
     if (lane == 0) masks[(static_cast<long long>(row_word) * words + column_word) * WORD + row] = mask;
 }
 
-// Mark those of THREADS boxes of the chunk that overlap one of a slice of the boxes chosen before.
+// Mark those of THREADS boxes of the chunk that overlap any of a slice of the boxes chosen in earlier chunks.
 template <bool CENTER>
 __device__ __forceinline__ void mark_overlapping(unsigned* __restrict__ marks, const Word* __restrict__ order,
                                                  const float4* __restrict__ boxes, const int* __restrict__ list,
@@ -119,9 +119,9 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-// Return the boxes of a word that are chosen, of the candidates. A lane has the masks of rows `lane` and `lane + 32`
-// against the word itself. Every round decides at least the first of the undecided boxes: a box is out if a chosen one
-// before it overlaps it, and chosen if no undecided one before it does. One warp calls it.
+// Return which candidates of a word are chosen. A lane has the masks of rows `lane` and `lane + 32` against the word
+// itself. Every round decides at least the first undecided box: a box is out if an earlier chosen box overlaps it, and
+// chosen if no earlier undecided box does. One warp calls this.
 __device__ __forceinline__ Word choose_in_word(Word candidates, Word low_row, Word high_row) {
     const int lane = threadIdx.x % 32;
     const Word low = Word{1} << lane, high = low << 32;
@@ -149,8 +149,8 @@ __device__ __forceinline__ Word lowest_bits(Word bits, int count) {
     return bits & ~rest;
 }
 
-// A warp owns every word whose number modulo the number of warps is its own. It loads its masks before it is known
-// which boxes are chosen.
+// A warp owns the words whose number modulo the number of warps is its own. It loads its masks before it knows which
+// boxes are chosen, to hide the latency.
 __global__ void __launch_bounds__(CHOOSE_THREADS)
     choose(int* __restrict__ lists, int* __restrict__ chosen, unsigned* __restrict__ marks,
            const Word* __restrict__ masks, const Word* __restrict__ order, const int* __restrict__ runs,

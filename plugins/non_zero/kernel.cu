@@ -4,8 +4,8 @@
 //   place_tiles      one block turns the counts into positions, and writes their sum, the size output
 //   write_indices    each block lists its tile's non-zero elements in shared memory, then writes their coordinates
 //
-// The rows of the output lie `count` elements apart, so everything is counted before anything is written, and x is read
-// twice.
+// The rows of the output are `count` elements apart, so that everything is counted before anything is written, and x is
+// read twice.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -18,8 +18,8 @@ using pluginkit::BYTE_THREAD_BYTES, pluginkit::MAX_RANK, pluginkit::THREAD_BYTES
 constexpr int WARPS = THREADS / 32;
 constexpr int LOAD_BYTES = 16;
 
-// A thread takes one run of elements, with all its loads in flight at once. For one-byte types the run is shorter, so
-// that the list of a tile fits into shared memory.
+// A thread takes one run of elements, with all its loads in flight. For one-byte types the run is shorter, so that the
+// list of a tile fits into shared memory.
 template <typename T> constexpr int LOADS = (sizeof(T) == 1 ? BYTE_THREAD_BYTES : THREAD_BYTES) / LOAD_BYTES;
 template <typename T> constexpr int PER_THREAD = LOADS<T> * LOAD_BYTES / static_cast<int>(sizeof(T));
 

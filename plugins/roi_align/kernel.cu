@@ -1,6 +1,6 @@
-// RoiAlign: a block takes one region of interest. The samples of a region form a grid, so that the place and the weights
-// of a sample are those of its row and of its column. The block computes them once, for all bins and channels, unless a
-// region has too many of them.
+// RoiAlign: a block takes one region of interest. The samples of a region form a grid, so that a sample's position and
+// weights follow from its row and its column. The block computes those of all rows and columns once, for all bins and
+// channels, unless there are too many.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -11,7 +11,7 @@ struct Sizes {
     int images, channels, height, width, bins_y, bins_x, sampling_ratio;
 };
 
-// A sample along one axis: the pixels before and after it, in elements, and their weights. Outside both are 0.
+// A sample along one axis: the pixels before and after it, in elements, and their weights. Outside of x all are 0.
 struct Sample {
     int low, high;
     float low_weight, high_weight;
@@ -34,8 +34,8 @@ struct Axis {
         return {low * stride, (is_last ? low : low + 1) * stride, 1.0f - after, after};
     }
 
-    // Return the first and one past the last sample of a bin that may lie inside, which spares a huge region its
-    // samples outside.
+    // Return the range of a bin's samples that may lie inside x, so that a huge region does not compute the samples
+    // outside.
     __device__ __forceinline__ int2 inside(int bin) const {
         const double step = static_cast<double>(bin_size) / samples, first = start + bin * static_cast<double>(bin_size);
         if (samples <= KEPT) return {0, samples};
@@ -53,12 +53,12 @@ __device__ __forceinline__ Axis axis_of(float low, float high, float scale, bool
     float length = __fsub_rn(__fsub_rn(__fmul_rn(high, scale), offset), start);
     if (!is_half_pixel) length = length < 1.0f ? 1.0f : length;  // keeps a NaN
     const float bin_size = __fdiv_rn(length, static_cast<float>(bins));
-    // NaN converts to 0, and what is too large to the largest int.
+    // NaN converts to 0, and too large values to the largest int.
     const int adapted = max(0, static_cast<int>(ceilf(bin_size)));
     return {start, bin_size, bins, sampling_ratio > 0 ? sampling_ratio : adapted, size, stride};
 }
 
-// The samples of one axis, kept for all bins or computed each time.
+// The samples of one axis, kept in shared memory or computed each time.
 struct Samples {
     const Axis& axis;
     const Sample* kept;  // null if there are too many

@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 Pooling = Literal["avg", "max"]
 
 _THREADS = 256
-#: Channels that a thread takes at once, so that it reads a sample's place and weights once; or one,
-#: where bins have many samples, whose pixels of several channels the caches would not hold, and
-#: where there is too little work for every processor.
+#: How many channels a thread takes at once. Several share the reading of a sample's position and
+#: weights. One is better if bins have many samples, whose pixels of several channels would not fit
+#: into the caches, and if there is too little work for all multiprocessors.
 CHANNELS = (4, 1)
 #: The most samples of a bin along an axis for which a thread takes several channels.
 _FEW_SAMPLES = 2
-#: Samples along an axis, over all bins of a region, that a block keeps in shared memory.
+#: How many samples along an axis, of all bins of a region, a block keeps in shared memory.
 KEPT = 512
 #: With this many blocks a large GPU is busy.
 _BLOCKS = 2112
 
-#: What the kernel shares with Python.
+#: The constants that the kernel shares with Python.
 DEFINES = {"THREADS": _THREADS, "KEPT": KEPT, "Pooling": Pooling}
 
 

@@ -1,5 +1,5 @@
-// The column variant: a thread takes one column. It keeps an accumulator for each cell of the axis in shared memory and
-// applies the updates in order, without atomics. A block is a warp.
+// The column variant: a thread takes one column. It has an accumulator for each element along the axis in shared memory
+// and applies the updates in order, without atomics. A block is a warp.
 
 #include "../_cuda/reduce.cuh"
 #include "places.cuh"

@@ -1,16 +1,16 @@
 // The elements variant: each thread takes an update and reduces it into a copy of data with an atomic.
 //
-// The variants are one source each: this one, tile.cu, column.cu, rows.cu and lists.cu; variants.py says which one a
-// shape gets. The other four read data once and write the output once; they combine the updates of an element in the
+// Each variant has its own source: this one, tile.cu, column.cu, rows.cu and lists.cu; variants.py chooses one for a
+// shape. The other four read data once and write the output once; they combine the updates of an element in the
 // accumulator's type and round once.
 
 #include "../_cuda/reduce.cuh"
 #include "../_cuda/row_lists.cuh"
 #include "places.cuh"
 
-// Offset is an unsigned type that holds the number of updates and of output elements. Where heads is given, rows.cu has
-// run before, and this kernel does what that left: everything, or the rows with long lists. Usually nothing is left, so
-// a small grid does it in strides; a million blocks would take longer to start and leave.
+// Offset is an unsigned type that holds the number of updates and of output elements. If heads is given, rows.cu has
+// run before, and this kernel does the rest: everything, or the rows with long lists. Usually that is nothing, so a
+// small grid does it in strides: starting a million blocks that only return would take longer.
 template <typename T, typename Tind, Reduction R, typename Offset, int RANK>
 __global__ void scatter_elements(T* __restrict__ output, const Tind* __restrict__ indices,
                                  const T* __restrict__ updates, Offset count, Offset total, Offset axis_size,

@@ -43,15 +43,15 @@ if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements
 
 _BLOCK = 256
-#: Threads of a block that loads vectors of a tile, and of one where there are few blocks.
+#: The most threads of a block that loads vectors of a tile, and of a block if there are few.
 _TILE_BLOCK, _LONE_TILE_BLOCK = 128, 512
 _WARP = 32
-#: Rows of indices that a warp of the rows variant reads at once.
+#: How many rows of indices a warp of the rows variant reads at once.
 _ROWS_A_WARP = 4
-#: The grid of the elements kernel after the rows kernels, which usually leave it nothing to do.
+#: The most blocks of the elements kernel after the rows kernels, when it usually has nothing to do.
 _LEFTOVER_BLOCKS = 4096
 
-#: What the kernels share with Python.
+#: The constants that the kernels share with Python.
 DEFINES = {
     **row_lists.DEFINES,
     "COLUMNS": COLUMNS,
@@ -84,7 +84,7 @@ class ScatterElementsCall:
         return self.data.axis(self.plugin.axis)
 
     def steps(self, variant: KernelVariant | None = None) -> Sequence[Step]:
-        """Return the launches of a variant, by default of the one that suits the sizes."""
+        """Return the launches of a variant, by default of the one that is best for the sizes."""
         makers = {
             "elements": self._elements,
             "tile": self._tile,
@@ -131,7 +131,7 @@ class ScatterElementsCall:
         cells = VECTOR_BYTES // problem.itemsize if is_vector else 1
         updates = VECTOR_BYTES // problem.index_itemsize if is_vector else 1
         # With two vectors of data and two of indices a thread has enough loads in flight. Many
-        # small blocks overlap their phases; a block among few needs all the threads it can use.
+        # small blocks overlap their phases; if there are few, each needs all threads it can use.
         wanted = max(problem.axis_size // (2 * cells), problem.count // (2 * updates))
         if problem.outer < ENOUGH_BLOCKS:
             most = _LONE_TILE_BLOCK
@@ -215,7 +215,7 @@ class ScatterElementsCall:
 def list_bytes(
     plugin: ScatterElements, data: TensorDesc, indices: TensorDesc, updates: TensorDesc
 ) -> int:
-    """Return the bytes that suffice for this shape and for every smaller one."""
+    """Return the bytes of the lists, enough for smaller shapes too."""
     problem = problem_of(plugin, data, indices, updates)
     if problem.needs_order:
         return known(data.size + updates.size) * LIST_ITEMSIZE
@@ -226,12 +226,12 @@ def list_bytes(
 
 @dataclass(frozen=True)
 class MergedDims:
-    """The updates' dimensions, merged where the output allows it, innermost first.
+    """The updates' dimensions, innermost first, adjacent ones merged if the output allows it.
 
     Attributes:
-        count: how many there are; what follows them is 1 and 0.
-        sizes: of each.
-        strides: of each in the output; 0 along the axis, where the index decides.
+        count: how many dimensions there are; the entries after them are 1 and 0.
+        sizes: the size of each.
+        strides: the stride of each in the output; 0 along the axis, where the index decides.
     """
 
     count: int
@@ -240,11 +240,11 @@ class MergedDims:
 
     @property
     def rank(self) -> int:
-        """Return for how many dimensions the kernel is compiled."""
+        """The number of dimensions that the kernel is compiled for."""
         return 3 if self.count <= 3 else 8
 
     def geometry(self, rank: int) -> list[int]:
-        """Return what the kernel gets: sizes, then strides, outermost first."""
+        """Return the kernel's Geometry: sizes, then strides, outermost first."""
         more = rank - len(self.sizes)
         sizes = [*self.sizes, *[1] * more][:rank]
         strides = [*self.strides, *[0] * more][:rank]
@@ -252,10 +252,10 @@ class MergedDims:
 
 
 def merged_dims(data: Sequence[int], updates: Sequence[int], axis: int) -> MergedDims:
-    """Return the updates' dimensions, those of size 1 left out and neighbours merged.
+    """Return the updates' dimensions without those of size 1, adjacent ones merged.
 
-    Every dimension goes into each place with a ``where``, not into a list: so an exported library
-    has no branches here, of which eight dimensions would have thousands.
+    A ``where`` puts each dimension into its place, instead of a branch that appends it to a list:
+    in an exported library eight dimensions would otherwise have thousands of paths.
     """
     sizes, strides = [1] * len(data), [0] * len(data)
     count, size, stride = 0, 1, -1  # of the last dimension; -1 is no dimension's stride

@@ -1,4 +1,4 @@
-// The lists variant, which is deterministic for any shape: a list of updates for each output element, which is sorted
+// The lists variant, which is deterministic for any shape: each output element has a list of updates, which is sorted
 // before the updates are combined.
 
 #include "../_cuda/reduce.cuh"
@@ -9,7 +9,7 @@ using pluginkit::EMPTY_BYTE;  // from launches.py
 
 constexpr int NO_UPDATE = static_cast<int>(EMPTY_BYTE * 0x01010101u);  // an empty list, and the end of one
 
-// Enter each update in the list of its output element.
+// Add each update to the list of its output element.
 template <typename Tind, int RANK>
 __global__ void link_elements(const Tind* __restrict__ indices, int* heads, int* next, unsigned int count,
                               unsigned int axis_size, unsigned int axis_stride,

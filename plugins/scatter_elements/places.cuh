@@ -1,14 +1,14 @@
-// Find the place in data that an update goes to.
+// Find the element of data that an update goes to.
 
 #pragma once
 
-// The updates' dimensions, neighbours merged where data allows it, outermost first; and how far one step along each of
-// them moves in data. The stride along the axis is 0, since there the index decides.
+// The updates' dimensions, outermost first, adjacent ones merged if data allows it, and their strides in data. The
+// stride along the axis is 0, since there the index decides.
 template <typename Offset, int RANK> struct Geometry {
     Offset size[RANK];
     Offset stride[RANK];
 
-    // Return `start` plus how far an update lies from the first one.
+    // Return `start` plus the offset of an update in data, without its index along the axis.
     __device__ __forceinline__ Offset target(Offset start, Offset update) const {
         Offset rest = update;
 #pragma unroll
@@ -21,7 +21,7 @@ template <typename Offset, int RANK> struct Geometry {
     }
 };
 
-// Return the cell or row that an index means, or -1 when it is out of range.
+// Return an index counted from 0, or -1 if it is out of range.
 template <typename Tind> __device__ __forceinline__ int place_of(Tind index, int size) {
     const long long wide = index < 0 ? static_cast<long long>(index) + size : index;
     return wide >= 0 && wide < size ? static_cast<int>(wide) : -1;

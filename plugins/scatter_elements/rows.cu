@@ -1,5 +1,5 @@
-// The rows variant: where every row of indices along the inner dimensions is constant, as in a graph network, rows of
-// updates go to rows of data. link_rows makes the lists, and gather_rows of row_lists.cuh combines them.
+// The rows variant: if every row of indices along the inner dimensions is constant, as in a graph network, rows of
+// updates go to rows of data. link_rows builds the lists, and gather_rows of row_lists.cuh combines the rows.
 
 #include "../_cuda/reduce.cuh"
 #include "../_cuda/row_lists.cuh"
@@ -7,7 +7,7 @@
 
 using pluginkit::ROWS_A_WARP, pluginkit::WARP;  // from launches.py
 
-// Enter each row of updates in the list of its output row, and find out whether all rows of indices are constant. A row
+// Add each row of updates to the list of its output row, and find out whether all rows of indices are constant. A row
 // of indices is a multiple of VECTOR_BYTES. With KEEP_LAST only the last update of an output row is kept.
 template <typename Tind, bool KEEP_LAST>
 __global__ void link_rows(const Tind* __restrict__ indices, RowState* state, int* heads, int* next, int rows, int count,

@@ -1,4 +1,4 @@
-// Sort a linked list, so that floating-point results do not depend on which thread entered its update first.
+// Sort a linked list, so that floating-point results do not depend on the order in which threads added to it.
 
 #pragma once
 

@@ -1,5 +1,5 @@
-// The tile variant: a block takes one row, the axis being the last dimension. It keeps a list of updates for each cell
-// of the row in shared memory, then writes the row once.
+// The tile variant, for the last dimension as the axis: a block takes one row. It builds a list of updates for each
+// cell of the row in shared memory, then writes the row once.
 //
 // Shared memory holds the heads of the lists, the links and the updates; tile_bytes in variants.py is their size.
 

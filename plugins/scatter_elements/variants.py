@@ -1,4 +1,4 @@
-"""Choose the variant of ScatterElements for a shape and a type.
+"""Choose the variant of ScatterElements for shapes and types.
 
 =========  ======================================================================================
 variant    when
@@ -8,12 +8,12 @@ tile       the axis is the last dimension, and its cells and updates fit into sh
 column     there are at least 32 values inside the axis, their accumulators fit into shared
            memory, and there are enough columns to fill a GPU
 rows       the values inside the axis come in multiples of 16 bytes, and there are many updates.
-           The device finds out whether their indices are constant, as in a graph network. Where
-           they are not, and for rows with very many updates, elements takes over
+           The device finds out whether their indices are constant, as in a graph network. If they
+           are not, and for rows with very many updates, the elements kernel does the work
 lists      deterministic=True, the order of updates matters, and neither tile nor column applies
 =========  ======================================================================================
 
-All but elements and lists need updates that are as large as data in every dimension but the axis.
+All variants except elements and lists need updates as large as data in all dimensions but the axis.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 KernelVariant = Literal["elements", "tile", "column", "rows", "lists"]
 
-#: Shared memory that a block has on every supported GPU.
+#: The shared memory that a block can have on every supported GPU.
 SHARED_BYTES = 64 * 1024
-#: Columns of a block of the column variant, a warp.
+#: The columns of a block of the column variant, which is a warp.
 COLUMNS = 32
 #: With this many blocks a GPU is busy.
 ENOUGH_BLOCKS = 128
 #: With this many updates three launches are faster than two.
 MANY_UPDATES = 2**17
-#: Bytes of a link in a tile's lists, and the most updates that such links can tell apart.
+#: The bytes of a link in a tile's lists, and the most updates that such links can address.
 TILE_LINK_BYTES = 2
 MAX_LISTED_IN_TILE = 2 ** (8 * TILE_LINK_BYTES) - 1
 
@@ -51,12 +51,12 @@ class ScatterProblem:
         outer: the product of data's dimensions before the axis.
         axis_size: data's dimension along the axis.
         inner: the product of data's dimensions after the axis.
-        count: updates along the axis.
+        count: the updates along the axis.
         is_covering: whether updates are as large as data in every dimension but the axis.
-        itemsize: bytes of an element of data.
-        index_itemsize: bytes of an index.
-        accumulator_itemsize: bytes of the type in which updates are combined.
-        needs_order: whether the order of the updates has to be fixed, since it changes the result.
+        itemsize: the bytes of an element of data.
+        index_itemsize: the bytes of an index.
+        accumulator_itemsize: the bytes of the type in which updates are combined.
+        needs_order: whether the order of the updates changes the result and has to be fixed.
     """
 
     outer: int
@@ -71,19 +71,19 @@ class ScatterProblem:
 
     @property
     def updates_size(self) -> int:
-        """The number of updates when they cover data."""
+        """The number of updates, if they cover data."""
         return self.outer * self.count * self.inner
 
     @property
     def tile_bytes(self) -> int:
-        """Shared memory of a tile: a head for each cell, a link and a value for each update."""
+        """The shared memory of a tile: a head for each cell, a link and a value for each update."""
         heads = _whole_vectors(self.axis_size * LIST_ITEMSIZE)
         links = _whole_vectors(self.count * TILE_LINK_BYTES)
         return heads + links + self.count * self.itemsize
 
     @property
     def column_bytes(self) -> int:
-        """Shared memory for the accumulators of a block of columns."""
+        """The shared memory for the accumulators of a block of columns."""
         return self.axis_size * COLUMNS * self.accumulator_itemsize
 
     @property
@@ -93,7 +93,7 @@ class ScatterProblem:
 
     @property
     def row_lists(self) -> int:
-        """The list heads and links of the rows variant."""
+        """The number of list heads and links of the rows variant."""
         return self.outer * (self.axis_size + self.count)
 
     @property
@@ -120,7 +120,7 @@ def problem_of(
     )
     shape = [known(dim) for dim in data.shape]
     others = [dim for dim in range(len(shape)) if dim != axis]
-    # One question, however many dimensions: an exported library has a branch for each.
+    # A sum needs one comparison for all dimensions; an exported library has a branch for each.
     smaller = sum(where(known(updates.shape[dim]) == shape[dim], 0, 1) for dim in others)
     return ScatterProblem(
         outer=prod(shape[:axis]),
@@ -136,7 +136,7 @@ def problem_of(
 
 
 def choose(problem: ScatterProblem) -> KernelVariant:
-    """Return the variant for a problem, according to the table above.
+    """Return the variant for a problem by the table above.
 
     Errors:
         deterministic: the problem is too large for the lists that deterministic=True needs.

@@ -1,8 +1,8 @@
-// ScatterND: each tuple of indices names a row of data, and each update is a row. There are two ways:
+// ScatterND: each tuple of indices names a row of data, and each update is a row. There are two methods:
 //
-//   in place   a thread reduces one element, or one word of several, of an update into a copy of data
-//   lists      each output row gets a list of its update rows and is written once: no atomics on values, no separate
-//              copy, one rounding. Rows with very long lists are left to the first way.
+//   in place   a thread reduces one element of an update, or a word of several, into a copy of data
+//   lists      each output row has a list of its update rows and is written once: no atomics on values, no separate
+//              copy, one rounding. Rows with very long lists are reduced in place.
 
 #include "../_cuda/reduce.cuh"
 #include "../_cuda/row_lists.cuh"
@@ -56,8 +56,8 @@ __device__ void reduce_word(T* target, Pack<T, WORD_BYTES / sizeof(T)> update) {
 }
 
 // Offset is an unsigned type that holds the number of updates and of output elements. `inner` is the number of elements
-// of a row, `total` that of data. WORD: T is narrower than a word, and rows are multiples of one. Where heads is given,
-// the lists have been combined before, and this kernel does the rows with long ones. Usually there is none, so a small
+// of a row, `total` that of data. WORD: T is narrower than a word, and rows are multiples of one. If heads is given,
+// the lists have been combined before, and this kernel does the rows with long ones. Usually there are none, so a small
 // grid does it in strides.
 template <typename T, Reduction R, typename Offset, bool WORD>
 __global__ void scatter_in_place(T* __restrict__ output, const long long* __restrict__ indices,
@@ -83,7 +83,7 @@ __global__ void scatter_in_place(T* __restrict__ output, const long long* __rest
     }
 }
 
-// Enter each row of updates in the list of its output row. With KEEP_LAST only the last one is kept.
+// Add each row of updates to the list of its output row. With KEEP_LAST only the last one is kept.
 template <bool KEEP_LAST>
 __global__ void link_tuples(const long long* __restrict__ indices, int* heads, int* next, unsigned int count, int depth,
                             Sizes<unsigned int> sizes) {

@@ -1,4 +1,4 @@
-"""The launches of ScatterND: when each of the two ways of kernel.cu is taken, and how."""
+"""The launches of ScatterND, and when each of the two methods of kernel.cu is used."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from pluginkit.plugins._cuda.row_lists import (
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_nd import ScatterND
 
-#: Bytes that one atomic reduces where rows are multiples of them.
+#: The bytes that one atomic reduces, if rows are multiples of them.
 WORD_BYTES = 4
-#: Dimensions that a tuple of indices can name.
+#: How many dimensions a tuple of indices can name.
 _MAX_DEPTH = 8
-#: What the kernels share with Python.
+#: The constants that the kernels share with Python.
 DEFINES = {**row_lists.DEFINES, "MAX_DEPTH": _MAX_DEPTH, "WORD_BYTES": WORD_BYTES}
 
 _BLOCK = 256
-#: The grid of the in-place kernel after the lists, which usually leave it nothing to do.
+#: The most blocks of the in-place kernel after the lists, when it usually has nothing to do.
 _LEFTOVER_BLOCKS = 4096
 #: With this many elements of updates three launches are faster than two.
 _MANY_UPDATES = 2**17
-#: One group of threads can walk a list of this many updates on average.
+#: The longest average list for which lists are used: one group of threads walks a whole list.
 _SHORT_LIST = 16
 
 
@@ -54,9 +54,9 @@ class ScatteredRows:
 
     Attributes:
         sizes: the dimensions of data that a tuple indexes.
-        updates: rows of updates.
-        inner: elements of a row.
-        itemsize: bytes of an element.
+        updates: the rows of updates.
+        inner: the elements of a row.
+        itemsize: the bytes of an element.
     """
 
     sizes: tuple[int, ...]
@@ -66,12 +66,12 @@ class ScatteredRows:
 
     @property
     def count(self) -> int:
-        """Rows of data."""
+        """The number of rows of data."""
         return prod(self.sizes)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of a row."""
+        """The bytes of a row."""
         return self.inner * self.itemsize
 
     @property
@@ -83,8 +83,8 @@ class ScatteredRows:
     def suit_lists(self) -> bool:
         """Whether lists save more memory traffic than they cost, and are short on average.
 
-        A list head and a link are each written once and read once. Lists save the atomics' second
-        reading and writing of output elements.
+        A list head and a link are each written once and read once. In return, lists save the second
+        read and write of output elements by atomics.
         """
         is_large = self.may_suit_lists and self.updates * self.inner >= _MANY_UPDATES
         is_worth_it = self.updates * self.nbytes >= LIST_ITEMSIZE * (self.count + self.updates)
@@ -94,12 +94,12 @@ class ScatteredRows:
 
     @property
     def word(self) -> int:
-        """Elements that one atomic reduces: those of a word where rows are multiples of one."""
+        """The elements that one atomic reduces: a word if rows are multiples of one, or 1."""
         return max(WORD_BYTES // self.itemsize, 1) if self.nbytes % WORD_BYTES == 0 else 1
 
     @property
     def vector_bytes(self) -> int:
-        """The largest of a vector and a word that a row is a multiple of; else 1, an element."""
+        """The bytes of a load: a vector or a word if a row is a multiple of it, otherwise 1."""
         units = (VECTOR_BYTES, WORD_BYTES, 1)
         return next(unit for unit in units if self.nbytes % unit == 0)
 
@@ -110,7 +110,7 @@ def depth_of(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> int:
 
 
 def shapes_fit(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> bool:
-    """Say whether tuples name dimensions of data, and there is an update for each tuple."""
+    """Whether tuples name dimensions of data, and there is an update for each tuple."""
     depth = depth_of(data, indices, updates)
     return (
         0 <= depth <= data.ndim
@@ -120,7 +120,7 @@ def shapes_fit(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> bo
 
 
 def list_bound(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Dim:
-    """Return the bytes of lists of updates for every row, also of dimensions that are not known."""
+    """Return the bytes of the lists of updates; dimensions may be symbolic."""
     depth = depth_of(data, indices, updates)
     return RowLists.nbytes(product(data.shape[:depth]), product(indices.shape[:-1]))
 
@@ -146,7 +146,7 @@ class ScatterNDCall:
     rows: ScatteredRows
 
     def steps(self) -> Sequence[Step]:
-        """Return the launches, with lists where they are worth it."""
+        """Return the launches, by lists if they are worth it."""
         return self._by_lists() if self.rows.suit_lists else self._in_place()
 
     def _in_place(self) -> Sequence[Step]:
@@ -178,7 +178,7 @@ class ScatterNDCall:
         return through_lists if is_plain else (*through_lists, self._reduce(lists))
 
     def _reduce(self, lists: RowLists | None) -> Launch:
-        """Reduce all updates in place, or after the lists those of rows whose lists are long."""
+        """Reduce all updates in place, or after the lists only those of rows with long lists."""
         rows = self.rows
         offset = offset_type(*self.data.shape, self.data.size, self.updates.size)
         blocks = -(-self.updates.size // (rows.word * _BLOCK))

@@ -107,11 +107,11 @@ class TopK(Plugin):
         return shape, shape
 
     def workspace_bytes(self, x: TensorDesc, k: TensorDesc) -> Dim:
-        """Return room for what the blocks of a row tell each other, and for keys and places."""
+        """Return room for histograms, states and counts of rows, and for keys and places."""
         return TopKProblem(self, x, k).workspace_bytes()
 
     def workspace_bound(self, x: TensorDesc, k: TensorDesc) -> Dim:
-        """Return room for what the blocks of a row tell each other, and for keys and places."""
+        """Return room for histograms, states and counts of rows, and for keys and places."""
         return workspace_bound(self, x, k)
 
     def launches(
@@ -166,7 +166,7 @@ class TopK(Plugin):
 
 
 def _rows_for_every_path() -> Iterable[tuple[str, np.ndarray, int]]:
-    """Yield rows for which a block does what it seldom has to, and a k for each."""
+    """Yield rows and k for the rare paths through the kernel."""
     few = np.arange(300, dtype=np.float32)
     yield "most are dropped", few, 3
     yield "more are equal than shared memory holds", np.full(4500, 0.5, np.float32), 9

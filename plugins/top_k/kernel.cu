@@ -1,6 +1,6 @@
-// TopK where a block takes a row and its k elements fit into shared memory. A histogram of one digit tells in which bin
-// the k-th key lies; this is repeated, from the most significant digit on, until the keys that may be wanted fit into
-// shared memory. There they are sorted, equal ones by index. split.cu has the way where several blocks share a row.
+// TopK with one block for a row, for k elements that fit into shared memory. A histogram of one digit shows which bin
+// the k-th key is in; this is repeated, from the most significant digit on, until the candidates fit into shared
+// memory. There they are sorted, equal ones by index. In split.cu several blocks share a row.
 
 #include "rows.cuh"
 #include "select.cuh"
@@ -23,8 +23,8 @@ template <typename Key> struct Shared {
     }
 };
 
-// Narrow the selection by its next digit, in all threads alike. Bins below `floor` are not counted, which saves most
-// atomics. Return false when the k-th key lies in one of those.
+// Narrow the selection by its next digit, the same in all threads. Bins below `floor` are not counted, which saves most
+// atomics. Return false if the k-th key is in one of those.
 template <typename Key, typename KeyAt>
 __device__ bool narrow_once(const KeyAt& key_at, int size, int k, int floor, Selection<Key>& selection,
                             Histogram& histogram) {
@@ -46,14 +46,14 @@ __device__ bool narrow_once(const KeyAt& key_at, int size, int k, int floor, Sel
     return is_found;
 }
 
-// Return a bin below which the k-th key of a long row is unlikely to be, according to a sample of the row.
+// Return a bin below which the k-th key of a long row is unlikely to be, estimated from a sample of the row.
 template <typename Key, typename KeyAt>
 __device__ int likely_floor(const KeyAt& key_at, int size, int k, Histogram& histogram) {
     if (size < 4 * SAMPLE) return 0;
     histogram.clear();
     const Selection<Key> nothing;
     const int stride = size / SAMPLE;
-    // The sample is of 32 neighbours at a time, since whole sectors are read anyway.
+    // The sample takes 32 contiguous elements at a time, since whole sectors are read anyway.
     for_each_key<Key>([&](int i) { return key_at(i / 32 * 32 * stride + i % 32); }, SAMPLE,
                       [&](int, Key key) { atomicAdd(&histogram.bins[nothing.next_digit(key)], 1); });
     __syncthreads();
@@ -88,8 +88,8 @@ __device__ __forceinline__ int next_power_of_two(int n) {
     return n <= 1 ? 1 : 1 << (32 - __clz(n - 1));
 }
 
-// Sort (key, place) pairs in shared memory, which has room up to the next power of two. The largest key comes first,
-// and equal keys are in the order of their places.
+// Sort (key, position) pairs in shared memory, which has room up to the next power of two. The largest key comes first,
+// and equal keys are in the order of their positions.
 template <typename Key> __device__ void sort_shared(Key* keys, int* places, int count) {
     const int padded = next_power_of_two(count);
     for (int i = count + threadIdx.x; i < padded; i += THREADS) keys[i] = 0, places[i] = 0x7fffffff;

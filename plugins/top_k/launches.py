@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 
 _THREADS = 512
 _WARPS = _THREADS // 32
-#: Loads of a thread that are in flight at once.
+#: How many loads of a thread are in flight at once.
 _LOADS = 8
-#: Bits of a key that one histogram tells apart.
+#: The bits of a digit, which one histogram counts.
 _DIGIT_BITS = 11
 _BINS = 2**_DIGIT_BITS
-#: Keys that a block sorts in shared memory where it takes a whole row.
+#: How many keys a block can sort in shared memory if it takes a whole row.
 CAPACITY = 4096
-#: Bytes of shared memory for a counter, a histogram and a walk, rounded up to a multiple of 8.
+#: The shared memory for a counter, a histogram and a walk in bytes, a multiple of 8.
 _COUNTER_BYTES = -(-4 * (1 + (_BINS + _WARPS + 3) + (_LOADS * _WARPS + 1)) // 8) * 8
-#: Keys that a block sorts where a row is split, and the sorted runs that are merged at once.
+#: How many keys a block sorts if a row is split, and how many sorted runs are merged at once.
 _TILE = 2048
 _FAN = 8
-#: Bytes for what is known of a row, and for what a segment counts.
+#: The bytes of the state of a row, and of the counts of a segment.
 _STATE_BYTES, _MET_BYTES = 16, 8
 
-#: What the kernels share with Python.
+#: The constants that the kernels share with Python.
 DEFINES = {
     "THREADS": _THREADS,
     "LOADS": _LOADS,
@@ -56,9 +56,9 @@ DEFINES = {
     "MET_BYTES": _MET_BYTES,
 }
 
-#: With this many blocks a large GPU is busy; a row is split into no more parts than that takes.
+#: With this many blocks a large GPU is busy; rows are split into enough parts for that.
 _BLOCKS = 264
-#: Elements that are worth a block.
+#: The fewest elements for which a block is worth it.
 _SEGMENT = 4096
 _ALIGNMENT = 256
 
@@ -68,10 +68,10 @@ class TopKProblem:
 
     Attributes:
         rows: the number of rows.
-        size: elements of a row.
-        k: elements that are wanted of each row.
-        itemsize: bytes of an element.
-        inner: the distance between neighbours of a row, in elements.
+        size: the elements of a row.
+        k: the results of each row.
+        itemsize: the bytes of an element.
+        inner: the distance between consecutive elements of a row, in elements.
     """
 
     def __init__(self, plugin: TopK, x: TensorDesc, k: TensorDesc) -> None:
@@ -90,9 +90,9 @@ class TopKProblem:
         return min(-(-_BLOCKS // self.rows), -(-self.size // _SEGMENT))
 
     def workspace_bytes(self) -> int:
-        """Return the bytes for this shape and for smaller ones, since TensorRT asks once.
+        """Return the bytes of the workspace, enough for smaller shapes: TensorRT asks only once.
 
-        A call with fewer rows or a smaller k may be split where this one is not.
+        A call with fewer rows or a smaller k may be split even if this one is not.
         """
         nbytes = sum(self._sizes(self.rows, self.k)) if self.k > CAPACITY else 0
         if self._may_split:
@@ -100,7 +100,7 @@ class TopKProblem:
         return nbytes
 
     def _sizes(self, rows: int, k: int) -> list[int]:
-        """Return the bytes of histograms, states, counts of segments, and keys and places twice."""
+        """Return the bytes of histograms, states, counts of segments, keys and places (twice)."""
         keys, places = rows * k * self.itemsize, rows * k * 4
         sizes = [rows * _BINS * 4, rows * _STATE_BYTES, (rows + _BLOCKS) * _MET_BYTES]
         sizes += [keys, places] * (1 if k <= _TILE else 2)
@@ -109,7 +109,7 @@ class TopKProblem:
     def steps(
         self, x: TensorDesc, values: TensorDesc, indices: TensorDesc, workspace: Workspace
     ) -> Sequence[Step]:
-        """Return the launches; none where no element is wanted."""
+        """Return the launches; none if k is 0 or there are no rows."""
         if not self.k or not self.rows:
             return ()
         if self.k > CAPACITY or (self._may_split and self.segments > 1):

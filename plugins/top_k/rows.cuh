@@ -1,5 +1,5 @@
-// Address the rows of a TopK, and convert elements to unsigned keys: the element that is wanted most has the largest
-// key.
+// Address the rows of a TopK, and convert elements to unsigned keys. The largest key belongs to the first result: the
+// largest element, or the smallest.
 
 #pragma once
 
@@ -17,12 +17,12 @@ struct Rows {
     long long x_step;
     long long y_step;
     long long size;      // elements of a row
-    long long k;         // elements that are wanted of each row
+    long long k;         // results of each row
     long long segment;   // elements of a segment
     long long segments;  // segments of a row
 };
 
-// What a block reads: a row, or one segment of it. CONTIGUOUS: neighbours of a row are neighbours in memory.
+// What a block reads: a row, or one segment of it. CONTIGUOUS: the elements of a row are contiguous in memory.
 template <typename T, bool CONTIGUOUS> struct Source {
     using Key = Bits<T>;
     const Key* values;

@@ -1,4 +1,4 @@
-// Find the k-th largest key digit by digit, with histograms, and walk over the keys that are selected.
+// Find the k-th largest key digit by digit, with histograms, and visit the keys that are selected.
 
 #pragma once
 
@@ -9,7 +9,7 @@ using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::THREADS;  // from laun
 constexpr int WARPS = THREADS / 32;
 constexpr int BINS = 1 << DIGIT_BITS;
 
-// What is known of the k-th key.
+// The digits of the k-th key that have been found.
 template <typename Key> struct Selection {
     Key prefix = 0;  // its known digits
     Key mask = 0;    // the bits of the known digits
@@ -42,7 +42,7 @@ __device__ __forceinline__ int sum_over_warp(int value) {
 struct Histogram {
     int bins[BINS];
     int counts[WARPS];
-    int bin, above, equal;  // what find_bin found
+    int bin, above, equal;  // the results of find_bin
 
     __device__ void clear() {
         for (int i = threadIdx.x; i < BINS; i += THREADS) bins[i] = 0;
@@ -96,7 +96,7 @@ __device__ __forceinline__ void load_keys(const KeyAt& key_at, int size, int bas
     }
 }
 
-// The numbers of keys that a walk has met: above the k-th key, and equal to it.
+// How many keys a walk has met that are above the k-th key, and how many equal to it.
 struct Met {
     int above = 0;
     int equal = 0;
@@ -108,9 +108,9 @@ struct Walk {
     int total;
 };
 
-// Walk over keys in order and call take(i, key, position) for each one that is selected: every key above the k-th, and
-// the first of those equal to it, as many as are still wanted. `met` counts the keys of the row before these. Positions
-// count the selected keys in the row's order.
+// Walk over keys in order and call take(i, key, position) for each selected key: all keys above the k-th, and of those
+// equal to it the first ones, until there are k. `met` counts the earlier keys of the row. Positions count the selected
+// keys in the row's order.
 template <typename Key, typename KeyAt, typename Take>
 __device__ void select_in_order(const KeyAt& key_at, int size, int k, const Selection<Key>& selection, const Met& met,
                                 Walk& walk, const Take& take) {

@@ -1,4 +1,4 @@
-// Sort the keys that split.cu has gathered with CUB's radix sort; a block sorts a tile. This is a source by itself
+// Sort the keys that split.cu has gathered with CUB's radix sort; a block sorts a tile. This is a separate source
 // because CUB takes long to compile.
 
 #include <cub/block/block_radix_sort.cuh>

@@ -1,10 +1,10 @@
 // TopK for any k, where several blocks share a row and each takes a segment of it:
 //
-//   count_digits    runs once for each digit, from the most significant: it counts the values of this digit among the
-//                   keys whose earlier digits are those of the k-th key; the last block of a row finds the k-th key's
+//   count_digits    runs for each digit, the most significant first: counts this digit's values among the keys whose
+//                   earlier digits equal the k-th key's; the last block of a row finds this digit of the k-th key
 //   count_segment   counts the keys of a segment that are above the k-th key, and those equal to it
 //   gather          collects the k keys of a row, in the order of their indices
-//   sort_tiles      sorts tiles of these keys (sort_tiles.cu); where there is only one, it writes the results
+//   sort_tiles      sorts tiles of these keys (sort_tiles.cu); if there is only one, it writes the results
 //   merge_runs      merges up to FAN sorted runs into one; the last time it writes the results
 
 #include "rows.cuh"
@@ -12,7 +12,7 @@
 
 using pluginkit::FAN, pluginkit::MET_BYTES, pluginkit::STATE_BYTES;  // from launches.py
 
-// What is known of a row's k-th key; all zero at the start.
+// What has been found of a row's k-th key; all zero at the start.
 struct Row {
     unsigned long long prefix;  // its known digits
     int above;                  // keys above it
@@ -108,8 +108,8 @@ __global__ void __launch_bounds__(THREADS)
                     [&](int i, Key key, int position) { keys[position] = key, places[position] = source.first + i; });
 }
 
-// Merge runs of `width` keys; each thread finds the place of one key among the other runs. Of equal keys those in an
-// earlier run have smaller indices, so only keys are compared.
+// Merge runs of `width` keys; each thread finds the position of one key among the other runs. Equal keys in an earlier
+// run have smaller indices, so only keys are compared.
 template <typename T, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
     merge_runs(T* __restrict__ y, long long* __restrict__ indices, Bits<T>* __restrict__ merged_keys,

@@ -1,9 +1,9 @@
-// Evaluate an ensemble of decision trees. A block takes a few samples, round by round a slice of the trees: first each
-// thread walks from the roots of some (sample, tree) pairs to their leaves and notes these in shared memory, then each
-// thread that owns a (sample, target) pair takes the weights of the noted leaves, in the order of the trees. Results
-// therefore do not depend on how samples are spread over blocks.
+// Evaluate an ensemble of decision trees. A block takes a few samples and, in each round, a slice of the trees. First
+// each thread walks from root to leaf for some (sample, tree) pairs and stores the leaves in shared memory. Then each
+// thread that owns a (sample, target) pair adds the weights of these leaves, in the order of the trees. So results do
+// not depend on how samples are distributed to blocks.
 //
-// Neighbouring threads walk through one tree for neighbouring samples, so that they share the first nodes of the tree.
+// Adjacent threads walk through the same tree for adjacent samples, so that they share the first nodes of the tree.
 
 using pluginkit::Aggregate, pluginkit::NodeKind, pluginkit::FEATURE_STRIDE, pluginkit::SLOTS, pluginkit::THREADS,
     pluginkit::TRACKS_NAN;  // from launches.py
@@ -30,8 +30,8 @@ __device__ __forceinline__ bool is_true(int branch, float value, float threshold
     }
 }
 
-// Return the leaf in which a sample ends. Children come after their parents: a child that does not, or that lies beyond
-// the nodes, ends the walk without a leaf.
+// Return the leaf that a sample reaches. Children come after their parents: a child that does not, or that is beyond
+// the last node, ends the walk without a leaf.
 __device__ __forceinline__ int leaf_of(const Node* __restrict__ nodes, int count, int root, const float* __restrict__ x,
                                        int features) {
     int at = root, before = -1;
@@ -49,7 +49,7 @@ __device__ __forceinline__ int leaf_of(const Node* __restrict__ nodes, int count
     return NO_LEAF;
 }
 
-// What one target of one sample has got from the trees so far.
+// The score of one target of one sample so far.
 struct Score {
     float value = 0;
     bool is_there = false;
@@ -65,7 +65,7 @@ struct Score {
     }
 };
 
-// SPARSE: each weight has a target of its own; else each leaf has one for each target, in order.
+// SPARSE: each weight has its own target; otherwise each leaf has a weight for each target, in order.
 template <Aggregate AGGREGATE, bool SPARSE>
 __global__ void __launch_bounds__(THREADS)
     tree_ensemble(float* __restrict__ scores, const float* __restrict__ x, const Node* __restrict__ nodes,

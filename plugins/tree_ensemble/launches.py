@@ -18,25 +18,25 @@ from pluginkit import (
 if TYPE_CHECKING:
     from pluginkit.plugins.tree_ensemble import TreeEnsemble
 
-#: How the weights of several trees become a score.
+#: How the weights of several trees are combined to a score.
 Aggregate = Literal["SUM", "AVERAGE", "MIN", "MAX"]
-#: What a node compares, or that it is a leaf.
+#: The comparison of a node, or that it is a leaf.
 NodeKind = Literal["LEQ", "LT", "GTE", "GT", "EQ", "NEQ", "LEAF"]
 #: The number of each kind of node.
 BRANCHES: dict[str, int] = {name: number for number, name in enumerate(get_args(NodeKind))}
-#: What a node's code adds where NaN takes the child of a true condition.
+#: Added to the code of a node if NaN takes the child of a true condition.
 TRACKS_NAN = 8
-#: A node's code is the position of its feature times this, and the rest.
+#: A node's code is the position of its feature times this, plus TRACKS_NAN or 0, plus its kind.
 FEATURE_STRIDE = 16
-#: Features that a node's code has room for.
+#: How many features a node's code can tell apart.
 MAX_FEATURES = 2**27
 
 _THREADS = 256
-#: Leaves that a block notes before it adds their weights.
+#: How many leaves a block stores before it adds their weights.
 _SLOTS = 2048
-#: Samples of a block, and blocks that are wanted before a block takes more than one sample.
+#: The most samples of a block; below this number of blocks each takes only one sample.
 _MOST_SAMPLES, _FEW_BLOCKS = 32, 256
-#: What the kernel shares with Python.
+#: The constants that the kernel shares with Python.
 DEFINES = {
     "Aggregate": Aggregate,
     "NodeKind": NodeKind,
@@ -56,7 +56,7 @@ def launch_of(
     targets: TensorDesc | None,
     scores: TensorDesc,
 ) -> Launch:
-    """Return a launch whose blocks take a sample each, or several where there are many."""
+    """Return a launch whose blocks take a sample each, or several if there are many."""
     samples = x.shape[0]
     block_targets = min(plugin.n_targets, _THREADS)
     block_samples: Dim = min(_THREADS // block_targets, _MOST_SAMPLES)

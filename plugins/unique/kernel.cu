@@ -1,9 +1,9 @@
-// Unique: slices become unsigned keys, CUB's radix sort puts the keys in order, and equal keys form runs.
+// Unique: slices become unsigned keys, CUB's radix sort sorts the keys, and equal keys form runs.
 //
 //   slice_keys    makes a key for each word of each slice, and counts how often each digit occurs
 //                 (radix_sort.cu sorts the keys stably, with their positions)
 //   find_runs     numbers the runs in the order of their keys
-//   pair_ranks    where a slice has several words, makes the ranks of two neighbours a key of the next level
+//   pair_ranks    if a slice has several words, combines the ranks of two adjacent ones into a key of the next level
 //   order_runs    numbers the runs by the position of their first key; rename_runs applies these numbers
 //   write_runs    writes indices and counts; take_slices copies the slices themselves
 //
@@ -12,7 +12,7 @@
 
 #include "../_cuda/ordered_keys.cuh"
 
-// From launches.py: a thread loads LOADS keys at once; a warp looks at 32 keys in each of ROUNDS.
+// From launches.py: a thread loads LOADS keys at once; a warp reads 32 keys in each of ROUNDS rounds.
 using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::ROUNDS, pluginkit::THREADS;
 
 constexpr int WARPS = THREADS / 32;
@@ -23,7 +23,7 @@ constexpr int DIGITS = 1 << DIGIT_BITS;
 struct Slices {
     int count;
     int elements;  // elements of a slice
-    int inner;     // how many of them at a time are neighbours
+    int inner;     // how many of them are contiguous
     int words;     // keys of a slice
 };
 
@@ -94,11 +94,11 @@ __global__ void __launch_bounds__(THREADS)
     });
 }
 
-// What a tile tells the tiles after it: nothing yet (0), its own sum, or the sum of all tiles up to it. A flag tells
-// them apart.
+// What a tile publishes for later tiles: nothing yet (0), its own sum, or the sum of all tiles up to it. A flag
+// distinguishes the two sums.
 constexpr unsigned OWN_SUM = 1u << 30, WHOLE_SUM = 1u << 31, SUM_MASK = OWN_SUM - 1;
 
-// Return the sum over the tiles before this one. One warp calls it.
+// Return the sum over the tiles before this one. One warp calls this.
 __device__ __forceinline__ unsigned sum_before(volatile unsigned* tiles, int tile, unsigned sum) {
     const int lane = threadIdx.x % 32;
     if (lane == 0) tiles[tile] = (tile == 0 ? WHOLE_SUM : OWN_SUM) | sum;
@@ -131,7 +131,7 @@ __device__ __forceinline__ void number_items(unsigned* tiles, int items, int* co
     if (threadIdx.x == 0) tile = static_cast<int>(atomicAdd(tiles, 1u));  // all tiles before it have started
     __syncthreads();
     const int base = tile * RUN_TILE + warp * (32 * ROUNDS) + lane;
-    bool flags[ROUNDS];  // all before the first vote, so that the loads are in flight together
+    bool flags[ROUNDS];  // all loaded before the first vote, so that the loads overlap
 #pragma unroll
     for (int round = 0; round < ROUNDS; ++round) {
         flags[round] = base + 32 * round < items && is_first(base + 32 * round);
@@ -170,8 +170,8 @@ __device__ __forceinline__ void number_items(unsigned* tiles, int items, int* co
     }
 }
 
-// Write the rank of each key at its position: to `ranks`, or where that is null to `inverse`. In `inverse`, with
-// `marks`, the first key of each run has the complement of its rank; `starts` gets the place where each run starts.
+// Write the rank of each key at its position, to `ranks`, or to `inverse` if that is null. With `marks`, the first key
+// of each run has the complement of its rank in `inverse`; `starts` gets the position where each run starts.
 template <typename Key>
 __global__ void __launch_bounds__(THREADS)
     find_runs(int* __restrict__ ranks, long long* __restrict__ inverse, int* __restrict__ starts, int* count,
@@ -189,8 +189,8 @@ __global__ void __launch_bounds__(THREADS)
         });
 }
 
-// Order the runs by their first keys, which are marked in `inverse`: write the run at each place of the new order, and
-// the place of each run.
+// Order the runs by their first keys, which are marked in `inverse`: write which run is at each place of the new order,
+// and the place of each run.
 __global__ void __launch_bounds__(THREADS)
     order_runs(int* __restrict__ runs, int* __restrict__ places, unsigned* tiles, const long long* __restrict__ inverse,
                int items) {
@@ -204,7 +204,7 @@ __global__ void __launch_bounds__(THREADS)
         });
 }
 
-// Write where each run's value occurs first, and how often.
+// Write where the value of each run first occurs, and how often it occurs.
 __global__ void write_runs(long long* __restrict__ indices, long long* __restrict__ counts,
                            const int* __restrict__ starts, const int* __restrict__ positions,
                            const int* __restrict__ runs, const int* __restrict__ count, int items) {

@@ -1,4 +1,4 @@
-"""The launches of Unique, and what they keep in the workspace; kernel.cu says what they do."""
+"""The launches of Unique, and the layout of its workspace; kernel.cu says what each does."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from pluginkit.plugins.unique import Unique
 
 _THREADS = 256
-#: A sort goes by digits of a byte.
+#: The sort is by digits of one byte.
 _DIGIT_BITS = 8
 _DIGITS = 2**_DIGIT_BITS
-#: Keys that a thread makes at once, and keys that it looks at for runs.
+#: How many keys a thread makes at once, and how many it checks for runs.
 _LOADS, _ROUNDS = 4, 16
 _KEY_TILE, _RUN_TILE = _LOADS * _THREADS, _ROUNDS * _THREADS
 _SWEEP_THREADS = 384
-#: Keys that a thread sorts, by the bytes of a key.
+#: How many keys a thread sorts, by the bytes of a key.
 _SWEEP_ITEMS = {4: 23, 8: 15}
 #: The type of a key, by its bytes.
 KEYS = {4: "unsigned int", 8: "unsigned long long"}
 
-#: What the kernels share with Python.
+#: The constants that the kernels share with Python.
 DEFINES = {
     "THREADS": _THREADS,
     "DIGIT_BITS": _DIGIT_BITS,
@@ -48,8 +48,8 @@ DEFINES = {
     "SWEEP_ITEMS_8B": _SWEEP_ITEMS[8],
 }
 
-#: With this many blocks a large GPU is busy. Blocks that count digits are fewer, since each adds
-#: its counts to the others' at the end.
+#: With this many blocks a large GPU is busy. Fewer blocks count digits, since each adds its counts
+#: to the common ones with atomics at the end.
 _BLOCKS, _COUNTING_BLOCKS = 2112, 1056
 _ALIGNMENT = 256
 
@@ -60,9 +60,9 @@ class Level:
 
     Attributes:
         items: the number of keys.
-        words: keys of a slice.
-        itemsize: bytes of a key.
-        bits: the low bits of a key in which keys may differ.
+        words: the keys of a slice.
+        itemsize: the bytes of a key.
+        bits: how many low bits of keys may differ.
     """
 
     items: int
@@ -77,7 +77,7 @@ class Level:
 
     @property
     def sweep_blocks(self) -> int:
-        """The blocks of each of them."""
+        """The blocks of each sweep."""
         return -(-self.items // (_SWEEP_ITEMS[self.itemsize] * _SWEEP_THREADS))
 
     @property
@@ -92,7 +92,7 @@ class Level:
 
     @property
     def shared(self) -> dict[str, int]:
-        """The bytes that blocks share, which are zero before the sort, by what they are for."""
+        """The sizes of the memory that blocks share, by use; it is zeroed before the sort."""
         return {
             "digits": 4 * _DIGITS * self.sweeps,
             "tickets": 4 * self.sweeps,
@@ -108,9 +108,9 @@ class UniqueProblem:
 
     Attributes:
         count: the slices that are compared; without an axis, the elements.
-        elements: elements of a slice.
-        inner: how many of them at a time are neighbours in memory.
-        itemsize: bytes of an element.
+        elements: the elements of a slice.
+        inner: how many of them are contiguous in memory.
+        itemsize: the bytes of an element.
     """
 
     count: int
@@ -133,7 +133,7 @@ class UniqueProblem:
         return cls(known(x.shape[axis]), outer * inner, inner, x.dtype.itemsize)
 
     def levels(self) -> Iterator[Level]:
-        """Yield the sorts, each of fewer keys than the last; at the end a slice has one key."""
+        """Yield the sorts, each with fewer keys than the one before; the last has one per slice."""
         itemsize = 4 if max(self.elements, 1) * self.itemsize <= 4 else 8
         per_key = itemsize // self.itemsize
         words = max(1, -(-self.elements // per_key))
@@ -145,8 +145,8 @@ class UniqueProblem:
             yield Level(self.count * words, words, 8, bits)
 
     def sizes(self) -> list[int]:
-        """Return the workspace's parts in bytes: what blocks share; keys and positions twice."""
-        first = next(self.levels())  # it needs most
+        """Return the bytes of the workspace's parts: shared counts, keys and positions (twice)."""
+        first = next(self.levels())  # the first level needs most
         keys, positions = first.items * first.itemsize, first.items * 4
         sizes = [sum(first.shared.values()), keys, keys, positions, positions]
         return [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes] if self.count > 0 else []
@@ -155,8 +155,8 @@ class UniqueProblem:
 class UniqueLaunches:
     """The launches of one call.
 
-    Each sweep moves keys and positions from one half of their memory to the other; the first of
-    each pair of halves holds them. Between two sorts the other halves hold facts about runs.
+    Each sweep moves keys and positions from one half of their memory to the other. The first half
+    of each pair is always the current one; between two sorts the other halves hold data of runs.
     """
 
     def __init__(self, plugin: Unique, x: TensorDesc, workspace: Workspace) -> None:
@@ -244,7 +244,7 @@ class UniqueLaunches:
         )
 
     def _find_runs(self, level: Level, *targets: TensorDesc | Workspace | None) -> Launch:
-        """Number the runs; targets are ranks, or inverse and starts, and the number of runs."""
+        """Number the runs; ``targets``: ranks, inverse, starts and the number of runs, or None."""
         tiles, keys, positions = self._of(level, "runs"), self._keys[0], self._positions[0]
         return Launch(
             self._plugin.run_kernel,

@@ -1,5 +1,5 @@
-// Sort keys and their positions stably with CUB's one-sweep radix sort: one launch turns counts of digits into places,
-// then one launch for each digit sorts. This is a source by itself because CUB takes seconds to compile.
+// Sort keys and their positions stably with CUB's one-sweep radix sort: one launch turns digit counts into offsets,
+// then one launch for each digit sorts. This is a separate source because CUB takes seconds to compile.
 
 #include <cub/block/block_load.cuh>
 #include <cub/block/block_scan.cuh>
@@ -12,7 +12,7 @@ using pluginkit::DIGIT_BITS, pluginkit::SWEEP_ITEMS_4B, pluginkit::SWEEP_ITEMS_8
 
 constexpr int DIGITS = 1 << DIGIT_BITS;
 
-// Turn how often each digit occurs into where its keys begin. A block does it for one sweep.
+// Turn the count of each digit into the offset of its keys. A block does it for one sweep.
 __global__ void place_digits(int* digits) {
     using Scan = cub::BlockScan<int, DIGITS>;
     __shared__ typename Scan::TempStorage storage;
@@ -25,7 +25,7 @@ __global__ void place_digits(int* digits) {
 // Keys of a thread.
 template <typename Key> constexpr int SWEEP_ITEMS = sizeof(Key) == 4 ? SWEEP_ITEMS_4B : SWEEP_ITEMS_8B;
 
-// CUB wants the number of items for 4-byte keys and scales it.
+// CUB takes the number of items for 4-byte keys and scales it.
 template <typename Key>
 using SweepPolicy =
     cub::AgentRadixSortOnesweepPolicy<SWEEP_THREADS, SWEEP_ITEMS<Key> * static_cast<int>(sizeof(Key)) / 4, Key, 1,
