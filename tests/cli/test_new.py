@@ -59,12 +59,27 @@ def assert_tidy(folder: Path) -> None:
     assert found.returncode == 0, found.stdout
 
 
-EXAMPLES = pytest.mark.parametrize("example", [[], ["--data-dependent"]], ids=["scale", "select"])
+EXAMPLES = pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param([], id="scale"),
+        pytest.param(["--data-dependent"], id="select", marks=pytest.mark.exhaustive),
+    ],
+)
 
 
 @pytest.mark.slow
-@EXAMPLES
-@pytest.mark.parametrize("kernel", ["cuda", "numba"])
+@pytest.mark.parametrize(
+    ("kernel", "example"),
+    [
+        pytest.param("cuda", ["--data-dependent"], id="cuda-select"),
+        pytest.param("numba", [], id="numba-scale"),
+        pytest.param("cuda", [], id="cuda-scale", marks=pytest.mark.exhaustive),
+        pytest.param(
+            "numba", ["--data-dependent"], id="numba-select", marks=pytest.mark.exhaustive
+        ),
+    ],
+)
 def test_an_example_passes_its_checks_and_its_test(
     kernel: str, example: list[str], project: Path, capsys: Capture
 ) -> None:

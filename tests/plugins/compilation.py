@@ -19,9 +19,13 @@ _others = [pytest.param(arch, marks=pytest.mark.slow) for arch in ARCHITECTURES 
 
 #: For a test of few kernels: one architecture, and slowly the others.
 architectures = pytest.mark.parametrize("arch", [QUICK, *_others])
-#: For a test of all kernels: every architecture slowly.
+#: For a test of all kernels, which takes minutes.
 every_architecture = pytest.mark.parametrize(
-    "arch", [pytest.param(QUICK, marks=pytest.mark.slow), *_others]
+    "arch",
+    [
+        pytest.param(arch, marks=[pytest.mark.slow, pytest.mark.exhaustive])
+        for arch in ARCHITECTURES
+    ],
 )
 
 

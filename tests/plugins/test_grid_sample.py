@@ -245,6 +245,7 @@ def test_large_integers_are_copied_exactly():
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("grid_type", GridSample.types["T2"], ids=repr)
 @pytest.mark.parametrize("dtype", GridSample.types["T1"], ids=repr)
 def test_every_kernel_compiles_for_every_type(dtype, grid_type):
@@ -256,7 +257,7 @@ def test_every_kernel_compiles_for_every_type(dtype, grid_type):
         assert compiled.cubin.startswith(b"\x7fELF")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @architectures
 @pytest.mark.parametrize("name", ["image", "volume", "cubic_border", "sequence", "four_axes"])
 def test_kernels_compile_for_every_architecture(name, arch):
@@ -382,6 +383,7 @@ def test_large_outputs_look_at_the_grid(x, grid, dtype, names):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("grid_type", GridSample.types["T2"], ids=repr)
 @pytest.mark.parametrize("dtype", GridSample.types["T1"], ids=repr)
 def test_the_kernels_with_a_copy_compile_for_every_type(dtype, grid_type):
