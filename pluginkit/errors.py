@@ -146,6 +146,10 @@ class RunError(PluginkitError, RuntimeError):
     """TensorRT did not run an engine."""
 
 
+class CrashError(PluginkitError, RuntimeError):
+    """TensorRT, or another library in C++, ended the process of a command."""
+
+
 class PlanError(PluginkitError, ValueError):
     """A plan or its manifest is missing, damaged, or does not fit this machine."""
 

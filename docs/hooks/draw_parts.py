@@ -3,7 +3,8 @@
     python docs/hooks/draw_parts.py
 
 An arrow goes from a part to one that it imports. Arrows that follow from others are left out. So
-are distribution, errors, quantities, atomic_files and interrupts, which every part may import.
+are distribution, errors, quantities, atomic_files, interrupts and current_work, which every part
+may import.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "pluginkit"
-EVERYWHERE = {"distribution", "errors", "quantities", "atomic_files", "interrupts"}
+EVERYWHERE = {"distribution", "errors", "quantities", "atomic_files", "interrupts", "current_work"}
 OUTSIDE = {"plugins", "graph_rewrites"}  # installed inside the package, found by discovery
 
 

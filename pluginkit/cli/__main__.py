@@ -1,5 +1,5 @@
 """``python -m pluginkit.cli`` is the ``pluginkit`` command."""
 
-from pluginkit.cli.main import main
+from pluginkit.cli.supervised_command import main
 
 raise SystemExit(main())

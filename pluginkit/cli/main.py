@@ -19,6 +19,7 @@ from pluginkit.cli.terminal_output import printable
 from pluginkit.distribution import pip_install, refuse_name_clash
 from pluginkit.errors import (
     AttributeValueError,
+    CrashError,
     DeclarationError,
     MissingDependencyError,
     ModelError,
@@ -97,6 +98,11 @@ def _run(argv: Sequence[str] | None) -> int:
         return FAILED
     except Exception as error:
         return _report_bug(error, args)
+
+
+def report_crash(error: CrashError) -> int:
+    """Report that the process of the command has crashed; return the exit code."""
+    return _report(error, _parser().parse_args())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -44,6 +44,9 @@ class Flavour:
     version: str
     _dtypes: dict[Any, DType] = field(default_factory=dict, repr=False)
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
     @property
     def version_info(self) -> tuple[int, ...]:
         """The version's leading numbers."""

@@ -76,9 +76,12 @@ def _remove_whole(plan: Path) -> None:
 
 
 def _wait_for_command(process: "subprocess.Popen[bytes]") -> None:
-    """Wait until main has begun; before that, Python itself is starting."""
-    maps = Path(f"/proc/{process.pid}/maps")
-    while process.poll() is None and "_multiarray_umath" not in maps.read_text():
+    """Wait until the command has begun, in a child; before that, Python itself is starting."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while process.poll() is None:
+        maps = [Path(f"/proc/{child}/maps") for child in children.read_text().split()]
+        if any("_multiarray_umath" in each.read_text() for each in maps):
+            return
         time.sleep(0.005)
 
 

@@ -20,6 +20,7 @@ ORDER = [
     "quantities",
     "atomic_files",
     "interrupts",
+    "current_work",
     "ptx",
     "contract",
     "discovery",

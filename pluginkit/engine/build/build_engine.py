@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pluginkit
 from pluginkit.contract.plugin import Plugin, Plugins
+from pluginkit.current_work import BUILDING, working
 from pluginkit.engine.build.build_options import BuildOptions, ResolvedOptions, resolve_options
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.built_engine import BuiltEngine, built_engine
@@ -213,7 +214,8 @@ def _parse_and_serialize(
         failures.clear()
         checks.check(profiles)
         try:
-            return serialize_network(parsed, profiles, resolved, observer, errors)
+            with working(str(flavour), BUILDING, source.path):
+                return serialize_network(parsed, profiles, resolved, observer, errors)
         except BuildError as error:
             if failures:  # after which this process should not go on with TensorRT
                 error.cause = str(failures[0].error)

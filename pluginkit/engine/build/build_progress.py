@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from pluginkit.current_work import note_detail
+
 
 class BuildObserver:
     """What a build calls to report progress, on any thread; this one ignores it all."""
@@ -31,6 +33,7 @@ def progress_monitor(trt: Any, observer: BuildObserver, is_cancelled: Callable[[
             trt.IProgressMonitor.__init__(self)
 
         def phase_start(self, name: str, parent: str | None, num_steps: int) -> None:
+            note_detail(f"phase '{name}'")
             _tell(observer.phase_start, name, parent, num_steps)
 
         def step_complete(self, name: str, step: int) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pluginkit.current_work import PARSING, working
 from pluginkit.engine.parse.polygraphy_backend import meaningful
 from pluginkit.errors import ParseError
 from pluginkit.trt.flavour import Flavour
@@ -105,7 +106,8 @@ def try_parse(
 
     builder, network = create_network()
     parser = flavour.module.OnnxParser(network, get_trt_logger())
-    is_parsed = parser.parse(model.SerializeToString(), str(model_path))
+    with working(str(flavour), PARSING, model_path):
+        is_parsed = parser.parse(model.SerializeToString(), str(model_path))
     return ParsedNetwork(flavour, builder, network, parser), is_parsed and network.num_outputs > 0
 
 

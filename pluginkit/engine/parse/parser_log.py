@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pluginkit.current_work import PARSING, working
 from pluginkit.engine.parse.polygraphy_backend import meaningful
 from pluginkit.trt.flavour import Flavour
 
@@ -133,7 +134,8 @@ def parse_logged(
     """
     log = ParserLog(on_node)
     parser = flavour.module.OnnxParser(network, _logger(flavour, log))
-    parsed = Parsed(parser.parse(data, str(model_path)), [], log, network, parser)
+    with working(str(flavour), PARSING, model_path):
+        parsed = Parsed(parser.parse(data, str(model_path)), [], log, network, parser)
     for error in [parser.get_error(index) for index in range(parser.num_errors)]:
         name = error.node_name() or parsed.culprit
         parsed.errors.append(ParserError(name, reason_of(error)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract.plugin import Plugins
 from pluginkit.contract.scratch import with_variants
+from pluginkit.current_work import DESERIALIZING, RUNNING, working
 from pluginkit.device.gpus import find_gpu
 from pluginkit.engine.build.compute_capabilities import text_from_capability
 from pluginkit.engine.build.model_plugins import source_sha256
@@ -138,7 +139,8 @@ def _opened(
     with captured_log(verbose=verbose) as errors:
         try:
             runtime = runtime_for(flavour, manifest, allow_host_code)
-            engine = engine_from_bytes(plan_path.read_bytes(), runtime)
+            with working(str(flavour), DESERIALIZING, plan_path):
+                engine = engine_from_bytes(plan_path.read_bytes(), runtime)
         except PolygraphyException as error:
             raise PlanError(
                 "PK541", f"{flavour.name} does not load {plan_path}.", cause=meaningful(errors)
@@ -147,7 +149,10 @@ def _opened(
             profile = fitting_profile(*described_inputs(flavour.module, engine), inputs)
         try:
             # Profile 0 is active from the start.
-            with TrtRunner(engine, optimization_profile=profile or None) as runner:
+            with (
+                working(str(flavour), RUNNING, plan_path),
+                TrtRunner(engine, optimization_profile=profile or None) as runner,
+            ):
                 yield runner
         except PolygraphyException as error:
             raise RunError(
