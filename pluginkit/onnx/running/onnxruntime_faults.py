@@ -4,6 +4,8 @@
 - Its BatchNormalization writes the running mean and variance over those that it reads: over the
   caller's arrays, over stored tensors, which the next run reads, and over values that other nodes
   read later.
+- It crashes on an operator that ONNX does not define, such as SimplifiedLayerNormalization, in a
+  local function.
 - It plans its memory by the annotations of values inside, and refuses a model whose annotations say
   another type. They are often stale, and it infers all of them itself.
 """
@@ -16,7 +18,9 @@ from itertools import count
 import onnx
 import onnx.helper
 
-from pluginkit.onnx.model.graphs import Scope, is_op, output_names, scopes
+from pluginkit.onnx.model.graphs import Scope, is_in_function, is_op, output_names, scopes
+from pluginkit.onnx.model.model_file import inline_functions
+from pluginkit.onnx.model.structure import find_schema
 
 #: Where BatchNormalization reads the mean and the variance.
 _STATISTICS = slice(3, 5)
@@ -24,6 +28,8 @@ _STATISTICS = slice(3, 5)
 
 def without_known_faults(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model, or a copy that ONNX Runtime computes right; its values keep their names."""
+    if any(map(_crashes, scopes(model))):
+        model = inline_functions(model)
     if not any(map(_needs_change, scopes(model))):
         return model
     changed = onnx.ModelProto()
@@ -35,6 +41,14 @@ def without_known_faults(model: onnx.ModelProto) -> onnx.ModelProto:
             _repeat_no_output(scope, names)
         _copy_statistics(scope, names)
     return changed
+
+
+def _crashes(scope: Scope) -> bool:
+    """Whether a local function has a node of ONNX's domain that ONNX does not define."""
+    return is_in_function(scope) and any(
+        is_op(node, node.op_type) and find_schema(node.op_type, scope.opsets.get("", 1)) is None
+        for node in scope.graph.node
+    )
 
 
 def _needs_change(scope: Scope) -> bool:

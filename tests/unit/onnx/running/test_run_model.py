@@ -454,3 +454,17 @@ def test_stale_annotations_inside_change_nothing(is_true):
     np.testing.assert_allclose(got["y"], -np.sqrt(f) if is_true else np.exp(f), rtol=1e-5)
     np.testing.assert_array_equal(got["q"], -feeds["z"])
     assert len(model.graph.value_info) == 4
+
+
+def test_an_operator_of_onnxruntime_alone_runs_inside_a_function():
+    """ONNX Runtime crashes on it there."""
+    model = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 17, "local" : 1]>
+        g (float[2, 4] x, float[4] w) => (float[2, 4] y) { y = local.F (x, w) }
+        <domain: "local", opset_import: ["" : 17]>
+        F (x, w) => (y) { y = SimplifiedLayerNormalization (x, w) }
+    """)
+    x, w = np.arange(8, dtype=np.float32).reshape(2, 4), X
+    (got,) = run_onnxruntime(model, {"x": x, "w": w}).values()
+    mean = np.square(x).mean(axis=-1, keepdims=True)
+    np.testing.assert_allclose(got, x / np.sqrt(mean + 1e-5) * w, rtol=1e-5)
