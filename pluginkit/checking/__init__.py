@@ -1,1 +1,1 @@
-"""Check a plugin: plugincheck, its named checks, and the double that plays TensorRT."""
+"""Check a plugin: plugincheck, its named checks, and the test double of TensorRT."""

@@ -1,4 +1,4 @@
-"""Find the line of the author's code, and the first cause, behind an exception."""
+"""Find the author's line and the original exception behind an exception."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pluginkit
 from pluginkit.errors import KernelError
 
 _PACKAGE = Path(pluginkit.__file__).parent
-#: Folders without authors' code: pluginkit except its plugins, Python, and installed packages.
+#: Folders whose code is not an author's: pluginkit (but not its plugins), Python, packages.
 _OTHERS = tuple({str(_PACKAGE), *(sysconfig.get_paths()[one] for one in ("stdlib", "purelib"))})
 _SHIPPED = str(_PACKAGE / "plugins")
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the exception, then the one that caused it, down to the first one."""
+    """Yield the exception, then the one that caused it, and so on to the original one."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def author_line(error: BaseException) -> str:
-    """Return ``"plugin.py:12, in launches"``, or "" if no author's code took part."""
+    """Return ``"plugin.py:12, in launches"``, or "" if no author's code was running."""
     for cause in reversed(list(causes(error))):
         for frame in reversed(traceback.extract_tb(cause.__traceback__)):
             if _is_authors(frame.filename):
@@ -33,7 +33,7 @@ def author_line(error: BaseException) -> str:
 
 
 def root_of(error: BaseException) -> str:
-    """Return one line that is equal for two exceptions with the same cause."""
+    """Return a line that identifies the cause: equal for all exceptions with the same cause."""
     first = list(causes(error))[-1]
     if isinstance(first, KernelError) and first.code == "PK320" and first.cause:
         return next((line for line in first.cause.split("\n") if "error" in line), first.message)

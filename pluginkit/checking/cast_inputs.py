@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def dtype_for(port: Port, array: npt.NDArray[Any], bindings: Mapping[str, DType]) -> DType:
-    """Return the type that a case's array of an input has with these type variables."""
+    """Return the type of a case's array, given the types of the type variables."""
     if port.variable is not None:
         return bindings[port.variable]
     fitting = [dtype for dtype in port.dtypes if dtype.numpy == array.dtype]

@@ -1,4 +1,4 @@
-"""Define what a check is, and find all of them in ``pluginkit.checking.checks``."""
+"""The class of checks, and how to find all in ``pluginkit.checking.checks``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Check:
     @property
     def is_isolated(self) -> bool:
         """Whether it runs in a separate process, because it may crash."""
-        # Of these, onnx_op runs ONNX Runtime, and the machine keeps what it has compiled there.
+        # onnx_op runs ONNX Runtime, which may crash. The worker also caches the machine's kernels.
         return bool({"tensorrt", "onnx_op", "device", "cuda", "machine"} & set(self.needs))
 
 

@@ -19,12 +19,12 @@ class CheckResult:
     Attributes:
         check: its name.
         status: ``"passed"``, ``"failed"`` or ``"not run"``.
-        remark: what is missing for a check that was not run, or what one that passed has seen.
+        remark: what a check that was not run lacks, or what one that passed has to say.
         where, got, expected, cause: of a failure.
         inputs: the types and shapes of the case that failed.
         root: a line that is equal for all failures with the same cause.
         same_as: an earlier check that failed for the same cause, or "".
-        script: a Python script that reproduces a failure alone.
+        script: a Python script that reproduces the failure by itself.
         seconds: how long it took.
     """
 

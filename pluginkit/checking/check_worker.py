@@ -118,7 +118,7 @@ def main(fd: int) -> None:
             except (EOFError, OSError):
                 break
             connection.send(execute(all_checks()[name], subject))
-    # At exit TensorRT frees plugins in an order that may crash; nothing here needs that.
+    # At exit TensorRT may free plugins in an order that crashes, so this process skips that.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -58,8 +58,8 @@ class Taps:
     """The comparisons so far.
 
     Attributes:
-        calls: enqueues that were compared.
-        skipped: enqueues that could not be, because a CUDA graph was being captured.
+        calls: how many enqueues were compared.
+        skipped: how many could not be, because a CUDA graph was being captured.
         differences: the first one of each node and output, in order of occurrence.
         first_nan: the first NaN where the reference has none, or None.
     """
@@ -78,10 +78,10 @@ def debug_taps(read: ReadMemory | None = None) -> Iterator[Taps]:
     Engines may be loaded before or inside the body.
 
     Args:
-        read: reads device memory; the CUDA driver unless given.
+        read: reads device memory; by default through the CUDA driver.
 
     Errors:
-        PK250 at the end of the body when an output differed by more than the plugin's tolerance.
+        PK250: at the end of the body, if an output differed by more than the plugin's tolerance.
     """
     taps = Taps()
 
@@ -128,7 +128,7 @@ class _TappedEnqueue:
             self._taps.skipped += 1
             self._prepared.enqueue(inputs, outputs, workspace, stream)
             return
-        # Read first: TensorRT may give an output the memory of an input that is no longer needed.
+        # Inputs are read first: TensorRT may give an output the memory of an input.
         arrays = [self._array(d, inputs, stream) for d in self._inputs if d is not None]
         self._prepared.enqueue(inputs, outputs, workspace, stream)
         written = [
@@ -187,7 +187,7 @@ class _TappedEnqueue:
 
 
 def differing(plugin: Any, got: Array, expected: Array) -> npt.NDArray[np.bool_]:
-    """Find the elements that differ by more than the tolerance, which is for finite values.
+    """Find the elements that differ by more than the tolerance; it applies to finite values.
 
     NaN equals NaN, and an infinity only itself. Where the shapes differ, returns one True.
     """

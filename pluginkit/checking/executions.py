@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-#: The byte that fills outputs and workspace before an enqueue: a huge number in any type but int8,
-#: so that sums, products and maxima with it are wrong.
+#: The byte that fills outputs and workspace before an enqueue: a huge number in any type except
+#: int8, so that sums, products and maxima with it are wrong.
 POISON = 0x7B
 
 
@@ -45,8 +45,8 @@ class Execution:
         call: the call.
         context: the context.
         device: where the buffers are.
-        in_place: whether outputs that may lie in an input's memory do; unless given, as the
-            adapter tells TensorRT.
+        in_place: whether outputs that may alias an input do; by default as the adapter tells
+            TensorRT.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Execution:
 
 
 def expect(call: PluginCall, results: Sequence[Array], label: str = "") -> None:
-    """Compare outputs, or the first of them, with the reference's.
+    """Compare outputs with the reference's.
 
     Errors:
         Failure: the first element that differs by more than the plugin's tolerance.
@@ -154,7 +154,7 @@ def expect(call: PluginCall, results: Sequence[Array], label: str = "") -> None:
 
 
 def layer_for(call: PluginCall, larger: Sequence[PluginCall] = ()) -> Layer:
-    """Build a layer whose profile reaches from the smallest to the largest of these calls."""
+    """Build a layer whose profile covers all of these calls."""
     every = [call, *larger]
     shapes = [
         [

@@ -1,4 +1,4 @@
-"""Buffers between guards, which tell what an enqueue wrote outside of its tensors."""
+"""Buffers between guards, which show what an enqueue wrote outside of its tensors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pluginkit.device.memory import TensorMemory
 
 #: The guard's bytes before and after each buffer; a multiple of every alignment in CUDA.
 GUARD = 512
-#: Bytes that make tiny values other than 0 in every type, so that any addition changes them.
+#: Bytes that are tiny values other than 0 in every type, so that any addition changes them.
 _TINY_BYTES = np.array([1, 2, 3, 4, 5, 6, 7, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87], np.uint8)
 
 
 class TensorBuffer(Protocol):
-    """The memory of a tensor or the workspace; it can tell whether its surroundings changed."""
+    """The memory of a tensor or the workspace; it detects writes around it."""
 
     name: str
     nbytes: int
@@ -37,12 +37,12 @@ class TensorBuffer(Protocol):
 
 
 class Device(Protocol):
-    """Where buffers are, and the stream that works on them."""
+    """The memory of buffers, and the stream that works on them."""
 
     stream: int
 
     def buffer(self, name: str, nbytes: int, *, is_input: bool = False) -> TensorBuffer:
-        """Add a buffer; kernels may not write to an input's."""
+        """Add a buffer; kernels may not write to that of an input."""
 
     def for_execution(self) -> Device:
         """Return the device for one execution's buffers."""
@@ -55,7 +55,7 @@ class Device(Protocol):
 
 
 class GuardedDevice:
-    """A GPU or the host, where guards around each buffer tell what was written outside.
+    """A GPU or the host, with guards around each buffer that detect writes outside.
 
     Args:
         memory: where the buffers are.
@@ -67,7 +67,7 @@ class GuardedDevice:
         self._random = np.random.default_rng(0)
 
     def guard(self, *, is_tiny: bool) -> bytes:
-        """Return random bytes: those of tiny values, or any."""
+        """Return random bytes, or the bytes of random tiny values."""
         if is_tiny:
             return bytes(self._random.choice(_TINY_BYTES, GUARD).tobytes())
         return self._random.bytes(GUARD)
@@ -77,7 +77,7 @@ class GuardedDevice:
         return GuardedBuffer(self, name, nbytes)
 
     def for_execution(self) -> Self:
-        """Return this device: executions may share it."""
+        """Return this device, which executions share."""
         return self
 
     def executing(self) -> AbstractContextManager[None]:
@@ -91,8 +91,9 @@ class GuardedDevice:
 class GuardedBuffer:
     """A buffer with guards before and after it.
 
-    Each write renews them, so that copying another guard over one is noticed. They alternate
-    between tiny values, which every sum changes, and any bytes, which a minimum or maximum changes.
+    Each write renews them, so that copying another guard over one is detected. They alternate
+    between tiny values, which every sum changes, and random bytes, which a minimum or maximum
+    changes.
     """
 
     def __init__(self, device: GuardedDevice, name: str, nbytes: int) -> None:

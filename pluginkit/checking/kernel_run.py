@@ -1,4 +1,4 @@
-"""Run a plugin's kernels in your own tests, on any machine."""
+"""Run a plugin's kernels in an author's tests, on any machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_kernels(
     seconds: float | None = None,
     on_launch: Callable[[RunningLaunch], None] = lambda launch: None,
 ) -> KernelRun:
-    """Run a plugin's kernels on the PTX machine, which needs no GPU, and watch every access.
+    """Run a plugin's kernels on the PTX machine, which needs no GPU and checks every access.
 
     For example::
 
@@ -33,20 +33,20 @@ def run_kernels(
     Args:
         plugin: the plugin with its attributes.
         inputs: an array for each declared input, None for an optional one that is absent.
-        in_place: whether outputs that may lie in an input's memory do.
-        seed: chooses the order in which blocks and warps advance; None for the plain one.
-        seconds: the processor time that the kernels may take, without compilation; no limit
-            unless given.
-        on_launch: gets each launch before it runs: ``launch.step()`` runs one basic block of one
-            group of threads, ``launch.register("%r1")`` is a register in every thread; what is left
-            of the launch runs afterwards.
+        in_place: whether outputs that may alias an input do.
+        seed: chooses the order of blocks and warps; None for ascending order.
+        seconds: the CPU time that the kernels may take, without compilation; by default without
+            limit.
+        on_launch: called with each launch before it runs: ``launch.step()`` runs one basic block
+            for one group of threads, ``launch.register("%r1")`` returns a register of every thread;
+            the rest of the launch runs afterwards.
 
     Returns:
-        the outputs and what was wrong; bytes that no kernel wrote are 0xA5.
+        the outputs and the findings; bytes that no kernel wrote are 0xA5.
 
     Errors:
         PK111, PK112: the arrays do not fit.  PK300 to PK306, PK310, PK320, PK321: as on a GPU.
-        PK351: the machine lacks an instruction.  PK356: the plugin overrides enqueue.
+        PK351: the machine does not know an instruction.  PK356: the plugin overrides enqueue.
         PK357: the time is over.
     """
     from pluginkit.checking.time_budget import Clock

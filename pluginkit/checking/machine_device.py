@@ -1,4 +1,4 @@
-"""Use the PTX machine as the checks' device where there is no GPU."""
+"""The PTX machine as the device of checks on machines without a GPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pluginkit.kernels.specialise import Specialisation, specialise, type_bindin
 
 @cache
 def _compile_kernels_of(subject: Subject) -> None:
-    """Compile what the calls launch, all kernels of one source together; errors show later."""
+    """Compile the kernels of the calls, those of one source together; errors are raised later."""
     with suppress(PluginkitError):
         compile_ahead(wanted for call in subject.calls() for wanted in _launched(call))
 
@@ -41,7 +41,7 @@ class MachineDevice(PtxDevice):
     """The machine, with a clock that stops its launches.
 
     Args:
-        has_time_limit: whether checks have seconds here, or wait.
+        has_time_limit: whether the time of checks is limited.
         seed: as for PtxDevice.
     """
 

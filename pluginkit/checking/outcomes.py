@@ -1,4 +1,4 @@
-"""Define how a check ends that does not pass: with a Failure or NotRun."""
+"""The exceptions with which a check ends that does not pass: Failure and NotRun."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Failure(Exception):  # noqa: N818  # it becomes a Result, and never reache
         got: what the plugin did.
         expected: what it should have done.
         cause: the cause, if it is known.
-        case: the one case that shows it, for the script that reproduces it.
+        case: the case that shows it, for the script that reproduces it.
         root: a line that is equal for all failures with the same cause; "" if unknown.
     """
 
@@ -67,7 +67,7 @@ def outcome_of(
 ) -> Failure | NotRun:
     """Turn an exception from the plugin into a Failure, or into NotRun if kernels cannot run here.
 
-    It tells only the first cause, since the later exceptions add nothing.
+    It names only the original exception, since the later ones add nothing.
     """
     first = list(causes(error))[-1]
     if isinstance(first, KernelError) and first.code in _NOT_RUN:
@@ -79,11 +79,11 @@ def outcome_of(
 
 
 class NotRun(Exception):  # noqa: N818  # as Failure
-    """The check says nothing about this plugin, or something that it needs is missing."""
+    """The check does not apply to the plugin, or something that it needs is missing."""
 
 
 class OutOfTime(NotRun):
-    """A call takes longer than there is time for on this machine."""
+    """A call takes longer than the time that is left for it."""
 
 
 #: The reasons why the PTX machine cannot run a kernel, by error code.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: The number of a present input, and one of its axes.
 CallAxis = tuple[int, int]
-#: Where ``enqueue`` works: on a GPU, or (plugins made for tests) in host memory.
+#: The memory that ``enqueue`` works on: a GPU's, or for plugins made for tests the host's.
 MemoryKind = Literal["gpu", "host"]
 #: ``all``: each case in each chosen combination of types. ``cover``: the first case in each, each
 #: other case in the first. ``first``: each case in the first combination.
@@ -70,7 +70,7 @@ class PluginCall:
 
     @property
     def labels(self) -> list[tuple[AxisLabel, ...]]:
-        """What the class declares about each axis: its size, its name, or nothing."""
+        """The class's declaration of each axis: a size, a name, or None."""
         return [
             shape
             if port.is_shape_input
@@ -82,11 +82,11 @@ class PluginCall:
 
     @property
     def device_arrays(self) -> list[Array]:
-        """The arrays of the inputs that kernels see."""
+        """The arrays of the inputs in device memory."""
         return calls.on_device(self.plugin, self.arrays)
 
     def reference(self) -> tuple[Array, ...]:
-        """Return what the outputs should be; numpy's warnings about overflow and NaN do not matter.
+        """Return the reference's outputs, without numpy's warnings about overflow and NaN.
 
         Errors:
             PK111 to PK117, and what the author raises.
@@ -98,7 +98,7 @@ class PluginCall:
 
     @property
     def has_indices(self) -> bool:
-        """Whether an input may hold indices: repeated, they can leave the result open."""
+        """Whether an input may hold indices; repeated ones can make the result ambiguous."""
         ports = self.plugin.spec.inputs
         return any(
             array is not None and array.dtype.kind in "iu" and port.is_on_device
@@ -125,14 +125,14 @@ class PluginCall:
     def resized(
         self, resize: Callable[[int], int], label: str, axes: Iterable[CallAxis] | None = None
     ) -> PluginCall | None:
-        """The same call with dimensions changed alike, or None where the plugin refuses that.
+        """Return the call with other dimensions, or None if the plugin refuses it.
 
         Equal dimensions stay equal, and those that the class declares as numbers do not change;
         values repeat, so that indices stay in range as sizes grow.
 
         Args:
             resize: returns the new size of a dimension.
-            label: says what is tried.
+            label: a name for the change.
             axes: the axes that change; by default all.
         """
         chosen = None if axes is None else set(axes)
@@ -148,7 +148,7 @@ class PluginCall:
         return self.with_shapes(shapes, label)
 
     def groups(self) -> dict[str, list[CallAxis]]:
-        """The axes that may change, by what they are called; those of one name together."""
+        """The axes that may change, by name; axes with the same name are together."""
         found: dict[str, list[CallAxis]] = {}
         ports = calls.present_ports(self.plugin)
         for number, (port, names) in enumerate(zip(ports, self.labels, strict=True)):
@@ -159,7 +159,7 @@ class PluginCall:
         return found
 
     def with_shapes(self, shapes: Sequence[ConcreteShape], label: str) -> PluginCall | None:
-        """Return the same call with other shapes, or None where the plugin refuses them.
+        """Return the same call with other shapes, or None if the plugin refuses them.
 
         Errors:
             Failure: the reference raises something for shapes that ``check`` accepts.
@@ -171,7 +171,7 @@ class PluginCall:
         try:
             call.reference()
         except TensorError as error:
-            if error.code != "PK117":  # a reference of the wrong shape or type refuses nothing
+            if error.code != "PK117":  # a result of the wrong shape or type is not a refusal
                 return None
         except Exception as error:  # the author's reference may raise anything
             raise outcome_of(error, call.label, call.case) from error
@@ -186,7 +186,7 @@ class Subject:
         cases: those that fit the declaration.
         unusable: the others, each with what is wrong with it.
         memory: where ``enqueue`` works.
-        latest: the last call that a check got, or None.
+        latest: the last call that a check made, or None.
         is_patient: whether kernels may take any time on the PTX machine.
     """
 
@@ -248,12 +248,12 @@ class Subject:
             yield replace(call, plugin=plugin, label=f"{call.label}, tactic '{tactic}'")
 
     def instances(self) -> Iterator[tuple[Plugin, str]]:
-        """The plugins of the cases, and what each is called."""
+        """The plugins of the cases, each with a label."""
         for call in self.calls("first"):
             yield call.plugin, call.label
 
     def untaken_types(self) -> list[str]:
-        """The combinations of declared types that no case takes, in words."""
+        """The combinations of declared types that no case accepts, as text."""
         if "output_types" not in self.plugin_class.spec.overrides:
             return []
         return [

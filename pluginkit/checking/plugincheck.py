@@ -35,11 +35,11 @@ def plugincheck(
 
     Args:
         plugin_class: the plugin.
-        cases: sample calls; the plugin's own unless given.
-        only: the names of the checks to run; all unless given.
+        cases: sample calls; by default the plugin's own.
+        only: the names of the checks to run; by default all.
         memory: ``"host"`` for a plugin whose ``enqueue`` works in host memory.
         isolate: False runs everything in this process, for a debugger; a crash then ends it.
-        sanitize: run every call and more schedules on the PTX machine, whatever time it takes.
+        sanitize: run every call and more orders on the PTX machine, without a time limit.
 
     Returns:
         a result for each check; ``report.raise_if_failed()`` raises.
@@ -92,7 +92,7 @@ class Session:
                 check.name, "not run", f"a class that can be imported: {error.message}"
             )
         result = self._worker.run(check)
-        if result.status == "failed":  # it may have crashed, or left the GPU in error
+        if result.status == "failed":  # it may have crashed, or left an error on the GPU
             self._close()
         return result
 
@@ -112,7 +112,7 @@ class PluginChecks:
 
     Class members:
         plugin: the plugin class.
-        cases: sample calls; the plugin's own unless set.
+        cases: sample calls; by default the plugin's own.
         memory: as for :func:`plugincheck`.
     """
 

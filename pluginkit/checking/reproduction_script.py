@@ -50,7 +50,7 @@ if __name__ == "__main__":  # the check's own process imports this file again
 
 
 def script_for(check: Check, subject: Subject, case: Case | None) -> str:
-    """Return a script that runs ``check`` on the plugin, on ``case`` alone where one is known."""
+    """Return a script that runs ``check`` on the plugin, only with ``case`` if it is known."""
     try:
         location = location_of(subject.plugin_class)
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""Name what checks need from the plugin and from this machine."""
+"""The requirements of checks: of the plugin, and of this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _onnx_op(subject: Subject) -> str | None:
 
 @functools.cache
 def _flavours() -> frozenset[str]:
-    """The TensorRT packages; looking for their versions takes a tenth of a second."""
+    """Return the TensorRT packages; finding their versions takes a tenth of a second."""
     from pluginkit.trt.flavour import available_flavours
 
     return frozenset(available_flavours())
@@ -75,7 +75,7 @@ def _device(subject: Subject) -> str | None:
 
 
 def _machine(subject: Subject) -> str | None:
-    """Say what the PTX machine lacks, which runs kernels if there is no GPU."""
+    """Return what the PTX machine, which runs kernels if there is no GPU, lacks."""
     if subject.memory == "host":
         return "a kernel: this plugin works in host memory"
     if "launches" not in subject.plugin_class.spec.overrides:
@@ -83,7 +83,7 @@ def _machine(subject: Subject) -> str | None:
     return _compilers(subject) if subject.plugin_class.spec.kernels else None
 
 
-#: Each function says what is missing, or returns None.
+#: Each function returns what is missing, or None.
 REQUIREMENTS: dict[str, Callable[[Subject], str | None]] = {
     "cases": _cases,
     "onnx_op": _onnx_op,
@@ -97,5 +97,5 @@ REQUIREMENTS: dict[str, Callable[[Subject], str | None]] = {
 
 
 def missing_for(needs: tuple[str, ...], subject: Subject) -> str | None:
-    """The first requirement that is not met, in words, or None."""
+    """Return a description of the first requirement that is not met, or None."""
     return next((text for name in needs if (text := REQUIREMENTS[name](subject))), None)

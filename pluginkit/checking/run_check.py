@@ -1,4 +1,4 @@
-"""Run one check, and turn whatever happens into a CheckResult."""
+"""Run one check, and turn its outcome into a CheckResult."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def execute(check: Check, subject: Subject) -> CheckResult:
     subject.latest = None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numba's and numpy's say nothing about the plugin
+            warnings.simplefilter("ignore")  # warnings of numba and numpy are not about the plugin
             remark = check.run(subject) or ""
     except NotRun as reason:
         return CheckResult(check.name, "not run", str(reason))
@@ -41,7 +41,7 @@ def execute(check: Check, subject: Subject) -> CheckResult:
 
 
 def failed(check: Check, subject: Subject, failure: Failure, seconds: float) -> CheckResult:
-    """The CheckResult of a failure, with its script."""
+    """Return the CheckResult of a failure, with its script."""
     return CheckResult(
         check.name,
         "failed",

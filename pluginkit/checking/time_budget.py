@@ -1,4 +1,4 @@
-"""Limit how much of a check runs on the PTX machine, where kernels are slow."""
+"""Limit the time of checks on the PTX machine, where kernels are slow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pluginkit.checking.plugin_under_test import PluginCall
 from pluginkit.kernels.ptx_code import seconds_compiling
 from pluginkit.quantities import counted
 
-#: Seconds for each share on the PTX machine, without compilation; 20 for all checks of a plugin.
+#: The seconds of each check on the PTX machine, without compilation; about 20 for all together.
 SHARES = {
     "sanitizer": 4.0,
     "sanitizer, other orders": 1.5,
@@ -32,9 +32,9 @@ SHARES = {
 
 
 class Clock:
-    """Counts down from ``seconds`` of the processor's time; compilation does not count.
+    """Counts down from ``seconds`` of CPU time; compilation does not count.
 
-    On a machine that others use too, a check then sees as much as on an idle one.
+    So a check runs as much on a busy machine as on an idle one.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -51,7 +51,7 @@ class Clock:
 
 
 class Timed(Protocol):
-    """A device on which time may be limited."""
+    """A device whose time may be limited."""
 
     def start_clock(self, seconds: float) -> Clock | None:
         """Raise OutOfTime in launches that outlast this time; None if the device has no limit."""
@@ -59,7 +59,7 @@ class Timed(Protocol):
 
 @dataclass
 class CallTally:
-    """How many calls were run, and how many were left out for time."""
+    """How many calls were run, and how many were left out for lack of time."""
 
     run: int = 0
     left_out: int = 0
@@ -74,13 +74,13 @@ class CallTally:
 def run_affordable(
     device: Timed, sequence: Iterable[PluginCall], body: Callable[[PluginCall], None], share: str
 ) -> CallTally:
-    """Run ``body`` on every call, or if time is limited on as many as possible, small ones first.
+    """Run ``body`` on every call, or as many as the time allows, small ones first.
 
     Args:
         device: where the kernels run.
         sequence: the calls.
-        body: what to do with each.
-        share: the check whose share of the time it may take.
+        body: called with each.
+        share: the check whose share of the time this may take.
 
     Errors:
         NotRun: there is no call, or time for none.  Failure: the body raised something.

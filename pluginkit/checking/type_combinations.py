@@ -18,11 +18,11 @@ _Pair = tuple[str, DType, str, DType]
 
 
 def chosen_bindings(types: Mapping[str, Sequence[DType]]) -> list[TypeBindings]:
-    """Return all combinations where they are few, else some in which every pair of types occurs.
+    """Return all combinations if they are few, otherwise some that contain every pair of types.
 
-    Most faults depend on one type or on a pair. The number of all combinations grows exponentially
-    with the type variables, that of a pairwise cover hardly at all. The first combination has the
-    first type of every variable.
+    Most faults depend on one type or on a pair. The number of combinations grows exponentially with
+    the type variables, that of a pairwise cover hardly at all. The first combination has the first
+    type of every variable.
     """
     if prod(map(len, types.values())) <= ALL_UP_TO or len(types) < 3:
         return [dict(zip(types, one, strict=True)) for one in product(*types.values())]
@@ -30,9 +30,9 @@ def chosen_bindings(types: Mapping[str, Sequence[DType]]) -> list[TypeBindings]:
 
 
 def _pairwise_cover(types: Mapping[str, Sequence[DType]]) -> list[TypeBindings]:
-    """Cover every pair greedily: begin with a pair that is left, then add what covers most."""
+    """Cover every pair greedily: start with an uncovered pair, add the types that cover most."""
     chosen = [{name: dtypes[0] for name, dtypes in types.items()}]
-    left: dict[_Pair, None] = dict.fromkeys(  # a set in order, so that each run chooses alike
+    left: dict[_Pair, None] = dict.fromkeys(  # ordered, so that each run chooses the same
         (a, type_a, b, type_b)
         for a, b in combinations(types, 2)
         for type_a, type_b in product(types[a], types[b])
@@ -60,7 +60,7 @@ def _remove(left: dict[_Pair, None], row: TypeBindings) -> None:
 
 
 def _gain(left: dict[_Pair, None], row: TypeBindings, name: str, dtype: DType) -> int:
-    """Count the pairs that are left and that ``dtype`` makes with the types in ``row``."""
+    """Count the uncovered pairs that ``dtype`` forms with the types in ``row``."""
     return sum(
         (name, dtype, other, known) in left or (other, known, name, dtype) in left
         for other, known in row.items()

@@ -116,7 +116,7 @@ def test_nothing_is_said_of_attributes_where_self_is_passed_on():
 
 
 def test_shipped_plugins_read_all_that_they_declare():
-    from pluginkit.checking.unread import unread_attributes
+    from pluginkit.checking.unread_attributes import unread_attributes
     from pluginkit.discovery import find_plugins
 
     plugins = list(find_plugins().values())

@@ -1,1 +1,1 @@
-"""The checks, found by walking this folder. Each says what it proves and what it does not."""
+"""The checks, which are found in this folder. Each says what it proves and what it does not."""

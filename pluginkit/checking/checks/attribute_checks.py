@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pluginkit.checking.check import check
 from pluginkit.checking.outcomes import Failure
 from pluginkit.checking.plugin_under_test import Subject
-from pluginkit.checking.unread import unread_attributes
+from pluginkit.checking.unread_attributes import unread_attributes
 from pluginkit.contract import calls
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PluginkitError
@@ -26,7 +26,7 @@ _SCALARS: dict[str, list[Any]] = {
 
 
 def instances(subject: Subject) -> Iterator[tuple[Plugin, str]]:
-    """Yield the cases' plugins, then one for each value that TensorRT itself would corrupt."""
+    """Yield the cases' plugins, then one for each kind of value that TensorRT would corrupt."""
     seen = set()
     for plugin, label in subject.instances():
         yield plugin, label
@@ -109,7 +109,7 @@ def attributes(subject: Subject) -> str:
 def serialization(subject: Subject) -> str:
     """Attributes survive PluginFields, a plan and clones, on the real registry.
 
-    Follows them on IPluginV2DynamicExt and IPluginV3: from fields through ``create_plugin``, from
+    Does so for IPluginV2DynamicExt and IPluginV3: from fields through ``create_plugin``, from
     ``serialize`` or ``get_fields_to_serialize`` to the plugin of a plan, and through ``clone`` and
     ``attach_to_context``. The creator must announce every attribute, because the ONNX parser drops
     the others.

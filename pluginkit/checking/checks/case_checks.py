@@ -13,8 +13,8 @@ def cases(subject: Subject) -> str:
     """Every sample case fits the declaration, and no two have the same name.
 
     A case fits when its attributes construct the plugin, it has an array (or None) for each
-    declared input, and ``check`` accepts their shapes. Where ``output_types`` refuses types for
-    some attributes, each combination of types has a case that takes it.
+    declared input, and ``check`` accepts their shapes. If ``output_types`` refuses some types for
+    some attributes, each combination of types still has a case that accepts it.
 
     Does not prove that the cases exercise every branch of the kernel: the other checks see no more
     than these cases, cast to every type and resized.

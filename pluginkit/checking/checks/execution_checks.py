@@ -21,12 +21,12 @@ from pluginkit.checking.time_budget import run_affordable
 from pluginkit.device.memory import CupyMemory
 from pluginkit.quantities import counted
 
-#: Runs of each thread.
+#: How often each thread runs.
 _RUNS = 5
 
 
 def with_outputs(subject: Subject) -> list[PluginCall]:
-    """Return the cases, in their first types, that have something to compute.
+    """Return the cases that have something to compute, in their first types.
 
     Errors:
         NotRun: there is none.
@@ -52,7 +52,7 @@ def stream(subject: Subject) -> str:
     chosen = with_outputs(subject)
     for call in chosen:
         with executions(call, device=device) as (execution,):
-            execution.run()  # compiles, so that the next run only works
+            execution.run()  # compiles, so that the next run only executes
             execution.fill(POISON)
             inputs = [buffer for buffer in execution.inputs if isinstance(buffer, GuardedBuffer)]
             sources = [memory.cupy.array(buffer.buffer) for buffer in inputs]
@@ -84,7 +84,7 @@ def _delay(memory: CupyMemory) -> None:
 
 @check(235, needs=("cases", "tensorrt", "device"))
 def two_shapes(subject: Subject) -> str:
-    """One execution context takes one shape after another, and the first one again.
+    """One execution context handles several shapes one after the other, and the first one again.
 
     Does not prove anything about shapes outside the cases and their resizes.
     """
@@ -106,7 +106,7 @@ def two_shapes(subject: Subject) -> str:
 
 
 def other_shape(call: PluginCall) -> PluginCall | None:
-    """Return a similar call of another shape, or None where the plugin takes none."""
+    """Return a similar call of another shape, or None if the plugin accepts none."""
     doubled = call.resized(lambda dim: 2 * dim, "doubled")
     return _smaller(call) if doubled is None or call.has_indices else doubled
 
@@ -127,11 +127,11 @@ def _smaller(call: PluginCall) -> PluginCall | None:
 
 @check(240, needs=("cases", "tensorrt", "device"))
 def two_contexts(subject: Subject) -> str:
-    """Two contexts of one engine do not disturb each other, in turn and in two threads.
+    """Two contexts of one engine do not affect each other, alternating and in two threads.
 
     Each has its own buffers and stream.
 
-    Does not prove the absence of every race: threads meet by chance.
+    Does not prove the absence of races: it depends on the timing of threads.
     """
     devices = device_of(subject), device_of(subject)
 
@@ -171,9 +171,9 @@ def _at_once(call: PluginCall, pair: list[Execution]) -> None:
 
 @check(245, needs=("cases", "tensorrt", "device"))
 def clone_independence(subject: Subject) -> str:
-    """A context goes on working after another one of the same engine was used and destroyed.
+    """A context still works after another one of the same engine was used and destroyed.
 
-    Does not prove that memory of the destroyed one is given back.
+    Does not prove that the memory of the destroyed one is freed.
     """
     device = device_of(subject)
 
@@ -194,8 +194,8 @@ def clone_independence(subject: Subject) -> str:
 def graph_capture(subject: Subject) -> str:
     """An enqueue can be captured in a CUDA graph, and the graph replayed with new inputs.
 
-    So an enqueue neither synchronises, nor allocates, nor copies from the host after its first run
-    of a shape, and keeps no value of an input.
+    So after its first run of a shape, an enqueue does not synchronise, allocate or copy from the
+    host, and keeps no values of its inputs.
 
     Does not prove anything about the first run, which may compile.
     """

@@ -1,4 +1,4 @@
-"""Check that a plugin can be exported: its C++ asks for the same launches as its class."""
+"""Check that a plugin can be exported: its C++ makes the same launches as its class."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 #: The calls of each variant that are compared; ``pluginkit export`` compares 300.
 _CALLS = 20
-#: The range of a dimension that varies; the first two do. Paths through the plugin's methods, and
-#: the time that they take, multiply with each.
+#: The range of a dimension that varies, and how many do. With each more, the number of paths
+#: through the plugin's methods, and the time that tracing takes, multiply.
 _SIZES = (0, 5000)
 _DYNAMIC = 2
 #: A method with more paths is traced for the sizes of its case only; an export follows 2000.
 _PATHS = 60
-#: After this many seconds of processor time, cases are traced only for their own sizes.
+#: After this many seconds of CPU time, the other cases are traced for their own sizes only.
 _SECONDS = 5.0
 
 
 @check(112, needs=("cases",))
 def exports(subject: Subject) -> str:
-    """Every case can be exported, and its C++ asks for the same launches as the Python class.
+    """Every case can be exported, and its C++ makes the same launches as the Python class.
 
-    The attributes, inputs and ranks of each case, with the first two dimensions of each input up to
-    5000 where that can be traced, else for the sizes of the case: the first case in
+    Exports the attributes, inputs and ranks of each case, with the first two dimensions of each
+    input up to 5000 if that can be traced, or else fixed to the case's sizes: the first case in
     every combination of types, every other case in the first. The generated C++ is compiled and
-    asked for its launches on drawn shapes; steps, arguments, workspace, output shapes and refusals
-    must agree byte for byte.
+    called with sampled shapes; steps, arguments, workspace, output shapes and refusals must be
+    equal byte for byte.
 
     Does not prove that kernels compute anything, nor that TensorRT loads the library.
     """
@@ -57,7 +57,7 @@ def exports(subject: Subject) -> str:
 
 
 def _traced(subject: Subject) -> tuple[list[TracedPlugin], list[str]]:
-    """Return the traces of the cases, and the labels of those traced only for their own sizes."""
+    """Return the traces of the cases, and the labels of those traced for their own sizes only."""
     from pluginkit.export.trace.methods import trace_plugin
 
     found: dict[object, TracedPlugin] = {}

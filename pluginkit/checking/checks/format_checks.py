@@ -1,4 +1,4 @@
-"""Ask for format combinations as TensorRT does."""
+"""Check format combinations by asking as TensorRT does."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _expected(plugin: Plugin) -> Iterator[Combination]:
 
 
 def _allowed_types(ports: Sequence[Port]) -> Iterator[list[DType]]:
-    """Yield the types that the declaration allows; inputs of one type variable share its type."""
+    """Yield the allowed combinations of types; inputs of one type variable have one type."""
     free = {_free(port): port.dtypes for port in ports}
     for types in product(*free.values()):
         bound = dict(zip(free, types, strict=True))
@@ -85,7 +85,7 @@ def _allowed_types(ports: Sequence[Port]) -> Iterator[list[DType]]:
 
 
 def _free(port: Port) -> str:
-    """Name what chooses the port's type: its type variable, or the port itself."""
+    """Return the type variable of a port, or the port's own name."""
     return f"type {port.variable}" if port.variable else f"input {port.name}"
 
 

@@ -82,7 +82,7 @@ def launches(subject: Subject) -> str:
 
 
 def _input_of(argument: object) -> str | None:
-    """Return the name of the input to which a step's argument belongs."""
+    """Return the name of the input that a step's argument lies in."""
     if isinstance(argument, TensorDesc) and argument.slot.kind == "input":
         return argument.name
     return None
@@ -128,7 +128,7 @@ def _launches(subject: Subject) -> Iterator[Wanted]:
 
 
 def _compile_all(wanted: list[Wanted], arch: str) -> None:
-    """Compile the kernels of each source together, which is ten times as fast."""
+    """Compile the kernels of each source together, which is ten times faster."""
     from pluginkit.kernels.arguments import check_parameters, parameters
     from pluginkit.kernels.compile import compile_cuda, compile_numba
 

@@ -1,4 +1,4 @@
-"""Register with the real registry, and take a layer through its life up to the first enqueue."""
+"""Register with the real registry, and call every callback of a layer up to the first enqueue."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def registry(subject: Subject) -> str:
 
 @check(85, needs=("cases", "tensorrt"))
 def life_cycle(subject: Subject) -> str:
-    """Every callback of a layer's life succeeds in TensorRT's order, on V2 and on V3.
+    """Every callback of a layer succeeds in TensorRT's order, on V2 and on V3.
 
     The order is create, clone, types, shapes with dynamic dimensions, formats, configure, workspace
     at the profile's maximum, serialize; then deserialize, attach, initialize, destroy. What the
@@ -88,7 +88,7 @@ def _check_layer(call: PluginCall, sizes: list[PluginCall], interface: Any) -> N
 
 
 def _refuses(call: PluginCall, profile: Profile) -> bool:
-    """Return whether the plugin's own ``check`` refuses the profile's minimum or maximum."""
+    """Whether the plugin's own ``check`` refuses the profile's minimum or maximum."""
     try:
         for shapes in (profile.min, profile.max):
             inputs = calls.describe_inputs(call.plugin, list(shapes), call.dtypes, call.values)

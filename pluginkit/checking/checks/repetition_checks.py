@@ -12,17 +12,17 @@ from pluginkit.checking.outcomes import NotRun
 from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.time_budget import run_affordable
 
-#: Runs of one context, after the first; each follows a run with other values.
+#: How often one context runs after the first time; in between it runs with other values.
 _REPEATS = 5
 
 
 @check(250, needs=("cases", "tensorrt", "device"))
 def determinism(subject: Subject) -> str:
-    """Reports whether repeated runs give the same bits.
+    """Reports whether repeated runs give bitwise equal outputs.
 
     Runs with other values come in between. It fails only if a run differs from the reference.
 
-    Does not prove determinism: other shapes, GPUs and luck may differ.
+    Does not prove determinism: other shapes and GPUs, or another timing, may differ.
     """
     device = device_of(subject)
     varying = []
@@ -50,11 +50,11 @@ def determinism(subject: Subject) -> str:
 def batch_permutation(subject: Subject) -> str:
     """Kernels do not mix the rows of a batch unless the reference does.
 
-    Rows of all inputs are permuted along the first axis; where the reference's outputs are then the
-    permuted outputs, the kernel's must be so too, within the tolerance.
+    Rows of all inputs are permuted along the first axis. If that only permutes the reference's
+    outputs, it must only permute the kernel's outputs, within the tolerance.
 
-    Does not prove anything about operators that mix rows: those are left out. The bits may differ,
-    as those of atomics do.
+    Does not prove anything about operators that mix rows: those are left out. Bits may differ, as
+    with atomics.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Watch kernels on the PTX machine, with or without a GPU."""
+"""Run kernels on the PTX machine, which checks every access, with or without a GPU."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from pluginkit.checking.time_budget import run_affordable
 from pluginkit.device.ptx_run import run_on
 from pluginkit.ptx import Finding
 
-#: The orders of blocks and warps, besides the plain one, in which each call runs.
+#: The seeds of the further orders of blocks and warps in which each call runs.
 _ORDERS, _PATIENT_ORDERS = 1, 8
-#: Findings that a failure lists.
+#: How many findings a failure lists.
 _LISTED = 10
 
 
 @check(195, needs=("cases", "machine"))
 def sanitizer(subject: Subject) -> str:
-    """No kernel does anything forbidden, in any case and in several orders of blocks and warps.
+    """No kernel makes a mistake, in any case and in several orders of blocks and warps.
 
-    The PTX machine runs every case and its resizes, in place where outputs may lie in an input's
-    memory and apart from it, and watches: memory outside its buffer or never written, misaligned
-    accesses, races between threads of a warp, a block or the grid, barriers and warp operations
-    that some threads never reach, integer divisions by zero, writes to inputs, output bytes that
-    nothing wrote, and launches that do not end.
+    The PTX machine runs every case and its resizes; outputs that may alias an input are run both
+    ways. It finds accesses outside of buffers and of unwritten or misaligned memory, races between
+    threads of a warp, a block or the grid, barriers and warp operations that some threads never
+    reach, integer divisions by zero, writes to inputs, output bytes that nothing wrote, and
+    launches that do not end.
 
-    Does not prove anything about other shapes and values; nor that TensorRT passes what the driver
+    Does not prove anything about other shapes and values, nor about the arguments that TensorRT
     passes: ``kernel_types`` goes through the adapter.
     """
     device = machine_for(subject)

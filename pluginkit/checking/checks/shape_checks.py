@@ -34,11 +34,11 @@ def resized(call: PluginCall) -> Iterator[PluginCall]:
 
 
 def sizes_of(call: PluginCall) -> Iterator[PluginCall | None]:
-    """Yield the call in each size that is tried, None for one that the plugin refuses.
+    """Yield the call in each size to try, or None for a size that the plugin refuses.
 
-    All dimensions change together, except those that the class declares as numbers; then the
-    dimensions of each declared name change alone. If the plugin refuses all of that, each dimension
-    changes alone.
+    First all dimensions change together, except those that the class declares as numbers; then the
+    dimensions of each declared name change by themselves. If the plugin refuses all of these, each
+    dimension changes by itself.
     """
     is_refused = True
     groups = call.groups()
@@ -75,8 +75,8 @@ def shape_function(subject: Subject) -> str:
 
     The shape function runs with all dimensions unknown, and with every other one unknown, as
     TensorRT calls it. Its expressions are then evaluated for each case in its own size, at 1, odd,
-    doubled and empty, and with the dimensions of each declared name odd; where the plugin refuses
-    all of these, with one dimension so at a time.
+    doubled and empty, and with the dimensions of each declared name odd. If the plugin refuses all
+    of these, one dimension changes at a time.
 
     Does not prove anything about shapes far from those of the cases, nor about outputs whose shape
     depends on data.
@@ -156,7 +156,7 @@ def _compare(
 
 @check(40, needs=("cases",))
 def dtypes(subject: Subject) -> str:
-    """Output types follow from input types alone, and TensorRT can carry them.
+    """Output types depend on input types only, and TensorRT supports them.
 
     For each combination of types, ``output_types`` without shapes agrees with the types of the
     reference's outputs; no output is bool or uint8, which IPluginV3 cannot have.
@@ -192,8 +192,8 @@ def dtypes(subject: Subject) -> str:
 def workspace(subject: Subject) -> str:
     """No shape inside a profile needs more workspace than the profile's maximum.
 
-    TensorRT asks once, at the maximum, and hands that much to every enqueue. Each case is taken as
-    a maximum, with every dimension in turn, and all of them, at 0, 1, a quarter, a half and one
+    TensorRT asks once, at the maximum, and gives that much to every enqueue. Each case serves as a
+    maximum; smaller shapes have each dimension, and all of them, at 0, 1, a quarter, a half and one
     less.
 
     Does not prove that the kernel stays inside its workspace: ``canaries`` does, on a GPU.
@@ -222,7 +222,7 @@ def workspace(subject: Subject) -> str:
 
 
 def _smaller(call: PluginCall) -> Iterator[list[ConcreteShape]]:
-    """Yield smaller shapes: dimensions of one size, or of one declared name, and all of them."""
+    """Yield smaller shapes: of dimensions with one size or one declared name, and of all."""
     shapes = call.shapes
     named = [axes for axes in call.groups().values() if _is_declared(call, axes)]
     free = [axes[0] for axes in call.groups().values() if not _is_declared(call, axes)]

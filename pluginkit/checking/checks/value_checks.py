@@ -12,8 +12,8 @@ from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.time_budget import run_affordable
 
-#: In floating-point types huge, huge and negative, NaN, 0, small and negative: what a sum, product,
-#: minimum or maximum with one of them leaves right, another one spoils.
+#: Bytes that are, as floating-point numbers, huge, huge and negative, NaN, 0, small and negative. A
+#: sum, product, minimum or maximum that one of them does not change is changed by another one.
 _POISONS = (POISON, 0xFB, 0xFF, 0x00, 0xA5)
 
 
@@ -40,7 +40,7 @@ def kernel_types(subject: Subject) -> str:
 
 @check(205, needs=("cases", "tensorrt", "device"))
 def kernel_sizes(subject: Subject) -> str:
-    """Kernels agree with the reference where every dimension is odd, and doubled.
+    """Kernels agree with the reference with every dimension odd, and with every one doubled.
 
     Cases with integer inputs are not resized: repeated indices may make the result ambiguous.
 
@@ -57,9 +57,9 @@ def kernel_sizes(subject: Subject) -> str:
 
 @check(210, needs=("cases", "tensorrt", "device"))
 def kernel_empty(subject: Subject) -> str:
-    """Empty and size-1 dimensions neither fail nor differ from the reference.
+    """Kernels agree with the reference on empty and size-1 dimensions.
 
-    Every case that has one, and every case reduced to 0 and to 1 where the plugin accepts that.
+    Runs every case that has one, and every case reduced to 0 and to 1 if the plugin accepts that.
 
     Does not prove that TensorRT calls the plugin for empty tensors: it may not.
     """
@@ -75,7 +75,7 @@ def kernel_empty(subject: Subject) -> str:
 
 @check(215, needs=("cases", "tensorrt", "device"))
 def kernel_nan_inf(subject: Subject) -> str:
-    """NaN and infinities come out where the reference has them, and nowhere else.
+    """Outputs have NaN and infinities where the reference has them, and nowhere else.
 
     Does not prove anything about signed zeros, denormals or the bits of a NaN.
     """
@@ -110,8 +110,8 @@ def _typed(call: PluginCall) -> Iterator[tuple[Any, Any]]:
 def canaries(subject: Subject) -> str:
     """Nothing is written outside outputs and workspace; inputs keep their values.
 
-    Every case and its resizes run twice, with different values, between 512 random bytes before and
-    after each buffer, which must not change. The PTX machine watches every access as well.
+    Every case and its resizes run twice, with different values. The 512 random bytes before and
+    after each buffer must not change. The PTX machine also checks every access.
 
     Does not prove that nothing is read outside: ``sanitizer`` does.
     """
@@ -146,12 +146,12 @@ def _expect_inside(execution: Execution, call: PluginCall) -> None:
 
 @check(225, needs=("cases", "tensorrt", "device"))
 def poisoned_outputs(subject: Subject) -> str:
-    """Every output element is written, and nothing depends on what memory held before.
+    """Every output element is written, and nothing depends on the earlier content of memory.
 
-    Each case runs on outputs and workspace full of different bytes, and agrees with the reference
-    each time.
+    Each case runs on outputs and workspace filled with one byte, then with another, and agrees with
+    the reference each time.
 
-    Does not prove anything about elements whose right value happens to be all of these bytes.
+    Does not prove anything about elements whose right value happens to be these bytes.
     """
     device = device_of(subject)
 
@@ -167,9 +167,9 @@ def poisoned_outputs(subject: Subject) -> str:
 
 @check(227, needs=("cases", "tensorrt", "device"))
 def kernel_in_place(subject: Subject) -> str:
-    """Outputs that may lie in an input's memory are right there, and apart from it.
+    """Outputs that may alias an input are right both in its memory and in memory of their own.
 
-    Each case runs both ways, whatever the installed TensorRT offers.
+    Each case runs both ways, whatever the installed TensorRT supports.
 
     Does not prove anything about plugins without aliased outputs.
     """

@@ -1,1 +1,1 @@
-"""Play TensorRT's part: call a plugin's adapters in TensorRT's order."""
+"""A test double of TensorRT: calls a plugin's adapters in TensorRT's order."""

@@ -1,4 +1,4 @@
-"""Make a plugin's adapters through the real registry, and copy and reload them as TensorRT does."""
+"""Create a plugin's adapters through the real registry; copy and reload them as TensorRT does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def interfaces_of(plugin_class: type[Plugin]) -> tuple[Interface, ...]:
 
 @functools.cache
 def installed_flavour() -> Flavour:
-    """Return the TensorRT that the checks use, loaded once: that takes a tenth of a second."""
+    """Return the TensorRT that the checks use; loading it takes a tenth of a second."""
     return load_flavour()
 
 
@@ -43,7 +43,7 @@ def adapter_of(plugin: Plugin, interface: Interface, creator: Any) -> Any:
 
 
 def copies_of(interface: str, adapter: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what ``clone`` and ``attach_to_context`` return, checked to be new objects.
+    """Yield the results of ``clone`` and ``attach_to_context``, which must be new objects.
 
     Errors:
         Failure: a copy is None, not a plugin, or the adapter itself.
@@ -67,7 +67,7 @@ def copies_of(interface: str, adapter: Any) -> Iterator[tuple[str, Any]]:
 
 
 def payload_of(interface: str, adapter: Any) -> bytes | list[tuple[str, str, bytes, int]]:
-    """Return what a plan holds of the plugin: bytes, or fields by name, type, data and length.
+    """Return what a plan stores of the plugin: bytes, or fields by name, type, data and length.
 
     Errors:
         Failure: get_serialization_size differs from the number of bytes.
@@ -91,7 +91,7 @@ def payload_of(interface: str, adapter: Any) -> bytes | list[tuple[str, str, byt
 
 
 def adapter_of_payload(interface: str, creator: Any, payload: Any) -> Any:
-    """Return the adapter that the runtime makes from what a plan holds."""
+    """Return the adapter that the runtime creates from what a plan stores."""
     import numpy as np
 
     trt = installed_flavour().module

@@ -1,4 +1,4 @@
-"""Make the descriptions of shapes and types that TensorRT hands to a plugin's callbacks.
+"""The descriptions of shapes and types that TensorRT passes to a plugin's callbacks.
 
 PluginTensorDesc and DynamicPluginTensorDesc are the flavour's real classes. Dimension expressions
 are doubles, because Python cannot construct TensorRT's.
@@ -24,7 +24,7 @@ class Profile:
 
     Attributes:
         min, opt, max: a shape for each input that the plugin has.
-        values: of shape inputs, by name.
+        values: the values of shape inputs, by name.
     """
 
     min: Sequence[ConcreteShape]
@@ -46,7 +46,7 @@ class Descriptions:
         self.data_types = [flavour.data_type(dtype) for dtype in calls.on_device(plugin, dtypes)]
 
     def exprs(self) -> list[ExprsDouble]:
-        """Return the inputs' dimensions; a dimension is known where min equals max."""
+        """Return the inputs' dimensions; a dimension is known if min equals max."""
         profile = self.profile
         every = zip(profile.min, profile.opt, profile.max, strict=True)
         return [
@@ -77,7 +77,7 @@ class Descriptions:
         return [desc.shape for desc in calls.describe_outputs(self.plugin, inputs)]  # type: ignore[misc]
 
     def input_descs(self) -> list[Any]:
-        """Return DynamicPluginTensorDescs of the inputs that kernels see."""
+        """Return DynamicPluginTensorDescs of the inputs in device memory."""
         profile = self.profile
         bounds = [
             calls.on_device(self.plugin, list(each))

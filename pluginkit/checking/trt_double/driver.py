@@ -1,9 +1,9 @@
 """Drive a plugin through TensorRT's callbacks, in TensorRT's order, without building an engine.
 
 The registry, creators, adapters, fields and tensor descriptors are the flavour's real ones. Only
-IDimensionExpr and IExprBuilder are doubles, because Python cannot construct TensorRT's. So a
-plugin's whole life runs on machines that cannot run an engine: up to ``enqueue`` without a GPU,
-through it with one.
+IDimensionExpr and IExprBuilder are doubles, because Python cannot construct TensorRT's. So all
+callbacks can run on machines that cannot run an engine: up to ``enqueue`` without a GPU, and
+``enqueue`` too with one.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def drive(
     Args:
         plugin: the plugin with its attributes.
         arrays: one for each input that the plugin has.
-        interface: ``"v2"`` or ``"v3"``, or what ``register`` would choose.
+        interface: ``"v2"`` or ``"v3"``; by default the one that ``register`` would choose.
         flavour: the TensorRT whose registry and types are used.
-        memory: a GPU's memory unless given.
+        memory: the memory to use; by default a GPU's.
 
     Returns:
         the outputs.
@@ -72,8 +72,8 @@ def build_layer(
 ) -> Layer:
     """Act as the builder: create, shapes, types, formats, configure, workspace, serialize.
 
-    The plugin's shape function sees the dimensions that the profile fixes as constants, and the
-    others as unknown.
+    For the plugin's shape function, dimensions that the profile fixes are constants, and the others
+    are unknown.
     """
     loaded = flavour if isinstance(flavour, Flavour) else load_flavour(flavour)
     chosen = interface_of(plugin.spec, loaded, interface)

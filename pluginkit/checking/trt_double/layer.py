@@ -1,4 +1,4 @@
-"""Hold a built layer with one plugin, as a plan does, and run its execution contexts."""
+"""A built layer with one plugin, as in a plan, and its execution contexts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-#: The name that every driven layer gets.
+#: The name of every layer.
 LAYER = "driven_layer"
 
 
@@ -29,12 +29,12 @@ class Layer:
     """One plugin in a plan.
 
     Attributes:
-        descriptions: of its inputs and outputs.
-        creator: of the plugin, from the registry.
-        adapter: the object that was built; a V3 payload points into its buffers.
+        descriptions: the descriptions of its inputs and outputs.
+        creator: the plugin's creator, from the registry.
+        adapter: the object from the build; a V3 payload points into its buffers.
         output_types: the outputs' ``DataType``.
         opt_shapes: the outputs' shapes at the profile's opt, from their expressions.
-        workspace_bytes: what the plugin asked for at the profile's maximum.
+        workspace_bytes: the workspace that the plugin requested at the profile's maximum.
         payload: the serialized plugin: bytes (V2) or a PluginFieldCollection (V3).
     """
 
@@ -141,7 +141,7 @@ class ExecutionContext:
         return calls.arrays_from_buffers(described.plugin, inputs, written)
 
     def aliased(self) -> dict[int, int]:
-        """Return, for each output that aliases an input, the number of that input."""
+        """Return for each output that aliases an input the number of that input."""
         build = getattr(self.layer.descriptions.flavour.module, "IPluginV3OneBuildV2", ())
         if self._is_v2 or not isinstance(self.adapter, build):
             return {}
@@ -164,8 +164,8 @@ class ExecutionContext:
 
         Args:
             shapes: the shape of every input.
-            inputs: pointers to the inputs that kernels see.
-            outputs: pointers to memory for the largest size of each output.
+            inputs: pointers to the inputs in device memory.
+            outputs: pointers to memory for each output at its largest size.
             workspace: a pointer.
             stream: a ``cudaStream_t``.
             values: the values of shape inputs; the profile's unless given.

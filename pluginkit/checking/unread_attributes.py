@@ -12,10 +12,11 @@ from pluginkit.contract.plugin import Plugin
 
 
 def unread_attributes(plugin_class: type[Plugin]) -> list[str]:
-    """Return the attributes that surely no method and no kernel's name mentions.
+    """Return the attributes that certainly no method and no kernel's name uses.
 
-    It is not sure if a method passes ``self`` on, or if the source is not available. An attribute
-    with a check, or with a single choice, may exist only to refuse other values.
+    The answer is uncertain, and empty, if a method passes ``self`` on or the source is not
+    available. An attribute with a check, or with a single choice, may exist only to refuse other
+    values.
     """
     spec = plugin_class.spec
     read = {
