@@ -22,7 +22,13 @@ from pluginkit.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 #: Pages of the repository that the site shows as well, under their own paths.
-OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "benchmarks/coverage.md")
+OUTSIDE = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "benchmarks/README.md",
+    "benchmarks/coverage.md",
+    "examples/README.md",
+)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[0-9]*.py"))
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "examples" / "README.md").read_text()
 
 pytestmark = pytest.mark.trt
 
 
-def test_there_are_examples_and_the_readme_names_them() -> None:
+def test_there_are_examples_and_their_page_names_them() -> None:
     assert len(EXAMPLES) >= 7
     for example in EXAMPLES:
-        assert f"(examples/{example.name})" in README
+        assert f"({example.name})" in PAGE
 
 
 PRINTS = {

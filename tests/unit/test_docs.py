@@ -2,15 +2,22 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
-from pluginkit import float16
+from pluginkit import find_plugins, float16
+from pluginkit.checking.check import all_checks
 from pluginkit.contract import calls
 from pluginkit.kernels.compile import compile_launches
+from tests.docs.pages import blocks_of, compare
 
 ROOT = Path(__file__).parents[2]
+PERFORMANCE = (ROOT / "docs" / "performance.md").read_text()
 SOURCES = [
     path
     for folder in ("pluginkit", "plugins", "graph_rewrites")
@@ -40,27 +47,51 @@ def test_the_readme_has_the_command_that_ci_runs() -> None:
     assert "[test]" in line
 
 
-def test_the_readmes_plugin_and_rewrite_are_valid() -> None:
-    namespace: dict[str, object] = {"__name__": "readme"}
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert len(blocks) == 2
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102  # our own page
-    scale, rewrite = namespace["Scale"], namespace["FuseScaledSilu"]
+def test_the_first_output_is_the_one_that_its_page_is_tested_with() -> None:
+    readme, index = (
+        next(block.text for block in blocks_of(ROOT / page) if block.language == "text")
+        for page in ("README.md", "docs/index.md")
+    )
+    compare(index, readme)
+
+
+def test_the_pages_plugin_is_valid() -> None:
+    namespace: dict[str, Any] = {"__name__": "page"}
+    (block,) = (each for each in blocks_of(ROOT / "docs/write-a-plugin.md") if each.title)
+    exec(compile(block.text, block.title, "exec"), namespace)  # noqa: S102  # our own page
+    scale = namespace["Scale"]
     x = np.ones((2, 3), np.float16)
     (y,) = calls.run_reference(scale(factor=2.5), [x])
     assert (y == 2.5).all()
     inputs = calls.describe_inputs(scale(), [x.shape], [float16])
     (compiled,) = compile_launches(scale(), inputs, calls.describe_outputs(scale(), inputs), "80")
     assert compiled.cubin.startswith(b"\x7fELF")
-    assert rewrite.plugin is scale
 
 
-def test_the_readmes_figures_are_those_of_the_benchmarks() -> None:
+def test_every_plugin_that_ships_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "what-ships.md").read_text()
+    named = set(re.findall(r"^\| `(\w+)` \|", page, re.M))
+    assert named == {cls.__name__ for cls in find_plugins().values()}
+
+
+def test_the_readmes_chart_is_drawn_from_the_results() -> None:
+    script = "import draw_pictures; print(draw_pictures.benchmark_svg(), end='')"
+    command = [sys.executable, "-c", script]
+    drawn = subprocess.check_output(command, cwd=ROOT / "docs" / "hooks", text=True)
+    assert drawn == (ROOT / "docs" / "pictures" / "benchmark.svg").read_text()
+
+
+def test_the_picture_of_a_check_has_every_check() -> None:
+    picture = (ROOT / "docs/pictures/check.svg").read_text()
+    for name in all_checks():
+        assert f"{name}:" in picture, f"draw it again: docs/hooks/draw_pictures.py ({name})"
+
+
+def test_the_figures_are_those_of_the_benchmarks() -> None:
     results = json.loads((ROOT / "benchmarks/results/scatter_elements.json").read_text())["results"]
     rows = re.findall(
         r"^\| (\w*)[^|]*\| (float\d+) \|((?: [\d.]+ \|){5})$",
-        (ROOT / "README.md").read_text(),
+        PERFORMANCE,
         re.M,
     )
     assert len(rows) == 6
@@ -79,7 +110,7 @@ def test_the_readmes_figures_are_those_of_the_benchmarks() -> None:
             assert figure == round(measured["device_us"] / measured["floor_us"], 2)
 
 
-#: The case, variant and file of results behind each row of the README's second table.
+#: The case, variant and file of results behind each row of the page's second table.
 MEASURED = {
     ("NonZero", "bool [8, 1024, 1024], 10 % true"): ("non_zero", "mask", "10%"),
     ("NonZero", "[4096, 4096], half of it zero"): ("non_zero", "half", "50%"),
@@ -97,8 +128,8 @@ MEASURED = {
 }
 
 
-def test_the_readmes_figures_of_other_plugins_are_those_of_the_benchmarks() -> None:
-    table = (ROOT / "README.md").read_text().split("eager torch over pluginkit |")[1]
+def test_the_figures_of_other_plugins_are_those_of_the_benchmarks() -> None:
+    table = PERFORMANCE.split("eager torch over pluginkit |")[1]
     rows = re.findall(r"^\| (\w+) \| ([^|]+) \| (\w+) \| ([\d.]+) \| ([\d.]+) \|$", table, re.M)
     assert {(plugin, text) for plugin, text, *_ in rows} == set(MEASURED)
     for plugin, text, dtype, over_floor, torch_over in rows:
@@ -115,9 +146,10 @@ def test_the_readmes_figures_of_other_plugins_are_those_of_the_benchmarks() -> N
         assert float(torch_over) == round(min(eager) / times["pluginkit"], 1)
 
 
-def test_the_readmes_counts_of_node_tests_are_those_of_the_coverage() -> None:
-    paragraphs = (ROOT / "README.md").read_text().split("\n\n")
-    (paragraph,) = (each for each in paragraphs if "(benchmarks/coverage.md)" in each)
+@pytest.mark.parametrize("page", ["README.md", "docs/what-ships.md"])
+def test_the_counts_of_node_tests_are_those_of_the_coverage(page: str) -> None:
+    paragraphs = (ROOT / page).read_text().split("\n\n")
+    (paragraph,) = (each for each in paragraphs if "benchmarks/coverage.md)" in each)
     row = re.search(r"^\| all \|(.*)\|$", (ROOT / "benchmarks/coverage.md").read_text(), re.M)
     tests, native, rewritten, plugin, _ = map(int, row[1].split("|"))
     counts = set(map(int, re.findall(r"\d+", paragraph)))
@@ -130,8 +162,8 @@ def enqueue_ratios() -> dict[str, float]:
     return {row["way"]: row["us"] / rows[0]["us"] for row in rows}
 
 
-def test_the_readmes_times_of_an_enqueue_are_those_of_the_benchmark() -> None:
-    paragraphs = (ROOT / "README.md").read_text().split("\n\n")
+def test_the_times_of_an_enqueue_are_those_of_the_benchmark() -> None:
+    paragraphs = PERFORMANCE.split("\n\n")
     (text,) = (" ".join(p.split()) for p in paragraphs if p.startswith("One enqueue, called"))
     ratios = enqueue_ratios()
     adapters = re.search(r"the host ([\d.]+) times .* IPluginV3 and ([\d.]+) times", text)
@@ -152,7 +184,7 @@ def test_the_readmes_times_of_an_enqueue_are_those_of_the_benchmark() -> None:
 
 
 def test_what_an_enqueue_can_still_win_is_that_of_the_benchmark() -> None:
-    text = " ".join((ROOT / "README.md").read_text().split())
+    text = " ".join(PERFORMANCE.split())
     left = re.search(r"([\d.]+) us of pluginkit's own Python .* and ([\d.]+) us", text)
     assert left is not None
     rows = json.loads((ROOT / "benchmarks/results/enqueue_vtables.json").read_text())["rows"]
