@@ -25,9 +25,9 @@ class AddThreeBase(Plugin, abstract=True):
     kernel = CudaKernel(SOURCE, SYMBOL)
 
     def launches(self, a, b, c, y):
-        """One thread an element."""
+        """Return a launch with one thread for each element."""
         return Launch(self.kernel, ceil_div(y.size, BLOCK), BLOCK, (a, b, c, y, y.size))
 
     def reference(self, a, b, c):
-        """The sum."""
+        """Return the sum."""
         return a + b + c

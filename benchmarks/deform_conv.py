@@ -123,7 +123,7 @@ __global__ void plain(float* out, const float* x, const float* w, const float* o
 def _plain(
     plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
 ) -> TimedCall:
-    """Give each output to a thread, which samples all that it needs."""
+    """Launch a thread for each output, which takes all its samples itself."""
     if inputs[0].dtype is not float32:
         raise NotOffered("it is written for float32")
     options = plugin.attribute_values

@@ -1,9 +1,9 @@
-"""What one enqueue costs the host: pluginkit's adapters, the driver alone, other ways in Python.
+"""The host time of one enqueue: pluginkit's adapters, the driver alone, other ways in Python.
 
     python benchmarks/enqueue.py
 
-Three inputs, one output, one small kernel; needs a GPU. Each way is timed by the same loop, around
-single calls on an idle stream.
+Three inputs, one output, one small kernel; needs a GPU. The same loop times single calls of each
+way on an idle stream.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class AddThreeNumba(AddThreeBase):
 
 
 class CupySample:
-    """The way of NVIDIA's cupy sample: sizes from descriptors, wrapped pointers, a RawKernel.
+    """As in NVIDIA's cupy sample: sizes from descriptors, wrapped pointers, a RawKernel.
 
-    With ``size`` given no descriptor is read: what remains is to wrap and to launch.
+    If ``size`` is given, descriptors are not read, only pointers wrapped and the kernel launched.
     """
 
     def __init__(self, cupy: Any, dtypes: dict[Any, Any], size: int | None) -> None:
@@ -61,7 +61,7 @@ class CupySample:
         self._kernel = cupy.RawKernel(SOURCE, "add_three")
 
     def views(self, descs: list[Any], pointers: list[int]) -> list[Any]:
-        """A flat cupy array for each pointer."""
+        """Return a flat cupy array for each pointer."""
         cupy, arrays = self._cupy, []
         for desc, pointer in zip(descs, pointers, strict=True):
             dtype, size = float32.numpy, self._size
@@ -80,7 +80,7 @@ class CupySample:
 
 
 class NumbaSample(CupySample):
-    """The way of NVIDIA's numba sample: cupy views as numba arrays, numba's own launch."""
+    """As in NVIDIA's numba sample: cupy views as numba arrays, numba's own launch."""
 
     def __init__(self, cupy: Any, dtypes: dict[Any, Any], size: int | None) -> None:
         super().__init__(cupy, dtypes, size)
@@ -100,7 +100,7 @@ class NumbaSample(CupySample):
 
 @contextmanager
 def opened(plugin: Plugin, interface: Any) -> Iterator[ExecutionContext]:
-    """A context of the plugin's layer for shapes up to COUNT."""
+    """Return a context of the plugin's layer for shapes up to COUNT."""
     small, large = [(OTHER_COUNT,)] * 3, [(COUNT,)] * 3
     profile = Profile(small, large, large)
     layer = build_layer(plugin, profile, [float32] * 3, interface=interface, flavour=load_flavour())
@@ -121,7 +121,7 @@ class Bench:
         self.samplers: dict[str, Callable[[], list[float]]] = {}
 
     def add(self, name: str, call: Callable[[], Any], count: int = COUNT) -> None:
-        """A way to launch; the sum that it makes is checked."""
+        """Add a way to launch, after checking its result."""
         self.target.fill(float("nan"))
         call()
         self.gpu.synchronize()
@@ -131,7 +131,7 @@ class Bench:
         self.samplers[name] = lambda: self.gpu.host_times([call])
 
     def rows(self) -> list[dict[str, Any]]:
-        """Each way's median, deciles and multiple of the first one, from rounds of all ways."""
+        """Return each way's median, deciles and ratio to the first, from rounds of all ways."""
         times: dict[str, list[float]] = {name: [] for name in self.samplers}
         for number in range(ROUNDS + 1):
             for name, sample in self.samplers.items():
@@ -155,14 +155,14 @@ class Bench:
         return rows
 
     def enqueue_call(self, enqueue: Callable[..., Any], descs: tuple[Any, Any]) -> Any:
-        """An enqueue on the buffers."""
+        """Return an enqueue on the buffers."""
         inputs, outputs, stream = self.inputs, self.outputs, self.gpu.stream
         input_desc, output_desc = descs
         return lambda: enqueue(input_desc, output_desc, inputs, outputs, 0, stream)
 
 
 def add_driver(bench: Bench, stack: ExitStack) -> None:
-    """The driver alone, from C and from Python."""
+    """Measure the driver alone, from C and from Python."""
     gpu = bench.gpu
     _, by = gpu.driver_launch()
     bench.samplers[f"cuLaunchKernel, {by}"] = lambda: [gpu.driver_launch()[0]]
@@ -219,7 +219,7 @@ def main() -> None:
 
 
 def changing(bench: Bench, context: ExecutionContext) -> Callable[[], None]:
-    """An enqueue that meets another shape than the one before."""
+    """Return an enqueue whose shape differs from that of the call before."""
     both = [context.descs([(count,)] * 3) for count in (COUNT, OTHER_COUNT)]
     calls = [bench.enqueue_call(context.adapter.enqueue, descs) for descs in both]
     turn = 0

@@ -1,4 +1,4 @@
-"""What one enqueue of an exported plugin costs the host, from C++, beside the driver alone.
+"""The host time of one enqueue of an exported plugin, from C++, compared with the driver alone.
 
     python benchmarks/enqueue_exported.py --build FOLDER    make the library and the program; no GPU
     python benchmarks/enqueue_exported.py --run FOLDER      run them and record; needs a GPU
@@ -30,14 +30,14 @@ CAPABILITY = "90"
 
 
 class AddThree(AddThreeBase):
-    """The plugin under a name of its own."""
+    """The plugin under a name for this benchmark."""
 
     a, b, c = Input("T"), Input("T"), Input("T")
     y = Output("T", like="a")
 
 
 def build(folder: Path) -> None:
-    """Make the library, the program, and the kernel that the driver launches alone."""
+    """Build the library, the program, and the kernel for the driver alone."""
     variant = Variant(AddThree(), (float32,) * 3, ((ANY,),) * 3)
     options = ExportOptions(
         tensorrt="11", compute_capabilities=(CAPABILITY,), with_static=False, with_source=True
@@ -54,7 +54,7 @@ def build(folder: Path) -> None:
 
 
 def run(folder: Path) -> None:
-    """Run the program, and record what it prints."""
+    """Run the program, and record its output."""
     name, _, namespace = AddThree.spec.key
     files = [str(folder / file) for file in ("enqueue_exported", "libadd_three.so")]
     command = [*files, name, namespace, str(folder / "add_three.cubin"), SYMBOL]

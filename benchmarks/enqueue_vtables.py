@@ -1,9 +1,9 @@
-"""What one enqueue costs the host through TensorRT's virtual functions, beside the driver alone.
+"""The host time of one enqueue through TensorRT's virtual functions, and of the driver alone.
 
     python benchmarks/enqueue_vtables.py
 
 Three inputs, one output, one small kernel: an exported plugin, pluginkit's Python adapters, and a
-Python plugin whose enqueue does nothing. Each comes out of tensorrt_lean's registry, is built and
+Python plugin whose enqueue does nothing. Each comes from tensorrt_lean's registry, is built and
 attached in TensorRT's order, and is enqueued by one C++ loop. Needs a GPU, tensorrt_lean and g++.
 """
 
@@ -35,14 +35,14 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # the C++ that calls plugins is a test's
 
 COUNT = 1024
-#: Enqueues between two synchronisations, fewer than the driver's queue holds; and how often.
+#: The enqueues between two synchronisations, fewer than fit the driver's queue, and how often.
 CALLS, ROUNDS = 200, 60
-#: Shapes that no context has seen.
+#: Shapes that are new to every context.
 NEW_SHAPES = 300
 
 
 def add_three(name: str) -> type[AddThreeBase]:
-    """The plugin under a name of its own, for the registry holds one of each."""
+    """Return the plugin under a name of its own, since names in the registry are unique."""
     members = {member: Input("T") for member in "abc"}
     members["y"] = Output("T", like="a")
     return type(name, (AddThreeBase,), {**members, "__module__": __name__})
@@ -77,7 +77,7 @@ class Bench:
         self.new_shapes: dict[str, Callable[[int], float]] = {}
 
     def add_driver(self) -> None:
-        """The driver alone, with the same kernel."""
+        """Measure the driver alone, with the same kernel."""
         kernel = self.gpu.xp.RawKernel(SOURCE, "add_three").kernel.ptr
         words = [*self.pointers[0], *self.pointers[1], COUNT]
         values = (ctypes.c_uint64 * len(words))(*words)
@@ -98,7 +98,7 @@ class Bench:
         return microseconds
 
     def add(self, name: str, plugin: type[Plugin], *, computes: bool = True) -> None:
-        """The plugin that the registry has; what it computes is checked."""
+        """Measure a plugin from the registry, after checking its result."""
         from tests.export.structures import Profile
 
         shapes = [[(size,)] * 3 for size in (1, COUNT, COUNT)]
@@ -123,7 +123,7 @@ class Bench:
         self.new_shapes[name] = new_shape
 
     def check(self, name: str, sample: Callable[[], float], computes: bool) -> None:
-        """Run it once, and compare."""
+        """Run the plugin once, and compare its result."""
         self.target.fill(float("nan"))
         sample()
         self.gpu.synchronize()
@@ -132,7 +132,7 @@ class Bench:
             raise SystemExit(f"{name}: wrong result")
 
     def rows(self) -> list[dict[str, Any]]:
-        """Medians of rounds of all ways in turn, and what they are over the driver's."""
+        """Return the medians of rounds of all ways, and their ratios to the driver's."""
         times: dict[str, list[float]] = {name: [] for name in self.samplers}
         for number in range(ROUNDS + 2):
             for name, sample in self.samplers.items():
@@ -165,7 +165,7 @@ class Bench:
 
 
 def add_exported(bench: Bench, interface: str) -> None:
-    """The C++ of an export."""
+    """Measure an exported plugin."""
     plugin = add_three(f"Exported{interface.upper()}")
     capability = bench.gpu.xp.cuda.Device().compute_capability
     options = ExportOptions(
@@ -181,14 +181,14 @@ def add_exported(bench: Bench, interface: str) -> None:
 
 
 def add_python(bench: Bench, interface: Any) -> None:
-    """Pluginkit's adapter."""
+    """Measure pluginkit's adapter."""
     plugin = add_three(f"Python{interface.upper()}")
     register(plugin, interface=interface, flavour=bench.flavour)
     bench.add(f"Python adapter, {interface.upper()}", plugin)
 
 
 def add_empty(bench: Bench, interface: str) -> list[Any]:
-    """The adapter with an enqueue that does nothing: what TensorRT's bindings take."""
+    """Measure an adapter whose enqueue does nothing: the time of TensorRT's bindings."""
     trt = bench.flavour.module
     callbacks, creator, names = {
         "v2": (PluginV2Callbacks, CreatorV2Callbacks, ("IPluginV2DynamicExt",)),

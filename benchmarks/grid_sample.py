@@ -1,4 +1,4 @@
-"""GridSample and torch and a plain kernel, on a GPU.
+"""GridSample, torch and a plain kernel, on a GPU.
 
     python benchmarks/grid_sample.py
 
@@ -18,8 +18,8 @@ from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.grid_sample import GridSample
 
-#: x, the output's sizes, how the locations lie: warped (turned by a tenth and bent), across
-#: (transposed, so that neighbours lie in other rows), or scattered anywhere.
+#: x, the output's sizes, and the kind of locations: warped (turned by a tenth and bent), across
+#: (transposed, so that adjacent locations read different rows), or scattered at random.
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], str]] = {
     "image": ((8, 64, 256, 256), (256, 256), "warped"),
     "across": ((8, 64, 256, 256), (256, 256), "across"),
@@ -29,12 +29,12 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], str]] = {
     "volume": ((2, 16, 64, 128, 128), (64, 128, 128), "warped"),
     "small": ((2, 64, 32, 32), (32, 32), "warped"),
 }
-#: One item of the batch is a problem small enough for the reference.
+#: One item of the batch is small enough for the reference.
 SAMPLE = (slice(0, 1),)
 
 
 def workloads() -> Iterator[Workload]:
-    """Linear in every case and type; other modes and paddings for some."""
+    """Yield mode linear in every case and type; other modes and paddings for some."""
     for case in CASES:
         for dtype in (float32, float16, bfloat16):
             yield _workload(case, dtype)
@@ -132,7 +132,7 @@ __global__ void plain(T* y, const T* x, const G* grid, int count, int channels, 
 def _plain(
     plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
 ) -> TimedCall:
-    """A thread for each output element, which works out its own location."""
+    """Launch a thread for each output element, which computes its location itself."""
     import numpy as np
 
     x, grid = inputs

@@ -1,4 +1,4 @@
-"""How long it takes to import pluginkit, and to ask for help, in fresh processes.
+"""Measure how long importing pluginkit and its help take, in fresh processes.
 
 python benchmarks/imports.py
 """
@@ -27,7 +27,7 @@ COMMANDS = {
 
 
 def seconds_of(arguments: list[str]) -> float:
-    """The wall time of one process."""
+    """Return the wall time of one process."""
     began = time.perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began

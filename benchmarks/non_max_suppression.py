@@ -3,8 +3,8 @@
     python benchmarks/non_max_suppression.py
 
 which is ``pluginkit bench NonMaxSuppression --peers benchmarks/non_max_suppression.py`` with the
-results written to benchmarks/results. The peers take one class and ignore the limit; what they
-choose is compared where the limit leaves all.
+results written to benchmarks/results. The peers take one class and ignore the limit; their
+results are compared if the limit does not matter.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.non_max_suppression import NonMaxSuppression
 
-#: Images, classes, boxes, how boxes lie, how many are wanted, and the threshold of scores.
-#: ``random`` boxes overlap as those of a detector; hostile are ``all`` overlapping, ``none``, and
-#: ``equal`` scores.
+#: Images, classes, boxes, the kind of boxes, the limit, and the threshold of scores. ``random``
+#: boxes overlap as those of a detector; the worst cases are ``all`` overlapping, ``none``
+#: overlapping, and ``equal`` scores.
 CASES: dict[str, tuple[int, int, int, str, int, float]] = {
     "hundred": (1, 1, 100, "random", 2**31 - 1, 0.05),
     "proposals": (1, 1, 1000, "random", 2**31 - 1, 0.05),
@@ -43,7 +43,7 @@ _IOU = 0.5
 
 
 def workloads() -> Iterator[Workload]:
-    """Every case; what must be moved is every box and score."""
+    """Yield every case; the bytes to move are those of all boxes and scores."""
     for case, (images, classes, boxes, kind, most, _) in CASES.items():
         plugin = NonMaxSuppression(most_boxes=most if most < boxes else None)
         dtypes = (float32, float32, int64, float32, float32)
@@ -146,7 +146,7 @@ __global__ void walk(bool* kept, const unsigned long long* mask, int n) {
 
 
 def _plain(torch: Any, boxes: Any, scores: Any) -> Callable[[], Any]:
-    """Sort with torch, compare all pairs, then walk through the masks in one block."""
+    """Sort with torch, compare all pairs, then go through the masks in one block."""
     import cupy
 
     count = len(boxes)

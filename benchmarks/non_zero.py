@@ -20,7 +20,7 @@ from pluginkit.contract.dtypes import DType
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.non_zero import NonZero
 
-#: Shape, type, and the share of elements that are not zero.
+#: The shape, the type, and the fraction of elements that are not zero.
 CASES: dict[str, tuple[tuple[int, ...], DType, float]] = {
     "edges": ((4_000_000,), bool_, 0.9),
     "mask": ((8, 1024, 1024), bool_, 0.1),
@@ -33,7 +33,7 @@ CASES: dict[str, tuple[tuple[int, ...], DType, float]] = {
 
 
 def workloads() -> Iterator[Workload]:
-    """Every case; what must be moved is x, and as many coordinates as come out."""
+    """Yield every case; the bytes to move are those of x and of the resulting coordinates."""
     for case, (shape, dtype, share) in CASES.items():
         found = share * prod(shape)
         nbytes = prod(shape) * dtype.itemsize + int(found) * len(shape) * int64.itemsize

@@ -1,11 +1,11 @@
-"""Which of ONNX's own node tests TensorRT-RTX builds: as they are, rewritten, and with plugins.
+"""Which of ONNX's own node tests TensorRT-RTX builds: unchanged, rewritten, and with plugins.
 
     python benchmarks/onnx_coverage.py [--only REGEX] [--limit N] [--keep STATUS ...]
 
-Needs no GPU. Every attempt is made in one of two processes; one that dies or hangs is a failure of
-that attempt alone. Results are written as they come, and ``--keep`` leaves tests out that have one
-of these statuses already: after a run that was cut short that is every status, after a change to
-a rewrite ``native``.
+Needs no GPU. Two processes make the attempts; if one dies or hangs, only that attempt fails.
+Results are written as they come. ``--keep`` skips tests that already have one of these statuses:
+pass every status to continue a run that was interrupted, and ``native`` after a change to a
+rewrite.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _LONGEST_REASON = 400
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one test.
+    """The result of one test.
 
     Attributes:
         test: its name.
         op: its operators.
         status: the first level at which it builds and reproduces the expected outputs, or left.
-        is_stored: whether that needed all inputs but the first in the model.
-        rewrites: what was applied; of a native test what rewrites would do to it, which is nothing.
-        evaluator: what computed the rewritten model's outputs.
+        is_stored: whether all inputs but the first had to be stored in the model.
+        rewrites: the applied rewrites; for a native test those that would apply, which are none.
+        evaluator: the program that computed the rewritten model's outputs.
         refusal: why TensorRT does not build the unchanged model.
-        problem: why it is left.
+        problem: why no level works, for a test that is left.
     """
 
     test: str
@@ -62,7 +62,7 @@ class Row:
 
 
 class Worker:
-    """A process that makes attempts, replaced by a new one when it dies or hangs."""
+    """A process that makes attempts; a new one replaces it if it dies or hangs."""
 
     def __init__(self) -> None:
         self._log = Path(tempfile.mkstemp(prefix="coverage-", suffix=".log")[1])
@@ -76,7 +76,7 @@ class Worker:
         theirs.close()
 
     def run(self, attempt: Attempt) -> Outcome:
-        """Make an attempt there."""
+        """Make an attempt in the process."""
         try:
             self._connection.send(attempt)
             if self._connection.poll(SECONDS_PER_ATTEMPT):
@@ -103,7 +103,7 @@ class Worker:
 
 
 def judge(test: str, worker: Worker) -> Row:
-    """Try what a test needs, least first."""
+    """Return the row of a test, after trying the levels from the least to the most change."""
     operators = ", ".join(dict.fromkeys(n.op_type for n in base_tests()[test].model.graph.node))
     failed: list[Outcome] = []
     for level in LEVELS:
@@ -120,13 +120,13 @@ def judge(test: str, worker: Worker) -> Row:
 
 
 def shortened(reason: str) -> str:
-    """One line, which does not change with the folder that a model was in."""
+    """Return a message as one line, without the folder of the model."""
     text = " ".join(re.sub(r"/\S*/tmp\S*/", "", reason).split())
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."
 
 
 def judged(tests: list[str]) -> Iterator[Row]:
-    """A row for each test, as they come."""
+    """Yield a row for each test, as they finish."""
     workers = threading.local()
     every: list[Worker] = []
 
@@ -148,7 +148,7 @@ def judged(tests: list[str]) -> Iterator[Row]:
 
 
 def rows_there() -> dict[str, dict[str, Any]]:
-    """The rows of the last run, by test."""
+    """Return the rows of the last run, by test."""
     path = RESULTS / f"{NAME}.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     return {row["test"]: row for row in rows}
@@ -163,7 +163,7 @@ def save(rows: dict[str, dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Judge the tests that are asked for, and keep the rows of the others."""
+    """Run the chosen tests, and keep the rows of the others."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", default="", help="a regular expression of tests' names")
     parser.add_argument("--limit", type=int, help="how many tests at most")

@@ -1,8 +1,8 @@
 """Attempt to get one of ONNX's node tests through TensorRT, in a worker process.
 
-An attempt builds the test's model for compute capability 8.9, unchanged or rewritten, and compares
-what a rewritten model gives, in ONNX Runtime and numpy references, with the outputs that come with
-the test.
+An attempt builds the test's model for compute capability 8.9, unchanged or rewritten. The outputs
+of a rewritten model, computed by ONNX Runtime and numpy references, are compared with those of the
+test.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
 
 FLAVOUR, CAPABILITY = "tensorrt_rtx", (8, 9)
-#: How a test gets through: unchanged, with rewrites that need no plugin, or with any.
+#: The levels: unchanged, with rewrites that need no plugin, and with all rewrites.
 Level = Literal["native", "rewritten", "plugin"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 _T = onnx.TensorProto
-#: What TensorRT imports as a graph input or output.
+#: The types that TensorRT imports as a graph input or output.
 _ELEM_TYPES = frozenset(
     [_T.FLOAT, _T.FLOAT16, _T.BFLOAT16, _T.INT8, _T.UINT8, _T.INT32, _T.INT64, _T.BOOL]
 )
@@ -48,7 +48,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Attempt:
-    """What to try.
+    """An attempt to make.
 
     Attributes:
         test: the test's name.
@@ -63,12 +63,12 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an attempt.
+    """The result of an attempt.
 
     Attributes:
-        problem: why it failed; empty where it did not.
-        rewrites: those that changed the model; where that is native, those that would.
-        evaluator: what reproduced the expected outputs.
+        problem: why it failed; empty if it did not.
+        rewrites: those that changed the model; at the native level, those that would.
+        evaluator: the program that reproduced the expected outputs.
     """
 
     problem: str = ""
@@ -78,7 +78,7 @@ class Outcome:
 
 @functools.cache
 def base_tests() -> dict[str, TestCase]:
-    """The node tests of onnx by name, without those whose function is spelled out."""
+    """Return onnx's node tests by name, without those of expanded functions."""
     from onnx.backend.test.loader import load_model_tests
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -88,7 +88,7 @@ def base_tests() -> dict[str, TestCase]:
 
 
 def is_importable(model: onnx.ModelProto) -> bool:
-    """Whether TensorRT imports the types of all inputs and outputs; training is no matter of it."""
+    """Whether TensorRT imports the types of all inputs and outputs; it has no training."""
     return all(node.domain != _TRAINING for node in model.graph.node) and all(
         value.type.WhichOneof("value") == "tensor_type"
         and value.type.tensor_type.elem_type in _ELEM_TYPES
@@ -97,7 +97,7 @@ def is_importable(model: onnx.ModelProto) -> bool:
 
 
 def make_attempt(attempt: Attempt) -> Outcome:
-    """Rewrite, build and, where it was rewritten, run and compare."""
+    """Rewrite, build and, if the model was rewritten, run and compare."""
     test = base_tests()[attempt.test]
     if attempt.is_stored and len(test.model.graph.input) < 2:
         return Outcome("it has no second input to store.")
@@ -192,7 +192,7 @@ def _build(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> None:
 
 
 def _summary(error: PluginkitError) -> str:
-    """Return the cause if there is one: it holds TensorRT's own words."""
+    """Return the cause if there is one, since it has TensorRT's own message."""
     return error.cause or f"{error.code} {error.message}"
 
 
@@ -203,10 +203,10 @@ def _compare(
     expected: Sequence[Sequence[Array]],
     test: TestCase,
 ) -> tuple[str, str]:
-    """What differs, empty where nothing does, and what the model ran in.
+    """Return the first difference, or "", and the program that ran the model.
 
-    ONNX Runtime has kernels that differ from ONNX's definition, and knows no opset of after its
-    release; onnx's own evaluator has the last word.
+    Some kernels of ONNX Runtime differ from ONNX's definition, and it does not know opsets newer
+    than its release; then onnx's own evaluator decides.
     """
     problems = []
     for name, run in (("onnxruntime", _run_onnxruntime), ("onnx.reference", _run_reference)):

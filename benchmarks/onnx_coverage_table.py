@@ -27,7 +27,7 @@ fails, again with all inputs but the first stored in the model.
 
 
 def page_from_document(document: Mapping[str, Any]) -> str:
-    """The page, in Markdown."""
+    """Return the page in Markdown."""
     rows = document["rows"]
     by_op = {op: [row for row in rows if row["op"] == op] for op in {row["op"] for row in rows}}
     columns = ["operator", "tests", *_STATUSES]
@@ -57,7 +57,7 @@ def _counts(op: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _uses(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """How many tests each combination of rewrites brings."""
+    """Return how many tests each combination of rewrites makes build."""
     operators: dict[str, Counter[str]] = {}
     for row in rows:
         if row["status"] in ("rewritten", "plugin"):
@@ -69,7 +69,7 @@ def _uses(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _left(by_op: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str]]:
-    """One line for each operator and reason."""
+    """Return one line for each operator and reason."""
     lines = []
     for op in sorted(by_op):
         found = Counter(

@@ -1,4 +1,4 @@
-"""Run the benchmark of one plugin; make peers from torch and plain CUDA."""
+"""Run the benchmark of one plugin; helpers to define peers in torch and plain CUDA."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pluginkit import Plugin
 from pluginkit.bench.workload import TimedCall
 from pluginkit.contract.tensors import DeviceTensor
 
-#: From torch tensors, the inputs, to the first output or a tuple of the first ones.
+#: Takes the inputs as torch tensors; returns the first output, or a tuple of the first ones.
 Function = Callable[..., Any]
 #: From a plugin and its inputs to what computes the same; it raises NotOffered where torch cannot.
 Make = Callable[[Any, Sequence[DeviceTensor]], Function]

@@ -1,16 +1,16 @@
-"""Runs every case of every shipped plugin, in every type, on the PTX machine: results and time.
+"""Run every case of every shipped plugin, in every type, on the PTX machine: results and time.
 
     python benchmarks/ptx_machine.py [PLUGIN ...] [--types all]
     python benchmarks/ptx_machine.py --checks [PLUGIN ...]
 
-For each plugin: calls, threads, processor seconds on the machine (compilation apart), calls with
-findings, and how many outputs are within the plugin's tolerance of the numpy reference. Where there
-is a GPU the same calls run there too, and outputs are compared with the GPU's: how many are equal
-in every bit, and the largest difference of the others, relative to max(1, value).
+For each plugin: calls, threads, CPU seconds on the machine (without compilation), calls with
+findings, and how many outputs are within the plugin's tolerance of the numpy reference. With a GPU,
+the same calls also run there, and outputs are compared with the GPU's: how many are bitwise equal,
+and the largest difference of the others, relative to max(1, value).
 
-``--checks`` measures what a `pluginkit check` grows by instead: the processor seconds of all checks
-that run kernels on the machine, compilation apart, and how many calls they left out for time. It
-records them in results/ptx_checks.json.
+``--checks`` measures instead what the machine adds to `pluginkit check`: the CPU seconds of all
+checks that run kernels on it, without compilation, and how many calls they left out for lack of
+time. The results go to results/ptx_checks.json.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from pluginkit.kernels.ptx_code import seconds_compiling
 
 @dataclass
 class Tally:
-    """What was seen of one plugin."""
+    """The results of one plugin."""
 
     calls: int = 0
     not_run: int = 0
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def measure_checks(names: Sequence[str]) -> None:
-    """Measure the checks of the shipped plugins, or of those that are named."""
+    """Measure the checks of the shipped plugins, or of the named ones."""
     print("| plugin | s | the longest check | calls | left out for time |\n" + "| --- " * 5 + "|")
     for plugin in find_plugins().values():
         if names and plugin.__name__ not in names:
@@ -106,7 +106,7 @@ def measure_checks(names: Sequence[str]) -> None:
 
 
 def row_of_checks(plugin: type[Plugin]) -> dict[str, Any]:
-    """What the checks of one plugin take on the machine."""
+    """Return the row of one plugin: the time of its checks on the machine."""
     subject = Subject(plugin)
     machine_for(subject)
     seconds, tallies = dict[str, float](), Counter[str]()
@@ -132,7 +132,7 @@ def row_of_checks(plugin: type[Plugin]) -> dict[str, Any]:
 
 
 def line(name: str, tally: Tally, *, has_gpu: bool) -> str:
-    """A plugin's line of the table."""
+    """Return a plugin's line of the table."""
     cells: list[Any] = [name, tally.calls, tally.threads, f"{tally.seconds:.1f}", tally.flagged]
     cells += [tally.not_run, tally.outputs, tally.right]
     if has_gpu:
@@ -141,7 +141,7 @@ def line(name: str, tally: Tally, *, has_gpu: bool) -> str:
 
 
 def measure(call: PluginCall, tally: Tally, *, has_gpu: bool) -> None:
-    """Run one call and count."""
+    """Run one call and add its results."""
     tally.calls += 1
     tally.threads += threads_of(call)
     started = time.process_time() - seconds_compiling()
@@ -171,7 +171,7 @@ def is_right(call: PluginCall, got: Any, expected: Any) -> bool:
 
 
 def threads_of(call: PluginCall) -> int:
-    """The threads of all launches."""
+    """Return the number of threads of all launches."""
     inputs = call.describe()
     outputs = calls.describe_outputs(call.plugin, inputs)
     steps = enqueue_steps(call.plugin, inputs, outputs).steps
@@ -180,7 +180,7 @@ def threads_of(call: PluginCall) -> int:
 
 
 def compare_with_gpu(call: PluginCall, outputs: Sequence[Any], tally: Tally) -> None:
-    """Count the outputs that equal the GPU's, and note the largest difference of the others."""
+    """Count the outputs that equal the GPU's, and record the largest difference of the others."""
     from pluginkit.device.run_kernels import run_kernels
 
     for got, expected in zip(outputs, run_kernels(call.plugin, call.arrays), strict=True):

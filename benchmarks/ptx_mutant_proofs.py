@@ -1,8 +1,8 @@
-"""Shows of mutants that nobody notices that they change nothing: what sound kernels access.
+"""Prove that mutants without a finding change nothing, from the accesses of the original kernels.
 
-A barrier is not needed in a case if no two threads touch the same bytes, one of them writing, on
-different sides of it and between the barriers around it. An element of a buffer is not needed if no
-thread of any launch touches it.
+A barrier is not needed in a case if no two threads access the same bytes on different sides of it
+and between the barriers around it, one of them writing. An element of a buffer is not needed if no
+thread of any launch accesses it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pluginkit.ptx.memory.memory_access import AccessPart, MemoryAccess
 
 #: The file number that marks a barrier by ``.loc`` in the PTX.
 MARK = 99
-#: Bytes of accesses that a log may hold.
+#: The most bytes of recorded accesses.
 _LARGEST = 60_000_000
 
 
 class Sides:
-    """On which side of one barrier threads access what, for each block or warp.
+    """The accesses on each side of one barrier, for each block or warp.
 
     Args:
         of_warps: whether it is a barrier of warps.
@@ -39,7 +39,7 @@ class Sides:
         self._bytes = 0
 
     def begin(self, threads: int, block_threads: int) -> None:
-        """A launch begins."""
+        """Start a launch."""
         self._block_threads = block_threads
         self._warps = -(-block_threads // 32)
         self._segment = np.zeros(threads, np.int32)  # between other barriers
@@ -52,7 +52,7 @@ class Sides:
         return block * self._warps + (inner >> 5) if self._of_warps else block
 
     def meet(self, threads: Any, *, is_marked: bool) -> None:
-        """Threads met at a barrier that orders all of their block or warp."""
+        """Note a barrier of all threads of a block or a warp."""
         if is_marked:
             self._is_met = True
             self._side[threads] += 1
@@ -60,7 +60,7 @@ class Sides:
             self._segment[threads] += 1
 
     def note(self, access: MemoryAccess, part: AccessPart, threads: Any, *, writes: bool) -> None:
-        """Threads access memory."""
+        """Note accesses to memory."""
         if part.region.space == "global" and access.is_strong:
             self._has_flags = True
         self._bytes += len(threads) * access.nbytes
@@ -73,9 +73,9 @@ class Sides:
         self._accesses.setdefault(id(part.region), []).append(entry)
 
     def may_need_it(self) -> bool:
-        """Whether two threads of this launch need the barrier, as far as bytes tell.
+        """Whether two threads of this launch need the barrier, judged by the bytes they access.
 
-        Where threads tell each other something through global memory, they do not.
+        This cannot judge threads that communicate through flags in global memory.
         """
         if not self._is_met:
             return False
@@ -119,12 +119,12 @@ def _conflicts(threads: Any, side: Any, writes: Any) -> bool:
 
 
 class TooLarge(Exception):  # noqa: N818 - it ends an attempt
-    """A launch accesses too much to compare."""
+    """A launch has too many accesses to compare."""
 
 
 @contextmanager
 def watching(sides: Sides, needed: list[bool]) -> Iterator[None]:
-    """Follow every launch in the body; ``needed`` gets one answer for each."""
+    """Record the accesses of every launch in the body; ``needed`` gets one answer for each."""
     tick, start = LaunchState.tick, HappensBefore.__init__
     barrier, warp_barrier = HappensBefore.barrier, HappensBefore.warp_barrier
     read, write = CheckedMemory._note_read, CheckedMemory._note_write
@@ -180,10 +180,10 @@ def watching(sides: Sides, needed: list[bool]) -> Iterator[None]:
 
 @contextmanager
 def touched_ends(itemsizes: dict[str, int]) -> Iterator[set[str]]:
-    """Give the names of the buffers whose last element a kernel accesses in the body.
+    """Yield the names of the buffers whose last element a kernel accesses in the body.
 
     Args:
-        itemsizes: the bytes of that element, by the buffer's name.
+        itemsizes: the size of that element in bytes, by the buffer's name.
     """
     touched: set[str] = set()
     with_elements = Addresses._with_elements
@@ -202,7 +202,7 @@ def touched_ends(itemsizes: dict[str, int]) -> Iterator[set[str]]:
 
 @contextmanager
 def marks_met() -> Iterator[set[int]]:
-    """Give the lines of the marks whose instructions run in the body."""
+    """Yield the lines of the marks whose instructions run in the body."""
     met: set[int] = set()
     tick = LaunchState.tick
 

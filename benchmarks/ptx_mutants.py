@@ -1,19 +1,19 @@
-"""Breaks the shipped plugins' kernels in two ways and counts what the PTX machine notices.
+"""Break the shipped plugins' kernels in two ways, and count what the PTX machine finds.
 
     python benchmarks/ptx_mutants.py barriers [PLUGIN ...] [--seconds 20]
     python benchmarks/ptx_mutants.py ends [PLUGIN ...] [--seconds 20]
     python benchmarks/ptx_mutants.py table
 
-``barriers`` removes each barrier from the PTX, of blocks and of warps, one at a time, and runs the
-cases that launch the kernel until one is noticed, in the plain order and in others. ``ends`` hides
-the last element of each buffer, one at a time, in each case. Barriers that no case runs and
-elements that no kernel touches are counted apart.
+``barriers`` removes each barrier of a block or a warp from the PTX, one at a time, and runs the
+cases that launch the kernel, in ascending and in other orders, until one shows it. ``ends`` makes
+each buffer one element shorter, one at a time, in each case. Barriers that no case runs and
+elements that no kernel accesses are counted separately.
 
-Every mutant goes into results/ptx_mutants_CAMPAIGN.json; ``--resume`` keeps those that are there.
-Of one that nobody notices it says whether it is shown to change nothing (see ptx_mutant_proofs.py),
-or what a reader found, who writes that into ptx_mutant_readings.json: ``wrong`` or ``harmless``,
-and why. ``table`` makes ptx_mutants.md of all that, and fails where a mutant is neither noticed,
-shown harmless nor read.
+Every mutant is recorded in results/ptx_mutants_CAMPAIGN.json; ``--resume`` keeps the recorded ones.
+A mutant that no run shows is either proved to change nothing (see ptx_mutant_proofs.py), or a
+person reads the kernel and writes ``wrong`` or ``harmless``, with the reason, into
+ptx_mutant_readings.json. ``table`` writes ptx_mutants.md from all that, and fails if a mutant is
+neither found, proved harmless nor read.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ PAGE = FOLDER / "ptx_mutants.md"
 
 _BARRIER = re.compile(r"^\s*(?:@!?%p\d+\s+)?(?:bar\.sync|barrier\.sync|bar\.warp\.sync)\b.*;")
 _PLACE = re.compile(r"\.loc\s+(\d+)\s+(\d+)")
-#: Other orders of blocks and warps in which a mutant runs that the plain one does not show.
+#: The seeds of further orders of blocks and warps, for mutants that ascending order does not show.
 _ORDERS = range(4)
-#: What no case runs or touches, and what is shown to change nothing.
+#: The verdicts on code and elements that no case uses, and on proved harmless mutants.
 OUTSIDE, HARMLESS = ("never runs", "never accessed"), ("orders nothing",)
 
-#: A mutant, its source line, what noticed it.
+#: A mutant, its source line, and its verdict.
 Verdicts = Iterator[tuple[str, str, str]]
 
 
 def main() -> None:
-    """Run one campaign on the shipped plugins, or on those that are named."""
+    """Run one campaign on the shipped plugins, or on the named ones."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("campaign", choices=("barriers", "ends", "table"))
     parser.add_argument("plugins", nargs="*")
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def keep(campaign: str, plugin: str, rows: list[dict[str, str]]) -> None:
-    """Put a plugin's mutants into the results."""
+    """Write a plugin's mutants to the results."""
     known = results(campaign)
     known[plugin] = rows
     text = json.dumps(known, indent=1, sort_keys=True) + "\n"
@@ -103,7 +103,7 @@ def keep(campaign: str, plugin: str, rows: list[dict[str, str]]) -> None:
 
 
 def results(campaign: str) -> dict[str, list[dict[str, str]]]:
-    """What is known of a campaign's mutants, by plugin."""
+    """Return the recorded mutants of a campaign, by plugin."""
     path = RESULTS / f"ptx_mutants_{campaign}.json"
     found: dict[str, list[dict[str, str]]] = json.loads(path.read_text()) if path.exists() else {}
     return found
@@ -118,7 +118,7 @@ class Kernel:
 
 
 def without_barriers(subject: Subject, seconds: float, judged: dict[str, str]) -> Verdicts:
-    """Each kernel without each of its barriers, and what notices that."""
+    """Yield the mutants of each kernel without one of its barriers, with their verdicts."""
     for kernel in kernels_of(subject):
         whole = ptx_code.ptx_code(kernel.wanted)
         met = barriers_met(kernel, whole)
@@ -136,7 +136,7 @@ def without_barriers(subject: Subject, seconds: float, judged: dict[str, str]) -
 
 
 def barriers_met(kernel: Kernel, whole: ptx_code.PtxCode) -> set[int]:
-    """The numbers of the barriers that some case runs."""
+    """Return the numbers of the barriers that some case runs."""
     lines = whole.text.split("\n")
     for number, index in reversed([*enumerate(barrier_lines(whole), 1)]):
         lines.insert(index, f".loc {proofs.MARK} {number} 0")
@@ -148,7 +148,7 @@ def barriers_met(kernel: Kernel, whole: ptx_code.PtxCode) -> set[int]:
 
 
 def orders_nothing(kernel: Kernel, whole: ptx_code.PtxCode, mutant: Mutant) -> bool:
-    """Whether no case has two threads that need a barrier, which is there but marked."""
+    """Whether no case has two threads that need a barrier; the kernel has it, marked."""
     ptx_code.put(kernel.wanted, replace(whole, text=mutant.marked))
     for call in kernel.calls:
         sides, needed = proofs.Sides(of_warps="warp" in mutant.barrier), list[bool]()
@@ -163,7 +163,7 @@ def orders_nothing(kernel: Kernel, whole: ptx_code.PtxCode, mutant: Mutant) -> b
 
 
 def kernels_of(subject: Subject) -> list[Kernel]:
-    """The kernels that a plugin's cases launch in their first types, small cases first."""
+    """Return the kernels that a plugin's cases launch in their first types, small cases first."""
     launched: dict[Specialisation, list[PluginCall]] = {}
     for call in sorted(subject.calls("first"), key=lambda call: sum(a.size for a in call.arrays)):
         inputs = call.describe()
@@ -187,7 +187,7 @@ class Mutant:
         barrier: its instruction.
         place: its source line.
         without: the module's text without it.
-        marked: with a ``.loc`` of its own.
+        marked: the module's text in which it has its own ``.loc``.
     """
 
     number: int
@@ -198,7 +198,7 @@ class Mutant:
 
 
 def mutants_of(code: ptx_code.PtxCode) -> Iterator[Mutant]:
-    """A mutant for each barrier of a kernel."""
+    """Return a mutant for each barrier of a kernel."""
     lines = code.text.split("\n")
     files = dict(re.findall(r'\.file\s+(\d+)\s+"([^"]*)"', code.text))
     for number, index in enumerate(barrier_lines(code), 1):
@@ -212,7 +212,7 @@ def mutants_of(code: ptx_code.PtxCode) -> Iterator[Mutant]:
 
 
 def barrier_lines(code: ptx_code.PtxCode) -> list[int]:
-    """The lines of a kernel's text that are barriers."""
+    """Return the lines of a kernel's text that are barriers."""
     lines = code.text.split("\n")
     begin = next(n for n, line in enumerate(lines) if re.search(rf"\.entry {code.symbol}\(", line))
     end = next(n for n in range(begin, len(lines)) if lines[n].startswith("}"))
@@ -226,7 +226,7 @@ def judge(
     orders: Sequence[int | None],
     seconds: float,
 ) -> str:
-    """What first notices a changed kernel: a kind of finding, or the results."""
+    """Return what first shows the change of a kernel: a kind of finding, or the results."""
     ptx_code.put(kernel.wanted, replace(whole, text=text))
     end = time.process_time() + seconds
     for call in kernel.calls:
@@ -240,7 +240,7 @@ def judge(
 
 
 def noticed(call: PluginCall, seed: int | None) -> str | None:
-    """What one run shows."""
+    """Return what shows the change in one run."""
     try:
         run = run_on(PtxDevice(seed=seed), call.plugin, call.arrays)
     except PluginkitError as error:
@@ -253,7 +253,7 @@ def noticed(call: PluginCall, seed: int | None) -> str | None:
 
 
 def is_wrong(call: PluginCall, run: KernelRun) -> bool:
-    """Whether an output is not what the reference gives."""
+    """Whether an output differs from the reference."""
     return any(
         got.shape != expected.shape or differing(call.plugin, got, expected).any()
         for got, expected in zip(run.outputs, call.reference(), strict=True)
@@ -278,7 +278,7 @@ class ShorteningDevice(PtxDevice):
 
 
 def with_hidden_ends(subject: Subject, seconds: float, judged: dict[str, str]) -> Verdicts:
-    """Each case without the last element of each of its buffers, and whether that is noticed."""
+    """Yield each case without the last element of one of its buffers, with the verdict."""
     for call in subject.calls("first"):
         itemsizes = buffers_of(call)
         end = time.process_time() + seconds
@@ -297,7 +297,7 @@ def with_hidden_ends(subject: Subject, seconds: float, judged: dict[str, str]) -
 
 
 def buffers_of(call: PluginCall) -> dict[str, int]:
-    """The bytes of an element of each buffer that has any, by the buffer's name."""
+    """Return the size of an element of each non-empty buffer, by the buffer's name."""
     inputs = call.describe()
     tensors = [
         (f"input '{port.name}'", array.itemsize, array.nbytes)
@@ -312,7 +312,7 @@ def buffers_of(call: PluginCall) -> dict[str, int]:
 
 
 def verdict_on_end(call: PluginCall, name: str, itemsize: int) -> str:
-    """What a run says whose buffer lacks its last element."""
+    """Return the verdict on a run whose buffer lacks its last element."""
     try:
         run = run_on(ShorteningDevice(name, itemsize), call.plugin, call.arrays)
     except PluginkitError as error:
@@ -322,10 +322,10 @@ def verdict_on_end(call: PluginCall, name: str, itemsize: int) -> str:
 
 
 def page(readings: list[dict[str, Any]]) -> str:
-    """The table of all mutants, and the list of those that a reader judged.
+    """Return the page: the table of all mutants, and the list of those that a person read.
 
     Errors:
-        SystemExit: a mutant is neither noticed, shown harmless nor read.
+        SystemExit: a mutant is neither found, proved harmless nor read.
     """
     parts = [HEAD]
     for campaign, title in (("barriers", "Removed barriers"), ("ends", "Hidden last elements")):
@@ -355,7 +355,7 @@ newest cases. CircPad and GridSample have no barriers.
 def section(
     campaign: str, title: str, plugins: dict[str, Any], readings: list[dict[str, Any]]
 ) -> str:
-    """One campaign's table."""
+    """Return one campaign's table."""
     columns = ("named", "outside", "changes nothing", "read as harmless", "read as wrong")
     lines = [
         f"## {title}\n", f"| plugin | {' | '.join(columns)} | share |", "| --- |" + " --- |" * 6
@@ -381,7 +381,7 @@ def section(
 
 
 def table_line(name: str, found: Counter[str], columns: Sequence[str]) -> str:
-    """A plugin's line."""
+    """Return a plugin's line."""
     wrong = found["named"] + found["read as wrong"]
     share = f"{found['named'] / wrong:.0%}" if wrong else "-"
     return f"| {name} | {' | '.join(str(found[each]) for each in columns)} | {share} |"
@@ -390,7 +390,7 @@ def table_line(name: str, found: Counter[str], columns: Sequence[str]) -> str:
 def sort_of(
     campaign: str, plugin: str, row: dict[str, str], readings: list[dict[str, Any]]
 ) -> tuple[str, str]:
-    """What a mutant counts as, and a reader's reason."""
+    """Return the column that a mutant counts in, and a reader's reason."""
     verdict = row["verdict"]
     if verdict in OUTSIDE:
         return "outside", ""

@@ -1,10 +1,10 @@
-"""How many instructions a second the PTX machine runs, by sort of kernel and number of threads.
+"""How many instructions a second the PTX machine runs, by kind of kernel and number of threads.
 
     python benchmarks/ptx_throughput.py [--threads 1000 10000 100000] [--turns 50]
 
 Each kernel is a loop of a known number of instructions, with every check on. A row gives the
-seconds of the second run (the first one also turns PTX into operations), the microseconds for each
-instruction, which is one numpy step or a few, and the instructions of all threads in a second.
+seconds of the second run (the first one also decodes the PTX), the microseconds for each
+instruction, which is one or a few numpy operations, and the instructions of all threads a second.
 """
 
 from __future__ import annotations
@@ -69,18 +69,18 @@ again:
 
 @dataclass(frozen=True)
 class Kernel:
-    """The body of a loop, and how many instructions a turn of it has."""
+    """The body of a loop, and its number of instructions."""
 
     name: str
     body: str
 
     @property
     def instructions(self) -> int:
-        """Those of a turn, the loop's own three included."""
+        """The instructions of an iteration, with the three of the loop itself."""
         return self.body.count(";") + 3
 
     def text(self) -> str:
-        """The module."""
+        """The module's PTX."""
         return _TEXT.format(body=self.body, shared=4 * _THREADS, threads=_THREADS)
 
 
@@ -106,7 +106,7 @@ both: add.u32 %r6, %r6, 1;""",
 
 
 def seconds_of(kernel: Kernel, threads: int, turns: int) -> float:
-    """The processor's time of a second run."""
+    """Return the CPU time of a second run."""
     module, taken = ptx.parse(kernel.text()), 0.0
     blocks = max(1, threads // _THREADS)
     for _ in range(2):

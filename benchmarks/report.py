@@ -45,7 +45,7 @@ a GPU, tensorrt_lean, g++ |
 | [rewrite.py](rewrite.py) | `pluginkit rewrite` and plain onnx-graphsurgeon | 10 GB of memory |
 | [onnx_coverage.py](onnx_coverage.py) | ONNX's node tests: [table](coverage.md) | tensorrt_rtx |
 """
-#: Plugins with results, and what a reader must know of them.
+#: The plugins with results, and what readers must know about them.
 PLUGINS = {
     "scatter_elements": (
         "ScatterElements",
@@ -93,13 +93,13 @@ PLUGINS = {
 
 
 def load(name: str) -> dict[str, Any]:
-    """A file of results."""
+    """Return the content of a file of results."""
     document: dict[str, Any] = json.loads((FOLDER / "results" / f"{name}.json").read_text())
     return document
 
 
 def machine(document: dict[str, Any]) -> str:
-    """What a document was measured on."""
+    """Return the machine that a document was measured on."""
     found = document["environment"]
     parts = []
     if "gpu" in found:
@@ -111,7 +111,7 @@ def machine(document: dict[str, Any]) -> str:
 
 
 def plugin(name: str) -> str:
-    """The table of a plugin and where it is slower than a peer."""
+    """Return the table of a plugin, and where it is slower than a peer."""
     title, remark = PLUGINS[name]
     report = report_from_document(load(name))
     columns, rows = table_from_report(report)
@@ -127,7 +127,7 @@ def plugin(name: str) -> str:
 
 
 def slower(report: BenchReport) -> str:
-    """The workloads on which a peer is faster."""
+    """Return the workloads on which a peer is faster."""
     found = []
     for workload, results in report.by_workload().items():
         own = results[OWN].device_us
@@ -138,7 +138,7 @@ def slower(report: BenchReport) -> str:
 
 
 def enqueue_vtables() -> str:
-    """The table of enqueues through TensorRT's virtual functions."""
+    """Return the table of enqueues through TensorRT's virtual functions."""
     document = load("enqueue_vtables")
     rows = [
         [row["way"], f"{row['us']:.2f}", f"{row['low_us']:.2f} to {row['high_us']:.2f}",
@@ -157,7 +157,7 @@ def enqueue_vtables() -> str:
 
 
 def enqueue() -> str:
-    """The table of enqueue times."""
+    """Return the table of enqueue times."""
     document = load("enqueue")
     rows = [
         [row["way"], f"{row['us']:.1f}", f"{row['low_us']:.1f} to {row['high_us']:.1f}",
@@ -175,7 +175,7 @@ def enqueue() -> str:
 
 
 def enqueue_exported() -> str:
-    """The table of an exported plugin's enqueue."""
+    """Return the table of an exported plugin's enqueue."""
     document = load("enqueue_exported")
     rows = [
         [f"{row['driver_alone_us']:.2f}", f"{row['exported_us']:.2f}", f"x{row['ratio']:.2f}",
@@ -191,7 +191,7 @@ def enqueue_exported() -> str:
 
 
 def imports() -> str:
-    """The table of start-up times."""
+    """Return the table of start-up times."""
     document = load("imports")
     rows = [
         [row["command"], f"{row['seconds']:.3f}", f"{row['limit_seconds'] or ''}"]
@@ -202,7 +202,7 @@ def imports() -> str:
 
 
 def rewrite() -> str:
-    """The table of rewrites."""
+    """Return the table of rewrites."""
     document = load("rewrite")
     whole = [row for row in document["rows"] if "seconds" in row]
     rows = [

@@ -3,10 +3,10 @@
     python benchmarks/rewrite.py
 
 Three generated models: 20,000 and 100,000 nodes, a quarter of them to be rewritten; and 3 GB of
-external data. Processes alternate between the ways and the smallest figure of each counts, since
-what else the machine does only ever adds. Each way's figures over plain onnx-graphsurgeon's, and
-peak memory (less that of the imports) over the model's size, are recorded too. The first
-processes compile Python's bytecode, as an installation does.
+external data. Processes alternate between the ways, and the smallest figure of each counts, since
+other work on the machine only adds to it. The ratios to plain onnx-graphsurgeon, and of peak memory
+(without that of the imports) to the model's size, are recorded too. The first processes compile
+Python's bytecode, as an installation does.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import Any
 
 from record import host_environment, record
 
-#: Nodes of the generated graphs, and how often each way runs on them.
+#: The nodes of the generated graphs, and how often each way runs on them.
 GRAPHS = {20_000: 5, 100_000: 3}
 EVERY = 4
 EXTERNAL_TENSORS, EXTERNAL_BYTES = 96, 32 * 2**20
 PLAIN_WAY = "onnx-graphsurgeon"
 
-#: What anyone would write with onnx-graphsurgeon alone for the same change.
+#: A script that makes the same change with onnx-graphsurgeon alone.
 PLAIN = """
 import sys
 import onnx
@@ -46,7 +46,7 @@ PLAIN_EXTERNAL = PLAIN.replace(
 )
 
 
-#: What rewrite_model adds to the memory of a model that is loaded, in bytes.
+#: A script that prints the bytes that rewrite_model adds to the memory of a loaded model.
 GROWTH = """
 import sys
 from pathlib import Path
@@ -65,7 +65,7 @@ print(memory("VmHWM") - before)
 
 
 def write_large_graph(path: Path, count: int) -> None:
-    """A chain of Add, Relu, Mul and ScatterElements, each Add with its weights."""
+    """Write a chain of Add, Relu, Mul and ScatterElements, each Add with its weights."""
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -99,7 +99,7 @@ def write_large_graph(path: Path, count: int) -> None:
 
 
 def write_external_model(path: Path) -> None:
-    """A chain of additions whose weights are in a sparse file, and one ScatterElements."""
+    """Write a chain of additions whose weights are in a sparse file, and one ScatterElements."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -137,7 +137,7 @@ def write_external_model(path: Path) -> None:
 
 
 def measured(command: list[str]) -> tuple[float, float, float]:
-    """Seconds, processor seconds and peak memory in MB of a process."""
+    """Return the seconds, CPU seconds and peak memory in MB of a process."""
     environment = {**os.environ, "COLUMNS": "200"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.perf_counter()
@@ -151,7 +151,7 @@ def measured(command: list[str]) -> tuple[float, float, float]:
 
 
 def measure(model: str, ways: dict[str, list[str]], runs: int) -> list[dict[str, Any]]:
-    """A row for each way: the smallest figures of several processes, all ways in turn."""
+    """Return a row for each way: the smallest figures of several processes, all ways in turn."""
     found: dict[str, list[tuple[float, float, float]]] = {way: [] for way in ways}
     for _ in range(runs):
         for way, command in ways.items():
@@ -166,7 +166,7 @@ def measure(model: str, ways: dict[str, list[str]], runs: int) -> list[dict[str,
 
 
 def compared(rows: list[dict[str, Any]], model_mb: float, imports_mb: float) -> None:
-    """Add to each row of a model its figures over the plain way's and over the model's size."""
+    """Add to each row of a model its ratios to the plain way and to the model's size."""
     plain = next(row for row in rows if row["way"] == PLAIN_WAY)
     for row in rows:
         row["seconds_over_plain"] = row["seconds"] / plain["seconds"]
@@ -175,7 +175,7 @@ def compared(rows: list[dict[str, Any]], model_mb: float, imports_mb: float) -> 
 
 
 def growth(path: Path) -> list[dict[str, Any]]:
-    """Rows for what rewrite_model adds to the memory of the loaded model."""
+    """Return rows with the memory that rewrite_model adds to the loaded model."""
     rows = []
     for way in ("in place", "a copy"):
         command = [sys.executable, "-c", GROWTH, str(path), way]
@@ -194,7 +194,7 @@ def generate(folder: Path) -> None:
 
 
 def ways_of(model: Path, script: str) -> dict[str, list[str]]:
-    """The command of each way."""
+    """Return the command of each way."""
     output = str(model.with_name("rewritten.onnx"))
     return {
         "pluginkit rewrite": [
@@ -207,7 +207,7 @@ def ways_of(model: Path, script: str) -> dict[str, list[str]]:
 def main() -> None:
     """Measure all models."""
     with tempfile.TemporaryDirectory() as folder:
-        # In another process: a child's peak memory begins with what its parent has.
+        # In another process: the peak memory of a child starts at its parent's memory.
         subprocess.run([sys.executable, __file__, "--generate", folder], check=True)
         imports = [sys.executable, "-c", "import onnx, onnx_graphsurgeon"]
         rows = measure("none", {"Python and those imports": imports}, 5)

@@ -3,7 +3,7 @@
     python benchmarks/rms_norm.py
 
 which is ``pluginkit bench AddRMSNorm --peers benchmarks/rms_norm.py`` with the results written to
-benchmarks/results. Bytes that must be moved: both inputs read, both outputs written, the weight
+benchmarks/results. The bytes to move: both inputs are read, both outputs written, and the weight
 read once.
 """
 
@@ -19,7 +19,7 @@ from pluginkit.bench.workload import Peer, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.add_rms_norm import AddRMSNorm
 
-#: Tokens and their size: prompts, and one step of a few sequences.
+#: The number of tokens and their size: prompts, and one step of a few sequences.
 CASES = {
     "prompt": (8192, 4096),
     "prompt of 5120": (4096, 5120),
@@ -30,7 +30,7 @@ CASES = {
 
 
 def workloads() -> Iterator[Workload]:
-    """Every case in every type; 16-bit types also with a float32 weight, as Gemma has."""
+    """Yield every case in every type; 16-bit types also with a float32 weight, as in Gemma."""
     for case, shape in CASES.items():
         for dtype in (float16, bfloat16, float32):
             for weight_type in dict.fromkeys((dtype, float32)):
@@ -52,7 +52,7 @@ def _inputs(shape: tuple[int, int]) -> Callable[[Any, int], list[Any]]:
 
 
 def _fused_norm(plugin: AddRMSNorm, inputs: Sequence[DeviceTensor]) -> Function:
-    """The norm of torch itself; its weight has the type of x, or else takes part in float32."""
+    """Use torch's own norm; a weight of another type than x is multiplied in float32."""
     from torch.nn.functional import rms_norm
 
     epsilon = plugin.epsilon
@@ -66,7 +66,7 @@ def _fused_norm(plugin: AddRMSNorm, inputs: Sequence[DeviceTensor]) -> Function:
 
 
 def _as_transformers(plugin: AddRMSNorm, inputs: Sequence[DeviceTensor]) -> Function:
-    """As LlamaRMSNorm and GemmaRMSNorm compute, operator by operator."""
+    """Compute operator by operator, as LlamaRMSNorm and GemmaRMSNorm do."""
     import torch
 
     epsilon = plugin.epsilon

@@ -29,12 +29,12 @@ CASES: dict[str, tuple[tuple[int, int, int, int], int, int, int, float]] = {
     "one region": ((1, 256, 50, 84), 1, 7, 2, 30),
     "few channels": ((8, 3, 640, 640), 256, 64, 1, 300),
 }
-#: Some regions of all images are a problem small enough for the reference.
+#: Some regions of all images are small enough for the reference.
 SAMPLE = (slice(0, 20),)
 
 
 def workloads() -> Iterator[Workload]:
-    """The mean in every case and type, and the maximum for the first case."""
+    """Yield the mean in every case and type, and the maximum for the first case."""
     for case, (_, _, bins, samples, _) in CASES.items():
         for dtype in (float32, float16, bfloat16):
             for mode in ("avg", "max") if case == "box head" else ("avg",):
@@ -53,8 +53,8 @@ def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)
         x = rng.random(shape, dtype=xp.float32) * 2 - 1
-        # Bins of whole pixels, and corners on pixels, whose samples every type and every order of
-        # roundings places alike.
+        # Bins are whole pixels with corners on pixels, so that samples are at the same places in
+        # every type, whatever the order of roundings.
         sides = bins * xp.ceil(rng.random((regions, 2), dtype=xp.float32) * (largest / bins))
         room = xp.maximum(xp.array([shape[3], shape[2]], dtype=xp.float32) - sides, 0)
         low = rng.random((regions, 2), dtype=xp.float32) * room
@@ -121,7 +121,7 @@ __global__ void plain(float* out, const float* x, const float* rois, const long 
 def _plain(
     plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
 ) -> TimedCall:
-    """Give each output to a thread, as most implementations do."""
+    """Launch a thread for each output, as most implementations do."""
     options = plugin.attribute_values
     if options["mode"] == "max" or inputs[0].dtype is not float32:
         raise NotOffered("it is written for the mean of float32")

@@ -19,7 +19,7 @@ from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.scatter_elements import ScatterElements
 
-#: data, updates, axis; what is cut out for the comparison with the reference.
+#: data, updates, axis; and the part that is compared with the reference.
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, tuple[slice, ...]]] = {
     "gnn": ((1_000_000, 64), (4_000_000, 64), 0, (slice(None), slice(None, None, 63))),
     "rows4k": ((4096, 4096), (4096, 1024), 1, (slice(None, None, 273),)),
@@ -30,7 +30,7 @@ REDUCTIONS = ("none", "add", "mul", "max", "min")
 
 
 def workloads() -> Iterator[Workload]:
-    """Every case, type and reduction with int64 indices; int32 and deterministic for some."""
+    """Yield every case, type and reduction with int64 indices; int32 and deterministic for some."""
     for case in CASES:
         for dtype in (float32, float16, bfloat16):
             for reduction in REDUCTIONS:
@@ -170,7 +170,7 @@ _NUMBERS = {"none": 0, "add": 1, "mul": 2, "max": 3, "min": 4}
 def _plain(
     plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
 ) -> TimedCall:
-    """A copy, and one atomic operation for each update."""
+    """Copy data, and make one atomic operation for each update."""
     import cupy
     import numpy as np
 

@@ -19,7 +19,7 @@ from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.scatter_nd import ScatterND
 
-#: data, indices; what is cut out for the comparison with the reference.
+#: data, indices; and the part that is compared with the reference.
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[slice, ...]]] = {
     "gnn": ((1_000_000, 64), (4_000_000, 1), (slice(None), slice(None, None, 63))),
     "gnn of odd rows": ((1_000_000, 33), (4_000_000, 1), (slice(None), slice(None, None, 32))),
@@ -32,7 +32,7 @@ REDUCTIONS = ("none", "add", "mul", "max", "min")
 
 
 def workloads() -> Iterator[Workload]:
-    """Every case, type and reduction."""
+    """Yield every case, type and reduction."""
     for case, (_, _, sample) in CASES.items():
         for dtype in (float32, float16, bfloat16):
             for reduction in REDUCTIONS:
@@ -67,7 +67,7 @@ def _inputs(case: str, reduction: str) -> Callable[[Any, int], list[Any]]:
 
 
 def _rows(data: Any, indices: Any, updates: Any) -> tuple[Any, Any, Any]:
-    """A copy of data and the updates as matrices, and the row that each tuple names."""
+    """Return a copy of data and the updates as matrices, and the row of each tuple."""
     depth = indices.shape[-1]
     sizes, inner = data.shape[:depth], prod(data.shape[depth:])
     rows = indices[..., 0]
@@ -77,7 +77,7 @@ def _rows(data: Any, indices: Any, updates: Any) -> tuple[Any, Any, Any]:
 
 
 def _index_put(plugin: ScatterND, inputs: Sequence[DeviceTensor]) -> Function:
-    """The operator itself; it has no other reductions."""
+    """Use index_put, the same operation; it has no other reductions."""
     import torch
 
     reduction = plugin.reduction
@@ -92,7 +92,7 @@ def _index_put(plugin: ScatterND, inputs: Sequence[DeviceTensor]) -> Function:
 
 
 def _index_reduce(plugin: ScatterND, inputs: Sequence[DeviceTensor]) -> Function:
-    """On rows, by the functions that take one index a row."""
+    """Work on rows with the functions that take one index for each row."""
     reduction = plugin.reduction
     names = {"mul": "prod", "max": "amax", "min": "amin"}
 
@@ -110,7 +110,7 @@ def _index_reduce(plugin: ScatterND, inputs: Sequence[DeviceTensor]) -> Function
 
 
 def _scatter_reduce(plugin: ScatterND, inputs: Sequence[DeviceTensor]) -> Function:
-    """On rows, by the functions that take one index an element; here they share memory."""
+    """Work on rows with the functions that take one index for each element, expanded."""
     reduction = plugin.reduction
     names = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
@@ -127,7 +127,7 @@ def _scatter_reduce(plugin: ScatterND, inputs: Sequence[DeviceTensor]) -> Functi
 
 
 def _quickest(plugin: ScatterND, inputs: Sequence[DeviceTensor]) -> Function:
-    """Of those above, what torch.compile makes the most of."""
+    """Use the one of the above that is fastest with torch.compile."""
     make = _index_put if plugin.reduction in ("none", "add") else _scatter_reduce
     return make(plugin, inputs)
 

@@ -30,7 +30,7 @@ CASES: dict[str, tuple[tuple[int, ...], int]] = {
 
 
 def workloads() -> Iterator[Workload]:
-    """Every case and type, with both tactics where shared memory holds k elements."""
+    """Yield every case and type, with both tactics if k elements fit into shared memory."""
     for case, (shape, k) in CASES.items():
         for dtype in (float32, float16, bfloat16):
             results = prod(shape[:-1]) * k * (dtype.itemsize + int64.itemsize)

@@ -3,10 +3,10 @@
     python benchmarks/torchvision_detectors.py export FOLDER    # needs torch and torchvision
     python benchmarks/torchvision_detectors.py build FOLDER     # needs tensorrt_rtx
 
-Weights are random, with a seed. Normalizations get the statistics of an image, and heads weights of
-a spread that keeps scores apart: with those that torchvision draws, all scores are nearly equal and
-say nothing of the order of boxes. ``build`` prints, for each model in the folder, whether it builds
-and how far its outputs are from ONNX Runtime's; ``--json FILE`` writes that down.
+Weights are random, with a seed. Normalizations get the statistics of an image, and the weights of
+heads have a spread that separates the scores: with those that torchvision draws, all scores are
+nearly equal, and the order of boxes is arbitrary. ``build`` prints for each model in the folder
+whether it builds, and how much its outputs differ from ONNX Runtime's; ``--json FILE`` records it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _detector(name: str, image: Any, generator: Any) -> Any:
 
 
 def build(folder: Path, names: list[str]) -> Iterator[dict[str, Any]]:
-    """Build and compare each detector; yield what came of it."""
+    """Build and compare each detector; yield the results."""
     import tempfile
 
     import numpy as np

@@ -3,7 +3,7 @@
     python benchmarks/unique.py
 
 which is ``pluginkit bench Unique --peers benchmarks/unique.py`` with the results written to
-benchmarks/results. The peers always sort; torch gives no indices. Their Y is compared.
+benchmarks/results. The peers always sort; torch returns no indices. Only their Y is compared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pluginkit.contract.dtypes import DType
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.unique import Unique
 
-#: Shape, type, axis, whether sorted, and how many different elements or slices are drawn from.
+#: The shape, the type, the axis, whether sorted, and how many different elements or slices occur.
 CASES: dict[str, tuple[tuple[int, ...], DType, int | None, bool, int]] = {
     "labels": ((16_777_216,), int32, None, True, 1000),
     "identifiers": ((16_777_216,), int64, None, True, 2_000_000),
@@ -38,7 +38,7 @@ CASES: dict[str, tuple[tuple[int, ...], DType, int | None, bool, int]] = {
 
 
 def workloads() -> Iterator[Workload]:
-    """Every case; what must be moved is x, an index for each slice, and what is found."""
+    """Yield every case; the bytes to move are x, an index for each slice, and the results."""
     for case, (shape, dtype, axis, is_sorted, distinct) in CASES.items():
         count = prod(shape) if axis is None else shape[axis]
         found = round(-distinct * expm1(-count / distinct))  # as many as are likely drawn

@@ -1,8 +1,8 @@
-"""Write the beginning of a plugin: its module, kernel, test and rewrite.
+"""Generate the files of a new plugin: its module, kernel, test and rewrite.
 
-Without an operator this is a small plugin that works, for its author to change. For an ONNX
-operator the declaration follows from the schema, and each method that only its author can write
-raises NotImplementedError and says what to write.
+Without an operator, this is a small working plugin that the author changes. For an ONNX operator,
+the declaration follows from the schema, and each method that only the author can write raises
+NotImplementedError with a message that says what to write.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write the parts of a declaration as Python source."""
+"""Generate the Python source of a declaration's parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDTH = 100
 
 
 def task_of_shapes(sizes: Sequence[str]) -> str:
-    """Return what is left to write in output_shapes."""
+    """Return the text of what the author must write in output_shapes."""
     if not sizes:
         return "return the shape of each output"
     return f"return the shapes, one with self.{sizes[0]}.up_to(most)"
@@ -27,12 +27,12 @@ def names_of(ports: Sequence[OperatorPort]) -> list[str]:
 
 
 def tuple_of(item: str, count: int) -> str:
-    """Return the annotation of a tuple of so many."""
+    """Return the annotation of a tuple with ``count`` items."""
     return f"tuple[{', '.join([item] * count)}]"
 
 
 def optional_of(annotation: str, port: OperatorPort) -> str:
-    """Return the annotation of an argument, None too where it may be absent."""
+    """Return the annotation of an argument, with ``| None`` if it may be absent."""
     return f"{annotation} | None" if port.is_optional else annotation
 
 
@@ -74,7 +74,7 @@ def attribute_text(one: Attribute) -> str:
 
 
 def dtypes_expression(dtypes: Sequence[DType]) -> str:
-    """Return dtypes as a declaration has them."""
+    """Return the expression of dtypes in a declaration."""
     if tuple(dtypes) == OUTPUT_TYPES:
         return "OUTPUT_TYPES"
     if tuple(dtypes) == FLOAT_TYPES:
@@ -97,12 +97,12 @@ def import_order(name: str) -> tuple[int, str]:
 
 
 def rows(items: Iterable[str], indent: int) -> str:
-    """Return a line for each item; ruff keeps lines that end in a comma apart."""
+    """Return a line for each item; the final comma keeps ruff from joining them."""
     return "\n".join(f"{' ' * indent}{item}," for item in items)
 
 
 def section_text(title: str, lines: Iterable[str]) -> str:
-    """Return a section of a docstring: its title, then the lines in the column behind it."""
+    """Return a section of a docstring: its title, and the lines in a column beside it."""
     width = WIDTH - 17
     rows = [row for line in lines for row in textwrap.wrap(line, width, subsequent_indent="    ")]
     return f"    {title + ':':<13}" + f"\n{' ' * 17}".join(rows)

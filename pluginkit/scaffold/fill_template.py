@@ -18,9 +18,9 @@ def fill_template(template: str, **words: object) -> str:
 
 
 def formatted(path: Path, text: str) -> str:
-    """Return Python as ruff formats it by the configuration that holds for ``path``.
+    """Return Python source formatted by ruff, with the configuration for ``path``.
 
-    Without ruff the text stays: templates are in ruff's format for lines of 100 columns.
+    Without ruff the text is unchanged: the templates are in ruff's format for lines of 100 columns.
     """
     ruff = _ruff()
     if ruff is None or path.suffix != ".py":
@@ -37,7 +37,7 @@ def formatted(path: Path, text: str) -> str:
 
 def _ruff() -> list[str] | None:
     if importlib.util.find_spec("ruff") is not None:
-        # With -P no ruff.py of the current folder, which nobody named, is executed.
+        # -P keeps Python from running a ruff.py in the current folder.
         return [sys.executable, "-P", "-m", "ruff"]
     on_path = shutil.which("ruff")
     return None if on_path is None else [on_path]

@@ -1,4 +1,4 @@
-"""Check and derive names: of the class, its module, its inputs and outputs."""
+"""Check and derive the names of a class, its module, its inputs and its outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import RESERVED_ATTRIBUTES
 from pluginkit.errors import UsageError
 
-#: Other names that the templates import or declare.
+#: Other names that the templates import or define.
 _WRITTEN = {
     "DType", "Dim", "Iterable", "Match", "Path", "PLUGINS", "PluginChecks", "Sequence", "Shape",
 }  # fmt: skip
@@ -24,7 +24,7 @@ def check_name(name: str) -> None:
     """Refuse a name that cannot be a plugin's class.
 
     Errors:
-        PK640: it is no class name in capitalised words, or means something else already.
+        PK640: it is not a class name in capitalised words, or it already has another meaning.
     """
     if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
         words = re.sub(r"_PK$", "", name)
@@ -54,7 +54,7 @@ def kernel_file(module: str, kernel: str) -> str:
 
 
 def is_free(name: str) -> bool:
-    """Tell whether an attribute, input or output of a plugin may have the name."""
+    """Whether an attribute, input or output of a plugin may have the name."""
     is_python = name.isidentifier() and not keyword.iskeyword(name)
     return is_python and not hasattr(Plugin, name) and name not in _TAKEN
 

@@ -1,4 +1,4 @@
-"""See what the inputs and outputs of all nodes of one operator have in common."""
+"""Find what the inputs and outputs of all nodes of one operator have in common."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pluginkit.errors import TensorError, UsageError
 from pluginkit.onnx.inference.value_types import Types, dims_of
 from pluginkit.onnx.model.graphs import Scope
 
-#: Names of dimensions that are equal, where the model has none.
+#: Names for equal dimensions that have no name in the model.
 _LETTERS = ("N", "M", "K", "L", "P", "Q", "R", "S", "U", "V", "W", "X", "Y", "Z")
 
-#: One axis in each node: a size, a name, or an object that equals nothing else.
+#: An axis in each node: a size, a name, or a unique object if both are unknown.
 AxisColumn = tuple[object, ...]
 ValueKind = Literal["input", "output"]
 OperatorNodes = Sequence[tuple[Scope, onnx.NodeProto]]
-#: The type of a value in each node; None where it is unknown.
+#: The type of a value in each node; None if it is unknown.
 TypeColumn = tuple[DType | None, ...]
 #: A type variable, "" for none, and its dtypes.
 VariableTypes = tuple[str, tuple[DType, ...]]
@@ -30,7 +30,7 @@ VariableTypes = tuple[str, tuple[DType, ...]]
 
 @dataclass(frozen=True)
 class OperatorValue:
-    """An input or output of an operator, in every node of it.
+    """An input or output of an operator, over all of its nodes.
 
     Attributes:
         example: its name in the first node that has it.
@@ -46,7 +46,7 @@ class OperatorValue:
 
     @property
     def is_float(self) -> bool:
-        """Whether all that is known of its type is floating-point."""
+        """Whether all known types are floating-point."""
         return all(dtype is None or dtype.is_floating for dtype in self.dtypes)
 
 
@@ -86,7 +86,7 @@ def _keys(proto: onnx.TypeProto | None, unique: Iterator[int]) -> list[object] |
 
 
 def _key(dim: onnx.TensorShapeProto.Dimension, unique: Iterator[int]) -> object:
-    """Return what equals the same of another dimension if both are equal."""
+    """Return a key that is equal for equal dimensions."""
     if dim.dim_value > 0:
         return int(dim.dim_value)
     return dim.dim_param or (next(unique),)
@@ -107,7 +107,7 @@ def _dtype(proto: onnx.TypeProto | None, name: str) -> DType | None:
 
 
 class AxisNames:
-    """Labels of axes: numbers, and names of those that are equal in every node."""
+    """Labels of axes: a number, or a name that equal axes share."""
 
     def __init__(self, values: Sequence[OperatorValue]) -> None:
         columns = [column for value in values for column in value.axes or ()]
@@ -126,17 +126,17 @@ class AxisNames:
 
     @staticmethod
     def size(column: AxisColumn) -> int | None:
-        """Return the size that an axis has in every node, or None."""
+        """Return the size of an axis if it is the same in every node, or None."""
         first = column[0]
         return first if isinstance(first, int) and len(set(column)) == 1 else None
 
     def item(self, column: AxisColumn) -> int | str | None:
-        """Return what a class declares for an axis."""
+        """Return the declaration of an axis."""
         size = self.size(column)
         return self._names.get(column) if size is None else size
 
     def shape(self, value: OperatorValue) -> tuple[int | str | None, ...] | None:
-        """Return what a class declares for a value, or None."""
+        """Return the declaration of a value's shape, or None."""
         return None if value.axes is None else tuple(map(self.item, value.axes))
 
 
@@ -147,7 +147,7 @@ def _more() -> Iterator[str]:
 def variables_of(
     values: Sequence[OperatorValue],
 ) -> dict[TypeColumn, tuple[str, tuple[DType, ...]]]:
-    """Return the type variable, "" for a type that never varies, and dtypes by types in nodes."""
+    """Return the type variable ("" for a fixed type) and the dtypes, for types in all nodes."""
     found: dict[TypeColumn, VariableTypes] = {}
     floats, others = itertools.count(1), itertools.count(1)
     for value in values:

@@ -1,7 +1,7 @@
-"""Read a node of a model, and those like it, as the declaration of a plugin.
+"""Derive the declaration of a plugin from a node of a model, and all nodes of the same operator.
 
-All nodes of the operator in the model count. What they have in common is declared: a size that is
-the same in each, one name for dimensions that are equal in each, an attribute that each has.
+The declaration has what all of these nodes have in common: a size that is the same in each, one
+name for dimensions that are equal in each, an attribute that each has.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from pluginkit.scaffold.sample_case import sample_case
 
 @dataclass(frozen=True)
 class NodeOperator:
-    """What a node says of a plugin.
+    """What follows from a node for a plugin.
 
     Attributes:
-        operator: what the plugin declares.
-        case: the body of ``cases``, a call like the node's; "" if a type is unknown.
+        operator: the operator as the plugin declares it.
+        case: the body of ``cases``, with a call like that of the node; "" if a type is unknown.
     """
 
     operator: Operator
@@ -51,7 +51,7 @@ class NodeOperator:
 def operator_of_node(path: Path, wanted: str) -> NodeOperator:
     """Return the operator of a node as a plugin would declare it.
 
-    An operator that onnx knows has the declaration of its schema, which holds for other nodes too.
+    For an operator of onnx, the declaration follows from its schema, so that other nodes fit too.
 
     Args:
         path: the model.
@@ -76,7 +76,7 @@ def operator_of_node(path: Path, wanted: str) -> NodeOperator:
 def _own_operator(
     model: onnx.ModelProto, types: Types, scope: Scope, node: onnx.NodeProto
 ) -> Operator:
-    """Return an operator of the user's own, from all of its nodes, the wanted one first."""
+    """Return an operator that onnx does not know, from all of its nodes, the wanted one first."""
     nodes = [(scope, node)]
     nodes += [
         (each, one)
@@ -119,12 +119,12 @@ def _own_operator(
 
 
 def _unknown(variables: Any) -> tuple[str, tuple[DType, ...]]:
-    """The type of a value of which nothing is known: that of the first floating-point one."""
+    """Return the type for a value of unknown type: that of the first floating-point value."""
     return next((one for one in variables if one[1] == FLOAT_TYPES), ("T", FLOAT_TYPES))
 
 
 def _carried(dtypes: tuple[DType, ...], value: OperatorValue, kind: ValueKind) -> tuple[DType, ...]:
-    """Refuse types that a plugin's input or output cannot have."""
+    """Refuse types that an input or output of a plugin cannot have."""
     allowed = OUTPUT_TYPES if kind == "output" else (*OUTPUT_TYPES, bool_)
     wrong = next((dtype for dtype in dtypes if dtype not in allowed), None)
     if wrong is not None:
@@ -143,7 +143,7 @@ def _output(
     shape: tuple[int | str | None, ...] | None,
     required: Sequence[OperatorPort],
 ) -> OperatorPort:
-    """Return an output with a type and a shape that follow from required inputs, if they do."""
+    """Return an output; its type and shape follow from required inputs if possible."""
     if port.variable and port.variable not in {one.variable for one in required}:
         known = next((dtype for dtype in value.dtypes if dtype is not None), float32)
         port = replace(port, variable="", dtypes=(known,))
@@ -158,7 +158,7 @@ def _output(
 
 
 def _attributes(nodes: OperatorNodes) -> Iterator[Attribute]:
-    """Yield the attributes of the nodes; one that only some have is None in the others."""
+    """Yield the attributes of the nodes; one that only some nodes have may be None."""
     found: dict[str, set[str]] = {}
     counts: dict[str, int] = {}
     for _, node in nodes:

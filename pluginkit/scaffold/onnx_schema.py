@@ -1,4 +1,4 @@
-"""Read the schema of an ONNX operator as the declaration of a plugin."""
+"""Derive the declaration of a plugin from the schema of an ONNX operator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pluginkit.scaffold.operator_declaration import Attribute, Operator, Operato
 if TYPE_CHECKING:
     from onnx.defs import OpSchema
 
-#: The types of a schema's attributes that a plugin can have, in Python.
+#: The types of a schema's attributes that a plugin supports, in Python.
 ANNOTATIONS = {
     "INT": "int", "FLOAT": "float", "STRING": "str", "TENSOR": "np.ndarray",
     "INTS": "tuple[int, ...]", "FLOATS": "tuple[float, ...]", "STRINGS": "tuple[str, ...]",
@@ -25,12 +25,12 @@ ANNOTATIONS = {
 
 
 def operator_of(text: str) -> Operator:
-    """Return the operator that ``Elu`` or ``com.example::Swish`` names.
+    """Return the operator of a name such as ``Elu`` or ``com.example::Swish``.
 
-    One of a domain that onnx does not know is taken to have an input and an output.
+    An operator of a domain that onnx does not know is assumed to have one input and one output.
 
     Errors:
-        PK643: there is no such operator, or it has what no plugin can have.
+        PK643: there is no such operator, or no plugin can support it.
     """
     import onnx.defs
 
@@ -55,7 +55,7 @@ def parsed_name(text: str) -> tuple[str, str]:
     """Return the domain and the op_type in ``com.example::Swish``.
 
     Errors:
-        PK643: it is no name of an operator.
+        PK643: it is not the name of an operator.
     """
     named = re.fullmatch(r"(?:([\w.-]+)::)?([A-Za-z_]\w*)", text, re.ASCII)
     if named is None:
@@ -66,7 +66,7 @@ def parsed_name(text: str) -> tuple[str, str]:
 
 
 class _SchemaReader:
-    """Reads one schema, and refuses one that no plugin can have."""
+    """Reads one schema, and refuses one that no plugin can support."""
 
     def __init__(self, schema: OpSchema) -> None:
         self._schema = schema
@@ -164,7 +164,7 @@ def _onnx_name(dtype: DType) -> str:
 def _likes(schema: OpSchema, inputs: Sequence[OperatorPort]) -> Iterator[OperatorPort | None]:
     """Return for each output the input whose shape it has, or None.
 
-    That is what onnx's shape inference says of inputs of several ranks, without any attribute.
+    It asks onnx's shape inference, with inputs of several ranks and without attributes.
     """
     inferred = [found for rank in (2, 3, 4) if (found := _inferred(schema, inputs, rank))]
     required = [index for index, port in enumerate(inputs) if not port.is_optional]

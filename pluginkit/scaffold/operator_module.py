@@ -1,4 +1,4 @@
-"""Write a plugin for an ONNX operator: a complete declaration, and methods left to its author."""
+"""Generate a plugin for an ONNX operator: a complete declaration, and methods to write."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from pluginkit.scaffold.operator_declaration import Operator
 
 @dataclass(frozen=True)
 class _Method:
-    """A method that is left to the author.
+    """A method that the author must write.
 
     Attributes:
         name: its name.
         parameters: their annotated names, without self.
         returns: its annotation.
-        doc: what it returns.
-        task: what to write.
+        doc: its docstring.
+        task: what the author must write.
     """
 
     name: str
@@ -69,9 +69,9 @@ class Skeleton:
         name: the plugin's class.
         module: its module.
         kernel: ``"cuda"`` or ``"numba"``.
-        operator: what it implements.
+        operator: the operator that it implements.
         is_data_dependent: whether kernels write a size, which is a dimension of an output.
-        case: the body of ``cases``; "" leaves it to the author.
+        case: the body of ``cases``; "" if the author must write it.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Skeleton:
 
     @property
     def _sizes(self) -> tuple[str, ...]:
-        """The name of the size that kernels write, if they do."""
+        """The name of the size that kernels write, if there is one."""
         if not self.is_data_dependent:
             return ()
         taken = names_of(self.operator.ports) + [one.name for one in self.operator.attributes]
@@ -110,7 +110,7 @@ class Skeleton:
         )
 
     def kernel_text(self) -> str:
-        """Return the kernel's file, which does not compile before its author has written it."""
+        """Return the kernel's file, which does not compile until the author has completed it."""
         op = self.operator
         if self.kernel == "numba":
             names = [*names_of(op.outputs), *self._sizes, *names_of(op.inputs)]

@@ -1,4 +1,4 @@
-"""Decide where the files go, and write all of them or none."""
+"""Decide where the files of a new plugin go, and write all of them or none."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Scaffold:
 
     Attributes:
         files: the text of each file.
-        test: the one that holds the test.
-        has_rewrite: whether one holds a rewrite.
+        test: the file of the test.
+        has_rewrite: whether there is a rewrite among them.
         has_fixed_sizes: whether the plugin's shapes have numbers that come from a model.
-        tasks: what is left to the author before the plugin works, ``method: what to write``.
+        tasks: what the author must write before the plugin works, ``method: what to write``.
     """
 
     files: Mapping[Path, str]
@@ -60,10 +60,10 @@ def scaffold(
     Args:
         name: its class.
         kernel: ``"cuda"`` or ``"numba"``.
-        folders: where they go.
-        onnx_op: the operator that it is for, ``Elu`` or ``com.example::Swish``; None for an
+        folders: the folders of the files.
+        onnx_op: the operator to implement, ``Elu`` or ``com.example::Swish``; None for an
             example.
-        node: a model, and one of its nodes that the plugin is for.
+        node: a model, and the node in it to implement.
         is_data_dependent: whether an output's shape depends on data.
 
     Errors:
@@ -75,7 +75,11 @@ def scaffold(
     home = folders.plugins / module
     test = folders.tests / f"test_{module}.py"
     paths = (home / "__init__.py", home / kernel_file(module, kernel), test)
-    words = {"name": name, "module": module, "folder": _way(folders.tests, folders.plugins)}
+    words = {
+        "name": name,
+        "module": module,
+        "folder": _path_expression(folders.tests, folders.plugins),
+    }
     if onnx_op is not None:
         source: NodeOperator | None = NodeOperator(operator_of(onnx_op))
     else:
@@ -119,7 +123,7 @@ def scaffold(
 
 
 def _package(folder: Path) -> str:
-    """Return the package name by which rewrites import from a folder of plugins."""
+    """Return the package name with which rewrites import from a folder of plugins."""
     name = folder.resolve().name
     if not name.isidentifier() or keyword.iskeyword(name):
         raise UsageError(
@@ -138,19 +142,19 @@ def _is_there(path: Path) -> UsageError:
     )
 
 
-def _way(tests: Path, plugins: Path) -> str:
-    """Return the expression by which a test names the folder of plugins."""
-    way = Path(os.path.relpath(plugins.resolve(), tests.resolve())).parts
-    ups = sum(part == ".." for part in way)
+def _path_expression(tests: Path, plugins: Path) -> str:
+    """Return the expression with which a test names the folder of plugins."""
+    steps = Path(os.path.relpath(plugins.resolve(), tests.resolve())).parts
+    ups = sum(part == ".." for part in steps)
     start = f"Path(__file__).parents[{ups}]" if ups else "Path(__file__).parent"
-    return start + "".join(f" / {json.dumps(part)}" for part in way[ups:])
+    return start + "".join(f" / {json.dumps(part)}" for part in steps[ups:])
 
 
 def write_new_files(files: Mapping[Path, str]) -> None:
     """Write new files and their folders: all of them, or none.
 
     Errors:
-        PK642: one is there already, or cannot be written; nothing is left behind.
+        PK642: a file exists already, or cannot be written; then no file is written.
     """
     made: list[Path] = []
     try:

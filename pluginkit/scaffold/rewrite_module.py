@@ -1,4 +1,4 @@
-"""Write the rewrite that replaces an operator by a plugin."""
+"""Generate the rewrite that replaces an operator by a plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a call like a node's, for a plugin's ``cases``."""
+"""Generate a call like that of a node, for a plugin's ``cases``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import Scope
 from pluginkit.scaffold.operator_declaration import Operator, expression
 
-#: Sizes of dimensions that the model leaves open, all different.
+#: Different sizes for dimensions that are unknown in the model.
 _OPEN = (3, 5, 7, 11, 13, 17, 19, 23)
-#: Elements of the largest tensor that is drawn, and of the largest whose numbers are written out.
+#: The most elements of a random tensor, and of one whose numbers are written out.
 _MOST, _WRITTEN = 2**24, 32
 
 _Known = tuple[DType, tuple[int, ...]]
@@ -29,8 +29,8 @@ _Known = tuple[DType, tuple[int, ...]]
 def sample_case(operator: Operator, types: Types, scope: Scope, node: onnx.NodeProto) -> str:
     """Return statements that yield a Case, or "" where an input's type or rank is unknown.
 
-    Constants keep their numbers; other floating-point numbers are drawn, and integers lie from 0 to
-    the smallest size in the call, since they may be indices.
+    Constants keep their values. Other floating-point numbers are random, and integers are between 0
+    and the smallest size in the call, since they may be indices.
     """
     present = list(node.input) + [""] * (len(operator.inputs) - len(node.input))
     sizes = _ChosenSizes()
@@ -71,7 +71,7 @@ class _ChosenSizes:
         self._open: Iterator[int] = itertools.cycle(_OPEN)
 
     def of(self, dim: onnx.TensorShapeProto.Dimension) -> int:
-        """Return the size of a dimension, chosen if it is open; equal names are equal."""
+        """Return the size of a dimension; an unknown one is chosen, the same for equal names."""
         if dim.dim_value > 0:
             return int(dim.dim_value)
         if not dim.dim_param:

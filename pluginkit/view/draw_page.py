@@ -1,4 +1,4 @@
-"""Load model files, collect verdicts from plugins, rewrites and the parser, and draw the page."""
+"""Load models, and collect the verdicts of plugins, rewrites and the parser for the page."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def draw_models(
 
     Args:
         paths: one ONNX file, or two, before and after; their external data is not read.
-        rewrites: those whose matches are marked.
+        rewrites: the rewrites whose matches are marked.
         plugins: the plugins whose nodes are marked.
-        choice: which of the rewrites, and for which TensorRT.
-        parser: returns the verdicts of TensorRT's parser; None asks no parser.
+        choice: which rewrites apply, and for which TensorRT.
+        parser: returns the verdicts of TensorRT's parser; None for no verdicts of a parser.
 
     Errors:
         PK400 to PK408: a model cannot be read, or is invalid.  PK425: there is no such rewrite.

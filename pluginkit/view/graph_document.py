@@ -1,4 +1,4 @@
-"""Describe a model as JSON for the page: scopes, cells, values, rows; no weights, no long texts."""
+"""Describe a model as JSON for the page: scopes, cells, values, rows; no weights or long texts."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def document_from_model(
     """Return what the page shows of one model, as JSON values.
 
     Args:
-        model: as load_model gives it; its external data is not read.
-        name: what to call it.
+        model: the model from load_model; its external data is not read.
+        name: the model's name on the page.
         verdicts: the verdicts on its nodes.
         notes: other remarks about the model.
     """
@@ -91,7 +91,7 @@ def _facts(model: onnx.ModelProto, problem: str | None) -> list[list[str]]:
 
 
 class _Stored:
-    """Finds the initializer that a name means in a scope."""
+    """Finds the initializer of a name in a scope."""
 
     def __init__(self, found: list[Scope]) -> None:
         self._tensors: dict[Scope, dict[str, onnx.TensorProto | onnx.SparseTensorProto]] = {}
@@ -103,7 +103,7 @@ class _Stored:
                 }
 
     def find(self, scope: Scope | None, name: str) -> str | None:
-        """Return the initializer that ``name`` means in ``scope`` as text, or None."""
+        """Return the initializer ``name`` as seen from ``scope``, as text, or None."""
         while scope is not None:
             tensor = self._tensors.get(scope, {}).get(name)
             if isinstance(tensor, onnx.SparseTensorProto):

@@ -17,7 +17,7 @@ _SWEEPS = 8
 
 @dataclass(frozen=True)
 class DrawnValue:
-    """A value that one cell gives to others.
+    """A value that one cell produces and others read.
 
     Attributes:
         source: the cell that produces it.
@@ -36,7 +36,7 @@ class Layout:
         rows: the cells of each row from left to right; a number from the count of cells upwards is
             a lane, through which a wire passes.
         wires: for each row the wires to the next one: (upper cell or lane, lower one, value).
-        far: the reads that are too long for a wire: (value, reading cell).
+        far: the reads over too many rows for a wire: (value, reading cell).
     """
 
     rows: list[list[int]]
@@ -48,8 +48,8 @@ def layout_graph(cells: int, values: Sequence[DrawnValue], floating: Iterable[in
     """Place the cells of an acyclic graph.
 
     Args:
-        cells: how many there are; a cell is a number below it.
-        values: what flows between them.
+        cells: the number of cells; a cell is a number below it.
+        values: the values between them.
         floating: cells without an input that are placed just above their first reader, as graph
             inputs do, instead of in the first row.
     """
@@ -116,7 +116,7 @@ def _reach(cells: int, values: Sequence[DrawnValue], ranks: Sequence[int]) -> in
 
 
 def _depth_first(cells: int, values: Sequence[DrawnValue], ranks: Sequence[int]) -> Iterable[int]:
-    """Return the cells branch by branch, which is a good order to start from."""
+    """Return the cells in depth-first order, which keeps branches together."""
     below: list[list[int]] = [[] for _ in range(cells)]
     for value in values:
         below[value.source] += value.readers
@@ -164,7 +164,7 @@ def _ordered(
 
 
 def _number(row: list[int], at: list[float]) -> None:
-    """Return positions from 0 to 1, so that rows of different lengths compare."""
+    """Return positions from 0 to 1, so that rows of different lengths can be compared."""
     for position, cell in enumerate(row):
         at[cell] = (position + 0.5) / len(row)
 

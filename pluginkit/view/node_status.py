@@ -1,7 +1,7 @@
-"""Collect a verdict on each node: whether TensorRT takes it, and if not, why.
+"""Collect a verdict on each node: whether TensorRT supports it, and if not, why.
 
-Each source gives its Verdicts by the path of a node's scope and its position there; the page shows
-them without knowing the source.
+Each source returns its Verdicts by the path of a node's scope and its position there. The page does
+not know the sources.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Verdict:
     """The verdict on one node.
 
     Attributes:
-        status: ``"refused"`` by TensorRT's parser and left so; ``"rewritten"`` when a rewrite
-            replaces it; ``"plugin"`` for a plugin node; ``"native"`` when the parser takes it;
-            ``"unknown"`` when nobody was asked.
-        reason: why, one sentence a line; may be empty.
-        next_step: the command that begins a plugin for a refused node; may be empty.
+        status: ``"refused"`` if TensorRT's parser refuses it and no rewrite helps; ``"rewritten"``
+            if a rewrite replaces it; ``"plugin"`` for a plugin node; ``"native"`` if the parser
+            accepts it; ``"unknown"`` if no source has a verdict.
+        reason: the reason, one sentence a line; may be empty.
+        next_step: the command that starts a plugin for a refused node; may be empty.
     """
 
     status: NodeStatus
@@ -45,7 +45,7 @@ class Verdict:
 Verdicts = Mapping[tuple[str, int], Verdict]
 
 #: Statuses by precedence, for nodes with several verdicts: a refused node that a rewrite replaces
-#: counts as rewritten, and the parser knows nothing of plugins.
+#: counts as rewritten, and a plugin node that the parser does not know counts as plugin.
 _WORD: tuple[NodeStatus, ...] = ("plugin", "rewritten", "refused", "native", "unknown")
 
 
@@ -82,11 +82,11 @@ def verdicts_from_plugins(
 def verdicts_from_rewrites(
     model: onnx.ModelProto, result: RewriteResult
 ) -> dict[tuple[str, int], Verdict]:
-    """Return a verdict on each node of ``model`` that a rewrite replaces, or matches and leaves.
+    """Return a verdict on each node of ``model`` that a rewrite replaces, or matches but refuses.
 
     Args:
-        model: the model as it was.
-        result: what rewrite_model made of it.
+        model: the original model.
+        result: the result of rewrite_model.
     """
     reasons: dict[Place, list[str]] = {}
     replaced = {one.place for one in result.applied}
@@ -109,7 +109,7 @@ def verdicts_from_rewrites(
 def verdicts_from_scan(report: ScanReport) -> dict[tuple[str, int], Verdict]:
     """Return TensorRT's verdict on each node of the unchanged model.
 
-    A node that only the builder refuses needs no plugin; its reason says what helps.
+    A node that only the builder refuses needs no plugin; the reason says what to do instead.
     """
     return {
         (one.node.where, one.node.position): Verdict(

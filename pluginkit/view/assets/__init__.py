@@ -1,1 +1,1 @@
-"""Hold the page's frame, style and scripts."""
+"""The page's HTML, style and scripts."""
