@@ -14,9 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from draw_charts import chart_of, reports, typical_workloads
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from model_uses import uses
+from operator_pages import cell, markdown, plugin_page, rewrite_page
 
 from pluginkit.cli.main import COMMANDS, main
 
@@ -68,18 +71,24 @@ def _relative(uri: str, folder: Path) -> str:
 
 
 def reference_pages() -> Iterator[tuple[str, str]]:
-    """Yield each page's path below reference/ and its Markdown."""
+    """Yield each file's path below reference/ and its text: pages, and charts for them."""
     yield "api.md", _api_page()
     yield "commands.md", _commands_page()
     yield "checks.md", _checks_page()
-    listed = _json_of("list")
-    yield "rewrites.md", _rewrites_page(listed["rewrites"])
+    listed, needed, measured = _json_of("list"), uses(), reports()
+    yield "rewrites/index.md", _rewrites_page(listed["rewrites"])
+    for one in listed["rewrites"]:
+        (document,) = _json_of("show", one["name"])["rewrites"]
+        yield f"rewrites/{one['name']}.md", rewrite_page(document, needed.get(one["name"], {}))
     rows = ["| plugin | what it does |", "| --- | --- |"]
     for one in listed["plugins"]:
         name = one["name"]
-        rows.append(f"| [{name}]({name}.md) | {_cell(one['summary'])} |")
+        rows.append(f"| [{name}]({name}.md) | {cell(one['summary'])} |")
         (document,) = _json_of("show", name)["plugins"]
-        yield f"plugins/{name}.md", _plugin_page(document)
+        report = measured.get(name)
+        if report is not None:
+            yield f"plugins/{name}.svg", chart_of(report, typical_workloads(report))
+        yield f"plugins/{name}.md", plugin_page(document, report, needed.get(one["plugin"], {}))
     yield "plugins/index.md", _page("Plugins that ship", *rows)
 
 
@@ -104,7 +113,7 @@ def _api_page() -> str:
     lines: list[str] = []
     for module in ("pluginkit", "pluginkit.onnx", "pluginkit.testing"):
         imported = importlib.import_module(module)
-        lines += [f"## {module}", "", _markdown(inspect.getdoc(imported) or ""), ""]
+        lines += [f"## {module}", "", markdown(inspect.getdoc(imported) or ""), ""]
         lines += [f"::: {module}.{name}" for name in imported.__all__]
         lines.append("")
     return _page("Python API", *lines)
@@ -121,70 +130,16 @@ def _commands_page() -> str:
 def _checks_page() -> str:
     lines = ["`pluginkit check NAME` runs these in order; `--only` chooses some.", ""]
     for name, doc in _json_of("check", "--list").items():
-        lines += [f"## {name}", "", _markdown(doc), ""]
+        lines += [f"## {name}", "", markdown(doc), ""]
     return _page("Checks of a plugin", *lines)
 
 
 def _rewrites_page(listed: list[dict[str, Any]]) -> str:
     lines = ["| rewrite | what it does | plugin |", "| --- | --- | --- |"]
     for one in listed:
-        plugin = f"[{one['plugin']}](plugins/{one['plugin']}.md)" if one["plugin"] else ""
+        plugin = f"[{one['plugin']}](../plugins/{one['plugin']}.md)" if one["plugin"] else ""
         opt_in = " (opt-in)" if one["opt_in"] else ""
-        lines.append(f"| {one['name']}{opt_in} | {_cell(one['summary'])} | {plugin} |")
+        lines.append(
+            f"| [{one['name']}]({one['name']}.md){opt_in} | {cell(one['summary'])} | {plugin} |"
+        )
     return _page("Rewrites that ship", *lines)
-
-
-def _plugin_page(plugin: dict[str, Any]) -> str:
-    facts = [f"`{plugin['plugin']}` version {plugin['version']}, in the namespace "
-             f"`{plugin['namespace']}`"]  # fmt: skip
-    if plugin["onnx_op"]:
-        facts.append(f"for the operator {plugin['onnx_op']}")
-    lines = [", ".join(facts) + ".", ""]
-    prose, sections = _docstring(plugin["doc"])
-    lines += [prose, ""]
-    for kind in ("inputs", "outputs"):
-        lines += [f"## {kind.capitalize()}", "", sections.pop(kind.capitalize(), ""), ""]
-        lines += ["| name | dtypes | ranks | kind |", "| --- | --- | --- | --- |"]
-        for one in plugin[kind]:
-            optional = ", may be absent" if one["optional"] else ""
-            ranks = " to ".join(map(str, dict.fromkeys(one["ranks"])))
-            lines.append(
-                f"| `{one['name']}` | {', '.join(one['dtypes'])} | {ranks} "
-                f"| {one['kind']}{optional} |"
-            )
-        lines.append("")
-    if plugin["attributes"]:
-        lines += ["## Attributes", "", "| name | type | default | meaning |"]
-        lines.append("| --- | --- | --- | --- |")
-        for one in plugin["attributes"]:
-            type_ = one["type"].replace(" | ", "` or `")  # a bar would end the table's cell
-            cells = (f"`{one['name']}`", f"`{type_}`", f"`{one['default']}`", one["doc"])
-            lines.append(f"| {' | '.join(map(_cell, cells))} |")
-        lines.append("")
-    sections.pop("Attributes", None)  # the table says the same
-    lines += ["## Limits", "", f"Interface: {plugin['interface']}.", ""]
-    for title, text in sections.items():
-        lines += [f"{title}: {text}", ""]
-    lines += ["## Kernels", ""]
-    for name, kernel in plugin["kernels"].items():
-        file = f" in {Path(kernel['file']).name}" if kernel.get("file") else ""
-        lines.append(f"- `{name}`: {kernel['kind']} `{kernel['function']}`{file}")
-    return _page(plugin["name"], *lines)
-
-
-def _docstring(text: str) -> tuple[str, dict[str, str]]:
-    """Return what a plugin's docstring says before its sections, and the sections by title."""
-    prose, *rest = re.split(r"^(\w+):(?=\s{2,}\S)", text, flags=re.MULTILINE)
-    sections = {
-        title: _markdown(" ".join(body.split()))
-        for title, body in zip(rest[::2], rest[1::2], strict=True)
-    }
-    return _markdown(re.sub(r"^(.* = .*)$", r"`\1`", prose, flags=re.MULTILINE)), sections
-
-
-def _cell(text: str) -> str:
-    return _markdown(text).replace("|", r"\|").replace("\n", " ")
-
-
-def _markdown(text: str) -> str:
-    return re.sub(r":\w+:`([^`]*)`", r"`\1`", text).replace("``", "`")
