@@ -13,7 +13,7 @@ from pluginkit.onnx import Match, NodeInput, Replacement
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-#: The shape that makes a scalar of a vector of one.
+#: The shape that makes a vector with one element a scalar.
 _SCALAR = np.zeros(0, np.int64)
 
 
@@ -22,10 +22,10 @@ class Masking:
     """How keys are hidden from queries.
 
     Attributes:
-        kind: "none", "lengths" [batch], "bounds" [2 * batch], "vector" (one of both, which only
-            shows when the model runs), "keys" [batch, keys] or "pairs" [batch, queries, keys].
-        hidden: the number that is added to a score that the mask hides.
-        is_causal: whether a query sees no later keys.
+        kind: "none", "lengths" [batch], "bounds" [2 * batch], "vector" (lengths or bounds, which is
+            known only when the model runs), "keys" [batch, keys] or "pairs" [batch, queries, keys].
+        hidden: the number that is added to the score of a hidden key.
+        is_causal: whether later keys are hidden from a query.
     """
 
     kind: str
@@ -87,9 +87,9 @@ def attend(
 
     Args:
         new: the new nodes.
-        heads: what it works on.
+        heads: the inputs.
         scale: the factor of the scores.
-        dtype: that of all values.
+        dtype: the type of all values.
         biases: the tensors that are added to the scores; None adds nothing.
     """
     scaled = new.add("Mul", heads.query, number(scale, dtype))
@@ -105,7 +105,7 @@ def attend(
 def mask_bias(
     new: Replacement, masking: Masking, mask: NodeInput, heads: Heads, dtype: str
 ) -> list[NodeInput]:
-    """Return what is added to scores where keys are hidden, as parts that broadcast."""
+    """Return the bias that hides keys, as terms that broadcast to the scores."""
     found: list[NodeInput] = []
     if masking.kind != "none":
         seen = _seen(new, masking.kind, mask, heads)
@@ -121,7 +121,7 @@ def mask_bias(
 
 
 def _seen(new: Replacement, kind: str, mask: NodeInput, heads: Heads) -> NodeInput:
-    """Return which keys are seen, so that it broadcasts to [batch, heads, queries, keys]."""
+    """Return a mask of the visible keys that broadcasts to [batch, heads, queries, keys]."""
     if kind in ("lengths", "bounds", "vector"):
         columns = _positions(new, heads.key)
         start, end = _bounds(new, kind, new.cast(mask, "int64"), heads)
@@ -138,10 +138,10 @@ def _seen(new: Replacement, kind: str, mask: NodeInput, heads: Heads) -> NodeInp
 def _bounds(
     new: Replacement, kind: str, mask: NodeInput, heads: Heads
 ) -> tuple[NodeInput, NodeInput]:
-    """Return the first key that is seen in each row, None for 0, and the one after the last.
+    """Return the first visible key of each row (None: 0), and the one after the last.
 
-    A "vector" may hold one or both. Its rows are counted at run time, and those that do not
-    broadcast are left out.
+    A "vector" has the last only, or both. Its rows are counted at run time, and those that do not
+    broadcast are ignored.
     """
     if kind == "lengths":
         return None, new.unsqueeze(mask, [1])
@@ -159,7 +159,7 @@ def _bounds(
 
 
 def length_of(new: Replacement, value: NodeInput, axis: int = 2) -> gs.Variable:
-    """Return the size of an axis as a vector of one."""
+    """Return the size of an axis as a vector with one element."""
     return new.slice(new.add("Shape", value), 0, axis, axis + 1)
 
 

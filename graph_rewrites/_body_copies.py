@@ -1,4 +1,4 @@
-"""Copy the nodes of a body into the graph around it, with other names."""
+"""Copy the nodes of a body into the graph around it, with new names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class BodyCopies:
     """Copies bodies, each time with names that are new to the model.
 
     Args:
-        graphs: the graphs, which make the names.
+        graphs: the graphs, which create new names.
         target: the graph that gets the initializers of the bodies.
     """
 
@@ -28,7 +28,7 @@ class BodyCopies:
 
         Args:
             body: the body.
-            given: for each of the body's inputs the value that it has.
+            given: the value of each of the body's inputs.
         """
         names = dict(given)
         for tensor in body.initializer:
@@ -49,7 +49,7 @@ class BodyCopies:
 
 
 def _rename(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
-    """Give the values that a node, and its bodies, read or make other names."""
+    """Rename the values that a node and its bodies read or produce."""
     node.input[:] = [names.get(each, each) for each in node.input]
     node.output[:] = [names.get(each, each) for each in node.output]
     for _, body in bodies(node):

@@ -10,7 +10,7 @@ import onnx.numpy_helper
 
 from pluginkit.onnx import CarriedNode, elem_type
 
-#: Operators that only move, choose or compare elements, or compute what stays in the range.
+#: Operators that only move, select or compare elements, or whose results stay in the range.
 _VALUES = frozenset(
     {
         *("And", "ArgMax", "ArgMin", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "CenterCropPad"),
@@ -29,13 +29,13 @@ _WRAPPING = frozenset(
         *("ReduceProd", "ReduceSum", "Sub", "Sum"),
     }
 )
-#: Operators that give a limit of their type if there is nothing to reduce.
+#: Operators that return a limit of their type if there are no elements to reduce.
 _EXTREMES = frozenset({"ReduceMax", "ReduceMin"})
 #: Operators that TensorRT has in float32, but not in int32.
 _FLOATING = frozenset({"MaxPool", "Resize", "Upsample"})
 #: Operators with an attribute that gives the type of the output.
 _TYPED = frozenset({"Constant", "ConstantOfShape", "EyeLike"})
-#: Operators that order or divide, and would be wrong on the bits of a uint64 above 2^63.
+#: Operators that compare or divide, which is wrong on the bits of a uint64 from 2^63 on.
 _ON_BITS = frozenset(
     {
         *("Add", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Compress", "Concat"),
@@ -98,12 +98,12 @@ class CarriedIntegers:
     def _is_wanted(self, node: CarriedNode) -> bool:
         """Whether a node that works on carriers reads the first output."""
         readers = node.readers(0)
-        if not readers:  # TensorRT refuses what nobody reads, too
+        if not readers:  # TensorRT refuses unread nodes, too
             return not node.is_output(0) or node.leaves_body(0)
         return node.leaves_body(0) or any(map(self._takes, readers))
 
     def _takes(self, reader: CarriedNode) -> bool:
-        """Whether a node works on carriers once its input is carried."""
+        """Whether a node works on carriers if its input is carried."""
         if reader.op_type in _FLOW:
             return True
         if reader.op_type in _CASTS:
@@ -132,7 +132,7 @@ class CarriedIntegers:
         ) and node.op_type not in ("Shape", "Size", *_FLOATING)
 
     def _fits_int64(self, node: CarriedNode) -> bool:
-        """Whether the node is right on the bits of uint64, or its values are below 2^63."""
+        """Whether the node is correct on the bits of uint64, or its values are below 2^63."""
         if node.op_type == "BitShift":
             return node.attribute("direction") == b"LEFT" or node.is_stored(1)
         return node.op_type in _ON_BITS or all(
@@ -193,7 +193,7 @@ _INTEGERS = frozenset({"bool", "int8", "int32", "int64", *CarriedIntegers.everyw
 
 
 def _is_exact_in_float32(node: CarriedNode) -> bool:
-    """Whether float32 holds the values, and the operator only chooses among them."""
+    """Whether float32 represents the values exactly, and the operator only selects from them."""
     mode = node.attribute("mode", b"nearest")
     is_choice = node.op_type == "MaxPool" or mode == b"nearest"
     return is_choice and node.input_dtypes[0] in ("uint8", "int16", "uint16")
@@ -214,7 +214,7 @@ def _with_type(node: CarriedNode, dtype: str) -> str:
 
 
 def _wrapped(node: CarriedNode, value: str, dtype: str) -> str:
-    """Wrap integers around as a type does: modulo 2^bits, into its range."""
+    """Wrap integers into the range of a type, as arithmetic in that type does."""
     limits = np.iinfo(dtype)
     if limits.bits == 64:
         return value
@@ -227,7 +227,7 @@ def _wrapped(node: CarriedNode, value: str, dtype: str) -> str:
 
 
 def _clamped(node: CarriedNode, value: str, dtype: str) -> str:
-    """Bring the limits of the carrier, which a reduction of nothing gives, to the type's own."""
+    """Clamp the carrier's limits, which a reduction of no elements gives, to the type's limits."""
     limits = np.iinfo(dtype)
     if limits.bits == 64:
         return value
@@ -237,9 +237,9 @@ def _clamped(node: CarriedNode, value: str, dtype: str) -> str:
 
 
 def _without_sign(node: CarriedNode, value: str, count: str) -> str:
-    """Take the copies of the sign out of the bits of a uint64 that were shifted right as int64.
+    """Remove the copies of the sign bit from a uint64 that was shifted right as int64.
 
-    A negative value is 2^(64 - count) too small; half of it is added twice, so that it fits.
+    A negative value is 2^(64 - count) too small. Half of that is added twice, so that it fits.
     """
     zero, one = node.constant(np.int64(0)), node.constant(np.int64(1))
     inside = node.add("Min", node.add("Max", count, one), node.constant(np.int64(63)))

@@ -20,7 +20,7 @@ _NodeName: TypeAlias = Hashable
 
 
 class TreesError(Exception):
-    """The attributes describe no trees; the text says why."""
+    """The attributes do not describe trees; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Trees:
 
     @property
     def features(self) -> int:
-        """How many features are read, counted up to the last one."""
+        """The number of features: one more than the last one that is read."""
         return 1 + max(
             (node.feature for node in self.nodes if isinstance(node, BranchNode)), default=-1
         )
 
     def scored(self) -> tuple[set[int], set[int]]:
-        """Return the targets that every sample has a weight of, and those that any has."""
+        """Return the targets with a weight for every sample, and those with a weight for any."""
         always: set[int] = set()
         ever: set[int] = set()
         for first, last in zip(self.roots, [*self.roots[1:], len(self.nodes)], strict=True):
@@ -130,7 +130,7 @@ def _grown(roots: Sequence[_NodeName], node_of: Callable[[_NodeName], _Branch | 
 
 
 def values_of(match: Match, name: str) -> list[Any]:
-    """Return an attribute that is a list, or the tensor that may stand for it."""
+    """Return an attribute that is a list, or that is given as a tensor."""
     stored = match.attribute(f"{name}_as_tensor")
     if stored is None:
         stored = match.attribute(name, [])
@@ -246,7 +246,7 @@ def _array(match: Match, name: str) -> list[float]:
 
 
 def _sets(values: Sequence[float]) -> list[list[float]]:
-    """Cut the members of sets at NaN, which ends each set. An empty set has NaN, equal to none."""
+    """Split the members of sets at NaN, which ends each set. An empty set becomes NaN."""
     sets: list[list[float]] = []
     members: list[float] = []
     for value in values:

@@ -1,8 +1,8 @@
 """Add up products of 8-bit integers exactly in float32.
 
-A difference of an 8-bit integer and its zero point has 9 bits, which float32 and TF32 hold. float32
-adds up 258 products of two such differences without rounding. Longer sums are cut into parts of
-that length, which are added in int32.
+The difference of an 8-bit integer and its zero point has 9 bits, which float32 and TF32 represent
+exactly. float32 adds up 258 products of two such differences without rounding. Longer sums are
+split into parts of that length, which are added in int32.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Quantized:
 
 @dataclass(frozen=True)
 class Sums:
-    """The sums of products that make the elements of the output.
+    """The sums of products that the output consists of.
 
     Attributes:
         length: the number of terms: products, or input channels of a convolution.
-        exact: how many of them float32 adds up exactly.
+        exact: how many of these terms float32 adds up exactly.
     """
 
     length: int
@@ -44,7 +44,7 @@ class Sums:
 
 
 def add_parts(new: Replacement, sums: Sums, part: Callable[[int, int], gs.Variable]) -> gs.Variable:
-    """Add up, in int32, the float32 sums that ``part`` gives for ranges of terms."""
+    """Add up, in int32, the float32 sums that ``part`` returns for ranges of terms."""
     total = None
     for start in range(0, sums.length, sums.exact):
         end = min(start + sums.exact, sums.length)

@@ -1,4 +1,4 @@
-"""Inline ONNX's own definition of an operator by other operators."""
+"""Inline the function by which ONNX defines an operator."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def function_of(match: Match) -> onnx.FunctionProto | None:
 def inlined_nodes(match: Match, function: onnx.FunctionProto) -> list[onnx.NodeProto]:
     """Return the function's nodes, which read and produce the values of the matched node.
 
-    An input that is absent from the node is absent wherever the function reads it. Nodes that only
-    unused outputs need are left out.
+    An absent input of the node is absent wherever the function reads it. Nodes that only unused
+    outputs need are left out.
     """
     node = match.proto
     used = [tensor.name for tensor in match.outputs if tensor.name and match.is_used(tensor)]
@@ -59,7 +59,7 @@ def inlined_nodes(match: Match, function: onnx.FunctionProto) -> list[onnx.NodeP
 
 
 def _attributes(match: Match, function: onnx.FunctionProto) -> Mapping[str, onnx.AttributeProto]:
-    """Return the function's attributes: the node's, else the operator's defaults."""
+    """Return the function's attributes: those of the node, or the operator's defaults."""
     node = match.proto
     schema = onnx.defs.get_schema(node.op_type, match.opset, node.domain)
     defaults = {name: each.default_value for name, each in schema.attributes.items()}

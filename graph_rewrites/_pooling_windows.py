@@ -1,4 +1,4 @@
-"""Compute where the windows of a pooling operator are along each axis."""
+"""Compute the positions of a pooling operator's windows along each axis."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Windows:
 
     @property
     def padding(self) -> tuple[int, int]:
-        """How many elements the windows reach beyond each end of the input."""
+        """The number of elements by which the windows exceed each end of the input."""
         last = (self.count - 1) * self.stride + self.dilation * (self.kernel - 1) + 1
         return self.before, max(last - self.before - self.size, 0)
 
@@ -57,7 +57,7 @@ class Windows:
 
 
 def windows_of(match: Match, x: gs.Tensor) -> str | list[Windows]:
-    """Return the windows along each spatial axis of x, or why they are not known."""
+    """Return the windows along each spatial axis of x, or why they are unknown."""
     shape = match.shape(x)
     if shape is None or None in shape[2:]:
         return "a spatial size is unknown"

@@ -22,14 +22,14 @@ def dequantized(
     zero_point: NodeInput,
     axis: int | None = None,
 ) -> gs.Variable:
-    """Return the float32 numbers that integers stand for.
+    """Return the float32 numbers that quantized integers represent.
 
     Args:
         new: the new nodes.
         value: the integers.
-        scale: one, or one for each element of the axis.
-        zero_point: in the type of the integers; None is 0.
-        axis: the axis, which ONNX knows since opset 13.
+        scale: one scale, or one for each element of the axis.
+        zero_point: the zero point in the type of the integers; None for 0.
+        axis: the axis, which DequantizeLinear has since opset 13.
     """
     inputs = [value, scale] if zero_point is None else [value, scale, zero_point]
     return new.add("DequantizeLinear", *inputs, axis=axis)
@@ -43,13 +43,13 @@ def quantize(
     zero_point: NodeInput,
     dtype: str,
 ) -> list[gs.Node]:
-    """Make the output of the match: the value in integers of a dtype."""
+    """Produce the output of the match: the value, quantized to a dtype."""
     zero = np.zeros((), dtype) if zero_point is None else zero_point
     return new.end("QuantizeLinear", value, scale, zero)
 
 
 def rank_problem(match: Match, *scales: gs.Tensor | None) -> str | None:
-    """Return a reason to refuse the match, unless the scales are numbers, or vectors of one."""
+    """Return why the match is refused, unless the scales are numbers or one-element vectors."""
     for each in scales:
         if each is not None and match.shape(each) not in ((), (1,)):
             return f"'{each.name}' is not known to be a single number"

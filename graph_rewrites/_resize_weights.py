@@ -1,4 +1,4 @@
-"""Compute the elements that Resize reads along one axis and their weights, as ONNX defines them."""
+"""Compute which elements Resize reads along one axis, and their weights, as ONNX defines them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make ONNX's nodes on tensors that do what nodes on sequences do."""
+"""Make nodes on tensors that replace nodes on sequences."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import onnx.numpy_helper
 
 from pluginkit.onnx import Graphs, Scope, dims_of
 
-#: No sequence is split into more elements.
+#: The most elements that a sequence is split into.
 _MOST = 1024
 
 
 class SequenceNodes:
-    """Makes nodes of one scope.
+    """Makes the nodes of one scope.
 
     Args:
-        graphs: the graphs, which make names.
+        graphs: the graphs, which create new names.
         scope: the scope.
-        find: gives a value that is known before the model runs, else None.
+        find: returns a value if it is known before the model runs, or None.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class SequenceNodes:
         self._opset = scope.opsets.get("", 1)
 
     def constant(self, array: npt.NDArray[Any], output: str, name: str = "") -> onnx.NodeProto:
-        """Return a node that gives a stored value."""
+        """Return a node that produces a stored value."""
         tensor = onnx.numpy_helper.from_array(array)
         return onnx.helper.make_node("Constant", [], [output], name=name, value=tensor)
 
     def concatenated(self, node: onnx.NodeProto, elements: list[str]) -> list[onnx.NodeProto]:
-        """Return the nodes that do what ConcatFromSequence does."""
+        """Return the nodes that replace a ConcatFromSequence."""
         attributes = {each.name: each.i for each in node.attribute}
         axis = attributes["axis"]
         nodes: list[onnx.NodeProto] = []
@@ -55,9 +55,9 @@ class SequenceNodes:
         return [*nodes, last]
 
     def split(self, node: onnx.NodeProto) -> tuple[list[onnx.NodeProto], list[str]] | None:
-        """Return the nodes that make the elements of a SplitToSequence, and the elements.
+        """Return the nodes that produce the elements of a SplitToSequence, and the elements.
 
-        None if their number is not known.
+        None if their number is unknown.
         """
         attributes = {each.name: each.i for each in node.attribute}
         axis, source = attributes.get("axis", 0), node.input[0]

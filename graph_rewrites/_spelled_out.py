@@ -56,9 +56,9 @@ def normalized(
 
     Args:
         new: the new nodes.
-        x: float32.
-        axes: over which to take means.
-        epsilon: added to the variance.
+        x: the value, float32.
+        axes: the axes of the means.
+        epsilon: the number added to the variance.
         centred: whether to subtract the mean.
     """
     mean: NodeInput = None
@@ -86,7 +86,7 @@ _ACTIVATIONS: dict[str, tuple[str, ...]] = {
 
 
 def activation_problem(name: str, parameters: Sequence[float]) -> str | None:
-    """Return why an activation that a node names cannot be spelled out, or None."""
+    """Return why a node's activation cannot be spelled out, or None."""
     wanted = {**_ACTIVATIONS, "Clip": ("low", "high")}
     if name and name not in wanted:
         return f"its activation '{name}' is not known"
@@ -105,7 +105,7 @@ def activated(
         x: the value.
         name: the activation, for which ``activation_problem`` finds no problem.
         parameters: its parameters, in order.
-        dtype: that of the value.
+        dtype: the type of the value.
     """
     if not name:
         return x

@@ -1,4 +1,4 @@
-"""What follows the sums over trees: base values, labels, transformations."""
+"""Base values, labels and transformations, which are applied to the sums over trees."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pluginkit.graph_rewrites.expand_linear_models import transformed
 from pluginkit.onnx import NodeInput, Replacement
 
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
-#: The score of a class that no leaf has a weight of, which is never the greatest.
+#: The score of a class for which no leaf has a weight, which is never the greatest.
 NEVER = float(np.finfo(np.float32).min)
-#: A constant of the approximation of erf's inverse, and pi to as many digits as it has.
+#: A constant of the approximation of erf's inverse, and pi with the same number of digits.
 _WINITZKI, _PI = 0.147, 3.14159
 
 
 @dataclass(frozen=True)
 class Classes:
-    """How a classifier's scores become labels and probabilities.
+    """How labels and probabilities follow from a classifier's scores.
 
     Attributes:
         count: the number of classes.
@@ -45,7 +45,7 @@ class Classes:
 
     @property
     def unscored(self) -> float:
-        """The score that the plugin shall give to a class without a weight.
+        """The score that the plugin returns for a class without a weight.
 
         With base values every class has a score.
         """
@@ -104,9 +104,9 @@ def label_positions(new: Replacement, scores: NodeInput, classes: Classes) -> No
 def probabilities(new: Replacement, scores: NodeInput, classes: Classes) -> NodeInput:
     """Return the second output of a classifier, float32 [samples, classes].
 
-    Where all weights are those of the first of two classes, its score s is the second's: the
-    outputs are 1 - s and s, or -s and s with negative weights or LOGISTIC. The base value for two
-    classes is the first's.
+    If only the first of two classes has weights, its score s belongs to the second: the outputs are
+    1 - s and s, or -s and s with negative weights or LOGISTIC. A single base value for two classes
+    belongs to the first.
     """
     if classes.count > 2:
         if classes.unscored:

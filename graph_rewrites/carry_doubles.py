@@ -1,4 +1,4 @@
-"""Carry float64, which TensorRT lacks, in float32."""
+"""Compute float64, which TensorRT lacks, in float32."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pluginkit.onnx import CarriedNode, Change, GraphRewrite, Graphs, Op, elem_t
 _DOUBLE, _FLOAT = elem_type("float64"), elem_type("float32")
 #: Attributes that give the type of an output.
 _TYPES = ("dtype", "output_datatype", "output_dtype", "stash_type", "to")
-#: Operators whose output has a type of its own choice, without an input that has it.
+#: Operators whose output type is not that of an input.
 _TYPED = frozenset(
     {
         *("BlackmanWindow", "Constant", "ConstantOfShape", "EyeLike", "HammingWindow"),
@@ -32,7 +32,7 @@ class CarriedDoubles:
     everywhere: ClassVar = frozenset(carriers)
 
     def carries(self, node: CarriedNode) -> bool:
-        """Whether the node works on float32: all of ONNX's that work on float64 do."""
+        """Whether the node works on float32, as all of ONNX's nodes for float64 do."""
         if not _is_known(node.op_type):
             return False
         if node.op_type in ("Cast", "CastLike") and node.input_dtypes[0] == "float64":
@@ -60,9 +60,9 @@ class CarriedDoubles:
 class CarryDoubles(GraphRewrite):
     """Op(float64) -> Op(float32), across branches and bodies.
 
-    TensorRT takes float64 for float32 at the borders of the main graph, and plugins and rewrites
-    have no float64. Values travel as float32, and become float64 again as outputs of the main
-    graph. Numbers beyond float32's range become its greatest, or least.
+    TensorRT converts float64 to float32 at the inputs and outputs of the main graph; plugins and
+    rewrites have no float64. Values are float32 between nodes, and float64 again as outputs of the
+    main graph. Numbers beyond float32's range become its greatest or least number.
     """
 
     pattern = Op(("Add", "Cast", "Constant", "If", "Loop", "MatMul", "Mul", "Scan", "Sub"))
@@ -85,7 +85,7 @@ def _is_double(attribute: onnx.AttributeProto) -> bool:
 
 
 def _narrowed(attribute: onnx.AttributeProto) -> onnx.AttributeProto:
-    """Return the attribute with float32 in the place of float64."""
+    """Return the attribute with float32 instead of float64."""
     made = onnx.AttributeProto(name=attribute.name, type=attribute.type)
     if attribute.type == onnx.AttributeProto.INT:
         made.i = _FLOAT

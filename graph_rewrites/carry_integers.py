@@ -1,4 +1,4 @@
-"""Carry integers of types that TensorRT lacks between nodes in types that it has."""
+"""Pass integers between nodes in types that TensorRT has, instead of types that it lacks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, retype
 class CarryIntegers(GraphRewrite):
     """Op(uint8, int16, uint16, ...) -> Op(int32, ...), across branches and bodies.
 
-    TensorRT has uint8 at the borders of the main graph only, and 16 bits and uint32 not at all.
-    Such values travel as int32, uint32 as int64, and uint64 as the int64 of the same bits. Sums,
-    products and casts that may leave the range of the type are wrapped around as the type itself
-    would. Values become themselves again for nodes that cannot work on int32, and as outputs of the
+    TensorRT has uint8 only as inputs and outputs of the main graph, and no 16-bit integers or
+    uint32. Such values become int32, uint32 becomes int64, and uint64 the int64 of the same bits.
+    Sums, products and casts that may leave the range of the original type are wrapped into it.
+    Values get their original type again for nodes that cannot work on int32, and as outputs of the
     main graph.
     """
 

@@ -1,4 +1,4 @@
-"""Take the count of a mask from a NonZero, where a sum of the mask would decide a shape."""
+"""Replace a sum of a mask that determines a shape by the count of a NonZero."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, count_by_non_zero
 class CountByNonZero(GraphRewrite):
     """NonZero(mask), ReduceSum(mask) -> NonZero(mask), its length.
 
-    torch sizes what it writes through a mask by the sum of the mask. TensorRT takes a shape that
-    depends on data from a plugin's size output only: "Assertion !isInFlight(p.second.symbolicRep)
-    failed", or "is a shape tensor and must have type Int32 or Int64".
+    For an assignment through a mask, torch computes a shape from the sum of the mask. In TensorRT,
+    a shape that depends on data can only come from a plugin's size output: "Assertion
+    !isInFlight(p.second.symbolicRep) failed", or "is a shape tensor and must have type Int32 or
+    Int64".
     """
 
     pattern = Op("ReduceSum")

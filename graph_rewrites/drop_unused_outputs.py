@@ -1,4 +1,4 @@
-"""Remove unused outputs of operators of which TensorRT takes only one output."""
+"""Remove unused outputs of operators for which TensorRT supports only one output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DropUnusedOutputs(Rewrite):
         return None
 
     def rewrite(self, match: Match) -> onnx.NodeProto:
-        """The first output stays even if it is unused."""
+        """Keep the first output even if it is unused."""
         used = [at for at, tensor in enumerate(match.outputs) if match.is_used(tensor)]
         node = onnx.NodeProto()
         node.CopyFrom(match.proto)

@@ -1,4 +1,4 @@
-"""Give the tensor in the place of the maps that scikit-learn's exporter makes of it."""
+"""Return a tensor instead of the maps that scikit-learn's exporter makes from it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, is_op, place_of, sc
 class DropZipMap(GraphRewrite):
     """ai.onnx.ml.ZipMap(scores) -> Identity(scores), as an output of the model.
 
-    A ZipMap makes a map of each row, from labels to scores, and TensorRT has no maps. The output
-    keeps its name, and is the tensor: a column for each label, in the order of the labels.
+    A ZipMap turns each row into a map from labels to scores, and TensorRT has no maps. The output
+    keeps its name and becomes the tensor, with a column for each label in the order of the labels.
     """
 
     pattern = Op("ZipMap", domain="ai.onnx.ml")

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class ExpandAffineGrid(Rewrite):
     """AffineGrid(theta, size) -> Reshape(MatMul(positions, Transpose(theta)), [-1, *size[2:], k]).
 
-    In k = 2 or 3 dimensions. If the size is not known before the model runs, the positions are
-    computed when it does: (x * theta[:, 0] + y * theta[:, 1] + theta[:, 2]), along two or three
-    axes. The only position of an axis of size 1 is 0, as PyTorch has it.
+    For k = 2 or 3 dimensions. If the size is known only when the model runs, the positions are
+    computed then: (x * theta[:, 0] + y * theta[:, 1] + theta[:, 2]), along two or three axes. The
+    only position of an axis of size 1 is 0, as in PyTorch.
     """
 
     pattern = Op("AffineGrid", "theta", "size")
@@ -31,7 +31,7 @@ class ExpandAffineGrid(Rewrite):
         return None
 
     def rewrite(self, match: Match, theta: gs.Tensor, size: gs.Tensor) -> list[gs.Node]:
-        """The table is the first factor, so that both have the axes that MatMul wants."""
+        """Make the table the first factor, so that both have the axes that MatMul needs."""
         known = match.value_from_shapes(size)
         if known is None:
             return _computed(match, theta, size)

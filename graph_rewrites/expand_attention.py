@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _MergedLayout:
-    """How many columns of the weights make queries, keys and values, and how keys are hidden."""
+    """How many columns of the weights are queries, keys and values, and how keys are hidden."""
 
     sizes: tuple[int, int, int]
     masking: Masking
@@ -37,7 +37,7 @@ class ExpandAttention(Rewrite):
     """com.microsoft.Attention(x, weights) -> MatMul(Softmax(q k^T * scale + mask), v).
 
     Here q, k and v are the parts of x * weights + bias, split into heads. The mask may be of any
-    kind that ONNX Runtime has on a CPU; keys and values of the past come first. The sizes of the
+    kind that ONNX Runtime supports on a CPU; past keys and values come first. The sizes of the
     weights must be known.
     """
 

@@ -58,14 +58,14 @@ class ExpandBagSequence(Rewrite):
 
 
 class _Body:
-    """The body of a loop, and what it reads from outside."""
+    """The body of a loop, and the outer values that it reads."""
 
     def __init__(self, match: Match, body: gs.Graph) -> None:
         self._match = match
         self._body = body
 
     def read(self) -> _BagSequence | None:
-        """Read the body: what it appends are the sums of rows from one offset to the next."""
+        """Read the body, if it appends the sums of rows from one offset to the next."""
         body = self._body
         if len(body.inputs) != 4 or len(body.outputs) != 3:
             return None
@@ -122,7 +122,7 @@ class _Body:
         return self._match.constant_called(value.name) if node is None else None
 
     def _is_next(self, value: gs.Tensor, number: gs.Tensor, step: int) -> bool:
-        """Whether a value is the number of the bag and a step more."""
+        """Whether a value is the number of the bag plus a step."""
         node = _maker(value)
         if value is number or (_is(node, "Reshape") and node.inputs[0] is number):
             return step == 0

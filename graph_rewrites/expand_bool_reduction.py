@@ -19,7 +19,7 @@ class ExpandBoolReduction(Rewrite):
     input_dtypes = ("bool",)
 
     def check(self, match: Match, x: gs.Tensor) -> str | None:
-        """Refuse a node whose axes alone are bools: it would be rewritten forever."""
+        """Refuse a node of which only the axes are bools: it would be rewritten forever."""
         return match.dtype_problem(self.input_dtypes, x)
 
     def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:

@@ -36,7 +36,7 @@ class ExpandCol2Im(Rewrite):
     """Col2Im(x) -> ReduceSum(Gather(x, for each pixel the columns that cover it)).
 
     The shapes of the image and of its blocks must be stored in the model. Every pixel gathers as
-    many columns as the pixel that is covered most, zeros where it is covered less.
+    many columns as the pixel that most blocks cover, padded with zeros.
     """
 
     pattern = Op("Col2Im", "x", "image_shape", "block_shape")
@@ -62,7 +62,7 @@ class ExpandCol2Im(Rewrite):
         return blocks
 
     def rewrite(self, match: Match, x: gs.Tensor, facts: _Blocks) -> list[gs.Node]:
-        """Pixels that fewer blocks cover read a zero that is put behind the columns."""
+        """Append a zero to the columns, for pixels that fewer blocks cover."""
         table, columns = _columns_of_pixels(facts)
         new = Replacement(match)
         wide = new.cast(x, "float32")
@@ -74,7 +74,7 @@ class ExpandCol2Im(Rewrite):
 
 
 def _blocks(match: Match, image: list[int], block: list[int]) -> str | _Blocks:
-    """Return where the elements of the blocks are, or why the attributes do not say."""
+    """Return the positions of the elements of the blocks, or why they are unknown."""
     rank = len(image)
     strides = match.attribute("strides", [1] * rank)
     dilations = match.attribute("dilations", [1] * rank)
@@ -96,8 +96,8 @@ def _blocks(match: Match, image: list[int], block: list[int]) -> str | _Blocks:
 def _columns_of_pixels(blocks: _Blocks) -> tuple[Indices, int]:
     """Return the columns to add up for each pixel, and the number of columns of single elements.
 
-    The table's shape is ``[pixels, most columns of a pixel]``. A pixel with fewer columns has the
-    number of columns in its place, which is the index of the zero behind them.
+    The table's shape is ``[pixels, most columns of a pixel]``. For a pixel with fewer columns, the
+    rest is the number of columns, which is the index of the zero after the last column.
     """
     along, image = blocks.along, blocks.image
     rank = len(image)

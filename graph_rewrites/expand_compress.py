@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ExpandCompress(Rewrite):
-    """Compress(x, condition) -> Gather(x, the indices where the condition holds).
+    """Compress(x, condition) -> Gather(x, the indices where the condition is true).
 
     If the model does not store the condition, NonZero finds the indices. Without an axis x is
     flattened.

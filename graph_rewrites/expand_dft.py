@@ -27,7 +27,7 @@ class _Transform:
         size: the number of elements of the axis.
         parts: 1 if the input is real, 2 if it is complex.
         is_inverse: whether it is the inverse transform.
-        is_onesided: whether only half of the spectrum is made, or read.
+        is_onesided: whether only half of the spectrum is computed, or read.
     """
 
     axis: int
@@ -39,9 +39,9 @@ class _Transform:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """The shape of the matrix: [elements read, their parts, elements made, their parts].
+        """The shape of the matrix: [input elements, their parts, output elements, their parts].
 
-        An inverse of half a spectrum makes real numbers.
+        The inverse of half a spectrum has real outputs.
         """
         half = self.length // 2 + 1
         if self.is_inverse and self.is_onesided:
@@ -60,7 +60,7 @@ class _Transform:
         )
         if self.is_inverse:
             matrix = matrix / self.length
-        if made == 1:  # every element but the first and the middle one counts for its conjugate too
+        if made == 1:  # all elements but the first and the middle one count for conjugates, too
             weights = np.where(np.arange(rows) * 2 % self.length == 0, 1, 2)
             matrix = matrix * weights[:, None, None, None]
         return matrix[:, :parts, :, :made].astype(np.float32)
@@ -69,9 +69,9 @@ class _Transform:
 class ExpandDft(Rewrite):
     """DFT(x) -> MatMul(x, matrix), the real and the imaginary parts side by side.
 
-    The work grows with the square of the length; the matrix has at most 2**24 elements, which is
-    2048 complex numbers. Computed in float32, for float32, float16 and bfloat16, as exactly as
-    TensorRT's products: with TF32 allowed, to 10 bits. The sizes of the transformed axis and of the
+    The work grows with the square of the length; the matrix has at most 2**24 elements, enough for
+    2048 complex numbers. Computed in float32, for float32, float16 and bfloat16, with the precision
+    of TensorRT's products: with TF32 allowed, 10 bits. The sizes of the transformed axis and of the
     last one must be known, and the length and the axis stored in the model.
     """
 

@@ -18,7 +18,7 @@ _SCALAR = np.zeros(0, np.int64)
 
 @dataclass(frozen=True)
 class _Lengths:
-    """Of one axis, as float32 scalars: the elements before and after, and the scale."""
+    """The sizes before and after of one axis, and the scale, as float32 scalars."""
 
     size: NodeInput
     resized: NodeInput
@@ -28,8 +28,9 @@ class _Lengths:
 class ExpandDynamicResize(Rewrite):
     """Resize(x, sizes) -> MatMul(x, weights), along one axis after the other, with antialias.
 
-    For sizes that are only known when the model runs; ExpandResize has those that are stored. The
-    weights of an axis are a matrix of its elements before and after, computed when the model runs.
+    For sizes that are known only when the model runs; for stored sizes there is ExpandResize. The
+    weights of an axis are a matrix over its elements before and after, computed when the model
+    runs.
     Modes linear and cubic, computed in float32.
     """
 
@@ -114,7 +115,7 @@ def _resize(
 
 
 def _weights(new: Replacement, match: Match, lengths: _Lengths) -> tuple[NodeInput, NodeInput]:
-    """Return the elements that are read, which may lie outside, and the weights [after, read]."""
+    """Return the elements to read, which may be outside, and the weights [after, read]."""
     is_cubic = match.attribute("mode", "linear") == "cubic"
     shrink = new.add("Min", lengths.scale, np.float32(1))
     zero, one = np.float32(0), np.float32(1)
@@ -137,7 +138,7 @@ def _weights(new: Replacement, match: Match, lengths: _Lengths) -> tuple[NodeInp
 
 
 def _coordinates(new: Replacement, match: Match, number: NodeInput, lengths: _Lengths) -> NodeInput:
-    """Return where each new element lies among the old ones."""
+    """Return the coordinate of each new element among the old ones."""
     mode = match.attribute("coordinate_transformation_mode", "half_pixel")
     one, half = np.float32(1), np.float32(0.5)
     if mode == "asymmetric":

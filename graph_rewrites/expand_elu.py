@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class ExpandElu(Rewrite):
     """Elu(x) -> Max(x, 0) + alpha * (Exp(Min(x, 0)) - 1), of three axes.
 
-    TensorRT takes Elu, but between convolutions of signals, as in Encodec, its builder fails:
+    TensorRT supports Elu, but between convolutions of signals, as in Encodec, its builder fails:
     "Error during shape inference of ... elu". Computed in float32.
     """
 

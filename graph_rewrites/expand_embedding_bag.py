@@ -1,4 +1,4 @@
-"""Turn the loop over bags that EmbeddingBag is exported as into one product."""
+"""Turn an exported EmbeddingBag, which is a loop over bags, into one product."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Replacement, Rewrite, b
 
 @dataclass(frozen=True)
 class _Bags:
-    """The values that the loop reads: the names of those from outside, and how rows are reduced."""
+    """The names of the outer values that the loop reads, and how it reduces rows."""
 
     table: str
     numbers: str
@@ -27,8 +27,8 @@ class _Bags:
 class ExpandEmbeddingBag(Rewrite):
     """Loop over bags: ReduceSum(Gather(w, ids[start:end])) -> MatMul(is in bag, Gather(w, ids)).
 
-    The loop that PyTorch's exporter writes for an EmbeddingBag that sums or takes means. The matrix
-    has as many elements as there are bags, times ids; all rows of the table must be finite.
+    PyTorch's exporter writes this loop for an EmbeddingBag with mode sum or mean. The matrix has an
+    element for each bag and id; all rows of the table must be finite.
     """
 
     pattern = Op("Loop")
@@ -77,7 +77,7 @@ def sums_of_bags(
         rows: the rows, [rows, columns].
         starts: the first row of each bag.
         ends: the row after the last one of each bag.
-        dtype: that of the rows.
+        dtype: the type of the rows.
     """
     length = new.slice(new.add("Shape", rows), 0, 0, 1)
     scalar = new.add("Reshape", length, np.zeros(0, np.int64))
@@ -91,7 +91,7 @@ def sums_of_bags(
 def _stays_true(
     match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
 ) -> bool:
-    """Whether the body gives the condition that the loop starts with, which is stored and true."""
+    """Whether the condition stays as it is at the start of the loop: stored and true."""
     name = body.output[0].name
     while name in producers and producers[name].op_type in ("Cast", "Identity"):
         name = producers[name].input[0]
@@ -125,7 +125,7 @@ def _bags(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Ba
         return None
 
     def taken_from(name: str) -> str | None:
-        """Return the values of which the border of a slice is the one of this bag."""
+        """Return the vectors from which the bound of a slice is taken at the number of the bag."""
         widened = made_by(name, "Unsqueeze")
         taken = widened and made_by(widened.input[0], "Gather")
         if taken is None or taken.input[1] != body.input[0].name or _attribute(taken, "axis", 0):

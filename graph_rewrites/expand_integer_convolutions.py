@@ -104,7 +104,7 @@ class ExpandQLinearConv(Rewrite):
 
 
 def _convolution_sums(match: Match, x: gs.Tensor, w: gs.Tensor) -> str | Sums:
-    """Return how long the sums of a convolution are, or why it cannot be computed exactly."""
+    """Return the sums of a convolution, or why they cannot be computed exactly."""
     problem = match.dtype_problem(QUANTIZED, x, w)
     if problem is not None:
         return problem

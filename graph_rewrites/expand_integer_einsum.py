@@ -1,4 +1,4 @@
-"""Turn Einsum of integers, which TensorRT has of floating-point numbers only, into products."""
+"""Turn Einsum of integers into products; TensorRT has it for floating-point numbers only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Equation:
-    """The letters of each factor, of the output, and those that are summed."""
+    """The letters of each factor, of the output, and of the sums."""
 
     factors: list[str]
     output: str
@@ -23,7 +23,7 @@ class _Equation:
 class ExpandIntegerEinsum(Rewrite):
     """Einsum(a, b, "ij,jk->ik") of integers -> ReduceSum(a[i,k,j] * b[i,k,j]), broadcast.
 
-    All products are made before they are added, which takes as many elements as there are.
+    All products are computed before they are added, which takes memory for all of them.
     """
 
     pattern = Op("Einsum", ...)

@@ -93,7 +93,7 @@ class ExpandQLinearMatMul(Rewrite):
 
 
 def _matrix_sums(match: Match, a: gs.Tensor, b: gs.Tensor) -> str | Sums:
-    """Return how long the sums of a matrix product are, or why it cannot be computed exactly."""
+    """Return the sums of a matrix product, or why they cannot be computed exactly."""
     problem = match.dtype_problem(QUANTIZED, a, b)
     if problem is not None:
         return problem

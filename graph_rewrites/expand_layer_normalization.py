@@ -78,8 +78,8 @@ class ExpandSkipSimplifiedLayerNormalization(OfFloats):
 class ExpandSimplifiedLayerNormalization(Rewrite):
     """SimplifiedLayerNormalization(x, scale) -> x / rms(x) * scale.
 
-    The operator has ONNX's own domain, but ONNX Runtime alone knows it. The mean square is taken
-    in float32, over the axes from ``axis`` on.
+    The operator has ONNX's own domain, but only ONNX Runtime defines it. The mean square is
+    computed in float32, over the axes from ``axis`` on.
     """
 
     pattern = Op("SimplifiedLayerNormalization", "x", "scale")
@@ -102,8 +102,8 @@ class ExpandSimplifiedLayerNormalization(Rewrite):
 class ExpandOldLayerNormalization(Rewrite):
     """LayerNormalization(x, scale, bias) -> (x - mean) / sqrt(variance + epsilon) * scale + bias.
 
-    Before opset 17, in which ONNX has the operator: ONNX Runtime has it in every opset, and its
-    optimizer writes it. Computed in float32.
+    For models before opset 17, in which ONNX added the operator: ONNX Runtime supports it in every
+    opset, and its optimizer writes it. Computed in float32.
     """
 
     pattern = Op("LayerNormalization", "x", "scale", Optional("bias"))
@@ -182,7 +182,7 @@ class ExpandEmbedLayerNormalization(Rewrite):
 
 
 def _count(new: Replacement, index: gs.Tensor, ids: gs.Tensor, mask: gs.Tensor | None) -> None:
-    """Make the number of ones in each row of the mask, or zeros."""
+    """Produce the number of ones in each row of the mask, or zeros."""
     if mask is None:
         rows = new.slice(new.add("Shape", ids), 0, 0, 1)
         new.into([index], "Expand", np.int32(0), rows)
@@ -192,7 +192,7 @@ def _count(new: Replacement, index: gs.Tensor, ids: gs.Tensor, mask: gs.Tensor |
 
 
 def _sum(new: Replacement, match: Match, parts: list[gs.Tensor | None]) -> NodeInput:
-    """Add what is present; the fourth output of the match, if there is one, is the sum."""
+    """Add the inputs that are present; the sum is also the fourth output, if there is one."""
     present: list[NodeInput] = [each for each in parts if each is not None]
     total = present[0]
     for each in present[1:]:
@@ -212,7 +212,7 @@ def _spell_out(
     centred: bool,
     axes: list[int] | None = None,
 ) -> list[gs.Node]:
-    """Make the normalization of x, computed in float32, with the outputs of the match."""
+    """Normalize x in float32, and produce the outputs of the match."""
     epsilon = match.attribute("epsilon", 1e-5 if match.proto.domain == "" else 1e-12)
     y, mean, inverse = [*match.outputs, None, None][:3]
     wide = new.cast(x, "float32")
@@ -227,7 +227,7 @@ def _spell_out(
 
 
 def _normalized_axes(match: Match, x: gs.Tensor) -> str | list[int]:
-    """Return the axes over which a normalization takes means, or why they are not known."""
+    """Return the axes of a normalization's means, or why they are unknown."""
     axis, rank = match.attribute("axis", -1), match.rank(x)
     if axis == -1:
         return [-1]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("float32", "float64", "int64", "int32")
 _TRANSFORMS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO")
-#: What counts as zero for SOFTMAX_ZERO.
+#: Scores up to this magnitude are zero for SOFTMAX_ZERO.
 _ZERO = 1e-7
 
 
@@ -32,8 +32,8 @@ class _Linear:
 class ExpandLinearClassifier(Rewrite):
     """ai.onnx.ml.LinearClassifier(x) -> Gather(labels, ArgMax(s)), s = MatMul(x, w) + constants.
 
-    The second output are the scores s, after the transformation that the node names. Labels are
-    integers, or of no use to anyone.
+    The second output are the scores s after the node's transformation. Labels must be integers,
+    unless they are unused.
     """
 
     pattern = Op("LinearClassifier", "x", domain=ML)
@@ -143,7 +143,7 @@ def _kernel(
 
 
 def _linear(match: Match, x: gs.Tensor, count: int) -> str | _Linear:
-    """Return the linear function of a node that has ``count`` scores, or why it is not known."""
+    """Return the linear function of a node with ``count`` scores, or why it is unknown."""
     coefficients, constants = floats(match, "coefficients"), floats(match, "intercepts")
     transform = match.attribute("post_transform", "NONE")
     if transform not in _TRANSFORMS:

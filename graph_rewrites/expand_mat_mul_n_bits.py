@@ -1,4 +1,4 @@
-"""Take products with weights of 2, 4 or 8 bits apart, as they are in language models."""
+"""Expand products with weights of 2, 4 or 8 bits, as in language models."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _decoded(
     scales: npt.NDArray[Any],
     zero: npt.NDArray[Any] | None = None,
 ) -> str | _Weights:
-    """Return the weights, or why they cannot be read."""
+    """Return the decoded weights, or why they cannot be read."""
     bits, block = match.attribute("bits", 4), match.attribute("block_size", 0)
     columns, rows = match.attribute("N", 0), match.attribute("K", 0)
     if columns < 1 or rows < 1 or block < 1:

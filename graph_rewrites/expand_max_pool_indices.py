@@ -38,7 +38,7 @@ class ExpandMaxPoolIndices(Rewrite):
         return windows_of(match, x)
 
     def rewrite(self, match: Match, x: gs.Tensor, facts: list[Windows]) -> list[gs.Node]:
-        """Each plane gets a last element of -inf, which windows read outside of the plane."""
+        """Append -inf to each plane, for the elements of windows outside of the plane."""
         batch, channels, *sizes = (size or 0 for size in match.shape(x) or ())
         table, places = _elements_of_windows(
             [each.elements() for each in facts],
@@ -74,8 +74,8 @@ def _elements_of_windows(
 
     Returns:
         Two arrays ``[windows, kernel]`` over all axes. An element outside of the plane is the
-        plane's size in the first, and in the second has the index of its window's first element
-        inside, because ArgMax may choose it in a window of nothing but -inf.
+        plane's size in the first array. In the second it is the index of its window's first element
+        inside, because ArgMax may choose it in a window that is all -inf.
     """
     rank = len(sizes)
     windows = math.prod(len(each) for each in along)

@@ -55,7 +55,7 @@ class ExpandMaxUnpool(Rewrite):
 
 
 def _unpooled_shape(match: Match, shape: list[int]) -> str | list[int]:
-    """Return the shape in which the indices count, or why there is none."""
+    """Return the shape that the indices refer to, or why there is none."""
     batch, channels, *sizes = shape
     rank = len(sizes)
     kernel = match.attribute("kernel_shape", [1] * rank)

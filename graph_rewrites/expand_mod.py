@@ -1,4 +1,4 @@
-"""Spell out Mod with the sign of the divisor for floats; TensorRT has it for integers only."""
+"""Spell out Mod with the sign of the divisor for floats; TensorRT has it only for integers."""
 
 from __future__ import annotations
 

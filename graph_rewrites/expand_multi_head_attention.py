@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _HeadsLayout:
-    """The size of a head and that of all values, and how keys are hidden."""
+    """The size of a head, the size of the values of all heads, and how keys are hidden."""
 
     head: int
     values: int
@@ -36,9 +36,9 @@ class _HeadsLayout:
 class ExpandMultiHeadAttention(Rewrite):
     """com.microsoft.MultiHeadAttention(q, k, v) -> MatMul(Softmax(q k^T * scale + mask), v).
 
-    Queries, keys and values may have a bias; keys and values may come split into heads, as those of
-    the past do, or all three in one tensor of five axes, or the keys with the values. The hidden
-    sizes must be known.
+    Queries, keys and values may have a bias. Keys and values may already be split into heads, as
+    past ones are; all three, or keys and values, may be packed in one tensor of five axes. The
+    hidden sizes must be known.
     """
 
     pattern = Op(
@@ -125,7 +125,7 @@ def _parts(
     key: gs.Tensor | None,
     value: gs.Tensor | None,
 ) -> list[NodeInput | tuple[NodeInput]]:
-    """Return queries, keys and values; in a tuple if they are split into heads already."""
+    """Return queries, keys and values; those already split into heads are in a tuple."""
     if key is None:
         return [(_packed(new, query, at),) for at in range(3)]
     if match.rank(key) == 5:

@@ -1,4 +1,4 @@
-"""Turn pooling over dilated windows, and unusual norms, which TensorRT refuses, into slices."""
+"""Turn pooling with dilations or unusual norms, which TensorRT refuses, into slices."""
 
 from __future__ import annotations
 

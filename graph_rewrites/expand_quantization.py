@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class ExpandQuantizeLinear(Rewrite):
     """QuantizeLinear(x, scale, zero point) -> Cast(Clip(Round(x / scale) + zero point)).
 
-    To uint8 always, because TensorRT builds it around zero but silently makes int8 of it. To int8
-    if the zero point is not stored in the model or is not zero, which TensorRT refuses. The
-    quotient is computed in the dtype of the scale, or in that of the attribute ``precision``.
+    Always for uint8, because TensorRT silently quantizes to int8 instead. For int8 if the zero
+    point is not stored in the model or is not zero, which TensorRT refuses. The quotient is
+    computed in the dtype of the scale, or in that of the attribute ``precision``.
     """
 
     pattern = Op("QuantizeLinear", "x", "scale", Optional("zero_point"))
@@ -37,7 +37,7 @@ class ExpandQuantizeLinear(Rewrite):
     def rewrite(
         self, match: Match, x: gs.Tensor, scale: gs.Tensor, zero_point: gs.Tensor | None
     ) -> list[gs.Node]:
-        """From the quotient on, float32 is exact."""
+        """Compute in float32 from the quotient on, which is exact."""
         precision = match.dtype_attribute("precision") or match.dtype(scale)
         dtype = _output_dtype(match)
         new = Replacement(match)
@@ -54,10 +54,11 @@ class ExpandQuantizeLinear(Rewrite):
 class ExpandDequantizeLinear(Rewrite):
     """DequantizeLinear(x, scale, zero point) -> (x - zero point) * scale.
 
-    From uint8 and int32 always. From int8 if the zero point is not stored in the model or is not
-    zero, since TensorRT's own quantization is around zero, and from a stored int8 without
-    dimensions, which its parser reshapes and its builder then refuses. The product is computed in
-    the dtype of the scale, which holds every difference of 8-bit integers; from int32 in float32.
+    Always for uint8 and int32. For int8 if the zero point is not stored in the model or is not
+    zero, since TensorRT's quantization has no zero points; and for a stored int8 without
+    dimensions, which the parser reshapes and the builder then refuses. The product is computed in
+    the dtype of the scale, which represents every difference of 8-bit integers; for int32 in
+    float32.
     """
 
     pattern = Op("DequantizeLinear", "x", "scale", Optional("zero_point"))
@@ -78,7 +79,7 @@ class ExpandDequantizeLinear(Rewrite):
     def rewrite(
         self, match: Match, x: gs.Tensor, scale: gs.Tensor, zero_point: gs.Tensor | None
     ) -> list[gs.Node]:
-        """The output may have another dtype than the scale."""
+        """Cast the output, whose dtype may differ from the scale's."""
         wanted = match.dtype_attribute("output_dtype") or match.dtype(scale)
         dtype = "float32" if match.dtype(x) == "int32" else match.dtype(scale)
         new = Replacement(match)
@@ -96,14 +97,15 @@ class ExpandDequantizeLinear(Rewrite):
 class ExpandDynamicQuantizeLinear(Rewrite):
     """DynamicQuantizeLinear(x) -> clip(round(x / scale) + zero point), scale = range of x / 255.
 
-    The range includes zero, and the zero point is the integer of its least value. If x is all zeros
-    the scale is 0, as ONNX defines it (ONNX Runtime gives 1), and so are y and the zero point.
+    The range includes zero, and the zero point is the integer of its least value. If x is all
+    zeros, the scale, y and the zero point are 0, as ONNX defines it (ONNX Runtime returns a scale
+    of 1).
     """
 
     pattern = Op("DynamicQuantizeLinear", "x")
 
     def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
-        """Everything is float32 until the casts at the end."""
+        """Compute everything in float32, and cast at the end."""
         zero, one, steps = np.float32(0), np.float32(1), np.float32(255)
         new = Replacement(match)
         least = new.add("Min", new.add("ReduceMin", x, keepdims=0), zero)
@@ -121,7 +123,7 @@ class ExpandDynamicQuantizeLinear(Rewrite):
 
 
 def _speed_note(dtype: str) -> str:
-    """Return what a quantization that TensorRT lacks costs."""
+    """Return a note about the cost of a quantization that TensorRT lacks."""
     if dtype == "int8":
         return (
             "int8 with a zero point other than a stored 0 is computed in floating point, without "

@@ -56,7 +56,7 @@ class ExpandQLinearBinary(_OfPairs):
         return quantize(new, match, y, y_scale, y_zero, match.dtype(a))
 
 
-#: For each operator of one input the attributes of the operator on floating-point numbers.
+#: For each operator with one input the attributes of the floating-point operator.
 _UNARY: dict[str, tuple[str, ...]] = {
     "QLinearAveragePool": (
         *("auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides"),
@@ -126,7 +126,7 @@ def _made(new: Replacement, match: Match, value: NodeInput) -> gs.Variable:
 def _is_along_one_axis(match: Match, x: gs.Tensor) -> bool:
     """Whether the Softmax is along one axis in the model's opset too.
 
-    Before opset 13 it is over all axes from one on; the node says for which opset it was made.
+    Before opset 13 it is over all axes from one on; an attribute says which opset the node means.
     """
     axis, rank = match.attribute("axis", -1), match.rank(x)
     is_last = axis == -1 or (rank is not None and axis == rank - 1)
@@ -183,7 +183,7 @@ class ExpandQLinearWhere(_OfPairs):
 class ExpandNhwcQLinearConv(Rewrite):
     """com.microsoft.QLinearConv(x, w) -> Transpose(QLinearConv(Transpose(x), w)).
 
-    The channels come last if ``channels_last`` is 1; else nothing is transposed.
+    If ``channels_last`` is 1, channels come last; otherwise nothing is transposed.
     """
 
     pattern = Op("QLinearConv", "x", ..., domain=MICROSOFT)

@@ -65,7 +65,7 @@ class ExpandQGemm(Rewrite):
         y_scale: gs.Tensor | None,
         y_zero: gs.Tensor | None,
     ) -> list[gs.Node]:
-        """The integers c have the scale of the products."""
+        """Scale the integers c like the products."""
         new = Replacement(match)
         flags = {name: match.attribute(name, 0) for name in ("transA", "transB")}
         alpha = match.attribute("alpha", 1.0)
@@ -148,7 +148,7 @@ def _product(
     zeros: tuple[NodeInput, NodeInput],
     bias: NodeInput,
 ) -> list[gs.Node]:
-    """Make the output of the match: the product of integers, scaled, with a bias."""
+    """Produce the output of the match: the scaled product of integers, plus a bias."""
     inputs = [*factors, *zeros]
     while inputs[-1] is None:
         inputs.pop()
@@ -162,8 +162,8 @@ def _product(
 class ExpandLongQLinearMatMul(Rewrite):
     """QLinearMatMul(a, b) -> QuantizeLinear(MatMul(DequantizeLinear(a), DequantizeLinear(b))).
 
-    For sums of a length that varies, of which ExpandQLinearMatMul knows none to be exact. Here they
-    are rounded as floating-point numbers are. Each scale must be a single number.
+    For sums of unknown length, which ExpandQLinearMatMul cannot compute exactly. Here they are
+    rounded like all floating-point sums. Each scale must be a single number.
     """
 
     pattern = Op(

@@ -88,7 +88,7 @@ def _resize(
 def _resized_axes(
     match: Match, shape: tuple[int | None, ...] | None
 ) -> str | dict[int, ResizedAxis]:
-    """Return how each axis is resized, or why that is not known."""
+    """Return how each axis is resized, or why that is unknown."""
     if shape is None:
         return "the size of a resized axis is unknown"
     axes = [axis % len(shape) for axis in match.attribute("axes", range(len(shape)))]
@@ -120,7 +120,7 @@ def _resized_axes(
 
 
 def _fit_sizes(old: list[int], sizes: list[int], policy: str) -> tuple[list[float], list[int]]:
-    """Return the scale and the new size of each axis, given sizes and what keeps their ratio."""
+    """Return the scale and the new size of each axis, given sizes and a policy for their ratio."""
     factors = [size / before for size, before in zip(sizes, old, strict=True)]
     if policy == "stretch":
         return factors, sizes

@@ -20,8 +20,9 @@ class Rotation:
 
     Attributes:
         head: the size of a head.
-        rotated: how many of its elements are rotated, the first ones.
-        is_interleaved: whether pairs are neighbours, or half the rotated elements apart.
+        rotated: how many of its first elements are rotated.
+        is_interleaved: whether the elements of a pair are adjacent, or half the rotated elements
+            apart.
     """
 
     head: int
@@ -56,7 +57,7 @@ class ExpandRotaryEmbedding(Rewrite):
         sin: gs.Tensor,
         facts: Rotation,
     ) -> list[gs.Node]:
-        """A tensor of three axes is taken apart into heads; its sequence comes before them."""
+        """Split a tensor of three axes into heads; the axis of the sequence comes before theirs."""
         new = Replacement(match)
         is_flat = match.rank(x) == 3
         value: NodeInput = x

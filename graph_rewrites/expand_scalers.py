@@ -37,7 +37,7 @@ class ExpandScaler(Rewrite):
 class ExpandNormalizer(Rewrite):
     """ai.onnx.ml.Normalizer(x) -> x / ReduceSum(Abs(x)); or the root of squares, or the maximum.
 
-    A row of zeros stays as it is.
+    A row of zeros stays zero.
     """
 
     pattern = Op("Normalizer", "x", domain=ML)
@@ -105,7 +105,7 @@ class ExpandImputer(Rewrite):
 
 @dataclass(frozen=True)
 class _Encoding:
-    """The keys, the value of each, and the value of everything else."""
+    """The keys, their values, and the value of everything else."""
 
     keys: npt.NDArray[Any]
     values: npt.NDArray[Any]
@@ -130,7 +130,7 @@ class ExpandLabelEncoder(Rewrite):
         return problem or found
 
     def rewrite(self, match: Match, x: gs.Tensor, facts: _Encoding) -> list[gs.Node]:
-        """The keys have a further axis; what equals none of them is sent to the last value."""
+        """Compare with all keys along a new axis; if none is equal, gather the last value."""
         new = Replacement(match)
         keys, values = _first_of_each(facts)
         wide: NodeInput = x
@@ -227,7 +227,7 @@ class ExpandArrayFeatureExtractor(Rewrite):
         return match.dtype_problem(_NUMBERS, x)
 
     def rewrite(self, match: Match, x: gs.Tensor, indices: gs.Tensor) -> list[gs.Node]:
-        """A vector becomes a row."""
+        """Reshape vectors to rows."""
         new = Replacement(match)
         flat = new.add("Reshape", indices, np.array([-1]))
         if match.rank(x) == 1:

@@ -1,4 +1,4 @@
-"""Turn TfIdfVectorizer of integers, which TensorRT lacks, into comparisons that are counted."""
+"""Turn TfIdfVectorizer of integers, which TensorRT lacks, into comparisons and sums."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class _Facts:
 
 
 class ExpandTfIdf(Rewrite):
-    """TfIdfVectorizer(x) -> ReduceSum over places of And(x at the place == the n-gram's tokens).
+    """TfIdfVectorizer(x) -> ReduceSum over positions of And(x at the position == n-gram's tokens).
 
-    For int32 and int64; the length of the sequences must be known. Every place is compared with
+    For int32 and int64; the length of the sequences must be known. Every position is compared with
     every n-gram, so the work and the memory grow with the size of the pool.
     """
 
@@ -51,7 +51,7 @@ class ExpandTfIdf(Rewrite):
         return grams if isinstance(grams, str) else _Facts(len(shape), length, grams)
 
     def rewrite(self, match: Match, x: gs.Tensor, facts: _Facts) -> list[gs.Node]:
-        """Outputs without an n-gram read a zero that is put behind the counts."""
+        """Append a zero to the counts, for outputs without an n-gram."""
         rank = facts.rank
         outputs = match.attribute("ngram_indexes")
         new = Replacement(match)
@@ -74,7 +74,7 @@ class ExpandTfIdf(Rewrite):
 
 
 def _n_grams(match: Match) -> str | list[tuple[range, npt.NDArray[np.int64]]]:
-    """Return the n-grams to count, as in _Facts, or why the attributes do not give them."""
+    """Return the n-grams to count, as in _Facts, or why they are unknown."""
     pool = match.attribute("pool_int64s")
     if pool is None:
         return "its n-grams are strings"
@@ -98,7 +98,7 @@ def _n_grams(match: Match) -> str | list[tuple[range, npt.NDArray[np.int64]]]:
 
 
 def _steps(match: Match, n: int, length: int) -> list[int]:
-    """Return the distances between two tokens for which an n-gram fits; a single token has one."""
+    """Return the distances between tokens at which an n-gram fits; a single token has one."""
     steps = range(1, match.attribute("max_skip_count") + 2 if n > 1 else 2)
     return [step for step in steps if (n - 1) * step < length]
 

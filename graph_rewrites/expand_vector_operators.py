@@ -1,4 +1,4 @@
-"""Give vectors a second axis for operators that TensorRT has from two axes on."""
+"""Give vectors a second axis, for operators that need at least two axes in TensorRT."""
 
 from __future__ import annotations
 

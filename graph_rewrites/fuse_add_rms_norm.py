@@ -1,6 +1,6 @@
 """Fuse a residual sum and its RMS normalization, whole or spelled out, into one plugin.
 
-TensorRT takes these nodes by itself, so the rewrites are opt-in: measure with and without.
+TensorRT supports these nodes, so the rewrites are opt-in: measure with and without them.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class _FuseAddRMSNorm(Rewrite, abstract=True):
         mean: gs.Node | None = None,
         epsilon: gs.Tensor | None = None,
     ) -> str | AddRMSNorm:
-        """The plugin must compute the same: the types and shapes must be those that it takes."""
+        """Check that the plugin computes the same, and supports the types and shapes."""
         rank = match.rank(total.outputs[0])
         if norm is not None:
             found = _whole_norm(norm, rank)
@@ -113,7 +113,7 @@ class _FuseAddRMSNorm(Rewrite, abstract=True):
         total: gs.Node,
         facts: AddRMSNorm,
     ) -> NewNode:
-        """The sum keeps its name, as the plugin's second output."""
+        """Make the sum the plugin's second output, under its name."""
         return match.plugin_node(facts, [x, residual, weight], [match.outputs[0], total.outputs[0]])
 
 
@@ -137,8 +137,8 @@ class FuseAddRMSNorm(_FuseAddRMSNorm):
 class FuseSpelledOutAddRMSNorm(_FuseAddRMSNorm):
     """weight * Cast(v / rms(v)), v = Cast(Add(residual, x)) -> AddRMSNorm_PK(x, residual, weight).
 
-    As FuseAddRMSNorm, for a norm written in elementary operators: with the casts, like Llama's, or
-    in float32 without. A norm in 16 bits throughout is left, because it rounds elsewhere.
+    As FuseAddRMSNorm, for a norm in elementary operators, with the casts, as in Llama, or all in
+    float32. A norm that is all in 16 bits is left, because it rounds at other places.
     """
 
     def pattern(

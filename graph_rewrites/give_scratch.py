@@ -8,10 +8,10 @@ from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, give_scratch_in_bod
 
 
 class GiveScratch(GraphRewrite):
-    """If(Plugin_PK(x)) -> If(Plugin_PK_Scratch(x)), with another output that nobody reads.
+    """If(Plugin_PK(x)) -> If(Plugin_PK_Scratch(x)), with a further output that no node reads.
 
-    TensorRT's compiler fails on a plugin that asks for a workspace inside an If, Loop or Scan, and
-    builds one with a second output of as many bytes.
+    TensorRT's compiler fails on a plugin with a workspace inside an If, Loop or Scan. It builds one
+    with a further output of that size instead.
     """
 
     pattern = Op(("If", "Loop", "Scan"))

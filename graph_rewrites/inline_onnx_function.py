@@ -1,4 +1,4 @@
-"""Replace operators that TensorRT lacks or takes only partly by ONNX's own definitions."""
+"""Replace operators that TensorRT lacks, or supports only partly, by ONNX's own definitions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _HALVES = ("float16", "bfloat16")
 #: Head sizes for which TensorRT has attention kernels in 16 bits.
 _KERNEL_HEADS = range(9, 257)
-#: With at least this many heads in the whole batch, TensorRT takes single queries without a kernel.
+#: With at least this many heads in the batch, TensorRT needs no kernel for single queries.
 _LEAST_GROUPS = 4
 
 
@@ -44,7 +44,7 @@ def _takes_clip(match: Match) -> str | None:
 
 
 def _takes_attention(match: Match) -> str | None:
-    """Return why both TensorRT's parser, which ignores windows, and its kernels take the node."""
+    """Return why TensorRT's parser, which ignores windows, and its kernels support the node."""
     mask, past = ([*match.inputs, None, None][at] for at in (3, 4))
     has_mask, has_past = (each is not None and bool(each.name) for each in (mask, past))
     is_causal = match.attribute("is_causal", False)
@@ -69,9 +69,9 @@ def _has_column_for_each_key(match: Match, mask: gs.Tensor, key: gs.Tensor) -> b
 
 
 def _takes_heads(match: Match, *, is_masked: bool) -> str | None:
-    """Return why TensorRT takes the heads, or None.
+    """Return why TensorRT supports the heads, or None.
 
-    It needs a kernel, except for one query to each of enough heads, and for inputs of three axes
+    It needs a kernel, except for a single query with enough heads, and for inputs of three axes
     with known sizes, as many heads for keys as for queries, and no mask.
     """
     shapes = [match.shape(tensor) for tensor in match.inputs[:3]]
@@ -94,7 +94,7 @@ def _takes_heads(match: Match, *, is_masked: bool) -> str | None:
     return None
 
 
-#: For each operator a function that gives a reason if TensorRT takes the node, else None.
+#: For each operator a function that returns why TensorRT supports a node, or None.
 _TAKES: dict[str, Callable[[Match], str | None]] = {
     "Attention": _takes_attention,
     "CausalConvWithState": _never,
@@ -115,7 +115,7 @@ class _Inline(Rewrite, abstract=True):
         return "ONNX does not define it by other operators here" if function is None else function
 
     def rewrite(self, match: Match, facts: onnx.FunctionProto) -> list[onnx.NodeProto]:
-        """Nodes of the definition that have a definition themselves are inlined next."""
+        """Inline one definition; nodes in it that are defined by functions too are inlined next."""
         return inlined_nodes(match, facts)
 
 
@@ -123,8 +123,8 @@ class InlineFunction(_Inline):
     """Op(...) -> the operators by which ONNX defines Op.
 
     For operators that TensorRT lacks (SoftmaxCrossEntropyLoss, LinearAttention, ...), and for nodes
-    that it refuses: Attention and LayerNormalization with several outputs, Attention for which it
-    has no kernel, Celu in 16 bits, Clip of small integers. Optional inputs may be absent.
+    that it refuses: Attention and LayerNormalization with several outputs, Attention without a
+    kernel, Celu in 16 bits, Clip of small integers. Optional inputs may be absent.
     """
 
     pattern = Op(tuple(_TAKES))

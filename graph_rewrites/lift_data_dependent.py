@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class LiftDataDependent(GraphRewrite):
     """If(NonZero_PK(x)) -> NonZero_PK(x), If(...), where x comes from outside of the branch.
 
-    TensorRT has sizes that depend on data in the main graph only. The node is computed whether or
-    not its branch is taken. One that reads what the branch, or a loop, computes is left, unless
-    this follows from outside by operators that cannot fail.
+    TensorRT supports sizes that depend on data only in the main graph. The node then runs whether
+    or not its branch is taken. A node that reads values of the branch or a loop is left, unless
+    these follow from outer values by operators that cannot fail.
     """
 
     pattern = Op(("If", "Loop", "Scan"))

@@ -1,4 +1,4 @@
-"""Remove an If that only spares what follows an empty tensor, since TensorRT needs it outside."""
+"""Remove an If that only guards against an empty tensor, for the sake of TensorRT."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, lift_empty_guards
 class LiftEmptyGuard(GraphRewrite):
     """If(x has no element: an empty tensor, else f(x)) -> f(x), which is empty if x is.
 
-    torchvision puts such an If around NonMaxSuppression. TensorRT takes nothing whose size depends
-    on data inside an If.
+    torchvision puts such an If around NonMaxSuppression. TensorRT does not support sizes that
+    depend on data inside an If.
     """
 
     pattern = Op("If")

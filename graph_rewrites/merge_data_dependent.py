@@ -8,7 +8,7 @@ import onnx
 
 from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, merge_equal_nodes
 
-#: ONNX's operators of which plugins with a size output are made.
+#: ONNX's operators that plugins with a size output replace.
 _DATA_DEPENDENT = ("Compress", "NonMaxSuppression", "NonZero", "Unique")
 
 

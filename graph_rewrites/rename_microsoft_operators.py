@@ -1,4 +1,4 @@
-"""Replace operators of ONNX Runtime's own domain that ONNX has too, or nearly."""
+"""Replace operators of ONNX Runtime's own domain that ONNX has too, or almost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-#: Operators of one name and meaning: the first opset in which ONNX has them.
+#: Operators with the same name and meaning in ONNX, with the first opset that has them.
 _SINCE = {
     "DequantizeLinear": 13,
     "GatherND": 11,
@@ -57,8 +57,8 @@ class ExpandExpandDims(Rewrite):
 class ExpandCDist(Rewrite):
     """com.microsoft.CDist(a, b) -> Sqrt(ReduceSum((a - b)^2)) of each row of a with each of b.
 
-    The square root is left out if the metric is sqeuclidean. The differences are made in full: as
-    many as a has rows, times those of b, times the columns.
+    The square root is left out if the metric is sqeuclidean. All differences are computed at once:
+    rows of a times rows of b times columns.
     """
 
     pattern = Op("CDist", "a", "b", domain=MICROSOFT)

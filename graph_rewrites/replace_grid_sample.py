@@ -1,4 +1,4 @@
-"""Replace GridSample by a plugin where TensorRT refuses it."""
+"""Replace GridSample by a plugin if TensorRT refuses it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pluginkit.onnx import NewNode
 
-#: The names that opset 20 gave the modes, which fit any number of axes.
+#: The names of the modes since opset 20, which fit any number of axes.
 _MODES = {"bilinear": "linear", "bicubic": "cubic"}
 
 
@@ -28,7 +28,7 @@ class _ReplaceGridSample(Rewrite, abstract=True):
 class ReplaceVolumetricGridSample(_ReplaceGridSample):
     """GridSample(x of rank 5, grid) -> GridSample_PK(same).
 
-    TensorRT 11.2 and TensorRT-RTX 1.6 take volumes in every mode and padding.
+    TensorRT 11.2 and TensorRT-RTX 1.6 support volumes in every mode and padding.
     """
 
     native_since = {"tensorrt": "11.2", "tensorrt_rtx": "1.6"}
@@ -43,8 +43,8 @@ class ReplaceVolumetricGridSample(_ReplaceGridSample):
 class ReplaceGridSample(_ReplaceGridSample):
     """GridSample(x, grid of another type; or x not of rank 4 or 5) -> GridSample_PK(same).
 
-    No TensorRT takes integers, a grid whose type is not that of ``x``, or a number of spatial axes
-    other than two and three.
+    No TensorRT supports integers, a grid whose type is not that of ``x``, or a number of spatial
+    axes other than two and three.
     """
 
     def check(self, match: Match, x: gs.Tensor, grid: gs.Tensor) -> str | None:

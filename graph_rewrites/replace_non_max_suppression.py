@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class ReplaceNonMaxSuppression(Rewrite):
     """NonMaxSuppression(boxes, scores, ...) -> NonMaxSuppression_PK(same), with the count.
 
-    A stored max_output_boxes_per_class bounds the output as well. TensorRT has NonMaxSuppression
-    from 8.5 on; TensorRT-RTX parses it, and does not build it.
+    A stored max_output_boxes_per_class also limits the output. TensorRT has NonMaxSuppression from
+    8.5 on; TensorRT-RTX parses it, but cannot build it.
     """
 
     plugin = NonMaxSuppression

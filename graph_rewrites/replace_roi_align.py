@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class ReplaceRoiAlign(Rewrite):
     """RoiAlign(x, rois, batch_indices) -> RoiAlign_PK(same).
 
-    TensorRT computes it with a plugin of its own from 8.5 on, which TensorRT-RTX does not have.
-    Before opset 16, pixels lie where the mode output_half_pixel has them.
+    From 8.5 on TensorRT has its own plugin for it, which TensorRT-RTX lacks. Before opset 16 the
+    operator works like the later mode output_half_pixel.
     """
 
     plugin = RoiAlign

@@ -1,4 +1,4 @@
-"""Replace TopK of more than 3840 elements, which TensorRT cannot build, by a plugin."""
+"""Replace TopK with k above 3840, which TensorRT cannot build, by a plugin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pluginkit.onnx import NewNode
 
-#: The largest k that TensorRT's own TopK takes.
+#: The largest k of TensorRT's own TopK.
 _NATIVE_K = 3840
 
 

@@ -37,7 +37,7 @@ _AGGREGATES: tuple[Aggregate, ...] = ("AVERAGE", "SUM", "MIN", "MAX")
 
 @dataclass(frozen=True)
 class _Regression:
-    """What a regressor computes: its trees, targets, aggregate, base values and transformation."""
+    """A regressor: its trees, targets, aggregate, base values and transformation."""
 
     trees: Trees
     n_targets: int
@@ -48,7 +48,7 @@ class _Regression:
 
 @dataclass(frozen=True)
 class _Classification:
-    """What a classifier computes; ``labels`` is None where nothing needs them."""
+    """A classifier; ``labels`` is None if they are unused."""
 
     trees: Trees
     classes: Classes
@@ -76,7 +76,7 @@ class _OfTrees(Rewrite, abstract=True):
         return facts
 
     def facts(self, match: Match) -> str | _Regression | _Classification:
-        """Return what the node computes, or why that is not known."""
+        """Return what the node computes, or why that is unknown."""
         raise NotImplementedError
 
 
@@ -100,7 +100,7 @@ def _regression(
 class ReplaceTreeEnsembleRegressor(_OfTrees):
     """ai.onnx.ml.TreeEnsembleRegressor(x) -> transform(TreeEnsemble_PK(x, ...) + base values).
 
-    Of one target ONNX Runtime transforms for PROBIT only, and so does this.
+    A single target is transformed only for PROBIT, as in ONNX Runtime.
     """
 
     pattern = Op("TreeEnsembleRegressor", "x", domain=ML)
@@ -124,8 +124,8 @@ class ReplaceTreeEnsembleRegressor(_OfTrees):
 class ReplaceTreeEnsemble(_OfTrees):
     """ai.onnx.ml.TreeEnsemble(x) -> transform(TreeEnsemble_PK(x, ...)).
 
-    A branch on membership in a set becomes a chain of equalities. ONNX numbers SOFTMAX 1 and
-    LOGISTIC 2, and ONNX Runtime computes the other of them, so that neither is taken.
+    A branch on membership in a set becomes a chain of equalities. SOFTMAX and LOGISTIC do not
+    match: ONNX numbers them 1 and 2, and ONNX Runtime the other way round.
     """
 
     pattern = Op("TreeEnsemble", "x", domain=ML)
@@ -152,9 +152,9 @@ class ReplaceTreeEnsemble(_OfTrees):
 class ReplaceTreeEnsembleClassifier(_OfTrees):
     """ai.onnx.ml.TreeEnsembleClassifier(x) -> Gather(labels, ArgMax(s)), transform(s).
 
-    Here s = TreeEnsemble_PK(x, ...) + base values. Two classes follow ONNX Runtime: where all
-    weights are those of one class, the second is chosen if their sum exceeds 0.5, or 0 if a weight
-    is negative; where both have weights, the label is 1 if the second's score exceeds 0, else 0.
+    Here s = TreeEnsemble_PK(x, ...) + base values. Two classes work as in ONNX Runtime: if only one
+    class has weights, the second is chosen if their sum exceeds 0.5, or 0 if a weight is negative;
+    if both have weights, the label is 1 if the second's score exceeds 0, else 0.
     """
 
     pattern = Op("TreeEnsembleClassifier", "x", domain=ML)
@@ -199,7 +199,7 @@ class ReplaceTreeEnsembleClassifier(_OfTrees):
 
 
 def _class_problem(classes: Classes, always: set[int]) -> str | None:
-    """Return why a classifier is not taken, or None."""
+    """Return why a classifier does not match, or None."""
     if classes.transform not in TRANSFORMS:
         return f"its transformation '{classes.transform}' is not known"
     is_pair = classes.count == 2

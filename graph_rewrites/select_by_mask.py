@@ -8,10 +8,10 @@ from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, select_by_masks
 
 
 class SelectByMask(GraphRewrite):
-    """ScatterND(x, places of a mask, v for each) -> Where(mask, v, x).
+    """ScatterND(x, positions of a mask, v for each) -> Where(mask, v, x).
 
-    ``x[mask] = v``, where v is one number, or a row for a mask of the leading axes, or
-    ``y[mask]`` of a y of the same shape as x. The mask must have the shape of x. TensorRT cannot
+    That is ``x[mask] = v``, where v is one number, a row for a mask of the leading axes, or
+    ``y[mask]`` with a y of the same shape as x. The mask must have the shape of x. TensorRT cannot
     expand a value to a number of elements that depends on data.
     """
 

@@ -14,8 +14,8 @@ from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, main_and_bodies, pl
 class StoreLoopCondition(GraphRewrite):
     """Loop(count, , state) -> Loop(count, true, state).
 
-    ONNX takes a condition that is left out for true; TensorRT's parser refuses it: "Node input was
-    not registered".
+    In ONNX a condition that is left out is true; TensorRT's parser refuses it: "Node input was not
+    registered".
     """
 
     pattern = Op("Loop")

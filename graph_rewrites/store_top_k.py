@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class StoreTopK(Rewrite):
     """TopK(x, Gather(Shape(x), axis)) -> TopK(x, k), if that size is known.
 
-    Exporters write a full sort that way. With k stored, the shapes of the outputs are known, which
-    the next TopK needs: TensorRT takes a k that it does not know only of up to 3840 elements.
+    Exporters write a full sort in this way. With a stored k the shapes of the outputs are known,
+    which the next TopK needs: TensorRT supports an unknown k only up to 3840 elements.
     """
 
     pattern = Op("TopK", "x", "k")

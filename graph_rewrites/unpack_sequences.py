@@ -1,4 +1,4 @@
-"""Replace sequences of tensors, which TensorRT lacks, by the tensors that they hold."""
+"""Replace sequences of tensors, which TensorRT lacks, by their elements."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _OPERATORS = (
 class UnpackSequences(GraphRewrite):
     """SequenceAt(SequenceConstruct(a, b), 1) -> Identity(b), ConcatFromSequence -> Concat.
 
-    For all sequences whose length is known before the model runs, and whose elements are taken at
-    known positions. A SplitToSequence becomes a Split, a SequenceMap its body for each element. An
-    Optional that is made of a value is the value. Sequences that a branch or a loop gives to the
-    outside stay.
+    For all sequences whose length is known before the model runs, and whose elements are read at
+    known positions. A SplitToSequence becomes a Split, a SequenceMap becomes its body for each
+    element, and an Optional with a value becomes the value. Sequences that are outputs of a branch
+    or a loop stay.
     """
 
     pattern = Op(_OPERATORS)
@@ -69,7 +69,7 @@ class _Unpacking:
         self._scope = scope
         self._known: dict[str, list[str]] = {} if outer is None else dict(outer._known)
         self._optional: dict[str, str] = {} if outer is None else dict(outer._optional)
-        #: What makes an element of a split, until an element is used.
+        #: The nodes of a split whose elements have not been used yet.
         self._pending: dict[str, Callable[[], None]] = {} if outer is None else outer._pending
         self._outer = outer
         self._values = StaticValues(scope, graphs.types)
@@ -79,7 +79,7 @@ class _Unpacking:
         self._copies = BodyCopies(graphs, scope.graph)
 
     def run(self) -> None:
-        """Replace what reads sequences that are known, then remove what nothing reads."""
+        """Replace the nodes that read known sequences, then remove unread nodes."""
         before = len(self.changes)
         inner = {id(node): found for node, found in inner_scopes(self._scope)}
         waiting = deque(self._scope.graph.node)
@@ -99,7 +99,7 @@ class _Unpacking:
             self._write()
 
     def _handle(self, node: onnx.NodeProto) -> None:
-        """Put what replaces a node into the list of nodes, or the node itself."""
+        """Append a node, or the nodes that replace it."""
         is_onnx = node.domain in ("", "ai.onnx")
         if is_onnx and node.op_type in _MAKERS:
             _MAKERS[node.op_type](self, node)
@@ -116,7 +116,7 @@ class _Unpacking:
         self.changes.append((place_of(self._scope, node), types))
 
     def _write(self) -> None:
-        """Keep the nodes, less the makers of sequences that nothing reads any more."""
+        """Store the nodes, without those of sequences that are no longer read."""
         kept: list[onnx.NodeProto] = []
         read = set(output_names(self._scope.graph))
         for node in reversed(self._nodes):
@@ -130,20 +130,20 @@ class _Unpacking:
         self._scope.graph.node.extend(nodes)
 
     def _use(self, elements: Sequence[str]) -> None:
-        """Make the elements that a split has yet to make."""
+        """Add the nodes of a split when its elements are first used."""
         for each in elements:
             make = self._pending.pop(each, None)
             if make is not None:
                 make()
 
     def _find(self, name: str) -> npt.NDArray[Any] | None:
-        """Return a value that is known before the model runs; else None."""
+        """Return a value if it is known before the model runs, or None."""
         if name in self._defined or self._outer is None:
             return self._values.find(name)
         return self._outer._find(name)
 
     def _at(self, node: onnx.NodeProto, index: int, length: int, default: int) -> int | None:
-        """Return the position that an input gives, counted from the front; None if unknown."""
+        """Return the position in an input, counted from the front; None if it is unknown."""
         if len(node.input) <= index or not node.input[index]:
             return default
         found = self._find(node.input[index])
@@ -234,7 +234,7 @@ class _Unpacking:
         return self._new.concatenated(node, elements)
 
     def _mapped(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        """Return the nodes of the body for each element; further sequences go along."""
+        """Return the nodes of the body for each element of all input sequences."""
         body = next(body for _, body in bodies(node))
         nodes: list[onnx.NodeProto] = []
         made: list[list[str]] = [[] for _ in node.output]
@@ -261,7 +261,7 @@ _READERS: dict[str, Callable[[_Unpacking, onnx.NodeProto], list[onnx.NodeProto] 
     "SequenceAt": _Unpacking._take,
     "SequenceLength": _Unpacking._length,
 }
-#: Operators that make sequences, or optional values.
+#: Operators that create sequences or optional values.
 _MAKERS: dict[str, Callable[[_Unpacking, onnx.NodeProto], None]] = {
     "Identity": _Unpacking._alias,
     "Optional": _Unpacking._make_optional,

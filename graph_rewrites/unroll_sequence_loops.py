@@ -24,7 +24,7 @@ from pluginkit.onnx import (
     scopes,
 )
 
-#: What is unrolled has at most so many runs, and nodes.
+#: The most runs of a loop, and nodes of all its runs, for which it is unrolled.
 _MOST_RUNS, _MOST_NODES = 256, 20_000
 _SEQUENCES = frozenset(
     {
@@ -37,8 +37,8 @@ _SEQUENCES = frozenset(
 class UnrollSequenceLoops(GraphRewrite):
     """Loop(3, sequence) -> body, body, body, with the values of each run renamed.
 
-    For loops that work on sequences and run a number of times that is stored in the model, or
-    follows from shapes: at most 256 times. Their condition must stay true.
+    For loops on sequences whose number of runs is stored in the model or follows from shapes, and
+    is at most 256. Their condition must stay true.
     """
 
     pattern = Op("Loop")
@@ -74,7 +74,7 @@ def _unroll(graphs: Graphs, scope: Scope) -> list[Change]:
 
 
 def _runs(graphs: Graphs, scope: Scope, node: onnx.NodeProto) -> int | None:
-    """Return how often a loop runs that is to be unrolled; None for other nodes."""
+    """Return how often a loop to unroll runs; None for other nodes."""
     if not is_op(node, "Loop") or not node.input or not node.input[0]:
         return None
     body = next(body for _, body in bodies(node))
@@ -111,7 +111,7 @@ def _carries_sequence(graphs: Graphs, scope: Scope, node: onnx.NodeProto) -> boo
 
 
 def _stays_true(body: onnx.GraphProto) -> bool:
-    """Whether the body gives true as its condition, or the condition that it got."""
+    """Whether the body returns true as its condition, or its input condition."""
     name, given = body.output[0].name, body.input[1].name
     producers = {each: node for node in body.node for each in node.output}
     stored = {tensor.name: tensor for tensor in body.initializer}
@@ -138,7 +138,7 @@ class _Unrolling:
         self._opset = scope.opsets.get("", 1)
 
     def unrolled(self, runs: int) -> list[onnx.NodeProto]:
-        """Return the nodes of all runs, and those that make the loop's outputs."""
+        """Return the nodes of all runs, and those that produce the loop's outputs."""
         carried = list(self._node.input[2:])
         scanned: list[list[str]] = [[] for _ in self._body.output[1 + len(carried) :]]
         nodes: list[onnx.NodeProto] = []
@@ -161,7 +161,7 @@ class _Unrolling:
         return nodes
 
     def _stacked(self, parts: list[str], output: str) -> list[onnx.NodeProto]:
-        """Return the nodes that put the parts along a new first axis."""
+        """Return the nodes that stack values along a new first axis."""
         nodes, rows = [], []
         for part in parts:
             rows.append(self._graphs.names.new_value(f"{part}_row"))

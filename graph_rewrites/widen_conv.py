@@ -9,14 +9,14 @@ from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-#: What each attribute has for the new axis.
+#: The value of each attribute for the new axis.
 _OF_NEW_AXIS = {"dilations": 1, "kernel_shape": 1, "strides": 1}
 
 
 class WidenConv(Rewrite):
     """Conv(signal, w) -> Squeeze(Conv(Unsqueeze(signal), Unsqueeze(w))), with an axis of size 1.
 
-    TensorRT takes convolutions of signals, but in some models its builder fails on one of them:
+    TensorRT supports convolutions of signals, but in some models its builder fails on one of them:
     "CHECK(nbdims_bias == 4 || nbdims_bias == 5) failed". Those build with this rewrite.
     """
 
