@@ -184,6 +184,7 @@ OPERATORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["cuda", "numba"])
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_an_operators_declaration_is_that_of_its_schema(

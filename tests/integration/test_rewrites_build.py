@@ -18,6 +18,7 @@ from tests.integration.plans import size_of_plan
 pytestmark = pytest.mark.trt
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rtx")
 @pytest.mark.parametrize("name", ALL_SAMPLES)
 def test_tensorrt_refuses_a_sample_and_builds_what_the_rewrite_makes_of_it(

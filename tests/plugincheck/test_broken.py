@@ -35,7 +35,7 @@ def failures(plugin, checks, memory):
     "broken",
     [
         pytest.param(one, marks=pytest.mark.slow)
-        if one.plugin is MoreThanAHundredCombinations
+        if one.memory == "gpu" or one.plugin is MoreThanAHundredCombinations
         else one
         for one in BROKEN
     ],
