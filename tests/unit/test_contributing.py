@@ -40,7 +40,7 @@ def test_the_picture_is_drawn_from_the_imports() -> None:
 
 
 def test_there_is_an_example_of_each() -> None:
-    assert list(EXAMPLES) == ["Add a rewrite", "Add a check", "Add a command"]
+    assert list(EXAMPLES) == ["Add a rewrite", "Add a check", "Add a command", "Add an error"]
 
 
 @pytest.mark.parametrize("title", EXAMPLES)

@@ -34,6 +34,27 @@ def test_every_error_code_is_explained_and_no_other() -> None:
     assert sorted(raised) == explained
 
 
+def test_the_code_of_a_removed_error_is_not_given_away_again() -> None:
+    sections = re.split(r"^###? ", (ROOT / "CHANGELOG.md").read_text(), flags=re.M)
+    removed = {
+        code
+        for section in sections
+        if section.startswith("Removed")
+        for code in re.findall(r"PK\d{3}", section)
+    }
+    assert removed >= {"PK340", "PK341"}
+    explained = (ROOT / "docs" / "errors.md").read_text()
+    assert not [code for code in removed if f"| {code} |" in explained]
+
+
+def test_the_changelog_has_the_headings_of_keep_a_changelog() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    headings = re.findall(r"^### (.*)$", text, re.M)
+    assert {"Added", "Changed"} <= set(headings) <= {"Added", "Changed", "Fixed", "Removed"}
+    for section in re.split(r"^## ", text, flags=re.M)[1:]:
+        assert len(set(found := re.findall(r"^### (.*)$", section, re.M))) == len(found)
+
+
 def test_the_readme_names_files_that_exist() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
     assert len(links) >= 5
