@@ -226,3 +226,20 @@ def test_the_exports_page_has_the_times_of_the_benchmarks() -> None:
         f"{ratios['exported, V2']:.2f}",
         f"{row['load_to_first_enqueue_us'] / 1000:.1f}",
     )
+
+
+def test_the_sizes_of_an_installation_are_those_that_were_measured() -> None:
+    results = json.loads((ROOT / "benchmarks/results/install_size.json").read_text())["rows"]
+    sizes = {row["package"]: row["bytes"] / 1e6 for row in results if "package" in row}
+    page = (ROOT / "docs/support.md").read_text()
+    assert f"brings {sum(sizes.values()):.0f} MB" in page
+    tensorrt = sum(size for name, size in sizes.items() if name.startswith("tensorrt-rtx"))
+    rows = {
+        name: (mb, fails)
+        for name, mb, fails in re.findall(
+            r"^\| ([\w-]+)[^|]* \| (\d+) \| ([\w, ]+) \|$", page, re.M
+        )
+    }
+    for name, size in (("tensorrt-rtx", tensorrt), ("onnxruntime", sizes["onnxruntime"])):
+        (fails,) = (row["fails"] for row in results if row.get("without") == name)
+        assert rows[name] == (f"{size:.0f}", ", ".join(fails))
