@@ -1,6 +1,6 @@
-"""Libraries and programs of the C++ tests, compiled with every warning and with sanitizers.
+"""Build the libraries and programs of the C++ tests, with all warnings and with sanitizers.
 
-Each library is one translation unit, so that the standard headers are read once.
+Each library is one translation unit, so that the standard headers are parsed once.
 """
 
 import os
@@ -18,16 +18,16 @@ SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 @dataclass(frozen=True)
 class Target:
-    """What is compiled.
+    """What to compile for.
 
     Attributes:
         layout: the layout of TensorRT's interfaces: 8, 10 or 11.
         interface: ``"v2"`` or ``"v3"``.
-        registers_itself: whether plain dlopen registers the plugins; else loadLibrary does.
-        tensorrt_include: the folder of NVIDIA's headers, None for pluginkit's own.
+        registers_itself: whether plain dlopen registers the plugins; otherwise loadLibrary does.
+        tensorrt_include: the folder of NVIDIA's headers; None for pluginkit's own.
         machine: ``"x86_64"`` or ``"aarch64"``.
-        is_sanitized: whether with AddressSanitizer and UndefinedBehaviorSanitizer.
-        has_probe: whether the library has the way in that the check of an export uses.
+        is_sanitized: whether to use AddressSanitizer and UndefinedBehaviorSanitizer.
+        has_probe: whether the library has the probe, which an export uses for its comparison.
     """
 
     layout: int
@@ -40,14 +40,14 @@ class Target:
 
     @property
     def compiler(self) -> str:
-        """The g++ for the machine."""
+        """The g++ for the architecture."""
         if self.machine == platform.machine():
             return os.environ.get("CXX") or "g++"
         return f"{self.machine}-linux-gnu-g++"
 
     @property
     def flags(self) -> list[str]:
-        """What chooses it, as g++ takes it."""
+        """The options of g++ for this target."""
         number = self.interface.removeprefix("v")
         given = ["-O1", f"-I{RUNTIME}", f"-DPLUGINKIT_TENSORRT_MAJOR={self.layout}"]
         given.append(f"-DPLUGINKIT_INTERFACE={number}")
@@ -71,7 +71,7 @@ def build_library(output: Path, target: Target) -> None:
         options.remove("-Wl,-z,defs")  # the sanitizers' functions are in the program
     if target.registers_itself:
         options.append("-Wl,-z,nodelete")
-    # As in an export: what a library leaves behind would show under AddressSanitizer.
+    # As in an export: memory that a library does not free would show under AddressSanitizer.
     options += ["-DPLUGINKIT_STATIC_LIBSTDCXX", "-static-libstdc++", "-static-libgcc"]
     options.append(f"-Wl,--version-script={RUNTIME / 'exports.map'}")
     _compile(target.compiler, [*WARNINGS, *target.flags, *options, str(unit)], output)
@@ -84,27 +84,27 @@ def build_program(output: Path, source: str, target: Target) -> None:
 
 
 def build_caller(output: Path, layout: int, *more: Path) -> None:
-    """Build what calls plugins out of a registry, for tests/export/registry_caller.py.
+    """Build the C++ of tests/export/registry_caller.py, which calls plugins in a registry.
 
     Args:
-        output: the library.
+        output: the library to write.
         layout: as in Target.
         more: further sources.
     """
     target = Target(layout)
     sources = [CPP / f"{name}.cpp" for name in ("registry_caller", "called_v2", "called_v3")]
-    # Warnings are no errors: it is also compiled on machines with a GPU, by the g++ that is there.
+    # No -Werror: it is also compiled on machines with a GPU, with whatever g++ they have.
     options = ["-std=c++17", *target.flags, "-O2", "-fPIC", "-shared", f"-I{CPP}"]
     _compile(target.compiler, [*options, *map(str, (*sources, *more))], output)
 
 
 def build_recording_driver(output: Path, machine: str = platform.machine()) -> None:
-    """Build the stand-in for libcuda.so.1."""
+    """Build the recording driver, a double for libcuda.so.1."""
     build_plain_library(output, RUNTIME / "recording" / "driver.cpp", machine)
 
 
 def build_plain_library(output: Path, source: Path, machine: str = platform.machine()) -> None:
-    """Build a library of one file that needs nothing else."""
+    """Build a library from a single file."""
     options = [*WARNINGS, "-O1", "-fPIC", "-shared", str(source)]
     _compile(Target(10, machine=machine).compiler, options, output)
 
@@ -112,7 +112,7 @@ def build_plain_library(output: Path, source: Path, machine: str = platform.mach
 def drive(
     program: Path, library: Path, driver: Path, what: str, emulator: Sequence[str] = ()
 ) -> str:
-    """Run a program that plays TensorRT's part; give what it prints."""
+    """Run a program that acts as TensorRT; return its output."""
     done = subprocess.run(
         [*emulator, str(program), str(library), str(driver), what],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Libraries of shipped plugins for some calls, and what becomes of the calls' shapes."""
+"""Libraries of shipped plugins for some calls, and the variants and shapes of these calls."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHIPPED: dict[str, type[Plugin]] = {
 
 
 def dims_of(call: PluginCall) -> tuple[tuple[int, ...], ...]:
-    """Each input's shape; a shape input's values."""
+    """Return each input's shape; for a shape input its values."""
     ports = calls.present_ports(call.plugin)
     return tuple(
         call.values[port.name] if port.is_shape_input else shape
@@ -39,25 +39,25 @@ def dims_of(call: PluginCall) -> tuple[tuple[int, ...], ...]:
 
 
 def variant_of(call: PluginCall) -> Variant:
-    """The call as the only one that a library is made for; others widen its ranges."""
+    """Return the variant of the call; further calls widen its ranges."""
     ranges = tuple(tuple((size, size) for size in each) for each in dims_of(call))
     return Variant(call.plugin, tuple(call.dtypes), ranges)
 
 
 def proved_call(call: PluginCall) -> VariantCall:
-    """The call as the comparison of C++ with Python has it."""
+    """Return the call as the comparison of C++ with Python makes it."""
     return VariantCall(variant_of(call), dims_of(call))
 
 
 def with_other_shapes(every: Iterable[PluginCall]) -> list[tuple[PluginCall, ...]]:
-    """Each call, with one of another shape where the plugin takes one."""
+    """Return each call, together with one of another shape if the plugin accepts one."""
     return [(call, *filter(None, [other_shape(call)])) for call in every]
 
 
 def generated(
     every: Iterable[PluginCall], capability: str, *, has_kernels: bool = True
 ) -> GeneratedLibrary:
-    """The C++ of what the calls need, with their kernels or without."""
+    """Generate the C++ for the calls, with or without their kernels."""
     variants = [one for v in merged(map(variant_of, every)) for one in v.with_tactics()]
     traced = [trace_plugin(one) for one in variants]
     if has_kernels:
@@ -68,7 +68,7 @@ def generated(
 def link(
     library: GeneratedLibrary, compiler: Compiler, layout: int, target: Path, interface: str = "v3"
 ) -> Path:
-    """Link it for ``loadLibrary``."""
+    """Link a library for ``loadLibrary``."""
     definitions = [f"PLUGINKIT_INTERFACE={interface.removeprefix('v')}"]
     with LibraryBuilder(library.files, compiler, layout, definitions) as builder:
         builder.link(target)
@@ -76,10 +76,10 @@ def link(
 
 
 class RecordingDriver:
-    """The stand-in for libcuda.so.1, from Python.
+    """The recording driver, a double for libcuda.so.1, from Python.
 
     Args:
-        path: the library.
+        path: its library.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,18 +88,18 @@ class RecordingDriver:
         self._library.pluginkit_recording_count.restype = ctypes.c_int64
 
     def tell(self, modules: Sequence[KernelModule]) -> None:
-        """Say which parameters the kernels have."""
+        """Tell the driver which parameters the kernels have."""
         for module in modules:
             for symbol, sizes in zip(module.symbols, module.parameter_sizes, strict=True):
                 array = (ctypes.c_int32 * len(sizes))(*sizes)
                 self._library.pluginkit_recording_parameters(symbol.encode(), array, len(sizes))
 
     def count(self, what: str) -> int:
-        """``"loaded"``, ``"unloaded"``, ``"retained"`` or ``"launches"``."""
+        """Return a count: ``"loaded"``, ``"unloaded"``, ``"retained"`` or ``"launches"``."""
         return int(self._library.pluginkit_recording_count(what.encode()))
 
     def steps(self, enqueue: Callable[[], None]) -> list[dict[str, Any]]:
-        """The launches, copies and fills that an enqueue asks for."""
+        """Return the recorded launches, copies and fills."""
         self._library.pluginkit_recording_clear()
         enqueue()
         return [*self._steps()]

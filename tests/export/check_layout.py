@@ -1,11 +1,11 @@
-"""Compares pluginkit's own header of TensorRT's plugin interface with NVIDIA's headers.
+"""Compare pluginkit's own header of TensorRT's plugin interface with NVIDIA's headers.
 
     python -m tests.export.check_layout --tensorrt-include TensorRT/include
 
-First sizes, offsets, numbers and the order of virtual functions are compared; then a library that
-was built with one header is driven, through a plugin's whole life, by a program that was built with
-the other. NVIDIA publishes the headers in github.com/NVIDIA/TensorRT, one tag for each version.
-Needs g++, and neither TensorRT, CUDA nor a GPU.
+First it compares sizes, offsets, numbers and the order of virtual functions. Then a program that
+was built with one header calls all callbacks of a plugin in a library that was built with the
+other. NVIDIA publishes the headers in github.com/NVIDIA/TensorRT, one tag for each version. Needs
+g++, and neither TensorRT, CUDA nor a GPU.
 """
 
 import argparse

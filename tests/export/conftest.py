@@ -15,7 +15,7 @@ from tests.export.registry_caller import TensorRT, opened_lean
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Target], Path]:
-    """Gives the library of cpp/programs.cpp for a target, built once."""
+    """Return a function that builds the library of cpp/programs.cpp for a target, once."""
     folder = tmp_path_factory.mktemp("libraries")
     known: dict[Target, Path] = {}
 
@@ -30,7 +30,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Target], Path]:
 
 @pytest.fixture(scope="session")
 def recording_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stand-in for libcuda.so.1."""
+    """The recording driver, a double for libcuda.so.1."""
     output = tmp_path_factory.mktemp("driver") / "librecording.so"
     build_recording_driver(output)
     return output
@@ -42,7 +42,7 @@ def driven(
     recording_driver: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[Target, str], str]:
-    """Runs one of the programs that play TensorRT's part; gives what it prints."""
+    """Return a function that runs a program that acts as TensorRT, and returns its output."""
     folder = tmp_path_factory.mktemp("programs")
     programs: dict[Target, Path] = {}
 

@@ -1,4 +1,4 @@
-"""What a real TensorRT makes of a plugin library; each question in a process of its own.
+"""Ask a real TensorRT about a plugin library; each question runs in its own process.
 
     python -m tests.export.in_tensorrt FLAVOUR QUESTION LIBRARY
 
@@ -25,20 +25,20 @@ KEYS = (("Scale_PK", "1", "pluginkit"), ("Gather_PK", "2", "tests"))
 
 
 def creators(flavour: Flavour) -> list[str]:
-    """The names of the plugins of cpp/programs.cpp that the registry finds."""
+    """Return the names of the plugins of cpp/programs.cpp that the registry has."""
     registry = flavour.module.get_plugin_registry()
     return [key[0] for key in KEYS if registry.get_creator(*key) is not None]
 
 
 def loaded_twice(flavour: Flavour, library: str) -> dict[str, Any]:
-    """loadLibrary, twice."""
+    """Call loadLibrary twice."""
     registry = flavour.module.get_plugin_registry()
     handles = [registry.load_library(library) for _ in range(2)]
     return {"loaded": [each is not None for each in handles], "creators": creators(flavour)}
 
 
 def opened_twice(flavour: Flavour, library: str) -> dict[str, Any]:
-    """Plain dlopen, twice."""
+    """Call plain dlopen twice."""
     flavour.module.get_plugin_registry()
     for _ in range(2):
         ctypes.CDLL(library)
@@ -46,7 +46,7 @@ def opened_twice(flavour: Flavour, library: str) -> dict[str, Any]:
 
 
 def created(flavour: Flavour, library: str) -> dict[str, Any]:
-    """Plugins that the C++ creator makes of TensorRT's fields."""
+    """Describe the plugins that the C++ creator makes from TensorRT's fields."""
     trt = flavour.module
     registry = trt.get_plugin_registry()
     registry.load_library(library)
@@ -68,23 +68,23 @@ class Scale(Plugin):
     y = Output("T", like="x")
 
     def launches(self, x: Any, y: Any) -> Copy:
-        """Nothing that matters here."""
+        """Return no launches; nothing runs here."""
         return Copy(y, x)
 
     def reference(self, x: Any) -> Any:
-        """Likewise."""
+        """Not used here."""
         return x
 
 
 def _core(flavour: Flavour, factor: float) -> AdapterCore:
-    """As after a build: what the plugin said of its memory is in what it serializes."""
+    """Return the adapter as after a build: with the recorded memory sizes in its serialization."""
     core = AdapterCore(Scale(factor=factor), flavour, "node")
     core.workspace_bytes([([(1, 4)], ()), ([(8, 4)], ())], [float32])
     return core
 
 
 def exchanged_v2(flavour: Flavour, library: str) -> dict[str, Any]:
-    """What Python serializes, after C++ has read and written it, and after Python has again."""
+    """Pass Python's serialization through C++, and back through Python."""
     registry = flavour.module.get_plugin_registry()
     registry.load_library(library)
     there = registry.get_creator(*KEYS[0])
@@ -98,7 +98,7 @@ def exchanged_v2(flavour: Flavour, library: str) -> dict[str, Any]:
 
 
 def exchanged_v3(flavour: Flavour, library: str) -> dict[str, Any]:
-    """Whether C++ takes the fields that Python serializes, also those that cannot be."""
+    """Whether C++ accepts the fields that Python serializes, and wrong ones."""
     trt = flavour.module
     registry = trt.get_plugin_registry()
     registry.load_library(library)
@@ -118,7 +118,7 @@ def model(
     outputs: dict[str, tuple[int, list[Any]]],
     *constants: onnx.TensorProto,
 ) -> bytes:
-    """A model of one node; inputs and outputs with their types and shapes."""
+    """Return a model of one node, given the types and shapes of inputs and outputs."""
     values = [
         [helper.make_tensor_value_info(name, *facts) for name, facts in each.items()]
         for each in (inputs, outputs)
@@ -130,7 +130,7 @@ def model(
 
 
 def scale_model(elem_type: int, **attributes: Any) -> bytes:
-    """A model of one Scale."""
+    """Return a model of one Scale."""
     key = {"plugin_version": "1", "plugin_namespace": "pluginkit"}
     node = helper.make_node("Scale_PK", ["x"], ["y"], "scaling", **key, **attributes)
     shape = elem_type, ["n", 4]
@@ -138,7 +138,7 @@ def scale_model(elem_type: int, **attributes: Any) -> bytes:
 
 
 def gather_model() -> bytes:
-    """A model of one Gather: a shape input, a size output, an alias, tactics, workspace."""
+    """Return a model of one Gather: a shape input, a size output, an alias, tactics, workspace."""
     node = helper.make_node(
         "Gather_PK",
         ["x", "k", "kept"],
@@ -159,7 +159,7 @@ def gather_model() -> bytes:
 
 
 class Building:
-    """TensorRT-RTX's builder with the library's plugins, and what it logs."""
+    """TensorRT-RTX's builder with the library's plugins, and its log."""
 
     def __init__(self, flavour: Flavour, library: str) -> None:
         trt = self.trt = flavour.module
@@ -176,7 +176,7 @@ class Building:
         self.builder.get_plugin_registry().load_library(library)
 
     def plan(self, content: bytes) -> bytes | None:
-        """The plan of a model, with the library inside."""
+        """Return the plan of a model, with the library in it."""
         trt = self.trt
         network = self.builder.create_network(0)
         parser = trt.OnnxParser(network, self.log)
@@ -195,7 +195,7 @@ class Building:
 
 
 def planned(flavour: Flavour, library: str) -> dict[str, Any]:
-    """A plan of Scale, and what the log says where there is none."""
+    """Build a plan of Scale; if that fails, return the log."""
     building = Building(flavour, library)
     plan = building.plan(scale_model(TensorProto.FLOAT, factor=2.0)) or b""
     refused = [
@@ -212,7 +212,7 @@ def planned(flavour: Flavour, library: str) -> dict[str, Any]:
 
 
 def planned_with_everything(flavour: Flavour, library: str) -> dict[str, Any]:
-    """A plan of Gather: the sizes that it records."""
+    """Build a plan of Gather; return the sizes that it records."""
     building = Building(flavour, library)
     plan = building.plan(gather_model()) or b""
     begin = plan.find(b'[{"shapes"')

@@ -1,12 +1,12 @@
-"""What becomes of plugin libraries that are loaded and given back in a real TensorRT.
+"""Load and deregister plugin libraries in a real TensorRT.
 
     python -m tests.export.loads_in_tensorrt FLAVOUR STEP...
 
-Each step is ``load:LIBRARY``, ``open:LIBRARY`` (plain dlopen), ``give:LIBRARY`` (deregister what
-was loaded last of it), ``make:LIBRARY`` (make a plugin, which stays alive) or ``drop:LIBRARY``
-(call the plugin that was made last, and destroy it). Prints, as JSON, for each step whether it
-worked, what the registry then has of cpp/programs.cpp, and which of the libraries are mapped. A
-crash is the process's.
+Each step is ``load:LIBRARY``, ``open:LIBRARY`` (plain dlopen), ``give:LIBRARY`` (deregister its
+last load), ``make:LIBRARY`` (create a plugin, which stays alive) or ``drop:LIBRARY`` (call the last
+plugin, and destroy it). Prints as JSON, for each step, whether it worked, which plugins of
+cpp/programs.cpp the registry then has, and which of the libraries are mapped. A crash ends the
+process.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ from tests.export.in_tensorrt import KEYS
 
 
 class Loads:
-    """A registry, and what was loaded into it."""
+    """A registry, and the libraries that were loaded into it."""
 
     def __init__(self, flavour: Flavour) -> None:
         self.trt = flavour.module
@@ -31,14 +31,14 @@ class Loads:
         self.plugins: list[Any] = []
 
     def load(self, library: str) -> bool:
-        """loadLibrary."""
+        """Call loadLibrary."""
         handle = self.registry.load_library(library)
         if handle is not None:
             self.handles.setdefault(library, []).append(handle)
         return handle is not None
 
     def open(self, library: str) -> bool:
-        """Plain dlopen."""
+        """Call plain dlopen."""
         ctypes.CDLL(library)
         return True
 
@@ -48,7 +48,7 @@ class Loads:
         return True
 
     def make(self, _: str) -> bool:
-        """Make a Scale, which lives until it is dropped."""
+        """Create a Scale, which lives until it is dropped."""
         creator = self.registry.get_creator(*KEYS[0])
         kind = self.trt.PluginFieldType.FLOAT32
         field = self.trt.PluginField("factor", np.array([2], np.float32), kind)
@@ -56,12 +56,14 @@ class Loads:
         if isinstance(creator, self.trt.IPluginCreatorV3One):
             given.append(self.trt.TensorRTPhase.RUNTIME)
         made = creator.create_plugin(*given)
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))  # the process's end does not destroy it
+        ctypes.pythonapi.Py_IncRef(
+            ctypes.py_object(made)
+        )  # not destroyed at the end of the process
         self.plugins.append(made)
         return made is not None
 
     def drop(self, _: str) -> bool:
-        """Ask the plugin that was made last for its name, and destroy it."""
+        """Ask the last plugin for its name, and destroy it."""
         made = self.plugins.pop()
         ctypes.pythonapi.Py_DecRef(ctypes.py_object(made))
         if not hasattr(made, "plugin_type"):
@@ -70,13 +72,13 @@ class Loads:
         return bool(made.plugin_type == KEYS[0][0])
 
     def interfaces(self) -> list[str | None]:
-        """The class of each plugin's creator, None where the registry has none."""
+        """Return the interface of each plugin's creator, None without a creator."""
         found = (self.registry.get_creator(*key) for key in KEYS)
         return [None if each is None else type(each).__name__ for each in found]
 
 
 def main(flavour: str, steps: list[str]) -> None:
-    """Take the steps."""
+    """Run the steps."""
     loads = Loads(load_flavour(flavour))
     split = [step.partition(":") for step in steps]
     libraries = sorted({library for _, _, library in split})
@@ -85,7 +87,7 @@ def main(flavour: str, steps: list[str]) -> None:
         maps = Path("/proc/self/maps").read_text(encoding="utf-8")
         mapped = [each for each in libraries if each in maps]
         sys.stdout.write(json.dumps([worked, loads.interfaces(), mapped]) + "\n")
-        sys.stdout.flush()  # what was done before a crash is seen
+        sys.stdout.flush()  # printed even if a later step crashes
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Calls plugins out of a real TensorRT's registry, through the functions that TensorRT calls.
+"""Call plugins from a real TensorRT's registry, through the functions that TensorRT calls.
 
-The C++ is in cpp/registry_caller.cpp. Here is what it is told: nodes, profiles, shapes, pointers.
+The calls are in cpp/registry_caller.cpp. This module passes it nodes, profiles, shapes, pointers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RESULTS = {
 
 
 class PluginRefusedError(Exception):
-    """A plugin refused a step; the message has what was logged."""
+    """A plugin refused a step; the message is the log."""
 
 
 def lean_library() -> Path | None:
@@ -57,17 +57,18 @@ def opened_lean(folder: Path) -> TensorRT | None:
 
 @dataclass(frozen=True)
 class Layer:
-    """What a plan holds of one plugin, and what the plugin answered while it was built.
+    """What a plan stores of one plugin, and the plugin's answers while it was built.
 
     Attributes:
         plugin: the plugin.
-        profile: of the node.
-        handle: in the C++.
-        output_dtypes: as the plugin says them.
-        output_shapes: at the profile's opt; a dimension that depends on data has its upper bound.
-        workspace_bytes: for the whole profile.
-        aliased_inputs: for each output the input that it lies in, -1 for none.
-        tactics: how many there are.
+        profile: the profile of the node.
+        handle: the layer's handle in the C++.
+        output_dtypes: the types that the plugin states.
+        output_shapes: the shapes at the profile's opt; a dimension that depends on data has its
+            upper bound.
+        workspace_bytes: the workspace for the whole profile.
+        aliased_inputs: for each output the input that it aliases, or -1.
+        tactics: the number of tactics.
     """
 
     plugin: Plugin
@@ -84,7 +85,7 @@ class TensorRT:
     """The registry of a TensorRT library, called from C++.
 
     Args:
-        library: ``libnvinfer_lean.so.11``, say.
+        library: the TensorRT library, such as ``libnvinfer_lean.so.11``.
         caller: the C++, compiled for that major version.
     """
 
@@ -95,16 +96,16 @@ class TensorRT:
             raise OSError(self.call("reason").decode())
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """Call a function of the C++; ints are pointers."""
+        """Call a function of the C++; ints are passed as pointers."""
         function = getattr(self._dll, f"caller_{name}")
         function.restype = _RESULTS.get(name, c_void_p)
         return function(*(c_void_p(one) if isinstance(one, int) else one for one in arguments))
 
     def checked(self, found: Any) -> Any:
-        """What a plugin gave.
+        """Return the result of a call of a plugin.
 
         Raises:
-            PluginRefusedError: it gave nothing.
+            PluginRefusedError: there is none.
         """
         if not found:
             raise PluginRefusedError(f"{self.call('reason').decode()}: {self.said()}")
@@ -112,20 +113,20 @@ class TensorRT:
 
     @property
     def major(self) -> int:
-        """The first part of TensorRT's version."""
+        """TensorRT's major version."""
         return int(self.call("version", self._handle)) // 10000
 
     def said(self) -> str:
-        """What was logged since the last call."""
+        """Return the log since the last call."""
         return str(self.call("said", self._handle).decode())
 
     def load_library(self, library: Path) -> int | None:
-        """The registry's handle of a library; None where it refuses."""
+        """Load a library; return the registry's handle, or None if it refuses."""
         handle: int | None = self.call("load_library", self._handle, str(library).encode())
         return handle
 
     def deregister_library(self, handle: int) -> None:
-        """Give the library back."""
+        """Deregister a library."""
         self.call("deregister_library", self._handle, handle)
 
     @contextmanager
@@ -149,7 +150,7 @@ class TensorRT:
 
     @contextmanager
     def built(self, plugin: Plugin, profile: Profile, name: str = "node") -> Iterator[Layer]:
-        """Build a plugin on a node, and keep what a plan keeps.
+        """Build a plugin on a node, and store what a plan stores.
 
         Raises:
             PluginRefusedError: the plugin refuses a step.
@@ -176,7 +177,7 @@ class TensorRT:
 
     @contextmanager
     def attached(self, layer: Layer) -> Iterator[Context]:
-        """Open an execution context of the plugin that is made of what the plan holds.
+        """Open an execution context of the plugin that is created from the plan.
 
         Raises:
             PluginRefusedError: the plugin refuses a step.
@@ -191,11 +192,11 @@ class TensorRT:
 
 
 class Context:
-    """An execution context; as pluginkit.checking's Execution wants it.
+    """An execution context, with the interface that pluginkit.checking's Execution needs.
 
     Attributes:
-        layer: what it was made of.
-        handle: in the C++.
+        layer: the layer.
+        handle: the context's handle in the C++.
     """
 
     def __init__(self, tensorrt: TensorRT, layer: Layer, handle: int) -> None:
@@ -206,11 +207,11 @@ class Context:
         self.descs: tuple[Any, Any] = (None, None)
 
     def aliased(self) -> dict[int, int]:
-        """For each output that lies in an input's memory, the number of that input."""
+        """Return for each output that aliases an input the number of that input."""
         return {o: i for o, i in enumerate(self.layer.aliased_inputs) if i >= 0}
 
     def announce(self, shapes: Sequence[Shape], values: Mapping[str, Shape]) -> None:
-        """Tell the shapes of the next enqueues.
+        """Announce the shapes of the next enqueues.
 
         Raises:
             PluginRefusedError: the plugin refuses them.
@@ -229,7 +230,7 @@ class Context:
         stream: int,
         values: Mapping[str, Shape],
     ) -> None:
-        """Put the work on a stream; new shapes are announced first.
+        """Enqueue on a stream; new shapes are announced first.
 
         Raises:
             PluginRefusedError: the plugin fails.

@@ -1,4 +1,4 @@
-"""TensorRT's structures of the plugin interface for ctypes, and what fills them."""
+"""TensorRT's structures of the plugin interface for ctypes, and how to fill them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 MAX_DIMS = 8
 #: The most outputs of the C++ caller.
 MOST_PORTS = 16
-#: TensorRT's number of each type.
+#: TensorRT's number for each type.
 TYPES = {
     "float32": 0, "float16": 1, "int8": 2, "int32": 3, "bool": 4, "uint8": 5, "bfloat16": 7,
     "int64": 8,
@@ -68,7 +68,7 @@ class PluginField(ctypes.Structure):
 
     @classmethod
     def of(cls, name: str, value: Any) -> PluginField:
-        """An attribute in wire form."""
+        """Return the field of an attribute in wire form."""
         if isinstance(value, str):
             data = value.encode() + b"\0"
             return cls(name.encode(), data, _CHAR_FIELD, len(data))
@@ -109,12 +109,12 @@ class Answers(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Profile:
-    """What a network says of the inputs of a node.
+    """The inputs of a node in a network.
 
     Attributes:
-        dtypes: of all inputs that the node has.
+        dtypes: the types of all inputs that the node has.
         min, opt, max: a shape for each of them.
-        values: of shape inputs, at opt.
+        values: the values of shape inputs at opt.
     """
 
     dtypes: Sequence[DType]
@@ -124,7 +124,7 @@ class Profile:
     values: Mapping[str, Shape]
 
     def node(self, plugin: Plugin, name: str) -> Node:
-        """The plugin's node with the bounds of inputs and outputs."""
+        """Return the plugin's node, with the bounds of inputs and outputs."""
         bounds = (self.min, self.opt, self.max)
         inputs = calls.on_device(plugin, list(zip(*bounds, self.dtypes, strict=True)))
         described = [
@@ -151,7 +151,7 @@ class Profile:
     def descs(
         self, plugin: Plugin, shapes: Sequence[Shape], values: Mapping[str, Shape]
     ) -> tuple[Any, Any]:
-        """Inputs and outputs as TensorRT tells them: -1 for what only kernels know."""
+        """Return inputs and outputs as TensorRT states them, -1 for sizes that kernels compute."""
         described = calls.describe_inputs(plugin, list(shapes), self.dtypes, values)
         told = [
             tuple(-1 if isinstance(dim, DimExpr) else dim for dim in shape)
@@ -167,7 +167,7 @@ class Profile:
 
 
 def profile_of(calls_of_plugin: Sequence[Any]) -> Profile:
-    """The profile that holds the shapes of some calls; the first of them is its opt."""
+    """Return the profile that covers the shapes of some calls; the first call is its opt."""
     low, high = (
         [
             tuple(map(bound, zip(*dims, strict=True)))

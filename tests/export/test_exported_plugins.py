@@ -1,7 +1,7 @@
-"""The C++ of the shipped plugins asks for the same launches as their classes.
+"""The C++ of the shipped plugins makes the same launches as their classes.
 
-Every case's attributes and ranks, and every type; kernels are left out, for what they compute is
-not asked here.
+For the attributes and ranks of every case, and every type; without kernels, since these tests do
+not depend on what they compute.
 """
 
 import dataclasses
@@ -29,12 +29,12 @@ pytestmark = pytest.mark.slow
 PLUGINS = Path(__file__).parents[2] / "plugins"
 #: Dimensions that vary, where they vary in all of them, and those of higher ranks that do not.
 DYNAMIC: DimRange = (0, 5000)
-#: Of more dimensions than these, the first two vary: paths multiply with each.
+#: With more dimensions than this, only the first two vary, since paths multiply with each.
 MOST_DYNAMIC = 3
 
 
 def variants_of(plugin_class: type[Plugin]) -> list[Variant]:
-    """Each case with the first types, and the first case of each set of attributes with all."""
+    """Yield each case in its first types, and the first case of each set of attributes in all."""
     variants = []
     for number, case in enumerate(plugin_class.cases()):
         plugin = plugin_class(**case.attributes)

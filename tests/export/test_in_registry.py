@@ -1,7 +1,7 @@
-"""Exported plugins out of a real registry, driven from C++ in TensorRT's order.
+"""Exported plugins from a real registry, called from C++ in TensorRT's order.
 
-The driver is the stand-in for libcuda.so.1: everything but the GPU is real, down to the launches,
-which must be those of the Python class. tests/gpu/test_exported_gpu.py does the same on a GPU.
+The recording driver replaces libcuda.so.1: everything but the GPU is real, down to the launches,
+which must equal those of the Python class. tests/gpu/test_exported_gpu.py does the same on a GPU.
 """
 
 from __future__ import annotations

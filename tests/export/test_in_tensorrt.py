@@ -36,7 +36,7 @@ def target_that_parses() -> Target:
 
 
 def asked(flavour: str, question: str, library: Path) -> tuple[dict[str, Any], str]:
-    """The answer, and what the process wrote to stderr."""
+    """Return the answer, and the stderr of the process."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.export.in_tensorrt", flavour, question, str(library)],
         capture_output=True,

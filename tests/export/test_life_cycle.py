@@ -1,4 +1,4 @@
-"""Exported plugins in TensorRT's order, played by the C++ programs in cpp/."""
+"""Exported plugins, called in TensorRT's order by the C++ programs in cpp/."""
 
 import re
 import shutil

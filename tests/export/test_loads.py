@@ -1,6 +1,6 @@
-"""Plugin libraries loaded, loaded again, given back and mixed, in the TensorRTs that are installed.
+"""Plugin libraries that are loaded, loaded again, deregistered and mixed, in installed TensorRTs.
 
-Each sequence runs in a process of its own, so that a crash is seen.
+Each sequence runs in its own process, so that the test sees a crash.
 """
 
 import json
@@ -29,7 +29,7 @@ V2 = ["IPluginCreator", "IPluginCreatorV3One"]
 
 @dataclass(frozen=True)
 class Took:
-    """What a step did: whether it worked, the creators, the libraries in memory."""
+    """The result of a step: whether it worked, the creators, the libraries in memory."""
 
     worked: bool
     creators: list[str | None]
@@ -37,7 +37,7 @@ class Took:
 
 
 def taken(flavour: str, *steps: tuple[str, Path]) -> tuple[list[Took], str]:
-    """What each step did, and what the process wrote to stderr."""
+    """Return the result of each step, and the stderr of the process."""
     given = [f"{name}:{library}" for name, library in steps]
     done = subprocess.run(
         [sys.executable, "-m", "tests.export.loads_in_tensorrt", flavour, *given],

@@ -1,4 +1,4 @@
-"""The way into a library that compares it with the Python class, and the driver that records."""
+"""The probe, an entry point to compare a library with Python, and the recording driver."""
 
 import ctypes
 import json
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 class Gather(Plugin):
-    """The declaration of cpp/programs.cpp's Gather, as far as attributes and plain inputs go."""
+    """The attributes and device inputs of cpp/programs.cpp's Gather."""
 
     plugin_name = "Gather_PK"
     types = {"T": (float32, int32)}
@@ -194,7 +194,7 @@ def test_what_is_enqueued_is_recorded(library: Library):
         "attributes": {"factor": 2.0},
     }
     load, function, launch, unload = library.records()
-    assert (load["call"], load["is_ptx"]) == ("load", True)  # the images are no ELF files
+    assert (load["call"], load["is_ptx"]) == ("load", True)  # the images are not ELF files
     assert (function["call"], function["name"]) == ("function", "scale_half")
     assert launch == {
         "call": "launch",

@@ -1,4 +1,4 @@
-"""Python adapters out of a real registry, called by C++ outside of any call of the bindings."""
+"""Python adapters from a real registry, called by C++ outside of any call of the bindings."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.trt, pytest.mark.slow]
 
 
 class CalledV2(Plugin):
-    """A copy, as an IPluginV2DynamicExt."""
+    """A plugin that copies its input, as an IPluginV2DynamicExt."""
 
     types = {"T": (float32, float16)}
     factor: float = attribute(default=1.0)
@@ -23,11 +23,11 @@ class CalledV2(Plugin):
     y = Output("T", like="x")
 
     def launches(self, x, y):
-        """Nothing that matters here."""
+        """Return no launches; nothing runs here."""
         return Copy(y, x)
 
     def reference(self, x):
-        """Likewise."""
+        """Not used here."""
         return x
 
 

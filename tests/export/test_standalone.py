@@ -1,4 +1,4 @@
-"""Plans that hold their plugins, built by the real TensorRT-RTX, and libraries of a model."""
+"""Plans with their plugins inside, built by the real TensorRT-RTX, and libraries of a model."""
 
 import hashlib
 import json
@@ -20,8 +20,8 @@ MODEL = Path(__file__).parents[2] / "examples" / "models" / "sage_dyn.onnx"
 RTX = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"])
 STANDALONE = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"], standalone=True)
 
-#: What a program does that knows nothing of pluginkit; without a GPU TensorRT stops after it has
-#: loaded the library out of the plan.
+#: A program without pluginkit; without a GPU TensorRT stops after it has loaded the library from
+#: the plan.
 LOADING = """
 import sys
 import tensorrt_rtx as trt

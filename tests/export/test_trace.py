@@ -1,4 +1,4 @@
-"""What tracing makes of an author's code: expressions, branches, and refusals with the line."""
+"""Tracing an author's code: expressions, branches, and refusals with the line."""
 
 import inspect
 from collections.abc import Callable
@@ -31,7 +31,7 @@ KERNEL = "extern __global__ void work(float* y, const float* x, long long n) {}\
 
 
 def plugin_with(launches: Callable[..., Any], **members: Any) -> Plugin:
-    """A plugin with one input of rank 2 and these launches."""
+    """Return a plugin with one input of rank 2 and these launches."""
     body = {
         "__module__": __name__,
         "types": {"T": (float32, float16)},
@@ -58,7 +58,7 @@ def launched(result: object) -> TracedLaunch:
 
 
 def argument(result: object, n: int, m: int) -> int:
-    """The third argument of the only launch, for a shape."""
+    """Return the third argument of the only launch, for a shape."""
     values = launched(result).parameters[2]
     assert isinstance(values, Values)
     (number,) = values.numbers
@@ -66,7 +66,7 @@ def argument(result: object, n: int, m: int) -> int:
 
 
 def passes(number: Callable[[Any], Any], *ranges: DimRange) -> TracedPlugin:
-    """The trace of a plugin that passes what ``number`` makes of x to its kernel."""
+    """Trace a plugin that passes ``number(x)`` to its kernel."""
 
     def launches(self, x, y):  # type: ignore[no-untyped-def]
         return Launch(self.kernel, 1, 32, (y, x, number(x)))

@@ -1,4 +1,4 @@
-"""What a library makes of TensorRTs of several versions."""
+"""The creators of a library for TensorRTs of several versions."""
 
 import subprocess
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from tests.export.building import CPP, Target, build_plain_library, build_progra
 
 pytestmark = pytest.mark.slow
 
-#: What is not the version at hand has no creators. Gather's second output takes over the memory of
-#: its second input; that came with 10.3, and with the second version of the build interface.
+#: Other versions than the library's get no creators. Gather's second output aliases its second
+#: input, which needs TensorRT 10.3 and the second version of the build interface.
 ANSWERS = {
     10: {
         8601: "0",

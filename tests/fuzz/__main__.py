@@ -14,7 +14,7 @@ from tests.fuzz import campaign
 
 
 def main() -> int:
-    """Run the inputs asked for; exit code 1 when one of them is a violation, a crash or a hang."""
+    """Run the chosen inputs; return 1 if one of them is a violation, a crash or a hang."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=campaign.__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=20_000, help="inputs 0 to COUNT - 1")

@@ -2,7 +2,7 @@
 
 Input ``i`` of a seed depends only on these two numbers, so a campaign can be split and resumed, and
 any single input can be run again. Every input runs in a worker process: the file formats' and
-TensorRT's own parsers are C++, and what kills a worker is recorded as that input's outcome.
+TensorRT's own parsers are C++, and an input that kills a worker has that as its outcome.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SHARES = {
     "arguments": (3, "targets_files"),
 }
 _SCHEDULE = [name for name, (share, _) in SHARES.items() for _ in range(share)]
-#: A worker is replaced after this many inputs, because TensorRT never frees what it registers.
+#: A worker is replaced after this many inputs, because TensorRT never frees registered plugins.
 _BATCH = 500
 #: C++ cannot be interrupted by a signal's handler, so a silent worker is killed.
 _SILENCE_S = 40
@@ -56,7 +56,7 @@ VIOLATIONS = ("violation", "crash", "hang")
 
 @dataclass(frozen=True)
 class Result:
-    """One input's outcome: a word, or ``violation``, ``crash`` or ``hang`` with the details."""
+    """One input's outcome: a word, or ``violation``, ``crash`` or ``hang`` with details."""
 
     index: int
     target: str
@@ -65,7 +65,7 @@ class Result:
 
 
 def target_of(index: int) -> str:
-    """Return the target of an input; any hundred consecutive inputs hold every target's share."""
+    """Return the target of an input; any hundred consecutive inputs have every target's share."""
     return _SCHEDULE[index * 37 % 100]
 
 
@@ -87,7 +87,7 @@ def run_input(seed: int, index: int, box: Any) -> Result:
 
 
 def work(seed: int, report: int) -> None:
-    """Work as a child: read indices from stdin, one a line, and write each and then its result."""
+    """Work as a child: read indices from stdin, one a line; write each index, then its result."""
     import warnings
 
     from tests.fuzz.oracle import sandbox

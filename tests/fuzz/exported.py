@@ -1,9 +1,9 @@
 """Valid models as exporters, converters and quantizers write them.
 
-A sample of a rewrite, ONNX Runtime's own and quantized operators among them, is put into a local
-function, a branch or a loop, and written as old or careless tools write: IR versions before 4,
-initializers that are inputs too, annotations that nothing checks, nodes without a name or all of
-one name. TensorRT and ONNX Runtime take all of that.
+A sample of a rewrite, such as one with ONNX Runtime's own or quantized operators, is put into a
+local function, a branch or a loop, and written as old or careless tools do: IR versions before 4,
+initializers that are also inputs, annotations that are wrong, nodes without a name or all with the
+same name. TensorRT and ONNX Runtime accept all of that.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pluginkit.errors import PluginkitError
 
 @dataclass
 class Exported:
-    """A valid model, and what to run it on.
+    """A valid model, and its inputs.
 
     Attributes:
-        name: the sample that it is made of, and what was done to it.
+        name: the sample that it is made from, and the changes.
         model: the model.
         feeds: an array for each input.
         units: by how much integers may differ.
-        is_comparable: whether ONNX Runtime computes what the operator is defined to compute.
+        is_comparable: whether ONNX Runtime computes the operator as ONNX defines it.
     """
 
     name: str
@@ -52,7 +52,7 @@ def _samples() -> Mapping[str, Any]:
 
 @functools.cache
 def _is_comparable(name: str) -> bool:
-    """Whether ONNX Runtime computes a sample as ONNX's reference does: MaxUnpool it does not."""
+    """Whether ONNX Runtime computes a sample as ONNX's reference does; not so MaxUnpool."""
     from pluginkit.onnx.running.run_model import run_onnxruntime
 
     sample = _samples()[name]
@@ -66,7 +66,7 @@ def _is_comparable(name: str) -> bool:
 
 
 def draw(rng: random.Random) -> Exported:
-    """A valid model with one to four peculiarities."""
+    """Return a valid model with one to four peculiarities."""
     name = rng.choice(sorted(_samples()))
     sample = _samples()[name]
     model = onnx.ModelProto()
@@ -85,7 +85,7 @@ def _apply(rng: random.Random, made: Exported, change: Change) -> None:
 
 
 def _renamed(nodes: Sequence[onnx.NodeProto], prefix: str) -> list[onnx.NodeProto]:
-    """Copies whose outputs have other names, so that they stand beside the originals."""
+    """Return copies with other names of outputs, which can be in one graph with the originals."""
     own = {name for node in nodes for name in node.output if name}
     copies = []
     for node in nodes:
@@ -109,7 +109,7 @@ def _body(made: Exported, prefix: str, first: Sequence[onnx.NodeProto] = ()) -> 
 
 
 def _in_branches(rng: random.Random, made: Exported) -> None:
-    """Both branches of an If."""
+    """Put the nodes into both branches of an If."""
     branches = {f"{name}_branch": _body(made, f"{name}_") for name in ("then", "else")}
     graph = made.model.graph
     node = helper.make_node("If", ["chosen"], [v.name for v in graph.output], "if", **branches)
@@ -123,7 +123,7 @@ def _in_branches(rng: random.Random, made: Exported) -> None:
 
 
 def _in_loop(rng: random.Random, made: Exported) -> None:
-    """The body of a Loop, whose outputs are stacked; before opset 11 it must carry a value."""
+    """Put the nodes into a Loop, whose outputs are stacked; before opset 11 it carries a value."""
     if made.model.opset_import[0].version < 11:
         return
     graph = made.model.graph
@@ -155,7 +155,7 @@ def _in_loop(rng: random.Random, made: Exported) -> None:
 
 
 def _in_function(rng: random.Random, made: Exported) -> None:
-    """A local function, whose types follow from its call; constants inside it or handed over."""
+    """Put the nodes into a local function; constants are inside it, or are inputs."""
     model, graph = made.model, made.model.graph
     inputs = [value.name for value in graph.input]
     nodes = [*graph.node]
@@ -177,7 +177,7 @@ def _in_function(rng: random.Random, made: Exported) -> None:
 
 
 def _behind_casts(rng: random.Random, made: Exported) -> None:
-    """Floats that go through float16, with the annotations of before, as converters leave them."""
+    """Cast floats to float16 and back, but keep the old annotations, as converters do."""
     graph = made.model.graph
     floats = [v for v in graph.input if v.type.tensor_type.elem_type == TensorProto.FLOAT]
     if not floats:
@@ -195,7 +195,7 @@ def _behind_casts(rng: random.Random, made: Exported) -> None:
 
 
 def _old_ir(rng: random.Random, made: Exported) -> None:
-    """An IR version from 3 to 11; before 4 every initializer is an input too."""
+    """Choose an IR version from 3 to 11; before 4 every initializer is also an input."""
     model, graph = made.model, made.model.graph
     model.ir_version = rng.choice([8, 9, 10, 11] if model.functions else range(3, 12))
     if model.ir_version >= 4 and rng.random() < 0.5:
@@ -209,7 +209,7 @@ def _old_ir(rng: random.Random, made: Exported) -> None:
 
 
 def _followed(rng: random.Random, made: Exported) -> None:
-    """Identities behind the outputs, so that there are values inside."""
+    """Append Identities to the outputs, so that the graph has inner values."""
     graph = made.model.graph
     for value in graph.output:
         inner = f"{value.name}_inner"
@@ -222,7 +222,7 @@ def _followed(rng: random.Random, made: Exported) -> None:
 
 
 def _stale(rng: random.Random, made: Exported) -> None:
-    """Annotations of values inside that say other sizes than there are."""
+    """Annotate inner values with wrong sizes."""
     _followed(rng, made)
     for value in made.model.graph.value_info:
         for dim in value.type.tensor_type.shape.dim:
@@ -231,14 +231,14 @@ def _stale(rng: random.Random, made: Exported) -> None:
 
 
 def _shapeless(rng: random.Random, made: Exported) -> None:
-    """Outputs, and values inside, without a shape."""
+    """Remove the shapes of outputs and inner values."""
     values = [*made.model.graph.output, *made.model.graph.value_info]
     for value in rng.sample(values, rng.randint(1, len(values))):
         value.type.tensor_type.ClearField("shape")
 
 
 def _minus_one(rng: random.Random, made: Exported) -> None:
-    """Sizes of -1 where nothing is known."""
+    """Write unknown sizes as -1."""
     graph = made.model.graph
     for value in (*graph.input, *graph.output, *graph.value_info):
         stored = {tensor.name for tensor in graph.initializer}
@@ -248,7 +248,7 @@ def _minus_one(rng: random.Random, made: Exported) -> None:
 
 
 def _nodes(*graphs: Any) -> list[onnx.NodeProto]:
-    """The nodes of graphs, and those of their bodies."""
+    """Yield the nodes of graphs and of their bodies."""
     found = [node for graph in graphs for node in graph.node]
     for node in found:
         found += [inner for one in node.attribute if one.HasField("g") for inner in one.g.node]

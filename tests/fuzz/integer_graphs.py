@@ -1,4 +1,4 @@
-"""Graphs of random models that are being made: their values, nodes, stored tensors and bodies."""
+"""Graphs of random models while they are made: values, nodes, stored tensors and bodies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Value:
 
     @property
     def info(self) -> onnx.ValueInfoProto:
-        """Its declaration."""
+        """Return the value's declaration."""
         return helper.make_tensor_value_info(self.name, elem(self.dtype), self.shape)
 
 
@@ -45,7 +45,7 @@ def elem(dtype: str) -> int:
 
 @dataclass
 class Root:
-    """What all graphs of one model share."""
+    """The state that all graphs of one model share."""
 
     rng: random.Random
     opset: int
@@ -60,7 +60,7 @@ class Root:
         return f"{stem}{self.count}"
 
     def array(self, value: Value) -> np.ndarray:
-        """Random numbers of a value's type, its limits among them."""
+        """Return random numbers of a value's type, with its limits among them."""
         seeded = np.random.default_rng(self.rng.randrange(2**32))
         if value.dtype == "bool":
             return seeded.integers(0, 2, value.shape).astype(bool)
@@ -81,10 +81,10 @@ class Graph:
     """A graph that is being made.
 
     Attributes:
-        root: what all graphs of the model share.
+        root: the state that all graphs of the model share.
         outer: the graph around it.
-        values: what its nodes may read, apart from the values of outer graphs.
-        made: the values that its nodes made.
+        values: the values that its nodes may read, without those of outer graphs.
+        made: the values that its nodes produce.
     """
 
     root: Root
@@ -158,7 +158,7 @@ class Graph:
         return found + (self.outer.readable(wanted) if self.outer is not None else [])
 
     def some(self, *dtypes: str, rank: int | None = None) -> Value:
-        """Return a value of one of the dtypes; store one if there is none."""
+        """Return a value of one of the dtypes; if there is none, store one."""
         found = self.readable(
             lambda value: value.dtype in dtypes and rank in (None, len(value.shape))
         )
@@ -173,7 +173,7 @@ class Graph:
         return self.some(*self.root.dtypes, rank=rank)
 
     def like(self, value: Value) -> Value:
-        """Return a value that broadcasts with another, to the shape of that."""
+        """Return a value that broadcasts to the shape of another."""
         found = self.readable(
             lambda each: each.dtype == value.dtype and is_within(each.shape, value.shape)
         )
@@ -183,7 +183,7 @@ class Graph:
         return self.constant(self.root.array(Value("", value.dtype, shape)))
 
     def cast(self, value: Value, dtype: str) -> Value:
-        """Cast a value; floats are clipped first, because what is beyond is undefined."""
+        """Cast a value; floats are clipped first, because casts beyond the range are undefined."""
         if value.dtype == dtype:
             return value
         if value.dtype == "float32" and dtype != "bool":
@@ -216,12 +216,12 @@ class Graph:
         return self.node("Expand", [first, target], self.new(dtype, shape))[0]
 
     def some_made(self, count: int) -> list[Value]:
-        """Return some of the last values made here."""
+        """Return some of the last values of this graph."""
         found = self.made[-8:] or [self.cast(self.rare(), "float32")]
         return self.rng.sample(found, min(count, len(found)))
 
     def for_the_border(self, value: Value) -> Value:
-        """Return a value as TensorRT can give it out of the main graph."""
+        """Return a value in a type that TensorRT supports as an output of the main graph."""
         if value.dtype in ("uint8", "int32", "int64", "float32", "bool"):
             if value in self.made and self.rng.random() < 0.7:
                 return value
@@ -230,7 +230,7 @@ class Graph:
         return self.cast(value, "int64" if value.dtype == "uint32" else "int32")
 
     def result(self, dtype: str, shape: tuple[int, ...]) -> Value:
-        """Return a value for an output of a body: often made here, at times an outer one."""
+        """Return a value for an output of a body, mostly of this graph, sometimes an outer one."""
         found = [value for value in self.made if (value.dtype, value.shape) == (dtype, shape)]
         if found and self.rng.random() < 0.7:
             return self.rng.choice(found)

@@ -1,7 +1,7 @@
 """Random models whose integers have types that TensorRT lacks, in nested branches and bodies.
 
-Every model is valid, and small. What it computes is decided by the seed: which types, which
-operators, what a body captures, what a loop carries and collects.
+Every model is valid and small. The seed decides the types, the operators, the values that a body
+captures, and those that a loop carries and collects.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.fuzz.integer_graphs import RARE, SHAPES, Case, Graph, Root, Value, is
 
 
 def make(rng: random.Random, depth: int = 3) -> Case:
-    """Make a model from a seeded source of numbers."""
+    """Make a model from a seeded random generator."""
     root = Root(
         rng,
         opset=rng.choice([13, 14, 16, 17, 18, 18, 19, 20, 21]),
@@ -60,7 +60,7 @@ def _binary(graph: Graph) -> None:
 
 
 def _quotient(graph: Graph) -> None:
-    """The divisor is stored, and is neither zero nor negative, where rounding is not agreed."""
+    """Divide by a stored positive number: implementations round negative quotients differently."""
     a = graph.rare()
     op_type = graph.rng.choice(["Div", "Mod"])
     if op_type == "Div" and a.dtype.startswith("int"):
@@ -309,9 +309,9 @@ def _scan(graph: Graph, depth: int) -> None:
 
 
 def in_int32(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with int32 in the place of every type that TensorRT lacks.
+    """Return the model with int32 instead of every type that TensorRT lacks.
 
-    What TensorRT does not build of it either is no fault of how such types are carried.
+    If TensorRT does not build that either, the carried types are not the cause.
     """
     new = onnx.ModelProto()
     new.CopyFrom(model)

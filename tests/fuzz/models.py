@@ -142,7 +142,7 @@ def _function() -> onnx.ModelProto:
 
 
 def _plugin() -> onnx.ModelProto:
-    """Return a model with plugin nodes as people write them."""
+    """Return a model with plugin nodes as authors write them."""
     pad = helper.make_node("CircPad_PK", ["x"], ["p"], "pad", domain="pluginkit", pads=[1, 0, 1, 2])
     relu = helper.make_node("Relu", ["p"], ["y"], "relu")
     return model_of([pad, relu], [tensor("x", [3, 4])], [tensor("y", None)])
@@ -435,7 +435,7 @@ def mutated(rng: random.Random, folder: Path) -> bytes:
 
 
 def broken(rng: random.Random, folder: Path) -> bytes:
-    """Return bytes that may be no model: cut, flipped, repeated, nested very deeply, or random."""
+    """Return bytes that may not be a model: cut, flipped, repeated, deeply nested, or random."""
     content = bytearray(rng.choice(SEEDS)().SerializeToString())
     kind = rng.randrange(6)
     if kind == 0:
@@ -471,7 +471,7 @@ def _nested_bytes(depth: int) -> bytes:
 
 
 def write(rng: random.Random, folder: Path, name: str = "model.onnx") -> Path:
-    """Write a hostile model, and around it everything that it may name."""
+    """Write a hostile model, with the files that it may name."""
     content = broken(rng, folder) if rng.random() < 0.3 else mutated(rng, folder)
     path = folder / name
     path.write_bytes(content)
@@ -480,7 +480,7 @@ def write(rng: random.Random, folder: Path, name: str = "model.onnx") -> Path:
 
 
 def surround(folder: Path) -> None:
-    """Add external data, links that lead out of the folder, and things that are not files."""
+    """Add external data, links out of the folder, and entries that are not regular files."""
     (folder / "weights.bin").write_bytes(bytes(1280))
     (folder / "folder").mkdir()
     (folder / "link.bin").symlink_to(folder.parent / "outside" / "secret.bin")

@@ -1,4 +1,4 @@
-"""Run a model node by node: in ONNX Runtime without its optimizer, else in onnx's reference.
+"""Run a model node by node: in ONNX Runtime without its optimizer, or in onnx's reference.
 
 ONNX Runtime lacks many operators on small integers, and onnx's evaluator of whole models lacks some
 forms of loops. Branches and bodies are run in Python.

@@ -1,4 +1,4 @@
-"""Decide whether pluginkit has handled an input well; nothing else decides that.
+"""Decide whether pluginkit has handled an input well.
 
 An input's outcome is ``ok``, the code of a pluginkit error, or ``exit N`` for a command. Everything
 else raises :class:`Violation`: another exception, a traceback or the word bug in a command's
@@ -26,13 +26,13 @@ from pluginkit.errors import PluginkitError
 
 TIME_LIMIT_S = 20
 EXIT_CODES = (0, 1, 2, 130)
-#: Events that run code or another program; reading an input must not cause one.
+#: Audit events that run code or another program; reading an input must not cause one.
 _EXECUTING = (
     "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system", "pickle.find_class",
     "subprocess.Popen", "socket.connect",
 )  # fmt: skip
-#: What pluginkit itself executes: the process of a scan, which answers in classes of the engine,
-#: doctor's search for CUDA, and ruff for `pluginkit new`, without the current folder on its path.
+#: The programs that pluginkit itself may execute: the process of a scan, doctor's search for CUDA,
+#: and ruff for `pluginkit new`, without the current folder on its path.
 _OWN = (
     "/sbin/ldconfig",
     "'-P', '-m', 'ruff', 'format', '--quiet', '--stdin-filename'",
@@ -45,15 +45,15 @@ _IN_OPEN = 0x20
 
 
 class Violation(Exception):  # noqa: N818  # it is what a run finds, not a mistake of the run
-    """Something happened that never must; the text says what."""
+    """Something happened that must never happen; the text says what."""
 
 
 class TimeLimitError(BaseException):
-    """The time limit has passed; no Exception, so that the code under test does not catch it."""
+    """The time limit has passed; not an Exception, so that the tested code does not catch it."""
 
 
 class Sandbox:
-    """The folders of one input, and the watch over what happens around them.
+    """The folders of one input, and the detection of accesses outside of them.
 
     ``inside`` holds the input's files. ``outside`` is next to it, with files that hostile inputs
     name; opening one of them, from Python or from C++, is a violation.
@@ -86,7 +86,7 @@ class Sandbox:
 
     @contextlib.contextmanager
     def case(self, *, is_inside: bool = True) -> Iterator[Path]:
-        """Yield an empty folder; it is the current directory unless that is to be ``outside``."""
+        """Yield an empty folder, which is the current directory unless ``is_inside`` is false."""
         _remove_tree(self.inside)
         self.inside.mkdir()
         os.chdir(self.inside if is_inside else self.outside)
@@ -94,10 +94,10 @@ class Sandbox:
 
     @contextlib.contextmanager
     def watched(self, made: Collection[str] = ()) -> Iterator[None]:
-        """Watch what one call does.
+        """Check what one call leaves behind and opens.
 
         Args:
-            made: names that the call may leave in the folder; nothing else may be new or changed.
+            made: the names that the call may leave in the folder; no others may be new or changed.
         """
         before = _snapshot(self.inside)
         self._seen.clear()

@@ -1,4 +1,4 @@
-"""Fuzz what reads other files: plans and manifests, inputs, file names, command lines."""
+"""Fuzz the code that reads other files than models: plans, manifests, inputs, names, options."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ _WORDS = (
 )  # fmt: skip
 
 
-#: Each command with what it needs. A whole build takes too long here: lean refuses it at the end.
+#: Each command with its arguments. A whole build takes too long: lean refuses it at the end.
 _COMMANDS = {
     "": [],
     "bench": [],

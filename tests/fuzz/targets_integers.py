@@ -27,7 +27,7 @@ def _found() -> dict[str, Any]:
 
 
 def integers(rng: random.Random, box: Sandbox) -> str:
-    """Rewrite a model; it must be valid, final and right, and some of the small ones be built."""
+    """Rewrite a model, which must be valid, final and right; build some of the small ones."""
     depth = rng.choice([1, 1, 2])
     case = integer_models.make(rng, depth)
     _found()
@@ -44,11 +44,11 @@ def integers(rng: random.Random, box: Sandbox) -> str:
 
 
 def check_rewritten(case: integer_models.Case, result: Any) -> str:
-    """Check that a rewritten model is valid and final, and that it gives the same.
+    """Check that a rewritten model is valid and final, and computes the same.
 
     Returns:
-        What said what is right: "onnxruntime", or "node by node" where it lacks an operator, or is
-        wrong itself, as it is about an output of a body that is given twice.
+        What computed the expected outputs: "onnxruntime", or "node by node" if that lacks an
+        operator or is wrong itself, as it is about an output of a body that occurs twice.
     """
     onnx.checker.check_model(result.model, full_check=True)
     again = rewrite_model(result.model, **_found())
@@ -83,7 +83,7 @@ def _same(expected: list[np.ndarray], got: list[np.ndarray]) -> bool:
 
 
 def build(case: integer_models.Case, path: Path) -> str:
-    """Build an engine; "also in int32" if TensorRT does not build it of int32 either."""
+    """Build an engine; return "also in int32" if TensorRT does not build that one either."""
     from pluginkit.engine.build.build_engine import build_engine
     from pluginkit.engine.build.build_options import BuildOptions
 

@@ -1,4 +1,4 @@
-"""Fuzz what reads ONNX files: rewriting, comparing, TensorRT's parser, and whole commands."""
+"""Fuzz the code that reads ONNX files: rewriting, comparing, TensorRT's parser, commands."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def parse(rng: random.Random, box: Sandbox) -> str:
 
 
 def exported(rng: random.Random, box: Sandbox) -> str:
-    """A valid model, as exporters write them: it is rewritten, and computes what it did before.
+    """Rewrite a valid model as exporters write it; it must compute the same as before.
 
-    TensorRT-RTX's parser then reads it; that it refuses one is an outcome, PK520.
+    TensorRT-RTX's parser then reads it; a refusal is an outcome, PK520.
     """
     _opt_in(), _plugins()
     made = valid.draw(rng)

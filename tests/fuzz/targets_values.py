@@ -1,4 +1,4 @@
-"""Fuzz what reads no files: attributes, declarations, option texts, launches."""
+"""Fuzz the code that reads no files: attributes, declarations, option texts, launches."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ _SIZES = (
 
 
 class Launcher(Plugin):
-    """Launches whatever a test says."""
+    """A plugin whose launches the test chooses."""
 
     plugin_name = "FuzzLauncher_PK"
     types = {"T": (float32,)}

@@ -15,7 +15,7 @@ from tests.fuzz import campaign, oracle
 from tests.fuzz.oracle import Sandbox, Violation
 
 pytestmark = pytest.mark.trt
-#: Differs from the recorded run's seed, so that the two together cover more.
+#: Another seed than that of the recorded run, so that both together cover more.
 SEED, COUNT = 7, 2000
 
 

@@ -45,7 +45,7 @@ def test_tensorrt_builds_what_it_builds_of_int32(seed, tmp_path):
 
 
 def test_the_generator_makes_what_it_is_to_make():
-    """Every type, branches and bodies in one another, valid models."""
+    """Models are valid, and have every type and nested branches and bodies."""
     dtypes, nested, op_types = set(), set(), set()
     for seed in range(25):
         case = _case(seed, 3)

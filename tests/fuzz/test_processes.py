@@ -76,7 +76,7 @@ def _remove_whole(plan: Path) -> None:
 
 
 def _wait_for_command(process: "subprocess.Popen[bytes]") -> None:
-    """Wait until the command has begun, in a child; before that, Python itself is starting."""
+    """Wait until the command has begun in a child; before that, Python is still starting."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while process.poll() is None:
         maps = [Path(f"/proc/{child}/maps") for child in children.read_text().split()]
@@ -116,7 +116,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, 100, 5000])
 def test_a_file_size_limit_leaves_nothing(limit: int, scatter: Path) -> None:
-    """A real ENOSPC is not to be had without a file system of our own; EFBIG comes at the write."""
+    """A real ENOSPC needs a file system of its own; EFBIG also comes with a write."""
     before = content(scatter.parent)
     code = "import resource, signal, sys; from pluginkit.cli.main import main;"
     code += "from pluginkit.trt.flavour import load_flavour; load_flavour('tensorrt_rtx');"
@@ -259,7 +259,7 @@ def test_processes_that_share_a_kernel_cache_get_the_same_kernel(
 def test_a_kernel_compiles_although_the_disk_is_full(
     step: str, kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    """Without room on the disk there is no cache, and nothing half-written."""
+    """A full disk means that nothing is cached, and nothing is half-written."""
     monkeypatch.setenv("PLUGINKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "argv", ["-c", str(kernel)])
     original = Path.open
@@ -295,7 +295,7 @@ def test_a_manifest_never_has_a_module_imported(tmp_path: Path) -> None:
         text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 2
-    assert "evil:Evil" in done.stderr  # it is named, and that is all
+    assert "evil:Evil" in done.stderr  # it is named, not executed
     assert content_names(tmp_path) == before
 
 

@@ -1,5 +1,5 @@
-// One plugin in TensorRT's order: built, kept as a plan keeps it, and executed. The plugin comes out
-// of a real registry; only shape expressions are stand-ins.
+// One plugin in TensorRT's order: built, stored as in a plan, and executed. The plugin comes from a
+// real registry; only shape expressions are doubles.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ using nvinfer1::PluginTensorDesc;
 
 constexpr std::int32_t kMostPorts = 16;
 
-// A step of the order that the plugin refuses.
+// The plugin refuses a step.
 class Refused : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
@@ -31,7 +31,7 @@ inline void expect(bool is_so, const std::string& step) {
     }
 }
 
-// What a network says of one node. Python fills it: tests/export/registry_caller.py.
+// One node of a network; filled by tests/export/registry_caller.py.
 struct Node {
     const char* name;
     const PluginField* fields;
@@ -40,11 +40,11 @@ struct Node {
     std::int32_t input_count;
     const Dims* shape_inputs;  // the values of the shape inputs
     std::int32_t shape_input_count;
-    const DynamicPluginTensorDesc* outputs;  // their types are not read: the plugin says them
+    const DynamicPluginTensorDesc* outputs;  // without types, which the plugin states
     std::int32_t output_count;
 };
 
-// What a plugin answered while it was built.
+// The answers of a plugin while it was built.
 struct Answers {
     std::int32_t output_types[kMostPorts];
     Dims output_shapes[kMostPorts];  // at the profile's opt
@@ -57,14 +57,14 @@ struct Answers {
 class Context {
 public:
     virtual ~Context() = default;
-    // New shapes, as TensorRT announces them before the next enqueue.
+    // Announces new shapes, as TensorRT does before the next enqueue.
     virtual void announce(const PluginTensorDesc* inputs, const PluginTensorDesc* outputs) = 0;
     virtual std::int32_t enqueue(const PluginTensorDesc* inputs, const PluginTensorDesc* outputs,
                                  const void* const* sources, void* const* targets, void* workspace,
                                  cudaStream_t stream) = 0;
 };
 
-// What a plan holds of one plugin; the object that was built is gone.
+// What a plan stores of one plugin; the plugin object of the build is destroyed.
 class Layer {
 public:
     virtual ~Layer() = default;
@@ -73,7 +73,7 @@ public:
     Answers answers{};
 };
 
-// Dimensions of a profile as expressions, constant where the profile leaves no choice.
+// The dimensions of a profile as expressions, constants where min equals max.
 inline nvinfer1::DimsExprs exprs_of(side::Builder& builder, const DynamicPluginTensorDesc& desc,
                                     const Dims& opt) {
     nvinfer1::DimsExprs found{};
@@ -94,7 +94,7 @@ inline Dims values_of(const nvinfer1::DimsExprs& exprs) {
     return found;
 }
 
-// Inputs and outputs as one array, with the outputs' types as the plugin says them.
+// Inputs and outputs as one array, with the outputs' types that the plugin states.
 inline std::vector<DynamicPluginTensorDesc> described(const Node& node, const Answers& answers) {
     std::vector<DynamicPluginTensorDesc> all(node.inputs, node.inputs + node.input_count);
     all.insert(all.end(), node.outputs, node.outputs + node.output_count);

@@ -10,7 +10,7 @@ using nvinfer1::PluginFieldCollection;
 using nvinfer1::PluginFieldType;
 using nvinfer1::TensorRTPhase;
 
-// A plugin that is deleted as TensorRT deletes it, and a capability of it.
+// A plugin, which is deleted as TensorRT does, and one of its capabilities.
 template <typename Capability>
 class Held {
 public:
@@ -47,7 +47,7 @@ std::size_t width_of(PluginFieldType type) {
     }
 }
 
-// Fields as a plan keeps them: names and values are copied.
+// Fields as a plan stores them: names and values are copied.
 class KeptFields {
 public:
     explicit KeptFields(const PluginFieldCollection* given) {

@@ -1,4 +1,4 @@
-// Drives the Scale of programs.cpp as an IPluginV2DynamicExt, in TensorRT's order.
+// Calls the Scale of programs.cpp as an IPluginV2DynamicExt, in TensorRT's order.
 //
 //     drive_v2 LIBRARY RECORDING_DRIVER cycle|corrupt|many
 #include "library_side.h"
@@ -21,7 +21,7 @@ struct Test {
         library.function<void(ILoggerFinder*)>("setLoggerFinder")(&finder);
         std::int32_t count = 0;
 #if PLUGINKIT_TENSORRT_MAJOR == 8
-        // Gather has a size output and a shape input, which TensorRT 8.6 cannot have.
+        // Gather has a size output and a shape input, which TensorRT 8.6 does not support.
         scale = library.function<IPluginCreator* const*(std::int32_t&)>("getPluginCreators")(
             count)[0];
         EXPECT(count == 1);
@@ -119,7 +119,7 @@ void cycle(Test& test) {
     EXPECT(holds(test.recording.taken(), R"("grid":[1,1,1],"block":[256,1,1],"shared":0,"stream":0)"
                                          R"(,"arguments":["0020000000000000","0010000000000000",)"
                                          R"("0c00000000000000","cdcccc3d"]})"));
-    // Shapes that TensorRT did not announce are prepared for as well.
+    // Shapes that TensorRT did not announce are prepared, too.
     EXPECT(enqueued(context, {8, 400}) == 0);
     EXPECT(holds(test.recording.taken(), R"("grid":[13,1,1])"));
     context->detachFromContext();

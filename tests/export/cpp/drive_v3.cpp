@@ -1,4 +1,4 @@
-// Drives the plugins of programs.cpp as IPluginV3 objects, in TensorRT's order.
+// Calls the plugins of programs.cpp as IPluginV3 objects, in TensorRT's order.
 //
 //     drive_v3 LIBRARY RECORDING_DRIVER cycle|corrupt|many
 #include <algorithm>
@@ -256,8 +256,8 @@ void cycle_of_gather(Test& test) {
     EXPECT(test.recording.count("retained") == 0);
 }
 
-// A device that is no image's own takes PTX, or refuses in words; a driver's refusal names plugin,
-// node, step and reason; a refused request does not spoil the next.
+// A device without an image of its own uses PTX, or refuses with a message; an error of the driver
+// names plugin, node, step and reason; a refused request does not affect the next.
 void refusals(Test& test) {
     side::Logger& log = test.finder.logger;
     const std::int32_t far = 9;
@@ -324,7 +324,7 @@ void refusals(Test& test) {
     EXPECT(plugin.runtime->onShapeChange(&x, 1, &x, 1) == 0);
     delete plugin.object;
 
-    // A callback that fails while an engine is built leaves no plan that loads.
+    // If a callback fails while an engine is built, the plan does not load.
     plugin = created(test.scale, {});
     DataType wrong = DataType::kFP8;
     EXPECT(plugin.build->getOutputDataTypes(&wrong, 1, &wrong, 1) != 0);
@@ -334,7 +334,7 @@ void refusals(Test& test) {
     EXPECT(log.said("PK207"));
     delete plugin.object;
 
-    // A plan whose plugin said something else of its memory.
+    // A plan with other memory sizes than the plugin now states.
     const std::string sizes =
         R"([{"shapes":[[1,4]],"dtypes":["float32"],"trt_outputs":[[1,4]],"outputs":[[[2,4],"float32"]],)"
         R"("workspace_bytes":0}])";
@@ -345,8 +345,8 @@ void refusals(Test& test) {
                     "float32 [1, 4] now, for inputs of float32 [1, 4]."));
 }
 
-// Each device has modules of its own; a thread without a context gets that of device 0; a context
-// that is no primary one is refused.
+// Each device has its own modules; a thread without a context gets that of device 0; a context that
+// is not a primary one is refused.
 void devices(Test& test) {
     const PluginTensorDesc x = desc(DataType::kFLOAT, {4});
     const std::int64_t loaded = test.recording.count("loaded");
@@ -437,7 +437,7 @@ void corrupt(Test& test) {
         delete made;
     }
     delete plugin.object;
-    EXPECT(refused > 5000 && refused < 20000);  // the corruption does reach both
+    EXPECT(refused > 5000 && refused < 20000);  // both outcomes occur
     std::printf("%d of 20000 refused\n", refused);
 }
 

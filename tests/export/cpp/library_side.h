@@ -1,4 +1,4 @@
-// The plugin library and the recording driver of a test, loaded as TensorRT and CUDA would be.
+// The plugin library and the recording driver of a test, loaded as TensorRT and CUDA load them.
 #pragma once
 
 #include <dlfcn.h>
@@ -38,7 +38,7 @@ class Recording {
 public:
     explicit Recording(const char* path) : mLibrary(path) {}
 
-    // What was recorded since the last call.
+    // Returns the records since the last call.
     std::string taken() const {
         const std::string text = mLibrary.function<const char*()>("pluginkit_recording_text")();
         mLibrary.function<void()>("pluginkit_recording_clear")();
@@ -100,7 +100,7 @@ inline bool holds(const std::string& text, const std::string& part) {
     return is_there;
 }
 
-// Of this process, in KiB.
+// The memory of this process in KiB.
 inline long resident() {
     std::ifstream status("/proc/self/statm");
     long pages = 0;

@@ -1,9 +1,10 @@
-// Programs as an exporter generates them, written by hand: the runtime's tests need no exporter.
+// Programs as the exporter generates them, written by hand, so that the runtime's tests do not need
+// the exporter.
 //
 // Scale is the plugin of pluginkit's documentation. Gather has what Scale lacks: every kind of
 // attribute, an optional input, a shape input, a size output, an alias, tactics, workspace, copies,
 // fills, two launches, large shared memory, and refusals of each kind. The kernels are never run;
-// their code is the text "code", which the recording driver takes.
+// their code is the text "code", which the recording driver accepts.
 #include "program.h"
 
 namespace pluginkit {
@@ -80,7 +81,7 @@ constexpr Attribute kAttributes[] = {
     {"table", Kind::kArray, false, -1, false, false,
      "{\"dtype\":\"int16\",\"shape\":[2],\"data\":\"AQACAA==\"}", nullptr, "numpy.ndarray"},
     {"limit", Kind::kInt, false, -1, false, true, nullptr, nullptr, "int | None"}};
-// The kept input is aliased by the second output; `bias` may be absent; `k` is a shape input.
+// The second output aliases the input `kept`; `bias` may be absent; `k` is a shape input.
 constexpr Input kInputs[] = {{"x", false, -1, Type::kFloat32, 1, 4},
                              {"bias", true, -1, Type::kFloat32, 1, 1},
                              {"k", false, 1, Type::kInt64, 1, 1},

@@ -1,8 +1,8 @@
-// Calls plugins out of a real TensorRT's registry, for Python: tests/export/registry_caller.py.
+// Calls plugins from a real TensorRT's registry, for tests/export/registry_caller.py.
 //
-// Python says what is called on what, and looks after memory; every call of a plugin goes through
-// the virtual functions that TensorRT itself calls. Compiled with pluginkit's own TensorRT header
-// for the major version of the TensorRT that is opened.
+// Python chooses the calls and owns the memory; every call of a plugin goes through the virtual
+// functions that TensorRT itself calls. Compiled with pluginkit's own TensorRT header for the major
+// version of the TensorRT that is opened.
 #include <dlfcn.h>
 
 #include "called_layer.h"
@@ -20,7 +20,7 @@ using nvinfer1::PluginTensorDesc;
 
 thread_local std::string sReason;
 
-// What a function gives, or `failed` with the reason kept for caller_reason.
+// Returns the result of a function, or `failed`, with the reason stored for caller_reason.
 template <typename Result, typename Function>
 Result guarded(Result failed, Function&& function) noexcept {
     try {
@@ -38,7 +38,7 @@ Function* symbol(void* library, const char* name) {
     return reinterpret_cast<Function*>(found);
 }
 
-// Everything that TensorRT and the plugins log.
+// Stores everything that TensorRT and the plugins log.
 class Log : public nvinfer1::ILogger {
 public:
     void log(Severity severity, const char* message) noexcept override {
@@ -53,7 +53,7 @@ public:
 
 }  // namespace
 
-// A TensorRT that is in the process.
+// A TensorRT in this process.
 struct TensorRT {
     IPluginRegistry* registry;
     std::int32_t version;
@@ -67,10 +67,10 @@ CALLER_EXPORT TensorRT* caller_open(const char* path) {
     return guarded<TensorRT*>(nullptr, [&] {
         void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
         caller::expect(library != nullptr, std::string("dlopen of ") + path);
-        auto* found = new TensorRT{};  // for ever, as TensorRT goes on pointing to its logger
+        auto* found = new TensorRT{};  // never freed: TensorRT keeps a pointer to its logger
         found->registry = symbol<IPluginRegistry*()>(library, "getPluginRegistry")();
         found->version = symbol<std::int32_t()>(library, "getInferLibVersion")();
-        // TensorRT's logger is that of the first runtime.
+        // TensorRT uses the logger of the first runtime.
         symbol<void*(void*, std::int32_t)>(library, "createInferRuntime_INTERNAL")(&found->log,
                                                                                  found->version);
         return found;
@@ -79,7 +79,7 @@ CALLER_EXPORT TensorRT* caller_open(const char* path) {
 
 CALLER_EXPORT std::int32_t caller_version(const TensorRT* tensorrt) { return tensorrt->version; }
 
-// What was logged since the last call.
+// Returns the log since the last call.
 CALLER_EXPORT const char* caller_said(TensorRT* tensorrt) {
     tensorrt->said = std::move(tensorrt->log.text);
     tensorrt->log.text.clear();
@@ -100,13 +100,13 @@ CALLER_EXPORT IPluginCreatorInterface* caller_creator(TensorRT* tensorrt, const 
     return tensorrt->registry->getCreator(name, version, name_space);
 }
 
-// The interface of a creator's plugins: 2, 3, or 0 for another.
+// Returns the interface of a creator's plugins: 2, 3, or 0 for another one.
 CALLER_EXPORT std::int32_t caller_interface(const IPluginCreatorInterface* creator) {
     const std::string kind = creator->getInterfaceInfo().kind;
     return kind == "PLUGIN CREATOR_V3ONE" ? 3 : kind == "PLUGIN CREATOR_V1" ? 2 : 0;
 }
 
-// Builds a plugin of a node and keeps what a plan keeps; null where it refuses a step.
+// Builds a plugin of a node and stores what a plan stores; null if it refuses a step.
 CALLER_EXPORT Layer* caller_build(IPluginCreatorInterface* creator, const Node* node) {
     return guarded<Layer*>(nullptr, [&] {
         caller::expect(node->output_count <= caller::kMostPorts, "so many outputs");

@@ -1,4 +1,4 @@
-// A library that a plugin library takes for TensorRT of any version: it calls getCreators.
+// A library that acts as TensorRT of any version, and calls getCreators of a plugin library.
 #include <cstdint>
 
 namespace {
@@ -14,6 +14,6 @@ extern "C" void* asked_by(std::int32_t version, void* (*get_creators)(std::int32
                           std::int32_t* count) {
     sVersion = version;
     void* found = get_creators(*count);
-    sVersion = 0;  // after the call, so that it is no tail call: the caller is told by its address
+    sVersion = 0;  // no tail call: the library finds its caller by the return address
     return found;
 }

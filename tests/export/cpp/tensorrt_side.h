@@ -1,4 +1,4 @@
-// TensorRT's part in a test: a logger, shape expressions, and what else a plugin is handed.
+// What TensorRT passes to a plugin in a test: a logger, shape expressions and others.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 #include "tensorrt.h"
 
-// Ends the program with a message unless the condition holds.
+// Ends the program with a message unless the condition is true.
 #define EXPECT(condition)                                                            \
     do {                                                                             \
         if (!(condition)) {                                                          \
@@ -25,7 +25,7 @@
 
 namespace side {
 
-// Keeps what plugins log.
+// Stores what plugins log.
 class Logger : public nvinfer1::ILogger {
 public:
     void log(Severity severity, const char* message) noexcept override {
@@ -34,7 +34,7 @@ public:
         }
     }
 
-    // Whether the last message holds `part`; forgets it.
+    // Whether the last message contains `part`; clears it.
     bool said(const char* part) {
         const bool holds = last.find(part) != std::string::npos;
         if (!holds) {
@@ -84,8 +84,8 @@ inline nvinfer1::DynamicPluginTensorDesc dynamic(nvinfer1::DataType type,
     return made;
 }
 
-// An expression as text, "(a.0 + 3)", and its value for the sizes at hand, which a plugin may read
-// of constants only.
+// An expression as text, "(a.0 + 3)", and its value for the current sizes, which a plugin may read
+// only of constants.
 class Implementation : public nvinfer1::apiv::VDimensionExpr {
 public:
     bool isConstant() const noexcept override { return is_constant; }
@@ -118,7 +118,7 @@ inline Int value(const nvinfer1::IDimensionExpr& expr) {
 
 inline Int floor_div(Int a, Int b) { return a / b - ((a % b != 0 && (a < 0) != (b < 0)) ? 1 : 0); }
 
-// What an operation gives for two numbers; 0 where one divides by 0.
+// Returns the result of an operation on two numbers; 0 for a division by 0.
 inline Int result(nvinfer1::DimensionOperation operation, Int a, Int b) {
     using nvinfer1::DimensionOperation;
     switch (operation) {

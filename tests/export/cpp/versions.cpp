@@ -1,6 +1,6 @@
-// Asks a plugin library for its creators in the name of TensorRTs of several versions, and prints
-// what comes back, a line each: the version, how many creators, and, for Gather, the version of its
-// build interface and the inputs that its three outputs alias.
+// Asks a plugin library for its creators as TensorRTs of several versions, and prints a line for
+// each: the version, the number of creators, and, for Gather, the version of its build interface
+// and the inputs that its three outputs alias.
 //
 //     versions LIBRARY SOME_TENSORRT VERSION...
 #include "library_side.h"

@@ -26,9 +26,9 @@ def _error_of_logarithm(x, y):
 
 
 def approximate_cases():
-    """What the GPU approximates, with the greatest error that the PTX ISA (8.5) allows.
+    """Return the approximated instructions, with the greatest error that the PTX ISA (8.5) allows.
 
-    The machine rounds the true value, so Python's float64 must round to the same bits.
+    The machine rounds the true value, so that Python's float64 must round to the same bits.
     """
     form = FORMATS["f32"]
     numbers = [Fraction(n, 16) for n in range(-48, 49)]

@@ -58,7 +58,7 @@ def _converted(name, to, source, mode, *, flushes_to=False, flushes_from=False):
 
 
 def payloads():
-    """NaN with payloads of which the lowest, the highest and alternate bits are set."""
+    """Return NaN with payloads whose lowest, highest and alternate bits are set."""
     for to, source in (("f16", "f64"), ("f32", "f64"), ("f64", "f16"), ("f64", "f32"),
                        ("f32", "bf16")):  # fmt: skip
         form = FORMATS[source]
@@ -76,10 +76,10 @@ def payloads():
 
 
 def _converted_nan(to, source, bits):
-    """Measured on the H200, for PTX leaves it open.
+    """Return the NaN that an H200 gives; PTX does not define it.
 
-    To and from f64 a NaN keeps its sign and the upper bits of its payload and becomes quiet. bf16
-    becomes f32 as it is. All others become the one NaN of their type.
+    To and from f64 a NaN keeps its sign and the upper bits of its payload and becomes quiet. From
+    bf16 to f32 its bits are kept. All others become the canonical NaN of their type.
     """
     into, form = FORMATS[to], FORMATS[source]
     if (to, source) == ("f32", "bf16"):
@@ -174,6 +174,6 @@ def from_integers():
 
 
 def conversion_cases():
-    """Every case of this file."""
+    """Return every case of this file."""
     for group in (between_floats, payloads, to_integers, from_integers):
         yield from group()

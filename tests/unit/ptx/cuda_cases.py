@@ -1,4 +1,4 @@
-"""CUDA C++ kernels whose threads diverge, meet, wait and exchange, with what must come out."""
+"""CUDA C++ kernels whose threads diverge, synchronise, wait and exchange, with their results."""
 
 import ctypes
 from collections.abc import Callable
@@ -11,7 +11,7 @@ WORDS = (np.arange(1000, dtype=np.uint64) * 2654435761 % 2**32).astype(np.uint32
 
 @dataclass(frozen=True)
 class CudaCase:
-    """``run(out, in, n)`` on 32-bit words; ``expected`` gives the words that come out."""
+    """A kernel ``run(out, in, n)`` on 32-bit words; ``expected`` returns the output words."""
 
     name: str
     source: str
@@ -27,7 +27,7 @@ _HEAD = 'extern "C" __global__ void run(unsigned* out, const unsigned* in, int n
 
 
 def _case(body, grid, block, out_words, before=""):
-    """Note a case: the function gives the words that are expected."""
+    """Add a case; the decorated function returns the expected words."""
 
     def note(expected):
         source = f"{before}\n{_HEAD}{body}\n}}\n"

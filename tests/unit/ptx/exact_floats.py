@@ -1,6 +1,6 @@
-"""Floating-point arithmetic on bits by way of fractions: what results are by definition.
+"""Floating-point arithmetic on bits by fractions, which gives exact results by definition.
 
-Shares nothing with the machine: no numpy, no float of Python's.
+It shares nothing with the machine: it uses neither numpy nor Python's float.
 """
 
 from dataclasses import dataclass, replace
@@ -10,10 +10,10 @@ from math import isqrt
 
 @dataclass(frozen=True)
 class Format:
-    """A binary format: bits of the exponent and of the mantissa that is stored.
+    """A binary format: the bits of the exponent and of the stored mantissa.
 
-    ``flushes`` is .ftz: ``rounded`` gives zero for what is below the least normal number after
-    rounding to all bits of the mantissa.
+    ``flushes`` is .ftz: ``rounded`` returns zero for numbers that are below the least normal number
+    after rounding to all bits of the mantissa.
     """
 
     exponent_bits: int
@@ -53,7 +53,7 @@ class Format:
         return 0 < bits & ~self.sign < 1 << self.mantissa_bits
 
     def value(self, bits):
-        """The number that finite bits stand for."""
+        """Return the number of finite bits."""
         magnitude = bits & ~self.sign
         exponent, mantissa = magnitude >> self.mantissa_bits, magnitude % (1 << self.mantissa_bits)
         if exponent:
@@ -63,7 +63,7 @@ class Format:
         return -number if self.is_negative(bits) else number
 
     def rounded(self, number, mode="rn", negative_zero=False):
-        """The bits of the number, rounded: rn, rz, rm, rp, or rna (ties away from zero)."""
+        """Return the bits of the rounded number: rn, rz, rm, rp, or rna (ties away from zero)."""
         if number == 0:
             return self.sign if negative_zero else 0
         is_negative = number < 0
@@ -89,7 +89,7 @@ class Format:
         return bits | (self.sign if is_negative else 0)
 
     def _power(self, magnitude):
-        """The power of two of the last mantissa bit of a positive number."""
+        """Return the power of two of the last mantissa bit of a positive number."""
         exponent = magnitude.numerator.bit_length() - magnitude.denominator.bit_length()
         if Fraction(2) ** exponent > magnitude:
             exponent -= 1
@@ -103,21 +103,21 @@ class Format:
 
 F16, BF16, F32, F64 = Format(5, 10), Format(8, 7), Format(8, 23), Format(11, 52)
 FORMATS = {"f16": F16, "bf16": BF16, "f32": F32, "f64": F64}
-#: What the GPU's arithmetic gives for NaN; for f64 where no operand is NaN.
+#: The NaN of the GPU's arithmetic; for f64 if no operand is NaN.
 NAN = {"f16": 0x7FFF, "bf16": 0x7FFF, "f32": 0x7FFFFFFF, "f64": 0xFFF8000000000000}
 
 
 def with_flushing(form):
-    """The format under .ftz."""
+    """Return the format with .ftz."""
     return replace(form, flushes=True)
 
 
 def nan_of(kind, *operands):
-    """A NaN result.
+    """Return the NaN result of an operation.
 
     PTX ISA, floating-point instructions: "NaN payloads are supported for double-precision
-    instructions". The H200 takes the first of these operands that is NaN and makes it quiet.
-    Single and half precision have one NaN.
+    instructions". The H200 returns the first of these operands that is NaN, made quiet. Single
+    and half precision have one canonical NaN.
     """
     form = FORMATS[kind]
     for bits in operands if kind == "f64" else ():
@@ -127,7 +127,7 @@ def nan_of(kind, *operands):
 
 
 def add(form, a, b, mode="rn"):
-    """a + b; None for NaN."""
+    """Return a + b; None for NaN."""
     if form.is_nan(a) or form.is_nan(b):
         return None
     if form.is_infinite(a) and form.is_infinite(b):
@@ -145,7 +145,7 @@ def _zero_is_negative(form, a, b, mode):
 
 
 def multiply(form, a, b, mode="rn"):
-    """a * b; None for NaN."""
+    """Return a * b; None for NaN."""
     if form.is_nan(a) or form.is_nan(b):
         return None
     sign = (a ^ b) & form.sign
@@ -156,7 +156,7 @@ def multiply(form, a, b, mode="rn"):
 
 
 def fma(form, a, b, c, mode="rn"):
-    """a * b + c with one rounding; None for NaN."""
+    """Return a * b + c with one rounding; None for NaN."""
     if any(map(form.is_nan, (a, b, c))):
         return None
     sign = (a ^ b) & form.sign
@@ -172,7 +172,7 @@ def fma(form, a, b, c, mode="rn"):
 
 
 def divide(form, a, b, mode="rn"):
-    """a / b; None for NaN."""
+    """Return a / b; None for NaN."""
     if form.is_nan(a) or form.is_nan(b):
         return None
     sign = (a ^ b) & form.sign
@@ -186,7 +186,7 @@ def divide(form, a, b, mode="rn"):
 
 
 def square_root(form, a, mode="rn"):
-    """The root of a; None for NaN."""
+    """Return the square root of a; None for NaN."""
     if form.is_nan(a):
         return None
     if a & ~form.sign == 0:
@@ -206,7 +206,7 @@ def square_root(form, a, mode="rn"):
 
 
 def compare(form, name, a, b):
-    """A comparison by its PTX name."""
+    """Return the result of a comparison, by its PTX name."""
     unordered = form.is_nan(a) or form.is_nan(b)
     if name == "num":
         return not unordered
@@ -226,7 +226,7 @@ def _ordered(form, bits):
 
 
 def extremum(form, a, b, largest, nan_wins):
-    """min or max: of NaN and a number the number, or NaN; -0 is below +0. None for NaN."""
+    """Return min or max, of NaN and a number the number or NaN; -0 is below +0. None for NaN."""
     if form.is_nan(a) and form.is_nan(b):
         return None
     if form.is_nan(a) or form.is_nan(b):
@@ -237,7 +237,7 @@ def extremum(form, a, b, largest, nan_wins):
 
 
 def to_integer(form, a, direction, bits, signed):
-    """cvt to an integer: rni, rzi, rmi or rpi; out of range the nearest end."""
+    """Return cvt to an integer: rni, rzi, rmi or rpi; values out of range are clamped."""
     low = -(1 << (bits - 1)) if signed else 0
     high = (1 << (bits - 1)) - 1 if signed else (1 << bits) - 1
     if form.is_infinite(a):
@@ -247,7 +247,7 @@ def to_integer(form, a, direction, bits, signed):
 
 
 def integral(number, direction):
-    """A fraction as an integer: rni, rzi, rmi or rpi."""
+    """Round a fraction to an integer: rni, rzi, rmi or rpi."""
     floor = number.numerator // number.denominator
     rest = number - floor
     if direction == "rmi" or rest == 0:

@@ -8,7 +8,7 @@ MODES = ("rn", "rz", "rm", "rp")
 
 
 def edges(form):
-    """Zeros, denormals, ends of the range, ties, infinities and NaN."""
+    """Return zeros, denormals, ends of the range, ties, infinities and NaN."""
     one = form.bias << form.mantissa_bits
     least = 1 << form.mantissa_bits
     half = 1 << (form.mantissa_bits // 2)
@@ -23,16 +23,16 @@ def edges(form):
 
 
 def few(form):
-    """A third of them, for instructions of three operands."""
+    """Return a third of the edges, for instructions with three operands."""
     return edges(form)[::3]
 
 
 def float_case(
     text, kind, function, count, *, flushes=False, saturates=False, columns=None, about=""
 ):
-    """A case on one type; the function gives None for NaN.
+    """Return a case on one type; the function returns None for NaN.
 
-    Which operand's NaN an f64 result has: the last one's, or for a division the first one's.
+    An f64 result has the NaN of the last operand, or for a division that of the first.
     """
     form = FORMATS[kind]
     first_wins = text.startswith("div")
@@ -108,7 +108,7 @@ def _of_mode(kind, form, mode, suffix):
 
 
 def ties_of_fma():
-    """Products that lie next to the middle of two float32: rounding twice goes wrong there."""
+    """Return products next to the middle between two float32, where rounding twice goes wrong."""
     form = FORMATS["f32"]
     one = form.bias << form.mantissa_bits
     factors = tuple(one + 2**n + 1 for n in range(3, 23, 3))
@@ -263,7 +263,7 @@ def _has_property(form, name, a):
 
 
 def several_nans():
-    """Which operand's NaN an f64 fma hands on, with a different payload in each place."""
+    """Return cases of an f64 fma with a different NaN in each operand."""
     form = FORMATS["f64"]
     one = form.bias << form.mantissa_bits
     nans = lambda n: (one, form.infinity + n, form.sign | form.infinity + n)  # noqa: E731
@@ -276,6 +276,6 @@ def several_nans():
 
 
 def float_cases():
-    """Every case of this file."""
+    """Return every case of this file."""
     for group in (single_and_double, ties_of_fma, halves, extremes, comparisons, several_nans):
         yield from group()

@@ -1,4 +1,4 @@
-"""Results next to the least normal number, which .ftz makes zero or not, by fractions."""
+"""Results next to the least normal number, which .ftz flushes or not, by fractions."""
 
 from fractions import Fraction
 
@@ -9,7 +9,7 @@ from tests.unit.ptx.instruction_case import InstructionCase, rows
 
 
 def flushing_cases():
-    """Results around the least normal number, where .ftz depends on how they are rounded."""
+    """Return cases around the least normal number, where .ftz depends on the rounding."""
     form = with_flushing(FORMATS["f32"])
     one, least = form.bias << form.mantissa_bits, 1 << form.mantissa_bits
     signed_ = lambda *bits: (*bits, *(form.sign | each for each in bits))  # noqa: E731

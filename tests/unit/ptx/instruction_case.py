@@ -1,4 +1,4 @@
-"""One instruction on many inputs: its PTX, and what must come out."""
+"""One instruction on many inputs: its PTX, and its expected results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _WIDTHS = {
 
 
 def width(kind):
-    """The bits of a PTX type."""
+    """Return the width of a PTX type in bits."""
     return _WIDTHS[kind]
 
 
@@ -25,10 +25,10 @@ class InstructionCase:
         sources: the types of the operands.
         result: the type of the result; ``pred`` becomes 0 or 1.
         rows: the operands' bits, one tuple for each thread.
-        expected: gives the result's bits for the operands' bits.
-        error: for what a GPU approximates, the error that the PTX manual allows, given the operand
-            and the true result as numbers.
-        about: what the rows are, where the same instruction has several cases.
+        expected: returns the result's bits for the operands' bits.
+        error: for an instruction that a GPU approximates, the error that the PTX manual allows,
+            given the operand and the true result as numbers.
+        about: a description of the rows, if the same instruction has several cases.
     """
 
     text: str
@@ -41,11 +41,11 @@ class InstructionCase:
 
     @property
     def title(self):
-        """The text, different for every case."""
+        """A title that is different for every case."""
         return f"{self.text} {self.about}".rstrip()
 
     def ptx(self):
-        """A kernel that runs the instruction for each row: ``run(out, a, b, c, n)``."""
+        """The PTX of a kernel that runs the instruction for each row: ``run(out, a, b, c, n)``."""
         letters = "abc"[: len(self.sources)]
         lines = [f".reg .{_register(self.result)} %d;"]
         for letter, kind in zip(letters, self.sources, strict=True):
@@ -92,7 +92,7 @@ def _register(kind):
 
 
 def _load(letter, kind):
-    """Every operand lies in eight bytes."""
+    """Load an operand, which has eight bytes in memory."""
     address = [f"ld.param.u64 %address, [p_{letter}];", "add.u64 %address, %address, %index;"]
     if kind == "pred":
         return [
@@ -109,15 +109,15 @@ def _store(kind):
 
 
 def rows(*columns):
-    """Every combination."""
+    """Return every combination of operands."""
     return tuple(product(*columns))
 
 
 def signed(bits, size):
-    """The number that bits stand for."""
+    """Return the signed number of bits."""
     return bits - (1 << size) if bits >> (size - 1) else bits
 
 
 def wrapped(number, size):
-    """The bits of a number."""
+    """Return the bits of a number."""
     return number & ((1 << size) - 1)

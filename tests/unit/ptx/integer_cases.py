@@ -14,12 +14,12 @@ _SHIFTS = (0, 1, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 255, 0x100, 0x80000000, 
 
 
 def number(bits, kind):
-    """The number that an operand's bits stand for in a type."""
+    """Return the number of an operand's bits in a type."""
     return signed(bits, width(kind)) if kind[0] == "s" else bits
 
 
 def case(text, kinds, result, function, *columns, about=""):
-    """A case whose function takes and gives numbers."""
+    """Return a case whose function takes and returns numbers."""
     size = width(result) if result != "pred" else 1
     edges = columns or tuple(_EDGES[max(width(kind), 16)] for kind in kinds)
 
@@ -33,7 +33,7 @@ def case(text, kinds, result, function, *columns, about=""):
 
 
 def quotient(a, b):
-    """Towards zero."""
+    """Return the quotient, rounded towards zero."""
     size = abs(a) // abs(b)
     return -size if (a < 0) != (b < 0) else size
 
@@ -180,7 +180,7 @@ def fields():
 
 
 def huge_fields():
-    """Positions and lengths beyond 8 bits, whose sum is beyond 32 bits too."""
+    """Return positions and lengths beyond 8 bits, whose sum also exceeds 32 bits."""
     huge = (0, 8, 257, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFC0, 0xFFFFFFFF)
     values, about = _EDGES[64][-6:], "of huge positions and lengths"
     for kind in ("u64", "s64"):
@@ -199,15 +199,16 @@ def huge_fields():
 
 
 def _field(number, size):
-    """A position or a length. PTX ISA, bfe and bfi: their lower 8 bits count.
+    """Return a position or a length as an H200 reads it.
 
-    The H200 does so for 32-bit fields. Of 64-bit fields the whole number counts.
+    PTX ISA, bfe and bfi: their lower 8 bits count. The H200 does so for 32-bit fields; for 64-bit
+    fields it takes the whole number.
     """
     return number & 0xFF if size == 32 else min(number, size)
 
 
 def _extracted(a, start, length, kind):
-    """The definition in the PTX manual, bit by bit, but for ``_field``."""
+    """Extract by the PTX manual's definition, bit by bit, except for ``_field``."""
     size = width(kind)
     last, start, length = size - 1, _field(start, size), _field(length, size)
     bit = lambda i: wrapped(a, size) >> i & 1  # noqa: E731
@@ -309,7 +310,7 @@ def _permuted(a, b, selector):
 
 
 def _permuted_by_mode(a, b, n, mode):
-    """The tables in the PTX manual."""
+    """Permute by the tables in the PTX manual."""
     n %= 4
     chosen = {
         "f4e": [n, n + 1, n + 2, n + 3],
@@ -375,14 +376,14 @@ def conversions():
 
 
 def _narrows(to, source):
-    """Whether some number of one type is outside the other: only then .sat is allowed."""
+    """Whether some number of one type is outside of the other; only then .sat is allowed."""
     if to[0] == source[0]:
         return width(to) < width(source)
     return to[0] == "u" or width(to) <= width(source)
 
 
 def integer_cases():
-    """Every case of this file."""
+    """Return every case of this file."""
     for group in (
         arithmetic, widening, logic, fields, huge_fields, counts, words, comparisons, conversions,
     ):  # fmt: skip

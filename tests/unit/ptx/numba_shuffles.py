@@ -1,4 +1,4 @@
-"""Kernels of numba that numba's own simulator gets wrong, or places in numba's files."""
+"""numba kernels that numba's own simulator runs wrongly, or whose errors it places in its files."""
 
 from numba import cuda, int32
 

@@ -1,4 +1,4 @@
-"""Read and write the results of the conformance set that a GPU gave.
+"""Read and write a GPU's results of the conformance set.
 
 The file is an .npz with two arrays. ``about`` is JSON: where and when it was recorded, and for each
 case its title, a checksum of its inputs and how many results it has. ``bits`` holds the results of
@@ -17,14 +17,14 @@ H200_RESULTS = Path(__file__).parent / "h200_results.npz"
 
 @dataclass(frozen=True)
 class Results:
-    """What a GPU gave for one case: a result for each row, and the checksum of the rows."""
+    """A GPU's results of one case, one for each row, and the checksum of the rows."""
 
     bits: list[int]
     checksum: int
 
 
 def checksum(case):
-    """A checksum of what a case gives to a GPU: rows of operands, or the source and its words."""
+    """Return a checksum of a case's input: rows of operands, or the source and its words."""
     given = getattr(case, "rows", None) or (
         case.source, case.grid, case.block, case.words.tolist(),
     )  # fmt: skip
@@ -32,14 +32,14 @@ def checksum(case):
 
 
 def save(path, where, results):
-    """Write results by title; ``where`` says what GPU gave them and when."""
+    """Write results by title; ``where`` says which GPU computed them and when."""
     listed = [[title, each.checksum, len(each.bits)] for title, each in results.items()]
     bits = np.array([bits for each in results.values() for bits in each.bits], np.uint64)
     np.savez_compressed(path, about=json.dumps({**where, "cases": listed}), bits=bits)
 
 
 def load(path=H200_RESULTS):
-    """Where the results come from, and the results by title."""
+    """Return where the results come from, and the results by title."""
     with np.load(path) as file:
         about, bits = json.loads(str(file["about"])), file["bits"].tolist()
     results, start = {}, 0

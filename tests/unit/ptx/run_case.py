@@ -1,4 +1,4 @@
-"""Runs conformance cases on the machine."""
+"""Run conformance cases on the machine."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from tests.unit.ptx.instruction_case import width
 
 
 def machine_results(case):
-    """What an instruction gives: the result's bits for each row."""
+    """Return the bits of an instruction's result for each row."""
     memory = ptx.Memory()
     count = len(case.rows)
     columns = list(zip(*case.rows, strict=True))
@@ -25,7 +25,7 @@ def machine_results(case):
 
 
 def compiled(source, options=()):
-    """The PTX of CUDA C++ with one ``extern "C"`` kernel."""
+    """Return the PTX of CUDA C++ with one ``extern "C"`` kernel."""
     from cuda.bindings import nvrtc
 
     _, program = nvrtc.nvrtcCreateProgram(source.encode(), b"case.cu", 0, [], [])
@@ -47,7 +47,7 @@ def compiled(source, options=()):
 
 
 def run_words(source, grid, block, words, out_words, *, role="inout", seed=None, shared_bytes=0):
-    """Run ``run(out, in, n)`` on words: the words that come out, and the result."""
+    """Run ``run(out, in, n)`` on words; return the output words and the Result."""
     memory = ptx.Memory()
     given = memory.buffer("in", np.asarray(words, np.uint32))
     content = np.zeros(out_words, np.uint32) if role == "inout" else 4 * out_words
@@ -60,7 +60,7 @@ def run_words(source, grid, block, words, out_words, *, role="inout", seed=None,
 
 
 def machine_words(case, seed=None):
-    """What a CUDA C++ kernel writes; nothing may be found."""
+    """Return the output of a CUDA C++ kernel, which must have no finding."""
     got, result = run_words(
         case.source, case.grid, case.block, case.words, case.out_words, seed=seed
     )

@@ -1,4 +1,4 @@
-"""Kernels as people write them: each computes the right thing, and nothing is found."""
+"""Kernels as authors write them: results are right, and there are no findings."""
 
 from __future__ import annotations
 

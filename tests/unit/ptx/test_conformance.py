@@ -1,4 +1,4 @@
-"""Every instruction gives what its definition says, on edges of its types."""
+"""Every instruction computes what its definition says, on edges of its types."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The machine gives what an H200 gave for the whole conformance set.
+"""The machine gives the same results as an H200 for the whole conformance set.
 
 The expected values come from the GPU alone: ``tests/gpu/ptx_conformance.py --record`` wrote them.
 """
@@ -17,7 +17,7 @@ ABOUT, RECORDED = load()
 EXACT = [case for case in CASES if case.error is None]
 APPROXIMATE = [case for case in CASES if case.error is not None]
 
-#: The greatest distance between machine and GPU in units of the last place, over the rows here.
+#: The greatest difference between machine and GPU in units of the last place, over these rows.
 #: The documentation of pluginkit.ptx.operations.floating repeats these figures.
 MEASURED_UNITS = {
     "ex2": 2, "lg2": 18, "sin": 30, "cos": 39, "tanh": 114, "rsqrt": 1, "sqrt": 1, "rcp": 1,
@@ -25,7 +25,7 @@ MEASURED_UNITS = {
 
 
 def recorded(case, title):
-    """The GPU's results for a case, which must have had the same inputs."""
+    """Return the GPU's results of a case, which must have had the same inputs."""
     results = RECORDED[title]
     assert results.checksum == checksum(case), "the inputs changed: record on a GPU again"
     return results.bits

@@ -1,4 +1,4 @@
-"""Launches: arguments, buffers, steps, what comes out."""
+"""Launches: arguments, buffers, steps, results."""
 
 import numpy as np
 import pytest

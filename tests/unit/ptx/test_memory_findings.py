@@ -1,4 +1,4 @@
-"""Memory that a kernel must not touch, or not yet."""
+"""Findings about memory that a kernel must not access, or that is not yet written."""
 
 import numpy as np
 import pytest

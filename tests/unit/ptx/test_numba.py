@@ -30,7 +30,7 @@ class SumOfWarps(Plugin):
 
 
 class Neighbours(Plugin):
-    """y[i] = x[i + 1], which is not there for the last."""
+    """y[i] = x[i + 1], which is out of bounds for the last element."""
 
     x = Input(int32, ranks=(1, 1))
     y = Output(int32, like="x")

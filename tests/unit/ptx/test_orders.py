@@ -1,4 +1,4 @@
-"""What only another schedule shows: strong writes that no fence published, warps that lag."""
+"""Mistakes that only another order shows: strong writes without a fence, delayed warps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit.ptx.run_case import compiled
 
 SEEDS = range(8)
 
-#: Block 0 hands a value to block 1: DATA, FENCE and FLAG differ. The consumer's order is right.
+#: Block 0 passes a value to block 1: DATA, FENCE and FLAG differ. The consumer is correct.
 HANDED = """
 extern "C" __global__ void run(unsigned* out, unsigned* data, unsigned* flag) {
     if (blockIdx.x == 0) {
@@ -73,7 +73,7 @@ def module(text: str, changed: tuple[tuple[str, str], ...]) -> ptx.PtxModule:
 
 
 def outputs(text: str, parts: dict[str, str], grid: int, block: int) -> list[int]:
-    """What comes out in the plain order, and for each seed; nothing may be found."""
+    """Return the output in ascending order and for each seed; there must be no finding."""
     found = []
     for seed in (None, *SEEDS):
         memory = ptx.Memory()
@@ -114,7 +114,7 @@ def test_the_last_block_may_miss_what_was_not_waited_for(missing) -> None:
     total = BLOCKS * sum(range(THREADS))
     plain, *others = outputs(COUNTED, FENCED | {missing: ""}, BLOCKS, THREADS)
     assert plain == total
-    assert others[0] < total  # the order that the check always runs
+    assert others[0] < total  # an order that the check always runs
     assert sum(other < total for other in others) >= 4
 
 

@@ -1,4 +1,4 @@
-"""Races, in shared and in global memory; and what only looks like one."""
+"""Races in shared and global memory, and correct kernels that resemble them."""
 
 import numpy as np
 import pytest

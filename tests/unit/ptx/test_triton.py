@@ -1,4 +1,4 @@
-"""PTX that Triton makes: see triton/compile_kernels.py."""
+"""PTX that Triton compiles: see triton/compile_kernels.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THREADS = 128  # 4 warps
 
 
 def run(kernel, grid, y, inputs, scalars=(), shared_bytes=0, y_bytes=None):
-    """What comes out, and what is found; Triton appends pointers to memory that it may want."""
+    """Return the output and the findings; Triton appends pointers to scratch memory."""
     module = ptx.parse((FOLDER / f"{kernel}.ptx").read_text())
     memory = ptx.Memory()
     out = memory.buffer("y", y, "inout")

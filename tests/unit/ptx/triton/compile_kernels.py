@@ -1,8 +1,8 @@
-"""Compiles kernels.py with Triton, which needs no GPU for that: a PTX file for each kernel.
+"""Compile kernels.py with Triton, which needs no GPU for that: a PTX file for each kernel.
 
     pip install triton && python tests/unit/ptx/triton/compile_kernels.py
 
-The files that are here are of Triton 3.9.0.
+The files in this folder were compiled by Triton 3.9.0.
 """
 
 from __future__ import annotations

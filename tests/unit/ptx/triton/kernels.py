@@ -1,4 +1,4 @@
-"""Kernels in Triton; compile_kernels.py makes PTX of them."""
+"""Kernels in Triton; compile_kernels.py compiles them to PTX."""
 
 import triton
 import triton.language as tl

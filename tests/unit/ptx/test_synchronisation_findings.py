@@ -1,4 +1,4 @@
-"""Barriers, warp operations and loops in which threads wait for others that never come."""
+"""Findings at barriers, warp operations and loops whose threads wait for others in vain."""
 
 import numpy as np
 import pytest

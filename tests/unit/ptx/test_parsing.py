@@ -1,4 +1,4 @@
-"""PTX as text: modules, scopes, operands, blocks."""
+"""Parsing PTX: modules, scopes, operands, basic blocks."""
 
 import pytest
 
