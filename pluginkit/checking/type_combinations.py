@@ -10,7 +10,7 @@ from math import prod
 from pluginkit.contract.dtypes import DType
 
 #: With at most this many combinations, all of them run.
-ALL_UP_TO = 30
+ALL_UP_TO = 12
 
 TypeBindings = dict[str, DType]
 #: Two type variables, each with one dtype.

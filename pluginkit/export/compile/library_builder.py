@@ -99,7 +99,7 @@ class LibraryBuilder:
     def link_probe(self, target: Path) -> None:
         """Link the library with the probe, an entry point for the comparison with Python."""
         runtime = self._runtime([])
-        probe = self._compiled(RUNTIME, "recording/probe.cpp", [])
+        probe = self._compiled(["recording/probe.cpp"], [])
         self._compiler.link([*self._objects, *runtime, probe], target)
 
     def _compile(self, source: str) -> Path:
@@ -117,16 +117,16 @@ class LibraryBuilder:
 
     def _runtime(self, definitions: Sequence[str]) -> list[Path]:
         names = sorted(path.name for path in RUNTIME.glob("*.cpp"))
+        if self._compiler.optimization == "-O0":  # reading the headers takes most of the time
+            return [self._compiled(names, definitions)]
         return in_parallel(
-            lambda name: self._compiled(
-                RUNTIME, name, definitions if name == _ENTRY_POINTS else []
-            ),
+            lambda name: self._compiled([name], definitions if name == _ENTRY_POINTS else []),
             names,
         )
 
-    def _compiled(self, folder: Path, source: str, definitions: Sequence[str]) -> Path:
+    def _compiled(self, sources: Sequence[str], definitions: Sequence[str]) -> Path:
         return compiled_runtime(
-            self._compiler, folder, source, [*self._definitions, *definitions], self._folder
+            self._compiler, sources, [*self._definitions, *definitions], self._folder
         )
 
 
@@ -135,30 +135,33 @@ def _facts(compiler: Compiler) -> tuple[str, ...]:
 
 
 def compiled_runtime(
-    compiler: Compiler, folder: Path, source: str, definitions: Sequence[str], scratch: Path
+    compiler: Compiler, sources: Sequence[str], definitions: Sequence[str], scratch: Path
 ) -> Path:
-    """Return the object file of a runtime source, from the cache if it was compiled before.
+    """Return one object file of sources of the runtime, from the cache if it was compiled before.
 
     Args:
         compiler: the compiler.
-        folder: the runtime's folder.
-        source: the source, relative to the folder.
+        sources: the sources, relative to the runtime's folder; several are compiled as one.
         definitions: macros.
         scratch: the folder to compile in; the object file stays there if the cache is read-only.
 
     Errors:
-        PK804: the source does not compile.
+        PK804: a source does not compile.
     """
     digest = hashlib.sha256()
-    for fact in (*_facts(compiler), source, *definitions):
+    for fact in (*_facts(compiler), *sources, *definitions):
         digest.update(fact.encode() + b"\0")
-    for path in (folder / source, *sorted(folder.rglob("*.h"))):
+    for path in (*(RUNTIME / source for source in sources), *sorted(RUNTIME.rglob("*.h"))):
         digest.update(path.read_bytes() + b"\0")
     kept = cache_folder() / "runtime" / f"{digest.hexdigest()}.o"
     if kept.is_file():
         return kept
     target = scratch / f"{digest.hexdigest()}.o"
-    compiler.compile(folder, source, target, includes=["."], definitions=definitions)
+    folder, source = RUNTIME, sources[0]
+    if len(sources) > 1:
+        folder, source = scratch, f"{digest.hexdigest()}.cpp"
+        (folder / source).write_text("".join(f'#include "{each}"\n' for each in sources))
+    compiler.compile(folder, source, target, includes=[str(RUNTIME)], definitions=definitions)
     with suppress(OSError):
         kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(kept, target.read_bytes())

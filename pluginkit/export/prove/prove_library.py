@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from pluginkit.export.compile.compiler import Compiler
-from pluginkit.export.compile.library_builder import RUNTIME, LibraryBuilder, compiled_runtime
+from pluginkit.export.compile.library_builder import LibraryBuilder, compiled_runtime
 from pluginkit.export.generate.generate_library import GeneratedLibrary
 from pluginkit.export.progress import Report, silent
 from pluginkit.export.prove.compare import Proof, prove
@@ -38,7 +38,7 @@ def prove_library(
     with tempfile.TemporaryDirectory(prefix="pluginkit-prove-") as scratch:
         folder = Path(scratch)
         builder.link_probe(folder / "probed.so")
-        driver = compiled_runtime(compiler, RUNTIME, "recording/driver.cpp", [], folder)
+        driver = compiled_runtime(compiler, ["recording/driver.cpp"], [], folder)
         compiler.link([driver], folder / "recording.so")
         probed = ProbedLibrary(folder / "probed.so", folder / "recording.so", library.modules)
         return prove(library, probed.answer, calls, report)
