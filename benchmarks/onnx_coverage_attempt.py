@@ -162,7 +162,7 @@ def _array(value: Any) -> Array:
 def _build(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> None:
     """Build an engine for these arrays' shapes, and for their values where those are shapes."""
     from pluginkit.discovery import find_plugins
-    from pluginkit.engine import build_engine
+    from pluginkit.engine import BuildOptions, build_engine
 
     shapes: dict[str, list[Any]] = {
         value.name: [feeds[value.name].shape]
@@ -175,8 +175,7 @@ def _build(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> None:
         build = functools.partial(
             build_engine,
             path,
-            compute_capabilities=[CAPABILITY],
-            flavour=FLAVOUR,
+            options=BuildOptions(flavour=FLAVOUR, compute_capabilities=[CAPABILITY]),
             plugins=find_plugins(),
             rewrites=[],
         )

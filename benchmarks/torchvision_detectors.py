@@ -7,6 +7,7 @@ Weights are random, with a seed. Normalizations get the statistics of an image, 
 heads have a spread that separates the scores: with those that torchvision draws, all scores are
 nearly equal, and the order of boxes is arbitrary. ``build`` prints for each model in the folder
 whether it builds, and how much its outputs differ from ONNX Runtime's; ``--json FILE`` records it.
+Outputs count as equal within 2e-4 (of a pixel, or of a score), or 1e-4 of the number.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ DETECTORS: dict[str, tuple[str, dict[str, Any]]] = {
     "maskrcnn_resnet50": ("maskrcnn_resnet50_fpn", SMALL),
     "keypointrcnn_resnet50": ("keypointrcnn_resnet50_fpn", SMALL | {"num_classes": 2}),
     "retinanet_resnet50": ("retinanet_resnet50_fpn", SMALL),
-    "fcos_resnet50": ("fcos_resnet50_fpn", SMALL),
+    "fcos_resnet50": ("fcos_resnet50_fpn", SMALL | {"score_thresh": 0.02}),
 }
 _SIZE = 320
 
@@ -119,7 +120,9 @@ def build(folder: Path, names: list[str]) -> Iterator[dict[str, Any]]:
                 save_model(rewrite.model, rewritten, path)
                 inputs = dict(np.load(path.with_suffix(".npz")))
                 plugins = rewrite.plugins
-                comparison = compare_models(path, rewritten, inputs=inputs, plugins=plugins)
+                comparison = compare_models(
+                    path, rewritten, inputs=inputs, plugins=plugins, rtol=1e-4, atol=2e-4
+                )
                 result["equal"] = comparison.ok
                 result["outputs"] = str(comparison)
         except PluginkitError as error:

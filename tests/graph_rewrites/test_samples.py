@@ -78,6 +78,7 @@ def test_every_rewrite_without_a_plugin_has_samples():
             "WidenConv",
             "ExpandEmbeddingBag",
             "ExpandBagSequence",
+            "ExpandMaskPasting",
         ),
     }
     found = {

@@ -1,0 +1,171 @@
+"""Recognise a Loop that collects rows by what its body computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+import onnx_graphsurgeon as gs
+from onnx.reference import ReferenceEvaluator
+
+from pluginkit.onnx import Match, bodies
+
+#: Bodies that have no more nodes are run.
+_MOST_NODES = 400
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class RowLoop:
+    """A Loop whose states each get one row more in every run, from rows of tensors outside.
+
+    Attributes:
+        body: what a run computes of the rows with its number.
+        rows: the tensors outside of which a run reads the row with its number.
+        stored: the other values from outside that it reads, which are stored in the model.
+        pieces: for each state, what a run appends.
+        opsets: the versions of the operators.
+    """
+
+    body: onnx.GraphProto
+    rows: tuple[str, ...]
+    stored: Mapping[str, Array]
+    pieces: tuple[str, ...]
+    opsets: Sequence[onnx.OperatorSetIdProto]
+
+    def piece_of(self, given: Mapping[str, Array]) -> list[Array] | None:
+        """Return what a run appends to each state, where row 0 of each tensor is given.
+
+        The values are those of onnx's own evaluator. None if it does not compute the body.
+        """
+        number = self.body.input[0].name
+        values = {name: np.asarray(row)[None] for name, row in given.items()}
+        values |= dict(self.stored) | {number: np.array(0, np.int64)}
+        graph = onnx.helper.make_graph(
+            _needed(self.body, self.pieces),
+            "body",
+            [onnx.helper.make_value_info(name, _type_of(value)) for name, value in values.items()],
+            [onnx.helper.make_value_info(name, onnx.TypeProto()) for name in self.pieces],
+            list(self.body.initializer),
+        )
+        model = onnx.helper.make_model(graph, opset_imports=self.opsets)
+        try:
+            with np.errstate(all="ignore"):
+                return list(ReferenceEvaluator(model).run(None, values))
+        except Exception:  # whatever its operators raise for what they do not take
+            return None
+
+
+def _type_of(value: Array) -> onnx.TypeProto:
+    elem_type = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+    return onnx.helper.make_tensor_type_proto(elem_type, value.shape)
+
+
+def _needed(body: onnx.GraphProto, names: Sequence[str]) -> list[onnx.NodeProto]:
+    """Return the nodes that compute some values."""
+    wanted, nodes = set(names), []
+    for node in reversed(body.node):
+        if wanted & set(node.output):
+            wanted |= set(node.input)
+            nodes.append(node)
+    return nodes[::-1]
+
+
+def row_loop(match: Match) -> RowLoop | str:
+    """Return what a Loop appends, or why it is no loop that only appends rows."""
+    node = match.proto
+    body = next((body for _, body in bodies(node)), None)
+    states = len(node.input) - 2
+    if body is None or states < 1 or not len(body.output) - 1 == states == len(node.output):
+        return "it does not carry and give the same values"
+    if len(body.node) > _MOST_NODES or any(True for each in body.node for _ in bodies(each)):
+        return "its body is large, or has bodies itself"
+    producers = {name: each for each in body.node for name in each.output}
+    if not _stays_true(match, body, producers):
+        return "its condition may change"
+    pieces = [
+        _appended(body, producers, state.name, after.name)
+        for state, after in zip(body.input[2:], body.output[1:], strict=True)
+    ]
+    if None in pieces:
+        return "it changes a value otherwise than by rows at its end"
+    if not all(_is_empty(match, tensor) for tensor in match.inputs[2:]):
+        return "the values that it carries are not known to be empty at first"
+    rows, stored = _outer_values(match, body, producers)
+    if not rows or any(value is None for value in stored.values()):
+        return "its body reads values that are neither rows nor stored"
+    known = {name: value for name, value in stored.items() if value is not None}
+    opsets = [onnx.helper.make_opsetid("", match.onnx_opset)]
+    return RowLoop(body, rows, known, tuple(map(str, pieces)), opsets)
+
+
+def _stays_true(
+    match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
+) -> bool:
+    name = body.output[0].name
+    while name in producers and producers[name].op_type in ("Cast", "Identity"):
+        name = producers[name].input[0]
+    given = match.inputs[1]
+    stored = match.constant(given) if given.name else np.array(True)
+    is_given = name in (body.input[1].name, match.proto.input[1])
+    return is_given and stored is not None and bool(stored.all())
+
+
+def _appended(
+    body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto], state: str, after: str
+) -> str | None:
+    """Return what a body puts after the rows of a state, if that is all that it does with it."""
+    readers = [each for each in body.node if state in each.input]
+    names = {state}
+    if len(readers) == 1 and readers[0].op_type in ("Cast", "Identity"):
+        names = {readers[0].output[0]}
+        readers = [each for each in body.node if names & set(each.input)]
+    joined = producers.get(after)
+    if joined is None or joined.op_type != "Concat" or len(joined.input) != 2:
+        return None
+    is_first_axis = all(each.i == 0 for each in joined.attribute if each.name == "axis")
+    if readers != [joined] or joined.input[0] not in names or not is_first_axis:
+        return None
+    return None if joined.input[1] in names else str(joined.input[1])
+
+
+def _is_empty(match: Match, tensor: gs.Tensor) -> bool:
+    stored = match.value_from_shapes(tensor)
+    if stored is not None:
+        return stored.size == 0
+    shape = match.shape(tensor)
+    return bool(shape) and shape is not None and shape[0] == 0
+
+
+def _outer_values(
+    match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
+) -> tuple[tuple[str, ...], dict[str, Array | None]]:
+    """Return the tensors whose rows a body reads, and the other values from outside."""
+    own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+    read = dict.fromkeys(
+        name for node in body.node for name in node.input if name and name not in producers
+    )
+    outer = [name for name in read if name not in own]
+    number = body.input[0].name
+
+    def is_row(name: str) -> bool:
+        readers = [node for node in body.node if name in node.input]
+        return all(
+            node.op_type == "Gather"
+            and list(node.input) == [name, number]
+            and all(each.i == 0 for each in node.attribute if each.name == "axis")
+            for node in readers
+        )
+
+    rows = tuple(name for name in outer if is_row(name))
+    others = [name for name in outer if name not in rows]
+    return rows, {name: match.value_from_shapes(gs.Variable(name)) for name in others} | {
+        name: value for name in others if (value := match.constant_called(name)) is not None
+    }

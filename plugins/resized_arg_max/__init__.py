@@ -1,0 +1,103 @@
+"""ResizedArgMax, where maps are largest once each is resized to a size of its own, in CUDA C++."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from pluginkit import (
+    Case,
+    CudaKernel,
+    Input,
+    InputError,
+    Launch,
+    Output,
+    Plugin,
+    TensorDesc,
+    attribute,
+    float32,
+    int32,
+    int64,
+    known,
+)
+from pluginkit.plugins.resized_arg_max.cases import resized_arg_max_cases
+from pluginkit.plugins.resized_arg_max.reference import LARGEST, resized_arg_max
+
+_THREADS = 256
+#: Pixels of a map that a block keeps in shared memory; larger maps stay outside.
+_KEPT = 4096
+
+
+class ResizedArgMax(Plugin):
+    """Find the largest pixel of each map, resized by cubic interpolation to a size of its own.
+
+    row[n, k], column[n, k] = argmax of Resize(maps[n, k], (heights[n], widths[n]))
+
+    The resized maps are never written. Pixels lie as in ONNX's Resize with half_pixel; taps outside
+    a map count as its edge. Of equal pixels the first counts, row by row; NaN is below all numbers.
+
+    Inputs:      maps: (N, K, H, W) float32, linear; any dimension dynamic.
+                 heights: (N,) int64, linear. widths: (N,) int64, linear. Below 1 is 1, above 65536
+                 is 65536.
+    Outputs:     rows: (N, K) int64. columns: (N, K) int64. largest: (N, K) float32, the pixel.
+    Attributes:  cubic_coeff_a: float, default -0.75.
+    Workspace:   none.
+    Tolerance:   float32 1e-5, relative to max(1, largest); places exact.
+    Errors:      PK124 maps, heights and widths differ in N. size: a map has no pixel, or 2^24.
+    Source:      ONNX Resize-19 with mode cubic, then ArgMax-13: keypoints of torchvision.
+    """
+
+    tolerance = {float32: 1e-5}
+
+    cubic_coeff_a: float = attribute(default=-0.75, doc="Keys' parameter of cubic convolution")
+
+    maps = Input(float32, shape=("N", "K", "H", "W"))
+    heights = Input(int64, shape=("N",))
+    widths = Input(int64, shape=("N",))
+    rows = Output(int64, shape=("N", "K"))
+    columns = Output(int64, shape=("N", "K"))
+    largest = Output(float32, shape=("N", "K"))
+
+    kernel = CudaKernel(
+        "kernel.cu",
+        "resized_arg_max",
+        defines={"THREADS": _THREADS, "KEPT": _KEPT, "LARGEST": LARGEST},
+    )
+
+    def check(self, maps: TensorDesc, heights: TensorDesc, widths: TensorDesc) -> None:
+        """Check that maps have pixels, and fewer than float32 counts."""
+        if not 0 < known(maps.shape[2]) * known(maps.shape[3]) < 2**24:
+            raise InputError(f"{maps}; expected maps of 1 to 2^24 - 1 pixels.", code="size")
+
+    def launches(
+        self,
+        maps: TensorDesc,
+        heights: TensorDesc,
+        widths: TensorDesc,
+        rows: TensorDesc,
+        columns: TensorDesc,
+        largest: TensorDesc,
+    ) -> Launch:
+        """Return one launch, with a block for each map."""
+        return Launch(
+            self.kernel,
+            rows.size,
+            _THREADS,
+            (
+                *(rows, columns, largest, maps, heights, widths),
+                *map(int32, maps.shape[1:]),
+                self.cubic_coeff_a,
+            ),
+        )
+
+    def reference(
+        self, maps: np.ndarray, heights: np.ndarray, widths: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """Compute the same in numpy; see reference.py."""
+        return resized_arg_max(maps, heights, widths, self.cubic_coeff_a)
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Yield maps that grow and shrink, ties, sizes out of range, large maps and empty."""
+        return resized_arg_max_cases()

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from pluginkit import float32, int64
+from pluginkit.checking.kernel_run import run_kernels
+from pluginkit.contract import calls
+from pluginkit.errors import PluginkitError
+from pluginkit.onnx.running.run_model import run_onnxruntime
+from pluginkit.plugins.resized_arg_max import ResizedArgMax
+from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
+
+
+def reference(maps, *sizes, **attributes):
+    return calls.run_reference(ResizedArgMax(**attributes), [maps, *map(np.array, sizes)])
+
+
+def on_machine(maps, *sizes, **attributes):
+    run = run_kernels(ResizedArgMax(**attributes), [maps, *map(np.array, sizes)])
+    assert not run.findings
+    return run.outputs
+
+
+def in_onnxruntime(maps, height, width, coefficient):
+    nodes = [
+        helper.make_node(
+            "Resize",
+            ["x", "", "", "sizes"],
+            ["y"],
+            mode="cubic",
+            coordinate_transformation_mode="half_pixel",
+            cubic_coeff_a=coefficient,
+        )
+    ]
+    inputs = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, maps.shape),
+        helper.make_tensor_value_info("sizes", TensorProto.INT64, [4]),
+    ]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * 4)]
+    graph = helper.make_graph(nodes, "g", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    sizes = np.array([*maps.shape[:2], height, width])
+    return run_onnxruntime(model, {"x": maps, "sizes": sizes})["y"]
+
+
+@pytest.mark.parametrize("coefficient", [-0.75, -0.5])
+@pytest.mark.parametrize("size", [(3, 4), (11, 2), (19, 23)], ids=str)
+def test_it_finds_the_largest_pixel_of_what_onnxruntime_resizes(size, coefficient):
+    maps = np.random.default_rng(1).normal(size=(1, 3, 6, 5)).astype(np.float32)
+    resized = in_onnxruntime(maps, *size, coefficient).reshape(3, -1)
+    places = divmod(resized.argmax(axis=1), size[1])
+    for compute in (reference, on_machine):
+        got = compute(maps, [size[0]], [size[1]], cubic_coeff_a=coefficient)
+        np.testing.assert_array_equal([each[0] for each in got[:2]], places)
+        np.testing.assert_allclose(got[2][0], resized.max(axis=1), rtol=1e-5)
+
+
+def test_the_first_of_equal_pixels_counts_and_nan_is_below_all():
+    maps = np.full((1, 2, 3, 4), np.nan, np.float32)
+    maps[0, 1] = 5
+    for compute in (reference, on_machine):
+        rows, columns, largest = compute(maps, [3], [4])
+        assert (rows.tolist(), columns.tolist()) == ([[0, 0]], [[0, 0]])
+        assert np.isnan(largest[0, 0])
+        assert largest[0, 1] == 5
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [[(2, 3, 4, 4), (2,), (1,)], [(2, 3, 0, 4), (2,), (2,)], [(1, 1, 4096, 4096), (1,), (1,)]],
+    ids=str,
+)
+def test_shapes_that_do_not_fit_are_refused(shapes):
+    described = calls.describe_inputs(ResizedArgMax(), shapes, [float32, int64, int64])
+    with pytest.raises(PluginkitError, match=r"PK124|size"):
+        calls.check(ResizedArgMax(), described)
+
+
+@pytest.mark.slow
+@architectures
+def test_the_kernel_compiles(arch):
+    assert_all_compile(specialisations_of([ResizedArgMax()]), arch)
