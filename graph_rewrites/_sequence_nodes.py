@@ -85,7 +85,7 @@ class SequenceNodes:
             if given.ndim == 1:
                 return [int(each) for each in given]
         dims = dims_of(self._graphs.types.find(self._scope, node.input[0]))
-        if not dims or not -len(dims) <= axis < len(dims) or given is None:
+        if not dims or not -len(dims) <= axis < len(dims) or given is None or given.size != 1:
             return None
         if not dims[axis].HasField("dim_value") or int(given.item()) < 1:
             return None

@@ -150,3 +150,12 @@ def test_an_empty_sequence_that_nothing_reads_goes():
     model = parsed("t (float[6, 4] x) => (float[6, 4] y) { s = SequenceEmpty() y = Neg(x) }")
     result = rewrite_model(model, REWRITES)
     assert [node.op_type for node in result.model.graph.node] == ["Neg"]
+
+
+def test_a_split_by_a_table_is_left():
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 13]> g (float[3, 2] a) => (int64 y)'
+        " <int64[2, 3] b = {1, 1, 1, 1, 1, 1}>"
+        " { o = SplitToSequence (a, b) y = SequenceLength (o) }"
+    )
+    assert rewrite_model(model, [UnpackSequences]).applied == []
