@@ -83,7 +83,7 @@ def proof_of(library: GeneratedLibrary, calls_each: int = 120) -> Proof:
         return prove_library(library, builder, compiler, calls_each)
 
 
-def test_every_folder_of_plugins_has_one() -> None:
+def test_every_plugin_is_exported() -> None:
     folders = [each.parent.name for each in PLUGINS.glob("[!_]*/__init__.py")]
     modules = [cls.__module__.split(".") for cls in SHIPPED.values()]
     assert sorted(folder for folder in folders for each in modules if folder in each) == sorted(
@@ -102,7 +102,7 @@ QUICKER = {"CircPad", "NonZero", "ScatterND"}
         for name in sorted(SHIPPED)
     ],
 )
-def test_the_launches_are_those_of_the_class(name: str) -> None:
+def test_launches_equal_those_of_the_class(name: str) -> None:
     library = generated(SHIPPED[name])
     proof = proof_of(library)
     distinct = len(set(library.code))
@@ -137,7 +137,7 @@ def test_the_same_files_give_the_same_library(tmp_path: Path) -> None:
         ("TopK", "_INFIX", "less", ">"),
     ],
 )
-def test_a_wrong_generator_is_found(
+def test_a_mistake_of_the_generator_is_found(
     monkeypatch: pytest.MonkeyPatch, name: str, table: str, key: str, wrong: str
 ) -> None:
     monkeypatch.setitem(getattr(cpp_expressions, table), key, wrong)

@@ -50,7 +50,7 @@ def enqueued(context: Context, call: PluginCall) -> None:
         if interface == "v3" or not plugin.spec.needs_v3
     ],
 )
-def test_a_plugin_out_of_the_registry_asks_for_the_launches_of_its_class(
+def test_a_plugin_from_the_registry_makes_the_launches_of_its_class(
     tensorrt: TensorRT, driver: RecordingDriver, tmp_path: Path, name: str, interface: str
 ):
     plugin = SHIPPED[name]

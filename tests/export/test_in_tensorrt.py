@@ -67,7 +67,7 @@ class TestLibraries:
 
     @FLAVOURS
     @pytest.mark.parametrize("registers_itself", [False, True])
-    def test_another_major_version_is_refused_in_words(
+    def test_another_major_version_is_refused_with_a_message(
         self, built: Built, flavour: str, registers_itself: bool
     ):
         layout = {11: 10, 10: 11}[target_of(flavour).layout]
@@ -85,7 +85,7 @@ class TestLibraries:
         assert answer == {"fields": ["factor"], "made": [True, False]}
         assert "PK205 Scale: attribute 'factor' reached TensorRT" in said
 
-    def test_plans_of_python_plugins_load_and_back_v2(self, built: Built):
+    def test_plans_of_python_and_exported_plugins_are_exchangeable_v2(self, built: Built):
         library = built(target_of("tensorrt_lean", interface="v2"))
         answer, said = asked("tensorrt_lean", "exchanged_v2", library)
         assert "PK" not in said
@@ -119,7 +119,7 @@ class TestLibraries:
         )
         assert second.startswith("PK104 Scale: attribute 'factor' is 'x'; expected float.")
 
-    def test_a_plan_of_a_plugin_with_everything(self, built: Built):
+    def test_a_plan_of_a_plugin_with_all_features(self, built: Built):
         answer, _ = asked("tensorrt_rtx", "planned_with_everything", built(target_that_parses()))
         assert answer["said"] == []
         # k is 3; y has n + 3 columns at most, and a tactic that needs 2 * (4 * 4n + 256) bytes.

@@ -23,7 +23,7 @@ INTERFACES = pytest.mark.parametrize("interface", ["v2", "v3"])
 
 
 @INTERFACES
-def test_the_life_of_a_plugin_under_sanitizers(driven: Driven, interface: str):
+def test_the_life_cycle_of_a_plugin_under_sanitizers(driven: Driven, interface: str):
     assert driven(Target(10, interface, is_sanitized=True), "cycle") == ""  # it says what fails
 
 
@@ -36,7 +36,7 @@ def test_damaged_plans_are_refused_or_read(driven: Driven, interface: str):
 
 
 @INTERFACES
-def test_shape_changes_and_contexts_leave_nothing(driven: Driven, interface: str):
+def test_shape_changes_and_contexts_leak_nothing(driven: Driven, interface: str):
     found = re.fullmatch(
         r"grown by (-?\d+) KiB, (\d+) modules loaded\n", driven(Target(11, interface), "many")
     )
@@ -46,11 +46,11 @@ def test_shape_changes_and_contexts_leave_nothing(driven: Driven, interface: str
 
 
 @pytest.mark.parametrize(("layout", "interface"), [(8, "v2"), (11, "v2"), (11, "v3")])
-def test_the_life_of_a_plugin_in_other_versions(driven: Driven, layout: int, interface: str):
+def test_the_life_cycle_of_a_plugin_in_other_versions(driven: Driven, layout: int, interface: str):
     assert driven(Target(layout, interface), "cycle") == ""
 
 
-def test_the_life_of_a_plugin_on_aarch64(tmp_path: Path):
+def test_the_life_cycle_of_a_plugin_on_aarch64(tmp_path: Path):
     target = Target(10, machine="aarch64")
     for tool in (target.compiler, "qemu-aarch64"):
         if shutil.which(tool) is None:

@@ -54,7 +54,7 @@ def taken(flavour: str, *steps: tuple[str, Path]) -> tuple[list[Took], str]:
 
 @FLAVOURS
 @pytest.mark.parametrize("registers_itself", [False, True])
-def test_a_library_for_tensorrt_8_is_refused_in_words(
+def test_a_library_for_tensorrt_8_is_refused_with_a_message(
     built: Built, flavour: str, registers_itself: bool
 ):
     ours = built(target_of(flavour))
@@ -68,7 +68,7 @@ def test_a_library_for_tensorrt_8_is_refused_in_words(
 
 @FLAVOURS
 @pytest.mark.parametrize("is_v2_first", [False, True])
-def test_of_two_libraries_with_one_plugin_the_first_stays(
+def test_the_first_of_two_libraries_with_one_plugin_stays(
     built: Built, flavour: str, is_v2_first: bool
 ):
     pairs = [(built(target_of(flavour)), V3), (built(target_of(flavour, interface="v2")), V2)]
@@ -106,7 +106,7 @@ def test_a_copy_under_another_name_is_the_same_plugin(built: Built, flavour: str
 
 
 @FLAVOURS
-def test_a_library_given_back_is_unmapped_and_loads_again(built: Built, flavour: str):
+def test_a_deregistered_library_is_unmapped_and_loads_again(built: Built, flavour: str):
     library = built(target_of(flavour))
     round_trip = [("load", library), ("load", library), ("give", library)]
     found, said = taken(flavour, *round_trip, *round_trip)
@@ -142,7 +142,7 @@ def test_both_ways_of_loading_in_the_other_order(built: Built, flavour: str):
 
 @FLAVOURS
 @pytest.mark.parametrize("interface", ["v3", "v2"])
-def test_a_library_can_be_given_back_while_plugins_are_alive(
+def test_a_library_can_be_deregistered_while_plugins_are_alive(
     built: Built, flavour: str, interface: str
 ):
     # Its code goes at once, so no one may call or destroy the plugin; nothing else breaks.

@@ -167,13 +167,13 @@ def test_wrong_attributes_are_refused_as_in_python(
         ({"dtypes": ["int32", "float32"], "mode": "add"}, "PK149 Gather adds floats alone."),
     ],
 )
-def test_calls_that_cannot_be_are_refused(library: Library, request_: dict[str, Any], refusal: str):
+def test_impossible_calls_are_refused(library: Library, request_: dict[str, Any], refusal: str):
     mode = request_.pop("mode", "none")
     attributes = {"axis": 1, "mode": mode, "pads": [1, 2]}
     assert library.gather(attributes, **request_)["error"].startswith(refusal)
 
 
-def test_what_is_enqueued_is_recorded(library: Library):
+def test_an_enqueue_is_recorded(library: Library):
     library.records()
     sizes = (ctypes.c_int32 * 4)(8, 8, 8, 4)
     library.driver.pluginkit_recording_parameters(b"scale_half", sizes, 4)

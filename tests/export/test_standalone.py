@@ -53,7 +53,7 @@ def test_the_plan_holds_the_library_that_the_manifest_names(standalone: BuildRes
     assert library.sha256 in found
 
 
-def test_another_process_loads_the_library_out_of_the_plan(standalone: BuildResult) -> None:
+def test_another_process_loads_the_library_from_the_plan(standalone: BuildResult) -> None:
     library = read_manifest(standalone.plan_path).library
     assert library is not None
     ended = subprocess.run(

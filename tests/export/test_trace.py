@@ -141,7 +141,7 @@ def test_branches_that_differ_in_numbers_are_one_launch() -> None:
         (lambda x: x.shape[0] // 4 > 25, ((1, 100),)),
     ],
 )
-def test_what_is_impossible_is_no_branch(
+def test_impossible_answers_have_no_branch(
     question: Callable[[Any], Any], ranges: tuple[DimRange, ...]
 ) -> None:
     def launches(self, x, y):  # type: ignore[no-untyped-def]
@@ -207,7 +207,7 @@ def untraceable_call(x: Any) -> Any:
         (untraceable_call, "compute with"),
     ],
 )
-def test_what_loses_the_trace_is_refused_with_the_line(
+def test_code_that_loses_the_trace_is_refused_with_its_line(
     number: Callable[[Any], Any], fix: str
 ) -> None:
     with pytest.raises(ExportError) as refused:
@@ -233,7 +233,7 @@ def test_a_refusal_that_the_author_catches_still_counts() -> None:
         traced(plugin_with(launches))
 
 
-def test_an_own_enqueue_is_refused_with_its_line() -> None:
+def test_a_custom_enqueue_is_refused_with_its_line() -> None:
     def enqueue(self, inputs, outputs, workspace, stream):  # type: ignore[no-untyped-def]
         raise AssertionError
 
@@ -312,13 +312,13 @@ def test_where_is_one_path() -> None:
     assert argument(result, 3, 7) == 6
 
 
-def test_where_follows_what_is_known() -> None:
+def test_where_uses_known_facts() -> None:
     made = passes(lambda x: where(x.shape[0] == 1, 5, 6), (1, 1))
     (result,) = leaves(made.steps)
     assert argument(result, 1, 7) == 5
 
 
-def test_too_many_steps_name_the_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_about_too_many_steps_names_fixes(monkeypatch: pytest.MonkeyPatch) -> None:
     def launches(self, x, y):  # type: ignore[no-untyped-def]
         count = next((n for n in range(9) if x.shape[0] <= 3 * n), 9)
         return [Launch(self.kernel, 1, 32, (y, x, count))] * 20

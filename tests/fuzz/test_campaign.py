@@ -29,13 +29,13 @@ def outcomes_of(inputs: range, folder: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_a_slice_violates_nothing(tmp_path: Path) -> None:
+def test_a_slice_has_no_violation(tmp_path: Path) -> None:
     assert {"ok", "PK104", "PK401", "PK408", "PK532"} <= outcomes_of(range(300), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.exhaustive
-def test_the_long_slice_violates_nothing(tmp_path: Path) -> None:
+def test_the_long_slice_has_no_violation(tmp_path: Path) -> None:
     assert {
         "ok",
         "PK104",
@@ -50,14 +50,14 @@ def test_the_long_slice_violates_nothing(tmp_path: Path) -> None:
     } <= outcomes_of(range(300, 2000), tmp_path)
 
 
-def test_a_hundred_inputs_hold_every_target_by_its_share() -> None:
+def test_a_hundred_inputs_have_every_target_by_its_share() -> None:
     targets = [campaign.target_of(index) for index in range(300, 400)]
     assert {name: targets.count(name) for name in campaign.SHARES} == {
         name: share for name, (share, _) in campaign.SHARES.items()
     }
 
 
-def test_an_input_is_the_same_again() -> None:
+def test_an_input_is_reproducible() -> None:
     command = [sys.executable, "-m", "tests.fuzz", "--input", "26"]
     runs = [
         subprocess.run(command, cwd=campaign.ROOT, capture_output=True, text=True) for _ in range(2)
@@ -92,7 +92,7 @@ def violation(call: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-def test_the_oracle_sees_an_exception_but_for_ours(box: Sandbox) -> None:
+def test_the_oracle_sees_other_exceptions_than_ours(box: Sandbox) -> None:
     def fail() -> None:
         raise KeyError("x")
 

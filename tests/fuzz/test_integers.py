@@ -37,14 +37,14 @@ def test_a_nested_graph_is_valid_final_and_right(seed):
 @pytest.mark.exhaustive
 @pytest.mark.trt
 @pytest.mark.parametrize("seed", range(200, 220))
-def test_tensorrt_builds_what_it_builds_of_int32(seed, tmp_path):
+def test_tensorrt_builds_what_it_builds_in_int32(seed, tmp_path):
     case = _case(seed, 1)
     path = tmp_path / "model.onnx"
     onnx.save(case.model, path)
     assert build(case, path) in ("built", "also in int32")
 
 
-def test_the_generator_makes_what_it_is_to_make():
+def test_the_generator_makes_all_types_and_nested_bodies():
     """Models are valid, and have every type and nested branches and bodies."""
     dtypes, nested, op_types = set(), set(), set()
     for seed in range(25):

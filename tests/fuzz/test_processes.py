@@ -130,7 +130,7 @@ def test_a_file_size_limit_leaves_nothing(limit: int, scatter: Path) -> None:
     assert content(scatter.parent) == before
 
 
-def test_a_plan_whose_manifest_cannot_be_written_is_not_there(
+def test_no_plan_is_left_without_its_manifest(
     scatter: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "p" * 253  # a valid file name, but too long with .json
@@ -152,7 +152,7 @@ sys.exit(main(command))
 
 
 @pytest.mark.parametrize("command", ["rewrite", "build"])
-def test_a_read_only_folder_is_said(command: str, scatter: Path, tmp_path: Path) -> None:
+def test_an_error_names_a_read_only_folder(command: str, scatter: Path, tmp_path: Path) -> None:
     before = content(scatter.parent)
     for folder in scatter.parents[:-2]:
         if os.geteuid() == 0:

@@ -58,7 +58,7 @@ def test_a_scan_by_cooperative_groups():
 
 
 @ORDERS
-def test_atomics_that_a_warp_shares(seed):
+def test_warp_aggregated_atomics(seed):
     out, _ = run("aggregated", 4, 256, IN, 1001, seed=seed)
     wanted = sorted(IN[IN % 3 == 0].tolist())
     assert out[0] == len(wanted)
@@ -125,23 +125,23 @@ def test_a_lock(kernel, seed):
     assert out.tolist() == [SMALL[:8].sum(), 0]
 
 
-def test_copies_ahead():
+def test_a_pipeline_of_asynchronous_copies():
     out, _ = run("pipelined", 1, 64, SMALL[:320], 64)
     assert (out == SMALL[:320].reshape(5, 64).sum(0)[::-1]).all()
 
 
 @ORDERS
-def test_a_grid_in_step(seed):
+def test_a_grid_wide_barrier(seed):
     out, _ = run("grid_in_step", 4, 64, SMALL[:256], 514, seed=seed)
     assert (out[258:] == 2 * SMALL[:256][::-1]).all()
 
 
-def test_what_is_printed():
+def test_printf():
     _, result = run("printing", 1, 32, IN, 32)
     assert result.printed == [f"1000 of {IN[1]}:  1.50 text c -5%\n"]
 
 
-def test_what_else_there_is():
+def test_further_instructions():
     out, _ = run("assorted", 4, 256, IN, 1000)
     assert out.tolist() == [_assorted(int(value)) for value in IN]
 
@@ -228,7 +228,7 @@ NOT_RUN = {
 
 
 @pytest.mark.parametrize("name", NOT_RUN)
-def test_what_is_not_run_is_named(name):
+def test_an_unsupported_instruction_is_named(name):
     before, body, instruction = NOT_RUN[name]
     head = 'extern "C" __global__ void run(unsigned* out, const unsigned* in, int n) {\n'
     text = compiled(f"{before}{head}{body}\n}}", options())

@@ -8,7 +8,7 @@ from tests.unit.ptx.run_case import machine_results, machine_words
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
-def test_an_instruction_gives_what_its_definition_says(case):
+def test_an_instruction_computes_its_definition(case):
     assert len(case.rows) > 1
     for row, got in zip(case.rows, machine_results(case), strict=True):
         expected = case.expected(*row)
@@ -17,11 +17,11 @@ def test_an_instruction_gives_what_its_definition_says(case):
 
 @pytest.mark.parametrize("seed", [None, 1, 2])
 @pytest.mark.parametrize("case", CUDA_CASES, ids=lambda case: case.name)
-def test_a_kernel_gives_what_it_must_in_every_order(case, seed):
+def test_a_kernel_gives_its_results_in_every_order(case, seed):
     assert machine_words(case, seed).tolist() == list(case.expected())
 
 
-def test_ftz_of_f64_flushes_what_is_denormal_in_f64():
+def test_ftz_of_f64_flushes_denormals_of_f64():
     case = InstructionCase(
         "rcp.approx.ftz.f64 {d}, {a};", ("f64",), "f64",
         ((0x3370000000000000,), (0x8008000000000000,)), int,

@@ -37,7 +37,7 @@ def test_every_case_is_recorded():
     assert set(RECORDED) == set(titles)
 
 
-def test_the_file_says_where_it_comes_from():
+def test_the_file_records_its_gpu():
     assert ABOUT["gpu"] == "NVIDIA H200"
     assert {"driver", "cuda", "date"} <= set(ABOUT)
 
@@ -63,12 +63,12 @@ def test_an_approximation_is_within_its_documented_error_of_the_gpu(case):
 
 
 @pytest.mark.parametrize("case", APPROXIMATE, ids=lambda case: case.title)
-def test_the_distance_of_an_approximation_is_the_documented_one(case):
+def test_the_error_of_an_approximation_is_documented(case):
     gpu = np.array(recorded(case, case.title), np.int64)
     distance = np.abs(np.array(machine_results(case), np.int64) - gpu)
     assert distance.max() == MEASURED_UNITS[case.text.partition(".")[0]]
 
 
 @pytest.mark.parametrize("case", CUDA_CASES, ids=lambda case: case.name)
-def test_a_kernel_writes_what_it_wrote_on_the_gpu(case):
+def test_a_kernel_writes_the_same_as_on_the_gpu(case):
     assert machine_words(case).tolist() == recorded(case, case.name)

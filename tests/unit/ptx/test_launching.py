@@ -31,7 +31,7 @@ def buffers(count):
     return memory, x, memory.buffer("y", 4 * count, "output")
 
 
-def test_a_launch_takes_numpy_arrays_and_gives_them_back(module):
+def test_a_launch_reads_and_writes_numpy_arrays(module):
     memory, x, y = buffers(60)
     assert module.kernels == ["scale"]
     assert module.parameter_sizes("scale") == (8, 8, 16, 4)
@@ -44,7 +44,7 @@ def test_a_launch_takes_numpy_arrays_and_gives_them_back(module):
     assert y.unwritten().size == 0
 
 
-def test_a_place_in_a_buffer_is_an_argument(module):
+def test_an_address_in_a_buffer_is_an_argument(module):
     memory, x, y = buffers(60)
     arguments = [y + 40, x + 8, sizes(1, 10), np.float32(2)]
     assert module.launch("scale", 1, 16, arguments, memory=memory).findings == []
@@ -59,13 +59,13 @@ def test_a_place_in_a_buffer_is_an_argument(module):
         ("scale", [np.int32(1)], r"arguments have \[4\] bytes; expected \[8, 8, 16, 4\]"),
     ],
 )
-def test_what_does_not_fit_is_refused(module, kernel, arguments, expected):
+def test_arguments_that_do_not_fit_are_refused(module, kernel, arguments, expected):
     with pytest.raises(KernelError, match=expected) as refused:
         module.launch(kernel, 1, 1, arguments, memory=ptx.Memory())
     assert refused.value.code == "PK352"
 
 
-def test_a_name_is_taken_once():
+def test_the_names_of_buffers_are_unique():
     memory = ptx.Memory()
     memory.buffer("x", 4, "output")
     with pytest.raises(KernelError, match="'x' is there already") as refused:
@@ -141,7 +141,7 @@ def test_a_launch_can_be_stepped_and_registers_read():
     assert out.array(np.uint32).tolist() == [6, 6, 5, 3]
 
 
-def test_more_blocks_than_run_at_once_run_in_waves(module):
+def test_more_blocks_than_are_resident_run_in_waves(module):
     count = 400_000
     memory, x, y = buffers(count)
     arguments = [y, x, sizes(1, count), np.float32(1)]
@@ -172,7 +172,7 @@ def test_blocks_of_three_dimensions():
     assert out.array(np.uint32).tolist() == expected
 
 
-def test_a_parameter_may_be_reached_by_its_address():
+def test_a_parameter_may_be_read_by_its_address():
     source = """
     struct Weights { unsigned w[12]; };
     extern "C" __global__ void run(unsigned* out, Weights weights, const unsigned* in) {
@@ -243,7 +243,7 @@ def test_variables_of_a_module_live_as_long_as_the_memory():
         assert out.array(np.float32).tolist() == [0.5, 1.5, 2.5, 5 + 3 * launches]
 
 
-def test_numba_kernels_run_too():
+def test_numba_kernels_run():
     from numba import cuda, types
 
     def add_one(out, given):
@@ -344,7 +344,7 @@ $L__func_end0:
 """
 
 
-def test_ptx_as_triton_writes_it():
+def test_ptx_in_the_style_of_triton():
     memory = ptx.Memory()
     x = memory.buffer("x", np.arange(100, dtype=np.float32))
     y = memory.buffer("y", 400, "output")
@@ -363,7 +363,7 @@ def test_ptx_as_triton_writes_it():
     assert result.findings[0].file == "/home/user/add.py"
 
 
-def test_variables_that_a_kernel_does_not_name_take_no_memory():
+def test_variables_that_a_kernel_does_not_use_take_no_memory():
     many = "\n".join(f".global .align 4 .u32 unused_{number} = 7;" for number in range(3000))
     text = COUNTING.replace(".entry", f"{many}\n.entry")
     memory = ptx.Memory()

@@ -24,7 +24,7 @@ def only(findings):
     return finding
 
 
-def test_a_read_past_the_end_is_named_with_its_place():
+def test_a_read_past_the_end_is_reported_with_its_line():
     finding = only(found("int i = threadIdx.x; out[i] = in[i + 4];", words=WORDS[:64]))
     assert (finding.kind, finding.buffer, finding.offset) == ("out_of_bounds", "in", 256)
     assert (finding.block, finding.thread, finding.threads) == ((0, 0, 0), (60, 0, 0), 4)
@@ -36,13 +36,13 @@ def test_a_read_past_the_end_is_named_with_its_place():
     assert f"{finding.file}:3" in str(finding)
 
 
-def test_a_write_before_the_start_is_named():
+def test_a_write_before_the_start_is_reported():
     finding = only(found("out[(int)threadIdx.x - 1] = 1; out[63] = 1;"))
     assert (finding.kind, finding.buffer, finding.offset) == ("out_of_bounds", "out", -4)
     assert "4 bytes before its start" in finding.message
 
 
-def test_what_lies_outside_is_left_alone():
+def test_a_write_outside_changes_nothing():
     memory = ptx.Memory()
     before = memory.buffer("before", np.full(64, 7, np.uint32), "inout")
     out = memory.buffer("out", 256, "output")
@@ -55,12 +55,12 @@ def test_what_lies_outside_is_left_alone():
 
 
 @pytest.mark.parametrize("distance", [1 << 20, 1 << 30, (1 << 33) - 64, -(1 << 33)])
-def test_a_large_overrun_belongs_to_the_buffer_that_it_was_made_from(distance):
+def test_a_large_overrun_is_reported_for_the_buffer_of_its_pointer(distance):
     finding = only(found(f"out[threadIdx.x] = in[threadIdx.x + {distance}ll];"))
     assert (finding.kind, finding.buffer, finding.offset) == ("out_of_bounds", "in", 4 * distance)
 
 
-def test_a_null_pointer_is_named():
+def test_a_null_pointer_is_reported():
     finding = only(
         found("in = (const unsigned*)(size_t)(n - 256); out[threadIdx.x] = in[threadIdx.x];")
     )
@@ -69,7 +69,7 @@ def test_a_null_pointer_is_named():
     assert finding.buffer is None
 
 
-def test_an_array_in_shared_memory_ends_where_it_ends():
+def test_a_read_past_an_array_in_shared_memory():
     body = """
     __shared__ unsigned first[64], second[64];
     int i = threadIdx.x;
@@ -82,7 +82,7 @@ def test_an_array_in_shared_memory_ends_where_it_ends():
     assert "first" in finding.buffer
 
 
-def test_an_array_of_a_thread_ends_where_it_ends():
+def test_a_read_past_an_array_in_local_memory():
     body = """
     unsigned own[4];
     for (int k = 0; k < 4; ++k) own[k] = in[k + threadIdx.x];
@@ -141,14 +141,14 @@ def test_one_byte_of_a_word_is_enough_to_be_uninitialised():
     assert (finding.kind, finding.offset, finding.threads) == ("uninitialised", 20, 1)
 
 
-def test_a_write_to_an_input_is_named():
+def test_a_write_to_an_input_is_reported():
     finding = only(found("((unsigned*)in)[threadIdx.x] = 3; out[threadIdx.x] = 1;"))
     assert (finding.kind, finding.buffer) == ("input_written", "in")
     finding = only(found("atomicAdd((unsigned*)in + threadIdx.x, 3); out[threadIdx.x] = 1;"))
     assert (finding.kind, finding.buffer) == ("input_written", "in")
 
 
-def test_bytes_that_nothing_wrote_are_told():
+def test_unwritten_bytes_are_listed():
     memory = ptx.Memory()
     given = memory.buffer("in", WORDS)
     out = memory.buffer("out", 256, "output")
@@ -181,7 +181,7 @@ __device__ void add_to_byte(unsigned char* at, unsigned char more) {
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-def test_a_swap_of_the_word_around_the_last_byte_must_leave_the_others(wrong):
+def test_a_swap_of_the_word_around_the_last_byte_keeps_the_others(wrong):
     body = "for (int k = 0; k < 3; ++k) add_to_byte((unsigned char*)out + threadIdx.x % 5, 1);"
     before = f"#define WRONG {0x40000000 if wrong else 0}u\n" + CAS_ON_BYTES
     memory = ptx.Memory()
@@ -197,7 +197,7 @@ def test_a_swap_of_the_word_around_the_last_byte_must_leave_the_others(wrong):
         assert out.bytes.tolist() == [6] * 5
 
 
-def test_copies_to_shared_memory_are_there_once_they_were_waited_for():
+def test_asynchronous_copies_arrive_at_the_wait():
     copy = """
     __shared__ alignas(16) unsigned tile[64];
     int i = threadIdx.x;

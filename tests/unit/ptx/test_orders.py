@@ -89,7 +89,7 @@ def outputs(text: str, parts: dict[str, str], grid: int, block: int) -> list[int
 
 
 @pytest.mark.parametrize("parts", [VOLATILE, RELAXED, ADDED, RELEASED], ids=range(4))
-def test_what_is_fenced_arrives(parts) -> None:
+def test_fenced_writes_arrive(parts) -> None:
     assert set(outputs(HANDED, parts, 2, 32)) == {42}
 
 
@@ -98,19 +98,19 @@ def test_what_is_fenced_arrives(parts) -> None:
     [VOLATILE | {"FENCE": ""}, RELAXED | {"FENCE": ""}, ADDED | {"FENCE": ""}, OF_THE_BLOCK],
     ids=["volatile", "relaxed", "added", "warp barrier"],
 )
-def test_strong_writes_without_a_fence_do_not_race_but_come_too_late(parts) -> None:
+def test_strong_writes_without_a_fence_are_late_but_do_not_race(parts) -> None:
     plain, *others = outputs(HANDED, parts, 2, 32)
     assert plain == 42
     assert 0 in others
 
 
-def test_the_last_block_has_what_all_have_added() -> None:
+def test_the_last_block_sees_all_additions() -> None:
     total = BLOCKS * sum(range(THREADS))
     assert set(outputs(COUNTED, FENCED, BLOCKS, THREADS)) == {total}
 
 
 @pytest.mark.parametrize("missing", FENCED)
-def test_the_last_block_may_miss_what_was_not_waited_for(missing) -> None:
+def test_the_last_block_may_miss_additions_without_a_barrier(missing) -> None:
     total = BLOCKS * sum(range(THREADS))
     plain, *others = outputs(COUNTED, FENCED | {missing: ""}, BLOCKS, THREADS)
     assert plain == total
@@ -118,7 +118,7 @@ def test_the_last_block_may_miss_what_was_not_waited_for(missing) -> None:
     assert sum(other < total for other in others) >= 4
 
 
-def test_all_is_written_in_the_end() -> None:
+def test_all_writes_are_made_in_the_end() -> None:
     text = """
     extern "C" __global__ void run(unsigned* out, unsigned* data, unsigned* flag) {
         atomicAdd(out, 1);

@@ -109,7 +109,7 @@ def test_instructions_know_their_lines():
     assert code[6].text == "ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%r1+-16]"
 
 
-def test_calls_are_expanded_each_time():
+def test_each_call_is_inlined():
     module = ParsedModule(MODULE)
     whole = expand(module, module.function("second"))
     assert [each.opcode for each in whole.code] == [
@@ -147,7 +147,7 @@ def test_operands(text, expected):
     "text",
     ["no PTX", ".version 8.5\n.entry k() { .reg .b32 %r<3>;"],
 )
-def test_what_is_no_ptx_is_refused(text):
+def test_other_text_than_ptx_is_refused(text):
     with pytest.raises(KernelError) as refused:
         ptx.parse(text)
     assert refused.value.code == "PK350"
@@ -190,7 +190,7 @@ UNKNOWN = """.version 8.5
         "atom.global.add.v2.f32 {%r1,%r2}, [%rd1], {%r1,%r2};",
     ],
 )
-def test_what_the_machine_lacks_is_named_with_its_line(instruction):
+def test_an_unsupported_instruction_is_named_with_its_line(instruction):
     module = ptx.parse(UNKNOWN.replace("INSTRUCTION", instruction))
     with pytest.raises(ptx.PtxUnsupported) as unsupported:
         module.launch("k", 1, 1, [bytes(8)], memory=ptx.Memory())
@@ -202,7 +202,7 @@ def test_what_the_machine_lacks_is_named_with_its_line(instruction):
     assert "kernel 'k' needs" in error.message
 
 
-def test_what_does_not_run_may_be_unknown():
+def test_unsupported_code_that_does_not_run_is_allowed():
     text = UNKNOWN.replace("INSTRUCTION", "bra end; wgmma.fence.sync.aligned; end:")
     result = ptx.parse(text).launch("k", 1, 1, [bytes(8)], memory=ptx.Memory())
     assert result.findings == []
@@ -229,7 +229,7 @@ inner: add.u32 %r3, %r2, 1;
 """
 
 
-def test_blocks_of_a_loop_lie_together_and_before_what_follows():
+def test_blocks_of_a_loop_are_adjacent_and_before_later_ones():
     module = ParsedModule(LOOPS)
     blocks = basic_blocks(expand(module, module.function("k")))
     firsts = [block.instructions[0].operands[0].name for block in blocks if block.instructions]
@@ -269,5 +269,5 @@ def test_a_guarded_instruction_reads_what_it_writes():
         ("global_smem", "global_smem"),
     ],
 )
-def test_names_are_those_that_people_gave(symbol, name):
+def test_symbols_are_demangled(symbol, name):
     assert demangled(symbol) == name

@@ -71,13 +71,13 @@ SHARED = {
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_a_barrier_orders_what_would_race_without_it(name):
+def test_a_barrier_prevents_a_race(name):
     body, barrier = SHARED[name]
     assert kinds(body.replace("BARRIER", barrier)) == set()
     assert kinds(body.replace("BARRIER", "")) & {"race", "barrier"}
 
 
-def test_a_barrier_orders_only_those_who_take_part():
+def test_a_barrier_orders_only_the_threads_that_take_part():
     body = """
     __shared__ unsigned tile[96];
     int i = threadIdx.x;
@@ -134,7 +134,7 @@ def test_a_word_races_with_one_of_its_bytes():
     assert kinds(body) == {"race"}
 
 
-def test_equal_values_may_be_written_by_many():
+def test_writes_of_equal_values_do_not_race():
     assert kinds("out[threadIdx.x / 8] = in[5];") == set()
     assert kinds("out[threadIdx.x / 8] = in[5]; out[0] = in[5];", grid=3) == set()
     assert kinds("out[threadIdx.x / 8] = in[threadIdx.x];") == {"race"}
@@ -182,21 +182,21 @@ LAST_BLOCK = """
 
 
 @pytest.mark.parametrize("seed", [None, 1, 2, 3])
-def test_the_last_block_sees_what_others_have_fenced(seed):
+def test_the_last_block_sees_fenced_writes(seed):
     right = LAST_BLOCK.replace("FENCE", "__threadfence();")
     assert kinds(right, grid=5, seed=seed) == set()
     for forgotten in ("", "__threadfence_block();"):
         assert kinds(LAST_BLOCK.replace("FENCE", forgotten), grid=5, seed=seed) == {"race"}
 
 
-def test_the_fence_of_one_thread_behind_a_barrier_covers_its_block():
+def test_a_fence_after_a_barrier_covers_the_block():
     body = LAST_BLOCK.replace("FENCE", "").replace(
         "if (threadIdx.x == 0) is_last", "if (threadIdx.x == 0) __threadfence(), is_last"
     )
     assert kinds(body, grid=5) == set()
 
 
-def test_the_fence_of_one_thread_before_a_barrier_covers_itself_only():
+def test_a_fence_before_a_barrier_covers_only_its_thread():
     body = LAST_BLOCK.replace("FENCE", "if (threadIdx.x == 0) __threadfence();")
     assert kinds(body, grid=5) == {"race"}
 
@@ -224,7 +224,7 @@ def test_a_flag_needs_a_fence_on_both_sides(release, acquire, expected, seed):
     assert kinds(body, grid=2, seed=seed) == expected
 
 
-def test_what_a_flag_told_passes_on_through_others():
+def test_causality_is_transitive_through_flags():
     body = """
     volatile unsigned* flags = out;
     int b = blockIdx.x;
@@ -239,7 +239,7 @@ def test_what_a_flag_told_passes_on_through_others():
     assert kinds(body, grid=4) == set()
 
 
-def test_acquire_and_release_fence_by_themselves():
+def test_acquire_and_release_need_no_fence():
     body = """
     if (threadIdx.x) return;
     if (blockIdx.x == 0) {
@@ -257,7 +257,7 @@ def test_acquire_and_release_fence_by_themselves():
     assert kinds(body.replace("release", "relaxed"), grid=2) == {"race"}
 
 
-def test_a_lock_orders_what_it_guards():
+def test_a_lock_prevents_races():
     body = """
     if (threadIdx.x % 32) return;
     while (atomicCAS(out, 0u, 1u) != 0u) {}

@@ -43,14 +43,14 @@ def test_threads_that_wait_at_different_barriers():
     assert {finding.line, finding.other_line} == {3, 5}
 
 
-def test_a_barrier_that_expects_more_than_come():
+def test_a_barrier_that_expects_more_threads_than_arrive():
     body = 'if (threadIdx.x < 32) asm volatile("bar.sync 1, 64;");\nout[threadIdx.x] = 1;'
     findings = found(body)
     assert [finding.kind for finding in findings] == ["barrier"]
     assert "barrier 1" in findings[0].message
 
 
-def test_a_barrier_in_a_loop_that_all_threads_take_alike():
+def test_a_barrier_in_a_uniform_loop():
     body = """
     __shared__ unsigned tile[64];
     unsigned sum = 0;
@@ -165,7 +165,7 @@ def test_a_division_by_zero():
     assert (finding.kind, finding.thread, finding.threads) == ("division", (0, 0, 0), 1)
 
 
-def test_a_division_that_is_skipped_is_none():
+def test_a_guarded_division_by_zero_is_not_reported():
     assert found("unsigned d = in[threadIdx.x]; out[threadIdx.x] = d ? 100 / d : 7;") == []
 
 
@@ -192,7 +192,7 @@ def test_a_trap_ends_its_threads():
     assert words[:4].tolist() == [1, 1, 0, 1]
 
 
-def test_what_a_kernel_prints():
+def test_printed_texts():
     body = """
     if (threadIdx.x < 2)
         printf("%d: %5.2f %s %llu %c%% %x\\n",
