@@ -161,3 +161,21 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             f"inputs '{path}' cannot be read: {reason}.",
             fix="write it with numpy.savez('inputs.npz', x=..., ...), one array for each input.",
         ) from error
+
+
+def load_input_sets(path: Path) -> list[dict[str, npt.NDArray[Any]]]:
+    """Return the arrays of an ``.npz`` file, or of each one in a folder, in the files' order.
+
+    Errors:
+        PK610: there is none, or one cannot be read.
+    """
+    if not path.is_dir():
+        return [load_arrays(path)]
+    found = [load_arrays(each) for each in sorted(path.glob("*.npz"))]
+    if not found:
+        raise UsageError(
+            "PK610",
+            f"folder '{path}' holds no .npz file; expected one for each set of inputs.",
+            fix="write them with numpy.savez('inputs/0.npz', x=..., ...).",
+        )
+    return found

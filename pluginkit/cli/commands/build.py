@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pluginkit.cli import options
 from pluginkit.cli.commands.rewrite import print_report, report_of
+from pluginkit.cli.precision_arguments import add_precision, precision_of_args, print_precision
 from pluginkit.quantities import bytes_text, counted
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="IPluginV2DynamicExt, IPluginV3 or what fits the flavour (default)",
     )
+    add_precision(parser)
     options.add_choice(parser)
     options.add_flavour(parser)
     options.add_discovery(parser)
@@ -89,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
                 compute_capabilities=capabilities,
                 version_compatible=args.version_compatible,
                 fp16=args.fp16,
+                precision=precision_of_args(args),
                 workspace_bytes=args.memory,
                 timing_cache=args.timing_cache,
                 standalone=args.standalone,
@@ -101,9 +104,11 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.json:
         document = {"plan": result.plan_path, "seconds": round(result.seconds, 3)}
+        made = result.precision
         print_json(
             {
                 **document,
+                **({} if made is None else {"precision": dataclasses.asdict(made)}),
                 **report_of(result.rewrite),
                 "manifest": dataclasses.asdict(result.manifest),
             }
@@ -118,6 +123,8 @@ def _print_result(result: BuildResult) -> None:
     from pluginkit.engine.build.shape_ranges import text_from_shape
 
     print_report(result.rewrite)
+    if result.precision is not None:
+        print_precision(result.precision)
     for number, profile in enumerate(result.profiles):
         if not profile.ranges:
             continue

@@ -1,7 +1,8 @@
 """Replace what TensorRT cannot take by plugins, and write the new model.
 
 The new model is checked before it is written. External data is never read: it is referenced or
-copied.
+copied. With --precision the model computes in a 16-bit type where its nodes can; pluginkit compare
+--taps says what that costs, and which value is the first to leave the tolerance.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pluginkit.cli import options
+from pluginkit.cli.precision_arguments import add_precision, precision_of_args, print_precision
 
 if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.rewrite import Rewrite
@@ -27,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("model", type=Path, help="the ONNX model")
     parser.add_argument(
-        "-o", "--output", type=Path, help="the new model (default: NAME.plugins.onnx in its folder)"
+        "-o",
+        "--output",
+        type=Path,
+        help="the new model (default: NAME.plugins.onnx or NAME.PRECISION.onnx in its folder)",
     )
     parser.add_argument("--dry-run", action="store_true", help="report, and write nothing")
     options.add_choice(parser)
@@ -48,13 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the TensorRT that will read the model, as tensorrt:10.16; rewrites that it does "
         "not need are left out (default: the one installed here)",
     )
+    add_precision(parser)
     options.add_discovery(parser)
     options.add_common(parser)
 
 
-def default_output(model: Path) -> Path:
-    """Return ``model.plugins.onnx`` for ``model.onnx``."""
-    return model.with_name(model.name.removesuffix(".onnx") + ".plugins.onnx")
+def default_output(model: Path, precision: str | None = None) -> Path:
+    """Return ``model.plugins.onnx`` for ``model.onnx``, or ``model.float16.onnx``."""
+    return model.with_name(f"{model.name.removesuffix('.onnx')}.{precision or 'plugins'}.onnx")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,10 +68,12 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.found_classes import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.terminal_output import print_json, print_line
     from pluginkit.onnx.model.model_file import load_model, save_model
+    from pluginkit.onnx.precision.convert_precision import convert_precision
     from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
     from pluginkit.trt.target import installed_target, target_from_text
 
     target = installed_target() if args.target is None else target_from_text(args.target)
+    precision = precision_of_args(args)
     plugins = plugins_of(args)  # first: a folder of rewrites may import from one of plugins
     rewrites = rewrites_of(args)
     result = rewrite_model(
@@ -76,13 +84,18 @@ def run(args: argparse.Namespace) -> int:
         explain=args.explain or args.explain_all,
         in_place=True,
     )
-    output = args.output or default_output(args.model)
-    written = None if args.dry_run or not result.applied else output
+    report = None
+    if precision is not None:
+        report = convert_precision(result.model, precision, result.plugins, args.model.parent)
+    output = args.output or default_output(args.model, args.precision)
+    is_changed = bool(result.applied) or report is not None
+    written = None if args.dry_run or not is_changed else output
     if written is not None:
         save_model(result.model, written, args.model)
     if args.json:
         document = {"model": args.model, "output": written, "target": target and str(target)}
-        print_json({**document, **report_of(result)})
+        made = {} if report is None else {"precision": dataclasses.asdict(report)}
+        print_json({**document, **report_of(result), **made})
         return 0
     if args.explain or args.explain_all:
         concerned = _concerned(result)
@@ -96,9 +109,11 @@ def run(args: argparse.Namespace) -> int:
             if rewrite.__name__ in result.opt_in:
                 print_line(f"  left out: it is opt-in; --with {rewrite.__name__} applies it")
     print_report(result)
+    if report is not None:
+        print_precision(report)
     if written is not None:
         print_line(f"Wrote {written}.")
-    elif result.applied:
+    elif is_changed:
         print_line(f"Dry run: {output} was not written.")
     elif args.output is not None:
         print_line(f"Nothing was rewritten: {output} was not written.")
@@ -140,7 +155,7 @@ def print_report(result: RewriteResult) -> None:
     _print_left(result.refused, "left as they are")
     _print_left(result.mismatched, "that the pattern does not fit")
     if not result.applied and not result.refused:
-        print_line("Nothing matched a rewrite: the model is unchanged.")
+        print_line("Nothing matched a rewrite.")
 
 
 def _print_left(refused: Sequence[RefusedRewrite], what: str) -> None:

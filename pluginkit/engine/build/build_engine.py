@@ -35,6 +35,7 @@ from pluginkit.trt.flavour import Flavour, load_flavour
 from pluginkit.trt.target import installed_target
 
 if TYPE_CHECKING:
+    from pluginkit.onnx.precision.precision_options import PrecisionReport
     from pluginkit.onnx.rewriting.rewrite import Rewrite
     from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
@@ -50,6 +51,7 @@ class BuildResult:
         manifest: the manifest's content.
         profiles: the optimization profiles, and which ranges pluginkit chose.
         rewrite: what the rewrites did to the model.
+        precision: what was converted to a 16-bit type, None without such an option.
         seconds: the build's duration, from reading the model to saving the plan.
     """
 
@@ -57,6 +59,7 @@ class BuildResult:
     manifest: Manifest
     profiles: tuple[OptimizationProfile, ...]
     rewrite: RewriteResult
+    precision: PrecisionReport | None
     seconds: float
 
 
@@ -66,6 +69,7 @@ class _Source:
 
     path: Path
     rewrite: RewriteResult
+    precision: PrecisionReport | None
     nodes: Sequence[tuple[str, Plugin]]
 
     @property
@@ -120,7 +124,7 @@ def build_engine(
     started = time.perf_counter()
     observer = observer or BuildObserver()
     path = Path(model_path)
-    source = _rewrite(path, plugins, rewrites, choice, options.flavour)
+    source = _rewrite(path, plugins, rewrites, choice, options)
     for note in source.rewrite.notes:
         observer.notice(note)
     target = Path(plan_path) if plan_path is not None else default_plan_path(path)
@@ -132,7 +136,7 @@ def build_engine(
     text = manifest.to_json().encode()
     write_together({target: engine.plan, manifest_path(target): text})
     seconds = time.perf_counter() - started
-    return BuildResult(target, manifest, engine.profiles, source.rewrite, seconds)
+    return BuildResult(target, manifest, engine.profiles, source.rewrite, source.precision, seconds)
 
 
 def _rewrite(
@@ -140,7 +144,7 @@ def _rewrite(
     plugins: Plugins | None,
     rewrites: Sequence[type[Rewrite]] | None,
     choice: RewriteChoice | None,
-    flavour: str | None,
+    options: BuildOptions,
 ) -> _Source:
     from pluginkit.discovery import find_plugins
     from pluginkit.onnx.model.graphs import describe
@@ -149,14 +153,19 @@ def _rewrite(
     from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
     from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 
-    choice = (choice or RewriteChoice()).for_target(installed_target(flavour))
+    choice = (choice or RewriteChoice()).for_target(installed_target(options.flavour))
     found = find_plugins() if plugins is None else plugins
     result = rewrite_model(load_model(path), rewrites, choice=choice, plugins=found, in_place=True)
+    report = None
+    if options.precision is not None:
+        from pluginkit.onnx.precision.convert_precision import convert_precision
+
+        report = convert_precision(result.model, options.precision, result.plugins, path.parent)
     nodes = [
         (f"{scope} / {describe(node)}", plugin)
         for scope, node, plugin in plugin_nodes(result.model, result.plugins)
     ]
-    return _Source(path, result, nodes)
+    return _Source(path, result, report, nodes)
 
 
 def _check_target(path: Path, target: Path) -> None:
@@ -200,7 +209,13 @@ def _parse_and_serialize(
 ) -> BuiltEngine:
     check_known(source.rewrite.model, source.rewrite.plugins, flavour)
     try:
-        parsed = parse_model(flavour, source.rewrite.model, source.path, errors)
+        parsed = parse_model(
+            flavour,
+            source.rewrite.model,
+            source.path,
+            errors,
+            is_typed=source.precision is not None,
+        )
     except ParseError as error:
         explain_refusals(error, source.rewrite)
         raise

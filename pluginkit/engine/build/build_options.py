@@ -20,6 +20,7 @@ from pluginkit.errors import MissingDependencyError, UsageError
 from pluginkit.trt.flavour import Flavour
 
 if TYPE_CHECKING:
+    from pluginkit.onnx.precision.precision_options import Precision
     from pluginkit.trt.plugin_registry import Interface
 
 
@@ -38,6 +39,7 @@ class BuildOptions:
 
     How the engine computes:
         fp16: let it compute in float16 (TensorRT 10; elsewhere the model gives the precision).
+        precision: the 16-bit type that is put into the model, after the rewrites.
 
     What the build may use:
         workspace_bytes: the most scratch memory for one layer, in bytes; by default TensorRT's own
@@ -54,6 +56,7 @@ class BuildOptions:
     compute_capabilities: Sequence[Capability | str] = ()
     version_compatible: bool = False
     fp16: bool = False
+    precision: Precision | None = None
     workspace_bytes: int | None = None
     timing_cache: str | Path | None = None
     standalone: bool = False
@@ -121,7 +124,14 @@ def check_options(options: BuildOptions, flavour: Flavour) -> None:
             "PK513",
             f"{flavour.name} {flavour.version} has no fp16 option: precision comes from the model, "
             "for its networks are strongly typed.",
-            fix="export the model in float16 (in PyTorch, model.half() before torch.onnx.export).",
+            fix="add --precision float16, which puts it into the model.",
+        )
+    if options.fp16 and options.precision is not None:
+        raise UsageError(
+            "PK513",
+            "fp16 lets TensorRT choose types, and precision puts them into the model; expected one "
+            "of the two.",
+            fix="leave out --fp16.",
         )
     if options.version_compatible and flavour.name == "tensorrt_rtx":
         raise UsageError(

@@ -39,7 +39,12 @@ class ParsedNetwork:
 
 
 def parse_model(
-    flavour: Flavour, model: onnx.ModelProto, model_path: Path, errors: list[str]
+    flavour: Flavour,
+    model: onnx.ModelProto,
+    model_path: Path,
+    errors: list[str],
+    *,
+    is_typed: bool = False,
 ) -> ParsedNetwork:
     """Parse a rewritten model.
 
@@ -48,6 +53,8 @@ def parse_model(
         model: the model, rewritten.
         model_path: the file that it came from; its folder holds the external data.
         errors: the list to which ``captured_log`` adds what TensorRT logs.
+        is_typed: whether the model's types are binding also for TensorRT 10, which chooses its own
+            otherwise.
 
     Errors:
         PK520: the parser refuses nodes; the message names each.  PK446, PK447: the parser could
@@ -56,7 +63,7 @@ def parse_model(
     from pluginkit.engine.parse.parser_preconditions import check_operators
 
     check_operators(model)
-    parsed, is_accepted = try_parse(flavour, model, model_path)
+    parsed, is_accepted = try_parse(flavour, model, model_path, is_typed=is_typed)
     if is_accepted:
         return parsed
     refusals = list(dict.fromkeys(_refusals(parsed, model, model_path)))
@@ -98,13 +105,13 @@ def new_plugin_command(op_type: str, domain: str, path: Path, node: str) -> str:
 
 
 def try_parse(
-    flavour: Flavour, model: onnx.ModelProto, model_path: Path
+    flavour: Flavour, model: onnx.ModelProto, model_path: Path, *, is_typed: bool = False
 ) -> tuple[ParsedNetwork, bool]:
     """Parse a model, and return the network and whether the parser took the whole model."""
     from polygraphy.backend.trt import create_network
     from polygraphy.backend.trt.util import get_trt_logger
 
-    builder, network = create_network()
+    builder, network = create_network(strongly_typed=is_typed)
     parser = flavour.module.OnnxParser(network, get_trt_logger())
     with working(str(flavour), PARSING, model_path):
         is_parsed = parser.parse(model.SerializeToString(), str(model_path))

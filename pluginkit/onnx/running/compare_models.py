@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.model.graphs import output_names
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import Plugins
+from pluginkit.onnx.precision.precision_options import precision_of
 from pluginkit.onnx.running.custom_nodes import with_custom_nodes_as_plugins
 from pluginkit.onnx.running.first_divergence import ComparedModel, InnerValues, TapsComparison
 from pluginkit.onnx.running.output_error import (
@@ -23,6 +25,7 @@ from pluginkit.onnx.running.output_error import (
     Tolerance,
     check_tolerance,
     compare_arrays,
+    with_precision,
     worst_of,
 )
 from pluginkit.onnx.running.random_inputs import InputShapes, draw_inputs
@@ -102,6 +105,8 @@ def compare_models(
     plugin that replaced it, so that the comparison says nothing about this node itself.
 
     An element agrees if ``|a - b| <= atol + rtol * |a|``, or if both are the same infinity or NaN.
+    Where ``pluginkit rewrite --precision`` has put a 16-bit type into the rewritten model, float32
+    has the tolerance of that type.
 
     Args:
         original: the ONNX file that ONNX Runtime runs.
@@ -140,6 +145,7 @@ def compare_models(
         )
     execute = _execute(use_gpu, use_machine)
     sides, substituted = _sides(original, rewritten, plugins, execute)
+    rtol, atol = (with_precision(each, sides[1].precision) for each in (rtol, atol))
     if expected is not None and inputs is not None:
         inputs, expected = _split(sides[0].model.graph, inputs, expected)
         _check_expected(sides[0].model, expected)
@@ -163,7 +169,10 @@ def compare_models(
             )
             wanted = sides[0].run(feeds, None) if expected is None else expected
             got = sides[1].run(feeds, None)
-            found += (compare_arrays(n, wanted[n], array, rtol, atol) for n, array in got.items())
+            found += (
+                sides[1].compare(name, wanted[name], array, rtol, atol)
+                for name, array in got.items()
+            )
             if inside is not None:
                 inside.run(feeds, wanted, rtol, atol)
         drawn = {name: tuple(np.shape(array)) for name, array in feeds.items()}
@@ -224,7 +233,7 @@ def _sides(
     before, substituted = with_custom_nodes_as_plugins(before, after, plugins)
     return (
         ComparedModel(before, original.parent, plugins if substituted else {}),
-        ComparedModel(after, rewritten.parent, plugins, execute),
+        ComparedModel(after, rewritten.parent, plugins, execute, precision_of(after)),
     ), substituted
 
 
@@ -246,7 +255,8 @@ def _execute(use_gpu: bool, use_machine: bool) -> ExecutePlugin | None:
 def _check_signatures(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> None:
     for kind in ("input", "output"):
         before, after = (getattr(model.graph, kind) for model in (original, rewritten))
-        fits = len(before) == len(after) and all(map(_fits, before, after))
+        narrow = precision_of(rewritten)
+        fits = len(before) == len(after) and all(map(_fits, before, after, repeat(narrow)))
         before, after = (list(map(_signature, values)) for values in (before, after))
         if not fits:
             raise ModelError(
@@ -261,14 +271,21 @@ def _holds_maps(value: onnx.ValueInfoProto) -> bool:
     return bool(value.type.sequence_type.elem_type.HasField("map_type"))
 
 
-def _fits(one: onnx.ValueInfoProto, other: onnx.ValueInfoProto) -> bool:
-    """Whether a value of the original, and the rewritten one, have one name, type and rank."""
+def _fits(one: onnx.ValueInfoProto, other: onnx.ValueInfoProto, narrow: str) -> bool:
+    """Whether a value of the original, and the rewritten one, have one name, type and rank.
+
+    The rewritten one may have the 16-bit type ``narrow``, if there is one.
+    """
     if _holds_maps(one):
         return one.name == other.name
     left, right = one.type.tensor_type, other.type.tensor_type
     has_ranks = left.HasField("shape") and right.HasField("shape")
-    return (one.name, left.elem_type) == (other.name, right.elem_type) and (
-        not has_ranks or len(left.shape.dim) == len(right.shape.dim)
+    types = dtype_of_elem_type(left.elem_type), dtype_of_elem_type(right.elem_type)
+    has_same_type = types[0] == types[1] or types == ("float32", narrow)
+    return (
+        one.name == other.name
+        and has_same_type
+        and (not has_ranks or len(left.shape.dim) == len(right.shape.dim))
     )
 
 

@@ -24,6 +24,7 @@ from pluginkit.onnx.model.graphs import (
     sorted_nodes,
 )
 from pluginkit.onnx.model.plugin_nodes import Plugins
+from pluginkit.onnx.precision.precision_options import inputs_in_declared_types
 from pluginkit.onnx.running.output_error import (
     Array,
     OutputComparison,
@@ -81,15 +82,20 @@ class ComparedModel:
         folder: the folder of its external data.
         plugins: the plugins of its nodes.
         execute: the function that computes plugin nodes; by default their references.
+        precision: the 16-bit type that was put into the model, "" for none. Its inputs are given
+            in the types of the original, and what it computes is compared in those.
     """
 
     model: onnx.ModelProto
     folder: Path
     plugins: Plugins
     execute: ExecutePlugin | None = None
+    precision: str = ""
 
     def run(self, feeds: Mapping[str, Array], taps: Sequence[str] | None) -> dict[str, Array]:
         """Run the model; return its outputs and these values of the main graph."""
+        if self.precision:
+            feeds = inputs_in_declared_types(self.model, feeds)
         return run_model(
             self.model,
             feeds,
@@ -97,7 +103,17 @@ class ComparedModel:
             base_dir=self.folder,
             execute_plugin=self.execute,
             taps=taps,
+            is_rounding=bool(self.precision),
         )
+
+    def compare(
+        self, name: str, expected: Array, got: Array, rtol: Tolerance, atol: Tolerance
+    ) -> OutputComparison:
+        """Compare a value that this model computed with the original's."""
+        types = expected.dtype.name, got.dtype.name
+        if types == ("float32", self.precision):
+            got = got.astype(expected.dtype)
+        return compare_arrays(name, expected, got, rtol, atol)
 
 
 class InnerValues:
@@ -153,7 +169,8 @@ class InnerValues:
             got = self._rewritten.run(feeds, wanted)
             compared = wanted if start else [*wanted, *outputs]
             self._found += (
-                compare_arrays(name, expected[name], got[name], rtol, atol) for name in compared
+                self._rewritten.compare(name, expected[name], got[name], rtol, atol)
+                for name in compared
             )
         moved = [compare_arrays(name, outputs[name], expected[name]) for name in outputs]
         self._shift = max([self._shift, *(each.max_abs_error for each in moved)])

@@ -118,14 +118,25 @@ class LoadedModel:
     ONNX Runtime's optimizations are off: its fusions compute other values, such as a MatMul of
     quantized weights in integers. If its CPU lacks a kernel for a type, the model runs with its
     16-bit nodes computed in float32, else in onnx's reference evaluator.
+
+    Args:
+        model: the model.
+        folder: the folder of external data.
+        where: the model in the words of an error.
+        is_rounding: whether 16-bit nodes compute in float32 in any case, and round what they make.
+            ONNX Runtime keeps float32 between nodes that it has no 16-bit kernel for, so that
+            neither a rounding nor an overflow shows.
     """
 
-    def __init__(self, model: onnx.ModelProto, folder: Path | None, where: str) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, folder: Path | None, where: str, is_rounding: bool = False
+    ) -> None:
         self._where = where
         self._model = without_known_faults(model)
         self._folder = folder
         self._names = [value.name for value in model.graph.output]
-        self._ways = iter((_session, _float32_session, _evaluation))
+        ways = (_session, _float32_session, _evaluation)
+        self._ways = iter((_float32_session, *ways) if is_rounding else ways)
         self._refused_with: Exception | None = None
         self._run = self._next_way()
 

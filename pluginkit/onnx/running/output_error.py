@@ -99,6 +99,13 @@ def tolerance_of(dtype: str, given: Tolerance) -> float:
     return TOLERANCES.get(dtype, 0.0) if given is None else given
 
 
+def with_precision(given: Tolerance, precision: str) -> Tolerance:
+    """Return the tolerance of a model that computes in ``precision``, "" for its own types."""
+    if not precision or isinstance(given, (int, float)):
+        return given
+    return {"float32": TOLERANCES[precision], **(given or {})}
+
+
 def check_tolerance(kind: str, given: Tolerance) -> None:
     """Check a tolerance.
 

@@ -56,6 +56,7 @@ def run_model(
     base_dir: Path,
     execute_plugin: ExecutePlugin | None = None,
     taps: Collection[str] | None = None,
+    is_rounding: bool = False,
 ) -> dict[str, Array]:
     """Run a model whose plugin nodes are computed by their numpy references.
 
@@ -67,6 +68,7 @@ def run_model(
         execute_plugin: a function that computes a plugin node's outputs from its present inputs;
             by default the reference.
         taps: values of the main graph to return too.
+        is_rounding: as for ``LoadedModel``.
 
     Returns:
         Each graph output and each tap by name.
@@ -82,7 +84,7 @@ def run_model(
     stored = {tensor.name for tensor in model.graph.initializer}
     check_feeds(model.graph.input, stored, inputs)
     execute = execute_plugin or calls.run_reference
-    context = _Context(model, has_plugin, plugins, base_dir, execute)
+    context = _Context(model, has_plugin, plugins, base_dir, execute, is_rounding)
     names = [*output_names(model.graph), *(taps or ())]
     return dict(zip(names, _Graph(context, model.graph, {}, names).run(inputs), strict=True))
 
@@ -109,6 +111,7 @@ class _Context:
     plugins: Plugins
     folder: Path
     execute: ExecutePlugin
+    is_rounding: bool
 
 
 class _Graph:
@@ -128,11 +131,7 @@ class _Graph:
         self._steps = self._cut()
 
     def run(self, values: Arrays) -> list[Array]:
-        """Return the graph's outputs and taps.
-
-        Args:
-            values: the graph's inputs, and for a body also all values of the outer graphs.
-        """
+        """Return outputs and taps for inputs, and for a body also all values of outer graphs."""
         known = {name: np.asarray(array) for name, array in values.items()}
         for step in self._steps:
             known.update(step.run(known))
@@ -213,7 +212,8 @@ class _Piece:
         )
         if types not in self._runners:
             where = f"the piece from {describe(self._nodes[0])} to {describe(self._nodes[-1])}"
-            self._runners[types] = LoadedModel(self._model(types), self._context.folder, where)
+            folder, is_rounding = self._context.folder, self._context.is_rounding
+            self._runners[types] = LoadedModel(self._model(types), folder, where, is_rounding)
         return self._runners[types].run(feeds)
 
     def _model(self, types: Sequence[tuple[str, int]]) -> onnx.ModelProto:
