@@ -15,6 +15,11 @@ from pluginkit.kernels.cuda_packages import need
 _ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\(([^)]*)\)")
 _PARAMETER = re.compile(r"\.param\s+(?:\.align\s+\d+\s+)?\.[a-z](\d+)[^,\[]*(?:\[(\d+)\])?")
 
+#: A header of the host's C or C++ library in a log. NVRTC has none of them.
+_HOST_HEADER = re.compile(
+    r'cannot open source file "([a-z_]+|(?:assert|float|limits|math|std\w+|string)\.h)"'
+)
+
 #: The headers of CUDA that declare types which NVRTC does not know by itself.
 _HEADERS = {"__half": "cuda_fp16.h", "half": "cuda_fp16.h", "__nv_bfloat16": "cuda_bf16.h"}
 
@@ -130,7 +135,15 @@ def with_author_lines(log: str, names: Iterable[str], path: str, line: int) -> s
 
 
 def _missing_header(log: str) -> str | None:
-    """Say which headers of CUDA declare the types that a log misses, or return None."""
+    """Say which headers a log misses, and what to do about it; return None if it misses none."""
+    of_host = _HOST_HEADER.search(log)
+    if of_host is not None:
+        return (
+            f"remove #include <{of_host[1]}>, a header of the host: NVRTC itself declares printf, "
+            "assert and the functions of math.h; <cuda/std/...> has cstdint, limits and others."
+        )
+    if 'cannot open source file "crt/' in log:
+        return "run pip install nvidia-cuda-crt, which has this header."
     missing: dict[str, str] = {}
     for name, header in _HEADERS.items():
         if f'identifier "{name}" is undefined' in log:

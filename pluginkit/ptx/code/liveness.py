@@ -21,7 +21,8 @@ from pluginkit.ptx.text.syntax import (
 _WITHOUT_RESULT = {
     "st", "stu", "red", "bar", "barrier", "bra", "brx", "call", "ret", "exit", "trap", "membar",
     "fence", "prefetch", "prefetchu", "cp", "discard", "applypriority", "nanosleep", "brkpt",
-    "pmevent", "griddepcontrol",
+    "pmevent", "griddepcontrol", "undefined_use",
+    "undefined_store",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pluginkit.ptx.code.inline import expand
 from pluginkit.ptx.code.liveness import live_before, registers_of
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import UNIFORM
+from pluginkit.ptx.code.undefined_registers import follow_undefined_registers
 from pluginkit.ptx.effects.state_spaces import space_of
 from pluginkit.ptx.effects.synchronisation import Barrier, WarpOperation, synchronisation_of
 from pluginkit.ptx.text.parse import ParsedModule
@@ -72,6 +73,8 @@ class Program:
         self.basic_blocks = basic_blocks(self.function)
         self.slots = Slots(module, self.function)
         self._live = live_before(self.basic_blocks)
+        if follow_undefined_registers(self.function, self.basic_blocks, self._live[0]):
+            self._live = live_before(self.basic_blocks)
         self._decoded: dict[int, DecodedBlock] = {}
         self.polling_loops = {
             basic.loop

@@ -9,7 +9,14 @@ from collections.abc import Callable
 
 from pluginkit.ptx.code.frame import Operation
 from pluginkit.ptx.code.slots import Slots
-from pluginkit.ptx.effects import async_copies, atomic_operations, loads_and_stores, moves, runtime
+from pluginkit.ptx.effects import (
+    async_copies,
+    atomic_operations,
+    loads_and_stores,
+    moves,
+    runtime,
+    undefined_values,
+)
 from pluginkit.ptx.text.syntax import Instruction
 
 Effect = Callable[[Slots, Instruction], Operation | None]
@@ -33,6 +40,11 @@ EFFECTS: dict[str, Effect] = {
     "cp": async_copies.copy,
     "call": runtime.call,
     "trap": runtime.trap,
+    "undefined_flow": undefined_values.flow,
+    "undefined_choice": undefined_values.choice,
+    "undefined_use": undefined_values.use,
+    "undefined_load": undefined_values.load,
+    "undefined_store": undefined_values.store,
     **dict.fromkeys(
         (
             "brkpt", "prefetch", "prefetchu", "nanosleep", "discard", "applypriority", "pmevent",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pluginkit.ptx.code.frame import Frame, MachineForInstructions, Put
@@ -10,7 +12,7 @@ from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import SPECIAL, UNIFORM
 from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.machine.warp_operations import Lanes
-from pluginkit.ptx.types import Array
+from pluginkit.ptx.types import PRED, Array
 
 
 class WaveRegisters:
@@ -126,6 +128,17 @@ class WaveRegisters:
             if slot in self._special:
                 found = self._threads.values(self._special[slot])
             else:
-                found = np.zeros(self._threads.count, self._slots.stored[slot])
+                found = _undefined(self._threads.count, self._slots.stored[slot])
             self._values[slot] = found
         return found
+
+
+def _undefined(count: int, dtype: np.dtype[Any]) -> Array:
+    """Return what a register holds before anything is written: NaN, or a large number, or true.
+
+    A kernel that uses it then gives a wrong result, unlike with zeros.
+    """
+    if dtype == PRED:
+        return np.ones(count, dtype)
+    halves = np.full(-(-count * dtype.itemsize // 2), 0x7FFF, np.uint16)
+    return halves.view(dtype)[:count]

@@ -26,12 +26,16 @@ class CheckedMemory:
     Args:
         machine: the machine.
         delayed: delays strong writes to global memory; None to make every write at once.
+
+    Attributes:
+        last_parts: the parts of the last load or store, by region.
     """
 
     def __init__(self, machine: MachineForMemory, delayed: DelayedWrites | None = None) -> None:
         self._machine = machine
         self._delayed = delayed
         self._addresses = Addresses(machine)
+        self.last_parts: list[AccessPart] = []
         self.parts, self.report = self._addresses.parts, self._addresses.report
 
     def load(self, access: MemoryAccess, ids: Array, addresses: Array) -> list[Array]:
@@ -45,7 +49,7 @@ class CheckedMemory:
         Returns:
             For each element of the vector an array over the threads.
         """
-        parts = list(self.parts(access, ids, addresses, "read"))
+        parts = self.last_parts = list(self.parts(access, ids, addresses, "read"))
         if len(parts) == 1 and parts[0].places is None:
             return self._load(access, parts[0])
         results = [np.zeros(len(ids), access.dtype) for _ in range(access.count)]
@@ -69,7 +73,8 @@ class CheckedMemory:
         self, access: MemoryAccess, ids: Array, addresses: Array, values: list[Array]
     ) -> None:
         """Store for some threads; ``values`` has an array for each element of the vector."""
-        for part in self.parts(access, ids, addresses, "written"):
+        self.last_parts = list(self.parts(access, ids, addresses, "written"))
+        for part in self.last_parts:
             region = part.region
             if region.role == "input":
                 self.report(access, part, "input_written", f"{region.name} is written, an input")

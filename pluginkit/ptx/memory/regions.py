@@ -30,6 +30,7 @@ GENERIC_BASE = {
     "local": LOCAL_WINDOW << WINDOW_BITS["global"],
 }
 
+_UNDEFINED = 2  # the bit of a byte in ``written``
 _PADDING = 256  # an atomic may access a word that begins in a buffer and ends past it
 
 
@@ -47,7 +48,8 @@ class Region:
     Attributes:
         stride: the bytes from one owner's variable to that of the next.
         data: the bytes of all owners.
-        written: 1 for each byte that something wrote; None if all count as written.
+        written: 1 for each byte that something wrote, 3 if the value was undefined; None if all
+            count as written.
         shadow: its accesses, to find races; None where none can be, as in local memory.
     """
 
@@ -89,6 +91,19 @@ class Region:
             found = self._written_views[size] = self.written.view(UNSIGNED[size])
         return found
 
+    def mark_undefined(self, size: int, elements: Array) -> None:
+        """Note that elements of ``size`` bytes have undefined values, until they are written."""
+        view = self.written_view(size)
+        if view is not None:
+            view[elements] |= _repeated(_UNDEFINED, size)
+
+    def undefined(self, size: int, elements: Array) -> Any:
+        """Return for each element of ``size`` bytes whether its value is undefined."""
+        view = self.written_view(size) if self.space != "global" else None
+        if view is None:
+            return False
+        return view[elements] & _repeated(_UNDEFINED, size) != 0
+
     def bytes_past_end(self) -> bytes:
         """Return the bytes past the end that an atomic on the last word must not change."""
         if self.space != "global":
@@ -99,6 +114,11 @@ class Region:
         """Forget all accesses, since a new launch is ordered after them."""
         if self.shadow is not None:
             self.shadow.clear()
+
+
+def _repeated(byte: int, size: int) -> Any:
+    """Return an integer of ``size`` equal bytes."""
+    return UNSIGNED[size].type(int.from_bytes(bytes([byte]) * size, "little"))
 
 
 class PrivateMemory:

@@ -86,6 +86,21 @@ def test_every_missing_header_is_named():
     assert expected in caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("header", "fix"),
+    [
+        ("cassert", "remove #include <cassert>"),
+        ("stdint.h", "remove #include <stdint.h>"),
+        ("crt/anything.h", "pip install nvidia-cuda-crt"),
+        ("mine.h", "correct the kernel's source"),
+    ],
+)
+def test_the_fix_of_a_missing_header_says_where_there_is_one(header, fix):
+    with pytest.raises(KernelError, match="PK320") as caught:
+        compile_cuda([specialisation(f"#include <{header}>\n__global__ void f() {{}}")], "80")
+    assert fix in caught.value.fix
+
+
 def test_options_reach_the_compiler():
     code = "static_assert(VALUE == 3);\n__global__ void f() {}"
     compile_cuda([specialisation(code, options=("-DVALUE=3",))], "80")
