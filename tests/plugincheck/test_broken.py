@@ -14,7 +14,7 @@ pytestmark = [
 ]
 
 #: These take seconds: they run where they must fail, and on sound plugins.
-SLOW = {"reload", "compile"}
+SLOW = {"reload", "compile", "exports"}
 
 
 #: What fails wherever a kernel is wrong, as most of those do whose declaration is.

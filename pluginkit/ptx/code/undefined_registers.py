@@ -125,6 +125,10 @@ def _is_generic(instruction: Instruction) -> bool:
     return not instruction.has("shared", "local", "param", "shared::cta")
 
 
+def _items(operand: Operand) -> tuple[Operand, ...]:
+    return operand.items if isinstance(operand, Vector) else (operand,)
+
+
 def _names(operands: Sequence[Operand]) -> frozenset[str]:
     return frozenset(name for each in operands for name in named_registers(each))
 
@@ -168,9 +172,8 @@ class _Undefined:
         if one.opcode == "st" and _MEMORY in step.results:
             return [one, self._use("undefined_store", step)] if step.sources & followed else [one]
         if _MEMORY in step.sources & followed and step.results & followed:
-            results = one.operands[0]
-            targets = results.items if isinstance(results, Vector) else (results,)
-            vector = Vector(tuple(map(self._predicate, targets)))
+            loaded = one.operands[0]
+            vector = Vector(tuple(map(self._predicate, _items(loaded))))
             load = Instruction("undefined_load", one.modifiers, (vector,), one.guard)
             return [one, load]
         found: list[Instruction] = []
@@ -186,15 +189,15 @@ class _Undefined:
         return [*found, one]
 
     def _predicate(self, operand: Operand) -> Operand:
-        is_followed = isinstance(operand, Register) and operand.name in self.followed
-        return _beside(operand.name) if is_followed else _FALSE
+        if isinstance(operand, Register) and operand.name in self.followed:
+            return _beside(operand.name)
+        return _FALSE
 
     def _use(self, opcode: str, step: _Step) -> UndefinedUse:
         one = step.instruction
-        values = one.operands[-1]
+        operands: tuple[Operand, ...]
         if opcode == "undefined_store":
-            items = values.items if isinstance(values, Vector) else (values,)
-            operands = tuple(map(self._predicate, items))
+            operands = tuple(map(self._predicate, _items(one.operands[1])))
             origins = self._unset & self._leading_to(set(step.sources & self.followed))
         else:
             operands = tuple(_beside(name) for name in sorted(step.used & self.followed))
