@@ -1,11 +1,11 @@
-// What one enqueue of an exported IPluginV3 costs the host, beside the driver alone.
+// Measures the host time of one enqueue of an exported IPluginV3, and of the driver alone.
 //
 //     enqueue_exported LIBRARY PLUGIN NAMESPACE IMAGE SYMBOL
 //
 // The plugin adds three float32 inputs of 1024 elements. IMAGE is the cubin or PTX of the same
-// kernel, which the driver launches in the loop that it is compared with. Prints JSON, in
-// microseconds. Ends with 1 where a result is wrong. Compiled with pluginkit's own TensorRT header:
-// neither TensorRT nor CUDA's headers are needed, a GPU is.
+// kernel, for the loop of the driver alone. Prints JSON, in microseconds. Exits with 1 if a result
+// is wrong. Compiled with pluginkit's own TensorRT header: it needs a GPU, but neither TensorRT nor
+// CUDA's headers.
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -195,7 +195,7 @@ int main(int count, char** arguments) {
     };
     timed(cuda, stream, driver_alone);  // warms up
     std::vector<double> alone, exported;
-    for (int i = 0; i < 5; ++i) {  // in turn, so that a change of clocks meets both
+    for (int i = 0; i < 5; ++i) {  // alternating, so that a change of clocks affects both
         alone.push_back(timed(cuda, stream, driver_alone));
         exported.push_back(timed(cuda, stream, enqueue));
     }

@@ -20,7 +20,7 @@ double microseconds(Clock::time_point begin) {
 
 #define TIMES_EXPORT extern "C" __attribute__((visibility("default")))
 
-// The microseconds of an enqueue, in a loop of many; -1 where one fails.
+// Returns the microseconds of an enqueue, in a loop of many; -1 if one fails.
 TIMES_EXPORT double times_enqueue(Context* context, const PluginTensorDesc* inputs,
                                   const PluginTensorDesc* outputs, const void* const* sources,
                                   void* const* targets, void* workspace, cudaStream_t stream,
@@ -34,7 +34,7 @@ TIMES_EXPORT double times_enqueue(Context* context, const PluginTensorDesc* inpu
     return microseconds(begin) / count;
 }
 
-// The microseconds of telling shapes and the first enqueue with them; -1 where that fails.
+// Returns the microseconds of announcing shapes and the first enqueue with them; -1 if that fails.
 TIMES_EXPORT double times_new_shape(Context* context, const PluginTensorDesc* inputs,
                                     const PluginTensorDesc* outputs, const void* const* sources,
                                     void* const* targets, void* workspace, cudaStream_t stream) {
@@ -50,7 +50,7 @@ TIMES_EXPORT double times_new_shape(Context* context, const PluginTensorDesc* in
     return microseconds(begin);
 }
 
-// The microseconds of cuLaunchKernel, in a loop of many; -1 where one fails.
+// Returns the microseconds of cuLaunchKernel, in a loop of many; -1 if one fails.
 TIMES_EXPORT double times_driver(Launch* launch, void* function, std::int32_t grid,
                                  std::int32_t block, cudaStream_t stream, void** parameters,
                                  std::int32_t count) {

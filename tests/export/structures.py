@@ -153,12 +153,12 @@ class Profile:
     ) -> tuple[Any, Any]:
         """Return inputs and outputs as TensorRT states them, -1 for sizes that kernels compute."""
         described = calls.describe_inputs(plugin, list(shapes), self.dtypes, values)
-        told = [
+        outputs_of_trt = [
             tuple(-1 if isinstance(dim, DimExpr) else dim for dim in shape)
             for shape in calls.output_shapes(plugin, described)
         ]
         inputs = calls.on_device(plugin, list(zip(shapes, self.dtypes, strict=True)))
-        outputs = list(zip(told, calls.output_types(plugin, described), strict=True))
+        outputs = list(zip(outputs_of_trt, calls.output_types(plugin, described), strict=True))
         first, second = (
             (PluginTensorDesc * len(each))(*(PluginTensorDesc.of(*one) for one in each))
             for each in (inputs, outputs)

@@ -61,7 +61,7 @@ class Library:
         standard = {
             "dtypes": ["float32", "float32"],
             "shapes": [[3, 4], [6]],
-            "told": [[9, -1, 10], [6], []],
+            "trt_outputs": [[9, -1, 10], [6], []],
         }
         inputs = {"pluginkit_inputs": "x,k,kept"}
         return self.ask("Gather_PK", attributes | inputs, **{**standard, **request})
@@ -157,8 +157,14 @@ def test_wrong_attributes_are_refused_as_in_python(
         ),
         ({"shapes": [[3, 4]]}, "PK111 Gather: got 1 inputs; expected 2."),
         ({"shapes": [[1] * 5, [6]]}, "PK112 Gather: input x float32[1, 1, 1, 1, 1] has rank 5"),
-        ({"told": []}, "PK119 Gather: value 0 of shape input 'k' is no dimension of an output"),
-        ({"told": [[1001, -1, 1002], [6], []]}, "PK155 Gather: k is 1001; expected up to 1000."),
+        (
+            {"trt_outputs": []},
+            "PK119 Gather: value 0 of shape input 'k' is no dimension of an output",
+        ),
+        (
+            {"trt_outputs": [[1001, -1, 1002], [6], []]},
+            "PK155 Gather: k is 1001; expected up to 1000.",
+        ),
         (
             {"shapes": [[2**31 - 1, 1], [6]]},
             "PK118 Gather: size output 'found' may become 214748365",
@@ -182,7 +188,7 @@ def test_an_enqueue_is_recorded(library: Library):
         {"factor": 2.0},
         dtypes=["float16"],
         shapes=[[3, 1000]],
-        told=[[3, 1000]],
+        trt_outputs=[[3, 1000]],
         inputs=[0x1000],
         outputs=[0x2000],
         workspace=0,

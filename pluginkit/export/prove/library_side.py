@@ -12,7 +12,7 @@ from typing import Any
 
 from pluginkit.export.generate.kernels import KernelModule
 from pluginkit.export.prove.call import STREAM, CallRecord, VariantCall, pointers
-from pluginkit.export.prove.python_side import told_shapes
+from pluginkit.export.prove.python_side import trt_output_shapes
 
 _DRIVER = "PLUGINKIT_CUDA_DRIVER"
 #: The multiprocessors and bytes of shared memory that the recording driver reports.
@@ -87,7 +87,7 @@ def _request(call: VariantCall) -> dict[str, Any]:
         "attributes": plugin.to_wire(),
         "dtypes": [dtype for _, dtype in seen],
         "shapes": [shape for shape, _ in seen],
-        "told": told_shapes(call),
+        "trt_outputs": trt_output_shapes(call),
         "tactic": plugin.spec.tactics.index(plugin.tactic) if plugin.spec.tactics else 0,
         "inputs": inputs,
         "outputs": outputs,

@@ -27,7 +27,7 @@ def inputs_of(call: VariantCall) -> calls.Inputs:
     return calls.describe_inputs(plugin, shapes, call.variant.dtypes, values)
 
 
-def told_shapes(call: VariantCall) -> list[list[int]]:
+def trt_output_shapes(call: VariantCall) -> list[list[int]]:
     """Return the output shapes as TensorRT states them; -1 for dimensions that kernels compute."""
     shapes = calls.output_shapes(call.variant.plugin, inputs_of(call))
     return [[-1 if isinstance(dim, DimExpr) else dim for dim in shape] for shape in shapes]

@@ -269,7 +269,8 @@ void Instance::check_shapes(const ProfileShapes& profile, const std::vector<Type
         return;
     }
     try {
-        const Context context = node().concrete(profile.shapes, types, profile.told, mTactic);
+        const Context context =
+            node().concrete(profile.shapes, types, profile.trt_outputs, mTactic);
         node().check(context);
         node().with_outputs(context);
     } catch (const Refusal& refusal) {
@@ -288,7 +289,7 @@ std::int64_t Instance::workspace_bytes(const std::vector<ProfileShapes>& profile
     const std::lock_guard<std::mutex> lock(mMutex);
     for (const ProfileShapes& profile : profiles) {
         if (are_concrete(profile.shapes) || &profile == &profiles.back()) {
-            mSizes.record(node(), profile.shapes, types, profile.told);
+            mSizes.record(node(), profile.shapes, types, profile.trt_outputs);
         }
     }
     return mSizes.workspace_bytes(types).value_or(0);
@@ -337,25 +338,25 @@ Wire Instance::wire() const {
 }
 
 void Instance::prepare(const std::vector<Shape>& shapes, const std::vector<Type>& types,
-                       const std::vector<Shape>& told) {
+                       const std::vector<Shape>& trt_outputs) {
     refuse_after_failure();
     mPrepared = nullptr;
     const bool has_values = !node().shape_inputs().empty();
     for (auto known = mPreparedBefore.begin(); known != mPreparedBefore.end(); ++known) {
         if (known->shapes == shapes && known->types == types &&
-            (!has_values || known->told == told)) {
+            (!has_values || known->trt_outputs == trt_outputs)) {
             mPreparedBefore.splice(mPreparedBefore.begin(), mPreparedBefore, known);
             mPrepared = known->prepared;
             return;
         }
     }
-    Context context = node().concrete(shapes, types, told, mTactic);
+    Context context = node().concrete(shapes, types, trt_outputs, mTactic);
     node().check(context);
     context = node().with_outputs(std::move(context));
     mSizes.check_workspace(node(), context);
     context.workspace_bytes = node().workspace_bytes(context);
     mPrepared = std::make_shared<Prepared>(program(), std::move(context));
-    mPreparedBefore.push_front({shapes, types, told, mPrepared});
+    mPreparedBefore.push_front({shapes, types, trt_outputs, mPrepared});
     if (mPreparedBefore.size() > kKeptShapes) {
         mPreparedBefore.pop_back();
     }

@@ -23,7 +23,7 @@ namespace pluginkit {
 // them.
 struct ProfileShapes {
     std::vector<Shape> shapes;
-    std::vector<Shape> told;
+    std::vector<Shape> trt_outputs;
     const char* label;  // "min", "opt", "max"
 };
 
@@ -58,10 +58,10 @@ public:
     // The attributes, and the recorded memory sizes.
     Wire wire() const;
 
-    // Prepares the launches of an enqueue for these inputs. `told` are the outputs' shapes, with -1
-    // for dimensions that only kernels know.
+    // Prepares the launches of an enqueue for these inputs. `trt_outputs` are the outputs' shapes,
+    // with -1 for dimensions that only kernels know.
     void prepare(const std::vector<Shape>& shapes, const std::vector<Type>& types,
-                 const std::vector<Shape>& told);
+                 const std::vector<Shape>& trt_outputs);
     // The launches that were prepared last; nullptr before that, and after release().
     Prepared* prepared() const { return mPrepared.get(); }
     void release();
@@ -91,7 +91,7 @@ private:
     struct PreparedBefore {
         std::vector<Shape> shapes;
         std::vector<Type> types;
-        std::vector<Shape> told;
+        std::vector<Shape> trt_outputs;
         std::shared_ptr<Prepared> prepared;
     };
 

@@ -93,7 +93,7 @@ Context Node::context(const std::vector<Dims>& shapes, const std::vector<Type>& 
 }
 
 Context Node::concrete(const std::vector<Shape>& shapes, const std::vector<Type>& types,
-                       const std::vector<Shape>& told, std::int32_t tactic) const {
+                       const std::vector<Shape>& trt_outputs, std::int32_t tactic) const {
     std::vector<Dims> dims;
     for (const Shape& shape : shapes) {
         dims.emplace_back(shape.begin(), shape.end());
@@ -103,12 +103,13 @@ Context Node::concrete(const std::vector<Shape>& shapes, const std::vector<Type>
         return found;
     }
     const std::vector<OutputShape> symbolic = output_shapes(found);
-    for (std::size_t i = 0; i < symbolic.size() && i < told.size(); ++i) {
-        for (std::size_t axis = 0; axis < symbolic[i].size() && axis < told[i].size(); ++axis) {
+    for (std::size_t i = 0; i < symbolic.size() && i < trt_outputs.size(); ++i) {
+        const std::size_t axes = std::min(symbolic[i].size(), trt_outputs[i].size());
+        for (std::size_t axis = 0; axis < axes; ++axis) {
             const OutputDim& dim = symbolic[i][axis];
             if (dim.shape_input >= 0) {
                 found.inputs.at(static_cast<std::size_t>(dim.shape_input))
-                    .values.at(static_cast<std::size_t>(dim.value_index)) = told[i][axis];
+                    .values.at(static_cast<std::size_t>(dim.value_index)) = trt_outputs[i][axis];
             }
         }
     }

@@ -40,11 +40,11 @@ public:
     Context context(const std::vector<Dims>& shapes, const std::vector<Type>& types,
                     std::int32_t tactic) const;
 
-    // As context, for concrete shapes. The values of shape inputs are taken from `told`, the output
-    // shapes that TensorRT states, with -1 for dimensions that only kernels know. Refuses (PK119)
-    // if they do not follow from it.
+    // As context, for concrete shapes. The values of shape inputs are taken from `trt_outputs`, the
+    // output shapes that TensorRT states, with -1 for dimensions that only kernels know. Refuses
+    // (PK119) if they do not follow from it.
     Context concrete(const std::vector<Shape>& shapes, const std::vector<Type>& types,
-                     const std::vector<Shape>& told, std::int32_t tactic) const;
+                     const std::vector<Shape>& trt_outputs, std::int32_t tactic) const;
 
     // Whether the library has kernels whose first device inputs have these types.
     bool has_kernels_for(const std::vector<Type>& types) const;

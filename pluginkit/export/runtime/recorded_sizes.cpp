@@ -15,9 +15,9 @@ Type type_from_json(const Json& json) {
 }
 
 MemoryNeeds needs_of(const Node& node, const std::vector<Shape>& shapes,
-                     const std::vector<Type>& types, const std::vector<Shape>& told) {
-    const Context context = node.with_outputs(node.concrete(shapes, types, told, 0));
-    MemoryNeeds needs{shapes, types, told, {}, {}, 0};
+                     const std::vector<Type>& types, const std::vector<Shape>& trt_outputs) {
+    const Context context = node.with_outputs(node.concrete(shapes, types, trt_outputs, 0));
+    MemoryNeeds needs{shapes, types, trt_outputs, {}, {}, 0};
     for (const Tensor& output : context.outputs) {
         Shape shape;
         for (const Dim& dim : output.shape) {
@@ -61,7 +61,7 @@ Json json_from_needs(const MemoryNeeds& needs) {
     Json json = Json::object();
     json.add("shapes", json_from_shapes(needs.shapes));
     json.add("dtypes", std::move(types));
-    json.add("trt_outputs", json_from_shapes(needs.told));
+    json.add("trt_outputs", json_from_shapes(needs.trt_outputs));
     json.add("outputs", std::move(outputs));
     json.add("workspace_bytes", Json::of(needs.workspace_bytes));
     return json;
@@ -93,7 +93,7 @@ MemoryNeeds needs_from_json(const Json& json, std::size_t output_count) {
     for (const Json& name : json.at("dtypes").as_list()) {
         needs.types.push_back(type_from_json(name));
     }
-    needs.told = shapes_from_json(json.at("trt_outputs"), -1);
+    needs.trt_outputs = shapes_from_json(json.at("trt_outputs"), -1);
     for (const Json& output : json.at("outputs").as_list()) {
         if (output.as_list().size() != 2) {
             throw JsonError("an output is no shape and type");
@@ -117,14 +117,14 @@ Refusal stale(const Node& node, const std::string& what, const std::string& caus
 }  // namespace
 
 bool operator==(const MemoryNeeds& a, const MemoryNeeds& b) {
-    return a.shapes == b.shapes && a.types == b.types && a.told == b.told &&
+    return a.shapes == b.shapes && a.types == b.types && a.trt_outputs == b.trt_outputs &&
            a.outputs == b.outputs && a.output_types == b.output_types &&
            a.workspace_bytes == b.workspace_bytes;
 }
 
 void RecordedSizes::record(const Node& node, const std::vector<Shape>& shapes,
-                   const std::vector<Type>& types, const std::vector<Shape>& told) {
-    MemoryNeeds needs = needs_of(node, shapes, types, told);
+                   const std::vector<Type>& types, const std::vector<Shape>& trt_outputs) {
+    MemoryNeeds needs = needs_of(node, shapes, types, trt_outputs);
     if (std::find(mNeeds.begin(), mNeeds.end(), needs) == mNeeds.end()) {
         mNeeds.push_back(std::move(needs));
     }
@@ -147,7 +147,7 @@ void RecordedSizes::check_unchanged(const Node& node) const {
         const std::string inputs = "for inputs of " + described(then.shapes, then.types);
         MemoryNeeds now;
         try {
-            now = needs_of(node, then.shapes, then.types, then.told);
+            now = needs_of(node, then.shapes, then.types, then.trt_outputs);
         } catch (const Refusal& refusal) {
             throw stale(node, "the plan was built " + inputs + ", which the plugin refuses now.",
                         refusal.what());

@@ -19,7 +19,7 @@ namespace pluginkit {
 struct MemoryNeeds {
     std::vector<Shape> shapes;  // of the inputs in device memory
     std::vector<Type> types;
-    std::vector<Shape> told;     // the outputs' shapes as TensorRT states them, -1 for unknown
+    std::vector<Shape> trt_outputs;  // the outputs' shapes as TensorRT states them, -1 for unknown
     std::vector<Shape> outputs;  // dimensions that only kernels know have their upper bound
     std::vector<Type> output_types;
     std::int64_t workspace_bytes = 0;  // of the tactic that needs most
@@ -34,7 +34,7 @@ public:
 
     // Stores the plugin's answer for concrete shapes.
     void record(const Node& node, const std::vector<Shape>& shapes, const std::vector<Type>& types,
-                const std::vector<Shape>& told);
+                const std::vector<Shape>& trt_outputs);
 
     // The largest workspace for inputs of these types; nothing if none was recorded.
     std::optional<std::int64_t> workspace_bytes(const std::vector<Type>& types) const;

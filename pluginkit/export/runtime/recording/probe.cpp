@@ -3,15 +3,15 @@
 // The comparison builds the library once more with this file. Requests and answers are JSON:
 //
 //     {"plugin": "Scale_PK", "attributes": {"factor": 2.0},      the wire form
-//      "dtypes": ["float32"], "shapes": [[2, 3]], "told": [[2, 3]], "tactic": 0,
+//      "dtypes": ["float32"], "shapes": [[2, 3]], "trt_outputs": [[2, 3]], "tactic": 0,
 //      "inputs": [4096], "outputs": [8192], "workspace": 0, "stream": 7}
 //     {"outputs": [[[2, 3], "float32"]], "workspace_bytes": 0,
 //      "attributes": {"factor": 2.0}}                            as a plan would keep them
 //
-// "told" has the outputs' shapes as TensorRT would state them, with -1 for dimensions that only
-// kernels know. With "inputs" the steps are enqueued too, on the recording driver or on a GPU. With
-// "is_kept" the plugin outlives the request, so that a CUDA graph that captured its enqueue can be
-// replayed. A refusal is {"error": "PK140 ..."}.
+// "trt_outputs" has the outputs' shapes as TensorRT would state them, with -1 for dimensions that
+// only kernels know. With "inputs" the steps are enqueued too, on the recording driver or on a GPU.
+// With "is_kept" the plugin outlives the request, so that a CUDA graph that captured its enqueue
+// can be replayed. A refusal is {"error": "PK140 ..."}.
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -78,11 +78,11 @@ Json answer(const Json& request) {
         }
     }
     const std::vector<Shape> shapes = shapes_from(request.at("shapes"));
-    const std::vector<Shape> told = shapes_from(request.at("told"));
+    const std::vector<Shape> trt_outputs = shapes_from(request.at("trt_outputs"));
     const auto tactic = static_cast<std::int32_t>(request.at("tactic").as_int(0));
     const Node& node = instance.node();
     node.check_types(types);
-    Context context = node.concrete(shapes, types, told, tactic);
+    Context context = node.concrete(shapes, types, trt_outputs, tactic);
     node.check(context);
     context = node.with_outputs(std::move(context));
 
@@ -100,7 +100,7 @@ Json answer(const Json& request) {
     json.add("attributes", std::move(kept));
     if (request.find("inputs") != nullptr) {
         instance.set_tactic(program.tactic_count == 0 ? 0 : tactic + 1);
-        instance.prepare(shapes, types, told);
+        instance.prepare(shapes, types, trt_outputs);
         const std::vector<void*> in = pointers_from(request.at("inputs"));
         std::vector<void*> out = pointers_from(request.at("outputs"));
         instance.prepared()->enqueue(in.data(), out.data(),
