@@ -455,6 +455,16 @@ def test_run_without_a_gpu(plan: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "PK540" in run_fails(plan, save_inputs(plan.parent), capsys)
 
 
+@pytest.mark.parametrize(("name", "code"), [("y", "PK540"), ("z", "PK542")])
+def test_run_leaves_out_what_its_file_has_of_the_outputs(
+    name: str, code: str, plan: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(run_engine, "find_gpu", lambda: None)
+    path = plan.parent / "golden.npz"
+    np.savez(path, **{"x": np.zeros((2, 4), np.float32), name: np.zeros((2, 4), np.float32)})
+    assert code in run_fails(plan, str(path), capsys)
+
+
 def test_run_on_another_gpu(plan: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(run_engine, "find_gpu", lambda: Gpu("NVIDIA H200", (9, 0), 2**37))
     said = run_fails(plan, save_inputs(plan.parent), capsys)

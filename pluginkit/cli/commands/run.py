@@ -33,7 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("plan", type=Path, help="the plan")
     parser.add_argument(
-        "--inputs", type=Path, required=True, metavar="NPZ", help="an array for each input"
+        "--inputs",
+        type=Path,
+        required=True,
+        metavar="NPZ",
+        help="an array for each input; those of outputs, as compare --expected reads them, are "
+        "left out",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="NPZ", help="write the outputs to this file"
@@ -63,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.engine.plan.manifest import is_alone, read_manifest
     from pluginkit.engine.plan.output_files import check_writable
 
-    library = None
+    library, outputs = None, set[str]()
     is_trusted = args.allow_host_code and is_alone(args.plan)
     if is_trusted:
         print_line(
@@ -71,14 +76,16 @@ def run(args: argparse.Namespace) -> int:
             stderr=True,
         )
     else:
-        library = read_manifest(args.plan).library  # a missing one is said first of all
+        manifest = read_manifest(args.plan)  # a missing one is said first of all
+        library, outputs = manifest.library, {tensor.name for tensor in manifest.outputs}
     if library is not None:
         print_line(
             f"{args.plan} holds a library of its plugins ({bytes_text(library.bytes)}): loading "
             "it executes that code.",
             stderr=True,
         )
-    inputs = options.load_arrays(args.inputs)
+    arrays = options.load_arrays(args.inputs)
+    inputs = {name: array for name, array in arrays.items() if name not in outputs}
     if args.output is not None:
         check_writable(args.output)
     timing = time_engine(
