@@ -1,10 +1,12 @@
 """Export models that people export, build them with TensorRT-RTX, and compare.
 
-    python benchmarks/exports.py export FOLDER    # needs torch, torchvision, skl2onnx
+    python benchmarks/exports.py export FOLDER    # needs torch, torchvision, torch_geometric,
+                                                  # transformers, skl2onnx and onnxruntime
     python benchmarks/exports.py build FOLDER     # needs tensorrt_rtx
     python benchmarks/exports.py page             # writes exports.md
 
-Models are those of exported_models.py, by both of torch's exporters, and exported_estimators.py.
+Models are those of exported_models.py and exported_networks.py, by both of torch's exporters, and
+of exported_estimators.py. What an exporter or ONNX Runtime refuses is left out.
 ``build`` tries each unchanged, and what TensorRT refuses again with every rewrite. Its results, in
 results/exports.json, are kept of models that are not named. A model is equal if the rewritten
 model's outputs are ONNX Runtime's, with the plugins' numpy references, on the inputs that lie
@@ -31,8 +33,10 @@ _HEAD = """# Exported models
 
 Made by `python benchmarks/exports.py` from [results/exports.json](results/exports.json).
 
-Small models with operators that people export, with random weights, by both of torch's exporters,
-and estimators of scikit-learn by skl2onnx. Each is built for compute capability 8.9 as it is; where
+Small models with operators that people export, and small networks of torch_geometric and
+transformers, with random weights, by both of torch's exporters; and estimators of scikit-learn by
+skl2onnx. What an exporter or ONNX Runtime refuses is left out. Each is built for compute
+capability 8.9 as it is; where
 TensorRT-RTX refuses that, with pluginkit's rewrites and plugins. Equal: the rewritten model gives
 what ONNX Runtime gives of the original, with the plugins' numpy references. A model that draws
 random numbers is only built.
@@ -41,24 +45,35 @@ random numbers is only built.
 
 def export(folder: Path, names: list[str]) -> None:
     """Write an ONNX file, its inputs and its description for each model and exporter."""
+    import numpy as np
+
     for name, each in _exports(names):
         try:
             path = folder / f"{name}.onnx"
             inputs, description = each(path)
+            _run(path, inputs)
         except Exception as error:
             first = str(error).strip().partition("\n")[0]
             print(f"{name}: not exported: {type(error).__name__}: {first}", flush=True)
+            path.unlink(missing_ok=True)
             continue
-        import numpy as np
-
         np.savez(folder / f"{name}.npz", **inputs)
         (folder / f"{name}.json").write_text(json.dumps(description))
         print(name, flush=True)
 
 
+def _run(path: Path, inputs: dict[str, Any]) -> None:
+    """Run a model in ONNX Runtime; some exports are none that it takes."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session.run(None, inputs)
+
+
 def _exports(names: list[str]) -> Any:
     from functools import partial
 
+    import exported_networks  # noqa: F401  # adds its models to MODELS
     from exported_estimators import estimators
     from exported_models import MODELS
 

@@ -30,6 +30,7 @@ class RowLoop:
         body: what a run computes of the rows with its number.
         rows: the tensors outside of which a run reads the row with its number.
         stored: the other values from outside that it reads, which are stored in the model.
+        sizes: those that are the size of such a tensor along an axis.
         pieces: for each state, what a run appends.
         opsets: the versions of the operators.
     """
@@ -37,6 +38,7 @@ class RowLoop:
     body: onnx.GraphProto
     rows: tuple[str, ...]
     stored: Mapping[str, Array]
+    sizes: Mapping[str, tuple[str, int]]
     pieces: tuple[str, ...]
     opsets: Sequence[onnx.OperatorSetIdProto]
 
@@ -48,6 +50,8 @@ class RowLoop:
         number = self.body.input[0].name
         values = {name: np.asarray(row)[None] for name, row in given.items()}
         values |= dict(self.stored) | {number: np.array(0, np.int64)}
+        for name, (row, axis) in self.sizes.items():
+            values[name] = np.array(values[row].shape[axis], np.int64)
         graph = onnx.helper.make_graph(
             _needed(self.body, self.pieces),
             "body",
@@ -98,12 +102,17 @@ def row_loop(match: Match) -> RowLoop | str:
         return "it changes a value otherwise than by rows at its end"
     if not all(_is_empty(match, tensor) for tensor in match.inputs[2:]):
         return "the values that it carries are not known to be empty at first"
-    rows, stored = _outer_values(match, body, producers)
-    if not rows or any(value is None for value in stored.values()):
+    rows, others = _outer_values(body, producers)
+    stored = {name: value for name in others if (value := _stored(match, name)) is not None}
+    sizes = {
+        name: size
+        for name in others
+        if name not in stored and (size := _size(match, name, rows)) is not None
+    }
+    if not rows or len(stored) + len(sizes) < len(others):
         return "its body reads values that are neither rows nor stored"
-    known = {name: value for name, value in stored.items() if value is not None}
     opsets = [onnx.helper.make_opsetid("", match.onnx_opset)]
-    return RowLoop(body, rows, known, tuple(map(str, pieces)), opsets)
+    return RowLoop(body, rows, stored, sizes, tuple(map(str, pieces)), opsets)
 
 
 def _stays_true(
@@ -137,22 +146,31 @@ def _appended(
 
 
 def _is_empty(match: Match, tensor: gs.Tensor) -> bool:
+    """Whether a value is known to have no rows, from its value, its shape or how it is made."""
     stored = match.value_from_shapes(tensor)
     if stored is not None:
         return stored.size == 0
     shape = match.shape(tensor)
-    return bool(shape) and shape is not None and shape[0] == 0
+    if shape is not None:
+        return bool(shape) and shape[0] == 0
+    made = match.producer(tensor.name)
+    if made is None or made.op_type != "ConstantOfShape":
+        return False
+    sizes = match.producer(made.input[0])
+    first = None
+    if sizes is not None and sizes.op_type == "Concat":
+        first = match.constant_called(sizes.input[0])
+    return first is not None and bool(first.size) and first.flat[0] == 0
 
 
 def _outer_values(
-    match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
-) -> tuple[tuple[str, ...], dict[str, Array | None]]:
+    body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
+) -> tuple[tuple[str, ...], list[str]]:
     """Return the tensors whose rows a body reads, and the other values from outside."""
     own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
     read = dict.fromkeys(
         name for node in body.node for name in node.input if name and name not in producers
     )
-    outer = [name for name in read if name not in own]
     number = body.input[0].name
 
     def is_row(name: str) -> bool:
@@ -164,8 +182,23 @@ def _outer_values(
             for node in readers
         )
 
+    outer = [name for name in read if name not in own]
     rows = tuple(name for name in outer if is_row(name))
-    others = [name for name in outer if name not in rows]
-    return rows, {name: match.value_from_shapes(gs.Variable(name)) for name in others} | {
-        name: value for name in others if (value := match.constant_called(name)) is not None
-    }
+    return rows, [name for name in outer if name not in rows]
+
+
+def _stored(match: Match, name: str) -> Array | None:
+    value = match.constant_called(name)
+    return match.value_from_shapes(gs.Variable(name)) if value is None else value
+
+
+def _size(match: Match, name: str, rows: Sequence[str]) -> tuple[str, int] | None:
+    """Return the tensor and the axis that a value is the size of."""
+    taken = match.producer(name)
+    if taken is None or taken.op_type != "Gather" or any(each.i for each in taken.attribute):
+        return None
+    shape, axis = match.producer(taken.input[0]), match.constant_called(taken.input[1])
+    if shape is None or shape.op_type != "Shape" or shape.attribute or axis is None:
+        return None
+    is_known = axis.ndim == 0 and axis > 0 and shape.input[0] in rows
+    return (str(shape.input[0]), int(axis)) if is_known else None

@@ -79,12 +79,13 @@ def _search(match: Match, loop: RowLoop) -> _Search | None:
     if len(loop.rows) != 7 or len(loop.pieces) != 2:
         return None
     maps, *numbers = loop.rows
-    shape = match.shape(gs.Variable(maps)) or _known_shape(match, maps)
     if any(match.dtype(gs.Variable(name)) != "float32" for name in loop.rows):
         return None
-    if shape is None or len(shape) != 4 or shape[1] is None:
+    counted = [axis for row, axis in loop.sizes.values() if row == maps]
+    if len(counted) < len(loop.sizes) or any(axis != 1 for axis in counted):
         return None
-    for heat, *given in _probes(shape[1]):
+    count = _count(match, maps)
+    for heat, *given in _probes(count):
         found = loop.piece_of(dict(zip(loop.rows, (heat, *given), strict=True)))
         if found is None:
             return None
@@ -95,12 +96,11 @@ def _search(match: Match, loop: RowLoop) -> _Search | None:
     return _Search(maps, *pairs)
 
 
-def _known_shape(match: Match, name: str) -> tuple[int | None, ...] | None:
-    known = match.value_type(gs.Variable(name))
-    if known is None or not known.tensor_type.HasField("shape"):
-        return None
-    dims = known.tensor_type.shape.dim
-    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+def _count(match: Match, maps: str) -> int:
+    """Return how many maps a region has; any number will do where the loop reads it from them."""
+    known = match.value_type(gs.Variable(maps))
+    dims = [] if known is None else list(known.tensor_type.shape.dim)
+    return (dims[1].dim_value if len(dims) == 4 else 0) or 3
 
 
 def _probes(count: int) -> Iterator[tuple[_Floats, ...]]:

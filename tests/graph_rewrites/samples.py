@@ -29,6 +29,7 @@ from pluginkit.graph_rewrites.expand_det import ExpandDet
 from pluginkit.graph_rewrites.expand_dft import ExpandDft
 from pluginkit.graph_rewrites.expand_dynamic_resize import ExpandDynamicResize
 from pluginkit.graph_rewrites.expand_elu import ExpandElu
+from pluginkit.graph_rewrites.expand_eye_like import ExpandEyeLike
 from pluginkit.graph_rewrites.expand_integer_convolutions import (
     ExpandConvInteger,
     ExpandQLinearConv,
@@ -618,6 +619,9 @@ def _other_samples() -> dict[str, Sample]:
             opset=26,
             **options,
         )
+    found["identity matrix"] = sample(
+        ExpandEyeLike, "EyeLike", {"x": normal(3, 5)}, dims={"x": ("n", 5)}, k=1
+    )
     for name, blocks, options in [
         ("", 25, {}),
         (", strided", 21, {"strides": [2, 1], "pads": [0, 1, 0, 1]}),

@@ -173,6 +173,11 @@ class Match:
         """Return the stored value of that name, which a body of the node may read; else None."""
         return self.constant(self._importer.tensor(name)) if name else None
 
+    def producer(self, name: str) -> onnx.NodeProto | None:
+        """Return the node of this graph whose output has that name; None for other values."""
+        position = self._index.producers.get(name)
+        return None if position is None else self._index.nodes[position]
+
     def value_from_shapes(self, tensor: gs.Tensor) -> npt.NDArray[Any] | None:
         """Return the value if it is stored, or follows from shapes that inference knows."""
         stored = self.constant(tensor)
