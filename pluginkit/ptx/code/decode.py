@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Frame, Operation, Put, Read, broadcast
+from pluginkit.ptx.code.frame import Destination, Frame, Operation, Read, broadcast
 from pluginkit.ptx.code.guards import guarded
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.effects import EFFECTS
@@ -47,12 +47,14 @@ def _bind(slots: Slots, instruction: Instruction, compute: Compute) -> Operation
         for operand, kind in zip(operands, compute.sources, strict=True)
     ]
     targets = (target.first, target.second) if isinstance(target, Pair) else (target,)
-    puts = [slots.put(each, compute.result, instruction) for each in targets]
+    puts = [slots.destination(each, compute.result, instruction) for each in targets]
     make = _one_result if len(puts) == 1 else _two_results
     return guarded(slots, instruction, make(compute.function, reads, puts), puts)
 
 
-def _one_result(function: Callable[..., Any], reads: list[Read], puts: list[Put]) -> Operation:
+def _one_result(
+    function: Callable[..., Any], reads: list[Read], puts: list[Destination]
+) -> Operation:
     """Return the operation for one result, with fast paths for the most frequent forms."""
     put = puts[0]
     if put.write is not None or len(reads) > 2:
@@ -72,7 +74,9 @@ def _one_result(function: Callable[..., Any], reads: list[Read], puts: list[Put]
     return binary
 
 
-def _two_results(function: Callable[..., Any], reads: list[Read], puts: list[Put]) -> Operation:
+def _two_results(
+    function: Callable[..., Any], reads: list[Read], puts: list[Destination]
+) -> Operation:
     first, second = puts
 
     def run(frame: Frame) -> None:

@@ -61,7 +61,7 @@ class Frame(list[Any]):
 
 
 @dataclass(frozen=True)
-class Put:
+class Destination:
     """The destination of results: a call puts them into a slot.
 
     Attributes:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Frame, Operation, Put, broadcast
+from pluginkit.ptx.code.frame import Destination, Frame, Operation, broadcast
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import Array
 
 
 def guarded(
-    slots: Slots, instruction: Instruction, operation: Operation, puts: Sequence[Put]
+    slots: Slots, instruction: Instruction, operation: Operation, puts: Sequence[Destination]
 ) -> Operation:
     """Restrict an operation to the threads whose guard is true; others keep their registers."""
     if instruction.guard is None:

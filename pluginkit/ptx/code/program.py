@@ -84,9 +84,9 @@ class Program:
         spaces = [
             {space_of(one) for one in basic.body if _signals(one)} for basic in self.basic_blocks
         ]
-        told = set().union(*spaces)
-        wanted = told - {"shared"} or told
-        self.signalling_blocks = frozenset(n for n, found in enumerate(spaces) if found & wanted)
+        used = set().union(*spaces)
+        counted = used - {"shared"} or used
+        self.signalling_blocks = frozenset(n for n, found in enumerate(spaces) if found & counted)
 
     @property
     def parameter_sizes(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Put, Read, reader, writer
+from pluginkit.ptx.code.frame import Destination, Read, reader, writer
 from pluginkit.ptx.code.liveness import named_registers, registers_of
 from pluginkit.ptx.code.special_registers import SPECIAL
 from pluginkit.ptx.text.immediates import number
@@ -126,20 +126,20 @@ class Slots:
         """Return a function that reads the predicate in front of an instruction."""
         return self.read(guard, "pred", Instruction("", (), ()))
 
-    def put(self, operand: Operand, kind: str, instruction: Instruction) -> Put:
+    def destination(self, operand: Operand, kind: str, instruction: Instruction) -> Destination:
         """Return the destination for results of a PTX type in a register."""
         if not isinstance(operand, Register):
             raise self.unsupported(instruction)
         given = DTYPES[kind]
         if operand.name == "_":
-            return Put(self.by_name.setdefault("_", self._new(U64)), None)
+            return Destination(self.by_name.setdefault("_", self._new(U64)), None)
         if operand.name not in self.function.registers:
             raise self.unsupported(instruction, f"the register {operand.name}")
         slot = self.of(operand.name)
         stored = self.stored[slot]
         if (stored == PRED) != (given == PRED):
             raise self.unsupported(instruction)
-        return Put(slot, writer(slot, stored, given))
+        return Destination(slot, writer(slot, stored, given))
 
     def unsupported(self, instruction: Instruction, what: str | None = None) -> PtxUnsupported:
         """Return the error for an instruction that the machine does not know."""

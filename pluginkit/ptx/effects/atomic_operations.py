@@ -108,7 +108,7 @@ class _Atomic:
         region, view = part.region, part.region.view(self.typed)
         memory.begin_atomic(self.access, part)
         if not self.needs_old and memory.is_delayed(self.access, part):
-            memory.delay(self.access, part, _Later(self, part, view, operands))
+            memory.delay(self.access, part, _DelayedUpdate(self, part, view, operands))
             memory.end_atomic(self.access, part, is_changed=True)
             return view[part.first]
         end = region.bytes_past_end()
@@ -130,7 +130,7 @@ class _Atomic:
 
 
 @dataclass(frozen=True)
-class _Later:
+class _DelayedUpdate:
     """A delayed update, which is made for some of its threads at a time."""
 
     atomic: _Atomic
@@ -154,7 +154,7 @@ def atomic(slots: Slots, instruction: Instruction) -> Operation:
     operands = list(instruction.operands)
     target = operands.pop(0) if instruction.opcode == "atom" else Register("_")
     needs_old = isinstance(target, Register) and target.name in slots.read_registers
-    put = slots.put(target, kind, instruction)
+    put = slots.destination(target, kind, instruction)
     address = slots.read_address(operands[0], instruction)
     values = [slots.read(each, kind, instruction) for each in operands[1:]]
     choose, in_block = active_threads(slots, instruction), instruction.has("cta")

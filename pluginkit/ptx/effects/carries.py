@@ -20,8 +20,8 @@ def with_carry(slots: Slots, instruction: Instruction) -> Operation:
     """Return the operation of an instruction that reads or writes the carry flag."""
     kind = type_of(instruction)
     target, *operands = instruction.operands
-    put = slots.put(target, f"b{8 * DTYPES[kind].itemsize}", instruction)
-    flag = slots.put(Register(CARRY), "pred", instruction)
+    put = slots.destination(target, f"b{8 * DTYPES[kind].itemsize}", instruction)
+    flag = slots.destination(Register(CARRY), "pred", instruction)
     reads = [slots.read(each, kind, instruction) for each in operands]
     carry = slots.read(Register(CARRY), "pred", instruction)
     takes, gives = instruction.takes_carry, instruction.gives_carry

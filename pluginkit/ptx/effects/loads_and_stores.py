@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pluginkit.ptx.code.frame import Frame, Operation, Put
+from pluginkit.ptx.code.frame import Destination, Frame, Operation
 from pluginkit.ptx.code.guards import active_threads, guarded, values_at
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.effects.state_spaces import access_of, space_of
@@ -16,7 +16,7 @@ def load(slots: Slots, instruction: Instruction) -> Operation:
     kind, space = type_of(instruction), space_of(instruction)
     target, source = instruction.operands[:2]
     items = target.items if isinstance(target, Vector) else (target,)
-    puts = [slots.put(item, kind, instruction) for item in items]
+    puts = [slots.destination(item, kind, instruction) for item in items]
     if space == "param":
         parameter = _kernel_parameter(slots, source)
         if parameter is not None:
@@ -57,7 +57,7 @@ def _space_of_parameter(slots: Slots, operand: Operand) -> str:
 
 
 def _load_parameter(
-    slots: Slots, instruction: Instruction, parameter: Symbol, puts: list[Put]
+    slots: Slots, instruction: Instruction, parameter: Symbol, puts: list[Destination]
 ) -> Operation:
     dtype = DTYPES[type_of(instruction)]
 

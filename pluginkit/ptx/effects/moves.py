@@ -20,7 +20,7 @@ def move(slots: Slots, instruction: Instruction) -> Operation:
     target, source = instruction.operands
     if isinstance(target, Vector):
         return _unpack(slots, instruction, target, source)
-    put = slots.put(target, kind, instruction)
+    put = slots.destination(target, kind, instruction)
     if isinstance(source, Vector):
         read = _packed(slots, instruction, source)
     else:
@@ -48,7 +48,7 @@ def _unpack(slots: Slots, instruction: Instruction, target: Vector, source: Oper
     wide = UNSIGNED[DTYPES[type_of(instruction)].itemsize]
     bits = 8 * wide.itemsize // len(target.items)
     read = slots.read(source, f"b{8 * wide.itemsize}", instruction)
-    puts = [slots.put(item, f"b{bits}", instruction) for item in target.items]
+    puts = [slots.destination(item, f"b{bits}", instruction) for item in target.items]
 
     def run(frame: Frame) -> None:
         value = read(frame)
@@ -61,7 +61,7 @@ def _unpack(slots: Slots, instruction: Instruction, target: Vector, source: Oper
 def convert_address(slots: Slots, instruction: Instruction) -> Operation:
     """``cvta``: converts between an address in a state space and a generic address."""
     space, kind = space_of(instruction), type_of(instruction)
-    put = slots.put(instruction.operands[0], kind, instruction)
+    put = slots.destination(instruction.operands[0], kind, instruction)
     read = slots.read(instruction.operands[1], kind, instruction)
     base = GENERIC_BASE.get(space, 0)
     if not base:
@@ -75,7 +75,7 @@ def convert_address(slots: Slots, instruction: Instruction) -> Operation:
 def is_in_space(slots: Slots, instruction: Instruction) -> Operation:
     """``isspacep``: whether a generic address lies in a state space."""
     space = space_of(instruction)
-    put = slots.put(instruction.operands[0], "pred", instruction)
+    put = slots.destination(instruction.operands[0], "pred", instruction)
     read = slots.read(instruction.operands[1], "u64", instruction)
     bits = U64.type(WINDOW_BITS["global"])
 

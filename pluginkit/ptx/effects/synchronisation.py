@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pluginkit.ptx.code.frame import Put, Read
+from pluginkit.ptx.code.frame import Destination, Read
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.text.syntax import Immediate, Instruction, Operand, Pair
 
@@ -29,7 +29,7 @@ class Barrier:
     waits: bool
     reduction: str | None = None
     value: Read | None = None
-    put: Put | None = None
+    put: Destination | None = None
 
     @property
     def is_for_block(self) -> bool:
@@ -51,7 +51,7 @@ class WarpOperation:
     instruction: Instruction
     mask: Read | None
     sources: tuple[Read, ...]
-    puts: tuple[Put, ...]
+    puts: tuple[Destination, ...]
 
 
 def synchronisation_of(slots: Slots, instruction: Instruction) -> Barrier | WarpOperation:
@@ -81,20 +81,23 @@ def _barrier(slots: Slots, instruction: Instruction) -> Barrier:
     if instruction.has("red"):
         reduction = instruction.one_of(("popc", "and", "or"))
         kind = "u32" if reduction == "popc" else "pred"
-        put = slots.put(operands.pop(0), kind, instruction)
+        put = slots.destination(operands.pop(0), kind, instruction)
         value = slots.read(operands.pop(), "pred", instruction)
     number = slots.read(operands[0] if operands else Immediate("0"), "u32", instruction)
     threads = slots.read(operands[1], "u32", instruction) if len(operands) > 1 else None
     return Barrier(instruction, number, threads, waits, reduction, value, put)
 
 
-def _results(slots: Slots, instruction: Instruction, kinds: tuple[str, ...]) -> tuple[Put, ...]:
+def _results(
+    slots: Slots, instruction: Instruction, kinds: tuple[str, ...]
+) -> tuple[Destination, ...]:
     target = instruction.operands[0]
     listed: tuple[Operand, ...] = (
         (target.first, target.second) if isinstance(target, Pair) else (target,)
     )
     return tuple(
-        slots.put(each, kind, instruction) for each, kind in zip(listed, kinds, strict=False)
+        slots.destination(each, kind, instruction)
+        for each, kind in zip(listed, kinds, strict=False)
     )
 
 

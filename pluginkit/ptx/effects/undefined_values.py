@@ -15,7 +15,7 @@ from pluginkit.ptx.types import DTYPES, Array
 def flow(slots: Slots, instruction: Instruction) -> Operation:
     """A result is undefined where any source is."""
     target, *sources = instruction.operands
-    put = slots.put(target, "pred", instruction)
+    put = slots.destination(target, "pred", instruction)
     reads = [_reads(slots, each, instruction) for each in sources]
 
     def run(frame: Frame) -> None:
@@ -30,7 +30,7 @@ def flow(slots: Slots, instruction: Instruction) -> Operation:
 def choice(slots: Slots, instruction: Instruction) -> Operation:
     """``selp``: its result is undefined where the source that it takes is."""
     target, first, second, condition = instruction.operands
-    put = slots.put(target, "pred", instruction)
+    put = slots.destination(target, "pred", instruction)
     one, other = (_reads(slots, each, instruction) for each in (first, second))
     chooses = slots.read(condition, "pred", instruction)
 
@@ -88,7 +88,7 @@ def load(slots: Slots, instruction: Instruction) -> Operation:
     (targets,) = instruction.operands
     items = targets.items if isinstance(targets, Vector) else ()
     puts = [
-        slots.put(each, "pred", instruction) if isinstance(each, Register) else None
+        slots.destination(each, "pred", instruction) if isinstance(each, Register) else None
         for each in items
     ]
     size = DTYPES[type_of(instruction)].itemsize

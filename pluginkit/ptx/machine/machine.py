@@ -26,7 +26,9 @@ from pluginkit.ptx.memory.regions import PrivateMemory, Region
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
 
+#: A kernel that polls this often without any progress is stopped as a deadlock.
 _IDLE_POLLS_OF_DEADLOCK = 2_000
+#: After this many polls, or steps, some delayed warps and writes go on: others may wait for them.
 _POLLS_BETWEEN_RELEASES, _STEPS_BETWEEN_RELEASES = 64, 2048
 _ALL_LANES = np.uint32(0xFFFFFFFF)
 _END = Instruction("ret", (), ())

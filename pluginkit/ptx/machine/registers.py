@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pluginkit.ptx.code.frame import Frame, MachineForInstructions, Put
+from pluginkit.ptx.code.frame import Destination, Frame, MachineForInstructions
 from pluginkit.ptx.code.program import DecodedBlock
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import SPECIAL, UNIFORM
@@ -74,7 +74,7 @@ class WaveRegisters:
         self._unsaved.update(block.writes)
         self._filled.update(block.writes)
 
-    def set(self, put: Put, ids: Array, value: Array) -> None:
+    def set(self, put: Destination, ids: Array, value: Array) -> None:
         """Put values of some threads into a register."""
         self._save()
         self._filled.discard(put.slot)

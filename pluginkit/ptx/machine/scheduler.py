@@ -13,9 +13,11 @@ import numpy as np
 from pluginkit.ptx.machine.delayed_warps import DelayedWarps
 from pluginkit.ptx.types import Array
 
-_POLLS_BEFORE_REST = 64
-_STEPS_OF_REST = 256
+#: After this many polls of all threads the polling group rests, for this many steps.
+_POLLS_BEFORE_REST, _STEPS_OF_REST = 64, 256
+#: How often the threads at the last basic block have a turn.
 _STEPS_BETWEEN_LAST_BLOCKS = 512
+#: How often delayed warps go on while others can run.
 _STEPS_BETWEEN_RELEASES = 2048
 
 
@@ -31,7 +33,7 @@ class Scheduler:
         self._ready: dict[int, list[Array]] = {}
         self._resting: dict[int, list[Array]] = {}
         self._parked: dict[int, list[Array]] = {}
-        self._patience, self._polls = _POLLS_BEFORE_REST, 0
+        self._polls_before_rest, self._polls = _POLLS_BEFORE_REST, 0
         self._rest_until = self._steps = 0
 
     def push(self, number: int, ids: Array) -> None:
@@ -60,12 +62,12 @@ class Scheduler:
     def note_poll(self, number: int) -> None:
         """Note that threads return to the head of a loop in which they poll memory."""
         self._polls += 1
-        if self._polls < self._patience:
+        if self._polls < self._polls_before_rest:
             return
         if len(self._ready) < 2 or number not in self._ready:
             return
         self._resting.setdefault(number, []).extend(self._ready.pop(number))
-        self._patience = max(2, self._patience // 2)
+        self._polls_before_rest = max(2, self._polls_before_rest // 2)
         self._rest_until, self._polls = self._steps + _STEPS_OF_REST, 0
 
     def take(self) -> tuple[int, Array] | None:

@@ -84,10 +84,10 @@ class CheckedMemory:
                 self._delayed.publish_touched(access, part)
             view, own = region.view(access.dtype), [part.of(value) for value in values]
             if region.shadow is not None:
-                self._note_write(access, part, region.shadow, _Change(part, view, own))
+                self._note_write(access, part, region.shadow, _PlannedStore(part, view, own))
             self._mark_written(access, part)
             if self.is_delayed(access, part):
-                self.delay(access, part, _Writes(part, view, own))
+                self.delay(access, part, _DelayedStore(part, view, own))
                 continue
             for index, value in enumerate(own):
                 view[part.elements(index)] = value
@@ -159,7 +159,7 @@ class CheckedMemory:
             self._report_race(access, part, conflict, count, None, "reads")
 
     def _note_write(
-        self, access: MemoryAccess, part: AccessPart, shadow: Shadow, change: _Change | None
+        self, access: MemoryAccess, part: AccessPart, shadow: Shadow, planned: _PlannedStore | None
     ) -> tuple[Array, int]:
         order = self._machine.order
         threads, granules, keys, count = self._keys(access, part, shadow)
@@ -168,7 +168,7 @@ class CheckedMemory:
         if access.is_strong:
             order.release(threads, id(part.region), granules[::count])
         for conflict in conflicts:
-            self._report_race(access, part, conflict, count, change, "writes")
+            self._report_race(access, part, conflict, count, planned, "writes")
         return granules, count
 
     def _keys(
@@ -205,12 +205,12 @@ class CheckedMemory:
         part: AccessPart,
         conflict: Conflict,
         count: int,
-        change: _Change | None,
+        planned: _PlannedStore | None,
         does: str,
     ) -> None:
         places, earlier = conflict.at // count, conflict.earlier
-        if conflict.earlier_writes and change is not None:  # writes of equal values do not race
-            differs = change.is_one()[places]
+        if conflict.earlier_writes and planned is not None:  # writes of equal values do not race
+            differs = planned.is_change()[places]
             places, earlier = places[differs], earlier[differs]
         if not len(places):
             return
@@ -245,14 +245,14 @@ class CheckedMemory:
 
 
 @dataclass(frozen=True)
-class _Change:
+class _PlannedStore:
     """A store before it is made."""
 
     part: AccessPart
     view: Array
     values: list[Array]
 
-    def is_one(self) -> Array:
+    def is_change(self) -> Array:
         """Return for each thread whether its store changes what memory holds."""
         found = [
             self.view[self.part.elements(index)] != value for index, value in enumerate(self.values)
@@ -262,7 +262,7 @@ class _Change:
 
 
 @dataclass(frozen=True)
-class _Writes:
+class _DelayedStore:
     """A delayed store, which is made for some of its threads at a time."""
 
     part: AccessPart
