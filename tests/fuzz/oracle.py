@@ -42,6 +42,8 @@ _OWN = (
     "subprocess.Popen ('aarch64-linux-gnu-g++', ['aarch64-linux-gnu-g++', '--version']",
 )
 _IN_OPEN = 0x20
+#: Errors about a rewrite, and those here have none.
+_BLAMES_US = ("PK420", "PK421", "PK422", "PK424")
 
 
 class Violation(Exception):  # noqa: N818  # it is what a run finds, not a mistake of the run
@@ -126,6 +128,8 @@ class Sandbox:
                 return "ok", function(*args, **named)
             except PluginkitError as error:
                 str(error).encode(errors="surrogatepass")
+                if error.code in _BLAMES_US:
+                    raise Violation(f"a rewrite is blamed: {error}") from error
                 return error.code, None
             except TimeLimitError:
                 raise Violation(f"took more than {TIME_LIMIT_S} s") from None

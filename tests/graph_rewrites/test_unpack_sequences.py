@@ -125,7 +125,7 @@ def test_axes_and_sizes_are_attributes_before_opset_13(name):
             s = SequenceConstruct(x, x)
             u = Loop(n, c, s) <body = b (int64 i, bool go, seq(float[6, 4]) acc)
                 => (bool go2, seq(float[6, 4]) acc2) {
-                m = ReduceMax(x) f = CastLike(i, m) go2 = Less(f, m)
+                m = ReduceMax<keepdims = 0>(x) f = CastLike(i, m) go2 = Less(f, m)
                 acc2 = SequenceInsert(acc, x) }>
             y = ConcatFromSequence<axis = 0>(u) }""",
     ],

@@ -157,7 +157,7 @@ class PrunedModel:
         if name in self.removed:
             return
         scope, node = self.nodes[name]
-        inside = {each.name for each in nodes_inside(node)} - self.removed
+        inside = {each.name for each in nodes_inside(node)} & self.nodes.keys() - self.removed
         self.unasked |= inside
         self.removed |= {name} | inside
         new, lost = [], []

@@ -55,6 +55,8 @@ def correct_annotations(model: onnx.ModelProto) -> bool:
             scope.graph.value_info.extend(kept)
     for value in model.graph.output:
         _correct_output(value, types.find(found[0], value.name))
+    for scope in found[1:]:
+        _correct_ranks(scope, types)
     return any(_has_unverified(scope, model, types) for scope in found)
 
 
@@ -80,12 +82,8 @@ def _is_unverified(value: onnx.ValueInfoProto, inferred: onnx.TypeProto | None) 
 
 
 def _may_lie(model: onnx.ModelProto) -> bool:
-    """Whether an output declares a size, which may be wrong."""
-    return any(
-        dim.HasField("dim_value")
-        for value in model.graph.output
-        for dim in value.type.tensor_type.shape.dim
-    )
+    """Whether an output declares a shape: sizes, and its rank, may be wrong."""
+    return any(len(value.type.tensor_type.shape.dim) > 0 for value in model.graph.output)
 
 
 def _clear_negative_sizes(model: onnx.ModelProto) -> None:
@@ -113,11 +111,11 @@ def _types_from_nodes(model: onnx.ModelProto) -> Types:
         for at in reversed(range(len(scope.graph.value_info))):
             if scope.graph.value_info[at].name not in foreign:
                 del scope.graph.value_info[at]
-    made = {name for node in light.graph.node for name in node.output}
-    foreign = _foreign_values(next(scopes(light)))
-    for value in light.graph.output:
-        if value.name in made - foreign and value.type.HasField("tensor_type"):
-            value.type.tensor_type.ClearField("shape")
+        if isinstance(scope.graph, onnx.GraphProto):
+            made = {name for node in scope.graph.node for name in node.output} - foreign
+            for value in scope.graph.output:
+                if value.name in made and value.type.HasField("tensor_type"):
+                    value.type.tensor_type.ClearField("shape")
     return infer_through_branches(light)
 
 
@@ -182,6 +180,20 @@ def _differ(declared: Any, inferred: Any) -> bool:
     return bool(inferred.dim_param and not inferred.dim_param.startswith(INVENTED))
 
 
+def _correct_ranks(scope: Scope, types: Types) -> None:
+    """Replace the shape of each output of a body whose rank is another.
+
+    A Loop may declare other sizes than it begins with, so that sizes are left.
+    """
+    for value in scope.graph.output:
+        inferred = types.find(scope, value.name)
+        before, now = dims_of(value.type), dims_of(inferred)
+        if inferred is None or before is None or now is None:
+            continue
+        if len(before) != len(now):
+            value.type.tensor_type.shape.CopyFrom(inferred.tensor_type.shape)
+
+
 def _correct_output(value: onnx.ValueInfoProto, inferred: onnx.TypeProto | None) -> None:
     """Complete the type of a graph output, and replace its shape if it is wrong."""
     if inferred is None or inferred.WhichOneof("value") != "tensor_type":
@@ -189,7 +201,7 @@ def _correct_output(value: onnx.ValueInfoProto, inferred: onnx.TypeProto | None)
     if value.type.WhichOneof("value") not in ("tensor_type", None):
         return
     declared, known = value.type.tensor_type, inferred.tensor_type
-    if not declared.elem_type:
+    if not declared.elem_type and known.elem_type:
         declared.elem_type = known.elem_type
     if not known.HasField("shape"):
         return

@@ -16,7 +16,8 @@ from pluginkit.onnx.inference.infer_types import infer_types, plugin_output_type
 from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.graphs import Scope, describe, output_names, scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins, plugin_of_node
-from pluginkit.onnx.model.weightless_model import skeleton_for_checker
+from pluginkit.onnx.model.structure import RE_EXPORT
+from pluginkit.onnx.model.weightless_model import skeleton_for_checker, skeleton_for_inference
 
 
 def new_types(
@@ -214,6 +215,30 @@ def check_rewritten(
             cause=problem,
             fix="correct the rewrite that made the node.",
         )
+
+
+def refuse_contradictions(original: onnx.ModelProto, failure: RewriteError) -> None:
+    """Blame a model, not the rewrite that failed on it, if types, shapes or values contradict.
+
+    Args:
+        original: the model, or its copy without weights, before any rewrite.
+        failure: how the rewrite failed.
+
+    Errors:
+        PK408: ONNX's shape inference refuses the model.
+    """
+    try:
+        onnx.shape_inference.infer_shapes(
+            skeleton_for_inference(original), check_type=True, strict_mode=True
+        )
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            "PK408",
+            "ONNX's shape inference refuses the model; expected a valid one.",
+            where=failure.where,
+            cause=f"{str(error).strip()}\n{failure.message} {failure.cause or ''}",
+            fix=RE_EXPORT,
+        ) from failure
 
 
 def _are_kept(before: Sequence[onnx.ValueInfoProto], after: Sequence[onnx.ValueInfoProto]) -> bool:

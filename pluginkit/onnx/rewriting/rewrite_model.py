@@ -16,11 +16,13 @@ import onnx
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from pluginkit.contract.plugin import Plugin
+from pluginkit.errors import RewriteError
 from pluginkit.onnx.inference.annotations import correct_annotations
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.validate_model import (
     check_rewritten,
     complete_value_info,
+    refuse_contradictions,
     signature_of,
 )
 from pluginkit.onnx.model.external_data import store_external_constants
@@ -122,8 +124,13 @@ def rewrite_model(
         if order is not None:
             set_nodes(scope, order)
     passes = RewritePasses(result, infer_types(result), known, explain=explain)
-    with G_LOGGER.suppress(G_LOGGER.ERROR):
-        passes.to_fixed_point([rewrite() for rewrite in chosen.rewrites])
+    try:
+        with G_LOGGER.suppress(G_LOGGER.ERROR):
+            passes.to_fixed_point([rewrite() for rewrite in chosen.rewrites])
+    except RewriteError as error:
+        if error.code in ("PK421", "PK424"):
+            refuse_contradictions(original, error)
+        raise
     applied, refused, mismatched = passes.applied, passes.refused, passes.mismatched
     if applied:
         # From IR version 4 on a new initializer need not be a graph input.

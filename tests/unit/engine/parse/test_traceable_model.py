@@ -121,6 +121,14 @@ def test_a_node_of_a_body_is_removed_and_the_rest_of_the_body_stays() -> None:
     onnx.checker.check_model(pruned.model)
 
 
+def test_a_placeholder_in_a_body_that_goes_is_no_node_that_was_not_asked() -> None:
+    relu, neg = helper.make_node("Relu", ["x"], ["r"]), helper.make_node("Neg", ["r"], ["t"])
+    pruned = pruned_model(loop_with([relu, neg]))
+    for name in ("pluginkit_2", "pluginkit_0"):
+        pruned.remove(name)
+    assert pruned.unasked == {"pluginkit_1", "pluginkit_3"}
+
+
 def test_a_body_that_loses_an_output_goes_with_its_node() -> None:
     pruned = pruned_model(loop_with([helper.make_node("Unheard", ["x"], ["u"], domain="my"),
                                 helper.make_node("Squeeze", ["u"], ["t"])]))  # fmt: skip

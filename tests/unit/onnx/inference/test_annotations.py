@@ -225,3 +225,43 @@ def test_what_is_declared_of_an_unknown_operator_is_corrected_once_it_is_replace
     assert [one.rewrite for one in result.applied] == ["ExpandGelu"]
     (output,) = result.model.graph.output
     assert [dim.dim_value for dim in output.type.tensor_type.shape.dim] == [2, 5, 16]
+
+
+@pytest.mark.parametrize("is_call", [True, False])
+def test_an_output_whose_declared_rank_is_wrong_gets_the_right_one(is_call):
+    """No size of it is a number. ONNX Runtime warns of it, TensorRT does not look."""
+    nodes = 'y = ScatterElements <axis = 0, reduction = "add"> (x, i, u)'
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 10, opset_import: ["" : 18, "local" : 1]>
+        g (float[n, 4] x, int64[m, 4] i, float[m, 4] u) => (float[n] y)
+        {{ {"y = local.F (x, i, u)" if is_call else nodes} }}
+        <domain: "local", opset_import: ["" : 18]> F (x, i, u) => (y) {{ {nodes} }}
+    """)
+    result = rewrite_model(model, find_rewrites())
+    assert [one.made for one in result.applied] == [("ScatterElements_PK",)]
+    assert shape_of(result.model.graph.output[0]) == ["n", 4]
+
+
+def test_an_output_of_a_body_whose_declared_rank_is_wrong_gets_the_right_one():
+    model = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 18]>
+        g (float[n, 4] x, int64[m, 4] i, int64 k) => (float[n, 4] y) {
+            y = Loop (k, "", x) <body = b (int64 at, bool go, float[n, 4] s) =>
+                (bool on, float[4] t) {
+                    on = Identity (go)
+                    t = ScatterElements <reduction = "add"> (s, i, x)
+                }>
+        }
+    """)
+    result = rewrite_model(model, find_rewrites()).model
+    body = next(each for each in result.graph.node if each.op_type == "Loop").attribute[0].g
+    assert shape_of(body.output[1]) == ["n", 4]
+
+
+def test_a_rewrite_that_fails_on_a_model_that_contradicts_itself_is_not_to_blame():
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 21]> g (float[2, 2] a) => (float[N, M] z)'
+        " { b, s, o = DynamicQuantizeLinear (a) z = Relu (b) }"
+    )
+    with pytest.raises(ModelError, match=r"PK408 (.|\n)*unsupported type: tensor\(uint8\)"):
+        rewrite_model(model, find_rewrites())
