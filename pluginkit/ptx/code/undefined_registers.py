@@ -1,10 +1,10 @@
-"""Follow the values of registers that nothing has set to where the kernel uses them.
+"""Track undefined values from registers without an initial value to the stores that publish them.
 
-A variable without a first value becomes such a register. To read it is no mistake as long as nobody
-uses the value, and compilers do that; a kernel that writes what follows from it to global memory is
-wrong. So each register between the two gets a predicate beside it, which is true in the threads
-where its value is undefined; shared and local memory have a bit for each byte. In most kernels
-nothing leads from one to the other, and they pay nothing.
+A variable without an initial value becomes such a register. Reading it is not a mistake if the
+value is unused, and compilers do that. Writing a value that depends on it to global memory is one.
+So each register between the two gets a predicate, which is true in the threads where its value is
+undefined; shared and local memory have a bit for each byte. Most kernels have no such flow of
+values, and cost nothing more.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pluginkit.ptx.text.syntax import (
     Vector,
 )
 
-#: What gives a defined value whatever its operands are.
+#: The instructions whose results are defined whatever their operands are.
 _DEFINED = ("atom", "call", "cp")
 _FALSE = Immediate("0")
 #: Stands for shared and local memory among the registers.
@@ -38,7 +38,7 @@ class UndefinedUse(Instruction):
     """Reports the threads in which an operand is true.
 
     Attributes:
-        first_read: the first instruction that reads a register which nothing has set.
+        first_read: the first instruction that reads a register without an initial value.
     """
 
     first_read: Instruction | None = None
@@ -46,13 +46,13 @@ class UndefinedUse(Instruction):
 
 @dataclass(frozen=True)
 class _Step:
-    """What an instruction does with values: it computes some from others, or writes them.
+    """The flow of values through an instruction.
 
     Attributes:
         instruction: the instruction.
-        sources: the registers whose values its results follow from.
+        sources: the registers that its results depend on.
         results: the registers that it writes.
-        used: the registers whose values it writes to memory that others see.
+        used: the registers whose values it writes to memory that other blocks see.
     """
 
     instruction: Instruction
@@ -64,15 +64,15 @@ class _Step:
 def follow_undefined_registers(
     function: Function, blocks: list[BasicBlock], live_at_entry: set[str]
 ) -> bool:
-    """Add the instructions that follow undefined values, if memory that others see can get one.
+    """Add the instructions that track undefined values, if one can reach memory that others see.
 
     Args:
-        function: the kernel, which gets a predicate for each register on the way.
-        blocks: its basic blocks, whose bodies get the instructions.
+        function: the kernel; a predicate is added for each tracked register.
+        blocks: its basic blocks, to whose bodies the instructions are added.
         live_at_entry: the registers that are read before they are written.
 
     Returns:
-        whether there were any to add.
+        Whether any were added.
     """
     unset = {name for name in live_at_entry - {CARRY} if name in function.registers}
     if not unset:
@@ -83,14 +83,14 @@ def follow_undefined_registers(
     if not undefined.is_used:
         return False
     followed = sorted(undefined.followed - {_MEMORY})
-    function.registers |= {_beside(name).name: "pred" for name in followed}
+    function.registers |= {_predicate_of(name).name: "pred" for name in followed}
     for block, body in zip(open_blocks, steps, strict=True):
         block.body[:] = [each for step in body for each in undefined.with_predicates(step)]
     return True
 
 
-def _beside(register: str) -> Register:
-    """Return the predicate beside a register."""
+def _predicate_of(register: str) -> Register:
+    """Return the predicate of a register, which is true where its value is undefined."""
     return Register(f"{register}?")
 
 
@@ -115,7 +115,7 @@ def _step(instruction: Instruction, function: Function) -> _Step:
 
 def _is_private(instruction: Instruction, address: Operand, function: Function) -> bool:
     """Whether a load or a store may access shared or local memory."""
-    if instruction.has("param"):  # what inlined calls pass is a variable
+    if instruction.has("param"):  # the arguments of inlined calls are variables
         base = address.base if isinstance(address, Address) else None
         return isinstance(base, Symbol) and base.name in function.variables
     return not instruction.has("global", "const")
@@ -134,15 +134,15 @@ def _names(operands: Sequence[Operand]) -> frozenset[str]:
 
 
 class _Undefined:
-    """The ways from registers that nothing has set to memory that others see.
+    """The paths of values from registers without an initial value to memory that others see.
 
     Args:
-        unset: these registers.
-        steps: what the kernel's instructions do.
+        unset: the registers without an initial value.
+        steps: the steps of the kernel's instructions.
 
     Attributes:
-        followed: the registers on the ways.
-        is_used: whether there is a way.
+        followed: the registers on these paths.
+        is_used: whether there is a path.
     """
 
     def __init__(self, unset: set[str], steps: list[_Step]) -> None:
@@ -157,7 +157,7 @@ class _Undefined:
         self.is_used = any(step.used & self.followed for step in steps)
 
     def _leading_to(self, end: set[str]) -> set[str]:
-        """Return the registers from which the values of those in ``end`` may follow."""
+        """Return the registers that the values of those in ``end`` may depend on."""
         found, before = set(end), -1
         while before < len(found):
             before = len(found)
@@ -167,7 +167,7 @@ class _Undefined:
         return found
 
     def with_predicates(self, step: _Step) -> list[Instruction]:
-        """Return an instruction with those that tell where its results are undefined."""
+        """Return an instruction, and those that compute where its results are undefined."""
         one, followed = step.instruction, self.followed
         if one.opcode == "st" and _MEMORY in step.results:
             return [one, self._use("undefined_store", step)] if step.sources & followed else [one]
@@ -179,18 +179,18 @@ class _Undefined:
         found: list[Instruction] = []
         if step.used & followed:
             found.append(self._use("undefined_use", step))
-        results = [_beside(name) for name in sorted(step.results & followed)]
+        results = [_predicate_of(name) for name in sorted(step.results & followed)]
         if one.opcode == "selp" and results:
             operands = (*results, *map(self._predicate, one.operands[1:3]), one.operands[3])
             return [*found, Instruction("undefined_choice", (), operands, one.guard), one]
-        sources = [_beside(name) for name in sorted(step.sources & followed)]
+        sources = [_predicate_of(name) for name in sorted(step.sources & followed)]
         for each in results:
             found.append(Instruction("undefined_flow", (), (each, *sources), one.guard))
         return [*found, one]
 
     def _predicate(self, operand: Operand) -> Operand:
         if isinstance(operand, Register) and operand.name in self.followed:
-            return _beside(operand.name)
+            return _predicate_of(operand.name)
         return _FALSE
 
     def _use(self, opcode: str, step: _Step) -> UndefinedUse:
@@ -200,7 +200,7 @@ class _Undefined:
             operands = tuple(map(self._predicate, _items(one.operands[1])))
             origins = self._unset & self._leading_to(set(step.sources & self.followed))
         else:
-            operands = tuple(_beside(name) for name in sorted(step.used & self.followed))
+            operands = tuple(_predicate_of(name) for name in sorted(step.used & self.followed))
             origins = self._unset & self._leading_to(set(step.used & self.followed))
         first = next((each.instruction for each in self._steps if each.sources & origins), None)
         return UndefinedUse(

@@ -1,4 +1,4 @@
-"""Execute what :mod:`pluginkit.ptx.code.undefined_registers` adds to a kernel."""
+"""Execute the instructions that :mod:`pluginkit.ptx.code.undefined_registers` adds to a kernel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pluginkit.ptx.types import DTYPES, Array
 
 
 def flow(slots: Slots, instruction: Instruction) -> Operation:
-    """A result is undefined where any source is."""
+    """``undefined_flow``: a result is undefined if any source is."""
     target, *sources = instruction.operands
     put = slots.destination(target, "pred", instruction)
     reads = [_reads(slots, each, instruction) for each in sources]
@@ -28,7 +28,7 @@ def flow(slots: Slots, instruction: Instruction) -> Operation:
 
 
 def choice(slots: Slots, instruction: Instruction) -> Operation:
-    """``selp``: its result is undefined where the source that it takes is."""
+    """``undefined_choice``: a result of ``selp`` is undefined if the selected source is."""
     target, first, second, condition = instruction.operands
     put = slots.destination(target, "pred", instruction)
     one, other = (_reads(slots, each, instruction) for each in (first, second))
@@ -41,7 +41,7 @@ def choice(slots: Slots, instruction: Instruction) -> Operation:
 
 
 def use(slots: Slots, instruction: Instruction) -> Operation:
-    """Report the threads that write an undefined value to memory that others see."""
+    """``undefined_use``: report the threads that write an undefined value to global memory."""
     choose = active_threads(slots, instruction)
     reads = [_reads(slots, each, instruction) for each in instruction.operands]
 
@@ -57,9 +57,9 @@ def use(slots: Slots, instruction: Instruction) -> Operation:
 
 
 def store(slots: Slots, instruction: Instruction) -> Operation:
-    """Note which bytes the store before this one has given undefined values.
+    """``undefined_store``: mark the bytes of undefined values that the last store has written.
 
-    Report those in global memory.
+    Bytes in global memory are reported.
     """
     choose = active_threads(slots, instruction)
     reads = [_reads(slots, each, instruction) for each in instruction.operands]
@@ -83,7 +83,7 @@ def store(slots: Slots, instruction: Instruction) -> Operation:
 
 
 def load(slots: Slots, instruction: Instruction) -> Operation:
-    """Find the threads for which the load before this one has read undefined values."""
+    """``undefined_load``: find the threads for which the last load has read undefined values."""
     choose = active_threads(slots, instruction)
     (targets,) = instruction.operands
     items = targets.items if isinstance(targets, Vector) else ()
