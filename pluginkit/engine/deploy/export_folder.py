@@ -75,7 +75,7 @@ def export_model_folder(
         options: what the library is made for.
         triton: the folder of a Triton model repository to write too.
         plan: the plan that goes into that repository; without one its README says how to make it.
-        report: is told how far the export is.
+        report: called with the progress.
 
     Errors:
         PK525: a file cannot be written.  PK812: Triton has no such TensorRT.
@@ -130,7 +130,7 @@ def export_plugin_folder(
         types: as for ``plugin_variants``.
         attributes: likewise.
         shapes: likewise; each plugin takes those of its own inputs.
-        report: is told how far the export is.
+        report: called with the progress.
 
     Errors:
         PK525: a file cannot be written.  PK810, PK811: as for ``plugin_variants``.

@@ -9,7 +9,7 @@ const STATUS = {
 };
 
 function indexModel(model) {
-  // The path to each scope that can be shown: its parent's path, the node to open, and which body.
+  // For each scope that can be shown: its parent scope, the node to open, and which body it is.
   model.home = model.scopes.map(() => null);
   model.home[0] = { parent: -1 };
   model.order = [];
@@ -60,13 +60,13 @@ function indexModel(model) {
 
 const nodeAt = (model, [number, cell]) => model.scopes[number]?.nodes[cell];
 
-// What a link calls a node: its name, or the numbers of its graph and its place there.
+// Return the text of a node in a link: its name, or the numbers of its scope and its position.
 function linkName(model, place) {
   const { name } = nodeAt(model, place);
   return model.named.get(name)?.length === 1 ? name : place.join("/");
 }
 
-// The place of the node that a link means: its name, one of its outputs, or two numbers.
+// Return the place of the node in a link: by its name, one of its outputs, or two numbers.
 function linkedPlace(model, text) {
   const numbers = /^(\d+)\/(\d+)$/.exec(text)?.slice(1).map(Number);
   return model.named.get(text)?.[0]
@@ -74,13 +74,13 @@ function linkedPlace(model, text) {
     ?? (numbers && nodeAt(model, numbers) ? numbers : undefined);
 }
 
-// The first node of those that need attention most.
+// Return the place of the first node with the worst status.
 function firstPlace(model) {
   const worst = BAD.findLast((status) => model.counts[status]);
   return worst && placesOf(model, (node) => node.status === worst)[0];
 }
 
-// The statuses below a closed node, which shows the worst of them.
+// Return the worst status inside a node, which the node shows while it is closed.
 function worstInside(model, node) {
   let worst = "";
   for (const [, inner] of node.inside) {
@@ -99,7 +99,7 @@ function worstInside(model, node) {
 const BAD = ["plugin", "rewritten", "refused"];
 const worse = (a, b) => (BAD.indexOf(b) > BAD.indexOf(a) ? b : a);
 
-// The places [scope, cell] of the nodes for which `isWanted` holds, in reading order.
+// Return the places [scope, cell] of the nodes that `isWanted` accepts, in reading order.
 function placesOf(model, isWanted) {
   const places = [];
   for (const number of model.order) {
@@ -127,8 +127,8 @@ function searchModel(model, text) {
   return found.flat();
 }
 
-// The first instance of a scope, and the nodes that must be open to show it.
-function wayTo(model, number) {
+// Return the key of a scope's first instance, and the nodes to open to show it.
+function pathTo(model, number) {
   const open = [];
   const keyOf = (scope) => {
     const { parent, cell, body } = model.home[scope];

@@ -20,7 +20,7 @@ function textWidth(text, font) {
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-// The picture of one scope. `key` names the instance, since a function's body may be open twice.
+// Lay out one scope. `key` identifies the instance: a function's body may be open twice.
 function layoutScope(model, number, key, open) {
   const scope = model.scopes[number], nodes = scope.nodes.length;
   const cells = nodes + scope.cells.length;
@@ -155,8 +155,8 @@ function placeY(view) {
   view.h = Math.max(y - GAP_Y, PAD) + PAD;
 }
 
-// Where a gap's wires [leaves, arrives, value, upper, lower] touch their cells, from the centre on:
-// a cell's wires fan out along its edge.
+// Compute where a gap's wires [leaves, arrives, value, upper, lower] meet their cells, relative to
+// the centre: a cell's wires fan out along its edge.
 function fanOut({ gaps, x, cw }, cells) {
   const offset = (cell, at, of) => {
     if (cell >= cells || of < 2) return 0;

@@ -89,7 +89,7 @@ class App {
 
   lookAtTwin(pane, node) {
     const other = this.other(pane), [number, cell] = node.twin;
-    const { key, open } = wayTo(other.model, number);
+    const { key, open } = pathTo(other.model, number);
     if (open.some((place) => !other.open.has(place))) return;
     other.selected = { key, cell, number };
     other.light();

@@ -105,7 +105,7 @@ class Painter {
     if (lower < cells) path.lineTo(below, view.y[lower]);
   }
 
-  // The shape of what leaves a node, once for each value.
+  // Draw the shape of a value where it leaves its node, once for each value.
   shape(view, [, , value, upper], above, below) {
     if (this.shaped !== undefined && this.shaped === view && this.last === value) return;
     this.shaped = view;
@@ -257,7 +257,7 @@ class Painter {
     }
   }
 
-  // The values whose other end is too far away for a wire.
+  // Draw the names of values whose other end is too far away for a wire.
   far(said, x, y, width, height) {
     const { context, colours } = this;
     context.font = MONO;
@@ -269,7 +269,7 @@ class Painter {
   }
 }
 
-// The first and last row that overlap a range of y, including the wires above and below them.
+// Return the first and last row that overlap a range of y, with the wires above and below them.
 function rowsBetween(view, top, bottom) {
   let low = 0, high = view.rows.length;
   while (low < high) {

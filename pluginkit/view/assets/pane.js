@@ -51,7 +51,7 @@ class Pane {
     this.drawRail(ratio);
   }
 
-  // The overview of the whole height, like an editor's marks next to its scroll bar.
+  // Draw an overview of the whole height, like the marks next to an editor's scroll bar.
   drawRail(ratio) {
     const context = this.rail.getContext("2d"), { colours } = this.app;
     const width = this.rail.clientWidth, height = this.rail.clientHeight, scale = height / this.view.h;
@@ -137,7 +137,7 @@ class Pane {
 
   // Open the nodes that hide a node, and return it as a selection.
   reveal([number, cell]) {
-    const { key, open } = wayTo(this.model, number);
+    const { key, open } = pathTo(this.model, number);
     if (open.some((place) => !this.open.has(place))) {
       open.forEach((place) => this.open.add(place));
       this.layout();
@@ -175,7 +175,7 @@ class Pane {
     this.app.selected(this);
   }
 
-  // The wires of the selected cell: those of its outputs, and the one of each input.
+  // Highlight the wires of the selected cell: those of its outputs, and that of each input.
   light() {
     this.lit = new Set();
     const found = this.selected && this.find(this.selected.key);

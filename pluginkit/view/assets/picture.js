@@ -26,7 +26,7 @@ class SvgPath {
   }
 }
 
-// As much of a canvas's context as the painter uses, at the scale 1.
+// The part of a canvas's context that the painter uses, at scale 1; it builds SVG.
 class SvgContext {
   constructor(width, height) {
     const size = { width: Math.ceil(width), height: Math.ceil(height) };
