@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from draw_charts import chart_of, reports, typical_workloads
+from draw_parts import diagram_svg
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -38,6 +39,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
     for path in OUTSIDE:
         files.append(File.generated(config, path, content=(ROOT / path).read_text()))
+    files.append(File.generated(config, "parts.svg", content=diagram_svg()))
     for path, text in reference_pages():
         files.append(File.generated(config, f"reference/{path}", content=text))
     return files
@@ -46,8 +48,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Point links that leave docs/ at the page that the site has of the file.
 
-    A link to a file that the site does not hold becomes the file's name.
+    A link to a file that the site does not hold becomes the file's name. The diagram of parts,
+    which forges draw with a script from elsewhere, becomes a picture.
     """
+    picture = "![Which part of pluginkit imports which](parts.svg)"
+    markdown = re.sub(r"```mermaid\n.*?```", picture, markdown, flags=re.DOTALL)
     folder = Path(page.file.src_uri).parent
     origin = ROOT / folder if page.file.src_uri in OUTSIDE else ROOT / "docs" / folder
 

@@ -64,3 +64,12 @@ def test_a_charts_bars_are_as_long_as_the_times(hooks: Any) -> None:
     assert picture.index("#76b900") < picture.index(">pluginkit<")
     assert 'width="510.0"' in picture  # the longest bar has the room that there is
     assert 'width="127.5"' in picture
+
+
+def test_the_picture_of_the_parts_has_each_part_and_each_arrow(hooks: Any) -> None:
+    draw_parts = hooks("draw_parts")
+    picture = draw_parts.diagram_svg()
+    arrows = draw_parts.arrows()
+    assert picture.count("marker-end") == len(arrows) > 10
+    for part in {part for arrow in arrows for part in arrow}:
+        assert f">{part}</text>" in picture
