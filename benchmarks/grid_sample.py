@@ -78,7 +78,7 @@ def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
 
 
 def _pairs(axes: Sequence[Any]) -> list[tuple[Any, Any]]:
-    """Each axis with the next one."""
+    """Return each axis together with the next one."""
     return list(zip(axes, [*axes[1:], axes[0]], strict=True))
 
 

@@ -125,7 +125,7 @@ def _bags(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Ba
         return None
 
     def taken_from(name: str) -> str | None:
-        """Return the vectors from which the bound of a slice is taken at the number of the bag."""
+        """Return the vector that has a bound of each bag's slice, or None for another bound."""
         widened = made_by(name, "Unsqueeze")
         taken = widened and made_by(widened.input[0], "Gather")
         if taken is None or taken.input[1] != body.input[0].name or _attribute(taken, "axis", 0):

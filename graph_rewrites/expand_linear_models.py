@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("float32", "float64", "int64", "int32")
 _TRANSFORMS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO")
-#: Scores up to this magnitude are zero for SOFTMAX_ZERO.
+#: Scores below this magnitude count as zero for SOFTMAX_ZERO.
 _ZERO = 1e-7
 
 

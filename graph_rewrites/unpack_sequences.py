@@ -69,7 +69,7 @@ class _Unpacking:
         self._scope = scope
         self._known: dict[str, list[str]] = {} if outer is None else dict(outer._known)
         self._optional: dict[str, str] = {} if outer is None else dict(outer._optional)
-        #: The nodes of a split whose elements have not been used yet.
+        #: For each element of an unused split, the function that adds the nodes of the split.
         self._pending: dict[str, Callable[[], None]] = {} if outer is None else outer._pending
         self._outer = outer
         self._values = StaticValues(scope, graphs.types)
@@ -234,7 +234,7 @@ class _Unpacking:
         return self._new.concatenated(node, elements)
 
     def _mapped(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        """Return the nodes of the body for each element of all input sequences."""
+        """Return the nodes that run the body for each element of the input sequences."""
         body = next(body for _, body in bodies(node))
         nodes: list[onnx.NodeProto] = []
         made: list[list[str]] = [[] for _ in node.output]

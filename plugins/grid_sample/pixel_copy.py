@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 THREADS = 256
 #: The least that a load fetches from memory, in bytes.
 SECTOR_BYTES = 32
-#: With this many elements of the output, and bytes of a pixel's channels, looking at the grid pays.
+#: From this many output elements, and bytes of a pixel's channels, on sampling the grid pays off.
 ENOUGH_ELEMENTS = 2**24
 ENOUGH_CHANNEL_BYTES = SECTOR_BYTES
 #: The size of the largest copy, as a multiple of the output's.
 MOST_COPIED = 2
-#: Locations of a warp that read from more lines are scattered; at this number both ways are about
-#: equally fast.
+#: Locations of a warp that read from more lines than this are scattered. At this number both
+#: methods are about equally fast.
 MOST_LINES = 8
 #: The threads that read the sectors of a location, one each.
 LANES = (1, 2, 4)
-#: Blocks that share the work.
+#: The number of blocks that share the work.
 _BLOCKS = 1024
 #: The size of the flag in the workspace: a sector, so that the copy is aligned to sectors.
 _FLAG_BYTES = SECTOR_BYTES
@@ -90,7 +90,7 @@ class PixelCopy:
 
     @property
     def may_be_made(self) -> bool:
-        """Whether to look at the grid, and to make the copy if the grid is scattered."""
+        """Whether to sample the grid, and to make the copy if the grid is scattered."""
         return self.may_pay and self.nbytes <= self._limit
 
     @property

@@ -98,7 +98,7 @@ def exchanged_v2(flavour: Flavour, library: str) -> dict[str, Any]:
 
 
 def exchanged_v3(flavour: Flavour, library: str) -> dict[str, Any]:
-    """Whether C++ accepts the fields that Python serializes, and wrong ones."""
+    """Return what the C++ and the Python creator make from the fields that Python serializes."""
     trt = flavour.module
     registry = trt.get_plugin_registry()
     registry.load_library(library)
@@ -195,7 +195,7 @@ class Building:
 
 
 def planned(flavour: Flavour, library: str) -> dict[str, Any]:
-    """Build a plan of Scale; if that fails, return the log."""
+    """Build a plan of Scale, and plans that the plugin refuses; return the log."""
     building = Building(flavour, library)
     plan = building.plan(scale_model(TensorProto.FLOAT, factor=2.0)) or b""
     refused = [
