@@ -14,7 +14,7 @@ from pluginkit.onnx import Match, NodeInput, Op, Replacement, Rewrite
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-_NUMBERS = ("float32", "float64", "int64", "int32")
+NUMBERS = ("float32", "float64", "int64", "int32")
 _TRANSFORMS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO")
 #: Scores below this magnitude count as zero for SOFTMAX_ZERO.
 _ZERO = 1e-7
@@ -105,7 +105,7 @@ class ExpandSvmRegressor(Rewrite):
         features = len(vectors) // count if count else len(coefficients)
         if (match.shape(x) or (None,))[-1] not in (None, features):
             return "its support vectors, or coefficients, are not one for each feature"
-        return match.dtype_problem(_NUMBERS, x)
+        return match.dtype_problem(NUMBERS, x)
 
     def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
         new = Replacement(match)
@@ -113,7 +113,7 @@ class ExpandSvmRegressor(Rewrite):
         count = match.attribute("n_supports", 0)
         if count:
             vectors = floats(match, "support_vectors").reshape(count, -1)
-            value = _kernel(new, match, value, vectors)
+            value = kernel_of(new, match, value, vectors)
         coefficients = floats(match, "coefficients").reshape(-1, 1)
         product = new.add("MatMul", value, coefficients)
         y = new.add("Add", product, floats(match, "rho")[:1])
@@ -123,7 +123,7 @@ class ExpandSvmRegressor(Rewrite):
         return new.end("Where", is_positive, np.float32(1), np.float32(-1))
 
 
-def _kernel(
+def kernel_of(
     new: Replacement, match: Match, x: NodeInput, vectors: npt.NDArray[np.float32]
 ) -> gs.Variable:
     """Return the kernel of each row of x with each support vector."""
@@ -157,7 +157,7 @@ def _linear(match: Match, x: gs.Tensor, count: int) -> str | _Linear:
     weights = np.ascontiguousarray(coefficients.reshape(count, -1).T)
     if (match.shape(x) or (None,))[-1] not in (None, len(weights)):
         return "its coefficients are not one for each feature"
-    return match.dtype_problem(_NUMBERS, x) or _Linear(weights, constants, transform)
+    return match.dtype_problem(NUMBERS, x) or _Linear(weights, constants, transform)
 
 
 def _scores(new: Replacement, x: gs.Tensor, linear: _Linear) -> gs.Variable:

@@ -20,6 +20,7 @@ from pluginkit.graph_rewrites.expand_scalers import (
     ExpandOneHotEncoder,
     ExpandScaler,
 )
+from pluginkit.graph_rewrites.expand_svm_classifier import ExpandSvmClassifier
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from tests.graph_rewrites.microsoft import Inputs, feeds_of, microsoft_model
 from tests.graph_rewrites.samples import Sample, i64, normal
@@ -120,7 +121,35 @@ def _samples() -> dict[str, Sample]:
         dims = {"x": ("n", 4)} if np.ndim(inputs.get("x")) == 2 else {}
         model = ml_model(op_type, inputs, dims=dims, **options)
         found[f"ml {op_type}"] = Sample(rewrite, model, feeds_of(model, inputs))
+    for name, classes, is_coupled in (
+        ("ml SVMClassifier of two", 2, True),
+        ("ml SVMClassifier", 4, False),
+        ("ml SVMClassifier, coupled", 4, True),
+    ):
+        model = svm_classifier(classes, is_coupled)
+        found[name] = Sample(ExpandSvmClassifier, model, {"x": x})
     return found
+
+
+def svm_classifier(classes: int, is_coupled: bool, **options: object) -> onnx.ModelProto:
+    """A model of an SVMClassifier with two support vectors of each class."""
+    pairs, vectors = classes * (classes - 1) // 2, 2 * classes
+    chances = {"prob_a": [-1.5] * pairs, "prob_b": np.linspace(-0.2, 0.2, pairs).tolist()}
+    given = {
+        "classlabels_ints": list(range(10, 10 + classes)),
+        "coefficients": np.sin(np.arange(vectors * (classes - 1)) + 1.0).tolist(),
+        "support_vectors": np.cos(np.arange(vectors * 4) * 2.0).tolist(),
+        "vectors_per_class": [2] * classes,
+        "rho": np.linspace(-0.3, 0.4, pairs).tolist(),
+        "kernel_type": "RBF",
+        "kernel_params": [0.3, 0.0, 3.0],
+        **(chances if is_coupled else {}),
+        **options,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    outputs = {"label": ("int64", 1), "scores": ("float32", 2)}
+    x = np.zeros((5, 4), np.float32)
+    return ml_model("SVMClassifier", {"x": x}, outputs, version=1, dims={"x": ("n", 4)}, **given)
 
 
 ML_SAMPLES = _samples()
