@@ -56,6 +56,17 @@ def test_inputs_come_from_a_file_or_a_folder(tmp_path: Path, capsys: Capture) ->
     assert "beyond float16" in capsys.readouterr().out
 
 
+def test_the_loss_of_int8_is_printed(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).standard_normal((2, 3, 16, 16), "f"))
+    argv = ["rewrite", str(model), "--precision", "int8", "--calibrate", str(tmp_path / "x.npz")]
+    assert main(argv) == 0
+    printed = capsys.readouterr().out
+    assert "int8: 3 nodes converted, 3 quantizations added, 0 kept in float32." in printed
+    assert "Loss against float32 on the given inputs" in printed
+    assert " dB" in printed
+    assert model.with_name("cnn.int8.onnx").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [
@@ -63,6 +74,10 @@ def test_inputs_come_from_a_file_or_a_folder(tmp_path: Path, capsys: Capture) ->
         (["--convert-io"], "PK616"),
         (["--precision", "float16", "--keep", "nowhere"], "PK460"),
         (["--precision", "float16", "--precision-data", "."], "PK610"),
+        (["--precision", "float16", "--calibrate", "x.npz"], "PK616"),
+        (["--precision", "int8"], "PK616"),
+        (["--precision", "int8", "--ranges", "x.txt", "--convert-io"], "PK616"),
+        (["--precision", "int8", "--ranges", "x.txt"], "PK617"),
     ],
 )
 def test_wrong_options_are_refused_and_nothing_is_written(

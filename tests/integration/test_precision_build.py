@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from pluginkit.cli.main import main
 from pluginkit.engine import BuildOptions, build_engine
@@ -41,6 +44,50 @@ def test_models_build_in_16_bits(name: str, dtype: str, tmp_path: Path) -> None:
     assert list(result.manifest.compute_capabilities) == ALL
     assert {tensor.dtype for tensor in result.manifest.outputs} == {"float32"}
     assert result.plan_path.stat().st_size == result.manifest.plan_bytes
+
+
+@pytest.mark.parametrize("name", ["cnn", "gnn", "transformer"])
+def test_models_build_in_int8(name: str, tmp_path: Path, capsys: Capture) -> None:
+    shapes = {
+        "cnn": {"x": (2, 3, 16, 16)},
+        "gnn": {"x": (9, 16), "edge_index": (2, 20)},
+        "transformer": {"x": (1, 4, 32), "mask": (1, 4)},
+    }
+    rng = np.random.default_rng(0)
+    arrays = {
+        each: rng.standard_normal(shape, np.float32) if each == "x" else rng.integers(0, 2, shape)
+        for each, shape in shapes[name].items()
+    }
+    np.savez(tmp_path / "inputs.npz", **arrays)
+    argv = ["build", str(model_file(name, tmp_path)), "--compute-capability", ",".join(ALL)]
+    argv += ["--precision", "int8", "--calibrate", str(tmp_path / "inputs.npz"), "--json"]
+    assert main([*argv, "--tensorrt", "tensorrt_rtx"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["manifest"]["compute_capabilities"] == ALL
+    assert report["precision"]["converted"] >= 3
+    assert report["precision"]["losses"][0]["signal_to_noise_db"] > 20
+
+
+@pytest.mark.parametrize("kind", ["INT4", "FLOAT8E4M3FN"])
+def test_weights_of_four_and_eight_bits_build_as_they_are(kind: str, tmp_path: Path) -> None:
+    numbers = np.arange(4096) % 7 - 3
+    weight = helper.make_tensor("w", getattr(TensorProto, kind), [64, 64], numbers.astype(float))
+    scale = numpy_helper.from_array(np.full((2, 64), 0.5, np.float32), "scale")
+    if kind != "INT4":
+        scale = numpy_helper.from_array(np.array(0.5, np.float32), "scale")
+    block = {"axis": 0, "block_size": 32} if kind == "INT4" else {}
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "scale"], ["d"], name="dequantize", **block),
+        helper.make_node("MatMul", ["x", "d"], ["y"], name="product"),
+    ]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 64]) for name in "xy")
+    graph = helper.make_graph(nodes, "graph", [x], [y], [weight, scale])
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)]), path)
+    options = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"])
+    assert build_engine(path, options=options).manifest.plan_bytes > 0
+    options = replace(options, precision=Precision("float16"))
+    assert build_engine(path, options=options).manifest.plan_bytes > 0
 
 
 def test_a_build_converts_inputs_and_outputs_on_request(tmp_path: Path) -> None:

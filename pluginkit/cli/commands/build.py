@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let the engine compute in float16 (TensorRT 10 only; elsewhere the model decides)",
     )
     parser.add_argument(
+        "--no-tf32",
+        action="store_true",
+        help="let no product of float32 round its inputs to TF32, which has 10 bits of fraction",
+    )
+    parser.add_argument(
         "--version-compatible",
         action="store_true",
         help="let later TensorRT versions, and tensorrt_lean, load the plan (tensorrt only)",
@@ -91,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
                 compute_capabilities=capabilities,
                 version_compatible=args.version_compatible,
                 fp16=args.fp16,
+                tf32=not args.no_tf32,
                 precision=precision_of_args(args),
                 workspace_bytes=args.memory,
                 timing_cache=args.timing_cache,

@@ -158,9 +158,9 @@ def _rewrite(
     result = rewrite_model(load_model(path), rewrites, choice=choice, plugins=found, in_place=True)
     report = None
     if options.precision is not None:
-        from pluginkit.onnx.precision.convert_precision import convert_precision
+        from pluginkit.onnx.precision.apply_precision import apply_precision
 
-        report = convert_precision(result.model, options.precision, result.plugins, path.parent)
+        report = apply_precision(result.model, options.precision, result.plugins, path.parent)
     nodes = [
         (f"{scope} / {describe(node)}", plugin)
         for scope, node, plugin in plugin_nodes(result.model, result.plugins)

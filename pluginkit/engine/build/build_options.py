@@ -21,6 +21,7 @@ from pluginkit.trt.flavour import Flavour
 
 if TYPE_CHECKING:
     from pluginkit.onnx.precision.precision_options import Precision
+    from pluginkit.onnx.precision.quantize_model import Quantization
     from pluginkit.trt.plugin_registry import Interface
 
 
@@ -39,7 +40,8 @@ class BuildOptions:
 
     How the engine computes:
         fp16: let it compute in float16 (TensorRT 10; elsewhere the model gives the precision).
-        precision: the 16-bit type that is put into the model, after the rewrites.
+        tf32: let products of float32 round their inputs to TF32, which is TensorRT's default.
+        precision: the 16-bit type, or int8, that is put into the model after the rewrites.
 
     What the build may use:
         workspace_bytes: the most scratch memory for one layer, in bytes; by default TensorRT's own
@@ -56,7 +58,8 @@ class BuildOptions:
     compute_capabilities: Sequence[Capability | str] = ()
     version_compatible: bool = False
     fp16: bool = False
-    precision: Precision | None = None
+    tf32: bool = True
+    precision: Precision | Quantization | None = None
     workspace_bytes: int | None = None
     timing_cache: str | Path | None = None
     standalone: bool = False

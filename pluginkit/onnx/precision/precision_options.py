@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,21 +23,41 @@ Array = npt.NDArray[Any]
 METADATA_KEY = "pluginkit.precision"
 
 
+@dataclass(frozen=True, kw_only=True)
+class NodeChoice:
+    """Which nodes stay in float32 because the user says so.
+
+    Attributes:
+        keep: patterns as in a shell; a node whose name, or one of whose outputs, matches stays.
+        keep_ops: op_types whose nodes stay, besides those that stay anyway.
+    """
+
+    keep: Sequence[str] = ()
+    keep_ops: Sequence[str] = ()
+
+    def named(self, node: onnx.NodeProto) -> str | None:
+        """Return what names this node among the nodes to keep, or None."""
+        if node.op_type in self.keep_ops:
+            return node.op_type
+        return next((each for each in self.keep if is_called(node, each)), None)
+
+
+def is_called(node: onnx.NodeProto, pattern: str) -> bool:
+    """Whether a node's name, or one of its outputs, is like a pattern."""
+    return any(fnmatchcase(name, pattern) for name in (node.name, *node.output) if name)
+
+
 @dataclass(frozen=True)
-class Precision:
+class Precision(NodeChoice):
     """The 16-bit type that a model gets, and what stays in float32.
 
     Attributes:
         dtype: ``"float16"`` or ``"bfloat16"``.
-        keep: patterns as in a shell; a node whose name, or one of whose outputs, matches stays.
-        keep_ops: op_types whose nodes stay, besides those that stay anyway.
         convert_io: whether the model's inputs and outputs get the type too.
         inputs: sets of inputs to run the model on; nodes whose values leave the type's range stay.
     """
 
     dtype: Literal["float16", "bfloat16"]
-    keep: Sequence[str] = ()
-    keep_ops: Sequence[str] = ()
     convert_io: bool = False
     inputs: Sequence[Mapping[str, Array]] = ()
 
@@ -65,14 +86,6 @@ class Precision:
         limits: np.finfo[np.floating] = finfo(ml_dtypes.bfloat16)
         return limits
 
-    def named(self, node: onnx.NodeProto) -> str | None:
-        """Return what names this node among the nodes to keep, or None."""
-        if node.op_type in self.keep_ops:
-            return node.op_type
-        names = [name for name in (node.name, *node.output) if name]
-        matches = (each for each in self.keep if any(fnmatchcase(name, each) for name in names))
-        return next(matches, None)
-
 
 @dataclass(frozen=True)
 class KeptNode:
@@ -89,21 +102,53 @@ class KeptNode:
     reason: str
 
 
+@dataclass(frozen=True)
+class OutputLoss:
+    """How far an output is from what it was in float32, on the given inputs.
+
+    Attributes:
+        name: the output.
+        largest_error: the largest difference of a number.
+        largest_value: the largest magnitude in float32.
+        signal_to_noise_db: ten times the logarithm of the mean square over that of the difference;
+            infinite if one of the two is 0.
+    """
+
+    name: str
+    largest_error: float
+    largest_value: float
+    signal_to_noise_db: float
+
+    @classmethod
+    def between(cls, name: str, expected: Array, got: Array) -> OutputLoss:
+        """Measure the loss of an output."""
+        wanted = expected.astype(np.float64)
+        error = got.astype(np.float64) - wanted
+        signal, noise = float(np.sum(wanted**2)), float(np.sum(error**2))
+        decibels = 10 * math.log10(signal / noise) if signal and noise else math.inf
+        largest_error, largest_value = (
+            float(np.abs(each).max(initial=0)) for each in (error, wanted)
+        )
+        return cls(name, largest_error, largest_value, decibels)
+
+
 @dataclass
 class PrecisionReport:
     """What a conversion did.
 
     Attributes:
-        dtype: the 16-bit type.
+        dtype: the 16-bit type, or ``"int8"``.
         converted: how many nodes compute in it.
-        casts: how many casts were added.
-        kept: the nodes that stay in float32 and could compute in 16 bits.
+        casts: how many casts were added, or QuantizeLinear nodes.
+        kept: the nodes that stay in float32 and could compute in fewer bits.
+        losses: what quantization costs, for each output.
     """
 
     dtype: str
     converted: int = 0
     casts: int = 0
     kept: list[KeptNode] = field(default_factory=list)
+    losses: list[OutputLoss] = field(default_factory=list)
 
     @property
     def reasons(self) -> Mapping[str, int]:
@@ -111,22 +156,22 @@ class PrecisionReport:
         return Counter(each.reason for each in self.kept)
 
 
-def check_names(precision: Precision, nodes: list[onnx.NodeProto]) -> None:
+def check_names(choice: NodeChoice, nodes: list[onnx.NodeProto]) -> None:
     """Refuse a name that keeps nothing, which is likely misspelled.
 
     Errors:
         PK460: no node has the name or the op_type.
     """
     op_types = sorted({node.op_type for node in nodes})
-    for each in precision.keep_ops:
+    for each in choice.keep_ops:
         if each not in op_types:
             raise UsageError(
                 "PK460",
                 f"no node of the model is a '{each}'; expected one of {', '.join(op_types)}.",
                 fix="leave it out of --keep-ops.",
             )
-    for each in precision.keep:
-        if all(Precision(precision.dtype, [each]).named(node) is None for node in nodes):
+    for each in choice.keep:
+        if not any(is_called(node, each) for node in nodes):
             raise UsageError(
                 "PK460",
                 f"no node, and no output of one, is called '{each}'.",

@@ -1,0 +1,199 @@
+import struct
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pluginkit.errors import UsageError
+from pluginkit.onnx.model.plugin_nodes import plugin_node
+from pluginkit.onnx.precision.convert_precision import convert_precision
+from pluginkit.onnx.precision.precision_options import OutputLoss, Precision
+from pluginkit.onnx.precision.quantize_model import Quantization, quantize_model
+from pluginkit.onnx.precision.tensor_ranges import read_ranges
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from tests.unit.onnx.models import BOOL, FLOAT, Silu, model_of, value
+from tests.unit.onnx.precision.float_models import Weights, cnn, node, transformer
+
+PLUGINS = {Silu.spec.key: Silu}
+X, Y = value("x", ["n", 4]), value("y", ["n", 4])
+RNG = np.random.default_rng(3)
+IMAGES = [{"x": RNG.standard_normal((2, 3, 16, 16), np.float32)} for _ in range(2)]
+NUMBERS = [{"x": np.linspace(-2, 3, 8, dtype=np.float32).reshape(2, 4)}]
+
+
+def quantized(model, tmp_path, **choice):
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    return made, quantize_model(made, Quantization(**choice), PLUGINS, tmp_path)
+
+
+def products(*extra):
+    """MatMul, what is given, MatMul."""
+    weights = Weights()
+    weights("w", 4, 4)
+    nodes = [node("MatMul", ["x", "w"], "m"), *extra, node("MatMul", ["s", "w"], "y")]
+    return model_of(nodes, [X], [Y], weights.tensors)
+
+
+def stored(model):
+    return {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+
+
+def test_a_cnn_gets_symmetric_int8_with_a_scale_for_each_channel(tmp_path):
+    made, report = quantized(cnn(), tmp_path, inputs=IMAGES)
+    assert (report.dtype, report.converted, report.casts, report.kept) == ("int8", 3, 3, [])
+    found = stored(made)
+    assert found["w2_quantized"].dtype == np.int8
+    assert found["w2_scale"].shape == (16,)
+    assert all(not array.any() for name, array in found.items() if name.endswith("_zero_point"))
+    largest = max(float(np.abs(each["x"]).max()) for each in IMAGES)
+    assert found["x_scale"] == pytest.approx(largest / 127, rel=0.01)
+    (loss,) = report.losses
+    assert loss.name == "y"
+    assert 25 < loss.signal_to_noise_db < 60
+    assert 0 < loss.largest_error < 0.1 * loss.largest_value
+
+
+def test_attention_is_quantized_and_normalised_in_float32(tmp_path):
+    x = RNG.standard_normal((1, 5, 32), np.float32)
+    feeds = {"x": x, "mask": np.ones((1, 5), np.int64)}
+    made, report = quantized(transformer(), tmp_path, inputs=[feeds], keep=["q"])
+    assert report.converted == 7
+    assert [(kept.node, kept.reason) for kept in report.kept] == [
+        ("MatMul 'node_q'", "kept by 'q'")
+    ]
+    (softmax,) = [each for each in made.graph.node if each.op_type == "Softmax"]
+    assert list(softmax.input) == ["masked"]
+    assert report.losses[0].signal_to_noise_db > 25
+
+
+def test_plugins_stay_in_float32(tmp_path):
+    model = products(plugin_node(Silu(), ["m"], ["s"], "silu"))
+    model.opset_import.add(domain="pluginkit", version=1)
+    made, report = quantized(model, tmp_path, inputs=NUMBERS)
+    assert [(kept.node, kept.reason) for kept in report.kept] == [("Silu_PK 'silu'", "a plugin")]
+    (silu,) = [each for each in made.graph.node if each.op_type == "Silu_PK"]
+    assert list(silu.input) == ["m"]
+    assert report.converted == 2
+
+
+def test_ranges_go_before_what_is_measured(tmp_path):
+    made, _ = quantized(
+        products(node("Relu", ["m"], "s")), tmp_path, inputs=NUMBERS, ranges={"x": 12.7}
+    )
+    assert stored(made)["x_scale"] == pytest.approx(0.1, rel=0.01)
+
+
+def test_what_has_no_range_stays(tmp_path):
+    made, report = quantized(products(node("Relu", ["m"], "s")), tmp_path, ranges={"x": 3.0})
+    assert [kept.reason for kept in report.kept] == ["no range of 's'"]
+    assert (report.converted, report.losses) == (1, [])
+    assert list(made.graph.node[-1].input) == ["s", "w"]
+
+
+def test_other_readers_and_outputs_of_a_value_keep_it_in_float32(tmp_path):
+    weights = Weights()
+    weights("w", 4, 4)
+    nodes = [
+        node("Relu", ["x"], "r"),
+        node("MatMul", ["r", "w"], "m"),
+        node("Add", ["r", "m"], "y"),
+    ]
+    model = model_of(nodes, [X], [Y, value("r", ["n", 4])], weights.tensors)
+    made, report = quantized(model, tmp_path, inputs=NUMBERS)
+    (add,) = [each for each in made.graph.node if each.op_type == "Add"]
+    assert list(add.input) == ["r", "m"]
+    assert {each.name: each.largest_error for each in report.losses}["r"] == 0
+
+
+def test_bodies_stay(tmp_path):
+    body = helper.make_graph([node("MatMul", ["m", "w"], "t")], "b", [], [value("t", ["n", 4])])
+    choose = helper.make_node("If", ["c"], ["s"], then_branch=body, else_branch=body)
+    weights = Weights()
+    weights("w", 4, 4)
+    nodes = [node("MatMul", ["x", "w"], "m"), choose, node("MatMul", ["s", "w"], "y")]
+    model = model_of(nodes, [X, value("c", [], BOOL)], [Y], weights.tensors)
+    made, report = quantized(model, tmp_path, inputs=[{**NUMBERS[0], "c": np.array(True)}])
+    assert [kept.reason for kept in report.kept] == ["inside a body"] * 2
+    assert report.converted == 2
+    assert "w" in stored(made)  # the body reads it
+
+
+def test_weights_in_nodes_and_in_files_are_quantized(tmp_path):
+    weight = numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
+    nodes = [helper.make_node("Constant", [], ["w"], value=weight), node("MatMul", ["x", "w"], "y")]
+    made, report = quantized(model_of(nodes, [X], [Y]), tmp_path, inputs=NUMBERS)
+    assert report.converted == 1
+    assert stored(made)["w_quantized"].dtype == np.int8
+    path = tmp_path / "cnn.onnx"
+    onnx.save(cnn(), path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    outside = onnx.load(path, load_external_data=False)
+    quantize_model(outside, Quantization(inputs=IMAGES), {}, tmp_path)
+    assert stored(outside)["w1_quantized"].dtype == np.int8
+
+
+@pytest.mark.parametrize(
+    ("model", "choice", "code"),
+    [
+        (cnn(), {}, "PK462"),
+        (model_of([node("Relu", ["x"], "y")], [X], [Y]), {"inputs": NUMBERS}, "PK462"),
+        (cnn(11), {"inputs": IMAGES}, "PK463"),
+        (cnn(), {"inputs": IMAGES, "keep_ops": ["Matmul"]}, "PK460"),
+    ],
+)
+def test_what_cannot_be_quantized_is_refused(model, choice, code, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        quantized(model, tmp_path, **choice)
+    assert caught.value.code == code
+
+
+def test_ranges_are_read_as_lines_or_as_a_calibration_cache(tmp_path):
+    path = tmp_path / "ranges"
+    path.write_text("# by hand\nx: 2.5\n\n/m/a:b: 1e-3\n")
+    assert read_ranges(path) == {"x": 2.5, "/m/a:b": 0.001}
+    scale = struct.pack("!f", 2.54 / 127).hex()
+    path.write_text(f"TRT-101600-EntropyCalibration2\nx: {scale}\n(Unnamed Layer* 0): 3c010a14\n")
+    found = read_ranges(path)
+    assert found["x"] == pytest.approx(2.54)
+    assert found["(Unnamed Layer* 0)"] == pytest.approx(1.0, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "x: ", "x: -1", "x: nan", ": 1", "TRT-1\nx: 1.5", "x: 1,2", None]
+)
+def test_other_ranges_are_refused(text, tmp_path):
+    path = tmp_path / "ranges"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_ranges(path)
+    assert caught.value.code == "PK617"
+
+
+def test_a_loss_is_measured():
+    loss = OutputLoss.between("y", np.array([3.0, -4.0]), np.array([3.0, -4.5]))
+    assert (loss.largest_error, loss.largest_value) == (0.5, 4.0)
+    assert loss.signal_to_noise_db == pytest.approx(20.0)
+    assert OutputLoss.between("y", np.ones(2), np.ones(2)).signal_to_noise_db == float("inf")
+
+
+@pytest.mark.parametrize("kind", ["INT4", "FLOAT8E4M3FN"])
+def test_weights_of_four_and_eight_bits_pass_through(kind):
+    elem_type = getattr(TensorProto, kind)
+    numbers = (np.arange(16) % 7 - 3).astype(np.float32)
+    weight = helper.make_tensor("w", elem_type, [4, 4], numbers)
+    scale = numpy_helper.from_array(np.full(4, 0.5, np.float32), "scale")
+    nodes = [
+        node("DequantizeLinear", ["w", "scale"], "d", axis=1),
+        node("MatMul", ["x", "d"], "y"),
+    ]
+    model = model_of(nodes, [X], [Y], [weight, scale], opset=23)
+    result = rewrite_model(model, [])
+    report = convert_precision(result.model, Precision("float16"), {}, None)
+    (kept,) = [each for each in result.model.graph.initializer if each.name == "w"]
+    assert kept == weight
+    assert report.kept == []
+    types = {each.name: each.data_type for each in result.model.graph.initializer}
+    assert types == {"w": elem_type, "scale_float16": TensorProto.FLOAT16}
+    assert result.model.graph.output[0].type.tensor_type.elem_type == FLOAT
