@@ -5,12 +5,12 @@
     python benchmarks/exports.py build FOLDER     # needs tensorrt_rtx
     python benchmarks/exports.py page             # writes exports.md
 
-Models are those of exported_models.py and exported_networks.py, by both of torch's exporters, and
-of exported_estimators.py. What an exporter or ONNX Runtime refuses is left out.
-``build`` tries each unchanged, and what TensorRT refuses again with every rewrite. Its results, in
-results/exports.json, are kept of models that are not named. A model is equal if the rewritten
-model's outputs are ONNX Runtime's, with the plugins' numpy references, on the inputs that lie
-beside it.
+The models are those of exported_models.py and exported_networks.py, from both of torch's exporters,
+and of exported_estimators.py. Models that an exporter or ONNX Runtime refuses are left out.
+``build`` tries each model unchanged, and those that TensorRT refuses again with every rewrite. In
+results/exports.json the results of models that are not named are kept. A model is equal if the
+rewritten model, with the plugins' numpy references, has the outputs of ONNX Runtime on the inputs
+in its folder.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def export(folder: Path, names: list[str]) -> None:
 
 
 def _run(path: Path, inputs: dict[str, Any]) -> None:
-    """Run a model in ONNX Runtime; some exports are none that it takes."""
+    """Run a model in ONNX Runtime, which refuses some exports."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

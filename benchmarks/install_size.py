@@ -1,4 +1,4 @@
-"""Measure what `pip install tensorrt-pluginkit` weighs, by package, and which commands need it.
+"""Measure the size of `pip install tensorrt-pluginkit` by package, and which commands need it.
 
     python -m venv fresh && fresh/bin/pip install . && fresh/bin/python benchmarks/install_size.py
 
@@ -27,7 +27,7 @@ COMMANDS = {
     "rewrite": ["rewrite", "sage_dyn.onnx", "-o", "x.onnx"],
     "compare": ["compare", "sage_dyn.onnx", "x.onnx"],
 }
-#: What cannot be imported, for each package that might be left out.
+#: The modules to hide, for each package that might be left out.
 LAZY = {"onnxruntime": "onnxruntime", "tensorrt-rtx": "tensorrt_rtx"}
 _WITHOUT = (
     "import sys; sys.modules[sys.argv[1]] = None; "

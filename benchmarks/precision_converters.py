@@ -1,4 +1,4 @@
-"""What converters to float16 make of models with plugin nodes: valid, agreeing, and built.
+"""Judge converters to float16 on models with plugin nodes: whether results are valid and build.
 
     python benchmarks/precision_converters.py [FOLDER ...] [--build]
 
@@ -77,14 +77,14 @@ def with_modelopt(path: Path) -> onnx.ModelProto:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of a model: built or agrees, or not built, differs, invalid or raises."""
+    """The verdict on a model: built or agrees, or not built, differs, invalid or raises."""
 
     outcome: str
     reason: str = ""
 
 
 def judge(convert: Callable[[Path], onnx.ModelProto], path: Path, *, builds: bool) -> Judgement:
-    """Convert a model and say what became of it."""
+    """Convert a model and return the verdict."""
     try:
         model = convert(path)
     except ModuleNotFoundError:

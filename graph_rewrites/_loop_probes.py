@@ -1,4 +1,4 @@
-"""Recognise a Loop that collects rows by what its body computes."""
+"""Recognise a Loop that appends rows, by running its body on sample values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 
 from pluginkit.onnx import Match, bodies
 
-#: Bodies that have no more nodes are run.
+#: The most nodes of a body that is run.
 _MOST_NODES = 400
 
 Array = npt.NDArray[Any]
@@ -24,14 +24,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class RowLoop:
-    """A Loop whose states each get one row more in every run, from rows of tensors outside.
+    """A Loop that appends a row to each of its states in every run, computed from outer tensors.
 
     Attributes:
-        body: what a run computes of the rows with its number.
-        rows: the tensors outside of which a run reads the row with its number.
-        stored: the other values from outside that it reads, which are stored in the model.
-        sizes: those that are the size of such a tensor along an axis.
-        pieces: for each state, what a run appends.
+        body: a model that computes the appended rows of a run.
+        rows: the outer tensors of which a run reads the row with its number.
+        stored: the other outer values that it reads, which are stored in the model.
+        sizes: the values that are the size of an outer tensor along an axis.
+        pieces: for each state the value that a run appends.
         opsets: the versions of the operators.
     """
 
@@ -43,9 +43,9 @@ class RowLoop:
     opsets: Sequence[onnx.OperatorSetIdProto]
 
     def piece_of(self, given: Mapping[str, Array]) -> list[Array] | None:
-        """Return what a run appends to each state, where row 0 of each tensor is given.
+        """Return what a run appends to each state, given row 0 of each tensor.
 
-        The values are those of onnx's own evaluator. None if it does not compute the body.
+        onnx's own evaluator computes the values. None if it cannot run the body.
         """
         number = self.body.input[0].name
         values = {name: np.asarray(row)[None] for name, row in given.items()}
@@ -83,7 +83,7 @@ def _needed(body: onnx.GraphProto, names: Sequence[str]) -> list[onnx.NodeProto]
 
 
 def row_loop(match: Match) -> RowLoop | str:
-    """Return what a Loop appends, or why it is no loop that only appends rows."""
+    """Return the appended rows of a Loop, or why it does not only append rows."""
     node = match.proto
     body = next((body for _, body in bodies(node)), None)
     states = len(node.input) - 2
@@ -130,7 +130,7 @@ def _stays_true(
 def _appended(
     body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto], state: str, after: str
 ) -> str | None:
-    """Return what a body puts after the rows of a state, if that is all that it does with it."""
+    """Return the value that a body appends to a state, if it does nothing else with the state."""
     readers = [each for each in body.node if state in each.input]
     names = {state}
     if len(readers) == 1 and readers[0].op_type in ("Cast", "Identity"):
@@ -166,7 +166,7 @@ def _is_empty(match: Match, tensor: gs.Tensor) -> bool:
 def _outer_values(
     body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
 ) -> tuple[tuple[str, ...], list[str]]:
-    """Return the tensors whose rows a body reads, and the other values from outside."""
+    """Return the outer tensors whose rows a body reads, and the other outer values."""
     own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
     read = dict.fromkeys(
         name for node in body.node for name in node.input if name and name not in producers
@@ -193,7 +193,7 @@ def _stored(match: Match, name: str) -> Array | None:
 
 
 def _size(match: Match, name: str, rows: Sequence[str]) -> tuple[str, int] | None:
-    """Return the tensor and the axis that a value is the size of."""
+    """Return the tensor and the axis whose size a value is."""
     taken = match.producer(name)
     if taken is None or taken.op_type != "Gather" or any(each.i for each in taken.attribute):
         return None

@@ -1,4 +1,4 @@
-"""Spell out EyeLike of a size that only a run tells."""
+"""Spell out EyeLike of a size that is known only when the model runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class ExpandEyeLike(Rewrite):
     """EyeLike(x) -> Cast(row + k == column), with Range for the numbers of rows and columns.
 
-    For a matrix with a dynamic dimension; TensorRT takes the others.
+    For a matrix with a dynamic dimension; TensorRT supports the others.
     """
 
     pattern = Op("EyeLike", "x")

@@ -1,4 +1,4 @@
-"""Turn the loop that pastes masks into an image, as Mask R-CNN is exported, into products."""
+"""Turn Mask R-CNN's exported loop, which pastes masks into an image, into products."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _Pasting = tuple[str, str, int, int]
 class ExpandMaskPasting(Rewrite):
     """Loop over boxes: Concat(images, paste of Resize(mask)) -> MatMul(rows, masks, columns).
 
-    The loop that torchvision writes for masks (N, 1, S, S) and boxes (N, 4) of whole pixels: each
-    mask is resized to its box and put into an image of zeros. TensorRT takes no Resize to a size
-    that the values of a tensor decide. Where a box lies decides how much each row and column of
-    its mask counts in each row and column of the image, which is two products.
+    torchvision writes this loop for masks (N, 1, S, S) and boxes (N, 4) of whole pixels: each mask
+    is resized to its box and put into an image of zeros. TensorRT does not support a Resize to a
+    size that depends on data. The box gives the weight of each row and column of its mask in each
+    row and column of the image, so that two products compute the image.
 
-    What the loop's body computes is compared with that, for some masks and boxes, by onnx's own
-    evaluator. The number of boxes may depend on data; the image's size must be stored.
+    To recognise the loop, onnx's own evaluator runs its body on some masks and boxes, and the
+    results are compared. The number of boxes may depend on data; the image's size must be stored.
     """
 
     pattern = Op("Loop")
@@ -56,13 +56,13 @@ def _swapped(new: Replacement, value: NodeInput) -> gs.Variable:
 def _shares(
     new: Replacement, boxes: NodeInput, axis: int, size: int, side: NodeInput
 ) -> gs.Variable:
-    """Return how much each row of a mask counts in each row of the image: [N, size, S].
+    """Return the weight of each row of a mask in each row of the image: [N, size, S].
 
     Args:
         new: the new nodes.
         boxes: the boxes.
         axis: 0 for columns, 1 for rows.
-        size: that of the image.
+        size: the size of the image.
         side: S, as a vector of one float32.
     """
     low = new.add("Cast", new.slice(boxes, 1, axis, axis + 1), to="float32")
@@ -85,7 +85,7 @@ def _shares(
 
 
 def _pasting(match: Match, loop: RowLoop) -> _Pasting | None:
-    """Return the masks, the boxes and the image's height and width, if that is what a loop does."""
+    """Return the masks, the boxes and the image's height and width, if a loop pastes masks."""
     if len(loop.rows) != 2 or len(loop.pieces) != 1:
         return None
     by_type = {match.dtype(gs.Variable(name)): name for name in loop.rows}

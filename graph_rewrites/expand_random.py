@@ -1,4 +1,4 @@
-"""Draw samples with uniform random numbers, which TensorRT has, for operators that it lacks."""
+"""Draw samples from TensorRT's uniform random numbers, for operators that it lacks."""
 
 from __future__ import annotations
 

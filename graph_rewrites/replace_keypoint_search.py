@@ -1,4 +1,4 @@
-"""Replace the loop that searches heat maps for keypoints, as Keypoint R-CNN is exported."""
+"""Replace Keypoint R-CNN's exported loop, which searches heat maps for keypoints."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class _Search:
 class ReplaceKeypointSearch(Rewrite):
     """Loop over regions: Concat(points, place of ArgMax(Resize(maps))) -> ResizedArgMax_PK.
 
-    The loop that torchvision writes for heat maps (N, K, S, S) and regions. TensorRT takes no
-    Resize to a size that the values of a tensor decide. What the loop's body computes is compared
-    with that, for some maps and regions, by onnx's own evaluator.
+    torchvision writes this loop for heat maps (N, K, S, S) and regions. TensorRT does not support a
+    Resize to a size that depends on data. To recognise the loop, onnx's own evaluator runs its body
+    on some maps and regions, and the results are compared.
     """
 
     plugin = ResizedArgMax
@@ -97,7 +97,7 @@ def _search(match: Match, loop: RowLoop) -> _Search | None:
 
 
 def _count(match: Match, maps: str) -> int:
-    """Return how many maps a region has; any number will do where the loop reads it from them."""
+    """Return how many maps a region has; any number if the loop reads it from the maps."""
     known = match.value_type(gs.Variable(maps))
     dims = [] if known is None else list(known.tensor_type.shape.dim)
     return (dims[1].dim_value if len(dims) == 4 else 0) or 3

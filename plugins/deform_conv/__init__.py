@@ -1,4 +1,4 @@
-"""DeformConv, a convolution whose taps move by offsets that are an input, in CUDA C++."""
+"""DeformConv, a convolution whose taps are moved by an input, in CUDA C++."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from pluginkit.plugins.deform_conv.shapes import check_shapes, positive
 
 
 class DeformConv(Plugin):
-    """Convolve images with taps that each move by an offset, given for every output pixel.
+    """Convolve images with taps that an input moves, separately for every output pixel.
 
     Y[n, m, i, j] = B[m] + sum over c, tap of W[m, c, tap] * mask[n, tap, i, j] * X[n, c] at
     (i, j) * strides - pads + tap * dilations + offset[n, tap, i, j]
 
-    X is interpolated bilinearly between the centres of four pixels; pixels outside count as 0, and
-    so does a place that is a pixel or more outside, or NaN. Places, products and sums are computed
-    in float32, and the result is rounded once.
+    X is interpolated bilinearly between the centres of four pixels. Pixels outside count as 0, and
+    so does a position that is NaN, or a pixel or more outside. Positions, products and sums are
+    computed in float32, and the result is rounded once.
 
     Inputs:      X: (N, C, H, W) float32 | float16 | bfloat16, linear; any dimension dynamic.
                  W: (M, C / group, kernel height, kernel width), dtype of X, linear.
@@ -98,5 +98,5 @@ class DeformConv(Plugin):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Yield strides, pads, dilations, groups of both kinds, and what may be absent or empty."""
+        """Yield strides, pads, dilations, groups of both kinds, and absent and empty inputs."""
         return deform_conv_cases()

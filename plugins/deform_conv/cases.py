@@ -28,7 +28,7 @@ _CASES: tuple[tuple[str, tuple[int, ...], int, tuple[int, int], str, dict[str, A
 
 
 def deform_conv_cases() -> Iterator[Case]:
-    """Yield strides, pads, dilations, groups of both kinds, and what may be absent or empty."""
+    """Yield strides, pads, dilations, groups of both kinds, and absent and empty inputs."""
     for name, shape, maps, taps, given, attributes in _CASES:
         rng = np.random.default_rng(22)
         groups, parts = attributes.get("group", 1), attributes.get("offset_group", 1)
@@ -44,7 +44,7 @@ def deform_conv_cases() -> Iterator[Case]:
             for i in (0, 1)
         )
         count = taps[0] * taps[1] * parts
-        # Multiples of 1/8, which every type holds, some of them a long way off.
+        # Multiples of 1/8, which every type represents; some are far outside.
         offset = rng.integers(-20, 21, (shape[0], 2 * count, *out)) / 8
         offset = np.where(rng.random(offset.shape) < 0.05, 40.0, offset)
         arrays: list[np.ndarray | None] = [

@@ -1,7 +1,7 @@
-// DeformConv as an implicit matrix product: of the weights of a group, one row for each output channel, by the sampled
-// pixels, one column for each output pixel and one row for each channel and tap. A block computes a tile of the output.
-// It goes through the taps, finds once for each where and with which weights the pixels of the tile are sampled, and
-// then samples a few channels at a time into shared memory, where the threads multiply them.
+// DeformConv as an implicit matrix product: the weights of a group, with a row for each output channel, times the
+// sampled pixels, with a column for each output pixel and a row for each channel and tap. A block computes a tile of
+// the output. For each tap it first computes the positions and weights of the samples of the tile's pixels, then
+// samples a few channels at a time into shared memory, where the threads multiply them.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -15,7 +15,7 @@ struct Sizes {
     int groups, offset_groups, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x;
 };
 
-// Where a tap samples for one output pixel: four pixels of a channel, or -1 for one that is outside, and their weights.
+// The sample of a tap for one output pixel: four pixels of a channel (-1 for one outside), and their weights.
 struct Place {
     int at[4];
     float weight[4], mask;
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(THREADS)
     const long long area = 1LL * sizes.height * sizes.width;
     const int column_tiles = (outputs + COLUMNS - 1) / COLUMNS;
     for (long long tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        // Blocks that share sampled pixels are neighbours.
+        // Adjacent blocks share sampled pixels.
         long long rest = tile;
         const int map = static_cast<int>(rest % row_tiles) * ROWS;
         rest /= row_tiles;
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(THREADS)
         const int group = static_cast<int>(rest % sizes.groups);
         const long long image = rest / sizes.groups;
         float sums[OWN_ROWS][OWN_COLUMNS] = {};
-        // The channels of a group lie in one part with its own offsets, or in several.
+        // The channels of a group may belong to several parts, each with its own offsets.
         const int begin = group * depth, end = begin + depth;
         for (int channel = begin; channel < end;) {
             const int part = channel / part_depth, stop = min(end, (part + 1) * part_depth);

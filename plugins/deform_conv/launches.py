@@ -9,18 +9,18 @@ from pluginkit import Launch, TensorDesc, int32, known
 if TYPE_CHECKING:
     from pluginkit.plugins.deform_conv import DeformConv
 
-#: Threads of a block: 16 along the rows of a tile and 16 along its columns.
+#: The threads of a block: 16 along the rows of a tile and 16 along its columns.
 _SIDE = 16
-#: Columns of a tile, the pixels of the output that a block computes; each thread takes four.
+#: The columns of a tile, which are output pixels; each thread takes four.
 _COLUMNS = 64
-#: Rows of a tile, the output channels of a block; a few, where a group has few channels.
+#: The rows of a tile, which are output channels; fewer if a group has few channels.
 ROWS = (64, 16)
-#: Products of a tile that are in shared memory at a time.
+#: How many terms of each sum are in shared memory at a time.
 _DEPTH = 16
-#: Blocks of a launch, at most; each then takes several tiles.
+#: The most blocks of a launch; with more tiles each block takes several.
 _MOST_BLOCKS = 2**31 - 1
 
-#: What the kernel shares with Python.
+#: The constants that the kernel shares with Python.
 DEFINES = {"SIDE": _SIDE, "COLUMNS": _COLUMNS, "DEPTH": _DEPTH}
 
 

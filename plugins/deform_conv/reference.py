@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 def deform_conv(
     plugin: DeformConv, x: Array, w: Array, offset: Array, bias: Array | None, mask: Array | None
 ) -> Array:
-    """Convolve ``x`` (N, C, H, W) with ``w`` at places that ``offset`` moves."""
+    """Convolve ``x`` (N, C, H, W) with ``w``, whose taps are moved by ``offset``."""
     batch, channels = x.shape[:2]
     taps_y, taps_x = w.shape[2:]
     taps, parts = taps_y * taps_x, plugin.offset_group
@@ -50,7 +50,7 @@ def deform_conv(
 
 
 def _between(pixels: Array, y: Array, x: Array) -> Array:
-    """Interpolate ``pixels`` (C, H, W) at places (y, x)."""
+    """Interpolate ``pixels`` (C, H, W) at positions (y, x)."""
     height, width = pixels.shape[1:]
     is_near = (y > -1) & (y < height) & (x > -1) & (x < width)
     y, x = np.where(is_near, y, np.float32(0)), np.where(is_near, x, np.float32(0))

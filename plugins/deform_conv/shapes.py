@@ -1,4 +1,4 @@
-"""What DeformConv checks of its attributes and shapes."""
+"""The checks of DeformConv's attributes and shapes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def positive(value: int | tuple[int, ...] | None) -> str | None:
-    """Check an attribute that is a positive number, or some, or absent."""
+    """Check an attribute that is one or several positive numbers, or absent."""
     numbers = (value,) if isinstance(value, int) else value or ()
     return None if all(number > 0 for number in numbers) else "expected 1 or more"
 
@@ -25,7 +25,7 @@ def check_shapes(
     bias: TensorDesc | None,
     mask: TensorDesc | None,
 ) -> None:
-    """Raise an InputError where the inputs of a plugin do not fit each other."""
+    """Raise an InputError if the inputs of a plugin do not fit each other."""
     for tensor, axis, expected, why in _expected(plugin, x, w, offset, mask):
         if tensor.shape[axis] != expected:
             raise InputError(

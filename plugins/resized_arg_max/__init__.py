@@ -1,4 +1,4 @@
-"""ResizedArgMax, where maps are largest once each is resized to a size of its own, in CUDA C++."""
+"""ResizedArgMax, the largest pixels of maps that are each resized to a size of their own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pluginkit.plugins.resized_arg_max.cases import resized_arg_max_cases
 from pluginkit.plugins.resized_arg_max.reference import LARGEST, resized_arg_max
 
 _THREADS = 256
-#: Pixels of a map that a block keeps in shared memory; larger maps stay outside.
+#: The most pixels of a map that a block keeps in shared memory; larger maps are read from global.
 _KEPT = 4096
 
 
@@ -34,8 +34,9 @@ class ResizedArgMax(Plugin):
 
     row[n, k], column[n, k] = argmax of Resize(maps[n, k], (heights[n], widths[n]))
 
-    The resized maps are never written. Pixels lie as in ONNX's Resize with half_pixel; taps outside
-    a map count as its edge. Of equal pixels the first counts, row by row; NaN is below all numbers.
+    The resized maps are never written. Pixels are at the same positions as in ONNX's Resize with
+    half_pixel; taps outside a map read its edge. Of equal pixels the first in row-major order
+    counts; NaN is below all numbers.
 
     Inputs:      maps: (N, K, H, W) float32, linear; any dimension dynamic.
                  heights: (N,) int64, linear. widths: (N,) int64, linear. Below 1 is 1, above 65536

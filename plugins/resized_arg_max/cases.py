@@ -8,7 +8,7 @@ import numpy as np
 
 from pluginkit import Case
 
-#: Each case's name, the shape of the maps, and their heights and widths once resized.
+#: Each case's name, the shape of the maps, and their resized heights and widths.
 _CASES: tuple[tuple[str, tuple[int, int, int, int], list[int], list[int]], ...] = (
     ("grow_and_shrink", (3, 2, 5, 6), [9, 3, 17], [13, 2, 1]),
     ("same_size", (1, 3, 7, 5), [7], [5]),

@@ -1,5 +1,5 @@
-// ResizedArgMax: a block takes one map, keeps it in shared memory where it fits, and computes every pixel of the resized
-// map on the way to the largest.
+// ResizedArgMax: a block takes one map, keeps it in shared memory if it fits, and computes every pixel of the resized
+// map to find the largest.
 
 using pluginkit::KEPT, pluginkit::LARGEST, pluginkit::THREADS;  // from __init__.py
 
@@ -25,7 +25,7 @@ __device__ __forceinline__ Taps taps_of(int number, float scale, int pixels, flo
     return taps;
 }
 
-// The largest pixel so far and its place; of equal ones that of the first.
+// The largest pixel so far and its position; of equal pixels the first.
 struct Best {
     float value;
     long long place;
