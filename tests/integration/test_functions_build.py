@@ -144,3 +144,24 @@ def test_tensorrt_builds_it(name, tmp_path):
     onnx.save(MODELS[name], tmp_path / "m.onnx")
     options = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"])
     assert build_engine(tmp_path / "m.onnx", options=options).plan_path.stat().st_size
+
+
+WITHOUT_VALUES = """
+    y = Conv (x, w, "")
+    z = f.Low (y, "")
+    v = Gemm (m, m, "")
+    q = Dropout (v, "", "")
+    r, s = Split <num_outputs = 2> (q, "")
+"""
+
+
+def test_optional_inputs_without_a_value_are_built(rtx, tmp_path) -> None:
+    model = onnx.parser.parse_model(
+        f"{HEAD} g (float[1,1,4,4] x, float[1,1,2,2] w, float[4,4] m)"
+        f" => (float[1,1,3,3] z, float[2,4] r, float[2,4] s) {{ {WITHOUT_VALUES} }}"
+        f" {F} Low (a, low) => (b) {{ b = Clip (a, low) }}"
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    options = BuildOptions(flavour=rtx.name, compute_capabilities=["8.9"])
+    assert build_engine(path, options=options).plan_path.exists()

@@ -37,16 +37,16 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
     """Inline, in place, each local function that holds one of these operators.
 
     Functions that call such a function are inlined too, and functions with an overload, which
-    TensorRT's parser ignores, or with external data, which onnx does not find there. If the model
-    has values of types that TensorRT lacks, or a function another version of ONNX's operators, all
-    functions are.
+    TensorRT's parser ignores, with external data, which onnx does not find there, or called without
+    an optional input, which the parser refuses. If the model has values of types that TensorRT
+    lacks, or a function another version of ONNX's operators, all functions are.
 
     Args:
         model: the model.
         op_types: the operators of the nodes that rewrites look for.
 
     Returns:
-        Whether a function with an overload was inlined, which is needed in any case.
+        Whether a function was inlined that TensorRT's parser does not take.
 
     Errors:
         PK408: the functions cannot be inlined.
@@ -54,8 +54,8 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
     if not model.functions:
         return False
     light = _without_weights(model)
-    overloads = _name_overloads(light)
-    wanted = _wanted(light, op_types, overloads)
+    refused = _name_overloads(light) | _called_with_fewer_inputs(light)
+    wanted = _wanted(light, op_types, refused)
     if not wanted:
         return False
     try:
@@ -79,11 +79,11 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
         model.graph.ClearField(field)
         getattr(model.graph, field).extend(getattr(inlined.graph, field))
     _number_nodes(model)
-    return bool(overloads)
+    return bool(refused)
 
 
 def _wanted(
-    model: onnx.ModelProto, op_types: Collection[str], overloads: Collection[_Key]
+    model: onnx.ModelProto, op_types: Collection[str], refused: Collection[_Key]
 ) -> set[_Key]:
     """Return the functions to inline: domain and name."""
     holds: dict[_Key, set[str]] = {}
@@ -102,12 +102,23 @@ def _wanted(
     if _has_rare_types(model):
         return set(holds)
     wanted = {key for key, held in holds.items() if not held.isdisjoint(op_types)}
-    wanted |= {*with_external_data, *overloads}
+    wanted |= {*with_external_data, *refused}
     while True:
         callers = {key for key, called in calls.items() if not called.isdisjoint(wanted)}
         if callers <= wanted:
             return wanted
         wanted |= callers
+
+
+def _called_with_fewer_inputs(model: onnx.ModelProto) -> set[_Key]:
+    """Return the functions that a node calls without one of their inputs."""
+    inputs = {(each.domain, each.name): len(each.input) for each in model.functions}
+    return {
+        (node.domain, node.op_type)
+        for scope in scopes(model)
+        for node in scope.graph.node
+        if inputs.get((node.domain, node.op_type), 0) > sum(map(bool, node.input))
+    }
 
 
 def _has_other_opsets(model: onnx.ModelProto) -> bool:

@@ -29,6 +29,7 @@ from pluginkit.onnx.model.external_data import store_external_constants
 from pluginkit.onnx.model.graphs import scopes, sorted_nodes
 from pluginkit.onnx.model.plugin_nodes import PluginKey, Plugins, complete_plugin_nodes
 from pluginkit.onnx.model.weightless_model import skeleton_for_checker
+from pluginkit.onnx.rewriting.empty_inputs import drop_last_empty_inputs
 from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite
 from pluginkit.onnx.rewriting.needed_inlining import inline_needed
 from pluginkit.onnx.rewriting.passed_through import copy_passed_through
@@ -114,7 +115,7 @@ def rewrite_model(
     if not in_place:
         result = onnx.ModelProto()
         result.CopyFrom(model)
-    had_overloads = inline_needed(result, _looked_for(chosen.rewrites, known))
+    had_to_inline = inline_needed(result, _looked_for(chosen.rewrites, known))
     complete_plugin_nodes(result, known)
     may_be_wrong = _repair(result)
     signature = signature_of(result.graph)
@@ -141,7 +142,7 @@ def rewrite_model(
         complete_value_info(result, passes.types, known)
         del passes  # the checker needs the memory
         check_rewritten(signature, original, result)
-    elif not in_place and not had_overloads and len(result.functions) < len(model.functions):
+    elif not in_place and not had_to_inline and len(result.functions) < len(model.functions):
         result.CopyFrom(model)  # no function had to be inlined after all
         _repair(result)
     return RewriteResult(result, applied, refused, chosen.retired, chosen.opt_in, known, mismatched)
@@ -154,6 +155,7 @@ def _repair(model: onnx.ModelProto) -> bool:
         Whether declarations are left that may be wrong.
     """
     store_external_constants(model)
+    drop_last_empty_inputs(model)
     may_be_wrong = correct_annotations(model)
     copy_passed_through(model)
     return may_be_wrong
