@@ -1,4 +1,5 @@
 import resource
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -8,6 +9,8 @@ from itertools import groupby
 from types import ModuleType
 
 import pytest
+
+from tests.browser import COMMANDS, Browser
 
 #: A test that takes more CPU seconds, its child processes included, is marked ``slow``.
 SLOW_CPU_S = 2.0
@@ -38,6 +41,17 @@ def no_modules_of_other_tests(tmp_path_factory: pytest.TempPathFactory) -> Itera
         if is_temporary(module):
             del sys.modules[name]
     sys.modules.update(hidden)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser that all tests share; without one they are skipped."""
+    command = next(filter(None, map(shutil.which, COMMANDS)), None)
+    if command is None:
+        pytest.skip(f"no browser is installed: none of {', '.join(COMMANDS)} is on the PATH")
+    running = Browser(command, tmp_path_factory.mktemp("browser"))
+    yield running
+    running.close()
 
 
 @cache

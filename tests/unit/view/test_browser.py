@@ -15,10 +15,9 @@ from pluginkit.view.graph_document import document_from_model
 from pluginkit.view.model_diff import mark_differences
 from pluginkit.view.node_status import Verdict
 from pluginkit.view.page import page_from_documents
+from tests.browser import Browser
 
 pytestmark = pytest.mark.browser
-
-Browser = Any
 
 MAIN = "main graph"
 HOSTILE = "</script><img src=x onerror=document.title='broken'>"

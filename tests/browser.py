@@ -5,14 +5,10 @@ import itertools
 import json
 import os
 import select
-import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
@@ -165,13 +161,3 @@ class Browser:
         self._process.wait(10)
         os.close(self._read)
         os.close(self._write)
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    command = next(filter(None, map(shutil.which, COMMANDS)), None)
-    if command is None:
-        pytest.skip(f"no browser is installed: none of {', '.join(COMMANDS)} is on the PATH")
-    running = Browser(command, tmp_path_factory.mktemp("browser"))
-    yield running
-    running.close()
