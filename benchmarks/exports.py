@@ -5,8 +5,9 @@
     python benchmarks/exports.py build FOLDER     # needs tensorrt_rtx
     python benchmarks/exports.py page             # writes exports.md
 
-The models are those of exported_models.py and exported_networks.py, from both of torch's exporters,
-and of exported_estimators.py. Models that an exporter or ONNX Runtime refuses are left out.
+The models are those of exported_models.py, exported_operators.py and exported_networks.py, from
+both of torch's exporters, and of exported_estimators.py. Models that an exporter or ONNX Runtime
+refuses are left out.
 ``build`` tries each model unchanged, and those that TensorRT refuses again with every rewrite. In
 results/exports.json the results of models that are not named are kept. A model is equal if the
 rewritten model, with the plugins' numpy references, has the outputs of ONNX Runtime on the inputs
@@ -36,10 +37,9 @@ Made by `python benchmarks/exports.py` from [results/exports.json](results/expor
 Small models with operators that people export, and small networks of torch_geometric and
 transformers, with random weights, by both of torch's exporters; and estimators of scikit-learn by
 skl2onnx. What an exporter or ONNX Runtime refuses is left out. Each is built for compute
-capability 8.9 as it is; where
-TensorRT-RTX refuses that, with pluginkit's rewrites and plugins. Equal: the rewritten model gives
-what ONNX Runtime gives of the original, with the plugins' numpy references. A model that draws
-random numbers is only built.
+capability 8.9 as it is; where TensorRT-RTX refuses that, with pluginkit's rewrites and plugins.
+Equal: the rewritten model gives what ONNX Runtime gives of the original, with the plugins' numpy
+references. A model that draws random numbers is only built.
 """
 
 
@@ -74,6 +74,7 @@ def _exports(names: list[str]) -> Any:
     from functools import partial
 
     import exported_networks  # noqa: F401  # adds its models to MODELS
+    import exported_operators  # noqa: F401  # and so does this
     from exported_estimators import estimators
     from exported_models import MODELS
 
@@ -91,7 +92,7 @@ def _export_torch(each: Any, exporter: str, path: Path) -> tuple[dict[str, Any],
 
     torch.manual_seed(0)
     function, inputs = each.make()
-    is_module = isinstance(function, torch.nn.Module)
+    is_module = isinstance(function, (torch.nn.Module, torch.jit.ScriptFunction))
     module = function if is_module else _module(function)
     options: dict[str, Any] = {"input_names": list(inputs), "dynamo": exporter == "dynamo"}
     options["opset_version"] = _OPSET if options["dynamo"] else each.opset
@@ -102,7 +103,9 @@ def _export_torch(each: Any, exporter: str, path: Path) -> tuple[dict[str, Any],
     else:
         options["dynamic_axes"] = {name: list(axes) for name, axes in each.dynamic.items()}
     with torch.no_grad():
-        torch.onnx.export(module.eval(), tuple(inputs.values()), str(path), **options)
+        if isinstance(module, torch.nn.Module):
+            module.eval()
+        torch.onnx.export(module, tuple(inputs.values()), str(path), **options)
     shapes = {
         name: [_range(axis in each.dynamic[name], size) for axis, size in enumerate(array.shape)]
         for name, array in inputs.items()
@@ -161,8 +164,8 @@ def build(folder: Path, names: list[str]) -> None:
         record(NAME, host_environment(), [kept[name] for name in sorted(kept)])
 
 
-def _rows() -> list[dict[str, Any]]:
-    path = RESULTS / f"{NAME}.json"
+def _rows(name: str = NAME) -> list[dict[str, Any]]:
+    path = RESULTS / f"{name}.json"
     return json.loads(path.read_text())["rows"] if path.is_file() else []
 
 
@@ -238,12 +241,44 @@ def page(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         name = row["model"].split(".")[0].replace("_", " ")
         done = ", ".join([*row.get("rewrites", ()), *row.get("plugins", ())])
-        refusal = row.get("refusal", "builds it")
+        refusal = _refused(row["refusal"]) if "refusal" in row else "builds it"
         cells = (name, row["exporter"], row["opset"], refusal, done, row.get("problem", ""))
         *first, problem = (str(cell).replace("|", "\\|") for cell in cells)
         result = row["status"] + (f": {problem}" if problem else "")
         lines.append(f"| {' | '.join(first)} | {result} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_detectors()]) + "\n"
+
+
+def _refused(refusal: str) -> str:
+    """Return the nodes that an error names, or else its cause."""
+    import re
+
+    named = re.search(r"parser refuses (.*?)\. (?:Where|Cause|Fix):", refusal)
+    if named:
+        return f"refuses {named[1]}"
+    _, _, cause = refusal.partition("Cause: ")
+    return (cause or refusal).removeprefix("IBuilder::buildSerializedNetwork: ")
+
+
+def _detectors() -> list[str]:
+    """Return the section of torchvision's detectors, from the results of their own script."""
+    lines = [
+        "",
+        "## torchvision's detectors",
+        "",
+        "Made by `python benchmarks/torchvision_detectors.py`, with random weights and heads whose "
+        "scores differ, for an image of 320 x 320. TensorRT-RTX has no kernel for the "
+        "NonMaxSuppression of each.",
+        "",
+        "| model | plugins | builds | equal | largest error of an output |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in _rows("torchvision_detectors"):
+        said = ["yes" if row[key] else "no" for key in ("built", "equal")]
+        error = max((each["max_abs_error"] for each in row.get("outputs", ())), default=0.0)
+        cells = (row["model"], ", ".join(row.get("plugins", ())), *said, f"{error:.1e}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def main(arguments: list[str]) -> int:

@@ -34,6 +34,7 @@ Every script answers `--help`.
 | [roi_align.py](roi_align.py) | RoiAlign and its peers | a GPU, torch |
 | [deform_conv.py](deform_conv.py) | DeformConv and its peers; not run yet | a GPU, torchvision |
 | [torchvision_detectors.py](torchvision_detectors.py) | which detectors build | torchvision |
+| [exports.py](exports.py) | models that people export: [table](exports.md) | torch and others |
 | [enqueue_vtables.py](enqueue_vtables.py) | what one enqueue costs the host | \
 a GPU, tensorrt_lean, g++ |
 | [enqueue.py](enqueue.py) | the same, called from Python | a GPU, tensorrt_lean |

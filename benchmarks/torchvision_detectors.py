@@ -6,8 +6,9 @@
 Weights are random, with a seed. Normalizations get the statistics of an image, and the weights of
 heads have a spread that separates the scores: with those that torchvision draws, all scores are
 nearly equal, and the order of boxes is arbitrary. ``build`` prints for each model in the folder
-whether it builds, and how much its outputs differ from ONNX Runtime's; ``--json FILE`` records it.
-Outputs count as equal within 2e-4 (of a pixel, or of a score), or 1e-4 of the number.
+whether it builds, and how much its outputs differ from ONNX Runtime's, and records it in
+results/torchvision_detectors.json. Outputs count as equal within 2e-4 (of a pixel, or of a score),
+or 1e-4 of the number.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+NAME = "torchvision_detectors"
 SMALL = {"min_size": 256, "max_size": 320}
 #: The function of torchvision.models.detection, and its options.
 DETECTORS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -124,7 +126,10 @@ def build(folder: Path, names: list[str]) -> Iterator[dict[str, Any]]:
                     path, rewritten, inputs=inputs, plugins=plugins, rtol=1e-4, atol=2e-4
                 )
                 result["equal"] = comparison.ok
-                result["outputs"] = str(comparison)
+                result["outputs"] = [
+                    {"shape": list(each.shape), "max_abs_error": each.max_abs_error}
+                    for each in comparison.outputs
+                ]
         except PluginkitError as error:
             result["error"] = str(error)
         yield result
@@ -138,19 +143,23 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("command", choices=["export", "build"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(DETECTORS))
-    parser.add_argument("--json", type=Path, help="write what build found to this file")
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.command == "export":
         export(given.folder, given.names or list(DETECTORS))
         return 0
     exported = [name for name in DETECTORS if (given.folder / f"{name}.onnx").is_file()]
+    from record import RESULTS, host_environment, record
+
+    path = RESULTS / f"{NAME}.json"
+    rows = json.loads(path.read_text())["rows"] if path.is_file() else []
+    found = {row["model"]: row for row in rows}
     results = []
     for result in build(given.folder, given.names or exported):
         results.append(result)
+        found[result["model"]] = result
         print(json.dumps(result, indent=1), flush=True)
-    if given.json:
-        given.json.write_text(json.dumps(results, indent=1) + "\n")
+        record(NAME, host_environment(), [found[name] for name in DETECTORS if name in found])
     return 0 if all(each["equal"] for each in results) else 1
 
 

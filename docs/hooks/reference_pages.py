@@ -31,6 +31,7 @@ OUTSIDE = (
     "CONTRIBUTING.md",
     "benchmarks/README.md",
     "benchmarks/coverage.md",
+    "benchmarks/exports.md",
     "examples/README.md",
 )
 
