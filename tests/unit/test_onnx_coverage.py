@@ -93,4 +93,6 @@ def test_the_results_are_of_every_test_and_reach_what_they_should(document):
 def test_no_rewrite_touches_what_tensorrt_builds(document):
     native = [row for row in document["rows"] if row["status"] == "native"]
     assert len(native) > 600
-    assert [row["test"] for row in native if row["rewrites"]] == []
+    # TensorRT refuses Elu of signals, and uint8 and int8, only next to some other operators.
+    wider = {"CarryIntegers", "ExpandElu"}
+    assert [row["test"] for row in native if set(row["rewrites"]) - wider] == []
