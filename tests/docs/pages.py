@@ -80,7 +80,7 @@ def run_page(page: Path, folder: Path) -> int:
                 output = _run(["bash", "-euo", "pipefail"], block.text, folder)
             count += 1
         elif block.language == "text" and block.follows_code:
-            compare(block.text, output)
+            assert_prints(block.text, output)
     return count
 
 
@@ -106,7 +106,7 @@ def _run(command: list[str], text: str, folder: Path) -> str:
     return done.stdout
 
 
-def compare(expected: str, printed: str) -> None:
+def assert_prints(expected: str, printed: str) -> None:
     """Fail unless the expected lines are printed in their order.
 
     White space around lines, and empty lines, do not count.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pluginkit.ptx import Kind
-from tests.docs.pages import blocks_of, compare, run_page
+from tests.docs.pages import assert_prints, blocks_of, run_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if any(block.runs for block in blocks_of(path)))
@@ -73,6 +73,6 @@ def test_a_failing_command_fails(tmp_path: Path) -> None:
 
 
 def test_dots_stand_for_anything() -> None:
-    compare("took ... s\n...\nend", "took 1.5 s\nmore\nend  \n")
+    assert_prints("took ... s\n...\nend", "took 1.5 s\nmore\nend  \n")
     with pytest.raises(AssertionError):
-        compare("end\ntook ... s", "took 1.5 s\nend")
+        assert_prints("end\ntook ... s", "took 1.5 s\nend")

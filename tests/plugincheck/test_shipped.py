@@ -51,7 +51,7 @@ def test_the_kernels_of_the_cases_compile(plugin, monkeypatch: pytest.MonkeyPatc
 EVERY_TIME = ("AddRMSNorm", "CircPad", "ScatterElements", "ScatterND")
 
 
-def passes_what_runs_kernels(plugin, *, isolate: bool) -> None:
+def assert_kernels_pass(plugin, *, isolate: bool) -> None:
     report = plugincheck(plugin, only=sorted(EXECUTING), isolate=isolate)
     assert not report.has_failures, str(report)
     passed = {result.check for result in report.of("passed")}
@@ -67,11 +67,11 @@ def test_no_kernel_is_wrong_or_flagged_in_a_third_of_the_time(
     for share, seconds in SHARES.items():
         monkeypatch.setitem(SHARES, share, seconds / 3)
     (plugin,) = (one for one in SHIPPED if one.__name__ == name)
-    passes_what_runs_kernels(plugin, isolate=False)
+    assert_kernels_pass(plugin, isolate=False)
 
 
 @pytest.mark.slow
 @pytest.mark.exhaustive
 @each_shipped_plugin
 def test_no_kernel_of_a_shipped_plugin_is_wrong_or_flagged(plugin) -> None:
-    passes_what_runs_kernels(plugin, isolate=True)
+    assert_kernels_pass(plugin, isolate=True)

@@ -14,7 +14,7 @@ from pluginkit import find_plugins, float16
 from pluginkit.checking.check import all_checks
 from pluginkit.contract import calls
 from pluginkit.kernels.compile import compile_launches
-from tests.docs.pages import blocks_of, compare
+from tests.docs.pages import assert_prints, blocks_of
 
 ROOT = Path(__file__).parents[2]
 PERFORMANCE = (ROOT / "docs" / "performance.md").read_text()
@@ -73,7 +73,7 @@ def test_the_first_output_is_the_one_that_its_page_is_tested_with() -> None:
         next(block.text for block in blocks_of(ROOT / page) if block.language == "text")
         for page in ("README.md", "docs/index.md")
     )
-    compare(index, readme)
+    assert_prints(index, readme)
 
 
 def test_the_pages_plugin_is_valid() -> None:
