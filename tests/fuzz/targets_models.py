@@ -129,11 +129,12 @@ def operator(rng: random.Random, box: Sandbox) -> str:
 def _parsed(box: Sandbox, path: Path) -> str:
     """Rewrite, register and parse with TensorRT-RTX, as a build does up to the network."""
     from pluginkit.engine.build.build_engine import _rewrite
+    from pluginkit.engine.build.build_options import BuildOptions
     from pluginkit.trt.flavour import load_flavour
 
     flavour = load_flavour("tensorrt_rtx")
-    choice = RewriteChoice(also=_opt_in())
-    outcome, source = box.call(_rewrite, path, _plugins(), _rewrites(), choice, flavour.name)
+    choice, options = RewriteChoice(also=_opt_in()), BuildOptions(flavour=flavour.name)
+    outcome, source = box.call(_rewrite, path, _plugins(), _rewrites(), choice, options)
     return outcome if source is None else box.call(_parse, flavour, source)[0]
 
 

@@ -36,6 +36,10 @@ _INT32_MAX = 2**31 - 1
 
 _AXES = ("at least one axis", lambda dims: len(dims) > 0)
 _LIST = ("one axis", lambda dims: len(dims) == 1)
+_RANK = (
+    "one axis, and at most 8 elements, as many as TensorRT has dimensions",
+    lambda dims: len(dims) == 1 and (dims[0] or 0) <= 8,
+)
 _ONE = ("one element", lambda dims: len(dims) < 2 and all(size in (None, 1) for size in dims))
 _FULL = ("one axis that is not empty", lambda dims: len(dims) == 1 and dims[0] != 0)
 #: What the shape of an input, by its position, must be: in words, and as a test of its sizes, None
@@ -44,19 +48,19 @@ _SHAPES: Mapping[str, Mapping[int, tuple[str, Callable[[Sequence[int | None]], b
     "ArgMax": {0: _AXES},
     "ArgMin": {0: _AXES},
     "Clip": {1: _ONE, 2: _ONE},
-    "ConstantOfShape": {0: _LIST},
+    "ConstantOfShape": {0: _RANK},
     "Dropout": {1: _ONE, 2: _ONE},
-    "Expand": {1: _LIST},
+    "Expand": {1: _RANK},
     "GatherND": {0: _AXES, 1: _AXES},
     "If": {0: _ONE},
     "Loop": {0: _ONE, 1: _ONE},
     "NonMaxSuppression": {2: _ONE, 3: _ONE, 4: _ONE},
     "Range": {0: _ONE, 1: _ONE, 2: _ONE},
-    "Reshape": {1: _LIST},
+    "Reshape": {1: _RANK},
     "RotaryEmbedding": {0: _AXES},
     "Slice": {1: _LIST, 2: _LIST, 3: _LIST, 4: _LIST},
     "Split": {1: _FULL},
-    "Tile": {1: _LIST},
+    "Tile": {1: _RANK},
     "TopK": {1: _ONE},
 }
 _DIRECTION = (b"forward", b"reverse", b"bidirectional").__contains__
@@ -125,7 +129,7 @@ def _refusal(code: str, scope: Scope, node: onnx.NodeProto, problem: str) -> Mod
         code,
         f"{describe(node)} {problem}.",
         where=scope.path,
-        cause="TensorRT's ONNX parser could crash on it; ONNX's own checker refuses it too.",
+        cause="TensorRT's ONNX parser could crash on it.",
         fix=RE_EXPORT,
     )
 

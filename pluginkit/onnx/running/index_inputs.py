@@ -16,7 +16,9 @@ import onnx
 import onnx.helper
 
 from pluginkit.errors import ModelError
-from pluginkit.onnx.model.graphs import bodies, defined_names, describe, is_op
+from pluginkit.onnx.inference.infer_types import infer_types
+from pluginkit.onnx.inference.value_types import dims_of
+from pluginkit.onnx.model.graphs import bodies, defined_names, describe, is_op, scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins
 from pluginkit.onnx.running.run_model import run_model
 
@@ -38,6 +40,7 @@ _CARRIERS: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 #: Operators that pass on the values of all their inputs.
 _COLLECTORS = frozenset({"Concat", "Max", "Min"})
+_UNKNOWN = 2**62
 #: Operators that read indices: the input that holds them, and the input that they index.
 _READERS = {
     "Gather": (1, 0),
@@ -47,6 +50,7 @@ _READERS = {
     "Scatter": (1, 0),
     "ScatterND": (1, 0),
     "OneHot": (0, 1),
+    "RoiAlign": (2, 0),
 }
 
 
@@ -126,9 +130,10 @@ class _OriginSearch:
         return env
 
     def _note(self, node: onnx.NodeProto, env: Mapping[str, Origins], local: Origins) -> None:
-        if len(node.input) < 2:
+        slots = _READERS[node.op_type]
+        if len(node.input) <= max(slots):
             return
-        indices, indexed = (node.input[slot] for slot in _READERS[node.op_type])
+        indices, indexed = (node.input[slot] for slot in slots)
         if indices in env:
             is_local = not {indices, indexed} <= self._outermost or bool({indices, indexed} & local)
             self.found.append(IndexReader(node, env[indices], indices, indexed, is_local))
@@ -219,7 +224,7 @@ def index_limits(
         plugins: the plugins of its nodes.
 
     Errors:
-        PK445: indices are for a value that exists only inside a body.  PK441: the model does not
+        PK445: indices are for a value inside a body, of unknown size.  PK441: the model does not
         run.
     """
     probe = onnx.ModelProto()
@@ -227,13 +232,7 @@ def index_limits(
     del probe.graph.output[:]
     for number, reader in enumerate(readers):
         if reader.is_local:
-            raise ModelError(
-                "PK445",
-                f"indices from input '{min(reader.origins)}' are for a value inside a body; "
-                "expected a value of the main graph.",
-                where=f"node {describe(reader.node)}",
-                fix=f"give a range: --range {min(reader.origins)}:0,n.",
-            )
+            continue
         for name, value in (("indices", reader.indices), ("indexed", reader.indexed)):
             is_count = reader.node.op_type == "OneHot" and name == "indexed"
             output = f"pluginkit_{name}_{number}"
@@ -243,14 +242,39 @@ def index_limits(
     sizes = run_model(probe, inputs, plugins, base_dir=folder)
     limits: dict[str, int] = {}
     for number, reader in enumerate(readers):
-        limit = _limit(
-            reader.node,
-            sizes[f"pluginkit_indexed_{number}"].reshape(-1).tolist(),
-            sizes[f"pluginkit_indices_{number}"].tolist(),
+        limit = (
+            _local_limit(model, reader)
+            if reader.is_local
+            else _limit(
+                reader.node,
+                sizes[f"pluginkit_indexed_{number}"].reshape(-1).tolist(),
+                sizes[f"pluginkit_indices_{number}"].tolist(),
+            )
         )
         for origin in reader.origins:
             limits[origin] = min(limit, limits.get(origin, limit))
     return limits
+
+
+def _local_limit(model: onnx.ModelProto, reader: IndexReader) -> int:
+    """Return the limit of indices for a value inside a body, whose size the model must tell."""
+    types = infer_types(model)
+    for scope in scopes(model):
+        if reader.node not in scope.graph.node:
+            continue
+        dims = [dims_of(types.find(scope, each)) for each in (reader.indexed, reader.indices)]
+        indexed, indices = ([dim.dim_value or _UNKNOWN for dim in each or ()] for each in dims)
+        if None not in dims and reader.node.op_type != "OneHot":
+            limit = _limit(reader.node, indexed, indices)
+            if limit < _UNKNOWN:
+                return limit
+    raise ModelError(
+        "PK445",
+        f"indices from input '{min(reader.origins)}' are for a value of unknown size inside a "
+        "body; expected a known size.",
+        where=f"node {describe(reader.node)}",
+        fix=f"give a range: --range {min(reader.origins)}:0,n.",
+    )
 
 
 def _limit(node: onnx.NodeProto, indexed: list[int], indices: list[int]) -> int:

@@ -90,6 +90,8 @@ SHAPES = {
     "shape of three axes": model(
         node("Reshape", "x s"), X, stored=[array("s", 2, 36, shape=(1, 1, 2))]
     ),
+    "shape of nine axes": model(node("Expand", "x s"), X, stored=[array("s", *[1] * 9)]),
+    "repeats of nine axes": model(node("Tile", "x s"), X, value("s", [9], INT64)),
     "scalar": model(node("ArgMax", "s"), value("s", [], FLOAT)),
     "scalar indices": model(node("GatherND", "x i"), X, stored=[array("i", 0, shape=())]),
     "empty limit": model(node("Range", "a a b"), value("a", [], INT64), stored=[array("b")]),

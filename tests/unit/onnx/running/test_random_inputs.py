@@ -199,24 +199,31 @@ def test_indices_inside_a_body_count_in_values_around_it(tmp_path):
     assert drawn_indices(tmp_path, [choice], stored).max() == 12
 
 
-def test_a_limit_that_only_a_body_knows_asks_for_a_range(tmp_path):
-    body = helper.make_graph(
-        [
-            helper.make_node("Relu", ["table"], ["inner"]),
-            helper.make_node("Gather", ["inner", "i"], ["b"]),
-        ],
-        "body",
-        [],
-        [value("b", [5, 4])],
-    )
+def in_a_branch(tmp_path, first, inputs, stored):
+    """Gather the rows ``i`` of what ``first`` makes in a branch of an If."""
+    nodes = [first, helper.make_node("Gather", ["inner", "i"], ["b"])]
+    body = helper.make_graph(nodes, "body", [], [value("b", [5, 4])])
     choice = helper.make_node("If", ["c"], ["y"], then_branch=body, else_branch=body)
-    inputs = [value("i", [5], INT64), value("c", [], BOOL)]
-    path = written(tmp_path, [choice], inputs, [value("y", [5, 4])], [table(13)])
+    inputs = [value("i", [5], INT64), value("c", [], BOOL), *inputs]
+    return written(tmp_path, [choice], inputs, [value("y", [5, 4])], stored)
+
+
+def test_a_limit_inside_a_body_is_the_size_that_the_model_tells(tmp_path):
+    path = in_a_branch(tmp_path, helper.make_node("Relu", ["table"], ["inner"]), [], [table(3)])
+    drawn = [draw_inputs(path, seed=seed)["i"] for seed in range(20)]
+    assert set(np.concatenate(drawn)) == {0, 1, 2}
+    run_onnxruntime(path, draw_inputs(path))
+
+
+def test_a_limit_that_only_a_body_knows_asks_for_a_range(tmp_path):
+    first = helper.make_node("Slice", ["table", "k", "end"], ["inner"])
+    stored = [table(13), numpy_helper.from_array(np.array([13]), "end")]
+    path = in_a_branch(tmp_path, first, [value("k", [1], INT64)], stored)
     with pytest.raises(ModelError) as caught:
         draw_inputs(path)
     assert caught.value.code == "PK445"
     assert "--range i:0,n" in caught.value.fix
-    drawn = draw_inputs(path, ranges={"i": (0, 13)})
+    drawn = draw_inputs(path, ranges={"i": (0, 4), "k": (0, 9)})
     run_onnxruntime(path, drawn)
 
 
