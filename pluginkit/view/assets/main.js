@@ -24,7 +24,6 @@ class App {
     byId("title").textContent = models.map((model) => model.name).join(" → ");
     this.controls();
     this.setMode(models.length > 1 && window.innerWidth >= 1000 ? "both" : "before");
-    this.panel.show(this.active);
     this.follow();
     window.addEventListener("hashchange", () => this.follow());
     new ResizeObserver(() => this.draw()).observe(byId("panes"));

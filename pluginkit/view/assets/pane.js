@@ -219,6 +219,7 @@ class Pane {
     const place = firstPlace(this.model);
     if (place) this.selected = this.reveal(place);
     this.light();
+    if (this.app.active === this) this.app.panel.show(this);
     this.fit();
     if (this.k >= 0.55) return;
     this.k = 0.9;

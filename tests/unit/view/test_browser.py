@@ -237,6 +237,26 @@ def test_a_page_opens_at_the_first_refused_node_with_its_next_step(
     assert said(browser) == "Add /layer.4900/Add, Refused"
 
 
+def test_a_model_that_is_shown_later_opens_at_its_node_too(
+    browser: Browser, tmp_path: Path
+) -> None:
+    browser.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=800,
+        height=700,
+        deviceScaleFactor=1,
+        mobile=False,
+    )
+    verdicts = {(MAIN, 2): Verdict("plugin", "a plugin")}
+    browser.open(write(tmp_path, small(), small("Softplus"), verdicts=verdicts))
+    assert panel(browser).startswith("Softsign")
+    browser.ask("document.querySelector('#panes canvas').focus()")
+    browser.press("2")
+    assert panel(browser).startswith("Softplus")
+    assert drawn(browser, 1) == 3
+    browser.call("Emulation.clearDeviceMetricsOverride")
+
+
 def test_a_link_names_a_node(browser: Browser, tmp_path: Path) -> None:
     page = write(tmp_path, small(), small("Softplus"))
     browser.open(page)
