@@ -2,17 +2,30 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
 import pytest
 
 from pluginkit import BuildOptions
+from pluginkit.cli.main import main
+from pluginkit.engine import BuildObserver, build_engine
+from pluginkit.engine.build import config_options
 from pluginkit.engine.build.build_options import ResolvedOptions
 from pluginkit.engine.build.builder_config import builder_config
+from pluginkit.engine.build.config_options import (
+    ConfigOptions,
+    check_config,
+    config_arguments,
+    finish_config,
+)
+from pluginkit.engine.build.profiles import OptimizationProfile, ShapeRange
+from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.parse.parse_model import parse_model
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
-from pluginkit.trt.flavour import load_flavour
+from pluginkit.errors import MissingDependencyError, UsageError
+from pluginkit.trt.flavour import Flavour, load_flavour
 from tests.unit.onnx.precision.float_models import cnn
 
 pytestmark = pytest.mark.trt
@@ -41,3 +54,149 @@ def configured(model: Path, **options: Any) -> tuple[Any, Any]:
 def test_tf32_is_switched_off(tf32: bool, model: Path) -> None:
     trt, config = configured(model, tf32=tf32)
     assert config.get_flag(trt.BuilderFlag.TF32) == tf32
+
+
+def plan_of(model: Path, **config: Any) -> bytes:
+    """The plan that TensorRT-RTX builds with options, also those that pluginkit would refuse."""
+    flavour = load_flavour("tensorrt_rtx")
+    bind_polygraphy(flavour)
+    with captured_log() as errors:
+        parsed = parse_model(flavour, onnx.load(model), model, [])
+        options = replace(RTX, config=ConfigOptions(**config))
+        shape = (1, 3, 16, 16)
+        profile = OptimizationProfile({"x": ShapeRange(shape, shape, shape)}, frozenset())
+        resolved = ResolvedOptions(options, ((8, 9),))
+        return serialize_network(parsed, [profile], resolved, BuildObserver(), errors)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """A model, and its plan without options."""
+    path = tmp_path_factory.mktemp("plain") / "cnn.onnx"
+    onnx.save(cnn(), path)
+    return path, plan_of(path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"optimization_level": 0},
+        {"optimization_level": 5},
+        {"tactic_sources": []},
+        {"hardware_compatibility": "ampere_plus"},
+    ],
+)
+def test_rtx_refuses_what_would_have_no_effect(
+    config: dict[str, Any], plain: tuple[Path, bytes]
+) -> None:
+    path, plan = plain
+    assert plan_of(path, **config) == plan
+    with pytest.raises(UsageError, match="has no use for --") as caught:
+        check_config(ConfigOptions(**config), load_flavour("tensorrt_rtx"), False)
+    assert caught.value.code == "PK513"
+    assert caught.value.cause
+
+
+@pytest.mark.parametrize("config", [{"weight_streaming": True}, {"profiling_verbosity": "none"}])
+def test_rtx_builds_another_plan_with_what_it_has(
+    config: dict[str, Any], plain: tuple[Path, bytes]
+) -> None:
+    path, plan = plain
+    changed = plan_of(path, **config)
+    assert changed != plan
+    assert len(changed) == len(plan)
+    check_config(ConfigOptions(**config), load_flavour("tensorrt_rtx"), False)
+
+
+def test_a_plan_that_can_be_refitted_needs_a_gpu_to_build(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_options, "find_gpu", lambda: None)
+    options = replace(RTX, config=ConfigOptions(refit=True, strip_weights=True))
+    with pytest.raises(MissingDependencyError) as caught:
+        build_engine(model, options=options)
+    assert caught.value.code == "PK511"
+    assert not model.with_suffix(".plan").exists()
+    trt, config = configured(model, config=options.config)
+    assert config.get_flag(trt.BuilderFlag.REFIT)
+    assert config.get_flag(trt.BuilderFlag.STRIP_PLAN)
+
+
+def test_the_whole_tensorrt_gets_what_create_config_calls_it() -> None:
+    rtx = load_flavour("tensorrt_rtx")
+    trt = Flavour("tensorrt", rtx.module, "11.4.0")
+    options = ConfigOptions(
+        refit=True,
+        hardware_compatibility="ampere_plus",
+        optimization_level=3,
+        tactic_sources=["jit_convolutions"],
+        dla_core=1,
+        exclude_lean_runtime=True,
+    )
+    check_config(options, trt, True)
+    assert config_arguments(options, trt) == {
+        "refittable": True,
+        "hardware_compatibility_level": rtx.module.HardwareCompatibilityLevel.AMPERE_PLUS,
+        "builder_optimization_level": 3,
+        "tactic_sources": [rtx.module.TacticSource.JIT_CONVOLUTIONS],
+        "exclude_lean_runtime": True,
+        "use_dla": True,
+        "allow_gpu_fallback": True,
+    }
+    with pytest.raises(UsageError, match="version-compatible plans only"):
+        check_config(options, trt, False)
+
+
+def test_a_dla_that_is_not_there_is_refused(model: Path) -> None:
+    with pytest.raises(UsageError, match="this machine has 0 DLA cores"):
+        finish_config(ConfigOptions(dla_core=0), SimpleNamespace(num_DLA_cores=0), None, None)
+    config = SimpleNamespace()
+    finish_config(ConfigOptions(dla_core=1), SimpleNamespace(num_DLA_cores=2), None, config)
+    assert config.DLA_core == 1
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"profiling_verbosity": "loud"},
+        {"script": Path("nowhere.py")},
+        {"dla_core": 0},
+        {"exclude_lean_runtime": True},
+    ],
+)
+def test_wrong_values_are_refused_before_anything_is_built(
+    config: dict[str, Any], model: Path
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        build_engine(model, options=replace(RTX, config=ConfigOptions(**config)))
+    assert caught.value.code in ("PK513", "PK528")
+    assert list(model.parent.iterdir()) == [model]
+
+
+SCRIPT = """
+def postprocess_config(builder, network, config):
+    import tensorrt_rtx as trt
+    config.set_flag(trt.BuilderFlag.STRICT_NANS)
+    config.max_aux_streams = network.num_inputs
+"""
+
+
+def test_a_script_sets_what_has_no_option(model: Path) -> None:
+    script = model.with_name("config.py")
+    script.write_text(SCRIPT)
+    trt, config = configured(model, config=ConfigOptions(script=script))
+    assert config.get_flag(trt.BuilderFlag.STRICT_NANS)
+    assert config.max_aux_streams == 1
+    argv = ["build", str(model), "--config", str(script), "--weight-streaming"]
+    assert main([*argv, "--compute-capability", "8.9", "--tensorrt", "tensorrt_rtx"]) == 0
+    assert model.with_suffix(".plan").exists()
+
+
+@pytest.mark.parametrize("text", ["def another(): ...", "1 / 0", "postprocess_config = print, 1"])
+def test_a_script_that_fails_is_named(text: str, model: Path) -> None:
+    script = model.with_name("config.py")
+    script.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        configured(model, config=ConfigOptions(script=script))
+    assert caught.value.code == "PK528"
+    assert str(script) in str(caught.value)

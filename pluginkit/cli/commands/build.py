@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pluginkit.cli import options
 from pluginkit.cli.commands.rewrite import print_report, report_of
+from pluginkit.cli.config_arguments import add_config, config_of_args
 from pluginkit.cli.precision_arguments import add_precision, precision_of_args, print_precision
 from pluginkit.quantities import bytes_text, counted
 
@@ -70,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="IPluginV2DynamicExt, IPluginV3 or what fits the flavour (default)",
     )
     add_precision(parser)
+    add_config(parser)
     options.add_choice(parser)
     options.add_flavour(parser)
     options.add_discovery(parser)
@@ -101,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
                 workspace_bytes=args.memory,
                 timing_cache=args.timing_cache,
                 standalone=args.standalone,
+                config=config_of_args(args),
             ),
             plugins=plugins_of(args),
             rewrites=rewrites_of(args),

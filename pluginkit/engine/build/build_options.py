@@ -1,7 +1,8 @@
 """Options for building an engine, and whether a TensorRT offers them.
 
 A new option needs a field in ``BuildOptions``, a check in ``check_options``, its use in
-``serialize_network``, and an argument in ``cli/commands/build.py``.
+``builder_config``, and an argument in ``cli/commands/build.py``. Those that only go to Polygraphy's
+CreateConfig are in ``ConfigOptions``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from pluginkit.contract.plugin import Plugin
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.compute_capabilities import Capability, choose_capabilities
+from pluginkit.engine.build.config_options import ConfigOptions, check_config
 from pluginkit.engine.plan.library_record import LibraryRecord
 from pluginkit.engine.plan.output_files import check_writable
 from pluginkit.errors import MissingDependencyError, UsageError
@@ -48,6 +50,8 @@ class BuildOptions:
             limit.
         timing_cache: a file of kernel timings to read, if it exists, and to update.
 
+        config: refit, weight streaming and other options of TensorRT's builder.
+
     What the plan holds:
         standalone: its plugins too, as a library that is made from their classes, so that the
             engine runs without Python.
@@ -63,6 +67,7 @@ class BuildOptions:
     workspace_bytes: int | None = None
     timing_cache: str | Path | None = None
     standalone: bool = False
+    config: ConfigOptions = ConfigOptions()
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,8 @@ def check_options(options: BuildOptions, flavour: Flavour) -> None:
 
     Errors:
         PK510: the flavour builds no engines.  PK513: it has no V2 plugins in its parser, no fp16
-            option, no version compatibility, or no room for a library.
+            option, no version compatibility, no room for a library, or another option.
+        PK511, PK528: as for ``check_config``.
         PK525: the timing cache cannot be written.  PK526: the workspace is out of range.
     """
     _check_flavour(options, flavour)
@@ -150,6 +156,7 @@ def check_options(options: BuildOptions, flavour: Flavour) -> None:
         raise UsageError(
             "PK526", f"workspace is {options.workspace_bytes} bytes; expected 1 to 2**63 - 1."
         )
+    check_config(options.config, flavour, options.version_compatible)
     if options.timing_cache is not None:
         check_writable(Path(options.timing_cache))
 

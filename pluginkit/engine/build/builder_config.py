@@ -8,6 +8,7 @@ from typing import Any
 
 from pluginkit.atomic_files import read_file
 from pluginkit.engine.build.build_options import ResolvedOptions
+from pluginkit.engine.build.config_options import config_arguments, finish_config
 from pluginkit.engine.build.profiles import OptimizationProfile
 from pluginkit.engine.parse.parse_model import ParsedNetwork
 from pluginkit.errors import UsageError
@@ -28,7 +29,8 @@ def builder_config(
         monitor: TensorRT's IProgressMonitor.
 
     Errors:
-        PK526: the timing cache cannot be read, or is not of this TensorRT and GPU.
+        PK513: there is no such DLA.  PK526: the timing cache cannot be read, or is not of this
+            TensorRT and GPU.  PK528: the script of the configuration fails.
     """
     from polygraphy.backend.trt import CreateConfig
 
@@ -37,6 +39,7 @@ def builder_config(
         "profiles": [_trt_profile(profile) for profile in profiles],
         "progress_monitor": monitor,
         "version_compatible": options.version_compatible,
+        **config_arguments(options.config, parsed.flavour),
     }
     if options.workspace_bytes is not None:
         common["memory_pool_limits"] = {trt.MemoryPoolType.WORKSPACE: options.workspace_bytes}
@@ -57,6 +60,7 @@ def builder_config(
         config.plugins_to_serialize = [resolved.plugin_library]
     if resolved.timing_cache is not None and resolved.timing_cache.exists():
         _load_timing_cache(config, resolved.timing_cache)
+    finish_config(options.config, parsed.builder, parsed.network, config)
     return config
 
 
