@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
 
+_INTEGERS = ("uint8", "int8", "int16", "uint16")
+
+
 class ExpandQuantizeLinear(Rewrite):
     """QuantizeLinear(x, scale, zero point) -> Cast(Clip(Round(x / scale) + zero point)).
 
-    Always for uint8, because TensorRT silently quantizes to int8 instead. For int8 if the zero
-    point is not stored in the model or is not zero, which TensorRT refuses. The quotient is
+    Always for uint8, because TensorRT silently quantizes to int8 instead, and for int16 and uint16,
+    which it lacks. For int8 if the zero point is not stored in the model or is not zero, which
+    TensorRT refuses. The quotient is
     computed in the dtype of the scale, or in that of the attribute ``precision``.
     """
 
@@ -26,8 +30,8 @@ class ExpandQuantizeLinear(Rewrite):
         self, match: Match, x: gs.Tensor, scale: gs.Tensor, zero_point: gs.Tensor | None
     ) -> str | None:
         dtype = _output_dtype(match)
-        if dtype not in ("uint8", "int8"):
-            return "the output is of another type than uint8 and int8"
+        if dtype not in _INTEGERS:
+            return f"the output is of another type than {', '.join(_INTEGERS)}"
         if dtype == "int8" and _is_symmetric(match, zero_point):
             return "TensorRT takes it: it quantizes to int8 around zero"
         if not match.dtype(x) or not match.dtype(scale):
@@ -54,10 +58,10 @@ class ExpandQuantizeLinear(Rewrite):
 class ExpandDequantizeLinear(Rewrite):
     """DequantizeLinear(x, scale, zero point) -> (x - zero point) * scale.
 
-    Always for uint8 and int32. For int8 if the zero point is not stored in the model or is not
-    zero, since TensorRT's quantization has no zero points; and for a stored int8 without
+    Always for uint8, int16, uint16 and int32. For int8 if the zero point is not stored in the model
+    or is not zero, since TensorRT's quantization has no zero points; and for a stored int8 without
     dimensions, which the parser reshapes and the builder then refuses. The product is computed in
-    the dtype of the scale, which represents every difference of 8-bit integers; for int32 in
+    the dtype of the scale, which represents every difference of 8-bit integers; for wider ones in
     float32.
     """
 
@@ -71,7 +75,7 @@ class ExpandDequantizeLinear(Rewrite):
         if is_symmetric and not is_stored_scalar:
             return "TensorRT takes it: it dequantizes int8 around zero"
         return (
-            match.dtype_problem(("uint8", "int8", "int32"), x)
+            match.dtype_problem((*_INTEGERS, "int32"), x)
             or match.dtype_problem(FLOATS, scale)
             or _broadcast_problem(match, x, scale)
         )
@@ -81,7 +85,7 @@ class ExpandDequantizeLinear(Rewrite):
     ) -> list[gs.Node]:
         """Cast the output, whose dtype may differ from the scale's."""
         wanted = match.dtype_attribute("output_dtype") or match.dtype(scale)
-        dtype = "float32" if match.dtype(x) == "int32" else match.dtype(scale)
+        dtype = match.dtype(scale) if match.dtype(x) in ("uint8", "int8") else "float32"
         new = Replacement(match)
         zero = _broadcast(new, match, zero_point, dtype)
         difference = new.minus_zero_point(x, zero, dtype)
@@ -129,9 +133,9 @@ def _speed_note(dtype: str) -> str:
             "int8 with a zero point other than a stored 0 is computed in floating point, without "
             "TensorRT's INT8 kernels; quantize symmetrically to get them."
         )
-    if dtype == "uint8":
+    if dtype in ("uint8", "int16", "uint16"):
         return (
-            "uint8 is computed in floating point, without TensorRT's INT8 kernels; quantize to "
+            f"{dtype} is computed in floating point, without TensorRT's INT8 kernels; quantize to "
             "int8, symmetrically, to get them."
         )
     return ""

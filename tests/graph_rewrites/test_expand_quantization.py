@@ -91,14 +91,27 @@ def test_int32_as_of_biases_is_multiplied_in_float32(scale_type):
     np.testing.assert_allclose(got, expected, rtol=1e-6 if scale_type == np.float32 else 1e-3)
 
 
-def test_other_types_are_left():
-    model = node_model("DequantizeLinear", {"x": np.ones(3, np.int16), "s": f32(1)}, opset=21)
-    reason = reason_against(ExpandDequantizeLinear, model)
-    assert reason == "'x' is int16; expected uint8, int8 or int32"
-    feeds = {"x": normal(3), "s": f32(1), "z": np.int16(0)}
+@pytest.mark.parametrize("scale_type", [np.float32, np.float16])
+@pytest.mark.parametrize(("dtype", "zero_point"), [(np.int16, -5), (np.uint16, 40000)])
+def test_quantization_to_16_bits(dtype, zero_point, scale_type):
+    x = np.array([[-9e4, -3.3, -0.5, 0.2], [1.5, 2.5, 7.77, 9e4]]).clip(-6e4, 6e4)
+    feeds = {"x": x.astype(scale_type), "s": scale_type(3e-4), "z": dtype(zero_point)}
     model = node_model("QuantizeLinear", feeds, opset=21)
+    (got,) = outputs_of(ExpandQuantizeLinear, model, feeds)
+    (expected,) = run_onnxruntime(model, feeds).values()
+    np.testing.assert_array_equal(got, expected)
+    feeds = {"x": expected, "s": scale_type(3e-4), "z": dtype(zero_point)}
+    model = node_model("DequantizeLinear", feeds, opset=21)
+    (got,) = outputs_of(ExpandDequantizeLinear, model, feeds)
+    (expected,) = run_onnxruntime(model, feeds).values()
+    np.testing.assert_allclose(got, expected, rtol=1e-6 if scale_type == np.float32 else 1e-3)
+
+
+def test_other_types_are_left():
+    zero = np.array(0, helper.tensor_dtype_to_np_dtype(TensorProto.FLOAT8E4M3FN))
+    model = node_model("QuantizeLinear", {"x": normal(3), "s": f32(1), "z": zero}, opset=21)
     reason = reason_against(ExpandQuantizeLinear, model)
-    assert reason == "the output is of another type than uint8 and int8"
+    assert reason == "the output is of another type than uint8, int8, int16, uint16"
 
 
 @pytest.mark.parametrize(

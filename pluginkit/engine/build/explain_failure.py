@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import onnx
+
 from pluginkit.engine.build.builder_words import complaint_in
 from pluginkit.engine.parse.known_failures import known_failures
 from pluginkit.errors import BuildError, ParseError
+from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.trt.flavour import Flavour
 
 if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
 
+#: Integers that no engine can take or give, and those that hold their values.
+_WIDER = {
+    onnx.TensorProto.INT16: "int32",
+    onnx.TensorProto.UINT16: "int32",
+    onnx.TensorProto.UINT32: "int64",
+}
 #: The domain of the operators that ONNX Runtime's last level of optimization writes.
 _BLOCKED = "com.microsoft.nchwc"
 
@@ -33,7 +42,11 @@ def explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour)
 
 
 def explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
-    """Add to the error why rewrites left the nodes that the parser refuses."""
+    """Add to the error why rewrites left the nodes that the parser refuses.
+
+    Types that no engine takes or gives are named first: the casts from and to them are pluginkit's.
+    """
+    _explain_signature(error, rewrite)
     reasons = [
         f"{one.rewrite} did not replace '{one.node}': {one.reason}"
         for one in rewrite.refused
@@ -45,3 +58,25 @@ def explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
             "optimized the model; save it with ORT_ENABLE_EXTENDED instead of ORT_ENABLE_ALL."
         )
     error.cause = "\n".join([error.cause or "", *reasons])
+
+
+def _explain_signature(error: ParseError, rewrite: RewriteResult) -> None:
+    graph = rewrite.model.graph
+    stored = {tensor.name for tensor in graph.initializer}
+    named = [("input", value) for value in graph.input if value.name not in stored]
+    named += [("output", value) for value in graph.output]
+    found = [pair for pair in named if pair[1].type.tensor_type.elem_type in _WIDER]
+    if not found:
+        return
+    kind, value = found[0]
+    elem_type = value.type.tensor_type.elem_type
+    others = f", and {len(found) - 1} more like it" if len(found) > 1 else ""
+    error.message = (
+        f"{kind} '{value.name}' is {dtype_of_elem_type(elem_type)}, which no engine has as an "
+        f"{kind}{others}; expected {_WIDER[elem_type]}."
+    )
+    cast = dtype_of_elem_type(elem_type) if kind == "input" else _WIDER[elem_type]
+    error.fix = (
+        f"declare it as {_WIDER[elem_type]}, which holds its values, and cast to {cast} inside the "
+        "model; pluginkit computes in the wider type there."
+    )
