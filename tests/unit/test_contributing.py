@@ -52,8 +52,9 @@ def test_an_example_runs(title: str) -> None:
 def test_the_commands_that_begin_a_plugin_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (line,) = re.findall(r"^pluginkit (new .*)$", PAGE, re.M)
+    new, check = re.findall(r"^pluginkit ((?:new|check) .*)$", PAGE, re.M)
     monkeypatch.chdir(tmp_path)
-    assert main(line.split()) == 0
+    assert main(new.split()) == 0
+    assert main([*check.split(), "--plugins", "plugins", "--only", "kernel_types,attributes"]) == 0
     assert (tmp_path / "plugins/hard_shrink/hard_shrink.cu").exists()
     assert (tmp_path / "tests/plugins/test_hard_shrink.py").exists()
