@@ -86,7 +86,7 @@ class ExpandDft(Rewrite):
         if any(each is not None and match.constant(each) is None for each in (length, axis)):
             return "the length or the axis is not stored in the model"
         shape = match.shape(x)
-        along = None if shape is None else _axis(match, axis, len(shape))
+        along = None if shape is None else axis_of(match, axis, len(shape))
         size = None if shape is None or along is None else shape[along]
         if shape is None or along is None or size is None or shape[-1] is None:
             return "the size of the transformed axis, or of the last one, is unknown"
@@ -121,7 +121,7 @@ class ExpandDft(Rewrite):
         return new.end("Cast", value, to=match.dtype(x))
 
 
-def _axis(match: Match, axis: gs.Tensor | None, rank: int) -> int:
+def axis_of(match: Match, axis: gs.Tensor | None, rank: int) -> int:
     """Return the transformed axis: an input from opset 20 on, an attribute before."""
     if axis is not None:
         number = np.asarray(match.constant(axis)).item()

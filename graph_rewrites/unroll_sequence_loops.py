@@ -94,7 +94,7 @@ def _runs(graphs: Graphs, scope: Scope, node: onnx.NodeProto) -> int | None:
     scanned = len(body.output) - 1 - (len(node.input) - 2)
     if runs == 0 and scanned:
         return None
-    stays = runs <= 1 or _stays_true(body)
+    stays = runs <= 1 or _stays_true(body, values)
     return runs if stays and runs * len(body.node) <= _MOST_NODES else None
 
 
@@ -110,7 +110,7 @@ def _carries_sequence(graphs: Graphs, scope: Scope, node: onnx.NodeProto) -> boo
     return any(each is not None and each.HasField("sequence_type") for each in types)
 
 
-def _stays_true(body: onnx.GraphProto) -> bool:
+def _stays_true(body: onnx.GraphProto, outside: StaticValues) -> bool:
     """Whether the body returns true as its condition, or its input condition."""
     name, given = body.output[0].name, body.input[1].name
     producers = {each: node for node in body.node for each in node.output}
@@ -123,7 +123,10 @@ def _stays_true(body: onnx.GraphProto) -> bool:
         attribute = producers[name].attribute[0]
         is_tensor = attribute.type == onnx.AttributeProto.TENSOR
         return is_tensor and bool(onnx.numpy_helper.to_array(attribute.t).all())
-    return name in stored and bool(onnx.numpy_helper.to_array(stored[name]).all())
+    if name in stored:
+        return bool(onnx.numpy_helper.to_array(stored[name]).all())
+    value = None if name in producers else outside.find(name)
+    return value is not None and bool(value.all())
 
 
 class _Unrolling:

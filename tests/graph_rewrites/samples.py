@@ -27,6 +27,7 @@ from pluginkit.graph_rewrites.expand_compress import ExpandCompress
 from pluginkit.graph_rewrites.expand_cum_prod import ExpandCumProd
 from pluginkit.graph_rewrites.expand_det import ExpandDet
 from pluginkit.graph_rewrites.expand_dft import ExpandDft
+from pluginkit.graph_rewrites.expand_dynamic_dft import ExpandDynamicDft
 from pluginkit.graph_rewrites.expand_dynamic_resize import ExpandDynamicResize
 from pluginkit.graph_rewrites.expand_elu import ExpandElu
 from pluginkit.graph_rewrites.expand_eye_like import ExpandEyeLike
@@ -619,6 +620,14 @@ def _other_samples() -> dict[str, Sample]:
             opset=26,
             **options,
         )
+    found["Fourier transform of any length"] = sample(
+        ExpandDynamicDft,
+        "DFT",
+        {"x": normal(2, 6, 2), "length": None, "axis": np.array(1)},
+        stored=["axis"],
+        opset=20,
+        dims={"x": (2, "n", 2)},
+    )
     found["identity matrix"] = sample(
         ExpandEyeLike, "EyeLike", {"x": normal(3, 5)}, dims={"x": ("n", 5)}, k=1
     )

@@ -5,7 +5,11 @@ from onnx import TensorProto
 
 from pluginkit import BuildOptions
 from pluginkit.engine.build.build_engine import build_engine
-from pluginkit.graph_rewrites.expand_random import ExpandBernoulli, ExpandMultinomial
+from pluginkit.graph_rewrites.expand_random import (
+    ExpandBernoulli,
+    ExpandMultinomial,
+    ExpandTrainingDropout,
+)
 from tests.graph_rewrites.rewriting import outputs_of, reason_against
 from tests.graph_rewrites.samples import node_model
 
@@ -36,6 +40,31 @@ def test_multinomial_draws_each_class_as_often_as_its_chance(to):
     found = [[(row == each).mean() for each in range(3)] for row in got]
     np.testing.assert_allclose(found, CHANCES, atol=0.02)
     assert not (got[1] == 2).any()
+
+
+def dropout_of(x, ratio, training=True):
+    inputs = {"x": x, "ratio": ratio, "training": np.array(training)}
+    stored = [name for name in ("ratio", "training") if inputs[name] is not None]
+    return node_model("Dropout", inputs, stored=stored, outputs=["y", "mask"])
+
+
+@pytest.mark.parametrize("ratio", [0.25, None])
+def test_dropout_drops_its_ratio_and_scales_the_rest(ratio):
+    x = np.random.default_rng(0).uniform(1, 2, (50, 80)).astype(np.float32)
+    given = None if ratio is None else np.float32(ratio)
+    y, mask = outputs_of(ExpandTrainingDropout, dropout_of(x, given), {"x": x})
+    dropped = ratio or 0.5
+    np.testing.assert_allclose(y, np.where(mask, x / np.float32(1 - dropped), 0), rtol=1e-6)
+    assert mask.dtype == bool
+    np.testing.assert_allclose(mask.mean(), 1 - dropped, atol=0.03)
+
+
+def test_dropout_in_inference_is_left():
+    x = np.ones((2, 3), np.float32)
+    reason = reason_against(ExpandTrainingDropout, dropout_of(x, np.float32(0.3), training=False))
+    assert reason == "it does not train, or its mode is not stored"
+    reason = reason_against(ExpandTrainingDropout, dropout_of(x, np.float32(0)))
+    assert reason == "its ratio is zero: DropDropout takes it"
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def test_every_rewrite_without_a_plugin_has_samples():
             "ExpandMaskPasting",
             "ExpandBernoulli",
             "ExpandMultinomial",
+            "ExpandTrainingDropout",
         ),
     }
     found = {

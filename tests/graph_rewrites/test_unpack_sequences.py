@@ -61,6 +61,14 @@ MODELS = {
             go2 = Constant<value = bool {1}>() row = Gather(x, i) acc2 = SequenceInsert(acc, row)
         }>
         y = ConcatFromSequence<axis = 1, new_axis = 1>(out) }""",
+    "loop with a condition from outside": """t (float[3, 4] x) => (float[3, 4] y)
+        <int64 n = {3}, bool c = {1}> {
+        e = SequenceEmpty()
+        out = Loop(n, c, e) <body = b (int64 i, bool go, seq(float[4]) acc)
+            => (bool go2, seq(float[4]) acc2) {
+            go2 = Identity(c) row = Gather(x, i) acc2 = SequenceInsert(acc, row)
+        }>
+        y = ConcatFromSequence<axis = 0, new_axis = 1>(out) }""",
     "in a branch": """t (float[6, 4] x, bool c) => (float[3, 4] y) <int64 i = {1}, int64 k = {3}> {
         s = SplitToSequence<axis = 0>(x, k)
         y = If(c) <then_branch = a () => (float[3, 4] p) { p = SequenceAt(s, i) },
