@@ -34,7 +34,7 @@ def plugin_page(plugin: Mapping[str, Any], report: BenchReport | None, needed: U
     lines += ["## Formula", "", prose, ""]
     for kind in ("inputs", "outputs"):
         lines += [f"## {kind.capitalize()}", "", sections.pop(kind.capitalize(), ""), ""]
-        lines += [*_ports(plugin[kind]), ""]
+        lines += [*_ports(plugin[kind], "as `output_shapes` says" if kind == "outputs" else ""), ""]
     if plugin["attributes"]:
         lines += ["## Attributes", "", "| name | type | default | meaning |"]
         lines.append("| --- | --- | --- | --- |")
@@ -73,12 +73,13 @@ def rewrite_page(rewrite: Mapping[str, Any], needed: Uses) -> str:
     return "\n".join([*lines, *_needed(needed)]) + "\n"
 
 
-def _ports(ports: Sequence[Mapping[str, Any]]) -> list[str]:
+def _ports(ports: Sequence[Mapping[str, Any]], computed: str) -> list[str]:
+    """Return the table of inputs or outputs; ``computed`` stands for a shape that is not stated."""
     lines = ["| name | dtypes | shape | kind |", "| --- | --- | --- | --- |"]
     for one in ports:
         optional = ", may be absent" if one["optional"] else ""
         ranks = " to ".join(map(str, dict.fromkeys(one["ranks"])))
-        shape = f"`{one['shape']}`" if one["shape"] else f"rank {ranks}"
+        shape = f"`{one['shape']}`" if one["shape"] else computed or f"rank {ranks}"
         kind = one["kind"]
         if kind.startswith("like "):
             shape, kind = f"that of `{kind.removeprefix('like ')}`", "tensor"
