@@ -26,3 +26,24 @@ class ExpandVectorOperator(Rewrite):
         given = {name: match.attribute(name) for name in names}
         y = new.add(match.proto.op_type, new.unsqueeze(x, [0]), axis=1, **given)
         return new.end("Identity", new.squeeze(y, [0]))
+
+
+class ExpandVectorProduct(Rewrite):
+    """MatMul(vector, matrices) -> Squeeze(MatMul(Unsqueeze(vector), matrices)).
+
+    For three axes or more on the right. TensorRT takes a vector with one matrix, and on the right.
+    """
+
+    pattern = Op("MatMul", "x", "y")
+
+    def check(self, match: Match, x: gs.Tensor, y: gs.Tensor) -> str | None:
+        if match.rank(x) != 1:
+            return "TensorRT takes it: its first input is not known to be a vector"
+        if (match.rank(y) or 0) < 3:
+            return "TensorRT takes it: its second input is not known to have three axes or more"
+        return None
+
+    def rewrite(self, match: Match, x: gs.Tensor, y: gs.Tensor) -> list[gs.Node]:
+        new = Replacement(match)
+        product = new.add("MatMul", new.unsqueeze(x, [0]), y)
+        return new.end("Identity", new.squeeze(product, [-2]))

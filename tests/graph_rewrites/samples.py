@@ -51,7 +51,10 @@ from pluginkit.graph_rewrites.expand_quantization import (
 )
 from pluginkit.graph_rewrites.expand_resize import ExpandResize
 from pluginkit.graph_rewrites.expand_tf_idf import ExpandTfIdf
-from pluginkit.graph_rewrites.expand_vector_operators import ExpandVectorOperator
+from pluginkit.graph_rewrites.expand_vector_operators import (
+    ExpandVectorOperator,
+    ExpandVectorProduct,
+)
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from pluginkit.onnx.running.run_model import run_onnxruntime
 
@@ -627,6 +630,9 @@ def _other_samples() -> dict[str, Sample]:
         stored=["axis"],
         opset=20,
         dims={"x": (2, "n", 2)},
+    )
+    found["vector by matrices"] = sample(
+        ExpandVectorProduct, "MatMul", {"x": normal(3), "matrices": normal(2, 3, 4)}
     )
     found["identity matrix"] = sample(
         ExpandEyeLike, "EyeLike", {"x": normal(3, 5)}, dims={"x": ("n", 5)}, k=1

@@ -17,9 +17,10 @@ from pluginkit.graph_rewrites.expand_scalers import (
     ExpandOneHotEncoder,
     ExpandScaler,
 )
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.microsoft import assert_spelled_out, feeds_of
 from tests.graph_rewrites.ml_samples import ml_model
-from tests.graph_rewrites.rewriting import reason_against
+from tests.graph_rewrites.rewriting import reason_against, run
 from tests.graph_rewrites.samples import f32, i64, normal
 
 X = normal(5, 4)
@@ -201,3 +202,19 @@ def test_support_vectors(given):
         **given,
     )
     assert_spelled_out(model, {"x": X}, [ExpandSvmRegressor])
+
+
+@pytest.mark.parametrize(("ir_version", "opset"), [(7, 13), (10, 17)])
+def test_a_model_without_operators_of_onnx_imports_them(ir_version, opset):
+    x = normal(3, 4)
+    model = ml_model("Binarizer", {"x": x}, threshold=0.0)
+    own = [each for each in model.opset_import if each.domain == "ai.onnx.ml"]
+    del model.opset_import[:]
+    model.opset_import.extend(own)
+    model.ir_version = ir_version
+    result = rewrite_model(model, [ExpandBinarizer])
+    assert {each.domain: each.version for each in result.model.opset_import}[""] == opset
+    (got,) = run(result.model, {"x": x})
+    np.testing.assert_array_equal(got, x > 0)
+    left = rewrite_model(model, [])
+    assert left.model == model

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import onnx
+import onnx.helper
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from pluginkit.contract.plugin import Plugin
@@ -38,6 +39,9 @@ from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
 from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite, RefusedRewrite
 from pluginkit.onnx.rewriting.rewrite_passes import RewritePasses
 from pluginkit.onnx.rewriting.scope_edit import set_nodes
+
+#: What a model without ONNX's own operators imports of them, by its IR version.
+_OPSET, _IR_VERSION_OF_OPSET, _EARLIER_OPSET = 17, 8, 13
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ def rewrite_model(
         result.CopyFrom(model)
     had_to_inline = inline_needed(result, _looked_for(chosen.rewrites, known))
     complete_plugin_nodes(result, known)
+    has_new_import = _import_onnx(result)
     may_be_wrong = _repair(result)
     signature = signature_of(result.graph)
     original = skeleton_for_checker(model) if in_place else model
@@ -133,6 +138,8 @@ def rewrite_model(
             refuse_contradictions(original, error)
         raise
     applied, refused, mismatched = passes.applied, passes.refused, passes.mismatched
+    if has_new_import and not applied:
+        del result.opset_import[-1]
     if applied:
         # From IR version 4 on a new initializer need not be a graph input.
         result.ir_version = max(result.ir_version, 4)
@@ -146,6 +153,19 @@ def rewrite_model(
         result.CopyFrom(model)  # no function had to be inlined after all
         _repair(result)
     return RewriteResult(result, applied, refused, chosen.retired, chosen.opt_in, known, mismatched)
+
+
+def _import_onnx(model: onnx.ModelProto) -> bool:
+    """Import ONNX's own operators, which rewrites make, into a model that has those of others only.
+
+    Returns:
+        Whether the model did not import them before.
+    """
+    if {"", "ai.onnx"} & {entry.domain for entry in model.opset_import}:
+        return False
+    opset = _OPSET if model.ir_version >= _IR_VERSION_OF_OPSET else _EARLIER_OPSET
+    model.opset_import.append(onnx.helper.make_opsetid("", opset))
+    return True
 
 
 def _repair(model: onnx.ModelProto) -> bool:
