@@ -212,7 +212,7 @@ def test_every_refused_node_is_named_with_the_parsers_reason(tmp_path: Path) -> 
     outputs = [tensor(name, ["n", 3], TensorProto.INT32) for name in ("i", "j")]
     model = save(tmp_path / "dice.onnx", nodes, [tensor("x", ["n", 4])], outputs)
     with pytest.raises(ParseError, match="PK520.*Multinomial 'first'") as caught:
-        build_engine(model, options=RTX)
+        build_engine(model, rewrites=[], options=RTX)
     assert "Multinomial 'first', Multinomial 'second': " in str(caught.value.cause)
     assert "fine" not in str(caught.value)
     assert folder_content(tmp_path) == {"dice.onnx"}
@@ -226,6 +226,20 @@ def test_a_node_that_the_parser_does_not_name_is_named(tmp_path: Path) -> None:
     for name in ("node_scatter_reduce", "node_scatter_add", "node_scatter_add_2"):
         assert f"ScatterElements '{name}'" in str(caught.value.cause)
     assert folder_content(tmp_path) == set()
+
+
+def test_a_refused_node_without_a_name_is_called_by_its_output(tmp_path: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 18, "com.microsoft" : 1]>
+        g (float[2, 2] x, float[1, 1] l) => (float[2, 2] y)
+        { a = com.microsoft.Inverse (x) y = Clip (a, l) }"""
+    model = tmp_path / "model.onnx"
+    onnx.save(onnx.parser.parse_model(text), model)
+    with pytest.raises(ParseError) as caught:
+        build_engine(model, options=RTX)
+    assert "refuses Inverse 'a'" in caught.value.message
+    assert "--from" in caught.value.fix
+    assert "model.onnx:a" in caught.value.fix
+    assert "''" not in str(caught.value)
 
 
 def test_the_reason_why_a_rewrite_left_a_refused_node_is_told(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 from pluginkit.current_work import PARSING, working
 from pluginkit.engine.parse.polygraphy_backend import meaningful
 from pluginkit.errors import ParseError
+from pluginkit.onnx.model.graphs import MAIN_GRAPH
 from pluginkit.trt.flavour import Flavour
 
 if TYPE_CHECKING:
     import onnx
+
+    from pluginkit.engine.parse.traceable_model import NodeId
 
 _Refusal = tuple[str, str, str]  # op_type, node, reason
 
@@ -141,12 +144,25 @@ def _refusals(
     copy.CopyFrom(model)
     ids = node_ids(copy)
     findings, _ = find_refusals(parsed.flavour, copy, model_path, asks_plugins=False)
-    explained = set()
+    explained: set[str] = set()
+    named: set[tuple[str, str]] = set()
     for number in sorted(findings.reasons):
+        named.add((ids[number].op_type, ids[number].label))
         for reason in findings.reasons[number]:
             explained.add(with_labels(reason, ids))
             yield ids[number].op_type, ids[number].label, with_labels(reason, ids)
     parser = parsed.parser
     for error in [parser.get_error(index) for index in range(parser.num_errors)]:
-        if reason_of(error) not in explained:
-            yield error.node_operator(), error.node_name(), reason_of(error)
+        op_type, label = error.node_operator(), _label_of(error, ids)
+        is_again = not error.node_name() and (op_type, label) in named
+        if reason_of(error) not in explained and not is_again:
+            yield op_type, label, reason_of(error)
+
+
+def _label_of(error: Any, ids: Sequence[NodeId]) -> str:
+    """Return the label of the node of a parser error, which has no name if the node has none."""
+    if error.node_name():
+        return str(error.node_name())
+    alike = [one for one in ids if one.op_type == error.node_operator() and not one.name]
+    here = [one for one in alike if one.where == MAIN_GRAPH and one.position == error.node()]
+    return (here or alike)[0].label if alike else ""
