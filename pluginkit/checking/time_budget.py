@@ -59,16 +59,18 @@ class Timed(Protocol):
 
 @dataclass
 class CallTally:
-    """How many calls were run, and how many were left out for lack of time."""
+    """How many calls were run, how many were left out, and why the last one did not end in time."""
 
     run: int = 0
     left_out: int = 0
+    late: OutOfTime | None = None
 
     def __str__(self) -> str:
         done = counted(self.run, "call")
         if not self.left_out:
             return done
-        return f"{done}; not run: {self.left_out} more, for time (--sanitize runs them)"
+        why = "" if self.late is None else f": {self.late}"
+        return f"{done}; not run: {self.left_out} more, for time (--sanitize runs them){why}"
 
 
 def run_affordable(
@@ -93,27 +95,30 @@ def run_affordable(
         if clock is not None and clock.left <= 0:
             tally.left_out += 1
             continue
-        if _ends_in_time(body, call):
+        late = _too_late(body, call)
+        if late is None:
             tally.run += 1
         else:
-            tally.left_out += 1
+            tally.left_out, tally.late = tally.left_out + 1, late
     if tally.left_out and not tally.run:
-        raise NotRun(f"more than the {SHARES[share]} s that it has here: --sanitize waits")
+        why = "" if tally.late is None else f" {tally.late}"
+        raise NotRun(f"more than the {SHARES[share]} s that it has here: --sanitize waits.{why}")
     if not tally.run:
         raise NotRun("a case of that kind")
     return tally
 
 
-def _ends_in_time(body: Callable[[PluginCall], None], call: PluginCall) -> bool:
+def _too_late(body: Callable[[PluginCall], None], call: PluginCall) -> OutOfTime | None:
+    """Run the body, and return why it did not end in time, or None."""
     try:
         body(call)
-    except OutOfTime:
-        return False
+    except OutOfTime as late:
+        return late
     except (Failure, NotRun):
         raise
     except Exception as error:  # the author's methods may raise anything
         outcome = outcome_of(error, call.label, call.case)
         if isinstance(outcome, OutOfTime):
-            return False
+            return outcome
         raise outcome from error
-    return True
+    return None

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import re
 
+#: Names that compilers invent for variables without one in PTX.
+_INVENTED = {
+    "__local_depot": "a local array",
+    "_cudapy_smem": "a shared array",
+    "_cudapy_lmem": "a local array",
+}
 _LOCAL = re.compile(r"E(\d+)([A-Za-z_]\w*?)(?:_\d+)?$")
 
 
 def demangled(symbol: str) -> str:
     """Return the name of a function or a variable, without types and scopes.
 
-    ``_Z5scalePfi`` gives ``scale``, and ``_ZZ5scalePfiE4tile`` gives ``tile``. A symbol that is not
-    mangled is returned unchanged.
+    ``_Z5scalePfi`` gives ``scale``, and ``_ZZ5scalePfiE4tile`` gives ``tile``. A variable without a
+    name gets a description, any other symbol that is not mangled is returned unchanged.
     """
+    for invented, description in _INVENTED.items():
+        if symbol.startswith(invented):
+            return description
     if symbol.startswith("_ZZ"):
         for start in (match.start() for match in re.finditer("E", symbol)):
             found = _LOCAL.match(symbol, start)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pluginkit.errors import KernelError
+from pluginkit.ptx.demangle import demangled
 from pluginkit.ptx.text.syntax import Instruction
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def unsupported(
     name = ".".join((instruction.opcode, *instruction.modifiers))
     return PtxUnsupported(
         "PK351",
-        f"kernel '{kernel}' needs {what or f'the instruction {name}'}; "
+        f"kernel '{demangled(kernel)}' needs {what or f'the instruction {name}'}; "
         "expected what the PTX machine knows.",
         where=where,
         fix="run this kernel on a GPU.",

@@ -16,6 +16,8 @@ _SYNCHRONISATION = ("bar", "barrier", "shfl", "vote", "match", "redux", "elect",
 _ENDING = ("bra", "brx", "ret", "exit", "trap")
 _FAILING = ("__assertfail", "__assert_fail")
 
+_NONE = Instruction("ret", (), ())
+
 #: The block number of the end of the kernel.
 END = -1
 
@@ -30,17 +32,25 @@ class BasicBlock:
         successors: the numbers of the blocks that may follow, for a guarded branch first the one
             that is taken; END where threads end.
         loop: the number of the outermost loop around the block, or None.
+        jump: the branch without a guard, or the return, at the end, if any.
     """
 
     body: list[Instruction] = field(default_factory=list)
     branch: Instruction | None = None
     successors: tuple[int, ...] = ()
     loop: int | None = None
+    jump: Instruction | None = None
 
     @property
     def instructions(self) -> list[Instruction]:
         """All instructions, the branch included."""
         return [*self.body, self.branch] if self.branch is not None else self.body
+
+    @property
+    def first(self) -> Instruction:
+        """The first instruction with a source line, or any, or ``ret`` in an empty block."""
+        listed = [*self.instructions, self.jump or _NONE]
+        return next((each for each in listed if each.location is not None), listed[0])
 
     @property
     def is_synchronisation(self) -> bool:
@@ -143,7 +153,7 @@ def _block(
         symbol = last.operands[0]
         target = block_of(symbol.name) if isinstance(symbol, Symbol) else END
     if last.guard is None:
-        return BasicBlock(body, None, (target,))
+        return BasicBlock(body, None, (target,), jump=last)
     return BasicBlock(body, last, (target, following))
 
 
@@ -160,6 +170,18 @@ def _ordered(blocks: list[BasicBlock]) -> list[BasicBlock]:
         block.successors = tuple(END if to == END else place[to] for to in block.successors)
         result.append(block)
     return result
+
+
+def endless_blocks(blocks: list[BasicBlock]) -> frozenset[int]:
+    """Return the numbers of the blocks from which no way leads to the end of the kernel."""
+    ending: set[int] = set()
+    before = -1
+    while before < len(ending):
+        before = len(ending)
+        for number in range(len(blocks) - 1, -1, -1):
+            if any(to == END or to in ending for to in blocks[number].successors):
+                ending.add(number)
+    return frozenset(range(len(blocks))) - ending
 
 
 def _reachable(edges: list[list[int]]) -> set[int]:

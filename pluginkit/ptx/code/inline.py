@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from pluginkit.ptx.demangle import demangled
 from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import (
     CARRY,
@@ -112,7 +113,9 @@ class _Expansion:
         if function is None:
             raise unsupported(self._whole.name, call, self._module, f"a call of '{name}'")
         if name in path:
-            raise unsupported(self._whole.name, call, self._module, f"recursion of '{name}'")
+            raise unsupported(
+                self._whole.name, call, self._module, f"recursion of '{demangled(name)}'"
+            )
         starts_with_results = isinstance(call.operands[0], Vector)
         results = vectors.pop(0) if starts_with_results else ()
         arguments = vectors.pop(0) if vectors else ()

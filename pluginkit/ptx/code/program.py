@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pluginkit.errors import KernelError
-from pluginkit.ptx.code.basic_blocks import END, BasicBlock, basic_blocks
+from pluginkit.ptx.code.basic_blocks import END, BasicBlock, basic_blocks, endless_blocks
 from pluginkit.ptx.code.decode import decode
 from pluginkit.ptx.code.frame import Operation, Read
 from pluginkit.ptx.code.inline import expand
@@ -51,10 +51,13 @@ class Program:
         function: the kernel with its calls inlined.
         basic_blocks: its basic blocks, in the order in which they should run.
         slots: where its registers are in a frame.
+        endless_blocks: the basic blocks from which no way leads to the end.
         polling_loops: the loops in which a thread may wait for another thread's write.
         signalling_blocks: the basic blocks with an atomic or a volatile store, by which a thread
             signals others. Those that only touch shared memory are left out if the kernel also
             signals through other memory.
+
+        volatile_blocks: the basic blocks with a volatile access to what may be shared memory.
 
     Errors:
         PK352: there is no such kernel.
@@ -75,12 +78,20 @@ class Program:
         self._live = live_before(self.basic_blocks)
         if follow_undefined_registers(self.function, self.basic_blocks, self._live[0]):
             self._live = live_before(self.basic_blocks)
+        self.endless_blocks = endless_blocks(self.basic_blocks)
         self._decoded: dict[int, DecodedBlock] = {}
         self.polling_loops = {
             basic.loop
             for basic in self.basic_blocks
             if basic.loop is not None and any(map(self._polls, basic.body))
         }
+        self.volatile_blocks = frozenset(
+            number
+            for number, basic in enumerate(self.basic_blocks)
+            if any(
+                one.has("volatile") and space_of(one) in ("shared", "generic") for one in basic.body
+            )
+        )
         spaces = [
             {space_of(one) for one in basic.body if _signals(one)} for basic in self.basic_blocks
         ]

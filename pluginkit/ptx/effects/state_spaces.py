@@ -34,6 +34,7 @@ def access_of(slots: Slots, instruction: Instruction, space: str) -> MemoryAcces
         UNSIGNED[dtype.itemsize],
         int(vector[1]),
         is_strong=is_compared or instruction.has(*_STRONG),
+        is_of_block=instruction.has("cta"),
         fences=instruction.has("acquire", "release"),
         used_bytes=instruction.used_bytes,
         may_pass_end=is_compared,

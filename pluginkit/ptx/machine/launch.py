@@ -75,6 +75,11 @@ class RunningLaunch:
         else:
             self._machine = self._next_wave()
 
+    @property
+    def place(self) -> str:
+        """The file and line of the code that runs next."""
+        return "the end" if self._machine is None else self._machine.place
+
     def register(self, name: str) -> Array | None:
         """Return a register such as ``"%r1"`` for every thread of the current wave.
 

@@ -131,6 +131,11 @@ class LaunchState:
             )
         )  # fmt: skip
 
+    def place_of(self, instruction: Instruction) -> str:
+        """Return the file and line of an instruction, or its text where they are unknown."""
+        file, line = self._source(instruction)
+        return instruction.text if file is None else f"{file}:{line}"
+
     def _source(self, instruction: Instruction) -> tuple[str | None, int | None]:
         location = instruction.location
         if location is None:

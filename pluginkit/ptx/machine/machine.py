@@ -16,6 +16,7 @@ from pluginkit.ptx.machine.delayed_warps import DelayedWarps
 from pluginkit.ptx.machine.launch_state import LaunchState
 from pluginkit.ptx.machine.registers import WaveRegisters
 from pluginkit.ptx.machine.scheduler import Scheduler
+from pluginkit.ptx.machine.split_warps import SplitWarps
 from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.machine.warp_operations import run_uniform_shuffle, run_warp_operation
 from pluginkit.ptx.machine.waves import Waves
@@ -31,7 +32,6 @@ _IDLE_POLLS_OF_DEADLOCK = 2_000
 #: After this many polls, or steps, some delayed warps and writes go on: others may wait for them.
 _POLLS_BETWEEN_RELEASES, _STEPS_BETWEEN_RELEASES = 64, 2048
 _ALL_LANES = np.uint32(0xFFFFFFFF)
-_END = Instruction("ret", (), ())
 
 
 class Machine:
@@ -72,6 +72,9 @@ class Machine:
         if waves.seed is not None and self._program.signalling_blocks:
             delayed_warps = DelayedWarps(threads, self._program.signalling_blocks, waves.seed)
         self.scheduler, self._barriers = Scheduler(delayed_warps), Barriers(self)
+        self._split_warps = None
+        if waves.seed is not None and self._program.volatile_blocks:
+            self._split_warps = SplitWarps(self._program.volatile_blocks, waves.seed)
         self.alive = np.full(len(threads.blocks), threads.per_block)
         self._warp_alive = threads.warp_masks()
         self._idle_polls, self._steps = (0, 0), 0
@@ -87,6 +90,9 @@ class Machine:
         if turn is None:
             return self._resolve_stall() or self._end_wave()
         number, ids = turn
+        if self._split_warps is not None:
+            ids, later = self._split_warps.split(number, ids)
+            self.scheduler.push(number, later)
         block = self._program.decoded_block(number)
         frame = self.registers.fill(block, ids)
         if isinstance(block.synchronisation, Barrier):
@@ -132,6 +138,11 @@ class Machine:
         if to == END:
             self.end(ids)
             return
+        if to in self._program.endless_blocks:
+            first = self._program.basic_blocks[to].first
+            self.report("deadlock", first, ids, "threads enter a loop that has no way out")
+            self.end(ids)
+            return
         self.scheduler.push(to, ids)
         if to <= number and self._program.basic_blocks[number].loop in self._program.polling_loops:
             self.scheduler.note_poll(to)
@@ -158,8 +169,7 @@ class Machine:
         turn = self.scheduler.take()
         while turn is not None:
             number, ids = turn
-            instructions = self._program.basic_blocks[number].instructions
-            self.report("deadlock", instructions[0] if instructions else _END, ids, message)
+            self.report("deadlock", self._program.basic_blocks[number].first, ids, message)
             self.end(ids)
             turn = self.scheduler.take()
         self.scheduler.parked.clear()
@@ -260,6 +270,14 @@ class Machine:
         if space == "global":
             return self._launch.memory.regions
         return self._shared.regions if space == "shared" else self._local.regions
+
+    @property
+    def place(self) -> str:
+        """The file and line of the code that runs next."""
+        number = self.scheduler.next_block
+        if number is None:
+            return "a barrier or a warp operation"
+        return self._launch.place_of(self._program.basic_blocks[number].first)
 
     def block_of(self, ids: Array) -> Array:
         """Return the place in the wave of each thread's block."""

@@ -70,6 +70,11 @@ class Scheduler:
         self._polls_before_rest = max(2, self._polls_before_rest // 2)
         self._rest_until, self._polls = self._steps + _STEPS_OF_REST, 0
 
+    @property
+    def next_block(self) -> int | None:
+        """The basic block that :meth:`take` would return, None if no thread can run."""
+        return min(self._ready, default=None)
+
     def take(self) -> tuple[int, Array] | None:
         """Return the next basic block and the threads that run it, ascending; None if none can."""
         self._steps += 1

@@ -6,18 +6,29 @@ Bytes that nothing has written are reported when they are loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 from pluginkit.ptx.memory.addresses import Addresses
 from pluginkit.ptx.memory.delayed_writes import Apply, DelayedWrites
 from pluginkit.ptx.memory.machine_for_memory import MachineForMemory
 from pluginkit.ptx.memory.memory_access import AccessPart, MemoryAccess
-from pluginkit.ptx.memory.races import STRONG, TIME_SHIFT, Conflict, Shadow, thread_of, time_of
+from pluginkit.ptx.memory.races import (
+    OF_BLOCK,
+    STRONG,
+    TIME_SHIFT,
+    Conflict,
+    Shadow,
+    thread_of,
+    time_of,
+)
+from pluginkit.ptx.memory.stores import (
+    DelayedStore,
+    PlannedStore,
+    all_written,
+    used_bytes_of,
+)
 from pluginkit.ptx.text.syntax import Instruction
-from pluginkit.ptx.types import UNSIGNED, Array
+from pluginkit.ptx.types import Array
 
 
 class CheckedMemory:
@@ -84,10 +95,10 @@ class CheckedMemory:
                 self._delayed.publish_touched(access, part)
             view, own = region.view(access.dtype), [part.of(value) for value in values]
             if region.shadow is not None:
-                self._note_write(access, part, region.shadow, _PlannedStore(part, view, own))
+                self._note_write(access, part, region.shadow, PlannedStore(part, view, own))
             self._mark_written(access, part)
             if self.is_delayed(access, part):
-                self.delay(access, part, _DelayedStore(part, view, own))
+                self.delay(access, part, DelayedStore(part, view, own))
                 continue
             for index, value in enumerate(own):
                 view[part.elements(index)] = value
@@ -112,10 +123,26 @@ class CheckedMemory:
             self._check_written(access, part)
         if shadow is not None:
             granules, count = self._note_write(access, part, shadow, None)
+            if access.is_of_block and part.region.space == "global":
+                self._check_scope(access, part, granules[::count])
             threads = part.ids + self._machine.first_thread
             self._machine.order.acquire(
                 threads, id(part.region), granules[::count], fences=access.fences
             )
+
+    def _check_scope(self, access: MemoryAccess, part: AccessPart, granules: Array) -> None:
+        """Report atomics of one step on the same word by blocks outside each other's scope."""
+        blocks = self._machine.block_of(part.ids)
+        words, places = np.unique(granules, return_inverse=True)
+        one = np.zeros(len(words), blocks.dtype)
+        one[places] = blocks
+        bad = one[places] != blocks
+        if bad.any():
+            self._report_some(
+                access, part, bad, "race",
+                f"atomics of the block's scope in {part.region.name} meet those of other blocks",
+                other=access.instruction,
+            )  # fmt: skip
 
     def end_atomic(self, access: MemoryAccess, part: AccessPart, *, is_changed: bool) -> None:
         """Note that an atomic update has been made."""
@@ -126,7 +153,7 @@ class CheckedMemory:
         written = part.region.written_view(access.dtype.itemsize)
         if written is not None:
             for index in range(access.count):
-                written[part.elements(index)] = _ones(access.dtype.itemsize)
+                written[part.elements(index)] = all_written(access.dtype.itemsize)
 
     def _check_written(self, access: MemoryAccess, part: AccessPart) -> None:
         """Report bytes that are read before anything wrote them.
@@ -138,7 +165,7 @@ class CheckedMemory:
         if written is None:
             return
         for index in range(access.count):
-            used = _used(access.used_bytes, index, size)
+            used = used_bytes_of(access.used_bytes, index, size)
             known = written[part.elements(index)]
             bad = known == 0 if access.may_pass_end else known & used != used
             if bad.any():
@@ -155,11 +182,29 @@ class CheckedMemory:
         if access.is_strong:
             order.acquire(threads, id(part.region), granules[::count], fences=access.fences)
         ordered = order.ordered_before(threads, of_block=part.region.space == "shared")
+        if access.instruction.has("nc"):
+            self._check_read_only(access, part, shadow.writes(granules), count)
         for conflict in shadow.read(granules, keys, order.is_ordered, ordered):
             self._report_race(access, part, conflict, count, None, "reads")
 
+    def _check_read_only(
+        self, access: MemoryAccess, part: AccessPart, writes: Array, count: int
+    ) -> None:
+        """Report reads through the cache of data that a launch must not write, if it has."""
+        places = np.flatnonzero(writes)
+        if not len(places):
+            return
+        bad = np.zeros(len(part.offsets), bool)
+        bad[places // count] = True
+        self._report_some(
+            access, part, bad, "race",
+            f"{part.region.name} is read through the read-only cache (__ldg, or a pointer that is "
+            "const and __restrict__) after the launch has written it",
+            other=self._machine.instruction_at(time_of(int(writes[places[0]]))),
+        )  # fmt: skip
+
     def _note_write(
-        self, access: MemoryAccess, part: AccessPart, shadow: Shadow, planned: _PlannedStore | None
+        self, access: MemoryAccess, part: AccessPart, shadow: Shadow, planned: PlannedStore | None
     ) -> tuple[Array, int]:
         order = self._machine.order
         threads, granules, keys, count = self._keys(access, part, shadow)
@@ -180,6 +225,8 @@ class CheckedMemory:
         keys = threads | np.int64(self._machine.tick(access.instruction) << TIME_SHIFT)
         if access.is_strong:
             keys = keys | STRONG
+            if access.is_of_block and part.region.space == "global":
+                keys = keys | OF_BLOCK
         size = access.dtype.itemsize
         granules, count = shadow.granules(part.first * size, min(size, 8), access.nbytes)
         return threads, granules, np.repeat(keys, count) if count > 1 else keys, count
@@ -205,7 +252,7 @@ class CheckedMemory:
         part: AccessPart,
         conflict: Conflict,
         count: int,
-        planned: _PlannedStore | None,
+        planned: PlannedStore | None,
         does: str,
     ) -> None:
         places, earlier = conflict.at // count, conflict.earlier
@@ -242,47 +289,3 @@ class CheckedMemory:
             kind, access.instruction, part.ids[bad], message,
             buffer=part.region.name, offset=offset, address=part.region.base + offset, other=other,
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _PlannedStore:
-    """A store before it is made."""
-
-    part: AccessPart
-    view: Array
-    values: list[Array]
-
-    def is_change(self) -> Array:
-        """Return for each thread whether its store changes what memory holds."""
-        found = [
-            self.view[self.part.elements(index)] != value for index, value in enumerate(self.values)
-        ]
-        changed: Array = np.logical_or.reduce(found)
-        return changed
-
-
-@dataclass(frozen=True)
-class _DelayedStore:
-    """A delayed store, which is made for some of its threads at a time."""
-
-    part: AccessPart
-    view: Array
-    values: list[Array]
-
-    def __call__(self, places: Array) -> None:
-        for index, value in enumerate(self.values):
-            self.view[self.part.elements(index)[places]] = value[places]
-
-
-def _ones(size: int) -> Any:
-    """Return ``size`` bytes of 1, as ``written`` has them where all bytes are written."""
-    return UNSIGNED[size].type(int.from_bytes(b"\1" * size, "little"))
-
-
-def _used(mask: int | None, index: int, size: int) -> Any:
-    """Return the bytes of ``written`` that an element of a vector needs, 1 for each."""
-    if mask is None:
-        return _ones(size)
-    bits = mask >> (index * size) & ((1 << size) - 1)
-    chosen = bytes(bits >> place & 1 for place in range(size))
-    return UNSIGNED[size].type(int.from_bytes(chosen, "little"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from pluginkit.ptx.memory.causality import CausalityNode, Release, causality_node, happened_before
-from pluginkit.ptx.memory.races import THREAD, TIME_SHIFT
+from pluginkit.ptx.memory.races import OF_BLOCK, STRONG, THREAD, TIME_SHIFT
 from pluginkit.ptx.types import Array
 
 _ALWAYS = np.iinfo(np.int64).max
@@ -168,11 +168,17 @@ class HappensBefore:
                 into[thread] = causality_node(None, into.get(thread), released)
 
     def is_ordered(self, earlier: Array, later: Array) -> Array:
-        """Return for each pair of accesses whether the earlier one happens before the later one."""
+        """Return for each pair of accesses whether the earlier one happens before the later one.
+
+        Two strong accesses of one block count as ordered even if one is strong only there.
+        """
         u, v = earlier & THREAD, later & THREAD
         time = earlier >> TIME_SHIFT
         same_block = u // self._block_threads == v // self._block_threads
         ordered: Array = u == v
+        ordered |= (
+            same_block & (earlier & later & STRONG != 0) & ((earlier | later) & OF_BLOCK != 0)
+        )
         ordered |= same_block & (time < self.waited_at[v]) & (time < self.arrived_at[u])
         if ordered.all():
             return ordered

@@ -24,6 +24,7 @@ class MemoryAccess:
         is_strong: whether it is a strong operation of the memory model: atomic, volatile, relaxed,
             acquire or release. Two strong accesses do not race. A load whose value a
             compare-and-swap checks later counts as strong too.
+        is_of_block: whether it is strong only for threads of its own block, like atomicAdd_block.
         fences: whether it has acquire or release semantics itself.
         used_bytes: which bytes of a vector the kernel uses later, as a bit mask; None for all.
         may_pass_end: whether it may reach past a buffer's end inside an aligned word. A
@@ -35,6 +36,7 @@ class MemoryAccess:
     dtype: np.dtype[Any]
     count: int = 1
     is_strong: bool = False
+    is_of_block: bool = False
     fences: bool = False
     used_bytes: int | None = None
     may_pass_end: bool = False

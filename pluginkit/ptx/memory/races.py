@@ -1,8 +1,9 @@
 """Shadow memory: who last read and wrote each granule, and which accesses race.
 
 An access is one number, its key: the machine's time, whether it was strong (atomic or volatile),
-and the thread. Each granule keeps its last write, and the first and the last read since. Granules
-have the size of the accesses, and are split when a smaller access comes.
+whether it was so only for threads of its own block, and the thread. Each granule keeps its last
+write, and the first and the last read since. Granules have the size of the accesses, and are split
+when a smaller access comes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pluginkit.ptx.types import S64, Array
 
 TIME_SHIFT = 32
 STRONG = np.int64(1 << 31)
-THREAD = np.int64(STRONG - 1)
+OF_BLOCK = np.int64(1 << 30)
+THREAD = np.int64(OF_BLOCK - 1)
 
 
 def time_of(key: int) -> int:
@@ -87,6 +89,13 @@ class Shadow:
         if count == 1:
             return first, 1
         return (first[:, None] + np.arange(count)).ravel(), count
+
+    def writes(self, granules: Array) -> Array:
+        """Return the keys of the last writes of some granules, 0 where there was none."""
+        if self._writes is None:
+            return np.zeros(len(granules), S64)
+        keys: Array = self._writes[granules]
+        return keys
 
     def _refine(self, steps: int) -> None:
         """Halve the granules this many times; both halves inherit the accesses of the whole."""
@@ -169,7 +178,7 @@ def _conflicts(
     is_other = (earlier != 0) & (((earlier ^ keys) & THREAD) != 0)
     if not is_other.any():
         return []
-    is_other &= (earlier & keys & STRONG) == 0
+    is_other &= ((earlier & keys & STRONG) == 0) | (((earlier | keys) & OF_BLOCK) != 0)
     places = np.flatnonzero(is_other)
     if not len(places):
         return []

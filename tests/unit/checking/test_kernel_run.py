@@ -242,16 +242,25 @@ def test_another_order_of_warps_computes_the_same() -> None:
     assert first.findings == second.findings == []
 
 
+LONG = """
+    __global__ void endless(float* y, const float* x, int n) {
+        FIRST
+        for (unsigned i = 0; i < 4000000000u; ++i) y[i % n] = x[i % n];
+    }
+    """
+
+
 def test_time_can_be_limited() -> None:
     class Endless(Reversed):
-        kernel = CudaKernel(
-            """
-    __global__ void endless(float* y, const float* x, int n) {
-        for (unsigned i = 0; i < 4000000000u; ++i) y[i % n] += x[i % n];
-    }
-    """,
-            "endless",
-        )
+        kernel = CudaKernel(LONG.replace("FIRST", ""), "endless")
 
-    with pytest.raises(KernelError, match=r"PK357 .*endless"):
+    with pytest.raises(KernelError, match=r"PK357 .*endless(?s:.*)kernel.cu:4, after \d+ steps"):
         run_kernels(Endless(), [X], seconds=0.5)
+
+
+def test_what_was_found_before_the_time_was_over_is_reported() -> None:
+    class EndlessAndWrong(Reversed):
+        kernel = CudaKernel(LONG.replace("FIRST", "if (threadIdx.x == 0) y[-1] = 0;"), "endless")
+
+    run = run_kernels(EndlessAndWrong(), [X], seconds=0.5)
+    assert [finding.kind for finding in run.findings][:1] == ["out_of_bounds"]

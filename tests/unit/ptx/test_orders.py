@@ -125,3 +125,27 @@ def test_all_writes_are_made_in_the_end() -> None:
     }
     """
     assert set(outputs(text, {}, 4, 64)) == {256}
+
+
+REDUCED = """
+extern "C" __global__ void run(unsigned* out, unsigned* data, unsigned* flag) {
+    __shared__ volatile unsigned sums[64];
+    unsigned t = threadIdx.x;
+    sums[t] = t;
+    sums[t + 32] = 0;
+    for (int d = 16; d > 0; d /= 2) { MEET sums[t] += sums[t + d]; MEET }
+    if (t == 0) out[0] = sums[0];
+}
+"""
+
+
+def test_lanes_that_only_volatile_keeps_in_step_diverge() -> None:
+    text = REDUCED.replace(
+        "sums[t] += sums[t + d];", "unsigned s = sums[t + d]; MEET sums[t] += s;"
+    )
+    assert set(outputs(text, {"MEET": "__syncwarp();"}, 1, 32)) == {496}
+    memory = ptx.Memory()
+    words = [memory.buffer(name, np.zeros(1, np.uint32), "inout") for name in ("o", "d", "f")]
+    launch = module(REDUCED, (("MEET", ""),)).launch
+    result = launch("run", 1, 32, words, memory=memory, seed=0)
+    assert result.findings or words[0].array(np.uint32)[0] != 496

@@ -262,6 +262,8 @@ def test_a_guarded_instruction_reads_what_it_writes():
     [
         ("run", "run"),
         ("_Z8reversedPfPKfi", "reversed"),
+        ("__local_depot0", "a local array"),
+        ("_cudapy_smem_3", "a shared array"),
         ("_ZZ8reversedPfPKfiE4tile", "tile"),
         ("_ZZ5top_kIfLb1EEvE9histogram_0", "histogram"),
         ("_ZZN4test6kernelEvE4memo", "memo"),

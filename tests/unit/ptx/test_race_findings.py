@@ -281,3 +281,51 @@ def test_launches_are_ordered():
     for shift in range(3):
         arguments = [out, given, np.int32(shift)]
         assert module.launch("run", 1, 64, arguments, memory=memory).findings == []
+
+
+SCOPES = """
+extern "C" __global__ void run(unsigned* out, const unsigned* in, int n) {
+    unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    ADD(out + OFFSET, in[i]);
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("add", "offset", "races"),
+    [
+        ("atomicAdd_block", "0", True),
+        ("atomicAdd_block", "blockIdx.x", False),
+        ("atomicAdd", "0", False),
+    ],
+)
+@pytest.mark.parametrize("seed", [None, 0])
+def test_atomics_of_a_block_do_not_reach_other_blocks(add, offset, races, seed) -> None:
+    source = SCOPES.replace("ADD", add).replace("OFFSET", offset)
+    _, result = run_words(source, 4, 32, range(128), 4, seed=seed)
+    assert {finding.kind for finding in result.findings} == ({"race"} if races else set())
+
+
+READ_ONLY = """
+extern "C" __global__ void run(unsigned* out, const unsigned* in, int n) {
+    unsigned t = threadIdx.x, before = __ldg(out + t);
+    BEFORE
+    __syncthreads();
+    out[t] = in[t] + READ;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "read", "races"),
+    [
+        ("out[t] = in[t];", "__ldg(out + 63 - t)", True),
+        ("out[t] = in[t];", "before", False),
+        ("", "__ldg(in + 63 - t)", False),
+    ],
+)
+def test_what_a_launch_writes_may_not_be_read_as_read_only(before, read, races) -> None:
+    source = READ_ONLY.replace("BEFORE", before).replace("READ", read)
+    _, result = run_words(source, 1, 64, range(64), 64)
+    found = [finding for finding in result.findings if "read-only cache" in finding.message]
+    assert bool(found) == races

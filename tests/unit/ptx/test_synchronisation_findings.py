@@ -160,6 +160,15 @@ def test_a_loop_without_an_end_is_stopped():
     assert result.steps == 500
 
 
+@pytest.mark.parametrize(
+    "loop", ["for (unsigned k = 3; k >= 0; k--) out[i] = k;", "while (true) {}"]
+)
+def test_a_loop_without_a_way_out_is_named_at_once(loop):
+    (finding,) = found(f"int i = threadIdx.x;\nif (i > 7) {loop}\nout[i] = 1;")
+    assert (finding.kind, finding.line, finding.threads) == ("deadlock", 3, 56)
+    assert "no way out" in finding.message
+
+
 def test_a_division_by_zero():
     (finding,) = found("out[threadIdx.x] = 100 / in[threadIdx.x] + 100 % in[threadIdx.x + 1];")
     assert (finding.kind, finding.thread, finding.threads) == ("division", (0, 0, 0), 1)
