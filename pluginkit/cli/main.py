@@ -38,6 +38,7 @@ COMMANDS = {
     "rewrite": "replace what TensorRT cannot take by plugins",
     "build": "turn a model into a plan, and its manifest",
     "export": "write a model's plugins as C++ libraries for servers without Python",
+    "refit": "give a plan the weights of another model",
     "run": "run a plan on this machine's GPU",
     "compare": "run two models on the same inputs and print the largest error",
     "view": "draw a model, or two side by side, as one HTML page",

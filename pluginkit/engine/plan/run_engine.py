@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,11 @@ from pluginkit.current_work import DESERIALIZING, RUNNING, working
 from pluginkit.device.gpus import find_gpu
 from pluginkit.engine.build.compute_capabilities import text_from_capability
 from pluginkit.engine.build.model_plugins import source_sha256
-from pluginkit.engine.build.shape_ranges import text_from_shape
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log, meaningful
 from pluginkit.engine.plan.check_manifest import check_manifest
 from pluginkit.engine.plan.engine_inputs import described_inputs
-from pluginkit.engine.plan.manifest import Manifest, Range, Tensor, is_alone, read_manifest
+from pluginkit.engine.plan.fitting_profile import fitting_profile
+from pluginkit.engine.plan.manifest import Manifest, is_alone, read_manifest
 from pluginkit.errors import MissingDependencyError, PlanError, RunError, UsageError
 from pluginkit.trt.flavour import Flavour, load_flavour
 
@@ -123,28 +123,19 @@ def _opened(
         _need_gpu(plan_path)
     else:
         manifest = read_manifest(plan_path)
-        if plugins is None and manifest.plugins and manifest.library is None:
-            from pluginkit.discovery import find_plugins
-
-            plugins = with_variants(find_plugins(), [record.key for record in manifest.plugins])
+        plugins = known_plugins(manifest, plugins)
         flavour = load_flavour(flavour_name or manifest.flavour)
-        profile = _check(plan_path, inputs, flavour, plugins or {}, allow_host_code)
+        profile = _check(plan_path, inputs, flavour, plugins, allow_host_code)
     bind_polygraphy(flavour)
-    if manifest is not None and manifest.library is None:
-        _register(manifest, plugins or {}, flavour)
 
-    from polygraphy.backend.trt import TrtRunner, engine_from_bytes
+    from polygraphy.backend.trt import TrtRunner
     from polygraphy.exception import PolygraphyException
 
     with captured_log(verbose=verbose) as errors:
-        try:
-            runtime = runtime_for(flavour, manifest, allow_host_code)
-            with working(str(flavour), DESERIALIZING, plan_path):
-                engine = engine_from_bytes(plan_path.read_bytes(), runtime)
-        except PolygraphyException as error:
-            raise PlanError(
-                "PK541", f"{flavour.name} does not load {plan_path}.", cause=meaningful(errors)
-            ) from error
+        with working(str(flavour), DESERIALIZING, plan_path):
+            engine = load_engine(
+                plan_path, flavour, manifest, plugins or {}, errors, allow_host_code
+            )
         if manifest is None:
             profile = fitting_profile(*described_inputs(flavour.module, engine), inputs)
         try:
@@ -160,6 +151,42 @@ def _opened(
                 f"{flavour.name} could not run {plan_path}.",
                 cause=meaningful(errors) or str(error),
             ) from error
+
+
+def known_plugins(manifest: Manifest, plugins: Plugins | None) -> Plugins:
+    """Return the plugins that are given, or else those that are found, if a plan needs any."""
+    if plugins is not None or not manifest.plugins or manifest.library is not None:
+        return plugins or {}
+    from pluginkit.discovery import find_plugins
+
+    return with_variants(find_plugins(), [record.key for record in manifest.plugins])
+
+
+def load_engine(
+    plan_path: Path,
+    flavour: Flavour,
+    manifest: Manifest | None,
+    plugins: Plugins,
+    errors: list[str],
+    allow_host_code: bool = False,
+) -> Any:
+    """Register a plan's plugins and return its ICudaEngine.
+
+    Errors:
+        PK541: TensorRT does not load it; the cause is what ``captured_log`` added to ``errors``.
+    """
+    from polygraphy.backend.trt import engine_from_bytes
+    from polygraphy.exception import PolygraphyException
+
+    if manifest is not None and manifest.library is None:
+        _register(manifest, plugins, flavour)
+    try:
+        runtime = runtime_for(flavour, manifest, allow_host_code)
+        return engine_from_bytes(plan_path.read_bytes(), runtime)
+    except PolygraphyException as error:
+        raise PlanError(
+            "PK541", f"{flavour.name} does not load {plan_path}.", cause=meaningful(errors)
+        ) from error
 
 
 def runtime_for(flavour: Flavour, manifest: Manifest | None, allow_host_code: bool) -> Any:
@@ -181,8 +208,29 @@ def _check(
     plan_path: Path, inputs: Arrays, flavour: Flavour, plugins: Plugins, allow_host_code: bool
 ) -> int:
     """Check all that is known before TensorRT sees the plan; return the profile's number."""
+    manifest = _fitting_manifest(plan_path, flavour, plugins, allow_host_code)
+    profile = fitting_profile(manifest.inputs, manifest.profiles, inputs)
+    _need_gpu(plan_path)
+    return profile
+
+
+def check_here(
+    plan_path: Path, flavour: Flavour, plugins: Plugins, *, allow_host_code: bool, what: str
+) -> None:
+    """Check that a plan can be loaded on this machine, for what is done to it.
+
+    Errors:
+        PK530 to PK534: it does not fit.  PK540: there is no GPU.
+    """
+    _fitting_manifest(plan_path, flavour, plugins, allow_host_code)
+    _need_gpu(plan_path, what)
+
+
+def _fitting_manifest(
+    plan_path: Path, flavour: Flavour, plugins: Plugins, allow_host_code: bool
+) -> Manifest:
     gpu = find_gpu()
-    manifest = check_manifest(
+    return check_manifest(
         plan_path,
         flavour=flavour.name,
         tensorrt=flavour.version,
@@ -190,16 +238,13 @@ def _check(
         plugin_sources={key: source_sha256(cls) for key, cls in plugins.items()},
         allow_host_code=allow_host_code,
     )
-    profile = fitting_profile(manifest.inputs, manifest.profiles, inputs)
-    _need_gpu(plan_path)
-    return profile
 
 
-def _need_gpu(plan_path: Path) -> None:
+def _need_gpu(plan_path: Path, what: str = "running") -> None:
     if find_gpu() is None:
         raise MissingDependencyError(
             "PK540",
-            f"running {plan_path} needs a GPU; this machine has none.",
+            f"{what} {plan_path} needs a GPU; this machine has none.",
             fix="copy the plan, and its manifest, to a machine with a GPU that it was built for.",
         )
 
@@ -210,76 +255,3 @@ def _register(manifest: Manifest, plugins: Plugins, flavour: Flavour) -> None:
     for record in manifest.plugins:
         interface: Interface = "v2" if record.interface == "v2" else "v3"
         register(plugins[record.key], interface=interface, flavour=flavour)
-
-
-def fitting_profile(
-    tensors: Sequence[Tensor], profiles: Sequence[Mapping[str, Range]], inputs: Arrays
-) -> int:
-    """Return the number of the first optimization profile that the input arrays fit.
-
-    Args:
-        tensors: the plan's inputs.
-        profiles: the ranges of each profile, by the inputs' names.
-        inputs: the arrays, by name.
-
-    Errors:
-        PK542: an input is missing, unknown, of another dtype, or outside every profile.
-    """
-    expected = {tensor.name: tensor for tensor in tensors}
-    listing = ", ".join(
-        f"{one.name} {one.dtype.lower()}[{', '.join('?' if d < 0 else str(d) for d in one.shape)}]"
-        for one in tensors
-    )
-    if set(expected) != set(inputs):
-        raise UsageError(
-            "PK542",
-            f"got inputs {', '.join(sorted(inputs)) or 'none'}; the plan takes {listing}.",
-        )
-    for name, tensor in expected.items():
-        array = inputs[name]
-        if array.dtype.name != tensor.dtype.lower() or array.ndim != len(tensor.shape):
-            raise UsageError(
-                "PK542",
-                f"input '{name}' is {array.dtype}[{', '.join(map(str, array.shape))}]; "
-                f"the plan takes {listing}.",
-            )
-    misfits = []
-    for number, ranges in enumerate(profiles):
-        misfit = next(_misfits(tensors, inputs, ranges), None)
-        if misfit is None:
-            return number
-        misfits.append(misfit)
-    wider = "build the plan with wider --shapes."
-    if len(misfits) == 1:
-        raise UsageError("PK542", f"{misfits[0]}.", fix=wider)
-    raise UsageError(
-        "PK542",
-        f"the inputs fit none of the plan's {len(misfits)} optimization profiles.",
-        cause="\n".join(f"profile {number}: {misfit}" for number, misfit in enumerate(misfits)),
-        fix=wider,
-    )
-
-
-def _misfits(
-    tensors: Iterable[Tensor], inputs: Arrays, ranges: Mapping[str, Range]
-) -> Iterator[str]:
-    """Yield, in words, each input that is outside a profile."""
-    for tensor in tensors:
-        name, array = tensor.name, inputs[tensor.name]
-        limits = ranges.get(name, Range(tensor.shape, tensor.shape, tensor.shape))
-        bounds = [(limits.min, array.shape, limits.max)]
-        if limits.is_shape_tensor:
-            values = tuple(int(one) for one in array.flat)
-            bounds = [(tensor.shape, array.shape, tensor.shape), (limits.min, values, limits.max)]
-        for low, value, high in bounds:
-            if not _is_between(low, value, high):
-                yield (
-                    f"input '{name}' is {text_from_shape(value)}; "
-                    f"the plan takes {text_from_shape(low)} to {text_from_shape(high)}"
-                )
-
-
-def _is_between(low: tuple[int, ...], value: tuple[int, ...], high: tuple[int, ...]) -> bool:
-    return len(low) == len(value) == len(high) and all(
-        a <= b <= c for a, b, c in zip(low, value, high, strict=True)
-    )
