@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pluginkit import Input, Output, Plugin, float32
+from pluginkit import Input, Output, Plugin, float16, float32
 from pluginkit.errors import UsageError
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.model.graphs import main_and_bodies
@@ -34,7 +34,21 @@ class Wide(Plugin):
         return x + np.float32(1)
 
 
-PLUGINS = {Silu.spec.key: Silu, Wide.spec.key: Wide}
+class Weighted(Plugin):
+    """y = x * w, with weights in float32 alone."""
+
+    types = {"T": (float32, float16), "W": (float32,)}
+    x, w = Input("T"), Input("W")
+    y = Output("T", like="x")
+
+    def launches(self, x, w, y):
+        return ()
+
+    def reference(self, x, w):
+        return (x * w).astype(x.dtype)
+
+
+PLUGINS = {each.spec.key: each for each in (Silu, Wide, Weighted)}
 X, Y = value("x", ["n", 4]), value("y", ["n", 4])
 
 
@@ -120,6 +134,17 @@ def test_a_plugin_runs_in_float16_if_it_declares_it():
     assert [(k.node, k.reason) for k in report.kept] == [
         ("Wide_PK 'wide'", "its plugin does not take the type")
     ]
+
+
+def test_each_type_variable_of_a_plugin_decides_by_itself(tmp_path):
+    model = model_of(
+        [plugin_node(Weighted(), ["x", "w"], ["y"], "weighted")], [X, value("w", ["n", 4])], [Y]
+    )
+    model.opset_import.add(domain="pluginkit", version=1)
+    made, report = converted(model)
+    assert read_types(made, "weighted") == [FLOAT16, FLOAT]
+    assert (report.converted, report.kept) == (1, [])
+    assert types_of(made)["y"] == FLOAT
 
 
 def test_nodes_of_unknown_operators_keep_their_types():
