@@ -345,10 +345,8 @@ and from [readings](ptx_mutant_readings.json).
 - read as harmless, read as wrong: neither; a reader judged, and the reason is below.
 - wrong: named, or read as wrong. The share is that of the named among them.
 
-Not run to the end: barriers of Unique and RoiAlign; of TopK those of the kernels for split rows in
-other instances than that for the largest elements of contiguous rows, and some of top_k for the
-smallest; of NonMaxSuppression some. Ends of NonMaxSuppression and RoiAlign, and of TopK in its
-newest cases. CircPad and GridSample have no barriers.
+Every kernel that a case launches in its first types is judged; CircPad and GridSample have no
+barriers.
 """
 
 
