@@ -9,36 +9,42 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from pluginkit.graph_rewrites.expand_embedding_bag import sums_of_bags
-from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite
+from pluginkit.onnx import FLOATS, AnyOf, Match, Op, Replacement, Rewrite
 
 
 @dataclass(frozen=True)
 class _BagSequence:
-    """The names of the rows, of the offsets and of the number of bags."""
+    """The names of the rows, of the offsets and of the number of bags; whether means are taken."""
 
     rows: str
     offsets: str
     count: str
+    has_means: bool
 
 
 class ExpandBagSequence(Rewrite):
     """ConcatFromSequence(Loop: ReduceSum(rows[start:end]), ...) -> MatMul(is in bag, rows).
 
-    As PyTorch's second exporter writes an EmbeddingBag: the loop counts bags, from 0 on. Sums only;
-    all rows must be finite.
+    As PyTorch's second exporter writes an EmbeddingBag: the loop counts bags, from 0 on. Sums, or
+    means; all rows must be finite.
     """
 
-    pattern = Op("ConcatFromSequence", Op("Loop", ..., name="loop").output(1))
+    pattern = Op(
+        "ConcatFromSequence",
+        AnyOf(Op("Loop", ..., name="loop").output(0), Op("Loop", ..., name="loop").output(1)),
+    )
 
     def check(self, match: Match, loop: gs.Node) -> str | _BagSequence:
         if match.attribute("axis") != 0 or match.attribute("new_axis", 0):
             return "it does not join rows along the first axis"
         if len(loop.inputs) != 4 or loop.inputs[0].name or len(loop.outputs) != 2:
             return "its loop is none over bags"
-        start = match.constant(loop.inputs[2])
+        # The loop carries the number of the bag and the sequence, in any order.
+        sequence = [output.name for output in loop.outputs].index(match.proto.input[0])
+        start = match.constant(loop.inputs[3 - sequence])
         if start is None or start.size != 1 or start.item() != 0:
             return "its loop does not count bags from 0 on"
-        found = _Body(match, loop.attrs["body"]).read()
+        found = _Body(match, loop.attrs["body"]).read(sequence)
         if found is None:
             return "its loop is none over bags"
         return match.dtype_problem(FLOATS, gs.Variable(found.rows)) or found
@@ -53,7 +59,11 @@ class ExpandBagSequence(Rewrite):
         after = new.add("Add", number, np.ones(1, np.int64))
         starts = new.add("Slice", offsets, first, number, first)
         ends = new.add("Slice", offsets, np.ones(1, np.int64), after, first)
-        total = sums_of_bags(new, rows, starts, ends, match.dtype(rows))
+        dtype = match.dtype(rows)
+        total = sums_of_bags(new, rows, starts, ends, dtype)
+        if facts.has_means:
+            sizes = new.add("Max", new.add("Sub", ends, starts), np.ones(1, np.int64))
+            total = new.add("Div", total, new.unsqueeze(new.add("Cast", sizes, to=dtype), [1]))
         return new.end("Identity", total)
 
 
@@ -64,18 +74,23 @@ class _Body:
         self._match = match
         self._body = body
 
-    def read(self) -> _BagSequence | None:
-        """Read the body, if it appends the sums of rows from one offset to the next."""
+    def read(self, sequence: int) -> _BagSequence | None:
+        """Read the body, if it appends the sums of rows from one offset to the next.
+
+        Args:
+            sequence: 0 if the sequence is the first value that is carried, else 1.
+        """
         body = self._body
         if len(body.inputs) != 4 or len(body.outputs) != 3:
             return None
-        number = body.inputs[2]
-        stays, counted, appended = (_maker(each) for each in body.outputs)
+        number, count_after = body.inputs[3 - sequence], body.outputs[2 - sequence]
+        made = (body.outputs[0], count_after, body.outputs[1 + sequence])
+        stays, counted, appended = (_maker(each) for each in made)
         if not (_is(stays, "Less") and _is(counted, "Add") and _is(appended, "SequenceInsert")):
             return None
-        if stays.inputs[0] is not body.outputs[1] or not self._is_next(body.outputs[1], number, 1):
+        if stays.inputs[0] is not count_after or not self._is_next(count_after, number, 1):
             return None
-        if appended.inputs[0] is not body.inputs[3] or len(appended.inputs) > 2:
+        if appended.inputs[0] is not body.inputs[2 + sequence] or len(appended.inputs) > 2:
             return None
         choice = _maker(appended.inputs[1])
         if not _is(choice, "If"):
@@ -86,7 +101,10 @@ class _Body:
         start, end = (_maker(each) for each in same.inputs)
         branch = choice.attrs["else_branch"]
         total = _maker(branch.outputs[0])
-        if not _is(total, "ReduceSum"):
+        last = total if _is(total, "If") else None
+        if last is not None:
+            total = _maker(last.attrs["else_branch"].outputs[0])
+        if not _is(total, "ReduceSum" if last is None else "ReduceMean"):
             return None
         rows = _maker(total.inputs[0])
         if (
@@ -108,7 +126,62 @@ class _Body:
             return None
         if len(start.inputs) != 3 or len(end.inputs) != 3 or not self._is_first_axis(total):
             return None
-        return _BagSequence(rows.inputs[0].name, start.inputs[0].name, stays.inputs[1].name)
+        count = stays.inputs[1].name
+        offsets = start.inputs[0].name
+        if last is not None and not self._is_last_mean(last, rows, number, count, offsets):
+            return None
+        return _BagSequence(rows.inputs[0].name, offsets, count, last is not None)
+
+    def _is_last_mean(
+        self, choice: gs.Node, rows: gs.Node, number: gs.Tensor, count: str, offsets: str
+    ) -> bool:
+        """Whether an If takes the last bag's mean as the sum of its rows by all ids less its start.
+
+        It is that of the other bags, since the last offset is the number of ids.
+        """
+        same = _maker(choice.inputs[0])
+        if not _is(same, "Equal") or same.inputs[0] is not number:
+            return False
+        before = _maker(same.inputs[1])
+        if not _is(before, "Sub") or before.inputs[0].name != count:
+            return False
+        one = self._stored(before.inputs[1])
+        inner = _maker(choice.attrs["then_branch"].outputs[0])
+        if one is None or one.tolist() != 1 or not _is(inner, "If"):
+            return False
+        has_ids = _maker(inner.inputs[0])
+        mean = _maker(inner.attrs["then_branch"].outputs[0])
+        total = _maker(inner.attrs["else_branch"].outputs[0])
+        if not (_is(has_ids, "Greater") and _is(mean, "Div") and _is(total, "Identity")):
+            return False
+        zero, divisor = self._stored(has_ids.inputs[1]), _maker(mean.inputs[1])
+        if zero is None or zero.any() or not _is(divisor, "Cast"):
+            return False
+        size, summed = _maker(divisor.inputs[0]), _maker(mean.inputs[0])
+        if not (_is(size, "Sub") and _is(summed, "ReduceSum") and self._is_first_axis(summed)):
+            return False
+        if not summed.attrs.get("keepdims", 1) or _maker(summed.inputs[0]) is not rows:
+            return False
+        is_size = has_ids.inputs[0].name == divisor.inputs[0].name
+        if not is_size or size.inputs[1].name != rows.inputs[1].name:
+            return False
+        if total.inputs[0].name != mean.inputs[0].name:
+            return False
+        return self._is_number_of_ids(_maker(size.inputs[0]), offsets)
+
+    def _is_number_of_ids(self, shape: gs.Node | None, offsets: str) -> bool:
+        """Whether the Shape of the ids is what ends the offsets."""
+        joined = self._match.producer(offsets)
+        last = None if joined is None else self._match.producer(joined.input[-1])
+        if not _is(shape, "Shape") or joined is None or joined.op_type != "Concat":
+            return False
+        if last is None or last.op_type != "Shape":
+            return False
+        ids, flat = shape.inputs[0], self._match.producer(last.input[0])
+        is_flat = flat is not None and flat.op_type == "Reshape" and flat.input[0] == ids.name
+        known = self._match.value_type(gs.Variable(ids.name))
+        is_vector = known is not None and len(known.tensor_type.shape.dim) == 1
+        return is_vector and (is_flat or last.input[0] == ids.name)
 
     def _stored(self, value: gs.Tensor) -> np.ndarray | None:
         """Return a value that the body stores, or casts to the type of another."""

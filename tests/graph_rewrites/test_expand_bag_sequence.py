@@ -8,40 +8,61 @@ from pluginkit.onnx.running.run_model import run_onnxruntime
 
 #: As PyTorch's second exporter writes an EmbeddingBag.
 TEXT = """<ir_version: 10, opset_import: ["" : 20]>
-    t (float[rows, 4] w, int64[all] offsets, int64 count) => (float[bags, 4] y)
+    t (float[rows, 4] w, int64[bags] starts, int64[ids] ids) => (float[bags, 4] y)
     <int64 zero = {{0}}, int64 one = {{1}}, int64 two = {{2}}, int64[1] flat = {{-1}},
      int64[1] first = {{0}}> {{
+    count = Size(starts) total = Shape(ids) offsets = Concat<axis = 0>(starts, total)
     empty = SequenceEmpty()
     some = Less(zero, count)
-    last, sums = Loop("", some, {start}, empty) <body = b
-        (int64 run, bool go, int64 number, seq(float[1, 4]) given)
-        => (bool more, int64 next, seq(float[1, 4]) grown) <int64 step = {{1}}> {{
+    {outputs} = Loop("", some, {inputs}) <body = b
+        (int64 run, bool go, {before})
+        => (bool more, {after}) <int64 step = {{1}}> {{
         at = Reshape(number, flat) after = Add(at, one) start = Slice(offsets, at, after)
         from = Add(at, one) to = Add(at, two) end = Slice(offsets, from, to)
         none = Equal(start, end)
         row = If(none) <then_branch = p () => (float[1, 4] z)
             <float[1, 4] z = {{0.0, 0.0, 0.0, 0.0}}> {{ }},
             else_branch = q () => (float[1, 4] r) {{
-                part = Slice(w, start, end) r = {reduction}(part, first) }}>
+                part = Slice(w, start, end) {reduced} }}>
         grown = SequenceInsert(given, row) next = Add(number, step) more = Less(next, count)
     }}>
     y = ConcatFromSequence<axis = 0>(sums) }}"""
+#: The mean of the last bag is that of all ids from its start on.
+MEAN = """latest = Sub(count, one) is_last = Equal(number, latest)
+    r = If(is_last) <then_branch = u () => (float[1, 4] v) {
+        sum = ReduceSum(part, first) all = Shape({ids}) size = Sub(all, start)
+        nought = CastLike(zero, size) has_ids = Greater(size, nought)
+        v = If(has_ids) <then_branch = f () => (float[1, 4] m) {
+            wide = Cast<to = 1>(size) m = Div(sum, wide) },
+            else_branch = g () => (float[1, 4] e) { e = Identity(sum) }>
+    }, else_branch = h () => (float[1, 4] k) { k = ReduceMean(part, first) }>"""
 FEEDS = {
     "w": np.random.default_rng(2).standard_normal((6, 4)).astype(np.float32),
-    "offsets": np.array([0, 2, 2, 6]),
-    "count": np.array(3),
+    "ids": np.zeros(6, np.int64),
 }
 
 
-def bags_model(reduction="ReduceSum", start="zero"):
-    return onnx.parser.parse_model(TEXT.format(reduction=reduction, start=start))
+def bags_model(reduced="r = ReduceSum(part, first)", start="zero", is_first=False):
+    """Return a loop over bags, which carries the sequence before the number or after it."""
+    outputs, inputs = ["last", "sums"], [start, "empty"]
+    before = ["int64 number", "seq(float[1, 4]) given"]
+    after = ["int64 next", "seq(float[1, 4]) grown"]
+    pairs = {"outputs": outputs, "inputs": inputs, "before": before, "after": after}
+    named = {name: ", ".join(pair[::-1] if is_first else pair) for name, pair in pairs.items()}
+    return onnx.parser.parse_model(TEXT.format(reduced=reduced, **named))
 
 
-def test_sums_that_are_appended_are_a_product():
-    model = bags_model()
+@pytest.mark.parametrize("starts", [[0, 2, 2], [0, 0, 6], [1, 3, 5]], ids=str)
+@pytest.mark.parametrize("is_first", [False, True])
+@pytest.mark.parametrize(
+    "reduced", ["r = ReduceSum(part, first)", MEAN.replace("{ids}", "ids")], ids=["sum", "mean"]
+)
+def test_sums_and_means_that_are_appended_are_a_product(reduced, is_first, starts):
+    model = bags_model(reduced, is_first=is_first)
     result = rewrite_model(model, [ExpandBagSequence])
     assert [each.rewrite for each in result.applied] == ["ExpandBagSequence"]
-    expected, got = run_onnxruntime(model, FEEDS), run_onnxruntime(result.model, FEEDS)
+    feeds = FEEDS | {"starts": np.array(starts)}
+    expected, got = run_onnxruntime(model, feeds), run_onnxruntime(result.model, feeds)
     np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-6, atol=1e-6)
     assert rewrite_model(result.model, [ExpandBagSequence]).applied == []
 
@@ -49,7 +70,8 @@ def test_sums_that_are_appended_are_a_product():
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"reduction": "ReduceMax"}, "its loop is none over bags"),
+        ({"reduced": "r = ReduceMax(part, first)"}, "its loop is none over bags"),
+        ({"reduced": MEAN.replace("{ids}", "starts")}, "its loop is none over bags"),
         ({"start": "one"}, "its loop does not count bags from 0 on"),
     ],
 )
