@@ -50,6 +50,7 @@ from pluginkit.graph_rewrites.expand_quantization import (
     ExpandQuantizeLinear,
 )
 from pluginkit.graph_rewrites.expand_resize import ExpandResize
+from pluginkit.graph_rewrites.expand_tensor_scatter import ExpandTensorScatter
 from pluginkit.graph_rewrites.expand_tf_idf import ExpandTfIdf
 from pluginkit.graph_rewrites.expand_vector_operators import (
     ExpandVectorOperator,
@@ -633,6 +634,13 @@ def _other_samples() -> dict[str, Sample]:
     )
     found["vector by matrices"] = sample(
         ExpandVectorProduct, "MatMul", {"x": normal(3), "matrices": normal(2, 3, 4)}
+    )
+    found["a circular cache"] = sample(
+        ExpandTensorScatter,
+        "TensorScatter",
+        {"cache": normal(2, 3, 6, 4), "update": normal(2, 3, 2, 4), "at": i64(5, 1)},
+        opset=24,
+        mode="circular",
     )
     found["identity matrix"] = sample(
         ExpandEyeLike, "EyeLike", {"x": normal(3, 5)}, dims={"x": ("n", 5)}, k=1
