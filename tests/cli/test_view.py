@@ -3,9 +3,7 @@
 import json
 from pathlib import Path
 
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from pluginkit.cli.main import main
 from pluginkit.errors import MissingDependencyError
@@ -33,24 +31,18 @@ def test_a_page_is_written_to_the_models_folder(model: Path, capsys: Capture) ->
     assert sorted(one.name for one in model.parent.iterdir()) == ["sage.html", "sage.onnx"]
 
 
-def test_what_tensorrt_refuses_is_marked_with_its_reason(tmp_path: Path, capsys: Capture) -> None:
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3]) for name in "xy"]
-    drawn = helper.make_tensor_value_info("drawn", TensorProto.INT32, [2, 5])
-    nodes = [
-        helper.make_node("Relu", ["x"], ["y"], name="taken"),
-        helper.make_node("Multinomial", ["y"], ["drawn"], name="dice", sample_size=5),
-    ]
-    graph = helper.make_graph(nodes, "g", values[:1], [drawn])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    path = tmp_path / "dice.onnx"
-    onnx.save(model, path)
+def test_what_tensorrt_refuses_is_marked_with_the_next_step(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "soft_clip.onnx"
+    path.write_bytes(MODEL.with_name(path.name).read_bytes())
     assert main(["view", str(path)]) == 0
-    assert "dice.onnx: 2 nodes: 1 refused, 1 native." in capsys.readouterr().out
+    assert "soft_clip.onnx: 3 nodes: 1 refused, 2 native." in capsys.readouterr().out
     page = path.with_suffix(".html").read_text()
-    assert page.count('"next":"pluginkit new MyMultinomial --onnx-op Multinomial"') == 1
-    assert page.count('"next":""') == 1
+    assert page.count(f'"next":"pluginkit new MySoftClip --from {path}:node_soft_clip"') == 1
+    assert page.count('"next":""') == 2
     assert main(["view", str(path), "--no-scan"]) == 0
-    assert "dice.onnx: 2 nodes: 2 not asked." in capsys.readouterr().out
+    assert "soft_clip.onnx: 3 nodes: 3 not asked." in capsys.readouterr().out
 
 
 def test_without_tensorrt_the_page_says_so(
