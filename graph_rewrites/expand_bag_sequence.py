@@ -158,24 +158,26 @@ class _Body:
         if zero is None or zero.any() or not _is(divisor, "Cast"):
             return False
         size, summed = _maker(divisor.inputs[0]), _maker(mean.inputs[0])
-        if not (_is(size, "Sub") and _is(summed, "ReduceSum") and self._is_first_axis(summed)):
+        if not _is(summed, "ReduceSum") or not self._is_first_axis(summed):
+            return False
+        if not (_is(size, "Sub") and size.inputs[1].name == rows.inputs[1].name):
             return False
         if not summed.attrs.get("keepdims", 1) or _maker(summed.inputs[0]) is not rows:
             return False
-        is_size = has_ids.inputs[0].name == divisor.inputs[0].name
-        if not is_size or size.inputs[1].name != rows.inputs[1].name:
+        if has_ids.inputs[0].name != divisor.inputs[0].name:
             return False
         if total.inputs[0].name != mean.inputs[0].name:
             return False
-        return self._is_number_of_ids(_maker(size.inputs[0]), offsets)
+        return self._is_number_of_ids(size, offsets)
 
-    def _is_number_of_ids(self, shape: gs.Node | None, offsets: str) -> bool:
-        """Whether the Shape of the ids is what ends the offsets."""
+    def _is_number_of_ids(self, size: gs.Node, offsets: str) -> bool:
+        """Whether a size is the Shape of the ids, which ends the offsets, less something."""
+        shape = _maker(size.inputs[0])
         joined = self._match.producer(offsets)
         last = None if joined is None else self._match.producer(joined.input[-1])
-        if not _is(shape, "Shape") or joined is None or joined.op_type != "Concat":
+        if joined is None or joined.op_type != "Concat":
             return False
-        if last is None or last.op_type != "Shape":
+        if last is None or last.op_type != "Shape" or not _is(shape, "Shape"):
             return False
         ids, flat = shape.inputs[0], self._match.producer(last.input[0])
         is_flat = flat is not None and flat.op_type == "Reshape" and flat.input[0] == ids.name

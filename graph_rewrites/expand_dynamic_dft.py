@@ -63,7 +63,7 @@ class ExpandDynamicDft(Rewrite):
         value, order = new.cast(x, "float32"), [*range(rank)]
         order[facts.axis], order[-2] = order[-2], order[facts.axis]
         value = new.add("Transpose", value, perm=order)
-        one, two = np.int64([1]), np.int64([2])
+        one, two = np.array([1], np.int64), np.array([2], np.int64)
         size = new.slice(new.add("Shape", value), 0, rank - 2, rank - 1)
         if length is not None:
             points = new.add("Reshape", new.cast(length, "int64"), one)
@@ -75,12 +75,16 @@ class ExpandDynamicDft(Rewrite):
         rows = new.add("Min", size, half if facts.is_real else points)
         made = half if facts.is_onesided and not facts.is_inverse else points
         cos, sin = _waves(new, facts, rows, made, points)
-        read = new.add("Slice", value, np.int64([0]), rows, np.int64([rank - 2]))
+        read = new.add(
+            "Slice", value, np.array([0], np.int64), rows, np.array([rank - 2], np.int64)
+        )
         total = None
         for part in range(facts.parts):
             waves = [cos, sin] if part == 0 else [new.add("Neg", sin), cos]
             kept = [new.unsqueeze(each, [2]) for each in (waves[:1] if facts.is_real else waves)]
-            matrix = new.add("Reshape", new.add("Concat", *kept, axis=2), np.int64([0, -1]))
+            matrix = new.add(
+                "Reshape", new.add("Concat", *kept, axis=2), np.array([0, -1], np.int64)
+            )
             numbers = new.squeeze(new.slice(read, rank - 1, part, part + 1), [rank - 1])
             product = new.add("MatMul", numbers, matrix)
             total = product if total is None else new.add("Add", total, product)
@@ -109,9 +113,9 @@ def _waves(
         return waves[0], waves[1]
     share = new.add("Div", np.float32(1), length)
     if form.is_real:  # all elements but the first and the middle one count for conjugates, too
-        double = new.add("Mul", number, np.int64([2]))
+        double = new.add("Mul", number, np.array([2], np.int64))
         is_own = new.add("Equal", double, points)
-        is_own = new.add("Or", is_own, new.add("Equal", number, np.int64([0])))
+        is_own = new.add("Or", is_own, new.add("Equal", number, np.array([0], np.int64)))
         share = new.add("Mul", share, new.add("Where", is_own, np.float32(1), np.float32(2)))
         share = new.unsqueeze(share, [1])
     return new.add("Mul", waves[0], share), new.add("Mul", waves[1], share)

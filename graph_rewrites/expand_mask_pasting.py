@@ -67,13 +67,13 @@ def _shares(
     """
     low = new.add("Cast", new.slice(boxes, 1, axis, axis + 1), to="float32")
     high = new.add("Cast", new.slice(boxes, 1, axis + 2, axis + 3), to="float32")
-    one, half = np.float32([1]), np.float32([0.5])
+    one, half = np.array([1], np.float32), np.array([0.5], np.float32)
     length = new.add("Max", new.add("Add", new.add("Sub", high, low), one), one)  # [N, 1]
     pixels = np.arange(size, dtype=np.float32)[None]
     within = new.add("Add", new.add("Sub", pixels, low), half)
     at = new.add("Sub", new.add("Div", new.add("Mul", within, side), length), half)
     last = new.add("Sub", side, one)
-    at = new.add("Min", new.add("Max", at, np.float32([0])), last)  # [N, size]
+    at = new.add("Min", new.add("Max", at, np.array([0], np.float32)), last)  # [N, size]
     scalar = new.add("Reshape", side, np.zeros(0, np.int64))
     numbers = new.add("Range", np.float32(0), scalar, np.float32(1))
     distance = new.add("Abs", new.add("Sub", new.unsqueeze(at, [2]), numbers))

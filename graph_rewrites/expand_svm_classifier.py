@@ -154,7 +154,7 @@ def _coupling(q: str, count: int) -> onnx.GraphProto:
         stored[name] = np.asarray(value)
         return name
 
-    def add(op_type: str, *inputs: str, **attributes: int) -> str:
+    def add(op_type: str, *inputs: str, **attributes: Any) -> str:
         output = f"{op_type}_{len(nodes)}"
         nodes.append(helper.make_node(op_type, inputs, [output], **attributes))
         return output

@@ -119,8 +119,8 @@ def _probes(count: int) -> Iterator[tuple[_Floats, ...]]:
 def _found(heat: _Floats, *numbers: _Floats) -> tuple[_Floats, _Floats]:
     """Return the points and the scores that a run appends, in numpy."""
     width, height, size_x, size_y, corner_x, corner_y = numbers
-    sizes = (np.array([each], np.int64) for each in (height, width))
-    rows, columns, largest = resized_arg_max(heat[None], *sizes, -0.75)
+    heights, widths = (np.array([each], np.int64) for each in (height, width))
+    rows, columns, largest = resized_arg_max(heat[None], heights, widths, -0.75)
     x = (columns[0] + 0.5) * (size_x / width) + corner_x
     y = (rows[0] + 0.5) * (size_y / height) + corner_y
     points = np.stack([x, y, np.ones_like(x)])

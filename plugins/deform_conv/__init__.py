@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from pluginkit import (
     OnnxOp,
     Output,
     Plugin,
-    TensorDesc,
     attribute,
     bfloat16,
     float16,
@@ -84,15 +84,15 @@ class DeformConv(Plugin):
 
     kernel = CudaKernel("kernel.cu", "deform_conv<{T}, {ROWS}>", {"ROWS": ROWS}, defines=DEFINES)
 
-    def check(self, *tensors: TensorDesc | None) -> None:
+    def check(self, *tensors: Any) -> None:
         """Check that the channels, the groups and the output's size fit; see shapes.py."""
         check_shapes(self, *tensors)
 
-    def launches(self, *tensors: TensorDesc | None) -> Launch:
+    def launches(self, *tensors: Any) -> Launch:
         """Return one launch; launches.py gives tiles of the output to blocks."""
         return launch_of(self, *tensors)
 
-    def reference(self, *arrays: np.ndarray | None) -> np.ndarray:
+    def reference(self, *arrays: Any) -> np.ndarray:
         """Compute the same in numpy; see reference.py."""
         return deform_conv(self, *arrays)
 
