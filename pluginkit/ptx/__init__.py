@@ -45,8 +45,7 @@ The machine misses some mistakes, and judges others differently than a GPU:
 - A race is found in any order of threads that executes both accesses. If a kernel executes one of
   them only in some orders, other seeds have to be tried.
 - Up to 131,072 threads run at once. A block that waits for a later one beyond that waits for ever.
-- Tensor cores, bulk copies, mbarriers, clusters, textures, calls through pointers and recursion are
-  not supported.
+- Tensor cores, bulk copies, mbarriers, clusters, textures and deep recursion are unknown.
 
 The package needs only numpy, and the errors of pluginkit.
 """

@@ -1,7 +1,10 @@
 """Inline all calls of a kernel.
 
 The kernel then is one list of instructions without a stack, and threads converge after a call as
-they do after a branch. Recursion and calls through pointers cannot be inlined.
+they do after a branch. A call through a pointer becomes a comparison with the address of each
+function that it can mean. A recursive function is inlined into itself until there are about a
+thousand copies of it. Calls that are left, of unknown functions or of a deeper recursion, stay in
+the code, and the machine says so when a thread comes to one.
 """
 
 from __future__ import annotations
@@ -9,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from pluginkit.ptx.demangle import demangled
 from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import (
     CARRY,
     Address,
     Function,
+    Immediate,
     Instruction,
     Negated,
     Operand,
@@ -24,6 +27,9 @@ from pluginkit.ptx.text.syntax import (
     Vector,
 )
 from pluginkit.ptx.unsupported import unsupported
+
+#: How often a recursive function is inlined: in all, and one into another if it calls itself once.
+_COPIES, _DEPTH = 1000, 32
 
 #: Functions of the CUDA device runtime, which no module defines.
 EXTERNAL = ("vprintf", "__assertfail", "__assert_fail")
@@ -102,20 +108,13 @@ class _Expansion:
 
     def _call(self, call: Instruction, path: tuple[str, ...]) -> None:
         vectors = [each.items for each in call.operands if isinstance(each, Vector)]
-        callees = [each for each in call.operands if not isinstance(each, Vector)]
-        name = callees[0].name if callees and isinstance(callees[0], Symbol) else None
-        if name is None or len(callees) > 1:
-            raise unsupported(self._whole.name, call, self._module, "a call through a pointer")
-        if name in EXTERNAL:
+        callee = next(each for each in call.operands if not isinstance(each, Vector))
+        function = self._module.function(callee.name) if isinstance(callee, Symbol) else None
+        if isinstance(callee, Symbol) and callee.name in EXTERNAL:
             self._whole.code.append(call)
             return
-        function = self._module.function(name)
-        if function is None:
-            raise unsupported(self._whole.name, call, self._module, f"a call of '{name}'")
-        if name in path:
-            raise unsupported(
-                self._whole.name, call, self._module, f"recursion of '{demangled(name)}'"
-            )
+        if isinstance(callee, Symbol) and function is None:
+            raise unsupported(self._whole.name, call, self._module, f"a call of '{callee.name}'")
         starts_with_results = isinstance(call.operands[0], Vector)
         results = vectors.pop(0) if starts_with_results else ()
         arguments = vectors.pop(0) if vectors else ()
@@ -132,7 +131,44 @@ class _Expansion:
             )
         if any(not isinstance(each, Symbol) for each in (*arguments, *results)):
             raise unsupported(self._whole.name, call, self._module, "a call with register operands")
-        self.add(function, suffix, _places(function, arguments, results), path)
+        if function is not None and self._may_inline(function, path):
+            self.add(function, suffix, _places(function, arguments, results), path)
+            return
+        if isinstance(callee, Register):
+            for index, each in enumerate(self._module.called_by_pointer):
+                fits = (len(each.parameters), len(each.results)) == (len(arguments), len(results))
+                if fits and self._may_inline(each, path):
+                    places = _places(each, arguments, results)
+                    self._add_if_called(callee, each, f"{suffix}.{index}", places, path, suffix)
+        self._whole.code.append(replace(call, guard=None))
+        self._whole.labels[f"return{suffix}"] = len(self._whole.code)
+
+    def _may_inline(self, function: Function, path: tuple[str, ...]) -> bool:
+        depth = path.count(function.name)
+        if not depth:
+            return True
+        calls = sum(Symbol(function.name) in each.operands for each in function.code)
+        return max(calls, 2) ** depth <= _COPIES if calls != 1 else depth <= _DEPTH
+
+    def _add_if_called(
+        self,
+        pointer: Register,
+        function: Function,
+        suffix: str,
+        places: dict[str, str],
+        path: tuple[str, ...],
+        whole_call: str,
+    ) -> None:
+        """Append a function's code for those threads whose pointer is its address."""
+        whole, predicate, after = self._whole, f"%is_called{suffix}", f"other{suffix}"
+        whole.registers[predicate] = "pred"
+        address = Immediate(str(self._module.function_address(function.name)))
+        operands = (Register(predicate), pointer, address)
+        whole.code.append(Instruction("setp", ("ne", "u64"), operands))
+        whole.code.append(Instruction("bra", (), (Symbol(after),), Register(predicate)))
+        self.add(function, suffix, places, path)
+        whole.code.append(Instruction("bra", (), (Symbol(f"return{whole_call}"),)))
+        whole.labels[after] = len(whole.code)
 
 
 def _places(

@@ -119,6 +119,7 @@ class Slots:
         return (
             name in self.function.variables
             or name in self.module.variables
+            or self.module.function_address(name) is not None
             or any(parameter.name == name for parameter in self.function.parameters)
         )
 

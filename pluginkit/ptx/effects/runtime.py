@@ -9,6 +9,7 @@ import numpy as np
 from pluginkit.ptx.code.frame import Frame, MachineForInstructions, Operation
 from pluginkit.ptx.code.guards import active_threads
 from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.demangle import demangled
 from pluginkit.ptx.memory.memory_access import MemoryAccess
 from pluginkit.ptx.text.syntax import Instruction, Symbol, Vector
 from pluginkit.ptx.types import U8, U32, U64, Array
@@ -19,8 +20,13 @@ _LONGEST_TEXT = 4096
 
 
 def call(slots: Slots, instruction: Instruction) -> Operation:
-    """``call`` of ``vprintf`` or ``__assertfail``; all other calls have been inlined."""
-    name = next(each.name for each in instruction.operands if isinstance(each, Symbol))
+    """``call`` of ``vprintf`` or ``__assertfail``; what else there is could not be inlined."""
+    callee = next(each for each in instruction.operands if not isinstance(each, Vector))
+    if not isinstance(callee, Symbol):
+        raise slots.unsupported(instruction, "a call through a pointer to an unknown function")
+    name = callee.name
+    if name not in ("vprintf", "__assertfail", "__assert_fail"):
+        raise slots.unsupported(instruction, f"a deeper recursion of '{demangled(name)}'")
     vectors = [each for each in instruction.operands if isinstance(each, Vector)]
     names = [each.name for each in vectors[-1].items if isinstance(each, Symbol)]
     if name == "vprintf":

@@ -100,4 +100,6 @@ def static_region(module: ParsedModule, name: str, memory: Memory) -> Region:
             view[index] = number(value.text, dtype, variable.type)
         elif isinstance(value, Symbol) and value.name in module.variables:
             view[index] = static_region(module, value.name, memory).base + value.offset
+        elif isinstance(value, Symbol) and module.function_address(value.name) is not None:
+            view[index] = module.function_address(value.name)
     return region

@@ -86,7 +86,10 @@ class LaunchState:
         """Return the address of a variable in global memory, or of a parameter."""
         if name in self._addresses:
             return self._addresses[name]
-        if name not in self._parameters:
+        of_function = self.program.module.function_address(name)
+        if of_function is not None:
+            self._addresses[name] = of_function
+        elif name not in self._parameters:
             region = static_region(self.program.module, name, self.memory)
             self._addresses[name] = region.base
         else:

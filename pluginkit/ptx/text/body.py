@@ -27,7 +27,7 @@ from pluginkit.ptx.text.syntax import (
 )
 
 _STATEMENT = re.compile(
-    r"\s*(?:(?P<loc>\.loc\s[^\n]*)|(?P<brace>[{}])|(?P<label>[\w$]+):(?!:)"
+    r"\s*(?:(?P<loc>\.loc\s[^\n]*)|(?P<brace>[{}])|(?P<label>[\w$]+)\s*:(?!:)"
     r"|(?P<text>[^;]*);)"
 )
 _LOC = re.compile(r"\.loc\s+(\d+)\s+(\d+)(?:[^\n]*inlined_at\s+(\d+)\s+(\d+))?")

@@ -12,7 +12,7 @@ from functools import cached_property
 from pluginkit.errors import KernelError
 from pluginkit.ptx.text.body import BodyReader
 from pluginkit.ptx.text.operands import array_elements, operands
-from pluginkit.ptx.text.syntax import Function, SourceLocation, Variable
+from pluginkit.ptx.text.syntax import Function, Instruction, SourceLocation, Symbol, Variable
 from pluginkit.ptx.types import DTYPES
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -24,6 +24,8 @@ _TOOLKIT = re.compile(
     r"nvrtc_builtin|cuda_(?:fp|bf)\d+|cooperative_groups|"
     r"[/\\](?:nvidia|cuda|cuda-[\d.]+|cub|thrust|cccl|_cccl|crt|numba|numba_cuda|triton)[/\\]"
 )
+#: Where functions lie among generic addresses: above shared and local memory.
+FUNCTION_BASE, _FUNCTION_BYTES = 0x702 << 36, 16
 _BRACE = re.compile(r"[{}]")
 _FILE = re.compile(r'\.file\s+(\d+)\s+"([^"]*)"')
 _VARIABLE = re.compile(
@@ -74,6 +76,27 @@ class ParsedModule:
         code = self._declarations.partition(".section")[0]
         found = (variable_from(match) for match in _VARIABLE.finditer(code))
         return {variable.name: variable for variable in found}
+
+    @cached_property
+    def called_by_pointer(self) -> list[Function]:
+        """The functions whose addresses the code or a variable holds."""
+        values = [each for one in self.variables.values() for each in one.values or ()]
+        code = [one.operands for name in self._sources for one in self._code_of(name)]
+        moved = [each for operands in code for each in operands[1:]]
+        named = {each.name for each in (*values, *moved) if isinstance(each, Symbol)}
+        found = (self.function(name) for name in self._sources if name in named)
+        return [one for one in found if one is not None and not one.is_kernel]
+
+    def _code_of(self, name: str) -> list[Instruction]:
+        function = self.function(name)
+        listed = [] if function is None else function.code
+        return [each for each in listed if each.opcode == "mov"]
+
+    def function_address(self, name: str) -> int | None:
+        """Return the address of a function, which lies in no memory; None if it is not defined."""
+        if name not in self._sources:
+            return None
+        return FUNCTION_BASE + _FUNCTION_BYTES * list(self._sources).index(name)
 
     def author_place(self, location: SourceLocation) -> tuple[str, int]:
         """Return the file and line to show: where a toolkit's function is called, not inside it."""

@@ -216,14 +216,6 @@ NOT_RUN = {
         ': "f"((float)n), "f"(2.0f)); out[0] = r;',
         "cvt.rn.satfinite.e4m3x2.f32",
     ),
-    "a pointer to a function": (
-        "typedef unsigned (*F)(unsigned);\n"
-        "__device__ __noinline__ unsigned one(unsigned v) { return v + 1; }\n"
-        "__device__ __noinline__ unsigned two(unsigned v) { return v + 2; }\n"
-        "__device__ F chosen[2] = {one, two};\n",
-        "out[0] = chosen[n & 1](in[0]);",
-        "call",
-    ),
 }
 
 
