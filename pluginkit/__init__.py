@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from pluginkit.discovery import find_plugins as find_plugins
     from pluginkit.engine import BuildOptions as BuildOptions
     from pluginkit.engine import BuildResult as BuildResult
+    from pluginkit.engine import ConfigOptions as ConfigOptions
     from pluginkit.engine import build_engine as build_engine
     from pluginkit.engine import run_engine as run_engine
     from pluginkit.engine.scan.scan_model import ScanReport as ScanReport
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
     from pluginkit.errors import TensorError as TensorError
     from pluginkit.onnx.model.model_file import load_model as load_model
     from pluginkit.onnx.model.model_file import save_model as save_model
+    from pluginkit.onnx.precision.precision_options import Precision as Precision
+    from pluginkit.onnx.precision.precision_options import Quantization as Quantization
     from pluginkit.onnx.rewriting.find_rewrites import find_rewrites as find_rewrites
     from pluginkit.onnx.rewriting.match import Match as Match
     from pluginkit.onnx.rewriting.pattern import AnyOf as AnyOf
@@ -113,6 +116,7 @@ _HOMES = {
     "pluginkit.trt.callbacks": ("callback_errors",),
     "pluginkit.trt.plugin_registry": ("add_to_network", "register"),
     "pluginkit.onnx.model.model_file": ("load_model", "save_model"),
+    "pluginkit.onnx.precision.precision_options": ("Precision", "Quantization"),
     "pluginkit.onnx.rewriting.find_rewrites": ("find_rewrites",),
     "pluginkit.onnx.rewriting.match": ("Match",),
     "pluginkit.onnx.rewriting.pattern": ("AnyOf", "Constant", "Op", "Optional"),
@@ -122,7 +126,9 @@ _HOMES = {
     "pluginkit.onnx.rewriting.rewrite_model": ("RewriteResult", "rewrite_model"),
     "pluginkit.onnx.running.compare_models": ("Comparison", "compare_models"),
     "pluginkit.discovery": ("find_plugins",),
-    "pluginkit.engine": ("BuildOptions", "BuildResult", "build_engine", "run_engine"),
+    "pluginkit.engine": (
+        "BuildOptions", "BuildResult", "ConfigOptions", "build_engine", "run_engine",
+    ),
     "pluginkit.engine.scan.scan_model": ("ScanReport", "scan"),
     "pluginkit.checking.debug_taps": ("debug_taps",),
 }  # fmt: skip

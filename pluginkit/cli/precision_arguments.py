@@ -13,8 +13,11 @@ from pluginkit.quantities import counted
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from pluginkit.onnx.precision.precision_options import Precision, PrecisionReport
-    from pluginkit.onnx.precision.quantize_model import Quantization
+    from pluginkit.onnx.precision.precision_options import (
+        Precision,
+        PrecisionReport,
+        Quantization,
+    )
 
 #: What a conversion adds.
 _ADDED = {"int8": "quantization"}
@@ -90,10 +93,10 @@ def precision_of_args(args: argparse.Namespace) -> Precision | Quantization | No
     _refuse_misplaced(args)
     if args.precision is None:
         return None
+    from pluginkit.onnx.precision.precision_options import Precision, Quantization
+
     keep_ops = [op_type for text in args.keep_ops for op_type in text.split(",")]
     if args.precision != "int8":
-        from pluginkit.onnx.precision.precision_options import Precision
-
         inputs = _input_sets(args.precision_data)
         return Precision(
             args.precision,
@@ -102,7 +105,6 @@ def precision_of_args(args: argparse.Namespace) -> Precision | Quantization | No
             convert_io=args.convert_io,
             inputs=inputs,
         )
-    from pluginkit.onnx.precision.quantize_model import Quantization
     from pluginkit.onnx.precision.tensor_ranges import read_ranges
 
     return Quantization(

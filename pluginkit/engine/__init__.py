@@ -8,6 +8,7 @@ from __future__ import annotations
 from pluginkit.engine.build.build_engine import BuildResult, build_engine
 from pluginkit.engine.build.build_options import BuildOptions
 from pluginkit.engine.build.build_progress import BuildObserver
+from pluginkit.engine.build.config_options import ConfigOptions
 from pluginkit.engine.build.profiles import ShapeRange
 from pluginkit.engine.plan.check_manifest import check_manifest
 from pluginkit.engine.plan.manifest import Manifest
@@ -17,6 +18,7 @@ __all__ = [
     "BuildObserver",
     "BuildOptions",
     "BuildResult",
+    "ConfigOptions",
     "Manifest",
     "ShapeRange",
     "build_engine",

@@ -1,6 +1,8 @@
 """The options that put a precision into a model."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +89,13 @@ def test_wrong_options_are_refused_and_nothing_is_written(
     assert main(["rewrite", str(model), *options]) == 2
     assert code in capsys.readouterr().err
     assert list(model.parent.iterdir()) == [model]
+
+
+def test_float16_needs_no_onnxruntime(model: Path) -> None:
+    script = (
+        "import sys; from pluginkit.cli.main import main; "
+        f"assert main(['rewrite', {str(model)!r}, '--precision', 'float16']) == 0; "
+        "assert 'onnxruntime' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -68,6 +68,24 @@ def test_models_build_in_int8(name: str, tmp_path: Path, capsys: Capture) -> Non
     assert report["precision"]["losses"][0]["signal_to_noise_db"] > 20
 
 
+def test_int8_and_float16_build_in_one_model(tmp_path: Path) -> None:
+    path = model_file("cnn", tmp_path)
+    x = np.random.default_rng(0).standard_normal((2, 3, 16, 16), np.float32)
+    np.savez(tmp_path / "x.npz", x=x)
+    quantized, mixed = tmp_path / "8.onnx", tmp_path / "16.onnx"
+    argv = ["rewrite", str(path), "-o", str(quantized), "--precision", "int8"]
+    assert main([*argv, "--calibrate", str(tmp_path / "x.npz")]) == 0
+    assert main(["rewrite", str(quantized), "-o", str(mixed), "--precision", "float16"]) == 0
+    graph = onnx.load(mixed).graph
+    types = {each.name: each.data_type for each in graph.initializer}
+    assert types["w2_quantized"] == TensorProto.INT8
+    assert types["b2_float16"] == TensorProto.FLOAT16
+    options = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=ALL)
+    assert build_engine(mixed, options=options).manifest.plan_bytes > 0
+    tolerance = ["--rtol", "0.1", "--atol", "0.1", "--inputs", str(tmp_path / "x.npz")]
+    assert main(["compare", str(path), str(mixed), *tolerance]) == 0
+
+
 @pytest.mark.parametrize("kind", ["INT4", "FLOAT8E4M3FN"])
 def test_weights_of_four_and_eight_bits_build_as_they_are(kind: str, tmp_path: Path) -> None:
     numbers = np.arange(4096) % 7 - 3

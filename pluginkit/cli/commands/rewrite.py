@@ -68,7 +68,6 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.found_classes import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.terminal_output import print_json, print_line
     from pluginkit.onnx.model.model_file import load_model, save_model
-    from pluginkit.onnx.precision.apply_precision import apply_precision
     from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
     from pluginkit.trt.target import installed_target, target_from_text
 
@@ -86,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
     )
     report = None
     if precision is not None:
+        from pluginkit.onnx.precision.apply_precision import apply_precision
+
         report = apply_precision(result.model, precision, result.plugins, args.model.parent)
     output = args.output or default_output(args.model, args.precision)
     is_changed = bool(result.applied) or report is not None

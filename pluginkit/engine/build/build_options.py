@@ -22,8 +22,7 @@ from pluginkit.errors import MissingDependencyError, UsageError
 from pluginkit.trt.flavour import Flavour
 
 if TYPE_CHECKING:
-    from pluginkit.onnx.precision.precision_options import Precision
-    from pluginkit.onnx.precision.quantize_model import Quantization
+    from pluginkit.onnx.precision.precision_options import Precision, Quantization
     from pluginkit.trt.plugin_registry import Interface
 
 

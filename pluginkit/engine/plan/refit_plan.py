@@ -19,8 +19,7 @@ from pluginkit.trt.target import installed_target
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugins
-    from pluginkit.onnx.precision.precision_options import Precision
-    from pluginkit.onnx.precision.quantize_model import Quantization
+    from pluginkit.onnx.precision.precision_options import Precision, Quantization
     from pluginkit.onnx.rewriting.rewrite import Rewrite
     from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
 

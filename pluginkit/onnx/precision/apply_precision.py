@@ -7,9 +7,7 @@ from pathlib import Path
 import onnx
 
 from pluginkit.onnx.model.plugin_nodes import Plugins
-from pluginkit.onnx.precision.convert_precision import convert_precision
-from pluginkit.onnx.precision.precision_options import Precision, PrecisionReport
-from pluginkit.onnx.precision.quantize_model import Quantization, quantize_model
+from pluginkit.onnx.precision.precision_options import Precision, PrecisionReport, Quantization
 
 
 def apply_precision(
@@ -21,5 +19,9 @@ def apply_precision(
         The same as for ``convert_precision`` and ``quantize_model``.
     """
     if isinstance(wanted, Quantization):
+        from pluginkit.onnx.precision.quantize_model import quantize_model
+
         return quantize_model(model, wanted, plugins, folder)
+    from pluginkit.onnx.precision.convert_precision import convert_precision
+
     return convert_precision(model, wanted, plugins, folder)

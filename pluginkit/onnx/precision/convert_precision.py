@@ -30,7 +30,6 @@ from pluginkit.onnx.precision.precision_options import (
     precision_of,
 )
 from pluginkit.onnx.precision.scope_conversion import ConversionContext, ScopeConversion
-from pluginkit.onnx.precision.values_beyond import values_beyond
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 
 
@@ -59,7 +58,11 @@ def convert_precision(
             fix="convert the model that it was made from.",
         )
     check_names(precision, [node for scope in scopes(model) for node in scope.graph.node])
-    beyond = values_beyond(model, precision, plugins, folder, precision.inputs)
+    beyond = frozenset[str]()
+    if precision.inputs:
+        from pluginkit.onnx.precision.values_beyond import values_beyond  # imports ONNX Runtime
+
+        beyond = values_beyond(model, precision, plugins, folder, precision.inputs)
     original = skeleton_for_checker(model)
     complete_value_info(model, infer_types(model), plugins)
     context = ConversionContext(precision, infer_types(model), plugins, ModelNames(model), beyond)

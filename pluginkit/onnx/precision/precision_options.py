@@ -88,6 +88,19 @@ class Precision(NodeChoice):
 
 
 @dataclass(frozen=True)
+class Quantization(NodeChoice):
+    """How a model is quantized to int8.
+
+    Attributes:
+        inputs: sets of inputs that the ranges are measured on, and the loss.
+        ranges: ranges by value, which go before those that are measured.
+    """
+
+    inputs: Sequence[Mapping[str, Array]] = ()
+    ranges: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
 class KeptNode:
     """A node that stays in float32.
 

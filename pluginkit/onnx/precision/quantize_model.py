@@ -8,7 +8,6 @@ cannot run plugin nodes; those stay in float32.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +36,9 @@ from pluginkit.onnx.model.weightless_model import skeleton_for_checker
 from pluginkit.onnx.precision.precision_options import (
     Array,
     KeptNode,
-    NodeChoice,
     OutputLoss,
     PrecisionReport,
+    Quantization,
     check_names,
 )
 from pluginkit.onnx.precision.tensor_ranges import measured_ranges
@@ -60,19 +59,6 @@ _OPTIONS = {
 }
 #: The first opset in which a weight has a scale for each channel.
 _PER_CHANNEL = 13
-
-
-@dataclass(frozen=True)
-class Quantization(NodeChoice):
-    """How a model is quantized to int8.
-
-    Attributes:
-        inputs: sets of inputs that the ranges are measured on, and the loss.
-        ranges: ranges by value, which go before those that are measured.
-    """
-
-    inputs: Sequence[Mapping[str, Array]] = ()
-    ranges: Mapping[str, float] | None = None
 
 
 def quantize_model(
@@ -263,7 +249,7 @@ def _losses(
     for feeds in inputs:
         wanted, got = (run_model(m, feeds, plugins, base_dir=folder) for m in (before, after))
         for name, array in wanted.items():
-            if array.dtype.kind == "f" and array.shape == got[name].shape:
+            if array.dtype.kind in "biuf" and array.shape == got[name].shape:
                 pairs.setdefault(name, []).append((array.reshape(-1), got[name].reshape(-1)))
     return [
         OutputLoss.between(name, *(np.concatenate(each) for each in zip(*arrays, strict=True)))

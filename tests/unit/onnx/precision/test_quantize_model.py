@@ -8,8 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 from pluginkit.errors import UsageError
 from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.onnx.precision.convert_precision import convert_precision
-from pluginkit.onnx.precision.precision_options import OutputLoss, Precision
-from pluginkit.onnx.precision.quantize_model import Quantization, quantize_model
+from pluginkit.onnx.precision.precision_options import OutputLoss, Precision, Quantization
+from pluginkit.onnx.precision.quantize_model import quantize_model
 from pluginkit.onnx.precision.tensor_ranges import read_ranges
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.unit.onnx.models import BOOL, FLOAT, Silu, model_of, value
@@ -146,6 +146,16 @@ def test_what_cannot_be_quantized_is_refused(model, choice, code, tmp_path):
     with pytest.raises(UsageError) as caught:
         quantized(model, tmp_path, **choice)
     assert caught.value.code == code
+
+
+def test_the_loss_of_indices_is_measured_too(tmp_path):
+    nodes = [node("MatMul", ["x", "w"], "m"), node("ArgMax", ["m"], "y", axis=1, keepdims=0)]
+    weights = Weights()
+    weights("w", 4, 4)
+    model = model_of(nodes, [X], [value("y", ["n"], TensorProto.INT64)], weights.tensors)
+    _, report = quantized(model, tmp_path, inputs=NUMBERS, ranges={"x": 1000.0})
+    (loss,) = report.losses
+    assert loss.largest_error == int(loss.largest_error) >= 1
 
 
 def test_ranges_are_read_as_lines_or_as_a_calibration_cache(tmp_path):
