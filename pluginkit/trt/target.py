@@ -63,7 +63,8 @@ def target_from_text(text: str) -> Target:
             f"target '{text}' is older than what pluginkit rewrites models for; "
             f"expected {Target(flavour, oldest)} or newer.",
             cause="an older parser refuses operators and plugins that the rewrites leave or make.",
-            fix=f"write {flavour}:{'.'.join(map(str, oldest))}, and run the model in that version.",
+            fix=f"write {flavour}:{'.'.join(map(str, oldest))}, and run the model in that version. "
+            "For 8.6 and 10.x, pluginkit export --tensorrt writes plugins as C++ libraries.",
         )
     return target
 

@@ -20,6 +20,7 @@ _WIDER = {
     onnx.TensorProto.INT16: "int32",
     onnx.TensorProto.UINT16: "int32",
     onnx.TensorProto.UINT32: "int64",
+    onnx.TensorProto.UINT64: "int64",
 }
 #: The domain of the operators that ONNX Runtime's last level of optimization writes.
 _BLOCKED = "com.microsoft.nchwc"
@@ -75,8 +76,9 @@ def _explain_signature(error: ParseError, rewrite: RewriteResult) -> None:
         f"{kind} '{value.name}' is {dtype_of_elem_type(elem_type)}, which no engine has as an "
         f"{kind}{others}; expected {_WIDER[elem_type]}."
     )
+    limit = " below 2**63" if elem_type == onnx.TensorProto.UINT64 else ""
     cast = dtype_of_elem_type(elem_type) if kind == "input" else _WIDER[elem_type]
     error.fix = (
-        f"declare it as {_WIDER[elem_type]}, which holds its values, and cast to {cast} inside the "
-        "model; pluginkit computes in the wider type there."
+        f"declare it as {_WIDER[elem_type]}, which holds its values{limit}, and cast to {cast} "
+        "inside the model; pluginkit computes in the wider type there."
     )
