@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pluginkit.contract.dims import dim_max as dim_max
     from pluginkit.contract.dims import dim_min as dim_min
     from pluginkit.contract.dims import known as known
+    from pluginkit.contract.dims import may_hold as may_hold
     from pluginkit.contract.dims import product as product
     from pluginkit.contract.dims import where as where
     from pluginkit.contract.dtypes import FLOAT_TYPES as FLOAT_TYPES
@@ -98,7 +99,7 @@ _HOMES = {
     "pluginkit.errors": ("InputError", "KernelError", "PluginkitError", "TensorError"),
     "pluginkit.contract.attributes": ("attribute",),
     "pluginkit.contract.dims": (
-        "Dim", "Shape", "ceil_div", "dim_max", "dim_min", "known", "product", "where",
+        "Dim", "Shape", "ceil_div", "dim_max", "dim_min", "known", "may_hold", "product", "where",
     ),
     "pluginkit.contract.dtypes": (
         "FLOAT_TYPES", "OFFSETS", "OUTPUT_TYPES", "DType", "Scalar", "bfloat16", "bool_",

@@ -214,6 +214,17 @@ def where(condition: bool, a: int, b: int) -> int:
     return chosen
 
 
+def may_hold(condition: bool) -> bool:
+    """Return whether a condition on known dimensions holds; an export asks whether it ever can.
+
+    Write it where dimensions say how often a loop runs: ``while may_hold(sweep < sweeps)``. An
+    export to C++ writes as many passes as any shape takes. So let ``where`` make the launches of a
+    pass empty, with a grid of 0, for the shapes that do not take it.
+    """
+    answer = getattr(condition, "may_hold", None)  # a comparison that an export follows
+    return condition if answer is None else bool(answer())
+
+
 def is_static(dims: Sequence[Dim]) -> bool:
     """Whether every dimension is known now."""
     return all(isinstance(dim, int) for dim in dims)

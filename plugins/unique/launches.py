@@ -18,7 +18,9 @@ from pluginkit import (
     Workspace,
     int32,
     known,
+    may_hold,
     product,
+    where,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ DEFINES = {
 #: to the common ones with atomics at the end.
 _BLOCKS, _COUNTING_BLOCKS = 2112, 1056
 _ALIGNMENT = 256
+#: More than any call has keys: check refuses those with as many elements. It bounds how many sorts
+#: an export to C++ writes.
+_MOST_KEYS = 2**30
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,9 @@ class Level:
         words: the keys of a slice.
         itemsize: the bytes of a key.
         bits: how many low bits of keys may differ.
+
+    An export to C++ traces as many levels as any shape takes; a level that a shape does not take
+    has no keys and no bits, and so no blocks.
     """
 
     items: int
@@ -74,6 +82,10 @@ class Level:
     def sweeps(self) -> int:
         """The launches that sort, one for each digit."""
         return -(-self.bits // _DIGIT_BITS)
+
+    def blocks_of(self, sweep: int) -> int:
+        """The blocks of one of them, which are none after the last."""
+        return where(sweep < self.sweeps, self.sweep_blocks, 0)
 
     @property
     def sweep_blocks(self) -> int:
@@ -94,11 +106,11 @@ class Level:
     def shared(self) -> dict[str, int]:
         """The sizes of the memory that blocks share, by use; it is zeroed before the sort."""
         return {
+            "runs": 4 * (1 + self.run_blocks),
+            "order": 4 * (1 + self.run_blocks),
             "digits": 4 * _DIGITS * self.sweeps,
             "tickets": 4 * self.sweeps,
             "swept": 4 * _DIGITS * self.sweep_blocks * self.sweeps,
-            "runs": 4 * (1 + self.run_blocks),
-            "order": 4 * (1 + self.run_blocks),
         }
 
 
@@ -138,11 +150,19 @@ class UniqueProblem:
         per_key = itemsize // self.itemsize
         words = max(1, -(-self.elements // per_key))
         bits = 8 * self.itemsize * min(self.elements, per_key)
-        yield Level(self.count * words, words, itemsize, bits)
-        while words > 1:
-            bits = 2 * (self.count * words - 1).bit_length()  # two ranks
+        items = self.count * words
+        yield Level(items, words, itemsize, bits)
+        words, items = min(words, _MOST_KEYS), min(items, _MOST_KEYS)
+        while may_hold(words > 1):
+            bits = where(words > 1, 2 * (items - 1).bit_length(), 0)  # two ranks
+            items = where(words > 1, self.count * ((words + 1) // 2), 0)
             words = (words + 1) // 2
-            yield Level(self.count * words, words, 8, bits)
+            yield Level(items, words, 8, bits)
+            items = min(items, _MOST_KEYS)
+
+    def last(self) -> Level:
+        """Return the last level as far as what follows the sorts asks: a key for each slice."""
+        return Level(self.count, 1, next(self.levels()).itemsize, 0)
 
     def sizes(self) -> list[int]:
         """Return the bytes of the workspace's parts: shared counts, keys and positions (twice)."""
@@ -155,8 +175,8 @@ class UniqueProblem:
 class UniqueLaunches:
     """The launches of one call.
 
-    Each sweep moves keys and positions from one half of their memory to the other. The first half
-    of each pair is always the current one; between two sorts the other halves hold data of runs.
+    Each sweep moves keys and positions from one half of their memory to the other. ``_half``, 0 or
+    1, says which is the current one; between two sorts the other halves hold data of runs.
     """
 
     def __init__(self, plugin: Unique, x: TensorDesc, workspace: Workspace) -> None:
@@ -164,8 +184,9 @@ class UniqueLaunches:
         self._x = x
         self._problem = problem = UniqueProblem.of(x, plugin.axis)
         self._levels = list(problem.levels())
-        self._shared, *halves = workspace.split(problem.sizes())
-        self._keys, self._positions = halves[:2], halves[2:]
+        shared, keys, _, positions, _ = problem.sizes()
+        self._shared, self._sizes, self._half = workspace.first(shared), (keys, positions), 0
+        self._pairs = workspace.at(shared), workspace.at(shared + 2 * keys)
 
     def all(
         self,
@@ -179,51 +200,64 @@ class UniqueLaunches:
         plugin, problem = self._plugin, self._problem
         yield from self._sort(self._levels[0], self._slice_keys(self._levels[0]))
         for before, level in pairwise(self._levels):
-            yield self._find_runs(before, self._positions[1], None, None, None)
+            blocks = where(level.items > 0, before.run_blocks, 0)
+            yield self._find_runs(before, blocks, self._positions(1), None, None, None)
             yield from self._sort(level, self._pair_ranks(level, before.words))
-        starts, runs, total = self._positions[1], None, int32(problem.count)
-        yield self._find_runs(self._levels[-1], None, inverse, starts, found)
+        last = problem.last()
+        starts, runs, total = self._positions(1), None, int32(problem.count)
+        yield self._find_runs(last, last.run_blocks, None, inverse, starts, found)
         if not plugin.sorted:
-            runs, places = self._keys
-            yield self._order_runs(runs, places, inverse)
+            runs, places = self._keys(0), self._keys(1)
+            yield self._order_runs(last, runs, places, inverse)
             yield _for_each(plugin.rename_kernel, problem.count, inverse, places, total)
-        arguments = (indices, counts, starts, self._positions[0], runs, found, total)
+        arguments = (indices, counts, starts, self._positions(0), runs, found, total)
         yield _for_each(plugin.write_kernel, problem.count, *arguments)
-        if problem.elements:
-            every = problem.count * problem.elements
-            taken = (y, self._x, indices, found, self._slices(1))
-            yield _for_each(plugin.take_kernel, every, *taken)
+        every = problem.count * problem.elements
+        taken = (y, self._x, indices, found, self._slices(1))
+        yield _for_each(plugin.take_kernel, every, *taken)
+
+    def _keys(self, sweep: int) -> Workspace:
+        """Return the half that holds the keys after so many further sweeps."""
+        return self._halves(0, sweep)
+
+    def _positions(self, sweep: int) -> Workspace:
+        return self._halves(1, sweep)
+
+    def _halves(self, which: int, sweep: int) -> Workspace:
+        size = self._sizes[which]
+        return self._pairs[which].at((self._half + sweep) % 2 * size).first(size)
 
     def _slices(self, words: int) -> Scalar:
         return int32((self._problem.count, self._problem.elements, self._problem.inner, words))
 
     def _sort(self, level: Level, make_keys: Launch) -> Iterator[Step]:
-        yield Fill(self._shared.first(sum(level.shared.values())))
+        yield Fill(self._shared.first(where(level.items > 0, sum(level.shared.values()), 0)))
         yield make_keys
         digits, tickets, swept = (self._of(level, name) for name in ("digits", "tickets", "swept"))
-        if level.sweeps:
-            yield Launch(self._plugin.place_kernel, level.sweeps, _DIGITS, (digits,))
-        for sweep in range(level.sweeps):
-            (keys, keys_out), (positions, positions_out) = self._keys, self._positions
+        yield Launch(self._plugin.place_kernel, level.sweeps, _DIGITS, (digits,))
+        sweep = 0
+        while may_hold(sweep < level.sweeps):
+            done = min(sweep, level.sweeps)
             arguments = (
-                *(keys_out, positions_out, keys, positions),
-                digits.at(4 * _DIGITS * sweep),
-                swept.at(4 * _DIGITS * level.sweep_blocks * sweep),
-                tickets.at(4 * sweep),
+                *(self._keys(sweep + 1), self._positions(sweep + 1)),
+                *(self._keys(sweep), self._positions(sweep)),
+                digits.at(4 * _DIGITS * done),
+                swept.at(4 * _DIGITS * level.sweep_blocks * done),
+                tickets.at(4 * done),
                 *(int32(level.items), int32(_DIGIT_BITS * sweep)),
             )
             yield Launch(
                 self._plugin.sweep_kernel,
-                level.sweep_blocks,
+                level.blocks_of(sweep),
                 _SWEEP_THREADS,
                 arguments,
                 constants=level.constants,
             )
-            self._keys.reverse()
-            self._positions.reverse()
+            sweep += 1
+        self._half = (self._half + level.sweeps) % 2
 
     def _slice_keys(self, level: Level) -> Launch:
-        tensors = (self._keys[0], self._positions[0], self._of(level, "digits"), self._x)
+        tensors = (self._keys(0), self._positions(0), self._of(level, "digits"), self._x)
         return Launch(
             self._plugin.key_kernel,
             min(-(-level.items // _KEY_TILE), _COUNTING_BLOCKS),
@@ -233,8 +267,8 @@ class UniqueLaunches:
         )
 
     def _pair_ranks(self, level: Level, words: int) -> Launch:
-        ranks = self._positions[1]
-        tensors = (self._keys[0], self._positions[0], self._of(level, "digits"), ranks)
+        ranks = self._positions(1)
+        tensors = (self._keys(0), self._positions(0), self._of(level, "digits"), ranks)
         sizes = (level.items, words, level.bits // 2, level.sweeps)
         return Launch(
             self._plugin.pair_kernel,
@@ -243,19 +277,22 @@ class UniqueLaunches:
             (*tensors, *map(int32, sizes)),
         )
 
-    def _find_runs(self, level: Level, *targets: TensorDesc | Workspace | None) -> Launch:
+    def _find_runs(
+        self, level: Level, blocks: int, *targets: TensorDesc | Workspace | None
+    ) -> Launch:
         """Number the runs; ``targets``: ranks, inverse, starts and the number of runs, or None."""
-        tiles, keys, positions = self._of(level, "runs"), self._keys[0], self._positions[0]
+        tiles, keys, positions = self._of(level, "runs"), self._keys(0), self._positions(0)
         return Launch(
             self._plugin.run_kernel,
-            level.run_blocks,
+            blocks,
             _THREADS,
             (*targets, tiles, keys, positions, int32(level.items), not self._plugin.sorted),
             constants=level.constants,
         )
 
-    def _order_runs(self, runs: Workspace, places: Workspace, inverse: TensorDesc) -> Launch:
-        level = self._levels[-1]
+    def _order_runs(
+        self, level: Level, runs: Workspace, places: Workspace, inverse: TensorDesc
+    ) -> Launch:
         arguments = (runs, places, self._of(level, "order"), inverse, int32(level.items))
         return Launch(self._plugin.order_kernel, level.run_blocks, _THREADS, arguments)
 

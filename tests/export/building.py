@@ -1,18 +1,23 @@
 """Build the libraries and programs of the C++ tests, with all warnings and with sanitizers.
 
-Each library is one translation unit, so that the standard headers are parsed once.
+A library is two translation units: what all libraries for one layout share, compiled once for
+them, and the entry points.
 """
 
+import hashlib
 import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 RUNTIME = Path(__file__).parents[2] / "pluginkit" / "export" / "runtime"
 CPP = Path(__file__).parent / "cpp"
 WARNINGS = ("-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+ENTRY_POINTS = RUNTIME / "library.cpp"
+#: As in an export: what a library leaves behind would show under AddressSanitizer.
+OF_LIBRARIES = ("-fPIC", "-fvisibility=hidden", "-DPLUGINKIT_STATIC_LIBSTDCXX")
 SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -39,6 +44,17 @@ class Target:
     has_probe: bool = False
 
     @property
+    def name(self) -> str:
+        """It as the name of a file."""
+        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:8]
+        return f"{self.layout}_{self.interface}_{digest}"
+
+    @property
+    def shared(self) -> "Target":
+        """What it has in common with others: all but the entry points and the probe."""
+        return replace(self, interface="v3", registers_itself=False, has_probe=False)
+
+    @property
     def compiler(self) -> str:
         """The g++ for the architecture."""
         if self.machine == platform.machine():
@@ -49,7 +65,12 @@ class Target:
     def flags(self) -> list[str]:
         """The options of g++ for this target."""
         number = self.interface.removeprefix("v")
-        given = ["-O1", f"-I{RUNTIME}", f"-DPLUGINKIT_TENSORRT_MAJOR={self.layout}"]
+        # Sanitizers make the optimiser slow; they find the same without it.
+        given = [
+            "-O0" if self.is_sanitized else "-O1",
+            f"-I{RUNTIME}",
+            f"-DPLUGINKIT_TENSORRT_MAJOR={self.layout}",
+        ]
         given.append(f"-DPLUGINKIT_INTERFACE={number}")
         if self.registers_itself:
             given.append("-DPLUGINKIT_SELF_REGISTER")
@@ -59,22 +80,38 @@ class Target:
         return given + list(SANITIZERS if self.is_sanitized else ())
 
 
-def build_library(output: Path, target: Target) -> None:
-    """Build the library of cpp/programs.cpp."""
-    sources = [*sorted(RUNTIME.glob("*.cpp")), CPP / "programs.cpp"]
+def build_shared(output: Path, target: Target) -> None:
+    """Compile what the libraries of cpp/programs.cpp for one layout share, to an object file."""
+    sources = [each for each in sorted(RUNTIME.glob("*.cpp")) if each != ENTRY_POINTS]
+    unit = output.with_suffix(".cpp")
+    unit.write_text(
+        "".join(f'#include "{source}"\n' for source in (*sources, CPP / "programs.cpp")),
+        encoding="utf-8",
+    )
+    options = [*WARNINGS, *target.shared.flags, *OF_LIBRARIES, "-c", str(unit)]
+    _compile(target.compiler, options, output)
+
+
+def build_library(output: Path, target: Target, shared: Path) -> None:
+    """Build the library of cpp/programs.cpp.
+
+    Args:
+        output: the library.
+        target: what it is for.
+        shared: the object file that ``build_shared`` made for its ``shared``.
+    """
+    sources = [ENTRY_POINTS]
     if target.has_probe:
         sources.append(RUNTIME / "recording" / "probe.cpp")
-    unit = output.with_suffix(".cpp")
-    unit.write_text("".join(f'#include "{source}"\n' for source in sources), encoding="utf-8")
-    options = ["-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-z,defs"]
-    if target.is_sanitized:
-        options.remove("-Wl,-z,defs")  # the sanitizers' functions are in the program
+    options = [*OF_LIBRARIES, "-shared"]
+    if not target.is_sanitized:
+        options.append("-Wl,-z,defs")  # the sanitizers' functions are in the program
     if target.registers_itself:
         options.append("-Wl,-z,nodelete")
-    # As in an export: memory that a library does not free would show under AddressSanitizer.
-    options += ["-DPLUGINKIT_STATIC_LIBSTDCXX", "-static-libstdc++", "-static-libgcc"]
+    options += ["-static-libstdc++", "-static-libgcc"]
     options.append(f"-Wl,--version-script={RUNTIME / 'exports.map'}")
-    _compile(target.compiler, [*WARNINGS, *target.flags, *options, str(unit)], output)
+    files = map(str, (*sources, shared))
+    _compile(target.compiler, [*WARNINGS, *target.flags, *options, *files], output)
 
 
 def build_program(output: Path, source: str, target: Target) -> None:

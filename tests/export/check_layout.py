@@ -20,6 +20,7 @@ from tests.export.building import (
     build_library,
     build_program,
     build_recording_driver,
+    build_shared,
     drive,
 )
 
@@ -32,7 +33,8 @@ def call_through_both(include: Path, folder: Path, interface: str) -> None:
     build_recording_driver(driver)
     for of_library, of_program in (own, theirs), (theirs, own):
         library, program = folder / "libplugins.so", folder / "drive"
-        build_library(library, of_library)
+        build_shared(folder / "shared.o", of_library)
+        build_library(library, of_library, folder / "shared.o")
         build_program(program, f"drive_{interface}.cpp", of_program)
         drive(program, library, driver, "cycle")
         names = ["pluginkit's" if each is own else "NVIDIA's" for each in (of_library, of_program)]

@@ -8,22 +8,26 @@ from tests.export.building import (
     build_library,
     build_program,
     build_recording_driver,
+    build_shared,
     drive,
 )
 from tests.export.registry_caller import TensorRT, opened_lean
+from tests.made_once import made_once
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Target], Path]:
     """Return a function that builds the library of cpp/programs.cpp for a target, once."""
-    folder = tmp_path_factory.mktemp("libraries")
-    known: dict[Target, Path] = {}
 
     def library(target: Target) -> Path:
-        if target not in known:
-            known[target] = folder / f"libplugins{len(known)}.so"
-            build_library(known[target], target)
-        return known[target]
+        def build_object(folder: Path) -> None:
+            build_shared(folder / "shared.o", target)
+
+        def build(folder: Path) -> None:
+            shared = made_once(tmp_path_factory, f"shared_{target.shared.name}", build_object)
+            build_library(folder / "libplugins.so", target, shared / "shared.o")
+
+        return made_once(tmp_path_factory, f"library_{target.name}", build) / "libplugins.so"
 
     return library
 
@@ -31,9 +35,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Target], Path]:
 @pytest.fixture(scope="session")
 def recording_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recording driver, a double for libcuda.so.1."""
-    output = tmp_path_factory.mktemp("driver") / "librecording.so"
-    build_recording_driver(output)
-    return output
+
+    def build(folder: Path) -> None:
+        build_recording_driver(folder / "librecording.so")
+
+    return made_once(tmp_path_factory, "driver", build) / "librecording.so"
 
 
 @pytest.fixture(scope="session")
@@ -43,14 +49,13 @@ def driven(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[Target, str], str]:
     """Return a function that runs a program that acts as TensorRT, and returns its output."""
-    folder = tmp_path_factory.mktemp("programs")
-    programs: dict[Target, Path] = {}
 
     def run(target: Target, what: str) -> str:
-        if target not in programs:
-            programs[target] = folder / f"drive{len(programs)}"
-            build_program(programs[target], f"drive_{target.interface}.cpp", target)
-        return drive(programs[target], built(target), recording_driver, what)
+        def build(folder: Path) -> None:
+            build_program(folder / "drive", f"drive_{target.interface}.cpp", target)
+
+        program = made_once(tmp_path_factory, f"program_{target.name}", build) / "drive"
+        return drive(program, built(target), recording_driver, what)
 
     return run
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pluginkit import float32, int64
 from pluginkit.cli.main import main
 from pluginkit.engine import BuildOptions, BuildResult, build_engine
 from pluginkit.engine.plan.manifest import read_manifest
@@ -17,7 +16,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.trt]
 pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
 
 MODEL = Path(__file__).parents[2] / "examples" / "models" / "sage_dyn.onnx"
-RTX = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"])
 STANDALONE = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"], standalone=True)
 
 #: A program without pluginkit; without a GPU TensorRT stops after it has loaded the library from
@@ -66,13 +64,6 @@ def test_another_process_loads_the_library_from_the_plan(standalone: BuildResult
     assert ended.stdout.splitlines()[-1] in ("engine False False", "engine True False")
 
 
-def test_python_plugins_work_before_and_after(tmp_path: Path, standalone: BuildResult) -> None:
-    plain = build_engine(MODEL, tmp_path / "plain.plan", options=RTX)
-    assert plain.manifest.library is None
-    again = build_engine(MODEL, tmp_path / "again.plan", options=STANDALONE)
-    assert again.manifest.library == standalone.manifest.library
-
-
 def test_a_model_is_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["export", str(MODEL), "-o", str(tmp_path), "--compute-capability", "8.9", "--json"]
     assert (
@@ -87,16 +78,6 @@ def test_a_model_is_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     # With so few elements the rank 2 nodes need one kernel for each of min, max and add; the vector
     # fits a tile, whose kernel is the fourth.
     assert document["record"]["kernels"] == 4
-
-
-def test_a_plugin_is_exported_for_some_types(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    argv = ["export", "NonZero", "-o", str(tmp_path), "--compute-capability", "8.9", "--json"]
-    assert main([*argv, "--types", f"{float32},{int64}"]) == 0
-    variants = json.loads(capsys.readouterr().out)["record"]["variants"]
-    assert len(variants) == 8
-    assert {text.partition("x ")[2].partition("[")[0] for text in variants} == {"float32", "int64"}
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,11 @@ from pluginkit import (
     float32,
     int32,
     known,
+    may_hold,
     where,
 )
 from pluginkit.contract import calls
+from pluginkit.contract.tensors import Workspace
 from pluginkit.errors import ExportError, InputError
 from pluginkit.export.trace import tree
 from pluginkit.export.trace.methods import Refusal, TracedPlugin, trace_plugin
@@ -316,6 +318,26 @@ def test_where_uses_known_facts() -> None:
     made = passes(lambda x: where(x.shape[0] == 1, 5, 6), (1, 1))
     (result,) = leaves(made.steps)
     assert argument(result, 1, 7) == 5
+
+
+def test_a_loop_that_dimensions_end_is_one_path() -> None:
+    def launches(self, x, y):  # type: ignore[no-untyped-def]
+        left, steps = min(x.shape[0], 64), []
+        while may_hold(left > 1):
+            steps.append(Launch(self.kernel, where(left > 1, left, 0), 32, (y, x, left)))
+            left = (left + 1) // 2
+        return steps
+
+    plugin = plugin_with(launches)
+    (result,) = leaves(traced(plugin).steps)
+    assert isinstance(result, tuple)
+    assert len(result) == 6
+    for n in (0, 1, 2, 3, 64, 1000):
+        grids = [step.grid[0].evaluate({"x.shape[0]": n}) for step in result]  # type: ignore[union-attr]
+        inputs = calls.describe_inputs(plugin, [(n, 3)], [float32])
+        outputs = calls.describe_outputs(plugin, inputs)
+        taken = calls.steps_within(plugin, inputs, outputs, Workspace(0))
+        assert [grid for grid in grids if grid] == [step.grid for step in taken]  # type: ignore[union-attr]
 
 
 def test_an_error_about_too_many_steps_names_fixes(monkeypatch: pytest.MonkeyPatch) -> None:

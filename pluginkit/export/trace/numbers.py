@@ -45,6 +45,10 @@ class TracedBool:
         operands = expr_of(self._path, a), expr_of(self._path, b)
         return traced(self._path, self._path.table.apply("select", self.expr, *operands))
 
+    def may_hold(self) -> bool:
+        """Whether nothing rules it out, without a branch; see pluginkit.may_hold."""
+        return self._path.facts.answer(self.expr) is not False
+
     def _number(self) -> int:
         return int(bool(self))
 
