@@ -1,7 +1,7 @@
 """Build the libraries and programs of the C++ tests, with all warnings and with sanitizers.
 
-A library is two translation units: what all libraries for one layout share, compiled once for
-them, and the entry points.
+What all libraries for one layout share is one translation unit, compiled once for them; the entry
+points and the plugins are others.
 """
 
 import hashlib
@@ -33,6 +33,8 @@ class Target:
         machine: ``"x86_64"`` or ``"aarch64"``.
         is_sanitized: whether to use AddressSanitizer and UndefinedBehaviorSanitizer.
         has_probe: whether the library has the probe, which an export uses for its comparison.
+        renewed: how many plugins there are of Scale in version 2 and Gather; 0 for Scale and
+            Gather as they were.
     """
 
     layout: int
@@ -42,6 +44,7 @@ class Target:
     machine: str = platform.machine()
     is_sanitized: bool = False
     has_probe: bool = False
+    renewed: int = 0
 
     @property
     def name(self) -> str:
@@ -52,7 +55,7 @@ class Target:
     @property
     def shared(self) -> "Target":
         """What it has in common with others: all but the entry points and the probe."""
-        return replace(self, interface="v3", registers_itself=False, has_probe=False)
+        return replace(self, interface="v3", registers_itself=False, has_probe=False, renewed=0)
 
     @property
     def compiler(self) -> str:
@@ -72,6 +75,8 @@ class Target:
             f"-DPLUGINKIT_TENSORRT_MAJOR={self.layout}",
         ]
         given.append(f"-DPLUGINKIT_INTERFACE={number}")
+        if self.renewed:
+            given.append(f"-DSCALE_VERSION_2={self.renewed}")
         if self.registers_itself:
             given.append("-DPLUGINKIT_SELF_REGISTER")
         if self.tensorrt_include is not None:
@@ -85,7 +90,7 @@ def build_shared(output: Path, target: Target) -> None:
     sources = [each for each in sorted(RUNTIME.glob("*.cpp")) if each != ENTRY_POINTS]
     unit = output.with_suffix(".cpp")
     unit.write_text(
-        "".join(f'#include "{source}"\n' for source in (*sources, CPP / "programs.cpp")),
+        "".join(f'#include "{source}"\n' for source in sources),
         encoding="utf-8",
     )
     options = [*WARNINGS, *target.shared.flags, *OF_LIBRARIES, "-c", str(unit)]
@@ -100,7 +105,7 @@ def build_library(output: Path, target: Target, shared: Path) -> None:
         target: what it is for.
         shared: the object file that ``build_shared`` made for its ``shared``.
     """
-    sources = [ENTRY_POINTS]
+    sources = [ENTRY_POINTS, CPP / "programs.cpp"]
     if target.has_probe:
         sources.append(RUNTIME / "recording" / "probe.cpp")
     options = [*OF_LIBRARIES, "-shared"]

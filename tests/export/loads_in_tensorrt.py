@@ -5,8 +5,8 @@
 Each step is ``load:LIBRARY``, ``open:LIBRARY`` (plain dlopen), ``give:LIBRARY`` (deregister its
 last load), ``make:LIBRARY`` (create a plugin, which stays alive) or ``drop:LIBRARY`` (call the last
 plugin, and destroy it). Prints as JSON, for each step, whether it worked, which plugins of
-cpp/programs.cpp the registry then has, and which of the libraries are mapped. A crash ends the
-process.
+cpp/programs.cpp the registry then has, which of the libraries are mapped, and whether the registry
+has version 2 of Scale. A crash ends the process.
 """
 
 import ctypes
@@ -86,7 +86,8 @@ def main(flavour: str, steps: list[str]) -> None:
         worked = getattr(loads, name)(library)
         maps = Path("/proc/self/maps").read_text(encoding="utf-8")
         mapped = [each for each in libraries if each in maps]
-        sys.stdout.write(json.dumps([worked, loads.interfaces(), mapped]) + "\n")
+        has_2 = loads.registry.get_creator("Scale_PK", "2", "pluginkit") is not None
+        sys.stdout.write(json.dumps([worked, loads.interfaces(), mapped, has_2]) + "\n")
         sys.stdout.flush()  # printed even if a later step crashes
 
 

@@ -29,11 +29,12 @@ V2 = ["IPluginCreator", "IPluginCreatorV3One"]
 
 @dataclass(frozen=True)
 class Took:
-    """The result of a step: whether it worked, the creators, the libraries in memory."""
+    """The result of a step: whether it worked, creators, libraries in memory, Scale 2."""
 
     worked: bool
     creators: list[str | None]
     mapped: list[str]
+    has_version_2: bool = False
 
 
 def taken(flavour: str, *steps: tuple[str, Path]) -> tuple[list[Took], str]:
@@ -103,6 +104,38 @@ def test_a_copy_under_another_name_is_the_same_plugin(built: Built, flavour: str
         [str(copy)],
     ]
     assert [each.creators for each in found] == [V3, V3, NONE, V3]
+
+
+@FLAVOURS
+def test_two_versions_of_a_plugin_live_in_one_registry(built: Built, flavour: str):
+    old, new = built(target_of(flavour)), built(target_of(flavour, renewed=1))
+    found, said = taken(
+        flavour, ("load", old), ("load", new), ("make", old), ("give", old), ("give", new)
+    )
+    assert [each.worked for each in found] == [True] * 5
+    assert [each.creators for each in found] == [V3, V3, V3, NONE, NONE]
+    assert [each.has_version_2 for each in found] == [False, True, True, True, False]
+    assert "PK" not in said
+
+
+@FLAVOURS
+def test_one_plugin_in_common_and_the_second_library_is_refused_whole(built: Built, flavour: str):
+    old, new = built(target_of(flavour)), built(target_of(flavour, renewed=2))
+    found, _ = taken(flavour, ("load", old), ("load", new), ("make", old), ("give", old))
+    assert [each.worked for each in found] == [True, False, True, True]
+    assert not any(each.has_version_2 for each in found)
+    assert found[-1].mapped == []
+
+
+@FLAVOURS
+def test_one_plugin_in_common_and_the_second_twin_registers_the_others(built: Built, flavour: str):
+    old = built(target_of(flavour, registers_itself=True))
+    new = built(target_of(flavour, registers_itself=True, renewed=2))
+    found, said = taken(flavour, ("open", old), ("open", new), ("make", old))
+    assert [each.creators for each in found] == [V3] * 3
+    assert [each.has_version_2 for each in found] == [False, True, True]
+    assert said.count("PK208") == 1
+    assert "Gather" in said
 
 
 @FLAVOURS

@@ -6,11 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from pluginkit.cli.main import main
 from pluginkit.engine import BuildOptions, BuildResult, build_engine
 from pluginkit.engine.plan.manifest import read_manifest
+from pluginkit.onnx.model.plugin_nodes import plugin_node
+from pluginkit.plugins.circ_pad import CircPad
 
 pytestmark = [pytest.mark.slow, pytest.mark.trt]
 pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
@@ -33,6 +37,61 @@ runtime.engine_host_code_allowed = True
 engine = runtime.deserialize_cuda_engine(open(sys.argv[1], "rb").read())
 print("engine", engine is not None, "pluginkit" in sys.modules)
 """
+
+
+#: Plans in one process: by one runtime, or by one for each. Prints the libraries that were loaded,
+#: the errors about plugins and the plugins of the last runtime, for each plan.
+TOGETHER = """
+import json, sys
+import tensorrt_rtx as trt
+
+said = []
+
+class Log(trt.ILogger):
+    def log(self, severity, message):
+        said.append(message)
+
+log, runtimes = Log(), []
+for path in sys.argv[2:]:
+    if not runtimes or sys.argv[1] == "each":
+        runtimes.append(trt.Runtime(log))
+        runtimes[-1].engine_host_code_allowed = True
+    runtimes[-1].deserialize_cuda_engine(open(path, "rb").read())
+    loaded = [each for each in said if "Deserialized plugin library" in each]
+    errors = [each for each in said if "plugin creator" in each]
+    names = {each.name for each in runtimes[-1].get_plugin_registry().all_creators}
+    print(json.dumps([len(loaded), errors, sorted(each for each in names if "_PK" in each)]))
+    said.clear()
+del runtimes
+"""
+
+
+@pytest.fixture(scope="module")
+def padded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plan of another model, with another plugin."""
+    folder = tmp_path_factory.mktemp("padded")
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, *sizes])
+        for name, sizes in (("x", (3, 4)), ("y", (4, 5)))
+    )
+    node = plugin_node(CircPad(pads=(1, 1, 0, 0)), ["x"], ["y"], "pad")
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("pluginkit", 1)]
+    graph = helper.make_graph([node], "g", [x], [y])
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    onnx.save(model, folder / "padded.onnx")
+    return build_engine(
+        folder / "padded.onnx", folder / "padded.plan", options=STANDALONE
+    ).plan_path
+
+
+def together(*arguments: object) -> list[tuple[int, list[str], list[str]]]:
+    ended = subprocess.run(
+        [sys.executable, "-c", TOGETHER, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [tuple(json.loads(line)) for line in ended.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +121,23 @@ def test_another_process_loads_the_library_from_the_plan(standalone: BuildResult
     )
     assert f"Deserialized plugin library with size {library.bytes}" in ended.stdout
     assert ended.stdout.splitlines()[-1] in ("engine False False", "engine True False")
+
+
+def test_plans_with_different_plugins_share_a_runtime(
+    standalone: BuildResult, padded: Path
+) -> None:
+    first, second = together("one", standalone.plan_path, padded)
+    assert first == (1, [], ["ScatterElements_PK"])
+    assert second == (1, [], ["CircPad_PK", "ScatterElements_PK"])
+
+
+def test_plans_with_a_plugin_in_common_need_a_runtime_each(padded: Path) -> None:
+    assert together("each", padded, padded) == [(1, [], ["CircPad_PK"])] * 2
+    first, (loaded, errors, names) = together("one", padded, padded)
+    assert first == (1, [], ["CircPad_PK"])
+    assert loaded == 0
+    assert "creator of CircPad_PK exists already" in errors[0]
+    assert names == ["CircPad_PK"]
 
 
 def test_a_model_is_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -171,7 +171,18 @@ constexpr Program kProgram = {
 
 }  // namespace
 
+// With SCALE_VERSION_2 a library of the future: a new Scale, and the Gather that there was, or not.
+#if SCALE_VERSION_2
+constexpr Program renewed(Program program) {
+    program.plugin_version = "2";
+    return program;
+}
+constexpr Program kScale2 = renewed(scale::kProgram);
+const Program* const kPrograms[] = {&kScale2, &gather::kProgram};
+const std::size_t kProgramCount = SCALE_VERSION_2;
+#else
 const Program* const kPrograms[] = {&scale::kProgram, &gather::kProgram};
 const std::size_t kProgramCount = 2;
+#endif
 
 }  // namespace pluginkit
