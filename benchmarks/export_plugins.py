@@ -118,7 +118,7 @@ def main() -> None:
         for options in [[], *ALSO.get(plugin, [])]:
             rows[plugin, *options] = row = exported(plugin, options)
             print(" | ".join(_cells(row)), row.get("refusal", ""), flush=True)
-    record(NAME, _environment(), [rows[key] for key in sorted(rows)])
+            record(NAME, _environment(), [rows[key] for key in sorted(rows)])
 
 
 if __name__ == "__main__":

@@ -127,7 +127,8 @@ def export_library(
             builder.link(static, self_registering=True)
     made = [target, *([static] if options.with_static else [])]
     if options.with_source:
-        _write_sources(library, major, name, folder / "source")
+        cmake = cmake_project(name, library.files, major, definitions)
+        _write_sources(library, cmake, folder / "source")
     return ExportResult(
         target,
         static if options.with_static else None,
@@ -201,8 +202,7 @@ def source_files(library: GeneratedLibrary) -> dict[str, bytes]:
     return {**library.files, **runtime}
 
 
-def _write_sources(library: GeneratedLibrary, major: int, name: str, folder: Path) -> None:
-    cmake = cmake_project(name, library.files, major)
+def _write_sources(library: GeneratedLibrary, cmake: str, folder: Path) -> None:
     for path, content in {**source_files(library), "CMakeLists.txt": cmake.encode()}.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -25,16 +25,20 @@ set(plugin_sources
 {sources}
 )
 file(GLOB runtime_sources CONFIGURE_DEPENDS ${{CMAKE_CURRENT_SOURCE_DIR}}/runtime/*.cpp)
+list(FILTER runtime_sources EXCLUDE REGEX "/library\\.cpp$")
 file(GLOB images CONFIGURE_DEPENDS ${{CMAKE_CURRENT_SOURCE_DIR}}/kernels/*)
 set_source_files_properties(kernels.S PROPERTIES
     OBJECT_DEPENDS "${{images}}"
     COMPILE_OPTIONS "-Wa,-I${{CMAKE_CURRENT_SOURCE_DIR}}")
 
+include_directories(. runtime)
+add_compile_definitions(PLUGINKIT_TENSORRT_MAJOR=${{PLUGINKIT_TENSORRT_MAJOR}})
+# Both libraries have the same code, but for their entry points.
+add_library({name}_code OBJECT ${{plugin_sources}} ${{runtime_sources}})
+
 function(add_plugins target)
-    add_library(${{target}} SHARED ${{plugin_sources}} ${{runtime_sources}})
-    target_include_directories(${{target}} PRIVATE . runtime)
-    target_compile_definitions(${{target}} PRIVATE
-        PLUGINKIT_TENSORRT_MAJOR=${{PLUGINKIT_TENSORRT_MAJOR}} ${{ARGN}})
+    add_library(${{target}} SHARED runtime/library.cpp $<TARGET_OBJECTS:{name}_code>)
+    target_compile_definitions(${{target}} PRIVATE{definitions} ${{ARGN}})
     target_link_libraries(${{target}} PRIVATE ${{CMAKE_DL_LIBS}})
     target_link_options(${{target}} PRIVATE
         -Wl,--no-undefined -Wl,--gc-sections -Wl,-z,relro,-z,now
@@ -50,13 +54,21 @@ target_link_options({name}_static PRIVATE -Wl,-z,nodelete)
 """
 
 
-def cmake_project(name: str, files: Iterable[str], major: int) -> str:
+def cmake_project(
+    name: str, files: Iterable[str], major: int, definitions: Iterable[str] = ()
+) -> str:
     """Return the CMakeLists.txt of a library.
 
     Args:
         name: the library's name; the targets are ``NAME`` and ``NAME_static``.
         files: the paths of its sources, relative to the project; only C++ and assembly count.
         major: the layout of TensorRT's interfaces, 8, 10 or 11.
+        definitions: further macros of the entry points, as for LibraryBuilder.
     """
     sources = [f"    {path}" for path in sorted(files) if path.endswith((".cpp", ".S"))]
-    return _TEMPLATE.format(name=name, major=major, sources="\n".join(sources))
+    return _TEMPLATE.format(
+        name=name,
+        major=major,
+        sources="\n".join(sources),
+        definitions="".join(f" {each}" for each in definitions),
+    )
