@@ -54,7 +54,7 @@ class LibraryBuilder:
         files: the files of a GeneratedLibrary.
         compiler: the compiler.
         major: the layout of TensorRT's interfaces.
-        definitions: further macros, ``PLUGINKIT_INTERFACE=2``.
+        definitions: further macros of the entry points, ``PLUGINKIT_INTERFACE=2``.
         report: called with the progress.
     """
 
@@ -67,7 +67,8 @@ class LibraryBuilder:
         report: Report = silent,
     ) -> None:
         self._compiler = compiler
-        self._definitions = [f"PLUGINKIT_TENSORRT_MAJOR={major}", *definitions]
+        self._layout = [f"PLUGINKIT_TENSORRT_MAJOR={major}"]
+        self._of_entry_points = definitions
         self._scratch = tempfile.TemporaryDirectory(prefix="pluginkit-export-")
         self._folder = Path(self._scratch.name)
         for name, content in files.items():
@@ -111,22 +112,19 @@ class LibraryBuilder:
             source,
             target,
             includes=[".", str(RUNTIME)],
-            definitions=self._definitions,
+            definitions=self._layout,
         )
         return target
 
     def _runtime(self, definitions: Sequence[str]) -> list[Path]:
-        names = sorted(path.name for path in RUNTIME.glob("*.cpp"))
-        if self._compiler.optimization == "-O0":  # reading the headers takes most of the time
-            return [self._compiled(names, definitions)]
-        return in_parallel(
-            lambda name: self._compiled([name], definitions if name == _ENTRY_POINTS else []),
-            names,
-        )
+        """Compile it as two files: reading the headers takes most of the time."""
+        names = sorted(path.name for path in RUNTIME.glob("*.cpp") if path.name != _ENTRY_POINTS)
+        jobs = [(names, []), ([_ENTRY_POINTS], [*self._of_entry_points, *definitions])]
+        return in_parallel(lambda job: self._compiled(*job), jobs)
 
     def _compiled(self, sources: Sequence[str], definitions: Sequence[str]) -> Path:
         return compiled_runtime(
-            self._compiler, sources, [*self._definitions, *definitions], self._folder
+            self._compiler, sources, [*self._layout, *definitions], self._folder
         )
 
 
