@@ -15,11 +15,12 @@ from pluginkit.quantities import counted
 
 if TYPE_CHECKING:
     from pluginkit.export.compile.compiler import Compiler
+    from pluginkit.export.prove.compare import Proof
     from pluginkit.export.trace.methods import TracedPlugin
     from pluginkit.export.variant import Variant
 
-#: The calls of each variant that are compared; ``pluginkit export`` compares 300.
-_CALLS = 20
+#: The calls of each variant that are compared; ``pluginkit export`` compares 400.
+_CALLS = 40
 #: The range of a dimension that varies, and how many do. With each more, the number of paths
 #: through the plugin's methods, and the time that tracing takes, multiply.
 _SIZES = (0, 5000)
@@ -38,7 +39,8 @@ def exports(subject: Subject) -> str:
     input up to 5000 if that can be traced, or else fixed to the case's sizes: the first case in
     every combination of types, every other case in the first. The generated C++ is compiled and
     called with sampled shapes; steps, arguments, workspace, output shapes and refusals must be
-    equal byte for byte.
+    equal byte for byte. The remark says how many paths through launches, from one branch on
+    dimensions to the next, the calls took; ``pluginkit export`` makes ten times as many.
 
     Does not prove that kernels compute anything, nor that TensorRT loads the library.
     """
@@ -51,8 +53,10 @@ def exports(subject: Subject) -> str:
     except MissingDependencyError as error:
         raise NotRun(f"a C++ compiler: {error.fix}") from error
     traced, for_sizes = _traced(subject)
-    agreed = _compared(traced, compiler)
-    remark = f"{counted(len(traced), 'variant')}, {counted(agreed, 'call')}"
+    proof = _compared(traced, compiler)
+    remark = f"{counted(len(traced), 'variant')}, {counted(proof.calls, 'call')}"
+    if proof.paths > 1:
+        remark += f" on {proof.taken} of {counted(proof.paths, 'path')} through launches"
     return f"{remark}; for the cases' sizes only: {'; '.join(for_sizes)}" if for_sizes else remark
 
 
@@ -100,8 +104,8 @@ def _variant(call: PluginCall, *, is_dynamic: bool) -> Variant:
     return Variant(call.plugin, tuple(call.dtypes), tuple(ranges))
 
 
-def _compared(traced: list[TracedPlugin], compiler: Compiler) -> int:
-    """Compare the C++ with the class; return the number of calls."""
+def _compared(traced: list[TracedPlugin], compiler: Compiler) -> Proof:
+    """Compare the C++ with the class."""
     from pluginkit.export.compile.library_builder import LibraryBuilder
     from pluginkit.export.generate.generate_library import generate_library
     from pluginkit.export.generate.kernel_names import named_kernels
@@ -110,7 +114,7 @@ def _compared(traced: list[TracedPlugin], compiler: Compiler) -> int:
     library = generate_library(traced, ["90"], named_kernels(traced))
     try:
         with LibraryBuilder(library.files, compiler, 11) as builder:
-            return prove_library(library, builder, compiler, _CALLS).calls
+            return prove_library(library, builder, compiler, _CALLS)
     except ExportError as error:
         raise Failure(
             error.where or "the generated C++",

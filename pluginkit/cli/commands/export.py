@@ -246,7 +246,8 @@ def _print_deployment(deployment: Deployment) -> None:
         "No engine was executed."
     )
     shapes = ", ".join(f"{count} of {name}" for name, count in proof.shapes.items())
-    print_line(f"Different shapes among them: {shapes}.")
+    paths = f"they took {proof.taken} of {counted(proof.paths, 'path')} through launches"
+    print_line(f"Different shapes among them: {shapes}; {paths}.")
     for reason in deployment.left_out:
         print_line(f"Left out: {reason}")
     print_line(f"Needs {record.needs}.")

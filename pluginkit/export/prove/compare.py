@@ -6,12 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pluginkit.contract import calls
 from pluginkit.errors import ExportError
 from pluginkit.export.generate.generate_library import GeneratedLibrary
 from pluginkit.export.progress import Report, silent
 from pluginkit.export.prove.call import CallRecord, VariantCall
 from pluginkit.export.prove.python_side import python_answer
 from pluginkit.export.prove.sample_calls import CallSampler
+from pluginkit.export.trace.expressions import Expr
+from pluginkit.export.trace.methods import (
+    WORKSPACE,
+    Refusal,
+    symbol_of_dim,
+    symbol_of_value,
+)
+from pluginkit.export.trace.tree import Branch, Tree, leaves
 
 #: Errors that the runtime words differently; only their codes must agree.
 _WORDED_BY_RUNTIME = frozenset({"PK112", "PK114", "PK115", "PK118", "PK303", "PK304", "PK305"})
@@ -30,12 +39,17 @@ class Proof:
         refusals: how many of them both sides refused.
         steps: the number of launches, copies and fills.
         shapes: the number of different shapes of each plugin class, by name.
+        paths: the number of paths through ``launches``, from one branch on dimensions to the next,
+            in the variants with functions of their own.
+        taken: how many of them a call took.
     """
 
     calls: int = 0
     refusals: int = 0
     steps: int = 0
     shapes: Mapping[str, int] = field(default_factory=dict)
+    paths: int = 0
+    taken: int = 0
 
 
 def prove(
@@ -61,23 +75,49 @@ def prove(
     """
     symbols = library.symbols
     count = min(count, max(_CALLS // len(set(library.code)), _LEAST))
-    calls = refusals = steps = 0
+    made = refusals = steps = paths = taken = 0
     seen: set[tuple[str, ...]] = set()
     shapes: dict[str, set[object]] = {}
     for number, (one, code) in enumerate(zip(library.traced, library.code, strict=True)):
         report("comparing C++ with Python", number, len(library.traced))
         own = shapes.setdefault(type(one.variant.plugin).__name__, set())
         asked = count if code not in seen else max(count // _LESS, 1)
-        seen.add(code)
+        found: set[int] = set()
         for call in CallSampler(one, str(one.variant)).calls(asked):
             expected, got = python_answer(call, symbols), answer(call)
             difference = _difference(expected, got)
             if difference:
                 raise _different(call, difference)
-            calls, steps = calls + 1, steps + len(expected.steps)
+            made, steps = made + 1, steps + len(expected.steps)
             refusals += bool(expected.refusal)
             own.add(call.dims)
-    return Proof(calls, refusals, steps, {name: len(each) for name, each in shapes.items()})
+            if code not in seen and not expected.refusal:
+                found.add(_path_of(one.steps, _point_of(call, expected)))
+        if code not in seen:
+            paths += sum(not isinstance(each, Refusal) for each in leaves(one.steps))
+            taken += len(found)
+        seen.add(code)
+    counts = {name: len(each) for name, each in shapes.items()}
+    return Proof(made, refusals, steps, counts, paths, taken)
+
+
+def _point_of(call: VariantCall, record: CallRecord) -> dict[str, int]:
+    """Return the value of each symbol in a trace of ``launches``."""
+    point = {WORKSPACE: record.workspace_bytes}
+    ports = calls.present_ports(call.variant.plugin)
+    for port, dims in zip(ports, call.dims, strict=True):
+        name_of = symbol_of_dim if port.is_on_device else symbol_of_value
+        point |= {name_of(port.name, index): dim for index, dim in enumerate(dims)}
+    return point
+
+
+def _path_of(tree: Tree[Any], point: Mapping[str, int]) -> int:
+    """Return the identity of the leaf to which a call's dimensions lead."""
+    known: dict[Expr, int] = {}
+    while isinstance(tree, Branch):
+        holds = tree.condition.evaluate(point, known)
+        tree = tree.if_true if holds else tree.if_false
+    return id(tree)
 
 
 def _different(call: VariantCall, difference: str) -> ExportError:

@@ -57,10 +57,10 @@ class CallSampler:
         self._conditions = list(dict.fromkeys(condition for path in every for condition, _ in path))
 
     def calls(self, count: int) -> Iterator[VariantCall]:
-        """Yield about ``count`` different calls."""
+        """Yield about ``count`` different calls, up to a quarter of them corners."""
         seen: set[VariantCall] = set()
         points: list[Point] = []
-        for point in itertools.islice(self._points(points), 4 * count):
+        for point in itertools.islice(self._points(points, count // 4), 4 * count):
             call = self._call(point)
             if call not in seen and self._fits(call):
                 seen.add(call)
@@ -69,8 +69,9 @@ class CallSampler:
             if len(seen) >= count:
                 return
 
-    def _points(self, earlier: Sequence[Point]) -> Iterator[Point]:
-        yield from self._corners()
+    def _points(self, earlier: Sequence[Point], corners: int) -> Iterator[Point]:
+        every = list(self._corners())
+        yield from self._random.sample(every, min(len(every), max(corners, 1)))
         waiting: list[_Path] = []
         for number in itertools.count():
             if not self._ranges:
