@@ -46,6 +46,7 @@ def estimators() -> dict[str, tuple[Any, Any]]:
         "boosted_classifier": ensemble.GradientBoostingClassifier(n_estimators=5, random_state=0),
         "tree_classifier": tree.DecisionTreeClassifier(max_depth=4, random_state=0),
         "svc": svm.SVC(probability=True, random_state=0),
+        "svc_without_chances": svm.SVC(),
         "linear_svc": svm.LinearSVC(),
         "gaussian_nb": naive_bayes.GaussianNB(),
         "neighbors_classifier": neighbors.KNeighborsClassifier(3),
@@ -66,6 +67,7 @@ def estimators() -> dict[str, tuple[Any, Any]]:
     fitted = {name: (each.fit(x, labels), x) for name, each in classifiers.items()}
     fitted |= {name: (each.fit(x, target), x) for name, each in regressors.items()}
     fitted |= {name: (each.fit(x), x) for name, each in transformers.items()}
+    fitted["svc_of_two_classes"] = (svm.SVC().fit(x, (labels > 0).astype(int)), x)
     last = linear_model.LogisticRegression()
     fitted["columns_and_logistic"] = (scaled(mixed, last).fit(both, labels), both)
     filled = scaled(impute.SimpleImputer(), ensemble.RandomForestClassifier(**forest))

@@ -40,8 +40,8 @@ class ExpandSvmClassifier(Rewrite):
 
     The score of a pair of classes is that of their support vectors, and votes for one of them. The
     second output are the scores, or with prob_a and prob_b the chances of the classes, which a Loop
-    couples from those of the pairs as libsvm does. Two classes need prob_a. Labels must be
-    integers, unless they are unused.
+    couples from those of the pairs as libsvm does. Labels must be integers, unless they are
+    unused.
     """
 
     pattern = Op("SVMClassifier", "x", domain=ML)
@@ -59,8 +59,10 @@ class ExpandSvmClassifier(Rewrite):
         if len(counts) < 2 or len(floats(match, "rho")) != pairs:
             return "it has not a rho for each pair of classes"
         has_chances = len(floats(match, "prob_a")) == len(floats(match, "prob_b")) == pairs
-        if not has_chances and (len(counts) == 2 or len(floats(match, "prob_a"))):
-            return "it has two classes, and no prob_a and prob_b"
+        if not has_chances and len(floats(match, "prob_a")):
+            return "it has not a prob_a and a prob_b for each pair of classes"
+        if not has_chances and len(counts) == 2 and (floats(match, "coefficients") >= 0).all():
+            return "it has two classes, and no weight below 0"
         if match.rank(x) != 2:
             return "its input has not two axes"
         return match.dtype_problem(NUMBERS, x) or _pairs(
@@ -86,7 +88,8 @@ class ExpandSvmClassifier(Rewrite):
         if not match.outputs[1:] or not match.outputs[1].name:
             return list(new)
         if not len(floats(match, "prob_a")):
-            new.into(match.outputs[1:2], "Identity", scores)
+            both = [new.add("Neg", scores)] if facts.classes == 2 else []
+            new.into(match.outputs[1:2], "Concat", *both, scores, axis=1)
             return list(new)
         return _coupled(new, match, facts, scores)
 

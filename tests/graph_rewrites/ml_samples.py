@@ -122,7 +122,8 @@ def _samples() -> dict[str, Sample]:
         model = ml_model(op_type, inputs, dims=dims, **options)
         found[f"ml {op_type}"] = Sample(rewrite, model, feeds_of(model, inputs))
     for name, classes, is_coupled in (
-        ("ml SVMClassifier of two", 2, True),
+        ("ml SVMClassifier of two", 2, False),
+        ("ml SVMClassifier of two, coupled", 2, True),
         ("ml SVMClassifier", 4, False),
         ("ml SVMClassifier, coupled", 4, True),
     ):

@@ -9,7 +9,9 @@ from tests.graph_rewrites.samples import normal
 
 
 @pytest.mark.parametrize("kernel", ["LINEAR", "POLY", "RBF", "SIGMOID"])
-@pytest.mark.parametrize(("classes", "is_coupled"), [(2, True), (3, True), (3, False), (5, True)])
+@pytest.mark.parametrize(
+    ("classes", "is_coupled"), [(2, True), (2, False), (3, True), (3, False), (5, True)]
+)
 def test_classes_and_chances_are_those_of_onnxruntime(classes, is_coupled, kernel):
     x = normal(200, 4)
     model = svm_classifier(classes, is_coupled, kernel_type=kernel)
@@ -24,7 +26,10 @@ def test_classes_and_chances_are_those_of_onnxruntime(classes, is_coupled, kerne
     ("options", "reason"),
     [
         ({"post_transform": "LOGISTIC"}, "its scores are transformed"),
-        ({"prob_a": [1.0], "prob_b": [1.0]}, "it has two classes, and no prob_a and prob_b"),
+        (
+            {"prob_a": [1.0], "prob_b": [1.0]},
+            "it has not a prob_a and a prob_b for each pair of classes",
+        ),
         ({"rho": [1.0]}, "it has not a rho for each pair of classes"),
         ({"coefficients": [1.0]}, "its coefficients are not as many for each support vector"),
     ],
@@ -34,6 +39,6 @@ def test_what_is_missing_is_a_reason(options, reason):
     assert reason_against(ExpandSvmClassifier, svm_classifier(3, True, **options)) == reason
 
 
-def test_two_classes_without_chances_are_left():
-    reason = reason_against(ExpandSvmClassifier, svm_classifier(2, False))
-    assert reason == "it has two classes, and no prob_a and prob_b"
+def test_two_classes_without_a_negative_weight_are_left():
+    model = svm_classifier(2, False, coefficients=[0.5] * 4)
+    assert reason_against(ExpandSvmClassifier, model) == "it has two classes, and no weight below 0"
