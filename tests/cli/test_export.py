@@ -86,8 +86,8 @@ def symbols(library: Path) -> set[str]:
 
 
 @needs_compiler
+@pytest.mark.slow
 class TestModel:
-    @pytest.mark.slow
     def test_the_description_has_the_hash_of_every_file(self, exported: Path):
         files = content(exported / "deploy")
         document = json.loads(files["padded_plugins.json"])
@@ -158,7 +158,6 @@ class TestModel:
         )
         assert b"max_batch_size: 16" in files["padded/config.pbtxt"]
 
-    @pytest.mark.slow
     def test_the_same_command_gives_the_same_bytes(self, exported: Path, tmp_path: Path):
         other = tmp_path / "elsewhere" / "deploy"
         (tmp_path / "scratch").mkdir()
@@ -174,7 +173,6 @@ class TestModel:
         assert content(other) == content(exported / "deploy")
 
     @pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
-    @pytest.mark.slow
     def test_cmake_builds_the_sources(self, exported: Path, tmp_path: Path):
         source = exported / "deploy" / "source"
         for command in (
@@ -192,7 +190,6 @@ class TestModel:
             assert image.read_bytes() in built.read_bytes()
         assert (tmp_path / "libpadded_plugins_static.so").is_file()
 
-    @pytest.mark.slow
     @pytest.mark.trt
     @pytest.mark.parametrize("flavour", ["tensorrt_rtx", "tensorrt_lean"])
     def test_the_installed_tensorrts_load_it(self, exported: Path, for_rtx: Path, flavour: str):
