@@ -29,7 +29,7 @@ from pluginkit.onnx.inference.validate_model import (
 from pluginkit.onnx.model.external_data import store_external_constants
 from pluginkit.onnx.model.graphs import scopes, sorted_nodes
 from pluginkit.onnx.model.plugin_nodes import PluginKey, Plugins, complete_plugin_nodes
-from pluginkit.onnx.model.weightless_model import skeleton_for_checker
+from pluginkit.onnx.model.weightless_model import skeleton_for_inference
 from pluginkit.onnx.rewriting.empty_inputs import drop_last_empty_inputs
 from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite
 from pluginkit.onnx.rewriting.needed_inlining import inline_needed
@@ -124,7 +124,7 @@ def rewrite_model(
     has_new_import = _import_onnx(result)
     may_be_wrong = _repair(result)
     signature = signature_of(result.graph)
-    original = skeleton_for_checker(model) if in_place else model
+    original = skeleton_for_inference(model) if in_place else model
     for scope in scopes(result):
         order = sorted_nodes(scope)
         if order is not None:
@@ -134,8 +134,7 @@ def rewrite_model(
         with G_LOGGER.suppress(G_LOGGER.ERROR):
             passes.to_fixed_point([rewrite() for rewrite in chosen.rewrites])
     except RewriteError as error:
-        if error.code in ("PK421", "PK424"):
-            refuse_contradictions(original, error)
+        refuse_contradictions(original, error)
         raise
     applied, refused, mismatched = passes.applied, passes.refused, passes.mismatched
     if has_new_import and not applied:
@@ -146,7 +145,11 @@ def rewrite_model(
         if may_be_wrong and signature == signature_of(result.graph):
             correct_annotations(result)  # more follows from the nodes that are there now
             signature = signature_of(result.graph)
-        complete_value_info(result, passes.types, known)
+        try:
+            complete_value_info(result, passes.types, known)
+        except RewriteError as error:
+            refuse_contradictions(original, error)
+            raise
         del passes  # the checker needs the memory
         check_rewritten(signature, original, result)
     elif not in_place and not had_to_inline and len(result.functions) < len(model.functions):
