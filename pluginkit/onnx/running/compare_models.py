@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 
 from pluginkit.errors import ModelError, UsageError
+from pluginkit.onnx.inference.annotations import correct_annotations
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.model.graphs import output_names
 from pluginkit.onnx.model.model_file import load_model
@@ -225,6 +226,7 @@ def _sides(
 ) -> tuple[tuple[ComparedModel, ComparedModel], list[str]]:
     """Return both models, and the original's nodes that plugins compute."""
     before, after = load_model(original), load_model(rewritten)
+    correct_annotations(before)  # as a rewrite did with those of the other model
     _check_signatures(before, after)
     if plugins is None:
         from pluginkit.discovery import find_plugins

@@ -58,6 +58,14 @@ def test_the_worst_of_all_runs_counts(tmp_path, monkeypatch):
     assert output.mismatches == 64
 
 
+def test_an_output_that_declares_a_wrong_rank_is_compared(tmp_path):
+    model = model_of(silu_nodes("x", "y"), [value("x", ["n", 4])], [value("y", ["n"])])
+    rewritten = rewrite_model(model, [FuseSilu]).model
+    paths = saved(tmp_path / "a.onnx", model), saved(tmp_path / "b.onnx", rewritten)
+    assert len(rewritten.graph.output[0].type.tensor_type.shape.dim) == 2
+    assert compare_models(*paths, plugins=PLUGINS, shapes={"x": (5, 4)}).ok
+
+
 def test_models_of_other_signatures_are_refused(tmp_path):
     path, _ = pair(tmp_path)
     for inputs, outputs in (
