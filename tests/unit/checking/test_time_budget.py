@@ -69,6 +69,18 @@ def test_a_call_that_is_stopped_counts_as_left_out() -> None:
     assert tally.endswith("it takes too long.")
 
 
+def test_a_call_with_little_time_is_no_suspect() -> None:
+    device = Limited()
+
+    def run(call) -> None:
+        if call.label != "1 elements":
+            stop(call)
+        device.clock.left = 0.1
+
+    tally = str(run_affordable(device, calls(1, 2), run, "canaries"))
+    assert tally == "1 call; not run: 1 more, for time (--sanitize runs them)"
+
+
 def test_time_for_none_is_not_run() -> None:
     with pytest.raises(NotRun, match=r"more than the 0.5 s .*it takes too long\."):
         run_affordable(Limited(), calls(1, 2), stop, "canaries")
