@@ -27,10 +27,14 @@ from pluginkit.onnx.precision.precision_options import (
     Precision,
     PrecisionReport,
     check_names,
+    check_opset,
     precision_of,
 )
 from pluginkit.onnx.precision.scope_conversion import ConversionContext, ScopeConversion
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
+
+#: The first opset whose Cast makes bfloat16.
+_HAS_BFLOAT16 = 13
 
 
 def convert_precision(
@@ -46,8 +50,9 @@ def convert_precision(
         folder: the folder of the model's external data.
 
     Errors:
-        PK460: a name keeps nothing.  PK461: the model has a precision already.  PK408: the model is
-        invalid.  PK423, PK424: the result is.  PK440, PK441: it does not run on the given inputs.
+        PK460: a name keeps nothing.  PK461: the model has a precision already.  PK463: the opset is
+        too old.  PK408: the model is invalid.  PK423, PK424: the result is.  PK440, PK441: the
+        model does not run on the given inputs.
     """
     if model.functions:
         model.CopyFrom(inline_functions(model))
@@ -57,6 +62,8 @@ def convert_precision(
             f"the model computes in {precision_of(model)} already; expected one in float32.",
             fix="convert the model that it was made from.",
         )
+    if precision.dtype == "bfloat16":
+        check_opset(model, "bfloat16", _HAS_BFLOAT16)
     check_names(precision, [node for scope in scopes(model) for node in scope.graph.node])
     beyond = frozenset[str]()
     if precision.inputs:

@@ -12,6 +12,8 @@ from functools import cache
 
 import onnx
 import onnx.defs
+import onnx.helper
+import onnx.shape_inference
 
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PluginkitError
@@ -88,16 +90,35 @@ def _from_schema(
     schema = _schema(node.op_type, opset)
     if schema is None:
         return "nothing is known of its operator"
+    known = {name: type_of(name) for name in [*node.input, *node.output] if name}
+    if any(found is not None and not found.HasField("tensor_type") for found in known.values()):
+        return "its values are no tensors"
     inputs = _variables(node.input, schema.inputs, type_of)
     outputs = _variables(node.output, schema.outputs, type_of)
     allowed = _allowing(node.op_type, opset, narrow)
     bound = set(inputs.values()) & allowed  # what only outputs have, an attribute decides
     if not bound:
         return _why_not(node.op_type, set(inputs.values()), narrow)
-    return NarrowPorts(
-        frozenset(at for at, variable in inputs.items() if variable in bound),
-        frozenset(at for at, variable in outputs.items() if variable in bound),
-    )
+    wanted = frozenset(at for at, variable in inputs.items() if variable in bound)
+    given = {
+        name: _narrowed(found, narrow) if at in wanted else found
+        for at, name in enumerate(node.input)
+        if (found := known.get(name)) is not None
+    }
+    try:
+        made = onnx.shape_inference.infer_node_outputs(
+            schema, node, given, opset_imports=[onnx.helper.make_opsetid("", opset)]
+        )
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError, KeyError):
+        return "its operator does not take the type with these inputs"
+    # What onnx infers goes before the schema: an attribute may choose the type of an output.
+    types = {
+        at: made[node.output[at]].tensor_type.elem_type
+        if node.output[at] in made
+        else narrow * (variable in bound)
+        for at, variable in outputs.items()
+    }
+    return NarrowPorts(wanted, frozenset(at for at, kind in types.items() if kind == narrow))
 
 
 def _variables(

@@ -192,6 +192,21 @@ def check_names(choice: NodeChoice, nodes: list[onnx.NodeProto]) -> None:
             )
 
 
+def check_opset(model: onnx.ModelProto, what: str, least: int) -> None:
+    """Refuse a model whose opset is too old.
+
+    Errors:
+        PK463: it is older than ``least``.
+    """
+    opset = next((each.version for each in model.opset_import if not each.domain), 1)
+    if opset < least:
+        raise UsageError(
+            "PK463",
+            f"the model has opset {opset}; {what} needs {least} or later.",
+            fix="export it with a later opset.",
+        )
+
+
 def precision_of(model: onnx.ModelProto) -> str:
     """Return the type in which a converted model computes; "" for any other model."""
     return next((each.value for each in model.metadata_props if each.key == METADATA_KEY), "")

@@ -40,6 +40,7 @@ from pluginkit.onnx.precision.precision_options import (
     PrecisionReport,
     Quantization,
     check_names,
+    check_opset,
 )
 from pluginkit.onnx.precision.tensor_ranges import measured_ranges
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
@@ -80,14 +81,7 @@ def quantize_model(
     """
     if model.functions:
         model.CopyFrom(inline_functions(model))
-    opset = next((each.version for each in model.opset_import if not each.domain), 1)
-    if opset < _PER_CHANNEL:
-        raise UsageError(
-            "PK463",
-            f"the model has opset {opset}; int8 with a scale for each channel needs "
-            f"{_PER_CHANNEL} or later.",
-            fix="export it with a later opset.",
-        )
+    check_opset(model, "int8 with a scale for each channel", _PER_CHANNEL)
     nodes = [node for scope in scopes(model) for node in scope.graph.node]
     check_names(quantization, nodes)
     onnx.external_data_helper.load_external_data_for_model(model, str(folder))

@@ -151,11 +151,16 @@ class ScopeConversion:
         self._context.report.kept.append(KeptNode(describe(node), self._scope.path, reason))
 
     def _in_type(self, name: str, is_narrow: bool) -> str:
-        """Return a float32 value of the original, in 16 bits or in float32."""
+        """Return a float32 value of the original, in 16 bits or in float32.
+
+        What a body reads of outer scopes is cast in the body: ONNX Runtime loses a Cast that only
+        a body reads.
+        """
         owner = self._owner(name)
         if (name in owner._is_narrow) == is_narrow:
             return name
-        return owner._copy(name, self._narrow if is_narrow else _FLOAT)
+        holder = self if self._stored(name) is None else owner
+        return holder._copy(name, self._narrow if is_narrow else _FLOAT)
 
     def _copy(self, name: str, elem_type: int) -> str:
         """Return a value of this scope in another type than it is made in."""

@@ -188,8 +188,8 @@ def test_bodies_read_outer_values_in_the_type_that_they_need(tmp_path):
     assert (types["m"], types["i"], types["then"], types["else"]) == (FLOAT16, FLOAT, FLOAT, FLOAT)
     (choose,) = [each for each in made.graph.node if each.op_type == "If"]
     found = {each.name: each.g for each in choose.attribute}
-    assert types[found["then_branch"].node[0].input[0]] == FLOAT16
-    assert types[found["else_branch"].node[0].input[0]] == FLOAT
+    read = {n.op_type: n.input[0] for body in found.values() for n in body.node}
+    assert (types[read["MatMul"]], types[read["Pow"]]) == (FLOAT16, FLOAT)
     for chosen in (True, False):
         feeds = {"x": np.full((2, 4), 0.3, np.float32), "c": np.array(chosen)}
         assert compared(tmp_path, model, made, inputs=feeds).ok
@@ -213,6 +213,46 @@ def test_a_loop_keeps_float32_at_its_borders(tmp_path):
     assert types["state"] == types["next"] == FLOAT
     assert types["next_float16"] == FLOAT16
     assert compared(tmp_path, model, made, shapes={"x": (2, 4)}).ok
+
+
+def test_a_loop_reads_a_computed_value_of_the_outer_graph(tmp_path):
+    body = helper.make_graph(
+        [node("Identity", ["go"], "go_on"), node("Add", ["state", "e"], "next")],
+        "body",
+        [value("at", [], INT64), value("go", [], BOOL), value("state", ["n", 4])],
+        [value("go_on", [], BOOL), value("next", ["n", 4])],
+    )
+    trips = numpy_helper.from_array(np.array(3), "trips")
+    nodes = [
+        node("Exp", ["x"], "e"),
+        helper.make_node("Loop", ["trips", "", "x"], ["y"], name="loop", body=body),
+    ]
+    model = model_of(nodes, [X], [Y], [trips])
+    made, report = converted(model)
+    assert report.converted == 1
+    assert compared(tmp_path, model, made, shapes={"x": (2, 4)}).ok
+
+
+def test_what_onnx_infers_decides_about_outputs():
+    scale = numpy_helper.from_array(np.full(4, 0.5, np.float32), "scale")
+    nodes = [
+        node("QuantizeLinear", ["x", "scale"], "q", axis=1, output_dtype=TensorProto.INT8),
+        node("DequantizeLinear", ["q", "scale"], "d", axis=1),
+        node("BitCast", ["d"], "bits", to=TensorProto.INT32),
+        node("SequenceConstruct", ["d", "d"], "s"),
+        node("SequenceAt", ["s", "zero"], "y"),
+    ]
+    zero = numpy_helper.from_array(np.array(0), "zero")
+    bits = value("bits", ["n", 4], TensorProto.INT32)
+    model = model_of(
+        nodes, [X], [Y, bits], [scale, zero], opset=26, value_info=[value("d", ["n", 4])]
+    )
+    made, report = converted(model)
+    assert {kept.node.split("'")[0].strip(): kept.reason for kept in report.kept} == {
+        "BitCast": "its operator does not take the type with these inputs",
+        "SequenceConstruct": "its values are no tensors",
+    }
+    assert read_types(made, "node_bits") == [FLOAT]
 
 
 @pytest.mark.parametrize(
@@ -325,6 +365,8 @@ def test_a_model_is_converted_once():
 
 
 def test_bfloat16_needs_the_opset_that_has_it(tmp_path):
+    with pytest.raises(UsageError, match="the model has opset 11; bfloat16 needs 13 or later"):
+        converted(cnn(11), Precision("bfloat16"))
     _, report = converted(cnn(18), Precision("bfloat16"))
     assert "its operator takes the type from opset 22 on" in report.reasons
     made, report = converted(cnn(), Precision("bfloat16"))
