@@ -1,4 +1,4 @@
-"""Turn Einsum of integers into products; TensorRT has it for floating-point numbers only."""
+"""Turn Einsum and MatMul of integers into products; TensorRT has them for floating-point only."""
 
 from __future__ import annotations
 
@@ -56,6 +56,30 @@ class ExpandIntegerEinsum(Rewrite):
             axes = list(range(len(facts.output), len(letters)))
             product = new.reduce("ReduceSum", product, axes)
         return new.end("Identity", product)
+
+
+class ExpandIntegerMatMul(Rewrite):
+    """MatMul(a, b) of integers -> ReduceSum(a[..., m, k, 1] * b[..., 1, k, n]).
+
+    All products are computed before they are added, which takes memory for all of them.
+    """
+
+    pattern = Op("MatMul", "a", "b")
+    input_dtypes = ("int32", "int64")
+
+    def check(self, match: Match, a: gs.Tensor, b: gs.Tensor) -> str | None:
+        if not match.rank(a) or not match.rank(b):
+            return "the rank of an input is unknown"
+        return match.dtype_problem(self.input_dtypes, a, b)
+
+    def rewrite(self, match: Match, a: gs.Tensor, b: gs.Tensor) -> list[gs.Node]:
+        new = Replacement(match)
+        is_row, is_column = match.rank(a) == 1, match.rank(b) == 1
+        left = new.unsqueeze(a, [0, 2] if is_row else [match.rank(a) or 0])
+        right = new.unsqueeze(b, [0, 2] if is_column else [(match.rank(b) or 0) - 2])
+        total = new.reduce("ReduceSum", new.add("Mul", left, right), [-2])
+        vectors = [at for at, is_vector in ((-2, is_row), (-1, is_column)) if is_vector]
+        return new.end("Identity", new.squeeze(total, vectors) if vectors else total)
 
 
 def _parsed(equation: str) -> _Equation | None:

@@ -35,7 +35,10 @@ from pluginkit.graph_rewrites.expand_integer_convolutions import (
     ExpandConvInteger,
     ExpandQLinearConv,
 )
-from pluginkit.graph_rewrites.expand_integer_einsum import ExpandIntegerEinsum
+from pluginkit.graph_rewrites.expand_integer_einsum import (
+    ExpandIntegerEinsum,
+    ExpandIntegerMatMul,
+)
 from pluginkit.graph_rewrites.expand_integer_products import (
     ExpandMatMulInteger,
     ExpandQLinearMatMul,
@@ -578,6 +581,11 @@ def _other_samples() -> dict[str, Sample]:
             {name: integers(3, 4, dtype=np.int64) for name in ("a", "b")},
             ranks={"y": 2},
             equation="ij,kj->ik",
+        ),
+        "integers' product": sample(
+            ExpandIntegerMatMul,
+            "MatMul",
+            {"a": integers(2, 3, dtype=np.int32), "b": integers(3, 4, dtype=np.int32)},
         ),
         "optional": sample(DropOptional, "OptionalGetElement", {"x": normal(3)}, opset=18),
         "determinant": sample(ExpandDet, "Det", {"x": normal(2, 3, 4, 4)}),

@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
 
-from pluginkit.graph_rewrites.expand_integer_einsum import ExpandIntegerEinsum
+from pluginkit.graph_rewrites.expand_integer_einsum import (
+    ExpandIntegerEinsum,
+    ExpandIntegerMatMul,
+)
 from pluginkit.graph_rewrites.expand_vector_operators import ExpandVectorOperator
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.rewriting import outputs_of, reason_against, run
 from tests.graph_rewrites.samples import integers, node_model, normal
 
@@ -63,6 +67,27 @@ def test_integers_are_multiplied_and_added(equation, shapes, dtype):
     (got,) = outputs_of(ExpandIntegerEinsum, model, inputs)
     np.testing.assert_array_equal(got, np.einsum(equation, *inputs.values()))
     assert got.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize(
+    "shapes",
+    [((2, 3), (3, 4)), ((3,), (3, 4)), ((2, 3), (3,)), ((3,), (3,)), ((5, 1, 2, 3), (6, 3, 4))],
+)
+def test_matrices_of_integers_are_multiplied(shapes, dtype):
+    inputs = {
+        name: integers(*shape, dtype=dtype, low=-9, high=9)
+        for name, shape in zip("ab", shapes, strict=True)
+    }
+    inputs["a"].flat[0] = 2**26 + 1  # float32 does not hold it
+    (got,) = outputs_of(ExpandIntegerMatMul, node_model("MatMul", inputs), inputs)
+    np.testing.assert_array_equal(got, inputs["a"] @ inputs["b"])
+    assert got.dtype == dtype
+
+
+def test_a_product_of_floats_is_not_looked_at():
+    model = node_model("MatMul", {"a": normal(2, 3), "b": normal(3, 4)})
+    assert rewrite_model(model, [ExpandIntegerMatMul]).refused == []
 
 
 def test_other_equations_and_types_are_left():
