@@ -24,6 +24,8 @@ class ExpandTensorScatter(Rewrite):
         rank = match.rank(cache) or match.rank(update)
         if rank is None:
             return "the rank of its cache is unknown"
+        if rank < 2:
+            return "its cache has no axis beside the batch's"
         if rank == 4 and match.attribute("mode", "linear") == "linear":
             return "TensorRT takes it: its cache has four axes, and is linear"
         return None

@@ -40,3 +40,10 @@ def test_what_tensorrt_takes_is_left():
     inputs = {"cache": normal(1, 2, 6, 4), "update": normal(1, 2, 2, 4), "at": np.array([1])}
     reason = reason_against(ExpandTensorScatter, node_model("TensorScatter", inputs, opset=24))
     assert reason == "TensorRT takes it: its cache has four axes, and is linear"
+
+
+def test_a_cache_of_one_axis_is_left():
+    inputs = {"cache": normal(4), "update": normal(2)}
+    model = node_model("TensorScatter", inputs, opset=24, axis=0, ranks={"y": 1})
+    reason = reason_against(ExpandTensorScatter, model)
+    assert reason == "its cache has no axis beside the batch's"
