@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnx.external_data_helper
 
-from pluginkit.errors import UsageError
+from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.validate_model import (
     check_rewritten,
@@ -77,7 +77,8 @@ def quantize_model(
 
     Errors:
         PK460: a name keeps nothing.  PK462: there are no ranges, or nothing to quantize.
-        PK463: the opset is too old.  PK423: the result is invalid.  PK440, PK441: it does not run.
+        PK463: the opset is too old.  PK464: the quantizer fails.  PK423: the result is invalid.
+        PK440, PK441: it does not run.
     """
     if model.functions:
         model.CopyFrom(inline_functions(model))
@@ -194,26 +195,40 @@ def _with_qdq(
 
     The quantizer would give the quantized values to all their readers, and to the model's outputs;
     those that are not to be quantized keep what they read.
+
+    Errors:
+        PK464: the quantizer fails.
     """
     from onnxruntime.quantization import QDQQuantizer, QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 
     whole = onnx.shape_inference.infer_shapes(model)  # the quantizer reads types from value_info
     del whole.graph.output[:]
+    imported = {each.domain: each for each in model.opset_import}  # some exporters repeat one
+    del whole.opset_import[:]
+    whole.opset_import.extend(imported.values())
     limits = {name: (np.float32(-size), np.float32(size)) for name, size in ranges.items()}
-    quantizer = QDQQuantizer(
-        whole,
-        per_channel=True,
-        reduce_range=False,
-        weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QInt8,
-        tensors_range=TensorsData(CalibrationMethod.MinMax, limits),
-        nodes_to_quantize=list(nodes),
-        nodes_to_exclude=[],
-        op_types_to_quantize=list(_QUANTIZED),
-        extra_options=_OPTIONS,
-    )
-    quantizer.quantize_model()
+    try:
+        quantizer = QDQQuantizer(
+            whole,
+            per_channel=True,
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QInt8,
+            tensors_range=TensorsData(CalibrationMethod.MinMax, limits),
+            nodes_to_quantize=list(nodes),
+            nodes_to_exclude=[],
+            op_types_to_quantize=list(_QUANTIZED),
+            extra_options=_OPTIONS,
+        )
+        quantizer.quantize_model()
+    except Exception as error:  # the quantizer raises anything
+        raise ModelError(
+            "PK464",
+            "ONNX Runtime's quantizer refuses the model.",
+            cause=f"{type(error).__name__}: {error}",
+            fix="keep the node that it names with --keep, or update onnxruntime.",
+        ) from error
     made: Any = quantizer.model.model
     graph = made.graph
     graph.output.extend(model.graph.output)

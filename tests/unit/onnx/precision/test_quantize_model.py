@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pluginkit.errors import UsageError
+from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.onnx.precision.convert_precision import convert_precision
 from pluginkit.onnx.precision.precision_options import OutputLoss, Precision, Quantization
@@ -146,6 +146,25 @@ def test_what_cannot_be_quantized_is_refused(model, choice, code, tmp_path):
     with pytest.raises(UsageError) as caught:
         quantized(model, tmp_path, **choice)
     assert caught.value.code == code
+
+
+def test_an_opset_that_is_imported_twice_does_no_harm(tmp_path):
+    model = products(node("Relu", ["m"], "s"))
+    model.opset_import.add(domain="", version=18)
+    made, report = quantized(model, tmp_path, inputs=NUMBERS)
+    assert report.converted == 2
+    assert [each.version for each in made.opset_import] == [18]
+
+
+def test_a_failure_of_the_quantizer_is_told_apart_from_a_bug(tmp_path, monkeypatch):
+    def fail(*args, **options):
+        raise ValueError("no such scale")
+
+    monkeypatch.setattr("onnxruntime.quantization.QDQQuantizer", fail)
+    with pytest.raises(ModelError, match="quantizer refuses the model") as caught:
+        quantized(cnn(), tmp_path, inputs=IMAGES)
+    assert caught.value.code == "PK464"
+    assert caught.value.cause == "ValueError: no such scale"
 
 
 def test_the_loss_of_indices_is_measured_too(tmp_path):
