@@ -69,6 +69,13 @@ def target_from_text(text: str) -> Target:
     return target
 
 
+def rewriting_target(target: Target) -> Target:
+    """Return the target, or the oldest one that models are rewritten for if the target is older."""
+    oldest = _OLDEST[target.flavour]
+    is_older = bool(target.version) and target.version < oldest[: len(target.version)]
+    return Target(target.flavour, oldest) if is_older else target
+
+
 def installed_target(flavour: str | None = None) -> Target | None:
     """Return the TensorRT that ``load_flavour(flavour)`` would import, or None."""
     installed = installed_flavours()

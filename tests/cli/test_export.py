@@ -158,6 +158,16 @@ class TestModel:
         )
         assert b"max_batch_size: 16" in files["padded/config.pbtxt"]
 
+    def test_a_tensorrt_older_than_the_rewrites(self, tmp_path: Path, capsys: Capture):
+        model = save_model(tmp_path / "padded.onnx")
+        folder = tmp_path / "deploy"
+        assert main(["export", str(model), "-o", str(folder), "--tensorrt", "8.6", *CC]) == 0
+        assert "the model is rewritten for the parser of tensorrt 10.16" in capsys.readouterr().err
+        assert "getPluginCreators" in symbols(folder / "libpadded_plugins.so")
+        assert (
+            json.loads((folder / "padded_plugins.json").read_text())["library"]["tensorrt"] == "8.6"
+        )
+
     def test_the_same_command_gives_the_same_bytes(self, exported: Path, tmp_path: Path):
         other = tmp_path / "elsewhere" / "deploy"
         (tmp_path / "scratch").mkdir()
@@ -230,14 +240,9 @@ if hasattr(trt, "OnnxParser"):
 
 @needs_compiler
 class TestPlugins:
-    @pytest.mark.parametrize(
-        ("version", "entry"), [("8.6", "getPluginCreators"), ("11.1", "getCreators")]
-    )
     @pytest.mark.slow
-    def test_only_the_types_and_attributes_asked_for(
-        self, tmp_path: Path, capsys: Capture, version: str, entry: str
-    ):
-        argv = ["export", "CircPad", "-o", str(tmp_path), "--tensorrt", version, *CC, "--json"]
+    def test_only_the_types_and_attributes_asked_for(self, tmp_path: Path, capsys: Capture):
+        argv = ["export", "CircPad", "-o", str(tmp_path), "--tensorrt", "11.1", *CC, "--json"]
         chosen = ["--types", "float16", "--attribute", "pads=[1,1,1,1]"]
         assert main([*argv, *chosen]) == 0
         report = json.loads(capsys.readouterr().out)
@@ -250,7 +255,7 @@ class TestPlugins:
             "circ_pad.json",
             "README.txt",
         }
-        assert entry in symbols(tmp_path / "libcirc_pad.so")
+        assert "getCreators" in symbols(tmp_path / "libcirc_pad.so")
 
     @pytest.mark.slow
     def test_the_command_of_the_page(
@@ -342,6 +347,13 @@ class TestRefusals:
     def test_options_that_say_nothing(self, tmp_path: Path, capsys: Capture, words: list[str]):
         assert main(["export", *words, "-o", str(tmp_path / "new")]) == 2
         assert capsys.readouterr().err.startswith("PK814 ")
+        assert not (tmp_path / "new").exists()
+
+    def test_a_gpu_that_the_compiler_does_not_know(self, tmp_path: Path, capsys: Capture):
+        argv = ["export", "CircPad", "-o", str(tmp_path / "new"), "--compute-capability", "3.0"]
+        assert main(argv) == 2
+        said = capsys.readouterr().err
+        assert re.match(r"PK512 NVRTC \d+\.\d+ cannot compile for .* 3\.0; expected .*8\.9", said)
         assert not (tmp_path / "new").exists()
 
     def test_headers_that_are_none(self, tmp_path: Path, capsys: Capture):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pluginkit.engine.deploy.export_folder import Deployment
     from pluginkit.export.export_library import ExportOptions
     from pluginkit.export.progress import Report
+    from pluginkit.trt.target import Target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -145,7 +146,12 @@ def _export_model(args: argparse.Namespace, report: Report) -> Deployment:
     plugins, rewrites = plugins_of(args), rewrites_of(args)
     shapes, model = parse_shapes(args.shapes), Path(args.what[0])
     deployed = deployed_model(
-        model, shapes, target, plugins=plugins, rewrites=rewrites, choice=choice_of(args)
+        model,
+        shapes,
+        _rewriting_target(target),
+        plugins=plugins,
+        rewrites=rewrites,
+        choice=choice_of(args),
     )
     plan = None
     if args.triton is not None:
@@ -203,13 +209,29 @@ def _tensorrt(args: argparse.Namespace) -> str:
     return ".".join(map(str, installed.version[:2]))
 
 
-def _target(args: argparse.Namespace) -> Any:
+def _target(args: argparse.Namespace) -> Target:
     from pluginkit.export.compile.library_builder import tensorrt_major
-    from pluginkit.trt.target import target_from_text
+    from pluginkit.trt.flavour import numbers
+    from pluginkit.trt.target import Target
 
     version = _tensorrt(args)
     tensorrt_major(version)
-    return target_from_text("tensorrt_rtx" if version == "rtx" else f"tensorrt:{version}")
+    return Target("tensorrt_rtx") if version == "rtx" else Target("tensorrt", numbers(version))
+
+
+def _rewriting_target(target: Target) -> Target:
+    """Return what the model is rewritten for, and say so where that is a later TensorRT."""
+    from pluginkit.cli.terminal_output import print_line
+    from pluginkit.trt.target import rewriting_target
+
+    chosen = rewriting_target(target)
+    if chosen != target:
+        print_line(
+            f"The plugins are for {target}; the model is rewritten for the parser of {chosen}, and "
+            "an older one may refuse operators in it.",
+            stderr=True,
+        )
+    return chosen
 
 
 def _attributes(texts: list[str]) -> dict[str, list[Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pluginkit.device.gpus import find_gpu
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.errors import MissingDependencyError, UsageError
+from pluginkit.kernels.cuda_packages import need
 from pluginkit.trt.flavour import Flavour
 
 Capability = tuple[int, int]
@@ -93,6 +94,21 @@ def choose_capabilities(
     return chosen
 
 
+def _check_known(wanted: Sequence[Capability]) -> None:
+    nvrtc = need("cuda.bindings.nvrtc")
+    _, known = nvrtc.nvrtcGetSupportedArchs()
+    supported = [(number // 10, number % 10) for number in known]
+    for capability in wanted:
+        if capability not in supported:
+            _, major, minor = nvrtc.nvrtcVersion()
+            raise UsageError(
+                "PK512",
+                f"NVRTC {major}.{minor} cannot compile for compute capability "
+                f"{text_from_capability(capability)}; expected one of "
+                f"{', '.join(map(text_from_capability, supported))}.",
+            )
+
+
 def export_capabilities(wanted: Sequence[Capability], arch: str | None) -> list[str]:
     """The GPUs that an exported library has machine code for, ascending and without dots, ``"89"``.
 
@@ -100,7 +116,12 @@ def export_capabilities(wanted: Sequence[Capability], arch: str | None) -> list[
         wanted: what the user named.
         arch: the processor; for another one than this machine's its GPUs are Jetsons, of Orin and
             Thor unless others are named.
+
+    Errors:
+        PK310: a package of the ``cuda`` extra is missing.  PK512: NVRTC does not know what the
+        user named.
     """
+    _check_known(wanted)
     gpu = find_gpu()
     is_here = arch in (None, platform.machine())
     chosen = list(wanted)
