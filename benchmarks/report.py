@@ -46,7 +46,7 @@ a GPU, tensorrt_lean, g++ |
 | [install_size.py](install_size.py) | [what an installation weighs](../docs/support.md) | nothing |
 | [rewrite.py](rewrite.py) | `pluginkit rewrite` and plain onnx-graphsurgeon | 10 GB of memory |
 | [onnx_coverage.py](onnx_coverage.py) | ONNX's node tests: [table](coverage.md) | tensorrt_rtx |
-| [precision_converters.py](precision_converters.py) | what converters to float16 make of models: [table](../docs/how-to/precision.md) | nothing |
+| [precision_converters.py](precision_converters.py) | converters to float16 | nothing |
 """
 #: The plugins with results, and what readers must know about them.
 PLUGINS = {
