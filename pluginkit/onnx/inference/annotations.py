@@ -25,9 +25,10 @@ INVENTED = "unk__"
 def correct_annotations(model: onnx.ModelProto) -> bool:
     """Correct a model's declarations in place; a model that declares nothing wrong stays the same.
 
-    A negative size means an unknown one. If a declared type or size contradicts what follows from
-    the nodes, all declarations of values that follow from nodes are removed, since the rest is as
-    old. Outputs of the graph get the shape that follows from the nodes instead.
+    A negative size, or a name that is not UTF-8, means an unknown one. If a declared type or size
+    contradicts what follows from the nodes, all declarations of values that follow from nodes are
+    removed, since the rest is as old. Outputs of the graph get the shape that follows from the
+    nodes instead.
 
     Returns:
         Whether a declaration is left that does not follow from the nodes, because onnx does not
@@ -36,7 +37,7 @@ def correct_annotations(model: onnx.ModelProto) -> bool:
     Errors:
         PK408: the model's types contradict each other.
     """
-    _clear_negative_sizes(model)
+    _clear_invalid_sizes(model)
     found = [each for each in scopes(model) if not is_in_function(each)]
     is_complete = all(
         each.type.tensor_type.HasField("shape")
@@ -86,11 +87,12 @@ def _may_lie(model: onnx.ModelProto) -> bool:
     return any(len(value.type.tensor_type.shape.dim) > 0 for value in model.graph.output)
 
 
-def _clear_negative_sizes(model: onnx.ModelProto) -> None:
+def _clear_invalid_sizes(model: onnx.ModelProto) -> None:
     for scope in scopes(model):
         for value in _declared_values(scope):
             for dim in value.type.tensor_type.shape.dim:
-                if dim.dim_value < 0:
+                # protobuf returns bytes for a name that is not UTF-8.
+                if dim.dim_value < 0 or isinstance(dim.dim_param, bytes):
                     dim.Clear()
 
 

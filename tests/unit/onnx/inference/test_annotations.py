@@ -265,3 +265,13 @@ def test_a_rewrite_that_fails_on_a_model_that_contradicts_itself_is_not_to_blame
     )
     with pytest.raises(ModelError, match=r"PK408 (.|\n)*unsupported type: tensor\(uint8\)"):
         rewrite_model(model, find_rewrites())
+
+
+def test_a_name_of_a_dimension_that_is_no_text_means_an_unknown_size():
+    model = model_of("nameless")
+    damaged = onnx.ModelProto.FromString(
+        model.SerializeToString().replace(b"nameless", b"\xff\xfe\xff\xfe\xff\xfe\xff\xfe")
+    )
+    (made,) = rewrite_model(damaged, find_rewrites()).applied
+    assert made.made == ("ScatterElements_PK",)
+    assert shape_of(rewrite_model(damaged, find_rewrites()).model.graph.input[0]) == [None, 4]
