@@ -34,7 +34,17 @@ SHIPPED = sorted(
     if cls.__module__.startswith("pluginkit.plugins.")
 )
 #: The options with which a plugin is exported, after it was without any.
-ALSO = {"ScatterElements": [["--types", "float32,float16"]]}
+ALSO = {
+    "ScatterElements": [["--types", "float32,float16"]],
+    "NonMaxSuppression": [
+        [
+            "--shapes",
+            "boxes:1x1x4,1x8400x4,1x8400x4",
+            "--shapes",
+            "scores:1x80x1,1x80x8400,1x80x8400",
+        ]
+    ],
+}
 
 
 def exported(plugin: str, options: list[str]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ a GPU, tensorrt_lean, g++ |
 | [ptx_throughput.py](ptx_throughput.py) | its instructions a second | nothing |
 | [ptx_mutants.py](ptx_mutants.py) | its findings in mutants: [table](ptx_mutants.md) | nothing |
 | [imports.py](imports.py) | how long imports and `--help` take | nothing |
+| [export_plugins.py](export_plugins.py) | how long whole plugins take to export | g++ |
 | [install_size.py](install_size.py) | [what an installation weighs](../docs/support.md) | nothing |
 | [rewrite.py](rewrite.py) | `pluginkit rewrite` and plain onnx-graphsurgeon | 10 GB of memory |
 | [onnx_coverage.py](onnx_coverage.py) | ONNX's node tests: [table](coverage.md) | tensorrt_rtx |

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pluginkit import Plugin
+from pluginkit import Fill, Input, Output, Plugin, float32
 from pluginkit.contract import calls
 from pluginkit.errors import ExportError
 from pluginkit.export.compile.compiler import find_compiler
@@ -21,7 +21,7 @@ from pluginkit.export.generate.kernel_names import named_kernels
 from pluginkit.export.prove.compare import Proof
 from pluginkit.export.prove.prove_library import prove_library
 from pluginkit.export.trace.methods import trace_plugin
-from pluginkit.export.variant import DimRange, Variant, merged
+from pluginkit.export.variant import ANY, DimRange, Variant, merged
 from tests.export.called_plugins import SHIPPED
 
 pytestmark = pytest.mark.slow
@@ -130,3 +130,26 @@ def test_a_mistake_of_the_generator_is_found(
     assert found.value.code == "PK806"
     assert "in Python" in found.value.message
     assert "shapes [" in str(found.value.where)
+
+
+class Enormous(Plugin):
+    """An output that has more elements than 64 bits count, for the largest input."""
+
+    x = Input(float32)
+    y = Output(float32)
+
+    def output_shapes(self, x):  # type: ignore[no-untyped-def]
+        return (x.shape[0],) * 3
+
+    def launches(self, x, y):  # type: ignore[no-untyped-def]
+        return Fill(y, 0)
+
+    def reference(self, x):  # type: ignore[no-untyped-def]
+        return x
+
+
+def test_calls_whose_outputs_cannot_exist_are_left_out() -> None:
+    traced = trace_plugin(Variant(Enormous(), (float32,), ((ANY,),)))
+    proof = proof_of(generate_library([traced], ["90"], named_kernels([traced])), 30)
+    assert proof.calls > 5
+    assert proof.refusals == 0

@@ -230,7 +230,7 @@ def _staged(
             plugins,
             record,
             result.proof,
-            tuple(f"{variant}: {error.message}" for variant, error in result.left_out),
+            tuple(f"{variant}: {error}" for variant, error in result.left_out),
             (static, contents[static]),
             result.seconds,
         )

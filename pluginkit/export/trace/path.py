@@ -21,7 +21,7 @@ from pluginkit.kernels.specialise import Specialisation
 #: The most values of a loop bound or an index for which all paths are followed.
 MOST_VALUES = 32
 #: The most conditions on one path; more indicate an endless loop.
-_MOST_QUESTIONS = 400
+_MOST_QUESTIONS = 128
 
 #: Checks that the runtime repeats (for views outside of their buffers), each with the answer that
 #: is assumed where the facts do not decide.
@@ -150,7 +150,8 @@ class Path:
         if len(self.questions) == _MOST_QUESTIONS:
             self.refuse(
                 f"more than {_MOST_QUESTIONS} branches on dimensions follow each other",
-                "bound the loop by a constant, or export for static shapes.",
+                "give smaller ranges, or fixed sizes, with --shapes INPUT:MIN,OPT,MAX; an author "
+                "can bound the loop by a constant, or end it with may_hold(condition).",
             )
         number = len(self.questions)
         answer = self._given[number] if number < len(self._given) else True
