@@ -267,7 +267,7 @@ class TestPlugins:
         assert main([*command.split(), "--tensorrt", "rtx", *CC]) == 0
         said = capsys.readouterr().out
         assert "Different shapes among them: " in said
-        assert "of NonZero." in said
+        assert re.search(r"of NonZero; they took \d+ of \d+ paths through launches", said)
         assert (tmp_path / "deploy" / "libnon_zero.so").is_file()
         document = json.loads((tmp_path / "deploy" / "non_zero.json").read_text())
         variants = document["library"]["variants"]
