@@ -39,6 +39,7 @@ COMMANDS = {
     "build": "turn a model into a plan, and its manifest",
     "export": "write a model's plugins as C++ libraries for servers without Python",
     "refit": "give a plan the weights of another model",
+    "inspect": "say what is in a plan and whether its plugins are here",
     "run": "run a plan on this machine's GPU",
     "compare": "run two models on the same inputs and print the largest error",
     "view": "draw a model, or two side by side, as one HTML page",

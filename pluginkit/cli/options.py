@@ -64,6 +64,16 @@ def add_flavour(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_allow_host_code(parser: argparse.ArgumentParser, also: str = "") -> None:
+    """Add ``--allow-host-code``, for commands that load plans."""
+    parser.add_argument(
+        "--allow-host-code",
+        action="store_true",
+        help="execute the library that a plan holds also where the manifest does not describe it"
+        f"{also}; TensorRT's engineHostCodeAllowed",
+    )
+
+
 def add_compute_capability(parser: argparse.ArgumentParser) -> None:
     """``--compute-capability``, for commands that compile for GPUs."""
     parser.add_argument(

@@ -271,6 +271,7 @@ _COMMANDS = {
     "build": ["model.onnx", "--tensorrt", "tensorrt_lean"],
     "compare": ["model.onnx", "model.onnx"],
     "doctor": [],
+    "inspect": ["m.plan"],
     "list": [],
     "new": ["Fresh"],
     "rewrite": ["model.onnx"],

@@ -49,12 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="run N times after a warm-up and print the times, copies to and from the GPU included",
     )
-    parser.add_argument(
-        "--allow-host-code",
-        action="store_true",
-        help="execute the library that a plan holds also where the manifest does not describe it, "
-        "or where there is none; TensorRT's engineHostCodeAllowed",
-    )
+    options.add_allow_host_code(parser, ", or where there is none")
     options.add_flavour(parser)
     options.add_discovery(parser, rewrites=False)
     options.add_common(parser)

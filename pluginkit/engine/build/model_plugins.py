@@ -50,7 +50,7 @@ def _modules_of(name: str) -> Iterator[Path]:
     waiting, met = [name], {name}
     while waiting:
         name = waiting.pop()
-        path = _file_of(name)
+        path = module_file(name)
         if path is None:
             continue
         yield path
@@ -60,7 +60,7 @@ def _modules_of(name: str) -> Iterator[Path]:
         met |= imported
 
 
-def _file_of(name: str) -> Path | None:
+def module_file(name: str) -> Path | None:
     """Return a module's file, whether it is imported already or not."""
     if name in sys.modules:
         file = getattr(sys.modules[name], "__file__", None)

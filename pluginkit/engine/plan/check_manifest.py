@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pluginkit.engine.plan.manifest import Manifest, PluginRecord, read_manifest
@@ -133,11 +133,19 @@ def _missing_plugins(manifest: Manifest, sources: Mapping[tuple[str, str, str], 
     problems = []
     for plugin in manifest.plugins:
         if plugin.key not in sources:
-            name = (plugin.name, plugin.namespace)
-            others = [key[1] for key in sources if (key[0], key[2]) == name]
-            found = f"version {', '.join(others)} is there" if others else "it is not there"
-            problems.append(f"it needs {_label(plugin)}; {found}.")
+            problems.append(f"it needs {_label(plugin)}; {found_instead(plugin, sources)}.")
     return problems
+
+
+def found_instead(plugin: PluginRecord, keys: Iterable[tuple[str, str, str]]) -> str:
+    """Say in words what was found in the place of a plugin that is missing.
+
+    Args:
+        plugin: the plugin.
+        keys: the registry keys of all plugins that were found.
+    """
+    others = [key[1] for key in keys if (key[0], key[2]) == (plugin.name, plugin.namespace)]
+    return f"version {', '.join(others)} is there" if others else "it is not there"
 
 
 def _label(plugin: PluginRecord) -> str:
