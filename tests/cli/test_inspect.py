@@ -123,7 +123,7 @@ def test_a_missing_and_a_damaged_manifest_are_told_apart(plan: Path, capsys: Cap
     assert "PK531 " in capsys.readouterr().err
 
 
-class SomeEngine:
+class InspectedEngine:
     """What an ICudaEngine's inspector says, with the names alone or in detail."""
 
     def __init__(self, layers: list[Any]) -> None:
@@ -139,8 +139,8 @@ class SomeEngine:
 
 def test_layers_have_names_at_least() -> None:
     trt = SimpleNamespace(LayerInformationFormat=SimpleNamespace(JSON="JSON"))
-    assert layers_of(trt, SomeEngine(["relu"])) == [{"Name": "relu"}]
-    assert layers_of(trt, SomeEngine([{"Name": "a", "LayerType": "b"}]))[0]["LayerType"] == "b"
+    assert layers_of(trt, InspectedEngine(["relu"])) == [{"Name": "relu"}]
+    assert layers_of(trt, InspectedEngine([{"Name": "a", "LayerType": "b"}]))[0]["LayerType"] == "b"
 
 
 @pytest.mark.trt
@@ -154,7 +154,9 @@ def test_layers_are_asked_of_the_engine_on_a_gpu(
     assert main(argv) == 2
     assert "PK540 asking the engine inspector about" in capsys.readouterr().err
     monkeypatch.setattr(run_engine, "find_gpu", lambda: Gpu("NVIDIA L4", (8, 9), 2**34))
-    engine = SomeEngine([{"Name": "first", "LayerType": "gemm", "TacticName": "sm89"}, "second"])
+    engine = InspectedEngine(
+        [{"Name": "first", "LayerType": "gemm", "TacticName": "sm89"}, "second"]
+    )
     monkeypatch.setattr(plan_contents, "load_engine", lambda *args: engine)
     assert main(argv) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -12,7 +12,7 @@ describes. Neither proves who built it: run plans of people whom you would let r
 from __future__ import annotations
 
 import argparse
-import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +23,7 @@ from pluginkit.quantities import bytes_text
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from pluginkit.engine.plan.run_engine import Timing
-
-#: Runs before the timed ones, so that lazy loading is not measured.
-_WARM_UP = 3
+    from pluginkit.engine.plan.time_runs import Timing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--iterations",
         type=options.positive_int,
         metavar="N",
-        help="run N times after a warm-up and print the times, copies to and from the GPU included",
+        help="run N times after a warm-up and print the times, those of copies to and from the GPU "
+        "apart",
+    )
+    parser.add_argument(
+        "--warm-up",
+        type=options.positive_int,
+        metavar="N",
+        help="run N times before --iterations (default: 3); the first sets up what the others use",
+    )
+    parser.add_argument(
+        "--cuda-graph",
+        action="store_true",
+        help="capture an enqueue as a CUDA graph, and let --iterations replay that",
     )
     options.add_allow_host_code(parser, ", or where there is none")
     options.add_flavour(parser)
@@ -59,10 +68,14 @@ def run(args: argparse.Namespace) -> int:
     """Run a plan."""
     from pluginkit.cli.found_classes import plugins_of
     from pluginkit.cli.terminal_output import print_json, print_line
-    from pluginkit.engine import time_engine
+    from pluginkit.engine import run_engine, time_engine
     from pluginkit.engine.plan.manifest import is_alone, read_manifest
     from pluginkit.engine.plan.output_files import check_writable
 
+    if args.iterations is None and (args.warm_up or args.cuda_graph):
+        raise UsageError(
+            "PK542", "--warm-up and --cuda-graph are for timed runs.", fix="add --iterations 100."
+        )
     library, outputs = None, set[str]()
     is_trusted = args.allow_host_code and is_alone(args.plan)
     if is_trusted:
@@ -83,28 +96,30 @@ def run(args: argparse.Namespace) -> int:
     inputs = {name: array for name, array in arrays.items() if name not in outputs}
     if args.output is not None:
         check_writable(args.output)
-    timing = time_engine(
-        args.plan,
-        inputs,
-        args.iterations or 1,
-        warm_up=_WARM_UP if args.iterations else 0,
-        flavour=args.tensorrt,
-        plugins=plugins_of(args) if library is None and not is_trusted else {},
-        allow_host_code=args.allow_host_code,
-        verbose=args.verbose,
-    )
-    if args.output is not None:
-        _save_arrays(args.output, timing.outputs)
-    if args.json:
-        print_json(_document(args, timing))
-        return 0
-    _print_outputs(timing)
-    if args.iterations:
-        print_line(
-            f"{args.iterations} runs: median {statistics.median(timing.milliseconds):.3f} ms, "
-            f"best {min(timing.milliseconds):.3f} ms, worst {max(timing.milliseconds):.3f} ms, "
-            "copies to and from the GPU included."
+    how = {
+        "flavour": args.tensorrt,
+        "plugins": plugins_of(args) if library is None and not is_trusted else {},
+        "allow_host_code": args.allow_host_code,
+        "verbose": args.verbose,
+    }
+    times = None
+    if args.iterations is None:
+        results = run_engine(args.plan, inputs, **how)
+    else:
+        warm_up, graph = args.warm_up or 3, args.cuda_graph
+        timing = time_engine(
+            args.plan, inputs, args.iterations, warm_up=warm_up, cuda_graph=graph, **how
         )
+        results, times = timing.outputs, _times(timing, warm_up, graph)
+    if args.output is not None:
+        _save_arrays(args.output, results)
+    if args.json:
+        summaries = {name: _summary(array) for name, array in results.items()}
+        print_json({"plan": args.plan, "output": args.output, "outputs": summaries, "times": times})
+        return 0
+    _print_outputs(results)
+    if times is not None:
+        _print_times(times)
     return 0
 
 
@@ -121,21 +136,57 @@ def _summary(array: npt.NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def _document(args: argparse.Namespace, timing: Timing) -> dict[str, Any]:
+def _times(timing: Timing, warm_up: int, cuda_graph: bool) -> dict[str, Any]:
     return {
-        "plan": args.plan,
-        "output": args.output,
-        "outputs": {name: _summary(array) for name, array in timing.outputs.items()},
-        "milliseconds": timing.milliseconds if args.iterations else None,
+        "iterations": len(timing.compute_ms),
+        "warm_up": warm_up,
+        "cuda_graph": cuda_graph,
+        "runs_per_second": 1e3 / _mean(timing.compute_ms),
+        "runs_per_second_with_copies": 1e3 / _mean(timing.total_ms),
+        "milliseconds": {
+            "compute": _statistics(timing.compute_ms),
+            "copies to the GPU": _statistics(timing.to_gpu_ms),
+            "copies from the GPU": _statistics(timing.from_gpu_ms),
+            "all": _statistics(timing.total_ms),
+        },
     }
 
 
-def _print_outputs(timing: Timing) -> None:
+def _mean(runs: Sequence[float]) -> float:
+    return sum(runs) / len(runs)
+
+
+def _statistics(runs: Sequence[float]) -> dict[str, Any]:
+    import numpy as np
+
+    p50, p90, p99 = map(float, np.percentile(runs, (50, 90, 99)))
+    ends = {"mean": _mean(runs), "best": min(runs), "worst": max(runs)}
+    return {"p50": p50, "p90": p90, "p99": p99, **ends, "runs": runs}
+
+
+def _print_times(times: dict[str, Any]) -> None:
+    from pluginkit.cli.terminal_output import print_line, print_table
+
+    columns = ("p50", "p90", "p99", "mean", "best", "worst")
+    rows = [
+        (part, *(f"{numbers[column]:.3f}" for column in columns))
+        for part, numbers in times["milliseconds"].items()
+    ]
+    print_table("Times in ms", ("", *columns), rows)
+    graph = " of a CUDA graph" if times["cuda_graph"] else ""
+    print_line(
+        f"{times['iterations']} runs{graph}, after {times['warm_up']} to warm up: "
+        f"{times['runs_per_second']:.1f} in a second, "
+        f"{times['runs_per_second_with_copies']:.1f} with the copies."
+    )
+
+
+def _print_outputs(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     from pluginkit.cli.terminal_output import print_table
     from pluginkit.engine.build.shape_ranges import text_from_shape
 
     rows = []
-    for name, array in timing.outputs.items():
+    for name, array in arrays.items():
         summary = _summary(array)
         numbers = (
             "-" if summary[key] is None else f"{summary[key]:.6g}" for key in ("min", "mean", "max")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from pluginkit.engine.plan.check_manifest import check_manifest
 from pluginkit.engine.plan.engine_inputs import described_inputs
 from pluginkit.engine.plan.fitting_profile import fitting_profile
 from pluginkit.engine.plan.manifest import Manifest, is_alone, read_manifest
+from pluginkit.engine.plan.time_runs import Timing, time_runs
 from pluginkit.errors import MissingDependencyError, PlanError, RunError, UsageError
 from pluginkit.trt.flavour import Flavour, load_flavour
 
@@ -29,19 +29,6 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
     Arrays = Mapping[str, Array]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Repeated runs of one plan.
-
-    Attributes:
-        outputs: the outputs of the last run.
-        milliseconds: the duration of each run, with the copies of inputs and outputs.
-    """
-
-    outputs: Arrays
-    milliseconds: tuple[float, ...]
 
 
 def run_engine(
@@ -69,15 +56,11 @@ def run_engine(
         PK541: TensorRT does not load the plan.  PK542: the inputs do not fit.  PK543: the run
             fails.
     """
-    return time_engine(
-        plan_path,
-        inputs,
-        1,
-        flavour=flavour,
-        plugins=plugins,
-        allow_host_code=allow_host_code,
-        verbose=verbose,
-    ).outputs
+    from pluginkit.trt.callbacks import callback_errors
+
+    opened = _opened(Path(plan_path), inputs, flavour, plugins, allow_host_code, verbose)
+    with callback_errors(), opened as runner:
+        return {name: array.copy() for name, array in runner.infer(dict(inputs)).items()}
 
 
 def time_engine(
@@ -85,26 +68,27 @@ def time_engine(
     inputs: Arrays,
     iterations: int,
     *,
-    warm_up: int = 0,
+    warm_up: int = 3,
+    cuda_graph: bool = False,
     flavour: str | None = None,
     plugins: Plugins | None = None,
     allow_host_code: bool = False,
     verbose: bool = False,
 ) -> Timing:
-    """Run a plan ``warm_up`` and then ``iterations`` times; the rest is as for ``run_engine``."""
-    if iterations < 1 or warm_up < 0:
-        raise UsageError("PK542", f"iterations is {iterations}; expected at least 1.")
+    """Run a plan ``warm_up`` and then ``iterations`` times; the rest is as for ``run_engine``.
+
+    With ``cuda_graph``, an enqueue is captured after the first run and replayed in all others.
+    """
+    if iterations < 1 or warm_up < 1:
+        raise UsageError(
+            "PK542",
+            f"iterations is {iterations} and warm_up is {warm_up}; expected at least 1 of each.",
+        )
     from pluginkit.trt.callbacks import callback_errors
 
     opened = _opened(Path(plan_path), inputs, flavour, plugins, allow_host_code, verbose)
     with callback_errors(), opened as runner:
-        milliseconds = []
-        for _ in range(warm_up + iterations):
-            outputs = runner.infer(dict(inputs))
-            milliseconds.append(1e3 * runner.last_inference_time())
-        return Timing(
-            {name: array.copy() for name, array in outputs.items()}, tuple(milliseconds[warm_up:])
-        )
+        return time_runs(runner, inputs, iterations, warm_up=warm_up, cuda_graph=cuda_graph)
 
 
 @contextmanager
