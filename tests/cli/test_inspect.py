@@ -85,6 +85,12 @@ def test_a_plugin_that_is_here_is_told_from_changed_and_missing_ones(
     assert missing["file"] is None
 
 
+def test_a_variant_with_scratch_memory_is_here(plan: Path, capsys: Capture) -> None:
+    plugin = find_plugins()["GridSample_PK", "1", "pluginkit"]
+    save(plan, with_plugin(source_sha256(plugin), ("GridSample_PK_Scratch", "1", "pluginkit")))
+    assert here(plan, capsys)["state"] == "same"
+
+
 @pytest.mark.parametrize(
     ("arch", "state"), [(LIBRARY.arch, "in the plan"), ("s390x", "other processor")]
 )

@@ -138,12 +138,17 @@ def _opened(
 
 
 def known_plugins(manifest: Manifest, plugins: Plugins | None) -> Plugins:
-    """Return the plugins that are given, or else those that are found, if a plan needs any."""
-    if plugins is not None or not manifest.plugins or manifest.library is not None:
-        return plugins or {}
-    from pluginkit.discovery import find_plugins
+    """Return the plugins that are given, or else those that are found, if a plan needs any.
 
-    return with_variants(find_plugins(), [record.key for record in manifest.plugins])
+    The variants that the plan needs are among them.
+    """
+    if not manifest.plugins or manifest.library is not None:
+        return plugins or {}
+    if plugins is None:
+        from pluginkit.discovery import find_plugins
+
+        plugins = find_plugins()
+    return with_variants(plugins, [record.key for record in manifest.plugins])
 
 
 def load_engine(
