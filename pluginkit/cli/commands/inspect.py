@@ -1,4 +1,4 @@
-"""Say what is in a plan, from the manifest NAME.plan.json beside it, and whether its plugins are here.
+"""Say what is in a plan, and whether its plugins are here, from the manifest NAME.plan.json.
 
 Nothing of the plan is executed, but with --layers: that loads it on this machine's GPU, as
 run does, and asks TensorRT's engine inspector. Build with --profiling-verbosity detailed for
