@@ -89,6 +89,7 @@ def _run(command: list[str], text: str, folder: Path) -> str:
         **os.environ,
         "COLUMNS": "100",
         "NO_COLOR": "1",
+        "PYTEST_ADDOPTS": "",
         "PYTHONPATH": str(folder),  # a checkout's own plugins/ would hide the page's
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }

@@ -3,7 +3,6 @@
 import pytest
 
 from pluginkit.checking.check import all_checks
-from pluginkit.checking.time_budget import SHARES
 from pluginkit.discovery import find_plugins
 from pluginkit.kernels import compile as compiling
 from pluginkit.testing import plugincheck
@@ -46,32 +45,25 @@ def test_the_kernels_of_the_cases_compile(plugin, monkeypatch: pytest.MonkeyPatc
     assert str(result).endswith(f" for {oldest[0]}"), result
 
 
-#: Their kernels run in every run of the tests, for a third of the time that each check may take;
-#: ``pytest -m exhaustive`` runs those of all plugins for the whole of it.
-EVERY_TIME = ("AddRMSNorm", "CircPad", "ScatterElements", "ScatterND")
+#: Their kernels run in every run of the tests; ``pytest -m exhaustive`` runs the others.
+EVERY_TIME = {"CircPad", "ScatterElements", "ScatterND"}
 
 
-def assert_kernels_pass(plugin, *, isolate: bool) -> None:
-    report = plugincheck(plugin, only=sorted(EXECUTING), isolate=isolate)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        pytest.param(
+            one,
+            id=one.__name__,
+            marks=[] if one.__name__ in EVERY_TIME else [pytest.mark.exhaustive],
+        )
+        for one in SHIPPED
+    ],
+)
+def test_no_kernel_of_a_shipped_plugin_is_wrong_or_flagged(plugin) -> None:
+    report = plugincheck(plugin, only=sorted(EXECUTING), isolate=False)
     assert not report.has_failures, str(report)
     passed = {result.check for result in report.of("passed")}
     assert {"sanitizer", "kernel_types", "poisoned_outputs", "determinism"} <= passed, str(report)
     assert ("kernel_in_place" in passed) == plugin.spec.has_aliases, str(report)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", EVERY_TIME)
-def test_no_kernel_is_wrong_or_flagged_in_a_third_of_the_time(
-    name, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for share, seconds in SHARES.items():
-        monkeypatch.setitem(SHARES, share, seconds / 3)
-    (plugin,) = (one for one in SHIPPED if one.__name__ == name)
-    assert_kernels_pass(plugin, isolate=False)
-
-
-@pytest.mark.slow
-@pytest.mark.exhaustive
-@each_shipped_plugin
-def test_no_kernel_of_a_shipped_plugin_is_wrong_or_flagged(plugin) -> None:
-    assert_kernels_pass(plugin, isolate=True)
