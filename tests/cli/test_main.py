@@ -191,6 +191,7 @@ def test_doctor_runs_as_a_process_and_reports_json(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_list_and_show_know_the_shipped_plugin_and_rewrite(capsys: Capture) -> None:
     assert main(["list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)

@@ -73,6 +73,7 @@ def test_a_name_turns_it_on_and_twice_changes_nothing(
     assert not twice.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.trt
 def test_scan_and_build_apply_it_where_it_is_named(model: Path, capsys: Capture) -> None:
     assert main(["scan", str(model), "--json", *RTX]) == 0

@@ -35,14 +35,8 @@ PRINTS = {
 WITH_PYTEST = ["-m", "pytest", "-v", "-p", "no:cacheprovider"]
 
 
-@pytest.mark.parametrize(
-    "example",
-    [
-        pytest.param(path, marks=pytest.mark.slow) if "_test_" in path.name else path
-        for path in EXAMPLES
-    ],
-    ids=lambda path: path.name,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     runner = WITH_PYTEST if "_test_" in example.name else []
     done = subprocess.run(

@@ -151,6 +151,7 @@ sys.exit(main(command))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["rewrite", "build"])
 def test_an_error_names_a_read_only_folder(command: str, scatter: Path, tmp_path: Path) -> None:
     before = content(scatter.parent)

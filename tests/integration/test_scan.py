@@ -79,6 +79,7 @@ def test_every_refused_node_is_found_with_its_reason(tmp_path: Path) -> None:
     assert report.counts()["refused"] == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_refused_does_not_depend_on_what_is_around_it(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)  # noqa: S311  # a model, no secret

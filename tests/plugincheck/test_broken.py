@@ -4,7 +4,7 @@ import pytest
 
 from pluginkit.checking.check import all_checks
 from pluginkit.testing import plugincheck
-from tests.plugincheck.broken import BROKEN, Copying, MoreThanAHundredCombinations
+from tests.plugincheck.broken import BROKEN, Copying
 from tests.plugincheck.planted_bugs.corpus import bugs
 from tests.plugincheck.sound import Blend, HostLeakyRelu, HostRelu, Pair
 
@@ -31,16 +31,8 @@ def failures(plugin, checks, memory):
     return {result.check for result in report.of("failed")}, str(report)
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        pytest.param(one, marks=pytest.mark.slow)
-        if one.memory == "gpu" or one.plugin is MoreThanAHundredCombinations
-        else one
-        for one in BROKEN
-    ],
-    ids=lambda one: one.plugin.__name__,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda one: one.plugin.__name__)
 def test_a_broken_plugin_fails_the_checks_that_it_names(broken) -> None:
     assert broken.caught_by
     left_out = SLOW if broken.memory == "host" else SLOW | EXECUTING

@@ -114,6 +114,7 @@ def calls_of_grid_sample(draw):
     return x, grid.astype(np.float32), mode, padding_mode, align_corners
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(calls_of_grid_sample())
 def test_reference_agrees_with_onnx_runtime(call):

@@ -40,6 +40,7 @@ def test_the_tests_are_those_whose_types_tensorrt_imports():
     assert not {"test_acos_example_expanded", "test_adam", "test_equal_string"} & set(kept)
 
 
+@pytest.mark.slow
 def test_the_least_that_is_needed_is_the_status():
     script = Script({("native", True): Outcome()})
     row = onnx_coverage.judge("test_add", script)

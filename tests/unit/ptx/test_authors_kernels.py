@@ -52,6 +52,7 @@ def test_a_reduction_by_cooperative_groups(seed):
     assert out.tolist() == padded.reshape(8, 128).sum(1).tolist()
 
 
+@pytest.mark.slow
 def test_a_scan_by_cooperative_groups():
     out, _ = run("groups_scan", 8, 128, SMALL, 1000)
     assert out.tolist() == SMALL.reshape(-1, 8).cumsum(1).ravel().tolist()

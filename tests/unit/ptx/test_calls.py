@@ -73,6 +73,7 @@ def test_a_mistake_in_a_function_called_through_a_pointer_has_its_line() -> None
     assert (finding.kind, finding.line, finding.threads) == ("division", 3, 1)
 
 
+@pytest.mark.slow
 def test_recursion() -> None:
     words, result = run_words(RECURSIVE.replace("DEPTH", "8"), 1, 96, WORDS, 96)
     assert result.findings == []
