@@ -82,6 +82,8 @@ def attend(
     scale: float,
     dtype: str,
     *biases: NodeInput,
+    counts: tuple[int, int] | None = None,
+    softcap: float = 0.0,
 ) -> gs.Variable:
     """Return the attention: [batch, sequence, heads * size].
 
@@ -91,15 +93,29 @@ def attend(
         scale: the factor of the scores.
         dtype: the type of all values.
         biases: the tensors that are added to the scores; None adds nothing.
+        counts: how many heads the queries have, and how many the keys, where several heads of
+            queries share one of keys. None if both have as many.
+        softcap: the bound that scores approach; 0 for none.
     """
-    scaled = new.add("Mul", heads.query, number(scale, dtype))
+    queries, keys = counts or (None, None)
+    scaled = _regrouped(new, new.add("Mul", heads.query, number(scale, dtype)), keys)
     scores = new.add("MatMul", scaled, new.add("Transpose", heads.key, perm=[0, 1, 3, 2]))
+    scores = _regrouped(new, scores, queries)
+    if softcap:
+        bounded = new.add("Tanh", new.add("Mul", scores, number(1 / softcap, dtype)))
+        scores = new.add("Mul", bounded, number(softcap, dtype))
     for each in biases:
         if each is not None:
             scores = new.add("Add", scores, each)
-    mixed = new.add("MatMul", new.add("Softmax", scores, axis=-1), heads.value)
+    weights = _regrouped(new, new.add("Softmax", scores, axis=-1), keys)
+    mixed = _regrouped(new, new.add("MatMul", weights, heads.value), queries)
     in_order = new.add("Transpose", mixed, perm=[0, 2, 1, 3])
     return new.add("Reshape", in_order, np.array([0, 0, -1]))
+
+
+def _regrouped(new: Replacement, value: gs.Variable, count: int | None) -> gs.Variable:
+    """Put the rows of all heads under another number of heads; None leaves them."""
+    return value if count is None else new.add("Reshape", value, np.array([0, count, -1, 0]))
 
 
 def mask_bias(
@@ -115,9 +131,14 @@ def mask_bias(
         rows = _positions(new, heads.query, heads.past)
         columns = _positions(new, heads.key)
         seen = new.add("Less", columns, new.add("Add", new.unsqueeze(rows, [1]), np.int64(1)))
-        lowest = number(-65504.0 if dtype == "float16" else -3e38, dtype)
-        found.append(new.add("Where", seen, number(0, dtype), lowest))
+        found.append(hiding_bias(new, seen, dtype))
     return found
+
+
+def hiding_bias(new: Replacement, seen: NodeInput, dtype: str) -> NodeInput:
+    """Return what is added to scores so that those not seen have no weight."""
+    lowest = number(-65504.0 if dtype == "float16" else -3e38, dtype)
+    return new.add("Where", seen, number(0, dtype), lowest)
 
 
 def _seen(new: Replacement, kind: str, mask: NodeInput, heads: Heads) -> NodeInput:
@@ -163,10 +184,15 @@ def length_of(new: Replacement, value: NodeInput, axis: int = 2) -> gs.Variable:
     return new.slice(new.add("Shape", value), 0, axis, axis + 1)
 
 
+def counted_to(new: Replacement, length: NodeInput) -> gs.Variable:
+    """Return 0, 1, ... below a length, which is a vector with one element."""
+    end = new.add("Reshape", length, _SCALAR)
+    return new.add("Range", np.int64(0), end, np.int64(1))
+
+
 def _positions(new: Replacement, value: NodeInput, past: NodeInput = None) -> NodeInput:
     """Return the position of each element of a sequence, which may follow another."""
-    length = new.add("Reshape", length_of(new, value), _SCALAR)
-    counted = new.add("Range", np.int64(0), length, np.int64(1))
+    counted = counted_to(new, length_of(new, value))
     return counted if past is None else new.add("Add", counted, length_of(new, past))
 
 

@@ -27,6 +27,7 @@ from pluginkit.graph_rewrites.expand_gelu import (
     ExpandQuickGelu,
 )
 from pluginkit.graph_rewrites.expand_group_norm import ExpandBiasAdd, ExpandGroupNorm
+from pluginkit.graph_rewrites.expand_group_query_attention import ExpandGroupQueryAttention
 from pluginkit.graph_rewrites.expand_integer_convolutions import ExpandQLinearConv
 from pluginkit.graph_rewrites.expand_integer_products import ExpandMatMulInteger
 from pluginkit.graph_rewrites.expand_layer_normalization import (
@@ -64,6 +65,7 @@ from pluginkit.graph_rewrites.rename_microsoft_operators import (
     RenameMicrosoftOperator,
 )
 from pluginkit.onnx.rewriting.rewrite import Rewrite
+from tests.graph_rewrites.grouped_attention import grouped_attention
 from tests.graph_rewrites.microsoft import Inputs, feeds_of, microsoft_model
 from tests.graph_rewrites.samples import Sample, i64, integers, normal
 
@@ -328,6 +330,28 @@ def _of_attention() -> dict[str, Sample]:
     }
 
 
+def _of_groups() -> dict[str, Sample]:
+    """A prompt without a past, the next step in a cache that grows, and one in a buffer.
+
+    The total length is stored: as an input it is a shape tensor, whose range TensorRT needs.
+    """
+    rotary = {"do_rotary": 1, "stored": ["total", "cos", "sin"]}
+    cases = {
+        "prompt": grouped_attention(5, None, (5, 5), softcap=2.0),
+        "prompt, rotary": grouped_attention(5, 0, (5, 5), is_packed=True, **rotary),
+        "step": grouped_attention(1, 6, (4, 7), local_window_size=3, stored=["total"]),
+        "step in a buffer": grouped_attention(
+            1, 9, (4, 7), dtype="float16", rotary_interleaved=1, **rotary
+        ),
+    }
+    return {
+        f"grouped queries, {name}": microsoft_sample(
+            ExpandGroupQueryAttention, "GroupQueryAttention", inputs, **given
+        )
+        for name, (inputs, given) in cases.items()
+    }
+
+
 def _n_bits() -> Sample:
     inputs = {
         "x": normal(5, 40),
@@ -447,5 +471,7 @@ def _of_integers() -> dict[str, Sample]:
 
 MICROSOFT_SAMPLES: dict[str, Sample] = {
     f"microsoft {name}": each
-    for name, each in (_of_floats() | _of_products() | _of_attention() | _of_integers()).items()
+    for name, each in (
+        _of_floats() | _of_products() | _of_attention() | _of_groups() | _of_integers()
+    ).items()
 }
