@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 the work failed, as in a comparison or a build; 2 bad usag
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -52,6 +53,15 @@ COMMANDS = {
     "doctor": "check TensorRT, GPU, CUDA and packages, with a fix for each problem",
 }
 
+#: What a system can run out of, and what gives it more.
+_EXHAUSTED = {
+    errno.ENOSPC: "free room on the disk, or name a folder of another with -o and TMPDIR.",
+    errno.EDQUOT: "free room of your quota, or name a folder of another disk with -o and TMPDIR.",
+    errno.EMFILE: "allow the process more open files with ulimit -n.",
+    errno.ENFILE: "end programs that hold files open.",
+    errno.ENOMEM: "free memory.",
+}
+
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 _INPUT_ERRORS = (
@@ -93,11 +103,8 @@ def _run(argv: Sequence[str] | None) -> int:
     except MemoryError as error:
         sys.stderr.write(f"pluginkit: out of memory. {printable(str(error))}\n")
         return FAILED
-    except (
-        BrokenPipeError
-    ):  # the reader of our output has gone; Python would complain once more at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+    except OSError as error:
+        return _report_system(error, args)
     except Exception as error:
         return _report_bug(error, args)
 
@@ -161,6 +168,21 @@ def _missing(error: ModuleNotFoundError) -> MissingDependencyError:
     )
     missing.__cause__ = error
     return missing
+
+
+def _report_system(error: OSError, args: argparse.Namespace) -> int:
+    """Report that the system refuses to go on, which is no bug; a closed pipe needs no word."""
+    if not isinstance(error, BrokenPipeError):
+        if error.errno not in _EXHAUSTED:
+            return _report_bug(error, args)
+        where = f" {error.filename}" if error.filename else ""
+        sys.stderr.write(
+            f"pluginkit: the system refuses to go on:{printable(where)} {error.strerror}.\n"
+            f"  Fix:   {_EXHAUSTED[error.errno]}\n"
+        )
+    # Python would write what is left once more at exit, and complain
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED
 
 
 def _report_bug(error: Exception, args: argparse.Namespace) -> int:

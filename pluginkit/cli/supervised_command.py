@@ -36,6 +36,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> int:
     """Run the command line in a child process, or in this one where there is no fork."""
+    _open_closed_streams()
     if not hasattr(os, "fork") or not hasattr(signal, "sigwaitinfo"):
         return command_line.main()
     notes = current_work.share_notes()
@@ -56,6 +57,21 @@ def main() -> int:
         os._exit(code)  # there is nothing to clean up here, which takes Python a while
     signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
     return _after_signal(signal.Signals(-code), notes)
+
+
+def _open_closed_streams() -> None:
+    """Give streams that a caller has closed to the null device.
+
+    The next file that is opened would get the number of a closed one, and what C++ prints.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.dup2(opened, number)
+            if opened != number:
+                os.close(opened)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 def _die_with(parent: int) -> None:

@@ -105,6 +105,27 @@ def test_a_signal_ends_parent_and_child(number: signal.Signals, code: int) -> No
         assert process.wait(10) == code
 
 
+def test_streams_that_the_caller_has_closed_go_nowhere(tmp_path: Path) -> None:
+    opened = f"with open({str(tmp_path / 'made')!r}, 'w') as made: print(made.fileno(), file=made)"
+    command = script(f"print('unread')\n{opened}\nraise UsageError('PK500', 'unread')")
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], cwd=ROOT, check=False
+    )
+    assert done.returncode == 2
+    assert int((tmp_path / "made").read_text()) > 2
+
+
+def test_a_full_disk_is_no_bug_of_pluginkit() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            script("print('lost')"), cwd=ROOT, stdout=full, stderr=-1, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "No space left on device.\n  Fix:   free room" in done.stderr
+    assert "bug" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
 PLUGIN = """
 import os, signal
 

@@ -192,11 +192,27 @@ def test_a_script_sets_what_has_no_option(model: Path) -> None:
     assert model.with_suffix(".plan").exists()
 
 
-@pytest.mark.parametrize("text", ["def another(): ...", "1 / 0", "postprocess_config = print, 1"])
-def test_a_script_that_fails_is_named(text: str, model: Path) -> None:
-    script = model.with_name("config.py")
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("def another(): ...", "NameError: it defines no postprocess_config"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def (", "SyntaxError: invalid syntax"),
+        (
+            "import nowhere_to_be_found",
+            "ModuleNotFoundError: No module named 'nowhere_to_be_found'",
+        ),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("postprocess_config = print, 1", "TypeError: 'tuple' object is not callable"),
+    ],
+)
+def test_a_script_that_fails_is_named_with_the_reason(
+    text: str, cause: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "json.py"  # as a module that is imported already
     script.write_text(text)
     with pytest.raises(UsageError) as caught:
-        configured(model, config=ConfigOptions(script=script))
+        finish_config(ConfigOptions(script=script), None, None, None)
     assert caught.value.code == "PK528"
     assert str(script) in str(caught.value)
+    assert cause in str(caught.value.cause)

@@ -8,6 +8,8 @@ is needed once is better done in a ``script``.
 from __future__ import annotations
 
 import dataclasses
+import runpy
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,17 +184,32 @@ def finish_config(options: ConfigOptions, builder: Any, network: Any, config: An
         config.DLA_core = options.dla_core
     if options.script is None:
         return
-    from polygraphy.backend.common import InvokeFromScript
-
     try:
-        InvokeFromScript(str(options.script), SCRIPT_FUNCTION)(builder, network, config)
-    except Exception as error:  # a script raises anything
+        _script_function(options.script)(builder, network, config)
+    except (Exception, SystemExit) as error:  # a script raises anything
         raise UsageError(
             "PK528",
             f"config script '{options.script}' failed.",
             cause=f"{type(error).__name__}: {error}",
             fix=f"correct {SCRIPT_FUNCTION}(builder, network, config) in it.",
         ) from error
+
+
+def _script_function(script: Path) -> Callable[[Any, Any, Any], object]:
+    """Run a script and return its function.
+
+    Polygraphy's InvokeFromScript would import the script by name: it hides what the script raises,
+    and takes another module for a script that is called like one.
+    """
+    sys.path.insert(0, str(script.parent.resolve()))  # the script may import its neighbours
+    try:
+        found = runpy.run_path(str(script))
+    finally:
+        sys.path.pop(0)
+    if SCRIPT_FUNCTION not in found:
+        raise NameError(f"it defines no {SCRIPT_FUNCTION}")
+    function: Callable[[Any, Any, Any], object] = found[SCRIPT_FUNCTION]
+    return function
 
 
 def _as_option(name: str) -> str:
