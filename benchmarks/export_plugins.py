@@ -68,9 +68,10 @@ def exported(plugin: str, options: list[str]) -> dict[str, Any]:
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "wall_seconds": time.perf_counter() - began,
         }
-        if process.returncode:
+        document = json.loads(said.read_text() or '{"error": "it crashed"}')
+        if "error" in document:
             return row | {"refusal": errors.read_text()}
-        return row | _made(json.loads(said.read_text()))
+        return row | _made(document)
 
 
 def _made(document: dict[str, Any]) -> dict[str, Any]:

@@ -9,15 +9,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from pluginkit.cli.commands import export
 from pluginkit.cli.main import main
+from pluginkit.engine.deploy.export_folder import Deployment, _missing
 from pluginkit.engine.plan.manifest import manifest_path, read_manifest
+from pluginkit.errors import ExportError
 from pluginkit.export.compile import compiler
+from pluginkit.export.prove.compare import Proof
 from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.plugins.circ_pad import CircPad
 from tests.made_once import made_once
@@ -348,6 +353,43 @@ class TestRefusals:
         assert main(["export", *words, "-o", str(tmp_path / "new")]) == 2
         assert capsys.readouterr().err.startswith("PK814 ")
         assert not (tmp_path / "new").exists()
+
+    @pytest.mark.parametrize(
+        ("there", "kernels", "code"), [(["Scale"], 2, 0), (["Scale"], 0, 1), (["Other"], 2, 1)]
+    )
+    def test_a_library_that_launches_nothing_of_a_plugin(
+        self,
+        tmp_path: Path,
+        capsys: Capture,
+        monkeypatch: pytest.MonkeyPatch,
+        there: list[str],
+        kernels: int,
+        code: int,
+    ):
+        made = {name: SimpleNamespace(plugin=type(name, (), {})()) for name in ("Scale", "Other")}
+        proof = Proof(calls=1, refusals=0, steps=1, shapes={}, paths=1, taken=1)
+        result = SimpleNamespace(
+            variants=[made[name] for name in there],
+            kernels=kernels,
+            left_out=[(made["Scale"], ExportError("PK800", "no.", fix="give --shapes."))],
+        )
+        record = SimpleNamespace(
+            tensorrt="rtx",
+            arch="x86_64",
+            variants=there,
+            kernels=kernels,
+            kernel_bytes=1,
+            needs="a",
+        )
+        deployment = Deployment(
+            tmp_path, {}, ("Scale_PK",), record, proof, ("x: PK800 no.\n  Fix:   it.",),
+            _missing(result), (), 1.0,
+        )  # fmt: skip
+        monkeypatch.setattr(export, "_export_plugins", lambda *_: deployment)
+        assert main(["export", "CircPad", "-o", str(tmp_path)]) == code
+        said, errors = capsys.readouterr()
+        assert "Left out: x: PK800 no.\n  Fix:   it.\n" in said
+        assert ("Of Scale, no call that launches a kernel is in the library." in errors) == code
 
     def test_a_gpu_that_the_compiler_does_not_know(self, tmp_path: Path, capsys: Capture):
         argv = ["export", "CircPad", "-o", str(tmp_path / "new"), "--compute-capability", "3.0"]

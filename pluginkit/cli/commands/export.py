@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export a model or plugins."""
     from pluginkit.cli.progress_bars import shown_phases
-    from pluginkit.cli.terminal_output import print_json
+    from pluginkit.cli.terminal_output import print_json, print_line
 
     models = [text for text in args.what if text.endswith(".onnx")]
     _check_together(args, models)
@@ -104,6 +104,13 @@ def run(args: argparse.Namespace) -> int:
         print_json(dataclasses.asdict(deployment))
     else:
         _print_deployment(deployment)
+    if deployment.missing:
+        print_line(
+            f"Of {' and '.join(deployment.missing)}, no call that launches a kernel is in the "
+            "library.",
+            stderr=True,
+        )
+        return 1
     return 0
 
 
@@ -271,7 +278,8 @@ def _print_deployment(deployment: Deployment) -> None:
     paths = f"they took {proof.taken} of {counted(proof.paths, 'path')} through launches"
     print_line(f"Different shapes among them: {shapes}; {paths}.")
     for reason in deployment.left_out:
-        print_line(f"Left out: {reason}")
+        for line in f"Left out: {reason}".split("\n"):
+            print_line(line)
     print_line(f"Needs {record.needs}.")
     for line in deployment.triton:
         print_line(line)

@@ -22,7 +22,7 @@ from pluginkit.engine.deploy.triton_repository import triton_files
 from pluginkit.engine.deploy.write_folder import check_folder, write_folder
 from pluginkit.engine.plan.library_record import LibraryRecord, library_record
 from pluginkit.errors import UsageError
-from pluginkit.export.export_library import ExportOptions, export_library
+from pluginkit.export.export_library import ExportOptions, ExportResult, export_library
 from pluginkit.export.progress import Report, silent
 from pluginkit.export.variant import Variant
 
@@ -44,6 +44,7 @@ class Deployment:
         record: what is known about the library.
         proof: what was compared with the Python classes.
         left_out: calls of plugins that cannot be exported, each with the reason.
+        missing: the classes of plugins of which no call that launches a kernel is in the library.
         triton: the lines that make a plan if there is none, and start Triton.
         seconds: how long it took.
     """
@@ -54,6 +55,7 @@ class Deployment:
     record: LibraryRecord
     proof: Proof
     left_out: tuple[str, ...]
+    missing: tuple[str, ...]
     triton: tuple[str, ...]
     seconds: float
 
@@ -179,6 +181,7 @@ class _Staged:
     record: LibraryRecord
     proof: Proof
     left_out: tuple[str, ...]
+    missing: tuple[str, ...]
     static_library: tuple[str, bytes]
     seconds: float
 
@@ -203,6 +206,7 @@ class _Staged:
             self.record,
             self.proof,
             self.left_out,
+            self.missing,
             triton,
             self.seconds,
         )
@@ -231,9 +235,16 @@ def _staged(
             record,
             result.proof,
             tuple(f"{variant}: {error}" for variant, error in result.left_out),
+            _missing(result),
             (static, contents[static]),
             result.seconds,
         )
+
+
+def _missing(result: ExportResult) -> tuple[str, ...]:
+    there = {type(one.plugin) for one in result.variants} if result.kernels else set()
+    classes = dict.fromkeys(type(one.plugin) for one, _ in result.left_out)
+    return tuple(cls.__name__ for cls in classes if cls not in there)
 
 
 def _description(

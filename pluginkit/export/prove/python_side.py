@@ -9,11 +9,16 @@ from pluginkit.contract import calls
 from pluginkit.contract.dims import DimExpr
 from pluginkit.contract.launches import Copy, Fill, Launch, Step
 from pluginkit.contract.tensors import Slot, TensorDesc
-from pluginkit.errors import PluginkitError
+from pluginkit.errors import ExportError, PluginkitError
 from pluginkit.export.prove.call import STREAM, CallRecord, VariantCall, pointers
 from pluginkit.kernels.arguments import PackedArgument
 from pluginkit.kernels.enqueue_steps import enqueue_steps, nbytes_of, three
-from pluginkit.kernels.specialise import Specialisation, specialise, type_bindings
+from pluginkit.kernels.specialise import (
+    CudaSpecialisation,
+    Specialisation,
+    specialise,
+    type_bindings,
+)
 
 
 def inputs_of(call: VariantCall) -> calls.Inputs:
@@ -39,6 +44,9 @@ def python_answer(call: VariantCall, symbols: Mapping[Specialisation, str]) -> C
     Args:
         call: the call.
         symbols: the name of each kernel in its module.
+
+    Errors:
+        PK806: a kernel is not in the library.  PK817: its source was changed meanwhile.
     """
     plugin = call.variant.plugin
     try:
@@ -59,12 +67,31 @@ def python_answer(call: VariantCall, symbols: Mapping[Specialisation, str]) -> C
     steps = []
     for step in plan.steps:
         if isinstance(step, Launch):
-            symbol = symbols[specialise(plugin, bindings, step)]
-            steps.append(_launch(step, symbol, next(listed), places))
+            kernel = specialise(plugin, bindings, step)
+            if kernel not in symbols:
+                raise _is_new(kernel, [one for one in symbols if str(one) == str(kernel)])
+            steps.append(_launch(step, symbols[kernel], next(listed), places))
         else:
             steps.append(_memory_step(step, places))
     shapes = tuple((list(desc.shape), desc.dtype.name) for desc in outputs)
     return CallRecord(shapes, nbytes, tuple(steps))
+
+
+def _is_new(kernel: Specialisation, alike: Sequence[Specialisation]) -> ExportError:
+    """Return the error of a kernel that the library was not compiled with."""
+    if not alike:
+        return ExportError(
+            "PK806",
+            f"the Python class launches {kernel}, which the exported code does not have.",
+            fix="report it with the plugin.",
+        )
+    return ExportError(
+        "PK817",
+        f"the source of {kernel} was changed during the export; expected the same from its "
+        "beginning to its end.",
+        where=kernel.file if isinstance(kernel, CudaSpecialisation) else str(kernel.path),
+        fix="export it again.",
+    )
 
 
 class _Pointers:
