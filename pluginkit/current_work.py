@@ -1,6 +1,7 @@
 """Say what the process is doing, so that its parent can read it once the process has crashed.
 
-The notes are in memory that both share. A process that nobody watches notes nothing.
+The notes are in memory that both share. A process that nobody watches notes nothing. Its temporary
+files have names that its parent knows, which deletes them where a signal has ended the process.
 """
 
 from __future__ import annotations
@@ -17,13 +18,35 @@ DESERIALIZING, RUNNING = "deserializing a plan", "running an engine"
 EXITS = "exits"
 _BYTES = 4096
 _notes: mmap.mmap | None = None
+_watched = ""
 
 
 def share_notes() -> mmap.mmap:
     """Return memory that a child process, forked afterwards, writes its notes to."""
-    global _notes
+    global _notes, _watched
     _notes = mmap.mmap(-1, _BYTES)
+    _watched = f"{os.urandom(4).hex()}-"  # a process id is not unique where containers share /tmp
     return _notes
+
+
+def scratch_prefix(what: str) -> str:
+    """Return how the name of a temporary file or folder of this process begins."""
+    return f"pluginkit-{_watched}{what}-"
+
+
+def delete_scratch() -> None:
+    """Delete the temporary files and folders of the process that was watched."""
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    if not _watched:
+        return
+    for path in Path(tempfile.gettempdir()).glob(f"pluginkit-{_watched}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

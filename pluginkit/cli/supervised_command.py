@@ -56,6 +56,7 @@ def main() -> int:
     if code >= 0:
         os._exit(code)  # there is nothing to clean up here, which takes Python a while
     signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
+    current_work.delete_scratch()
     return _after_signal(signal.Signals(-code), notes)
 
 

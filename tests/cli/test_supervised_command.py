@@ -126,6 +126,24 @@ def test_a_full_disk_is_no_bug_of_pluginkit() -> None:
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGSEGV, signal.SIGINT])
+def test_a_signal_leaves_no_temporary_files(number: signal.Signals, tmp_path: Path) -> None:
+    body = (
+        "import tempfile\nfrom pathlib import Path\n"
+        "from pluginkit.current_work import scratch_prefix\n"
+        "with tempfile.TemporaryDirectory(prefix=scratch_prefix('x')) as folder, \\\n"
+        "        tempfile.NamedTemporaryFile(prefix=scratch_prefix('y')):\n"
+        "    Path(folder, 'file').touch()\n"
+        "    assert len(list(Path(tempfile.gettempdir()).iterdir())) == 2\n"
+        f"    die({int(number)})"
+    )
+    done = subprocess.run(
+        script(body), cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, check=False
+    )
+    assert done.returncode == {signal.SIGSEGV: 1, signal.SIGINT: 130}.get(number, -number)
+    assert not list(tmp_path.iterdir())
+
+
 PLUGIN = """
 import os, signal
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pluginkit.contract.plugin import Plugins
+from pluginkit.current_work import scratch_prefix
 from pluginkit.engine.build.build_options import ResolvedOptions
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.plan.library_record import LibraryRecord, library_record
@@ -52,6 +53,6 @@ def exported_plugins(
         interface=resolved.options.interface,
         with_static=False,
     )
-    with tempfile.TemporaryDirectory(prefix="pluginkit-standalone-") as folder:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix("standalone")) as folder:
         result = export_library(variants, Path(folder), "plugins", options)
         yield result.library, library_record(result, options)

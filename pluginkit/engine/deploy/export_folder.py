@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluginkit
+from pluginkit.current_work import scratch_prefix
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.deploy.deployed_model import DeployedModel
 from pluginkit.engine.deploy.plugin_variants import plugin_variants
@@ -217,7 +218,7 @@ def _staged(
     variants: Sequence[Variant], name: str, options: ExportOptions, report: Report
 ) -> Iterator[_Staged]:
     """Make a library in a folder that is deleted, and read its files."""
-    with tempfile.TemporaryDirectory(prefix="pluginkit-deploy-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix("deploy")) as scratch:
         result = export_library(variants, Path(scratch), name, options, report)
         contents = {
             path.relative_to(scratch).as_posix(): path.read_bytes()

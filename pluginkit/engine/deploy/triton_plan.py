@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pluginkit.contract.plugin import Plugins
+from pluginkit.current_work import scratch_prefix
 from pluginkit.device.gpus import find_gpu
 from pluginkit.engine.build.build_engine import build_engine
 from pluginkit.engine.build.build_options import BuildOptions
@@ -49,7 +50,7 @@ def triton_plan(
         return None
     if find_gpu() is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="pluginkit-triton-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix("triton")) as scratch:
         result = build_engine(
             model_path,
             Path(scratch) / "model.plan",

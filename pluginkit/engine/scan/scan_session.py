@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx
 
+from pluginkit.current_work import scratch_prefix
 from pluginkit.engine.parse.refused_nodes import ParserFindings
 from pluginkit.engine.parse.traceable_model import number_of
 from pluginkit.engine.scan import scan_worker
@@ -50,7 +51,7 @@ def ask(question: ScanQuestion, model: onnx.ModelProto) -> ScanAnswer:
         PK550 and those of load_flavour and register: there is no TensorRT to ask.
     """
     data = model.SerializeToString()
-    with tempfile.NamedTemporaryFile(prefix="pluginkit_scan_") as progress:
+    with tempfile.NamedTemporaryFile(prefix=scratch_prefix("scan")) as progress:
         session = _ScanSession(question, data, Path(progress.name))
         while not session.run():
             pass

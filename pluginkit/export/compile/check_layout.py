@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from pluginkit.current_work import scratch_prefix
 from pluginkit.errors import ExportError, UsageError
 from pluginkit.export.compile.compiler import find_compiler
 from pluginkit.export.compile.library_builder import RUNTIME
@@ -59,7 +60,7 @@ def check_layout(include: Path, major: int) -> str:
             f"{include} holds headers of TensorRT {found}; the library is for TensorRT {major}.",
             fix="name the headers of the TensorRT that --tensorrt names.",
         )
-    with tempfile.TemporaryDirectory(prefix="pluginkit-layout-") as folder:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix("layout")) as folder:
         program = Path(folder) / "layout"
         command = [
             find_compiler().command,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pluginkit.atomic_files import replace_file
+from pluginkit.current_work import scratch_prefix
 from pluginkit.errors import UsageError
 from pluginkit.export.compile.compiler import Compiler
 from pluginkit.export.parallel import in_parallel
@@ -69,7 +70,7 @@ class LibraryBuilder:
         self._compiler = compiler
         self._layout = [f"PLUGINKIT_TENSORRT_MAJOR={major}"]
         self._of_entry_points = definitions
-        self._scratch = tempfile.TemporaryDirectory(prefix="pluginkit-export-")
+        self._scratch = tempfile.TemporaryDirectory(prefix=scratch_prefix("export"))
         self._folder = Path(self._scratch.name)
         for name, content in files.items():
             path = self._folder / name

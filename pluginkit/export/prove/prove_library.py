@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from pluginkit.current_work import scratch_prefix
 from pluginkit.export.compile.compiler import Compiler
 from pluginkit.export.compile.library_builder import LibraryBuilder, compiled_runtime
 from pluginkit.export.generate.generate_library import GeneratedLibrary
@@ -35,7 +36,7 @@ def prove_library(
     Errors:
         PK806: they differ.
     """
-    with tempfile.TemporaryDirectory(prefix="pluginkit-prove-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix("prove")) as scratch:
         folder = Path(scratch)
         builder.link_probe(folder / "probed.so")
         driver = compiled_runtime(compiler, ["recording/driver.cpp"], [], folder)
