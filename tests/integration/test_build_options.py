@@ -173,6 +173,14 @@ def test_wrong_values_are_refused_before_anything_is_built(
     assert list(model.parent.iterdir()) == [model]
 
 
+def test_a_file_that_is_no_timing_cache_is_kept(model: Path) -> None:
+    other = model.with_name("weights.bin")
+    other.write_bytes(b"weights")
+    with pytest.raises(UsageError, match="PK526 timing cache .*weights.bin is damaged"):
+        build_engine(model, options=replace(RTX, timing_cache=other))
+    assert other.read_bytes() == b"weights"
+
+
 SCRIPT = """
 def postprocess_config(builder, network, config):
     import tensorrt_rtx as trt

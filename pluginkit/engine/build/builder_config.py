@@ -13,6 +13,9 @@ from pluginkit.engine.build.profiles import OptimizationProfile
 from pluginkit.engine.parse.parse_model import ParsedNetwork
 from pluginkit.errors import UsageError
 
+#: How a timing cache of TensorRT-RTX begins.
+_RTX_CACHE = b"ptrt"
+
 
 def builder_config(
     parsed: ParsedNetwork,
@@ -59,7 +62,7 @@ def builder_config(
     if resolved.plugin_library:
         config.plugins_to_serialize = [resolved.plugin_library]
     if resolved.timing_cache is not None and resolved.timing_cache.exists():
-        _load_timing_cache(config, resolved.timing_cache)
+        _load_timing_cache(config, resolved.timing_cache, parsed.flavour.name == "tensorrt_rtx")
     finish_config(options.config, parsed.builder, parsed.network, config)
     return config
 
@@ -73,9 +76,13 @@ def _trt_profile(profile: OptimizationProfile) -> Any:
     return trt_profile
 
 
-def _load_timing_cache(config: Any, path: Path) -> None:
+def _load_timing_cache(config: Any, path: Path, is_rtx: bool) -> None:
+    """Load a cache. The build overwrites the file, and TensorRT-RTX takes any for a cache."""
     try:
-        cache = config.create_timing_cache(read_file(path))
+        data = read_file(path)
+        cache = None
+        if not is_rtx or data.startswith(_RTX_CACHE) or not data:
+            cache = config.create_timing_cache(data)
     except OSError as error:
         raise UsageError(
             "PK526", f"timing cache {path} cannot be read: {error.strerror}."

@@ -16,7 +16,7 @@ import onnx
 from pluginkit.atomic_files import read_file
 from pluginkit.errors import UsageError
 from pluginkit.onnx.model.plugin_nodes import Plugins
-from pluginkit.onnx.precision.precision_options import Array
+from pluginkit.onnx.precision.precision_options import Array, refuse_nan
 from pluginkit.onnx.running.run_model import run_model
 
 #: How TensorRT's calibration caches begin.
@@ -34,12 +34,13 @@ def measured_ranges(
     """Return the largest finite magnitude of values of the main graph on all inputs.
 
     Errors:
-        PK440, PK441: the model does not run on them.
+        PK440, PK441: the model does not run on them.  PK465: they hold NaN.
     """
     found: dict[str, float] = {}
     given = {value.name for value in model.graph.input}
     taps = [name for name in names if name not in given]
     for feeds in inputs:
+        refuse_nan(feeds)
         values = {**feeds, **run_model(model, feeds, plugins, base_dir=folder, taps=taps)}
         for name in names:
             sizes = np.abs(values[name][np.isfinite(values[name])])

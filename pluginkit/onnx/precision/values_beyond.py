@@ -11,7 +11,7 @@ import onnx
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.model.graphs import scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins
-from pluginkit.onnx.precision.precision_options import Precision
+from pluginkit.onnx.precision.precision_options import Precision, refuse_nan
 from pluginkit.onnx.running.onnxruntime_session import Array
 from pluginkit.onnx.running.run_model import run_model
 
@@ -42,7 +42,7 @@ def values_beyond(
         inputs: sets of inputs to run the model on.
 
     Errors:
-        PK440, PK441: the model does not run on them.
+        PK440, PK441: the model does not run on them.  PK465: they hold NaN.
     """
     main, types = next(scopes(model)), infer_types(model)
     names = [
@@ -54,6 +54,7 @@ def values_beyond(
     ]
     beyond: set[str] = set()
     for feeds in inputs:
+        refuse_nan(feeds)
         for start in range(0, len(names), _AT_ONCE):
             taps = names[start : start + _AT_ONCE]
             values = run_model(model, feeds, plugins, base_dir=folder, taps=taps)

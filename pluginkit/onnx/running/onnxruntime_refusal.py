@@ -71,7 +71,8 @@ def _index_advice(text: str, model: onnx.ModelProto) -> tuple[str, str]:
     names = " and ".join(f"'{name}'" for name in inputs)
     options = " ".join(f"--range {name}:0,n" for name in inputs)
     return f"refuses an index from input {names} that is out of range", (
-        f"give a range whose end n is the size of the indexed axis: {options}."
+        "give indices below the size n of the indexed axis; where inputs are drawn, "
+        f"{options} does."
     )
 
 

@@ -207,6 +207,15 @@ def test_a_loss_is_measured():
     assert OutputLoss.between("y", np.ones(2), np.ones(2)).signal_to_noise_db == float("inf")
 
 
+def test_inputs_with_nan_are_refused(tmp_path):
+    feeds = {name: np.full_like(array, np.nan) for name, array in NUMBERS[0].items()}
+    model = products(node("Relu", ["m"], "s"))
+    with pytest.raises(UsageError, match="PK465 input 'x' holds NaN"):
+        quantized(model, tmp_path, inputs=[feeds])
+    with pytest.raises(UsageError, match="PK465"):
+        convert_precision(model, Precision("float16", inputs=[feeds]), {}, tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["INT4", "FLOAT8E4M3FN"])
 def test_weights_of_four_and_eight_bits_pass_through(kind):
     elem_type = getattr(TensorProto, kind)
