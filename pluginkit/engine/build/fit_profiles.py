@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pluginkit.engine.build.dimension_names import Extent
 from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.profiles import (
     DefaultDim,
@@ -21,6 +20,7 @@ from pluginkit.engine.build.profiles import (
 )
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.errors import BuildError
+from pluginkit.onnx.inference.dimension_names import Extent
 
 #: Builds with these profiles; raises BuildError.
 Build = Callable[[Sequence[OptimizationProfile]], bytes]

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pluginkit.engine.build.dimension_names import Extent, names_in, range_of, range_of_factor
 from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.shape_ranges import (
     OpenRange,
@@ -23,6 +22,7 @@ from pluginkit.engine.build.shape_ranges import (
     text_from_shape,
 )
 from pluginkit.errors import UsageError
+from pluginkit.onnx.inference.dimension_names import Extent, names_in, range_of, range_of_factor
 
 DEFAULT_RANGE = (1, 64, 1024)
 DEFAULT_BATCH_RANGE = (1, 4, 16)

@@ -18,6 +18,7 @@ import onnx
 import onnx.helper
 
 from pluginkit.errors import ModelError, UsageError
+from pluginkit.onnx.inference.dimension_names import names_in, range_of, range_of_factor
 from pluginkit.onnx.model.graphs import scopes, sorted_nodes
 from pluginkit.onnx.model.model_file import inline_functions, load_model
 from pluginkit.onnx.model.plugin_nodes import Plugins
@@ -50,7 +51,8 @@ def draw_inputs(
     Args:
         model_path: the ONNX file. If it reads indices from an input, it must run in ONNX Runtime.
         shapes: the shapes of some inputs, None for each dimension that is left open. Dimensions
-            with the same name have the same size; dynamic dimensions without a given size are 8.
+            with the same name have the same size, and those named by expressions, such as ``2*n``,
+            the size that these compute; dynamic dimensions without a given size are 8.
         ranges: the lowest and the highest value of some inputs, the highest excluded.
         seed: the same seed gives the same inputs.
         model: the file's content, if it is loaded already or changed.
@@ -103,6 +105,10 @@ class _DrawnSizes:
         for value in inputs:
             if value.name in shapes:
                 self._bind(value, shapes[value.name])
+        for dim, (size, by) in [*self._by_name.items()]:
+            if (factor := range_of_factor(dim, (size, size, size))) is not None:
+                name, (quotient, *_) = factor
+                self._by_name.setdefault(name, (quotient, by))
 
     def _bind(self, value: onnx.ValueInfoProto, given: Sequence[int | None]) -> None:
         dims = _declared(value)
@@ -148,10 +154,14 @@ class _DrawnSizes:
                 f"input '{value.name}' has no declared rank; expected a shape.",
                 fix=f"give it one: --shapes {value.name}:8x16.",
             )
-        return tuple(
-            dim if isinstance(dim, int) else self._by_name.get(dim or "", (DEFAULT_SIZE, ""))[0]
-            for dim in dims
-        )
+        return tuple(dim if isinstance(dim, int) else self._size(dim or "") for dim in dims)
+
+    def _size(self, dim: str) -> int:
+        """Return the size of a name, or of an expression such as ``2*n``."""
+        if dim in self._by_name:
+            return self._by_name[dim][0]
+        computed = range_of(dim, {name: (self._size(name),) * 3 for name in names_in(dim)})
+        return DEFAULT_SIZE if computed is None else computed[0]
 
 
 def _text(shape: Sequence[int | None]) -> str:

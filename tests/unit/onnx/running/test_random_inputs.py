@@ -55,6 +55,23 @@ def test_the_same_seed_draws_the_same(sage):
     assert not np.array_equal(a["x"], c["x"])
 
 
+@pytest.mark.parametrize(
+    ("shapes", "sizes"),
+    [
+        ({}, (DEFAULT_SIZE, 2 * DEFAULT_SIZE, DEFAULT_SIZE + 1)),
+        ({"x": (3,)}, (3, 6, 4)),
+        ({"y": (10,)}, (5, 10, 6)),
+        ({"y": (7,)}, (DEFAULT_SIZE, 7, DEFAULT_SIZE + 1)),
+    ],
+)
+def test_dimensions_named_by_expressions_follow_their_names(tmp_path, shapes, sizes):
+    inputs = [value(name, [dim]) for name, dim in (("x", "n"), ("y", "2*n"), ("z", "n + 1"))]
+    nodes = [helper.make_node("Relu", [name], [f"{name}o"]) for name in "xyz"]
+    path = written(tmp_path, nodes, inputs, [value(f"{name}o", None) for name in "xyz"])
+    drawn = draw_inputs(path, shapes=shapes)
+    assert tuple(drawn[name].size for name in "xyz") == sizes
+
+
 def test_dimensions_of_one_name_have_one_size(tmp_path):
     path = written(
         tmp_path,

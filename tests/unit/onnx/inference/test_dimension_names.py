@@ -1,6 +1,6 @@
 import pytest
 
-from pluginkit.engine.build.dimension_names import names_in, range_of, range_of_factor
+from pluginkit.onnx.inference.dimension_names import names_in, range_of, range_of_factor
 
 KNOWN = {"n": (1, 4, 8), "m": (2, 3, 5), "_k": (1, 1, 1)}
 
