@@ -56,6 +56,7 @@ def test_the_least_that_is_needed_is_the_status():
     assert (row.status, row.rewrites, row.evaluator) == ("plugin", ("ReplaceAdd",), "onnxruntime")
 
 
+@pytest.mark.slow
 def test_what_is_left_says_why_it_is_refused_and_what_the_best_attempt_came_to():
     wrong = Outcome("it builds; but 3 is not 4", ("ReplaceAdd",))
     row = onnx_coverage.judge(
