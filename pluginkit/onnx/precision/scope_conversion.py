@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import onnx
@@ -82,13 +83,20 @@ class ScopeConversion:
         self._inner = {id(node): found for node, found in inner_scopes(scope)}
         self._converts_io = outer is None and context.precision.convert_io
         self._outputs = set(output_names(scope.graph))
+        graph = scope.graph
+        is_graph = isinstance(graph, onnx.GraphProto)  # not a function, whose inputs are names
+        self._given = {value.name for value in graph.input} if is_graph else set()
+        self._annotations = defaultdict[str, list[onnx.ValueInfoProto]](list)
+        for value in graph.value_info:
+            self._annotations[value.name].append(value)
 
     def run(self) -> None:
         """Convert the nodes, in order, and write the scope."""
         graph = self._scope.graph
         if self._converts_io and isinstance(graph, onnx.GraphProto):
+            stored = {tensor.name for tensor in graph.initializer}
             for value in [*graph.input, *graph.output]:
-                if value.type.tensor_type.elem_type == _FLOAT and not self._is_stored(value.name):
+                if value.type.tensor_type.elem_type == _FLOAT and value.name not in stored:
                     value.type.tensor_type.elem_type = self._narrow
                     self._is_narrow.add(value.name)
             self._made_narrow.update(self._is_narrow - set(self._places))
@@ -203,9 +211,8 @@ class ScopeConversion:
             self._describe(new, name, made)
         elif is_narrow:
             self._is_narrow.add(name)
-            for value in self._scope.graph.value_info:
-                if value.name == name:
-                    value.type.tensor_type.elem_type = self._narrow
+            for value in self._annotations[name]:
+                value.type.tensor_type.elem_type = self._narrow
 
     def _describe(self, new: str, name: str, elem_type: int) -> None:
         known = self._context.types.find(self._scope, name)
@@ -224,16 +231,7 @@ class ScopeConversion:
     def _stored(self, name: str) -> onnx.TensorProto | None:
         """Return a constant; None for a value that is computed, or that the user may give."""
         owner = self._owner(name)
-        graph = owner._scope.graph
-        if isinstance(graph, onnx.GraphProto) and any(each.name == name for each in graph.input):
-            return None
-        return owner._index.constant(name)
-
-    def _is_stored(self, name: str) -> bool:
-        graph = self._scope.graph
-        return isinstance(graph, onnx.GraphProto) and any(
-            each.name == name for each in graph.initializer
-        )
+        return None if name in owner._given else owner._index.constant(name)
 
     def _is_float32(self, name: str) -> bool:
         found = self._context.types.find(self._scope, name)
@@ -253,7 +251,7 @@ class ScopeConversion:
         graph.node.extend(nodes)
         if not isinstance(graph, onnx.GraphProto):
             return
-        given = {value.name for value in graph.input}
+        gone = copied - self._given
         for at in reversed(range(len(graph.initializer))):
-            if graph.initializer[at].name in copied - given:
+            if graph.initializer[at].name in gone:
                 del graph.initializer[at]
