@@ -92,7 +92,7 @@ def row_loop(match: Match) -> RowLoop | str:
     if len(body.node) > _MOST_NODES or any(True for each in body.node for _ in bodies(each)):
         return "its body is large, or has bodies itself"
     producers = {name: each for each in body.node for name in each.output}
-    if not _stays_true(match, body, producers):
+    if not stays_true(match, body, producers):
         return "its condition may change"
     pieces = [
         _appended(body, producers, state.name, after.name)
@@ -115,9 +115,10 @@ def row_loop(match: Match) -> RowLoop | str:
     return RowLoop(body, rows, stored, sizes, tuple(map(str, pieces)), opsets)
 
 
-def _stays_true(
+def stays_true(
     match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
 ) -> bool:
+    """Whether a Loop's condition stays as it is at the start: stored and true."""
     name = body.output[0].name
     while name in producers and producers[name].op_type in ("Cast", "Identity"):
         name = producers[name].input[0]

@@ -10,6 +10,7 @@ import onnx
 import onnx.numpy_helper
 import onnx_graphsurgeon as gs
 
+from pluginkit.graph_rewrites._loop_probes import stays_true
 from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Replacement, Rewrite, bodies
 
 
@@ -39,7 +40,7 @@ class ExpandEmbeddingBag(Rewrite):
         if body is None or len(node.input) != 2 or len(body.output) != 2 or len(node.output) != 1:
             return "it is no loop over bags: it carries values, or gives several"
         producers = {name: each for each in body.node for name in each.output}
-        if not _stays_true(match, body, producers):
+        if not stays_true(match, body, producers):
             return "it is no loop over bags: its condition may change"
         bags = _bags(body, producers)
         if bags is None or {bags.table, bags.numbers, bags.starts, bags.ends} & set(producers):
@@ -86,18 +87,6 @@ def sums_of_bags(
     is_before_end = new.add("Less", places, new.unsqueeze(ends, [1]))
     is_in = new.add("And", new.add("Not", is_before), is_before_end)
     return new.add("MatMul", new.add("Cast", is_in, to=dtype), rows)
-
-
-def _stays_true(
-    match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
-) -> bool:
-    """Whether the condition stays as it is at the start of the loop: stored and true."""
-    name = body.output[0].name
-    while name in producers and producers[name].op_type in ("Cast", "Identity"):
-        name = producers[name].input[0]
-    stored = match.constant(match.inputs[1]) if match.inputs[1].name else np.array(True)
-    is_given = name in (body.input[1].name, match.proto.input[1])
-    return is_given and stored is not None and bool(stored.all())
 
 
 def _bags(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Bags | None:
