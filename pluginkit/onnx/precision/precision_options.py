@@ -212,21 +212,6 @@ def precision_of(model: onnx.ModelProto) -> str:
     return next((each.value for each in model.metadata_props if each.key == METADATA_KEY), "")
 
 
-def refuse_nan(inputs: Mapping[str, Array]) -> None:
-    """Refuse inputs that say nothing of a model's values.
-
-    Errors:
-        PK465: one has NaN among its numbers.
-    """
-    for name, array in inputs.items():
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            raise UsageError(
-                "PK465",
-                f"input '{name}' holds NaN; expected numbers, whose ranges and loss are measured.",
-                fix="give inputs like those that the model will get.",
-            )
-
-
 def inputs_in_declared_types(
     model: onnx.ModelProto, inputs: Mapping[str, Array]
 ) -> dict[str, Array]:

@@ -10,14 +10,13 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from pluginkit.atomic_files import read_file
 from pluginkit.errors import UsageError
 from pluginkit.onnx.model.plugin_nodes import Plugins
-from pluginkit.onnx.precision.precision_options import Array, refuse_nan
-from pluginkit.onnx.running.run_model import run_model
+from pluginkit.onnx.precision.measured_values import magnitudes
+from pluginkit.onnx.precision.precision_options import Array
 
 #: How TensorRT's calibration caches begin.
 _CACHE = "TRT-"
@@ -37,14 +36,8 @@ def measured_ranges(
         PK440, PK441: the model does not run on them.  PK465: they hold NaN.
     """
     found: dict[str, float] = {}
-    given = {value.name for value in model.graph.input}
-    taps = [name for name in names if name not in given]
-    for feeds in inputs:
-        refuse_nan(feeds)
-        values = {**feeds, **run_model(model, feeds, plugins, base_dir=folder, taps=taps)}
-        for name in names:
-            sizes = np.abs(values[name][np.isfinite(values[name])])
-            found[name] = max(found.get(name, 0.0), float(sizes.max(initial=0)))
+    for name, sizes in magnitudes(model, names, plugins, folder, inputs):
+        found[name] = max(found.get(name, 0.0), float(sizes.max(initial=0)))
     return found
 
 

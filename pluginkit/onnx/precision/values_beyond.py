@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.model.graphs import scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins
-from pluginkit.onnx.precision.precision_options import Precision, refuse_nan
+from pluginkit.onnx.precision.measured_values import magnitudes
+from pluginkit.onnx.precision.precision_options import Precision
 from pluginkit.onnx.running.onnxruntime_session import Array
-from pluginkit.onnx.running.run_model import run_model
 
-#: Values that are looked at in one run, to bound the memory.
-_AT_ONCE = 512
 #: How many times larger than on the given inputs a value may be on others.
 _HEADROOM = 4
 
@@ -52,18 +49,14 @@ def values_beyond(
         if (found := types.find(main, name)) is not None
         and found.tensor_type.elem_type == onnx.TensorProto.FLOAT
     ]
-    beyond: set[str] = set()
-    for feeds in inputs:
-        refuse_nan(feeds)
-        for start in range(0, len(names), _AT_ONCE):
-            taps = names[start : start + _AT_ONCE]
-            values = run_model(model, feeds, plugins, base_dir=folder, taps=taps)
-            beyond.update(name for name in taps if _is_beyond(values[name], precision))
-    return frozenset(beyond)
+    return frozenset(
+        name
+        for name, sizes in magnitudes(model, names, plugins, folder, inputs)
+        if _is_beyond(sizes, precision)
+    )
 
 
-def _is_beyond(array: Array, precision: Precision) -> bool:
-    sizes = np.abs(array[np.isfinite(array)])
+def _is_beyond(sizes: Array, precision: Precision) -> bool:
     sizes = sizes[sizes > 0]
     if sizes.size == 0:
         return False
