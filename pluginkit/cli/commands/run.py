@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.engine import run_engine, time_engine
     from pluginkit.engine.plan.manifest import is_alone, read_manifest
     from pluginkit.engine.plan.output_files import check_writable
+    from pluginkit.engine.plan.time_runs import WARM_UP
 
     if args.iterations is None and (args.warm_up or args.cuda_graph):
         raise UsageError(
@@ -106,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     if args.iterations is None:
         results = run_engine(args.plan, inputs, **how)
     else:
-        warm_up, graph = args.warm_up or 3, args.cuda_graph
+        warm_up, graph = args.warm_up or WARM_UP, args.cuda_graph
         timing = time_engine(
             args.plan, inputs, args.iterations, warm_up=warm_up, cuda_graph=graph, **how
         )

@@ -18,7 +18,7 @@ from pluginkit.engine.plan.check_manifest import check_manifest
 from pluginkit.engine.plan.engine_inputs import described_inputs
 from pluginkit.engine.plan.fitting_profile import fitting_profile
 from pluginkit.engine.plan.manifest import Manifest, is_alone, read_manifest
-from pluginkit.engine.plan.time_runs import Timing, time_runs
+from pluginkit.engine.plan.time_runs import WARM_UP, Timing, time_runs
 from pluginkit.errors import MissingDependencyError, PlanError, RunError, UsageError
 from pluginkit.trt.flavour import Flavour, load_flavour
 
@@ -68,7 +68,7 @@ def time_engine(
     inputs: Arrays,
     iterations: int,
     *,
-    warm_up: int = 3,
+    warm_up: int = WARM_UP,
     cuda_graph: bool = False,
     flavour: str | None = None,
     plugins: Plugins | None = None,

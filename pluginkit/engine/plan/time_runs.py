@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.errors import RunError
 
+#: How many runs precede the timed ones by default; the first sets up what the others use.
+WARM_UP = 3
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
