@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from peers import plain_kernel, run_bench, torch_on_stream_of
+from peers import plain_kernel, run_bench, torch_on_stream_of, torchvision_ops
 
 from pluginkit import Plugin, float16, float32
 from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
@@ -68,10 +68,7 @@ def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
 def _torchvision(
     plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
 ) -> TimedCall:
-    try:
-        from torchvision.ops import deform_conv2d
-    except ImportError as error:
-        raise NotOffered("torchvision is not installed") from error
+    deform_conv2d = torchvision_ops().deform_conv2d
     options = plugin.attribute_values
     torch_on_stream_of(inputs)
     x, weights, offset, bias, mask = (tensor.torch() for tensor in inputs)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from peers import plain_kernel, run_bench, torch_on_stream_of
+from peers import plain_kernel, run_bench, torch_on_stream_of, torchvision_ops
 
 from pluginkit import Plugin, float32, int64
 from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
@@ -101,10 +101,7 @@ def _of_one_class(bind: Callable[..., Callable[[], Any]]) -> Callable[..., Timed
 
 
 def _torchvision(torch: Any, boxes: Any, scores: Any) -> Callable[[], Any]:
-    try:
-        from torchvision.ops import nms
-    except ImportError as error:
-        raise NotOffered("torchvision is not installed") from error
+    nms = torchvision_ops().nms
     return lambda: nms(boxes, scores, _IOU)
 
 

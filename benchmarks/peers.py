@@ -11,7 +11,7 @@ from typing import Any
 from record import RESULTS
 
 from pluginkit import Plugin
-from pluginkit.bench.workload import TimedCall
+from pluginkit.bench.workload import NotOffered, TimedCall
 from pluginkit.contract.tensors import DeviceTensor
 
 #: Takes the inputs as torch tensors; returns the first output, or a tuple of the first ones.
@@ -38,6 +38,15 @@ def torch_on_stream_of(tensors: Sequence[DeviceTensor]) -> Any:
 
     torch.cuda.set_stream(torch.cuda.ExternalStream(tensors[0].stream))
     return torch
+
+
+def torchvision_ops() -> Any:
+    """Return torchvision's operators; raises NotOffered where it is not installed."""
+    try:
+        import torchvision.ops
+    except ImportError as error:
+        raise NotOffered("torchvision is not installed") from error
+    return torchvision.ops
 
 
 def bind_torch(make: Make) -> Callable[..., TimedCall]:

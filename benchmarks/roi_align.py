@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from peers import plain_kernel, run_bench, torch_on_stream_of
+from peers import plain_kernel, run_bench, torch_on_stream_of, torchvision_ops
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
 from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
@@ -68,10 +68,7 @@ def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
 def _torchvision(
     plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
 ) -> TimedCall:
-    try:
-        from torchvision.ops import roi_align
-    except ImportError as error:
-        raise NotOffered("torchvision is not installed") from error
+    roi_align = torchvision_ops().roi_align
     options = plugin.attribute_values
     if options["mode"] == "max":
         raise NotOffered("it has no maximum")
