@@ -25,6 +25,8 @@ from pluginkit.plugins.resized_arg_max.cases import resized_arg_max_cases
 from pluginkit.plugins.resized_arg_max.reference import LARGEST, resized_arg_max
 
 _THREADS = 256
+#: The columns that a thread goes down at the same time.
+_COLUMNS = 4
 #: The most pixels of a map that a block keeps in shared memory; larger maps are read from global.
 _KEPT = 4096
 
@@ -63,7 +65,7 @@ class ResizedArgMax(Plugin):
     kernel = CudaKernel(
         "kernel.cu",
         "resized_arg_max",
-        defines={"THREADS": _THREADS, "KEPT": _KEPT, "LARGEST": LARGEST},
+        defines={"THREADS": _THREADS, "COLUMNS": _COLUMNS, "KEPT": _KEPT, "LARGEST": LARGEST},
     )
 
     def check(self, maps: TensorDesc, heights: TensorDesc, widths: TensorDesc) -> None:

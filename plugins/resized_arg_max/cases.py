@@ -14,6 +14,8 @@ _CASES: tuple[tuple[str, tuple[int, int, int, int], list[int], list[int]], ...] 
     ("same_size", (1, 3, 7, 5), [7], [5]),
     ("one_pixel", (1, 1, 1, 1), [3], [4]),
     ("sizes_below_one", (2, 1, 3, 3), [0, -5], [4, 0]),
+    ("more_columns_than_threads", (1, 1, 2, 3), [5], [1100]),
+    ("more_rows_than_threads", (1, 2, 4, 2), [600], [1]),
     ("a_large_map", (1, 1, 65, 64), [20], [19]),
     ("no_items", (0, 17, 5, 5), [], []),
     ("no_maps", (2, 0, 5, 5), [3, 4], [5, 6]),

@@ -1,10 +1,12 @@
 // ResizedArgMax: a block takes one map, keeps it in shared memory if it fits, and computes every pixel of the resized
-// map to find the largest.
+// map to find the largest. A thread takes a few columns of a strip of rows and goes down them: of the four rows of the map
+// that a pixel reads, interpolated along the row, the next pixel below reads most again.
 
-using pluginkit::KEPT, pluginkit::LARGEST, pluginkit::THREADS;  // from __init__.py
+using pluginkit::COLUMNS, pluginkit::KEPT, pluginkit::LARGEST, pluginkit::THREADS;  // from __init__.py
 
+// The four pixels along an axis that a resized pixel reads, from `first` - 1 on, and their weights.
 struct Taps {
-    int at[4];
+    int first;
     float weight[4];
 };
 
@@ -17,13 +19,34 @@ __device__ __forceinline__ float far_weight(float t, float a) {
     return __fsub_rn(__fmul_rn(inner, t), 4.0f * a);
 }
 
-__device__ __forceinline__ Taps taps_of(int number, float scale, int pixels, float a) {
+__device__ __forceinline__ Taps taps_of(int number, float scale, float a) {
     const float at = __fsub_rn(__fdiv_rn(number + 0.5f, scale), 0.5f), first = floorf(at), t = at - first;
-    Taps taps = {{}, {far_weight(t + 1.0f, a), near_weight(t, a), near_weight(1.0f - t, a), far_weight(2.0f - t, a)}};
-#pragma unroll
-    for (int tap = 0; tap < 4; ++tap) taps.at[tap] = min(max(static_cast<int>(first) + tap - 1, 0), pixels - 1);
-    return taps;
+    return {static_cast<int>(first),
+            {far_weight(t + 1.0f, a), near_weight(t, a), near_weight(1.0f - t, a), far_weight(2.0f - t, a)}};
 }
+
+__device__ __forceinline__ int inside(int at, int pixels) { return min(max(at, 0), pixels - 1); }
+
+__device__ __forceinline__ float weighted(const float (&value)[4], const float (&weight)[4]) {
+    float sum = __fmul_rn(value[0], weight[0]);
+#pragma unroll
+    for (int tap = 1; tap < 4; ++tap) sum = __fadd_rn(sum, __fmul_rn(value[tap], weight[tap]));
+    return sum;
+}
+
+// A column of the resized map: what it reads of a row of the map, and of its four rows at hand the values there.
+struct Column {
+    int at[4];
+    float weight[4];
+    float row[4];
+
+    __device__ __forceinline__ void read(int tap, const float* __restrict__ source_row) {
+        float value[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) value[i] = source_row[at[i]];
+        row[tap] = weighted(value, weight);
+    }
+};
 
 // The largest pixel so far and its position; of equal pixels the first.
 struct Best {
@@ -56,23 +79,49 @@ __global__ void __launch_bounds__(THREADS)
     const int width = static_cast<int>(min(max(widths[item], 1LL), static_cast<long long>(LARGEST)));
     const float scale_y = __fdiv_rn(static_cast<float>(height), static_cast<float>(map_height));
     const float scale_x = __fdiv_rn(static_cast<float>(width), static_cast<float>(map_width));
-    Best best = {0.0f, -1};
-    for (long long place = threadIdx.x; place < 1LL * height * width; place += THREADS) {
-        const Taps down = taps_of(static_cast<int>(place / width), scale_y, map_height, a);
-        const Taps across = taps_of(static_cast<int>(place % width), scale_x, map_width, a);
-        float value = 0.0f;
+    const int across = min((width - 1) / COLUMNS + 1, THREADS);  // threads for a row
+    const int strips = THREADS / across, strip = threadIdx.x / across;
+    const int rows_of_strip = (height - 1) / strips + 1, top = min(strip * rows_of_strip, height);
+    const int bottom = strip < strips ? min(top + rows_of_strip, height) : top;
+    Best best = {-__int_as_float(0x7f800000), -1};
+    for (int left = threadIdx.x % across; left < width; left += across * COLUMNS) {
+        Column columns_at[COLUMNS];
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            float row = 0.0f;
+        for (int c = 0; c < COLUMNS; ++c) {
+            const Taps taps = taps_of(min(left + c * across, width - 1), scale_x, a);
 #pragma unroll
-            for (int j = 0; j < 4; ++j) {
-                const float term = __fmul_rn(source[down.at[i] * map_width + across.at[j]], across.weight[j]);
-                row = j == 0 ? term : __fadd_rn(row, term);
+            for (int i = 0; i < 4; ++i) {
+                columns_at[c].at[i] = inside(taps.first + i - 1, map_width);
+                columns_at[c].weight[i] = taps.weight[i];
             }
-            const float term = __fmul_rn(row, down.weight[i]);
-            value = i == 0 ? term : __fadd_rn(value, term);
         }
-        best.take(value, place);
+        int first = -4;  // no rows are at hand: that of a pixel is -1 or more
+        for (int y = top; y < bottom; ++y) {
+            const Taps taps = taps_of(y, scale_y, a);
+            if (taps.first == first + 1) {
+                const float* source_row = source + inside(taps.first + 2, map_height) * map_width;
+#pragma unroll
+                for (int c = 0; c < COLUMNS; ++c) {
+                    Column& column = columns_at[c];
+                    column.row[0] = column.row[1], column.row[1] = column.row[2], column.row[2] = column.row[3];
+                    column.read(3, source_row);
+                }
+            } else if (taps.first != first) {
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    const float* source_row = source + inside(taps.first + i - 1, map_height) * map_width;
+#pragma unroll
+                    for (int c = 0; c < COLUMNS; ++c) columns_at[c].read(i, source_row);
+                }
+            }
+            first = taps.first;
+#pragma unroll
+            for (int c = 0; c < COLUMNS; ++c) {
+                const int x = left + c * across;
+                const float value = weighted(columns_at[c].row, taps.weight);
+                if (x < width && !(value < best.value)) best.take(value, 1LL * y * width + x);
+            }
+        }
     }
     bests[threadIdx.x] = best;
     for (int step = THREADS / 2; step > 0; step /= 2) {
