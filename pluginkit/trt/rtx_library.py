@@ -20,7 +20,7 @@ from pluginkit.errors import MissingDependencyError
 _ELF_MACHINE = {"x86_64": 62, "aarch64": 183}
 _DT_NULL, _DT_NEEDED, _DT_HASH, _DT_STRTAB, _DT_SYMTAB = 0, 1, 4, 5, 6
 _DT_STRSZ, _DT_SYMENT, _DT_SONAME = 10, 11, 14
-_PT_LOAD, _PT_DYNAMIC, _READ_WRITE, _ET_DYN = 1, 2, 6, 3
+_PT_LOAD, _PT_DYNAMIC, _PT_GNU_STACK, _READ_WRITE, _ET_DYN = 1, 2, 0x6474E551, 6, 3
 _HEADER, _PROGRAM_HEADER, _SYMBOL = 64, 56, 24
 
 
@@ -55,12 +55,15 @@ def load_alias(soname: str, needed: str) -> None:
 
 
 def alias_library(soname: str, needed: str, machine: int) -> bytes:
-    """Return a 64-bit little-endian ELF library without code, given its SONAME and NEEDED."""
+    """Return a 64-bit little-endian ELF library without code, given its SONAME and NEEDED.
+
+    It says that it needs no executable stack: glibc 2.41 refuses a library that does not.
+    """
     strings = b"\0" + soname.encode() + b"\0" + needed.encode() + b"\0"
     symbols = bytes(_SYMBOL)
     hash_table = struct.pack("<4I", 1, 1, 0, 0)
 
-    symbols_at = _HEADER + 2 * _PROGRAM_HEADER
+    symbols_at = _HEADER + 3 * _PROGRAM_HEADER
     hash_at = symbols_at + len(symbols)
     strings_at = hash_at + len(hash_table)
     dynamic_at = -(-(strings_at + len(strings)) // 16) * 16
@@ -80,7 +83,7 @@ def alias_library(soname: str, needed: str, machine: int) -> bytes:
     header = struct.pack(
         "<16sHHIQQQIHHHHHH",
         b"\x7fELF\x02\x01\x01",
-        _ET_DYN, machine, 1, 0, _HEADER, 0, 0, _HEADER, _PROGRAM_HEADER, 2, 64, 0, 0,
+        _ET_DYN, machine, 1, 0, _HEADER, 0, 0, _HEADER, _PROGRAM_HEADER, 3, 64, 0, 0,
     )  # fmt: skip
     load = struct.pack("<IIQQQQQQ", _PT_LOAD, _READ_WRITE, 0, 0, 0, size, size, 4096)
     dynamic_header = struct.pack(
@@ -94,5 +97,6 @@ def alias_library(soname: str, needed: str, machine: int) -> bytes:
         len(dynamic),
         8,
     )
-    body = header + load + dynamic_header + symbols + hash_table + strings
+    stack = struct.pack("<IIQQQQQQ", _PT_GNU_STACK, _READ_WRITE, 0, 0, 0, 0, 0, 16)
+    body = header + load + dynamic_header + stack + symbols + hash_table + strings
     return body.ljust(dynamic_at, b"\0") + dynamic
