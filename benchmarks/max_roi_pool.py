@@ -1,0 +1,65 @@
+"""MaxRoiPool and torchvision's roi_pool, on a GPU.
+
+    python benchmarks/max_roi_pool.py
+
+which is ``pluginkit bench MaxRoiPool --peers benchmarks/max_roi_pool.py`` with the results written
+to benchmarks/results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from peers import bind_torch, run_bench, torchvision_ops
+
+from pluginkit import float16, float32
+from pluginkit.bench.workload import Peer, Workload
+from pluginkit.contract.tensors import DeviceTensor
+from pluginkit.plugins.max_roi_pool import MaxRoiPool
+
+#: X, regions, bins along an axis, and the largest side of a region in pixels.
+CASES: dict[str, tuple[tuple[int, int, int, int], int, int, int]] = {
+    "box head": ((2, 256, 50, 68), 1000, 7, 30),
+    "small regions": ((2, 256, 200, 336), 1000, 7, 7),
+    "large regions": ((2, 64, 200, 336), 300, 7, 190),
+    "whole images": ((8, 256, 100, 168), 8, 1, 100),
+    "one region": ((1, 256, 50, 84), 1, 7, 30),
+}
+#: Some regions of all images are small enough for the reference.
+SAMPLE = (slice(0, 8),)
+
+
+def workloads() -> Iterator[Workload]:
+    """Yield every case in two types."""
+    for case, (_, _, bins, _) in CASES.items():
+        for dtype in (float32, float16):
+            plugin = MaxRoiPool(pooled_shape=(bins, bins))
+            yield Workload(case, "max", plugin, (dtype, dtype), _inputs(case), SAMPLE)
+
+
+def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
+    shape, regions, _, largest = CASES[case]
+
+    def make(xp: Any, seed: int) -> list[Any]:
+        rng = xp.random.default_rng(seed)
+        x = rng.random(shape, dtype=xp.float32) * 2 - 1
+        sides = xp.ceil(rng.random((regions, 2), dtype=xp.float32) * largest)
+        room = xp.maximum(xp.array([shape[3], shape[2]], dtype=xp.float32) - sides, 0)
+        low = xp.floor(rng.random((regions, 2), dtype=xp.float32) * room)
+        images = (xp.arange(regions) % shape[0]).astype(xp.float32)
+        return [x, xp.concatenate([images[:, None], low, low + sides - 1], axis=1)]
+
+    return make
+
+
+def _torchvision(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+    roi_pool = torchvision_ops().roi_pool
+    return lambda x, rois: roi_pool(x, rois, plugin.pooled_shape, plugin.spatial_scale)
+
+
+PEERS = (Peer("torchvision", bind_torch(_torchvision)),)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_bench(MaxRoiPool, __file__))

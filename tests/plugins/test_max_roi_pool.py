@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from pluginkit.contract import calls
+from pluginkit.errors import AttributeValueError
+from pluginkit.onnx.running.run_model import run_onnxruntime
+from pluginkit.plugins.max_roi_pool import MaxRoiPool
+from pluginkit.testing import run_kernels
+from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
+
+CASES = {case.name: case for case in MaxRoiPool.cases()}
+NAN, INF = np.nan, np.inf
+
+
+def in_onnxruntime(x, rois, **attributes):
+    shapes = {"x": x.shape, "rois": rois.shape}
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in shapes.items()
+    ]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * 4)]
+    nodes = [helper.make_node("MaxRoiPool", ["x", "rois"], ["y"], **attributes)]
+    graph = helper.make_graph(nodes, "g", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return run_onnxruntime(model, {"x": x, "rois": rois})["y"]
+
+
+@pytest.mark.parametrize("name", ["seven", "whole_image", "more_bins_than_pixels", "one_pixel"])
+def test_onnxruntime_agrees(name):
+    x, rois = CASES[name].inputs
+    rois = rois[rois[:, 0] < len(x)]  # ONNX Runtime refuses other images
+    attributes = CASES[name].attributes
+    (got,) = calls.run_reference(MaxRoiPool(**attributes), [x, rois])
+    assert got.any()
+    np.testing.assert_array_equal(got, in_onnxruntime(x, rois, **attributes))
+
+
+def test_numbers_by_hand():
+    x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    roi = np.float32([[0, 0.5, 1.4, 2.5, 3]])  # pixels 1 to 3 along x, 1 to 3 along y
+    run = run_kernels(MaxRoiPool(pooled_shape=(2, 1)), [x, roi])
+    assert not run.findings
+    assert run.outputs[0].ravel().tolist() == [11, 15]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        ([NAN, 1.0, -INF], 1.0),
+        ([NAN, NAN, -INF], np.finfo(np.float32).min),
+        ([INF, NAN, 0.0], INF),
+    ],
+    ids=str,
+)
+def test_nan_is_not_the_largest(pixels, expected):
+    x = np.float32(pixels).reshape(1, 1, 1, 3)
+    roi = np.float32([[0, 0, 0, 2, 0]])
+    plugin = MaxRoiPool(pooled_shape=(1, 1))
+    for (y,) in (calls.run_reference(plugin, [x, roi]), run_kernels(plugin, [x, roi]).outputs):
+        assert y.item() == np.float32(expected)
+
+
+@pytest.mark.parametrize("image", [-1, 1, NAN])
+def test_an_image_that_is_not_there_is_nan(image):
+    x, roi = np.ones((1, 2, 3, 3), np.float32), np.float32([[image, 0, 0, 2, 2]])
+    run = run_kernels(MaxRoiPool(pooled_shape=(1, 1)), [x, roi])
+    assert not run.findings
+    assert np.isnan(run.outputs[0]).all()
+
+
+@pytest.mark.parametrize("corners", [[NAN] * 4, [-1e30, -1e30, 1e30, 1e30], [INF, -INF, INF, INF]])
+def test_corners_that_are_no_pixels(corners):
+    x, roi = np.ones((1, 1, 3, 3), np.float32), np.float32([[0, *corners]])
+    plugin = MaxRoiPool(pooled_shape=(2, 2))
+    run = run_kernels(plugin, [x, roi])
+    assert not run.findings
+    np.testing.assert_array_equal(run.outputs[0], calls.run_reference(plugin, [x, roi])[0])
+
+
+@pytest.mark.parametrize("pooled_shape", [(), (3,), (0, 1), (1, 2, 3)], ids=str)
+def test_bins_along_two_axes_are_needed(pooled_shape):
+    with pytest.raises(AttributeValueError, match="expected two numbers"):
+        MaxRoiPool(pooled_shape=pooled_shape)
+
+
+@architectures
+def test_every_kernel_compiles(arch):
+    assert_all_compile(specialisations_of([MaxRoiPool(pooled_shape=(7, 7))]), arch)
