@@ -143,7 +143,8 @@ def _checks_page() -> str:
 def _rewrites_page(listed: list[dict[str, Any]]) -> str:
     lines = ["| rewrite | what it does | plugin |", "| --- | --- | --- |"]
     for one in listed:
-        plugin = f"[{one['plugin']}](../plugins/{one['plugin']}.md)" if one["plugin"] else ""
+        target = (one["plugin"] or "").removesuffix("_PK")
+        plugin = f"[{target}](../plugins/{target}.md)" if target else ""
         opt_in = " (opt-in)" if one["opt_in"] else ""
         lines.append(
             f"| [{one['name']}]({one['name']}.md){opt_in} | {cell(one['summary'])} | {plugin} |"

@@ -62,7 +62,7 @@ def test_one_cause_is_told_once_with_the_authors_line_and_the_shapes():
     assert first.where.startswith("case 'one' with T=float32")
     assert line_with(faulty.LaunchesDivideByZero, "1 //") + "launches" in first.where
     assert first.inputs == "boxes float32[2, 3], scores absent"
-    assert first.got == "ZeroDivisionError: integer division or modulo by zero"
+    assert first.got.startswith("ZeroDivisionError: ")
     for name in ("compile", "kernel_types"):
         assert str(found[name]) == f"failed   {name}: of the same cause as launches"
         assert found[name].got == first.got

@@ -1,5 +1,6 @@
 """The name on the package index, and the clash with the other package called pluginkit."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -65,3 +66,14 @@ def test_the_command_refuses_too(tmp_path: Path, is_overwritten: bool) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/")
     assert done.returncode == 1
     assert "ImportError: another package named 'pluginkit'" in done.stderr
+
+
+def test_every_text_names_the_same_versions_of_python() -> None:
+    names = "\n".join(PROJECT["classifiers"])
+    versions = re.findall(r"Python :: (3\.\d+)", names)
+    assert versions[0] == PROJECT["requires-python"].removeprefix(">=")
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert sorted(re.findall(r'"(3\.\d+)"', workflow)) == sorted(versions)
+    assert f"Python {versions[0]} to {versions[-1]}" in (ROOT / "README.md").read_text()
+    systems = (ROOT / "docs/support.md").read_text().partition("## Systems")[2]
+    assert sorted(re.findall(r"^\| [^|]*Python (3\.\d+) \|", systems, re.M)) == sorted(versions)
