@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from pluginkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+    Arrays = Mapping[str, Array]
 
 
 def add_common(parser: argparse.ArgumentParser, *, has_report: bool = True) -> None:

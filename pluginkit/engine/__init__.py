@@ -13,6 +13,7 @@ from pluginkit.engine.build.profiles import ShapeRange
 from pluginkit.engine.plan.check_manifest import check_manifest
 from pluginkit.engine.plan.manifest import Manifest
 from pluginkit.engine.plan.run_engine import run_engine, time_engine
+from pluginkit.engine.timing.timing import Timing, TimingOptions
 
 __all__ = [
     "BuildObserver",
@@ -21,6 +22,8 @@ __all__ = [
     "ConfigOptions",
     "Manifest",
     "ShapeRange",
+    "Timing",
+    "TimingOptions",
     "build_engine",
     "check_manifest",
     "run_engine",

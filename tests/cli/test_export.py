@@ -480,7 +480,7 @@ class TestStandalone:
             raise AssertionError("plugins were looked for")
 
         monkeypatch.setattr("pluginkit.discovery.find_plugins", fail)
-        monkeypatch.setattr("pluginkit.engine.plan.run_engine.find_gpu", lambda: None)
+        monkeypatch.setattr("pluginkit.engine.plan.open_engine.find_gpu", lambda: None)
         assert main(["run", str(standalone), "--inputs", inputs]) == 2
         said, error = capsys.readouterr().err.splitlines()[:2]
         assert "holds a library of its plugins" in said
@@ -500,7 +500,7 @@ class TestStandalone:
         plan[-1] ^= 1
         changed.write_bytes(plan)
         shutil.copyfile(manifest_path(standalone), manifest_path(changed))
-        monkeypatch.setattr("pluginkit.engine.plan.run_engine.find_gpu", lambda: None)
+        monkeypatch.setattr("pluginkit.engine.plan.open_engine.find_gpu", lambda: None)
         assert main(["run", str(changed), "--inputs", inputs]) == 2
         said = capsys.readouterr().err
         assert "PK534 " in said
@@ -517,7 +517,7 @@ class TestStandalone:
         monkeypatch: pytest.MonkeyPatch,
     ):
         alone = shutil.copyfile(standalone, tmp_path / "alone.plan")
-        monkeypatch.setattr("pluginkit.engine.plan.run_engine.find_gpu", lambda: None)
+        monkeypatch.setattr("pluginkit.engine.plan.open_engine.find_gpu", lambda: None)
         assert main(["run", str(alone), "--inputs", inputs]) == 2
         assert "PK531 " in capsys.readouterr().err
         assert main(["run", str(alone), "--inputs", inputs, "--allow-host-code"]) == 2
@@ -535,7 +535,7 @@ class TestStandalone:
         import dataclasses
 
         from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy
-        from pluginkit.engine.plan.run_engine import runtime_for
+        from pluginkit.engine.plan.open_engine import runtime_for
         from pluginkit.trt.flavour import load_flavour
 
         flavour = load_flavour("tensorrt_rtx")

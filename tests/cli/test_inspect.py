@@ -13,7 +13,7 @@ from pluginkit.cli.main import main
 from pluginkit.device.gpus import Gpu
 from pluginkit.discovery import find_plugins
 from pluginkit.engine.build.model_plugins import source_sha256
-from pluginkit.engine.plan import plan_contents, run_engine
+from pluginkit.engine.plan import open_engine, plan_contents
 from pluginkit.engine.plan.library_record import LibraryRecord
 from pluginkit.engine.plan.manifest import Manifest, PluginRecord, manifest_path
 from pluginkit.engine.plan.plan_contents import layers_of
@@ -156,10 +156,10 @@ def test_layers_are_asked_of_the_engine_on_a_gpu(
     version = load_flavour("tensorrt_rtx").version
     save(plan, dataclasses.replace(MANIFEST, tensorrt=version, plugins=()))
     argv = ["inspect", str(plan), "--layers"]
-    monkeypatch.setattr(run_engine, "find_gpu", lambda: None)
+    monkeypatch.setattr(open_engine, "find_gpu", lambda: None)
     assert main(argv) == 2
     assert "PK540 asking the engine inspector about" in capsys.readouterr().err
-    monkeypatch.setattr(run_engine, "find_gpu", lambda: Gpu("NVIDIA L4", (8, 9), 2**34))
+    monkeypatch.setattr(open_engine, "find_gpu", lambda: Gpu("NVIDIA L4", (8, 9), 2**34))
     engine = InspectedEngine(
         [{"Name": "first", "LayerType": "gemm", "TacticName": "sm89"}, "second"]
     )

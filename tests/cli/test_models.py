@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from pluginkit.cli.main import main
 from pluginkit.device.gpus import Gpu
-from pluginkit.engine.plan import run_engine
+from pluginkit.engine.plan import open_engine
 from pluginkit.errors import PluginkitError
 
 pytestmark = pytest.mark.trt
@@ -452,7 +452,7 @@ def run_fails(plan: Path, inputs: str, capsys: Capture) -> str:
 
 
 def test_run_without_a_gpu(plan: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    monkeypatch.setattr(run_engine, "find_gpu", lambda: None)
+    monkeypatch.setattr(open_engine, "find_gpu", lambda: None)
     assert "PK540" in run_fails(plan, save_inputs(plan.parent), capsys)
 
 
@@ -460,14 +460,14 @@ def test_run_without_a_gpu(plan: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_run_leaves_out_what_its_file_has_of_the_outputs(
     name: str, code: str, plan: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(run_engine, "find_gpu", lambda: None)
+    monkeypatch.setattr(open_engine, "find_gpu", lambda: None)
     path = plan.parent / "golden.npz"
     np.savez(path, **{"x": np.zeros((2, 4), np.float32), name: np.zeros((2, 4), np.float32)})
     assert code in run_fails(plan, str(path), capsys)
 
 
 def test_run_on_another_gpu(plan: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    monkeypatch.setattr(run_engine, "find_gpu", lambda: Gpu("NVIDIA H200", (9, 0), 2**37))
+    monkeypatch.setattr(open_engine, "find_gpu", lambda: Gpu("NVIDIA H200", (9, 0), 2**37))
     said = run_fails(plan, save_inputs(plan.parent), capsys)
     assert "built for compute capability 8.9; the GPU here has 9.0" in said
 

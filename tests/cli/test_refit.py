@@ -11,8 +11,8 @@ from onnx import numpy_helper
 
 from pluginkit.cli.main import main
 from pluginkit.device.gpus import Gpu
+from pluginkit.engine.plan import open_engine
 from pluginkit.engine.plan import refit_plan as refit_module
-from pluginkit.engine.plan import run_engine
 from pluginkit.engine.plan.refit_plan import refitted
 from pluginkit.errors import PlanError
 from tests.unit.onnx.precision.float_models import cnn
@@ -75,7 +75,7 @@ class StandIn:
 def test_a_machine_without_a_gpu_is_refused_first(
     plan: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(run_engine, "find_gpu", lambda: None)
+    monkeypatch.setattr(open_engine, "find_gpu", lambda: None)
     model = plan.with_suffix(".onnx")
     capsys.readouterr()
     assert main(["refit", str(plan), "--weights", str(model)]) == 2
@@ -90,7 +90,7 @@ def test_a_machine_without_a_gpu_is_refused_first(
 def test_a_plan_gets_weights_and_a_manifest_that_fits(
     plan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_engine, "find_gpu", lambda: Gpu("NVIDIA L4", (8, 9), 2**34))
+    monkeypatch.setattr(open_engine, "find_gpu", lambda: Gpu("NVIDIA L4", (8, 9), 2**34))
     engine = StandIn(["w1", "b1"])
     monkeypatch.setattr(refit_module, "load_engine", lambda *args: engine)
     monkeypatch.setattr(refit_module, "refitted", lambda trt, *args: refitted(engine, *args))

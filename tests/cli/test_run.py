@@ -1,11 +1,5 @@
-"""``pluginkit run`` with Polygraphy's own TrtRunner, on a stand-in for CUDA, cupy and the engine.
+"""``pluginkit run`` with Polygraphy's own TrtRunner, on stand-ins for CUDA, cupy and the engine."""
 
-The stand-in computes y = 2 x in host memory. It takes addresses, shapes and allocators as an
-IExecutionContext does, and refuses an enqueue without them.
-"""
-
-import ctypes
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -13,190 +7,36 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
-from pluginkit.cli.commands.run import _statistics
 from pluginkit.cli.main import main
-from pluginkit.device.gpus import Gpu
-from pluginkit.engine.plan import run_engine, time_runs
-from pluginkit.engine.plan.manifest import Range, Tensor
-from pluginkit.trt.flavour import load_flavour
-from tests.unit.engine.plan.test_check_manifest import MANIFEST, save
+from pluginkit.cli.run_report import statistics
+from pluginkit.engine.plan.output_files import sha256_of
+from tests.cli.stand_in_engine import Machine, machine_in
 
 Capture = pytest.CaptureFixture[str]
-
-
-class HostCuda:
-    """Plays Polygraphy's wrapper of the CUDA runtime, with host memory."""
-
-    def __init__(self) -> None:
-        self.memory: dict[int, Any] = {}
-        self.copied: list[int] = []
-        self.is_busy = False
-        self.seconds = 0
-
-    def create_stream(self) -> int:
-        return 7
-
-    def stream_synchronize(self, stream: int) -> None:
-        assert stream == 7
-        self.is_busy = False
-
-    destroy_stream = stream_synchronize
-
-    def malloc(self, nbytes: int) -> int:
-        buffer = ctypes.create_string_buffer(nbytes)
-        self.memory[ctypes.addressof(buffer)] = buffer
-        return ctypes.addressof(buffer)
-
-    def free(self, pointer: int) -> None:
-        if pointer:
-            del self.memory[pointer]
-
-    def memcpy(self, dst: int, src: int, nbytes: int, kind: Any, stream_ptr: Any = None) -> None:
-        assert stream_ptr == 7 or not self.is_busy  # the others do not wait for the stream
-        ctypes.memmove(dst, src, nbytes)
-        self.copied.append(kind.value)
-        self.seconds += kind.value  # 1 to the GPU, 2 back
-
-
-class DoublingEngine:
-    """Plays an ICudaEngine and its IExecutionContext: x float32[n, 4], sizes int64[2], y = 2 x."""
-
-    num_io_tensors, num_optimization_profiles, active_optimization_profile = 3, 1, 0
-
-    def __init__(self, trt: Any, cuda: HostCuda) -> None:
-        self.trt, self.cuda = trt, cuda
-        self.shapes: dict[str, Any] = {"x": (-1, 4), "sizes": (2,), "y": (-1, 4)}
-        self.addresses: dict[str, int] = {}
-        self.allocator: Any = None
-        self.enqueues, self.fails_after, self.is_capturing = 0, 99, False
-
-    def create_execution_context(self) -> Any:
-        return self
-
-    def get_tensor_name(self, index: int) -> str:
-        return ("x", "sizes", "y")[index]
-
-    def get_tensor_mode(self, name: str) -> Any:
-        return self.trt.TensorIOMode.OUTPUT if name == "y" else self.trt.TensorIOMode.INPUT
-
-    def get_tensor_dtype(self, name: str) -> Any:
-        return self.trt.int64 if name == "sizes" else self.trt.float32
-
-    def get_tensor_format(self, name: str, profile: int) -> Any:
-        return self.trt.TensorFormat.LINEAR
-
-    def get_tensor_shape(self, name: str) -> Any:
-        return self.shapes[name]
-
-    def is_shape_inference_io(self, name: str) -> bool:
-        return name == "sizes"
-
-    def get_aliased_input_tensor(self, name: str) -> None:
-        return None
-
-    def set_input_shape(self, name: str, shape: Any) -> bool:
-        self.shapes[name] = tuple(shape)
-        return True
-
-    def get_tensor_address(self, name: str) -> int:
-        return self.addresses.get(name, 0)
-
-    def set_tensor_address(self, name: str, pointer: int) -> bool:
-        self.addresses[name] = pointer
-        return True
-
-    def set_output_allocator(self, name: str, allocator: Any) -> bool:
-        self.allocator = allocator
-        return True
-
-    def execute_async_v3(self, stream: int) -> bool:
-        self.enqueues += 1
-        if self.enqueues > self.fails_after:
-            return False
-        if not self.is_capturing:
-            self.compute()
-        return True
-
-    def compute(self) -> None:
-        shape = self.shapes["x"]
-        size = int(np.prod(shape))
-        x = np.ctypeslib.as_array((ctypes.c_float * size).from_address(self.addresses["x"]))
-        y = self.allocator.reallocate_output_async("y", 0, 4 * size, 256, 7)
-        self.allocator.notify_shape("y", shape)
-        ctypes.memmove(y, (2 * x).tobytes(), 4 * size)
-        self.cuda.is_busy = True
-        self.cuda.seconds += 7
-
-
-class SomeCupy:
-    """Plays cupy, its ExternalStream and its Graph."""
-
-    def __init__(self, engine: DoublingEngine) -> None:
-        self.cuda, self.engine, self.launches = self, engine, 0
-        self.runtime = SimpleNamespace(CUDARuntimeError=RuntimeError)
-        self.is_invalid = False
-
-    def ExternalStream(self, pointer: int) -> Any:  # noqa: N802 cupy's name
-        assert pointer == 7
-        return self
-
-    def begin_capture(self) -> None:
-        self.engine.is_capturing = True
-
-    def end_capture(self) -> Any:
-        self.engine.is_capturing = False
-        if self.is_invalid:
-            raise RuntimeError("cudaErrorStreamCaptureInvalidated")
-        return self
-
-    def launch(self, stream: Any) -> None:
-        self.launches += 1
-        self.engine.compute()
-
-
-@dataclasses.dataclass
-class Machine:
-    """The stand-ins, and the command line of a plan that they run."""
-
-    engine: DoublingEngine
-    cuda: HostCuda
-    cupy: SomeCupy
-    argv: list[str]
+DOUBLE = (
+    '<ir_version: 10, opset_import: ["" : 18]> g (float[n, 4] x, int64[2] sizes) => '
+    "(float[n, 4] y) {{ y = {}(x, x) }}"
+)
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    flavour = load_flavour("tensorrt_rtx")
-    plan, sizes = tmp_path / "model.plan", Tensor("sizes", "int64", (2,))
-    ranges = {**MANIFEST.profiles[0], "sizes": Range((1, 1), (1, 1), (9, 9), is_shape_tensor=True)}
-    changed = {"inputs": (*MANIFEST.inputs, sizes), "profiles": (ranges,), "plugins": ()}
-    save(plan, dataclasses.replace(MANIFEST, tensorrt=flavour.version, **changed))
-    np.savez(tmp_path / "in.npz", x=np.arange(8, dtype=np.float32).reshape(2, 4), sizes=[1, 2])
-    run_engine.bind_polygraphy(flavour)
-    from polygraphy.backend.trt import runner
-    from polygraphy.cuda import cuda
+    return machine_in(tmp_path, monkeypatch)
 
-    host = HostCuda()
-    engine = DoublingEngine(flavour.module, host)
-    stand_in = SimpleNamespace(**{**vars(flavour.module), "ICudaEngine": DoublingEngine})
-    monkeypatch.setattr(runner, "trt", stand_in)
-    monkeypatch.setattr(cuda, "G_CUDA", host)
-    monkeypatch.setattr(time_runs, "time", SimpleNamespace(perf_counter=lambda: host.seconds))
-    monkeypatch.setattr(run_engine, "find_gpu", lambda: Gpu("NVIDIA L4", (8, 9), 2**34))
-    monkeypatch.setattr(run_engine, "load_engine", lambda *args: engine)
-    cupy = SomeCupy(engine)
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    output = tmp_path / "out.npz"
-    argv = ["run", str(plan), "--inputs", str(tmp_path / "in.npz"), "-o", str(output), "--json"]
-    return Machine(engine, host, cupy, argv)
+
+def argv_of(machine: Machine, *options: str) -> list[str]:
+    output = machine.plan.with_name("out.npz")
+    inputs = ["--inputs", str(machine.inputs), "-o", str(output)]
+    return ["run", str(machine.plan), *inputs, *options]
 
 
 def output_of(machine: Machine, capsys: Capture, *options: str) -> Any:
     """Run the plan, check y, and return what the report says of times."""
-    assert main([*machine.argv, *options]) == 0
-    y = np.load(machine.argv[5])["y"]
+    assert main(argv_of(machine, "--json", *options)) == 0
+    y = np.load(machine.plan.with_name("out.npz"))["y"]
     assert y.tolist() == (2 * np.arange(8).reshape(2, 4)).tolist()
     return json.loads(capsys.readouterr().out)["times"]
 
@@ -210,7 +50,7 @@ def test_a_plan_is_run_once(machine: Machine, capsys: Capture) -> None:
 @pytest.mark.trt
 def test_timed_runs_copy_apart_from_computing(machine: Machine, capsys: Capture) -> None:
     times = output_of(machine, capsys, "--iterations", "5", "--warm-up", "2")
-    assert machine.engine.enqueues == 7
+    assert machine.engine.enqueues == 2 + 5 + 5
     assert machine.cuda.copied == 7 * [1, 2]  # x to the GPU, y back; the sizes stay on the host
     assert {part: numbers["runs"] for part, numbers in times["milliseconds"].items()} == {
         "compute": 5 * [7000],
@@ -220,7 +60,31 @@ def test_timed_runs_copy_apart_from_computing(machine: Machine, capsys: Capture)
     }
     assert times["runs_per_second"] == pytest.approx(1 / 7)
     assert times["runs_per_second_with_copies"] == pytest.approx(1 / 10)
+    assert (times["streams"], times["contexts"], times["layers"]) == (1, 1, None)
     assert machine.cupy.launches == 0
+
+
+@pytest.mark.trt
+@pytest.mark.parametrize(
+    ("options", "contexts"),
+    [
+        (("--streams", "3"), 3),
+        (("--contexts", "3"), 3),
+        (("--streams", "3", "--contexts", "6"), 6),
+        (("--streams", "3", "--contexts", "4", "--cuda-graph"), 4),
+    ],
+)
+def test_streams_run_at_once_each_with_contexts_of_its_own(
+    options: tuple[str, ...], contexts: int, machine: Machine, capsys: Capture
+) -> None:
+    times = output_of(machine, capsys, "--iterations", "4", "--warm-up", "1", *options)
+    assert len(machine.engine.contexts) == times["contexts"] == contexts
+    assert times["streams"] == 3
+    assert len(times["milliseconds"]["all"]["runs"]) == 12
+    computed = machine.cupy.launches if "--cuda-graph" in options else machine.engine.enqueues
+    assert computed == 24 + (0 if "--cuda-graph" in options else contexts)
+    in_turn = [context.stream for context in machine.engine.contexts]
+    assert in_turn == [7 + at % 3 for at in range(contexts)]
 
 
 @pytest.mark.trt
@@ -228,42 +92,224 @@ def test_a_cuda_graph_is_captured_once_and_replayed(machine: Machine, capsys: Ca
     times = output_of(machine, capsys, "--iterations", "5", "--cuda-graph")
     assert times["cuda_graph"]
     assert machine.engine.enqueues == 2  # the first run, and the capture
-    assert machine.cupy.launches == 2 + 5
+    assert machine.cupy.launches == 2 + 5 + 5
 
 
 @pytest.mark.trt
 def test_an_enqueue_that_fails_is_said(machine: Machine, capsys: Capture) -> None:
-    machine.engine.fails_after = 3
-    assert main([*machine.argv, "--iterations", "5"]) == 1
+    engine, timed = machine.engine, argv_of(machine, "--iterations", "5")
+    engine.fails_after = 3
+    assert main(timed) == 1
     assert "PK543 TensorRT could not run the plan once more" in capsys.readouterr().err
-    machine.engine.fails_after, machine.cupy.is_invalid = 99, True
-    assert main([*machine.argv, "--iterations", "5", "--cuda-graph"]) == 1
+    engine.enqueues = 0
+    assert main([*timed, "--streams", "2"]) == 1
+    assert "PK543 TensorRT could not run the plan once more" in capsys.readouterr().err
+    engine.fails_after, machine.cupy.is_invalid = 99, True
+    assert main([*timed, "--cuda-graph"]) == 1
     said = capsys.readouterr().err
     assert "PK543 the plan's enqueue cannot be captured" in said
-    machine.engine.fails_after, machine.cupy.is_invalid = machine.engine.enqueues + 1, False
-    assert main([*machine.argv, "--iterations", "5", "--cuda-graph"]) == 1
+    engine.fails_after, machine.cupy.is_invalid = engine.enqueues + 1, False
+    assert main([*timed, "--cuda-graph"]) == 1
     assert "TensorRT's enqueue failed" in capsys.readouterr().err
     assert "cudaErrorStreamCaptureInvalidated" in said
-    assert not Path(machine.argv[5]).exists()
+    assert not machine.plan.with_name("out.npz").exists()
+
+
+@pytest.mark.trt
+@pytest.mark.parametrize("graph", [(), ("--cuda-graph",)])
+def test_layers_are_profiled_in_runs_of_their_own(
+    graph: tuple[str, ...], machine: Machine, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    machine.cupy.nvtx = SimpleNamespace(
+        available=True, RangePush=opened.append, RangePop=lambda: opened.append("end")
+    )
+    monkeypatch.setitem(sys.modules, "cupy.cuda", machine.cupy)
+    profiled = ("--iterations", "2", "--warm-up", "2", "--profile", "layers", *graph)
+    times = output_of(machine, capsys, *profiled)
+    gemm, scale = times["layers"]  # gemm is in a loop, and reported twice in each run
+    assert (gemm["name"], gemm["mean"], gemm["share"]) == ("gemm", 2.5, 2.5 / 3)
+    assert (scale["name"], scale["p99"], scale["plugin"]) == ("node_scale", 0.5, True)
+    assert not gemm["plugin"]
+    assert times["nvtx"] == "cupy"
+    assert [name for name in opened if name != "end"] == [
+        "warm-up 0", "run 0", "run 1", "enqueue 0", "enqueue 1", "profiled run 0", "profiled run 1",
+    ]  # fmt: skip
+    assert opened.count("end") == 7
+
+
+@pytest.mark.trt
+def test_layers_that_the_inspector_calls_plugins_are_plugins(
+    machine: Machine, capsys: Capture
+) -> None:
+    machine.engine.layers = [("resize", 1.0), ("gemm", 3.0)]
+    assert main(argv_of(machine, "--iterations", "2", "--profile", "layers")) == 0
+    printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "resize plugin 1.0000 1.0000 1.0000 25.0%" in printed
+    assert "2 layers, 4.000 ms in the mean; 1 of them plugins, which take 25.0%." in printed
+    machine.engine.layers = []
+    assert main(argv_of(machine, "--iterations", "2", "--profile", "layers")) == 1
+    assert "PK543 TensorRT measured no layers" in capsys.readouterr().err
+
+
+@pytest.mark.trt
+def test_a_page_is_written(machine: Machine, capsys: Capture) -> None:
+    page = machine.plan.with_name("run.html")
+    options = ("--iterations", "2", "--profile", "layers", "--html", str(page))
+    assert main(argv_of(machine, *options)) == 0
+    assert f"Wrote {page}." in capsys.readouterr().err
+    text = page.read_text(encoding="utf-8")
+    for found in ("model.plan", "NVIDIA L4", '"name":"node_scale","plugin":true', "tensorrt_rtx"):
+        assert found in text
+    assert main(argv_of(machine, *options[:-1], str(page.parent / "none" / "run.html"))) == 2
+    assert "PK525 " in capsys.readouterr().err
 
 
 @pytest.mark.trt
 def test_the_table_has_percentiles_and_throughput(machine: Machine, capsys: Capture) -> None:
-    assert main([*machine.argv[:-1], "--iterations", "2", "--cuda-graph"]) == 0
+    options = ("--iterations", "2", "--cuda-graph", "--contexts", "2", "--streams", "1")
+    assert main(argv_of(machine, *options)) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["p50", "p90", "p99", "mean", "best", "worst"] in lines
     assert len(next(line for line in lines if line[:1] == ["compute"])) == 7
-    assert "2 runs of a CUDA graph, after 3 to warm up:" in " ".join(lines[-1])
+    assert (
+        "2 runs of a CUDA graph in each of 1 stream (2 contexts), after 3 to warm up: "
+        "0.1 in a second without waiting or copies, 0.1 with both." in " ".join(lines[-1])
+    )
+
+
+@pytest.mark.trt
+@pytest.mark.parametrize("op_type", ["Add", "Mul"])
+def test_onnxruntime_is_timed_and_compared(
+    op_type: str, machine: Machine, capsys: Capture, tmp_path: Path
+) -> None:
+    onnx.save(onnx.parser.parse_model(DOUBLE.format(op_type)), tmp_path / "model.onnx")
+    times = output_of(machine, capsys, "--iterations", "3", "--against", "onnxruntime")
+    (peer,) = times["against"]
+    assert peer["name"].startswith("ONNX Runtime")
+    assert len(peer["milliseconds"]["runs"]) == 3
+    assert peer["differences"] == {
+        "y": {"largest": 0 if op_type == "Add" else 35, "ok": op_type == "Add"}
+    }
+    assert main(argv_of(machine, "--iterations", "3", "--against", "onnxruntime")) == 0
+    printed = capsys.readouterr()
+    assert ("differs" in printed.out) == (op_type == "Mul")
+    assert "is another model than the plan was built from" in printed.err
+
+
+@pytest.mark.trt
+def test_the_model_of_the_plan_is_taken_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    model = tmp_path / "model.onnx"
+    onnx.save(onnx.parser.parse_model(DOUBLE.format("Add")), model)
+    machine = machine_in(tmp_path, monkeypatch, model_sha256=sha256_of(model))
+    assert output_of(machine, capsys, "--iterations", "1", "--against", "onnxruntime")["against"]
+    onnx.save(onnx.parser.parse_model(DOUBLE.format("Unknown")), model)
+    assert main(argv_of(machine, "--iterations", "1", "--against", "onnxruntime")) == 2
+    assert "PK441 ONNX Runtime" in capsys.readouterr().err
+    model.unlink()
+    assert main(argv_of(machine, "--iterations", "1", "--against", "onnxruntime")) == 2
+    assert "PK542 --against onnxruntime does not find the model" in capsys.readouterr().err
+
+
+class HostTensor:
+    """Plays a tensor of PyTorch."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def to(self, device: str) -> "HostTensor":
+        assert device == "cpu"
+        return self
+
+    def cpu(self) -> "HostTensor":
+        return self
+
+    def numpy(self) -> Any:
+        return self.array
+
+
+class Doubling:
+    """Plays a torch.nn.Module."""
+
+    def eval(self) -> "Doubling":
+        return self
+
+    def to(self, device: str) -> "Doubling":
+        return self
+
+    def __call__(self, x: HostTensor, sizes: HostTensor) -> Any:
+        return {"y": HostTensor(x.array * 2)}
+
+
+def some_torch() -> Any:
+    from contextlib import nullcontext
+
+    return SimpleNamespace(
+        __version__="9.9",
+        nn=SimpleNamespace(Module=Doubling),
+        Tensor=HostTensor,
+        cuda=SimpleNamespace(is_available=lambda: False),
+        inference_mode=nullcontext,
+        from_numpy=HostTensor,
+    )
+
+
+@pytest.mark.trt
+@pytest.mark.parametrize("name", ["Doubling", "instance"])
+def test_a_pytorch_program_is_timed_and_compared(
+    name: str, machine: Machine, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = SimpleNamespace(Doubling=Doubling, instance=Doubling(), broken=Doubling.eval)
+    monkeypatch.setitem(sys.modules, "torch", some_torch())
+    monkeypatch.setitem(sys.modules, "net", program)
+    options = ("--iterations", "2", "--against", "torch", "--module")
+    times = output_of(machine, capsys, *options, f"net:{name}")
+    (peer,) = times["against"]
+    assert peer["name"] == "PyTorch 9.9, CPU"
+    assert peer["differences"]["y"] == {"largest": 0, "ok": True}
+    assert main(argv_of(machine, *options, "net:broken")) == 2
+    assert "PK545 the PyTorch program 'net:broken' cannot be timed" in capsys.readouterr().err
+
+
+@pytest.mark.trt
+def test_without_pytorch_its_absence_is_said(
+    machine: Machine, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    options = ("--iterations", "2", "--against", "torch", "--module", "net:Net")
+    assert main(argv_of(machine, *options)) == 2
+    assert "PK620 Python package 'torch' is not installed" in capsys.readouterr().err
 
 
 def test_percentiles_are_those_of_the_runs() -> None:
-    found = _statistics(tuple(range(101, 0, -1)))
+    found = statistics(tuple(range(101, 0, -1)))
     assert [found[name] for name in ("p50", "p90", "p99", "mean", "best", "worst")] == [
         51, 91, 100, 51, 1, 101,
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("option", [["--warm-up", "2"], ["--cuda-graph"]])
-def test_options_of_timed_runs_need_iterations(option: list[str], capsys: Capture) -> None:
-    assert main(["run", "m.plan", "--inputs", "x.npz", *option]) == 2
-    assert "PK542 --warm-up and --cuda-graph are for timed runs" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--warm-up", "2"], "--warm-up is for timed runs"),
+        (["--cuda-graph", "--html", "a"], "--cuda-graph, --html is for timed runs"),
+        (["--iterations", "1", "--streams", "3", "--contexts", "2"], "2 contexts cannot run in 3"),
+        (["--iterations", "1", "--model", "m.onnx"], "--model says what onnxruntime runs"),
+        (["--iterations", "1", "--module", "a:b"], "--module says what torch runs"),
+        (["--iterations", "1", "--against", "torch"], "does not say what PyTorch runs"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    options: list[str], said: str, capsys: Capture
+) -> None:
+    assert main(["run", "m.plan", "--inputs", "x.npz", *options]) == 2
+    printed = capsys.readouterr().err
+    assert "PK542 " in printed
+    assert said in printed
+
+
+def test_no_streams_at_all_are_refused(capsys: Capture) -> None:
+    assert main(["run", "m.plan", "--inputs", "x.npz", "--iterations", "1", "--streams", "0"]) == 2
+    assert "'0' is not a whole number above 0" in capsys.readouterr().err

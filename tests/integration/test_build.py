@@ -190,7 +190,7 @@ def test_a_plan_for_another_capability_says_so(relu: Path, monkeypatch: pytest.M
     options = BuildOptions(flavour=FLAVOUR, compute_capabilities=[(8, 9)])
     plan = build_engine(relu, options=options).plan_path
     monkeypatch.setattr(
-        "pluginkit.engine.plan.run_engine.find_gpu", lambda: Gpu("NVIDIA H200", (9, 0), 2**37)
+        "pluginkit.engine.plan.open_engine.find_gpu", lambda: Gpu("NVIDIA H200", (9, 0), 2**37)
     )
     with pytest.raises(PlanError, match=r"PK533.*built for compute capability 8\.9.*has 9\.0"):
         run_engine(plan, {"x": np.zeros((1, 4), np.float32)})
@@ -198,7 +198,7 @@ def test_a_plan_for_another_capability_says_so(relu: Path, monkeypatch: pytest.M
 
 def test_running_without_a_gpu_says_so(relu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = build_engine(relu, options=RTX).plan_path
-    monkeypatch.setattr("pluginkit.engine.plan.run_engine.find_gpu", lambda: None)
+    monkeypatch.setattr("pluginkit.engine.plan.open_engine.find_gpu", lambda: None)
     with pytest.raises(MissingDependencyError, match="PK540.*needs a GPU"):
         run_engine(plan, {"x": np.zeros((1, 4), np.float32)})
 

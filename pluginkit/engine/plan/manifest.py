@@ -29,6 +29,11 @@ class PluginNode:
     node: str
     attributes: Mapping[str, WireValue]
 
+    @property
+    def name(self) -> str:
+        """The node's name, which its layer has too, without the way to it and its op_type."""
+        return self.node.rpartition(" '")[2].removesuffix("'")
+
 
 @dataclass(frozen=True)
 class PluginRecord:

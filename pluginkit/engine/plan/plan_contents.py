@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from pluginkit.current_work import DESERIALIZING, working
 from pluginkit.engine.build.model_plugins import module_file, source_sha256
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
 from pluginkit.engine.plan.check_manifest import found_instead
+from pluginkit.engine.plan.engine_layers import layers_of
 from pluginkit.engine.plan.manifest import Manifest, PluginRecord, read_manifest
-from pluginkit.engine.plan.run_engine import check_here, known_plugins, load_engine
+from pluginkit.engine.plan.open_engine import check_here, known_plugins, load_engine
 from pluginkit.trt.flavour import load_flavour
 
 
@@ -95,17 +95,3 @@ def engine_layers(
         with working(str(trt), DESERIALIZING, plan_path):
             engine = load_engine(plan_path, trt, manifest, found, errors, allow_host_code)
         return layers_of(trt.module, engine)
-
-
-def layers_of(trt: Any, engine: Any) -> list[dict[str, Any]]:
-    """Return what the engine inspector says of each layer; its Name at least.
-
-    Args:
-        trt: TensorRT's module.
-        engine: the ICudaEngine. Only one that was built with the profiling verbosity ``detailed``
-            says more than the names.
-    """
-    json_format = trt.LayerInformationFormat.JSON
-    text = engine.create_engine_inspector().get_engine_information(json_format)
-    layers = json.loads(text)["Layers"]
-    return [layer if isinstance(layer, dict) else {"Name": layer} for layer in layers]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pluginkit.current_work import DESERIALIZING, working
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log, meaningful
 from pluginkit.engine.plan.manifest import Manifest, manifest_path, read_manifest
+from pluginkit.engine.plan.open_engine import check_here, known_plugins, load_engine
 from pluginkit.engine.plan.output_files import check_writable, sha256_of, write_together
-from pluginkit.engine.plan.run_engine import check_here, known_plugins, load_engine
 from pluginkit.errors import PlanError
 from pluginkit.trt.flavour import load_flavour
 from pluginkit.trt.target import installed_target

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pluginkit.engine.plan.engine_inputs import described_inputs
+from pluginkit.engine.plan.fitting_profile import fitting_profile
 from pluginkit.engine.plan.manifest import Manifest, Range, Tensor
-from pluginkit.engine.plan.run_engine import fitting_profile
 from pluginkit.errors import UsageError
 
 MANIFEST = Manifest(
