@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from pluginkit.engine import BuildResult as BuildResult
     from pluginkit.engine import ConfigOptions as ConfigOptions
     from pluginkit.engine import build_engine as build_engine
+    from pluginkit.engine import build_network as build_network
     from pluginkit.engine import run_engine as run_engine
     from pluginkit.engine.scan.scan_model import ScanReport as ScanReport
     from pluginkit.engine.scan.scan_model import scan as scan
@@ -88,7 +89,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.running.compare_models import Comparison as Comparison
     from pluginkit.onnx.running.compare_models import compare_models as compare_models
     from pluginkit.trt.callbacks import callback_errors as callback_errors
-    from pluginkit.trt.plugin_registry import add_to_network as add_to_network
+    from pluginkit.trt.plugin_layers import add_to_network as add_to_network
     from pluginkit.trt.plugin_registry import register as register
 
 refuse_name_clash()
@@ -115,7 +116,8 @@ _HOMES = {
     ),
     "pluginkit.contract.tensors": ("DeviceTensor", "TensorDesc", "Workspace"),
     "pluginkit.trt.callbacks": ("callback_errors",),
-    "pluginkit.trt.plugin_registry": ("add_to_network", "register"),
+    "pluginkit.trt.plugin_layers": ("add_to_network",),
+    "pluginkit.trt.plugin_registry": ("register",),
     "pluginkit.onnx.model.model_file": ("load_model", "save_model"),
     "pluginkit.onnx.precision.precision_options": ("Precision", "Quantization"),
     "pluginkit.onnx.rewriting.find_rewrites": ("find_rewrites",),
@@ -128,7 +130,8 @@ _HOMES = {
     "pluginkit.onnx.running.compare_models": ("Comparison", "compare_models"),
     "pluginkit.discovery": ("find_plugins",),
     "pluginkit.engine": (
-        "BuildOptions", "BuildResult", "ConfigOptions", "build_engine", "run_engine",
+        "BuildOptions", "BuildResult", "ConfigOptions", "build_engine", "build_network",
+        "run_engine",
     ),
     "pluginkit.engine.scan.scan_model": ("ScanReport", "scan"),
     "pluginkit.checking.debug_taps": ("debug_taps",),

@@ -118,7 +118,7 @@ def _import(name: str, where: str) -> ModuleType:
         return importlib.import_module(name)
     except PluginkitError:
         raise  # a declaration error, which names its own file and line
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DeclarationError(
             "PK430",
             f"module '{name}' cannot be imported: {type(error).__name__}: {error}.",
@@ -127,7 +127,7 @@ def _import(name: str, where: str) -> ModuleType:
         ) from error
 
 
-def _failed_line(error: Exception) -> str | None:
+def _failed_line(error: BaseException) -> str | None:
     """Return the line that failed: the deepest one outside the import machinery."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
@@ -180,6 +180,18 @@ def configured_folders(kind: str) -> list[Path]:
             fix=f'write {kind} = ["{kind}"].',
         )
     return [file.parent / folder for folder in folders]
+
+
+def module_at(path: Path) -> ModuleType:
+    """Import a file as a module of its folder; one that was imported is executed again.
+
+    Errors:
+        PK430: it cannot be imported.
+    """
+    name = f"{package_of(path.parent).__name__}.{path.stem}"
+    sys.modules.pop(name, None)
+    importlib.invalidate_caches()
+    return _import(name, str(path))
 
 
 def package_of(folder: Path) -> ModuleType:

@@ -38,6 +38,7 @@ COMMANDS = {
     "scan": "say what TensorRT takes of a model, what rewrites cover and what is left",
     "rewrite": "replace what TensorRT cannot take by plugins",
     "build": "turn a model into a plan, and its manifest",
+    "network": "build a plan of a network that a script describes with TensorRT's API",
     "export": "write a model's plugins as C++ libraries for servers without Python",
     "refit": "give a plan the weights of another model",
     "inspect": "say what is in a plan and whether its plugins are here",

@@ -6,6 +6,7 @@ Importing this package imports neither TensorRT, Polygraphy, onnx nor numpy.
 from __future__ import annotations
 
 from pluginkit.engine.build.build_engine import BuildResult, build_engine
+from pluginkit.engine.build.build_network import build_network
 from pluginkit.engine.build.build_options import BuildOptions
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.config_options import ConfigOptions
@@ -25,6 +26,7 @@ __all__ = [
     "Timing",
     "TimingOptions",
     "build_engine",
+    "build_network",
     "check_manifest",
     "run_engine",
     "time_engine",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,10 +79,11 @@ class AdapterCore:
 
     def copy(self) -> AdapterCore:
         """Return the same plugin for another layer or context, with nothing prepared."""
-        other = AdapterCore(self.plugin, self.flavour, self.node)
-        other.dtypes = self.dtypes
-        other.error = self.error
+        other = copy.copy(self)
+        other._prepared_by_key = {}
+        other.prepared = None
         other.recorded_sizes = RecordedSizes(self.recorded_sizes)
+        _live.add(other)
         return other
 
     def failed(self, callback: str, error: BaseException) -> None:
@@ -118,12 +120,23 @@ class AdapterCore:
         values = {name: values_from_exprs(name, exprs) for name, exprs in by_name.items()}
         descs = calls.describe_inputs(self.plugin, shapes, self._known_dtypes(), values)
         calls.check(self.plugin, descs)
+        outputs = calls.output_shapes(self.plugin, descs)
+        return self.lowered(outputs, inputs, by_name, builder)
+
+    def lowered(
+        self,
+        shapes: Sequence[Shape],
+        inputs: Sequence[Any],
+        shape_inputs: Mapping[str, Any],
+        builder: Any,
+    ) -> list[Any]:
+        """Return the outputs' shapes as DimsExprs."""
         sizes = {
             port.name: index for index, port in enumerate(self.plugin.spec.outputs) if port.is_size
         }
         operations = self.flavour.module.DimensionOperation
-        lowering = Lowering(inputs, by_name, sizes, builder, operations)
-        return [lowering.exprs(shape) for shape in calls.output_shapes(self.plugin, descs)]
+        lowering = Lowering(inputs, shape_inputs, sizes, builder, operations)
+        return [lowering.exprs(shape) for shape in shapes]
 
     def _known_dtypes(self) -> list[DType]:
         """Return the inputs' dtypes; allowed ones if TensorRT has not told them yet."""

@@ -1,22 +1,18 @@
-"""Register plugins with TensorRT, and add them to networks."""
+"""Register plugins with TensorRT."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pluginkit.contract import calls
 from pluginkit.contract.attributes import shown
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import PluginKey, PluginSpec
-from pluginkit.errors import MissingDependencyError, RegistrationError, UsageError
-from pluginkit.trt.adapter import AdapterCore
-from pluginkit.trt.callbacks import callback_errors
+from pluginkit.errors import RegistrationError, UsageError
 from pluginkit.trt.flavour import Flavour, load_flavour
-from pluginkit.trt.plugin_v2 import creator_v2, plugin_v2
-from pluginkit.trt.plugin_v3 import creator_v3, plugin_v3
+from pluginkit.trt.plugin_v2 import creator_v2
+from pluginkit.trt.plugin_v3 import creator_v3
 
 Interface = Literal["auto", "v2", "v3"]
 
@@ -176,62 +172,3 @@ def _refuse_onnx_name(spec: PluginSpec) -> None:
             cause="TensorRT's ONNX parser prefers its own operator to a plugin of that name.",
             fix=f'set plugin_name = "{spec.plugin_name}_PK".',
         )
-
-
-def add_to_network(
-    network: Any,
-    plugin: Plugin,
-    inputs: Sequence[Any],
-    *,
-    name: str | None = None,
-    interface: Interface = "auto",
-) -> Any:
-    """Add a plugin layer to a network built through TensorRT's API, and register the plugin.
-
-    Args:
-        network: an ``INetworkDefinition``.
-        plugin: the plugin, with its attributes.
-        inputs: one ``ITensor`` for each present input, in declared order, shape inputs included.
-        name: the layer's name.
-        interface: as for :func:`register`.
-
-    Returns:
-        The layer; its outputs are ``layer.get_output(i)``.
-
-    Errors:
-        PK111: the number of inputs is wrong.  PK210: the flavour's bindings offer no such call.
-        PK209: TensorRT refused the layer.  PK204: a callback failed.
-    """
-    flavour = _flavour_of(network)
-    expected = sum(plugin.present)
-    if len(inputs) != expected:
-        raise UsageError(
-            "PK111", f"{type(plugin).__name__}: got {len(inputs)} inputs; expected {expected}."
-        )
-    chosen = interface_of(plugin.spec, flavour, interface)
-    method = getattr(network, f"add_plugin_{chosen}", None)
-    if method is None:
-        raise MissingDependencyError(
-            "PK210",
-            f"{flavour.name} {flavour.version} cannot add {chosen} plugins to a network by API.",
-            fix="write the layer as an ONNX node (pluginkit.onnx.plugin_node) and parse it.",
-        )
-    register(type(plugin), interface=interface, flavour=flavour)
-    core = AdapterCore(plugin, flavour, name)
-    with callback_errors():
-        if chosen == "v2":
-            layer = method(list(inputs), plugin_v2(core))
-        else:
-            ports = zip(calls.present_ports(plugin), inputs, strict=True)
-            shape_inputs = [tensor for port, tensor in ports if port.is_shape_input]
-            layer = method(calls.on_device(plugin, inputs), shape_inputs, plugin_v3(core))
-    if layer is None:
-        raise RegistrationError("PK209", f"{type(plugin).__name__}: TensorRT refused the layer.")
-    if name is not None:
-        layer.name = name
-    return layer
-
-
-def _flavour_of(network: Any) -> Flavour:
-    package = type(network).__module__.partition(".")[0].removesuffix("_bindings")
-    return load_flavour(package)

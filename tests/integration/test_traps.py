@@ -29,7 +29,8 @@ from pluginkit.trt import plugin_registry
 from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import available_flavours, load_flavour
-from pluginkit.trt.plugin_registry import add_to_network, interface_of, register
+from pluginkit.trt.plugin_layers import add_to_network
+from pluginkit.trt.plugin_registry import interface_of, register
 from pluginkit.trt.plugin_v3 import plugin_v3
 from tests.integration.host_plugins import HostPlugin, PadRows
 

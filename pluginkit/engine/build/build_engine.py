@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,17 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pluginkit
 from pluginkit.contract.plugin import Plugin, Plugins
 from pluginkit.current_work import BUILDING, working
 from pluginkit.engine.build.build_options import BuildOptions, ResolvedOptions, resolve_options
 from pluginkit.engine.build.build_progress import BuildObserver
-from pluginkit.engine.build.built_engine import BuiltEngine, built_engine
-from pluginkit.engine.build.compute_capabilities import text_from_capability
+from pluginkit.engine.build.built_engine import BuiltEngine, BuiltPlan, built_engine, manifest_of
 from pluginkit.engine.build.explain_failure import explain_failure, explain_refusals
 from pluginkit.engine.build.fit_profiles import build_with_fitting_defaults
 from pluginkit.engine.build.linked_dims import link_inputs
-from pluginkit.engine.build.model_plugins import check_known, plugin_records
+from pluginkit.engine.build.model_plugins import check_known
 from pluginkit.engine.build.network_inputs import inputs_of
 from pluginkit.engine.build.profile_checks import ProfileChecks
 from pluginkit.engine.build.profiles import OptimizationProfile
@@ -28,9 +25,9 @@ from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.parse_model import parse_model
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
-from pluginkit.engine.plan.manifest import Manifest, manifest_path
-from pluginkit.engine.plan.output_files import check_writable, sha256_of, write_together
-from pluginkit.errors import BuildError, ParseError, UsageError
+from pluginkit.engine.plan.manifest import manifest_path
+from pluginkit.engine.plan.output_files import check_target, write_together
+from pluginkit.errors import BuildError, ParseError
 from pluginkit.trt.flavour import Flavour, load_flavour
 from pluginkit.trt.target import installed_target
 
@@ -42,25 +39,17 @@ if TYPE_CHECKING:
     from pluginkit.trt.callbacks import CallbackFailure
 
 
-@dataclass(frozen=True)
-class BuildResult:
-    """A finished build.
+@dataclass(frozen=True, kw_only=True)
+class BuildResult(BuiltPlan):
+    """A finished build of a model.
 
     Attributes:
-        plan_path: the plan; its manifest is the file next to it, see ``manifest_path``.
-        manifest: the manifest's content.
-        profiles: the optimization profiles, and which ranges pluginkit chose.
         rewrite: what the rewrites did to the model.
-        precision: what was converted to a 16-bit type, None without such an option.
-        seconds: the build's duration, from reading the model to saving the plan.
+        precision: what was converted to another type, None without such an option.
     """
 
-    plan_path: Path
-    manifest: Manifest
-    profiles: tuple[OptimizationProfile, ...]
     rewrite: RewriteResult
     precision: PrecisionReport | None
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -128,15 +117,21 @@ def build_engine(
     for note in source.rewrite.notes:
         observer.notice(note)
     target = Path(plan_path) if plan_path is not None else default_plan_path(path)
-    _check_target(path, target)
+    check_target(path, target)
     flavour = load_flavour(options.flavour)
     resolved = resolve_options(options, flavour, source.plugins, observer)
     engine = _build(flavour, source, shapes or {}, resolved, observer, verbose)
-    manifest = _describe(flavour, source, engine, resolved)
+    manifest = manifest_of(engine, flavour, resolved, source.path, source.nodes)
     text = manifest.to_json().encode()
     write_together({target: engine.plan, manifest_path(target): text})
-    seconds = time.perf_counter() - started
-    return BuildResult(target, manifest, engine.profiles, source.rewrite, source.precision, seconds)
+    return BuildResult(
+        plan_path=target,
+        manifest=manifest,
+        profiles=engine.profiles,
+        seconds=time.perf_counter() - started,
+        rewrite=source.rewrite,
+        precision=source.precision,
+    )
 
 
 def _rewrite(
@@ -166,16 +161,6 @@ def _rewrite(
         for scope, node, plugin in plugin_nodes(result.model, result.plugins)
     ]
     return _Source(path, result, report, nodes)
-
-
-def _check_target(path: Path, target: Path) -> None:
-    """Refuse to write over the model, or where nothing can be written."""
-    for written in (target, manifest_path(target)):
-        check_writable(written)
-        if written.exists() and written.samefile(path):
-            raise UsageError(
-                "PK525", f"{written} is the model; expected another file.", fix="name another plan."
-            )
 
 
 def _build(
@@ -270,24 +255,3 @@ def _registered(
         plugin_library(path, source.plugins, flavour),
     ):
         yield replace(resolved, plugin_library=str(path), library=record)
-
-
-def _describe(
-    flavour: Flavour, source: _Source, engine: BuiltEngine, resolved: ResolvedOptions
-) -> Manifest:
-    return Manifest(
-        pluginkit=pluginkit.__version__,
-        flavour=flavour.name,
-        tensorrt=flavour.version,
-        is_version_compatible=resolved.options.version_compatible,
-        compute_capabilities=tuple(map(text_from_capability, resolved.capabilities)),
-        plan_bytes=len(engine.plan),
-        plan_sha256=hashlib.sha256(engine.plan).hexdigest(),
-        model=source.path.name,
-        model_sha256=sha256_of(source.path),
-        inputs=engine.inputs,
-        outputs=engine.outputs,
-        profiles=engine.ranges,
-        plugins=plugin_records(source.nodes, flavour, resolved.options.interface),
-        library=engine.library,
-    )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pluginkit.atomic_files import Data, check_name, replace_files
+from pluginkit.engine.plan.manifest import manifest_path
 from pluginkit.errors import UsageError
 
 
@@ -51,6 +52,22 @@ def check_writable(path: Path) -> None:
         f"{path} cannot be written: {problem}.",
         fix="name a file in a folder that exists and that you may write to.",
     )
+
+
+def check_target(source: Path, target: Path, what: str = "model") -> None:
+    """Refuse to write a plan and its manifest over their source, or where nothing can be written.
+
+    Errors:
+        PK525: a file cannot be written, or is the source.
+    """
+    for written in (target, manifest_path(target)):
+        check_writable(written)
+        if written.exists() and written.samefile(source):
+            raise UsageError(
+                "PK525",
+                f"{written} is the {what}; expected another file.",
+                fix="name another plan.",
+            )
 
 
 def _why_unwritable(path: Path) -> str | None:
