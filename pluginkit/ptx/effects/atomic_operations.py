@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,12 +19,13 @@ from pluginkit.ptx.memory.memory_access import AccessPart, MemoryAccess
 from pluginkit.ptx.operations import half
 from pluginkit.ptx.operations.packed import high, join, low
 from pluginkit.ptx.operations.registry import type_of
-from pluginkit.ptx.text.syntax import Instruction, Register
+from pluginkit.ptx.text.syntax import Address, Instruction, Operand, Register, Vector
 from pluginkit.ptx.types import DTYPES, Array
 
 AtomicUpdate = Callable[..., Any]
 
 _NAMES = ("add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas")
+_VECTORS = ("v2", "v4", "v8")
 _UFUNCS = {
     "add": np.add, "min": np.minimum, "max": np.maximum,
     "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
@@ -145,11 +146,46 @@ class _DelayedUpdate:
 
 
 def atomic(slots: Slots, instruction: Instruction) -> Operation:
-    """``atom``, and ``red``, which does not return the old value."""
+    """``atom``, and ``red``, which does not return the old value.
+
+    A vector's elements are each updated atomically, one after the other.
+    """
+    if not instruction.has(*_VECTORS):
+        return _single(slots, instruction)
+    first, *others = _elements(instruction)
+    whole = DTYPES[type_of(instruction)].itemsize * (len(others) + 1)
+    operations = [_single(slots, first, whole), *(_single(slots, each) for each in others)]
+
+    def run(frame: Frame) -> None:
+        for operation in operations:
+            operation(frame)
+
+    return run
+
+
+def _elements(instruction: Instruction) -> Iterator[Instruction]:
+    """Yield an instruction for each element of a vector."""
+    nbytes = DTYPES[type_of(instruction)].itemsize
+    modifiers = tuple(each for each in instruction.modifiers if each not in _VECTORS)
+    vectors = [each for each in instruction.operands if isinstance(each, Vector)]
+    for at in range(len(vectors[-1].items)):
+        operands = [_element(operand, at, at * nbytes) for operand in instruction.operands]
+        yield replace(instruction, modifiers=modifiers, operands=tuple(operands))
+
+
+def _element(operand: Operand, at: int, offset: int) -> Operand:
+    if isinstance(operand, Vector):
+        return operand.items[at]
+    if isinstance(operand, Address):
+        return replace(operand, offset=operand.offset + offset)
+    return operand
+
+
+def _single(slots: Slots, instruction: Instruction, alignment: int = 1) -> Operation:
     kind, name = type_of(instruction), instruction.one_of(_NAMES)
     space = space_of(instruction)
     update = _update_of(name, kind, space)
-    if update is None or instruction.has("v2", "v4", "v8"):
+    if update is None:
         raise slots.unsupported(instruction)
     operands = list(instruction.operands)
     target = operands.pop(0) if instruction.opcode == "atom" else Register("_")
@@ -160,7 +196,7 @@ def atomic(slots: Slots, instruction: Instruction) -> Operation:
     choose, in_block = active_threads(slots, instruction), instruction.has("cta")
     access = replace(
         access_of(slots, instruction, space), is_strong=True, may_pass_end=True,
-        fences=instruction.has("acquire", "release", "acq_rel"),
+        alignment=alignment, fences=instruction.has("acquire", "release", "acq_rel"),
     )  # fmt: skip
     is_plain = kind not in ("f16", "bf16", "f16x2", "bf16x2")
     ufunc = _UFUNCS.get(name) if is_plain else None

@@ -103,14 +103,15 @@ class Addresses:
         return _some(part, ~bad)
 
     def _without_misaligned(self, access: MemoryAccess, part: AccessPart, verb: str) -> AccessPart:
-        last = access.nbytes - 1
+        needed = max(access.nbytes, access.alignment)
+        last = needed - 1
         if not last or not len(part.offsets) or not int(np.bitwise_or.reduce(part.offsets)) & last:
             return part
         bad = part.offsets & last != 0
         self.report(
             access, _some(part, bad), "misaligned",
             f"{access.nbytes} bytes of {part.region.name} are {verb} at an address that is no "
-            f"multiple of {access.nbytes}",
+            f"multiple of {needed}",
         )  # fmt: skip
         return _some(part, ~bad)
 

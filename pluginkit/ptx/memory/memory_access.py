@@ -29,6 +29,8 @@ class MemoryAccess:
         used_bytes: which bytes of a vector the kernel uses later, as a bit mask; None for all.
         may_pass_end: whether it may reach past a buffer's end inside an aligned word. A
             compare-and-swap on a byte or a half has to access the word around it.
+        alignment: the bytes that addresses must be a multiple of, where they are more than those
+            accessed: of a vector's first element.
     """
 
     instruction: Instruction
@@ -40,6 +42,7 @@ class MemoryAccess:
     fences: bool = False
     used_bytes: int | None = None
     may_pass_end: bool = False
+    alignment: int = 1
 
     @property
     def nbytes(self) -> int:
