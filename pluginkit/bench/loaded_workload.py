@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -109,7 +109,9 @@ class LoadedWorkload:
     def _sampled(self, array: Any, desc: TensorDesc) -> Array:
         """Return the sample of an array of words, on the host and in its real type."""
         words = array.view(_word(self._device.xp, desc.dtype)).reshape(_shape(desc))
-        sample = self._device.xp.ascontiguousarray(words[self.workload.sample])
+        cut = self.workload.sample
+        slices = cut.get(desc.name, ()) if isinstance(cut, Mapping) else cut
+        sample = self._device.xp.ascontiguousarray(words[slices])
         self._device.synchronize()
         host: Array = sample.get() if hasattr(sample, "get") else sample
         return host.view(desc.dtype.numpy)

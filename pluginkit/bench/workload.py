@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -33,7 +33,7 @@ class Workload:
         arrays: makes the inputs from a module, cupy or numpy, and a seed; they are cast to
             ``dtypes``.
         sample: cuts from every input and output a smaller problem, which is compared
-            with the reference.
+            with the reference; a mapping cuts those that it names, each in its own way.
         compulsory_bytes: what must be moved; all inputs and outputs once unless given.
     """
 
@@ -42,7 +42,7 @@ class Workload:
     plugin: Plugin
     dtypes: tuple[DType, ...]
     arrays: Callable[[Any, int], Sequence[Any]]
-    sample: tuple[slice, ...] = ()
+    sample: tuple[slice, ...] | Mapping[str, tuple[slice, ...]] = ()
     compulsory_bytes: int | None = None
 
 

@@ -101,6 +101,13 @@ def test_an_element_that_is_not_written_is_found_outside_the_sample(measured):
     assert "not written" in found.note
 
 
+def test_a_sample_cuts_the_tensors_that_it_names(measured):
+    found = measured(right, sample={"x": (slice(0, 3),), "y": (slice(0, 3),)})
+    assert [(one.status, one.error) for one in found.values()] == [("ok", 0)] * 2
+    with pytest.raises(ValueError, match="shape"):
+        measured(sample={"x": (slice(0, 3),)})
+
+
 def test_what_a_peer_cannot_do_is_its_result(measured):
     found = measured(refusing, breaking)
     assert (found["refusing"].status, found["refusing"].note) == ("not offered", "no such thing")
