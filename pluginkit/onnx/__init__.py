@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.empty_guards import lift_empty_guards as lift_empty_guards
     from pluginkit.onnx.rewriting.equal_nodes import merge_equal_nodes as merge_equal_nodes
     from pluginkit.onnx.rewriting.export_nodes import NewNode as NewNode
+    from pluginkit.onnx.rewriting.graph_index import GraphIndex as GraphIndex
     from pluginkit.onnx.rewriting.graph_rewrite import Change as Change
     from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite as GraphRewrite
     from pluginkit.onnx.rewriting.graph_rewrite import Graphs as Graphs
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.pattern import Op as Op
     from pluginkit.onnx.rewriting.pattern import Optional as Optional
     from pluginkit.onnx.rewriting.pattern import PatternOperand as PatternOperand
+    from pluginkit.onnx.rewriting.replace_nodes import replace_nodes as replace_nodes
     from pluginkit.onnx.rewriting.replacement import NodeInput as NodeInput
     from pluginkit.onnx.rewriting.replacement import Replacement as Replacement
     from pluginkit.onnx.rewriting.retyping import retype as retype
@@ -58,6 +60,7 @@ _HOME_OF = {
     "Change": "rewriting.graph_rewrite",
     "Constant": "rewriting.pattern",
     "FLOATS": "inference.element_types",
+    "GraphIndex": "rewriting.graph_index",
     "GraphRewrite": "rewriting.graph_rewrite",
     "Graphs": "rewriting.graph_rewrite",
     "INTEGERS": "inference.element_types",
@@ -90,6 +93,7 @@ _HOME_OF = {
     "output_names": "model.graphs",
     "place_of": "model.graphs",
     "plugin_node": "model.plugin_nodes",
+    "replace_nodes": "rewriting.replace_nodes",
     "retype": "rewriting.retyping",
     "select_by_masks": "rewriting.masked_assignment",
     "scopes": "model.graphs",

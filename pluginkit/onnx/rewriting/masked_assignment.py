@@ -9,10 +9,10 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.onnx.model.graphs import Scope, is_op, names_read, place_of, scopes
+from pluginkit.onnx.model.graphs import Scope, is_op, place_of, scopes
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
-from pluginkit.onnx.rewriting.scope_edit import drop_value_info, set_nodes
+from pluginkit.onnx.rewriting.replace_nodes import replace_nodes
 
 
 def select_by_masks(graphs: Graphs) -> list[Change]:
@@ -35,34 +35,7 @@ def _select(scope: Scope, graphs: Graphs) -> Iterator[Change]:
                 yield place_of(scope, node), tuple(each.op_type for each in made)
                 new[position] = made
     if new:
-        _replace(index, new)
-
-
-def _replace(index: GraphIndex, new: dict[int, list[onnx.NodeProto]]) -> None:
-    """Put nodes in the places of others, and remove what nothing reads then."""
-    scope = index.scope
-    removed, released = set(new), set[str]()
-    for position, made in new.items():
-        index.replace([index.nodes[position]], made)
-        released |= names_read(index.nodes[position])
-    for position in reversed(range(max(new))):
-        node = index.nodes[position]
-        is_read = any(index.readers[name] or name in index.outputs for name in node.output)
-        if position not in new and not is_read and not released.isdisjoint(node.output):
-            removed.add(position)
-            index.replace([node], [])
-            released |= names_read(node)
-    kept: list[onnx.NodeProto] = []
-    gone = {name for position in removed - set(new) for name in index.nodes[position].output}
-    for position, node in enumerate(index.nodes):
-        if position in new:
-            first = len(scope.graph.node)
-            scope.graph.node.extend(new[position])
-            kept += scope.graph.node[first:]
-        elif position not in removed:
-            kept.append(node)
-    set_nodes(scope, kept)
-    drop_value_info(scope, gone)
+        replace_nodes(index, new)
 
 
 class _Assignment:

@@ -28,7 +28,7 @@ from pluginkit.onnx.rewriting.match import Match
 from pluginkit.onnx.rewriting.pattern_search import Bindings, explain_mismatch, find_bindings
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite, RefusedRewrite
-from pluginkit.onnx.rewriting.scope_edit import ScopeEdit, removal_problem
+from pluginkit.onnx.rewriting.scope_edit import ScopeEdit, import_domains, removal_problem
 
 #: No model needs so many rounds; a rewrite that matches its own result would go on forever.
 _MAX_ROUNDS = 1000
@@ -132,6 +132,8 @@ class RewritePasses:
             AppliedRewrite(_name(rewrite), *place, made, rewrite.cost) for place, made in changes
         )
         if changes:
+            if rewrite.plugin is not None:
+                import_domains(self._model, [rewrite.plugin.spec.plugin_namespace])
             self._indexes = []
             self._infer_types()
         return bool(changes)

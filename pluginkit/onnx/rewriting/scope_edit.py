@@ -163,15 +163,16 @@ class ScopeEdit:
             else:
                 nodes.append(node)
         set_nodes(scope, nodes)
-        self._import_domains()
+        made = [node for nodes in self._made.values() for node in nodes]
+        import_domains(self._model, {node.domain for node in made})
         drop_value_info(scope, gone - self._places.keys())
 
-    def _import_domains(self) -> None:
-        there = {entry.domain for entry in self._model.opset_import} | {"", "ai.onnx"}
-        used = {node.domain for nodes in self._made.values() for node in nodes}
-        self._model.opset_import.extend(
-            onnx.helper.make_opsetid(each, 1) for each in sorted(used - there)
-        )
+
+def import_domains(model: onnx.ModelProto, domains: Collection[str]) -> None:
+    """Let the model import the operators of these domains, unless it does already."""
+    there = {entry.domain for entry in model.opset_import} | {"", "ai.onnx"}
+    new = sorted(set(domains) - there)
+    model.opset_import.extend(onnx.helper.make_opsetid(each, 1) for each in new)
 
 
 def drop_value_info(scope: Scope, gone: set[str]) -> None:

@@ -20,14 +20,18 @@ FOLDER = Path(__file__).parents[3] / "benchmarks"
 #: The plugin that each of the scripts with peers measures.
 BENCHMARKS = {
     "AddRMSNorm": "rms_norm",
+    "BitCast": "bit_cast",
     "DeformConv": "deform_conv",
     "GridSample": "grid_sample",
+    "MultiScaleDeformableAttention": "multi_scale_deformable_attention",
     "NonMaxSuppression": "non_max_suppression",
     "NonZero": "non_zero",
+    "ResizedArgMax": "resized_arg_max",
     "RoiAlign": "roi_align",
     "ScatterElements": "scatter_elements",
     "ScatterND": "scatter_nd",
     "TopK": "top_k",
+    "TreeEnsemble": "tree_ensemble",
     "Unique": "unique",
 }
 

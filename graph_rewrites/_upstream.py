@@ -1,0 +1,101 @@
+"""Walk from a value up to the nodes that make it, and compare the sizes of values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+
+from pluginkit.onnx import GraphIndex, Graphs, dtype_of_elem_type, is_op
+
+#: The sizes of a value's axes: a number, a name, or None where nothing is known.
+AxisSizes: TypeAlias = list[int | str | None]
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The nodes of one scope, looked up from the values that they make."""
+
+    index: GraphIndex
+    graphs: Graphs
+
+    def above(self, name: str, op_type: str) -> onnx.NodeProto | None:
+        """Return the node that makes a value, if it is of this type."""
+        position = self.index.producers.get(name)
+        node = None if position is None else self.index.nodes[position]
+        return node if node is not None and is_op(node, op_type) else None
+
+    def dims(self, name: str) -> AxisSizes:
+        """Return the sizes of a value's axes; none at all if its rank is unknown."""
+        found = self.graphs.types.find(self.index.scope, name)
+        if found is None:
+            return []
+        return [
+            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
+            for dim in found.tensor_type.shape.dim
+        ]
+
+    def dtype(self, name: str) -> str:
+        """Return the name of a value's dtype; "" if it is unknown."""
+        found = self.graphs.types.find(self.index.scope, name)
+        elem_type = 0 if found is None else found.tensor_type.elem_type
+        return dtype_of_elem_type(elem_type) if elem_type else ""
+
+    def axes(self, node: onnx.NodeProto) -> list[int]:
+        """Return the axes of a node, which are an input from opset 13 on."""
+        if len(node.input) > 1:
+            stored = self.stored(node.input[1])
+            return [] if stored is None else np.ravel(stored).tolist()
+        return list(attribute_of(node, "axes", []))
+
+    def stored(self, name: str) -> np.ndarray[Any, Any] | None:
+        """Return the value if the model itself stores it; external files are never read."""
+        tensor = self.index.constant(name)
+        if tensor is None or tensor.data_location == onnx.TensorProto.EXTERNAL:
+            return None
+        return onnx.numpy_helper.to_array(tensor)
+
+    def is_number(self, name: str, number: float) -> bool:
+        """Whether the model stores one number, this one."""
+        stored = self.stored(name)
+        return stored is not None and stored.size == 1 and stored.item() == number
+
+
+def store_numbers(graphs: Graphs, graph: onnx.GraphProto, name: str, numbers: Any) -> str:
+    """Store integers in a graph; return the name of the value, which is new to the model."""
+    made = graphs.names.new_value(name)
+    array = np.array(numbers, np.int64)
+    graph.initializer.append(onnx.numpy_helper.from_array(array, made))
+    return made
+
+
+def attribute_of(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """Return an attribute of a node, or the default if the node leaves it out."""
+    found = next((each for each in node.attribute if each.name == name), None)
+    return default if found is None else onnx.helper.get_attribute_value(found)
+
+
+def perm_of(node: onnx.NodeProto) -> list[int]:
+    """Return the permutation of a Transpose."""
+    return list(attribute_of(node, "perm", []))
+
+
+def known_product(dims: Sequence[int | str | None]) -> int | None:
+    """Return the product of sizes, or None if one is no number."""
+    numbers = [size for size in dims if isinstance(size, int)]
+    return int(np.prod(numbers)) if len(numbers) == len(dims) else None
+
+
+def is_same(size: int | str | None, other: int | str | None) -> bool:
+    """Whether two sizes are known to be equal; they may be names."""
+    return size is not None and size == other
+
+
+def are_same(dims: Sequence[int | str | None], others: Sequence[int | str | None]) -> bool:
+    """Whether two lists of sizes are known to be equal."""
+    return len(dims) == len(others) and all(map(is_same, dims, others))
