@@ -93,6 +93,7 @@ def load_bench_file(path: Path) -> BenchFile:
         if spec is None or spec.loader is None:
             raise ImportError("it is no Python file")
         module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # where dataclasses and Triton look names up
         with _modules_of_folder(path):
             spec.loader.exec_module(module)
     except Exception as error:  # the file may raise anything
