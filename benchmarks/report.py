@@ -36,6 +36,9 @@ Every script answers `--help`.
 | [multi_scale_deformable_attention.py](multi_scale_deformable_attention.py) | \
 MultiScaleDeformableAttention and peers | a GPU, torch, triton |
 | [max_roi_pool.py](max_roi_pool.py) | MaxRoiPool and torchvision | a GPU, torchvision |
+| [det.py](det.py) | Det and torch | a GPU, torch |
+| [inverse.py](inverse.py) | Inverse and torch | a GPU, torch |
+| [solve.py](solve.py) | Solve and torch | a GPU, torch |
 | [bit_cast.py](bit_cast.py) | BitCast and torch | a GPU, torch |
 | [resized_arg_max.py](resized_arg_max.py) | ResizedArgMax and its peers | a GPU, torch |
 | [tree_ensemble.py](tree_ensemble.py) | TreeEnsemble and its peers | a GPU, torch |

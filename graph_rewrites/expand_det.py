@@ -12,7 +12,8 @@ from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-_LARGEST = 4
+#: The largest matrices whose minors are spelled out.
+LARGEST = 4
 
 
 class ExpandDet(Rewrite):
@@ -29,8 +30,8 @@ class ExpandDet(Rewrite):
         if problem is not None:
             return problem
         size = (match.shape(x) or (None,))[-1]
-        if size is None or not 1 <= size <= _LARGEST:
-            return f"its matrices are larger than {_LARGEST} x {_LARGEST}, or of unknown size"
+        if size is None or not 1 <= size <= LARGEST:
+            return f"its matrices are larger than {LARGEST} x {LARGEST}, or of unknown size"
         return size
 
     def rewrite(self, match: Match, x: gs.Tensor, facts: int) -> list[gs.Node]:

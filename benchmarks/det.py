@@ -1,0 +1,39 @@
+"""Det and torch.linalg, on a GPU.
+
+    python benchmarks/det.py
+
+which is ``pluginkit bench Det --peers benchmarks/det.py`` with the results written to
+benchmarks/results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from drawn_matrices import CASES, SAMPLE, draw
+from peers import bind_torch, run_bench
+
+from pluginkit import float32
+from pluginkit.bench.workload import Peer, Workload
+from pluginkit.contract.tensors import DeviceTensor
+from pluginkit.plugins.det import Det
+
+
+def workloads() -> Iterator[Workload]:
+    """Yield every case in float32, the only type of the peer."""
+    for case, shape in CASES.items():
+        yield Workload(case, "determinant", Det(), (float32,), draw(shape), SAMPLE)
+
+
+def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+    import torch
+
+    return torch.linalg.det
+
+
+PEERS = (Peer("torch", bind_torch(_torch)),)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_bench(Det, __file__))

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from pluginkit import float32
+from pluginkit.contract import calls
+from pluginkit.errors import PluginkitError
+from pluginkit.plugins.det import Det
+from pluginkit.plugins.inverse import Inverse
+from pluginkit.plugins.solve import Solve
+from pluginkit.testing import run_kernels
+from tests.plugins.compilation import (
+    assert_all_compile,
+    few_of_each,
+    specialisations_of,
+)
+
+
+def matrices(*shape):
+    rng = np.random.default_rng(3)
+    return (rng.normal(size=shape) + 2 * np.eye(shape[-1])).astype(np.float32)
+
+
+def on_machine(plugin, *inputs):
+    run = run_kernels(plugin, list(inputs))
+    assert not run.findings
+    return run.outputs[0]
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 1, 1), (5, 3, 3), (2, 2, 4, 4), (3, 9, 9), (33, 33)], ids=str
+)
+def test_numpy_agrees(shape):
+    a = matrices(*shape)
+    b = np.random.default_rng(4).normal(size=(*shape[:-1], 2)).astype(np.float32)
+    exact = a.astype(np.float64)
+    close = {"rtol": 2e-4, "atol": 2e-4}
+    np.testing.assert_allclose(on_machine(Det(), a), np.linalg.det(exact), **close)
+    np.testing.assert_allclose(on_machine(Inverse(), a), np.linalg.inv(exact), **close)
+    np.testing.assert_allclose(on_machine(Solve(), a, b), np.linalg.solve(exact, b), **close)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_a_row_below_may_be_the_pivot(size):
+    """Without pivots the first division would be by zero."""
+    a = np.roll(np.eye(size, dtype=np.float32), 1, axis=0)[None]
+    assert on_machine(Det(), a).tolist() == [(-1) ** (size - 1)]
+    np.testing.assert_array_equal(on_machine(Inverse(), a)[0], a[0].T)
+
+
+@pytest.mark.parametrize("size", [2, 3, 6])
+def test_a_singular_matrix_has_determinant_zero_and_no_finite_inverse(size):
+    a = np.ones((1, size, size), np.float32)
+    assert on_machine(Det(), a).tolist() == [0]
+    assert not np.isfinite(on_machine(Inverse(), a)).all()
+
+
+def test_a_matrix_without_rows_has_determinant_one():
+    assert calls.run_reference(Det(), [np.zeros((2, 0, 0), np.float32)])[0].tolist() == [1, 1]
+    assert on_machine(Det(), np.zeros((2, 0, 0), np.float32)).tolist() == [1, 1]
+
+
+def test_solve_wants_one_batch():
+    inputs = calls.describe_inputs(Solve(), [(2, 3, 3), (4, 3, 1)], [float32, float32])
+    with pytest.raises(PluginkitError, match="expected the same batch"):
+        calls.check(Solve(), inputs)
+
+
+def test_kernels_compile():
+    assert_all_compile(few_of_each(specialisations_of([Det(), Inverse(), Solve()])), "75")
