@@ -101,10 +101,11 @@ def read_port(source: ClassSource, name: str, declared: DeclaredPort, types: Typ
                 f"write {name} = Input(..., ranks=(lowest, highest)).",
             )
         port = Port(name, variable, dtypes, declared.optional, declared.ranks, declared.doc)
+        port = replace(port, scale=declared.scale)
         return _with_shape(source, port, _shape(source, name, declared))
     if isinstance(declared, Output):
         port = Port(name, variable, dtypes, False, (0, MAX_RANK), declared.doc)
-        port = replace(port, shape=_shape(source, name, declared))
+        port = replace(port, shape=_shape(source, name, declared), scale=declared.scale)
         return replace(port, like=declared.like or declared.aliases, aliases=declared.aliases)
     if not set(dtypes) <= {int32, int64}:
         raise source.error(

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 
 from pluginkit.contract.class_source import ClassSource, function_of
-from pluginkit.contract.dtypes import DType
+from pluginkit.contract.dtypes import DType, int8
 from pluginkit.contract.launches import CudaKernel
 from pluginkit.contract.output_shape_rules import check_output_shapes
 from pluginkit.contract.spec import RESERVED_ATTRIBUTES, PluginSpec
@@ -26,6 +26,7 @@ def check_spec(source: ClassSource, spec: PluginSpec) -> None:
     """
     _check_ports(source, spec)
     _check_types(source, spec)
+    _check_scales(source, spec)
     check_output_shapes(source, spec)
     _check_names(source, spec)
     _check_tolerance(source)
@@ -65,6 +66,32 @@ def _check_types(source: ClassSource, spec: PluginSpec) -> None:
                 port.name,
                 f"the type of output '{port.name}' does not follow from a required input.",
                 "use such an input's type variable, a single dtype, or define output_types.",
+            )
+
+
+def _check_scales(source: ClassSource, spec: PluginSpec) -> None:
+    """Refuse a scale that no attribute holds, or that a value of the same type lacks."""
+    floats = [attribute.name for attribute in spec.attributes if attribute.kind == "float"]
+    ports = spec.inputs + spec.outputs
+    scaled = {port.variable for port in ports if port.scale and port.variable}
+    for port in ports:
+        if port.scale and (port.scale not in floats or int8 not in port.dtypes):
+            raise source.error(
+                "PK103",
+                port.name,
+                f"'{port.name}' has scale '{port.scale}' and is "
+                f"{', '.join(dtype.name for dtype in port.dtypes)}; expected int8 among its types, "
+                f"and one of the float attributes: {', '.join(floats) or 'none'}.",
+                f"declare {port.scale}: float = attribute(default=1.0), and int8.",
+            )
+        if port.variable in scaled and not port.scale:
+            raise source.error(
+                "PK103",
+                port.name,
+                f"'{port.name}' has no scale; expected one, since others of type "
+                f"'{port.variable}' have.",
+                f"write {port.name} = {'Input' if port in spec.inputs else 'Output'}("
+                f'"{port.variable}", scale="...").',
             )
 
 

@@ -48,6 +48,8 @@ class Input:
             number of them that are the same in every input that has ``"*S"``.
         optional: whether the ONNX node may leave it out; the plugin's methods then get None.
         ranks: the lowest and the highest allowed rank, where the shape does not fix it.
+        scale: the float attribute that a quantized model sets to what one step of int8 is worth: a
+            number q of the input then stands for q * scale. Without it int8 means integers.
         doc: one line of documentation.
     """
 
@@ -55,6 +57,7 @@ class Input:
     shape: tuple[ShapeItem, ...] | None = None
     optional: bool = False
     ranks: tuple[int, int] = (0, MAX_RANK)
+    scale: str = ""
     doc: str = ""
 
 
@@ -90,6 +93,7 @@ class Output:
             (IPluginV3 only). Otherwise the output gets separate memory, so kernels must work both
             ways. The output has the input's type and shape. A build must enable TensorRT's preview
             feature ALIASED_PLUGIN_IO_10_03; ``pluginkit build`` does.
+        scale: as for :class:`Input`; inputs and outputs of one attribute have one scale.
         doc: one line of documentation.
     """
 
@@ -97,6 +101,7 @@ class Output:
     shape: tuple[ShapeItem, ...] | None = None
     like: str = ""
     aliases: str = ""
+    scale: str = ""
     doc: str = ""
 
 
@@ -153,6 +158,7 @@ class Port:
         like: the input whose shape an output has, or "".
         aliases: the input whose memory an output takes over, or "".
         shape: the declared shape, or None.
+        scale: the attribute that says what one step of int8 is worth, or "".
     """
 
     name: str
@@ -166,6 +172,7 @@ class Port:
     like: str = ""
     aliases: str = ""
     shape: DeclaredShape | None = None
+    scale: str = ""
 
     @property
     def has_shape(self) -> bool:

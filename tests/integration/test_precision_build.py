@@ -13,8 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 from pluginkit.cli.main import main
 from pluginkit.engine import BuildOptions, build_engine
 from pluginkit.errors import UsageError
-from pluginkit.onnx.precision.precision_options import Precision
-from tests.unit.onnx.precision.float_models import cnn, transformer
+from pluginkit.onnx import plugin_node
+from pluginkit.onnx.precision.precision_options import Precision, Quantization
+from tests.unit.onnx.models import BOOL, INT64, model_of, value
+from tests.unit.onnx.precision.float_models import cnn, node, transformer
+from tests.unit.onnx.precision.soft_sign import SoftSign
 
 pytestmark = pytest.mark.trt
 
@@ -84,6 +87,44 @@ def test_int8_and_float16_build_in_one_model(tmp_path: Path) -> None:
     assert build_engine(mixed, options=options).manifest.plan_bytes > 0
     tolerance = ["--rtol", "0.1", "--atol", "0.1", "--inputs", str(tmp_path / "x.npz")]
     assert main(["compare", str(path), str(mixed), *tolerance]) == 0
+
+
+def loop_with_a_plugin() -> onnx.ModelProto:
+    """y = SoftSign(y @ w) three times."""
+    body = helper.make_graph(
+        [
+            node("Identity", ["go"], "go_on"),
+            node("MatMul", ["state", "w"], "m"),
+            plugin_node(SoftSign(), ["m"], ["next"], "soft"),
+        ],
+        "body",
+        [value("at", [], INT64), value("go", [], BOOL), value("state", ["n", 4])],
+        [value("go_on", [], BOOL), value("next", ["n", 4])],
+    )
+    stored = [
+        numpy_helper.from_array(np.array(3), "trips"),
+        numpy_helper.from_array(2 * np.eye(4, dtype=np.float32), "w"),
+    ]
+    loop = helper.make_node("Loop", ["trips", "", "x"], ["y"], name="loop", body=body)
+    model = model_of([loop], [value("x", ["n", 4])], [value("y", ["n", 4])], stored)
+    model.opset_import.add(domain="pluginkit", version=1)
+    return model
+
+
+@pytest.mark.parametrize("kind", ["float16", "int8"])
+def test_a_body_with_a_plugin_builds_in_fewer_bits(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "loop.onnx"
+    onnx.save(loop_with_a_plugin(), path)
+    feeds = {"x": np.linspace(-2, 2, 8, dtype=np.float32).reshape(2, 4)}
+    wanted = Quantization(inputs=[feeds]) if kind == "int8" else Precision("float16")
+    options = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=ALL, precision=wanted)
+    result = build_engine(path, options=options, plugins={SoftSign.spec.key: SoftSign})
+    assert result.precision is not None
+    assert (result.precision.converted, result.precision.kept) == (2, [])
+    assert all(loss.signal_to_noise_db > 30 for loss in result.precision.losses)
+    ((soft,),) = [plugin.nodes for plugin in result.manifest.plugins]
+    assert (soft.attributes["x_scale"] != 1) == (kind == "int8")
+    assert result.plan_path.stat().st_size == result.manifest.plan_bytes
 
 
 @pytest.mark.parametrize("kind", ["INT4", "FLOAT8E4M3FN"])

@@ -65,7 +65,7 @@ def convert_precision(
     if precision.dtype == "bfloat16":
         check_opset(model, "bfloat16", _HAS_BFLOAT16)
     check_names(precision, [node for scope in scopes(model) for node in scope.graph.node])
-    beyond = frozenset[str]()
+    beyond = frozenset[tuple[str, str]]()
     if precision.inputs:
         from pluginkit.onnx.precision.values_beyond import values_beyond  # imports ONNX Runtime
 

@@ -24,6 +24,7 @@ from pluginkit.onnx.model.graphs import (
     sorted_nodes,
 )
 from pluginkit.onnx.model.plugin_nodes import Plugins
+from pluginkit.onnx.precision.body_magnitudes import ValueKey
 from pluginkit.onnx.precision.kept_nodes import (
     FloatInputs,
     follows_float32,
@@ -51,7 +52,7 @@ class ConversionContext:
     types: Types
     plugins: Plugins
     names: ModelNames
-    beyond: frozenset[str]
+    beyond: frozenset[ValueKey]
     report: PrecisionReport = field(init=False)
 
     def __post_init__(self) -> None:
@@ -141,7 +142,7 @@ class ScopeConversion:
             [name for name in read if name in self._owner(name)._made_narrow],
             [name for name in read if name in self._owner(name)._counted],
         )
-        beyond = context.beyond if self._outer is None else frozenset[str]()
+        beyond = frozenset(filter(self._is_beyond, [*node.input, *node.output]))
         reason = reason_to_keep(node, inputs, context.precision, beyond)
         if reason is not None:
             if reason == "computed from integers":
@@ -232,6 +233,9 @@ class ScopeConversion:
         """Return a constant; None for a value that is computed, or that the user may give."""
         owner = self._owner(name)
         return None if name in owner._given else owner._index.constant(name)
+
+    def _is_beyond(self, name: str) -> bool:
+        return (self._owner(name)._scope.path, name) in self._context.beyond
 
     def _is_float32(self, name: str) -> bool:
         found = self._context.types.find(self._scope, name)

@@ -1,4 +1,4 @@
-"""The ranges of a model's values: measured on inputs, or read from a file.
+"""Read the ranges of a model's values from a file.
 
 A range is the largest magnitude that is kept; int8 divides it into 127 steps on either side of 0.
 """
@@ -7,38 +7,14 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-
-import onnx
 
 from pluginkit.atomic_files import read_file
 from pluginkit.errors import UsageError
-from pluginkit.onnx.model.plugin_nodes import Plugins
-from pluginkit.onnx.precision.measured_values import magnitudes
-from pluginkit.onnx.precision.precision_options import Array
 
 #: How TensorRT's calibration caches begin.
 _CACHE = "TRT-"
 _INT8_STEPS = 127
-
-
-def measured_ranges(
-    model: onnx.ModelProto,
-    names: Sequence[str],
-    plugins: Plugins,
-    folder: Path,
-    inputs: Iterable[Mapping[str, Array]],
-) -> dict[str, float]:
-    """Return the largest finite magnitude of values of the main graph on all inputs.
-
-    Errors:
-        PK440, PK441: the model does not run on them.  PK465: they hold NaN.
-    """
-    found: dict[str, float] = {}
-    for name, sizes in magnitudes(model, names, plugins, folder, inputs):
-        found[name] = max(found.get(name, 0.0), float(sizes.max(initial=0)))
-    return found
 
 
 def read_ranges(path: Path) -> dict[str, float]:

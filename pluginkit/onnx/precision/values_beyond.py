@@ -7,10 +7,9 @@ from pathlib import Path
 
 import onnx
 
-from pluginkit.onnx.inference.infer_types import infer_types
-from pluginkit.onnx.model.graphs import scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins
-from pluginkit.onnx.precision.measured_values import magnitudes
+from pluginkit.onnx.precision.body_magnitudes import ValueKey
+from pluginkit.onnx.precision.measured_values import float32_values, magnitudes
 from pluginkit.onnx.precision.precision_options import Precision
 from pluginkit.onnx.running.onnxruntime_session import Array
 
@@ -24,12 +23,12 @@ def values_beyond(
     plugins: Plugins,
     folder: Path,
     inputs: Iterable[Mapping[str, Array]],
-) -> frozenset[str]:
-    """Return the float32 values of the main graph that leave the range of the 16-bit type.
+) -> frozenset[ValueKey]:
+    """Return the float32 values, also inside bodies, that leave the range of the 16-bit type.
 
     A value leaves it if one of its numbers is finite and larger than a quarter of the largest that
     the type has, or if all of them that are not 0 are smaller than the smallest that it holds in
-    full precision. Values inside bodies are not looked at.
+    full precision.
 
     Args:
         model: the model, rewritten and still in float32.
@@ -39,26 +38,12 @@ def values_beyond(
         inputs: sets of inputs to run the model on.
 
     Errors:
-        PK440, PK441: the model does not run on them.  PK465: they hold NaN.
+        PK440, PK441, PK463, PK465: as for ``magnitudes``.
     """
-    main, types = next(scopes(model)), infer_types(model)
-    names = [
-        name
-        for node in model.graph.node
-        for name in node.output
-        if (found := types.find(main, name)) is not None
-        and found.tensor_type.elem_type == onnx.TensorProto.FLOAT
-    ]
-    return frozenset(
-        name
-        for name, sizes in magnitudes(model, names, plugins, folder, inputs)
-        if _is_beyond(sizes, precision)
-    )
+    largest = magnitudes(model, float32_values(model), plugins, folder, inputs)
+    return frozenset(key for key, size in largest.items() if _is_beyond(size, precision))
 
 
-def _is_beyond(sizes: Array, precision: Precision) -> bool:
-    sizes = sizes[sizes > 0]
-    if sizes.size == 0:
-        return False
-    largest = float(sizes.max())
-    return largest > precision.largest / _HEADROOM or largest < precision.smallest
+def _is_beyond(largest: float, precision: Precision) -> bool:
+    is_too_large = largest > precision.largest / _HEADROOM
+    return is_too_large or 0 < largest < precision.smallest

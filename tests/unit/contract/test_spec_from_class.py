@@ -19,6 +19,7 @@ from pluginkit import (
     attribute,
     float16,
     float32,
+    int8,
     int64,
 )
 from pluginkit.contract import calls
@@ -346,6 +347,31 @@ def like_another_than_the_aliased_input() -> Any:
     return Broken
 
 
+def scale_without_an_attribute() -> Any:
+    class Broken(Scale):
+        types: ClassVar = {"T": (float32, int8)}
+        x = Input("T", scale="mode")
+        y = Output("T", scale="factor")
+
+    return Broken
+
+
+def scale_of_floats() -> Any:
+    class Broken(Scale):
+        x = Input("T", scale="factor")
+
+    return Broken
+
+
+def scale_of_one_port_alone() -> Any:
+    class Broken(Scale):
+        types: ClassVar = {"T": (float32, int8)}
+        x = Input("T", scale="factor")
+        y = Output("T")
+
+    return Broken
+
+
 def like_and_output_shapes() -> Any:
     class Broken(Scale):
         y = Output("T", like="x")
@@ -402,6 +428,9 @@ BROKEN = {
     like_an_optional_input: ("PK103 .*'y' is like 'shift'", "y = Output"),
     like_a_shape_input: ("PK103 .*'y' is like 'size'", "y = Output"),
     like_another_than_the_aliased_input: ("PK103 .*aliases 'z' and is like 'x'", "y = Output"),
+    scale_without_an_attribute: ("PK103 .*'x' has scale 'mode'.*attributes: factor", "x = Input"),
+    scale_of_floats: ("PK103 .*'x' has scale 'factor' and is float32, float16", "x = Input"),
+    scale_of_one_port_alone: ("PK103 .*'y' has no scale; expected one", "y = Output"),
     like_and_output_shapes: ("PK105 .*defines output_shapes, and output 'y' is like 'x'", None),
     like_on_one_of_two_outputs: ("PK105 .*output 'z' has no shape", "z = Output"),
     like_on_one_of_two_outputs_and_output_shapes: (

@@ -12,10 +12,12 @@ from pluginkit.onnx.precision.precision_options import OutputLoss, Precision, Qu
 from pluginkit.onnx.precision.quantize_model import quantize_model
 from pluginkit.onnx.precision.tensor_ranges import read_ranges
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
-from tests.unit.onnx.models import BOOL, FLOAT, Silu, model_of, value
+from pluginkit.plugins.circ_pad import CircPad
+from tests.unit.onnx.models import BOOL, FLOAT, INT64, Silu, model_of, value
 from tests.unit.onnx.precision.float_models import Weights, cnn, node, transformer
+from tests.unit.onnx.precision.soft_sign import SoftSign
 
-PLUGINS = {Silu.spec.key: Silu}
+PLUGINS = {cls.spec.key: cls for cls in (Silu, SoftSign, CircPad)}
 X, Y = value("x", ["n", 4]), value("y", ["n", 4])
 RNG = np.random.default_rng(3)
 IMAGES = [{"x": RNG.standard_normal((2, 3, 16, 16), np.float32)} for _ in range(2)]
@@ -72,7 +74,8 @@ def test_plugins_stay_in_float32(tmp_path):
     model = products(plugin_node(Silu(), ["m"], ["s"], "silu"))
     model.opset_import.add(domain="pluginkit", version=1)
     made, report = quantized(model, tmp_path, inputs=NUMBERS)
-    assert [(kept.node, kept.reason) for kept in report.kept] == [("Silu_PK 'silu'", "a plugin")]
+    (kept,) = report.kept
+    assert (kept.node, kept.reason) == ("Silu_PK 'silu'", "its plugin takes no int8")
     (silu,) = [each for each in made.graph.node if each.op_type == "Silu_PK"]
     assert list(silu.input) == ["m"]
     assert report.converted == 2
@@ -107,7 +110,7 @@ def test_other_readers_and_outputs_of_a_value_keep_it_in_float32(tmp_path):
     assert {each.name: each.largest_error for each in report.losses}["r"] == 0
 
 
-def test_bodies_stay(tmp_path):
+def test_bodies_are_quantized_with_the_ranges_that_they_have(tmp_path):
     body = helper.make_graph([node("MatMul", ["m", "w"], "t")], "b", [], [value("t", ["n", 4])])
     choose = helper.make_node("If", ["c"], ["s"], then_branch=body, else_branch=body)
     weights = Weights()
@@ -115,9 +118,67 @@ def test_bodies_stay(tmp_path):
     nodes = [node("MatMul", ["x", "w"], "m"), choose, node("MatMul", ["s", "w"], "y")]
     model = model_of(nodes, [X, value("c", [], BOOL)], [Y], weights.tensors)
     made, report = quantized(model, tmp_path, inputs=[{**NUMBERS[0], "c": np.array(True)}])
-    assert [kept.reason for kept in report.kept] == ["inside a body"] * 2
-    assert report.converted == 2
-    assert "w" in stored(made)  # the body reads it
+    assert (report.converted, report.casts, report.kept) == (4, 4, [])
+    assert report.losses[0].signal_to_noise_db > 30
+    assert "w" not in stored(made)  # nobody reads it
+    (choose,) = [each for each in made.graph.node if each.op_type == "If"]
+    for attribute in choose.attribute:
+        kinds = {each.name: each.data_type for each in attribute.g.initializer}
+        assert TensorProto.INT8 in kinds.values()
+        product = next(each for each in attribute.g.node if each.op_type == "MatMul")
+        assert {"m", "w"}.isdisjoint(product.input)
+
+
+def test_a_loop_is_quantized_over_the_range_of_all_iterations(tmp_path):
+    body = helper.make_graph(
+        [
+            node("Identity", ["go"], "go_on"),
+            node("Constant", [], "k", value=numpy_helper.from_array(2 * np.eye(4, dtype="f"))),
+            node("MatMul", ["state", "k"], "next"),
+        ],
+        "body",
+        [value("at", [], INT64), value("go", [], BOOL), value("state", ["n", 4])],
+        [value("go_on", [], BOOL), value("next", ["n", 4])],
+    )
+    trips = numpy_helper.from_array(np.array(3), "trips")
+    loop = helper.make_node("Loop", ["trips", "", "x"], ["y"], name="loop", body=body)
+    made, report = quantized(model_of([loop], [X], [Y], [trips]), tmp_path, inputs=NUMBERS)
+    (found,) = [each.g for each in made.graph.node[0].attribute]
+    arrays = {each.name: numpy_helper.to_array(each) for each in found.initializer}
+    assert arrays["state_scale"] == pytest.approx(12 / 127, rel=0.01)  # 3, doubled twice
+    assert arrays["k_quantized"].dtype == np.int8
+    assert report.losses[0].signal_to_noise_db > 30
+    _, report = quantized(model_of([loop], [X], [Y], [trips]), tmp_path, ranges={"state": 99})
+    assert report.converted == 1
+
+
+def test_a_plugin_that_says_what_int8_means_gets_it(tmp_path):
+    model = products(plugin_node(SoftSign(), ["m"], ["s"], "soft"))
+    model.opset_import.add(domain="pluginkit", version=1)
+    made, report = quantized(model, tmp_path, inputs=NUMBERS)
+    assert (report.converted, report.kept) == (3, [])
+    assert report.losses[0].signal_to_noise_db > 30
+    (soft,) = [each for each in made.graph.node if each.op_type == "SoftSign_PK"]
+    by_output = {name: each for each in made.graph.node for name in each.output}
+    before, after = by_output[soft.input[0]], by_output["s"]
+    assert (before.op_type, before.input[0]) == ("QuantizeLinear", "m")
+    assert (after.op_type, after.input[0]) == ("DequantizeLinear", soft.output[0])
+    scales = {each.name: each.f for each in soft.attribute if each.name.endswith("_scale")}
+    arrays = stored(made)
+    assert arrays[before.input[1]] == pytest.approx(scales["x_scale"])
+    assert arrays[after.input[1]] == pytest.approx(scales["y_scale"])
+    assert scales["y_scale"] < 1 / 127 < scales["x_scale"]
+    kept, report = quantized(model, tmp_path, inputs=NUMBERS, keep_ops=["SoftSign_PK"])
+    assert [each.reason for each in report.kept] == ["kept by 'SoftSign_PK'"]
+    assert "SoftSign_PK" in [each.op_type for each in kept.graph.node]
+
+
+def test_int8_without_a_scale_is_left_to_the_author(tmp_path):
+    model = products(plugin_node(CircPad(pads=(1, 1)), ["m"], ["s"], "pad"))
+    model.graph.node[-1].input[0] = "m"
+    model.opset_import.add(domain="pluginkit", version=1)
+    _, report = quantized(model, tmp_path, inputs=NUMBERS)
+    assert [each.reason for each in report.kept] == ["its plugin declares no scale for int8"]
 
 
 def test_weights_in_nodes_and_in_files_are_quantized(tmp_path):
