@@ -84,7 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        args = _parser().parse_args(argv)
+        parser = _parser()
+        if not (sys.argv[1:] if argv is None else argv):
+            parser.print_help(sys.stderr)
+            return BAD_INPUT
+        args = parser.parse_args(argv)
     except SystemExit as stop:  # argparse has printed what there is to say
         return int(stop.code or 0)
     except KeyboardInterrupt:

@@ -81,6 +81,12 @@ def test_bad_usage_is_2(argv: list[str], capsys: Capture) -> None:
     assert "usage: pluginkit" in capsys.readouterr().err
 
 
+def test_without_a_command_all_are_listed(capsys: Capture) -> None:
+    assert main([]) == 2
+    listed = capsys.readouterr().err
+    assert all(f"    {name} " in listed for name in COMMANDS)
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
