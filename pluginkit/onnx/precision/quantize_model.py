@@ -56,7 +56,7 @@ _PER_CHANNEL = 13
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class _QuantizableNode:
     """A node that may be quantized.
 
     Attributes:
@@ -173,20 +173,20 @@ def _name_nodes(model: onnx.ModelProto) -> None:
 
 def _candidates(
     model: onnx.ModelProto, values: ScopedValues, plugins: Plugins
-) -> Iterator[_Candidate]:
+) -> Iterator[_QuantizableNode]:
     for scope in main_and_bodies(model):
         for node in scope.graph.node:
             plugin = plugin_of_node(node, plugins)
             if plugin is not None:
                 ports = quantized_ports(plugin, scope, node, values)
-                yield _Candidate(scope, node, plugin, ports)
+                yield _QuantizableNode(scope, node, plugin, ports)
             elif node.op_type in QUANTIZED:
-                yield _Candidate(scope, node, None, None)
+                yield _QuantizableNode(scope, node, None, None)
 
 
 def _ranges(
     model: onnx.ModelProto,
-    candidates: Sequence[_Candidate],
+    candidates: Sequence[_QuantizableNode],
     values: ScopedValues,
     quantization: Quantization,
     plugins: Plugins,
@@ -213,7 +213,7 @@ def _ranges(
 
 
 def _is_kept(
-    candidate: _Candidate,
+    candidate: _QuantizableNode,
     values: ScopedValues,
     ranges: Mapping[ValueKey, float],
     quantization: Quantization,
@@ -236,7 +236,7 @@ def _is_kept(
 
 def _quantize(
     model: onnx.ModelProto,
-    chosen: Sequence[_Candidate],
+    chosen: Sequence[_QuantizableNode],
     values: ScopedValues,
     ranges: Mapping[ValueKey, float],
 ) -> None:
