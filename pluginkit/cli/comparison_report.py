@@ -64,7 +64,7 @@ def _document(models: tuple[Path, Path], comparison: Comparison) -> dict[str, An
     found = dataclasses.asdict(comparison)
     for case, each in zip(comparison.cases, found["cases"], strict=True):
         each["ok"] = case.ok
-    return {"ok": comparison.ok, "original": models[0], "rewritten": models[1], **found}
+    return {"ok": comparison.ok, "original": models[0], comparison.subject: models[1], **found}
 
 
 def _tables(comparison: Comparison) -> list[ReportTable]:
@@ -123,14 +123,14 @@ def _rows(found: Sequence[OutputComparison]) -> list[tuple[str, ...]]:
 
 def _verdict(one: OutputComparison) -> str:
     if one.got:
-        return f"is {one.got} in the rewritten model"
+        return f"is {one.got} in the other"
     return "ok" if one.ok else f"{one.mismatches} out of tolerance"
 
 
 def _conclusion(comparison: Comparison) -> list[str]:
     lines = ["Equal within tolerance." if comparison.ok else "DIFFERENT: see the table."]
     original, rewritten = comparison.computed_by
-    lines += [f"Original: {original}.", f"Rewritten: {rewritten}."]
+    lines += [f"Original: {original}.", f"{comparison.subject.capitalize()}: {rewritten}."]
     lines += [f"Not compared: {each} on both sides." for each in comparison.substituted]
     taps = comparison.taps
     if taps is None:

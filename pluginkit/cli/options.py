@@ -59,7 +59,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def add_flavour(parser: argparse.ArgumentParser) -> None:
+def add_flavour(parser: argparse._ActionsContainer) -> None:
     """Add ``--tensorrt``."""
     parser.add_argument(
         "--tensorrt",
@@ -69,7 +69,7 @@ def add_flavour(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_allow_host_code(parser: argparse.ArgumentParser, also: str = "") -> None:
+def add_allow_host_code(parser: argparse._ActionsContainer, also: str = "") -> None:
     """Add ``--allow-host-code``, for commands that load plans."""
     parser.add_argument(
         "--allow-host-code",

@@ -200,7 +200,7 @@ def test_what_is_not_for_networks_is_refused(tmp_path: Path) -> None:
         build_network(tmp_path / "none.py", options=RTX)
     script = script_of(HEAD + PADDED, tmp_path)
     half = BuildOptions(flavour="tensorrt_rtx", precision=Precision("float16"))
-    with pytest.raises(PluginkitError, match="PK513 precision and standalone change a model"):
+    with pytest.raises(PluginkitError, match="PK513 precision, mark and standalone change a model"):
         build_network(script, options=half)
     with pytest.raises(PluginkitError, match="PK525 .* is the script; expected another file"):
         build_network(script, script, options=RTX)

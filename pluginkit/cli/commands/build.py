@@ -36,6 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="put the plugins into the plan, as a C++ library made of them: it then needs no "
         "Python, and is code, which whoever loads it must allow (needs g++)",
     )
+    parser.add_argument(
+        "--mark",
+        action="append",
+        default=[],
+        metavar="VALUE",
+        help="make an output of a value inside the model, for compare; * and ? stand for others; "
+        "fusions around it are lost",
+    )
     add_precision(parser)
     options.add_choice(parser)
     options.add_discovery(parser)
@@ -51,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.engine.build.shape_ranges import parse_shapes
 
     shapes = parse_shapes(args.shapes)
-    build = build_options(args, precision=precision_of_args(args), standalone=args.standalone)
+    build = build_options(
+        args, precision=precision_of_args(args), standalone=args.standalone, mark=args.mark
+    )
     with shown_progress() as observer:
         result = build_engine(
             args.model,

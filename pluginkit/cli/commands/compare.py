@@ -1,4 +1,4 @@
-"""Run two models on the same inputs and print the largest error of each output.
+"""Run two models, or a model and its plan, on the same inputs and print the largest errors.
 
 The original runs in ONNX Runtime, the rewritten model with its plugins' numpy references; with
 --kernels their kernels run instead, on the PTX machine, which needs no GPU and reports what is
@@ -8,6 +8,10 @@ with --expected. Inputs are drawn so that index inputs stay valid. --shapes take
 for one profile: x:1x16,64x16,1024x16 runs the minimum, the optimum and the maximum. --taps compares
 the values inside the models as well and names the first that differs. Exit code 1 when an output is
 out of tolerance.
+
+Where the second file is a plan, it runs on this machine's GPU, on the model's inputs; values that
+build --mark has marked are compared as well. --commands FOLDER writes what Polygraphy and trtexec
+need to do the same, and runs no plan.
 """
 
 from __future__ import annotations
@@ -31,7 +35,9 @@ _REPORTS = (".json", ".md")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("original", type=Path, help="the ONNX model to compare with")
-    parser.add_argument("rewritten", type=Path, help="the ONNX model to check, with plugins")
+    parser.add_argument(
+        "rewritten", type=Path, help="the ONNX model to check, with plugins, or a plan"
+    )
     parser.add_argument(
         "--inputs", type=Path, metavar="NPZ", help="an array for each input (default: drawn)"
     )
@@ -85,6 +91,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="write the report to a .json or .md file"
     )
+    group = parser.add_argument_group("a plan")
+    group.add_argument(
+        "--commands",
+        type=Path,
+        metavar="FOLDER",
+        help="write inputs, expected outputs and the command lines for polygraphy and trtexec to "
+        "this folder, print them, and run no plan",
+    )
+    options.add_allow_host_code(group)
+    options.add_flavour(group)
     options.add_discovery(parser, rewrites=False)
     options.add_common(parser)
 
@@ -93,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
     """Compare two models."""
     from pluginkit.cli.comparison_report import print_comparison, write_report
     from pluginkit.cli.found_classes import plugins_of
+    from pluginkit.cli.plan_comparison import compare_with_plan, is_plan
     from pluginkit.onnx.running.compare_models import compare_models
 
     ranges, shapes = parse_ranges(args.range), parse_shape_sets(args.shapes)
@@ -109,6 +126,12 @@ def run(args: argparse.Namespace) -> int:
     if args.expected is not None and inputs is None:
         raise UsageError("PK612", "--expected needs the --inputs that it was computed from.")
     expected = options.load_arrays(args.expected) if args.expected is not None else None
+    if is_plan(args.rewritten):
+        return compare_with_plan(args, inputs, expected, ranges, shapes, rtol, atol)
+    if args.commands is not None or args.tensorrt is not None or args.allow_host_code:
+        raise UsageError(
+            "PK612", "--commands, --tensorrt and --allow-host-code are for comparing with a plan."
+        )
     comparison = compare_models(
         args.original,
         args.rewritten,

@@ -17,6 +17,7 @@ from pluginkit.engine.build.built_engine import BuiltEngine, BuiltPlan, built_en
 from pluginkit.engine.build.explain_failure import explain_failure, explain_refusals
 from pluginkit.engine.build.fit_profiles import build_with_fitting_defaults
 from pluginkit.engine.build.linked_dims import link_inputs
+from pluginkit.engine.build.mark_values import mark_values
 from pluginkit.engine.build.model_plugins import check_known
 from pluginkit.engine.build.network_inputs import inputs_of
 from pluginkit.engine.build.profile_checks import ProfileChecks
@@ -205,6 +206,8 @@ def _parse_and_serialize(
         explain_refusals(error, source.rewrite)
         raise
     rewrite = source.rewrite
+    if resolved.options.mark:
+        mark_values(parsed, rewrite.model, resolved.options.mark)
     linked = link_inputs(rewrite.model, rewrite.plugins, inputs_of(parsed.network))
     checks = ProfileChecks(rewrite.model, rewrite.plugins)
     first_failures: list[CallbackFailure] = []

@@ -48,8 +48,8 @@ def build_network(
         script_path: the script.
         plan_path: where the plan goes; by default ``script.plan`` in the script's folder.
         shapes: the ranges of each dynamic input, as for ``build_engine``.
-        options: how to build. The network has its types, so ``precision`` must be None, and
-            ``standalone`` False: libraries are made of models.
+        options: how to build. The network has its types, so ``precision`` must be None,
+            ``mark`` empty, and ``standalone`` False: libraries are made of models.
         observer: told of choices and progress.
         verbose: whether TensorRT's log goes to stderr.
 
@@ -62,11 +62,11 @@ def build_network(
     observer = observer or BuildObserver()
     path = Path(script_path)
     target = Path(plan_path) if plan_path is not None else path.with_suffix(".plan")
-    if options.precision is not None or options.standalone:
+    if options.precision is not None or options.mark or options.standalone:
         raise UsageError(
             "PK513",
-            "precision and standalone change a model, and a script describes a network; expected "
-            "neither.",
+            "precision, mark and standalone change a model, and a script describes a network; "
+            "expected none of them.",
             fix="cast in the script, with network.add_cast, or build a model.",
         )
     flavour = load_flavour(options.flavour)

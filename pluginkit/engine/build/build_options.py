@@ -52,6 +52,7 @@ class BuildOptions:
         config: refit, weight streaming and other options of TensorRT's builder.
 
     What the plan holds:
+        mark: values inside the model that become outputs too, by name or pattern, to compare them.
         standalone: its plugins too, as a library that is made from their classes, so that the
             engine runs without Python.
     """
@@ -65,6 +66,7 @@ class BuildOptions:
     precision: Precision | Quantization | None = None
     workspace_bytes: int | None = None
     timing_cache: str | Path | None = None
+    mark: Sequence[str] = ()
     standalone: bool = False
     config: ConfigOptions = ConfigOptions()
 

@@ -97,7 +97,7 @@ def export_model_folder(
     model = folder / f"{stem}.plugins.onnx"
     for each in filter(None, (folder, triton)):
         check_folder(each)
-    with _staged(deployed.variants, _library_name(f"{stem}_plugins"), options, report) as staged:
+    with _staged(deployed.variants, library_name(f"{stem}_plugins"), options, report) as staged:
         staged.add_readme(model.name, deployed)
         contents = {folder / name: content for name, content in staged.contents.items()}
         lines: tuple[str, ...] = ()
@@ -148,7 +148,7 @@ def export_plugin_folder(
     ]
     is_one = len(plugin_classes) == 1
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plugin_classes[0].__name__).lower()
-    library = _library_name(name if is_one else "plugins")
+    library = library_name(name if is_one else "plugins")
     with _staged(variants, library, replace(options, leaves_out=True), report) as staged:
         staged.add_readme("MODEL.onnx", None)
         contents = {folder / path: content for path, content in staged.contents.items()}
@@ -261,6 +261,6 @@ def _description(
     return (json.dumps(document, indent=2) + "\n").encode()
 
 
-def _library_name(text: str) -> str:
+def library_name(text: str) -> str:
     """Return a name that linkers, CMake and backends accept: no spaces, commas or semicolons."""
     return re.sub(r"[^\w.-]", "_", text, flags=re.ASCII)

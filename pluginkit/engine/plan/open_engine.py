@@ -47,6 +47,12 @@ class OpenEngine:
     profiles: Sequence[int]
     plugin_nodes: Sequence[str]
 
+    @property
+    def computed_by(self) -> str:
+        """The TensorRT and the GPU, in words."""
+        gpu = find_gpu()
+        return f"{self.flavour} on {gpu.name}" if gpu is not None else str(self.flavour)
+
     def runner(self, number: int = 0) -> Any:
         """Return a TrtRunner, with an execution context of its own, for one set of inputs."""
         from polygraphy.backend.trt import TrtRunner

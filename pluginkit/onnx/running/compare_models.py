@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from pluginkit.onnx.model.graphs import output_names
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import Plugins
 from pluginkit.onnx.precision.precision_options import precision_of
+from pluginkit.onnx.running.comparison import Comparison, ShapesComparison
 from pluginkit.onnx.running.custom_nodes import with_custom_nodes_as_plugins
-from pluginkit.onnx.running.first_divergence import ComparedModel, InnerValues, TapsComparison
+from pluginkit.onnx.running.first_divergence import ComparedModel, InnerValues
 from pluginkit.onnx.running.output_error import (
     Array,
     OutputComparison,
@@ -33,54 +33,6 @@ from pluginkit.onnx.running.random_inputs import InputShapes, draw_inputs
 from pluginkit.onnx.running.run_model import ExecutePlugin
 
 __all__ = ["Comparison", "OutputComparison", "ShapesComparison", "compare_arrays", "compare_models"]
-
-
-@dataclass(frozen=True)
-class ShapesComparison:
-    """The comparison on inputs of one set of shapes.
-
-    Attributes:
-        inputs: the shape of each input.
-        outputs: one entry for each graph output, with the largest difference of all runs.
-        ok: whether every output agrees.
-    """
-
-    inputs: dict[str, tuple[int, ...]]
-    outputs: list[OutputComparison]
-
-    @property
-    def ok(self) -> bool:
-        """Whether every output agrees."""
-        return all(output.ok for output in self.outputs)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The result of compare_models.
-
-    Attributes:
-        outputs: one entry for each graph output, with the largest difference of all runs.
-        inputs: the shape of each input in the last run.
-        runs: the number of runs of both models.
-        cases: one entry for each set of shapes.
-        taps: the comparison of the values inside; None unless asked for.
-        computed_by: what computed the original, and what the rewritten model.
-        substituted: the original's custom nodes that a plugin's reference computed on both sides.
-        ok: whether every output agrees.
-    """
-
-    outputs: list[OutputComparison]
-    inputs: dict[str, tuple[int, ...]]
-    runs: int
-    cases: list[ShapesComparison]
-    taps: TapsComparison | None = None
-    computed_by: tuple[str, str] = ("", "")
-    substituted: Sequence[str] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether every output agrees."""
-        return all(output.ok for output in self.outputs)
 
 
 def compare_models(
@@ -148,8 +100,8 @@ def compare_models(
     sides, substituted = _sides(original, rewritten, plugins, execute)
     rtol, atol = (with_precision(each, sides[1].precision) for each in (rtol, atol))
     if expected is not None and inputs is not None:
-        inputs, expected = _split(sides[0].model.graph, inputs, expected)
-        _check_expected(sides[0].model, expected)
+        inputs, expected = split_given(sides[0].model.graph, inputs, expected)
+        check_expected(sides[0].model, expected)
     inside = InnerValues(*sides) if taps else None
     cases: list[ShapesComparison] = []
     sets = [shapes] if shapes is None or isinstance(shapes, Mapping) else list(shapes)
@@ -197,7 +149,7 @@ def _computed_by(is_given: bool, use_gpu: bool, use_machine: bool) -> tuple[str,
     return "given outputs" if is_given else runtime, f"plugins by their {plugins}, else {runtime}"
 
 
-def _split(
+def split_given(
     graph: onnx.GraphProto, inputs: Mapping[str, Array], expected: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Leave outputs out of the inputs and inputs out of the outputs: one file may hold both."""
@@ -208,7 +160,12 @@ def _split(
     )
 
 
-def _check_expected(original: onnx.ModelProto, expected: Mapping[str, Array]) -> None:
+def check_expected(original: onnx.ModelProto, expected: Mapping[str, Array]) -> None:
+    """Check that arrays are the outputs of a model.
+
+    Errors:
+        PK448: one is missing or unknown.
+    """
     names = output_names(original.graph)
     missing = [name for name in names if name not in expected]
     unknown = [name for name in expected if name not in names]

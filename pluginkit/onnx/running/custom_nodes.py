@@ -28,14 +28,7 @@ def with_custom_nodes_as_plugins(
     Returns:
         The original, or a changed copy, and a description of each replaced node.
     """
-    functions = {(each.domain, each.name) for each in original.functions}
-    custom = [
-        (scope, at)
-        for scope in scopes(original)
-        if isinstance(scope.graph, onnx.GraphProto)
-        for at, node in enumerate(scope.graph.node)
-        if (node.domain, node.op_type) not in functions and not _is_known(node)
-    ]
+    custom = custom_nodes(original)
     if not custom:
         return original, []
     made = [node for _, node, _ in plugin_nodes(rewritten, plugins)]
@@ -49,6 +42,18 @@ def with_custom_nodes_as_plugins(
                 replaced.append(f"{describe(node)} is computed by {new.op_type}")
                 node.CopyFrom(new)
     return changed, replaced
+
+
+def custom_nodes(model: onnx.ModelProto) -> list[tuple[Scope, int]]:
+    """Return the custom nodes of a model: the scope of each, and its number there."""
+    functions = {(each.domain, each.name) for each in model.functions}
+    return [
+        (scope, at)
+        for scope in scopes(model)
+        if isinstance(scope.graph, onnx.GraphProto)
+        for at, node in enumerate(scope.graph.node)
+        if (node.domain, node.op_type) not in functions and not _is_known(node)
+    ]
 
 
 def _plugin_node_for(

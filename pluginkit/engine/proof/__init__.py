@@ -1,0 +1,1 @@
+"""Prove a plan: compare it with the model that it was built from."""
