@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.cli.stand_in_engine import Machine, machine_in
 pytestmark = pytest.mark.trt
 
 Capture = pytest.CaptureFixture[str]
+EXAMPLES = Path(__file__).parents[2] / "examples" / "models"
 MODEL = """
     <ir_version: 10, opset_import: ["" : 18]> g (float[n, 4] x, int64[2] sizes) => (float[n, 4] y)
     <float three = {3.0}> { z = Mul(x, three) y = Sub(z, x) }
@@ -145,7 +147,7 @@ def test_polygraphy_passes_what_the_commands_give_it(
     export, polygraphy, trtexec = lines
     assert export.startswith("pluginkit export ")
     words = polygraphy.split()
-    assert words[:2] == ["POLYGRAPHY_USE_TENSORRT_RTX=1", "polygraphy"]
+    assert words[:3] == ["POLYGRAPHY_USE_TENSORRT_RTX=1", "python", "-c"]
     assert words[-2:] == ["--plugins", f"{folder}/plugins/libmodel_plugins_static.so"]
     read = words[words.index("--load-inputs") : -2]
     model = str(tmp_path / "model.onnx")
@@ -159,6 +161,21 @@ def test_polygraphy_passes_what_the_commands_give_it(
     (feeds,) = json.loads((folder / "inputs.json").read_text())
     assert x.shape == (8,)
     assert set(feeds) == {"x", "sizes"}
+
+
+@pytest.mark.slow
+def test_polygraphy_loads_the_exported_plugins(tmp_path: Path, capsys: Capture) -> None:
+    """Without a GPU its line ends where the plan is loaded, and the plugins are there."""
+    model, plan, folder = EXAMPLES / "sage_dyn.onnx", tmp_path / "sage.plan", tmp_path / "proof"
+    assert main(["build", str(model), "-o", str(plan), "--compute-capability", "8.9"]) == 0
+    assert main(["compare", str(model), str(plan), "--commands", str(folder)]) == 0
+    script = folder / "commands.sh"
+    here = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["/bin/sh", str(script)], capture_output=True, text=True, env=here)
+    said = done.stdout + done.stderr
+    assert "Loading plugin library" in said
+    assert "PK209" not in said
+    assert "Loading bytes from" in said
 
 
 def test_narrower_types_have_their_own_tolerance() -> None:

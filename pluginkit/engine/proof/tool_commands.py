@@ -110,7 +110,11 @@ def _polygraphy_line(
     library: Sequence[str],
     profile: int,
 ) -> str:
-    words = ["polygraphy", "run", str(plan_path), "--trt", "--model-type", "engine"]
+    program = ["polygraphy"]
+    if library:  # it looks for TensorRT when it is loaded, and polygraphy loads that later
+        start = f"import {manifest.flavour}; from polygraphy.tools import main; exit(main())"
+        program = ["python", "-c", start]
+    words = [*program, "run", str(plan_path), "--trt", "--model-type", "engine"]
     words += ["--load-inputs", str(folder / "inputs.json")]
     words += ["--load-outputs", str(folder / "expected.json")]
     for option, values in limits.items():
