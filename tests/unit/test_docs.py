@@ -95,6 +95,15 @@ def test_every_plugin_that_ships_is_on_its_page() -> None:
     assert named == {cls.__name__ for cls in find_plugins().values()}
 
 
+def test_every_page_has_a_place_in_the_sites_menu_and_every_how_to_on_its_first_page() -> None:
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    menu = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M))
+    first = set(re.findall(r"\]\((how-to/[\w-]+\.md)\)", (ROOT / "docs/index.md").read_text()))
+    assert len(pages) > 30
+    assert pages - menu == set()
+    assert {page for page in pages if page.startswith("how-to/")} - first == set()
+
+
 def test_the_readmes_chart_is_drawn_from_the_results() -> None:
     script = "import draw_pictures; print(draw_pictures.benchmark_svg(), end='')"
     command = [sys.executable, "-c", script]
