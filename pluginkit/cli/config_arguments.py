@@ -59,6 +59,11 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         help="leave the lean runtime out of a version-compatible plan (tensorrt only)",
     )
     group.add_argument(
+        "--editable-timing-cache",
+        action="store_true",
+        help="key the timing cache by what a program can ask and change (tensorrt only)",
+    )
+    group.add_argument(
         "--config",
         type=Path,
         metavar="SCRIPT",
@@ -82,5 +87,6 @@ def config_of_args(args: argparse.Namespace) -> ConfigOptions:
         dla_core=args.dla,
         profiling_verbosity=args.profiling_verbosity,
         exclude_lean_runtime=args.exclude_lean_runtime,
+        editable_timing_cache=args.editable_timing_cache,
         script=args.config,
     )

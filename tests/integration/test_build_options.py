@@ -10,9 +10,10 @@ import pytest
 
 from pluginkit import BuildOptions
 from pluginkit.cli.main import main
+from pluginkit.device.gpus import find_gpu
 from pluginkit.engine import BuildObserver, build_engine
 from pluginkit.engine.build import config_options
-from pluginkit.engine.build.build_options import ResolvedOptions
+from pluginkit.engine.build.build_options import ResolvedOptions, check_options
 from pluginkit.engine.build.builder_config import builder_config
 from pluginkit.engine.build.config_options import (
     ConfigOptions,
@@ -24,7 +25,7 @@ from pluginkit.engine.build.profiles import OptimizationProfile, ShapeRange
 from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.parse.parse_model import parse_model
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
-from pluginkit.errors import MissingDependencyError, UsageError
+from pluginkit.errors import BuildError, MissingDependencyError, UsageError
 from pluginkit.trt.flavour import Flavour, load_flavour
 from tests.unit.onnx.precision.float_models import cnn
 
@@ -84,6 +85,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
         {"optimization_level": 5},
         {"tactic_sources": []},
         {"hardware_compatibility": "ampere_plus"},
+        {"hardware_compatibility": "same_compute_capability"},
+        {"editable_timing_cache": True},
     ],
 )
 def test_rtx_refuses_what_would_have_no_effect(
@@ -97,14 +100,22 @@ def test_rtx_refuses_what_would_have_no_effect(
     assert caught.value.cause
 
 
-@pytest.mark.parametrize("config", [{"weight_streaming": True}, {"profiling_verbosity": "none"}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"weight_streaming": True},
+        {"profiling_verbosity": "none"},
+        {"profiling_verbosity": "layer_names_only"},
+    ],
+)
 def test_rtx_builds_another_plan_with_what_it_has(
     config: dict[str, Any], plain: tuple[Path, bytes]
 ) -> None:
     path, plan = plain
     changed = plan_of(path, **config)
-    assert changed != plan
     assert len(changed) == len(plan)
+    differing = sum(one != other for one, other in zip(changed, plan, strict=True))
+    assert 1 <= differing <= 8  # the option alone
     check_config(ConfigOptions(**config), load_flavour("tensorrt_rtx"), False)
 
 
@@ -148,11 +159,62 @@ def test_the_whole_tensorrt_gets_what_create_config_calls_it() -> None:
 
 
 def test_a_dla_that_is_not_there_is_refused(model: Path) -> None:
+    trt = load_flavour("tensorrt_rtx")
     with pytest.raises(UsageError, match="this machine has 0 DLA cores"):
-        finish_config(ConfigOptions(dla_core=0), SimpleNamespace(num_DLA_cores=0), None, None)
+        finish_config(ConfigOptions(dla_core=0), trt, SimpleNamespace(num_DLA_cores=0), None, None)
     config = SimpleNamespace()
-    finish_config(ConfigOptions(dla_core=1), SimpleNamespace(num_DLA_cores=2), None, config)
+    finish_config(ConfigOptions(dla_core=1), trt, SimpleNamespace(num_DLA_cores=2), None, config)
     assert config.DLA_core == 1
+
+
+@pytest.mark.skipif(find_gpu() is not None, reason="the builder has the GPU that it wants")
+@pytest.mark.parametrize("config", [{"refit": True}, {"strip_weights": True}])
+def test_rtx_itself_wants_a_gpu_for_plans_that_can_be_refitted(
+    config: dict[str, Any], plain: tuple[Path, bytes]
+) -> None:
+    with pytest.raises(BuildError, match="PK521"):
+        plan_of(plain[0], **config)
+
+
+def test_an_editable_timing_cache_needs_a_cache() -> None:
+    rtx = load_flavour("tensorrt_rtx")
+    options = BuildOptions(config=ConfigOptions(editable_timing_cache=True))
+    trt = Flavour("tensorrt", rtx.module, "10.16.1")
+    with pytest.raises(UsageError, match="PK513 --editable-timing-cache is given without"):
+        check_options(options, trt)
+    check_options(replace(options, timing_cache="timings"), trt)
+    flags: list[Any] = []
+    finish_config(options.config, trt, None, None, SimpleNamespace(set_flag=flags.append))
+    assert flags == [rtx.module.BuilderFlag.EDITABLE_TIMING_CACHE]
+
+
+def test_weights_are_streamed_in_strongly_typed_networks_alone(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bind_polygraphy(load_flavour("tensorrt_rtx"))
+    import polygraphy.backend.trt
+
+    typed: list[bool] = []
+    create = polygraphy.backend.trt.create_network
+
+    def create_network(*, strongly_typed: bool) -> Any:
+        typed.append(strongly_typed)
+        return create(strongly_typed=strongly_typed)
+
+    monkeypatch.setattr(polygraphy.backend.trt, "create_network", create_network)
+    for config in (ConfigOptions(), ConfigOptions(weight_streaming=True)):
+        build_engine(model, options=replace(RTX, config=config))
+    assert typed == [False, True]
+    trt = Flavour(
+        "tensorrt",
+        SimpleNamespace(
+            **vars(load_flavour("tensorrt_rtx").module) | {"BuilderFlag": SimpleNamespace(FP16=1)}
+        ),
+        "10.16.1",
+    )
+    options = BuildOptions(fp16=True, config=ConfigOptions(weight_streaming=True))
+    with pytest.raises(UsageError, match="streams the weights of strongly typed networks alone"):
+        check_options(options, trt)
 
 
 @pytest.mark.parametrize(
@@ -217,10 +279,11 @@ def test_a_script_sets_what_has_no_option(model: Path) -> None:
 def test_a_script_that_fails_is_named_with_the_reason(
     text: str, cause: str, tmp_path: Path
 ) -> None:
+    trt = load_flavour("tensorrt_rtx")
     script = tmp_path / "json.py"  # as a module that is imported already
     script.write_text(text)
     with pytest.raises(UsageError) as caught:
-        finish_config(ConfigOptions(script=script), None, None, None)
+        finish_config(ConfigOptions(script=script), trt, None, None, None)
     assert caught.value.code == "PK528"
     assert str(script) in str(caught.value)
     assert cause in str(caught.value.cause)

@@ -200,7 +200,7 @@ def _parse_and_serialize(
             source.rewrite.model,
             source.path,
             errors,
-            is_typed=source.precision is not None,
+            is_typed=resolved.is_typed,
         )
     except ParseError as error:
         explain_refusals(error, source.rewrite)

@@ -111,11 +111,11 @@ def _described(
 ) -> tuple[ParsedNetwork, _Nodes]:
     """Return the network, and the name and plugin of each plugin layer."""
     description = NetworkDescription(resolved.options.interface)
-    described = _empty_network(flavour)
+    described = _empty_network(flavour, resolved)
     with describing(description):
         script.describe(described.builder, described.network, errors)
     if description.noted:
-        described = _empty_network(flavour)
+        described = _empty_network(flavour, resolved)
         parsed = ParsedLayers(flavour, described.network, described.parser, description.noted)
         description = NetworkDescription(resolved.options.interface, parsed)
         with describing(description):
@@ -124,11 +124,11 @@ def _described(
     return described, description.nodes
 
 
-def _empty_network(flavour: Flavour) -> ParsedNetwork:
+def _empty_network(flavour: Flavour, resolved: ResolvedOptions) -> ParsedNetwork:
     from polygraphy.backend.trt import create_network
     from polygraphy.backend.trt.util import get_trt_logger
 
-    builder, network = create_network()
+    builder, network = create_network(strongly_typed=resolved.is_typed)
     return ParsedNetwork(
         flavour, builder, network, flavour.module.OnnxParser(network, get_trt_logger())
     )

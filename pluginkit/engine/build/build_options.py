@@ -90,6 +90,14 @@ class ResolvedOptions:
     library: LibraryRecord | None = None
 
     @property
+    def is_typed(self) -> bool:
+        """Whether the types of the network are binding also for TensorRT 10.
+
+        Weights are streamed in such networks alone.
+        """
+        return self.options.precision is not None or self.options.config.weight_streaming
+
+    @property
     def timing_cache(self) -> Path | None:
         """The file of kernel timings."""
         return None if self.options.timing_cache is None else Path(self.options.timing_cache)
@@ -143,6 +151,13 @@ def check_options(options: BuildOptions, flavour: Flavour) -> None:
             "of the two.",
             fix="leave out --fp16.",
         )
+    if options.fp16 and options.config.weight_streaming:
+        raise UsageError(
+            "PK513",
+            f"{flavour.name} {flavour.version} streams the weights of strongly typed networks "
+            "alone, and fp16 lets it choose types; expected one of the two.",
+            fix="add --precision float16 instead of --fp16.",
+        )
     if options.version_compatible and flavour.name == "tensorrt_rtx":
         raise UsageError(
             "PK513", f"{flavour.name} {flavour.version} builds no version-compatible plans."
@@ -158,6 +173,12 @@ def check_options(options: BuildOptions, flavour: Flavour) -> None:
             "PK526", f"workspace is {options.workspace_bytes} bytes; expected 1 to 2**63 - 1."
         )
     check_config(options.config, flavour, options.version_compatible)
+    if options.config.editable_timing_cache and options.timing_cache is None:
+        raise UsageError(
+            "PK513",
+            "--editable-timing-cache is given without a timing cache.",
+            fix="add --timing-cache FILE.",
+        )
     if options.timing_cache is not None:
         check_writable(Path(options.timing_cache))
 

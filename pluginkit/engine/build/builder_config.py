@@ -63,7 +63,7 @@ def builder_config(
         config.plugins_to_serialize = [resolved.plugin_library]
     if resolved.timing_cache is not None and resolved.timing_cache.exists():
         _load_timing_cache(config, resolved.timing_cache, parsed.flavour.name == "tensorrt_rtx")
-    finish_config(options.config, parsed.builder, parsed.network, config)
+    finish_config(options.config, parsed.flavour, parsed.builder, parsed.network, config)
     return config
 
 

@@ -39,6 +39,7 @@ class ConfigOptions:
         profiling_verbosity: ``"none"``, ``"layer_names_only"`` or ``"detailed"``, what the engine
             inspector and the profiler can tell of the layers.
         exclude_lean_runtime: leave the lean runtime out of a version-compatible plan.
+        editable_timing_cache: key the timing cache by what a program can ask and change.
         script: a Python file with ``postprocess_config(builder, network, config)``, which is called
             last and may set anything.
     """
@@ -52,6 +53,7 @@ class ConfigOptions:
     dla_core: int | None = None
     profiling_verbosity: str | None = None
     exclude_lean_runtime: bool = False
+    editable_timing_cache: bool = False
     script: Path | None = None
 
     @property
@@ -87,6 +89,8 @@ _LACKING: Mapping[str, Mapping[str, str]] = {
         "compute capabilities; name more with --compute-capability",
         "exclude_lean_runtime": "its plans are for one version, and hold no lean runtime",
         "dla_core": "TensorRT-RTX is for GPUs alone",
+        "editable_timing_cache": "TensorRT-RTX keeps no kernel timings since 1.2, and builds the "
+        "same plan with and without",
     }
 }
 #: Options with which TensorRT-RTX compiles for the GPU at once.
@@ -168,7 +172,9 @@ def _members(name: str, enumeration: Any) -> Callable[[str], Any]:
     return member
 
 
-def finish_config(options: ConfigOptions, builder: Any, network: Any, config: Any) -> None:
+def finish_config(
+    options: ConfigOptions, flavour: Flavour, builder: Any, network: Any, config: Any
+) -> None:
     """Set what CreateConfig has no keyword for, and call the script.
 
     Errors:
@@ -182,6 +188,8 @@ def finish_config(options: ConfigOptions, builder: Any, network: Any, config: An
                 fix="name one that it has, from 0 on, or leave it out.",
             )
         config.DLA_core = options.dla_core
+    if options.editable_timing_cache:
+        config.set_flag(flavour.module.BuilderFlag.EDITABLE_TIMING_CACHE)
     if options.script is None:
         return
     try:
