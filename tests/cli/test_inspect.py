@@ -119,6 +119,50 @@ def test_another_plan_than_the_manifests_is_refused(
     assert main(["inspect", str(plan), "--allow-host-code"]) == allowed
 
 
+@pytest.mark.trt
+@pytest.mark.parametrize(
+    ("changed", "options", "tensorrt", "gpu"),
+    [
+        ({}, (), "yes, tensorrt_rtx", "yes, NVIDIA L4"),
+        ({"tensorrt": "1.0.0"}, (), "no: it was built with tensorrt_rtx 1.0.0; this is", "yes"),
+        ({}, ("tensorrt_lean",), "no: it was built with tensorrt_rtx", "yes"),
+        ({"flavour": "tensorrt"}, (), "no: tensorrt is not installed", "yes"),
+        ({"compute_capabilities": ("9.0",)}, (), "yes", "no: it was built for"),
+    ],
+)
+def test_the_tensorrt_and_the_gpu_here_are_judged(
+    changed: dict[str, Any],
+    options: tuple[str, ...],
+    tensorrt: str,
+    gpu: str,
+    plan: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plan_contents, "find_gpu", lambda: Gpu("NVIDIA L4", (8, 9), 2**34))
+    versions = {"tensorrt_rtx": MANIFEST.tensorrt, "tensorrt_lean": "10.16.1"}
+    monkeypatch.setattr(plan_contents, "installed_version", versions.get)
+    monkeypatch.setattr(plan_contents, "installed_flavours", lambda: list(versions))
+    save(plan, dataclasses.replace(MANIFEST, **changed))
+    argv = ["inspect", str(plan), "--json", *(f"--tensorrt={name}" for name in options)]
+    assert main(argv) == 0
+    here = json.loads(capsys.readouterr().out)["here"]
+    for what, expected in (("TensorRT", tensorrt), ("GPU", gpu)):
+        assert here[what]["text"].startswith(expected)
+        assert here[what]["fits"] == expected.startswith("yes")
+
+
+def test_a_tensorrt_that_there_is_not_is_refused(
+    plan: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(plan, MANIFEST)
+    assert main(["inspect", str(plan), "--tensorrt", "nix"]) == 2
+    assert "PK600 'nix' is no TensorRT" in capsys.readouterr().err
+    monkeypatch.setattr(plan_contents, "find_gpu", lambda: None)
+    assert main(["inspect", str(plan)]) == 0
+    assert "GPU here: no: there is none" in capsys.readouterr().out
+
+
 def test_a_missing_and_a_damaged_manifest_are_told_apart(plan: Path, capsys: Capture) -> None:
     save(plan, MANIFEST)
     manifest_path(plan).write_text("{}")

@@ -1,8 +1,8 @@
-"""Say what is in a plan, and whether its plugins are here, from the manifest NAME.plan.json.
+"""Say what is in a plan, and whether what it needs is here, from the manifest NAME.plan.json.
 
-Nothing of the plan is executed, but with --layers: that loads it on this machine's GPU, as
-run does, and asks TensorRT's engine inspector. Build with --profiling-verbosity detailed for
-more than the layers' names.
+--tensorrt asks about another TensorRT than the one that built the plan. Nothing of the plan is
+executed, but with --layers: that loads it on this machine's GPU, as run does, and asks TensorRT's
+engine inspector. Build with --profiling-verbosity detailed for more than the layers' names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pluginkit.quantities import bytes_text, counted
 
 if TYPE_CHECKING:
     from pluginkit.engine.plan.manifest import Manifest
-    from pluginkit.engine.plan.plan_contents import PluginHere
+    from pluginkit.engine.plan.plan_contents import MachineHere, PluginHere
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +38,16 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.found_classes import plugins_of
     from pluginkit.cli.terminal_output import print_json
     from pluginkit.engine.plan.check_manifest import check_manifest
-    from pluginkit.engine.plan.plan_contents import engine_layers, plugins_here
+    from pluginkit.engine.plan.plan_contents import (
+        engine_layers,
+        machine_here,
+        plugins_here,
+    )
 
     manifest = check_manifest(args.plan, allow_host_code=args.allow_host_code)
     needs_python = manifest.plugins and manifest.library is None
     found = plugins_of(args) if needs_python else {}
-    here = plugins_here(manifest, found)
+    here, machine = plugins_here(manifest, found), machine_here(manifest, args.tensorrt)
     layers = None
     if args.layers:
         layers = engine_layers(
@@ -54,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
             verbose=args.verbose,
         )
     if args.json:
-        print_json(_document(args.plan, manifest, here, layers))
+        print_json(_document(args.plan, manifest, here, machine, layers))
     else:
-        _print_manifest(args.plan, manifest)
+        _print_manifest(args.plan, manifest, machine)
         _print_plugins(manifest, here)
         _print_layers(layers)
     return 0
@@ -66,9 +70,11 @@ def _document(
     plan: Path,
     manifest: Manifest,
     here: Sequence[PluginHere],
+    machine: Sequence[MachineHere],
     layers: Sequence[dict[str, Any]] | None,
 ) -> dict[str, Any]:
     document = {"plan": plan, **dataclasses.asdict(manifest), "layers": layers}
+    document["here"] = {one.what: {"fits": one.fits, "text": one.text} for one in machine}
     for plugin, one in zip(document["plugins"], here, strict=True):
         plugin["here"] = {"state": one.state, "text": one.text, "file": one.file}
     if manifest.library is not None:
@@ -76,7 +82,7 @@ def _document(
     return document
 
 
-def _print_manifest(plan: Path, manifest: Manifest) -> None:
+def _print_manifest(plan: Path, manifest: Manifest, machine: Sequence[MachineHere]) -> None:
     from pluginkit.cli.terminal_output import print_line, print_table
     from pluginkit.engine.build.shape_ranges import text_from_shape
 
@@ -89,6 +95,8 @@ def _print_manifest(plan: Path, manifest: Manifest) -> None:
         f"Needs {manifest.flavour} {manifest.tensorrt}{later}, and a GPU of compute capability "
         f"{' or '.join(manifest.compute_capabilities)}."
     )
+    for one in machine:
+        print_line(f"  {one.what} here: {one.text}")
     tensors = [
         (one.name, kind, one.dtype, text_from_shape([None if d < 0 else d for d in one.shape]))
         for kind, ones in (("input", manifest.inputs), ("output", manifest.outputs))

@@ -45,9 +45,9 @@ def check_manifest(
         _check_trusted(plan_path, problems, allow_host_code)
         problems = []
     if flavour is not None:
-        problems += _tensorrt_problems(manifest, flavour, tensorrt)
+        problems += tensorrt_problems(manifest, flavour, tensorrt)
     if compute_capabilities is not None:
-        problems += _gpu_problems(manifest, compute_capabilities)
+        problems += gpu_problems(manifest, compute_capabilities)
     missing: list[str] = []
     if plugin_sources is not None and manifest.library is None:
         problems += _changed_plugins(manifest, plugin_sources)
@@ -94,7 +94,8 @@ def _check_trusted(plan_path: Path, problems: Sequence[str], allow_host_code: bo
         )
 
 
-def _tensorrt_problems(manifest: Manifest, flavour: str, version: str | None) -> list[str]:
+def tensorrt_problems(manifest: Manifest, flavour: str, version: str | None) -> list[str]:
+    """Say in words why a TensorRT does not load a plan; its version may be unknown."""
     if manifest.flavour != flavour:
         return [f"it was built with {manifest.flavour} {manifest.tensorrt}; this is {flavour}."]
     if version is None or manifest.tensorrt == version:
@@ -112,7 +113,8 @@ def _is_later(version: str, built: str) -> bool:
     return here[:1] == there[:1] and here >= there
 
 
-def _gpu_problems(manifest: Manifest, capabilities: Sequence[str]) -> list[str]:
+def gpu_problems(manifest: Manifest, capabilities: Sequence[str]) -> list[str]:
+    """Say in words why GPUs do not run a plan."""
     if set(capabilities) & set(manifest.compute_capabilities):
         return []
     built = ", ".join(manifest.compute_capabilities)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pluginkit.contract.plugin import Plugins
 from pluginkit.current_work import DESERIALIZING, working
+from pluginkit.device.gpus import find_gpu
+from pluginkit.engine.build.compute_capabilities import text_from_capability
 from pluginkit.engine.build.model_plugins import module_file, source_sha256
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
-from pluginkit.engine.plan.check_manifest import found_instead
+from pluginkit.engine.plan.check_manifest import (
+    found_instead,
+    gpu_problems,
+    tensorrt_problems,
+)
 from pluginkit.engine.plan.engine_layers import layers_of
 from pluginkit.engine.plan.manifest import Manifest, PluginRecord, read_manifest
 from pluginkit.engine.plan.open_engine import check_here, known_plugins, load_engine
-from pluginkit.trt.flavour import load_flavour
+from pluginkit.errors import UsageError
+from pluginkit.trt.flavour import FLAVOURS, installed_flavours, installed_version, load_flavour
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,53 @@ def _plugin_here(manifest: Manifest, record: PluginRecord, found: Plugins) -> Pl
     if source_sha256(plugin) != record.source_sha256:
         return PluginHere(record, "changed", f"no: {file} has changed since the build", file)
     return PluginHere(record, "same", f"yes, from {file}", file)
+
+
+@dataclass(frozen=True)
+class MachineHere:
+    """What a plan needs of a machine, and whether this one has it.
+
+    Attributes:
+        what: ``"TensorRT"`` or ``"GPU"``.
+        fits: whether it is here.
+        text: the same in words.
+    """
+
+    what: str
+    fits: bool
+    text: str
+
+
+def machine_here(manifest: Manifest, flavour: str | None = None) -> list[MachineHere]:
+    """Look for the TensorRT and the GPU of a plan on this machine; nothing is loaded.
+
+    Args:
+        manifest: the plan's manifest.
+        flavour: the TensorRT that is meant; by default the one that built the plan.
+
+    Errors:
+        PK600: there is no such flavour.
+    """
+    name = flavour or manifest.flavour
+    if name not in FLAVOURS:
+        raise UsageError(
+            "PK600", f"'{name}' is no TensorRT; expected one of {', '.join(FLAVOURS)}."
+        )
+    version, gpu = installed_version(name), find_gpu()
+    missing, absent = [f"{name} is not installed."], ["there is none."]
+    if name in installed_flavours():
+        missing = tensorrt_problems(manifest, name, version)
+    if gpu is not None:
+        absent = gpu_problems(manifest, [text_from_capability(gpu.compute_capability)])
+    return [
+        _machine_here("TensorRT", f"{name} {version or ''}".rstrip(), missing),
+        _machine_here("GPU", gpu.name if gpu is not None else "", absent),
+    ]
+
+
+def _machine_here(what: str, name: str, problems: Sequence[str]) -> MachineHere:
+    text = f"no: {problems[0].rstrip('.')}" if problems else f"yes, {name}"
+    return MachineHere(what, not problems, text)
 
 
 def engine_layers(
