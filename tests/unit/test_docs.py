@@ -12,6 +12,7 @@ import pytest
 
 from pluginkit import find_plugins, float16
 from pluginkit.checking.check import all_checks
+from pluginkit.cli.main import COMMANDS
 from pluginkit.contract import calls
 from pluginkit.kernels.compile import compile_launches
 from tests.docs.pages import assert_prints, blocks_of
@@ -102,6 +103,12 @@ def test_every_page_has_a_place_in_the_sites_menu_and_every_how_to_on_its_first_
     assert len(pages) > 30
     assert pages - menu == set()
     assert {page for page in pages if page.startswith("how-to/")} - first == set()
+
+
+def test_every_command_is_on_the_page_of_commands() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    listed = "".join(re.findall(r"^\| (.*?) \|", page, re.M))
+    assert set(re.findall(r"`pluginkit (\w+)", listed)) == set(COMMANDS)
 
 
 def test_the_readmes_chart_is_drawn_from_the_results() -> None:
