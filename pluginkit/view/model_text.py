@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx.helper
 import onnx.numpy_helper
@@ -90,6 +91,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, (int, str)):
         return str(value)
     if isinstance(value, float):
-        return f"{value:.9g}"
+        return str(np.float32(value))  # as short as tells it from other float32 numbers: 0.1
     shown = ", ".join(_plain(each) for each in value[:LONGEST])
     return f"[{shown}]"
