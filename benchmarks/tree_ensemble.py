@@ -53,7 +53,7 @@ def workloads() -> Iterator[Workload]:
     """Yield every case with the sum of leaves, which all peers have."""
     for case, ensemble in CASES.items():
         plugin = TreeEnsemble(n_targets=ensemble.targets, features=ensemble.features)
-        dtypes = (float32, int32, int32, float32)
+        dtypes = (float32, int32, int32, float32, int32)
         yield Workload(case, "SUM", plugin, dtypes, _inputs(ensemble))
 
 
@@ -75,7 +75,7 @@ def _inputs(ensemble: Ensemble) -> Callable[[Any, int], list[Any]]:
         # Quarters: sums are exact in any order.
         weights = rng.integers(-8, 9, first.size * ensemble.targets).astype(np.float32) / 4
         roots = (size * np.arange(ensemble.trees)).astype(np.int32)
-        return [xp.asarray(each) for each in (x, nodes.reshape(-1, 4), roots, weights)]
+        return [*(xp.asarray(each) for each in (x, nodes.reshape(-1, 4), roots, weights)), None]
 
     return make
 
