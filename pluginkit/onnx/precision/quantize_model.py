@@ -30,10 +30,9 @@ from pluginkit.onnx.model.plugin_nodes import Plugins, plugin_of_node
 from pluginkit.onnx.model.weightless_model import skeleton_for_checker
 from pluginkit.onnx.precision.body_magnitudes import ValueKey
 from pluginkit.onnx.precision.measured_values import float32_values, magnitudes
+from pluginkit.onnx.precision.output_losses import output_losses
 from pluginkit.onnx.precision.precision_options import (
-    Array,
     KeptNode,
-    OutputLoss,
     PrecisionReport,
     Quantization,
     check_names,
@@ -49,7 +48,6 @@ from pluginkit.onnx.precision.scoped_values import ScopedValues
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.scope_edit import set_nodes
-from pluginkit.onnx.running.run_model import run_model
 
 #: The first opset in which a weight has a scale for each channel.
 _PER_CHANNEL = 13
@@ -62,7 +60,7 @@ class _QuantizableNode:
     Attributes:
         scope, node: where it is.
         plugin: its plugin, None for one of ONNX's operators.
-        ports: what of it becomes int8, or why nothing does; None for one of ONNX's operators.
+        ports: what of a plugin becomes int8; or why nothing does; None for an operator of ONNX.
     """
 
     scope: Scope
@@ -135,7 +133,7 @@ def quantize_model(
     report.casts = sum(
         node.op_type == "QuantizeLinear" for scope in scopes(model) for node in scope.graph.node
     ) - sum(node.op_type == "QuantizeLinear" for node in nodes)
-    report.losses = _losses(before, model, quantization.inputs, plugins, folder)
+    report.losses = output_losses(before, model, quantization.inputs, plugins, folder)
     return report
 
 
@@ -181,7 +179,10 @@ def _candidates(
                 ports = quantized_ports(plugin, scope, node, values)
                 yield _QuantizableNode(scope, node, plugin, ports)
             elif node.op_type in QUANTIZED:
-                yield _QuantizableNode(scope, node, None, None)
+                made_by = [values.producer(scope, name) for name in node.input if name]
+                is_done = any(each and each.op_type == "DequantizeLinear" for each in made_by)
+                reason = "it reads quantized values already" if is_done else None
+                yield _QuantizableNode(scope, node, None, reason)
 
 
 def _ranges(
@@ -278,23 +279,3 @@ def _drop_unread(model: onnx.ModelProto, weights: set[str]) -> None:
     for at in reversed(range(len(model.graph.initializer))):
         if model.graph.initializer[at].name in gone:
             del model.graph.initializer[at]
-
-
-def _losses(
-    before: onnx.ModelProto,
-    after: onnx.ModelProto,
-    inputs: Sequence[Mapping[str, Array]],
-    plugins: Plugins,
-    folder: Path,
-) -> list[OutputLoss]:
-    """Compare the outputs on all inputs."""
-    pairs: dict[str, list[tuple[Array, Array]]] = {}
-    for feeds in inputs:
-        wanted, got = (run_model(m, feeds, plugins, base_dir=folder) for m in (before, after))
-        for name, array in wanted.items():
-            if array.dtype.kind in "biuf" and array.shape == got[name].shape:
-                pairs.setdefault(name, []).append((array.reshape(-1), got[name].reshape(-1)))
-    return [
-        OutputLoss.between(name, *(np.concatenate(each) for each in zip(*arrays, strict=True)))
-        for name, arrays in pairs.items()
-    ]

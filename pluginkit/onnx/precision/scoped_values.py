@@ -39,9 +39,9 @@ class ScopedValues:
 
     def constant(self, scope: Scope, name: str) -> onnx.TensorProto | None:
         """Return a stored value, of this or an outer scope; None for one that is computed."""
-        owner: Scope | None = scope
-        while owner is not None:
-            if name in self._defined[owner.path]:
-                return self._indices[owner.path].constant(name)
-            owner = owner.outer
-        return None
+        return self._indices[self.key(scope, name)[0]].constant(name)
+
+    def producer(self, scope: Scope, name: str) -> onnx.NodeProto | None:
+        """Return the node that makes a value, in this or an outer scope; None if none does."""
+        index = self._indices[self.key(scope, name)[0]]
+        return index.nodes[index.producers[name]] if name in index.producers else None

@@ -296,3 +296,43 @@ def test_weights_of_four_and_eight_bits_pass_through(kind):
     types = {each.name: each.data_type for each in result.model.graph.initializer}
     assert types == {"w": elem_type, "scale_float16": TensorProto.FLOAT16}
     assert result.model.graph.output[0].type.tensor_type.elem_type == FLOAT
+
+
+def test_what_is_quantized_already_stays_as_it_is(tmp_path):
+    weight = helper.make_tensor("w4", TensorProto.INT4, [4, 4], np.arange(16) % 7 - 3)
+    nodes = [
+        node("DequantizeLinear", ["w4", "scale"], "d", axis=1),
+        node("MatMul", ["x", "d"], "m"),
+        node("MatMul", ["m", "w"], "y"),
+    ]
+    weights = Weights()
+    weights("w", 4, 4)
+    weights.keep("scale", np.full(4, 0.5))
+    model = model_of(nodes, [X], [Y], [weight, *weights.tensors], opset=23)
+    made, report = quantized(model, tmp_path, inputs=NUMBERS)
+    assert [each.reason for each in report.kept] == ["it reads quantized values already"]
+    assert next(each for each in made.graph.initializer if each.name == "w4") == weight
+    assert report.converted == 1
+
+
+def test_the_nodes_of_local_functions_are_quantized(tmp_path):
+    function = helper.make_function(
+        "local",
+        "Twice",
+        ["a", "b"],
+        ["r"],
+        [node("MatMul", ["a", "b"], "t"), node("Relu", ["t"], "r")],
+        [helper.make_opsetid("", 18)],
+    )
+    weights = Weights()
+    weights("w", 4, 4)
+    calls = [
+        helper.make_node("Twice", ["x", "w"], ["m"], domain="local", name="one"),
+        helper.make_node("Twice", ["m", "w"], ["y"], domain="local", name="two"),
+    ]
+    model = model_of(calls, [X], [Y], weights.tensors)
+    model.functions.append(function)
+    model.opset_import.add(domain="local", version=1)
+    made, report = quantized(model, tmp_path, inputs=NUMBERS)
+    assert (report.converted, report.kept) == (2, [])
+    assert sum(array.dtype == np.int8 and array.ndim == 2 for array in stored(made).values()) == 1
