@@ -27,7 +27,7 @@ def is_plan(path: Path) -> bool:
     """Whether a file is a plan: by its name, or because it has a manifest."""
     from pluginkit.engine.plan.manifest import manifest_path
 
-    return path.suffix in _PLANS or manifest_path(path).exists()
+    return path.suffix in _PLANS or (path.suffix != ".onnx" and manifest_path(path).exists())
 
 
 def compare_with_plan(

@@ -129,12 +129,13 @@ def model_of(args: argparse.Namespace, manifest: Manifest | None) -> Path | None
         return None
     if args.model is not None:
         return Path(args.model)
-    beside: Path | None = args.plan.parent / manifest.model if manifest is not None else None
-    if beside is None or not beside.is_file():
+    name = manifest.model if manifest is not None else ""
+    beside: Path = args.plan.parent / name
+    if not beside.is_file() or beside.suffix == ".py":
         raise UsageError(
             "PK542",
-            "--against onnxruntime does not find the model"
-            + (f": there is no {beside}." if beside is not None else "."),
+            "--against onnxruntime does not find the model that the plan was built from"
+            + (f", {name}." if name else "."),
             fix="name it with --model.",
         )
     return beside

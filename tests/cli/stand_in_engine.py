@@ -36,6 +36,7 @@ class HostCuda:
     def __init__(self) -> None:
         self.memory: dict[int, Any] = {}
         self.copied: list[int] = []
+        self.copied_in: list[int | None] = []
         self.streams = itertools.count(7)
         self.busy: set[int] = set()
         self.seconds = 0
@@ -61,6 +62,7 @@ class HostCuda:
         assert stream_ptr is not None or not self.busy  # the others do not wait for the streams
         ctypes.memmove(dst, src, nbytes)
         self.copied.append(kind.value)
+        self.copied_in.append(stream_ptr)
         self.seconds += kind.value  # 1 to the GPU, 2 back
 
 
@@ -189,8 +191,14 @@ class SomeCupy:
 
     def __init__(self, engine: DoublingEngine) -> None:
         self.cuda, self.engine, self.launches = self, engine, 0
+        self.Stream = SimpleNamespace(from_external=self._from_external)
         self.runtime = SimpleNamespace(CUDARuntimeError=RuntimeError)
         self.is_invalid = False
+
+    def _from_external(self, handle: Any) -> Any:
+        version, pointer = handle.__cuda_stream__()
+        assert version == 0
+        return HostStream(self, pointer)
 
     def ExternalStream(self, pointer: int) -> Any:  # noqa: N802 cupy's name
         return HostStream(self, pointer)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pluginkit.engine.timing.lane import cupy_stream
 from pluginkit.engine.timing.peers import time_torch
 from pluginkit.engine.timing.time_runs import time_runs
 from pluginkit.engine.timing.timing import Timing, TimingOptions
@@ -72,13 +73,12 @@ class SpinningEngine:
         import cupy
 
         self.trt = trt
-        self.cupy = cupy
         self.kernel = cupy.RawKernel(SPIN, "spin")
         self.kernel.compile()
 
     def launch(self, stream: int, y: int, x: int) -> None:
         pointers = np.uint64(y), np.uint64(x)
-        with self.cupy.cuda.ExternalStream(stream):
+        with cupy_stream(stream):
             self.kernel((4,), (1024,), (*pointers, np.int32(X.size), np.int32(400_000)))
 
     def create_execution_context(self) -> SpinningContext:
@@ -149,6 +149,7 @@ def test_cuda_graphs_are_replayed(streams: int, timed: Callable[[TimingOptions],
     assert 0.1 < min(timing.compute_ms) < 100
 
 
+@pytest.mark.slow
 def test_pytorch_is_timed_on_the_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     torch = pytest.importorskip("torch")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.engine.timing.nvtx_ranges import OpenNvtxRange
@@ -73,7 +74,7 @@ class ReadyContext:
         """
         import cupy
 
-        external = cupy.cuda.ExternalStream(stream.ptr)
+        external = cupy_stream(stream.ptr)
         cause, graph = "TensorRT's enqueue failed.", None
         try:
             external.begin_capture()
@@ -93,6 +94,25 @@ class ReadyContext:
             )
         launch = graph.launch
         self.enqueue = lambda stream: launch(external)
+
+
+def cupy_stream(pointer: int) -> Any:
+    """Return a stream of cupy for a ``cudaStream_t``, which goes on belonging to Polygraphy."""
+    import cupy
+
+    if hasattr(cupy.cuda.Stream, "from_external"):
+        return cupy.cuda.Stream.from_external(_StreamHandle(pointer))
+    return cupy.cuda.ExternalStream(pointer)  # before cupy 14
+
+
+@dataclass(frozen=True)
+class _StreamHandle:
+    """A ``cudaStream_t`` as CUDA's stream protocol wants it."""
+
+    pointer: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.pointer
 
 
 class Lane:
