@@ -25,6 +25,9 @@ Every script answers `--help`.
 | --- | --- | --- |
 | [scatter_elements.py](scatter_elements.py) | ScatterElements and its peers | a GPU, torch |
 | [scatter_nd.py](scatter_nd.py) | ScatterND and its peers | a GPU, torch |
+| [uneven_scatter_elements.py](uneven_scatter_elements.py) | ScatterElements at hubs and in single \
+cells | a GPU, torch |
+| [uneven_scatter_nd.py](uneven_scatter_nd.py) | ScatterND at hubs | a GPU, torch |
 | [non_zero.py](non_zero.py) | NonZero and its peers | a GPU, torch |
 | [top_k.py](top_k.py) | TopK and its peers | a GPU, torch |
 | [unique.py](unique.py) | Unique and its peers | a GPU, torch |
@@ -72,6 +75,12 @@ PLUGINS = {
         "compute capability 9.0 has; lists of updates take four launches, and pay where many "
         "updates meet.",
     ),
+    "uneven_scatter_elements": (
+        "ScatterElements where updates meet",
+        "The plain RawKernel makes an atomic operation for each update, as NVIDIA's plugin does; the "
+        "vector RawKernel adds 16 bytes at once where their indices are equal.",
+    ),
+    "uneven_scatter_nd": ("ScatterND where updates meet", "As ScatterND."),
     "non_zero": ("NonZero", "The floor counts x once and the coordinates that come out."),
     "top_k": (
         "TopK",

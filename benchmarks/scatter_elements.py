@@ -164,28 +164,87 @@ __global__ void plain(T* output, const Tind* indices, const T* updates, long lon
     reduce<R>(output + (outer * axis_size + indices[i]) * inner + i % inner, updates[i]);
 }
 """
+_VECTORS = r"""
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+template <typename T, int N> struct alignas(sizeof(T) * N) Vector { T value[N]; };
+
+__device__ void add(float* target, const Vector<float, 4>& update) {
+    atomicAdd(reinterpret_cast<float4*>(target), *reinterpret_cast<const float4*>(&update));
+}
+__device__ void add(__half* target, const Vector<__half, 8>& update) {
+    const auto bits = *reinterpret_cast<const uint4*>(&update);
+    asm volatile("red.global.add.noftz.v4.f16x2 [%0], {%1, %2, %3, %4};"
+                 ::"l"(target), "r"(bits.x), "r"(bits.y), "r"(bits.z), "r"(bits.w) : "memory");
+}
+__device__ void add(__nv_bfloat16* target, const Vector<__nv_bfloat16, 8>& update) {
+    const auto bits = *reinterpret_cast<const uint4*>(&update);
+    asm volatile("red.global.add.noftz.v4.bf16x2 [%0], {%1, %2, %3, %4};"
+                 ::"l"(target), "r"(bits.x), "r"(bits.y), "r"(bits.z), "r"(bits.w) : "memory");
+}
+
+template <typename T, typename Tind, int N>
+__global__ void vectors(T* output, const Tind* indices, const T* updates, long long count,
+                        long long axis_size, long long axis_updates, long long inner) {
+    const long long i = (blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x) * N;
+    if (i >= count) return;
+    const auto update = *reinterpret_cast<const Vector<T, N>*>(updates + i);
+    const auto index = *reinterpret_cast<const Vector<Tind, N>*>(indices + i);
+    bool is_one = true;
+    for (int n = 1; n < N; ++n) is_one &= index.value[n] == index.value[0];
+    T* base = output + i / (axis_updates * inner) * axis_size * inner + i % inner;
+    if (is_one) return add(base + index.value[0] * inner, update);
+    for (int n = 0; n < N; ++n) atomicAdd(base + index.value[n] * inner + n, update.value[n]);
+}
+"""
 _NUMBERS = {"none": 0, "add": 1, "mul": 2, "max": 3, "min": 4}
 
 
 def _plain(
     plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
 ) -> TimedCall:
-    """Copy data, and make one atomic operation for each update."""
-    import cupy
-    import numpy as np
-
+    """Copy data, and make one atomic operation for each update, as NVIDIA's plugin does."""
     if plugin.deterministic:  # type: ignore[attr-defined]
         raise NotOffered("no deterministic result")
-    data, indices, updates = inputs
+    data, indices, _ = inputs
     axis = plugin.axis  # type: ignore[attr-defined]
     reduction = _NUMBERS[plugin.reduction]  # type: ignore[attr-defined]
     expression = f"plain<{data.dtype.cpp}, {indices.dtype.cpp}, {reduction}>"
     kernel = plain_kernel(_SOURCE, expression)
+    return _copy_and_launch(kernel, axis, inputs, outputs)
+
+
+def _vectors(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
+    """Copy data, and add 16 bytes with one atomic operation where their indices are equal."""
+    data, indices, _ = inputs
+    axis, width = plugin.axis, 16 // data.dtype.itemsize  # type: ignore[attr-defined]
+    if plugin.deterministic or plugin.reduction != "add":  # type: ignore[attr-defined]
+        raise NotOffered("sums in any order only")
+    if prod(data.shape[axis + 1 :]) % width:
+        raise NotOffered("rows of whole vectors only")
+    expression = f"vectors<{data.dtype.cpp}, {indices.dtype.cpp}, {width}>"
+    kernel = plain_kernel(_VECTORS, expression)
+    return _copy_and_launch(kernel, axis, inputs, outputs, width)
+
+
+def _copy_and_launch(
+    kernel: Any,
+    axis: int,
+    inputs: Sequence[DeviceTensor],
+    outputs: Sequence[DeviceTensor],
+    width: int = 1,
+) -> TimedCall:
+    import cupy
+    import numpy as np
+
+    data, indices, updates = inputs
     inner, count = prod(data.shape[axis + 1 :]), updates.size
     numbers = map(np.int64, (count, data.shape[axis], updates.shape[axis], inner))
     arguments = (outputs[0].pointer, indices.pointer, updates.pointer, *numbers)
     copy, kind = cupy.cuda.runtime.memcpyAsync, cupy.cuda.runtime.memcpyDeviceToDevice
-    grid = (-(-count // 256),)
+    grid = (-(-count // (256 * width)),)
 
     def call() -> None:
         copy(outputs[0].pointer, data.pointer, data.nbytes, kind, data.stream)
@@ -199,6 +258,7 @@ PEERS = (
     Peer("torch.compile", bind_torch(compiled(_torch))),
     Peer("cupy", _cupy),
     Peer("plain RawKernel", _plain),
+    Peer("vector RawKernel", _vectors),
 )
 
 
