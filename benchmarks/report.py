@@ -77,8 +77,8 @@ PLUGINS = {
     ),
     "uneven_scatter_elements": (
         "ScatterElements where updates meet",
-        "The plain RawKernel makes an atomic operation for each update, as NVIDIA's plugin does; the "
-        "vector RawKernel adds 16 bytes at once where their indices are equal.",
+        "The plain RawKernel makes an atomic operation for each update, as NVIDIA's plugin does; "
+        "the vector RawKernel adds 16 bytes at once where their indices are equal.",
     ),
     "uneven_scatter_nd": ("ScatterND where updates meet", "As ScatterND."),
     "non_zero": ("NonZero", "The floor counts x once and the coordinates that come out."),
