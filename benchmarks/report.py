@@ -43,6 +43,7 @@ MultiScaleDeformableAttention and peers | a GPU, torch, triton |
 | [inverse.py](inverse.py) | Inverse and torch | a GPU, torch |
 | [solve.py](solve.py) | Solve and torch | a GPU, torch |
 | [bit_cast.py](bit_cast.py) | BitCast and torch | a GPU, torch |
+| [segment_reduce.py](segment_reduce.py) | SegmentReduce and its peers | a GPU, torch, Triton |
 | [resized_arg_max.py](resized_arg_max.py) | ResizedArgMax and its peers | a GPU, torch |
 | [tree_ensemble.py](tree_ensemble.py) | TreeEnsemble and its peers | a GPU, torch |
 | [torchvision_detectors.py](torchvision_detectors.py) | which detectors build | torchvision |

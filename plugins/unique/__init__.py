@@ -26,6 +26,7 @@ from pluginkit import (
     dim_max,
     int64,
 )
+from pluginkit.plugins._cuda.radix_sort import DEFINES as SORT_DEFINES
 from pluginkit.plugins.unique.launches import DEFINES, KEYS, UniqueLaunches, UniqueProblem
 from pluginkit.plugins.unique.reference import unique
 
@@ -71,8 +72,8 @@ class Unique(Plugin):
     found = SizeOutput()
 
     key_kernel = CudaKernel("kernel.cu", "slice_keys<{T}, {KEY}>", _KEYS, defines=DEFINES)
-    place_kernel = CudaKernel("radix_sort.cu", "place_digits", defines=DEFINES)
-    sweep_kernel = CudaKernel("radix_sort.cu", "sweep<{KEY}>", _KEYS, defines=DEFINES)
+    place_kernel = CudaKernel("../_cuda/radix_sort.cu", "place_digits", defines=SORT_DEFINES)
+    sweep_kernel = CudaKernel("../_cuda/radix_sort.cu", "sweep<{KEY}>", _KEYS, defines=SORT_DEFINES)
     run_kernel = CudaKernel("kernel.cu", "find_runs<{KEY}>", _KEYS, defines=DEFINES)
     pair_kernel = CudaKernel("kernel.cu", "pair_ranks", defines=DEFINES)
     order_kernel = CudaKernel("kernel.cu", "order_runs", defines=DEFINES)

@@ -1,7 +1,7 @@
 // Unique: slices become unsigned keys, CUB's radix sort sorts the keys, and equal keys form runs.
 //
 //   slice_keys    makes a key for each word of each slice, and counts how often each digit occurs
-//                 (radix_sort.cu sorts the keys stably, with their positions)
+//                 (../_cuda/radix_sort.cu sorts the keys stably, with their positions)
 //   find_runs     numbers the runs in the order of their keys
 //   pair_ranks    if a slice has several words, combines the ranks of two adjacent ones into a key of the next level
 //   order_runs    numbers the runs by the position of their first key; rename_runs applies these numbers

@@ -22,32 +22,24 @@ from pluginkit import (
     product,
     where,
 )
+from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, SWEEP_THREADS, sweep_blocks
 
 if TYPE_CHECKING:
     from pluginkit.plugins.unique import Unique
 
 _THREADS = 256
-#: The sort is by digits of one byte.
-_DIGIT_BITS = 8
-_DIGITS = 2**_DIGIT_BITS
 #: How many keys a thread makes at once, and how many it checks for runs.
 _LOADS, _ROUNDS = 4, 16
 _KEY_TILE, _RUN_TILE = _LOADS * _THREADS, _ROUNDS * _THREADS
-_SWEEP_THREADS = 384
-#: How many keys a thread sorts, by the bytes of a key.
-_SWEEP_ITEMS = {4: 23, 8: 15}
 #: The type of a key, by its bytes.
 KEYS = {4: "unsigned int", 8: "unsigned long long"}
 
 #: The constants that the kernels share with Python.
 DEFINES = {
     "THREADS": _THREADS,
-    "DIGIT_BITS": _DIGIT_BITS,
+    "DIGIT_BITS": DIGIT_BITS,
     "LOADS": _LOADS,
     "ROUNDS": _ROUNDS,
-    "SWEEP_THREADS": _SWEEP_THREADS,
-    "SWEEP_ITEMS_4B": _SWEEP_ITEMS[4],
-    "SWEEP_ITEMS_8B": _SWEEP_ITEMS[8],
 }
 
 #: With this many blocks a large GPU is busy. Fewer blocks count digits, since each adds its counts
@@ -81,7 +73,7 @@ class Level:
     @property
     def sweeps(self) -> int:
         """The launches that sort, one for each digit."""
-        return -(-self.bits // _DIGIT_BITS)
+        return -(-self.bits // DIGIT_BITS)
 
     def blocks_of(self, sweep: int) -> int:
         """The blocks of one of them, which are none after the last."""
@@ -90,7 +82,7 @@ class Level:
     @property
     def sweep_blocks(self) -> int:
         """The blocks of each sweep."""
-        return -(-self.items // (_SWEEP_ITEMS[self.itemsize] * _SWEEP_THREADS))
+        return sweep_blocks(self.items, self.itemsize)
 
     @property
     def run_blocks(self) -> int:
@@ -108,9 +100,9 @@ class Level:
         return {
             "runs": 4 * (1 + self.run_blocks),
             "order": 4 * (1 + self.run_blocks),
-            "digits": 4 * _DIGITS * self.sweeps,
+            "digits": 4 * DIGITS * self.sweeps,
             "tickets": 4 * self.sweeps,
-            "swept": 4 * _DIGITS * self.sweep_blocks * self.sweeps,
+            "swept": 4 * DIGITS * self.sweep_blocks * self.sweeps,
         }
 
 
@@ -234,22 +226,22 @@ class UniqueLaunches:
         yield Fill(self._shared.first(where(level.items > 0, sum(level.shared.values()), 0)))
         yield make_keys
         digits, tickets, swept = (self._of(level, name) for name in ("digits", "tickets", "swept"))
-        yield Launch(self._plugin.place_kernel, level.sweeps, _DIGITS, (digits,))
+        yield Launch(self._plugin.place_kernel, level.sweeps, DIGITS, (digits,))
         sweep = 0
         while may_hold(sweep < level.sweeps):
             done = min(sweep, level.sweeps)
             arguments = (
                 *(self._keys(sweep + 1), self._positions(sweep + 1)),
                 *(self._keys(sweep), self._positions(sweep)),
-                digits.at(4 * _DIGITS * done),
-                swept.at(4 * _DIGITS * level.sweep_blocks * done),
+                digits.at(4 * DIGITS * done),
+                swept.at(4 * DIGITS * level.sweep_blocks * done),
                 tickets.at(4 * done),
-                *(int32(level.items), int32(_DIGIT_BITS * sweep)),
+                *(int32(level.items), int32(DIGIT_BITS * sweep), None),
             )
             yield Launch(
                 self._plugin.sweep_kernel,
                 level.blocks_of(sweep),
-                _SWEEP_THREADS,
+                SWEEP_THREADS,
                 arguments,
                 constants=level.constants,
             )

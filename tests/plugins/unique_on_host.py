@@ -103,7 +103,7 @@ class Host:
         counts = digits.view(np.int32)[: 256 * self.grid].reshape(self.grid, 256)
         counts[:] = counts.cumsum(1) - counts
 
-    def sweep(self, keys_out, positions_out, keys, positions, places, swept, ticket, items, bit):
+    def sweep(self, keys_out, positions_out, keys, positions, places, swept, ticket, items, bit, _):
         for mine in (swept.view(np.int32)[: 256 * self.grid], ticket.view(np.int32)[:1]):
             assert not mine.any()
             mine[:] = 1

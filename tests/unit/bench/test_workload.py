@@ -31,6 +31,7 @@ BENCHMARKS = {
     "RoiAlign": "roi_align",
     "ScatterElements": "scatter_elements",
     "ScatterND": "scatter_nd",
+    "SegmentReduce": "segment_reduce",
     "TopK": "top_k",
     "TreeEnsemble": "tree_ensemble",
     "Unique": "unique",

@@ -7,7 +7,7 @@
 
 #include <cub/agent/agent_radix_sort_onesweep.cuh>  // after the headers above, which it needs and does not include
 
-// From launches.py.
+// From radix_sort.py.
 using pluginkit::DIGIT_BITS, pluginkit::SWEEP_ITEMS_4B, pluginkit::SWEEP_ITEMS_8B, pluginkit::SWEEP_THREADS;
 
 constexpr int DIGITS = 1 << DIGIT_BITS;
@@ -32,14 +32,16 @@ using SweepPolicy =
                                       cub::RADIX_RANK_MATCH_EARLY_COUNTS_ANY, cub::BLOCK_SCAN_RAKING_MEMOIZE,
                                       cub::RADIX_SORT_STORE_DIRECT, DIGIT_BITS>;
 
-// Sort by one digit. `looked_back`, which has DIGITS ints for each block, and `ticket` are zero before.
+// Sort by one digit. `looked_back`, which has DIGITS ints for each block, and `ticket` are zero before. Where `is_wanted`
+// is given and 0, nothing is done.
 template <typename Key>
 __global__ void __launch_bounds__(SWEEP_THREADS)
     sweep(Key* keys_out, int* positions_out, const Key* keys, const int* positions, const int* places,
-          int* looked_back, int* ticket, int items, int first_bit) {
+          int* looked_back, int* ticket, int items, int first_bit, const int* is_wanted) {
     using Agent = cub::detail::radix_sort::AgentRadixSortOnesweep<SweepPolicy<Key>, false, Key, int, int, int>;
     static_assert(Agent::BLOCK_THREADS == SWEEP_THREADS && Agent::ITEMS_PER_THREAD == SWEEP_ITEMS<Key>);
     __shared__ typename Agent::TempStorage storage;
+    if (is_wanted != nullptr && *is_wanted == 0) return;
     Agent(storage, looked_back, ticket, nullptr, places, keys_out, keys, positions_out, positions, items, first_bit,
           DIGIT_BITS)
         .Process();

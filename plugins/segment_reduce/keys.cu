@@ -1,0 +1,62 @@
+// Make the keys of edges, see whether they are in order, and count their digits for the sort.
+
+#include "state.cuh"
+
+using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::MOST_SWEEPS, pluginkit::THREADS;  // from launches.py
+
+constexpr int DIGITS = 1 << DIGIT_BITS;
+
+// Count a digit. Where all lanes of the warp have the same, as in edges that are in order, one lane counts for all.
+__device__ __forceinline__ void count_digit(int* counts, unsigned digit) {
+    const unsigned lanes = __activemask();
+    const int first = __ffs(lanes) - 1;
+    if (__all_sync(lanes, digit == __shfl_sync(lanes, digit, first))) {
+        if (static_cast<int>(threadIdx.x % WARP) == first) atomicAdd(counts + digit, __popc(lanes));
+    } else {
+        atomicAdd(counts + digit, 1);
+    }
+}
+
+// Write a key and a value for each edge. The key is the row of y, or `rows` if an index is out of range. The value is the
+// row of x, or the edge if `keeps_edge`.
+template <typename I>
+__global__ void __launch_bounds__(THREADS)
+    make_keys(unsigned* __restrict__ keys, int* __restrict__ values, int* __restrict__ digits, State* state,
+              const I* __restrict__ destinations, const I* __restrict__ sources, int edges, int rows, int nodes,
+              bool keeps_edge, int sweeps) {
+    __shared__ int counts[MOST_SWEEPS * DIGITS];
+    for (int i = threadIdx.x; i < sweeps * DIGITS; i += THREADS) counts[i] = 0;
+    __syncthreads();
+    bool is_unsorted = false;
+    for (int base = blockIdx.x * LOADS * THREADS + threadIdx.x; base < edges; base += gridDim.x * LOADS * THREADS) {
+        I destination[LOADS], source[LOADS], previous[LOADS];
+#pragma unroll
+        for (int load = 0; load < LOADS; ++load) {
+            const int edge = base + load * THREADS;
+            if (edge >= edges) break;
+            destination[load] = destinations[edge];
+            previous[load] = destinations[edge > 0 ? edge - 1 : 0];
+            if (sources != nullptr) source[load] = sources[edge];
+        }
+#pragma unroll
+        for (int load = 0; load < LOADS; ++load) {
+            const int edge = base + load * THREADS;
+            if (edge >= edges) break;
+            const int row = row_of(destination[load], rows);
+            const int node = sources == nullptr ? edge : row_of(source[load], nodes);
+            const bool is_edge = row >= 0 && node >= 0;
+            // An edge that is none sorts last, so that its place in the given order is wrong.
+            is_unsorted |= !is_edge || row_of(previous[load], rows) > row;
+            unsigned key = is_edge ? row : rows;
+            keys[edge] = key;
+            values[edge] = keeps_edge ? edge : node;
+            for (int sweep = 0; sweep < sweeps; ++sweep, key >>= DIGIT_BITS) {
+                count_digit(counts + sweep * DIGITS, key % DIGITS);
+            }
+        }
+    }
+    if (__syncthreads_or(is_unsorted) && threadIdx.x == 0) state->is_unsorted = 1;
+    for (int i = threadIdx.x; i < sweeps * DIGITS; i += THREADS) {
+        if (counts[i] != 0) atomicAdd(digits + i, counts[i]);
+    }
+}

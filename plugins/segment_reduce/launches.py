@@ -1,0 +1,205 @@
+"""The launches of SegmentReduce, and the layout of its workspace; kernel.cu says what each does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from pluginkit import (
+    Dim,
+    Fill,
+    KernelArgument,
+    Launch,
+    Step,
+    TensorDesc,
+    Workspace,
+    ceil_div,
+    float32,
+    int32,
+    may_hold,
+    where,
+)
+from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, SWEEP_THREADS
+from pluginkit.plugins._cuda.reductions import Reduction
+from pluginkit.plugins.segment_reduce.segment_problem import (
+    HEADER,
+    MOST_SWEEPS,
+    THREADS,
+    VECTOR_FLOATS,
+    WARP,
+    SegmentProblem,
+    problem_of,
+)
+
+if TYPE_CHECKING:
+    from pluginkit.plugins.segment_reduce import SegmentReduce
+
+SegmentAggregate = Literal["add", "mean", "max", "min"]
+
+#: The items that a block of reduce_edges and reduce_items takes.
+_TILE = THREADS
+#: How many rows of x a thread loads before it reduces them, and how many edges make_keys loads.
+_UNROLLED, _LOADS = 4, 4
+#: With more blocks make_keys adds more counts of digits to the common ones.
+_COUNTING_BLOCKS = 1056
+
+#: The constants that keys.cu, and the other kernels, share with Python.
+KEY_DEFINES = {
+    "DIGIT_BITS": DIGIT_BITS,
+    "LOADS": _LOADS,
+    "MOST_SWEEPS": MOST_SWEEPS,
+    "THREADS": THREADS,
+    "WARP": WARP,
+}
+DEFINES = {
+    "Aggregate": SegmentAggregate,
+    "HEADER": HEADER,
+    "Reduction": Reduction,
+    "THREADS": THREADS,
+    "UNROLLED": _UNROLLED,
+    "WARP": WARP,
+}
+
+
+@dataclass(frozen=True)
+class SegmentCall:
+    """A call with static shapes."""
+
+    plugin: SegmentReduce
+    x: TensorDesc
+    destinations: TensorDesc
+    sources: TensorDesc | None
+    weights: TensorDesc | None
+    y: TensorDesc
+    workspace: Workspace
+
+    @cached_property
+    def problem(self) -> SegmentProblem:
+        """The sizes of the call."""
+        return problem_of(self.x, self.destinations, self.y.shape[0], self.weights)
+
+    def steps(self) -> Sequence[Step]:
+        """Return one launch for few edges; else a sort, reductions and zeros."""
+        if self.problem.edges == 0 or self.problem.inner == 0:
+            return (Fill(self.y),)
+        return (self._scan(),) if self.problem.scans else tuple(self._sorted())
+
+    @property
+    def _widths(self) -> KernelArgument:
+        problem = self.problem
+        return int32((problem.inner, problem.heads, problem.head_size))
+
+    @property
+    def _initial(self) -> KernelArgument:
+        given = self.plugin.initial
+        none = {"max": float("-inf"), "min": float("inf")}.get(self.plugin.aggregate, 0.0)
+        return float32(none if given is None else given)
+
+    @property
+    def _constants(self) -> dict[str, int | bool]:
+        return {"VECTOR": self.problem.vector_bytes, "WEIGHTED": self.weights is not None}
+
+    def _vectors(self) -> int:
+        """Return the loads of a row."""
+        elements = max(self.problem.vector_bytes // self.problem.itemsize, 1)
+        return -(-self.problem.inner // elements)
+
+    def _scan(self) -> Launch:
+        problem = self.problem
+        return Launch(
+            self.plugin.scan_kernel,
+            grid=(problem.rows, ceil_div(self._vectors(), WARP)),
+            block=THREADS,
+            args=(
+                *(self.y, self.x, self.weights, self._widths, self.destinations, self.sources),
+                *map(int32, (problem.edges, problem.rows, problem.nodes)),
+                self._initial,
+            ),
+            constants=self._constants,
+        )
+
+    def _sorted(self) -> Iterator[Step]:
+        problem, plugin = self.problem, self.plugin
+        parts = problem.zeroed()
+        zeroed = self.workspace.first(sum(parts))
+        state, digits, tickets, swept, touched = zeroed.split(parts)
+        yield Fill(zeroed)
+        yield Launch(
+            plugin.key_kernel,
+            grid=min(ceil_div(problem.edges, _LOADS * THREADS), _COUNTING_BLOCKS),
+            block=THREADS,
+            args=(
+                *(*self._pairs(0), digits, state, self.destinations, self.sources),
+                *map(int32, (problem.edges, problem.rows, problem.nodes)),
+                self.weights is not None,
+                int32(problem.sweeps),
+            ),
+        )
+        yield Launch(plugin.place_kernel, problem.sweeps, DIGITS, (digits,))
+        sweep = 0
+        while may_hold(sweep < problem.sweeps):
+            done = min(sweep, problem.sweeps)
+            yield Launch(
+                plugin.sweep_kernel,
+                where(sweep < problem.sweeps, problem.sweep_blocks, 0),
+                SWEEP_THREADS,
+                (
+                    *(*self._pairs(sweep + 1), *self._pairs(sweep)),
+                    digits.at(4 * DIGITS * done),
+                    swept.at(4 * DIGITS * problem.sweep_blocks * done),
+                    tickets.at(4 * done),
+                    *(int32(problem.edges), int32(DIGIT_BITS * sweep), state),
+                ),
+            )
+            sweep += 1
+        yield from self._reductions(state, touched)
+        yield Launch(
+            plugin.zero_kernel,
+            grid=ceil_div(problem.rows, _TILE),
+            block=THREADS,
+            args=(self.y, touched, int32(problem.rows), int32(problem.inner)),
+            constants={"VECTOR": problem.vector_bytes},
+        )
+
+    def _pairs(self, sweep: int) -> tuple[Workspace, Workspace]:
+        """Return where keys and values are after so many sweeps: each has two places."""
+        zeroed, keys, _, values, *_ = self.problem.sizes()
+        half = sweep % 2
+        first, second = self.workspace.at(zeroed), self.workspace.at(zeroed + 2 * keys)
+        return first.at(half * keys).first(keys), second.at(half * values).first(values)
+
+    def _reductions(self, state: Workspace, touched: Workspace) -> Iterator[Launch]:
+        """Yield reduce_edges, then reduce_items for each level of items."""
+        problem, plugin = self.problem, self.plugin
+        *before, key_bytes, _ = problem.sizes()
+        keys, values = self.workspace.at(sum(before)), self.workspace.at(sum(before) + key_bytes)
+        flag = state.at(4)
+        items = problem.edges
+
+        def target(items: int, vectors: int) -> tuple[tuple[KernelArgument, ...], Dim]:
+            lanes_log2, parts = problem.lanes(vectors)
+            sizes = int32((items, problem.rows, problem.inner, problem.stride, lanes_log2))
+            return (self.y, touched, values, keys, flag, sizes, self._initial), parts
+
+        arguments, parts = target(items, self._vectors())
+        yield Launch(
+            plugin.edge_kernel,
+            grid=(ceil_div(items, _TILE), parts),
+            block=THREADS,
+            args=(
+                *arguments,
+                *(self.x, self.weights, self._widths, self.sources, state),
+                *(*self._pairs(0), *self._pairs(problem.sweeps)),
+                int32(problem.nodes),
+            ),
+            constants=self._constants,
+        )
+        for items in problem.levels():
+            given = flag, keys, values
+            keys, values = keys.at(4 * items), values.at(4 * problem.stride * items)
+            flag = flag.at(4)
+            arguments, parts = target(items, problem.stride // VECTOR_FLOATS - 1)
+            grid = (ceil_div(items, _TILE), parts)
+            yield Launch(plugin.item_kernel, grid, THREADS, (*arguments, *given))

@@ -1,0 +1,183 @@
+"""The sizes of a call of SegmentReduce, which decide how it is launched, and its workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pluginkit import Dim, InputError, TensorDesc, ceil_div, known, may_hold, product, where
+from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, SWEEP_THREADS, sweep_blocks
+
+THREADS, WARP = 256, 32
+#: The sweeps of a sort by 31 bits.
+MOST_SWEEPS = 4
+#: Of the bytes of a vector load, those that a row may be a multiple of.
+VECTORS = (16, 4, 1)
+#: Below these, one launch that looks at all edges for each row is faster than a sort.
+_FEW_EDGES, _FEW_LOOKS = 4096, 2**13
+#: More than any call has edges or rows: check refuses those with as many.
+MOST = 2**30
+#: The floats of an item before the elements of a row, and of a vector.
+HEADER, VECTOR_FLOATS = 4, 4
+_FLOAT_BYTES = 4
+_ALIGNMENT = 256
+
+
+@dataclass(frozen=True)
+class SegmentProblem:
+    """The sizes of a call with static shapes.
+
+    Attributes:
+        edges: the number of edges.
+        rows: the rows of y.
+        nodes: the rows of x.
+        inner: the elements of a row.
+        heads: the columns of weights; 1 without weights.
+        itemsize: the bytes of an element.
+    """
+
+    edges: int
+    rows: int
+    nodes: int
+    inner: int
+    heads: int
+    itemsize: int
+
+    @property
+    def scans(self) -> bool:
+        """Whether edges and rows are few enough to look at all edges for each row."""
+        looks = self.rows * -(-max(self.edges, 1) // THREADS)
+        return self.edges <= _FEW_EDGES and looks <= _FEW_LOOKS
+
+    @property
+    def head_size(self) -> int:
+        """The elements of a row that one column of weights multiplies."""
+        return self.inner // self.heads
+
+    @property
+    def vector_bytes(self) -> int:
+        """The bytes of a load: as many as divide what one weight multiplies."""
+        return next(each for each in VECTORS if self.head_size * self.itemsize % each == 0)
+
+    @property
+    def sweeps(self) -> int:
+        """The launches that sort, one for each digit of the keys 0 to ``rows``."""
+        return -(-min(self.rows, MOST).bit_length() // DIGIT_BITS)
+
+    @property
+    def sweep_blocks(self) -> int:
+        """The blocks of each of them."""
+        return sweep_blocks(self.edges, 4)
+
+    @property
+    def stride(self) -> int:
+        """The floats of an item that stands for a part of a long run."""
+        return HEADER - (-self.inner // VECTOR_FLOATS) * VECTOR_FLOATS
+
+    def levels(self) -> Iterator[int]:
+        """Yield the number of items that each launch after reduce_edges takes."""
+        items = min(self.edges, MOST)
+        while may_hold(items > WARP):
+            items = where(items > WARP, -2 * (-items // WARP), 0)  # two for each warp
+            yield items
+
+    def lanes(self, vectors: int) -> tuple[int, int]:
+        """Return the logarithm of the lanes of a run, and into how many parts rows are split."""
+        lanes_log2 = min((max(vectors, 1) - 1).bit_length(), 5)
+        return lanes_log2, -(-vectors // WARP)
+
+    def sizes(self) -> list[int]:
+        """Return the bytes of the workspace's parts; the first is zeroed by every call."""
+        edges = self.edges * 4
+        items = sum(self.levels())
+        parts = (
+            sum(self.zeroed()),
+            *(edges, edges, edges, edges),  # keys and values, each twice
+            items * 4,
+            items * self.stride * _FLOAT_BYTES,
+        )
+        return [_aligned(part) for part in parts]
+
+    def zeroed(self) -> tuple[int, ...]:
+        """Return the bytes of the state, digits, tickets, looked-back counts and touched rows."""
+        levels = len(list(self.levels()))
+        sweeps = self.sweeps
+        return (
+            _aligned(4 * (1 + levels)),
+            4 * DIGITS * sweeps,
+            _aligned(4 * sweeps),
+            4 * DIGITS * self.sweep_blocks * sweeps,
+            self.rows,
+        )
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
+
+
+def problem_of(
+    x: TensorDesc,
+    destinations: TensorDesc,
+    rows: Dim,
+    weights: TensorDesc | None,
+) -> SegmentProblem:
+    """Return the sizes of a call with static shapes."""
+    heads = weights.shape[1] if weights is not None and weights.ndim == 2 else 1
+    return SegmentProblem(
+        edges=known(destinations.shape[0]),
+        rows=known(rows),
+        nodes=known(x.shape[0]),
+        inner=known(product(x.shape[1:])),
+        heads=known(heads),
+        itemsize=x.dtype.itemsize,
+    )
+
+
+def check_shapes(
+    x: TensorDesc,
+    destinations: TensorDesc,
+    rows: TensorDesc,
+    sources: TensorDesc | None,
+    weights: TensorDesc | None,
+) -> None:
+    """Raise an InputError if inputs do not fit each other, or are too large for 32 bits."""
+    if weights is not None and weights.ndim > 2:
+        raise InputError(f"{weights}; expected rank 1 or 2.", code="shapes")
+    if sources is None and x.shape[0] != destinations.shape[0]:
+        raise InputError(
+            f"{x} and {destinations}; expected a row for each edge, since sources are absent.",
+            code="shapes",
+        )
+    problem = problem_of(x, destinations, rows.values[0], weights)
+    if weights is not None and (problem.heads == 0 or problem.inner % problem.heads):
+        raise InputError(
+            f"{weights} and {x}; expected columns of weights that divide a row of x.",
+            code="shapes",
+        )
+    if max(problem.edges, problem.rows, problem.nodes, problem.inner) >= MOST:
+        raise InputError(f"{x}, {destinations} or {problem.rows} rows: 2^30 or more.", code="size")
+
+
+def workspace_bytes(
+    x: TensorDesc,
+    destinations: TensorDesc,
+    rows: TensorDesc,
+    _: TensorDesc | None,
+    weights: TensorDesc | None,
+) -> int:
+    """Return the bytes that a call of static shapes needs."""
+    problem = problem_of(x, destinations, rows.values[0], weights)
+    return 0 if problem.scans else sum(problem.sizes())
+
+
+def workspace_bound(
+    x: TensorDesc, destinations: TensorDesc, rows: TensorDesc, *_: TensorDesc | None
+) -> Dim:
+    """Return as many bytes as any call of these dimensions needs, or more."""
+    edges = destinations.shape[0]
+    stride = HEADER + VECTOR_FLOATS + product(x.shape[1:])
+    items = ceil_div(edges, WARP) * 3 + 64  # at each level a sixteenth of those before, and two
+    swept = (ceil_div(edges, SWEEP_THREADS) + 1) * 4 * DIGITS * MOST_SWEEPS
+    found: Dim = 16 * edges + 4 * items * (stride + 1) + swept + rows.values[0]
+    found += 16 * _ALIGNMENT + 4 * DIGITS * MOST_SWEEPS
+    return found

@@ -1,0 +1,86 @@
+"""SegmentReduce on a real GPU: graphs of every kind, aggregate and type, the same bits each run."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from pluginkit.checking.trt_double.driver import drive
+from pluginkit.contract import calls
+from pluginkit.contract.dtypes import dtype_from_numpy
+from pluginkit.plugins.segment_reduce import SegmentReduce
+
+pytestmark = [pytest.mark.gpu, pytest.mark.trt]
+
+DTYPES = [np.float32, np.float16, ml_dtypes.bfloat16]
+#: Nodes, edges, rows, elements, columns of weights (0: a vector; None: absent) and the exponent
+#: of the distribution of destinations: 0 for one of them.
+GRAPHS = [
+    (500, 20_000, 3000, 64, None, 1),
+    (500, 20_000, 70_000, 63, 0, 1),
+    (500, 20_000, 9000, 24, 3, 4),
+    (500, 200_000, 100, 8, None, 0),
+    (500, 40_000, 300, 1, 0, 9),
+    (50, 5000, 7, 600, None, 4),
+    (50, 1000, 200, 33, 0, 1),
+]
+
+
+def arrays_of(nodes, edges, rows, inner, heads, exponent, dtype):
+    rng = np.random.default_rng(0)
+    columns = () if heads == 0 else (heads,)
+    weights = None if heads is None else rng.normal(size=(edges, *columns)).astype(dtype)
+    drawn = rng.random(edges) ** exponent if exponent else np.full(edges, 0.5)
+    return [
+        rng.normal(size=(nodes, inner)).astype(dtype),
+        (drawn * rows).astype(np.int64),
+        np.array([rows]),
+        rng.integers(-nodes, nodes, edges),
+        weights,
+    ]
+
+
+def present(arrays, **attributes):
+    """Return the plugin with the inputs that are given, and those."""
+    plugin = SegmentReduce(**attributes)
+    ports = zip(plugin.spec.inputs, arrays, strict=True)
+    names = [port.name for port, array in ports if array is not None]
+    return plugin.with_inputs(*names), [array for array in arrays if array is not None]
+
+
+def on_gpu(lean, arrays, **attributes):
+    return drive(*present(arrays, **attributes), interface="v3", flavour=lean)[0]
+
+
+def reference(arrays, **attributes):
+    return calls.run_reference(*present(arrays, **attributes))[0]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("aggregate", ["add", "mean", "max", "min"])
+@pytest.mark.parametrize("graph", GRAPHS, ids=str)
+def test_graphs(lean, graph, aggregate, dtype):
+    arrays = arrays_of(*graph, dtype)
+    got, again = (on_gpu(lean, arrays, aggregate=aggregate) for _ in range(2))
+    np.testing.assert_array_equal(got.view(np.uint8), again.view(np.uint8))
+    expected = reference(arrays, aggregate=aggregate)
+    wide, wanted = got.astype(np.float64), expected.astype(np.float64)
+    tolerance = SegmentReduce.tolerance[dtype_from_numpy(dtype)]
+    longest = np.bincount(arrays[1]).max() if aggregate == "add" else 1
+    allowed = tolerance * np.maximum(max(1, longest / 1000), abs(wanted)) + 1e-9
+    np.testing.assert_array_less(abs(wide - wanted), allowed)
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+@pytest.mark.parametrize("outside", [False, True])
+def test_order_and_indices_that_name_nothing(lean, order, outside):
+    x, at, rows, sources, _ = arrays_of(500, 20_000, 3000, 16, None, 1, np.float32)
+    at = np.sort(at) if order == "ascending" else np.sort(at)[::-1].copy()
+    given, wanted = [x, at, rows, sources, None], [x, at, rows, sources, None]
+    if outside:
+        given[1], given[3] = at.copy(), sources.copy()
+        given[1][7], given[1][-1], given[3][100] = 3000, -3001, 500
+        keep = ~np.isin(np.arange(len(at)), [7, 100, len(at) - 1])
+        wanted = [x, at[keep], rows, sources[keep], None]
+    np.testing.assert_allclose(on_gpu(lean, given), reference(wanted), atol=1e-4)

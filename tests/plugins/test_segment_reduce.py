@@ -1,0 +1,184 @@
+"""SegmentReduce: its reference, what it launches, and its kernels on the PTX machine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pluginkit import float32, int64
+from pluginkit.checking.kernel_run import run_kernels
+from pluginkit.contract import calls
+from pluginkit.contract.launches import Launch
+from pluginkit.errors import PluginkitError, TensorError
+from pluginkit.plugins.segment_reduce import SegmentReduce
+from tests.plugins.compilation import (
+    QUICK,
+    assert_all_compile,
+    every_architecture,
+    few_of_each,
+    share_of,
+    specialisations_of,
+)
+
+AGGREGATES = ("add", "mean", "max", "min")
+
+
+def present(arrays, **attributes):
+    plugin = SegmentReduce(**attributes)
+    ports = zip(plugin.spec.inputs, arrays, strict=True)
+    names = [port.name for port, array in ports if array is not None]
+    return plugin.with_inputs(*names), [array for array in arrays if array is not None]
+
+
+def reference(arrays, **attributes):
+    return calls.run_reference(*present(arrays, **attributes))[0]
+
+
+def on_machine(arrays, **attributes):
+    run = run_kernels(SegmentReduce(**attributes), arrays)
+    assert not run.findings
+    return run.outputs[0]
+
+
+def edges(nodes, count, rows, inner, exponent=1.0, heads=None):
+    """Draw an edge's destination as rows * u^exponent: all lead to few rows if it is large."""
+    rng = np.random.default_rng(0)
+    columns = () if heads == 0 else (heads,)
+    weights = None if heads is None else rng.normal(size=(count, *columns)).astype(np.float32)
+    return [
+        rng.normal(size=(nodes, *inner)).astype(np.float32),
+        (rng.random(count) ** exponent * rows).astype(np.int64),
+        np.array([rows]),
+        rng.integers(0, nodes, count),
+        weights,
+    ]
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+@pytest.mark.parametrize("heads", [None, 0, 2])
+def test_the_reference_is_the_definition(aggregate, heads):
+    x, at, _, sources, weights = arrays = edges(9, 20, 12, (2, 3), heads=heads)
+    got = reference(arrays, aggregate=aggregate)
+    for row in range(12):
+        messages = []
+        for edge in np.flatnonzero(at == row):
+            factor = 1 if heads is None else weights[edge]
+            factor = factor[:, None] if heads else factor
+            messages.append(x[sources[edge]] * np.float64(factor))
+        ufunc = {"add": np.sum, "mean": np.mean, "max": np.max, "min": np.min}[aggregate]
+        expected = ufunc(messages, axis=0) if messages else np.zeros((2, 3))
+        np.testing.assert_allclose(got[row], expected, atol=1e-6)
+    assert (np.bincount(at, minlength=12) == 0).any()
+
+
+def test_an_initial_value_counts_where_there_are_edges():
+    arrays = [np.float32([3, -3]), np.array([0, 0]), np.array([2]), None, None]
+    for compute in (reference, on_machine):
+        assert compute(arrays, aggregate="max", initial=5.0).tolist() == [5, 0]
+        assert compute(arrays, aggregate="min", initial=-9.0).tolist() == [-9, 0]
+        assert compute(arrays, aggregate="max").tolist() == [3, 0]
+
+
+#: Runs of every length around a warp's 32 edges, each beside shorter and longer ones.
+LENGTHS = [1, 31, 32, 33, 1, 63, 64, 65, 32, 32, 95, 1030, 2, 33, 500, 31]
+
+
+@pytest.mark.parametrize("first", [0, 1, 17, 31])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_runs_of_every_length_and_place(first, is_sorted):
+    lengths = [first, *LENGTHS]
+    at = np.repeat(np.arange(len(lengths)) * 7, lengths)
+    rng = np.random.default_rng(1)
+    if not is_sorted:
+        rng.shuffle(at)
+    x = rng.integers(-8, 9, (50, 3)).astype(np.float32)  # sums are exact
+    arrays = [x, at, np.array([8300]), rng.integers(0, 50, len(at)), None]
+    np.testing.assert_array_equal(on_machine(arrays), reference(arrays))
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+def test_one_destination_takes_every_level(aggregate):
+    arrays = edges(40, 33_000, 1, (2,))
+    arrays[2] = np.array([9000])
+    got = on_machine(arrays, aggregate=aggregate)
+    np.testing.assert_allclose(got, reference(arrays, aggregate=aggregate), atol=2e-3)
+
+
+@pytest.mark.parametrize(("rows", "heads"), [(20, 0), (9000, 2)])
+def test_indices_that_name_nothing_leave_an_edge_out(rows, heads):
+    x, at, size, sources, weights = edges(30, 200, rows, (4,), heads=heads)
+    outside, source = at.copy(), sources.copy()
+    outside[[3, 60]], source[[9, 199]] = [rows, -rows - 1], [30, -31]
+    keep = ~np.isin(np.arange(200), [3, 9, 60, 199])
+    given = [x, outside, size, source, weights]
+    left = [x, at[keep], size, sources[keep], weights[keep]]
+    expected = reference(left, aggregate="mean")
+    np.testing.assert_allclose(on_machine(given, aggregate="mean"), expected, atol=1e-6)
+    with pytest.raises(TensorError, match=r"SegmentReduce/index: destinations\[3\] is"):
+        reference(given, aggregate="mean")
+    with pytest.raises(TensorError, match=r"SegmentReduce/index: sources\[9\] is 30"):
+        reference([x, at, size, source, weights], aggregate="mean")
+
+
+@pytest.mark.parametrize("count", [40, 5000])
+def test_nan_wins(count):
+    arrays = edges(30, count, 3, (2,), exponent=3)
+    arrays[0][arrays[3][count // 2]] = np.nan
+    for aggregate in ("max", "min"):
+        got, expected = (
+            compute(arrays, aggregate=aggregate) for compute in (on_machine, reference)
+        )
+        assert np.isnan(got).any()
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+
+
+def launched(count, rows):
+    plugin = SegmentReduce().with_inputs("x", "destinations", "rows", "sources")
+    described = calls.describe_inputs(
+        plugin, [(9, 4), (count,), (1,), (count,)], [float32, int64, int64, int64], {"rows": [rows]}
+    )
+    outputs = calls.describe_outputs(plugin, described)
+    steps = calls.steps(plugin, described, outputs)
+    return [each.kernel.name.partition("<")[0] for each in steps if isinstance(each, Launch)]
+
+
+def test_few_edges_take_one_launch():
+    assert launched(4000, 500) == ["scan_edges"]
+    before, *sweeps, edge, item, zero = launched(300, 70_000)
+    assert [before, edge, item, zero] == ["make_keys", "reduce_edges", "reduce_items", "zero_rows"]
+    assert sweeps == ["place_digits", *["sweep"] * 3]
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(3, 4), (5,), (1,), None, None],
+        [(3, 4), (5,), (1,), (6,), None],
+        [(3, 4), (5,), (1,), (5,), (5, 3)],
+        [(3, 4), (5,), (1,), (5,), (5, 0)],
+        [(3, 4), (5,), (1,), (5,), (5, 2, 2)],
+        [(2**30, 4), (5,), (1,), (5,), None],
+    ],
+    ids=str,
+)
+def test_shapes_that_do_not_fit_are_refused(shapes):
+    names = [port.name for port in SegmentReduce.spec.inputs]
+    there = [name for name, shape in zip(names, shapes, strict=True) if shape is not None]
+    types = dict(zip(names, [float32, int64, int64, int64, float32], strict=True))
+    plugin = SegmentReduce().with_inputs(*there)
+    given = [shape for shape in shapes if shape is not None]
+    described = calls.describe_inputs(plugin, given, [types[name] for name in there], {"rows": [7]})
+    with pytest.raises(PluginkitError, match=r"PK124|shapes|size"):
+        calls.check(plugin, described)
+
+
+@pytest.mark.slow
+def test_some_of_each_kernel_compile():
+    plugins = [SegmentReduce(aggregate=each) for each in AGGREGATES]
+    assert_all_compile(few_of_each(specialisations_of(plugins)), QUICK)
+
+
+@every_architecture
+def test_every_kernel_compiles(arch):
+    plugins = [SegmentReduce(aggregate=each) for each in AGGREGATES]
+    assert_all_compile(share_of(specialisations_of(plugins), arch), arch)
