@@ -24,6 +24,19 @@ def test_the_page_runs(page: Path, tmp_path: Path) -> None:
     assert run_page(page, tmp_path) >= 1
 
 
+def test_the_tutorials_export_is_that_of_the_script() -> None:
+    script = (DOCS.parent / "examples/models/export_soft_clip.py").read_text()
+    written = {line.strip() for line in script.splitlines()}
+    shown = [
+        line.strip()
+        for block in blocks_of(DOCS / "tutorial.md")
+        if block.language == "py"
+        for line in block.text.splitlines()
+    ]
+    assert len(shown) > 50
+    assert [line for line in shown if line not in {*written, "...", ""}] == []
+
+
 def test_the_table_of_findings_has_every_kind() -> None:
     page = (DOCS / "kernels-on-a-cpu.md").read_text()
     listed = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.M)))
