@@ -23,6 +23,7 @@ from pluginkit.onnx.running.output_error import (
     tolerance_of,
     worst_of,
 )
+from pluginkit.quantities import counted
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -74,7 +75,8 @@ def run_original(
     wanted = [original.run(one, marked) for one in feeds]
     runtime = f"ONNX Runtime {onnxruntime.__version__} on the CPU, without optimizations"
     if original.substituted:
-        runtime += f"; by the plugins' references, {', '.join(original.substituted)}"
+        known = counted(len(original.substituted), "node")
+        runtime += f"; {known} that it does not know by plugins' references"
     return PlanRuns(feeds, wanted, marked, runtime)
 
 
