@@ -29,7 +29,7 @@ KernelArgument = TensorDesc | Workspace | Scalar | Dim | float | bool | None
 
 @dataclass(eq=False)
 class CudaKernel:
-    """A ``__global__`` function in CUDA C++, compiled through cupy's RawModule (NVRTC).
+    """A ``__global__`` function in CUDA C++, compiled by NVRTC.
 
     Args:
         source: a ``.cu`` file in the folder of the plugin's module, or the CUDA C++ itself. A file

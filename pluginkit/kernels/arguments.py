@@ -155,7 +155,7 @@ def _refusal(kernel: str, got: str, expected: str) -> KernelError:
 
 
 def check_parameters(
-    owner: str, kernel: str, listed: Sequence[PackedArgument], expected: tuple[int, ...] | None
+    owner: str, kernel: str, listed: Sequence[PackedArgument], expected: tuple[int, ...]
 ) -> None:
     """Compare the arguments of a launch with the compiled kernel's parameters.
 
@@ -163,13 +163,13 @@ def check_parameters(
         owner: the plugin class's name.
         kernel: the kernel's name.
         listed: the parameters that the launch passes.
-        expected: the bytes of each parameter; None if unknown, and then nothing is compared.
+        expected: the bytes of each parameter.
 
     Errors:
         PK306: they differ in number or size.
     """
     given = tuple(_WORD if isinstance(part, Slot) else len(part) for part in listed)
-    if expected is not None and given != expected:
+    if given != expected:
         raise KernelError(
             "PK306",
             f"{owner}: the arguments of '{kernel}' have {list(given)} bytes; "

@@ -1,8 +1,7 @@
 """Compile kernels for a given architecture; needs no GPU.
 
 NVRTC compiles CUDA C++ with the options that cupy would give it; numba-cuda and nvJitLink compile
-numba kernels. On a GPU cupy compiles CUDA C++ instead (:mod:`pluginkit.kernels.load`), because it
-has a cache on disk.
+numba kernels.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from pluginkit.atomic_files import replace_file
@@ -28,6 +29,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pluginkit"
 
 
+@cache
 def version(package: str) -> str:
     """Return the version of an installed package, "" where there is none."""
     try:
@@ -36,25 +38,45 @@ def version(package: str) -> str:
         return ""
 
 
-def kept(name: str, make: Callable[[], bytes]) -> bytes:
-    """Return the content of a file of the cache, which is made if it is missing or damaged.
-
-    A cache that cannot be read or written is ignored.
+def stored(name: str) -> bytes | None:
+    """Return the content of a file of the cache, None where it is missing or damaged.
 
     Args:
         name: the file's path in the cache, which follows from all that determines its content.
-        make: makes the content.
     """
-    path = cache_folder() / name
     with suppress(OSError):
-        digest, _, content = path.read_bytes().partition(b"\n")
+        digest, _, content = (cache_folder() / name).read_bytes().partition(b"\n")
         if digest == _hash(content):
             return content
-    content = make()
+    return None
+
+
+def store(name: str, content: bytes) -> None:
+    """Write a file of the cache; a cache that cannot be written is left alone."""
+    path = cache_folder() / name
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(path, _hash(content) + b"\n" + content)
+
+
+def kept(name: str, make: Callable[[], bytes]) -> bytes:
+    """Return the content of a file of the cache, which is made if it is missing or damaged."""
+    content = stored(name)
+    if content is None:
+        content = make()
+        store(name, content)
     return content
+
+
+def stored_code(name: str) -> Compiled | None:
+    """Return machine code with its PTX, as :func:`stored` returns bytes."""
+    content = stored(name)
+    return None if content is None else _code_from_bytes(content)
+
+
+def store_code(name: str, code: Compiled) -> None:
+    """Write machine code with its PTX, as :func:`store` writes bytes."""
+    store(name, _bytes_from_code(code))
 
 
 def kept_code(name: str, make: Callable[[], Compiled]) -> Compiled:

@@ -1,24 +1,18 @@
-"""Compile kernels for the current GPU and load them, each once per process and device.
-
-cupy (RawModule, NVRTC) compiles CUDA C++ and keeps the machine code on disk;
-:mod:`pluginkit.kernels.numba_cache` does so for numba kernels.
-"""
+"""Load kernels onto the current GPU, each once per process and device."""
 
 from __future__ import annotations
 
-import re
 import threading
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from pluginkit.errors import KernelError, MissingDependencyError
-from pluginkit.kernels.compile import cuda_options
+from pluginkit.kernels.compile import Compiled
 from pluginkit.kernels.cuda_packages import need
-from pluginkit.kernels.numba_cache import compiled_numba
-from pluginkit.kernels.nvrtc import raise_compile_error, with_author_lines
-from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation, Specialisation
+from pluginkit.kernels.machine_code import machine_code
+from pluginkit.kernels.specialise import Specialisation
 
-#: A source file, before its line, in the log of cupy.
-_CUPYS_FILE = re.compile(r"\S+\.cu(?=\(\d+\): )")
 #: Dynamic shared memory in bytes that every kernel may use.
 _PLAIN_SHARED_BYTES = 48 * 1024
 
@@ -29,12 +23,11 @@ class LoadedKernel:
     Attributes:
         function: the ``CUfunction``.
         address: the same as an int.
-        parameter_sizes: bytes of each parameter; None with a driver before CUDA 12.4, which cannot
-            tell.
+        parameter_sizes: bytes of each parameter.
     """
 
     def __init__(
-        self, name: str, function: Any, parameter_sizes: tuple[int, ...] | None, module: Any
+        self, name: str, function: Any, parameter_sizes: tuple[int, ...], module: Any
     ) -> None:
         self.function = function
         self.address = int(function)
@@ -65,26 +58,26 @@ class LoadedKernel:
 
 
 _loaded: dict[tuple[int, Specialisation], LoadedKernel] = {}
+#: The modules of each image on each device; kernels that were compiled together share one.
+_modules: dict[tuple[int, bytes], Any] = {}
 _lock = threading.Lock()
 
 
-def load(wanted: Specialisation, device: int) -> LoadedKernel:
-    """Return the kernel on the current device; compile it on its first use in this process.
+def load_all(wanted: Sequence[Specialisation], device: int) -> list[LoadedKernel]:
+    """Return kernels on the current device; compile those that are used for the first time.
 
     Errors:
         PK320 to PK323.
     """
-    kernel = _loaded.get((device, wanted))
-    if kernel is None:
-        with _lock:
-            kernel = _loaded.get((device, wanted))
-            if kernel is None:
-                if isinstance(wanted, CudaSpecialisation):
-                    kernel = _load_cuda(wanted)
-                else:
-                    kernel = _load_numba(wanted, device)
-                _loaded[device, wanted] = kernel
-    return kernel
+    try:
+        return [_loaded[device, one] for one in wanted]
+    except KeyError:
+        pass
+    with _lock:
+        missing = [one for one in wanted if (device, one) not in _loaded]
+        for one, code in machine_code(missing, architecture_of(device)).items():
+            _loaded[device, one] = _load(one, code, device)
+    return [_loaded[device, one] for one in wanted]
 
 
 def current_device() -> int:
@@ -139,52 +132,28 @@ def _checked(result: tuple[Any, ...]) -> Any:
     return values[0] if values else None
 
 
-def _load_cuda(wanted: CudaSpecialisation) -> LoadedKernel:
-    cupy = need("cupy")
+@cache
+def architecture_of(device: int) -> str:
+    """Return a device's compute capability without its dot."""
     driver = need("cuda.bindings.driver")
-    module = cupy.RawModule(
-        code=wanted.code,
-        options=cuda_options(wanted),
-        name_expressions=[wanted.expression],
+    names = driver.CUdevice_attribute
+    major, minor = (
+        _checked(driver.cuDeviceGetAttribute(name, device))
+        for name in (
+            names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+            names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+        )
     )
+    return f"{major}{minor}"
+
+
+def _load(wanted: Specialisation, code: Compiled, device: int) -> LoadedKernel:
+    driver = need("cuda.bindings.driver")
     try:
-        function = module.get_function(wanted.expression)
-        pointer = function.kernel.ptr
-    except cupy.cuda.compiler.CompileException as error:
-        # cupy compiles a copy in a temporary folder, under a name of its choice.
-        log = _CUPYS_FILE.sub("kernel.cu", error.get_message())
-        log = with_author_lines(log, {"kernel.cu"}, wanted.file, wanted.line)
-        raise_compile_error("PK320", str(wanted), "this GPU", log, error)
-    except cupy.cuda.driver.CUDADriverError as error:
-        raise KernelError("PK323", f"kernel '{wanted}' does not load: {error}.") from error
-    handle = driver.CUfunction(pointer)
-    return LoadedKernel(str(wanted), handle, _parameter_sizes(handle), (module, function))
-
-
-def _load_numba(wanted: NumbaSpecialisation, device: int) -> LoadedKernel:
-    driver = need("cuda.bindings.driver")
-    attributes = driver.CUdevice_attribute
-    major = _checked(
-        driver.cuDeviceGetAttribute(attributes.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device)
-    )
-    minor = _checked(
-        driver.cuDeviceGetAttribute(attributes.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device)
-    )
-    compiled = compiled_numba(wanted, f"{major}{minor}")
-    module = _checked(driver.cuModuleLoadData(compiled.cubin))
-    function = _checked(driver.cuModuleGetFunction(module, compiled.symbols[0].encode()))
-    return LoadedKernel(str(wanted), function, compiled.parameter_sizes[0], module)
-
-
-def _parameter_sizes(function: Any) -> tuple[int, ...] | None:
-    driver = need("cuda.bindings.driver")
-    sizes: list[int] = []
-    while True:
-        try:
-            status, _, size = driver.cuFuncGetParamInfo(function, len(sizes))
-        except RuntimeError:  # the driver is older than the function
-            return None
-        if status == driver.CUresult.CUDA_ERROR_INVALID_VALUE:  # past the last parameter
-            return tuple(sizes)
-        _checked((status,))
-        sizes.append(int(size))
+        module = _modules.get((device, code.cubin))
+        if module is None:
+            module = _modules[device, code.cubin] = _checked(driver.cuModuleLoadData(code.cubin))
+        function = _checked(driver.cuModuleGetFunction(module, code.symbols[0].encode()))
+    except KernelError as error:
+        raise KernelError("PK323", f"kernel '{wanted}' does not load: {error.message}") from error
+    return LoadedKernel(str(wanted), function, code.parameter_sizes[0], module)

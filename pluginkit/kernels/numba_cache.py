@@ -1,4 +1,4 @@
-"""Keep the machine code of numba kernels on disk; cupy does so for CUDA C++."""
+"""Keep the machine code of numba kernels on disk."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import ArgumentBlock, check_parameters
 from pluginkit.kernels.cuda_packages import need
 from pluginkit.kernels.enqueue_steps import EnqueueSteps, enqueue_steps, nbytes_of, three
-from pluginkit.kernels.load import LoadedKernel, cuda_error, current_device, load
+from pluginkit.kernels.load import LoadedKernel, cuda_error, current_device, load_all
 from pluginkit.kernels.specialise import specialise, type_bindings
 
 if TYPE_CHECKING:
@@ -83,14 +83,12 @@ def prepare(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc])
     if "enqueue" in plugin.spec.overrides:
         return PreparedCall(plugin, inputs, outputs)
     work = enqueue_steps(plugin, inputs, outputs)
-    device = current_device()
     bindings = type_bindings(plugin, inputs, outputs)
-    kernels = []
-    for launch, listed in zip(work.launches, work.parameters, strict=True):
-        kernel = load(specialise(plugin, bindings, launch), device)
+    wanted = [specialise(plugin, bindings, launch) for launch in work.launches]
+    kernels = load_all(wanted, current_device())
+    for launch, listed, kernel in zip(work.launches, work.parameters, kernels, strict=True):
         check_parameters(work.owner, launch.kernel.name, listed, kernel.parameter_sizes)
         kernel.allow_shared_bytes(launch.shared_bytes)
-        kernels.append(kernel)
     return PreparedSteps(work, kernels)
 
 

@@ -408,9 +408,9 @@ def test_enqueue_in_the_authors_hands():
 
 def test_threads_compile_once(monkeypatch):
     loads = []
-    original = load._load_cuda
+    original = load._load
     monkeypatch.setattr(load, "_loaded", {})
-    monkeypatch.setattr(load, "_load_cuda", lambda w: loads.append(w) or original(w))
+    monkeypatch.setattr(load, "_load", lambda w, *rest: loads.append(w) or original(w, *rest))
     arrays = [np.ones(9, np.float32)]
     failures = []
 

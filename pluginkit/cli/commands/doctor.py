@@ -154,7 +154,7 @@ _EXTRA = pip_install("cuda")
 
 def _cuda() -> Iterator[Diagnosis]:
     for subject, module, purpose in (
-        ("cupy", "cupy", "compiles CUDA C++ kernels"),
+        ("cupy", "cupy", "brings NVRTC and launches kernels"),
         ("numba-cuda", "numba.cuda", "compiles numba kernels"),
         ("cuda-bindings", "cuda.bindings.driver", "launches kernels"),
         ("NVRTC", "cuda.bindings.nvrtc", "CUDA's run-time compiler"),

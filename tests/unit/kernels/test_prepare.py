@@ -13,7 +13,9 @@ from pluginkit import Copy, Input, Output, Plugin, bfloat16, float32
 from pluginkit.errors import KernelError, MissingDependencyError
 from pluginkit.kernels import load as loading
 from pluginkit.kernels import prepare as preparing
+from pluginkit.kernels.compile import Compiled
 from pluginkit.kernels.prepare import prepare
+from pluginkit.kernels.specialise import CudaSpecialisation
 
 
 class RefusalError(RuntimeError):
@@ -75,7 +77,9 @@ def driver(monkeypatch):
 @pytest.fixture
 def kernel_with(monkeypatch):
     def chosen(*sizes):
-        monkeypatch.setattr(preparing, "load", lambda wanted, device: Kernel(sizes))
+        monkeypatch.setattr(
+            preparing, "load_all", lambda wanted, _: [Kernel(sizes) for _ in wanted]
+        )
 
     return chosen
 
@@ -268,53 +272,55 @@ def test_no_cuda_packages(monkeypatch):
         loading.current_device()
 
 
-def test_kernel_is_loaded_once_for_a_device(monkeypatch, combine, describe):
-    loads = []
+def test_kernel_is_loaded_once_for_a_device(monkeypatch):
+    compiled, loads = [], []
     monkeypatch.setattr(loading, "_loaded", {})
-    monkeypatch.setattr(loading, "_load_cuda", lambda wanted: loads.append(wanted) or object())
-    wanted = loading.CudaSpecialisation("code", "f", (), None)
-    same = loading.CudaSpecialisation("code", "f", (), None)
-    other = loading.CudaSpecialisation("code", "f", ("-DX",), None)
-    assert loading.load(wanted, 0) is loading.load(same, 0)
-    assert loading.load(wanted, 1) is not loading.load(wanted, 0)
-    loading.load(other, 0)
-    assert loads == [wanted, wanted, other]
+    monkeypatch.setattr(loading, "architecture_of", lambda device: "90")
+    monkeypatch.setattr(
+        loading,
+        "machine_code",
+        lambda wanted, arch: compiled.append(wanted) or {w: w for w in wanted},
+    )
+    monkeypatch.setattr(loading, "_load", lambda *args: loads.append(args) or object())
+    first, same = (loading_kernel() for _ in range(2))
+    other = loading_kernel("-DX")
+    (loaded,) = loading.load_all([first], 0)
+    assert loading.load_all([same, other], 0)[0] is loaded
+    assert loading.load_all([first], 1) != [loaded]
+    assert compiled == [[first], [other], [first]]
+    assert loads == [(first, first, 0), (other, other, 0), (first, first, 1)]
 
 
-class Parameters:
-    """A driver that tells a kernel's parameters, or is too old to."""
-
-    CUresult = SimpleNamespace(CUDA_ERROR_INVALID_VALUE=1)
-
-    def __init__(self, sizes):
-        self.sizes = sizes
-
-    def cuFuncGetParamInfo(self, function, index):  # noqa: N802
-        if self.sizes is None:
-            raise RuntimeError('Function "cuFuncGetParamInfo" not found')
-        return (0, 8 * index, self.sizes[index]) if index < len(self.sizes) else (1, 0, 0)
+def loading_kernel(*options):
+    return CudaSpecialisation("code", "f", options, None)
 
 
-@pytest.mark.parametrize("sizes", [(8, 4, 64), (), None], ids=str)
-def test_parameter_sizes_come_from_the_driver(monkeypatch, sizes):
-    monkeypatch.setattr(loading, "need", lambda module: Parameters(sizes))
-    assert loading._parameter_sizes(object()) == sizes
+class Modules:
+    """A driver that loads modules."""
+
+    def __init__(self):
+        self.images = []
+
+    def cuModuleLoadData(self, image):  # noqa: N802
+        self.images.append(image)
+        return (0, len(self.images)) if image else (SimpleNamespace(name="NO_IMAGE"), None)
+
+    def cuModuleGetFunction(self, module, symbol):  # noqa: N802
+        return 0, 10 * module
+
+    def cuGetErrorString(self, status):  # noqa: N802
+        return 0, b"no image"
 
 
-def test_shared_memory_limit_only_grows(monkeypatch):
-    asked = []
-
-    def set_attribute(function, attribute, nbytes):
-        asked.append(nbytes)
-        return (SimpleNamespace(name="CUDA_ERROR_INVALID_VALUE") if nbytes > 100_000 else 0,)
-
-    names = SimpleNamespace(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8)
-    fake = Cuda(10, 10)
-    fake.CUfunction_attribute, fake.cuFuncSetAttribute = names, set_attribute
-    monkeypatch.setattr(loading, "need", lambda module: fake)
-    kernel = loading.LoadedKernel("f", 0x1000, (), None)
-    for nbytes in (48 * 1024, 90_000, 60_000, 90_000, 95_000):
-        kernel.allow_shared_bytes(nbytes)
-    assert asked == [90_000, 95_000]
-    with pytest.raises(KernelError, match="PK323 kernel 'f' asks for 200000 bytes"):
-        kernel.allow_shared_bytes(200_000)
+def test_kernels_of_one_image_share_a_module(monkeypatch):
+    driver = Modules()
+    monkeypatch.setattr(loading, "need", lambda module: driver)
+    monkeypatch.setattr(loading, "_modules", {})
+    kernels = [
+        loading._load(loading_kernel(), Compiled(image, ("f",), ((8,),)), 0)
+        for image in (b"one", b"one", b"two")
+    ]
+    assert [kernel.address for kernel in kernels] == [10, 10, 20]
+    assert driver.images == [b"one", b"two"]
+    with pytest.raises(KernelError, match="PK323 kernel 'f' does not load: .*NO_IMAGE"):
+        loading._load(loading_kernel(), Compiled(b"", ("f",), ((8,),)), 0)
