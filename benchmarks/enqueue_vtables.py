@@ -187,6 +187,10 @@ def add_python(bench: Bench, interface: Any) -> None:
     bench.add(f"Python adapter, {interface.upper()}", plugin)
 
 
+def _do_nothing(input_desc, output_desc, inputs, outputs, workspace, stream):
+    pass
+
+
 def add_empty(bench: Bench, interface: str) -> list[Any]:
     """Measure an adapter whose enqueue does nothing: the time of TensorRT's bindings."""
     trt = bench.flavour.module
@@ -203,8 +207,9 @@ def add_empty(bench: Bench, interface: str) -> list[Any]:
     class Empty(callbacks, *bases):
         interfaces, interface = bases, bases[0]
 
-        def enqueue(self, input_desc, output_desc, inputs, outputs, workspace, stream):
-            pass
+        def __init__(self, core):
+            super().__init__(core)
+            self.enqueue = _do_nothing
 
         def clone(self):
             return Empty(self.core.copy())

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pluginkit.contract import calls
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     #: Makes an enqueue ready, as :func:`prepare` does.
     Prepare = Callable[[Plugin, calls.Inputs, Sequence[TensorDesc]], "Prepared"]
 
-    #: Calls the driver with the pointers and the stream.
-    DriverCall = Callable[[tuple[int, ...], int], None]
+    #: Calls the driver with the stream, the address of a launch's parameters, and no extra ones.
+    DriverCall = Callable[[int, int, int], None]
 
 
 #: What makes enqueues ready in place of the current device.
@@ -111,63 +112,66 @@ class PreparedSteps:
 
     def __init__(self, work: EnqueueSteps, kernels: Sequence[LoadedKernel]) -> None:
         block = ArgumentBlock(work.parameters, *work.pointers)
+        pointers: list[int] = []
         launched = iter(zip(kernels, block.kernel_params, strict=True))
-        calls = tuple(
-            _launch_call(work, number, step, *next(launched))
+        calls = [
+            _launch_call(step, *next(launched))
             if isinstance(step, Launch)
-            else _memory_call(work, number, step, block)
+            else (_memory_call(work, number, step, block, pointers), number)
             for number, step in enumerate(work.steps)
-        )
+        ]
         self._kernels = tuple(kernels)  # keeps the modules loaded
-        self.enqueue = _enqueue(work, block, calls)
+        self.enqueue = _enqueue(work, block, calls, pointers)
 
 
-def _enqueue(work: EnqueueSteps, block: ArgumentBlock, calls: Sequence[DriverCall]) -> Enqueue:
-    pointers: tuple[int, ...] = ()
+def _enqueue(
+    work: EnqueueSteps,
+    block: ArgumentBlock,
+    calls: Sequence[tuple[DriverCall, int]],
+    pointers: list[int],
+) -> Enqueue:
+    refusal: Any = need("cupy").cuda.driver.CUDADriverError
     # What is written already: mostly TensorRT passes the same pointers again, and to compare them
     # takes a third of the time of writing them.
-    last: tuple[Sequence[int], Sequence[int], int] | tuple[()] = ()
+    known_inputs: Sequence[int] | None = None
+    known_outputs: Sequence[int] | None = None
+    known_workspace = 0
 
     def enqueue(inputs: Sequence[int], outputs: Sequence[int], workspace: int, stream: int) -> None:
-        nonlocal pointers, last
-        if (inputs, outputs, workspace) != last:
+        nonlocal known_inputs, known_outputs, known_workspace
+        if inputs != known_inputs or outputs != known_outputs or workspace != known_workspace:
             check_pointers(work.owner, inputs, outputs, work.pointers)
-            pointers, last = (*inputs, *outputs, workspace), ()
+            known_inputs = None
+            pointers[:] = (*inputs, *outputs, workspace)
             block.write(pointers)
-            last = [*inputs], [*outputs], workspace
-        for call in calls:
-            call(pointers, stream)
+            known_inputs, known_outputs, known_workspace = [*inputs], [*outputs], workspace
+        try:
+            for call, operand in calls:
+                call(stream, operand, 0)
+        except refusal as error:
+            status = need("cuda.bindings.driver").CUresult(error.status)
+            number = calls.index((call, operand))
+            raise _refused(work, number, status) from error
 
     return enqueue
 
 
 def _launch_call(
-    work: EnqueueSteps, number: int, launch: Launch, kernel: LoadedKernel, kernel_params: int
-) -> DriverCall:
-    # cupy's way to the driver takes a quarter of the time of cuda.bindings'.
-    driver = need("cupy").cuda.driver
-    launch_kernel, function, refusal = driver.launchKernel, kernel.address, driver.CUDADriverError
-    grid_x, grid_y, grid_z = three(launch.grid)
-    block_x, block_y, block_z = three(launch.block)
-    shared = launch.shared_bytes
-
-    def call(pointers: tuple[int, ...], stream: int) -> None:
-        try:
-            launch_kernel(
-                function,
-                grid_x, grid_y, grid_z,
-                block_x, block_y, block_z,
-                shared, stream, kernel_params, 0,
-            )  # fmt: skip
-        except refusal as error:
-            status = need("cuda.bindings.driver").CUresult(error.status)
-            raise _refused(work, number, status) from error
-
-    return call
+    launch: Launch, kernel: LoadedKernel, kernel_params: int
+) -> tuple[DriverCall, int]:
+    # cupy's way to the driver takes a quarter of the time of cuda.bindings'; a partial saves the
+    # frame of a function.
+    launch_kernel = need("cupy").cuda.driver.launchKernel
+    shape = (*three(launch.grid), *three(launch.block), launch.shared_bytes)
+    return partial(launch_kernel, kernel.address, *shape), kernel_params
 
 
 def _memory_call(
-    work: EnqueueSteps, number: int, step: Copy | Fill, block: ArgumentBlock
+    work: EnqueueSteps,
+    number: int,
+    step: Copy | Fill,
+    block: ArgumentBlock,
+    pointers: Sequence[int],
 ) -> DriverCall:
     driver = need("cuda.bindings.driver")
     target, t_offset = block.pointer_index(step.target.slot), step.target.slot.offset
@@ -175,7 +179,7 @@ def _memory_call(
         copy, nbytes = driver.cuMemcpyDtoDAsync, nbytes_of(step.source)
         source, s_offset = block.pointer_index(step.source.slot), step.source.slot.offset
 
-        def call(pointers: tuple[int, ...], stream: int) -> None:
+        def call(stream: int, _operand: int, _extra: int) -> None:
             (status,) = copy(
                 pointers[target] + t_offset, pointers[source] + s_offset, nbytes, stream
             )
@@ -185,7 +189,7 @@ def _memory_call(
         return call
     fill, byte, filled_bytes = driver.cuMemsetD8Async, step.byte, nbytes_of(step.target)
 
-    def fill_call(pointers: tuple[int, ...], stream: int) -> None:
+    def fill_call(stream: int, _operand: int, _extra: int) -> None:
         (status,) = fill(pointers[target] + t_offset, byte, filled_bytes, stream)
         if status:
             raise _refused(work, number, status)

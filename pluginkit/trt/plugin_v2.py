@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PlanError, RegistrationError
 from pluginkit.interrupts import uninterrupted
-from pluginkit.kernels.prepare import Prepared
 from pluginkit.trt.adapter import AdapterCore, Shapes
 from pluginkit.trt.callbacks import guarded
 from pluginkit.trt.fields import CreatorCore, wire_for_plan
@@ -20,6 +19,9 @@ from pluginkit.trt.flavour import Flavour
 _callback = guarded("IPluginV2DynamicExt")
 #: The layout of the serialized bytes; raise it when an old reader would misread them.
 SERIALIZED_FORMAT = 1
+#: After configure_plugin this many enqueues compare a shape with the one that it gave, and later
+#: one of so many.
+_FIRST_LOOKS, _ENQUEUES_A_LOOK = 16, 8
 
 
 class PluginV2Callbacks:
@@ -34,10 +36,8 @@ class PluginV2Callbacks:
         self.num_outputs = len(core.plugin.spec.outputs)
         self._is_initialized = False
         self._smallest: Shapes = []  # the input shapes at the configured profile's minimum
-        self._dims: list[list[int]] = []  # the input shapes that are prepared
-        # Whether configure_plugin gave the shapes. An enqueue then compares one input, in turn.
-        self._is_told = False
-        self._turn: Iterator[tuple[int, list[int]]] = iter(())
+        self._shapes = _PreparedShapes()
+        self.enqueue = _enqueue(core, self._shapes)
 
     def failed(self, callback: str, error: BaseException) -> None:
         self.core.failed(callback, error)
@@ -62,15 +62,12 @@ class PluginV2Callbacks:
 
     @_callback
     def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        self.core.prepared, self._is_told = None, False
+        self.core.prepared = None
         descs = [dynamic.desc for dynamic in inputs]
         if self._is_initialized and all(dim >= 0 for desc in descs for dim in desc.dims[:]):
             # The execution phase: the builder's timing, or the first enqueue with these shapes.
-            self._prepare(descs)
-            self._is_told = True
-            every = list(enumerate(self._dims))
-            is_open = [dynamic.min[:] != dynamic.max[:] for dynamic in inputs]
-            self._turn = itertools.cycle(list(itertools.compress(every, is_open)) or every)
+            self.core.prepare_for(descs, ())
+            self._shapes.told(descs, [dynamic.min[:] != dynamic.max[:] for dynamic in inputs])
             return
         dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
         self._smallest = [tuple(dynamic.min[:]) for dynamic in inputs]
@@ -97,48 +94,6 @@ class PluginV2Callbacks:
     def destroy(self) -> None:
         self.core.release()
 
-    def enqueue(
-        self,
-        input_desc: Sequence[Any],
-        output_desc: Sequence[Any],
-        inputs: Sequence[int],
-        outputs: Sequence[int],
-        workspace: int,
-        stream: int,
-    ) -> None:
-        try:
-            prepared = self.core.prepared
-            # Dims compare with lists and tuples only, with lists faster. Comparing three inputs
-            # takes as long as the launch, so an enqueue compares one of them, in turn. That finds
-            # out if TensorRT changes shapes without configure_plugin.
-            if self._is_told:
-                index, dims = next(self._turn)
-                is_known = self._is_told = input_desc[index].dims == dims
-            else:
-                is_known = [desc.dims for desc in input_desc] == self._dims
-            if prepared is None or not is_known:
-                self._check_was_configured(inputs)
-                prepared = self._prepare(input_desc)
-            prepared.enqueue(inputs, outputs, workspace, stream)
-        except BaseException as error:
-            self.failed("IPluginV2DynamicExt.enqueue", error)
-            raise
-
-    def _check_was_configured(self, inputs: Sequence[int]) -> None:
-        if len(inputs) != sum(self.core.plugin.present):
-            raise RegistrationError(
-                "PK211",
-                f"{type(self.core.plugin).__name__}: enqueue got {len(inputs)} inputs; "
-                f"expected {sum(self.core.plugin.present)}.",
-                cause="IPluginV2DynamicExt objects that were never configured get no inputs.",
-                fix="call configure_plugin on the clone before its enqueue.",
-            )
-
-    def _prepare(self, descs: Sequence[Any]) -> Prepared:
-        prepared = self.core.prepare_for(descs, ())
-        self._dims = [list(desc.dims[:]) for desc in descs]
-        return prepared
-
     @_callback
     def serialize(self) -> bytes:
         return self._payload()
@@ -150,6 +105,81 @@ class PluginV2Callbacks:
     def _payload(self) -> bytes:
         document = {"pluginkit": SERIALIZED_FORMAT, "attributes": wire_for_plan(self.core)}
         return json.dumps(document, separators=(",", ":")).encode()
+
+
+class _PreparedShapes:
+    """The input shapes that are prepared, and which of them an enqueue compares.
+
+    Dims compare with lists and tuples only, with lists faster. Comparing one input takes a sixth of
+    a launch. configure_plugin gives the shapes before an enqueue, so that enqueues need not look.
+    The first ones do all the same, at one input that may change, in turn, and later one of eight.
+    That finds out if TensorRT changes shapes without telling. From then on every enqueue compares
+    all of them.
+
+    Attributes:
+        compared: for each enqueue the inputs to compare, numbers with lists of sizes.
+    """
+
+    def __init__(self) -> None:
+        self.compared: Iterator[Sequence[tuple[int, list[int]]]] = itertools.repeat(())
+
+    def told(self, descs: Sequence[Any], is_open: Sequence[bool]) -> None:
+        """Compare an input in turn from now on: the shapes are those of configure_plugin."""
+        every = _numbered_dims(descs)
+        looks = list(itertools.compress(every, is_open)) or every
+        turn = [[look] for look in looks]
+        rest: list[list[tuple[int, list[int]]]] = [[]] * (_ENQUEUES_A_LOOK - 1)
+        self.compared = itertools.chain(
+            itertools.islice(itertools.cycle(turn), _FIRST_LOOKS),
+            itertools.cycle([one for look in turn for one in (*rest, look)]),
+        )
+
+    def seen(self, descs: Sequence[Any]) -> None:
+        """Compare all inputs from now on: the shapes are those of an enqueue."""
+        self.compared = itertools.repeat(_numbered_dims(descs))
+
+
+def _numbered_dims(descs: Sequence[Any]) -> list[tuple[int, list[int]]]:
+    return [(number, list(desc.dims[:])) for number, desc in enumerate(descs)]
+
+
+def _enqueue(core: AdapterCore, shapes: _PreparedShapes) -> Callable[..., None]:
+    """Return the callback ``enqueue``, a function in the object as for IPluginV3."""
+
+    def enqueue(
+        input_desc: Sequence[Any],
+        output_desc: Sequence[Any],
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        workspace: int,
+        stream: int,
+    ) -> None:
+        try:
+            prepared = core.prepared
+            compared = next(shapes.compared)
+            if prepared is None or (
+                compared and any(input_desc[index].dims != dims for index, dims in compared)
+            ):
+                _check_was_configured(core, inputs)
+                prepared = core.prepare_for(input_desc, ())
+                shapes.seen(input_desc)
+            prepared.enqueue(inputs, outputs, workspace, stream)
+        except BaseException as error:
+            core.failed("IPluginV2DynamicExt.enqueue", error)
+            raise
+
+    return enqueue
+
+
+def _check_was_configured(core: AdapterCore, inputs: Sequence[int]) -> None:
+    if len(inputs) != sum(core.plugin.present):
+        raise RegistrationError(
+            "PK211",
+            f"{type(core.plugin).__name__}: enqueue got {len(inputs)} inputs; "
+            f"expected {sum(core.plugin.present)}.",
+            cause="IPluginV2DynamicExt objects that were never configured get no inputs.",
+            fix="call configure_plugin on the clone before its enqueue.",
+        )
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pluginkit.contract import calls
@@ -42,6 +42,7 @@ class PluginV3Callbacks:
         self.plugin_name, self.plugin_version, self.plugin_namespace = core.plugin.spec.key
         self.num_outputs = len(core.plugin.spec.outputs)
         self._blocks: list[FieldBlock] = []
+        self.enqueue = _enqueue(core)
         _keep_for_ever(self)
 
     def failed(self, callback: str, error: BaseException) -> None:
@@ -103,24 +104,6 @@ class PluginV3Callbacks:
     def on_shape_change(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         self.core.prepare_for(inputs, outputs)
 
-    def enqueue(
-        self,
-        input_desc: Sequence[Any],
-        output_desc: Sequence[Any],
-        inputs: Sequence[int],
-        outputs: Sequence[int],
-        workspace: int,
-        stream: int,
-    ) -> None:
-        try:
-            # on_shape_change has prepared; reading the descriptors again costs more than the
-            # launch.
-            prepared = self.core.prepared or self.core.prepare_for(input_desc, output_desc)
-            prepared.enqueue(inputs, outputs, workspace, stream)
-        except BaseException as error:
-            self.failed("IPluginV3.enqueue", error)
-            raise
-
     @uninterrupted
     def get_valid_tactics(self) -> list[int]:
         return list(range(1, len(self.core.plugin.spec.tactics) + 1))
@@ -145,6 +128,31 @@ class PluginV3Callbacks:
     @uninterrupted
     def destroy(self) -> None:
         self.core.release()
+
+
+def _enqueue(core: AdapterCore) -> Callable[..., None]:
+    """Return the callback ``enqueue``.
+
+    A function in the object itself: TensorRT finds it without making a method, and it looks up
+    nothing but what ``on_shape_change`` has prepared. Reading descriptors costs more than a launch.
+    """
+
+    def enqueue(
+        input_desc: Sequence[Any],
+        output_desc: Sequence[Any],
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        workspace: int,
+        stream: int,
+    ) -> None:
+        try:
+            prepared = core.prepared or core.prepare_for(input_desc, output_desc)
+            prepared.enqueue(inputs, outputs, workspace, stream)
+        except BaseException as error:
+            core.failed("IPluginV3.enqueue", error)
+            raise
+
+    return enqueue
 
 
 @functools.cache

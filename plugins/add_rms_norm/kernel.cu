@@ -11,9 +11,12 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
-#include <cuda/std/type_traits>
 
 using pluginkit::MAX_THREADS, pluginkit::VECTOR_BYTES, pluginkit::WARP;  // from launches.py
+
+// As in <cuda/std/type_traits>, which takes a second to compile.
+template <typename A, typename B> constexpr bool is_same = false;
+template <typename A> constexpr bool is_same<A, A> = true;
 
 template <typename T, int N> struct alignas(sizeof(T) * N > VECTOR_BYTES ? VECTOR_BYTES : sizeof(T) * N) Pack {
     T value[N];
@@ -30,7 +33,7 @@ template <typename W, int N, bool SHIFTED> __device__ __forceinline__ Pack<W, N>
 
 template <typename T, int N> __device__ __forceinline__ Pack<T, N> rounded(const float (&wide)[N]) {
     Pack<T, N> pack;
-    if constexpr (cuda::std::is_same_v<T, __nv_bfloat16> && N % 2 == 0) {  // in pairs, one instruction less each
+    if constexpr (is_same<T, __nv_bfloat16> && N % 2 == 0) {  // in pairs, one instruction less each
 #pragma unroll
         for (int i = 0; i < N; i += 2) {
             const __nv_bfloat162 pair = __floats2bfloat162_rn(wide[i], wide[i + 1]);
@@ -67,7 +70,7 @@ __device__ __forceinline__ Pack<T, N> scaled(const Pack<T, N>& pack, const Pack<
     float wide[N];
 #pragma unroll
     for (int i = 0; i < N; ++i) wide[i] = static_cast<float>(pack.value[i]) * inverse;
-    if constexpr (cuda::std::is_same_v<T, W>) {
+    if constexpr (is_same<T, W>) {
         const auto normalized = rounded<T>(wide);
 #pragma unroll
         for (int i = 0; i < N; ++i) wide[i] = static_cast<float>(normalized.value[i]);
@@ -86,8 +89,10 @@ __device__ __forceinline__ float sum_over_row(float value) {
     const int warps = threads / WARP, first = threadIdx.y * warps;
     if (threadIdx.x % WARP == 0) sums[first + threadIdx.x / WARP] = value;
     __syncthreads();
-    value = 0;
-    for (int warp = 0; warp < warps; ++warp) value += sums[first + warp];
+    const int lane = (threadIdx.y * threads + threadIdx.x) % WARP;
+    value = lane < warps ? sums[first + lane] : 0;
+#pragma unroll
+    for (int step = WARP / 2; step; step /= 2) value += __shfl_xor_sync(~0u, value, step);
     return value;
 }
 
@@ -108,6 +113,11 @@ __global__ void __launch_bounds__(MAX_THREADS) add_rms_norm(
     Values* totals = reinterpret_cast<Values*>(total + head);
     Values* ys = reinterpret_cast<Values*>(y + head);
     const auto weights = [&](int at) { return weights_at<W, LANES, SHIFTED>(weight, head + at * LANES); };
+
+    // A thread with one vector loads its weights before the sum over the row, which then need not wait for memory twice.
+    constexpr bool EARLY = KEPT == 1 && !SHIFTED;
+    Pack<W, LANES> early;
+    if (EARLY && thread < vectors) early = weights(thread);
 
     constexpr int AT_ONCE = KEPT < 4 ? KEPT : 4;
     Values kept[KEPT];
@@ -146,7 +156,7 @@ __global__ void __launch_bounds__(MAX_THREADS) add_rms_norm(
 #pragma unroll
     for (int k = 0; k < KEPT; ++k) {
         const int at = thread + k * threads;
-        if (at < vectors) ys[at] = scaled<T, W>(kept[k], weights(at), inverse);
+        if (at < vectors) ys[at] = scaled<T, W>(kept[k], EARLY ? early : weights(at), inverse);
     }
     for (int at = thread + KEPT * threads; at < vectors; at += threads) {
         ys[at] = scaled<T, W>(totals[at], weights(at), inverse);

@@ -271,3 +271,14 @@ def test_v2_that_was_not_told_looks_at_the_open_inputs_in_turn(flavour, monkeypa
     assert not equal(first, expected)  # it looked at x, which is as it was told
     assert equal(second, expected)
     assert equal(third, expected)
+
+
+def test_v2_that_is_told_looks_at_one_shape_of_eight_enqueues(flavour, monkeypatch) -> None:
+    layer, plugin = dynamic_layer(flavour, "v2"), PadRows(**ATTRIBUTES)
+    with layer.context() as context:
+        for _ in range(16):
+            context.enqueue(rows(4), HostMemory())
+        monkeypatch.setattr(context, "announce", lambda *descs: None)
+        expected = calls.run_reference(plugin, rows(9))
+        results = [context.enqueue(rows(9), HostMemory()) for _ in range(10)]
+    assert [equal(outputs, expected) for outputs in results] == [False] * 7 + [True] * 3
