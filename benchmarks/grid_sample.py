@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from peers import Function, bind_torch, compiled, plain_kernel, run_bench
+from peers import MAX_AUTOTUNE, Function, bind_torch, compiled, plain_kernel, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32
 from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
@@ -148,6 +148,7 @@ def _plain(
 PEERS = (
     Peer("torch", bind_torch(_torch)),
     Peer("torch.compile", bind_torch(compiled(_torch))),
+    Peer("max-autotune", bind_torch(compiled(_torch, mode=MAX_AUTOTUNE))),
     Peer("plain RawKernel", _plain),
 )
 

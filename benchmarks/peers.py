@@ -18,6 +18,8 @@ from pluginkit.contract.tensors import DeviceTensor
 Function = Callable[..., Any]
 #: From a plugin and its inputs to what computes the same; it raises NotOffered where torch cannot.
 Make = Callable[[Any, Sequence[DeviceTensor]], Function]
+#: torch.compile's mode that tries kernels and their sizes; CUDA graphs would add copies of inputs.
+MAX_AUTOTUNE = "max-autotune-no-cudagraphs"
 
 
 def run_bench(plugin: type[Plugin], file: str) -> int:
@@ -63,7 +65,7 @@ def bind_torch(make: Make) -> Callable[..., TimedCall]:
     return bind
 
 
-def compiled(make: Make) -> Make:
+def compiled(make: Make, mode: str | None = None) -> Make:
     """Return ``make`` with torch.compile, once for a plugin and its inputs' shapes and types."""
     known: dict[tuple[Any, ...], Function] = {}
 
@@ -74,7 +76,7 @@ def compiled(make: Make) -> Make:
         config.recompile_limit = config.accumulated_recompile_limit = 1000
         key = (plugin, *((tensor.shape, tensor.dtype) for tensor in inputs))
         if key not in known:
-            known[key] = torch.compile(make(plugin, inputs), dynamic=False)
+            known[key] = torch.compile(make(plugin, inputs), dynamic=False, mode=mode)
         return known[key]
 
     return make_compiled

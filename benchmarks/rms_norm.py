@@ -12,21 +12,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from peers import Function, bind_torch, compiled, run_bench
+from peers import MAX_AUTOTUNE, Function, bind_torch, compiled, run_bench
 
 from pluginkit import bfloat16, float16, float32
-from pluginkit.bench.workload import Peer, Workload
+from pluginkit.bench.workload import NotOffered, Peer, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.add_rms_norm import AddRMSNorm
 
-#: The number of tokens and their size: prompts, and one step of a few sequences.
+#: The number of tokens and their size: prompts, and one step of a few sequences or of one.
 CASES = {
     "prompt": (8192, 4096),
     "prompt of 5120": (4096, 5120),
     "prompt, odd": (8192, 4097),
     "heads": (262_144, 128),
     "step": (8, 4096),
+    "one row": (1, 4096),
+    "one long row": (1, 16384),
 }
+#: The elements of a row that one Triton program takes.
+_MOST_OF_TRITON = 16384
 
 
 def workloads() -> Iterator[Workload]:
@@ -80,10 +84,22 @@ def _as_transformers(plugin: AddRMSNorm, inputs: Sequence[DeviceTensor]) -> Func
     return function
 
 
+def _triton(plugin: AddRMSNorm, inputs: Sequence[DeviceTensor]) -> Function:
+    """A program for each row, as in Triton's tutorials and in Liger."""
+    if inputs[0].shape[-1] > _MOST_OF_TRITON:
+        raise NotOffered("rows of up to 16384 elements")
+    from rms_norm_triton import add_rms_norm
+
+    epsilon = plugin.epsilon
+    return lambda x, residual, weight: add_rms_norm(x, residual, weight, epsilon)
+
+
 PEERS = (
     Peer("torch rms_norm", bind_torch(_fused_norm)),
     Peer("torch, spelled out", bind_torch(_as_transformers)),
     Peer("torch.compile", bind_torch(compiled(_as_transformers))),
+    Peer("max-autotune", bind_torch(compiled(_as_transformers, mode=MAX_AUTOTUNE))),
+    Peer("Triton", bind_torch(_triton)),
 )
 
 
