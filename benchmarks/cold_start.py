@@ -23,7 +23,6 @@ from typing import Any
 
 from record import host_environment, record
 
-ROUNDS = 2
 Case = Callable[[], tuple[Any, list[Any]]]
 
 
@@ -130,13 +129,14 @@ def main() -> None:
     """Measure every case, or one in this process."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--case", choices=[*CASES, RAW_KERNEL], help="compute it in this process")
-    name = parser.parse_args().case
-    if name is not None:
-        print(json.dumps(first_result(name)))
+    parser.add_argument("--rounds", type=int, default=2, help="how often (default: 2)")
+    args = parser.parse_args()
+    if args.case is not None:
+        print(json.dumps(first_result(args.case)))
         return
     rows = []
     for case in (RAW_KERNEL, *CASES):
-        for _ in range(ROUNDS):
+        for _ in range(args.rounds):
             with tempfile.TemporaryDirectory() as folder:
                 for kernels in ("compiled", "cached"):
                     row = {"case": case, "kernels are": kernels, **measured(case, Path(folder))}
