@@ -34,6 +34,8 @@ class Scalar:
 class DType:
     """A tensor element type.
 
+    The hash is that of the name: a dataclass would hash every member, at every look-up.
+
     Attributes:
         name: pluginkit's and numpy's name, ``"float32"``.
         itemsize: bytes per element.
@@ -73,6 +75,9 @@ class DType:
 
     def __repr__(self) -> str:
         return self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
 
 float32 = DType("float32", 4, "FLOAT", 1, "float")

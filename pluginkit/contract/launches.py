@@ -10,6 +10,7 @@ import string
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ class CudaKernel:
                     files.append(found)
         return tuple(files)
 
-    @property
+    @cached_property
     def placeholders(self) -> frozenset[str]:
         """The names in braces in the name expression."""
         return frozenset(part for _, part, _, _ in string.Formatter().parse(self.name) if part)

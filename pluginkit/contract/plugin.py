@@ -248,9 +248,10 @@ class Plugin:
         input, needs no method.
         """
         ports = self.spec.inputs
+        shapes = {p.name: desc.shape for p, desc in zip(ports, inputs, strict=True) if desc}
+        if not self.spec.has_declared_shapes:
+            return [shapes[port.like] for port in self.spec.results]
         bound = bound_names([port.shape for port in ports], inputs)
-        given = zip(ports, inputs, strict=True)
-        shapes = {port.name: desc.shape for port, desc in given if desc is not None}
         return [
             shapes[port.like] if port.shape is None else bound.shape(port.shape)
             for port in self.spec.results

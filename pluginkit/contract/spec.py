@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 
 from pluginkit.contract.attributes import AttributeSpec
@@ -179,12 +180,12 @@ class Port:
         """Whether the declaration says which shape an output has."""
         return bool(self.like) or self.shape is not None
 
-    @property
+    @cached_property
     def is_shape_input(self) -> bool:
         """Whether it is a shape input, whose values the host reads and kernels never see."""
         return self.length > 0
 
-    @property
+    @cached_property
     def is_on_device(self) -> bool:
         """Whether kernels get a pointer to it: true of every port but shape inputs."""
         return not self.is_shape_input
@@ -227,27 +228,27 @@ class PluginSpec:
         """The key in the plugin registry: name, version, namespace."""
         return self.plugin_name, self.plugin_version, self.plugin_namespace
 
-    @property
+    @cached_property
     def has_optional_inputs(self) -> bool:
         """Whether any input may be left out."""
         return any(port.optional for port in self.inputs)
 
-    @property
+    @cached_property
     def has_shape_inputs(self) -> bool:
         """Whether any input is a shape tensor."""
         return any(port.is_shape_input for port in self.inputs)
 
-    @property
+    @cached_property
     def has_aliases(self) -> bool:
         """Whether any output takes over an input's memory."""
         return any(port.aliases for port in self.outputs)
 
-    @property
+    @cached_property
     def results(self) -> tuple[Port, ...]:
         """The outputs without the size outputs."""
         return tuple(port for port in self.outputs if not port.is_size)
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[Port, ...]:
         """The size outputs."""
         return tuple(port for port in self.outputs if port.is_size)
@@ -259,6 +260,28 @@ class PluginSpec:
             return f"output '{self.sizes[0].name}' makes a shape depend on data"
         shape = next((port.name for port in self.inputs if port.is_shape_input), None)
         return f"'{shape}' is a shape input" if shape is not None else None
+
+    @cached_property
+    def has_declared_shapes(self) -> bool:
+        """Whether any input declares its shape."""
+        return any(port.shape is not None for port in self.inputs)
+
+    @cached_property
+    def right_calls(self) -> set[tuple[object, ...]]:
+        """Which inputs with which types and ranks were found to be right, in this process."""
+        return set()
+
+    @cached_property
+    def _ports(self) -> dict[tuple[bool, ...], tuple[Port, ...]]:
+        return {}
+
+    def present_ports(self, present: tuple[bool, ...]) -> tuple[Port, ...]:
+        """Return the inputs that a node has, given for each declared one whether it has it."""
+        found = self._ports.get(present)
+        if found is None:
+            pairs = zip(self.inputs, present, strict=True)
+            found = self._ports[present] = tuple(port for port, is_there in pairs if is_there)
+        return found
 
     def attribute(self, name: str) -> AttributeSpec:
         """Return the attribute called ``name``; raise KeyError if there is none."""

@@ -6,6 +6,7 @@ import itertools
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from pluginkit.contract.dims import Dim, Shape, is_static, known, product
@@ -21,6 +22,12 @@ class Slot:
     kind: Literal["input", "output", "workspace", "host"]
     index: int = 0
     offset: int = 0
+
+
+@cache
+def slot_of(kind: Literal["input", "output"], index: int) -> Slot:
+    """Return the slot of an input or output; slots are made for every call, so they are kept."""
+    return Slot(kind, index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +54,12 @@ class TensorDesc:
         """The number of dimensions."""
         return len(self.shape)
 
-    @property
+    @cached_property
     def size(self) -> Dim:
         """The number of elements."""
         return product(self.shape)
 
-    @property
+    @cached_property
     def nbytes(self) -> Dim:
         """The size in bytes."""
         return self.size * self.dtype.itemsize

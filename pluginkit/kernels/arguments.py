@@ -10,6 +10,7 @@ import ctypes
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -24,6 +25,8 @@ from pluginkit.errors import KernelError
 PackedArgument = Slot | bytes
 
 _WORD = 8
+#: The signed integers, which need no numpy to become bytes.
+_INTEGERS = frozenset({"int8", "int32", "int64"})
 _NULL = bytes(_WORD)
 
 
@@ -130,19 +133,28 @@ def _array_fields(data: Slot, shape: list[int], itemsize: int) -> list[PackedArg
 
 def packed(kernel: str, scalar: Scalar) -> list[bytes]:
     """Return the bytes of each value of a scalar."""
+    values: list[Any] = list(scalar.values)
+    if scalar.dtype.name in _INTEGERS and values:
+        size = scalar.dtype.itemsize
+        try:
+            return [operator.index(value).to_bytes(size, "little", signed=True) for value in values]
+        except (TypeError, OverflowError) as error:
+            raise _unpackable(kernel, scalar, error) from error
     import numpy as np
 
-    if not scalar.values:
+    if not values:
         raise _refusal(kernel, f"an empty {scalar.dtype.name} sequence", "at least one value")
     try:
-        values: list[Any] = list(scalar.values)
         if not scalar.dtype.is_floating:
             values = [operator.index(value) for value in values]
         return [element.tobytes() for element in np.array(values, scalar.dtype.numpy)]
     except (TypeError, ValueError, OverflowError) as error:
-        raise _refusal(
-            kernel, f"{scalar.dtype.name}{scalar.values} ({error})", "values of that type"
-        ) from error
+        raise _unpackable(kernel, scalar, error) from error
+
+
+def _unpackable(kernel: str, scalar: Scalar, error: Exception) -> KernelError:
+    got = f"{scalar.dtype.name}{scalar.values} ({error})"
+    return _refusal(kernel, got, "values of that type")
 
 
 def _refusal(kernel: str, got: str, expected: str) -> KernelError:
@@ -176,6 +188,12 @@ def check_parameters(
             f"the kernel's parameters have {list(expected)}.",
             fix="a bare int is 64 bits wide and a bare float 32; write int32(n) for an int.",
         )
+
+
+@cache
+def words_type(count: int) -> type[ctypes.Array[ctypes.c_uint64]]:
+    """Return the type of an array of 64-bit words, which takes longer to make than to use."""
+    return ctypes.c_uint64 * count
 
 
 class ArgumentBlock:
@@ -214,13 +232,13 @@ class ArgumentBlock:
                     shifted.append((len(image) // _WORD, index, part.offset))
                     part = _NULL
                 image += part.ljust(-(-len(part) // _WORD) * _WORD, b"\0")
-        self.words = (ctypes.c_uint64 * (len(image) // _WORD)).from_buffer(image)
-        self._table = (ctypes.c_uint64 * count).from_buffer(image)
+        self.words = words_type(len(image) // _WORD).from_buffer(image)
+        self._table = words_type(count).from_buffer(image)
         # Words that hold a pointer plus an offset: which, which pointer, the offset.
         self._shifted = tuple(shifted)
         base = ctypes.addressof(self.words)
         self._arrays = [
-            (ctypes.c_void_p * max(len(each), 1))(*(base + o for o in each)) for each in offsets
+            words_type(max(len(each), 1))(*[base + o for o in each]) for each in offsets
         ]
         self.kernel_params = tuple(ctypes.addressof(array) for array in self._arrays)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from pluginkit.distribution import pip_install
@@ -15,6 +16,9 @@ def need(module: str) -> Any:
     Errors:
         PK310: it is not installed.
     """
+    found = sys.modules.get(module)
+    if found is not None:  # the import system takes a microsecond to say so
+        return found
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _GRID_LIMITS = (2**31 - 1, 65535, 65535)
 _BLOCK_LIMITS = (1024, 1024, 64)
 _BLOCK_THREADS = 1024
+_SHARED_LIMIT = (2**31 - 1,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +66,10 @@ def enqueue_steps(
     owner = type(plugin).__name__
     present = [desc for desc in inputs if desc is not None and desc.slot.kind == "input"]
     buffers = {_buffer(desc.slot): nbytes_of(desc) for desc in (*present, *outputs)}
-    if "workspace_bytes" in plugin.spec.overrides:
-        buffers["workspace", 0] = calls.workspace_bytes(plugin, inputs)
+    workspace = Workspace(calls.workspace_bytes(plugin, inputs))
+    buffers["workspace", 0] = workspace.nbytes
     steps = []
-    for step in calls.steps(plugin, inputs, outputs):
+    for step in calls.steps_within(plugin, inputs, outputs, workspace):
         _check_step(owner, step, buffers)
         if _has_work(step):
             steps.append(step)
@@ -78,7 +79,8 @@ def enqueue_steps(
 
 def nbytes_of(tensor: TensorDesc | Workspace) -> int:
     """Return the bytes of a concrete tensor or a workspace."""
-    return operator.index(tensor.nbytes)
+    nbytes = tensor.nbytes
+    return nbytes if type(nbytes) is int else operator.index(nbytes)
 
 
 def three(size: Dim | tuple[Dim, ...]) -> tuple[int, int, int]:
@@ -122,7 +124,8 @@ def _check_step(owner: str, step: Step, buffers: BufferBytes) -> None:
                 f"{owner}: argument '{tensor.name}' is a shape input, which is not on the device.",
                 fix=f"pass {tensor.name}.values, which are numbers in launches().",
             )
-        limit = buffers.get(_buffer(tensor.slot), 0) - tensor.slot.offset
+        slot = tensor.slot
+        limit = buffers.get((slot.kind, slot.index), 0) - slot.offset
         if nbytes_of(tensor) > limit:
             raise KernelError(
                 "PK303",
@@ -142,28 +145,36 @@ def _check_launch(owner: str, launch: Launch) -> None:
             "expected a kernel and a tuple of arguments.",
             fix="write Launch(self.kernel, grid, block, args=(x, y, x.size)).",
         )
-    name = f"{owner}: launch of '{launch.kernel.name}'"
     grid, block = _dimensions(launch.grid), _dimensions(launch.block)
+    if (
+        _is_within(grid, 0, _GRID_LIMITS)
+        and _is_within(block, 1, _BLOCK_LIMITS)
+        and prod(block) <= _BLOCK_THREADS
+        and _is_within((launch.shared_bytes,), 0, _SHARED_LIMIT)
+    ):
+        return
+    name = f"{owner}: launch of '{launch.kernel.name}'"
     if not _is_within(grid, 0, _GRID_LIMITS):
         raise KernelError(
             "PK304",
             f"{name} has grid {launch.grid!r}; expected up to 3 ints, 0 to {_GRID_LIMITS}.",
             fix="put the largest dimension first, or let each block do more.",
         )
-    if not _is_within(block, 1, _BLOCK_LIMITS) or prod(block) > _BLOCK_THREADS:
+    if _is_within((launch.shared_bytes,), 0, _SHARED_LIMIT):
         raise KernelError(
             "PK304",
             f"{name} has block {launch.block!r}; expected up to 3 ints, 1 to {_BLOCK_LIMITS}, "
             f"{_BLOCK_THREADS} threads in all.",
         )
-    if not _is_within((launch.shared_bytes,), 0, (2**31 - 1,)):
-        raise KernelError(
-            "PK304", f"{name} has shared_bytes={launch.shared_bytes!r}; expected an int >= 0."
-        )
+    raise KernelError(
+        "PK304", f"{name} has shared_bytes={launch.shared_bytes!r}; expected an int >= 0."
+    )
 
 
 def _is_within(size: tuple[int, ...], lowest: int, limits: tuple[int, ...]) -> bool:
-    return 1 <= len(size) <= len(limits) and all(
+    if not 1 <= len(size) <= len(limits):
+        return False
+    return all(
         isinstance(n, int) and lowest <= n <= limit for n, limit in zip(size, limits, strict=False)
     )
 

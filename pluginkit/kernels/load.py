@@ -61,6 +61,8 @@ _loaded: dict[tuple[int, Specialisation], LoadedKernel] = {}
 #: The modules of each image on each device; kernels that were compiled together share one.
 _modules: dict[tuple[int, bytes], Any] = {}
 _lock = threading.Lock()
+#: The device of each context that was found to be a primary one.
+_primary_contexts: dict[int, int] = {}
 
 
 def load_all(wanted: Sequence[Specialisation], device: int) -> list[LoadedKernel]:
@@ -87,26 +89,35 @@ def current_device() -> int:
         PK310, PK311: no CUDA packages, or no GPU.  PK331: another context is current.
     """
     driver = need("cuda.bindings.driver")
+    known = _primary_contexts.get(_current_context(driver)) if _primary_contexts else None
+    if known is not None:
+        return known
     try:
         (status,) = driver.cuInit(0)
     except Exception as error:  # cuda.bindings has its own type for a missing libcuda
         raise _no_gpu(str(error)) from error
     if status:
         raise _no_gpu(cuda_error(status))
-    if not int(_checked(driver.cuCtxGetCurrent())):
+    if not _current_context(driver):
         runtime = need("cupy").cuda.runtime
         runtime.setDevice(runtime.getDevice())
     device = _checked(driver.cuCtxGetDevice())
     primary = _checked(driver.cuDevicePrimaryCtxRetain(device))
     _checked(driver.cuDevicePrimaryCtxRelease(device))
-    if int(primary) != int(_checked(driver.cuCtxGetCurrent())):
+    current = _current_context(driver)
+    if int(primary) != current:
         raise KernelError(
             "PK331",
             "the current CUDA context is not its device's primary context; expected that one.",
             cause="cupy, CUDA's runtime and TensorRT use the primary context.",
             fix="do not push another context around TensorRT's calls.",
         )
+    _primary_contexts[current] = int(device)
     return int(device)
+
+
+def _current_context(driver: Any) -> int:
+    return int(_checked(driver.cuCtxGetCurrent()))
 
 
 def _no_gpu(reason: str) -> MissingDependencyError:

@@ -20,8 +20,9 @@ from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import ArgumentBlock, check_parameters
 from pluginkit.kernels.cuda_packages import need
 from pluginkit.kernels.enqueue_steps import EnqueueSteps, enqueue_steps, nbytes_of, three
-from pluginkit.kernels.load import LoadedKernel, cuda_error, current_device, load_all
-from pluginkit.kernels.specialise import specialise, type_bindings
+from pluginkit.kernels.known_kernels import kernels_of
+from pluginkit.kernels.load import LoadedKernel, cuda_error, current_device
+from pluginkit.kernels.specialise import type_bindings
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
@@ -85,9 +86,9 @@ def prepare(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc])
         return PreparedCall(plugin, inputs, outputs)
     work = enqueue_steps(plugin, inputs, outputs)
     bindings = type_bindings(plugin, inputs, outputs)
-    wanted = [specialise(plugin, bindings, launch) for launch in work.launches]
-    kernels = load_all(wanted, current_device())
-    for launch, listed, kernel in zip(work.launches, work.parameters, kernels, strict=True):
+    launches = work.launches
+    kernels = kernels_of(plugin, bindings, launches, current_device())
+    for launch, listed, kernel in zip(launches, work.parameters, kernels, strict=True):
         check_parameters(work.owner, launch.kernel.name, listed, kernel.parameter_sizes)
         kernel.allow_shared_bytes(launch.shared_bytes)
     return PreparedSteps(work, kernels)

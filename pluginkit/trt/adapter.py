@@ -62,6 +62,7 @@ class AdapterCore:
         node: the name of the node or layer.
         prepared: the enqueue for the current shapes, or None.
         recorded_sizes: the output and workspace sizes that the plugin stated.
+        has_fixed_types: whether it belongs to an execution context, in which types do not change.
         error: the first exception of a callback. Later callbacks then fail too, so that TensorRT
             builds no wrong engine.
     """
@@ -74,6 +75,8 @@ class AdapterCore:
         self.prepared: Prepared | None = None
         self._prepared_by_key: dict[object, Prepared] = {}
         self.recorded_sizes = RecordedSizes()
+        self.has_fixed_types = False
+        self._fixed_dtypes: list[DType] | None = None
         self.error: BaseException | None = None
         _live.add(self)
 
@@ -238,20 +241,25 @@ class AdapterCore:
 
     def prepare_for(self, descs: Sequence[Any], output_descs: Sequence[Any]) -> Prepared:
         """Return the enqueue for these PluginTensorDescs, and prepare it if it is new."""
+        # A slice of Dims takes a tenth of the time of going through them.
+        shapes: Shapes = [tuple(desc.dims[:]) for desc in descs]
+        outputs: Shapes = []  # which the values of shape inputs follow from
+        if self.plugin.spec.has_shape_inputs:
+            outputs = [tuple(desc.dims[:]) for desc in output_descs]
+        return self.prepare_shapes(shapes, outputs, self.dtypes_of(descs))
+
+    def prepare_shapes(
+        self, shapes: Shapes, outputs: Sequence[Sequence[int]], dtypes: Sequence[DType]
+    ) -> Prepared:
+        """Return the enqueue for these shapes and types, and prepare it if it is new."""
         self._refuse_after_failure()
         self.prepared = None
-        dtypes = [self.flavour.dtype(desc.type) for desc in descs]
-        inputs = calls.describe_on_device(
-            self.plugin,
-            # A slice of Dims takes a tenth of the time of going through them.
-            [tuple(desc.dims[:]) for desc in descs],
-            dtypes,
-            lambda: [tuple(desc.dims[:]) for desc in output_descs],
-        )
-        key = tuple(desc and (desc.shape, desc.dtype, desc.values) for desc in inputs)
+        key = (*shapes, *outputs, *[dtype.name for dtype in dtypes])
         prepared = self._prepared_by_key.pop(key, None)
         if prepared is None:
-            prepared = self._prepare(inputs)
+            prepared = self._prepare(
+                calls.describe_on_device(self.plugin, shapes, dtypes, lambda: outputs)
+            )
             if len(self._prepared_by_key) >= _KEPT_SHAPES:
                 self._prepared_by_key.pop(
                     next(iter(self._prepared_by_key))
@@ -259,6 +267,14 @@ class AdapterCore:
         self._prepared_by_key[key] = prepared
         self.prepared = prepared
         return prepared
+
+    def dtypes_of(self, descs: Sequence[Any]) -> list[DType]:
+        """Return the types of an enqueue; those of the descriptors of one context never change."""
+        if not self.has_fixed_types:
+            return [self.flavour.dtype(desc.type) for desc in descs]
+        if self._fixed_dtypes is None:
+            self._fixed_dtypes = [self.flavour.dtype(desc.type) for desc in descs]
+        return self._fixed_dtypes
 
     def _prepare(self, inputs: calls.Inputs) -> Prepared:
         calls.check(self.plugin, inputs)

@@ -36,6 +36,7 @@ class PluginV2Callbacks:
         self.num_outputs = len(core.plugin.spec.outputs)
         self._is_initialized = False
         self._smallest: Shapes = []  # the input shapes at the configured profile's minimum
+        self._is_open: list[bool] | None = None  # which inputs' shapes the profile lets change
         self._shapes = _PreparedShapes()
         self.enqueue = _enqueue(core, self._shapes)
 
@@ -63,12 +64,17 @@ class PluginV2Callbacks:
     @_callback
     def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         self.core.prepared = None
-        descs = [dynamic.desc for dynamic in inputs]
-        if self._is_initialized and all(dim >= 0 for desc in descs for dim in desc.dims[:]):
-            # The execution phase: the builder's timing, or the first enqueue with these shapes.
-            self.core.prepare_for(descs, ())
-            self._shapes.told(descs, [dynamic.min[:] != dynamic.max[:] for dynamic in inputs])
-            return
+        if self._is_initialized:
+            descs = [dynamic.desc for dynamic in inputs]
+            shapes = [tuple(desc.dims[:]) for desc in descs]
+            if all(dim >= 0 for shape in shapes for dim in shape):
+                # The execution phase: the builder's timing, or the first enqueue with these shapes.
+                self.core.prepare_shapes(shapes, (), self.core.dtypes_of(descs))
+                if self._is_open is None:
+                    self._is_open = [dynamic.min[:] != dynamic.max[:] for dynamic in inputs]
+                self._shapes.told(shapes, self._is_open)
+                return
+        self._is_open = None
         dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
         self._smallest = [tuple(dynamic.min[:]) for dynamic in inputs]
         largest: Shapes = [tuple(dynamic.max[:]) for dynamic in inputs]
@@ -123,9 +129,9 @@ class _PreparedShapes:
     def __init__(self) -> None:
         self.compared: Iterator[Sequence[tuple[int, list[int]]]] = itertools.repeat(())
 
-    def told(self, descs: Sequence[Any], is_open: Sequence[bool]) -> None:
+    def told(self, shapes: Shapes, is_open: Sequence[bool]) -> None:
         """Compare an input in turn from now on: the shapes are those of configure_plugin."""
-        every = _numbered_dims(descs)
+        every = _numbered_dims(shapes)
         looks = list(itertools.compress(every, is_open)) or every
         turn = [[look] for look in looks]
         rest: list[list[tuple[int, list[int]]]] = [[]] * (_ENQUEUES_A_LOOK - 1)
@@ -136,11 +142,11 @@ class _PreparedShapes:
 
     def seen(self, descs: Sequence[Any]) -> None:
         """Compare all inputs from now on: the shapes are those of an enqueue."""
-        self.compared = itertools.repeat(_numbered_dims(descs))
+        self.compared = itertools.repeat(_numbered_dims([desc.dims[:] for desc in descs]))
 
 
-def _numbered_dims(descs: Sequence[Any]) -> list[tuple[int, list[int]]]:
-    return [(number, list(desc.dims[:])) for number, desc in enumerate(descs)]
+def _numbered_dims(shapes: Sequence[Sequence[Any]]) -> list[tuple[int, list[int]]]:
+    return [(number, list(shape)) for number, shape in enumerate(shapes)]
 
 
 def _enqueue(core: AdapterCore, shapes: _PreparedShapes) -> Callable[..., None]:

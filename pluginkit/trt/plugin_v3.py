@@ -59,7 +59,9 @@ class PluginV3Callbacks:
 
     @uninterrupted
     def attach_to_context(self, context: Any) -> Any:
-        return self.clone()
+        attached = self.clone()
+        attached.core.has_fixed_types = True
+        return attached
 
     @_callback
     def get_output_data_types(self, input_types: Sequence[Any]) -> list[Any]:
@@ -77,6 +79,7 @@ class PluginV3Callbacks:
 
     @_callback
     def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        self.core.has_fixed_types = False  # a builder tries several types
         dtypes = self._dtypes(inputs)
         for bound in ("min", "opt", "max"):
             self.core.check_shapes(

@@ -19,7 +19,7 @@ from pluginkit.contract.dims import DimExpr, Shape, ShapeValue, SizeDim, at_uppe
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import MAX_RANK
-from pluginkit.contract.tensors import Slot, TensorDesc
+from pluginkit.contract.tensors import TensorDesc, slot_of
 from pluginkit.errors import InputError, PluginkitError, TensorError, UnknownDimError
 
 
@@ -34,7 +34,10 @@ def check(plugin: Plugin, inputs: Inputs) -> None:
             reads a dimension or value that they lack (IndexError).
         Other exceptions pass through.
     """
-    check_shapes(owner(plugin), [port.shape for port in plugin.spec.inputs], inputs)
+    if plugin.spec.has_declared_shapes:
+        check_shapes(owner(plugin), [port.shape for port in plugin.spec.inputs], inputs)
+    if "check" not in plugin.spec.overrides:
+        return
     with named_refusals(plugin):
         try:
             plugin.check(*inputs)
@@ -61,8 +64,8 @@ def output_types(plugin: Plugin, inputs: Inputs) -> tuple[DType, ...]:
         dtypes += tuple(port.dtypes[0] for port in plugin.spec.sizes)
     else:
         bound = type_bindings(plugin, inputs)
-        dtypes = tuple(
-            bound[port.variable] if port.variable in bound else port.dtypes[0] for port in ports
+        return tuple(
+            [bound[port.variable] if port.variable in bound else port.dtypes[0] for port in ports]
         )
     if len(dtypes) != len(ports) or any(
         d not in port.dtypes for d, port in zip(dtypes, ports, strict=True)
@@ -99,12 +102,14 @@ def describe_outputs(plugin: Plugin, inputs: Inputs) -> tuple[TensorDesc, ...]:
     shapes = output_shapes(plugin, inputs)
     _check_sizes(plugin, shapes, dtypes)
     return tuple(
-        TensorDesc(port.name, tuple(map(at_upper_bound, shape)), dtype, Slot("output", index))
+        TensorDesc(port.name, tuple(map(at_upper_bound, shape)), dtype, slot_of("output", index))
         for index, (port, shape, dtype) in enumerate(zip(ports, shapes, dtypes, strict=True))
     )
 
 
 def _check_sizes(plugin: Plugin, shapes: Sequence[Shape], dtypes: Sequence[DType]) -> None:
+    if not plugin.spec.sizes:
+        return
     limits = {
         port.name: 2 ** (8 * dtype.itemsize - 1) - 1
         for port, dtype in zip(plugin.spec.outputs, dtypes, strict=True)
@@ -129,36 +134,37 @@ def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
     with named_refusals(plugin):
         returned: Any = plugin.output_shapes(*inputs)
     ports = plugin.spec.results
-    problem = TensorError(
-        "PK114",
-        f"{owner(plugin)}.output_shapes returned {returned!r}; expected "
-        + (
-            "a shape."
-            if len(ports) == 1
-            else f"{len(ports)} shapes, for {', '.join(port.name for port in ports)}."
-        ),
-        fix="return a tuple of dimensions for each output.",
-    )
     if not isinstance(returned, (tuple, list)):
-        raise problem
+        raise _not_shapes(plugin, returned)
     is_one_shape = len(ports) == 1 and not (
         len(returned) == 1 and isinstance(returned[0], (tuple, list))
     )
     candidates = [returned] if is_one_shape else returned
     if len(candidates) != len(ports):
-        raise problem
-    shapes = []
+        raise _not_shapes(plugin, returned)
+    shapes: list[Shape] = []
     for candidate in candidates:
         if not isinstance(candidate, (tuple, list)) or len(candidate) > MAX_RANK:
-            raise problem
+            raise _not_shapes(plugin, returned)
         try:
-            shape = tuple(dim if isinstance(dim, DimExpr) else known(dim) for dim in candidate)
+            shape = tuple([dim if isinstance(dim, DimExpr) else known(dim) for dim in candidate])
         except TypeError:
-            raise problem from None
-        if any(isinstance(dim, int) and not 0 <= dim < 2**63 for dim in shape):
-            raise problem
+            raise _not_shapes(plugin, returned) from None
+        for dim in shape:
+            if isinstance(dim, int) and not 0 <= dim < 2**63:
+                raise _not_shapes(plugin, returned)
         shapes.append(shape)
     return shapes + [()] * len(plugin.spec.sizes)
+
+
+def _not_shapes(plugin: Plugin, returned: Any) -> TensorError:
+    names = [port.name for port in plugin.spec.results]
+    expected = "a shape." if len(names) == 1 else f"{len(names)} shapes, for {', '.join(names)}."
+    return TensorError(
+        "PK114",
+        f"{owner(plugin)}.output_shapes returned {returned!r}; expected {expected}",
+        fix="return a tuple of dimensions for each output.",
+    )
 
 
 def describe_on_device(
@@ -178,6 +184,8 @@ def describe_on_device(
     Errors:
         PK111, PK112: as for describe_inputs.  PK119: as for known_shape_values.
     """
+    if not plugin.spec.has_shape_inputs:
+        return describe_inputs(plugin, shapes, dtypes)
     shapes, dtypes = with_shape_inputs(plugin, shapes, dtypes)
     values = known_shape_values(plugin, shapes, dtypes, outputs)
     return describe_inputs(plugin, shapes, dtypes, values)
@@ -195,14 +203,11 @@ def known_shape_values(
         plugin: the plugin.
         shapes: the shapes of all inputs that the node has.
         dtypes: their dtypes.
-        outputs: returns the outputs' shapes, -1 for a dimension that only kernels know; not called
-            for a plugin without shape inputs.
+        outputs: returns the outputs' shapes, -1 for a dimension that only kernels know.
 
     Errors:
         PK119: a value is no dimension of any output.
     """
-    if not plugin.spec.has_shape_inputs:
-        return {}
     symbolic = describe_inputs(plugin, shapes, dtypes)
     found: dict[tuple[str, int], int] = {}
     for shape, concrete in zip(output_shapes(plugin, symbolic), outputs(), strict=True):

@@ -20,6 +20,8 @@ def workspace_bytes(plugin: Plugin, inputs: Inputs) -> int:
     Errors:
         PK115: the author did not return an int >= 0.
     """
+    if "workspace_bytes" not in plugin.spec.overrides:
+        return 0
     with named_refusals(plugin):
         returned = plugin.workspace_bytes(*inputs)
     try:
@@ -47,8 +49,7 @@ def steps(plugin: Plugin, inputs: Inputs, outputs: Sequence[TensorDesc]) -> tupl
     Errors:
         PK116: the author returned something other than Launch, Copy and Fill.
     """
-    nbytes = workspace_bytes(plugin, inputs) if "workspace_bytes" in plugin.spec.overrides else 0
-    return steps_within(plugin, inputs, outputs, Workspace(nbytes))
+    return steps_within(plugin, inputs, outputs, Workspace(workspace_bytes(plugin, inputs)))
 
 
 def steps_within(

@@ -78,7 +78,9 @@ def driver(monkeypatch):
 def kernel_with(monkeypatch):
     def chosen(*sizes):
         monkeypatch.setattr(
-            preparing, "load_all", lambda wanted, _: [Kernel(sizes) for _ in wanted]
+            preparing,
+            "kernels_of",
+            lambda plugin, bindings, launches, _: [Kernel(sizes)] * len(launches),
         )
 
     return chosen
@@ -240,6 +242,8 @@ class Cuda:
 
 @pytest.fixture
 def cuda(monkeypatch):
+    monkeypatch.setattr(loading, "_primary_contexts", {})
+
     def installed(*args, **options):
         fake = Cuda(*args, **options)
         monkeypatch.setattr(loading, "need", lambda module: fake)
