@@ -42,6 +42,7 @@ COMMANDS = {
     "export": "write a model's plugins as C++ libraries for servers without Python",
     "refit": "give a plan the weights of another model",
     "inspect": "say what is in a plan and whether its plugins are here",
+    "warm": "compile the kernels of a plan's plugins ahead, for its first run",
     "run": "run a plan on this machine's GPU",
     "compare": "run two models on the same inputs and print the largest error",
     "view": "draw a model, or two side by side, as one HTML page",

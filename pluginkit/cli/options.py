@@ -79,15 +79,18 @@ def add_allow_host_code(parser: argparse._ActionsContainer, also: str = "") -> N
     )
 
 
-def add_compute_capability(parser: argparse.ArgumentParser) -> None:
+def add_compute_capability(
+    parser: argparse.ArgumentParser,
+    what: str = "a GPU to build for, as in 8.9",
+    default: str = "this machine's GPU, else 8.6, 8.9 and 12.0",
+) -> None:
     """``--compute-capability``, for commands that compile for GPUs."""
     parser.add_argument(
         "--compute-capability",
         action="append",
         default=[],
         metavar="CC",
-        help="a GPU to build for, as in 8.9; repeat it or join with commas "
-        "(default: this machine's GPU, else 8.6, 8.9 and 12.0)",
+        help=f"{what}; repeat it or join with commas (default: {default})",
     )
 
 

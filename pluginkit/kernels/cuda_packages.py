@@ -17,7 +17,8 @@ def need(module: str) -> Any:
         PK310: it is not installed.
     """
     found = sys.modules.get(module)
-    if found is not None:  # the import system takes a microsecond to say so
+    # The import system takes a microsecond to say so. It alone waits for another thread's import.
+    if found is not None and not getattr(getattr(found, "__spec__", None), "_initializing", False):
         return found
     try:
         return importlib.import_module(module)

@@ -17,6 +17,7 @@ from pluginkit.contract.tensors import TensorDesc
 from pluginkit.errors import RegistrationError, TensorError
 from pluginkit.kernels.prepare import Prepared, prepare
 from pluginkit.trt.callbacks import record
+from pluginkit.trt.collected_calls import collect
 from pluginkit.trt.dimension_exprs import Lowering, shapes_from_exprs, values_from_exprs
 from pluginkit.trt.flavour import Flavour
 from pluginkit.trt.recorded_sizes import RecordedSizes
@@ -222,6 +223,7 @@ class AdapterCore:
         for shapes, outputs in ends:
             if _are_known(shapes) or shapes is ends[-1][0]:
                 self.recorded_sizes.record(self.plugin, shapes, dtypes, outputs)
+        collect(self.plugin, self.recorded_sizes)
         return self.recorded_sizes.workspace_bytes(dtypes) or 0
 
     def set_tactic(self, tactic: int) -> None:

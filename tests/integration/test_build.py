@@ -153,6 +153,8 @@ def test_a_real_model_builds_for_three_capabilities(name: str, tmp_path: Path) -
     assert [one.key for one in manifest.plugins] == [("ScatterElements_PK", "1", "pluginkit")]
     used = [str(node.attributes["reduction"]) for node in manifest.plugins[0].nodes]
     assert sorted(used) == sorted(reductions_of(MODELS / f"{name}.onnx"))
+    assert {call.attributes["reduction"] for call in manifest.plugins[0].calls} == set(used)
+    assert {call.shapes[0][0] for call in manifest.plugins[0].calls} == {1, 500, 4000}
     assert len(result.rewrite.applied) == 5
     assert folder_content(tmp_path) == {plan.name, f"{plan.name}.json"}
 

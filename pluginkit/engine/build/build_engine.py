@@ -29,6 +29,7 @@ from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_
 from pluginkit.engine.plan.manifest import manifest_path
 from pluginkit.engine.plan.output_files import check_target, write_together
 from pluginkit.errors import BuildError, ParseError
+from pluginkit.trt.collected_calls import collected_calls
 from pluginkit.trt.flavour import Flavour, load_flavour
 from pluginkit.trt.target import installed_target
 
@@ -121,8 +122,9 @@ def build_engine(
     check_target(path, target)
     flavour = load_flavour(options.flavour)
     resolved = resolve_options(options, flavour, source.plugins, observer)
-    engine = _build(flavour, source, shapes or {}, resolved, observer, verbose)
-    manifest = manifest_of(engine, flavour, resolved, source.path, source.nodes)
+    with collected_calls() as calls:
+        engine = _build(flavour, source, shapes or {}, resolved, observer, verbose)
+    manifest = manifest_of(engine, flavour, resolved, source.path, source.nodes, calls)
     text = manifest.to_json().encode()
     write_together({target: engine.plan, manifest_path(target): text})
     return BuildResult(

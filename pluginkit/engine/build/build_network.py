@@ -23,6 +23,7 @@ from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_
 from pluginkit.engine.plan.manifest import manifest_path
 from pluginkit.engine.plan.output_files import check_target, write_together
 from pluginkit.errors import UsageError
+from pluginkit.trt.collected_calls import collected_calls
 from pluginkit.trt.flavour import Flavour, load_flavour
 from pluginkit.trt.parsed_layers import ParsedLayers
 from pluginkit.trt.plugin_layers import NetworkDescription, describing
@@ -73,8 +74,9 @@ def build_network(
     script = NetworkScript(path)
     check_target(path, target, "script")
     resolved = resolve_options(options, flavour, [], observer)
-    engine, nodes = _build(flavour, script, shapes or {}, resolved, observer, verbose)
-    manifest = manifest_of(engine, flavour, resolved, path, nodes)
+    with collected_calls() as calls:
+        engine, nodes = _build(flavour, script, shapes or {}, resolved, observer, verbose)
+    manifest = manifest_of(engine, flavour, resolved, path, nodes, calls)
     text = manifest.to_json().encode()
     write_together({target: engine.plan, manifest_path(target): text})
     return BuiltPlan(target, manifest, engine.profiles, time.perf_counter() - started)

@@ -18,6 +18,7 @@ from pluginkit.engine.build.profiles import OptimizationProfile
 from pluginkit.engine.plan.library_record import LibraryRecord
 from pluginkit.engine.plan.manifest import Manifest, Range, Tensor
 from pluginkit.engine.plan.output_files import sha256_of
+from pluginkit.trt.collected_calls import CollectedCalls
 from pluginkit.trt.flavour import Flavour
 
 
@@ -94,6 +95,7 @@ def manifest_of(
     resolved: ResolvedOptions,
     source: Path,
     nodes: Sequence[tuple[str, Plugin]],
+    calls: CollectedCalls,
 ) -> Manifest:
     """Return the manifest of a plan.
 
@@ -103,6 +105,7 @@ def manifest_of(
         resolved: how it was built.
         source: the model, or the script that described the network.
         nodes: the path and the plugin of each plugin node or layer.
+        calls: those that TensorRT asked plugins about.
     """
     return Manifest(
         pluginkit=pluginkit.__version__,
@@ -117,6 +120,6 @@ def manifest_of(
         inputs=engine.inputs,
         outputs=engine.outputs,
         profiles=engine.ranges,
-        plugins=plugin_records(nodes, flavour, resolved.options.interface),
+        plugins=plugin_records(nodes, calls, flavour, resolved.options.interface),
         library=engine.library,
     )

@@ -8,7 +8,7 @@ import importlib.util
 import itertools
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from pluginkit.contract.launches import CudaKernel
 from pluginkit.contract.plugin import Plugin, Plugins
 from pluginkit.contract.plugin_names import key_text, nearest
 from pluginkit.contract.spec import PluginKey
-from pluginkit.engine.plan.manifest import PluginNode, PluginRecord
+from pluginkit.engine.plan.manifest import ProfileCall, PluginNode, PluginRecord
 from pluginkit.errors import ModelError
 from pluginkit.trt.flavour import Flavour
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import onnx
 
     from pluginkit.trt.plugin_registry import Interface
+    from pluginkit.trt.recorded_sizes import MemoryNeeds
 
 
 def source_files(plugin: type[Plugin]) -> dict[str, Path]:
@@ -110,14 +111,30 @@ def source_sha256(plugin: type[Plugin]) -> str:
 
 
 def plugin_records(
-    nodes: Sequence[tuple[str, Plugin]], flavour: Flavour, interface: Interface
+    nodes: Sequence[tuple[str, Plugin]],
+    calls: Iterable[tuple[Plugin, MemoryNeeds]],
+    flavour: Flavour,
+    interface: Interface,
 ) -> tuple[PluginRecord, ...]:
-    """Return the manifest's entry of every plugin, from the path and plugin of each plugin node."""
+    """Return the manifest's entry of every plugin.
+
+    Args:
+        nodes: the path and the plugin of each plugin node.
+        calls: what TensorRT asked about.
+        flavour: the TensorRT that built.
+        interface: the plugin interface that was asked for.
+    """
     from pluginkit.trt.plugin_registry import interface_of
 
     by_class: dict[type[Plugin], list[PluginNode]] = {}
     for path, plugin in nodes:
         by_class.setdefault(type(plugin), []).append(PluginNode(path, plugin.to_wire()))
+    calls_by_class: dict[type[Plugin], list[ProfileCall]] = {}
+    for plugin, one in calls:
+        shapes: list[tuple[int, ...]] = [tuple(map(int, shape)) for shape in one.shapes]
+        names = tuple(dtype.name for dtype in one.dtypes)
+        call = ProfileCall(plugin.to_wire(), tuple(shapes), names, one.trt_outputs)
+        calls_by_class.setdefault(type(plugin), []).append(call)
     return tuple(
         PluginRecord(
             *cls.spec.key,
@@ -125,6 +142,7 @@ def plugin_records(
             class_path=f"{cls.__module__}:{cls.__qualname__}",
             source_sha256=source_sha256(cls),
             nodes=tuple(used),
+            calls=tuple(calls_by_class.get(cls, ())),
         )
         for cls, used in by_class.items()
     )

@@ -57,3 +57,10 @@ class JsonReader:
         if not all(isinstance(value, kind) and not isinstance(value, bool) for value in values):
             raise ValueError(f"{self._path}{name} has values that are not {kind.__name__}")
         return tuple(values)
+
+    def shapes(self, name: str) -> tuple[tuple[int, ...], ...]:
+        """Return a list of lists of ints."""
+        rows = self.tuple_of(name, list)
+        if any(type(dim) is not int for row in rows for dim in row):
+            raise ValueError(f"{self._path}{name} has values that are not int")
+        return tuple(map(tuple, rows))

@@ -36,6 +36,23 @@ class PluginNode:
 
 
 @dataclass(frozen=True)
+class ProfileCall:
+    """A call of a plugin at one end of a profile.
+
+    Attributes:
+        attributes: the plugin's, in wire form.
+        shapes: of the inputs on the device.
+        dtypes: their types.
+        outputs: the outputs' shapes, which the values of shape inputs follow from.
+    """
+
+    attributes: Mapping[str, WireValue]
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[str, ...]
+    outputs: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
 class PluginRecord:
     """A plugin that the plan needs.
 
@@ -45,6 +62,7 @@ class PluginRecord:
         class_path: ``"module:Class"``.
         source_sha256: the hash of its modules' and kernels' files; empty if there are none.
         nodes: its nodes in the model.
+        calls: what TensorRT asked about while it built, from which the kernels follow.
     """
 
     name: str
@@ -54,6 +72,7 @@ class PluginRecord:
     class_path: str
     source_sha256: str
     nodes: tuple[PluginNode, ...]
+    calls: tuple[ProfileCall, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -191,6 +210,16 @@ def _read_plugin(reader: JsonReader) -> PluginRecord:
             PluginNode(node.get("node", str), node.get("attributes", dict))
             for node in reader.many("nodes")
         ),
+        calls=tuple(map(_read_call, reader.many("calls"))) if reader.has("calls") else (),
+    )
+
+
+def _read_call(reader: JsonReader) -> ProfileCall:
+    return ProfileCall(
+        attributes=reader.get("attributes", dict),
+        shapes=reader.shapes("shapes"),
+        dtypes=reader.tuple_of("dtypes", str),
+        outputs=reader.shapes("outputs"),
     )
 
 

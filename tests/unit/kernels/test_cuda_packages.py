@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -24,3 +26,10 @@ def test_numba_works_without_row_stack(monkeypatch):
 def test_missing_package():
     with pytest.raises(MissingDependencyError, match="PK310 no_such_package"):
         need("no_such_package")
+
+
+def test_a_module_that_another_thread_imports_is_waited_for(tmp_path, monkeypatch):
+    (tmp_path / "slow_module.py").write_text("import time\ntime.sleep(0.2)\nready = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with ThreadPoolExecutor(2) as threads:
+        assert all(one.ready for one in threads.map(need, ["slow_module"] * 2))
