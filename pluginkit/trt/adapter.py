@@ -245,7 +245,7 @@ class AdapterCore:
         """Return the enqueue for these PluginTensorDescs, and prepare it if it is new."""
         # A slice of Dims takes a tenth of the time of going through them.
         shapes: Shapes = [tuple(desc.dims[:]) for desc in descs]
-        outputs: Shapes = []  # which the values of shape inputs follow from
+        outputs: list[tuple[int, ...]] = []  # which the values of shape inputs follow from
         if self.plugin.spec.has_shape_inputs:
             outputs = [tuple(desc.dims[:]) for desc in output_descs]
         return self.prepare_shapes(shapes, outputs, self.dtypes_of(descs))

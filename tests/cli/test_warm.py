@@ -13,7 +13,7 @@ from pluginkit.device.gpus import Gpu
 from pluginkit.discovery import find_plugins
 from pluginkit.engine.build.model_plugins import source_sha256
 from pluginkit.engine.plan import warm_plan
-from pluginkit.engine.plan.manifest import ProfileCall, PluginNode, PluginRecord
+from pluginkit.engine.plan.manifest import PluginNode, PluginRecord, ProfileCall
 from tests.cli.test_inspect import LIBRARY
 from tests.unit.engine.plan.test_check_manifest import MANIFEST, save
 

@@ -16,7 +16,7 @@ from pluginkit.contract.launches import CudaKernel
 from pluginkit.contract.plugin import Plugin, Plugins
 from pluginkit.contract.plugin_names import key_text, nearest
 from pluginkit.contract.spec import PluginKey
-from pluginkit.engine.plan.manifest import ProfileCall, PluginNode, PluginRecord
+from pluginkit.engine.plan.manifest import PluginNode, PluginRecord, ProfileCall
 from pluginkit.errors import ModelError
 from pluginkit.trt.flavour import Flavour
 

@@ -14,8 +14,8 @@ from pluginkit.contract.plugin import Plugin, Plugins
 from pluginkit.engine.build.compute_capabilities import text_from_capability
 from pluginkit.engine.build.model_plugins import source_sha256
 from pluginkit.engine.plan.check_manifest import check_manifest
-from pluginkit.engine.plan.manifest import Manifest, ProfileCall, PluginRecord, read_manifest
-from pluginkit.engine.plan.run_engine import known_plugins
+from pluginkit.engine.plan.manifest import Manifest, PluginRecord, ProfileCall, read_manifest
+from pluginkit.engine.plan.open_engine import known_plugins
 from pluginkit.errors import PlanError
 from pluginkit.kernels.disk_cache import cache_folder
 from pluginkit.kernels.machine_code import machine_code
