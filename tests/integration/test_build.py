@@ -233,12 +233,12 @@ def test_a_node_that_the_parser_does_not_name_is_named(tmp_path: Path) -> None:
 def test_a_refused_node_without_a_name_is_called_by_its_output(tmp_path: Path) -> None:
     text = """<ir_version: 10, opset_import: ["" : 18, "com.microsoft" : 1]>
         g (float[2, 2] x) => (float[2, 2] y)
-        { a = com.microsoft.Inverse (x) y = Relu (a) }"""
+        { a = com.microsoft.CropAndResize (x) y = Relu (a) }"""
     model = tmp_path / "model.onnx"
     onnx.save(onnx.parser.parse_model(text), model)
     with pytest.raises(ParseError) as caught:
         build_engine(model, options=RTX)
-    assert "refuses Inverse 'a'" in caught.value.message
+    assert "refuses CropAndResize 'a'" in caught.value.message
     assert "--from" in caught.value.fix
     assert "model.onnx:a" in caught.value.fix
     assert "''" not in str(caught.value)
