@@ -49,6 +49,8 @@ from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.scope_edit import set_nodes
 
+#: Nodes that an error names.
+_NAMED = 4
 #: The first opset in which a weight has a scale for each channel.
 _PER_CHANNEL = 13
 
@@ -120,6 +122,7 @@ def quantize_model(
             "PK462",
             f"there is nothing to quantize: no {', '.join(QUANTIZED)}, and no plugin with a scale "
             "for int8, has the ranges of its values.",
+            cause="\n".join(f"{each.node}: {each.reason}" for each in report.kept[:_NAMED]),
             fix="give inputs with --calibrate, or ranges of these values with --ranges.",
         )
     original = skeleton_for_checker(model)

@@ -313,6 +313,8 @@ def test_what_is_quantized_already_stays_as_it_is(tmp_path):
     assert [each.reason for each in report.kept] == ["it reads quantized values already"]
     assert next(each for each in made.graph.initializer if each.name == "w4") == weight
     assert report.converted == 1
+    with pytest.raises(UsageError, match="MatMul 'node_m': it reads quantized values already"):
+        quantized(model, tmp_path, inputs=NUMBERS, keep=["y"])
 
 
 def test_the_nodes_of_local_functions_are_quantized(tmp_path):
