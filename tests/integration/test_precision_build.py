@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pluginkit.cli.main import main
 from pluginkit.engine import BuildOptions, build_engine
-from pluginkit.errors import UsageError
+from pluginkit.errors import BuildError, UsageError
 from pluginkit.onnx import plugin_node
 from pluginkit.onnx.precision.precision_options import Precision, Quantization
 from tests.unit.onnx.models import BOOL, INT64, model_of, value
@@ -71,6 +71,23 @@ def test_models_build_in_int8(name: str, tmp_path: Path, capsys: Capture) -> Non
     assert report["precision"]["losses"][0]["signal_to_noise_db"] > 20
 
 
+def test_float16_builds_for_every_gpu_and_float32_not_for_turing(tmp_path: Path) -> None:
+    path = model_file("gnn", tmp_path)
+    every = ["7.5", "8.0", "8.6", "8.9", "12.0", "12.1"]
+    options = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=every)
+    result = build_engine(path, options=replace(options, precision=Precision("float16")))
+    assert list(result.manifest.compute_capabilities) == every
+    with pytest.raises(
+        BuildError, match="no float32 products for compute capability 7.5"
+    ) as caught:
+        build_engine(path, options=options)
+    assert "add --precision float16" in str(caught.value.fix)
+    with pytest.raises(BuildError, match="7.5 has no bfloat16"):
+        build_engine(path, options=replace(options, precision=Precision("bfloat16")))
+    later = replace(options, compute_capabilities=every[1:])
+    assert len(build_engine(path, options=later).manifest.compute_capabilities) == 5
+
+
 def test_int8_and_float16_build_in_one_model(tmp_path: Path) -> None:
     path = model_file("cnn", tmp_path)
     x = np.random.default_rng(0).standard_normal((2, 3, 16, 16), np.float32)
@@ -127,14 +144,19 @@ def test_a_body_with_a_plugin_builds_in_fewer_bits(kind: str, tmp_path: Path) ->
     assert result.plan_path.stat().st_size == result.manifest.plan_bytes
 
 
-@pytest.mark.parametrize("kind", ["INT4", "FLOAT8E4M3FN"])
-def test_weights_of_four_and_eight_bits_build_as_they_are(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "first", "too_old"),
+    [("INT4", "8.6", ""), ("FLOAT8E4M3FN", "8.9", "8.6"), ("FLOAT4E2M1", "12.0", "8.9")],
+)
+def test_weights_of_four_and_eight_bits_build_as_they_are(
+    kind: str, first: str, too_old: str, tmp_path: Path
+) -> None:
     numbers = np.arange(4096) % 7 - 3
     weight = helper.make_tensor("w", getattr(TensorProto, kind), [64, 64], numbers.astype(float))
-    scale = numpy_helper.from_array(np.full((2, 64), 0.5, np.float32), "scale")
-    if kind != "INT4":
-        scale = numpy_helper.from_array(np.array(0.5, np.float32), "scale")
-    block = {"axis": 0, "block_size": 32} if kind == "INT4" else {}
+    size = {"INT4": 32, "FLOAT4E2M1": 16}.get(kind)
+    shape = () if size is None else (64 // size, 64)
+    scale = numpy_helper.from_array(np.full(shape, 0.5, np.float32), "scale")
+    block = {} if size is None else {"axis": 0, "block_size": size}
     nodes = [
         helper.make_node("DequantizeLinear", ["w", "scale"], ["d"], name="dequantize", **block),
         helper.make_node("MatMul", ["x", "d"], ["y"], name="product"),
@@ -143,10 +165,13 @@ def test_weights_of_four_and_eight_bits_build_as_they_are(kind: str, tmp_path: P
     graph = helper.make_graph(nodes, "graph", [x], [y], [weight, scale])
     path = tmp_path / "model.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)]), path)
-    options = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"])
+    options = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=[first])
     assert build_engine(path, options=options).manifest.plan_bytes > 0
     options = replace(options, precision=Precision("float16"))
     assert build_engine(path, options=options).manifest.plan_bytes > 0
+    if too_old:
+        with pytest.raises(BuildError, match="float8 begins with 8.9 and float4 with 12.0"):
+            build_engine(path, options=replace(options, compute_capabilities=[too_old]))
 
 
 def test_a_build_converts_inputs_and_outputs_on_request(tmp_path: Path) -> None:

@@ -68,6 +68,19 @@ _COMPLAINTS: tuple[tuple[str, _Concerns, str, str], ...] = (
         "the model with the branch taken.",
     ),
     (
+        r"FP32 \w+ is not supported",
+        lambda *_: False,
+        "TensorRT-RTX has no float32 products for compute capability 7.5.",
+        "add --precision float16, or leave 7.5 out of --compute-capability.",
+    ),
+    (
+        r"HW-specific datatypes",
+        lambda *_: False,
+        "the model has a type that one of the compute capabilities lacks: 7.5 has no bfloat16, "
+        "float8 begins with 8.9 and float4 with 12.0.",
+        "leave out the compute capabilities without it, or convert the model to float16.",
+    ),
+    (
         r"nbdims_bias",
         lambda node, _: node.op_type == "Conv",
         "TensorRT fails on a convolution of a signal.",
