@@ -76,8 +76,8 @@ _COMPLAINTS: tuple[tuple[str, _Concerns, str, str], ...] = (
     (
         r"HW-specific datatypes",
         lambda *_: False,
-        "the model has a type that one of the compute capabilities lacks: 7.5 has no bfloat16, "
-        "float8 begins with 8.9 and float4 with 12.0.",
+        "the model has a type that one of the compute capabilities lacks: 7.5 has neither "
+        "bfloat16 nor int4, float8 begins with 8.9 and float4 with 12.0.",
         "leave out the compute capabilities without it, or convert the model to float16.",
     ),
     (
