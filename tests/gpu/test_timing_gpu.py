@@ -1,25 +1,32 @@
-"""What times engines, on a GPU: streams, copies, CUDA graphs and peers are real, the engine is not.
+"""What times engines, on a GPU: streams, copies, CUDA graphs, plugins and PyTorch are real.
 
-A stand-in plays the engine: its contexts launch a kernel, y = 2 x and then some arithmetic that
-takes about a millisecond on one multiprocessor, in the stream that they are given.
+A stand-in plays the engine. Its contexts put a kernel, or a plugin through its real adapter, on the
+stream that they are given, as TensorRT does.
 """
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pluginkit.engine.timing.lane import cupy_stream
+from pluginkit import float32
+from pluginkit.checking.trt_double.driver import Profile, build_layer
+from pluginkit.engine.timing.lane import Lane, ReadyContext, cupy_stream
+from pluginkit.engine.timing.nvtx_ranges import no_range
 from pluginkit.engine.timing.peers import time_torch
-from pluginkit.engine.timing.time_runs import time_runs
+from pluginkit.engine.timing.time_runs import at_once, time_runs
 from pluginkit.engine.timing.timing import Timing, TimingOptions
+from pluginkit.plugins.circ_pad import CircPad
 from pluginkit.trt.flavour import Flavour
 
 pytestmark = pytest.mark.gpu
 
+#: Takes some milliseconds on few multiprocessors.
 SPIN = r"""
 extern "C" __global__ void spin(float* y, const float* x, int count, int turns) {
     int at = blockIdx.x * blockDim.x + threadIdx.x;
@@ -30,21 +37,25 @@ extern "C" __global__ void spin(float* y, const float* x, int count, int turns) 
 }
 """
 X = np.arange(4096, dtype=np.float32)
+IMAGE = np.arange(2 * 64 * 64, dtype=np.float32).reshape(1, 2, 64, 64)
+#: Puts work on a stream: the stream, the pointer to y, the pointer to x.
+Launch = Callable[[int, int, int], None]
 
 
-class SpinningContext:
+class StandInContext:
     """Plays an IExecutionContext with an input x and an output y."""
 
     active_optimization_profile = 0
 
-    def __init__(self, engine: "SpinningEngine") -> None:
+    def __init__(self, engine: "StandInEngine") -> None:
         self.engine = engine
+        self.launch = engine.create_launch()
         self.addresses: dict[str, int] = {}
         self.allocator: Any = None
         self.output = 0
 
     def get_tensor_shape(self, name: str) -> Any:
-        return X.shape
+        return self.engine.shapes[name]
 
     def get_tensor_address(self, name: str) -> int:
         return self.addresses.get(name, 0)
@@ -58,31 +69,26 @@ class SpinningContext:
         return True
 
     def execute_async_v3(self, stream: int) -> bool:
-        self.output = self.output or self.allocator.reallocate_output("y", 0, X.nbytes, 256)
-        self.allocator.notify_shape("y", X.shape)
-        self.engine.launch(stream, self.output, self.addresses["x"])
+        shape = self.engine.shapes["y"]
+        nbytes = 4 * int(np.prod(shape))
+        self.output = self.output or self.allocator.reallocate_output("y", 0, nbytes, 256)
+        self.allocator.notify_shape("y", shape)
+        self.launch(stream, self.output, self.addresses["x"])
         return True
 
 
-class SpinningEngine:
+class StandInEngine:
     """Plays an ICudaEngine."""
 
     num_io_tensors = 2
 
-    def __init__(self, trt: Any) -> None:
-        import cupy
+    def __init__(
+        self, trt: Any, shapes: dict[str, tuple[int, ...]], create_launch: Callable[[], Launch]
+    ) -> None:
+        self.trt, self.shapes, self.create_launch = trt, shapes, create_launch
 
-        self.trt = trt
-        self.kernel = cupy.RawKernel(SPIN, "spin")
-        self.kernel.compile()
-
-    def launch(self, stream: int, y: int, x: int) -> None:
-        pointers = np.uint64(y), np.uint64(x)
-        with cupy_stream(stream):
-            self.kernel((4,), (1024,), (*pointers, np.int32(X.size), np.int32(400_000)))
-
-    def create_execution_context(self) -> SpinningContext:
-        return SpinningContext(self)
+    def create_execution_context(self) -> StandInContext:
+        return StandInContext(self)
 
     def get_tensor_name(self, index: int) -> str:
         return "xy"[index]
@@ -97,7 +103,7 @@ class SpinningEngine:
         return self.trt.TensorFormat.LINEAR
 
     def get_tensor_shape(self, name: str) -> Any:
-        return X.shape
+        return self.shapes[name]
 
     def is_shape_inference_io(self, name: str) -> bool:
         return False
@@ -107,15 +113,29 @@ class SpinningEngine:
 
 
 @pytest.fixture
-def timed(lean: Flavour, monkeypatch: pytest.MonkeyPatch) -> Callable[[TimingOptions], Timing]:
-    """Polygraphy's TrtRunner on the stand-in, with tensorrt_lean's types where it has them."""
-    trt = ModuleType("tensorrt")
+def trt(lean: Flavour, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Polygraphy's TensorRT: the types of tensorrt_lean, as far as it has them."""
+    module = ModuleType("tensorrt")
     formats = SimpleNamespace(LINEAR=0, HWC=1, CHW16=2)
-    vars(trt).update(vars(lean.module) | {"ICudaEngine": SpinningEngine, "TensorFormat": formats})
-    monkeypatch.setitem(sys.modules, "tensorrt", trt)
+    vars(module).update(vars(lean.module) | {"ICudaEngine": StandInEngine, "TensorFormat": formats})
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    return module
+
+
+@pytest.fixture
+def timed(trt: ModuleType) -> Callable[[TimingOptions], Timing]:
+    """Time the spinning kernel."""
+    import cupy
     from polygraphy.backend.trt import TrtRunner
 
-    engine = SpinningEngine(trt)
+    kernel = cupy.RawKernel(SPIN, "spin")
+
+    def launch(stream: int, y: int, x: int) -> None:
+        arguments = (np.uint64(y), np.uint64(x), np.int32(X.size), np.int32(400_000))
+        with cupy_stream(stream):
+            kernel((4,), (1024,), arguments)
+
+    engine = StandInEngine(trt, {"x": X.shape, "y": X.shape}, lambda: launch)
 
     def time_them(how: TimingOptions) -> Timing:
         timing = time_runs(trt, lambda: TrtRunner(engine), {"x": X}, how)
@@ -149,8 +169,37 @@ def test_cuda_graphs_are_replayed(streams: int, timed: Callable[[TimingOptions],
     assert 0.1 < min(timing.compute_ms) < 100
 
 
+def test_a_plugin_runs_in_several_streams_and_as_a_graph(trt: ModuleType, lean: Flavour) -> None:
+    """Each context has other inputs, so that what threads share by mistake shows."""
+    from polygraphy.backend.trt import TrtRunner
+
+    plugin = CircPad(pads=[1, 2, 3, 4])
+    expected = [plugin.reference(IMAGE + number) for number in range(4)]
+    profile = Profile([IMAGE.shape], [IMAGE.shape], [IMAGE.shape])
+    layer = build_layer(plugin, profile, [float32], interface="v3", flavour=lean)
+    with ExitStack() as stack:
+
+        def create_launch() -> Launch:
+            context = stack.enter_context(layer.context())
+            return lambda stream, y, x: context.enqueue_pointers([IMAGE.shape], [x], [y], 0, stream)
+
+        engine = StandInEngine(trt, {"x": IMAGE.shape, "y": expected[0].shape}, create_launch)
+        contexts = [
+            ReadyContext(stack, TrtRunner(engine), {"x": IMAGE + number}) for number in range(4)
+        ]
+        lanes = [Lane([context], no_range) for context in contexts]
+        for is_captured in (False, True):
+            for lane in lanes:
+                if is_captured:
+                    lane.contexts[0].capture(lane.stream)
+                lane.contexts[0].outputs["y"][:] = 0
+            at_once(lanes, lambda lane: lane.run(200, "run"))
+            for context, array in zip(contexts, expected, strict=True):
+                assert np.array_equal(context.outputs["y"], array)
+
+
 @pytest.mark.slow
-def test_pytorch_is_timed_on_the_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_pytorch_is_timed_on_the_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
 
     class Doubling(torch.nn.Module):  # type: ignore[misc]

@@ -49,13 +49,13 @@ def time_runs(
         lanes = [Lane(contexts[at :: how.streams], open_range) for at in range(how.streams)]
         if how.cuda_graph:
             _capture(lanes)
-        _at_once(lanes, lambda lane: lane.run(how.warm_up - 1, "warm-up"))
+        at_once(lanes, lambda lane: lane.run(how.warm_up - 1, "warm-up"))
         start = time.perf_counter()
-        stamps = _at_once(lanes, lambda lane: lane.run(how.iterations, "run"))
+        stamps = at_once(lanes, lambda lane: lane.run(how.iterations, "run"))
         with_copies = time.perf_counter() - start
         outputs = contexts[0].outputs
         start = time.perf_counter()
-        _at_once(lanes, lambda lane: lane.enqueue_all(how.iterations))
+        at_once(lanes, lambda lane: lane.enqueue_all(how.iterations))
         without = time.perf_counter() - start
         layers = None
         if how.layers:
@@ -70,7 +70,7 @@ def _capture(lanes: Sequence[Lane]) -> None:
             context.capture(lane.stream)
 
 
-def _at_once(lanes: Sequence[Lane], work: Callable[[Lane], _LaneResult]) -> list[_LaneResult]:
+def at_once(lanes: Sequence[Lane], work: Callable[[Lane], _LaneResult]) -> list[_LaneResult]:
     """Do the work of every lane, each in a thread where there are several."""
     if len(lanes) == 1:
         return [work(lanes[0])]
