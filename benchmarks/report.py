@@ -39,6 +39,7 @@ cells | a GPU, torch |
 | [multi_scale_deformable_attention.py](multi_scale_deformable_attention.py) | \
 MultiScaleDeformableAttention and peers | a GPU, torch, triton |
 | [max_roi_pool.py](max_roi_pool.py) | MaxRoiPool and torchvision | a GPU, torchvision |
+| [dft.py](dft.py) | Dft, cuFFT and a product | a GPU, torch |
 | [det.py](det.py) | Det and torch | a GPU, torch |
 | [inverse.py](inverse.py) | Inverse and torch | a GPU, torch |
 | [solve.py](solve.py) | Solve and torch | a GPU, torch |

@@ -18,7 +18,7 @@ _LARGEST = 2**24
 
 
 @dataclass(frozen=True)
-class _Transform:
+class Transform:
     """The transform along one axis.
 
     Attributes:
@@ -72,36 +72,24 @@ class ExpandDft(Rewrite):
     The work grows with the square of the length; the matrix has at most 2**24 elements, enough for
     2048 complex numbers. Computed in float32, for float32, float16 and bfloat16, with the precision
     of TensorRT's products: with TF32 allowed, 10 bits. The sizes of the transformed axis and of the
-    last one must be known, and the length and the axis stored in the model.
+    last one must be known, and the length and the axis stored in the model. ReplaceDft takes the
+    longer ones, unless it is skipped.
     """
 
     pattern = Op("DFT", "x", Optional("length"), Optional("axis"))
 
     def check(
         self, match: Match, x: gs.Tensor, length: gs.Tensor | None, axis: gs.Tensor | None
-    ) -> str | _Transform:
-        problem = match.dtype_problem(FLOATS, x)
-        if problem is not None:
-            return problem
-        if any(each is not None and match.constant(each) is None for each in (length, axis)):
-            return "the length or the axis is not stored in the model"
-        shape = match.shape(x)
-        along = None if shape is None else axis_of(match, axis, len(shape))
-        size = None if shape is None or along is None else shape[along]
-        if shape is None or along is None or size is None or shape[-1] is None:
-            return "the size of the transformed axis, or of the last one, is unknown"
-        is_inverse = match.attribute("inverse", False)
-        is_onesided = match.attribute("onesided", False)
-        points = 2 * (size - 1) if is_inverse and is_onesided else size
-        if length is not None:
-            points = int(np.asarray(match.constant(length)).item())
-        transform = _Transform(along, points, size, shape[-1], is_inverse, is_onesided)
+    ) -> str | Transform:
+        transform = transform_of(match, x, length, axis)
+        if isinstance(transform, str):
+            return transform
         elements = math.prod(transform.shape)
         if not 0 < elements <= _LARGEST:
             return f"its matrix would have {elements} elements; expected 1 to {_LARGEST}"
         return transform
 
-    def rewrite(self, match: Match, x: gs.Tensor, facts: _Transform) -> list[gs.Node]:
+    def rewrite(self, match: Match, x: gs.Tensor, facts: Transform) -> list[gs.Node]:
         """The transformed axis is moved next to the last one and back."""
         rank, axis = match.rank(x) or 0, facts.axis
         rows, parts, columns, made = facts.shape
@@ -119,6 +107,28 @@ class ExpandDft(Rewrite):
         if axis != rank - 2:
             value = new.add("Transpose", value, perm=order)
         return new.end("Cast", value, to=match.dtype(x))
+
+
+def transform_of(
+    match: Match, x: gs.Tensor, length: gs.Tensor | None, axis: gs.Tensor | None
+) -> str | Transform:
+    """Return what a DFT computes, or why that is not known."""
+    problem = match.dtype_problem(FLOATS, x)
+    if problem is not None:
+        return problem
+    if any(each is not None and match.constant(each) is None for each in (length, axis)):
+        return "the length or the axis is not stored in the model"
+    shape = match.shape(x)
+    along = None if shape is None else axis_of(match, axis, len(shape))
+    size = None if shape is None or along is None else shape[along]
+    if shape is None or along is None or size is None or shape[-1] is None:
+        return "the size of the transformed axis, or of the last one, is unknown"
+    is_inverse = match.attribute("inverse", False)
+    is_onesided = match.attribute("onesided", False)
+    points = 2 * (size - 1) if is_inverse and is_onesided else size
+    if length is not None:
+        points = int(np.asarray(match.constant(length)).item())
+    return Transform(along, points, size, shape[-1], is_inverse, is_onesided)
 
 
 def axis_of(match: Match, axis: gs.Tensor | None, rank: int) -> int:

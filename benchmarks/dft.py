@@ -1,0 +1,99 @@
+"""Dft, cuFFT through torch, and a product with the matrix of the transform, on a GPU.
+
+    python benchmarks/dft.py
+
+which is ``pluginkit bench Dft --peers benchmarks/dft.py`` with the results written to
+benchmarks/results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from peers import bind_torch, run_bench
+
+from pluginkit import float32
+from pluginkit.bench.workload import NotOffered, Peer, Workload
+from pluginkit.contract.tensors import DeviceTensor
+from pluginkit.plugins.dft import Dft
+
+#: Shape of x and the attributes: lengths that are powers of two, smooth, prime, and long.
+CASES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "speech frames": ((4096, 400, 1), {"length": 400, "onesided": True}),
+    "frames of 1024": ((4096, 1024, 1), {"length": 1024, "onesided": True}),
+    "2048 points": ((8192, 2048, 2), {"length": 2048}),
+    "1500 points": ((8192, 1500, 2), {"length": 1500}),
+    "along columns": ((16, 512, 512, 2), {"length": 512, "axis": 1}),
+    "short": ((100_000, 64, 2), {"length": 64}),
+    "prime": ((4096, 997, 2), {"length": 997}),
+    "long": ((64, 65536, 2), {"length": 65536}),
+    "long prime": ((64, 65537, 2), {"length": 65537}),
+    "one long": ((1, 2**20, 2), {"length": 2**20}),
+    "inverse": ((4096, 513, 2), {"length": 1024, "inverse": True, "onesided": True}),
+    "one frame": ((1, 400, 1), {"length": 400, "onesided": True}),
+}
+_MOST_MATRIX = 2**24
+
+
+def workloads() -> Iterator[Workload]:
+    """Yield every case; numbers are scaled so that results are about 1."""
+    for case, (shape, attributes) in CASES.items():
+        plugin = Dft(**attributes)
+        sample = (slice(0, 8),) if shape[0] > 8 else ()
+        yield Workload(case, "dft", plugin, (float32,), _inputs(shape, attributes), sample)
+
+
+def _inputs(shape: tuple[int, ...], attributes: dict[str, Any]) -> Callable[[Any, int], list[Any]]:
+    scale = attributes["length"] ** (0.5 if attributes.get("inverse") else -0.5)
+
+    def make(xp: Any, seed: int) -> list[Any]:
+        return [xp.random.default_rng(seed).standard_normal(shape, dtype=xp.float32) * scale]
+
+    return make
+
+
+def _cufft(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+    """Call torch.fft, which is cuFFT; it reads and writes the same arrays of real numbers."""
+    import torch
+
+    axis = plugin.axis % len(inputs[0].shape)
+
+    def transform(x: Any) -> Any:
+        if plugin.inverse and plugin.onesided:
+            return torch.fft.irfft(torch.view_as_complex(x), plugin.length, axis)[..., None]
+        if x.shape[-1] == 1:
+            function = torch.fft.rfft if plugin.onesided else torch.fft.fft
+            return torch.view_as_real(function(x[..., 0], plugin.length, axis))
+        function = torch.fft.ifft if plugin.inverse else torch.fft.fft
+        return torch.view_as_real(function(torch.view_as_complex(x), plugin.length, axis))
+
+    return transform
+
+
+def _product(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+    """Multiply by the matrix that ExpandDft would store, without TF32."""
+    import torch
+
+    if plugin.inverse or plugin.axis != -2:
+        raise NotOffered("it is written for forward transforms along the last axis")
+    parts = inputs[0].shape[-1]
+    made = plugin.length // 2 + 1 if plugin.onesided else plugin.length
+    if plugin.length * parts * made * 2 > _MOST_MATRIX:
+        raise NotOffered("its matrix would be too large")
+    points = torch.arange(plugin.length, dtype=torch.float64, device="cuda")
+    angle = -2 * torch.pi * (torch.outer(points, points[:made]) % plugin.length) / plugin.length
+    cos, sin = angle.cos(), angle.sin()
+    rows = torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], 1)[:, :parts]
+    matrix = rows.reshape(plugin.length * parts, made * 2).float()
+    return lambda x: (x.flatten(-2) @ matrix).unflatten(-1, (made, 2))
+
+
+PEERS = (
+    Peer("cuFFT through torch", bind_torch(_cufft)),
+    Peer("matrix product", bind_torch(_product)),
+)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_bench(Dft, __file__))

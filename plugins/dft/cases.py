@@ -1,0 +1,39 @@
+"""Sample calls of Dft."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pluginkit import Case
+
+#: Each case's name, the shape of x, and the attributes.
+_CASES: tuple[tuple[str, tuple[int, ...], dict[str, Any]], ...] = (
+    ("powers_of_two", (3, 16, 2), {"length": 16}),
+    ("every_radix", (2, 420, 2), {"length": 420}),
+    ("real", (5, 30, 1), {"length": 30, "onesided": True}),
+    ("odd_and_onesided", (2, 21, 1), {"length": 21, "onesided": True}),
+    ("an_axis_before_the_last", (2, 12, 5, 2), {"length": 12, "axis": 1}),
+    ("cut_off", (2, 9, 2), {"length": 6}),
+    ("padded", (2, 5, 2), {"length": 8}),
+    ("inverse", (2, 18, 2), {"length": 18, "inverse": True}),
+    ("real_again", (2, 9, 2), {"length": 16, "inverse": True, "onesided": True}),
+    ("real_again_and_odd", (2, 4, 2), {"length": 9, "inverse": True, "onesided": True}),
+    ("a_prime", (3, 11, 2), {"length": 11}),
+    ("a_prime_inverse", (1, 13, 1), {"length": 13, "inverse": True}),
+    ("in_two_passes", (1, 2058, 1), {"length": 2058, "onesided": True}),
+    ("a_long_prime", (2, 1031, 1), {"length": 1031}),
+    ("one_point", (4, 1, 2), {"length": 1}),
+    ("no_batch", (0, 8, 2), {"length": 8}),
+    ("nothing_but_padding", (2, 0, 1), {"length": 4}),
+)
+
+
+def dft_cases() -> Iterator[Case]:
+    """Yield each direction and side, lengths of every kind, cut off and padded, and empty."""
+    for name, shape, attributes in _CASES:
+        rng = np.random.default_rng(20)
+        scale = attributes["length"] ** (0.5 if attributes.get("inverse") else -0.5)
+        yield Case(name, [(rng.normal(size=shape) * scale).astype(np.float32)], attributes)

@@ -1,0 +1,183 @@
+// Discrete Fourier transforms of up to 2048 points in shared memory, by Stockham's algorithm with radices 2, 3, 4, 5, 7.
+// A block takes several transforms if they are short. Longer transforms, and those of lengths with other factors, are
+// made of several launches, which plan.py describes; what a launch reads and writes is chosen by Load and Store.
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+using pluginkit::Load, pluginkit::MOST_RADICES, pluginkit::Store, pluginkit::THREADS;  // from launches.py
+
+// Numbers of one launch.
+struct Pass {
+    int points;      // of each transform
+    int per_block;   // transforms of a block
+    int subs;        // transforms of this launch that make one whole transform
+    int in_step, in_sub, out_step, out_sub;  // element e of transform s is element e * step + s * sub of the whole
+    int whole;       // points of the whole transform; for Load::CHIRP and such of the convolution
+    int length;      // points of the transform that was asked for
+    int size, made;  // elements of x and y along the axis
+    int x_parts, y_parts;
+    int is_twiddled, is_mirrored;  // is_mirrored: x is half a spectrum
+    int inputs_across, outputs_across;  // whether adjacent threads take adjacent transforms, rather than elements
+    int load, store;                    // of Load and Store
+    int inners;                         // elements of the axes after the transformed one, without the parts
+};
+
+struct Radices {
+    int of[MOST_RADICES];
+};
+
+__device__ __forceinline__ float2 operator+(float2 a, float2 b) { return {a.x + b.x, a.y + b.y}; }
+__device__ __forceinline__ float2 operator-(float2 a, float2 b) { return {a.x - b.x, a.y - b.y}; }
+__device__ __forceinline__ float2 operator*(float2 a, float2 b) {
+    return {a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x};
+}
+
+// Return e^(sign 2 pi i m / n), for 0 <= m < n. The angle is brought into the first octant in integers.
+__device__ float2 root_of_unity(long long m, long long n, float sign) {
+    if (2 * m > n) m = n - m, sign = -sign;
+    long long half_turns = 2 * m;  // in units of 1 / n, up to n
+    const bool is_left = 2 * half_turns > n;
+    if (is_left) half_turns = n - half_turns;
+    const bool is_steep = 4 * half_turns > n;
+    const float ratio = is_steep ? static_cast<float>(n - 2 * half_turns) / static_cast<float>(2 * n)
+                                 : static_cast<float>(half_turns) / static_cast<float>(n);
+    float sine, cosine;
+    sincospif(ratio, &sine, &cosine);
+    const float x = is_steep ? sine : cosine, y = is_steep ? cosine : sine;
+    return {is_left ? -x : x, sign * y};
+}
+
+// Return e^(sign pi i m^2 / n): Bluestein's chirp.
+__device__ float2 chirp(long long m, long long n, float sign) { return root_of_unity(m * m % (2 * n), 2 * n, sign); }
+
+// Transform R points in place.
+template <int R> __device__ __forceinline__ void butterfly(float2 (&v)[R], const float2* roots, int step, float sign) {
+    if constexpr (R == 2) {
+        const float2 sum = v[0] + v[1];
+        v[1] = v[0] - v[1], v[0] = sum;
+    } else if constexpr (R == 4) {
+        const float2 a = v[0] + v[2], b = v[0] - v[2], c = v[1] + v[3], d = v[1] - v[3];
+        const float2 turned = {-sign * d.y, sign * d.x};
+        v[0] = a + c, v[1] = b + turned, v[2] = a - c, v[3] = b - turned;
+    } else {
+        float2 sums[R];
+#pragma unroll
+        for (int p = 0; p < R; ++p) {
+            sums[p] = v[0];
+#pragma unroll
+            for (int q = 1; q < R; ++q) sums[p] = sums[p] + v[q] * roots[p * q % R * step];
+        }
+#pragma unroll
+        for (int p = 0; p < R; ++p) v[p] = sums[p];
+    }
+}
+
+// Do one stage: of each R points that lie points / R apart. `done` is the product of the radices before.
+template <int R>
+__device__ void stage(float2* target, const float2* source, const float2* roots, int points, int transforms, int done,
+                      float sign) {
+    const int apart = points / R, twiddle = apart / done;
+    for (int i = threadIdx.x; i < apart * transforms; i += THREADS) {
+        const int transform = i / apart, at = i - transform * apart;
+        const int inner = at % done, first = (at - inner) * R + inner;
+        const float2* from = source + transform * points;
+        float2* to = target + transform * points;
+        float2 v[R];
+#pragma unroll
+        for (int q = 0; q < R; ++q) v[q] = from[at + q * apart];
+#pragma unroll
+        for (int q = 1; q < R; ++q) v[q] = v[q] * roots[q * inner * twiddle];
+        butterfly(v, roots, apart, sign);
+#pragma unroll
+        for (int q = 0; q < R; ++q) to[first + q * done] = v[q];
+    }
+}
+
+// Return element `at` of x along the axis. An element that is not finite counts as NaN, in both parts.
+template <typename T>
+__device__ __forceinline__ float2 input(const T* __restrict__ x, const Pass& pass, long long batch, int at) {
+    const bool is_mirror = pass.is_mirrored && at > pass.length / 2;
+    const int place = is_mirror ? pass.length - at : at;
+    if (place >= pass.size) return {0.0f, 0.0f};
+    const T* element = x + ((batch / pass.inners * pass.size + place) * pass.inners + batch % pass.inners) * pass.x_parts;
+    float2 value = {static_cast<float>(element[0]), pass.x_parts == 2 ? static_cast<float>(element[1]) : 0.0f};
+    if (!isfinite(value.x) || !isfinite(value.y)) value.x = value.y = __int_as_float(0x7fffffff);
+    return is_mirror ? float2{value.x, -value.y} : value;
+}
+
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+    transform(T* __restrict__ y, float2* __restrict__ target, const T* __restrict__ x,
+              const float2* __restrict__ source, const float2* __restrict__ factors, Pass pass, Radices radices,
+              long long transforms, float sign, float chirp_sign, float scale) {
+    extern __shared__ float2 shared[];
+    const int points = pass.points, elements = points * pass.per_block;
+    float2 *roots = shared, *now = shared + points, *next = now + elements;
+    for (int i = threadIdx.x; i < points; i += THREADS) roots[i] = root_of_unity(i, points, sign);
+
+    const long long first = static_cast<long long>(blockIdx.x) * pass.per_block;
+    for (int i = threadIdx.x; i < elements; i += THREADS) {
+        const int e = pass.inputs_across ? i / pass.per_block : i % points;
+        const int own = pass.inputs_across ? i % pass.per_block : i / points;
+        const long long number = first + own;
+        float2 value = {0.0f, 0.0f};
+        if (number < transforms) {
+            const long long batch = number / pass.subs;
+            const int sub = static_cast<int>(number - batch * pass.subs), at = e * pass.in_step + sub * pass.in_sub;
+            const long long place = batch * pass.whole + at;
+            switch (static_cast<Load>(pass.load)) {
+                case Load::INPUT:
+                    value = input(x, pass, batch, at);
+                    break;
+                case Load::CHIRPED_INPUT:
+                    if (at >= pass.length) break;
+                    value = input(x, pass, batch, at) *
+                            chirp(at, pass.length, chirp_sign);
+                    break;
+                case Load::CHIRP: {
+                    const int distance = min(at, pass.whole - at);
+                    if (distance < pass.length) value = chirp(distance, pass.length, -chirp_sign);
+                    break;
+                }
+                case Load::WORKSPACE: value = source[place]; break;
+                case Load::PRODUCT: value = source[place] * factors[at]; break;
+            }
+        }
+        now[own * points + e] = value;
+    }
+    __syncthreads();
+
+    for (int i = 0, done = 1; i < MOST_RADICES && radices.of[i] > 1; done *= radices.of[i], ++i) {
+        switch (radices.of[i]) {
+            case 2: stage<2>(next, now, roots, points, pass.per_block, done, sign); break;
+            case 3: stage<3>(next, now, roots, points, pass.per_block, done, sign); break;
+            case 4: stage<4>(next, now, roots, points, pass.per_block, done, sign); break;
+            case 5: stage<5>(next, now, roots, points, pass.per_block, done, sign); break;
+            default: stage<7>(next, now, roots, points, pass.per_block, done, sign);
+        }
+        __syncthreads();
+        float2* const before = now;
+        now = next, next = before;
+    }
+
+    for (int i = threadIdx.x; i < elements; i += THREADS) {
+        const int e = pass.outputs_across ? i / pass.per_block : i % points;
+        const int own = pass.outputs_across ? i % pass.per_block : i / points;
+        const long long number = first + own;
+        if (number >= transforms) continue;
+        const long long batch = number / pass.subs;
+        const int sub = static_cast<int>(number - batch * pass.subs), at = e * pass.out_step + sub * pass.out_sub;
+        float2 value = now[own * points + e];
+        if (pass.is_twiddled) value = value * root_of_unity(static_cast<long long>(e) * sub, pass.whole, sign);
+        if (static_cast<Store>(pass.store) == Store::WORKSPACE) {
+            target[batch * pass.whole + at] = value;
+            continue;
+        }
+        if (at >= pass.made) continue;
+        if (static_cast<Store>(pass.store) == Store::CHIRPED_OUTPUT) value = value * chirp(at, pass.length, chirp_sign);
+        T* element = y + ((batch / pass.inners * pass.made + at) * pass.inners + batch % pass.inners) * pass.y_parts;
+        element[0] = static_cast<T>(value.x * scale);
+        if (pass.y_parts == 2) element[1] = static_cast<T>(value.y * scale);
+    }
+}
