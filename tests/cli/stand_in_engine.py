@@ -79,6 +79,7 @@ class DoublingContext:
         self.addresses: dict[str, int] = {}
         self.allocator: Any = None
         self.is_capturing, self.is_measured, self.stream = False, False, 0
+        self.strategy: Any = None
 
     def get_tensor_shape(self, name: str) -> Any:
         return self.shapes.get(name, self.shapes["x"])
@@ -101,6 +102,9 @@ class DoublingContext:
     def set_optimization_profile_async(self, index: int, stream: int) -> bool:
         self.engine.chosen.append(index)
         return True
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        return self.engine.is_capturable
 
     def execute_async_v3(self, stream: int) -> bool:
         self.engine.enqueues += 1
@@ -147,15 +151,21 @@ class DoublingEngine:
         self.contexts: list[DoublingContext] = []
         self.captured: Any = None
         self.chosen: list[int] = []
-        self.enqueues, self.fails_after = 0, 99
+        self.enqueues, self.fails_after, self.is_capturable = 0, 99, True
 
     @property
     def num_io_tensors(self) -> int:
         return 2 + len(self.factors)
 
-    def create_execution_context(self) -> Any:
-        self.contexts.append(DoublingContext(self))
-        return self.contexts[-1]
+    def create_runtime_config(self) -> Any:
+        return SimpleNamespace()
+
+    def create_execution_context(self, config: Any = None) -> Any:
+        context = DoublingContext(self)
+        if config is not None:
+            context.strategy = config.dynamic_shapes_kernel_specialization_strategy
+        self.contexts.append(context)
+        return context
 
     def get_tensor_name(self, index: int) -> str:
         return ("x", "sizes", *self.factors)[index]
@@ -256,7 +266,13 @@ def machine_in(folder: Path, monkeypatch: pytest.MonkeyPatch, **changed: Any) ->
 
     host = HostCuda()
     engine = DoublingEngine(flavour.module, host)
-    stand_in = SimpleNamespace(**{**vars(flavour.module), "ICudaEngine": DoublingEngine})
+    stand_in = SimpleNamespace(
+        **{
+            **vars(flavour.module),
+            "ICudaEngine": DoublingEngine,
+            "IExecutionContext": DoublingContext,
+        }
+    )
     monkeypatch.setattr(runner, "trt", stand_in)
     monkeypatch.setattr(cuda, "G_CUDA", host)
     clock = SimpleNamespace(perf_counter=lambda: host.seconds)

@@ -45,12 +45,14 @@ def output_of(machine: Machine, capsys: Capture, *options: str) -> Any:
 def test_a_plan_is_run_once(machine: Machine, capsys: Capture) -> None:
     assert output_of(machine, capsys) is None
     assert machine.engine.enqueues == 1
+    assert machine.engine.contexts[0].strategy is None
 
 
 @pytest.mark.trt
 def test_timed_runs_copy_apart_from_computing(machine: Machine, capsys: Capture) -> None:
     times = output_of(machine, capsys, "--iterations", "5", "--warm-up", "2")
     assert machine.engine.enqueues == 2 + 5 + 5
+    assert machine.engine.contexts[0].strategy.name == "EAGER"  # no slower kernels meanwhile
     assert machine.cuda.copied == 7 * [1, 2]  # x to the GPU, y back; the sizes stay on the host
     assert {part: numbers["runs"] for part, numbers in times["milliseconds"].items()} == {
         "compute": 5 * [7000],
@@ -118,6 +120,9 @@ def test_an_enqueue_that_fails_is_said(machine: Machine, capsys: Capture) -> Non
     engine.fails_after, machine.cupy.is_invalid = engine.enqueues + 1, False
     assert main([*timed, "--cuda-graph"]) == 1
     assert "TensorRT's enqueue failed" in capsys.readouterr().err
+    engine.is_capturable, engine.enqueues = False, 0
+    assert main([*timed, "--cuda-graph"]) == 1
+    assert "Cause: TensorRT says so before it tries" in capsys.readouterr().err
     assert "cudaErrorStreamCaptureInvalidated" in said
     assert not machine.plan.with_name("out.npz").exists()
 

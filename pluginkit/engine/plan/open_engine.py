@@ -53,12 +53,28 @@ class OpenEngine:
         gpu = find_gpu()
         return f"{self.flavour} on {gpu.name}" if gpu is not None else str(self.flavour)
 
-    def runner(self, number: int = 0) -> Any:
-        """Return a TrtRunner, with an execution context of its own, for one set of inputs."""
+    def runner(self, number: int = 0, *, is_timed: bool = False) -> Any:
+        """Return a TrtRunner, with an execution context of its own.
+
+        Args:
+            number: the number of the set of inputs.
+            is_timed: whether it is for timed runs. TensorRT-RTX otherwise compiles kernels for
+                shapes in the background, and runs slower ones meanwhile.
+        """
         from polygraphy.backend.trt import TrtRunner
 
+        engine = self._eager_context() if is_timed else self.engine
         # Profile 0 is active from the start.
-        return TrtRunner(self.engine, optimization_profile=self.profiles[number] or None)
+        return TrtRunner(engine, optimization_profile=self.profiles[number] or None)
+
+    def _eager_context(self) -> Any:
+        """Return an execution context that compiles kernels before it runs, or the engine."""
+        strategy = getattr(self.flavour.module, "DynamicShapesKernelSpecializationStrategy", None)
+        if strategy is None:
+            return self.engine
+        config = self.engine.create_runtime_config()
+        config.dynamic_shapes_kernel_specialization_strategy = strategy.EAGER
+        return self.engine.create_execution_context(config)
 
 
 @contextmanager

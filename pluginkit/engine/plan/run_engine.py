@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,4 +81,5 @@ def time_engine(
     )
     with callback_errors(), opened as plan:
         trt = plan.flavour.module
-        return time_runs(trt, plan.runner, inputs, how, plan.plugin_nodes)
+        create_runner = functools.partial(plan.runner, is_timed=True)
+        return time_runs(trt, create_runner, inputs, how, plan.plugin_nodes)

@@ -74,8 +74,10 @@ class ReadyContext:
         """
         import cupy
 
+        is_capturable = getattr(self.context, "is_stream_capturable", None)  # TensorRT-RTX
+        if is_capturable is not None and not is_capturable(stream.ptr):
+            raise _not_captured("TensorRT says so before it tries.")
         external = cupy_stream(stream.ptr)
-        cause, graph = "TensorRT's enqueue failed.", None
         try:
             external.begin_capture()
             try:
@@ -83,17 +85,21 @@ class ReadyContext:
             finally:
                 graph = external.end_capture()
         except cupy.cuda.runtime.CUDARuntimeError as error:
-            is_captured, cause = False, str(error)
+            raise _not_captured(str(error)) from error
         if not is_captured or graph is None:
-            raise RunError(
-                "PK543",
-                "the plan's enqueue cannot be captured as a CUDA graph.",
-                cause=cause,
-                fix="leave out --cuda-graph; a plugin must not synchronise, allocate or copy from "
-                "the host, and no output's shape may depend on data.",
-            )
+            raise _not_captured("TensorRT's enqueue failed.")
         launch = graph.launch
         self.enqueue = lambda stream: launch(external)
+
+
+def _not_captured(cause: str) -> RunError:
+    return RunError(
+        "PK543",
+        "the plan's enqueue cannot be captured as a CUDA graph.",
+        cause=cause,
+        fix="leave out --cuda-graph; a plugin must not synchronise, allocate or copy from the "
+        "host, and no output's shape may depend on data.",
+    )
 
 
 def cupy_stream(pointer: int) -> Any:
