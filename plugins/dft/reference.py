@@ -16,7 +16,7 @@ def dft(x: Array, axis: int, length: int, is_inverse: bool, is_onesided: bool) -
     numbers = wide[..., 0] + 1j * wide[..., 1] if wide.shape[-1] == 2 else wide[..., 0] + 0j
     is_real = is_inverse and is_onesided
     used = numbers[..., : length // 2 + 1 if is_real else length]
-    is_lost = ~np.isfinite(used).all(axis=-1)
+    is_lost: Array = np.any(~np.isfinite(used), axis=-1)
     used = np.where(is_lost[..., None], 0, used)
     if is_real:
         values = np.fft.irfft(used, length)[..., None]

@@ -18,7 +18,7 @@ FURTHEST = 2**29
 def max_roi_pool(x: Array, rois: Array, pooled_shape: Sequence[int], spatial_scale: float) -> Array:
     """Pool regions ``rois`` (R, 5) of the images ``x`` (N, C, H, W)."""
     y = np.zeros((len(rois), x.shape[1], *pooled_shape), x.dtype)
-    lowest = float(ml_dtypes.finfo(x.dtype).min)
+    lowest = float(ml_dtypes.finfo(x.dtype).min)  # type: ignore[no-untyped-call]
     for region, roi in enumerate(rois.astype(np.float32)):
         if not 0 <= roi[0] < len(x):
             y[region] = np.nan

@@ -8,8 +8,9 @@ import numpy as np
 
 from pluginkit import Case
 
+_Sizes = tuple[tuple[int, int], ...]
 #: Each case's name, items, queries, heads, channels, points, and the sizes of the levels.
-_CASES: tuple[tuple[str, tuple[int, int, int, int, int], tuple[tuple[int, int], ...]], ...] = (
+_CASES: tuple[tuple[str, tuple[int, int, int, int], tuple[int, _Sizes]], ...] = (
     ("pyramid", (2, 7, 4, 8), (4, ((6, 8), (3, 4), (2, 2)))),
     ("wide", (1, 5, 2, 32), (4, ((5, 7), (1, 1)))),
     ("odd_channels", (1, 9, 3, 17), (3, ((4, 3),))),
@@ -21,7 +22,7 @@ _CASES: tuple[tuple[str, tuple[int, int, int, int, int], tuple[tuple[int, int], 
     ("no_levels", (1, 3, 2, 4), (2, ())),
     ("no_points", (1, 2, 2, 4), (0, ((2, 2),))),
     ("an_empty_level", (1, 4, 2, 4), (2, ((2, 3), (0, 4)))),
-)  # type: ignore[assignment]
+)
 
 
 def deformable_attention_cases() -> Iterator[Case]:
