@@ -47,29 +47,36 @@ CASES = {
     "63 features": Graph(1_000_000, 4_000_000, 63),
     "256 features": Graph(200_000, 1_000_000, 256),
     "papers": Graph(169_343, 1_166_243, 128),
+    "many graphs": Graph(100_000, 400_000, 64),
+    "some graphs": Graph(25_000, 100_000, 64),
+    "some graphs with a hub": Graph(25_000, 100_000, 64, "hub"),
     "citations": Graph(2708, 10_556, 64),
     "molecules": Graph(2000, 4400, 32),
 }
-#: The aggregates that a case is measured with, and whether edges have weights.
+#: The attributes that a case is measured with, and whether edges have weights.
 _ADD, _WEIGHTED, _MEAN, _MAX = ("add", False), ("add", True), ("mean", False), ("max", False)
 _MORE = {"gnn": (_ADD, _WEIGHTED, _MEAN, _MAX), "papers": (_ADD, _WEIGHTED, _MEAN, _MAX)}
 _HOSTILE = {"hub": (_ADD, _MAX), "one destination": (_ADD, _MAX)}
+#: Cases with few elements, of which sums are measured with deterministic=True, too.
+_SMALL = ("many graphs", "some graphs", "some graphs with a hub", "citations", "molecules")
 _NARROW = ("gnn", "papers", "63 features")
 
 
 def workloads() -> Iterator[Workload]:
     """Yield every case with sums, and the first ones with every aggregate and type."""
     for case, graph in CASES.items():
+        columns = (slice(None), slice(None, None, ceil(graph.inner / 2)))
+        sample = {"x": columns, "y": columns}
         for dtype in (float32, float16, bfloat16) if case in _NARROW else (float32,):
             for aggregate, weighted in (_MORE | _HOSTILE).get(case, (_ADD,)):
-                present = ["x", "destinations", "rows", "sources", *["weights"][: int(weighted)]]
-                plugin = SegmentReduce(aggregate=aggregate).with_inputs(*present)  # type: ignore[arg-type]
-                dtypes = (dtype, int64, int64, int64, dtype)[: len(present)]
-                variant = f"{aggregate}, weighted" if weighted else aggregate
-                columns = (slice(None), slice(None, None, ceil(graph.inner / 2)))
-                sample = {"x": columns, "y": columns}
+                names = ["x", "destinations", "rows", "sources", *["weights"] * weighted]
+                dtypes = (dtype, int64, int64, int64, dtype)[: len(names)]
                 arrays = _inputs(graph, weighted)
-                yield Workload(case, variant, plugin, dtypes, arrays, sample)
+                for exact in (False, True) if case in _SMALL else (False,):
+                    plugin = SegmentReduce(aggregate=aggregate, deterministic=exact)  # type: ignore[arg-type]  # one of them
+                    words = [aggregate, *["weighted"] * weighted, *["deterministic"] * exact]
+                    bound, variant = plugin.with_inputs(*names), ", ".join(words)
+                    yield Workload(case, variant, bound, dtypes, arrays, sample)
 
 
 def _inputs(graph: Graph, weighted: bool) -> Callable[[Any, int], list[Any]]:

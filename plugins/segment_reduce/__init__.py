@@ -52,8 +52,9 @@ class SegmentReduce(Plugin):
 
     y[d] is 0 where no edge leads to d. Negative indices count from the end. For an index out of
     range the reference raises an error, and the kernels leave the edge out. Sums and products are
-    computed in float32 and rounded once, in an order that the number and the places of a row's
-    edges decide, so that results are the same from run to run. NaN wins in max and min.
+    computed in float32 and rounded once. Their order follows from the edges, so that results have
+    the same bits in every run, except for sums of float32 over few edges, which atomics add up
+    unless deterministic=True. NaN wins in max and min.
 
     Inputs:      x: (N, ...) float32 | float16 | bfloat16, linear; any dimension dynamic.
                  destinations: (E,) int64 | int32, in any order; quicker if they ascend.
@@ -65,8 +66,9 @@ class SegmentReduce(Plugin):
     Attributes:  aggregate: add | mean | max | min, default add.
                  initial: float | None, default None: with max and min, a further element of each
                  row that has an edge.
-    Workspace:   about 17 bytes for each edge, and 1/4 of what E rows of one float32 each need for
-                 every element of a row; 1 byte for each row of y. None for few edges.
+                 deterministic: bool, default false.
+    Workspace:   about 17 bytes for each edge, or 25 with weights; 1/4 byte for each element of the
+                 messages; 1 byte for each row of y. None for few edges.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y).
     Errors:      shapes: sources are absent and N is not E, or the columns of weights do not divide
                  a row. size: 2^30 edges, rows or elements of a row, or more. index: an index is out
@@ -85,6 +87,8 @@ class SegmentReduce(Plugin):
         default=None, doc="a further element of each maximum or minimum"
     )
 
+    deterministic: bool = attribute(default=False, doc="bit-identical results from run to run")
+
     x = Input("T", ranks=(1, 8))
     destinations = Input("Tind", shape=("E",))
     rows = ShapeInput()
@@ -98,12 +102,15 @@ class SegmentReduce(Plugin):
         _CONSTANTS,
         defines=DEFINES,
     )
-    key_kernel = CudaKernel("keys.cu", "make_keys<{Tind}>", defines=KEY_DEFINES)
+    add_kernel = CudaKernel(
+        "add.cu", "add_edges<{Tind}, {VECTOR}, {WEIGHTED}>", _CONSTANTS, defines=DEFINES
+    )
+    key_kernel = CudaKernel("keys.cu", "make_keys<{T}, {Tind}>", defines=KEY_DEFINES)
     place_kernel = CudaKernel("../_cuda/radix_sort.cu", "place_digits", defines=SORT_DEFINES)
     sweep_kernel = CudaKernel("../_cuda/radix_sort.cu", "sweep<unsigned int>", defines=SORT_DEFINES)
     edge_kernel = CudaKernel(
         "kernel.cu",
-        "reduce_edges<{T}, {Tind}, pluginkit::Aggregate::{aggregate}, {VECTOR}, {WEIGHTED}>",
+        "reduce_edges<{T}, pluginkit::Aggregate::{aggregate}, {VECTOR}, {WEIGHTED}>",
         _CONSTANTS,
         defines=DEFINES,
     )
@@ -116,7 +123,7 @@ class SegmentReduce(Plugin):
 
     def check(self, *tensors: Any) -> None:
         """Check that edges have rows of x, that weights divide them, and that 32 bits suffice."""
-        check_shapes(*tensors)
+        check_shapes(self, *tensors)
 
     def output_shapes(
         self, x: TensorDesc, destinations: TensorDesc, rows: TensorDesc, *_: TensorDesc | None
@@ -126,7 +133,7 @@ class SegmentReduce(Plugin):
 
     def workspace_bytes(self, *tensors: Any) -> int:
         """Return room for the sort and for the items of long runs."""
-        return workspace_bytes(*tensors)
+        return workspace_bytes(self, *tensors)
 
     def workspace_bound(self, *tensors: Any) -> Dim:
         """Return room for the sort and for the items of long runs."""

@@ -10,66 +10,9 @@
 // 2 for each WARP, until a warp holds all. So no row of y waits for another, however many edges it has, and the order of
 // each sum depends on the number of its edges and their place alone.
 
-#include "vectors.cuh"
+#include "runs.cuh"
 
 using pluginkit::HEADER;  // from launches.py
-
-// The runs of a warp's items. Positions count from the warp's first item, and reach into the next warp's.
-struct Runs {
-    int count;      // of the runs in `first` and `last`
-    bool has_tail;  // the first of them belongs to a long run that began before
-    bool has_head;  // the last of them belongs to a long run that goes on
-    unsigned tail_key, head_key;
-};
-
-struct RunList {
-    unsigned char first[WARP + 1], last[WARP + 1];
-    int row[2 * WARP];   // what an item reads: a row of x, or -1 for an item without a value
-    int edge[2 * WARP];
-};
-
-// List the runs that a warp reduces: those that begin in it and have up to WARP items, and its parts of longer ones. Keys
-// from `end` on name no row of y.
-__device__ __forceinline__ Runs list_runs(RunList& list, unsigned before, unsigned here, unsigned after, unsigned end) {
-    const int lane = threadIdx.x % WARP;
-    const unsigned last_before = __shfl_sync(ALL, before, WARP - 1), last_here = __shfl_sync(ALL, here, WARP - 1);
-    unsigned previous = __shfl_up_sync(ALL, before, 1);
-    const unsigned starts_before = __ballot_sync(ALL, before != previous) & ~1u;
-    previous = __shfl_up_sync(ALL, here, 1);
-    const unsigned starts = __ballot_sync(ALL, here != (lane == 0 ? last_before : previous));
-    previous = __shfl_up_sync(ALL, after, 1);
-    const unsigned starts_after = __ballot_sync(ALL, after != (lane == 0 ? last_here : previous));
-    const unsigned long long both = static_cast<unsigned long long>(starts_after) << WARP | starts;
-    constexpr int FAR = 3 * WARP;
-
-    // The run that goes on from before, if it is long.
-    const int tail_end = both == 0 ? FAR : __ffsll(both) - 1;
-    const int tail_start = starts_before == 0 ? -WARP : -1 - __clz(starts_before);
-    Runs runs;
-    runs.tail_key = __shfl_sync(ALL, here, 0);
-    runs.has_tail = (starts & 1) == 0 && tail_end - tail_start > WARP && runs.tail_key < end;
-
-    // The run that begins at this lane.
-    const bool is_start = starts >> lane & 1;
-    const unsigned long long later = both >> lane >> 1;
-    const int run_end = later == 0 ? FAR : lane + __ffsll(later);
-    const bool is_long = is_start && run_end - lane > WARP;
-    const unsigned listed = __ballot_sync(ALL, is_start && here < end);
-    const unsigned long_ones = __ballot_sync(ALL, is_long && here < end);
-    runs.has_head = long_ones != 0;
-    runs.head_key = last_here;
-    runs.count = runs.has_tail + __popc(listed);
-    if (lane == 0 && runs.has_tail) {
-        list.first[0] = 0;
-        list.last[0] = static_cast<unsigned char>(min(tail_end, WARP));
-    }
-    if (listed >> lane & 1) {
-        const int place = runs.has_tail + __popc(listed & ((1u << lane) - 1));
-        list.first[place] = static_cast<unsigned char>(lane);
-        list.last[place] = static_cast<unsigned char>(is_long ? WARP : run_end);
-    }
-    return runs;
-}
 
 // Write the keys of the warp's two new items: its parts of the long run that went on and of the one that goes on. An item
 // between others of its run that has no value keeps the key, so that the run stays one.
@@ -99,62 +42,52 @@ template <typename T> struct Target {
     float initial;
 };
 
-// Reduce the listed runs. LANES lanes take one run; `reduce(total, first, last, at)` reduces the items of a run and
-// returns how many edges they stand for.
+// Reduce the listed runs to rows of y, or to new items if they are parts of long ones.
 template <Aggregate A, int N, bool VECTOR_STORE, typename T, typename Reduce>
-__device__ __forceinline__ void reduce_runs(const Target<T>& target, const RunList& list, const Runs& runs,
-                                            unsigned here, int warp, Reduce reduce) {
-    const int lane = threadIdx.x % WARP, lanes_log2 = target.sizes.lanes_log2, lanes = 1 << lanes_log2;
-    const int at = (blockIdx.y * WARP + lane % lanes) * N;
-    const int groups = WARP >> lanes_log2;
-    for (int base = 0; base < runs.count; base += groups) {
-        const int run = base + (lane >> lanes_log2);
-        const bool is_mine = run < runs.count;
-        const int first = is_mine ? list.first[run] : 0;
-        const unsigned key = __shfl_sync(ALL, here, first) & ~NO_VALUE;
-        if (!is_mine || at >= target.sizes.inner) continue;
-        const int last = list.last[run];
-        float total[N];
+__device__ __forceinline__ void reduce_to_target(const Target<T>& target, const RunList& list, const Runs& runs,
+                                                 unsigned here, int warp, Reduce reduce) {
+    const int inner = target.sizes.inner;
+    reduce_runs<A, N>(
+        list, runs.count, here, target.sizes.lanes_log2, inner, reduce,
+        [&](int run, unsigned key, float(&total)[N], int count, int at) {
+            const bool is_tail = run == 0 && runs.has_tail, is_head = run == runs.count - 1 && runs.has_head;
+            if (is_tail || is_head) {
+                float* item = target.new_items + (2LL * warp + !is_tail) * target.sizes.stride;
+                if (at == 0) item[0] = __int_as_float(count);
 #pragma unroll
-        for (int n = 0; n < N; ++n) total[n] = identity<A>();
-        const int count = reduce(total, first, last, at);
-        const bool is_tail = run == 0 && runs.has_tail, is_head = run == runs.count - 1 && runs.has_head;
-        if (is_tail || is_head) {
-            float* item = target.new_items + (2LL * warp + !is_tail) * target.sizes.stride;
-            if (at == 0) item[0] = __int_as_float(count);
-#pragma unroll
-            for (int n = 0; n < N; ++n) item[HEADER + at + n] = total[n];
-            if (at + N >= target.sizes.inner) {  // the next launch reads the padding, too
-                for (int n = at + N; n < target.sizes.stride - HEADER; ++n) item[HEADER + n] = 0.0f;
+                for (int n = 0; n < N; ++n) item[HEADER + at + n] = total[n];
+                if (at + N >= inner) {  // the next launch reads the padding, too
+                    for (int n = at + N; n < target.sizes.stride - HEADER; ++n) item[HEADER + n] = 0.0f;
+                }
+                return;
             }
-            continue;
-        }
 #pragma unroll
-        for (int n = 0; n < N; ++n) total[n] = result_of<A>(total[n], count, target.initial);
-        T* y = target.y + static_cast<long long>(key) * target.sizes.inner + at;
-        if constexpr (VECTOR_STORE) {
-            store(y, total);
-        } else {
+            for (int n = 0; n < N; ++n) total[n] = result_of<A>(total[n], count, target.initial);
+            T* y = target.y + static_cast<long long>(key) * inner + at;
+            if constexpr (VECTOR_STORE) {
+                store(y, total);
+            } else {
 #pragma unroll
-            for (int n = 0; n < N; ++n) {
-                if (at + n < target.sizes.inner) y[n] = static_cast<T>(total[n]);
+                for (int n = 0; n < N; ++n) {
+                    if (at + n < inner) y[n] = static_cast<T>(total[n]);
+                }
             }
-        }
-        if (at == 0) target.touched[key] = 1;
-    }
+            if (at == 0) target.touched[key] = 1;
+        });
 }
 
 __device__ __forceinline__ unsigned key_at(const unsigned* keys, int item, int items) {
     return item < 0 ? BEFORE_ALL : item < items ? keys[item] : AFTER_ALL;
 }
 
-// Reduce sorted edges. A value is a row of x, or an edge if sources or weights need it.
-template <typename T, typename I, Aggregate A, int VECTOR, bool WEIGHTED>
+// Reduce sorted edges. A value is a row of x; with weights it is an edge, of which `pairs` has the row and the bits of the
+// weight, if it has one.
+template <typename T, Aggregate A, int VECTOR, bool WEIGHTED>
 __global__ void __launch_bounds__(THREADS)
     reduce_edges(T* __restrict__ y, unsigned char* touched, float* new_items, unsigned* new_keys, int* are_new,
                  Sizes sizes, float initial, const T* __restrict__ x, const T* __restrict__ weights, Widths widths,
-                 const I* __restrict__ sources, const State* state, const unsigned* given_keys,
-                 const int* given_values, const unsigned* sorted_keys, const int* sorted_values, int nodes) {
+                 const int2* __restrict__ pairs, const State* state, const unsigned* given_keys,
+                 const int* given_values, const unsigned* sorted_keys, const int* sorted_values) {
     const Target<T> target{y, touched, new_items, new_keys, are_new, sizes, initial};
     const Edges<T> edges{x, weights, widths};
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
@@ -174,31 +107,18 @@ __global__ void __launch_bounds__(THREADS)
         if (base + place < sizes.items && (half == 0 ? here : after) < target.sizes.rows) {
             const int value = values[base + place];
             if constexpr (WEIGHTED) {
-                list.edge[place] = value;
-                list.row[place] = sources == nullptr ? value : row_of(sources[value], nodes);
+                const int2 pair = pairs[value];
+                list.row[place] = pair.x;
+                list.edge[place] = widths.heads == 1 ? pair.y : value;
             } else {
                 list.row[place] = value;
             }
         }
     }
     __syncwarp();
-    reduce_runs<A, N, true>(
+    reduce_to_target<A, N, true>(
         target, list, runs, here, warp, [&](float(&total)[N], int first, int last, int at) {
-            for (int place = first; place < last; place += UNROLLED) {
-                EdgeVector<T, N> given[UNROLLED];
-#pragma unroll
-                for (int i = 0; i < UNROLLED; ++i) {
-                    if (place + i < last) {
-                        const int edge = WEIGHTED ? list.edge[place + i] : 0;
-                        given[i] = vector_of<WEIGHTED, N>(edges, list.row[place + i], edge, at);
-                    }
-                }
-#pragma unroll
-                for (int i = 0; i < UNROLLED; ++i) {
-                    if (place + i < last) reduce_vector<A, WEIGHTED>(total, given[i]);
-                }
-            }
-            return last - first;
+            return reduce_edges_of<A, WEIGHTED>(edges, list, total, first, last, at);
         });
 }
 
@@ -223,7 +143,7 @@ __global__ void __launch_bounds__(THREADS)
     list.row[lane] = marked == here ? base + lane : -1;
     list.row[WARP + lane] = marked_after == after ? base + WARP + lane : -1;
     __syncwarp();
-    reduce_runs<A, N, false>(
+    reduce_to_target<A, N, false>(
         target, list, runs, here, warp, [&](float(&total)[N], int first, int last, int at) {
             int count = 0;
             for (int place = first; place < last; place += UNROLLED) {

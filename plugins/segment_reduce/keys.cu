@@ -1,8 +1,8 @@
 // Make the keys of edges, see whether they are in order, and count their digits for the sort.
 
-#include "state.cuh"
+#include "vectors.cuh"
 
-using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::MOST_SWEEPS, pluginkit::THREADS;  // from launches.py
+using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::MOST_SWEEPS;  // from launches.py
 
 constexpr int DIGITS = 1 << DIGIT_BITS;
 
@@ -18,12 +18,12 @@ __device__ __forceinline__ void count_digit(int* counts, unsigned digit) {
 }
 
 // Write a key and a value for each edge. The key is the row of y, or `rows` if an index is out of range. The value is the
-// row of x, or the edge if `keeps_edge`.
-template <typename I>
+// row of x; or if `pairs` is given the edge, and the pair its row of x and, with one column of weights, their bits.
+template <typename T, typename I>
 __global__ void __launch_bounds__(THREADS)
     make_keys(unsigned* __restrict__ keys, int* __restrict__ values, int* __restrict__ digits, State* state,
               const I* __restrict__ destinations, const I* __restrict__ sources, int edges, int rows, int nodes,
-              bool keeps_edge, int sweeps) {
+              int2* __restrict__ pairs, const T* __restrict__ weights, int heads, int sweeps) {
     __shared__ int counts[MOST_SWEEPS * DIGITS];
     for (int i = threadIdx.x; i < sweeps * DIGITS; i += THREADS) counts[i] = 0;
     __syncthreads();
@@ -49,7 +49,8 @@ __global__ void __launch_bounds__(THREADS)
             is_unsorted |= !is_edge || row_of(previous[load], rows) > row;
             unsigned key = is_edge ? row : rows;
             keys[edge] = key;
-            values[edge] = keeps_edge ? edge : node;
+            values[edge] = pairs == nullptr ? node : edge;
+            if (pairs != nullptr) pairs[edge] = make_int2(node, weighted_edge(weights, heads, edge));
             for (int sweep = 0; sweep < sweeps; ++sweep, key >>= DIGIT_BITS) {
                 count_digit(counts + sweep * DIGITS, key % DIGITS);
             }

@@ -45,14 +45,7 @@ _UNROLLED, _LOADS = 4, 4
 #: With more blocks make_keys adds more counts of digits to the common ones.
 _COUNTING_BLOCKS = 1056
 
-#: The constants that keys.cu, and the other kernels, share with Python.
-KEY_DEFINES = {
-    "DIGIT_BITS": DIGIT_BITS,
-    "LOADS": _LOADS,
-    "MOST_SWEEPS": MOST_SWEEPS,
-    "THREADS": THREADS,
-    "WARP": WARP,
-}
+#: The constants that the kernels share with Python, and further ones of keys.cu.
 DEFINES = {
     "Aggregate": SegmentAggregate,
     "HEADER": HEADER,
@@ -60,6 +53,11 @@ DEFINES = {
     "THREADS": THREADS,
     "UNROLLED": _UNROLLED,
     "WARP": WARP,
+}
+KEY_DEFINES = DEFINES | {
+    "DIGIT_BITS": DIGIT_BITS,
+    "LOADS": _LOADS,
+    "MOST_SWEEPS": MOST_SWEEPS,
 }
 
 
@@ -78,13 +76,15 @@ class SegmentCall:
     @cached_property
     def problem(self) -> SegmentProblem:
         """The sizes of the call."""
-        return problem_of(self.x, self.destinations, self.y.shape[0], self.weights)
+        return problem_of(self.plugin, self.x, self.destinations, self.y.shape[0], self.weights)
 
     def steps(self) -> Sequence[Step]:
         """Return one launch for few edges; else a sort, reductions and zeros."""
         if self.problem.edges == 0 or self.problem.inner == 0:
             return (Fill(self.y),)
-        return (self._scan(),) if self.problem.scans else tuple(self._sorted())
+        if self.problem.scans:
+            return (self._scan(),)
+        return self._added() if self.problem.adds else tuple(self._sorted())
 
     @property
     def _widths(self) -> KernelArgument:
@@ -120,6 +120,21 @@ class SegmentCall:
             constants=self._constants,
         )
 
+    def _added(self) -> Sequence[Step]:
+        problem = self.problem
+        lanes_log2, parts = problem.lanes(self._vectors())
+        add = Launch(
+            self.plugin.add_kernel,
+            grid=(ceil_div(problem.edges, _TILE), parts),
+            block=THREADS,
+            args=(
+                *(self.y, self.x, self.weights, self._widths, self.destinations, self.sources),
+                *map(int32, (problem.edges, problem.rows, problem.nodes, lanes_log2)),
+            ),
+            constants=self._constants,
+        )
+        return Fill(self.y), add
+
     def _sorted(self) -> Iterator[Step]:
         problem, plugin = self.problem, self.plugin
         parts = problem.zeroed()
@@ -133,8 +148,8 @@ class SegmentCall:
             args=(
                 *(*self._pairs(0), digits, state, self.destinations, self.sources),
                 *map(int32, (problem.edges, problem.rows, problem.nodes)),
-                self.weights is not None,
-                int32(problem.sweeps),
+                *(self._weight_pairs, self.weights),
+                *map(int32, (problem.heads, problem.sweeps)),
             ),
         )
         yield Launch(plugin.place_kernel, problem.sweeps, DIGITS, (digits,))
@@ -170,10 +185,18 @@ class SegmentCall:
         first, second = self.workspace.at(zeroed), self.workspace.at(zeroed + 2 * keys)
         return first.at(half * keys).first(keys), second.at(half * values).first(values)
 
+    @property
+    def _weight_pairs(self) -> Workspace | None:
+        """Return where the row of x and the weight of each edge are, if edges have weights."""
+        if self.weights is None:
+            return None
+        *before, size = self.problem.sizes()
+        return self.workspace.at(sum(before)).first(size)
+
     def _reductions(self, state: Workspace, touched: Workspace) -> Iterator[Launch]:
         """Yield reduce_edges, then reduce_items for each level of items."""
         problem, plugin = self.problem, self.plugin
-        *before, key_bytes, _ = problem.sizes()
+        *before, key_bytes, _, _ = problem.sizes()
         keys, values = self.workspace.at(sum(before)), self.workspace.at(sum(before) + key_bytes)
         flag = state.at(4)
         items = problem.edges
@@ -190,9 +213,8 @@ class SegmentCall:
             block=THREADS,
             args=(
                 *arguments,
-                *(self.x, self.weights, self._widths, self.sources, state),
+                *(self.x, self.weights, self._widths, self._weight_pairs, state),
                 *(*self._pairs(0), *self._pairs(problem.sweeps)),
-                int32(problem.nodes),
             ),
             constants=self._constants,
         )

@@ -19,9 +19,10 @@ __global__ void __launch_bounds__(THREADS)
     int found = 0;
     for (int base = warp * part; base < end; base += WARP) {
         const int edge = base + lane;
-        int source = -1;
+        int source = -1, weight = 0;
         if (edge < end && row_of(destinations[edge], rows) == row) {
             source = sources == nullptr ? edge : row_of(sources[edge], nodes);
+            if constexpr (WEIGHTED) weight = weighted_edge(weights, widths.heads, edge);
         }
         unsigned mine = __ballot_sync(ALL, source >= 0);
         found += __popc(mine);
@@ -33,8 +34,9 @@ __global__ void __launch_bounds__(THREADS)
                 is_given[i] = mine != 0;
                 const int from = is_given[i] ? __ffs(mine) - 1 : 0;
                 const int node = __shfl_sync(ALL, source, from);
+                const int factor = WEIGHTED ? __shfl_sync(ALL, weight, from) : 0;
                 if (is_given[i] && at < edges.widths.inner) {
-                    given[i] = vector_of<WEIGHTED, N>(edges, node, base + from, at);
+                    given[i] = vector_of<WEIGHTED, N>(edges, node, factor, at);
                 }
                 mine &= mine - 1;
             }

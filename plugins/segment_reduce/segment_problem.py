@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pluginkit import Dim, InputError, TensorDesc, ceil_div, known, may_hold, product, where
+from pluginkit import (
+    Dim,
+    InputError,
+    TensorDesc,
+    ceil_div,
+    float32,
+    known,
+    may_hold,
+    product,
+    where,
+)
 from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, SWEEP_THREADS, sweep_blocks
+
+if TYPE_CHECKING:
+    from pluginkit.plugins.segment_reduce import SegmentReduce
 
 THREADS, WARP = 256, 32
 #: The sweeps of a sort by 31 bits.
@@ -15,6 +29,8 @@ MOST_SWEEPS = 4
 VECTORS = (16, 4, 1)
 #: Below these, one launch that looks at all edges for each row is faster than a sort.
 _FEW_EDGES, _FEW_LOOKS = 4096, 2**13
+#: Up to so many elements of messages, atomics are.
+_FEW_ELEMENTS = 2**23
 #: More than any call has edges or rows: check refuses those with as many.
 MOST = 2**30
 #: The floats of an item before the elements of a row, and of a vector.
@@ -34,6 +50,8 @@ class SegmentProblem:
         inner: the elements of a row.
         heads: the columns of weights; 1 without weights.
         itemsize: the bytes of an element.
+        is_weighted: whether edges have weights.
+        may_add: whether it is a sum of float32 whose bits may differ from run to run.
     """
 
     edges: int
@@ -42,6 +60,13 @@ class SegmentProblem:
     inner: int
     heads: int
     itemsize: int
+    is_weighted: bool
+    may_add: bool
+
+    @property
+    def adds(self) -> bool:
+        """Whether sums by atomics are faster than a sort."""
+        return self.may_add and self.edges * self.inner <= _FEW_ELEMENTS and self.rows < 2**26
 
     @property
     def scans(self) -> bool:
@@ -95,6 +120,7 @@ class SegmentProblem:
             *(edges, edges, edges, edges),  # keys and values, each twice
             items * 4,
             items * self.stride * _FLOAT_BYTES,
+            2 * edges if self.is_weighted else 0,
         )
         return [_aligned(part) for part in parts]
 
@@ -116,6 +142,7 @@ def _aligned(nbytes: int) -> int:
 
 
 def problem_of(
+    plugin: SegmentReduce,
     x: TensorDesc,
     destinations: TensorDesc,
     rows: Dim,
@@ -130,10 +157,13 @@ def problem_of(
         inner=known(product(x.shape[1:])),
         heads=known(heads),
         itemsize=x.dtype.itemsize,
+        is_weighted=weights is not None,
+        may_add=x.dtype is float32 and plugin.aggregate == "add" and not plugin.deterministic,
     )
 
 
 def check_shapes(
+    plugin: SegmentReduce,
     x: TensorDesc,
     destinations: TensorDesc,
     rows: TensorDesc,
@@ -148,7 +178,7 @@ def check_shapes(
             f"{x} and {destinations}; expected a row for each edge, since sources are absent.",
             code="shapes",
         )
-    problem = problem_of(x, destinations, rows.values[0], weights)
+    problem = problem_of(plugin, x, destinations, rows.values[0], weights)
     if weights is not None and (problem.heads == 0 or problem.inner % problem.heads):
         raise InputError(
             f"{weights} and {x}; expected columns of weights that divide a row of x.",
@@ -159,6 +189,7 @@ def check_shapes(
 
 
 def workspace_bytes(
+    plugin: SegmentReduce,
     x: TensorDesc,
     destinations: TensorDesc,
     rows: TensorDesc,
@@ -166,8 +197,8 @@ def workspace_bytes(
     weights: TensorDesc | None,
 ) -> int:
     """Return the bytes that a call of static shapes needs."""
-    problem = problem_of(x, destinations, rows.values[0], weights)
-    return 0 if problem.scans else sum(problem.sizes())
+    problem = problem_of(plugin, x, destinations, rows.values[0], weights)
+    return 0 if problem.scans or problem.adds else sum(problem.sizes())
 
 
 def workspace_bound(
@@ -178,6 +209,6 @@ def workspace_bound(
     stride = HEADER + VECTOR_FLOATS + product(x.shape[1:])
     items = ceil_div(edges, WARP) * 3 + 64  # at each level a sixteenth of those before, and two
     swept = (ceil_div(edges, SWEEP_THREADS) + 1) * 4 * DIGITS * MOST_SWEEPS
-    found: Dim = 16 * edges + 4 * items * (stride + 1) + swept + rows.values[0]
+    found: Dim = 24 * edges + 4 * items * (stride + 1) + swept + rows.values[0]
     found += 16 * _ALIGNMENT + 4 * DIGITS * MOST_SWEEPS
     return found

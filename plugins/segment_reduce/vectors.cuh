@@ -46,16 +46,23 @@ template <typename T, int N> struct EdgeVector {
     float weight;
 };
 
+// Load the vector of a row. `edge` is the edge, or with one column of weights the bits of its weight.
 template <bool WEIGHTED, int N, typename T>
 __device__ __forceinline__ EdgeVector<T, N> vector_of(const Edges<T>& edges, int row, int edge, int at) {
     EdgeVector<T, N> made;
     made.pack = *reinterpret_cast<const Pack<T, N>*>(edges.x + static_cast<long long>(row) * edges.widths.inner + at);
     made.weight = 1.0f;
     if constexpr (WEIGHTED) {
-        const int head = edges.widths.heads == 1 ? 0 : at / edges.widths.head_size;
-        made.weight = static_cast<float>(edges.weights[static_cast<long long>(edge) * edges.widths.heads + head]);
+        const int heads = edges.widths.heads, head = at / edges.widths.head_size;
+        made.weight = heads == 1 ? __int_as_float(edge)
+                                 : static_cast<float>(edges.weights[static_cast<long long>(edge) * heads + head]);
     }
     return made;
+}
+
+// Return the edge, or with one column of weights the bits of its weight.
+template <typename T> __device__ __forceinline__ int weighted_edge(const T* weights, int heads, int edge) {
+    return heads == 1 ? __float_as_int(static_cast<float>(weights[edge])) : edge;
 }
 
 template <Aggregate A, bool WEIGHTED, typename T, int N>

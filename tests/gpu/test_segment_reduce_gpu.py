@@ -62,11 +62,22 @@ def reference(arrays, **attributes):
 @pytest.mark.parametrize("graph", GRAPHS, ids=str)
 def test_graphs(lean, graph, aggregate, dtype):
     arrays = arrays_of(*graph, dtype)
-    got, again = (on_gpu(lean, arrays, aggregate=aggregate) for _ in range(2))
+    attributes = {"aggregate": aggregate, "deterministic": True}
+    got, again = (on_gpu(lean, arrays, **attributes) for _ in range(2))
     np.testing.assert_array_equal(got.view(np.uint8), again.view(np.uint8))
     expected = reference(arrays, aggregate=aggregate)
+    assert_near(got, expected, arrays, aggregate)
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=str)
+def test_sums_by_atomics(lean, graph):
+    arrays = arrays_of(*graph, np.float32)
+    assert_near(on_gpu(lean, arrays), reference(arrays), arrays, "add")
+
+
+def assert_near(got, expected, arrays, aggregate):
     wide, wanted = got.astype(np.float64), expected.astype(np.float64)
-    tolerance = SegmentReduce.tolerance[dtype_from_numpy(dtype)]
+    tolerance = SegmentReduce.tolerance[dtype_from_numpy(got.dtype)]
     longest = np.bincount(arrays[1]).max() if aggregate == "add" else 1
     allowed = tolerance * np.maximum(max(1, longest / 1000), abs(wanted)) + 1e-9
     np.testing.assert_array_less(abs(wide - wanted), allowed)

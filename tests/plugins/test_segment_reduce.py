@@ -85,7 +85,8 @@ LENGTHS = [1, 31, 32, 33, 1, 63, 64, 65, 32, 32, 95, 1030, 2, 33, 500, 31]
 
 @pytest.mark.parametrize("first", [0, 1, 17, 31])
 @pytest.mark.parametrize("is_sorted", [True, False])
-def test_runs_of_every_length_and_place(first, is_sorted):
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_runs_of_every_length_and_place(first, is_sorted, deterministic):
     lengths = [first, *LENGTHS]
     at = np.repeat(np.arange(len(lengths)) * 7, lengths)
     rng = np.random.default_rng(1)
@@ -93,14 +94,15 @@ def test_runs_of_every_length_and_place(first, is_sorted):
         rng.shuffle(at)
     x = rng.integers(-8, 9, (50, 3)).astype(np.float32)  # sums are exact
     arrays = [x, at, np.array([8300]), rng.integers(0, 50, len(at)), None]
-    np.testing.assert_array_equal(on_machine(arrays), reference(arrays))
+    got = on_machine(arrays, deterministic=deterministic)
+    np.testing.assert_array_equal(got, reference(arrays))
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_one_destination_takes_every_level(aggregate):
     arrays = edges(40, 33_000, 1, (2,))
     arrays[2] = np.array([9000])
-    got = on_machine(arrays, aggregate=aggregate)
+    got = on_machine(arrays, aggregate=aggregate, deterministic=True)
     np.testing.assert_allclose(got, reference(arrays, aggregate=aggregate), atol=2e-3)
 
 
@@ -132,8 +134,8 @@ def test_nan_wins(count):
         np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
 
 
-def launched(count, rows):
-    plugin = SegmentReduce().with_inputs("x", "destinations", "rows", "sources")
+def launched(count, rows, **attributes):
+    plugin = SegmentReduce(**attributes).with_inputs("x", "destinations", "rows", "sources")
     described = calls.describe_inputs(
         plugin, [(9, 4), (count,), (1,), (count,)], [float32, int64, int64, int64], {"rows": [rows]}
     )
@@ -144,7 +146,9 @@ def launched(count, rows):
 
 def test_few_edges_take_one_launch():
     assert launched(4000, 500) == ["scan_edges"]
-    before, *sweeps, edge, item, zero = launched(300, 70_000)
+    assert launched(300, 70_000) == ["add_edges"]
+    assert launched(300, 70_000, aggregate="max")[0] == "make_keys"
+    before, *sweeps, edge, item, zero = launched(300, 70_000, deterministic=True)
     assert [before, edge, item, zero] == ["make_keys", "reduce_edges", "reduce_items", "zero_rows"]
     assert sweeps == ["place_digits", *["sweep"] * 3]
 

@@ -1,0 +1,71 @@
+// Add edges to rows of y that are zero before, for sums of float32 whose bits may differ from run to run: one launch, and no
+// sort of all edges. A warp sorts its edges, so that it adds once to each row.
+
+#include "runs.cuh"
+
+// Sort numbers over the warp, the least into lane 0.
+__device__ __forceinline__ unsigned sorted_over_warp(unsigned mine) {
+    const int lane = threadIdx.x % WARP;
+#pragma unroll
+    for (int size = 2; size <= WARP; size *= 2) {
+#pragma unroll
+        for (int step = size / 2; step > 0; step /= 2) {
+            const unsigned other = __shfl_xor_sync(ALL, mine, step);
+            const bool takes_least = ((lane & step) == 0) == ((lane & size) == 0);
+            mine = takes_least ? min(mine, other) : max(mine, other);
+        }
+    }
+    return mine;
+}
+
+template <int N> __device__ __forceinline__ void add_vector(float* y, const float (&total)[N]) {
+#if __CUDA_ARCH__ >= 900
+    if constexpr (N == 4) {
+        atomicAdd(reinterpret_cast<float4*>(y), make_float4(total[0], total[1], total[2], total[3]));
+        return;
+    }
+#endif
+#pragma unroll
+    for (int n = 0; n < N; ++n) atomicAdd(y + n, total[n]);
+}
+
+template <typename I, int VECTOR, bool WEIGHTED>
+__global__ void __launch_bounds__(THREADS)
+    add_edges(float* __restrict__ y, const float* __restrict__ x, const float* __restrict__ weights, Widths widths,
+              const I* __restrict__ destinations, const I* __restrict__ sources, int count, int rows, int nodes,
+              int lanes_log2) {
+    constexpr int N = VECTOR > sizeof(float) ? VECTOR / sizeof(float) : 1;
+    constexpr Aggregate A = Aggregate::add;
+    __shared__ RunList lists[WARPS];
+    RunList& list = lists[threadIdx.x / WARP];
+    const int lane = threadIdx.x % WARP, edge = (blockIdx.x * WARPS + threadIdx.x / WARP) * WARP + lane;
+    const Edges<float> edges{x, weights, widths};
+    int row = -1, node = -1, factor = 0;
+    if (edge < count) {
+        row = row_of(destinations[edge], rows);
+        node = sources == nullptr ? edge : row_of(sources[edge], nodes);
+        if constexpr (WEIGHTED) factor = weighted_edge(weights, widths.heads, edge);
+    }
+    const unsigned key = row >= 0 && node >= 0 ? row : rows;
+    const unsigned sorted = sorted_over_warp(key * WARP + lane), here = sorted / WARP;
+    list.row[lane] = __shfl_sync(ALL, node, sorted % WARP);
+    list.edge[lane] = __shfl_sync(ALL, factor, sorted % WARP);
+    const unsigned previous = __shfl_up_sync(ALL, here, 1);
+    const unsigned starts = __ballot_sync(ALL, lane == 0 || here != previous);
+    const unsigned listed = starts & __ballot_sync(ALL, here < rows);
+    if (listed >> lane & 1) {
+        const int place = __popc(listed & ((1u << lane) - 1));
+        const unsigned later = lane == WARP - 1 ? 0 : starts >> (lane + 1);
+        list.first[place] = static_cast<unsigned char>(lane);
+        list.last[place] = static_cast<unsigned char>(later == 0 ? WARP : lane + __ffs(later));
+    }
+    __syncwarp();
+    reduce_runs<A, N>(
+        list, __popc(listed), here, lanes_log2, widths.inner,
+        [&](float(&total)[N], int first, int last, int at) {
+            return reduce_edges_of<A, WEIGHTED>(edges, list, total, first, last, at);
+        },
+        [&](int, unsigned key, float(&total)[N], int, int at) {
+            add_vector(y + static_cast<long long>(key) * widths.inner + at, total);
+        });
+}
