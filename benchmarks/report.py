@@ -47,6 +47,7 @@ MultiScaleDeformableAttention and peers | a GPU, torch, triton |
 | [segment_reduce.py](segment_reduce.py) | SegmentReduce and its peers | a GPU, torch, Triton |
 | [resized_arg_max.py](resized_arg_max.py) | ResizedArgMax and its peers | a GPU, torch |
 | [tree_ensemble.py](tree_ensemble.py) | TreeEnsemble and its peers | a GPU, torch |
+| [selective_scan.py](selective_scan.py) | SelectiveScan and its peers | a GPU, torch, triton |
 | [torchvision_detectors.py](torchvision_detectors.py) | which detectors build | torchvision |
 | [exports.py](exports.py) | models that people export: [table](exports.md) | torch and others |
 | [enqueue_vtables.py](enqueue_vtables.py) | what one enqueue costs the host | \

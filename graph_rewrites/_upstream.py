@@ -30,6 +30,37 @@ class Upstream:
         node = None if position is None else self.index.nodes[position]
         return node if node is not None and is_op(node, op_type) else None
 
+    def without_casts(self, name: str) -> str:
+        """Return the value above Casts to the type that it has."""
+        cast = self.above(name, "Cast")
+        while cast is not None and self.dtype(cast.input[0]) == self.dtype(name):
+            name = str(cast.input[0])
+            cast = self.above(name, "Cast")
+        return name
+
+    def part_of(self, name: str, axis: int, number: int, start: int) -> str | None:
+        """Return the value of which another is a part along an axis.
+
+        Args:
+            name: the part, whose size is not looked at.
+            axis: the axis.
+            number: which output of a Split it must be.
+            start: where a Slice must begin.
+        """
+        axes = (axis, axis - len(self.dims(name)))
+        split, cut = self.above(name, "Split"), self.above(name, "Slice")
+        if split is not None:
+            is_there = list(split.output).index(name) == number
+            return split.input[0] if is_there and attribute_of(split, "axis", 0) in axes else None
+        if cut is None or len(cut.input) < 4:
+            return None
+        starts, _, along, *steps = [self.stored(each) for each in cut.input[1:]]
+        if starts is None or along is None or starts.size != 1 or along.size != 1:
+            return None
+        is_dense = all(step is not None and step.item() == 1 for step in steps)
+        fits = is_dense and starts.item() == start and along.item() in axes
+        return cut.input[0] if fits else None
+
     def dims(self, name: str) -> AxisSizes:
         """Return the sizes of a value's axes; none at all if its rank is unknown."""
         found = self.graphs.types.find(self.index.scope, name)

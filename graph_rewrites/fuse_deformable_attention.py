@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -186,8 +187,15 @@ class _Candidate:
 
     def _of_samples(self, samples: Sequence[onnx.NodeProto], weights: str) -> _Attention | None:
         """Return the attention with these GridSamples, if they and the weights fit each other."""
-        values = {self._value(each.input[0], at) for at, each in enumerate(samples)}
-        grids = {self._grid(each.input[1], at) for at, each in enumerate(samples)}
+        images, of_grids = ([self._up.dims(each.input[at]) for each in samples] for at in (0, 1))
+        sizes = tuple((h, w) for *_, h, w in images if isinstance(h, int) and isinstance(w, int))
+        counts = {dims[2] for dims in of_grids if len(dims) == 4}
+        points = counts.pop() if len(counts) == 1 else None
+        if len(sizes) != len(samples) or not isinstance(points, int):
+            return None
+        starts = [0, *accumulate(height * width for height, width in sizes)]
+        values = {self._value(each.input[0], at, starts[at]) for at, each in enumerate(samples)}
+        grids = {self._grid(each.input[1], at, at * points) for at, each in enumerate(samples)}
         weight = self._moved(weights, ([0, 2, 1, 3, 4], [0, 2, 1, 3]))
         if len(values) != 1 or len(grids) != 1 or weight is None:
             return None
@@ -195,27 +203,25 @@ class _Candidate:
         if value is None or grid is None or (locations := self._scaled(grid)) is None:
             return None
         of_value, of_grid, of_weight = map(self._up.dims, (value, locations, weight))
-        images = [self._up.dims(each.input[0]) for each in samples]
-        sizes = tuple((h, w) for *_, h, w in images if isinstance(h, int) and isinstance(w, int))
-        counts = {self._up.dims(each.input[1])[2] for each in samples}
-        heads, points = of_value[2], counts.pop()
-        if counts or not isinstance(heads, int) or not isinstance(points, int):
-            return None
-        if len(sizes) != len(samples) or of_value[1] != sum(h * w for h, w in sizes):
+        (_, queries, *_), heads = of_grid, of_value[2]
+        if not isinstance(heads, int) or of_value[1] != starts[-1]:
             return None
         is_merged = len(of_grid) == 5
         last: AxisSizes = [len(sizes) * points] if is_merged else [len(sizes), points]
-        wanted: AxisSizes = [of_grid[0], of_grid[1], heads, *last]
-        if not are_same(of_weight, wanted) or not are_same(of_grid, [*wanted, 2]):
-            return None
-        queries, reshaped = of_grid[1], self._up.dims(weights)[1:]
-        is_read_once = is_same(self._up.dims(samples[0].input[1])[1], queries)
-        if not is_read_once or not are_same(reshaped, [1, queries, len(sizes) * points]):
-            return None
-        return _Attention(value, locations, weight, heads, points, sizes, is_merged)
+        is_one_batch = is_same(of_weight[0], of_value[0]) or is_same(of_weight[0], of_grid[0])
+        fits = (
+            is_one_batch
+            and are_same(of_weight[1:], [queries, heads, *last])
+            and are_same(of_grid[1:], [queries, heads, *last, 2])
+            and is_same(of_grids[0][1], queries)
+            and are_same(self._up.dims(weights)[1:], [1, queries, len(sizes) * points])
+        )
+        return (
+            _Attention(value, locations, weight, heads, points, sizes, is_merged) if fits else None
+        )
 
-    def _value(self, image: str, level: int) -> str | None:
-        """Return the value whose pixels of a level are an image, all heads in its batch."""
+    def _value(self, image: str, level: int, start: int) -> str | None:
+        """Return the value whose pixels from `start` on are an image, all heads in its batch."""
         reshape = self._up.above(image, "Reshape")
         dims = self._up.dims(image)
         if reshape is None or len(dims) != 4:
@@ -223,35 +229,32 @@ class _Candidate:
         channels, pixels = dims[1], known_product(dims[2:])
         transpose = self._up.above(reshape.input[0], "Transpose")
         if transpose is None:  # heads and channels are moved before the split
-            split = self._split(reshape.input[0], level, (2, -1), pixels)
-            flat = None if split is None else self._up.above(split.input[0], "Reshape")
+            whole = self._up.part_of(reshape.input[0], 2, level, start)
+            flat = None if whole is None else self._up.above(whole, "Reshape")
             moved = None if flat is None else self._up.above(flat.input[0], "Transpose")
             if flat is None or moved is None or perm_of(moved) != [0, 2, 3, 1]:
                 return None
             value, (_, *last) = moved.input[0], self._up.dims(flat.output[0]) or [None]
-            of_value = self._up.dims(value)
+            of_value, part = self._up.dims(value), self._up.dims(reshape.input[0])
             is_whole = len(of_value) == 4 and are_same(last, [channels, of_value[1]])
+            size = part[2] if len(part) == 3 else None
         else:
             flat = self._up.above(transpose.input[0], "Reshape")
-            if flat is None or perm_of(transpose) != [0, 2, 1]:
+            value = None if flat is None else self._up.part_of(flat.input[0], 1, level, start)
+            if flat is None or value is None or perm_of(transpose) != [0, 2, 1]:
                 return None
-            split = self._split(flat.input[0], level, (1, -3), pixels)
-            if split is None:
-                return None
-            value, kept = split.input[0], self._up.dims(flat.output[0])
-            of_value, part = self._up.dims(value), self._up.dims(flat.input[0])
+            kept, of_value = self._up.dims(flat.output[0]), self._up.dims(value)
+            part = self._up.dims(flat.input[0])
             is_whole = len(kept) == 3 and len(part) == 4 and are_same(kept[:2], part[:2])
-        return value if is_whole and len(of_value) == 4 and is_same(of_value[3], channels) else None
+            size = part[1] if is_whole else None
+        is_whole = is_whole and len(of_value) == 4 and is_same(size, pixels)
+        return value if is_whole and is_same(of_value[3], channels) else None
 
-    def _grid(self, grid: str, level: int) -> str | None:
+    def _grid(self, grid: str, level: int, start: int) -> str | None:
         """Return the grids of all levels, of which a GridSample reads one, all heads in a batch."""
-        dims = self._up.dims(grid)
-        if len(dims) != 4:
-            return None
-        merged = self._split(grid, level, (2, -2), dims[2])
+        merged = self._up.part_of(grid, 2, level, start)
         if merged is not None:
-            found = self._moved(merged.input[0])
-            whole = self._up.dims(merged.input[0])
+            found, whole = self._moved(merged), self._up.dims(merged)
             fits = found is not None and are_same(whole[2:], self._up.dims(found)[3:])
             return found if fits else None
         moved = self._moved(grid)
@@ -260,7 +263,7 @@ class _Candidate:
             return None
         number = self._up.stored(gather.input[1])
         is_level = number is not None and number.ndim == 0 and number == level
-        fits = are_same(dims[2:], self._up.dims(gather.output[0])[3:])
+        fits = are_same(self._up.dims(grid)[2:], self._up.dims(gather.output[0])[3:])
         return gather.input[0] if is_level and fits else None
 
     def _moved(self, name: str, perms: Sequence[Any] = ([0, 2, 1, 3, 4],)) -> str | None:
@@ -281,18 +284,6 @@ class _Candidate:
             if self._up.is_number(factor, 2):
                 return str(name)
         return None
-
-    def _split(
-        self, name: str, level: int, axes: Sequence[int], size: int | str | None
-    ) -> onnx.NodeProto | None:
-        """Return the Split whose output at ``level`` a value is; its size must be known."""
-        split = self._up.above(name, "Split")
-        if split is None or attribute_of(split, "axis", 0) not in axes:
-            return None
-        dims = self._up.dims(name)
-        axis = axes[0]
-        is_there = level < len(split.output) and split.output[level] == name
-        return split if is_there and len(dims) > axis and is_same(dims[axis], size) else None
 
 
 def _is_plain(node: onnx.NodeProto) -> bool:

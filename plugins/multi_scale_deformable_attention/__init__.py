@@ -54,8 +54,8 @@ class MultiScaleDeformableAttention(Plugin):
     Outputs:     output: (N, Q, M * D), dtype of value.
     Workspace:   none.
     Tolerance:   float32 2e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, output).
-    Errors:      PK124 inputs do not fit each other. size: S, or M * D, is 2^31 or more, or M times
-                 the parts of D, 32 channels or more each, is above 65535.
+    Errors:      PK124 inputs do not fit each other. size: an item of value has 2^31 elements, or M
+                 times the parts of D, of 8 channels or more, is above 65535.
     Source:      ms_deform_attn of Deformable DETR, MultiscaleDeformableAttnPlugin_TRT of TensorRT,
                  MultiScaleDeformableAttention of mmcv; without its im2col_step.
     """
@@ -80,9 +80,10 @@ class MultiScaleDeformableAttention(Plugin):
     def check(self, value: TensorDesc, *others: TensorDesc) -> None:
         """Check that a launch holds the sizes."""
         _, pixels, heads, channels = map(known, value.shape)
-        if max(pixels, heads * channels) >= 2**31 or heads * parts_of(value) > MOST_PARTS:
+        if pixels * heads * channels >= 2**31 or heads * parts_of(value) > MOST_PARTS:
             raise InputError(
-                f"{value}; expected fewer than 2^31 pixels, and up to {MOST_PARTS} parts of heads.",
+                f"{value}; expected fewer than 2^31 elements of an item, and up to {MOST_PARTS} "
+                "parts of heads.",
                 code="size",
             )
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from pluginkit import Case
 
-_Sizes = tuple[tuple[int, int], ...]
+_LevelSizes = tuple[tuple[int, int], ...]
 #: Each case's name, items, queries, heads, channels, points, and the sizes of the levels.
-_CASES: tuple[tuple[str, tuple[int, int, int, int], tuple[int, _Sizes]], ...] = (
+_CASES: tuple[tuple[str, tuple[int, int, int, int], tuple[int, _LevelSizes]], ...] = (
     ("pyramid", (2, 7, 4, 8), (4, ((6, 8), (3, 4), (2, 2)))),
     ("wide", (1, 5, 2, 32), (4, ((5, 7), (1, 1)))),
     ("odd_channels", (1, 9, 3, 17), (3, ((4, 3),))),

@@ -16,9 +16,10 @@ struct Sizes {
     int queries, pixels, heads, channels, levels, points;
 };
 
-// The pixels around a location, as rows of value, and their weights.
+// Where the pixels around a location are, in elements of an item of value, and their weights. What lies outside has
+// none.
 struct Sample {
-    int4 pixel;
+    int4 place;
     float4 weight;
 };
 
@@ -26,40 +27,44 @@ template <typename T, int N> struct alignas(sizeof(T) * N) Pack {
     T value[N];
 };
 
-// Return a pixel's number in value, or OUTSIDE.
-__device__ __forceinline__ int pixel_at(long long row, long long column, long long height, long long width,
-                                        long long start, int pixels) {
-    if (row < 0 || row >= height || column < 0 || column >= width) return OUTSIDE;
-    const long long pixel = start + row * width + column;
-    return pixel >= 0 && pixel < pixels ? static_cast<int>(pixel) : OUTSIDE;
-}
+struct Level {
+    long long height, width, start;
+};
 
 // Return what a location reads from a level. Positions round as on a CPU. NaN is outside.
-__device__ __forceinline__ Sample sample_at(float x, float y, float attention, long long height, long long width,
-                                            long long start, int pixels) {
-    const float column = __fadd_rn(__fmul_rn(x, static_cast<float>(width)), -0.5f);
-    const float row = __fadd_rn(__fmul_rn(y, static_cast<float>(height)), -0.5f);
+__device__ __forceinline__ Sample sample_at(float x, float y, float attention, const Level& level, int pixels,
+                                            int stride) {
+    const float width = static_cast<float>(level.width), height = static_cast<float>(level.height);
+    const float column = __fadd_rn(__fmul_rn(x, width), -0.5f), row = __fadd_rn(__fmul_rn(y, height), -0.5f);
     Sample sample = {{OUTSIDE, OUTSIDE, OUTSIDE, OUTSIDE}, {0.0f, 0.0f, 0.0f, 0.0f}};
-    const bool is_near = column > -1.0f && column < static_cast<float>(width) && row > -1.0f &&
-                         row < static_cast<float>(height);
-    if (!is_near) return sample;
-    const float left = floorf(column), top = floorf(row);
-    const float right_share = column - left, bottom_share = row - top;
-    const int c = static_cast<int>(left), r = static_cast<int>(top);
+    if (!(column > -1.0f && column < width && row > -1.0f && row < height)) return sample;
+    const float left = floorf(column), top = floorf(row), right_share = column - left, bottom_share = row - top;
+    const long long c = static_cast<long long>(left), r = static_cast<long long>(top);
+    const long long first = level.start + r * level.width + c;
     const float top_weight = (1.0f - bottom_share) * attention, bottom_weight = bottom_share * attention;
-    sample.pixel = {pixel_at(r, c, height, width, start, pixels), pixel_at(r, c + 1, height, width, start, pixels),
-                    pixel_at(r + 1, c, height, width, start, pixels),
-                    pixel_at(r + 1, c + 1, height, width, start, pixels)};
-    sample.weight = {top_weight * (1.0f - right_share), top_weight * right_share, bottom_weight * (1.0f - right_share),
-                     bottom_weight * right_share};
+    const auto set = [&](int& place, float& weight, bool is_inside, long long pixel, float value) {
+        if (!is_inside || pixel < 0 || pixel >= pixels) return;
+        place = static_cast<int>(pixel) * stride;
+        weight = value;
+    };
+    const bool has_top = r >= 0, has_bottom = r + 1 < level.height, has_left = c >= 0, has_right = c + 1 < level.width;
+    set(sample.place.x, sample.weight.x, has_top && has_left, first, top_weight * (1.0f - right_share));
+    set(sample.place.y, sample.weight.y, has_top && has_right, first + 1, top_weight * right_share);
+    set(sample.place.z, sample.weight.z, has_bottom && has_left, first + level.width,
+        bottom_weight * (1.0f - right_share));
+    set(sample.place.w, sample.weight.w, has_bottom && has_right, first + level.width + 1, bottom_weight * right_share);
     return sample;
 }
 
+// Load a pack of a pixel's channels, or zeros. Without a branch, so that several are loaded at once.
+template <typename T, int N> __device__ __forceinline__ Pack<T, N> load_pack(const T* __restrict__ channels, int place) {
+    Pack<T, N> pack = {};
+    if (place != OUTSIDE) pack = *reinterpret_cast<const Pack<T, N>*>(channels + place);
+    return pack;
+}
+
 template <typename T, int N>
-__device__ __forceinline__ void add_pixel(float (&sum)[N], const T* __restrict__ channels, long long stride, int pixel,
-                                          float weight) {
-    if (pixel == OUTSIDE) return;
-    const Pack<T, N> pack = *reinterpret_cast<const Pack<T, N>*>(channels + pixel * stride);
+__device__ __forceinline__ void add_pack(float (&sum)[N], const Pack<T, N>& pack, float weight) {
 #pragma unroll
     for (int i = 0; i < N; ++i) sum[i] += weight * static_cast<float>(pack.value[i]);
 }
@@ -75,7 +80,7 @@ __global__ void __launch_bounds__(THREADS)
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / LANES;
     const int head = blockIdx.y / parts, channel = (blockIdx.y % parts * LANES + lane % LANES) * N;
     const long long first_row = (1LL * blockIdx.x * WARPS + warp) * WARP_ROWS, row = first_row + group;
-    const long long stride = 1LL * sizes.heads * sizes.channels;
+    const int stride = sizes.heads * sizes.channels;
     const int samples = sizes.levels * sizes.points;
     const bool is_there = row < rows && channel < sizes.channels;
     const T* source = value + (is_there ? row / sizes.queries * sizes.pixels * stride + 1LL * head * sizes.channels +
@@ -91,20 +96,24 @@ __global__ void __launch_bounds__(THREADS)
             if (at_row >= rows || in_chunk >= count) continue;
             const int level = number / sizes.points;
             const long long at = (at_row * sizes.heads + head) * samples + number;
-            const float x = static_cast<float>(sampling_loc[2 * at]), y = static_cast<float>(sampling_loc[2 * at + 1]);
-            kept[warp][i / SAMPLES][in_chunk] =
-                sample_at(x, y, static_cast<float>(attn_weight[at]), spatial_shapes[2 * level],
-                          spatial_shapes[2 * level + 1], level_start_index[level], sizes.pixels);
+            const Pack<T, 2> location = reinterpret_cast<const Pack<T, 2>*>(sampling_loc)[at];
+            kept[warp][i / SAMPLES][in_chunk] = sample_at(
+                static_cast<float>(location.value[0]), static_cast<float>(location.value[1]),
+                static_cast<float>(attn_weight[at]),
+                {spatial_shapes[2 * level], spatial_shapes[2 * level + 1], level_start_index[level]}, sizes.pixels, stride);
         }
         __syncwarp();
         if (!is_there) continue;
 #pragma unroll 2
         for (int i = 0; i < count; ++i) {
             const Sample sample = kept[warp][group][i];
-            add_pixel<T, N>(sum, source, stride, sample.pixel.x, sample.weight.x);
-            add_pixel<T, N>(sum, source, stride, sample.pixel.y, sample.weight.y);
-            add_pixel<T, N>(sum, source, stride, sample.pixel.z, sample.weight.z);
-            add_pixel<T, N>(sum, source, stride, sample.pixel.w, sample.weight.w);
+            const Pack<T, N> packs[4] = {
+                load_pack<T, N>(source, sample.place.x), load_pack<T, N>(source, sample.place.y),
+                load_pack<T, N>(source, sample.place.z), load_pack<T, N>(source, sample.place.w)};
+            add_pack(sum, packs[0], sample.weight.x);
+            add_pack(sum, packs[1], sample.weight.y);
+            add_pack(sum, packs[2], sample.weight.z);
+            add_pack(sum, packs[3], sample.weight.w);
         }
     }
     if (!is_there) return;

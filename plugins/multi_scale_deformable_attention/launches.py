@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _THREADS = 256
 #: How many samples of each row are in shared memory at a time.
-_SAMPLES = 16
+_SAMPLES = 8
 #: How many lanes take a row, which is one head of one query. More channels are several parts.
 LANES = (4, 8)
 #: The bytes that a lane reads at once where channels are a multiple of them.

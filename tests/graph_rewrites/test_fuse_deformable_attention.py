@@ -53,6 +53,41 @@ def test_what_pytorch_exports_becomes_one_plugin_and_gives_the_same(name, tmp_pa
         np.testing.assert_allclose(got, expected, atol=2e-6, rtol=1e-5)
 
 
+def with_slices(model, shift=0):
+    """Put Slices in the place of each Split, as the TorchScript exporter does in whole models."""
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type != "Split":
+            nodes.append(node)
+            continue
+        sizes = next(t for t in model.graph.initializer if t.name == node.input[1])
+        ends = np.cumsum(numpy_helper.to_array(sizes))
+        axis = node.attribute[0].i
+        for number, (output, end) in enumerate(zip(node.output, ends, strict=True)):
+            begin = int(end - numpy_helper.to_array(sizes)[number])
+            names = [f"{output}_{each}" for each in ("starts", "ends", "axes")]
+            values = (begin - shift * (number > 0), end - shift * (number > 0), axis)
+            for name, value in zip(names, values, strict=True):
+                stored = numpy_helper.from_array(np.array([value], np.int64), name)
+                model.graph.initializer.append(stored)
+            nodes.append(onnx.helper.make_node("Slice", [node.input[0], *names], [output]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+@pytest.mark.parametrize("name", ["detr_dynamo", "rt_detr_v2_dynamo"])
+def test_slices_are_taken_for_splits(name, tmp_path):
+    model = with_slices(EXPORTED[name]())
+    result = fused(model)
+    assert [each.rewrite for each in result.applied] == [NAME]
+    feeds = feeds_for(family_of(name))
+    (expected,) = run_onnxruntime(model, feeds).values()
+    (got,) = run_model(result.model, feeds, result.plugins, base_dir=tmp_path).values()
+    np.testing.assert_allclose(got, expected, atol=2e-6, rtol=1e-5)
+    assert fused(with_slices(EXPORTED[name](), shift=1)).applied == []
+
+
 @pytest.mark.parametrize("name", EXPORTED)
 def test_a_model_is_left_alone_unless_it_is_asked_for(name):
     model = EXPORTED[name]()
