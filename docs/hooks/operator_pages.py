@@ -33,7 +33,8 @@ def plugin_page(plugin: Mapping[str, Any], report: BenchReport | None, needed: U
     prose, sections = _docstring(plugin["doc"])
     lines += ["## Formula", "", prose, ""]
     for kind in ("inputs", "outputs"):
-        lines += [f"## {kind.capitalize()}", "", sections.pop(kind.capitalize(), ""), ""]
+        told = _by_name(sections.pop(kind.capitalize(), ""), [one["name"] for one in plugin[kind]])
+        lines += [f"## {kind.capitalize()}", "", told, ""]
         lines += [*_ports(plugin[kind], "as `output_shapes` says" if kind == "outputs" else ""), ""]
     if plugin["attributes"]:
         lines += ["## Attributes", "", "| name | type | default | meaning |"]
@@ -141,6 +142,16 @@ def _docstring(text: str) -> tuple[str, dict[str, str]]:
         for title, body in zip(rest[::2], rest[1::2], strict=True)
     }
     return markdown(re.sub(r"^(.* = .*)$", r"`\1`", prose, flags=re.MULTILINE)), sections
+
+
+def _by_name(text: str, names: Sequence[str]) -> str:
+    """Return what a docstring says of inputs or outputs, an item for each; else one paragraph."""
+    one = f"(?:{'|'.join(map(re.escape, names))})"
+    before, *items = re.split(rf"(?:^|(?<=\. ))((?:{one}, )*{one}):(?= )", text)
+    if before.strip() or len(items) < 4:
+        return text
+    pairs = zip(items[::2], items[1::2], strict=True)
+    return "\n".join(f"- `{name.replace(', ', '`, `')}`: {told.strip()}" for name, told in pairs)
 
 
 def cell(text: str) -> str:

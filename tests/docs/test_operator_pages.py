@@ -43,6 +43,17 @@ def test_a_plugins_page_has_its_declaration_figures_and_models(
     assert "`test_scatter_elements_with_reduction_max`" in page
 
 
+def test_a_page_has_an_item_for_each_output(hooks: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    page = hooks("operator_pages").plugin_page(shown("Unique", capsys), None, {})
+    lines = page.partition("## Outputs")[2].partition("## Attributes")[0].splitlines()
+    assert [line.partition(":")[0] for line in lines if line[:1] == "-"] == [
+        "- `Y`",
+        "- `indices`, `counts`",
+        "- `inverse_indices`",
+        "- `found`",
+    ]
+
+
 def test_a_plugin_without_figures_says_so(hooks: Any, capsys: pytest.CaptureFixture[str]) -> None:
     page = hooks("operator_pages").plugin_page(shown("CircPad", capsys), None, {})
     assert "No benchmark of it has been run on a GPU." in page
