@@ -65,13 +65,13 @@ def convert_precision(
     if precision.dtype == "bfloat16":
         check_opset(model, "bfloat16", _HAS_BFLOAT16)
     check_names(precision, [node for scope in scopes(model) for node in scope.graph.node])
+    original = skeleton_for_checker(model)
+    complete_value_info(model, infer_types(model), plugins)
     beyond = frozenset[tuple[str, str]]()
     if precision.inputs:
         from pluginkit.onnx.precision.values_beyond import values_beyond  # imports ONNX Runtime
 
         beyond = values_beyond(model, precision, plugins, folder, precision.inputs)
-    original = skeleton_for_checker(model)
-    complete_value_info(model, infer_types(model), plugins)
     context = ConversionContext(precision, infer_types(model), plugins, ModelNames(model), beyond)
     main = ScopeConversion(next(scopes(model)), None, context)
     main.run()

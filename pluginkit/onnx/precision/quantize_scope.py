@@ -20,6 +20,7 @@ _OPTIONS = {
     "ActivationSymmetric": True,
     "WeightSymmetric": True,
     "QuantizeBias": False,
+    "QDQDisableWeightAdjustForInt32Bias": True,
     "OpTypesToExcludeOutputQuantization": list(QUANTIZED),
     "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
 }

@@ -137,6 +137,19 @@ def test_what_leaves_float16_inside_a_body_stays_float32():
     np.testing.assert_allclose(run_rounding(mixed, feeds), 1.5, rtol=1e-3)
 
 
+def test_what_a_plugin_makes_is_measured_without_annotations():
+    nodes = [
+        plugin_node(Silu(), ["x"], ["big"], "plugin"),
+        node("MatMul", ["big", "w"], "y"),
+    ]
+    stored = constants(w=0.01 * np.eye(2, dtype="f"))
+    model = model_of(nodes, [value("x", [2, 2])], [value("y", [2, 2])], stored)
+    model.opset_import.add(domain=Silu.plugin_namespace, version=1)
+    feeds = {"x": np.full((2, 2), 3e4, np.float32)}
+    report = convert_precision(model, Precision("float16", inputs=[feeds]), PLUGINS, None)
+    assert [each.node for each in report.kept] == ["Silu_PK 'plugin'", "MatMul 'node_y'"]
+
+
 def test_an_input_that_float16_lacks_is_read_in_float32():
     model = model_of([node("Div", ["x", "h"], "y")], [X], [Y], constants(h=np.float32(300)))
     feeds = {"x": np.full(4, 1e6, np.float32)}
