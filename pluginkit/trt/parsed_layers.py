@@ -67,7 +67,7 @@ class NotedLayer:
         ]
         self.stand_in_shapes = [tuple(map(_stand_in, each)) for each in shapes]
         inputs = [
-            network.add_input(f"{core.node}, output {index}", dtype, shape)
+            network.add_input(f"{network.num_layers}: {core.node}, output {index}", dtype, shape)
             for index, (dtype, shape) in enumerate(zip(types, self.output_shapes, strict=True))
         ]
         # An input cannot be marked as an output.

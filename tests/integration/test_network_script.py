@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pluginkit import BuildOptions, Precision, build_network
+from pluginkit import BuildOptions, Precision, build_network, find_plugins
 from pluginkit.cli.main import main
 from pluginkit.errors import PluginkitError
 from pluginkit.trt.parsed_layers import _OP_TYPE
@@ -79,6 +79,73 @@ def test_plugins_get_shape_inputs_and_find_sizes(tmp_path: Path) -> None:
     assert [plugin.name for plugin in built.manifest.plugins] == ["TopK_PK", "NonZero_PK"]
     (output,) = built.manifest.outputs
     assert (output.dtype, output.shape) == ("int64", (4, -1))
+
+
+def test_a_loop_and_int8_by_api_and_two_layers_of_one_name(tmp_path: Path) -> None:
+    text = """
+import numpy as np
+import tensorrt_rtx as trt
+from pluginkit import add_to_network
+from tests.unit.onnx.precision.soft_sign import SoftSign
+
+def load_network(builder, network):
+    x = network.add_input("x", trt.float32, (-1, 8))
+    scale = network.add_constant((), np.array(0.02, np.float32)).get_output(0)
+    quantized = network.add_quantize(x, scale, trt.int8).get_output(0)
+    plugin = SoftSign(x_scale=0.02, y_scale=0.02)
+    made = add_to_network(network, plugin, [quantized], name="same").get_output(0)
+    start = network.add_dequantize(made, scale, trt.float32).get_output(0)
+    loop = network.add_loop()
+    trips = network.add_constant((), np.array(3, np.int32)).get_output(0)
+    loop.add_trip_limit(trips, trt.TripLimit.COUNT)
+    state = loop.add_recurrence(start)
+    again = add_to_network(network, SoftSign(), [state.get_output(0)], name="same")
+    state.set_input(1, again.get_output(0))
+    last = loop.add_loop_output(state.get_output(0), trt.LoopOutput.LAST_VALUE, 0)
+    network.mark_output(last.get_output(0))
+"""
+    built = build_network(script_of(text, tmp_path), options=RTX)
+    (plugin,) = built.manifest.plugins
+    assert [node.node for node in plugin.nodes] == ["same", "same"]
+    assert built.manifest.outputs[0].shape == (-1, 8)
+
+
+EVERY = """
+import numpy as np
+import tensorrt_rtx as trt
+from pluginkit import add_to_network, find_plugins
+from pluginkit.contract.calls import present_ports
+from pluginkit.contract.dtypes import dtype_from_numpy
+
+def load_network(builder, network):
+    (cls,) = [each for each in find_plugins().values() if each.__name__ == "NAME"]
+    case = next(c for c in cls.cases() if all(a is None or np.asarray(a).size for a in c.inputs))
+    given = zip(cls.spec.inputs, case.inputs)
+    arrays = {port.name: np.asarray(array) for port, array in given if array is not None}
+    plugin = cls(**case.attributes).with_inputs(*arrays)
+    tensors = []
+    for port in present_ports(plugin):
+        array = arrays[port.name]
+        dtype = dtype_from_numpy(array.dtype)
+        if port.is_shape_input:
+            tensors.append(network.add_constant(array.shape, array).get_output(0))
+        elif dtype.name == "bool":
+            number = network.add_input(port.name, trt.int32, array.shape)
+            tensors.append(network.add_cast(number, trt.bool).get_output(0))
+        else:
+            kind = getattr(trt.DataType, dtype.trt)
+            tensors.append(network.add_input(port.name, kind, array.shape))
+    layer = add_to_network(network, plugin, tensors)
+    for index, port in enumerate(cls.spec.outputs):
+        if not port.is_size:
+            network.mark_output(layer.get_output(index))
+"""
+
+
+@pytest.mark.parametrize("name", [cls.__name__ for cls in find_plugins().values()])
+def test_every_plugin_enters_a_network_by_api(name: str, tmp_path: Path) -> None:
+    built = build_network(script_of(EVERY.replace("NAME", name), tmp_path), options=RTX)
+    assert [plugin.name for plugin in built.manifest.plugins] == [f"{name}_PK"]
 
 
 def test_a_network_without_plugins_and_a_script_of_polygraphy(tmp_path: Path) -> None:
