@@ -11,6 +11,7 @@ import errno
 import importlib
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
@@ -143,8 +144,15 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of a command's description."""
+class _Formatter(argparse.HelpFormatter):
+    """Folds paragraphs at the terminal's width, and no option at a hyphen in its name."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = (self._split_lines(part, width) for part in text.strip().split("\n\n"))
+        return "\n\n".join("\n".join(indent + line for line in lines) for lines in paragraphs)
 
 
 def _report(error: PluginkitError, args: argparse.Namespace) -> int:

@@ -53,9 +53,14 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(command: str, capsys: Capture) -> None:
+def test_every_command_has_help_that_fits_the_terminal(
+    command: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert main([command, "--help"]) == 0
-    assert command in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert command in lines[0]
+    assert [line for line in lines if len(line) > 80 or line.endswith("-")] == []
 
 
 def test_the_version_is_the_packages(capsys: Capture) -> None:
