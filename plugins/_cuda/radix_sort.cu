@@ -22,24 +22,25 @@ __global__ void place_digits(int* digits) {
     mine = place;
 }
 
-// Keys of a thread.
+// Keys of a thread, where there are many.
 template <typename Key> constexpr int SWEEP_ITEMS = sizeof(Key) == 4 ? SWEEP_ITEMS_4B : SWEEP_ITEMS_8B;
 
 // CUB takes the number of items for 4-byte keys and scales it.
-template <typename Key>
+template <typename Key, int ITEMS>
 using SweepPolicy =
-    cub::AgentRadixSortOnesweepPolicy<SWEEP_THREADS, SWEEP_ITEMS<Key> * static_cast<int>(sizeof(Key)) / 4, Key, 1,
+    cub::AgentRadixSortOnesweepPolicy<SWEEP_THREADS, ITEMS * static_cast<int>(sizeof(Key)) / 4, Key, 1,
                                       cub::RADIX_RANK_MATCH_EARLY_COUNTS_ANY, cub::BLOCK_SCAN_RAKING_MEMOIZE,
                                       cub::RADIX_SORT_STORE_DIRECT, DIGIT_BITS>;
 
-// Sort by one digit. `looked_back`, which has DIGITS ints for each block, and `ticket` are zero before. Where `is_wanted`
-// is given and 0, nothing is done.
-template <typename Key>
+// Sort by one digit; a thread takes ITEMS keys. `looked_back`, which has DIGITS ints for each block, and `ticket` are zero
+// before. Where `is_wanted` is given and 0, nothing is done.
+template <typename Key, int ITEMS>
 __global__ void __launch_bounds__(SWEEP_THREADS)
     sweep(Key* keys_out, int* positions_out, const Key* keys, const int* positions, const int* places,
           int* looked_back, int* ticket, int items, int first_bit, const int* is_wanted) {
-    using Agent = cub::detail::radix_sort::AgentRadixSortOnesweep<SweepPolicy<Key>, false, Key, int, int, int>;
-    static_assert(Agent::BLOCK_THREADS == SWEEP_THREADS && Agent::ITEMS_PER_THREAD == SWEEP_ITEMS<Key>);
+    using Policy = SweepPolicy<Key, ITEMS>;
+    using Agent = cub::detail::radix_sort::AgentRadixSortOnesweep<Policy, false, Key, int, int, int>;
+    static_assert(Agent::BLOCK_THREADS == SWEEP_THREADS && Agent::ITEMS_PER_THREAD == ITEMS);
     __shared__ typename Agent::TempStorage storage;
     if (is_wanted != nullptr && *is_wanted == 0) return;
     Agent(storage, looked_back, ticket, nullptr, places, keys_out, keys, positions_out, positions, items, first_bit,

@@ -6,7 +6,7 @@ from __future__ import annotations
 DIGIT_BITS = 8
 DIGITS = 2**DIGIT_BITS
 SWEEP_THREADS = 384
-#: How many keys a thread sorts, by the bytes of a key.
+#: How many keys a thread sorts where there are many, by the bytes of a key.
 SWEEP_ITEMS = {4: 23, 8: 15}
 
 #: The constants that radix_sort.cu shares with Python.
@@ -18,6 +18,6 @@ DEFINES = {
 }
 
 
-def sweep_blocks(items: int, itemsize: int) -> int:
-    """Return the blocks of one sweep over keys of ``itemsize`` bytes."""
-    return -(-items // (SWEEP_ITEMS[itemsize] * SWEEP_THREADS))
+def sweep_blocks(items: int, each: int) -> int:
+    """Return the blocks of one sweep whose threads take ``each`` keys."""
+    return -(-items // (each * SWEEP_THREADS))

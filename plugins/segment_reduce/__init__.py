@@ -36,6 +36,7 @@ from pluginkit.plugins.segment_reduce.launches import (
 )
 from pluginkit.plugins.segment_reduce.reference import segment_reduce
 from pluginkit.plugins.segment_reduce.segment_problem import (
+    SWEPT_ITEMS,
     VECTORS,
     check_shapes,
     workspace_bound,
@@ -107,7 +108,12 @@ class SegmentReduce(Plugin):
     )
     key_kernel = CudaKernel("keys.cu", "make_keys<{T}, {Tind}>", defines=KEY_DEFINES)
     place_kernel = CudaKernel("../_cuda/radix_sort.cu", "place_digits", defines=SORT_DEFINES)
-    sweep_kernel = CudaKernel("../_cuda/radix_sort.cu", "sweep<unsigned int>", defines=SORT_DEFINES)
+    sweep_kernel = CudaKernel(
+        "../_cuda/radix_sort.cu",
+        "sweep<unsigned int, {ITEMS}>",
+        {"ITEMS": SWEPT_ITEMS},
+        defines=SORT_DEFINES,
+    )
     edge_kernel = CudaKernel(
         "kernel.cu",
         "reduce_edges<{T}, pluginkit::Aggregate::{aggregate}, {VECTOR}, {WEIGHTED}>",

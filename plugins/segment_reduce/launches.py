@@ -167,6 +167,7 @@ class SegmentCall:
                     tickets.at(4 * done),
                     *(int32(problem.edges), int32(DIGIT_BITS * sweep), state),
                 ),
+                constants={"ITEMS": problem.swept_items},
             )
             sweep += 1
         yield from self._reductions(state, touched)

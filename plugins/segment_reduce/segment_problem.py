@@ -17,7 +17,13 @@ from pluginkit import (
     product,
     where,
 )
-from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, SWEEP_THREADS, sweep_blocks
+from pluginkit.plugins._cuda.radix_sort import (
+    DIGIT_BITS,
+    DIGITS,
+    SWEEP_ITEMS,
+    SWEEP_THREADS,
+    sweep_blocks,
+)
 
 if TYPE_CHECKING:
     from pluginkit.plugins.segment_reduce import SegmentReduce
@@ -25,6 +31,9 @@ if TYPE_CHECKING:
 THREADS, WARP = 256, 32
 #: The sweeps of a sort by 31 bits.
 MOST_SWEEPS = 4
+#: The keys that a thread sorts, where there are few and where there are many.
+SWEPT_ITEMS = (6, SWEEP_ITEMS[4])
+_FEW_KEYS = 2**20
 #: Of the bytes of a vector load, those that a row may be a multiple of.
 VECTORS = (16, 4, 1)
 #: Below these, one launch that looks at all edges for each row is faster than a sort.
@@ -92,7 +101,13 @@ class SegmentProblem:
     @property
     def sweep_blocks(self) -> int:
         """The blocks of each of them."""
-        return sweep_blocks(self.edges, 4)
+        return sweep_blocks(self.edges, self.swept_items)
+
+    @property
+    def swept_items(self) -> int:
+        """The keys that a thread sorts: fewer where there are too few to keep a GPU busy."""
+        few, many = SWEPT_ITEMS
+        return few if self.edges <= _FEW_KEYS else many
 
     @property
     def stride(self) -> int:

@@ -73,7 +73,12 @@ class Unique(Plugin):
 
     key_kernel = CudaKernel("kernel.cu", "slice_keys<{T}, {KEY}>", _KEYS, defines=DEFINES)
     place_kernel = CudaKernel("../_cuda/radix_sort.cu", "place_digits", defines=SORT_DEFINES)
-    sweep_kernel = CudaKernel("../_cuda/radix_sort.cu", "sweep<{KEY}>", _KEYS, defines=SORT_DEFINES)
+    sweep_kernel = CudaKernel(
+        "../_cuda/radix_sort.cu",
+        "sweep<{KEY}, SWEEP_ITEMS<{KEY}>>",
+        _KEYS,
+        defines=SORT_DEFINES,
+    )
     run_kernel = CudaKernel("kernel.cu", "find_runs<{KEY}>", _KEYS, defines=DEFINES)
     pair_kernel = CudaKernel("kernel.cu", "pair_ranks", defines=DEFINES)
     order_kernel = CudaKernel("kernel.cu", "order_runs", defines=DEFINES)

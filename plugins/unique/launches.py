@@ -22,7 +22,13 @@ from pluginkit import (
     product,
     where,
 )
-from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, SWEEP_THREADS, sweep_blocks
+from pluginkit.plugins._cuda.radix_sort import (
+    DIGIT_BITS,
+    DIGITS,
+    SWEEP_ITEMS,
+    SWEEP_THREADS,
+    sweep_blocks,
+)
 
 if TYPE_CHECKING:
     from pluginkit.plugins.unique import Unique
@@ -82,7 +88,7 @@ class Level:
     @property
     def sweep_blocks(self) -> int:
         """The blocks of each sweep."""
-        return sweep_blocks(self.items, self.itemsize)
+        return sweep_blocks(self.items, SWEEP_ITEMS[self.itemsize])
 
     @property
     def run_blocks(self) -> int:
