@@ -69,6 +69,9 @@ def test_a_wrong_plan_differs(machine: Machine, capsys: Capture) -> None:
     (output,) = report["outputs"]
     assert output["max_rel_error"] == pytest.approx(0.005, rel=1e-2)
     assert report_of(machine, capsys, 0, "--rtol", "float32:1e-2")["ok"]
+    page = machine.plan.with_name("report.md")
+    assert compare(machine, "--report", str(page)) == 1
+    assert page.read_text().startswith("# model.onnx and model.plan\n\nDIFFERENT")
 
 
 def test_every_shape_and_draw_is_compared_in_a_profile_that_it_fits(
