@@ -145,10 +145,9 @@ def timed(trt: ModuleType) -> Callable[[TimingOptions], Timing]:
     return time_them
 
 
+@pytest.mark.slow
 def test_streams_run_at_once(timed: Callable[[TimingOptions], Timing]) -> None:
     one, four = (timed(TimingOptions(20, streams=streams)) for streams in (1, 4))
-    print(one.runs_per_second, four.runs_per_second)  # noqa: T201 a figure for the log
-    print(one.runs_per_second_with_copies, four.runs_per_second_with_copies)  # noqa: T201
     assert four.runs_per_second > 2 * one.runs_per_second
     assert four.runs_per_second_with_copies > 2 * one.runs_per_second_with_copies
     alone = sorted(one.compute_ms)[10]
@@ -169,6 +168,7 @@ def test_cuda_graphs_are_replayed(streams: int, timed: Callable[[TimingOptions],
     assert 0.1 < min(timing.compute_ms) < 100
 
 
+@pytest.mark.slow
 def test_a_plugin_runs_in_several_streams_and_as_a_graph(trt: ModuleType, lean: Flavour) -> None:
     """Each context has other inputs, so that what threads share by mistake shows."""
     from polygraphy.backend.trt import TrtRunner
