@@ -56,9 +56,11 @@ class MessageReader:
         self._types = graphs.types
 
     def messages(self, node: onnx.NodeProto) -> Messages | None:
-        """Return what a ScatterElements reduces; None if it is not known to be rows onto zeros."""
+        """Return what a scatter reduces; None if it is not known to be rows onto zeros."""
         reduction = _text(node, "reduction", "none")
-        if not is_op(node, "ScatterElements") or reduction not in ("add", "max", "min"):
+        takes_tuples = is_op(node, "ScatterND")
+        is_scatter = takes_tuples or is_op(node, "ScatterElements")
+        if not is_scatter or reduction not in ("add", "max", "min"):
             return None
         data, indices, updates = node.input
         updates = self._unsliced(updates, indices)
@@ -68,7 +70,7 @@ class MessageReader:
         is_first = _number(node, "axis", 0) in (0, -len(dims))
         if None in dims[1:] or not is_first or self._dtype(updates) not in FLOATS:
             return None
-        destinations = self._vector(indices, dims)
+        destinations = self._column(indices) if takes_tuples else self._vector(indices, dims)
         start = self._start(data, indices, reduction)
         if not destinations or start is None:
             return None
@@ -86,7 +88,7 @@ class MessageReader:
             weights=weights,
             heads=heads,
             rows=rows,
-            is_expanded=destinations != indices and len(dims) > 1,
+            is_expanded=destinations != indices and len(dims) > 1 and not takes_tuples,
             filled="" if self._zeros(data) is not None else data,
         )
 
@@ -160,13 +162,20 @@ class MessageReader:
         sizes = self.dims(column)
         if sizes is None or len(sizes) != len(dims) or any(size != 1 for size in sizes[1:]):
             return ""
-        if 1 in (sizes[0], dims[0]) and sizes[0] != dims[0]:
-            return ""
+        is_repeated = 1 in (sizes[0], dims[0]) and sizes[0] != dims[0]
+        return "" if is_repeated else self._flat(column)
+
+    def _column(self, tuples: str) -> str:
+        """Return the index of each row, where tuples have one element; "" where they have more."""
+        sizes = self.dims(tuples)
+        return self._flat(tuples) if sizes is not None and sizes[1:] == [1] else ""
+
+    def _flat(self, column: str) -> str:
+        """Return the vector that a column was made of; else the column."""
         for op_type in ("Reshape", "Unsqueeze"):
             made = self._made_by(column, op_type)
             if made is not None and len(self.dims(made.input[0]) or ()) == 1:
-                vector: str = made.input[0]
-                return vector
+                return str(made.input[0])
         return column
 
     def _start(self, data: str, indices: str, reduction: str) -> tuple[str, float | None] | None:

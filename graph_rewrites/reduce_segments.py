@@ -25,6 +25,8 @@ from pluginkit.onnx import (
 )
 from pluginkit.plugins.segment_reduce import SegmentReduce
 
+_SCATTERS = ("ScatterElements", "ScatterND")
+
 
 class ReduceSegments(GraphRewrite):
     """ScatterElements(zeros, i, w * Gather(x, j), add) -> SegmentReduce_PK(x, i, rows, j, w).
@@ -32,12 +34,13 @@ class ReduceSegments(GraphRewrite):
     That is what layers of graph networks export: i is expanded to each element of a message, w is
     absent, a number for each edge or one for each edge and head, and the reduction may be max or
     min. The whole mean, a Div by the number of messages or by 1, becomes one node too. Messages
-    that are not gathered are taken if i is expanded. A scatter onto other data than zeros is left
-    to ReplaceScatterElements, which also takes all of this where this rewrite is not asked for.
+    that are not gathered are taken if i is expanded. A ScatterND of whole rows, as index_add, is
+    taken likewise. A scatter onto other data than zeros is left to ReplaceScatterElements, which
+    also takes all of this where this rewrite is not asked for.
     """
 
     plugin = SegmentReduce
-    pattern = Op("ScatterElements")
+    pattern = Op(_SCATTERS)
     order = -1
     opt_in = True
 
@@ -62,7 +65,8 @@ def _means(index: GraphIndex, reader: MessageReader) -> _Found:
 
 def _reductions(index: GraphIndex, reader: MessageReader) -> _Found:
     done = set[str]()
-    for at in reversed(index.positions.get("ScatterElements", ())):
+    scatters = [at for op in _SCATTERS for at in index.positions.get(op, ())]
+    for at in sorted(scatters, reverse=True):
         name = index.nodes[at].output[0]
         found = reader.messages(index.nodes[at]) if name not in done else None
         if found is not None and (found.sources or found.is_expanded):

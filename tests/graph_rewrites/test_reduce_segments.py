@@ -29,6 +29,11 @@ GIN = """
   messages = Gather<axis = -2>(x, from)
   y = ScatterElements<axis = 0, reduction = "add">(zeros, index, messages)
 """
+INDEX_ADD = """
+  messages = Gather<axis = 0>(x, from)
+  tuples = Unsqueeze(at, last)
+  y = ScatterND<reduction = "add">(zeros, tuples, messages)
+"""
 GCN = """
   w = Unsqueeze(weight, last)
   gathered = Gather<axis = 0>(x, from)
@@ -147,6 +152,7 @@ def feeds_of(model, nodes=9, edges=40):
 
 LAYERS = {
     "GIN": (GIN, {"aggregate": "add"}, ["x", "destinations", "rows", "sources"]),
+    "index_add": (INDEX_ADD, {"aggregate": "add"}, ["x", "destinations", "rows", "sources"]),
     "GCN": (GCN, {"aggregate": "add"}, ["x", "destinations", "rows", "sources", "weights"]),
     "GAT": (GAT, {"aggregate": "add"}, ["x", "destinations", "rows", "sources", "weights"]),
     "max": (
@@ -176,7 +182,15 @@ def test_a_layer_becomes_one_node(name, tmp_path):
     result = rewritten(model)
     assert len(result.applied) == 1, result.applied
     left = {node.op_type for node in result.model.graph.node}
-    assert not left & {"ScatterElements", "Expand", "ConstantOfShape", "Div", "Mul", "Slice"}
+    assert not left & {
+        "ScatterElements",
+        "ScatterND",
+        "Expand",
+        "ConstantOfShape",
+        "Div",
+        "Mul",
+        "Slice",
+    }
     plugins = {SegmentReduce.spec.key: SegmentReduce}
     ((_, _, plugin),) = plugin_nodes(result.model, plugins)
     assert plugin == SegmentReduce(**attributes).with_inputs(*present)
@@ -216,6 +230,21 @@ def test_what_is_left(body, edges):
     assert all(change.made != ("SegmentReduce_PK",) for change in result.applied)
     kept = [node for node in result.model.graph.node if node.op_type == "ScatterElements"]
     assert kept[-1].output[0] == "y"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("(nothing, at, ones)", "(nothing, from, ones)"),
+        ("ones = Expand(unit, e)", "ones = ConstantOfShape<value = float[1] {2}>(e)"),
+        ("Max(counts, unit)", "Min(counts, unit)"),
+    ],
+    ids=["of other nodes", "of twos", "up to one"],
+)
+def test_a_division_by_other_counts_stays(change):
+    result = rewritten(model_of(but(MEAN, change)))
+    names = [node.op_type for node in result.model.graph.node]
+    assert names.count("SegmentReduce_PK") == names.count("Div") == 1
 
 
 def test_a_sum_that_others_read_keeps_its_division():
