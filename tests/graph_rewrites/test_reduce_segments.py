@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +16,7 @@ from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_model, run_onnxruntime
 from pluginkit.plugins.segment_reduce import SegmentReduce
 
+MODELS = Path(__file__).parents[2] / "examples" / "models"
 EDGES = """
   at = Gather<axis = 0>(edges, one)
   from = Gather<axis = 0>(edges, zero)
@@ -202,6 +205,21 @@ def test_a_layer_becomes_one_node(name, tmp_path):
     again = rewritten(result.model)
     assert again.applied == []
     assert again.model == result.model
+
+
+@pytest.mark.parametrize(("name", "count"), [("sage_dyn", 3), ("sage_ts", 2)])
+def test_what_pytorch_geometric_exports(name, count, tmp_path):
+    """The other exporter puts the maximum into branches, which stay."""
+    model = onnx.load(MODELS / f"{name}.onnx")
+    result = rewritten(model)
+    names = [node.op_type for node in result.model.graph.node]
+    assert names.count("SegmentReduce_PK") == len(result.applied) == count
+    feeds = feeds_of(model)
+    plugins = {SegmentReduce.spec.key: SegmentReduce}
+    feeds["edge_index"] = feeds.pop("edges")
+    got = run_model(result.model, feeds, plugins, base_dir=tmp_path)
+    expected = run_onnxruntime(model, feeds)
+    np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-4, atol=1e-5)
 
 
 def but(body, *changes):
