@@ -13,8 +13,8 @@ CASES: dict[str, tuple[int, int, int]] = {
     "filters": (10_000, 12, 12),
     "warps": (4096, 32, 32),
     "blocks": (1024, 48, 48),
-    "beyond shared memory": (512, 128, 128),
-    "one large matrix": (1, 512, 512),
+    "beyond shared memory": (128, 128, 128),
+    "one large matrix": (1, 256, 256),
 }
 #: Some matrices are enough for the reference.
 SAMPLE = (slice(0, 16),)

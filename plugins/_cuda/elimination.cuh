@@ -117,7 +117,7 @@ template <int LANES> struct Team {
 
 // A team of LANES threads takes a matrix, in shared memory or in its part of the workspace.
 template <typename T, Purpose PURPOSE, int LANES, bool SHARED>
-__global__ void __launch_bounds__(LANES == 32 ? WARP_BLOCK : BLOCK)
+__global__ void __launch_bounds__(LANES == 32 ? WARP_BLOCK : LANES)
     eliminate_in_teams(T* __restrict__ y, const T* __restrict__ matrices, const T* __restrict__ rights,
                        float* __restrict__ workspace, long long count, int size, int columns) {
     constexpr int TEAMS = LANES == 32 ? WARP_BLOCK / 32 : 1;

@@ -28,14 +28,14 @@ Array = npt.NDArray[Any]
 
 #: The largest matrices that a thread takes, and those that a warp takes.
 IN_REGISTERS, _OF_A_WARP = 4, 32
-_BLOCK, _WARP_BLOCK = 256, 64
+_BLOCK, _WARP_BLOCK, _TEAM = 256, 64, 512
 #: The most bytes that a block keeps in shared memory, so that a multiprocessor has several blocks.
 _KEPT = 16 * 1024
 
 #: The constants that the kernels share with Python, and the values of their template arguments.
 DEFINES: Mapping[str, Any] = {"Purpose": Purpose, "BLOCK": _BLOCK, "WARP_BLOCK": _WARP_BLOCK}
 REGISTER_CONSTANTS = {"SIZE": tuple(range(1, IN_REGISTERS + 1))}
-TEAM_CONSTANTS = {"LANES": (32, _BLOCK), "SHARED": (True, False)}
+TEAM_CONSTANTS = {"LANES": (32, _TEAM), "SHARED": (True, False)}
 
 
 def workspace_of(a: TensorDesc, columns: Dim) -> Dim:
@@ -70,10 +70,10 @@ def launches_of(
     return Launch(
         in_teams,
         ceil_div(count, teams),
-        _WARP_BLOCK if teams > 1 else _BLOCK,
+        _WARP_BLOCK if teams > 1 else _TEAM,
         (y, a, b, workspace, int64(count), int32(size), int32(columns)),
         shared_bytes=nbytes * teams if is_kept else 0,
-        constants={"LANES": 32 if teams > 1 else _BLOCK, "SHARED": is_kept},
+        constants={"LANES": 32 if teams > 1 else _TEAM, "SHARED": is_kept},
     )
 
 

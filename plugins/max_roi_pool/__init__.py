@@ -22,17 +22,21 @@ from pluginkit import (
     attribute,
     bfloat16,
     ceil_div,
+    dim_min,
     float16,
     float32,
     int32,
-    int64,
+    known,
+    product,
 )
 from pluginkit.plugins.max_roi_pool.cases import max_roi_pool_cases
 from pluginkit.plugins.max_roi_pool.reference import FURTHEST, max_roi_pool
 
 _THREADS = 256
-#: Threads that share a bin.
-_LANES = 8
+#: The pixels of a bin that one thread reads; a warp reads bins with more.
+_FEW = 96
+#: The most blocks of a region.
+_BLOCKS = 64
 #: What a bin is whose pixels are all NaN or minus infinity, as in ONNX Runtime.
 _LOWEST = {float32: -3.4028234663852886e38, float16: -65504.0, bfloat16: -3.3895313892515355e38}
 
@@ -58,7 +62,7 @@ class MaxRoiPool(Plugin):
                  spatial_scale: float, default 1: from the coordinates of rois to pixels.
     Workspace:   none.      Tolerance: exact.
     Errors:      PK104 pooled_shape is out of its range. size: an axis of X has more than 2^24
-                 pixels.
+                 pixels, or a region 2^31 bins.
     Source:      ONNX MaxRoiPool-22, without double; torchvision's roi_pool.
     """
 
@@ -75,29 +79,29 @@ class MaxRoiPool(Plugin):
     kernel = CudaKernel(
         "kernel.cu",
         "max_roi_pool<{T}>",
-        defines={"THREADS": _THREADS, "LANES": _LANES, "FURTHEST": FURTHEST},
+        defines={"THREADS": _THREADS, "FEW": _FEW, "FURTHEST": FURTHEST},
     )
 
     def check(self, X: TensorDesc, rois: TensorDesc) -> None:  # noqa: N803  # ONNX's name
-        """Check that X has no more pixels than float32 counts."""
+        """Check that X has no more pixels than float32 counts, and Y no more bins than int32."""
         if max(X.shape[2:]) > 2**24:
             raise InputError(f"{X}; expected at most 2^24 pixels along an axis.", code="size")
+        if known(X.shape[1]) * product(self.pooled_shape) >= 2**31:
+            raise InputError(f"{X}; expected fewer than 2^31 bins of a region.", code="size")
 
     def output_shapes(self, X: TensorDesc, rois: TensorDesc) -> Shape:  # noqa: N803
         """Return a grid of bins for each region and channel."""
         return rois.shape[0], X.shape[1], *self.pooled_shape
 
     def launches(self, X: TensorDesc, rois: TensorDesc, Y: TensorDesc) -> Launch:  # noqa: N803
-        """Return one launch with a few threads for each bin."""
+        """Return one launch with some blocks for each region."""
         sizes: tuple[Dim, ...] = (*X.shape, *self.pooled_shape)
+        bins = X.shape[1] * product(self.pooled_shape)
         return Launch(
             self.kernel,
-            ceil_div(Y.size, _THREADS // _LANES),
+            (rois.shape[0], dim_min(ceil_div(bins, _THREADS), _BLOCKS)),
             _THREADS,
-            (
-                *(Y, X, rois, int32(sizes), int64(Y.size)),
-                *(self.spatial_scale, float32(_LOWEST[X.dtype])),
-            ),
+            (Y, X, rois, int32(sizes), self.spatial_scale, float32(_LOWEST[X.dtype])),
         )
 
     def reference(self, X: np.ndarray, rois: np.ndarray) -> np.ndarray:  # noqa: N803

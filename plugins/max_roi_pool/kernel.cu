@@ -1,10 +1,9 @@
-// MaxRoiPool: LANES adjacent threads take one bin of one channel, and every LANES-th pixel of its rows each, so that they
-// read adjacent pixels. They then combine their maxima.
+// MaxRoiPool: a block takes bins of one region, a thread each. A bin with many pixels is then read by the whole warp.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::FURTHEST, pluginkit::LANES, pluginkit::THREADS;  // from __init__.py
+using pluginkit::FURTHEST, pluginkit::FEW, pluginkit::THREADS;  // from __init__.py
 
 struct Sizes {
     int images, channels, height, width, bins_y, bins_x;
@@ -25,39 +24,56 @@ __device__ __forceinline__ int2 pixels_of(float low, float high, float scale, in
     return {min(max(start + first, 0), size), min(max(start + after, 0), size)};
 }
 
+// Take the larger of two numbers; NaN is not larger than any.
+__device__ __forceinline__ void take(float& largest, float value) {
+    if (value > largest) largest = value;
+}
+
 template <typename T>
 __global__ void __launch_bounds__(THREADS) max_roi_pool(T* __restrict__ y, const T* __restrict__ x,
-                                                        const T* __restrict__ rois, Sizes sizes, long long count,
-                                                        float scale, float lowest) {
-    const long long number = (static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x) / LANES;
-    const int lane = threadIdx.x % LANES;
-    const bool is_bin = number < count;
-    const long long bin = is_bin ? number : 0;
-    const int bin_x = static_cast<int>(bin % sizes.bins_x), bin_y = static_cast<int>(bin / sizes.bins_x % sizes.bins_y);
-    const long long plane = bin / sizes.bins_x / sizes.bins_y;
-    const T* roi = rois + plane / sizes.channels * 5;
+                                                        const T* __restrict__ rois, Sizes sizes, float scale,
+                                                        float lowest) {
+    const T* roi = rois + 5LL * blockIdx.x;
     const float image = static_cast<float>(roi[0]);
     const bool is_there = image >= 0.0f && image < static_cast<float>(sizes.images);
-    const int2 over_y = pixels_of(static_cast<float>(roi[2]), static_cast<float>(roi[4]), scale, bin_y, sizes.bins_y,
-                                  sizes.height);
-    const int2 over_x = pixels_of(static_cast<float>(roi[1]), static_cast<float>(roi[3]), scale, bin_x, sizes.bins_x,
-                                  sizes.width);
-    const bool is_empty = over_y.x >= over_y.y || over_x.x >= over_x.y;
-    float largest = is_empty ? 0.0f : lowest;
-    if (is_bin && is_there) {
-        const long long first_row = static_cast<int>(image) * static_cast<long long>(sizes.channels) + plane % sizes.channels;
-        for (int row = over_y.x; row < over_y.y; ++row) {
-            const T* pixels = x + (first_row * sizes.height + row) * sizes.width;
-            for (int column = over_x.x + lane; column < over_x.y; column += LANES) {
-                const float pixel = static_cast<float>(pixels[column]);
-                if (pixel > largest) largest = pixel;
+    const float x1 = static_cast<float>(roi[1]), y1 = static_cast<float>(roi[2]);
+    const float x2 = static_cast<float>(roi[3]), y2 = static_cast<float>(roi[4]);
+    const int bins = sizes.bins_y * sizes.bins_x, work = sizes.channels * bins, lane = threadIdx.x % 32;
+    const long long plane = 1LL * sizes.height * sizes.width;
+    const T* first = x + (is_there ? static_cast<int>(image) : 0) * sizes.channels * plane;
+    for (int begin = blockIdx.y * THREADS; begin < work; begin += gridDim.y * THREADS) {
+        const int item = begin + threadIdx.x;
+        const bool is_bin = item < work;
+        const int channel = is_bin ? item / bins : 0, bin = is_bin ? item - channel * bins : 0;
+        const int bin_y = bin / sizes.bins_x, bin_x = bin - bin_y * sizes.bins_x;
+        const int2 rows = pixels_of(y1, y2, scale, bin_y, sizes.bins_y, sizes.height);
+        const int2 columns = pixels_of(x1, x2, scale, bin_x, sizes.bins_x, sizes.width);
+        const int high = is_bin && is_there ? max(rows.y - rows.x, 0) : 0, wide = max(columns.y - columns.x, 0);
+        const long long count = 1LL * high * wide;
+        const T* corner = first + channel * plane + 1LL * rows.x * sizes.width + columns.x;
+        float largest = count == 0 ? 0.0f : lowest;
+        if (count <= FEW) {
+            for (int row = 0; row < high; ++row) {
+                for (int column = 0; column < wide; ++column) {
+                    take(largest, static_cast<float>(corner[1LL * row * sizes.width + column]));
+                }
             }
         }
-    }
+        for (unsigned left = __ballot_sync(~0u, count > FEW); left; left &= left - 1) {
+            const int owner = __ffs(left) - 1;
+            const unsigned long long address = reinterpret_cast<unsigned long long>(corner);
+            const T* shared_corner = reinterpret_cast<const T*>(__shfl_sync(~0u, address, owner));
+            const int shared_high = __shfl_sync(~0u, high, owner), shared_wide = __shfl_sync(~0u, wide, owner);
+            float found = lowest;
+            for (int row = 0; row < shared_high; ++row) {
+                for (int column = lane; column < shared_wide; column += 32) {
+                    take(found, static_cast<float>(shared_corner[1LL * row * sizes.width + column]));
+                }
+            }
 #pragma unroll
-    for (int step = LANES / 2; step > 0; step /= 2) {
-        const float other = __shfl_xor_sync(~0u, largest, step);
-        if (other > largest) largest = other;
+            for (int step = 16; step > 0; step /= 2) take(found, __shfl_xor_sync(~0u, found, step));
+            if (lane == owner) largest = found;
+        }
+        if (is_bin) y[1LL * blockIdx.x * work + item] = static_cast<T>(is_there ? largest : __int_as_float(0x7fffffff));
     }
-    if (is_bin && lane == 0) y[number] = static_cast<T>(is_there ? largest : __int_as_float(0x7fffffff));
 }
