@@ -53,11 +53,13 @@ def _workload(
 ) -> Workload:
     plugin = GridSample(mode=mode, padding_mode=padding_mode)
     variant = f"{mode}, {padding_mode}" + ", float32 grid" * (grid is not None)
-    return Workload(case, variant, plugin, (dtype, grid or dtype), _inputs(case), SAMPLE)
+    return Workload(case, variant, plugin, (dtype, grid or dtype), inputs_of(*CASES[case]), SAMPLE)
 
 
-def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
-    shape, out_sizes, kind = CASES[case]
+def inputs_of(
+    shape: tuple[int, ...], out_sizes: tuple[int, ...], kind: str
+) -> Callable[[Any, int], list[Any]]:
+    """Return what makes x of a shape, and a grid of a kind for these sizes of the output."""
 
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)

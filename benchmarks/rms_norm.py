@@ -19,15 +19,13 @@ from pluginkit.bench.workload import NotOffered, Peer, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.add_rms_norm import AddRMSNorm
 
-#: The number of tokens and their size: prompts, and one step of a few sequences or of one.
+#: The number of tokens and their size: prompts, and one step of a few sequences.
 CASES = {
     "prompt": (8192, 4096),
     "prompt of 5120": (4096, 5120),
     "prompt, odd": (8192, 4097),
     "heads": (262_144, 128),
     "step": (8, 4096),
-    "one row": (1, 4096),
-    "one long row": (1, 16384),
 }
 #: The elements of a row that one Triton program takes.
 _MOST_OF_TRITON = 16384
@@ -40,10 +38,12 @@ def workloads() -> Iterator[Workload]:
             for weight_type in dict.fromkeys((dtype, float32)):
                 types = (dtype, dtype, weight_type)
                 variant = f"{weight_type.name} weight"
-                yield Workload(case, variant, AddRMSNorm(), types, _inputs(shape))
+                yield Workload(case, variant, AddRMSNorm(), types, inputs_of(shape))
 
 
-def _inputs(shape: tuple[int, int]) -> Callable[[Any, int], list[Any]]:
+def inputs_of(shape: tuple[int, int]) -> Callable[[Any, int], list[Any]]:
+    """Return what makes the inputs of a shape."""
+
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)
         sizes = (shape, shape, shape[1:])

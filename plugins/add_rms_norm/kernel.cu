@@ -12,7 +12,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::MAX_THREADS, pluginkit::VECTOR_BYTES, pluginkit::WARP;  // from launches.py
+using pluginkit::EARLY_BYTES, pluginkit::MAX_THREADS, pluginkit::VECTOR_BYTES, pluginkit::WARP;  // from launches.py
 
 // As in <cuda/std/type_traits>, which takes a second to compile.
 template <typename A, typename B> constexpr bool is_same = false;
@@ -114,10 +114,14 @@ __global__ void __launch_bounds__(MAX_THREADS) add_rms_norm(
     Values* ys = reinterpret_cast<Values*>(y + head);
     const auto weights = [&](int at) { return weights_at<W, LANES, SHIFTED>(weight, head + at * LANES); };
 
-    // A thread with one vector loads its weights before the sum over the row, which then need not wait for memory twice.
-    constexpr bool EARLY = KEPT == 1 && !SHIFTED;
-    Pack<W, LANES> early;
-    if (EARLY && thread < vectors) early = weights(thread);
+    // Weights that fit into few registers are loaded before the sum over the row, which need not wait for memory twice.
+    constexpr bool EARLY = KEPT * LANES * sizeof(W) <= EARLY_BYTES && !SHIFTED;
+    Pack<W, LANES> early[EARLY ? KEPT : 1];
+#pragma unroll
+    for (int k = 0; EARLY && k < KEPT; ++k) {
+        const int at = thread + k * threads;
+        if (at < vectors) early[k] = weights(at);
+    }
 
     constexpr int AT_ONCE = KEPT < 4 ? KEPT : 4;
     Values kept[KEPT];
@@ -156,7 +160,7 @@ __global__ void __launch_bounds__(MAX_THREADS) add_rms_norm(
 #pragma unroll
     for (int k = 0; k < KEPT; ++k) {
         const int at = thread + k * threads;
-        if (at < vectors) ys[at] = scaled<T, W>(kept[k], EARLY ? early : weights(at), inverse);
+        if (at < vectors) ys[at] = scaled<T, W>(kept[k], EARLY ? early[EARLY ? k : 0] : weights(at), inverse);
     }
     for (int at = thread + KEPT * threads; at < vectors; at += threads) {
         ys[at] = scaled<T, W>(totals[at], weights(at), inverse);

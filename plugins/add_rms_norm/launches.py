@@ -13,8 +13,15 @@ MAX_ROW = 2**30
 _VECTOR_BYTES = 16
 _MAX_THREADS = 1024
 _WARP = 32
+#: A thread loads its weights before it waits for the others of its row, if they have so many bytes.
+_EARLY_BYTES = 64
 #: The constants that the kernel shares with Python.
-DEFINES = {"MAX_THREADS": _MAX_THREADS, "VECTOR_BYTES": _VECTOR_BYTES, "WARP": _WARP}
+DEFINES = {
+    "EARLY_BYTES": _EARLY_BYTES,
+    "MAX_THREADS": _MAX_THREADS,
+    "VECTOR_BYTES": _VECTOR_BYTES,
+    "WARP": _WARP,
+}
 
 #: A row with at least this many vectors is loaded by vectors even if it is not aligned: it has more
 #: threads than there are elements before and after the aligned vectors.
