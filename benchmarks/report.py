@@ -19,7 +19,8 @@ HEAD = """# Benchmarks
 
 Made by `python benchmarks/report.py` from the files in [results](results). With `--charts FOLDER`
 it draws them instead: a roofline and bars for each plugin, as PNG and as a page with the table.
-Every script answers `--help`.
+Every script answers `--help`. `python benchmarks/older_results.py` says which results are older
+than the code that they measure.
 
 | script | measures | needs |
 | --- | --- | --- |
