@@ -85,6 +85,8 @@ def _sources_of(script: Path) -> Iterator[Path]:
             parts = name.split(".")
             if parts[:2] == ["pluginkit", "plugins"] and len(parts) > 2:
                 yield from (ROOT / "plugins" / parts[2], ROOT / "plugins" / "_cuda")
+            if parts[:2] == ["pluginkit", "graph_rewrites"] and len(parts) > 2:
+                yield ROOT / "graph_rewrites" / f"{parts[2]}.py"
             beside = FOLDER / f"{parts[0]}.py"
             if beside.is_file() and beside not in met and parts[0] not in _NOT_MEASURED:
                 met.add(beside)

@@ -61,6 +61,11 @@ a GPU, tensorrt_lean, g++ |
 | [imports.py](imports.py) | how long imports and `--help` take | nothing |
 | [export_plugins.py](export_plugins.py) | how long whole plugins take to export | g++ |
 | [install_size.py](install_size.py) | [what an installation weighs](../docs/support.md) | nothing |
+| [cold_start.py](cold_start.py) | a fresh process's first result | a GPU |
+| [new_shapes.py](new_shapes.py) | what a shape never seen costs the host | a GPU, tensorrt_lean |
+| [rms_norm_steps.py](rms_norm_steps.py) | AddRMSNorm in decoding steps | a GPU, torch |
+| [grid_sample_small.py](grid_sample_small.py) | GridSample of small inputs | a GPU, torch |
+| [rewrites_that_pay.py](rewrites_that_pay.py) | rewrites that spell operators out | nothing |
 | [rewrite.py](rewrite.py) | `pluginkit rewrite` and plain onnx-graphsurgeon | 10 GB of memory |
 | [onnx_coverage.py](onnx_coverage.py) | ONNX's node tests: [table](coverage.md) | tensorrt_rtx |
 | [precision_converters.py](precision_converters.py) | converters to float16 | nothing |
