@@ -70,7 +70,8 @@ def type_bindings(
         for port, desc in zip(plugin.spec.outputs, outputs, strict=True)
         if port.variable is not None
     }
-    return bound | calls.type_bindings(plugin, inputs)
+    bound.update(calls.type_bindings(plugin, inputs))
+    return bound
 
 
 def specialise(plugin: Plugin, bindings: Mapping[str, DType], launch: Launch) -> Specialisation:

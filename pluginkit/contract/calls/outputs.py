@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 from pluginkit.contract.calls.inputs import (
@@ -101,9 +102,14 @@ def describe_outputs(plugin: Plugin, inputs: Inputs) -> tuple[TensorDesc, ...]:
     dtypes = output_types(plugin, inputs)
     shapes = output_shapes(plugin, inputs)
     _check_sizes(plugin, shapes, dtypes)
+    if plugin.spec.sizes:
+        shapes = [tuple(map(at_upper_bound, shape)) for shape in shapes]
+    given = zip(ports, shapes, dtypes, count())  # one of each
     return tuple(
-        TensorDesc(port.name, tuple(map(at_upper_bound, shape)), dtype, slot_of("output", index))
-        for index, (port, shape, dtype) in enumerate(zip(ports, shapes, dtypes, strict=True))
+        [
+            TensorDesc(port.name, shape, dtype, slot_of("output", index))
+            for port, shape, dtype, index in given
+        ]
     )
 
 
