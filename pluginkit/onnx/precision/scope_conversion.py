@@ -95,15 +95,26 @@ class ScopeConversion:
         """Convert the nodes, in order, and write the scope."""
         graph = self._scope.graph
         if self._converts_io and isinstance(graph, onnx.GraphProto):
-            stored = {tensor.name for tensor in graph.initializer}
-            for value in [*graph.input, *graph.output]:
-                if value.type.tensor_type.elem_type == _FLOAT and value.name not in stored:
-                    value.type.tensor_type.elem_type = self._narrow
-                    self._is_narrow.add(value.name)
+            self._convert_signature(graph)
             self._made_narrow.update(self._is_narrow - set(self._places))
         for at, node in enumerate(self._nodes):
             self._convert(node, at)
         self._write()
+
+    def _convert_signature(self, graph: onnx.GraphProto) -> None:
+        """Declare the inputs and outputs in 16 bits, but for those that do not fit."""
+        stored = {tensor.name for tensor in graph.initializer}
+        for kind, values in (("input", graph.input), ("output", graph.output)):
+            for value in values:
+                if value.type.tensor_type.elem_type != _FLOAT or value.name in stored:
+                    continue
+                if self._is_beyond(value.name):
+                    reason = f"beyond {self._context.precision.dtype} on the given inputs"
+                    kept = KeptNode(f"{kind} '{value.name}'", self._scope.path, reason)
+                    self._context.report.kept.append(kept)
+                    continue
+                value.type.tensor_type.elem_type = self._narrow
+                self._is_narrow.add(value.name)
 
     def _convert(self, node: onnx.NodeProto, at: int) -> None:
         for _, inner in self._inner.get(id(node), ()):

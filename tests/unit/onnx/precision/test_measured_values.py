@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from pluginkit.errors import UsageError
 from pluginkit.onnx.model.graphs import MAIN_GRAPH, main_and_bodies
@@ -12,7 +12,7 @@ from pluginkit.onnx.precision.convert_precision import convert_precision
 from pluginkit.onnx.precision.measured_values import float32_values, magnitudes
 from pluginkit.onnx.precision.precision_options import Precision
 from pluginkit.onnx.running.run_model import run_model
-from tests.unit.onnx.models import BOOL, INT64, Silu, model_of, value
+from tests.unit.onnx.models import BOOL, FLOAT, INT64, Silu, model_of, value
 from tests.unit.onnx.precision.float_models import node
 
 PLUGINS = {Silu.spec.key: Silu}
@@ -155,6 +155,20 @@ def test_an_input_that_float16_lacks_is_read_in_float32():
     feeds = {"x": np.full(4, 1e6, np.float32)}
     report = convert_precision(model, Precision("float16", inputs=[feeds]), {}, None)
     assert [each.reason for each in report.kept] == ["beyond float16 on the given inputs"]
+
+
+def test_an_output_that_float16_lacks_keeps_its_type():
+    nodes = [node("Mul", ["x", "h"], "y"), node("Mul", ["x", "x"], "z")]
+    outputs = [Y, value("z", [4])]
+    model = model_of(nodes, [X], outputs, constants(h=np.float32(300)))
+    feeds = {"x": np.full(4, 200, np.float32)}
+    wanted = Precision("float16", convert_io=True, inputs=[feeds])
+    report = convert_precision(model, wanted, {}, None)
+    values = [*model.graph.input, *model.graph.output]
+    kinds = [each.type.tensor_type.elem_type for each in values]
+    assert kinds == [TensorProto.FLOAT16, FLOAT, FLOAT]
+    assert [each.node for each in report.kept][:2] == ["output 'y'", "output 'z'"]
+    assert run_rounding(model, {"x": feeds["x"].astype(np.float16)}).max() == 60000
 
 
 def test_bodies_of_an_old_opset_are_refused():
