@@ -54,6 +54,13 @@ _COMPLAINTS: tuple[tuple[str, _Concerns, str, str], ...] = (
         "front of the node; or export the model with the loop unrolled.",
     ),
     (
+        r"mScopedOp2Scopes",
+        _is_if,
+        "TensorRT fails on a Loop inside an If, whose body computes with values from outside.",
+        "export the model with the branch taken or the loop unrolled; with --precision, --keep the "
+        "nodes of the loop in float32.",
+    ),
+    (
         r"DDSPlugin|hasDataDependent|data.dependent",
         _finds_a_size,
         "TensorRT cannot follow a size that a plugin finds in data through the rest of the model.",

@@ -36,6 +36,12 @@ MODEL = onnx.parser.parse_model(
             "in an order",
         ),
         (
+            "[graphScope.cpp::analyze::463] Error Code 2: Internal Error (Assertion "
+            "mScopedOp2Scopes.contains(childScopedOp) failed.",
+            "main graph, node If '/p/If'",
+            "a Loop inside an If",
+        ),
+        (
             "(Assertion x failed. In convertExplicitDDSPluginToImplicit)",
             "NonZero_PK 'found'",
             "size",
