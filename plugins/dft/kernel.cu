@@ -1,5 +1,5 @@
-// Discrete Fourier transforms of up to 2048 points in shared memory, by Stockham's algorithm with radices 2, 3, 4, 5, 7.
-// A block takes several transforms if they are short. Longer transforms, and those of lengths with other factors, are
+// Discrete Fourier transforms of up to 2048 points in shared memory, by Stockham's algorithm with radices 2, 3, 4, 5, 7
+// and 8. A block takes several transforms at once if they are short, and goes on to others with the same roots of unity. Longer transforms, and those of lengths with other factors, are
 // made of several launches, which plan.py describes; what a launch reads and writes is chosen by Load and Store.
 
 #include <cuda_bf16.h>
@@ -22,6 +22,19 @@ struct Pass {
     int load, store;                    // of Load and Store
     int inners;                         // elements of the axes after the transformed one, without the parts
 };
+
+// Return a / b for b > 0; 64-bit division is slow.
+__device__ __forceinline__ long long quotient(long long a, int b) {
+    if (b == 1) return a;
+    return a < (1LL << 31) ? static_cast<unsigned>(a) / static_cast<unsigned>(b) : a / b;
+}
+
+// Return a / b for 0 <= a < 2^21, from 1 / b.
+__device__ __forceinline__ int small_quotient(int a, float per_b) { return static_cast<int>((a + 0.5f) * per_b); }
+
+// Return where an element is in shared memory: a gap after every 128 bytes spreads elements that lie a power of two
+// apart over the banks.
+__device__ __forceinline__ int spread(int element) { return element + element / 16; }
 
 struct Radices {
     int of[MOST_RADICES];
@@ -51,15 +64,31 @@ __device__ float2 root_of_unity(long long m, long long n, float sign) {
 // Return e^(sign pi i m^2 / n): Bluestein's chirp.
 __device__ float2 chirp(long long m, long long n, float sign) { return root_of_unity(m * m % (2 * n), 2 * n, sign); }
 
+// Transform four points in place.
+__device__ __forceinline__ void four(float2& v0, float2& v1, float2& v2, float2& v3, float sign) {
+    const float2 a = v0 + v2, b = v0 - v2, c = v1 + v3, d = v1 - v3;
+    const float2 turned = {-sign * d.y, sign * d.x};
+    v0 = a + c, v1 = b + turned, v2 = a - c, v3 = b - turned;
+}
+
 // Transform R points in place.
 template <int R> __device__ __forceinline__ void butterfly(float2 (&v)[R], const float2* roots, int step, float sign) {
     if constexpr (R == 2) {
         const float2 sum = v[0] + v[1];
         v[1] = v[0] - v[1], v[0] = sum;
     } else if constexpr (R == 4) {
-        const float2 a = v[0] + v[2], b = v[0] - v[2], c = v[1] + v[3], d = v[1] - v[3];
-        const float2 turned = {-sign * d.y, sign * d.x};
-        v[0] = a + c, v[1] = b + turned, v[2] = a - c, v[3] = b - turned;
+        four(v[0], v[1], v[2], v[3], sign);
+    } else if constexpr (R == 8) {
+        constexpr float HALF = 0.70710678118654752f;  // of the square root of 2
+        const float2 turns[4] = {{1.0f, 0.0f}, {HALF, sign * HALF}, {0.0f, sign}, {-HALF, sign * HALF}};
+        four(v[0], v[2], v[4], v[6], sign);
+        four(v[1], v[3], v[5], v[7], sign);
+        const float2 even[4] = {v[0], v[2], v[4], v[6]}, odd[4] = {v[1], v[3], v[5], v[7]};
+#pragma unroll
+        for (int k = 0; k < 4; ++k) {
+            const float2 turned = odd[k] * turns[k];
+            v[k] = even[k] + turned, v[k + 4] = even[k] - turned;
+        }
     } else {
         float2 sums[R];
 #pragma unroll
@@ -78,19 +107,21 @@ template <int R>
 __device__ void stage(float2* target, const float2* source, const float2* roots, int points, int transforms, int done,
                       float sign) {
     const int apart = points / R, twiddle = apart / done;
+    const float per_apart = 1.0f / apart, per_done = 1.0f / done;
     for (int i = threadIdx.x; i < apart * transforms; i += THREADS) {
-        const int transform = i / apart, at = i - transform * apart;
-        const int inner = at % done, first = (at - inner) * R + inner;
-        const float2* from = source + transform * points;
-        float2* to = target + transform * points;
+        const int transform = transforms == 1 ? 0 : small_quotient(i, per_apart), at = i - transform * apart;
+        const int inner = at - small_quotient(at, per_done) * done;
+        const int from = transform * points + at, to = transform * points + (at - inner) * R + inner;
         float2 v[R];
 #pragma unroll
-        for (int q = 0; q < R; ++q) v[q] = from[at + q * apart];
+        for (int q = 0; q < R; ++q) v[q] = source[spread(from + q * apart)];
+        if (done > 1) {
 #pragma unroll
-        for (int q = 1; q < R; ++q) v[q] = v[q] * roots[q * inner * twiddle];
+            for (int q = 1; q < R; ++q) v[q] = v[q] * roots[q * inner * twiddle];
+        }
         butterfly(v, roots, apart, sign);
 #pragma unroll
-        for (int q = 0; q < R; ++q) to[first + q * done] = v[q];
+        for (int q = 0; q < R; ++q) target[spread(to + q * done)] = v[q];
     }
 }
 
@@ -100,7 +131,8 @@ __device__ __forceinline__ float2 input(const T* __restrict__ x, const Pass& pas
     const bool is_mirror = pass.is_mirrored && at > pass.length / 2;
     const int place = is_mirror ? pass.length - at : at;
     if (place >= pass.size) return {0.0f, 0.0f};
-    const T* element = x + ((batch / pass.inners * pass.size + place) * pass.inners + batch % pass.inners) * pass.x_parts;
+    const long long outer = quotient(batch, pass.inners), inner = batch - outer * pass.inners;
+    const T* element = x + ((outer * pass.size + place) * pass.inners + inner) * pass.x_parts;
     float2 value = {static_cast<float>(element[0]), pass.x_parts == 2 ? static_cast<float>(element[1]) : 0.0f};
     if (!isfinite(value.x) || !isfinite(value.y)) value.x = value.y = __int_as_float(0x7fffffff);
     return is_mirror ? float2{value.x, -value.y} : value;
@@ -113,71 +145,85 @@ __global__ void __launch_bounds__(THREADS)
               long long transforms, float sign, float chirp_sign, float scale) {
     extern __shared__ float2 shared[];
     const int points = pass.points, elements = points * pass.per_block;
-    float2 *roots = shared, *now = shared + points, *next = now + elements;
+    float2 *const roots = shared, *now = shared + points, *next = now + spread(elements);
+    const float per_points = 1.0f / points, per_block = 1.0f / pass.per_block;
     for (int i = threadIdx.x; i < points; i += THREADS) roots[i] = root_of_unity(i, points, sign);
 
-    const long long first = static_cast<long long>(blockIdx.x) * pass.per_block;
-    for (int i = threadIdx.x; i < elements; i += THREADS) {
-        const int e = pass.inputs_across ? i / pass.per_block : i % points;
-        const int own = pass.inputs_across ? i % pass.per_block : i / points;
-        const long long number = first + own;
-        float2 value = {0.0f, 0.0f};
-        if (number < transforms) {
-            const long long batch = number / pass.subs;
-            const int sub = static_cast<int>(number - batch * pass.subs), at = e * pass.in_step + sub * pass.in_sub;
-            const long long place = batch * pass.whole + at;
-            switch (static_cast<Load>(pass.load)) {
-                case Load::INPUT:
-                    value = input(x, pass, batch, at);
-                    break;
-                case Load::CHIRPED_INPUT:
-                    if (at >= pass.length) break;
-                    value = input(x, pass, batch, at) *
-                            chirp(at, pass.length, chirp_sign);
-                    break;
-                case Load::CHIRP: {
-                    const int distance = min(at, pass.whole - at);
-                    if (distance < pass.length) value = chirp(distance, pass.length, -chirp_sign);
-                    break;
-                }
-                case Load::WORKSPACE: value = source[place]; break;
-                case Load::PRODUCT: value = source[place] * factors[at]; break;
-            }
-        }
-        now[own * points + e] = value;
-    }
-    __syncthreads();
+    // Return element and transform of the i-th of a block's elements.
+    const auto place_of = [&](int i, bool across) -> int2 {
+        if (pass.per_block == 1) return {i, 0};
+        const int number = small_quotient(i, across ? per_block : per_points);
+        return across ? int2{number, i - number * pass.per_block} : int2{i - number * points, number};
+    };
 
-    for (int i = 0, done = 1; i < MOST_RADICES && radices.of[i] > 1; done *= radices.of[i], ++i) {
-        switch (radices.of[i]) {
-            case 2: stage<2>(next, now, roots, points, pass.per_block, done, sign); break;
-            case 3: stage<3>(next, now, roots, points, pass.per_block, done, sign); break;
-            case 4: stage<4>(next, now, roots, points, pass.per_block, done, sign); break;
-            case 5: stage<5>(next, now, roots, points, pass.per_block, done, sign); break;
-            default: stage<7>(next, now, roots, points, pass.per_block, done, sign);
+    for (long long first = static_cast<long long>(blockIdx.x) * pass.per_block; first < transforms;
+         first += static_cast<long long>(gridDim.x) * pass.per_block) {
+        for (int i = threadIdx.x; i < elements; i += THREADS) {
+            const int2 own = place_of(i, pass.inputs_across);
+            const long long number = first + own.y;
+            float2 value = {0.0f, 0.0f};
+            if (number < transforms) {
+                const long long batch = quotient(number, pass.subs);
+                const int sub = static_cast<int>(number - batch * pass.subs);
+                const int at = own.x * pass.in_step + sub * pass.in_sub;
+                const long long place = batch * pass.whole + at;
+                switch (static_cast<Load>(pass.load)) {
+                    case Load::INPUT: value = input(x, pass, batch, at); break;
+                    case Load::CHIRPED_INPUT:
+                        if (at >= pass.length) break;
+                        value = input(x, pass, batch, at) * chirp(at, pass.length, chirp_sign);
+                        break;
+                    case Load::CHIRP: {
+                        const int distance = min(at, pass.whole - at);
+                        if (distance < pass.length) value = chirp(distance, pass.length, -chirp_sign);
+                        break;
+                    }
+                    case Load::WORKSPACE: value = source[place]; break;
+                    case Load::PRODUCT: value = source[place] * factors[at]; break;
+                }
+            }
+            now[spread(own.y * points + own.x)] = value;
         }
         __syncthreads();
-        float2* const before = now;
-        now = next, next = before;
-    }
 
-    for (int i = threadIdx.x; i < elements; i += THREADS) {
-        const int e = pass.outputs_across ? i / pass.per_block : i % points;
-        const int own = pass.outputs_across ? i % pass.per_block : i / points;
-        const long long number = first + own;
-        if (number >= transforms) continue;
-        const long long batch = number / pass.subs;
-        const int sub = static_cast<int>(number - batch * pass.subs), at = e * pass.out_step + sub * pass.out_sub;
-        float2 value = now[own * points + e];
-        if (pass.is_twiddled) value = value * root_of_unity(static_cast<long long>(e) * sub, pass.whole, sign);
-        if (static_cast<Store>(pass.store) == Store::WORKSPACE) {
-            target[batch * pass.whole + at] = value;
-            continue;
+        for (int i = 0, done = 1; i < MOST_RADICES && radices.of[i] > 1; done *= radices.of[i], ++i) {
+            switch (radices.of[i]) {
+                case 2: stage<2>(next, now, roots, points, pass.per_block, done, sign); break;
+                case 3: stage<3>(next, now, roots, points, pass.per_block, done, sign); break;
+                case 4: stage<4>(next, now, roots, points, pass.per_block, done, sign); break;
+                case 5: stage<5>(next, now, roots, points, pass.per_block, done, sign); break;
+                case 7: stage<7>(next, now, roots, points, pass.per_block, done, sign); break;
+                default: stage<8>(next, now, roots, points, pass.per_block, done, sign);
+            }
+            __syncthreads();
+            float2* const before = now;
+            now = next, next = before;
         }
-        if (at >= pass.made) continue;
-        if (static_cast<Store>(pass.store) == Store::CHIRPED_OUTPUT) value = value * chirp(at, pass.length, chirp_sign);
-        T* element = y + ((batch / pass.inners * pass.made + at) * pass.inners + batch % pass.inners) * pass.y_parts;
-        element[0] = static_cast<T>(value.x * scale);
-        if (pass.y_parts == 2) element[1] = static_cast<T>(value.y * scale);
+
+        for (int i = threadIdx.x; i < elements; i += THREADS) {
+            const int2 own = place_of(i, pass.outputs_across);
+            const long long number = first + own.y;
+            if (number >= transforms) continue;
+            const long long batch = quotient(number, pass.subs);
+            const int sub = static_cast<int>(number - batch * pass.subs);
+            const int at = own.x * pass.out_step + sub * pass.out_sub;
+            float2 value = now[spread(own.y * points + own.x)];
+            if (pass.is_twiddled) {
+                value = value * root_of_unity(static_cast<long long>(own.x) * sub, pass.whole, sign);
+            }
+            if (static_cast<Store>(pass.store) == Store::WORKSPACE) {
+                target[batch * pass.whole + at] = value;
+                continue;
+            }
+            if (at >= pass.made) continue;
+            if (static_cast<Store>(pass.store) == Store::CHIRPED_OUTPUT) {
+                value = value * chirp(at, pass.length, chirp_sign);
+            }
+            const long long outer = quotient(batch, pass.inners), inner = batch - outer * pass.inners;
+            T* element = y + ((outer * pass.made + at) * pass.inners + inner) * pass.y_parts;
+            element[0] = static_cast<T>(value.x * scale);
+            if (pass.y_parts == 2) element[1] = static_cast<T>(value.y * scale);
+        }
+        __syncthreads();
     }
 }

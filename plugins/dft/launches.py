@@ -10,7 +10,6 @@ from pluginkit import (
     Launch,
     TensorDesc,
     Workspace,
-    ceil_div,
     int32,
     int64,
     known,
@@ -34,6 +33,11 @@ _THREADS = 256
 _ITEMSIZE = 8
 #: The points that a block takes at least, if there are enough transforms.
 _POINTS_OF_BLOCK = SHORT // 2
+
+#: The most blocks of a launch; each goes on to other transforms.
+_BLOCKS = 1056
+#: The numbers after which shared memory has a gap of one.
+_GAP = 16
 
 #: What the kernel shares with Python.
 DEFINES = {"THREADS": _THREADS, "MOST_RADICES": MOST_RADICES, "Load": Load, "Store": Store}
@@ -83,6 +87,7 @@ def _launch(
     inner = known(plugin.inner(x))
     batch = 1 if each.is_of_chirp else known(plugin.outer(x)) * inner
     per_block = max(1, _POINTS_OF_BLOCK // each.points)
+    elements = per_block * each.points
     axis = plugin.axis_of(x)
     are_apart = inner > 1
     reads_x, writes_y = "INPUT" in each.load, "OUTPUT" in each.store
@@ -106,12 +111,12 @@ def _launch(
         scale /= each.whole
     return Launch(
         plugin.kernel,
-        ceil_div(transforms, per_block),
+        min(-(-transforms // per_block), _BLOCKS),
         _THREADS,
         (
             *(y, target, x, source, factors, int32(numbers)),
             int32((*radices, *[1] * (MOST_RADICES - len(radices)))),
             *(int64(transforms), sign, chirp_sign, scale),
         ),
-        shared_bytes=(each.points + 2 * each.points * per_block) * _ITEMSIZE,
+        shared_bytes=(each.points + 2 * (elements + elements // _GAP)) * _ITEMSIZE,
     )

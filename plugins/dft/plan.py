@@ -17,7 +17,7 @@ Store = Literal["OUTPUT", "CHIRPED_OUTPUT", "WORKSPACE"]
 
 #: The most points of a transform in shared memory, three times 8 bytes each, and of any transform.
 SHORT, LONGEST = 2048, 2**21
-_RADICES = (4, 2, 3, 5, 7)
+_RADICES = (8, 4, 2, 3, 5, 7)
 #: The most radices of a short transform: those of 2 * 3**6.
 MOST_RADICES = 7
 
