@@ -48,8 +48,8 @@ def _aggregated(plugin: SegmentReduce, messages: Array, at: Array, rows: int) ->
     counts = np.bincount(at, minlength=rows)[:, None]
     shape = rows, messages.shape[1]
     if plugin.aggregate in ("add", "mean"):
-        y = np.zeros(shape)
-        np.add.at(y, at, messages)
+        sums = [np.bincount(at, column, rows) for column in messages.T]
+        y = np.array(sums).reshape(shape[::-1]).T
         return y / np.maximum(counts, 1) if plugin.aggregate == "mean" else y
     none = -np.inf if plugin.aggregate == "max" else np.inf
     y = np.full(shape, none if plugin.initial is None else plugin.initial)
