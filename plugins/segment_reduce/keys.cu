@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(THREADS)
             const int edge = base + load * THREADS;
             if (edge >= edges) break;
             destination[load] = destinations[edge];
-            previous[load] = destinations[edge > 0 ? edge - 1 : 0];
+            if (threadIdx.x % WARP == 0) previous[load] = destinations[edge > 0 ? edge - 1 : 0];
             if (sources != nullptr) source[load] = sources[edge];
         }
 #pragma unroll
@@ -45,8 +45,10 @@ __global__ void __launch_bounds__(THREADS)
             const int row = row_of(destination[load], rows);
             const int node = sources == nullptr ? edge : row_of(source[load], nodes);
             const bool is_edge = row >= 0 && node >= 0;
+            int before = __shfl_up_sync(__activemask(), row, 1);
+            if (threadIdx.x % WARP == 0) before = row_of(previous[load], rows);
             // An edge that is none sorts last, so that its place in the given order is wrong.
-            is_unsorted |= !is_edge || row_of(previous[load], rows) > row;
+            is_unsorted |= !is_edge || before > row;
             unsigned key = is_edge ? row : rows;
             keys[edge] = key;
             values[edge] = pairs == nullptr ? node : edge;
