@@ -265,6 +265,9 @@ def test_what_is_wrong_with_a_script_is_named(
 def test_what_is_not_for_networks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PluginkitError, match="PK529 network script '.*none.py' does not exist"):
         build_network(tmp_path / "none.py", options=RTX)
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(PluginkitError, match="PK529 .*is no Python file; .*\n.*pluginkit build"):
+        build_network(tmp_path / "model.onnx", options=RTX)
     script = script_of(HEAD + PADDED, tmp_path)
     half = BuildOptions(flavour="tensorrt_rtx", precision=Precision("float16"))
     with pytest.raises(PluginkitError, match="PK513 precision, mark and standalone change a model"):

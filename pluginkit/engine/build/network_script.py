@@ -30,10 +30,11 @@ class NetworkScript:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file() or path.suffix != ".py":
+            problem = "is no Python file" if path.is_file() else "does not exist"
             raise UsageError(
                 "PK529",
-                f"network script '{path}' does not exist; expected a Python file, name.py, with "
-                f"{_SIGNATURE}.",
+                f"network script '{path}' {problem}; expected a file name.py with {_SIGNATURE}.",
+                fix="build a model with pluginkit build." if path.suffix == ".onnx" else None,
             )
         self.path = path.resolve()
         with self._importing():
