@@ -33,7 +33,7 @@ CASES: dict[str, tuple[tuple[int, int, int, int], int, int, int, int, float]] = 
     "one image, few pixels": ((1, 256, 7, 7), 256, 1, 1, 1, 2),
 }
 #: One image is a problem small enough for the reference.
-SAMPLE = (slice(0, 1),)
+SAMPLE = {name: (slice(0, 1),) for name in ("X", "offset", "mask", "Y")}
 
 
 def workloads() -> Iterator[Workload]:
