@@ -125,6 +125,11 @@ __device__ void stage(float2* target, const float2* source, const float2* roots,
     }
 }
 
+// A complex number in memory, which is read and written at once.
+template <typename T> struct alignas(2 * sizeof(T)) Complex {
+    T real, imaginary;
+};
+
 // Return element `at` of x along the axis. An element that is not finite counts as NaN, in both parts.
 template <typename T>
 __device__ __forceinline__ float2 input(const T* __restrict__ x, const Pass& pass, long long batch, int at) {
@@ -132,8 +137,14 @@ __device__ __forceinline__ float2 input(const T* __restrict__ x, const Pass& pas
     const int place = is_mirror ? pass.length - at : at;
     if (place >= pass.size) return {0.0f, 0.0f};
     const long long outer = quotient(batch, pass.inners), inner = batch - outer * pass.inners;
-    const T* element = x + ((outer * pass.size + place) * pass.inners + inner) * pass.x_parts;
-    float2 value = {static_cast<float>(element[0]), pass.x_parts == 2 ? static_cast<float>(element[1]) : 0.0f};
+    const long long number = (outer * pass.size + place) * pass.inners + inner;
+    float2 value;
+    if (pass.x_parts == 2) {
+        const Complex<T> element = reinterpret_cast<const Complex<T>*>(x)[number];
+        value = {static_cast<float>(element.real), static_cast<float>(element.imaginary)};
+    } else {
+        value = {static_cast<float>(x[number]), 0.0f};
+    }
     if (!isfinite(value.x) || !isfinite(value.y)) value.x = value.y = __int_as_float(0x7fffffff);
     return is_mirror ? float2{value.x, -value.y} : value;
 }
@@ -220,9 +231,13 @@ __global__ void __launch_bounds__(THREADS)
                 value = value * chirp(at, pass.length, chirp_sign);
             }
             const long long outer = quotient(batch, pass.inners), inner = batch - outer * pass.inners;
-            T* element = y + ((outer * pass.made + at) * pass.inners + inner) * pass.y_parts;
-            element[0] = static_cast<T>(value.x * scale);
-            if (pass.y_parts == 2) element[1] = static_cast<T>(value.y * scale);
+            const long long element = (outer * pass.made + at) * pass.inners + inner;
+            const Complex<T> scaled = {static_cast<T>(value.x * scale), static_cast<T>(value.y * scale)};
+            if (pass.y_parts == 2) {
+                reinterpret_cast<Complex<T>*>(y)[element] = scaled;
+            } else {
+                y[element] = scaled.real;
+            }
         }
         __syncthreads();
     }
