@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -189,7 +190,7 @@ class _Scan:
         """Return the plugin's node, after those that give its inputs their shapes."""
         made: list[onnx.NodeProto] = []
 
-        def add(op_type: str, name: str, *inputs: str, **attributes: Sequence[int]) -> str:
+        def add(op_type: str, name: str, *inputs: str, **attributes: Any) -> str:
             output = graphs.names.new_value(f"{out}/{name}")
             node_name = graphs.names.new_node(f"{out}/{name}")
             node = onnx.helper.make_node(op_type, inputs, [output], node_name, **attributes)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-def selective_scan(inputs: tuple[Array | None, ...], delta_softplus: bool) -> tuple[Array, Array]:
+def selective_scan(inputs: tuple[Any, ...], delta_softplus: bool) -> tuple[Array, Array]:
     """Return the outputs and the last state for the inputs of a SelectiveScan, in order."""
     u, delta, a, b, c, d, z, delta_bias, initial_state = inputs
     items, channels, length = u.shape
