@@ -84,7 +84,7 @@ def _inputs(setting: Setting) -> Callable[[Any, int], list[Any]]:
         def drawn(*sizes: int) -> Any:
             return rng.random(sizes, dtype=xp.float32) * 2 - 1
 
-        matrix = (items, 1, setting.states, length)
+        matrix = (items, length, 1, setting.states)
         columns = setting.states if setting.heads is None else 1
         decay = -xp.broadcast_to(xp.arange(1, columns + 1, dtype=xp.float32), (heads, columns))
         return [
@@ -115,12 +115,12 @@ def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Function:
     def scan(u: Any, delta: Any, a: Any, b: Any, c: Any, d: Any, z: Any, bias: Any) -> Any:
         step = softplus(delta + bias.to(delta.dtype)[:, None])
         kept = exp(a[None, :, None, :] * step[..., None])
-        given = step[..., None] * b[:, 0].transpose(1, 2)[:, None].float() * u[..., None].float()
+        given = step[..., None] * b[:, :, 0][:, None].float() * u[..., None].float()
         state = 0
         outs = []
         for time in range(length):
             state = kept[:, :, time] * state + given[:, :, time]
-            outs.append(matmul(state.to(u.dtype), c[:, 0, :, time, None])[..., 0])
+            outs.append(matmul(state.to(u.dtype), c[:, time, 0, :, None])[..., 0])
         y = stack(outs, dim=-1) + u * d[:, None]
         return (y * silu(z)).to(u.dtype)
 
@@ -159,7 +159,7 @@ def _triton_kernel() -> Any:
             step += shift
             step = tl.where(step > 20, step, tl.log(1 + tl.exp(step)))
             step = tl.where(is_inside, step, 0)
-            at = (item * states + state)[None] * length + time[:, None]
+            at = (item * length + time)[:, None] * states + state[None]
             matrix = tl.load(b + at, mask=is_inside[:, None], other=0).to(tl.float32)
             read = tl.load(c + at, mask=is_inside[:, None], other=0).to(tl.float32)
             kept = tl.exp2(step[:, None] * decay[None])
@@ -179,7 +179,7 @@ def _triton(plugin: Any, inputs: Sequence[DeviceTensor]) -> Function:
     """Return a scan by tl.associative_scan, with a program for each channel."""
     import torch
 
-    (items, channels, length), states = inputs[0].shape, inputs[3].shape[2]
+    (items, channels, length), states = inputs[0].shape, inputs[3].shape[3]
     if inputs[1].shape[1] != channels:
         raise NotOffered("a head for each channel")
     kernel = _triton_kernel()
@@ -214,7 +214,7 @@ __global__ void plain(T* out, float* last, const T* u, const T* delta, const flo
         step = step > 20 ? step : log1pf(expf(step));
         float y = d[head] * x;
         for (int s = 0; s < STATES; ++s) {
-            const long long of_state = ((long long)item * STATES + s) * length + t;
+            const long long of_state = ((long long)item * length + t) * STATES + s;
             const float decay = a[head * columns + (columns == 1 ? 0 : s)];
             state[s] = expf(step * decay) * state[s] + step * x * static_cast<float>(b[of_state]);
             y += state[s] * static_cast<float>(c[of_state]);
@@ -230,7 +230,7 @@ def _plain(
     plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
 ) -> TimedCall:
     """Launch a thread for each channel, which walks through time by itself."""
-    states, heads, columns = inputs[3].shape[2], inputs[1].shape[1], inputs[2].shape[1]
+    states, heads, columns = inputs[3].shape[3], inputs[1].shape[1], inputs[2].shape[1]
     kernel = plain_kernel(_PLAIN, f"plain<{inputs[0].dtype.cpp}, {states}>")
     items, channels, length = inputs[0].shape
     sizes = (items * channels, channels, length, heads, columns)

@@ -209,15 +209,14 @@ class _Scan:
             ]
             return add("Slice", name, value, *ends)
 
-        shape = [0, 1, self.states, self.length]
+        rows = [0, self.length, 1, self.states]
         inputs = [
             in_time("u", self.u, 2),
             in_time("delta", self.delta, 2),
             shaped("A", self.a, [self.channels, self.states]),
+            shaped("B_rows", in_time("B", self.b, 1), rows),
+            shaped("C_rows", in_time("C", self.c, 1), rows),
         ]
-        for name, value in (("B", self.b), ("C", self.c)):
-            moved = add("Transpose", f"{name}_moved", in_time(name, value, 1), perm=[0, 2, 1])
-            inputs.append(shaped(name, moved, shape))
         plugin = SelectiveScan().with_inputs("u", "delta", "A", "B", "C")
         node_name = graphs.names.new_node(f"{out}/scan")
         return [*made, plugin_node(plugin, inputs, [out, last_state], node_name)]

@@ -31,17 +31,17 @@ from pluginkit.plugins.selective_scan.reference import selective_scan
 class SelectiveScan(Plugin):
     """Walk through time with a state of each channel, which inputs choose to keep or to change.
 
-    state[n, c, s] = exp(step * A[h, s]) * state[n, c, s] + step * u[n, c, t] * B[n, g, s, t];
-    out[n, c, t] = (sum over s of C[n, g, s, t] * state[n, c, s] + D[h] * u[n, c, t]) * silu(z)
+    state[n, c, s] = exp(step * A[h, s]) * state[n, c, s] + step * u[n, c, t] * B[n, t, g, s];
+    out[n, c, t] = (sum over s of C[n, t, g, s] * state[n, c, s] + D[h] * u[n, c, t]) * silu(z)
 
     The step is delta[n, h, t] + delta_bias[h], or the softplus of it; h is the head and g the group
-    of channel c. In Mamba each channel is a head. In Mamba 2 several channels share one, and A is
-    one number of each head: transpose (batch, time, head, channel) to (batch, channels, time).
-    States and sums are float32.
+    of channel c. In Mamba each channel is a head and there is one group. In Mamba 2 channels share
+    heads, and A is one number of each. B and C are as projections give them, with time before
+    states; u, delta and z have time last. States and sums are float32.
 
     Inputs:      u: (N, C, T) float32 | float16 | bfloat16, linear; any dimension dynamic.
                  delta: (N, H, T), dtype of u; H divides C. A: (H, S) or (H, 1) float32, S <= 128.
-                 B, C: (N, G, S, T), dtype of u; G divides C. D: (H,) float32; absent: 0.
+                 B, C: (N, T, G, S), dtype of u; G divides C. D: (H,) float32; absent: 0.
                  z: (N, C, T), dtype of u; absent: no factor. delta_bias: (H,) float32; absent: 0.
                  initial_state: (N, C, S) float32; absent: 0.
     Outputs:     out: (N, C, T), dtype of u. last_state: (N, C, S) float32.
@@ -60,8 +60,8 @@ class SelectiveScan(Plugin):
     u = Input("T", shape=("N", "C", "T"))
     delta = Input("T", shape=("N", "H", "T"))
     A = Input(float32, shape=("H", None))
-    B = Input("T", shape=("N", "G", "S", "T"))
-    C = Input("T", shape=("N", "G", "S", "T"))
+    B = Input("T", shape=("N", "T", "G", "S"))
+    C = Input("T", shape=("N", "T", "G", "S"))
     D = Input(float32, shape=("H",), optional=True)
     z = Input("T", shape=("N", "C", "T"), optional=True)
     delta_bias = Input(float32, shape=("H",), optional=True)
@@ -79,7 +79,7 @@ class SelectiveScan(Plugin):
     def check(self, u: TensorDesc, delta: TensorDesc, *others: TensorDesc) -> None:
         """Check that heads and groups divide the channels, and that A fits the states."""
         a, b = others[:2]
-        channels, (_, groups, states, _) = known(u.shape[1]), map(known, b.shape)
+        channels, (_, _, groups, states) = known(u.shape[1]), map(known, b.shape)
         for name, count in (("heads", known(delta.shape[1])), ("groups", groups)):
             if count < 1 or channels % count:
                 raise InputError(

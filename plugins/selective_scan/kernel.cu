@@ -1,6 +1,6 @@
-// SelectiveScan: LANES adjacent lanes take one channel, each STATES of its states, and walk through time. TIME steps at
-// a time, each lane loads one step of u and delta and leaves it in shared memory for the others; afterwards each lane
-// holds what its states add to TIME outputs, and the lanes exchange these until each has the whole sum of one output.
+// SelectiveScan: LANES adjacent lanes take one channel, each STATES adjacent states of it, and walk through time. TIME
+// steps at a time, each lane loads one step of u and delta and leaves it in shared memory for the others. Afterwards
+// each lane holds what its states add to TIME outputs, and the lanes exchange these until each has the sum of one.
 //
 // Where channels are too few for a GPU, several warps share a channel's time: all but the last first compute only the
 // state at the end of their part, from a state of 0, and how much remains of the state before. With these each warp
@@ -23,8 +23,8 @@ struct Step {
     float delta, input;
 };
 
-template <typename T> struct alignas(sizeof(T) * QUAD) Quad {
-    T value[QUAD];
+template <typename T, int N> struct alignas(sizeof(T) * N) Pack {
+    T value[N];
 };
 
 __device__ __forceinline__ float exp2_of(float x) {
@@ -33,39 +33,73 @@ __device__ __forceinline__ float exp2_of(float x) {
     return result;
 }
 
-__device__ __forceinline__ float softplus(float x) { return x > SOFTPLUS_THRESHOLD ? x : log1pf(expf(x)); }
-
-// Load four steps of a row; those at `end` or later are 0.
-template <typename T>
-__device__ __forceinline__ Quad<T> load_quad(const T* __restrict__ row, int time, int end, bool is_wide) {
-    Quad<T> quad = {};
-    if (is_wide) {
-        if (time < end) quad = *reinterpret_cast<const Quad<T>*>(row + time);
-    } else {
-#pragma unroll
-        for (int i = 0; i < QUAD; ++i) {
-            if (time + i < end) quad.value[i] = row[time + i];
-        }
-    }
-    return quad;
+// Return how much remains after several steps. It is never 0 unless one step leaves nothing, so that an infinite state
+// stays infinite as it would step by step.
+__device__ __forceinline__ float decay_over(float exponent) {
+    const float kept = exp2_of(exponent);
+    return isinf(exponent) ? kept : fmaxf(kept, 1.17549435e-38f);
 }
 
-// What a lane reads for TIME steps: its own step of u, delta and z, and all steps of B and C if it holds one state.
+__device__ __forceinline__ float softplus(float x) { return x > SOFTPLUS_THRESHOLD ? x : log1pf(expf(x)); }
+
+// Sum the elements over the lanes of the channel, so that the first is the sum of element `lane`.
+template <int HALF> __device__ __forceinline__ void exchange(float (&sums)[TIME], int lane) {
+    const bool is_upper = lane & HALF;
+#pragma unroll
+    for (int i = 0; i < HALF; ++i) {
+        const float given = is_upper ? sums[i] : sums[i + HALF], kept = is_upper ? sums[i + HALF] : sums[i];
+        sums[i] = kept + __shfl_xor_sync(~0u, given, HALF);
+    }
+    if constexpr (HALF > 1) exchange<HALF / 2>(sums, lane);
+}
+
+// Four rows of B and of C, as far as they belong to a lane's states.
+template <typename T, int STATES> struct Rows {
+    Pack<T, STATES> b[QUAD], c[QUAD];
+};
+
+// What a lane reads for TIME steps: its own step of u, delta and z, and all rows of B and C if it holds one state.
 template <typename T, int STATES> struct Tile {
     static constexpr int KEPT = STATES == 1 ? QUADS : 0;
     T u, delta, z;
-    Quad<T> b[KEPT + 1], c[KEPT + 1];
+    Rows<T, STATES> rows[KEPT + 1];
 };
 
 // What a lane reads of its channel, and the states that it holds.
 template <typename T, int STATES> struct Channel {
-    const T *u, *delta, *z, *b[STATES], *c[STATES];  // z may be null
-    float decay[STATES];                             // A * log2(e)
-    float bias, skip;                                // delta_bias and D, or 0
-    bool has_state[STATES], has_softplus, is_wide;
-    int lane;
+    const T *u, *delta, *z, *b, *c;  // z may be null
+    float decay[STATES];             // A * log2(e)
+    float bias, skip;                // delta_bias and D, or 0
+    int lane, count, stride;         // how many states it holds, and how far apart rows are
+    bool has_softplus, is_compact;   // whether rows follow each other, and the lanes hold whole rows
     float state[STATES];
     float deltas;  // the sum of those steps that this lane has loaded
+
+    // Load the rows of four steps. Those from `end` on are not used, and hold anything.
+    template <bool WRITES> __device__ __forceinline__ Rows<T, STATES> load_rows(int time, int end) const {
+        Rows<T, STATES> rows = {};
+        if (is_compact && time + QUAD <= end) {
+            const Pack<T, STATES>* const first_b = reinterpret_cast<const Pack<T, STATES>*>(b) + 1LL * time * LANES;
+            const Pack<T, STATES>* const first_c = reinterpret_cast<const Pack<T, STATES>*>(c) + 1LL * time * LANES;
+#pragma unroll
+            for (int i = 0; i < QUAD; ++i) {
+                rows.b[i] = first_b[i * LANES];
+                if constexpr (WRITES) rows.c[i] = first_c[i * LANES];
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < QUAD; ++i) {
+                const long long row = 1LL * stride * (time + i);
+#pragma unroll
+                for (int s = 0; s < STATES; ++s) {
+                    if (time + i >= end || s >= count) break;
+                    rows.b[i].value[s] = b[row + s];
+                    if constexpr (WRITES) rows.c[i].value[s] = c[row + s];
+                }
+            }
+        }
+        return rows;
+    }
 
     template <bool WRITES> __device__ __forceinline__ Tile<T, STATES> load(int start, int end) const {
         Tile<T, STATES> tile = {};
@@ -77,10 +111,21 @@ template <typename T, int STATES> struct Channel {
         }
 #pragma unroll
         for (int quad = 0; quad < Tile<T, STATES>::KEPT; ++quad) {
-            tile.b[quad] = load_quad(b[0], start + QUAD * quad, end, is_wide);
-            if constexpr (WRITES) tile.c[quad] = load_quad(c[0], start + QUAD * quad, end, is_wide);
+            tile.rows[quad] = load_rows<WRITES>(start + QUAD * quad, end);
         }
         return tile;
+    }
+
+    // Go on by a step, and with WRITES add what the states give to its output.
+    template <bool IS_SCALAR, bool WRITES>
+    __device__ __forceinline__ void add(float& sum, const Step& at, const Pack<T, STATES>& in,
+                                        const Pack<T, STATES>& read) {
+#pragma unroll
+        for (int s = 0; s < STATES; ++s) {
+            const float kept = IS_SCALAR ? at.delta : exp2_of(at.delta * decay[s]);
+            state[s] = kept * state[s] + at.input * static_cast<float>(in.value[s]);
+            if (WRITES && s < count) sum += state[s] * static_cast<float>(read.value[s]);
+        }
     }
 
     // Walk from time `begin` to `end`. With WRITES write outputs to `out`, or nothing if it is null.
@@ -105,29 +150,20 @@ template <typename T, int STATES> struct Channel {
             float sums[TIME] = {};
 #pragma unroll
             for (int quad = 0; quad < QUADS; ++quad) {
-                const int left = end - start - QUAD * quad;  // steps from here; later ones must not change the state
-                if (left <= 0) break;
-                const bool is_whole = is_wide || left >= QUAD;
+                constexpr bool IS_KEPT = Tile<T, STATES>::KEPT > 0;
+                const Rows<T, STATES> rows =
+                    IS_KEPT ? tile.rows[IS_KEPT ? quad : 0] : load_rows<WRITES>(start + QUAD * quad, end);
 #pragma unroll
-                for (int s = 0; s < STATES; ++s) {
-                    const bool is_kept = Tile<T, STATES>::KEPT > 0;
-                    Quad<T> in = tile.b[is_kept ? quad : 0], read = tile.c[is_kept ? quad : 0];
-                    if (!is_kept) in = load_quad(b[s], start + QUAD * quad, end, is_wide);
-                    if (!is_kept && WRITES) read = load_quad(c[s], start + QUAD * quad, end, is_wide);
-#pragma unroll
-                    for (int i = 0; i < QUAD; ++i) {
-                        if (!is_whole && i >= left) break;
-                        const Step at = steps[QUAD * quad + i];
-                        const float kept = IS_SCALAR ? at.delta : exp2_of(at.delta * decay[s]);
-                        state[s] = kept * state[s] + at.input * static_cast<float>(in.value[i]);
-                        if (WRITES && has_state[s]) {
-                            sums[QUAD * quad + i] += state[s] * static_cast<float>(read.value[i]);
-                        }
+                for (int i = 0; i < QUAD; ++i) {
+                    const Step at = steps[QUAD * quad + i];
+                    if (start + QUAD * quad + i < end) {  // later steps must not change the state
+                        add<IS_SCALAR, WRITES>(sums[QUAD * quad + i], at, rows.b[i], rows.c[i]);
                     }
                 }
             }
             if constexpr (WRITES) {
-                float y = exchanged(sums) + skip * x;
+                exchange<TIME / 2>(sums, lane);
+                float y = sums[0] + skip * x;
                 if (z != nullptr) {
                     const float gate = static_cast<float>(tile.z);
                     y *= gate / (1.0f + expf(-gate));
@@ -135,21 +171,6 @@ template <typename T, int STATES> struct Channel {
                 if (is_inside && out != nullptr) out[time] = static_cast<T>(y);
             }
         }
-    }
-
-    // Return the sum over the lanes of the channel of element `lane`.
-    __device__ __forceinline__ float exchanged(float (&sums)[TIME]) {
-#pragma unroll
-        for (int half = TIME / 2; half > 0; half /= 2) {
-            const bool is_upper = lane & half;
-#pragma unroll
-            for (int i = 0; i < half; ++i) {
-                const float given = is_upper ? sums[i] : sums[i + half];
-                const float kept = is_upper ? sums[i + half] : sums[i];
-                sums[i] = kept + __shfl_xor_sync(~0u, given, half);
-            }
-        }
-        return sums[0];
     }
 };
 
@@ -159,7 +180,7 @@ __global__ void __launch_bounds__(32 * MOST_WARPS)
                    const T* __restrict__ delta, const float* __restrict__ a, const T* __restrict__ b,
                    const T* __restrict__ c, const float* __restrict__ d, const T* __restrict__ z,
                    const float* __restrict__ delta_bias, const float* __restrict__ initial_state, long long rows,
-                   Sizes sizes, int parts, bool has_softplus, bool is_wide) {
+                   Sizes sizes, int parts, bool has_softplus) {
     __shared__ Step steps[MOST_WARPS][CHANNELS][TIME];
     __shared__ float ends[MOST_WARPS][32 * STATES], deltas[MOST_WARPS][CHANNELS];
     const int warp = threadIdx.x / 32, part = warp % parts, in_warp = threadIdx.x % 32, group = in_warp / LANES;
@@ -168,25 +189,29 @@ __global__ void __launch_bounds__(32 * MOST_WARPS)
     const bool is_there = wanted < rows;
     const long long row = is_there ? wanted : rows - 1, item = row / sizes.channels;  // others compute the last again
     const int channel = static_cast<int>(row % sizes.channels), head = channel / (sizes.channels / sizes.heads);
-    const long long matrix = item * sizes.groups + channel / (sizes.channels / sizes.groups);
+    const int matrix = channel / (sizes.channels / sizes.groups);
 
     Channel<T, STATES> own;
     own.lane = in_warp % LANES;
     own.has_softplus = has_softplus;
-    own.is_wide = is_wide;
+    own.stride = sizes.groups * sizes.states;
+    own.is_compact = own.stride == LANES * STATES;
     own.u = u + row * sizes.length;
     own.delta = delta + (item * sizes.heads + head) * sizes.length;
     own.z = z == nullptr ? nullptr : z + row * sizes.length;
+    const int first_state = own.lane * STATES;
+    own.count = min(max(sizes.states - first_state, 0), STATES);
+    const long long first_row =
+        item * sizes.length * own.stride + matrix * sizes.states + (own.count > 0 ? first_state : 0);
+    own.b = b + first_row;
+    own.c = c + first_row;
     own.bias = delta_bias == nullptr ? 0.0f : delta_bias[head];
     own.skip = d == nullptr ? 0.0f : d[head];
     own.deltas = 0.0f;
     float first[STATES];
 #pragma unroll
     for (int s = 0; s < STATES; ++s) {
-        const int number = s * LANES + own.lane, state = min(number, sizes.states - 1);
-        own.has_state[s] = number < sizes.states;
-        own.b[s] = b + (matrix * sizes.states + state) * sizes.length;
-        own.c[s] = c + (matrix * sizes.states + state) * sizes.length;
+        const int state = min(first_state + s, sizes.states - 1);
         own.decay[s] = a[1LL * head * sizes.decays + min(state, sizes.decays - 1)] * LOG2_E;
         first[s] = initial_state == nullptr ? 0.0f : initial_state[row * sizes.states + state];
         own.state[s] = 0.0f;
@@ -208,7 +233,7 @@ __global__ void __launch_bounds__(32 * MOST_WARPS)
             const float passed = deltas[before][group];
 #pragma unroll
             for (int s = 0; s < STATES; ++s) {
-                first[s] = exp2_of(passed * own.decay[s]) * first[s] + ends[before][s * 32 + in_warp];
+                first[s] = decay_over(passed * own.decay[s]) * first[s] + ends[before][s * 32 + in_warp];
             }
         }
     }
@@ -218,6 +243,6 @@ __global__ void __launch_bounds__(32 * MOST_WARPS)
     if (part != parts - 1 || !is_there) return;
 #pragma unroll
     for (int s = 0; s < STATES; ++s) {
-        if (own.has_state[s]) last_state[row * sizes.states + s * LANES + own.lane] = own.state[s];
+        if (s < own.count) last_state[row * sizes.states + first_state + s] = own.state[s];
     }
 }

@@ -19,8 +19,6 @@ MOST_STATES = STATES[-1] * _LANES
 _MOST_WARPS = 8
 #: The warps of a block that does not share a channel's time out.
 _WARPS = 2
-#: How many steps are loaded at once where the length is a multiple of them.
-_QUAD = 4
 #: With this many warps a large GPU is busy; with fewer, several share a channel's time.
 _BUSY_WARPS = 512
 #: The fewest steps that are worth a warp of their own.
@@ -46,7 +44,7 @@ def launch_of(
 ) -> Launch:
     """Return the launch: a warp takes two channels, or a part of their time."""
     items, channels, length = map(known, u.shape)
-    heads, (_, groups, states, _) = known(delta.shape[1]), map(known, b.shape)
+    heads, (_, _, groups, states) = known(delta.shape[1]), map(known, b.shape)
     decays, rows = known(a.shape[1]), items * channels
     pairs = -(-rows * _LANES // 32)
     parts = _parts(pairs, length)
@@ -61,7 +59,6 @@ def launch_of(
             int32((channels, length, heads, groups, states, decays)),
             int32(parts),
             plugin.delta_softplus,
-            length % _QUAD == 0,
         ),
         constants={
             "STATES": next(count for count in STATES if states <= count * _LANES),

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 
 def inputs_of(items, channels, heads, groups, states, length, columns, dtype):
     rng = np.random.default_rng(0)
-    matrix = (items, groups, states, length)
+    matrix = (items, length, groups, states)
     wide = [
         -rng.uniform(0.1, 2, (heads, columns)),
         rng.uniform(-1, 1, heads),

@@ -29,7 +29,7 @@ def drawn(*shape, low=-1.0, high=1.0, seed=0):
 def one_channel(u, delta, a=0.0, b=1.0, c=1.0, **attributes):
     """Scan with one state of one channel, in which B and C are constant."""
     u, delta = (np.asarray(each, np.float32).reshape(1, 1, -1) for each in (u, delta))
-    matrix = np.ones((1, 1, 1, u.shape[2]), np.float32)
+    matrix = np.ones((1, u.shape[2], 1, 1), np.float32)
     decay = np.full((1, 1), a, np.float32)
     given = [u, delta, decay, b * matrix, c * matrix, None, None, None, None]
     y, state = both(*(np.float32(x) if x is not None else None for x in given), **attributes)
@@ -57,8 +57,8 @@ def inputs_of(channels=4, heads=4, groups=1, states=5, length=23, columns=None, 
         drawn(items, channels, length),
         drawn(items, heads, length, low=0.01),
         -drawn(heads, states if columns is None else columns, low=0.1),
-        drawn(items, groups, states, length, seed=1),
-        drawn(items, groups, states, length, seed=2),
+        drawn(items, length, groups, states, seed=1),
+        drawn(items, length, groups, states, seed=2),
         drawn(heads),
         drawn(items, channels, length, seed=3),
         drawn(heads, low=-2, high=0),
@@ -69,9 +69,12 @@ def inputs_of(channels=4, heads=4, groups=1, states=5, length=23, columns=None, 
 def test_two_halves_with_the_state_between_are_the_whole():
     whole = inputs_of(length=32)
     y, last = both(*whole, delta_softplus=True)
-    timed = {0, 1, 3, 4, 6}
+    timed, rows = {0, 1, 6}, {3, 4}
     cut = [
-        [x[..., part] if at in timed else x for at, x in enumerate(whole)]
+        [
+            x[..., part] if at in timed else x[:, part] if at in rows else x
+            for at, x in enumerate(whole)
+        ]
         for part in (slice(0, 20), slice(20, 32))
     ]
     cut = [[np.ascontiguousarray(x) for x in each] for each in cut]
@@ -90,7 +93,7 @@ def test_heads_and_groups_are_the_same_as_repeated_inputs():
         many[at] = np.repeat(few[at], 2, axis=axis)
     many[2] = np.repeat(many[2], 5, axis=1)
     for at in (3, 4):
-        many[at] = np.repeat(few[at], 3, axis=1)
+        many[at] = np.repeat(few[at], 3, axis=2)
     for one, other in zip(
         both(*few, delta_softplus=True), both(*many, delta_softplus=True), strict=True
     ):
@@ -112,9 +115,9 @@ def test_warps_that_share_time_compute_the_same(length, columns, monkeypatch):
     [
         {1: (1, 3, 23)},
         {2: (4, 6)},
-        {3: (1, 1, 6, 23)},
-        {3: (1, 3, 5, 23), 4: (1, 3, 5, 23)},
-        {2: (4, 200), 3: (1, 1, 200, 23), 4: (1, 1, 200, 23)},
+        {3: (1, 23, 1, 6)},
+        {3: (1, 23, 3, 5), 4: (1, 23, 3, 5)},
+        {2: (4, 200), 3: (1, 23, 1, 200), 4: (1, 23, 1, 200)},
         {6: (1, 4, 22)},
     ],
     ids=str,
