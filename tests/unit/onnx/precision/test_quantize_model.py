@@ -338,3 +338,13 @@ def test_the_nodes_of_local_functions_are_quantized(tmp_path):
     made, report = quantized(model, tmp_path, inputs=NUMBERS)
     assert (report.converted, report.kept) == (2, [])
     assert sum(array.dtype == np.int8 and array.ndim == 2 for array in stored(made).values()) == 1
+
+
+def test_a_gemm_with_a_row_for_c_is_quantized(tmp_path):
+    weights = Weights()
+    nodes = [
+        node("Gemm", ["x", weights("w", 4, 4), weights.keep("c", 1e-9 * np.ones((1, 4)))], "y")
+    ]
+    made, report = quantized(model_of(nodes, [X], [Y], weights.tensors), tmp_path, inputs=NUMBERS)
+    assert report.converted == 1
+    assert stored(made)["c"].shape == (1, 4)
