@@ -68,10 +68,13 @@ def quantize_scope(
             alone.graph.input.append(onnx.ValueInfoProto(name=name, type=kind))
     made = _quantized(alone, {name: ranges[name] for name in read if name in ranges}, chosen).graph
     _rename(made, {*own, *read}, names)
-    before = {node.name: node.input for node in graph.node if node.name not in chosen}
+    before = {node.name: node for node in graph.node}
     for node in made.node:
         if node.name in before:
-            node.input[:] = before[node.name]
+            # The quantizer drops the beta of a Gemm, for which it would scale the bias.
+            _replace(node.attribute, before[node.name].attribute)
+            if node.name not in chosen:
+                node.input[:] = before[node.name].input
     still = {name for node in made.node for name in names_read(node)} | set(output_names(graph))
     kept = [each for each in graph.initializer if each.name in still]
     there = {each.name for each in kept}

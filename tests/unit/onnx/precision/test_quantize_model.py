@@ -342,9 +342,9 @@ def test_the_nodes_of_local_functions_are_quantized(tmp_path):
 
 def test_a_gemm_with_a_row_for_c_is_quantized(tmp_path):
     weights = Weights()
-    nodes = [
-        node("Gemm", ["x", weights("w", 4, 4), weights.keep("c", 1e-9 * np.ones((1, 4)))], "y")
-    ]
+    inputs = ["x", weights("w", 4, 4), weights.keep("c", np.full((1, 4), 1e-4))]
+    nodes = [node("Gemm", inputs, "y", alpha=0.5, beta=3e4)]
     made, report = quantized(model_of(nodes, [X], [Y], weights.tensors), tmp_path, inputs=NUMBERS)
     assert report.converted == 1
     assert stored(made)["c"].shape == (1, 4)
+    assert report.losses[0].signal_to_noise_db > 30
