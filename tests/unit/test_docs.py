@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pluginkit import find_plugins, float16
+from pluginkit import find_plugins, find_rewrites, float16
 from pluginkit.checking.check import all_checks
 from pluginkit.cli.main import COMMANDS
 from pluginkit.contract import calls
@@ -90,10 +90,14 @@ def test_the_pages_plugin_is_valid() -> None:
     assert compiled.cubin.startswith(b"\x7fELF")
 
 
-def test_every_plugin_that_ships_is_on_its_page() -> None:
+def test_every_plugin_and_every_choice_is_on_the_page_of_what_ships() -> None:
     page = (ROOT / "docs" / "what-ships.md").read_text()
-    named = set(re.findall(r"^\| `(\w+)` \|", page, re.M))
+    plugins, chosen = page.split("## Plugins that are chosen")
+    named = set(re.findall(r"^\| `(\w+)` \|", plugins, re.M))
     assert named == {cls.__name__ for cls in find_plugins().values()}
+    rows = "".join(re.findall(r"^\| (`[A-Z].*?) \|", chosen, re.M))
+    opt_in = {cls.__name__ for cls in find_rewrites() if cls.opt_in}
+    assert opt_in == set(re.findall(r"`(\w+)`", rows)) > {"ReduceSegments"}
 
 
 def test_every_page_has_a_place_in_the_sites_menu_and_every_how_to_on_its_first_page() -> None:
