@@ -97,5 +97,5 @@ class BitCast(Plugin):
         rng = np.random.default_rng(26)
         for to in _TYPES:
             for name, shape in (("rows", (5, 911)), ("scalar", ()), ("nothing", (3, 0))):
-                x = (rng.normal(size=shape) * 1000).astype(np.float32)
+                x = (rng.normal(size=shape) * 1000).astype(f"float{8 * to.itemsize}")
                 yield Case(f"{name}_to_{to.name}", [x], {"to": to.onnx})

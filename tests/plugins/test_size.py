@@ -55,7 +55,7 @@ def definitions(module: ast.Module) -> Iterator[tuple[str, ast.AST]]:
         elif isinstance(node, ast.FunctionDef):
             yield node.name, node
         elif isinstance(node, ast.Assign):
-            yield from ((target.id, node) for target in node.targets)
+            yield from ((name, node) for name in names_in(list(node.targets)))
 
 
 def size_of(source: str) -> int:
