@@ -36,9 +36,8 @@ def quantize_scope(
 ) -> None:
     """Quantize what some nodes of a scope read, in place.
 
-    The quantizer would give the quantized values to all their readers, and to the model's outputs;
-    those that are not to be quantized keep what they read. It knows main graphs alone, so a body
-    becomes one for it, with the weights of the graphs around.
+    The quantizer gets these nodes alone: it knows no bodies, would give the quantized values to all
+    their readers, and takes time for each pair of nodes.
 
     Args:
         model: the model.
@@ -52,34 +51,33 @@ def quantize_scope(
         PK464: the quantizer fails.
     """
     graph = scope.graph
-    own = defined_names(graph)
-    nodes = [node for node in graph.node if node.name in chosen]
-    read = sorted({name for node in nodes for name in node.input if name})
+    nodes = {node.name: node for node in graph.node if node.name in chosen}
+    made_here = {name for node in nodes.values() for name in node.output}
+    read = sorted({name for node in nodes.values() for name in node.input if name})
     alone = onnx.ModelProto(ir_version=model.ir_version)
     alone.opset_import.extend(model.opset_import)
     alone.graph.name = "scope"
-    alone.graph.node.extend(graph.node)
-    alone.graph.initializer.extend(graph.initializer)
+    alone.graph.node.extend(nodes.values())
     for name in read:
         stored, kind = values.constant(scope, name), values.type_of(scope, name)
-        if stored is not None and name not in own:
+        if stored is not None:
             alone.graph.initializer.add().CopyFrom(stored)
-        elif stored is None and kind is not None:
-            alone.graph.input.append(onnx.ValueInfoProto(name=name, type=kind))
+        elif kind is not None:
+            described = alone.graph.value_info if name in made_here else alone.graph.input
+            described.append(onnx.ValueInfoProto(name=name, type=kind))
+    old = defined_names(alone.graph)
     made = _quantized(alone, {name: ranges[name] for name in read if name in ranges}, chosen).graph
-    _rename(made, {*own, *read}, names)
-    before = {node.name: node for node in graph.node}
+    _rename(made, old, names)
     for node in made.node:
-        if node.name in before:
+        if node.name in nodes:
             # The quantizer drops the beta of a Gemm, for which it would scale the bias.
-            _replace(node.attribute, before[node.name].attribute)
-            if node.name not in chosen:
-                node.input[:] = before[node.name].input
-    still = {name for node in made.node for name in names_read(node)} | set(output_names(graph))
-    kept = [each for each in graph.initializer if each.name in still]
-    there = {each.name for each in kept}
-    added = [each for each in made.initializer if each.name not in {*own, *read, *there}]
-    _replace(graph.node, made.node)
+            _replace(node.attribute, nodes[node.name].attribute)
+    quantized = {node.name: node for node in made.node}
+    others = [quantized.pop(node.name) if node.name in nodes else node for node in graph.node]
+    _replace(graph.node, [*quantized.values(), *others])
+    still = set(output_names(graph)).union(*map(names_read, graph.node))
+    kept = [each for each in graph.initializer if each.name in still or each.name not in read]
+    added = [each for each in made.initializer if each.name not in old]
     _replace(graph.initializer, [*kept, *added])
 
 
