@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 #: What TensorRT does, for :func:`working`.
 PARSING, BUILDING = "parsing a model", "building an engine"
+DESCRIBING = "describing a network"
 DESERIALIZING, RUNNING = "deserializing a plan", "running an engine"
 #: In the place of a program: the work is done, and the exit code follows.
 EXITS = "exits"

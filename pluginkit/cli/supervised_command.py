@@ -15,7 +15,7 @@ from mmap import mmap
 
 from pluginkit import current_work
 from pluginkit.cli import main as command_line
-from pluginkit.current_work import BUILDING, DESERIALIZING, PARSING
+from pluginkit.current_work import BUILDING, DESCRIBING, DESERIALIZING, PARSING
 from pluginkit.errors import CrashError
 
 #: Signals that another process sends in order to end a command. The terminal sends its own to the
@@ -127,6 +127,11 @@ def _crash(
     if number == signal.SIGKILL:
         cause = "the system ends a process like this where memory is short."
         fix = "free memory, or give smaller --shapes; in a container, allow it more memory."
+    elif action in (DESCRIBING, BUILDING) and subject.endswith(".py"):
+        fix = (
+            "leave layers out of load_network until it builds, which says which of them crashes; "
+            "report it to NVIDIA."
+        )
     elif action == BUILDING:
         fix = (
             f"pluginkit scan --build {subject} builds the nodes one by one in processes of their "

@@ -59,6 +59,17 @@ def test_a_crash_says_what_crashed_doing_what() -> None:
     assert (done.returncode, done.stdout) == (1, "")
 
 
+@pytest.mark.parametrize("action", ["DESCRIBING", "BUILDING"])
+def test_a_crash_in_the_network_of_a_script_is_for_its_author(action: str) -> None:
+    done = run(
+        f"from pluginkit.current_work import {action}\n{WORK}".replace("PARSING", action).replace(
+            "m.onnx", "net.py"
+        )
+    )
+    assert "leave layers out of load_network" in done.stderr
+    assert "scan" not in done.stderr
+
+
 def test_a_crash_after_the_work_is_that_of_the_command() -> None:
     done = run("with working('tensorrt 10', PARSING):\n    pass\ndie(signal.SIGABRT)")
     assert done.stderr.startswith("PK527 pluginkit was ended by SIGABRT while running the command")

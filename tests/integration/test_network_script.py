@@ -262,7 +262,7 @@ def test_what_is_wrong_with_a_script_is_named(
     assert not (tmp_path / "net.plan").exists()
 
 
-def test_what_is_not_for_networks_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_for_networks_is_refused(tmp_path: Path, capsys: Capture) -> None:
     with pytest.raises(PluginkitError, match="PK529 network script '.*none.py' does not exist"):
         build_network(tmp_path / "none.py", options=RTX)
     (tmp_path / "model.onnx").touch()
@@ -274,4 +274,6 @@ def test_what_is_not_for_networks_is_refused(tmp_path: Path) -> None:
         build_network(script, options=half)
     with pytest.raises(PluginkitError, match="PK525 .* is the script; expected another file"):
         build_network(script, script, options=RTX)
-    assert main(["network", str(script), *ARGV, "--optimization-level", "5"]) == 2
+    untouched = script_of("1 / 0", tmp_path, "untouched")
+    assert main(["network", str(untouched), *ARGV, "--optimization-level", "5"]) == 2
+    assert "PK513" in capsys.readouterr().err

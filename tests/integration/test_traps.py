@@ -29,7 +29,7 @@ from pluginkit.trt import plugin_registry
 from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import available_flavours, load_flavour
-from pluginkit.trt.plugin_layers import add_to_network
+from pluginkit.trt.plugin_layers import NetworkDescription, add_to_network, describing
 from pluginkit.trt.plugin_registry import interface_of, register
 from pluginkit.trt.plugin_v3 import plugin_v3
 from tests.integration.host_plugins import HostPlugin, PadRows
@@ -520,6 +520,16 @@ def test_a_plugin_can_be_added_to_a_network_by_api(interface) -> None:
         add_to_network(network, Fails(), ["a", "b"], interface=interface)
     with pytest.raises(RegistrationError, match="PK209"):
         add_to_network(FakeNetwork(refuses=True), Fails(), ["tensor"], interface=interface)
+
+
+def test_a_description_knows_what_is_added_to_a_network() -> None:
+    load_flavour("tensorrt_lean")
+    description = NetworkDescription("v3")
+    with describing(description):
+        layer = add_to_network(FakeNetwork(), Fails(), ["tensor"])
+    assert layer.name == "Fails_PK 0"
+    assert description.nodes == [("Fails_PK 0", Fails())]
+    assert description.noted == []
 
 
 def test_a_flavour_without_the_call_says_so(rtx) -> None:

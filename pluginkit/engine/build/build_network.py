@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pluginkit.contract.plugin import Plugin
-from pluginkit.current_work import BUILDING, working
+from pluginkit.current_work import BUILDING, DESCRIBING, working
 from pluginkit.engine.build.build_options import BuildOptions, ResolvedOptions, resolve_options
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.built_engine import BuiltEngine, BuiltPlan, built_engine, manifest_of
@@ -71,9 +71,9 @@ def build_network(
             fix="cast in the script, with network.add_cast, or build a model.",
         )
     flavour = load_flavour(options.flavour)
+    resolved = resolve_options(options, flavour, [], observer)
     script = NetworkScript(path)
     check_target(path, target, "script")
-    resolved = resolve_options(options, flavour, [], observer)
     with collected_calls() as calls:
         engine, nodes = _build(flavour, script, shapes or {}, resolved, observer, verbose)
     manifest = manifest_of(engine, flavour, resolved, path, nodes, calls)
@@ -94,7 +94,8 @@ def _build(
 
     bind_polygraphy(flavour)
     with callback_errors(), captured_log(verbose=verbose) as errors:
-        described, nodes = _described(flavour, script, resolved, errors)
+        with working(str(flavour), DESCRIBING, script.path):
+            described, nodes = _described(flavour, script, resolved, errors)
         has_aliases = any(plugin.spec.has_aliases for _, plugin in nodes)
         resolved = replace(resolved, has_aliased_io=has_aliases)
 
