@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -94,3 +99,22 @@ def plain_kernel(source: str, expression: str) -> Any:
         name_expressions=[expression],
     )
     return module.get_function(expression)
+
+
+@cache
+def nvcc_library(source: Path, *definitions: str) -> ctypes.CDLL:
+    """Compile a file with nvcc, which brings CUB along, for this GPU; the library is kept."""
+    import cupy
+
+    nvcc = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+    if nvcc is None:
+        raise NotOffered("nvcc is not installed")
+    command = [nvcc, "-O3", "-std=c++17", "-shared", "-Xcompiler", "-fPIC"]
+    command += [f"-arch=sm_{cupy.cuda.Device().compute_capability}", *definitions, str(source)]
+    known = hashlib.sha256("\0".join([*command, source.read_text()]).encode()).hexdigest()[:16]
+    library = Path(tempfile.gettempdir()) / f"{source.stem}-{known}.so"
+    if not library.exists():
+        done = subprocess.run([*command, "-o", str(library)], capture_output=True, text=True)
+        if done.returncode:
+            raise NotOffered(f"nvcc fails: {done.stderr.strip().splitlines()[-1:]}")
+    return ctypes.CDLL(str(library))

@@ -1,18 +1,19 @@
-"""TopK, torch and cupy's full sort, on a GPU.
+"""TopK, torch, cupy's full sort, and a threshold kernel, on a GPU.
 
     python benchmarks/top_k.py
 
 which is ``pluginkit bench TopK --peers benchmarks/top_k.py`` with the results written to
-benchmarks/results.
+benchmarks/results. Elements are drawn from a normal distribution, or as DRAWN says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
+from pathlib import Path
 from typing import Any
 
-from peers import run_bench, torch_on_stream_of
+from peers import plain_kernel, run_bench, torch_on_stream_of
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
 from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
@@ -26,25 +27,51 @@ CASES: dict[str, tuple[tuple[int, ...], int]] = {
     "queries": ((64, 8400), 300),
     "beyond 3840": ((8, 268569), 4000),
     "proposals": ((8, 268569), 12000),
+    "1024 of many": ((256, 262144), 1024),
+    "one row": ((1, 128256), 50),
+    "one long row": ((1, 2**24), 1024),
+    "many short rows": ((65536, 257), 8),
+    "all equal": ((1024, 50257), 50),
+    "ascending": ((1024, 50257), 50),
+    "descending": ((1024, 50257), 50),
+    "few different": ((1024, 50257), 50),
+    "many NaN and inf": ((1024, 50257), 50),
 }
+#: The cases that are measured in bfloat16 as well; it takes as long as float16.
+BFLOAT16 = ("vocabulary", "anchors", "queries", "beyond 3840", "proposals")
 
 
 def workloads() -> Iterator[Workload]:
     """Yield every case and type, with both tactics if k elements fit into shared memory."""
     for case, (shape, k) in CASES.items():
-        for dtype in (float32, float16, bfloat16):
+        for dtype in (float32, float16, bfloat16)[: 3 if case in BFLOAT16 else 2]:
             results = prod(shape[:-1]) * k * (dtype.itemsize + int64.itemsize)
             nbytes = prod(shape) * dtype.itemsize + results
             for tactic in TopK.tactics if k <= 4096 else TopK.tactics[:1]:
                 plugin, types = TopK().with_tactic(tactic), (dtype, int64)
-                arrays = _inputs(shape, k)
-                yield Workload(case, tactic, plugin, types, arrays, compulsory_bytes=nbytes)
+                arrays = _inputs(case)
+                first_rows = (slice(16),)
+                yield Workload(case, tactic, plugin, types, arrays, first_rows, nbytes)
 
 
-def _inputs(shape: tuple[int, ...], k: int) -> Callable[[Any, int], list[Any]]:
+#: What is made of normally drawn numbers.
+DRAWN: dict[str, Callable[[Any, Any], Any]] = {
+    "all equal": lambda xp, drawn: xp.full_like(drawn, 0.5),
+    "ascending": lambda xp, drawn: xp.sort(drawn),
+    "descending": lambda xp, drawn: -xp.sort(drawn),
+    "few different": lambda xp, drawn: xp.round(drawn),
+    "many NaN and inf": lambda xp, drawn: xp.where(
+        drawn > 1, xp.nan, xp.where(drawn < -1, xp.inf, drawn)
+    ),
+}
+
+
+def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
+    shape, k = CASES[case]
+
     def make(xp: Any, seed: int) -> list[Any]:
         x = xp.random.default_rng(seed).standard_normal(shape, dtype=xp.float32)
-        return [x, xp.asarray([k])]
+        return [DRAWN[case](xp, x) if case in DRAWN else x, xp.asarray([k])]
 
     return make
 
@@ -73,7 +100,35 @@ def _sort(
     return lambda: cupy.ascontiguousarray(-cupy.sort(-x)[:, :k])
 
 
-PEERS = (Peer("torch", _torch), Peer("cupy sort", _sort))
+#: The C++ types of the threshold kernel.
+ELEMENT_TYPES = {float32: "float", float16: "__half", bfloat16: "__nv_bfloat16"}
+
+
+def _threshold(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
+    import cupy
+
+    x, k = inputs[0], _k(outputs)
+    if k > 1024:
+        raise NotOffered("shared memory holds twice 1024")
+    source = Path(__file__).with_name("top_k_threshold.cu").read_text()
+    kernel = plain_kernel(source, f"threshold_top_k<{ELEMENT_TYPES[x.dtype]}>")
+    rows, size = x.shape
+    # Of equal elements it may take others, so that indices are not compared.
+    values = cupy.empty((rows, k), f"u{x.dtype.itemsize}")
+    pointers = [cupy.uint64(each) for each in (values.data.ptr, outputs[1].pointer, x.pointer)]
+    stream = cupy.cuda.ExternalStream(x.stream)
+
+    def call() -> Any:
+        with stream:
+            kernel((rows,), (512,), (*pointers, cupy.int32(size), cupy.int32(k)))
+        return (values,)
+
+    return call
+
+
+PEERS = (Peer("torch", _torch), Peer("cupy sort", _sort), Peer("threshold kernel", _threshold))
 
 
 if __name__ == "__main__":

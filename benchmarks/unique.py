@@ -1,18 +1,22 @@
-"""Unique, torch and cupy, on a GPU.
+"""Unique, torch, cupy, and CUB's sort and scan, on a GPU.
 
     python benchmarks/unique.py
 
 which is ``pluginkit bench Unique --peers benchmarks/unique.py`` with the results written to
-benchmarks/results. The peers always sort; torch returns no indices. Only their Y is compared.
+benchmarks/results. The peers always sort; torch returns no indices. Of torch's and cupy's
+results only Y is compared. Elements are drawn evenly, in a random order, or as DRAWN says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from math import expm1, prod
+from ctypes import c_int, c_size_t, c_void_p
+from math import expm1, log, prod
+from pathlib import Path
 from typing import Any
 
-from peers import Function, bind_torch, run_bench
+import numpy as np
+from peers import Function, bind_torch, nvcc_library, run_bench
 
 from pluginkit import Plugin, float16, float32, int8, int32, int64
 from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
@@ -34,14 +38,53 @@ CASES: dict[str, tuple[tuple[int, ...], DType, int | None, bool, int]] = {
     "edges": ((2, 4_000_000), int64, 1, True, 3_000_000),
     "long slices": ((4096, 1024), float32, 0, True, 3000),
     "small": ((8400,), int32, None, True, 80),
+    "scattered labels": ((16_777_216,), int32, None, True, 1000),
+    "hashes": ((16_777_216,), int64, None, True, 2**62),
+    "one value": ((16_777_216,), int32, None, True, 1),
+    "sorted already": ((16_777_216,), int32, None, True, 1_000_000),
+    "power law": ((16_777_216,), int32, None, True, 2_000_000),
+    "one long run": ((16_777_216,), int64, None, True, 2_000_000),
 }
+
+
+def _scattered(xp: Any, drawn: Any, distinct: int) -> Any:
+    return (drawn * 2_654_435_761 + 1) % 2**32 - 2**31  # over all of int32
+
+
+def _power_law(xp: Any, drawn: Any, distinct: int) -> Any:
+    """Return value v about 1 / v times as often as value 1."""
+    return xp.exp(drawn / distinct * log(distinct)).astype(xp.int64)
+
+
+def _one_long_run(xp: Any, drawn: Any, distinct: int) -> Any:
+    return xp.where(drawn % 10 != 0, 7, drawn)
+
+
+#: What is made of evenly drawn numbers from 0 to ``distinct`` - 1.
+DRAWN: dict[str, Callable[[Any, Any, int], Any]] = {
+    "scattered labels": _scattered,
+    "sorted already": lambda xp, drawn, distinct: xp.sort(drawn),
+    "power law": _power_law,
+    "one long run": _one_long_run,
+}
+
+
+def _found(case: str, count: int, distinct: int) -> int:
+    """Return how many of ``distinct`` elements are likely drawn."""
+    if case == "power law":
+        value = np.arange(1, distinct)
+        chance = np.log1p(1 / value) / log(distinct)
+        return round(float(-np.expm1(-count * chance).sum()))
+    if case == "one long run":
+        count, distinct = count // 10, distinct // 10
+    return round(-distinct * expm1(-count / distinct))
 
 
 def workloads() -> Iterator[Workload]:
     """Yield every case; the bytes to move are x, an index for each slice, and the results."""
     for case, (shape, dtype, axis, is_sorted, distinct) in CASES.items():
         count = prod(shape) if axis is None else shape[axis]
-        found = round(-distinct * expm1(-count / distinct))  # as many as are likely drawn
+        found = _found(case, count, distinct)
         slice_bytes = prod(shape) // count * dtype.itemsize
         nbytes = prod(shape) * dtype.itemsize + count * int64.itemsize
         nbytes += found * (slice_bytes + 2 * int64.itemsize)
@@ -57,6 +100,8 @@ def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
         rng = xp.random.default_rng(seed)
         if axis is None:
             drawn = rng.integers(0, distinct, shape)
+            if case in DRAWN:
+                return [DRAWN[case](xp, drawn, distinct)]
             return [drawn - distinct // 2 if dtype is not float16 else drawn / 16]
         rest = prod(shape) // shape[axis]
         slices = rng.integers(0, 1000, (distinct, rest))
@@ -99,7 +144,48 @@ def _cupy(
     return call
 
 
-PEERS = (Peer("torch", bind_torch(_torch)), Peer("cupy", _cupy))
+#: The C++ types of CUB's peer.
+ELEMENT_TYPES = {
+    int8: "int8_t",
+    int32: "int",
+    int64: "long long",
+    float16: "__half",
+    float32: "float",
+}
+
+
+def _cub(
+    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
+    import cupy
+
+    assert isinstance(plugin, Unique)  # noqa: S101  # for the type checker
+    if not plugin.sorted:
+        raise NotOffered("it always sorts")
+    if plugin.axis is not None:
+        raise NotOffered("it has no keys of several words")
+    source = Path(__file__).with_name("unique_cub.cu")
+    library = nvcc_library(source, f"-DELEMENT_TYPE={ELEMENT_TYPES[inputs[0].dtype]}")
+    items = c_int(inputs[0].size)
+    library.memory_bytes.restype = c_size_t
+    nbytes = c_size_t(library.memory_bytes(items))
+    memory = cupy.empty(nbytes.value, cupy.uint8)
+    tensors = [c_void_p(tensor.pointer) for tensor in (*outputs, *inputs)]
+    rest = (c_void_p(memory.data.ptr), nbytes, items, c_void_p(inputs[0].stream))
+
+    def call() -> None:
+        status = library.unique(*tensors, *rest)
+        if status or memory is None:  # which the call keeps alive
+            raise RuntimeError(f"CUDA error {status}")
+
+    return call
+
+
+PEERS = (
+    Peer("torch", bind_torch(_torch)),
+    Peer("cupy", _cupy),
+    Peer("CUB sort and scan", _cub),
+)
 
 
 if __name__ == "__main__":

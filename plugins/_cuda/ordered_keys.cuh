@@ -26,3 +26,13 @@ template <typename T> __device__ __forceinline__ Bits<T> key_of(Bits<T> bits) {
         return bits;
     }
 }
+
+// Return the bits of a value that has this key; of zeros and of NaNs, one of them.
+template <typename T> __device__ __forceinline__ Bits<T> bits_of_key(Bits<T> key) {
+    constexpr Bits<T> SIGN = static_cast<Bits<T>>(Bits<T>{1} << (8 * sizeof(T) - 1));
+    if constexpr (INFINITY_BITS<T> == 0) {
+        return static_cast<Bits<T>>(key ^ SIGN);
+    } else {
+        return static_cast<Bits<T>>(key & SIGN ? key ^ SIGN : ~key);
+    }
+}

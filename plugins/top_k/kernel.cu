@@ -14,6 +14,7 @@ template <typename Key> struct Shared {
     Key keys[CAPACITY];
     int places[CAPACITY];
     int count;
+    int equal;
     Histogram histogram;
     Walk walk;
 
@@ -46,23 +47,142 @@ __device__ bool narrow_once(const KeyAt& key_at, int size, int k, int floor, Sel
     return is_found;
 }
 
-// Return a bin below which the k-th key of a long row is unlikely to be, estimated from a sample of the row.
+// How many keys of a sample are taken for the first k of the row: the expected number, and four standard deviations
+// and ten more, so that hardly ever fewer than k keys of the row are above the last of them.
+__device__ __forceinline__ int wanted_of_sample(int size, int k) {
+    const float expected = static_cast<float>(k) * SAMPLE / static_cast<float>(size);
+    return static_cast<int>(expected + 4 * sqrtf(expected)) + 10;
+}
+
+// Load a sample into shared memory: 32 contiguous elements at a time, since whole sectors are read anyway.
+template <typename Key, typename KeyAt> __device__ void take_sample(const KeyAt& key_at, int size, Key* sample) {
+    constexpr int CHUNKS = SAMPLE / 32;
+    const int stride = size / CHUNKS;
+    for_each_key<Key>([&](int i) { return key_at(i / 32 * stride + i % 32); }, SAMPLE,
+                      [&](int i, Key key) { sample[i] = key; });
+    __syncthreads();
+}
+
+// Return one of the values that a vector holds.
+template <typename Key> __device__ __forceinline__ Key lane_of(const uint4& vector, int lane) {
+    const unsigned words[] = {vector.x, vector.y, vector.z, vector.w};
+    if constexpr (sizeof(Key) == 8) {
+        return static_cast<Key>(words[2 * lane + 1]) << 32 | words[2 * lane];
+    } else {
+        constexpr int PER_WORD = 4 / sizeof(Key);
+        return static_cast<Key>(words[lane / PER_WORD] >> lane % PER_WORD * 8 * sizeof(Key));
+    }
+}
+
+// Append the keys that are selected, of a row that is read once. `count` may exceed the capacity; what is beyond is
+// lost, and soon no more is read.
+template <bool LARGEST, typename T, bool CONTIGUOUS, typename KeyAt>
+__device__ void append_selected(const Source<T, CONTIGUOUS>& source, const KeyAt& key_at,
+                                const Selection<Bits<T>>& selection, Shared<Bits<T>>& shared) {
+    using Key = Bits<T>;
+    const Threshold<LARGEST, T> threshold(selection.prefix);
+    const auto look_at = [&](int i) {
+        const Key key = key_at(i);
+        if (!selection.has(key)) return;
+        const int position = atomicAdd(&shared.count, 1);
+        if (position < CAPACITY) shared.keys[position] = key, shared.places[position] = i;
+    };
+    if constexpr (CONTIGUOUS) {
+        constexpr int LANES = sizeof(uint4) / sizeof(T), VECTORS = 32 / LANES < 4 ? 32 / LANES : 4;
+        const int misaligned = static_cast<int>(reinterpret_cast<unsigned long long>(source.values) % sizeof(uint4));
+        const int head = misaligned == 0 ? 0 : static_cast<int>((sizeof(uint4) - misaligned) / sizeof(T));
+        const int vectors = (source.size - head) / LANES, tail = head + vectors * LANES;
+        const auto* all = reinterpret_cast<const uint4*>(source.values + head);
+        for (int base = threadIdx.x; base < vectors; base += VECTORS * THREADS) {
+            if (*static_cast<volatile int*>(&shared.count) > CAPACITY) return;
+            uint4 loaded[VECTORS];
+#pragma unroll
+            for (int v = 0; v < VECTORS; ++v) {
+                loaded[v] = base + v * THREADS < vectors ? __ldg(all + base + v * THREADS) : uint4{};
+            }
+            unsigned passed = 0;
+#pragma unroll
+            for (int v = 0; v < VECTORS; ++v) {
+                unsigned mask = 0;
+#pragma unroll
+                for (int lane = 0; lane < LANES; ++lane) {
+                    mask |= threshold.passes(lane_of<Key>(loaded[v], lane)) ? 1u << lane : 0u;
+                }
+                passed |= base + v * THREADS < vectors ? mask << (v * LANES) : 0u;
+            }
+            for (; passed != 0; passed &= passed - 1) {
+                const int bit = __ffs(passed) - 1;
+                look_at(head + (base + bit / LANES * THREADS) * LANES + bit % LANES);
+            }
+        }
+        if (threadIdx.x < head) look_at(threadIdx.x);
+        if (tail + threadIdx.x < source.size) look_at(tail + threadIdx.x);
+    } else {
+        for_each_key<Key>([&](int i) { return source.bits(i); }, source.size, [&](int i, Key bits) {
+            if (threshold.passes(bits)) look_at(i);
+        });
+    }
+}
+
+// Collect the first k keys and equal ones where most of a row are equal to its k-th key, which is known: append the
+// keys above it, and then the first that equal it. Return false if there are too many above it, or too few in all.
 template <typename Key, typename KeyAt>
-__device__ int likely_floor(const KeyAt& key_at, int size, int k, Histogram& histogram) {
-    if (size < 4 * SAMPLE) return 0;
-    histogram.clear();
-    const Selection<Key> nothing;
-    const int stride = size / SAMPLE;
-    // The sample takes 32 contiguous elements at a time, since whole sectors are read anyway.
-    for_each_key<Key>([&](int i) { return key_at(i / 32 * 32 * stride + i % 32); }, SAMPLE,
-                      [&](int, Key key) { atomicAdd(&histogram.bins[nothing.next_digit(key)], 1); });
+__device__ bool collect_ties(const KeyAt& key_at, int size, int k, Key kth, Shared<Key>& shared) {
+    int equal = 0;
+    for_each_key<Key>(key_at, size, [&](int i, Key key) {
+        equal += key == kth;
+        if (key > kth) {
+            const int position = atomicAdd(&shared.count, 1);
+            if (position < CAPACITY) shared.keys[position] = key, shared.places[position] = i;
+        }
+    });
+    equal = sum_over_warp(equal);
+    if (threadIdx.x % 32 == 0) atomicAdd(&shared.equal, equal);
     __syncthreads();
-    const int wanted = static_cast<int>(2LL * k * SAMPLE / size) + 32;
-    if (wanted >= SAMPLE) return 0;
-    histogram.find_bin(wanted, 0);
-    const int floor = histogram.bin;
+    const int above = shared.count;
+    if (above >= k || above + shared.equal < k) return false;
+    Selection<Key> ties;  // of keys that are 1 where they equal the k-th, else 0
+    ties.prefix = 1, ties.mask = static_cast<Key>(~Key{0});
+    select_in_order([&](int i) { return static_cast<Key>(key_at(i) == kth); }, size, k - above, ties, Met{},
+                    shared.walk, [&](int i, Key, int position) {
+                        shared.keys[above + position] = kth, shared.places[above + position] = i;
+                    });
+    return true;
+}
+
+// Collect the selected keys of a long row in shared memory, all that are as large as a key of a sample; narrow
+// `selection` to them. Return false if the sample misleads, or shared memory cannot hold them. `floor` is set to the
+// bin of that key.
+template <bool LARGEST, typename T, bool CONTIGUOUS, typename KeyAt>
+__device__ bool collect_by_sample(const Source<T, CONTIGUOUS>& source, const KeyAt& key_at, int k, int& floor,
+                                  Selection<Bits<T>>& selection, Shared<Bits<T>>& shared) {
+    using Key = Bits<T>;
+    const int size = source.size, wanted = wanted_of_sample(size, k);
+    if (wanted >= SAMPLE) return false;
+    take_sample<Key>(key_at, size, shared.keys);
+    const auto sampled_key_at = [&](int i) { return shared.keys[i]; };
+    Selection<Key> guess;
+    narrow_once(sampled_key_at, SAMPLE, wanted, 0, guess, shared.histogram);
+    floor = static_cast<int>(guess.prefix >> guess.shift);
+    const long long scale = size / SAMPLE + 1;
+    if (wanted * scale > CAPACITY * 3 / 4) return false;  // more than the capacity are likely to be selected
+    while (guess.count() > wanted + wanted / 2 && guess.shift > 0) {
+        narrow_once(sampled_key_at, SAMPLE, wanted, 0, guess, shared.histogram);
+    }
+    if (threadIdx.x == 0) shared.count = shared.equal = 0;
     __syncthreads();
-    return floor;
+    if (guess.count() * scale > CAPACITY * 3 / 4) {
+        if (guess.shift > 0 || !collect_ties(key_at, size, k, guess.prefix, shared)) return false;
+        selection = guess, selection.above = k, selection.equal = 0;
+        __syncthreads();
+        return true;
+    }
+    append_selected<LARGEST>(source, key_at, guess, shared);
+    __syncthreads();
+    const int count = shared.count;
+    if (count < k || count > CAPACITY) return false;
+    selection.above = 0, selection.equal = count;
+    return true;
 }
 
 // Drop the keys in shared memory that are not selected.
@@ -125,22 +245,27 @@ __global__ void __launch_bounds__(THREADS)
 
     Selection<Key> selection;
     selection.equal = size;
-    if (size > CAPACITY) {
-        const int floor = likely_floor<Key>(key_at, size, k, shared.histogram);
-        if (!narrow_once(key_at, size, k, floor, selection, shared.histogram)) {
+    int floor = 0;
+    const bool is_collected =
+        size > CAPACITY && collect_by_sample<LARGEST>(source, key_at, k, floor, selection, shared);
+    __syncthreads();
+    if (!is_collected) {
+        if (size > CAPACITY && !narrow_once(key_at, size, k, floor, selection, shared.histogram)) {
             narrow_once(key_at, size, k, 0, selection, shared.histogram);
         }
-    }
-    while (selection.count() > CAPACITY && selection.shift > 0) {
-        narrow_once(key_at, size, k, 0, selection, shared.histogram);
+        while (selection.count() > CAPACITY && selection.shift > 0) {
+            narrow_once(key_at, size, k, 0, selection, shared.histogram);
+        }
+        if (threadIdx.x == 0) shared.count = 0;
+        __syncthreads();
     }
     int count = selection.count();
-    if (threadIdx.x == 0) shared.count = 0;
-    __syncthreads();
     if (count <= CAPACITY) {
-        for_each_key<Key>(key_at, size, [&](int i, Key key) {
-            if (selection.has(key)) shared.append(key, i);
-        });
+        if (!is_collected) {
+            for_each_key<Key>(key_at, size, [&](int i, Key key) {
+                if (selection.has(key)) shared.append(key, i);
+            });
+        }
         __syncthreads();
         const int worth_sorting = 2 * next_power_of_two(k);
         if (count > worth_sorting && selection.shift > 0) {

@@ -35,8 +35,8 @@ _DIGIT_BITS = 11
 _BINS = 2**_DIGIT_BITS
 #: How many keys a block can sort in shared memory if it takes a whole row.
 CAPACITY = 4096
-#: The shared memory for a counter, a histogram and a walk in bytes, a multiple of 8.
-_COUNTER_BYTES = -(-4 * (1 + (_BINS + _WARPS + 3) + (_LOADS * _WARPS + 1)) // 8) * 8
+#: The shared memory for two counters, a histogram and a walk in bytes, a multiple of 8.
+_COUNTER_BYTES = -(-4 * (2 + (_BINS + _WARPS + 3) + (_LOADS * _WARPS + 1)) // 8) * 8
 #: How many keys a block sorts if a row is split, and how many sorted runs are merged at once.
 _TILE = 2048
 _FAN = 8

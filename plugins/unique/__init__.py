@@ -26,9 +26,9 @@ from pluginkit import (
     dim_max,
     int64,
 )
-from pluginkit.plugins._cuda.radix_sort import DEFINES as SORT_DEFINES
-from pluginkit.plugins.unique.launches import DEFINES, KEYS, UniqueLaunches, UniqueProblem
+from pluginkit.plugins.unique.launches import UniqueLaunches
 from pluginkit.plugins.unique.reference import unique
+from pluginkit.plugins.unique.sort_levels import DEFINES, KEYS, UniqueProblem
 
 _KEYS = {"KEY": tuple(KEYS.values())}
 
@@ -71,15 +71,12 @@ class Unique(Plugin):
     counts = Output(int64)
     found = SizeOutput()
 
+    lowest_kernel = CudaKernel("kernel.cu", "find_lowest<{T}>", defines=DEFINES)
     key_kernel = CudaKernel("kernel.cu", "slice_keys<{T}, {KEY}>", _KEYS, defines=DEFINES)
-    place_kernel = CudaKernel("../_cuda/radix_sort.cu", "place_digits", defines=SORT_DEFINES)
-    sweep_kernel = CudaKernel(
-        "../_cuda/radix_sort.cu",
-        "sweep<{KEY}, SWEEP_ITEMS<{KEY}>>",
-        _KEYS,
-        defines=SORT_DEFINES,
-    )
-    run_kernel = CudaKernel("kernel.cu", "find_runs<{KEY}>", _KEYS, defines=DEFINES)
+    place_kernel = CudaKernel("sort_digits.cu", "place_digits", defines=DEFINES)
+    sweep_kernel = CudaKernel("sort_digits.cu", "sweep<{KEY}>", _KEYS, defines=DEFINES)
+    run_kernel = CudaKernel("kernel.cu", "find_runs<{T}, {KEY}>", _KEYS, defines=DEFINES)
+    spread_kernel = CudaKernel("kernel.cu", "spread_ranks", defines=DEFINES)
     pair_kernel = CudaKernel("kernel.cu", "pair_ranks", defines=DEFINES)
     order_kernel = CudaKernel("kernel.cu", "order_runs", defines=DEFINES)
     rename_kernel = CudaKernel("kernel.cu", "rename_runs", defines=DEFINES)

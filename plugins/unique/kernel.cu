@@ -1,8 +1,10 @@
 // Unique: slices become unsigned keys, CUB's radix sort sorts the keys, and equal keys form runs.
 //
+//   find_lowest   finds the lowest key of integers, which slice_keys subtracts, so that few digits of the keys differ
 //   slice_keys    makes a key for each word of each slice, and counts how often each digit occurs
-//                 (../_cuda/radix_sort.cu sorts the keys stably, with their positions)
-//   find_runs     numbers the runs in the order of their keys
+//                 (sort_digits.cu sorts the keys stably, with their positions, by the digits that differ)
+//   find_runs     numbers the runs in the order of their keys, and writes Y if the keys hold the values
+//   spread_ranks  writes ranks that sort_digits.cu has brought near to their positions, if there are many
 //   pair_ranks    if a slice has several words, combines the ranks of two adjacent ones into a key of the next level
 //   order_runs    numbers the runs by the position of their first key; rename_runs applies these numbers
 //   write_runs    writes indices and counts; take_slices copies the slices themselves
@@ -11,9 +13,11 @@
 // together and replaced by their ranks. Two ranks fit into a key, so every level halves the words, until there is one.
 
 #include "../_cuda/ordered_keys.cuh"
+#include "halves.cuh"
 
 // From launches.py: a thread loads LOADS keys at once; a warp reads 32 keys in each of ROUNDS rounds.
 using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::ROUNDS, pluginkit::THREADS;
+using pluginkit::MARKS, pluginkit::NEAR, pluginkit::VALUES;
 
 constexpr int WARPS = THREADS / 32;
 constexpr int RUN_TILE = THREADS * ROUNDS;
@@ -27,11 +31,17 @@ struct Slices {
     int words;     // keys of a slice
 };
 
-// Return the key of word number `item` of all slices.
+// Return what is subtracted from the key of each element.
+template <typename T> __device__ __forceinline__ Bits<T> lowest_key(const State& state) {
+    return static_cast<Bits<T>>(state.highest == 0 ? 0 : ~state.highest);
+}
+
+// Return the key of word number `item` of all slices, made of keys less `lowest`.
 template <typename T, typename Key>
-__device__ __forceinline__ Key slice_key(const Bits<T>* __restrict__ x, const Slices& slices, int item) {
+__device__ __forceinline__ Key slice_key(const Bits<T>* __restrict__ x, const Slices& slices, Bits<T> lowest,
+                                         int item) {
     constexpr int PER_KEY = sizeof(Key) / sizeof(T);
-    if (slices.elements == 1) return key_of<T>(x[item]);
+    if (slices.elements == 1) return static_cast<Bits<T>>(key_of<T>(x[item]) - lowest);
     const int slice = item / slices.words, first = item % slices.words * PER_KEY;
     const int end = min(first + PER_KEY, slices.elements);
     Key key = 0;
@@ -39,7 +49,7 @@ __device__ __forceinline__ Key slice_key(const Bits<T>* __restrict__ x, const Sl
         const int outer = element / slices.inner;
         const int row = (outer * slices.count + slice) * slices.inner;
         if constexpr (PER_KEY > 1) key <<= 8 * sizeof(T);
-        key |= key_of<T>(x[row + element - outer * slices.inner]);
+        key |= static_cast<Bits<T>>(key_of<T>(x[row + element - outer * slices.inner]) - lowest);
     }
     return key;
 }
@@ -74,20 +84,44 @@ __device__ __forceinline__ void write_keys(Key* __restrict__ keys, int* __restri
     }
 }
 
+// Find the lowest key of all elements.
+template <typename T>
+__global__ void __launch_bounds__(THREADS) find_lowest(State* state, const Bits<T>* __restrict__ x, int elements) {
+    const int stride = gridDim.x * THREADS;
+    Bits<T> highest = 0;  // of the complements
+    int i = blockIdx.x * THREADS + threadIdx.x;
+    for (; i + (LOADS - 1) * stride < elements; i += LOADS * stride) {
+        Bits<T> loaded[LOADS];
+#pragma unroll
+        for (int load = 0; load < LOADS; ++load) loaded[load] = x[i + load * stride];
+#pragma unroll
+        for (int load = 0; load < LOADS; ++load) {
+            highest = max(highest, static_cast<Bits<T>>(~key_of<T>(loaded[load])));
+        }
+    }
+    for (; i < elements; i += stride) highest = max(highest, static_cast<Bits<T>>(~key_of<T>(x[i])));
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) highest = max(highest, __shfl_xor_sync(~0u, highest, step));
+    if (threadIdx.x % 32 == 0) atomicMax(&state->highest, static_cast<unsigned long long>(highest));
+}
+
 template <typename T, typename Key>
 __global__ void __launch_bounds__(THREADS)
     slice_keys(Key* __restrict__ keys, int* __restrict__ positions, int* __restrict__ digits,
-               const Bits<T>* __restrict__ x, Slices slices, int passes) {
+               const Bits<T>* __restrict__ x, const State* __restrict__ state, Slices slices, int passes) {
+    const Bits<T> lowest = lowest_key<T>(*state);
     write_keys(keys, positions, digits, slices.count * slices.words, passes,
-               [&](int item) { return slice_key<T, Key>(x, slices, item); });
+               [&](int item) { return slice_key<T, Key>(x, slices, lowest, item); });
 }
 
-// A rank has `bits` bits. A slice has `words` ranks, and gets half as many keys.
+// A rank has `bits` bits. A slice has `words` ranks, and gets half as many keys. The ranks are in the half of `positions`
+// that the sort before has left free.
 __global__ void __launch_bounds__(THREADS)
-    pair_ranks(unsigned long long* __restrict__ keys, int* __restrict__ positions, int* __restrict__ digits,
-               const int* __restrict__ ranks, int items, int words, int bits, int passes) {
-    const int pairs = (words + 1) / 2;
-    write_keys(keys, positions, digits, items, passes, [&](int item) {
+    pair_ranks(unsigned long long* keys, unsigned long long* other_keys, int* positions, int* other_positions,
+               int* __restrict__ digits, const State* __restrict__ state, int items, int words, int bits, int passes) {
+    const int pairs = (words + 1) / 2, half = state->half[AFTER];
+    const int* __restrict__ ranks = half == 0 ? other_positions : positions;
+    write_keys(half == 0 ? keys : other_keys, half == 0 ? positions : other_positions, digits, items, passes, [&](int item) {
         const int slice = item / pairs, word = item % pairs * 2;
         const int* pair = ranks + slice * words + word;
         return static_cast<unsigned long long>(pair[0]) << bits | (word + 1 < words ? pair[1] : 0);
@@ -170,23 +204,68 @@ __device__ __forceinline__ void number_items(unsigned* tiles, int items, int* co
     }
 }
 
-// Write the rank of each key at its position, to `ranks`, or to `inverse` if that is null. With `marks`, the first key
-// of each run has the complement of its rank in `inverse`; `starts` gets the position where each run starts.
-template <typename Key>
+// Return the bits of the element that a key was made of.
+template <typename T>
+__device__ __forceinline__ Bits<T> element_of(Bits<T> key, const Bits<T>* __restrict__ x, int position) {
+    const Bits<T> bits = bits_of_key<T>(key);
+    if constexpr (INFINITY_BITS<T> != 0) {  // zeros have one key, and NaNs
+        if (bits == 0 || key == static_cast<Bits<T>>(~Bits<T>{0})) return x[position];
+    }
+    return bits;
+}
+
+// Number the runs. Without `inverse`, write the rank of each key at its position into the free half of `positions`.
+// Otherwise that half gets the place where each run starts, and `inverse` the ranks: at the keys' positions or, with
+// NEAR, in the order of the keys as 4-byte numbers, with the positions after all of them. With MARKS, the rank of the
+// first key of each run is its complement; without, `indices` is written here, and with VALUES y.
+template <typename T, typename Key>
 __global__ void __launch_bounds__(THREADS)
-    find_runs(int* __restrict__ ranks, long long* __restrict__ inverse, int* __restrict__ starts, int* count,
-              unsigned* tiles, const Key* __restrict__ keys, const int* __restrict__ positions, int items, bool marks) {
+    find_runs(Bits<T>* __restrict__ y, long long* __restrict__ indices, long long* __restrict__ inverse, int* count,
+              unsigned* tiles, const Key* keys, const Key* other_keys, int* positions, int* other_positions,
+              const State* __restrict__ state, const Bits<T>* __restrict__ x, int items, int modes) {
+    const int half = state->half[AFTER];
+    const Key* __restrict__ sorted = half == 0 ? keys : other_keys;
+    const int* __restrict__ sorted_positions = half == 0 ? positions : other_positions;
+    int* __restrict__ free = half == 0 ? other_positions : positions;
+    const Bits<T> lowest = lowest_key<T>(*state);
+    int* near = reinterpret_cast<int*>(inverse);
     number_items(
-        tiles, items, count, [&](int item) { return item == 0 || keys[item] != keys[item - 1]; },
+        tiles, items, count, [&](int item) { return item == 0 || sorted[item] != sorted[item - 1]; },
         [&](int item, bool is_first, int rank) {
-            const int position = positions[item];
-            if (ranks != nullptr) {
-                ranks[position] = rank;
-            } else {
-                inverse[position] = marks && is_first ? ~rank : rank;
-                if (is_first) starts[rank] = item;
+            const int position = sorted_positions[item];
+            if (inverse == nullptr) {
+                free[position] = rank;
+                return;
             }
+            const int marked = (modes & MARKS) != 0 && is_first ? ~rank : rank;
+            if ((modes & NEAR) != 0) {
+                near[item] = marked, near[items + item] = position;
+            } else {
+                inverse[position] = marked;
+            }
+            if (!is_first) return;
+            free[rank] = item;
+            if ((modes & MARKS) != 0) return;
+            indices[rank] = position;
+            if ((modes & VALUES) != 0) y[rank] = element_of<T>(static_cast<Bits<T>>(sorted[item] + lowest), x, position);
         });
+}
+
+// Write ranks at their positions, where neighbours have positions that are near to each other.
+__global__ void __launch_bounds__(THREADS)
+    spread_ranks(long long* __restrict__ inverse, const int* __restrict__ positions, const int* __restrict__ ranks,
+                 int items) {
+    const int base = blockIdx.x * LOADS * THREADS + threadIdx.x;
+    int at[LOADS], rank[LOADS];
+#pragma unroll
+    for (int load = 0; load < LOADS; ++load) {
+        const int item = base + load * THREADS;
+        if (item < items) at[load] = positions[item], rank[load] = ranks[item];
+    }
+#pragma unroll
+    for (int load = 0; load < LOADS; ++load) {
+        if (base + load * THREADS < items) inverse[at[load]] = rank[load];
+    }
 }
 
 // Order the runs by their first keys, which are marked in `inverse`: write which run is at each place of the new order,
@@ -204,15 +283,17 @@ __global__ void __launch_bounds__(THREADS)
         });
 }
 
-// Write where the value of each run first occurs, and how often it occurs.
-__global__ void write_runs(long long* __restrict__ indices, long long* __restrict__ counts,
-                           const int* __restrict__ starts, const int* __restrict__ positions,
-                           const int* __restrict__ runs, const int* __restrict__ count, int items) {
-    const int total = *count;
+// Write how often the value of each run occurs and, with `runs`, where it first occurs.
+__global__ void write_runs(long long* __restrict__ indices, long long* __restrict__ counts, const int* positions,
+                           const int* other_positions, const State* __restrict__ state, const int* __restrict__ runs,
+                           const int* __restrict__ count, int items) {
+    const int total = *count, half = state->half[AFTER];
+    const int* __restrict__ sorted = half == 0 ? positions : other_positions;
+    const int* __restrict__ starts = half == 0 ? other_positions : positions;
     for (int place = blockIdx.x * THREADS + threadIdx.x; place < total; place += gridDim.x * THREADS) {
         const int run = runs == nullptr ? place : runs[place];
         const int start = starts[run];
-        indices[place] = positions[start];
+        if (runs != nullptr) indices[place] = sorted[start];
         counts[place] = (run + 1 < total ? starts[run + 1] : items) - start;
     }
 }

@@ -67,7 +67,7 @@ def store(slots: Slots, instruction: Instruction) -> Operation:
 
     def run(frame: Frame) -> None:
         undefined = [read(frame) for read in reads]
-        if not np.any(undefined):
+        if not any(map(np.any, undefined)):
             return
         ids, places = choose(frame)
         for index, each in enumerate(undefined):

@@ -1,0 +1,17 @@
+// The memory that the sort moves keys and positions through, and what is known of the keys.
+
+#pragma once
+
+using pluginkit::LAST_SWEEP, pluginkit::STATE_BYTES;  // from launches.py
+
+// Before the sort all zero.
+struct State {
+    unsigned long long highest;  // the highest complement of an element's key
+    int half[LAST_SWEEP + 2];    // see below
+};
+static_assert(sizeof(State) <= STATE_BYTES);
+
+// A sweep that would not move keys, because all have the same digit, is skipped. So half[s] says in which half of their
+// memory keys and positions are before sweep s, and half[s + 1] where afterwards. half[AFTER] says it of the whole
+// sort. Sweep LAST_SWEEP goes from the first half to the second.
+constexpr int AFTER = LAST_SWEEP - 1;

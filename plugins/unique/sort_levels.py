@@ -1,0 +1,166 @@
+"""What Unique sorts: its levels, their sizes, and the constants that the kernels share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pluginkit import TensorDesc, known, may_hold, product, where
+from pluginkit.plugins._cuda.radix_sort import DEFINES as SORT_DEFINES
+from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, SWEEP_ITEMS, sweep_blocks
+
+THREADS = 256
+#: How many keys a thread makes at once, and how many it checks for runs.
+_LOADS, _ROUNDS = 4, 16
+KEY_TILE, _RUN_TILE = _LOADS * THREADS, _ROUNDS * THREADS
+#: The type of a key, by its bytes.
+KEYS = {4: "unsigned int", 8: "unsigned long long"}
+
+#: No sort takes as many sweeps. The sweep with this number brings ranks near to their positions.
+LAST_SWEEP = 9
+#: From so many ranks on, which the L2 cache does not hold, they are brought near to their positions
+#: before they are written there.
+_NEAR_ITEMS = 2**22
+_STATE_BYTES = 64
+#: What find_runs does, as bits of a number.
+MARKS, NEAR, VALUES = 1, 2, 4
+
+#: The constants that the kernels share with Python.
+DEFINES = {
+    **SORT_DEFINES,
+    "THREADS": THREADS,
+    "LOADS": _LOADS,
+    "ROUNDS": _ROUNDS,
+    "LAST_SWEEP": LAST_SWEEP,
+    "STATE_BYTES": _STATE_BYTES,
+    "MARKS": MARKS,
+    "NEAR": NEAR,
+    "VALUES": VALUES,
+}
+
+#: With this many blocks a large GPU is busy. Fewer blocks count digits, since each adds its counts
+#: to the common ones with atomics at the end.
+BLOCKS, COUNTING_BLOCKS = 2112, 1056
+_ALIGNMENT = 256
+#: More than any call has keys: check refuses those with as many elements. It bounds how many sorts
+#: an export to C++ writes.
+_MOST_KEYS = 2**30
+
+
+@dataclass(frozen=True)
+class Level:
+    """One sort.
+
+    Attributes:
+        items: the number of keys.
+        words: the keys of a slice.
+        itemsize: the bytes of a key.
+        bits: how many low bits of keys may differ.
+
+    An export to C++ traces as many levels as any shape takes; a level that a shape does not take
+    has no keys and no bits, and so no blocks.
+    """
+
+    items: int
+    words: int
+    itemsize: int
+    bits: int
+
+    @property
+    def sweeps(self) -> int:
+        """The launches that sort, one for each digit."""
+        return -(-self.bits // DIGIT_BITS)
+
+    def blocks_of(self, sweep: int) -> int:
+        """The blocks of one of them, which are none after the last."""
+        return where(sweep < self.sweeps, self.sweep_blocks, 0)
+
+    @property
+    def sweep_blocks(self) -> int:
+        """The blocks of each sweep."""
+        return sweep_blocks(self.items, SWEEP_ITEMS[self.itemsize])
+
+    @property
+    def run_blocks(self) -> int:
+        """The blocks that look for runs."""
+        return -(-self.items // _RUN_TILE)
+
+    @property
+    def constants(self) -> dict[str, str]:
+        """The kernels' constants: the type of a key."""
+        return {"KEY": KEYS[self.itemsize]}
+
+    @property
+    def shared(self) -> dict[str, int]:
+        """The sizes of the memory that blocks share, by use; it is zeroed before the sort."""
+        return {
+            "runs": 4 * (1 + self.run_blocks),
+            "order": 4 * (1 + self.run_blocks),
+            "digits": 4 * DIGITS * self.sweeps,
+            "tickets": 4 * self.sweeps,
+            "swept": 4 * DIGITS * self.sweep_blocks * self.sweeps,
+        }
+
+
+@dataclass(frozen=True)
+class UniqueProblem:
+    """The sizes of a call with static shapes.
+
+    Attributes:
+        count: the slices that are compared; without an axis, the elements.
+        elements: the elements of a slice.
+        inner: how many of them are contiguous in memory.
+        itemsize: the bytes of an element.
+    """
+
+    count: int
+    elements: int
+    inner: int
+    itemsize: int
+
+    @classmethod
+    def of(cls, x: TensorDesc, axis: int | None) -> UniqueProblem:
+        """Return the sizes for an input and an axis.
+
+        Errors:
+            PK126: axis is out of range.
+        """
+        if axis is None:
+            return cls(known(x.size), 1, 1, x.dtype.itemsize)
+        axis = x.axis(axis)
+        inner = known(product(x.shape[axis + 1 :]))
+        outer = known(product(x.shape[:axis]))
+        return cls(known(x.shape[axis]), outer * inner, inner, x.dtype.itemsize)
+
+    def levels(self) -> Iterator[Level]:
+        """Yield the sorts, each with fewer keys than the one before; the last has one per slice."""
+        itemsize = 4 if max(self.elements, 1) * self.itemsize <= 4 else 8
+        per_key = itemsize // self.itemsize
+        words = max(1, -(-self.elements // per_key))
+        bits = 8 * self.itemsize * min(self.elements, per_key)
+        items = self.count * words
+        yield Level(items, words, itemsize, bits)
+        words, items = min(words, _MOST_KEYS), min(items, _MOST_KEYS)
+        while may_hold(words > 1):
+            bits = where(words > 1, 2 * (items - 1).bit_length(), 0)  # two ranks
+            items = where(words > 1, self.count * ((words + 1) // 2), 0)
+            words = (words + 1) // 2
+            yield Level(items, words, 8, bits)
+            items = min(items, _MOST_KEYS)
+
+    def last(self) -> Level:
+        """Return the last level as far as what follows the sorts asks: a key for each slice."""
+        return Level(self.count, 1, next(self.levels()).itemsize, 0)
+
+    def near(self) -> Level:
+        """Return the sweep that brings ranks near to their positions; empty if they are few."""
+        is_worth_it = self.count >= _NEAR_ITEMS
+        return Level(where(is_worth_it, self.count, 0), 1, 4, where(is_worth_it, DIGIT_BITS, 0))
+
+    def sizes(self) -> list[int]:
+        """Return the bytes of the workspace's parts: shared counts, keys and positions (twice)."""
+        first = next(self.levels())  # the first level needs most
+        keys, positions = first.items * first.itemsize, first.items * 4
+        sizes = [_STATE_BYTES, sum(self.near().shared.values()), sum(first.shared.values())]
+        sizes += [keys, keys, positions, positions]
+        return [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes] if self.count > 0 else []
