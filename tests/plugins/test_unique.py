@@ -12,7 +12,7 @@ from pluginkit.errors import TensorError
 from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_of_node
 from pluginkit.onnx.running.run_model import run_onnxruntime
-from pluginkit.plugins.unique import Unique
+from pluginkit.plugins.unique import Unique, sort_levels
 from tests.onnx_node_tests import node_tests
 from tests.plugins.unique_on_host import Host
 
@@ -199,14 +199,33 @@ def planned(shape, dtype=float32, axis=None, is_sorted=True):
 )
 def test_every_eight_bits_that_may_differ_take_a_launch(shape, dtype, axis, sweeps):
     names = planned(shape, dtype, axis)
-    expected = []
+    expected = ["find_lowest"] if dtype in (int32, int64) else []
     for level, count in enumerate(sweeps):
         expected += ["slice_keys" if level == 0 else "pair_ranks"]
-        expected += ["place_digits", *["sweep"] * count, "find_runs"] if count else ["find_runs"]
-    last = ["write_runs", "take_slices"] if 0 not in shape else ["write_runs"]
+        expected += ["place_digits", *["sweep"] * count, "find_runs"]
+    last = ["write_runs"] if axis is None or 0 in shape else ["write_runs", "take_slices"]
     assert names == expected + last
     in_first_order = planned(shape, dtype, axis, False)
+    last = ["write_runs"] if 0 in shape else ["write_runs", "take_slices"]
     assert in_first_order == [*expected, "order_runs", "rename_runs", *last]
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_many_ranks_are_brought_near_to_their_positions(monkeypatch, is_sorted):
+    assert "spread_ranks" not in planned((2**22 - 1,), is_sorted=is_sorted)
+    assert "spread_ranks" in planned((2**22,), is_sorted=is_sorted)
+    monkeypatch.setattr(sort_levels, "_NEAR_ITEMS", 1000)
+    for case in Unique.cases():
+        (x,) = case.inputs
+        plugin = Unique(axis=case.attributes["axis"], sorted=is_sorted)
+        assert_same(Host(plugin, x).run(), calls.run_reference(plugin, [x]))
+
+
+def test_digits_that_are_the_same_in_all_keys_are_not_sorted():
+    host = Host(Unique(), np.array([-300, 400, -300, 5], np.int32))
+    host.run()
+    halves = host.memory["workspace", 0][8:].view(np.int32)[:5]
+    assert halves.tolist() == [0, 1, 0, 0, 0]  # 700 has ten bits
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((2**15, 2**15), None), ((2**30, 0), 0)])

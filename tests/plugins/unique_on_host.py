@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from pluginkit.contract import calls
@@ -26,6 +28,13 @@ def keys_of(x):
         key = sign if magnitude == 0 else key
         keys.append((1 << size) - 1 if magnitude > infinity else key)
     return keys
+
+
+class State(NamedTuple):
+    """What halves.cuh calls so."""
+
+    highest: np.ndarray
+    half: np.ndarray
 
 
 class Host:
@@ -76,10 +85,21 @@ class Host:
             counts[sweep] = np.bincount([key >> 8 * sweep & 255 for key in keys], minlength=256)
         assert max(keys) < 1 << max(8 * passes, 1)
 
-    def slice_keys(self, keys, positions, digits, x, slices, passes):
+    def find_lowest(self, state, x, elements):
+        assert not state.any()
+        size = 8 * x.dtype.itemsize
+        assert len(x) == elements
+        self._state(state).highest[:] = max((1 << size) - 1 - key for key in keys_of(x))
+
+    def _state(self, state):
+        return State(state.view(np.uint64)[:1], state.view(np.int32)[2:13])
+
+    def slice_keys(self, keys, positions, digits, x, state, slices, passes):
         count, elements, inner, words = slices
-        of = keys_of(x)
         bits, per_key = 8 * x.dtype.itemsize, np.dtype(self.key).itemsize // x.dtype.itemsize
+        highest = int(self._state(state).highest[0])
+        self.lowest = (1 << bits) - 1 - highest if highest else 0
+        of = [key - self.lowest for key in keys_of(x)]
         made = []
         for item in range(count * words):
             one, word = divmod(item, words)
@@ -89,8 +109,17 @@ class Host:
             made.append(key)
         self._write_keys(made, keys, positions, digits, passes)
 
-    def pair_ranks(self, keys, positions, digits, ranks, items, words, bits, passes):
+    def _in_order(self, state, *halves):
+        """Return the keys, the positions and the other positions after the last sort."""
+        keys, others, positions, other_positions = halves
+        if self._state(state).half[8]:
+            return others, other_positions, positions
+        return keys, positions, other_positions
+
+    def pair_ranks(self, *arguments):
+        *halves, digits, state, items, words, bits, passes = arguments
         self.key = np.uint64
+        keys, positions, ranks = self._in_order(state, *halves)
         rows = ranks.view(np.int32)[: items // ((words + 1) // 2) * words].reshape(-1, words)
         rows = np.pad(rows, ((0, 0), (0, words % 2))).astype(object)
         assert (rows >= 0).all()
@@ -99,21 +128,34 @@ class Host:
         assert len(made) == items
         self._write_keys(made, keys, positions, digits, passes)
 
-    def place_digits(self, digits):
-        counts = digits.view(np.int32)[: 256 * self.grid].reshape(self.grid, 256)
+    def place_digits(self, digits, state, sweeps, items, near, near_items, near_bit):
+        assert self.grid == 1
+        counts = digits.view(np.int32)[: 256 * sweeps].reshape(sweeps, 256)
+        half = self._state(state).half
+        half[0] = half[8]
+        for sweep in range(sweeps):
+            half[sweep + 1] = half[sweep] ^ (items not in counts[sweep])
+        half[8], half[9:] = half[sweeps], (0, 1)
         counts[:] = counts.cumsum(1) - counts
+        if near_items:
+            near.view(np.int32)[:256] = np.minimum(np.arange(256) << near_bit, near_items)
 
-    def sweep(self, keys_out, positions_out, keys, positions, places, swept, ticket, items, bit, _):
+    def sweep(self, *arguments):
+        *halves, state, places, swept, ticket, items, bit, number = arguments
+        before, after = self._state(state).half[number : number + 2]
+        if before == after:
+            return
         for mine in (swept.view(np.int32)[: 256 * self.grid], ticket.view(np.int32)[:1]):
             assert not mine.any()
             mine[:] = 1
-        keys, positions = keys.view(self.key)[:items], positions.view(np.int32)[:items]
+        keys = halves[before].view(self.key)[items if number == 9 else 0 :][:items].copy()
+        positions = halves[2 + before].view(np.int32)[:items].copy()
         digit = keys >> self.key(bit) & self.key(255)
         order = np.argsort(digit, kind="stable")
         begins = places.view(np.int32)[:256][digit[order]]
         np.testing.assert_array_equal(begins, np.searchsorted(digit[order], digit[order]))
-        keys_out.view(self.key)[:items] = keys[order]
-        positions_out.view(np.int32)[:items] = positions[order]
+        halves[after].view(self.key)[:items] = keys[order]
+        halves[2 + after].view(np.int32)[:items] = positions[order]
 
     def _numbers(self, tiles, is_first):
         told = tiles.view(np.int32)[: 1 + self.grid]
@@ -121,16 +163,36 @@ class Host:
         told[:] = 1
         return np.cumsum(is_first) - 1
 
-    def find_runs(self, ranks, inverse, starts, count, tiles, keys, positions, items, marks):
-        keys, positions = keys.view(self.key)[:items], positions.view(np.int32)[:items].copy()
+    def find_runs(self, y, indices, inverse, count, tiles, *rest):
+        *halves, state, x, items, modes = rest
+        keys, positions, free = self._in_order(state, *halves)
+        keys, positions = keys.view(self.key)[:items], positions.view(np.int32)[:items]
         is_first = np.append(True, keys[1:] != keys[:-1])
         numbers = self._numbers(tiles, is_first)
-        if ranks is not None:
-            ranks.view(np.int32)[positions] = numbers
+        if inverse is None:
+            free.view(np.int32)[positions] = numbers
             return
-        inverse.view(np.int64)[positions] = np.where(is_first & marks, ~numbers, numbers)
-        starts.view(np.int32)[numbers[is_first]] = np.flatnonzero(is_first)
-        count.view(np.int32)[0] = numbers[-1] + 1
+        marked = np.where(is_first & bool(modes & 1), ~numbers, numbers)
+        if modes & 2:
+            inverse.view(np.int32)[:items] = marked
+            inverse.view(np.int32)[items : 2 * items] = positions
+        else:
+            inverse.view(np.int64)[positions] = marked
+        free.view(np.int32)[numbers[is_first]] = np.flatnonzero(is_first)
+        count.view(np.int32)[0] = found = numbers[-1] + 1
+        if not modes & 1:
+            indices.view(np.int64)[:found] = positions[is_first]
+            if modes & 4:
+                taken = x[positions[is_first]]
+                made = (keys[is_first].astype(object) + self.lowest).tolist()
+                assert made == keys_of(taken)
+                y.view(x.dtype)[:found] = taken
+
+    def spread_ranks(self, inverse, positions, ranks, items):
+        positions, ranks = positions.view(np.int32)[:items], ranks.view(np.int32)[:items]
+        shift = max((items - 1).bit_length() - 8, 0)
+        assert (np.diff(positions >> shift) >= 0).all()
+        inverse.view(np.int64)[positions] = ranks
 
     def order_runs(self, runs, places, tiles, inverse, items):
         inverse = inverse.view(np.int64)
@@ -144,12 +206,14 @@ class Host:
         inverse = inverse.view(np.int64)
         inverse[:] = places.view(np.int32)[np.where(inverse < 0, ~inverse, inverse)]
 
-    def write_runs(self, indices, counts, starts, positions, runs, count, items):
+    def write_runs(self, indices, counts, positions, others, state, runs, count, items):
+        _, positions, starts = self._in_order(state, None, None, positions, others)
         total = count.view(np.int32)[0]
         starts = starts.view(np.int32)[:total]
         sizes = np.diff(starts, append=items)
         run = slice(total) if runs is None else runs.view(np.int32)[:total]
-        indices.view(np.int64)[:total] = positions.view(np.int32)[starts[run]]
+        if runs is not None:
+            indices.view(np.int64)[:total] = positions.view(np.int32)[starts[run]]
         counts.view(np.int64)[:total] = sizes[run]
 
     def take_slices(self, y, x, indices, count, slices):

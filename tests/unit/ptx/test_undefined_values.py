@@ -31,6 +31,9 @@ RIGHT = {
     "set where it is used": "if (t < n / 4) sum = in[t];\nsum *= 2;\nout[t] = t < n / 4 ? sum : 7;",
     "stored and not loaded": "if (t < n / 4) sum = in[t];\nsums[t] = sum + 1; __syncthreads();\n"
     "out[t] = t < n / 4 ? sums[t] : 7;",
+    "beside a constant": "if (t < n / 4) sum = in[t];\n"
+    "if (t < 16) reinterpret_cast<uint2*>(sums)[t] = {7, sum};\n"
+    "__syncthreads(); out[t] = sums[t & ~1];",
     "written over": "if (t < 8) sum = in[t];\nsums[t] = sum; __syncwarp(); sums[t] = t;\n"
     "__syncwarp(); out[t] = sums[31 - t];",
 }
