@@ -124,14 +124,14 @@ __device__ void append_selected(const Source<T, CONTIGUOUS>& source, const KeyAt
     }
 }
 
-// Collect the first k keys and equal ones where most of a row are equal to its k-th key, which is known: append the
-// keys above it, and then the first that equal it. Return false if there are too many above it, or too few in all.
+// Collect the first k keys of a row that is likely to have many equal to `tied`: append the keys above it and, if these
+// are too few, the first that equal it. Return how many have been collected, 0 if that fails.
 template <typename Key, typename KeyAt>
-__device__ bool collect_ties(const KeyAt& key_at, int size, int k, Key kth, Shared<Key>& shared) {
+__device__ int collect_ties(const KeyAt& key_at, int size, int k, Key tied, Shared<Key>& shared) {
     int equal = 0;
     for_each_key<Key>(key_at, size, [&](int i, Key key) {
-        equal += key == kth;
-        if (key > kth) {
+        equal += key == tied;
+        if (key > tied && *static_cast<volatile int*>(&shared.count) <= CAPACITY) {
             const int position = atomicAdd(&shared.count, 1);
             if (position < CAPACITY) shared.keys[position] = key, shared.places[position] = i;
         }
@@ -140,19 +140,20 @@ __device__ bool collect_ties(const KeyAt& key_at, int size, int k, Key kth, Shar
     if (threadIdx.x % 32 == 0) atomicAdd(&shared.equal, equal);
     __syncthreads();
     const int above = shared.count;
-    if (above >= k || above + shared.equal < k) return false;
+    if (above > CAPACITY || above + shared.equal < k) return 0;
+    if (above >= k) return above;
     Selection<Key> ties;  // of keys that are 1 where they equal the k-th, else 0
     ties.prefix = 1, ties.mask = static_cast<Key>(~Key{0});
-    select_in_order([&](int i) { return static_cast<Key>(key_at(i) == kth); }, size, k - above, ties, Met{},
+    select_in_order([&](int i) { return static_cast<Key>(key_at(i) == tied); }, size, k - above, ties, Met{},
                     shared.walk, [&](int i, Key, int position) {
-                        shared.keys[above + position] = kth, shared.places[above + position] = i;
+                        shared.keys[above + position] = tied, shared.places[above + position] = i;
                     });
-    return true;
+    return k;
 }
 
-// Collect the selected keys of a long row in shared memory, all that are as large as a key of a sample; narrow
-// `selection` to them. Return false if the sample misleads, or shared memory cannot hold them. `floor` is set to the
-// bin of that key.
+// Collect keys of a long row in shared memory, all that are as large as a key of a sample, and count them in
+// `selection`. Return false if the sample misleads, or shared memory cannot hold them. `floor` is set to the bin of that
+// key.
 template <bool LARGEST, typename T, bool CONTIGUOUS, typename KeyAt>
 __device__ bool collect_by_sample(const Source<T, CONTIGUOUS>& source, const KeyAt& key_at, int k, int& floor,
                                   Selection<Bits<T>>& selection, Shared<Bits<T>>& shared) {
@@ -171,17 +172,17 @@ __device__ bool collect_by_sample(const Source<T, CONTIGUOUS>& source, const Key
     }
     if (threadIdx.x == 0) shared.count = shared.equal = 0;
     __syncthreads();
+    int count;
     if (guess.count() * scale > CAPACITY * 3 / 4) {
-        if (guess.shift > 0 || !collect_ties(key_at, size, k, guess.prefix, shared)) return false;
-        selection = guess, selection.above = k, selection.equal = 0;
+        if (guess.shift > 0) return false;
+        count = collect_ties(key_at, size, k, guess.prefix, shared);
+    } else {
+        append_selected<LARGEST>(source, key_at, guess, shared);
         __syncthreads();
-        return true;
+        count = shared.count;
     }
-    append_selected<LARGEST>(source, key_at, guess, shared);
-    __syncthreads();
-    const int count = shared.count;
     if (count < k || count > CAPACITY) return false;
-    selection.above = 0, selection.equal = count;
+    selection.equal = count;
     return true;
 }
 
