@@ -72,6 +72,15 @@ class TopK(Plugin):
     kernel = CudaKernel(
         "kernel.cu", "top_k<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
     )
+    guess_kernel = CudaKernel(
+        "filter.cu", "guess_rows<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
+    )
+    filter_kernel = CudaKernel(
+        "filter.cu", "filter_rows<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
+    )
+    finish_kernel = CudaKernel(
+        "filter.cu", "finish_rows<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
+    )
     digit_kernel = CudaKernel(
         "split.cu", "count_digits<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
     )

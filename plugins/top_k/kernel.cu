@@ -1,237 +1,11 @@
-// TopK with one block for a row, for k elements that fit into shared memory. A histogram of one digit shows which bin
-// the k-th key is in; this is repeated, from the most significant digit on, until the candidates fit into shared
-// memory. There they are sorted, equal ones by index. In split.cu several blocks share a row.
+// TopK with one block for a row, for k elements that fit into shared memory. It collects the keys that are as large as a
+// key of a sample. If the sample misleads, a histogram of one digit shows which bin the k-th key is in; this is repeated,
+// from the most significant digit on, until the candidates fit into shared memory. There they are sorted, equal ones by
+// index. In split.cu several blocks share a row.
 
-#include "rows.cuh"
-#include "select.cuh"
+#include "collect.cuh"
 
-using pluginkit::CAPACITY, pluginkit::COUNTER_BYTES;  // from launches.py
-
-constexpr int SAMPLE = THREADS * LOADS;
-static_assert((CAPACITY & (CAPACITY - 1)) == 0, "sort_shared pads to a power of two");
-
-template <typename Key> struct Shared {
-    Key keys[CAPACITY];
-    int places[CAPACITY];
-    int count;
-    int equal;
-    Histogram histogram;
-    Walk walk;
-
-    __device__ __forceinline__ void append(Key key, int place) {
-        const int position = atomicAdd(&count, 1);
-        keys[position] = key, places[position] = place;
-    }
-};
-
-// Narrow the selection by its next digit, the same in all threads. Bins below `floor` are not counted, which saves most
-// atomics. Return false if the k-th key is in one of those.
-template <typename Key, typename KeyAt>
-__device__ bool narrow_once(const KeyAt& key_at, int size, int k, int floor, Selection<Key>& selection,
-                            Histogram& histogram) {
-    histogram.clear();
-    for_each_key<Key>(key_at, size, [&](int, Key key) {
-        const int digit = selection.next_digit(key);
-        if (digit >= floor && static_cast<Key>(key & selection.mask) == selection.prefix) {
-            atomicAdd(&histogram.bins[digit], 1);
-        }
-    });
-    __syncthreads();
-    histogram.find_bin(k, selection.above);
-    const bool is_found = histogram.bin >= 0;
-    if (is_found) {
-        selection.know_next(histogram.bin);
-        selection.above = histogram.above, selection.equal = histogram.equal;
-    }
-    __syncthreads();
-    return is_found;
-}
-
-// How many keys of a sample are taken for the first k of the row: the expected number, and four standard deviations
-// and ten more, so that hardly ever fewer than k keys of the row are above the last of them.
-__device__ __forceinline__ int wanted_of_sample(int size, int k) {
-    const float expected = static_cast<float>(k) * SAMPLE / static_cast<float>(size);
-    return static_cast<int>(expected + 4 * sqrtf(expected)) + 10;
-}
-
-// Load a sample into shared memory: 32 contiguous elements at a time, since whole sectors are read anyway.
-template <typename Key, typename KeyAt> __device__ void take_sample(const KeyAt& key_at, int size, Key* sample) {
-    constexpr int CHUNKS = SAMPLE / 32;
-    const int stride = size / CHUNKS;
-    for_each_key<Key>([&](int i) { return key_at(i / 32 * stride + i % 32); }, SAMPLE,
-                      [&](int i, Key key) { sample[i] = key; });
-    __syncthreads();
-}
-
-// Return one of the values that a vector holds.
-template <typename Key> __device__ __forceinline__ Key lane_of(const uint4& vector, int lane) {
-    const unsigned words[] = {vector.x, vector.y, vector.z, vector.w};
-    if constexpr (sizeof(Key) == 8) {
-        return static_cast<Key>(words[2 * lane + 1]) << 32 | words[2 * lane];
-    } else {
-        constexpr int PER_WORD = 4 / sizeof(Key);
-        return static_cast<Key>(words[lane / PER_WORD] >> lane % PER_WORD * 8 * sizeof(Key));
-    }
-}
-
-// Append the keys that are selected, of a row that is read once. `count` may exceed the capacity; what is beyond is
-// lost, and soon no more is read.
-template <bool LARGEST, typename T, bool CONTIGUOUS, typename KeyAt>
-__device__ void append_selected(const Source<T, CONTIGUOUS>& source, const KeyAt& key_at,
-                                const Selection<Bits<T>>& selection, Shared<Bits<T>>& shared) {
-    using Key = Bits<T>;
-    const Threshold<LARGEST, T> threshold(selection.prefix);
-    const auto look_at = [&](int i) {
-        const Key key = key_at(i);
-        if (!selection.has(key)) return;
-        const int position = atomicAdd(&shared.count, 1);
-        if (position < CAPACITY) shared.keys[position] = key, shared.places[position] = i;
-    };
-    if constexpr (CONTIGUOUS) {
-        constexpr int LANES = sizeof(uint4) / sizeof(T), VECTORS = 32 / LANES < 4 ? 32 / LANES : 4;
-        const int misaligned = static_cast<int>(reinterpret_cast<unsigned long long>(source.values) % sizeof(uint4));
-        const int head = misaligned == 0 ? 0 : static_cast<int>((sizeof(uint4) - misaligned) / sizeof(T));
-        const int vectors = (source.size - head) / LANES, tail = head + vectors * LANES;
-        const auto* all = reinterpret_cast<const uint4*>(source.values + head);
-        for (int base = threadIdx.x; base < vectors; base += VECTORS * THREADS) {
-            if (*static_cast<volatile int*>(&shared.count) > CAPACITY) return;
-            uint4 loaded[VECTORS];
-#pragma unroll
-            for (int v = 0; v < VECTORS; ++v) {
-                loaded[v] = base + v * THREADS < vectors ? __ldg(all + base + v * THREADS) : uint4{};
-            }
-            unsigned passed = 0;
-#pragma unroll
-            for (int v = 0; v < VECTORS; ++v) {
-                unsigned mask = 0;
-#pragma unroll
-                for (int lane = 0; lane < LANES; ++lane) {
-                    mask |= threshold.passes(lane_of<Key>(loaded[v], lane)) ? 1u << lane : 0u;
-                }
-                passed |= base + v * THREADS < vectors ? mask << (v * LANES) : 0u;
-            }
-            for (; passed != 0; passed &= passed - 1) {
-                const int bit = __ffs(passed) - 1;
-                look_at(head + (base + bit / LANES * THREADS) * LANES + bit % LANES);
-            }
-        }
-        if (threadIdx.x < head) look_at(threadIdx.x);
-        if (tail + threadIdx.x < source.size) look_at(tail + threadIdx.x);
-    } else {
-        for_each_key<Key>([&](int i) { return source.bits(i); }, source.size, [&](int i, Key bits) {
-            if (threshold.passes(bits)) look_at(i);
-        });
-    }
-}
-
-// Collect the first k keys of a row that is likely to have many equal to `tied`: append the keys above it and, if these
-// are too few, the first that equal it. Return how many have been collected, 0 if that fails.
-template <typename Key, typename KeyAt>
-__device__ int collect_ties(const KeyAt& key_at, int size, int k, Key tied, Shared<Key>& shared) {
-    int equal = 0;
-    for_each_key<Key>(key_at, size, [&](int i, Key key) {
-        equal += key == tied;
-        if (key > tied && *static_cast<volatile int*>(&shared.count) <= CAPACITY) {
-            const int position = atomicAdd(&shared.count, 1);
-            if (position < CAPACITY) shared.keys[position] = key, shared.places[position] = i;
-        }
-    });
-    equal = sum_over_warp(equal);
-    if (threadIdx.x % 32 == 0) atomicAdd(&shared.equal, equal);
-    __syncthreads();
-    const int above = shared.count;
-    if (above > CAPACITY || above + shared.equal < k) return 0;
-    if (above >= k) return above;
-    Selection<Key> ties;  // of keys that are 1 where they equal the k-th, else 0
-    ties.prefix = 1, ties.mask = static_cast<Key>(~Key{0});
-    select_in_order([&](int i) { return static_cast<Key>(key_at(i) == tied); }, size, k - above, ties, Met{},
-                    shared.walk, [&](int i, Key, int position) {
-                        shared.keys[above + position] = tied, shared.places[above + position] = i;
-                    });
-    return k;
-}
-
-// Collect keys of a long row in shared memory, all that are as large as a key of a sample, and count them in
-// `selection`. Return false if the sample misleads, or shared memory cannot hold them. `floor` is set to the bin of that
-// key.
-template <bool LARGEST, typename T, bool CONTIGUOUS, typename KeyAt>
-__device__ bool collect_by_sample(const Source<T, CONTIGUOUS>& source, const KeyAt& key_at, int k, int& floor,
-                                  Selection<Bits<T>>& selection, Shared<Bits<T>>& shared) {
-    using Key = Bits<T>;
-    const int size = source.size, wanted = wanted_of_sample(size, k);
-    if (wanted >= SAMPLE) return false;
-    take_sample<Key>(key_at, size, shared.keys);
-    const auto sampled_key_at = [&](int i) { return shared.keys[i]; };
-    Selection<Key> guess;
-    narrow_once(sampled_key_at, SAMPLE, wanted, 0, guess, shared.histogram);
-    floor = static_cast<int>(guess.prefix >> guess.shift);
-    const long long scale = size / SAMPLE + 1;
-    if (wanted * scale > CAPACITY * 3 / 4) return false;  // more than the capacity are likely to be selected
-    while (guess.count() > wanted + wanted / 2 && guess.shift > 0) {
-        narrow_once(sampled_key_at, SAMPLE, wanted, 0, guess, shared.histogram);
-    }
-    if (threadIdx.x == 0) shared.count = shared.equal = 0;
-    __syncthreads();
-    int count;
-    if (guess.count() * scale > CAPACITY * 3 / 4) {
-        if (guess.shift > 0) return false;
-        count = collect_ties(key_at, size, k, guess.prefix, shared);
-    } else {
-        append_selected<LARGEST>(source, key_at, guess, shared);
-        __syncthreads();
-        count = shared.count;
-    }
-    if (count < k || count > CAPACITY) return false;
-    selection.equal = count;
-    return true;
-}
-
-// Drop the keys in shared memory that are not selected.
-template <typename Key> __device__ void compact(int count, const Selection<Key>& selection, Shared<Key>& shared) {
-    constexpr int OWNED = CAPACITY / THREADS;
-    Key keys[OWNED];
-    int places[OWNED];
-#pragma unroll
-    for (int i = 0; i < OWNED; ++i) {
-        const int at = i * THREADS + threadIdx.x;
-        if (at < count) keys[i] = shared.keys[at], places[i] = shared.places[at];
-    }
-    if (threadIdx.x == 0) shared.count = 0;
-    __syncthreads();
-#pragma unroll
-    for (int i = 0; i < OWNED; ++i) {
-        if (i * THREADS + threadIdx.x < count && selection.has(keys[i])) shared.append(keys[i], places[i]);
-    }
-    __syncthreads();
-}
-
-__device__ __forceinline__ int next_power_of_two(int n) {
-    return n <= 1 ? 1 : 1 << (32 - __clz(n - 1));
-}
-
-// Sort (key, position) pairs in shared memory, which has room up to the next power of two. The largest key comes first,
-// and equal keys are in the order of their positions.
-template <typename Key> __device__ void sort_shared(Key* keys, int* places, int count) {
-    const int padded = next_power_of_two(count);
-    for (int i = count + threadIdx.x; i < padded; i += THREADS) keys[i] = 0, places[i] = 0x7fffffff;
-    __syncthreads();
-    for (int width = 2; width <= padded; width *= 2) {
-        for (int step = width / 2; step > 0; step /= 2) {
-            for (int i = threadIdx.x; i < padded / 2; i += THREADS) {
-                const int low = 2 * i - (i & (step - 1)), high = low + step;
-                const bool forwards = (low & width) == 0;
-                const Key a = keys[low], b = keys[high];
-                const int p = places[low], q = places[high];
-                const bool in_order = a > b || (a == b && p < q);
-                if (in_order != forwards) {
-                    keys[low] = b, keys[high] = a;
-                    places[low] = q, places[high] = p;
-                }
-            }
-            __syncthreads();
-        }
-    }
-}
+using pluginkit::COUNTER_BYTES;  // from launches.py
 
 template <typename T, bool LARGEST, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
@@ -242,48 +16,53 @@ __global__ void __launch_bounds__(THREADS)
     Shared<Key>& shared = *reinterpret_cast<Shared<Key>*>(memory);
     const auto source = source_of<T, CONTIGUOUS>(x, rows, blockIdx.x, 0);
     const auto key_at = [&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); };
+    const auto target = target_of(y, indices, rows, blockIdx.x);
     const int size = source.size, k = static_cast<int>(rows.k);
 
+    Guess<Key> guess;
+    if (size > CAPACITY) guess = guess_of<Key>(key_at, size, k, shared);
     Selection<Key> selection;
-    selection.equal = size;
-    int floor = 0;
-    const bool is_collected =
-        size > CAPACITY && collect_by_sample<LARGEST>(source, key_at, k, floor, selection, shared);
-    __syncthreads();
-    if (!is_collected) {
-        if (size > CAPACITY && !narrow_once(key_at, size, k, floor, selection, shared.histogram)) {
-            narrow_once(key_at, size, k, 0, selection, shared.histogram);
+    if (guess.advice != Advice::none) {
+        if (threadIdx.x == 0) shared.count = shared.equal = 0;
+        __syncthreads();
+        if (guess.advice == Advice::few) {
+            append_from<LARGEST>(guess.key, source, key_at, shared);
+        } else {
+            append_above(guess.key, key_at, size, shared);
         }
-        while (selection.count() > CAPACITY && selection.shift > 0) {
-            narrow_once(key_at, size, k, 0, selection, shared.histogram);
+        __syncthreads();
+        int count = shared.count;
+        if (count < k && count + shared.equal >= k) {
+            take_ties(guess.key, key_at, size, k - count, 0, count, shared);
+            count = k;
         }
-        if (threadIdx.x == 0) shared.count = 0;
+        if (count >= k && count <= CAPACITY) {
+            selection.equal = count;
+            write_first(count, k, selection, source, target, shared);
+            return;
+        }
         __syncthreads();
     }
+    selection.equal = size;
+    if (size > CAPACITY && !narrow_once(key_at, size, k, guess.floor, selection, shared.histogram)) {
+        narrow_once(key_at, size, k, 0, selection, shared.histogram);
+    }
+    while (selection.count() > CAPACITY && selection.shift > 0) {
+        narrow_once(key_at, size, k, 0, selection, shared.histogram);
+    }
     int count = selection.count();
+    if (threadIdx.x == 0) shared.count = 0;
+    __syncthreads();
     if (count <= CAPACITY) {
-        if (!is_collected) {
-            for_each_key<Key>(key_at, size, [&](int i, Key key) {
-                if (selection.has(key)) shared.append(key, i);
-            });
-        }
+        for_each_key<Key>(key_at, size, [&](int i, Key key) {
+            if (selection.has(key)) shared.append(key, i);
+        });
         __syncthreads();
-        const int worth_sorting = 2 * next_power_of_two(k);
-        if (count > worth_sorting && selection.shift > 0) {
-            const auto shared_key_at = [&](int i) { return shared.keys[i]; };
-            while (selection.count() > worth_sorting && selection.shift > 0) {
-                narrow_once(shared_key_at, count, k, 0, selection, shared.histogram);
-            }
-            compact(count, selection, shared);
-            count = selection.count();
-        }
     } else {  // more equal keys than shared memory holds
-        count = k;
+        count = k, selection.shift = 0;
         select_in_order(key_at, size, k, selection, Met{}, shared.walk, [&](int i, Key key, int position) {
             shared.keys[position] = key, shared.places[position] = i;
         });
     }
-    sort_shared(shared.keys, shared.places, count);
-    const auto target = target_of(y, indices, rows, blockIdx.x);
-    for (int j = threadIdx.x; j < k; j += THREADS) target.write(j, source.bits(shared.places[j]), shared.places[j]);
+    write_first(count, k, selection, source, target, shared);
 }
