@@ -48,7 +48,8 @@ class TopK(Plugin):
     Tactics:     split: several blocks share a row where rows are few and long.  rows: one block
                  takes a row, up to k = 4096; for a larger k rows are split with both tactics.
     Workspace:   where rows are split, 8 KiB for each row, and for each result 4 bytes and the size
-                 of an element, twice from k = 2049 on.
+                 of an element, twice from k = 2049 on; with the tactic split as much as 4096
+                 results more for each of up to 264 rows.
     Tolerance:   exact.
     Errors:      PK126 axis is out of range. k: k is negative or exceeds the axis. size: the axis
                  has more than 2^31 - 1 elements.
@@ -181,6 +182,6 @@ def _rows_for_every_path() -> Iterable[tuple[str, np.ndarray, int]]:
     yield "more are equal than shared memory holds", np.full(4500, 0.5, np.float32), 9
     misleading = np.zeros(16400, np.float32)
     sampled = np.arange(160)
-    sampled += sampled // 32 * 96  # likely_floor looks at 32 of each 128
+    sampled += sampled // 8 * 24  # take_sample looks at 8 of each 32
     misleading[sampled] = np.where(np.arange(160) < 100, 100, 10)
     yield "the sample misleads", misleading, 200

@@ -8,7 +8,6 @@
 
 using pluginkit::CAPACITY;  // from launches.py
 
-constexpr int SAMPLE = THREADS * LOADS;
 static_assert((CAPACITY & (CAPACITY - 1)) == 0, "sort_shared pads to a power of two");
 
 template <typename Key> struct Shared {
@@ -48,18 +47,20 @@ __device__ bool narrow_once(const KeyAt& key_at, int size, int k, int floor, Sel
     return is_found;
 }
 
-// How many keys of a sample are taken for the first k of the row: the expected number, and four standard deviations
-// and ten more, so that hardly ever fewer than k keys of the row are above the last of them.
+// The sample takes CHUNK contiguous elements at a time, since whole sectors are read anyway.
+constexpr int SAMPLE = THREADS * LOADS, CHUNK = 8;
+
+// How many keys of a sample are taken for the first k of the row: the expected number, four standard deviations and
+// more than a chunk. So hardly ever are fewer than k keys of the row above the last of them, and never if it is sorted.
 __device__ __forceinline__ int wanted_of_sample(int size, int k) {
     const float expected = static_cast<float>(k) * SAMPLE / static_cast<float>(size);
-    return static_cast<int>(expected + 4 * sqrtf(expected)) + 10;
+    return static_cast<int>(expected + 4 * sqrtf(expected)) + CHUNK + 2;
 }
 
-// Load a sample into shared memory: 32 contiguous elements at a time, since whole sectors are read anyway.
+// Load a sample into shared memory.
 template <typename Key, typename KeyAt> __device__ void take_sample(const KeyAt& key_at, int size, Key* sample) {
-    constexpr int CHUNKS = SAMPLE / 32;
-    const int stride = size / CHUNKS;
-    for_each_key<Key>([&](int i) { return key_at(i / 32 * stride + i % 32); }, SAMPLE,
+    const int stride = size / (SAMPLE / CHUNK);
+    for_each_key<Key>([&](int i) { return key_at(i / CHUNK * stride + i % CHUNK); }, SAMPLE,
                       [&](int i, Key key) { sample[i] = key; });
     __syncthreads();
 }
