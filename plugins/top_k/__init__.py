@@ -46,7 +46,8 @@ class TopK(Plugin):
                  largest: bool, default true.
                  sorted: bool, default true.
     Tactics:     split: several blocks share a row where rows are few and long.  rows: one block
-                 takes a row, up to k = 4096; for a larger k rows are split with both tactics.
+                 takes a row, up to k = 4096; for a larger k rows are split with both tactics. With
+                 both a warp takes a row of up to 1024 elements for k up to 32.
     Workspace:   where rows are split, 8 KiB for each row, and for each result 4 bytes and the size
                  of an element, twice from k = 2049 on; with the tactic split as much as 4096
                  results more for each of up to 264 rows.
@@ -72,6 +73,9 @@ class TopK(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu", "top_k<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
+    )
+    short_kernel = CudaKernel(
+        "short_rows.cu", "short_rows<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
     )
     guess_kernel = CudaKernel(
         "filter.cu", "guess_rows<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
@@ -177,7 +181,7 @@ class TopK(Plugin):
 
 def _rows_for_every_path() -> Iterable[tuple[str, np.ndarray, int]]:
     """Yield rows and k for the rare paths through the kernel."""
-    few = np.arange(300, dtype=np.float32)
+    few = np.arange(1100, dtype=np.float32)
     yield "most are dropped", few, 3
     yield "more are equal than shared memory holds", np.full(4500, 0.5, np.float32), 9
     misleading = np.zeros(16400, np.float32)

@@ -46,6 +46,8 @@ _STATE_BYTES, _MET_BYTES = 40, 8
 #: Up to so many results of rows up to so long, a sample of the row is likely to say from which key
 #: on there are enough keys and not too many.
 _MOST_GUESSED, _LONGEST_SAMPLED = 1024, 300_000
+#: A warp takes a row of up to so many elements, for up to 32 results.
+_SHORT, _FEW, _SHORT_THREADS = 1024, 32, 128
 
 #: The constants that the kernels share with Python.
 DEFINES = {
@@ -58,6 +60,8 @@ DEFINES = {
     "FAN": _FAN,
     "STATE_BYTES": _STATE_BYTES,
     "MET_BYTES": _MET_BYTES,
+    "SHORT": _SHORT,
+    "SHORT_THREADS": _SHORT_THREADS,
 }
 
 #: With this many blocks a large GPU is busy; rows are split into enough parts for that.
@@ -126,8 +130,15 @@ class TopKProblem:
         if self.k > CAPACITY or (self._may_split and self.segments > 1):
             return list(self._split_steps(x, values, indices, workspace))
         arguments = (values, indices, x, self._layout(1))
+        if self.k <= _FEW and self.size <= _SHORT:
+            return [self._short_launch(*arguments, int64(self.rows))]
         shared_bytes = self._shared_bytes
         return [self._launch(self._plugin.kernel, self.rows, *arguments, shared_bytes=shared_bytes)]
+
+    def _short_launch(self, *arguments: KernelArgument) -> Launch:
+        blocks, constants = -(-self.rows // (_SHORT_THREADS // 32)), {"CONTIGUOUS": self.inner == 1}
+        kernel = self._plugin.short_kernel
+        return Launch(kernel, blocks, _SHORT_THREADS, arguments, constants=constants)
 
     @property
     def _shared_bytes(self) -> int:

@@ -45,6 +45,22 @@ def test_patterns(lean, pattern, k):
     assert_right(lean, PATTERNS[pattern], k)
 
 
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("tactic", TopK.tactics)
+@pytest.mark.parametrize("k", [1, 1024])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_patterns_of_rows_that_are_sampled(lean, pattern, k, tactic, largest):
+    rows = np.stack([PATTERNS[pattern][:70_001], PATTERNS[pattern][-70_001:]])
+    assert_right(lean, rows, k, tactic, largest=largest)
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("size", "k"), [(1, 1), (32, 32), (257, 8), (1024, 32)])
+def test_short_rows(lean, size, k, dtype, largest):
+    assert_right(lean, drawn((1001, size), dtype, 40), k, largest=largest)
+
+
 @pytest.mark.parametrize("tactic", TopK.tactics)
 @pytest.mark.parametrize(("axis", "k"), [(0, 900), (1, 5000), (-1, 3)])
 def test_rows_that_are_not_contiguous(lean, axis, k, tactic):

@@ -115,6 +115,9 @@ def planned(shape, k, tactic, dtype=float32, **attributes):
         ((8, 268569), 2049, "split", [8 * 33] * 5 + [8 * 2, 8 * 5]),  # two runs to merge
         ((8, 268569), 5000, "rows", [8 * 33] * 5 + [8 * 3, 8 * 10]),  # beyond shared memory
         ((300, 20000), 20000, "rows", [300] * 5 + [300 * 10, 300 * 40, 300 * 40]),
+        ((9, 1024), 32, "split", [3]),  # a warp takes a row, four a block
+        ((9, 1025), 32, "rows", [9]),
+        ((9, 1024), 33, "rows", [9]),
         ((3, 0), 0, "split", []),
         ((0, 9), 2, "rows", []),
     ],
