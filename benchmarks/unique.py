@@ -38,12 +38,12 @@ CASES: dict[str, tuple[tuple[int, ...], DType, int | None, bool, int]] = {
     "edges": ((2, 4_000_000), int64, 1, True, 3_000_000),
     "long slices": ((4096, 1024), float32, 0, True, 3000),
     "small": ((8400,), int32, None, True, 80),
-    "scattered labels": ((16_777_216,), int32, None, True, 1000),
-    "hashes": ((16_777_216,), int64, None, True, 2**62),
-    "one value": ((16_777_216,), int32, None, True, 1),
-    "sorted already": ((16_777_216,), int32, None, True, 1_000_000),
-    "power law": ((16_777_216,), int32, None, True, 2_000_000),
-    "one long run": ((16_777_216,), int64, None, True, 2_000_000),
+    "scattered labels": ((8_388_608,), int32, None, True, 1000),
+    "hashes": ((8_388_608,), int64, None, True, 2**62),
+    "one value": ((8_388_608,), int32, None, True, 1),
+    "sorted already": ((8_388_608,), int32, None, True, 1_000_000),
+    "power law": ((8_388_608,), int32, None, True, 2_000_000),
+    "one long run": ((8_388_608,), int64, None, True, 2_000_000),
 }
 
 
