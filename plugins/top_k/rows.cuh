@@ -14,20 +14,21 @@ template <bool LARGEST, typename T> __device__ __forceinline__ Bits<T> wanted_ke
 template <bool FLOATING, typename T> struct ComparedAs { using type = float; };
 template <typename T> struct ComparedAs<false, T> { using type = T; };
 
-// A test that costs less than a key. It passes all values whose keys are at least a given one, and any NaN, since what
-// is compared with NaN is neither smaller nor larger.
+// A test that costs less than a key. It passes all values whose keys are at least a given one; with LARGEST also any NaN,
+// since NaN is not smaller than anything.
 template <bool LARGEST, typename T> struct Threshold {
     using Compared = typename ComparedAs<INFINITY_BITS<T> != 0, T>::type;
     Compared limit;
+    bool passes_all;
 
     __device__ explicit Threshold(Bits<T> key)
-        : limit(compared(bits_of_key<T>(LARGEST ? key : static_cast<Bits<T>>(~key)))) {}
+        : limit(compared(bits_of_key<T>(LARGEST ? key : static_cast<Bits<T>>(~key)))), passes_all(limit != limit) {}
     static __device__ __forceinline__ Compared compared(Bits<T> bits) {
         return static_cast<Compared>(*reinterpret_cast<const T*>(&bits));
     }
     __device__ __forceinline__ bool passes(Bits<T> bits) const {
         const Compared value = compared(bits);
-        return LARGEST ? !(value < limit) : !(value > limit);
+        return LARGEST ? !(value < limit) : value <= limit || passes_all;
     }
 };
 
