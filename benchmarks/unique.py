@@ -1,10 +1,10 @@
-"""Unique, torch, cupy, and CUB's sort and scan, on a GPU.
+"""Unique, torch, and CUB's sort and scan, on a GPU.
 
     python benchmarks/unique.py
 
 which is ``pluginkit bench Unique --peers benchmarks/unique.py`` with the results written to
-benchmarks/results. The peers always sort; torch returns no indices. Of torch's and cupy's
-results only Y is compared. Elements are drawn evenly, in a random order, or as DRAWN says.
+benchmarks/results. The peers always sort; torch returns no indices, and of its results only Y is
+compared. Elements are drawn evenly, in a random order, or as DRAWN says.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from pluginkit.plugins.unique import Unique
 #: The shape, the type, the axis, whether sorted, and how many different elements or slices occur.
 CASES: dict[str, tuple[tuple[int, ...], DType, int | None, bool, int]] = {
     "labels": ((16_777_216,), int32, None, True, 1000),
+    "scattered labels": ((8_388_608,), int32, None, True, 1000),
     "identifiers": ((16_777_216,), int64, None, True, 2_000_000),
+    "hashes": ((8_388_608,), int64, None, True, 2**62),
     "all different": ((16_777_216,), int32, None, True, 2**31 - 1),
+    "one value": ((8_388_608,), int32, None, True, 1),
+    "sorted already": ((8_388_608,), int32, None, True, 1_000_000),
+    "power law": ((8_388_608,), int32, None, True, 2_000_000),
+    "one long run": ((8_388_608,), int64, None, True, 2_000_000),
     "values": ((4096, 4096), float32, None, True, 1_000_000),
-    "values of float16": ((4096, 4096), float16, None, True, 10_000),
-    "classes": ((8, 1024, 1024), int8, None, True, 100),
     "first places": ((16_777_216,), int32, None, False, 1_000_000),
     "voxels": ((1_000_000, 3), int32, 0, True, 200_000),
     "voxels of batches": ((1_000_000, 4), int64, 0, True, 200_000),
     "edges": ((2, 4_000_000), int64, 1, True, 3_000_000),
     "long slices": ((4096, 1024), float32, 0, True, 3000),
     "small": ((8400,), int32, None, True, 80),
-    "scattered labels": ((8_388_608,), int32, None, True, 1000),
-    "hashes": ((8_388_608,), int64, None, True, 2**62),
-    "one value": ((8_388_608,), int32, None, True, 1),
-    "sorted already": ((8_388_608,), int32, None, True, 1_000_000),
-    "power law": ((8_388_608,), int32, None, True, 2_000_000),
-    "one long run": ((8_388_608,), int64, None, True, 2_000_000),
+    "values of float16": ((4096, 4096), float16, None, True, 10_000),
+    "classes": ((8, 1024, 1024), int8, None, True, 100),
 }
 
 
@@ -126,24 +126,6 @@ def _torch(plugin: Unique, inputs: Sequence[DeviceTensor]) -> Function:
     return function
 
 
-def _cupy(
-    plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
-) -> TimedCall:
-    import cupy
-
-    assert isinstance(plugin, Unique)  # noqa: S101  # for the type checker
-    if not plugin.sorted:
-        raise NotOffered("it always sorts")
-    if plugin.axis is not None:
-        raise NotOffered("along an axis it compares slices from Python, for hours")
-    x = inputs[0].cupy()
-
-    def call() -> Any:
-        return cupy.unique(x, return_index=True, return_inverse=True, return_counts=True)[0]
-
-    return call
-
-
 #: The C++ types of CUB's peer.
 ELEMENT_TYPES = {
     int8: "int8_t",
@@ -183,7 +165,6 @@ def _cub(
 
 PEERS = (
     Peer("torch", bind_torch(_torch)),
-    Peer("cupy", _cupy),
     Peer("CUB sort and scan", _cub),
 )
 

@@ -7,44 +7,16 @@
 
 using pluginkit::COUNTER_BYTES;  // from launches.py
 
-template <typename T, bool LARGEST, bool CONTIGUOUS>
-__global__ void __launch_bounds__(THREADS)
-    top_k(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Rows rows) {
+// Write the first k of a row that no sample helps with.
+template <bool LARGEST, typename T, bool CONTIGUOUS>
+__device__ void write_by_digits(const Source<T, CONTIGUOUS>& source, const Target<T>& target, int k,
+                                             int floor, Shared<Bits<T>>& shared) {
     using Key = Bits<T>;
-    extern __shared__ __align__(16) unsigned char memory[];
-    static_assert(sizeof(Shared<Key>) <= CAPACITY * (sizeof(Key) + sizeof(int)) + COUNTER_BYTES);
-    Shared<Key>& shared = *reinterpret_cast<Shared<Key>*>(memory);
-    const auto source = source_of<T, CONTIGUOUS>(x, rows, blockIdx.x, 0);
     const auto key_at = [&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); };
-    const auto target = target_of(y, indices, rows, blockIdx.x);
-    const int size = source.size, k = static_cast<int>(rows.k);
-
-    Guess<Key> guess;
-    if (size > CAPACITY) guess = guess_of<Key>(key_at, size, k, shared);
+    const int size = source.size;
     Selection<Key> selection;
-    if (guess.advice != Advice::none) {
-        if (threadIdx.x == 0) shared.count = shared.equal = 0;
-        __syncthreads();
-        if (guess.advice == Advice::few) {
-            append_from<LARGEST>(guess.key, source, key_at, shared);
-        } else {
-            append_above(guess.key, key_at, size, shared);
-        }
-        __syncthreads();
-        int count = shared.count;
-        if (count < k && count + shared.equal >= k) {
-            take_ties(guess.key, key_at, size, k - count, 0, count, shared);
-            count = k;
-        }
-        if (count >= k && count <= CAPACITY) {
-            selection.equal = count;
-            write_first(count, k, selection, source, target, shared);
-            return;
-        }
-        __syncthreads();
-    }
     selection.equal = size;
-    if (size > CAPACITY && !narrow_once(key_at, size, k, guess.floor, selection, shared.histogram)) {
+    if (size > CAPACITY && !narrow_once(key_at, size, k, floor, selection, shared.histogram)) {
         narrow_once(key_at, size, k, 0, selection, shared.histogram);
     }
     while (selection.count() > CAPACITY && selection.shift > 0) {
@@ -65,4 +37,43 @@ __global__ void __launch_bounds__(THREADS)
         });
     }
     write_first(count, k, selection, source, target, shared);
+}
+
+template <typename T, bool LARGEST, bool CONTIGUOUS>
+__global__ void __launch_bounds__(THREADS)
+    top_k(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Rows rows) {
+    using Key = Bits<T>;
+    extern __shared__ __align__(16) unsigned char memory[];
+    static_assert(sizeof(Shared<Key>) <= CAPACITY * (sizeof(Key) + sizeof(int)) + COUNTER_BYTES);
+    Shared<Key>& shared = *reinterpret_cast<Shared<Key>*>(memory);
+    const auto source = source_of<T, CONTIGUOUS>(x, rows, blockIdx.x, 0);
+    const auto key_at = [&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); };
+    const auto target = target_of(y, indices, rows, blockIdx.x);
+    const int size = source.size, k = static_cast<int>(rows.k);
+
+    Guess<Key> guess;
+    if (size > CAPACITY) guess = guess_of<Key>(key_at, size, k, shared);
+    if (guess.advice != Advice::none) {
+        if (threadIdx.x == 0) shared.count = shared.equal = 0;
+        __syncthreads();
+        if (guess.advice == Advice::few) {
+            append_from<LARGEST>(guess.key, source, key_at, shared);
+        } else {
+            append_above(guess.key, key_at, size, shared);
+        }
+        __syncthreads();
+        int count = shared.count;
+        if (count < k && count + shared.equal >= k) {
+            take_ties(guess.key, key_at, size, k - count, 0, count, shared);
+            count = k;
+        }
+        if (count >= k && count <= CAPACITY) {
+            Selection<Key> selection;
+            selection.equal = count;
+            write_first(count, k, selection, source, target, shared);
+            return;
+        }
+        __syncthreads();
+    }
+    write_by_digits<LARGEST>(source, target, k, guess.floor, shared);
 }
