@@ -93,15 +93,17 @@ PLUGINS = {
     "non_zero": ("NonZero", "The floor counts x once and the coordinates that come out."),
     "top_k": (
         "TopK",
-        "Torch leaves the order of equal elements open, so that only its values are compared. "
-        "TensorRT times both tactics and takes the faster: split where rows are few and long, rows "
-        "where they are many.",
+        "The threshold kernel keeps what exceeds a threshold in shared memory, and sorts that when "
+        "it is full. Both peers leave the order of equal elements open, so that only their values "
+        "are compared. TensorRT times both tactics and takes the faster: split where rows are few "
+        "and long, rows where they are many. Cases with one line launch the same with both.",
     ),
     "unique": (
         "Unique",
         "The floor counts x once and the outputs as large as they come out. Time goes into the "
-        "sort, of 8 bits a pass, as torch's does; torch, which gives no indices, writes 8 bytes an "
-        "element less where all are different.",
+        "sort, of 8 bits a pass: of integers less their lowest, without passes in which all bits "
+        "are equal. Torch gives no indices. CUB sorts all bits and then writes ranks wherever they "
+        "belong; from 2^22 on Unique sorts them by position first.",
     ),
     "grid_sample": (
         "GridSample",
