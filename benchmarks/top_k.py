@@ -31,6 +31,7 @@ CASES: dict[str, tuple[tuple[int, ...], int]] = {
     "one row": ((1, 128256), 50),
     "one long row": ((1, 2**22), 1024),
     "many short rows": ((65536, 257), 8),
+    "many rows of 2048": ((16384, 2048), 8),
     "all equal": ((1024, 50257), 50),
     "ascending": ((1024, 50257), 50),
     "descending": ((1024, 50257), 50),

@@ -25,7 +25,10 @@ __device__ void write_by_digits(const Source<T, CONTIGUOUS>& source, const Targe
     int count = selection.count();
     if (threadIdx.x == 0) shared.count = 0;
     __syncthreads();
-    if (count <= CAPACITY) {
+    if (size <= CAPACITY) {
+        for_each_key<Key>(key_at, size, [&](int i, Key key) { shared.keys[i] = key, shared.places[i] = i; });
+        __syncthreads();
+    } else if (count <= CAPACITY) {
         for_each_key<Key>(key_at, size, [&](int i, Key key) {
             if (selection.has(key)) shared.append(key, i);
         });
