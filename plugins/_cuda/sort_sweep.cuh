@@ -24,8 +24,8 @@ using SweepPolicy =
                                       cub::RADIX_RANK_MATCH_EARLY_COUNTS_ANY, cub::BLOCK_SCAN_RAKING_MEMOIZE,
                                       cub::RADIX_SORT_STORE_DIRECT, DIGIT_BITS>;
 
-// Sort by the digit from `first_bit` on, with all blocks; a thread takes ITEMS keys. `looked_back`, which has DIGITS ints for each block, and
-// `ticket` are zero before; `places` has the offset of the keys of each digit.
+// Sort by the digit from `first_bit` on, with all blocks; a thread takes ITEMS keys. `looked_back`, which has DIGITS ints
+// for each block, and `ticket` are zero before; `places` has the offset of the keys of each digit.
 template <typename Key, int ITEMS>
 __device__ __forceinline__ void sweep_once(Key* keys_out, int* positions_out, const Key* keys, const int* positions,
                                            const int* places, int* looked_back, int* ticket, int items,
