@@ -49,8 +49,7 @@ class TopK(Plugin):
                  takes a row, up to k = 4096; for a larger k rows are split with both tactics. With
                  both a warp takes a row of up to 1024 elements for k up to 32.
     Workspace:   where rows are split, 8 KiB for each row, and for each result 4 bytes and the size
-                 of an element, twice from k = 2049 on; with the tactic split as much as 4096
-                 results more for each of up to 264 rows.
+                 of an element, twice from k = 2049 on.
     Tolerance:   exact.
     Errors:      PK126 axis is out of range. k: k is negative or exceeds the axis. size: the axis
                  has more than 2^31 - 1 elements.
@@ -76,15 +75,6 @@ class TopK(Plugin):
     )
     short_kernel = CudaKernel(
         "short_rows.cu", "short_rows<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
-    )
-    guess_kernel = CudaKernel(
-        "filter.cu", "guess_rows<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
-    )
-    filter_kernel = CudaKernel(
-        "filter.cu", "filter_rows<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
-    )
-    finish_kernel = CudaKernel(
-        "filter.cu", "finish_rows<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
     )
     digit_kernel = CudaKernel(
         "split.cu", "count_digits<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES

@@ -144,12 +144,12 @@ __device__ void append_above(Key tied, const KeyAt& key_at, int size, Shared<Key
 
 // Write up to `most` of the first keys that equal `tied` to shared memory from `at` on.
 template <typename Key, typename KeyAt>
-__device__ void take_ties(Key tied, const KeyAt& key_at, int size, int most, int first, int at, Shared<Key>& shared) {
+__device__ void take_ties(Key tied, const KeyAt& key_at, int size, int most, int at, Shared<Key>& shared) {
     Selection<Key> ties;  // of keys that are 1 where they equal `tied`, else 0
     ties.prefix = 1, ties.mask = static_cast<Key>(~Key{0});
     select_in_order([&](int i) { return static_cast<Key>(key_at(i) == tied); }, size, most, ties, Met{}, shared.walk,
                     [&](int i, Key, int position) {
-                        shared.keys[at + position] = tied, shared.places[at + position] = first + i;
+                        shared.keys[at + position] = tied, shared.places[at + position] = i;
                     });
 }
 
@@ -172,9 +172,9 @@ __device__ Guess<Key> guess_of(const KeyAt& key_at, int size, int k, Shared<Key>
     Selection<Key> sampled;
     narrow_once(sampled_key_at, SAMPLE, wanted, 0, sampled, shared.histogram);
     guess.floor = static_cast<int>(sampled.prefix >> sampled.shift);
-    const long long scale = size / SAMPLE + 1, most = CAPACITY * 3 / 4;
+    const long long scale = (size + SAMPLE - 1) / SAMPLE, most = CAPACITY * 3 / 4;
     if (wanted * scale > most) return guess;
-    while (sampled.count() > wanted + wanted / 2 && sampled.shift > 0) {
+    while ((sampled.count() > wanted + wanted / 2 || sampled.count() * scale > most) && sampled.shift > 0) {
         narrow_once(sampled_key_at, SAMPLE, wanted, 0, sampled, shared.histogram);
     }
     guess.key = sampled.prefix;

@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(THREADS)
     const int size = source.size, k = static_cast<int>(rows.k);
 
     Guess<Key> guess;
-    if (size > CAPACITY) guess = guess_of<Key>(key_at, size, k, shared);
+    if (size >= 4 * SAMPLE) guess = guess_of<Key>(key_at, size, k, shared);
     if (guess.advice != Advice::none) {
         if (threadIdx.x == 0) shared.count = shared.equal = 0;
         __syncthreads();
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(THREADS)
         __syncthreads();
         int count = shared.count;
         if (count < k && count + shared.equal >= k) {
-            take_ties(guess.key, key_at, size, k - count, 0, count, shared);
+            take_ties(guess.key, key_at, size, k - count, count, shared);
             count = k;
         }
         if (count >= k && count <= CAPACITY) {

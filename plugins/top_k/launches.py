@@ -21,7 +21,6 @@ from pluginkit import (
     int64,
     known,
     product,
-    where,
 )
 
 if TYPE_CHECKING:
@@ -42,10 +41,7 @@ _COUNTER_BYTES = -(-4 * (2 + (_BINS + _WARPS + 3) + (_LOADS * _WARPS + 1)) // 8)
 _TILE = 2048
 _FAN = 8
 #: The bytes of the state of a row, and of the counts of a segment.
-_STATE_BYTES, _MET_BYTES = 40, 8
-#: Up to so many results of rows up to so long, a sample of the row is likely to say from which key
-#: on there are enough keys and not too many.
-_MOST_GUESSED, _LONGEST_SAMPLED = 1024, 300_000
+_STATE_BYTES, _MET_BYTES = 16, 8
 #: A warp takes a row of up to so many elements, for up to 32 results.
 _SHORT, _FEW, _SHORT_THREADS = 1024, 32, 128
 
@@ -104,15 +100,8 @@ class TopKProblem:
         """
         nbytes = sum(self._sizes(self.rows, self.k)) if self.k > CAPACITY else 0
         if self._may_split:
-            rows = min(self.rows, _BLOCKS)
-            split = self._sizes(rows, min(self.k, CAPACITY)) + self._collected_sizes(rows)
-            nbytes = max(nbytes, sum(split))
+            nbytes = max(nbytes, sum(self._sizes(min(self.rows, _BLOCKS), min(self.k, CAPACITY))))
         return nbytes
-
-    def _collected_sizes(self, rows: int) -> list[int]:
-        """Return the bytes of the keys that are collected after a guess, and of their places."""
-        sizes = (rows * CAPACITY * self.itemsize, rows * CAPACITY * 4)
-        return [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]
 
     def _sizes(self, rows: int, k: int) -> list[int]:
         """Return the bytes of histograms, states, counts of segments, keys and places (twice)."""
@@ -152,24 +141,13 @@ class TopKProblem:
         yield Fill(workspace.first(sum(sizes[:2])))
         histograms, states, met, *runs = workspace.split(sizes)
         layout, blocks = self._layout(self.segments), self.rows * self.segments
-        rows = where(self.k <= _MOST_GUESSED, self.rows, 0)
-        rows = where(self.size <= _LONGEST_SAMPLED, where(self.size > CAPACITY, rows, 0), 0)
-        collected = workspace.at(sum(sizes)).split(self._collected_sizes(rows))
-        shared_bytes = self._shared_bytes
-        yield self._launch(plugin.guess_kernel, rows, states, x, layout, shared_bytes=shared_bytes)
-        filtered = (states, met, *collected, x, layout)
-        yield self._launch(
-            plugin.filter_kernel, rows * self.segments, *filtered, shared_bytes=shared_bytes
-        )
-        finished = (values, indices, *filtered)
-        yield self._launch(plugin.finish_kernel, rows, *finished, shared_bytes=shared_bytes)
         for done in map(int32, range(-(-8 * self.itemsize // _DIGIT_BITS))):
             digit = (histograms, states, x, layout, done)
             yield self._launch(plugin.digit_kernel, blocks, *digit)
         yield self._launch(plugin.segment_kernel, blocks, met, states, x, layout)
         yield self._launch(plugin.gather_kernel, blocks, *runs[:2], met, states, x, layout)
         tiles, results = -(-self.k // _TILE), (values, indices)
-        sort = (*results, *runs[:2], states, x, layout, int32(tiles))
+        sort = (*results, *runs[:2], x, layout, int32(tiles))
         yield self._launch(plugin.tile_kernel, self.rows * tiles, *sort)
         blocks, width = -(-self.k // _THREADS), _TILE
         while width < self.k:
@@ -201,8 +179,6 @@ def workspace_bound(plugin: TopK, x: TensorDesc, k: TensorDesc) -> Dim:
         return total
 
     beyond = dim_min(1, count // (CAPACITY + 1))  # 1 where rows are split with both tactics
-    few_rows = dim_min(rows, _BLOCKS)
-    collected = few_rows * CAPACITY * (x.dtype.itemsize + 4) + 2 * _ALIGNMENT
     return dim_max(
-        beyond * sizes(rows, count), sizes(few_rows, dim_min(count, CAPACITY)) + collected
+        beyond * sizes(rows, count), sizes(dim_min(rows, _BLOCKS), dim_min(count, CAPACITY))
     )

@@ -3,9 +3,9 @@
 
 #include <cub/block/block_radix_sort.cuh>
 
-#include "row_state.cuh"
+#include "rows.cuh"
 
-using pluginkit::TILE;  // from launches.py
+using pluginkit::THREADS, pluginkit::TILE;  // from launches.py
 
 constexpr int ITEMS = TILE / THREADS;  // keys of a thread
 
@@ -13,12 +13,11 @@ constexpr int ITEMS = TILE / THREADS;  // keys of a thread
 template <typename T, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
     sort_tiles(T* __restrict__ y, long long* __restrict__ indices, Bits<T>* __restrict__ all_keys,
-               int* __restrict__ all_places, const Row* __restrict__ known, const T* __restrict__ x, Rows rows, int tiles) {
+               int* __restrict__ all_places, const T* __restrict__ x, Rows rows, int tiles) {
     using Key = Bits<T>;
     using Sort = cub::BlockRadixSort<Key, THREADS, ITEMS, int>;
     __shared__ typename Sort::TempStorage storage;
     const long long row = blockIdx.x / tiles, first = blockIdx.x % tiles * static_cast<long long>(TILE);
-    if (known[row].is_finished) return;
     const int count = static_cast<int>(min(rows.k - first, static_cast<long long>(TILE)));
     all_keys += row * rows.k + first, all_places += row * rows.k + first;
     Key keys[ITEMS];

@@ -6,12 +6,19 @@
 //   gather          collects the k keys of a row, in the order of their indices
 //   sort_tiles      sorts tiles of these keys (sort_tiles.cu); if there is only one, it writes the results
 //   merge_runs      merges up to FAN sorted runs into one; the last time it writes the results
-//
-// All but merge_runs leave out rows that filter.cu has finished.
 
-#include "row_state.cuh"
+#include "rows.cuh"
+#include "select.cuh"
 
-using pluginkit::FAN;  // from launches.py
+using pluginkit::FAN, pluginkit::MET_BYTES, pluginkit::STATE_BYTES;  // from launches.py
+
+// What has been found of a row's k-th key; all zero at the start.
+struct Row {
+    unsigned long long prefix;  // its known digits
+    int above;                  // keys above it
+    int done;                   // blocks that have counted
+};
+static_assert(sizeof(Row) == STATE_BYTES && sizeof(Met) == MET_BYTES);
 
 template <typename Key> __device__ Selection<Key> selection_of(const Row& row, int digits) {
     Selection<Key> selection;
@@ -29,7 +36,6 @@ __global__ void __launch_bounds__(THREADS)
     __shared__ Histogram histogram;
     __shared__ bool is_last;
     const long long row = blockIdx.x / rows.segments;
-    if (known[row].is_finished) return;
     const auto source = source_of<T, CONTIGUOUS>(x, rows, row, blockIdx.x % rows.segments);
     const auto key_at = [&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); };
     auto selection = selection_of<Key>(known[row], digits);
@@ -47,7 +53,7 @@ __global__ void __launch_bounds__(THREADS)
     }
     __threadfence();
     __syncthreads();
-    if (threadIdx.x == 0) is_last = atomicAdd(&known[row].counted, 1) == rows.segments - 1;
+    if (threadIdx.x == 0) is_last = atomicAdd(&known[row].done, 1) == rows.segments - 1;
     __syncthreads();
     if (!is_last) return;
     for (int bin = threadIdx.x; bin < BINS; bin += THREADS) histogram.bins[bin] = atomicExch(total + bin, 0);
@@ -55,7 +61,7 @@ __global__ void __launch_bounds__(THREADS)
     histogram.find_bin(static_cast<int>(rows.k), selection.above);
     if (threadIdx.x == 0) {
         selection.know_next(histogram.bin);
-        known[row].prefix = selection.prefix, known[row].above = histogram.above, known[row].counted = 0;
+        known[row] = {selection.prefix, histogram.above, 0};
     }
 }
 
@@ -66,7 +72,6 @@ __global__ void __launch_bounds__(THREADS)
     using Key = Bits<T>;
     __shared__ Met counts[WARPS];
     const long long row = blockIdx.x / rows.segments;
-    if (known[row].is_finished) return;
     const auto source = source_of<T, CONTIGUOUS>(x, rows, row, blockIdx.x % rows.segments);
     const auto key_at = [&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); };
     const Key kth = static_cast<Key>(known[row].prefix);
@@ -88,7 +93,6 @@ __global__ void __launch_bounds__(THREADS)
     using Key = Bits<T>;
     __shared__ Walk walk;
     const long long row = blockIdx.x / rows.segments;
-    if (known[row].is_finished) return;
     const int segment = static_cast<int>(blockIdx.x % rows.segments);
     const auto source = source_of<T, CONTIGUOUS>(x, rows, row, segment);
     const auto key_at = [&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); };
