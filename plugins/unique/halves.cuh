@@ -8,10 +8,12 @@ using pluginkit::LAST_SWEEP, pluginkit::STATE_BYTES;  // from launches.py
 struct State {
     unsigned long long highest;  // the highest complement of an element's key
     int half[LAST_SWEEP + 2];    // see below
+    int out_of_order;            // whether a key is smaller than the one before it
+    int in_order;                // whether the last sort has found its keys in order
 };
 static_assert(sizeof(State) <= STATE_BYTES);
 
-// A sweep that would not move keys, because all have the same digit, is skipped. So half[s] says in which half of their
+// A sweep that would not move keys, because all have the same digit or are in order, is skipped. So half[s] says in which half of their
 // memory keys and positions are before sweep s, and half[s + 1] where afterwards. half[AFTER] says it of the whole
 // sort. Sweep LAST_SWEEP goes from the first half to the second.
 constexpr int AFTER = LAST_SWEEP - 1;

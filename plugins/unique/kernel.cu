@@ -17,7 +17,7 @@
 
 // From launches.py: a thread loads LOADS keys at once; a warp reads 32 keys in each of ROUNDS rounds.
 using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::ROUNDS, pluginkit::THREADS;
-using pluginkit::MARKS, pluginkit::NEAR, pluginkit::VALUES;
+using pluginkit::MARKS, pluginkit::NEAR, pluginkit::SPREAD_THREADS, pluginkit::VALUES, pluginkit::WINDOW;
 
 constexpr int WARPS = THREADS / 32;
 constexpr int RUN_TILE = THREADS * ROUNDS;
@@ -54,23 +54,29 @@ __device__ __forceinline__ Key slice_key(const Bits<T>* __restrict__ x, const Sl
     return key;
 }
 
-// Write `key_at(item)` and the position of every item, and count the digits of the keys.
+// Write `key_at(item)` and the position of every item, count the digits of the keys, and find whether they are in order.
 template <typename Key, typename KeyAt>
 __device__ __forceinline__ void write_keys(Key* __restrict__ keys, int* __restrict__ positions,
-                                           int* __restrict__ digits, int items, int passes, KeyAt key_at) {
+                                           int* __restrict__ digits, State* state, int items, int passes,
+                                           KeyAt key_at) {
     __shared__ int counts[8 * sizeof(Key) / DIGIT_BITS * DIGITS];
     for (int i = threadIdx.x; i < passes * DIGITS; i += THREADS) counts[i] = 0;
     __syncthreads();
-    for (int base = blockIdx.x * LOADS * THREADS + threadIdx.x; base < items; base += gridDim.x * LOADS * THREADS) {
+    bool is_in_order = true;
+    for (int tile = blockIdx.x * LOADS * THREADS; tile < items; tile += gridDim.x * LOADS * THREADS) {
+        const int base = tile + threadIdx.x;
         Key made[LOADS];
 #pragma unroll
         for (int load = 0; load < LOADS; ++load) {
-            if (base + load * THREADS < items) made[load] = key_at(base + load * THREADS);
+            made[load] = base + load * THREADS < items ? key_at(base + load * THREADS) : static_cast<Key>(~Key{0});
         }
 #pragma unroll
         for (int load = 0; load < LOADS; ++load) {
             const int item = base + load * THREADS;
-            if (item >= items) break;
+            Key before = __shfl_up_sync(~0u, made[load], 1);
+            if (threadIdx.x % 32 == 0) before = item == 0 || item >= items ? Key{0} : key_at(item - 1);
+            is_in_order = is_in_order && before <= made[load];
+            if (item >= items) continue;
             keys[item] = made[load];
             positions[item] = item;
             for (int pass = 0; pass < passes; ++pass, made[load] >>= DIGIT_BITS) {
@@ -78,7 +84,8 @@ __device__ __forceinline__ void write_keys(Key* __restrict__ keys, int* __restri
             }
         }
     }
-    __syncthreads();
+    const bool is_tile_in_order = __syncthreads_and(is_in_order) != 0;
+    if (threadIdx.x == 0 && !is_tile_in_order) atomicOr(&state->out_of_order, 1);
     for (int i = threadIdx.x; i < passes * DIGITS; i += THREADS) {
         if (counts[i] != 0) atomicAdd(digits + i, counts[i]);
     }
@@ -108,9 +115,9 @@ __global__ void __launch_bounds__(THREADS) find_lowest(State* state, const Bits<
 template <typename T, typename Key>
 __global__ void __launch_bounds__(THREADS)
     slice_keys(Key* __restrict__ keys, int* __restrict__ positions, int* __restrict__ digits,
-               const Bits<T>* __restrict__ x, const State* __restrict__ state, Slices slices, int passes) {
+               const Bits<T>* __restrict__ x, State* state, Slices slices, int passes) {
     const Bits<T> lowest = lowest_key<T>(*state);
-    write_keys(keys, positions, digits, slices.count * slices.words, passes,
+    write_keys(keys, positions, digits, state, slices.count * slices.words, passes,
                [&](int item) { return slice_key<T, Key>(x, slices, lowest, item); });
 }
 
@@ -118,10 +125,10 @@ __global__ void __launch_bounds__(THREADS)
 // that the sort before has left free.
 __global__ void __launch_bounds__(THREADS)
     pair_ranks(unsigned long long* keys, unsigned long long* other_keys, int* positions, int* other_positions,
-               int* __restrict__ digits, const State* __restrict__ state, int items, int words, int bits, int passes) {
+               int* __restrict__ digits, State* state, int items, int words, int bits, int passes) {
     const int pairs = (words + 1) / 2, half = state->half[AFTER];
     const int* __restrict__ ranks = half == 0 ? other_positions : positions;
-    write_keys(half == 0 ? keys : other_keys, half == 0 ? positions : other_positions, digits, items, passes, [&](int item) {
+    write_keys(half == 0 ? keys : other_keys, half == 0 ? positions : other_positions, digits, state, items, passes, [&](int item) {
         const int slice = item / pairs, word = item % pairs * 2;
         const int* pair = ranks + slice * words + word;
         return static_cast<unsigned long long>(pair[0]) << bits | (word + 1 < words ? pair[1] : 0);
@@ -216,7 +223,7 @@ __device__ __forceinline__ Bits<T> element_of(Bits<T> key, const Bits<T>* __rest
 
 // Number the runs. Without `inverse`, write the rank of each key at its position into the free half of `positions`.
 // Otherwise that half gets the place where each run starts, and `inverse` the ranks: at the keys' positions or, with
-// NEAR, in the order of the keys as 4-byte numbers, with the positions after all of them. With MARKS, the rank of the
+// NEAR, if the keys were not in order, in their order now as 4-byte numbers, with the positions after all of them. With MARKS, the rank of the
 // first key of each run is its complement; without, `indices` is written here, and with VALUES y.
 template <typename T, typename Key>
 __global__ void __launch_bounds__(THREADS)
@@ -228,6 +235,7 @@ __global__ void __launch_bounds__(THREADS)
     const int* __restrict__ sorted_positions = half == 0 ? positions : other_positions;
     int* __restrict__ free = half == 0 ? other_positions : positions;
     const Bits<T> lowest = lowest_key<T>(*state);
+    const bool is_near = (modes & NEAR) != 0 && state->in_order == 0;
     int* near = reinterpret_cast<int*>(inverse);
     number_items(
         tiles, items, count, [&](int item) { return item == 0 || sorted[item] != sorted[item - 1]; },
@@ -238,7 +246,7 @@ __global__ void __launch_bounds__(THREADS)
                 return;
             }
             const int marked = (modes & MARKS) != 0 && is_first ? ~rank : rank;
-            if ((modes & NEAR) != 0) {
+            if (is_near) {
                 near[item] = marked, near[items + item] = position;
             } else {
                 inverse[position] = marked;
@@ -251,21 +259,30 @@ __global__ void __launch_bounds__(THREADS)
         });
 }
 
-// Write ranks at their positions, where neighbours have positions that are near to each other.
-__global__ void __launch_bounds__(THREADS)
+// Write ranks at their positions. They come in groups: those of the first 2^near_bit positions, of the next ones, and so
+// on. A block writes WINDOW ranks, which it looks for among those of a group, or of all groups that are in the window.
+__global__ void __launch_bounds__(SPREAD_THREADS)
     spread_ranks(long long* __restrict__ inverse, const int* __restrict__ positions, const int* __restrict__ ranks,
-                 int items) {
-    const int base = blockIdx.x * LOADS * THREADS + threadIdx.x;
-    int at[LOADS], rank[LOADS];
+                 const State* __restrict__ state, int items, int near_bit) {
+    extern __shared__ int window[];
+    if (state->in_order != 0) return;
+    const int first = blockIdx.x * WINDOW, count = min(WINDOW, items - first);
+    const int looked_at = max(WINDOW, 1 << near_bit), begin = first & ~(looked_at - 1);
+    const int end = min(looked_at, items - begin) + begin;
+    for (int base = begin + threadIdx.x; base < end; base += LOADS * SPREAD_THREADS) {
+        int at[LOADS];
 #pragma unroll
-    for (int load = 0; load < LOADS; ++load) {
-        const int item = base + load * THREADS;
-        if (item < items) at[load] = positions[item], rank[load] = ranks[item];
-    }
+        for (int load = 0; load < LOADS; ++load) {
+            const int item = base + load * SPREAD_THREADS;
+            at[load] = item < end ? positions[item] - first : -1;
+        }
 #pragma unroll
-    for (int load = 0; load < LOADS; ++load) {
-        if (base + load * THREADS < items) inverse[at[load]] = rank[load];
+        for (int load = 0; load < LOADS; ++load) {
+            if (at[load] >= 0 && at[load] < WINDOW) window[at[load]] = ranks[base + load * SPREAD_THREADS];
+        }
     }
+    __syncthreads();
+    for (int i = threadIdx.x; i < count; i += SPREAD_THREADS) inverse[first + i] = window[i];
 }
 
 // Order the runs by their first keys, which are marked in `inverse`: write which run is at each place of the new order,

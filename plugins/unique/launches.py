@@ -28,8 +28,10 @@ from pluginkit.plugins.unique.sort_levels import (
     LAST_SWEEP,
     MARKS,
     NEAR,
+    SPREAD_THREADS,
     THREADS,
     VALUES,
+    WINDOW,
     Level,
     UniqueProblem,
 )
@@ -138,9 +140,10 @@ class UniqueLaunches:
         )
         yield Launch(
             self._plugin.spread_kernel,
-            -(-near.items // KEY_TILE),
-            THREADS,
-            (inverse, *self._keys, int32(near.items)),
+            -(-near.items // WINDOW),
+            SPREAD_THREADS,
+            (inverse, *self._keys, self._state, int32(near.items), int32(_near_bit(near))),
+            shared_bytes=4 * WINDOW,
         )
 
     def _slice_keys(self, level: Level) -> Launch:

@@ -11,6 +11,7 @@ __global__ void place_digits(int* digits, State* state, int sweeps, int items, i
     using Scan = cub::BlockScan<int, DIGITS>;
     __shared__ typename Scan::TempStorage storage;
     int half = state->half[AFTER];
+    const bool is_in_order = state->out_of_order == 0;
     for (int sweep = 0; sweep < sweeps; ++sweep) {
         int& mine = digits[sweep * DIGITS + threadIdx.x];
         const bool is_skipped = __syncthreads_or(mine == items) != 0;
@@ -18,12 +19,13 @@ __global__ void place_digits(int* digits, State* state, int sweeps, int items, i
         Scan(storage).ExclusiveSum(mine, place);
         mine = place;
         if (threadIdx.x == 0) state->half[sweep] = half;
-        half = is_skipped ? half : 1 - half;
+        half = is_skipped || is_in_order ? half : 1 - half;
     }
     __syncthreads();
     if (threadIdx.x == 0) {
         state->half[sweeps] = half, state->half[AFTER] = half;
-        state->half[LAST_SWEEP] = 0, state->half[LAST_SWEEP + 1] = 1;
+        state->half[LAST_SWEEP] = 0, state->half[LAST_SWEEP + 1] = is_in_order ? 0 : 1;
+        state->in_order = is_in_order, state->out_of_order = 0;
     }
     if (near_items > 0) near[threadIdx.x] = min(static_cast<int>(threadIdx.x) << near_bit, near_items);
 }

@@ -19,8 +19,10 @@ KEYS = {4: "unsigned int", 8: "unsigned long long"}
 #: No sort takes as many sweeps. The sweep with this number brings ranks near to their positions.
 LAST_SWEEP = 9
 #: From so many ranks on, which the L2 cache does not hold, they are brought near to their positions
-#: before they are written there.
-_NEAR_ITEMS = 2**22
+#: before they are written there; not from so many on that blocks would look at too many of them.
+_NEAR_ITEMS, _FAR_ITEMS = 2**22, 2**26
+#: How many ranks a block writes, and its threads.
+WINDOW, SPREAD_THREADS = 2**14, 512
 _STATE_BYTES = 64
 #: What find_runs does, as bits of a number.
 MARKS, NEAR, VALUES = 1, 2, 4
@@ -33,6 +35,8 @@ DEFINES = {
     "ROUNDS": _ROUNDS,
     "LAST_SWEEP": LAST_SWEEP,
     "STATE_BYTES": _STATE_BYTES,
+    "WINDOW": WINDOW,
+    "SPREAD_THREADS": SPREAD_THREADS,
     "MARKS": MARKS,
     "NEAR": NEAR,
     "VALUES": VALUES,
@@ -154,8 +158,8 @@ class UniqueProblem:
 
     def near(self) -> Level:
         """Return the sweep that brings ranks near to their positions; empty if they are few."""
-        is_worth_it = self.count >= _NEAR_ITEMS
-        return Level(where(is_worth_it, self.count, 0), 1, 4, where(is_worth_it, DIGIT_BITS, 0))
+        count = where(self.count >= _NEAR_ITEMS, where(self.count < _FAR_ITEMS, self.count, 0), 0)
+        return Level(count, 1, 4, where(count > 0, DIGIT_BITS, 0))
 
     def sizes(self) -> list[int]:
         """Return the bytes of the workspace's parts: shared counts, keys and positions (twice)."""

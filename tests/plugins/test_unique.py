@@ -214,6 +214,7 @@ def test_every_eight_bits_that_may_differ_take_a_launch(shape, dtype, axis, swee
 def test_many_ranks_are_brought_near_to_their_positions(monkeypatch, is_sorted):
     assert "spread_ranks" not in planned((2**22 - 1,), is_sorted=is_sorted)
     assert "spread_ranks" in planned((2**22,), is_sorted=is_sorted)
+    assert "spread_ranks" not in planned((2**26,), is_sorted=is_sorted)
     monkeypatch.setattr(sort_levels, "_NEAR_ITEMS", 1000)
     for case in Unique.cases():
         (x,) = case.inputs
@@ -226,6 +227,16 @@ def test_digits_that_are_the_same_in_all_keys_are_not_sorted():
     host.run()
     halves = host.memory["workspace", 0][8:].view(np.int32)[:5]
     assert halves.tolist() == [0, 1, 0, 0, 0]  # 700 has ten bits
+
+
+@pytest.mark.parametrize("near_items", [1000, 2**22])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_keys_in_order_are_not_sorted(monkeypatch, is_sorted, near_items):
+    monkeypatch.setattr(sort_levels, "_NEAR_ITEMS", near_items)
+    x = np.sort(np.random.default_rng(1).integers(-300, 400, 2000)).astype(np.int32)
+    host = Host(Unique(sorted=is_sorted), x)
+    assert_same(host.run(), reference(x, None, is_sorted))
+    assert not host.memory["workspace", 0][8:].view(np.int32)[:11].any()
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((2**15, 2**15), None), ((2**30, 0), 0)])

@@ -35,6 +35,8 @@ class State(NamedTuple):
 
     highest: np.ndarray
     half: np.ndarray
+    out_of_order: np.ndarray
+    in_order: np.ndarray
 
 
 class Host:
@@ -76,7 +78,7 @@ class Host:
             return self.x.reshape(-1)
         return self._bytes(argument)
 
-    def _write_keys(self, keys, into, positions, digits, passes):
+    def _write_keys(self, keys, into, positions, digits, state, passes):
         into.view(self.key)[: len(keys)] = np.array(keys, self.key)
         positions.view(np.int32)[: len(keys)] = np.arange(len(keys))
         counts = digits.view(np.int32).reshape(passes, 256)
@@ -84,6 +86,8 @@ class Host:
         for sweep in range(passes):
             counts[sweep] = np.bincount([key >> 8 * sweep & 255 for key in keys], minlength=256)
         assert max(keys) < 1 << max(8 * passes, 1)
+        assert not self._state(state).out_of_order
+        self._state(state).out_of_order[:] = keys != sorted(keys)
 
     def find_lowest(self, state, x, elements):
         assert not state.any()
@@ -92,7 +96,8 @@ class Host:
         self._state(state).highest[:] = max((1 << size) - 1 - key for key in keys_of(x))
 
     def _state(self, state):
-        return State(state.view(np.uint64)[:1], state.view(np.int32)[2:13])
+        words = state.view(np.int32)
+        return State(state.view(np.uint64)[:1], words[2:13], words[13:14], words[14:15])
 
     def slice_keys(self, keys, positions, digits, x, state, slices, passes):
         count, elements, inner, words = slices
@@ -107,7 +112,7 @@ class Host:
             for e in range(word * per_key, min((word + 1) * per_key, elements)):
                 key = key << bits | of[(e // inner * count + one) * inner + e % inner]
             made.append(key)
-        self._write_keys(made, keys, positions, digits, passes)
+        self._write_keys(made, keys, positions, digits, state, passes)
 
     def _in_order(self, state, *halves):
         """Return the keys, the positions and the other positions after the last sort."""
@@ -126,16 +131,17 @@ class Host:
         assert (rows < 1 << bits).all()
         made = (rows[:, ::2] << bits | rows[:, 1::2]).reshape(-1).tolist()
         assert len(made) == items
-        self._write_keys(made, keys, positions, digits, passes)
+        self._write_keys(made, keys, positions, digits, state, passes)
 
     def place_digits(self, digits, state, sweeps, items, near, near_items, near_bit):
         assert self.grid == 1
         counts = digits.view(np.int32)[: 256 * sweeps].reshape(sweeps, 256)
-        half = self._state(state).half
+        half, moves = self._state(state).half, self._state(state).out_of_order[0]
         half[0] = half[8]
         for sweep in range(sweeps):
-            half[sweep + 1] = half[sweep] ^ (items not in counts[sweep])
-        half[8], half[9:] = half[sweeps], (0, 1)
+            half[sweep + 1] = half[sweep] ^ (moves and items not in counts[sweep])
+        half[8], half[9:] = half[sweeps], (0, moves)
+        self._state(state).in_order[:], self._state(state).out_of_order[:] = not moves, 0
         counts[:] = counts.cumsum(1) - counts
         if near_items:
             near.view(np.int32)[:256] = np.minimum(np.arange(256) << near_bit, near_items)
@@ -173,7 +179,7 @@ class Host:
             free.view(np.int32)[positions] = numbers
             return
         marked = np.where(is_first & bool(modes & 1), ~numbers, numbers)
-        if modes & 2:
+        if modes & 2 and not self._state(state).in_order:
             inverse.view(np.int32)[:items] = marked
             inverse.view(np.int32)[items : 2 * items] = positions
         else:
@@ -188,10 +194,11 @@ class Host:
                 assert made == keys_of(taken)
                 y.view(x.dtype)[:found] = taken
 
-    def spread_ranks(self, inverse, positions, ranks, items):
+    def spread_ranks(self, inverse, positions, ranks, state, items, near_bit):
+        if self._state(state).in_order:
+            return
         positions, ranks = positions.view(np.int32)[:items], ranks.view(np.int32)[:items]
-        shift = max((items - 1).bit_length() - 8, 0)
-        assert (np.diff(positions >> shift) >= 0).all()
+        assert (positions >> near_bit == np.arange(items) >> near_bit).all()
         inverse.view(np.int64)[positions] = ranks
 
     def order_runs(self, runs, places, tiles, inverse, items):
