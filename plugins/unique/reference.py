@@ -18,8 +18,9 @@ def unique(x: Array, axis: int | None, is_sorted: bool) -> tuple[Array, Array, A
         slices = slices.astype(np.float32)
     columns = slices.T[::-1]
     order = np.lexsort(columns) if len(columns) else np.arange(len(along))
+    in_order = slices[order]
     is_first = np.ones(len(along), bool)
-    is_first[1:] = (~_are_equal(slices[order[1:]], slices[order[:-1]])).any(1)
+    is_first[1:] = (~_are_equal(in_order[1:], in_order[:-1])).any(1)
     indices, starts = order[is_first], np.flatnonzero(is_first)
     counts = np.diff(starts, append=len(along))
     inverse = np.empty(len(along), np.int64)
