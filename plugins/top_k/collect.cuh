@@ -154,7 +154,7 @@ __device__ void take_ties(Key tied, const KeyAt& key_at, int size, int most, int
 }
 
 // What a sample says of a row: the k-th key is likely to be at least `key`, and few more are, or many equal it.
-enum class Advice : int { none, few, ties };
+enum class Advice { none, few, ties };
 template <typename Key> struct Guess {
     Advice advice = Advice::none;
     Key key = 0;

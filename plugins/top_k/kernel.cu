@@ -9,8 +9,8 @@ using pluginkit::COUNTER_BYTES;  // from launches.py
 
 // Write the first k of a row that no sample helps with.
 template <bool LARGEST, typename T, bool CONTIGUOUS>
-__device__ void write_by_digits(const Source<T, CONTIGUOUS>& source, const Target<T>& target, int k,
-                                             int floor, Shared<Bits<T>>& shared) {
+__device__ void write_by_digits(const Source<T, CONTIGUOUS>& source, const Target<T>& target, int k, int floor,
+                                Shared<Bits<T>>& shared) {
     using Key = Bits<T>;
     const auto key_at = [&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); };
     const int size = source.size;
