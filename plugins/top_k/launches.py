@@ -132,7 +132,8 @@ class TopKProblem:
     @property
     def _shared_bytes(self) -> int:
         """The shared memory of a block that collects keys."""
-        return CAPACITY * (self.itemsize + 4) + _COUNTER_BYTES
+        nbytes: int = CAPACITY * (self.itemsize + 4) + _COUNTER_BYTES
+        return nbytes
 
     def _split_steps(
         self, x: TensorDesc, values: TensorDesc, indices: TensorDesc, workspace: Workspace

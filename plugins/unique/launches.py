@@ -102,12 +102,12 @@ class UniqueLaunches:
 
     def _sort(self, level: Level) -> Iterator[Step]:
         digits, tickets, swept = (self._of(level, name) for name in ("digits", "tickets", "swept"))
-        sizes = map(int32, (level.sweeps, level.items))
         near = self._problem.near()
-        near_places = self._near.split(near.shared.values())[2]
-        near_sizes = map(int32, (near.items, _near_bit(near)))
-        places = (digits, self._state, *sizes, near_places, *near_sizes)
-        yield Launch(self._plugin.place_kernel, where(level.items > 0, 1, 0), DIGITS, places)
+        near_digits = self._near.split(near.shared.values())[2]
+        counted = (digits, self._state, int32(level.sweeps), int32(level.items))
+        placed = (near_digits, int32(near.items), int32(_near_bit(near)))
+        blocks = where(level.items > 0, 1, 0)
+        yield Launch(self._plugin.place_kernel, blocks, DIGITS, (*counted, *placed))
         sweep = 0
         while may_hold(sweep < level.sweeps):
             done = min(sweep, level.sweeps)
