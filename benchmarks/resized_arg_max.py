@@ -76,7 +76,7 @@ __device__ float weight(float t, float a) {
     t = fabsf(t);
     return t <= 1 ? ((a + 2) * t - (a + 3)) * t * t + 1 : ((a * t - 5 * a) * t + 8 * a) * t - 4 * a;
 }
-__global__ void plain(long long* rows, long long* columns, const float* maps,
+__global__ void plain(long long* rows, long long* columns, float* found, const float* maps,
                       const long long* heights, const long long* widths, int count, int high,
                       int wide, float a) {
     __shared__ float best[1024];
@@ -109,6 +109,7 @@ __global__ void plain(long long* rows, long long* columns, const float* maps,
     if (threadIdx.x) return;
     rows[blockIdx.x] = best_at[0] / width;
     columns[blockIdx.x] = best_at[0] % width;
+    found[blockIdx.x] = best[0];
 }
 """
 
@@ -119,7 +120,7 @@ def _plain(
     """Launch a block for each map, in which a thread computes each pixel from its 16."""
     kernel = plain_kernel(_PLAIN, "plain")
     items, count, height, width = inputs[0].shape
-    pointers = [tensor.pointer for tensor in (*outputs[:2], *inputs)]
+    pointers = [tensor.pointer for tensor in (*outputs, *inputs)]
     sizes = (np.int32(count), np.int32(height), np.int32(width), np.float32(-0.75))
     return lambda: kernel((items * count,), (1024,), (*pointers, *sizes))
 

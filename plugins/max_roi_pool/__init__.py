@@ -10,7 +10,6 @@ from pluginkit import (
     FLOAT_TYPES,
     Case,
     CudaKernel,
-    Dim,
     Input,
     InputError,
     Launch,
@@ -28,13 +27,15 @@ from pluginkit import (
     int32,
     known,
     product,
+    where,
 )
 from pluginkit.plugins.max_roi_pool.cases import max_roi_pool_cases
 from pluginkit.plugins.max_roi_pool.reference import FURTHEST, max_roi_pool
 
 _THREADS = 256
-#: The pixels of a bin that one thread reads; a warp reads bins with more.
-_FEW = 96
+#: The threads that share a bin with more than this many pixels, or every bin if all are fewer than
+#: this.
+_LANES, _FEW, _FEW_BINS = 8, 96, 2**14
 #: The most blocks of a region.
 _BLOCKS = 64
 #: What a bin is whose pixels are all NaN or minus infinity, as in ONNX Runtime.
@@ -78,8 +79,9 @@ class MaxRoiPool(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "max_roi_pool<{T}>",
-        defines={"THREADS": _THREADS, "FEW": _FEW, "FURTHEST": FURTHEST},
+        "max_roi_pool<{T}, {SHARED}>",
+        {"SHARED": (False, True)},
+        defines={"THREADS": _THREADS, "LANES": _LANES, "FEW": _FEW, "FURTHEST": FURTHEST},
     )
 
     def check(self, X: TensorDesc, rois: TensorDesc) -> None:  # noqa: N803  # ONNX's name
@@ -95,13 +97,18 @@ class MaxRoiPool(Plugin):
 
     def launches(self, X: TensorDesc, rois: TensorDesc, Y: TensorDesc) -> Launch:  # noqa: N803
         """Return one launch with some blocks for each region."""
-        sizes: tuple[Dim, ...] = (*X.shape, *self.pooled_shape)
-        bins = X.shape[1] * product(self.pooled_shape)
+        bins = known(X.shape[1]) * product(self.pooled_shape)
+        is_shared = known(Y.size) < _FEW_BINS
+        per_block = where(is_shared, _THREADS // _LANES, _THREADS)
         return Launch(
             self.kernel,
-            (rois.shape[0], dim_min(ceil_div(bins, _THREADS), _BLOCKS)),
+            (rois.shape[0], dim_min(ceil_div(bins, per_block), _BLOCKS)),
             _THREADS,
-            (Y, X, rois, int32(sizes), self.spatial_scale, float32(_LOWEST[X.dtype])),
+            (
+                *(Y, X, rois, int32((*X.shape, *self.pooled_shape))),
+                *(self.spatial_scale, float32(_LOWEST[X.dtype])),
+            ),
+            constants={"SHARED": is_shared},
         )
 
     def reference(self, X: np.ndarray, rois: np.ndarray) -> np.ndarray:  # noqa: N803

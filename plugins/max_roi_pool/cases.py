@@ -13,6 +13,7 @@ from pluginkit import Case
 _CASES: tuple[tuple[str, tuple[int, ...], int, dict[str, Any]], ...] = (
     ("seven", (2, 5, 20, 24), 6, {"pooled_shape": (7, 7), "spatial_scale": 0.25}),
     ("whole_image", (2, 9, 33, 37), 4, {"pooled_shape": (1, 1), "spatial_scale": 0.01}),
+    ("many_bins", (1, 24, 40, 45), 10, {"pooled_shape": (7, 10), "spatial_scale": 2.0}),
     ("more_bins_than_pixels", (1, 2, 5, 6), 5, {"pooled_shape": (9, 11)}),
     ("one_pixel", (1, 1, 1, 1), 2, {"pooled_shape": (2, 3)}),
     ("no_pixels", (1, 2, 0, 4), 2, {"pooled_shape": (2, 3)}),

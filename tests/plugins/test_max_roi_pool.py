@@ -61,6 +61,19 @@ def test_nan_is_not_the_largest(pixels, expected):
         assert y.item() == np.float32(expected)
 
 
+@pytest.mark.parametrize(("pooled_shape", "regions"), [((7, 10), 10), ((2, 2), 200)], ids=str)
+def test_many_bins_of_few_and_of_many_pixels(pooled_shape, regions):
+    """A thread takes a bin of few pixels; several threads share one of many."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 24, 60, 60)).astype(np.float32)
+    corners = rng.uniform(-5, 30, (regions, 2)), rng.uniform(20, 70, (regions, 2))
+    rois = np.concatenate([np.zeros((regions, 1)), *corners], axis=1).astype(np.float32)
+    plugin = MaxRoiPool(pooled_shape=pooled_shape)
+    run = run_kernels(plugin, [x, rois])
+    assert not run.findings
+    np.testing.assert_array_equal(run.outputs[0], calls.run_reference(plugin, [x, rois])[0])
+
+
 @pytest.mark.parametrize("image", [-1, 1, NAN])
 def test_an_image_that_is_not_there_is_nan(image):
     x, roi = np.ones((1, 2, 3, 3), np.float32), np.float32([[image, 0, 0, 2, 2]])
