@@ -71,7 +71,9 @@ class Dft(Plugin):
     x = Input("T", ranks=(2, 8))
     y = Output("T")
 
-    kernel = CudaKernel("kernel.cu", "transform<{T}>", defines=DEFINES)
+    kernel = CudaKernel(
+        "kernel.cu", "transform<{T}, {CONVOLVED}>", {"CONVOLVED": (False, True)}, defines=DEFINES
+    )
 
     def axis_of(self, x: TensorDesc) -> int:
         """Return the transformed axis, 0 or more."""

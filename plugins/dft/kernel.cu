@@ -5,7 +5,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::Load, pluginkit::MOST_RADICES, pluginkit::Store, pluginkit::THREADS;  // from launches.py
+using pluginkit::AT_ONCE, pluginkit::Load, pluginkit::MOST_RADICES, pluginkit::Store, pluginkit::THREADS;  // from launches.py
 
 // Numbers of one launch.
 struct Pass {
@@ -149,8 +149,25 @@ __device__ __forceinline__ float2 input(const T* __restrict__ x, const Pass& pas
     return is_mirror ? float2{value.x, -value.y} : value;
 }
 
-template <typename T>
-__global__ void __launch_bounds__(THREADS)
+// Return element `at` of a batch's whole transform. Without a convolution there are only two places to read from.
+template <typename T, bool CONVOLVED>
+__device__ __forceinline__ float2 loaded(const T* __restrict__ x, const float2* __restrict__ source,
+                                         const float2* __restrict__ factors, const Pass& pass, long long batch, int at,
+                                         float chirp_sign) {
+    const Load load = static_cast<Load>(pass.load);
+    if (load == Load::INPUT) return input(x, pass, batch, at);
+    if (!CONVOLVED || load == Load::WORKSPACE) return source[batch * pass.whole + at];
+    if (load == Load::PRODUCT) return source[batch * pass.whole + at] * factors[at];
+    if (load == Load::CHIRPED_INPUT) {
+        if (at >= pass.length) return {0.0f, 0.0f};
+        return input(x, pass, batch, at) * chirp(at, pass.length, chirp_sign);
+    }
+    const int distance = min(at, pass.whole - at);
+    return distance < pass.length ? chirp(distance, pass.length, -chirp_sign) : float2{0.0f, 0.0f};
+}
+
+template <typename T, bool CONVOLVED>
+__global__ void __launch_bounds__(THREADS, 4)
     transform(T* __restrict__ y, float2* __restrict__ target, const T* __restrict__ x,
               const float2* __restrict__ source, const float2* __restrict__ factors, Pass pass, Radices radices,
               long long transforms, float sign, float chirp_sign, float scale) {
@@ -169,31 +186,25 @@ __global__ void __launch_bounds__(THREADS)
 
     for (long long first = static_cast<long long>(blockIdx.x) * pass.per_block; first < transforms;
          first += static_cast<long long>(gridDim.x) * pass.per_block) {
-        for (int i = threadIdx.x; i < elements; i += THREADS) {
-            const int2 own = place_of(i, pass.inputs_across);
-            const long long number = first + own.y;
-            float2 value = {0.0f, 0.0f};
-            if (number < transforms) {
-                const long long batch = quotient(number, pass.subs);
-                const int sub = static_cast<int>(number - batch * pass.subs);
-                const int at = own.x * pass.in_step + sub * pass.in_sub;
-                const long long place = batch * pass.whole + at;
-                switch (static_cast<Load>(pass.load)) {
-                    case Load::INPUT: value = input(x, pass, batch, at); break;
-                    case Load::CHIRPED_INPUT:
-                        if (at >= pass.length) break;
-                        value = input(x, pass, batch, at) * chirp(at, pass.length, chirp_sign);
-                        break;
-                    case Load::CHIRP: {
-                        const int distance = min(at, pass.whole - at);
-                        if (distance < pass.length) value = chirp(distance, pass.length, -chirp_sign);
-                        break;
-                    }
-                    case Load::WORKSPACE: value = source[place]; break;
-                    case Load::PRODUCT: value = source[place] * factors[at]; break;
+        for (int begin = threadIdx.x; begin < elements; begin += AT_ONCE * THREADS) {
+            float2 values[AT_ONCE];
+            int places[AT_ONCE];
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; ++k) {
+                const int2 own = place_of(begin + k * THREADS, pass.inputs_across);
+                const long long number = first + own.y;
+                places[k] = spread(own.y * points + own.x);
+                values[k] = {0.0f, 0.0f};
+                if (begin + k * THREADS < elements && number < transforms) {
+                    const long long batch = quotient(number, pass.subs);
+                    const int at = own.x * pass.in_step + static_cast<int>(number - batch * pass.subs) * pass.in_sub;
+                    values[k] = loaded<T, CONVOLVED>(x, source, factors, pass, batch, at, chirp_sign);
                 }
             }
-            now[spread(own.y * points + own.x)] = value;
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; ++k) {
+                if (begin + k * THREADS < elements) now[places[k]] = values[k];
+            }
         }
         __syncthreads();
 
@@ -227,7 +238,7 @@ __global__ void __launch_bounds__(THREADS)
                 continue;
             }
             if (at >= pass.made) continue;
-            if (static_cast<Store>(pass.store) == Store::CHIRPED_OUTPUT) {
+            if (CONVOLVED && static_cast<Store>(pass.store) == Store::CHIRPED_OUTPUT) {
                 value = value * chirp(at, pass.length, chirp_sign);
             }
             const long long outer = quotient(batch, pass.inners), inner = batch - outer * pass.inners;

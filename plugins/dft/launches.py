@@ -32,7 +32,9 @@ _THREADS = 256
 #: A complex number of two float32.
 _ITEMSIZE = 8
 #: The points that a block takes at least, if there are enough transforms.
-_POINTS_OF_BLOCK = SHORT // 2
+_POINTS_OF_BLOCK = SHORT
+#: The numbers that a thread reads before it stores them.
+_AT_ONCE = 4
 
 #: The most blocks of a launch; each goes on to other transforms.
 _BLOCKS = 1056
@@ -40,7 +42,13 @@ _BLOCKS = 1056
 _GAP = 16
 
 #: What the kernel shares with Python.
-DEFINES = {"THREADS": _THREADS, "MOST_RADICES": MOST_RADICES, "Load": Load, "Store": Store}
+DEFINES = {
+    "THREADS": _THREADS,
+    "AT_ONCE": _AT_ONCE,
+    "MOST_RADICES": MOST_RADICES,
+    "Load": Load,
+    "Store": Store,
+}
 
 
 def workspace_of(plugin: Dft, x: TensorDesc) -> Dim:
@@ -119,4 +127,5 @@ def _launch(
             *(int64(transforms), sign, chirp_sign, scale),
         ),
         shared_bytes=(each.points + 2 * (elements + elements // _GAP)) * _ITEMSIZE,
+        constants={"CONVOLVED": convolution_of(plugin.length) is not None},
     )
