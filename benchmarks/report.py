@@ -112,6 +112,14 @@ PLUGINS = {
         "costs the other large cases 7 to 9 us.",
     ),
     "rms_norm": ("AddRMSNorm", "The floor counts both inputs and both outputs once."),
+    "rms_norm_steps": (
+        "AddRMSNorm, decoding steps",
+        "A launch that does nothing takes 1.4 us in the same loop; a row is one block.",
+    ),
+    "grid_sample_small": (
+        "GridSample, small inputs",
+        "A launch that does nothing takes 1.4 to 1.8 us in the same loop.",
+    ),
     "non_max_suppression": (
         "NonMaxSuppression",
         "The floor counts every box and score once. What takes time is to compare boxes with "
@@ -223,6 +231,39 @@ def enqueue_exported() -> str:
     )
 
 
+def new_shapes() -> str:
+    """Return the table of shapes that are new."""
+    document = load("new_shapes")
+    rows = [
+        [row["case"], f"{row['new_us']:.0f}", f"{row['known_us']:.1f}"] for row in document["rows"]
+    ]
+    table = markdown_from_table(["plugin", "a shape never seen, us", "one that was met, us"], rows)
+    return (
+        f"## Shapes that are new\n\n{machine(document)}\n\nWhat on_shape_change costs the host "
+        f"once the kernels are loaded, on sizes that are new each time; medians.\n\n{table}\n"
+    )
+
+
+def cold_start() -> str:
+    """Return the table of fresh processes."""
+    document = load("cold_start")
+    found: dict[str, dict[str, list[Any]]] = {}
+    for row in document["rows"]:
+        found.setdefault(row["case"], {}).setdefault(row["kernels are"], []).append(row)
+    rows = []
+    for case, both in found.items():
+        seconds = [min(row["seconds"] for row in both[kind]) for kind in ("compiled", "cached")]
+        kernels = min(row.get("kernels", 0.0) for row in both["compiled"])
+        rows.append([case, *(f"{one:.2f}" for one in seconds), f"{kernels:.2f}" if kernels else ""])
+    head = ["first result of", "empty cache, s", "kernels cached, s", "compiling, s"]
+    return (
+        f"## Cold processes\n\n{machine(document)}\n\nFrom the start of a process to the result "
+        "on the host, imports and CUDA's context included; `pluginkit warm` fills the cache. A "
+        f"kernel of three lines through cupy stands beside it.\n\n{markdown_from_table(head, rows)}"
+        "\n"
+    )
+
+
 def imports() -> str:
     """Return the table of start-up times."""
     document = load("imports")
@@ -289,8 +330,8 @@ def main() -> None:
         draw_charts(folder, there)
         return
     parts = (
-        HEAD, *map(plugin, there), enqueue_vtables(), enqueue(), enqueue_exported(), imports(),
-        rewrite(),
+        HEAD, *map(plugin, there), enqueue_vtables(), enqueue(), enqueue_exported(), new_shapes(),
+        cold_start(), imports(), rewrite(),
     )  # fmt: skip
     (FOLDER / "README.md").write_text("\n".join(parts), encoding="utf-8")
 

@@ -30,7 +30,7 @@ def slot_of(kind: Literal["input", "output"], index: int) -> Slot:
     return Slot(kind, index)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class TensorDesc:
     """The shape and type of one input or output.
 
@@ -48,6 +48,14 @@ class TensorDesc:
     dtype: DType
     slot: Slot
     values: Shape = ()
+
+    def __init__(
+        self, name: str, shape: Shape, dtype: DType, slot: Slot, values: Shape = ()
+    ) -> None:
+        # Every call is described, and a frozen dataclass's own __init__ takes three times as long.
+        members = self.__dict__
+        members["name"], members["shape"], members["dtype"] = name, shape, dtype
+        members["slot"], members["values"] = slot, values
 
     @property
     def ndim(self) -> int:

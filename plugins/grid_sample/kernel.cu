@@ -90,7 +90,10 @@ __global__ void __launch_bounds__(THREADS)
     grid_sample(T* __restrict__ y, const T* __restrict__ x, const G* __restrict__ grid, Sizes sizes, Offset width,
                 Offset rows, int items, int channels, int run, const int* __restrict__ is_scattered) {
     if (is_scattered != nullptr && *is_scattered) return;  // sample_pixels does it
-    const Offset tiles = (width - 1) / (blockDim.x * PACK) + 1, tile_row = blockIdx.x / tiles;
+    // A division takes a twentieth of a small call, and most small rows are one tile.
+    const bool is_one_tile = width <= blockDim.x * PACK;
+    const Offset tiles = is_one_tile ? 1 : (width - 1) / (blockDim.x * PACK) + 1;
+    const Offset tile_row = is_one_tile ? blockIdx.x : blockIdx.x / tiles;
     const Offset column = ((blockIdx.x - tile_row * tiles) * blockDim.x + threadIdx.x) * PACK;
     const Offset row = tile_row * blockDim.y + threadIdx.y;
     if (column >= width || row >= rows) return;

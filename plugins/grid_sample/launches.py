@@ -44,7 +44,7 @@ TILE = (32, 8)
 #: enough that the channels in progress stay in the L2 cache.
 LONGEST_RUN = 16
 #: With this many blocks a GPU is busy.
-ENOUGH_BLOCKS = 1024
+ENOUGH_BLOCKS = 512
 #: CUDA's limit of blocks along the second and third dimension of a grid.
 MAX_BLOCKS = 65535
 
