@@ -49,17 +49,17 @@ class Input:
             number of them that are the same in every input that has ``"*S"``.
         optional: whether the ONNX node may leave it out; the plugin's methods then get None.
         ranks: the lowest and the highest allowed rank, where the shape does not fix it.
+        doc: one line of documentation.
         scale: the float attribute that a quantized model sets to what one step of int8 is worth: a
             number q of the input then stands for q * scale. Without it int8 means integers.
-        doc: one line of documentation.
     """
 
     types: TypeConstraint
     shape: tuple[ShapeItem, ...] | None = None
     optional: bool = False
     ranks: tuple[int, int] = (0, MAX_RANK)
-    scale: str = ""
     doc: str = ""
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,16 @@ class Output:
             (IPluginV3 only). Otherwise the output gets separate memory, so kernels must work both
             ways. The output has the input's type and shape. A build must enable TensorRT's preview
             feature ALIASED_PLUGIN_IO_10_03; ``pluginkit build`` does.
-        scale: as for :class:`Input`; inputs and outputs of one attribute have one scale.
         doc: one line of documentation.
+        scale: as for :class:`Input`; inputs and outputs of one attribute have one scale.
     """
 
     types: TypeConstraint
     shape: tuple[ShapeItem, ...] | None = None
     like: str = ""
     aliases: str = ""
-    scale: str = ""
     doc: str = ""
+    scale: str = ""
 
 
 @dataclass(frozen=True)
