@@ -29,6 +29,7 @@ from pluginkit.plugins.multi_scale_deformable_attention.cases import deformable_
 from pluginkit.plugins.multi_scale_deformable_attention.launches import (
     DEFINES,
     LANES,
+    MOST_LEVELS,
     MOST_PARTS,
     launch_of,
     parts_of,
@@ -43,8 +44,9 @@ class MultiScaleDeformableAttention(Plugin):
     value[n, pixels of the level, m, d] at sampling_loc[n, q, m, level, point]
 
     Locations are x and y, from 0 to 1 over the width and height of a level. A pixel is interpolated
-    bilinearly between the centres of four, of which those outside the level, or outside value,
-    count as 0. So does a location that is NaN. Positions and sums are computed in float32.
+    bilinearly between the centres of four, of which those outside the level count as 0. So do a
+    location that is NaN, and a level that does not lie in value. Positions and sums are computed in
+    float32.
 
     Inputs:      value: (N, S, M, D) float32 | float16 | bfloat16, linear: S pixels of all levels, M
                  heads, D channels; any dimension dynamic.
@@ -54,8 +56,8 @@ class MultiScaleDeformableAttention(Plugin):
     Outputs:     output: (N, Q, M * D), dtype of value.
     Workspace:   none.
     Tolerance:   float32 2e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, output).
-    Errors:      PK124 inputs do not fit each other. size: an item of value has 2^31 elements, or M
-                 times the parts of D, of 8 channels or more, is above 65535.
+    Errors:      PK124 inputs do not fit each other. size: an item of value has 2^31 elements, L * P
+                 is 2^20, L above 64, or M times the parts of D, of 8 channels or more, above 65535.
     Source:      ms_deform_attn of Deformable DETR, MultiscaleDeformableAttnPlugin_TRT of TensorRT,
                  MultiScaleDeformableAttention of mmcv; without its im2col_step.
     """
@@ -84,6 +86,12 @@ class MultiScaleDeformableAttention(Plugin):
             raise InputError(
                 f"{value}; expected fewer than 2^31 elements of an item, and up to {MOST_PARTS} "
                 "parts of heads.",
+                code="size",
+            )
+        levels, points = map(known, others[3].shape[3:])
+        if levels > MOST_LEVELS or levels * points >= 2**20:
+            raise InputError(
+                f"{others[3]}; expected up to {MOST_LEVELS} levels, and fewer than 2^20 points.",
                 code="size",
             )
 

@@ -1,5 +1,5 @@
 // MultiScaleDeformableAttention: LANES adjacent lanes of a warp take one head of one query, and each lane a pack of its
-// channels; a block takes the same head of adjacent queries, which often read the same pixels, so that these stay in L1.
+// channels. A block takes the same head of adjacent queries, which often read the same pixels.
 //
 // The lanes of a warp first share out the samples: each computes the four pixels and weights of some samples and leaves
 // them in shared memory. Then all lanes read them and gather their channels.
@@ -7,7 +7,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::SAMPLES, pluginkit::THREADS;  // from launches.py
+using pluginkit::MOST_LEVELS, pluginkit::SAMPLES, pluginkit::THREADS;  // from launches.py
 
 constexpr int WARPS = THREADS / 32;
 constexpr int OUTSIDE = -1;
@@ -27,39 +27,44 @@ template <typename T, int N> struct alignas(sizeof(T) * N) Pack {
     T value[N];
 };
 
+// A level that does not lie in value as a whole has no pixels.
 struct Level {
-    long long height, width, start;
+    int height, width, start;
 };
 
+template <typename S>
+__device__ __forceinline__ Level level_at(const S* spatial_shapes, const S* level_start_index, int level, int pixels) {
+    const long long height = spatial_shapes[2 * level], width = spatial_shapes[2 * level + 1];
+    const long long start = level_start_index[level];
+    const bool fits = height > 0 && width > 0 && start >= 0 && height <= pixels && width <= pixels &&
+                      start <= pixels && height * width <= pixels - start;
+    if (!fits) return {0, 0, 0};
+    return {static_cast<int>(height), static_cast<int>(width), static_cast<int>(start)};
+}
+
 // Return what a location reads from a level. Positions round as on a CPU. NaN is outside.
-__device__ __forceinline__ Sample sample_at(float x, float y, float attention, const Level& level, int pixels,
-                                            int stride) {
+__device__ __forceinline__ Sample sample_at(float x, float y, float attention, const Level& level, int stride) {
     const float width = static_cast<float>(level.width), height = static_cast<float>(level.height);
     const float column = __fadd_rn(__fmul_rn(x, width), -0.5f), row = __fadd_rn(__fmul_rn(y, height), -0.5f);
     Sample sample = {{OUTSIDE, OUTSIDE, OUTSIDE, OUTSIDE}, {0.0f, 0.0f, 0.0f, 0.0f}};
     if (!(column > -1.0f && column < width && row > -1.0f && row < height)) return sample;
     const float left = floorf(column), top = floorf(row), right_share = column - left, bottom_share = row - top;
-    const long long c = static_cast<long long>(left), r = static_cast<long long>(top);
-    const long long first = level.start + r * level.width + c;
+    const int c = static_cast<int>(left), r = static_cast<int>(top);
+    const int first = (level.start + r * level.width + c) * stride, below = first + level.width * stride;
     const float top_weight = (1.0f - bottom_share) * attention, bottom_weight = bottom_share * attention;
-    const auto set = [&](int& place, float& weight, bool is_inside, long long pixel, float value) {
-        if (!is_inside || pixel < 0 || pixel >= pixels) return;
-        place = static_cast<int>(pixel) * stride;
-        weight = value;
-    };
     const bool has_top = r >= 0, has_bottom = r + 1 < level.height, has_left = c >= 0, has_right = c + 1 < level.width;
-    set(sample.place.x, sample.weight.x, has_top && has_left, first, top_weight * (1.0f - right_share));
-    set(sample.place.y, sample.weight.y, has_top && has_right, first + 1, top_weight * right_share);
-    set(sample.place.z, sample.weight.z, has_bottom && has_left, first + level.width,
-        bottom_weight * (1.0f - right_share));
-    set(sample.place.w, sample.weight.w, has_bottom && has_right, first + level.width + 1, bottom_weight * right_share);
+    if (has_top && has_left) sample.place.x = first, sample.weight.x = top_weight * (1.0f - right_share);
+    if (has_top && has_right) sample.place.y = first + stride, sample.weight.y = top_weight * right_share;
+    if (has_bottom && has_left) sample.place.z = below, sample.weight.z = bottom_weight * (1.0f - right_share);
+    if (has_bottom && has_right) sample.place.w = below + stride, sample.weight.w = bottom_weight * right_share;
     return sample;
 }
 
-// Load a pack of a pixel's channels, or zeros. Without a branch, so that several are loaded at once.
-template <typename T, int N> __device__ __forceinline__ Pack<T, N> load_pack(const T* __restrict__ channels, int place) {
+// Load a pack of a pixel's channels, or zeros.
+template <typename T, int N, bool IS_INSIDE>
+__device__ __forceinline__ Pack<T, N> load_pack(const T* __restrict__ channels, int place) {
     Pack<T, N> pack = {};
-    if (place != OUTSIDE) pack = *reinterpret_cast<const Pack<T, N>*>(channels + place);
+    if (IS_INSIDE || place != OUTSIDE) pack = *reinterpret_cast<const Pack<T, N>*>(channels + place);
     return pack;
 }
 
@@ -67,6 +72,19 @@ template <typename T, int N>
 __device__ __forceinline__ void add_pack(float (&sum)[N], const Pack<T, N>& pack, float weight) {
 #pragma unroll
     for (int i = 0; i < N; ++i) sum[i] += weight * static_cast<float>(pack.value[i]);
+}
+
+// Add the four pixels of a sample. IS_INSIDE says that none is outside.
+template <typename T, int N, bool IS_INSIDE>
+__device__ __forceinline__ void add_sample(float (&sum)[N], const T* __restrict__ source, const Sample& sample) {
+    const Pack<T, N> packs[4] = {load_pack<T, N, IS_INSIDE>(source, sample.place.x),
+                                 load_pack<T, N, IS_INSIDE>(source, sample.place.y),
+                                 load_pack<T, N, IS_INSIDE>(source, sample.place.z),
+                                 load_pack<T, N, IS_INSIDE>(source, sample.place.w)};
+    add_pack(sum, packs[0], sample.weight.x);
+    add_pack(sum, packs[1], sample.weight.y);
+    add_pack(sum, packs[2], sample.weight.z);
+    add_pack(sum, packs[3], sample.weight.w);
 }
 
 template <typename T, typename S, bool IS_WIDE, int LANES>
@@ -77,6 +95,11 @@ __global__ void __launch_bounds__(THREADS)
     constexpr int N = IS_WIDE ? 16 / sizeof(T) : 1, WARP_ROWS = 32 / LANES;
     // An odd number of samples, so that the rows of a warp are in different banks.
     __shared__ Sample kept[WARPS][WARP_ROWS][SAMPLES + 1];
+    __shared__ Level levels[MOST_LEVELS];
+    for (int level = threadIdx.x; level < sizes.levels; level += THREADS) {
+        levels[level] = level_at(spatial_shapes, level_start_index, level, sizes.pixels);
+    }
+    __syncthreads();
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / LANES;
     const int head = blockIdx.y / parts, channel = (blockIdx.y % parts * LANES + lane % LANES) * N;
     const long long first_row = (1LL * blockIdx.x * WARPS + warp) * WARP_ROWS, row = first_row + group;
@@ -86,6 +109,7 @@ __global__ void __launch_bounds__(THREADS)
     const T* source = value + (is_there ? row / sizes.queries * sizes.pixels * stride + 1LL * head * sizes.channels +
                                               channel
                                         : 0);
+    const float of_a_point = 1.0f / static_cast<float>(sizes.points);
     float sum[N] = {};
     for (int begin = 0; begin < samples; begin += SAMPLES) {
         const int count = min(SAMPLES, samples - begin);
@@ -94,26 +118,25 @@ __global__ void __launch_bounds__(THREADS)
             const long long at_row = first_row + i / SAMPLES;
             const int in_chunk = i % SAMPLES, number = begin + in_chunk;
             if (at_row >= rows || in_chunk >= count) continue;
-            const int level = number / sizes.points;
+            const int level = static_cast<int>((number + 0.5f) * of_a_point);  // number / points
             const long long at = (at_row * sizes.heads + head) * samples + number;
             const Pack<T, 2> location = reinterpret_cast<const Pack<T, 2>*>(sampling_loc)[at];
-            kept[warp][i / SAMPLES][in_chunk] = sample_at(
-                static_cast<float>(location.value[0]), static_cast<float>(location.value[1]),
-                static_cast<float>(attn_weight[at]),
-                {spatial_shapes[2 * level], spatial_shapes[2 * level + 1], level_start_index[level]}, sizes.pixels, stride);
+            kept[warp][i / SAMPLES][in_chunk] =
+                sample_at(static_cast<float>(location.value[0]), static_cast<float>(location.value[1]),
+                          static_cast<float>(attn_weight[at]), levels[level], stride);
         }
         __syncwarp();
         if (!is_there) continue;
 #pragma unroll 2
         for (int i = 0; i < count; ++i) {
             const Sample sample = kept[warp][group][i];
-            const Pack<T, N> packs[4] = {
-                load_pack<T, N>(source, sample.place.x), load_pack<T, N>(source, sample.place.y),
-                load_pack<T, N>(source, sample.place.z), load_pack<T, N>(source, sample.place.w)};
-            add_pack(sum, packs[0], sample.weight.x);
-            add_pack(sum, packs[1], sample.weight.y);
-            add_pack(sum, packs[2], sample.weight.z);
-            add_pack(sum, packs[3], sample.weight.w);
+            // Mostly no pixel is outside, and then the loads need no conditions.
+            const bool is_inside = (sample.place.x | sample.place.y | sample.place.z | sample.place.w) >= 0;
+            if (__all_sync(__activemask(), is_inside)) {
+                add_sample<T, N, true>(sum, source, sample);
+            } else {
+                add_sample<T, N, false>(sum, source, sample);
+            }
         }
     }
     if (!is_there) return;

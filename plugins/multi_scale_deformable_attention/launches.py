@@ -20,8 +20,11 @@ _WIDE_BYTES = 16
 #: The most heads times parts of a launch, which are blocks along y.
 MOST_PARTS = 65535
 
+#: The most levels, whose sizes a block keeps in shared memory.
+MOST_LEVELS = 64
+
 #: The constants that the kernel shares with Python.
-DEFINES = {"THREADS": _THREADS, "SAMPLES": _SAMPLES}
+DEFINES = {"THREADS": _THREADS, "SAMPLES": _SAMPLES, "MOST_LEVELS": MOST_LEVELS}
 
 
 def parts_of(value: TensorDesc) -> int:

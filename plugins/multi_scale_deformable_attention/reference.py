@@ -41,6 +41,8 @@ def deformable_attention(
 def _corners(location: Array, size: Array, start: int, pixels: int) -> list[tuple[Array, Array]]:
     """Return the four pixels around each location, and their shares; ``pixels`` if outside."""
     height, width = (int(each) for each in size)
+    if min(height, width) <= 0 or start < 0 or start + height * width > pixels:
+        return []  # the level does not lie in value
     half = np.float32(0.5)
     column = location[..., 0] * np.float32(width) - half
     row = location[..., 1] * np.float32(height) - half
@@ -55,6 +57,5 @@ def _corners(location: Array, size: Array, start: int, pixels: int) -> list[tupl
             along = row - top if down else 1 - (row - top)
             pixel = start + r * width + c
             is_inside = is_near & (r >= 0) & (r < height) & (c >= 0) & (c < width)
-            is_inside &= (pixel >= 0) & (pixel < pixels)
             corners.append((np.where(is_inside, pixel, pixels), across * along))
     return corners

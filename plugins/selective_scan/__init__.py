@@ -24,7 +24,13 @@ from pluginkit import (
     known,
 )
 from pluginkit.plugins.selective_scan.cases import selective_scan_cases
-from pluginkit.plugins.selective_scan.launches import DEFINES, MOST_STATES, STATES, launch_of
+from pluginkit.plugins.selective_scan.launches import (
+    DEFINES,
+    LANES,
+    MOST_STATES,
+    STATES,
+    launch_of,
+)
 from pluginkit.plugins.selective_scan.reference import selective_scan
 
 
@@ -71,8 +77,8 @@ class SelectiveScan(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "selective_scan<{T}, {STATES}, {IS_SCALAR}>",
-        {"STATES": STATES, "IS_SCALAR": (False, True)},
+        "selective_scan<{T}, {LANES}, {STATES}, {IS_SCALAR}>",
+        {"LANES": LANES, "STATES": STATES, "IS_SCALAR": (False, True)},
         defines=DEFINES,
     )
 

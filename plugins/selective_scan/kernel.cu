@@ -1,6 +1,7 @@
 // SelectiveScan: LANES adjacent lanes take one channel, each STATES adjacent states of it, and walk through time. TIME
-// steps at a time, each lane loads one step of u and delta and leaves it in shared memory for the others. Afterwards
-// each lane holds what its states add to TIME outputs, and the lanes exchange these until each has the sum of one.
+// steps at a time, the lanes share out the steps of u and delta and leave them in shared memory for each other.
+// Afterwards each lane holds what its states add to TIME outputs, and the lanes exchange these until each has the sums
+// of its own steps.
 //
 // Where channels are too few for a GPU, several warps share a channel's time: all but the last first compute only the
 // state at the end of their part, from a state of 0, and how much remains of the state before. With these each warp
@@ -9,9 +10,9 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::LANES, pluginkit::MOST_WARPS;  // from launches.py
+using pluginkit::MOST_WARPS, pluginkit::TIME;  // from launches.py
 
-constexpr int TIME = LANES, CHANNELS = 32 / LANES, QUAD = 4, QUADS = TIME / QUAD;
+constexpr int QUAD = 4, QUADS = TIME / QUAD;
 constexpr float LOG2_E = 1.44269504f, SOFTPLUS_THRESHOLD = 20.0f;
 
 struct Sizes {
@@ -42,15 +43,15 @@ __device__ __forceinline__ float decay_over(float exponent) {
 
 __device__ __forceinline__ float softplus(float x) { return x > SOFTPLUS_THRESHOLD ? x : log1pf(expf(x)); }
 
-// Sum the elements over the lanes of the channel, so that the first is the sum of element `lane`.
-template <int HALF> __device__ __forceinline__ void exchange(float (&sums)[TIME], int lane) {
-    const bool is_upper = lane & HALF;
+// Sum the elements over the lanes of the channel, so that the first ones are the sums of the lane's own steps.
+template <int HALF, int MASK> __device__ __forceinline__ void exchange(float (&sums)[TIME], int lane) {
+    const bool is_upper = lane & MASK;
 #pragma unroll
     for (int i = 0; i < HALF; ++i) {
         const float given = is_upper ? sums[i] : sums[i + HALF], kept = is_upper ? sums[i + HALF] : sums[i];
-        sums[i] = kept + __shfl_xor_sync(~0u, given, HALF);
+        sums[i] = kept + __shfl_xor_sync(~0u, given, MASK);
     }
-    if constexpr (HALF > 1) exchange<HALF / 2>(sums, lane);
+    if constexpr (MASK > 1) exchange<HALF / 2, MASK / 2>(sums, lane);
 }
 
 // Four rows of B and of C, as far as they belong to a lane's states.
@@ -58,20 +59,19 @@ template <typename T, int STATES> struct Rows {
     Pack<T, STATES> b[QUAD], c[QUAD];
 };
 
-// What a lane reads for TIME steps: its own step of u, delta and z, and all rows of B and C if it holds one state.
-template <typename T, int STATES> struct Tile {
-    static constexpr int KEPT = STATES == 1 ? QUADS : 0;
-    T u, delta, z;
-    Rows<T, STATES> rows[KEPT + 1];
+// The steps of u, delta and z that a lane loads of each TIME.
+template <typename T, int OWN> struct Tile {
+    Pack<T, OWN> u, delta, z;
 };
 
 // What a lane reads of its channel, and the states that it holds.
-template <typename T, int STATES> struct Channel {
-    const T *u, *delta, *z, *b, *c;  // z may be null
-    float decay[STATES];             // A * log2(e)
-    float bias, skip;                // delta_bias and D, or 0
-    int lane, count, stride;         // how many states it holds, and how far apart rows are
-    bool has_softplus, is_compact;   // whether rows follow each other, and the lanes hold whole rows
+template <typename T, int LANES, int STATES> struct Channel {
+    static constexpr int OWN = TIME / LANES;
+    const T *u, *delta, *z, *b, *c;          // z may be null
+    float decay[STATES];                     // A * log2(e)
+    float bias, skip;                        // delta_bias and D, or 0
+    int lane, count, stride;                 // how many states it holds, and how far apart rows are
+    bool has_softplus, is_compact, is_wide;  // whether lanes hold whole rows, and packs of steps are aligned
     float state[STATES];
     float deltas;  // the sum of those steps that this lane has loaded
 
@@ -92,27 +92,31 @@ template <typename T, int STATES> struct Channel {
                 const long long row = 1LL * stride * (time + i);
 #pragma unroll
                 for (int s = 0; s < STATES; ++s) {
-                    if (time + i >= end || s >= count) break;
-                    rows.b[i].value[s] = b[row + s];
-                    if constexpr (WRITES) rows.c[i].value[s] = c[row + s];
+                    if (time + i < end && s < count) {
+                        rows.b[i].value[s] = b[row + s];
+                        if constexpr (WRITES) rows.c[i].value[s] = c[row + s];
+                    }
                 }
             }
         }
         return rows;
     }
 
-    template <bool WRITES> __device__ __forceinline__ Tile<T, STATES> load(int start, int end) const {
-        Tile<T, STATES> tile = {};
-        const int time = start + lane;
-        if (time < end) {
-            tile.u = u[time];
-            tile.delta = delta[time];
-            if (WRITES && z != nullptr) tile.z = z[time];
-        }
+    // Load the lane's own steps of a row, zeros from `end` on.
+    __device__ __forceinline__ Pack<T, OWN> load_own(const T* __restrict__ row, int start, int end) const {
+        Pack<T, OWN> pack = {};
+        const int time = start + lane * OWN;
+        if (is_wide && time + OWN <= end) return *reinterpret_cast<const Pack<T, OWN>*>(row + time);
 #pragma unroll
-        for (int quad = 0; quad < Tile<T, STATES>::KEPT; ++quad) {
-            tile.rows[quad] = load_rows<WRITES>(start + QUAD * quad, end);
+        for (int i = 0; i < OWN; ++i) {
+            if (time + i < end) pack.value[i] = row[time + i];
         }
+        return pack;
+    }
+
+    template <bool WRITES> __device__ __forceinline__ Tile<T, OWN> load(int start, int end) const {
+        Tile<T, OWN> tile = {load_own(u, start, end), load_own(delta, start, end), {}};
+        if (WRITES && z != nullptr) tile.z = load_own(z, start, end);
         return tile;
     }
 
@@ -128,31 +132,57 @@ template <typename T, int STATES> struct Channel {
         }
     }
 
+    // Write the outputs of the lane's own steps.
+    __device__ __forceinline__ void write(const float (&sums)[TIME], const Tile<T, OWN>& tile, T* __restrict__ out,
+                                          int start, int end) const {
+        const int time = start + lane * OWN;
+        Pack<T, OWN> pack;
+#pragma unroll
+        for (int i = 0; i < OWN; ++i) {
+            float y = sums[i] + skip * static_cast<float>(tile.u.value[i]);
+            if (z != nullptr) {
+                const float gate = static_cast<float>(tile.z.value[i]);
+                y *= gate / (1.0f + expf(-gate));
+            }
+            pack.value[i] = static_cast<T>(y);
+        }
+        if (is_wide && time + OWN <= end) {
+            *reinterpret_cast<Pack<T, OWN>*>(out + time) = pack;
+        } else {
+#pragma unroll
+            for (int i = 0; i < OWN; ++i) {
+                if (time + i < end) out[time + i] = pack.value[i];
+            }
+        }
+    }
+
     // Walk from time `begin` to `end`. With WRITES write outputs to `out`, or nothing if it is null.
     template <bool IS_SCALAR, bool WRITES>
     __device__ __forceinline__ void walk(Step* steps, T* __restrict__ out, int begin, int end) {
-        Tile<T, STATES> next = load<WRITES>(begin, end);
+        // What comes next is loaded before what is there is used.
+        Tile<T, OWN> next = load<WRITES>(begin, end);
+        Rows<T, STATES> next_rows = load_rows<WRITES>(begin, end);
         for (int start = begin; start < end; start += TIME) {
-            const Tile<T, STATES> tile = next;
-            next = load<WRITES>(start + TIME, end);  // needed only after this tile
-            const int time = start + lane;
-            const bool is_inside = time < end;
-            const float x = static_cast<float>(tile.u);
-            float step = 0.0f;
-            if (is_inside) {
-                step = static_cast<float>(tile.delta) + bias;
-                if (has_softplus) step = softplus(step);
-            }
-            deltas += step;
+            const Tile<T, OWN> tile = next;
+            next = load<WRITES>(start + TIME, end);
             __syncwarp();  // the steps before are read
-            steps[lane] = {IS_SCALAR ? exp2_of(step * decay[0]) : step, step * x};
+#pragma unroll
+            for (int i = 0; i < OWN; ++i) {
+                float step = 0.0f;
+                if (start + lane * OWN + i < end) {
+                    step = static_cast<float>(tile.delta.value[i]) + bias;
+                    if (has_softplus) step = softplus(step);
+                }
+                deltas += step;
+                steps[lane * OWN + i] = {IS_SCALAR ? exp2_of(step * decay[0]) : step,
+                                         step * static_cast<float>(tile.u.value[i])};
+            }
             __syncwarp();
             float sums[TIME] = {};
 #pragma unroll
             for (int quad = 0; quad < QUADS; ++quad) {
-                constexpr bool IS_KEPT = Tile<T, STATES>::KEPT > 0;
-                const Rows<T, STATES> rows =
-                    IS_KEPT ? tile.rows[IS_KEPT ? quad : 0] : load_rows<WRITES>(start + QUAD * quad, end);
+                const Rows<T, STATES> rows = next_rows;
+                next_rows = load_rows<WRITES>(start + QUAD * (quad + 1), end);
 #pragma unroll
                 for (int i = 0; i < QUAD; ++i) {
                     const Step at = steps[QUAD * quad + i];
@@ -162,26 +192,23 @@ template <typename T, int STATES> struct Channel {
                 }
             }
             if constexpr (WRITES) {
-                exchange<TIME / 2>(sums, lane);
-                float y = sums[0] + skip * x;
-                if (z != nullptr) {
-                    const float gate = static_cast<float>(tile.z);
-                    y *= gate / (1.0f + expf(-gate));
-                }
-                if (is_inside && out != nullptr) out[time] = static_cast<T>(y);
+                exchange<TIME / 2, LANES / 2>(sums, lane);
+                if (out != nullptr) write(sums, tile, out, start, end);
             }
         }
     }
 };
 
-template <typename T, int STATES, bool IS_SCALAR>
+template <typename T, int LANES, int STATES, bool IS_SCALAR>
 __global__ void __launch_bounds__(32 * MOST_WARPS)
     selective_scan(T* __restrict__ out, float* __restrict__ last_state, const T* __restrict__ u,
                    const T* __restrict__ delta, const float* __restrict__ a, const T* __restrict__ b,
                    const T* __restrict__ c, const float* __restrict__ d, const T* __restrict__ z,
                    const float* __restrict__ delta_bias, const float* __restrict__ initial_state, long long rows,
                    Sizes sizes, int parts, bool has_softplus) {
-    __shared__ Step steps[MOST_WARPS][CHANNELS][TIME];
+    constexpr int CHANNELS = 32 / LANES;
+    // One more than TIME, so that channels are in different banks.
+    __shared__ Step steps[MOST_WARPS][CHANNELS][TIME + 1];
     __shared__ float ends[MOST_WARPS][32 * STATES], deltas[MOST_WARPS][CHANNELS];
     const int warp = threadIdx.x / 32, part = warp % parts, in_warp = threadIdx.x % 32, group = in_warp / LANES;
     const int warps = blockDim.x / 32;
@@ -191,11 +218,12 @@ __global__ void __launch_bounds__(32 * MOST_WARPS)
     const int channel = static_cast<int>(row % sizes.channels), head = channel / (sizes.channels / sizes.heads);
     const int matrix = channel / (sizes.channels / sizes.groups);
 
-    Channel<T, STATES> own;
+    Channel<T, LANES, STATES> own;
     own.lane = in_warp % LANES;
     own.has_softplus = has_softplus;
     own.stride = sizes.groups * sizes.states;
-    own.is_compact = own.stride == LANES * STATES;
+    own.is_compact = own.stride == LANES * STATES && sizes.states % STATES == 0;
+    own.is_wide = sizes.length % (TIME / LANES) == 0;
     own.u = u + row * sizes.length;
     own.delta = delta + (item * sizes.heads + head) * sizes.length;
     own.z = z == nullptr ? nullptr : z + row * sizes.length;

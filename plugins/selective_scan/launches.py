@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 from pluginkit import Launch, TensorDesc, int32, int64, known
@@ -9,12 +10,12 @@ from pluginkit import Launch, TensorDesc, int32, int64, known
 if TYPE_CHECKING:
     from pluginkit.plugins.selective_scan import SelectiveScan
 
-#: How many lanes of a warp take one channel, and how many steps in time they load at once.
-_LANES = 16
-#: How many states a lane holds.
-STATES = (1, 4, 8)
+#: How many lanes of a warp may take one channel, and how many states each may hold.
+LANES, STATES = (4, 16), (4, 8)
 #: The most states of a channel.
-MOST_STATES = STATES[-1] * _LANES
+MOST_STATES = LANES[-1] * STATES[-1]
+#: How many steps in time the lanes load at once.
+_TIME = 16
 #: The most warps of a block.
 _MOST_WARPS = 8
 #: The warps of a block that does not share a channel's time out.
@@ -25,7 +26,7 @@ _BUSY_WARPS = 512
 _FEWEST_STEPS = 64
 
 #: The constants that the kernel shares with Python.
-DEFINES = {"LANES": _LANES, "MOST_WARPS": _MOST_WARPS}
+DEFINES = {"TIME": _TIME, "MOST_WARPS": _MOST_WARPS}
 
 
 def launch_of(
@@ -42,16 +43,17 @@ def launch_of(
     out: TensorDesc,
     last_state: TensorDesc,
 ) -> Launch:
-    """Return the launch: a warp takes two channels, or a part of their time."""
+    """Return the launch: a warp takes some channels, or a part of their time."""
     items, channels, length = map(known, u.shape)
     heads, (_, _, groups, states) = known(delta.shape[1]), map(known, b.shape)
     decays, rows = known(a.shape[1]), items * channels
-    pairs = -(-rows * _LANES // 32)
-    parts = _parts(pairs, length)
+    lanes, held = next(each for each in product(LANES, STATES) if states <= each[0] * each[1])
+    used = -(-rows * lanes // 32)
+    parts = _parts(used, length)
     warps = parts if parts > 1 else _WARPS
     return Launch(
         plugin.kernel,
-        -(-pairs * parts // warps),
+        -(-used * parts // warps),
         32 * warps,
         (
             *(out, last_state, u, delta, a, b, c, d, z, delta_bias, initial_state),
@@ -61,14 +63,15 @@ def launch_of(
             plugin.delta_softplus,
         ),
         constants={
-            "STATES": next(count for count in STATES if states <= count * _LANES),
+            "LANES": lanes,
+            "STATES": held,
             "IS_SCALAR": decays == 1,
         },
     )
 
 
-def _parts(pairs: int, length: int) -> int:
+def _parts(warps: int, length: int) -> int:
     """Return how many warps share a channel's time."""
-    if pairs >= _BUSY_WARPS or length < _MOST_WARPS * _FEWEST_STEPS:
+    if warps >= _BUSY_WARPS or length < _MOST_WARPS * _FEWEST_STEPS:
         return 1
     return _MOST_WARPS

@@ -51,7 +51,7 @@ def test_every_width(lean, items, queries, heads, channels, points, index, dtype
     np.testing.assert_array_less(abs(wide - wanted), tolerance * np.maximum(1, abs(wanted)) + 1e-9)
 
 
-def test_sizes_that_do_not_fit_value_read_nothing_outside_it(lean):
+def test_levels_that_do_not_lie_in_value_count_as_nothing(lean):
     arrays = inputs_of(1, 50, 2, 8, 4, np.float32, np.int64)
     arrays[1][0] = 2**31 - 1, 2**31 - 1
     arrays[2][1:] = -5, 2**62, 5

@@ -73,14 +73,16 @@ def test_what_is_outside_is_not_read_even_if_it_is_not_finite():
     assert np.isnan(one_query(pixels, [(2, 2)], [0.25, 0.5]))
 
 
-def test_sizes_and_starts_that_do_not_fit_value_read_nothing_outside_it():
+def test_a_level_that_does_not_lie_in_value_counts_as_nothing():
     value = np.ones((1, 6, 1, 1), np.float32)
     big = 2**31 - 1
     sizes = np.array([(2, 3), (2, 3), (-2, 3), (big, big)])
     starts = np.array([-3, 5, 0, 2**62])
     locations = np.full((1, 1, 1, 4, 1, 2), 0.5, np.float32)
     weights = np.array([1, 10, 100, 1000], np.float32).reshape(1, 1, 1, 4, 1)
-    assert both(value, sizes, starts, locations, weights).item() == 0.5 * 1 + 0.0 + 0.5 * 0
+    assert both(value, sizes, starts, locations, weights).item() == 0
+    starts[1] = 0
+    assert both(value, sizes, starts, locations, weights).item() == 10
 
 
 def test_many_channels_are_parts_that_each_block_takes():

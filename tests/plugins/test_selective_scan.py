@@ -100,6 +100,13 @@ def test_heads_and_groups_are_the_same_as_repeated_inputs():
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.parametrize(("groups", "states"), [(16, 1), (8, 2), (4, 4), (2, 8), (1, 16), (2, 16)])
+def test_groups_whose_rows_lanes_hold_whole_or_in_part(groups, states):
+    arrays = inputs_of(channels=16, heads=16, groups=groups, states=states, length=20)
+    _, last = both(*arrays, delta_softplus=True)
+    assert last.shape == (1, 16, states)
+
+
 @pytest.mark.parametrize("length", [33, 48, 127])
 @pytest.mark.parametrize("columns", [None, 1])
 def test_warps_that_share_time_compute_the_same(length, columns, monkeypatch):
