@@ -187,7 +187,6 @@ UNKNOWN = """.version 8.5
         "mov.u64 %rd1, no_symbol;",
         "call.uni outside, ();",
         "cp.async.bulk.commit_group;",
-        "atom.global.add.v2.f32 {%r1,%r2}, [%rd1], {%r1,%r2};",
     ],
 )
 def test_an_unsupported_instruction_is_named_with_its_line(instruction):
