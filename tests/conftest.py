@@ -33,7 +33,8 @@ def no_modules_of_other_tests(tmp_path_factory: pytest.TempPathFactory) -> Itera
         places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
         return any(str(place).startswith(folder) for place in places)
 
-    hidden = {name: module for name, module in sys.modules.items() if is_temporary(module)}
+    modules = list(sys.modules.items())  # a lazy one imports others when it is looked at
+    hidden = {name: module for name, module in modules if is_temporary(module)}
     for name in hidden:
         del sys.modules[name]
     yield
