@@ -52,6 +52,7 @@ CASES = {
     "some graphs with a hub": Graph(25_000, 100_000, 64, "hub"),
     "citations": Graph(2708, 10_556, 64),
     "molecules": Graph(2000, 4400, 32),
+    "one graph": Graph(250, 4000, 64),
 }
 #: The aggregates that a case is measured with, and whether edges have weights.
 _ADD, _WEIGHTED, _MEAN, _MAX = ("add", False), ("add", True), ("mean", False), ("max", False)
