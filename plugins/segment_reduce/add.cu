@@ -1,5 +1,6 @@
 // Add edges to rows of y that are zero before, for sums of float32 whose bits may differ from run to run: one launch, and no
-// sort of all edges. A warp sorts its edges, so that it adds once to each row.
+// sort of all edges. A warp sorts its edges, so that it adds once to each row. Where edges are few, `shares` warps sort the
+// same ones and take different rows.
 
 #include "runs.cuh"
 
@@ -33,12 +34,13 @@ template <typename I, int VECTOR, bool WEIGHTED>
 __global__ void __launch_bounds__(THREADS)
     add_edges(float* __restrict__ y, const float* __restrict__ x, const float* __restrict__ weights, Widths widths,
               const I* __restrict__ destinations, const I* __restrict__ sources, int count, int rows, int nodes,
-              int lanes_log2) {
+              int lanes_log2, int shares) {
     constexpr int N = VECTOR > sizeof(float) ? VECTOR / sizeof(float) : 1;
     constexpr Aggregate A = Aggregate::add;
     __shared__ RunList lists[WARPS];
     RunList& list = lists[threadIdx.x / WARP];
-    const int lane = threadIdx.x % WARP, edge = (blockIdx.x * WARPS + threadIdx.x / WARP) * WARP + lane;
+    const int lane = threadIdx.x % WARP, warp = blockIdx.x * WARPS + threadIdx.x / WARP;
+    const int edge = warp / shares * WARP + lane;
     const Edges<float> edges{x, weights, widths};
     int row = -1, node = -1, factor = 0;
     if (edge < count) {
@@ -61,7 +63,7 @@ __global__ void __launch_bounds__(THREADS)
     }
     __syncwarp();
     reduce_runs<A, N>(
-        list, __popc(listed), here, lanes_log2, widths.inner,
+        list, __popc(listed), here, lanes_log2, widths.inner, warp % shares, shares,
         [&](float(&total)[N], int first, int last, int at) {
             return reduce_edges_of<A, WEIGHTED>(edges, list, total, first, last, at);
         },

@@ -23,7 +23,7 @@ __device__ __forceinline__ void write_new_keys(const Runs& runs, unsigned here, 
     const bool goes_through = runs.has_tail && runs.tail_key == last_here && next == last_here;
     new_keys[2 * warp] = runs.has_tail ? runs.tail_key : none;
     new_keys[2 * warp + 1] = runs.has_head ? runs.head_key : goes_through ? runs.tail_key | NO_VALUE : none;
-    if (runs.has_tail || runs.has_head) *are_new = 1;
+    if (runs.has_head) *are_new = 1;  // every long run has one head, and may have very many tails
 }
 
 // The sizes of a launch: its items, the rows of y and their elements, the floats of a new item, and the lanes of a run.
@@ -48,14 +48,18 @@ __device__ __forceinline__ void reduce_to_target(const Target<T>& target, const 
                                                  unsigned here, int warp, Reduce reduce) {
     const int inner = target.sizes.inner;
     reduce_runs<A, N>(
-        list, runs.count, here, target.sizes.lanes_log2, inner, reduce,
+        list, runs.count, here, target.sizes.lanes_log2, inner, 0, 1, reduce,
         [&](int run, unsigned key, float(&total)[N], int count, int at) {
             const bool is_tail = run == 0 && runs.has_tail, is_head = run == runs.count - 1 && runs.has_head;
             if (is_tail || is_head) {
                 float* item = target.new_items + (2LL * warp + !is_tail) * target.sizes.stride;
                 if (at == 0) item[0] = __int_as_float(count);
+                constexpr int M = N % 4 == 0 ? 4 : 1;
 #pragma unroll
-                for (int n = 0; n < N; ++n) item[HEADER + at + n] = total[n];
+                for (int n = 0; n < N; n += M) {
+                    *reinterpret_cast<Pack<float, M>*>(item + HEADER + at + n) =
+                        *reinterpret_cast<const Pack<float, M>*>(total + n);
+                }
                 if (at + N >= inner) {  // the next launch reads the padding, too
                     for (int n = at + N; n < target.sizes.stride - HEADER; ++n) item[HEADER + n] = 0.0f;
                 }
@@ -99,21 +103,28 @@ __global__ void __launch_bounds__(THREADS)
     RunList& list = lists[threadIdx.x / WARP];
     const unsigned here = key_at(keys, base + lane, sizes.items), after = key_at(keys, base + WARP + lane, sizes.items);
     const unsigned before = key_at(keys, base - WARP + lane, sizes.items);
+    // Loaded at once, before it is known which of the items are needed.
+    int row[2] = {}, edge[2] = {};
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        const int item = base + half * WARP + lane;
+        if (item < sizes.items) row[half] = values[item];
+    }
+    if constexpr (WEIGHTED) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            if (base + half * WARP + lane >= sizes.items) break;
+            const int2 pair = pairs[row[half]];
+            edge[half] = widths.heads == 1 ? pair.y : row[half];
+            row[half] = pair.x;
+        }
+    }
     const Runs runs = list_runs(list, before, here, after, target.sizes.rows);
     write_new_keys(runs, here, after, target.new_keys, target.are_new, warp, target.sizes.rows);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-        const int place = half * WARP + lane;
-        if (base + place < sizes.items && (half == 0 ? here : after) < target.sizes.rows) {
-            const int value = values[base + place];
-            if constexpr (WEIGHTED) {
-                const int2 pair = pairs[value];
-                list.row[place] = pair.x;
-                list.edge[place] = widths.heads == 1 ? pair.y : value;
-            } else {
-                list.row[place] = value;
-            }
-        }
+        list.row[half * WARP + lane] = row[half];
+        if constexpr (WEIGHTED) list.edge[half * WARP + lane] = edge[half];
     }
     __syncwarp();
     reduce_to_target<A, N, true>(

@@ -82,9 +82,9 @@ class SegmentCall:
         """Return one launch for few edges; else a sort, reductions and zeros."""
         if self.problem.edges == 0 or self.problem.inner == 0:
             return (Fill(self.y),)
-        if self.problem.scans:
-            return (self._scan(),)
-        return self._added() if self.problem.adds else tuple(self._sorted())
+        if self.problem.adds:
+            return self._added()
+        return (self._scan(),) if self.problem.scans else tuple(self._sorted())
 
     @property
     def _widths(self) -> KernelArgument:
@@ -125,11 +125,12 @@ class SegmentCall:
         lanes_log2, parts = problem.lanes(self._vectors())
         add = Launch(
             self.plugin.add_kernel,
-            grid=(ceil_div(problem.edges, _TILE), parts),
+            grid=(ceil_div(problem.edges, WARP) * problem.shares // (_TILE // WARP) + 1, parts),
             block=THREADS,
             args=(
                 *(self.y, self.x, self.weights, self._widths, self.destinations, self.sources),
-                *map(int32, (problem.edges, problem.rows, problem.nodes, lanes_log2)),
+                *map(int32, (problem.edges, problem.rows, problem.nodes)),
+                *map(int32, (lanes_log2, problem.shares)),
             ),
             constants=self._constants,
         )

@@ -63,16 +63,17 @@ __device__ __forceinline__ Runs list_runs(RunList& list, unsigned before, unsign
 
 // Reduce the listed runs: `reduce(total, first, last, at)` reduces the items from first to last and returns how many edges
 // they stand for, and `finish(run, key, total, count, at)` writes the whole run. LANES lanes take the elements of a row, so
-// that several runs are reduced at once. Where there are fewer runs, several groups of lanes share one.
+// that several runs are reduced at once. Where there are fewer runs, several groups of lanes share one. Of `shares` warps
+// with the same list this one is number `share`.
 template <Aggregate A, int N, typename Reduce, typename Finish>
 __device__ __forceinline__ void reduce_runs(const RunList& list, int count, unsigned here, int lanes_log2, int inner,
-                                            Reduce reduce, Finish finish) {
+                                            int share, int shares, Reduce reduce, Finish finish) {
     const int lane = threadIdx.x % WARP, lanes = 1 << lanes_log2;
     const int at = (blockIdx.y * WARP + lane % lanes) * N;
     int parts_log2 = 0;
     while ((max(count, 1) << (parts_log2 + 1 + lanes_log2)) <= WARP) ++parts_log2;
     const int part = lane >> lanes_log2 & ((1 << parts_log2) - 1), at_once = WARP >> (lanes_log2 + parts_log2);
-    for (int base = 0; base < count; base += at_once) {
+    for (int base = share * at_once; base < count; base += shares * at_once) {
         const int run = base + (lane >> (lanes_log2 + parts_log2));
         const bool is_mine = run < count && at < inner;
         const int first = run < count ? list.first[run] : 0, last = run < count ? list.last[run] : 0;

@@ -1,5 +1,7 @@
 #include "vectors.cuh"
 
+constexpr int BATCH = 4;  // indices that a thread loads at once
+
 // A block reduces the edges of one row of y. Each warp looks at a part of all edges; the parts are combined in order.
 template <typename T, typename I, Aggregate A, int VECTOR, bool WEIGHTED>
 __global__ void __launch_bounds__(THREADS)
@@ -17,32 +19,41 @@ __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int n = 0; n < N; ++n) total[n] = identity<A>();
     int found = 0;
-    for (int base = warp * part; base < end; base += WARP) {
-        const int edge = base + lane;
-        int source = -1, weight = 0;
-        if (edge < end && row_of(destinations[edge], rows) == row) {
-            source = sources == nullptr ? edge : row_of(sources[edge], nodes);
-            if constexpr (WEIGHTED) weight = weighted_edge(weights, widths.heads, edge);
+    for (int begin = warp * part; begin < end; begin += BATCH * WARP) {
+        bool is_row[BATCH];
+#pragma unroll
+        for (int batch = 0; batch < BATCH; ++batch) {
+            const int edge = begin + batch * WARP + lane;
+            is_row[batch] = edge < end && row_of(destinations[edge], rows) == row;
         }
-        unsigned mine = __ballot_sync(ALL, source >= 0);
-        found += __popc(mine);
-        while (mine != 0) {
-            EdgeVector<T, N> given[UNROLLED];
-            bool is_given[UNROLLED];
 #pragma unroll
-            for (int i = 0; i < UNROLLED; ++i) {
-                is_given[i] = mine != 0;
-                const int from = is_given[i] ? __ffs(mine) - 1 : 0;
-                const int node = __shfl_sync(ALL, source, from);
-                const int factor = WEIGHTED ? __shfl_sync(ALL, weight, from) : 0;
-                if (is_given[i] && at < edges.widths.inner) {
-                    given[i] = vector_of<WEIGHTED, N>(edges, node, factor, at);
-                }
-                mine &= mine - 1;
+        for (int batch = 0; batch < BATCH; ++batch) {
+            const int edge = begin + batch * WARP + lane;
+            int source = -1, weight = 0;
+            if (is_row[batch]) {
+                source = sources == nullptr ? edge : row_of(sources[edge], nodes);
+                if constexpr (WEIGHTED) weight = weighted_edge(weights, widths.heads, edge);
             }
+            unsigned mine = __ballot_sync(ALL, source >= 0);
+            found += __popc(mine);
+            while (mine != 0) {
+                EdgeVector<T, N> given[UNROLLED];
+                bool is_given[UNROLLED];
 #pragma unroll
-            for (int i = 0; i < UNROLLED; ++i) {
-                if (is_given[i] && at < edges.widths.inner) reduce_vector<A, WEIGHTED>(total, given[i]);
+                for (int i = 0; i < UNROLLED; ++i) {
+                    is_given[i] = mine != 0;
+                    const int from = is_given[i] ? __ffs(mine) - 1 : 0;
+                    const int node = __shfl_sync(ALL, source, from);
+                    const int factor = WEIGHTED ? __shfl_sync(ALL, weight, from) : 0;
+                    if (is_given[i] && at < edges.widths.inner) {
+                        given[i] = vector_of<WEIGHTED, N>(edges, node, factor, at);
+                    }
+                    mine &= mine - 1;
+                }
+#pragma unroll
+                for (int i = 0; i < UNROLLED; ++i) {
+                    if (is_given[i] && at < edges.widths.inner) reduce_vector<A, WEIGHTED>(total, given[i]);
+                }
             }
         }
     }

@@ -39,7 +39,9 @@ VECTORS = (16, 4, 1)
 #: Below these, one launch that looks at all edges for each row is faster than a sort.
 _FEW_EDGES, _FEW_LOOKS = 4096, 2**13
 #: Up to so many elements of messages, atomics are.
-_FEW_ELEMENTS = 2**23
+_FEW_ELEMENTS = 2**25
+#: Up to so many edges one launch is faster than the two that it takes to add them up.
+_FEWEST_EDGES = 1024
 #: More than any call has edges or rows: check refuses those with as many.
 MOST = 2**30
 #: The floats of an item before the elements of a row, and of a vector.
@@ -75,7 +77,14 @@ class SegmentProblem:
     @property
     def adds(self) -> bool:
         """Whether sums by atomics are faster than a sort."""
-        return self.may_add and self.edges * self.inner <= _FEW_ELEMENTS and self.rows < 2**26
+        is_small = self.edges * self.inner <= _FEW_ELEMENTS and self.rows < 2**26
+        is_scanned = self.scans and self.edges <= _FEWEST_EDGES
+        return self.may_add and is_small and not is_scanned
+
+    @property
+    def shares(self) -> int:
+        """The warps that share the edges of one where they are added up."""
+        return 8 if self.edges <= 2**15 else 2
 
     @property
     def scans(self) -> bool:
