@@ -29,6 +29,8 @@ PAGE = Path(__file__).parent / "exports.md"
 EXPORTERS = ("dynamo", "torchscript")
 _CAPABILITY = (8, 9)
 _OPSET = 20
+#: IsolationForest has no later form of trees.
+_ESTIMATOR_OPSETS = {"": 18, "ai.onnx.ml": 3}
 _LONGEST = 240
 _HEAD = """# Exported models
 
@@ -74,10 +76,14 @@ def _run(path: Path, inputs: dict[str, Any]) -> None:
 def _exports(names: list[str]) -> Any:
     from functools import partial
 
-    import exported_networks  # noqa: F401  # adds its models to MODELS
-    import exported_operators  # noqa: F401  # and so does this
+    import exported_architectures  # noqa: F401  # adds its models to MODELS
+    import exported_indexing  # noqa: F401
+    import exported_networks  # noqa: F401
+    import exported_operators  # noqa: F401
+    import exported_signals  # noqa: F401
     from exported_estimators import estimators
     from exported_models import MODELS
+    from exported_quantized import quantized
 
     for each in MODELS.values():
         for exporter in EXPORTERS:
@@ -86,6 +92,9 @@ def _exports(names: list[str]) -> Any:
     for name, (fitted, rows) in estimators().items():
         if not names or name in names:
             yield f"{name}.skl2onnx", partial(_export_estimator, fitted, rows)
+    for name, write in quantized().items():
+        if not names or name in names:
+            yield f"{name}.onnxruntime", write
 
 
 def _export_torch(each: Any, exporter: str, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -141,9 +150,11 @@ def _profile(ranges: list[tuple[int, int, int]]) -> str:
 
 def _export_estimator(fitted: Any, rows: Any, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     from skl2onnx import to_onnx
+    from sklearn.base import is_classifier
 
-    options = {"zipmap": False} if hasattr(fitted, "predict_proba") else None
-    made = to_onnx(fitted, rows[:1], options={id(fitted): options} if options else None)
+    has_chances = is_classifier(fitted) and hasattr(fitted, "predict_proba")
+    options = {id(fitted): {"zipmap": False}} if has_chances else None
+    made = to_onnx(fitted, rows[:1], options=options, target_opset=_ESTIMATOR_OPSETS)
     path.write_bytes(made.SerializeToString())
     opset = next(each.version for each in made.opset_import if not each.domain)
     shape = f"1x{rows.shape[1]},8x{rows.shape[1]},64x{rows.shape[1]}"

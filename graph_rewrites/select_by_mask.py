@@ -12,7 +12,9 @@ class SelectByMask(GraphRewrite):
 
     That is ``x[mask] = v``, where v is one number, a row for a mask of the leading axes, or
     ``y[mask]`` with a y of the same shape as x. The mask must have the shape of x. TensorRT cannot
-    expand a value to a number of elements that depends on data.
+    expand a value to a number of elements that depends on data. Other rows, as of
+    ``x[mask] = f(x[mask])``, which torch writes element by element, are written as rows: TensorRT
+    cannot tell that there are as many elements as a mask of elements has places.
     """
 
     pattern = Op("ScatterND")

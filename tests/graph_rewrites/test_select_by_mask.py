@@ -47,6 +47,18 @@ ROWS = (
     WRITE,
 )
 
+#: Rows that differ, made of those at the mask's places.
+CHANGED_ROWS = (
+    *ROWS[:5],
+    node("NonZero", ["small"], ["chosen"]),
+    node("Transpose", ["chosen"], ["chosen_places"]),
+    node("GatherND", ["x", "chosen_places"], ["gathered"]),
+    node("CumSum", ["gathered", "last"], ["changed"]),
+    *PLACES,
+    node("Reshape", ["changed", "flat"], ["new"]),
+    WRITE,
+)
+
 
 def model_of(nodes, shape=("n", 4)):
     stored = {
@@ -56,6 +68,7 @@ def model_of(nodes, shape=("n", 4)):
         "one": np.array([1]),
         "two": np.array([2]),
         "four": np.array([4]),
+        "last": np.array(1),
     }
     graph = helper.make_graph(
         nodes,
@@ -101,6 +114,28 @@ def test_other_assignments_stay(nodes):
     result = rewrite_model(model, [SelectByMask])
     assert result.applied == []
     assert result.model == model
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 1])
+def test_changed_rows_are_written_as_rows(share, tmp_path):
+    model = model_of(CHANGED_ROWS)
+    result = rewrite_model(model, [SelectByMask])
+    (applied,) = result.applied
+    assert applied.made == ("NonZero", "Transpose", "ScatterND")
+    assert "Expand" not in [each.op_type for each in result.model.graph.node]
+    x = (np.random.default_rng(1).random((9, 4)) + 0.3 - share).astype(np.float32)
+    expected = run_onnxruntime(model, {"x": x})["y"]
+    got = run_model(result.model, {"x": x}, result.plugins, base_dir=tmp_path)["y"]
+    np.testing.assert_array_equal(got, expected)
+    assert rewrite_model(result.model, [SelectByMask]).applied == []
+
+
+def test_rows_of_a_mask_of_one_row_stay():
+    # its one element stands for all rows, so that its places are not those of the rows
+    least_of_all = node("ReduceMin", ["lowest"], ["least"], keepdims=1)
+    lowest = node("ReduceMin", ["x", "flat"], ["lowest"], keepdims=0)
+    model = model_of((lowest, least_of_all, *CHANGED_ROWS[1:]))
+    assert rewrite_model(model, [SelectByMask]).applied == []
 
 
 def test_a_mask_that_may_be_smaller_stays():

@@ -18,8 +18,9 @@ from pluginkit.onnx.rewriting.replace_nodes import replace_nodes
 def select_by_masks(graphs: Graphs) -> list[Change]:
     """Replace ScatterND at all places of a mask by Where; return the changes.
 
-    It is replaced only if the mask has the shape of the data, and if what is written is one number,
+    That is done only if the mask has the shape of the data, and if what is written is one number,
     a row that the mask's last axes repeat, or the values of another tensor at the same places.
+    Other rows, written element by element at the places of a mask of rows, are written as rows.
     """
     return [change for scope in scopes(graphs.model) for change in _select(scope, graphs)]
 
@@ -60,16 +61,43 @@ class _Assignment:
             return []
         value = self._value(updates, indices, mask, data)
         if value is None:
-            return []
+            return self._writing_of_rows(updates, mask, data)
         nodes = []
         if self._elem_type(mask) != onnx.TensorProto.BOOL:
             as_bool = self._names.new_value(f"{mask}_bool")
             nodes.append(onnx.helper.make_node("Cast", [mask], [as_bool], to=onnx.TensorProto.BOOL))
             mask = as_bool
         where = onnx.helper.make_node("Where", [mask, value, data], self._node.output)
-        for node in (*nodes, where):
+        return self._named([*nodes, where])
+
+    def _writing_of_rows(self, updates: str, mask: str, data: str) -> list[onnx.NodeProto]:
+        """Return nodes that write whole rows, where the elements of rows are written; or none.
+
+        The places of the rows are those of the mask before it was expanded along the rows.
+        """
+        reshape, expand = self._made_by(updates, "Reshape"), self._made_by(mask, "Expand")
+        inner = None if expand is None else self._made_by(expand.input[0], "Unsqueeze")
+        shape, repeated = self._dims(data) or [], self._repeated_axes(mask)
+        if reshape is None or inner is None or not repeated or None in shape:
+            return []
+        leading, row = shape[:-repeated], shape[-repeated:]
+        rows = self._dims(reshape.input[0]) or []
+        if self._dims(inner.input[0]) != leading or len(rows) != repeated + 1 or rows[1:] != row:
+            return []
+        found, places = (self._names.new_value(f"{mask}_{each}") for each in ("found", "places"))
+        write = onnx.helper.make_node(
+            "ScatterND", [data, places, reshape.input[0]], self._node.output
+        )
+        nodes = [
+            onnx.helper.make_node("NonZero", [inner.input[0]], [found]),
+            onnx.helper.make_node("Transpose", [found], [places], perm=[1, 0]),
+        ]
+        return self._named([*nodes, write])
+
+    def _named(self, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+        for node in nodes:
             node.name = self._names.new_node(f"{self._node.name}/{node.op_type}")
-        return [*nodes, where]
+        return nodes
 
     def _value(self, updates: str, indices: str, mask: str, data: str) -> str | None:
         """Return what is written, so that it broadcasts to the data; None if it cannot."""

@@ -54,6 +54,9 @@ class RewritePasses:
         self._refused: dict[str, list[RefusedRewrite]] = {}
         self._mismatched: dict[str, list[RefusedRewrite]] = {}
         self._indexes: list[GraphIndex] = []
+        #: Whether what is read of the nodes that a pass makes may get a type: those of ONNX's
+        #: operators are inferred by onnx, those of plugins are known where the old ones were.
+        self._learns = False
 
     @property
     def refused(self) -> list[RefusedRewrite]:
@@ -104,6 +107,7 @@ class RewritePasses:
         self._refused[_name(rewrite)] = []
         self._mismatched[_name(rewrite)] = []
         before = len(self.applied)
+        self._learns = rewrite.plugin is None
         for index in self._graphs():
             wanted = rewrite.op.op_types
             candidates = sorted(at for each in wanted for at in index.positions.get(each, ()))
@@ -115,7 +119,7 @@ class RewritePasses:
         if len(self.applied) == before:
             return False
         self._indexes = []
-        if rewrite.plugin is None:  # onnx infers their types
+        if self._learns:
             self._infer_types()
         return True
 
@@ -237,6 +241,8 @@ class RewritePasses:
             ) from error
         for name, value_type in learned.items():
             self.types.set_plugin_output(edit.index.scope, name, value_type)
+        untyped = [self.types.find(edit.index.scope, each) is None for each in match.proto.output]
+        self._learns |= any(untyped)
         edit.replace(root, bindings, new, place)
         made = tuple(dict.fromkeys(node.op_type for node in edit.new_nodes(root)))
         where = place_of(edit.index.scope, edit.index.nodes[root])
