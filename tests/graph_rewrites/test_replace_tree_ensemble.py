@@ -7,6 +7,7 @@ from onnx import TensorProto
 
 from pluginkit import BuildOptions
 from pluginkit.engine.build.build_engine import build_engine
+from pluginkit.graph_rewrites.expand_linear_models import ExpandLinearRegressor
 from pluginkit.graph_rewrites.replace_tree_ensemble import (
     ReplaceTreeEnsemble,
     ReplaceTreeEnsembleClassifier,
@@ -226,6 +227,24 @@ def test_classes_that_are_left_with_the_reason(labels, given, reason):
 def test_two_classes_of_which_a_leaf_lacks_one():
     trees = DrawnTrees(np.random.default_rng(0), targets=(0, 1), share=0.5, trees=2)
     assert "without a weight of a class" in reason_against(classifier(trees, [0, 1]))
+
+
+def test_what_reads_the_scores_of_trees_is_rewritten_too():
+    # onnx infers no scores for version 1: they get a type from the plugin, as in a stack
+    model = classifier(DrawnTrees(np.random.default_rng(0), targets=range(3)), [1, 2, 3])
+    model.opset_import[1].version = 1
+    linear = {"coefficients": [0.5, 2.0, -1.0], "targets": 1}
+    model.graph.node.append(onnx.helper.make_node("Abs", ["scores"], ["sizes"]))
+    model.graph.node.append(
+        onnx.helper.make_node("LinearRegressor", ["sizes"], ["z"], domain="ai.onnx.ml", **linear)
+    )
+    model.graph.output[1].CopyFrom(
+        onnx.helper.make_tensor_value_info("z", TensorProto.FLOAT, [None, 1])
+    )
+    result = rewrite_model(model, [ExpandLinearRegressor, *REWRITES])
+    assert [each.rewrite for each in result.applied] == [
+        *("ReplaceTreeEnsembleClassifier", "ExpandLinearRegressor")
+    ]
 
 
 def test_an_input_of_unknown_rank():

@@ -32,6 +32,9 @@ _RARE_TYPES = frozenset(
     ]
 )
 
+#: What is to blame where onnx fails to bring functions to the opset of their model.
+_OTHER_OPSETS = "functions import another opset than the model, and onnx cannot convert them: "
+
 
 def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
     """Inline, in place, each local function that holds one of these operators.
@@ -54,6 +57,7 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
     if not model.functions:
         return False
     light = _without_weights(model)
+    has_others = _has_other_opsets(light)
     refused = _name_overloads(light) | _called_with_fewer_inputs(light)
     wanted = _wanted(light, op_types, refused)
     if not wanted:
@@ -61,14 +65,14 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
     try:
         inlined = (
             onnx.inliner.inline_local_functions(light, convert_version=True)
-            if _has_other_opsets(light)
+            if has_others
             else onnx.inliner.inline_selected_functions(light, sorted(wanted))
         )
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise ModelError(
             "PK408",
             "local functions cannot be inlined; expected a valid model.",
-            cause=str(error),
+            cause=f"{_OTHER_OPSETS if has_others else ''}{error}",
             fix="export the model again.",
         ) from error
     _import_domains(inlined, model.functions)

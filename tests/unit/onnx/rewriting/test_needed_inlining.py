@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from pluginkit.errors import ModelError
 from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 from pluginkit.onnx.rewriting.needed_inlining import inline_needed
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
@@ -173,3 +174,12 @@ def test_weights_stay_and_keep_their_names():
     assert not inline_needed(model, {"ScatterElements"})
     assert list(model.graph.initializer) == [weight]
     assert model.graph.node[0].output[0] != "w"
+
+
+def test_functions_of_another_opset_that_onnx_cannot_convert():
+    unknown = helper.make_node("Unknown", ["x"], ["u"], domain="custom")
+    model = model_of([unknown, call("f", inputs=("u", "i"))], [function("f", [scatter()])])
+    model.opset_import.append(helper.make_opsetid("custom", 1))
+    model.functions[0].opset_import[0].version = 16
+    with pytest.raises(ModelError, match="another opset than the model, and onnx cannot convert"):
+        rewrite_model(model, find_rewrites())
