@@ -5,9 +5,10 @@
     python benchmarks/exports.py build FOLDER     # needs tensorrt_rtx
     python benchmarks/exports.py page             # writes exports.md
 
-The models are those of exported_models.py, exported_operators.py and exported_networks.py, from
-both of torch's exporters, and of exported_estimators.py. Models that an exporter or ONNX Runtime
-refuses are left out.
+The models are those of exported_models.py, exported_operators.py, exported_indexing.py,
+exported_signals.py, exported_networks.py and exported_architectures.py, from both of torch's
+exporters, of exported_estimators.py and of exported_quantized.py. Models that an exporter or ONNX
+Runtime refuses are left out.
 ``build`` tries each model unchanged, and those that TensorRT refuses again with every rewrite. In
 results/exports.json the results of models that are not named are kept. A model is equal if the
 rewritten model has the outputs of ONNX Runtime on the inputs in its folder, with the plugins' numpy
@@ -37,12 +38,12 @@ _HEAD = """# Exported models
 Made by `python benchmarks/exports.py` from [results/exports.json](results/exports.json).
 
 Small models with operators that people export, and small networks of torch_geometric and
-transformers, with random weights, by both of torch's exporters; and estimators of scikit-learn by
-skl2onnx. What an exporter or ONNX Runtime refuses is left out. Each is built for compute
-capability 8.9 as it is; where TensorRT-RTX refuses that, with pluginkit's rewrites and plugins.
-Equal: the rewritten model gives what ONNX Runtime gives of the original, with the plugins' numpy
-references and with their kernels on the PTX machine. A model that draws random numbers is only
-built.
+transformers, with random weights, by both of torch's exporters; estimators of scikit-learn by
+skl2onnx; and what ONNX Runtime's quantizers and optimizers write. What an exporter or ONNX Runtime
+refuses is left out. Each is built for compute capability 8.9 as it is; where TensorRT-RTX refuses
+that, with pluginkit's rewrites and plugins. Equal: the rewritten model gives what ONNX Runtime
+gives of the original, with the plugins' numpy references and with their kernels on the PTX machine.
+A model that draws random numbers is only built.
 """
 
 
