@@ -74,6 +74,7 @@ def quantized() -> dict[str, Callable[[Path], tuple[dict[str, Any], dict[str, An
             f"{kind}_of_{name}": partial(_write, network, change)
             for kind, change in _CHANGES.items()
         }
+    del found["half_of_sequences"]  # ONNX Runtime ends the process
     return found
 
 
