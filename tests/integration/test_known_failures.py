@@ -142,7 +142,7 @@ def test_a_refused_operator_comes_with_the_command_that_goes_on(tmp_path: Path) 
     path = tmp_path / "m.onnx"
     onnx.save(model([node], inputs, [value("y", [3, 4, 2, 2])]), path)
     with pytest.raises(ParseError, match="PK520") as caught:
-        build_engine(path, options=RTX)
+        build_engine(path, options=RTX, rewrites=[])
     command = "pluginkit new MyMaxRoiPool --onnx-op MaxRoiPool"
     assert f"begin a plugin for it with {command}" in str(caught.value.fix)
     own = new_plugin_command("my_op", "a.b", Path("m.onnx"), "a node")
@@ -197,3 +197,22 @@ def test_a_size_that_depends_on_data_in_a_body_is_known_before_the_build() -> No
     (found,) = known_failures(result.model, result.plugins, "tensorrt_rtx")
     assert "such sizes in the main graph only" in found.reason
     assert found.node == "NonZero_PK 'nz'"
+
+
+def test_a_layout_of_a_cpu_is_named_where_the_parser_sees_an_operator_of_onnx(tmp_path: Path):
+    nchwc = "com.microsoft.nchwc"
+    made = model(
+        [
+            helper.make_node("Conv", ["x", "w"], ["r"], domain=nchwc, kernel_shape=[1, 1]),
+            helper.make_node("ReorderOutput", ["r"], ["y"], domain=nchwc, channels=8),
+        ],
+        [value("x", [1, 8, 4, 4])],
+        [value("y", [1, 8, 4, 4])],
+        w=np.ones((8, 8, 1, 1), np.float32),
+    )
+    made.opset_import.append(helper.make_opsetid(nchwc, 1))
+    path = tmp_path / "m.onnx"
+    onnx.save(made, path)
+    found = {one.node.op_type: one for one in scan(path, rewrites=[]).after}
+    assert {one.status for one in found.values()} == {"refused"}
+    assert all("ORT_ENABLE_EXTENDED" in one.reason for one in found.values())

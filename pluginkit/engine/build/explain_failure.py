@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from pluginkit.engine.build.builder_words import complaint_in
-from pluginkit.engine.parse.known_failures import known_failures
+from pluginkit.engine.parse.known_failures import BLOCKED, BLOCKED_REASON, known_failures
 from pluginkit.errors import BuildError, ParseError
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.trt.flavour import Flavour
@@ -22,8 +22,6 @@ _WIDER = {
     onnx.TensorProto.UINT32: "int64",
     onnx.TensorProto.UINT64: "int64",
 }
-#: The domain of the operators that ONNX Runtime's last level of optimization writes.
-_BLOCKED = "com.microsoft.nchwc"
 
 
 def explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour) -> None:
@@ -53,11 +51,8 @@ def explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
         for one in rewrite.refused
         if f"'{one.node}'" in (error.cause or "")
     ]
-    if any(node.domain == _BLOCKED for node in rewrite.model.graph.node):
-        reasons.append(
-            f"nodes of {_BLOCKED} hold weights in the layout of the CPU on which ONNX Runtime "
-            "optimized the model; save it with ORT_ENABLE_EXTENDED instead of ORT_ENABLE_ALL."
-        )
+    if any(node.domain == BLOCKED for node in rewrite.model.graph.node):
+        reasons.append(BLOCKED_REASON)
     error.cause = "\n".join([error.cause or "", *reasons])
 
 

@@ -1,4 +1,4 @@
-"""Know the nodes that TensorRT's parser takes and its builder refuses, without building."""
+"""Know the nodes that TensorRT does not build, and why, without building."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ _NO_KERNEL = {
         "does not build. Replace it by a plugin, end the model before it, or build with tensorrt.",
     }
 }
+#: The domain of the operators that ONNX Runtime's last level of optimization writes.
+BLOCKED = "com.microsoft.nchwc"
+BLOCKED_REASON = (
+    f"nodes of {BLOCKED} hold weights in the layout of the CPU on which ONNX Runtime optimized "
+    "the model; save it with ORT_ENABLE_EXTENDED instead of ORT_ENABLE_ALL."
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class KnownFailure:
 def known_failures(
     model: onnx.ModelProto, plugins: Plugins, flavour: str, *, likely: bool = False
 ) -> Iterator[KnownFailure]:
-    """Yield the nodes of a rewritten model that parse, and are known not to build.
+    """Yield the nodes of a rewritten model that are known not to build, even if they parse.
 
     Args:
         model: the model.
@@ -80,6 +86,8 @@ def known_failures(
 def _reason(
     node: onnx.NodeProto, makers: dict[str, tuple[str, Plugin]], flavour: str
 ) -> str | None:
+    if node.domain == BLOCKED:
+        return BLOCKED_REASON
     if not is_op(node, node.op_type):
         return None
     reason = _NO_KERNEL.get(flavour, {}).get(node.op_type)

@@ -187,10 +187,10 @@ def _ask_twice(
 def _with_known_failures(
     reports: Sequence[NodeReport], reasons: Mapping[tuple[str, int], str]
 ) -> list[NodeReport]:
-    """Return the reports, with the nodes that parse and are known not to build as refused."""
+    """Return the reports, with the nodes that are known not to build as refused."""
     return [
-        replace(one, status="refused", reason=reasons[at], stage="builder")
-        if one.status in ("native", "plugin")
+        replace(one, status="refused", reason=reasons[at], stage=one.stage or "builder")
+        if one.status in ("native", "plugin", "refused")
         and (at := (one.node.where, one.node.position)) in reasons
         else one
         for one in reports
