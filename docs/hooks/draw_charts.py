@@ -31,10 +31,18 @@ def report_of(name: str) -> BenchReport:
 
 
 def reports() -> dict[str, BenchReport]:
-    """Return the reports of plugins, by the plugin's name."""
-    documents = (json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json")))
-    found = (report_from_document(each) for each in documents if "copy_bandwidth" in each)
-    return {report.benchmark: report for report in found}
+    """Return the reports of plugins, by the plugin's name; of several the first, which is general.
+
+    Those of special cases have longer names: ``grid_sample_small.json`` beside
+    ``grid_sample.json``.
+    """
+    found: dict[str, BenchReport] = {}
+    for path in sorted(RESULTS.glob("*.json")):
+        document = json.loads(path.read_text())
+        if "copy_bandwidth" in document:
+            report = report_from_document(document)
+            found.setdefault(report.benchmark, report)
+    return found
 
 
 def chart_of(report: BenchReport, workloads: Iterable[tuple[str, str, str]]) -> str:
@@ -60,13 +68,17 @@ def chart_of(report: BenchReport, workloads: Iterable[tuple[str, str, str]]) -> 
 def typical_workloads(report: BenchReport) -> list[tuple[str, str, str]]:
     """Return one workload of each case: the first of those that most implementations ran.
 
-    Cases so small that launches take the time are left out, and so is a scatter without a
-    reduction, which TensorRT does itself.
+    Cases so small that launches take the time are left out where there are others, and so is a
+    scatter without a reduction, which TensorRT does itself.
     """
+    measured = report.by_workload()
+    telling = {
+        workload: results
+        for workload, results in measured.items()
+        if results[OWN].floor_us >= _LEAST_FLOOR_US and workload[1] != "none"
+    }
     best: dict[str, tuple[int, tuple[str, str, str]]] = {}
-    for workload, results in report.by_workload().items():
-        if results[OWN].floor_us < _LEAST_FLOOR_US or workload[1] == "none":
-            continue
+    for workload, results in (telling or measured).items():
         ran = len(_bars(results))
         if ran > best.get(workload[0], (0, workload))[0]:
             best[workload[0]] = ran, workload

@@ -43,6 +43,14 @@ def test_a_plugins_page_has_its_declaration_figures_and_models(
     assert "`test_scatter_elements_with_reduction_max`" in page
 
 
+def test_a_plugins_report_is_its_general_one_and_has_something_to_draw(hooks: Any) -> None:
+    draw_charts = hooks("draw_charts")
+    reports = draw_charts.reports()
+    assert {case for case, *_ in reports["GridSample"].by_workload()} >= {"image", "volume"}
+    assert len(reports) > 5
+    assert all(draw_charts.typical_workloads(report) for report in reports.values())
+
+
 def test_a_page_has_an_item_for_each_output(hooks: Any, capsys: pytest.CaptureFixture[str]) -> None:
     page = hooks("operator_pages").plugin_page(shown("Unique", capsys), None, {})
     lines = page.partition("## Outputs")[2].partition("## Attributes")[0].splitlines()
