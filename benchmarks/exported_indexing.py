@@ -172,11 +172,6 @@ def mode_and_minimum() -> Made:
     )
 
 
-@model(dynamic="x:1")
-def cumulative_minimum() -> Made:
-    return lambda x: -(-x).cummax(dim=1).values, {"x": normal(3, 6)}
-
-
 @model(dynamic="x:0")
 def cumulative_counts() -> Made:
     return lambda x: ((x > 0).cumsum(0), x.flip(0).cumsum(0).flip(0)), {"x": normal(9, 3)}

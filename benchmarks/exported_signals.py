@@ -63,34 +63,9 @@ def two_sided_spectrogram() -> Made:
     return run, {"x": normal(2, 48)}
 
 
-@model(dynamic="x:0")
-def pseudo_inverse_of_few() -> Made:
-    def run(x: Any, y: Any) -> Any:
-        return torch.inverse(x.transpose(1, 2) @ x + torch.eye(3)) @ (x.transpose(1, 2) @ y)
-
-    return run, {"x": normal(4, 6, 3), "y": normal(6, 2)}
-
-
 @model()
 def log_determinant() -> Made:
     return lambda x: torch.logdet(x), {"x": positive_definite(3, 4)}
-
-
-@model()
-def perspective_warp() -> Made:
-    """kornia's: the inverse of a homography, a grid through it, and the samples there."""
-
-    def run(x: Any, homography: Any) -> Any:
-        rows, columns = torch.meshgrid(
-            torch.linspace(-1, 1, 5), torch.linspace(-1, 1, 6), indexing="ij"
-        )
-        points = torch.stack([columns, rows, torch.ones_like(rows)], -1).reshape(1, -1, 3)
-        moved = points @ torch.inverse(homography).mT
-        grid = (moved[..., :2] / moved[..., 2:]).reshape(-1, 5, 6, 2)
-        return F.grid_sample(x, grid, align_corners=True)
-
-    homography = torch.eye(3)[None] + 0.05 * normal(2, 3, 3)
-    return run, {"x": normal(2, 3, 7, 8), "homography": homography}
 
 
 @model(opset=20)
@@ -305,11 +280,6 @@ def scan_of_states() -> Made:
         return apart @ x
 
     return run, {"x": normal(2, 6, 4), "gate": normal(2, 6)}
-
-
-@model(dynamic="x:0", opset=18)
-def gamma_functions() -> Made:
-    return lambda x: (torch.lgamma(x), torch.digamma(x)), {"x": torch.rand(9) * 4 + 0.5}
 
 
 @model(dynamic="x:0")
