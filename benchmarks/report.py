@@ -99,6 +99,14 @@ PLUGINS = {
         "and long, rows where they are many. The results are older than the kernel for whole rows and "
         "than the threshold kernel: the benchmark has not been run again.",
     ),
+    "segment_reduce": (
+        "SegmentReduce",
+        "The floor counts x once; each edge reads a row of it, which the L2 cache holds only if x "
+        "is small. torch.sparse has its edges sorted beforehand. Sums of float32 of small graphs "
+        "are added up by atomics, as the last three peers do; deterministic ones are sorted. "
+        "Measured before several warps shared the edges of small graphs; then many graphs were "
+        "sorted and one graph was scanned. The larger cases have not been measured with peers.",
+    ),
     "unique": (
         "Unique",
         "The floor counts x once and the outputs as large as they come out. Time goes into the "

@@ -51,13 +51,14 @@ CASES = {
     "some graphs": Graph(25_000, 100_000, 64),
     "some graphs with a hub": Graph(25_000, 100_000, 64, "hub"),
     "citations": Graph(2708, 10_556, 64),
+    "molecules": Graph(2000, 4400, 32),
     "one graph": Graph(250, 4000, 64),
 }
 #: The aggregates that a case is measured with, and whether edges have weights.
 _ADD, _WEIGHTED, _MAX = ("add", False), ("add", True), ("max", False)
 _MORE = {"gnn": (_ADD, _WEIGHTED, _MAX), "papers": (_ADD, _WEIGHTED)}
 #: Cases with few elements, of which sums are measured with deterministic=True, too.
-_SMALL = ("some graphs", "citations")
+_SMALL = ("many graphs", "some graphs", "some graphs with a hub", "citations")
 #: Cases that are measured in 16 bits, too.
 _NARROW = ("papers",)
 
