@@ -96,8 +96,8 @@ PLUGINS = {
         "The threshold kernel keeps what exceeds a threshold in shared memory, and sorts that when "
         "it is full. Both peers leave the order of equal elements open, so that only their values "
         "are compared. TensorRT times both tactics and takes the faster: split where rows are few "
-        "and long, rows where they are many. The results are older than the kernel for whole rows and "
-        "than the threshold kernel: the benchmark has not been run again.",
+        "and long, rows where they are many. The results are older than the kernel for "
+        "whole rows and than the threshold kernel: the benchmark has not been run again.",
     ),
     "segment_reduce": (
         "SegmentReduce",
