@@ -38,7 +38,7 @@ cells | a GPU, torch |
 | [roi_align.py](roi_align.py) | RoiAlign and its peers | a GPU, torch |
 | [deform_conv.py](deform_conv.py) | DeformConv and its peers; not run yet | a GPU, torchvision |
 | [multi_scale_deformable_attention.py](multi_scale_deformable_attention.py) | \
-MultiScaleDeformableAttention and peers | a GPU, torch, triton |
+MultiScaleDeformableAttention and peers; no results yet | a GPU, torch, triton |
 | [max_roi_pool.py](max_roi_pool.py) | MaxRoiPool and torchvision | a GPU, torchvision |
 | [dft.py](dft.py) | Dft, cuFFT and a product | a GPU, torch |
 | [det.py](det.py) | Det and torch | a GPU, torch |
@@ -48,7 +48,8 @@ MultiScaleDeformableAttention and peers | a GPU, torch, triton |
 | [segment_reduce.py](segment_reduce.py) | SegmentReduce and its peers | a GPU, torch, Triton |
 | [resized_arg_max.py](resized_arg_max.py) | ResizedArgMax and its peers | a GPU, torch |
 | [tree_ensemble.py](tree_ensemble.py) | TreeEnsemble and its peers | a GPU, torch |
-| [selective_scan.py](selective_scan.py) | SelectiveScan and its peers | a GPU, torch, triton |
+| [selective_scan.py](selective_scan.py) | SelectiveScan and its peers; no results yet | \
+a GPU, torch, triton |
 | [torchvision_detectors.py](torchvision_detectors.py) | which detectors build | torchvision |
 | [exports.py](exports.py) | models that people export: [table](exports.md) | torch and others |
 | [enqueue_vtables.py](enqueue_vtables.py) | what one enqueue costs the host | \
@@ -134,6 +135,17 @@ PLUGINS = {
         "The floor counts every box and score once. What takes time is to compare boxes with "
         "those chosen before, which for boxes that do not overlap is the square of their number. "
         "The plain kernel compares all pairs and then walks through the masks in one block.",
+    ),
+    "multi_scale_deformable_attention": (
+        "MultiScaleDeformableAttention",
+        "The floor counts value once, although every query reads 64 pixels of each head. Torch is "
+        "a grid_sample for each level, as transformers has it; the plain kernel is a thread for "
+        "each output, as Deformable DETR's own operator.",
+    ),
+    "selective_scan": (
+        "SelectiveScan",
+        "Torch loops over time, and is timed up to 256 steps. Triton is an associative_scan in a "
+        "program for each channel, 64 steps at a time; the plain kernel a thread for each channel.",
     ),
     "roi_align": (
         "RoiAlign",
