@@ -147,6 +147,23 @@ PLUGINS = {
         "Torch loops over time, and is timed up to 256 steps. Triton is an associative_scan in a "
         "program for each channel, 64 steps at a time; the plain kernel a thread for each channel.",
     ),
+    "max_roi_pool": (
+        "MaxRoiPool",
+        "The floor counts X once. torchvision computes bins of float16 in float16, so that its "
+        "results differ where a region is large.",
+    ),
+    "resized_arg_max": (
+        "ResizedArgMax",
+        "The floor counts the maps once; what takes time is to compute the resized pixels. A block "
+        "takes a map, so that one large map occupies one multiprocessor.",
+    ),
+    "dft": (
+        "Dft",
+        "The product is what ExpandDft makes of a DFT, in float32. cuFFT is faster throughout; "
+        "where torch returns its results in another order of memory, they count as wrong here.",
+    ),
+    "det": ("Det", "The floor counts the matrices once."),
+    "bit_cast": ("BitCast", "The floor is that of a copy."),
     "roi_align": (
         "RoiAlign",
         "The floor counts X once, although regions read parts of it several times or not at all.",
