@@ -26,8 +26,9 @@ than the code that they measure.
 | --- | --- | --- |
 | [scatter_elements.py](scatter_elements.py) | ScatterElements and its peers | a GPU, torch |
 | [scatter_nd.py](scatter_nd.py) | ScatterND and its peers | a GPU, torch |
-| [uneven_scatter_elements.py](uneven_scatter_elements.py) | ScatterElements at hubs and in single \
-cells | a GPU, torch |
+| [uneven_scatter_elements.py](uneven_scatter_elements.py) | ScatterElements at hubs | a GPU, \
+torch |
+| [uneven_scatter_cells.py](uneven_scatter_cells.py) | ScatterElements in few cells | a GPU, torch |
 | [uneven_scatter_nd.py](uneven_scatter_nd.py) | ScatterND at hubs | a GPU, torch |
 | [non_zero.py](non_zero.py) | NonZero and its peers | a GPU, torch |
 | [top_k.py](top_k.py) | TopK and its peers | a GPU, torch |
@@ -90,7 +91,8 @@ PLUGINS = {
         "The plain RawKernel makes an atomic operation for each update, as NVIDIA's plugin does; "
         "the vector RawKernel adds 16 bytes at once where their indices are equal.",
     ),
-    "uneven_scatter_nd": ("ScatterND where updates meet", "As ScatterND."),
+    "uneven_scatter_cells": ("ScatterElements in cells", "As above."),
+    "uneven_scatter_nd": ("ScatterND where updates meet", "As above, with other peers."),
     "non_zero": ("NonZero", "The floor counts x once and the coordinates that come out."),
     "top_k": (
         "TopK",

@@ -99,12 +99,89 @@ template <typename T> __device__ void add_to_pair(T* target, T update) {
     atomicAdd(reinterpret_cast<Pair*>(target - is_upper), pair);
 }
 
+// Reduce the element at `position` of a tensor of `total` elements atomically, a 16-bit sum as a pair where there is one.
+template <Reduction R, typename T, typename Offset>
+__device__ void reduce_one(T* tensor, Offset position, Offset total, T update) {
+    if constexpr (R == Reduction::add && sizeof(T) == 2) {
+        if ((position | 1) < total) return add_to_pair(tensor + position, update);
+    }
+    reduce_into<R>(tensor + position, update);
+}
+
 // The type in which several updates of one element are combined.
 template <typename T> struct AccumulatorOf { using type = T; };
 template <> struct AccumulatorOf<__half> { using type = float; };
 template <> struct AccumulatorOf<__nv_bfloat16> { using type = float; };
 
 template <typename T, int N> struct alignas(sizeof(T) * N) Pack { T value[N]; };
+
+// Add 16-bit values in pairs, or in vectors of pairs where the hardware has them.
+template <typename T, int N> __device__ void add_pairs(T* target, const Pack<T, N>& update) {
+    using Pair = typename PairOf<T>::type;
+#if __CUDA_ARCH__ >= 900
+    if constexpr (N == 8) {
+        const auto bits = *reinterpret_cast<const uint4*>(&update);
+        if constexpr (is_same<T, __half>) {
+            asm volatile("red.global.add.noftz.v4.f16x2 [%0], {%1, %2, %3, %4};" ::"l"(target), "r"(bits.x), "r"(bits.y),
+                         "r"(bits.z), "r"(bits.w) : "memory");
+        } else {
+            asm volatile("red.global.add.noftz.v4.bf16x2 [%0], {%1, %2, %3, %4};" ::"l"(target), "r"(bits.x),
+                         "r"(bits.y), "r"(bits.z), "r"(bits.w) : "memory");
+        }
+        return;
+    }
+#endif
+#pragma unroll
+    for (int n = 0; n < N; n += 2) {
+        atomicAdd(reinterpret_cast<Pair*>(target + n), *reinterpret_cast<const Pair*>(&update.value[n]));
+    }
+}
+
+// Reduce all elements of an aligned word by compare-and-swap.
+template <Reduction R, typename T, int N> __device__ void reduce_word(T* target, const Pack<T, N>& update) {
+    using Word = Pack<T, N>;
+    static_assert(sizeof(Word) == sizeof(unsigned int));
+    unsigned int* address = reinterpret_cast<unsigned int*>(target);
+    unsigned int seen = *address;
+    while (true) {
+        const unsigned int expected = seen;
+        Word both = *reinterpret_cast<const Word*>(&expected);
+#pragma unroll
+        for (int n = 0; n < N; ++n) both.value[n] = reduced<R>(both.value[n], update.value[n]);
+        const unsigned int wanted = *reinterpret_cast<const unsigned int*>(&both);
+        if (wanted == expected) return;
+        seen = atomicCAS(address, expected, wanted);
+        if (seen == expected) return;
+    }
+}
+
+// Reduce all elements of an aligned pack, atomically for each element or for several together. The elements of a pack
+// of 16-bit values or of int8 are multiples of a word, or one.
+template <Reduction R, typename T, int N> __device__ void reduce_pack(T* target, const Pack<T, N>& update) {
+    constexpr int WORD = sizeof(T) < 4 ? 4 / sizeof(T) : 1;
+    if constexpr (R == Reduction::none) {
+        *reinterpret_cast<Pack<T, N>*>(target) = update;
+    } else if constexpr (N % WORD != 0 || WORD == 1) {
+#if __CUDA_ARCH__ >= 900
+        if constexpr (R == Reduction::add && is_same<T, float> && N == 4) {
+            atomicAdd(reinterpret_cast<float4*>(target), *reinterpret_cast<const float4*>(&update));
+            return;
+        }
+#endif
+#pragma unroll
+        for (int n = 0; n < N; ++n) reduce_into<R>(target + n, update.value[n]);
+    } else if constexpr (R == Reduction::add && sizeof(T) == 2) {
+        add_pairs(target, update);
+    } else {
+#pragma unroll
+        for (int n = 0; n < N; n += WORD) {
+            Pack<T, WORD> part;
+#pragma unroll
+            for (int w = 0; w < WORD; ++w) part.value[w] = update.value[n + w];
+            reduce_word<R>(target + n, part);
+        }
+    }
+}
 
 // Load data that is read once, without pushing other data out of the caches.
 template <typename P> __device__ __forceinline__ P load_once(const P* source) {

@@ -27,10 +27,13 @@ from pluginkit import (
     int32,
     int64,
 )
+from pluginkit.plugins._cuda.radix_sort import DEFINES as SORT_DEFINES
 from pluginkit.plugins._cuda.reductions import Reduction
-from pluginkit.plugins._cuda.row_lists import RowLists
+from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES, RowLists
 from pluginkit.plugins.scatter_elements.cases import sample_calls
-from pluginkit.plugins.scatter_elements.launches import DEFINES, ScatterElementsCall, list_bytes
+from pluginkit.plugins.scatter_elements.launches import DEFINES, ScatterElementsCall
+from pluginkit.plugins.scatter_elements.ordered_rows import DEFINES as ORDERED
+from pluginkit.plugins.scatter_elements.ordered_rows import ORDERED_BYTES, SWEPT_ITEMS, list_bytes
 from pluginkit.plugins.scatter_elements.reference import scatter_elements
 
 
@@ -45,11 +48,13 @@ class ScatterElements(Plugin):
 
     Where an index occurs twice, "none" keeps the last update in the reference and one of them on a
     GPU. Integers wrap. NaN wins in "min" and "max", as in numpy. Floating-point sums and products
-    run in any order. Where only atomics suit the shape, 16-bit types also round at every update,
-    while the reference accumulates in float32 and rounds once: the error grows with the number of
-    updates of one element and with the largest intermediate value, and the tolerance is for 16
-    updates below 4 in magnitude. deterministic=True fixes the order: results are bit-identical
-    from run to run, "none" keeps the last update, and 16-bit types round once.
+    run in any order. Where only atomics suit the shape, for rows of indices that are not constant,
+    and in rows of data with very many updates, 16-bit types also round at every update, while the
+    reference accumulates in float32 and rounds once: the error grows with the number of updates of
+    one element and with the largest intermediate value, and the tolerance is for 16 updates below 4
+    in magnitude. deterministic=True fixes the order: results are bit-identical from run to run,
+    "none" keeps the last update, and 16-bit types round once, or twice where some rows of indices
+    are constant and others are not.
 
     Inputs:      data: rank 1 to 8, float32 | float16 | bfloat16 | int64 | int32 | int8, linear;
                  any dimension dynamic.
@@ -60,8 +65,8 @@ class ScatterElements(Plugin):
     Attributes:  axis: int, -rank to rank - 1, default 0.
                  reduction: none | add | mul | min | max, default none.
                  deterministic: bool, default false.
-    Workspace:   4 bytes for each row of data and of updates where the axis is not the last, for
-                 each element of both when deterministic.
+    Workspace:   4 bytes for each row of data and 8 for each row of updates where the axis is not
+                 the last, and when deterministic 4 for each element of both.
     Tolerance:   float32 1e-5, float16 4e-2, bfloat16 3e-1; integers exact.
     Errors:      PK124 indices and updates differ in shape. PK126 axis is out of range.
                  shapes: the shapes do not fit data.
@@ -103,20 +108,54 @@ class ScatterElements(Plugin):
     )
     link_rows = CudaKernel(
         "rows.cu",
-        "link_rows<{Tind}, {KEEP_LAST}>",
-        constants={"KEEP_LAST": (False, True)},
+        "link_rows<{Tind}, {KEEP_LAST}, {VECTOR}>",
+        constants={"KEEP_LAST": (False, True), "VECTOR": (1, VECTOR_BYTES)},
         defines=DEFINES,
     )
     gather_rows = CudaKernel(
         "rows.cu",
-        "gather_rows<{T}, Reduction::{reduction}, {LANES}>",
-        constants={"LANES": (4, 8, 16, 32)},
+        "gather_rows<{T}, Reduction::{reduction}, {LANES}, {VECTOR}>",
+        constants={"LANES": (4, 8, 16, 32), "VECTOR": (1, VECTOR_BYTES)},
         defines=DEFINES,
     )
+    finish_rows = CudaKernel(
+        "rows.cu",
+        "finish_rows<{T}, {Tind}, Reduction::{reduction}, {LANES}, {VECTOR}>",
+        constants={"LANES": (4, 8, 16, 32), "VECTOR": (1, VECTOR_BYTES)},
+        defines=DEFINES,
+    )
+    make_row_keys = CudaKernel("ordered_rows.cu", "make_row_keys", defines=ORDERED)
+    make_element_keys = CudaKernel(
+        "ordered_rows.cu",
+        "make_element_keys<{Tind}, {RANK}>",
+        constants={"RANK": (3, 8)},
+        defines=ORDERED,
+    )
+    place_digits = CudaKernel("../_cuda/radix_sort.cu", "place_digits", defines=SORT_DEFINES)
+    sort_by_digit = CudaKernel(
+        "../_cuda/radix_sort.cu",
+        "sweep<unsigned int, {ITEMS}>",
+        constants={"ITEMS": (SWEPT_ITEMS,)},
+        defines=SORT_DEFINES,
+    )
+    find_row_starts = CudaKernel("ordered_rows.cu", "find_row_starts", defines=ORDERED)
+    combine_chunks = CudaKernel(
+        "ordered_rows.cu",
+        "combine_chunks<{T}, Reduction::{reduction}, {LANES}, {VECTOR}>",
+        constants={"LANES": (1, 4, 8, 16, 32), "VECTOR": (1, VECTOR_BYTES)},
+        defines=ORDERED,
+    )
+    gather_ordered_rows = CudaKernel(
+        "ordered_rows.cu",
+        "gather_ordered_rows<{T}, Reduction::{reduction}, {LANES}, {VECTOR}>",
+        constants={"LANES": (1, 4, 8, 16, 32), "VECTOR": (1, VECTOR_BYTES)},
+        defines=ORDERED,
+    )
+    empty_heads = CudaKernel("lists.cu", "empty_heads", defines=DEFINES)
     link_elements = CudaKernel(
         "lists.cu",
-        "link_elements<{Tind}, {RANK}>",
-        constants={"RANK": (3, 8)},
+        "link_elements<{Tind}, {RANK}, {KEEP_LAST}>",
+        constants={"RANK": (3, 8), "KEEP_LAST": (False, True)},
         defines=DEFINES,
     )
     gather_elements = CudaKernel(
@@ -141,8 +180,10 @@ class ScatterElements(Plugin):
         return list_bytes(self, data, indices, updates)
 
     def workspace_bound(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Dim:
-        """Return room for lists of single elements, or of rows, of which there are no more."""
-        return RowLists.nbytes(data.size, updates.size)
+        """Return room for lists of rows, or for updates in order: two keys and two places each."""
+        if not self.deterministic:
+            return RowLists.nbytes(data.size, updates.size)
+        return 5 * data.size + 17 * updates.size + ORDERED_BYTES
 
     def launches(
         self,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from pluginkit import (
     Copy,
-    Fill,
     Launch,
     Step,
     TensorDesc,
@@ -18,16 +17,21 @@ from pluginkit import (
     known,
     offset_type,
     product,
-    where,
 )
 from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins._cuda.row_lists import (
-    EMPTY_BYTE,
     LIST_ITEMSIZE,
     VECTOR_BYTES,
+    WARP_LANES,
     RowLists,
+    at_most,
     gather,
+    groups_of,
+    leftover_grid,
+    row_grid,
 )
+from pluginkit.plugins.scatter_elements.merged_dims import MergedDims, merged_dims
+from pluginkit.plugins.scatter_elements.ordered_rows import OrderedRows
 from pluginkit.plugins.scatter_elements.variants import (
     COLUMNS,
     ENOUGH_BLOCKS,
@@ -45,20 +49,21 @@ if TYPE_CHECKING:
 _BLOCK = 256
 #: The most threads of a block that loads vectors of a tile, and of a block if there are few.
 _TILE_BLOCK, _LONE_TILE_BLOCK = 128, 512
-_WARP = 32
 #: How many rows of indices a warp of the rows variant reads at once.
 _ROWS_A_WARP = 4
-#: The most blocks of the elements kernel after the rows kernels, when it usually has nothing to do.
-_LEFTOVER_BLOCKS = 4096
+#: The most blocks that work on lists of elements; after the rows they usually have nothing to do.
+_LIST_BLOCKS = 2112
+#: The bytes of output that stay in the L2 cache while indices and updates stream past.
+_SLICE_BYTES = 2**25
 
 #: The constants that the kernels share with Python.
 DEFINES = {
     **row_lists.DEFINES,
+    "LONE_TILE_BLOCK": _LONE_TILE_BLOCK,
     "COLUMNS": COLUMNS,
     "MAX_LISTED_IN_TILE": MAX_LISTED_IN_TILE,
     "ROWS_A_WARP": _ROWS_A_WARP,
     "TILE_LINK_BYTES": TILE_LINK_BYTES,
-    "WARP": _WARP,
 }
 
 
@@ -90,6 +95,8 @@ class ScatterElementsCall:
             "tile": self._tile,
             "column": self._column,
             "rows": self._rows,
+            "ordered_rows": self._ordered_rows,
+            "ordered_elements": self._ordered_elements,
             "lists": self._lists,
         }
         return makers[variant or choose(self.problem)]()
@@ -99,19 +106,15 @@ class ScatterElementsCall:
         return merged_dims(data, updates, self.axis)
 
     def _elements(self) -> Sequence[Step]:
-        return Copy(self.output, self.data), self._scatter(None, None)
-
-    def _scatter(self, state: Workspace | None, heads: Workspace | None) -> Launch:
         data, updates = self.data, self.updates
         offset = offset_type(*data.shape, *updates.shape, data.size, updates.size)
         dims = self._merged_dims()
         rank = dims.rank
         stride = product(data.shape[self.axis + 1 :])
         sizes = [updates.size, data.size, data.shape[self.axis], stride]
-        blocks = -(-updates.size // _BLOCK)
-        return Launch(
+        scatter = Launch(
             self.plugin.elements,
-            grid=blocks if state is None else min(blocks, _LEFTOVER_BLOCKS),
+            grid=-(-updates.size // _BLOCK),
             block=_BLOCK,
             args=(
                 self.output,
@@ -119,11 +122,10 @@ class ScatterElementsCall:
                 updates,
                 *map(offset, sizes),
                 offset(dims.geometry(rank)),
-                state,
-                heads,
             ),
             constants={"OFFSET": offset.cpp, "RANK": rank},
         )
+        return Copy(self.output, self.data), scatter
 
     def _tile(self) -> Sequence[Step]:
         problem = self.problem
@@ -137,7 +139,7 @@ class ScatterElementsCall:
             most = _LONE_TILE_BLOCK
         else:
             most = _TILE_BLOCK if is_vector else _BLOCK
-        threads = min(max(-(-wanted // _WARP) * _WARP, 2 * _WARP), most)
+        threads = min(max(-(-wanted // WARP_LANES) * WARP_LANES, 2 * WARP_LANES), most)
         tile = Launch(
             self.plugin.tile,
             grid=problem.outer,
@@ -164,113 +166,122 @@ class ScatterElementsCall:
         return self.output, self.data, self.indices, self.updates
 
     def _rows(self) -> Sequence[Step]:
-        problem = self.problem
-        output_rows, rows = problem.outer * problem.axis_size, problem.outer * problem.count
-        lists = RowLists(self.workspace, output_rows)
-        link = Launch(
-            self.plugin.link_rows,
-            grid=-(-rows // (_BLOCK // _WARP * _ROWS_A_WARP)),
+        problem, plugin = self.problem, self.plugin
+        inner, vector, rows = problem.inner, problem.row_vector_bytes, problem.update_rows
+        lists = RowLists(self.workspace, problem.output_rows, rows)
+        link = self._link_rows(lists)
+        output, data, updates = self.output, self.data, self.updates
+        gathered = gather(
+            plugin.gather_rows, (output, data, updates), lists, inner, vector, VECTOR=vector
+        )
+        grid = row_grid(rows, inner, max(vector // problem.itemsize, 1))
+        leftover = leftover_grid(rows, grid)
+        slices = groups_of(problem.slab_bytes, _SLICE_BYTES)
+        finish = Launch(
+            plugin.finish_rows,
+            grid=leftover.blocks,
             block=_BLOCK,
             args=(
-                self.indices,
-                self.workspace,
-                lists.heads,
-                lists.links,
-                *map(int32, (rows, problem.count, problem.axis_size, problem.inner)),
+                *(output, self.indices, updates, lists.workspace, lists.heads, lists.targets),
+                *map(int32, (rows, problem.count, problem.axis_size, inner, leftover.stretch)),
+                int32(groups_of(problem.axis_size, slices)),
             ),
-            constants={"KEEP_LAST": self.plugin.reduction == "none"},
+            constants={"LANES": grid.lanes, "VECTOR": vector},
         )
-        tensors = self.output, self.data, self.updates
-        gathered = gather(self.plugin.gather_rows, tensors, lists, problem.inner)
-        return lists.empty, link, gathered, self._scatter(self.workspace, lists.heads)
+        return lists.empty, link, gathered, finish
 
-    def _lists(self) -> Sequence[Step]:
-        size = known(self.data.size)
-        heads, links = self.workspace, self.workspace.at(size * LIST_ITEMSIZE)
-        dims = self._merged_dims()
-        rank = dims.rank
-        stride = product(self.data.shape[self.axis + 1 :])
+    def _link_rows(self, lists: RowLists, *, is_linked: bool = True) -> Launch:
+        problem = self.problem
+        sizes = problem.update_rows, problem.count, problem.axis_size, problem.inner
+        heads = lists.heads if is_linked else None
+        return Launch(
+            self.plugin.link_rows,
+            grid=-(-problem.update_rows // (_BLOCK // WARP_LANES * _ROWS_A_WARP)),
+            block=_BLOCK,
+            args=(
+                *(self.indices, lists.workspace, heads, lists.links, lists.targets),
+                *map(int32, sizes),
+            ),
+            constants={
+                "KEEP_LAST": self.plugin.reduction == "none",
+                "VECTOR": problem.row_vector_bytes,
+            },
+        )
+
+    def _ordered_rows(self) -> Sequence[Step]:
+        problem = self.problem
+        rows = problem.output_rows, problem.update_rows
+        ordered = OrderedRows.of_rows(self.plugin, problem, *rows)
+        lists = ordered.lists(self.workspace)
+        tensors = self.output, self.data, self.updates
+        combined: Sequence[Step]
+        if is_plain := self.plugin.reduction == "none":  # the last one of each row is kept
+            vector = problem.row_vector_bytes
+            gathered = gather(
+                self.plugin.gather_rows, tensors, lists, problem.inner, vector, VECTOR=vector
+            )
+            combined = (gathered,)
+        else:
+            make_keys = self.plugin.make_row_keys
+            combined = tuple(ordered.steps(tensors, self.workspace, make_keys, lists.targets))
+        link = self._link_rows(lists, is_linked=is_plain)
+        return lists.empty, link, *combined, *self._lists(lists)
+
+    def _ordered_elements(self) -> Sequence[Step]:
+        data, updates, dims = self.data, self.updates, self._merged_dims()
+        if self.plugin.reduction == "none":  # the last one of each element is kept
+            return self._lists()
+        problem, plugin = self.problem, self.plugin
+        ordered = OrderedRows.of_elements(plugin, problem, known(data.size), known(updates.size))
+        sources = self.indices, int32(problem.axis_size), int32(problem.inner)
+        combined = ordered.steps(
+            (self.output, data, updates),
+            self.workspace,
+            plugin.make_element_keys,
+            *sources,
+            int32(dims.geometry(dims.rank)),
+            RANK=dims.rank,
+        )
+        return ordered.lists(self.workspace).empty, *combined
+
+    def _lists(self, rows: RowLists | None = None) -> Sequence[Step]:
+        """Return the launches of all elements, or after the rows those of irregular rows.
+
+        With "none", where the last update wins, these are all elements again.
+        """
+        size, stride = known(self.data.size), product(self.data.shape[self.axis + 1 :])
+        is_plain, dims = self.plugin.reduction == "none", self._merged_dims()
+        state = targets = None
+        heads, data = self.workspace, self.data
+        if rows is not None:
+            state, heads = rows.workspace, rows.heads
+            if not is_plain:
+                targets, heads, data = rows.targets, rows.end, self.output
+        links = heads.at(size * LIST_ITEMSIZE)
+        blocks, update_blocks = (
+            at_most(_LIST_BLOCKS, groups_of(known(desc.size), _BLOCK))
+            for desc in (self.data, self.updates)
+        )
+        empty = Launch(self.plugin.empty_heads, blocks, _BLOCK, (heads, int32(size), state))
         link = Launch(
             self.plugin.link_elements,
-            grid=-(-self.updates.size // _BLOCK),
+            grid=update_blocks,
             block=_BLOCK,
             args=(
                 self.indices,
                 heads,
                 links,
                 *map(int32, (self.updates.size, self.data.shape[self.axis], stride)),
-                int32(dims.geometry(rank)),
+                int32(dims.geometry(dims.rank)),
+                state,
+                targets,
             ),
-            constants={"RANK": rank},
+            constants={"RANK": dims.rank, "KEEP_LAST": is_plain},
         )
         gather = Launch(
             self.plugin.gather_elements,
-            grid=-(-self.data.size // _BLOCK),
+            grid=blocks,
             block=_BLOCK,
-            args=(self.output, self.data, self.updates, heads, links, int32(self.data.size)),
+            args=(self.output, data, self.updates, heads, links, int32(size), state),
         )
-        return Fill(self.workspace.first(size * LIST_ITEMSIZE), EMPTY_BYTE), link, gather
-
-
-def list_bytes(
-    plugin: ScatterElements, data: TensorDesc, indices: TensorDesc, updates: TensorDesc
-) -> int:
-    """Return the bytes of the lists, enough for smaller shapes too."""
-    problem = problem_of(plugin, data, indices, updates)
-    if problem.needs_order:
-        return known(data.size + updates.size) * LIST_ITEMSIZE
-    if problem.inner * problem.itemsize < VECTOR_BYTES:
-        return 0
-    return RowLists.nbytes(problem.outer * problem.axis_size, problem.outer * problem.count)
-
-
-@dataclass(frozen=True)
-class MergedDims:
-    """The updates' dimensions, innermost first, adjacent ones merged if the output allows it.
-
-    Attributes:
-        count: how many dimensions there are; the entries after them are 1 and 0.
-        sizes: the size of each.
-        strides: the stride of each in the output; 0 along the axis, where the index decides.
-    """
-
-    count: int
-    sizes: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    @property
-    def rank(self) -> int:
-        """The number of dimensions that the kernel is compiled for."""
-        return 3 if self.count <= 3 else 8
-
-    def geometry(self, rank: int) -> list[int]:
-        """Return the kernel's Geometry: sizes, then strides, outermost first."""
-        more = rank - len(self.sizes)
-        sizes = [*self.sizes, *[1] * more][:rank]
-        strides = [*self.strides, *[0] * more][:rank]
-        return [*reversed(sizes), *reversed(strides)]
-
-
-def merged_dims(data: Sequence[int], updates: Sequence[int], axis: int) -> MergedDims:
-    """Return the updates' dimensions without those of size 1, adjacent ones merged.
-
-    A ``where`` puts each dimension into its place, instead of a branch that appends it to a list:
-    in an exported library eight dimensions would otherwise have thousands of paths.
-    """
-    sizes, strides = [1] * len(data), [0] * len(data)
-    count, size, stride = 0, 1, -1  # of the last dimension; -1 is no dimension's stride
-    step = 1
-    for dim in reversed(range(len(data))):
-        own = 0 if dim == axis else step
-        is_one, is_next = updates[dim] == 1, own == size * stride
-        merged = where(is_next, size * updates[dim], updates[dim])
-        size, stride, count = (
-            where(is_one, size, merged),
-            where(is_one, stride, where(is_next, stride, own)),
-            where(is_one, count, where(is_next, count, count + 1)),
-        )
-        for place in range(len(data) - dim):
-            sizes[place] = where(count == place + 1, size, sizes[place])
-            strides[place] = where(count == place + 1, stride, strides[place])
-        step *= data[dim]
-    return MergedDims(count, tuple(sizes), tuple(strides))
+        return empty, link, gather

@@ -7,13 +7,20 @@ elements   no other variant applies; float sums and products run in any order
 tile       the axis is the last dimension, and its cells and updates fit into shared memory
 column     there are at least 32 values inside the axis, their accumulators fit into shared
            memory, and there are enough columns to fill a GPU
-rows       the values inside the axis come in multiples of 16 bytes, and there are many updates.
-           The device finds out whether their indices are constant, as in a graph network. If they
-           are not, and for rows with very many updates, the elements kernel does the work
-lists      deterministic=True, the order of updates matters, and neither tile nor column applies
+rows       there are at least 16 bytes inside the axis, and many updates. The device finds out
+           which rows of updates have constant indices, as all have in a graph network: they are
+           combined without atomics, but for those of an output row that gets very many
+ordered    deterministic=True, the order of updates matters, and rows would apply, however few
+           updates there are: rows of updates
+_rows      are sorted by the row that they go to. The elements of those whose indices are not
+           constant have lists for each element of data
+ordered    deterministic=True, the order of updates matters, and there are less than 16 bytes
+_elements  inside the axis: single elements are sorted by the element that they go to
+lists      deterministic=True, the order of updates matters, and nothing else applies
 =========  ======================================================================================
 
-All variants except elements and lists need updates as large as data in all dimensions but the axis.
+The variants tile, column, rows and ordered_rows need updates as large as data in all dimensions but
+the axis.
 """
 
 from __future__ import annotations
@@ -23,12 +30,19 @@ from math import prod
 from typing import TYPE_CHECKING, Literal
 
 from pluginkit import InputError, TensorDesc, known, where
-from pluginkit.plugins._cuda.row_lists import LIST_ITEMSIZE, MAX_LISTED, MAX_ROW, VECTOR_BYTES
+from pluginkit.plugins._cuda.row_lists import (
+    LIST_ITEMSIZE,
+    MAX_LISTED,
+    MAX_ROW,
+    VECTOR_BYTES,
+)
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements
 
-KernelVariant = Literal["elements", "tile", "column", "rows", "lists"]
+KernelVariant = Literal[
+    "elements", "tile", "column", "rows", "ordered_rows", "ordered_elements", "lists"
+]
 
 #: The shared memory that a block can have on every supported GPU.
 SHARED_BYTES = 64 * 1024
@@ -52,6 +66,9 @@ class ScatterProblem:
         axis_size: data's dimension along the axis.
         inner: the product of data's dimensions after the axis.
         count: the updates along the axis.
+        update_rows: the rows of updates: what lies inside the axis is a row.
+        data_size: the number of elements of data.
+        updates_size: the number of updates.
         is_covering: whether updates are as large as data in every dimension but the axis.
         itemsize: the bytes of an element of data.
         index_itemsize: the bytes of an index.
@@ -63,6 +80,9 @@ class ScatterProblem:
     axis_size: int
     inner: int
     count: int
+    update_rows: int
+    data_size: int
+    updates_size: int
     is_covering: bool
     itemsize: int
     index_itemsize: int
@@ -70,16 +90,14 @@ class ScatterProblem:
     needs_order: bool
 
     @property
-    def updates_size(self) -> int:
-        """The number of updates, if they cover data."""
-        return self.outer * self.count * self.inner
-
-    @property
     def tile_bytes(self) -> int:
-        """The shared memory of a tile: a head for each cell, a link and a value for each update."""
+        """The shared memory of a tile: a head for each cell and for the cells with long lists.
+
+        Also a link and a value for each update.
+        """
         heads = _whole_vectors(self.axis_size * LIST_ITEMSIZE)
         links = _whole_vectors(self.count * TILE_LINK_BYTES)
-        return heads + links + self.count * self.itemsize
+        return heads + links + _whole_vectors(self.count * self.itemsize) + VECTOR_BYTES
 
     @property
     def column_bytes(self) -> int:
@@ -92,9 +110,20 @@ class ScatterProblem:
         return self.outer * -(-self.inner // COLUMNS)
 
     @property
-    def row_lists(self) -> int:
-        """The number of list heads and links of the rows variant."""
-        return self.outer * (self.axis_size + self.count)
+    def slab_bytes(self) -> int:
+        """The bytes of data along the axis and inside it, which updates reach at random."""
+        return self.axis_size * self.inner * self.itemsize
+
+    @property
+    def output_rows(self) -> int:
+        """The rows of data."""
+        return self.outer * self.axis_size
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there are rows, of a vector or more, of which some may go to rows of data."""
+        is_wide = self.inner * self.itemsize >= VECTOR_BYTES and self.inner <= MAX_ROW
+        return is_wide and self.output_rows + 2 * self.update_rows <= MAX_LISTED
 
     @property
     def is_vectorised_tile(self) -> bool:
@@ -104,10 +133,11 @@ class ScatterProblem:
         return is_aligned and self.outer >= ENOUGH_BLOCKS
 
     @property
-    def has_vector_rows(self) -> bool:
-        """Whether rows of values and rows of indices are multiples of a vector."""
-        sizes = self.inner * self.itemsize, self.inner * self.index_itemsize
-        return all(size % VECTOR_BYTES == 0 for size in sizes)
+    def row_vector_bytes(self) -> int:
+        """The bytes of a load of a row: a vector if rows are multiples of one, or 1, an element."""
+        rest = self.inner * self.itemsize % VECTOR_BYTES
+        index_rest = self.inner * self.index_itemsize % VECTOR_BYTES
+        return VECTOR_BYTES if rest + index_rest == 0 else 1
 
 
 def problem_of(
@@ -127,6 +157,9 @@ def problem_of(
         axis_size=shape[axis],
         inner=prod(shape[axis + 1 :]),
         count=known(updates.shape[axis]),
+        update_rows=prod(known(dim) for dim in updates.shape[: axis + 1]),
+        data_size=known(data.size),
+        updates_size=known(updates.size),
         is_covering=smaller == 0,
         itemsize=data.dtype.itemsize,
         index_itemsize=indices.dtype.itemsize,
@@ -146,18 +179,25 @@ def choose(problem: ScatterProblem) -> KernelVariant:
             return "tile"
         if _fits_column(problem):
             return "column"
-        if _suits_rows(problem) and not problem.needs_order:
+        if problem.has_rows and problem.needs_order:
+            return _in_order(problem, "ordered_rows")
+        if problem.has_rows and problem.updates_size >= MANY_UPDATES:
             return "rows"
     if not problem.needs_order:
         return "elements"
-    if max(problem.updates_size, problem.outer * problem.axis_size * problem.inner) > MAX_LISTED:
+    is_wide = problem.inner * problem.itemsize >= VECTOR_BYTES
+    return _in_order(problem, "lists" if is_wide else "ordered_elements")
+
+
+def _in_order(problem: ScatterProblem, variant: KernelVariant) -> KernelVariant:
+    if max(problem.updates_size, problem.data_size) > MAX_LISTED:
         raise InputError(
             f"deterministic=True on {problem.updates_size} updates; "
             f"expected at most {MAX_LISTED}, and no more elements of data.",
             code="deterministic",
             fix="leave deterministic out, or split the operation.",
         )
-    return "lists"
+    return variant
 
 
 def _fits_tile(problem: ScatterProblem) -> bool:
@@ -167,11 +207,6 @@ def _fits_tile(problem: ScatterProblem) -> bool:
 def _fits_column(problem: ScatterProblem) -> bool:
     is_wide = problem.inner >= COLUMNS and problem.column_blocks >= ENOUGH_BLOCKS
     return is_wide and problem.column_bytes <= SHARED_BYTES
-
-
-def _suits_rows(problem: ScatterProblem) -> bool:
-    is_large = problem.updates_size >= MANY_UPDATES and problem.row_lists <= MAX_LISTED
-    return is_large and problem.has_vector_rows and problem.inner <= MAX_ROW
 
 
 def _whole_vectors(nbytes: int) -> int:

@@ -27,11 +27,10 @@ from pluginkit import (
     int64,
 )
 from pluginkit.plugins._cuda.reductions import Reduction
-from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES, RowLists
+from pluginkit.plugins._cuda.row_lists import ROW_UNITS, RowLists
 from pluginkit.plugins.scatter_nd.cases import sample_calls
 from pluginkit.plugins.scatter_nd.launches import (
     DEFINES,
-    WORD_BYTES,
     ScatterNDCall,
     list_bound,
     rows_of,
@@ -53,9 +52,10 @@ class ScatterND(Plugin):
 
     Where a tuple occurs twice, "none" keeps the last update in the reference and one of them on a
     GPU. Integers wrap. NaN wins in "min" and "max", as in numpy. Floating-point sums and products
-    run in any order. Few updates, and slices of less than 16 bytes, are reduced with atomics, where
-    16-bit types round at every update; else, as in the reference, they accumulate in float32 and
-    round once. The tolerance is for 16 updates of one element below 4 in magnitude.
+    run in any order. Few updates, slices of less than 16 bytes and of very many updates are reduced
+    with atomics, where 16-bit types round at every update; else, as in the reference, they
+    accumulate in float32 and round once. The tolerance is for 16 updates of one element below 4 in
+    magnitude.
 
     Inputs:      data: rank 1 to 8, float32 | float16 | bfloat16 | int64 | int32 | int8, linear;
                  any dimension dynamic.
@@ -63,7 +63,8 @@ class ScatterND(Plugin):
                  updates: indices.shape[:-1] + data.shape[depth:], the dtype of data.
     Outputs:     output: the shape and dtype of data.
     Attributes:  reduction: none | add | mul | min | max, default none.
-    Workspace:   4 bytes for each slice of data and of updates where a slice has 16 bytes or more.
+    Workspace:   4 bytes for each slice of data and 8 for each slice of updates where a slice has
+                 16 bytes or more.
     Tolerance:   float32 1e-5, float16 4e-2, bfloat16 3e-1; integers exact.
     Errors:      shapes: the shapes do not fit each other. index: an index is out of range
                  (reference).
@@ -86,10 +87,11 @@ class ScatterND(Plugin):
 
     in_place = CudaKernel(
         "kernel.cu",
-        "scatter_in_place<{T}, Reduction::{reduction}, {OFFSET}, {WORD}>",
-        constants={"OFFSET": OFFSETS, "WORD": (False, True)},
+        "scatter_in_place<{T}, Reduction::{reduction}, {OFFSET}, {VECTOR}>",
+        constants={"OFFSET": OFFSETS, "VECTOR": ROW_UNITS},
         defines=DEFINES,
     )
+    copy_bytes = CudaKernel("kernel.cu", "copy_bytes", defines=DEFINES)
     link_tuples = CudaKernel(
         "kernel.cu",
         "link_tuples<{KEEP_LAST}>",
@@ -99,7 +101,13 @@ class ScatterND(Plugin):
     gather_rows = CudaKernel(
         "kernel.cu",
         "gather_rows<{T}, Reduction::{reduction}, {LANES}, {VECTOR}>",
-        constants={"LANES": (4, 8, 16, 32), "VECTOR": (1, WORD_BYTES, VECTOR_BYTES)},
+        constants={"LANES": (4, 8, 16, 32), "VECTOR": ROW_UNITS},
+        defines=DEFINES,
+    )
+    finish_long_lists = CudaKernel(
+        "kernel.cu",
+        "finish_long_lists<{T}, Reduction::{reduction}, {LANES}, {VECTOR}>",
+        constants={"LANES": (4, 8, 16, 32), "VECTOR": ROW_UNITS},
         defines=DEFINES,
     )
 

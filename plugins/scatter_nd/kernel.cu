@@ -1,13 +1,13 @@
 // ScatterND: each tuple of indices names a row of data, and each update is a row. There are two methods:
 //
-//   in place   a thread reduces one element of an update, or a word of several, into a copy of data
+//   in place   a thread reduces one element of an update, or a vector of several, into a copy of data
 //   lists      each output row has a list of its update rows and is written once: no atomics on values, no separate
-//              copy, one rounding. Rows with very long lists are reduced in place.
+//              copy, one rounding. Many threads share the rows of a long list.
 
 #include "../_cuda/reduce.cuh"
 #include "../_cuda/row_lists.cuh"
 
-using pluginkit::MAX_DEPTH, pluginkit::WORD_BYTES;  // from launches.py
+using pluginkit::COPIES, pluginkit::MAX_DEPTH;  // from launches.py
 
 // The dimensions of data that a tuple indexes.
 template <typename Offset> struct Sizes { Offset size[MAX_DEPTH]; };
@@ -29,68 +29,56 @@ __device__ __forceinline__ bool find_row(const long long* tuple, int depth, cons
     return is_inside;
 }
 
-// Reduce all elements of an aligned word at once.
-template <Reduction R, typename T>
-__device__ void reduce_word(T* target, Pack<T, WORD_BYTES / sizeof(T)> update) {
-    using Word = Pack<T, WORD_BYTES / sizeof(T)>;
-    static_assert(sizeof(Word) == sizeof(unsigned int));
-    if constexpr (R == Reduction::none) {
-        *reinterpret_cast<Word*>(target) = update;
-    } else if constexpr (R == Reduction::add && sizeof(T) == 2) {
-        using Pair = typename PairOf<T>::type;
-        atomicAdd(reinterpret_cast<Pair*>(target), *reinterpret_cast<const Pair*>(&update));
-    } else {
-        unsigned int* address = reinterpret_cast<unsigned int*>(target);
-        unsigned int seen = *address;
-        while (true) {
-            const unsigned int expected = seen;
-            Word both = *reinterpret_cast<const Word*>(&expected);
-#pragma unroll
-            for (int n = 0; n < WORD_BYTES / sizeof(T); ++n) both.value[n] = reduced<R>(both.value[n], update.value[n]);
-            const unsigned int wanted = *reinterpret_cast<const unsigned int*>(&both);
-            if (wanted == expected) return;
-            seen = atomicCAS(address, expected, wanted);
-            if (seen == expected) return;
-        }
-    }
-}
-
+// Reduce each element of the updates into a copy of data, or each pack of VECTOR bytes, of which a row is a multiple.
 // Offset is an unsigned type that holds the number of updates and of output elements. `inner` is the number of elements
-// of a row, `total` that of data. WORD: T is narrower than a word, and rows are multiples of one. If heads is given,
-// the lists have been combined before, and this kernel does the rows with long ones. Usually there are none, so a small
-// grid does it in strides.
-template <typename T, Reduction R, typename Offset, bool WORD>
+// of a row, `total` that of data.
+template <typename T, Reduction R, typename Offset, int VECTOR>
 __global__ void scatter_in_place(T* __restrict__ output, const long long* __restrict__ indices,
                                  const T* __restrict__ updates, Offset count, Offset inner, Offset total, int depth,
-                                 Sizes<Offset> sizes, const RowState* state, const int* heads) {
-    constexpr int N = WORD && sizeof(T) < WORD_BYTES ? WORD_BYTES / sizeof(T) : 1;
-    if (state != nullptr && state->has_long_list == UNTOUCHED) return;
-    const Offset packs = inner / N, step = static_cast<Offset>(gridDim.x) * blockDim.x;
-    for (Offset at = static_cast<Offset>(blockIdx.x) * blockDim.x + threadIdx.x; at < count * packs; at += step) {
-        const Offset update_row = at / packs;
-        Offset row;
-        if (!find_row(indices + update_row * depth, depth, sizes, row)) continue;
-        if (heads != nullptr && heads[row] != LISTED_ELSEWHERE) continue;
-        const Offset target = row * inner + (at - update_row * packs) * N;
-        if constexpr (N > 1) {
-            reduce_word<R>(output + target, reinterpret_cast<const Pack<T, N>*>(updates)[at]);
-        } else if constexpr (R == Reduction::add && sizeof(T) == 2) {
-            if ((target | 1) < total) add_to_pair(output + target, updates[at]);
-            else reduce_into<R>(output + target, updates[at]);
-        } else {
-            reduce_into<R>(output + target, updates[at]);
-        }
+                                 Sizes<Offset> sizes) {
+    constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
+    const Offset packs = inner / N, at = static_cast<Offset>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (at >= count * packs) return;
+    const Offset update_row = at / packs;
+    Offset row;
+    if (!find_row(indices + update_row * depth, depth, sizes, row)) return;
+    const Offset target = row * inner + (at - update_row * packs) * N;
+    const auto update = load_once(reinterpret_cast<const Pack<T, N>*>(updates) + at);
+    if constexpr (N == 1) reduce_one<R>(output, target, total, update.value[0]);
+    else reduce_pack<R>(output + target, update);
+}
+
+// Copy bytes, COPIES vectors for each thread and the last bytes one by one. What is copied stays in the L2 cache, where
+// atomics need it next.
+__global__ void copy_bytes(char* __restrict__ output, const char* __restrict__ data, unsigned long long nbytes) {
+    constexpr int VECTOR = sizeof(int4);
+    const unsigned long long first = static_cast<unsigned long long>(blockIdx.x) * blockDim.x * COPIES + threadIdx.x;
+    const unsigned long long vectors = nbytes / VECTOR;
+    int4 held[COPIES];
+#pragma unroll
+    for (int k = 0; k < COPIES; ++k) {
+        const int4* source = reinterpret_cast<const int4*>(data) + first + k * blockDim.x;
+        if (first + k * blockDim.x < vectors) held[k] = __ldcs(source);
     }
+#pragma unroll
+    for (int k = 0; k < COPIES; ++k) {
+        if (first + k * blockDim.x < vectors) reinterpret_cast<int4*>(output)[first + k * blockDim.x] = held[k];
+    }
+    if (first < nbytes % VECTOR) output[vectors * VECTOR + first] = data[vectors * VECTOR + first];
 }
 
 // Add each row of updates to the list of its output row. With KEEP_LAST only the last one is kept.
 template <bool KEEP_LAST>
-__global__ void link_tuples(const long long* __restrict__ indices, int* heads, int* next, unsigned int count, int depth,
-                            Sizes<unsigned int> sizes) {
+__global__ void link_tuples(const long long* __restrict__ indices, int* heads, int* next, int* targets,
+                            unsigned int count, int depth, Sizes<unsigned int> sizes) {
     const unsigned int update_row = blockIdx.x * blockDim.x + threadIdx.x;
     if (update_row >= count) return;
     unsigned int row;
-    if (!find_row(indices + static_cast<long long>(update_row) * depth, depth, sizes, row)) return;
-    if constexpr (KEEP_LAST) atomicMax(heads + row, static_cast<int>(update_row));
-    else next[update_row] = atomicExch(heads + row, static_cast<int>(update_row));
+    const bool is_inside = find_row(indices + static_cast<long long>(update_row) * depth, depth, sizes, row);
+    if constexpr (KEEP_LAST) {
+        if (is_inside) atomicMax(heads + row, static_cast<int>(update_row));
+    } else {
+        targets[update_row] = is_inside ? static_cast<int>(row) : NO_TARGET;
+        if (is_inside) next[update_row] = atomicExch(heads + row, static_cast<int>(update_row));
+    }
 }

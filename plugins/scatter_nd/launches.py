@@ -15,9 +15,11 @@ from pluginkit import (
     TensorDesc,
     Workspace,
     int32,
+    int64,
     known,
     offset_type,
     product,
+    where,
 )
 from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins._cuda.row_lists import (
@@ -27,23 +29,26 @@ from pluginkit.plugins._cuda.row_lists import (
     VECTOR_BYTES,
     RowLists,
     gather,
+    leftover_grid,
+    row_grid,
+    unit_of,
 )
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_nd import ScatterND
 
-#: The bytes that one atomic reduces, if rows are multiples of them.
-WORD_BYTES = 4
 #: How many dimensions a tuple of indices can name.
 _MAX_DEPTH = 8
+#: The vectors that a thread copies.
+_COPIES = 4
 #: The constants that the kernels share with Python.
-DEFINES = {**row_lists.DEFINES, "MAX_DEPTH": _MAX_DEPTH, "WORD_BYTES": WORD_BYTES}
+DEFINES = {**row_lists.DEFINES, "COPIES": _COPIES, "MAX_DEPTH": _MAX_DEPTH}
 
 _BLOCK = 256
-#: The most blocks of the in-place kernel after the lists, when it usually has nothing to do.
-_LEFTOVER_BLOCKS = 4096
 #: With this many elements of updates three launches are faster than two.
 _MANY_UPDATES = 2**17
+#: The bytes of data that stay in the L2 cache of a large GPU between a copy and the atomics.
+_CACHED_BYTES = 2**25
 #: The longest average list for which lists are used: one group of threads walks a whole list.
 _SHORT_LIST = 16
 
@@ -89,19 +94,24 @@ class ScatteredRows:
         is_large = self.may_suit_lists and self.updates * self.inner >= _MANY_UPDATES
         is_worth_it = self.updates * self.nbytes >= LIST_ITEMSIZE * (self.count + self.updates)
         is_short = self.updates <= _SHORT_LIST * self.count
-        fits = self.count + self.updates <= MAX_LISTED and self.inner <= MAX_ROW
+        fits = self.count + 2 * self.updates <= MAX_LISTED and self.inner <= MAX_ROW
         return is_large and is_worth_it and is_short and fits
 
     @property
-    def word(self) -> int:
-        """The elements that one atomic reduces: a word if rows are multiples of one, or 1."""
-        return max(WORD_BYTES // self.itemsize, 1) if self.nbytes % WORD_BYTES == 0 else 1
+    def are_few(self) -> bool:
+        """Whether lists save less than they cost where a vector is reduced at once.
+
+        That is so where most rows get no update, and where the cache holds data: atomics then read
+        and write it there.
+        """
+        is_cached = where(self.count * self.nbytes <= _CACHED_BYTES, 1, 0)
+        are_few = where(self.updates <= 2 * self.count, is_cached, 0)
+        return are_few + where(4 * self.updates <= self.count, 1, 0) > 0
 
     @property
     def vector_bytes(self) -> int:
         """The bytes of a load: a vector or a word if a row is a multiple of it, otherwise 1."""
-        units = (VECTOR_BYTES, WORD_BYTES, 1)
-        return next(unit for unit in units if self.nbytes % unit == 0)
+        return unit_of(self.nbytes)
 
 
 def depth_of(data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> int:
@@ -147,14 +157,49 @@ class ScatterNDCall:
 
     def steps(self) -> Sequence[Step]:
         """Return the launches, by lists if they are worth it."""
+        if self._has_vector_atomics and self.rows.are_few:
+            return self._in_place()
         return self._by_lists() if self.rows.suit_lists else self._in_place()
 
+    @property
+    def _has_vector_atomics(self) -> bool:
+        """Whether a vector of a row is reduced at once, or written at once."""
+        reduction, dtype = self.plugin.reduction, self.data.dtype
+        is_fast = reduction == "none" or (reduction == "add" and dtype.is_floating)
+        return is_fast and self.rows.vector_bytes == VECTOR_BYTES
+
     def _in_place(self) -> Sequence[Step]:
-        return Copy(self.output, self.data), self._reduce(None)
+        rows, vector = self.rows, self.rows.vector_bytes
+        offset = offset_type(*self.data.shape, self.data.size, self.updates.size)
+        packs = self.updates.size // max(vector // rows.itemsize, 1)
+        reduce = Launch(
+            self.plugin.in_place,
+            grid=-(-packs // _BLOCK),
+            block=_BLOCK,
+            args=(
+                self.output,
+                self.indices,
+                self.updates,
+                *map(offset, (rows.updates, rows.inner, self.data.size)),
+                int32(len(rows.sizes)),
+                offset(self._padded_sizes),
+            ),
+            constants={"OFFSET": offset.cpp, "VECTOR": vector},
+        )
+        if self.data.size * rows.itemsize <= _CACHED_BYTES:
+            nbytes = self.data.size * rows.itemsize
+            copy = Launch(
+                self.plugin.copy_bytes,
+                grid=-(-nbytes // (VECTOR_BYTES * _BLOCK * _COPIES)),
+                block=_BLOCK,
+                args=(self.output, self.data, int64(nbytes)),
+            )
+            return copy, reduce
+        return Copy(self.output, self.data), reduce
 
     def _by_lists(self) -> Sequence[Step]:
         rows, is_plain = self.rows, self.plugin.reduction == "none"
-        lists = RowLists(self.workspace, rows.count)
+        lists = RowLists(self.workspace, rows.count, rows.updates)
         link = Launch(
             self.plugin.link_tuples,
             grid=-(-rows.updates // _BLOCK),
@@ -163,6 +208,7 @@ class ScatterNDCall:
                 self.indices,
                 lists.heads,
                 lists.links,
+                lists.targets,
                 int32(rows.updates),
                 int32(len(rows.sizes)),
                 int32(self._padded_sizes),
@@ -173,31 +219,21 @@ class ScatterNDCall:
         gathered = gather(
             self.plugin.gather_rows, tensors, lists, rows.inner, vector, VECTOR=vector
         )
-        through_lists = lists.empty, link, gathered
-        # "none" keeps one update of each row, so no list is long.
-        return through_lists if is_plain else (*through_lists, self._reduce(lists))
-
-    def _reduce(self, lists: RowLists | None) -> Launch:
-        """Reduce all updates in place, or after the lists only those of rows with long lists."""
-        rows = self.rows
-        offset = offset_type(*self.data.shape, self.data.size, self.updates.size)
-        blocks = -(-self.updates.size // (rows.word * _BLOCK))
-        return Launch(
-            self.plugin.in_place,
-            grid=min(blocks, _LEFTOVER_BLOCKS) if lists else blocks,
+        if is_plain:  # one update of each row is kept, so no list is long
+            return lists.empty, link, gathered
+        grid = row_grid(rows.updates, rows.inner, max(vector // rows.itemsize, 1))
+        leftover = leftover_grid(rows.updates, grid)
+        finish = Launch(
+            self.plugin.finish_long_lists,
+            grid=leftover.blocks,
             block=_BLOCK,
             args=(
-                self.output,
-                self.indices,
-                self.updates,
-                *map(offset, (rows.updates, rows.inner, self.data.size)),
-                int32(len(rows.sizes)),
-                offset(self._padded_sizes),
-                lists.workspace if lists else None,
-                lists.heads if lists else None,
+                *(self.output, self.updates, lists.workspace, lists.heads, lists.targets),
+                *map(int32, (rows.updates, rows.inner, leftover.stretch)),
             ),
-            constants={"OFFSET": offset.cpp, "WORD": rows.word > 1},
+            constants={"LANES": grid.lanes, "VECTOR": vector},
         )
+        return lists.empty, link, gathered, finish
 
     @property
     def _padded_sizes(self) -> list[int]:

@@ -35,6 +35,7 @@ SHAPES = {
     "rows": ((700, 64), (3000, 64), 0, True, "rows"),
     "rows inside batches": ((3, 300, 64), (3, 1000, 64), 1, True, "rows"),
     "rows of many vectors": ((90, 1040), (300, 1040), 0, True, "rows"),
+    "rows of odd width": ((700, 63), (3000, 63), 0, True, "rows"),
     "rows that turn out different": ((700, 64), (3000, 64), 0, False, "rows"),
     "elements": ((90_000,), (9000,), 0, False, "elements"),
     "elements of part of data": ((50, 60, 7), (40, 80, 6), 1, False, "elements"),

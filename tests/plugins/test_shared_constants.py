@@ -99,8 +99,8 @@ def compiled(kernel: CudaKernel, expression: str) -> bytes:
     ("kernel", "expression", "name", "value"),
     [
         (TopK.segment_kernel, "count_segment<float, true, true>", "LOADS", 4),
-        (ScatterElements.link_rows, "link_rows<int, false>", "ROWS_A_WARP", 2),
-        (ScatterElements.gather_rows, "gather_rows<float, Reduction::add, 4>", "EMPTY_BYTE", 0xFE),
+        (ScatterElements.link_rows, "link_rows<int, false, 16>", "ROWS_A_WARP", 2),
+        (ScatterElements.link_rows, "link_rows<int, false, 1>", "EMPTY_BYTE", 0xFE),
     ],
     ids=["LOADS", "ROWS_A_WARP", "EMPTY_BYTE"],
 )

@@ -190,6 +190,25 @@ def test_the_figures_of_other_plugins_are_those_of_the_benchmarks() -> None:
         assert float(torch_over) == round(min(eager) / times["pluginkit"], 1)
 
 
+def test_the_figures_where_updates_meet_are_those_of_the_benchmarks() -> None:
+    table = PERFORMANCE.split("its time over pluginkit's |")[1].split("\n\n")[0]
+    shown = {tuple(line.strip("| ").split(" | ")) for line in table.splitlines()[2:]}
+    measured = set()
+    for file in (ROOT / "benchmarks/results").glob("uneven_scatter_*.json"):
+        plugin = "ScatterND" if file.stem.endswith("nd") else "ScatterElements"
+        calls: dict[tuple[str, str], dict[str, float]] = {}
+        for each in json.loads(file.read_text())["results"]:
+            if each["variant"] == "add" and each["status"] == "ok":
+                times = calls.setdefault((each["case"], each["dtype"]), {})
+                times[each["implementation"]] = each["device_us"]
+        for call, times in calls.items():
+            own = times.pop("pluginkit")
+            us, peer = min((us, peer) for peer, us in times.items())
+            measured.add((plugin, *call, f"{own:.1f}", peer, f"{round(us / own, 2):.2f}"))
+    assert len(measured) >= 10
+    assert shown == measured
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/what-ships.md"])
 def test_the_counts_of_node_tests_are_those_of_the_coverage(page: str) -> None:
     paragraphs = (ROOT / page).read_text().split("\n\n")

@@ -1,0 +1,122 @@
+"""The kernels of ScatterElements and ScatterND where updates do not spread evenly.
+
+They run on the PTX machine. Values are whole numbers whose sums are exact in every order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pluginkit.plugins.scatter_elements import ScatterElements, variants
+from pluginkit.plugins.scatter_nd import ScatterND
+from pluginkit.plugins.scatter_nd import launches as scatter_nd_launches
+from pluginkit.testing import run_kernels, run_reference
+
+NODES, EDGES = 20, 700
+
+
+@pytest.fixture(autouse=True)
+def few_updates_suit_rows(monkeypatch):
+    monkeypatch.setattr(variants, "MANY_UPDATES", 1)
+    monkeypatch.setattr(scatter_nd_launches, "_MANY_UPDATES", 1)
+    monkeypatch.setattr(scatter_nd_launches, "_SHORT_LIST", EDGES)
+
+
+def assert_right(plugin, arrays):
+    run = run_kernels(plugin, arrays)
+    assert run.findings == []
+    np.testing.assert_array_equal(run.outputs[0], run_reference(plugin, arrays)[0])
+
+
+def whole(rng, shape, dtype):
+    return rng.integers(-1, 2, shape).astype(dtype)
+
+
+def graph(width, dtype, *, irregular=0):
+    """Half of the edges go to one node; some rows of indices are not constant."""
+    rng = np.random.default_rng(3)
+    nodes = rng.integers(-NODES, NODES, EDGES)
+    nodes[rng.random(EDGES) < 0.5] = 7
+    indices = np.repeat(nodes[:, None], width, axis=1)
+    indices[5 : 5 + irregular] = rng.integers(-NODES, NODES, (irregular, width))
+    return [whole(rng, (NODES, width), dtype), indices, whole(rng, (EDGES, width), dtype)]
+
+
+@pytest.mark.parametrize("reduction", ["add", "max"])
+@pytest.mark.parametrize(
+    ("width", "dtype"),
+    [
+        (16, np.float32),
+        (63, np.float32),
+        (16, np.float16),
+        (14, np.float16),
+        (63, np.float16),
+        (16, np.int8),
+        (19, np.int8),
+    ],
+)
+def test_hubs_and_rows_that_are_not_constant(width, dtype, reduction):
+    arrays = graph(width, dtype, irregular=11)
+    assert_right(ScatterElements(reduction=reduction), arrays)
+
+
+def test_the_last_of_many_updates_is_kept_in_order():
+    for irregular in (0, 11):
+        arrays = graph(16, np.float32, irregular=irregular)
+        assert_right(ScatterElements(reduction="none", deterministic=True), arrays)
+
+
+@pytest.mark.slow  # CUB takes seconds to compile
+@pytest.mark.parametrize("reduction", ["add", "mul"])
+def test_rows_are_combined_in_order(reduction):
+    for width, dtype in ((16, np.float32), (9, np.float16)):
+        arrays = graph(width, dtype)
+        assert_right(ScatterElements(reduction=reduction, deterministic=True), arrays)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reduction", ["add", "mul", "none"])
+@pytest.mark.parametrize("shape", [(50, 3), (50, 1)])
+def test_elements_are_combined_in_order(shape, reduction, monkeypatch):
+    monkeypatch.setattr(variants, "SHARED_BYTES", 0)  # no tile
+    rng = np.random.default_rng(6)
+    indices = rng.integers(-50, 50, (900, shape[1]))
+    indices[rng.random(indices.shape) < 0.5] = 3
+    arrays = [whole(rng, shape, np.float16), indices, whole(rng, indices.shape, np.float16)]
+    assert_right(ScatterElements(reduction=reduction, deterministic=True), arrays)
+
+
+@pytest.mark.slow
+def test_one_row_that_is_not_constant_makes_lists_of_elements():
+    arrays = graph(16, np.float32, irregular=1)
+    assert_right(ScatterElements(reduction="add", deterministic=True), arrays)
+
+
+@pytest.mark.slow
+def test_the_order_of_updates_decides_how_sums_round():
+    rng = np.random.default_rng(4)
+    data, indices, updates = graph(16, np.float32)
+    updates = rng.standard_normal(updates.shape).astype(np.float32)
+    plugin = ScatterElements(reduction="add", deterministic=True)
+    runs = [run_kernels(plugin, [data, indices, updates], seed=seed) for seed in (1, 2)]
+    first, second = (run.outputs[0] for run in runs)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, plugin.reference(data, indices, updates), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+def test_nodes_of_scatter_nd_with_very_many_edges(dtype):
+    data, indices, updates = graph(16, dtype)
+    assert_right(ScatterND(reduction="add"), [data, indices[:, :1].copy(), updates])
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64])
+def test_cells_with_very_many_updates(dtype, deterministic):
+    rng = np.random.default_rng(5)
+    indices = rng.integers(0, 70, (3, 300))
+    indices[0] = 5
+    indices[1, :200] = rng.integers(0, 3, 200)
+    arrays = [whole(rng, (3, 70), dtype), indices, whole(rng, (3, 300), dtype)]
+    assert_right(ScatterElements(axis=1, reduction="add", deterministic=deterministic), arrays)
