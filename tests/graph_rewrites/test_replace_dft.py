@@ -22,17 +22,17 @@ def parts_of(values):
 
 
 @pytest.mark.parametrize(
-    ("shape", "axis", "length", "attributes", "expected"),
+    ("shape", "axis", "length", "attributes", "function"),
     [
-        ((2, 200, 1), 1, None, {}, np.fft.fft),
-        ((2, 150, 2), 1, 131, {}, np.fft.fft),
-        ((200, 3, 2), 0, 256, {"inverse": 1}, np.fft.ifft),
-        ((2, 200, 1), -2, None, {"onesided": 1}, np.fft.rfft),
+        ((2, 200, 1), 1, None, {}, "fft"),
+        ((2, 150, 2), 1, 131, {}, "fft"),
+        ((200, 3, 2), 0, 256, {"inverse": 1}, "ifft"),
+        ((2, 200, 1), -2, None, {"onesided": 1}, "rfft"),
     ],
     ids=str,
 )
 def test_the_rewritten_model_gives_what_numpy_does(
-    shape, axis, length, attributes, expected, tmp_path
+    shape, axis, length, attributes, function, tmp_path
 ):
     """ONNX Runtime's own transforms of these lengths differ from numpy's by 1e-3."""
     x = normal(*shape)
@@ -42,7 +42,8 @@ def test_the_rewritten_model_gives_what_numpy_does(
     (got,) = run_model(result.model, {"x": x}, result.plugins, base_dir=tmp_path).values()
     signal = x[..., 0] if shape[-1] == 1 else x[..., 0] + 1j * x[..., 1].astype(np.float64)
     along = 1 if axis == -2 else axis
-    np.testing.assert_allclose(got, parts_of(expected(signal, length, along)), atol=2e-5)
+    expected = parts_of(getattr(np.fft, function)(signal, length, along))
+    np.testing.assert_allclose(got, expected, atol=2e-5)
 
 
 def test_opset_17_has_the_axis_as_an_attribute():
