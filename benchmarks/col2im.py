@@ -9,6 +9,7 @@ benchmarks/results.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from typing import Any
 
 from peers import bind_torch, run_bench
@@ -17,6 +18,7 @@ from pluginkit import float16, float32
 from pluginkit.bench.workload import Peer, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.col2im import Col2Im
+from pluginkit.plugins.col2im.blocks import blocks_of
 
 #: Images, channels, and the attributes.
 CASES: dict[str, tuple[int, int, dict[str, Any]]] = {
@@ -33,8 +35,7 @@ def workloads() -> Iterator[Workload]:
     for case, (images, channels, attributes) in CASES.items():
         for dtype in (float32, float16):
             plugin = Col2Im(**attributes)
-            elements = plugin.block_shape[0] * plugin.block_shape[1]
-            shape = images, channels * elements, plugin.blocks_along(0) * plugin.blocks_along(1)
+            shape = images, channels * prod(plugin.block_shape), prod(blocks_of(plugin))
             yield Workload(case, "fold", plugin, (dtype,), _inputs(shape))
 
 

@@ -89,7 +89,7 @@ def _attributes(source: ClassSource) -> tuple[AttributeSpec, ...]:
 def _annotations(source: ClassSource) -> dict[str, Any]:
     try:
         return typing.get_type_hints(source.cls)
-    except (NameError, TypeError, SyntaxError, AttributeError, LookupError) as error:
+    except (NameError, TypeError, ValueError, SyntaxError, AttributeError, LookupError) as error:
         raise source.error(
             "PK101",
             "attribute",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from pluginkit import (
     CudaKernel,
     Dim,
     Input,
-    InputError,
     Launch,
     Output,
     Plugin,
@@ -22,22 +21,12 @@ from pluginkit import (
     ceil_div,
     float16,
     float32,
-    int32,
     int64,
-    known,
+    product,
 )
+from pluginkit.plugins.col2im.blocks import axes_of, blocks_of, check_blocks, padding, sizes
 
 _THREADS = 256
-_LARGEST = 2**24
-
-
-def _two(least: int) -> Callable[[tuple[int, ...]], str | None]:
-    def complaint(sizes: tuple[int, ...]) -> str | None:
-        if len(sizes) == 2 and least <= min(sizes) and max(sizes) <= _LARGEST:
-            return None
-        return f"expected two numbers from {least} to {_LARGEST}"
-
-    return complaint
 
 
 class Col2Im(Plugin):
@@ -64,22 +53,16 @@ class Col2Im(Plugin):
     types = {"T": FLOAT_TYPES}
     tolerance = {float32: 1e-5, float16: 2e-3, bfloat16: 1.6e-2}
 
-    image_shape: tuple[int, ...] = attribute(check=_two(1), doc="the sizes of the image")
-    block_shape: tuple[int, ...] = attribute(check=_two(1), doc="the sizes of a block")
+    image_shape: tuple[int, ...] = attribute(check=sizes, doc="the sizes of the image")
+    block_shape: tuple[int, ...] = attribute(check=sizes, doc="the sizes of a block")
     dilations: tuple[int, ...] = attribute(
-        default=(1, 1), check=_two(1), doc="pixels from an element of a block to the next"
+        default=(1, 1), check=sizes, doc="pixels from an element of a block to the next"
     )
     strides: tuple[int, ...] = attribute(
-        default=(1, 1), check=_two(1), doc="pixels from a block to the next"
+        default=(1, 1), check=sizes, doc="pixels from a block to the next"
     )
     pads: tuple[int, ...] = attribute(
-        default=(0, 0, 0, 0),
-        check=lambda pads: (
-            None
-            if len(pads) == 4 and min(pads) >= 0 and max(pads) <= _LARGEST
-            else f"expected four numbers from 0 to {_LARGEST}"
-        ),
-        doc="pixels around the image: both begins, then both ends",
+        default=(0, 0, 0, 0), check=padding, doc="pixels around the image: both begins, both ends"
     )
 
     x = Input("T", ranks=(3, 3))
@@ -87,52 +70,24 @@ class Col2Im(Plugin):
 
     kernel = CudaKernel("kernel.cu", "col2im<{T}>", defines={"THREADS": _THREADS})
 
-    def blocks_along(self, axis: int) -> int:
-        """Return how many blocks begin along an axis; 0 or fewer if none fits."""
-        span = self.dilations[axis] * (self.block_shape[axis] - 1) + 1
-        room = self.image_shape[axis] + self.pads[axis] + self.pads[axis + 2] - span
-        return room // self.strides[axis] + 1
-
-    @property
-    def _elements(self) -> int:
-        return self.block_shape[0] * self.block_shape[1]
-
     def check(self, x: TensorDesc) -> None:
         """Check that blocks fit into the image, and that x has that many."""
-        counts = self.blocks_along(0), self.blocks_along(1)
-        if min(counts) < 1:
-            raise InputError(
-                f"blocks of {self.block_shape} do not fit into {self.image_shape} pixels.",
-                code="blocks",
-            )
-        if known(x.shape[1]) % self._elements:
-            raise InputError(f"{x}; expected a multiple of {self._elements} rows.", code="channels")
-        if known(x.shape[2]) != counts[0] * counts[1]:
-            raise InputError(f"{x}; expected {counts[0]} x {counts[1]} blocks.", code="blocks")
+        check_blocks(self, x)
 
     def output_shapes(self, x: TensorDesc) -> tuple[Dim, ...]:
         """Return the batch, the channels and the image's sizes."""
-        return x.shape[0], x.shape[1] // self._elements, *self.image_shape
+        return x.shape[0], x.shape[1] // product(self.block_shape), *self.image_shape
 
     def launches(self, x: TensorDesc, y: TensorDesc) -> Launch:
         """Return one launch with a thread for each pixel."""
-        axes = [
-            number
-            for axis in (0, 1)
-            for number in (
-                *(self.image_shape[axis], self.block_shape[axis]),
-                *(self.strides[axis], self.dilations[axis]),
-                *(self.pads[axis], self.blocks_along(axis)),
-            )
-        ]
         grid = ceil_div(y.size, _THREADS)
-        return Launch(self.kernel, grid, _THREADS, (y, x, int32(axes), int64(y.size)))
+        return Launch(self.kernel, grid, _THREADS, (y, x, axes_of(self), int64(y.size)))
 
     def reference(self, x: np.ndarray) -> np.ndarray:
         """Compute the same in numpy."""
         (high, wide), (top, left, bottom, right) = self.image_shape, self.pads
-        counts = self.blocks_along(0), self.blocks_along(1)
-        channels = x.shape[1] // self._elements
+        counts = blocks_of(self)
+        channels = x.shape[1] // product(self.block_shape)
         blocks = x.astype(np.float32).reshape(len(x), channels, *self.block_shape, *counts)
         padded = np.zeros((len(x), channels, high + top + bottom, wide + left + right), np.float32)
         for i, j in np.ndindex(*self.block_shape):

@@ -29,11 +29,11 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda.radix_sort import DEFINES as SORT_DEFINES
 from pluginkit.plugins._cuda.reductions import Reduction
-from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES, RowLists
+from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES
 from pluginkit.plugins.scatter_elements.cases import sample_calls
 from pluginkit.plugins.scatter_elements.launches import DEFINES, ScatterElementsCall
 from pluginkit.plugins.scatter_elements.ordered_rows import DEFINES as ORDERED
-from pluginkit.plugins.scatter_elements.ordered_rows import ORDERED_BYTES, SWEPT_ITEMS, list_bytes
+from pluginkit.plugins.scatter_elements.ordered_rows import SWEPT_ITEMS, list_bound, list_bytes
 from pluginkit.plugins.scatter_elements.reference import scatter_elements
 
 
@@ -180,10 +180,8 @@ class ScatterElements(Plugin):
         return list_bytes(self, data, indices, updates)
 
     def workspace_bound(self, data: TensorDesc, indices: TensorDesc, updates: TensorDesc) -> Dim:
-        """Return room for lists of rows, or for updates in order: two keys and two places each."""
-        if not self.deterministic:
-            return RowLists.nbytes(data.size, updates.size)
-        return 5 * data.size + 17 * updates.size + ORDERED_BYTES
+        """Return room for lists of rows, or for updates in order."""
+        return list_bound(self, data, updates)
 
     def launches(
         self,

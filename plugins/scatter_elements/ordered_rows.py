@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pluginkit import (
     CudaKernel,
+    Dim,
     Fill,
     KernelArgument,
     KernelConstant,
@@ -53,7 +54,7 @@ _COUNTING_BLOCKS = 1056
 _CHUNK = 128
 _ALIGNMENT = 256
 #: What is in the workspace besides the parts that grow with data and updates, at most.
-ORDERED_BYTES = 2**14
+_ORDERED_BYTES = 2**14
 
 #: The constants that the kernels share with Python.
 DEFINES = {
@@ -219,6 +220,13 @@ class OrderedRows:
 
 def _aligned(nbytes: int) -> int:
     return groups_of(nbytes, _ALIGNMENT) * _ALIGNMENT
+
+
+def list_bound(plugin: ScatterElements, data: TensorDesc, updates: TensorDesc) -> Dim:
+    """Return the most bytes of lists of rows, or of updates in order: two keys and places each."""
+    if not plugin.deterministic:
+        return RowLists.nbytes(data.size, updates.size)
+    return 5 * data.size + 17 * updates.size + _ORDERED_BYTES
 
 
 def list_bytes(

@@ -6,7 +6,13 @@ from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.errors import PluginkitError
 from pluginkit.plugins.selective_scan import SelectiveScan, launches
-from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
+from tests.plugins.compilation import (
+    QUICK,
+    assert_all_compile,
+    every_architecture,
+    few_of_each,
+    specialisations_of,
+)
 
 
 def both(*arrays, tolerance=5e-5, **attributes):
@@ -138,7 +144,10 @@ def test_shapes_that_do_not_fit_are_refused(wrong):
         calls.check(SelectiveScan(), described)
 
 
-@pytest.mark.slow
-@architectures
+def test_some_of_each_kernel_compile():
+    assert_all_compile(few_of_each(specialisations_of([SelectiveScan()])), QUICK)
+
+
+@every_architecture
 def test_every_kernel_compiles(arch):
     assert_all_compile(specialisations_of([SelectiveScan()]), arch)

@@ -187,10 +187,11 @@ def _ask_twice(
 def _with_known_failures(
     reports: Sequence[NodeReport], reasons: Mapping[tuple[str, int], str]
 ) -> list[NodeReport]:
-    """Return the reports, with the nodes that are known not to build as refused."""
+    """Return the reports; what is known not to build is refused, unless a build has said more."""
     return [
         replace(one, status="refused", reason=reasons[at], stage=one.stage or "builder")
         if one.status in ("native", "plugin", "refused")
+        and one.stage != "builder"
         and (at := (one.node.where, one.node.position)) in reasons
         else one
         for one in reports
