@@ -1,4 +1,4 @@
-"""The host side of elimination.cuh, and the same in numpy."""
+"""The host side of elimination.cu, and the same in numpy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from pluginkit import (
     Launch,
     TensorDesc,
     Workspace,
+    bfloat16,
     ceil_div,
+    float16,
+    float32,
     int32,
     int64,
     known,
@@ -32,10 +35,29 @@ _BLOCK, _WARP_BLOCK, _TEAM = 256, 64, 512
 #: The most bytes that a block keeps in shared memory, so that a multiprocessor has several blocks.
 _KEPT = 16 * 1024
 
-#: The constants that the kernels share with Python, and the values of their template arguments.
-DEFINES: Mapping[str, Any] = {"Purpose": Purpose, "BLOCK": _BLOCK, "WARP_BLOCK": _WARP_BLOCK}
-REGISTER_CONSTANTS = {"SIZE": tuple(range(1, IN_REGISTERS + 1))}
-TEAM_CONSTANTS = {"LANES": (32, _TEAM), "SHARED": (True, False)}
+#: How far results may be off, relative to max(1, result).
+TOLERANCE = {float32: 1e-4, float16: 2e-3, bfloat16: 1.6e-2}
+_DEFINES: Mapping[str, Any] = {"Purpose": Purpose, "BLOCK": _BLOCK, "WARP_BLOCK": _WARP_BLOCK}
+
+
+def register_kernel(purpose: Purpose) -> CudaKernel:
+    """Return the kernel of which a thread takes a matrix, in registers."""
+    return CudaKernel(
+        "../_cuda/elimination.cu",
+        f"eliminate_in_registers<{{T}}, Purpose::{purpose}, {{SIZE}}>",
+        {"SIZE": tuple(range(1, IN_REGISTERS + 1))},
+        defines=_DEFINES,
+    )
+
+
+def team_kernel(purpose: Purpose) -> CudaKernel:
+    """Return the kernel of which a warp or a block takes a matrix."""
+    return CudaKernel(
+        "../_cuda/elimination.cu",
+        f"eliminate_in_teams<{{T}}, Purpose::{purpose}, {{LANES}}, {{SHARED}}>",
+        {"LANES": (32, _TEAM), "SHARED": (True, False)},
+        defines=_DEFINES,
+    )
 
 
 def workspace_of(a: TensorDesc, columns: Dim) -> Dim:

@@ -9,7 +9,6 @@ import numpy as np
 from pluginkit import (
     FLOAT_TYPES,
     Case,
-    CudaKernel,
     Dim,
     Input,
     Launch,
@@ -19,17 +18,14 @@ from pluginkit import (
     Shape,
     TensorDesc,
     Workspace,
-    bfloat16,
-    float16,
-    float32,
 )
 from pluginkit.plugins._cuda.elimination import (
-    DEFINES,
-    REGISTER_CONSTANTS,
-    TEAM_CONSTANTS,
+    TOLERANCE,
     drawn_matrices,
     eliminate,
     launches_of,
+    register_kernel,
+    team_kernel,
     workspace_bound_of,
     workspace_of,
 )
@@ -54,23 +50,13 @@ class Det(Plugin):
 
     onnx_op = OnnxOp("Det", since=22)
     types = {"T": FLOAT_TYPES}
-    tolerance = {float32: 1e-4, float16: 2e-3, bfloat16: 1.6e-2}
+    tolerance = TOLERANCE
 
     X = Input("T", shape=(..., "M", "M"), ranks=(2, 8))
     Y = Output("T")
 
-    in_registers = CudaKernel(
-        "kernel.cu",
-        "eliminate_in_registers<{T}, Purpose::DETERMINANT, {SIZE}>",
-        REGISTER_CONSTANTS,
-        defines=DEFINES,
-    )
-    in_teams = CudaKernel(
-        "kernel.cu",
-        "eliminate_in_teams<{T}, Purpose::DETERMINANT, {LANES}, {SHARED}>",
-        TEAM_CONSTANTS,
-        defines=DEFINES,
-    )
+    in_registers = register_kernel("DETERMINANT")
+    in_teams = team_kernel("DETERMINANT")
 
     def output_shapes(self, X: TensorDesc) -> Shape:  # noqa: N803  # ONNX's name
         """Return the shape of X without its matrices."""

@@ -9,7 +9,6 @@ import numpy as np
 from pluginkit import (
     FLOAT_TYPES,
     Case,
-    CudaKernel,
     Dim,
     Input,
     Launch,
@@ -17,17 +16,14 @@ from pluginkit import (
     Plugin,
     TensorDesc,
     Workspace,
-    bfloat16,
-    float16,
-    float32,
 )
 from pluginkit.plugins._cuda.elimination import (
-    DEFINES,
-    REGISTER_CONSTANTS,
-    TEAM_CONSTANTS,
+    TOLERANCE,
     drawn_matrices,
     eliminate,
     launches_of,
+    register_kernel,
+    team_kernel,
     workspace_bound_of,
     workspace_of,
 )
@@ -51,23 +47,13 @@ class Inverse(Plugin):
     """
 
     types = {"T": FLOAT_TYPES}
-    tolerance = {float32: 1e-4, float16: 2e-3, bfloat16: 1.6e-2}
+    tolerance = TOLERANCE
 
     X = Input("T", shape=(..., "M", "M"), ranks=(2, 8))
     Y = Output("T", like="X")
 
-    in_registers = CudaKernel(
-        "kernel.cu",
-        "eliminate_in_registers<{T}, Purpose::INVERSE, {SIZE}>",
-        REGISTER_CONSTANTS,
-        defines=DEFINES,
-    )
-    in_teams = CudaKernel(
-        "kernel.cu",
-        "eliminate_in_teams<{T}, Purpose::INVERSE, {LANES}, {SHARED}>",
-        TEAM_CONSTANTS,
-        defines=DEFINES,
-    )
+    in_registers = register_kernel("INVERSE")
+    in_teams = team_kernel("INVERSE")
 
     def workspace_bytes(self, X: TensorDesc) -> Dim:  # noqa: N803  # ONNX Runtime's name
         """Return room for matrices that do not fit into shared memory."""

@@ -9,7 +9,6 @@ import numpy as np
 from pluginkit import (
     FLOAT_TYPES,
     Case,
-    CudaKernel,
     Dim,
     Input,
     InputError,
@@ -18,17 +17,14 @@ from pluginkit import (
     Plugin,
     TensorDesc,
     Workspace,
-    bfloat16,
-    float16,
-    float32,
 )
 from pluginkit.plugins._cuda.elimination import (
-    DEFINES,
-    REGISTER_CONSTANTS,
-    TEAM_CONSTANTS,
+    TOLERANCE,
     drawn_matrices,
     eliminate,
     launches_of,
+    register_kernel,
+    team_kernel,
     workspace_bound_of,
     workspace_of,
 )
@@ -53,24 +49,14 @@ class Solve(Plugin):
     """
 
     types = {"T": FLOAT_TYPES}
-    tolerance = {float32: 1e-4, float16: 2e-3, bfloat16: 1.6e-2}
+    tolerance = TOLERANCE
 
     A = Input("T", shape=(..., "M", "M"), ranks=(2, 8))
     B = Input("T", shape=(..., "M", None), ranks=(2, 8))
     X = Output("T", like="B")
 
-    in_registers = CudaKernel(
-        "kernel.cu",
-        "eliminate_in_registers<{T}, Purpose::SOLVE, {SIZE}>",
-        REGISTER_CONSTANTS,
-        defines=DEFINES,
-    )
-    in_teams = CudaKernel(
-        "kernel.cu",
-        "eliminate_in_teams<{T}, Purpose::SOLVE, {LANES}, {SHARED}>",
-        TEAM_CONSTANTS,
-        defines=DEFINES,
-    )
+    in_registers = register_kernel("SOLVE")
+    in_teams = team_kernel("SOLVE")
 
     def check(self, A: TensorDesc, B: TensorDesc) -> None:  # noqa: N803  # the letters of the formula
         """Check that A and B have the same dimensions before their matrices."""

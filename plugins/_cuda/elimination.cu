@@ -4,8 +4,6 @@
 // Every operation is rounded once, and each element sees its operations in the order of the pivots, whichever kernel
 // runs. Of equal candidates for a pivot the upper one is taken; NaN is none.
 
-#pragma once
-
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
@@ -104,16 +102,14 @@ __global__ void __launch_bounds__(BLOCK)
     }
 }
 
-// The threads that share a matrix: a warp, or a block.
-template <int LANES> struct Team {
-    static __device__ __forceinline__ void wait() {
-        if constexpr (LANES == 32) {
-            __syncwarp();
-        } else {
-            __syncthreads();
-        }
+// Wait for the threads that share a matrix: a warp, or a block.
+template <int LANES> __device__ __forceinline__ void wait_for_team() {
+    if constexpr (LANES == 32) {
+        __syncwarp();
+    } else {
+        __syncthreads();
     }
-};
+}
 
 // A team of LANES threads takes a matrix, in shared memory or in its part of the workspace.
 template <typename T, Purpose PURPOSE, int LANES, bool SHARED>
@@ -138,7 +134,7 @@ __global__ void __launch_bounds__(LANES == 32 ? WARP_BLOCK : LANES)
     float determinant = 1.0f;
     for (int k = 0; k < size; ++k) {
         float* row = cell + 1LL * k * width;
-        Team<LANES>::wait();
+        wait_for_team<LANES>();
         if (lane < 32) {
             int pivot = size;
             float best = -2.0f;
@@ -154,7 +150,7 @@ __global__ void __launch_bounds__(LANES == 32 ? WARP_BLOCK : LANES)
             }
             if (lane == 0) pivots[team] = pivot;
         }
-        Team<LANES>::wait();
+        wait_for_team<LANES>();
         const int pivot = pivots[team];
         if (pivot != k) {
             determinant = -determinant;
@@ -163,19 +159,19 @@ __global__ void __launch_bounds__(LANES == 32 ? WARP_BLOCK : LANES)
                 row[j] = cell[1LL * pivot * width + j];
                 cell[1LL * pivot * width + j] = upper;
             }
-            Team<LANES>::wait();
+            wait_for_team<LANES>();
         }
         for (int i = k + 1 + lane; i < size; i += LANES) {
             cell[1LL * i * width + k] = factor_of(cell[1LL * i * width + k], row[k]);
         }
-        Team<LANES>::wait();
+        wait_for_team<LANES>();
         for (int i = k + 1 + down; i < size; i += HIGH) {
             float* below = cell + 1LL * i * width;
             const float factor = below[k];
             for (int j = k + 1 + across; j < width; j += WIDE) below[j] = minus_product(below[j], factor, row[j]);
         }
     }
-    Team<LANES>::wait();
+    wait_for_team<LANES>();
     if (PURPOSE == Purpose::DETERMINANT) {
         if (lane > 0) return;
         for (int k = 0; k < size; ++k) determinant = __fmul_rn(determinant, cell[1LL * k * width + k]);
@@ -185,13 +181,13 @@ __global__ void __launch_bounds__(LANES == 32 ? WARP_BLOCK : LANES)
     for (int k = size - 1; k >= 0; --k) {
         float* row = cell + 1LL * k * width;
         for (int j = size + lane; j < width; j += LANES) row[j] = __fdiv_rn(row[j], row[k]);
-        Team<LANES>::wait();
+        wait_for_team<LANES>();
         for (int i = down; i < k; i += HIGH) {
             float* above = cell + 1LL * i * width;
             const float factor = above[k];
             for (int j = size + across; j < width; j += WIDE) above[j] = minus_product(above[j], factor, row[j]);
         }
-        Team<LANES>::wait();
+        wait_for_team<LANES>();
     }
     T* target = y + number * size * columns;
     for (int i = down; i < size; i += HIGH) {
