@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pluginkit import CudaKernel, Dim, KernelArgument, Launch, Workspace, int32
+
 #: The sort is by digits of one byte.
 DIGIT_BITS = 8
 DIGITS = 2**DIGIT_BITS
@@ -21,3 +23,43 @@ DEFINES = {
 def sweep_blocks(items: int, each: int) -> int:
     """Return the blocks of one sweep whose threads take ``each`` keys."""
     return -(-items // (each * SWEEP_THREADS))
+
+
+def sweep_launch(
+    kernel: CudaKernel,
+    sweep: int,
+    blocks: Dim,
+    *,
+    pairs: tuple[KernelArgument, ...],
+    shared: tuple[Workspace, Workspace, Workspace],
+    items: int,
+    each: int,
+    state: Workspace | None = None,
+) -> Launch:
+    """Return the launch that sorts by one digit.
+
+    Args:
+        kernel: ``sweep`` of radix_sort.cu.
+        sweep: the number of the digit, from the lowest one on.
+        blocks: those of this launch; 0 leaves it out.
+        pairs: the keys and values that are written, then those that are read.
+        shared: for all digits, what counts them, what blocks look back at, and the tickets.
+        items: the number of keys.
+        each: how many keys a thread takes.
+        state: says on the device that nothing is to be sorted; None if that cannot be.
+    """
+    digits, looked_back, tickets = shared
+    row = DIGITS * sweep
+    return Launch(
+        kernel,
+        blocks,
+        SWEEP_THREADS,
+        (
+            *pairs,
+            digits.at(4 * row),
+            looked_back.at(4 * row * sweep_blocks(items, each)),
+            tickets.at(4 * sweep),
+            *(int32(items), int32(DIGIT_BITS * sweep), state),
+        ),
+        constants={"ITEMS": each},
+    )

@@ -25,8 +25,8 @@ from pluginkit.plugins._cuda.radix_sort import (
     DIGIT_BITS,
     DIGITS,
     SWEEP_ITEMS,
-    SWEEP_THREADS,
     sweep_blocks,
+    sweep_launch,
 )
 from pluginkit.plugins._cuda.row_lists import (
     LIST_ITEMSIZE,
@@ -148,18 +148,14 @@ class OrderedRows:
         yield Launch(plugin.place_digits, _SORT_DIGITS, DIGITS, (digits,))
         for digit in range(_SORT_DIGITS):
             source, target = digit % 2, 1 - digit % 2
-            yield Launch(
+            yield sweep_launch(
                 plugin.sort_by_digit,
+                digit,
                 where(digit < self._digits, self._sort_blocks, 0),
-                SWEEP_THREADS,
-                (
-                    *(keys[target], orders[target], keys[source], orders[source]),
-                    digits.at(4 * DIGITS * digit),
-                    looked_back.at(4 * DIGITS * self._sort_blocks * digit),
-                    tickets.at(4 * digit),
-                    *(int32(rows), int32(DIGIT_BITS * digit), None),
-                ),
-                constants={"ITEMS": SWEPT_ITEMS},
+                pairs=(keys[target], orders[target], keys[source], orders[source]),
+                shared=(digits, looked_back, tickets),
+                items=rows,
+                each=SWEPT_ITEMS,
             )
         key, order = (pair.at(self._digits % 2 * size) for pair in pairs)  # the last ones written
         yield Launch(

@@ -21,7 +21,7 @@ from pluginkit import (
     may_hold,
     where,
 )
-from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, SWEEP_THREADS
+from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, sweep_launch
 from pluginkit.plugins._cuda.reductions import Reduction
 from pluginkit.plugins.segment_reduce.segment_problem import (
     HEADER,
@@ -157,18 +157,15 @@ class SegmentCall:
         sweep = 0
         while may_hold(sweep < problem.sweeps):
             done = min(sweep, problem.sweeps)
-            yield Launch(
+            yield sweep_launch(
                 plugin.sweep_kernel,
+                done,
                 where(sweep < problem.sweeps, problem.sweep_blocks, 0),
-                SWEEP_THREADS,
-                (
-                    *(*self._pairs(sweep + 1), *self._pairs(sweep)),
-                    digits.at(4 * DIGITS * done),
-                    swept.at(4 * DIGITS * problem.sweep_blocks * done),
-                    tickets.at(4 * done),
-                    *(int32(problem.edges), int32(DIGIT_BITS * sweep), state),
-                ),
-                constants={"ITEMS": problem.swept_items},
+                pairs=(*self._pairs(sweep + 1), *self._pairs(sweep)),
+                shared=(digits, swept, tickets),
+                items=problem.edges,
+                each=problem.swept_items,
+                state=state,
             )
             sweep += 1
         yield from self._reductions(state, touched)
