@@ -11,7 +11,6 @@ from pluginkit import (
     Case,
     CudaKernel,
     Input,
-    InputError,
     Launch,
     Output,
     Plugin,
@@ -44,7 +43,7 @@ class CumProd(Plugin):
     Attributes:  axis: int, default -1. exclusive: bool, default false; y then begins with 1.
                  reverse: bool, default false; the products then begin at the end.
     Workspace:   none.      Tolerance: exact.
-    Errors:      axis: x has no such axis.
+    Errors:      PK126 x has no such axis.
     Source:      ONNX CumProd-26 with the axis stored in the model, without unsigned integers and
                  double; numpy.cumprod.
     """
@@ -63,12 +62,11 @@ class CumProd(Plugin):
 
     def check(self, x: TensorDesc) -> None:
         """Check that x has the axis."""
-        if not -x.ndim <= self.axis < x.ndim:
-            raise InputError(f"{x} has no axis {self.axis}.", code="axis")
+        x.axis(self.axis)
 
     def launches(self, x: TensorDesc, y: TensorDesc) -> Launch:
         """Return one launch with a thread for each row."""
-        axis = self.axis % x.ndim
+        axis = x.axis(self.axis)
         size, inner = known(x.shape[axis]), known(product(x.shape[axis + 1 :]))
         rows = known(product(x.shape[:axis])) * inner
         flags = (self.exclusive, self.reverse)

@@ -50,8 +50,8 @@ class Dft(Plugin):
                  inverse: bool, default false. onesided: bool, default false.
     Workspace:   up to 64 bytes for each point of y.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y).
-    Errors:      PK104 length is out of its range. axis: x has no such axis, or it is the last one.
-                 parts: the last dimension is not 1 or 2.
+    Errors:      PK104 length is out of its range. PK126 x has no such axis. axis: it is the last
+                 one. parts: the last dimension is not 1 or 2.
     Source:      ONNX DFT-20 with the length and the axis stored in the model; numpy.fft.
     """
 
@@ -75,21 +75,17 @@ class Dft(Plugin):
         "kernel.cu", "transform<{T}, {CONVOLVED}>", {"CONVOLVED": (False, True)}, defines=DEFINES
     )
 
-    def axis_of(self, x: TensorDesc) -> int:
-        """Return the transformed axis, 0 or more."""
-        return self.axis % x.ndim
-
     def outer(self, x: TensorDesc) -> Dim:
         """Return the number of elements of the axes before the transformed one."""
-        return product(x.shape[: self.axis_of(x)])
+        return product(x.shape[: x.axis(self.axis)])
 
     def inner(self, x: TensorDesc) -> Dim:
         """Return the number of elements of the axes after it, without the parts."""
-        return product(x.shape[self.axis_of(x) + 1 : -1])
+        return product(x.shape[x.axis(self.axis) + 1 : -1])
 
     def check(self, x: TensorDesc) -> None:
         """Check the axis, and that the last dimension holds real or complex numbers."""
-        if not -x.ndim <= self.axis < x.ndim or self.axis_of(x) == x.ndim - 1:
+        if x.axis(self.axis) == x.ndim - 1:
             raise InputError(
                 f"{x}, axis {self.axis}; expected an axis of x before the last one.", code="axis"
             )
@@ -98,7 +94,7 @@ class Dft(Plugin):
 
     def output_shapes(self, x: TensorDesc) -> tuple[Dim, ...]:
         """Return x's shape with the transformed axis and the parts replaced."""
-        axis = self.axis_of(x)
+        axis = x.axis(self.axis)
         is_real = self.inverse and self.onesided
         made = self.length // 2 + 1 if self.onesided and not self.inverse else self.length
         return *x.shape[:axis], made, *x.shape[axis + 1 : -1], 1 if is_real else 2

@@ -53,10 +53,7 @@ DEFINES = {
 
 def workspace_of(plugin: Dft, x: TensorDesc) -> Dim:
     """Return the bytes of intermediate results."""
-    size: Dim = 0
-    for each in _sizes(plugin, x):
-        size = size + each
-    return size
+    return sum(_sizes(plugin, x))
 
 
 def _sizes(plugin: Dft, x: TensorDesc) -> list[Dim]:
@@ -96,7 +93,7 @@ def _launch(
     batch = 1 if each.is_of_chirp else known(plugin.outer(x)) * inner
     per_block = max(1, _POINTS_OF_BLOCK // each.points)
     elements = per_block * each.points
-    axis = plugin.axis_of(x)
+    axis = x.axis(plugin.axis)
     are_apart = inner > 1
     reads_x, writes_y = "INPUT" in each.load, "OUTPUT" in each.store
     across = (

@@ -110,7 +110,11 @@ def test_a_length_out_of_range_is_refused(length):
 
 @pytest.mark.parametrize(
     ("axis", "shape", "message"),
-    [(-1, (3, 4, 2), "before the last one"), (3, (3, 4, 2), "of x"), (1, (3, 4, 3), "1 or 2")],
+    [
+        (-1, (3, 4, 2), "before the last one"),
+        (3, (3, 4, 2), "axis 3 of 'x' is out of range"),
+        (1, (3, 4, 3), "1 or 2"),
+    ],
 )
 def test_what_is_no_axis_of_complex_numbers_is_refused(axis, shape, message):
     plugin = Dft(length=4, axis=axis)
