@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.onnx import FLOATS, GraphIndex, Graphs, dtype_of_elem_type, is_op
+from pluginkit.graph_rewrites._upstream import AxisSizes, Upstream, attribute_of
+from pluginkit.onnx import FLOATS, GraphIndex, Graphs, is_op
 
-KnownDims = list[int | str | None]
 #: The reduction that makes every element that is reduced later the least, or the largest.
 _OPPOSITE = {"max": "min", "min": "max"}
 
@@ -52,12 +51,11 @@ class MessageReader:
     """Reads the messages of scatters in one scope."""
 
     def __init__(self, index: GraphIndex, graphs: Graphs) -> None:
-        self._index = index
-        self._types = graphs.types
+        self._up = Upstream(index, graphs)
 
     def messages(self, node: onnx.NodeProto) -> Messages | None:
         """Return what a scatter reduces; None if it is not known to be rows onto zeros."""
-        reduction = _text(node, "reduction", "none")
+        reduction = attribute_of(node, "reduction", "none")
         takes_tuples = is_op(node, "ScatterND")
         is_scatter = takes_tuples or is_op(node, "ScatterElements")
         if not is_scatter or reduction not in ("add", "max", "min"):
@@ -67,8 +65,8 @@ class MessageReader:
         dims, kept = self.dims(updates), self.dims(data)
         if not dims or kept is None or len(kept) != len(dims) or dims[1:] != kept[1:]:
             return None
-        is_first = _number(node, "axis", 0) in (0, -len(dims))
-        if None in dims[1:] or not is_first or self._dtype(updates) not in FLOATS:
+        is_first = attribute_of(node, "axis", 0) in (0, -len(dims))
+        if None in dims[1:] or not is_first or self._up.dtype(updates) not in FLOATS:
             return None
         destinations = self._column(indices) if takes_tuples else self._vector(indices, dims)
         start = self._start(data, indices, reduction)
@@ -78,7 +76,7 @@ class MessageReader:
         rows = kept[0] if isinstance(kept[0], int) else shape
         if rows == "":
             return None
-        x, sources, weights, heads = self._gathered(updates, dims, self._dtype(destinations))
+        x, sources, weights, heads = self._gathered(updates, dims, self._up.dtype(destinations))
         return Messages(
             reduction=reduction,
             initial=initial,
@@ -94,7 +92,7 @@ class MessageReader:
 
     def mean(self, node: onnx.NodeProto) -> Messages | None:
         """Return what a Div divides by its number of rows, or by 1 where there are none."""
-        total = self._made_by(node.input[0], "ScatterElements")
+        total = self._up.above(node.input[0], "ScatterElements")
         if total is None or self._readers(node.input[0]) != 1:
             return None
         found = self.messages(total)
@@ -108,56 +106,56 @@ class MessageReader:
         sizes = [self.dims(each.output[0]) or [None] for each in (counts, total)]
         is_known = sizes[0][0] == sizes[1][0] is not None
         is_same &= is_known or self._rows(counted) == self._rows(found)
-        expand = self._made_by(node.input[1], "Expand")
+        expand = self._up.above(node.input[1], "Expand")
         is_whole = self.dims(node.output[0]) == self.dims(node.input[0])
         is_whole |= expand is not None and self._is_shape_of(expand.input[1], node.input[0])
         return found if is_same and is_whole and self._number(counts.input[2]) == 1 else None
 
     def _readers(self, name: str) -> int:
         """Return how many nodes read more of a value than its shape."""
-        index = self._index
+        index = self._up.index
         shapes = [str(index.nodes[at].input[0]) for at in index.positions.get("Shape", ())]
         readers: int = index.readers[name]
         return readers - shapes.count(name)
 
     def _rows(self, found: Messages) -> int | str:
         """Return the number of rows, or the name of a value that holds it."""
-        joined = self._made_by(str(found.rows), "Concat")
+        joined = self._up.above(str(found.rows), "Concat")
         return found.rows if joined is None else str(joined.input[0])
 
     def _counts(self, name: str) -> onnx.NodeProto | None:
         """Return the scatter that counts, below Expand, Reshape and Max(count, 1)."""
         for op_type in ("Expand", "Reshape", "Unsqueeze"):
-            made = self._made_by(name, op_type)
+            made = self._up.above(name, op_type)
             name = name if made is None else made.input[0]
-        made = self._made_by(name, "Max") or self._made_by(name, "Clip")
+        made = self._up.above(name, "Max") or self._up.above(name, "Clip")
         given = [] if made is None else [each for each in made.input if each]
         if made is None or len(given) != 2 or made.input[1] != given[1]:
             return None
         count, least = given if self._number(given[1]) == 1 else reversed(given)
         is_one = self._number(least) == 1 and (made.op_type == "Max" or count == given[0])
-        counts = self._made_by(count, "ScatterElements") if is_one else None
+        counts = self._up.above(count, "ScatterElements") if is_one else None
         return counts if counts is not None and len(self.dims(count) or ()) == 1 else None
 
     def _unsliced(self, updates: str, indices: str) -> str:
         """Return what a Slice to the shape of the indices cuts, if it cuts nothing off."""
-        cut = self._made_by(updates, "Slice")
+        cut = self._up.above(updates, "Slice")
         if cut is None or len(cut.input) != 3 or self._number(cut.input[1]) != 0:
             return updates
         whole: str = cut.input[0]
-        expand, sizes = self._made_by(indices, "Expand"), self.dims(whole)
+        expand, sizes = self._up.above(indices, "Expand"), self.dims(whole)
         is_shape = self._is_shape_of(cut.input[2], indices)
         is_equal = sizes is not None and None not in sizes and sizes == self.dims(indices)
         is_equal |= expand is not None and self._is_shape_of(expand.input[1], whole)
         return whole if is_shape and is_equal else updates
 
     def _is_shape_of(self, name: str, other: str) -> bool:
-        shape = self._made_by(name, "Shape")
-        return shape is not None and shape.input[0] == other and not _number(shape, "start", 0)
+        shape = self._up.above(name, "Shape")
+        return shape is not None and shape.input[0] == other and not attribute_of(shape, "start", 0)
 
-    def _vector(self, indices: str, dims: KnownDims) -> str:
+    def _vector(self, indices: str, dims: AxisSizes) -> str:
         """Return the index of each row: a vector, or a column of it; "" if it differs in a row."""
-        expand = self._made_by(indices, "Expand")
+        expand = self._up.above(indices, "Expand")
         column = indices if expand is None else expand.input[0]
         sizes = self.dims(column)
         if sizes is None or len(sizes) != len(dims) or any(size != 1 for size in sizes[1:]):
@@ -173,7 +171,7 @@ class MessageReader:
     def _flat(self, column: str) -> str:
         """Return the vector that a column was made of; else the column."""
         for op_type in ("Reshape", "Unsqueeze"):
-            made = self._made_by(column, op_type)
+            made = self._up.above(column, op_type)
             if made is not None and len(self.dims(made.input[0]) or ()) == 1:
                 return str(made.input[0])
         return column
@@ -183,12 +181,16 @@ class MessageReader:
         shape = self._zeros(data)
         if shape is not None:
             return shape, None if reduction == "add" else 0.0
-        before = self._made_by(data, "ScatterElements")
+        before = self._up.above(data, "ScatterElements")
         opposite = _OPPOSITE.get(reduction)
-        if before is None or opposite is None or _text(before, "reduction", "none") != opposite:
+        if (
+            before is None
+            or opposite is None
+            or attribute_of(before, "reduction", "none") != opposite
+        ):
             return None
         shape, fill = self._zeros(before.input[0]), self._number(before.input[2])
-        is_same = before.input[1] == indices and _number(before, "axis", 0) in (0,)
+        is_same = before.input[1] == indices and attribute_of(before, "axis", 0) in (0,)
         if shape is None or not is_same or fill is None:
             return None
         return (shape, fill) if (fill <= 0) == (reduction == "max") else None
@@ -198,17 +200,17 @@ class MessageReader:
         if self._number(name) != 0:
             return None
         for op_type, at in (("ConstantOfShape", 0), ("Expand", 1)):
-            made = self._made_by(name, op_type)
+            made = self._up.above(name, op_type)
             if made is not None:
                 return str(made.input[at])
         return ""
 
     def _number(self, name: str) -> float | None:
         """Return the number that every element of a value is, if that is known."""
-        made = self._made_by(name, "Expand") or self._made_by(name, "Slice")
+        made = self._up.above(name, "Expand") or self._up.above(name, "Slice")
         name = name if made is None else made.input[0]
-        stored = self._stored(name)
-        made = self._made_by(name, "ConstantOfShape")
+        stored = self._up.stored(name)
+        made = self._up.above(name, "ConstantOfShape")
         if made is not None:
             values = [each.t for each in made.attribute if each.name == "value"]
             stored = onnx.numpy_helper.to_array(values[0]) if values else np.zeros(1, np.float32)
@@ -217,27 +219,27 @@ class MessageReader:
         return float(stored.flat[0])
 
     def _gathered(
-        self, updates: str, dims: KnownDims, index_dtype: str
+        self, updates: str, dims: AxisSizes, index_dtype: str
     ) -> tuple[str, str, str, int]:
         """Return x, sources, weights and its columns, as far as the rows are gathered."""
-        multiply = self._made_by(updates, "Mul")
+        multiply = self._up.above(updates, "Mul")
         pairs = [(updates, "")]
         if multiply is not None:
             pairs += [tuple(multiply.input), tuple(reversed(multiply.input))]
         for rows, weights in pairs:
-            gather = self._made_by(rows, "Gather")
+            gather = self._up.above(rows, "Gather")
             if gather is None or self.dims(rows) != dims:
                 continue
             x, sources = gather.input
             rank, at = len(self.dims(x) or ()), self.dims(sources)
-            is_first = _number(gather, "axis", 0) in (0, -rank)
+            is_first = attribute_of(gather, "axis", 0) in (0, -rank)
             is_vector = at is not None and len(at) == 1 and rank == len(dims)
             heads = self._heads(weights, dims) if weights else 1
-            if is_first and is_vector and heads and self._dtype(sources) == index_dtype:
+            if is_first and is_vector and heads and self._up.dtype(sources) == index_dtype:
                 return x, sources, weights, heads
         return updates, "", "", 1
 
-    def _heads(self, weights: str, dims: KnownDims) -> int:
+    def _heads(self, weights: str, dims: AxisSizes) -> int:
         """Return the columns of weights, each for equal parts of a row; 0 if they are not so."""
         sizes = self.dims(weights)
         if sizes is None or len(sizes) != len(dims) or sizes[0] != dims[0] or dims[0] in (None, 1):
@@ -251,40 +253,10 @@ class MessageReader:
             return 0
         return prod(size for size in columns if isinstance(size, int))
 
-    def dims(self, name: str) -> KnownDims | None:
-        """Return the sizes of a value's axes: a number, a name, or None where nothing is known."""
-        found = self._types.find(self._index.scope, name)
-        if found is None or not found.tensor_type.HasField("shape"):
-            return None
-        return [
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
-            for dim in found.tensor_type.shape.dim
-        ]
-
-    def _dtype(self, name: str) -> str:
-        found = self._types.find(self._index.scope, name)
-        number = 0 if found is None else found.tensor_type.elem_type
-        return dtype_of_elem_type(number) if number else ""
-
-    def _stored(self, name: str) -> npt.NDArray[np.generic] | None:
-        stored = self._index.constant(name)
-        if stored is None or stored.data_location == onnx.TensorProto.EXTERNAL:
-            return None
-        return onnx.numpy_helper.to_array(stored)
-
-    def _made_by(self, name: str, op_type: str) -> onnx.NodeProto | None:
-        position = self._index.producers.get(name)
-        node = None if position is None else self._index.nodes[position]
-        return node if node is not None and is_op(node, op_type) else None
+    def dims(self, name: str) -> AxisSizes | None:
+        """Return the sizes of a value's axes; None if its rank is unknown."""
+        return self._up.known_dims(name)
 
 
 def _are_ints(sizes: Sequence[int | str | None]) -> bool:
     return all(isinstance(size, int) for size in sizes)
-
-
-def _text(node: onnx.NodeProto, name: str, default: str) -> str:
-    return next((each.s.decode() for each in node.attribute if each.name == name), default)
-
-
-def _number(node: onnx.NodeProto, name: str, default: int) -> int:
-    return next((each.i for each in node.attribute if each.name == name), default)

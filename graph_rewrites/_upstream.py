@@ -11,7 +11,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.onnx import GraphIndex, Graphs, dtype_of_elem_type, is_op
+from pluginkit.onnx import GraphIndex, Graphs, dims_of, dtype_of_elem_type, is_op
 
 #: The sizes of a value's axes: a number, a name, or None where nothing is known.
 AxisSizes: TypeAlias = list[int | str | None]
@@ -63,12 +63,15 @@ class Upstream:
 
     def dims(self, name: str) -> AxisSizes:
         """Return the sizes of a value's axes; none at all if its rank is unknown."""
-        found = self.graphs.types.find(self.index.scope, name)
-        if found is None:
-            return []
+        return self.known_dims(name) or []
+
+    def known_dims(self, name: str) -> AxisSizes | None:
+        """Return the sizes of a value's axes; None if its rank is unknown."""
+        dims = dims_of(self.graphs.types.find(self.index.scope, name))
+        if dims is None:
+            return None
         return [
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
-            for dim in found.tensor_type.shape.dim
+            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in dims
         ]
 
     def dtype(self, name: str) -> str:
@@ -106,9 +109,10 @@ def store_numbers(graphs: Graphs, graph: onnx.GraphProto, name: str, numbers: An
 
 
 def attribute_of(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    """Return an attribute of a node, or the default if the node leaves it out."""
+    """Return an attribute of a node, a text as str, or the default if the node leaves it out."""
     found = next((each for each in node.attribute if each.name == name), None)
-    return default if found is None else onnx.helper.get_attribute_value(found)
+    value = default if found is None else onnx.helper.get_attribute_value(found)
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def perm_of(node: onnx.NodeProto) -> list[int]:

@@ -288,6 +288,6 @@ class _Candidate:
 
 def _is_plain(node: onnx.NodeProto) -> bool:
     """Whether a GridSample interpolates bilinearly, with zeros outside, between pixels' centres."""
-    mode = attribute_of(node, "mode", b"linear") in (b"linear", b"bilinear")
-    is_zero = attribute_of(node, "padding_mode", b"zeros") == b"zeros"
+    mode = attribute_of(node, "mode", "linear") in ("linear", "bilinear")
+    is_zero = attribute_of(node, "padding_mode", "zeros") == "zeros"
     return mode and is_zero and not attribute_of(node, "align_corners", 0)
