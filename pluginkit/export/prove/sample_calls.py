@@ -151,8 +151,16 @@ class CallSampler:
         return VariantCall(variant, tuple(dims))
 
     def _fits(self, call: VariantCall) -> bool:
-        ports = calls.present_ports(call.variant.plugin)
-        for port, dims, dtype in zip(ports, call.dims, call.variant.dtypes, strict=True):
+        """Whether a call is one of the variant's, and no tensor of it too large.
+
+        What a path requires of a dimension may be outside its range.
+        """
+        variant = call.variant
+        ports = calls.present_ports(variant.plugin)
+        given = zip(ports, call.dims, variant.ranges, variant.dtypes, strict=True)
+        for port, dims, ranges, dtype in given:
+            if any(not low <= dim <= high for dim, (low, high) in zip(dims, ranges, strict=True)):
+                return False
             size = dtype.itemsize
             for dim in dims if port.is_on_device else ():
                 size *= max(dim, 1)
