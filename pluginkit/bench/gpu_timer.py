@@ -19,8 +19,8 @@ from pluginkit.kernels.load import current_device
 _METHOD = (
     "device time: CUDA events around one pass over the buffer sets, queued behind a spinning "
     "kernel so that no host time shows, divided by the sets; the median of the passes. Buffer sets "
-    "rotate and together exceed the L2 cache four times, up to 64 of them. Host time: "
-    "perf_counter around single calls on an idle stream, the median."
+    "rotate and together exceed the L2 cache four times, up to 64 of them, of at most four draws. "
+    "Host time: perf_counter around single calls on an idle stream, the median."
 )
 _SPIN = r"""
 extern "C" __global__ void spin(unsigned long long nanoseconds) {

@@ -78,6 +78,18 @@ def test_buffer_sets_exceed_the_cache_four_times(measured, device):
     assert device.counts == [4 * device.l2_bytes // (2 * 32 * 8 * 4)]
 
 
+def test_inputs_are_drawn_four_times_and_every_set_has_its_own_memory(measured):
+    bound = []
+
+    def recording(plugin, sources, targets):
+        bound.append((sources[0].pointer, array_of(sources[0]).tobytes()))
+        return right(plugin, sources, targets)
+
+    assert measured(recording)["recording"].status == "ok"
+    pointers, contents = zip(*bound, strict=True)
+    assert (len(bound), len(set(pointers)), len(set(contents))) == (8, 8, 4)
+
+
 def test_a_workload_may_know_better_what_must_be_moved(measured):
     assert measured(compulsory_bytes=100)["pluginkit"].compulsory_bytes == 100
 
