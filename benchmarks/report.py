@@ -43,6 +43,7 @@ MultiScaleDeformableAttention and peers; no results yet | a GPU, torch, triton |
 | [max_roi_pool.py](max_roi_pool.py) | MaxRoiPool and torchvision | a GPU, torchvision |
 | [col2im.py](col2im.py) | Col2Im and torch's fold | a GPU, torch |
 | [cum_prod.py](cum_prod.py) | CumProd and torch | a GPU, torch |
+| [random_numbers.py](random_numbers.py) | RandomNumbers and torch | a GPU, torch |
 | [dft.py](dft.py) | Dft, cuFFT and a product | a GPU, torch |
 | [det.py](det.py) | Det and torch | a GPU, torch |
 | [inverse.py](inverse.py) | Inverse and torch | a GPU, torch |

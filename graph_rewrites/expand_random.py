@@ -1,4 +1,7 @@
-"""Draw samples from TensorRT's uniform random numbers, for operators that it lacks."""
+"""Draw samples from uniform random numbers, for operators that TensorRT lacks.
+
+Where the operator has a seed, ReplaceSeededRandom then makes the uniform numbers a plugin.
+"""
 
 from __future__ import annotations
 

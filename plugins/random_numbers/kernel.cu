@@ -1,0 +1,73 @@
+// RandomNumbers: a thread makes four numbers at once, those of one counter of Philox, and stores them as a vector.
+//
+// With a seed, the seed is the key and a number's place the counter. Without one, each block takes a ticket, a count
+// that the module keeps on the GPU and that no launch sets back, so that no two blocks of a process have the same
+// counter, whichever stream or CUDA graph they run in. The clock is their key, which differs between processes.
+
+#include "philox.cuh"
+
+using pluginkit::Distribution, pluginkit::THREADS, pluginkit::VECTORS;  // from __init__.py
+
+__device__ unsigned long long tickets;
+
+__device__ __forceinline__ unsigned long long nanoseconds() {
+    unsigned long long now;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    return now;
+}
+
+// Return a number from 0 to 1, without 1: a multiple of 2^-24, which float32 holds exactly.
+__device__ __forceinline__ float uniform(unsigned int word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
+
+// Return two normal numbers by the transform of Box and Muller.
+__device__ __forceinline__ float2 normal(unsigned int a, unsigned int b) {
+    const float radius = sqrtf(-2.0f * logf((static_cast<float>(a) + 0.5f) * 0x1p-32f));  // the logarithm is finite
+    float sine, cosine;
+    sincospif(2.0f * uniform(b), &sine, &cosine);
+    return {radius * cosine, radius * sine};
+}
+
+template <Distribution D> __device__ __forceinline__ float4 numbers(Words words) {
+    if constexpr (D == Distribution::normal) {
+        const float2 a = normal(words.x, words.y), b = normal(words.z, words.w);
+        return {a.x, a.y, b.x, b.y};
+    }
+    return {uniform(words.x), uniform(words.y), uniform(words.z), uniform(words.w)};
+}
+
+// Neither operation is contracted to a fused one, so that uniform numbers are the same on every machine.
+__device__ __forceinline__ float placed(float number, float scale, float offset) {
+    return __fadd_rn(__fmul_rn(number, scale), offset);
+}
+
+template <Distribution D>
+__global__ void __launch_bounds__(THREADS)
+    random_numbers(float* __restrict__ y, const float* __restrict__ affine, long long count, long long seed,
+                   bool is_seeded) {
+    __shared__ unsigned long long ticket, key;
+    if (threadIdx.x == 0) {
+        ticket = is_seeded ? 0 : atomicAdd(&tickets, 1ULL);
+        key = is_seeded ? static_cast<unsigned long long>(seed) : nanoseconds();
+    }
+    __syncthreads();
+    const float scale = affine[0], offset = affine[1];
+    const long long first = static_cast<long long>(blockIdx.x) * (THREADS * VECTORS) + threadIdx.x;
+#pragma unroll
+    for (int i = 0; i < VECTORS; ++i) {
+        const long long vector = first + i * THREADS;
+        if (vector * 4 >= count) return;
+        const float4 drawn = numbers<D>(philox(
+            {static_cast<unsigned int>(vector), static_cast<unsigned int>(vector >> 32),
+             static_cast<unsigned int>(ticket), static_cast<unsigned int>(ticket >> 32)},
+            key));
+        const float4 made = {placed(drawn.x, scale, offset), placed(drawn.y, scale, offset),
+                             placed(drawn.z, scale, offset), placed(drawn.w, scale, offset)};
+        if (vector * 4 + 4 <= count) {
+            reinterpret_cast<float4*>(y)[vector] = made;
+        } else {
+            y[vector * 4] = made.x;
+            if (vector * 4 + 1 < count) y[vector * 4 + 1] = made.y;
+            if (vector * 4 + 2 < count) y[vector * 4 + 2] = made.z;
+        }
+    }
+}
