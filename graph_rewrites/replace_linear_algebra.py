@@ -1,14 +1,17 @@
-"""Replace determinants and inverses, which TensorRT lacks, by plugins."""
+"""Replace the operators of linear algebra, which TensorRT lacks, by plugins."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pluginkit.graph_rewrites._aten import ATEN, argument, unstored
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT
 from pluginkit.graph_rewrites.expand_det import LARGEST
-from pluginkit.onnx import Op, Rewrite
+from pluginkit.onnx import Op, Replacement, Rewrite
+from pluginkit.plugins.cholesky import Cholesky
 from pluginkit.plugins.det import Det
 from pluginkit.plugins.inverse import Inverse
+from pluginkit.plugins.solve import Solve
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -40,3 +43,83 @@ class ReplaceInverse(Rewrite):
 
     def rewrite(self, match: Match) -> NewNode:
         return match.plugin_node(Inverse)
+
+
+class ReplaceAtenInverse(Rewrite):
+    """torch.linalg.inv(x), torch.inverse(x) -> Inverse_PK(x)."""
+
+    plugin = Inverse
+    pattern = Op(("linalg_inv", "inverse"), "x", domain=ATEN)
+
+    def rewrite(self, match: Match, x: gs.Tensor) -> NewNode:
+        return match.plugin_node(Inverse(), [x])
+
+
+class ReplaceAtenCholesky(Rewrite):
+    """torch.linalg.cholesky(x, upper) -> Cholesky_PK(x), also of torch.linalg.cholesky_ex.
+
+    Nothing is raised where torch.linalg.cholesky raises: the factor of a matrix that is not
+    positive definite has NaN.
+    """
+
+    plugin = Cholesky
+    pattern = Op(("linalg_cholesky", "cholesky", "linalg_cholesky_ex"), "x", ..., domain=ATEN)
+
+    def check(self, match: Match) -> str | None:
+        return unstored(match, argument(match, 1, False))
+
+    def rewrite(self, match: Match, x: gs.Tensor) -> NewNode:
+        return match.plugin_node(Cholesky(upper=bool(argument(match, 1, False))), [x])
+
+
+class ReplaceAtenSolve(Rewrite):
+    """torch.linalg.solve(a, b) -> Solve_PK(a, b), also of vectors b."""
+
+    plugin = Solve
+    pattern = Op("linalg_solve", "a", "b", ..., domain=ATEN)
+
+    def check(self, match: Match, a: gs.Tensor, b: gs.Tensor) -> str | None:
+        if argument(match, 2, True) is not True:
+            return "it may solve X A = B; expected a stored left=True"
+        return _batch_problem(match, a, b)
+
+    def rewrite(self, match: Match, a: gs.Tensor, b: gs.Tensor) -> list[NewNode]:
+        if match.rank(a) == match.rank(b):
+            return [match.plugin_node(Solve(), [a, b])]
+        solution = match.outputs[0].copy()
+        solution.name = "solution"
+        before, after = Replacement(match), Replacement(match)
+        column = before.unsqueeze(b, [-1])
+        node = match.plugin_node(Solve(), [a, column], [solution])
+        after.end("Identity", after.squeeze(solution, [-1]))
+        return [*before, node, *after]
+
+
+class ReplaceAtenTriangularSolve(Rewrite):
+    """torch.linalg.solve_triangular(a, b, upper) -> Solve_PK(Trilu(a), b)."""
+
+    plugin = Solve
+    pattern = Op("linalg_solve_triangular", "a", "b", ..., domain=ATEN)
+
+    def check(self, match: Match, a: gs.Tensor, b: gs.Tensor) -> str | None:
+        if argument(match, 3, True) is not True or argument(match, 4, False) is not False:
+            return "it may solve X A = B or take ones for A's diagonal; expected stored defaults"
+        if match.rank(a) != match.rank(b):
+            return "the ranks of its inputs differ"
+        return unstored(match, argument(match, 2, None)) or _batch_problem(match, a, b)
+
+    def rewrite(self, match: Match, a: gs.Tensor, b: gs.Tensor) -> list[NewNode]:
+        new = Replacement(match)
+        triangle = new.add("Trilu", a, upper=int(argument(match, 2, None)))
+        return [*new, match.plugin_node(Solve(), [triangle, b])]
+
+
+def _batch_problem(match: Match, a: gs.Tensor, b: gs.Tensor) -> str | None:
+    """Return why matrices and right sides may not have the same batch, or None."""
+    of_a, of_b = a.shape, b.shape
+    if of_a is None or of_b is None:
+        return "the rank of an input is unknown"
+    batch = list(of_a[:-2])
+    if batch != list(of_b[: len(batch)]) or len(of_b) - len(batch) not in (1, 2) or None in batch:
+        return "the batches of its inputs are not known to be the same"
+    return None

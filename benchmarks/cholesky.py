@@ -1,0 +1,58 @@
+"""Cholesky and torch.linalg, on a GPU.
+
+    python benchmarks/cholesky.py
+
+which is ``pluginkit bench Cholesky --peers benchmarks/cholesky.py`` with the results written to
+benchmarks/results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from drawn_matrices import CASES, SAMPLE
+from peers import bind_torch, run_bench
+
+from pluginkit import float32
+from pluginkit.bench.workload import Peer, Workload
+from pluginkit.contract.tensors import DeviceTensor
+from pluginkit.plugins.cholesky import Cholesky
+
+
+def workloads() -> Iterator[Workload]:
+    """Yield every case in float32, the only type of the peer, and matrices that have no factor."""
+    for case, shape in CASES.items():
+        yield Workload(case, "lower", Cholesky(), (float32,), _draw(shape), SAMPLE)
+    for case in ("filters", "blocks"):
+        shape = CASES[case]
+        yield Workload(case, "upper", Cholesky(upper=True), (float32,), _draw(shape), SAMPLE)
+        yield Workload(case, "indefinite", Cholesky(), (float32,), _draw(shape, -1), SAMPLE)
+
+
+def _draw(shape: tuple[int, int, int], diagonal: float = 1) -> Callable[[Any, int], list[Any]]:
+    def make(xp: Any, seed: int) -> list[Any]:
+        rng = xp.random.default_rng(seed)
+        root = rng.standard_normal(shape, dtype=xp.float32) / (2 * shape[-1] ** 0.5)
+        matrices = root @ root.swapaxes(-1, -2) + xp.eye(shape[-1], dtype=xp.float32)
+        matrices[:, -1, -1] *= diagonal
+        return [matrices]
+
+    return make
+
+
+def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+    import torch
+
+    def factor(matrices: Any) -> Any:
+        found = torch.linalg.cholesky_ex(matrices, upper=plugin.upper)
+        return found.L.contiguous(), found.info
+
+    return factor
+
+
+PEERS = (Peer("torch", bind_torch(_torch)),)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_bench(Cholesky, __file__))

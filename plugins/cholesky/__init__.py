@@ -1,0 +1,155 @@
+"""Cholesky, the triangular factors of many matrices, in CUDA C++."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from pluginkit import (
+    FLOAT_TYPES,
+    Case,
+    CudaKernel,
+    Dim,
+    Input,
+    Launch,
+    Output,
+    Plugin,
+    Shape,
+    TensorDesc,
+    Workspace,
+    attribute,
+    ceil_div,
+    int32,
+    int64,
+    known,
+    product,
+    where,
+)
+from pluginkit.plugins._cuda.elimination import TOLERANCE, drawn_matrices
+
+_BLOCK = 128
+#: The rows and columns of a tile, and the largest matrices whose rows lanes hold.
+_TILE = 32
+#: What is added to the distance of columns, so that rows are spread over the banks.
+_PITCH_GAP = 4
+#: The threads of a block whose matrix is in shared memory, and of one that uses the workspace.
+_SHARED_TEAM, _TEAM = 128, 512
+#: The largest matrix that a block keeps in shared memory, padded to whole tiles.
+_KEPT = 96
+_LANES = (4, 8, 16, 32)
+_DEFINES = {"BLOCK": _BLOCK, "PITCH_GAP": _PITCH_GAP, "TILE": _TILE}
+
+
+class Cholesky(Plugin):
+    """Factor each symmetric positive definite matrix into a triangle and its transpose.
+
+    X[..., :, :] = L[..., :, :] @ L[..., :, :]^T, with ``upper`` L[..., :, :]^T @ L[..., :, :]
+
+    Computed in float32. Only the triangle of X is read that L has; the other one of L is zero. If a
+    pivot is not above 0 the matrix is not positive definite: info has its number, from 1 on, and
+    L is NaN from that column (with ``upper`` row) on.
+
+    Inputs:      X: (..., M, M), rank 2 to 8, float32 | float16 | bfloat16, linear; any dimension
+                 dynamic.
+    Outputs:     L: the same.
+                 info: (...,), int32, 0 where X is positive definite.
+    Attributes:  upper: bool, default false.
+    Workspace:   none for M up to 96, else X in float32.
+    Tolerance:   float32 1e-4, float16 2e-3, bfloat16 1.6e-2, relative to max(1, L).
+    Errors:      PK124 matrices are not square.
+    Source:      torch.linalg.cholesky_ex, without double and complex; LAPACK's potrf.
+    """
+
+    types = {"T": FLOAT_TYPES}
+    tolerance = TOLERANCE
+
+    upper: bool = attribute(default=False, doc="whether the upper triangle is read and written")
+
+    X = Input("T", shape=(..., "M", "M"), ranks=(2, 8))
+    L = Output("T")
+    info = Output(int32)
+
+    row_kernel = CudaKernel(
+        "kernel.cu", "cholesky_of_rows<{T}, {LANES}>", {"LANES": _LANES}, defines=_DEFINES
+    )
+    shared_kernel = CudaKernel(
+        "kernel.cu", f"cholesky_of_panels<{{T}}, {_SHARED_TEAM}, true>", defines=_DEFINES
+    )
+    panel_kernel = CudaKernel(
+        "kernel.cu", f"cholesky_of_panels<{{T}}, {_TEAM}, false>", defines=_DEFINES
+    )
+
+    def output_shapes(self, X: TensorDesc) -> tuple[Shape, Shape]:  # noqa: N803  # the formula's
+        """Return the shape of X, and that without its matrices."""
+        return X.shape, X.shape[:-2]
+
+    def workspace_bytes(self, X: TensorDesc) -> Dim:  # noqa: N803
+        """Return room for matrices that do not fit into shared memory."""
+        count = known(product(X.shape[:-2]))
+        return where(_padded(X) > _KEPT, count * _nbytes(X), 0)
+
+    def workspace_bound(self, X: TensorDesc) -> Dim:  # noqa: N803
+        """Return room for every matrix."""
+        return product(X.shape[:-2]) * _nbytes(X)
+
+    def launches(
+        self,
+        X: TensorDesc,  # noqa: N803
+        L: TensorDesc,  # noqa: N803
+        info: TensorDesc,
+        workspace: Workspace,
+    ) -> Launch:
+        """Return one launch; some lanes or a block take a matrix, by its size."""
+        count, size = known(product(X.shape[:-2])), known(X.shape[-1])
+        if size <= _TILE:
+            lanes = next(each for each in _LANES if size <= each)
+            grid = ceil_div(count, _BLOCK // lanes)
+            sizes = (int64(count), int32(size), self.upper)
+            constants = {"LANES": lanes}
+            return Launch(self.row_kernel, grid, _BLOCK, (L, info, X, *sizes), constants=constants)
+        args = (L, info, X, workspace, int32(size), int32(_padded(X)), self.upper)
+        if _padded(X) <= _KEPT:
+            return Launch(self.shared_kernel, count, _SHARED_TEAM, args, _nbytes(X))
+        return Launch(self.panel_kernel, count, _TEAM, args)
+
+    def reference(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
+        """Compute the same in numpy, column by column."""
+        cells = np.tril(X.mT if self.upper else X).astype(np.float32)
+        info = np.zeros(X.shape[:-2], np.int32)
+        with np.errstate(all="ignore"):
+            for k in range(X.shape[-1]):
+                pivot = cells[..., k, k].copy()
+                info[(info == 0) & ~(pivot > 0)] = k + 1
+                root = np.where(pivot > 0, np.sqrt(pivot), np.float32(np.nan))[..., None]
+                column = cells[..., k + 1 :, k] / root
+                cells[..., k, k], cells[..., k + 1 :, k] = root[..., 0], column
+                cells[..., k + 1 :, k + 1 :] -= column[..., :, None] * column[..., None, :]
+        lower = np.tril(cells).astype(X.dtype)
+        return np.ascontiguousarray(lower.mT if self.upper else lower), info
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Yield matrices of every size class, of both triangles, indefinite ones, and empty."""
+        for name, root in drawn_matrices():
+            x = root @ root.mT + np.eye(root.shape[-1], dtype=np.float32)
+            x[..., :-1, -1:] *= 3  # in the triangle that is not read
+            yield Case(name, [x])
+        for name, size in (("upper", 9), ("upper_of_a_block", 40), ("upper_in_workspace", 97)):
+            root = np.random.default_rng(size).normal(size=(2, size, size)) / size**0.5
+            x = root @ root.mT + np.eye(size)
+            yield Case(name, [x.astype(np.float32)], {"upper": True})
+        indefinite = np.stack([np.eye(37, dtype=np.float32)] * 3)
+        indefinite[0, 35, 35], indefinite[1, 3, 3] = 0, -1
+        yield Case("indefinite", [indefinite])
+        yield Case("indefinite_rows", [indefinite[:, 30:36, 30:36].copy()])
+
+
+def _padded(x: TensorDesc) -> int:
+    """Return the rows of a matrix with those that fill its last tile."""
+    return known(ceil_div(x.shape[-1], _TILE)) * _TILE
+
+
+def _nbytes(x: TensorDesc) -> int:
+    """Return the bytes of a matrix of whole tiles."""
+    return _padded(x) * (_padded(x) + _PITCH_GAP) * 4
