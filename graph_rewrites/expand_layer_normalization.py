@@ -17,7 +17,7 @@ _SINCE = 17
 
 
 class ExpandSkipLayerNormalization(OfFloats):
-    """com.microsoft.SkipLayerNormalization(x, skip) -> LayerNormalization(x + skip + bias).
+    """com.microsoft.SkipLayerNormalization(x, skip) -> LayerNormalization(x + bias + skip).
 
     The normalization is spelled out before opset 17, and if its other outputs are used, the mean
     and the inverse of the standard deviation. The sum is an output too.
@@ -39,7 +39,7 @@ class ExpandSkipLayerNormalization(OfFloats):
         bias: gs.Tensor | None,
     ) -> list[gs.Node]:
         new = Replacement(match)
-        total = _sum(new, match, [x, skip, bias])
+        total = _sum(new, match, [x, bias, skip])
         y, mean, inverse, _ = [*match.outputs, None, None, None][:4]
         if new.opset >= _SINCE and not any(
             each is not None and each.name for each in (mean, inverse)
@@ -53,7 +53,7 @@ class ExpandSkipLayerNormalization(OfFloats):
 class ExpandSkipSimplifiedLayerNormalization(OfFloats):
     """com.microsoft.SkipSimplifiedLayerNormalization(x, skip, gamma) -> t / rms(t) * gamma.
 
-    The sum t = x + skip + bias is an output too. It is computed in float32.
+    The sum t = x + bias + skip is an output too. It is computed in float32.
     """
 
     pattern = Op(
@@ -71,7 +71,7 @@ class ExpandSkipSimplifiedLayerNormalization(OfFloats):
         bias: gs.Tensor | None,
     ) -> list[gs.Node]:
         new = Replacement(match)
-        total = _sum(new, match, [x, skip, bias])
+        total = _sum(new, match, [x, bias, skip])
         return _spell_out(new, match, total, gamma, None, centred=False)
 
 
@@ -192,7 +192,10 @@ def _count(new: Replacement, index: gs.Tensor, ids: gs.Tensor, mask: gs.Tensor |
 
 
 def _sum(new: Replacement, match: Match, parts: list[gs.Tensor | None]) -> NodeInput:
-    """Add the inputs that are present; the sum is also the fourth output, if there is one."""
+    """Add the inputs that are present; the sum is also the fourth output, if there is one.
+
+    The bias comes before what is skipped: TensorRT adds it in the product that x comes from.
+    """
     present: list[NodeInput] = [each for each in parts if each is not None]
     total = present[0]
     for each in present[1:]:

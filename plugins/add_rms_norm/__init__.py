@@ -9,7 +9,6 @@ import numpy as np
 from pluginkit import (
     FLOAT_TYPES,
     Case,
-    CudaKernel,
     Input,
     InputError,
     Launch,
@@ -17,16 +16,8 @@ from pluginkit import (
     Plugin,
     TensorDesc,
     attribute,
-    bfloat16,
-    ceil_div,
-    float16,
-    float32,
-    int32,
-    int64,
-    known,
-    product,
 )
-from pluginkit.plugins.add_rms_norm.launches import DEFINES, KEPT, LANES, MAX_ROW, layout_of
+from pluginkit.plugins._cuda.add_norm import MAX_ROW, TOLERANCE, kernel_of, launch_of
 
 
 class AddRMSNorm(Plugin):
@@ -57,7 +48,7 @@ class AddRMSNorm(Plugin):
     """
 
     types = {"T": FLOAT_TYPES, "W": FLOAT_TYPES}
-    tolerance = {float32: 2e-6, float16: 2e-3, bfloat16: 1.6e-2}
+    tolerance = TOLERANCE
 
     epsilon: float = attribute(
         default=1e-5,
@@ -72,12 +63,7 @@ class AddRMSNorm(Plugin):
     y = Output("T", like="x")
     total = Output("T", aliases="residual")
 
-    kernel = CudaKernel(
-        "kernel.cu",
-        "add_rms_norm<{T}, {W}, {LANES}, {KEPT}, {SHIFTED}>",
-        {"LANES": LANES, "KEPT": KEPT, "SHIFTED": (False, True)},
-        defines=DEFINES,
-    )
+    kernel = kernel_of(is_centred=False)
 
     def check(self, x: TensorDesc, residual: TensorDesc, weight: TensorDesc) -> None:
         """Check that weight has the shape of a row."""
@@ -94,17 +80,8 @@ class AddRMSNorm(Plugin):
         y: TensorDesc,
         total: TensorDesc,
     ) -> Launch:
-        """Return one launch; launches.py gives rows to threads."""
-        inner = known(weight.size)
-        rows = known(product(x.shape[: x.axis(self.axis)])) if inner else 0
-        layout = layout_of(rows, inner, x.dtype.itemsize)
-        return Launch(
-            self.kernel,
-            grid=ceil_div(rows, layout.rows),
-            block=(layout.threads, layout.rows),
-            args=(y, total, x, residual, weight, int64(rows), int32(inner), self.epsilon),
-            constants=layout.constants,
-        )
+        """Return one launch; add_norm.py gives rows to threads."""
+        return launch_of(self, (y, total), x, residual, weight, None)
 
     def reference(
         self, x: np.ndarray, residual: np.ndarray, weight: np.ndarray

@@ -13,8 +13,8 @@ from pluginkit.contract.dims import InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.kernels.compile import compile_launches
 from pluginkit.kernels.enqueue_steps import enqueue_steps
+from pluginkit.plugins._cuda.add_norm import KEPT, LANES, layout_of
 from pluginkit.plugins.add_rms_norm import AddRMSNorm
-from pluginkit.plugins.add_rms_norm.launches import KEPT, LANES, layout_of
 from tests.onnx_node_tests import node_tests
 from tests.plugins.compilation import (
     QUICK,

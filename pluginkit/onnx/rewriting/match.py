@@ -47,6 +47,7 @@ class Match:
     ``value_from_shapes(x)``      the same, also if it follows from shapes that are known
     ``is_external(x)``            whether ``x`` is stored in an external file
     ``is_used(y)``                whether anything needs this output
+    ``is_shared(v)``              whether several nodes, or a graph output, need this value
     ``plugin(Scale)``             the plugin with the attributes of the last node
     ``plugin_node(...)``          the node that calls a plugin
     ============================  ==================================================================
@@ -198,6 +199,10 @@ class Match:
     def is_used(self, tensor: gs.Tensor) -> bool:
         """Whether another node or a graph output needs this output of ``node``."""
         return bool(self._index.readers[tensor.name]) or tensor.name in self._index.outputs
+
+    def is_shared(self, tensor: gs.Tensor) -> bool:
+        """Whether several nodes, or a graph output, need this value."""
+        return self._index.readers[tensor.name] > 1 or tensor.name in self._index.outputs
 
     def plugin(
         self, plugin: type[Plugin], *, ignoring: Sequence[str] = (), **attributes: Any

@@ -1,8 +1,23 @@
-"""How AddRMSNorm distributes the rows of a tensor to threads."""
+"""The host side of add_norm.cu: how it distributes the rows of a tensor to threads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from pluginkit import (
+    CudaKernel,
+    Launch,
+    TensorDesc,
+    bfloat16,
+    ceil_div,
+    float16,
+    float32,
+    int32,
+    int64,
+    known,
+    product,
+)
 
 #: The elements of one load: a vector, or a single element.
 LANES = (1, 4, 8)
@@ -12,16 +27,20 @@ KEPT = (1, 2, 4, 8)
 MAX_ROW = 2**30
 _VECTOR_BYTES = 16
 _MAX_THREADS = 1024
-_WARP = 32
+_WARP_SIZE = 32
 #: A thread loads its weights before it waits for the others of its row, if they have so many bytes.
 _EARLY_BYTES = 64
 #: The constants that the kernel shares with Python.
-DEFINES = {
+_DEFINES = {
     "EARLY_BYTES": _EARLY_BYTES,
     "MAX_THREADS": _MAX_THREADS,
     "VECTOR_BYTES": _VECTOR_BYTES,
-    "WARP": _WARP,
+    "WARP": _WARP_SIZE,
 }
+
+#: How far results may be off, relative to max(1, y): one rounding of y, or of what the weight
+#: multiplies, may differ.
+TOLERANCE = {float32: 2e-6, float16: 2e-3, bfloat16: 1.6e-2}
 
 #: A row with at least this many vectors is loaded by vectors even if it is not aligned: it has more
 #: threads than there are elements before and after the aligned vectors.
@@ -66,9 +85,34 @@ def layout_of(rows: int, inner: int, itemsize: int) -> RowLayout:
         lanes = 1
     vectors = max(inner // lanes, 1)
     wanted = -(-vectors // (1 if rows < _FEW_ROWS else _VECTORS))
-    if wanted <= _WARP:
+    if wanted <= _WARP_SIZE:
         threads = 1 << (wanted - 1).bit_length()
     else:
-        threads = min(-(-wanted // _WARP) * _WARP, _MAX_THREADS)
+        threads = min(-(-wanted // _WARP_SIZE) * _WARP_SIZE, _MAX_THREADS)
     kept = next((n for n in KEPT if n * threads >= vectors), KEPT[-1])
     return RowLayout(threads, max(_BLOCK // threads, 1), lanes, kept, is_shifted)
+
+
+def kernel_of(*, is_centred: bool) -> CudaKernel:
+    """Return the kernel for rows less their mean, or for rows as they are."""
+    return CudaKernel(
+        "../_cuda/add_norm.cu",
+        f"add_norm<{str(is_centred).lower()}, {{T}}, {{W}}, {{LANES}}, {{KEPT}}, {{SHIFTED}}>",
+        {"LANES": LANES, "KEPT": KEPT, "SHIFTED": (False, True)},
+        defines=_DEFINES,
+    )
+
+
+def launch_of(plugin: Any, outputs: tuple[TensorDesc, TensorDesc], *inputs: Any) -> Launch:
+    """Return the launch for y and total, from x, residual, weight and a bias, which may be None."""
+    x, _, weight = inputs[:3]
+    inner = known(weight.size)
+    rows = known(product(x.shape[: x.axis(plugin.axis)])) if inner else 0
+    layout = layout_of(rows, inner, x.dtype.itemsize)
+    return Launch(
+        plugin.kernel,
+        grid=ceil_div(rows, layout.rows),
+        block=(layout.threads, layout.rows),
+        args=(*outputs, *inputs, int64(rows), int32(inner), plugin.epsilon),
+        constants=layout.constants,
+    )

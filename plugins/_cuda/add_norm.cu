@@ -1,6 +1,7 @@
-// Add two tensors and normalize the rows of the sum by their root mean square. The threads of a row (threadIdx.x) load
-// x and residual once, add them, store the sum and keep it in registers, sum the squares, and store the normalized
-// values. A block has one row or, where rows are short, several (threadIdx.y).
+// Add two tensors and normalize the rows of the sum by their root mean square or, if they are CENTRED, by their mean and
+// their standard deviation. The threads of a row (threadIdx.x) load x and residual once, add them, store the sum and
+// keep it in registers, sum the squares, and store the normalized values. The squares of a centred row are summed after
+// its mean is known. A block has one row or, where rows are short, several (threadIdx.y).
 //
 // If rows are not aligned to vectors (SHIFTED), the vectors of a row begin at its first aligned element. The row's
 // first threads take the elements before and after the vectors, one each.
@@ -12,7 +13,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::EARLY_BYTES, pluginkit::MAX_THREADS, pluginkit::VECTOR_BYTES, pluginkit::WARP;  // from launches.py
+using pluginkit::EARLY_BYTES, pluginkit::MAX_THREADS, pluginkit::VECTOR_BYTES, pluginkit::WARP;  // from add_norm.py
 
 // As in <cuda/std/type_traits>, which takes a second to compile.
 template <typename A, typename B> constexpr bool is_same = false;
@@ -53,24 +54,46 @@ template <typename T, int N> __device__ __forceinline__ Pack<T, N> sum_of(const 
     return rounded<T>(sums);
 }
 
-template <typename T, int N> __device__ __forceinline__ float squares_of(const Pack<T, N>& pack) {
+template <typename T, int N> __device__ __forceinline__ float squares_of(const Pack<T, N>& pack, float mean = 0.0f) {
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-        const float value = static_cast<float>(pack.value[i]);
+        const float value = static_cast<float>(pack.value[i]) - mean;
         sum += value * value;
     }
     return sum;
 }
 
-// Normalize and multiply by the weights. With a weight of type T the normalized value is rounded to T first; with one
-// of another type both factors are float32.
-template <typename T, typename W, int N>
-__device__ __forceinline__ Pack<T, N> scaled(const Pack<T, N>& pack, const Pack<W, N>& weight, float inverse) {
+// Return what is summed over a row first: the values of a centred row, else their squares.
+template <bool CENTRED, typename T, int N> __device__ __forceinline__ float summand_of(const Pack<T, N>& pack) {
+    if constexpr (!CENTRED) return squares_of(pack);
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < N; ++i) sum += static_cast<float>(pack.value[i]);
+    return sum;
+}
+
+// How a row is normalized: less its mean, times the inverse of what it is divided by.
+struct Norm {
+    float mean, inverse;
+};
+
+// Normalize, multiply by the weights and, in a centred row, add the bias. With a weight of type T a normalized value that
+// is not centred is rounded to T first; all others are rounded once, at the end.
+template <bool CENTRED, typename T, typename W, int N>
+__device__ __forceinline__ Pack<T, N> scaled(
+    const Pack<T, N>& pack, const Pack<W, N>& weight, const Pack<W, N>& bias, Norm norm
+) {
     float wide[N];
 #pragma unroll
-    for (int i = 0; i < N; ++i) wide[i] = static_cast<float>(pack.value[i]) * inverse;
-    if constexpr (is_same<T, W>) {
+    for (int i = 0; i < N; ++i) wide[i] = (static_cast<float>(pack.value[i]) - norm.mean) * norm.inverse;
+    if constexpr (CENTRED) {
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+            wide[i] = wide[i] * static_cast<float>(weight.value[i]) + static_cast<float>(bias.value[i]);
+        }
+        return rounded<T>(wide);
+    } else if constexpr (is_same<T, W>) {
         const auto normalized = rounded<T>(wide);
 #pragma unroll
         for (int i = 0; i < N; ++i) wide[i] = static_cast<float>(normalized.value[i]);
@@ -80,8 +103,9 @@ __device__ __forceinline__ Pack<T, N> scaled(const Pack<T, N>& pack, const Pack<
     return rounded<T>(wide);
 }
 
-// Return the sum of `value` over a row's threads, which are a power of two up to a warp, or whole warps.
-__device__ __forceinline__ float sum_over_row(float value) {
+// Return the sum of `value` over a row's threads, which are a power of two up to a warp, or whole warps. Each USE has
+// shared memory of its own, so that nothing waits for the readers of an earlier one.
+template <int USE> __device__ __forceinline__ float sum_over_row(float value) {
     __shared__ float sums[MAX_THREADS / WARP];
     const int threads = blockDim.x, lanes = threads < WARP ? threads : WARP;
     for (int step = lanes / 2; step; step /= 2) value += __shfl_xor_sync(~0u, value, step);
@@ -96,9 +120,10 @@ __device__ __forceinline__ float sum_over_row(float value) {
     return value;
 }
 
-template <typename T, typename W, int LANES, int KEPT, bool SHIFTED>
-__global__ void __launch_bounds__(MAX_THREADS) add_rms_norm(
-    T* y, T* total, const T* x, const T* residual, const W* weight, long long rows, int inner, float epsilon
+template <bool CENTRED, typename T, typename W, int LANES, int KEPT, bool SHIFTED>
+__global__ void __launch_bounds__(MAX_THREADS) add_norm(
+    T* y, T* total, const T* x, const T* residual, const W* weight, const W* bias, long long rows, int inner,
+    float epsilon
 ) {
     using Values = Pack<T, LANES>;
     using Value = Pack<T, 1>;
@@ -113,19 +138,23 @@ __global__ void __launch_bounds__(MAX_THREADS) add_rms_norm(
     Values* totals = reinterpret_cast<Values*>(total + head);
     Values* ys = reinterpret_cast<Values*>(y + head);
     const auto weights = [&](int at) { return weights_at<W, LANES, SHIFTED>(weight, head + at * LANES); };
+    const bool has_bias = CENTRED && bias != nullptr;
+    const auto biases = [&](int at) {
+        return has_bias ? weights_at<W, LANES, SHIFTED>(bias, head + at * LANES) : Pack<W, LANES>{};
+    };
 
     // Weights that fit into few registers are loaded before the sum over the row, which need not wait for memory twice.
     constexpr bool EARLY = KEPT * LANES * sizeof(W) <= EARLY_BYTES && !SHIFTED;
-    Pack<W, LANES> early[EARLY ? KEPT : 1];
+    Pack<W, LANES> early[EARLY ? KEPT : 1], early_biases[EARLY ? KEPT : 1];
 #pragma unroll
     for (int k = 0; EARLY && k < KEPT; ++k) {
         const int at = thread + k * threads;
-        if (at < vectors) early[k] = weights(at);
+        if (at < vectors) early[k] = weights(at), early_biases[k] = biases(at);
     }
 
     constexpr int AT_ONCE = KEPT < 4 ? KEPT : 4;
     Values kept[KEPT];
-    float squares = 0;
+    float summed = 0;
 #pragma unroll
     for (int first = 0; first < KEPT; first += AT_ONCE) {
         Values others[AT_ONCE];
@@ -140,30 +169,47 @@ __global__ void __launch_bounds__(MAX_THREADS) add_rms_norm(
             if (at >= vectors) continue;
             kept[first + k] = sum_of(kept[first + k], others[k]);
             totals[at] = kept[first + k];
-            squares += squares_of(kept[first + k]);
+            summed += summand_of<CENTRED>(kept[first + k]);
         }
     }
     for (int at = thread + KEPT * threads; at < vectors; at += threads) {
         const Values sum = sum_of(xs[at], residuals[at]);
         totals[at] = sum;
-        squares += squares_of(sum);
+        summed += summand_of<CENTRED>(sum);
     }
     const int edge = thread < head ? thread : thread + vectors * LANES;
     Value edge_sum;
     if (thread < edges) {
         edge_sum = sum_of(Value{x[edge]}, Value{residual[edge]});
         total[edge] = edge_sum.value[0];
-        squares += squares_of(edge_sum);
+        summed += summand_of<CENTRED>(edge_sum);
     }
 
-    const float inverse = 1.0f / sqrtf(sum_over_row(squares) / static_cast<float>(inner) + epsilon);
+    Norm norm = {0.0f, 0.0f};
+    if constexpr (CENTRED) {
+        norm.mean = sum_over_row<0>(summed) / static_cast<float>(inner);
+        summed = 0;
+#pragma unroll
+        for (int k = 0; k < KEPT; ++k) {
+            if (thread + k * threads < vectors) summed += squares_of(kept[k], norm.mean);
+        }
+        for (int at = thread + KEPT * threads; at < vectors; at += threads) summed += squares_of(totals[at], norm.mean);
+        if (thread < edges) summed += squares_of(edge_sum, norm.mean);
+    }
+    norm.inverse = 1.0f / sqrtf(sum_over_row<1>(summed) / static_cast<float>(inner) + epsilon);
 #pragma unroll
     for (int k = 0; k < KEPT; ++k) {
         const int at = thread + k * threads;
-        if (at < vectors) ys[at] = scaled<T, W>(kept[k], EARLY ? early[EARLY ? k : 0] : weights(at), inverse);
+        if (at >= vectors) continue;
+        const int loaded = EARLY ? k : 0;
+        const auto factors = EARLY ? early[loaded] : weights(at), addends = EARLY ? early_biases[loaded] : biases(at);
+        ys[at] = scaled<CENTRED>(kept[k], factors, addends, norm);
     }
     for (int at = thread + KEPT * threads; at < vectors; at += threads) {
-        ys[at] = scaled<T, W>(totals[at], weights(at), inverse);
+        ys[at] = scaled<CENTRED>(totals[at], weights(at), biases(at), norm);
     }
-    if (thread < edges) y[edge] = scaled<T, W>(edge_sum, Pack<W, 1>{weight[edge]}, inverse).value[0];
+    if (thread < edges) {
+        const Pack<W, 1> factor = {weight[edge]}, addend = {has_bias ? bias[edge] : W{}};
+        y[edge] = scaled<CENTRED>(edge_sum, factor, addend, norm).value[0];
+    }
 }

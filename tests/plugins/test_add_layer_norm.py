@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from pluginkit import FLOAT_TYPES
+from pluginkit.contract import calls
+from pluginkit.errors import AttributeValueError, TensorError
+from pluginkit.plugins.add_layer_norm import AddLayerNorm
+from pluginkit.testing import run_kernels
+from tests.onnx_node_tests import node_tests
+from tests.plugins.compilation import (
+    QUICK,
+    assert_all_compile,
+    every_architecture,
+    few_of_each,
+    specialisations_of,
+)
+
+
+def reference(x, residual, weight, bias=None, **attributes):
+    plugin = AddLayerNorm(**attributes)
+    if bias is None:
+        plugin = plugin.with_inputs("x", "residual", "weight")
+    given = [x, residual, weight] if bias is None else [x, residual, weight, bias]
+    return calls.run_reference(plugin, given)
+
+
+def test_a_row_by_hand():
+    x, residual = np.array([[1, 2]], np.float32), np.array([[0, 3]], np.float32)
+    bias = np.array([0, 1], np.float32)
+    y, total = reference(x, residual, np.array([1, 10], np.float32), bias, epsilon=0.0)
+    assert total.tolist() == [[1, 5]]
+    assert y.tolist() == [[-1, 11]]
+
+
+def test_the_tests_that_come_with_onnx_agree():
+    compared = 0
+    for test in node_tests("LayerNormalization"):
+        (node,) = test.model.graph.node
+        attributes = {
+            a.name: a.i if a.name == "axis" else a.f
+            for a in node.attribute
+            if a.name != "stash_type"
+        }
+        for (x, weight, bias), (expected, *_) in test.data_sets:
+            y, total = reference(x, np.zeros_like(x), weight, bias, **attributes)
+            np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6, err_msg=test.name)
+            np.testing.assert_array_equal(total, x)
+            compared += 1
+    assert compared >= 10
+
+
+@pytest.mark.parametrize("size", [7, 1024, 5003, 40_000])
+def test_a_large_mean_costs_no_digits(size):
+    """Squares of 1000 in float32, less the square of the mean, would keep one digit or none."""
+    rng = np.random.default_rng(3)
+    x = (1000 + rng.uniform(-1, 1, (2, size))).astype(np.float32)
+    zero, one = np.zeros_like(x), np.ones(size, np.float32)
+    run = run_kernels(AddLayerNorm(epsilon=0.0), [x, zero, one, None])
+    assert not run.findings
+    centred = x.astype(np.float64) - x.mean(1, np.float64, keepdims=True)
+    # The mean is rounded to float32: to 3e-5 of a deviation of 0.58.
+    np.testing.assert_allclose(
+        run.outputs[0], centred / centred.std(1, keepdims=True), rtol=1e-4, atol=2e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ([(2, 4), (4,), (4,), (4,)], "PK124"),
+        ([(2, 4), (2, 4), (1,), (1,)], "AddLayerNorm/shapes: x .*weight.*; expected x.shape"),
+        ([(2, 4), (2, 4), (4,), (2, 4)], "AddLayerNorm/shapes: x .*bias.*; expected x.shape"),
+    ],
+)
+def test_shapes_that_do_not_fit(shapes, message):
+    with pytest.raises(TensorError, match=message):
+        reference(*(np.ones(shape, np.float32) for shape in shapes))
+
+
+def test_a_negative_epsilon():
+    with pytest.raises(AttributeValueError, match="PK104 AddLayerNorm: attribute 'epsilon'"):
+        AddLayerNorm(epsilon=-1e-5)
+
+
+@pytest.mark.slow
+def test_each_kernel_compiles():
+    every = specialisations_of([AddLayerNorm()])
+    assert len(every) == 9 * 3 * 4 * 2  # types, LANES, KEPT, SHIFTED
+    assert_all_compile(few_of_each(every, 7), QUICK)
+
+
+@every_architecture
+def test_kernels_of_one_type_compile(arch):
+    every = specialisations_of([AddLayerNorm()])
+    assert_all_compile(few_of_each(every, len(FLOAT_TYPES) * 9), arch)
