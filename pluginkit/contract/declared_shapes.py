@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import EllipsisType
 from typing import Any
 
@@ -32,17 +33,17 @@ class DeclaredShape:
 
     items: tuple[ShapeItem, ...]
 
-    @property
+    @cached_property
     def rest(self) -> int | None:
         """The position of ``...`` or a starred name; None if the number of dimensions is fixed."""
         return next((at for at, item in enumerate(self.items) if _is_several(item)), None)
 
-    @property
+    @cached_property
     def least_rank(self) -> int:
         """The number of dimensions that it has at least."""
         return len(self.items) - (self.rest is not None)
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The names of its dimensions, a starred one with its star."""
         return [item for item in self.items if isinstance(item, str)]
@@ -167,6 +168,25 @@ def bound_names(
         if declared is not None and desc is not None:
             bound.add(desc, declared)
     return bound
+
+
+def result_shapes(
+    shapes: Sequence[DeclaredShape | None],
+    inputs: Sequence[TensorDesc | None],
+    results: Sequence[tuple[DeclaredShape | None, str]],
+) -> list[Shape]:
+    """Return the shapes of outputs that are declared.
+
+    Args:
+        shapes: of each declared input, None where none is declared.
+        inputs: the inputs.
+        results: for each output its shape, or the input that has the same.
+    """
+    named = {desc.name: desc.shape for desc in inputs if desc is not None}
+    if not any(declared for declared, _ in results):
+        return [named[like] for _, like in results]
+    bound = bound_names(shapes, inputs)
+    return [named[like] if own is None else bound.shape(own) for own, like in results]
 
 
 def check_shapes(

@@ -209,6 +209,8 @@ def where(condition: bool, a: int, b: int) -> int:
     follows each side of an ``if`` to the end, which doubles its work each time, and writes this
     as one expression.
     """
+    if condition is True or condition is False:
+        return a if condition else b
     choose = getattr(condition, "choose", None)  # a comparison that an export follows
     chosen: int = (a if condition else b) if choose is None else choose(a, b)
     return chosen

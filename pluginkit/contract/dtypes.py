@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pluginkit.contract.dims import Dim
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Scalar:
     """One kernel argument passed by value: an integer, float or bool of an exact type.
 
@@ -28,6 +28,11 @@ class Scalar:
 
     dtype: DType
     values: tuple[Dim | float | bool, ...]
+
+    def __init__(self, dtype: DType, values: tuple[Dim | float | bool, ...]) -> None:
+        # Made for every call; a frozen dataclass's own __init__ takes three times as long.
+        members = self.__dict__
+        members["dtype"], members["values"] = dtype, values
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class DType:
 
     def __call__(self, value: Dim | float | bool | Sequence[Dim]) -> Scalar:
         """Return a kernel argument passed by value; a sequence becomes a struct of an array."""
-        if isinstance(value, Sequence):
+        if type(value) is not int and isinstance(value, Sequence):
             return Scalar(self, tuple(value))
         return Scalar(self, (value,))
 

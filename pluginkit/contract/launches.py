@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pluginkit.contract.defines import cpp_definitions
@@ -25,6 +26,7 @@ from pluginkit.errors import DeclarationError
 _LOCAL_INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"\n]+)"', re.MULTILINE)
 
 KernelConstant = int | bool | str
+_NO_CONSTANTS: Mapping[str, KernelConstant] = MappingProxyType({})
 KernelArgument = TensorDesc | Workspace | Scalar | Dim | float | bool | None
 
 
@@ -133,7 +135,7 @@ class NumbaKernel:
 Kernel = CudaKernel | NumbaKernel
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Launch:
     """One kernel launch.
 
@@ -156,6 +158,20 @@ class Launch:
     args: tuple[KernelArgument, ...]
     shared_bytes: int = 0
     constants: Mapping[str, KernelConstant] = field(default_factory=dict)
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        grid: Dim | tuple[Dim, ...],
+        block: Dim | tuple[Dim, ...],
+        args: tuple[KernelArgument, ...],
+        shared_bytes: int = 0,
+        constants: Mapping[str, KernelConstant] = _NO_CONSTANTS,
+    ) -> None:
+        members = self.__dict__  # as those of a TensorDesc
+        members["kernel"], members["grid"], members["block"] = kernel, grid, block
+        members["args"], members["shared_bytes"] = args, shared_bytes
+        members["constants"] = constants
 
 
 @dataclass(frozen=True, eq=False)

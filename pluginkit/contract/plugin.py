@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from pluginkit.contract.attributes import WireValue, attribute
-from pluginkit.contract.declared_shapes import bound_names
+from pluginkit.contract.declared_shapes import result_shapes
 from pluginkit.contract.dims import Dim
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.launches import Step
@@ -135,6 +136,10 @@ class Plugin:
         return type(self) is type(other) and self.to_wire() == other.to_wire()
 
     def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
         return hash((type(self), repr(self.to_wire())))
 
     @property
@@ -168,6 +173,7 @@ class Plugin:
 
     def _changed(self, member: str, value: object) -> Self:
         other = copy.copy(self)
+        other.__dict__.pop("_hash", None)
         object.__setattr__(other, member, value)
         return other
 
@@ -247,15 +253,8 @@ class Plugin:
         Size outputs are left out. A class whose outputs all have a ``shape``, or are ``like`` an
         input, needs no method.
         """
-        ports = self.spec.inputs
-        shapes = {p.name: desc.shape for p, desc in zip(ports, inputs, strict=True) if desc}
-        if not self.spec.has_declared_shapes:
-            return [shapes[port.like] for port in self.spec.results]
-        bound = bound_names([port.shape for port in ports], inputs)
-        return [
-            shapes[port.like] if port.shape is None else bound.shape(port.shape)
-            for port in self.spec.results
-        ]
+        results = [(port.shape, port.like) for port in self.spec.results]
+        return result_shapes([port.shape for port in self.spec.inputs], inputs, results)
 
     def workspace_bytes(self, *inputs: Any, **named: Any) -> Dim:
         """Return the scratch memory in bytes; TensorRT asks for the profile's largest inputs."""

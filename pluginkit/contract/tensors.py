@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,13 +14,24 @@ from pluginkit.distribution import pip_install
 from pluginkit.errors import MissingDependencyError, TensorError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Slot:
     """Which of the pointers of an enqueue to use, plus ``offset`` bytes."""
 
     kind: Literal["input", "output", "workspace", "host"]
     index: int = 0
     offset: int = 0
+
+    def __init__(
+        self,
+        kind: Literal["input", "output", "workspace", "host"],
+        index: int = 0,
+        offset: int = 0,
+    ) -> None:
+        # Slots, descriptions, workspaces and launches are made for every call, and a frozen
+        # dataclass's own __init__ takes three times as long.
+        members = self.__dict__
+        members["kind"], members["index"], members["offset"] = kind, index, offset
 
 
 @cache
@@ -52,7 +62,6 @@ class TensorDesc:
     def __init__(
         self, name: str, shape: Shape, dtype: DType, slot: Slot, values: Shape = ()
     ) -> None:
-        # Every call is described, and a frozen dataclass's own __init__ takes three times as long.
         members = self.__dict__
         members["name"], members["shape"], members["dtype"] = name, shape, dtype
         members["slot"], members["values"] = slot, values
@@ -107,12 +116,19 @@ class TensorDesc:
         return f"{self.name} {self.dtype.name}[{', '.join(map(str, self.shape))}]"
 
 
-@dataclass(frozen=True, eq=False)
+_WORKSPACE = Slot("workspace")
+
+
+@dataclass(frozen=True, eq=False, init=False)
 class Workspace:
     """The scratch memory that ``workspace_bytes`` asked for; each enqueue finds undefined bytes."""
 
     nbytes: int
-    slot: Slot = Slot("workspace")
+    slot: Slot = _WORKSPACE
+
+    def __init__(self, nbytes: int, slot: Slot = _WORKSPACE) -> None:
+        members = self.__dict__
+        members["nbytes"], members["slot"] = nbytes, slot
 
     def at(self, offset: int) -> Workspace:
         """Return the part from byte ``offset`` to the end.
@@ -121,8 +137,8 @@ class Workspace:
             PK127: the offset is out of range.
         """
         self._check(known(offset))
-        slot = replace(self.slot, offset=self.slot.offset + offset)
-        return Workspace(self.nbytes - offset, slot)
+        slot = self.slot
+        return Workspace(self.nbytes - offset, Slot(slot.kind, slot.index, slot.offset + offset))
 
     def first(self, nbytes: int) -> Workspace:
         """Return the first ``nbytes`` bytes.
@@ -139,8 +155,13 @@ class Workspace:
         Errors:
             PK127: there are fewer bytes.
         """
-        ends = list(itertools.accumulate(sizes, initial=0))
-        return [self.at(begin).first(end - begin) for begin, end in itertools.pairwise(ends)]
+        parts, slot, end = [], self.slot, 0
+        for nbytes in sizes:
+            begin, end = end, end + nbytes
+            self._check(known(nbytes))
+            self._check(known(end))
+            parts.append(Workspace(nbytes, Slot(slot.kind, slot.index, slot.offset + begin)))
+        return parts
 
     def _check(self, offset: int) -> None:
         if not 0 <= offset <= self.nbytes:

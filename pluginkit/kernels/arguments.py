@@ -6,11 +6,12 @@ meminfo, parent, nitems, itemsize, data, shape and strides; and one for each ele
 
 from __future__ import annotations
 
-import ctypes
 import operator
+import struct
+from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -24,10 +25,13 @@ from pluginkit.errors import KernelError
 #: One kernel parameter: a pointer that the enqueue fills in, or bytes passed by value.
 PackedArgument = Slot | bytes
 
-_WORD = 8
-#: The signed integers, which need no numpy to become bytes.
-_INTEGERS = frozenset({"int8", "int32", "int64"})
+_WORD, _WORD_TYPE = 8, "Q"
+#: The integers and floats that need no numpy to become bytes; whether integers are signed.
+_INTEGERS = {"int8": True, "int32": True, "int64": True, "uint32": False, "uint64": False}
+_FLOATS = {"float32": struct.Struct("<f"), "float16": struct.Struct("<e")}
 _NULL = bytes(_WORD)
+#: What follows a value to the next whole word, by the bytes that it has in its last one.
+_PADDING = [bytes(-size % _WORD) for size in range(_WORD)]
 
 
 @dataclass(frozen=True)
@@ -107,11 +111,14 @@ def parameters(launch: Launch) -> list[PackedArgument]:
 
 
 def _cuda_parameter(kernel: str, argument: KernelArgument) -> PackedArgument:
-    if argument is None:
-        return _NULL
     if isinstance(argument, (TensorDesc, Workspace)):
         return argument.slot
-    return b"".join(packed(kernel, scalar_from_value(kernel, argument)))
+    if argument is None:
+        return _NULL
+    if type(argument) is int and -(2**63) <= argument < 2**63:  # as most are
+        return argument.to_bytes(_WORD, "little", signed=True)
+    values = packed(kernel, scalar_from_value(kernel, argument))
+    return values[0] if len(values) == 1 else b"".join(values)
 
 
 def _numba_parameters(kernel: str, argument: KernelArgument) -> list[PackedArgument]:
@@ -134,12 +141,17 @@ def _array_fields(data: Slot, shape: list[int], itemsize: int) -> list[PackedArg
 def packed(kernel: str, scalar: Scalar) -> list[bytes]:
     """Return the bytes of each value of a scalar."""
     values: list[Any] = list(scalar.values)
-    if scalar.dtype.name in _INTEGERS and values:
-        size = scalar.dtype.itemsize
+    dtype = scalar.dtype
+    signed, as_float = _INTEGERS.get(dtype.name), _FLOATS.get(dtype.name)
+    if signed is not None and values:
+        size, index = dtype.itemsize, operator.index
         try:
-            return [operator.index(value).to_bytes(size, "little", signed=True) for value in values]
+            return [index(value).to_bytes(size, "little", signed=signed) for value in values]
         except (TypeError, OverflowError) as error:
             raise _unpackable(kernel, scalar, error) from error
+    if as_float is not None and values:
+        with suppress(struct.error, OverflowError, TypeError):  # numpy knows what becomes of them
+            return [as_float.pack(value) for value in values]
     import numpy as np
 
     if not values:
@@ -190,12 +202,6 @@ def check_parameters(
         )
 
 
-@cache
-def words_type(count: int) -> type[ctypes.Array[ctypes.c_uint64]]:
-    """Return the type of an array of 64-bit words, which takes longer to make than to use."""
-    return ctypes.c_uint64 * count
-
-
 class ArgumentBlock:
     """The memory behind the ``kernelParams`` of several launches.
 
@@ -215,36 +221,35 @@ class ArgumentBlock:
     def __init__(
         self, launches: Sequence[Sequence[PackedArgument]], inputs: int, outputs: int
     ) -> None:
-        self._first = {"input": 0, "output": inputs, "workspace": inputs + outputs}
+        self._first = first = {"input": 0, "output": inputs, "workspace": inputs + outputs}
         count = inputs + outputs + 1
         image = bytearray(count * _WORD)
-        shifted: list[tuple[int, int, int]] = []
-        offsets: list[list[int]] = []
-        for listed in launches:
-            offsets.append([])
-            for part in listed:
-                if isinstance(part, Slot) and part.offset == 0:
-                    offsets[-1].append(self.pointer_index(part) * _WORD)
-                    continue
-                offsets[-1].append(len(image))
-                if isinstance(part, Slot):
-                    index = self.pointer_index(part)
-                    shifted.append((len(image) // _WORD, index, part.offset))
-                    part = _NULL
-                image += part.ljust(-(-len(part) // _WORD) * _WORD, b"\0")
-        self.words = words_type(len(image) // _WORD).from_buffer(image)
-        self._table = words_type(count).from_buffer(image)
         # Words that hold a pointer plus an offset: which, which pointer, the offset.
-        self._shifted = tuple(shifted)
-        base = ctypes.addressof(self.words)
-        self._arrays = [
-            words_type(max(len(each), 1))(*[base + o for o in each]) for each in offsets
-        ]
-        self.kernel_params = tuple(ctypes.addressof(array) for array in self._arrays)
+        self._shifted: list[tuple[int, int, int]] = []
+        offsets: list[int] = []  # of the parameters of all launches, one after the other
+        starts: list[int] = []
+        for listed in launches:
+            starts.append(len(offsets) * _WORD)
+            for part in listed:
+                at = len(image)
+                if isinstance(part, bytes):
+                    image += part + _PADDING[len(part) % _WORD]
+                elif part.offset == 0:
+                    at = (first[part.kind] + part.index) * _WORD
+                else:
+                    self._shifted.append((at // _WORD, first[part.kind] + part.index, part.offset))
+                    image += _NULL
+                offsets.append(at)
+        self.words = array(_WORD_TYPE, bytes(image))
+        self._table = slice(0, count)
+        base, _ = self.words.buffer_info()
+        self._addresses = array(_WORD_TYPE, [base + offset for offset in offsets])
+        base, _ = self._addresses.buffer_info()
+        self.kernel_params = tuple([base + start for start in starts])
 
     def write(self, pointers: Sequence[int]) -> None:
         """Write the pointers to inputs, outputs and workspace."""
-        self._table[:] = pointers  # type: ignore[call-overload]  # ctypes takes any ints
+        self.words[self._table] = array(_WORD_TYPE, pointers)
         for word, index, offset in self._shifted:
             self.words[word] = pointers[index] + offset
 

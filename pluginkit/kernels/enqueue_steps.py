@@ -6,10 +6,10 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from pluginkit.contract import calls
-from pluginkit.contract.dims import Dim
+from pluginkit.contract.dims import Dim, known
 from pluginkit.contract.launches import Copy, CudaKernel, Fill, Launch, NumbaKernel, Step
 from pluginkit.contract.tensors import Slot, TensorDesc, Workspace
 from pluginkit.errors import KernelError
@@ -25,7 +25,7 @@ _BLOCK_THREADS = 1024
 _SHARED_LIMIT = (2**31 - 1,)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class EnqueueSteps:
     """The steps of one enqueue that have work to do.
 
@@ -48,7 +48,10 @@ class EnqueueSteps:
 
 
 def enqueue_steps(
-    plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]
+    plugin: Plugin,
+    inputs: calls.Inputs,
+    outputs: Sequence[TensorDesc],
+    workspace_bytes: int | None = None,
 ) -> EnqueueSteps:
     """Call the author's ``launches``, check its steps and leave out those without work.
 
@@ -56,6 +59,7 @@ def enqueue_steps(
         plugin: the plugin.
         inputs: concrete descriptions from :mod:`pluginkit.contract.calls`.
         outputs: concrete descriptions of the outputs.
+        workspace_bytes: what the plugin has answered for these inputs, if it was asked.
 
     Errors:
         PK116: not steps.  PK303: an argument.  PK304: grid, block or shared memory.
@@ -63,15 +67,23 @@ def enqueue_steps(
     """
     owner = type(plugin).__name__
     present = [desc for desc in inputs if desc is not None and desc.slot.kind == "input"]
-    workspace = Workspace(calls.workspace_bytes(plugin, inputs))
+    if workspace_bytes is None:
+        workspace_bytes = calls.workspace_bytes(plugin, inputs)
+    workspace = Workspace(workspace_bytes)
     given: tuple[TensorDesc | Workspace, ...] = (*present, *outputs, workspace)
-    steps, listed = [], []
+    steps: list[Step] = []
+    listed = []
     for step in calls.steps_within(plugin, inputs, outputs, workspace):
-        _check_step(owner, step, given)
-        if _has_work(step):
-            steps.append(step)
-            if isinstance(step, Launch):
+        if isinstance(step, Launch):
+            _check_launch(owner, step, given)
+            grid = step.grid
+            if grid != 0 and not (isinstance(grid, tuple) and 0 in grid):
+                steps.append(step)
                 listed.append(parameters(step))
+        else:
+            _check_memory_step(owner, step, given)
+            if nbytes_of(step.source if isinstance(step, Copy) else step.target) > 0:
+                steps.append(step)
     return EnqueueSteps(owner, tuple(steps), tuple(listed), (len(present), len(outputs)))
 
 
@@ -83,12 +95,10 @@ def nbytes_of(tensor: TensorDesc | Workspace) -> int:
 
 def three(size: Dim | tuple[Dim, ...]) -> tuple[int, int, int]:
     """Return a grid or block with three dimensions."""
-    x, y, z = (*_dimensions(size), 1, 1, 1)[:3]
+    if not isinstance(size, tuple):
+        return cast(int, size), 1, 1
+    x, y, z = cast("tuple[int, int, int]", (*size, 1, 1, 1)[:3])
     return x, y, z
-
-
-def _dimensions(size: Dim | tuple[Dim, ...]) -> tuple[Any, ...]:
-    return size if isinstance(size, tuple) else (size,)
 
 
 def _limit(slot: Slot, given: Sequence[TensorDesc | Workspace]) -> int:
@@ -99,46 +109,38 @@ def _limit(slot: Slot, given: Sequence[TensorDesc | Workspace]) -> int:
     return 0
 
 
-def _has_work(step: Step) -> bool:
-    if isinstance(step, Launch):
-        return 0 not in _dimensions(step.grid)
-    return nbytes_of(step.source if isinstance(step, Copy) else step.target) > 0
-
-
-def _check_step(owner: str, step: Step, given: Sequence[TensorDesc | Workspace]) -> None:
-    if not isinstance(step, Launch):
-        _check_operands(owner, step)
-    if isinstance(step, Launch):
-        _check_launch(owner, step)
-        tensors = [argument for argument in step.args if isinstance(argument, TensorDesc)]
-    elif isinstance(step, Copy):
+def _check_memory_step(
+    owner: str, step: Copy | Fill, given: Sequence[TensorDesc | Workspace]
+) -> None:
+    _check_operands(owner, step)
+    if isinstance(step, Copy):
         _check_copy(owner, step)
-        tensors = [step.source]
+        _check_tensor(owner, step.source, given)
     else:
         _check_fill(owner, step)
-        tensors = []
-    if not isinstance(step, Launch) and isinstance(step.target, TensorDesc):
-        tensors.append(step.target)
-    for tensor in tensors:
-        if tensor in given:  # unchanged, as are most: descriptions compare by identity
-            continue
-        if tensor.slot.kind == "host":
-            raise KernelError(
-                "PK303",
-                f"{owner}: argument '{tensor.name}' is a shape input, which is not on the device.",
-                fix=f"pass {tensor.name}.values, which are numbers in launches().",
-            )
-        limit = _limit(tensor.slot, given)
-        if nbytes_of(tensor) > limit:
-            raise KernelError(
-                "PK303",
-                f"{owner}: argument {tensor} takes {nbytes_of(tensor)} bytes; "
-                f"its buffer has {limit}.",
-                fix="a description that launches() changes must stay inside its tensor.",
-            )
+    if isinstance(step.target, TensorDesc):
+        _check_tensor(owner, step.target, given)
 
 
-def _check_launch(owner: str, launch: Launch) -> None:
+def _check_tensor(owner: str, tensor: TensorDesc, given: Sequence[TensorDesc | Workspace]) -> None:
+    if tensor in given:  # unchanged, as are most: descriptions compare by identity
+        return
+    if tensor.slot.kind == "host":
+        raise KernelError(
+            "PK303",
+            f"{owner}: argument '{tensor.name}' is a shape input, which is not on the device.",
+            fix=f"pass {tensor.name}.values, which are numbers in launches().",
+        )
+    limit = _limit(tensor.slot, given)
+    if nbytes_of(tensor) > limit:
+        raise KernelError(
+            "PK303",
+            f"{owner}: argument {tensor} takes {nbytes_of(tensor)} bytes; its buffer has {limit}.",
+            fix="a description that launches() changes must stay inside its tensor.",
+        )
+
+
+def _check_launch(owner: str, launch: Launch, given: Sequence[TensorDesc | Workspace]) -> None:
     if not isinstance(launch.kernel, (CudaKernel, NumbaKernel)) or not isinstance(
         launch.args, (tuple, list)
     ):
@@ -148,40 +150,47 @@ def _check_launch(owner: str, launch: Launch) -> None:
             "expected a kernel and a tuple of arguments.",
             fix="write Launch(self.kernel, grid, block, args=(x, y, x.size)).",
         )
-    grid, block = _dimensions(launch.grid), _dimensions(launch.block)
-    if (
-        _is_within(grid, 0, _GRID_LIMITS)
+    block = launch.block
+    if not (
+        _is_within(launch.grid, 0, _GRID_LIMITS)
         and _is_within(block, 1, _BLOCK_LIMITS)
-        and prod(block) <= _BLOCK_THREADS
-        and _is_within((launch.shared_bytes,), 0, _SHARED_LIMIT)
+        and (not isinstance(block, tuple) or prod(map(known, block)) <= _BLOCK_THREADS)
+        and _is_within(launch.shared_bytes, 0, _SHARED_LIMIT)
     ):
-        return
+        raise _outside_limits(owner, launch)
+    for argument in launch.args:
+        if isinstance(argument, TensorDesc):
+            _check_tensor(owner, argument, given)
+
+
+def _outside_limits(owner: str, launch: Launch) -> KernelError:
     name = f"{owner}: launch of '{launch.kernel.name}'"
-    if not _is_within(grid, 0, _GRID_LIMITS):
-        raise KernelError(
+    if not _is_within(launch.grid, 0, _GRID_LIMITS):
+        return KernelError(
             "PK304",
             f"{name} has grid {launch.grid!r}; expected up to 3 ints, 0 to {_GRID_LIMITS}.",
             fix="put the largest dimension first, or let each block do more.",
         )
-    if _is_within((launch.shared_bytes,), 0, _SHARED_LIMIT):
-        raise KernelError(
+    if _is_within(launch.shared_bytes, 0, _SHARED_LIMIT):
+        return KernelError(
             "PK304",
             f"{name} has block {launch.block!r}; expected up to 3 ints, 1 to {_BLOCK_LIMITS}, "
             f"{_BLOCK_THREADS} threads in all.",
         )
-    raise KernelError(
+    return KernelError(
         "PK304", f"{name} has shared_bytes={launch.shared_bytes!r}; expected an int >= 0."
     )
 
 
-def _is_within(size: tuple[int, ...], lowest: int, limits: tuple[int, ...]) -> bool:
-    if len(size) == 1:  # as most are
-        return isinstance(size[0], int) and lowest <= size[0] <= limits[0]
-    if not 1 <= len(size) <= len(limits):
+def _is_within(size: Dim | tuple[Dim, ...], lowest: int, limits: tuple[int, ...]) -> bool:
+    if isinstance(size, int):
+        return lowest <= size <= limits[0]
+    if not isinstance(size, tuple) or not 1 <= len(size) <= len(limits):
         return False
-    return all(
-        isinstance(n, int) and lowest <= n <= limit for n, limit in zip(size, limits, strict=False)
-    )
+    for n, limit in zip(size, limits, strict=False):
+        if not isinstance(n, int) or not lowest <= n <= limit:
+            return False
+    return True
 
 
 def _check_operands(owner: str, step: Copy | Fill) -> None:

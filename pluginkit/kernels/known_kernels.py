@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pluginkit.contract.dtypes import DType
+from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch, NumbaKernel
+from pluginkit.contract.tensors import TensorDesc
 from pluginkit.kernels.arguments import argument_types
 from pluginkit.kernels.load import LoadedKernel, load_all
-from pluginkit.kernels.specialise import specialise
+from pluginkit.kernels.specialise import specialise, type_bindings
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
 
-_known: dict[object, LoadedKernel] = {}
+#: What the kernels of a plugin's calls follow from besides their declarations and constants: the
+#: plugin, the types and the device. For each, the kernels that its launches have named.
+_known: dict[tuple[object, ...], dict[object, LoadedKernel]] = {}
 
 
 def kernels_of(
-    plugin: Plugin, bindings: Mapping[str, DType], launches: Sequence[Launch], device: int
+    plugin: Plugin,
+    inputs: calls.Inputs,
+    outputs: Sequence[TensorDesc],
+    launches: Sequence[Launch],
+    device: int,
 ) -> list[LoadedKernel]:
     """Return the kernel of each launch on the current device, loaded.
 
@@ -28,24 +35,21 @@ def kernels_of(
     Errors:
         PK300 to PK303: as for ``specialise``.  PK320 to PK323: as for ``load_all``.
     """
-    keys = [_key(plugin, bindings, launch, device) for launch in launches]
+    names = [desc and desc.dtype.name for desc in (*inputs, *outputs)]
+    known = _known.setdefault((device, plugin, *names), {})
+    keys = [_key(launch) for launch in launches]
     try:
-        return [_known[key] for key in keys]
+        return [known[key] for key in keys]
     except KeyError:
+        bindings = type_bindings(plugin, inputs, outputs)
         kernels = load_all([specialise(plugin, bindings, launch) for launch in launches], device)
-        _known.update(zip(keys, kernels, strict=True))
+        known.update(zip(keys, kernels, strict=True))
         return kernels
 
 
-def _key(
-    plugin: Plugin, bindings: Mapping[str, DType], launch: Launch, device: int
-) -> tuple[object, ...]:
-    """Return all that the kernel of a launch follows from."""
+def _key(launch: Launch) -> tuple[object, ...]:
+    """Return what tells the kernels of one plugin apart, for the same types."""
     kernel = launch.kernel
     if isinstance(kernel, NumbaKernel):
-        return device, kernel, argument_types(kernel.name, launch.args)
-    filled = []
-    for name in kernel.placeholders:
-        bound = bindings.get(name)
-        filled.append(getattr(plugin, name, None) if bound is None else bound)
-    return device, kernel, *filled, *launch.constants.items()
+        return kernel, argument_types(kernel.name, launch.args)
+    return kernel, *launch.constants.items()

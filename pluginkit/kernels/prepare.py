@@ -22,7 +22,6 @@ from pluginkit.kernels.cuda_packages import need
 from pluginkit.kernels.enqueue_steps import EnqueueSteps, enqueue_steps, nbytes_of, three
 from pluginkit.kernels.known_kernels import kernels_of
 from pluginkit.kernels.load import LoadedKernel, cuda_error, current_device
-from pluginkit.kernels.specialise import type_bindings
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
@@ -68,13 +67,19 @@ class Prepared(Protocol):
         """
 
 
-def prepare(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc]) -> Prepared:
+def prepare(
+    plugin: Plugin,
+    inputs: calls.Inputs,
+    outputs: Sequence[TensorDesc],
+    workspace_bytes: int | None = None,
+) -> Prepared:
     """Prepare the plugin's enqueue on the current device, or as ``preparing_with`` says.
 
     Args:
         plugin: the plugin.
         inputs: concrete descriptions from :mod:`pluginkit.contract.calls`.
         outputs: concrete descriptions of the outputs.
+        workspace_bytes: what the plugin has answered for these inputs, if it was asked.
 
     Errors:
         PK300 to PK306, PK310, PK311, PK320 to PK323, PK331.
@@ -84,10 +89,9 @@ def prepare(plugin: Plugin, inputs: calls.Inputs, outputs: Sequence[TensorDesc])
         return instead(plugin, inputs, outputs)
     if "enqueue" in plugin.spec.overrides:
         return PreparedCall(plugin, inputs, outputs)
-    work = enqueue_steps(plugin, inputs, outputs)
-    bindings = type_bindings(plugin, inputs, outputs)
+    work = enqueue_steps(plugin, inputs, outputs, workspace_bytes)
     launches = work.launches
-    kernels = kernels_of(plugin, bindings, launches, current_device())
+    kernels = kernels_of(plugin, inputs, outputs, launches, current_device())
     for launch, listed, kernel in zip(launches, work.parameters, kernels, strict=True):
         check_parameters(work.owner, launch.kernel.name, listed, kernel.parameter_sizes)
         kernel.allow_shared_bytes(launch.shared_bytes)
@@ -114,15 +118,18 @@ class PreparedSteps:
     def __init__(self, work: EnqueueSteps, kernels: Sequence[LoadedKernel]) -> None:
         block = ArgumentBlock(work.parameters, *work.pointers)
         pointers: list[int] = []
+        # cupy's way to the driver takes a quarter of the time of cuda.bindings'.
+        driver = need("cupy").cuda.driver
+        launch_kernel = driver.launchKernel
         launched = iter(zip(kernels, block.kernel_params, strict=True))
         calls = [
-            _launch_call(step, *next(launched))
+            _launch_call(launch_kernel, step, *next(launched))
             if isinstance(step, Launch)
             else (_memory_call(work, number, step, block, pointers), number)
             for number, step in enumerate(work.steps)
         ]
         self._kernels = tuple(kernels)  # keeps the modules loaded
-        self.enqueue = _enqueue(work, block, calls, pointers)
+        self.enqueue = _enqueue(work, block, calls, pointers, driver.CUDADriverError)
 
 
 def _enqueue(
@@ -130,8 +137,8 @@ def _enqueue(
     block: ArgumentBlock,
     calls: Sequence[tuple[DriverCall, int]],
     pointers: list[int],
+    refusal: type[Exception],
 ) -> Enqueue:
-    refusal: Any = need("cupy").cuda.driver.CUDADriverError
     # What is written already: mostly TensorRT passes the same pointers again, and to compare them
     # takes a third of the time of writing them.
     known_inputs: Sequence[int] | None = None
@@ -150,7 +157,7 @@ def _enqueue(
             for call, operand in calls:
                 call(stream, operand, 0)
         except refusal as error:
-            status = need("cuda.bindings.driver").CUresult(error.status)
+            status = need("cuda.bindings.driver").CUresult(error.status)  # type: ignore[attr-defined]
             number = calls.index((call, operand))
             raise _refused(work, number, status) from error
 
@@ -158,12 +165,10 @@ def _enqueue(
 
 
 def _launch_call(
-    launch: Launch, kernel: LoadedKernel, kernel_params: int
+    launch_kernel: Callable[..., None], launch: Launch, kernel: LoadedKernel, kernel_params: int
 ) -> tuple[DriverCall, int]:
-    # cupy's way to the driver takes a quarter of the time of cuda.bindings'; a partial saves the
-    # frame of a function.
-    launch_kernel = need("cupy").cuda.driver.launchKernel
     shape = (*three(launch.grid), *three(launch.block), launch.shared_bytes)
+    # A partial saves the frame of a function.
     return partial(launch_kernel, kernel.address, *shape), kernel_params
 
 

@@ -281,8 +281,8 @@ class AdapterCore:
     def _prepare(self, inputs: calls.Inputs) -> Prepared:
         calls.check(self.plugin, inputs)
         outputs = calls.describe_outputs(self.plugin, inputs)
-        self.recorded_sizes.check_workspace(self.plugin, inputs)
-        prepared = prepare(self.plugin, inputs, outputs)
+        workspace_bytes = self.recorded_sizes.check_workspace(self.plugin, inputs)
+        prepared = prepare(self.plugin, inputs, outputs, workspace_bytes)
         for wrapper in _wrappers:
             prepared = wrapper(self, prepared, (inputs, outputs))
         return prepared

@@ -92,20 +92,18 @@ class RecordedSizes:
         if new.workspace_bytes > given:
             yield f"{given} bytes of workspace", f"{new.workspace_bytes}"
 
-    def check_workspace(self, plugin: Plugin, inputs: calls.Inputs) -> None:
-        """Refuse inputs that need more workspace than TensorRT was asked for.
+    def check_workspace(self, plugin: Plugin, inputs: calls.Inputs) -> int:
+        """Return the workspace that inputs need, in bytes; refuse more than TensorRT was asked for.
 
         Errors:
             PK217: they do.
         """
-        if "workspace_bytes" not in plugin.spec.overrides:
-            return
+        needed = calls.workspace_bytes(plugin, inputs)
+        if not needed:
+            return 0
         seen = [desc for desc in inputs if desc is not None and desc.slot.kind == "input"]
         given = self.workspace_bytes([desc.dtype for desc in seen])
-        if given is None:
-            return
-        needed = calls.workspace_bytes(plugin, inputs)
-        if needed > given:
+        if given is not None and needed > given:
             raise TensorError(
                 "PK217",
                 f"{type(plugin).__name__} needs {needed} bytes of workspace for inputs of "
@@ -113,6 +111,7 @@ class RecordedSizes:
                 cause="its workspace_bytes returns less for larger shapes.",
                 fix="let workspace_bytes return as much for the profile's largest shapes.",
             )
+        return needed
 
     def to_text(self) -> str:
         """Return the sizes as JSON."""

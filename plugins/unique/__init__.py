@@ -101,7 +101,7 @@ class Unique(Plugin):
 
     def workspace_bytes(self, x: TensorDesc) -> int:
         """Return room for keys and positions, twice, and for what blocks share."""
-        return sum(UniqueProblem.of(x, self.axis).sizes())
+        return sum(UniqueProblem.of(x, self.axis).sizes)
 
     def launches(
         self,

@@ -52,8 +52,8 @@ class UniqueLaunches:
         self._x = x
         self._problem = problem = UniqueProblem.of(x, plugin.axis)
         self._levels = list(problem.levels())
-        self._cleared = workspace.first(sum(problem.sizes()[:3]))
-        self._state, self._near, self._shared, *self._halves = workspace.split(problem.sizes())
+        self._cleared = workspace.first(sum(problem.sizes[:3]))
+        self._state, self._near, self._shared, *self._halves = workspace.split(problem.sizes)
         self._keys, self._positions = self._halves[:2], self._halves[2:]
 
     def all(
@@ -79,7 +79,7 @@ class UniqueLaunches:
             yield Fill(self._shared.first(shared))
             yield self._pair_ranks(level, before.words)
             yield from self._sort(level)
-        last, near = problem.last(), problem.near()
+        last, near = problem.last, problem.near
         holds_values = plugin.sorted and problem.elements == 1
         modes = where(near.items > 0, NEAR, 0) + where(holds_values, VALUES, 0)
         modes += 0 if plugin.sorted else MARKS
@@ -102,7 +102,7 @@ class UniqueLaunches:
 
     def _sort(self, level: Level) -> Iterator[Step]:
         digits, tickets, swept = (self._of(level, name) for name in ("digits", "tickets", "swept"))
-        near = self._problem.near()
+        near = self._problem.near
         near_digits = self._near.split(near.shared.values())[2]
         counted = (digits, self._state, int32(level.sweeps), int32(level.items))
         placed = (near_digits, int32(near.items), int32(_near_bit(near)))
@@ -193,8 +193,12 @@ class UniqueLaunches:
         return Launch(self._plugin.order_kernel, level.run_blocks, THREADS, arguments)
 
     def _of(self, level: Level, name: str) -> Workspace:
-        parts = self._shared.split(level.shared.values())
-        return parts[list(level.shared).index(name)]
+        begin = 0
+        for other, nbytes in level.shared.items():
+            if other == name:
+                return self._shared.at(begin).first(nbytes)
+            begin += nbytes
+        raise KeyError(name)
 
 
 def _near_bit(near: Level) -> int:

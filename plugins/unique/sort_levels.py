@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from pluginkit import TensorDesc, known, may_hold, product, where
 from pluginkit.plugins._cuda.radix_sort import DEFINES as SORT_DEFINES
@@ -70,7 +71,7 @@ class Level:
     itemsize: int
     bits: int
 
-    @property
+    @cached_property
     def sweeps(self) -> int:
         """The launches that sort, one for each digit."""
         return -(-self.bits // DIGIT_BITS)
@@ -79,22 +80,22 @@ class Level:
         """The blocks of one of them, which are none after the last."""
         return where(sweep < self.sweeps, self.sweep_blocks, 0)
 
-    @property
+    @cached_property
     def sweep_blocks(self) -> int:
         """The blocks of each sweep."""
         return sweep_blocks(self.items, SWEEP_ITEMS[self.itemsize])
 
-    @property
+    @cached_property
     def run_blocks(self) -> int:
         """The blocks that look for runs."""
         return -(-self.items // _RUN_TILE)
 
-    @property
+    @cached_property
     def constants(self) -> dict[str, str]:
         """The kernels' constants: the type of a key."""
         return {"KEY": KEYS[self.itemsize]}
 
-    @property
+    @cached_property
     def shared(self) -> dict[str, int]:
         """The sizes of the memory that blocks share, by use; it is zeroed before the sort."""
         return {
@@ -152,19 +153,22 @@ class UniqueProblem:
             yield Level(items, words, 8, bits)
             items = min(items, _MOST_KEYS)
 
+    @cached_property
     def last(self) -> Level:
-        """Return the last level as far as what follows the sorts asks: a key for each slice."""
+        """The last level as far as what follows the sorts asks: a key for each slice."""
         return Level(self.count, 1, next(self.levels()).itemsize, 0)
 
+    @cached_property
     def near(self) -> Level:
-        """Return the sweep that brings ranks near to their positions; empty if they are few."""
+        """The sweep that brings ranks near to their positions; empty if they are few."""
         count = where(self.count >= _NEAR_ITEMS, where(self.count < _FAR_ITEMS, self.count, 0), 0)
         return Level(count, 1, 4, where(count > 0, DIGIT_BITS, 0))
 
+    @cached_property
     def sizes(self) -> list[int]:
-        """Return the bytes of the workspace's parts: shared counts, keys and positions (twice)."""
+        """The bytes of the workspace's parts: shared counts, keys and positions (twice)."""
         first = next(self.levels())  # the first level needs most
         keys, positions = first.items * first.itemsize, first.items * 4
-        sizes = [_STATE_BYTES, sum(self.near().shared.values()), sum(first.shared.values())]
+        sizes = [_STATE_BYTES, sum(self.near.shared.values()), sum(first.shared.values())]
         sizes += [keys, keys, positions, positions]
         return [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes] if self.count > 0 else []

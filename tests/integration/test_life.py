@@ -220,9 +220,9 @@ def test_without_a_gpu_the_failed_enqueue_says_so(flavour, interface) -> None:
 def test_shapes_that_come_back_are_prepared_once(flavour, interface, monkeypatch) -> None:
     made: list[int] = []
 
-    def counting(plugin, inputs, outputs):
+    def counting(plugin, inputs, outputs, workspace_bytes):
         made.append(inputs[0].shape[0])
-        return prepare(plugin, inputs, outputs)
+        return prepare(plugin, inputs, outputs, workspace_bytes)
 
     monkeypatch.setattr("pluginkit.trt.adapter.prepare", counting)
     layer, plugin = dynamic_layer(flavour, interface), PadRows(**ATTRIBUTES)

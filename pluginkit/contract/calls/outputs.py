@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -18,6 +19,7 @@ from pluginkit.contract.calls.refusals import named_refusals
 from pluginkit.contract.declared_shapes import check_shapes
 from pluginkit.contract.dims import DimExpr, Shape, ShapeValue, SizeDim, at_upper_bound, known
 from pluginkit.contract.dtypes import DType
+from pluginkit.contract.linked_axes import LinkedAxes, linked_axes
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import MAX_RANK
 from pluginkit.contract.tensors import TensorDesc, slot_of
@@ -36,7 +38,10 @@ def check(plugin: Plugin, inputs: Inputs) -> None:
         Other exceptions pass through.
     """
     if plugin.spec.has_declared_shapes:
-        check_shapes(owner(plugin), [port.shape for port in plugin.spec.inputs], inputs)
+        ranks = tuple([None if desc is None else len(desc.shape) for desc in inputs])
+        linked = _linked_axes(type(plugin), ranks)  # type: ignore[arg-type]  # a class has a hash
+        if linked is None or not linked.fit(inputs):  # as far as sizes are known
+            check_shapes(owner(plugin), [port.shape for port in plugin.spec.inputs], inputs)
     if "check" not in plugin.spec.overrides:
         return
     with named_refusals(plugin):
@@ -49,6 +54,11 @@ def check(plugin: Plugin, inputs: Inputs) -> None:
             raise
         except (ValueError, IndexError) as error:
             raise InputError(str(error)) from error
+
+
+@cache
+def _linked_axes(plugin: type[Plugin], ranks: tuple[int | None, ...]) -> LinkedAxes | None:
+    return linked_axes([port.shape for port in plugin.spec.inputs], ranks)
 
 
 def output_types(plugin: Plugin, inputs: Inputs) -> tuple[DType, ...]:

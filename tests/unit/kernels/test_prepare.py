@@ -80,7 +80,7 @@ def kernel_with(monkeypatch):
         monkeypatch.setattr(
             preparing,
             "kernels_of",
-            lambda plugin, bindings, launches, _: [Kernel(sizes)] * len(launches),
+            lambda plugin, inputs, outputs, launches, _: [Kernel(sizes)] * len(launches),
         )
 
     return chosen
