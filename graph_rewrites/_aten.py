@@ -17,7 +17,7 @@ ATEN = "org.pytorch.aten"
 
 
 def argument(match: Match, number: int, default: Any) -> Any:
-    """Return an argument that is a number or a text; None if the model does not store it.
+    """Return an argument that is one number; None if the model does not store it.
 
     Args:
         match: of a node of ATEN.
@@ -26,11 +26,16 @@ def argument(match: Match, number: int, default: Any) -> Any:
     """
     if number >= len(match.inputs) or not match.inputs[number].name:
         return default
-    node = match.producer(match.inputs[number].name)
-    if node is not None and [each.name for each in node.attribute] == ["value_string"]:
-        return node.attribute[0].s.decode(errors="replace")
     stored = match.constant(match.inputs[number])
     return None if stored is None or stored.size != 1 else stored.item()
+
+
+def text_argument(match: Match, number: int, default: str) -> str | None:
+    """Return an argument that is a text, as StoreAtenText stores it; else as ``argument``."""
+    if number >= len(match.inputs) or not match.inputs[number].name:
+        return default
+    stored = match.constant(match.inputs[number])
+    return None if stored is None else "".join(map(chr, stored))
 
 
 def unstored(match: Match, *arguments: Any) -> str | None:

@@ -37,12 +37,8 @@ def aten_model(
             names.append(each or "")
             continue
         names.append(f"/Constant_{number}_output_0")
-        stored = (
-            {"value_string": each[0]}
-            if isinstance(each, tuple)
-            else {"value": numpy_helper.from_array(np.asarray(each))}
-        )
-        nodes.append(helper.make_node("Constant", [], [names[-1]], **stored))
+        stored = each[0] if isinstance(each, tuple) else numpy_helper.from_array(np.asarray(each))
+        nodes.append(helper.make_node("Constant", [], [names[-1]], value=stored))
     named = {"operator": op, "overload_name": ""} if fallback else {}
     op_type = "ATen" if fallback else op
     nodes.append(helper.make_node(op_type, names, list(outputs), "node", domain=ATEN, **named))

@@ -1,0 +1,94 @@
+"""SearchSorted and its peers, on a GPU.
+
+    python benchmarks/search_sorted.py
+
+which is ``pluginkit bench SearchSorted --peers benchmarks/search_sorted.py`` with the results
+written to benchmarks/results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from peers import bind_torch, run_bench
+
+from pluginkit import float16, float32, int64
+from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
+from pluginkit.contract.tensors import DeviceTensor
+from pluginkit.plugins.search_sorted import SearchSorted
+
+#: The shapes of sequences and of values.
+CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "16 boundaries": ((16,), (1 << 24,)),
+    "1000 boundaries": ((1000,), (1 << 24,)),
+    "one long sequence": ((1 << 20,), (1 << 22,)),
+    "few values": ((1 << 24,), (1000,)),
+    "rows": ((4096, 512), (4096, 512)),
+    "short rows": ((1 << 20, 9), (1 << 20, 6)),
+}
+#: How values of the long sequence are drawn, beside evenly.
+HOSTILE = ("sorted", "all equal", "few distinct", "equal elements", "with NaN")
+
+
+def workloads() -> Iterator[Workload]:
+    """Yield every case, hostile values of the long sequence, and other types."""
+    plugin = SearchSorted(right=True)
+    for case in CASES:
+        for kind in ("even", *(HOSTILE if case == "one long sequence" else ())):
+            yield Workload(case, kind, plugin, (float32, float32), _inputs(case, kind))
+    for dtype, case in ((float16, "1000 boundaries"), (int64, "one long sequence")):
+        yield Workload(case, "even", plugin, (dtype, dtype), _inputs(case, "even"))
+    narrow = SearchSorted(out_int32=True)
+    case = "1000 boundaries"
+    yield Workload(case, "out_int32", narrow, (float32, float32), _inputs(case, "even"))
+
+
+def _inputs(case: str, kind: str) -> Callable[[Any, int], list[Any]]:
+    of_sequence, of_values = CASES[case]
+
+    def make(xp: Any, seed: int) -> list[Any]:
+        rng = xp.random.default_rng(seed)
+        # Multiples of 1/4, of which float16 has as many as it needs.
+        sequence = rng.integers(-4000, 4000, of_sequence, dtype=xp.int32).astype(xp.float32) / 4
+        values = rng.standard_normal(of_values, dtype=xp.float32) * 300
+        if kind == "sorted":
+            values = xp.sort(values)
+        elif kind == "all equal":
+            values[...] = 7.25
+        elif kind == "few distinct":
+            values = xp.round(values / 200) * 200
+        elif kind == "equal elements":
+            sequence[...] = 7.25
+        elif kind == "with NaN":
+            values[::3] = xp.nan
+        return [xp.sort(sequence, axis=-1), values]
+
+    return make
+
+
+def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+    import torch
+
+    return lambda sequence, values: torch.searchsorted(
+        sequence, values, right=plugin.right, out_int32=plugin.out_int32
+    )
+
+
+def _bind_cupy(
+    plugin: Any, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
+    import cupy
+
+    sequence, values = (each.cupy() for each in inputs)
+    if sequence.ndim > 1 or plugin.out_int32:
+        raise NotOffered("cupy.searchsorted takes one sequence, and returns int64")
+    side = "right" if plugin.right else "left"
+    return lambda: cupy.searchsorted(sequence, values, side)
+
+
+PEERS = (Peer("torch", bind_torch(_torch)), Peer("cupy", _bind_cupy))
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_bench(SearchSorted, __file__))

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from pluginkit import float32
+from pluginkit.contract import calls
+from pluginkit.errors import PluginkitError
+from pluginkit.plugins.search_sorted import SearchSorted
+from pluginkit.testing import run_kernels
+from tests.plugins.compilation import (
+    QUICK,
+    assert_all_compile,
+    few_of_each,
+    specialisations_of,
+)
+
+
+def on_machine(sequence, values, **attributes):
+    run = run_kernels(SearchSorted(**attributes), [sequence, values])
+    assert not run.findings
+    return run.outputs[0]
+
+
+def drawn(*shape):
+    return (np.random.default_rng(sum(shape)).integers(-40, 40, shape) / 4).astype(np.float32)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize(("elements", "values"), [(1, 5), (50, 7), (3000, 2100)])
+def test_numpy_agrees(elements, values, side):
+    sequence, asked = np.sort(drawn(elements)), drawn(values)
+    got = on_machine(sequence, asked, right=side == "right")
+    np.testing.assert_array_equal(got, np.searchsorted(sequence, asked, side))
+    assert got.dtype == np.int64
+
+
+def test_each_row_has_its_sequence():
+    sequences, asked = np.sort(drawn(4, 9)), drawn(4, 6)
+    got = on_machine(sequences, asked, out_int32=True)
+    expected = [np.searchsorted(*each) for each in zip(sequences, asked, strict=True)]
+    np.testing.assert_array_equal(got, expected)
+    assert got.dtype == np.int32
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_nan_belongs_behind_all(right):
+    sequence = np.array([-np.inf, 0, np.inf], np.float32)
+    got = on_machine(sequence, np.array([np.nan, np.inf, -np.inf], np.float32), right=right)
+    assert got.tolist() == ([3, 3, 1] if right else [3, 2, 0])
+
+
+def test_large_integers_are_compared_as_they_are():
+    sequence = np.array([2**53, 2**53 + 1, 2**53 + 2])
+    assert on_machine(sequence, sequence).tolist() == [0, 1, 2]
+
+
+def test_sequences_and_values_have_one_batch():
+    inputs = calls.describe_inputs(SearchSorted(), [(2, 3), (4, 3)], [float32, float32])
+    with pytest.raises(PluginkitError, match="expected one sequence, or the same batch"):
+        calls.check(SearchSorted(), inputs)
+
+
+def test_kernels_compile():
+    assert_all_compile(few_of_each(specialisations_of([SearchSorted()]), 2), QUICK)
