@@ -43,6 +43,9 @@ torch |
 MultiScaleDeformableAttention and peers; no results yet | a GPU, torch, triton |
 | [max_roi_pool.py](max_roi_pool.py) | MaxRoiPool and torchvision | a GPU, torchvision |
 | [col2im.py](col2im.py) | Col2Im and torch's fold | a GPU, torch |
+| [antialias_resize.py](antialias_resize.py) | AntialiasResize and torch | a GPU, torch |
+| [max_pool.py](max_pool.py) | MaxPool with indices and torch | a GPU, torch |
+| [max_unpool.py](max_unpool.py) | MaxUnpool and torch | a GPU, torch |
 | [cum_prod.py](cum_prod.py) | CumProd and torch | a GPU, torch |
 | [random_numbers.py](random_numbers.py) | RandomNumbers and torch | a GPU, torch |
 | [dft.py](dft.py) | Dft, cuFFT and a product | a GPU, torch |

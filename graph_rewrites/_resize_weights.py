@@ -1,14 +1,17 @@
-"""Compute which elements Resize reads along one axis, and their weights, as ONNX defines them."""
+"""Compute how Resize resizes its axes: which elements it reads, and their weights, as in ONNX."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pluginkit.onnx import Match
+
 Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
+IndexArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class ResizedAxis:
         return ((at < 0) | (at > self.size - 1)) & (mode == "tf_crop_and_resize")
 
 
-def nearest(at: Floats, rounding: str, size: int) -> Indices:
+def nearest(at: Floats, rounding: str, size: int) -> IndexArray:
     """Return the index of the nearest element to each coordinate: [resized].
 
     Args:
@@ -80,7 +83,7 @@ def nearest(at: Floats, rounding: str, size: int) -> Indices:
 
 def weighted(
     at: Floats, axis: ResizedAxis, *, cubic: float | None, antialias: bool, exclude_outside: bool
-) -> tuple[Indices, Floats]:
+) -> tuple[IndexArray, Floats]:
     """Return the elements around each coordinate and their weights, both [resized, taps].
 
     Args:
@@ -108,3 +111,57 @@ def _cubic(distance: Floats, a: float) -> Floats:
     near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
     far = ((distance - 5) * distance + 8) * distance * a - 4 * a
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+
+
+def resized_axes(
+    match: Match, shape: tuple[int | None, ...] | None
+) -> str | dict[int, ResizedAxis]:
+    """Return how a Resize resizes each of its axes, or why that is unknown.
+
+    Args:
+        match: the match of a Resize with the inputs x, roi, scales and sizes.
+        shape: that of x.
+    """
+    if shape is None:
+        return "the size of a resized axis is unknown"
+    axes = [axis % len(shape) for axis in match.attribute("axes", range(len(shape)))]
+    if any(shape[axis] is None for axis in axes):
+        return "the size of a resized axis is unknown"
+    old = [shape[axis] or 0 for axis in axes]
+    roi, scales, sizes = (_stored(match, name) for name in ("roi", "scales", "sizes"))
+    wanted = scales if sizes is None else sizes
+    if wanted is None or wanted.size != len(axes):
+        return "its scales or sizes are not one for each axis"
+    is_cropped = match.attribute("coordinate_transformation_mode") == "tf_crop_and_resize"
+    if is_cropped and (roi is None or roi.size != 2 * len(axes)):
+        return "its region is not two numbers for each axis"
+    if not all(old) or np.any(wanted <= 0):
+        return "an axis is empty, or a scale or a size is not positive"
+    if sizes is None:
+        factors = [float(scale) for scale in wanted]
+        resized = [int(factor * size) for factor, size in zip(factors, old, strict=True)]
+    else:
+        policy = match.attribute("keep_aspect_ratio_policy", "stretch")
+        factors, resized = _fit_sizes(old, [int(size) for size in sizes], policy)
+    region = [0.0] * len(axes) + [1.0] * len(axes)
+    if is_cropped and roi is not None:
+        region = roi.tolist()
+    return {
+        axis: ResizedAxis(old[at], resized[at], factors[at], region[at], region[len(axes) + at])
+        for at, axis in enumerate(axes)
+    }
+
+
+def _fit_sizes(old: list[int], sizes: list[int], policy: str) -> tuple[list[float], list[int]]:
+    """Return the scale and the new size of each axis, given sizes and a policy for their ratio."""
+    factors = [size / before for size, before in zip(sizes, old, strict=True)]
+    if policy == "stretch":
+        return factors, sizes
+    factor = min(factors) if policy == "not_larger" else max(factors)
+    return [factor] * len(old), [int(factor * before + 0.5) for before in old]
+
+
+def _stored(match: Match, name: str) -> npt.NDArray[Any] | None:
+    """Return an input's stored value; None if it is absent or empty."""
+    stored = match.constant(match[name])
+    return stored if stored is not None and stored.size else None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
 _LARGEST = 2**24
-Indices: TypeAlias = npt.NDArray[np.int64]
+IndexArray: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class _Blocks:
     """
 
     image: list[int]
-    along: list[Indices]
+    along: list[IndexArray]
 
 
 class ExpandCol2Im(Rewrite):
@@ -93,7 +93,7 @@ def _blocks(match: Match, image: list[int], block: list[int]) -> str | _Blocks:
     return _Blocks(image, along)
 
 
-def _columns_of_pixels(blocks: _Blocks) -> tuple[Indices, int]:
+def _columns_of_pixels(blocks: _Blocks) -> tuple[IndexArray, int]:
     """Return the columns to add up for each pixel, and the number of columns of single elements.
 
     The table's shape is ``[pixels, most columns of a pixel]``. For a pixel with fewer columns, the

@@ -14,7 +14,7 @@ from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-Indices: TypeAlias = npt.NDArray[np.int64]
+IndexArray: TypeAlias = npt.NDArray[np.int64]
 
 
 class ExpandMaxPoolIndices(Rewrite):
@@ -63,8 +63,8 @@ class ExpandMaxPoolIndices(Rewrite):
 
 
 def _elements_of_windows(
-    along: list[Indices], sizes: list[int], *, columns_first: bool
-) -> tuple[Indices, Indices]:
+    along: list[IndexArray], sizes: list[int], *, columns_first: bool
+) -> tuple[IndexArray, IndexArray]:
     """Return the elements of each window in its flat plane, and the indices that MaxPool reports.
 
     Args:

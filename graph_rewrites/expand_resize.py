@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from pluginkit.graph_rewrites._resize_weights import ResizedAxis, nearest, weighted
+from pluginkit.graph_rewrites._resize_weights import (
+    ResizedAxis,
+    nearest,
+    resized_axes,
+    weighted,
+)
 from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -41,7 +45,7 @@ class ExpandResize(Rewrite):
         problem = match.dtype_problem(FLOATS, x)
         if match.attribute("mode", "nearest") != "nearest" and problem is not None:
             return problem
-        return _resized_axes(match, match.shape(x))
+        return resized_axes(match, match.shape(x))
 
     def rewrite(self, match: Match, x: gs.Tensor, facts: dict[int, ResizedAxis]) -> list[gs.Node]:
         is_nearest = match.attribute("mode", "nearest") == "nearest"
@@ -83,52 +87,3 @@ def _resize(
     if kind == "nearest":
         beyond = new.add("Cast", beyond, to=match.dtype(x))
     return new.add("Where", outside.reshape(-1, *trailing), beyond, y)
-
-
-def _resized_axes(
-    match: Match, shape: tuple[int | None, ...] | None
-) -> str | dict[int, ResizedAxis]:
-    """Return how each axis is resized, or why that is unknown."""
-    if shape is None:
-        return "the size of a resized axis is unknown"
-    axes = [axis % len(shape) for axis in match.attribute("axes", range(len(shape)))]
-    if any(shape[axis] is None for axis in axes):
-        return "the size of a resized axis is unknown"
-    old = [shape[axis] or 0 for axis in axes]
-    roi, scales, sizes = (_stored(match, name) for name in ("roi", "scales", "sizes"))
-    wanted = scales if sizes is None else sizes
-    if wanted is None or wanted.size != len(axes):
-        return "its scales or sizes are not one for each axis"
-    is_cropped = match.attribute("coordinate_transformation_mode") == "tf_crop_and_resize"
-    if is_cropped and (roi is None or roi.size != 2 * len(axes)):
-        return "its region is not two numbers for each axis"
-    if not all(old) or np.any(wanted <= 0):
-        return "an axis is empty, or a scale or a size is not positive"
-    if sizes is None:
-        factors = [float(scale) for scale in wanted]
-        resized = [int(factor * size) for factor, size in zip(factors, old, strict=True)]
-    else:
-        policy = match.attribute("keep_aspect_ratio_policy", "stretch")
-        factors, resized = _fit_sizes(old, [int(size) for size in sizes], policy)
-    region = [0.0] * len(axes) + [1.0] * len(axes)
-    if is_cropped and roi is not None:
-        region = roi.tolist()
-    return {
-        axis: ResizedAxis(old[at], resized[at], factors[at], region[at], region[len(axes) + at])
-        for at, axis in enumerate(axes)
-    }
-
-
-def _fit_sizes(old: list[int], sizes: list[int], policy: str) -> tuple[list[float], list[int]]:
-    """Return the scale and the new size of each axis, given sizes and a policy for their ratio."""
-    factors = [size / before for size, before in zip(sizes, old, strict=True)]
-    if policy == "stretch":
-        return factors, sizes
-    factor = min(factors) if policy == "not_larger" else max(factors)
-    return [factor] * len(old), [int(factor * before + 0.5) for before in old]
-
-
-def _stored(match: Match, name: str) -> npt.NDArray[Any] | None:
-    """Return an input's stored value; None if it is absent or empty."""
-    stored = match.constant(match[name])
-    return stored if stored is not None and stored.size else None

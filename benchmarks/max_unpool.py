@@ -1,0 +1,81 @@
+"""MaxUnpool and torch's max_unpool2d, on a GPU.
+
+    python benchmarks/max_unpool.py
+
+which is ``pluginkit bench MaxUnpool --peers benchmarks/max_unpool.py`` with the results written to
+benchmarks/results. torch's indices count in a plane; they are made before the time is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from typing import Any
+
+from peers import bind_torch, compiled, run_bench
+
+from pluginkit import float16, float32, int64
+from pluginkit.bench.workload import Peer, Workload
+from pluginkit.contract.tensors import DeviceTensor
+from pluginkit.plugins.max_unpool import MaxUnpool
+
+#: The shape of X, and the sizes of a window, which lie side by side.
+CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "halves": ((8, 64, 64, 64), (2, 2)),
+    "large": ((16, 64, 128, 128), (2, 2)),
+    "3 x 3": ((8, 64, 37, 41), (3, 3)),
+    "one channel": ((1, 1, 1024, 1024), (2, 2)),
+    "one small image": ((1, 64, 16, 16), (2, 2)),
+    "volumes": ((2, 32, 16, 32, 32), (2, 2, 2)),
+    "anywhere": ((8, 64, 64, 64), (2, 2)),
+}
+
+
+def workloads() -> Iterator[Workload]:
+    """Yield every case in two types."""
+    for case, (_, window) in CASES.items():
+        for dtype in (float32, float16):
+            plugin = MaxUnpool(kernel_shape=window, strides=window)
+            yield Workload(case, "scatter", plugin, (dtype, int64), _inputs(case))
+
+
+def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
+    shape, window = CASES[case]
+    batch, channels, *counts = shape
+    sizes = [count * length for count, length in zip(counts, window, strict=True)]
+
+    def make(xp: Any, seed: int) -> list[Any]:
+        rng = xp.random.default_rng(seed)
+        x = rng.random(shape, dtype=xp.float32) - 0.5
+        planes = xp.arange(batch * channels).reshape(batch, channels, *[1] * len(sizes))
+        if case == "anywhere":  # of its plane
+            order = xp.random.permutation(prod(sizes))[: prod(counts)].reshape(counts)
+            return [x, planes * prod(sizes) + order]
+        index = planes
+        for axis, (size, count, length) in enumerate(zip(sizes, counts, window, strict=True)):
+            first = xp.arange(count).reshape(-1, *[1] * (len(sizes) - axis - 1)) * length
+            within = (rng.random(shape, dtype=xp.float32) * length).astype(xp.int64)
+            index = index * size + first + xp.minimum(within, length - 1)
+        return [x, index]
+
+    return make
+
+
+def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+    import torch
+
+    rank = len(plugin.kernel_shape)
+    area = prod(inputs[0].shape[2:]) * prod(plugin.kernel_shape)
+    unpool = getattr(torch.nn.functional, f"max_unpool{rank}d")
+    within = inputs[1].torch() % area
+    return lambda x, _: unpool(x, within, plugin.kernel_shape, plugin.strides)
+
+
+PEERS = (
+    Peer("torch", bind_torch(_torch)),
+    Peer("torch.compile", bind_torch(compiled(_torch))),
+)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_bench(MaxUnpool, __file__))

@@ -1,0 +1,244 @@
+"""The launches of AntialiasResize: one for both axes, or one for each."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from pluginkit import (
+    Copy,
+    Dim,
+    Launch,
+    Scalar,
+    Step,
+    TensorDesc,
+    Workspace,
+    ceil_div,
+    dim_max,
+    dim_min,
+    float32,
+    int32,
+    int64,
+    known,
+    product,
+    where,
+)
+
+if TYPE_CHECKING:
+    from pluginkit.plugins.antialias_resize import AntialiasResize
+
+Filter = Literal["linear", "cubic"]
+#: ``kept`` is an axis that keeps its elements.
+Coordinates = Literal[
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "align_corners",
+    "asymmetric",
+    "tf_crop_and_resize",
+    "kept",
+]
+_CODES = {name: code for code, name in enumerate(get_args(Coordinates))}
+
+_THREADS = 256
+#: The columns of a thread in a pass along an axis with elements beside it.
+_COLUMNS = 4
+#: The rows of a tile, its columns if the axis grows, and the threads along them that sum rows of x.
+_TILE_ROWS, _TILE_COLUMNS, _ACROSS = 8, 256, 128
+#: The rows of a tile that a thread sums over columns at once.
+_AT_ONCE = 4
+#: With this many tiles a large GPU is busy.
+_TILES = 528
+#: The most elements for one along an axis of tiles, and the fewest that the warps of a block share.
+_NEAR, _FAR = 8, 32
+#: What a pass reads and writes.
+STAGES = (0, 1, 2)
+
+#: What the kernels share with Python.
+PLANE_DEFINES = {
+    **{"THREADS": _THREADS, "TILE_ROWS": _TILE_ROWS, "ACROSS": _ACROSS, "AT_ONCE": _AT_ONCE},
+    **{"Filter": Filter, "Coordinates": Coordinates},
+}
+LINE_DEFINES = {
+    **{"THREADS": _THREADS, "COLUMNS": _COLUMNS},
+    **{"Filter": Filter, "Coordinates": Coordinates},
+}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two axes: how long it is before and after, and what the kernels get of it.
+
+    Attributes:
+        size, resized: its elements in x and in y.
+        is_kept: whether they are the same; a condition on dimensions.
+        is_cropped: whether its coordinates may begin and end anywhere.
+        axis, region: the kernels' Axis and Region.
+    """
+
+    size: int
+    resized: int
+    is_kept: bool
+    is_cropped: bool
+    axis: Scalar
+    region: Scalar
+
+    @property
+    def is_near(self) -> bool:
+        """Whether few elements go into one, which lie beside those of the next."""
+        return self.size <= _NEAR * self.resized
+
+
+def _bits(value: float) -> int:
+    found: int = struct.unpack("<q", struct.pack("<d", value))[0]
+    return found
+
+
+def _side(plugin: AntialiasResize, number: int, x: TensorDesc, y: TensorDesc) -> Side:
+    axis = x.axis(plugin.axes[number])
+    size, resized = known(x.shape[axis]), known(y.shape[axis])
+    scale = plugin.scales[number] if plugin.scales is not None else 0.0
+    start, end = plugin.region(number)
+    mode = plugin.coordinate_transformation_mode
+    is_kept = scale in (0.0, 1.0) and (start, end) == (0.0, 1.0) and size == resized
+    code = where(is_kept, _CODES["kept"], _CODES[mode])
+    return Side(
+        size,
+        resized,
+        is_kept,
+        mode == "tf_crop_and_resize",
+        int32((size, resized, code, int(plugin.exclude_outside))),
+        int64((_bits(scale), _bits(start), _bits(end))),
+    )
+
+
+def _kept(rows: int) -> Side:
+    """Return rows as the axis that is kept beside another."""
+    axis = int32((rows, rows, _CODES["kept"], 0))
+    return Side(rows, rows, True, False, axis, int64((0, 0, 0)))
+
+
+def workspace_of(plugin: AntialiasResize, x: TensorDesc, sizes: TensorDesc) -> Dim:
+    """Return the bytes of x in float32 with the one axis resized that makes it smaller."""
+    first, second = (x.axis(axis) for axis in plugin.axes)
+    others = product([size for axis, size in enumerate(x.shape) if axis not in (first, second)])
+    kept_second = sizes.values[0] * x.shape[second]
+    kept_first = x.shape[first] * sizes.values[1]
+    return others * dim_min(kept_second, kept_first) * 4
+
+
+def steps_of(
+    plugin: AntialiasResize, x: TensorDesc, y: TensorDesc, workspace: Workspace
+) -> Sequence[Step]:
+    """Return a launch that resizes both axes if it can, else one for each axis."""
+    first, second = (x.axis(axis) for axis in plugin.axes)
+    a, b = _side(plugin, 0, x, y), _side(plugin, 1, x, y)
+    outer, between, inner = (
+        known(product(x.shape[start:end]))
+        for start, end in ((0, first), (first + 1, second), (second + 1, x.ndim))
+    )
+    if x.size == 0 or y.size == 0:
+        return []
+    if not a.is_cropped and second == first + 1 and inner == 1 and a.is_near and b.is_near:
+        return [_plane(plugin, 0, y, x, a, b, outer)]
+    beside = between * b.size * inner
+    if b.is_kept:
+        return [Copy(y, x)] if a.is_kept else [_line(plugin, 0, y, x, a, outer, beside)]
+    if a.is_kept:
+        return [_line(plugin, 0, y, x, b, outer * a.size * between, inner)]
+    if a.resized * b.size <= a.size * b.resized:
+        return [
+            _line(plugin, 1, workspace, x, a, outer, beside),
+            _line(plugin, 2, y, workspace, b, outer * a.resized * between, inner),
+        ]
+    return [
+        _line(plugin, 1, workspace, x, b, outer * a.size * between, inner),
+        _line(plugin, 2, y, workspace, a, outer, between * b.resized * inner),
+    ]
+
+
+_Buffer = TensorDesc | Workspace
+
+
+def _values(plugin: AntialiasResize) -> Scalar:
+    return Scalar(float32, (plugin.cubic_coeff_a, plugin.extrapolation_value))
+
+
+def _line(
+    plugin: AntialiasResize,
+    stage: int,
+    y: _Buffer,
+    x: _Buffer,
+    side: Side,
+    outer: int,
+    inner: int,
+) -> Launch:
+    """Return the launch for one axis of (outer, size, inner)."""
+    if inner == 1:
+        if not side.is_cropped and side.is_near and outer < 2**30:
+            return _plane(plugin, stage, y, x, _kept(outer), side, 1)
+        items = outer * side.resized
+        return Launch(
+            plugin.row_kernel,
+            ceil_div(items, _THREADS // 32),
+            _THREADS,
+            (y, x, side.axis, side.region, _values(plugin), int64(items)),
+            constants={"STAGE": stage},
+        )
+    strips = known(ceil_div(inner, _COLUMNS))
+    items = outer * side.resized * strips
+    is_far = side.size >= _FAR * side.resized
+    return Launch(
+        plugin.column_kernel,
+        ceil_div(items, 32 if is_far else _THREADS),
+        _THREADS,
+        (
+            *(y, x, side.axis, side.region, _values(plugin)),
+            *(int64(inner), int64(strips), int64(items)),
+        ),
+        constants={"STAGE": stage, "SHARED": bool(is_far)},
+    )
+
+
+def _plane(
+    plugin: AntialiasResize, stage: int, y: _Buffer, x: _Buffer, a: Side, b: Side, planes: int
+) -> Launch:
+    """Return the launch for both axes of (planes, a, b)."""
+    columns = _TILE_COLUMNS
+    for elements in (1, 2, 4):
+        columns = where(b.size > elements * b.resized, _TILE_COLUMNS // elements // 2, columns)
+    across = known(ceil_div(b.resized, columns))
+    rows = _TILE_ROWS
+    for fewer in (_TILE_ROWS // 2, _TILE_ROWS // 4):
+        tiles = planes * across * known(ceil_div(a.resized, rows))
+        rows = where(tiles < _TILES, fewer, rows)
+    down = known(ceil_div(a.resized, rows))
+    reach = 1 if plugin.mode == "linear" else 2
+    taps, beyond = (
+        2 * reach * known(dim_max(ceil_div(2 * side.size, 2 * side.resized - 1), 1)) + 2
+        for side in (a, b)
+    )
+    # So many steps lie between the first column of a tile and the last; align_corners makes them
+    # longer.
+    steps = (columns - 1) * known(
+        dim_max(
+            ceil_div(2 * b.size, 2 * b.resized - 1),
+            ceil_div(b.size - 1, dim_max(b.resized - 1, 1)),
+        )
+    )
+    room = known(dim_min(steps + beyond + 1, b.size))
+    pitch = room + room // 32 + 1
+    floats = known(ceil_div(rows * pitch, 2)) * 2 + 2 * rows * taps
+    return Launch(
+        plugin.plane_kernel,
+        planes * across * down,
+        _THREADS,
+        (
+            *(y, x, a.axis, b.axis, a.region, b.region, _values(plugin)),
+            int32((columns, rows, across, down, room, taps)),
+        ),
+        shared_bytes=4 * floats,
+        constants={"STAGE": stage},
+    )

@@ -1,0 +1,175 @@
+"""MaxPool with the indices of what it keeps, in CUDA C++."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+
+from pluginkit import (
+    FLOAT_TYPES,
+    Case,
+    CudaKernel,
+    Input,
+    InputError,
+    Launch,
+    OnnxOp,
+    Output,
+    Plugin,
+    Shape,
+    TensorDesc,
+    attribute,
+    ceil_div,
+    int8,
+    int32,
+    int64,
+    known,
+)
+from pluginkit.plugins.max_pool.reference import max_pool
+from pluginkit.plugins.max_pool.windows import (
+    PooledAxis,
+    check_counts,
+    check_padding,
+    check_ranks,
+    windows_of,
+)
+
+_THREADS = 256
+#: The sizes of square windows that have a kernel of their own; 0 for every other.
+_WINDOWS = (0, 2, 3)
+#: With so many elements a window is a warp's.
+_LARGE = 128
+_ALONE = PooledAxis(1, 1, 1, 1, 1, 0)
+
+
+class MaxPool(Plugin):
+    """Return the greatest element of each window, and where in x it is.
+
+    Y[n, c, i, j] = X.ravel()[Indices[n, c, i, j]] = the greatest of X[n, c] in window (i, j)
+
+    Of equal elements the first one's index is returned, and NaN counts as greater than everything,
+    as in numpy's argmax. Elements of padding are not in a window; a window that is all padding is
+    -inf (int8: -128), and where it points to is open.
+
+    Inputs:      X: (N, C, ...) of rank 3 to 5, float32 | float16 | bfloat16 | int8, linear; any
+                 dimension dynamic.
+    Outputs:     Y: (N, C, windows along each axis), dtype of X.
+                 Indices: the same shape, int64: into all of X.
+    Attributes:  kernel_shape: int[1 to 3], required, one for each axis but the first two.
+                 strides, dilations: int[], > 0, default 1. pads: int[], >= 0, default 0: before
+                 each axis, then after each.
+                 auto_pad: NOTSET | VALID | SAME_UPPER | SAME_LOWER, default NOTSET.
+                 ceil_mode: bool, default false. storage_order: 0 | 1, default 0; with 1 an index
+                 counts along the first axis of a plane before the others.
+    Workspace:   none.      Tolerance: exact.
+    Errors:      PK104 an attribute is out of its range. axes: attributes are for another rank.
+                 windows: no window fits into an axis. size: an axis has more than 2^29 elements.
+    Source:      ONNX MaxPool-22, without double and uint8; torch's max_pool2d(return_indices=True).
+    """
+
+    onnx_op = OnnxOp("MaxPool", since=22)
+    types = {"T": (*FLOAT_TYPES, int8)}
+
+    auto_pad: Literal["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"] = attribute(
+        default="NOTSET", doc="how padding is chosen"
+    )
+    ceil_mode: bool = attribute(default=False, doc="whether a last window may exceed the padding")
+    dilations: tuple[int, ...] | None = attribute(
+        default=None, check=check_counts, doc="from an element of a window to the next"
+    )
+    kernel_shape: tuple[int, ...] = attribute(check=check_counts, doc="the elements of a window")
+    pads: tuple[int, ...] | None = attribute(
+        default=None, check=check_padding, doc="padding before each axis, then after each"
+    )
+    storage_order: int = attribute(
+        default=0, choices=(0, 1), doc="1 for indices along the first axis before the others"
+    )
+    strides: tuple[int, ...] | None = attribute(
+        default=None, check=check_counts, doc="from a window to the next"
+    )
+
+    X = Input("T", ranks=(3, 5))
+    Y = Output("T")
+    Indices = Output(int64)
+
+    kernel = CudaKernel(
+        "kernel.cu",
+        "max_pool<{T}, {WINDOW}>",
+        {"WINDOW": _WINDOWS},
+        defines={"THREADS": _THREADS},
+    )
+
+    large_kernel = CudaKernel("kernel.cu", "max_pool_large<{T}>", defines={"THREADS": _THREADS})
+
+    def steps(self, values: tuple[int, ...] | None) -> tuple[int, ...]:
+        """Return strides or dilations, 1 where they are left out."""
+        return values or (1,) * len(self.kernel_shape)
+
+    def check(self, X: TensorDesc) -> None:  # noqa: N803  # ONNX's name
+        """Check that attributes are for this rank, and that windows fit."""
+        check_ranks(self, X, ("kernel_shape", "strides", "dilations", "pads"))
+        for each in windows_of(self, X):
+            if known(each.size) > 2**29:
+                raise InputError(f"{X}; expected at most 2^29 elements of an axis.", code="size")
+            if known(each.count) < 1:
+                raise InputError(f"no window fits into {X}.", code="windows")
+
+    def output_shapes(self, X: TensorDesc) -> tuple[Shape, Shape]:  # noqa: N803
+        """Return the number of windows along each axis, twice."""
+        shape = (*X.shape[:2], *(each.count for each in windows_of(self, X)))
+        return shape, shape
+
+    def launches(self, X: TensorDesc, Y: TensorDesc, Indices: TensorDesc) -> Launch:  # noqa: N803
+        """Return one launch with a thread or a warp for each window."""
+        windows = windows_of(self, X)
+        axes = [*[_ALONE] * (3 - len(windows)), *windows]
+        depth, height, width = (known(each.size) for each in axes)
+        steps = (height * width, width, 1)
+        if self.storage_order:  # the axes that x lacks have one element
+            steps = (1, depth, depth * height)
+        arguments = (
+            *(Y, Indices, X),
+            int32([number for each in axes for number in each.numbers()]),
+            int64(steps),
+            int64(Y.size),
+        )
+        if prod(self.kernel_shape) >= _LARGE:
+            return Launch(self.large_kernel, ceil_div(Y.size, _THREADS // 32), _THREADS, arguments)
+        is_square = self.kernel_shape in ((2, 2), (3, 3)) and set(self.steps(self.dilations)) == {1}
+        window = self.kernel_shape[0] if is_square else 0
+        constants = {"WINDOW": window}
+        grid = ceil_div(Y.size, _THREADS)
+        return Launch(self.kernel, grid, _THREADS, arguments, constants=constants)
+
+    def reference(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
+        """Compute the same in numpy; see reference.py."""
+        return max_pool(self, X)
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Yield 1-D to 3-D windows, overlapping, dilated and padded ones, and what is empty."""
+        rng = np.random.default_rng(22)
+        cases: tuple[tuple[str, tuple[int, ...], dict[str, Any]], ...] = (
+            ("halves", (2, 3, 10, 14), {"kernel_shape": (2, 2), "strides": (2, 2)}),
+            (
+                "overlapping",
+                (1, 2, 9, 11),
+                {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)},
+            ),
+            (
+                "dilated",
+                (1, 2, 11, 13),
+                {"kernel_shape": (2, 3), "dilations": (3, 2), "strides": (2, 2), "ceil_mode": True},
+            ),
+            ("same", (2, 1, 7, 8), {"kernel_shape": (3, 2), "auto_pad": "SAME_LOWER"}),
+            ("columns", (1, 2, 6, 7), {"kernel_shape": (2, 2), "storage_order": 1}),
+            ("a_line", (2, 3, 20), {"kernel_shape": (3,), "strides": (3,)}),
+            ("a_volume", (1, 2, 4, 5, 6), {"kernel_shape": (2, 2, 3), "storage_order": 1}),
+            ("whole_planes", (2, 1, 13, 17), {"kernel_shape": (13, 12), "strides": (1, 4)}),
+            ("one", (1, 1, 1, 1), {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1)}),
+            ("no_images", (0, 2, 4, 4), {"kernel_shape": (2, 2)}),
+        )
+        for name, shape, attributes in cases:
+            yield Case(name, [rng.normal(size=shape).astype(np.float32).round(1)], attributes)

@@ -1,0 +1,106 @@
+// MaxUnpool: a thread takes a few pixels of a row of y and looks into the windows that cover them for an element that belongs
+// there, so that y is written once, zeros included. Elements that belong outside of their own window are rare: they are noted,
+// and a second kernel stores them.
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+using pluginkit::AT_ONCE, pluginkit::THREADS;  // from launches.py
+
+// Along one axis: the sizes of x, of what its indices count in, of y, and of a window, the steps between windows, and the
+// padding before.
+struct Axis {
+    int windows, size, padded, kernel, stride, pad;
+
+    __device__ __forceinline__ int first_window(int at) const {
+        return max((at + pad - kernel + stride) / stride, 0);
+    }
+    __device__ __forceinline__ int last_window(int at) const { return min((at + pad) / stride, windows - 1); }
+    __device__ __forceinline__ int begin(int window) const { return max(window * stride - pad, 0); }
+    __device__ __forceinline__ bool covers(int window, long long at) const {
+        return at >= window * stride - pad && at < window * stride - pad + kernel;
+    }
+};
+
+struct Axes {
+    Axis z, y, x;
+};
+
+template <typename T> struct alignas(sizeof(T) * AT_ONCE) Pixels {
+    T pixel[AT_ONCE];
+};
+
+// Return whether an index is in the window (z, y, x) of a plane.
+__device__ __forceinline__ bool is_in_window(const Axes& axes, long long index, long long plane, int z, int y, int x) {
+    const long long row = index / axes.x.size, rows = row / axes.y.size;
+    return rows / axes.z.size == plane && axes.x.covers(x, index - row * axes.x.size) &&
+           axes.y.covers(y, row - rows * axes.y.size) && axes.z.covers(z, rows - plane * axes.z.size);
+}
+
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+    max_unpool(T* __restrict__ y, int* __restrict__ strays, const T* __restrict__ x, const long long* __restrict__ indices,
+               Axes axes, long long items) {
+    const long long item = 1LL * blockIdx.x * THREADS + threadIdx.x;
+    if (item >= items) return;
+    const int groups = (axes.x.padded - 1) / AT_ONCE + 1;
+    const long long row = item / groups, rows = row / axes.y.padded, plane = rows / axes.z.padded;
+    const int left = static_cast<int>(item - row * groups) * AT_ONCE, at_y = static_cast<int>(row - rows * axes.y.padded);
+    const int at_z = static_cast<int>(rows - plane * axes.z.padded);
+    Pixels<T> found;
+#pragma unroll
+    for (int k = 0; k < AT_ONCE; ++k) found.pixel[k] = static_cast<T>(0.0f);
+    if (at_y < axes.y.size && at_z < axes.z.size) {
+        const long long start = ((plane * axes.z.size + at_z) * axes.y.size + at_y) * axes.x.size;
+        const int right = min(left + AT_ONCE, axes.x.size) - 1;
+        for (int z = axes.z.first_window(at_z); z <= axes.z.last_window(at_z); ++z) {
+            for (int window_y = axes.y.first_window(at_y); window_y <= axes.y.last_window(at_y); ++window_y) {
+                const bool is_first_row = at_z == axes.z.begin(z) && at_y == axes.y.begin(window_y);
+                const long long line = ((plane * axes.z.windows + z) * axes.y.windows + window_y) * axes.x.windows;
+                for (int window = axes.x.first_window(left); window <= axes.x.last_window(right); ++window) {
+                    const long long index = indices[line + window], place = index - start - left;
+                    if (place >= 0 && place <= right - left) {
+                        const T value = x[line + window];
+#pragma unroll
+                        for (int k = 0; k < AT_ONCE; ++k) {
+                            if (place == k) found.pixel[k] = value;
+                        }
+                    }
+                    const int begin = axes.x.begin(window);
+                    if (is_first_row && begin >= left && begin <= right &&
+                        !is_in_window(axes, index, plane, z, window_y, window)) {
+                        *strays = 1;
+                    }
+                }
+            }
+        }
+    }
+    T* result = y + row * axes.x.padded + left;
+    if (axes.x.padded % AT_ONCE == 0) {
+        *reinterpret_cast<Pixels<T>*>(result) = found;
+    } else {
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; ++k) {
+            if (left + k < axes.x.padded) result[k] = found.pixel[k];
+        }
+    }
+}
+
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+    store_strays(T* __restrict__ y, const int* __restrict__ strays, const T* __restrict__ x,
+                 const long long* __restrict__ indices, Axes axes, long long items, long long elements) {
+    if (*strays == 0) return;
+    for (long long item = 1LL * blockIdx.x * THREADS + threadIdx.x; item < items; item += 1LL * gridDim.x * THREADS) {
+        const long long row = item / axes.x.windows, rows = row / axes.y.windows, plane = rows / axes.z.windows;
+        const long long index = indices[item];
+        if (index < 0 || index >= elements) continue;
+        if (is_in_window(axes, index, plane, static_cast<int>(rows - plane * axes.z.windows),
+                         static_cast<int>(row - rows * axes.y.windows), static_cast<int>(item - row * axes.x.windows))) {
+            continue;
+        }
+        const long long line = index / axes.x.size, lines = line / axes.y.size, other = lines / axes.z.size;
+        const long long at_y = line - lines * axes.y.size, at_z = lines - other * axes.z.size;
+        y[((other * axes.z.padded + at_z) * axes.y.padded + at_y) * axes.x.padded + index - line * axes.x.size] = x[item];
+    }
+}
