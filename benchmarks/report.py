@@ -36,6 +36,8 @@ torch |
 | [grid_sample.py](grid_sample.py) | GridSample and its peers | a GPU, torch |
 | [rms_norm.py](rms_norm.py) | AddRMSNorm and its peers | a GPU, torch |
 | [layer_norm.py](layer_norm.py) | AddLayerNorm and its peers | a GPU, torch, triton |
+| [swi_glu.py](swi_glu.py) | SwiGLU and torch | a GPU, torch |
+| [rotary_embedding.py](rotary_embedding.py) | RotaryEmbedding and torch | a GPU, torch |
 | [non_max_suppression.py](non_max_suppression.py) | NonMaxSuppression and peers | a GPU, torch |
 | [roi_align.py](roi_align.py) | RoiAlign and its peers | a GPU, torch |
 | [deform_conv.py](deform_conv.py) | DeformConv and its peers; not run yet | a GPU, torchvision |

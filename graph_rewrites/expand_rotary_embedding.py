@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,11 +64,9 @@ class ExpandRotaryEmbedding(Rewrite):
         value: NodeInput = x
         if is_flat:
             value = new.add("Reshape", x, np.array([0, 0, -1, facts.head]))
-        at: NodeInput = positions
-        if match.rank(positions) == 1:
-            at = _counted_from(new, match, x, positions)
         heads = 2 if is_flat else 1
-        factors = [new.unsqueeze(new.add("Gather", each, at), [heads]) for each in (cos, sin)]
+        tables = position_tables(new, match, x, positions, (cos, sin))
+        factors = [new.unsqueeze(each, [heads]) for each in tables]
         y = rotate(new, value, factors[0], factors[1], facts)
         if is_flat:
             return new.end("Reshape", y, new.add("Shape", x))
@@ -95,6 +94,20 @@ def rotate(
     if size < rotation.head:
         parts.append(new.slice(value, 3, size, rotation.head))
     return parts[0] if len(parts) == 1 else new.add("Concat", *parts, axis=3)
+
+
+def position_tables(
+    new: Replacement,
+    match: Match,
+    x: gs.Tensor,
+    positions: gs.Tensor,
+    tables: Sequence[gs.Tensor],
+) -> list[gs.Variable]:
+    """Return the rows of tables that belong to positions: (1 or the batch, length, columns)."""
+    at: NodeInput = positions
+    if match.rank(positions) == 1:
+        at = _counted_from(new, match, x, positions)
+    return [new.add("Gather", each, at) for each in tables]
 
 
 def _counted_from(new: Replacement, match: Match, x: gs.Tensor, first: gs.Tensor) -> gs.Variable:

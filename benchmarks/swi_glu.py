@@ -1,0 +1,60 @@
+"""SwiGLU, torch and torch.compile, on a GPU.
+
+    python benchmarks/swi_glu.py
+
+which is ``pluginkit bench SwiGLU --peers benchmarks/swi_glu.py`` with the results written to
+benchmarks/results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from peers import Function, bind_torch, compiled, run_bench
+
+from pluginkit import float16, float32
+from pluginkit.bench.workload import Peer, Workload
+from pluginkit.contract.tensors import DeviceTensor
+from pluginkit.plugins.swi_glu import SwiGLU
+
+#: The number of tokens, and the size of gate and up.
+CASES = {"prompt": (4096, 14_336), "odd": (4096, 11_007), "one row": (1, 14_336)}
+
+
+def workloads() -> Iterator[Workload]:
+    """Yield every case of a pair and of halves, in two types."""
+    for case, (rows, size) in CASES.items():
+        for dtype in (float16, float32):
+            pair = [(rows, size), (rows, size)]
+            yield Workload(case, "pair", SwiGLU(), (dtype, dtype), _inputs(*pair))
+            halves = SwiGLU().with_inputs("gate")
+            yield Workload(case, "halves", halves, (dtype,), _inputs((rows, 2 * size)))
+
+
+def _inputs(*shapes: tuple[int, int]) -> Callable[[Any, int], list[Any]]:
+    def make(xp: Any, seed: int) -> list[Any]:
+        rng = xp.random.default_rng(seed)
+        return [rng.random(shape, dtype=xp.float32) * 8 - 4 for shape in shapes]
+
+    return make
+
+
+def _torch(plugin: SwiGLU, inputs: Sequence[DeviceTensor]) -> Function:
+    from torch.nn.functional import silu
+
+    def function(*given: Any) -> Any:
+        gate, up = given if len(given) == 2 else given[0].chunk(2, -1)
+        return silu(gate) * up
+
+    return function
+
+
+PEERS = (
+    Peer("torch", bind_torch(_torch)),
+    Peer("torch.compile", bind_torch(compiled(_torch))),
+)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_bench(SwiGLU, __file__))

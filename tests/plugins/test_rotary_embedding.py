@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from pluginkit import float16
+from pluginkit.contract import calls
+from pluginkit.errors import TensorError
+from pluginkit.plugins.rotary_embedding import RotaryEmbedding
+from pluginkit.testing import run_kernels
+from tests.onnx_node_tests import node_tests
+from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
+
+
+def on_machine(x, cos, sin, **attributes):
+    run = run_kernels(RotaryEmbedding(**attributes), [x, cos, sin])
+    assert not run.findings
+    return run.outputs[0]
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("whole", [False, True])
+def test_pairs_are_multiplied_by_unit_numbers(interleaved, whole):
+    """As complex numbers; after the rotated elements come six others."""
+    rng = np.random.default_rng(4)
+    angles = rng.uniform(-3, 3, (2, 5, 9))
+    pairs = rng.normal(size=(2, 6, 5, 9)) + 1j * rng.normal(size=(2, 6, 5, 9))
+    rest = rng.normal(size=(2, 6, 5, 6))
+
+    def laid_out(first, second):
+        if interleaved:
+            return np.stack([first, second], -1).reshape(*first.shape[:-1], -1)
+        return np.concatenate([first, second], -1)
+
+    def row_of(numbers):
+        rotated = laid_out(numbers.real, numbers.imag)
+        return np.concatenate([rotated, rest], -1).astype(np.float32)
+
+    tables = [np.cos(angles), np.sin(angles)]
+    if whole:
+        tables = [laid_out(each, each) for each in tables]
+    cos, sin = (each.astype(np.float32) for each in tables)
+    got = on_machine(row_of(pairs), cos, sin, interleaved=interleaved, whole=whole)
+    expected = row_of(pairs * np.exp(1j * angles)[:, None])
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(got[..., 18:], rest.astype(np.float32))
+
+
+def test_the_tests_that_come_with_onnx_agree():
+    compared = 0
+    for test in node_tests("RotaryEmbedding"):
+        given = {a.name: a.i for a in test.model.graph.node[0].attribute}
+        for inputs, (expected,) in test.data_sets:
+            x, cos, sin, *positions = inputs
+            if positions:
+                cos, sin = cos[positions[0]], sin[positions[0]]
+            if x.ndim == 3:
+                x = x.reshape(*x.shape[:2], given["num_heads"], -1).transpose(0, 2, 1, 3)
+            arrays = [np.ascontiguousarray(each) for each in (x, cos, sin)]
+            attributes = {"interleaved": bool(given.get("interleaved", 0)), "whole": False}
+            got = on_machine(*arrays, **attributes)
+            if expected.ndim == 3:
+                got = got.transpose(0, 2, 1, 3).reshape(expected.shape)
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6, err_msg=test.name)
+            compared += 1
+    assert compared >= 8
+
+
+@pytest.mark.parametrize(
+    ("x", "table", "attributes", "message"),
+    [
+        ((2, 3, 4, 8), (1, 4, 8), {}, "PK124"),
+        ((2, 3, 4, 8), (2, 5, 8), {}, "PK124"),
+        ((2, 3, 4, 8), (2, 4, 10), {}, "RotaryEmbedding/shapes"),
+        ((2, 3, 4, 8), (2, 4, 7), {}, "RotaryEmbedding/shapes"),
+        ((2, 3, 4, 8), (2, 4, 8), {"whole": False}, "RotaryEmbedding/shapes"),
+        ((2**20, 2**6, 2**5, 2), (2**20, 2**5, 2), {}, "RotaryEmbedding/size"),
+    ],
+)
+def test_shapes_that_do_not_fit(x, table, attributes, message):
+    plugin = RotaryEmbedding(**attributes)
+    inputs = calls.describe_inputs(plugin, [x, table, table], [float16] * 3)
+    with pytest.raises(TensorError, match=message):
+        calls.check(plugin, inputs)
+
+
+@architectures
+def test_every_kernel_compiles(arch):
+    assert_all_compile(specialisations_of([RotaryEmbedding()]), arch)

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from pluginkit.contract import calls
+from pluginkit.errors import TensorError
+from pluginkit.plugins.swi_glu import SwiGLU
+from pluginkit.testing import run_kernels
+from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
+
+
+def on_machine(gate, up=None):
+    run = run_kernels(SwiGLU(), [gate, up])
+    assert not run.findings
+    return run.outputs[0]
+
+
+def test_values_by_hand():
+    gate, up = np.float32([0, np.log(3), -np.log(3)]), np.float32([5, 4, 4])
+    expected = [0, 3 * np.log(3), -np.log(3)]  # sigmoid(log 3) is 3/4
+    np.testing.assert_allclose(on_machine(gate, up), expected, rtol=1e-6)
+    np.testing.assert_allclose(on_machine(np.concatenate([gate, up])), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_large_gates_give_no_nan(dtype):
+    gate = np.array([-60000, -200, -88.5, -17, 17, 88.5, 200, 60000], dtype)
+    y = on_machine(gate, np.ones(8, dtype))
+    np.testing.assert_allclose(y[4:], gate[4:], rtol=1e-3)
+    np.testing.assert_allclose(y[:4], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [8, 10, 514, 4098])
+def test_halves_are_the_pair(size):
+    x = np.random.default_rng(1).normal(size=(3, size)).astype(np.float16)
+    gate, up = (np.ascontiguousarray(each) for each in np.split(x, 2, axis=1))
+    np.testing.assert_array_equal(on_machine(x), on_machine(gate, up))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [([(2, 3)], "SwiGLU/odd: gate"), ([(2, 4), (4,)], "SwiGLU/shapes: gate .*up")],
+)
+def test_shapes_that_do_not_fit(shapes, message):
+    plugin = SwiGLU() if len(shapes) == 2 else SwiGLU().with_inputs("gate")
+    with pytest.raises(TensorError, match=message):
+        calls.run_reference(plugin, [np.ones(shape, np.float32) for shape in shapes])
+
+
+@architectures
+def test_every_kernel_compiles(arch):
+    assert_all_compile(specialisations_of([SwiGLU()]), arch)
