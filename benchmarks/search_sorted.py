@@ -13,7 +13,7 @@ from typing import Any
 
 from peers import bind_torch, run_bench
 
-from pluginkit import float16, float32, int64
+from pluginkit import DType, float16, float32, int64
 from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.search_sorted import SearchSorted
@@ -33,15 +33,21 @@ HOSTILE = ("sorted", "all equal", "few distinct", "equal elements", "with NaN")
 
 def workloads() -> Iterator[Workload]:
     """Yield every case, hostile values of the long sequence, and other types."""
-    plugin = SearchSorted(right=True)
+    plugin, narrow = SearchSorted(right=True), SearchSorted(out_int32=True)
     for case in CASES:
         for kind in ("even", *(HOSTILE if case == "one long sequence" else ())):
-            yield Workload(case, kind, plugin, (float32, float32), _inputs(case, kind))
-    for dtype, case in ((float16, "1000 boundaries"), (int64, "one long sequence")):
-        yield Workload(case, "even", plugin, (dtype, dtype), _inputs(case, "even"))
-    narrow = SearchSorted(out_int32=True)
-    case = "1000 boundaries"
-    yield Workload(case, "out_int32", narrow, (float32, float32), _inputs(case, "even"))
+            yield _workload(case, kind, plugin, float32)
+    yield _workload("1000 boundaries", "even", plugin, float16)
+    yield _workload("1000 boundaries", "out_int32", narrow, float32)
+    yield _workload("one long sequence", "even", plugin, int64)
+
+
+def _workload(case: str, kind: str, plugin: SearchSorted, dtype: DType) -> Workload:
+    """Return a workload, of which the first values, or rows, are compared."""
+    is_single = len(CASES[case][0]) == 1
+    names = ("values", "y") if is_single else ("sorted_sequence", "values", "y")
+    sample = {name: (slice(1000),) for name in names}
+    return Workload(case, kind, plugin, (dtype, dtype), _inputs(case, kind), sample)
 
 
 def _inputs(case: str, kind: str) -> Callable[[Any, int], list[Any]]:
