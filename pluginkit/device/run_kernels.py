@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pluginkit.contract import calls
 from pluginkit.contract.plugin import Plugin
+from pluginkit.kernels.compile_early import compile_early
 from pluginkit.kernels.cuda_packages import need
 from pluginkit.kernels.prepare import prepare
 
@@ -33,6 +34,7 @@ def run_kernels(plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.
     inputs = calls.describe_arrays(plugin, arrays)
     calls.check(plugin, inputs)
     outputs = calls.describe_outputs(plugin, inputs)
+    compile_early(plugin, [(inputs, outputs)])  # while a context is made
     given = [
         cupy.asarray(np.frombuffer(array.tobytes() or b"\0", np.uint8))
         for array in calls.on_device(plugin, arrays)
@@ -53,4 +55,6 @@ def run_kernels(plugin: Plugin, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.
 
 
 def _poisoned(cupy: Any, nbytes: int) -> Any:
-    return cupy.full(max(nbytes, 1), _POISON, cupy.uint8)
+    buffer = cupy.empty(max(nbytes, 1), cupy.uint8)
+    buffer.data.memset(_POISON, buffer.nbytes)  # cupy.full would compile a kernel
+    return buffer

@@ -1,4 +1,4 @@
-"""Machine code of all kernels of a call, compiled together and kept on disk.
+"""Machine code of kernels, compiled together and kept on disk.
 
 The kernels of one CUDA C++ source are one program, because its headers take longer than its
 kernels. Programs are compiled in threads, as many as there are processors.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 
 from pluginkit.errors import KernelError
 from pluginkit.kernels.compile import Compiled, compile_cuda, cuda_options
@@ -22,6 +24,12 @@ from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation
 _FORMAT = 1
 _COMPILERS = ("cupy-cuda12x", "cupy-cuda13x", "cuda-bindings", "nvidia-cuda-nvrtc")
 _HEADERS = ("nvidia-cuda-runtime", "nvidia-cuda-crt", "nvidia-cuda-cccl")
+
+#: The kernels of a program, or what is wrong with them.
+Made = dict[CudaSpecialisation, Compiled | KernelError]
+#: Kernels by their compute capability that are being compiled, or that nobody has asked for since.
+_coming: dict[tuple[CudaSpecialisation, str], Future[Made]] = {}
+_lock = threading.Lock()
 
 
 def code_key(group: Sequence[Specialisation], arch: str) -> str:
@@ -44,6 +52,17 @@ def code_key(group: Sequence[Specialisation], arch: str) -> str:
     return digest.hexdigest()
 
 
+def begin(wanted: Iterable[CudaSpecialisation], arch: str) -> None:
+    """Begin to compile kernels that are not on the disk; :func:`machine_code` will wait for them.
+
+    Args:
+        wanted: the kernels.
+        arch: the compute capability without its dot.
+    """
+    with _lock:
+        _begin(wanted, arch)
+
+
 def machine_code(wanted: Iterable[Specialisation], arch: str) -> dict[Specialisation, Compiled]:
     """Return the machine code of kernels, from the disk if it is there.
 
@@ -57,43 +76,74 @@ def machine_code(wanted: Iterable[Specialisation], arch: str) -> dict[Specialisa
     Errors:
         PK302, PK310, PK320 to PK322: as for ``compile_cuda`` and ``compile_numba``.
     """
+    every = dict.fromkeys(wanted)
+    in_cuda = [one for one in every if isinstance(one, CudaSpecialisation)]
+    with _lock:
+        _begin(in_cuda, arch)
+        coming = {one: _coming.pop((one, arch)) for one in in_cuda}
     found: dict[Specialisation, Compiled] = {}
-    missing: dict[CudaSpecialisation, list[CudaSpecialisation]] = {}
-    for one in dict.fromkeys(wanted):
+    for one in every:
         if isinstance(one, NumbaSpecialisation):
             found[one] = compiled_numba(one, arch)
+        else:
+            code = coming[one].result()[one]
+            if isinstance(code, KernelError):
+                raise code
+            found[one] = code
+    return found
+
+
+def _begin(wanted: Iterable[CudaSpecialisation], arch: str) -> None:
+    missing: dict[CudaSpecialisation, list[CudaSpecialisation]] = {}
+    for one in wanted:
+        if (one, arch) in _coming:
             continue
         code = stored_code(_file(one, arch))
         if code is None:
             program = replace(one, expression="")  # what kernels of one program have in common
             missing.setdefault(program, []).append(one)
         else:
-            found[one] = code
-    if missing:
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            for made in threads.map(lambda group: _made(group, arch), missing.values()):
-                found |= made
-    return found
+            future = _coming[one, arch] = Future()
+            future.set_result({one: code})
+    for group in missing.values():
+        future = _threads().submit(_made, group, arch)
+        _coming.update({(one, arch): future for one in group})
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), "pluginkit-compile")
+
+
+def _forget() -> None:
+    """Begin anew in a forked process, which has none of the threads."""
+    global _lock
+    _lock = threading.Lock()
+    _coming.clear()
+    _threads.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _file(one: CudaSpecialisation, arch: str) -> str:
     return f"{code_key([one], arch)}.kernel"
 
 
-def _made(group: Sequence[CudaSpecialisation], arch: str) -> dict[Specialisation, Compiled]:
+def _made(group: Sequence[CudaSpecialisation], arch: str) -> Made:
     known = newest_known(arch)
     try:
         code = compile_cuda(group, known)
-    except KernelError:
+    except KernelError as error:
         if len(group) == 1:
-            raise
+            return {group[0]: error}
         # One by one, so that the error names the kernel at fault.
         return {one: code for each in group for one, code in _made([each], arch).items()}
     image = code.cubin if known == arch else code.ptx + b"\0"  # the driver compiles PTX
-    made: dict[Specialisation, Compiled] = {}
+    made: Made = {}
     for one, symbol, sizes in zip(group, code.symbols, code.parameter_sizes, strict=True):
-        made[one] = Compiled(image, (symbol,), (sizes,))
-        store_code(_file(one, arch), made[one])
+        made[one] = own = Compiled(image, (symbol,), (sizes,))
+        store_code(_file(one, arch), own)
     return made
 
 

@@ -15,6 +15,7 @@ from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.tensors import TensorDesc
 from pluginkit.errors import RegistrationError, TensorError
+from pluginkit.kernels.compile_early import compile_early
 from pluginkit.kernels.prepare import Prepared, prepare
 from pluginkit.trt.callbacks import record
 from pluginkit.trt.collected_calls import collect
@@ -240,6 +241,7 @@ class AdapterCore:
             )
         self.plugin = self.plugin.with_tactic(tactics[tactic - 1])
         self.release()
+        compile_early(self.plugin, self.recorded_sizes.described(self.plugin))
 
     def prepare_for(self, descs: Sequence[Any], output_descs: Sequence[Any]) -> Prepared:
         """Return the enqueue for these PluginTensorDescs, and prepare it if it is new."""

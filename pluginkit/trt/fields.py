@@ -15,6 +15,7 @@ from pluginkit.contract.attributes import AttributeSpec, WireValue
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.spec import PRESENT_INPUTS, RECORDED_SIZES, PluginSpec
 from pluginkit.errors import AttributeValueError
+from pluginkit.kernels.compile_early import compile_early
 from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.callbacks import record
 from pluginkit.trt.flavour import Flavour
@@ -150,6 +151,8 @@ class CreatorCore:
         if text is not None:
             core.recorded_sizes = RecordedSizes.from_text(text, plugin)
             core.recorded_sizes.check_unchanged(plugin, where)
+            if not plugin.spec.tactics:  # of several, TensorRT has not told which
+                compile_early(plugin, core.recorded_sizes.described(plugin))
         return core
 
     @contextmanager

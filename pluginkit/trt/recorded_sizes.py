@@ -16,6 +16,7 @@ from pluginkit.contract import calls
 from pluginkit.contract.dims import Shape
 from pluginkit.contract.dtypes import DType, dtype_from_name
 from pluginkit.contract.plugin import Plugin
+from pluginkit.contract.tensors import TensorDesc
 from pluginkit.errors import PlanError, TensorError
 
 
@@ -48,6 +49,12 @@ class RecordedSizes:
 
     def __iter__(self) -> Iterator[MemoryNeeds]:
         return iter(self._needs)
+
+    def described(self, plugin: Plugin) -> Iterator[tuple[calls.Inputs, Sequence[TensorDesc]]]:
+        """Yield the inputs and outputs of each call, as the plugin sees them."""
+        for one in self:
+            inputs = _described_inputs(plugin, one.shapes, one.dtypes, one.trt_outputs)
+            yield inputs, calls.describe_outputs(plugin, inputs)
 
     def record(
         self,
@@ -157,7 +164,7 @@ def _needs_of(
     dtypes: Sequence[DType],
     trt_outputs: Sequence[tuple[int, ...]],
 ) -> MemoryNeeds:
-    inputs = calls.describe_on_device(plugin, shapes, dtypes, lambda: trt_outputs)
+    inputs = _described_inputs(plugin, shapes, dtypes, trt_outputs)
     outputs = calls.describe_outputs(plugin, inputs)
     return MemoryNeeds(
         tuple(shapes),
@@ -166,6 +173,15 @@ def _needs_of(
         tuple((desc.shape, desc.dtype) for desc in outputs),
         calls.largest_workspace_bytes(plugin, inputs),
     )
+
+
+def _described_inputs(
+    plugin: Plugin,
+    shapes: Sequence[Shape],
+    dtypes: Sequence[DType],
+    trt_outputs: Sequence[tuple[int, ...]],
+) -> calls.Inputs:
+    return calls.describe_on_device(plugin, shapes, dtypes, lambda: trt_outputs)
 
 
 def _read(one: Any, outputs: int) -> MemoryNeeds:

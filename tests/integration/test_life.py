@@ -247,6 +247,22 @@ def test_new_shapes_are_prepared_before_the_enqueue(flavour, interface) -> None:
         assert context.adapter.core.prepared is before
 
 
+def test_a_plugin_of_a_plan_compiles_early_for_the_ends_of_its_profile(
+    flavour, interface, monkeypatch
+) -> None:
+    early: list[tuple[Plugin, list[int]]] = []
+
+    def begin(plugin, coming):
+        early.append((plugin, [inputs[0].shape[0] for inputs, _ in coming]))
+
+    layer = dynamic_layer(flavour, interface)
+    monkeypatch.setattr("pluginkit.trt.fields.compile_early", begin)
+    with layer.context():
+        (plugin, heights), *rest = early
+    assert (plugin, rest) == (PadRows(**ATTRIBUTES), [])
+    assert heights == ([0, 64] if interface == "v2" else [0, 4, 64])
+
+
 def test_v2_that_was_not_told_of_new_shapes_notices(flavour, monkeypatch) -> None:
     layer, plugin = dynamic_layer(flavour, "v2"), PadRows(**ATTRIBUTES)
     with layer.context() as context:

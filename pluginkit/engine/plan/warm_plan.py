@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import dtype_from_name
-from pluginkit.contract.launches import Launch
 from pluginkit.contract.plugin import Plugin, Plugins
 from pluginkit.engine.build.compute_capabilities import text_from_capability
 from pluginkit.engine.build.model_plugins import source_sha256
@@ -17,9 +16,10 @@ from pluginkit.engine.plan.check_manifest import check_manifest
 from pluginkit.engine.plan.manifest import Manifest, PluginRecord, ProfileCall, read_manifest
 from pluginkit.engine.plan.open_engine import known_plugins
 from pluginkit.errors import PlanError
+from pluginkit.kernels.compile_early import kernels_of_call
 from pluginkit.kernels.disk_cache import cache_folder
 from pluginkit.kernels.machine_code import machine_code
-from pluginkit.kernels.specialise import Specialisation, specialise, type_bindings
+from pluginkit.kernels.specialise import Specialisation
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,7 @@ def _kernels_of(plugin_class: type[Plugin], call: ProfileCall) -> Iterator[Speci
     dtypes = [dtype_from_name(name) for name in call.dtypes]
     inputs = calls.describe_on_device(plugin, call.shapes, dtypes, lambda: call.outputs)
     outputs = calls.describe_outputs(plugin, inputs)
-    bindings = type_bindings(plugin, inputs, outputs)
     for tactic in plugin.spec.tactics or ("",):
-        chosen = plugin.with_tactic(tactic) if tactic else plugin
-        for step in calls.steps(chosen, inputs, outputs):
-            if isinstance(step, Launch):
-                yield specialise(chosen, bindings, step)
+        yield from kernels_of_call(
+            plugin.with_tactic(tactic) if tactic else plugin, inputs, outputs
+        )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
 
 from pluginkit.errors import KernelError
 from pluginkit.kernels import machine_code as module
-from pluginkit.kernels.machine_code import machine_code, newest_known
+from pluginkit.kernels.machine_code import begin, machine_code, newest_known
 from pluginkit.kernels.specialise import CudaSpecialisation
 
 CODE = """
@@ -55,6 +56,30 @@ def test_the_kernel_at_fault_is_named(compiles):
         machine_code([kernel("add<1>"), kernel("add<9>")], "90")
     machine_code([kernel("add<1>")], "90")
     assert compiles == [["add<1>", "add<9>"], ["add<1>"], ["add<9>"]]  # and the other one is kept
+
+
+def test_what_has_begun_is_waited_for(compiles):
+    begin([kernel("add<1>"), kernel("copy")], "90")
+    begin([kernel("copy"), kernel("add<2>")], "90")
+    for name in ("copy", "add<1>", "add<2>"):
+        assert machine_code([kernel(name)], "90")[kernel(name)].cubin
+    assert sorted(compiles) == [["add<1>", "copy"], ["add<2>"]]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_compiles_by_itself(compiles):
+    machine_code([kernel("copy")], "90")  # makes the threads, which a fork does not have
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if machine_code([kernel("add<2>")], "90") else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_kernel_that_failed_early_fails_where_it_is_asked_for(compiles):
+    begin([kernel("add<1>"), kernel("add<9>")], "90")
+    assert machine_code([kernel("add<1>")], "90")
+    with pytest.raises(KernelError, match="PK320 kernel 'add<9>' does not compile"):
+        machine_code([kernel("add<9>")], "90")
 
 
 def test_a_gpu_newer_than_the_compiler_gets_ptx(compiles):
