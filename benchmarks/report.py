@@ -56,6 +56,7 @@ MultiScaleDeformableAttention and peers; no results yet | a GPU, torch, triton |
 | [solve.py](solve.py) | Solve and torch | a GPU, torch |
 | [cholesky.py](cholesky.py) | Cholesky and torch | a GPU, torch |
 | [search_sorted.py](search_sorted.py) | SearchSorted and its peers | a GPU, torch |
+| [kth_value.py](kth_value.py) | KthValue and its peers | a GPU, torch |
 | [bit_cast.py](bit_cast.py) | BitCast and torch | a GPU, torch |
 | [segment_reduce.py](segment_reduce.py) | SegmentReduce and its peers | a GPU, torch, Triton |
 | [resized_arg_max.py](resized_arg_max.py) | ResizedArgMax and its peers | a GPU, torch |

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "rows.cuh"
-#include "select.cuh"
+#include "../_cuda/radix_select.cuh"
 
 using pluginkit::CAPACITY;  // from launches.py
 

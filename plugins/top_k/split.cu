@@ -8,7 +8,7 @@
 //   merge_runs      merges up to FAN sorted runs into one; the last time it writes the results
 
 #include "rows.cuh"
-#include "select.cuh"
+#include "../_cuda/radix_select.cuh"
 
 using pluginkit::FAN, pluginkit::MET_BYTES, pluginkit::STATE_BYTES;  // from launches.py
 

@@ -2,9 +2,9 @@
 
 #pragma once
 
-#include "../_cuda/device.cuh"
+#include "device.cuh"
 
-using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::THREADS;  // from launches.py
+using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::THREADS;  // from the plugin that selects
 
 constexpr int WARPS = THREADS / 32;
 constexpr int BINS = 1 << DIGIT_BITS;

@@ -1,0 +1,102 @@
+"""KthValue and its peers, on a GPU.
+
+    python benchmarks/kth_value.py
+
+which is ``pluginkit bench KthValue --peers benchmarks/kth_value.py`` with the results written to
+benchmarks/results. Elements are drawn from a normal distribution, or as DRAWN says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from peers import bind_torch, run_bench
+
+from pluginkit import float16, float32, int64
+from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
+from pluginkit.contract.tensors import DeviceTensor
+from pluginkit.plugins.kth_value import KthValue
+
+#: The shape of x, its axis, and which share of a row is below each wanted element.
+CASES: dict[str, tuple[tuple[int, ...], int, tuple[float, ...]]] = {
+    "medians of long rows": ((1024, 50257), -1, (0.5,)),
+    "a threshold of long rows": ((1024, 50257), -1, (0.999,)),
+    "quartiles": ((1024, 50257), -1, (0.25, 0.5, 0.75)),
+    "all equal": ((1024, 50257), -1, (0.5,)),
+    "ascending": ((1024, 50257), -1, (0.5,)),
+    "few different": ((1024, 50257), -1, (0.5,)),
+    "beside NaN": ((1024, 50257), -1, (0.5,)),
+    "rows of 2048": ((16384, 2048), -1, (0.5,)),
+    "short rows": ((65536, 257), -1, (0.5,)),
+    "tiny rows": ((1 << 20, 33), -1, (0.5,)),
+    "columns": ((2048, 16384), 0, (0.5,)),
+    "few long rows": ((8, 1 << 20), -1, (0.5,)),
+    "one long row": ((1, 1 << 24), -1, (0.5,)),
+}
+#: What is made of normally drawn numbers.
+DRAWN: dict[str, Callable[[Any, Any], Any]] = {
+    "all equal": lambda xp, drawn: xp.full_like(drawn, 0.5),
+    "ascending": lambda xp, drawn: xp.sort(drawn),
+    "few different": lambda xp, drawn: xp.round(drawn),
+    "beside NaN": lambda xp, drawn: xp.where(drawn > 1, xp.nan, drawn),
+}
+
+
+def workloads() -> Iterator[Workload]:
+    """Yield every case in two types."""
+    for case, (_, axis, shares) in CASES.items():
+        for dtype in (float32, float16):
+            variant = f"{len(shares)} of a row"
+            sample = {} if axis == 0 else {"x": (slice(16),), "y": (slice(16),)}
+            plugin = KthValue(axis=axis)
+            yield Workload(case, variant, plugin, (dtype, int64), _inputs(case), sample)
+
+
+def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
+    shape, axis, shares = CASES[case]
+
+    def make(xp: Any, seed: int) -> list[Any]:
+        drawn = xp.random.default_rng(seed).standard_normal(shape, dtype=xp.float32)
+        x = DRAWN.get(case, lambda xp, drawn: drawn)(xp, drawn)
+        return [x, xp.array([int(share * shape[axis]) for share in shares])]
+
+    return make
+
+
+def _kth_value(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+    position, axis = _position(inputs), plugin.axis
+    return lambda x, _: x.kthvalue(position + 1, axis, keepdim=True).values.contiguous()
+
+
+def _sort(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+    axis = plugin.axis
+    return lambda x, positions: x.sort(axis).values.index_select(axis, positions)
+
+
+def _position(inputs: Sequence[DeviceTensor]) -> int:
+    (size,) = inputs[1].shape
+    if size > 1:
+        raise NotOffered("one element of a row")
+    return int(inputs[1].cupy()[0])
+
+
+def _bind_cupy(
+    plugin: Any, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+) -> TimedCall:
+    import cupy
+
+    position, axis = _position(inputs), plugin.axis
+    x = inputs[0].cupy()
+    return lambda: cupy.partition(x, position, axis).take(inputs[1].cupy(), axis)
+
+
+PEERS = (
+    Peer("torch.kthvalue", bind_torch(_kth_value)),
+    Peer("torch.sort", bind_torch(_sort)),
+    Peer("cupy.partition", _bind_cupy),
+)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_bench(KthValue, __file__))
