@@ -35,7 +35,9 @@ def workloads() -> Iterator[Workload]:
         for dtype in (float16, float32):
             table = (shape[0], shape[2], columns)
             plugin = RotaryEmbedding(**attributes)
-            yield Workload(case, "", plugin, (dtype,) * 3, _inputs(shape, table, table))
+            heads = (slice(None), slice(2))
+            sample = {"x": heads, "y": heads}
+            yield Workload(case, "", plugin, (dtype,) * 3, _inputs(shape, table, table), sample)
 
 
 def _inputs(*shapes: tuple[int, ...]) -> Callable[[Any, int], list[Any]]:

@@ -1,7 +1,8 @@
 // Add two tensors and normalize the rows of the sum by their root mean square or, if they are CENTRED, by their mean and
 // their standard deviation. The threads of a row (threadIdx.x) load x and residual once, add them, store the sum and
-// keep it in registers, sum the squares, and store the normalized values. The squares of a centred row are summed after
-// its mean is known. A block has one row or, where rows are short, several (threadIdx.y).
+// keep it in registers, sum the squares, and store the normalized values. Of a centred row they combine the means and
+// squares of its parts, which keeps the digits that a sum of squares would lose to a large mean. A block has one row or,
+// where rows are short, several (threadIdx.y).
 //
 // If rows are not aligned to vectors (SHIFTED), the vectors of a row begin at its first aligned element. The row's
 // first threads take the elements before and after the vectors, one each.
@@ -54,23 +55,42 @@ template <typename T, int N> __device__ __forceinline__ Pack<T, N> sum_of(const 
     return rounded<T>(sums);
 }
 
-template <typename T, int N> __device__ __forceinline__ float squares_of(const Pack<T, N>& pack, float mean = 0.0f) {
-    float sum = 0;
+// Values of a centred row: how many, their mean, and the sum of the squares of their differences from it.
+struct Moments {
+    float count, mean, squares;
+};
+
+__device__ __forceinline__ float combined(float a, float b) { return a + b; }
+__device__ __forceinline__ Moments combined(const Moments& a, const Moments& b) {  // as Chan, Golub and LeVeque do
+    const float count = a.count + b.count, share = count > 0 ? __fdividef(b.count, count) : 0.0f;
+    const float apart = b.mean - a.mean;
+    return {count, a.mean + apart * share, a.squares + b.squares + apart * apart * a.count * share};
+}
+
+__device__ __forceinline__ float shuffled(float value, int step) { return __shfl_xor_sync(~0u, value, step); }
+__device__ __forceinline__ Moments shuffled(const Moments& of, int step) {
+    return {shuffled(of.count, step), shuffled(of.mean, step), shuffled(of.squares, step)};
+}
+
+// What is gathered over a row: the moments of a centred one, else the sum of the squares.
+template <bool CENTRED> struct GatheredOf { using type = float; };
+template <> struct GatheredOf<true> { using type = Moments; };
+
+template <bool CENTRED, typename T, int N>
+__device__ __forceinline__ typename GatheredOf<CENTRED>::type gathered_from(const Pack<T, N>& pack) {
+    float mean = 0, squares = 0;
+    if constexpr (CENTRED) {
+#pragma unroll
+        for (int i = 0; i < N; ++i) mean += static_cast<float>(pack.value[i]);
+        mean /= N;
+    }
 #pragma unroll
     for (int i = 0; i < N; ++i) {
         const float value = static_cast<float>(pack.value[i]) - mean;
-        sum += value * value;
+        squares += value * value;
     }
-    return sum;
-}
-
-// Return what is summed over a row first: the values of a centred row, else their squares.
-template <bool CENTRED, typename T, int N> __device__ __forceinline__ float summand_of(const Pack<T, N>& pack) {
-    if constexpr (!CENTRED) return squares_of(pack);
-    float sum = 0;
-#pragma unroll
-    for (int i = 0; i < N; ++i) sum += static_cast<float>(pack.value[i]);
-    return sum;
+    if constexpr (CENTRED) return {N, mean, squares};
+    else return squares;
 }
 
 // How a row is normalized: less its mean, times the inverse of what it is divided by.
@@ -103,20 +123,19 @@ __device__ __forceinline__ Pack<T, N> scaled(
     return rounded<T>(wide);
 }
 
-// Return the sum of `value` over a row's threads, which are a power of two up to a warp, or whole warps. Each USE has
-// shared memory of its own, so that nothing waits for the readers of an earlier one.
-template <int USE> __device__ __forceinline__ float sum_over_row(float value) {
-    __shared__ float sums[MAX_THREADS / WARP];
+// Combine `value` over a row's threads, which are a power of two up to a warp, or whole warps.
+template <typename V> __device__ __forceinline__ V combined_over_row(V value) {
+    __shared__ V parts[MAX_THREADS / WARP];
     const int threads = blockDim.x, lanes = threads < WARP ? threads : WARP;
-    for (int step = lanes / 2; step; step /= 2) value += __shfl_xor_sync(~0u, value, step);
+    for (int step = lanes / 2; step; step /= 2) value = combined(value, shuffled(value, step));
     if (threads <= WARP) return value;
     const int warps = threads / WARP, first = threadIdx.y * warps;
-    if (threadIdx.x % WARP == 0) sums[first + threadIdx.x / WARP] = value;
+    if (threadIdx.x % WARP == 0) parts[first + threadIdx.x / WARP] = value;
     __syncthreads();
     const int lane = (threadIdx.y * threads + threadIdx.x) % WARP;
-    value = lane < warps ? sums[first + lane] : 0;
+    value = lane < warps ? parts[first + lane] : V{};
 #pragma unroll
-    for (int step = WARP / 2; step; step /= 2) value += __shfl_xor_sync(~0u, value, step);
+    for (int step = WARP / 2; step; step /= 2) value = combined(value, shuffled(value, step));
     return value;
 }
 
@@ -154,7 +173,7 @@ __global__ void __launch_bounds__(MAX_THREADS) add_norm(
 
     constexpr int AT_ONCE = KEPT < 4 ? KEPT : 4;
     Values kept[KEPT];
-    float summed = 0;
+    typename GatheredOf<CENTRED>::type gathered = {};
 #pragma unroll
     for (int first = 0; first < KEPT; first += AT_ONCE) {
         Values others[AT_ONCE];
@@ -169,34 +188,28 @@ __global__ void __launch_bounds__(MAX_THREADS) add_norm(
             if (at >= vectors) continue;
             kept[first + k] = sum_of(kept[first + k], others[k]);
             totals[at] = kept[first + k];
-            summed += summand_of<CENTRED>(kept[first + k]);
+            gathered = combined(gathered, gathered_from<CENTRED>(kept[first + k]));
         }
     }
     for (int at = thread + KEPT * threads; at < vectors; at += threads) {
         const Values sum = sum_of(xs[at], residuals[at]);
         totals[at] = sum;
-        summed += summand_of<CENTRED>(sum);
+        gathered = combined(gathered, gathered_from<CENTRED>(sum));
     }
     const int edge = thread < head ? thread : thread + vectors * LANES;
     Value edge_sum;
     if (thread < edges) {
         edge_sum = sum_of(Value{x[edge]}, Value{residual[edge]});
         total[edge] = edge_sum.value[0];
-        summed += summand_of<CENTRED>(edge_sum);
+        gathered = combined(gathered, gathered_from<CENTRED>(edge_sum));
     }
 
-    Norm norm = {0.0f, 0.0f};
-    if constexpr (CENTRED) {
-        norm.mean = sum_over_row<0>(summed) / static_cast<float>(inner);
-        summed = 0;
-#pragma unroll
-        for (int k = 0; k < KEPT; ++k) {
-            if (thread + k * threads < vectors) summed += squares_of(kept[k], norm.mean);
-        }
-        for (int at = thread + KEPT * threads; at < vectors; at += threads) summed += squares_of(totals[at], norm.mean);
-        if (thread < edges) summed += squares_of(edge_sum, norm.mean);
-    }
-    norm.inverse = 1.0f / sqrtf(sum_over_row<1>(summed) / static_cast<float>(inner) + epsilon);
+    const auto found = combined_over_row(gathered);
+    Norm norm;
+    float squares;
+    if constexpr (CENTRED) norm.mean = found.mean, squares = found.squares;
+    else norm.mean = 0.0f, squares = found;
+    norm.inverse = 1.0f / sqrtf(squares / static_cast<float>(inner) + epsilon);
 #pragma unroll
     for (int k = 0; k < KEPT; ++k) {
         const int at = thread + k * threads;

@@ -21,9 +21,10 @@ __device__ __forceinline__ float uniform(unsigned int word) { return static_cast
 
 // Return two normal numbers by the transform of Box and Muller.
 __device__ __forceinline__ float2 normal(unsigned int a, unsigned int b) {
+    constexpr float TURN = 6.2831853f;
     const float radius = sqrtf(-2.0f * logf((static_cast<float>(a) + 0.5f) * 0x1p-32f));  // the logarithm is finite
     float sine, cosine;
-    sincospif(2.0f * uniform(b), &sine, &cosine);
+    __sincosf(TURN * (uniform(b) - 0.5f), &sine, &cosine);  // approximate, and best from -pi to pi
     return {radius * cosine, radius * sine};
 }
 

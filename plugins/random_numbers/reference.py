@@ -39,6 +39,6 @@ def random_numbers(count: int, seed: int, distribution: Distribution) -> Array:
         return uniform.reshape(-1)[:count]
     first = (words[:, ::2].astype(np.float32) + np.float32(0.5)) * np.float32(2**-32)
     radius = np.sqrt(-2 * np.log(first, dtype=np.float64))
-    angle = 2 * np.pi * uniform[:, 1::2].astype(np.float64)
+    angle = 2 * np.pi * (uniform[:, 1::2].astype(np.float64) - 0.5)
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 2)
     return pairs.astype(np.float32).reshape(-1)[:count]

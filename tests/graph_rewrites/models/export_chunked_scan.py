@@ -1,0 +1,79 @@
+"""Export the models of test_fuse_chunked_scan.py with PyTorch's two ONNX exporters.
+
+    python tests/graph_rewrites/models/export_chunked_scan.py
+
+needs torch, transformers, onnx and onnxscript. The model is what transformers computes of Mamba 2's
+scan where it has no kernels: products of matrices for chunks of the sequence, and a recurrence over
+the chunks, whose last one is not whole.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+from transformers.models.mamba2 import modeling_mamba2
+
+ITEMS, LENGTH, HEADS, SIZE, GROUPS, STATES, CHUNK = 2, 7, 4, 3, 2, 5, 4
+
+
+class Scan(nn.Module):
+    """The scan with its skip connection and its last state."""
+
+    def __init__(self):
+        super().__init__()
+        self.decay = nn.Parameter(torch.rand(HEADS))
+        self.skip = nn.Parameter(torch.rand(HEADS))
+        self.bias = nn.Parameter(torch.rand(HEADS))
+
+    def forward(self, u, delta, b, c):
+        return modeling_mamba2.mamba2_chunk_scan(
+            *(u, delta, -torch.exp(self.decay), b, c, CHUNK, self.skip, self.bias),
+            dt_softplus=True,
+            return_final_states=True,
+        )
+
+
+def main() -> None:
+    """Write chunked_scan_{exporter}.onnx next to this file."""
+    folder = Path(__file__).parent
+    warnings.simplefilter("ignore")
+    torch.manual_seed(0)
+    matrix = (ITEMS, LENGTH, GROUPS, STATES)
+    shapes = (ITEMS, LENGTH, HEADS, SIZE), (ITEMS, LENGTH, HEADS), matrix, matrix
+    arguments = tuple(torch.randn(shape) for shape in shapes)
+    inputs, outputs = ["u", "delta", "B", "C"], ["y", "state"]
+    model = Scan().eval()
+    torch.onnx.export(
+        model,
+        arguments,
+        folder / "chunked_scan_ts.onnx",
+        opset_version=17,
+        dynamo=False,
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_axes={name: {0: "batch", 1: "length"} for name in inputs},
+    )
+    path = folder / "chunked_scan_dynamo.onnx"
+    torch.onnx.export(
+        model,
+        arguments,
+        path,
+        dynamo=True,
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_shapes=({0: torch.export.Dim("batch")},) * len(inputs),
+        external_data=False,
+        verbose=False,
+    )
+    exported = onnx.load(path)
+    for node in exported.graph.node:  # stack traces, most of the file
+        del node.metadata_props[:]
+    onnx.save(exported, path)
+
+
+if __name__ == "__main__":
+    main()
