@@ -73,6 +73,10 @@ def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
         y = torch.nn.functional.interpolate(x, sizes, mode=mode, antialias=True)
         return y.permute(0, 2, 3, 1).contiguous() if is_last else y
 
+    try:
+        resize(inputs[0].torch())
+    except RuntimeError as error:  # its weights do not fit into shared memory
+        raise NotOffered("it does not reduce the size so much") from error
     return resize
 
 

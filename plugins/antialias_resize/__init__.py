@@ -32,6 +32,7 @@ from pluginkit.plugins.antialias_resize.launches import (
     LINE_DEFINES,
     PLANE_DEFINES,
     STAGES,
+    VECTORS,
     Filter,
     steps_of,
     workspace_of,
@@ -81,8 +82,8 @@ class AntialiasResize(Plugin):
                  scales: float[2] | None, > 0, default None: the ratio of sizes.
                  roi: float[4], default (0, 0, 1, 1): where the region of tf_crop_and_resize starts
                  along both axes, and where it ends, as parts of the axes.
-    Workspace:   none where both axes lie beside each other at the end and shrink to an eighth or
-                 less; else 4 bytes for each element of x with one axis resized.
+    Workspace:   4 bytes for each element of x with one axis resized; not used where both axes are
+                 the last ones and shrink by 8 at most.
     Tolerance:   float32 2e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y).
     Errors:      PK104 an attribute is out of its range. PK126 x has no such axis. axes: they are
                  not in order. sizes: a size is negative, or is not that of the scales. size: an
@@ -121,14 +122,14 @@ class AntialiasResize(Plugin):
 
     plane_kernel = CudaKernel(
         "plane.cu",
-        "resize_plane<{T}, {STAGE}, pluginkit::Filter::{mode}>",
-        _STAGES,
+        "resize_plane<{T}, {STAGE}, pluginkit::Filter::{mode}, {VECTOR}>",
+        {**_STAGES, "VECTOR": VECTORS},
         defines=PLANE_DEFINES,
     )
     column_kernel = CudaKernel(
         "lines.cu",
-        "resize_columns<{T}, {STAGE}, pluginkit::Filter::{mode}, {SHARED}>",
-        {**_STAGES, "SHARED": (False, True)},
+        "resize_columns<{T}, {STAGE}, pluginkit::Filter::{mode}, {SHARED}, {ADJACENT}>",
+        {**_STAGES, "SHARED": (False, True), "ADJACENT": (False, True)},
         defines=LINE_DEFINES,
     )
     row_kernel = CudaKernel(

@@ -43,12 +43,15 @@ Coordinates = Literal[
 _CODES = {name: code for code, name in enumerate(get_args(Coordinates))}
 
 _THREADS = 256
-#: The columns of a thread in a pass along an axis with elements beside it.
-_COLUMNS = 4
-#: The rows of a tile, its columns if the axis grows, and the threads along them that sum rows of x.
-_TILE_ROWS, _TILE_COLUMNS, _ACROSS = 8, 256, 128
-#: The rows of a tile that a thread sums over columns at once.
-_AT_ONCE = 4
+#: The columns of a thread in a pass along an axis with elements beside it, and the columns of x
+#: that a thread of a tile reads at once.
+_COLUMNS, VECTORS = 4, (4, 1)
+#: The elements, or rows, of x that a thread reads before it sums them.
+_TAPS = 4
+#: The columns of a tile if the axis grows, and its rows.
+_TILE_COLUMNS, _TILE_ROWS = 256, 16
+#: The rows that lie beside each other in shared memory.
+_QUAD = 4
 #: With this many tiles a large GPU is busy.
 _TILES = 528
 #: The most elements for one along an axis of tiles, and the fewest that the warps of a block share.
@@ -57,14 +60,9 @@ _NEAR, _FAR = 8, 32
 STAGES = (0, 1, 2)
 
 #: What the kernels share with Python.
-PLANE_DEFINES = {
-    **{"THREADS": _THREADS, "TILE_ROWS": _TILE_ROWS, "ACROSS": _ACROSS, "AT_ONCE": _AT_ONCE},
-    **{"Filter": Filter, "Coordinates": Coordinates},
-}
-LINE_DEFINES = {
-    **{"THREADS": _THREADS, "COLUMNS": _COLUMNS},
-    **{"Filter": Filter, "Coordinates": Coordinates},
-}
+_DEFINES = {"THREADS": _THREADS, "TAPS": _TAPS, "Filter": Filter, "Coordinates": Coordinates}
+PLANE_DEFINES = {**_DEFINES, "TILE_ROWS": _TILE_ROWS}
+LINE_DEFINES = {**_DEFINES, "COLUMNS": _COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -198,7 +196,7 @@ def _line(
             *(y, x, side.axis, side.region, _values(plugin)),
             *(int64(inner), int64(strips), int64(items)),
         ),
-        constants={"STAGE": stage, "SHARED": bool(is_far)},
+        constants={"STAGE": stage, "SHARED": bool(is_far), "ADJACENT": bool(inner % _COLUMNS == 0)},
     )
 
 
@@ -210,35 +208,36 @@ def _plane(
     for elements in (1, 2, 4):
         columns = where(b.size > elements * b.resized, _TILE_COLUMNS // elements // 2, columns)
     across = known(ceil_div(b.resized, columns))
-    rows = _TILE_ROWS
-    for fewer in (_TILE_ROWS // 2, _TILE_ROWS // 4):
-        tiles = planes * across * known(ceil_div(a.resized, rows))
-        rows = where(tiles < _TILES, fewer, rows)
-    down = known(ceil_div(a.resized, rows))
+    # As many quads as threads take at once, or fewer for more tiles.
+    quads = where(columns <= _TILE_COLUMNS // 4, _TILE_ROWS // _QUAD, _TILE_ROWS // _QUAD // 2)
+    tiles = planes * across * known(ceil_div(a.resized, quads * _QUAD))
+    quads = where(tiles < _TILES, 1, quads)
+    down = known(ceil_div(a.resized, quads * _QUAD))
     reach = 1 if plugin.mode == "linear" else 2
     taps, beyond = (
-        2 * reach * known(dim_max(ceil_div(2 * side.size, 2 * side.resized - 1), 1)) + 2
+        2 * known(dim_max(ceil_div(2 * reach * side.size, 2 * side.resized - 1), reach)) + 2
         for side in (a, b)
     )
-    # So many steps lie between the first column of a tile and the last; align_corners makes them
-    # longer.
-    steps = (columns - 1) * known(
+    # From the first column of a tile to its last; align_corners makes the steps longer.
+    steps = columns - 1
+    width = known(
         dim_max(
-            ceil_div(2 * b.size, 2 * b.resized - 1),
-            ceil_div(b.size - 1, dim_max(b.resized - 1, 1)),
+            ceil_div(2 * steps * b.size, 2 * b.resized - 1),
+            ceil_div(steps * (b.size - 1), dim_max(b.resized - 1, 1)),
         )
     )
-    room = known(dim_min(steps + beyond + 1, b.size))
-    pitch = room + room // 32 + 1
-    floats = known(ceil_div(rows * pitch, 2)) * 2 + 2 * rows * taps
+    several, one = VECTORS
+    room = known(dim_min(ceil_div(width + beyond + several, several) * several, b.size))
+    taps = known(ceil_div(taps, _TAPS)) * _TAPS
+    nbytes = (room * quads + room // 4) * 4 * _QUAD + quads * _QUAD * taps * 8
     return Launch(
         plugin.plane_kernel,
         planes * across * down,
         _THREADS,
         (
             *(y, x, a.axis, b.axis, a.region, b.region, _values(plugin)),
-            int32((columns, rows, across, down, room, taps)),
+            int32((columns, quads, across, down, room, taps)),
         ),
-        shared_bytes=4 * floats,
-        constants={"STAGE": stage},
+        shared_bytes=nbytes,
+        constants={"STAGE": stage, "VECTOR": several if b.size % several == 0 else one},
     )

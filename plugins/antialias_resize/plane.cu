@@ -1,10 +1,12 @@
 // AntialiasResize along the last two axes at once: a block takes a tile of a plane of y. Its rows are first summed over the rows
-// of x, a few columns a thread, into shared memory, and then over the columns, so that nothing halfway is stored. Weights of
-// rows are computed once for a tile, those of a column once for the rows that a thread takes.
+// of x into shared memory, and then over the columns, so that nothing halfway is stored. There four rows of a column lie
+// beside each other and are read at once.
 
 #include "window.cuh"
 
-using pluginkit::ACROSS, pluginkit::AT_ONCE, pluginkit::THREADS, pluginkit::TILE_ROWS;  // from launches.py
+using pluginkit::TAPS, pluginkit::THREADS, pluginkit::TILE_ROWS;  // from launches.py
+
+constexpr int QUAD = 4;  // rows that lie beside each other in shared memory
 
 // A row of x that goes into a row of y, and its share.
 struct Tap {
@@ -13,80 +15,107 @@ struct Tap {
 };
 
 struct Tiles {
-    int columns, rows;  // of a tile
-    int across, down;   // tiles of a plane
-    int room, taps;     // columns of x in shared memory, and rows of x for a row, at most
+    int columns, quads;  // of a tile, four rows in a quad
+    int across, down;    // tiles of a plane
+    int room, taps;      // columns of x in shared memory, and rows of x for a row, a multiple of TAPS
 };
 
-// Return the place of a column in shared memory; the gaps spread columns that lie apart over the banks.
-__device__ __forceinline__ int place(int column) { return column + column / 32; }
+// Return the place of a quad in shared memory; the gap after every fourth column spreads columns over the banks.
+__device__ __forceinline__ int place(int column, int quad, int quads) { return column * quads + column / 4 + quad; }
 
-template <typename T, int STAGE, Filter FILTER>
+// VECTOR columns of x are read at once; it divides the size of a row.
+template <typename T, int STAGE, Filter FILTER, int VECTOR>
 __global__ void __launch_bounds__(THREADS)
     resize_plane(typename Pass<T, STAGE>::Out* __restrict__ y, const typename Pass<T, STAGE>::In* __restrict__ x, Axis vertical,
                  Axis horizontal, Region vertical_region, Region horizontal_region, Values values, Tiles tiles) {
-    extern __shared__ float shared[];
+    using In = typename Pass<T, STAGE>::In;
+    using Out = typename Pass<T, STAGE>::Out;
+    // The lanes of a warp read 8 vectors of four rows, or a row: so stored, four rows fill all banks.
+    constexpr int WARPS = THREADS / 32, ROWS = VECTOR == 1 ? 1 : QUAD, ACROSS = 32 / ROWS;
+    extern __shared__ float4 strip[];
+    __shared__ Line lines[2];
     __shared__ int counts[TILE_ROWS];
     __shared__ int first_column, last_column;
-    float* strip = shared;
-    const int pitch = place(tiles.room) + 1;
-    Tap* table = reinterpret_cast<Tap*>(shared + (tiles.rows * pitch + 1) / 2 * 2);
+    Tap* table = reinterpret_cast<Tap*>(strip + place(tiles.room, 0, tiles.quads));
     const int tile_x = blockIdx.x % tiles.across, rest = blockIdx.x / tiles.across, tile_y = rest % tiles.down;
     const long long plane = rest / tiles.down;
-    const int top = tile_y * tiles.rows, left = tile_x * tiles.columns;
-    const int rows = min(tiles.rows, vertical.resized - top), columns = min(tiles.columns, horizontal.resized - left);
-    const int group = threadIdx.x / tiles.columns, groups = THREADS / tiles.columns, column = threadIdx.x % tiles.columns;
-    const Window own = window_of<FILTER>(horizontal, horizontal_region, left + min(column, columns - 1));
-    if (threadIdx.x == 0) first_column = inside(own.begin, horizontal.size);
-    if (group == 0 && column == columns - 1) last_column = inside(own.end - 1, horizontal.size);
-    if (threadIdx.x < rows) {
-        const Window window = window_of<FILTER>(vertical, vertical_region, top + threadIdx.x);
-        Tap* taps = table + threadIdx.x * tiles.taps;
-        const int count = min(window.end - window.begin, tiles.taps);
+    const int tile_rows = tiles.quads * QUAD, top = tile_y * tile_rows, left = tile_x * tiles.columns;
+    const int rows = min(tile_rows, vertical.resized - top), columns = min(tiles.columns, horizontal.resized - left);
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    if (threadIdx.x == 0) lines[0] = line_of<FILTER>(vertical, vertical_region);
+    if (threadIdx.x == 32) lines[1] = line_of<FILTER>(horizontal, horizontal_region);
+    __syncthreads();
+    const int column = threadIdx.x % tiles.columns;
+    const Window own = window_of(lines[1], horizontal, left + min(column, columns - 1));
+    if (threadIdx.x == 0) first_column = inside(own.begin, horizontal.size) / VECTOR * VECTOR;
+    if (threadIdx.x == columns - 1) last_column = inside(own.end - 1, horizontal.size);
+    for (int row = warp; row < tile_rows; row += WARPS) {  // a warp computes the weights of a row
+        const Window window = window_of(lines[0], vertical, top + min(row, rows - 1));
+        const int count = row < rows ? min(window.end - window.begin, tiles.taps) : 0;
+        Tap* taps = table + row * tiles.taps;
         float weights = 0.0f;
-        for (int tap = 0; tap < count; ++tap) {
-            taps[tap] = {window.weight<FILTER>(window.begin + tap, values.a), inside(window.begin + tap, vertical.size)};
-            weights += taps[tap].weight;
+        for (int tap = lane; tap < count; tap += 32) weights += window.weight<FILTER>(window.begin + tap, values.a);
+#pragma unroll
+        for (int step = 16; step > 0; step /= 2) weights += __shfl_xor_sync(~0u, weights, step);
+        const float share = share_of(weights);
+        for (int tap = lane; tap < tiles.taps; tap += 32) {
+            const int element = window.begin + min(tap, count - 1);
+            taps[tap] = {window.weight<FILTER>(element, values.a) * share, inside(element, vertical.size)};
         }
-        for (int tap = 0; tap < count; ++tap) taps[tap].weight = divided(taps[tap].weight, weights);
-        counts[threadIdx.x] = count;
+        if (lane == 0) counts[row] = count;
     }
     __syncthreads();
     const int first = first_column, width = min(last_column - first + 1, tiles.room);
-    const auto* source = x + plane * vertical.size * horizontal.size + first;
-    for (int at = threadIdx.x % ACROSS; at < width; at += ACROSS) {
-        for (int row = threadIdx.x / ACROSS; row < rows; row += THREADS / ACROSS) {
-            const Tap* taps = table + row * tiles.taps;
-            float sum = 0.0f;
-#pragma unroll 4
-            for (int tap = 0; tap < counts[row]; ++tap) {
-                const Tap each = taps[tap];
-                sum += each.weight * static_cast<float>(source[1LL * each.row * horizontal.size + at]);
+    const In* source = x + plane * vertical.size * horizontal.size + first;
+    const int warps_down = tile_rows / ROWS, warps_across = max(WARPS / warps_down, 1);
+    for (int row = warp % warps_down * ROWS + lane / ACROSS; row < tile_rows; row += WARPS * ROWS) {
+        const Tap* taps = table + row * tiles.taps;
+        const int count = counts[row];
+        for (int at = (warp / warps_down * ACROSS + lane % ACROSS) * VECTOR; at < width; at += warps_across * ACROSS * VECTOR) {
+            float sum[VECTOR] = {};
+            for (int begin = 0; begin < count; begin += TAPS) {
+                // All are read before one is used, so that the reads wait for memory together.
+                const auto four = *reinterpret_cast<const Vector<Tap, TAPS>*>(taps + begin);
+                Vector<In, VECTOR> elements[TAPS];
+#pragma unroll
+                for (int i = 0; i < TAPS; ++i) {
+                    const In* line = source + 1LL * four.element[i].row * horizontal.size + at;
+                    if (begin + i < count) elements[i] = *reinterpret_cast<const Vector<In, VECTOR>*>(line);
+                }
+#pragma unroll
+                for (int i = 0; i < TAPS; ++i) {
+                    if (begin + i < count) {
+#pragma unroll
+                        for (int k = 0; k < VECTOR; ++k) {
+                            sum[k] += four.element[i].weight * static_cast<float>(elements[i].element[k]);
+                        }
+                    }
+                }
             }
-            strip[row * pitch + place(at)] = sum;
+#pragma unroll
+            for (int k = 0; k < VECTOR; ++k) {
+                float4& quad = strip[place(at + k, row / QUAD, tiles.quads)];
+                reinterpret_cast<float*>(&quad)[row % QUAD] = sum[k];
+            }
         }
     }
     __syncthreads();
     if (column >= columns) return;
-    auto* result = y + (plane * vertical.resized + top) * horizontal.resized + left + column;
-    for (int begin = group; begin < rows; begin += groups * AT_ONCE) {
-        float sum[AT_ONCE] = {}, weights = 0.0f;
+    for (int quad = threadIdx.x / tiles.columns; quad * QUAD < rows; quad += THREADS / tiles.columns) {
+        float sum[QUAD] = {}, weights = 0.0f;
         for (int tap = own.begin; tap < own.end; ++tap) {
             const float weight = own.weight<FILTER>(tap, values.a);
-            const int from = place(min(inside(tap, horizontal.size) - first, tiles.room - 1));
+            const int from = min(inside(tap, horizontal.size) - first, tiles.room - 1);
+            const float4 elements = strip[place(from, quad, tiles.quads)];
             weights += weight;
-#pragma unroll
-            for (int k = 0; k < AT_ONCE; ++k) {
-                if (begin + k * groups < rows) sum[k] += weight * strip[(begin + k * groups) * pitch + from];
-            }
+            sum[0] += weight * elements.x, sum[1] += weight * elements.y;
+            sum[2] += weight * elements.z, sum[3] += weight * elements.w;
         }
+        const float share = share_of(weights);
+        Out* result = y + (plane * vertical.resized + top + quad * QUAD) * horizontal.resized + left + column;
 #pragma unroll
-        for (int k = 0; k < AT_ONCE; ++k) {
-            const int row = begin + k * groups;
-            if (row < rows) {
-                result[1LL * row * horizontal.resized] =
-                    static_cast<typename Pass<T, STAGE>::Out>(divided(sum[k], weights));
-            }
+        for (int k = 0; k < QUAD; ++k) {
+            if (quad * QUAD + k < rows) result[1LL * k * horizontal.resized] = static_cast<Out>(sum[k] * share);
         }
     }
 }

@@ -36,6 +36,40 @@ struct Values {
     float a, outside;
 };
 
+// Where the elements of y lie in x along an axis, and how far the filter reaches. A thread computes it for its block.
+struct Line {
+    double step, start;  // element n of y is at start + n * step
+    float reach, shrink;
+    bool is_cropped;
+};
+
+template <Filter FILTER> __device__ __forceinline__ Line line_of(const Axis& axis, const Region& region) {
+    if (axis.coordinates == static_cast<int>(Coordinates::kept)) return {1.0, 0.0, 1.0f, 1.0f, false};
+    const double size = axis.size, given = __longlong_as_double(region.scale);
+    const double scale = given > 0.0 ? given : axis.resized / size, length = given > 0.0 ? given * size : axis.resized;
+    double step = 1.0 / scale, start = 0.5 * step - 0.5;
+    bool is_cropped = false;
+    switch (static_cast<Coordinates>(axis.coordinates)) {
+    case Coordinates::asymmetric: start = 0.0; break;
+    case Coordinates::align_corners: start = 0.0, step = axis.resized > 1 ? (size - 1.0) / (length - 1.0) : 0.0; break;
+    case Coordinates::half_pixel_symmetric: start += (1.0 - axis.resized / length) * size / 2.0; break;
+    case Coordinates::pytorch_half_pixel:
+        if (length == 1.0) start = -0.5;
+        break;
+    case Coordinates::tf_crop_and_resize: {
+        const double begin = __longlong_as_double(region.start), share = __longlong_as_double(region.end) - begin;
+        start = (begin + (length == 1.0 ? 0.5 * share : 0.0)) * (size - 1.0);
+        step = length == 1.0 ? 0.0 : share / (length - 1.0) * (size - 1.0);
+        is_cropped = true;
+        break;
+    }
+    default: break;
+    }
+    // An element at the end of the filter has no weight; whether it is read must not depend on a rounding.
+    const double shrink = fmin(scale, 1.0), reach = (FILTER == Filter::linear ? 1.0 : 2.0) * (1.0 - 0x1p-20) / shrink;
+    return {step, start, static_cast<float>(reach), static_cast<float>(shrink), is_cropped};
+}
+
 // The elements [begin, end) that a coordinate reads; those beyond the axis are the outermost.
 struct Window {
     int begin, end, base;  // base + rest is the coordinate
@@ -55,38 +89,22 @@ struct Window {
     }
 };
 
-template <Filter FILTER>
-__device__ __forceinline__ Window window_of(const Axis& axis, const Region& region, int number) {
-    if (axis.coordinates == static_cast<int>(Coordinates::kept)) return {number, number + 1, number, 0.0f, 1.0f, false};
-    const double size = axis.size, given = __longlong_as_double(region.scale);
-    const double scale = given > 0.0 ? given : axis.resized / size, length = given > 0.0 ? given * size : axis.resized;
-    double at = (number + 0.5) / scale - 0.5;
-    bool is_outside = false;
-    switch (static_cast<Coordinates>(axis.coordinates)) {
-    case Coordinates::asymmetric: at = number / scale; break;
-    case Coordinates::align_corners: at = number == 0 ? 0.0 : number * (size - 1.0) / (length - 1.0); break;
-    case Coordinates::half_pixel_symmetric: at += (1.0 - axis.resized / length) * size / 2.0; break;
-    case Coordinates::pytorch_half_pixel:
-        if (length == 1.0) at = -0.5;
-        break;
-    case Coordinates::tf_crop_and_resize: {
-        const double start = __longlong_as_double(region.start), end = __longlong_as_double(region.end);
-        at = (start + (length == 1.0 ? 0.5 : number / (length - 1.0)) * (end - start)) * (size - 1.0);
-        is_outside = !(at >= 0.0 && at <= size - 1.0);
-        if (is_outside) return {0, 0, 0, 0.0f, 1.0f, true};
-        break;
-    }
-    default: break;
-    }
-    // An element at the end of the filter has no weight; whether it is read must not depend on a rounding.
-    const double shrink = fmin(scale, 1.0), base = floor(at);
-    const double reach = (FILTER == Filter::linear ? 1.0 : 2.0) * (1.0 - 0x1p-20) / shrink;
-    int begin = static_cast<int>(floor(at - reach)) + 1, end = static_cast<int>(ceil(at + reach));
+__device__ __forceinline__ Window window_of(const Line& line, const Axis& axis, int number) {
+    const double at = line.start + number * line.step;
+    if (line.is_cropped && !(at >= 0.0 && at <= axis.size - 1.0)) return {0, 0, 0, 0.0f, 1.0f, true};
+    const int base = static_cast<int>(floor(at));
+    const float rest = static_cast<float>(at - base);
+    int begin = base + static_cast<int>(floorf(rest - line.reach)) + 1, end = base + static_cast<int>(ceilf(rest + line.reach));
     if (axis.excludes_outside) begin = max(begin, 0), end = min(end, axis.size);
-    return {begin, end, static_cast<int>(base), static_cast<float>(at - base), static_cast<float>(shrink), false};
+    return {begin, end, base, rest, line.shrink, false};
 }
 
 __device__ __forceinline__ int inside(int element, int size) { return min(max(element, 0), size - 1); }
 
-// Divide by the sum of the weights; it is 0 where nothing is read.
-__device__ __forceinline__ float divided(float sum, float weights) { return weights == 0.0f ? 0.0f : sum / weights; }
+// Return what a sum is multiplied with, given that of its weights, which is 0 where nothing is read.
+__device__ __forceinline__ float share_of(float weights) { return weights == 0.0f ? 0.0f : 1.0f / weights; }
+
+// Some elements of a row, read at once.
+template <typename T, int COUNT> struct alignas(sizeof(T) * COUNT) Vector {
+    T element[COUNT];
+};
