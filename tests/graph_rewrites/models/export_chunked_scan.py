@@ -1,10 +1,11 @@
-"""Export the models of test_fuse_chunked_scan.py with PyTorch's two ONNX exporters.
+"""Export the models of test_fuse_chunked_scan.py with PyTorch's newer ONNX exporter.
 
     python tests/graph_rewrites/models/export_chunked_scan.py
 
-needs torch, transformers, onnx and onnxscript. The model is what transformers computes of Mamba 2's
-scan where it has no kernels: products of matrices for chunks of the sequence, and a recurrence over
-the chunks, whose last one is not whole.
+needs torch, transformers, onnx and onnxscript. The older exporter writes a Transpose of it that
+ONNX does not allow. The model is what transformers computes of Mamba 2's scan where it has no
+kernels: products of matrices for chunks of the sequence, and a recurrence over the chunks, whose
+last one is not whole.
 """
 
 from __future__ import annotations
@@ -38,41 +39,32 @@ class Scan(nn.Module):
 
 
 def main() -> None:
-    """Write chunked_scan_{exporter}.onnx next to this file."""
-    folder = Path(__file__).parent
+    """Write chunked_scan_{fixed,any}_length.onnx next to this file."""
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
     matrix = (ITEMS, LENGTH, GROUPS, STATES)
     shapes = (ITEMS, LENGTH, HEADS, SIZE), (ITEMS, LENGTH, HEADS), matrix, matrix
     arguments = tuple(torch.randn(shape) for shape in shapes)
-    inputs, outputs = ["u", "delta", "B", "C"], ["y", "state"]
+    inputs, batch = ["u", "delta", "B", "C"], torch.export.Dim("batch")
     model = Scan().eval()
-    torch.onnx.export(
-        model,
-        arguments,
-        folder / "chunked_scan_ts.onnx",
-        opset_version=17,
-        dynamo=False,
-        input_names=inputs,
-        output_names=outputs,
-        dynamic_axes={name: {0: "batch", 1: "length"} for name in inputs},
-    )
-    path = folder / "chunked_scan_dynamo.onnx"
-    torch.onnx.export(
-        model,
-        arguments,
-        path,
-        dynamo=True,
-        input_names=inputs,
-        output_names=outputs,
-        dynamic_shapes=({0: torch.export.Dim("batch")},) * len(inputs),
-        external_data=False,
-        verbose=False,
-    )
-    exported = onnx.load(path)
-    for node in exported.graph.node:  # stack traces, most of the file
-        del node.metadata_props[:]
-    onnx.save(exported, path)
+    length = torch.export.Dim("length", min=2, max=64)
+    for name, axes in (("fixed", {0: batch}), ("any", {0: batch, 1: length})):
+        path = Path(__file__).parent / f"chunked_scan_{name}_length.onnx"
+        torch.onnx.export(
+            model,
+            arguments,
+            path,
+            dynamo=True,
+            input_names=inputs,
+            output_names=["y", "state"],
+            dynamic_shapes=(axes,) * len(inputs),
+            external_data=False,
+            verbose=False,
+        )
+        exported = onnx.load(path)
+        for node in exported.graph.node:  # stack traces, most of the file
+            del node.metadata_props[:]
+        onnx.save(exported, path)
 
 
 if __name__ == "__main__":
