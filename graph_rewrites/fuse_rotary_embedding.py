@@ -163,5 +163,5 @@ class FuseMicrosoftRotaryEmbedding(ExpandRotaryEmbedding):
             every = new.add("Concat", places, width, axis=0)
             tables = [new.add("Expand", each, every) for each in tables]
         tables = [new.add("Reshape", each, np.array([-1, 1, width[0]])) for each in tables]
-        heads = (match.shape(x) or ())[-1] // facts.head
+        heads = ((match.shape(x) or ())[-1] or 0) // facts.head
         return _rotated(new, match, plugin, x, tables, (-1, heads, 1, facts.head))
