@@ -29,14 +29,15 @@ from pluginkit import (
 from pluginkit.plugins._cuda.elimination import TOLERANCE, drawn_matrices
 
 _BLOCK = 128
-#: The rows and columns of a tile, and the largest matrices whose rows lanes hold.
-_TILE = 32
+#: The rows and columns of a tile.
+_TILE = 8
 #: What is added to the distance of columns, so that rows are spread over the banks.
 _PITCH_GAP = 4
 #: The threads of a block whose matrix is in shared memory, and of one that uses the workspace.
 _SHARED_TEAM, _TEAM = 128, 512
 #: The largest matrix that a block keeps in shared memory, padded to whole tiles.
 _KEPT = 96
+#: How many lanes take a matrix that has no more rows.
 _LANES = (4, 8, 16, 32)
 _DEFINES = {"BLOCK": _BLOCK, "PITCH_GAP": _PITCH_GAP, "TILE": _TILE}
 
@@ -102,7 +103,7 @@ class Cholesky(Plugin):
     ) -> Launch:
         """Return one launch; some lanes or a block take a matrix, by its size."""
         count, size = known(product(X.shape[:-2])), known(X.shape[-1])
-        if size <= _TILE:
+        if size <= _LANES[-1]:
             lanes = next(each for each in _LANES if size <= each)
             grid = ceil_div(count, _BLOCK // lanes)
             sizes = (int64(count), int32(size), self.upper)

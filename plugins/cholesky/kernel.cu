@@ -11,19 +11,20 @@
 
 using pluginkit::BLOCK, pluginkit::PITCH_GAP, pluginkit::TILE;  // from __init__.py
 
-static_assert(TILE == 32, "a warp factors a tile");
+static_assert(TILE == 8, "some lanes of a warp factor a tile");
 
-// Factor a matrix of which each lane holds a row up to the diagonal. Return 0, or the number, from 1 on, of the first pivot
-// that is not above 0.
-template <int LANES> __device__ __forceinline__ int factor(float (&row)[LANES], int lane) {
+// Factor a matrix of which each lane holds a row up to the diagonal, and find the inverse of the row's diagonal element.
+// Return 0, or the number, from 1 on, of the first pivot that is not above 0.
+template <int LANES> __device__ __forceinline__ int factor(float (&row)[LANES], float& inverse, int lane) {
     int info = 0;
 #pragma unroll
     for (int k = 0; k < LANES; ++k) {
         const float pivot = __shfl_sync(~0u, row[k], k, LANES);
         const bool is_positive = pivot > 0.0f;  // NaN is not
         if (!is_positive && info == 0) info = k + 1;
-        const float root = is_positive ? __fsqrt_rn(pivot) : __int_as_float(0x7fffffff);
-        row[k] = lane == k ? root : __fdiv_rn(row[k], root);
+        const float of_pivot = is_positive ? rsqrtf(pivot) : __int_as_float(0x7fffffff);
+        row[k] *= of_pivot;
+        if (lane == k) row[k] = is_positive ? sqrtf(pivot) : of_pivot, inverse = of_pivot;
 #pragma unroll
         for (int j = k + 1; j < LANES; ++j) row[j] -= row[k] * __shfl_sync(~0u, row[k], j, LANES);
     }
@@ -35,30 +36,33 @@ template <typename T, int LANES>
 __global__ void __launch_bounds__(BLOCK)
     cholesky_of_rows(T* __restrict__ y, int* __restrict__ infos, const T* __restrict__ matrices, long long count, int size,
                      bool is_upper) {
-    constexpr int MATRICES = BLOCK / LANES, PITCH = LANES + 1;  // the odd pitch spreads a column over the banks
+    constexpr int PITCH = LANES + 1;  // odd, so that a column is spread over the banks
     __shared__ float tiles[BLOCK * PITCH];
-    const long long first = static_cast<long long>(blockIdx.x) * MATRICES;
-    const int own = static_cast<int>(min(count - first, static_cast<long long>(MATRICES)));
-    const int cells = size * size, matrix = threadIdx.x / LANES, lane = threadIdx.x % LANES;
-    const auto place = [&](int i) {
-        const int cell = i % cells, row = cell / size, column = cell % size;
-        return i / cells * LANES * PITCH + (is_upper ? column * PITCH + row : row * PITCH + column);
-    };
-    for (int i = threadIdx.x; i < own * cells; i += BLOCK) {
-        tiles[place(i)] = static_cast<float>(matrices[first * cells + i]);
-    }
-    __syncthreads();
-    const bool is_there = matrix < own && lane < size;
-    float* mine = tiles + threadIdx.x * PITCH;
-    float row[LANES];
+    const long long number = (static_cast<long long>(blockIdx.x) * BLOCK + threadIdx.x) / LANES;
+    const int lane = threadIdx.x % LANES;
+    const bool is_there = number < count && lane < size;
+    // Where the lane's column of the matrix is, and its row of the factor, which with `is_upper` is the same.
+    float* tile = tiles + (threadIdx.x - lane) * PITCH;
+    float *mine = tile + lane * PITCH, *column = is_upper ? mine : tile + lane;
+    const int step = is_upper ? 1 : PITCH;
+    const long long offset = number * size * size + lane;
+    float row[LANES], inverse;
 #pragma unroll
-    for (int j = 0; j < LANES; ++j) row[j] = is_there && j <= lane ? mine[j] : (j == lane ? 1.0f : 0.0f);
-    const int info = factor(row, lane);
-    if (matrix < own && lane == 0) infos[first + matrix] = info;
+    for (int i = 0; i < LANES; ++i) {
+        row[i] = is_there && i < size ? static_cast<float>(matrices[offset + i * size]) : 0.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < LANES; ++i) column[i * step] = row[i];
+    __syncwarp();
+#pragma unroll
+    for (int j = 0; j < LANES; ++j) row[j] = is_there ? (j <= lane ? mine[j] : 0.0f) : (j == lane ? 1.0f : 0.0f);
+    const int info = factor(row, inverse, lane);
+    if (number < count && lane == 0) infos[number] = info;
+    __syncwarp();
 #pragma unroll
     for (int j = 0; j < LANES; ++j) mine[j] = j <= lane ? row[j] : 0.0f;
-    __syncthreads();
-    for (int i = threadIdx.x; i < own * cells; i += BLOCK) y[first * cells + i] = static_cast<T>(tiles[place(i)]);
+    __syncwarp();
+    for (int i = 0; i < size && is_there; ++i) y[offset + i * size] = static_cast<T>(column[i * step]);
 }
 
 // A matrix in columns of `pitch`, which is a multiple of four, so that four of a column are read at once.
@@ -72,14 +76,31 @@ struct Columns {
     }
 };
 
+// Factor the tile that begins at (first, first); a warp does it, each TILE lanes the same. Return as `factor` does.
+__device__ __forceinline__ int factor_tile(const Columns& matrix, int first, float* inverses) {
+    const int lane = threadIdx.x % TILE;
+    float row[TILE], inverse;
+#pragma unroll
+    for (int j = 0; j < TILE; ++j) row[j] = j <= lane ? matrix.at(first + lane, first + j) : 0.0f;
+    const int info = factor(row, inverse, lane);
+    __syncwarp();
+    if (threadIdx.x >= TILE) return info;
+    inverses[lane] = inverse;
+#pragma unroll
+    for (int j = 0; j < TILE; ++j) {
+        if (j <= lane) matrix.at(first + lane, first + j) = row[j];
+    }
+    return info;
+}
+
 // Divide a row by the triangle that begins at (first, first): x <- x L^-T.
-__device__ __forceinline__ void solve_row(const Columns& matrix, int row, int first) {
+__device__ __forceinline__ void solve_row(const Columns& matrix, int row, int first, const float* inverses) {
     float x[TILE];
 #pragma unroll
     for (int k = 0; k < TILE; ++k) x[k] = matrix.at(row, first + k);
 #pragma unroll
     for (int k = 0; k < TILE; ++k) {
-        x[k] = __fdiv_rn(x[k], matrix.at(first + k, first + k));
+        x[k] *= inverses[k];
 #pragma unroll
         for (int j = (k + 1) / 4 * 4; j < TILE; j += 4) {
             const float4 below = matrix.four(first + j, first + k);
@@ -93,12 +114,12 @@ __device__ __forceinline__ void solve_row(const Columns& matrix, int row, int fi
     for (int k = 0; k < TILE; ++k) matrix.at(row, first + k) = x[k];
 }
 
-// Subtract from a tile the products of rows of the panel that begins at column `first`; a warp does it.
-__device__ __forceinline__ void subtract_products(const Columns& matrix, int rows, int columns, int first) {
-    const int row = rows + threadIdx.x % 32;
+// Subtract from a row, in TILE columns, the products of rows of the panel that begins at column `first`.
+__device__ __forceinline__ void subtract_products(const Columns& matrix, int row, int columns, int first) {
     float x[TILE];
 #pragma unroll
     for (int k = 0; k < TILE; ++k) x[k] = matrix.at(row, first + k);
+#pragma unroll 1
     for (int j = columns; j < columns + TILE; j += 4) {
         float4 sum = {};
 #pragma unroll
@@ -114,16 +135,18 @@ __device__ __forceinline__ void subtract_products(const Columns& matrix, int row
 // A block of TEAM threads takes a matrix, in shared memory or in its part of the workspace. It is padded with ones on the
 // diagonal to `padded` rows, a multiple of TILE.
 template <typename T, int TEAM, bool SHARED>
-__global__ void __launch_bounds__(TEAM)
+__global__ void __launch_bounds__(TEAM, SHARED ? 8 : 1)
     cholesky_of_panels(T* __restrict__ y, int* __restrict__ infos, const T* __restrict__ matrices,
                        float* __restrict__ workspace, int size, int padded, bool is_upper) {
     extern __shared__ float4 shared[];
+    __shared__ float inverses[TILE];
     const int pitch = padded + PITCH_GAP, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     float* cells = SHARED ? reinterpret_cast<float*>(shared) : workspace + 1LL * blockIdx.x * padded * pitch;
     const Columns matrix = {cells, pitch};
     matrices += 1LL * blockIdx.x * size * size;
-    for (int i = warp; i < padded; i += TEAM / 32) {
-        for (int j = lane; j < padded; j += 32) {
+    for (int j = lane; j < padded; j += 32) {
+#pragma unroll 8
+        for (int i = warp; i < padded; i += TEAM / 32) {
             const int row = is_upper ? j : i, column = is_upper ? i : j;
             float value = row == column ? 1.0f : 0.0f;
             if (i < size && j < size && row >= column) value = static_cast<float>(matrices[1LL * i * size + j]);
@@ -134,23 +157,18 @@ __global__ void __launch_bounds__(TEAM)
     for (int first = 0; first < padded; first += TILE) {
         __syncthreads();
         if (warp == 0) {
-            float row[TILE];
-#pragma unroll
-            for (int j = 0; j < TILE; ++j) row[j] = j <= lane ? matrix.at(first + lane, first + j) : 0.0f;
-            const int found = factor(row, lane);
+            const int found = factor_tile(matrix, first, inverses);
             if (info == 0 && found > 0) info = first + found;
-#pragma unroll
-            for (int j = 0; j < TILE; ++j) {
-                if (j <= lane) matrix.at(first + lane, first + j) = row[j];
-            }
         }
         __syncthreads();
-        for (int row = first + TILE + threadIdx.x; row < padded; row += TEAM) solve_row(matrix, row, first);
+        const int below = first + TILE;
+        for (int row = below + threadIdx.x; row < padded; row += TEAM) solve_row(matrix, row, first, inverses);
         __syncthreads();
-        int number = 0;  // of a tile right of the panel, on or below the diagonal
-        for (int rows = first + TILE; rows < padded; rows += TILE) {
-            for (int columns = first + TILE; columns <= rows; columns += TILE, ++number) {
-                if (number % (TEAM / 32) == warp) subtract_products(matrix, rows, columns, first);
+        int number = 0;  // of 32 rows and TILE columns right of the panel, on or below the diagonal
+        for (int rows = below; rows < padded; rows += 32) {
+            for (int columns = below; columns < min(rows + 32, padded); columns += TILE, ++number) {
+                const int row = rows + lane;
+                if (number % (TEAM / 32) == warp && row < padded) subtract_products(matrix, row, columns, first);
             }
         }
     }
