@@ -11,7 +11,6 @@ from pluginkit import (
     OUTPUT_TYPES,
     Case,
     CudaKernel,
-    Dim,
     DType,
     Input,
     InputError,
@@ -28,16 +27,17 @@ from pluginkit import (
     product,
 )
 
-_THREADS = 256
+_THREADS = 512
 #: How many values a thread looks up at once.
 _ITEMS = 4
-#: The levels of the tree that a block keeps in shared memory.
-_LEVELS = 11
-#: From how many values of a sequence on a block keeps its tree.
-_MANY = 2048
-#: How many times a block takes _ITEMS values for each thread, at most, and for how many blocks.
-_ROUNDS, _BLOCKS = 16, 1024
-_DEFINES = {"ITEMS": _ITEMS, "LEVELS": _LEVELS, "THREADS": _THREADS}
+#: The levels of the tree that a block keeps in shared memory, at most, and those that a warp asks.
+_LEVELS, _WARP_LEVELS = 12, 5
+#: From how many values of a sequence on a block keeps its tree, and for how many blocks at most.
+_MANY, _BLOCKS = 2048, 396
+#: Up to how many values a warp takes each, and in sequences of how many elements.
+_FEW, _LONG = 8192, 1024
+_DEFINES = {"ITEMS": _ITEMS, "LEVELS": _LEVELS, "THREADS": _THREADS, "WARP_LEVELS": _WARP_LEVELS}
+_INDEX = {"INDEX": ("long long", "int")}
 
 
 class SearchSorted(Plugin):
@@ -70,11 +70,14 @@ class SearchSorted(Plugin):
     values = Input("T", ranks=(1, 8))
     y = Output((int64, int32))
 
-    kernel = CudaKernel(
-        "kernel.cu",
-        "search_sorted<{T}, {INDEX}, {right}, {TREE}>",
-        {"INDEX": ("long long", "int"), "TREE": (True, False)},
-        defines=_DEFINES,
+    tree_kernel = CudaKernel(
+        "kernel.cu", "search_in_tree<{T}, {INDEX}, {right}>", _INDEX, defines=_DEFINES
+    )
+    row_kernel = CudaKernel(
+        "kernel.cu", "search_in_rows<{T}, {INDEX}, {right}>", _INDEX, defines=_DEFINES
+    )
+    warp_kernel = CudaKernel(
+        "kernel.cu", "search_by_warps<{T}, {INDEX}, {right}>", _INDEX, defines=_DEFINES
     )
 
     def check(self, sorted_sequence: TensorDesc, values: TensorDesc) -> None:
@@ -102,24 +105,25 @@ class SearchSorted(Plugin):
         return values.shape
 
     def launches(self, sorted_sequence: TensorDesc, values: TensorDesc, y: TensorDesc) -> Launch:
-        """Return one launch; the tree is kept where a sequence is asked for many values."""
+        """Return one launch, for few values, many in a sequence, or many sequences."""
         count, size = known(values.size), known(sorted_sequence.shape[-1])
         is_single = sorted_sequence.ndim == 1
         row_values = count if is_single else known(values.shape[-1])
-        stride = 0 if is_single else size
-        is_tree = row_values >= _MANY
-        rounds = max(1, min(_ROUNDS, count // (_THREADS * _ITEMS * _BLOCKS))) if is_tree else 1
-        row_blocks = ceil_div(row_values, _THREADS * _ITEMS * rounds)
+        shapes = int64((count, row_values, 0 if is_single else size, size))
+        args = (y, sorted_sequence, values, shapes)
+        constants = {"INDEX": "int" if self.out_int32 else "long long"}
+        if count <= _FEW and size >= _LONG:
+            blocks = ceil_div(count, _THREADS // 32)
+            return Launch(self.warp_kernel, blocks, _THREADS, args, constants=constants)
+        each = _THREADS * _ITEMS
+        if row_values < _MANY:
+            blocks = ceil_div(count, each)
+            return Launch(self.row_kernel, blocks, _THREADS, args, constants=constants)
+        rounds = max(1, count // (each * _BLOCKS))
+        row_blocks = -(-row_values // (each * rounds))
         rows = 1 if is_single else known(product(values.shape[:-1]))
-        blocks: Dim = rows * row_blocks if is_tree else ceil_div(count, _THREADS * _ITEMS)
-        counts = (int64(count), int64(row_values), int64(stride))
-        return Launch(
-            self.kernel,
-            blocks,
-            _THREADS,
-            (y, sorted_sequence, values, *counts, int32(size), int32(row_blocks), int32(rounds)),
-            constants={"INDEX": "int" if self.out_int32 else "long long", "TREE": is_tree},
-        )
+        blocks, shares = rows * row_blocks, (int32(row_blocks), int32(rounds))
+        return Launch(self.tree_kernel, blocks, _THREADS, (*args, *shares), constants=constants)
 
     def reference(self, sorted_sequence: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Halve in numpy, all values at once."""
@@ -145,7 +149,8 @@ class SearchSorted(Plugin):
             ("right", (9,), (5, 6), {"right": True}),
             ("narrow", (9,), (5, 6), {"out_int32": True}),
             ("many_values", (17,), (2500,), {"right": True, "out_int32": True}),
-            ("many_elements", (5000,), (1, 2049), {}),
+            ("many_of_both", (5000,), (1, 8193), {}),
+            ("few_values", (5000,), (3, 7), {"right": True}),
             ("rows", (7, 20), (7, 3), {}),
             ("rows_right", (2, 3, 33), (2, 3, 5), {"right": True}),
             ("long_rows", (2, 100), (2, 2100), {"out_int32": True}),

@@ -1,14 +1,16 @@
 // SearchSorted: each value is searched for by halving, with the steps of torch's kernel, so that results are the same also
-// where a sequence is not sorted or has NaN. A thread takes several values at once, whose loads overlap.
+// where a sequence is not sorted or has NaN. The steps form a tree: of n elements the middle one is asked first, then the
+// middle one of either half.
 //
-// The steps form a tree: of n elements the middle one is asked first, then the middle one of either half. Where many values
-// are looked up in one sequence, a block keeps the upper LEVELS of the tree in shared memory, level by level, so that lanes
-// which ask for different elements of a level find them in different banks.
+//   search_in_tree  many values in one sequence: a block keeps the upper levels of the tree in shared memory, level by level,
+//                   so that lanes which ask for different elements of a level find them in different banks
+//   search_in_rows  few values in each of many sequences: a thread takes several values, whose loads overlap
+//   search_by_warps few values: a warp takes one, and asks for the elements of WARP_LEVELS levels at once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::ITEMS, pluginkit::LEVELS, pluginkit::THREADS;  // from __init__.py
+using pluginkit::ITEMS, pluginkit::LEVELS, pluginkit::THREADS, pluginkit::WARP_LEVELS;  // from __init__.py
 
 // Floats of 16 bits are compared as float32.
 template <typename T> struct Compared { using type = T; };
@@ -24,76 +26,141 @@ struct Range {
     __device__ __forceinline__ int middle() const { return begin + (end - begin) / 2; }
     // Keep the part behind the middle, or that before it.
     __device__ __forceinline__ void halve(bool is_behind) { (is_behind ? begin : end) = middle() + is_behind; }
+    // Go down to a node of the tree; the children of node i are 2i and 2i + 1, and the root is 1.
+    __device__ __forceinline__ void descend(int node) {
+        for (int level = 30 - __clz(node); level >= 0 && is_open(); --level) halve(node >> level & 1);
+    }
 };
 
 // Whether the value's place is behind an element; behind all for NaN.
-template <bool RIGHT, typename T> __device__ __forceinline__ bool is_behind(T value, T element) {
+template <bool RIGHT, typename C> __device__ __forceinline__ bool is_behind(C value, C element) {
     return RIGHT ? !(element > value) : !(element >= value);
 }
 
-// Values [batch, row_values] are looked up in sequences [batch, size], or in a single one if `sequence_stride` is 0. With TREE
-// a block takes `rounds` times THREADS * ITEMS values of one row, of which each has `row_blocks` blocks; otherwise it takes as
-// many of all values.
-template <typename T, typename Index, bool RIGHT, bool TREE>
-__global__ void __launch_bounds__(THREADS)
-    search_sorted(Index* __restrict__ y, const T* __restrict__ sequences, const T* __restrict__ values, long long count,
-                  long long row_values, long long sequence_stride, int size, int row_blocks, int rounds) {
-    using C = typename Compared<T>::type;
-    __shared__ C tree[TREE ? 1 << LEVELS : 1];
-    long long first = static_cast<long long>(blockIdx.x) * rounds * THREADS * ITEMS, end = count;
-    const T* sequence = sequences;
-    if (TREE) {
-        const long long row = blockIdx.x / row_blocks;
-        first = row * row_values + static_cast<long long>(blockIdx.x % row_blocks) * rounds * THREADS * ITEMS;
-        end = min((row + 1) * row_values, first + static_cast<long long>(rounds) * THREADS * ITEMS);
-        sequence += row * sequence_stride;
-        for (int node = 1 + threadIdx.x; node < 1 << LEVELS; node += THREADS) {
-            Range range = {0, size};
-            for (int level = 30 - __clz(node); level >= 0 && range.is_open(); --level) range.halve(node >> level & 1);
-            if (range.is_open()) tree[node] = static_cast<C>(sequence[range.middle()]);
+// The values [batch, row_values], and the sequences [batch, size], or a single one if `stride` is 0.
+struct Shapes {
+    long long count;  // of values
+    long long row_values;
+    long long stride;
+    long long size;
+};
+
+// Search until the ranges are empty.
+template <bool RIGHT, typename T, typename C>
+__device__ __forceinline__ void search(const T* const (&sequence)[ITEMS], const C (&value)[ITEMS], Range (&range)[ITEMS]) {
+    bool is_open = true;
+    while (is_open) {
+        is_open = false;
+#pragma unroll
+        for (int i = 0; i < ITEMS; ++i) {
+            if (!range[i].is_open()) continue;
+            range[i].halve(is_behind<RIGHT>(value[i], static_cast<C>(__ldg(sequence[i] + range[i].middle()))));
+            is_open = is_open || range[i].is_open();
         }
-        __syncthreads();
     }
-    for (int round = 0; round < rounds; ++round, first += THREADS * ITEMS) {
+}
+
+// `row_blocks` blocks share the values of a row, each `rounds` times THREADS * ITEMS.
+template <typename T, typename Index, bool RIGHT>
+__global__ void __launch_bounds__(THREADS)
+    search_in_tree(Index* __restrict__ y, const T* __restrict__ sequences, const T* __restrict__ values, Shapes shapes,
+                   int row_blocks, int rounds) {
+    using C = typename Compared<T>::type;
+    constexpr int MOST = sizeof(C) > 4 ? LEVELS - 1 : LEVELS;
+    __shared__ C tree[1 << MOST];
+    __shared__ int begins[(1 << MOST) + 1];  // where the ranges below the tree begin; an element is between two of them
+    const long long row = blockIdx.x / row_blocks, own = static_cast<long long>(rounds) * THREADS * ITEMS;
+    long long first = row * shapes.row_values + blockIdx.x % row_blocks * own;
+    const long long end = min((row + 1) * shapes.row_values, first + own);
+    const T* sequence = sequences + row * shapes.stride;
+    const int size = static_cast<int>(shapes.size);
+    // Levels without a gap, and not more elements than values.
+    const int levels = min(MOST, min(31 - __clz(size + 1), 31 - __clz(rounds * THREADS * ITEMS)));
+    for (int node = 1 + threadIdx.x; node < 2 << levels; node += THREADS) {
+        Range range = {0, size};
+        range.descend(node);
+        if (node < 1 << levels) {
+            tree[node] = static_cast<C>(sequence[range.middle()]);
+        } else {
+            begins[node - (1 << levels)] = range.begin;
+        }
+    }
+    if (threadIdx.x == 0) begins[1 << levels] = size + 1;
+    __syncthreads();
+    const T* all[ITEMS];
+#pragma unroll
+    for (int i = 0; i < ITEMS; ++i) all[i] = sequence;
+    for (; first < end; first += THREADS * ITEMS) {
         C value[ITEMS];
+        int node[ITEMS];
         Range range[ITEMS];
-        const T* own[ITEMS];
 #pragma unroll
         for (int i = 0; i < ITEMS; ++i) {
             const long long at = first + i * THREADS + threadIdx.x;
-            const bool is_there = at < end;
-            value[i] = is_there ? static_cast<C>(values[at]) : C(0);
-            range[i] = {0, is_there ? size : 0};
-            own[i] = TREE || sequence_stride == 0 || !is_there ? sequence : sequence + at / row_values * sequence_stride;
+            value[i] = at < end ? static_cast<C>(values[at]) : C(0);
+            node[i] = 1;
         }
-        if (TREE) {
-            int node[ITEMS];
+        for (int level = 0; level < levels; ++level) {
 #pragma unroll
-            for (int i = 0; i < ITEMS; ++i) node[i] = 1;
-            for (int level = 0; level < LEVELS && size >> level > 0; ++level) {
-#pragma unroll
-                for (int i = 0; i < ITEMS; ++i) {
-                    if (!range[i].is_open()) continue;
-                    const bool is_right = is_behind<RIGHT>(value[i], tree[node[i]]);
-                    range[i].halve(is_right);
-                    node[i] = 2 * node[i] + is_right;
-                }
-            }
+            for (int i = 0; i < ITEMS; ++i) node[i] = 2 * node[i] + is_behind<RIGHT>(value[i], tree[node[i]]);
         }
-        bool is_open = true;
-        while (is_open) {
-            is_open = false;
 #pragma unroll
-            for (int i = 0; i < ITEMS; ++i) {
-                if (!range[i].is_open()) continue;
-                range[i].halve(is_behind<RIGHT>(value[i], static_cast<C>(own[i][range[i].middle()])));
-                is_open = is_open || range[i].is_open();
-            }
+        for (int i = 0; i < ITEMS; ++i) {
+            const int* begin = begins + node[i] - (1 << levels);
+            range[i] = {begin[0], begin[1] - 1};
         }
+        search<RIGHT>(all, value, range);
 #pragma unroll
         for (int i = 0; i < ITEMS; ++i) {
             const long long at = first + i * THREADS + threadIdx.x;
             if (at < end) y[at] = static_cast<Index>(range[i].begin);
         }
     }
+}
+
+template <typename T, typename Index, bool RIGHT>
+__global__ void __launch_bounds__(THREADS)
+    search_in_rows(Index* __restrict__ y, const T* __restrict__ sequences, const T* __restrict__ values, Shapes shapes) {
+    using C = typename Compared<T>::type;
+    const long long first = static_cast<long long>(blockIdx.x) * THREADS * ITEMS + threadIdx.x;
+    C value[ITEMS];
+    Range range[ITEMS];
+    const T* sequence[ITEMS];
+#pragma unroll
+    for (int i = 0; i < ITEMS; ++i) {
+        const long long at = min(first + i * THREADS, shapes.count - 1);
+        value[i] = static_cast<C>(values[at]);
+        range[i] = {0, static_cast<int>(shapes.size)};
+        sequence[i] = sequences + (shapes.stride == 0 ? 0 : at / shapes.row_values * shapes.stride);
+    }
+    search<RIGHT>(sequence, value, range);
+#pragma unroll
+    for (int i = 0; i < ITEMS; ++i) {
+        if (first + i * THREADS < shapes.count) y[first + i * THREADS] = static_cast<Index>(range[i].begin);
+    }
+}
+
+template <typename T, typename Index, bool RIGHT>
+__global__ void __launch_bounds__(THREADS)
+    search_by_warps(Index* __restrict__ y, const T* __restrict__ sequences, const T* __restrict__ values, Shapes shapes) {
+    using C = typename Compared<T>::type;
+    const long long at = static_cast<long long>(blockIdx.x) * (THREADS / 32) + threadIdx.x / 32;
+    const int lane = threadIdx.x % 32;
+    if (at >= shapes.count) return;
+    const T* sequence = sequences + (shapes.stride == 0 ? 0 : at / shapes.row_values * shapes.stride);
+    const C value = static_cast<C>(values[at]);
+    Range range = {0, static_cast<int>(shapes.size)};
+    while (range.is_open()) {
+        Range own = range;
+        own.descend(lane + 1);
+        const bool is_asked = lane < (1 << WARP_LEVELS) - 1 && own.is_open();
+        const bool is_right = is_asked && is_behind<RIGHT>(value, static_cast<C>(__ldg(sequence + own.middle())));
+        const unsigned answers = __ballot_sync(~0u, is_right);
+        for (int node = 1; node < 1 << WARP_LEVELS && range.is_open();) {
+            const int answer = answers >> (node - 1) & 1;
+            range.halve(answer);
+            node = 2 * node + answer;
+        }
+    }
+    if (lane == 0) y[at] = static_cast<Index>(range.begin);
 }

@@ -25,12 +25,18 @@ def drawn(*shape):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize(("elements", "values"), [(1, 5), (50, 7), (3000, 2100)])
+@pytest.mark.parametrize(("elements", "values"), [(1, 5), (50, 7), (50, 2100), (3000, 9)])
 def test_numpy_agrees(elements, values, side):
     sequence, asked = np.sort(drawn(elements)), drawn(values)
     got = on_machine(sequence, asked, right=side == "right")
     np.testing.assert_array_equal(got, np.searchsorted(sequence, asked, side))
     assert got.dtype == np.int64
+
+
+@pytest.mark.slow
+def test_a_tree_that_is_larger_than_shared_memory():
+    sequence, asked = np.sort(drawn(9000)), drawn(8200)
+    np.testing.assert_array_equal(on_machine(sequence, asked), np.searchsorted(sequence, asked))
 
 
 def test_each_row_has_its_sequence():
