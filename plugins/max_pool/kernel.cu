@@ -25,23 +25,29 @@ struct Span {
     int first, begin, end;
 };
 
-__device__ __forceinline__ Span span_of(const Axis& axis, int window) {
+template <bool IS_DENSE> __device__ __forceinline__ Span span_of(const Axis& axis, int window) {
     const int first = window * axis.stride - axis.pad;
+    if (IS_DENSE || axis.dilation == 1) return {first, max(-first, 0), min(axis.kernel, axis.size - first)};
     const int begin = first < 0 ? (axis.dilation - 1 - first) / axis.dilation : 0;
     const int end = first < axis.size ? min(axis.kernel, (axis.size - 1 - first) / axis.dilation + 1) : 0;
     return {first, begin, end};
 }
 
-// The greatest element so far, and its place in the window; none if that is negative.
+// The greatest element so far, and its place in the plane; none if that is negative. NaN is the greatest.
 struct Best {
     float value;
     long long place;
 
-    // Take another element unless this one is greater, or equal and before it. NaN is the greatest.
+    // Take an element that comes after all before it if it is greater.
     __device__ __forceinline__ void take(float other, long long other_place) {
-        const bool is_equal = value == other || (isnan(value) && isnan(other));
-        const bool is_greater = other > value || (isnan(other) && !isnan(value));
-        if (place < 0 || is_greater || (is_equal && other_place < place)) value = other, place = other_place;
+        if (place < 0 || (!(other <= value) && !isnan(value))) value = other, place = other_place;
+    }
+
+    // Take the better of two, of equals the first.
+    __device__ __forceinline__ void combine(const Best& other) {
+        const bool is_equal = value == other.value || (isnan(value) && isnan(other.value));
+        const bool is_before = is_equal ? other.place < place : !(other.value <= value) && !isnan(value);
+        if (other.place >= 0 && (place < 0 || is_before)) *this = other;
     }
 };
 
@@ -55,11 +61,13 @@ struct Place {
     Span z, y, x;
 };
 
-__device__ __forceinline__ Place place_of(const Axes& axes, long long window) {
-    const long long row = window / axes.x.windows, rows = row / axes.y.windows, plane = rows / axes.z.windows;
-    return {plane, span_of(axes.z, static_cast<int>(rows - plane * axes.z.windows)),
-            span_of(axes.y, static_cast<int>(row - rows * axes.y.windows)),
-            span_of(axes.x, static_cast<int>(window - row * axes.x.windows))};
+// A plane of IS_DENSE windows has two axes, along which the elements of a window lie beside each other.
+template <bool IS_DENSE> __device__ __forceinline__ Place place_of(const Axes& axes, long long window) {
+    const long long row = window / axes.x.windows, rows = row / axes.y.windows;
+    const long long plane = IS_DENSE ? rows : rows / axes.z.windows;
+    return {plane, IS_DENSE ? Span{0, 0, 1} : span_of<false>(axes.z, static_cast<int>(rows - plane * axes.z.windows)),
+            span_of<IS_DENSE>(axes.y, static_cast<int>(row - rows * axes.y.windows)),
+            span_of<IS_DENSE>(axes.x, static_cast<int>(window - row * axes.x.windows))};
 }
 
 // Store the greatest element and its index, whose place in the plane counts along x first.
@@ -83,7 +91,7 @@ __global__ void __launch_bounds__(THREADS)
              long long windows) {
     const long long window = 1LL * blockIdx.x * THREADS + threadIdx.x;
     if (window >= windows) return;
-    const Place at = place_of(axes, window);
+    const Place at = place_of<(WINDOW > 0)>(axes, window);
     const T* own = x + at.plane * axes.z.size * axes.y.size * axes.x.size;
     Best best = none<T>();
     if constexpr (WINDOW > 0) {
@@ -121,7 +129,7 @@ __global__ void __launch_bounds__(THREADS)
     const long long window = (1LL * blockIdx.x * THREADS + threadIdx.x) / 32;
     const int lane = threadIdx.x % 32;
     if (window >= windows) return;
-    const Place at = place_of(axes, window);
+    const Place at = place_of<false>(axes, window);
     const T* own = x + at.plane * axes.z.size * axes.y.size * axes.x.size;
     const int width = max(at.x.end - at.x.begin, 0), height = max(at.y.end - at.y.begin, 0);
     const long long elements = 1LL * max(at.z.end - at.z.begin, 0) * height * width;
@@ -141,9 +149,7 @@ __global__ void __launch_bounds__(THREADS)
     }
 #pragma unroll
     for (int step = 16; step > 0; step /= 2) {
-        const float value = __shfl_xor_sync(~0u, best.value, step);
-        const long long place = __shfl_xor_sync(~0u, best.place, step);
-        if (place >= 0) best.take(value, place);
+        best.combine({__shfl_xor_sync(~0u, best.value, step), __shfl_xor_sync(~0u, best.place, step)});
     }
     if (lane == 0) store(y, indices, window, best, axes, steps, at.plane);
 }

@@ -24,7 +24,7 @@ from pluginkit import (
     known,
 )
 from pluginkit.plugins.max_pool.windows import check_counts, check_padding, check_ranks
-from pluginkit.plugins.max_unpool.launches import DEFINES, steps_of, unpooled
+from pluginkit.plugins.max_unpool.launches import DEFINES, WIDTHS, steps_of, unpooled
 
 
 class MaxUnpool(Plugin):
@@ -72,6 +72,9 @@ class MaxUnpool(Plugin):
     Y = Output("T")
 
     kernel = CudaKernel("kernel.cu", "max_unpool<{T}>", defines=DEFINES)
+    tile_kernel = CudaKernel(
+        "kernel.cu", "unpool_tiles<{T}, {WIDTH}>", {"WIDTH": WIDTHS}, defines=DEFINES
+    )
     stray_kernel = CudaKernel("kernel.cu", "store_strays<{T}>", defines=DEFINES)
 
     def steps(self) -> tuple[int, ...]:

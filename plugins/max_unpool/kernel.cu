@@ -1,6 +1,6 @@
-// MaxUnpool: a thread takes a few pixels of a row of y and looks into the windows that cover them for an element that belongs
-// there, so that y is written once, zeros included. Elements that belong outside of their own window are rare: they are noted,
-// and a second kernel stores them.
+// MaxUnpool: y is written once, zeros included. If windows lie side by side a thread writes a window; else it takes a few pixels
+// of a row of y and looks into the windows that cover them for an element that belongs there. Elements that belong outside
+// of their own window are rare: they are noted, and a last kernel stores them.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -17,24 +17,62 @@ struct Axis {
     }
     __device__ __forceinline__ int last_window(int at) const { return min((at + pad) / stride, windows - 1); }
     __device__ __forceinline__ int begin(int window) const { return max(window * stride - pad, 0); }
-    __device__ __forceinline__ bool covers(int window, long long at) const {
-        return at >= window * stride - pad && at < window * stride - pad + kernel;
-    }
+    __device__ __forceinline__ int end(int window) const { return min(window * stride - pad + kernel, size); }
 };
 
 struct Axes {
     Axis z, y, x;
 };
 
-template <typename T> struct alignas(sizeof(T) * AT_ONCE) Pixels {
-    T pixel[AT_ONCE];
+template <typename T, int COUNT> struct alignas(sizeof(T) * COUNT) Pixels {
+    T pixel[COUNT];
 };
 
 // Return whether an index is in the window (z, y, x) of a plane.
 __device__ __forceinline__ bool is_in_window(const Axes& axes, long long index, long long plane, int z, int y, int x) {
-    const long long row = index / axes.x.size, rows = row / axes.y.size;
-    return rows / axes.z.size == plane && axes.x.covers(x, index - row * axes.x.size) &&
-           axes.y.covers(y, row - rows * axes.y.size) && axes.z.covers(z, rows - plane * axes.z.size);
+    const int begin_z = axes.z.begin(z), end_z = axes.z.end(z), end_y = axes.y.end(y);
+    const int begin_x = axes.x.begin(x), end_x = axes.x.end(x);
+    for (int at_z = begin_z; at_z < end_z; ++at_z) {
+        for (int at_y = axes.y.begin(y); at_y < end_y; ++at_y) {
+            const long long at_x = index - ((plane * axes.z.size + at_z) * axes.y.size + at_y) * axes.x.size;
+            if (at_x >= begin_x && at_x < end_x) return true;
+        }
+    }
+    return false;
+}
+
+// Windows that lie side by side and make up all of y: a thread takes a window. WIDTH is that of all windows, or 0.
+template <typename T, int WIDTH>
+__global__ void __launch_bounds__(THREADS)
+    unpool_tiles(T* __restrict__ y, int* __restrict__ strays, const T* __restrict__ x, const long long* __restrict__ indices,
+                 Axes axes, long long items) {
+    const long long item = 1LL * blockIdx.x * THREADS + threadIdx.x;
+    if (item >= items) return;
+    const int width = WIDTH > 0 ? WIDTH : axes.x.kernel;
+    const long long row = item / axes.x.windows, rows = axes.z.kernel > 1 ? row / axes.y.windows : 0;
+    // Of planes one below the other, the row of y where the window begins.
+    const long long deep_rows = rows * axes.z.kernel * axes.y.size;
+    const long long top = deep_rows + (row - rows * axes.y.windows) * axes.y.kernel;
+    const long long begin = top * axes.x.size + (item - row * axes.x.windows) * width;
+    const long long place = indices[item] - begin;
+    const T value = x[item];
+    bool is_stored = false;
+    for (int k = 0; k < axes.z.kernel; ++k) {
+        for (int j = 0; j < axes.y.kernel; ++j) {
+            const long long line = (1LL * k * axes.y.size + j) * axes.x.size, at = place - line;
+            T* result = y + begin + line;
+            is_stored |= at >= 0 && at < width;
+            if constexpr (WIDTH > 0) {
+                Pixels<T, WIDTH> found;
+#pragma unroll
+                for (int i = 0; i < WIDTH; ++i) found.pixel[i] = at == i ? value : static_cast<T>(0.0f);
+                *reinterpret_cast<Pixels<T, WIDTH>*>(result) = found;
+            } else {
+                for (int i = 0; i < width; ++i) result[i] = at == i ? value : static_cast<T>(0.0f);
+            }
+        }
+    }
+    if (!is_stored) *strays = 1;
 }
 
 template <typename T>
@@ -47,7 +85,7 @@ __global__ void __launch_bounds__(THREADS)
     const long long row = item / groups, rows = row / axes.y.padded, plane = rows / axes.z.padded;
     const int left = static_cast<int>(item - row * groups) * AT_ONCE, at_y = static_cast<int>(row - rows * axes.y.padded);
     const int at_z = static_cast<int>(rows - plane * axes.z.padded);
-    Pixels<T> found;
+    Pixels<T, AT_ONCE> found;
 #pragma unroll
     for (int k = 0; k < AT_ONCE; ++k) found.pixel[k] = static_cast<T>(0.0f);
     if (at_y < axes.y.size && at_z < axes.z.size) {
@@ -77,7 +115,7 @@ __global__ void __launch_bounds__(THREADS)
     }
     T* result = y + row * axes.x.padded + left;
     if (axes.x.padded % AT_ONCE == 0) {
-        *reinterpret_cast<Pixels<T>*>(result) = found;
+        *reinterpret_cast<Pixels<T, AT_ONCE>*>(result) = found;
     } else {
 #pragma unroll
         for (int k = 0; k < AT_ONCE; ++k) {

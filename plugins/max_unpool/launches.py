@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pluginkit import Dim, Fill, Launch, Step, TensorDesc, Workspace, ceil_div, int32, int64, known
+from pluginkit import (
+    Dim,
+    Fill,
+    KernelArgument,
+    Launch,
+    Step,
+    TensorDesc,
+    Workspace,
+    ceil_div,
+    int32,
+    int64,
+    known,
+)
 
 if TYPE_CHECKING:
     from pluginkit.plugins.max_unpool import MaxUnpool
@@ -13,6 +25,8 @@ if TYPE_CHECKING:
 _THREADS = 256
 #: The pixels of a row of y that a thread takes.
 _AT_ONCE = 4
+#: The widths of windows side by side that are stored at once; 0 for every other.
+WIDTHS = (0, 2, 4)
 #: The most blocks that look for elements outside of their windows.
 _STRAY_BLOCKS = 1056
 #: What the kernel shares with Python.
@@ -52,27 +66,35 @@ def steps_of(
     elements = x.shape[0] * x.shape[1]
     for size in sizes:
         elements = elements * size
-    lines = y.shape[0] * y.shape[1]
-    for size in y.shape[2:-1]:
-        lines = lines * size
-    items = known(lines * ceil_div(y.shape[-1], _AT_ONCE))
     # A window that lies in the padding alone is looked into by no thread.
     has_hidden = any(
         pad >= kernel for pad, kernel in zip(plugin.padding(), 2 * plugin.kernel_shape, strict=True)
     )
     blocks = min(known(ceil_div(x.size, _THREADS)), _STRAY_BLOCKS)
+    arguments = (y, workspace, x, indices, axes)
     return [
         Fill(workspace, 1 if has_hidden else 0),
-        Launch(
-            plugin.kernel,
-            ceil_div(items, _THREADS),
-            _THREADS,
-            (y, workspace, x, indices, axes, int64(items)),
-        ),
-        Launch(
-            plugin.stray_kernel,
-            blocks,
-            _THREADS,
-            (y, workspace, x, indices, axes, int64(x.size), int64(elements)),
-        ),
+        _writing(plugin, y, x, arguments),
+        Launch(plugin.stray_kernel, blocks, _THREADS, (*arguments, int64(x.size), int64(elements))),
     ]
+
+
+def _writing(
+    plugin: MaxUnpool, y: TensorDesc, x: TensorDesc, arguments: tuple[KernelArgument, ...]
+) -> Launch:
+    """Return the launch that writes y."""
+    are_tiles = plugin.output_sizes is None and not any(plugin.padding())
+    if are_tiles and plugin.steps() == plugin.kernel_shape:
+        width = plugin.kernel_shape[-1]
+        return Launch(
+            plugin.tile_kernel,
+            ceil_div(x.size, _THREADS),
+            _THREADS,
+            (*arguments, int64(x.size)),
+            constants={"WIDTH": width if width in WIDTHS else 0},
+        )
+    lines = y.shape[0] * y.shape[1]
+    for size in y.shape[2:-1]:
+        lines = lines * size
+    items = known(lines * ceil_div(y.shape[-1], _AT_ONCE))
+    return Launch(plugin.kernel, ceil_div(items, _THREADS), _THREADS, (*arguments, int64(items)))
