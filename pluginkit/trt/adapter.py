@@ -10,7 +10,7 @@ from typing import Any
 
 from pluginkit.contract import calls
 from pluginkit.contract.declared_shapes import widened
-from pluginkit.contract.dims import Shape, is_static
+from pluginkit.contract.dims import Shape, are_known
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.tensors import TensorDesc
@@ -188,7 +188,7 @@ class AdapterCore:
             label: what the shapes are, ``"profile's min"``, for the error.
             outputs: the outputs' shapes from TensorRT.
         """
-        if not _are_known(shapes):
+        if not are_known(shapes):
             return
         try:
             inputs = calls.describe_on_device(self.plugin, shapes, dtypes, lambda: outputs)
@@ -206,7 +206,7 @@ class AdapterCore:
             bound: "min", "opt" or "max".
         """
         opt, ends = ([tuple(getattr(each, end)[:]) for each in inputs] for end in ("opt", bound))
-        if bound == "opt" or not (_are_known(opt) and _are_known(ends)):
+        if bound == "opt" or not (are_known(opt) and are_known(ends)):
             return ends
         declared = [port.shape for port in calls.device_ports(self.plugin)]
         return widened(declared, opt, ends, min if bound == "min" else max)
@@ -222,7 +222,7 @@ class AdapterCore:
         """
         self._refuse_after_failure()
         for shapes, outputs in ends:
-            if _are_known(shapes) or shapes is ends[-1][0]:
+            if are_known(shapes) or shapes is ends[-1][0]:
                 self.recorded_sizes.record(self.plugin, shapes, dtypes, outputs)
         collect(self.plugin, self.recorded_sizes)
         return self.recorded_sizes.workspace_bytes(dtypes) or 0
@@ -293,7 +293,3 @@ class AdapterCore:
         """Free what is prepared, for TensorRT's bindings never free a V3 adapter."""
         self.prepared = None
         self._prepared_by_key.clear()
-
-
-def _are_known(shapes: Shapes) -> bool:
-    return all(is_static(shape) and all(dim >= 0 for dim in shape) for shape in shapes)

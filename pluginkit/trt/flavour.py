@@ -83,10 +83,11 @@ class Flavour:
         Errors:
             PK120: plugins do not take the type.
         """
-        found = self._dtypes.get(data_type)
+        number = getattr(data_type, "value", data_type)  # members are slow to compare
+        found = self._dtypes.get(number)
         if found is None:
             found = dtype_from_trt(getattr(data_type, "name", str(data_type)))
-            self._dtypes[data_type] = found
+            self._dtypes[number] = found
         return found
 
     def data_type(self, dtype: DType) -> Any:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from pluginkit.contract.dims import are_known
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import PlanError, RegistrationError
 from pluginkit.interrupts import uninterrupted
@@ -66,8 +67,8 @@ class PluginV2Callbacks:
         self.core.prepared = None
         if self._is_initialized:
             descs = [dynamic.desc for dynamic in inputs]
-            shapes = [tuple(desc.dims[:]) for desc in descs]
-            if all(dim >= 0 for shape in shapes for dim in shape):
+            shapes: Shapes = [tuple(desc.dims[:]) for desc in descs]
+            if are_known(shapes):
                 # The execution phase: the builder's timing, or the first enqueue with these shapes.
                 self.core.prepare_shapes(shapes, (), self.core.dtypes_of(descs))
                 if self._is_open is None:
@@ -78,8 +79,8 @@ class PluginV2Callbacks:
         dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
         self._smallest = [tuple(dynamic.min[:]) for dynamic in inputs]
         largest: Shapes = [tuple(dynamic.max[:]) for dynamic in inputs]
-        for shapes, bound in ((self._smallest, "min"), (largest, "max")):
-            self.core.check_shapes(shapes, dtypes, f"profile's {bound}", ())
+        for ends, bound in ((self._smallest, "min"), (largest, "max")):
+            self.core.check_shapes(ends, dtypes, f"profile's {bound}", ())
 
     @_callback
     def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
@@ -133,11 +134,11 @@ class _PreparedShapes:
         """Compare an input in turn from now on: the shapes are those of configure_plugin."""
         every = _numbered_dims(shapes)
         looks = list(itertools.compress(every, is_open)) or every
-        turn = [[look] for look in looks]
-        rest: list[list[tuple[int, list[int]]]] = [[]] * (_ENQUEUES_A_LOOK - 1)
+        turn: list[Sequence[tuple[int, list[int]]]] = [[look] for look in looks] or [()]
+        sparse = zip(*[itertools.repeat(())] * (_ENQUEUES_A_LOOK - 1), itertools.cycle(turn))
         self.compared = itertools.chain(
             itertools.islice(itertools.cycle(turn), _FIRST_LOOKS),
-            itertools.cycle([one for look in turn for one in (*rest, look)]),
+            itertools.chain.from_iterable(sparse),
         )
 
     def seen(self, descs: Sequence[Any]) -> None:

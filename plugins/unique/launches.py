@@ -55,6 +55,7 @@ class UniqueLaunches:
         self._cleared = workspace.first(sum(problem.sizes[:3]))
         self._state, self._near, self._shared, *self._halves = workspace.split(problem.sizes)
         self._keys, self._positions = self._halves[:2], self._halves[2:]
+        self._near_parts = self._near.split(problem.near.shared.values())
 
     def all(
         self,
@@ -85,7 +86,8 @@ class UniqueLaunches:
         modes += 0 if plugin.sorted else MARKS
         targets = (y, indices, inverse, found)
         yield self._find_runs(last, last.run_blocks, *targets, modes=modes)
-        yield from self._bring_near(near, inverse)
+        if may_hold(near.items > 0):
+            yield from self._bring_near(near, inverse)
         total, runs = int32(problem.count), None
         if not plugin.sorted:
             runs, places = self._keys
@@ -103,7 +105,7 @@ class UniqueLaunches:
     def _sort(self, level: Level) -> Iterator[Step]:
         digits, tickets, swept = (self._of(level, name) for name in ("digits", "tickets", "swept"))
         near = self._problem.near
-        near_digits = self._near.split(near.shared.values())[2]
+        near_digits = self._near_parts[2]
         counted = (digits, self._state, int32(level.sweeps), int32(level.items))
         placed = (near_digits, int32(near.items), int32(_near_bit(near)))
         blocks = where(level.items > 0, 1, 0)
@@ -128,7 +130,7 @@ class UniqueLaunches:
 
     def _bring_near(self, near: Level, inverse: TensorDesc) -> Iterator[Step]:
         """Sort positions and ranks, which are in ``inverse``, by the first bits of positions."""
-        _, _, places, ticket, swept = self._near.split(near.shared.values())
+        _, _, places, ticket, swept = self._near_parts
         halves = (inverse, self._keys[0], inverse, self._keys[1])
         sizes = map(int32, (near.items, _near_bit(near), LAST_SWEEP))
         yield Launch(

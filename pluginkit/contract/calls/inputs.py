@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Inputs = tuple[TensorDesc | None, ...]
 T = TypeVar("T")
 
+_HOST = Slot("host")
+
 
 def describe_inputs(
     plugin: Plugin,
@@ -44,8 +46,9 @@ def describe_inputs(
         )
     # Types and ranks are those of the calls before, mostly, and those were right.
     key = (plugin.present, *[dtype.name for dtype in dtypes], *map(len, shapes))
-    if key in plugin.spec.right_calls:
-        return _described_again(plugin, shapes, dtypes)
+    known = plugin.spec.right_calls.get(key)
+    if known is not None:
+        return _described_again(plugin, known, shapes, values or {})
     inputs = _by_declared_input(plugin, shapes, dtypes, values or {})
     check_dtypes(plugin, dtypes)
     for port, desc in zip(plugin.spec.inputs, inputs, strict=True):
@@ -61,18 +64,28 @@ def describe_inputs(
             )
         if port.is_shape_input and isinstance(desc.shape[0], int):
             _check_length(plugin, port, desc.shape[0])
-    if not plugin.spec.has_shape_inputs:
-        plugin.spec.right_calls.add(key)
+    slots = [desc.slot for desc in inputs if desc is not None]
+    plugin.spec.right_calls[key] = tuple(zip(present_ports(plugin), dtypes, slots, strict=True))
     return inputs
 
 
-def _described_again(plugin: Plugin, shapes: Sequence[Shape], dtypes: Sequence[DType]) -> Inputs:
-    """Describe inputs that are known to be right, none of them a shape input."""
-    given = zip(present_ports(plugin), shapes, dtypes, count())  # one of each
-    descs = [
-        TensorDesc(port.name, _named(shape, port), dtype, slot_of("input", index))
-        for port, shape, dtype, index in given
-    ]
+def _described_again(
+    plugin: Plugin,
+    known: Sequence[tuple[Port, DType, Slot]],
+    shapes: Sequence[Shape],
+    values: Mapping[str, Shape],
+) -> Inputs:
+    """Describe inputs whose types and ranks are known to be right."""
+    descs = []
+    for (port, dtype, slot), shape in zip(known, shapes, strict=True):
+        if port.is_shape_input:
+            if isinstance(shape[0], int):
+                _check_length(plugin, port, shape[0])
+            desc = _shape_input(plugin, port, shape, dtype, values)
+        else:
+            own = tuple(shape) if is_static(shape) else _named(shape, port)
+            desc = TensorDesc(port.name, own, dtype, slot)
+        descs.append(desc)
     if len(descs) == len(plugin.present):
         return tuple(descs)
     rest = iter(descs)
@@ -169,12 +182,18 @@ def _by_declared_input(
             slot = slot_of("input", next(buffers))
             descs[port.name] = TensorDesc(port.name, _named(shape, port), dtype, slot)
             continue
-        known = values.get(port.name)
-        if known is None:
-            known = tuple(ShapeValue(port.name, index) for index in range(port.length))
-        _check_length(plugin, port, len(known))
-        descs[port.name] = TensorDesc(port.name, tuple(shape), dtype, Slot("host"), known)
+        descs[port.name] = _shape_input(plugin, port, shape, dtype, values)
     return tuple(descs.get(port.name) for port in plugin.spec.inputs)
+
+
+def _shape_input(
+    plugin: Plugin, port: Port, shape: Shape, dtype: DType, values: Mapping[str, Shape]
+) -> TensorDesc:
+    known = values.get(port.name)
+    if known is None:
+        known = tuple([ShapeValue(port.name, index) for index in range(port.length)])
+    _check_length(plugin, port, len(known))
+    return TensorDesc(port.name, tuple(shape), dtype, _HOST, known)
 
 
 def _named(shape: Shape, port: Port) -> Shape:
