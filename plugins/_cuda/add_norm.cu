@@ -163,7 +163,7 @@ __global__ void __launch_bounds__(MAX_THREADS) add_norm(
     };
 
     // Weights that fit into few registers are loaded before the sum over the row, which need not wait for memory twice.
-    constexpr bool EARLY = KEPT * LANES * sizeof(W) <= EARLY_BYTES && !SHIFTED;
+    constexpr bool EARLY = (CENTRED ? 2 : 1) * KEPT * LANES * sizeof(W) <= EARLY_BYTES && !SHIFTED;
     Pack<W, LANES> early[EARLY ? KEPT : 1], early_biases[EARLY ? KEPT : 1];
 #pragma unroll
     for (int k = 0; EARLY && k < KEPT; ++k) {
@@ -171,7 +171,7 @@ __global__ void __launch_bounds__(MAX_THREADS) add_norm(
         if (at < vectors) early[k] = weights(at), early_biases[k] = biases(at);
     }
 
-    constexpr int AT_ONCE = KEPT < 4 ? KEPT : 4;
+    constexpr int AT_ONCE = KEPT < 4 ? KEPT : CENTRED ? 2 : 4;
     Values kept[KEPT];
     typename GatheredOf<CENTRED>::type gathered = {};
 #pragma unroll

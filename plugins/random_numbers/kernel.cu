@@ -2,7 +2,8 @@
 //
 // With a seed, the seed is the key and a number's place the counter. Without one, each block takes a ticket, a count
 // that the module keeps on the GPU and that no launch sets back, so that no two blocks of a process have the same
-// counter, whichever stream or CUDA graph they run in. The clock is their key, which differs between processes.
+// counter, whichever stream or CUDA graph they run in. Their key is the clock and the place of the count, which differ
+// between processes and between copies of the module in one of them.
 
 #include "philox.cuh"
 
@@ -10,10 +11,11 @@ using pluginkit::Distribution, pluginkit::THREADS, pluginkit::VECTORS;  // from 
 
 __device__ unsigned long long tickets;
 
-__device__ __forceinline__ unsigned long long nanoseconds() {
-    unsigned long long now;
-    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
-    return now;
+__device__ __forceinline__ unsigned long long fresh_key() {
+    constexpr unsigned long long SPREAD = 0x9E3779B97F4A7C15;  // odd, so that no two places give one product
+    unsigned long long nanoseconds;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(nanoseconds));
+    return nanoseconds + reinterpret_cast<unsigned long long>(&tickets) * SPREAD;
 }
 
 // Return a number from 0 to 1, without 1: a multiple of 2^-24, which float32 holds exactly.
@@ -48,7 +50,7 @@ __global__ void __launch_bounds__(THREADS)
     __shared__ unsigned long long ticket, key;
     if (threadIdx.x == 0) {
         ticket = is_seeded ? 0 : atomicAdd(&tickets, 1ULL);
-        key = is_seeded ? static_cast<unsigned long long>(seed) : nanoseconds();
+        key = is_seeded ? static_cast<unsigned long long>(seed) : fresh_key();
     }
     __syncthreads();
     const float scale = affine[0], offset = affine[1];
