@@ -20,7 +20,6 @@ from pluginkit.onnx import (
     Graphs,
     Op,
     elem_type,
-    is_op,
     main_and_bodies,
     place_of,
     plugin_node,
@@ -75,7 +74,7 @@ class FuseSearchSorted(GraphRewrite):
 
 
 @dataclass(frozen=True)
-class _Search:
+class _SpelledOutSearch:
     """A search that nodes spell out.
 
     Attributes:
@@ -96,24 +95,19 @@ class _Search:
 def _candidates(up: Upstream) -> Iterator[tuple[int, str]]:
     """Yield nodes that may give places, the last ones first, and what they look up."""
     for at, node in reversed(list(enumerate(up.index.nodes))):
-        if is_op(node, "ReduceSum"):
-            cast = up.above(node.input[0], "Cast")
-            mask = None if cast is None else cast.input[0]
-        elif is_op(node, "Where"):
-            is_next = up.above(node.input[0], "And")
-            mask = None if is_next is None else is_next.input[0]
-        else:
+        above = {"ReduceSum": "Cast", "Where": "And"}.get(node.op_type)
+        masked = None if above is None else up.above(node.input[0], above)
+        if masked is None:
             continue
-        negated = None if mask is None else up.above(mask, "Not")
-        mask = mask if negated is None else negated.input[0]
-        for each in _COMPARISONS if mask is not None else ():
-            comparison = up.above(mask, each)
+        negated = up.above(masked.input[0], "Not")
+        mask = masked.input[0] if negated is None else negated.input[0]
+        for comparison in (up.above(mask, each) for each in _COMPARISONS):
             for x in comparison.input if comparison is not None else ():
                 expanded = up.above(x, "Unsqueeze")
                 yield at, x if expanded is None else expanded.input[0]
 
 
-def _search_of(at: int, x: str, up: Upstream) -> _Search | None:
+def _search_of(at: int, x: str, up: Upstream) -> _SpelledOutSearch | None:
     """Return the search of x that ends with a node, if its places are those of a search."""
     node = up.index.nodes[at]
     dtype = up.dtype(node.output[0])
@@ -133,7 +127,7 @@ def _search_of(at: int, x: str, up: Upstream) -> _Search | None:
     evaluated = _Evaluation(x, node.output[0], nodes, up)
     for right in (False, True):
         if all(_is_search(evaluated, sequence, right, step) for step in (1, -1)):
-            return _Search(x, sequence, right, dtype, frozenset(nodes))
+            return _SpelledOutSearch(x, sequence, right, dtype, frozenset(nodes))
     return None
 
 
@@ -196,7 +190,7 @@ class _Evaluation:
         evaluator = ReferenceEvaluator(self._model)
         given = np.resize(values, (runs, *sizes))
         try:
-            found = [evaluator.run(None, {self._x: x})[0] for x in given]
+            found = [next(iter(evaluator.run(None, {self._x: x}))) for x in given]
         except Exception:  # the nodes fit no x of this shape
             return None
         if any(np.shape(y) != tuple(sizes) for y in found):
@@ -211,11 +205,11 @@ def _is_search(
     below, above = (np.nextafter(sequence, sequence.dtype.type(to)) for to in (-np.inf, np.inf))
     values = np.concatenate([below, sequence, above])[::step]
     found = evaluated.of(values)
-    side = "right" if right else "left"
-    return found is not None and np.array_equal(found, np.searchsorted(sequence, values, side))
+    places = np.searchsorted(sequence, values, "right" if right else "left")
+    return found is not None and np.array_equal(found, places)
 
 
-def _nodes(node: onnx.NodeProto, search: _Search, graphs: Graphs) -> list[onnx.NodeProto]:
+def _nodes(node: onnx.NodeProto, search: _SpelledOutSearch, graphs: Graphs) -> list[onnx.NodeProto]:
     name = graphs.names.new_value(f"{node.output[0]}/sequence")
     stored = onnx.numpy_helper.from_array(search.sequence, name)
     constant = onnx.helper.make_node("Constant", [], [name], graphs.names.new_node(name))
