@@ -21,10 +21,17 @@ __device__ __forceinline__ unsigned long long fresh_key() {
 // Return a number from 0 to 1, without 1: a multiple of 2^-24, which float32 holds exactly.
 __device__ __forceinline__ float uniform(unsigned int word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
 
+__device__ __forceinline__ float approximate_root(float x) {
+    float root;
+    asm("sqrt.approx.f32 %0, %1;" : "=f"(root) : "f"(x));
+    return root;
+}
+
 // Return two normal numbers by the transform of Box and Muller.
 __device__ __forceinline__ float2 normal(unsigned int a, unsigned int b) {
     constexpr float TURN = 6.2831853f;
-    const float radius = sqrtf(-2.0f * logf((static_cast<float>(a) + 0.5f) * 0x1p-32f));  // the logarithm is finite
+    const float chance = (static_cast<float>(a) + 0.5f) * 0x1p-32f;  // not 0
+    const float radius = approximate_root(-2.0f * logf(chance));
     float sine, cosine;
     __sincosf(TURN * (uniform(b) - 0.5f), &sine, &cosine);  // approximate, and best from -pi to pi
     return {radius * cosine, radius * sine};
