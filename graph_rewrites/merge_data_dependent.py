@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 import onnx
 
-from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, merge_equal_nodes
+from pluginkit.onnx import (
+    Change,
+    GraphRewrite,
+    Graphs,
+    Op,
+    Scope,
+    main_and_bodies,
+    merge_equal_nodes,
+)
 
 #: ONNX's operators that plugins with a size output replace.
 _DATA_DEPENDENT = ("Compress", "NonMaxSuppression", "NonZero", "Unique")
@@ -25,8 +33,13 @@ class MergeDataDependent(GraphRewrite):
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         sized = {key[0] for key, plugin in graphs.plugins.items() if plugin.spec.sizes}
 
-        def merges(node: onnx.NodeProto) -> bool:
+        def merges(_: Scope, node: onnx.NodeProto) -> bool:
             is_onnx = node.domain in ("", "ai.onnx")
             return node.op_type in (_DATA_DEPENDENT if is_onnx else sized)
 
-        return merge_equal_nodes(graphs, merges)
+        found = sum(
+            merges(scope, node)
+            for scope in main_and_bodies(graphs.model)
+            for node in scope.graph.node
+        )
+        return [] if found < 2 else merge_equal_nodes(graphs, merges)

@@ -12,9 +12,9 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.graph_rewrites._body_copies import BodyCopies
 from pluginkit.graph_rewrites._sequence_nodes import SequenceNodes
 from pluginkit.onnx import (
+    BodyCopies,
     Change,
     GraphRewrite,
     Graphs,
@@ -81,8 +81,8 @@ class _Unpacking:
     def run(self) -> None:
         """Replace the nodes that read known sequences, then remove unread nodes."""
         before = len(self.changes)
-        inner = {id(node): found for node, found in inner_scopes(self._scope)}
         waiting = deque(self._scope.graph.node)
+        inner = {id(node): found for node, found in inner_scopes(self._scope)}
         while waiting:
             node = waiting.popleft()
             if is_op(node, "SequenceMap") and self._known.get(node.input[0]) is not None:
@@ -126,6 +126,11 @@ class _Unpacking:
             kept.append(node)
             read |= names_read(node)
         nodes = [onnx.NodeProto.FromString(each.SerializeToString()) for each in kept[::-1]]
+        named: set[str] = set()
+        for node in nodes:  # a split that is still read has the name of what replaces it elsewhere
+            if node.name in named:
+                node.name = self._graphs.names.new_node(node.name)
+            named.update([node.name] if node.name else ())
         del self._scope.graph.node[:]
         self._scope.graph.node.extend(nodes)
 

@@ -9,8 +9,8 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.graph_rewrites._body_copies import BodyCopies
 from pluginkit.onnx import (
+    BodyCopies,
     Change,
     GraphRewrite,
     Graphs,

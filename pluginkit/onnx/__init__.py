@@ -27,14 +27,17 @@ if TYPE_CHECKING:
     from pluginkit.onnx.model.graphs import place_of as place_of
     from pluginkit.onnx.model.graphs import scopes as scopes
     from pluginkit.onnx.model.plugin_nodes import plugin_node as plugin_node
+    from pluginkit.onnx.rewriting.body_copies import BodyCopies as BodyCopies
     from pluginkit.onnx.rewriting.carried_node import CarriedNode as CarriedNode
     from pluginkit.onnx.rewriting.empty_guards import lift_empty_guards as lift_empty_guards
     from pluginkit.onnx.rewriting.equal_nodes import merge_equal_nodes as merge_equal_nodes
     from pluginkit.onnx.rewriting.export_nodes import NewNode as NewNode
+    from pluginkit.onnx.rewriting.folded_values import fold_known as fold_known
     from pluginkit.onnx.rewriting.graph_index import GraphIndex as GraphIndex
     from pluginkit.onnx.rewriting.graph_rewrite import Change as Change
     from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite as GraphRewrite
     from pluginkit.onnx.rewriting.graph_rewrite import Graphs as Graphs
+    from pluginkit.onnx.rewriting.known_branches import take_known_branches as take_known_branches
     from pluginkit.onnx.rewriting.lift_nodes import lift_nodes as lift_nodes
     from pluginkit.onnx.rewriting.mask_counts import count_by_non_zero as count_by_non_zero
     from pluginkit.onnx.rewriting.masked_assignment import select_by_masks as select_by_masks
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
 
 _HOME_OF = {
     "AnyOf": "rewriting.pattern",
+    "BodyCopies": "rewriting.body_copies",
     "CarriedNode": "rewriting.carried_node",
     "Change": "rewriting.graph_rewrite",
     "Constant": "rewriting.pattern",
@@ -81,6 +85,7 @@ _HOME_OF = {
     "count_by_non_zero": "rewriting.mask_counts",
     "dtype_of_elem_type": "inference.element_types",
     "elem_type": "inference.element_types",
+    "fold_known": "rewriting.folded_values",
     "give_scratch_in_bodies": "rewriting.scratch_in_bodies",
     "inner_scopes": "model.graphs",
     "is_in_function": "model.graphs",
@@ -97,6 +102,7 @@ _HOME_OF = {
     "retype": "rewriting.retyping",
     "select_by_masks": "rewriting.masked_assignment",
     "scopes": "model.graphs",
+    "take_known_branches": "rewriting.known_branches",
 }
 __all__ = sorted(_HOME_OF)  # the table above is the list
 

@@ -135,11 +135,13 @@ def test_a_node_in_a_branch_reads_the_equal_one_outside(tmp_path):
     other = helper.make_graph([helper.make_node("Relu", ["x"], ["e"])], "e", [], [value("e", [8])])
     nodes = [
         helper.make_node("Unique", ["x"], ["p"]),
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Cast", ["most"], ["c"], to=TensorProto.BOOL),
         helper.make_node("If", ["c"], ["q"], then_branch=then, else_branch=other),
     ]
-    model = model_of(nodes, dict.fromkeys("pq", TensorProto.FLOAT), {"c": np.array(True)})
+    model = model_of(nodes, dict.fromkeys("pq", TensorProto.FLOAT))
     result = check_same(model, tmp_path)
-    (branch,) = [a.g for a in result.graph.node[1].attribute if a.name == "then_branch"]
+    (branch,) = [a.g for a in result.graph.node[-1].attribute if a.name == "then_branch"]
     assert [node.op_type for node in branch.node] == ["Identity"]
 
 

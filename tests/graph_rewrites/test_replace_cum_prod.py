@@ -40,7 +40,7 @@ def test_an_axis_that_is_computed_is_left():
 )
 def test_without_the_plugin_it_is_a_scan(skip, applied):
     result = rewrite_model(model_of(normal(3, 4), 1), find_rewrites(), RewriteChoice(skip=skip))
-    assert [each.rewrite for each in result.applied] == [applied]
+    assert {each.rewrite for each in result.applied} - {"FoldKnown"} == {applied}
 
 
 @pytest.mark.trt

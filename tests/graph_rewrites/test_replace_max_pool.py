@@ -83,7 +83,8 @@ def test_what_the_plugins_do_not_take_is_left():
 )
 def test_without_the_plugins_they_are_spelled_out(skip, applied):
     result = rewrite_model(pool_and_unpool(), find_rewrites(), RewriteChoice(skip=skip))
-    assert sorted(each.rewrite for each in result.applied) == sorted(applied)
+    found = [each.rewrite for each in result.applied if each.rewrite != "FoldKnown"]
+    assert sorted(found) == sorted(applied)
 
 
 def pool_and_unpool():

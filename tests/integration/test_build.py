@@ -155,7 +155,7 @@ def test_a_real_model_builds_for_three_capabilities(name: str, tmp_path: Path) -
     assert sorted(used) == sorted(reductions_of(MODELS / f"{name}.onnx"))
     assert {call.attributes["reduction"] for call in manifest.plugins[0].calls} == set(used)
     assert {call.shapes[0][0] for call in manifest.plugins[0].calls} == {1, 500, 4000}
-    assert len(result.rewrite.applied) == 5
+    assert sum("ScatterElements_PK" in each.made for each in result.rewrite.applied) == 5
     assert folder_content(tmp_path) == {plan.name, f"{plan.name}.json"}
 
 

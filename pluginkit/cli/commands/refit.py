@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, help="the new plan (default: NAME.refitted.plan)"
     )
+    options.add_shapes(parser, ", as the plan was built with")
     add_precision(parser)
     options.add_choice(parser)
     options.add_flavour(parser)
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Refit a plan."""
     from pluginkit.cli.found_classes import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.terminal_output import print_line
+    from pluginkit.engine.build.shape_ranges import parse_shapes
     from pluginkit.engine.plan.refit_plan import refit_plan
 
     output = args.output or args.plan.with_suffix(".refitted.plan")
@@ -45,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
         args.plan,
         args.weights,
         output,
+        shapes=parse_shapes(args.shapes),
         precision=precision_of_args(args),
         flavour=args.tensorrt,
         plugins=plugins_of(args),

@@ -115,7 +115,7 @@ def build_engine(
     started = time.perf_counter()
     observer = observer or BuildObserver()
     path = Path(model_path)
-    source = _rewrite(path, plugins, rewrites, choice, options)
+    source = _rewrite(path, shapes or {}, plugins, rewrites, choice, options)
     for note in source.rewrite.notes:
         observer.notice(note)
     target = Path(plan_path) if plan_path is not None else default_plan_path(path)
@@ -139,12 +139,14 @@ def build_engine(
 
 def _rewrite(
     path: Path,
+    shapes: Mapping[str, ShapeSpec],
     plugins: Plugins | None,
     rewrites: Sequence[type[Rewrite]] | None,
     choice: RewriteChoice | None,
     options: BuildOptions,
 ) -> _Source:
     from pluginkit.discovery import find_plugins
+    from pluginkit.engine.build.named_ranges import given_extents
     from pluginkit.onnx.model.graphs import describe
     from pluginkit.onnx.model.model_file import load_model
     from pluginkit.onnx.model.plugin_nodes import plugin_nodes
@@ -153,7 +155,11 @@ def _rewrite(
 
     choice = (choice or RewriteChoice()).for_target(installed_target(options.flavour))
     found = find_plugins() if plugins is None else plugins
-    result = rewrite_model(load_model(path), rewrites, choice=choice, plugins=found, in_place=True)
+    model = load_model(path)
+    extents = given_extents(model, shapes)
+    result = rewrite_model(
+        model, rewrites, choice=choice, plugins=found, extents=extents, in_place=True
+    )
     report = None
     if options.precision is not None:
         from pluginkit.onnx.precision.apply_precision import apply_precision

@@ -11,7 +11,7 @@ from pluginkit.contract.plugin import Plugins
 from pluginkit.engine.build.linked_dims import link_inputs
 from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.profiles import resolve_profiles
-from pluginkit.engine.build.shape_ranges import ShapeSpec
+from pluginkit.engine.build.shape_ranges import ShapeSpec, parse_ranges
 from pluginkit.errors import UsageError
 from pluginkit.export.variant import DimRange
 from pluginkit.onnx.inference.value_types import dims_of
@@ -48,6 +48,31 @@ def named_ranges(
                     min(least, *(end.min[axis] for end in ends)),
                     max(largest, *(end.max[axis] for end in ends)),
                 )
+    return found
+
+
+def given_extents(
+    model: onnx.ModelProto, shapes: Mapping[str, ShapeSpec]
+) -> dict[str, tuple[int, int]]:
+    """The least and the greatest size of each named dimension that ``shapes`` gives.
+
+    Args:
+        model: the model, as it was exported.
+        shapes: as for ``build_engine``; inputs that the model does not have are ignored here.
+
+    Errors:
+        PK500, PK503: a range cannot be read.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for value in model.graph.input:
+        for low, _, high in (
+            parse_ranges(value.name, shapes[value.name]) if value.name in shapes else ()
+        ):
+            dims = dims_of(value.type) or ()
+            for dim, least, largest in zip(dims, low, high, strict=False):
+                if dim.dim_param and least is not None and largest is not None:
+                    old = found.get(dim.dim_param, (least, largest))
+                    found[dim.dim_param] = (min(old[0], least), max(old[1], largest))
     return found
 
 

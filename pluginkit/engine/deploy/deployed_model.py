@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract.plugin import Plugins
 from pluginkit.engine.build.linked_dims import link_inputs
-from pluginkit.engine.build.named_ranges import named_ranges
+from pluginkit.engine.build.named_ranges import given_extents, named_ranges
 from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.profiles import OptimizationProfile, resolve_profiles
 from pluginkit.engine.build.shape_ranges import ShapeSpec
@@ -96,7 +96,9 @@ def deployed_model(
 
     found = find_plugins() if plugins is None else plugins
     wanted = (choice or RewriteChoice()).for_target(target)
-    result = rewrite_model(load_model(path), rewrites, wanted, plugins=found, in_place=True)
+    model = load_model(path)
+    extents = given_extents(model, shapes)
+    result = rewrite_model(model, rewrites, wanted, plugins=found, extents=extents, in_place=True)
     ranges = named_ranges(result.model, result.plugins, shapes)
     variants = model_variants(result.model, result.plugins, ranges)
     graph = result.model.graph

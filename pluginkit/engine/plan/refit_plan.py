@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.current_work import DESERIALIZING, working
+from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log, meaningful
 from pluginkit.engine.plan.manifest import Manifest, manifest_path, read_manifest
 from pluginkit.engine.plan.open_engine import check_here, known_plugins, load_engine
@@ -29,6 +30,7 @@ def refit_plan(
     weights: Path,
     output: Path,
     *,
+    shapes: Mapping[str, ShapeSpec] | None = None,
     precision: Precision | Quantization | None = None,
     flavour: str | None = None,
     plugins: Plugins | None = None,
@@ -43,6 +45,7 @@ def refit_plan(
         weights: a model like the one that was built, with other weights. It is rewritten, and
             converted to the precision, as a build would do.
         output: the new plan; it may be the old one.
+        shapes: the shapes that the plan was built with, since they decide on branches.
         precision: the precision that the plan was built with.
         flavour: the TensorRT; by default the one that built the plan.
         plugins: the plugins that may be used; by default all that are found.
@@ -61,7 +64,7 @@ def refit_plan(
     check_here(plan_path, trt, found, allow_host_code=False, what="refitting")
     for written in (output, manifest_path(output)):
         check_writable(written)
-    content = _rewritten(weights, trt.name, found, rewrites, choice, precision)
+    content = _rewritten(weights, shapes or {}, trt.name, found, rewrites, choice, precision)
     bind_polygraphy(trt)
     with captured_log(verbose=verbose) as errors:
         with working(str(trt), DESERIALIZING, plan_path):
@@ -80,20 +83,24 @@ def refit_plan(
 
 def _rewritten(
     weights: Path,
+    shapes: Mapping[str, ShapeSpec],
     flavour: str,
     plugins: Plugins,
     rewrites: Sequence[type[Rewrite]] | None,
     choice: RewriteChoice | None,
     precision: Precision | Quantization | None,
 ) -> bytes:
+    from pluginkit.engine.build.named_ranges import given_extents
     from pluginkit.onnx.model.model_file import load_model
     from pluginkit.onnx.precision.apply_precision import apply_precision
     from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
     from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 
     choice = (choice or RewriteChoice()).for_target(installed_target(flavour))
+    model = load_model(weights)
+    extents = given_extents(model, shapes)
     result = rewrite_model(
-        load_model(weights), rewrites, choice=choice, plugins=plugins, in_place=True
+        model, rewrites, choice=choice, plugins=plugins, extents=extents, in_place=True
     )
     if precision is not None:
         apply_precision(result.model, precision, result.plugins, weights.parent)
@@ -121,7 +128,7 @@ def refitted(trt: Any, engine: Any, model: bytes, path: Path, errors: Sequence[s
             f"the plan cannot be refitted with the weights of {path}.",
             cause=cause,
             fix="build the plan with --refit, of a model with the same nodes and names, and refit "
-            "with the same rewrites and precision.",
+            "with the same shapes, rewrites and precision.",
         )
 
     if not engine.refittable:

@@ -131,7 +131,7 @@ def scan(
         flavour: the TensorRT; by default the installed one.
         build: whether to build what parses as well. If that fails, models of one node are built to
             find the nodes that do not build.
-        shapes: the range of each dynamic input, for the build.
+        shapes: the range of each dynamic input, for the build and for what the rewrites know.
         compute_capabilities: the GPUs to build for; by default one is chosen.
 
     Errors:
@@ -140,6 +140,7 @@ def scan(
             plugin.  PK511, PK512: it cannot build here.
     """
     from pluginkit.discovery import find_plugins
+    from pluginkit.engine.build.named_ranges import given_extents
     from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
     from pluginkit.trt.flavour import load_flavour
 
@@ -148,7 +149,8 @@ def scan(
     loaded = load_model(path)
     target = installed_target(flavour) or Target(load_flavour(flavour).name)
     found = find_plugins() if plugins is None else plugins
-    result = rewrite_model(loaded, rewrites, choice.for_target(target), plugins=found)
+    choice, extents = choice.for_target(target), given_extents(loaded, shapes or {})
+    result = rewrite_model(loaded, rewrites, choice, plugins=found, extents=extents)
     question = ScanQuestion(flavour, path, (), build, tuple(compute_capabilities), shapes or {})
     answer, before, after = _ask_twice(question, loaded, result, target)
     ids = node_ids(result.model)

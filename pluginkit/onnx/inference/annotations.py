@@ -7,7 +7,7 @@ to float16.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import onnx
@@ -46,7 +46,7 @@ def correct_annotations(model: onnx.ModelProto) -> bool:
     )
     if is_complete and not any(scope.graph.value_info for scope in found) and not _may_lie(model):
         return False
-    types = _types_from_nodes(model)
+    types = _types_from_nodes(model, _foreign_values)
     if any(_is_stale(scope, value, types) for scope in found for value in scope.graph.value_info):
         for scope in found:
             foreign = _foreign_values(scope)
@@ -103,18 +103,33 @@ def _declared_values(scope: Scope) -> Iterator[onnx.ValueInfoProto]:
         yield from scope.graph.output
 
 
-def _types_from_nodes(model: onnx.ModelProto) -> Types:
-    """Infer all types without the declarations of values that ONNX's own operators make."""
+def verified_types(model: onnx.ModelProto, plugins: Collection[str]) -> Types:
+    """Infer the types that follow from the inputs, from the nodes and from plugins alone.
+
+    Args:
+        model: the model.
+        plugins: the op_types of plugins, whose outputs' declarations have been checked.
+    """
+
+    def of_plugins(scope: Scope) -> set[str]:
+        nodes = [node for node in scope.graph.node if node.op_type in plugins]
+        return {name for node in nodes for name in node.output}
+
+    return _types_from_nodes(model, of_plugins)
+
+
+def _types_from_nodes(model: onnx.ModelProto, trusted: Callable[[Scope], set[str]]) -> Types:
+    """Infer all types without the declarations of values but those that are trusted."""
     light = skeleton_for_inference(model)
     for scope in scopes(light):
         if is_in_function(scope):
             continue
-        foreign = _foreign_values(scope)
+        kept = trusted(scope)
         for at in reversed(range(len(scope.graph.value_info))):
-            if scope.graph.value_info[at].name not in foreign:
+            if scope.graph.value_info[at].name not in kept:
                 del scope.graph.value_info[at]
         if isinstance(scope.graph, onnx.GraphProto):
-            made = {name for node in scope.graph.node for name in node.output} - foreign
+            made = {name for node in scope.graph.node for name in node.output} - kept
             for value in scope.graph.output:
                 if value.name in made and value.type.HasField("tensor_type"):
                     value.type.tensor_type.ClearField("shape")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -69,10 +71,31 @@ class StaticValues:
     def _run(
         self, node: onnx.NodeProto, feeds: dict[str, npt.NDArray[Any]]
     ) -> npt.NDArray[Any] | None:
-        inputs = [onnx.ValueInfoProto(name=name) for name in feeds]
-        outputs = [onnx.ValueInfoProto(name=node.output[0])]
-        graph = onnx.helper.make_graph([node], "one", inputs, outputs)
-        opset = onnx.helper.make_opsetid("", self._scope.opsets.get("", 1))
-        model = onnx.helper.make_model(graph, opset_imports=[opset])
-        values: Any = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
-        return np.asarray(values[0])
+        return run_node(node, feeds, self._scope.opsets)
+
+
+def run_node(
+    node: onnx.NodeProto, feeds: Mapping[str, npt.NDArray[Any]], opsets: Mapping[str, int]
+) -> npt.NDArray[Any]:
+    """Return the first output of a node of ONNX's own, from its inputs by name.
+
+    Errors:
+        Any: what onnx's evaluator raises.
+    """
+    own = {name: f"input{at}" for at, name in enumerate(dict.fromkeys(node.input)) if name}
+    plain = onnx.NodeProto(op_type=node.op_type, attribute=node.attribute, output=["output"])
+    plain.input.extend(own.get(name, "") for name in node.input)
+    evaluator = _evaluator(plain.SerializeToString(deterministic=True), opsets.get("", 1))
+    values: Any = evaluator.run(None, {own[name]: value for name, value in feeds.items()})
+    return np.asarray(values[0])
+
+
+@lru_cache(maxsize=512)
+def _evaluator(node: bytes, opset: int) -> onnx.reference.ReferenceEvaluator:
+    """Return an evaluator of one node; models repeat their nodes."""
+    read = onnx.NodeProto.FromString(node)
+    inputs = [onnx.ValueInfoProto(name=name) for name in dict.fromkeys(read.input) if name]
+    outputs = [onnx.ValueInfoProto(name=name) for name in read.output]
+    graph = onnx.helper.make_graph([read], "one", inputs, outputs)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
+    return onnx.reference.ReferenceEvaluator(model)

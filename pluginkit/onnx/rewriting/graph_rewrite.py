@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NoReturn, TypeAlias
 
 import onnx
 
+from pluginkit.onnx.inference.annotations import verified_types
 from pluginkit.onnx.inference.value_types import Types
-from pluginkit.onnx.model.graphs import Place
+from pluginkit.onnx.model.graphs import Place, scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
+from pluginkit.onnx.rewriting.known_values import Extents
 from pluginkit.onnx.rewriting.match import Match
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 
@@ -28,12 +30,27 @@ class Graphs:
         types: the types of its values.
         names: makes names that are new to the model.
         plugins: the plugins whose nodes the model may hold.
+        extents: the least and the greatest size of named dimensions, where the user gave them.
     """
 
     model: onnx.ModelProto
     types: Types
     names: ModelNames
     plugins: Plugins
+    extents: Extents = field(default_factory=dict)
+
+    def types_of_shapes(self) -> Types:
+        """Return the types to read sizes from: those that follow from inputs and nodes alone.
+
+        What a model declares of other values may be wrong, and would be stored for good.
+        """
+        has_shapes = any(
+            node.op_type in ("Shape", "Size")
+            for scope in scopes(self.model)
+            for node in scope.graph.node
+        )
+        names = {name for name, _, _ in self.plugins}
+        return verified_types(self.model, names) if has_shapes else Types()
 
 
 class GraphRewrite(Rewrite, abstract=True):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import onnx
 
 from pluginkit.onnx.model.graphs import (
+    Nodes,
     Scope,
     bodies,
     defined_names,
@@ -67,7 +68,7 @@ def _lift_from(
         place = place_of(body, node)
         moved = {name: renamed[name] for name in node.output if name}
         graph.node.remove(node)
-        _rename_reads(graph, moved)
+        rename_reads(graph, moved)
         for value in graph.output:  # which a node of the body must make
             if value.name in moved:
                 label = names.new_node(f"{value.name}_copy")
@@ -127,12 +128,12 @@ def _copy_out(
     return renamed
 
 
-def _rename_reads(graph: onnx.GraphProto, renamed: dict[str, str]) -> None:
-    """Let the nodes of a body, and of the bodies inside, read other names."""
+def rename_reads(graph: Nodes, renamed: dict[str, str]) -> None:
+    """Let the nodes of a graph, and of the bodies inside, read other names."""
     for node in graph.node:
         if not renamed.keys().isdisjoint(node.input):
             node.input[:] = [renamed.get(name, name) for name in node.input]
         for _, body in bodies(node) if has_bodies(node) else ():
             own = defined_names(body)
             left = {name: new for name, new in renamed.items() if name not in own}
-            _rename_reads(body, left)
+            rename_reads(body, left)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import onnx
 import onnx.helper
@@ -32,6 +33,7 @@ from pluginkit.onnx.model.plugin_nodes import PluginKey, Plugins, complete_plugi
 from pluginkit.onnx.model.weightless_model import skeleton_for_inference
 from pluginkit.onnx.rewriting.empty_inputs import drop_last_empty_inputs
 from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite
+from pluginkit.onnx.rewriting.known_values import Extents
 from pluginkit.onnx.rewriting.needed_inlining import inline_needed
 from pluginkit.onnx.rewriting.passed_through import copy_passed_through
 from pluginkit.onnx.rewriting.rewrite import Rewrite
@@ -80,6 +82,7 @@ def rewrite_model(
     choice: RewriteChoice = RewriteChoice(),
     *,
     plugins: Plugins | None = None,
+    extents: Extents = MappingProxyType({}),
     explain: bool = False,
     in_place: bool = False,
 ) -> RewriteResult:
@@ -98,6 +101,8 @@ def rewrite_model(
         rewrites: the rewrites; by default all that discovery finds.
         choice: which of them to apply.
         plugins: further plugin classes whose nodes the model may hold, by registry key.
+        extents: the least and the greatest size of named dimensions that the engine is built for;
+            what they decide holds in the new model for these sizes only.
         explain: whether to find out why patterns do not match (``RewriteResult.mismatched``).
         in_place: whether to change ``model`` itself, which saves the memory of a copy. After an
             error the model is unusable.
@@ -129,7 +134,8 @@ def rewrite_model(
         order = sorted_nodes(scope)
         if order is not None:
             set_nodes(scope, order)
-    passes = RewritePasses(result, infer_types(result), known, explain=explain)
+    types = infer_types(result)
+    passes = RewritePasses(result, types, known, extents=extents, explain=explain)
     try:
         with G_LOGGER.suppress(G_LOGGER.ERROR):
             passes.to_fixed_point([rewrite() for rewrite in chosen.rewrites])

@@ -23,6 +23,7 @@ from pluginkit.onnx.model.plugin_nodes import Plugins
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite, Graphs
+from pluginkit.onnx.rewriting.known_values import Extents
 from pluginkit.onnx.rewriting.lazy_tensors import UnreadableError
 from pluginkit.onnx.rewriting.match import Match
 from pluginkit.onnx.rewriting.pattern_search import Bindings, explain_mismatch, find_bindings
@@ -43,12 +44,19 @@ class RewritePasses:
     """
 
     def __init__(
-        self, model: onnx.ModelProto, types: Types, plugins: Plugins, *, explain: bool
+        self,
+        model: onnx.ModelProto,
+        types: Types,
+        plugins: Plugins,
+        *,
+        extents: Extents,
+        explain: bool,
     ) -> None:
         self._model = model
         self._names = ModelNames(model)
         self.types = types
         self._plugins = plugins
+        self._extents = extents
         self.applied: list[AppliedRewrite] = []
         self._explains = explain
         self._refused: dict[str, list[RefusedRewrite]] = {}
@@ -125,7 +133,7 @@ class RewritePasses:
 
     def _rewrite_graphs(self, rewrite: GraphRewrite) -> bool:
         """Let a rewrite change the whole model; return whether it did."""
-        graphs = Graphs(self._model, self.types, self._names, self._plugins)
+        graphs = Graphs(self._model, self.types, self._names, self._plugins, self._extents)
         try:
             changes = rewrite.rewrite_graphs(graphs)
         except PluginkitError:

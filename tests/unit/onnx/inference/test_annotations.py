@@ -1,9 +1,8 @@
 """What a model declares of its values is corrected where its nodes say otherwise."""
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from pluginkit.errors import ModelError
 from pluginkit.onnx.inference.annotations import correct_annotations
@@ -186,7 +185,7 @@ def test_a_branch_may_give_a_value_of_an_outer_graph(in_place):
     other = helper.make_graph([], "e", [], [value("x", [8, 4])])
     model = model_of(output=value("y", [8, 4]))
     del model.graph.node[:]
-    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "c"))
+    model.graph.input.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
     model.graph.node.append(
         helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other)
     )

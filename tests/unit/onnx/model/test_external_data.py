@@ -76,7 +76,7 @@ def test_constants_in_external_files_are_found_from_any_working_directory(
     path = saved(model, folder)
     monkeypatch.chdir(tmp_path)
     result = rewrite_model(load_model(path), find_rewrites())
-    assert [each.rewrite for each in result.applied] == ["ExpandCenterCropPad"]
+    assert result.applied[-1].rewrite == "ExpandCenterCropPad"
     assert not list(result.model.functions)
     got = run_model(result.model, {"x": X}, result.plugins, base_dir=folder)["y"]
     np.testing.assert_allclose(got, np.pad(X @ WEIGHTS, ((0, 0), (1, 1))), rtol=1e-5, atol=1e-6)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import onnx
+import onnx.helper
 
-from pluginkit.onnx import Graphs, bodies
+from pluginkit.onnx.model.graphs import Nodes, bodies
+from pluginkit.onnx.rewriting.graph_rewrite import Graphs
 
 
 class BodyCopies:
@@ -14,10 +16,11 @@ class BodyCopies:
 
     Args:
         graphs: the graphs, which create new names.
-        target: the graph that gets the initializers of the bodies.
+        target: the graph that gets the initializers of the bodies; a local function, which stores
+            none, gets Constants.
     """
 
-    def __init__(self, graphs: Graphs, target: onnx.GraphProto) -> None:
+    def __init__(self, graphs: Graphs, target: Nodes) -> None:
         self._graphs = graphs
         self._target = target
 
@@ -31,13 +34,18 @@ class BodyCopies:
             given: the value of each of the body's inputs.
         """
         names = dict(given)
+        constants = []
         for tensor in body.initializer:
+            name = names[tensor.name] = self._graphs.names.new_value(tensor.name)
+            if isinstance(self._target, onnx.FunctionProto):
+                constants.append(onnx.helper.make_node("Constant", [], [name], value=tensor))
+                continue
             stored = self._target.initializer.add()
             stored.CopyFrom(tensor)
-            stored.name = names[tensor.name] = self._graphs.names.new_value(tensor.name)
+            stored.name = name
         for node in body.node:
             names.update((each, self._graphs.names.new_value(each)) for each in node.output if each)
-        nodes = [self._renamed(node, names) for node in body.node]
+        nodes = [*constants, *(self._renamed(node, names) for node in body.node)]
         return nodes, [names.get(value.name, value.name) for value in body.output]
 
     def _renamed(self, node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:

@@ -1,0 +1,72 @@
+"""Store what is known before a model runs, in place of the nodes that compute it."""
+
+from __future__ import annotations
+
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+
+from pluginkit.onnx.inference.value_types import Types
+from pluginkit.onnx.model.graphs import Scope, inner_scopes, is_op, names_read, place_of, scopes
+from pluginkit.onnx.rewriting.graph_index import GraphIndex
+from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
+from pluginkit.onnx.rewriting.known_values import KnownValues, overridable
+from pluginkit.onnx.rewriting.unread_nodes import drop_unread
+
+
+def fold_known(graphs: Graphs) -> list[Change]:
+    """Replace nodes whose output is known by Constants, in every graph; return the changes.
+
+    A node that only other known nodes read is removed, as is what only such nodes read. Outputs
+    keep their names.
+    """
+    changes: list[Change] = []
+    types = graphs.types_of_shapes()
+    for scope in [each for each in scopes(graphs.model) if each.outer is None]:
+        _fold(scope, None, types, graphs.model.ir_version, changes)
+    return changes
+
+
+def _fold(
+    scope: Scope,
+    outer: KnownValues | None,
+    types: Types,
+    ir_version: int,
+    changes: list[Change],
+) -> None:
+    index = GraphIndex(scope)
+    values = KnownValues(index, types, outer, inputs=overridable(index, ir_version))
+    values.compute_all()
+    known = {
+        position
+        for position, node in enumerate(index.nodes)
+        if len(node.output) == 1 and values.knows(node.output[0]) and not is_op(node, "Constant")
+    }
+    inner = [body for _, found in inner_scopes(scope) for _, body in found]
+    if not known and not inner:
+        return
+    before = index.readers.copy()
+    count = len(changes)
+    for body in inner:
+        _fold(body, values, types, ir_version, changes)
+    wanted = set(index.outputs)
+    for position, node in enumerate(index.nodes):
+        if position not in known:
+            wanted |= names_read(node)
+    stored = [at for at in sorted(known) if index.nodes[at].output[0] in wanted]
+    for position in stored:
+        node = index.nodes[position]
+        value = values.find(node.output[0])
+        if value is not None:
+            changes.append((place_of(scope, node), ("Constant",)))
+            _make_constant(node, onnx.numpy_helper.from_array(value.low))
+    if len(changes) > count:
+        drop_unread(scope, before)
+
+
+def _make_constant(node: onnx.NodeProto, tensor: onnx.TensorProto) -> None:
+    """Turn a node into a Constant with the same name and output."""
+    node.op_type = "Constant"
+    for field in ("domain", "input", "attribute"):
+        node.ClearField(field)
+    node.attribute.append(onnx.helper.make_attribute("value", tensor))

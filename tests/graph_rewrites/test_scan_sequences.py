@@ -1,0 +1,62 @@
+"""A sequence that grows in a loop becomes an output that the loop collects."""
+
+import numpy as np
+import onnx
+import pytest
+
+from pluginkit.graph_rewrites.scan_sequences import ScanSequences
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from tests.graph_rewrites.rewriting import run
+from tests.graph_rewrites.test_fold_known import model_of, op_types
+
+X = np.random.default_rng(0).random((5, 2, 3), np.float32)
+
+LOOP = """ g (float[N, 2, 3] x) => (float[A, B, C] y)
+<int64 zero = {0}, bool go = {1}>
+{
+    s = Shape(x)
+    n = Gather(s, zero)
+    start = SequenceEmpty<dtype=1>()
+    rows = Loop (n, go, start) <
+        body = b (int64 i, bool c, seq(float[M, 3]) r) => (bool d, seq(float[M, 3]) e)
+        { d = Identity(c) row = Gather(x, i) t = Tanh(row) e = SequenceInsert(INSERTED) }>
+    y = ConcatFromSequence<axis=AXIS, new_axis=NEW>(rows)
+}"""
+
+
+def loop(axis=0, new=0, inserted="r, t"):
+    text = LOOP.replace("AXIS", str(axis)).replace("NEW", str(new))
+    text = text.replace("float[A, B, C]", "float[A, B, C]" if new else "float[A, B]")
+    return model_of(text.replace("INSERTED", inserted))
+
+
+@pytest.mark.parametrize(("axis", "new"), [(0, 0), (1, 0), (-1, 0), (0, 1), (1, 1), (-1, 1)])
+def test_a_list_that_grows(axis, new):
+    model = loop(axis, new)
+    result = rewrite_model(model, [ScanSequences])
+    assert [each.rewrite for each in result.applied] == ["ScanSequences"] * 2
+    onnx.checker.check_model(result.model, full_check=True)
+    assert not any("Sequence" in each for each in op_types(result.model))
+    np.testing.assert_array_equal(run(result.model, {"x": X})[0], run(model, {"x": X})[0])
+    again = rewrite_model(result.model, [ScanSequences])
+    assert again.applied == []
+    assert again.model == result.model
+
+
+def test_a_tensor_that_goes_first_is_left():
+    model = loop(inserted="r, t, zero")
+    result = rewrite_model(model, [ScanSequences])
+    assert result.applied == []
+    assert result.model == model
+
+
+def test_tensors_of_sizes_that_differ_are_left():
+    """Slices that grow: what a loop collects must have one shape."""
+    model = model_of(
+        LOOP.replace("AXIS", "0").replace("NEW", "0").replace("float[A, B, C]", "float[A, B, C]")
+        .replace("row = Gather(x, i) t = Tanh(row)",
+                 "k = Unsqueeze(i, first) t = Slice(x, first, k)")
+        .replace("int64 zero = {0}", "int64 zero = {0}, int64[1] first = {0}")
+        .replace("INSERTED", "r, t")
+    )  # fmt: skip
+    assert rewrite_model(model, [ScanSequences]).applied == []

@@ -1,0 +1,152 @@
+"""An If whose condition is known becomes the branch that it takes; any other is left."""
+
+import numpy as np
+import onnx
+import pytest
+
+from pluginkit.graph_rewrites.take_known_branch import TakeKnownBranch
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from tests.graph_rewrites.rewriting import run
+from tests.graph_rewrites.test_fold_known import model_of, op_types
+
+X = np.random.default_rng(0).random((4, 1, 3), np.float32)
+
+#: What torch.jit.script writes for x.squeeze(1), and for ``if x.size(0) == 1``.
+SQUEEZE = """ g (float[N, 1, 3] x) => (float[N, 3] y)
+<int64 at = {AT}, int64 one = {1}>
+{
+    s = Shape(x)
+    n = Gather(s, at)
+    c = Equal(n, one)
+    y = If (c) <
+        then_branch = t () => (u) { axis = Constant<value_ints=[1]>() u = Squeeze(x, axis) },
+        else_branch = e () => (v) { v = Identity(x) }
+    >
+}"""
+SIZES = """ g (float[N, 3] x, float[M, 3] z) => (float[K, 3] y)
+<int64 zero = {0}, int64[1] zeros = {0}, int64 limit = {8}>
+{
+    s = Shape(x)
+    n = Gather(s, zero)
+    r = Shape(z)
+    m = Gather(r, zero)
+    c = CONDITION
+    y = If (c) <
+        then_branch = t () => (float[K, 3] u) { u = Relu(x) },
+        else_branch = e () => (float[K, 3] v) { v = Neg(z) }
+    >
+}"""
+
+
+def taken(model, **options):
+    """Apply the rewrite twice; the second time must change nothing."""
+    result = rewrite_model(model, [TakeKnownBranch], **options)
+    assert {each.rewrite for each in result.applied} == {"TakeKnownBranch"}
+    onnx.checker.check_model(result.model, full_check=True)
+    again = rewrite_model(result.model, [TakeKnownBranch], **options)
+    assert again.applied == []
+    assert again.model == result.model
+    return result.model
+
+
+def test_a_squeeze_of_a_known_axis():
+    model = model_of(SQUEEZE.replace("AT", "1"))
+    result = taken(model)
+    assert op_types(result) == ["Constant", "Squeeze"]
+    assert list(result.graph.node[-1].output) == ["y"]
+    np.testing.assert_array_equal(run(result, {"x": X})[0], X[:, 0])
+
+
+def test_a_condition_on_a_dynamic_size_is_left():
+    model = model_of(SQUEEZE.replace("AT", "0"))
+    for extents in ({}, {"N": (1, 8)}, {"M": (2, 8)}):
+        result = rewrite_model(model, [TakeKnownBranch], extents=extents)
+        assert result.applied == []
+        assert result.model == model
+
+
+@pytest.mark.parametrize(
+    ("condition", "extents", "op_type"),
+    [
+        ("Equal(n, limit)", {"N": (1, 7)}, "Neg"),
+        ("Equal(n, limit)", {"N": (8, 8)}, "Relu"),
+        ("Equal(n, limit)", {"N": (1, 8)}, "If"),
+        ("Greater(n, limit)", {"N": (9, 20)}, "Relu"),
+        ("Greater(n, limit)", {"N": (8, 20)}, "If"),
+        ("Less(n, m)", {"N": (1, 4), "M": (5, 9)}, "Relu"),
+        ("GreaterOrEqual(n, m)", {"N": (9, 9), "M": (5, 9)}, "Relu"),
+        ("LessOrEqual(n, m)", {"N": (1, 4), "M": (4, 9)}, "Relu"),
+        ("LessOrEqual(n, m)", {"N": (1, 5), "M": (4, 9)}, "If"),
+        ("Equal(n, m)", {"N": (1, 4), "M": (5, 9)}, "Neg"),
+        ("GreaterOrEqual(n, zero)", {}, "Relu"),
+    ],
+)
+def test_what_holds_for_all_sizes_is_known(condition, extents, op_type):
+    model = model_of(SIZES.replace("CONDITION", condition))
+    found = op_types(rewrite_model(model, [TakeKnownBranch], extents=extents).model)
+    assert op_type in found
+    assert (op_type == "If") == ("If" in found)
+
+
+def test_arithmetic_of_sizes():
+    """(N * 2 - M) + 1 > 8 holds if N is 9 or more, and M 9 or less."""
+    condition = """Greater(total, limit)"""
+    steps = """two = Constant<value_int=2>() one = Constant<value_int=1>()
+    d = Mul(n, two) e = Sub(d, m) total = Add(e, one)
+    c = """
+    model = model_of(SIZES.replace("c = CONDITION", steps + condition))
+    extents = {"N": (9, 20), "M": (1, 9)}
+    assert op_types(taken(model, extents=extents)) == ["Relu"]
+    assert rewrite_model(model, [TakeKnownBranch], extents=extents | {"M": (1, 11)}).applied == []
+
+
+def test_branches_in_branches_and_in_a_local_function():
+    """Initializers of a branch become a function's Constants; names stay apart."""
+    model = model_of(
+        """ g (float[3] x, bool c) => (float[3] y, float[3] z)
+        {
+            z = local.F(x)
+            y = If (c) <
+                then_branch = t () => (float[3] u)
+                    { k = Constant<value = bool {1}>()
+                      u = If (k) <
+                        then_branch = a () => (float[3] p) <float two = {2}> { p = Mul(x, two) },
+                        else_branch = b () => (float[3] q) { q = Neg(x) } > },
+                else_branch = e () => (float[3] v) { v = Abs(x) }
+            >
+        }""",
+        """<domain: "local", opset_import: ["" : 18]> F (a) => (b)
+        { k = Constant<value = bool {0}>()
+          b = If (k) <
+            then_branch = t () => (float[3] u) { u = Neg(a) },
+            else_branch = e () => (float[3] v) <float three = {3}> { w = Add(a, three)
+                                                                   v = Mul(w, three) } > }""",
+    )
+    result = taken(model)
+    assert op_types(result).count("If") == 1
+    x = np.arange(3, dtype=np.float32) - 1
+    for c in (True, False):
+        feeds = {"x": x, "c": np.array(c)}
+        for before, after in zip(run(model, feeds), run(result, feeds), strict=True):
+            np.testing.assert_array_equal(after, before)
+
+
+def test_outputs_that_are_one_value_or_an_outer_one():
+    model = model_of(
+        """ g (float[3] x) => (float[3] y, float[3] z)
+        <bool c = {1}>
+        {
+            r = Relu(x)
+            y, z = If (c) <
+                then_branch = t () => (float[3] u, float[3] w) { u = Neg(r) w = Identity(u) },
+                else_branch = e () => (float[3] v, float[3] o) { v = Abs(x) o = Abs(r) }
+            >
+        }"""
+    )
+    branch = model.graph.node[1].attribute[0].g
+    del branch.node[1:]
+    branch.output[1].name = "u"  # one value twice
+    result = taken(model)
+    assert op_types(result) == ["Relu", "Neg", "Identity"]
+    for got in run(result, {"x": X[0, 0]}):
+        np.testing.assert_array_equal(got, -X[0, 0])
