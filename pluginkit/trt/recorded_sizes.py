@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pluginkit.contract import calls
-from pluginkit.contract.dims import Shape
+from pluginkit.contract.dims import Dim, Shape
 from pluginkit.contract.dtypes import DType, dtype_from_name
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.tensors import TensorDesc
@@ -41,6 +41,10 @@ class MemoryNeeds:
     workspace_bytes: int
 
 
+#: The largest size that a profile can have, and what is reserved for a size without a limit.
+_LARGEST, _RESERVED = 2**31 - 1, 2**20
+
+
 class RecordedSizes:
     """The memory needs that one plugin has stated, in order and without repetitions."""
 
@@ -63,8 +67,16 @@ class RecordedSizes:
         dtypes: Sequence[DType],
         trt_outputs: Sequence[tuple[int, ...]],
     ) -> None:
-        """Ask the plugin for concrete shapes and keep the answer; arguments as in MemoryNeeds."""
-        self._needs[_needs_of(plugin, shapes, dtypes, trt_outputs)] = None
+        """Ask the plugin for concrete shapes and keep the answer; arguments as in MemoryNeeds.
+
+        For a size without a limit, as values in the model give it, some memory is reserved. A run
+        with a larger one that needs more is refused.
+        """
+        inputs = [tuple(map(_reserved, shape)) for shape in shapes]
+        outputs = [
+            tuple(_RESERVED if dim > _LARGEST else dim for dim in one) for one in trt_outputs
+        ]
+        self._needs[_needs_of(plugin, inputs, dtypes, outputs)] = None
 
     def workspace_bytes(self, dtypes: Sequence[DType]) -> int | None:
         """Return the largest workspace for inputs of these types; None if none was recorded."""
@@ -111,12 +123,17 @@ class RecordedSizes:
         seen = [desc for desc in inputs if desc is not None and desc.slot.kind == "input"]
         given = self.workspace_bytes([desc.dtype for desc in seen])
         if given is not None and needed > given:
+            is_unlimited = any(_RESERVED in shape for one in self for shape in one.shapes)
             raise TensorError(
                 "PK217",
                 f"{type(plugin).__name__} needs {needed} bytes of workspace for inputs of "
                 f"{', '.join(map(str, seen))}; TensorRT was asked for {given}.",
-                cause="its workspace_bytes returns less for larger shapes.",
-                fix="let workspace_bytes return as much for the profile's largest shapes.",
+                cause=f"a size follows from values, and {_RESERVED} was reserved for it."
+                if is_unlimited
+                else "its workspace_bytes returns less for larger shapes.",
+                fix="run it on smaller inputs."
+                if is_unlimited
+                else "let workspace_bytes return as much for the profile's largest shapes.",
             )
         return needed
 
@@ -156,6 +173,10 @@ class RecordedSizes:
 
 
 _CAUSE = "the plugin was changed after the build; TensorRT allocates what the plugin said then."
+
+
+def _reserved(dim: Dim) -> Dim:
+    return _RESERVED if isinstance(dim, int) and dim > _LARGEST else dim
 
 
 def _needs_of(

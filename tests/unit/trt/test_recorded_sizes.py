@@ -8,6 +8,7 @@ import pytest
 
 from pluginkit import CudaKernel, Input, Launch, Output, Plugin, bfloat16, float32
 from pluginkit.contract import dtypes
+from pluginkit.contract.tensors import TensorDesc, slot_of
 from pluginkit.errors import PlanError, TensorError
 from pluginkit.trt.recorded_sizes import RecordedSizes
 
@@ -28,6 +29,22 @@ class Twice(Plugin):
 
     def reference(self, x: np.ndarray) -> np.ndarray:
         return 2 * x
+
+
+def test_a_size_without_a_limit_gets_some_memory_and_larger_runs_are_refused() -> None:
+    """TensorRT's bound of a size that values tell, such as a number of nodes, is 2**63 - 1."""
+    sizes = RecordedSizes()
+    sizes.record(Twice(), [(2**63 - 1, 4)], [float32], [(2**63 - 1, 4)])
+    (needs,) = sizes
+    assert needs.workspace_bytes == 2**20 * 4 * 4
+    assert needs.trt_outputs == ((2**20, 4),)
+    sizes.check_workspace(Twice(), [tensor(2**20, 4)])
+    with pytest.raises(TensorError, match="a size follows from values"):
+        sizes.check_workspace(Twice(), [tensor(2**20 + 1, 4)])
+
+
+def tensor(*shape: int) -> TensorDesc:
+    return TensorDesc("x", shape, float32, slot_of("input", 0))
 
 
 def recorded() -> RecordedSizes:
