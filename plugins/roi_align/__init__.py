@@ -87,8 +87,8 @@ class RoiAlign(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "roi_align<{T}, pluginkit::Pooling::{mode}, {CHANNELS}>",
-        {"CHANNELS": CHANNELS},
+        "roi_align<{T}, pluginkit::Pooling::{mode}, {CHANNELS}, {MERGED}>",
+        {"CHANNELS": CHANNELS, "MERGED": (False, True)},
         defines=DEFINES,
     )
 

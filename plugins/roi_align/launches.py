@@ -13,15 +13,15 @@ Pooling = Literal["avg", "max"]
 
 _THREADS = 256
 #: How many channels a thread takes at once. Several share the reading of a sample's position and
-#: weights. One is better if bins have many samples, whose pixels of several channels would not fit
-#: into the caches, and if there is too little work for all multiprocessors.
-CHANNELS = (4, 1)
-#: The most samples of a bin along an axis for which a thread takes several channels.
+#: weights. Two are better if bins have many samples, whose pixels of more channels would not fit
+#: into the caches, and one if there is too little work for all multiprocessors.
+CHANNELS = (4, 2, 1)
+#: With more samples of a bin along an axis, those of a mean that share pixels are merged.
 _FEW_SAMPLES = 2
 #: How many samples along an axis, of all bins of a region, a block keeps in shared memory.
 KEPT = 512
-#: With this many blocks a large GPU is busy.
-_BLOCKS = 2112
+#: With this many blocks a large GPU is busy; where regions take unequal time, with more.
+_BLOCKS, _UNEQUAL_BLOCKS = 2112, 8448
 
 #: The constants that the kernel shares with Python.
 DEFINES = {"THREADS": _THREADS, "KEPT": KEPT, "Pooling": Pooling}
@@ -34,12 +34,13 @@ def launch_of(
     images, channels, height, width = map(known, x.shape)
     regions = known(rois.shape[0])
     bins = plugin.output_height * plugin.output_width
-    several, one = CHANNELS
+    several, two, one = CHANNELS
     is_dense = not 0 < plugin.sampling_ratio <= _FEW_SAMPLES
     is_small = regions * -(-channels // several) * bins < _BLOCKS * _THREADS
-    at_once = one if is_dense or is_small else several
+    at_once = one if is_small else two if is_dense else several
     work = -(-channels // at_once) * bins
-    blocks = min(-(-work // _THREADS), max(1, -(-_BLOCKS // regions))) if regions else 0
+    most = _UNEQUAL_BLOCKS if is_dense else _BLOCKS
+    blocks = min(-(-work // _THREADS), max(1, -(-most // regions))) if regions else 0
     sizes = (images, channels, height, width, plugin.output_height, plugin.output_width)
     is_half_pixel = plugin.coordinate_transformation_mode == "half_pixel"
     return Launch(
@@ -52,5 +53,5 @@ def launch_of(
             plugin.spatial_scale,
             is_half_pixel,
         ),
-        constants={"CHANNELS": at_once},
+        constants={"CHANNELS": at_once, "MERGED": is_dense and plugin.mode == "avg"},
     )
