@@ -24,13 +24,7 @@ from pluginkit import (
     known,
 )
 from pluginkit.plugins.selective_scan.cases import selective_scan_cases
-from pluginkit.plugins.selective_scan.launches import (
-    DEFINES,
-    LANES,
-    MOST_STATES,
-    STATES,
-    launch_of,
-)
+from pluginkit.plugins.selective_scan.launches import CHOICES, DEFINES, MOST_STATES, launch_of
 from pluginkit.plugins.selective_scan.reference import selective_scan
 
 
@@ -77,8 +71,14 @@ class SelectiveScan(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "selective_scan<{T}, {LANES}, {STATES}, {IS_SCALAR}>",
-        {"LANES": LANES, "STATES": STATES, "IS_SCALAR": (False, True)},
+        "selective_scan<{T}, {LANES}, {STATES}, {IS_SCALAR}, {IS_COMPACT}>",
+        CHOICES,
+        defines=DEFINES,
+    )
+    step_kernel = CudaKernel(
+        "few_steps.cu",
+        "few_steps<{T}, {LANES}, {STATES}, {IS_SCALAR}, {IS_COMPACT}>",
+        CHOICES,
         defines=DEFINES,
     )
 

@@ -19,6 +19,7 @@ _CASES: tuple[tuple[str, tuple[int, int, int, int, int, int], bool, str, dict[st
     ("many_states", (1, 3, 3, 1, 70, 9), False, "", {}),
     ("long", (1, 3, 3, 1, 4, 520), False, "D initial_state", {"delta_softplus": True}),
     ("one_step", (3, 2, 2, 1, 16, 1), False, "initial_state", {}),
+    ("few_steps", (2, 6, 3, 3, 5, 4), True, "D z", {"delta_softplus": True}),
     ("size_one", (1, 1, 1, 1, 1, 1), False, _ALL, {}),
     ("no_steps", (2, 3, 3, 1, 4, 0), False, "initial_state", {}),
     ("no_items", (0, 3, 3, 1, 4, 5), False, "", {}),

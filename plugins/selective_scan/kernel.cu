@@ -7,32 +7,21 @@
 // state at the end of their part, from a state of 0, and how much remains of the state before. With these each warp
 // starts from the right state.
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
+#include "scan.cuh"
 
-using pluginkit::MOST_WARPS, pluginkit::TIME;  // from launches.py
+using pluginkit::FEWEST_TIME, pluginkit::MOST_WARPS;  // from launches.py
 
-constexpr int QUAD = 4, QUADS = TIME / QUAD;
-constexpr float LOG2_E = 1.44269504f, SOFTPLUS_THRESHOLD = 20.0f;
+constexpr int QUAD = 4;
 
-struct Sizes {
-    int channels, length, heads, groups, states, decays;
-};
+// How many steps in time the lanes of a channel load at once.
+template <int LANES> constexpr int TIME = LANES > FEWEST_TIME ? LANES : FEWEST_TIME;
+// The most warps of a block: lanes with many states need many registers.
+template <int STATES> constexpr int WARPS = STATES == 4 ? MOST_WARPS : MOST_WARPS / 2;
 
 // One step in time: delta, or how much of the state remains where that is the same for all states, and delta * u.
 struct Step {
     float delta, input;
 };
-
-template <typename T, int N> struct alignas(sizeof(T) * N) Pack {
-    T value[N];
-};
-
-__device__ __forceinline__ float exp2_of(float x) {
-    float result;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-    return result;
-}
 
 // Return how much remains after several steps. It is never 0 unless one step leaves nothing, so that an infinite state
 // stays infinite as it would step by step.
@@ -41,10 +30,8 @@ __device__ __forceinline__ float decay_over(float exponent) {
     return isinf(exponent) ? kept : fmaxf(kept, 1.17549435e-38f);
 }
 
-__device__ __forceinline__ float softplus(float x) { return x > SOFTPLUS_THRESHOLD ? x : log1pf(expf(x)); }
-
 // Sum the elements over the lanes of the channel, so that the first ones are the sums of the lane's own steps.
-template <int HALF, int MASK> __device__ __forceinline__ void exchange(float (&sums)[TIME], int lane) {
+template <int HALF, int MASK, int TIME> __device__ __forceinline__ void exchange(float (&sums)[TIME], int lane) {
     const bool is_upper = lane & MASK;
 #pragma unroll
     for (int i = 0; i < HALF; ++i) {
@@ -65,26 +52,26 @@ template <typename T, int OWN> struct Tile {
 };
 
 // What a lane reads of its channel, and the states that it holds.
-template <typename T, int LANES, int STATES> struct Channel {
-    static constexpr int OWN = TIME / LANES;
+// IS_COMPACT says that every lane holds STATES states.
+template <typename T, int LANES, int STATES, bool IS_COMPACT> struct Channel {
+    static constexpr int TIME = ::TIME<LANES>, OWN = TIME / LANES, QUADS = TIME / QUAD;
     const T *u, *delta, *z, *b, *c;          // z may be null
     float decay[STATES];                     // A * log2(e)
     float bias, skip;                        // delta_bias and D, or 0
     int lane, count, stride;                 // how many states it holds, and how far apart rows are
-    bool has_softplus, is_compact, is_wide;  // whether lanes hold whole rows, and packs of steps are aligned
+    bool has_softplus, is_wide;              // whether packs of steps are aligned
     float state[STATES];
     float deltas;  // the sum of those steps that this lane has loaded
 
-    // Load the rows of four steps. Those from `end` on are not used, and hold anything.
-    template <bool WRITES> __device__ __forceinline__ Rows<T, STATES> load_rows(int time, int end) const {
+    // Load the rows of four steps. Those from `end` on are not used, and hold anything; IS_INSIDE says that none is.
+    template <bool WRITES, bool IS_INSIDE> __device__ __forceinline__ Rows<T, STATES> load_rows(int time, int end) const {
         Rows<T, STATES> rows = {};
-        if (is_compact && time + QUAD <= end) {
-            const Pack<T, STATES>* const first_b = reinterpret_cast<const Pack<T, STATES>*>(b) + 1LL * time * LANES;
-            const Pack<T, STATES>* const first_c = reinterpret_cast<const Pack<T, STATES>*>(c) + 1LL * time * LANES;
+        if (IS_COMPACT && (IS_INSIDE || time + QUAD <= end)) {
 #pragma unroll
             for (int i = 0; i < QUAD; ++i) {
-                rows.b[i] = first_b[i * LANES];
-                if constexpr (WRITES) rows.c[i] = first_c[i * LANES];
+                const long long row = 1LL * stride * (time + i);
+                rows.b[i] = *reinterpret_cast<const Pack<T, STATES>*>(b + row);
+                if constexpr (WRITES) rows.c[i] = *reinterpret_cast<const Pack<T, STATES>*>(c + row);
             }
         } else {
 #pragma unroll
@@ -92,7 +79,7 @@ template <typename T, int LANES, int STATES> struct Channel {
                 const long long row = 1LL * stride * (time + i);
 #pragma unroll
                 for (int s = 0; s < STATES; ++s) {
-                    if (time + i < end && s < count) {
+                    if ((IS_INSIDE || time + i < end) && s < count) {
                         rows.b[i].value[s] = b[row + s];
                         if constexpr (WRITES) rows.c[i].value[s] = c[row + s];
                     }
@@ -128,7 +115,7 @@ template <typename T, int LANES, int STATES> struct Channel {
         for (int s = 0; s < STATES; ++s) {
             const float kept = IS_SCALAR ? at.delta : exp2_of(at.delta * decay[s]);
             state[s] = kept * state[s] + at.input * static_cast<float>(in.value[s]);
-            if (WRITES && s < count) sum += state[s] * static_cast<float>(read.value[s]);
+            if (WRITES && (IS_COMPACT || s < count)) sum += state[s] * static_cast<float>(read.value[s]);
         }
     }
 
@@ -156,51 +143,66 @@ template <typename T, int LANES, int STATES> struct Channel {
         }
     }
 
+    // Take TIME steps, of which IS_WHOLE says that none lies beyond `end`: without branches the steps overlap.
+    template <bool IS_SCALAR, bool WRITES, bool IS_WHOLE>
+    __device__ __forceinline__ void take_tile(Step* steps, const Tile<T, OWN>& tile, Rows<T, STATES>& next_rows,
+                                              T* __restrict__ out, int start, int end) {
+        __syncwarp();  // the steps before are read
+#pragma unroll
+        for (int i = 0; i < OWN; ++i) {
+            float step = 0.0f;
+            if (IS_WHOLE || start + lane * OWN + i < end) {
+                step = static_cast<float>(tile.delta.value[i]) + bias;
+                if (has_softplus) step = softplus(step);
+            }
+            deltas += step;
+            steps[lane * OWN + i] = {IS_SCALAR ? exp2_of(step * decay[0]) : step,
+                                     step * static_cast<float>(tile.u.value[i])};
+        }
+        __syncwarp();
+        float sums[TIME] = {};
+#pragma unroll
+        for (int quad = 0; quad < QUADS; ++quad) {
+            const Rows<T, STATES> rows = next_rows;
+            const int next = start + QUAD * (quad + 1);
+            if (IS_WHOLE && quad + 1 < QUADS) {
+                next_rows = load_rows<WRITES, true>(next, end);
+            } else {
+                next_rows = load_rows<WRITES, false>(next, end);
+            }
+#pragma unroll
+            for (int i = 0; i < QUAD; ++i) {
+                if (IS_WHOLE || start + QUAD * quad + i < end) {  // later steps must not change the state
+                    add<IS_SCALAR, WRITES>(sums[QUAD * quad + i], steps[QUAD * quad + i], rows.b[i], rows.c[i]);
+                }
+            }
+        }
+        if constexpr (WRITES) {
+            exchange<TIME / 2, LANES / 2>(sums, lane);
+            if (out != nullptr) write(sums, tile, out, start, end);
+        }
+    }
+
     // Walk from time `begin` to `end`. With WRITES write outputs to `out`, or nothing if it is null.
     template <bool IS_SCALAR, bool WRITES>
     __device__ __forceinline__ void walk(Step* steps, T* __restrict__ out, int begin, int end) {
         // What comes next is loaded before what is there is used.
         Tile<T, OWN> next = load<WRITES>(begin, end);
-        Rows<T, STATES> next_rows = load_rows<WRITES>(begin, end);
+        Rows<T, STATES> next_rows = load_rows<WRITES, false>(begin, end);
         for (int start = begin; start < end; start += TIME) {
             const Tile<T, OWN> tile = next;
             next = load<WRITES>(start + TIME, end);
-            __syncwarp();  // the steps before are read
-#pragma unroll
-            for (int i = 0; i < OWN; ++i) {
-                float step = 0.0f;
-                if (start + lane * OWN + i < end) {
-                    step = static_cast<float>(tile.delta.value[i]) + bias;
-                    if (has_softplus) step = softplus(step);
-                }
-                deltas += step;
-                steps[lane * OWN + i] = {IS_SCALAR ? exp2_of(step * decay[0]) : step,
-                                         step * static_cast<float>(tile.u.value[i])};
-            }
-            __syncwarp();
-            float sums[TIME] = {};
-#pragma unroll
-            for (int quad = 0; quad < QUADS; ++quad) {
-                const Rows<T, STATES> rows = next_rows;
-                next_rows = load_rows<WRITES>(start + QUAD * (quad + 1), end);
-#pragma unroll
-                for (int i = 0; i < QUAD; ++i) {
-                    const Step at = steps[QUAD * quad + i];
-                    if (start + QUAD * quad + i < end) {  // later steps must not change the state
-                        add<IS_SCALAR, WRITES>(sums[QUAD * quad + i], at, rows.b[i], rows.c[i]);
-                    }
-                }
-            }
-            if constexpr (WRITES) {
-                exchange<TIME / 2, LANES / 2>(sums, lane);
-                if (out != nullptr) write(sums, tile, out, start, end);
+            if (start + TIME <= end) {
+                take_tile<IS_SCALAR, WRITES, true>(steps, tile, next_rows, out, start, end);
+            } else {
+                take_tile<IS_SCALAR, WRITES, false>(steps, tile, next_rows, out, start, end);
             }
         }
     }
 };
 
-template <typename T, int LANES, int STATES, bool IS_SCALAR>
-__global__ void __launch_bounds__(32 * MOST_WARPS)
+template <typename T, int LANES, int STATES, bool IS_SCALAR, bool IS_COMPACT>
+__global__ void __launch_bounds__(32 * WARPS<STATES>)
     selective_scan(T* __restrict__ out, float* __restrict__ last_state, const T* __restrict__ u,
                    const T* __restrict__ delta, const float* __restrict__ a, const T* __restrict__ b,
                    const T* __restrict__ c, const float* __restrict__ d, const T* __restrict__ z,
@@ -208,8 +210,8 @@ __global__ void __launch_bounds__(32 * MOST_WARPS)
                    Sizes sizes, int parts, bool has_softplus) {
     constexpr int CHANNELS = 32 / LANES;
     // One more than TIME, so that channels are in different banks.
-    __shared__ Step steps[MOST_WARPS][CHANNELS][TIME + 1];
-    __shared__ float ends[MOST_WARPS][32 * STATES], deltas[MOST_WARPS][CHANNELS];
+    __shared__ Step steps[WARPS<STATES>][CHANNELS][TIME<LANES> + 1];
+    __shared__ float ends[WARPS<STATES>][32 * STATES], deltas[WARPS<STATES>][CHANNELS];
     const int warp = threadIdx.x / 32, part = warp % parts, in_warp = threadIdx.x % 32, group = in_warp / LANES;
     const int warps = blockDim.x / 32;
     const long long wanted = (1LL * blockIdx.x * (warps / parts) + warp / parts) * CHANNELS + group;
@@ -218,12 +220,11 @@ __global__ void __launch_bounds__(32 * MOST_WARPS)
     const int channel = static_cast<int>(row % sizes.channels), head = channel / (sizes.channels / sizes.heads);
     const int matrix = channel / (sizes.channels / sizes.groups);
 
-    Channel<T, LANES, STATES> own;
+    Channel<T, LANES, STATES, IS_COMPACT> own;
     own.lane = in_warp % LANES;
     own.has_softplus = has_softplus;
     own.stride = sizes.groups * sizes.states;
-    own.is_compact = own.stride == LANES * STATES && sizes.states % STATES == 0;
-    own.is_wide = sizes.length % (TIME / LANES) == 0;
+    own.is_wide = sizes.length % (TIME<LANES> / LANES) == 0;
     own.u = u + row * sizes.length;
     own.delta = delta + (item * sizes.heads + head) * sizes.length;
     own.z = z == nullptr ? nullptr : z + row * sizes.length;
@@ -244,7 +245,8 @@ __global__ void __launch_bounds__(32 * MOST_WARPS)
         first[s] = initial_state == nullptr ? 0.0f : initial_state[row * sizes.states + state];
         own.state[s] = 0.0f;
     }
-    const int tiles = (sizes.length + TIME - 1) / TIME, most = (tiles + parts - 1) / parts * TIME;
+    constexpr int AT_ONCE = TIME<LANES>;
+    const int tiles = (sizes.length + AT_ONCE - 1) / AT_ONCE, most = (tiles + parts - 1) / parts * AT_ONCE;
     const int begin = min(part * most, sizes.length), end = min(begin + most, sizes.length);
     Step* const my_steps = steps[warp][group];
     if (parts > 1) {

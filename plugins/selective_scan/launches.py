@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -14,19 +15,26 @@ if TYPE_CHECKING:
 LANES, STATES = (4, 16), (4, 8)
 #: The most states of a channel.
 MOST_STATES = LANES[-1] * STATES[-1]
-#: How many steps in time the lanes load at once.
-_TIME = 16
-#: The most warps of a block.
-_MOST_WARPS = 8
+#: How many steps in time the lanes load at once; at least as many as they are.
+_FEWEST_TIME = 8
+#: The most warps of a block; half of them where lanes hold many states.
+_MOST_WARPS = 16
 #: The warps of a block that does not share a channel's time out.
 _WARPS = 2
 #: With this many warps a large GPU is busy; with fewer, several share a channel's time.
-_BUSY_WARPS = 512
+_BUSY_WARPS = 1056
 #: The fewest steps that are worth a warp of their own.
 _FEWEST_STEPS = 64
+#: Up to so many steps, channels are taken without tiles of time, in blocks of so many threads.
+_FEW_STEPS, _THREADS = 4, 256
 
-#: The constants that the kernel shares with Python.
-DEFINES = {"TIME": _TIME, "MOST_WARPS": _MOST_WARPS}
+#: The constants that launches choose.
+CHOICES: Mapping[str, tuple[int | bool, ...]] = {
+    **{"LANES": LANES, "STATES": STATES},
+    **{"IS_SCALAR": (False, True), "IS_COMPACT": (False, True)},
+}
+#: The constants that the kernels share with Python.
+DEFINES = {"FEWEST_TIME": _FEWEST_TIME, "MOST_WARPS": _MOST_WARPS, "THREADS": _THREADS}
 
 
 def launch_of(
@@ -48,30 +56,31 @@ def launch_of(
     heads, (_, _, groups, states) = known(delta.shape[1]), map(known, b.shape)
     decays, rows = known(a.shape[1]), items * channels
     lanes, held = next(each for each in product(LANES, STATES) if states <= each[0] * each[1])
+    tensors = (out, last_state, u, delta, a, b, c, d, z, delta_bias, initial_state)
+    sizes = int32((channels, length, heads, groups, states, decays))
+    constants = {
+        **{"LANES": lanes, "STATES": held},
+        **{"IS_SCALAR": decays == 1, "IS_COMPACT": states == lanes * held},
+    }
+    if length <= _FEW_STEPS:
+        arguments = (*tensors, int32(rows), sizes, plugin.delta_softplus)
+        grid = -(-rows * lanes // _THREADS)
+        return Launch(plugin.step_kernel, grid, _THREADS, arguments, constants=constants)
     used = -(-rows * lanes // 32)
-    parts = _parts(used, length)
+    parts = _parts(used, length, _MOST_WARPS if held == STATES[0] else _MOST_WARPS // 2)
     warps = parts if parts > 1 else _WARPS
     return Launch(
         plugin.kernel,
         -(-used * parts // warps),
         32 * warps,
-        (
-            *(out, last_state, u, delta, a, b, c, d, z, delta_bias, initial_state),
-            int64(rows),
-            int32((channels, length, heads, groups, states, decays)),
-            int32(parts),
-            plugin.delta_softplus,
-        ),
-        constants={
-            "LANES": lanes,
-            "STATES": held,
-            "IS_SCALAR": decays == 1,
-        },
+        (*tensors, int64(rows), sizes, int32(parts), plugin.delta_softplus),
+        constants=constants,
     )
 
 
-def _parts(warps: int, length: int) -> int:
-    """Return how many warps share a channel's time."""
-    if warps >= _BUSY_WARPS or length < _MOST_WARPS * _FEWEST_STEPS:
+def _parts(warps: int, length: int, most: int) -> int:
+    """Return how many warps share a channel's time, so that a large GPU is busy."""
+    if warps >= _BUSY_WARPS or length < most // 2 * _FEWEST_STEPS:
         return 1
-    return _MOST_WARPS
+    are_few = warps * most <= 2 * _BUSY_WARPS and length >= most * _FEWEST_STEPS
+    return most if are_few else most // 2

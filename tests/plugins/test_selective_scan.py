@@ -106,9 +106,10 @@ def test_heads_and_groups_are_the_same_as_repeated_inputs():
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.parametrize("length", [3, 20])
 @pytest.mark.parametrize(("groups", "states"), [(16, 1), (8, 2), (4, 4), (2, 8), (1, 16), (2, 16)])
-def test_groups_whose_rows_lanes_hold_whole_or_in_part(groups, states):
-    arrays = inputs_of(channels=16, heads=16, groups=groups, states=states, length=20)
+def test_groups_whose_rows_lanes_hold_whole_or_in_part(groups, states, length):
+    arrays = inputs_of(channels=16, heads=16, groups=groups, states=states, length=length)
     _, last = both(*arrays, delta_softplus=True)
     assert last.shape == (1, 16, states)
 
@@ -119,7 +120,7 @@ def test_warps_that_share_time_compute_the_same(length, columns, monkeypatch):
     """As for long texts of few channels."""
     monkeypatch.setattr(launches, "_FEWEST_STEPS", 1)
     arrays = inputs_of(channels=3, heads=3, length=length, columns=columns, items=2)
-    assert launches._parts(2, length) == launches._MOST_WARPS
+    assert launches._parts(2, length, launches._MOST_WARPS) == launches._MOST_WARPS
     both(*arrays, delta_softplus=True)
 
 
