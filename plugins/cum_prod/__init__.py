@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,22 +11,24 @@ from pluginkit import (
     Case,
     CudaKernel,
     Input,
-    Launch,
     Output,
     Plugin,
+    Step,
     TensorDesc,
+    Workspace,
     attribute,
-    ceil_div,
+    bfloat16,
+    float16,
+    float32,
     int32,
     int64,
-    known,
-    product,
 )
-
-_THREADS = 128
-#: The elements of a row in a tile.
-_WIDTH = 32
-_DEFINES = {"THREADS": _THREADS, "WIDTH": _WIDTH}
+from pluginkit.plugins.cum_prod.launches import (
+    ROW_DEFINES,
+    SCAN_DEFINES,
+    steps_of,
+    workspace_bytes,
+)
 
 
 class CumProd(Plugin):
@@ -34,21 +36,25 @@ class CumProd(Plugin):
 
     y[..., i, ...] = x[..., 0, ...] * ... * x[..., i, ...], with ``exclusive`` without the last one
 
-    Each product is rounded to the type of x, and integers wrap around, as in numpy. A thread takes
-    a row, so that few long rows take long.
+    Products of floats are computed in float32 with an exponent that has no limits, and rounded to
+    the type of x at the end: y is 0 or infinite only where its own product is too small or too
+    large. numpy's stay so from the first such product on. Integers wrap around, as in numpy.
 
     Inputs:      x: rank 1 to 8, float32 | float16 | bfloat16 | int64 | int32, linear; any dimension
                  dynamic.
     Outputs:     y: x's shape and dtype.
     Attributes:  axis: int, default -1. exclusive: bool, default false; y then begins with 1.
                  reverse: bool, default false; the products then begin at the end.
-    Workspace:   none.      Tolerance: exact.
+    Workspace:   8 bytes for each part of a row where rows are few and long; else none.
+    Tolerance:   float32 1e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y); rounding errors
+                 grow with the root of a row's length. Integers are exact.
     Errors:      PK126 x has no such axis.
     Source:      ONNX CumProd-26 with the axis stored in the model, without unsigned integers and
                  double; numpy.cumprod.
     """
 
     types = {"T": (*FLOAT_TYPES, int64, int32)}
+    tolerance = {float32: 1e-5, float16: 2e-3, bfloat16: 1.6e-2, int64: 0, int32: 0}
 
     axis: int = attribute(default=-1, doc="the axis of the rows")
     exclusive: bool = attribute(default=False, doc="whether an element's own factor is left out")
@@ -57,36 +63,39 @@ class CumProd(Plugin):
     x = Input("T", ranks=(1, 8))
     y = Output("T", like="x")
 
-    inner_kernel = CudaKernel("kernel.cu", "cum_prod_inner<{T}>", defines=_DEFINES)
-    row_kernel = CudaKernel("kernel.cu", "cum_prod_rows<{T}>", defines=_DEFINES)
+    inner_kernel = CudaKernel("kernel.cu", "cum_prod_inner<{T}>", defines=ROW_DEFINES)
+    row_kernel = CudaKernel("kernel.cu", "cum_prod_rows<{T}>", defines=ROW_DEFINES)
+    part_kernel = CudaKernel("scan.cu", "reduce_parts<{T}>", defines=SCAN_DEFINES)
+    scan_kernel = CudaKernel("scan.cu", "scan_parts<{T}>", defines=SCAN_DEFINES)
 
     def check(self, x: TensorDesc) -> None:
         """Check that x has the axis."""
         x.axis(self.axis)
 
-    def launches(self, x: TensorDesc, y: TensorDesc) -> Launch:
-        """Return one launch with a thread for each row."""
-        axis = x.axis(self.axis)
-        size, inner = known(x.shape[axis]), known(product(x.shape[axis + 1 :]))
-        rows = known(product(x.shape[:axis])) * inner
-        flags = (self.exclusive, self.reverse)
-        grid = ceil_div(rows, _THREADS)
-        if inner > 1:
-            sizes = (int64(rows), int64(size), int64(inner))
-            return Launch(self.inner_kernel, grid, _THREADS, (y, x, *sizes, *flags))
-        return Launch(self.row_kernel, grid, _THREADS, (y, x, int64(rows), int64(size), *flags))
+    def workspace_bytes(self, x: TensorDesc) -> int:
+        """Return room for the products of parts of rows."""
+        return workspace_bytes(self, x)
+
+    def launches(self, x: TensorDesc, y: TensorDesc, workspace: Workspace) -> Sequence[Step]:
+        """Return one launch, or two where blocks share rows; launches.py says which."""
+        return steps_of(self, x, y, workspace)
 
     def reference(self, x: np.ndarray) -> np.ndarray:
-        """Compute the same in numpy."""
+        """Compute the same in numpy, floats in float64 with an exponent apart."""
         rows = np.moveaxis(x, self.axis, 0)
         rows = rows[::-1] if self.reverse else rows
         y = np.empty_like(rows)
-        so_far = np.ones(rows.shape[1:], x.dtype)
+        is_whole = np.issubdtype(x.dtype, np.integer)
+        so_far = np.ones(rows.shape[1:], x.dtype if is_whole else np.float64)
+        exponent = np.zeros(rows.shape[1:], np.int64)
         with np.errstate(all="ignore"):
             for i, elements in enumerate(rows):
-                after = (so_far * elements).astype(x.dtype)
-                y[i] = so_far if self.exclusive else after
-                so_far = after
+                after, more = so_far * elements.astype(so_far.dtype), 0
+                if not is_whole:
+                    after, more = np.frexp(after)
+                values = (so_far, exponent) if self.exclusive else (after, exponent + more)
+                so_far, exponent = after, exponent + more
+                y[i] = values[0] if is_whole else np.ldexp(*values)
         return np.moveaxis(y[::-1] if self.reverse else y, 0, self.axis)
 
     @classmethod
@@ -102,6 +111,9 @@ class CumProd(Plugin):
             ("inside", (3, 5, 7), {"axis": 1, "reverse": True}),
             ("a_vector", (100,), {}),
             ("one", (1, 1), {"exclusive": True}),
+            ("long", (2, 600), {"exclusive": True}),
+            ("long_inside", (1, 300, 3), {"axis": 1, "reverse": True}),
+            ("shared", (1, 2, 5000), {"reverse": True}),
             ("no_rows", (0, 4), {}),
             ("no_elements", (4, 0), {}),
         ):

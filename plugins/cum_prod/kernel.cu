@@ -1,29 +1,12 @@
-// CumProd: a thread takes a row and multiplies its elements one after the other, as numpy does: 0 * 1e30 * 1e30 is 0, which
-// products of pairs would make NaN. Adjacent rows are either beside each other in memory at each step (INNER), or a warp
-// brings tiles of its 32 rows into shared memory, so that adjacent threads read and write adjacent elements.
+// CumProd where rows are many: a thread takes a row. Adjacent rows are either beside each other in memory at each step
+// (INNER), or a warp brings tiles of its 32 rows into shared memory, so that adjacent threads read and write adjacent
+// elements.
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
+#include "products.cuh"
 
-using pluginkit::THREADS, pluginkit::WIDTH;  // from __init__.py
+using pluginkit::THREADS, pluginkit::WIDTH;  // from launches.py
 
 constexpr int WARPS = THREADS / 32, PITCH = WIDTH + 1;  // the odd pitch spreads a column over the banks
-
-// Return the product in T: 16-bit floats are multiplied in float32 and rounded, integers wrap around.
-template <typename T> __device__ __forceinline__ T product_of(T a, T b) {
-    if constexpr (sizeof(T) == 2) {
-        return static_cast<T>(static_cast<float>(a) * static_cast<float>(b));
-    } else {
-        return a * b;
-    }
-}
-
-// Take the next element into the product; return what y is there.
-template <typename T> __device__ __forceinline__ T next(T& product, T element, bool is_exclusive) {
-    const T before = product;
-    product = product_of(product, element);
-    return is_exclusive ? before : product;
-}
 
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
@@ -32,7 +15,7 @@ __global__ void __launch_bounds__(THREADS)
     const long long row = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
     if (row >= rows) return;
     const long long first = row / inner * size * inner + row % inner;
-    T product = static_cast<T>(1.0f);
+    Product<T> product = one<T>();
     for (long long i = 0; i < size; ++i) {
         const long long at = first + (is_reverse ? size - 1 - i : i) * inner;
         y[at] = next(product, x[at], is_exclusive);
@@ -49,7 +32,7 @@ __global__ void __launch_bounds__(THREADS)
     const long long first = (static_cast<long long>(blockIdx.x) * WARPS + threadIdx.x / 32) * 32;
     const int own_rows = static_cast<int>(min(max(rows - first, 0LL), 32LL));
     const long long tiles_of_row = (size + WIDTH - 1) / WIDTH;
-    T product = static_cast<T>(1.0f);
+    Product<T> product = one<T>();
     for (long long number = 0; number < tiles_of_row; ++number) {
         const long long begin = (is_reverse ? tiles_of_row - 1 - number : number) * WIDTH;
         const int width = static_cast<int>(min(size - begin, static_cast<long long>(WIDTH)));

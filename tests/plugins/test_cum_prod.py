@@ -16,7 +16,7 @@ def on_machine(x, **attributes):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.int32])
-@pytest.mark.parametrize("shape", [(1,), (33, 31), (129, 33), (2, 100)], ids=str)
+@pytest.mark.parametrize("shape", [(1,), (33, 31), (129, 33), (2, 100), (2, 300)], ids=str)
 def test_products_are_numpys(shape, dtype):
     x = np.random.default_rng(1).choice([-1.0, 1.0, 2.0, 0.5], shape).astype(dtype)
     np.testing.assert_array_equal(on_machine(x), np.cumprod(x, axis=-1, dtype=dtype))
@@ -32,16 +32,39 @@ def test_products_from_the_end_without_the_element_itself(axis):
         assert got[index] == np.prod(after, dtype=np.int64)
 
 
+@pytest.mark.parametrize("length", [3, 300])
 @pytest.mark.parametrize("axis", [0, 1])
-def test_zero_comes_before_what_would_overflow(axis):
-    x = np.float32([[0, 1e30, 1e30], [1, 1, 1]])
-    x = x if axis else x.T.copy()
-    assert not np.isnan(on_machine(x, axis=axis)).any()
+def test_only_a_product_that_is_out_of_range_itself_is_infinite_or_zero(axis, length):
+    x = np.ones((3, length), np.float32)
+    x[0, :3], x[1, :3], x[2, :3] = (0, 1e30, 1e30), (1e30, 1e30, 1e-30), (1e-30, 1e-30, 1e30)
+    y = on_machine(x if axis else x.T.copy(), axis=axis)
+    with np.errstate(over="ignore"):
+        expected = np.multiply.accumulate(x.astype(np.float64), axis=1).astype(np.float32)
+    assert expected[:, 1].tolist() == [0, np.inf, 0]
+    np.testing.assert_array_equal(y if axis else y.T, expected)
 
 
-def test_half_precision_rounds_every_product():
-    x = np.full((1, 40), 1.1, np.float16)
-    np.testing.assert_array_equal(on_machine(x), np.cumprod(x, axis=1, dtype=np.float16))
+@pytest.mark.parametrize("length", [40, 300])
+def test_half_precision_rounds_the_product_once(length):
+    x = np.random.default_rng(1).choice([0.9, 1.1], (1, length)).astype(np.float16)
+    products = np.multiply.accumulate(x.astype(np.float64), axis=1)
+    np.testing.assert_allclose(on_machine(x), products, rtol=2**-11)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_blocks_that_share_a_row_begin_with_what_is_before_their_part(dtype, reverse):
+    x = np.random.default_rng(1).choice([-1.0, 2.0, 0.5], (2, 4100)).astype(dtype)
+    x[x == 0] = 1
+    plugin = CumProd(reverse=reverse)
+    inputs = calls.describe_inputs(plugin, [x.shape], [float32])
+    launches = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert [launch.grid for launch in launches] == [(2, 2), (2, 2)]
+    rows = x[:, ::-1] if reverse else x
+    expected = np.cumprod(rows, axis=1, dtype=dtype)
+    got = on_machine(x, reverse=reverse)
+    np.testing.assert_array_equal(got[:, ::-1] if reverse else got, expected)
 
 
 @pytest.mark.parametrize("axis", [2, -3])
