@@ -48,6 +48,8 @@ CASES = {
     "chains": Ensemble(samples=10_000, features=16, trees=100, depth=64, chain=True),
 }
 
+#: torch.compile takes minutes over the unrolled levels of deeper trees.
+_MOST_LEVELS = 16
 #: Some samples are enough for the reference.
 SAMPLE = {"x": (slice(0, 200),), "scores": (slice(0, 200),)}
 
@@ -112,6 +114,8 @@ def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
     children = torch.where(is_leaf[:, None], itself[:, None], nodes[:, 2:].long())
     leaves = torch.where(is_leaf, nodes[:, 2] // targets, 0).long()
     depth = next(each.depth for each in CASES.values() if _has_shape(each, inputs))
+    if depth > _MOST_LEVELS:
+        raise NotOffered(f"{depth} unrolled levels take it minutes to compile")
 
     def walk(x: Any, nodes: Any, roots: Any, weights: Any) -> Any:
         at = roots.long().expand(len(x), -1)
