@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(THREADS)
         for (int i = 0; i < TAPS; ++i) {
             const In* source = own + inside(begin + i * STEP, axis.size) * inner;
             if constexpr (ADJACENT) {
-                elements[i] = *reinterpret_cast<const Vector<In, COLUMNS>*>(source);
+                elements[i] = Vector<In, COLUMNS>::read(source);
             } else {
 #pragma unroll
                 for (int k = 0; k < COLUMNS; ++k) elements[i].element[k] = source[k < columns ? k * strips : 0];
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int k = 0; k < COLUMNS; ++k) found.element[k] = static_cast<Out>(window.is_outside ? values.outside : sum[k] * share);
     if constexpr (ADJACENT) {
-        if (columns > 0) *reinterpret_cast<Vector<Out, COLUMNS>*>(result) = found;
+        if (columns > 0) found.write(result);
     } else {
 #pragma unroll
         for (int k = 0; k < COLUMNS; ++k) {

@@ -14,6 +14,10 @@ struct Tap {
     int row;
 };
 
+struct alignas(16) Taps {
+    Tap tap[TAPS];
+};
+
 struct Tiles {
     int columns, quads;  // of a tile, four rows in a quad
     int across, down;    // tiles of a plane
@@ -75,19 +79,19 @@ __global__ void __launch_bounds__(THREADS)
             float sum[VECTOR] = {};
             for (int begin = 0; begin < count; begin += TAPS) {
                 // All are read before one is used, so that the reads wait for memory together.
-                const auto four = *reinterpret_cast<const Vector<Tap, TAPS>*>(taps + begin);
+                const Taps some = *reinterpret_cast<const Taps*>(taps + begin);
                 Vector<In, VECTOR> elements[TAPS];
 #pragma unroll
                 for (int i = 0; i < TAPS; ++i) {
-                    const In* line = source + 1LL * four.element[i].row * horizontal.size + at;
-                    if (begin + i < count) elements[i] = *reinterpret_cast<const Vector<In, VECTOR>*>(line);
+                    const In* line = source + 1LL * some.tap[i].row * horizontal.size + at;
+                    if (begin + i < count) elements[i] = Vector<In, VECTOR>::read(line);
                 }
 #pragma unroll
                 for (int i = 0; i < TAPS; ++i) {
                     if (begin + i < count) {
 #pragma unroll
                         for (int k = 0; k < VECTOR; ++k) {
-                            sum[k] += four.element[i].weight * static_cast<float>(elements[i].element[k]);
+                            sum[k] += some.tap[i].weight * static_cast<float>(elements[i].element[k]);
                         }
                     }
                 }

@@ -6,6 +6,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "../_cuda/vectors.cuh"
+
 using pluginkit::Coordinates, pluginkit::Filter;  // from launches.py
 
 // What a pass reads and writes: x and y, x and the workspace, or the workspace and y.
@@ -103,8 +105,3 @@ __device__ __forceinline__ int inside(int element, int size) { return min(max(el
 
 // Return what a sum is multiplied with, given that of its weights, which is 0 where nothing is read.
 __device__ __forceinline__ float share_of(float weights) { return weights == 0.0f ? 0.0f : 1.0f / weights; }
-
-// Some elements of a row, read at once.
-template <typename T, int COUNT> struct alignas(sizeof(T) * COUNT) Vector {
-    T element[COUNT];
-};

@@ -23,6 +23,8 @@ struct Steps {
 // The elements of a window that lie in x: the first one's position, and those from `begin` to before `end`.
 struct Span {
     int first, begin, end;
+
+    __device__ __forceinline__ bool has(int element) const { return element >= begin && element < end; }
 };
 
 template <bool IS_DENSE> __device__ __forceinline__ Span span_of(const Axis& axis, int window) {
@@ -95,14 +97,18 @@ __global__ void __launch_bounds__(THREADS)
     const T* own = x + at.plane * axes.z.size * axes.y.size * axes.x.size;
     Best best = none<T>();
     if constexpr (WINDOW > 0) {
+        // All are read before they are compared, so that the reads wait for memory together.
+        T elements[WINDOW * WINDOW];
+        const long long first = at.y.first * static_cast<long long>(axes.x.size) + at.x.first;
 #pragma unroll
-        for (int j = 0; j < WINDOW; ++j) {
+        for (int i = 0; i < WINDOW * WINDOW; ++i) {
+            const bool is_inside = at.y.has(i / WINDOW) && at.x.has(i % WINDOW);
+            elements[i] = own[is_inside ? first + i / WINDOW * axes.x.size + i % WINDOW : 0];
+        }
 #pragma unroll
-            for (int i = 0; i < WINDOW; ++i) {
-                const long long place = (at.y.first + j) * static_cast<long long>(axes.x.size) + at.x.first + i;
-                if (j >= at.y.begin && j < at.y.end && i >= at.x.begin && i < at.x.end) {
-                    best.take(static_cast<float>(own[place]), place);
-                }
+        for (int i = 0; i < WINDOW * WINDOW; ++i) {
+            if (at.y.has(i / WINDOW) && at.x.has(i % WINDOW)) {
+                best.take(static_cast<float>(elements[i]), first + i / WINDOW * axes.x.size + i % WINDOW);
             }
         }
     } else {

@@ -5,6 +5,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "../_cuda/vectors.cuh"
+
 using pluginkit::AT_ONCE, pluginkit::THREADS;  // from launches.py
 
 // Along one axis: the sizes of x, of what its indices count in, of y, and of a window, the steps between windows, and the
@@ -22,10 +24,6 @@ struct Axis {
 
 struct Axes {
     Axis z, y, x;
-};
-
-template <typename T, int COUNT> struct alignas(sizeof(T) * COUNT) Pixels {
-    T pixel[COUNT];
 };
 
 // Return whether an index is in the window (z, y, x) of a plane.
@@ -58,15 +56,16 @@ __global__ void __launch_bounds__(THREADS)
     const T value = x[item];
     bool is_stored = false;
     for (int k = 0; k < axes.z.kernel; ++k) {
+#pragma unroll 2
         for (int j = 0; j < axes.y.kernel; ++j) {
             const long long line = (1LL * k * axes.y.size + j) * axes.x.size, at = place - line;
             T* result = y + begin + line;
             is_stored |= at >= 0 && at < width;
             if constexpr (WIDTH > 0) {
-                Pixels<T, WIDTH> found;
+                Vector<T, WIDTH> found;
 #pragma unroll
-                for (int i = 0; i < WIDTH; ++i) found.pixel[i] = at == i ? value : static_cast<T>(0.0f);
-                *reinterpret_cast<Pixels<T, WIDTH>*>(result) = found;
+                for (int i = 0; i < WIDTH; ++i) found.element[i] = at == i ? value : static_cast<T>(0.0f);
+                found.write(result);
             } else {
                 for (int i = 0; i < width; ++i) result[i] = at == i ? value : static_cast<T>(0.0f);
             }
@@ -85,9 +84,9 @@ __global__ void __launch_bounds__(THREADS)
     const long long row = item / groups, rows = row / axes.y.padded, plane = rows / axes.z.padded;
     const int left = static_cast<int>(item - row * groups) * AT_ONCE, at_y = static_cast<int>(row - rows * axes.y.padded);
     const int at_z = static_cast<int>(rows - plane * axes.z.padded);
-    Pixels<T, AT_ONCE> found;
+    Vector<T, AT_ONCE> found;
 #pragma unroll
-    for (int k = 0; k < AT_ONCE; ++k) found.pixel[k] = static_cast<T>(0.0f);
+    for (int k = 0; k < AT_ONCE; ++k) found.element[k] = static_cast<T>(0.0f);
     if (at_y < axes.y.size && at_z < axes.z.size) {
         const long long start = ((plane * axes.z.size + at_z) * axes.y.size + at_y) * axes.x.size;
         const int right = min(left + AT_ONCE, axes.x.size) - 1;
@@ -101,7 +100,7 @@ __global__ void __launch_bounds__(THREADS)
                         const T value = x[line + window];
 #pragma unroll
                         for (int k = 0; k < AT_ONCE; ++k) {
-                            if (place == k) found.pixel[k] = value;
+                            if (place == k) found.element[k] = value;
                         }
                     }
                     const int begin = axes.x.begin(window);
@@ -115,11 +114,11 @@ __global__ void __launch_bounds__(THREADS)
     }
     T* result = y + row * axes.x.padded + left;
     if (axes.x.padded % AT_ONCE == 0) {
-        *reinterpret_cast<Pixels<T, AT_ONCE>*>(result) = found;
+        found.write(result);
     } else {
 #pragma unroll
         for (int k = 0; k < AT_ONCE; ++k) {
-            if (left + k < axes.x.padded) result[k] = found.pixel[k];
+            if (left + k < axes.x.padded) result[k] = found.element[k];
         }
     }
 }

@@ -1,0 +1,27 @@
+// Elements that lie beside each other and are read or written at once.
+
+#pragma once
+
+template <int BYTES> struct WordOf;
+template <> struct WordOf<1> { using type = unsigned char; };
+template <> struct WordOf<2> { using type = unsigned short; };
+template <> struct WordOf<4> { using type = unsigned int; };
+template <> struct WordOf<8> { using type = uint2; };
+template <> struct WordOf<16> { using type = uint4; };
+
+template <typename T, int COUNT> struct alignas(sizeof(T) * COUNT) Vector {
+    using Word = typename WordOf<sizeof(T) * COUNT>::type;
+    T element[COUNT];
+
+    // Read from an address that is a multiple of the vector's size.
+    __device__ __forceinline__ static Vector read(const T* source) {
+        Vector vector;
+        *reinterpret_cast<Word*>(&vector) = *reinterpret_cast<const Word*>(source);
+        return vector;
+    }
+
+    // Write to an address that is a multiple of the vector's size, in one instruction.
+    __device__ __forceinline__ void write(T* target) const {
+        __stwb(reinterpret_cast<Word*>(target), *reinterpret_cast<const Word*>(this));
+    }
+};
