@@ -33,8 +33,8 @@ from pluginkit import (
 _THREADS, _LOADS, _DIGIT_BITS = 512, 8, 11
 #: How many keys a block keeps in shared memory.
 _CAPACITY = 4096
-#: A warp takes rows of 32 times so many elements; a block of such warps has so many threads.
-_ITEMS, _SHORT_THREADS = (2, 8, 32), 128
+#: So many lanes take rows of up to so many elements each, in blocks of so many threads.
+_SHORT, _SHORT_THREADS = ((8, 8), (32, 8), (32, 16), (32, 32)), 128
 #: With so many blocks a large GPU is busy; fewer results share rows, in parts of so many elements.
 _BLOCKS, _SEGMENT = 264, 8192
 #: The bytes of what is known of a result, and of its histogram.
@@ -80,7 +80,10 @@ class KthValue(Plugin):
     y = Output("T")
 
     short_kernel = CudaKernel(
-        "kernel.cu", "kth_of_short_rows<{T}, {ITEMS}>", {"ITEMS": _ITEMS}, defines=_DEFINES
+        "kernel.cu",
+        "kth_of_short_rows<{T}, {SHAPE}>",
+        {"SHAPE": tuple(f"{lanes}, {items}" for lanes, items in _SHORT)},
+        defines=_DEFINES,
     )
     row_kernel = CudaKernel("kernel.cu", "kth_of_rows<{T}>", defines=_DEFINES)
     segment_kernel = CudaKernel("kernel.cu", "kth_of_segments<{T}>", defines=_DEFINES)
@@ -127,10 +130,14 @@ class KthValue(Plugin):
         rows = known(product(y.shape[:axis]) * product(inner))
         flags = (int(positions.ndim == 1), int(self.largest))
         layout = (known(product(inner)), size, ranks)
-        items = next((each for each in _ITEMS if size <= 32 * each), None)
+        short = next((each for each in _SHORT if size <= each[0] * each[1]), None)
         inputs, whole = (y, x, positions), int64((*layout, 1, *flags))
-        if items is not None:
-            blocks, constants = ceil_div(rows, _SHORT_THREADS // 32), {"ITEMS": items}
+        if short is not None:
+            lanes, items = short
+            blocks, constants = (
+                ceil_div(rows, _SHORT_THREADS // lanes),
+                {"SHAPE": f"{lanes}, {items}"},
+            )
             args = (*inputs, whole, int64(rows))
             return [Launch(self.short_kernel, blocks, _SHORT_THREADS, args, constants=constants)]
         segments = min(_BLOCKS // results, -(-size // _SEGMENT)) if results < _BLOCKS else 1

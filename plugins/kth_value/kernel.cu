@@ -1,6 +1,6 @@
 // KthValue: find elements by their rank, digit by digit from the most significant one on, without sorting.
 //
-//   kth_of_short_rows  a warp holds a row in registers, and looks at a bit at a time
+//   kth_of_short_rows  LANES threads hold a row in registers, and look at a bit at a time
 //   kth_of_rows        a block takes a rank of a row; once few keys have the known digits, they stay in shared memory
 //   kth_of_segments    several blocks share a row; it runs for each digit, which the last block of a row finds
 //
@@ -53,52 +53,61 @@ template <typename T> __device__ __forceinline__ void write(T* y, Bits<T> key) {
     *reinterpret_cast<Bits<T>*>(y) = bits_of_key<T>(key);
 }
 
-template <typename Key> __device__ __forceinline__ Key or_over_warp(Key value) {
+// Combine the values of the LANES threads that share a row.
+template <int LANES, typename Value, typename Combine>
+__device__ __forceinline__ Value over_lanes(Value value, const Combine& combine) {
+    const unsigned lanes = static_cast<unsigned>((1ull << LANES) - 1) << (threadIdx.x % 32 / LANES * LANES);
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2) value |= __shfl_xor_sync(~0u, value, step);
+    for (int step = LANES / 2; step > 0; step /= 2) {
+        value = combine(value, static_cast<Value>(__shfl_xor_sync(lanes, value, step)));
+    }
     return value;
 }
 
-template <typename T, int ITEMS>
+template <typename T, int LANES, int ITEMS>
 __global__ void __launch_bounds__(SHORT_THREADS)
     kth_of_short_rows(T* __restrict__ y, const T* __restrict__ x, const long long* __restrict__ positions, Layout layout,
                       long long rows) {
     using Key = Bits<T>;
-    const long long row = static_cast<long long>(blockIdx.x) * (SHORT_THREADS / 32) + threadIdx.x / 32;
-    const int lane = threadIdx.x % 32;
+    constexpr Key MOST = static_cast<Key>(~Key{0});
+    const long long row = static_cast<long long>(blockIdx.x) * (SHORT_THREADS / LANES) + threadIdx.x / LANES;
+    const int lane = threadIdx.x % LANES;
     if (row >= rows) return;
     const Source<T> source(x, layout, row, 0);
     const Key first = source.key(0);
     Key keys[ITEMS], varying = 0;
 #pragma unroll
     for (int i = 0; i < ITEMS; ++i) {
-        keys[i] = i * 32 + lane < source.size ? source.key(i * 32 + lane) : static_cast<Key>(~Key{0});  // has no zeros
-        if (i * 32 + lane < source.size) varying |= static_cast<Key>(keys[i] ^ first);
+        const bool is_there = i * LANES + lane < source.size;
+        keys[i] = is_there ? source.key(i * LANES + lane) : MOST;  // is below nothing
+        if (is_there) varying |= static_cast<Key>(keys[i] ^ first);
     }
-    varying = or_over_warp(varying);
+    varying = over_lanes<LANES>(varying, [](Key a, Key b) { return static_cast<Key>(a | b); });
     for (int rank = 0; rank < layout.ranks; ++rank) {
-        int below = source.size - 1 - layout.above(positions, row, rank);
+        // Up to `wanted` keys are below `known`, the bits that are known so far; it is one of `high - low` keys.
+        const int wanted = source.size - 1 - layout.above(positions, row, rank);
         Key known = static_cast<Key>(first & ~varying);
-        int bit = 8 * sizeof(Key) - 1;
-        for (int left = source.size; bit >= 0 && left > 1; --bit) {
+        int low = 0, high = source.size;
+        for (int bit = 8 * sizeof(Key) - 1; bit >= 0 && high - low > 1; --bit) {
             if (!(varying >> bit & 1)) continue;
-            int zeros = 0;
-            const Key mask = static_cast<Key>(~Key{0} << bit);
+            const Key next = static_cast<Key>(known | static_cast<Key>(Key{1} << bit));
+            int below = 0;
 #pragma unroll
-            for (int i = 0; i < ITEMS; ++i) zeros += static_cast<Key>((keys[i] ^ known) & mask) == 0;
-            zeros = sum_over_warp(zeros);
-            const bool is_one = below >= zeros;
-            if (is_one) known |= static_cast<Key>(Key{1} << bit), below -= zeros;
-            left = is_one ? left - zeros : zeros;
+            for (int i = 0; i < ITEMS; ++i) below += keys[i] < next;
+            below = over_lanes<LANES>(below, [](int a, int b) { return a + b; });
+            if (wanted >= below) {
+                known = next, low = below;
+            } else {
+                high = below;
+            }
         }
-        const Key mask = static_cast<Key>(bit < 0 ? ~Key{0} : ~Key{0} << bit << 1);
-        Key zeros = 0;  // of the key that is left
+        Key found = MOST;
 #pragma unroll
         for (int i = 0; i < ITEMS; ++i) {
-            if (static_cast<Key>((keys[i] ^ known) & mask) == 0) zeros |= static_cast<Key>(~keys[i]);
+            if (keys[i] >= known) found = min(found, keys[i]);
         }
-        zeros = or_over_warp(zeros);
-        if (lane == 0) write(y + layout.result(row, rank), static_cast<Key>(~zeros));
+        found = over_lanes<LANES>(found, [](Key a, Key b) { return min(a, b); });
+        if (lane == 0) write(y + layout.result(row, rank), found);
     }
 }
 
@@ -141,10 +150,15 @@ __global__ void __launch_bounds__(THREADS)
     while (selection.shift > 0) {
         if (!are_kept && selection.equal <= CAPACITY) {
             are_kept = true;
-            if (threadIdx.x == 0) count = 0;
+            const bool are_all = selection.mask == 0;
+            if (threadIdx.x == 0) count = are_all ? source.size : 0;
             __syncthreads();
-            for_each_key<Key>(key_at, source.size, [&](int, Key key) {
-                if (static_cast<Key>(key & selection.mask) == selection.prefix) kept[atomicAdd(&count, 1)] = key;
+            for_each_key<Key>(key_at, source.size, [&](int i, Key key) {
+                if (are_all) {
+                    kept[i] = key;
+                } else if (static_cast<Key>(key & selection.mask) == selection.prefix) {
+                    kept[atomicAdd(&count, 1)] = key;
+                }
             });
             __syncthreads();
         }
