@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import gc
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pluginkit.bench.bench_report import installed_versions
@@ -22,6 +24,7 @@ _METHOD = (
     "rotate and together exceed the L2 cache four times, up to 64 of them, of at most four draws. "
     "Host time: perf_counter around single calls on an idle stream, the median."
 )
+_IN_TURNS = " Other benchmarks ran beside this one; their timed passes took turns."
 _SPIN = r"""
 extern "C" __global__ void spin(unsigned long long nanoseconds) {
     unsigned long long begin, now;
@@ -37,13 +40,17 @@ _COPY_BYTES = 2**30
 class GpuTimer:
     """The current GPU; see :class:`pluginkit.bench.measuring_device.MeasuringDevice`.
 
+    Args:
+        turns: a file that other processes name, too: only one of them times something at once, so
+            that several can draw inputs, compile and compare beside each other.
+
     Errors:
         PK310, PK311: no CUDA packages, or no GPU.
     """
 
-    method = _METHOD
-
-    def __init__(self) -> None:
+    def __init__(self, turns: Path | None = None) -> None:
+        self.method = _METHOD + (_IN_TURNS if turns else "")
+        self._turns = turns
         self._ordinal = current_device()
         self.xp = need("cupy")
         self._stream = self.xp.cuda.Stream(non_blocking=True)
@@ -88,6 +95,10 @@ class GpuTimer:
 
     def device_times(self, calls: Sequence[TimedCall]) -> list[float]:
         """Return the microseconds of one call, for each pass over ``calls``."""
+        with turn(self._turns):
+            return self._device_times(calls)
+
+    def _device_times(self, calls: Sequence[TimedCall]) -> list[float]:
         event = self.xp.cuda.Event
         host_seconds = 0.0
         for _ in range(_WARM_UPS):
@@ -112,7 +123,8 @@ class GpuTimer:
 
     def host_times(self, calls: Sequence[TimedCall]) -> list[float]:
         """Return the host microseconds of single calls."""
-        return host_times(calls, self.synchronize)
+        with turn(self._turns):
+            return host_times(calls, self.synchronize)
 
     def pointer(self, array: Any) -> int:
         """Return the address of an array's first element."""
@@ -133,6 +145,17 @@ class GpuTimer:
         """Release cached memory."""
         self.synchronize()
         self.xp.get_default_memory_pool().free_all_blocks()
+
+
+@contextmanager
+def turn(file: Path | None) -> Iterator[None]:
+    """Wait until no other process, or thread, has the turn that ``file`` stands for; have it."""
+    if file is None:
+        yield
+        return
+    with file.open("a") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)  # closing the file gives it up
+        yield
 
 
 def host_times(calls: Sequence[TimedCall], synchronize: TimedCall) -> list[float]:

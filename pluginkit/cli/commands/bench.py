@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
     parser.add_argument("--png", type=Path, metavar="FILE", help="write the charts")
+    parser.add_argument(
+        "--turns",
+        type=Path,
+        metavar="FILE",
+        help="take turns at timing with other benchmarks that name the file",
+    )
     options.add_flavour(parser)
     options.add_discovery(parser, rewrites=False)
     options.add_common(parser, has_report=False)
@@ -81,7 +87,7 @@ def _measure(args: argparse.Namespace) -> BenchReport:
     else:
         offered = workload.workloads_from_cases(plugin, dtypes)
     selected = workload.select(offered, args.cases, dtypes)
-    gpu = GpuTimer()
+    gpu = GpuTimer(args.turns)
     with gpu.current():
         return run_benchmark(
             plugin.__name__,

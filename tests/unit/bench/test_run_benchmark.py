@@ -1,11 +1,12 @@
 import math
 import statistics
+from threading import Event, Thread
 
 import numpy as np
 import pytest
 
 from pluginkit import float32
-from pluginkit.bench.gpu_timer import host_times
+from pluginkit.bench.gpu_timer import host_times, turn
 from pluginkit.bench.run_benchmark import run_benchmark
 from pluginkit.bench.workload import NotOffered, Peer, Workload
 from pluginkit.trt.flavour import load_flavour
@@ -132,3 +133,23 @@ def test_host_times_are_of_single_calls():
     assert len(times) == len(calls) > 100
     assert len(waits) > 1
     assert 0 < statistics.median(times) < 1000
+
+
+def test_only_one_has_the_turn_of_a_file(tmp_path):
+    waits, done = Event(), []
+
+    def other():
+        waits.set()
+        with turn(tmp_path / "turns"):
+            done.append("other")
+
+    thread = Thread(target=other)
+    with turn(tmp_path / "turns"):
+        thread.start()
+        assert waits.wait(5)
+        thread.join(0.2)
+        done.append("first")
+    thread.join(5)
+    assert done == ["first", "other"]
+    with turn(None), turn(None):
+        pass
