@@ -195,8 +195,13 @@ def _check_signature(source: ClassSource, method: str, names: list[str]) -> None
         )
 
 
+def _is_property(member: object) -> bool:
+    return isinstance(member, property)
+
+
 def _check_kernels(source: ClassSource, spec: PluginSpec) -> None:
     known = set(spec.types) | {attribute.name for attribute in spec.attributes}
+    known |= {name for name, _ in inspect.getmembers_static(source.cls, _is_property)}
     for name, kernel in spec.kernels.items():
         kernel.locate(source.cls)
         if not isinstance(kernel, CudaKernel):
@@ -221,6 +226,6 @@ def _check_kernels(source: ClassSource, spec: PluginSpec) -> None:
                 "PK106",
                 name,
                 f"kernel name '{kernel.name}' uses {{{placeholder}}}; expected a type, "
-                f"attribute or constant: {sorted(known | set(kernel.constants))}.",
+                f"attribute, property or constant: {sorted(known | set(kernel.constants))}.",
                 "declare it, or correct its name.",
             )

@@ -38,7 +38,8 @@ class CudaKernel:
         source: a ``.cu`` file in the folder of the plugin's module, or the CUDA C++ itself. A file
             may ``#include "shared.cuh"`` by a path from its own folder.
         name: the function, as a C++ name expression. ``{T}`` becomes the C++ type bound to the type
-            variable ``T``, ``{axis}`` an attribute's value, ``{VEC}`` one of ``constants``.
+            variable ``T``, ``{axis}`` the value of an attribute or a property of the class,
+            ``{VEC}`` one of ``constants``.
         constants: further template arguments that ``launches`` chooses, each with all its possible
             values.
         options: further NVRTC options; C++17 is the default.

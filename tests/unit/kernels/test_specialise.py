@@ -77,6 +77,22 @@ def test_tuple_becomes_several_template_arguments():
     assert name_expression(Attributes.kernel, Attributes(), {}, {}) == "f<-1, 1099511627776>"
 
 
+class Halved(Attributes):
+    halves = CudaKernel("__global__ void\nf() {}", "f<{half_sizes}>")
+
+    @property
+    def half_sizes(self):
+        return tuple(size // 2 for size in self.sizes)
+
+
+def test_a_property_can_be_a_template_argument():
+    class Inherited(Halved):
+        pass
+
+    for cls in (Halved, Inherited):
+        assert name_expression(cls.halves, cls(sizes=(8, 6)), {}, {}) == "f<4, 3>"
+
+
 def test_float_cannot_be_a_template_argument():
     with pytest.raises(KernelError, match="PK300 Attributes: attribute 'scale' is a float"):
         name_expression(Attributes.scaled, Attributes(), {}, {})
