@@ -21,10 +21,12 @@ from pluginkit.plugins.dft import Dft
 #: Shape of x and the attributes: lengths that are powers of two, smooth, prime, and long.
 CASES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "speech frames": ((4096, 400, 1), {"length": 400, "onesided": True}),
+    "frames of 512": ((8192, 512, 1), {"length": 512, "onesided": True}),
     "frames of 1024": ((4096, 1024, 1), {"length": 1024, "onesided": True}),
     "2048 points": ((8192, 2048, 2), {"length": 2048}),
     "1500 points": ((8192, 1500, 2), {"length": 1500}),
     "along columns": ((16, 512, 512, 2), {"length": 512, "axis": 1}),
+    "odd": ((4096, 441, 1), {"length": 441, "onesided": True}),
     "short": ((100_000, 64, 2), {"length": 64}),
     "prime": ((4096, 997, 2), {"length": 997}),
     "long": ((64, 65536, 2), {"length": 65536}),
@@ -48,13 +50,16 @@ def _inputs(shape: tuple[int, ...], attributes: dict[str, Any]) -> Callable[[Any
     scale = attributes["length"] ** (0.5 if attributes.get("inverse") else -0.5)
 
     def make(xp: Any, seed: int) -> list[Any]:
-        return [xp.random.default_rng(seed).standard_normal(shape, dtype=xp.float32) * scale]
+        x = xp.random.default_rng(seed).standard_normal(shape, dtype=xp.float32) * scale
+        if attributes.get("inverse"):  # cuFFT expects that a real signal's spectrum has real ends
+            x[:, [0, -1], 1] = 0
+        return [x]
 
     return make
 
 
 def _cufft(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
-    """Call torch.fft, which is cuFFT; it reads and writes the same arrays of real numbers."""
+    """Call torch.fft, which is cuFFT; it reads the same array, and writes one in the same order."""
     import torch
 
     axis = plugin.axis % len(inputs[0].shape)
@@ -64,9 +69,10 @@ def _cufft(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
             return torch.fft.irfft(torch.view_as_complex(x), plugin.length, axis)[..., None]
         if x.shape[-1] == 1:
             function = torch.fft.rfft if plugin.onesided else torch.fft.fft
-            return torch.view_as_real(function(x[..., 0], plugin.length, axis))
+            return torch.view_as_real(function(x[..., 0], plugin.length, axis).contiguous())
         function = torch.fft.ifft if plugin.inverse else torch.fft.fft
-        return torch.view_as_real(function(torch.view_as_complex(x), plugin.length, axis))
+        numbers = function(torch.view_as_complex(x), plugin.length, axis)
+        return torch.view_as_real(numbers.contiguous())
 
     return transform
 
