@@ -9,7 +9,6 @@ import numpy as np
 from pluginkit import (
     FLOAT_TYPES,
     Case,
-    CudaKernel,
     Dim,
     Input,
     InputError,
@@ -26,8 +25,8 @@ from pluginkit import (
     product,
 )
 from pluginkit.plugins.dft.cases import dft_cases
-from pluginkit.plugins.dft.launches import DEFINES, launches_of, workspace_of
-from pluginkit.plugins.dft.plan import LONGEST
+from pluginkit.plugins.dft.launches import arguments_of, kernel_of, launches_of, workspace_of
+from pluginkit.plugins.dft.plan import LONGEST, plan_of
 from pluginkit.plugins.dft.reference import dft
 
 
@@ -36,9 +35,11 @@ class Dft(Plugin):
 
     y[k] = sum of x[j] * exp(-2 pi i j k / length), the inverse with + and divided by the length
 
-    Lengths whose only prime factors are 2, 3, 5 and 7 take one launch up to 2048 points and mostly
-    two above; the others take three or six, and work on two to four times as many points. Computed
-    in float32. If a number of a transform is not finite, all its results are NaN.
+    Lengths without prime factors above 19 take one launch up to 4096 points and mostly two above;
+    the others take two up to about 2048 points and five above, and work on two to three times as
+    many points. Real numbers of an even length are transformed in pairs. Kernels are compiled for
+    the length. Computed in float32. If a number of a transform is not finite, all its results are
+    NaN.
 
     Inputs:      x: rank 2 to 8, float32 | float16 | bfloat16, linear; any dimension dynamic, but
                  the last one is 1 for real and 2 for complex numbers. Along the axis x is cut off
@@ -48,7 +49,7 @@ class Dft(Plugin):
                  a half, and y is real, with 1 at the end.
     Attributes:  length: int, 1 to 2097152, required. axis: int, default -2; not the last one.
                  inverse: bool, default false. onesided: bool, default false.
-    Workspace:   up to 64 bytes for each point of y.
+    Workspace:   up to 80 bytes for each point of the transforms.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y).
     Errors:      PK104 length is out of its range. PK126 x has no such axis. axis: it is the last
                  one. parts: the last dimension is not 1 or 2.
@@ -71,9 +72,32 @@ class Dft(Plugin):
     x = Input("T", ranks=(2, 8))
     y = Output("T")
 
-    kernel = CudaKernel(
-        "kernel.cu", "transform<{T}, {CONVOLVED}>", {"CONVOLVED": (False, True)}, defines=DEFINES
-    )
+    whole_kernel = kernel_of("whole")
+    halves_kernel = kernel_of("halves")
+    first_kernel = kernel_of("first")
+    second_kernel = kernel_of("second")
+
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """The template arguments of transforms in one pass."""
+        return arguments_of(plan_of(self.length).whole)
+
+    @property
+    def halves(self) -> tuple[int, ...]:
+        """The template arguments of real transforms in one pass."""
+        return arguments_of(plan_of(self.length).halves)
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """The template arguments of the first of two passes."""
+        pair = plan_of(self.length).pair
+        return arguments_of(pair and pair[0])
+
+    @property
+    def second(self) -> tuple[int, ...]:
+        """The template arguments of the second of two passes."""
+        pair = plan_of(self.length).pair
+        return arguments_of(pair and pair[1])
 
     def outer(self, x: TensorDesc) -> Dim:
         """Return the number of elements of the axes before the transformed one."""

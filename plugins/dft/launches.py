@@ -1,54 +1,82 @@
-"""The launches of Dft, and the layout of its workspace."""
+"""The kernels and launches of Dft, and the layout of its workspace."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from pluginkit import (
+    CudaKernel,
     Dim,
     Launch,
     TensorDesc,
     Workspace,
+    ceil_div,
     int32,
     int64,
     known,
 )
-from pluginkit.plugins.dft.plan import (
-    MOST_RADICES,
-    SHORT,
-    Load,
-    Pass,
-    Store,
-    convolution_of,
-    passes_of,
-    radices_of,
-)
+from pluginkit.plugins.dft.plan import Load, Pass, ShapeName, Store, passes_of, path, plan_of
+from pluginkit.plugins.dft.shapes import MOST_SHARED, Arrangement, BlockShape
 
 if TYPE_CHECKING:
     from pluginkit.plugins.dft import Dft
 
-_THREADS = 256
 #: A complex number of two float32.
 _ITEMSIZE = 8
-#: The points that a block takes at least, if there are enough transforms.
-_POINTS_OF_BLOCK = SHORT
-#: The numbers that a thread reads before it stores them.
-_AT_ONCE = 4
 
-#: The most blocks of a launch; each goes on to other transforms.
-_BLOCKS = 1056
-#: The numbers after which shared memory has a gap of one.
-_GAP = 16
-
-#: What the kernel shares with Python.
-DEFINES = {
-    "THREADS": _THREADS,
-    "AT_ONCE": _AT_ONCE,
-    "MOST_RADICES": MOST_RADICES,
-    "Load": Load,
-    "Store": Store,
+_ENDS: tuple[tuple[Load, Store], ...] = (
+    ("COMPLEX", "COMPLEX"),
+    ("REAL", "COMPLEX"),
+    ("MIRRORED", "REAL"),
+)
+_LOADS = [load for load, _ in _ENDS]
+_STORES: tuple[Store, ...] = ("COMPLEX", "REAL")
+#: The paths from what is read to what is written, and the layouts, of each kernel.
+_PATHS: dict[ShapeName, tuple[str, ...]] = {
+    "whole": (
+        *(path(load, store) for load, store in _ENDS),
+        *(path(load, store, "X_CHIRPED", "CONVOLVED", "Y_CHIRPED") for load, store in _ENDS),
+        path("CHIRP", "WORKSPACE"),
+    ),
+    "halves": (path("PAIRS", "UNFOLDED"), path("FOLDED", "PAIRS")),
+    "first": (
+        *(path(load, "WORKSPACE", "TWISTED") for load in (*_LOADS, "CHIRP")),
+        *(path(load, "WORKSPACE", "X_CHIRPED", "TWISTED") for load in _LOADS),
+        *(path("WORKSPACE", store, "Y_CHIRPED") for store in _STORES),
+    ),
+    "second": (
+        *(path("WORKSPACE", store) for store in (*_STORES, "WORKSPACE")),
+        path("WORKSPACE", "WORKSPACE", "CONVOLVED", "TWISTED"),
+    ),
 }
+_ARRANGEMENTS: dict[ShapeName, tuple[Arrangement, ...]] = {
+    "whole": ("ROWS", "COLUMNS"),
+    "halves": ("ROWS", "COLUMNS"),
+    "first": ("COLUMNS",),
+    "second": ("ROWS", "ROWS_TO_COLUMNS"),
+}
+
+
+def kernel_of(name: ShapeName) -> CudaKernel:
+    """Return the kernel for one of a plan's shapes."""
+    return CudaKernel(
+        "kernel.cu",
+        f"transform<{{T}}, {{inverse}}, {{PATH}}, Arrangement::{{ARRANGEMENT}}, {{{name}}}>",
+        {"PATH": _PATHS[name], "ARRANGEMENT": _ARRANGEMENTS[name]},
+        options=("-default-device",),  # for lambdas in templates
+        defines={
+            "MOST_SHARED": MOST_SHARED,
+            "Load": Load,
+            "Store": Store,
+            "Arrangement": Arrangement,
+        },
+    )
+
+
+def arguments_of(shape: BlockShape | None) -> tuple[int, ...]:
+    """Return a kernel's last template arguments; those of one point where no pass has it."""
+    return shape.arguments if shape else (1, 1, 1, 1)
 
 
 def workspace_of(plugin: Dft, x: TensorDesc) -> Dim:
@@ -57,15 +85,13 @@ def workspace_of(plugin: Dft, x: TensorDesc) -> Dim:
 
 
 def _sizes(plugin: Dft, x: TensorDesc) -> list[Dim]:
-    """Return the bytes of halfway results and spectra, of the batch and of the chirp."""
-    passes = passes_of(plugin.length, plugin.inverse)
-    batch = plugin.outer(x) * plugin.inner(x) * _ITEMSIZE
-    is_split = any(each.load == "WORKSPACE" for each in passes)
-    convolution = convolution_of(plugin.length)
-    halfway = (convolution or plugin.length) if is_split else 0
-    spectrum = convolution or 0
-    chirp = spectrum * _ITEMSIZE
-    return [batch * halfway, batch * spectrum, chirp if is_split else 0, chirp]
+    """Return the bytes between two passes, those of the chirp's too, of its spectrum and itself."""
+    plan = plan_of(plugin.length)
+    between = plan.points * _ITEMSIZE if plan.pair else 0
+    batch = plugin.outer(x) * plugin.inner(x) * between
+    if not plan.is_convolution:
+        return [batch, 0, 0, 0]
+    return [batch, between, plan.points * _ITEMSIZE, plugin.length * _ITEMSIZE]
 
 
 def launches_of(
@@ -73,56 +99,46 @@ def launches_of(
 ) -> Iterator[Launch]:
     """Yield a launch for each pass."""
     parts = workspace.split(map(known, _sizes(plugin, x)))
-    for each in passes_of(plugin.length, plugin.inverse):
-        halfway, spectrum = parts[2:] if each.is_of_chirp else parts[:2]
-        source = spectrum if each.load == "PRODUCT" else halfway
-        target = halfway if each.is_twiddled else spectrum
-        yield _launch(plugin, each, x, y, source, target, parts[3])
+    for each in passes_of(plugin.length, *_ends(plugin, x)):
+        yield _launch(plugin, each, x, y, parts)
+
+
+def _ends(plugin: Dft, x: TensorDesc) -> tuple[Load, Store]:
+    """Return what the first pass reads, and what the last one writes."""
+    is_real, has_halves = known(x.shape[-1]) == 1, plan_of(plugin.length).halves is not None
+    if plugin.inverse and plugin.onesided:
+        return ("FOLDED", "PAIRS") if has_halves and not is_real else ("MIRRORED", "REAL")
+    if is_real:
+        return ("PAIRS", "UNFOLDED") if has_halves and not plugin.inverse else ("REAL", "COMPLEX")
+    return "COMPLEX", "COMPLEX"
 
 
 def _launch(
-    plugin: Dft,
-    each: Pass,
-    x: TensorDesc,
-    y: TensorDesc,
-    source: Workspace,
-    target: Workspace,
-    factors: Workspace,
+    plugin: Dft, each: Pass, x: TensorDesc, y: TensorDesc, parts: list[Workspace]
 ) -> Launch:
+    batch_between, chirp_between, spectrum, chirp = parts
+    between = chirp_between if each.is_of_chirp else batch_between
+    target = spectrum if each.is_of_chirp and each.kernel != "first" else between
     inner = known(plugin.inner(x))
     batch = 1 if each.is_of_chirp else known(plugin.outer(x)) * inner
-    per_block = max(1, _POINTS_OF_BLOCK // each.points)
-    elements = per_block * each.points
-    axis = x.axis(plugin.axis)
-    are_apart = inner > 1
-    reads_x, writes_y = "INPUT" in each.load, "OUTPUT" in each.store
-    across = (
-        int(each.in_step > 1 or (reads_x and are_apart)),
-        int(each.out_step > 1 or (writes_y and are_apart)),
-    )
+    arrangement = each.arrangement or ("COLUMNS" if inner > 1 else "ROWS")
+    per_block, transforms = each.shape.per_block(arrangement), batch * each.subs
+    plan, axis = plan_of(plugin.length), x.axis(plugin.axis)
     numbers = (
-        *(each.points, per_block, each.subs),
-        *(each.in_step, each.in_sub, each.out_step, each.out_sub),
-        *(each.whole, plugin.length, known(x.shape[axis]), known(y.shape[axis])),
-        *(known(x.shape[-1]), known(y.shape[-1])),
-        *(int(each.is_twiddled), int(plugin.inverse and plugin.onesided), *across),
-        *(get_args(Load).index(each.load), get_args(Store).index(each.store), inner),
+        *(each.subs, each.in_step, each.in_sub, each.out_step, each.out_sub),
+        *(plan.points, plugin.length, known(x.shape[axis]), known(y.shape[axis])),
+        *(known(x.shape[-1]), inner),
     )
-    radices = radices_of(each.points) or ()
-    transforms = batch * each.subs
-    sign, chirp_sign = (1.0 if flag else -1.0 for flag in (each.is_inverse, plugin.inverse))
     scale = 1 / plugin.length if plugin.inverse else 1.0
-    if each.store == "CHIRPED_OUTPUT":
-        scale /= each.whole
+    if plan.is_convolution:
+        scale /= plan.points
     return Launch(
-        plugin.kernel,
-        min(-(-transforms // per_block), _BLOCKS),
-        _THREADS,
+        getattr(plugin, f"{each.kernel}_kernel"),
+        ceil_div(transforms, per_block),
+        each.shape.lanes * per_block,
         (
-            *(y, target, x, source, factors, int32(numbers)),
-            int32((*radices, *[1] * (MOST_RADICES - len(radices)))),
-            *(int64(transforms), sign, chirp_sign, scale),
+            *(y, target, x, between, chirp, spectrum),
+            *(int32(numbers), int64(transforms), scale),
         ),
-        shared_bytes=(each.points + 2 * (elements + elements // _GAP)) * _ITEMSIZE,
-        constants={"CONVOLVED": convolution_of(plugin.length) is not None},
+        constants={"PATH": each.path, "ARRANGEMENT": arrangement},
     )

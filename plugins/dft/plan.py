@@ -1,25 +1,94 @@
 """The passes that make a discrete Fourier transform of any length out of short ones.
 
-A pass is a launch: many transforms of at most SHORT points, whose only prime factors are 2, 3, 5
-and 7. A longer transform of n1 * n2 points takes two: n2 transforms of n1 points that lie n2 apart,
-multiplied by roots of unity, then n1 transforms of n2 points. A length with other factors becomes a
-convolution with a chirp (Bluestein), whose length is a power of two.
+A pass is a launch: many transforms of at most SHORT points, each of which some threads keep in
+registers. A longer transform of n1 * n2 points takes two: n2 transforms of n1 points that lie n2
+apart, multiplied by roots of unity, then n1 transforms of n2 points. Real numbers are transformed
+in pairs, as half as many complex ones, if that takes one pass.
+
+A length with large prime factors becomes a convolution with a chirp (Bluestein), whose length has
+none. A long one leaves the results of its first transform in the order of the second pass, which
+multiplies them by the chirp's spectrum and begins to transform them back at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
-Load = Literal["INPUT", "CHIRPED_INPUT", "CHIRP", "WORKSPACE", "PRODUCT"]
-Store = Literal["OUTPUT", "CHIRPED_OUTPUT", "WORKSPACE"]
+from pluginkit.plugins.dft.shapes import SHORT, Arrangement, BlockShape, shape_of
 
-#: The most points of a transform in shared memory, three times 8 bytes each, and of any transform.
-SHORT, LONGEST = 2048, 2**21
-_RADICES = (8, 4, 2, 3, 5, 7)
-#: The most radices of a short transform: those of 2 * 3**6.
-MOST_RADICES = 7
+Load = Literal["COMPLEX", "REAL", "PAIRS", "MIRRORED", "FOLDED", "CHIRP", "WORKSPACE"]
+Store = Literal["COMPLEX", "REAL", "PAIRS", "UNFOLDED", "WORKSPACE"]
+Mark = Literal["X_CHIRPED", "CONVOLVED", "TWISTED", "Y_CHIRPED"]
+ShapeName = Literal["whole", "halves", "first", "second"]
+
+#: The most points of any transform.
+LONGEST = 2**21
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The shapes that a length's passes have.
+
+    Attributes:
+        points: of the transform, or of the convolution that it becomes.
+        is_convolution: whether it becomes one.
+        whole: of a single pass; None if there are two.
+        halves: of a single pass for real numbers in pairs; None if there is none.
+        pair: of two passes, over columns and over rows; None if there is one.
+    """
+
+    points: int
+    is_convolution: bool
+    whole: BlockShape | None = None
+    halves: BlockShape | None = None
+    pair: tuple[BlockShape, BlockShape] | None = None
+
+
+@cache
+def plan_of(length: int) -> Plan:
+    """Return the plan of a length."""
+    halves = shape_of(length // 2) if length % 2 == 0 else None
+    whole = shape_of(length)
+    if whole is not None:
+        return Plan(length, False, whole, halves)
+    for first in range(int(length**0.5), 0, -1):
+        if length % first == 0 and (pair := _pair_of(first, length // first)):
+            return Plan(length, False, None, halves, pair)
+    return _convolution_of(length, halves)
+
+
+def _pair_of(
+    first: int, second: int, is_symmetric: bool = False
+) -> tuple[BlockShape, BlockShape] | None:
+    """Return the shapes of two passes, the second one perhaps symmetric; None if one has none."""
+    one, two = shape_of(first), shape_of(second, is_symmetric)
+    return (one, two) if one and two else None
+
+
+def _convolution_of(length: int, halves: BlockShape | None) -> Plan:
+    """Return the plan of a length by the shortest convolution that keeps all threads busy.
+
+    Its length has no prime factors but 2 and 3, whose butterflies round less than that of 5.
+    """
+    for points in _products_of_2_and_3(2 * length - 1):
+        whole = shape_of(points, is_symmetric=True)
+        if whole is not None and whole.is_busy:
+            return Plan(points, True, whole, halves)
+        for second in range(int(points**0.5), SHORT + 1) if points > SHORT else ():
+            if points % second == 0:
+                pair = _pair_of(points // second, second, is_symmetric=True)
+                if pair and all(each.is_busy for each in pair):
+                    return Plan(points, True, None, halves, pair)
+    raise AssertionError(length)  # there are powers of four
+
+
+def _products_of_2_and_3(least: int) -> list[int]:
+    """Return those from ``least`` to four times as many, the smallest first."""
+    threes = [3**power for power in range(16)]
+    found = {three << power for three in threes for power in range(26)}
+    return sorted(number for number in found if least <= number <= 4 * least)
 
 
 @dataclass(frozen=True)
@@ -29,89 +98,83 @@ class Pass:
     Element e of transform s is element ``e * step + s * sub`` of the whole transform.
 
     Attributes:
-        points: of each transform.
+        kernel: the plugin's kernel.
+        shape: of its blocks.
+        path: what is read, what is done to it and what is written; see :func:`path`.
         subs: how many transforms make one whole.
-        whole: the points of the whole transform.
         in_step, in_sub: where the elements of a transform are.
         out_step, out_sub: where its results belong.
-        is_twiddled: whether the results are multiplied by roots of unity.
-        load, store: what is read, and what is written.
-        is_inverse: the direction.
+        arrangement: None for that of x and y.
         is_of_chirp: whether it transforms the one chirp, not a batch.
     """
 
-    points: int
-    subs: int
-    whole: int
-    in_step: int
-    in_sub: int
-    out_step: int
-    out_sub: int
-    is_twiddled: bool
-    load: Load
-    store: Store
-    is_inverse: bool
+    kernel: ShapeName
+    shape: BlockShape
+    path: str
+    subs: int = 1
+    in_step: int = 1
+    in_sub: int = 0
+    out_step: int = 1
+    out_sub: int = 0
+    arrangement: Arrangement | None = None
     is_of_chirp: bool = False
 
 
-@cache
-def radices_of(points: int) -> tuple[int, ...] | None:
-    """Return the radices whose product is the number of points; None if it has other factors."""
-    found = []
-    for radix in _RADICES:
-        while points % radix == 0:
-            found.append(radix)
-            points //= radix
-    return tuple(found) if points == 1 else None
+def path(load: Load, store: Store, *marks: Mark) -> str:
+    """Return the kernel's template arguments from LOAD to IS_Y_CHIRPED."""
+    flags = {
+        mark: "true" if mark in marks else "false"
+        for mark in ("X_CHIRPED", "CONVOLVED", "TWISTED", "Y_CHIRPED")
+    }
+    y_is_chirped = flags.pop("Y_CHIRPED")
+    return ", ".join((f"Load::{load}", *flags.values(), f"Store::{store}", y_is_chirped))
 
 
-@cache
-def convolution_of(length: int) -> int | None:
-    """Return the points of the convolution that a transform needs; None if it needs none."""
-    if radices_of(length) is not None and _split(length) is not None:
-        return None
-    return 1 << (2 * length - 2).bit_length()
-
-
-def _split(length: int) -> tuple[int, int] | None:
-    """Return two short lengths with this product, the first one 1 if the length is short itself."""
-    if length <= SHORT:
-        return 1, length
-    for first in range(int(length**0.5), 0, -1):
-        if length % first == 0:
-            return (first, length // first) if length // first <= SHORT else None
-    return None
-
-
-@cache
-def passes_of(length: int, is_inverse: bool) -> tuple[Pass, ...]:
-    """Return the passes of a transform, in order."""
-    convolution = convolution_of(length)
-    if convolution is None:
-        return _transform(length, "INPUT", "OUTPUT", is_inverse)
+def passes_of(length: int, load: Load, store: Store) -> tuple[Pass, ...]:
+    """Return the passes from x to y, in order."""
+    plan = plan_of(length)
+    if plan.halves is not None and store in ("PAIRS", "UNFOLDED"):
+        return (Pass("halves", plan.halves, path(load, store)),)
+    if plan.whole is not None:
+        if not plan.is_convolution:
+            return (Pass("whole", plan.whole, path(load, store)),)
+        spectrum = path("CHIRP", "WORKSPACE")
+        convolution = path(load, store, "X_CHIRPED", "CONVOLVED", "Y_CHIRPED")
+        return (
+            Pass("whole", plan.whole, spectrum, arrangement="ROWS", is_of_chirp=True),
+            Pass("whole", plan.whole, convolution),
+        )
+    assert plan.pair is not None  # noqa: S101  # without a whole there is one
+    first, second = plan.pair
+    columns, rows = partial(_columns, first, second), partial(_rows, first, second)
+    if not plan.is_convolution:
+        return (
+            columns(path(load, "WORKSPACE", "TWISTED")),
+            rows(path("WORKSPACE", store), "ROWS_TO_COLUMNS"),
+        )
     return (
-        *_transform(convolution, "CHIRPED_INPUT", "WORKSPACE", False),
-        *_transform(convolution, "CHIRP", "WORKSPACE", False, is_of_chirp=True),
-        *_transform(convolution, "PRODUCT", "CHIRPED_OUTPUT", True),
+        columns(path("CHIRP", "WORKSPACE", "TWISTED"), is_of_chirp=True),
+        rows(path("WORKSPACE", "WORKSPACE"), "ROWS", is_of_chirp=True),
+        columns(path(load, "WORKSPACE", "X_CHIRPED", "TWISTED")),
+        rows(path("WORKSPACE", "WORKSPACE", "CONVOLVED", "TWISTED"), "ROWS"),
+        columns(path("WORKSPACE", store, "Y_CHIRPED")),
     )
 
 
-def _transform(
-    whole: int, load: Load, store: Store, is_inverse: bool, is_of_chirp: bool = False
-) -> tuple[Pass, ...]:
-    split = _split(whole)
-    assert split is not None  # noqa: S101  # convolution_of has seen to it
-    first, second = split
-    if first == 1:
-        one = Pass(whole, 1, whole, 1, 0, 1, 0, False, load, store, is_inverse, is_of_chirp)
-        return (one,)
-    return (
-        Pass(
-            *(first, second, whole, second, 1, second, 1, True),
-            *(load, "WORKSPACE", is_inverse, is_of_chirp),
-        ),
-        Pass(
-            *(second, first, whole, 1, second, first, 1, False),
-            *("WORKSPACE", store, is_inverse, is_of_chirp),
-        ),
-    )
+def _columns(first: BlockShape, second: BlockShape, path: str, is_of_chirp: bool = False) -> Pass:
+    """Return a pass over the columns of the elements, which writes where it reads."""
+    step = second.points
+    return Pass("first", first, path, step, step, 1, step, 1, "COLUMNS", is_of_chirp)
+
+
+def _rows(
+    first: BlockShape,
+    second: BlockShape,
+    path: str,
+    arrangement: Arrangement,
+    is_of_chirp: bool = False,
+) -> Pass:
+    """Return a pass over the rows of the elements; it writes where it reads, or else columns."""
+    one, two = first.points, second.points
+    out = (1, two) if arrangement == "ROWS" else (one, 1)
+    return Pass("second", second, path, one, 1, two, *out, arrangement, is_of_chirp)

@@ -1,5 +1,3 @@
-from math import prod
-
 import numpy as np
 import pytest
 
@@ -7,14 +5,8 @@ from pluginkit import float32
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError, PluginkitError
 from pluginkit.plugins.dft import Dft
-from pluginkit.plugins.dft.plan import (
-    LONGEST,
-    MOST_RADICES,
-    SHORT,
-    convolution_of,
-    passes_of,
-    radices_of,
-)
+from pluginkit.plugins.dft.plan import LONGEST, passes_of, plan_of
+from pluginkit.plugins.dft.shapes import SHORT, shape_of
 from pluginkit.testing import run_kernels
 from tests.plugins.compilation import (
     QUICK,
@@ -38,10 +30,10 @@ def complex_of(x):
 @pytest.mark.parametrize(
     "length",
     [
-        *(1, 2, 3, 4, 5, 7, 8, 9, 60, 343, 1458, 2048),  # in one pass
-        *(2050, 4096, 2401),  # in two, except 2050 = 2 * 5 * 5 * 41
-        *(11, 97, 1023),  # by a convolution in one pass
-        *(1031, 2053),  # and in two
+        *(1, 2, 3, 4, 5, 7, 8, 9, 11, 19, 60, 343, 1458, 2048),  # in one pass
+        *(4100, 8192, 4802),  # in two, except 4100 = 2 * 2 * 5 * 5 * 41
+        *(23, 97, 1023),  # by a convolution in one pass
+        pytest.param(2053, marks=pytest.mark.slow),  # and in two
     ],
 )
 @pytest.mark.parametrize("inverse", [False, True])
@@ -59,24 +51,56 @@ def test_definition_by_hand():
     np.testing.assert_allclose(complex_of(on_machine(x))[0], expected, atol=1e-6)
 
 
-def test_a_batch_along_other_axes():
-    x = np.random.default_rng(1).normal(size=(3, 24, 5, 2)).astype(np.float32)
-    run = run_kernels(Dft(length=24, axis=1), [x])
+@pytest.mark.parametrize("length", [24, 23, 512])  # of 512 the parts take turns
+def test_a_batch_along_other_axes(length):
+    x = np.random.default_rng(1).normal(size=(3, length, 5, 2)) * length**-0.5
+    run = run_kernels(Dft(length=length, axis=1), [x.astype(np.float32)])
     assert not run.findings
     expected = np.fft.fft(complex_of(x), axis=1)
     np.testing.assert_allclose(complex_of(run.outputs[0]), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("length", [8, 9])
-def test_half_a_spectrum_gives_the_signal_back(length):
-    x = np.random.default_rng(1).normal(size=(2, length, 1)).astype(np.float32)
-    half = on_machine(x, onesided=True)
-    assert half.shape == (2, length // 2 + 1, 2)
-    run = run_kernels(Dft(length=length, onesided=True, inverse=True), [half])
+@pytest.mark.parametrize("length", [8, 9, 46])  # in pairs, or not, or by a convolution
+@pytest.mark.parametrize("axis", [1, 2])
+def test_half_a_spectrum_gives_the_signal_back(length, axis):
+    shape = (2, length, 3, 1) if axis == 1 else (2, 3, length, 1)
+    x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    half = run_kernels(Dft(length=length, axis=axis, onesided=True), [x])
+    assert not half.findings
+    expected = np.fft.rfft(x[..., 0], axis=axis)
+    np.testing.assert_allclose(complex_of(half.outputs[0]), expected, atol=1e-5)
+    again = Dft(length=length, axis=axis, onesided=True, inverse=True)
+    run = run_kernels(again, half.outputs)
+    assert not run.findings
     np.testing.assert_allclose(run.outputs[0], x, atol=1e-6)
 
 
-@pytest.mark.parametrize("length", [12, 13, 2052])
+@pytest.mark.parametrize("size", [12, 17, 18, 21])
+@pytest.mark.parametrize("onesided", [False, True])
+def test_real_numbers_in_pairs_are_cut_off_or_padded(size, onesided):
+    x = np.random.default_rng(1).normal(size=(3, size, 1)).astype(np.float32)
+    run = run_kernels(Dft(length=18, onesided=onesided), [x])
+    assert not run.findings
+    expected = (np.fft.rfft if onesided else np.fft.fft)(x[..., 0], 18)
+    np.testing.assert_allclose(complex_of(run.outputs[0]), expected, atol=1e-5)
+
+
+def test_the_ends_of_half_a_spectrum_have_no_imaginary_parts():
+    half = np.random.default_rng(1).normal(size=(2, 9, 2)).astype(np.float32)
+    run = run_kernels(Dft(length=16, onesided=True, inverse=True), [half])
+    np.testing.assert_allclose(run.outputs[0][..., 0], np.fft.irfft(complex_of(half)), atol=1e-6)
+
+
+@pytest.mark.parametrize("place", [0, 8])
+def test_an_infinite_imaginary_part_of_the_ends_counts(place):
+    half = np.ones((2, 9, 2), np.float32)
+    half[1, place, 1] = np.inf
+    run = run_kernels(Dft(length=16, onesided=True, inverse=True), [half])
+    assert np.isfinite(run.outputs[0][0]).all()
+    assert np.isnan(run.outputs[0][1]).all()
+
+
+@pytest.mark.parametrize("length", [12, 23, 4116])
 @pytest.mark.parametrize("lost", [np.nan, np.inf])
 def test_a_number_that_is_not_finite_takes_its_transform_along(length, lost):
     x = np.ones((2, length, 2), np.float32)
@@ -90,16 +114,21 @@ def test_a_number_that_is_not_finite_takes_its_transform_along(length, lost):
 
 
 def test_every_length_has_passes_of_short_transforms():
-    lengths = [*range(1, 5000), 2**20, 2**20 - 1, LONGEST - 1, LONGEST, 3**13, 7**7]
-    for length in lengths:
-        for each in passes_of(length, False):
-            radices = radices_of(each.points)
-            assert radices is not None, length
-            assert len(radices) <= MOST_RADICES, length
-            assert prod(radices) == each.points <= SHORT, length
-            assert each.points * each.subs == each.whole, length
-        convolution = convolution_of(length)
-        assert convolution is None or convolution >= 2 * length - 1, length
+    for length in (*range(1, 300), *range(4000, 4200, 3), 2**20 - 1, LONGEST - 1, LONGEST, 3**13):
+        plan = plan_of(length)
+        assert plan.points >= (2 * length - 1 if plan.is_convolution else length), length
+        assert not plan.is_convolution or plan.points <= 4 * length, length
+        for each in passes_of(length, "COMPLEX", "COMPLEX"):
+            assert each.shape.points * each.subs == plan.points, length
+            assert each.shape.points <= SHORT, length
+
+
+def test_shapes_read_whole_sectors_with_few_radices():
+    assert shape_of(400).radices == (20, 20)
+    assert shape_of(2048, is_symmetric=True).radices == (16, 8, 16)
+    assert shape_of(64).lanes == 8
+    assert shape_of(23) is None
+    assert shape_of(2 * SHORT) is None
 
 
 @pytest.mark.parametrize("length", [0, -4, LONGEST + 1])

@@ -1,0 +1,254 @@
+// What the transforms read and write: real and complex numbers, halves of spectra, and intermediate results.
+
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "butterfly.cuh"
+
+using pluginkit::Load, pluginkit::Store;
+
+// Numbers of one launch, from launches.py.
+struct Pass {
+    int subs;                                // transforms of this launch that make one whole transform
+    int in_step, in_sub, out_step, out_sub;  // element e of transform s is element e * step + s * sub of the whole
+    int whole;                               // points of the whole transform, or of the convolution
+    int length;                              // points of the transform that was asked for
+    int size, made;                          // elements of x and y along the axis
+    int parts;                               // of the numbers of x
+    int inners;                              // elements of the axes after the transformed one, without the parts
+};
+
+// A complex number in memory, which is read and written at once.
+template <typename T> struct alignas(2 * sizeof(T)) Complex {
+    T real, imaginary;
+};
+
+// Return a / b for b > 0; 64-bit division is slow.
+__device__ __forceinline__ long long quotient(long long a, int b) {
+    if (b == 1) return a;
+    return a < (1LL << 31) ? static_cast<unsigned>(a) / static_cast<unsigned>(b) : a / b;
+}
+
+// How a pass lies in memory. IS_WHOLE: each transform is a whole one. IS_DENSE: its elements are neighbours.
+template <bool IS_WHOLE_, bool IS_DENSE_> struct Access {
+    static constexpr bool IS_WHOLE = IS_WHOLE_, IS_DENSE = IS_DENSE_;
+};
+
+// Where a transform lies among all of them.
+struct Position {
+    long long batch, outer, inner;
+    int sub;
+
+    template <typename ACCESS> __device__ Position(const Pass& pass, long long number, ACCESS) {
+        batch = ACCESS::IS_WHOLE ? number : quotient(number, pass.subs);
+        sub = ACCESS::IS_WHOLE ? 0 : static_cast<int>(number - batch * pass.subs);
+        outer = ACCESS::IS_WHOLE && ACCESS::IS_DENSE ? batch : quotient(batch, pass.inners);
+        inner = batch - outer * pass.inners;
+    }
+};
+
+// Reads the elements of one transform of a pass. Those of the inverse transform have their parts exchanged.
+template <typename T, Load LOAD, bool IS_CHIRPED, bool IS_INVERSE, typename ACCESS> struct Source {
+    static constexpr bool IS_DENSE = ACCESS::IS_DENSE, IS_ROW = IS_DENSE && ACCESS::IS_WHOLE;
+
+    const Pass& pass;
+    const T* __restrict__ x;  // from the transform's first element along the axis
+    const float2* workspace;  // from the whole transform's first element
+    float2* chirp;
+    int sub;
+
+    __device__ Source(const Pass& pass, const T* x, const float2* workspace, float2* chirp, long long number)
+        : pass(pass), chirp(chirp) {
+        const Position at(pass, number, ACCESS{});
+        this->x = x + (at.outer * pass.size * pass.inners + at.inner) * pass.parts;
+        this->workspace = workspace + at.batch * pass.whole;
+        sub = at.sub;
+    }
+
+    // Read R elements of x, `apart` of each other, from `at`; behind its end they are nought.
+    template <typename Element, int R>
+    __device__ __forceinline__ void elements(Element (&found)[R], int at, int apart, int size) const {
+        const long long step = IS_ROW ? 1 : pass.inners, stride = apart * step;
+        const Element* from = reinterpret_cast<const Element*>(x) + at * step;
+#pragma unroll
+        for (int q = 0; q < R; ++q, from += stride) found[q] = at < size - q * apart ? *from : Element{};
+    }
+
+    template <int R> __device__ __forceinline__ void complex(float2 (&v)[R], int at, int apart, int size) const {
+        Complex<T> found[R];
+        elements(found, at, apart, size);
+#pragma unroll
+        for (int q = 0; q < R; ++q) v[q] = {static_cast<float>(found[q].real), static_cast<float>(found[q].imaginary)};
+    }
+
+    // Read real numbers as the real or the imaginary parts.
+    template <int R>
+    __device__ __forceinline__ void real(float2 (&v)[R], int at, int apart, float float2::*part = &float2::x) const {
+        T found[R];
+        elements(found, at, apart, pass.size);
+#pragma unroll
+        for (int q = 0; q < R; ++q) v[q].*part = static_cast<float>(found[q]);
+    }
+
+    // Read neighbouring real numbers as one.
+    template <int R> __device__ __forceinline__ void pairs(float2 (&v)[R], int at, int apart) const {
+        if (IS_ROW && pass.size % 2 == 0) {
+            complex(v, at, apart, pass.size / 2);
+        } else {
+            real(v, 2 * at, 2 * apart);
+            real(v, 2 * at + 1, 2 * apart, &float2::y);
+        }
+    }
+
+    // Read half a spectrum as the transform, from `at`, whose inverse has the signal's even elements as real and its
+    // odd ones as imaginary parts. The ends of half a spectrum have no imaginary parts.
+    template <int APART, int R> __device__ __forceinline__ void folded(float2 (&v)[R], int at) const {
+        float2 mirrored[R];
+        complex(v, at, APART, pass.size);
+        complex(mirrored, R * APART - at, -APART, pass.size);
+        if (at == 0) {
+            v[0] = {v[0].x + 0.0f * v[0].y, 0.0f};
+            mirrored[0] = {mirrored[0].x + 0.0f * mirrored[0].y, 0.0f};
+        }
+#pragma unroll
+        for (int q = 0; q < R; ++q) {
+            const float2 root = ROOTS<2 * R * APART, R * APART>.of[at + q * APART];
+            const float2 other = conjugate(mirrored[q]), odd = (v[q] - other) * conjugate(root);
+            v[q] = v[q] + other + float2{-odd.y, odd.x};
+        }
+    }
+
+    // Read element `at` of a whole spectrum of which x has half.
+    __device__ __forceinline__ float2 mirrored(int at) const {
+        float2 found[1] = {};
+        const bool is_low = 2 * at <= pass.length;
+        const int place = is_low ? at : max(pass.length - at, 0);
+        if (pass.parts == 2) {
+            complex(found, place, 0, pass.size);
+        } else {
+            real(found, place, 0);
+        }
+        return is_low ? found[0] : conjugate(found[0]);
+    }
+
+    // Return element `at` of the chirp's period, and keep the first ones for the passes that multiply by it.
+    __device__ __forceinline__ float2 chirped(int at) const {
+        const int distance = min(at, pass.whole - at);
+        if (distance >= pass.length) return {0.0f, 0.0f};
+        const float2 value = chirp_of(distance, pass.length);
+        if (distance == at) chirp[at] = value;
+        return conjugate(value);
+    }
+
+    // Read the elements of a butterfly of R points, APART of each other.
+    template <int APART, int R> __device__ __forceinline__ void read(float2 (&v)[R], int butterfly) const {
+        const int step = IS_DENSE || ACCESS::IS_WHOLE ? 1 : pass.in_step, apart = APART * step;
+        const int first = butterfly * step + (ACCESS::IS_WHOLE ? 0 : sub * pass.in_sub);
+        if constexpr (LOAD == Load::COMPLEX) complex(v, first, apart, pass.size);
+        if constexpr (LOAD == Load::REAL) real(v, first, apart);
+        if constexpr (LOAD == Load::PAIRS) pairs(v, first, apart);
+        if constexpr (LOAD == Load::FOLDED) folded<APART>(v, first);
+#pragma unroll
+        for (int q = 0; q < R; ++q) {
+            const int at = first + q * apart;
+            if constexpr (LOAD == Load::MIRRORED) v[q] = mirrored(at);
+            if constexpr (LOAD == Load::CHIRP) v[q] = chirped(at);
+            if constexpr (LOAD == Load::WORKSPACE) v[q] = workspace[at];
+            if constexpr (IS_INVERSE && LOAD != Load::CHIRP && LOAD != Load::WORKSPACE) v[q] = swapped(v[q]);
+            if constexpr (IS_CHIRPED) v[q] = at < pass.length ? v[q] * chirp[at] : float2{};
+        }
+    }
+};
+
+// Writes the results of one transform of a pass.
+template <typename T, Store STORE, bool IS_CHIRPED, bool IS_INVERSE, typename ACCESS> struct Target {
+    static constexpr bool IS_DENSE = ACCESS::IS_DENSE, IS_ROW = IS_DENSE && ACCESS::IS_WHOLE;
+
+    const Pass& pass;
+    T* __restrict__ y;  // from the transform's first element along the axis
+    float2* workspace;  // from the whole transform's first element
+    const float2* chirp;
+    float scale;
+    int sub;
+
+    __device__ Target(const Pass& pass, T* y, float2* workspace, const float2* chirp, float scale, long long number)
+        : pass(pass), chirp(chirp), scale(scale) {
+        const Position at(pass, number, ACCESS{});
+        constexpr int PARTS = STORE == Store::REAL || STORE == Store::PAIRS ? 1 : 2;
+        this->y = y + (at.outer * pass.made * pass.inners + at.inner) * PARTS;
+        this->workspace = workspace + at.batch * pass.whole;
+        sub = at.sub;
+    }
+
+    // Write R elements of y, `apart` of each other, from `at`, as far as there are any.
+    template <typename Element, int R>
+    __device__ __forceinline__ void elements(const Element (&values)[R], int at, int apart) const {
+        const long long step = IS_ROW ? 1 : pass.inners, stride = apart * step;
+        Element* to = reinterpret_cast<Element*>(y) + at * step;
+#pragma unroll
+        for (int q = 0; q < R; ++q, to += stride) {
+            if (at < pass.made - q * apart) *to = values[q];
+        }
+    }
+
+    template <int R> __device__ __forceinline__ void complex(const float2 (&v)[R], int at, int apart) const {
+        Complex<T> values[R];
+#pragma unroll
+        for (int q = 0; q < R; ++q) values[q] = {static_cast<T>(v[q].x * scale), static_cast<T>(v[q].y * scale)};
+        elements(values, at, apart);
+    }
+
+    template <int R>
+    __device__ __forceinline__ void real(const float2 (&v)[R], int at, int apart, float float2::*part) const {
+        T values[R];
+#pragma unroll
+        for (int q = 0; q < R; ++q) values[q] = static_cast<T>(v[q].*part * scale);
+        elements(values, at, apart);
+    }
+
+    // Write numbers as two real ones each; y has an even number of them.
+    template <int R> __device__ __forceinline__ void pairs(const float2 (&v)[R], int at, int apart) const {
+        if constexpr (IS_ROW) {
+            complex(v, at, apart);
+        } else {
+            real(v, 2 * at, 2 * apart, &float2::x);
+            real(v, 2 * at + 1, 2 * apart, &float2::y);
+        }
+    }
+
+    // Write the results of a butterfly of R points, APART of each other.
+    template <int APART, int R> __device__ __forceinline__ void write(float2 (&v)[R], int butterfly) const {
+        const int step = IS_DENSE || ACCESS::IS_WHOLE ? 1 : pass.out_step, apart = APART * step;
+        const int first = butterfly * step + (ACCESS::IS_WHOLE ? 0 : sub * pass.out_sub);
+#pragma unroll
+        for (int q = 0; q < R; ++q) {
+            const int at = first + q * apart;
+            if constexpr (STORE == Store::WORKSPACE) workspace[at] = v[q];
+            if constexpr (IS_CHIRPED) v[q] = at < pass.length ? swapped(v[q]) * chirp[at] : v[q];
+            if constexpr (IS_INVERSE) v[q] = swapped(v[q]);
+        }
+        if constexpr (STORE == Store::COMPLEX) complex(v, first, apart);
+        if constexpr (STORE == Store::REAL) real(v, first, apart, &float2::x);
+        if constexpr (STORE == Store::PAIRS) pairs(v, first, apart);
+    }
+
+    // Write the spectrum of a real signal that was read in pairs, from the transform's results and their mirror images.
+    template <int APART, int R>
+    __device__ __forceinline__ void write_unfolded(float2 (&v)[R], const float2 (&mirrored)[R], int butterfly) const {
+        constexpr int POINTS = R * APART;
+        const float2 last[1] = {{v[0].x - v[0].y, 0.0f * v[0].x}};
+        float2 other_half[R];
+#pragma unroll
+        for (int q = 0; q < R; ++q) {
+            const float2 other = conjugate(mirrored[q]), even = v[q] + other;
+            const float2 odd = (v[q] - other) * ROOTS<2 * POINTS, POINTS>.of[butterfly + q * APART];
+            v[q] = {0.5f * (even.x + odd.y), 0.5f * (even.y - odd.x)};
+            other_half[q] = conjugate(v[q]);
+        }
+        complex(v, butterfly, APART);
+        if (butterfly == 0) complex(last, POINTS, 0);
+        if (pass.made > POINTS + 1) complex(other_half, 2 * POINTS - butterfly, -APART);
+    }
+};
