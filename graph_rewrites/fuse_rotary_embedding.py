@@ -113,7 +113,7 @@ def _rotated(
 
 def _taken(match: Match, node: gs.Node) -> tuple[int, int] | None:
     """Return which elements of the last of four axes a Slice takes, up to the last one at most."""
-    stored = [match.constant(each) for each in node.inputs[1:]]
+    stored = [match.value_from_shapes(each) for each in node.inputs[1:]]
     if len(stored) < 3 or any(each is None or each.size != 1 for each in stored):
         return None
     start, end, axis, *step = (int(each.item()) for each in stored if each is not None)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnx.parser
@@ -33,6 +35,33 @@ def model_of(table="[1, 1, s, 8]", low="zero, half", high="half, end", axis=-1, 
            turned = Concat<axis = {axis}>(minus, low)
            across = Mul(turned, sin)
            y = Add(straight, across) }}""")
+
+
+FOLDER = Path(__file__).parent / "models"
+EXPORTED = ("llama_ts", "llama_dynamo", "phi3_dynamo")
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_what_pytorch_exports_of_transformers_becomes_plugins(name, tmp_path):
+    model = onnx.load(FOLDER / f"gates_{name}.onnx")
+    gates = RewriteChoice(also=["FuseRotaryEmbedding", "FuseSwiGLU", "FuseSplitSwiGLU"])
+    result = rewrite_model(model, choice=gates)
+    made = [node.op_type for node in result.model.graph.node]
+    assert [made.count(each) for each in ("RotaryEmbedding_PK", "SwiGLU_PK", "Neg")] == [2, 1, 0]
+    columns = 6 if name.startswith("phi3") else 8
+    shapes = {"x": (2, 5, 8), "query": (2, 3, 5, 8), "key": (2, 1, 5, 8)}
+    shapes |= dict.fromkeys(("cos", "sin"), (2, 5, columns))
+    feeds = {key: normal(*shape).astype(np.float32) for key, shape in shapes.items()}
+    expected = run_onnxruntime(model, feeds)
+    got = run_model(result.model, feeds, result.plugins, base_dir=tmp_path)
+    for key, array in expected.items():
+        np.testing.assert_allclose(got[key], array, rtol=1e-5, atol=1e-6, err_msg=key)
+
+
+def test_a_part_of_unknown_size_is_left():
+    result = rewritten(onnx.load(FOLDER / "gates_phi3_ts.onnx"))
+    assert result.applied == []
+    assert all("expected heads of a known, even size" in each.reason for each in result.refused)
 
 
 def rewritten(model):
