@@ -64,7 +64,6 @@ class AdapterCore:
         node: the name of the node or layer.
         prepared: the enqueue for the current shapes, or None.
         recorded_sizes: the output and workspace sizes that the plugin stated.
-        has_fixed_types: whether it belongs to an execution context, in which types do not change.
         error: the first exception of a callback. Later callbacks then fail too, so that TensorRT
             builds no wrong engine.
     """
@@ -77,7 +76,7 @@ class AdapterCore:
         self.prepared: Prepared | None = None
         self._prepared_by_key: dict[object, Prepared] = {}
         self.recorded_sizes = RecordedSizes()
-        self.has_fixed_types = False
+        self._has_fixed_types = False
         self._fixed_dtypes: list[DType] | None = None
         self.error: BaseException | None = None
         _live.add(self)
@@ -272,9 +271,13 @@ class AdapterCore:
         self.prepared = prepared
         return prepared
 
+    def fix_types(self, are_fixed: bool) -> None:
+        """Read the types of the next call anew, and keep them if they are fixed from now on."""
+        self._has_fixed_types, self._fixed_dtypes = are_fixed, None
+
     def dtypes_of(self, descs: Sequence[Any]) -> list[DType]:
-        """Return the types of an enqueue; those of the descriptors of one context never change."""
-        if not self.has_fixed_types:
+        """Return the types of an enqueue."""
+        if not self._has_fixed_types:
             return [self.flavour.dtype(desc.type) for desc in descs]
         if self._fixed_dtypes is None:
             self._fixed_dtypes = [self.flavour.dtype(desc.type) for desc in descs]

@@ -76,6 +76,7 @@ class PluginV2Callbacks:
                 self._shapes.told(shapes, self._is_open)
                 return
         self._is_open = None
+        self.core.fix_types(False)  # a builder tries several
         dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
         self._smallest = [tuple(dynamic.min[:]) for dynamic in inputs]
         largest: Shapes = [tuple(dynamic.max[:]) for dynamic in inputs]
@@ -90,8 +91,9 @@ class PluginV2Callbacks:
 
     @uninterrupted
     def initialize(self) -> None:
-        """Begin the execution phase; nothing can be prepared until shapes are known."""
+        """Begin the execution phase, in which types do not change and shapes become known."""
         self._is_initialized = True
+        self.core.fix_types(True)
 
     @uninterrupted
     def terminate(self) -> None:

@@ -60,7 +60,7 @@ class PluginV3Callbacks:
     @uninterrupted
     def attach_to_context(self, context: Any) -> Any:
         attached = self.clone()
-        attached.core.has_fixed_types = True
+        attached.core.fix_types(True)
         return attached
 
     @_callback
@@ -79,7 +79,7 @@ class PluginV3Callbacks:
 
     @_callback
     def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        self.core.has_fixed_types = False  # a builder tries several types
+        self.core.fix_types(False)  # a builder tries several
         dtypes = self._dtypes(inputs)
         for bound in ("min", "opt", "max"):
             self.core.check_shapes(
