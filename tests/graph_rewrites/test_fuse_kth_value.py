@@ -113,6 +113,11 @@ KEPT = {
         "p = Gather <axis = 1> (c, at) y = Add(g, p)",
         "int64[1] k = {9}, int64 at = {1}",
     ),
+    "not all of a row is looked at for NaN": (
+        "s, i = TopK (x, k) g = Gather <axis = 1> (s, at) n = IsNaN(s) c = Cast <to = 1> (n) "
+        "m = ReduceMax <keepdims = 0> (c, axis) y = Add(g, m)",
+        "int64[1] k = {5}, int64 at = {1}, int64[1] axis = {1}",
+    ),
     "a position is beyond k": (SORT, "int64[1] k = {5}, int64 at = {5}"),
 }
 

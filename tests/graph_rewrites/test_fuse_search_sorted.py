@@ -46,9 +46,10 @@ def unrolled(comparison):
             r{step} = And(b{step}, o{step})
             p{step} = Add(m{step}, one)
             l{step + 1} = Where(r{step}, p{step}, l{step})
-            k{step} = And(g{step}, o{step})
-            h{step + 1} = Where(k{step}, m{step}, h{step})
         """)
+        if step < 2:
+            lines.append(f"k{step} = And(g{step}, o{step})")
+            lines.append(f"h{step + 1} = Where(k{step}, m{step}, h{step})")
     return " ".join([*lines, "y = Identity(l3)"])
 
 
@@ -99,6 +100,21 @@ OTHERS = {
     "another axis": model_of(
         EXPANDED + "g = Greater(x, e) c = Cast <to = 7> (g) y = ReduceSum <keepdims = 0> (c, last)",
         y="int64[5, b]",
+    ),
+    "a number far from all edges": model_of(
+        unrolled("GreaterOrEqual").replace(
+            "o2 = Less(l2, h2)", "w = Less(l2, h2) v = Less(x, far) o2 = And(w, v)"
+        ),
+        shape="5",
+        more=NUMBERS + ", float far = {1000}",
+    ),
+    "x that is counted itself": model_of(
+        unrolled("GreaterOrEqual").replace(
+            "p2 = Add(m2, one)",
+            "i = Cast <to = 7> (x) j = Div(i, many) q = Add(m2, j) p2 = Add(q, one)",
+        ),
+        shape="5",
+        more=NUMBERS + ", int64 many = {1000}",
     ),
     "places that are changed": model_of(
         EXPANDED + "g = Greater(x, e) n = Cast <to = 7> (g) c = Add(n, n) "
