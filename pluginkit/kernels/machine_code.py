@@ -1,7 +1,7 @@
 """Machine code of kernels, compiled together and kept on disk.
 
-The kernels of one CUDA C++ source are one program, because its headers take longer than its
-kernels. Programs are compiled in threads, as many as there are processors.
+The kernels of one CUDA C++ source are one program, because its headers may take longer than its
+kernels, or several programs where there are processors to spare. Each processor compiles one.
 """
 
 from __future__ import annotations
@@ -105,14 +105,20 @@ def _begin(wanted: Iterable[CudaSpecialisation], arch: str) -> None:
         else:
             future = _coming[one, arch] = Future()
             future.set_result({one: code})
-    for group in missing.values():
-        future = _threads().submit(_made, group, arch)
-        _coming.update({(one, arch): future for one in group})
+    for kernels in missing.values():
+        size = -(-len(kernels) * len(missing) // _processors())
+        for group in (kernels[at : at + size] for at in range(0, len(kernels), size)):
+            future = _threads().submit(_made, group, arch)
+            _coming.update({(one, arch): future for one in group})
+
+
+def _processors() -> int:
+    return os.cpu_count() or 1
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), "pluginkit-compile")
+    return ThreadPoolExecutor(_processors(), "pluginkit-compile")
 
 
 def _forget() -> None:

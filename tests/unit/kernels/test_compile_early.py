@@ -57,6 +57,7 @@ def compiles(monkeypatch, tmp_path):
     programs = []
     original = compiling.compile_cuda
     monkeypatch.setenv("PLUGINKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(compiling, "_processors", lambda: 1)
     monkeypatch.setattr(
         compiling,
         "compile_cuda",

@@ -24,6 +24,7 @@ def compiles(monkeypatch, tmp_path):
     programs = []
     original = module.compile_cuda
     monkeypatch.setenv("PLUGINKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(module, "_processors", lambda: 1)
     monkeypatch.setattr(
         module,
         "compile_cuda",
@@ -56,6 +57,14 @@ def test_the_kernel_at_fault_is_named(compiles):
         machine_code([kernel("add<1>"), kernel("add<9>")], "90")
     machine_code([kernel("add<1>")], "90")
     assert compiles == [["add<1>", "add<9>"], ["add<1>"], ["add<9>"]]  # and the other one is kept
+
+
+def test_spare_processors_share_the_kernels_of_a_source(compiles, monkeypatch):
+    monkeypatch.setattr(module, "_processors", lambda: 4)
+    names = [f"add<{n}>" for n in range(1, 6)]
+    made = machine_code([kernel("copy", CODE + "// other"), *map(kernel, names)], "90")
+    assert len(made) == 6
+    assert sorted(compiles) == [names[:3], names[3:], ["copy"]]
 
 
 def test_what_has_begun_is_waited_for(compiles):
