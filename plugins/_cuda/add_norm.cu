@@ -48,11 +48,28 @@ template <typename T, int N> __device__ __forceinline__ Pack<T, N> rounded(const
     return pack;
 }
 
+// Values of two bytes are added and multiplied in pairs: to round a float result to them is the same, and takes longer.
+template <typename T> struct PairOf;
+template <> struct PairOf<__half> { using type = __half2; };
+template <> struct PairOf<__nv_bfloat16> { using type = __nv_bfloat162; };
+template <typename T, int N> constexpr bool IN_PAIRS = sizeof(T) == 2 && N % 2 == 0;
+
 template <typename T, int N> __device__ __forceinline__ Pack<T, N> sum_of(const Pack<T, N>& a, const Pack<T, N>& b) {
-    float sums[N];
+    Pack<T, N> sum;
+    if constexpr (IN_PAIRS<T, N>) {
+        using Pair = typename PairOf<T>::type;
 #pragma unroll
-    for (int i = 0; i < N; ++i) sums[i] = static_cast<float>(a.value[i]) + static_cast<float>(b.value[i]);
-    return rounded<T>(sums);
+        for (int i = 0; i < N; i += 2) {
+            const auto& own = reinterpret_cast<const Pair&>(a.value[i]);
+            reinterpret_cast<Pair&>(sum.value[i]) = __hadd2(own, reinterpret_cast<const Pair&>(b.value[i]));
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+            sum.value[i] = static_cast<T>(static_cast<float>(a.value[i]) + static_cast<float>(b.value[i]));
+        }
+    }
+    return sum;
 }
 
 // Values of a centred row: how many, their mean, and the sum of the squares of their differences from it.
@@ -114,7 +131,16 @@ __device__ __forceinline__ Pack<T, N> scaled(
         }
         return rounded<T>(wide);
     } else if constexpr (is_same<T, W>) {
-        const auto normalized = rounded<T>(wide);
+        auto normalized = rounded<T>(wide);
+        if constexpr (IN_PAIRS<T, N>) {
+            using Pair = typename PairOf<T>::type;
+#pragma unroll
+            for (int i = 0; i < N; i += 2) {
+                auto& pair = reinterpret_cast<Pair&>(normalized.value[i]);
+                pair = __hmul2(pair, reinterpret_cast<const Pair&>(weight.value[i]));
+            }
+            return normalized;
+        }
 #pragma unroll
         for (int i = 0; i < N; ++i) wide[i] = static_cast<float>(normalized.value[i]);
     }
@@ -123,34 +149,41 @@ __device__ __forceinline__ Pack<T, N> scaled(
     return rounded<T>(wide);
 }
 
-// Combine `value` over a row's threads, which are a power of two up to a warp, or whole warps.
-template <typename V> __device__ __forceinline__ V combined_over_row(V value) {
+// Combine `value` over a row's threads, which are a power of two up to a warp, or whole warps. Steps without a partner
+// are made as well: a loop that ends earlier takes longer.
+template <bool ALONE, typename V> __device__ __forceinline__ V combined_over_row(V value) {
     __shared__ V parts[MAX_THREADS / WARP];
-    const int threads = blockDim.x, lanes = threads < WARP ? threads : WARP;
-    for (int step = lanes / 2; step; step /= 2) value = combined(value, shuffled(value, step));
-    if (threads <= WARP) return value;
-    const int warps = threads / WARP, first = threadIdx.y * warps;
-    if (threadIdx.x % WARP == 0) parts[first + threadIdx.x / WARP] = value;
+    const int threads = blockDim.x;
+#pragma unroll
+    for (int step = WARP / 2; step; step /= 2) {
+        const V other = shuffled(value, step);
+        if (ALONE || step < threads) value = combined(value, other);
+    }
+    if (!ALONE && threads <= WARP) return value;
+    const int warps = threads / WARP, first = ALONE ? 0 : threadIdx.y * warps, lane = threadIdx.x % WARP;
+    if (lane == 0) parts[first + threadIdx.x / WARP] = value;
     __syncthreads();
-    const int lane = (threadIdx.y * threads + threadIdx.x) % WARP;
     value = lane < warps ? parts[first + lane] : V{};
 #pragma unroll
     for (int step = WARP / 2; step; step /= 2) value = combined(value, shuffled(value, step));
     return value;
 }
 
-template <bool CENTRED, typename T, typename W, int LANES, int KEPT, bool SHIFTED>
+// ALONE: whether a block has one row, of which its threads keep all vectors.
+template <bool CENTRED, typename T, typename W, int LANES, int KEPT, bool ALONE, bool SHIFTED>
 __global__ void __launch_bounds__(MAX_THREADS) add_norm(
     T* y, T* total, const T* x, const T* residual, const W* weight, const W* bias, long long rows, int inner,
     float epsilon
 ) {
     using Values = Pack<T, LANES>;
     using Value = Pack<T, 1>;
-    const long long row = static_cast<long long>(blockIdx.x) * blockDim.y + threadIdx.y, start = row * inner;
+    const long long row = ALONE ? blockIdx.x : static_cast<long long>(blockIdx.x) * blockDim.y + threadIdx.y;
+    const long long start = row * inner;
     // Threads beyond the last row load nothing, but take part in the shuffles of their warp.
-    const int own = row < rows ? inner : 0, threads = blockDim.x, thread = threadIdx.x;
+    const int own = ALONE || row < rows ? inner : 0, threads = blockDim.x, thread = threadIdx.x;
     const int head = SHIFTED ? static_cast<int>((LANES - start % LANES) % LANES) : 0;  // before the first vector
     const int vectors = max(own - head, 0) / LANES, edges = SHIFTED ? own - vectors * LANES : 0;
+    const int rest = ALONE ? vectors : thread + KEPT * threads;  // the first vector that a thread does not keep
     x += start, residual += start, y += start, total += start;
     const Values* xs = reinterpret_cast<const Values*>(x + head);
     const Values* residuals = reinterpret_cast<const Values*>(residual + head);
@@ -191,25 +224,25 @@ __global__ void __launch_bounds__(MAX_THREADS) add_norm(
             gathered = combined(gathered, gathered_from<CENTRED>(kept[first + k]));
         }
     }
-    for (int at = thread + KEPT * threads; at < vectors; at += threads) {
+    for (int at = rest; at < vectors; at += threads) {
         const Values sum = sum_of(xs[at], residuals[at]);
         totals[at] = sum;
         gathered = combined(gathered, gathered_from<CENTRED>(sum));
     }
     const int edge = thread < head ? thread : thread + vectors * LANES;
     Value edge_sum;
-    if (thread < edges) {
+    if (SHIFTED && thread < edges) {
         edge_sum = sum_of(Value{x[edge]}, Value{residual[edge]});
         total[edge] = edge_sum.value[0];
         gathered = combined(gathered, gathered_from<CENTRED>(edge_sum));
     }
 
-    const auto found = combined_over_row(gathered);
+    const auto found = combined_over_row<ALONE>(gathered);
     Norm norm;
     float squares;
     if constexpr (CENTRED) norm.mean = found.mean, squares = found.squares;
     else norm.mean = 0.0f, squares = found;
-    norm.inverse = 1.0f / sqrtf(squares / static_cast<float>(inner) + epsilon);
+    norm.inverse = rsqrtf(__fdividef(squares, static_cast<float>(inner)) + epsilon);
 #pragma unroll
     for (int k = 0; k < KEPT; ++k) {
         const int at = thread + k * threads;
@@ -218,10 +251,10 @@ __global__ void __launch_bounds__(MAX_THREADS) add_norm(
         const auto factors = EARLY ? early[loaded] : weights(at), addends = EARLY ? early_biases[loaded] : biases(at);
         ys[at] = scaled<CENTRED>(kept[k], factors, addends, norm);
     }
-    for (int at = thread + KEPT * threads; at < vectors; at += threads) {
+    for (int at = rest; at < vectors; at += threads) {
         ys[at] = scaled<CENTRED>(totals[at], weights(at), biases(at), norm);
     }
-    if (thread < edges) {
+    if (SHIFTED && thread < edges) {
         const Pack<W, 1> factor = {weight[edge]}, addend = {has_bias ? bias[edge] : W{}};
         y[edge] = scaled<CENTRED>(edge_sum, factor, addend, norm).value[0];
     }

@@ -49,8 +49,9 @@ _MANY_VECTORS = 64
 _BLOCK = 128
 #: The vectors of a thread if there are many rows, so that two loads of each input are in flight.
 _VECTORS = 2
-#: With fewer rows a GPU has threads to spare, and each takes one vector.
-_FEW_ROWS = 128
+#: With fewer rows a GPU has threads to spare, and each takes one vector; but with more threads than
+#: the second number a block takes longer to begin and to add up.
+_FEW_ROWS, _FEW_THREADS = 128, 512
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class RowLayout:
         rows: the rows of a block.
         lanes: the elements of a load, one of ``LANES``.
         kept: the vectors that a thread keeps in registers, one of ``KEPT``.
+        is_alone: whether a block has one row, and these are all its vectors.
         is_shifted: whether rows may not be aligned to vectors.
     """
 
@@ -69,12 +71,18 @@ class RowLayout:
     rows: int
     lanes: int
     kept: int
+    is_alone: bool
     is_shifted: bool
 
     @property
     def constants(self) -> dict[str, int | bool]:
         """The kernel's constants."""
-        return {"LANES": self.lanes, "KEPT": self.kept, "SHIFTED": self.is_shifted}
+        return {
+            "LANES": self.lanes,
+            "KEPT": self.kept,
+            "ALONE": self.is_alone,
+            "SHIFTED": self.is_shifted,
+        }
 
 
 def layout_of(rows: int, inner: int, itemsize: int) -> RowLayout:
@@ -84,21 +92,26 @@ def layout_of(rows: int, inner: int, itemsize: int) -> RowLayout:
     if inner % lanes and not is_shifted:
         lanes = 1
     vectors = max(inner // lanes, 1)
-    wanted = -(-vectors // (1 if rows < _FEW_ROWS else _VECTORS))
+    wanted = -(-vectors // _VECTORS)
+    if rows < _FEW_ROWS:
+        wanted = max(wanted, min(vectors, _FEW_THREADS))
     if wanted <= _WARP_SIZE:
         threads = 1 << (wanted - 1).bit_length()
     else:
         threads = min(-(-wanted // _WARP_SIZE) * _WARP_SIZE, _MAX_THREADS)
     kept = next((n for n in KEPT if n * threads >= vectors), KEPT[-1])
-    return RowLayout(threads, max(_BLOCK // threads, 1), lanes, kept, is_shifted)
+    block_rows = max(_BLOCK // threads, 1)
+    is_alone = block_rows == 1 and kept * threads >= vectors
+    return RowLayout(threads, block_rows, lanes, kept, is_alone, is_shifted)
 
 
 def kernel_of(*, is_centred: bool) -> CudaKernel:
     """Return the kernel for rows less their mean, or for rows as they are."""
     return CudaKernel(
         "../_cuda/add_norm.cu",
-        f"add_norm<{str(is_centred).lower()}, {{T}}, {{W}}, {{LANES}}, {{KEPT}}, {{SHIFTED}}>",
-        {"LANES": LANES, "KEPT": KEPT, "SHIFTED": (False, True)},
+        f"add_norm<{str(is_centred).lower()}, {{T}}, {{W}}, {{LANES}}, {{KEPT}}, {{ALONE}}, "
+        "{SHIFTED}>",
+        {"LANES": LANES, "KEPT": KEPT, "ALONE": (False, True), "SHIFTED": (False, True)},
         defines=_DEFINES,
     )
 
