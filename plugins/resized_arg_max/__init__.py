@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from pluginkit import (
     Case,
     CudaKernel,
+    Dim,
     Input,
     InputError,
     Launch,
     Output,
     Plugin,
     TensorDesc,
+    Workspace,
     attribute,
     float32,
     int32,
@@ -22,6 +24,7 @@ from pluginkit import (
     known,
 )
 from pluginkit.plugins.resized_arg_max.cases import resized_arg_max_cases
+from pluginkit.plugins.resized_arg_max.parts import PARTS_BYTES, parts_of
 from pluginkit.plugins.resized_arg_max.reference import LARGEST, resized_arg_max
 
 _THREADS = 256
@@ -29,6 +32,14 @@ _THREADS = 256
 _COLUMNS = 4
 #: The most pixels of a map that a block keeps in shared memory; larger maps are read from global.
 _KEPT = 4096
+_WARP = 32
+_DEFINES = {
+    "THREADS": _THREADS,
+    "COLUMNS": _COLUMNS,
+    "KEPT": _KEPT,
+    "LARGEST": LARGEST,
+    "WARP": _WARP,
+}
 
 
 class ResizedArgMax(Plugin):
@@ -45,7 +56,7 @@ class ResizedArgMax(Plugin):
                  is 65536.
     Outputs:     rows: (N, K) int64. columns: (N, K) int64. largest: (N, K) float32, the pixel.
     Attributes:  cubic_coeff_a: float, default -0.75.
-    Workspace:   none.
+    Workspace:   8 KiB, for what is found in parts of maps.
     Tolerance:   float32 1e-5, relative to max(1, largest); places exact.
     Errors:      PK124 maps, heights and widths differ in N. size: a map has no pixel, or 2^24.
     Source:      ONNX Resize-19 with mode cubic, then ArgMax-13: keypoints of torchvision.
@@ -63,15 +74,18 @@ class ResizedArgMax(Plugin):
     largest = Output(float32, shape=("N", "K"))
 
     kernel = CudaKernel(
-        "kernel.cu",
-        "resized_arg_max",
-        defines={"THREADS": _THREADS, "COLUMNS": _COLUMNS, "KEPT": _KEPT, "LARGEST": LARGEST},
+        "kernel.cu", "resized_arg_max<{IN_PARTS}>", {"IN_PARTS": (False, True)}, defines=_DEFINES
     )
+    compare = CudaKernel("kernel.cu", "largest_of_parts", defines=_DEFINES)
 
     def check(self, maps: TensorDesc, heights: TensorDesc, widths: TensorDesc) -> None:
         """Check that maps have pixels, and fewer than float32 counts."""
         if not 0 < known(maps.shape[2]) * known(maps.shape[3]) < 2**24:
             raise InputError(f"{maps}; expected maps of 1 to 2^24 - 1 pixels.", code="size")
+
+    def workspace_bytes(self, maps: TensorDesc, heights: TensorDesc, widths: TensorDesc) -> Dim:
+        """Return room for the parts of as many maps as are divided."""
+        return PARTS_BYTES
 
     def launches(
         self,
@@ -81,18 +95,25 @@ class ResizedArgMax(Plugin):
         rows: TensorDesc,
         columns: TensorDesc,
         largest: TensorDesc,
-    ) -> Launch:
-        """Return one launch, with a block for each map."""
-        return Launch(
+        workspace: Workspace,
+    ) -> Sequence[Launch]:
+        """Return one launch, with a block for each map; two with blocks for parts of few maps."""
+        parts, found = parts_of(maps), (rows, columns, largest)
+        count, height, width = map(int32, maps.shape[1:])
+        search = Launch(
             self.kernel,
-            rows.size,
+            (rows.size, parts),
             _THREADS,
             (
-                *(rows, columns, largest, maps, heights, widths),
-                *map(int32, maps.shape[1:]),
-                self.cubic_coeff_a,
+                *(workspace, *found, maps, heights, widths),
+                *(count, height, width, self.cubic_coeff_a),
             ),
+            constants={"IN_PARTS": parts > 1},
         )
+        if parts == 1:
+            return (search,)
+        compared = (*found, workspace, widths, count, int32(parts))
+        return search, Launch(self.compare, rows.size, _WARP, compared)
 
     def reference(
         self, maps: np.ndarray, heights: np.ndarray, widths: np.ndarray

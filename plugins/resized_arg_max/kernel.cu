@@ -1,8 +1,9 @@
-// ResizedArgMax: a block takes one map, keeps it in shared memory if it fits, and computes every pixel of the resized
-// map to find the largest. A thread takes a few columns of a strip of rows and goes down them: of the four rows of the map
-// that a pixel reads, interpolated along the row, the next pixel below reads most again.
+// ResizedArgMax: a block takes one map, or with few maps a part of one, keeps the map in shared memory if it fits, and
+// computes every pixel of the resized map to find the largest. A thread takes a few columns of a strip of rows and goes
+// down them: of the four rows of the map that a pixel reads, interpolated along the row, the next pixel below reads most
+// again. The largest pixels of parts are compared by a second kernel.
 
-using pluginkit::COLUMNS, pluginkit::KEPT, pluginkit::LARGEST, pluginkit::THREADS;  // from __init__.py
+using pluginkit::COLUMNS, pluginkit::KEPT, pluginkit::LARGEST, pluginkit::THREADS, pluginkit::WARP;  // from __init__.py
 
 // The four pixels along an axis that a resized pixel reads, from `first` - 1 on, and their weights.
 struct Taps {
@@ -61,9 +62,27 @@ struct Best {
     }
 };
 
+__device__ __forceinline__ int resized(long long size) {
+    return static_cast<int>(min(max(size, 1LL), static_cast<long long>(LARGEST)));
+}
+
+// Where the largest pixels of the maps go.
+struct Found {
+    long long *rows, *columns;
+    float* largest;
+
+    __device__ __forceinline__ void put(long long map, const Best& best, int width) const {
+        rows[map] = best.place / width;
+        columns[map] = best.place % width;
+        largest[map] = best.value;
+    }
+};
+
+// A block takes a part of a map, by rows of the resized one.
+template <bool IN_PARTS>
 __global__ void __launch_bounds__(THREADS)
-    resized_arg_max(long long* __restrict__ rows, long long* __restrict__ columns, float* __restrict__ largest,
-                    const float* __restrict__ maps, const long long* __restrict__ heights,
+    resized_arg_max(Best* __restrict__ parts, long long* __restrict__ rows, long long* __restrict__ columns,
+                    float* __restrict__ largest, const float* __restrict__ maps, const long long* __restrict__ heights,
                     const long long* __restrict__ widths, int count, int map_height, int map_width, float a) {
     __shared__ float kept[KEPT];
     __shared__ Best bests[THREADS];
@@ -75,14 +94,13 @@ __global__ void __launch_bounds__(THREADS)
     }
     __syncthreads();
     const float* source = is_kept ? kept : map;
-    const int height = static_cast<int>(min(max(heights[item], 1LL), static_cast<long long>(LARGEST)));
-    const int width = static_cast<int>(min(max(widths[item], 1LL), static_cast<long long>(LARGEST)));
+    const int height = resized(heights[item]), width = resized(widths[item]);
     const float scale_y = __fdiv_rn(static_cast<float>(height), static_cast<float>(map_height));
     const float scale_x = __fdiv_rn(static_cast<float>(width), static_cast<float>(map_width));
     const int across = min((width - 1) / COLUMNS + 1, THREADS);  // threads for a row
-    const int strips = THREADS / across, strip = threadIdx.x / across;
-    const int rows_of_strip = (height - 1) / strips + 1, top = min(strip * rows_of_strip, height);
-    const int bottom = strip < strips ? min(top + rows_of_strip, height) : top;
+    const int strips = THREADS / across, own = threadIdx.x / across, strip = blockIdx.y * strips + own;
+    const int rows_of_strip = (height - 1) / (strips * gridDim.y) + 1, top = min(strip * rows_of_strip, height);
+    const int bottom = own < strips ? min(top + rows_of_strip, height) : top;
     Best best = {-__int_as_float(0x7f800000), -1};
     for (int left = threadIdx.x % across; left < width; left += across * COLUMNS) {
         Column columns_at[COLUMNS];
@@ -132,9 +150,27 @@ __global__ void __launch_bounds__(THREADS)
             bests[threadIdx.x] = best;
         }
     }
-    if (threadIdx.x == 0) {
-        rows[blockIdx.x] = best.place / width;
-        columns[blockIdx.x] = best.place % width;
-        largest[blockIdx.x] = best.value;
+    if (threadIdx.x > 0) return;
+    if (IN_PARTS) {
+        parts[1LL * blockIdx.x * gridDim.y + blockIdx.y] = best;
+    } else {
+        Found{rows, columns, largest}.put(blockIdx.x, best, width);
     }
+}
+
+// A warp compares the parts of a map.
+__global__ void __launch_bounds__(WARP)
+    largest_of_parts(long long* __restrict__ rows, long long* __restrict__ columns, float* __restrict__ largest,
+                     const Best* __restrict__ parts, const long long* __restrict__ widths, int count, int number) {
+    Best best = {-__int_as_float(0x7f800000), -1};
+    for (int part = threadIdx.x; part < number; part += WARP) {
+        const Best other = parts[1LL * blockIdx.x * number + part];
+        best.take(other.value, other.place);
+    }
+#pragma unroll
+    for (int step = WARP / 2; step > 0; step /= 2) {
+        const float value = __shfl_xor_sync(~0u, best.value, step);
+        best.take(value, __shfl_xor_sync(~0u, best.place, step));
+    }
+    if (threadIdx.x == 0) Found{rows, columns, largest}.put(blockIdx.x, best, resized(widths[blockIdx.x / count]));
 }

@@ -65,6 +65,20 @@ def test_the_first_of_equal_pixels_counts_and_nan_is_below_all():
         assert largest[0, 1] == 5
 
 
+def test_parts_of_a_map_are_compared_as_the_whole():
+    """Few maps are divided into parts, which different blocks take."""
+    rng = np.random.default_rng(5)
+    maps = rng.normal(size=(2, 1, 13, 12)).astype(np.float32)
+    maps[1] = np.nan
+    for got, expected in zip(
+        on_machine(maps, [37, 9], [20, 5]), reference(maps, [37, 9], [20, 5]), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
+    rows, columns, _ = on_machine(np.zeros_like(maps), [37, 9], [20, 5])
+    assert not rows.any()
+    assert not columns.any()
+
+
 @pytest.mark.parametrize(
     "shapes",
     [[(2, 3, 4, 4), (2,), (1,)], [(2, 3, 0, 4), (2,), (2,)], [(1, 1, 4096, 4096), (1,), (1,)]],
