@@ -21,23 +21,22 @@ from pluginkit import (
     attribute,
     bfloat16,
     ceil_div,
+    dim_max,
     dim_min,
     float16,
     float32,
     int32,
     known,
     product,
-    where,
 )
 from pluginkit.plugins.max_roi_pool.cases import max_roi_pool_cases
 from pluginkit.plugins.max_roi_pool.reference import FURTHEST, max_roi_pool
 
-_THREADS = 256
-#: The threads that share a bin with more than this many pixels, or every bin if all are fewer than
-#: this.
-_LANES, _FEW, _FEW_BINS = 8, 96, 2**14
-#: The most blocks of a region.
-_BLOCKS = 64
+#: The threads of a block, the bins of a warp, and the pixels of a column that are loaded together.
+_THREADS, _BINS, _ROWS = 256, 8, 4
+#: With this many warps a GPU is busy; where there are more, each takes several channels, up to the
+#: second number, for which it finds its pixels once.
+_ENOUGH, _LONGEST_RUN = 2**14, 16
 #: What a bin is whose pixels are all NaN or minus infinity, as in ONNX Runtime.
 _LOWEST = {float32: -3.4028234663852886e38, float16: -65504.0, bfloat16: -3.3895313892515355e38}
 
@@ -79,9 +78,8 @@ class MaxRoiPool(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "max_roi_pool<{T}, {SHARED}>",
-        {"SHARED": (False, True)},
-        defines={"THREADS": _THREADS, "LANES": _LANES, "FEW": _FEW, "FURTHEST": FURTHEST},
+        "max_roi_pool<{T}>",
+        defines={"THREADS": _THREADS, "BINS": _BINS, "ROWS": _ROWS, "FURTHEST": FURTHEST},
     )
 
     def check(self, X: TensorDesc, rois: TensorDesc) -> None:  # noqa: N803  # ONNX's name
@@ -96,19 +94,21 @@ class MaxRoiPool(Plugin):
         return rois.shape[0], X.shape[1], *self.pooled_shape
 
     def launches(self, X: TensorDesc, rois: TensorDesc, Y: TensorDesc) -> Launch:  # noqa: N803
-        """Return one launch with some blocks for each region."""
-        bins = known(X.shape[1]) * product(self.pooled_shape)
-        is_shared = known(Y.size) < _FEW_BINS
-        per_block = where(is_shared, _THREADS // _LANES, _THREADS)
+        """Return one launch in which a warp takes a row of bins of some channels."""
+        channels, regions = known(X.shape[1]), known(rois.shape[0])
+        rows_of_bins = self.pooled_shape[0] * ceil_div(self.pooled_shape[1], _BINS)
+        wanted = ceil_div(channels * rows_of_bins * regions, _ENOUGH)
+        run = dim_min(dim_max(wanted, 1), _LONGEST_RUN)
+        warps = ceil_div(channels, run) * rows_of_bins
         return Launch(
             self.kernel,
-            (rois.shape[0], dim_min(ceil_div(bins, per_block), _BLOCKS)),
+            regions * ceil_div(warps, _THREADS // 32),
             _THREADS,
             (
                 *(Y, X, rois, int32((*X.shape, *self.pooled_shape))),
+                *map(int32, (regions, run)),
                 *(self.spatial_scale, float32(_LOWEST[X.dtype])),
             ),
-            constants={"SHARED": is_shared},
         )
 
     def reference(self, X: np.ndarray, rois: np.ndarray) -> np.ndarray:  # noqa: N803

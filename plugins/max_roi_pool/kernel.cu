@@ -1,10 +1,11 @@
-// MaxRoiPool: a block takes bins of one region. Where bins are many, a thread takes one; those with many pixels are then
-// read by eight threads each, one after the other. Where bins are few, eight threads take one.
+// MaxRoiPool: a warp takes up to eight adjacent bins of a row of bins, and their pixels channel by channel. Each lane goes
+// down a column of pixels; the largest pixels of the columns then go to the lanes of their bins. Where the bins have few
+// columns, several channels share the warp.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::FEW, pluginkit::FURTHEST, pluginkit::LANES, pluginkit::THREADS;  // from __init__.py
+using pluginkit::BINS, pluginkit::FURTHEST, pluginkit::ROWS, pluginkit::THREADS;  // from __init__.py
 
 struct Sizes {
     int images, channels, height, width, bins_y, bins_x;
@@ -30,71 +31,63 @@ __device__ __forceinline__ void take(float& largest, float value) {
     if (value > largest) largest = value;
 }
 
-// A rectangle of pixels.
-template <typename T> struct Pixels {
-    const T* corner;
-    int high, wide, stride;
-
-    // Take the pixels of every `step`-th column, from `first` on.
-    __device__ __forceinline__ void take_columns(float& largest, int first, int step) const {
-        for (int row = 0; row < high; ++row) {
-            for (int column = first; column < wide; column += step) {
-                take(largest, static_cast<float>(corner[1LL * row * stride + column]));
-            }
-        }
-    }
-};
-
-// Return the largest of the numbers of LANES adjacent threads. The whole warp must call it.
-__device__ __forceinline__ float largest_of_lanes(float value) {
+// Return the largest of `high` pixels of a column, and `largest`. Several loads are in flight.
+template <typename T>
+__device__ __forceinline__ float largest_of_column(const T* __restrict__ top, int high, int width, float largest) {
+    for (int row = 0; row < high; row += ROWS) {
+        float pixels[ROWS];
 #pragma unroll
-    for (int step = LANES / 2; step > 0; step /= 2) take(value, __shfl_xor_sync(~0u, value, step));
-    return value;
+        for (int i = 0; i < ROWS; ++i) {
+            pixels[i] = row + i < high ? static_cast<float>(top[1LL * (row + i) * width]) : largest;
+        }
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i) take(largest, pixels[i]);
+    }
+    return largest;
 }
 
-template <typename T, bool SHARED>
+// A warp takes one row of bins, or a part of it, of `run` channels of a region.
+template <typename T>
 __global__ void __launch_bounds__(THREADS) max_roi_pool(T* __restrict__ y, const T* __restrict__ x,
-                                                        const T* __restrict__ rois, Sizes sizes, float scale,
-                                                        float lowest) {
-    constexpr int PER_BIN = SHARED ? LANES : 1, BINS = THREADS / PER_BIN;
-    const T* roi = rois + 5LL * blockIdx.x;
+                                                        const T* __restrict__ rois, Sizes sizes, int regions, int run,
+                                                        float scale, float lowest) {
+    const int lane = threadIdx.x % 32, groups = (sizes.bins_x - 1) / BINS + 1, rows_of_bins = sizes.bins_y * groups;
+    const int block = blockIdx.x / regions, region = blockIdx.x - block * regions;
+    const int number = block * (THREADS / 32) + threadIdx.x / 32, first_channel = number / rows_of_bins * run;
+    if (first_channel >= sizes.channels) return;
+    const int row_of_bins = number % rows_of_bins, bin_y = row_of_bins / groups, first_bin = row_of_bins % groups * BINS;
+    const int bins = min(BINS, sizes.bins_x - first_bin), end = min(first_channel + run, sizes.channels);
+    const T* roi = rois + 5LL * region;
     const float image = static_cast<float>(roi[0]);
     const bool is_there = image >= 0.0f && image < static_cast<float>(sizes.images);
-    const float x1 = static_cast<float>(roi[1]), y1 = static_cast<float>(roi[2]);
-    const float x2 = static_cast<float>(roi[3]), y2 = static_cast<float>(roi[4]);
-    const int bins = sizes.bins_y * sizes.bins_x, work = sizes.channels * bins, lane = threadIdx.x % LANES;
-    const long long plane = 1LL * sizes.height * sizes.width;
-    const T* first = x + (is_there ? static_cast<int>(image) : 0) * sizes.channels * plane;
-    for (int begin = blockIdx.y * BINS; begin < work; begin += gridDim.y * BINS) {
-        const int item = begin + threadIdx.x / PER_BIN;
-        const bool is_bin = item < work;
-        const int channel = is_bin ? item / bins : 0, bin = is_bin ? item - channel * bins : 0;
-        const int bin_y = bin / sizes.bins_x, bin_x = bin - bin_y * sizes.bins_x;
-        const int2 rows = pixels_of(y1, y2, scale, bin_y, sizes.bins_y, sizes.height);
-        const int2 columns = pixels_of(x1, x2, scale, bin_x, sizes.bins_x, sizes.width);
-        const Pixels<T> own = {first + channel * plane + 1LL * rows.x * sizes.width + columns.x,
-                               is_bin && is_there ? max(rows.y - rows.x, 0) : 0, max(columns.y - columns.x, 0),
-                               sizes.width};
-        const long long count = 1LL * own.high * own.wide;
-        float largest = count == 0 ? 0.0f : lowest;
-        if (SHARED) {
-            own.take_columns(largest, lane, LANES);
-            largest = largest_of_lanes(largest);
-        } else {
-            if (count <= FEW) own.take_columns(largest, 0, 1);
-            for (int owner = 0; __any_sync(~0u, count > FEW) && owner < LANES; ++owner) {
-                const unsigned long long address = reinterpret_cast<unsigned long long>(own.corner);
-                const Pixels<T> other = {reinterpret_cast<const T*>(__shfl_sync(~0u, address, owner, LANES)),
-                                         __shfl_sync(~0u, own.high, owner, LANES),
-                                         __shfl_sync(~0u, own.wide, owner, LANES), sizes.width};
-                float found = lowest;
-                if (1LL * other.high * other.wide > FEW) other.take_columns(found, lane, LANES);
-                found = largest_of_lanes(found);
-                if (lane == owner && count > FEW) largest = found;
+    const int2 rows = pixels_of(static_cast<float>(roi[2]), static_cast<float>(roi[4]), scale, bin_y, sizes.bins_y,
+                                sizes.height);
+    const int2 columns = pixels_of(static_cast<float>(roi[1]), static_cast<float>(roi[3]), scale,
+                                   first_bin + min(lane % BINS, bins - 1), sizes.bins_x, sizes.width);
+    const int left = __shfl_sync(~0u, columns.x, 0), high = is_there ? rows.y - rows.x : 0;
+    const int wide = __shfl_sync(~0u, columns.y, BINS - 1) - left;
+    const int span = wide <= 8 ? 8 : wide <= 16 ? 16 : 32, lanes = span / BINS;  // of a channel, and of a bin
+    const int bin = lane % span / lanes, low = __shfl_sync(~0u, columns.x, bin) - left;
+    const int after = __shfl_sync(~0u, columns.y, bin) - left;
+    const float nothing = !is_there ? __int_as_float(0x7fffffff) : high > 0 && after > low ? lowest : 0.0f;
+    const long long plane = 1LL * sizes.height * sizes.width, bins_of_channel = 1LL * sizes.bins_y * sizes.bins_x;
+    const T* corner = x + (is_there ? static_cast<int>(image) : 0LL) * sizes.channels * plane +
+                      1LL * rows.x * sizes.width + left;
+    T* target = y + 1LL * region * sizes.channels * bins_of_channel + bin_y * sizes.bins_x + first_bin + bin;
+    for (int begin = first_channel; begin < end; begin += 32 / span) {
+        const int channel = begin + lane / span;
+        float largest = nothing;
+        for (int tile = 0; tile < wide; tile += span) {
+            const int column = tile + lane % span;
+            const int pixels = column < wide && channel < end ? high : 0;
+            const float tallest = largest_of_column(corner + channel * plane + column, pixels, sizes.width, lowest);
+            const int stop = min(after - tile, span);
+            for (int at = max(low - tile, 0) + lane % lanes; __any_sync(~0u, at < stop); at += lanes) {
+                const float other = __shfl_sync(~0u, tallest, at, span);
+                if (at < stop) take(largest, other);
             }
         }
-        if (is_bin && (!SHARED || lane == 0)) {
-            y[1LL * blockIdx.x * work + item] = static_cast<T>(is_there ? largest : __int_as_float(0x7fffffff));
-        }
+        for (int step = lanes / 2; step > 0; step /= 2) take(largest, __shfl_xor_sync(~0u, largest, step));
+        if (lane % lanes == 0 && bin < bins && channel < end) target[channel * bins_of_channel] = static_cast<T>(largest);
     }
 }

@@ -63,7 +63,7 @@ def test_nan_is_not_the_largest(pixels, expected):
 
 @pytest.mark.parametrize(("pooled_shape", "regions"), [((7, 10), 10), ((2, 2), 200)], ids=str)
 def test_many_bins_of_few_and_of_many_pixels(pooled_shape, regions):
-    """A thread takes a bin of few pixels; several threads share one of many."""
+    """A warp takes up to eight bins of a row, of one channel where they are wide, else of more."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1, 24, 60, 60)).astype(np.float32)
     corners = rng.uniform(-5, 30, (regions, 2)), rng.uniform(20, 70, (regions, 2))
