@@ -1,33 +1,8 @@
-// Gaussian elimination with partial pivoting, of many matrices [A | B] in float32: row operations turn A into an upper
-// triangle, whose pivots are the determinant, and from it B into the solution of A X = B.
-//
-// Every operation is rounded once, and each element sees its operations in the order of the pivots, whichever kernel
-// runs. Of equal candidates for a pivot the upper one is taken; NaN is none.
+// The elimination of small matrices: a thread takes a matrix, or a row; and of the largest: a block takes a matrix.
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
+#include "elimination.cuh"
 
-using pluginkit::BLOCK, pluginkit::Purpose, pluginkit::WARP_BLOCK;  // from elimination.py
-
-__device__ __forceinline__ float minus_product(float value, float a, float b) {
-    return __fsub_rn(value, __fmul_rn(a, b));
-}
-
-// Return by how much of the pivot's row a row below is reduced. A pivot of 0 is below nothing but zeros.
-__device__ __forceinline__ float factor_of(float value, float pivot) {
-    return pivot == 0.0f ? 0.0f : __fdiv_rn(value, pivot);
-}
-
-// What a candidate for a pivot is worth.
-__device__ __forceinline__ float worth(float value) { return isnan(value) ? -1.0f : fabsf(value); }
-
-// Return element (row, column) of [A | B], where B is the identity for an inverse.
-template <Purpose PURPOSE, typename T>
-__device__ __forceinline__ float element(const T* a, const T* b, int row, int column, int size, int columns) {
-    if (column < size) return static_cast<float>(a[1LL * row * size + column]);
-    if (PURPOSE == Purpose::SOLVE) return static_cast<float>(b[1LL * row * columns + column - size]);
-    return row == column - size ? 1.0f : 0.0f;
-}
+using pluginkit::BLOCK, pluginkit::TEAM, pluginkit::WARP_BLOCK;  // from elimination.py
 
 // A thread takes a matrix, in registers.
 template <typename T, Purpose PURPOSE, int SIZE>
@@ -102,30 +77,104 @@ __global__ void __launch_bounds__(BLOCK)
     }
 }
 
-// Wait for the threads that share a matrix: a warp, or a block.
-template <int LANES> __device__ __forceinline__ void wait_for_team() {
-    if constexpr (LANES == 32) {
-        __syncwarp();
-    } else {
-        __syncthreads();
+// SIZE threads take a matrix of up to SIZE rows. First a thread has a row of A, in registers, which move on by a column
+// with each pivot. Rows are not swapped: each thread knows the position of its row. Then a thread has a column of B.
+// The triangles and the solutions are in shared memory for up to 32 rows, else in the workspace.
+template <typename T, Purpose PURPOSE, int SIZE>
+__global__ void __launch_bounds__(SIZE < WARP_BLOCK ? WARP_BLOCK : SIZE)
+    eliminate_rows(T* __restrict__ y, const T* __restrict__ matrices, const T* __restrict__ rights,
+                   float* __restrict__ workspace, long long count, int size, int columns) {
+    constexpr int TEAMS = SIZE < WARP_BLOCK ? WARP_BLOCK / SIZE : 1, TILE = SIZE < 32 ? SIZE : 32, PART = SIZE < 16 ? 8 : 16;
+    constexpr bool SHARED = SIZE <= 32;
+    constexpr int SQUARE = SIZE * SIZE, SQUARES = PURPOSE != Purpose::DETERMINANT && SHARED ? 3 : 0;
+    __shared__ __align__(16) float tops[TEAMS][2][SIZE];
+    constexpr int TILES = SIZE * (TILE + 1), CELLS = TILES > SQUARES * SQUARE ? TILES : SQUARES * SQUARE;
+    __shared__ __align__(16) float cells[TEAMS][CELLS];
+    __shared__ int orders[TEAMS][SIZE];
+    __shared__ int2 keys[2][SIZE / 32 + 1];
+    const int team = threadIdx.x / SIZE, own = threadIdx.x % SIZE;
+    const long long number = static_cast<long long>(blockIdx.x) * TEAMS + team;
+    const bool is_there = number < count;
+    const T* a = matrices + number * size * size;
+    const T* b = PURPOSE == Purpose::SOLVE ? rights + number * size * columns : nullptr;
+    float row[SIZE];
+#pragma unroll
+    for (int tile = 0; tile < SIZE; tile += TILE) {
+        wait_for_team<SIZE>();
+        for (int cell = own; cell < SIZE * TILE; cell += SIZE) {
+            const int i = cell / TILE, j = tile + cell % TILE;
+            const bool is_element = is_there && i < size && j < size;
+            cells[team][i * (TILE + 1) + cell % TILE] = is_element ? static_cast<float>(a[i * size + j]) : 0.0f;
+        }
+        wait_for_team<SIZE>();
+#pragma unroll
+        for (int j = 0; j < TILE; ++j) row[tile + j] = cells[team][own * (TILE + 1) + j];
+    }
+    wait_for_team<SIZE>();
+    float* lower = SHARED ? cells[team] : workspace + number * 3 * SQUARE;
+    float *upper = lower + SQUARE, *x = upper + SQUARE;
+    float determinant = 1.0f;
+    int position = own;
+    for (int k = 0; k < size; ++k) {
+        const unsigned int rank = position < k || own >= size ? 0 : rank_of(row[0]);
+        const int from = position_of_highest<SIZE>(rank, position, keys[k % 2]);
+        float* top = tops[team][k % 2];
+        if (position == from) {
+#pragma unroll
+            for (int j = 0; j < SIZE; ++j) top[j] = row[j];
+        }
+        if (from != k) determinant = -determinant;
+        position = position == from ? k : position == k ? from : position;
+        wait_for_team<SIZE>();
+        determinant = __fmul_rn(determinant, top[0]);
+        const float factor = factor_of(row[0], top[0]);
+        if (PURPOSE != Purpose::DETERMINANT) lower[k * SIZE + own] = factor, upper[k * SIZE + own] = top[own];
+#pragma unroll
+        for (int part = 0; part < SIZE; part += PART) {
+            if (part >= size - k) break;
+#pragma unroll
+            for (int j = part; j < part + PART; ++j) {
+                if (j > 0) row[j - 1] = minus_product(row[j], factor, top[j]);
+            }
+        }
+    }
+    if (PURPOSE == Purpose::DETERMINANT) {
+        if (is_there && own == 0) y[number] = static_cast<T>(determinant);
+        return;
+    }
+    orders[team][position] = own;
+    wait_for_team<SIZE>();
+    if (!is_there) return;
+    for (int column = own; column < columns; column += SIZE) {
+        for (int i = 0; i < size; ++i) {
+            const int there = orders[team][i];
+            float sum = element<PURPOSE>(a, b, there, size + column, size, columns);
+#pragma unroll 4
+            for (int k = 0; k < i; ++k) sum = minus_product(sum, lower[k * SIZE + there], x[k * SIZE + own]);
+            x[i * SIZE + own] = sum;
+        }
+        for (int i = size - 1; i >= 0; --i) {
+            float sum = x[i * SIZE + own];
+#pragma unroll 4
+            for (int k = size - 1; k > i; --k) sum = minus_product(sum, upper[i * SIZE + k - i], x[k * SIZE + own]);
+            x[i * SIZE + own] = sum = __fdiv_rn(sum, upper[i * SIZE]);
+            y[(number * size + i) * columns + column] = static_cast<T>(sum);
+        }
     }
 }
 
-// A team of LANES threads takes a matrix, in shared memory or in its part of the workspace.
-template <typename T, Purpose PURPOSE, int LANES, bool SHARED>
-__global__ void __launch_bounds__(LANES == 32 ? WARP_BLOCK : LANES)
-    eliminate_in_teams(T* __restrict__ y, const T* __restrict__ matrices, const T* __restrict__ rights,
-                       float* __restrict__ workspace, long long count, int size, int columns) {
-    constexpr int TEAMS = LANES == 32 ? WARP_BLOCK / 32 : 1;
-    constexpr int WIDE = LANES == 32 ? 8 : 32, HIGH = LANES / WIDE;  // a team's threads along a row, and down a column
-    extern __shared__ float shared[];
-    __shared__ int pivots[TEAMS];
-    const int team = threadIdx.x / LANES, lane = threadIdx.x % LANES, across = lane % WIDE, down = lane / WIDE;
-    const long long number = static_cast<long long>(blockIdx.x) * TEAMS + team;
-    if (number >= count) return;
+// A block takes a matrix, in its part of the workspace.
+template <typename T, Purpose PURPOSE>
+__global__ void __launch_bounds__(TEAM)
+    eliminate_in_blocks(T* __restrict__ y, const T* __restrict__ matrices, const T* __restrict__ rights,
+                        float* __restrict__ workspace, long long count, int size, int columns) {
+    constexpr int WIDE = 32, HIGH = TEAM / WIDE;  // a block's threads along a row, and down a column
+    __shared__ int shared_pivot;
+    const int lane = threadIdx.x, across = lane % WIDE, down = lane / WIDE;
+    const long long number = blockIdx.x;
     const int width = size + columns;  // of [A | B]
     const long long cells = 1LL * size * width;
-    float* cell = SHARED ? shared + team * cells : workspace + number * cells;
+    float* cell = workspace + number * cells;
     const T* a = matrices + number * size * size;
     const T* b = PURPOSE == Purpose::SOLVE ? rights + number * size * columns : nullptr;
     for (int i = down; i < size; i += HIGH) {
@@ -134,7 +183,7 @@ __global__ void __launch_bounds__(LANES == 32 ? WARP_BLOCK : LANES)
     float determinant = 1.0f;
     for (int k = 0; k < size; ++k) {
         float* row = cell + 1LL * k * width;
-        wait_for_team<LANES>();
+        __syncthreads();
         if (lane < 32) {
             int pivot = size;
             float best = -2.0f;
@@ -148,30 +197,30 @@ __global__ void __launch_bounds__(LANES == 32 ? WARP_BLOCK : LANES)
                 const int other_pivot = __shfl_xor_sync(~0u, pivot, step);
                 if (other > best || (other == best && other_pivot < pivot)) best = other, pivot = other_pivot;
             }
-            if (lane == 0) pivots[team] = pivot;
+            if (lane == 0) shared_pivot = pivot;
         }
-        wait_for_team<LANES>();
-        const int pivot = pivots[team];
+        __syncthreads();
+        const int pivot = shared_pivot;
         if (pivot != k) {
             determinant = -determinant;
-            for (int j = k + lane; j < width; j += LANES) {
+            for (int j = k + lane; j < width; j += TEAM) {
                 const float upper = row[j];
                 row[j] = cell[1LL * pivot * width + j];
                 cell[1LL * pivot * width + j] = upper;
             }
-            wait_for_team<LANES>();
+            __syncthreads();
         }
-        for (int i = k + 1 + lane; i < size; i += LANES) {
+        for (int i = k + 1 + lane; i < size; i += TEAM) {
             cell[1LL * i * width + k] = factor_of(cell[1LL * i * width + k], row[k]);
         }
-        wait_for_team<LANES>();
+        __syncthreads();
         for (int i = k + 1 + down; i < size; i += HIGH) {
             float* below = cell + 1LL * i * width;
             const float factor = below[k];
             for (int j = k + 1 + across; j < width; j += WIDE) below[j] = minus_product(below[j], factor, row[j]);
         }
     }
-    wait_for_team<LANES>();
+    __syncthreads();
     if (PURPOSE == Purpose::DETERMINANT) {
         if (lane > 0) return;
         for (int k = 0; k < size; ++k) determinant = __fmul_rn(determinant, cell[1LL * k * width + k]);
@@ -180,14 +229,14 @@ __global__ void __launch_bounds__(LANES == 32 ? WARP_BLOCK : LANES)
     }
     for (int k = size - 1; k >= 0; --k) {
         float* row = cell + 1LL * k * width;
-        for (int j = size + lane; j < width; j += LANES) row[j] = __fdiv_rn(row[j], row[k]);
-        wait_for_team<LANES>();
+        for (int j = size + lane; j < width; j += TEAM) row[j] = __fdiv_rn(row[j], row[k]);
+        __syncthreads();
         for (int i = down; i < k; i += HIGH) {
             float* above = cell + 1LL * i * width;
             const float factor = above[k];
             for (int j = size + across; j < width; j += WIDE) above[j] = minus_product(above[j], factor, row[j]);
         }
-        wait_for_team<LANES>();
+        __syncthreads();
     }
     T* target = y + number * size * columns;
     for (int i = down; i < size; i += HIGH) {

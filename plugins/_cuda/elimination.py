@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from pluginkit import (
     Workspace,
     bfloat16,
     ceil_div,
+    dim_max,
     float16,
     float32,
     int32,
@@ -25,19 +26,30 @@ from pluginkit import (
     product,
     where,
 )
+from pluginkit.plugins._cuda.panels import (
+    MOST_ROWS,
+    PanelKernels,
+    Purpose,
+    panel_bytes,
+    panel_launches,
+)
 
-Purpose = Literal["DETERMINANT", "INVERSE", "SOLVE"]
 Array = npt.NDArray[Any]
 
-#: The largest matrices that a thread takes, and those that a warp takes.
-IN_REGISTERS, _OF_A_WARP = 4, 32
+#: The largest matrices that a thread takes, and those of which a thread takes a row.
+IN_REGISTERS, _OF_ROWS = 4, (8, 16, 32, 64, 128)
+#: The largest matrices whose triangles are in shared memory.
+_IN_SHARED = 32
 _BLOCK, _WARP_BLOCK, _TEAM = 256, 64, 512
-#: The most bytes that a block keeps in shared memory, so that a multiprocessor has several blocks.
-_KEPT = 16 * 1024
 
 #: How far results may be off, relative to max(1, result).
 TOLERANCE = {float32: 1e-4, float16: 2e-3, bfloat16: 1.6e-2}
-_DEFINES: Mapping[str, Any] = {"Purpose": Purpose, "BLOCK": _BLOCK, "WARP_BLOCK": _WARP_BLOCK}
+_DEFINES: Mapping[str, Any] = {
+    "Purpose": Purpose,
+    "BLOCK": _BLOCK,
+    "TEAM": _TEAM,
+    "WARP_BLOCK": _WARP_BLOCK,
+}
 
 
 def register_kernel(purpose: Purpose) -> CudaKernel:
@@ -50,61 +62,73 @@ def register_kernel(purpose: Purpose) -> CudaKernel:
     )
 
 
-def team_kernel(purpose: Purpose) -> CudaKernel:
-    """Return the kernel of which a warp or a block takes a matrix."""
+def row_kernel(purpose: Purpose) -> CudaKernel:
+    """Return the kernel of which a thread takes a row, in registers."""
     return CudaKernel(
         "../_cuda/elimination.cu",
-        f"eliminate_in_teams<{{T}}, Purpose::{purpose}, {{LANES}}, {{SHARED}}>",
-        {"LANES": (32, _TEAM), "SHARED": (True, False)},
+        f"eliminate_rows<{{T}}, Purpose::{purpose}, {{SIZE}}>",
+        {"SIZE": _OF_ROWS},
         defines=_DEFINES,
     )
 
 
-def workspace_of(a: TensorDesc, columns: Dim) -> Dim:
-    """Return the bytes of all matrices with their right sides, where shared memory is too small."""
-    nbytes = _nbytes(a, columns)
-    teams = _teams(a)
-    return where(nbytes * teams > _KEPT, nbytes * known(product(a.shape[:-2])), 0)
+def block_kernel(purpose: Purpose) -> CudaKernel:
+    """Return the kernel of which a block takes a matrix, in the workspace."""
+    return CudaKernel(
+        "../_cuda/elimination.cu",
+        f"eliminate_in_blocks<{{T}}, Purpose::{purpose}>",
+        defines=_DEFINES,
+    )
 
 
-def workspace_bound_of(a: TensorDesc, columns: Dim) -> Dim:
-    """Return the bytes of all matrices with their right sides."""
-    return product(a.shape[:-2]) * a.shape[-1] * (a.shape[-1] + columns) * 4
+class EliminationKernels(NamedTuple):
+    """The kernels of elimination.cu and panels.cu: from the smallest matrices to the largest."""
+
+    in_registers: CudaKernel
+    of_rows: CudaKernel
+    of_panels: PanelKernels
+    in_blocks: CudaKernel
+
+
+def workspace_of(a: TensorDesc, columns: Dim | None) -> Dim:
+    """Return the bytes of what shared memory is too small for; None for no right sides."""
+    size, count = known(a.shape[-1]), known(product(a.shape[:-2]))
+    rows = where(size <= _OF_ROWS[-2], _OF_ROWS[-2], _OF_ROWS[-1])
+    triangles = 0 if columns is None else where(size > _IN_SHARED, 3 * rows * rows * 4, 0)
+    whole = known(panel_bytes(size, known(columns or 0)))
+    return count * known(dim_max(triangles, where(size > _OF_ROWS[-1], whole, 0)))
+
+
+def workspace_bound_of(a: TensorDesc, columns: Dim | None) -> Dim:
+    """Return at least as many bytes, of symbolic shapes."""
+    size = a.shape[-1]  # and at most twice as many threads have rows
+    triangles = 0 if columns is None else 3 * (2 * size) * (2 * size) * 4
+    return product(a.shape[:-2]) * (triangles + panel_bytes(size, columns or 0))
 
 
 def launches_of(
-    kernels: tuple[CudaKernel, CudaKernel],
+    kernels: EliminationKernels,
     y: TensorDesc,
     a: TensorDesc,
     b: TensorDesc | None,
     columns: Dim,
     workspace: Workspace | None,
-) -> Launch:
-    """Return the launch of one of two kernels, in registers and in teams."""
+) -> Sequence[Launch]:
+    """Return the launches of one of the kernels, or of those of panels."""
     count, size = known(product(a.shape[:-2])), known(a.shape[-1])
-    in_registers, in_teams = kernels
     if 0 < size <= IN_REGISTERS:
         grid = ceil_div(count, _BLOCK)
         args = (y, a, b, int64(count), int32(columns))
-        return Launch(in_registers, grid, _BLOCK, args, constants={"SIZE": size})
-    teams, nbytes = _teams(a), _nbytes(a, columns)
-    is_kept = nbytes * teams <= _KEPT
-    return Launch(
-        in_teams,
-        ceil_div(count, teams),
-        _WARP_BLOCK if teams > 1 else _TEAM,
-        (y, a, b, workspace, int64(count), int32(size), int32(columns)),
-        shared_bytes=nbytes * teams if is_kept else 0,
-        constants={"LANES": 32 if teams > 1 else _TEAM, "SHARED": is_kept},
-    )
-
-
-def _teams(a: TensorDesc) -> int:
-    return where(known(a.shape[-1]) <= _OF_A_WARP, _WARP_BLOCK // 32, 1)
-
-
-def _nbytes(a: TensorDesc, columns: Dim) -> int:
-    return known(a.shape[-1]) * (known(a.shape[-1]) + known(columns)) * 4
+        return (Launch(kernels.in_registers, grid, _BLOCK, args, constants={"SIZE": size}),)
+    whole = (y, a, b, workspace, int64(count), int32(size), int32(columns))
+    for threads in _OF_ROWS:
+        if 0 < size <= threads:
+            teams = max(_WARP_BLOCK // threads, 1)
+            constants, grid = {"SIZE": threads}, ceil_div(count, teams)
+            return (Launch(kernels.of_rows, grid, threads * teams, whole, constants=constants),)
+    if 0 < size <= MOST_ROWS:
+        return tuple(panel_launches(kernels.of_panels, y, a, b, known(columns), workspace))
+    return (Launch(kernels.in_blocks, count, _TEAM, whole),)
 
 
 def eliminate(a: Array, b: Array | None = None) -> tuple[Array, Array]:
@@ -142,7 +166,7 @@ def eliminate(a: Array, b: Array | None = None) -> tuple[Array, Array]:
 
 
 def drawn_matrices() -> Iterator[tuple[str, Array]]:
-    """Yield names and matrices for threads, warps and blocks, singular ones, and empty."""
+    """Yield names and matrices of different sizes, singular ones, and empty."""
     rng = np.random.default_rng(7)
     for name, shape in (
         ("rotations", (3, 2, 3, 3)),
@@ -150,9 +174,9 @@ def drawn_matrices() -> Iterator[tuple[str, Array]]:
         ("two_by_two", (300, 2, 2)),
         ("four_by_four", (2, 3, 4, 4)),
         ("one_matrix", (5, 5)),
-        ("for_warps", (3, 17, 17)),
-        ("for_a_block", (2, 34, 34)),
-        ("for_the_workspace", (1, 65, 65)),
+        ("for_a_warp", (3, 17, 17)),
+        ("for_two_warps", (2, 34, 34)),
+        ("for_four_warps", (1, 65, 65)),
         ("no_matrices", (0, 3, 3)),
         ("no_rows", (2, 0, 0)),
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -21,13 +21,21 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda.elimination import (
     TOLERANCE,
+    EliminationKernels,
+    block_kernel,
     drawn_matrices,
     eliminate,
     launches_of,
     register_kernel,
-    team_kernel,
+    row_kernel,
     workspace_bound_of,
     workspace_of,
+)
+from pluginkit.plugins._cuda.panels import (
+    PanelKernels,
+    factor_kernel,
+    gather_kernel,
+    update_kernel,
 )
 
 
@@ -42,7 +50,7 @@ class Det(Plugin):
                  dynamic.
     Outputs:     Y: (...,), dtype of X.
     Attributes:  none.
-    Workspace:   none for M up to 64, else X in float32.
+    Workspace:   none for M up to 128, else X in float32, twice.
     Tolerance:   float32 1e-4, float16 2e-3, bfloat16 1.6e-2, relative to max(1, Y).
     Errors:      PK124 matrices are not square.
     Source:      ONNX Det-22, without double.
@@ -56,7 +64,11 @@ class Det(Plugin):
     Y = Output("T")
 
     in_registers = register_kernel("DETERMINANT")
-    in_teams = team_kernel("DETERMINANT")
+    of_rows = row_kernel("DETERMINANT")
+    gather = gather_kernel("DETERMINANT")
+    factor_panel = factor_kernel("DETERMINANT")
+    update_panels = update_kernel()
+    in_blocks = block_kernel("DETERMINANT")
 
     def output_shapes(self, X: TensorDesc) -> Shape:  # noqa: N803  # ONNX's name
         """Return the shape of X without its matrices."""
@@ -64,15 +76,17 @@ class Det(Plugin):
 
     def workspace_bytes(self, X: TensorDesc) -> Dim:  # noqa: N803
         """Return room for matrices that do not fit into shared memory."""
-        return workspace_of(X, 0)
+        return workspace_of(X, None)
 
     def workspace_bound(self, X: TensorDesc) -> Dim:  # noqa: N803
         """Return room for every matrix."""
-        return workspace_bound_of(X, 0)
+        return workspace_bound_of(X, None)
 
-    def launches(self, X: TensorDesc, Y: TensorDesc, workspace: Workspace) -> Launch:  # noqa: N803
-        """Return one launch; a thread, a warp or a block takes a matrix, by its size."""
-        return launches_of((self.in_registers, self.in_teams), Y, X, None, 0, workspace)
+    def launches(self, X: TensorDesc, Y: TensorDesc, workspace: Workspace) -> Sequence[Launch]:  # noqa: N803
+        """Return one launch for small matrices, and two for each panel of a large one."""
+        panels = PanelKernels(self.gather, self.factor_panel, self.update_panels, None)
+        kernels = EliminationKernels(self.in_registers, self.of_rows, panels, self.in_blocks)
+        return launches_of(kernels, Y, X, None, 0, workspace)
 
     def reference(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
         """Compute the same in numpy."""
@@ -80,6 +94,6 @@ class Det(Plugin):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Yield matrices for threads, warps and blocks, singular ones, and empty."""
+        """Yield matrices of different sizes, singular ones, and empty."""
         for name, x in drawn_matrices():
             yield Case(name, [x])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -19,13 +19,22 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda.elimination import (
     TOLERANCE,
+    EliminationKernels,
+    block_kernel,
     drawn_matrices,
     eliminate,
     launches_of,
     register_kernel,
-    team_kernel,
+    row_kernel,
     workspace_bound_of,
     workspace_of,
+)
+from pluginkit.plugins._cuda.panels import (
+    PanelKernels,
+    factor_kernel,
+    gather_kernel,
+    solve_kernel,
+    update_kernel,
 )
 
 
@@ -40,7 +49,7 @@ class Inverse(Plugin):
                  dynamic.
     Outputs:     Y: the same.
     Attributes:  none.
-    Workspace:   none for M up to 45, else X and Y in float32.
+    Workspace:   none for M up to 32, else X and Y in float32, twice.
     Tolerance:   float32 1e-4, float16 2e-3, bfloat16 1.6e-2, relative to max(1, Y).
     Errors:      PK124 matrices are not square.
     Source:      com.microsoft Inverse-1, without double; torch.linalg.inv.
@@ -53,7 +62,12 @@ class Inverse(Plugin):
     Y = Output("T", like="X")
 
     in_registers = register_kernel("INVERSE")
-    in_teams = team_kernel("INVERSE")
+    of_rows = row_kernel("INVERSE")
+    gather = gather_kernel("INVERSE")
+    factor_panel = factor_kernel("INVERSE")
+    update_panels = update_kernel()
+    solve_panels = solve_kernel()
+    in_blocks = block_kernel("INVERSE")
 
     def workspace_bytes(self, X: TensorDesc) -> Dim:  # noqa: N803  # ONNX Runtime's name
         """Return room for matrices that do not fit into shared memory."""
@@ -63,9 +77,10 @@ class Inverse(Plugin):
         """Return room for every matrix and its inverse."""
         return workspace_bound_of(X, X.shape[-1])
 
-    def launches(self, X: TensorDesc, Y: TensorDesc, workspace: Workspace) -> Launch:  # noqa: N803
-        """Return one launch; a thread, a warp or a block takes a matrix, by its size."""
-        kernels = (self.in_registers, self.in_teams)
+    def launches(self, X: TensorDesc, Y: TensorDesc, workspace: Workspace) -> Sequence[Launch]:  # noqa: N803
+        """Return one launch for small matrices, and two for each panel of a large one."""
+        panels = PanelKernels(self.gather, self.factor_panel, self.update_panels, self.solve_panels)
+        kernels = EliminationKernels(self.in_registers, self.of_rows, panels, self.in_blocks)
         return launches_of(kernels, Y, X, None, X.shape[-1], workspace)
 
     def reference(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
@@ -75,6 +90,6 @@ class Inverse(Plugin):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Yield matrices for threads, warps and blocks, singular ones, and empty."""
+        """Yield matrices of different sizes, singular ones, and empty."""
         for name, x in drawn_matrices():
             yield Case(name, [x])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -20,13 +20,22 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda.elimination import (
     TOLERANCE,
+    EliminationKernels,
+    block_kernel,
     drawn_matrices,
     eliminate,
     launches_of,
     register_kernel,
-    team_kernel,
+    row_kernel,
     workspace_bound_of,
     workspace_of,
+)
+from pluginkit.plugins._cuda.panels import (
+    PanelKernels,
+    factor_kernel,
+    gather_kernel,
+    solve_kernel,
+    update_kernel,
 )
 
 
@@ -41,7 +50,7 @@ class Solve(Plugin):
                  any dimension dynamic, those before the matrices the same for both.
     Outputs:     X: the shape and dtype of B.
     Attributes:  none.
-    Workspace:   none if A and B of one system fit into 16 KiB in float32, else both in float32.
+    Workspace:   none for M up to 32, else A and B in float32, twice.
     Tolerance:   float32 1e-4, float16 2e-3, bfloat16 1.6e-2, relative to max(1, X).
     Errors:      PK124 matrices of A are not square, or those of B have another number of rows.
                  batch: the dimensions before the matrices differ.
@@ -56,7 +65,12 @@ class Solve(Plugin):
     X = Output("T", like="B")
 
     in_registers = register_kernel("SOLVE")
-    in_teams = team_kernel("SOLVE")
+    of_rows = row_kernel("SOLVE")
+    gather = gather_kernel("SOLVE")
+    factor_panel = factor_kernel("SOLVE")
+    update_panels = update_kernel()
+    solve_panels = solve_kernel()
+    in_blocks = block_kernel("SOLVE")
 
     def check(self, A: TensorDesc, B: TensorDesc) -> None:  # noqa: N803  # the letters of the formula
         """Check that A and B have the same dimensions before their matrices."""
@@ -71,9 +85,17 @@ class Solve(Plugin):
         """Return room for every system."""
         return workspace_bound_of(A, B.shape[-1])
 
-    def launches(self, A: TensorDesc, B: TensorDesc, X: TensorDesc, workspace: Workspace) -> Launch:  # noqa: N803
-        """Return one launch; a thread, a warp or a block takes a system, by its size."""
-        return launches_of((self.in_registers, self.in_teams), X, A, B, B.shape[-1], workspace)
+    def launches(
+        self,
+        A: TensorDesc,  # noqa: N803
+        B: TensorDesc,  # noqa: N803
+        X: TensorDesc,  # noqa: N803
+        workspace: Workspace,
+    ) -> Sequence[Launch]:
+        """Return one launch for small matrices, and two for each panel of a large one."""
+        panels = PanelKernels(self.gather, self.factor_panel, self.update_panels, self.solve_panels)
+        kernels = EliminationKernels(self.in_registers, self.of_rows, panels, self.in_blocks)
+        return launches_of(kernels, X, A, B, B.shape[-1], workspace)
 
     def reference(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:  # noqa: N803
         """Compute the same in numpy."""
@@ -81,7 +103,7 @@ class Solve(Plugin):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Yield systems for threads, warps and blocks, of several right sides, and empty."""
+        """Yield systems of different sizes, of several right sides, and empty."""
         rng = np.random.default_rng(5)
         for columns, (name, a) in enumerate(drawn_matrices()):
             b = rng.normal(size=(*a.shape[:-1], columns % 4)).astype(np.float32)

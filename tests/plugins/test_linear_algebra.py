@@ -4,6 +4,7 @@ import pytest
 from pluginkit import float32
 from pluginkit.contract import calls
 from pluginkit.errors import PluginkitError
+from pluginkit.plugins._cuda import elimination
 from pluginkit.plugins.det import Det
 from pluginkit.plugins.inverse import Inverse
 from pluginkit.plugins.solve import Solve
@@ -39,6 +40,29 @@ def test_numpy_agrees(shape):
     np.testing.assert_allclose(on_machine(Solve(), a, b), np.linalg.solve(exact, b), **close)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "columns"), [(65, 67), (160, 17)])
+def test_large_matrices_are_eliminated_as_in_numpy(size, columns):
+    """Up to 128 rows are in registers; larger matrices are divided into panels of 32 columns."""
+    assert_as_reference(size, columns)
+
+
+def test_the_largest_matrices_are_eliminated_as_in_numpy(monkeypatch):
+    """Beyond 1024 rows, here beyond 8, a block takes a matrix."""
+    monkeypatch.setattr(elimination, "_OF_ROWS", (8,) * 2)
+    monkeypatch.setattr(elimination, "MOST_ROWS", 8)
+    assert_as_reference(37, 3)
+
+
+def assert_as_reference(size, columns):
+    """Every operation is rounded as numpy does, in one order: the results are the same."""
+    a = matrices(size, size)[None]
+    b = np.random.default_rng(4).normal(size=(1, size, columns)).astype(np.float32)
+    det, (_, solution) = elimination.eliminate(a)[0], elimination.eliminate(a, b)
+    np.testing.assert_array_equal(on_machine(Det(), a), det)
+    np.testing.assert_array_equal(on_machine(Solve(), a, b), solution)
+
+
 @pytest.mark.parametrize("size", [2, 3, 5])
 def test_a_row_below_may_be_the_pivot(size):
     """Without pivots the first division would be by zero."""
@@ -65,5 +89,6 @@ def test_solve_wants_one_batch():
         calls.check(Solve(), inputs)
 
 
-def test_kernels_compile():
-    assert_all_compile(few_of_each(specialisations_of([Det(), Inverse(), Solve()])), "75")
+@pytest.mark.parametrize("plugin", [Det, Inverse, Solve])
+def test_kernels_compile(plugin):
+    assert_all_compile(few_of_each(specialisations_of([plugin()])), "75")
