@@ -43,6 +43,8 @@ TILE = (32, 8)
 #: The most channels of a thread: enough to pay for the computation of its coordinates, and few
 #: enough that the channels in progress stay in the L2 cache.
 LONGEST_RUN = 16
+#: The fewest, if there are so many: two channels find their coordinates once, and load together.
+SHORTEST_RUN = 2
 #: With this many blocks a GPU is busy.
 ENOUGH_BLOCKS = 512
 #: CUDA's limit of blocks along the second and third dimension of a grid.
@@ -137,7 +139,7 @@ def layout_of(
 
     A block is a tile of 32 x 8 threads, or a row of 256 if tiles would have over a quarter more
     locations than the output. Threads take pairs of two-byte elements. Channels are split into runs
-    of at most LONGEST_RUN, and shorter ones if there would be too few blocks.
+    of at most LONGEST_RUN, and shorter ones if there would be too few blocks, down to SHORTEST_RUN.
 
     Args:
         items: the batch size.
@@ -155,7 +157,7 @@ def layout_of(
         blocks = _blocks(width, rows, pack, block)
     wanted = -(-ENOUGH_BLOCKS // max(blocks * items, 1))
     splits = max(-(-channels // LONGEST_RUN), min(channels, wanted), 1)
-    run = max(-(-channels // splits), -(-channels // MAX_BLOCKS), 1)
+    run = max(-(-channels // splits), -(-channels // MAX_BLOCKS), min(channels, SHORTEST_RUN), 1)
     grid = blocks, -(-channels // run), min(items, MAX_BLOCKS)
     return TileLayout(width, rows, pack, block, run, grid)
 

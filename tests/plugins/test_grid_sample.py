@@ -482,7 +482,7 @@ def test_layouts_of_known_sizes():
 
 
 def test_few_blocks_mean_short_runs():
-    assert layout_of(1, 64, (32, 32), 4, True).run == 1
+    assert layout_of(1, 64, (32, 32), 4, True).run == 2
     assert layout_of(4, 64, (128, 128), 4, True).run == 16
     one = layout_of(1, 64, (128, 128), 4, True)
     assert one.run == 8
