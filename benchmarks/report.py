@@ -169,7 +169,7 @@ PLUGINS = {
     "resized_arg_max": (
         "ResizedArgMax",
         "The floor counts the maps once; what takes time is to compute the resized pixels. A block "
-        "takes a map, so that one large map occupies one multiprocessor.",
+        "takes a map, or a part of one where there are few.",
     ),
     "dft": (
         "Dft",
@@ -177,6 +177,8 @@ PLUGINS = {
         "where torch returns its results in another order of memory, they count as wrong here.",
     ),
     "det": ("Det", "The floor counts the matrices once."),
+    "inverse": ("Inverse", "The floor counts the matrices and their inverses once."),
+    "solve": ("Solve", "The floor counts the matrices, the right sides and the solutions once."),
     "bit_cast": ("BitCast", "The floor is that of a copy."),
     "roi_align": (
         "RoiAlign",
