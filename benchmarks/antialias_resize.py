@@ -29,26 +29,31 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[int, int], dict[str, Any]]] = {
     "one small image": ((1, 3, 256, 256), (224, 224), {}),
     "one channel": ((64, 1, 512, 512), (200, 200), {}),
     "channels last": ((8, 512, 512, 32), (256, 256), {"axes": (1, 2)}),
-    "a line": ((64, 1, 262144), (1, 65536), {}),
+    "a line": ((64, 1, 1, 262144), (1, 65536), {}),
 }
 
 
+#: The cases that are measured in float16 and with the cubic filter, too.
+MORE = ("a quarter", "twice", "channels last")
+
+
 def workloads() -> Iterator[Workload]:
-    """Yield every case with the linear filter, and all but the lines with the cubic one."""
+    """Yield every case with the linear filter, and some with the cubic one and in float16."""
     for case, (shape, sizes, attributes) in CASES.items():
-        for mode in ("linear", "cubic") if len(shape) == 4 else ("linear",):
-            a = {"cubic_coeff_a": -0.5} if mode == "cubic" else {}
+        for mode, dtype in (("linear", float32), ("linear", float16), ("cubic", float32)):
+            if case not in MORE and (mode, dtype) != ("linear", float32):
+                continue
             plugin = AntialiasResize(
                 mode=mode,  # type: ignore[arg-type]  # one of two strings
                 exclude_outside=True,
-                **a,
+                cubic_coeff_a=-0.5,
                 **attributes,
             )
-            for dtype in (float32, float16):
-                first = (slice(1), slice(2)) if "axes" not in attributes else (slice(1),)
-                sample = {"x": first, "y": first}
-                inputs = _inputs(shape, sizes)
-                yield Workload(case, mode, plugin, (dtype, int64), inputs, sample)
+            channels = [slice(1) if axis == 0 else slice(None) for axis in range(len(shape))]
+            channels[1 if plugin.axes == (-2, -1) else -1] = slice(2)
+            first = tuple(channels)
+            sample = {"x": first, "y": first}
+            yield Workload(case, mode, plugin, (dtype, int64), _inputs(shape, sizes), sample)
 
 
 def _inputs(shape: tuple[int, ...], sizes: tuple[int, int]) -> Callable[[Any, int], list[Any]]:
@@ -62,8 +67,6 @@ def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
     import torch
 
     shape = inputs[0].shape
-    if len(shape) != 4:
-        raise NotOffered("it takes images")
     sizes = next(sizes for given, sizes, _ in CASES.values() if given == shape)
     mode = {"linear": "bilinear", "cubic": "bicubic"}[plugin.mode]
     is_last = plugin.axes == (1, 2)

@@ -36,9 +36,9 @@ CASES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
 
 
 def workloads() -> Iterator[Workload]:
-    """Yield every case in two types."""
+    """Yield every case in float32, and the first one in float16, too."""
     for case, (shape, attributes) in CASES.items():
-        for dtype in (float32, float16):
+        for dtype in (float32, float16)[: 2 if case == "halves" else 1]:
             first = (slice(1), slice(4))
             sample = {"X": first, "Y": first, "Indices": first}
             plugin = MaxPool(**attributes)

@@ -32,9 +32,9 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 def workloads() -> Iterator[Workload]:
-    """Yield every case in two types."""
+    """Yield every case in float32, and the first one in float16, too."""
     for case, (_, window) in CASES.items():
-        for dtype in (float32, float16):
+        for dtype in (float32, float16)[: 2 if case == "halves" else 1]:
             plugin = MaxUnpool(kernel_shape=window, strides=window)
             yield Workload(case, "scatter", plugin, (dtype, int64), _inputs(case))
 

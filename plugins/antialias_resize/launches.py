@@ -205,13 +205,14 @@ def _plane(
 ) -> Launch:
     """Return the launch for both axes of (planes, a, b)."""
     columns = _TILE_COLUMNS
-    for elements in (1, 2, 4):
-        columns = where(b.size > elements * b.resized, _TILE_COLUMNS // elements // 2, columns)
+    for fewer, elements in ((128, 1), (64, 2), (32, 4)):
+        columns = where(b.resized <= fewer, fewer, columns)
+        columns = where(b.size > elements * b.resized, fewer, columns)
     across = known(ceil_div(b.resized, columns))
-    # As many quads as threads take at once, or fewer for more tiles.
-    quads = where(columns <= _TILE_COLUMNS // 4, _TILE_ROWS // _QUAD, _TILE_ROWS // _QUAD // 2)
-    tiles = planes * across * known(ceil_div(a.resized, quads * _QUAD))
-    quads = where(tiles < _TILES, 1, quads)
+    quads = _TILE_ROWS // _QUAD
+    for fewer in (2, 1):
+        tiles = planes * across * known(ceil_div(a.resized, quads * _QUAD))
+        quads = where(tiles < _TILES, fewer, quads)
     down = known(ceil_div(a.resized, quads * _QUAD))
     reach = 1 if plugin.mode == "linear" else 2
     taps, beyond = (

@@ -29,7 +29,7 @@ __device__ __forceinline__ int place(int column, int quad, int quads) { return c
 
 // VECTOR columns of x are read at once; it divides the size of a row.
 template <typename T, int STAGE, Filter FILTER, int VECTOR>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 4)
     resize_plane(typename Pass<T, STAGE>::Out* __restrict__ y, const typename Pass<T, STAGE>::In* __restrict__ x, Axis vertical,
                  Axis horizontal, Region vertical_region, Region horizontal_region, Values values, Tiles tiles) {
     using In = typename Pass<T, STAGE>::In;

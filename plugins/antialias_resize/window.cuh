@@ -41,15 +41,15 @@ struct Values {
 // Where the elements of y lie in x along an axis, and how far the filter reaches. A thread computes it for its block.
 struct Line {
     double step, start;  // element n of y is at start + n * step
-    float reach, shrink;
+    float reach, shrink;  // elements of x, and distances of the filter for each
     bool is_cropped;
 };
 
 template <Filter FILTER> __device__ __forceinline__ Line line_of(const Axis& axis, const Region& region) {
     if (axis.coordinates == static_cast<int>(Coordinates::kept)) return {1.0, 0.0, 1.0f, 1.0f, false};
     const double size = axis.size, given = __longlong_as_double(region.scale);
-    const double scale = given > 0.0 ? given : axis.resized / size, length = given > 0.0 ? given * size : axis.resized;
-    double step = 1.0 / scale, start = 0.5 * step - 0.5;
+    const double apart = given > 0.0 ? 1.0 / given : size / axis.resized, length = given > 0.0 ? given * size : axis.resized;
+    double step = apart, start = 0.5 * step - 0.5;
     bool is_cropped = false;
     switch (static_cast<Coordinates>(axis.coordinates)) {
     case Coordinates::asymmetric: start = 0.0; break;
@@ -68,8 +68,9 @@ template <Filter FILTER> __device__ __forceinline__ Line line_of(const Axis& axi
     default: break;
     }
     // An element at the end of the filter has no weight; whether it is read must not depend on a rounding.
-    const double shrink = fmin(scale, 1.0), reach = (FILTER == Filter::linear ? 1.0 : 2.0) * (1.0 - 0x1p-20) / shrink;
-    return {step, start, static_cast<float>(reach), static_cast<float>(shrink), is_cropped};
+    const float widened = fmaxf(static_cast<float>(apart), 1.0f);
+    const float reach = (FILTER == Filter::linear ? 1.0f : 2.0f) * (1.0f - 0x1p-20f) * widened;
+    return {step, start, reach, 1.0f / widened, is_cropped};
 }
 
 // The elements [begin, end) that a coordinate reads; those beyond the axis are the outermost.

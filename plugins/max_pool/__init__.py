@@ -65,7 +65,8 @@ class MaxPool(Plugin):
                  counts along the first axis of a plane before the others.
     Workspace:   none.      Tolerance: exact.
     Errors:      PK104 an attribute is out of its range. axes: attributes are for another rank.
-                 windows: no window fits into an axis. size: an axis has more than 2^29 elements.
+                 windows: no window fits into an axis. size: an axis is empty or has more than 2^29
+                 elements.
     Source:      ONNX MaxPool-22, without double and uint8; torch's max_pool2d(return_indices=True).
     """
 
@@ -111,8 +112,8 @@ class MaxPool(Plugin):
         """Check that attributes are for this rank, and that windows fit."""
         check_ranks(self, X, ("kernel_shape", "strides", "dilations", "pads"))
         for each in windows_of(self, X):
-            if known(each.size) > 2**29:
-                raise InputError(f"{X}; expected at most 2^29 elements of an axis.", code="size")
+            if known(each.size) < 1 or known(each.size) > 2**29:
+                raise InputError(f"{X}; expected 1 to 2^29 elements of an axis.", code="size")
             if known(each.count) < 1:
                 raise InputError(f"no window fits into {X}.", code="windows")
 

@@ -1,6 +1,6 @@
 // MaxUnpool: y is written once, zeros included. If windows lie side by side a thread writes a window; else it takes a few pixels
 // of a row of y and looks into the windows that cover them for an element that belongs there. Elements that belong outside
-// of their own window are rare: they are noted, and a last kernel stores them.
+// of their own window are rare: they are noted, unless there are few, and a last kernel stores them.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(THREADS)
             }
         }
     }
-    if (!is_stored) *strays = 1;
+    if (!is_stored && strays != nullptr) *strays = 1;
 }
 
 template <typename T>
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(THREADS)
                         }
                     }
                     const int begin = axes.x.begin(window);
-                    if (is_first_row && begin >= left && begin <= right &&
+                    if (strays != nullptr && is_first_row && begin >= left && begin <= right &&
                         !is_in_window(axes, index, plane, z, window_y, window)) {
                         *strays = 1;
                     }
@@ -127,7 +127,7 @@ template <typename T>
 __global__ void __launch_bounds__(THREADS)
     store_strays(T* __restrict__ y, const int* __restrict__ strays, const T* __restrict__ x,
                  const long long* __restrict__ indices, Axes axes, long long items, long long elements) {
-    if (*strays == 0) return;
+    if (strays != nullptr && *strays == 0) return;
     for (long long item = 1LL * blockIdx.x * THREADS + threadIdx.x; item < items; item += 1LL * gridDim.x * THREADS) {
         const long long row = item / axes.x.windows, rows = row / axes.y.windows, plane = rows / axes.z.windows;
         const long long index = indices[item];

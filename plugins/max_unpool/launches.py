@@ -27,6 +27,8 @@ _THREADS = 256
 _AT_ONCE = 4
 #: The widths of windows side by side that are stored at once; 0 for every other.
 WIDTHS = (0, 2, 4)
+#: So many elements are looked at again without a note that one is outside of its window.
+_FEW = 2**18
 #: The most blocks that look for elements outside of their windows.
 _STRAY_BLOCKS = 1056
 #: What the kernel shares with Python.
@@ -66,16 +68,18 @@ def steps_of(
     elements = x.shape[0] * x.shape[1]
     for size in sizes:
         elements = elements * size
-    # A window that lies in the padding alone is looked into by no thread.
+    # Of a window that lies in the padding alone nothing would be noted.
     has_hidden = any(
         pad >= kernel for pad, kernel in zip(plugin.padding(), 2 * plugin.kernel_shape, strict=True)
     )
+    notes = [] if has_hidden or x.size <= _FEW else [Fill(workspace)]
+    arguments = (y, workspace if notes else None, x, indices, axes)
     blocks = min(known(ceil_div(x.size, _THREADS)), _STRAY_BLOCKS)
-    arguments = (y, workspace, x, indices, axes)
+    counts = (int64(x.size), int64(elements))
     return [
-        Fill(workspace, 1 if has_hidden else 0),
+        *notes,
         _writing(plugin, y, x, arguments),
-        Launch(plugin.stray_kernel, blocks, _THREADS, (*arguments, int64(x.size), int64(elements))),
+        Launch(plugin.stray_kernel, blocks, _THREADS, (*arguments, *counts)),
     ]
 
 

@@ -64,6 +64,12 @@ def test_attributes_that_do_not_fit_are_refused(attributes, message):
         calls.check(plugin, calls.describe_inputs(plugin, [(1, 1, 4, 4)], [float32]))
 
 
+def test_an_empty_axis_is_refused():
+    plugin = MaxPool(kernel_shape=(2, 2), pads=(1, 1, 1, 1))
+    with pytest.raises(PluginkitError, match="expected 1 to 2\\^29 elements"):
+        calls.check(plugin, calls.describe_inputs(plugin, [(1, 1, 0, 4)], [float32]))
+
+
 @pytest.mark.parametrize("attributes", [{"strides": (0, 1)}, {"pads": (0, 0, -1, 0)}], ids=str)
 def test_attributes_out_of_range_are_refused(attributes):
     with pytest.raises(AttributeValueError, match="numbers from"):

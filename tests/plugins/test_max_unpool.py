@@ -4,7 +4,7 @@ import pytest
 from pluginkit import float32, int64
 from pluginkit.contract import calls
 from pluginkit.errors import PluginkitError
-from pluginkit.plugins.max_unpool import MaxUnpool
+from pluginkit.plugins.max_unpool import MaxUnpool, launches
 from pluginkit.testing import run_kernels
 from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
 
@@ -32,6 +32,18 @@ def test_elements_are_where_their_indices_say(width, anywhere):
     larger = on_machine(x, indices, **HALVES, output_sizes=(9, 2 * width + 3))
     np.testing.assert_array_equal(larger[:, :, :8, : 2 * width], expected)
     assert np.count_nonzero(larger) == x.size
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_of_many_elements_those_outside_of_their_windows_are_noted(anywhere, monkeypatch):
+    monkeypatch.setattr(launches, "_FEW", 4)
+    x = np.arange(1, 31, dtype=np.float32).reshape(1, 2, 3, 5)
+    indices = np.arange(120).reshape(1, 2, 6, 10)[:, :, ::2, ::2].copy()
+    indices = indices[:, ::-1].copy() if anywhere else indices
+    for attributes in (HALVES, {**HALVES, "output_sizes": (6, 11)}):
+        got = on_machine(x, indices, **attributes)[..., :10]
+        assert np.count_nonzero(got) == x.size
+        np.testing.assert_array_equal(got.reshape(-1)[indices], x)
 
 
 def test_windows_in_the_padding_alone_lose_nothing():
