@@ -50,7 +50,7 @@ def workloads() -> Iterator[Workload]:
                 **attributes,
             )
             channels = [slice(1) if axis == 0 else slice(None) for axis in range(len(shape))]
-            channels[1 if plugin.axes == (-2, -1) else -1] = slice(2)
+            channels[1 if plugin.axes == (-2, -1) else -1] = slice(1)
             first = tuple(channels)
             sample = {"x": first, "y": first}
             yield Workload(case, mode, plugin, (dtype, int64), _inputs(shape, sizes), sample)

@@ -9,10 +9,11 @@ benchmarks/results. torch's indices count in a plane; they are made before the t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from math import prod
 from typing import Any
 
-from peers import bind_torch, compiled, run_bench
+from peers import bind_torch, run_bench
 
 from pluginkit import float16, float32, int64
 from pluginkit.bench.workload import Peer, Workload
@@ -61,20 +62,32 @@ def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
     return make
 
 
-def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+def _unpool(rank: int, window: tuple[int, ...]) -> Callable[..., Any]:
     import torch
 
-    rank = len(plugin.kernel_shape)
-    area = prod(inputs[0].shape[2:]) * prod(plugin.kernel_shape)
     unpool = getattr(torch.nn.functional, f"max_unpool{rank}d")
-    within = inputs[1].torch() % area
-    return lambda x, _: unpool(x, within, plugin.kernel_shape, plugin.strides)
+    return lambda x, within: unpool(x, within, window, window)
 
 
-PEERS = (
-    Peer("torch", bind_torch(_torch)),
-    Peer("torch.compile", bind_torch(compiled(_torch))),
-)
+@cache
+def _compiled(rank: int, window: tuple[int, ...]) -> Callable[..., Any]:
+    import torch
+
+    torch._dynamo.config.recompile_limit = 1000
+    return torch.compile(_unpool(rank, window), dynamic=False)
+
+
+def _bind(function: Callable[..., Any]) -> Callable[..., Any]:
+    def make(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+        window = plugin.kernel_shape
+        within = inputs[1].torch() % (prod(inputs[0].shape[2:]) * prod(window))
+        unpool = function(len(window), window)
+        return lambda x, _: unpool(x, within)
+
+    return bind_torch(make)
+
+
+PEERS = (Peer("torch", _bind(_unpool)), Peer("torch.compile", _bind(_compiled)))
 
 
 if __name__ == "__main__":
