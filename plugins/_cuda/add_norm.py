@@ -85,8 +85,15 @@ class RowLayout:
         }
 
 
-def layout_of(rows: int, inner: int, itemsize: int) -> RowLayout:
-    """Return the layout for a number of rows of ``inner`` elements of ``itemsize`` bytes."""
+def layout_of(rows: int, inner: int, itemsize: int, warp_vectors: int = _VECTORS) -> RowLayout:
+    """Return the layout for a number of rows of ``inner`` elements of ``itemsize`` bytes.
+
+    Args:
+        rows: how many there are.
+        inner: the elements of a row.
+        itemsize: the bytes of an element.
+        warp_vectors: how many vectors a thread may take of a row that a warp then has by itself.
+    """
     lanes = _VECTOR_BYTES // itemsize
     is_shifted = inner % lanes != 0 and inner // lanes >= _MANY_VECTORS
     if inner % lanes and not is_shifted:
@@ -95,6 +102,8 @@ def layout_of(rows: int, inner: int, itemsize: int) -> RowLayout:
     wanted = -(-vectors // _VECTORS)
     if rows < _FEW_ROWS:
         wanted = max(wanted, min(vectors, _FEW_THREADS))
+    elif vectors <= _WARP_SIZE * warp_vectors:
+        wanted = min(wanted, _WARP_SIZE)
     if wanted <= _WARP_SIZE:
         threads = 1 << (wanted - 1).bit_length()
     else:
@@ -116,12 +125,17 @@ def kernel_of(*, is_centred: bool) -> CudaKernel:
     )
 
 
-def launch_of(plugin: Any, outputs: tuple[TensorDesc, TensorDesc], *inputs: Any) -> Launch:
+def launch_of(
+    plugin: Any,
+    outputs: tuple[TensorDesc, TensorDesc],
+    *inputs: Any,
+    warp_vectors: int = _VECTORS,
+) -> Launch:
     """Return the launch for y and total, from x, residual, weight and a bias, which may be None."""
     x, _, weight = inputs[:3]
     inner = known(weight.size)
     rows = known(product(x.shape[: x.axis(plugin.axis)])) if inner else 0
-    layout = layout_of(rows, inner, x.dtype.itemsize)
+    layout = layout_of(rows, inner, x.dtype.itemsize, warp_vectors)
     return Launch(
         plugin.kernel,
         grid=ceil_div(rows, layout.rows),

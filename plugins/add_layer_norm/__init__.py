@@ -20,6 +20,9 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda.add_norm import MAX_ROW, TOLERANCE, kernel_of, launch_of
 
+#: The vectors that a thread takes of a row of up to 128 of them, of which no other warp has a part.
+_OF_A_WARP = 4
+
 
 class AddLayerNorm(Plugin):
     """Add ``residual`` to ``x``, keep the sum, and normalize it by its mean and its variance.
@@ -85,8 +88,8 @@ class AddLayerNorm(Plugin):
         y: TensorDesc,
         total: TensorDesc,
     ) -> Launch:
-        """Return one launch; add_norm.py gives rows to threads."""
-        return launch_of(self, (y, total), x, residual, weight, bias)
+        """Return one launch; add_norm.py gives rows to threads, and short ones to a warp."""
+        return launch_of(self, (y, total), x, residual, weight, bias, warp_vectors=_OF_A_WARP)
 
     def reference(
         self, x: np.ndarray, residual: np.ndarray, weight: np.ndarray, bias: np.ndarray | None
@@ -114,6 +117,7 @@ class AddLayerNorm(Plugin):
             ("two_axes", (6, 3, 8), {"axis": 1}, True),
             ("bert", (3, 768), {}, True),
             ("many_rows", (130, 5, 24), {}, False),
+            ("rows_of_warps", (129, 264), {}, True),
             ("odd_block", (2, 5003), {}, True),
             ("beyond_registers", (1, 70008), {}, True),
             ("odd_beyond_registers", (1, 9001), {}, False),

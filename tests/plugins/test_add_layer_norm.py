@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from pluginkit import FLOAT_TYPES
+from pluginkit import FLOAT_TYPES, float16, float32
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError, TensorError
+from pluginkit.kernels.enqueue_steps import enqueue_steps
+from pluginkit.plugins._cuda.add_norm import layout_of
 from pluginkit.plugins.add_layer_norm import AddLayerNorm
 from pluginkit.testing import run_kernels
 from tests.onnx_node_tests import node_tests
@@ -80,6 +82,26 @@ def test_shapes_that_do_not_fit(shapes, message):
 def test_a_negative_epsilon():
     with pytest.raises(AttributeValueError, match="PK104 AddLayerNorm: attribute 'epsilon'"):
         AddLayerNorm(epsilon=-1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "block", "kept"),
+    [
+        ((12_608, 768), float16, (32, 4), 4),
+        ((12_608, 1024), float16, (32, 4), 4),
+        ((12_608, 1032), float16, (96, 1), 2),
+        ((100, 768), float16, (96, 1), 1),
+        ((12_608, 64), float32, (8, 16), 2),
+    ],
+)
+def test_short_rows_of_which_there_are_many_are_those_of_a_warp(shape, dtype, block, kept):
+    layout = layout_of(*shape, dtype.itemsize, warp_vectors=4)
+    assert ((layout.threads, layout.rows), layout.kept) == (block, kept)
+    plugin = AddLayerNorm()
+    inputs = calls.describe_inputs(plugin, [shape, shape, shape[1:], shape[1:]], [dtype] * 4)
+    outputs = calls.describe_outputs(plugin, inputs)
+    (launch,) = enqueue_steps(plugin, inputs, outputs).launches
+    assert tuple(launch.block)[:2] == block
 
 
 @pytest.mark.slow
