@@ -179,6 +179,19 @@ PLUGINS = {
     "det": ("Det", "The floor counts the matrices once."),
     "inverse": ("Inverse", "The floor counts the matrices and their inverses once."),
     "solve": ("Solve", "The floor counts the matrices, the right sides and the solutions once."),
+    "antialias_resize": (
+        "AntialiasResize",
+        "The floor counts x and y once. Where an axis shrinks by more than 8, or is not among the "
+        "last two, one axis is resized after the other, with what lies between in memory. torch "
+        "has a thread for each pixel of y, which computes its weights and then takes all planes; "
+        "factors whose weights do not fit into shared memory it refuses.",
+    ),
+    "max_pool": ("MaxPool", "torch's indices count in a plane, and are not compared."),
+    "max_unpool": (
+        "MaxUnpool",
+        "The floor counts X, I and Y once. torch's indices count in a plane, and are made "
+        "beforehand. In anywhere, elements belong outside of their windows.",
+    ),
     "bit_cast": ("BitCast", "The floor is that of a copy."),
     "roi_align": (
         "RoiAlign",
