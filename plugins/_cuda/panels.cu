@@ -141,9 +141,8 @@ __global__ void __launch_bounds__(BLOCK) update_strips(float* __restrict__ works
             float factors[WIDTH];
 #pragma unroll
             for (int k = 0; k < WIDTH; ++k) factors[k] = work.lower[k * work.height + below];
-#pragma unroll
-            for (int part = 0; part < STRIP; part += 4) {
-                if (strip + part >= work.pitch) break;
+#pragma unroll 1
+            for (int part = 0; part < min(STRIP, work.pitch - strip); part += 4) {
                 float* target = work.cells + 1LL * below * work.pitch + strip + part;
                 float numbers[4];
                 load(numbers, target);

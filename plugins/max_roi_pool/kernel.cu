@@ -31,9 +31,11 @@ __device__ __forceinline__ void take(float& largest, float value) {
     if (value > largest) largest = value;
 }
 
-// Return the largest of `high` pixels of a column, and `largest`. Several loads are in flight.
+// Return the largest of `high` pixels of a column, and `largest`. ROWS loads are in flight; more take registers that other
+// warps need.
 template <typename T>
 __device__ __forceinline__ float largest_of_column(const T* __restrict__ top, int high, int width, float largest) {
+#pragma unroll 1
     for (int row = 0; row < high; row += ROWS) {
         float pixels[ROWS];
 #pragma unroll
