@@ -174,13 +174,16 @@ __global__ void __launch_bounds__(BLOCK) substitute(T* __restrict__ y, float* __
             const int steps = min(WIDTH, size - first), row = first + min(lane, steps - 1);
             const float* triangle = work.upper + 1LL * row * work.pitch + first;
             const float diagonal = triangle[row - first];
-            float found = x[row][warp];
+            float found = x[row][warp], factors[WIDTH];
+#pragma unroll
+            for (int k = 0; k < WIDTH; ++k) factors[k] = lane < k && k < steps ? triangle[k] : 0.0f;  // all in flight
 #pragma unroll
             for (int k = WIDTH - 1; k >= 0; --k) {
                 if (k >= steps) continue;
-                if (lane == k) found = __fdiv_rn(found, diagonal);
+                const float solved = __fdiv_rn(found, diagonal);
+                if (lane == k) found = solved;
                 const float below = __shfl_sync(~0u, found, k);
-                if (lane < k) found = minus_product(found, triangle[k], below);
+                if (lane < k) found = minus_product(found, factors[k], below);
             }
             __syncwarp();
             if (lane < steps) x[row][warp] = found;
