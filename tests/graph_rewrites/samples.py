@@ -59,6 +59,7 @@ from pluginkit.graph_rewrites.expand_vector_operators import (
     ExpandVectorOperator,
     ExpandVectorProduct,
 )
+from pluginkit.graph_rewrites.rename_einsum_letters import RenameEinsumLetters
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from pluginkit.onnx.running.run_model import run_onnxruntime
 
@@ -581,6 +582,13 @@ def _other_samples() -> dict[str, Sample]:
             {name: integers(3, 4, dtype=np.int64) for name in ("a", "b")},
             ranks={"y": 2},
             equation="ij,kj->ik",
+        ),
+        "einsum with capitals": sample(
+            RenameEinsumLetters,
+            "Einsum",
+            {"a": normal(2, 3), "b": normal(3, 2)},
+            ranks={"y": 2},
+            equation="jB, BK",  # capitals come first: the output is Kj
         ),
         "integers' product": sample(
             ExpandIntegerMatMul,
