@@ -1,0 +1,66 @@
+"""Models whose sizes decide what runs, for exports.py: scripts, squeezes, and sizes from values."""
+
+from __future__ import annotations
+
+import torch
+from exported_models import Made, integers, model, normal
+from torch import nn
+
+
+@model(dynamic="x:0")
+def branch_on_a_size() -> Made:
+    class Branch(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.size(0) == 1:
+                return x * 2
+            return x + x.mean(0, keepdim=True)
+
+    return torch.jit.script(Branch()), {"x": normal(4, 5)}
+
+
+@model(dynamic="x:0,1")
+def squeeze_of_any_size() -> Made:
+    return lambda x: x.squeeze(1) + 1, {"x": normal(3, 5, 4)}
+
+
+@model(dynamic="x:0")
+def growing_list() -> Made:
+    class Steps(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            state = torch.zeros(x.size(1))
+            states = []
+            for step in range(x.size(0)):
+                state = torch.tanh(x[step] + state * 0.5)
+                states.append(state)
+            return torch.stack(states)
+
+    return torch.jit.script(Steps()), {"x": normal(6, 5)}
+
+
+@model(dynamic="x:0")
+def parts_in_a_loop() -> Made:
+    class Parts(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            parts = torch.split(x, 2, dim=1)
+            total = torch.zeros_like(parts[0])
+            for part in parts:
+                total = total + part
+            return total
+
+    return torch.jit.script(Parts()), {"x": normal(6, 8)}
+
+
+@model()
+def einsum_with_capitals() -> Made:
+    return (
+        lambda q, k: torch.einsum("B G I D, B G J D -> B G I J", q, k),
+        {"q": normal(2, 3, 4, 5), "k": normal(2, 3, 6, 5)},
+    )
+
+
+@model(dynamic="x:0 edges:1", opset=18)
+def hypergraph() -> Made:
+    """The number of hyperedges follows from the values of ``edges``."""
+    from torch_geometric.nn import HypergraphConv
+
+    return HypergraphConv(8, 4), {"x": normal(6, 8), "edges": integers(0, 6, 2, 10)}
