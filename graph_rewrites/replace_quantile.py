@@ -68,7 +68,7 @@ class ReplaceAtenQuantile(Rewrite):
         if len(values) > 1:
             part = new.add("Sub", ranks, rounded[0])
             weight = part if interpolation == "linear" else np.float32(0.5)
-            y = _between(new, *values, weight)
+            y = _between(new, values[0], values[1], weight)
         if stored.ndim == 1:  # the quantiles come first
             order = [axis + 1 if at == 0 else 0 if at == axis + 1 else at for at in range(rank + 1)]
             y, axis = new.add("Transpose", new.unsqueeze(y, [0]), perm=order), axis + 1
