@@ -61,7 +61,7 @@ STAGES = (0, 1, 2)
 
 #: What the kernels share with Python.
 _DEFINES = {"THREADS": _THREADS, "TAPS": _TAPS, "Filter": Filter, "Coordinates": Coordinates}
-PLANE_DEFINES = {**_DEFINES, "TILE_ROWS": _TILE_ROWS}
+PLANE_DEFINES = {**_DEFINES, "TILE_ROWS": _TILE_ROWS, "QUAD": _QUAD}
 LINE_DEFINES = {**_DEFINES, "COLUMNS": _COLUMNS}
 
 

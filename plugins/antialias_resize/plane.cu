@@ -4,9 +4,9 @@
 
 #include "window.cuh"
 
-using pluginkit::TAPS, pluginkit::THREADS, pluginkit::TILE_ROWS;  // from launches.py
+using pluginkit::QUAD, pluginkit::TAPS, pluginkit::THREADS, pluginkit::TILE_ROWS;  // from launches.py
 
-constexpr int QUAD = 4;  // rows that lie beside each other in shared memory
+static_assert(QUAD == 4, "a float4 holds the rows that lie beside each other in shared memory");
 
 // A row of x that goes into a row of y, and its share.
 struct Tap {

@@ -32,8 +32,8 @@ from pluginkit.plugins.max_pool.windows import (
     PooledAxis,
     check_counts,
     check_padding,
-    check_ranks,
     windows_of,
+    wrong_length,
 )
 
 _THREADS = 256
@@ -110,7 +110,9 @@ class MaxPool(Plugin):
 
     def check(self, X: TensorDesc) -> None:  # noqa: N803  # ONNX's name
         """Check that attributes are for this rank, and that windows fit."""
-        check_ranks(self, X, ("kernel_shape", "strides", "dilations", "pads"))
+        problem = wrong_length(self, X, ("kernel_shape", "strides", "dilations", "pads"))
+        if problem is not None:
+            raise InputError(problem, code="axes")
         for each in windows_of(self, X):
             if known(each.size) < 1 or known(each.size) > 2**29:
                 raise InputError(f"{X}; expected 1 to 2^29 elements of an axis.", code="size")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pluginkit import Dim, InputError, Plugin, TensorDesc, ceil_div, dim_max, dim_min
+from pluginkit import Dim, Plugin, TensorDesc, ceil_div, dim_max, dim_min
 
 if TYPE_CHECKING:
     from pluginkit.plugins.max_pool import MaxPool
@@ -32,14 +32,13 @@ def check_padding(pads: tuple[int, ...] | None) -> str | None:
     return f"expected two, four or six numbers from 0 to {_LARGEST}"
 
 
-def check_ranks(plugin: Plugin, x: TensorDesc, names: Sequence[str]) -> None:
-    """Check that attributes have a number, and pads two, for each spatial axis of x."""
+def wrong_length(plugin: Plugin, x: TensorDesc, names: Sequence[str]) -> str | None:
+    """Return which attribute lacks a number, or pads two, for each spatial axis of x; or None."""
     for name in names:
         values, wanted = getattr(plugin, name), (x.ndim - 2) * (2 if name == "pads" else 1)
         if values is not None and len(values) != wanted:
-            raise InputError(
-                f"{name} has {len(values)} numbers; expected {wanted} for {x}.", code="axes"
-            )
+            return f"{name} has {len(values)} numbers; expected {wanted} for {x}."
+    return None
 
 
 @dataclass(frozen=True)

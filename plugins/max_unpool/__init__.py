@@ -23,7 +23,7 @@ from pluginkit import (
     int64,
     known,
 )
-from pluginkit.plugins.max_pool.windows import check_counts, check_padding, check_ranks
+from pluginkit.plugins.max_pool.windows import check_counts, check_padding, wrong_length
 from pluginkit.plugins.max_unpool.launches import DEFINES, WIDTHS, steps_of, unpooled
 
 
@@ -87,7 +87,9 @@ class MaxUnpool(Plugin):
 
     def check(self, X: TensorDesc, I: TensorDesc) -> None:  # noqa: E741, N803  # ONNX's names
         """Check that attributes are for this rank, and that sizes are in range."""
-        check_ranks(self, X, ("kernel_shape", "strides", "output_sizes", "pads"))
+        problem = wrong_length(self, X, ("kernel_shape", "strides", "output_sizes", "pads"))
+        if problem is not None:
+            raise InputError(problem, code="axes")
         for axis, size in enumerate(unpooled(self, X.shape[2:])):
             most = self.output_sizes[axis] if self.output_sizes else 2**29
             if known(size) < 1 or known(size) > most:
