@@ -37,6 +37,9 @@ from pluginkit.plugins.max_pool.windows import (
 )
 
 _THREADS = 256
+#: The elements of a row of a window that a thread reads before it compares them.
+_AT_ONCE = 4
+_DEFINES = {"THREADS": _THREADS, "AT_ONCE": _AT_ONCE}
 #: The sizes of square windows that have a kernel of their own; 0 for every other.
 _WINDOWS = (0, 2, 3)
 #: With so many elements a window is a warp's.
@@ -99,10 +102,10 @@ class MaxPool(Plugin):
         "kernel.cu",
         "max_pool<{T}, {WINDOW}>",
         {"WINDOW": _WINDOWS},
-        defines={"THREADS": _THREADS},
+        defines=_DEFINES,
     )
 
-    large_kernel = CudaKernel("kernel.cu", "max_pool_large<{T}>", defines={"THREADS": _THREADS})
+    large_kernel = CudaKernel("kernel.cu", "max_pool_large<{T}>", defines=_DEFINES)
 
     def steps(self, values: tuple[int, ...] | None) -> tuple[int, ...]:
         """Return strides or dilations, 1 where they are left out."""

@@ -4,7 +4,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::THREADS;  // from __init__.py
+using pluginkit::AT_ONCE, pluginkit::THREADS;  // from __init__.py
 
 // Along one axis: the sizes of x and y, of a window, the steps between windows and between elements, and the padding before.
 struct Axis {
@@ -96,8 +96,8 @@ __global__ void __launch_bounds__(THREADS)
     const Place at = place_of<(WINDOW > 0)>(axes, window);
     const T* own = x + at.plane * axes.z.size * axes.y.size * axes.x.size;
     Best best = none<T>();
+    // Elements are read before they are compared, so that the reads wait for memory together.
     if constexpr (WINDOW > 0) {
-        // All are read before they are compared, so that the reads wait for memory together.
         T elements[WINDOW * WINDOW];
         const long long first = at.y.first * static_cast<long long>(axes.x.size) + at.x.first;
 #pragma unroll
@@ -116,10 +116,18 @@ __global__ void __launch_bounds__(THREADS)
             for (int j = at.y.begin; j < at.y.end; ++j) {
                 const long long plane_y = (at.z.first + k * axes.z.dilation) * static_cast<long long>(axes.y.size);
                 const long long line = (plane_y + at.y.first + j * axes.y.dilation) * axes.x.size + at.x.first;
-#pragma unroll 4
-                for (int i = at.x.begin; i < at.x.end; ++i) {
-                    const long long place = line + i * axes.x.dilation;
-                    best.take(static_cast<float>(own[place]), place);
+                for (int begin = at.x.begin; begin < at.x.end; begin += AT_ONCE) {
+                    T elements[AT_ONCE];
+#pragma unroll
+                    for (int i = 0; i < AT_ONCE; ++i) {
+                        if (begin + i < at.x.end) elements[i] = own[line + 1LL * (begin + i) * axes.x.dilation];
+                    }
+#pragma unroll
+                    for (int i = 0; i < AT_ONCE; ++i) {
+                        if (begin + i < at.x.end) {
+                            best.take(static_cast<float>(elements[i]), line + 1LL * (begin + i) * axes.x.dilation);
+                        }
+                    }
                 }
             }
         }
