@@ -22,7 +22,7 @@ from pluginkit.plugins._cuda.reductions import Reduction
 VECTOR_BYTES = 16
 #: The bytes of a load of a row, which is a multiple of them; 1 stands for one element.
 ROW_UNITS = (VECTOR_BYTES, 4, 1)
-#: List heads and links are positions of 32 bits.
+#: What a list holds are rows and counts of 32 bits.
 LIST_ITEMSIZE = 4
 MAX_LISTED = 2**31 - 1
 #: The initial value of every byte of the state and the heads.
@@ -32,9 +32,19 @@ WARP_LANES = 32
 #: The size of RowState in the workspace: a vector, so that the lists are aligned to vectors.
 STATE_BYTES = VECTOR_BYTES
 
+#: The updates that are listed for each row of data; the others overflow.
+_SLOTS = 16
+#: The rows of updates that overflow which a group of threads combines.
+_SEGMENT = 32
+#: The rows of data that a thread of start_overflow takes.
+_STARTED_ROWS = 4
+
 #: The constants that row_lists.cuh and reduce.cuh share with Python.
 DEFINES = {
     "Reduction": Reduction,
+    "SLOTS": _SLOTS,
+    "SEGMENT": _SEGMENT,
+    "STARTED_ROWS": _STARTED_ROWS,
     "VECTOR_BYTES": VECTOR_BYTES,
     "EMPTY_BYTE": EMPTY_BYTE,
     "STATE_BYTES": STATE_BYTES,
@@ -48,16 +58,17 @@ _BLOCK = 256
 #: to keep a GPU busy.
 _MOST_VECTORS, _ENOUGH_THREADS = 8, 2**19
 _GRID_Y = 65535
-#: The most blocks that look for rows of updates which are left over.
-_LEFTOVER_BLOCKS = 528
+#: The most blocks that take what gather_rows leaves over, and that put it in order.
+_LEFTOVER_BLOCKS, _ORDERING_BLOCKS = 528, 1056
 
 
 @dataclass(frozen=True)
 class RowLists:
     """The lists in the workspace.
 
-    The workspace holds the state, a list head for each output row, and a link and a target for each
-    row of updates.
+    The workspace holds the state, a head for each output row and a target for each row of updates.
+    Where updates are combined there follow a start of the overflow for each output row, a rank in
+    it and a place in its order for each row of updates, and the slots of each output row.
 
     Attributes:
         workspace: all of it.
@@ -71,6 +82,19 @@ class RowLists:
 
     @staticmethod
     @overload
+    def target_bytes(rows: int, updates: int) -> int: ...
+
+    @staticmethod
+    @overload
+    def target_bytes(rows: Dim, updates: Dim) -> Dim: ...
+
+    @staticmethod
+    def target_bytes(rows: Dim, updates: Dim) -> Dim:
+        """Return the bytes of the state, the heads and the targets."""
+        return STATE_BYTES + (rows + updates) * LIST_ITEMSIZE
+
+    @staticmethod
+    @overload
     def nbytes(rows: int, updates: int) -> int: ...
 
     @staticmethod
@@ -79,33 +103,63 @@ class RowLists:
 
     @staticmethod
     def nbytes(rows: Dim, updates: Dim) -> Dim:
-        """Return the bytes for this many output rows and rows of updates."""
-        return STATE_BYTES + (rows + 2 * updates) * LIST_ITEMSIZE
+        """Return the bytes of everything."""
+        return 2 * STATE_BYTES + ((_SLOTS + 2) * rows + 3 * updates) * LIST_ITEMSIZE
 
     @property
     def heads(self) -> Workspace:
-        """The head of each output row's list."""
+        """For each output row the number of its updates, or the last one."""
         return self.workspace.at(STATE_BYTES)
-
-    @property
-    def links(self) -> Workspace:
-        """For each row of updates, the next one in its list."""
-        return self.heads.at(self.rows * LIST_ITEMSIZE)
 
     @property
     def targets(self) -> Workspace:
         """For each row of updates, its output row, or a negative number."""
-        return self.links.at(self.updates * LIST_ITEMSIZE)
+        return self.heads.at(self.rows * LIST_ITEMSIZE)
 
     @property
-    def end(self) -> Workspace:
-        """What lies behind the lists."""
+    def starts(self) -> Workspace:
+        """For each output row, where its overflow starts; what lies behind the targets."""
         return self.targets.at(self.updates * LIST_ITEMSIZE)
+
+    @property
+    def ranks(self) -> Workspace:
+        """For each row of updates that overflows, its rank in the overflow of its output row."""
+        return self.starts.at(self.rows * LIST_ITEMSIZE)
+
+    @property
+    def order(self) -> Workspace:
+        """The rows of updates that overflow, those of one output row side by side."""
+        return self.ranks.at(self.updates * LIST_ITEMSIZE)
+
+    @property
+    def slots(self) -> Workspace:
+        """The first updates of each output row, aligned to vectors."""
+        before = STATE_BYTES + (2 * self.rows + 3 * self.updates) * LIST_ITEMSIZE
+        return self.workspace.at(groups_of(before, VECTOR_BYTES) * VECTOR_BYTES)
 
     @property
     def empty(self) -> Fill:
         """The step that empties every list."""
-        return Fill(self.workspace.first(self.nbytes(self.rows, 0)), EMPTY_BYTE)
+        return Fill(self.workspace.first(self.target_bytes(self.rows, 0)), EMPTY_BYTE)
+
+    def put_in_order(
+        self, start_overflow: CudaKernel, place_overflow: CudaKernel
+    ) -> tuple[Launch, Launch]:
+        """Return the launches that put what overflows in order."""
+        start = Launch(
+            start_overflow,
+            at_most(_ORDERING_BLOCKS, groups_of(self.rows, _BLOCK * _STARTED_ROWS)),
+            _BLOCK,
+            (self.heads, self.starts, self.workspace, int32(self.rows)),
+        )
+        lists = self.order, self.targets, self.ranks, self.starts, self.workspace
+        place = Launch(
+            place_overflow,
+            at_most(_ORDERING_BLOCKS, groups_of(self.updates, _BLOCK)),
+            _BLOCK,
+            (*lists, int32(self.updates)),
+        )
+        return start, place
 
 
 def gather(
@@ -114,6 +168,8 @@ def gather(
     lists: RowLists,
     inner: int,
     vector_bytes: int = VECTOR_BYTES,
+    *,
+    has_slots: bool = True,
     **constants: KernelConstant,
 ) -> Launch:
     """Return the launch of gather_rows.
@@ -124,6 +180,7 @@ def gather(
         lists: the lists, which an earlier launch has filled.
         inner: the elements of a row, at most MAX_ROW.
         vector_bytes: the bytes of a load, of which a row is a multiple; at least one element.
+        has_slots: whether there are slots; otherwise heads are the last updates, as for "none".
         constants: the kernel's constants except LANES.
     """
     grid = row_grid(lists.rows, inner, max(vector_bytes // tensors[0].dtype.itemsize, 1))
@@ -133,9 +190,8 @@ def gather(
         block=_BLOCK,
         args=(
             *tensors,
-            lists.workspace,
             lists.heads,
-            lists.links,
+            lists.slots if has_slots else None,
             int32(lists.rows),
             int32(inner),
             int32(grid.piece),
@@ -175,26 +231,11 @@ def row_grid(rows: int, inner: int, elements: int, lanes: int | None = None) -> 
     return RowGrid(lanes, blocks, lanes * each * elements, at_most(_GRID_Y, pieces))
 
 
-@dataclass(frozen=True)
-class LeftoverGrid:
-    """How threads look for rows of updates that are left over; all blocks run at once.
-
-    Attributes:
-        blocks: the grid: blocks of rows of updates, and pieces of a row.
-        stretch: the rows of updates that a group of threads takes.
-    """
-
-    blocks: tuple[int, int]
-    stretch: int
-
-
-def leftover_grid(updates: int, grid: RowGrid) -> LeftoverGrid:
-    """Return how threads look through the rows of updates, in groups as the grid has them."""
+def leftover_blocks(updates: int, grid: RowGrid) -> tuple[int, int]:
+    """Return the blocks that take what is left of the rows of updates; all run at once."""
     pieces = grid.vector_pieces
     most = at_least(1, _LEFTOVER_BLOCKS // at_least(1, pieces))
-    blocks = at_most(most, groups_of(updates, _BLOCK))
-    stretch = grid.lanes * groups_of(updates, at_least(1, blocks) * _BLOCK)
-    return LeftoverGrid((blocks, pieces), stretch)
+    return at_most(most, groups_of(updates, _BLOCK)), pieces
 
 
 def groups_of(items: int, each: int) -> int:
@@ -210,6 +251,11 @@ def at_most(limit: int, size: int) -> int:
 def at_least(limit: int, size: int) -> int:
     """Return the larger one, in the same way."""
     return where(size > limit, size, limit)
+
+
+def all_hold(*conditions: bool) -> bool:
+    """Whether all conditions hold. An exported library has one branch, not one for each."""
+    return sum(where(condition, 1, 0) for condition in conditions) == len(conditions)
 
 
 def lanes_for(items: int) -> int:

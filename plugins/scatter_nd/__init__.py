@@ -52,10 +52,10 @@ class ScatterND(Plugin):
 
     Where a tuple occurs twice, "none" keeps the last update in the reference and one of them on a
     GPU. Integers wrap. NaN wins in "min" and "max", as in numpy. Floating-point sums and products
-    run in any order. Few updates, slices of less than 16 bytes and of very many updates are reduced
-    with atomics, where 16-bit types round at every update; else, as in the reference, they
-    accumulate in float32 and round once. The tolerance is for 16 updates of one element below 4 in
-    magnitude.
+    run in any order. 16-bit types round at every update that is reduced with atomics, as in slices
+    of less than 16 bytes, and where updates are few or go to few slices; else, as in the reference,
+    they accumulate in float32 and round once, or in slices with more than 16 updates once for up to
+    32 of the others. The tolerance is for 16 updates of one element below 4 in magnitude.
 
     Inputs:      data: rank 1 to 8, float32 | float16 | bfloat16 | int64 | int32 | int8, linear;
                  any dimension dynamic.
@@ -63,7 +63,7 @@ class ScatterND(Plugin):
                  updates: indices.shape[:-1] + data.shape[depth:], the dtype of data.
     Outputs:     output: the shape and dtype of data.
     Attributes:  reduction: none | add | mul | min | max, default none.
-    Workspace:   4 bytes for each slice of data and 8 for each slice of updates where a slice has
+    Workspace:   72 bytes for each slice of data and 12 for each slice of updates where a slice has
                  16 bytes or more.
     Tolerance:   float32 1e-5, float16 4e-2, bfloat16 3e-1; integers exact.
     Errors:      shapes: the shapes do not fit each other. index: an index is out of range
@@ -91,6 +91,12 @@ class ScatterND(Plugin):
         constants={"OFFSET": OFFSETS, "VECTOR": ROW_UNITS},
         defines=DEFINES,
     )
+    combine_few = CudaKernel(
+        "kernel.cu",
+        "combine_few<{T}, Reduction::{reduction}, {VECTOR}>",
+        constants={"VECTOR": ROW_UNITS},
+        defines=DEFINES,
+    )
     copy_bytes = CudaKernel("kernel.cu", "copy_bytes", defines=DEFINES)
     link_tuples = CudaKernel(
         "kernel.cu",
@@ -104,9 +110,11 @@ class ScatterND(Plugin):
         constants={"LANES": (4, 8, 16, 32), "VECTOR": ROW_UNITS},
         defines=DEFINES,
     )
-    finish_long_lists = CudaKernel(
+    start_overflow = CudaKernel("kernel.cu", "start_overflow", defines=DEFINES)
+    place_overflow = CudaKernel("kernel.cu", "place_overflow", defines=DEFINES)
+    finish_overflow = CudaKernel(
         "kernel.cu",
-        "finish_long_lists<{T}, Reduction::{reduction}, {LANES}, {VECTOR}>",
+        "finish_overflow<{T}, Reduction::{reduction}, {LANES}, {VECTOR}>",
         constants={"LANES": (4, 8, 16, 32), "VECTOR": ROW_UNITS},
         defines=DEFINES,
     )
@@ -137,7 +145,7 @@ class ScatterND(Plugin):
         output: TensorDesc,
         workspace: Workspace,
     ) -> Sequence[Step]:
-        """Return a copy and atomics, or lists of updates and one pass over the rows."""
+        """Return one launch for few tuples, a copy and atomics, or those of lists of updates."""
         rows = rows_of(data, indices, updates)
         return ScatterNDCall(self, data, indices, updates, output, workspace, rows).steps()
 

@@ -1,51 +1,96 @@
-// ScatterND: each tuple of indices names a row of data, and each update is a row. There are two methods:
+// ScatterND: each tuple of indices names a row of data, and each update is a row. There are three methods:
 //
+//   few        each thread takes a vector of data and looks at all tuples, at most one for each lane of a warp
 //   in place   a thread reduces one element of an update, or a vector of several, into a copy of data
-//   lists      each output row has a list of its update rows and is written once: no atomics on values, no separate
-//              copy, one rounding. Many threads share the rows of a long list.
+//   lists      each output row has a list of its first update rows and is written once: no separate copy, and atomics on
+//              values for further updates only, some of which are combined before
 
 #include "../_cuda/reduce.cuh"
 #include "../_cuda/row_lists.cuh"
+#include "tuples.cuh"
 
-using pluginkit::COPIES, pluginkit::MAX_DEPTH;  // from launches.py
+using pluginkit::COPIES, pluginkit::PACKS;  // from launches.py
 
-// The dimensions of data that a tuple indexes.
-template <typename Offset> struct Sizes { Offset size[MAX_DEPTH]; };
-
-// Return whether the tuple lies inside data; set `row` to the row that it names.
-template <typename Offset>
-__device__ __forceinline__ bool find_row(const long long* tuple, int depth, const Sizes<Offset>& sizes, Offset& row) {
-    bool is_inside = true;
-    row = 0;
-#pragma unroll
-    for (int d = 0; d < MAX_DEPTH; ++d) {
-        if (d < depth) {
-            long long index = tuple[d];
-            if (index < 0) index += sizes.size[d];
-            is_inside &= index >= 0 && index < static_cast<long long>(sizes.size[d]);
-            row = row * sizes.size[d] + static_cast<Offset>(index);
-        }
+// Combine each vector of data with its updates. A row has `width` vectors, and there are at most WARP_LANES tuples, of
+// which the last one wins with Reduction::none.
+template <typename T, Reduction R, int VECTOR>
+__global__ void combine_few(T* __restrict__ output, const T* __restrict__ data, const long long* __restrict__ indices,
+                            const T* __restrict__ updates, int count, int depth, Sizes<unsigned int> sizes,
+                            unsigned int vectors, unsigned int width) {
+    using Accumulator = typename AccumulatorOf<T>::type;
+    constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
+    const int lane = threadIdx.x % WARP_LANES;
+    const unsigned int vector = min(blockIdx.x * blockDim.x + threadIdx.x, vectors - 1), row = vector / width;
+    auto result = load_once(reinterpret_cast<const Pack<T, N>*>(data) + vector);
+    unsigned int named = 0;
+    const bool is_named = lane < count && find_row(indices + lane * depth, depth, sizes, named);
+    unsigned int tuples = 0;  // a bit for each that names the row
+    for (unsigned int rest = __ballot_sync(~0u, is_named); rest != 0; rest &= rest - 1) {
+        const int tuple = __ffs(rest) - 1;
+        tuples |= static_cast<unsigned int>(__shfl_sync(~0u, named, tuple) == row) << tuple;
     }
-    return is_inside;
+    const auto load_update = [&](unsigned int tuple) {
+        return load_once(reinterpret_cast<const Pack<T, N>*>(updates) + tuple * width + vector % width);
+    };
+    if constexpr (R == Reduction::none) {
+        if (tuples != 0) result = load_update(WARP_LANES - 1 - __clz(tuples));
+    } else if (tuples != 0) {
+        Accumulator sum[N];
+#pragma unroll
+        for (int n = 0; n < N; ++n) sum[n] = static_cast<Accumulator>(result.value[n]);
+        while (tuples != 0) {
+            Pack<T, N> update[ROWS_AT_ONCE];
+            bool is_update[ROWS_AT_ONCE];
+#pragma unroll
+            for (int k = 0; k < ROWS_AT_ONCE; ++k) {
+                is_update[k] = tuples != 0;
+                if (is_update[k]) update[k] = load_update(__ffs(tuples) - 1);
+                tuples &= tuples - 1;
+            }
+#pragma unroll
+            for (int k = 0; k < ROWS_AT_ONCE; ++k) {
+                if (!is_update[k]) continue;
+#pragma unroll
+                for (int n = 0; n < N; ++n) {
+                    sum[n] = reduced<R>(sum[n], static_cast<Accumulator>(update[k].value[n]));
+                }
+            }
+        }
+#pragma unroll
+        for (int n = 0; n < N; ++n) result.value[n] = static_cast<T>(sum[n]);
+    }
+    reinterpret_cast<Pack<T, N>*>(output)[vector] = result;
 }
 
 // Reduce each element of the updates into a copy of data, or each pack of VECTOR bytes, of which a row is a multiple.
-// Offset is an unsigned type that holds the number of updates and of output elements. `inner` is the number of elements
+// A thread takes PACKS of them. Offset is an unsigned type that holds the number of updates and of output elements. `inner` is the number of elements
 // of a row, `total` that of data.
 template <typename T, Reduction R, typename Offset, int VECTOR>
 __global__ void scatter_in_place(T* __restrict__ output, const long long* __restrict__ indices,
                                  const T* __restrict__ updates, Offset count, Offset inner, Offset total, int depth,
                                  Sizes<Offset> sizes) {
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
-    const Offset packs = inner / N, at = static_cast<Offset>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (at >= count * packs) return;
-    const Offset update_row = at / packs;
-    Offset row;
-    if (!find_row(indices + update_row * depth, depth, sizes, row)) return;
-    const Offset target = row * inner + (at - update_row * packs) * N;
-    const auto update = load_once(reinterpret_cast<const Pack<T, N>*>(updates) + at);
-    if constexpr (N == 1) reduce_one<R>(output, target, total, update.value[0]);
-    else reduce_pack<R>(output + target, update);
+    const Offset packs = inner / N, first = static_cast<Offset>(blockIdx.x) * blockDim.x * PACKS + threadIdx.x;
+    Pack<T, N> update[PACKS];
+    Offset target[PACKS];
+    bool is_inside[PACKS];
+#pragma unroll
+    for (int k = 0; k < PACKS; ++k) {
+        const Offset at = first + k * blockDim.x;
+        is_inside[k] = at < count * packs;
+        if (!is_inside[k]) continue;
+        update[k] = load_once(reinterpret_cast<const Pack<T, N>*>(updates) + at);  // while indices are on their way
+        const Offset update_row = at / packs;
+        Offset row;
+        is_inside[k] = find_row(indices + update_row * depth, depth, sizes, row);
+        target[k] = row * inner + (at - update_row * packs) * N;
+    }
+#pragma unroll
+    for (int k = 0; k < PACKS; ++k) {
+        if (!is_inside[k]) continue;
+        if constexpr (N == 1) reduce_one<R>(output, target[k], total, update[k].value[0]);
+        else reduce_pack<R>(output + target[k], update[k]);
+    }
 }
 
 // Copy bytes, COPIES vectors for each thread and the last bytes one by one. What is copied stays in the L2 cache, where
@@ -67,18 +112,19 @@ __global__ void copy_bytes(char* __restrict__ output, const char* __restrict__ d
     if (first < nbytes % VECTOR) output[vectors * VECTOR + first] = data[vectors * VECTOR + first];
 }
 
-// Add each row of updates to the list of its output row. With KEEP_LAST only the last one is kept.
+// List each row of updates. With KEEP_LAST only the last one of each output row is kept.
 template <bool KEEP_LAST>
-__global__ void link_tuples(const long long* __restrict__ indices, int* heads, int* next, int* targets,
-                            unsigned int count, int depth, Sizes<unsigned int> sizes) {
+__global__ void link_tuples(const long long* __restrict__ indices, RowState* state, int* heads, int* slots, int* ranks,
+                            int* targets, unsigned int count, int depth, Sizes<unsigned int> sizes) {
     const unsigned int update_row = blockIdx.x * blockDim.x + threadIdx.x;
-    if (update_row >= count) return;
-    unsigned int row;
-    const bool is_inside = find_row(indices + static_cast<long long>(update_row) * depth, depth, sizes, row);
+    unsigned int row = 0;
+    bool is_inside = update_row < count;
+    if (is_inside) is_inside = find_row(indices + static_cast<long long>(update_row) * depth, depth, sizes, row);
     if constexpr (KEEP_LAST) {
         if (is_inside) atomicMax(heads + row, static_cast<int>(update_row));
     } else {
-        targets[update_row] = is_inside ? static_cast<int>(row) : NO_TARGET;
-        if (is_inside) next[update_row] = atomicExch(heads + row, static_cast<int>(update_row));
+        const int target = is_inside ? static_cast<int>(row) : NO_TARGET;
+        const int noted = list_update(state, heads, slots, ranks, static_cast<int>(update_row), target);
+        if (update_row < count) targets[update_row] = noted;
     }
 }

@@ -27,9 +27,12 @@ from pluginkit.plugins._cuda.row_lists import (
     MAX_LISTED,
     MAX_ROW,
     VECTOR_BYTES,
+    WARP_LANES,
     RowLists,
+    all_hold,
     gather,
-    leftover_grid,
+    groups_of,
+    leftover_blocks,
     row_grid,
     unit_of,
 )
@@ -41,16 +44,20 @@ if TYPE_CHECKING:
 _MAX_DEPTH = 8
 #: The vectors that a thread copies.
 _COPIES = 4
+#: The packs of updates that a thread reduces.
+_PACKS = 1
 #: The constants that the kernels share with Python.
-DEFINES = {**row_lists.DEFINES, "COPIES": _COPIES, "MAX_DEPTH": _MAX_DEPTH}
+DEFINES = {**row_lists.DEFINES, "COPIES": _COPIES, "PACKS": _PACKS, "MAX_DEPTH": _MAX_DEPTH}
 
-_BLOCK = 256
-#: With this many elements of updates three launches are faster than two.
-_MANY_UPDATES = 2**17
+_BLOCK, _FEW_BLOCK = 256, 128
+#: With at most so many vectors of data one launch is faster than a copy and another.
+_FEW_VECTORS = 2**18
+#: With this many elements of updates the launches of lists are faster than a copy and atomics.
+_MANY_UPDATES = 2**19
+#: With at most so many bytes of updates they are not, where a vector is reduced at once.
+_FEW_BYTES = 2**26
 #: The bytes of data that stay in the L2 cache of a large GPU between a copy and the atomics.
 _CACHED_BYTES = 2**25
-#: The longest average list for which lists are used: one group of threads walks a whole list.
-_SHORT_LIST = 16
 
 
 @dataclass(frozen=True)
@@ -85,17 +92,27 @@ class ScatteredRows:
         return self.nbytes >= VECTOR_BYTES
 
     @property
-    def suit_lists(self) -> bool:
-        """Whether lists save more memory traffic than they cost, and are short on average.
+    def are_for_one_launch(self) -> bool:
+        """Whether each thread may look at all tuples, which spares a separate copy of data."""
+        vectors = self.count * self.inner // max(self.vector_bytes // self.itemsize, 1)
+        return all_hold(
+            vectors > 0, vectors <= _FEW_VECTORS, self.updates > 0, self.updates <= WARP_LANES
+        )
 
-        A list head and a link are each written once and read once. In return, lists save the second
+    @property
+    def suit_lists(self) -> bool:
+        """Whether lists save more memory traffic than they cost.
+
+        What the lists hold is written once and read once or twice. In return, lists save the second
         read and write of output elements by atomics.
         """
-        is_large = self.may_suit_lists and self.updates * self.inner >= _MANY_UPDATES
-        is_worth_it = self.updates * self.nbytes >= LIST_ITEMSIZE * (self.count + self.updates)
-        is_short = self.updates <= _SHORT_LIST * self.count
-        fits = self.count + 2 * self.updates <= MAX_LISTED and self.inner <= MAX_ROW
-        return is_large and is_worth_it and is_short and fits
+        return all_hold(
+            self.may_suit_lists,
+            self.updates * self.inner >= _MANY_UPDATES,
+            self.updates * self.nbytes >= LIST_ITEMSIZE * (self.count + self.updates),
+            self.count + 2 * self.updates <= MAX_LISTED,
+            self.inner <= MAX_ROW,
+        )
 
     @property
     def are_few(self) -> bool:
@@ -105,7 +122,8 @@ class ScatteredRows:
         and write it there.
         """
         is_cached = where(self.count * self.nbytes <= _CACHED_BYTES, 1, 0)
-        are_few = where(self.updates <= 2 * self.count, is_cached, 0)
+        are_spread = where(self.updates <= 64 * self.count, is_cached, 0)
+        are_few = where(self.updates * self.nbytes <= _FEW_BYTES, are_spread, 0)
         return are_few + where(4 * self.updates <= self.count, 1, 0) > 0
 
     @property
@@ -157,6 +175,8 @@ class ScatterNDCall:
 
     def steps(self) -> Sequence[Step]:
         """Return the launches, by lists if they are worth it."""
+        if self.rows.are_for_one_launch:
+            return self._few()
         if self._has_vector_atomics and self.rows.are_few:
             return self._in_place()
         return self._by_lists() if self.rows.suit_lists else self._in_place()
@@ -168,13 +188,31 @@ class ScatterNDCall:
         is_fast = reduction == "none" or (reduction == "add" and dtype.is_floating)
         return is_fast and self.rows.vector_bytes == VECTOR_BYTES
 
+    def _few(self) -> Sequence[Step]:
+        rows, vector = self.rows, self.rows.vector_bytes
+        elements = max(vector // rows.itemsize, 1)
+        vectors = self.data.size // elements
+        few = Launch(
+            self.plugin.combine_few,
+            grid=groups_of(vectors, _FEW_BLOCK),
+            block=_FEW_BLOCK,
+            args=(
+                *(self.output, self.data, self.indices, self.updates),
+                *map(int32, (rows.updates, len(rows.sizes))),
+                int32(self._padded_sizes),
+                *map(int32, (vectors, rows.inner // elements)),
+            ),
+            constants={"VECTOR": vector},
+        )
+        return (few,)
+
     def _in_place(self) -> Sequence[Step]:
         rows, vector = self.rows, self.rows.vector_bytes
         offset = offset_type(*self.data.shape, self.data.size, self.updates.size)
         packs = self.updates.size // max(vector // rows.itemsize, 1)
         reduce = Launch(
             self.plugin.in_place,
-            grid=-(-packs // _BLOCK),
+            grid=groups_of(packs, _BLOCK * _PACKS),
             block=_BLOCK,
             args=(
                 self.output,
@@ -205,35 +243,39 @@ class ScatterNDCall:
             grid=-(-rows.updates // _BLOCK),
             block=_BLOCK,
             args=(
-                self.indices,
-                lists.heads,
-                lists.links,
-                lists.targets,
+                *(self.indices, self.workspace, lists.heads),
+                *([None] * 3 if is_plain else (lists.slots, lists.ranks, lists.targets)),
                 int32(rows.updates),
                 int32(len(rows.sizes)),
                 int32(self._padded_sizes),
             ),
             constants={"KEEP_LAST": is_plain},
         )
-        tensors, vector = (self.output, self.data, self.updates), rows.vector_bytes
+        vector, plugin = rows.vector_bytes, self.plugin
         gathered = gather(
-            self.plugin.gather_rows, tensors, lists, rows.inner, vector, VECTOR=vector
+            plugin.gather_rows,
+            (self.output, self.data, self.updates),
+            lists,
+            rows.inner,
+            vector,
+            has_slots=not is_plain,
+            VECTOR=vector,
         )
-        if is_plain:  # one update of each row is kept, so no list is long
+        if is_plain:  # one update of each row is kept
             return lists.empty, link, gathered
         grid = row_grid(rows.updates, rows.inner, max(vector // rows.itemsize, 1))
-        leftover = leftover_grid(rows.updates, grid)
         finish = Launch(
-            self.plugin.finish_long_lists,
-            grid=leftover.blocks,
+            plugin.finish_overflow,
+            grid=leftover_blocks(rows.updates, grid),
             block=_BLOCK,
             args=(
-                *(self.output, self.updates, lists.workspace, lists.heads, lists.targets),
-                *map(int32, (rows.updates, rows.inner, leftover.stretch)),
+                *(self.output, self.updates, lists.workspace, lists.targets, lists.order),
+                int32(rows.inner),
             ),
             constants={"LANES": grid.lanes, "VECTOR": vector},
         )
-        return lists.empty, link, gathered, finish
+        ordered = lists.put_in_order(plugin.start_overflow, plugin.place_overflow)
+        return lists.empty, link, gathered, *ordered, finish
 
     @property
     def _padded_sizes(self) -> list[int]:

@@ -11,7 +11,7 @@ from pluginkit import FLOAT_TYPES, bfloat16, float16, float32, int8, int64
 from pluginkit.checking.trt_double.driver import drive
 from pluginkit.contract import calls
 from pluginkit.device.memory import CupyMemory
-from pluginkit.plugins.scatter_nd import ScatterND
+from pluginkit.plugins.scatter_nd import ScatterND, launches
 from pluginkit.plugins.scatter_nd.launches import rows_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
@@ -42,6 +42,12 @@ SHAPES = {
 }
 #: Indices that are far from any dimension, and wrap in 32 bits.
 FAR = (2**32, -(2**32), 2**40, 2**63 - 1, -(2**63))
+
+
+@pytest.fixture(autouse=True)
+def lists_suit_fewer_updates(monkeypatch):
+    monkeypatch.setattr(launches, "_MANY_UPDATES", 2**17)
+    monkeypatch.setattr(launches, "_FEW_BYTES", 2**17)
 
 
 class GuardedMemory(CupyMemory):
@@ -189,7 +195,7 @@ def test_indices_out_of_range_are_skipped(lean, name, dtype, reduction):
 def test_a_row_with_very_many_updates(lean, dtype, reduction, inner):
     rng = np.random.default_rng(10)
     rows = rng.integers(0, 300, 3000)
-    rows[:700] = 17  # a hub of the graph, longer than one list may be
+    rows[:700] = 17  # a hub of the graph: most updates overflow the slots
     data = rng.uniform(1, 2, (300, inner)).astype(dtype.numpy)
     updates = np.ones((3000, inner), dtype.numpy)
     updates[::100] = 2

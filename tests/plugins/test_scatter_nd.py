@@ -290,34 +290,45 @@ def steps(*shapes, **options):
     return calls.steps(*described(*shapes, **options))
 
 
+LISTS = "link_tuples gather_rows start_overflow place_overflow finish_overflow"
+COPY, FEW = "copy_bytes scatter_in_place", "combine_few"
+
+
 @pytest.mark.parametrize(
-    ("has_lists", "data", "indices", "dtype"),
+    ("kernels", "data", "indices", "dtype"),
     [
-        (True, (1_000_000, 64), (4_000_000, 1), float32),
-        (True, (512, 512, 64), (100_000, 2), float32),
-        (True, (512, 512, 64), (30_000, 2), int32),  # no vectors are added at once
-        (False, (512, 512, 64), (30_000, 2), float32),  # few rows get updates
-        (True, (300, 64), (2048, 1), float16),
-        (False, (3000, 64), (2048, 1), float16),  # the L2 cache holds data
-        (True, (3000, 65), (2048, 1), float16),
-        (True, (70_000, 3, 3), (40_000, 1), float16),  # rows of 18 bytes
-        (True, (300, 64), (2048, 1), int8),
-        (False, (300, 64), (2047, 1), int8),  # too few updates for three launches
-        (False, (256, 256, 256), (4_000_000, 3), float32),  # single elements
-        (False, (70_000, 3), (90_000, 1), float32),  # rows of 12 bytes
-        (False, (100, 64), (4000, 1), float32),  # long lists
-        (False, (10_000_000, 4), (40_000, 1), float32),  # few updates in very many rows
-        (False, (2, 2**24), (2, 1), float32),  # rows longer than a grid counts pieces of
-        (False, (2**31, 16), (10_000, 1), int8),  # more rows than list positions
-        (False, (4, 6), (0, 1), float32),
-        (False, (0, 6), (0, 2), float32),
+        (LISTS, (1_000_000, 64), (4_000_000, 1), float32),
+        (LISTS, (512, 512, 64), (100_000, 2), float32),
+        (LISTS, (512, 512, 64), (30_000, 2), int32),  # no vectors are added at once
+        ("scatter_in_place", (512, 512, 64), (30_000, 2), float32),  # few rows get updates
+        (COPY, (8000, 64), (400_000, 1), float16),  # the cache holds data
+        (LISTS, (8000, 64), (700_000, 1), float16),  # very many updates
+        (LISTS, (800, 64), (70_000, 1), float16),  # of few rows
+        (LISTS, (8000, 65), (9000, 1), float16),
+        (LISTS, (200_000, 3, 3), (70_000, 1), float16),  # rows of 18 bytes
+        (LISTS, (300, 64), (2**13, 1), int8),
+        (COPY, (300, 64), (2**13 - 1, 1), int8),  # too few for lists
+        ("scatter_in_place", (256, 256, 256), (4_000_000, 3), float32),  # single elements
+        (COPY, (70_000, 3), (900_000, 1), float32),  # rows of 12 bytes
+        (LISTS, (1, 64), (40_000, 1), float32),
+        ("scatter_in_place", (10_000_000, 4), (400_000, 1), float32),  # few, in very many rows
+        ("scatter_in_place", (2, 2**24), (2, 1), float32),
+        ("scatter_in_place", (600, 2**24), (900, 1), float32),  # a grid cannot count pieces
+        ("scatter_in_place", (2**31, 16), (10_000, 1), int8),  # more rows than places in lists
+        (COPY, (4, 6), (0, 1), float32),
+        (COPY, (0, 6), (0, 2), float32),
+        (FEW, (8, 512), (8, 1), float32),
+        (FEW, (2**18, 4), (32, 1), float32),
+        (COPY, (2**18, 4), (33, 1), float32),
+        (COPY, (2**18, 5), (32, 1), float32),  # the copy takes longer than a launch
     ],
 )
-def test_the_kernels_follow_from_the_shape(has_lists, data, indices, dtype):
+def test_the_kernels_follow_from_the_shape(kernels, data, indices, dtype):
     listed = steps(data, indices, dtype=dtype)
-    kinds = [type(step) for step in listed]
-    copies = [Launch if prod(data) * dtype.itemsize <= 2**25 else Copy, Launch]
-    assert kinds == ([Fill, Launch, Launch, Launch] if has_lists else copies)
+    launched = [step for step in listed if isinstance(step, Launch)]
+    assert " ".join(step.kernel.name.split("<")[0] for step in launched) == kernels
+    others = [type(step) for step in listed if not isinstance(step, Launch)]
+    assert others == {LISTS: [Fill], "scatter_in_place": [Copy]}.get(kernels, [])
 
 
 @pytest.mark.parametrize(
@@ -335,9 +346,10 @@ def test_the_kernels_follow_from_the_shape(has_lists, data, indices, dtype):
     ],
 )
 def test_rows_are_taken_in_the_widest_units_that_divide_them(inner, dtype, vector):
-    _, link, gathered, long_lists = steps((1000, inner), (9000, 1), dtype=dtype)
-    in_place = steps((1000, inner), (9, 1), dtype=dtype)[1]
-    for launch in (gathered, long_lists, in_place):
+    _, link, gathered, _, _, overflow = steps((1000, inner), (90_000, 1), dtype=dtype)
+    in_place = steps((10, inner), (60, 1), dtype=dtype)[1]
+    (few,) = steps((10, inner), (9, 1), dtype=dtype)
+    for launch in (gathered, overflow, in_place, few):
         assert launch.constants["VECTOR"] == vector
     assert link.constants["KEEP_LAST"] is False
 
@@ -347,9 +359,9 @@ def test_rows_are_taken_in_the_widest_units_that_divide_them(inner, dtype, vecto
     [(8, 4, 1), (64, 16, 1), (512, 32, 1), (1024, 32, 1), (1028, 32, 2)],
 )
 def test_long_rows_are_cut_into_pieces(inner, lanes, pieces):
-    gathered = steps((20_000, inner), (50_000, 1))[2]
+    gathered = steps((2_000_000, inner), (5_000_000, 1))[2]
     assert gathered.constants["LANES"] == lanes
-    assert gathered.grid == (-(-20_000 * lanes // 256), pieces)
+    assert gathered.grid == (-(-2_000_000 * lanes // 256), pieces)
 
 
 @pytest.mark.parametrize(
@@ -363,13 +375,13 @@ def test_long_rows_are_cut_into_pieces(inner, lanes, pieces):
     ],
 )
 def test_few_long_rows_are_cut_into_more_pieces(rows, inner, pieces):
-    gathered = steps((rows, inner), (16 * rows, 1))[2]
+    gathered = steps((rows, inner), (4096 * rows, 1), dtype=int32)[2]
     assert gathered.grid[1] == pieces
     assert gathered.args[-1].values[0] * pieces >= inner
 
 
 def test_none_keeps_the_last_update_of_a_list_and_leaves_nothing():
-    listed = steps((1000, 64), (9000, 1), reduction="none")
+    listed = steps((200_000, 64), (900_000, 1), reduction="none")
     assert [type(step) for step in listed] == [Fill, Launch, Launch]
     assert listed[1].constants["KEEP_LAST"] is True
 
@@ -410,15 +422,16 @@ def test_rows_are_what_a_tuple_names():
 
 @pytest.fixture(scope="module")
 def every():
-    assert len(ScatterND.spec.kernels) == 5
+    assert len(ScatterND.spec.kernels) == 8
     every = specialisations_of(ScatterND(reduction=each) for each in REDUCTIONS)
-    assert len(every) == 6 * 5 * (6 + 2 * 12) + 2 + 1
+    # scatter_in_place has two offsets, gather_rows and finish_overflow four widths of groups
+    assert len(every) == 6 * 5 * 3 * (1 + 2 + 2 * 4) + 2 + 3
     return every
 
 
 def test_each_kernel_compiles(every):
     few = few_of_each(every)
-    assert len({function_of(each) for each in few}) == 5
+    assert len({function_of(each) for each in few}) == 8
     assert_all_compile(few, QUICK)
 
 
@@ -430,11 +443,12 @@ def test_every_specialisation_compiles(every, arch):
 @pytest.mark.parametrize(
     ("data", "indices", "kernels"),
     [
-        ((3, 4), (2, 2), 2),  # a copy, as data is small
-        ((3, 5), (4, 0), 2),
-        ((2**16, 2**15), (2, 1), 1),
-        ((1000, 64), (4000, 1), 3),
-        ((2,) * 8, (3, 8), 2),
+        ((3, 4), (2, 2), 1),
+        ((3, 5), (4, 0), 1),
+        ((2**24, 64), (60_000, 1), 1),  # the driver copies
+        ((2000, 64), (4000, 1), 2),  # a copy, as data is small
+        ((200_000, 64), (900_000, 1), 5),
+        ((2,) * 8, (3, 8), 1),
     ],
 )
 def test_arguments_fit_the_kernels(data, indices, kernels):

@@ -20,7 +20,7 @@ NODES, EDGES = 20, 700
 def few_updates_suit_rows(monkeypatch):
     monkeypatch.setattr(variants, "MANY_UPDATES", 1)
     monkeypatch.setattr(scatter_nd_launches, "_MANY_UPDATES", 1)
-    monkeypatch.setattr(scatter_nd_launches, "_SHORT_LIST", EDGES)
+    monkeypatch.setattr(scatter_nd_launches, "_FEW_BYTES", 0)
 
 
 def assert_right(plugin, arrays):
@@ -109,6 +109,22 @@ def test_the_order_of_updates_decides_how_sums_round():
 def test_nodes_of_scatter_nd_with_very_many_edges(dtype):
     data, indices, updates = graph(16, dtype)
     assert_right(ScatterND(reduction="add"), [data, indices[:, :1].copy(), updates])
+
+
+@pytest.mark.parametrize("reduction", ["add", "min", "none"])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((5, 6, 20), np.float32), ((5, 6, 24), np.float16), ((30, 66), np.int8), ((7,), np.float32)],
+)
+def test_few_tuples_of_which_most_may_be_equal(shape, dtype, reduction):
+    rng = np.random.default_rng(7)
+    sizes = np.array(shape[:-1] or shape)
+    for count, hub in ((1, 0), (9, 0.5), (32, 0), (32, 0.5)):
+        indices = rng.integers(-sizes, sizes, (count, len(sizes)))
+        indices[rng.random(count) < hub] = 1
+        updates = whole(rng, (count, *shape[len(sizes) :]), dtype)
+        arrays = [whole(rng, shape, dtype), indices, updates]
+        assert_right(ScatterND(reduction=reduction), arrays)
 
 
 @pytest.mark.parametrize("deterministic", [False, True])
