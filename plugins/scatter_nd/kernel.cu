@@ -9,7 +9,7 @@
 #include "../_cuda/row_lists.cuh"
 #include "tuples.cuh"
 
-using pluginkit::COPIES, pluginkit::PACKS;  // from launches.py
+using pluginkit::COPIES;  // from launches.py
 
 // Combine each vector of data with its updates. A row has `width` vectors, and there are at most WARP_LANES tuples, of
 // which the last one wins with Reduction::none.
@@ -63,34 +63,22 @@ __global__ void combine_few(T* __restrict__ output, const T* __restrict__ data, 
 }
 
 // Reduce each element of the updates into a copy of data, or each pack of VECTOR bytes, of which a row is a multiple.
-// A thread takes PACKS of them. Offset is an unsigned type that holds the number of updates and of output elements. `inner` is the number of elements
+// Offset is an unsigned type that holds the number of updates and of output elements. `inner` is the number of elements
 // of a row, `total` that of data.
 template <typename T, Reduction R, typename Offset, int VECTOR>
 __global__ void scatter_in_place(T* __restrict__ output, const long long* __restrict__ indices,
                                  const T* __restrict__ updates, Offset count, Offset inner, Offset total, int depth,
                                  Sizes<Offset> sizes) {
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
-    const Offset packs = inner / N, first = static_cast<Offset>(blockIdx.x) * blockDim.x * PACKS + threadIdx.x;
-    Pack<T, N> update[PACKS];
-    Offset target[PACKS];
-    bool is_inside[PACKS];
-#pragma unroll
-    for (int k = 0; k < PACKS; ++k) {
-        const Offset at = first + k * blockDim.x;
-        is_inside[k] = at < count * packs;
-        if (!is_inside[k]) continue;
-        update[k] = load_once(reinterpret_cast<const Pack<T, N>*>(updates) + at);  // while indices are on their way
-        const Offset update_row = at / packs;
-        Offset row;
-        is_inside[k] = find_row(indices + update_row * depth, depth, sizes, row);
-        target[k] = row * inner + (at - update_row * packs) * N;
-    }
-#pragma unroll
-    for (int k = 0; k < PACKS; ++k) {
-        if (!is_inside[k]) continue;
-        if constexpr (N == 1) reduce_one<R>(output, target[k], total, update[k].value[0]);
-        else reduce_pack<R>(output + target[k], update[k]);
-    }
+    const Offset packs = inner / N, at = static_cast<Offset>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (at >= count * packs) return;
+    const auto update = load_once(reinterpret_cast<const Pack<T, N>*>(updates) + at);  // while indices are on their way
+    const Offset update_row = at / packs;
+    Offset row;
+    if (!find_row(indices + update_row * depth, depth, sizes, row)) return;
+    const Offset target = row * inner + (at - update_row * packs) * N;
+    if constexpr (N == 1) reduce_one<R>(output, target, total, update.value[0]);
+    else reduce_pack<R>(output + target, update);
 }
 
 // Copy bytes, COPIES vectors for each thread and the last bytes one by one. What is copied stays in the L2 cache, where

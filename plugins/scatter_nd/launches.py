@@ -44,10 +44,8 @@ if TYPE_CHECKING:
 _MAX_DEPTH = 8
 #: The vectors that a thread copies.
 _COPIES = 4
-#: The packs of updates that a thread reduces.
-_PACKS = 1
 #: The constants that the kernels share with Python.
-DEFINES = {**row_lists.DEFINES, "COPIES": _COPIES, "PACKS": _PACKS, "MAX_DEPTH": _MAX_DEPTH}
+DEFINES = {**row_lists.DEFINES, "COPIES": _COPIES, "MAX_DEPTH": _MAX_DEPTH}
 
 _BLOCK, _FEW_BLOCK = 256, 128
 #: With at most so many vectors of data one launch is faster than a copy and another.
@@ -191,7 +189,7 @@ class ScatterNDCall:
     def _few(self) -> Sequence[Step]:
         rows, vector = self.rows, self.rows.vector_bytes
         elements = max(vector // rows.itemsize, 1)
-        vectors = self.data.size // elements
+        vectors = known(self.data.size) // elements
         few = Launch(
             self.plugin.combine_few,
             grid=groups_of(vectors, _FEW_BLOCK),
@@ -209,10 +207,10 @@ class ScatterNDCall:
     def _in_place(self) -> Sequence[Step]:
         rows, vector = self.rows, self.rows.vector_bytes
         offset = offset_type(*self.data.shape, self.data.size, self.updates.size)
-        packs = self.updates.size // max(vector // rows.itemsize, 1)
+        packs = known(self.updates.size) // max(vector // rows.itemsize, 1)
         reduce = Launch(
             self.plugin.in_place,
-            grid=groups_of(packs, _BLOCK * _PACKS),
+            grid=groups_of(packs, _BLOCK),
             block=_BLOCK,
             args=(
                 self.output,
