@@ -57,7 +57,7 @@ class DType:
 
     def __call__(self, value: Dim | float | bool | Sequence[Dim]) -> Scalar:
         """Return a kernel argument passed by value; a sequence becomes a struct of an array."""
-        if type(value) is not int and isinstance(value, Sequence):
+        if type(value) is not int and isinstance(value, (tuple, list, Sequence)):
             return Scalar(self, tuple(value))
         return Scalar(self, (value,))
 

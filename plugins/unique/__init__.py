@@ -31,6 +31,7 @@ from pluginkit.plugins.unique.reference import unique
 from pluginkit.plugins.unique.sort_levels import DEFINES, KEYS, UniqueProblem
 
 _KEYS = {"KEY": tuple(KEYS.values())}
+_SHORT_KEY, _LONG_KEY = ({"KEY": (key,)} for key in KEYS.values())
 
 
 class Unique(Plugin):
@@ -74,7 +75,8 @@ class Unique(Plugin):
     lowest_kernel = CudaKernel("kernel.cu", "find_lowest<{T}>", defines=DEFINES)
     key_kernel = CudaKernel("kernel.cu", "slice_keys<{T}, {KEY}>", _KEYS, defines=DEFINES)
     place_kernel = CudaKernel("sort_digits.cu", "place_digits", defines=DEFINES)
-    sweep_kernel = CudaKernel("sort_digits.cu", "sweep<{KEY}>", _KEYS, defines=DEFINES)
+    sweep_kernel = CudaKernel("sort_digits.cu", "sweep<{KEY}>", _SHORT_KEY, defines=DEFINES)
+    long_sweep_kernel = CudaKernel("sort_long_keys.cu", "sweep<{KEY}>", _LONG_KEY, defines=DEFINES)
     run_kernel = CudaKernel("kernel.cu", "find_runs<{T}, {KEY}>", _KEYS, defines=DEFINES)
     spread_kernel = CudaKernel("kernel.cu", "spread_ranks", defines=DEFINES)
     pair_kernel = CudaKernel("kernel.cu", "pair_ranks", defines=DEFINES)

@@ -1,4 +1,4 @@
-// Unique: slices become unsigned keys, CUB's radix sort sorts the keys, and equal keys form runs.
+// Unique: slices become unsigned keys, a radix sort sorts the keys, and equal keys form runs.
 //
 //   find_lowest   finds the lowest key of integers, which slice_keys subtracts, so that few digits of the keys differ
 //   slice_keys    makes a key for each word of each slice, and counts how often each digit occurs

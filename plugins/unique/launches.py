@@ -20,7 +20,7 @@ from pluginkit import (
     may_hold,
     where,
 )
-from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, SWEEP_THREADS
+from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS
 from pluginkit.plugins.unique.sort_levels import (
     BLOCKS,
     COUNTING_BLOCKS,
@@ -29,6 +29,7 @@ from pluginkit.plugins.unique.sort_levels import (
     MARKS,
     NEAR,
     SPREAD_THREADS,
+    SWEEPS,
     THREADS,
     VALUES,
     WINDOW,
@@ -110,6 +111,10 @@ class UniqueLaunches:
         placed = (near_digits, int32(near.items), int32(_near_bit(near)))
         blocks = where(level.items > 0, 1, 0)
         yield Launch(self._plugin.place_kernel, blocks, DIGITS, (*counted, *placed))
+        kernel = (
+            self._plugin.sweep_kernel if level.itemsize == 4 else self._plugin.long_sweep_kernel
+        )
+        threads, _ = SWEEPS[level.itemsize]
         sweep = 0
         while may_hold(sweep < level.sweeps):
             done = min(sweep, level.sweeps)
@@ -120,9 +125,9 @@ class UniqueLaunches:
             )
             sizes = (int32(level.items), int32(DIGIT_BITS * sweep), int32(sweep))
             yield Launch(
-                self._plugin.sweep_kernel,
+                kernel,
                 level.blocks_of(sweep),
-                SWEEP_THREADS,
+                threads,
                 (*self._halves, self._state, *shared, *sizes),
                 constants=level.constants,
             )
@@ -136,7 +141,7 @@ class UniqueLaunches:
         yield Launch(
             self._plugin.sweep_kernel,
             near.sweep_blocks,
-            SWEEP_THREADS,
+            SWEEPS[near.itemsize][0],
             (*halves, self._state, places, swept, ticket, *sizes),
             constants=near.constants,
         )

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from pluginkit import TensorDesc, known, may_hold, product, where
 from pluginkit.plugins._cuda.radix_sort import DEFINES as SORT_DEFINES
-from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, SWEEP_ITEMS, sweep_blocks
+from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, SWEEP_ITEMS, SWEEP_THREADS
 
 THREADS = 256
 #: How many keys a thread makes at once, and how many it checks for runs.
@@ -25,6 +25,11 @@ _NEAR_ITEMS, _FAR_ITEMS = 2**22, 2**26
 #: How many ranks a block writes, and its threads.
 WINDOW, SPREAD_THREADS = 2**14, 512
 _STATE_BYTES = 64
+#: The threads of a block that sorts keys of 4 bytes, and how many keys each takes: few enough that
+#: a multiprocessor runs two blocks.
+_SHORT_THREADS, _SHORT_ITEMS = 512, 16
+#: The threads of a block of a sweep, and how many keys each takes, by the bytes of a key.
+SWEEPS = {4: (_SHORT_THREADS, _SHORT_ITEMS), 8: (SWEEP_THREADS, SWEEP_ITEMS[8])}
 #: What find_runs does, as bits of a number.
 MARKS, NEAR, VALUES = 1, 2, 4
 
@@ -35,6 +40,8 @@ DEFINES = {
     "LOADS": _LOADS,
     "ROUNDS": _ROUNDS,
     "LAST_SWEEP": LAST_SWEEP,
+    "SHORT_THREADS": _SHORT_THREADS,
+    "SHORT_ITEMS": _SHORT_ITEMS,
     "STATE_BYTES": _STATE_BYTES,
     "WINDOW": WINDOW,
     "SPREAD_THREADS": SPREAD_THREADS,
@@ -83,7 +90,8 @@ class Level:
     @cached_property
     def sweep_blocks(self) -> int:
         """The blocks of each sweep."""
-        return sweep_blocks(self.items, SWEEP_ITEMS[self.itemsize])
+        threads, items = SWEEPS[self.itemsize]
+        return -(-self.items // (threads * items))
 
     @cached_property
     def run_blocks(self) -> int:
