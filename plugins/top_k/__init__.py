@@ -85,6 +85,7 @@ class TopK(Plugin):
     gather_kernel = CudaKernel(
         "split.cu", "gather<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
     )
+    few_kernel = CudaKernel("split.cu", "sort_few<{T}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES)
     tile_kernel = CudaKernel(
         "sort_tiles.cu", "sort_tiles<{T}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
     )

@@ -40,6 +40,8 @@ _COUNTER_BYTES = -(-4 * (2 + (_BINS + _WARPS + 3) + (_LOADS * _WARPS + 1)) // 8)
 #: How many keys a block sorts if a row is split, and how many sorted runs are merged at once.
 _TILE = 2048
 _FAN = 8
+#: Up to so many results are sorted at once, if a row is split; a power of two.
+_FEW_SORTED = 256
 #: The bytes of the state of a row, and of the counts of a segment.
 _STATE_BYTES, _MET_BYTES = 16, 8
 #: A warp takes a row of up to so many elements, for up to 32 results.
@@ -54,6 +56,7 @@ DEFINES = {
     "COUNTER_BYTES": _COUNTER_BYTES,
     "TILE": _TILE,
     "FAN": _FAN,
+    "FEW_SORTED": _FEW_SORTED,
     "STATE_BYTES": _STATE_BYTES,
     "MET_BYTES": _MET_BYTES,
     "SHORT": _SHORT,
@@ -148,6 +151,9 @@ class TopKProblem:
         yield self._launch(plugin.segment_kernel, blocks, met, states, x, layout)
         yield self._launch(plugin.gather_kernel, blocks, *runs[:2], met, states, x, layout)
         tiles, results = -(-self.k // _TILE), (values, indices)
+        if self.k <= _FEW_SORTED:
+            yield self._launch(plugin.few_kernel, self.rows, *results, *runs[:2], x, layout)
+            return
         sort = (*results, *runs[:2], x, layout, int32(tiles))
         yield self._launch(plugin.tile_kernel, self.rows * tiles, *sort)
         blocks, width = -(-self.k // _THREADS), _TILE

@@ -4,13 +4,15 @@
 //                   earlier digits equal the k-th key's; the last block of a row finds this digit of the k-th key
 //   count_segment   counts the keys of a segment that are above the k-th key, and those equal to it
 //   gather          collects the k keys of a row, in the order of their indices
+//   sort_few        sorts these keys and writes the results, if they are few; otherwise
 //   sort_tiles      sorts tiles of these keys (sort_tiles.cu); if there is only one, it writes the results
 //   merge_runs      merges up to FAN sorted runs into one; the last time it writes the results
 
 #include "rows.cuh"
+#include "sort_shared.cuh"
 #include "../_cuda/radix_select.cuh"
 
-using pluginkit::FAN, pluginkit::MET_BYTES, pluginkit::STATE_BYTES;  // from launches.py
+using pluginkit::FAN, pluginkit::FEW_SORTED, pluginkit::MET_BYTES, pluginkit::STATE_BYTES;  // from launches.py
 
 // What has been found of a row's k-th key; all zero at the start.
 struct Row {
@@ -106,6 +108,24 @@ __global__ void __launch_bounds__(THREADS)
     keys += row * rows.k, places += row * rows.k;
     select_in_order(key_at, source.size, static_cast<int>(rows.k), selection, before, walk,
                     [&](int i, Key key, int position) { keys[position] = key, places[position] = source.first + i; });
+}
+
+// Sort the keys of a row, which gather has collected, and write the results. CUB's sort_tiles is slower for so few.
+template <typename T, bool CONTIGUOUS>
+__global__ void __launch_bounds__(THREADS)
+    sort_few(T* __restrict__ y, long long* __restrict__ indices, const Bits<T>* __restrict__ all_keys,
+             const int* __restrict__ all_places, const T* __restrict__ x, Rows rows) {
+    __shared__ Bits<T> keys[FEW_SORTED];
+    __shared__ int places[FEW_SORTED];
+    const long long row = blockIdx.x;
+    const int k = static_cast<int>(rows.k);
+    for (int i = threadIdx.x; i < k; i += THREADS) {
+        keys[i] = all_keys[row * k + i], places[i] = all_places[row * k + i];
+    }
+    sort_shared(keys, places, k);
+    const auto source = source_of<T, CONTIGUOUS>(x, rows, row, 0);
+    const auto target = target_of(y, indices, rows, row);
+    for (int i = threadIdx.x; i < k; i += THREADS) target.write(i, source.bits(places[i]), places[i]);
 }
 
 // Merge runs of `width` keys; each thread finds the position of one key among the other runs. Equal keys in an earlier
