@@ -108,13 +108,16 @@ class KthValue(Plugin):
 
     def output_shapes(self, x: TensorDesc, positions: TensorDesc) -> Shape:
         """Return the shape of x with the number of positions along the axis."""
+        return self._result_shape(x, positions)
+
+    def _result_shape(self, x: TensorDesc, positions: TensorDesc) -> Shape:
         axis = x.axis(self.axis)
         ranks = positions.shape[0 if positions.ndim == 1 else axis]
         return (*x.shape[:axis], ranks, *x.shape[axis + 1 :])
 
     def workspace_bytes(self, x: TensorDesc, positions: TensorDesc) -> Dim:
         """Return room for the digits and histograms of results whose rows are split."""
-        results = product(self.output_shapes(x, positions))
+        results = product(self._result_shape(x, positions))  # in a body there is another output
         nbytes: Dim = dim_min(results, _BLOCKS) * (_STATE_BYTES + _BIN_BYTES)
         return nbytes
 
