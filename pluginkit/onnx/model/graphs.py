@@ -85,18 +85,24 @@ def _nested(scope: Scope) -> Iterator[Scope]:
 def inner_scopes(scope: Scope) -> Iterator[tuple[onnx.NodeProto, list[tuple[str, Scope]]]]:
     """Yield each node with bodies, and for each body its attribute's name and its scope."""
     alike: Counter[str] = Counter()
-    for node in scope.graph.node:
-        if has_bodies(node):
-            text = describe(node)
-            alike[text] += 1
-            path = f"{scope.path} / {text}" + f" ({alike[text]})" * (alike[text] > 1)
-            yield (
-                node,
-                [
-                    (attribute, Scope(f"{path}.{attribute}", body, scope, scope.opsets))
-                    for attribute, body in bodies(node)
-                ],
-            )
+    # Every rewrite of graphs walks all nodes: a call of has_bodies for each would take most of it.
+    owners = [
+        node
+        for node in scope.graph.node
+        for attribute in node.attribute
+        if attribute.type in _BODIES
+    ]
+    for node in {id(owner): owner for owner in owners}.values():
+        text = describe(node)
+        alike[text] += 1
+        path = f"{scope.path} / {text}" + f" ({alike[text]})" * (alike[text] > 1)
+        yield (
+            node,
+            [
+                (attribute, Scope(f"{path}.{attribute}", body, scope, scope.opsets))
+                for attribute, body in bodies(node)
+            ],
+        )
 
 
 def has_bodies(node: onnx.NodeProto) -> bool:
