@@ -3,7 +3,8 @@
     python benchmarks/max_pool.py
 
 which is ``pluginkit bench MaxPool --peers benchmarks/max_pool.py`` with the results written to
-benchmarks/results. torch's indices count in a plane, so that they are not compared.
+benchmarks/results. torch's indices count in a plane, so that they are not compared; torch.compile,
+which leaves out what is not read, has to count them in all of X.
 """
 
 from __future__ import annotations
@@ -49,28 +50,37 @@ def _inputs(shape: tuple[int, ...]) -> Callable[[Any, int], list[Any]]:
     return lambda xp, seed: [xp.random.default_rng(seed).random(shape, dtype=xp.float32) - 0.5]
 
 
-def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+def _pool(plugin: Any) -> Callable[[Any], tuple[Any, Any]]:
     import torch
 
     rank = len(plugin.kernel_shape)
     pool = getattr(torch.nn.functional, f"max_pool{rank}d")
+    strides, pads = plugin.strides or 1, (plugin.pads or (0,) * rank)[:rank]
+    return lambda x: pool(x, plugin.kernel_shape, strides, pads, return_indices=True)
+
+
+def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+    pool = _pool(plugin)
+    return lambda x: pool(x)[:1]
+
+
+def _torch_with_planes(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+    import torch
+
+    pool = _pool(plugin)
 
     def run(x: Any) -> Any:
-        y, _ = pool(
-            x,
-            plugin.kernel_shape,
-            plugin.strides or 1,
-            (plugin.pads or (0,) * rank)[:rank],
-            return_indices=True,
-        )
-        return (y,)
+        y, indices = pool(x)
+        planes = torch.arange(x.shape[0] * x.shape[1], device=x.device)
+        planes = planes.reshape(*x.shape[:2], *[1] * (x.ndim - 2))
+        return y, indices + planes * x[0, 0].numel()
 
     return run
 
 
 PEERS = (
     Peer("torch", bind_torch(_torch)),
-    Peer("torch.compile", bind_torch(compiled(_torch))),
+    Peer("torch.compile", bind_torch(compiled(_torch_with_planes))),
 )
 
 

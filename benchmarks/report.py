@@ -184,9 +184,14 @@ PLUGINS = {
         "The floor counts x and y once. Where an axis shrinks by more than 8, or is not among the "
         "last two, one axis is resized after the other, with what lies between in memory. torch "
         "has a thread for each pixel of y, which computes its weights and then takes all planes; "
-        "factors whose weights do not fit into shared memory it refuses.",
+        "factors whose weights do not fit into shared memory it refuses. A line was measured with "
+        "a tile for each of its rows; several rows now share one.",
     ),
-    "max_pool": ("MaxPool", "torch's indices count in a plane, and are not compared."),
+    "max_pool": (
+        "MaxPool",
+        "torch's indices count in a plane, and are not compared. In these results torch.compile "
+        "has left them out, because nothing read them; the benchmark now asks for them.",
+    ),
     "max_unpool": (
         "MaxUnpool",
         "The floor counts X, I and Y once. torch's indices count in a plane, and are made "

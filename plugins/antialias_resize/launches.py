@@ -139,13 +139,13 @@ def steps_of(
     )
     if x.size == 0 or y.size == 0:
         return []
-    if not a.is_cropped and second == first + 1 and inner == 1 and a.is_near and b.is_near:
-        return [_plane(plugin, 0, y, x, a, b, outer)]
     beside = between * b.size * inner
     if b.is_kept:
         return [Copy(y, x)] if a.is_kept else [_line(plugin, 0, y, x, a, outer, beside)]
-    if a.is_kept:
+    if a.is_kept:  # rows of several planes share a tile
         return [_line(plugin, 0, y, x, b, outer * a.size * between, inner)]
+    if not a.is_cropped and second == first + 1 and inner == 1 and a.is_near and b.is_near:
+        return [_plane(plugin, 0, y, x, a, b, outer)]
     if a.resized * b.size <= a.size * b.resized:
         return [
             _line(plugin, 1, workspace, x, a, outer, beside),
