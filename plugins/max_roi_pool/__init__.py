@@ -21,7 +21,6 @@ from pluginkit import (
     attribute,
     bfloat16,
     ceil_div,
-    dim_max,
     dim_min,
     float16,
     float32,
@@ -32,13 +31,21 @@ from pluginkit import (
 from pluginkit.plugins.max_roi_pool.cases import max_roi_pool_cases
 from pluginkit.plugins.max_roi_pool.reference import FURTHEST, max_roi_pool
 
-#: The threads of a block, the bins of a warp, and the pixels of a column that are loaded together.
-_THREADS, _BINS, _ROWS = 256, 8, 4
-#: With this many warps a GPU is busy; where there are more, each takes several channels, up to the
-#: second number, for which it finds its pixels once.
-_ENOUGH, _LONGEST_RUN = 2**14, 16
+_THREADS = 256
+#: The threads that share a bin with more than this many pixels, and the most blocks of a region.
+_LANES, _FEW, _BLOCKS = 8, 96, 64
+#: With fewer bins in all, warps take rows of them: so many bins, and pixels of a column at once.
+_FEW_BINS, _BINS, _ROWS = 2**14, 8, 4
 #: What a bin is whose pixels are all NaN or minus infinity, as in ONNX Runtime.
 _LOWEST = {float32: -3.4028234663852886e38, float16: -65504.0, bfloat16: -3.3895313892515355e38}
+_DEFINES = {
+    "THREADS": _THREADS,
+    "LANES": _LANES,
+    "FEW": _FEW,
+    "BINS": _BINS,
+    "ROWS": _ROWS,
+    "FURTHEST": FURTHEST,
+}
 
 
 def _complaint(sizes: tuple[int, ...]) -> str | None:
@@ -76,11 +83,8 @@ class MaxRoiPool(Plugin):
     rois = Input("T", shape=("R", 5))
     Y = Output("T")
 
-    kernel = CudaKernel(
-        "kernel.cu",
-        "max_roi_pool<{T}>",
-        defines={"THREADS": _THREADS, "BINS": _BINS, "ROWS": _ROWS, "FURTHEST": FURTHEST},
-    )
+    pool_bins = CudaKernel("kernel.cu", "pool_bins<{T}>", defines=_DEFINES)
+    pool_rows = CudaKernel("kernel.cu", "pool_rows<{T}>", defines=_DEFINES)
 
     def check(self, X: TensorDesc, rois: TensorDesc) -> None:  # noqa: N803  # ONNX's name
         """Check that X has no more pixels than float32 counts, and Y no more bins than int32."""
@@ -94,22 +98,18 @@ class MaxRoiPool(Plugin):
         return rois.shape[0], X.shape[1], *self.pooled_shape
 
     def launches(self, X: TensorDesc, rois: TensorDesc, Y: TensorDesc) -> Launch:  # noqa: N803
-        """Return one launch in which a warp takes a row of bins of some channels."""
+        """Return one launch in which a thread takes a bin, or a warp a row of them."""
         channels, regions = known(X.shape[1]), known(rois.shape[0])
-        rows_of_bins = self.pooled_shape[0] * ceil_div(self.pooled_shape[1], _BINS)
-        wanted = ceil_div(channels * rows_of_bins * regions, _ENOUGH)
-        run = dim_min(dim_max(wanted, 1), _LONGEST_RUN)
-        warps = ceil_div(channels, run) * rows_of_bins
-        return Launch(
-            self.kernel,
-            regions * ceil_div(warps, _THREADS // 32),
-            _THREADS,
-            (
-                *(Y, X, rois, int32((*X.shape, *self.pooled_shape))),
-                *map(int32, (regions, run)),
-                *(self.spatial_scale, float32(_LOWEST[X.dtype])),
-            ),
-        )
+        sizes = int32((*X.shape, *self.pooled_shape))
+        scale, lowest = self.spatial_scale, float32(_LOWEST[X.dtype])
+        if known(Y.size) < _FEW_BINS:
+            rows = channels * self.pooled_shape[0] * ceil_div(self.pooled_shape[1], _BINS)
+            grid = regions * ceil_div(rows, _THREADS // 32)
+            rows_args = (Y, X, rois, sizes, int32(regions), scale, lowest)
+            return Launch(self.pool_rows, grid, _THREADS, rows_args)
+        blocks = dim_min(ceil_div(channels * product(self.pooled_shape), _THREADS), _BLOCKS)
+        args = (Y, X, rois, sizes, scale, lowest)
+        return Launch(self.pool_bins, (regions, blocks), _THREADS, args)
 
     def reference(self, X: np.ndarray, rois: np.ndarray) -> np.ndarray:  # noqa: N803
         """Compute the same in numpy; see reference.py."""

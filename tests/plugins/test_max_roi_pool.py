@@ -61,9 +61,11 @@ def test_nan_is_not_the_largest(pixels, expected):
         assert y.item() == np.float32(expected)
 
 
-@pytest.mark.parametrize(("pooled_shape", "regions"), [((7, 10), 10), ((2, 2), 200)], ids=str)
+@pytest.mark.parametrize(
+    ("pooled_shape", "regions"), [((7, 10), 10), ((2, 2), 200), ((7, 10), 3)], ids=str
+)
 def test_many_bins_of_few_and_of_many_pixels(pooled_shape, regions):
-    """A warp takes up to eight bins of a row, of one channel where they are wide, else of more."""
+    """A thread takes a bin where they are many, a warp up to eight where they are few."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1, 24, 60, 60)).astype(np.float32)
     corners = rng.uniform(-5, 30, (regions, 2)), rng.uniform(20, 70, (regions, 2))
