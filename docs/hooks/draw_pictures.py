@@ -4,7 +4,7 @@
 
 - ``view.png``: the page of ``pluginkit view examples/models/sage_ts.onnx``. A PNG, since it shows
   what a browser draws; it needs chromium.
-- ``benchmark.svg``: bars from benchmarks/results/scatter_elements.json.
+- ``benchmark.svg``: bars from benchmarks/results/uneven_scatter_*.json.
 - ``check.svg``: what ``pluginkit check ScatterElements`` prints. It takes a minute.
 """
 
@@ -16,16 +16,24 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from statistics import median
 
-from draw_charts import chart_of, report_of
+from draw_charts import bars_svg, report_of
 from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 from rich.text import Text
 
+from pluginkit.bench.bench_report import OWN
 from pluginkit.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"
+#: The results of ScatterElements where updates are uneven, and what differs between their cases.
+UNEVEN = {
+    "graphs": "uneven_scatter_elements",
+    "scatters of elements": "uneven_scatter_cells",
+}
+FASTEST_PEER = "the fastest peer in each"
 #: rich's own frame names fonts of a server; this one takes those that the reader has.
 FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -43,14 +51,41 @@ FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http
 """
 
 
-def benchmark_svg() -> str:
-    """Return the chart of ScatterElements and its peers, as in the table of performance.md."""
-    workloads = [
-        (case, "add", dtype)
-        for case in ("gnn", "rows4k", "mid3d")
-        for dtype in ("float32", "float16")
+def medians(name: str, dtype: str) -> tuple[int, dict[str, float]]:
+    """Return how many distributions of updates a report has, and each median of time over floor.
+
+    Of sums. A peer that did not run in all of them has no median; FASTEST_PEER takes the fastest in
+    each.
+    """
+    measured = [
+        {peer: one.over_floor for peer, one in results.items() if one.over_floor}
+        for (_, variant, of), results in report_of(name).by_workload().items()
+        if (variant, of) == ("add", dtype)
     ]
-    return chart_of(report_of("scatter_elements"), workloads)
+    for times in measured:
+        times[FASTEST_PEER] = min(time for peer, time in times.items() if peer != OWN)
+    everywhere = set.intersection(*map(set, measured))
+    return len(measured), {
+        peer: median(times[peer] for times in measured)
+        for peer in measured[0]
+        if peer in everywhere
+    }
+
+
+def benchmark_svg() -> str:
+    """Return a chart of ScatterElements and its peers: medians over distributions of updates."""
+    report, groups = report_of("uneven_scatter_elements"), []
+    for text, name in UNEVEN.items():
+        for dtype in ("float32", "float16"):
+            count, bars = medians(name, dtype)
+            groups.append((f"{count} {text}, {dtype}", bars))
+    machine = report.environment
+    caption = (
+        f"{machine['gpu']}, driver {machine['driver']}, {report.date[:10]}; sums; "
+        f"the dashed line is what a copy of the bytes that must be moved takes"
+    )
+    title = "ScatterElements: device time over the time of a copy, medians, shorter is better"
+    return bars_svg(title, caption, [*report.implementations, FASTEST_PEER], groups)
 
 
 def check_svg() -> str:
