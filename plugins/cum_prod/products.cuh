@@ -8,35 +8,36 @@
 
 #include <cuda/std/type_traits>
 
-// mantissa * 2^exponent
+// mantissa * 2^exponent. The exponent is 0 as long as the mantissa is far from overflow, which saves its part of the work.
 struct FloatProduct {
     float mantissa;
     int exponent;
 
-    __device__ __forceinline__ void normalise() {
-        if (mantissa == 0.0f || !isfinite(mantissa)) {
-            exponent = 0;
-            return;
-        }
+    static constexpr float LEAST = 0x1p-60f, MOST = 0x1p60f;
+    // Far beyond every float, so that rows of any length leave room for one more sum.
+    static constexpr int MOST_EXPONENT = 1 << 29;
+
+    __device__ __forceinline__ static int sum(int a, int b) { return min(max(a + b, -MOST_EXPONENT), MOST_EXPONENT); }
+
+    __device__ __forceinline__ FloatProduct normalised() const {
+        if (mantissa == 0.0f || !isfinite(mantissa)) return {mantissa, 0};
         int more;
-        mantissa = frexpf(mantissa, &more);
-        // Far beyond every float, where a row of any length can not overflow the exponent.
-        exponent = min(max(exponent + more, -MOST), MOST);
+        const float fraction = frexpf(mantissa, &more);
+        return {fraction, sum(exponent, more)};
     }
 
     __device__ __forceinline__ FloatProduct times(FloatProduct other) const {
-        FloatProduct result = {mantissa * other.mantissa, exponent + other.exponent};
-        result.normalise();
-        return result;
+        const float product = mantissa * other.mantissa;
+        if (fabsf(product) >= LEAST && fabsf(product) <= MOST) return {product, sum(exponent, other.exponent)};
+        const FloatProduct a = normalised(), b = other.normalised();
+        return {a.mantissa * b.mantissa, sum(a.exponent, b.exponent)};
     }
 
-    __device__ __forceinline__ float value() const { return ldexpf(mantissa, exponent); }
+    __device__ __forceinline__ float value() const { return exponent == 0 ? mantissa : ldexpf(mantissa, exponent); }
 
     __device__ __forceinline__ FloatProduct of_lane_before(int lanes) const {
         return {__shfl_up_sync(~0u, mantissa, lanes), __shfl_up_sync(~0u, exponent, lanes)};
     }
-
-    static constexpr int MOST = 1 << 29;
 };
 
 // A product of integers, which wraps around.
@@ -62,9 +63,7 @@ template <typename T> __device__ __forceinline__ Product<T> product_of(T element
     if constexpr (cuda::std::is_integral_v<T>) {
         return {element};
     } else {
-        FloatProduct result = {static_cast<float>(element), 0};
-        result.normalise();
-        return result;
+        return {static_cast<float>(element), 0};
     }
 }
 

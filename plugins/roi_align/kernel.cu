@@ -177,7 +177,7 @@ template <typename T, Pooling MODE, int CHANNELS> struct Bin {
 };
 
 template <typename T, Pooling MODE, int CHANNELS, bool MERGED>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 4)
     roi_align(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ rois,
               const long long* __restrict__ batch_indices, Sizes sizes, float scale, bool is_half_pixel) {
     const T* roi = rois + 4LL * blockIdx.x;
@@ -186,15 +186,19 @@ __global__ void __launch_bounds__(THREADS)
     const Axis along_x = axis_of(static_cast<float>(roi[0]), static_cast<float>(roi[2]), scale, is_half_pixel,
                                  sizes.bins_x, sizes.sampling_ratio, sizes.width, 1);
     __shared__ cuda::std::conditional_t<MERGED, Taps, Sample[KEPT]> kept_y, kept_x;
-    const bool are_merged = MERGED && is_kept(along_y) && is_kept(along_x);
-    Samples rows{along_y, nullptr}, columns{along_x, nullptr};
+    const bool are_rows_kept = is_kept(along_y), are_columns_kept = is_kept(along_x);
+    const bool are_merged = MERGED && are_rows_kept && are_columns_kept;
+    const Sample *samples_y = nullptr, *samples_x = nullptr;
     if constexpr (MERGED) {
         if (are_merged) kept_y.keep(along_y);
         if (are_merged) kept_x.keep(along_x);
     } else {
-        if (is_kept(along_y)) keep(kept_y, along_y), rows.kept = kept_y;
-        if (is_kept(along_x)) keep(kept_x, along_x), columns.kept = kept_x;
+        if (are_rows_kept) keep(kept_y, along_y);
+        if (are_columns_kept) keep(kept_x, along_x);
+        samples_y = kept_y, samples_x = kept_x;
     }
+    const Samples rows{along_y, are_rows_kept ? samples_y : nullptr};
+    const Samples columns{along_x, are_columns_kept ? samples_x : nullptr};
     __syncthreads();
     const long long image = batch_indices[blockIdx.x];
     const bool is_there = image >= 0 && image < sizes.images;
