@@ -42,7 +42,7 @@ torch |
 | [roi_align.py](roi_align.py) | RoiAlign and its peers | a GPU, torch |
 | [deform_conv.py](deform_conv.py) | DeformConv and its peers; not run yet | a GPU, torchvision |
 | [multi_scale_deformable_attention.py](multi_scale_deformable_attention.py) | \
-MultiScaleDeformableAttention and peers; no results yet | a GPU, torch, triton |
+MultiScaleDeformableAttention and peers | a GPU, torch, triton |
 | [max_roi_pool.py](max_roi_pool.py) | MaxRoiPool and torchvision | a GPU, torchvision |
 | [col2im.py](col2im.py) | Col2Im and torch's fold | a GPU, torch |
 | [antialias_resize.py](antialias_resize.py) | AntialiasResize and torch | a GPU, torch |
@@ -61,7 +61,7 @@ MultiScaleDeformableAttention and peers; no results yet | a GPU, torch, triton |
 | [segment_reduce.py](segment_reduce.py) | SegmentReduce and its peers | a GPU, torch, Triton |
 | [resized_arg_max.py](resized_arg_max.py) | ResizedArgMax and its peers | a GPU, torch |
 | [tree_ensemble.py](tree_ensemble.py) | TreeEnsemble and its peers | a GPU, torch |
-| [selective_scan.py](selective_scan.py) | SelectiveScan and its peers; no results yet | \
+| [selective_scan.py](selective_scan.py) | SelectiveScan and its peers | \
 a GPU, torch, triton |
 | [torchvision_detectors.py](torchvision_detectors.py) | which detectors build | torchvision |
 | [exports.py](exports.py) | models that people export: [table](exports.md) | torch and others |

@@ -2,6 +2,7 @@
 
 import json
 import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,34 @@ def test_the_readmes_chart_is_drawn_from_the_results() -> None:
     command = [sys.executable, "-c", script]
     drawn = subprocess.check_output(command, cwd=ROOT / "docs" / "hooks", text=True)
     assert drawn == (ROOT / "docs" / "pictures" / "benchmark.svg").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/performance.md"])
+def test_the_medians_over_distributions_are_those_of_the_benchmarks(page: str) -> None:
+    text = " ".join((ROOT / page).read_text().split())
+    medians = {}
+    for name, cases in (("elements", "graphs"), ("cells", "scatters of single elements")):
+        over: dict[str, list[float]] = {}
+        results = json.loads((ROOT / f"benchmarks/results/uneven_scatter_{name}.json").read_text())
+        for each in results["results"]:
+            if (each["variant"], each["dtype"], each["status"]) == ("add", "float32", "ok"):
+                times = over.setdefault(each["case"], [])
+                times.append(each["device_us"] / each["floor_us"])
+        own = statistics.median(times[0] for times in over.values())
+        fastest = statistics.median(min(times[1:]) for times in over.values())
+        medians[cases] = len(over), f"{own:.2f}", f"{fastest:.2f}"
+    counts = {"ten": 10, "six": 6}
+    count, own, fastest = re.search(
+        r"over (\w+) graphs ScatterElements takes a median of ([\d.]+) .*?in each ([\d.]+) times",
+        text,
+        re.I,
+    ).groups()
+    assert (counts[count], own, fastest) == medians["graphs"]
+    if page == "README.md":
+        count, own, fastest = re.search(
+            r"over (\w+) scatters of single elements ([\d.]+) and ([\d.]+) times", text
+        ).groups()
+        assert (counts[count], own, fastest) == medians["scatters of single elements"]
 
 
 def test_the_picture_of_a_check_has_every_check() -> None:
