@@ -173,8 +173,9 @@ PLUGINS = {
     ),
     "dft": (
         "Dft",
-        "The product is what ExpandDft makes of a DFT, in float32. cuFFT is faster throughout; "
-        "where torch returns its results in another order of memory, they count as wrong here.",
+        "The product is what ExpandDft makes of a DFT, in float32. Along columns and back to real "
+        "numbers torch's time has a copy: into ONNX's order of memory, and of the spectrum that "
+        "cuFFT overwrites.",
     ),
     "det": ("Det", "The floor counts the matrices once."),
     "inverse": ("Inverse", "The floor counts the matrices and their inverses once."),
