@@ -26,7 +26,7 @@ from pluginkit import (
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import dtype_from_numpy
 from pluginkit.errors import KernelError
-from pluginkit.kernels import load
+from pluginkit.kernels import known_kernels, load
 from pluginkit.kernels.prepare import prepare
 from pluginkit.plugins.circ_pad import CircPad
 from pluginkit.plugins.scatter_elements import ScatterElements
@@ -410,6 +410,7 @@ def test_threads_compile_once(monkeypatch):
     loads = []
     original = load._load
     monkeypatch.setattr(load, "_loaded", {})
+    monkeypatch.setattr(known_kernels, "_known", {})
     monkeypatch.setattr(load, "_load", lambda w, *rest: loads.append(w) or original(w, *rest))
     arrays = [np.ones(9, np.float32)]
     failures = []
