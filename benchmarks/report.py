@@ -136,6 +136,22 @@ PLUGINS = {
         "costs the other large cases 7 to 9 us.",
     ),
     "rms_norm": ("AddRMSNorm", "The floor counts both inputs and both outputs once."),
+    "layer_norm": (
+        "AddLayerNorm",
+        "The floor counts both inputs and both outputs once. A row is one block, so that few long "
+        "rows leave multiprocessors without work.",
+    ),
+    "swi_glu": (
+        "SwiGLU",
+        "The floor is that of a copy. The results are older than the kernel: then the compiler "
+        "made four stores of every second vector, which costs float16 most.",
+    ),
+    "rotary_embedding": ("RotaryEmbedding", "The floor counts x, y and the tables once."),
+    "random_numbers": (
+        "RandomNumbers",
+        "The floor counts what is written. No two generators draw the same numbers, so that all "
+        "are multiplied by 0 before they are compared.",
+    ),
     "rms_norm_steps": (
         "AddRMSNorm, decoding steps",
         "A launch that does nothing takes 1.4 us in the same loop; a row is one block.",
