@@ -1,35 +1,30 @@
-// Reduce rows of updates into rows of data. link_rows, or a similar kernel, finds the row of data of each row of updates,
-// its target, and lists the first SLOTS updates of each row of data, with which gather_rows writes it once. Further
-// updates, at hubs, overflow: start_overflow gives each row of data a stretch of an order of them, place_overflow writes
-// them there, and reduce_overflow reduces SEGMENT of them at a time, with one atomic operation for those of one row.
-// With Reduction::none, link_rows keeps the last update of each row of data. row_lists.py is the host side.
+// Reduce rows of updates into rows of data: link_rows, or a similar kernel, adds every row of updates to the list of
+// its output row and notes which row that is; gather_rows writes each output row once. A list is linked by row
+// positions; a negative one ends it. reduce_long_lists then takes the rows of long lists, which one group of threads
+// would walk for too long, and divides them among many. row_lists.py is the host side.
 
 #pragma once
 
-#include "device.cuh"
 #include "reduce.cuh"
 
-// From row_lists.py.
-using pluginkit::EMPTY_BYTE, pluginkit::SEGMENT, pluginkit::SLOTS, pluginkit::STARTED_ROWS, pluginkit::STATE_BYTES,
-    pluginkit::VECTOR_BYTES, pluginkit::WARP_LANES;
+using pluginkit::EMPTY_BYTE, pluginkit::STATE_BYTES, pluginkit::VECTOR_BYTES, pluginkit::WARP_LANES;  // from row_lists.py
 
-// The initial value of every int of the state and the heads. A head is UNTOUCHED plus the number of updates, or with
-// Reduction::none the last update.
+// The initial value of every int in the workspace: the state is untouched, and the lists are empty.
 constexpr int UNTOUCHED = static_cast<int>(EMPTY_BYTE * 0x01010101u);
-// Targets are noted of updates that overflow. Others go to no row of data, to a slot, or to several rows.
-constexpr int NO_TARGET = UNTOUCHED, IN_SLOT = UNTOUCHED - 1, IRREGULAR = UNTOUCHED - 2;
-static_assert(UNTOUCHED < 0, "no row");
+// A head: the list is long, and the row is a copy of its data so far.
+constexpr int LISTED_ELSEWHERE = UNTOUCHED - 1;
+// Targets: the row of updates goes to no row of data, or its elements go to different ones.
+constexpr int NO_TARGET = UNTOUCHED, IRREGULAR = UNTOUCHED - 1;
+static_assert(UNTOUCHED < 0 && LISTED_ELSEWHERE < 0, "no position in a list");
 
 struct RowState {
     int has_irregular_row;  // UNTOUCHED while every row of indices is constant
-    int has_overflow;       // UNTOUCHED while no row of data has more than SLOTS updates
+    int has_long_list;      // UNTOUCHED while no list is longer than LONGEST_LIST
     int sampled_irregular;  // UNTOUCHED plus the irregular rows among those that one in SAMPLING warps looks at
-    int ordered;            // UNTOUCHED plus the updates that have a place in the order
 };
 static_assert(sizeof(RowState) <= STATE_BYTES);
 
-constexpr int ROWS_AT_ONCE = 4;  // rows of updates that a thread loads at once
-static_assert(SLOTS % ROWS_AT_ONCE == 0 && SEGMENT % ROWS_AT_ONCE == 0);
+constexpr int LONGEST_LIST = 128;
 
 // The threads of a warp that work together: LANES of them, which take a row.
 template <int LANES> struct LaneGroup {
@@ -53,184 +48,114 @@ __device__ __forceinline__ Pack<T, N> load_row(const T* updates, long long row, 
     return load_once(reinterpret_cast<const Pack<T, N>*>(updates + row * inner + at));
 }
 
-// List the update of each lane, or none where the target is negative. All lanes of a warp take part; those with the same
-// target count together, so that few meet at one head. Return what to note as the target.
-__device__ __forceinline__ int list_update(RowState* state, int* heads, int* slots, int* ranks, int update, int target) {
-    const int lane = threadIdx.x % WARP_LANES;
-    const unsigned int same = __match_any_sync(~0u, target);
-    const int first = __ffs(same) - 1;
-    int before = 0;
-    if (lane == first && target >= 0) before = atomicAdd(heads + target, __popc(same)) - UNTOUCHED;
-    const int rank = __shfl_sync(~0u, before, first) + __popc(same & ((1u << lane) - 1));
-    if (target < 0) return target;
-    if (rank < SLOTS) {
-        slots[static_cast<long long>(target) * SLOTS + rank] = update;
-        return IN_SLOT;
-    }
-    ranks[update] = rank - SLOTS;
-    state->has_overflow = 1;
-    return target;
-}
-
-// Give the overflow of each row of data a stretch of the order; the stretches of a block lie side by side, and the blocks
-// in any order. All blocks run at once.
-__global__ void start_overflow(const int* __restrict__ heads, int* __restrict__ starts, RowState* state, int rows) {
-    __shared__ int warp_starts[WARP_LANES];
-    __shared__ int block_start;
-    if (state->has_overflow == UNTOUCHED) return;
-    const int lane = threadIdx.x % WARP_LANES, warp = threadIdx.x / WARP_LANES, each = blockDim.x * STARTED_ROWS;
-    for (long long begin = blockIdx.x * static_cast<long long>(each); begin < rows; begin += gridDim.x * each) {
-        int size[STARTED_ROWS], sum = 0;
-#pragma unroll
-        for (int k = 0; k < STARTED_ROWS; ++k) {
-            const long long row = begin + k * blockDim.x + threadIdx.x;
-            size[k] = row < rows ? max(heads[row] - UNTOUCHED - SLOTS, 0) : 0;
-            sum += size[k];
-        }
-        const int through = inclusive_sum_over_warp(sum);
-        if (lane == WARP_LANES - 1) warp_starts[warp] = through;
-        __syncthreads();
-        if (warp == 0) {
-            const int own = lane < blockDim.x / WARP_LANES ? warp_starts[lane] : 0, total = inclusive_sum_over_warp(own);
-            warp_starts[lane] = total - own;
-            if (lane == WARP_LANES - 1 && total > 0) block_start = atomicAdd(&state->ordered, total) - UNTOUCHED;
-        }
-        __syncthreads();
-        int start = block_start + warp_starts[warp] + through - sum;
-#pragma unroll
-        for (int k = 0; k < STARTED_ROWS; ++k) {
-            if (size[k] > 0) starts[begin + k * blockDim.x + threadIdx.x] = start;
-            start += size[k];
-        }
-        __syncthreads();
-    }
-}
-
-// Write the updates that overflow into the order. All blocks run at once.
-__global__ void place_overflow(int* __restrict__ order, const int* __restrict__ targets, const int* __restrict__ ranks,
-                               const int* __restrict__ starts, const RowState* state, int rows) {
-    if (state->has_overflow == UNTOUCHED) return;
-    const long long step = gridDim.x * static_cast<long long>(blockDim.x);
-#pragma unroll 4
-    for (long long row = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x; row < rows; row += step) {
-        const int target = targets[row];
-        if (target >= 0) order[starts[target] + ranks[row]] = static_cast<int>(row);
-    }
-}
-
-// Combine each output row with the updates in its slots. The grid's second dimension counts pieces of a row, each of
-// `piece` elements and LANES threads. A row is a multiple of VECTOR bytes. Where these are few, a thread takes SPAN of them
-// at once.
+// Combine each output row with its list of update rows. The grid's second dimension counts pieces of a row, each of
+// `piece` elements and LANES threads. A row is a multiple of VECTOR bytes. A row with a long list becomes a copy of its
+// data, in every piece, whichever piece first finds that the list is long.
 template <typename T, Reduction R, int LANES, int VECTOR>
 __global__ void gather_rows(T* __restrict__ output, const T* __restrict__ data, const T* __restrict__ updates,
-                            const int* __restrict__ heads, const int* __restrict__ slots, int rows, int inner,
+                            RowState* state, int* heads, const int* __restrict__ next, int rows, int inner,
                             int piece) {
     using Accumulator = typename AccumulatorOf<T>::type;
-    constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1, SPAN = VECTOR < VECTOR_BYTES ? 2 : 1;
+    constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
+    const int lane = threadIdx.x % LANES;
     const long long row = blockIdx.x * static_cast<long long>(blockDim.x / LANES) + threadIdx.x / LANES;
     if (row >= rows) return;
-    const int head = heads[row], listed = R == Reduction::none ? head >= 0 : min(head - UNTOUCHED, SLOTS);
+    const int head = *static_cast<volatile int*>(heads + row);  // another piece may write it
+    bool is_long = false;
     const int begin = blockIdx.y * piece, end = min(inner, begin + piece);
-    for (int first = begin + threadIdx.x % LANES * N; first < end; first += SPAN * LANES * N) {
-        const auto is_inside = [&](int s) { return s == 0 || first + s * LANES * N < end; };
-        const auto load = [&](const T* source, long long from, Pack<T, N>(&vectors)[SPAN]) {
-#pragma unroll
-            for (int s = 0; s < SPAN; ++s) {
-                if (is_inside(s)) vectors[s] = load_row<T, N>(source, from, inner, first + s * LANES * N);
-            }
-        };
-        Pack<T, N> result[SPAN];
-        load(data, row, result);
+    for (int at = begin + lane * N; at < end; at += LANES * N) {
+        const auto original = load_once(reinterpret_cast<const Pack<T, N>*>(data + row * inner + at));
+        auto result = original;
         if constexpr (R == Reduction::none) {
-            if (listed > 0) load(updates, head, result);
-        } else if (listed > 0) {
-            Accumulator sum[SPAN][N];
+            if (head >= 0) {
+                result = load_row<T, N>(updates, head, inner, at);
+            }
+        } else if (head >= 0) {
+            Accumulator sum[N];
 #pragma unroll
-            for (int i = 0; i < SPAN * N; ++i) sum[i / N][i % N] = static_cast<Accumulator>(result[i / N].value[i % N]);
-            for (int taken = 0; taken < listed; taken += ROWS_AT_ONCE) {
-                int source[ROWS_AT_ONCE];
-                Pack<T, N> update[ROWS_AT_ONCE][SPAN];
+            for (int n = 0; n < N; ++n) sum[n] = static_cast<Accumulator>(original.value[n]);
+            // While one row of updates is on its way, the next one of the list is found and asked for.
+            auto update = load_row<T, N>(updates, head, inner, at);
+            int listed = next[head], walked = 1;
+            for (; listed >= 0 && walked < LONGEST_LIST; ++walked) {
+                const auto following = load_row<T, N>(updates, listed, inner, at);
+                listed = next[listed];
 #pragma unroll
-                for (int k = 0; k < ROWS_AT_ONCE; ++k) {
-                    if (taken + k < listed) source[k] = slots[row * SLOTS + taken + k];
-                }
-#pragma unroll
-                for (int k = 0; k < ROWS_AT_ONCE; ++k) {
-                    if (taken + k < listed) load(updates, source[k], update[k]);
-                }
-#pragma unroll
-                for (int k = 0; k < ROWS_AT_ONCE; ++k) {
-                    if (taken + k >= listed) continue;
-#pragma unroll
-                    for (int i = 0; i < SPAN * N; ++i) {
-                        const auto value = static_cast<Accumulator>(update[k][i / N].value[i % N]);
-                        sum[i / N][i % N] = reduced<R>(sum[i / N][i % N], value);
-                    }
-                }
+                for (int n = 0; n < N; ++n) sum[n] = reduced<R>(sum[n], static_cast<Accumulator>(update.value[n]));
+                update = following;
             }
 #pragma unroll
-            for (int i = 0; i < SPAN * N; ++i) result[i / N].value[i % N] = static_cast<T>(sum[i / N][i % N]);
-        }
+            for (int n = 0; n < N; ++n) sum[n] = reduced<R>(sum[n], static_cast<Accumulator>(update.value[n]));
+            is_long = listed >= 0;
+            if (!is_long) {
 #pragma unroll
-        for (int s = 0; s < SPAN; ++s) {
-            if (is_inside(s)) store_once(reinterpret_cast<Pack<T, N>*>(output + row * inner + first + s * LANES * N), result[s]);
+                for (int n = 0; n < N; ++n) result.value[n] = static_cast<T>(sum[n]);
+            }
         }
+        store_once(reinterpret_cast<Pack<T, N>*>(output + row * inner + at), result);
     }
+    if (!is_long || lane != 0) return;
+    *static_cast<volatile int*>(heads + row) = LISTED_ELSEWHERE;
+    state->has_long_list = 1;
 }
 
-// Reduce the updates that overflow into the output, atomically. LANES threads take a segment of the order, and a vector of
-// each row; they combine the updates of one row first, which lie side by side. All blocks run at once.
+// Reduce the rows of updates that belong to long lists, atomically. A group of LANES threads takes a stretch of
+// `stretch` rows of updates, a multiple of LANES, and a vector of each. It combines rows with the same target before it
+// reduces them into the output, so that few atomics meet there even if one row of data gets most of the updates.
 template <typename T, Reduction R, int LANES, int VECTOR>
-__device__ void reduce_overflow(T* __restrict__ output, const T* __restrict__ updates, const RowState* state,
-                                const int* __restrict__ targets, const int* __restrict__ order, int inner) {
+__device__ void reduce_long_lists(T* __restrict__ output, const T* __restrict__ updates,
+                                  const int* __restrict__ heads, const int* __restrict__ targets, int rows, int inner,
+                                  int stretch) {
     using Accumulator = typename AccumulatorOf<T>::type;
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
-    if (state->has_overflow == UNTOUCHED) return;
-    const int ordered = state->ordered - UNTOUCHED, groups = blockDim.x / LANES, step = gridDim.x * groups * SEGMENT;
-    const int begin = (blockIdx.x * groups + threadIdx.x / LANES) * SEGMENT;
-    for (int first = begin; first < ordered; first += min(step, ordered - first)) {
-        const int last = min(first + SEGMENT, ordered);
-        for (int at = (blockIdx.y * LANES + threadIdx.x % LANES) * N; at < inner; at += gridDim.y * LANES * N) {
-            Accumulator sum[N];
-            int held = NO_TARGET;  // the target of the sum
-            const auto flush = [&] {
-                if (held == NO_TARGET) return;
-                Pack<T, N> total;
+    const LaneGroup<LANES> group;
+    const long long first = (blockIdx.x * static_cast<long long>(blockDim.x / LANES) + threadIdx.x / LANES) * stretch;
+    for (int begin = blockIdx.y * LANES * N; begin < inner; begin += gridDim.y * LANES * N) {
+        const int at = begin + group.lane * N;
+        const bool is_inside = at < inner;
+        Accumulator sum[N];
+        int held = NO_TARGET;  // the target of the sum
+        const auto flush = [&] {
+            if (held == NO_TARGET || !is_inside) return;
+            Pack<T, N> total;
 #pragma unroll
-                for (int n = 0; n < N; ++n) total.value[n] = static_cast<T>(sum[n]);
-                reduce_pack<R>(output + static_cast<long long>(held) * inner + at, total);
-            };
-            for (int place = first; place < last; place += ROWS_AT_ONCE) {
-                Pack<T, N> update[ROWS_AT_ONCE];
-                int target[ROWS_AT_ONCE];
-#pragma unroll
-                for (int k = 0; k < ROWS_AT_ONCE; ++k) {
-                    if (place + k >= last) continue;
-                    const int row = order[place + k];
-                    target[k] = targets[row];
-                    update[k] = load_row<T, N>(updates, row, inner, at);
+            for (int n = 0; n < N; ++n) total.value[n] = static_cast<T>(sum[n]);
+            reduce_pack<R>(output + static_cast<long long>(held) * inner + at, total);
+        };
+        for (long long window = first; window < min(first + stretch, static_cast<long long>(rows)); window += LANES) {
+            int target = window + group.lane < rows ? targets[window + group.lane] : NO_TARGET;
+            if (target >= 0 && heads[target] != LISTED_ELSEWHERE) target = NO_TARGET;
+            unsigned int rest = group.vote(target >= 0);
+            while (rest != 0) {
+                unsigned int same = group.vote(target >= 0 && target == held) & rest;
+                bool is_first = same == 0;
+                if (is_first) {
+                    flush();
+                    held = group.from(target, __ffs(rest) - 1);
+                    same = group.vote(target == held);
                 }
-#pragma unroll
-                for (int k = 0; k < ROWS_AT_ONCE; ++k) {
-                    if (place + k >= last) continue;
-                    const bool is_new = target[k] != held;
-                    if (is_new) flush();
-                    held = target[k];
+                rest &= ~same;
+                for (; same != 0; same &= same - 1) {
+                    if (!is_inside) continue;
+                    const auto update = load_row<T, N>(updates, window + __ffs(same) - 1, inner, at);
 #pragma unroll
                     for (int n = 0; n < N; ++n) {
-                        const auto value = static_cast<Accumulator>(update[k].value[n]);
-                        sum[n] = is_new ? value : reduced<R>(sum[n], value);
+                        const auto value = static_cast<Accumulator>(update.value[n]);
+                        sum[n] = is_first ? value : reduced<R>(sum[n], value);
                     }
+                    is_first = false;
                 }
             }
-            flush();
         }
+        flush();
     }
 }
 
 // The same as a kernel.
 template <typename T, Reduction R, int LANES, int VECTOR>
-__global__ void finish_overflow(T* __restrict__ output, const T* __restrict__ updates, const RowState* state,
-                                const int* __restrict__ targets, const int* __restrict__ order, int inner) {
-    reduce_overflow<T, R, LANES, VECTOR>(output, updates, state, targets, order, inner);
+__global__ void finish_long_lists(T* __restrict__ output, const T* __restrict__ updates, const RowState* state,
+                                  const int* __restrict__ heads, const int* __restrict__ targets, int rows, int inner,
+                                  int stretch) {
+    if (state->has_long_list == UNTOUCHED) return;
+    reduce_long_lists<T, R, LANES, VECTOR>(output, updates, heads, targets, rows, inner, stretch);
 }

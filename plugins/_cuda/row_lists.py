@@ -22,7 +22,7 @@ from pluginkit.plugins._cuda.reductions import Reduction
 VECTOR_BYTES = 16
 #: The bytes of a load of a row, which is a multiple of them; 1 stands for one element.
 ROW_UNITS = (VECTOR_BYTES, 4, 1)
-#: What a list holds are rows and counts of 32 bits.
+#: List heads and links are positions of 32 bits.
 LIST_ITEMSIZE = 4
 MAX_LISTED = 2**31 - 1
 #: The initial value of every byte of the state and the heads.
@@ -32,19 +32,9 @@ WARP_LANES = 32
 #: The size of RowState in the workspace: a vector, so that the lists are aligned to vectors.
 STATE_BYTES = VECTOR_BYTES
 
-#: The updates that are listed for each row of data; the others overflow.
-_SLOTS = 16
-#: The rows of updates that overflow which a group of threads combines.
-_SEGMENT = 32
-#: The rows of data that a thread of start_overflow takes.
-_STARTED_ROWS = 4
-
 #: The constants that row_lists.cuh and reduce.cuh share with Python.
 DEFINES = {
     "Reduction": Reduction,
-    "SLOTS": _SLOTS,
-    "SEGMENT": _SEGMENT,
-    "STARTED_ROWS": _STARTED_ROWS,
     "VECTOR_BYTES": VECTOR_BYTES,
     "EMPTY_BYTE": EMPTY_BYTE,
     "STATE_BYTES": STATE_BYTES,
@@ -58,17 +48,16 @@ _BLOCK = 256
 #: to keep a GPU busy.
 _MOST_VECTORS, _ENOUGH_THREADS = 8, 2**19
 _GRID_Y = 65535
-#: The most blocks that take what gather_rows leaves over, and that put it in order.
-_LEFTOVER_BLOCKS, _ORDERING_BLOCKS = 528, 1056
+#: The most blocks that look for rows of updates which are left over.
+_LEFTOVER_BLOCKS = 528
 
 
 @dataclass(frozen=True)
 class RowLists:
     """The lists in the workspace.
 
-    The workspace holds the state, a head for each output row and a target for each row of updates.
-    Where updates are combined there follow a start of the overflow for each output row, a rank in
-    it and a place in its order for each row of updates, and the slots of each output row.
+    The workspace holds the state, a list head for each output row, and a link and a target for each
+    row of updates.
 
     Attributes:
         workspace: all of it.
@@ -82,19 +71,6 @@ class RowLists:
 
     @staticmethod
     @overload
-    def target_bytes(rows: int, updates: int) -> int: ...
-
-    @staticmethod
-    @overload
-    def target_bytes(rows: Dim, updates: Dim) -> Dim: ...
-
-    @staticmethod
-    def target_bytes(rows: Dim, updates: Dim) -> Dim:
-        """Return the bytes of the state, the heads and the targets."""
-        return STATE_BYTES + (rows + updates) * LIST_ITEMSIZE
-
-    @staticmethod
-    @overload
     def nbytes(rows: int, updates: int) -> int: ...
 
     @staticmethod
@@ -103,63 +79,33 @@ class RowLists:
 
     @staticmethod
     def nbytes(rows: Dim, updates: Dim) -> Dim:
-        """Return the bytes of everything."""
-        return 2 * STATE_BYTES + ((_SLOTS + 2) * rows + 3 * updates) * LIST_ITEMSIZE
+        """Return the bytes for this many output rows and rows of updates."""
+        return STATE_BYTES + (rows + 2 * updates) * LIST_ITEMSIZE
 
     @property
     def heads(self) -> Workspace:
-        """For each output row the number of its updates, or the last one."""
+        """The head of each output row's list."""
         return self.workspace.at(STATE_BYTES)
+
+    @property
+    def links(self) -> Workspace:
+        """For each row of updates, the next one in its list."""
+        return self.heads.at(self.rows * LIST_ITEMSIZE)
 
     @property
     def targets(self) -> Workspace:
         """For each row of updates, its output row, or a negative number."""
-        return self.heads.at(self.rows * LIST_ITEMSIZE)
+        return self.links.at(self.updates * LIST_ITEMSIZE)
 
     @property
-    def starts(self) -> Workspace:
-        """For each output row, where its overflow starts; what lies behind the targets."""
+    def end(self) -> Workspace:
+        """What lies behind the lists."""
         return self.targets.at(self.updates * LIST_ITEMSIZE)
-
-    @property
-    def ranks(self) -> Workspace:
-        """For each row of updates that overflows, its rank in the overflow of its output row."""
-        return self.starts.at(self.rows * LIST_ITEMSIZE)
-
-    @property
-    def order(self) -> Workspace:
-        """The rows of updates that overflow, those of one output row side by side."""
-        return self.ranks.at(self.updates * LIST_ITEMSIZE)
-
-    @property
-    def slots(self) -> Workspace:
-        """The first updates of each output row, aligned to vectors."""
-        before = STATE_BYTES + (2 * self.rows + 3 * self.updates) * LIST_ITEMSIZE
-        return self.workspace.at(groups_of(before, VECTOR_BYTES) * VECTOR_BYTES)
 
     @property
     def empty(self) -> Fill:
         """The step that empties every list."""
-        return Fill(self.workspace.first(self.target_bytes(self.rows, 0)), EMPTY_BYTE)
-
-    def put_in_order(
-        self, start_overflow: CudaKernel, place_overflow: CudaKernel
-    ) -> tuple[Launch, Launch]:
-        """Return the launches that put what overflows in order."""
-        start = Launch(
-            start_overflow,
-            at_most(_ORDERING_BLOCKS, groups_of(self.rows, _BLOCK * _STARTED_ROWS)),
-            _BLOCK,
-            (self.heads, self.starts, self.workspace, int32(self.rows)),
-        )
-        lists = self.order, self.targets, self.ranks, self.starts, self.workspace
-        place = Launch(
-            place_overflow,
-            at_most(_ORDERING_BLOCKS, groups_of(self.updates, _BLOCK)),
-            _BLOCK,
-            (*lists, int32(self.updates)),
-        )
-        return start, place
+        return Fill(self.workspace.first(self.nbytes(self.rows, 0)), EMPTY_BYTE)
 
 
 def gather(
@@ -168,8 +114,6 @@ def gather(
     lists: RowLists,
     inner: int,
     vector_bytes: int = VECTOR_BYTES,
-    *,
-    has_slots: bool = True,
     **constants: KernelConstant,
 ) -> Launch:
     """Return the launch of gather_rows.
@@ -180,7 +124,6 @@ def gather(
         lists: the lists, which an earlier launch has filled.
         inner: the elements of a row, at most MAX_ROW.
         vector_bytes: the bytes of a load, of which a row is a multiple; at least one element.
-        has_slots: whether there are slots; otherwise heads are the last updates, as for "none".
         constants: the kernel's constants except LANES.
     """
     grid = row_grid(lists.rows, inner, max(vector_bytes // tensors[0].dtype.itemsize, 1))
@@ -190,8 +133,9 @@ def gather(
         block=_BLOCK,
         args=(
             *tensors,
+            lists.workspace,
             lists.heads,
-            lists.slots if has_slots else None,
+            lists.links,
             int32(lists.rows),
             int32(inner),
             int32(grid.piece),
@@ -231,11 +175,30 @@ def row_grid(rows: int, inner: int, elements: int, lanes: int | None = None) -> 
     return RowGrid(lanes, blocks, lanes * each * elements, at_most(_GRID_Y, pieces))
 
 
-def leftover_blocks(updates: int, grid: RowGrid) -> tuple[int, int]:
-    """Return the blocks that take what is left of the rows of updates; all run at once."""
+@dataclass(frozen=True)
+class LeftoverGrid:
+    """How threads look for rows of updates that are left over; all blocks run at once.
+
+    Attributes:
+        blocks: the grid: blocks of rows of updates, and pieces of a row.
+        stretch: the rows of updates that a group of threads takes.
+    """
+
+    blocks: tuple[int, int]
+    stretch: int
+
+
+def leftover_grid(updates: int, grid: RowGrid) -> LeftoverGrid:
+    """Return how threads look through the rows of updates, in groups as the grid has them."""
     pieces = grid.vector_pieces
-    most = at_least(1, _LEFTOVER_BLOCKS // at_least(1, pieces))
-    return at_most(most, groups_of(updates, _BLOCK)), pieces
+    most, stretches = 1, groups_of(updates, _BLOCK)
+    # Quotients of constants: an exported library would ask whether another divisor is zero.
+    for limit in (64, 32, 16, 8, 4, 2, 1):
+        wanted = _LEFTOVER_BLOCKS // limit
+        most = where(pieces <= limit, wanted, most)
+        stretches = where(pieces <= limit, groups_of(updates, wanted * _BLOCK), stretches)
+    blocks = at_most(most, groups_of(updates, _BLOCK))
+    return LeftoverGrid((blocks, pieces), grid.lanes * stretches)
 
 
 def groups_of(items: int, each: int) -> int:

@@ -27,7 +27,7 @@ from pluginkit.plugins._cuda.row_lists import (
     at_most,
     gather,
     groups_of,
-    leftover_blocks,
+    leftover_grid,
     row_grid,
 )
 from pluginkit.plugins.scatter_elements.merged_dims import MergedDims, merged_dims
@@ -168,45 +168,38 @@ class ScatterElementsCall:
     def _rows(self) -> Sequence[Step]:
         problem, plugin = self.problem, self.plugin
         inner, vector, rows = problem.inner, problem.row_vector_bytes, problem.update_rows
-        has_slots = plugin.reduction != "none"
         lists = RowLists(self.workspace, problem.output_rows, rows)
-        tensors = self.output, self.data, self.updates
+        link = self._link_rows(lists)
+        output, data, updates = self.output, self.data, self.updates
         gathered = gather(
-            plugin.gather_rows, tensors, lists, inner, vector, has_slots=has_slots, VECTOR=vector
+            plugin.gather_rows, (output, data, updates), lists, inner, vector, VECTOR=vector
         )
         grid = row_grid(rows, inner, max(vector // problem.itemsize, 1))
+        leftover = leftover_grid(rows, grid)
         slices = groups_of(problem.slab_bytes, _SLICE_BYTES)
         finish = Launch(
             plugin.finish_rows,
-            grid=leftover_blocks(rows, grid),
+            grid=leftover.blocks,
             block=_BLOCK,
             args=(
-                *(self.output, self.indices, self.updates, lists.workspace, lists.targets),
-                lists.order if has_slots else None,
-                *map(int32, (rows, problem.count, problem.axis_size, inner)),
+                *(output, self.indices, updates, lists.workspace, lists.heads, lists.targets),
+                *map(int32, (rows, problem.count, problem.axis_size, inner, leftover.stretch)),
                 int32(groups_of(problem.axis_size, slices)),
             ),
             constants={"LANES": grid.lanes, "VECTOR": vector},
         )
-        ordered: Sequence[Step] = ()
-        if has_slots:
-            ordered = lists.put_in_order(plugin.start_overflow, plugin.place_overflow)
-        link = self._link_rows(lists, has_slots=has_slots)
-        return lists.empty, link, gathered, *ordered, finish
+        return lists.empty, link, gathered, finish
 
-    def _link_rows(
-        self, lists: RowLists, *, has_heads: bool = True, has_slots: bool = False
-    ) -> Launch:
+    def _link_rows(self, lists: RowLists, *, is_linked: bool = True) -> Launch:
         problem = self.problem
         sizes = problem.update_rows, problem.count, problem.axis_size, problem.inner
+        heads = lists.heads if is_linked else None
         return Launch(
             self.plugin.link_rows,
-            grid=groups_of(problem.update_rows, WARP_LANES),
-            block=WARP_LANES // _ROWS_A_WARP * WARP_LANES,
+            grid=-(-problem.update_rows // (_BLOCK // WARP_LANES * _ROWS_A_WARP)),
+            block=_BLOCK,
             args=(
-                *(self.indices, lists.workspace, lists.heads if has_heads else None),
-                *((lists.slots, lists.ranks) if has_slots else (None, None)),
-                lists.targets,
+                *(self.indices, lists.workspace, heads, lists.links, lists.targets),
                 *map(int32, sizes),
             ),
             constants={
@@ -225,19 +218,13 @@ class ScatterElementsCall:
         if is_plain := self.plugin.reduction == "none":  # the last one of each row is kept
             vector = problem.row_vector_bytes
             gathered = gather(
-                self.plugin.gather_rows,
-                tensors,
-                lists,
-                problem.inner,
-                vector,
-                has_slots=False,
-                VECTOR=vector,
+                self.plugin.gather_rows, tensors, lists, problem.inner, vector, VECTOR=vector
             )
             combined = (gathered,)
         else:
             make_keys = self.plugin.make_row_keys
             combined = tuple(ordered.steps(tensors, self.workspace, make_keys, lists.targets))
-        link = self._link_rows(lists, has_heads=is_plain)
+        link = self._link_rows(lists, is_linked=is_plain)
         return lists.empty, link, *combined, *self._lists(lists)
 
     def _ordered_elements(self) -> Sequence[Step]:
@@ -269,7 +256,7 @@ class ScatterElementsCall:
         if rows is not None:
             state, heads = rows.workspace, rows.heads
             if not is_plain:
-                targets, heads, data = rows.targets, rows.starts, self.output
+                targets, heads, data = rows.targets, rows.end, self.output
         links = heads.at(size * LIST_ITEMSIZE)
         blocks, update_blocks = (
             at_most(_LIST_BLOCKS, groups_of(known(desc.size), _BLOCK))

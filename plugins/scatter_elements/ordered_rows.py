@@ -185,7 +185,7 @@ class OrderedRows:
         )
 
     def lists(self, workspace: Workspace) -> RowLists:
-        """The state, the starts, which are the heads, and the targets."""
+        """The state, the starts and the targets; there are no links."""
         return RowLists(workspace, self.output_rows, self.listed)
 
     @property
@@ -208,7 +208,7 @@ class OrderedRows:
 
     def _sizes(self) -> list[int]:
         """Return the bytes of the lists, what is zeroed, keys, orders, and combined chunks."""
-        lists = RowLists.target_bytes(self.output_rows, self.listed)
+        lists = RowLists.nbytes(self.output_rows, self.listed)
         combined = self.rows // _CHUNK * self.inner * self.accumulator_itemsize
         pair = 2 * self._half_bytes
         return list(map(_aligned, (lists, sum(self._zeroed_sizes()), pair, pair, combined)))
@@ -240,7 +240,7 @@ def list_bytes(
         pairs = zip((problem.output_rows, problem.update_rows), sizes, strict=True)
         rows = [at_most(size, count) for count, size in pairs]
         ordered = OrderedRows.of_rows(plugin, problem, *rows).nbytes
-        of_rows = at_least(RowLists.target_bytes(*rows) + lists, ordered)
+        of_rows = at_least(RowLists.nbytes(*rows) + lists, ordered)
         # A smaller shape may have rows of less than a vector, but then a fraction of the updates.
         row_bytes = problem.inner * problem.itemsize
         return where(row_bytes < 4 * VECTOR_BYTES, at_least(elements, of_rows), of_rows)

@@ -28,7 +28,7 @@ constexpr int BATCH = 4;  // loads of a thread in flight
 // Return how long a list may be for one thread, among `count` updates of a row. A warp combines the updates of a longer
 // one, but it looks at all of the row; and to sort a list takes longer than to walk along it.
 __device__ __forceinline__ int longest_list(int count, bool is_sorted) {
-    return is_sorted ? max(16, count / 64) : max(32, count / 8);
+    return is_sorted ? max(16, count / 64) : max(32, count / 16);
 }
 
 __device__ __forceinline__ bool is_longer(int position, const Link* next, int longest) {
@@ -46,21 +46,12 @@ __device__ Accumulator combined_by_warp(int cell, const Tind* indices, const T* 
     const int lane = threadIdx.x % WARP_LANES;
     Accumulator sum = 0;
     bool has_sum = false;
-    constexpr int DEPTH = 8;  // indices in flight
-    for (int first = lane; first < count; first += DEPTH * WARP_LANES) {
-        Tind index[DEPTH];
-#pragma unroll
-        for (int d = 0; d < DEPTH; ++d) {
-            if (first + d * WARP_LANES < count) index[d] = indices[first + d * WARP_LANES];
-        }
-#pragma unroll
-        for (int d = 0; d < DEPTH; ++d) {
-            const int position = first + d * WARP_LANES;
-            if (position >= count || place_of(index[d], axis_size) != cell) continue;
-            const auto update = static_cast<Accumulator>(held[position]);
-            sum = has_sum ? reduced<R>(sum, update) : update;
-            has_sum = true;
-        }
+#pragma unroll 8
+    for (int position = lane; position < count; position += WARP_LANES) {
+        if (place_of(indices[position], axis_size) != cell) continue;
+        const auto update = static_cast<Accumulator>(held[position]);
+        sum = has_sum ? reduced<R>(sum, update) : update;
+        has_sum = true;
     }
 #pragma unroll
     for (int step = WARP_LANES / 2; step > 0; step /= 2) {
@@ -83,46 +74,6 @@ __device__ __forceinline__ bool link_warp(int* heads, Link* next, int cell, int 
     rest = __shfl_sync(~0u, rest, 0);
     next[position] = static_cast<Link>(lane == last ? rest : position + step);
     return true;
-}
-
-// Combine cells with their lists, which start at `position`; `heads` is that of the first of them, `first`. Leave long lists
-// to warps: the head of their cell becomes the next such cell. The lists are walked side by side, not one after another.
-template <Reduction R, bool DETERMINISTIC, typename T, int CELLS>
-__device__ __forceinline__ void combine_lists(Pack<T, CELLS>& cells, int (&position)[CELLS], int* heads, int first,
-                                              Link* next, const T* held, int* long_cell, int count) {
-    using Accumulator = typename AccumulatorOf<T>::type;
-    int left = longest_list(count, DETERMINISTIC);
-    Accumulator sum[CELLS];
-    bool are_listed = false;
-#pragma unroll
-    for (int c = 0; c < CELLS; ++c) {
-        sum[c] = static_cast<Accumulator>(cells.value[c]);
-        if constexpr (DETERMINISTIC) {
-            if (position[c] == END) continue;
-            if (is_longer(position[c], next, left)) {
-                heads[c] = atomicExch(long_cell, first + c);
-                position[c] = END;
-            } else {
-                position[c] = sorted_list<Link, END>(position[c], next);
-            }
-        }
-        are_listed |= position[c] != END;
-    }
-    for (; are_listed && left > 0; --left) {
-        are_listed = false;
-#pragma unroll
-        for (int c = 0; c < CELLS; ++c) {
-            if (position[c] == END) continue;
-            sum[c] = reduced<R>(sum[c], static_cast<Accumulator>(held[position[c]]));
-            position[c] = next[position[c]];
-            are_listed |= position[c] != END;
-        }
-    }
-#pragma unroll
-    for (int c = 0; c < CELLS; ++c) {
-        if (position[c] == END) cells.value[c] = static_cast<T>(sum[c]);
-        else heads[c] = atomicExch(long_cell, first + c);
-    }
 }
 
 // VECTOR: rows of data and of updates are multiples of VECTOR_BYTES. With more registers fewer blocks run at once.
@@ -193,20 +144,28 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
             const int first = begin + (k * threads + thread) * CELLS;
             if (first >= axis_size) break;
             if (begin > 0) cells[k] = load_once(reinterpret_cast<const Pack<T, CELLS>*>(data + first));
-            int position[CELLS];
-            bool are_listed = false;
 #pragma unroll
             for (int c = 0; c < CELLS; ++c) {
-                position[c] = heads[first + c] < 0 ? END : heads[first + c];
-                are_listed |= position[c] != END;
-            }
-            if constexpr (R == Reduction::none) {
-#pragma unroll
-                for (int c = 0; c < CELLS; ++c) {
-                    if (position[c] != END) cells[k].value[c] = held[position[c]];
+                int position = heads[first + c];
+                if (position < 0) continue;
+                if constexpr (R == Reduction::none) {
+                    cells[k].value[c] = held[position];
+                } else {
+                    int left = longest_list(count, DETERMINISTIC);
+                    bool is_long = false;
+                    if constexpr (DETERMINISTIC) {
+                        is_long = is_longer(position, next, left);
+                        if (!is_long) position = sorted_list<Link, END>(position, next);
+                    }
+                    auto sum = static_cast<Accumulator>(cells[k].value[c]);
+                    for (; position != END && !is_long; --left) {
+                        is_long = left == 0;
+                        sum = reduced<R>(sum, static_cast<Accumulator>(held[position]));
+                        position = next[position];
+                    }
+                    if (is_long) heads[first + c] = atomicExch(long_cell, first + c);
+                    else cells[k].value[c] = static_cast<T>(sum);
                 }
-            } else if (are_listed) {
-                combine_lists<R, DETERMINISTIC>(cells[k], position, heads + first, first, next, held, long_cell, count);
             }
             store_once(reinterpret_cast<Pack<T, CELLS>*>(output + first), cells[k]);
         }

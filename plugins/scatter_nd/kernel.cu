@@ -2,14 +2,16 @@
 //
 //   few        each thread takes a vector of data and looks at all tuples, at most one for each lane of a warp
 //   in place   a thread reduces one element of an update, or a vector of several, into a copy of data
-//   lists      each output row has a list of its first update rows and is written once: no separate copy, and atomics on
-//              values for further updates only, some of which are combined before
+//   lists      each output row has a list of its update rows and is written once: no atomics on values, no separate
+//              copy, one rounding. Many threads share the rows of a long list.
 
 #include "../_cuda/reduce.cuh"
 #include "../_cuda/row_lists.cuh"
 #include "tuples.cuh"
 
 using pluginkit::COPIES;  // from launches.py
+
+constexpr int UPDATES_AT_ONCE = 4;  // that a thread of combine_few loads at once
 
 // Combine each vector of data with its updates. A row has `width` vectors, and there are at most WARP_LANES tuples, of
 // which the last one wins with Reduction::none.
@@ -39,16 +41,16 @@ __global__ void combine_few(T* __restrict__ output, const T* __restrict__ data, 
 #pragma unroll
         for (int n = 0; n < N; ++n) sum[n] = static_cast<Accumulator>(result.value[n]);
         while (tuples != 0) {
-            Pack<T, N> update[ROWS_AT_ONCE];
-            bool is_update[ROWS_AT_ONCE];
+            Pack<T, N> update[UPDATES_AT_ONCE];
+            bool is_update[UPDATES_AT_ONCE];
 #pragma unroll
-            for (int k = 0; k < ROWS_AT_ONCE; ++k) {
+            for (int k = 0; k < UPDATES_AT_ONCE; ++k) {
                 is_update[k] = tuples != 0;
                 if (is_update[k]) update[k] = load_update(__ffs(tuples) - 1);
                 tuples &= tuples - 1;
             }
 #pragma unroll
-            for (int k = 0; k < ROWS_AT_ONCE; ++k) {
+            for (int k = 0; k < UPDATES_AT_ONCE; ++k) {
                 if (!is_update[k]) continue;
 #pragma unroll
                 for (int n = 0; n < N; ++n) {
@@ -100,19 +102,18 @@ __global__ void copy_bytes(char* __restrict__ output, const char* __restrict__ d
     if (first < nbytes % VECTOR) output[vectors * VECTOR + first] = data[vectors * VECTOR + first];
 }
 
-// List each row of updates. With KEEP_LAST only the last one of each output row is kept.
+// Add each row of updates to the list of its output row. With KEEP_LAST only the last one is kept.
 template <bool KEEP_LAST>
-__global__ void link_tuples(const long long* __restrict__ indices, RowState* state, int* heads, int* slots, int* ranks,
-                            int* targets, unsigned int count, int depth, Sizes<unsigned int> sizes) {
+__global__ void link_tuples(const long long* __restrict__ indices, int* heads, int* next, int* targets,
+                            unsigned int count, int depth, Sizes<unsigned int> sizes) {
     const unsigned int update_row = blockIdx.x * blockDim.x + threadIdx.x;
-    unsigned int row = 0;
-    bool is_inside = update_row < count;
-    if (is_inside) is_inside = find_row(indices + static_cast<long long>(update_row) * depth, depth, sizes, row);
+    if (update_row >= count) return;
+    unsigned int row;
+    const bool is_inside = find_row(indices + static_cast<long long>(update_row) * depth, depth, sizes, row);
     if constexpr (KEEP_LAST) {
         if (is_inside) atomicMax(heads + row, static_cast<int>(update_row));
     } else {
-        const int target = is_inside ? static_cast<int>(row) : NO_TARGET;
-        const int noted = list_update(state, heads, slots, ranks, static_cast<int>(update_row), target);
-        if (update_row < count) targets[update_row] = noted;
+        targets[update_row] = is_inside ? static_cast<int>(row) : NO_TARGET;
+        if (is_inside) next[update_row] = atomicExch(heads + row, static_cast<int>(update_row));
     }
 }

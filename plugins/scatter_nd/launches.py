@@ -32,7 +32,7 @@ from pluginkit.plugins._cuda.row_lists import (
     all_hold,
     gather,
     groups_of,
-    leftover_blocks,
+    leftover_grid,
     row_grid,
     unit_of,
 )
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 #: How many dimensions a tuple of indices can name.
 _MAX_DEPTH = 8
+#: The longest average list for which lists are used: one group of threads walks a whole list.
+_SHORT_LIST = 16
 #: The vectors that a thread copies.
 _COPIES = 4
 #: The constants that the kernels share with Python.
@@ -50,8 +52,8 @@ DEFINES = {**row_lists.DEFINES, "COPIES": _COPIES, "MAX_DEPTH": _MAX_DEPTH}
 _BLOCK, _FEW_BLOCK = 256, 128
 #: With at most so many vectors of data one launch is faster than a copy and another.
 _FEW_VECTORS = 2**18
-#: With this many elements of updates the launches of lists are faster than a copy and atomics.
-_MANY_UPDATES = 2**19
+#: With this many elements of updates three launches are faster than two.
+_MANY_UPDATES = 2**17
 #: With at most so many bytes of updates they are not, where a vector is reduced at once.
 _FEW_BYTES = 2**26
 #: The bytes of data that stay in the L2 cache of a large GPU between a copy and the atomics.
@@ -99,15 +101,16 @@ class ScatteredRows:
 
     @property
     def suit_lists(self) -> bool:
-        """Whether lists save more memory traffic than they cost.
+        """Whether lists save more memory traffic than they cost, and are short on average.
 
-        What the lists hold is written once and read once or twice. In return, lists save the second
+        A list head and a link are each written once and read once. In return, lists save the second
         read and write of output elements by atomics.
         """
         return all_hold(
             self.may_suit_lists,
             self.updates * self.inner >= _MANY_UPDATES,
             self.updates * self.nbytes >= LIST_ITEMSIZE * (self.count + self.updates),
+            self.updates <= _SHORT_LIST * self.count,
             self.count + 2 * self.updates <= MAX_LISTED,
             self.inner <= MAX_ROW,
         )
@@ -175,16 +178,17 @@ class ScatterNDCall:
         """Return the launches, by lists if they are worth it."""
         if self.rows.are_for_one_launch:
             return self._few()
-        if self._has_vector_atomics and self.rows.are_few:
-            return self._in_place()
-        return self._by_lists() if self.rows.suit_lists else self._in_place()
+        return self._by_lists() if self._has_lists else self._in_place()
 
     @property
-    def _has_vector_atomics(self) -> bool:
-        """Whether a vector of a row is reduced at once, or written at once."""
-        reduction, dtype = self.plugin.reduction, self.data.dtype
-        is_fast = reduction == "none" or (reduction == "add" and dtype.is_floating)
-        return is_fast and self.rows.vector_bytes == VECTOR_BYTES
+    def _has_lists(self) -> bool:
+        """Whether lists are worth it; less often where a vector is reduced or written at once."""
+        rows, reduction = self.rows, self.plugin.reduction
+        are_few = 0
+        if reduction == "none" or (reduction == "add" and self.data.dtype.is_floating):
+            is_vector = where(rows.nbytes % VECTOR_BYTES == 0, 1, 0)
+            are_few = where(rows.are_few, is_vector, 0)
+        return all_hold(rows.suit_lists, are_few == 0)
 
     def _few(self) -> Sequence[Step]:
         rows, vector = self.rows, self.rows.vector_bytes
@@ -241,39 +245,35 @@ class ScatterNDCall:
             grid=-(-rows.updates // _BLOCK),
             block=_BLOCK,
             args=(
-                *(self.indices, self.workspace, lists.heads),
-                *([None] * 3 if is_plain else (lists.slots, lists.ranks, lists.targets)),
+                self.indices,
+                lists.heads,
+                lists.links,
+                lists.targets,
                 int32(rows.updates),
                 int32(len(rows.sizes)),
                 int32(self._padded_sizes),
             ),
             constants={"KEEP_LAST": is_plain},
         )
-        vector, plugin = rows.vector_bytes, self.plugin
+        tensors, vector = (self.output, self.data, self.updates), rows.vector_bytes
         gathered = gather(
-            plugin.gather_rows,
-            (self.output, self.data, self.updates),
-            lists,
-            rows.inner,
-            vector,
-            has_slots=not is_plain,
-            VECTOR=vector,
+            self.plugin.gather_rows, tensors, lists, rows.inner, vector, VECTOR=vector
         )
-        if is_plain:  # one update of each row is kept
+        if is_plain:  # one update of each row is kept, so no list is long
             return lists.empty, link, gathered
         grid = row_grid(rows.updates, rows.inner, max(vector // rows.itemsize, 1))
+        leftover = leftover_grid(rows.updates, grid)
         finish = Launch(
-            plugin.finish_overflow,
-            grid=leftover_blocks(rows.updates, grid),
+            self.plugin.finish_long_lists,
+            grid=leftover.blocks,
             block=_BLOCK,
             args=(
-                *(self.output, self.updates, lists.workspace, lists.targets, lists.order),
-                int32(rows.inner),
+                *(self.output, self.updates, lists.workspace, lists.heads, lists.targets),
+                *map(int32, (rows.updates, rows.inner, leftover.stretch)),
             ),
             constants={"LANES": grid.lanes, "VECTOR": vector},
         )
-        ordered = lists.put_in_order(plugin.start_overflow, plugin.place_overflow)
-        return lists.empty, link, gathered, *ordered, finish
+        return lists.empty, link, gathered, finish
 
     @property
     def _padded_sizes(self) -> list[int]:

@@ -45,8 +45,7 @@ FAR = (2**32, -(2**32), 2**40, 2**63 - 1, -(2**63))
 
 
 @pytest.fixture(autouse=True)
-def lists_suit_fewer_updates(monkeypatch):
-    monkeypatch.setattr(launches, "_MANY_UPDATES", 2**17)
+def lists_suit_few_updates(monkeypatch):
     monkeypatch.setattr(launches, "_FEW_BYTES", 2**17)
 
 
@@ -195,7 +194,7 @@ def test_indices_out_of_range_are_skipped(lean, name, dtype, reduction):
 def test_a_row_with_very_many_updates(lean, dtype, reduction, inner):
     rng = np.random.default_rng(10)
     rows = rng.integers(0, 300, 3000)
-    rows[:700] = 17  # a hub of the graph: most updates overflow the slots
+    rows[:700] = 17  # a hub of the graph, longer than one list may be
     data = rng.uniform(1, 2, (300, inner)).astype(dtype.numpy)
     updates = np.ones((3000, inner), dtype.numpy)
     updates[::100] = 2

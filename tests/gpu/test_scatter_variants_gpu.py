@@ -142,7 +142,7 @@ def test_deterministic_is_bit_identical_and_in_order(lean, name, dtype, reductio
 def test_a_row_with_very_many_updates(lean, dtype, reduction, deterministic):
     rng = np.random.default_rng(9)
     target = rng.integers(0, 50, 4000)
-    target[:1500] = 17  # a hub of the graph: most updates overflow the slots
+    target[:1500] = 17  # a hub of the graph, longer than one list may be
     indices = np.ascontiguousarray(np.broadcast_to(target[:, None], (4000, 64)))
     data = rng.uniform(0.5, 2, (50, 64)).astype(dtype.numpy)
     updates = np.ones((4000, 64), dtype.numpy)

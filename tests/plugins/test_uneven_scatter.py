@@ -21,6 +21,7 @@ def few_updates_suit_rows(monkeypatch):
     monkeypatch.setattr(variants, "MANY_UPDATES", 1)
     monkeypatch.setattr(scatter_nd_launches, "_MANY_UPDATES", 1)
     monkeypatch.setattr(scatter_nd_launches, "_FEW_BYTES", 0)
+    monkeypatch.setattr(scatter_nd_launches, "_SHORT_LIST", EDGES)
 
 
 def assert_right(plugin, arrays):
