@@ -57,8 +57,8 @@ def steps_of(plugin: CumProd, x: TensorDesc, y: TensorDesc, workspace: Workspace
         grid = ceil_div(rows, _ROW_THREADS)
         sizes = (int64(rows), int64(size))
         if inner > 1:
-            arguments = (y, x, *sizes, int64(inner), *flags)
-            return (Launch(plugin.inner_kernel, grid, _ROW_THREADS, arguments),)
+            of_inner = (y, x, *sizes, int64(inner), *flags)
+            return (Launch(plugin.inner_kernel, grid, _ROW_THREADS, of_inner),)
         return (Launch(plugin.row_kernel, grid, _ROW_THREADS, (y, x, *sizes, *flags)),)
     products = workspace.first(rows * parts * _PRODUCT_BYTES) if parts > 1 else None
     lengths, grid_of_parts = (int64(size), int64(inner)), (rows, parts)

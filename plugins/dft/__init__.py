@@ -25,8 +25,8 @@ from pluginkit import (
     product,
 )
 from pluginkit.plugins.dft.cases import dft_cases
-from pluginkit.plugins.dft.launches import arguments_of, kernel_of, launches_of, workspace_of
-from pluginkit.plugins.dft.plan import LONGEST, plan_of
+from pluginkit.plugins.dft.launches import kernel_of, launches_of, shape_arguments, workspace_of
+from pluginkit.plugins.dft.plan import LONGEST
 from pluginkit.plugins.dft.reference import dft
 
 
@@ -65,9 +65,7 @@ class Dft(Plugin):
     )
     axis: int = attribute(default=-2, doc="the transformed axis")
     inverse: bool = attribute(default=False, doc="whether it is the inverse transform")
-    onesided: bool = attribute(
-        default=False, doc="whether half of the spectrum is written, or read"
-    )
+    onesided: bool = attribute(default=False, doc="whether half of a spectrum is written, or read")
 
     x = Input("T", ranks=(2, 8))
     y = Output("T")
@@ -77,27 +75,10 @@ class Dft(Plugin):
     first_kernel = kernel_of("first")
     second_kernel = kernel_of("second")
 
-    @property
-    def whole(self) -> tuple[int, ...]:
-        """The template arguments of transforms in one pass."""
-        return arguments_of(plan_of(self.length).whole)
-
-    @property
-    def halves(self) -> tuple[int, ...]:
-        """The template arguments of real transforms in one pass."""
-        return arguments_of(plan_of(self.length).halves)
-
-    @property
-    def first(self) -> tuple[int, ...]:
-        """The template arguments of the first of two passes."""
-        pair = plan_of(self.length).pair
-        return arguments_of(pair and pair[0])
-
-    @property
-    def second(self) -> tuple[int, ...]:
-        """The template arguments of the second of two passes."""
-        pair = plan_of(self.length).pair
-        return arguments_of(pair and pair[1])
+    whole = shape_arguments("whole")
+    halves = shape_arguments("halves")
+    first = shape_arguments("first")
+    second = shape_arguments("second")
 
     def outer(self, x: TensorDesc) -> Dim:
         """Return the number of elements of the axes before the transformed one."""

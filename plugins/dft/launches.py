@@ -17,7 +17,7 @@ from pluginkit import (
     known,
 )
 from pluginkit.plugins.dft.plan import Load, Pass, ShapeName, Store, passes_of, path, plan_of
-from pluginkit.plugins.dft.shapes import MOST_SHARED, Arrangement, BlockShape
+from pluginkit.plugins.dft.shapes import MOST_SHARED, Arrangement
 
 if TYPE_CHECKING:
     from pluginkit.plugins.dft import Dft
@@ -74,9 +74,17 @@ def kernel_of(name: ShapeName) -> CudaKernel:
     )
 
 
-def arguments_of(shape: BlockShape | None) -> tuple[int, ...]:
-    """Return a kernel's last template arguments; those of one point where no pass has it."""
-    return shape.arguments if shape else (1, 1, 1, 1)
+def shape_arguments(name: ShapeName) -> property:
+    """Return a property of Dft: a kernel's last template arguments, which follow from the length.
+
+    They are those of one point where no pass has the shape.
+    """
+
+    def arguments(plugin: Dft) -> tuple[int, ...]:
+        shape = plan_of(plugin.length).shape(name)
+        return shape.arguments if shape else (1, 1, 1, 1)
+
+    return property(arguments)
 
 
 def workspace_of(plugin: Dft, x: TensorDesc) -> Dim:

@@ -45,6 +45,11 @@ class Plan:
     halves: BlockShape | None = None
     pair: tuple[BlockShape, BlockShape] | None = None
 
+    def shape(self, name: ShapeName) -> BlockShape | None:
+        """Return one of the shapes by its name."""
+        first, second = self.pair or (None, None)
+        return {"whole": self.whole, "halves": self.halves, "first": first, "second": second}[name]
+
 
 @cache
 def plan_of(length: int) -> Plan:
