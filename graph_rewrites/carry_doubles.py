@@ -69,6 +69,9 @@ class CarryDoubles(GraphRewrite):
     order = -2
     cost = "float64 is computed in float32, to about seven digits."
 
+    def may_change(self, graphs: Graphs) -> bool:
+        return True  # retype looks for values of the types; stored ones may have no reader
+
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         return retype(graphs, CarriedDoubles())
 

@@ -21,5 +21,8 @@ class CarryIntegers(GraphRewrite):
     pattern = Op(CarriedIntegers.operators)
     order = -2
 
+    def may_change(self, graphs: Graphs) -> bool:
+        return True  # retype looks for values of the types; stored ones may have no reader
+
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         return retype(graphs, CarriedIntegers())

@@ -18,5 +18,8 @@ class FoldKnown(GraphRewrite):
     pattern = Op(("Shape", "Size", "ConstantOfShape", "Range"))
     order = -5
 
+    def may_change(self, graphs: Graphs) -> bool:
+        return True  # many more operators are computed where their inputs are stored
+
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         return fold_known(graphs)

@@ -17,5 +17,8 @@ class GiveScratch(GraphRewrite):
     pattern = Op(("If", "Loop", "Scan"))
     order = 1
 
+    def may_change(self, graphs: Graphs) -> bool:
+        return graphs.has_bodies
+
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         return give_scratch_in_bodies(graphs)

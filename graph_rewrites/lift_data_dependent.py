@@ -22,6 +22,9 @@ class LiftDataDependent(GraphRewrite):
     pattern = Op(("If", "Loop", "Scan"))
     order = 1
 
+    def may_change(self, graphs: Graphs) -> bool:
+        return graphs.has_bodies
+
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         sized = {key[0] for key, plugin in graphs.plugins.items() if plugin.spec.sizes}
 

@@ -30,8 +30,11 @@ class MergeDataDependent(GraphRewrite):
     pattern = Op(_DATA_DEPENDENT)
     order = -2
 
+    def may_change(self, graphs: Graphs) -> bool:
+        return not graphs.operators.isdisjoint({*_DATA_DEPENDENT, *_sized(graphs)})
+
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
-        sized = {key[0] for key, plugin in graphs.plugins.items() if plugin.spec.sizes}
+        sized = _sized(graphs)
 
         def merges(_: Scope, node: onnx.NodeProto) -> bool:
             is_onnx = node.domain in ("", "ai.onnx")
@@ -43,3 +46,8 @@ class MergeDataDependent(GraphRewrite):
             for node in scope.graph.node
         )
         return [] if found < 2 else merge_equal_nodes(graphs, merges)
+
+
+def _sized(graphs: Graphs) -> set[str]:
+    """Return the op_types of plugins with a size output."""
+    return {key[0] for key, plugin in graphs.plugins.items() if plugin.spec.sizes}

@@ -43,6 +43,9 @@ class MergeEqual(GraphRewrite):
     pattern = Op(("Shape", "Gather", "Concat", "Slice", "TopK", "MatMul", "Conv"))
     order = -4
 
+    def may_change(self, graphs: Graphs) -> bool:
+        return True  # nodes of nearly every operator are merged
+
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         floats = {elem_type(dtype) for dtype in FLOATS}
 

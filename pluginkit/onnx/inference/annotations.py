@@ -138,11 +138,16 @@ def _types_from_nodes(model: onnx.ModelProto, trusted: Callable[[Scope], set[str
 
 def _foreign_values(scope: Scope) -> set[str]:
     """Return the outputs of nodes that onnx does not know: of plugins and custom operators."""
+    nodes = [(node.domain, node.op_type, node) for node in scope.graph.node]
+    foreign = {
+        (domain, op_type)
+        for domain, op_type in {each[:2] for each in nodes}
+        if domain not in ("", "ai.onnx") or find_schema(op_type, scope.opsets.get("", 1)) is None
+    }
     return {
         name
-        for node in scope.graph.node
-        if node.domain not in ("", "ai.onnx")
-        or find_schema(node.op_type, scope.opsets.get("", 1)) is None
+        for domain, op_type, node in (nodes if foreign else ())
+        if (domain, op_type) in foreign
         for name in node.output
     }
 

@@ -29,6 +29,11 @@ class Types:
         """The paths of the scopes of which something is known."""
         return self._by_path.keys()
 
+    def elem_types(self) -> set[int]:
+        """Return the element types of all values; 0 for values that are no tensors."""
+        every = (known.values() for known in self._by_path.values())
+        return {each.tensor_type.elem_type for values in every for each in values}
+
     def find(self, scope: Scope | None, name: str) -> onnx.TypeProto | None:
         """Return the type of the value that ``name`` means in ``scope``, or None."""
         while scope is not None:

@@ -85,11 +85,12 @@ def _nested(scope: Scope) -> Iterator[Scope]:
 def inner_scopes(scope: Scope) -> Iterator[tuple[onnx.NodeProto, list[tuple[str, Scope]]]]:
     """Yield each node with bodies, and for each body its attribute's name and its scope."""
     alike: Counter[str] = Counter()
-    # Every rewrite of graphs walks all nodes: a call of has_bodies for each would take most of it.
+    # All nodes are walked often: calls of has_bodies, or protobuf's iterator, would take longest.
     owners = [
         node
         for node in scope.graph.node
-        for attribute in node.attribute
+        if (attributes := node.attribute)
+        for attribute in attributes[:]
         if attribute.type in _BODIES
     ]
     for node in {id(owner): owner for owner in owners}.values():

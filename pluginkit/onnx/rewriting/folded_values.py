@@ -7,7 +7,7 @@ import onnx.helper
 import onnx.numpy_helper
 
 from pluginkit.onnx.inference.value_types import Types
-from pluginkit.onnx.model.graphs import Scope, inner_scopes, is_op, names_read, place_of, scopes
+from pluginkit.onnx.model.graphs import Scope, inner_scopes, names_read, place_of, scopes
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
 from pluginkit.onnx.rewriting.known_values import KnownValues, overridable
@@ -36,12 +36,7 @@ def _fold(
 ) -> None:
     index = GraphIndex(scope)
     values = KnownValues(index, types, outer, inputs=overridable(index, ir_version))
-    values.compute_all()
-    known = {
-        position
-        for position, node in enumerate(index.nodes)
-        if len(node.output) == 1 and values.knows(node.output[0]) and not is_op(node, "Constant")
-    }
+    known = values.compute_all()
     inner = [body for _, found in inner_scopes(scope) for _, body in found]
     if not known and not inner:
         return

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, NoReturn, TypeAlias
 
 import onnx
 
 from pluginkit.onnx.inference.annotations import verified_types
 from pluginkit.onnx.inference.value_types import Types
-from pluginkit.onnx.model.graphs import Place, scopes
+from pluginkit.onnx.model.graphs import Place, Scope, scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.known_values import Extents
@@ -24,6 +25,8 @@ Change: TypeAlias = tuple[Place, tuple[str, ...]]
 @dataclass(frozen=True)
 class Graphs:
     """The graphs of a model, to be changed in place.
+
+    What it counts is counted when it is first asked for. After a change the driver makes new ones.
 
     Attributes:
         model: the model.
@@ -39,31 +42,60 @@ class Graphs:
     plugins: Plugins
     extents: Extents = field(default_factory=dict)
 
+    @cached_property
+    def operators(self) -> frozenset[str]:
+        """The op_types of all nodes, of bodies and local functions too."""
+        return frozenset(node.op_type for scope in self._scopes for node in scope.graph.node)
+
+    @cached_property
+    def has_bodies(self) -> bool:
+        """Whether a node has a graph of its own, as If, Loop and Scan do."""
+        return any(scope.outer is not None for scope in self._scopes)
+
+    @cached_property
+    def elem_types(self) -> frozenset[int]:
+        """The element types of all values that are known, stored ones included."""
+        stored = (
+            tensor.data_type
+            for scope in self._scopes
+            if isinstance(scope.graph, onnx.GraphProto)
+            for tensor in scope.graph.initializer
+        )
+        return frozenset(self.types.elem_types().union(stored))
+
+    @cached_property
+    def _scopes(self) -> list[Scope]:
+        return list(scopes(self.model))
+
     def types_of_shapes(self) -> Types:
         """Return the types to read sizes from: those that follow from inputs and nodes alone.
 
         What a model declares of other values may be wrong, and would be stored for good.
         """
-        has_shapes = any(
-            node.op_type in ("Shape", "Size")
-            for scope in scopes(self.model)
-            for node in scope.graph.node
-        )
-        names = {name for name, _, _ in self.plugins}
-        return verified_types(self.model, names) if has_shapes else Types()
+        if self.operators.isdisjoint(("Shape", "Size")):
+            return Types()
+        return verified_types(self.model, {name for name, _, _ in self.plugins})
 
 
 class GraphRewrite(Rewrite, abstract=True):
     """Change the graphs of a model where no pattern of a few nodes says what to change.
 
     A subclass is found, chosen, listed and skipped as any other rewrite. Its ``pattern`` is an Op
-    with the operators whose nodes it may change, for people to read.
+    with the operators whose nodes it changes.
 
     Class members:
         cost: what the user should know about each change, in a sentence; "" for nothing.
     """
 
     cost: ClassVar[str] = ""
+
+    def may_change(self, graphs: Graphs) -> bool:
+        """Whether ``rewrite_graphs`` is called: by default if a node has an op_type of the pattern.
+
+        Large models have few operators, and looking at each node for every rewrite takes longer
+        than all else.
+        """
+        return not graphs.operators.isdisjoint(self.op.op_types)
 
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         """Change the graphs, and return what was changed.

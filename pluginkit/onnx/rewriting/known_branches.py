@@ -31,11 +31,8 @@ def take_known_branches(graphs: Graphs) -> list[Change]:
     A condition is known if it follows from constants and shapes, for all the sizes that named
     dimensions can have. An If in a branch is looked at when the outer one has been replaced.
     """
-    found = list(scopes(graphs.model))
-    if not any(is_op(node, "If") for scope in found for node in scope.graph.node):
-        return []
     types = graphs.types_of_shapes()
-    roots = [each for each in found if each.outer is None]
+    roots = [each for each in scopes(graphs.model) if each.outer is None]
     return [change for root in roots for change in _take(root, None, types, graphs)]
 
 

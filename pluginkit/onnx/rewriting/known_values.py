@@ -60,7 +60,7 @@ _EXACT = frozenset(
         *("Not", "Range", "Sqrt", "Sub", "Where", "Xor"),
     }
 )
-_OPERATORS = _RISING | _EXACT | _COMPARED.keys()
+_COMPUTED = _RISING | _EXACT | _COMPARED.keys() | {"Constant", "Shape", "Size"}
 
 
 @dataclass(frozen=True)
@@ -134,13 +134,20 @@ class KnownValues:
             return found
         return self._outer.find(name)
 
-    def knows(self, name: str) -> bool:
-        """Whether a value of this scope itself is known."""
-        return name in self._found and self._found[name].is_exact
+    def compute_all(self) -> set[int]:
+        """Compute what is known of all values.
 
-    def compute_all(self) -> None:
-        """Compute what is known of all values."""
-        self._compute(self._index.nodes)
+        Returns:
+            The positions of the nodes, other than Constants, whose output is known.
+        """
+        nodes, positions = self._index.nodes, self._index.positions
+        computed = sorted(at for each in _COMPUTED for at in positions.get(each, ()))
+        self._compute(nodes[at] for at in computed)
+        exact = {name for name, found in self._found.items() if found.is_exact}
+        known = (
+            {at for at in computed if not exact.isdisjoint(nodes[at].output)} if exact else set()
+        )
+        return known.difference(positions.get("Constant", ()))
 
     def compute_for(self, name: str) -> KnownRange | None:
         """Compute one value, and what it needs; return what is known of it."""
@@ -287,6 +294,4 @@ def overridable(index: GraphIndex, ir_version: int) -> frozenset[str]:
 
 
 def _is_computed(node: onnx.NodeProto) -> bool:
-    return (node.op_type in _OPERATORS or node.op_type in ("Constant", "Shape", "Size")) and is_op(
-        node, node.op_type
-    )
+    return node.op_type in _COMPUTED and is_op(node, node.op_type)

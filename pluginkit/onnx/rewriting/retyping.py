@@ -43,6 +43,8 @@ def retype(graphs: Graphs, rules: CarrierRules) -> list[Change]:
         graphs: the graphs, which are changed. Local functions are left.
         rules: which types are carried, and how.
     """
+    if graphs.elem_types.isdisjoint(map(elem_type, rules.carriers)):
+        return []
     scope = next(scopes(graphs.model))
     main = ScopeRetyping(scope, None, graphs.types, graphs.names, rules)
     main.run()

@@ -62,6 +62,7 @@ class RewritePasses:
         self._refused: dict[str, list[RefusedRewrite]] = {}
         self._mismatched: dict[str, list[RefusedRewrite]] = {}
         self._indexes: list[GraphIndex] = []
+        self._graphs: Graphs | None = None
         #: Whether what is read of the nodes that a pass makes may get a type: those of ONNX's
         #: operators are inferred by onnx, those of plugins are known where the old ones were.
         self._learns = False
@@ -116,7 +117,7 @@ class RewritePasses:
         self._mismatched[_name(rewrite)] = []
         before = len(self.applied)
         self._learns = rewrite.plugin is None
-        for index in self._graphs():
+        for index in self._every_index():
             wanted = rewrite.op.op_types
             candidates = sorted(at for each in wanted for at in index.positions.get(each, ()))
             if rewrite.input_dtypes:
@@ -126,16 +127,21 @@ class RewritePasses:
                 self._rewrite_scope(rewrite, index, candidates)
         if len(self.applied) == before:
             return False
-        self._indexes = []
+        self._forget()
         if self._learns:
             self._infer_types()
         return True
 
     def _rewrite_graphs(self, rewrite: GraphRewrite) -> bool:
         """Let a rewrite change the whole model; return whether it did."""
-        graphs = Graphs(self._model, self.types, self._names, self._plugins, self._extents)
+        if self._graphs is None:
+            self._graphs = Graphs(
+                self._model, self.types, self._names, self._plugins, self._extents
+            )
         try:
-            changes = rewrite.rewrite_graphs(graphs)
+            if not rewrite.may_change(self._graphs):
+                return False
+            changes = rewrite.rewrite_graphs(self._graphs)
         except PluginkitError:
             raise
         except Exception as error:
@@ -146,9 +152,14 @@ class RewritePasses:
         if changes:
             if rewrite.plugin is not None:
                 import_domains(self._model, [rewrite.plugin.spec.plugin_namespace])
-            self._indexes = []
+            self._forget()
             self._infer_types()
         return bool(changes)
+
+    def _forget(self) -> None:
+        """Forget what was found in nodes that have changed."""
+        self._indexes = []
+        self._graphs = None
 
     def _failed(self, rewrite: GraphRewrite, error: Exception) -> PluginkitError:
         """Return the error of a rewrite of graphs that fails; an invalid node explains it."""
@@ -181,7 +192,7 @@ class RewritePasses:
             for value_type in found
         )
 
-    def _graphs(self) -> list[GraphIndex]:
+    def _every_index(self) -> list[GraphIndex]:
         """Return an index of the main graph and of every body, inner ones first.
 
         Local functions that are left hold nothing to rewrite.

@@ -17,7 +17,7 @@ from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
 class ReadSecondInputs(GraphRewrite):
     """x -> x, after it has read what is not always there."""
 
-    pattern = Op("Split")
+    pattern = Op("Relu")
 
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         for node in graphs.model.graph.node:
