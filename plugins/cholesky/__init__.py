@@ -19,27 +19,18 @@ from pluginkit import (
     TensorDesc,
     Workspace,
     attribute,
-    ceil_div,
     int32,
-    int64,
-    known,
-    product,
-    where,
 )
 from pluginkit.plugins._cuda.elimination import TOLERANCE, drawn_matrices
-
-_BLOCK = 128
-#: The rows and columns of a tile.
-_TILE = 8
-#: What is added to the distance of columns, so that rows are spread over the banks.
-_PITCH_GAP = 4
-#: The threads of a block whose matrix is in shared memory, and of one that uses the workspace.
-_SHARED_TEAM, _TEAM = 128, 512
-#: The largest matrix that a block keeps in shared memory, padded to whole tiles.
-_KEPT = 96
-#: How many lanes take a matrix that has no more rows.
-_LANES = (4, 8, 16, 32)
-_DEFINES = {"BLOCK": _BLOCK, "PITCH_GAP": _PITCH_GAP, "TILE": _TILE}
+from pluginkit.plugins.cholesky.launches import (
+    DEFINES,
+    LANES,
+    SHARED_TEAM,
+    TEAM,
+    launch_of,
+    workspace_bound,
+    workspace_bytes,
+)
 
 
 class Cholesky(Plugin):
@@ -72,13 +63,13 @@ class Cholesky(Plugin):
     info = Output(int32)
 
     row_kernel = CudaKernel(
-        "kernel.cu", "cholesky_of_rows<{T}, {LANES}>", {"LANES": _LANES}, defines=_DEFINES
+        "kernel.cu", "cholesky_of_rows<{T}, {LANES}>", {"LANES": LANES}, defines=DEFINES
     )
     shared_kernel = CudaKernel(
-        "kernel.cu", f"cholesky_of_panels<{{T}}, {_SHARED_TEAM}, true>", defines=_DEFINES
+        "kernel.cu", f"cholesky_of_panels<{{T}}, {SHARED_TEAM}, true>", defines=DEFINES
     )
     panel_kernel = CudaKernel(
-        "kernel.cu", f"cholesky_of_panels<{{T}}, {_TEAM}, false>", defines=_DEFINES
+        "kernel.cu", f"cholesky_of_panels<{{T}}, {TEAM}, false>", defines=DEFINES
     )
 
     def output_shapes(self, X: TensorDesc) -> tuple[Shape, Shape]:  # noqa: N803  # the formula's
@@ -87,12 +78,11 @@ class Cholesky(Plugin):
 
     def workspace_bytes(self, X: TensorDesc) -> Dim:  # noqa: N803
         """Return room for matrices that do not fit into shared memory."""
-        count = known(product(X.shape[:-2]))
-        return where(_padded(X) > _KEPT, count * _nbytes(X), 0)
+        return workspace_bytes(X)
 
     def workspace_bound(self, X: TensorDesc) -> Dim:  # noqa: N803
         """Return room for every matrix."""
-        return product(X.shape[:-2]) * _nbytes(X)
+        return workspace_bound(X)
 
     def launches(
         self,
@@ -102,17 +92,7 @@ class Cholesky(Plugin):
         workspace: Workspace,
     ) -> Launch:
         """Return one launch; some lanes or a block take a matrix, by its size."""
-        count, size = known(product(X.shape[:-2])), known(X.shape[-1])
-        if size <= _LANES[-1]:
-            lanes = next(each for each in _LANES if size <= each)
-            grid = ceil_div(count, _BLOCK // lanes)
-            sizes = (int64(count), int32(size), self.upper)
-            constants = {"LANES": lanes}
-            return Launch(self.row_kernel, grid, _BLOCK, (L, info, X, *sizes), constants=constants)
-        args = (L, info, X, workspace, int32(size), int32(_padded(X)), self.upper)
-        if _padded(X) <= _KEPT:
-            return Launch(self.shared_kernel, count, _SHARED_TEAM, args, _nbytes(X))
-        return Launch(self.panel_kernel, count, _TEAM, args)
+        return launch_of(self, X, L, info, workspace)
 
     def reference(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
         """Compute the same in numpy, column by column."""
@@ -144,13 +124,3 @@ class Cholesky(Plugin):
         indefinite[0, 35, 35], indefinite[1, 3, 3] = 0, -1
         yield Case("indefinite", [indefinite])
         yield Case("indefinite_rows", [indefinite[:, 30:36, 30:36].copy()])
-
-
-def _padded(x: TensorDesc) -> int:
-    """Return the rows of a matrix with those that fill its last tile."""
-    return known(ceil_div(x.shape[-1], _TILE)) * _TILE
-
-
-def _nbytes(x: TensorDesc) -> int:
-    """Return the bytes of a matrix of whole tiles."""
-    return _padded(x) * (_padded(x) + _PITCH_GAP) * 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,10 +11,7 @@ from pluginkit import (
     Case,
     CudaKernel,
     Dim,
-    Fill,
     Input,
-    InputError,
-    Launch,
     Output,
     Plugin,
     Shape,
@@ -22,31 +19,10 @@ from pluginkit import (
     TensorDesc,
     Workspace,
     attribute,
-    ceil_div,
-    dim_min,
-    int32,
     int64,
-    known,
-    product,
 )
-
-_THREADS, _LOADS, _DIGIT_BITS = 512, 8, 11
-#: How many keys a block keeps in shared memory.
-_CAPACITY = 4096
-#: So many lanes take rows of up to so many elements each, in blocks of so many threads.
-_SHORT, _SHORT_THREADS = ((8, 8), (32, 8), (32, 16), (32, 32)), 128
-#: With so many blocks a large GPU is busy; fewer results share rows, in parts of so many elements.
-_BLOCKS, _SEGMENT = 264, 8192
-#: The bytes of what is known of a result, and of its histogram.
-_STATE_BYTES, _BIN_BYTES = 16, 4 * 2**_DIGIT_BITS
-_DEFINES = {
-    "THREADS": _THREADS,
-    "LOADS": _LOADS,
-    "DIGIT_BITS": _DIGIT_BITS,
-    "CAPACITY": _CAPACITY,
-    "SHORT_THREADS": _SHORT_THREADS,
-    "STATE_BYTES": _STATE_BYTES,
-}
+from pluginkit.plugins.kth_value.launches import DEFINES, SHAPES, steps_of, workspace_bytes
+from pluginkit.plugins.kth_value.positions import check_positions, result_shape
 
 
 class KthValue(Plugin):
@@ -80,89 +56,28 @@ class KthValue(Plugin):
     y = Output("T")
 
     short_kernel = CudaKernel(
-        "kernel.cu",
-        "kth_of_short_rows<{T}, {SHAPE}>",
-        {"SHAPE": tuple(f"{lanes}, {items}" for lanes, items in _SHORT)},
-        defines=_DEFINES,
+        "kernel.cu", "kth_of_short_rows<{T}, {SHAPE}>", {"SHAPE": SHAPES}, defines=DEFINES
     )
-    row_kernel = CudaKernel("kernel.cu", "kth_of_rows<{T}>", defines=_DEFINES)
-    segment_kernel = CudaKernel("kernel.cu", "kth_of_segments<{T}>", defines=_DEFINES)
+    row_kernel = CudaKernel("kernel.cu", "kth_of_rows<{T}>", defines=DEFINES)
+    segment_kernel = CudaKernel("kernel.cu", "kth_of_segments<{T}>", defines=DEFINES)
 
     def check(self, x: TensorDesc, positions: TensorDesc) -> None:
         """Check that positions are those of all rows or of each, and that rows have elements."""
-        axis = x.axis(self.axis)
-        expected = (*x.shape[:axis], positions.shape[axis % positions.ndim], *x.shape[axis + 1 :])
-        if positions.ndim > 1 and (
-            positions.ndim != x.ndim
-            or any(a != b for a, b in zip(positions.shape, expected, strict=True))
-        ):
-            raise InputError(
-                f"{x}, {positions}; expected one dimension, or the shape of x but for axis "
-                f"{self.axis}.",
-                code="positions",
-            )
-        if x.shape[axis] > 2**31 - 1 or (x.shape[axis] == 0 and positions.size > 0):
-            raise InputError(
-                f"{x}; expected 1 to 2^31 - 1 elements along axis {self.axis}.", code="size"
-            )
+        check_positions(self, x, positions)
 
     def output_shapes(self, x: TensorDesc, positions: TensorDesc) -> Shape:
         """Return the shape of x with the number of positions along the axis."""
-        return self._result_shape(x, positions)
-
-    def _result_shape(self, x: TensorDesc, positions: TensorDesc) -> Shape:
-        axis = x.axis(self.axis)
-        ranks = positions.shape[0 if positions.ndim == 1 else axis]
-        return (*x.shape[:axis], ranks, *x.shape[axis + 1 :])
+        return result_shape(self, x, positions)
 
     def workspace_bytes(self, x: TensorDesc, positions: TensorDesc) -> Dim:
         """Return room for the digits and histograms of results whose rows are split."""
-        results = product(self._result_shape(x, positions))  # in a body there is another output
-        nbytes: Dim = dim_min(results, _BLOCKS) * (_STATE_BYTES + _BIN_BYTES)
-        return nbytes
+        return workspace_bytes(self, x, positions)
 
     def launches(
         self, x: TensorDesc, positions: TensorDesc, y: TensorDesc, workspace: Workspace
     ) -> Sequence[Step]:
         """Return one launch; where few results have long rows, one for each digit."""
-        axis = x.axis(self.axis)
-        size, ranks, inner = known(x.shape[axis]), known(y.shape[axis]), y.shape[axis + 1 :]
-        results = known(y.size)
-        if not results:
-            return ()
-        rows = known(product(y.shape[:axis]) * product(inner))
-        flags = (int(positions.ndim == 1), int(self.largest))
-        layout = (known(product(inner)), size, ranks)
-        short = next((each for each in _SHORT if size <= each[0] * each[1]), None)
-        inputs, whole = (y, x, positions), int64((*layout, 1, *flags))
-        if short is not None:
-            lanes, items = short
-            blocks, constants = (
-                ceil_div(rows, _SHORT_THREADS // lanes),
-                {"SHAPE": f"{lanes}, {items}"},
-            )
-            args = (*inputs, whole, int64(rows))
-            return [Launch(self.short_kernel, blocks, _SHORT_THREADS, args, constants=constants)]
-        segments = min(_BLOCKS // results, -(-size // _SEGMENT)) if results < _BLOCKS else 1
-        if segments < 2:
-            return [Launch(self.row_kernel, results, _THREADS, (*inputs, whole))]
-        return list(self._by_segments(*inputs, workspace, (*layout, segments, *flags)))
-
-    def _by_segments(
-        self,
-        y: TensorDesc,
-        x: TensorDesc,
-        positions: TensorDesc,
-        workspace: Workspace,
-        layout: tuple[int, ...],
-    ) -> Iterator[Step]:
-        results, segments = known(y.size), layout[3]
-        sizes = [results * _BIN_BYTES, results * _STATE_BYTES]
-        yield Fill(workspace.first(sum(sizes)))
-        histograms, states = workspace.split(sizes)
-        for digit in range(-(-8 * x.dtype.itemsize // _DIGIT_BITS)):
-            args = (y, histograms, states, x, positions, int64(layout), int32(digit))
-            yield Launch(self.segment_kernel, results * segments, _THREADS, args)
+        return steps_of(self, x, positions, y, workspace)
 
     def reference(self, x: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Sort in numpy, which puts NaN at the end."""

@@ -20,24 +20,10 @@ from pluginkit import (
     Shape,
     TensorDesc,
     attribute,
-    ceil_div,
     int32,
     int64,
-    known,
-    product,
 )
-
-_THREADS = 512
-#: How many values a thread looks up at once.
-_ITEMS = 4
-#: The levels of the tree that a block keeps in shared memory, at most, and those that a warp asks.
-_LEVELS, _WARP_LEVELS = 12, 5
-#: From how many values of a sequence on a block keeps its tree, and for how many blocks at most.
-_MANY, _BLOCKS = 2048, 396
-#: Up to how many values a warp takes each, and in sequences of how many elements.
-_FEW, _LONG = 8192, 1024
-_DEFINES = {"ITEMS": _ITEMS, "LEVELS": _LEVELS, "THREADS": _THREADS, "WARP_LEVELS": _WARP_LEVELS}
-_INDEX = {"INDEX": ("long long", "int")}
+from pluginkit.plugins.search_sorted.launches import DEFINES, INDEX, launch_of
 
 
 class SearchSorted(Plugin):
@@ -71,13 +57,13 @@ class SearchSorted(Plugin):
     y = Output((int64, int32))
 
     tree_kernel = CudaKernel(
-        "kernel.cu", "search_in_tree<{T}, {INDEX}, {right}>", _INDEX, defines=_DEFINES
+        "kernel.cu", "search_in_tree<{T}, {INDEX}, {right}>", INDEX, defines=DEFINES
     )
     row_kernel = CudaKernel(
-        "kernel.cu", "search_in_rows<{T}, {INDEX}, {right}>", _INDEX, defines=_DEFINES
+        "kernel.cu", "search_in_rows<{T}, {INDEX}, {right}>", INDEX, defines=DEFINES
     )
     warp_kernel = CudaKernel(
-        "kernel.cu", "search_by_warps<{T}, {INDEX}, {right}>", _INDEX, defines=_DEFINES
+        "kernel.cu", "search_by_warps<{T}, {INDEX}, {right}>", INDEX, defines=DEFINES
     )
 
     def check(self, sorted_sequence: TensorDesc, values: TensorDesc) -> None:
@@ -106,24 +92,7 @@ class SearchSorted(Plugin):
 
     def launches(self, sorted_sequence: TensorDesc, values: TensorDesc, y: TensorDesc) -> Launch:
         """Return one launch, for few values, many in a sequence, or many sequences."""
-        count, size = known(values.size), known(sorted_sequence.shape[-1])
-        is_single = sorted_sequence.ndim == 1
-        row_values = count if is_single else known(values.shape[-1])
-        shapes = int64((count, row_values, 0 if is_single else size, size))
-        args = (y, sorted_sequence, values, shapes)
-        constants = {"INDEX": "int" if self.out_int32 else "long long"}
-        if count <= _FEW and size >= _LONG:
-            blocks = ceil_div(count, _THREADS // 32)
-            return Launch(self.warp_kernel, blocks, _THREADS, args, constants=constants)
-        each = _THREADS * _ITEMS
-        if row_values < _MANY:
-            blocks = ceil_div(count, each)
-            return Launch(self.row_kernel, blocks, _THREADS, args, constants=constants)
-        rounds = max(1, count // (each * _BLOCKS))
-        row_blocks = -(-row_values // (each * rounds))
-        rows = 1 if is_single else known(product(values.shape[:-1]))
-        blocks, shares = rows * row_blocks, (int32(row_blocks), int32(rounds))
-        return Launch(self.tree_kernel, blocks, _THREADS, (*args, *shares), constants=constants)
+        return launch_of(self, sorted_sequence, values, y)
 
     def reference(self, sorted_sequence: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Halve in numpy, all values at once."""
