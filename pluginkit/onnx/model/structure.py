@@ -57,9 +57,8 @@ def _check_names(scope: Scope) -> None:
     """Refuse names that are not UTF-8, which protobuf gives as bytes."""
     names: list[object] = [scope.graph.name]
     for node in scope.graph.node:
-        names += (node.op_type, node.domain, node.name, *node.input, *node.output)
-        for attribute in node.attribute:
-            names.append(attribute.name)
+        names += (node.op_type, node.domain, node.name, *node.input[:], *node.output[:])
+        names += [attribute.name for attribute in node.attribute[:]]
     names += [value.name for value in scope.graph.value_info]
     if isinstance(scope.graph, onnx.GraphProto):
         for value in (*scope.graph.input, *scope.graph.output):
@@ -85,7 +84,7 @@ def _check_single_producers(scope: Scope) -> None:
     else:
         given = set(graph.input)
     given.discard("")
-    produced = [name for node in graph.node for name in node.output if name]
+    produced = [name for node in graph.node for name in node.output[:] if name]
     if len(given.union(produced)) < len(given) + len(produced):
         twice = next(name for name in produced if name in given or produced.count(name) > 1)
         raise ModelError(
@@ -100,13 +99,14 @@ def _problem_of_node(
     node: onnx.NodeProto, scope: Scope, defined: Mapping[Scope, set[str]]
 ) -> str | None:
     """Return what is wrong with a node, or None."""
-    if not any(node.output):
+    if not any(node.output[:]):
         return "has no output"
     own = defined[scope]
-    for name in node.input:
+    inputs = node.input[:]
+    for name in inputs:
         if name and name not in own and not _is_seen(name, scope.outer, defined):
             return f"reads '{name}', which no node produces"
-    if "" in node.input and is_op(node, node.op_type):
+    if "" in inputs and is_op(node, node.op_type):
         schema = find_schema(node.op_type, scope.opsets.get("", 0))
         at = schema and missing_input(node, optional_inputs(schema))
         if at is not None:

@@ -108,7 +108,7 @@ class _ScopeNumbering:
 
     def _number(self, node: onnx.NodeProto) -> list[str] | None:
         """Number a node's outputs; return the outputs of an earlier node that is equal, or None."""
-        values, inputs = self._of_value, node.input
+        values, inputs = self._of_value, node.input[:]
         if node.op_type == "Identity" and is_op(node, "Identity") and inputs[0] in values:
             values[node.output[0]] = values[inputs[0]]
             return None
@@ -116,7 +116,7 @@ class _ScopeNumbering:
         alike = self._alike.get((node.op_type, numbers), ())
         first = next((other for other in alike if _is_equal(node, other)), None) if alike else None
         if first is None:
-            for name in node.output:
+            for name in node.output[:]:
                 values[name] = next(self._numbers)
             if -1 not in numbers and node.op_type not in _RANDOM:
                 self._alike[node.op_type, numbers] = (*alike, node)

@@ -50,7 +50,7 @@ class GraphIndex:
     def producers(self) -> Mapping[str, int]:
         """The position of the node that produces each value."""
         return {
-            name: index for index, node in enumerate(self.nodes) for name in node.output if name
+            name: index for index, node in enumerate(self.nodes) for name in node.output[:] if name
         }
 
     @cached_property

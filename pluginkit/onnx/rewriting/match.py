@@ -251,10 +251,11 @@ class Match:
             PK411, PK110: the inputs or outputs are not those that the plugin declares.
         """
         made = self.plugin(plugin) if isinstance(plugin, type) else plugin
-        given = self.inputs if inputs is None else inputs
-        tensors = [gs.Variable.empty() if each is None else each for each in given]
-        names = [tensor.name for tensor in tensors]
         results = self._plugin_outputs(made) if outputs is None else [t.name for t in outputs]
+        if inputs is None:
+            return plugin_node(made, list(self.proto.input), results, name or self.proto.name)
+        tensors = [gs.Variable.empty() if each is None else each for each in inputs]
+        names = [tensor.name for tensor in tensors]
         node = plugin_node(made, names, results, name or self.proto.name)
         if not any(map(self._is_new_constant, tensors)):
             return node
