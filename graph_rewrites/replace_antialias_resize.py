@@ -14,6 +14,7 @@ from pluginkit.plugins.antialias_resize import AntialiasResize
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
+    from pluginkit import Plugin
     from pluginkit.onnx import NewNode
 
 #: How each resized axis is resized; None where that is known only when the model runs.
@@ -74,8 +75,9 @@ class ReplaceAntialiasResize(Rewrite):
         for number, pair in enumerate(pairs):
             both = [_size(new, match, axis, facts, scales, sizes) for axis in pair]
             wanted: gs.Tensor
-            if all(isinstance(each, np.ndarray) for each in both):
-                wanted = gs.Constant(f"sizes_{number}", np.concatenate(both))
+            stored = [each for each in both if isinstance(each, np.ndarray)]
+            if len(stored) == len(both):
+                wanted = gs.Constant(f"sizes_{number}", np.concatenate(stored))
             else:
                 wanted = new.add("Concat", *both, axis=0)
             is_last = number == len(pairs) - 1
@@ -160,13 +162,14 @@ def _size(
     return new.add("Cast", new.add("Floor", length), to="int64")
 
 
-def _plugin(match: Match, pair: tuple[int, int], facts: _Axes) -> AntialiasResize:
+def _plugin(match: Match, pair: tuple[int, int], facts: _Axes) -> Plugin:
     """Return the plugin for two axes."""
     known = [facts.get(axis) or ResizedAxis(1, 1, 1.0) for axis in pair]
     scales: list[float] | None = [each.scale for each in known]
     if any(axis in facts and facts[axis] is None for axis in pair):
         given = [_scale(match, _place(match, axis)) if axis in facts else 1.0 for axis in pair]
-        scales = None if None in given else given
+        stored = [each for each in given if each is not None]
+        scales = stored if len(stored) == len(given) else None
     elif all(each.scale == each.resized / each.size for each in known):
         scales = None
     return match.plugin(

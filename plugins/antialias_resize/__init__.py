@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from pluginkit import (
     CudaKernel,
     Dim,
     Input,
-    InputError,
     Output,
     Plugin,
     Shape,
@@ -25,7 +23,12 @@ from pluginkit import (
     bfloat16,
     float16,
     float32,
-    known,
+)
+from pluginkit.plugins.antialias_resize.axes import (
+    Coordinates,
+    Filter,
+    check_axes,
+    check_scales,
 )
 from pluginkit.plugins.antialias_resize.cases import antialias_resize_cases
 from pluginkit.plugins.antialias_resize.launches import (
@@ -33,30 +36,12 @@ from pluginkit.plugins.antialias_resize.launches import (
     PLANE_DEFINES,
     STAGES,
     VECTORS,
-    Filter,
     steps_of,
     workspace_of,
 )
 from pluginkit.plugins.antialias_resize.reference import antialias_resize
 
-#: Sizes that the kernels count in 32 bits.
-_LARGEST = 2**29
-#: Scales are compared with sizes in this many parts of one.
-_PARTS = 2**20
 _STAGES = {"STAGE": STAGES}
-
-
-def _check_scales(scales: tuple[float, float] | None) -> str | None:
-    if scales is None or (min(scales) > 0 and max(scales) <= _LARGEST):
-        return None
-    return "expected two numbers above 0 and up to 2^29"
-
-
-def _differ(size: int, resized: int, scale: float) -> bool:
-    """Whether a size is neither the scaled length rounded down nor the nearest to it."""
-    length, rounding = size * round(scale * _PARTS), size
-    below, above = length - _PARTS - rounding, length + _PARTS // 2 + rounding
-    return resized * _PARTS < below or resized * _PARTS > above
 
 
 class AntialiasResize(Plugin):
@@ -96,21 +81,14 @@ class AntialiasResize(Plugin):
 
     axes: tuple[int, int] = attribute(default=(-2, -1), doc="the resized axes, in order")
     mode: Filter = attribute(default="linear", doc="the filter")
-    coordinate_transformation_mode: Literal[
-        "half_pixel",
-        "half_pixel_symmetric",
-        "pytorch_half_pixel",
-        "align_corners",
-        "asymmetric",
-        "tf_crop_and_resize",
-    ] = attribute(default="half_pixel", doc="where an element of y lies in x")
+    coordinate_transformation_mode: Coordinates = attribute(
+        default="half_pixel", doc="where an element of y lies in x"
+    )
     cubic_coeff_a: float = attribute(default=-0.75, doc="the coefficient of the cubic filter")
     exclude_outside: bool = attribute(default=False, doc="whether what is beyond x counts nothing")
     extrapolation_value: float = attribute(default=0.0, doc="y outside the region, for crops")
     scales: tuple[float, float] | None = attribute(
-        default=None,
-        check=_check_scales,
-        doc="ratios of lengths; None for those of the sizes",
+        default=None, check=check_scales, doc="ratios of lengths; None for those of the sizes"
     )
     roi: tuple[float, float, float, float] = attribute(
         default=(0.0, 0.0, 1.0, 1.0), doc="the region of crops: both starts, both ends"
@@ -139,30 +117,9 @@ class AntialiasResize(Plugin):
         defines=LINE_DEFINES,
     )
 
-    def region(self, number: int) -> tuple[float, float]:
-        """Return where the region starts and ends along an axis; (0, 1) if nothing is cropped."""
-        is_cropped = self.coordinate_transformation_mode == "tf_crop_and_resize"
-        return (self.roi[number], self.roi[number + 2]) if is_cropped else (0.0, 1.0)
-
     def check(self, x: TensorDesc, sizes: TensorDesc) -> None:
         """Check that x has the axes, and that sizes, scales and what the kernels count agree."""
-        first, second = (x.axis(axis) for axis in self.axes)
-        if first >= second:
-            raise InputError(f"axes {self.axes} of {x}; expected two in order.", code="axes")
-        for number, axis in enumerate((first, second)):
-            size, resized = known(x.shape[axis]), known(sizes.values[number])
-            if size < 1 or size > _LARGEST or resized > _LARGEST:
-                raise InputError(
-                    f"axis {axis} of {x}, resized to {resized}; expected 1 to 2^29 elements.",
-                    code="size",
-                )
-            differs = self.scales is not None and _differ(size, resized, self.scales[number])
-            if resized < 0 or differs:
-                raise InputError(
-                    f"{resized} elements of axis {axis} of {x}; expected 0 or more, and those of "
-                    f"the scales {self.scales}.",
-                    code="sizes",
-                )
+        check_axes(self, x, sizes)
 
     def output_shapes(self, x: TensorDesc, sizes: TensorDesc) -> Shape:
         """Return the shape of x with both sizes."""

@@ -25,22 +25,14 @@ from pluginkit import (
     product,
     where,
 )
+from pluginkit.plugins.antialias_resize.axes import Coordinates, Filter, region_along
 
 if TYPE_CHECKING:
     from pluginkit.plugins.antialias_resize import AntialiasResize
 
-Filter = Literal["linear", "cubic"]
-#: ``kept`` is an axis that keeps its elements.
-Coordinates = Literal[
-    "half_pixel",
-    "half_pixel_symmetric",
-    "pytorch_half_pixel",
-    "align_corners",
-    "asymmetric",
-    "tf_crop_and_resize",
-    "kept",
-]
-_CODES = {name: code for code, name in enumerate(get_args(Coordinates))}
+#: The kernels' Coordinates; ``kept`` is an axis that keeps its elements.
+_Coordinates = Literal[Coordinates, "kept"]
+_CODES = {name: code for code, name in enumerate(get_args(_Coordinates))}
 
 _THREADS = 256
 #: The columns of a thread in a pass along an axis with elements beside it, and the columns of x
@@ -60,7 +52,7 @@ _NEAR, _FAR = 8, 32
 STAGES = (0, 1, 2)
 
 #: What the kernels share with Python.
-_DEFINES = {"THREADS": _THREADS, "TAPS": _TAPS, "Filter": Filter, "Coordinates": Coordinates}
+_DEFINES = {"THREADS": _THREADS, "TAPS": _TAPS, "Filter": Filter, "Coordinates": _Coordinates}
 PLANE_DEFINES = {**_DEFINES, "TILE_ROWS": _TILE_ROWS, "QUAD": _QUAD}
 LINE_DEFINES = {**_DEFINES, "COLUMNS": _COLUMNS}
 
@@ -98,7 +90,7 @@ def _side(plugin: AntialiasResize, number: int, x: TensorDesc, y: TensorDesc) ->
     axis = x.axis(plugin.axes[number])
     size, resized = known(x.shape[axis]), known(y.shape[axis])
     scale = plugin.scales[number] if plugin.scales is not None else 0.0
-    start, end = plugin.region(number)
+    start, end = region_along(plugin, number)
     mode = plugin.coordinate_transformation_mode
     is_kept = scale in (0.0, 1.0) and (start, end) == (0.0, 1.0) and size == resized
     code = where(is_kept, _CODES["kept"], _CODES[mode])

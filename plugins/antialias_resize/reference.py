@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pluginkit.plugins.antialias_resize.axes import region_along
+
 if TYPE_CHECKING:
     from pluginkit.plugins.antialias_resize import AntialiasResize
 
@@ -21,7 +23,7 @@ def antialias_resize(
     for number, axis in enumerate(plugin.axes):
         size, resized = x.shape[axis], int(sizes[number])
         scale = plugin.scales[number] if plugin.scales is not None else resized / max(size, 1)
-        region = plugin.region(number)
+        region = region_along(plugin, number)
         if (size, 1.0, (0.0, 1.0)) != (resized, scale, region):
             y = _resize(plugin, np.moveaxis(y, axis, 0), resized, scale, region, axis)
     return y.astype(x.dtype)

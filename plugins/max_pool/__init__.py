@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +12,6 @@ from pluginkit import (
     Case,
     CudaKernel,
     Input,
-    InputError,
     Launch,
     OnnxOp,
     Output,
@@ -21,30 +19,17 @@ from pluginkit import (
     Shape,
     TensorDesc,
     attribute,
-    ceil_div,
     int8,
-    int32,
     int64,
-    known,
 )
+from pluginkit.plugins.max_pool.launches import DEFINES, WINDOWS, launch_of
 from pluginkit.plugins.max_pool.reference import max_pool
 from pluginkit.plugins.max_pool.windows import (
-    PooledAxis,
     check_counts,
     check_padding,
+    check_windows,
     windows_of,
-    wrong_length,
 )
-
-_THREADS = 256
-#: The elements of a row of a window that a thread reads before it compares them.
-_AT_ONCE = 4
-_DEFINES = {"THREADS": _THREADS, "AT_ONCE": _AT_ONCE}
-#: The sizes of square windows that have a kernel of their own; 0 for every other.
-_WINDOWS = (0, 2, 3)
-#: With so many elements a window is a warp's.
-_LARGE = 128
-_ALONE = PooledAxis(1, 1, 1, 1, 1, 0)
 
 
 class MaxPool(Plugin):
@@ -101,11 +86,10 @@ class MaxPool(Plugin):
     kernel = CudaKernel(
         "kernel.cu",
         "max_pool<{T}, {WINDOW}>",
-        {"WINDOW": _WINDOWS},
-        defines=_DEFINES,
+        {"WINDOW": WINDOWS},
+        defines=DEFINES,
     )
-
-    large_kernel = CudaKernel("kernel.cu", "max_pool_large<{T}>", defines=_DEFINES)
+    large_kernel = CudaKernel("kernel.cu", "max_pool_large<{T}>", defines=DEFINES)
 
     def steps(self, values: tuple[int, ...] | None) -> tuple[int, ...]:
         """Return strides or dilations, 1 where they are left out."""
@@ -113,14 +97,7 @@ class MaxPool(Plugin):
 
     def check(self, X: TensorDesc) -> None:  # noqa: N803  # ONNX's name
         """Check that attributes are for this rank, and that windows fit."""
-        problem = wrong_length(self, X, ("kernel_shape", "strides", "dilations", "pads"))
-        if problem is not None:
-            raise InputError(problem, code="axes")
-        for each in windows_of(self, X):
-            if known(each.size) < 1 or known(each.size) > 2**29:
-                raise InputError(f"{X}; expected 1 to 2^29 elements of an axis.", code="size")
-            if known(each.count) < 1:
-                raise InputError(f"no window fits into {X}.", code="windows")
+        check_windows(self, X)
 
     def output_shapes(self, X: TensorDesc) -> tuple[Shape, Shape]:  # noqa: N803
         """Return the number of windows along each axis, twice."""
@@ -129,25 +106,7 @@ class MaxPool(Plugin):
 
     def launches(self, X: TensorDesc, Y: TensorDesc, Indices: TensorDesc) -> Launch:  # noqa: N803
         """Return one launch with a thread or a warp for each window."""
-        windows = windows_of(self, X)
-        axes = [*[_ALONE] * (3 - len(windows)), *windows]
-        depth, height, width = (known(each.size) for each in axes)
-        steps = (height * width, width, 1)
-        if self.storage_order:  # the axes that x lacks have one element
-            steps = (1, depth, depth * height)
-        arguments = (
-            *(Y, Indices, X),
-            int32([number for each in axes for number in each.numbers()]),
-            int64(steps),
-            int64(Y.size),
-        )
-        if prod(self.kernel_shape) >= _LARGE:
-            return Launch(self.large_kernel, ceil_div(Y.size, _THREADS // 32), _THREADS, arguments)
-        is_square = self.kernel_shape in ((2, 2), (3, 3)) and set(self.steps(self.dilations)) == {1}
-        window = self.kernel_shape[0] if is_square else 0
-        constants = {"WINDOW": window}
-        grid = ceil_div(Y.size, _THREADS)
-        return Launch(self.kernel, grid, _THREADS, arguments, constants=constants)
+        return launch_of(self, X, Y, Indices)
 
     def reference(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
         """Compute the same in numpy; see reference.py."""

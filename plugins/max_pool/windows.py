@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pluginkit import Dim, Plugin, TensorDesc, ceil_div, dim_max, dim_min
+from pluginkit import Dim, InputError, Plugin, TensorDesc, ceil_div, dim_max, dim_min, known
 
 if TYPE_CHECKING:
     from pluginkit.plugins.max_pool import MaxPool
-
 
 _LARGEST = 2**24
 
@@ -66,7 +65,7 @@ class PooledAxis:
 
     def elements(self) -> npt.NDArray[np.int64]:
         """Return where the elements of every window are, which may be outside: [count, kernel]."""
-        starts = np.arange(self.count)[:, None] * self.stride - self.pad  # type: ignore[arg-type]
+        starts = np.arange(known(self.count))[:, None] * self.stride - known(self.pad)
         found: npt.NDArray[np.int64] = starts + np.arange(self.kernel) * self.dilation
         return found
 
@@ -96,3 +95,15 @@ def windows_along(plugin: MaxPool, size: Dim, axis: int) -> PooledAxis:
 def windows_of(plugin: MaxPool, x: TensorDesc) -> list[PooledAxis]:
     """Return the windows along each spatial axis of x."""
     return [windows_along(plugin, size, axis) for axis, size in enumerate(x.shape[2:])]
+
+
+def check_windows(plugin: MaxPool, x: TensorDesc) -> None:
+    """Check that attributes are for this rank, and that windows fit."""
+    problem = wrong_length(plugin, x, ("kernel_shape", "strides", "dilations", "pads"))
+    if problem is not None:
+        raise InputError(problem, code="axes")
+    for each in windows_of(plugin, x):
+        if known(each.size) < 1 or known(each.size) > 2**29:
+            raise InputError(f"{x}; expected 1 to 2^29 elements of an axis.", code="size")
+        if known(each.count) < 1:
+            raise InputError(f"no window fits into {x}.", code="windows")
