@@ -14,7 +14,7 @@ import onnx.numpy_helper
 import onnx_graphsurgeon as gs
 from onnx.reference import ReferenceEvaluator
 
-from pluginkit.onnx import Match, bodies
+from pluginkit.onnx import Match, bodies, is_op
 
 #: The most nodes of a body that is run.
 _MOST_NODES = 400
@@ -118,14 +118,24 @@ def row_loop(match: Match) -> RowLoop | str:
 def stays_true(
     match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
 ) -> bool:
-    """Whether a Loop's condition stays as it is at the start: stored and true."""
+    """Whether a Loop's condition is stored and true at the start, and stays so."""
     name = body.output[0].name
     while name in producers and producers[name].op_type in ("Cast", "Identity"):
         name = producers[name].input[0]
     given = match.inputs[1]
     stored = match.constant(given) if given.name else np.array(True)
-    is_given = name in (body.input[1].name, match.proto.input[1])
-    return is_given and stored is not None and bool(stored.all())
+    if stored is None or not stored.all():
+        return False
+    return name in (body.input[1].name, match.proto.input[1]) or stores_true(producers.get(name))
+
+
+def stores_true(node: onnx.NodeProto | None) -> bool:
+    """Whether a node is a Constant that holds true."""
+    if node is None or not is_op(node, "Constant"):
+        return False
+    (attribute,) = node.attribute
+    is_tensor = attribute.type == onnx.AttributeProto.TENSOR
+    return is_tensor and bool(onnx.numpy_helper.to_array(attribute.t).all())
 
 
 def _appended(

@@ -93,7 +93,7 @@ def _pasting(match: Match, loop: RowLoop) -> _Pasting | None:
     if masks is None or boxes is None or not any(n.op_type == "Resize" for n in loop.body.node):
         return None
     size: tuple[int, ...] | None = None
-    for mask, box in _probes(size):
+    for mask, box in _probes(_side(match, masks)):
         found = loop.piece_of({masks: mask, boxes: box})
         if found is None or found[0].ndim != 3 or found[0].shape[0] != 1:
             return None
@@ -104,11 +104,18 @@ def _pasting(match: Match, loop: RowLoop) -> _Pasting | None:
     return None if size is None else (masks, boxes, size[0], size[1])
 
 
-def _probes(size: tuple[int, ...] | None) -> Iterator[tuple[_Floats, npt.NDArray[np.int64]]]:
+def _side(match: Match, masks: str) -> int:
+    """Return the pixels of a mask along an axis; any number if the loop reads it from the masks."""
+    known = match.value_type(gs.Variable(masks))
+    dims = [] if known is None else list(known.tensor_type.shape.dim)
+    return (dims[3].dim_value if len(dims) == 4 else 0) or 6
+
+
+def _probes(side: int) -> Iterator[tuple[_Floats, npt.NDArray[np.int64]]]:
     """Yield masks and boxes: small, larger than the mask, over an edge, and of one pixel."""
     rng = np.random.default_rng(0)
     for box in ([1, 2, 4, 7], [-3, -2, 5, 3], [2, 3, 2, 3], [0, 0, 11, 8], [3, -1, 9, 0]):
-        yield rng.random((1, 6, 6), dtype=np.float32) + 1, np.array(box, np.int64)
+        yield rng.random((1, side, side), dtype=np.float32) + 1, np.array(box, np.int64)
 
 
 def _pasted(mask: _Floats, box: npt.NDArray[np.int64], size: tuple[int, ...]) -> _Floats:

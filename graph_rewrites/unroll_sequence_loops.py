@@ -9,6 +9,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
+from pluginkit.graph_rewrites._loop_probes import stores_true
 from pluginkit.onnx import (
     BodyCopies,
     Change,
@@ -119,13 +120,11 @@ def _stays_true(body: onnx.GraphProto, outside: StaticValues) -> bool:
         name = producers[name].input[0]
     if name == given:
         return True
-    if name in producers and is_op(producers[name], "Constant"):
-        attribute = producers[name].attribute[0]
-        is_tensor = attribute.type == onnx.AttributeProto.TENSOR
-        return is_tensor and bool(onnx.numpy_helper.to_array(attribute.t).all())
+    if name in producers:
+        return stores_true(producers[name])
     if name in stored:
         return bool(onnx.numpy_helper.to_array(stored[name]).all())
-    value = None if name in producers else outside.find(name)
+    value = outside.find(name)
     return value is not None and bool(value.all())
 
 
