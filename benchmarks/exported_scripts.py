@@ -18,11 +18,6 @@ def branch_on_a_size() -> Made:
     return torch.jit.script(Branch()), {"x": normal(4, 5)}
 
 
-@model(dynamic="x:0,1")
-def squeeze_of_any_size() -> Made:
-    return lambda x: x.squeeze(1) + 1, {"x": normal(3, 5, 4)}
-
-
 @model(dynamic="x:0")
 def growing_list() -> Made:
     class Steps(nn.Module):

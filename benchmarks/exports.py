@@ -213,8 +213,11 @@ def _rewritten(path: Path, row: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     from pluginkit import compare_models, find_rewrites, load_model, rewrite_model, save_model
+    from pluginkit.engine.build.named_ranges import given_extents
 
-    result = rewrite_model(load_model(path), find_rewrites())
+    model = load_model(path)
+    extents = given_extents(model, row["shapes"])
+    result = rewrite_model(model, find_rewrites(), extents=extents)
     done = tuple(dict.fromkeys(each.rewrite for each in result.applied))
     found: dict[str, Any] = {"rewrites": done, "status": "builds"}
     manifest = _build(path, row["shapes"]).manifest

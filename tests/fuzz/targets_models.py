@@ -134,7 +134,7 @@ def _parsed(box: Sandbox, path: Path) -> str:
 
     flavour = load_flavour("tensorrt_rtx")
     choice, options = RewriteChoice(also=_opt_in()), BuildOptions(flavour=flavour.name)
-    outcome, source = box.call(_rewrite, path, _plugins(), _rewrites(), choice, options)
+    outcome, source = box.call(_rewrite, path, {}, _plugins(), _rewrites(), choice, options)
     return outcome if source is None else box.call(_parse, flavour, source)[0]
 
 
