@@ -28,6 +28,8 @@ class ExpandMaskPasting(Rewrite):
     """
 
     pattern = Op("Loop")
+    #: Before sizes are stored and equal nodes merged: the loop is recognised by what it reads.
+    order = -6
 
     def check(self, match: Match) -> str | _Pasting:
         loop = row_loop(match)

@@ -37,6 +37,8 @@ class ReplaceKeypointSearch(Rewrite):
 
     plugin = ResizedArgMax
     pattern = Op("Loop")
+    #: Before sizes are stored and equal nodes merged: the loop is recognised by what it reads.
+    order = -6
 
     def check(self, match: Match) -> str | _Search:
         loop = row_loop(match)
