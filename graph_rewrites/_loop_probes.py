@@ -138,6 +138,20 @@ def stores_true(node: onnx.NodeProto | None) -> bool:
     return is_tensor and bool(onnx.numpy_helper.to_array(attribute.t).all())
 
 
+def size_in_loop(match: Match, name: str, axis: int, otherwise: int) -> int:
+    """Return the size of a tensor of rank 4 along an axis, which the loop's body may have stored.
+
+    Args:
+        match: the Loop.
+        name: the tensor, of which the body reads rows.
+        axis: the axis.
+        otherwise: what to take if the model does not know the size; the body reads it then.
+    """
+    known = match.value_type(gs.Variable(name))
+    dims = [] if known is None else list(known.tensor_type.shape.dim)
+    return (dims[axis].dim_value if len(dims) == 4 else 0) or otherwise
+
+
 def _appended(
     body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto], state: str, after: str
 ) -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
-from pluginkit.graph_rewrites._loop_probes import RowLoop, row_loop
+from pluginkit.graph_rewrites._loop_probes import RowLoop, row_loop, size_in_loop
 from pluginkit.onnx import Match, NodeInput, Op, Replacement, Rewrite
 
 _Floats = npt.NDArray[np.float32]
@@ -95,7 +95,7 @@ def _pasting(match: Match, loop: RowLoop) -> _Pasting | None:
     if masks is None or boxes is None or not any(n.op_type == "Resize" for n in loop.body.node):
         return None
     size: tuple[int, ...] | None = None
-    for mask, box in _probes(_side(match, masks)):
+    for mask, box in _probes(size_in_loop(match, masks, 3, otherwise=6)):
         found = loop.piece_of({masks: mask, boxes: box})
         if found is None or found[0].ndim != 3 or found[0].shape[0] != 1:
             return None
@@ -104,13 +104,6 @@ def _pasting(match: Match, loop: RowLoop) -> _Pasting | None:
         if found[0].shape[1:] != size or not np.allclose(found[0][0], expected, atol=1e-5):
             return None
     return None if size is None else (masks, boxes, size[0], size[1])
-
-
-def _side(match: Match, masks: str) -> int:
-    """Return the pixels of a mask along an axis; any number if the loop reads it from the masks."""
-    known = match.value_type(gs.Variable(masks))
-    dims = [] if known is None else list(known.tensor_type.shape.dim)
-    return (dims[3].dim_value if len(dims) == 4 else 0) or 6
 
 
 def _probes(side: int) -> Iterator[tuple[_Floats, npt.NDArray[np.int64]]]:

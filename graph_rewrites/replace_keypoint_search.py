@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
-from pluginkit.graph_rewrites._loop_probes import RowLoop, row_loop
+from pluginkit.graph_rewrites._loop_probes import RowLoop, row_loop, size_in_loop
 from pluginkit.onnx import Match, NewNode, NodeInput, Op, Replacement, Rewrite
 from pluginkit.plugins.resized_arg_max import ResizedArgMax
 from pluginkit.plugins.resized_arg_max.reference import resized_arg_max
@@ -86,8 +86,7 @@ def _search(match: Match, loop: RowLoop) -> _Search | None:
     counted = [axis for row, axis in loop.sizes.values() if row == maps]
     if len(counted) < len(loop.sizes) or any(axis != 1 for axis in counted):
         return None
-    count = _count(match, maps)
-    for heat, *given in _probes(count):
+    for heat, *given in _probes(size_in_loop(match, maps, 1, otherwise=3)):
         found = loop.piece_of(dict(zip(loop.rows, (heat, *given), strict=True)))
         if found is None:
             return None
@@ -96,13 +95,6 @@ def _search(match: Match, loop: RowLoop) -> _Search | None:
                 return None
     pairs = [(numbers[i], numbers[i + 1]) for i in (0, 2, 4)]
     return _Search(maps, *pairs)
-
-
-def _count(match: Match, maps: str) -> int:
-    """Return how many maps a region has; any number if the loop reads it from the maps."""
-    known = match.value_type(gs.Variable(maps))
-    dims = [] if known is None else list(known.tensor_type.shape.dim)
-    return (dims[1].dim_value if len(dims) == 4 else 0) or 3
 
 
 def _probes(count: int) -> Iterator[tuple[_Floats, ...]]:
