@@ -2,6 +2,7 @@ import pytest
 
 from pluginkit import float32
 from pluginkit.contract import calls
+from pluginkit.kernels import machine_code
 from tests.unit.kernels.plugins import Combine, Stamp
 
 
@@ -26,3 +27,18 @@ def combine():
 def stamp():
     """The class Stamp."""
     return Stamp
+
+
+@pytest.fixture
+def compiles(monkeypatch, tmp_path):
+    """An empty cache; the list of the kernels that each program compiled."""
+    programs = []
+    original = machine_code.compile_cuda
+    monkeypatch.setenv("PLUGINKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(machine_code, "_processors", lambda: 1)
+    monkeypatch.setattr(
+        machine_code,
+        "compile_cuda",
+        lambda group, arch: programs.append([str(one) for one in group]) or original(group, arch),
+    )
+    return programs

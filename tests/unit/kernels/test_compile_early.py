@@ -9,7 +9,6 @@ import pytest
 from pluginkit import CudaKernel, Input, Launch, Output, Plugin, float16, float32
 from pluginkit.contract import calls
 from pluginkit.kernels import compile_early as module
-from pluginkit.kernels import machine_code as compiling
 from pluginkit.kernels.compile_early import compile_early, kernels_of_call
 from pluginkit.kernels.machine_code import machine_code
 
@@ -49,21 +48,6 @@ def threads_run_at_once(monkeypatch):
         "Thread",
         lambda target, args: SimpleNamespace(start=lambda: target(*args)),
     )
-
-
-@pytest.fixture
-def compiles(monkeypatch, tmp_path):
-    """An empty cache; the list of the kernels that each program compiled."""
-    programs = []
-    original = compiling.compile_cuda
-    monkeypatch.setenv("PLUGINKIT_CACHE", str(tmp_path))
-    monkeypatch.setattr(compiling, "_processors", lambda: 1)
-    monkeypatch.setattr(
-        compiling,
-        "compile_cuda",
-        lambda group, arch: programs.append([str(one) for one in group]) or original(group, arch),
-    )
-    return programs
 
 
 @pytest.fixture

@@ -18,21 +18,6 @@ __global__ void copy(long long* x, int n) { x[0] = n; }
 """
 
 
-@pytest.fixture
-def compiles(monkeypatch, tmp_path):
-    """An empty cache; the list of the kernels that each program compiled."""
-    programs = []
-    original = module.compile_cuda
-    monkeypatch.setenv("PLUGINKIT_CACHE", str(tmp_path))
-    monkeypatch.setattr(module, "_processors", lambda: 1)
-    monkeypatch.setattr(
-        module,
-        "compile_cuda",
-        lambda group, arch: programs.append([str(one) for one in group]) or original(group, arch),
-    )
-    return programs
-
-
 def kernel(expression, code=CODE):
     return CudaSpecialisation(code, expression, (), None)
 
