@@ -1,6 +1,6 @@
 """Export the models of test_fuse_chunked_scan.py with PyTorch's newer ONNX exporter.
 
-    python tests/graph_rewrites/models/export_chunked_scan.py
+    python -m tests.graph_rewrites.models.export_chunked_scan
 
 needs torch, transformers, onnx and onnxscript. The older exporter writes a Transpose of it that
 ONNX does not allow. The model is what transformers computes of Mamba 2's scan where it has no
@@ -13,10 +13,11 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import onnx
 import torch
 from torch import nn
 from transformers.models.mamba2 import modeling_mamba2
+
+from tests.graph_rewrites.models.dynamo_export import export_dynamo
 
 ITEMS, LENGTH, HEADS, SIZE, GROUPS, STATES, CHUNK = 2, 7, 4, 3, 2, 5, 4
 
@@ -50,21 +51,14 @@ def main() -> None:
     length = torch.export.Dim("length", min=2, max=64)
     for name, axes in (("fixed", {0: batch}), ("any", {0: batch, 1: length})):
         path = Path(__file__).parent / f"chunked_scan_{name}_length.onnx"
-        torch.onnx.export(
+        export_dynamo(
             model,
             arguments,
             path,
-            dynamo=True,
             input_names=inputs,
             output_names=["y", "state"],
             dynamic_shapes=(axes,) * len(inputs),
-            external_data=False,
-            verbose=False,
         )
-        exported = onnx.load(path)
-        for node in exported.graph.node:  # stack traces, most of the file
-            del node.metadata_props[:]
-        onnx.save(exported, path)
 
 
 if __name__ == "__main__":

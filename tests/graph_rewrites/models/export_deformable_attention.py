@@ -1,6 +1,6 @@
 """Export the models of test_fuse_deformable_attention.py with PyTorch's two ONNX exporters.
 
-    python tests/graph_rewrites/models/export_deformable_attention.py
+    python -m tests.graph_rewrites.models.export_deformable_attention
 
 needs torch, transformers, onnx and onnxscript. Each model is the multi-scale deformable attention
 of one family of transformers: Deformable DETR's, which RT-DETR and Grounding DINO share, and
@@ -10,14 +10,14 @@ RT-DETR v2's.
 from __future__ import annotations
 
 import warnings
-from functools import partial
 from pathlib import Path
 
-import onnx
 import torch
 from torch import nn
 from transformers.models.deformable_detr import modeling_deformable_detr
 from transformers.models.rt_detr_v2 import modeling_rt_detr_v2
+
+from tests.graph_rewrites.models.dynamo_export import export_dynamo
 
 LEVELS = [(6, 8), (3, 4), (2, 2)]
 PIXELS = sum(height * width for height, width in LEVELS)
@@ -62,19 +62,18 @@ def main() -> None:
         ("detr", DeformableDetr(), (value, locations, weights)),
         ("rt_detr_v2", RTDetrV2(), (value, *merged)),
     ):
-        export = partial(torch.onnx.export, model, arguments, input_names=names, verbose=False)
-        export(
+        torch.onnx.export(
+            model,
+            arguments,
             folder / f"deformable_attention_{family}_ts.onnx",
+            input_names=names,
             opset_version=17,
             dynamo=False,
             dynamic_axes=dict(zip(names, axes, strict=True)),
         )
         path = folder / f"deformable_attention_{family}_dynamo.onnx"
-        export(path, opset_version=20, dynamo=True, dynamic_shapes=dims, external_data=False)
-        exported = onnx.load(path)
-        for node in exported.graph.node:  # stack traces, most of the file
-            del node.metadata_props[:]
-        onnx.save(exported, path)
+        options = {"input_names": names, "opset_version": 20, "dynamic_shapes": dims}
+        export_dynamo(model, arguments, path, **options)
 
 
 if __name__ == "__main__":

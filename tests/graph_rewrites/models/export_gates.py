@@ -1,6 +1,6 @@
 """Export the models of test_fuse_rotary_embedding.py with PyTorch's two exporters.
 
-    python tests/graph_rewrites/models/export_gates.py
+    python -m tests.graph_rewrites.models.export_gates
 
 needs torch, transformers, onnx and onnxscript. Each model is the MLP of a family and the rotation
 of its queries and keys, of which Phi-3 rotates a part.
@@ -11,12 +11,13 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import onnx
 import torch
 from torch import nn
 from transformers import LlamaConfig, Phi3Config
 from transformers.models.llama import modeling_llama
 from transformers.models.phi3 import modeling_phi3
+
+from tests.graph_rewrites.models.dynamo_export import export_dynamo
 
 SIZES = {"hidden_size": 8, "intermediate_size": 6, "num_attention_heads": 1, "pad_token_id": 0}
 #: The MLP, and what rotates.
@@ -59,21 +60,14 @@ def main() -> None:
             dynamic_axes={name: {0: "batch"} for name in inputs},
         )
         path = folder / f"gates_{family}_dynamo.onnx"
-        torch.onnx.export(
+        export_dynamo(
             model,
             arguments,
             path,
-            dynamo=True,
             input_names=inputs,
             output_names=outputs,
             dynamic_shapes=({0: torch.export.Dim("batch")},) * len(inputs),
-            external_data=False,
-            verbose=False,
         )
-        exported = onnx.load(path)
-        for node in exported.graph.node:  # stack traces, most of the file
-            del node.metadata_props[:]
-        onnx.save(exported, path)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Export the models of test_fuse_add_rms_norm.py with PyTorch's two ONNX exporters.
 
-    python tests/graph_rewrites/models/export_rms_norm.py
+    python -m tests.graph_rewrites.models.export_rms_norm
 
 needs torch, onnx and onnxscript. Each model is two decoder layers, their attention and MLP cut down
 to a linear layer each, with the RMSNorm of one family: Llama's casts to float32 and back, then
@@ -12,12 +12,12 @@ both a norm and the next sum.
 from __future__ import annotations
 
 import warnings
-from functools import partial
 from pathlib import Path
 
-import onnx
 import torch
 from torch import nn
+
+from tests.graph_rewrites.models.dynamo_export import export_dynamo
 
 SIZE = 16
 EPSILON = 1e-5
@@ -93,35 +93,22 @@ def main() -> None:
         torch.manual_seed(0)
         model = Decoder(norm).to(torch.float16).eval()
         hidden = torch.randn(2, 3, SIZE, dtype=torch.float16)
-        export = partial(
-            torch.onnx.export,
-            model,
-            (hidden,),
-            input_names=["hidden"],
-            output_names=["normalized"],
-            verbose=False,
-        )
+        names = {"input_names": ["hidden"], "output_names": ["normalized"]}
         if norm is not TorchNorm:  # which the TorchScript exporter does not know
-            export(
+            torch.onnx.export(
+                model,
+                (hidden,),
                 folder / f"rms_norm_{family}_ts.onnx",
                 opset_version=17,
                 dynamo=False,
                 dynamic_axes={"hidden": {0: "batch", 1: "length"}},
+                **names,
             )
         dims = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
         for opset in (18, 23):
             path = folder / f"rms_norm_{family}_dynamo{opset}.onnx"
-            export(
-                path,
-                opset_version=opset,
-                dynamo=True,
-                dynamic_shapes=(dims,),
-                external_data=False,
-            )
-            exported = onnx.load(path)
-            for node in exported.graph.node:  # stack traces, most of the file
-                del node.metadata_props[:]
-            onnx.save(exported, path)
+            options = {"opset_version": opset, "dynamic_shapes": (dims,), **names}
+            export_dynamo(model, (hidden,), path, **options)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Export the models of test_fuse_selective_scan.py with PyTorch's two ONNX exporters.
 
-    python tests/graph_rewrites/models/export_selective_scan.py
+    python -m tests.graph_rewrites.models.export_selective_scan
 
 needs torch, transformers, onnx and onnxscript. The model is what transformers computes of Mamba's
 selective scan where it has no kernels, which both exporters unroll.
@@ -11,10 +11,11 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import onnx
 import torch
 from torch import nn
 from transformers.models.mamba import modeling_mamba
+
+from tests.graph_rewrites.models.dynamo_export import export_dynamo
 
 ITEMS, CHANNELS, STATES, LENGTH = 2, 6, 4, 5
 
@@ -54,21 +55,14 @@ def main() -> None:
         dynamic_axes={name: {0: "batch"} for name in inputs},
     )
     path = folder / "selective_scan_dynamo.onnx"
-    torch.onnx.export(
+    export_dynamo(
         model,
         arguments,
         path,
-        dynamo=True,
         input_names=inputs,
         output_names=outputs,
         dynamic_shapes=({0: torch.export.Dim("batch")},) * len(inputs),
-        external_data=False,
-        verbose=False,
     )
-    exported = onnx.load(path)
-    for node in exported.graph.node:  # stack traces, most of the file
-        del node.metadata_props[:]
-    onnx.save(exported, path)
 
 
 if __name__ == "__main__":
