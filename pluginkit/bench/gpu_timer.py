@@ -20,9 +20,10 @@ from pluginkit.kernels.load import current_device
 
 _METHOD = (
     "device time: CUDA events around one pass over the buffer sets, queued behind a spinning "
-    "kernel so that no host time shows, divided by the sets; the median of the passes. Buffer sets "
-    "rotate and together exceed the L2 cache four times, up to 64 of them, of at most four draws. "
-    "Host time: perf_counter around single calls on an idle stream, the median."
+    "kernel so that no host time shows, divided by the sets; the median of 25 passes, or of as "
+    "many as fit into 0.3 s, at least 7. Buffer sets rotate and together exceed the L2 cache four "
+    "times, up to 64 of them, of at most four draws. Host time: perf_counter "
+    "around single calls on an idle stream, the median."
 )
 _IN_TURNS = " Other benchmarks ran beside this one; their timed passes took turns."
 _SPIN = r"""
@@ -32,8 +33,10 @@ extern "C" __global__ void spin(unsigned long long nanoseconds) {
     do asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now)); while (now - begin < nanoseconds);
 }
 """
-_WARM_UPS, _PASSES = 2, 25
+_WARM_UPS, _PASSES, _FEWEST_PASSES = 2, 25, 7
 _BATCHES, _CALLS = 12, 32
+#: After this many seconds no further batch starts, and no further pass after the fewest.
+_SECONDS = 0.3
 _COPY_BYTES = 2**30
 
 
@@ -107,8 +110,11 @@ class GpuTimer:
             for call in calls:
                 call()
             host_seconds = time.perf_counter() - began
-        times = []
-        for _ in range(_PASSES):
+        times: list[float] = []
+        latest = time.perf_counter() + _SECONDS
+        while len(times) < _PASSES:
+            if len(times) >= _FEWEST_PASSES and time.perf_counter() > latest:
+                break
             self.synchronize()
             first, last = event(), event()
             # The queue fills while the device spins, so that it never waits for the host.
@@ -159,13 +165,19 @@ def turn(file: Path | None) -> Iterator[None]:
 
 
 def host_times(calls: Sequence[TimedCall], synchronize: TimedCall) -> list[float]:
-    """Return the host microseconds of single calls, in batches that fit into the queue."""
+    """Return the host microseconds of single calls, in batches that fit into the queue.
+
+    Batches end after 12, or after 0.3 s: each waits for the device's work of the one before.
+    """
     clock, times = time.perf_counter_ns, []
     was_enabled = gc.isenabled()
     gc.disable()
+    latest = time.perf_counter() + _SECONDS
     try:
-        for _ in range(_BATCHES):
+        for batch in range(_BATCHES):
             synchronize()
+            if batch and time.perf_counter() > latest:
+                break
             for number in range(_CALLS):
                 call = calls[number % len(calls)]
                 began = clock()

@@ -135,6 +135,17 @@ def test_host_times_are_of_single_calls():
     assert 0 < statistics.median(times) < 1000
 
 
+def test_host_times_of_long_work_end_early(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("pluginkit.bench.gpu_timer.time.perf_counter", lambda: now[0])
+
+    def wait():
+        now[0] += 0.6
+
+    every = host_times([lambda: None], lambda: None)
+    assert len(host_times([lambda: None], wait)) == len(every) // 12
+
+
 def test_only_one_has_the_turn_of_a_file(tmp_path):
     waits, done = Event(), []
 
