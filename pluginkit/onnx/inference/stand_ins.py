@@ -2,7 +2,8 @@
 
 ONNX Runtime's optimizers and quantizers write models with operators of the domain com.microsoft,
 and some of ONNX's own names that ONNX does not have in the model's opset. onnx infers nothing about
-their outputs. A stand-in has outputs of the same types and shapes; it computes something else.
+their outputs. On some operators its inference ends the process if an input has no type. A stand-in
+has outputs of the same types and shapes; it computes something else.
 """
 
 from __future__ import annotations
@@ -74,13 +75,26 @@ _UNTIMELY = {"LayerNormalization": 17, "SimplifiedLayerNormalization": 2**31}
 def put_stand_ins(light: onnx.ModelProto) -> None:
     """Replace the nodes that onnx does not know and that have stand-ins, in place."""
     opset = next((each.version for each in light.opset_import if not each.domain), 1)
+    _replace(light, lambda node: _stand_ins(node, opset))
+    kept_from_crashes(light)
+
+
+def kept_from_crashes(light: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace the nodes on which onnx's inference may end the process, in place; return it."""
+    _replace(light, _harmless)
+    return light
+
+
+def _replace(
+    light: onnx.ModelProto, make: Callable[[onnx.NodeProto], Iterator[onnx.NodeProto] | None]
+) -> None:
     for scope in scopes(light):
         if is_in_function(scope):
             continue
         found = {
             at: list(made)
             for at, node in enumerate(scope.graph.node)
-            if (made := _stand_ins(node, opset)) is not None
+            if (made := make(node)) is not None
         }
         if not found:
             continue
@@ -106,6 +120,12 @@ def _stand_ins(node: onnx.NodeProto, opset: int) -> Iterator[onnx.NodeProto] | N
         return _renamed(node, *_SAME_SHAPES[node.op_type])
     make = _MAKERS.get(node.op_type)
     return None if make is None else make(node, _Attributes(node, opset))
+
+
+def _harmless(node: onnx.NodeProto) -> Iterator[onnx.NodeProto] | None:
+    make = _CRASHING.get((node.domain, node.op_type))
+    is_complete = bool(node.input and node.output and node.output[0])
+    return None if make is None or not is_complete else make(node, _Attributes(node))
 
 
 class _Attributes(dict[str, Any]):
@@ -196,6 +216,46 @@ _MAKERS: Mapping[str, Callable[[onnx.NodeProto, _Attributes], Iterator[onnx.Node
     "QGemm": _quantized_gemm,
     "QLinearConcat": _concatenation,
     "TransposeMatMul": _matrix_product,
+}
+
+
+def _label(node: onnx.NodeProto, attributes: _Attributes) -> Iterator[onnx.NodeProto]:
+    """LabelEncoder: its first version has words or numbers, whichever the input has not."""
+    types = {"values_int64s": 7, "values_floats": 1, "values_strings": 8}
+    to = next((to for name, to in types.items() if name in attributes), None)
+    values = attributes.get("values_tensor")
+    if values is not None:
+        to = values.data_type
+    if to is not None:
+        yield _node("Cast", node.input[:1], node.output, to=to)
+
+
+def _identity(node: onnx.NodeProto, attributes: _Attributes) -> Iterator[onnx.NodeProto]:
+    """EyeLike, which has the input's type where it has no attribute."""
+    to = attributes.get("dtype")
+    if to is None:
+        yield _node("Identity", node.input, node.output)
+    else:
+        yield _node("Cast", node.input, node.output, to=to)
+
+
+def _trees(node: onnx.NodeProto, attributes: _Attributes) -> Iterator[onnx.NodeProto]:
+    """TreeEnsemble: a column for each target, of the type of the leaves' weights."""
+    column, weights = f"{node.output[0]}::column", attributes.get("leaf_weights")
+    yield _node("ArgMax", node.input[:1], [f"{column}::index"], axis=1)
+    to = onnx.TensorProto.FLOAT if weights is None else weights.data_type
+    yield _node("Cast", [f"{column}::index"], [column], to=to)
+    yield _node("Concat", [column] * attributes.get("n_targets", 1), node.output[:1], axis=1)
+
+
+#: Operators on which onnx's inference ends the process if their input has no type.
+_CRASHING: Mapping[
+    tuple[str, str], Callable[[onnx.NodeProto, _Attributes], Iterator[onnx.NodeProto]]
+] = {
+    ("", "EyeLike"): _identity,
+    ("", "RegexFullMatch"): lambda node, _: iter([_node("Cast", node.input, node.output, to=9)]),
+    ("ai.onnx.ml", "LabelEncoder"): _label,
+    ("ai.onnx.ml", "TreeEnsemble"): _trees,
 }
 
 

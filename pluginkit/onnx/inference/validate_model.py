@@ -13,6 +13,7 @@ from pluginkit.contract.scratch import names_a_plugin
 from pluginkit.errors import ModelError, PluginkitError, RewriteError
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.inference.infer_types import infer_types, plugin_output_types
+from pluginkit.onnx.inference.stand_ins import kept_from_crashes
 from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.graphs import Scope, describe, output_names, scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins, plugin_of_node
@@ -230,9 +231,8 @@ def refuse_contradictions(original: onnx.ModelProto, failure: RewriteError) -> N
     if failure.code not in ("PK421", "PK424"):
         return
     try:
-        onnx.shape_inference.infer_shapes(
-            skeleton_for_inference(original), check_type=True, strict_mode=True
-        )
+        light = kept_from_crashes(skeleton_for_inference(original))
+        onnx.shape_inference.infer_shapes(light, check_type=True, strict_mode=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise ModelError(
             "PK408",
@@ -271,8 +271,8 @@ def _check_input_shapes(signature: onnx.GraphProto) -> None:
 
 def _problem(model: onnx.ModelProto, full: bool) -> str | None:
     try:
-        content = skeleton_for_checker(model).SerializeToString()  # without weights
-        onnx.checker.check_model(content, full_check=full)
+        light = kept_from_crashes(skeleton_for_checker(model)).SerializeToString()
+        onnx.checker.check_model(light, full_check=full)
     except (
         onnx.checker.ValidationError,
         onnx.shape_inference.InferenceError,
@@ -291,10 +291,6 @@ def problem_of_node(node: onnx.NodeProto, scope: Scope) -> str | None:
     try:
         context.opset_imports = dict(scope.opsets)
         onnx.checker.check_node(node, context)
-    except (
-        onnx.checker.ValidationError,
-        ValueError,
-        TypeError,
-    ) as error:  # a version exceeds 32 bits
+    except (onnx.checker.ValidationError, ValueError, TypeError) as error:  # beyond 32 bits
         return str(error).partition("\n")[0]
     return None

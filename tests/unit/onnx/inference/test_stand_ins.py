@@ -5,9 +5,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from pluginkit.onnx.inference.infer_types import infer_types
+from pluginkit.onnx.inference.validate_model import check_rewritten
 from pluginkit.onnx.model.graphs import scopes
 
 F, U, I8 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8
+I64, TEXT = TensorProto.INT64, TensorProto.STRING
 #: The operator, its inputs, its attributes, and the type and shape of the output.
 CASES = [
     ("Gelu", [(F, (2, 3))], {}, F, (2, 3)),
@@ -65,3 +67,39 @@ def test_missing_inputs_are_no_fault(op_type, inputs, attributes, dtype, shape):
     for count in range(len(inputs)):
         found = type_of_output(op_type, inputs[:count], attributes, 18)
         assert found is None or found.HasField("tensor_type")
+
+
+#: What onnx's inference ends the process on where an input has no type: the operator, its domain
+#: and attributes, and the type of the output.
+CRASHING = [
+    ("LabelEncoder", "ai.onnx.ml", {"keys_floats": [1.0], "values_int64s": [3]}, I64),
+    ("LabelEncoder", "ai.onnx.ml", {"keys_floats": [1.0], "values_strings": ["a"]}, TEXT),
+    ("EyeLike", "", {"dtype": TensorProto.DOUBLE}, TensorProto.DOUBLE),
+    ("RegexFullMatch", "", {"pattern": "a"}, TensorProto.BOOL),
+    (
+        "TreeEnsemble",
+        "ai.onnx.ml",
+        {"n_targets": 2, "leaf_weights": helper.make_tensor("w", TensorProto.DOUBLE, [1], [1.0])},
+        TensorProto.DOUBLE,
+    ),
+]
+
+
+@pytest.mark.parametrize(("op_type", "domain", "attributes", "dtype"), CRASHING)
+def test_inputs_without_a_type_do_not_end_the_process(op_type, domain, attributes, dtype):
+    nodes = [
+        helper.make_node("Mystery", ["x"], ["h"], domain="elsewhere"),
+        helper.make_node(op_type, ["h"], ["g"], domain=domain, **attributes),
+        helper.make_node("Mystery", ["g"], ["y"], domain="elsewhere"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "t",
+        [helper.make_tensor_value_info("x", F, (2, 3))],
+        [helper.make_tensor_value_info("y", F, (2, 3))],
+    )
+    opsets = [("", 20), ("ai.onnx.ml", 5), ("elsewhere", 1)]
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid(*each) for each in opsets])
+    found = infer_types(model).find(next(scopes(model)), "g")
+    assert (found.tensor_type.elem_type if found else 0) == dtype
+    check_rewritten(model.graph, model, model)
