@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,14 @@ import onnx.numpy_helper
 import onnx_graphsurgeon as gs
 from onnx.reference import ReferenceEvaluator
 
-from pluginkit.onnx import Match, bodies, is_op
+from pluginkit.onnx import Match, bodies, dims_of, is_op
 
 #: The most nodes of a body that is run.
 _MOST_NODES = 400
 
 Array = npt.NDArray[Any]
+#: A tensor, or the elements of a sequence.
+Fed: TypeAlias = Array | list[Array]
 
 
 @dataclass(frozen=True)
@@ -47,27 +49,50 @@ class RowLoop:
 
         onnx's own evaluator computes the values. None if it cannot run the body.
         """
-        number = self.body.input[0].name
-        values = {name: np.asarray(row)[None] for name, row in given.items()}
-        values |= dict(self.stored) | {number: np.array(0, np.int64)}
+        values: dict[str, Fed] = {name: np.asarray(row)[None] for name, row in given.items()}
         for name, (row, axis) in self.sizes.items():
-            values[name] = np.array(values[row].shape[axis], np.int64)
-        graph = onnx.helper.make_graph(
-            _needed(self.body, self.pieces),
-            "body",
-            [onnx.helper.make_value_info(name, _type_of(value)) for name, value in values.items()],
-            [onnx.helper.make_value_info(name, onnx.TypeProto()) for name in self.pieces],
-            list(self.body.initializer),
-        )
-        model = onnx.helper.make_model(graph, opset_imports=self.opsets)
-        try:
-            with np.errstate(all="ignore"):
-                return list(ReferenceEvaluator(model).run(None, values))
-        except Exception:  # whatever its operators raise for what they do not take
-            return None
+            values[name] = np.array(np.shape(values[row])[axis], np.int64)
+        return run_body(self.body, self.opsets, self.pieces, values | dict(self.stored), 0)
 
 
-def _type_of(value: Array) -> onnx.TypeProto:
+def run_body(
+    body: onnx.GraphProto,
+    opsets: Sequence[onnx.OperatorSetIdProto],
+    names: Sequence[str],
+    values: Mapping[str, Fed],
+    number: int,
+) -> list[Array] | None:
+    """Return values that the body of a Loop computes in a run, by onnx's own evaluator.
+
+    Args:
+        body: the body.
+        opsets: the versions of the operators.
+        names: the values to return.
+        values: the outer values that the body reads for them.
+        number: the number of the run.
+
+    Returns:
+        The values; None if the evaluator cannot run the body.
+    """
+    fed = {**values, body.input[0].name: np.array(number, np.int64)}
+    graph = onnx.helper.make_graph(
+        _needed(body, names),
+        "body",
+        [onnx.helper.make_value_info(name, _type_of(value)) for name, value in fed.items()],
+        [onnx.helper.make_value_info(name, onnx.TypeProto()) for name in names],
+        list(body.initializer),
+    )
+    model = onnx.helper.make_model(graph, opset_imports=opsets)
+    try:
+        with np.errstate(all="ignore"):
+            return list(ReferenceEvaluator(model).run(None, fed))
+    except Exception:  # whatever its operators raise for what they do not take
+        return None
+
+
+def _type_of(value: Fed) -> onnx.TypeProto:
+    if isinstance(value, list):
+        return onnx.helper.make_sequence_type_proto(_type_of(value[0]))
     elem_type = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
     return onnx.helper.make_tensor_type_proto(elem_type, value.shape)
 
@@ -92,22 +117,22 @@ def row_loop(match: Match) -> RowLoop | str:
     if len(body.node) > _MOST_NODES or any(True for each in body.node for _ in bodies(each)):
         return "its body is large, or has bodies itself"
     producers = {name: each for each in body.node for name in each.output}
-    if not stays_true(match, body, producers):
+    if not stays_true(match, node, body, producers):
         return "its condition may change"
     pieces = [
-        _appended(body, producers, state.name, after.name)
+        appended(body, producers, state.name, after.name)
         for state, after in zip(body.input[2:], body.output[1:], strict=True)
     ]
     if None in pieces:
         return "it changes a value otherwise than by rows at its end"
-    if not all(_is_empty(match, tensor) for tensor in match.inputs[2:]):
+    if not all(is_empty(match, name) for name in node.input[2:]):
         return "the values that it carries are not known to be empty at first"
     rows, others = _outer_values(body, producers)
-    stored = {name: value for name in others if (value := _stored(match, name)) is not None}
+    stored = {name: value for name in others if (value := stored_value(match, name)) is not None}
     sizes = {
         name: size
         for name in others
-        if name not in stored and (size := _size(match, name, rows)) is not None
+        if name not in stored and (size := size_of(match, name, rows)) is not None
     }
     if not rows or len(stored) + len(sizes) < len(others):
         return "its body reads values that are neither rows nor stored"
@@ -116,17 +141,20 @@ def row_loop(match: Match) -> RowLoop | str:
 
 
 def stays_true(
-    match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
+    match: Match,
+    loop: onnx.NodeProto,
+    body: onnx.GraphProto,
+    producers: Mapping[str, onnx.NodeProto],
 ) -> bool:
     """Whether a Loop's condition is stored and true at the start, and stays so."""
     name = body.output[0].name
     while name in producers and producers[name].op_type in ("Cast", "Identity"):
         name = producers[name].input[0]
-    given = match.inputs[1]
-    stored = match.constant(given) if given.name else np.array(True)
+    given = loop.input[1]
+    stored = match.constant_called(given) if given else np.array(True)
     if stored is None or not stored.all():
         return False
-    return name in (body.input[1].name, match.proto.input[1]) or stores_true(producers.get(name))
+    return name in (body.input[1].name, given) or stores_true(producers.get(name))
 
 
 def stores_true(node: onnx.NodeProto | None) -> bool:
@@ -152,17 +180,29 @@ def size_in_loop(match: Match, name: str, axis: int, otherwise: int) -> int:
     return (dims[axis].dim_value if len(dims) == 4 else 0) or otherwise
 
 
-def _appended(
-    body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto], state: str, after: str
+def appended(
+    body: onnx.GraphProto,
+    producers: Mapping[str, onnx.NodeProto],
+    state: str,
+    after: str,
+    op_type: str = "Concat",
 ) -> str | None:
-    """Return the value that a body appends to a state, if it does nothing else with the state."""
+    """Return the value that a body appends to a state, if it does nothing else with the state.
+
+    Args:
+        body: the body.
+        producers: its nodes by their outputs.
+        state: the state, before a run.
+        after: the state after it.
+        op_type: what appends: Concat to a tensor, SequenceInsert to a sequence.
+    """
     readers = [each for each in body.node if state in each.input]
     names = {state}
     if len(readers) == 1 and readers[0].op_type in ("Cast", "Identity"):
         names = {readers[0].output[0]}
         readers = [each for each in body.node if names & set(each.input)]
     joined = producers.get(after)
-    if joined is None or joined.op_type != "Concat" or len(joined.input) != 2:
+    if joined is None or joined.op_type != op_type or len(joined.input) != 2:
         return None
     is_first_axis = all(each.i == 0 for each in joined.attribute if each.name == "axis")
     if readers != [joined] or joined.input[0] not in names or not is_first_axis:
@@ -170,15 +210,18 @@ def _appended(
     return None if joined.input[1] in names else str(joined.input[1])
 
 
-def _is_empty(match: Match, tensor: gs.Tensor) -> bool:
+def is_empty(match: Match, name: str) -> bool:
     """Whether a value is known to have no rows, from its value, its shape or how it is made."""
+    tensor = gs.Variable(name)
     stored = match.value_from_shapes(tensor)
     if stored is not None:
         return stored.size == 0
-    shape = match.shape(tensor)
+    shape = shape_called(match, name)
     if shape is not None:
         return bool(shape) and shape[0] == 0
     made = match.producer(tensor.name)
+    if made is not None and made.op_type == "SequenceEmpty":
+        return True
     if made is None or made.op_type != "ConstantOfShape":
         return False
     sizes = match.producer(made.input[0])
@@ -212,12 +255,20 @@ def _outer_values(
     return rows, [name for name in outer if name not in rows]
 
 
-def _stored(match: Match, name: str) -> Array | None:
+def shape_called(match: Match, name: str) -> list[int | None] | None:
+    """Return the sizes of a value, None for each that varies; None if its rank is unknown."""
+    dims = dims_of(match.value_type(gs.Variable(name)))
+    if dims is None:
+        return None
+    return [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
+
+
+def stored_value(match: Match, name: str) -> Array | None:
     value = match.constant_called(name)
     return match.value_from_shapes(gs.Variable(name)) if value is None else value
 
 
-def _size(match: Match, name: str, rows: Sequence[str]) -> tuple[str, int] | None:
+def size_of(match: Match, name: str, rows: Sequence[str]) -> tuple[str, int] | None:
     """Return the tensor and the axis whose size a value is."""
     taken = match.producer(name)
     if taken is None or taken.op_type != "Gather" or any(each.i for each in taken.attribute):

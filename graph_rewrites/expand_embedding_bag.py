@@ -40,7 +40,7 @@ class ExpandEmbeddingBag(Rewrite):
         if body is None or len(node.input) != 2 or len(body.output) != 2 or len(node.output) != 1:
             return "it is no loop over bags: it carries values, or gives several"
         producers = {name: each for each in body.node for name in each.output}
-        if not stays_true(match, body, producers):
+        if not stays_true(match, node, body, producers):
             return "it is no loop over bags: its condition may change"
         bags = _bags(body, producers)
         if bags is None or {bags.table, bags.numbers, bags.starts, bags.ends} & set(producers):

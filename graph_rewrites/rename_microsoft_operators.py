@@ -19,6 +19,7 @@ _SINCE = {
     "QuantizeLinear": 13,
     "Trilu": 14,
 }
+_NARROW = ("int4", "uint4")
 
 
 class RenameMicrosoftOperator(Rewrite):
@@ -30,6 +31,8 @@ class RenameMicrosoftOperator(Rewrite):
         since = _SINCE[match.proto.op_type]
         if match.onnx_opset < since:
             return f"ONNX has it since opset {since}; the model has {match.onnx_opset}"
+        if match.onnx_opset < 21 and any(match.dtype(each) in _NARROW for each in match.inputs):
+            return f"ONNX has it for 4 bits since opset 21; the model has {match.onnx_opset}"
         return None
 
     def rewrite(self, match: Match) -> list[gs.Node]:

@@ -1,3 +1,4 @@
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from pluginkit.graph_rewrites.rename_microsoft_operators import (
     ExpandMicrosoftRange,
     RenameMicrosoftOperator,
 )
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.microsoft import assert_spelled_out, feeds_of, microsoft_model
 from tests.graph_rewrites.rewriting import reason_against
 from tests.graph_rewrites.samples import f32, i64, integers, normal
@@ -50,6 +52,15 @@ def test_an_opset_without_it_is_left():
     model = microsoft_model("Trilu", {"x": normal(4, 5)}, {"y": ("float32", 2)}, opset=13)
     reason = "ONNX has it since opset 14; the model has 13"
     assert reason_against(RenameMicrosoftOperator, model) == reason
+
+
+@pytest.mark.parametrize(("opset", "domain"), [(17, "com.microsoft"), (21, "")])
+def test_four_bits_need_a_later_opset(opset, domain):
+    inputs = {"x": normal(3, 4).astype(ml_dtypes.int4), "s": np.float32(0.1)}
+    output = {"y": ("float32", 2)}
+    model = microsoft_model("DequantizeLinear", inputs, output, stored=["x", "s"], opset=opset)
+    result = rewrite_model(model, [RenameMicrosoftOperator])
+    assert [each.domain for each in result.model.graph.node] == [domain]
 
 
 @pytest.mark.parametrize("axis", [0, 2, -1])

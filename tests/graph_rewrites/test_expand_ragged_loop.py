@@ -1,0 +1,110 @@
+"""Loops that append a row several times, or its start, become a Gather."""
+
+import numpy as np
+import pytest
+
+from pluginkit.graph_rewrites.drop_split_sequence import DropSplitSequence
+from pluginkit.graph_rewrites.expand_ragged_loop import ExpandRaggedLoop, ExpandRaggedSequence
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from tests.graph_rewrites.rewriting import run
+from tests.graph_rewrites.test_fold_known import model_of, op_types
+
+#: Appends to a tensor, of which the first size is 0.
+TENSOR = """ g (float[N, 3] x, int64[N] n, int64 runs) => (float[A, B] y)
+<bool go = {1}, int64[1] first = {0}, int64[1] next = {1}, int64[1] three = {3},
+ int64[1] other = {2}, float[0, 3] start = {}>
+{ y = Loop (runs, go, start) <
+    body = b (int64 i, bool c, float[M, 3] r) => (bool d, float[K, 3] e)
+    { d = Identity(c) PIECE e = Concat<axis = 0>(r, p) }> }"""
+#: Appends to a sequence, of rows of two sequences.
+SEQUENCE = """ g (float[N, 3] x, int64[N] n, int64 runs) => (float[A, B] y)
+<bool go = {1}, int64[1] first = {0}, int64[1] next = {1}, int64[1] three = {3}, int64 one = {1}>
+{ rows = SplitToSequence<axis = 0>(x, one) counts = SplitToSequence<axis = 0>(n, one)
+  start = SequenceEmpty<dtype = 1>()
+  all = Loop (runs, go, start) <
+    body = b (int64 i, bool c, seq(float[M, 3]) r) => (bool d, seq(float[K, 3]) e)
+    { d = Identity(c) part = SequenceAt(rows, i) number = SequenceAt(counts, i)
+      sizes = Concat<axis = 0>(number, three) p = Expand(part, sizes) e = SequenceInsert(r, p) }>
+  y = ConcatFromSequence<axis = 0>(all) }"""
+REPEATED = """at = Unsqueeze(i, first) to = Add(at, next) part = Slice(x, at, to, first)
+    number = Gather(n, at) sizes = Concat<axis = 0>(number, three) p = Expand(part, sizes)"""
+START = REPEATED.partition("part")[0] + "row = Gather(x, i) number = Gather(n, at) "
+START += "q = Slice(row, first, number, first) p = Unsqueeze(q, next)"
+X = np.arange(12, dtype=np.float32).reshape(4, 3)
+REWRITES = [ExpandRaggedLoop, ExpandRaggedSequence, DropSplitSequence]
+
+
+def feeds(*counts, runs=4):
+    return {"x": X, "n": np.array(counts), "runs": np.array(runs)}
+
+
+def same(model, given):
+    result = rewrite_model(model, REWRITES)
+    assert not {"Loop", "SplitToSequence"} & set(op_types(result.model))
+    (got,), (expected,) = run(result.model, given), run(model, given)
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got, expected)
+    assert rewrite_model(result.model, REWRITES).applied == []
+
+
+@pytest.mark.parametrize("counts", [(2, 0, 1, 3), (0, 0, 0, 1), (1, 1, 1, 1)], ids=str)
+@pytest.mark.parametrize(
+    "text", [TENSOR.replace("PIECE", REPEATED), SEQUENCE], ids=["tensor", "list"]
+)
+def test_rows_are_repeated(text, counts):
+    same(model_of(text), feeds(*counts))
+
+
+def test_a_loop_may_end_before_the_rows_do():
+    same(model_of(TENSOR.replace("PIECE", REPEATED)), feeds(2, 3, 1, 1, runs=2))
+
+
+@pytest.mark.parametrize("counts", [(2, 0, 1, 3), (3, 7, 1, 0)], ids=str)
+def test_starts_of_rows_are_joined(counts):
+    text = SEQUENCE.replace(
+        "sizes = Concat<axis = 0>(number, three) p = Expand(part, sizes)",
+        "row = Squeeze(part, first) p = Slice(row, first, number, first)",
+    )
+    text = text.replace("seq(float[M, 3])", "seq(float[M])").replace("float[A, B]", "float[A]")
+    same(model_of(text.replace("seq(float[K, 3])", "seq(float[K])")), feeds(*counts))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("PIECE", f"{REPEATED.replace('p =', 's =')} p = Neg(s)", "appends something else"),
+        ("PIECE", REPEATED.replace("x, at, to, first", "x, first, next, first"), "something else"),
+        ("float[0, 3] start = {}", "float[1, 3] start = {1, 2, 3}", "is empty at first"),
+        ("d = Identity(c)", "d = Cast<to = 9>(i)", "condition"),
+        ("Concat<axis = 0>(r, p)", "Concat<axis = 0>(p, r)", "does not only append"),
+    ],
+)
+def test_other_loops_are_left(old, new, reason):
+    model = model_of(TENSOR.replace(old, new).replace("PIECE", REPEATED))
+    result = rewrite_model(model, REWRITES)
+    assert result.applied == []
+    assert reason in result.refused[0].reason
+
+
+SPLIT = """ g (float[4, 3] x) => (float[A, 3] y) <int64[2] lengths = {1, 3}>
+{ parts = SplitToSequence<axis = 0>(x, lengths) y = ConcatFromSequence<axis = AXIS>(parts) }"""
+
+
+def test_a_tensor_that_is_split_and_joined_is_itself():
+    model = model_of(SPLIT.replace("AXIS", "-2"))
+    result = rewrite_model(model, REWRITES)
+    assert op_types(result.model) == ["Identity"]
+    np.testing.assert_array_equal(run(result.model, {"x": X})[0], X)
+
+
+@pytest.mark.parametrize("axis", ["1", "0, new_axis = 1"])
+def test_one_that_is_joined_otherwise_is_left(axis):
+    text = (
+        SPLIT.replace("AXIS", axis)
+        .replace("{1, 3}", "{2, 2}")
+        .replace("float[A, 3]", "float[A, B]")
+    )
+    if "new" in axis:
+        text = text.replace("float[A, B]", "float[A, B, C]")
+    (refused,) = rewrite_model(model_of(text), REWRITES).refused
+    assert refused.reason == "it does not join the tensor as it was split"
