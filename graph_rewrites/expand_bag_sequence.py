@@ -1,4 +1,4 @@
-"""Turn the loop that appends a sum for each bag to a sequence into one product."""
+"""Turn the loop that appends a sum or maximum for each bag to a sequence into one node."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from typing import TypeGuard
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from pluginkit.graph_rewrites.expand_embedding_bag import sums_of_bags
+from pluginkit.graph_rewrites.expand_embedding_bag import largest_of_bags, sums_of_bags
 from pluginkit.onnx import FLOATS, AnyOf, Match, Op, Replacement, Rewrite
 
 
 @dataclass(frozen=True)
 class _BagSequence:
-    """The names of the rows, of the offsets and of the number of bags; whether means are taken."""
+    """The names of the rows, of the offsets and of the number of bags, and the operator."""
 
     rows: str
     offsets: str
     count: str
-    has_means: bool
+    reduction: str
+
+
+#: How a loop reduces the rows of a bag: with a choice for the last one, and without.
+_REDUCTIONS = (("ReduceMean",), ("ReduceSum", "ReduceMax"))
 
 
 class ExpandBagSequence(Rewrite):
     """ConcatFromSequence(Loop: ReduceSum(rows[start:end]), ...) -> MatMul(is in bag, rows).
 
-    As PyTorch's second exporter writes an EmbeddingBag: the loop counts bags, from 0 on. Sums, or
-    means; all rows must be finite.
+    As PyTorch's second exporter writes an EmbeddingBag: the loop counts bags, from 0 on. Sums,
+    means, or maxima, which are a ReduceMax; all rows must be finite.
     """
 
     pattern = Op(
@@ -60,8 +64,12 @@ class ExpandBagSequence(Rewrite):
         starts = new.add("Slice", offsets, first, number, first)
         ends = new.add("Slice", offsets, np.ones(1, np.int64), after, first)
         dtype = match.dtype(rows)
+        if facts.reduction == "ReduceMax":
+            largest = largest_of_bags(new, rows, starts, ends, dtype)
+            is_empty = new.unsqueeze(new.add("Equal", starts, ends), [1])
+            return new.end("Where", is_empty, np.zeros((), dtype), largest)
         total = sums_of_bags(new, rows, starts, ends, dtype)
-        if facts.has_means:
+        if facts.reduction == "ReduceMean":
             sizes = new.add("Max", new.add("Sub", ends, starts), np.ones(1, np.int64))
             total = new.add("Div", total, new.unsqueeze(new.add("Cast", sizes, to=dtype), [1]))
         return new.end("Identity", total)
@@ -104,9 +112,12 @@ class _Body:
         last = total if _is(total, "If") else None
         if last is not None:
             total = _maker(last.attrs["else_branch"].outputs[0])
-        if not _is(total, "ReduceSum" if last is None else "ReduceMean"):
+        if not any(_is(total, each) for each in _REDUCTIONS[last is None]):
             return None
         rows = _maker(total.inputs[0])
+        cut = rows if _is(rows, "If") and total.op == "ReduceMax" else None
+        if cut is not None:
+            rows = _maker(cut.attrs["else_branch"].outputs[0])
         if (
             not (_is(start, "Slice") and _is(end, "Slice") and _is(rows, "Slice"))
             or len(rows.inputs) != 3
@@ -130,7 +141,40 @@ class _Body:
         offsets = start.inputs[0].name
         if last is not None and not self._is_last_mean(last, rows, number, count, offsets):
             return None
-        return _BagSequence(rows.inputs[0].name, offsets, count, last is not None)
+        if cut is not None and not self._is_last_cut(cut, rows, number, count, offsets):
+            return None
+        return _BagSequence(rows.inputs[0].name, offsets, count, total.op)
+
+    def _is_last_cut(
+        self, choice: gs.Node, rows: gs.Node, number: gs.Tensor, count: str, offsets: str
+    ) -> bool:
+        """Whether an If takes the rows of the last bag from its start to the number of ids.
+
+        They are those to its end, since the last offset is the number of ids.
+        """
+        part = _maker(choice.attrs["then_branch"].outputs[0])
+        if not self._is_last(choice, number, count) or not _is(part, "Slice"):
+            return False
+        names = [each.name for each in part.inputs]
+        if len(names) != 3 or names[:2] != [each.name for each in rows.inputs[:2]]:
+            return False
+        joined, stored = self._match.producer(offsets), self._match.constant_called(offsets)
+        if stored is not None:
+            size = self._stored(part.inputs[2])
+            return size is not None and bool((size == stored[-1]).all())
+        return joined is not None and joined.op_type == "Concat" and joined.input[-1] == names[2]
+
+    def _is_last(self, choice: gs.Node, number: gs.Tensor, count: str) -> bool:
+        """Whether the condition of an If is that the bag is the last one."""
+        same = _maker(choice.inputs[0])
+        if not _is(same, "Equal") or same.inputs[0] is not number:
+            return False
+        before, last = _maker(same.inputs[1]), self._stored(same.inputs[1])
+        if not _is(before, "Sub"):
+            bags = self._match.constant_called(count)
+            return last is not None and bags is not None and bool(last == bags - 1)
+        one = self._stored(before.inputs[1])
+        return before.inputs[0].name == count and one is not None and one.tolist() == 1
 
     def _is_last_mean(
         self, choice: gs.Node, rows: gs.Node, number: gs.Tensor, count: str, offsets: str
@@ -139,15 +183,8 @@ class _Body:
 
         It is that of the other bags, since the last offset is the number of ids.
         """
-        same = _maker(choice.inputs[0])
-        if not _is(same, "Equal") or same.inputs[0] is not number:
-            return False
-        before = _maker(same.inputs[1])
-        if not _is(before, "Sub") or before.inputs[0].name != count:
-            return False
-        one = self._stored(before.inputs[1])
         inner = _maker(choice.attrs["then_branch"].outputs[0])
-        if one is None or one.tolist() != 1 or not _is(inner, "If"):
+        if not self._is_last(choice, number, count) or not _is(inner, "If"):
             return False
         has_ids = _maker(inner.inputs[0])
         mean = _maker(inner.attrs["then_branch"].outputs[0])

@@ -1,4 +1,4 @@
-"""Turn an exported EmbeddingBag, which is a loop over bags, into one product."""
+"""Turn an exported EmbeddingBag, which is a loop over bags, into one product or reduction."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ class _Bags:
 class ExpandEmbeddingBag(Rewrite):
     """Loop over bags: ReduceSum(Gather(w, ids[start:end])) -> MatMul(is in bag, Gather(w, ids)).
 
-    PyTorch's exporter writes this loop for an EmbeddingBag with mode sum or mean. The matrix has an
-    element for each bag and id; all rows of the table must be finite.
+    PyTorch's exporter writes this loop for an EmbeddingBag with mode sum, mean or max. The matrix
+    has an element for each bag and id; all rows of the table must be finite. For mode max,
+    ReduceMax of the rows where a bag has them takes the place of the product.
     """
 
     pattern = Op("Loop")
@@ -61,6 +62,8 @@ class ExpandEmbeddingBag(Rewrite):
         finishes = new.add("Slice", ends, first, count, first)
         dtype = match.dtype(table)
         rows = new.add("Gather", table, numbers)
+        if facts.reduction == "ReduceMax":
+            return new.end("Identity", largest_of_bags(new, rows, begins, finishes, dtype))
         total = sums_of_bags(new, rows, begins, finishes, dtype)
         if facts.reduction == "ReduceMean":
             sizes = new.add("Cast", new.add("Sub", finishes, begins), to=dtype)
@@ -80,13 +83,28 @@ def sums_of_bags(
         ends: the row after the last one of each bag.
         dtype: the type of the rows.
     """
+    return new.add("MatMul", new.add("Cast", _is_in_bag(new, rows, starts, ends), to=dtype), rows)
+
+
+def largest_of_bags(
+    new: Replacement, rows: NodeInput, starts: NodeInput, ends: NodeInput, dtype: str
+) -> gs.Variable:
+    """Return the largest of the rows in each bag, as ``sums_of_bags``; -inf if it has none."""
+    is_in = new.unsqueeze(_is_in_bag(new, rows, starts, ends), [2])
+    least = np.array(-np.inf, dtype)
+    return new.reduce("ReduceMax", new.add("Where", is_in, new.unsqueeze(rows, [0]), least), [1])
+
+
+def _is_in_bag(
+    new: Replacement, rows: NodeInput, starts: NodeInput, ends: NodeInput
+) -> gs.Variable:
+    """Return whether each bag has each row: [bags, rows]."""
     length = new.slice(new.add("Shape", rows), 0, 0, 1)
     scalar = new.add("Reshape", length, np.zeros(0, np.int64))
     places = new.add("Range", np.int64(0), scalar, np.int64(1))
     is_before = new.add("Less", places, new.unsqueeze(starts, [1]))
     is_before_end = new.add("Less", places, new.unsqueeze(ends, [1]))
-    is_in = new.add("And", new.add("Not", is_before), is_before_end)
-    return new.add("MatMul", new.add("Cast", is_in, to=dtype), rows)
+    return new.add("And", new.add("Not", is_before), is_before_end)
 
 
 def _bags(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Bags | None:
@@ -96,7 +114,7 @@ def _bags(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Ba
         node = producers.get(name)
         return node if node is not None and node.op_type in op_types and not node.domain else None
 
-    reduced = made_by(body.output[1].name, "ReduceSum", "ReduceMean")
+    reduced = made_by(body.output[1].name, "ReduceSum", "ReduceMean", "ReduceMax")
     if (
         reduced is None
         or _attribute(reduced, "keepdims", 1)

@@ -36,6 +36,11 @@ MEAN = """latest = Sub(count, one) is_last = Equal(number, latest)
             wide = Cast<to = 1>(size) m = Div(sum, wide) },
             else_branch = g () => (float[1, 4] e) { e = Identity(sum) }>
     }, else_branch = h () => (float[1, 4] k) { k = ReduceMean(part, first) }>"""
+#: The rows of the last bag are those from its start to all ids.
+MAX = """latest = Sub(count, one) is_last = Equal(number, latest)
+    rows = If(is_last) <then_branch = u () => (float[k, 4] v) {{ v = Slice(w, start, {}) }},
+        else_branch = h () => (float[k, 4] e) {{ e = Slice(w, start, end) }}>
+    r = ReduceMax(rows, first)"""
 FEEDS = {
     "w": np.random.default_rng(2).standard_normal((6, 4)).astype(np.float32),
     "ids": np.zeros(6, np.int64),
@@ -55,9 +60,11 @@ def bags_model(reduced="r = ReduceSum(part, first)", start="zero", is_first=Fals
 @pytest.mark.parametrize("starts", [[0, 2, 2], [0, 0, 6], [1, 3, 5]], ids=str)
 @pytest.mark.parametrize("is_first", [False, True])
 @pytest.mark.parametrize(
-    "reduced", ["r = ReduceSum(part, first)", MEAN.replace("{ids}", "ids")], ids=["sum", "mean"]
+    "reduced",
+    ["r = ReduceSum(part, first)", MEAN.replace("{ids}", "ids"), MAX.format("total")],
+    ids=["sum", "mean", "max"],
 )
-def test_sums_and_means_that_are_appended_are_a_product(reduced, is_first, starts):
+def test_what_is_appended_for_each_bag_is_one_product_or_reduction(reduced, is_first, starts):
     model = bags_model(reduced, is_first=is_first)
     result = rewrite_model(model, [ExpandBagSequence])
     assert [each.rewrite for each in result.applied] == ["ExpandBagSequence"]
@@ -70,7 +77,8 @@ def test_sums_and_means_that_are_appended_are_a_product(reduced, is_first, start
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"reduced": "r = ReduceMax(part, first)"}, "its loop is none over bags"),
+        ({"reduced": "r = ReduceMin(part, first)"}, "its loop is none over bags"),
+        ({"reduced": MAX.format("flat")}, "its loop is none over bags"),
         ({"reduced": MEAN.replace("{ids}", "starts")}, "its loop is none over bags"),
         ({"start": "one"}, "its loop does not count bags from 0 on"),
     ],
