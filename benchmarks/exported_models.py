@@ -429,15 +429,15 @@ def distances() -> Made:
     return torch.cdist, {"x": normal(5, 3), "y": normal(4, 3)}
 
 
-@model(dynamic="x:0 counts:0")
-def repeat_by_counts() -> Made:
-    return torch.repeat_interleave, {"x": normal(4, 3), "counts": integers(1, 4, 4)}
-
-
 @model(dynamic="at:0 starts:0")
 def embedding_bag() -> Made:
     bag = nn.EmbeddingBag(10, 4, mode="sum")
     return bag, {"at": integers(0, 10, 9), "starts": torch.tensor([0, 2, 5])}
+
+
+@model(dynamic="at:0,1")
+def embedding_bag_max() -> Made:
+    return nn.EmbeddingBag(10, 4, mode="max"), {"at": integers(0, 10, 3, 5)}
 
 
 @model()

@@ -121,6 +121,13 @@ def _static_of_shorts(plain: Path, path: Path, inputs: dict[str, Any]) -> None:
     _static(plain, path, inputs, activation_type=QuantType.QUInt16)
 
 
+def _static_of_four_bits(plain: Path, path: Path, inputs: dict[str, Any]) -> None:
+    from onnxruntime.quantization import QuantType
+
+    types = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt4}
+    _static(plain, path, inputs, **types)
+
+
 def _dynamic(plain: Path, path: Path, inputs: dict[str, Any]) -> None:
     from onnxruntime.quantization import quantize_dynamic
 
@@ -159,6 +166,7 @@ def _half(plain: Path, path: Path, inputs: dict[str, Any]) -> None:
 _CHANGES = {
     "static_qdq": _static,
     "static_qdq_by_channel": _static_by_channel,
+    "static_qdq_of_four_bits": _static_of_four_bits,
     "static_qdq_of_shorts": _static_of_shorts,
     "static_qoperator": _static_by_operator,
     "dynamic_quantization": _dynamic,

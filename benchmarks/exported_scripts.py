@@ -59,3 +59,33 @@ def hypergraph() -> Made:
     from torch_geometric.nn import HypergraphConv
 
     return HypergraphConv(8, 4), {"x": normal(6, 8), "edges": integers(0, 6, 2, 10)}
+
+
+@model(dynamic="x:0 counts:0")
+def rows_repeated_by_counts() -> Made:
+    return (
+        lambda x, counts: x.repeat_interleave(counts, 0),
+        {"x": normal(5, 3), "counts": torch.tensor([2, 0, 1, 3, 1])},
+    )
+
+
+@model(dynamic="x:0 durations:0")
+def rows_repeated_by_durations() -> Made:
+    """As speech synthesis lengthens the states of phonemes, by durations in the logarithm."""
+    return (
+        lambda x, durations: x.repeat_interleave(durations.exp().round().long(), 0),
+        {"x": normal(5, 3), "durations": normal(5)},
+    )
+
+
+@model(dynamic="x:0 lengths:0")
+def starts_of_rows() -> Made:
+    class Starts(nn.Module):
+        def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            starts = []
+            for row in range(x.size(0)):
+                starts.append(x[row, : int(lengths[row])])
+            return torch.cat(starts)
+
+    inputs = {"x": normal(4, 6, 3), "lengths": torch.tensor([2, 0, 6, 3])}
+    return torch.jit.script(Starts()), inputs

@@ -1,7 +1,8 @@
 """Export models that people export, build them with TensorRT-RTX, and compare.
 
     python benchmarks/exports.py export FOLDER    # needs torch, torchvision, torch_geometric,
-                                                  # transformers, skl2onnx and onnxruntime
+                                                  # transformers, skl2onnx, onnxmltools, lightgbm,
+                                                  # xgboost, catboost and onnxruntime
     python benchmarks/exports.py build FOLDER     # needs tensorrt_rtx
     python benchmarks/exports.py page             # writes exports.md
 
@@ -39,11 +40,11 @@ Made by `python benchmarks/exports.py` from [results/exports.json](results/expor
 
 Small models with operators that people export, and small networks of torch_geometric and
 transformers, with random weights, by both of torch's exporters; estimators of scikit-learn by
-skl2onnx; and what ONNX Runtime's quantizers and optimizers write. What an exporter or ONNX Runtime
-refuses is left out. Each is built for compute capability 8.9 as it is; where TensorRT-RTX refuses
-that, with pluginkit's rewrites and plugins. Equal: the rewritten model gives what ONNX Runtime
-gives of the original, with the plugins' numpy references and with their kernels on the PTX machine.
-A model that draws random numbers is only built.
+skl2onnx, and boosted trees by their libraries; and what ONNX Runtime's quantizers and optimizers
+write. What an exporter or ONNX Runtime refuses is left out. Each is built for compute capability
+8.9 as it is; where TensorRT-RTX refuses that, with pluginkit's rewrites and plugins. Equal: the
+rewritten model gives what ONNX Runtime gives of the original, with the plugins' numpy references
+and with their kernels on the PTX machine. A model that draws random numbers is only built.
 """
 
 
@@ -83,6 +84,7 @@ def _exports(names: list[str]) -> Any:
     import exported_operators  # noqa: F401
     import exported_scripts  # noqa: F401
     import exported_signals  # noqa: F401
+    from exported_boosters import boosters
     from exported_estimators import estimators
     from exported_models import MODELS
     from exported_quantized import quantized
@@ -94,6 +96,9 @@ def _exports(names: list[str]) -> Any:
     for name, (fitted, rows) in estimators().items():
         if not names or name in names:
             yield f"{name}.skl2onnx", partial(_export_estimator, fitted, rows)
+    for name, (library, boost) in boosters().items():
+        if not names or name in names:
+            yield f"{name}.{library}", boost
     for name, write in quantized().items():
         if not names or name in names:
             yield f"{name}.onnxruntime", write
