@@ -440,6 +440,15 @@ def embedding_bag_max() -> Made:
     return nn.EmbeddingBag(10, 4, mode="max"), {"at": integers(0, 10, 3, 5)}
 
 
+@model(dynamic="at:0 starts:0 factors:0")
+def embedding_bag_of_factors() -> Made:
+    bag = nn.EmbeddingBag(10, 4, mode="sum")
+    inputs = {"at": integers(0, 10, 9), "starts": torch.tensor([0, 2, 5]), "factors": normal(9)}
+    return lambda at, starts, factors: F.embedding_bag(
+        at, bag.weight.detach(), starts, mode="sum", per_sample_weights=factors
+    ), inputs
+
+
 @model()
 def integer_remainders() -> Made:
     return (

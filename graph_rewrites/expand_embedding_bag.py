@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import onnx
@@ -16,13 +16,17 @@ from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Replacement, Rewrite, b
 
 @dataclass(frozen=True)
 class _Bags:
-    """The names of the outer values that the loop reads, and how it reduces rows."""
+    """The names of the outer values that the loop reads, and how it reduces rows.
+
+    ``factors`` has a factor for each row; it is empty if there are none.
+    """
 
     table: str
     numbers: str
     starts: str
     ends: str
     reduction: str
+    factors: str
 
 
 class ExpandEmbeddingBag(Rewrite):
@@ -44,7 +48,7 @@ class ExpandEmbeddingBag(Rewrite):
         if not stays_true(match, node, body, producers):
             return "it is no loop over bags: its condition may change"
         bags = _bags(body, producers)
-        if bags is None or {bags.table, bags.numbers, bags.starts, bags.ends} & set(producers):
+        if bags is None or (set(astuple(bags)) - {bags.reduction}) & set(producers):
             return "it is no loop over bags: its body does something else"
         numbers = match.value_type(gs.Variable(bags.numbers))
         if numbers is None or len(numbers.tensor_type.shape.dim) != 1:
@@ -62,6 +66,8 @@ class ExpandEmbeddingBag(Rewrite):
         finishes = new.add("Slice", ends, first, count, first)
         dtype = match.dtype(table)
         rows = new.add("Gather", table, numbers)
+        if facts.factors:
+            rows = new.add("Mul", rows, new.unsqueeze(gs.Variable(facts.factors), [1]))
         if facts.reduction == "ReduceMax":
             return new.end("Identity", largest_of_bags(new, rows, begins, finishes, dtype))
         total = sums_of_bags(new, rows, begins, finishes, dtype)
@@ -118,10 +124,11 @@ def _bags(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Ba
     if (
         reduced is None
         or _attribute(reduced, "keepdims", 1)
-        or not _is_first_axis(reduced, producers)
+        or not _has_axes(reduced, [0], producers)
     ):
         return None
-    gathered = made_by(reduced.input[0], "Gather")
+    scaled = made_by(reduced.input[0], "Mul")
+    gathered = made_by(scaled.input[0] if scaled else reduced.input[0], "Gather")
     sliced = gathered and made_by(gathered.input[1], "Slice")
     if (
         gathered is None
@@ -142,19 +149,29 @@ def _bags(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Ba
     starts, ends = taken_from(sliced.input[1]), taken_from(sliced.input[2])
     if starts is None or ends is None:
         return None
-    return _Bags(gathered.input[0], sliced.input[0], starts, ends, reduced.op_type)
+    factors = ""
+    if scaled is not None:
+        column = made_by(scaled.input[1], "Unsqueeze")
+        part = column and made_by(column.input[0], "Slice")
+        is_same = part is not None and list(part.input[1:]) == list(sliced.input[1:])
+        if column is None or part is None or not is_same or not _has_axes(column, [1], producers):
+            return None
+        factors = part.input[0]
+    return _Bags(gathered.input[0], sliced.input[0], starts, ends, reduced.op_type, factors)
 
 
-def _is_first_axis(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]) -> bool:
-    """Whether a node reduces along its first axis."""
+def _has_axes(
+    node: onnx.NodeProto, axes: list[int], producers: Mapping[str, onnx.NodeProto]
+) -> bool:
+    """Whether a node works along these axes."""
     for each in node.attribute:
         if each.name == "axes":
-            return list(each.ints) == [0]
+            return list(each.ints) == axes
     made = producers.get(node.input[1]) if len(node.input) > 1 else None
     if made is None or made.op_type != "Constant":
         return False
     value = onnx.numpy_helper.to_array(made.attribute[0].t)
-    return bool(value.tolist() == [0])
+    return bool(value.tolist() == axes)
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:

@@ -50,6 +50,34 @@ def test_an_empty_bag_sums_to_zero():
     np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
 
 
+#: A factor for each row of a bag, as PyTorch writes ``per_sample_weights``.
+FACTORS = """plain = Gather<axis = 0>(w, part) some = Slice(factors, {}, to, zero)
+    second = Constant<value = int64[1] {{1}}>() column = Unsqueeze(some, second)
+    rows = Mul(plain, column)"""
+
+
+def weighted_model(start):
+    text = TEXT.format("ReduceSum", "Identity(go)")
+    text = text.replace("int64[bags] starts)", "int64[bags] starts, float[ids] factors)")
+    return onnx.parser.parse_model(
+        text.replace("rows = Gather<axis = 0>(w, part)", FACTORS.format(start))
+    )
+
+
+def test_rows_with_factors():
+    model = weighted_model("from")
+    made = rewrite_model(model, [ExpandEmbeddingBag]).model
+    assert not any(node.op_type == "Loop" for node in made.graph.node)
+    feeds = FEEDS | {"factors": np.linspace(-1, 2, 6, dtype=np.float32)}
+    got, expected = run_onnxruntime(made, feeds)["y"], run_onnxruntime(model, feeds)["y"]
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_factors_of_other_rows_are_left():
+    (refused,) = rewrite_model(weighted_model("zero"), [ExpandEmbeddingBag]).refused
+    assert refused.reason == "it is no loop over bags: its body does something else"
+
+
 @pytest.mark.parametrize(
     ("reduction", "stays", "reason"),
     [
