@@ -113,7 +113,7 @@ def verdicts_from_scan(report: ScanReport) -> dict[tuple[str, int], Verdict]:
     """
     return {
         (one.node.where, one.node.position): Verdict(
-            one.status,
+            "rewritten" if one.status == "folded" else one.status,
             one.reason,
             new_plugin_command(one.node.op_type, one.node.domain, report.model, one.node.label)
             if one.stage == "parser" and one.status == "refused"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Nodes that a table's row names; a model may have thousands.
 _NAMED = 8
+#: The statuses of nodes that rewrites replace.
+_REPLACED = ("folded", "rewritten")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,17 +130,17 @@ def _print_report(report: ScanReport, *, lists_all: bool) -> None:
 
 def _op_rows(reports: Iterable[NodeReport]) -> Iterator[tuple[object, ...]]:
     groups = Counter[tuple[str, str, str]](
-        (one.status, one.node.op_type, _remark(one) if one.status == "rewritten" else "")
+        (one.status, one.node.op_type, _remark(one) if one.status in _REPLACED else "")
         for one in reports
     )
-    order = ("refused", "unknown", "rewritten", "plugin", "native")
+    order = ("refused", "unknown", "rewritten", "folded", "plugin", "native")
     for key in sorted(groups, key=lambda key: (order.index(key[0]), key)):
         status, op_type, remark = key
         yield op_type, groups[key], status, remark
 
 
 def _remark(one: NodeReport) -> str:
-    if one.status != "rewritten":
+    if one.status not in _REPLACED:
         return _reason(one)
     by = ", ".join(one.rewrites) or "another node's rewrite"
     return f"{by} -> {', '.join(one.made) or 'nothing'}"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
     from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite
 
-NodeStatus = Literal["native", "plugin", "rewritten", "refused", "unknown"]
+NodeStatus = Literal["native", "plugin", "folded", "rewritten", "refused", "unknown"]
 NODE_STATUSES: tuple[NodeStatus, ...] = get_args(NodeStatus)
 
 _UNASKED = "it is inside a refused node, or reads a value of one that no graph input can replace."
@@ -45,6 +45,7 @@ class NodeReport:
         node: the node. Path and position identify it in the model of this report; op_type, name and
             outputs find it in another model.
         status: ``"native"``: TensorRT takes it; ``"plugin"``: TensorRT takes it as a plugin;
+            ``"folded"``: TensorRT takes it, and rewrites store its value or take an equal node's;
             ``"rewritten"``: rewrites replace it; ``"refused"``: TensorRT refuses it and no rewrite
             replaces it; ``"unknown"``: TensorRT could not be asked, see the reason.
         reason: why TensorRT refuses it, also for a rewritten node; under which assumption it takes
@@ -256,12 +257,11 @@ def _with_rewrites(
             same = remaining[_identity(one.node)]
             return replace(same, node=one.node)
         mine = changes.get(root, ())
-        return replace(
-            one,
-            status="rewritten",
-            rewrites=tuple(dict.fromkeys(each.rewrite for each in mine)),
-            made=tuple(dict.fromkeys(made for each in mine for made in each.made)),
-        )
+        made = tuple(dict.fromkeys(made for each in mine for made in each.made))
+        is_folded = one.status == "native" and bool(mine) and set(made) <= {"Constant"}
+        status: NodeStatus = "folded" if is_folded else "rewritten"
+        rewrites = tuple(dict.fromkeys(each.rewrite for each in mine))
+        return replace(one, status=status, rewrites=rewrites, made=made)
 
     return [report(one) for one in before]
 

@@ -28,3 +28,27 @@ def test_nodes_between_matched_ones_went_in_the_same_rewrite() -> None:
     assert [one.rewrites for one in found] == [("ReplaceSilu",), ("ReplaceSilu",), ()]
     assert found[0].made == ("Silu_PK",)
     assert (found[2].node.position, found[2].stage) == (2, "builder")
+
+
+def test_nodes_whose_value_is_stored_are_folded_and_refused_ones_rewritten() -> None:
+    shape = helper.make_node("Shape", ["x"], ["s"], name="shape")
+    taken = helper.make_node("Gather", ["s", "s"], ["g"], name="gather")
+    again = helper.make_node("Gather", ["s", "s"], ["h"], name="again")
+    odd = helper.make_node("Size", ["x"], ["n"], name="size")
+    last = helper.make_node("Sum", ["g", "h", "n"], ["y"], name="sum")
+    before = model_of([shape, taken, again, odd, last], [value("x", [4])], [value("y", [1])])
+    stored = helper.make_node("Constant", [], ["g"], value_ints=[4])
+    size = helper.make_node("Constant", [], ["n"], value_int=4)
+    sums = helper.make_node("Sum", ["g", "g", "n"], ["y"], name="sum")
+    after = model_of([stored, size, sums], [value("x", [4])], [value("y", [1])])
+    was = [NodeReport(node, "native") for node in node_ids(before)]
+    was[3] = NodeReport(was[3].node, "refused", "no such operator", "parser")
+    applied = [
+        AppliedRewrite("Fold", "main graph", "gather", "g", ("Constant",)),
+        AppliedRewrite("Merge", "main graph", "again", "h", ()),
+        AppliedRewrite("Fold", "main graph", "size", "n", ("Constant",)),
+    ]
+    now = [NodeReport(node, "native") for node in node_ids(after)]
+    found = _with_rewrites(before, was, now, applied)
+    statuses = ["folded", "folded", "folded", "rewritten", "native"]
+    assert [one.status for one in found] == statuses
