@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -214,8 +213,10 @@ def _execute(use_gpu: bool, use_machine: bool) -> ExecutePlugin | None:
 def _check_signatures(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> None:
     for kind in ("input", "output"):
         before, after = (getattr(model.graph, kind) for model in (original, rewritten))
-        narrow = precision_of(rewritten)
-        fits = len(before) == len(after) and all(map(_fits, before, after, repeat(narrow)))
+        narrow, has_rank = precision_of(rewritten), kind == "input"
+        fits = len(before) == len(after) and all(
+            _fits(*each, narrow, has_rank) for each in zip(before, after, strict=True)
+        )
         before, after = (list(map(_signature, values)) for values in (before, after))
         if not fits:
             raise ModelError(
@@ -230,10 +231,13 @@ def _holds_maps(value: onnx.ValueInfoProto) -> bool:
     return bool(value.type.sequence_type.elem_type.HasField("map_type"))
 
 
-def _fits(one: onnx.ValueInfoProto, other: onnx.ValueInfoProto, narrow: str) -> bool:
+def _fits(
+    one: onnx.ValueInfoProto, other: onnx.ValueInfoProto, narrow: str, has_rank: bool
+) -> bool:
     """Whether a value of the original, and the rewritten one, have one name, type and rank.
 
-    The rewritten one may have the 16-bit type ``narrow``, if there is one.
+    The rewritten one may have the 16-bit type ``narrow``, if there is one. The rank of an output
+    may follow from a branch, which the rewritten model has taken: it is compared in each run.
     """
     if _holds_maps(one):
         return one.name == other.name
@@ -244,7 +248,7 @@ def _fits(one: onnx.ValueInfoProto, other: onnx.ValueInfoProto, narrow: str) -> 
     return (
         one.name == other.name
         and has_same_type
-        and (not has_ranks or len(left.shape.dim) == len(right.shape.dim))
+        and (not (has_rank and has_ranks) or len(left.shape.dim) == len(right.shape.dim))
     )
 
 

@@ -66,6 +66,26 @@ def test_an_output_that_declares_a_wrong_rank_is_compared(tmp_path):
     assert compare_models(*paths, plugins=PLUGINS, shapes={"x": (5, 4)}).ok
 
 
+@pytest.mark.parametrize(("op_type", "is_right"), [("Squeeze", True), ("Identity", False)])
+def test_outputs_whose_rank_a_branch_decides_are_compared(tmp_path, op_type, is_right):
+    """The model declares the rank of the branch that is not taken for one row."""
+    inputs, rows = [value("x", ["n", 4])], helper.make_node("Shape", ["x"], ["s"], end=1)
+    bodies = [
+        helper.make_graph([helper.make_node(each, ["x"], [each])], each, [], [value(each, None)])
+        for each in ("Squeeze", "Identity")
+    ]
+    nodes = [
+        rows,
+        helper.make_node("Equal", ["s", "one"], ["c"]),
+        helper.make_node("If", ["c"], ["y"], then_branch=bodies[0], else_branch=bodies[1]),
+    ]
+    one = [helper.make_tensor("one", INT64, [1], [1])]
+    model = model_of(nodes, inputs, [value("y", ["n", 4])], one)
+    taken = model_of([helper.make_node(op_type, ["x"], ["y"])], inputs, [value("y", [4])])
+    paths = saved(tmp_path / "a.onnx", model), saved(tmp_path / "b.onnx", taken)
+    assert compare_models(*paths, shapes={"x": (1, 4)}).ok == is_right
+
+
 def test_models_of_other_signatures_are_refused(tmp_path):
     path, _ = pair(tmp_path)
     for inputs, outputs in (
