@@ -8,16 +8,11 @@ takes another shape in between.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from pluginkit.checking.checks.execution_checks import captured
-from pluginkit.checking.executions import POISON, Execution, expect
-from pluginkit.checking.guarded_buffers import GuardedDevice
-from pluginkit.checking.plugin_under_test import PluginCall, Subject
+from pluginkit.checking.plugin_under_test import Subject
 from pluginkit.device.memory import CupyMemory
 from pluginkit.export.compile.compiler import find_compiler
 from tests.export.called_plugins import (
@@ -28,6 +23,7 @@ from tests.export.called_plugins import (
 )
 from tests.export.registry_caller import TensorRT
 from tests.export.structures import profile_of
+from tests.gpu.one_context import live
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
@@ -53,36 +49,10 @@ def test_the_exported_library_computes_what_the_reference_does(
         with tensorrt.loaded(file):
             assert tensorrt.interface(plugin.spec.key) == interface
             for sequence in sequences:
-                live(tensorrt, sequence, memory)
+                profile = profile_of(sequence)
+                with (
+                    tensorrt.built(sequence[0].plugin, profile) as layer,
+                    tensorrt.attached(layer) as context,
+                ):
+                    live(context, sequence, memory)
     assert len(sequences) > 0
-
-
-def live(tensorrt: TensorRT, sequence: Sequence[PluginCall], memory: CupyMemory) -> None:
-    """Build a plugin, load it, and use it for one shape, another, and the first one again."""
-    call, device = sequence[0], GuardedDevice(memory)
-    with ExitStack() as stack:
-        layer = stack.enter_context(tensorrt.built(call.plugin, profile_of(sequence)))
-        context = stack.enter_context(tensorrt.attached(layer))
-        first = Execution(call, context, device)
-        check(first, "first")
-        if any(array.size for array in call.reference()):  # nothing is captured of an empty call
-            replay(first, memory)
-        for other in sequence[1:]:
-            check(Execution(other, context, device), "another shape")
-        first.fill(POISON)
-        check(first, "the first shape again")
-
-
-def check(execution: Execution, label: str) -> None:
-    execution.check(label)
-    for buffer in (*execution.inputs, *execution.outputs, execution.workspace):
-        assert buffer.damage() is None, f"{execution.call.label}, {label}"
-
-
-def replay(execution: Execution, memory: CupyMemory) -> None:
-    """Replay what a capture of the enqueue holds, on the same data and on other data."""
-    graph = captured(memory, execution)
-    for other in (execution.call, execution.call.with_other_values()):
-        execution.fill(POISON, other)
-        graph.launch(memory.queue)
-        expect(other, execution.results(), "replayed")

@@ -122,7 +122,7 @@ def canaries(subject: Subject) -> str:
             for one in (call, call.with_other_values()):
                 execution.fill(POISON, one)
                 execution.run()
-                _expect_inside(execution, one)
+                expect_inside(execution, one)
 
     sized = (
         one
@@ -132,7 +132,12 @@ def canaries(subject: Subject) -> str:
     return f"{run_affordable(device, sized, stay_inside, 'canaries')}, twice each"
 
 
-def _expect_inside(execution: Execution, call: PluginCall) -> None:
+def expect_inside(execution: Execution, call: PluginCall) -> None:
+    """Expect that the enqueue of a call wrote to its outputs and workspace alone.
+
+    Errors:
+        Failure: it wrote around a buffer, or to an input.
+    """
     for buffer in (*execution.inputs, *execution.outputs, execution.workspace):
         damage = buffer.damage()
         if damage:
