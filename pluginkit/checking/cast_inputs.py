@@ -32,6 +32,8 @@ def cast(array: Any, dtype: DType) -> Any:
     if not dtype.is_floating:
         limits = np.iinfo(dtype.numpy)
         array = np.abs(array) if limits.min == 0 else array
-        array = np.nan_to_num(array) if array.dtype.kind == "f" else array
+        if array.dtype.kind == "f":
+            array = np.nan_to_num(array.astype(np.float64))  # which has the limits as numbers
         array = np.clip(array, max(limits.min, -(2**62)), min(limits.max, 2**62))
-    return np.asarray(array.astype(dtype.numpy))
+    with np.errstate(over="ignore"):  # what is too large for a small type becomes infinite
+        return np.asarray(array.astype(dtype.numpy))
