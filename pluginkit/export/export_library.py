@@ -120,11 +120,11 @@ def export_library(
     definitions = [] if options.interface == "auto" else [_interface(options.interface)]
     folder.mkdir(parents=True, exist_ok=True)
     target, static = folder / f"lib{name}.so", folder / f"lib{name}_static.so"
-    with LibraryBuilder(library.files, compiler, major, definitions, report) as builder:
+    with LibraryBuilder(library.files, compiler, major, report) as builder:
         proof = _proved(library, builder, compiler, major, options, report)
-        builder.link(target)
+        builder.link(target, definitions)
         if options.with_static:
-            builder.link(static, self_registering=True)
+            builder.link(static, definitions, self_registering=True)
     made = [target, *([static] if options.with_static else [])]
     if options.with_source:
         cmake = cmake_project(name, library.files, major, definitions)

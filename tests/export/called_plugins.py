@@ -66,13 +66,14 @@ def generated(
 
 
 def link(
-    library: GeneratedLibrary, compiler: Compiler, layout: int, target: Path, interface: str = "v3"
-) -> Path:
-    """Link a library for ``loadLibrary``."""
-    definitions = [f"PLUGINKIT_INTERFACE={interface.removeprefix('v')}"]
-    with LibraryBuilder(library.files, compiler, layout, definitions) as builder:
-        builder.link(target)
-    return target
+    library: GeneratedLibrary, compiler: Compiler, layout: int, folder: Path, *interfaces: str
+) -> list[Path]:
+    """Link a library for ``loadLibrary`` for each of the interfaces."""
+    files = [folder / f"lib{interface}.so" for interface in interfaces]
+    with LibraryBuilder(library.files, compiler, layout) as builder:
+        for interface, file in zip(interfaces, files, strict=True):
+            builder.link(file, [f"PLUGINKIT_INTERFACE={interface.removeprefix('v')}"])
+    return files
 
 
 class RecordingDriver:

@@ -58,7 +58,7 @@ def test_a_plugin_from_the_registry_makes_the_launches_of_its_class(
     library = generated((c for each in sequences for c in each), "90", has_kernels=False)
     driver.tell(library.modules)
     compiler = dataclasses.replace(find_compiler(), optimization="-O0")
-    file = link(library, compiler, tensorrt.major, tmp_path / "lib.so", interface)
+    (file,) = link(library, compiler, tensorrt.major, tmp_path, interface)
     tensorrt.said()
     with tensorrt.loaded(file):
         assert tensorrt.interface(plugin.spec.key) == interface

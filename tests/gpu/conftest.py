@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import pytest
 
 from pluginkit.trt.flavour import Flavour, load_flavour
@@ -16,3 +18,12 @@ def tensorrt(tmp_path_factory: pytest.TempPathFactory) -> TensorRT:
     if opened is None:
         pytest.skip("tensorrt_lean is not installed")
     return opened
+
+
+@pytest.fixture
+def gigabytes() -> Iterator[None]:
+    """Give back the memory of a test at its end: other processes of the run need theirs."""
+    import cupy
+
+    yield
+    cupy.get_default_memory_pool().free_all_blocks()

@@ -223,6 +223,7 @@ def test_many_threads_on_one_element():
         np.testing.assert_array_equal(got.astype(np.int64), [0, count, 0])
 
 
+@pytest.mark.usefixtures("gigabytes")
 def test_offsets_beyond_32_bits():
     import cupy
 
@@ -240,6 +241,7 @@ def test_offsets_beyond_32_bits():
     assert int((output != 5).sum()) == 4
 
 
+@pytest.mark.usefixtures("gigabytes")
 def test_pads_beyond_32_bits():
     import cupy
 

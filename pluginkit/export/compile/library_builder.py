@@ -55,7 +55,6 @@ class LibraryBuilder:
         files: the files of a GeneratedLibrary.
         compiler: the compiler.
         major: the layout of TensorRT's interfaces.
-        definitions: further macros of the entry points, ``PLUGINKIT_INTERFACE=2``.
         report: called with the progress.
     """
 
@@ -64,12 +63,10 @@ class LibraryBuilder:
         files: Mapping[str, bytes],
         compiler: Compiler,
         major: int,
-        definitions: Sequence[str] = (),
         report: Report = silent,
     ) -> None:
         self._compiler = compiler
         self._layout = [f"PLUGINKIT_TENSORRT_MAJOR={major}"]
-        self._of_entry_points = definitions
         self._scratch = tempfile.TemporaryDirectory(prefix=scratch_prefix("export"))
         self._folder = Path(self._scratch.name)
         for name, content in files.items():
@@ -85,17 +82,21 @@ class LibraryBuilder:
     def __exit__(self, *_: object) -> None:
         self._scratch.cleanup()
 
-    def link(self, target: Path, *, self_registering: bool = False) -> None:
+    def link(
+        self, target: Path, definitions: Sequence[str] = (), *, self_registering: bool = False
+    ) -> None:
         """Link a library.
 
         Args:
             target: the file to write.
+            definitions: macros of the entry points, ``PLUGINKIT_INTERFACE=2``.
             self_registering: whether it is for plain ``dlopen`` instead of ``loadLibrary``.
 
         Errors:
             PK804: the runtime does not compile, or linking fails.
         """
-        runtime = self._runtime([_SELF_REGISTER] if self_registering else [])
+        registering = [_SELF_REGISTER] if self_registering else []
+        runtime = self._runtime([*definitions, *registering])
         self._compiler.link([*self._objects, *runtime], target, can_unload=not self_registering)
 
     def link_probe(self, target: Path) -> None:
@@ -120,7 +121,7 @@ class LibraryBuilder:
     def _runtime(self, definitions: Sequence[str]) -> list[Path]:
         """Compile it as two files: reading the headers takes most of the time."""
         names = sorted(path.name for path in RUNTIME.glob("*.cpp") if path.name != _ENTRY_POINTS)
-        jobs = [(names, []), ([_ENTRY_POINTS], [*self._of_entry_points, *definitions])]
+        jobs = [(names, []), ([_ENTRY_POINTS], definitions)]
         return in_parallel(lambda job: self._compiled(*job), jobs)
 
     def _compiled(self, sources: Sequence[str], definitions: Sequence[str]) -> Path:
