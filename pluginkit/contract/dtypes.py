@@ -57,9 +57,9 @@ class DType:
 
     def __call__(self, value: Dim | float | bool | Sequence[Dim]) -> Scalar:
         """Return a kernel argument passed by value; a sequence becomes a struct of an array."""
-        if type(value) is not int and isinstance(value, (tuple, list, Sequence)):
-            return Scalar(self, tuple(value))
-        return Scalar(self, (value,))
+        if type(value) in (int, float) or not isinstance(value, Sequence):  # a number, mostly
+            return Scalar(self, (value,))
+        return Scalar(self, tuple(value))
 
     @property
     def numpy(self) -> np.dtype[Any]:

@@ -26,9 +26,11 @@ from pluginkit.errors import KernelError
 PackedArgument = Slot | bytes
 
 _WORD, _WORD_TYPE = 8, "Q"
-#: The integers and floats that need no numpy to become bytes; whether integers are signed.
-_INTEGERS = {"int8": True, "int32": True, "int64": True, "uint32": False, "uint64": False}
-_FLOATS = {"float32": struct.Struct("<f"), "float16": struct.Struct("<e")}
+#: The characters of ``struct`` for the types that need no numpy to become bytes.
+_CHARACTERS = {
+    "int8": "b", "int32": "i", "int64": "q", "uint32": "I", "uint64": "Q", "float32": "f",
+    "float16": "e",
+}  # fmt: skip
 _NULL = bytes(_WORD)
 #: What follows a value to the next whole word, by the bytes that it has in its last one.
 _PADDING = [bytes(-size % _WORD) for size in range(_WORD)]
@@ -117,8 +119,7 @@ def _cuda_parameter(kernel: str, argument: KernelArgument) -> PackedArgument:
         return _NULL
     if type(argument) is int and -(2**63) <= argument < 2**63:  # as most are
         return argument.to_bytes(_WORD, "little", signed=True)
-    values = packed(kernel, scalar_from_value(kernel, argument))
-    return values[0] if len(values) == 1 else b"".join(values)
+    return packed(kernel, scalar_from_value(kernel, argument))
 
 
 def _numba_parameters(kernel: str, argument: KernelArgument) -> list[PackedArgument]:
@@ -127,7 +128,9 @@ def _numba_parameters(kernel: str, argument: KernelArgument) -> list[PackedArgum
         return _array_fields(argument.slot, shape, argument.dtype.itemsize)
     if isinstance(argument, Workspace):
         return _array_fields(argument.slot, [argument.nbytes], 1)
-    return list(packed(kernel, scalar_from_value(kernel, argument)))
+    scalar = scalar_from_value(kernel, argument)
+    image, size = packed(kernel, scalar), scalar.dtype.itemsize
+    return [image[at : at + size] for at in range(0, len(image), size)]
 
 
 def _array_fields(data: Slot, shape: list[int], itemsize: int) -> list[PackedArgument]:
@@ -138,20 +141,13 @@ def _array_fields(data: Slot, shape: list[int], itemsize: int) -> list[PackedArg
     return [_NULL, _NULL, *numbers[:2], data, *numbers[2:]]
 
 
-def packed(kernel: str, scalar: Scalar) -> list[bytes]:
-    """Return the bytes of each value of a scalar."""
-    values: list[Any] = list(scalar.values)
-    dtype = scalar.dtype
-    signed, as_float = _INTEGERS.get(dtype.name), _FLOATS.get(dtype.name)
-    if signed is not None and values:
-        size, index = dtype.itemsize, operator.index
-        try:
-            return [index(value).to_bytes(size, "little", signed=signed) for value in values]
-        except (TypeError, OverflowError) as error:
-            raise _unpackable(kernel, scalar, error) from error
-    if as_float is not None and values:
+def packed(kernel: str, scalar: Scalar) -> bytes:
+    """Return the bytes of a scalar's values."""
+    values: Sequence[Any] = scalar.values
+    character = _CHARACTERS.get(scalar.dtype.name)
+    if character is not None and values:
         with suppress(struct.error, OverflowError, TypeError):  # numpy knows what becomes of them
-            return [as_float.pack(value) for value in values]
+            return struct.pack(f"<{len(values)}{character}", *values)
     import numpy as np
 
     if not values:
@@ -159,7 +155,7 @@ def packed(kernel: str, scalar: Scalar) -> list[bytes]:
     try:
         if not scalar.dtype.is_floating:
             values = [operator.index(value) for value in values]
-        return [element.tobytes() for element in np.array(values, scalar.dtype.numpy)]
+        return np.array(values, scalar.dtype.numpy).tobytes()
     except (TypeError, ValueError, OverflowError) as error:
         raise _unpackable(kernel, scalar, error) from error
 

@@ -78,6 +78,7 @@ class AdapterCore:
         self.recorded_sizes = RecordedSizes()
         self._has_fixed_types = False
         self._fixed_dtypes: list[DType] | None = None
+        self._value_places: calls.ValuePlaces = {}
         self.error: BaseException | None = None
         _live.add(self)
 
@@ -261,7 +262,9 @@ class AdapterCore:
         prepared = self._prepared_by_key.pop(key, None)
         if prepared is None:
             prepared = self._prepare(
-                calls.describe_on_device(self.plugin, shapes, dtypes, lambda: outputs)
+                calls.describe_on_device(
+                    self.plugin, shapes, dtypes, lambda: outputs, self._value_places
+                )
             )
             if len(self._prepared_by_key) >= _KEPT_SHAPES:
                 self._prepared_by_key.pop(

@@ -23,6 +23,7 @@ from pluginkit.contract.calls.inputs import (
     with_shape_inputs,
 )
 from pluginkit.contract.calls.outputs import (
+    ValuePlaces,
     check,
     describe_on_device,
     describe_outputs,
@@ -43,6 +44,7 @@ from pluginkit.contract.calls.work import (
 
 __all__ = [
     "Inputs",
+    "ValuePlaces",
     "aliased_inputs",
     "arrays_from_buffers",
     "check",

@@ -25,6 +25,9 @@ from pluginkit.contract.spec import MAX_RANK
 from pluginkit.contract.tensors import TensorDesc, slot_of
 from pluginkit.errors import InputError, PluginkitError, TensorError, UnknownDimError
 
+#: For each shape input the output, and its axis, that has each of its values.
+ValuePlaces = dict[str, list[tuple[int, int]]]
+
 
 def check(plugin: Plugin, inputs: Inputs) -> None:
     """Compare the inputs with the declared shapes, and run the author's check.
@@ -111,8 +114,8 @@ def describe_outputs(plugin: Plugin, inputs: Inputs) -> tuple[TensorDesc, ...]:
     ports = plugin.spec.outputs
     dtypes = output_types(plugin, inputs)
     shapes = output_shapes(plugin, inputs)
-    _check_sizes(plugin, shapes, dtypes)
     if plugin.spec.sizes:
+        _check_sizes(plugin, shapes, dtypes)
         shapes = [tuple(map(at_upper_bound, shape)) for shape in shapes]
     given = zip(ports, shapes, dtypes, count())  # one of each
     return tuple(
@@ -124,8 +127,6 @@ def describe_outputs(plugin: Plugin, inputs: Inputs) -> tuple[TensorDesc, ...]:
 
 
 def _check_sizes(plugin: Plugin, shapes: Sequence[Shape], dtypes: Sequence[DType]) -> None:
-    if not plugin.spec.sizes:
-        return
     limits = {
         port.name: 2 ** (8 * dtype.itemsize - 1) - 1
         for port, dtype in zip(plugin.spec.outputs, dtypes, strict=True)
@@ -147,6 +148,10 @@ def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
     Errors:
         PK114: not one shape for each output, or something in a shape that is no dimension.
     """
+    sizes: list[Shape] = [()] * len(plugin.spec.sizes)
+    alike = plugin.spec.alike
+    if alike is not None:  # without asking
+        return [inputs[index].shape for index in alike] + sizes  # type: ignore[union-attr]
     with named_refusals(plugin):
         returned: Any = plugin.output_shapes(*inputs)
     ports = plugin.spec.results
@@ -170,7 +175,7 @@ def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
             if isinstance(dim, int) and not 0 <= dim < 2**63:
                 raise _not_shapes(plugin, returned)
         shapes.append(shape)
-    return shapes + [()] * len(plugin.spec.sizes)
+    return shapes + sizes
 
 
 def _not_shapes(plugin: Plugin, returned: Any) -> TensorError:
@@ -188,6 +193,7 @@ def describe_on_device(
     shapes: Sequence[Shape],
     dtypes: Sequence[DType],
     outputs: Callable[[], Sequence[Sequence[int]]],
+    places: ValuePlaces | None = None,
 ) -> Inputs:
     """Describe all inputs, shape inputs too, from what TensorRT tells an adapter.
 
@@ -195,42 +201,40 @@ def describe_on_device(
         plugin: the plugin.
         shapes: the shapes of the inputs on the device.
         dtypes: their dtypes.
-        outputs: as for :func:`known_shape_values`.
+        outputs: returns the outputs' shapes, -1 for a dimension that only kernels know.
+        places: where one node's outputs have the values; found in the first call and kept in it.
 
     Errors:
-        PK111, PK112: as for describe_inputs.  PK119: as for known_shape_values.
+        PK111, PK112: as for describe_inputs.  PK119: a value is no dimension of any output.
     """
     if not plugin.spec.has_shape_inputs:
         return describe_inputs(plugin, shapes, dtypes)
     shapes, dtypes = with_shape_inputs(plugin, shapes, dtypes)
-    values = known_shape_values(plugin, shapes, dtypes, outputs)
+    places = {} if places is None else places
+    if not places:
+        places.update(_value_places(plugin, shapes, dtypes))
+    concrete = outputs()
+    values = {
+        name: tuple([concrete[output][axis] for output, axis in every])
+        for name, every in places.items()
+    }
     return describe_inputs(plugin, shapes, dtypes, values)
 
 
-def known_shape_values(
-    plugin: Plugin,
-    shapes: Sequence[Shape],
-    dtypes: Sequence[DType],
-    outputs: Callable[[], Sequence[Sequence[int]]],
-) -> dict[str, tuple[int, ...]]:
-    """Return the values of the shape inputs, which at run time only the outputs' shapes tell.
-
-    Args:
-        plugin: the plugin.
-        shapes: the shapes of all inputs that the node has.
-        dtypes: their dtypes.
-        outputs: returns the outputs' shapes, -1 for a dimension that only kernels know.
+def _value_places(plugin: Plugin, shapes: Sequence[Shape], dtypes: Sequence[DType]) -> ValuePlaces:
+    """Return where the outputs' shapes tell shape inputs' values, as nothing else does at run time.
 
     Errors:
         PK119: a value is no dimension of any output.
     """
     symbolic = describe_inputs(plugin, shapes, dtypes)
-    found: dict[tuple[str, int], int] = {}
-    for shape, concrete in zip(output_shapes(plugin, symbolic), outputs(), strict=True):
-        for dim, value in zip(shape, concrete, strict=True):
-            if isinstance(dim, ShapeValue):
-                found[dim.name, dim.index] = value
-    values: dict[str, tuple[int, ...]] = {}
+    found = {
+        (dim.name, dim.index): (output, axis)
+        for output, shape in enumerate(output_shapes(plugin, symbolic))
+        for axis, dim in enumerate(shape)
+        if isinstance(dim, ShapeValue)
+    }
+    places: ValuePlaces = {}
     for port in present_ports(plugin):
         keys = [(port.name, index) for index in range(port.length)]
         for key in keys:
@@ -245,5 +249,5 @@ def known_shape_values(
                     "an ordinary input.",
                 )
         if keys:
-            values[port.name] = tuple(found[key] for key in keys)
-    return values
+            places[port.name] = [found[key] for key in keys]
+    return places

@@ -65,12 +65,13 @@ def steps_within(
         tensors.append(workspace)
     with named_refusals(plugin):
         returned = plugin.launches(*tensors)
-    listed = (returned,) if isinstance(returned, (Launch, Copy, Fill)) else returned
-    if not isinstance(listed, (tuple, list)) or not all(
-        isinstance(step, (Launch, Copy, Fill)) for step in listed
+    if isinstance(returned, (Launch, Copy, Fill)):
+        return (returned,)
+    if not isinstance(returned, (tuple, list)) or not all(
+        [isinstance(step, (Launch, Copy, Fill)) for step in returned]  # noqa: C419  # faster
     ):
         raise KernelError(
             "PK116",
             f"{owner(plugin)}.launches returned {returned!r}; expected Launch, Copy and Fill.",
         )
-    return tuple(listed)
+    return tuple(returned)
