@@ -3,8 +3,8 @@
     python benchmarks/older_results.py
 
 A result follows from its script, from the modules that the script imports, and from the plugins
-among them with their kernels. It is older where git knows a later commit to one of these. The exit
-code is 1 if there is such a result.
+among them with their kernels and what these share with other plugins. It is older where git knows a
+later commit to one of these. The exit code is 1 if there is such a result.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -49,6 +50,8 @@ MEASURED = {
 }
 #: Modules beside the scripts that change nothing that is measured.
 _NOT_MEASURED = {"record", "report", "onnx_coverage_table"}
+#: How Python names a kernel's source, and CUDA C++ a header.
+_KERNEL_FILE = re.compile(r'"([^"\n]+\.cuh?)"')
 
 
 @dataclass(frozen=True)
@@ -74,31 +77,44 @@ def measured_paths(name: str) -> list[str]:
 
 
 def _sources_of(script: Path) -> Iterator[Path]:
-    """Yield a script, the modules beside it that it imports, and the folders of plugins."""
+    """Yield a script and what it uses: modules beside it, rewrites, plugins, what plugins share."""
     waiting, met = [script], {script}
     while waiting:
         path = waiting.pop()
-        if not path.is_file():
+        if path.is_dir():
+            yield path  # whatever is in it, or was
+            used = set(path.iterdir())
+        elif path.suffix in (".py", ".cu", ".cuh") and path.is_file():
+            yield path
+            used = set(_used_by(path))
+        else:
             continue
-        yield path
-        for name in _imports(path):
-            parts = name.split(".")
-            if parts[:2] == ["pluginkit", "plugins"] and len(parts) > 2:
-                yield from (ROOT / "plugins" / parts[2], ROOT / "plugins" / "_cuda")
-            if parts[:2] == ["pluginkit", "graph_rewrites"] and len(parts) > 2:
-                yield ROOT / "graph_rewrites" / f"{parts[2]}.py"
-            beside = FOLDER / f"{parts[0]}.py"
-            if beside.is_file() and beside not in met and parts[0] not in _NOT_MEASURED:
-                met.add(beside)
-                waiting.append(beside)
+        waiting += used - met
+        met |= used
 
 
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def _used_by(path: Path) -> Iterator[Path]:
+    """Yield the files that a file imports or includes, and the folders of plugins that it uses."""
+    text = path.read_text(encoding="utf-8")
+    yield from ((path.parent / name).resolve() for name in _KERNEL_FILE.findall(text))
+    for name in _imports(text) if path.suffix == ".py" else ():
+        match name.split("."):
+            case ["pluginkit", "plugins", "_cuda", module, *_]:
+                yield ROOT / "plugins" / "_cuda" / f"{module}.py"
+            case ["pluginkit", "plugins", plugin, *_]:
+                yield ROOT / "plugins" / plugin
+            case ["pluginkit", "graph_rewrites", module, *_]:
+                yield ROOT / "graph_rewrites" / f"{module}.py"
+            case [beside, *_] if beside not in _NOT_MEASURED:
+                yield FOLDER / f"{beside}.py"
+
+
+def _imports(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def older_results(folder: Path = FOLDER / "results") -> list[OlderResult]:

@@ -22,8 +22,13 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "benchmarks/scale.py": "import helper\nfrom pluginkit.plugins.scale import Scale\n",
         "benchmarks/helper.py": "",
         "benchmarks/other.py": "",
-        "plugins/scale/kernel.cu": "",
+        "plugins/scale/__init__.py": "from pluginkit.plugins._cuda.rows import kernel_of\n",
+        "plugins/scale/kernel.cu": '#include "scale.cuh"\n',
+        "plugins/scale/scale.cuh": '#include "../_cuda/device.cuh"\n',
+        "plugins/_cuda/rows.py": 'kernel = CudaKernel("../_cuda/rows.cu", "rows")\n',
+        "plugins/_cuda/rows.cu": "",
         "plugins/_cuda/device.cuh": "",
+        "plugins/_cuda/unused.cuh": "",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +61,14 @@ def commit(folder: Path, year: int, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", ["plugins/scale/kernel.cu", "benchmarks/helper.py", "plugins/_cuda/device.cuh"]
+    "changed",
+    [
+        "benchmarks/helper.py",
+        "plugins/scale/kernel.cu",
+        "plugins/_cuda/device.cuh",
+        "plugins/_cuda/rows.py",
+        "plugins/_cuda/rows.cu",
+    ],
 )
 def test_a_result_is_older_once_its_code_changes(repository: Path, changed: str) -> None:
     results = repository / "benchmarks" / "results"
@@ -66,6 +78,12 @@ def test_a_result_is_older_once_its_code_changes(repository: Path, changed: str)
     (older,) = older_results.older_results(results)
     assert (older.name, older.date[:4]) == ("scale", "2025")
     assert [words.partition(" ")[2] for words in older.commits] == ["the kernel is faster"]
+
+
+def test_what_other_plugins_share_makes_no_result_older(repository: Path) -> None:
+    (repository / "plugins" / "_cuda" / "unused.cuh").write_text("another")
+    commit(repository, 2026, "another plugin is faster")
+    assert older_results.older_results(repository / "benchmarks" / "results") == []
 
 
 def test_every_result_has_its_script_and_what_it_measures() -> None:
