@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from pluginkit import float32
 from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.contract import calls
 from pluginkit.export.compile.compiler import find_compiler
+from pluginkit.export.generate.generate_library import generate_library
 from pluginkit.export.prove.call import STREAM, pointers
 from pluginkit.export.prove.python_side import python_answer
+from pluginkit.export.trace.methods import trace_plugin
+from pluginkit.export.variant import ANY, Variant
+from pluginkit.trt.recorded_sizes import RecordedSizes
 from tests.export.called_plugins import (
     SHIPPED,
     RecordingDriver,
@@ -24,8 +29,8 @@ from tests.export.called_plugins import (
     proved_call,
     with_other_shapes,
 )
-from tests.export.registry_caller import Context, TensorRT
-from tests.export.structures import profile_of
+from tests.export.registry_caller import Context, PluginRefusedError, TensorRT
+from tests.export.structures import Profile, profile_of
 
 pytestmark = [pytest.mark.trt, pytest.mark.slow, pytest.mark.exhaustive]
 
@@ -80,3 +85,29 @@ def test_a_plugin_from_the_registry_makes_the_launches_of_its_class(
     assert driver.count("loaded") == driver.count("unloaded") > 0
     assert driver.count("retained") == 0
     assert str(file) not in Path("/proc/self/maps").read_text(encoding="utf-8")
+
+
+def test_a_size_without_a_limit_gets_the_memory_that_the_class_reserves(
+    tensorrt: TensorRT,
+    driver: RecordingDriver,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+):
+    """TensorRT's bound of a size that values tell is 2**63 - 1; more than 2**20 may be refused."""
+    plugin = SHIPPED["CumProd"]()
+    library = generate_library([trace_plugin(Variant(plugin, (float32,), ((ANY,),)))], ["90"])
+    driver.tell(library.modules)
+    compiler = dataclasses.replace(find_compiler(), optimization="-O0")
+    (file,) = link(library, compiler, tensorrt.major, tmp_path, "v3")
+    sizes = RecordedSizes()
+    sizes.record(plugin, [(2**63 - 1,)], [float32], [(2**63 - 1,)])
+    with tensorrt.loaded(file):
+        profile = Profile([float32], [(1,)], [(100,)], [(2**63 - 1,)], {})
+        with tensorrt.built(plugin, profile) as layer, tensorrt.attached(layer) as context:
+            assert layer.workspace_bytes == sizes.workspace_bytes([float32]) > 0
+            context.announce([(2**20,)], {})
+            with pytest.raises(PluginRefusedError):
+                context.announce([(2**24,)], {})
+    said = capfd.readouterr().err
+    assert "PK217 CumProd needs" in said
+    assert f"a size follows from values, and {2**20} was reserved for it." in said

@@ -270,7 +270,7 @@ void Instance::check_shapes(const ProfileShapes& profile, const std::vector<Type
     }
     try {
         const Context context =
-            node().concrete(profile.shapes, types, profile.trt_outputs, mTactic);
+            node().concrete(reserved(profile.shapes), types, reserved(profile.trt_outputs), mTactic);
         node().check(context);
         node().with_outputs(context);
     } catch (const Refusal& refusal) {

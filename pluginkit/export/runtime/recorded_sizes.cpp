@@ -6,6 +6,15 @@ namespace pluginkit {
 
 namespace {
 
+// The largest size that a profile can have, and what is reserved for a size without a limit.
+constexpr std::int64_t kLargest = 2147483647, kReserved = 1 << 20;
+
+bool has_reserved(const MemoryNeeds& needs) {
+    return std::any_of(needs.shapes.begin(), needs.shapes.end(), [](const Shape& shape) {
+        return std::find(shape.begin(), shape.end(), kReserved) != shape.end();
+    });
+}
+
 Type type_from_json(const Json& json) {
     Type type;
     if (!type_from_name(json.as_string(), type)) {
@@ -116,6 +125,14 @@ Refusal stale(const Node& node, const std::string& what, const std::string& caus
 
 }  // namespace
 
+std::vector<Shape> reserved(std::vector<Shape> shapes) {
+    for (Shape& shape : shapes) {
+        std::replace_if(
+            shape.begin(), shape.end(), [](std::int64_t dim) { return dim > kLargest; }, kReserved);
+    }
+    return shapes;
+}
+
 bool operator==(const MemoryNeeds& a, const MemoryNeeds& b) {
     return a.shapes == b.shapes && a.types == b.types && a.trt_outputs == b.trt_outputs &&
            a.outputs == b.outputs && a.output_types == b.output_types &&
@@ -124,7 +141,7 @@ bool operator==(const MemoryNeeds& a, const MemoryNeeds& b) {
 
 void RecordedSizes::record(const Node& node, const std::vector<Shape>& shapes,
                    const std::vector<Type>& types, const std::vector<Shape>& trt_outputs) {
-    MemoryNeeds needs = needs_of(node, shapes, types, trt_outputs);
+    MemoryNeeds needs = needs_of(node, reserved(shapes), types, reserved(trt_outputs));
     if (std::find(mNeeds.begin(), mNeeds.end(), needs) == mNeeds.end()) {
         mNeeds.push_back(std::move(needs));
     }
@@ -186,12 +203,17 @@ void RecordedSizes::check_workspace(const Node& node, const Context& context) co
     }
     const std::int64_t needed = node.workspace_bytes(context);
     if (needed > *given) {
+        const bool is_unlimited = std::any_of(mNeeds.begin(), mNeeds.end(), has_reserved);
         throw Refusal(message(
             "PK217 " + node.owner() + " needs " + std::to_string(needed) +
                 " bytes of workspace for inputs of " + seen + "; TensorRT was asked for " +
                 std::to_string(*given) + ".",
-            node.where(), "its workspace_bytes returns less for larger shapes.",
-            "let workspace_bytes return as much for the profile's largest shapes."));
+            node.where(),
+            is_unlimited ? "a size follows from values, and " + std::to_string(kReserved) +
+                               " was reserved for it."
+                         : "its workspace_bytes returns less for larger shapes.",
+            is_unlimited ? "run it on smaller inputs."
+                         : "let workspace_bytes return as much for the profile's largest shapes."));
     }
 }
 

@@ -27,12 +27,16 @@ struct MemoryNeeds {
 
 bool operator==(const MemoryNeeds& a, const MemoryNeeds& b);
 
+// The shapes at a profile's end, with what is reserved in place of sizes without a limit, as values
+// in the model give them.
+std::vector<Shape> reserved(std::vector<Shape> shapes);
+
 // The memory needs that one plugin has stated, in order and without repetitions.
 class RecordedSizes {
 public:
     bool empty() const { return mNeeds.empty(); }
 
-    // Stores the plugin's answer for concrete shapes.
+    // Stores the plugin's answer for concrete shapes, reserved() ones.
     void record(const Node& node, const std::vector<Shape>& shapes, const std::vector<Type>& types,
                 const std::vector<Shape>& trt_outputs);
 
