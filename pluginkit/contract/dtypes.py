@@ -57,7 +57,7 @@ class DType:
 
     def __call__(self, value: Dim | float | bool | Sequence[Dim]) -> Scalar:
         """Return a kernel argument passed by value; a sequence becomes a struct of an array."""
-        if type(value) in (int, float) or not isinstance(value, Sequence):  # a number, mostly
+        if isinstance(value, (int, float)) or not isinstance(value, Sequence):
             return Scalar(self, (value,))
         return Scalar(self, tuple(value))
 

@@ -268,15 +268,6 @@ class PluginSpec:
         return any(port.shape is not None for port in self.inputs)
 
     @cached_property
-    def alike(self) -> tuple[int, ...] | None:
-        """For each output but sizes the input that has its shape; None if a method says shapes."""
-        names = [port.name for port in self.inputs if not port.optional]
-        if "output_shapes" in self.overrides or any(p.like not in names for p in self.results):
-            return None
-        every = [port.name for port in self.inputs]
-        return tuple(every.index(port.like) for port in self.results)
-
-    @cached_property
     def right_calls(self) -> dict[tuple[object, ...], tuple[tuple[Port, DType, Slot], ...]]:
         """The inputs of calls whose types and ranks were found to be right, in this process."""
         return {}

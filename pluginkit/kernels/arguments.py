@@ -9,9 +9,9 @@ from __future__ import annotations
 import operator
 import struct
 from array import array
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -141,13 +141,22 @@ def _array_fields(data: Slot, shape: list[int], itemsize: int) -> list[PackedArg
     return [_NULL, _NULL, *numbers[:2], data, *numbers[2:]]
 
 
+@cache
+def _packer(dtype: str, count: int) -> Callable[..., bytes] | None:
+    """Return what packs so many values of a type, or None if numpy has to."""
+    character = _CHARACTERS.get(dtype)
+    return struct.Struct(f"<{count}{character}").pack if character and count else None
+
+
 def packed(kernel: str, scalar: Scalar) -> bytes:
     """Return the bytes of a scalar's values."""
     values: Sequence[Any] = scalar.values
-    character = _CHARACTERS.get(scalar.dtype.name)
-    if character is not None and values:
-        with suppress(struct.error, OverflowError, TypeError):  # numpy knows what becomes of them
-            return struct.pack(f"<{len(values)}{character}", *values)
+    pack = _packer(scalar.dtype.name, len(values))
+    if pack is not None:
+        try:  # as suppress() takes as long as to pack
+            return pack(*values)
+        except (struct.error, OverflowError, TypeError):
+            pass  # numpy knows what becomes of them
     import numpy as np
 
     if not values:

@@ -88,10 +88,11 @@ def current_device() -> int:
     Errors:
         PK310, PK311: no CUDA packages, or no GPU.  PK331: another context is current.
     """
+    if _primary_contexts:  # cupy's way to the driver is the shorter one
+        known = _primary_contexts.get(need("cupy").cuda.driver.ctxGetCurrent())
+        if known is not None:
+            return known
     driver = need("cuda.bindings.driver")
-    known = _primary_contexts.get(_current_context(driver)) if _primary_contexts else None
-    if known is not None:
-        return known
     try:
         (status,) = driver.cuInit(0)
     except Exception as error:  # cuda.bindings has its own type for a missing libcuda

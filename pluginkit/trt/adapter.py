@@ -261,11 +261,9 @@ class AdapterCore:
         key = (*shapes, *outputs, *[dtype.name for dtype in dtypes])
         prepared = self._prepared_by_key.pop(key, None)
         if prepared is None:
-            prepared = self._prepare(
-                calls.describe_on_device(
-                    self.plugin, shapes, dtypes, lambda: outputs, self._value_places
-                )
-            )
+            places = self._value_places
+            inputs = calls.describe_on_device(self.plugin, shapes, dtypes, lambda: outputs, places)
+            prepared = self._prepare(inputs)
             if len(self._prepared_by_key) >= _KEPT_SHAPES:
                 self._prepared_by_key.pop(
                     next(iter(self._prepared_by_key))

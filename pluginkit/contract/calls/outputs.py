@@ -111,13 +111,12 @@ def describe_outputs(plugin: Plugin, inputs: Inputs) -> tuple[TensorDesc, ...]:
         PK113: wrong dtypes.  PK114: not one shape for each output, or something in a shape that is
             no dimension.  PK118: a dimension may exceed what its size output can hold.
     """
-    ports = plugin.spec.outputs
     dtypes = output_types(plugin, inputs)
     shapes = output_shapes(plugin, inputs)
     if plugin.spec.sizes:
         _check_sizes(plugin, shapes, dtypes)
         shapes = [tuple(map(at_upper_bound, shape)) for shape in shapes]
-    given = zip(ports, shapes, dtypes, count())  # one of each
+    given = zip(plugin.spec.outputs, shapes, dtypes, count())  # one of each
     return tuple(
         [
             TensorDesc(port.name, shape, dtype, slot_of("output", index))
@@ -149,7 +148,7 @@ def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
         PK114: not one shape for each output, or something in a shape that is no dimension.
     """
     sizes: list[Shape] = [()] * len(plugin.spec.sizes)
-    alike = plugin.spec.alike
+    alike = _alike(type(plugin))  # type: ignore[arg-type]  # a class has a hash
     if alike is not None:  # without asking
         return [inputs[index].shape for index in alike] + sizes  # type: ignore[union-attr]
     with named_refusals(plugin):
@@ -176,6 +175,16 @@ def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
                 raise _not_shapes(plugin, returned)
         shapes.append(shape)
     return shapes + sizes
+
+
+@cache
+def _alike(plugin: type[Plugin]) -> tuple[int, ...] | None:
+    """Return for each output but sizes the input of its shape; None if a method says shapes."""
+    spec = plugin.spec
+    names = [None if port.optional else port.name for port in spec.inputs]
+    if "output_shapes" in spec.overrides or any(port.like not in names for port in spec.results):
+        return None
+    return tuple(names.index(port.like) for port in spec.results)
 
 
 def _not_shapes(plugin: Plugin, returned: Any) -> TensorError:
