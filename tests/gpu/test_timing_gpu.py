@@ -26,7 +26,7 @@ from pluginkit.trt.flavour import Flavour
 
 pytestmark = pytest.mark.gpu
 
-#: Takes some milliseconds on few multiprocessors.
+#: Takes longer on few multiprocessors than the slices of time in which processes share a GPU.
 SPIN = r"""
 extern "C" __global__ void spin(float* y, const float* x, int count, int turns) {
     int at = blockIdx.x * blockDim.x + threadIdx.x;
@@ -131,7 +131,7 @@ def timed(trt: ModuleType) -> Callable[[TimingOptions], Timing]:
     kernel = cupy.RawKernel(SPIN, "spin")
 
     def launch(stream: int, y: int, x: int) -> None:
-        arguments = (np.uint64(y), np.uint64(x), np.int32(X.size), np.int32(400_000))
+        arguments = (np.uint64(y), np.uint64(x), np.int32(X.size), np.int32(2_000_000))
         with cupy_stream(stream):
             kernel((4,), (1024,), arguments)
 
