@@ -32,7 +32,7 @@ _COUNTS = ([2, 0, 1], [0, 3, 1], [1, 1, 4])
 
 
 @dataclass(frozen=True)
-class _Source:
+class _RowSource:
     """A value that a loop reads rows of.
 
     Attributes:
@@ -73,8 +73,8 @@ class _Ragged:
     """
 
     loop: onnx.NodeProto
-    rows: _Source
-    counts: _Source
+    rows: _RowSource
+    counts: _RowSource
     is_repeated: bool
 
 
@@ -175,11 +175,16 @@ class _Read:
     match: Match
     body: onnx.GraphProto
     stored: Mapping[str, _Array]
-    sources: Sequence[_Source]
+    sources: Sequence[_RowSource]
     sizes: Mapping[str, tuple[str, int]]
 
     def appends(
-        self, piece: str, rows: _Source, counts: _Source, numbers: list[int], is_repeated: bool
+        self,
+        piece: str,
+        rows: _RowSource,
+        counts: _RowSource,
+        numbers: list[int],
+        is_repeated: bool,
     ) -> bool:
         """Whether each run appends what is expected, for these numbers.
 
@@ -231,12 +236,12 @@ def _read(match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.Node
     return _Read(match, body, stored, [each for each in sources if each.name not in sizes], sizes)
 
 
-def _source(match: Match, name: str) -> _Source:
+def _source(match: Match, name: str) -> _RowSource:
     split = match.producer(name)
     if split is None or not is_op(split, "SplitToSequence") or not _takes_rows(match, split):
-        return _Source(name, name)
+        return _RowSource(name, name)
     has_axis = all(each.i for each in split.attribute if each.name == "keepdims")
-    return _Source(
+    return _RowSource(
         name, split.input[0], is_sequence=True, has_axis=len(split.input) > 1 or has_axis
     )
 

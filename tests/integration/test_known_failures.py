@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pluginkit import BuildOptions, Copy, Input, Output, Plugin, float32, int64
+from pluginkit.cli.main import main
 from pluginkit.discovery import find_plugins
 from pluginkit.engine import build_engine
 from pluginkit.engine.parse.known_failures import known_failures
@@ -121,6 +122,50 @@ def test_a_size_from_a_plugin_is_refused_where_a_size_is_read(
     made = model(nodes, [value("x", [8])], [value("y", None)], zero=np.array([0]))
     found = list(known_failures(made, {Counted.spec.key: Counted}, "tensorrt_rtx"))
     assert [one.node for one in found] == ([f"{op_type} 'reads'"] if is_refused else [])
+
+
+def _text(text: str) -> onnx.ModelProto:
+    return onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 18]> g {text}')
+
+
+#: The model, the nodes that are left, and the reason.
+BEYOND = {
+    "growing": (
+        """(float[n, 3] x, int64 runs) => (float[m, 3] y)
+        <bool go = {1}, float[1, 3] start = {1, 2, 3}>
+        { y = Loop (runs, go, start) <body = b (int64 i, bool c, float[k, 3] r)
+          => (bool d, float[l, 3] e)
+          { d = Identity(c) p = Tanh(r) e = Concat<axis = 0>(r, p) }> }""",
+        ["Loop"],
+        "its body appends to 'r'",
+    ),
+    "sequence": (
+        """(float[n, 3] x, int64[n] sizes) => (float[n, 3] y) <int64 zero = {0}>
+        { s = SplitToSequence<axis = 0>(x, sizes) y = SequenceAt(s, zero) }""",
+        ["SplitToSequence", "SequenceAt"],
+        "TensorRT has no sequences.",
+    ),
+    "strings": ("(string[2] x) => (string[2] y) { y = Identity(x) }", ["Identity"], "strings"),
+    "shorts": (
+        "(float[2] x) => (int16[2] y) { y = Cast<to = 5>(x) }",
+        ["Cast"],
+        "'y' is int16, which no engine has as an input or output. Declare it as int32",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_what_no_plugin_could_take_has_a_reason_of_its_own(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text, nodes, reason = BEYOND[name]
+    path = tmp_path / "m.onnx"
+    onnx.save(_text(text), path)
+    left = scan(path, flavour="tensorrt_rtx").left
+    assert [one.node.op_type for one in left] == nodes
+    assert all(reason in one.reason for one in left)
+    assert main(["scan", str(path), "--tensorrt", "tensorrt_rtx"]) == 1
+    assert "To begin a plugin" not in capfd.readouterr().out
 
 
 def test_a_size_output_is_a_size() -> None:

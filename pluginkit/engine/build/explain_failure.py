@@ -7,21 +7,18 @@ from typing import TYPE_CHECKING
 import onnx
 
 from pluginkit.engine.build.builder_words import complaint_in
-from pluginkit.engine.parse.known_failures import BLOCKED, BLOCKED_REASON, known_failures
+from pluginkit.engine.parse.known_failures import (
+    BLOCKED,
+    BLOCKED_REASON,
+    WIDER_TYPES,
+    known_failures,
+)
 from pluginkit.errors import BuildError, ParseError
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.trt.flavour import Flavour
 
 if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
-
-#: Integers that no engine can take or give, and those that hold their values.
-_WIDER = {
-    onnx.TensorProto.INT16: "int32",
-    onnx.TensorProto.UINT16: "int32",
-    onnx.TensorProto.UINT32: "int64",
-    onnx.TensorProto.UINT64: "int64",
-}
 
 
 def explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour) -> None:
@@ -61,7 +58,7 @@ def _explain_signature(error: ParseError, rewrite: RewriteResult) -> None:
     stored = {tensor.name for tensor in graph.initializer}
     named = [("input", value) for value in graph.input if value.name not in stored]
     named += [("output", value) for value in graph.output]
-    found = [pair for pair in named if pair[1].type.tensor_type.elem_type in _WIDER]
+    found = [pair for pair in named if pair[1].type.tensor_type.elem_type in WIDER_TYPES]
     if not found:
         return
     kind, value = found[0]
@@ -69,11 +66,12 @@ def _explain_signature(error: ParseError, rewrite: RewriteResult) -> None:
     others = f", and {len(found) - 1} more like it" if len(found) > 1 else ""
     error.message = (
         f"{kind} '{value.name}' is {dtype_of_elem_type(elem_type)}, which no engine has as an "
-        f"{kind}{others}; expected {_WIDER[elem_type]}."
+        f"{kind}{others}; expected {WIDER_TYPES[elem_type]}."
     )
     limit = " below 2**63" if elem_type == onnx.TensorProto.UINT64 else ""
-    cast = dtype_of_elem_type(elem_type) if kind == "input" else _WIDER[elem_type]
+    wide = WIDER_TYPES[elem_type]
+    cast = dtype_of_elem_type(elem_type) if kind == "input" else wide
     error.fix = (
-        f"declare it as {_WIDER[elem_type]}, which holds its values{limit}, and cast to {cast} "
-        "inside the model; pluginkit computes in the wider type there."
+        f"declare it as {wide}, which holds its values{limit}, and cast to {cast} inside "
+        "the model; pluginkit computes in the wider type there."
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx
 
 from pluginkit.contract.plugin import Plugin, Plugins
-from pluginkit.onnx.model.graphs import Scope, describe, is_op, scopes
+from pluginkit.onnx.inference.element_types import dtype_of_elem_type
+from pluginkit.onnx.model.graphs import Scope, bodies, describe, is_op, scopes
 from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 
 #: Operators of which these inputs are shapes or sizes, by position.
@@ -36,6 +37,29 @@ _NO_KERNEL = {
         "NonMaxSuppression": "tensorrt_rtx has no kernel for NonMaxSuppression; it parses, and "
         "does not build. Replace it by a plugin, end the model before it, or build with tensorrt.",
     }
+}
+_SEQUENCES = frozenset(
+    {
+        *("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty"),
+        *("SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence"),
+    }
+)
+_NO_SEQUENCES = (
+    "TensorRT has no sequences. pluginkit replaces one whose length is known before the model "
+    "runs, or to which a loop appends tensors of one shape; this is no such one, or an output of "
+    "the model. Split into a stored number of tensors, or pad them to one size."
+)
+_NO_STRINGS = (
+    "it reads or makes strings, and TensorRT has no tensors of them. Encode words as integers "
+    "before the engine, and look up names of classes after it."
+)
+_NO_ENGINE = "which no engine has as an input or output"
+#: Integers that no engine can take or give, and those that hold their values.
+WIDER_TYPES: Mapping[int, str] = {
+    onnx.TensorProto.INT16: "int32",
+    onnx.TensorProto.UINT16: "int32",
+    onnx.TensorProto.UINT32: "int64",
+    onnx.TensorProto.UINT64: "int64",
 }
 #: The domain of the operators that ONNX Runtime's last level of optimization writes.
 BLOCKED = "com.microsoft.nchwc"
@@ -74,13 +98,20 @@ def known_failures(
         likely: whether to yield nodes too that may build, to explain a build that has failed.
     """
     for scope in scopes(model):
-        makers = _plugin_values(scope, plugins)
+        makers, untaken = _plugin_values(scope, plugins), _untaken(scope)
         for position, node in enumerate(scope.graph.node):
-            reason = _reason(node, makers, flavour)
+            names = [name for name in (*node.input, *node.output) if name in untaken]
+            values = "\n".join(dict.fromkeys(untaken[name] for name in names))
+            reason = _reason(node, makers, flavour) or values or None
             if reason is None and scope.outer is not None and flavour == "tensorrt_rtx":
                 reason = _reason_in_body(plugin_of_node(node, plugins), likely=likely)
             if reason is not None:
                 yield KnownFailure(scope.path, position, describe(node), reason)
+
+
+def is_beyond_plugins(reason: str) -> bool:
+    """Whether it is a reason against a node that no plugin could take either."""
+    return reason in (_NO_SEQUENCES, _NO_STRINGS, BLOCKED_REASON) or _NO_ENGINE in reason
 
 
 def _reason(
@@ -93,6 +124,10 @@ def _reason(
     reason = _NO_KERNEL.get(flavour, {}).get(node.op_type)
     if reason is not None or flavour != "tensorrt_rtx":
         return reason
+    if node.op_type in _SEQUENCES:
+        return _NO_SEQUENCES
+    if node.op_type == "Loop":
+        return _reason_of_loop(node)
     for at in _SHAPE_INPUTS.get(node.op_type, ()):
         if at < len(node.input) and node.input[at] in makers:
             made_by, plugin = makers[node.input[at]]
@@ -102,6 +137,22 @@ def _reason(
                 f"which {type(plugin).__name__} declares with SizeOutput, or compute the size with "
                 "ONNX's operators (--skip the rewrite that made the plugin)."
             )
+    return None
+
+
+def _reason_of_loop(node: onnx.NodeProto) -> str | None:
+    """Return why a Loop is not built; None unless its body appends to what it carries."""
+    for _, body in bodies(node):
+        grown = {name: each for each in body.node for name in each.output}
+        for before, after in zip(body.input[2:], body.output[1:], strict=False):
+            made = grown.get(after.name)
+            if made is not None and is_op(made, "Concat") and before.name in made.input:
+                return (
+                    f"its body appends to '{before.name}', and TensorRT's loops carry values of "
+                    "one shape. Let the loop collect what it appends: in PyTorch, append to a "
+                    "list, which torch.stack joins after the loop, or write to a tensor of the "
+                    "final size."
+                )
     return None
 
 
@@ -124,6 +175,27 @@ def _reason_in_body(plugin: Plugin | None, *, likely: bool) -> str | None:
         f"plugins there. Define {name}.workspace_bound, from which pluginkit makes it an output "
         "that nothing reads; or move the node out of the If, Loop or Scan."
     )
+
+
+def _untaken(scope: Scope) -> dict[str, str]:
+    """Return why no engine has the values of a scope that are strings, or wide integers outside."""
+    graph = scope.graph
+    outside: list[onnx.ValueInfoProto] = []
+    if isinstance(graph, onnx.GraphProto):
+        outside = [*graph.input, *graph.output]
+    found = {
+        each.name: _NO_STRINGS
+        for each in (*graph.value_info, *outside)
+        if each.type.tensor_type.elem_type == onnx.TensorProto.STRING
+    }
+    for each in outside if scope.outer is None else ():
+        elem_type = each.type.tensor_type.elem_type
+        if elem_type in WIDER_TYPES:
+            found[each.name] = (
+                f"'{each.name}' is {dtype_of_elem_type(elem_type)}, {_NO_ENGINE}. Declare it as "
+                f"{WIDER_TYPES[elem_type]}, which holds its values."
+            )
+    return found
 
 
 def _plugin_values(scope: Scope, plugins: Plugins) -> dict[str, tuple[str, Plugin]]:
