@@ -112,10 +112,10 @@ class _Body:
         last = total if _is(total, "If") else None
         if last is not None:
             total = _maker(last.attrs["else_branch"].outputs[0])
-        if not any(_is(total, each) for each in _REDUCTIONS[last is None]):
+        if total is None or total.domain or total.op not in _REDUCTIONS[last is None]:
             return None
         rows = _maker(total.inputs[0])
-        cut = rows if _is(rows, "If") and total.op == "ReduceMax" else None
+        cut = rows if total.op == "ReduceMax" and _is(rows, "If") else None
         if cut is not None:
             rows = _maker(cut.attrs["else_branch"].outputs[0])
         if (
