@@ -442,11 +442,13 @@ def embedding_bag_max() -> Made:
 
 @model(dynamic="at:0 starts:0 factors:0")
 def embedding_bag_of_factors() -> Made:
-    bag = nn.EmbeddingBag(10, 4, mode="sum")
-    inputs = {"at": integers(0, 10, 9), "starts": torch.tensor([0, 2, 5]), "factors": normal(9)}
-    return lambda at, starts, factors: F.embedding_bag(
-        at, bag.weight.detach(), starts, mode="sum", per_sample_weights=factors
-    ), inputs
+    table = normal(10, 4)
+
+    def bag(at: torch.Tensor, starts: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+        return F.embedding_bag(at, table, starts, mode="sum", per_sample_weights=factors)
+
+    starts = torch.tensor([0, 2, 5])
+    return bag, {"at": integers(0, 10, 9), "starts": starts, "factors": normal(9)}
 
 
 @model()
