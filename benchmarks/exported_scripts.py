@@ -78,6 +78,24 @@ def rows_repeated_by_durations() -> Made:
     )
 
 
+@model()
+def few_rows_repeated_by_durations() -> Made:
+    return (
+        lambda x, durations: x.repeat_interleave(durations.exp().round().long(), 0),
+        {"x": normal(3, 4), "durations": normal(3)},
+    )
+
+
+@model(dynamic="x:1")
+def cut_at_a_predicted_length() -> Made:
+    class Cut(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            length = torch.sigmoid(x.mean()) * x.size(1)
+            return x[:, : int(length.round().long())]
+
+    return torch.jit.script(Cut()), {"x": normal(2, 9, 4)}
+
+
 @model(dynamic="x:0 lengths:0")
 def starts_of_rows() -> Made:
     class Starts(nn.Module):
