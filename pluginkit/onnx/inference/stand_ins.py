@@ -245,7 +245,10 @@ def _trees(node: onnx.NodeProto, attributes: _Attributes) -> Iterator[onnx.NodeP
     yield _node("ArgMax", node.input[:1], [f"{column}::index"], axis=1)
     to = onnx.TensorProto.FLOAT if weights is None else weights.data_type
     yield _node("Cast", [f"{column}::index"], [column], to=to)
-    yield _node("Concat", [column] * attributes.get("n_targets", 1), node.output[:1], axis=1)
+    sizes = [1, max(attributes.get("n_targets", 1), 0)]
+    shape = onnx.helper.make_tensor("", onnx.TensorProto.INT64, [2], sizes)
+    yield _node("Constant", [], [f"{column}::shape"], value=shape)
+    yield _node("Expand", [column, f"{column}::shape"], node.output[:1])
 
 
 #: Operators on which onnx's inference ends the process if their input has no type.
