@@ -114,8 +114,9 @@ def _may_have_bodies(op_type: str) -> bool:
     """Whether nodes have bodies, as few of ONNX's operators have."""
     if not onnx.defs.has(op_type):
         return True
+    kinds = onnx.defs.OpSchema.AttrType
     attributes = onnx.defs.get_schema(op_type).attributes
-    return any(each.type.value in _BODIES for each in attributes.values())
+    return any(each.type in (kinds.GRAPH, kinds.GRAPHS) for each in attributes.values())
 
 
 def has_bodies(node: onnx.NodeProto) -> bool:
