@@ -19,10 +19,18 @@ from pluginkit.bench.workload import Peer, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.cholesky import Cholesky
 
+#: What many blocks take, beside the matrices of the other benchmarks.
+LARGE = {
+    "one of 128": (1, 128, 128),
+    "one of 512": (1, 512, 512),
+    "one of 1000": (1, 1000, 1000),
+    "several large matrices": (16, 512, 512),
+}
+
 
 def workloads() -> Iterator[Workload]:
     """Yield every case in float32, the only type of the peer, and two of the upper triangle."""
-    for case, shape in CASES.items():
+    for case, shape in (CASES | LARGE).items():
         yield Workload(case, "lower", Cholesky(), (float32,), _draw(shape), SAMPLE)
     for case in ("filters", "blocks"):
         yield Workload(case, "upper", Cholesky(upper=True), (float32,), _draw(CASES[case]), SAMPLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -25,9 +25,10 @@ from pluginkit.plugins._cuda.elimination import TOLERANCE, drawn_matrices
 from pluginkit.plugins.cholesky.launches import (
     DEFINES,
     LANES,
+    PANEL_DEFINES,
     SHARED_TEAM,
     TEAM,
-    launch_of,
+    launches_of,
     workspace_bound,
     workspace_bytes,
 )
@@ -66,10 +67,16 @@ class Cholesky(Plugin):
         "kernel.cu", "cholesky_of_rows<{T}, {LANES}>", {"LANES": LANES}, defines=DEFINES
     )
     shared_kernel = CudaKernel(
-        "kernel.cu", f"cholesky_of_panels<{{T}}, {SHARED_TEAM}, true>", defines=DEFINES
+        "kernel.cu", f"cholesky_of_tiles<{{T}}, {SHARED_TEAM}, true>", defines=DEFINES
     )
     panel_kernel = CudaKernel(
-        "kernel.cu", f"cholesky_of_panels<{{T}}, {TEAM}, false>", defines=DEFINES
+        "panel.cu",
+        "cholesky_of_panel<{T}, {upper}, {IS_FIRST}>",
+        {"IS_FIRST": (True, False)},
+        defines=PANEL_DEFINES,
+    )
+    block_kernel = CudaKernel(
+        "kernel.cu", f"cholesky_of_tiles<{{T}}, {TEAM}, false>", defines=DEFINES
     )
 
     def output_shapes(self, X: TensorDesc) -> tuple[Shape, Shape]:  # noqa: N803  # the formula's
@@ -90,9 +97,9 @@ class Cholesky(Plugin):
         L: TensorDesc,  # noqa: N803
         info: TensorDesc,
         workspace: Workspace,
-    ) -> Launch:
-        """Return one launch; some lanes or a block take a matrix, by its size."""
-        return launch_of(self, X, L, info, workspace)
+    ) -> Sequence[Launch]:
+        """Return one launch, or one for each panel; launches.py says which."""
+        return launches_of(self, X, L, info, workspace)
 
     def reference(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
         """Compute the same in numpy, column by column."""
@@ -116,7 +123,7 @@ class Cholesky(Plugin):
             x = root @ root.mT + np.eye(root.shape[-1], dtype=np.float32)
             x[..., :-1, -1:] *= 3  # in the triangle that is not read
             yield Case(name, [x])
-        for name, size in (("upper", 9), ("upper_of_a_block", 40), ("upper_in_workspace", 97)):
+        for name, size in (("upper", 9), ("upper_of_a_block", 40), ("upper_in_panels", 131)):
             root = np.random.default_rng(size).normal(size=(2, size, size)) / size**0.5
             x = root @ root.mT + np.eye(size)
             yield Case(name, [x.astype(np.float32)], {"upper": True})

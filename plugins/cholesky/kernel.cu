@@ -1,15 +1,17 @@
 // Cholesky: A = L L^T for many matrices in float32, of which one triangle is read.
 //
 //   cholesky_of_rows    up to 32 x 32: a lane holds a row in registers
-//   cholesky_of_panels  larger: a block takes a matrix, TILE columns at a time. A warp factors the tile on the diagonal
+//   cholesky_of_tiles   larger: a block takes a matrix, TILE columns at a time. A warp factors the tile on the diagonal
 //                       as above, each thread solves a row below it, and warps subtract the products from what is right.
+//
+// panel.cu has what many blocks do for a matrix that shared memory is too small for.
 //
 // From a pivot on that is not above 0, columns are NaN.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::BLOCK, pluginkit::PITCH_GAP, pluginkit::TILE;  // from __init__.py
+using pluginkit::BLOCK, pluginkit::PITCH_GAP, pluginkit::TILE;  // from launches.py
 
 static_assert(TILE == 8, "some lanes of a warp factor a tile");
 
@@ -136,7 +138,7 @@ __device__ __forceinline__ void subtract_products(const Columns& matrix, int row
 // diagonal to `padded` rows, a multiple of TILE.
 template <typename T, int TEAM, bool SHARED>
 __global__ void __launch_bounds__(TEAM, SHARED ? 8 : 1)
-    cholesky_of_panels(T* __restrict__ y, int* __restrict__ infos, const T* __restrict__ matrices,
+    cholesky_of_tiles(T* __restrict__ y, int* __restrict__ infos, const T* __restrict__ matrices,
                        float* __restrict__ workspace, int size, int padded, bool is_upper) {
     extern __shared__ float4 shared[];
     __shared__ float inverses[TILE];

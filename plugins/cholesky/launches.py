@@ -1,7 +1,8 @@
-"""The launch of Cholesky: some lanes or a block take a matrix, by its size."""
+"""The launches of Cholesky: some lanes, a block, or many blocks take a matrix, by its size."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pluginkit import (
@@ -10,6 +11,7 @@ from pluginkit import (
     TensorDesc,
     Workspace,
     ceil_div,
+    dim_max,
     int32,
     int64,
     known,
@@ -30,10 +32,17 @@ _KEPT = 96
 
 #: The threads of a block whose matrix is in shared memory, and of one that uses the workspace.
 SHARED_TEAM, TEAM = 128, 512
+#: Many blocks take a larger matrix, with a launch for each panel of columns; one block takes a
+#: matrix of more rows than the last of these, the most for which so many panels are launched.
+_ROWS = (256, 1024, 4096)
+_PANEL, _PANEL_THREADS = 32, 256
+#: The rows and columns that a block updates after a panel.
+_EDGE = 64
 #: How many lanes take a matrix that has no more rows.
 LANES = (4, 8, 16, 32)
 #: The constants that the kernels share with Python.
 DEFINES = {"BLOCK": _BLOCK, "PITCH_GAP": _PITCH_GAP, "TILE": _TILE}
+PANEL_DEFINES = {"EDGE": _EDGE, "PANEL": _PANEL, "PANEL_THREADS": _PANEL_THREADS}
 
 
 def workspace_bytes(x: TensorDesc) -> Dim:
@@ -47,21 +56,38 @@ def workspace_bound(x: TensorDesc) -> Dim:
     return product(x.shape[:-2]) * _nbytes(x)
 
 
-def launch_of(
+def launches_of(
     plugin: Cholesky, x: TensorDesc, factor: TensorDesc, info: TensorDesc, workspace: Workspace
-) -> Launch:
-    """Return one launch."""
+) -> Sequence[Launch]:
+    """Return the launches."""
     count, size = known(product(x.shape[:-2])), known(x.shape[-1])
     if size <= LANES[-1]:
         lanes = next(each for each in LANES if size <= each)
         grid, constants = ceil_div(count, _BLOCK // lanes), {"LANES": lanes}
         arguments = (factor, info, x, int64(count), int32(size), plugin.upper)
-        return Launch(plugin.row_kernel, grid, _BLOCK, arguments, constants=constants)
+        return (Launch(plugin.row_kernel, grid, _BLOCK, arguments, constants=constants),)
     padded = _padded(x)
     args = (factor, info, x, workspace, int32(size), int32(padded), plugin.upper)
     if padded <= _KEPT:
-        return Launch(plugin.shared_kernel, count, SHARED_TEAM, args, _nbytes(x))
-    return Launch(plugin.panel_kernel, count, TEAM, args)
+        return (Launch(plugin.shared_kernel, count, SHARED_TEAM, args, _nbytes(x)),)
+    if size > _ROWS[-1]:
+        return (Launch(plugin.block_kernel, count, TEAM, args),)
+    return tuple(_panel_launches(plugin, x, factor, info, workspace))
+
+
+def _panel_launches(
+    plugin: Cholesky, x: TensorDesc, factor: TensorDesc, info: TensorDesc, workspace: Workspace
+) -> Iterator[Launch]:
+    """Yield a launch for each panel."""
+    count, size = known(product(x.shape[:-2])), known(x.shape[-1])
+    rows = next(rows for rows in _ROWS if size <= rows)
+    for first in range(0, rows, _PANEL):
+        matrices = where(first < size, count, 0)
+        edges = ceil_div(where(first + _PANEL < size, size - first - _PANEL, 0), _EDGE)
+        tiles = dim_max(edges * (edges + 1) // 2, 1)
+        args = (factor, info, x, workspace, int32(size), int32(first))
+        grid, constants = (matrices, tiles), {"IS_FIRST": first == 0}
+        yield Launch(plugin.panel_kernel, grid, _PANEL_THREADS, args, constants=constants)
 
 
 def _padded(x: TensorDesc) -> int:

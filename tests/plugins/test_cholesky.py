@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pluginkit.plugins.cholesky import Cholesky
+from pluginkit.plugins.cholesky import Cholesky, launches
 from pluginkit.testing import run_kernels
 from tests.plugins.compilation import (
     QUICK,
@@ -33,12 +33,34 @@ def test_numpy_agrees(shape, upper):
 
 
 @pytest.mark.slow
-def test_a_matrix_larger_than_shared_memory():
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("size", [97, 163])
+def test_many_blocks_take_a_matrix_larger_than_shared_memory(size, upper):
+    x = positive_definite(2, size, size)
+    factor, info = on_machine(np.triu(x) if upper else np.tril(x), upper=upper)
+    expected = np.linalg.cholesky(x.astype(np.float64))
+    np.testing.assert_allclose(factor, expected.mT if upper else expected, rtol=1e-4, atol=1e-4)
+    assert not info.any()
+
+
+@pytest.mark.slow
+def test_the_first_pivot_that_is_not_positive_may_be_in_a_later_panel():
+    x = positive_definite(2, 101, 101)
+    x[0, 70, 70], x[1, 99, 99] = -1, np.nan
+    factor, info = on_machine(x)
+    assert info.tolist() == [71, 100]
+    for matrix, pivot in zip(factor, info, strict=True):
+        assert np.isfinite(matrix[:, : pivot - 1]).all()
+        assert np.isnan(np.tril(matrix)[pivot - 1 :, pivot - 1]).all()
+
+
+@pytest.mark.slow
+def test_one_block_takes_a_matrix_of_more_rows_than_panels_are_launched_for(monkeypatch):
+    monkeypatch.setattr(launches, "_ROWS", (64,))
     x = positive_definite(1, 97, 97)
     factor, _ = on_machine(x)
-    np.testing.assert_allclose(
-        factor, np.linalg.cholesky(x.astype(np.float64)), rtol=1e-4, atol=1e-4
-    )
+    expected = np.linalg.cholesky(x.astype(np.float64))
+    np.testing.assert_allclose(factor, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [4, 35])
