@@ -3,7 +3,7 @@
     python benchmarks/cum_prod.py
 
 which is ``pluginkit bench CumProd --peers benchmarks/cum_prod.py`` with the results written to
-benchmarks/results. Factors are powers of two, so that products are exact in any order.
+benchmarks/results. Factors are 1 or -1, so that products are exact in any order, or as DRAWN says.
 """
 
 from __future__ import annotations
@@ -26,20 +26,38 @@ CASES = {
     "inside": ((64, 128, 1024), 1),
     "few long rows": ((8, 262_144), 1),
     "one vector": ((65_536,), 0),
+    "one long vector": ((1 << 25,), 0),
+    "odd rows": ((4096, 8191), 1),
+    "few columns": ((100_000, 64), 0),
+    "vanishing": ((4096, 8192), 1),
+    "with zeros": ((4096, 8192), 1),
+}
+#: What of the first axis is compared.
+SAMPLE = (slice(65_536),)
+#: What is made of ones of both signs and of numbers from 0 to 1.
+DRAWN: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "vanishing": lambda xp, ones, numbers: numbers,
+    "with zeros": lambda xp, ones, numbers: xp.where(numbers < 0.001, 0, ones),
 }
 
 
 def workloads() -> Iterator[Workload]:
     """Yield every case in two types."""
-    for case, (shape, axis) in CASES.items():
+    for case, (_, axis) in CASES.items():
         for dtype in (float32, float16):
-            yield Workload(case, f"axis {axis}", CumProd(axis=axis), (dtype,), _inputs(shape))
+            plugin = CumProd(axis=axis)
+            yield Workload(case, f"axis {axis}", plugin, (dtype,), _inputs(case), SAMPLE)
 
 
-def _inputs(shape: tuple[int, ...]) -> Callable[[Any, int], list[Any]]:
+def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
+    shape, _ = CASES[case]
+
     def make(xp: Any, seed: int) -> list[Any]:
-        signs = xp.random.default_rng(seed).integers(0, 2, shape, dtype=xp.int8)
-        return [signs.astype(xp.float32) * 2 - 1]
+        rng = xp.random.default_rng(seed)
+        ones = rng.integers(0, 2, shape, dtype=xp.int8).astype(xp.float32) * 2 - 1
+        if case in DRAWN:
+            return [DRAWN[case](xp, ones, rng.random(shape, dtype=xp.float32))]
+        return [ones]
 
     return make
 

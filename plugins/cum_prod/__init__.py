@@ -23,12 +23,9 @@ from pluginkit import (
     int32,
     int64,
 )
-from pluginkit.plugins.cum_prod.launches import (
-    ROW_DEFINES,
-    SCAN_DEFINES,
-    steps_of,
-    workspace_bytes,
-)
+from pluginkit.plugins.cum_prod.launches import DEFINES, LANES, steps_of, workspace_bytes
+
+_DOWN = {"DOWN": (True, False)}  # whether the elements of a row are not contiguous
 
 
 class CumProd(Plugin):
@@ -63,10 +60,11 @@ class CumProd(Plugin):
     x = Input("T", ranks=(1, 8))
     y = Output("T", like="x")
 
-    inner_kernel = CudaKernel("kernel.cu", "cum_prod_inner<{T}>", defines=ROW_DEFINES)
-    row_kernel = CudaKernel("kernel.cu", "cum_prod_rows<{T}>", defines=ROW_DEFINES)
-    part_kernel = CudaKernel("scan.cu", "reduce_parts<{T}>", defines=SCAN_DEFINES)
-    scan_kernel = CudaKernel("scan.cu", "scan_parts<{T}>", defines=SCAN_DEFINES)
+    lane_kernel = CudaKernel(
+        "kernel.cu", "cum_prod_of_lanes<{T}, {LANES}>", {"LANES": LANES}, defines=DEFINES
+    )
+    part_kernel = CudaKernel("scan.cu", "reduce_parts<{T}, {DOWN}>", _DOWN, defines=DEFINES)
+    scan_kernel = CudaKernel("scan.cu", "scan_parts<{T}, {DOWN}>", _DOWN, defines=DEFINES)
 
     def check(self, x: TensorDesc) -> None:
         """Check that x has the axis."""

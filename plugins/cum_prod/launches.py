@@ -1,31 +1,41 @@
-"""The launches of CumProd: a thread for each of many rows, or blocks for few long ones."""
+"""The launches of CumProd: lanes for each of many short rows, or blocks for long ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pluginkit import Launch, Step, TensorDesc, Workspace, ceil_div, int64, known, product
+from pluginkit import (
+    Launch,
+    Step,
+    TensorDesc,
+    Workspace,
+    ceil_div,
+    dim_max,
+    dim_min,
+    int64,
+    known,
+    product,
+)
 
 if TYPE_CHECKING:
     from pluginkit.plugins.cum_prod import CumProd
 
-#: Where threads take rows: those of a block, and the elements of a row in a tile.
-_ROW_THREADS, _WIDTH = 128, 32
-#: Where blocks take rows: their threads, and the adjacent elements of a thread.
-_SCAN_THREADS, _ITEMS = 256, 8
-_TILE = _SCAN_THREADS * _ITEMS
-#: Longer rows are taken by blocks, unless with so many threads a large GPU is busy with threads
-#: that read adjacent elements.
-_SHORT, _MANY = 256, 16384
+#: The adjacent elements of a thread.
+_ITEMS = 8
+#: How many lanes take a contiguous row of no more than their elements. One lane takes a row of up
+#: to _SHORT elements that are not contiguous.
+LANES, _SHORT = (1, 2, 4, 8, 16, 32), 64
+_THREADS = 256
+#: The adjacent rows of a block whose elements are not contiguous.
+_ROWS = 32
 #: With this many blocks a large GPU is busy; fewer rows are shared.
-_BUSY_BLOCKS = 528
+_BUSY_BLOCKS = 792
 #: The bytes of one product in the workspace.
 _PRODUCT_BYTES = 8
 
 #: The constants that the kernels share with Python.
-ROW_DEFINES = {"THREADS": _ROW_THREADS, "WIDTH": _WIDTH}
-SCAN_DEFINES = {"THREADS": _SCAN_THREADS, "ITEMS": _ITEMS}
+DEFINES = {"ITEMS": _ITEMS, "THREADS": _THREADS}
 
 
 def _sizes(plugin: CumProd, x: TensorDesc) -> tuple[int, int, int]:
@@ -35,37 +45,39 @@ def _sizes(plugin: CumProd, x: TensorDesc) -> tuple[int, int, int]:
     return known(product(x.shape[:axis])) * inner, known(x.shape[axis]), inner
 
 
-def _parts(rows: int, size: int, inner: int) -> int:
-    """Return how many blocks take a row; 0 where a thread does."""
-    if rows == 0 or size <= _SHORT or (inner > 1 and rows >= _MANY):
-        return 0
-    return max(1, min(_BUSY_BLOCKS // rows, size // _TILE))
+def _lanes(size: int, inner: int) -> int:
+    """Return how many lanes take a row; 0 where blocks do."""
+    if inner > 1:
+        return 1 if size <= _SHORT else 0
+    return next((lanes for lanes in LANES[1:] if size <= lanes * _ITEMS), 0)
+
+
+def _grid(rows: int, size: int, inner: int) -> tuple[int, int]:
+    """Return how many blocks there are beside each other, and how many share a row."""
+    of_block = 1 if inner == 1 else _ROWS
+    blocks, tile = known(ceil_div(rows, of_block)), _THREADS // of_block * _ITEMS
+    return blocks, known(dim_max(1, dim_min(_BUSY_BLOCKS // dim_max(blocks, 1), size // tile)))
 
 
 def workspace_bytes(plugin: CumProd, x: TensorDesc) -> int:
     """Return room for the product of each part where blocks share rows."""
-    rows, *sizes = _sizes(plugin, x)
-    parts = _parts(rows, *sizes)
+    rows, size, inner = _sizes(plugin, x)
+    parts = 1 if _lanes(size, inner) else _grid(rows, size, inner)[1]
     return rows * parts * _PRODUCT_BYTES if parts > 1 else 0
 
 
 def steps_of(plugin: CumProd, x: TensorDesc, y: TensorDesc, workspace: Workspace) -> Sequence[Step]:
     """Return the launches."""
     rows, size, inner = _sizes(plugin, x)
-    parts, flags = _parts(rows, size, inner), (plugin.exclusive, plugin.reverse)
-    if parts == 0:
-        grid = ceil_div(rows, _ROW_THREADS)
-        sizes = (int64(rows), int64(size))
-        if inner > 1:
-            of_inner = (y, x, *sizes, int64(inner), *flags)
-            return (Launch(plugin.inner_kernel, grid, _ROW_THREADS, of_inner),)
-        return (Launch(plugin.row_kernel, grid, _ROW_THREADS, (y, x, *sizes, *flags)),)
-    products = workspace.first(rows * parts * _PRODUCT_BYTES) if parts > 1 else None
-    lengths, grid_of_parts = (int64(size), int64(inner)), (rows, parts)
-    scan = Launch(
-        plugin.scan_kernel, grid_of_parts, _SCAN_THREADS, (y, x, products, *lengths, *flags)
-    )
+    sizes = (int64(rows), int64(size), int64(inner))
+    whole = (*sizes, plugin.exclusive, plugin.reverse)
+    if lanes := _lanes(size, inner):
+        blocks, of_lanes = ceil_div(rows * lanes, _THREADS), {"LANES": lanes}
+        return (Launch(plugin.lane_kernel, blocks, _THREADS, (y, x, *whole), constants=of_lanes),)
+    grid, down = _grid(rows, size, inner), {"DOWN": inner > 1}
+    products = workspace.first(rows * grid[1] * _PRODUCT_BYTES) if grid[1] > 1 else None
+    scan = Launch(plugin.scan_kernel, grid, _THREADS, (y, x, products, *whole), constants=down)
     if products is None:
         return (scan,)
-    arguments = (products, x, *lengths, plugin.reverse)
-    return Launch(plugin.part_kernel, grid_of_parts, _SCAN_THREADS, arguments), scan
+    parts = (products, x, *sizes, plugin.reverse)
+    return Launch(plugin.part_kernel, grid, _THREADS, parts, constants=down), scan

@@ -8,71 +8,124 @@
 
 #include <cuda/std/type_traits>
 
-// mantissa * 2^exponent. The exponent is 0 as long as the mantissa is far from overflow, which saves its part of the work.
+using pluginkit::ITEMS;  // from launches.py
+
+// mantissa * 2^exponent
 struct FloatProduct {
+    using Plain = float;
     float mantissa;
     int exponent;
 
-    static constexpr float LEAST = 0x1p-60f, MOST = 0x1p60f;
     // Far beyond every float, so that rows of any length leave room for one more sum.
     static constexpr int MOST_EXPONENT = 1 << 29;
+    // Between these a float is far from overflow, also when a float times a power of two multiplies it.
+    static constexpr float LEAST = 0x1p-60f, MOST = 0x1p60f;
 
-    __device__ __forceinline__ static int sum(int a, int b) { return min(max(a + b, -MOST_EXPONENT), MOST_EXPONENT); }
-
-    __device__ __forceinline__ FloatProduct normalised() const {
-        if (mantissa == 0.0f || !isfinite(mantissa)) return {mantissa, 0};
-        int more;
-        const float fraction = frexpf(mantissa, &more);
-        return {fraction, sum(exponent, more)};
-    }
-
+    // The product of some normalised mantissas is far from overflow, too.
     __device__ __forceinline__ FloatProduct times(FloatProduct other) const {
-        const float product = mantissa * other.mantissa;
-        if (fabsf(product) >= LEAST && fabsf(product) <= MOST) return {product, sum(exponent, other.exponent)};
-        const FloatProduct a = normalised(), b = other.normalised();
-        return {a.mantissa * b.mantissa, sum(a.exponent, b.exponent)};
+        return {mantissa * other.mantissa, exponent + other.exponent};
     }
 
-    __device__ __forceinline__ float value() const { return exponent == 0 ? mantissa : ldexpf(mantissa, exponent); }
-
-    __device__ __forceinline__ FloatProduct of_lane_before(int lanes) const {
-        return {__shfl_up_sync(~0u, mantissa, lanes), __shfl_up_sync(~0u, exponent, lanes)};
+    // The same, with a mantissa from 1 to 2, unless it is 0, infinite or NaN.
+    __device__ __forceinline__ FloatProduct normalised() const {
+        const unsigned bits = __float_as_uint(mantissa), biased = bits >> 23 & 0xff;
+        if (biased == 0 || biased == 0xff) return {mantissa, 0};
+        const int sum = exponent + static_cast<int>(biased) - 127;
+        return {__uint_as_float((bits & 0x807fffff) | 0x3f800000), min(max(sum, -MOST_EXPONENT), MOST_EXPONENT)};
     }
+
+    // Return a plain product times this one, which is normalised.
+    __device__ __forceinline__ float value(float plain = 1.0f) const {
+        const int part = min(max(exponent, -126), 126), rest = min(max(exponent - part, -126), 126);
+        return plain * (mantissa * power_of_two(part)) * power_of_two(rest);
+    }
+
+    __device__ __forceinline__ FloatProduct of_lane_before(int lanes, int width) const {
+        return {__shfl_up_sync(~0u, mantissa, lanes, width), __shfl_up_sync(~0u, exponent, lanes, width)};
+    }
+
+  private:
+    __device__ __forceinline__ static float power_of_two(int exponent) { return __int_as_float((exponent + 127) << 23); }
 };
 
 // A product of integers, which wraps around.
 template <typename T> struct WholeProduct {
-    T number;
+    using Plain = cuda::std::make_unsigned_t<T>;
+    Plain number;
 
-    __device__ __forceinline__ WholeProduct times(WholeProduct other) const {
-        using Unsigned = cuda::std::make_unsigned_t<T>;
-        return {static_cast<T>(static_cast<Unsigned>(number) * static_cast<Unsigned>(other.number))};
-    }
-
-    __device__ __forceinline__ T value() const { return number; }
-
-    __device__ __forceinline__ WholeProduct of_lane_before(int lanes) const {
-        return {__shfl_up_sync(~0u, number, lanes)};
+    __device__ __forceinline__ WholeProduct times(WholeProduct other) const { return {number * other.number}; }
+    __device__ __forceinline__ WholeProduct normalised() const { return *this; }
+    __device__ __forceinline__ T value(Plain plain = 1) const { return static_cast<T>(number * plain); }
+    __device__ __forceinline__ WholeProduct of_lane_before(int lanes, int width) const {
+        return {__shfl_up_sync(~0u, number, lanes, width)};
     }
 };
 
 template <typename T>
 using Product = cuda::std::conditional_t<cuda::std::is_integral_v<T>, WholeProduct<T>, FloatProduct>;
 
-template <typename T> __device__ __forceinline__ Product<T> product_of(T element) {
+template <typename T> __device__ __forceinline__ Product<T> product_of(typename Product<T>::Plain element) {
     if constexpr (cuda::std::is_integral_v<T>) {
         return {element};
     } else {
-        return {static_cast<float>(element), 0};
+        return FloatProduct{element, 0}.normalised();
     }
 }
 
-template <typename T> __device__ __forceinline__ Product<T> one() { return product_of(static_cast<T>(1.0f)); }
+template <typename T> __device__ __forceinline__ Product<T> one() { return product_of<T>(1); }
 
-// Take the next element into the product; return what y is there.
-template <typename T>
-__device__ __forceinline__ T next(Product<T>& product, T element, bool is_exclusive) {
-    const Product<T> before = product;
-    product = product.times(product_of(element));
-    return static_cast<T>((is_exclusive ? before : product).value());
-}
+template <typename T> struct alignas(sizeof(T) * ITEMS) Pack {
+    T value[ITEMS];
+};
+
+// The elements of a thread, and their products without an exponent apart, of use where those are far from overflow.
+template <typename T> struct Run {
+    using Plain = typename Product<T>::Plain;
+    Pack<T> elements;
+    Plain products[ITEMS];
+    bool is_plain = true;
+
+    __device__ __forceinline__ explicit Run(const Pack<T>& elements) : elements(elements) {
+        products[0] = plain(0);
+#pragma unroll
+        for (int i = 1; i < ITEMS; ++i) products[i] = products[i - 1] * plain(i);
+        if constexpr (!cuda::std::is_integral_v<T>) {
+            float least = fabsf(products[0]), most = least;
+#pragma unroll
+            for (int i = 1; i < ITEMS; ++i) least = fminf(least, fabsf(products[i])), most = fmaxf(most, fabsf(products[i]));
+            // Both leave NaN out, but once a product is NaN the last one is.
+            is_plain = least >= FloatProduct::LEAST && most <= FloatProduct::MOST && !isnan(products[ITEMS - 1]);
+        }
+    }
+
+    __device__ __forceinline__ Plain plain(int i) const { return static_cast<Plain>(elements.value[i]); }
+
+    // Return the product of all elements.
+    __device__ __forceinline__ Product<T> all() const {
+        if (is_plain) return product_of<T>(products[ITEMS - 1]);
+        Product<T> product = one<T>();
+#pragma unroll
+        for (int i = 0; i < ITEMS; ++i) product = product.times(product_of<T>(plain(i))).normalised();
+        return product;
+    }
+
+    // Return what y is, where `before` is the product of the elements before these.
+    __device__ __forceinline__ Pack<T> results(Product<T> before, bool is_exclusive) const {
+        Pack<T> y;
+        if (is_plain) {
+#pragma unroll
+            for (int i = 0; i < ITEMS; ++i) {
+                const Plain exclusive = i > 0 ? products[i - 1] : Plain{1};
+                y.value[i] = static_cast<T>(before.value(is_exclusive ? exclusive : products[i]));
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < ITEMS; ++i) {
+                const Product<T> after = before.times(product_of<T>(plain(i))).normalised();
+                y.value[i] = static_cast<T>((is_exclusive ? before : after).value());
+                before = after;
+            }
+        }
+        return y;
+    }
+};

@@ -1,144 +1,100 @@
-// CumProd where rows are few and long: a block takes a tile of a row after the other, each thread ITEMS adjacent elements.
-// Several blocks may share a row: reduce_parts multiplies the elements of each part, so that scan_parts begins with the
-// product of the parts before its own.
+// CumProd where rows are long: a block takes one row, or 32 adjacent ones that are not contiguous (DOWN), a tile after the
+// other. A thread takes ITEMS elements that follow each other. Several blocks may share a row: reduce_parts multiplies the
+// elements of each part, so that scan_parts begins with the product of the parts before its own.
 
-#include "products.cuh"
+#include "rows.cuh"
 
-using pluginkit::ITEMS, pluginkit::THREADS;  // from launches.py
+using pluginkit::THREADS;  // from launches.py
 
-constexpr int WARPS = THREADS / 32, TILE = THREADS * ITEMS;
+constexpr int WARPS = THREADS / 32;
 
-template <typename T> struct alignas(sizeof(T) * ITEMS) Pack {
-    T value[ITEMS];
-};
+// How many blocks a multiprocessor has at once: as many as have registers for what is in flight.
+template <typename T, bool DOWN> constexpr int RESIDENT = sizeof(T) > 4 ? 3 : DOWN ? 5 : 6;
 
-// Where the elements of a row are, in the order of their products.
-struct Row {
-    long long first, size, inner;
-    bool is_reverse;
+// Which row a thread takes, and which of the threads that share it it is.
+template <bool DOWN> struct Team {
+    static constexpr int ROWS = DOWN ? 32 : 1, TILE = THREADS / ROWS * ITEMS;
 
-    __device__ __forceinline__ Row(long long row, long long size, long long inner, bool is_reverse)
-        : first(row / inner * size * inner + row % inner), size(size), inner(inner), is_reverse(is_reverse) {}
-
-    __device__ __forceinline__ long long place(long long i) const {
-        return first + (is_reverse ? size - 1 - i : i) * inner;
-    }
-
-    // Whether the elements of a thread are all there, adjacent and aligned.
-    __device__ __forceinline__ bool is_wide(long long begin) const {
-        return inner == 1 && size % ITEMS == 0 && begin + ITEMS <= size;
-    }
-
-    __device__ __forceinline__ long long lowest_place(long long begin) const {
-        return first + (is_reverse ? size - ITEMS - begin : begin);
-    }
-
-    // Load the elements from `begin` on; those that are not there are 1.
-    template <typename T> __device__ __forceinline__ Pack<T> load(const T* __restrict__ x, long long begin) const {
-        Pack<T> pack;
-        if (is_wide(begin)) {
-            const Pack<T> stored = *reinterpret_cast<const Pack<T>*>(x + lowest_place(begin));
-#pragma unroll
-            for (int i = 0; i < ITEMS; ++i) pack.value[i] = stored.value[is_reverse ? ITEMS - 1 - i : i];
-        } else {
-#pragma unroll
-            for (int i = 0; i < ITEMS; ++i) {
-                pack.value[i] = begin + i < size ? x[place(begin + i)] : static_cast<T>(1.0f);
-            }
-        }
-        return pack;
-    }
-
-    template <typename T> __device__ __forceinline__ void store(T* __restrict__ y, long long begin, const Pack<T>& pack) const {
-        if (is_wide(begin)) {
-            Pack<T> stored;
-#pragma unroll
-            for (int i = 0; i < ITEMS; ++i) stored.value[i] = pack.value[is_reverse ? ITEMS - 1 - i : i];
-            *reinterpret_cast<Pack<T>*>(y + lowest_place(begin)) = stored;
-        } else {
-#pragma unroll
-            for (int i = 0; i < ITEMS; ++i) {
-                if (begin + i < size) y[place(begin + i)] = pack.value[i];
-            }
-        }
-    }
+    __device__ __forceinline__ static int row() { return DOWN ? threadIdx.x % 32 : 0; }
+    __device__ __forceinline__ static int rank() { return DOWN ? threadIdx.x / 32 : threadIdx.x; }
+    __device__ __forceinline__ static int first_of_warp() { return threadIdx.x / 32 * 32 * ITEMS; }
 };
 
 // The part of a row that a block takes, in whole tiles.
 struct Part {
     long long begin, end;
 
-    __device__ __forceinline__ explicit Part(const Row& row) {
-        const long long tiles = (row.size + TILE - 1) / TILE, most = (tiles + gridDim.y - 1) / gridDim.y * TILE;
+    __device__ __forceinline__ Part(long long size, int tile) {
+        const long long tiles = (size + tile - 1) / tile, most = (tiles + gridDim.y - 1) / gridDim.y * tile;
         begin = blockIdx.y * most;
-        end = min(begin + most, row.size);
+        end = min(begin + most, size);
     }
 };
 
-template <typename T> __device__ __forceinline__ Product<T> product_of(const Pack<T>& pack) {
-    Product<T> product = product_of(pack.value[0]);
-#pragma unroll
-    for (int i = 1; i < ITEMS; ++i) product = product.times(product_of(pack.value[i]));
-    return product;
-}
-
-// Return the product of what earlier threads of the block give, and multiply `all` by those of all threads.
-template <typename T>
-__device__ __forceinline__ Product<T> before_thread(Product<T>* of_warps, Product<T> own, Product<T>& all) {
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-#pragma unroll
-    for (int lanes = 1; lanes < 32; lanes *= 2) {
-        const Product<T> before = own.of_lane_before(lanes);
-        if (lane >= lanes) own = before.times(own);
-    }
-    __syncthreads();  // what the tile before left is read
-    if (lane == 31) of_warps[warp] = own;
+// Return the product of what earlier threads of the row give, and multiply `all` by those of all its threads. `of_warps`
+// is free since the threads last waited.
+template <typename T, bool DOWN>
+__device__ __forceinline__ Product<T> before_thread(Product<T> (*of_warps)[Team<DOWN>::ROWS], Product<T> own, Product<T>& all) {
+    const int warp = threadIdx.x / 32;
+    const Product<T> up_to_own = DOWN ? own : up_to_lane<32>(own);
+    if (DOWN || threadIdx.x % 32 == 31) of_warps[warp][Team<DOWN>::row()] = up_to_own.normalised();
     __syncthreads();
-    const Product<T> before_lane = own.of_lane_before(1);
-    Product<T> result = lane > 0 ? before_lane : one<T>();
+    Product<T> before = all.times(DOWN ? one<T>() : before_lane<T, 32>(up_to_own));
 #pragma unroll
     for (int i = 0; i < WARPS; ++i) {
-        const Product<T> of_warp = of_warps[i];
-        if (i < warp) result = of_warp.times(result);
+        const Product<T> of_warp = of_warps[i][Team<DOWN>::row()];
+        if (i < warp) before = before.times(of_warp);
         all = all.times(of_warp);
     }
-    return result;
+    all = all.normalised();
+    return before.normalised();
 }
 
-template <typename T>
+// `products` has one of each part of each row.
+template <typename T, bool DOWN>
 __global__ void __launch_bounds__(THREADS)
-    reduce_parts(Product<T>* __restrict__ products, const T* __restrict__ x, long long size, long long inner,
+    reduce_parts(Product<T>* __restrict__ products, const T* __restrict__ x, long long rows, long long size, long long inner,
                  bool is_reverse) {
-    __shared__ Product<T> of_warps[WARPS];
-    const Row row(blockIdx.x, size, inner, is_reverse);
-    const Part part(row);
+    using Own = Team<DOWN>;
+    __shared__ Product<T> of_warps[WARPS][Own::ROWS];
+    __shared__ Stage<T> stages[DOWN ? 1 : WARPS];
+    const long long number = 1LL * blockIdx.x * Own::ROWS + Own::row();
+    const bool is_row = number < rows;
+    const Row<DOWN> row(is_row ? number : rows - 1, size, inner, is_reverse);
+    const Part part(size, Own::TILE);
     Product<T> own = one<T>(), all = one<T>();
-    for (long long tile = part.begin; tile < part.end; tile += TILE) {
-        own = own.times(product_of(row.load(x, tile + threadIdx.x * ITEMS)));
+    for (long long tile = part.begin; tile < part.end; tile += Own::TILE) {
+        const Span span = row.span(tile + Own::first_of_warp(), 32 * ITEMS);
+        const Pack<T> elements = row.load(x, tile + Own::rank() * ITEMS, span, stages[DOWN ? 0 : threadIdx.x / 32]);
+        own = own.times(Run<T>(elements).all()).normalised();
     }
-    before_thread<T>(of_warps, own, all);
-    if (threadIdx.x == 0) products[1LL * blockIdx.x * gridDim.y + blockIdx.y] = all;
+    before_thread<T, DOWN>(of_warps, own, all);
+    if (Own::rank() == 0 && is_row) products[number * gridDim.y + blockIdx.y] = all;
 }
 
-template <typename T>
-__global__ void __launch_bounds__(THREADS)
-    scan_parts(T* __restrict__ y, const T* __restrict__ x, const Product<T>* __restrict__ products, long long size,
-               long long inner, bool is_exclusive, bool is_reverse) {
-    __shared__ Product<T> of_warps[WARPS];
-    const Row row(blockIdx.x, size, inner, is_reverse);
-    const Part part(row);
+template <typename T, bool DOWN>
+__global__ void __launch_bounds__(THREADS, RESIDENT<T, DOWN>)
+    scan_parts(T* __restrict__ y, const T* __restrict__ x, const Product<T>* __restrict__ products, long long rows,
+               long long size, long long inner, bool is_exclusive, bool is_reverse) {
+    using Own = Team<DOWN>;
+    __shared__ Product<T> of_warps[2][WARPS][Own::ROWS];
+    __shared__ Stage<T> stages[DOWN ? 1 : WARPS];
+    const long long number = 1LL * blockIdx.x * Own::ROWS + Own::row();
+    const bool is_row = number < rows;
+    const Row<DOWN> row(is_row ? number : rows - 1, size, inner, is_reverse);
+    const Part part(size, Own::TILE);
+    Stage<T>& stage = stages[DOWN ? 0 : threadIdx.x / 32];
     Product<T> own = one<T>(), all = one<T>();
-    for (int i = threadIdx.x; i < blockIdx.y; i += THREADS) {
-        own = own.times(products[1LL * blockIdx.x * gridDim.y + i]);
+    for (int i = Own::rank(); i < blockIdx.y; i += THREADS / Own::ROWS) {
+        if (is_row) own = own.times(products[number * gridDim.y + i]).normalised();
     }
-    if (blockIdx.y > 0) before_thread<T>(of_warps, own, all);
-    for (long long tile = part.begin; tile < part.end; tile += TILE) {
-        const long long begin = tile + threadIdx.x * ITEMS;
-        Pack<T> pack = row.load(x, begin);
-        Product<T> so_far = all;
-        so_far = so_far.times(before_thread<T>(of_warps, product_of(pack), all));
-#pragma unroll
-        for (int i = 0; i < ITEMS; ++i) pack.value[i] = next(so_far, pack.value[i], is_exclusive);
-        row.store(y, begin, pack);
+    if (blockIdx.y > 0) before_thread<T, DOWN>(of_warps[1], own, all);
+    int buffer = 0;
+    for (long long tile = part.begin; tile < part.end; tile += Own::TILE, buffer ^= 1) {
+        const long long begin = tile + Own::rank() * ITEMS;
+        const Span span = row.span(tile + Own::first_of_warp(), 32 * ITEMS);
+        const Run<T> run(row.load(x, begin, span, stage));
+        const Product<T> before = before_thread<T, DOWN>(of_warps[buffer], run.all(), all);
+        row.store(y, is_row ? begin : size, span, stage, run.results(before, is_exclusive));
     }
 }
