@@ -3,14 +3,17 @@
 // middle one of either half.
 //
 //   search_in_tree  many values in one sequence: a block keeps the upper levels of the tree in shared memory, level by level,
-//                   so that lanes which ask for different elements of a level find them in different banks
+//                   so that lanes which ask for different elements of a level find them in different banks. It keeps where
+//                   ranges begin up to FINE levels above the last of these, and halves from there
 //   search_in_rows  few values in each of many sequences: a thread takes several values, whose loads overlap
 //   search_by_warps few values: a warp takes one, and asks for the elements of WARP_LEVELS levels at once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::ITEMS, pluginkit::LEVELS, pluginkit::THREADS, pluginkit::WARP_LEVELS;  // from __init__.py
+// From launches.py.
+using pluginkit::FINE, pluginkit::ITEMS, pluginkit::LEVELS, pluginkit::THREADS, pluginkit::TREE_ITEMS,
+    pluginkit::TREE_THREADS, pluginkit::WARP_LEVELS;
 
 // Floats of 16 bits are compared as float32.
 template <typename T> struct Compared { using type = T; };
@@ -46,7 +49,7 @@ struct Shapes {
 };
 
 // Search until the ranges are empty.
-template <bool RIGHT, typename T, typename C>
+template <bool RIGHT, typename T, typename C, int ITEMS>
 __device__ __forceinline__ void search(const T* const (&sequence)[ITEMS], const C (&value)[ITEMS], Range (&range)[ITEMS]) {
     bool is_open = true;
     while (is_open) {
@@ -60,60 +63,70 @@ __device__ __forceinline__ void search(const T* const (&sequence)[ITEMS], const 
     }
 }
 
-// `row_blocks` blocks share the values of a row, each `rounds` times THREADS * ITEMS.
+// `row_blocks` blocks share the values of a row, each one tile of them after the other.
 template <typename T, typename Index, bool RIGHT>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(TREE_THREADS, 2048 / TREE_THREADS)
     search_in_tree(Index* __restrict__ y, const T* __restrict__ sequences, const T* __restrict__ values, Shapes shapes,
-                   int row_blocks, int rounds) {
+                   int row_blocks) {
     using C = typename Compared<T>::type;
-    constexpr int MOST = sizeof(C) > 4 ? LEVELS - 1 : LEVELS;
+    constexpr int MOST = sizeof(C) > 4 ? LEVELS - 1 : LEVELS, TILE = TREE_THREADS * TREE_ITEMS;
     __shared__ C tree[1 << MOST];
-    __shared__ int begins[(1 << MOST) + 1];  // where the ranges below the tree begin; an element is between two of them
-    const long long row = blockIdx.x / row_blocks, own = static_cast<long long>(rounds) * THREADS * ITEMS;
-    long long first = row * shapes.row_values + blockIdx.x % row_blocks * own;
-    const long long end = min((row + 1) * shapes.row_values, first + own);
+    __shared__ int begins[(1 << (MOST - FINE)) + 1];  // of ranges; an element is between two of them
+    const long long row = blockIdx.x / row_blocks;
     const T* sequence = sequences + row * shapes.stride;
+    y += row * shapes.row_values, values += row * shapes.row_values;
     const int size = static_cast<int>(shapes.size);
     // Levels without a gap, and not more elements than values.
-    const int levels = min(MOST, min(31 - __clz(size + 1), 31 - __clz(rounds * THREADS * ITEMS)));
-    for (int node = 1 + threadIdx.x; node < 2 << levels; node += THREADS) {
+    const int own = static_cast<int>(min(shapes.row_values / row_blocks, 1LL << MOST));
+    const int levels = min(31 - __clz(size + 1), 31 - __clz(own)), coarse = min(levels, MOST - FINE);
+    for (int node = 1 + threadIdx.x; node < 2 << coarse; node += TREE_THREADS) {
         Range range = {0, size};
         range.descend(node);
-        if (node < 1 << levels) {
+        if (node < 1 << coarse) {
             tree[node] = static_cast<C>(sequence[range.middle()]);
-        } else {
-            begins[node - (1 << levels)] = range.begin;
+            continue;
+        }
+        begins[node - (1 << coarse)] = range.begin;
+#pragma unroll
+        for (int below = 1; below < 1 << FINE; ++below) {  // a node of the part of the tree whose root is `node`
+            const int level = 31 - __clz(below);
+            if (coarse + level >= levels) continue;
+            Range part = range;
+            part.descend(below);
+            tree[(node << level) + below - (1 << level)] = static_cast<C>(sequence[part.middle()]);
         }
     }
-    if (threadIdx.x == 0) begins[1 << levels] = size + 1;
+    if (threadIdx.x == 0) begins[1 << coarse] = size + 1;
     __syncthreads();
-    const T* all[ITEMS];
+    const T* all[TREE_ITEMS];
 #pragma unroll
-    for (int i = 0; i < ITEMS; ++i) all[i] = sequence;
-    for (; first < end; first += THREADS * ITEMS) {
-        C value[ITEMS];
-        int node[ITEMS];
-        Range range[ITEMS];
+    for (int i = 0; i < TREE_ITEMS; ++i) all[i] = sequence;
+    const long long step = static_cast<long long>(row_blocks) * TILE;
+    for (long long first = blockIdx.x % row_blocks * TILE + threadIdx.x; first < shapes.row_values; first += step) {
+        C value[TREE_ITEMS];
+        int node[TREE_ITEMS];
+        Range range[TREE_ITEMS];
 #pragma unroll
-        for (int i = 0; i < ITEMS; ++i) {
-            const long long at = first + i * THREADS + threadIdx.x;
-            value[i] = at < end ? static_cast<C>(values[at]) : C(0);
+        for (int i = 0; i < TREE_ITEMS; ++i) {
+            const long long at = first + i * TREE_THREADS;
+            value[i] = at < shapes.row_values ? static_cast<C>(values[at]) : C(0);
             node[i] = 1;
         }
         for (int level = 0; level < levels; ++level) {
 #pragma unroll
-            for (int i = 0; i < ITEMS; ++i) node[i] = 2 * node[i] + is_behind<RIGHT>(value[i], tree[node[i]]);
+            for (int i = 0; i < TREE_ITEMS; ++i) node[i] = 2 * node[i] + is_behind<RIGHT>(value[i], tree[node[i]]);
         }
 #pragma unroll
-        for (int i = 0; i < ITEMS; ++i) {
-            const int* begin = begins + node[i] - (1 << levels);
+        for (int i = 0; i < TREE_ITEMS; ++i) {
+            const int* begin = begins + (node[i] >> (levels - coarse)) - (1 << coarse);
             range[i] = {begin[0], begin[1] - 1};
+            for (int level = levels - coarse - 1; level >= 0; --level) range[i].halve(node[i] >> level & 1);
         }
         search<RIGHT>(all, value, range);
 #pragma unroll
-        for (int i = 0; i < ITEMS; ++i) {
-            const long long at = first + i * THREADS + threadIdx.x;
-            if (at < end) y[at] = static_cast<Index>(range[i].begin);
+        for (int i = 0; i < TREE_ITEMS; ++i) {
+            const long long at = first + i * TREE_THREADS;
+            if (at < shapes.row_values) y[at] = static_cast<Index>(range[i].begin);
         }
     }
 }

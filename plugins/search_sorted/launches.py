@@ -12,15 +12,27 @@ if TYPE_CHECKING:
 _THREADS = 512
 #: How many values a thread looks up at once.
 _ITEMS = 4
-#: The levels of the tree that a block keeps in shared memory, at most, and those that a warp asks.
-_LEVELS, _WARP_LEVELS = 12, 5
-#: From how many values of a sequence on a block keeps its tree, and for how many blocks at most.
-_MANY, _BLOCKS = 2048, 396
+#: The same where a block keeps a tree.
+_TREE_THREADS, _TREE_ITEMS = 1024, 4
+#: The levels of the tree that a block keeps in shared memory, at most, those of them below where
+#: it keeps the ranges, and those that a warp asks.
+_LEVELS, _FINE, _WARP_LEVELS = 13, 3, 5
+#: From how many values of a sequence on blocks keep its tree, and how many blocks at most, unless
+#: there are more sequences.
+_MANY, _BLOCKS = 2048, 264
 #: Up to how many values a warp takes each, and in sequences of how many elements.
 _FEW, _LONG = 8192, 1024
 
 #: The constants that the kernels share with Python.
-DEFINES = {"ITEMS": _ITEMS, "LEVELS": _LEVELS, "THREADS": _THREADS, "WARP_LEVELS": _WARP_LEVELS}
+DEFINES = {
+    "FINE": _FINE,
+    "ITEMS": _ITEMS,
+    "LEVELS": _LEVELS,
+    "THREADS": _THREADS,
+    "TREE_ITEMS": _TREE_ITEMS,
+    "TREE_THREADS": _TREE_THREADS,
+    "WARP_LEVELS": _WARP_LEVELS,
+}
 #: The types of positions, of which a launch chooses one.
 INDEX = {"INDEX": ("long long", "int")}
 
@@ -38,12 +50,12 @@ def launch_of(
     if count <= _FEW and size >= _LONG:
         blocks = ceil_div(count, _THREADS // 32)
         return Launch(plugin.warp_kernel, blocks, _THREADS, args, constants=constants)
-    each = _THREADS * _ITEMS
     if row_values < _MANY:
-        blocks = ceil_div(count, each)
+        blocks = ceil_div(count, _THREADS * _ITEMS)
         return Launch(plugin.row_kernel, blocks, _THREADS, args, constants=constants)
-    rounds = max(1, count // (each * _BLOCKS))
-    row_blocks = -(-row_values // (each * rounds))
     rows = 1 if is_single else known(product(values.shape[:-1]))
-    blocks, shares = rows * row_blocks, (int32(row_blocks), int32(rounds))
-    return Launch(plugin.tree_kernel, blocks, _THREADS, (*args, *shares), constants=constants)
+    tiles = -(-row_values // (_TREE_THREADS * _TREE_ITEMS))
+    row_blocks = min(tiles, -(-_BLOCKS // max(rows, 1)))
+    tree_args = (*args, int32(row_blocks))
+    blocks = rows * row_blocks
+    return Launch(plugin.tree_kernel, blocks, _TREE_THREADS, tree_args, constants=constants)

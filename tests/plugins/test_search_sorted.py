@@ -25,7 +25,9 @@ def drawn(*shape):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize(("elements", "values"), [(1, 5), (50, 7), (50, 2100), (3000, 9)])
+@pytest.mark.parametrize(
+    ("elements", "values"), [(1, 5), (1, 2100), (5, 2100), (50, 7), (50, 2100), (3000, 9)]
+)
 def test_numpy_agrees(elements, values, side):
     sequence, asked = np.sort(drawn(elements)), drawn(values)
     got = on_machine(sequence, asked, right=side == "right")
