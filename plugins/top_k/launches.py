@@ -63,7 +63,7 @@ DEFINES = {
     "SHORT_THREADS": _SHORT_THREADS,
 }
 
-#: With this many blocks a large GPU is busy; rows are split into enough parts for that.
+#: With this many blocks a large GPU is busy; rows are split into as many parts as give no more.
 _BLOCKS = 264
 #: The fewest elements for which a block is worth it.
 _SEGMENT = 4096
@@ -94,7 +94,7 @@ class TopKProblem:
     @property
     def segments(self) -> int:
         """The parts of a row; all but the last are equally long."""
-        return min(-(-_BLOCKS // self.rows), -(-self.size // _SEGMENT))
+        return known(dim_min(dim_max(1, _BLOCKS // self.rows), ceil_div(self.size, _SEGMENT)))
 
     def workspace_bytes(self) -> int:
         """Return the bytes of the workspace, enough for smaller shapes: TensorRT asks only once.
