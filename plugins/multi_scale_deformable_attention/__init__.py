@@ -74,8 +74,8 @@ class MultiScaleDeformableAttention(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "deformable_attention<{T}, {S}, {IS_WIDE}, {LANES}>",
-        {"IS_WIDE": (True, False), "LANES": LANES},
+        "deformable_attention<{T}, {S}, {IS_WIDE}, {LANES}, {IS_SHARED}>",
+        {"IS_WIDE": (True, False), "LANES": LANES, "IS_SHARED": (True, False)},
         defines=DEFINES,
     )
 

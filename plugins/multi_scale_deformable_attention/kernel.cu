@@ -2,12 +2,13 @@
 // channels. A block takes the same head of adjacent queries, which often read the same pixels.
 //
 // The lanes of a warp first share out the samples: each computes the four pixels and weights of some samples and leaves
-// them in shared memory. Then all lanes read them and gather their channels.
+// them in shared memory. Then all lanes read them and gather their channels. Where queries are few, a warp takes one head
+// of one query (IS_SHARED): groups of LANES lanes gather some of the samples each, many at once, and add up their sums.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::MOST_LEVELS, pluginkit::SAMPLES, pluginkit::THREADS;  // from launches.py
+using pluginkit::AT_ONCE, pluginkit::MOST_LEVELS, pluginkit::SAMPLES, pluginkit::THREADS;  // from launches.py
 
 constexpr int WARPS = THREADS / 32;
 constexpr int OUTSIDE = -1;
@@ -22,6 +23,7 @@ struct Sample {
     int4 place;
     float4 weight;
 };
+__device__ constexpr Sample NOWHERE = {{OUTSIDE, OUTSIDE, OUTSIDE, OUTSIDE}, {0.0f, 0.0f, 0.0f, 0.0f}};
 
 template <typename T, int N> struct alignas(sizeof(T) * N) Pack {
     T value[N];
@@ -46,7 +48,7 @@ __device__ __forceinline__ Level level_at(const S* spatial_shapes, const S* leve
 __device__ __forceinline__ Sample sample_at(float x, float y, float attention, const Level& level, int stride) {
     const float width = static_cast<float>(level.width), height = static_cast<float>(level.height);
     const float column = __fadd_rn(__fmul_rn(x, width), -0.5f), row = __fadd_rn(__fmul_rn(y, height), -0.5f);
-    Sample sample = {{OUTSIDE, OUTSIDE, OUTSIDE, OUTSIDE}, {0.0f, 0.0f, 0.0f, 0.0f}};
+    Sample sample = NOWHERE;
     if (!(column > -1.0f && column < width && row > -1.0f && row < height)) return sample;
     const float left = floorf(column), top = floorf(row), right_share = column - left, bottom_share = row - top;
     const int c = static_cast<int>(left), r = static_cast<int>(top);
@@ -74,33 +76,44 @@ __device__ __forceinline__ void add_pack(float (&sum)[N], const Pack<T, N>& pack
     for (int i = 0; i < N; ++i) sum[i] += weight * static_cast<float>(pack.value[i]);
 }
 
-// Add the four pixels of a sample. IS_INSIDE says that none is outside.
-template <typename T, int N, bool IS_INSIDE>
-__device__ __forceinline__ void add_sample(float (&sum)[N], const T* __restrict__ source, const Sample& sample) {
-    const Pack<T, N> packs[4] = {load_pack<T, N, IS_INSIDE>(source, sample.place.x),
-                                 load_pack<T, N, IS_INSIDE>(source, sample.place.y),
-                                 load_pack<T, N, IS_INSIDE>(source, sample.place.z),
-                                 load_pack<T, N, IS_INSIDE>(source, sample.place.w)};
-    add_pack(sum, packs[0], sample.weight.x);
-    add_pack(sum, packs[1], sample.weight.y);
-    add_pack(sum, packs[2], sample.weight.z);
-    add_pack(sum, packs[3], sample.weight.w);
+// Add the four pixels of each of some samples. IS_INSIDE says that none is outside.
+template <bool IS_INSIDE, int COUNT, typename T, int N>
+__device__ __forceinline__ void add_samples(float (&sum)[N], const T* __restrict__ source,
+                                            const Sample (&samples)[COUNT]) {
+    Pack<T, N> packs[COUNT][4];
+#pragma unroll
+    for (int i = 0; i < COUNT; ++i) {
+        packs[i][0] = load_pack<T, N, IS_INSIDE>(source, samples[i].place.x);
+        packs[i][1] = load_pack<T, N, IS_INSIDE>(source, samples[i].place.y);
+        packs[i][2] = load_pack<T, N, IS_INSIDE>(source, samples[i].place.z);
+        packs[i][3] = load_pack<T, N, IS_INSIDE>(source, samples[i].place.w);
+    }
+#pragma unroll
+    for (int i = 0; i < COUNT; ++i) {
+        add_pack(sum, packs[i][0], samples[i].weight.x);
+        add_pack(sum, packs[i][1], samples[i].weight.y);
+        add_pack(sum, packs[i][2], samples[i].weight.z);
+        add_pack(sum, packs[i][3], samples[i].weight.w);
+    }
 }
 
-template <typename T, typename S, bool IS_WIDE, int LANES>
+template <typename T, typename S, bool IS_WIDE, int LANES, bool IS_SHARED>
 __global__ void __launch_bounds__(THREADS)
     deformable_attention(T* __restrict__ output, const T* __restrict__ value, const S* __restrict__ spatial_shapes,
                          const S* __restrict__ level_start_index, const T* __restrict__ sampling_loc,
                          const T* __restrict__ attn_weight, long long rows, Sizes sizes, int parts) {
-    constexpr int N = IS_WIDE ? 16 / sizeof(T) : 1, WARP_ROWS = 32 / LANES;
+    constexpr int N = IS_WIDE ? 16 / sizeof(T) : 1, SHARES = IS_SHARED ? 32 / LANES : 1;
+    constexpr int GROUP = LANES * SHARES, WARP_ROWS = 32 / GROUP, KEPT = SAMPLES * SHARES;
     // An odd number of samples, so that the rows of a warp are in different banks.
-    __shared__ Sample kept[WARPS][WARP_ROWS][SAMPLES + 1];
-    __shared__ Level levels[MOST_LEVELS];
-    for (int level = threadIdx.x; level < sizes.levels; level += THREADS) {
-        levels[level] = level_at(spatial_shapes, level_start_index, level, sizes.pixels);
+    __shared__ Sample kept[WARPS][WARP_ROWS][KEPT + 1];
+    __shared__ Level levels[IS_SHARED ? 1 : MOST_LEVELS];
+    if constexpr (!IS_SHARED) {
+        for (int level = threadIdx.x; level < sizes.levels; level += THREADS) {
+            levels[level] = level_at(spatial_shapes, level_start_index, level, sizes.pixels);
+        }
+        __syncthreads();
     }
-    __syncthreads();
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / LANES;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / GROUP, share = lane % GROUP / LANES;
     const int head = blockIdx.y / parts, channel = (blockIdx.y % parts * LANES + lane % LANES) * N;
     const long long first_row = (1LL * blockIdx.x * WARPS + warp) * WARP_ROWS, row = first_row + group;
     const int stride = sizes.heads * sizes.channels;
@@ -111,35 +124,55 @@ __global__ void __launch_bounds__(THREADS)
                                         : 0);
     const float of_a_point = 1.0f / static_cast<float>(sizes.points);
     float sum[N] = {};
-    for (int begin = 0; begin < samples; begin += SAMPLES) {
-        const int count = min(SAMPLES, samples - begin);
+    for (int begin = 0; begin < samples; begin += KEPT) {
+        const int count = min(KEPT, samples - begin);
         __syncwarp();
-        for (int i = lane; i < WARP_ROWS * SAMPLES; i += 32) {
-            const long long at_row = first_row + i / SAMPLES;
-            const int in_chunk = i % SAMPLES, number = begin + in_chunk;
+        for (int i = lane; i < WARP_ROWS * KEPT; i += 32) {
+            const long long at_row = first_row + i / KEPT;
+            const int in_chunk = i % KEPT, number = begin + in_chunk;
             if (at_row >= rows || in_chunk >= count) continue;
             const int level = static_cast<int>((number + 0.5f) * of_a_point);  // number / points
             const long long at = (at_row * sizes.heads + head) * samples + number;
             const Pack<T, 2> location = reinterpret_cast<const Pack<T, 2>*>(sampling_loc)[at];
-            kept[warp][i / SAMPLES][in_chunk] =
-                sample_at(static_cast<float>(location.value[0]), static_cast<float>(location.value[1]),
-                          static_cast<float>(attn_weight[at]), levels[level], stride);
+            // A warp that has one row reads levels together with locations, and waits for memory once.
+            kept[warp][i / KEPT][in_chunk] = sample_at(
+                static_cast<float>(location.value[0]), static_cast<float>(location.value[1]),
+                static_cast<float>(attn_weight[at]),
+                IS_SHARED ? level_at(spatial_shapes, level_start_index, level, sizes.pixels) : levels[level], stride);
         }
         __syncwarp();
         if (!is_there) continue;
+        const Sample* own = kept[warp][group];
+        if constexpr (IS_SHARED) {
+            for (int first = share; first < count; first += AT_ONCE * SHARES) {
+                Sample some[AT_ONCE];
+#pragma unroll
+                for (int i = 0; i < AT_ONCE; ++i) {
+                    const int number = first + i * SHARES;
+                    some[i] = number < count ? own[number] : NOWHERE;
+                }
+                add_samples<false>(sum, source, some);
+            }
+        } else {
 #pragma unroll 2
-        for (int i = 0; i < count; ++i) {
-            const Sample sample = kept[warp][group][i];
-            // Mostly no pixel is outside, and then the loads need no conditions.
-            const bool is_inside = (sample.place.x | sample.place.y | sample.place.z | sample.place.w) >= 0;
-            if (__all_sync(__activemask(), is_inside)) {
-                add_sample<T, N, true>(sum, source, sample);
-            } else {
-                add_sample<T, N, false>(sum, source, sample);
+            for (int i = 0; i < count; ++i) {
+                const Sample one[1] = {own[i]};
+                // Mostly no pixel is outside, and then the loads need no conditions.
+                const bool is_inside = (one[0].place.x | one[0].place.y | one[0].place.z | one[0].place.w) >= 0;
+                if (__all_sync(__activemask(), is_inside)) {
+                    add_samples<true>(sum, source, one);
+                } else {
+                    add_samples<false>(sum, source, one);
+                }
             }
         }
     }
-    if (!is_there) return;
+#pragma unroll
+    for (int step = LANES; step < GROUP; step *= 2) {
+#pragma unroll
+        for (int i = 0; i < N; ++i) sum[i] += __shfl_xor_sync(~0u, sum[i], step);
+    }
+    if (!is_there || share > 0) return;
     Pack<T, N> result;
 #pragma unroll
     for (int i = 0; i < N; ++i) result.value[i] = static_cast<T>(sum[i]);

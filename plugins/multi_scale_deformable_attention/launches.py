@@ -9,11 +9,15 @@ from pluginkit import Launch, TensorDesc, int32, int64, known
 if TYPE_CHECKING:
     from pluginkit.plugins.multi_scale_deformable_attention import MultiScaleDeformableAttention
 
-_THREADS = 256
+_THREADS, _WARP = 256, 32
 #: How many samples of each row are in shared memory at a time.
 _SAMPLES = 8
 #: How many lanes take a row, which is one head of one query. More channels are several parts.
 LANES = (4, 8)
+#: With fewer threads a warp takes one row, and its lanes share the samples.
+_FEW_THREADS = 2**16
+#: How many samples such a lane reads at once.
+_AT_ONCE = 4
 #: The bytes that a lane reads at once where channels are a multiple of them.
 _WIDE_BYTES = 16
 
@@ -24,7 +28,12 @@ MOST_PARTS = 65535
 MOST_LEVELS = 64
 
 #: The constants that the kernel shares with Python.
-DEFINES = {"THREADS": _THREADS, "SAMPLES": _SAMPLES, "MOST_LEVELS": MOST_LEVELS}
+DEFINES = {
+    "AT_ONCE": _AT_ONCE,
+    "MOST_LEVELS": MOST_LEVELS,
+    "SAMPLES": _SAMPLES,
+    "THREADS": _THREADS,
+}
 
 
 def parts_of(value: TensorDesc) -> int:
@@ -59,9 +68,11 @@ def launch_of(
     items, queries, _, levels, points = map(known, attn_weight.shape)
     lanes, parts = _lanes(value), parts_of(value)
     rows = items * queries
+    is_shared = bool(rows * heads * parts * lanes < _FEW_THREADS)
+    row_lanes = _WARP if is_shared else lanes
     return Launch(
         plugin.kernel,
-        (-(-rows * lanes // _THREADS) if output.size else 0, heads * parts),
+        (-(-rows * row_lanes // _THREADS) if output.size else 0, heads * parts),
         _THREADS,
         (
             *(output, value, spatial_shapes, level_start_index, sampling_loc, attn_weight),
@@ -69,5 +80,5 @@ def launch_of(
             int32((queries, pixels, heads, channels, levels, points)),
             int32(parts),
         ),
-        constants={"IS_WIDE": _packs(value)[0], "LANES": lanes},
+        constants={"IS_WIDE": _packs(value)[0], "LANES": lanes, "IS_SHARED": is_shared},
     )

@@ -35,6 +35,8 @@ def inputs_of(items, queries, heads, channels, points, dtype, index):
     [
         (2, 300, 8, 32, 4, np.int64),
         (2, 301, 8, 32, 4, np.int32),
+        (3, 1001, 8, 32, 4, np.int64),
+        (2, 1500, 3, 33, 3, np.int32),
         (1, 65, 3, 33, 3, np.int64),
         (1, 33, 2, 256, 8, np.int64),
         (5, 7, 1, 4, 1, np.int32),

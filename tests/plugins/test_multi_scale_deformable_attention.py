@@ -94,6 +94,15 @@ def test_many_channels_are_parts_that_each_block_takes():
     assert both(value, sizes, starts, locations, weights).shape == (1, 3, 144)
 
 
+@pytest.mark.parametrize("queries", [4095, 4096])
+def test_many_queries_share_warps_and_few_have_their_own(queries):
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=(1, 6, 4, 3)).astype(np.float32)
+    locations = (rng.integers(-16, 81, (1, queries, 4, 2, 1, 2)) / 64).astype(np.float32)
+    weights = rng.random((1, queries, 4, 2, 1)).astype(np.float32)
+    both(value, np.array([[2, 2], [1, 2]]), np.array([0, 4]), locations, weights)
+
+
 @pytest.mark.parametrize(
     ("value", "sizes", "index"),
     [
