@@ -40,7 +40,6 @@ struct Axis {
     // Return the range of a bin's samples that may lie inside x, so that a huge region does not compute the samples
     // outside.
     __device__ __forceinline__ int2 inside(int bin) const {
-        if (samples <= KEPT) return {0, samples};
         const double step = static_cast<double>(bin_size) / samples, first = start + bin * static_cast<double>(bin_size);
         const double margin = 2.0 + (fabs(first) + fabs(static_cast<double>(bin_size))) * 0x1p-21 / step;
         const double begin = (-1.0 - first) / step - margin, end = (size - first) / step + margin;
@@ -61,21 +60,25 @@ __device__ __forceinline__ Axis axis_of(float low, float high, float scale, bool
     return {start, bin_size, bins, sampling_ratio > 0 ? sampling_ratio : adapted, size, stride};
 }
 
-// The samples of one axis, kept in shared memory or computed each time.
-struct Samples {
-    const Axis& axis;
-    const Sample* kept;  // null if there are too many
+// The samples of one axis in shared memory.
+struct KeptSamples {
+    const Sample* kept;
+    int samples;  // of a bin
 
-    __device__ __forceinline__ Sample at(int bin, int index) const {
-        return kept != nullptr ? kept[bin * axis.samples + index] : axis.sample(bin, index);
-    }
+    __device__ __forceinline__ Sample sample(int bin, int index) const { return kept[bin * samples + index]; }
+    __device__ __forceinline__ int2 inside(int) const { return {0, samples}; }
 };
 
 __device__ __forceinline__ bool is_kept(const Axis& axis) { return axis.bins <= KEPT && axis.samples <= KEPT / axis.bins; }
 
-__device__ __forceinline__ void keep(Sample* kept, const Axis& axis) {
-    for (int i = threadIdx.x; i < axis.bins * axis.samples; i += THREADS) {
-        kept[i] = axis.sample(i / axis.samples, i % axis.samples);
+// Keep the samples of both axes, which different threads compute.
+__device__ __forceinline__ void keep(Sample* rows, Sample* columns, const Axis& along_y, const Axis& along_x) {
+    const int row_count = along_y.bins * along_y.samples, count = row_count + along_x.bins * along_x.samples;
+    for (int i = threadIdx.x; i < count; i += THREADS) {
+        const bool is_row = i < row_count;
+        const Axis axis = is_row ? along_y : along_x;
+        const int number = is_row ? i : i - row_count;
+        (is_row ? rows : columns)[number] = axis.sample(number / axis.samples, number % axis.samples);
     }
 }
 
@@ -121,40 +124,54 @@ template <Pooling MODE> __device__ __forceinline__ float combined(float value, f
     return is_first || weighted > value || weighted != weighted ? weighted : value;
 }
 
-// The sums of a bin, or its maxima, in adjacent channels of an image, of which there may be fewer than CHANNELS.
+// The sums of a bin, or its maxima, in adjacent channels of an image. The pixels of all channels are read before one is
+// used, so that the reads wait for memory together.
 template <typename T, Pooling MODE, int CHANNELS> struct Bin {
-    const T* image;
-    long long pixels;  // of a channel
-    int count;
+    const T* channel[CHANNELS];
     float value[CHANNELS];
 
+    // Take the samples of two axes: computed, if they are an Axis each, or kept. Where a thread has one channel, four samples
+    // are taken at once.
+    template <typename Samples>
     __device__ __forceinline__ void take(const Samples& rows, const Samples& columns, int bin_y, int bin_x) {
-        const int2 over_y = rows.axis.inside(bin_y), over_x = columns.axis.inside(bin_x);
-        bool is_first =
-            over_y.y - over_y.x == rows.axis.samples && over_x.y - over_x.x == columns.axis.samples;
+        const int2 over_y = rows.inside(bin_y), over_x = columns.inside(bin_x);
+        const bool are_all = over_y.y - over_y.x == rows.samples && over_x.y - over_x.x == columns.samples;
+        if (CHANNELS == 1 && are_all && rows.samples == 2 && columns.samples == 2) {
+#pragma unroll
+            for (int i = 0; i < 4; ++i) add(rows.sample(bin_y, i / 2), columns.sample(bin_x, i % 2), i == 0);
+            return;
+        }
+        bool is_first = are_all;
         for (int i = over_y.x; i < over_y.y; ++i) {
-            const Sample row = rows.at(bin_y, i);
+            const Sample row = rows.sample(bin_y, i);
+#pragma unroll 1
             for (int j = over_x.x; j < over_x.y; ++j) {
-                const Sample column = columns.at(bin_x, j);
-                const float weights[4] = {row.low_weight * column.low_weight, row.low_weight * column.high_weight,
-                                          row.high_weight * column.low_weight, row.high_weight * column.high_weight};
-                const int places[4] = {row.low + column.low, row.low + column.high, row.high + column.low,
-                                       row.high + column.high};
-                const bool is_outside = row.low_weight == 0.0f || column.low_weight == 0.0f;
-                if (MODE == Pooling::avg && is_outside) continue;
-#pragma unroll
-                for (int c = 0; c < CHANNELS; ++c) {
-                    if (c >= count) break;
-#pragma unroll
-                    for (int corner = 0; corner < 4; ++corner) {
-                        float pixel = 0.0f;
-                        if (MODE == Pooling::avg || !is_outside) {
-                            pixel = static_cast<float>(__ldg(image + c * pixels + places[corner]));
-                        }
-                        value[c] = combined<MODE>(value[c], weights[corner] * pixel, is_first && corner == 0);
-                    }
-                }
+                add(row, columns.sample(bin_x, j), is_first);
                 is_first = false;
+            }
+        }
+    }
+
+    __device__ __forceinline__ void add(const Sample& row, const Sample& column, bool is_first) {
+        const float weights[4] = {row.low_weight * column.low_weight, row.low_weight * column.high_weight,
+                                  row.high_weight * column.low_weight, row.high_weight * column.high_weight};
+        const int places[4] = {row.low + column.low, row.low + column.high, row.high + column.low,
+                               row.high + column.high};
+        const bool is_inside = row.low_weight != 0.0f && column.low_weight != 0.0f;
+        T pixels[CHANNELS][4];
+#pragma unroll
+        for (int c = 0; c < CHANNELS; ++c) {
+#pragma unroll
+            for (int corner = 0; corner < 4; ++corner) {
+                pixels[c][corner] = is_inside ? __ldg(channel[c] + places[corner]) : static_cast<T>(0.0f);
+            }
+        }
+#pragma unroll
+        for (int c = 0; c < CHANNELS; ++c) {
+#pragma unroll
+            for (int corner = 0; corner < 4; ++corner) {
+                const float weighted = weights[corner] * static_cast<float>(pixels[c][corner]);
+                value[c] = combined<MODE>(value[c], weighted, is_first && corner == 0);
             }
         }
     }
@@ -163,12 +180,12 @@ template <typename T, Pooling MODE, int CHANNELS> struct Bin {
                                          int bin_y, int bin_x) {
         for (int i = 0; i < rows.counts[bin_y]; ++i) {
             const Tap row = rows.taps[first_row + i];
+#pragma unroll 4
             for (int j = 0; j < columns.counts[bin_x]; ++j) {
                 const Tap column = columns.taps[first_column + j];
 #pragma unroll
                 for (int c = 0; c < CHANNELS; ++c) {
-                    if (c >= count) break;
-                    const float pixel = static_cast<float>(__ldg(image + c * pixels + row.place + column.place));
+                    const float pixel = static_cast<float>(__ldg(channel[c] + row.place + column.place));
                     value[c] += row.weight * column.weight * pixel;
                 }
             }
@@ -181,26 +198,21 @@ __global__ void __launch_bounds__(THREADS, 4)
     roi_align(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ rois,
               const long long* __restrict__ batch_indices, Sizes sizes, float scale, bool is_half_pixel) {
     const T* roi = rois + 4LL * blockIdx.x;
+    const long long image = batch_indices[blockIdx.x];
     const Axis along_y = axis_of(static_cast<float>(roi[1]), static_cast<float>(roi[3]), scale, is_half_pixel,
                                  sizes.bins_y, sizes.sampling_ratio, sizes.height, sizes.width);
     const Axis along_x = axis_of(static_cast<float>(roi[0]), static_cast<float>(roi[2]), scale, is_half_pixel,
                                  sizes.bins_x, sizes.sampling_ratio, sizes.width, 1);
     __shared__ cuda::std::conditional_t<MERGED, Taps, Sample[KEPT]> kept_y, kept_x;
-    const bool are_rows_kept = is_kept(along_y), are_columns_kept = is_kept(along_x);
-    const bool are_merged = MERGED && are_rows_kept && are_columns_kept;
-    const Sample *samples_y = nullptr, *samples_x = nullptr;
-    if constexpr (MERGED) {
-        if (are_merged) kept_y.keep(along_y);
-        if (are_merged) kept_x.keep(along_x);
-    } else {
-        if (are_rows_kept) keep(kept_y, along_y);
-        if (are_columns_kept) keep(kept_x, along_x);
-        samples_y = kept_y, samples_x = kept_x;
+    const bool are_kept = is_kept(along_y) && is_kept(along_x);
+    if (are_kept) {
+        if constexpr (MERGED) {
+            kept_y.keep(along_y), kept_x.keep(along_x);
+        } else {
+            keep(kept_y, kept_x, along_y, along_x);
+        }
     }
-    const Samples rows{along_y, are_rows_kept ? samples_y : nullptr};
-    const Samples columns{along_x, are_columns_kept ? samples_x : nullptr};
     __syncthreads();
-    const long long image = batch_indices[blockIdx.x];
     const bool is_there = image >= 0 && image < sizes.images;
     const float samples = static_cast<float>(along_y.samples) * static_cast<float>(along_x.samples);
     const float divisor = MODE == Pooling::avg ? fmaxf(samples, 1.0f) : 1.0f;
@@ -211,17 +223,23 @@ __global__ void __launch_bounds__(THREADS, 4)
         const int channel = item / bins * CHANNELS, bin = item % bins;
         const int bin_y = bin / sizes.bins_x, bin_x = bin % sizes.bins_x;
         const T* first = x + (is_there ? image * sizes.channels + channel : 0) * pixels;
-        Bin<T, MODE, CHANNELS> own = {first, pixels, min(CHANNELS, sizes.channels - channel), {}};
-        if constexpr (MERGED) {
-            if (are_merged && is_there) {
+        const int last = min(CHANNELS, sizes.channels - channel) - 1;
+        Bin<T, MODE, CHANNELS> own = {};
+#pragma unroll
+        for (int c = 0; c < CHANNELS; ++c) own.channel[c] = first + min(c, last) * pixels;
+        if (!are_kept) {
+            if (is_there) own.take(along_y, along_x, bin_y, bin_x);
+        } else if (is_there) {
+            if constexpr (MERGED) {
                 own.take(kept_y, kept_x, 2 * bin_y * along_y.samples, 2 * bin_x * along_x.samples, bin_y, bin_x);
+            } else {
+                own.take(KeptSamples{kept_y, along_y.samples}, KeptSamples{kept_x, along_x.samples}, bin_y, bin_x);
             }
         }
-        if (!are_merged && is_there) own.take(rows, columns, bin_y, bin_x);
         T* target = y + (1LL * blockIdx.x * sizes.channels + channel) * bins + bin;
 #pragma unroll
         for (int c = 0; c < CHANNELS; ++c) {
-            if (c < own.count) {
+            if (c <= last) {
                 const float result = is_there ? own.value[c] / divisor : __int_as_float(0x7fffffff);
                 target[1LL * c * bins] = static_cast<T>(result);
             }
