@@ -1,8 +1,11 @@
-// Add edges to rows of y that are zero before, for sums of float32 whose bits may differ from run to run: one launch, and no
-// sort of all edges. A warp sorts its edges, so that it adds once to each row. Where edges are few, `shares` warps sort the
-// same ones and take different rows.
+// Add edges to rows of y, for sums of float32 whose bits may differ from run to run: y is cleared, and then there is one
+// launch, and no sort of all edges. A warp adds each of its edges by itself, or if several seem to lead to the same row, sorts
+// them and adds once to each row. Where edges are few, `shares` warps look at the same ones and take different ones.
 
 #include "runs.cuh"
+
+// Where edges are few, so many of a warp may meet in a row.
+constexpr int FEW_MEETING = 4;
 
 // Sort numbers over the warp, the least into lane 0.
 __device__ __forceinline__ unsigned sorted_over_warp(unsigned mine) {
@@ -19,6 +22,13 @@ __device__ __forceinline__ unsigned sorted_over_warp(unsigned mine) {
     return mine;
 }
 
+// Write zeros. That takes less time than a driver's memset.
+template <int VECTOR> __global__ void __launch_bounds__(THREADS) clear(float* __restrict__ y, long long vectors) {
+    constexpr int N = VECTOR > sizeof(float) ? VECTOR / sizeof(float) : 1;
+    const long long vector = 1LL * blockIdx.x * THREADS + threadIdx.x;
+    if (vector < vectors) reinterpret_cast<Pack<float, N>*>(y)[vector] = {};
+}
+
 template <int N> __device__ __forceinline__ void add_vector(float* y, const float (&total)[N]) {
 #if __CUDA_ARCH__ >= 900
     if constexpr (N == 4) {
@@ -28,6 +38,33 @@ template <int N> __device__ __forceinline__ void add_vector(float* y, const floa
 #endif
 #pragma unroll
     for (int n = 0; n < N; ++n) atomicAdd(y + n, total[n]);
+}
+
+// Add the edges of all lanes, each to the row of y that its key names.
+template <int N, bool WEIGHTED>
+__device__ __forceinline__ void add_each(float* y, const Edges<float>& edges, unsigned key, int node, int factor,
+                                         unsigned rows, int lanes_log2, int share, int shares) {
+    const int lane = threadIdx.x % WARP, inner = edges.widths.inner;
+    const int at = (blockIdx.y * WARP + lane % (1 << lanes_log2)) * N, step = shares * (WARP >> lanes_log2);
+    for (int base = share * (WARP >> lanes_log2); base < WARP; base += UNROLLED * step) {
+        EdgeVector<float, N> given[UNROLLED];
+        unsigned row[UNROLLED];
+#pragma unroll
+        for (int i = 0; i < UNROLLED; ++i) {
+            const int from = base + i * step + (lane >> lanes_log2);
+            row[i] = __shfl_sync(ALL, key, from);
+            const int own = __shfl_sync(ALL, node, from), weight = WEIGHTED ? __shfl_sync(ALL, factor, from) : 0;
+            if (from >= WARP || at >= inner) row[i] = rows;
+            if (row[i] < rows) given[i] = vector_of<WEIGHTED, N>(edges, own, weight, at);
+        }
+#pragma unroll
+        for (int i = 0; i < UNROLLED; ++i) {
+            float total[N] = {};
+            if (row[i] >= rows) continue;
+            reduce_vector<Aggregate::add, WEIGHTED>(total, given[i]);
+            add_vector(y + static_cast<long long>(row[i]) * inner + at, total);
+        }
+    }
 }
 
 template <typename I, int VECTOR, bool WEIGHTED>
@@ -49,6 +86,14 @@ __global__ void __launch_bounds__(THREADS)
         if constexpr (WEIGHTED) factor = weighted_edge(weights, widths.heads, edge);
     }
     const unsigned key = row >= 0 && node >= 0 ? row : rows;
+    // A lane looks at some others only: a row with many edges is found all the same.
+    bool meets = false;
+#pragma unroll
+    for (int step = 1; step < WARP; step *= 2) meets |= key == __shfl_xor_sync(ALL, key, step);
+    if (__popc(__ballot_sync(ALL, meets && key < rows)) <= (shares > 1 ? FEW_MEETING : 0)) {
+        add_each<N, WEIGHTED>(y, edges, key, node, factor, rows, lanes_log2, warp % shares, shares);
+        return;
+    }
     const unsigned sorted = sorted_over_warp(key * WARP + lane), here = sorted / WARP;
     list.row[lane] = __shfl_sync(ALL, node, sorted % WARP);
     list.edge[lane] = __shfl_sync(ALL, factor, sorted % WARP);

@@ -28,6 +28,7 @@ _CASES: tuple[tuple[str, tuple[int, ...], int, int, int | None, str, dict[str, A
     ("one_row", (40, 5), 1300, 8800, None, "hub", {"aggregate": "max"}),
     ("hubs", (40, 8), 1500, 8800, 0, "skewed", {"deterministic": True}),
     ("atomics", (40, 8), 1500, 8800, 0, "skewed", {}),
+    ("atomics_for_each_edge", (40, 2, 6), 1100, 9000, 2, "uniform", {}),
     ("atomics_of_elements", (40, 5), 1100, 8800, None, "hub", {}),
     ("wide", (6, 300), 200, 8300, None, "skewed", {"aggregate": "min"}),
     ("size_one", (1, 1), 1, 1, 0, "uniform", {}),

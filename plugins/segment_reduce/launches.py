@@ -18,6 +18,7 @@ from pluginkit import (
     ceil_div,
     float32,
     int32,
+    int64,
     may_hold,
     where,
 )
@@ -123,18 +124,27 @@ class SegmentCall:
     def _added(self) -> Sequence[Step]:
         problem = self.problem
         lanes_log2, parts = problem.lanes(self._vectors())
+        shares = problem.shares(1 << lanes_log2)
         add = Launch(
             self.plugin.add_kernel,
-            grid=(ceil_div(problem.edges, WARP) * problem.shares // (_TILE // WARP) + 1, parts),
+            grid=(ceil_div(problem.edges, WARP) * shares // (_TILE // WARP) + 1, parts),
             block=THREADS,
             args=(
                 *(self.y, self.x, self.weights, self._widths, self.destinations, self.sources),
                 *map(int32, (problem.edges, problem.rows, problem.nodes)),
-                *map(int32, (lanes_log2, problem.shares)),
+                *map(int32, (lanes_log2, shares)),
             ),
             constants=self._constants,
         )
-        return Fill(self.y), add
+        vectors = problem.rows * self._vectors()
+        clear = Launch(
+            self.plugin.clear_kernel,
+            grid=ceil_div(vectors, THREADS),
+            block=THREADS,
+            args=(self.y, int64(vectors)),
+            constants={"VECTOR": problem.vector_bytes},
+        )
+        return clear, add
 
     def _sorted(self) -> Iterator[Step]:
         problem, plugin = self.problem, self.plugin

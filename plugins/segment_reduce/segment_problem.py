@@ -81,10 +81,9 @@ class SegmentProblem:
         is_scanned = self.scans and self.edges <= _FEWEST_EDGES
         return self.may_add and is_small and not is_scanned
 
-    @property
-    def shares(self) -> int:
-        """The warps that share the edges of one where they are added up."""
-        return 8 if self.edges <= 2**15 else 2
+    def shares(self, lanes: int) -> int:
+        """Return the warps that share the edges of one where they are added up by so many lanes."""
+        return min(8 if self.edges <= 2**14 else 4 if self.edges <= 2**15 else 1, lanes)
 
     @property
     def scans(self) -> bool:
