@@ -31,6 +31,19 @@ __device__ __forceinline__ long long quotient(long long a, int b) {
     return a < (1LL << 31) ? static_cast<unsigned>(a) / static_cast<unsigned>(b) : a / b;
 }
 
+// Call function(q, whether at + q * apart < size) for R elements. If they MAY_BE_ALL, that is looked at once for all; which
+// pays off where registers are left.
+template <bool MAY_BE_ALL, int R, typename Function>
+__device__ __forceinline__ void each_inside(int at, int apart, int size, Function function) {
+    if (MAY_BE_ALL && max(at, at + (R - 1) * apart) < size) {
+#pragma unroll
+        for (int q = 0; q < R; ++q) function(q, true);
+    } else {
+#pragma unroll
+        for (int q = 0; q < R; ++q) function(q, at < size - q * apart);
+    }
+}
+
 // How a pass lies in memory. IS_WHOLE: each transform is a whole one. IS_DENSE: its elements are neighbours.
 template <bool IS_WHOLE_, bool IS_DENSE_> struct Access {
     static constexpr bool IS_WHOLE = IS_WHOLE_, IS_DENSE = IS_DENSE_;
@@ -72,8 +85,10 @@ template <typename T, Load LOAD, bool IS_CHIRPED, bool IS_INVERSE, typename ACCE
     __device__ __forceinline__ void elements(Element (&found)[R], int at, int apart, int size) const {
         const long long step = IS_ROW ? 1 : pass.inners, stride = apart * step;
         const Element* from = reinterpret_cast<const Element*>(x) + at * step;
-#pragma unroll
-        for (int q = 0; q < R; ++q, from += stride) found[q] = at < size - q * apart ? *from : Element{};
+        each_inside<LOAD == Load::PAIRS, R>(at, apart, size, [&](int q, bool is_inside) {
+            found[q] = is_inside ? *from : Element{};
+            from += stride;
+        });
     }
 
     template <int R> __device__ __forceinline__ void complex(float2 (&v)[R], int at, int apart, int size) const {
@@ -187,13 +202,14 @@ template <typename T, Store STORE, bool IS_CHIRPED, bool IS_INVERSE, typename AC
     __device__ __forceinline__ void elements(const Element (&values)[R], int at, int apart) const {
         const long long step = IS_ROW ? 1 : pass.inners, stride = apart * step;
         Element* to = reinterpret_cast<Element*>(y) + at * step;
-#pragma unroll
-        for (int q = 0; q < R; ++q, to += stride) {
-            if (at < pass.made - q * apart) *to = values[q];
-        }
+        each_inside<STORE == Store::UNFOLDED, R>(at, apart, pass.made, [&](int q, bool is_inside) {
+            if (is_inside) *to = values[q];
+            to += stride;
+        });
     }
 
-    template <int R> __device__ __forceinline__ void complex(const float2 (&v)[R], int at, int apart) const {
+    template <int R>
+    __device__ __forceinline__ void complex(const float2 (&v)[R], int at, int apart, float scale) const {
         Complex<T> values[R];
 #pragma unroll
         for (int q = 0; q < R; ++q) values[q] = {static_cast<T>(v[q].x * scale), static_cast<T>(v[q].y * scale)};
@@ -211,7 +227,7 @@ template <typename T, Store STORE, bool IS_CHIRPED, bool IS_INVERSE, typename AC
     // Write numbers as two real ones each; y has an even number of them.
     template <int R> __device__ __forceinline__ void pairs(const float2 (&v)[R], int at, int apart) const {
         if constexpr (IS_ROW) {
-            complex(v, at, apart);
+            complex(v, at, apart, scale);
         } else {
             real(v, 2 * at, 2 * apart, &float2::x);
             real(v, 2 * at + 1, 2 * apart, &float2::y);
@@ -229,26 +245,39 @@ template <typename T, Store STORE, bool IS_CHIRPED, bool IS_INVERSE, typename AC
             if constexpr (IS_CHIRPED) v[q] = at < pass.length ? swapped(v[q]) * chirp[at] : v[q];
             if constexpr (IS_INVERSE) v[q] = swapped(v[q]);
         }
-        if constexpr (STORE == Store::COMPLEX) complex(v, first, apart);
+        if constexpr (STORE == Store::COMPLEX) complex(v, first, apart, scale);
         if constexpr (STORE == Store::REAL) real(v, first, apart, &float2::x);
         if constexpr (STORE == Store::PAIRS) pairs(v, first, apart);
     }
 
-    // Write the spectrum of a real signal that was read in pairs, from the transform's results and their mirror images.
-    template <int APART, int R>
-    __device__ __forceinline__ void write_unfolded(float2 (&v)[R], const float2 (&mirrored)[R], int butterfly) const {
-        constexpr int POINTS = R * APART;
-        const float2 last[1] = {{v[0].x - v[0].y, 0.0f * v[0].x}};
-        float2 other_half[R];
+    // Write the spectrum of a real signal that was read in pairs, from COUNT of the transform's results, APART of each other,
+    // and their mirror images: they give elements from `at` on and from POINTS - `at` back.
+    template <int POINTS, int APART, int COUNT>
+    __device__ __forceinline__ void unfold(const float2* v, const float2* mirrored, int at) const {
+        const float2 first = ROOTS<2 * POINTS, POINTS / 2 + 1>.of[at];
+        float2 low[COUNT], high[COUNT];
 #pragma unroll
-        for (int q = 0; q < R; ++q) {
+        for (int q = 0; q < COUNT; ++q) {
             const float2 other = conjugate(mirrored[q]), even = v[q] + other;
-            const float2 odd = (v[q] - other) * ROOTS<2 * POINTS, POINTS>.of[butterfly + q * APART];
-            v[q] = {0.5f * (even.x + odd.y), 0.5f * (even.y - odd.x)};
-            other_half[q] = conjugate(v[q]);
+            const float2 odd = (v[q] - other) * turned<2 * POINTS / APART>(first, q);
+            low[q] = {even.x + odd.y, even.y - odd.x}, high[q] = {even.x - odd.y, -even.y - odd.x};
         }
-        complex(v, butterfly, APART);
-        if (butterfly == 0) complex(last, POINTS, 0);
-        if (pass.made > POINTS + 1) complex(other_half, 2 * POINTS - butterfly, -APART);
+        const float half = 0.5f * scale;
+        complex(low, at, APART, half);
+        complex(high, POINTS - at, -APART, half);
+        if (pass.made == POINTS + 1) return;
+#pragma unroll
+        for (int q = 0; q < COUNT; ++q) low[q] = conjugate(low[q]), high[q] = conjugate(high[q]);
+        complex(low, 2 * POINTS - at, -APART, half);
+        complex(high, POINTS + at, APART, half);
+    }
+
+    // Do so for those results of a butterfly that lie in the first half, among which all of the first R / 2 are.
+    template <int APART, int R>
+    __device__ __forceinline__ void write_unfolded(const float2 (&v)[R], const float2 (&mirrored)[R], int butterfly) const {
+        constexpr int POINTS = R * APART, FIRST = R / 2;
+        if constexpr (FIRST > 0) unfold<POINTS, APART, FIRST>(v, mirrored, butterfly);
+        const int middle = butterfly + FIRST * APART;
+        if (2 * middle <= POINTS) unfold<POINTS, APART, 1>(v + FIRST, mirrored + FIRST, middle);
     }
 };

@@ -4,6 +4,16 @@
 #include "elements.cuh"
 #include "stockham.cuh"
 
+template <Arrangement ARRANGEMENT, int ROWS, int COLUMNS>
+constexpr int TRANSFORMS = ARRANGEMENT == Arrangement::ROWS ? ROWS : COLUMNS;
+
+// Return for how many blocks a multiprocessor's 65536 registers suffice if each number has four. Where real numbers are
+// transformed the compiler takes some more, and then the blocks of a batch do not all run at once.
+template <Store STORE, int THREADS, int LANES, int... RADICES> __device__ constexpr int resident_blocks() {
+    const int blocks = 65536 / (THREADS * 4 * most_numbers<LANES, RADICES...>());
+    return STORE == Store::UNFOLDED ? blocks : 0;
+}
+
 // Return the R numbers from number `first`.
 template <int R, int NUMBERS> __device__ __forceinline__ float2 (&part_of(float2 (&v)[NUMBERS], int first))[R] {
     return *reinterpret_cast<float2(*)[R]>(v + first);
@@ -33,11 +43,14 @@ __device__ __forceinline__ void convolve(float2 (&v)[FFT::NUMBERS], float* share
 
 // Multiply the results of transform `sub` by the roots of unity between the passes of a long transform.
 template <typename FFT> __device__ __forceinline__ void twist(float2 (&v)[FFT::NUMBERS], int whole, int sub) {
-    constexpr int R = FFT::LAST, APART = FFT::POINTS / R;
+    constexpr int R = FFT::LAST, APART = FFT::POINTS / R, NEXT = FFT::THREADS_EACH;  // from a butterfly to the next
     const float2 w = root_of_unity(APART * sub, whole);
     const float2 fourth = root_of_unity(4LL * APART * sub % whole, whole);
-    FFT::template each_butterfly<R>(FFT::after().lane, [&](int i, int butterfly) {
-        multiply_by_powers(part_of<R>(v, i), root_of_unity(butterfly * sub, whole), w, fourth);
+    const float2 next = NEXT < APART ? root_of_unity(NEXT * sub, whole) : w;
+    float2 first = root_of_unity(FFT::after().lane * sub, whole);
+    FFT::template each_butterfly<R>(FFT::after().lane, [&](int i, int) {
+        multiply_by_powers(part_of<R>(v, i), first, w, fourth);
+        first = first * next;
     });
 }
 
@@ -61,10 +74,12 @@ __device__ __forceinline__ void write(float2 (&v)[FFT::NUMBERS], float* shared, 
 // (IS_CONVOLVED) and multiplied by roots of unity (IS_TWISTED); x or y may be multiplied by a chirp.
 template <typename T, bool IS_INVERSE, Load LOAD, bool IS_X_CHIRPED, bool IS_CONVOLVED, bool IS_TWISTED, Store STORE,
           bool IS_Y_CHIRPED, Arrangement ARRANGEMENT, int LANES, int ROWS, int COLUMNS, int... RADICES>
-__global__ void __launch_bounds__(LANES*(ARRANGEMENT == Arrangement::ROWS ? ROWS : COLUMNS))
+__global__ void
+    __launch_bounds__(LANES * TRANSFORMS<ARRANGEMENT, ROWS, COLUMNS>,
+                      resident_blocks<STORE, LANES * TRANSFORMS<ARRANGEMENT, ROWS, COLUMNS>, LANES, RADICES...>())
     transform(T* __restrict__ y, float2* target, const T* __restrict__ x, const float2* source, float2* chirp,
               const float2* spectrum, Pass pass, long long transforms, float scale) {
-    constexpr int PER_BLOCK = ARRANGEMENT == Arrangement::ROWS ? ROWS : COLUMNS;
+    constexpr int PER_BLOCK = TRANSFORMS<ARRANGEMENT, ROWS, COLUMNS>;
     using FFT = Stockham<ARRANGEMENT, LANES, PER_BLOCK, RADICES...>;
     static_assert(!IS_CONVOLVED || (FFT::FIRST == FFT::LAST && ARRANGEMENT != Arrangement::ROWS_TO_COLUMNS));
     constexpr bool IS_WHOLE = LOAD != Load::WORKSPACE && !IS_TWISTED;

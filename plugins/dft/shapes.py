@@ -64,9 +64,9 @@ def shape_of(points: int, is_symmetric: bool = False) -> BlockShape | None:
     """Return the best shape for transforms of so many points; None if there is none.
 
     It has enough threads to read whole sectors of memory, if that can be. Then it has the fewest
-    radices, then the fewest idle threads, then the smallest radices, then the larger ones first,
-    which leaves the fewest gaps in shared memory. With ``is_symmetric`` the radices are the same
-    from both ends.
+    radices, then the fewest idle threads, then the smallest radices, then the most threads, then
+    the larger radices first, which leaves the fewest gaps in shared memory. With ``is_symmetric``
+    the radices are the same from both ends.
     """
     if points > SHORT:
         return None
@@ -75,7 +75,7 @@ def shape_of(points: int, is_symmetric: bool = False) -> BlockShape | None:
         found += [
             (
                 *(max(_LEAST_LANES - lanes, 0), count, _work(radices, lanes), max(radices)),
-                *(lanes, [-radix for radix in radices]),
+                *(-lanes, [-radix for radix in radices]),
             )
             for radices in _radices(points, count)
             if not is_symmetric or radices == radices[::-1]
@@ -85,8 +85,8 @@ def shape_of(points: int, is_symmetric: bool = False) -> BlockShape | None:
             break
     if not found:
         return None
-    *_, lanes, negated = min(found)
-    return _shape(lanes, tuple(-radix for radix in negated))
+    *_, lanes, radices = min(found)
+    return _shape(-lanes, tuple(-radix for radix in radices))
 
 
 def _radices(points: int, count: int) -> Iterator[tuple[int, ...]]:

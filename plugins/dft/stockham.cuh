@@ -30,9 +30,13 @@ template <int LANES, int... RADICES> __device__ constexpr int most_numbers() {
     return most;
 }
 
-// Return whether shared memory has a gap of `done` after every radix * done numbers, so that numbers that lie that far
-// apart are in different banks.
+// Return whether shared memory has gaps of `done` numbers, so that numbers that lie radix * done apart are in different banks.
 __device__ constexpr bool has_gaps(int radix, int done) { return radix % 2 == 0 && done < 16; }
+
+// Return after how many numbers gaps are: where less than all banks hold radix * done, no gap splits neighbours.
+__device__ constexpr int gap_every(int radix, int done, int banks) {
+    return banks % (radix * done) == 0 ? banks : radix * done;
+}
 
 // Return the numbers in shared memory from one transform to the next: so many that `together` neighbouring elements of
 // each of some neighbouring transforms are in different banks.
@@ -40,7 +44,8 @@ template <int... RADICES> __device__ constexpr int pitch_of(int together, int ba
     constexpr int POINTS = (RADICES * ...);
     int pitch = POINTS, done = 1;
     for (const int radix : {RADICES...}) {
-        const int taken = done * radix < POINTS && has_gaps(radix, done) ? POINTS + POINTS / radix : POINTS;
+        const bool is_apart = done * radix < POINTS && has_gaps(radix, done);
+        const int taken = POINTS + (is_apart ? POINTS / gap_every(radix, done, banks) * done : 0);
         if (taken > pitch) pitch = taken;
         done *= radix;
     }
@@ -51,7 +56,7 @@ template <int... RADICES> __device__ constexpr int pitch_of(int together, int ba
 // Transforms of as many points as the product of the radices, LANES threads for each, PER_BLOCK in a block. Before the
 // radix R a thread has elements lane + j * LANES + q * POINTS / R in v[j * R + q], and after the last radix as well.
 template <Arrangement ARRANGEMENT, int LANES, int PER_BLOCK, int... RADICES> struct Stockham {
-    static constexpr int POINTS = (RADICES * ...), STAGES = sizeof...(RADICES);
+    static constexpr int POINTS = (RADICES * ...), STAGES = sizeof...(RADICES), THREADS_EACH = LANES;
     static constexpr int FIRST = radix_of<RADICES...>(0), LAST = radix_of<RADICES...>(STAGES - 1);
 
     // Butterflies of R points for each thread, and numbers.
@@ -62,7 +67,8 @@ template <Arrangement ARRANGEMENT, int LANES, int PER_BLOCK, int... RADICES> str
     static constexpr int TOGETHER = ARRANGEMENT == Arrangement::ROWS ? LANES : PER_BLOCK > 16 ? 1 : 16 / PER_BLOCK;
     // Whether real and imaginary parts are exchanged one after the other, in half as much shared memory.
     static constexpr bool IS_SPLIT = pitch_of<RADICES...>(TOGETHER, 16) * PER_BLOCK > MOST_SHARED;
-    static constexpr int PITCH = pitch_of<RADICES...>(IS_SPLIT ? 2 * TOGETHER : TOGETHER, IS_SPLIT ? 32 : 16);
+    static constexpr int BANKS = IS_SPLIT ? 32 : 16;  // of numbers
+    static constexpr int PITCH = pitch_of<RADICES...>(IS_SPLIT ? 2 * TOGETHER : TOGETHER, BANKS);
     static constexpr int SHARED_FLOATS = PITCH * PER_BLOCK * (IS_SPLIT ? 1 : 2);
 
     __device__ static __forceinline__ Place place(bool is_across) {
@@ -107,17 +113,18 @@ template <Arrangement ARRANGEMENT, int LANES, int PER_BLOCK, int... RADICES> str
     __device__ static __forceinline__ void exchange(float2 (&v)[NUMBERS], float* shared) {
         constexpr int R = radix_of<RADICES...>(STAGE), NEXT = radix_of<RADICES...>(STAGE + 1);
         constexpr int APART = POINTS / NEXT;
-        constexpr int BLOCK = R * DONE, GAP = has_gaps(R, DONE) ? DONE : 0;
+        constexpr int BLOCK = R * DONE, GAP = has_gaps(R, DONE) ? DONE : 0, EVERY = gap_every(R, DONE, BANKS);
         const Place from = STAGE == 0 ? before() : after(), to = after();
         const auto put = [&](auto store) {
             each<R>(from.lane, [&](int i, unsigned own, int q) {
-                store(from.transform * PITCH + own / DONE * (BLOCK + GAP) + own % DONE + q * DONE, i);
+                const unsigned first = own / DONE * BLOCK;
+                store(from.transform * PITCH + first + first / EVERY * GAP + own % DONE + q * DONE, i);
             });
         };
         const auto get = [&](auto load) {
             each<NEXT>(to.lane, [&](int i, unsigned own, int q) {
                 const unsigned at = own + q * APART;
-                const unsigned gaps = APART % BLOCK == 0 ? own / BLOCK + q * (APART / BLOCK) : at / BLOCK;
+                const unsigned gaps = APART % EVERY == 0 ? own / EVERY + q * (APART / EVERY) : at / EVERY;
                 load(to.transform * PITCH + at + gaps * GAP, i);
             });
         };
@@ -155,9 +162,14 @@ template <Arrangement ARRANGEMENT, int LANES, int PER_BLOCK, int... RADICES> str
 #pragma unroll
             for (int q = 0; q < R; ++q) own[q] = v[j * R + q];
             if constexpr (DONE > 1) {
-                const unsigned inner = (lane + j * LANES) % DONE;
+                // Later butterflies turn the factors of the first one, if all lanes turn them equally.
+                constexpr int TURN = DONE % LANES == 0 ? DONE / LANES : 1;
+                const unsigned inner = (lane + (TURN > 1 ? 0 : j * LANES)) % DONE;
 #pragma unroll
-                for (int q = 1; q < R; ++q) own[q] = own[q] * TWIDDLES<R, DONE>.of[q * DONE + inner];
+                for (int q = 1; q < R; ++q) {
+                    const float2 factor = TWIDDLES<R, DONE>.of[q * DONE + inner];
+                    own[q] = own[q] * (TURN > 1 ? turned<R * TURN>(factor, q * j) : factor);
+                }
             }
             butterfly(own);
 #pragma unroll
@@ -169,7 +181,7 @@ template <Arrangement ARRANGEMENT, int LANES, int PER_BLOCK, int... RADICES> str
         }
     }
 
-    // Put element (POINTS - e) % POINTS into `mirrored` where v has element e.
+    // Put element POINTS - e into `mirrored` where v has element e, for 0 < e <= POINTS / 2.
     __device__ static __forceinline__ void mirror(const float2 (&v)[NUMBERS], float2 (&mirrored)[NUMBERS],
                                                   float* shared) {
         constexpr int APART = POINTS / LAST;
@@ -178,12 +190,14 @@ template <Arrangement ARRANGEMENT, int LANES, int PER_BLOCK, int... RADICES> str
 #pragma unroll
         for (int i = 0; i < NUMBERS; ++i) mirrored[i] = v[i];
         const auto put = [&](auto store) {
-            each<LAST>(own.lane, [&](int i, unsigned butterfly, int q) { store(row + butterfly + q * APART, i); });
+            each<LAST>(own.lane, [&](int i, unsigned butterfly, int q) {
+                if (2 * (q + 1) * APART > POINTS) store(row + butterfly + q * APART, i);
+            });
         };
         const auto get = [&](auto load) {
             each<LAST>(own.lane, [&](int i, unsigned butterfly, int q) {
                 const unsigned element = butterfly + q * APART;
-                load(row + (element == 0 ? 0 : POINTS - element), i);
+                if (2 * q * APART <= POINTS && 0 < element && 2 * element <= POINTS) load(row + POINTS - element, i);
             });
         };
         if constexpr (STAGES > 1) sync();
