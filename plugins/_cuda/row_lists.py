@@ -31,6 +31,14 @@ EMPTY_BYTE = 0xFF
 WARP_LANES = 32
 #: The size of RowState in the workspace: a vector, so that the lists are aligned to vectors.
 STATE_BYTES = VECTOR_BYTES
+#: At least so many updates of a row of data are taken by the threads that write it.
+_SHORT_LIST = 48
+#: The bytes that a longer list takes in addition.
+_LONG_LIST_BYTES = 12
+#: The vectors of a row that a thread takes together, if they are shorter than VECTOR_BYTES.
+_SHORT_VECTORS = 4
+#: The updates that a thread places in long lists at once.
+_PLACED_AT_ONCE = 4
 
 #: The constants that row_lists.cuh and reduce.cuh share with Python.
 DEFINES = {
@@ -39,35 +47,46 @@ DEFINES = {
     "EMPTY_BYTE": EMPTY_BYTE,
     "STATE_BYTES": STATE_BYTES,
     "WARP_LANES": WARP_LANES,
+    "SHORT_VECTORS": _SHORT_VECTORS,
+    "PLACED_AT_ONCE": _PLACED_AT_ONCE,
+    "LONG_LIST_BYTES": _LONG_LIST_BYTES,
 }
 
 #: The elements of the longest row whose pieces the second dimension of a grid can count.
 MAX_ROW = 2**23
 _BLOCK = 256
+#: The threads of a block of gather_rows: few, since all wait for the one with the longest list.
+_GATHERING_BLOCK = 128
 #: How many vectors of its piece of a row a thread takes, or fewer if there would be too few threads
 #: to keep a GPU busy.
 _MOST_VECTORS, _ENOUGH_THREADS = 8, 2**19
 _GRID_Y = 65535
-#: The most blocks that look for rows of updates which are left over.
-_LEFTOVER_BLOCKS = 528
+#: The most blocks that take what gather_rows leaves over, and that put it side by side first.
+_LEFTOVER_BLOCKS, _LISTING_BLOCKS = 528, 792
+#: The threads of the block that places the long lists.
+_STARTING_BLOCK = 1024
 
 
 @dataclass(frozen=True)
 class RowLists:
     """The lists in the workspace.
 
-    The workspace holds the state, a list head for each output row, and a link and a target for each
-    row of updates.
+    The workspace holds the state, a list head for each output row, and where updates are combined
+    a bit whether its list is short. There follow a target for each row of updates, and where
+    updates are combined a link and a place among what is left over, the number of the long list of
+    each output row, and these lists.
 
     Attributes:
         workspace: all of it.
         rows: the output rows.
         updates: the rows of updates.
+        is_combined: whether updates are combined; otherwise the last one of each row is kept.
     """
 
     workspace: Workspace
     rows: int
     updates: int
+    is_combined: bool = True
 
     @staticmethod
     @overload
@@ -80,7 +99,21 @@ class RowLists:
     @staticmethod
     def nbytes(rows: Dim, updates: Dim) -> Dim:
         """Return the bytes for this many output rows and rows of updates."""
-        return STATE_BYTES + (rows + 2 * updates) * LIST_ITEMSIZE
+        words = 2 * rows + (rows + WARP_LANES - 1) // WARP_LANES + 3 * updates
+        return STATE_BYTES + words * LIST_ITEMSIZE + updates // _SHORT_LIST * _LONG_LIST_BYTES
+
+    @staticmethod
+    @overload
+    def target_bytes(rows: int, updates: int) -> int: ...
+
+    @staticmethod
+    @overload
+    def target_bytes(rows: Dim, updates: Dim) -> Dim: ...
+
+    @staticmethod
+    def target_bytes(rows: Dim, updates: Dim) -> Dim:
+        """Return the bytes where updates are not combined: those of the heads and targets."""
+        return STATE_BYTES + (rows + updates) * LIST_ITEMSIZE
 
     @property
     def heads(self) -> Workspace:
@@ -88,24 +121,71 @@ class RowLists:
         return self.workspace.at(STATE_BYTES)
 
     @property
-    def links(self) -> Workspace:
-        """For each row of updates, the next one in its list."""
+    def are_short(self) -> Workspace:
+        """A bit for each output row, 1 while its list is not known to be long."""
         return self.heads.at(self.rows * LIST_ITEMSIZE)
 
     @property
     def targets(self) -> Workspace:
         """For each row of updates, its output row, or a negative number."""
-        return self.links.at(self.updates * LIST_ITEMSIZE)
+        return self.workspace.at(self._emptied_bytes)
 
     @property
     def end(self) -> Workspace:
-        """What lies behind the lists."""
+        """What lies behind the targets."""
         return self.targets.at(self.updates * LIST_ITEMSIZE)
+
+    @property
+    def links(self) -> Workspace:
+        """For each row of updates, the next one in its list, or its rank in a long list."""
+        return self.end
+
+    @property
+    def left_over(self) -> Workspace:
+        """The rows of updates that are left over, those of a long list side by side."""
+        return self.links.at(self.updates * LIST_ITEMSIZE)
+
+    @property
+    def numbers(self) -> Workspace:
+        """For each output row with a long list, the number of that."""
+        return self.left_over.at(self.updates * LIST_ITEMSIZE)
+
+    @property
+    def long_lists(self) -> Workspace:
+        """The long lists."""
+        return self.numbers.at(self.rows * LIST_ITEMSIZE)
+
+    @property
+    def most_walked(self) -> int:
+        """The most updates of a list that the threads which write the row take.
+
+        No list is longer where updates are spread evenly at random.
+        """
+        return _SHORT_LIST + 4 * (self.updates // at_least(1, self.rows))
 
     @property
     def empty(self) -> Fill:
         """The step that empties every list."""
-        return Fill(self.workspace.first(self.nbytes(self.rows, 0)), EMPTY_BYTE)
+        return Fill(self.workspace.first(self._emptied_bytes), EMPTY_BYTE)
+
+    @property
+    def _emptied_bytes(self) -> int:
+        words = groups_of(self.rows, WARP_LANES) if self.is_combined else 0
+        return STATE_BYTES + (self.rows + words) * LIST_ITEMSIZE
+
+    def separate_long_lists(
+        self, count: CudaKernel, start: CudaKernel, fill: CudaKernel
+    ) -> tuple[Launch, ...]:
+        """Return the launches of a plugin's kernels that put side by side what is left over."""
+        blocks = at_most(_LISTING_BLOCKS, groups_of(self.updates, _BLOCK * _PLACED_AT_ONCE))
+        state, long_lists, updates = self.workspace, self.long_lists, int32(self.updates)
+        looked_up = self.are_short, self.numbers, self.targets, self.links
+        filled = state, long_lists, self.targets, self.links, self.left_over, updates
+        return (
+            Launch(count, blocks, _BLOCK, (state, long_lists, *looked_up, updates)),
+            Launch(start, 1, _STARTING_BLOCK, (state, long_lists)),
+            Launch(fill, blocks, _BLOCK, filled),
+        )
 
 
 def gather(
@@ -126,19 +206,24 @@ def gather(
         vector_bytes: the bytes of a load, of which a row is a multiple; at least one element.
         constants: the kernel's constants except LANES.
     """
-    grid = row_grid(lists.rows, inner, max(vector_bytes // tensors[0].dtype.itemsize, 1))
+    grid = listed_row_grid(lists.rows, inner, tensors[0].dtype.itemsize, vector_bytes)
+    linked: tuple[Workspace | None, ...] = (None,) * 5
+    if lists.is_combined:
+        long_lists = lists.long_lists, lists.are_short, lists.numbers
+        linked = lists.links, *long_lists, lists.targets
     return Launch(
         kernel,
-        grid=grid.blocks,
-        block=_BLOCK,
+        grid=(groups_of(lists.rows * grid.lanes, _GATHERING_BLOCK), grid.blocks[1]),
+        block=_GATHERING_BLOCK,
         args=(
             *tensors,
             lists.workspace,
             lists.heads,
-            lists.links,
+            *linked,
             int32(lists.rows),
             int32(inner),
             int32(grid.piece),
+            int32(lists.most_walked),
         ),
         constants={"LANES": grid.lanes, **constants},
     )
@@ -152,7 +237,7 @@ class RowGrid:
         lanes: how many threads of a warp take a row, or a piece of it, together.
         blocks: the grid: blocks of rows, and pieces of a row.
         piece: the elements of a piece.
-        vector_pieces: the pieces of a row if a thread takes one vector.
+        vector_pieces: the pieces of a row if a thread takes one vector, or some together.
     """
 
     lanes: int
@@ -161,44 +246,37 @@ class RowGrid:
     vector_pieces: int
 
 
-def row_grid(rows: int, inner: int, elements: int, lanes: int | None = None) -> RowGrid:
+def listed_row_grid(rows: int, inner: int, itemsize: int, vector_bytes: int) -> RowGrid:
+    """Return how threads of gather_rows take rows of ``inner`` elements, or those of long lists."""
+    together = where(vector_bytes < VECTOR_BYTES, _SHORT_VECTORS, 1)
+    return row_grid(rows, inner, max(vector_bytes // itemsize, 1), together=together)
+
+
+def row_grid(
+    rows: int, inner: int, elements: int, lanes: int | None = None, together: int = 1
+) -> RowGrid:
     """Return how threads take rows of ``inner`` elements, in vectors of some elements.
 
-    So many threads as ``lanes`` says take a row together, or as many as suit it.
+    A thread takes some vectors ``together``. So many threads as ``lanes`` says take a row together,
+    or as many as suit it.
     """
-    vectors = inner // elements
+    vectors = groups_of(inner // elements, together)
     lanes = lanes or lanes_for(vectors)
     pieces = groups_of(vectors, lanes)
     each = at_most(_MOST_VECTORS, pieces // groups_of(_ENOUGH_THREADS, at_least(1, rows) * lanes))
     each = at_least(groups_of(pieces, _GRID_Y), at_least(1, each))
     blocks = groups_of(rows * lanes, _BLOCK), groups_of(pieces, each)
-    return RowGrid(lanes, blocks, lanes * each * elements, at_most(_GRID_Y, pieces))
+    return RowGrid(lanes, blocks, lanes * each * elements * together, at_most(_GRID_Y, pieces))
 
 
-@dataclass(frozen=True)
-class LeftoverGrid:
-    """How threads look for rows of updates that are left over; all blocks run at once.
-
-    Attributes:
-        blocks: the grid: blocks of rows of updates, and pieces of a row.
-        stretch: the rows of updates that a group of threads takes.
-    """
-
-    blocks: tuple[int, int]
-    stretch: int
-
-
-def leftover_grid(updates: int, grid: RowGrid) -> LeftoverGrid:
-    """Return how threads look through the rows of updates, in groups as the grid has them."""
+def leftover_blocks(updates: int, grid: RowGrid) -> tuple[int, int]:
+    """Return the blocks that take what gather_rows leaves over; all run at once."""
     pieces = grid.vector_pieces
-    most, stretches = 1, groups_of(updates, _BLOCK)
+    most = 1
     # Quotients of constants: an exported library would ask whether another divisor is zero.
     for limit in (64, 32, 16, 8, 4, 2, 1):
-        wanted = _LEFTOVER_BLOCKS // limit
-        most = where(pieces <= limit, wanted, most)
-        stretches = where(pieces <= limit, groups_of(updates, wanted * _BLOCK), stretches)
-    blocks = at_most(most, groups_of(updates, _BLOCK))
-    return LeftoverGrid((blocks, pieces), grid.lanes * stretches)
+        most = where(pieces <= limit, _LEFTOVER_BLOCKS // limit, most)
+    return at_most(most, groups_of(updates, _BLOCK)), pieces
 
 
 def groups_of(items: int, each: int) -> int:

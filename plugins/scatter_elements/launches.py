@@ -27,8 +27,8 @@ from pluginkit.plugins._cuda.row_lists import (
     at_most,
     gather,
     groups_of,
-    leftover_grid,
-    row_grid,
+    leftover_blocks,
+    listed_row_grid,
 )
 from pluginkit.plugins.scatter_elements.merged_dims import MergedDims, merged_dims
 from pluginkit.plugins.scatter_elements.ordered_rows import OrderedRows
@@ -168,27 +168,29 @@ class ScatterElementsCall:
     def _rows(self) -> Sequence[Step]:
         problem, plugin = self.problem, self.plugin
         inner, vector, rows = problem.inner, problem.row_vector_bytes, problem.update_rows
-        lists = RowLists(self.workspace, problem.output_rows, rows)
-        link = self._link_rows(lists)
-        output, data, updates = self.output, self.data, self.updates
-        gathered = gather(
-            plugin.gather_rows, (output, data, updates), lists, inner, vector, VECTOR=vector
-        )
-        grid = row_grid(rows, inner, max(vector // problem.itemsize, 1))
-        leftover = leftover_grid(rows, grid)
+        is_combined = plugin.reduction != "none"
+        lists = RowLists(self.workspace, problem.output_rows, rows, is_combined)
+        grid = listed_row_grid(rows, inner, problem.itemsize, vector)
         slices = groups_of(problem.slab_bytes, _SLICE_BYTES)
         finish = Launch(
             plugin.finish_rows,
-            grid=leftover.blocks,
+            grid=leftover_blocks(rows, grid),
             block=_BLOCK,
             args=(
-                *(output, self.indices, updates, lists.workspace, lists.heads, lists.targets),
-                *map(int32, (rows, problem.count, problem.axis_size, inner, leftover.stretch)),
+                *(self.output, self.indices, self.updates),
+                *(lists.workspace, lists.long_lists, lists.left_over, lists.targets),
+                *map(int32, (rows, problem.count, problem.axis_size, inner)),
                 int32(groups_of(problem.axis_size, slices)),
             ),
             constants={"LANES": grid.lanes, "VECTOR": vector},
         )
-        return lists.empty, link, gathered, finish
+        separated: Sequence[Step] = ()
+        if is_combined:
+            separated = lists.separate_long_lists(
+                plugin.count_long_lists, plugin.start_long_lists, plugin.fill_long_lists
+            )
+        linked, gathered = self._link_rows(lists), self._gather_rows(lists)
+        return lists.empty, linked, gathered, *separated, finish
 
     def _link_rows(self, lists: RowLists, *, is_linked: bool = True) -> Launch:
         problem = self.problem
@@ -196,8 +198,8 @@ class ScatterElementsCall:
         heads = lists.heads if is_linked else None
         return Launch(
             self.plugin.link_rows,
-            grid=-(-problem.update_rows // (_BLOCK // WARP_LANES * _ROWS_A_WARP)),
-            block=_BLOCK,
+            grid=groups_of(problem.update_rows, WARP_LANES),
+            block=WARP_LANES // _ROWS_A_WARP * WARP_LANES,
             args=(
                 *(self.indices, lists.workspace, heads, lists.links, lists.targets),
                 *map(int32, sizes),
@@ -208,21 +210,21 @@ class ScatterElementsCall:
             },
         )
 
+    def _gather_rows(self, lists: RowLists) -> Launch:
+        tensors, vector = (self.output, self.data, self.updates), self.problem.row_vector_bytes
+        kernel = self.plugin.gather_rows
+        return gather(kernel, tensors, lists, self.problem.inner, vector, VECTOR=vector)
+
     def _ordered_rows(self) -> Sequence[Step]:
         problem = self.problem
         rows = problem.output_rows, problem.update_rows
         ordered = OrderedRows.of_rows(self.plugin, problem, *rows)
         lists = ordered.lists(self.workspace)
-        tensors = self.output, self.data, self.updates
         combined: Sequence[Step]
         if is_plain := self.plugin.reduction == "none":  # the last one of each row is kept
-            vector = problem.row_vector_bytes
-            gathered = gather(
-                self.plugin.gather_rows, tensors, lists, problem.inner, vector, VECTOR=vector
-            )
-            combined = (gathered,)
+            combined = (self._gather_rows(lists),)
         else:
-            make_keys = self.plugin.make_row_keys
+            tensors, make_keys = (self.output, self.data, self.updates), self.plugin.make_row_keys
             combined = tuple(ordered.steps(tensors, self.workspace, make_keys, lists.targets))
         link = self._link_rows(lists, is_linked=is_plain)
         return lists.empty, link, *combined, *self._lists(lists)

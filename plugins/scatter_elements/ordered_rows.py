@@ -135,7 +135,7 @@ class OrderedRows:
         _, zeroed, *pairs, combined = workspace.split(self._sizes())
         size = self._half_bytes
         (*keys,), (*orders,) = ((pair, pair.at(size)) for pair in pairs)
-        heads = self.lists(workspace).heads
+        starts = self.lists(workspace).heads
         digits, tickets, looked_back = zeroed.split(self._zeroed_sizes())
         yield Fill(zeroed)
         yield Launch(
@@ -162,7 +162,7 @@ class OrderedRows:
             plugin.find_row_starts,
             groups_of(rows, _BLOCK),
             _BLOCK,
-            (heads, key, int32(rows), int32(output_rows)),
+            (starts, key, int32(rows), int32(output_rows)),
         )
         grid = row_grid(output_rows, inner, max(self.vector // self.itemsize, 1), self.lanes)
         chosen = {"LANES": grid.lanes, "VECTOR": self.vector}
@@ -178,15 +178,15 @@ class OrderedRows:
             grid.blocks,
             _BLOCK,
             (
-                *(*tensors, heads, key, order, combined),
+                *(*tensors, starts, key, order, combined),
                 *map(int32, (rows, output_rows, inner, grid.piece)),
             ),
             constants=chosen,
         )
 
     def lists(self, workspace: Workspace) -> RowLists:
-        """The state, the starts and the targets; there are no links."""
-        return RowLists(workspace, self.output_rows, self.listed)
+        """The state, the starts, which are in place of heads, and the targets."""
+        return RowLists(workspace, self.output_rows, self.listed, is_combined=False)
 
     @property
     def _digits(self) -> int:
@@ -208,7 +208,7 @@ class OrderedRows:
 
     def _sizes(self) -> list[int]:
         """Return the bytes of the lists, what is zeroed, keys, orders, and combined chunks."""
-        lists = RowLists.nbytes(self.output_rows, self.listed)
+        lists = RowLists.target_bytes(self.output_rows, self.listed)
         combined = self.rows // _CHUNK * self.inner * self.accumulator_itemsize
         pair = 2 * self._half_bytes
         return list(map(_aligned, (lists, sum(self._zeroed_sizes()), pair, pair, combined)))
@@ -240,7 +240,7 @@ def list_bytes(
         pairs = zip((problem.output_rows, problem.update_rows), sizes, strict=True)
         rows = [at_most(size, count) for count, size in pairs]
         ordered = OrderedRows.of_rows(plugin, problem, *rows).nbytes
-        of_rows = at_least(RowLists.nbytes(*rows) + lists, ordered)
+        of_rows = at_least(RowLists.target_bytes(*rows) + lists, ordered)
         # A smaller shape may have rows of less than a vector, but then a fraction of the updates.
         row_bytes = problem.inner * problem.itemsize
         return where(row_bytes < 4 * VECTOR_BYTES, at_least(elements, of_rows), of_rows)

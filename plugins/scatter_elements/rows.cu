@@ -1,6 +1,6 @@
 // The rows variant: where a row of indices along the inner dimensions is constant, as in a graph network, a row of
-// updates goes to a row of data. link_rows builds the lists, gather_rows of row_lists.cuh combines the rows,
-// and finish_rows takes the rows of long lists and those whose indices are not constant.
+// updates goes to a row of data. link_rows links these into lists, the kernels of row_lists.cuh combine them, and
+// finish_rows takes what is left over of long lists and the rows whose indices are not constant.
 
 #include "../_cuda/reduce.cuh"
 #include "../_cuda/row_lists.cuh"
@@ -10,18 +10,30 @@ using pluginkit::ROWS_A_WARP;  // from launches.py
 
 constexpr int SAMPLING = 64;  // counting every irregular row would make all warps meet at one counter
 
+// The threads of a warp that work together: LANES of them, which take a row.
+template <int LANES> struct LaneGroup {
+    int lane = threadIdx.x % LANES;
+    int shift = threadIdx.x % WARP_LANES / LANES * LANES;
+    unsigned int members = (LANES == WARP_LANES ? ~0u : (1u << LANES % WARP_LANES) - 1) << shift;
+
+    // Return a bit for each lane of the group where the condition holds.
+    __device__ __forceinline__ unsigned int vote(bool condition) const {
+        return (__ballot_sync(members, condition) & members) >> shift;
+    }
+};
+
 // Add each row of updates to the list of its output row, or note that its indices are not constant. A row of indices is
-// a multiple of VECTOR bytes. With KEEP_LAST only the last update of an output row is kept; without heads only the
-// targets are noted.
+// a multiple of VECTOR bytes. A block takes WARP_LANES rows, each of its warps ROWS_A_WARP. With KEEP_LAST only the last
+// update of an output row is kept; without heads only the targets are noted.
 template <typename Tind, bool KEEP_LAST, int VECTOR>
 __global__ void link_rows(const Tind* __restrict__ indices, RowState* state, int* heads, int* next, int* targets,
                           int rows, int count, int axis_size, int inner) {
+    __shared__ int targets_of_block[WARP_LANES];
     constexpr int N = VECTOR > sizeof(Tind) ? VECTOR / sizeof(Tind) : 1;
-    const int lane = threadIdx.x % WARP_LANES;
-    const long long first = (blockIdx.x * static_cast<long long>(blockDim.x / WARP_LANES) + threadIdx.x / WARP_LANES) * ROWS_A_WARP;
-    if (first >= rows) return;
-    const int listed = min(static_cast<long long>(ROWS_A_WARP), rows - first);
-    indices += first * inner;
+    const int lane = threadIdx.x % WARP_LANES, warp = threadIdx.x / WARP_LANES;
+    const long long block_first = blockIdx.x * static_cast<long long>(WARP_LANES), first = block_first + warp * ROWS_A_WARP;
+    const int listed = max(min(static_cast<long long>(ROWS_A_WARP), rows - first), 0LL);
+    indices += min(first, rows - 1LL) * inner;
     Tind lead = 0;
     unsigned int irregular = 0;  // a bit for each row
     for (int at = lane * N; at - lane * N < inner; at += WARP_LANES * N) {
@@ -57,14 +69,23 @@ __global__ void link_rows(const Tind* __restrict__ indices, RowState* state, int
         state->has_irregular_row = 1;
         if (first / ROWS_A_WARP % SAMPLING == 0) atomicAdd(&state->sampled_irregular, __popc(found));
     }
-    if (lane >= listed) return;
-    const int row = static_cast<int>(first) + lane;
-    const int place = place_of(lead, axis_size);
-    const int target = row / count * axis_size + place;
-    targets[row] = is_irregular ? IRREGULAR : place < 0 ? NO_TARGET : target;
-    if (is_irregular || place < 0 || heads == nullptr) return;
-    if constexpr (KEEP_LAST) atomicMax(heads + target, row);
-    else next[row] = atomicExch(heads + target, row);
+    if (lane < ROWS_A_WARP) {
+        const int place = place_of(lead, axis_size), row = static_cast<int>(first) + lane;
+        const int target = lane >= listed || place < 0 ? NO_TARGET : row / count * axis_size + place;
+        targets_of_block[warp * ROWS_A_WARP + lane] = is_irregular ? IRREGULAR : target;
+    }
+    __syncthreads();
+    if (warp != 0) return;
+    const int row = static_cast<int>(block_first) + lane, target[1] = {targets_of_block[lane]};
+    if (lane < rows - block_first) targets[row] = target[0];
+    if (heads == nullptr) return;
+    if constexpr (KEEP_LAST) {
+        if (target[0] >= 0) atomicMax(heads + target[0], row);
+    } else {
+        int following[1];
+        link_updates(heads, row, 0, target, following);
+        if (target[0] >= 0) next[row] = following[0];
+    }
 }
 
 // Reduce the rows of updates whose indices are not constant, each element with an atomic. A group of LANES threads
@@ -113,16 +134,15 @@ __device__ void reduce_irregular_rows(T* __restrict__ output, const Tind* __rest
     }
 }
 
-// Do what gather_rows has left: the rows of long lists, and those whose indices are not constant. Usually there are
-// none.
+// Do what gather_rows leaves over: the updates of long lists, and the rows whose indices are not constant. Usually there
+// are none.
 template <typename T, typename Tind, Reduction R, int LANES, int VECTOR>
 __global__ void finish_rows(T* __restrict__ output, const Tind* __restrict__ indices, const T* __restrict__ updates,
-                            const RowState* state, const int* __restrict__ heads, const int* __restrict__ targets,
-                            int rows, int count, int axis_size, int inner, int stretch, int slice) {
+                            const RowState* state, const LongList* __restrict__ long_lists,
+                            const int* __restrict__ left_over, const int* __restrict__ targets, int rows, int count,
+                            int axis_size, int inner, int slice) {
     if constexpr (R != Reduction::none) {
-        if (state->has_long_list != UNTOUCHED) {
-            reduce_long_lists<T, R, LANES, VECTOR>(output, updates, heads, targets, rows, inner, stretch);
-        }
+        reduce_long_lists<T, R, LANES, VECTOR>(output, updates, state, long_lists, left_over, inner);
     }
     if (state->has_irregular_row == UNTOUCHED) return;
     // Every slice takes a look at all targets, which few rows are not worth.

@@ -3,15 +3,13 @@
 //   few        each thread takes a vector of data and looks at all tuples, at most one for each lane of a warp
 //   in place   a thread reduces one element of an update, or a vector of several, into a copy of data
 //   lists      each output row has a list of its update rows and is written once: no atomics on values, no separate
-//              copy, one rounding. Many threads share the rows of a long list.
+//              copy, one rounding. Many threads share what is left of long lists.
 
 #include "../_cuda/reduce.cuh"
 #include "../_cuda/row_lists.cuh"
 #include "tuples.cuh"
 
-using pluginkit::COPIES;  // from launches.py
-
-constexpr int UPDATES_AT_ONCE = 4;  // that a thread of combine_few loads at once
+using pluginkit::COPIES, pluginkit::LINKED;  // from launches.py
 
 // Combine each vector of data with its updates. A row has `width` vectors, and there are at most WARP_LANES tuples, of
 // which the last one wins with Reduction::none.
@@ -102,18 +100,33 @@ __global__ void copy_bytes(char* __restrict__ output, const char* __restrict__ d
     if (first < nbytes % VECTOR) output[vectors * VECTOR + first] = data[vectors * VECTOR + first];
 }
 
-// Add each row of updates to the list of its output row. With KEEP_LAST only the last one is kept.
+// Link each row of updates into the list of its output row, up to LINKED of them by each thread. With KEEP_LAST only the
+// last one is kept.
 template <bool KEEP_LAST>
-__global__ void link_tuples(const long long* __restrict__ indices, int* heads, int* next, int* targets,
-                            unsigned int count, int depth, Sizes<unsigned int> sizes) {
-    const unsigned int update_row = blockIdx.x * blockDim.x + threadIdx.x;
-    if (update_row >= count) return;
-    unsigned int row;
-    const bool is_inside = find_row(indices + static_cast<long long>(update_row) * depth, depth, sizes, row);
+__global__ void link_tuples(const long long* __restrict__ indices, int* __restrict__ heads, int* __restrict__ next,
+                            int* __restrict__ targets, unsigned int count, int depth, Sizes<unsigned int> sizes) {
+    const unsigned int first = blockIdx.x * blockDim.x + threadIdx.x, step = gridDim.x * blockDim.x;
+    int target[LINKED], following[LINKED];
+#pragma unroll
+    for (int k = 0; k < LINKED; ++k) {
+        const unsigned int update = first + k * step;
+        unsigned int row;
+        const bool is_inside = update < count && find_row(indices + static_cast<long long>(update) * depth, depth, sizes, row);
+        target[k] = is_inside ? static_cast<int>(row) : NO_TARGET;
+    }
     if constexpr (KEEP_LAST) {
-        if (is_inside) atomicMax(heads + row, static_cast<int>(update_row));
+#pragma unroll
+        for (int k = 0; k < LINKED; ++k) {
+            if (target[k] >= 0) atomicMax(heads + target[k], static_cast<int>(first + k * step));
+        }
     } else {
-        targets[update_row] = is_inside ? static_cast<int>(row) : NO_TARGET;
-        if (is_inside) next[update_row] = atomicExch(heads + row, static_cast<int>(update_row));
+        link_updates(heads, static_cast<int>(first), static_cast<int>(step), target, following);
+#pragma unroll
+        for (int k = 0; k < LINKED; ++k) {
+            const unsigned int update = first + k * step;
+            if (update >= count) continue;
+            targets[update] = target[k];
+            next[update] = following[k];
+        }
     }
 }

@@ -30,10 +30,12 @@ from pluginkit.plugins._cuda.row_lists import (
     WARP_LANES,
     RowLists,
     all_hold,
+    at_least,
+    at_most,
     gather,
     groups_of,
-    leftover_grid,
-    row_grid,
+    leftover_blocks,
+    listed_row_grid,
     unit_of,
 )
 
@@ -42,14 +44,16 @@ if TYPE_CHECKING:
 
 #: How many dimensions a tuple of indices can name.
 _MAX_DEPTH = 8
-#: The longest average list for which lists are used: one group of threads walks a whole list.
-_SHORT_LIST = 16
-#: The vectors that a thread copies.
-_COPIES = 4
+#: The longest average list for which lists are used.
+_LONGEST_AVERAGE = 16
+#: The vectors that a thread copies, and the most rows of updates that it links.
+_COPIES, _LINKED = 4, 4
 #: The constants that the kernels share with Python.
-DEFINES = {**row_lists.DEFINES, "COPIES": _COPIES, "MAX_DEPTH": _MAX_DEPTH}
+DEFINES = {**row_lists.DEFINES, "COPIES": _COPIES, "LINKED": _LINKED, "MAX_DEPTH": _MAX_DEPTH}
 
 _BLOCK, _FEW_BLOCK = 256, 128
+#: With fewer blocks that link rows of updates a thread links one.
+_LINKING_BLOCKS = 1056
 #: With at most so many vectors of data one launch is faster than a copy and another.
 _FEW_VECTORS = 2**18
 #: With this many elements of updates three launches are faster than two.
@@ -110,7 +114,7 @@ class ScatteredRows:
             self.may_suit_lists,
             self.updates * self.inner >= _MANY_UPDATES,
             self.updates * self.nbytes >= LIST_ITEMSIZE * (self.count + self.updates),
-            self.updates <= _SHORT_LIST * self.count,
+            self.updates <= _LONGEST_AVERAGE * self.count,
             self.count + 2 * self.updates <= MAX_LISTED,
             self.inner <= MAX_ROW,
         )
@@ -238,11 +242,14 @@ class ScatterNDCall:
         return Copy(self.output, self.data), reduce
 
     def _by_lists(self) -> Sequence[Step]:
-        rows, is_plain = self.rows, self.plugin.reduction == "none"
-        lists = RowLists(self.workspace, rows.count, rows.updates)
+        rows, plugin, is_plain = self.rows, self.plugin, self.plugin.reduction == "none"
+        lists = RowLists(self.workspace, rows.count, rows.updates, is_combined=not is_plain)
         link = Launch(
-            self.plugin.link_tuples,
-            grid=-(-rows.updates // _BLOCK),
+            plugin.link_tuples,
+            grid=at_least(
+                groups_of(rows.updates, _BLOCK * _LINKED),
+                at_most(_LINKING_BLOCKS, groups_of(rows.updates, _BLOCK)),
+            ),
             block=_BLOCK,
             args=(
                 self.indices,
@@ -256,24 +263,24 @@ class ScatterNDCall:
             constants={"KEEP_LAST": is_plain},
         )
         tensors, vector = (self.output, self.data, self.updates), rows.vector_bytes
-        gathered = gather(
-            self.plugin.gather_rows, tensors, lists, rows.inner, vector, VECTOR=vector
-        )
+        gathered = gather(plugin.gather_rows, tensors, lists, rows.inner, vector, VECTOR=vector)
         if is_plain:  # one update of each row is kept, so no list is long
             return lists.empty, link, gathered
-        grid = row_grid(rows.updates, rows.inner, max(vector // rows.itemsize, 1))
-        leftover = leftover_grid(rows.updates, grid)
+        separated = lists.separate_long_lists(
+            plugin.count_long_lists, plugin.start_long_lists, plugin.fill_long_lists
+        )
+        grid = listed_row_grid(rows.updates, rows.inner, rows.itemsize, vector)
         finish = Launch(
-            self.plugin.finish_long_lists,
-            grid=leftover.blocks,
+            plugin.finish_long_lists,
+            grid=leftover_blocks(rows.updates, grid),
             block=_BLOCK,
             args=(
-                *(self.output, self.updates, lists.workspace, lists.heads, lists.targets),
-                *map(int32, (rows.updates, rows.inner, leftover.stretch)),
+                *(self.output, self.updates, lists.workspace, lists.long_lists, lists.left_over),
+                int32(rows.inner),
             ),
             constants={"LANES": grid.lanes, "VECTOR": vector},
         )
-        return lists.empty, link, gathered, finish
+        return lists.empty, link, gathered, *separated, finish
 
     @property
     def _padded_sizes(self) -> list[int]:

@@ -290,7 +290,9 @@ def steps(*shapes, **options):
     return calls.steps(*described(*shapes, **options))
 
 
-LISTS = "link_tuples gather_rows finish_long_lists"
+LISTS = (
+    "link_tuples gather_rows count_long_lists start_long_lists fill_long_lists finish_long_lists"
+)
 COPY, FEW = "copy_bytes scatter_in_place", "combine_few"
 
 
@@ -346,22 +348,31 @@ def test_the_kernels_follow_from_the_shape(kernels, data, indices, dtype):
     ],
 )
 def test_rows_are_taken_in_the_widest_units_that_divide_them(inner, dtype, vector):
-    _, link, gathered, overflow = steps((900_000, inner), (2_000_000, 1), dtype=dtype)
+    _, link, gathered, *_, finish = steps((900_000, inner), (2_000_000, 1), dtype=dtype)
     in_place = steps((10, inner), (60, 1), dtype=dtype)[1]
     (few,) = steps((10, inner), (9, 1), dtype=dtype)
-    for launch in (gathered, overflow, in_place, few):
+    for launch in (gathered, finish, in_place, few):
         assert launch.constants["VECTOR"] == vector
     assert link.constants["KEEP_LAST"] is False
 
 
 @pytest.mark.parametrize(
     ("inner", "lanes", "pieces"),
-    [(8, 4, 1), (64, 16, 1), (512, 32, 1), (1024, 32, 1), (1028, 32, 2)],
+    [
+        (8, 4, 1),
+        (64, 16, 1),
+        (512, 32, 1),
+        (1024, 32, 1),
+        (1028, 32, 2),
+        (15, 4, 1),  # a thread takes four single elements at once
+        (33, 16, 1),
+        (1025, 32, 2),
+    ],
 )
 def test_long_rows_are_cut_into_pieces(inner, lanes, pieces):
     gathered = steps((2_000_000, inner), (5_000_000, 1))[2]
     assert gathered.constants["LANES"] == lanes
-    assert gathered.grid == (-(-2_000_000 * lanes // 256), pieces)
+    assert gathered.grid == (-(-2_000_000 * lanes // 128), pieces)
 
 
 @pytest.mark.parametrize(
@@ -377,7 +388,7 @@ def test_long_rows_are_cut_into_pieces(inner, lanes, pieces):
 def test_few_long_rows_are_cut_into_more_pieces(rows, inner, pieces):
     gathered = steps((rows, inner), (16 * rows, 1), dtype=int32)[2]
     assert gathered.grid[1] == pieces
-    assert gathered.args[-1].values[0] * pieces >= inner
+    assert gathered.args[-2].values[0] * pieces >= inner
 
 
 def test_none_keeps_the_last_update_of_a_list_and_leaves_nothing():
@@ -422,16 +433,16 @@ def test_rows_are_what_a_tuple_names():
 
 @pytest.fixture(scope="module")
 def every():
-    assert len(ScatterND.spec.kernels) == 6
+    assert len(ScatterND.spec.kernels) == 9
     every = specialisations_of(ScatterND(reduction=each) for each in REDUCTIONS)
-    # scatter_in_place has two offsets, gather_rows and finish_overflow four widths of groups
-    assert len(every) == 6 * 5 * 3 * (1 + 2 + 2 * 4) + 2 + 1
+    # scatter_in_place has two offsets, gather_rows and finish_long_lists four widths of groups
+    assert len(every) == 6 * 5 * 3 * (1 + 2 + 2 * 4) + 2 + 4
     return every
 
 
 def test_each_kernel_compiles(every):
     few = few_of_each(every)
-    assert len({function_of(each) for each in few}) == 6
+    assert len({function_of(each) for each in few}) == 9
     assert_all_compile(few, QUICK)
 
 
@@ -447,7 +458,7 @@ def test_every_specialisation_compiles(every, arch):
         ((3, 5), (4, 0), 1),
         ((2**24, 64), (60_000, 1), 1),  # the driver copies
         ((2000, 64), (4000, 1), 2),  # a copy, as data is small
-        ((200_000, 64), (900_000, 1), 3),
+        ((200_000, 64), (900_000, 1), 6),
         ((2,) * 8, (3, 8), 1),
     ],
 )

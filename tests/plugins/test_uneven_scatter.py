@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins.scatter_elements import ScatterElements, variants
 from pluginkit.plugins.scatter_nd import ScatterND
 from pluginkit.plugins.scatter_nd import launches as scatter_nd_launches
@@ -21,7 +22,7 @@ def few_updates_suit_rows(monkeypatch):
     monkeypatch.setattr(variants, "MANY_UPDATES", 1)
     monkeypatch.setattr(scatter_nd_launches, "_MANY_UPDATES", 1)
     monkeypatch.setattr(scatter_nd_launches, "_FEW_BYTES", 0)
-    monkeypatch.setattr(scatter_nd_launches, "_SHORT_LIST", EDGES)
+    monkeypatch.setattr(scatter_nd_launches, "_LONGEST_AVERAGE", EDGES)
 
 
 def assert_right(plugin, arrays):
@@ -106,10 +107,29 @@ def test_the_order_of_updates_decides_how_sums_round():
     np.testing.assert_allclose(first, plugin.reference(data, indices, updates), rtol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
-def test_nodes_of_scatter_nd_with_very_many_edges(dtype):
-    data, indices, updates = graph(16, dtype)
+@pytest.mark.parametrize(
+    ("width", "dtype"),
+    [(16, np.float32), (140, np.float32), (33, np.float32), (16, np.float16), (16, np.int8)],
+)
+def test_nodes_of_scatter_nd_with_very_many_edges(width, dtype):
+    data, indices, updates = graph(width, dtype)
     assert_right(ScatterND(reduction="add"), [data, indices[:, :1].copy(), updates])
+
+
+@pytest.mark.parametrize(
+    ("edges", "other_hubs"),
+    [(1, 0), (48, 0), (49, 0), (2500, 6), (49, 140)],  # a warp starts 128 long lists at once
+)
+def test_lists_just_short_and_long_and_more_than_a_block_places_at_once(
+    edges, other_hubs, monkeypatch
+):
+    monkeypatch.setattr(row_lists, "_LISTING_BLOCKS", 1)
+    monkeypatch.setattr(row_lists, "_LEFTOVER_BLOCKS", 1)
+    rng = np.random.default_rng(8)
+    hubs = [1003] * edges + [*range(20, 20 + other_hubs)] * 60
+    nodes = rng.permutation(np.append(rng.integers(0, 10_000, 10), hubs).astype(np.int64))
+    data, updates = whole(rng, (10_000, 8), np.float32), whole(rng, (len(nodes), 8), np.float32)
+    assert_right(ScatterND(reduction="add"), [data, nodes[:, None], updates])
 
 
 @pytest.mark.parametrize("reduction", ["add", "min", "none"])
