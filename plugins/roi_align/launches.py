@@ -13,8 +13,9 @@ Pooling = Literal["avg", "max"]
 
 _THREADS = 256
 #: How many channels a thread takes at once. Several share the reading of a sample's position and
-#: weights. Two are better if bins have many samples, whose pixels of more channels would not fit
-#: into the caches, and one if there is too little work for all multiprocessors.
+#: weights. Two are better if bins have many samples or pixels four bytes, because those of more
+#: channels would not fit into the caches, and one if there is too little work for all
+#: multiprocessors.
 CHANNELS = (4, 2, 1)
 #: With more samples of a bin along an axis, those of a mean that share pixels are merged.
 _FEW_SAMPLES = 2
@@ -37,7 +38,7 @@ def launch_of(
     several, two, one = CHANNELS
     is_dense = not 0 < plugin.sampling_ratio <= _FEW_SAMPLES
     is_small = regions * -(-channels // several) * bins < _BLOCKS * _THREADS
-    at_once = one if is_small else two if is_dense else several
+    at_once = one if is_small else two if is_dense or x.dtype.itemsize == 4 else several
     work = -(-channels // at_once) * bins
     most = _UNEQUAL_BLOCKS if is_dense else _BLOCKS
     blocks = min(-(-work // _THREADS), max(1, -(-most // regions))) if regions else 0
