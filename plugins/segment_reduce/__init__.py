@@ -106,7 +106,6 @@ class SegmentReduce(Plugin):
     add_kernel = CudaKernel(
         "add.cu", "add_edges<{Tind}, {VECTOR}, {WEIGHTED}>", _CONSTANTS, defines=DEFINES
     )
-    clear_kernel = CudaKernel("add.cu", "clear<{VECTOR}>", {"VECTOR": VECTORS}, defines=DEFINES)
     key_kernel = CudaKernel("keys.cu", "make_keys<{T}, {Tind}>", defines=KEY_DEFINES)
     place_kernel = CudaKernel("../_cuda/radix_sort.cu", "place_digits", defines=SORT_DEFINES)
     sweep_kernel = CudaKernel(

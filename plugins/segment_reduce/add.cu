@@ -1,6 +1,6 @@
-// Add edges to rows of y, for sums of float32 whose bits may differ from run to run: y is cleared, and then there is one
-// launch, and no sort of all edges. A warp adds each of its edges by itself, or if several seem to lead to the same row, sorts
-// them and adds once to each row. Where edges are few, `shares` warps look at the same ones and take different ones.
+// Add edges to rows of y that are zero before, for sums of float32 whose bits may differ from run to run: one launch, and no
+// sort of all edges. A warp adds each of its edges by itself, or if several seem to lead to the same row, sorts them and adds
+// once to each row. Where edges are few, `shares` warps look at the same ones and take different ones.
 
 #include "runs.cuh"
 
@@ -20,13 +20,6 @@ __device__ __forceinline__ unsigned sorted_over_warp(unsigned mine) {
         }
     }
     return mine;
-}
-
-// Write zeros. That takes less time than a driver's memset.
-template <int VECTOR> __global__ void __launch_bounds__(THREADS) clear(float* __restrict__ y, long long vectors) {
-    constexpr int N = VECTOR > sizeof(float) ? VECTOR / sizeof(float) : 1;
-    const long long vector = 1LL * blockIdx.x * THREADS + threadIdx.x;
-    if (vector < vectors) reinterpret_cast<Pack<float, N>*>(y)[vector] = {};
 }
 
 template <int N> __device__ __forceinline__ void add_vector(float* y, const float (&total)[N]) {

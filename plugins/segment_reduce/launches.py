@@ -18,7 +18,6 @@ from pluginkit import (
     ceil_div,
     float32,
     int32,
-    int64,
     may_hold,
     where,
 )
@@ -136,15 +135,7 @@ class SegmentCall:
             ),
             constants=self._constants,
         )
-        vectors = problem.rows * self._vectors()
-        clear = Launch(
-            self.plugin.clear_kernel,
-            grid=ceil_div(vectors, THREADS),
-            block=THREADS,
-            args=(self.y, int64(vectors)),
-            constants={"VECTOR": problem.vector_bytes},
-        )
-        return clear, add
+        return Fill(self.y), add
 
     def _sorted(self) -> Iterator[Step]:
         problem, plugin = self.problem, self.plugin
