@@ -54,7 +54,7 @@ class Plan:
 @cache
 def plan_of(length: int) -> Plan:
     """Return the plan of a length."""
-    halves = shape_of(length // 2) if length % 2 == 0 else None
+    halves = shape_of(length // 2, has_most_lanes=True) if length % 2 == 0 else None
     whole = shape_of(length)
     if whole is not None:
         return Plan(length, False, whole, halves)

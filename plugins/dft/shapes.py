@@ -17,10 +17,11 @@ MOST_SHARED = 4736
 _MOST_RADIX = _MOST_NUMBERS = 20  # in the registers of a thread
 _MOST_RADICES = 7
 _LEAST_LANES, _MOST_LANES = 8, 512
-#: The threads of a block, if a transform does not need more.
-_THREADS = 128
-#: The neighbouring transforms of a block whose elements are apart in memory, for whole sectors.
-_COLUMNS = 16
+#: The threads of a block; from so many lanes on it makes one transform, and waits for no other.
+_THREADS, _ALONE = 128, 64
+#: The neighbouring transforms of a block whose elements are apart in memory, for whole sectors;
+#: those of a long transform, where more would take turns in shared memory.
+_COLUMNS, _LONG_COLUMNS, _LONG = 16, 4, 1024
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,15 @@ class BlockShape:
 
 
 @cache
-def shape_of(points: int, is_symmetric: bool = False) -> BlockShape | None:
+def shape_of(
+    points: int, is_symmetric: bool = False, has_most_lanes: bool = False
+) -> BlockShape | None:
     """Return the best shape for transforms of so many points; None if there is none.
 
     It has enough threads to read whole sectors of memory, if that can be. Then it has the fewest
-    radices, then the fewest idle threads, then the smallest radices, then the most threads, then
-    the larger radices first, which leaves the fewest gaps in shared memory. With ``is_symmetric``
-    the radices are the same from both ends.
+    radices, then the fewest idle threads, then the smallest radices, then the fewest threads, or
+    the most with ``has_most_lanes``, then the larger radices first, which leaves the fewest gaps in
+    shared memory. With ``is_symmetric`` the radices are the same from both ends.
     """
     if points > SHORT:
         return None
@@ -75,7 +78,7 @@ def shape_of(points: int, is_symmetric: bool = False) -> BlockShape | None:
         found += [
             (
                 *(max(_LEAST_LANES - lanes, 0), count, _work(radices, lanes), max(radices)),
-                *(-lanes, [-radix for radix in radices]),
+                *(-lanes if has_most_lanes else lanes, [-radix for radix in radices]),
             )
             for radices in _radices(points, count)
             if not is_symmetric or radices == radices[::-1]
@@ -85,8 +88,8 @@ def shape_of(points: int, is_symmetric: bool = False) -> BlockShape | None:
             break
     if not found:
         return None
-    *_, lanes, radices = min(found)
-    return _shape(-lanes, tuple(-radix for radix in radices))
+    *_, lanes, negated = min(found)
+    return _shape(abs(lanes), tuple(-radix for radix in negated))
 
 
 def _radices(points: int, count: int) -> Iterator[tuple[int, ...]]:
@@ -118,7 +121,9 @@ def _work(radices: tuple[int, ...], lanes: int) -> int:
 
 
 def _shape(lanes: int, radices: tuple[int, ...]) -> BlockShape:
-    columns, points = _COLUMNS, prod(radices)
+    points = prod(radices)
+    columns = _COLUMNS if points < _LONG else _LONG_COLUMNS
     while columns > 1 and (columns * points > 2 * MOST_SHARED * 8 // 9 or columns * lanes > 1024):
         columns //= 2
-    return BlockShape(lanes, max(1, _THREADS // lanes), columns, radices)
+    rows = 1 if lanes >= _ALONE else max(1, _THREADS // lanes)
+    return BlockShape(lanes, rows, columns, radices)
