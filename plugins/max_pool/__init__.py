@@ -22,7 +22,15 @@ from pluginkit import (
     int8,
     int64,
 )
-from pluginkit.plugins.max_pool.launches import DEFINES, WINDOWS, launch_of
+from pluginkit.plugins.max_pool.launches import (
+    COLUMNS,
+    DEFINES,
+    KEEP_DENORMALS,
+    OFFSETS,
+    TEAMS,
+    geometry_of,
+    launch_of,
+)
 from pluginkit.plugins.max_pool.reference import max_pool
 from pluginkit.plugins.max_pool.windows import (
     check_counts,
@@ -85,11 +93,23 @@ class MaxPool(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "max_pool<{T}, {WINDOW}>",
-        {"WINDOW": WINDOWS},
+        "max_pool<{T}, {OFFSET}, {COLUMNS}, {storage_order}, {geometry}>",
+        {"OFFSET": OFFSETS, "COLUMNS": COLUMNS},
+        options=KEEP_DENORMALS,
         defines=DEFINES,
     )
-    large_kernel = CudaKernel("kernel.cu", "max_pool_large<{T}>", defines=DEFINES)
+    large_kernel = CudaKernel(
+        "kernel.cu",
+        "max_pool_large<{T}, {OFFSET}, {storage_order}, {TEAM}>",
+        {"OFFSET": OFFSETS, "TEAM": TEAMS},
+        options=KEEP_DENORMALS,
+        defines=DEFINES,
+    )
+
+    @property
+    def geometry(self) -> tuple[int, ...]:
+        """The template arguments that say how windows lie."""
+        return geometry_of(self)
 
     def steps(self, values: tuple[int, ...] | None) -> tuple[int, ...]:
         """Return strides or dilations, 1 where they are left out."""

@@ -1,10 +1,13 @@
-// MaxPool with indices: a thread, or a warp if there are many elements, takes a window. NaN is greater than everything, and of
-// equal elements the first is taken, so that the index is that of numpy's argmax.
+// MaxPool with indices. A thread takes a strip of windows, below each other where they overlap much, and two beside each
+// other where loads are aligned; of a large window a warp or a block shares the elements. NaN is greater than everything,
+// and of equal elements the first is taken, so that the index is that of numpy's argmax.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::AT_ONCE, pluginkit::THREADS;  // from __init__.py
+#include "../_cuda/vectors.cuh"
+
+using pluginkit::AT_ONCE, pluginkit::THREADS;  // from launches.py
 
 // Along one axis: the sizes of x and y, of a window, the steps between windows and between elements, and the padding before.
 struct Axis {
@@ -15,155 +18,251 @@ struct Axes {
     Axis z, y, x;
 };
 
-// The steps of an index from one element to the next along each axis, in the order that the caller asked for.
-struct Steps {
-    long long z, y, x;
-};
-
-// The elements of a window that lie in x: the first one's position, and those from `begin` to before `end`.
-struct Span {
-    int first, begin, end;
-
-    __device__ __forceinline__ bool has(int element) const { return element >= begin && element < end; }
-};
-
-template <bool IS_DENSE> __device__ __forceinline__ Span span_of(const Axis& axis, int window) {
-    const int first = window * axis.stride - axis.pad;
-    if (IS_DENSE || axis.dilation == 1) return {first, max(-first, 0), min(axis.kernel, axis.size - first)};
-    const int begin = first < 0 ? (axis.dilation - 1 - first) / axis.dilation : 0;
-    const int end = first < axis.size ? min(axis.kernel, (axis.size - 1 - first) / axis.dilation + 1) : 0;
-    return {first, begin, end};
+// The padding: no element is less.
+template <typename T> __device__ __forceinline__ float lowest() {
+    return sizeof(T) == 1 ? -128.0f : -__int_as_float(0x7f800000);
 }
 
-// The greatest element so far, and its place in the plane; none if that is negative. NaN is the greatest.
-struct Best {
+// Return whether an element is greater than one before it. NaN is the greatest; there is none unless MAY_BE_NAN.
+template <bool MAY_BE_NAN> __device__ __forceinline__ bool is_greater(float element, float before) {
+    return MAY_BE_NAN ? !(element <= before) && !isnan(before) : element > before;
+}
+
+// The greatest element so far, and its place in the plane.
+template <typename Offset> struct Best {
     float value;
-    long long place;
+    Offset place;
 
     // Take an element that comes after all before it if it is greater.
-    __device__ __forceinline__ void take(float other, long long other_place) {
-        if (place < 0 || (!(other <= value) && !isnan(value))) value = other, place = other_place;
+    template <bool MAY_BE_NAN> __device__ __forceinline__ void take(float other, Offset other_place) {
+        if (is_greater<MAY_BE_NAN>(other, value)) value = other, place = other_place;
     }
 
-    // Take the better of two, of equals the first.
+    // Take the better of two, of equals the first; a negative place is none.
     __device__ __forceinline__ void combine(const Best& other) {
         const bool is_equal = value == other.value || (isnan(value) && isnan(other.value));
-        const bool is_before = is_equal ? other.place < place : !(other.value <= value) && !isnan(value);
-        if (other.place >= 0 && (place < 0 || is_before)) *this = other;
+        const bool is_better = is_equal ? other.place < place : is_greater<true>(other.value, value);
+        if (other.place >= 0 && (place < 0 || is_better)) *this = other;
     }
 };
 
-template <typename T> __device__ __forceinline__ Best none() {
-    return {sizeof(T) == 1 ? -128.0f : -__int_as_float(0x7f800000), -1};  // y where all is padding
-}
+// A number to divide by, and how often it goes into 2^32 - 1.
+struct Divisor {
+    long long count, reciprocal;
 
-// Where a window is: its plane, and its elements along each axis.
-struct Place {
-    long long plane;
-    Span z, y, x;
+    // Divide a number and return the remainder.
+    __device__ __forceinline__ int split(int& number) const {
+        const unsigned int whole = number, by = count;
+        unsigned int quotient = __umulhi(whole, reciprocal), remainder = whole - quotient * by;
+        if (remainder >= by) ++quotient, remainder -= by;
+        number = quotient;
+        return remainder;
+    }
+    __device__ __forceinline__ int split(long long& number) const {
+        const long long whole = number;
+        number = whole / count;
+        return static_cast<int>(whole - number * count);
+    }
 };
 
-// A plane of IS_DENSE windows has two axes, along which the elements of a window lie beside each other.
-template <bool IS_DENSE> __device__ __forceinline__ Place place_of(const Axes& axes, long long window) {
-    const long long row = window / axes.x.windows, rows = row / axes.y.windows;
-    const long long plane = IS_DENSE ? rows : rows / axes.z.windows;
-    return {plane, IS_DENSE ? Span{0, 0, 1} : span_of<false>(axes.z, static_cast<int>(rows - plane * axes.z.windows)),
-            span_of<IS_DENSE>(axes.y, static_cast<int>(row - rows * axes.y.windows)),
-            span_of<IS_DENSE>(axes.x, static_cast<int>(window - row * axes.x.windows))};
+__device__ __forceinline__ bool is_in(const Axis& axis, int at) {
+    return static_cast<unsigned int>(at) < static_cast<unsigned int>(axis.size);
 }
 
-// Store the greatest element and its index, whose place in the plane counts along x first.
-template <typename T>
-__device__ __forceinline__ void store(T* y, long long* indices, long long window, const Best& best, const Axes& axes,
-                                      const Steps& steps, long long plane) {
-    const long long place = max(best.place, 0LL);
-    long long index = place;
-    if (steps.x != 1) {
-        const long long line = place / axes.x.size, at_z = line / axes.y.size;
-        index = at_z * steps.z + (line - at_z * axes.y.size) * steps.y + (place - line * axes.x.size) * steps.x;
+// Return the first element of a window that is not padding, from where the window begins.
+__device__ __forceinline__ int first_inside(const Axis& axis, int first, int dilation) {
+    const int at = first < 0 && dilation > 1 ? first + (dilation - 1 - first) / dilation * dilation : max(first, 0);
+    return min(at, axis.size - 1);
+}
+
+// Return how many elements of a window are not padding, from where it begins and the first of them.
+__device__ __forceinline__ int inside(const Axis& axis, int first, int from) {
+    const int last = min(first + (axis.kernel - 1) * axis.dilation, axis.size - 1);
+    return last < from ? 0 : (last - from) / axis.dilation + 1;
+}
+
+// Return the index of a place in a plane. In ORDER 0 it counts along x first, in ORDER 1 along z.
+template <int ORDER, typename Offset>
+__device__ __forceinline__ long long index_of(const Axes& axes, Offset plane, Offset place) {
+    const Offset start = plane * axes.z.size * axes.y.size * axes.x.size;
+    if (ORDER == 0) return start + place;
+    const Offset line = place / axes.x.size, at_z = line / axes.y.size, at_x = place - line * axes.x.size;
+    return start + at_z + (line - at_z * axes.y.size + at_x * axes.y.size) * axes.z.size;
+}
+
+// Of a row of x, COUNT elements from `left` on, DX apart. With PACK > 1 those of a whole aligned pack are read at once; the
+// first one begins PHASE elements after `left`.
+template <typename T, int COUNT, int DX, int PACK, int PHASE> struct Row {
+    float element[COUNT];
+
+    template <int FROM = 0>
+    __device__ __forceinline__ void read(const T* line, const Axis& axis, int left, bool is_inside) {
+        if constexpr (FROM < COUNT) {
+            constexpr int SIZE = FROM % PACK == PHASE && FROM + PACK <= COUNT ? PACK : 1;
+            Vector<T, SIZE> part;
+#pragma unroll
+            for (int i = 0; i < SIZE; ++i) part.element[i] = static_cast<T>(lowest<T>());
+            if (is_inside && is_in(axis, left + FROM * DX)) part = Vector<T, SIZE>::read(line + FROM * DX);
+#pragma unroll
+            for (int i = 0; i < SIZE; ++i) element[FROM + i] = static_cast<float>(part.element[i]);
+            read<FROM + SIZE>(line, axis, left, is_inside);
+        }
     }
-    y[window] = static_cast<T>(best.value);
-    indices[window] = plane * axes.z.size * axes.y.size * axes.x.size + index;
-}
 
-// WINDOW is the size of a square window without dilation, or 0 for any other.
-template <typename T, int WINDOW>
-__global__ void __launch_bounds__(THREADS)
-    max_pool(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Axes axes, Steps steps,
-             long long windows) {
-    const long long window = 1LL * blockIdx.x * THREADS + threadIdx.x;
-    if (window >= windows) return;
-    const Place at = place_of<(WINDOW > 0)>(axes, window);
-    const T* own = x + at.plane * axes.z.size * axes.y.size * axes.x.size;
-    Best best = none<T>();
-    // Elements are read before they are compared, so that the reads wait for memory together.
-    if constexpr (WINDOW > 0) {
-        T elements[WINDOW * WINDOW];
-        const long long first = at.y.first * static_cast<long long>(axes.x.size) + at.x.first;
+    // Return the greatest of KX elements from `first` on, and how far it lies from `left`.
+    template <int KX, bool MAY_BE_NAN> __device__ __forceinline__ Best<int> best(int first) const {
+        Best<int> found = {element[first], first * DX};
 #pragma unroll
-        for (int i = 0; i < WINDOW * WINDOW; ++i) {
-            const bool is_inside = at.y.has(i / WINDOW) && at.x.has(i % WINDOW);
-            elements[i] = own[is_inside ? first + i / WINDOW * axes.x.size + i % WINDOW : 0];
+        for (int i = 1; i < KX; ++i) found.template take<MAY_BE_NAN>(element[first + i], (first + i) * DX);
+        return found;
+    }
+
+    __device__ __forceinline__ bool has_nan() const {
+        bool found = false;
+#pragma unroll
+        for (int i = 0; i < COUNT; i += 2) {
+            const float other = element[i + 1 < COUNT ? i + 1 : i];
+            found |= element[i] != element[i] || other != other;
         }
+        return found;
+    }
+};
+
+// ROWS by COLUMNS windows of a plane: where the first one begins, and the greatest element of each.
+template <typename Offset, int ROWS, int COLUMNS> struct Strip {
+    int near, top, left;
+    Best<Offset> best[ROWS][COLUMNS];
+
+    // Find the greatest elements; return whether there is NaN, which MAY_BE_NAN takes another comparison.
+    template <typename T, int PACK, int PHASE, int KZ, int KY, int KX, int SY, int SX, int DZ, int DY, int DX, bool MAY_BE_NAN>
+    __device__ __forceinline__ bool pool(const T* plane, const Axes& axes) {
+        constexpr int WIDTH = (COLUMNS - 1) * SX + KX, HEIGHT = (ROWS - 1) * SY + KY;
+        constexpr bool IS_UNROLLED = !MAY_BE_NAN && KZ * HEIGHT * WIDTH <= 128;
+        bool has_nan = false;
+#pragma unroll(IS_UNROLLED ? KZ : 1)
+        for (int k = 0; k < KZ; ++k) {
+            const int at_z = near + k * DZ;
+#pragma unroll(IS_UNROLLED ? HEIGHT : 1)
+            for (int line = 0; line < HEIGHT; ++line) {
+                const int at_y = top + line * DY;
+                const Offset start = (at_z * static_cast<Offset>(axes.y.size) + at_y) * axes.x.size + left;
+                Row<T, WIDTH, DX, PACK, PHASE> elements;
+                elements.read(plane + start, axes.x, left, is_in(axes.z, at_z) && is_in(axes.y, at_y));
+                has_nan |= elements.has_nan();
 #pragma unroll
-        for (int i = 0; i < WINDOW * WINDOW; ++i) {
-            if (at.y.has(i / WINDOW) && at.x.has(i % WINDOW)) {
-                best.take(static_cast<float>(elements[i]), first + i / WINDOW * axes.x.size + i % WINDOW);
-            }
-        }
-    } else {
-        for (int k = at.z.begin; k < at.z.end; ++k) {
-            for (int j = at.y.begin; j < at.y.end; ++j) {
-                const long long plane_y = (at.z.first + k * axes.z.dilation) * static_cast<long long>(axes.y.size);
-                const long long line = (plane_y + at.y.first + j * axes.y.dilation) * axes.x.size + at.x.first;
-                for (int begin = at.x.begin; begin < at.x.end; begin += AT_ONCE) {
-                    T elements[AT_ONCE];
+                for (int j = 0; j < COLUMNS; ++j) {
+                    const Best<int> of_line = elements.template best<KX, MAY_BE_NAN>(j * SX);
 #pragma unroll
-                    for (int i = 0; i < AT_ONCE; ++i) {
-                        if (begin + i < at.x.end) elements[i] = own[line + 1LL * (begin + i) * axes.x.dilation];
-                    }
-#pragma unroll
-                    for (int i = 0; i < AT_ONCE; ++i) {
-                        if (begin + i < at.x.end) {
-                            best.take(static_cast<float>(elements[i]), line + 1LL * (begin + i) * axes.x.dilation);
+                    for (int i = 0; i < ROWS; ++i) {
+                        if (line < i * SY || line >= i * SY + KY) continue;
+                        if (k == 0 && line == i * SY) {
+                            best[i][j] = {of_line.value, start + of_line.place};
+                        } else {
+                            best[i][j].template take<MAY_BE_NAN>(of_line.value, start + of_line.place);
                         }
                     }
                 }
             }
         }
+        return has_nan;
     }
-    store(y, indices, window, best, axes, steps, at.plane);
+};
+
+// RANK axes have windows; K, S and D are a window's sizes, strides and dilations. With two COLUMNS, packs of
+// elements lie within the rows of x: one begins PHASE elements after the first window, and PACK divides SX.
+template <typename T, typename Offset, int COLUMNS, int ORDER, int RANK, int KZ, int KY, int KX, int SZ, int SY, int SX, int DZ,
+          int DY, int DX, int PACK, int PHASE>
+__global__ void __launch_bounds__(THREADS)
+    max_pool(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Axes axes, Divisor strips,
+             Divisor groups, Divisor layers, Offset items) {
+    constexpr int ROWS = RANK > 1 && KY > 2 * SY && DY == 1 ? AT_ONCE : 1;
+    constexpr int MOST = 16 / sizeof(T), ALIGNED = COLUMNS == 1 ? 1 : 2 * PACK < MOST ? 2 * PACK : MOST;
+    Offset rest = 1LL * blockIdx.x * THREADS + threadIdx.x;
+    if (rest >= items) return;
+    const int column = strips.split(rest) * COLUMNS, row = RANK > 1 ? groups.split(rest) * ROWS : 0;
+    const int layer = RANK > 2 ? layers.split(rest) : 0;
+    const Offset plane = rest;
+    const T* own = x + plane * axes.z.size * axes.y.size * axes.x.size;
+
+    Strip<Offset, ROWS, COLUMNS> strip{layer * SZ - axes.z.pad, row * SY - axes.y.pad, column * SX - axes.x.pad};
+    const bool has_nan =
+        strip.template pool<T, ALIGNED, PHASE % ALIGNED, KZ, KY, KX, SY, SX, DZ, DY, DX, false>(own, axes);
+    if (has_nan) strip.template pool<T, ALIGNED, PHASE % ALIGNED, KZ, KY, KX, SY, SX, DZ, DY, DX, true>(own, axes);
+
+    const Offset slab = plane * axes.z.windows + layer;
+#pragma unroll
+    for (int i = 0; i < ROWS; ++i) {
+        if (ROWS > 1 && row + i >= axes.y.windows) return;
+        const Offset window = (slab * axes.y.windows + row + i) * axes.x.windows + column;
+        Vector<T, COLUMNS> values;
+        Vector<long long, COLUMNS> places;
+#pragma unroll
+        for (int j = 0; j < COLUMNS; ++j) {
+            Best<Offset>& best = strip.best[i][j];
+            values.element[j] = static_cast<T>(best.value);
+            if (best.value == lowest<T>()) {  // which padding is, too
+                const Offset at_z = first_inside(axes.z, strip.near, DZ);
+                const Offset at_y = first_inside(axes.y, strip.top + i * SY, DY);
+                best.place = (at_z * axes.y.size + at_y) * axes.x.size + first_inside(axes.x, strip.left + j * SX, DX);
+            }
+            places.element[j] = index_of<ORDER>(axes, plane, best.place);
+        }
+        values.write(y + window);
+        places.write(indices + window);
+    }
 }
 
-// A warp takes a window of many elements.
-template <typename T>
+// TEAM threads, a warp or the block, take a window of many elements.
+template <typename T, typename Offset, int ORDER, int TEAM>
 __global__ void __launch_bounds__(THREADS)
-    max_pool_large(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Axes axes, Steps steps,
-                   long long windows) {
-    const long long window = (1LL * blockIdx.x * THREADS + threadIdx.x) / 32;
-    const int lane = threadIdx.x % 32;
+    max_pool_large(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Axes axes,
+                   Divisor columns_of_y, Divisor rows_of_y, Divisor layers_of_y, Offset windows) {
+    const Offset window = (1LL * blockIdx.x * THREADS + threadIdx.x) / TEAM;
+    const int member = threadIdx.x % TEAM, lane = threadIdx.x % 32;
     if (window >= windows) return;
-    const Place at = place_of<false>(axes, window);
-    const T* own = x + at.plane * axes.z.size * axes.y.size * axes.x.size;
-    const int width = max(at.x.end - at.x.begin, 0), height = max(at.y.end - at.y.begin, 0);
-    const long long elements = 1LL * max(at.z.end - at.z.begin, 0) * height * width;
-    Best best = none<T>();
-    // A lane's column goes on by 32 elements a step, over the ends of as many lines.
-    long long line = lane / max(width, 1);
-    int column = lane % max(width, 1);
-#pragma unroll 4
-    for (long long element = lane; element < elements; element += 32) {
-        const int k = static_cast<int>(line / height), j = static_cast<int>(line - 1LL * k * height);
-        const int at_z = at.z.first + (at.z.begin + k) * axes.z.dilation;
-        const int at_y = at.y.first + (at.y.begin + j) * axes.y.dilation;
-        const int at_x = at.x.first + (at.x.begin + column) * axes.x.dilation;
-        const long long place = (1LL * at_z * axes.y.size + at_y) * axes.x.size + at_x;
-        best.take(static_cast<float>(own[place]), place);
-        for (column += 32; column >= width; column -= width) ++line;
+    Offset rest = window;
+    const int left = columns_of_y.split(rest) * axes.x.stride - axes.x.pad;
+    const int top = rows_of_y.split(rest) * axes.y.stride - axes.y.pad;
+    const int near = layers_of_y.split(rest) * axes.z.stride - axes.z.pad;
+    const Offset plane = rest;
+    const T* own = x + plane * axes.z.size * axes.y.size * axes.x.size;
+    const int from_z = first_inside(axes.z, near, axes.z.dilation), from_y = first_inside(axes.y, top, axes.y.dilation);
+    const int from_x = first_inside(axes.x, left, axes.x.dilation);
+    const int height = inside(axes.y, top, from_y), width = inside(axes.x, left, from_x);
+    const Offset elements = static_cast<Offset>(inside(axes.z, near, from_z)) * height * width;
+    // A member goes on by TEAM elements, over the ends of as many lines.
+    const int line = member / max(width, 1), lines = TEAM / max(width, 1);
+    int column = member % max(width, 1), row = line % max(height, 1), layer = line / max(height, 1);
+    const int columns = TEAM % max(width, 1), rows = lines % max(height, 1), layers = lines / max(height, 1);
+    Best<Offset> best = {lowest<T>(), -1};
+    for (Offset element = member; element < elements; element += AT_ONCE * TEAM) {
+        // Elements are read before they are compared, so that the reads wait for memory together.
+        float values[AT_ONCE];
+        Offset places[AT_ONCE];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            const int at_z = from_z + layer * axes.z.dilation, at_y = from_y + row * axes.y.dilation;
+            places[i] = (at_z * static_cast<Offset>(axes.y.size) + at_y) * axes.x.size + from_x + column * axes.x.dilation;
+            values[i] = element + i * TEAM < elements ? static_cast<float>(own[places[i]]) : lowest<T>();
+            column += columns, row += rows, layer += layers;
+            if (column >= width) column -= width, ++row;
+            if (row >= height) row -= height, ++layer;
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) best.template take<true>(values[i], places[i]);
     }
 #pragma unroll
     for (int step = 16; step > 0; step /= 2) {
         best.combine({__shfl_xor_sync(~0u, best.value, step), __shfl_xor_sync(~0u, best.place, step)});
     }
-    if (lane == 0) store(y, indices, window, best, axes, steps, at.plane);
+    if constexpr (TEAM > 32) {
+        __shared__ Best<Offset> of_warps[TEAM / 32];
+        if (lane == 0) of_warps[member / 32] = best;
+        __syncthreads();
+        for (int i = 0; i < TEAM / 32; ++i) best.combine(of_warps[i]);
+    }
+    if (member > 0) return;
+    if (best.place < 0) best.place = (from_z * static_cast<Offset>(axes.y.size) + from_y) * axes.x.size + from_x;
+    y[window] = static_cast<T>(best.value);
+    indices[window] = index_of<ORDER>(axes, plane, best.place);
 }

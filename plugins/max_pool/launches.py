@@ -1,48 +1,103 @@
-"""The launch of MaxPool: a thread for each window, or a warp for each large one."""
+"""The launch of MaxPool: a thread for a strip of windows, or a warp or a block for a large one."""
 
 from __future__ import annotations
 
 from math import prod
 from typing import TYPE_CHECKING
 
-from pluginkit import Launch, TensorDesc, ceil_div, int32, int64, known
+from pluginkit import Dim, Launch, Scalar, TensorDesc, ceil_div, int32, int64, known, product
 from pluginkit.plugins.max_pool.windows import PooledAxis, windows_of
 
 if TYPE_CHECKING:
     from pluginkit.plugins.max_pool import MaxPool
 
-_THREADS = 256
-#: The elements of a row of a window that a thread reads before it compares them.
+_THREADS = 128
+#: The windows below each other of a strip, if they overlap much, and the elements of a large window
+#: that a thread reads at once.
 _AT_ONCE = 4
 #: What the kernels share with Python.
 DEFINES = {"THREADS": _THREADS, "AT_ONCE": _AT_ONCE}
-#: The sizes of square windows that have a kernel of their own; 0 for every other.
-WINDOWS = (0, 2, 3)
-#: With so many elements a window is a warp's.
-_LARGE = 128
+#: Denormals are not equal to 0.
+KEEP_DENORMALS = ("-ftz=false",)
+#: With so many elements, or so many along x, a window is shared by a warp, or by a block.
+_LARGE, _WIDE, _HUGE = 128, 16, 2048
+#: The types in which places count; the second one from so many elements on.
+OFFSETS = (int32.cpp, int64.cpp)
+_FAR = 2**31 - _THREADS
+#: The threads that share a large window.
+TEAMS = (32, _THREADS)
+#: The windows beside each other of a strip.
+COLUMNS = (2, 1)
+#: The most elements of a row that one load reads.
+_PACK = 16
 #: An axis that x lacks.
 _ALONE = PooledAxis(1, 1, 1, 1, 1, 0)
 
 
-def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc) -> Launch:
-    """Return one launch with a thread or a warp for each window."""
-    windows = windows_of(plugin, x)
-    axes = [*[_ALONE] * (3 - len(windows)), *windows]
-    depth, height, width = (known(each.size) for each in axes)
-    steps = (height * width, width, 1)
-    if plugin.storage_order:  # the axes that x lacks have one element
-        steps = (1, depth, depth * height)
-    arguments = (
-        *(y, indices, x),
-        int32([number for each in axes for number in each.numbers()]),
-        int64(steps),
-        int64(y.size),
+def is_large(plugin: MaxPool) -> bool:
+    """Return whether several threads share a window."""
+    return prod(plugin.kernel_shape) >= _LARGE or plugin.kernel_shape[-1] > _WIDE
+
+
+def geometry_of(plugin: MaxPool) -> tuple[int, ...]:
+    """Return max_pool's template arguments from RANK on."""
+    rank = len(plugin.kernel_shape)
+    if is_large(plugin):
+        return rank, *(1,) * 10, 0
+    steps = plugin.steps(plugin.strides), plugin.steps(plugin.dilations)
+    sizes = [(*(1,) * (3 - rank), *each) for each in (plugin.kernel_shape, *steps)]
+    stride = steps[0][-1]
+    pads = plugin.pads if plugin.pads and plugin.auto_pad == "NOTSET" else (0,) * rank
+    phase = pads[rank - 1] % _PACK
+    return rank, *(number for each in sizes for number in each), min(stride & -stride, _PACK), phase
+
+
+def columns_of(plugin: MaxPool, column: PooledAxis) -> int:
+    """Return the windows beside each other of a strip: two if loads of them are aligned."""
+    *_, pack, phase = plugin.geometry
+    pair = min(2 * pack, _PACK)
+    is_aligned = (
+        known(column.count) % 2 == 0
+        and known(column.size) % pair == 0
+        and (known(column.pad) - phase) % pair == 0
     )
-    if prod(plugin.kernel_shape) >= _LARGE:
-        return Launch(plugin.large_kernel, ceil_div(y.size, _THREADS // 32), _THREADS, arguments)
-    is_dense = set(plugin.steps(plugin.dilations)) == {1}
-    is_square = plugin.kernel_shape in ((2, 2), (3, 3)) and is_dense
-    window = plugin.kernel_shape[0] if is_square else 0
-    constants = {"WINDOW": window}
-    grid = ceil_div(y.size, _THREADS)
-    return Launch(plugin.kernel, grid, _THREADS, arguments, constants=constants)
+    return 2 if column.dilation == 1 and column.stride <= column.kernel and is_aligned else 1
+
+
+def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc) -> Launch:
+    """Return one launch with a thread for each strip, or a warp or a block for each window."""
+    windows = windows_of(plugin, x)
+    layer, row, column = axes = [*[_ALONE] * (3 - len(windows)), *windows]
+    numbers = int32([number for each in axes for number in each.numbers()])
+    offset = int64 if max(known(x.size), known(y.size)) >= _FAR else int32
+    constants: dict[str, str | int] = {"OFFSET": offset.cpp}
+    if is_large(plugin):
+        team = TEAMS[prod(plugin.kernel_shape) >= _HUGE]
+        divisors = [_divisor(each.count) for each in (column, row, layer)]
+        return Launch(
+            plugin.large_kernel,
+            ceil_div(y.size, _THREADS // team),
+            _THREADS,
+            (y, indices, x, numbers, *divisors, offset(y.size)),
+            constants={**constants, "TEAM": team},
+        )
+    columns = columns_of(plugin, column)
+    is_sliding = len(windows) > 1 and row.kernel > 2 * row.stride and row.dilation == 1
+    counts = (
+        column.count // columns,
+        ceil_div(row.count, _AT_ONCE if is_sliding else 1),
+        layer.count,
+    )
+    items = known(x.shape[0] * x.shape[1] * product(counts))
+    return Launch(
+        plugin.kernel,
+        ceil_div(items, _THREADS),
+        _THREADS,
+        (y, indices, x, numbers, *map(_divisor, counts), offset(items)),
+        constants={**constants, "COLUMNS": columns},
+    )
+
+
+def _divisor(count: Dim) -> Scalar:
+    """Return the kernel's Divisor."""
+    return int64((count, (2**32 - 1) // count))

@@ -4,7 +4,7 @@ import pytest
 from pluginkit import float32
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError, PluginkitError
-from pluginkit.plugins.max_pool import MaxPool
+from pluginkit.plugins.max_pool import MaxPool, launches
 from pluginkit.testing import run_kernels
 from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
 
@@ -35,6 +35,15 @@ def test_nan_is_the_greatest_and_the_first_of_equals_is_taken():
     np.testing.assert_array_equal(indices, [[[[0, 2]]]])
 
 
+@pytest.mark.parametrize("kernel_shape", [(2, 2), (2, 80)], ids=str)
+def test_a_denormal_is_greater_than_zero(kernel_shape):
+    x = np.zeros((1, 1, 2, kernel_shape[1]), np.float32)
+    x[0, 0, :, 1] = 1e-40, 2e-40
+    values, indices = on_machine(x, kernel_shape=kernel_shape)
+    assert values.item() == x.max() > 0
+    assert indices.item() == kernel_shape[1] + 1
+
+
 def test_nan_is_the_greatest_of_a_large_window():
     x = np.zeros((1, 1, 60, 60), np.float32)
     x[0, 0, 41, 7] = x[0, 0, 59, 1] = np.nan
@@ -47,6 +56,53 @@ def test_a_window_of_the_least_number_has_a_place_inside_of_it():
     x = np.full((1, 1, 4, 4), -np.inf, np.float32)
     _, places = on_machine(x, kernel_shape=(2, 2), strides=(2, 2), pads=(1, 1, 1, 1))
     np.testing.assert_array_equal(places[0, 0], [[0, 1, 3], [4, 5, 7], [12, 13, 15]])
+
+
+STRIPS = {
+    "pairs": ((1, 3, 6, 16), {"kernel_shape": (2, 2), "strides": (2, 2)}),
+    "odd rows of pairs": ((2, 1, 8, 13), {"kernel_shape": (2, 2), "strides": (2, 2)}),
+    "padded pairs": (
+        (2, 2, 23, 16),
+        {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)},
+    ),
+    "sliding": ((1, 2, 9, 12), {"kernel_shape": (5, 5), "pads": (2, 2, 2, 2)}),
+    "sliding, odd padding": ((1, 2, 7, 12), {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1)}),
+    "many rows": ((1, 1, 30, 12), {"kernel_shape": (11, 11), "pads": (5, 5, 5, 5)}),
+    "far apart": ((1, 2, 9, 640), {"kernel_shape": (1, 2), "strides": (3, 160)}),
+    "dilated": ((1, 2, 9, 12), {"kernel_shape": (2, 3), "dilations": (3, 2), "pads": (2, 2, 2, 2)}),
+    "lines": ((2, 3, 64), {"kernel_shape": (4,), "strides": (4,)}),
+    "volumes": ((1, 2, 6, 7, 16), {"kernel_shape": (2, 3, 2), "strides": (2, 1, 2)}),
+    "columns first": (
+        (1, 2, 6, 7, 16),
+        {"kernel_shape": (3, 2, 2), "strides": (1, 2, 2), "storage_order": 1},
+    ),
+    "large lines": ((2, 1, 90), {"kernel_shape": (20,), "strides": (5,), "pads": (3, 4)}),
+    "large volumes": (
+        (1, 2, 9, 10, 11),
+        {"kernel_shape": (5, 6, 7), "dilations": (2, 1, 1), "pads": (1, 2, 3) * 2},
+    ),
+    "huge": ((1, 2, 50, 60), {"kernel_shape": (46, 50), "strides": (4, 5), "storage_order": 1}),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+@pytest.mark.parametrize("case", STRIPS)
+def test_strips_of_windows_are_those_of_the_reference(case, dtype):
+    shape, attributes = STRIPS[case]
+    x = (np.random.default_rng(4).normal(size=shape) * 3).astype(dtype)
+    values, indices = calls.run_reference(MaxPool(**attributes), [x])
+    got = on_machine(x, **attributes)
+    np.testing.assert_array_equal(got[0], values)
+    np.testing.assert_array_equal(got[1], indices)
+
+
+@pytest.mark.parametrize("case", ["padded pairs", "sliding", "dilated", "large volumes"])
+def test_places_that_need_64_bits_are_the_same(case, monkeypatch):
+    monkeypatch.setattr(launches, "_FAR", 1)
+    shape, attributes = STRIPS[case]
+    x = np.random.default_rng(5).normal(size=shape).astype(np.float32)
+    _, indices = calls.run_reference(MaxPool(**attributes), [x])
+    np.testing.assert_array_equal(on_machine(x, **attributes)[1], indices)
 
 
 @pytest.mark.parametrize(
