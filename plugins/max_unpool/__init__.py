@@ -24,7 +24,7 @@ from pluginkit import (
     known,
 )
 from pluginkit.plugins.max_pool.windows import check_counts, check_padding, wrong_length
-from pluginkit.plugins.max_unpool.launches import DEFINES, WIDTHS, steps_of, unpooled
+from pluginkit.plugins.max_unpool.launches import DEFINES, note_bytes, steps_of, unpooled
 
 
 class MaxUnpool(Plugin):
@@ -35,7 +35,8 @@ class MaxUnpool(Plugin):
     Indices count in an output of the size that pooling with this window would make X of; where
     ``output_sizes`` are larger, zeros follow at the end of each axis. If an index occurs twice, it
     is open which element is stored. The kernels leave out an index that is out of range. It is
-    quicker if each index is in its own window, as those of MaxPool are.
+    quicker if each index is in its own plane, and in one above 64 KB in its own window, as those of
+    MaxPool are.
 
     Inputs:      X: (N, C, ...) of rank 3 to 5, float32 | float16 | bfloat16, linear; any dimension
                  dynamic.
@@ -46,7 +47,7 @@ class MaxUnpool(Plugin):
                  strides: int[], > 0, default 1. pads: int[], >= 0, default 0: before each axis,
                  then after each.
                  output_sizes: int[] | None: of the axes but the first two.
-    Workspace:   4 bytes.      Tolerance: exact.
+    Workspace:   4 bytes for every 16 KB of Y, and for each plane.      Tolerance: exact.
     Errors:      PK104 an attribute is out of its range. axes: attributes are for another rank.
                  sizes: a size is less than 1, more than 2^29, or less than what indices count in.
                  index: an index is out of range (reference).
@@ -71,11 +72,9 @@ class MaxUnpool(Plugin):
     I = Input(int64, shape=("N", "C", "*S"))  # noqa: E741  # ONNX's name
     Y = Output("T")
 
-    kernel = CudaKernel("kernel.cu", "max_unpool<{T}>", defines=DEFINES)
-    tile_kernel = CudaKernel(
-        "kernel.cu", "unpool_tiles<{T}, {WIDTH}>", {"WIDTH": WIDTHS}, defines=DEFINES
-    )
+    kernel = CudaKernel("kernel.cu", "unpool_bands<{T}>", defines=DEFINES)
     stray_kernel = CudaKernel("kernel.cu", "store_strays<{T}>", defines=DEFINES)
+    whole_kernel = CudaKernel("kernel.cu", "store_all<{T}>", defines=DEFINES)
 
     def steps(self) -> tuple[int, ...]:
         """Return the strides, 1 where they are left out."""
@@ -102,8 +101,8 @@ class MaxUnpool(Plugin):
         return (*X.shape[:2], *(self.output_sizes or unpooled(self, X.shape[2:])))
 
     def workspace_bytes(self, X: TensorDesc, I: TensorDesc) -> int:  # noqa: E741, N803
-        """Return room for whether an element belongs outside of its window."""
-        return 4
+        """Return room for whether elements belong outside of their band of Y."""
+        return note_bytes(self, X)
 
     def launches(
         self,
@@ -112,7 +111,7 @@ class MaxUnpool(Plugin):
         Y: TensorDesc,  # noqa: N803
         workspace: Workspace,
     ) -> Sequence[Step]:
-        """Return a launch that writes Y, and one for elements outside of their windows."""
+        """Return a launch that writes Y, and one for elements outside of their bands."""
         return steps_of(self, X, I, Y, workspace)
 
     def reference(self, X: np.ndarray, I: np.ndarray) -> np.ndarray:  # noqa: E741, N803

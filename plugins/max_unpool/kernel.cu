@@ -1,6 +1,6 @@
-// MaxUnpool: y is written once, zeros included. If windows lie side by side a thread writes a window; else it takes a few pixels
-// of a row of y and looks into the windows that cover them for an element that belongs there. Elements that belong outside
-// of their own window are rare: they are noted, unless there are few, and a last kernel stores them.
+// MaxUnpool: a block gathers a band of y in shared memory and writes it once, zeros included. Bands are cut so that elements
+// of x belong into their own one if they belong into their windows. A block notes whether it has others, strays, which a
+// second kernel stores. Few elements are stored in zeros one by one.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -9,135 +9,124 @@
 
 using pluginkit::AT_ONCE, pluginkit::THREADS;  // from launches.py
 
-// Along one axis: the sizes of x, of what its indices count in, of y, and of a window, the steps between windows, and the
-// padding before.
-struct Axis {
-    int windows, size, padded, kernel, stride, pad;
-
-    __device__ __forceinline__ int first_window(int at) const {
-        return max((at + pad - kernel + stride) / stride, 0);
-    }
-    __device__ __forceinline__ int last_window(int at) const { return min((at + pad) / stride, windows - 1); }
-    __device__ __forceinline__ int begin(int window) const { return max(window * stride - pad, 0); }
-    __device__ __forceinline__ int end(int window) const { return min(window * stride - pad + kernel, size); }
+struct Run {
+    long long begin, end;
 };
 
-struct Axes {
-    Axis z, y, x;
+// Cuts all of x and y into groups of planes, and those into `parts` bands. Each band but a group's last has band_elements
+// of x; its pixels of y begin `shift` before a multiple of band_pixels.
+struct Bands {
+    long long elements, pixels, group_elements, group_pixels, parts, band_elements, band_pixels, shift;
+
+    __device__ __forceinline__ Run elements_of(unsigned int band) const {
+        const unsigned int group = band / static_cast<unsigned int>(parts);
+        const long long part = band - group * parts, start = group * group_elements;
+        return {start + part * band_elements, min(start + min((part + 1) * band_elements, group_elements), elements)};
+    }
+
+    __device__ __forceinline__ Run pixels_of(unsigned int band) const {
+        const unsigned int group = band / static_cast<unsigned int>(parts);
+        const long long part = band - group * parts, start = group * group_pixels;
+        const long long after = part == parts - 1 ? group_pixels : min(edge(part + 1), group_pixels);
+        return {start + (part == 0 ? 0 : min(edge(part), group_pixels)), min(start + after, pixels)};
+    }
+
+  private:
+    __device__ __forceinline__ long long edge(long long part) const { return max(part * band_pixels - shift, 0LL); }
 };
 
-// Return whether an index is in the window (z, y, x) of a plane.
-__device__ __forceinline__ bool is_in_window(const Axes& axes, long long index, long long plane, int z, int y, int x) {
-    const int begin_z = axes.z.begin(z), end_z = axes.z.end(z), end_y = axes.y.end(y);
-    const int begin_x = axes.x.begin(x), end_x = axes.x.end(x);
-    for (int at_z = begin_z; at_z < end_z; ++at_z) {
-        for (int at_y = axes.y.begin(y); at_y < end_y; ++at_y) {
-            const long long at_x = index - ((plane * axes.z.size + at_z) * axes.y.size + at_y) * axes.x.size;
-            if (at_x >= begin_x && at_x < end_x) return true;
-        }
-    }
-    return false;
-}
-
-// Windows that lie side by side and make up all of y: a thread takes a window. WIDTH is that of all windows, or 0.
-template <typename T, int WIDTH>
-__global__ void __launch_bounds__(THREADS)
-    unpool_tiles(T* __restrict__ y, int* __restrict__ strays, const T* __restrict__ x, const long long* __restrict__ indices,
-                 Axes axes, long long items) {
-    const long long item = 1LL * blockIdx.x * THREADS + threadIdx.x;
-    if (item >= items) return;
-    const int width = WIDTH > 0 ? WIDTH : axes.x.kernel;
-    const long long row = item / axes.x.windows, rows = axes.z.kernel > 1 ? row / axes.y.windows : 0;
-    // Of planes one below the other, the row of y where the window begins.
-    const long long deep_rows = rows * axes.z.kernel * axes.y.size;
-    const long long top = deep_rows + (row - rows * axes.y.windows) * axes.y.kernel;
-    const long long begin = top * axes.x.size + (item - row * axes.x.windows) * width;
-    const long long place = indices[item] - begin;
-    const T value = x[item];
-    bool is_stored = false;
-    for (int k = 0; k < axes.z.kernel; ++k) {
-#pragma unroll 2
-        for (int j = 0; j < axes.y.kernel; ++j) {
-            const long long line = (1LL * k * axes.y.size + j) * axes.x.size, at = place - line;
-            T* result = y + begin + line;
-            is_stored |= at >= 0 && at < width;
-            if constexpr (WIDTH > 0) {
-                Vector<T, WIDTH> found;
-#pragma unroll
-                for (int i = 0; i < WIDTH; ++i) found.element[i] = at == i ? value : static_cast<T>(0.0f);
-                found.write(result);
-            } else {
-                for (int i = 0; i < width; ++i) result[i] = at == i ? value : static_cast<T>(0.0f);
-            }
-        }
-    }
-    if (!is_stored && strays != nullptr) *strays = 1;
-}
-
+// A block writes a band.
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
-    max_unpool(T* __restrict__ y, int* __restrict__ strays, const T* __restrict__ x, const long long* __restrict__ indices,
-               Axes axes, long long items) {
-    const long long item = 1LL * blockIdx.x * THREADS + threadIdx.x;
-    if (item >= items) return;
-    const int groups = (axes.x.padded - 1) / AT_ONCE + 1;
-    const long long row = item / groups, rows = row / axes.y.padded, plane = rows / axes.z.padded;
-    const int left = static_cast<int>(item - row * groups) * AT_ONCE, at_y = static_cast<int>(row - rows * axes.y.padded);
-    const int at_z = static_cast<int>(rows - plane * axes.z.padded);
-    Vector<T, AT_ONCE> found;
+    unpool_bands(T* __restrict__ y, int* __restrict__ strays, const T* __restrict__ x, const long long* __restrict__ indices,
+                 Bands bands) {
+    constexpr int PACK = 16 / sizeof(T);
+    extern __shared__ uint4 packs[];
+    T* tile = reinterpret_cast<T*>(packs);
+    const Run elements = bands.elements_of(blockIdx.x), pixels = bands.pixels_of(blockIdx.x);
+    // Packs of the tile are aligned as those of y are.
+    const long long origin = pixels.begin / PACK * PACK;
+    const int begin = static_cast<int>(pixels.begin - origin), end = static_cast<int>(pixels.end - origin);
+    bool has_stray = false;
+    for (long long first = elements.begin; first < elements.end; first += AT_ONCE * THREADS) {
+        long long found[AT_ONCE];
+        T values[AT_ONCE];
 #pragma unroll
-    for (int k = 0; k < AT_ONCE; ++k) found.element[k] = static_cast<T>(0.0f);
-    if (at_y < axes.y.size && at_z < axes.z.size) {
-        const long long start = ((plane * axes.z.size + at_z) * axes.y.size + at_y) * axes.x.size;
-        const int right = min(left + AT_ONCE, axes.x.size) - 1;
-        for (int z = axes.z.first_window(at_z); z <= axes.z.last_window(at_z); ++z) {
-            for (int window_y = axes.y.first_window(at_y); window_y <= axes.y.last_window(at_y); ++window_y) {
-                const bool is_first_row = at_z == axes.z.begin(z) && at_y == axes.y.begin(window_y);
-                const long long line = ((plane * axes.z.windows + z) * axes.y.windows + window_y) * axes.x.windows;
-                for (int window = axes.x.first_window(left); window <= axes.x.last_window(right); ++window) {
-                    const long long index = indices[line + window], place = index - start - left;
-                    if (place >= 0 && place <= right - left) {
-                        const T value = x[line + window];
+        for (int i = 0; i < AT_ONCE; ++i) {
+            const long long element = first + i * THREADS + threadIdx.x;
+            if (element >= elements.end) continue;
+            found[i] = indices[element];
+            values[i] = x[element];
+        }
+        if (first == elements.begin) {  // while the first elements are on their way
+            for (int pack = threadIdx.x; pack * PACK < end; pack += THREADS) packs[pack] = make_uint4(0, 0, 0, 0);
+            __syncthreads();
+        }
 #pragma unroll
-                        for (int k = 0; k < AT_ONCE; ++k) {
-                            if (place == k) found.element[k] = value;
-                        }
-                    }
-                    const int begin = axes.x.begin(window);
-                    if (strays != nullptr && is_first_row && begin >= left && begin <= right &&
-                        !is_in_window(axes, index, plane, z, window_y, window)) {
-                        *strays = 1;
-                    }
-                }
-            }
+        for (int i = 0; i < AT_ONCE; ++i) {
+            const long long element = first + i * THREADS + threadIdx.x;
+            if (element >= elements.end) continue;
+            const bool is_own = found[i] >= pixels.begin && found[i] < pixels.end;
+            if (is_own) tile[found[i] - origin] = values[i];
+            has_stray |= !is_own;
         }
     }
-    T* result = y + row * axes.x.padded + left;
-    if (axes.x.padded % AT_ONCE == 0) {
-        found.write(result);
-    } else {
+    has_stray = __syncthreads_or(has_stray);
+    if (threadIdx.x == 0) strays[blockIdx.x] = has_stray;
+    for (int pack = threadIdx.x; pack * PACK < end; pack += THREADS) {
+        const auto vector = Vector<T, PACK>::read(tile + pack * PACK);
+        T* target = y + origin + pack * PACK;
+        if (pack * PACK >= begin && pack * PACK + PACK <= end) {
+            vector.write(target);
+        } else {
 #pragma unroll
-        for (int k = 0; k < AT_ONCE; ++k) {
-            if (left + k < axes.x.padded) result[k] = found.element[k];
+            for (int i = 0; i < PACK; ++i) {
+                if (pack * PACK + i >= begin && pack * PACK + i < end) target[i] = vector.element[i];
+            }
         }
     }
 }
 
+// Store the elements of bands that have strays. A block takes a run of bands.
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
     store_strays(T* __restrict__ y, const int* __restrict__ strays, const T* __restrict__ x,
-                 const long long* __restrict__ indices, Axes axes, long long items, long long elements) {
-    if (strays != nullptr && *strays == 0) return;
-    for (long long item = 1LL * blockIdx.x * THREADS + threadIdx.x; item < items; item += 1LL * gridDim.x * THREADS) {
-        const long long row = item / axes.x.windows, rows = row / axes.y.windows, plane = rows / axes.z.windows;
-        const long long index = indices[item];
-        if (index < 0 || index >= elements) continue;
-        if (is_in_window(axes, index, plane, static_cast<int>(rows - plane * axes.z.windows),
-                         static_cast<int>(row - rows * axes.y.windows), static_cast<int>(item - row * axes.x.windows))) {
-            continue;
+                 const long long* __restrict__ indices, Bands bands, long long count) {
+    const long long each = (count - 1) / gridDim.x + 1, last = min((blockIdx.x + 1) * each, count);
+    for (long long first = blockIdx.x * each; first < last; first += THREADS) {
+        const long long own = first + threadIdx.x;
+        if (!__syncthreads_or(own < last && strays[own])) continue;
+        for (long long band = first; band < min(first + THREADS, last); ++band) {
+            if (!strays[band]) continue;
+            const Run elements = bands.elements_of(band);
+            for (long long element = elements.begin + threadIdx.x; element < elements.end; element += THREADS) {
+                const long long index = indices[element];
+                if (index >= 0 && index < bands.pixels) y[index] = x[element];
+            }
         }
-        const long long line = index / axes.x.size, lines = line / axes.y.size, other = lines / axes.z.size;
-        const long long at_y = line - lines * axes.y.size, at_z = lines - other * axes.z.size;
-        y[((other * axes.z.padded + at_z) * axes.y.padded + at_y) * axes.x.padded + index - line * axes.x.size] = x[item];
     }
+}
+
+// Along each axis the pixels in which indices count, and those of y; and whether these are more.
+struct Sizes {
+    int z, y, x, padded_z, padded_y, padded_x, is_padded;
+};
+
+// Store every element in a y of zeros.
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+    store_all(T* __restrict__ y, const T* __restrict__ x, const long long* __restrict__ indices, Sizes sizes,
+              long long elements, long long pixels) {
+    const long long element = 1LL * blockIdx.x * THREADS + threadIdx.x;
+    if (element >= elements) return;
+    const long long index = indices[element];
+    if (index < 0 || index >= pixels) return;
+    long long place = index;
+    if (sizes.is_padded) {
+        const long long line = index / sizes.x, layer = line / sizes.y, plane = layer / sizes.z;
+        const long long padded_layer = plane * sizes.padded_z + layer - plane * sizes.z;
+        const long long padded_line = padded_layer * sizes.padded_y + line - layer * sizes.y;
+        place = padded_line * sizes.padded_x + index - line * sizes.x;
+    }
+    y[place] = x[element];
 }

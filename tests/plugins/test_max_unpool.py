@@ -34,16 +34,38 @@ def test_elements_are_where_their_indices_say(width, anywhere):
     assert np.count_nonzero(larger) == x.size
 
 
+BANDS = {
+    "halves": ((1, 2, 3, 5), HALVES),
+    "overlapping": (
+        (2, 1, 4, 5),
+        {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)},
+    ),
+    "far apart": ((1, 3, 4, 3), {"kernel_shape": (2, 2), "strides": (3, 3)}),
+    "long windows": ((1, 2, 9), {"kernel_shape": (5,), "strides": (2,), "pads": (1, 3)}),
+    "volumes": ((1, 2, 4, 2, 3), {"kernel_shape": (2, 2, 2), "strides": (2, 2, 2)}),
+}
+
+
 @pytest.mark.parametrize("anywhere", [False, True])
-def test_of_many_elements_those_outside_of_their_windows_are_noted(anywhere, monkeypatch):
-    monkeypatch.setattr(launches, "_FEW", 4)
-    x = np.arange(1, 31, dtype=np.float32).reshape(1, 2, 3, 5)
-    indices = np.arange(120).reshape(1, 2, 6, 10)[:, :, ::2, ::2].copy()
-    indices = indices[:, ::-1].copy() if anywhere else indices
-    for attributes in (HALVES, {**HALVES, "output_sizes": (6, 11)}):
-        got = on_machine(x, indices, **attributes)[..., :10]
-        assert np.count_nonzero(got) == x.size
-        np.testing.assert_array_equal(got.reshape(-1)[indices], x)
+@pytest.mark.parametrize("largest", [2**16, 128, 1], ids=["planes", "bands", "whole"])
+@pytest.mark.parametrize("case", BANDS)
+def test_elements_may_belong_outside_of_their_bands(case, largest, anywhere, monkeypatch):
+    """Bands are planes, or parts of one; there are none where a row of windows is too large."""
+    monkeypatch.setattr(launches, "_FEW", 1)
+    monkeypatch.setattr(launches, "_BLOCKS", 2)
+    monkeypatch.setattr(launches, "_BAND", 64)
+    monkeypatch.setattr(launches, "_LARGEST", largest)
+    shape, attributes = BANDS[case]
+    plugin = MaxUnpool(**attributes)
+    sizes = launches.unpooled(plugin, shape[2:])
+    rng = np.random.default_rng(3)
+    x = np.arange(1, np.prod(shape) + 1, dtype=np.float32).reshape(shape)
+    order = np.arange(shape[0] * shape[1] * np.prod(sizes))
+    indices = rng.permutation(order)[: x.size] if anywhere else order[: x.size]
+    indices = indices.reshape(shape)
+    expected = np.zeros((*shape[:2], *sizes), np.float32)
+    expected.reshape(-1)[indices] = x
+    np.testing.assert_array_equal(on_machine(x, indices, **attributes), expected)
 
 
 def test_windows_in_the_padding_alone_lose_nothing():
