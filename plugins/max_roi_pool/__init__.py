@@ -21,6 +21,7 @@ from pluginkit import (
     attribute,
     bfloat16,
     ceil_div,
+    dim_max,
     dim_min,
     float16,
     float32,
@@ -32,18 +33,16 @@ from pluginkit.plugins.max_roi_pool.cases import max_roi_pool_cases
 from pluginkit.plugins.max_roi_pool.reference import FURTHEST, max_roi_pool
 
 _THREADS = 256
-#: The threads that share a bin with more than this many pixels, and the most blocks of a region.
-_LANES, _FEW, _BLOCKS = 8, 96, 64
-#: With fewer bins in all, warps take rows of them: so many bins, and pixels of a column at once.
-_FEW_BINS, _BINS, _ROWS = 2**14, 8, 4
+#: A warp's cells for the largest pixels of columns, and the fewest for a row of bins.
+_CELLS, _NARROWEST = 256, 8
+#: The most rows of bins of a warp, and as many warps are wanted before one takes several.
+_ROWS, _WARPS = 32, 8448
 #: What a bin is whose pixels are all NaN or minus infinity, as in ONNX Runtime.
 _LOWEST = {float32: -3.4028234663852886e38, float16: -65504.0, bfloat16: -3.3895313892515355e38}
 _DEFINES = {
     "THREADS": _THREADS,
-    "LANES": _LANES,
-    "FEW": _FEW,
-    "BINS": _BINS,
-    "ROWS": _ROWS,
+    "CELLS": _CELLS,
+    "NARROWEST": _NARROWEST,
     "FURTHEST": FURTHEST,
 }
 
@@ -83,8 +82,12 @@ class MaxRoiPool(Plugin):
     rois = Input("T", shape=("R", 5))
     Y = Output("T")
 
-    pool_bins = CudaKernel("kernel.cu", "pool_bins<{T}>", defines=_DEFINES)
-    pool_rows = CudaKernel("kernel.cu", "pool_rows<{T}>", defines=_DEFINES)
+    kernel = CudaKernel(
+        "kernel.cu",
+        "max_roi_pool<{T}>",
+        options=("-ftz=false",),  # denormals are not equal to 0
+        defines=_DEFINES,
+    )
 
     def check(self, X: TensorDesc, rois: TensorDesc) -> None:  # noqa: N803  # ONNX's name
         """Check that X has no more pixels than float32 counts, and Y no more bins than int32."""
@@ -98,18 +101,14 @@ class MaxRoiPool(Plugin):
         return rois.shape[0], X.shape[1], *self.pooled_shape
 
     def launches(self, X: TensorDesc, rois: TensorDesc, Y: TensorDesc) -> Launch:  # noqa: N803
-        """Return one launch in which a thread takes a bin, or a warp a row of them."""
-        channels, regions = known(X.shape[1]), known(rois.shape[0])
+        """Return one launch in which a warp takes a run of rows of bins."""
+        regions, rows = rois.shape[0], X.shape[1] * self.pooled_shape[0]
+        run = dim_max(dim_min(regions * rows // _WARPS, _ROWS), 1)
         sizes = int32((*X.shape, *self.pooled_shape))
-        scale, lowest = self.spatial_scale, float32(_LOWEST[X.dtype])
-        if known(Y.size) < _FEW_BINS:
-            rows = channels * self.pooled_shape[0] * ceil_div(self.pooled_shape[1], _BINS)
-            grid = regions * ceil_div(rows, _THREADS // 32)
-            rows_args = (Y, X, rois, sizes, int32(regions), scale, lowest)
-            return Launch(self.pool_rows, grid, _THREADS, rows_args)
-        blocks = dim_min(ceil_div(channels * product(self.pooled_shape), _THREADS), _BLOCKS)
-        args = (Y, X, rois, sizes, scale, lowest)
-        return Launch(self.pool_bins, (regions, blocks), _THREADS, args)
+        lowest = float32(_LOWEST[X.dtype])
+        args = (Y, X, rois, sizes, int32(regions), int32(run), self.spatial_scale, lowest)
+        grid = regions * ceil_div(rows, _THREADS // 32 * run)
+        return Launch(self.kernel, grid, _THREADS, args)
 
     def reference(self, X: np.ndarray, rois: np.ndarray) -> np.ndarray:  # noqa: N803
         """Compute the same in numpy; see reference.py."""

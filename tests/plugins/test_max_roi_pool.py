@@ -5,6 +5,7 @@ from onnx import TensorProto, helper
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError
 from pluginkit.onnx.running.run_model import run_onnxruntime
+from pluginkit.plugins import max_roi_pool
 from pluginkit.plugins.max_roi_pool import MaxRoiPool
 from pluginkit.testing import run_kernels
 from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
@@ -50,6 +51,7 @@ def test_numbers_by_hand():
         ([NAN, 1.0, -INF], 1.0),
         ([NAN, NAN, -INF], np.finfo(np.float32).min),
         ([INF, NAN, 0.0], INF),
+        ([0.0, 1e-40, NAN], 1e-40),
     ],
     ids=str,
 )
@@ -61,19 +63,21 @@ def test_nan_is_not_the_largest(pixels, expected):
         assert y.item() == np.float32(expected)
 
 
-@pytest.mark.parametrize(
-    ("pooled_shape", "regions"), [((7, 10), 10), ((2, 2), 200), ((7, 10), 3)], ids=str
-)
-def test_many_bins_of_few_and_of_many_pixels(pooled_shape, regions):
-    """A thread takes a bin where they are many, a warp up to eight where they are few."""
+@pytest.mark.parametrize("most_warps", [1, 2**30], ids=["long runs", "single rows"])
+@pytest.mark.parametrize("pooled_shape", [(7, 10), (2, 2), (3, 40)], ids=str)
+@pytest.mark.parametrize("width", [7, 14, 60, 600])
+def test_rows_of_bins_of_regions_of_all_widths(width, pooled_shape, most_warps, monkeypatch):
+    monkeypatch.setattr(max_roi_pool, "_WARPS", most_warps)
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(1, 24, 60, 60)).astype(np.float32)
-    corners = rng.uniform(-5, 30, (regions, 2)), rng.uniform(20, 70, (regions, 2))
-    rois = np.concatenate([np.zeros((regions, 1)), *corners], axis=1).astype(np.float32)
+    x = rng.normal(size=(1, 5, 30, width)).astype(np.float32)
+    corners = rng.uniform(-5, 30, (3, 4)) * np.float32([width / 30, 1] * 2)
+    rois = np.concatenate([np.zeros((3, 1)), np.sort(corners.reshape(3, 2, 2), 1).reshape(3, 4)], 1)
+    rois[0, 1:] = 0, 3, width - 1, 28
     plugin = MaxRoiPool(pooled_shape=pooled_shape)
-    run = run_kernels(plugin, [x, rois])
+    run = run_kernels(plugin, [x, rois.astype(np.float32)])
     assert not run.findings
-    np.testing.assert_array_equal(run.outputs[0], calls.run_reference(plugin, [x, rois])[0])
+    expected = calls.run_reference(plugin, [x, rois.astype(np.float32)])
+    np.testing.assert_array_equal(run.outputs[0], expected[0])
 
 
 @pytest.mark.parametrize("image", [-1, 1, NAN])
