@@ -21,15 +21,17 @@ from pluginkit import (
     ceil_div,
     float16,
     float32,
-    int32,
     int64,
     known,
 )
 
 _THREADS = 256
-#: The vectors that a thread takes of each tensor.
-_VECTORS = 2
 _VECTOR_BYTES = 16
+#: The vectors that a thread takes of each tensor, or the elements where rows are not aligned; with
+#: fewer vectors than the last number a GPU has threads to spare.
+_VECTORS, _ELEMENTS, _FEW = 2, 8, 2**17
+#: The blocks in the second dimension of a grid.
+_MOST_BLOCKS = 65535
 
 
 class SwiGLU(Plugin):
@@ -58,9 +60,9 @@ class SwiGLU(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "swi_glu<{T}, {ELEMENTS}>",
-        {"ELEMENTS": (1, 4, 8)},
-        defines={"THREADS": _THREADS, "VECTORS": _VECTORS},
+        "swi_glu<{T}, {WIDE}, {VECTORS}>",
+        {"WIDE": (False, True), "VECTORS": (1, _VECTORS, _ELEMENTS)},
+        defines={"THREADS": _THREADS, "VECTOR_BYTES": _VECTOR_BYTES},
     )
 
     def check(self, gate: TensorDesc, up: TensorDesc | None) -> None:
@@ -81,14 +83,17 @@ class SwiGLU(Plugin):
         if up is None:
             size = known(y.shape[-1])
             rows, stride = known(y.size) // max(size, 1), 2 * size
-            elements = elements if size % elements == 0 else 1
-        blocks = ceil_div(size, _THREADS * _VECTORS * elements)
+        is_wide = size % elements == 0 or up is not None
+        vectors = _VECTORS if is_wide else _ELEMENTS
+        if known(y.nbytes) < _FEW * _VECTOR_BYTES:
+            vectors = 1
+        tile = _THREADS * vectors * (elements if is_wide else 1)
         return Launch(
             self.kernel,
-            grid=rows * blocks,
+            grid=(ceil_div(size, tile), min(rows, _MOST_BLOCKS)),
             block=_THREADS,
-            args=(y, gate, up, int64(size), int64(stride), int32(blocks)),
-            constants={"ELEMENTS": elements},
+            args=(y, gate, up, *map(int64, (rows, size, stride))),
+            constants={"WIDE": is_wide, "VECTORS": vectors},
         )
 
     def reference(self, gate: np.ndarray, up: np.ndarray | None) -> np.ndarray:

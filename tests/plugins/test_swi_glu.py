@@ -3,6 +3,7 @@ import pytest
 
 from pluginkit.contract import calls
 from pluginkit.errors import TensorError
+from pluginkit.plugins import swi_glu
 from pluginkit.plugins.swi_glu import SwiGLU
 from pluginkit.testing import run_kernels
 from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
@@ -34,6 +35,14 @@ def test_halves_are_the_pair(size):
     x = np.random.default_rng(1).normal(size=(3, size)).astype(np.float16)
     gate, up = (np.ascontiguousarray(each) for each in np.split(x, 2, axis=1))
     np.testing.assert_array_equal(on_machine(x), on_machine(gate, up))
+
+
+@pytest.mark.parametrize("size", [8, 6])
+def test_more_rows_than_a_grid_has_blocks(monkeypatch, size):
+    monkeypatch.setattr(swi_glu, "_MOST_BLOCKS", 2)
+    x = np.random.default_rng(1).normal(size=(7, 2 * size)).astype(np.float32)
+    gate, up = np.split(x.astype(np.float64), 2, axis=1)
+    np.testing.assert_allclose(on_machine(x), gate / (1 + np.exp(-gate)) * up, atol=5e-6)
 
 
 @pytest.mark.parametrize(
