@@ -25,10 +25,14 @@ from pluginkit import (
     known,
 )
 
-_THREADS = 128
-#: The heads for which a thread keeps its sines and cosines.
-_HEADS = 4
+#: The threads of a block, and how many blocks of them the registers must suffice for.
+_THREADS, _BLOCKS = 128, 7
+#: The heads for which a thread keeps its sines and cosines: so many where it takes vectors, as many
+#: as a vector has elements where it takes these, and one if there are fewer threads than these.
+_HEADS, _FEW = 2, 2**15
 _VECTOR_BYTES = 16
+#: The blocks in the second dimension of a grid.
+_MOST_BLOCKS = 65535
 
 
 class RotaryEmbedding(Plugin):
@@ -67,9 +71,9 @@ class RotaryEmbedding(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "rotate<{T}, {ELEMENTS}, {interleaved}, {whole}>",
-        {"ELEMENTS": (1, 4, 8)},
-        defines={"THREADS": _THREADS, "HEADS": _HEADS},
+        "rotate<{T}, {WIDE}, {HEADS}, {interleaved}, {whole}>",
+        {"WIDE": (False, True), "HEADS": (1, 2, 4, 8)},
+        defines={"THREADS": _THREADS, "BLOCKS": _BLOCKS, "VECTOR_BYTES": _VECTOR_BYTES},
     )
 
     def check(self, x: TensorDesc, cos: TensorDesc, sin: TensorDesc) -> None:
@@ -83,23 +87,26 @@ class RotaryEmbedding(Plugin):
     def launches(self, x: TensorDesc, cos: TensorDesc, sin: TensorDesc, y: TensorDesc) -> Launch:
         """Return one launch; a thread takes a part of several heads."""
         items, heads, length, size = map(known, x.shape)
-        width = known(cos.shape[-1])
+        rows, width = items * length, known(cos.shape[-1])
         rotated = width if self.whole else 2 * width
         elements = _VECTOR_BYTES // x.dtype.itemsize
-        if rotated % (2 * elements) or size % elements:
-            elements = 1
-        units = rotated // (2 * elements) + (size - rotated) // elements
+        vectors = 1 if self.interleaved else 2
+        is_wide = rotated % (vectors * elements) == 0 and size % elements == 0
+        each = _HEADS if is_wide else elements
+        if not is_wide:
+            elements, vectors = 1, 2
+        units = rotated // (vectors * elements) + (size - rotated) // elements
+        if rows * heads * units < _FEW:
+            each = 1
         lanes = max(min(units, _THREADS), 1)
-        groups = items * ceil_div(heads, _HEADS) * length
+        places = max(min(_THREADS // lanes, rows), 1)
+        layers = max(min(_THREADS // (lanes * places), ceil_div(heads, each)), 1)
         return Launch(
             self.kernel,
-            grid=ceil_div(groups, _THREADS // lanes),
-            block=_THREADS,
-            args=(
-                *(y, x, cos, sin),
-                *map(int32, (groups, heads, length, size, rotated, lanes)),
-            ),
-            constants={"ELEMENTS": elements},
+            grid=(ceil_div(rows, places), min(ceil_div(heads, each * layers), _MOST_BLOCKS)),
+            block=(lanes, places, layers),
+            args=(*(y, x, cos, sin), *map(int32, (rows, heads, length, size, rotated))),
+            constants={"WIDE": is_wide, "HEADS": each},
         )
 
     def reference(self, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:

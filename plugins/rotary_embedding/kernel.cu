@@ -1,82 +1,74 @@
-// RotaryEmbedding: a thread takes two vectors of a row whose elements are the pairs that it rotates, and the same two in
-// some heads after it, for which it keeps the sines and cosines in registers. Other threads copy what is not rotated.
+// RotaryEmbedding: a thread takes the vectors of a row whose elements are the pairs that it rotates, and the same in some
+// heads after it, for which it keeps the sines and cosines in registers. Other threads copy what is not rotated. In a
+// block x counts the vectors of a row, y the rows of the tables and z heads; in the grid x counts such rows and y heads.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::HEADS, pluginkit::THREADS;  // from __init__.py
+#include "../_cuda/vectors.cuh"
 
-template <typename T, int N> struct alignas(sizeof(T) * N) Pack { T value[N]; };
+using pluginkit::BLOCKS, pluginkit::THREADS, pluginkit::VECTOR_BYTES;  // from __init__.py
 
-// The sines or cosines of N pairs: one of each pair, or two.
-template <typename T, int N, bool WHOLE> struct Factors {
-    Pack<T, N> first, second;
-
-    __device__ void load(const T* table, int pair, int at, int apart) {
-        if constexpr (WHOLE) {
-            first = *reinterpret_cast<const Pack<T, N>*>(table + at);
-            second = *reinterpret_cast<const Pack<T, N>*>(table + at + apart);
-        } else {
-            first = *reinterpret_cast<const Pack<T, N>*>(table + pair);
-        }
-    }
-    // Return the factor of one of the two elements of a pair; k-th of both vectors.
-    __device__ float of(int k) const {
-        return static_cast<float>(k < N ? first.value[k] : (WHOLE ? second : first).value[k - N]);
-    }
-};
-
-template <typename T, int N, bool INTERLEAVED, bool WHOLE>
-__global__ void __launch_bounds__(THREADS)
+template <typename T, bool WIDE, int HEADS, bool INTERLEAVED, bool WHOLE>
+__global__ void __launch_bounds__(THREADS, BLOCKS)
     rotate(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ cosines, const T* __restrict__ sines,
-           int groups, int heads, int length, int size, int rotated, int lanes) {
-    using Values = Pack<T, N>;
-    // The threads of a row are adjacent. A group is the row of one head and of the HEADS - 1 after it.
-    const int group = blockIdx.x * (THREADS / lanes) + threadIdx.x / lanes;
-    if (threadIdx.x >= THREADS / lanes * lanes || group >= groups) return;
-    const int steps = (heads + HEADS - 1) / HEADS, item = group / length / steps, place = group % length;
-    const int first_head = group / length % steps * HEADS, count = min(heads - first_head, HEADS);
-    const long long next = 1LL * length * size, first = (1LL * item * heads + first_head) * next + 1LL * place * size;
-    const long long table = (1LL * item * length + place) * (WHOLE ? rotated : rotated / 2);
-    const int pairs = rotated / (2 * N), units = pairs + (size - rotated) / N;
-    for (int unit = threadIdx.x % lanes; unit < units; unit += lanes) {
-        if (unit >= pairs) {
-            const long long at = first + rotated + (unit - pairs) * N;
-            for (int head = 0; head < count; ++head) {
-                *reinterpret_cast<Values*>(y + at + head * next) =
-                    *reinterpret_cast<const Values*>(x + at + head * next);
-            }
-            continue;
+           int rows, int heads, int length, int size, int rotated) {
+    constexpr int N = WIDE ? VECTOR_BYTES / sizeof(T) : 1;
+    // Adjacent elements are in one vector, unless it has only one; others are in two.
+    constexpr int VECTORS = INTERLEAVED && N > 1 ? 1 : 2, PAIRS = VECTORS * N / 2;
+    // A table has a factor for each element, or for each pair.
+    constexpr int TABLES = WHOLE ? VECTORS : 1, FACTORS = WHOLE ? N : PAIRS;
+    using Values = Vector<T, N>;
+    using Factors = Vector<T, FACTORS>;
+
+    const int row = blockIdx.x * blockDim.y + threadIdx.y;
+    if (row >= rows) return;
+    const int item = rows == length ? 0 : row / length;
+    const long long next = 1LL * length * size, start = (1LL * item * (heads - 1) * length + row) * size;
+    const long long table = 1LL * row * (WHOLE ? rotated : rotated / 2);
+    const int turned = rotated / (2 * PAIRS), units = turned + (size - rotated) / N;
+    const int apart = INTERLEAVED ? N : rotated / 2;
+    for (int unit = threadIdx.x; unit < units; unit += blockDim.x) {
+        const bool turns = unit < turned;
+        const int at = turns ? unit * (INTERLEAVED ? 2 * PAIRS : N) : rotated + (unit - turned) * N;
+        Factors cosine[TABLES], sine[TABLES];
+#pragma unroll
+        for (int t = 0; t < TABLES; ++t) {
+            if (!turns) continue;
+            const long long column = table + (WHOLE ? at + t * apart : unit * PAIRS);
+            cosine[t] = Factors::read(cosines + column), sine[t] = Factors::read(sines + column);
         }
-        const int at = INTERLEAVED ? unit * 2 * N : unit * N, apart = INTERLEAVED ? N : rotated / 2;
-        Factors<T, N, WHOLE> cosine, sine;
-        cosine.load(cosines + table, unit * N, at, apart);
-        sine.load(sines + table, unit * N, at, apart);
-        Values read[HEADS][2];
+        const auto factor = [](const Factors(&of)[TABLES], int place) {
+            return static_cast<float>(of[place / FACTORS].element[place % FACTORS]);
+        };
+        for (int head = (blockIdx.y * blockDim.z + threadIdx.z) * HEADS; head < heads;
+             head += gridDim.y * blockDim.z * HEADS) {
+            const long long first = start + head * next + at;
+            const int count = min(heads - head, HEADS);
+            Values own[HEADS][VECTORS];
 #pragma unroll
-        for (int head = 0; head < HEADS; ++head) {
-            if (head >= count) break;
-            const T* from = x + first + head * next + at;
-            read[head][0] = *reinterpret_cast<const Values*>(from);
-            read[head][1] = *reinterpret_cast<const Values*>(from + apart);
-        }
-#pragma unroll
-        for (int head = 0; head < HEADS; ++head) {
-            if (head >= count) break;
-            Values made[2];
-#pragma unroll
-            for (int pair = 0; pair < N; ++pair) {
-                // The places of the pair's elements among the 2 N, and among the factors.
-                const int i = INTERLEAVED ? 2 * pair : pair, j = INTERLEAVED ? i + 1 : N + pair;
-                const int of_i = WHOLE ? i : pair, of_j = WHOLE ? j : pair;
-                const float real = static_cast<float>(read[head][i / N].value[i % N]);
-                const float imaginary = static_cast<float>(read[head][j / N].value[j % N]);
-                made[i / N].value[i % N] = static_cast<T>(real * cosine.of(of_i) - imaginary * sine.of(of_i));
-                made[j / N].value[j % N] = static_cast<T>(imaginary * cosine.of(of_j) + real * sine.of(of_j));
+            for (int h = 0; h < HEADS; ++h) {
+                if (h >= count) break;
+                own[h][0] = Values::read(x + first + h * next);
+                if (VECTORS == 2 && turns) own[h][VECTORS - 1] = Values::read(x + first + h * next + apart);
             }
-            T* to = y + first + head * next + at;
-            *reinterpret_cast<Values*>(to) = made[0];
-            *reinterpret_cast<Values*>(to + apart) = made[1];
+#pragma unroll
+            for (int h = 0; h < HEADS; ++h) {
+                if (h >= count) break;
+#pragma unroll
+                for (int pair = 0; pair < PAIRS; ++pair) {
+                    if (!turns) continue;
+                    // The places of both elements among those of the thread, and of their factors.
+                    const int i = INTERLEAVED ? 2 * pair : pair, j = INTERLEAVED ? i + 1 : N + pair;
+                    const int of_i = WHOLE ? i : pair, of_j = WHOLE ? j : pair;
+                    T &one = own[h][i / N].element[i % N], &other = own[h][j / N].element[j % N];
+                    const float real = static_cast<float>(one), imaginary = static_cast<float>(other);
+                    one = static_cast<T>(real * factor(cosine, of_i) - imaginary * factor(sine, of_i));
+                    other = static_cast<T>(imaginary * factor(cosine, of_j) + real * factor(sine, of_j));
+                }
+                own[h][0].write(y + first + h * next);
+                if (VECTORS == 2 && turns) own[h][VECTORS - 1].write(y + first + h * next + apart);
+            }
         }
     }
 }
