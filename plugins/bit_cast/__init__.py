@@ -28,7 +28,8 @@ from pluginkit import (
     known,
 )
 
-_THREADS = 256
+#: The threads of a block, and the vectors of a thread.
+_THREADS, _VECTORS = 1024, 2
 _VECTOR_BYTES = 16
 #: Fewer bytes are copied by the driver, which takes less time to begin.
 _FEW_BYTES = 2**18
@@ -65,7 +66,7 @@ class BitCast(Plugin):
         "kernel.cu",
         "bit_cast<{WORD}>",
         {"WORD": ("unsigned short", "unsigned int")},
-        defines={"THREADS": _THREADS},
+        defines={"THREADS": _THREADS, "VECTORS": _VECTORS},
     )
 
     def output_types(self, x: TensorDesc) -> DType:
@@ -81,12 +82,12 @@ class BitCast(Plugin):
         return to
 
     def launches(self, x: TensorDesc, y: TensorDesc) -> Launch | Copy:
-        """Return a copy, or where it is long a launch with a thread for every vector."""
+        """Return a copy, or where it is long a launch with a thread for some vectors."""
         if known(x.nbytes) < _FEW_BYTES:
             return Copy(y, x)
         return Launch(
             self.kernel,
-            grid=ceil_div(x.nbytes, _THREADS * _VECTOR_BYTES),
+            grid=ceil_div(x.nbytes, _THREADS * _VECTORS * _VECTOR_BYTES),
             block=_THREADS,
             args=(y, x, int64(x.size)),
             constants={"WORD": "unsigned short" if x.dtype.itemsize == 2 else "unsigned int"},

@@ -1,18 +1,26 @@
-// BitCast: copy the bytes, a vector of 16 bytes for each thread, past the caches. Where a tensor does not begin at a
-// multiple of 16 bytes, and at the end, words of 2 or 4 bytes are copied.
+// BitCast: copy the bytes in vectors of 16, of which a thread reads two before it writes them. What is less than a
+// vector at the end, and all of a tensor that does not begin at a multiple of 16 bytes, is copied in words of 2 or 4.
 
-using pluginkit::THREADS;  // from __init__.py
+using pluginkit::THREADS, pluginkit::VECTORS;  // from __init__.py
 
 template <typename Word>
-__global__ void __launch_bounds__(THREADS) bit_cast(Word* __restrict__ y, const Word* __restrict__ x, long long size) {
-    constexpr int TILE = THREADS * sizeof(uint4) / sizeof(Word);
-    const long long begin = static_cast<long long>(blockIdx.x) * TILE;
+__global__ void __launch_bounds__(THREADS, 1) bit_cast(Word* __restrict__ y, const Word* __restrict__ x, long long size) {
+    constexpr int WORDS = sizeof(uint4) / sizeof(Word);
     const bool is_aligned = (reinterpret_cast<size_t>(x) | reinterpret_cast<size_t>(y)) % sizeof(uint4) == 0;
-    if (is_aligned && begin + TILE <= size) {
-        const uint4* from = reinterpret_cast<const uint4*>(x + begin) + threadIdx.x;
-        __stcs(reinterpret_cast<uint4*>(y + begin) + threadIdx.x, __ldcs(from));
-        return;
+    const long long vectors = is_aligned ? size / WORDS : 0;
+    const long long first = static_cast<long long>(blockIdx.x) * (THREADS * VECTORS) + threadIdx.x;
+    const uint4* from = reinterpret_cast<const uint4*>(x);
+    uint4* to = reinterpret_cast<uint4*>(y);
+    uint4 own[VECTORS];
+#pragma unroll
+    for (int i = 0; i < VECTORS; ++i) {
+        if (first + i * THREADS < vectors) own[i] = from[first + i * THREADS];
     }
-    const long long end = min(begin + TILE, size);
-    for (long long at = begin + threadIdx.x; at < end; at += THREADS) y[at] = x[at];
+#pragma unroll
+    for (int i = 0; i < VECTORS; ++i) {
+        if (first + i * THREADS < vectors) to[first + i * THREADS] = own[i];
+    }
+    const long long thread = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
+    const long long threads = static_cast<long long>(gridDim.x) * THREADS;
+    for (long long at = vectors * WORDS + thread; at < size; at += threads) y[at] = x[at];
 }
