@@ -1,7 +1,8 @@
-"""The host side of add_norm.cu: how it distributes the rows of a tensor to threads."""
+"""The host side of add_norm.cu and add_norm_parts.cu: how rows are distributed to threads."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from pluginkit import (
     CudaKernel,
     Launch,
     TensorDesc,
+    Workspace,
     bfloat16,
     ceil_div,
     float16,
@@ -30,10 +32,15 @@ _MAX_THREADS = 1024
 _WARP_SIZE = 32
 #: A thread loads its weights before it waits for the others of its row, if they have so many bytes.
 _EARLY_BYTES = 64
-#: The constants that the kernel shares with Python.
+#: Where blocks share a row: the threads of a block, and the vectors that each takes at once.
+_PART_THREADS, _PART_VECTORS = 256, 4
+#: The constants that the kernels share with Python.
 _DEFINES = {
     "EARLY_BYTES": _EARLY_BYTES,
     "MAX_THREADS": _MAX_THREADS,
+    "MOST_KEPT": KEPT[-1],
+    "PART_THREADS": _PART_THREADS,
+    "PART_VECTORS": _PART_VECTORS,
     "VECTOR_BYTES": _VECTOR_BYTES,
     "WARP": _WARP_SIZE,
 }
@@ -52,6 +59,11 @@ _VECTORS = 2
 #: With fewer rows a GPU has threads to spare, and each takes one vector; but with more threads than
 #: the second number a block takes longer to begin and to add up.
 _FEW_ROWS, _FEW_THREADS = 128, 512
+#: Blocks share a row of at least so many vectors, if there are at most so many rows, and no more
+#: than the quotient; so many blocks are busy.
+_SHARED_VECTORS, _SHARED_ROWS, _VECTORS_PER_ROW, _BUSY_BLOCKS = 8192, 64, 256, 2112
+#: The bytes of what is gathered of a part of a row, at most.
+_PART_BYTES = 12
 
 
 @dataclass(frozen=True)
@@ -114,32 +126,65 @@ def layout_of(rows: int, inner: int, itemsize: int, warp_vectors: int = _VECTORS
     return RowLayout(threads, block_rows, lanes, kept, is_alone, is_shifted)
 
 
-def kernel_of(*, is_centred: bool) -> CudaKernel:
-    """Return the kernel for rows less their mean, or for rows as they are."""
-    return CudaKernel(
+def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, CudaKernel, CudaKernel]:
+    """Return the kernels for rows less their mean, or as they are: of rows, and of parts, twice."""
+    flag, shifted = str(is_centred).lower(), {"SHIFTED": (False, True)}
+    of_rows = CudaKernel(
         "../_cuda/add_norm.cu",
-        f"add_norm<{str(is_centred).lower()}, {{T}}, {{W}}, {{LANES}}, {{KEPT}}, {{ALONE}}, "
-        "{SHIFTED}>",
-        {"LANES": LANES, "KEPT": KEPT, "ALONE": (False, True), "SHIFTED": (False, True)},
+        f"add_norm<{flag}, {{T}}, {{W}}, {{LANES}}, {{KEPT}}, {{ALONE}}, {{SHIFTED}}>",
+        {"LANES": LANES, "KEPT": KEPT, "ALONE": (False, True), **shifted},
         defines=_DEFINES,
     )
 
+    def of_parts(name: str) -> CudaKernel:
+        return CudaKernel("../_cuda/add_norm_parts.cu", name, shifted, defines=_DEFINES)
 
-def launch_of(
+    add = of_parts(f"add_parts<{flag}, {{T}}, {{SHIFTED}}>")
+    return of_rows, add, of_parts(f"scale_parts<{flag}, {{T}}, {{W}}, {{SHIFTED}}>")
+
+
+def workspace_bytes(x: TensorDesc, residual: TensorDesc, weight: TensorDesc, *bias: Any) -> int:
+    """Return room for what is gathered of parts, if blocks may share rows of this length."""
+    vectors = known(weight.size) * x.dtype.itemsize // _VECTOR_BYTES
+    return _BUSY_BLOCKS * _PART_BYTES if vectors >= _SHARED_VECTORS else 0
+
+
+def launches_of(
     plugin: Any,
-    outputs: tuple[TensorDesc, TensorDesc],
-    *inputs: Any,
+    x: TensorDesc,
+    residual: TensorDesc,
+    weight: TensorDesc,
+    bias: TensorDesc | None,
+    y: TensorDesc,
+    total: TensorDesc,
+    workspace: Workspace,
+    *,
     warp_vectors: int = _VECTORS,
-) -> Launch:
-    """Return the launch for y and total, from x, residual, weight and a bias, which may be None."""
-    x, _, weight = inputs[:3]
+) -> Sequence[Launch]:
+    """Return one launch, or two where blocks share rows."""
     inner = known(weight.size)
     rows = known(product(x.shape[: x.axis(plugin.axis)])) if inner else 0
     layout = layout_of(rows, inner, x.dtype.itemsize, warp_vectors)
-    return Launch(
+    vectors = inner // layout.lanes
+    most_rows = min(vectors // _VECTORS_PER_ROW, _SHARED_ROWS)
+    if 0 < rows <= most_rows and vectors >= _SHARED_VECTORS:
+        most = min(_BUSY_BLOCKS // rows, ceil_div(vectors, _PART_THREADS * _PART_VECTORS))
+        part = ceil_div(vectors, most)
+        parts, sizes = workspace.first(_BUSY_BLOCKS * _PART_BYTES), (int32(inner), int32(part))
+        arguments = (
+            (plugin.add_kernel, (total, x, residual, parts, *sizes)),
+            (plugin.scale_kernel, (y, total, weight, bias, parts, *sizes, plugin.epsilon)),
+        )
+        grid, constants = (ceil_div(vectors, part), rows), {"SHIFTED": layout.is_shifted}
+        return [
+            Launch(kernel, grid, _PART_THREADS, args, constants=constants)
+            for kernel, args in arguments
+        ]
+    launch = Launch(
         plugin.kernel,
         grid=ceil_div(rows, layout.rows),
         block=(layout.threads, layout.rows),
-        args=(*outputs, *inputs, int64(rows), int32(inner), plugin.epsilon),
+        args=(y, total, x, residual, weight, bias, int64(rows), int32(inner), plugin.epsilon),
         constants=layout.constants,
     )
+    return [launch]

@@ -32,7 +32,9 @@ SHAPES = {
     "odd block": ((140, 5003), -1),
     "all registers": ((2, 32768), -1),
     "beyond registers": ((2, 100_000), -1),
-    "odd, beyond registers": ((130, 9001), -1),
+    "odd, beyond registers": ((2, 100_003), -1),
+    "many, beyond registers": ((130, 70_000), -1),
+    "many, odd, beyond registers": ((130, 70_001), -1),
     "two axes": ((5, 30, 6, 8), 2),
     "all axes": ((3, 4, 5), 0),
 }
@@ -65,7 +67,9 @@ def in_place(lean, plugin, arrays):
         y = memory.empty(x.nbytes)
         pointers = [memory.pointer(buffer) for buffer in buffers]
         outputs = [memory.pointer(y), pointers[1]]
-        context.enqueue_pointers(shapes, pointers, outputs, 0, memory.stream)
+        workspace = memory.empty(max(layer.workspace_bytes, 1))
+        scratch = memory.pointer(workspace)
+        context.enqueue_pointers(shapes, pointers, outputs, scratch, memory.stream)
         found = [memory.download(buffer) for buffer in (y, buffers[1], buffers[0])]
     y, total, left = (np.frombuffer(each, x.dtype).reshape(x.shape) for each in found)
     np.testing.assert_array_equal(left, x)

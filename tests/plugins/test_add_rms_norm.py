@@ -13,8 +13,10 @@ from pluginkit.contract.dims import InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.kernels.compile import compile_launches
 from pluginkit.kernels.enqueue_steps import enqueue_steps
+from pluginkit.plugins._cuda import add_norm
 from pluginkit.plugins._cuda.add_norm import KEPT, LANES, layout_of
 from pluginkit.plugins.add_rms_norm import AddRMSNorm
+from pluginkit.testing import run_kernels
 from tests.onnx_node_tests import node_tests
 from tests.plugins.compilation import (
     QUICK,
@@ -213,7 +215,8 @@ def test_every_element_has_one_thread(itemsize):
         assert layout.threads % 32 == 0 or 32 % layout.threads == 0
         assert layout.lanes in LANES
         assert layout.kept in KEPT
-        assert layout.threads * layout.kept >= vectors or layout.threads == 1024
+        if layout.threads * layout.kept < vectors:
+            assert (layout.threads, layout.kept) == (1024, KEPT[-1])
         seen.add((layout.lanes, layout.kept, layout.is_shifted))
     lanes = 16 // itemsize
     assert {(each, shifted) for each, _, shifted in seen} == {
@@ -241,7 +244,46 @@ def test_the_launch(shape, dtype, grid, block):
     assert tuple(launch.block)[:2] == block
 
 
-@pytest.mark.parametrize("shape", [(0, 8), (8, 0), (0,)])
+@pytest.mark.parametrize(
+    ("shape", "dtype", "grid"),
+    [
+        ((64, 131_072), float32, (32, 64)),
+        ((1, 70_008), float16, (9, 1)),
+        ((64, 2**17 + 1), float16, (16, 64)),
+        ((32, 65_536), float16, (8, 32)),
+        ((1, 2**30), float16, (2112, 1)),
+    ],
+)
+def test_blocks_share_few_long_rows(shape, dtype, grid):
+    plugin = AddRMSNorm()
+    inputs, outputs = described(plugin, shape, dtype, dtype)
+    launches = enqueue_steps(plugin, inputs, outputs).launches
+    assert [launch.grid for launch in launches] == [grid, grid]
+    vectors, (part,) = shape[1] * dtype.itemsize // 16, launches[0].args[-1].values
+    assert (grid[0] - 1) * part < vectors <= grid[0] * part
+    assert grid[0] * grid[1] * 12 <= calls.workspace_bytes(plugin, inputs)
+
+
+def test_more_rows_have_a_block_each():
+    for shape in ((33, 65_536), (65, 2**17), (1, 65_528)):
+        plugin = AddRMSNorm()
+        (launch,) = enqueue_steps(plugin, *described(plugin, shape, float16, float16)).launches
+        assert launch.grid == shape[0]
+
+
+@pytest.mark.parametrize("size", [33_000, 33_001])
+def test_many_long_rows_are_read_again_by_their_block(monkeypatch, size):
+    monkeypatch.setattr(add_norm, "_SHARED_ROWS", 1)
+    x, residual = np.random.default_rng(6).normal(size=(2, 2, size)).astype(np.float32)
+    weight = np.linspace(-2, 2, size, dtype=np.float32)
+    run = run_kernels(AddRMSNorm(), [x, residual, weight])
+    assert not run.findings
+    expected = reference(x, residual, weight)
+    np.testing.assert_array_equal(run.outputs[1], expected[1])
+    np.testing.assert_allclose(run.outputs[0], expected[0], rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(0, 8), (8, 0), (0,), (0, 70_008)])
 def test_nothing_is_launched_for_empty_tensors(shape):
     plugin = AddRMSNorm()
     assert not enqueue_steps(plugin, *described(plugin, shape, float32, float32)).launches
@@ -250,7 +292,8 @@ def test_nothing_is_launched_for_empty_tensors(shape):
 @pytest.mark.slow
 def test_each_kernel_compiles():
     every = specialisations_of([AddRMSNorm()])
-    assert len(every) == 9 * 3 * 4 * 2 * 2  # types, LANES, KEPT, ALONE, SHIFTED
+    of_rows = 9 * 3 * 4 * 2 * 2  # types, LANES, KEPT, ALONE, SHIFTED
+    assert len(every) == of_rows + (3 + 9) * 2  # of parts: types, SHIFTED
     assert_all_compile(few_of_each(every, 7), QUICK)
 
 
