@@ -99,8 +99,14 @@ class ScatterElements(Plugin):
     )
     tile = CudaKernel(
         "tile.cu",
-        "scatter_tile<{T}, {Tind}, Reduction::{reduction}, {VECTOR}, {SORTED}>",
-        constants={"VECTOR": (False, True), "SORTED": (False, True)},
+        "scatter_tile<{T}, {Tind}, Reduction::{reduction}, {VECTOR}>",
+        constants={"VECTOR": (False, True)},
+        defines=DEFINES,
+    )
+    ordered_tile = CudaKernel(
+        "ordered_tile.cu",
+        "scatter_ordered_tile<{T}, {Tind}, Reduction::{reduction}, {VECTOR}>",
+        constants={"VECTOR": (False, True)},
         defines=DEFINES,
     )
     column = CudaKernel(

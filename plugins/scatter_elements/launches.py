@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pluginkit import (
     Copy,
+    CudaKernel,
     Launch,
     Step,
     TensorDesc,
@@ -93,6 +94,7 @@ class ScatterElementsCall:
         makers = {
             "elements": self._elements,
             "tile": self._tile,
+            "ordered_tile": self._ordered_tile,
             "column": self._column,
             "rows": self._rows,
             "ordered_rows": self._ordered_rows,
@@ -128,6 +130,13 @@ class ScatterElementsCall:
         return Copy(self.output, self.data), scatter
 
     def _tile(self) -> Sequence[Step]:
+        return (self._tiles(self.plugin.tile, self.problem.tile_bytes),)
+
+    def _ordered_tile(self) -> Sequence[Step]:
+        return (self._tiles(self.plugin.ordered_tile, self.problem.ordered_tile_bytes),)
+
+    def _tiles(self, kernel: CudaKernel, shared_bytes: int) -> Launch:
+        """Return a launch with a block for each row."""
         problem = self.problem
         is_vector = problem.is_vectorised_tile
         cells = VECTOR_BYTES // problem.itemsize if is_vector else 1
@@ -140,15 +149,14 @@ class ScatterElementsCall:
         else:
             most = _TILE_BLOCK if is_vector else _BLOCK
         threads = min(max(-(-wanted // WARP_LANES) * WARP_LANES, 2 * WARP_LANES), most)
-        tile = Launch(
-            self.plugin.tile,
+        return Launch(
+            kernel,
             grid=problem.outer,
             block=threads,
             args=(*self._tensors(), int32(problem.axis_size), int32(problem.count)),
-            shared_bytes=problem.tile_bytes,
-            constants={"VECTOR": is_vector, "SORTED": problem.needs_order},
+            shared_bytes=shared_bytes,
+            constants={"VECTOR": is_vector},
         )
-        return (tile,)
 
     def _column(self) -> Sequence[Step]:
         problem = self.problem

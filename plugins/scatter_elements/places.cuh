@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include "../_cuda/device.cuh"
+
 // The updates' dimensions, outermost first, adjacent ones merged if data allows it, and their strides in data. The
 // stride along the axis is 0, since there the index decides.
 template <typename Offset, int RANK> struct Geometry {
@@ -23,6 +25,6 @@ template <typename Offset, int RANK> struct Geometry {
 
 // Return an index counted from 0, or -1 if it is out of range.
 template <typename Tind> __device__ __forceinline__ int place_of(Tind index, int size) {
-    const long long wide = index < 0 ? static_cast<long long>(index) + size : index;
-    return wide >= 0 && wide < size ? static_cast<int>(wide) : -1;
+    const Tind place = index < 0 ? index + size : index;
+    return static_cast<Bits<Tind>>(place) < static_cast<Bits<Tind>>(size) ? static_cast<int>(place) : -1;
 }

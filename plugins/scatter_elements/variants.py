@@ -4,12 +4,14 @@
 variant    when
 =========  ======================================================================================
 elements   no other variant applies; float sums and products run in any order
-tile       the axis is the last dimension, and its cells and updates fit into shared memory
+tile       the axis is the last dimension, and its sums fit into shared memory
 column     there are at least 32 values inside the axis, their accumulators fit into shared
            memory, and there are enough columns to fill a GPU
 rows       there are at least 16 bytes inside the axis, and many updates. The device finds out
            which rows of updates have constant indices, as all have in a graph network: they are
            combined without atomics, but for those of an output row that gets very many
+ordered    deterministic=True, the order of updates matters, the axis is the last dimension, and
+_tile      its cells and updates fit into shared memory
 ordered    deterministic=True, the order of updates matters, and rows would apply, however few
            updates there are: rows of updates
 _rows      are sorted by the row that they go to. The elements of those whose indices are not
@@ -41,7 +43,14 @@ if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements
 
 KernelVariant = Literal[
-    "elements", "tile", "column", "rows", "ordered_rows", "ordered_elements", "lists"
+    "elements",
+    "tile",
+    "ordered_tile",
+    "column",
+    "rows",
+    "ordered_rows",
+    "ordered_elements",
+    "lists",
 ]
 
 #: The shared memory that a block can have on every supported GPU.
@@ -50,6 +59,8 @@ SHARED_BYTES = 64 * 1024
 COLUMNS = 32
 #: With this many blocks a GPU is busy.
 ENOUGH_BLOCKS = 128
+#: The most updates of a tile, if there are too few tiles to keep a GPU busy.
+MAX_IN_LONE_TILE = 2**14
 #: With this many updates three launches are faster than two.
 MANY_UPDATES = 2**17
 #: The bytes of a link in a tile's lists, and the most updates that such links can address.
@@ -90,8 +101,18 @@ class ScatterProblem:
     needs_order: bool
 
     @property
+    def sum_itemsize(self) -> int:
+        """The bytes of a sum in shared memory, which is a word or more."""
+        return max(self.accumulator_itemsize, 4)
+
+    @property
     def tile_bytes(self) -> int:
-        """The shared memory of a tile: a head for each cell and for the cells with long lists.
+        """The shared memory of a tile: a sum for each cell."""
+        return self.axis_size * self.sum_itemsize
+
+    @property
+    def ordered_tile_bytes(self) -> int:
+        """The shared memory of an ordered tile: a head for each cell, and for cells of long lists.
 
         Also a link and a value for each update.
         """
@@ -175,7 +196,9 @@ def choose(problem: ScatterProblem) -> KernelVariant:
         deterministic: the problem is too large for the lists that deterministic=True needs.
     """
     if problem.is_covering and problem.updates_size and problem.axis_size:
-        if problem.inner == 1 and _fits_tile(problem):
+        if problem.inner == 1 and problem.needs_order and _fits_ordered_tile(problem):
+            return "ordered_tile"
+        if problem.inner == 1 and not problem.needs_order and _fits_tile(problem):
             return "tile"
         if _fits_column(problem):
             return "column"
@@ -201,7 +224,13 @@ def _in_order(problem: ScatterProblem, variant: KernelVariant) -> KernelVariant:
 
 
 def _fits_tile(problem: ScatterProblem) -> bool:
-    return problem.tile_bytes <= SHARED_BYTES and problem.count <= MAX_LISTED_IN_TILE
+    are_enough = problem.outer >= ENOUGH_BLOCKS or problem.count <= MAX_IN_LONE_TILE
+    return problem.tile_bytes <= SHARED_BYTES and are_enough
+
+
+def _fits_ordered_tile(problem: ScatterProblem) -> bool:
+    fits = problem.ordered_tile_bytes <= SHARED_BYTES
+    return fits and problem.count <= MAX_LISTED_IN_TILE
 
 
 def _fits_column(problem: ScatterProblem) -> bool:

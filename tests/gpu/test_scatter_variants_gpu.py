@@ -119,6 +119,26 @@ def check_some_update_won(got, arrays, axis):
     np.testing.assert_array_equal(got[~is_hit], data[~is_hit])
 
 
+@pytest.mark.parametrize("cells", [1, 2, 16, 64])
+@pytest.mark.parametrize("name", [name for name in SHAPES if name.startswith(("tile", "column"))])
+@pytest.mark.parametrize("reduction", ["add", "max"])
+@pytest.mark.parametrize("dtype", ScatterElements.types["T"], ids=repr)
+def test_updates_meet_in_few_cells(lean, name, dtype, reduction, cells):
+    rng = np.random.default_rng(12)
+    data, indices, _ = arrays_of(name, dtype, int64, reduction, rng)
+    axis = SHAPES[name][2]
+    few = min(cells, data.shape[axis])
+    in_turn = np.indices(indices.shape, sparse=True)[axis] % few
+    anywhere, is_in_turn = rng.integers(0, few, indices.shape), rng.random(len(indices)) < 0.5
+    indices = np.where(is_in_turn, in_turn.T, anywhere.T).T
+    updates = rng.integers(-3, 4, indices.shape).astype(dtype.numpy)
+    arrays = np.round(data).astype(dtype.numpy), np.ascontiguousarray(indices), updates
+    got = run(lean, ScatterElements(axis=axis, reduction=reduction), arrays)
+    np.testing.assert_array_equal(
+        got.astype(np.float64), exact(*arrays, axis, reduction).astype(dtype.numpy)
+    )
+
+
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("reduction", ["none", "add", "mul"])
 @pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)

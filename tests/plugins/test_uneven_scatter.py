@@ -149,11 +149,14 @@ def test_few_tuples_of_which_most_may_be_equal(shape, dtype, reduction):
 
 
 @pytest.mark.parametrize("deterministic", [False, True])
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64])
-def test_cells_with_very_many_updates(dtype, deterministic):
+@pytest.mark.parametrize("reduction", ["add", "min"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.int8])
+def test_cells_with_very_many_updates(dtype, reduction, deterministic):
     rng = np.random.default_rng(5)
-    indices = rng.integers(0, 70, (3, 300))
+    indices = rng.integers(-70, 70, (4, 300))
     indices[0] = 5
     indices[1, :200] = rng.integers(0, 3, 200)
-    arrays = [whole(rng, (3, 70), dtype), indices, whole(rng, (3, 300), dtype)]
-    assert_right(ScatterElements(axis=1, reduction="add", deterministic=deterministic), arrays)
+    indices[2] = np.arange(300) % 2
+    arrays = [whole(rng, (4, 70), dtype), indices, whole(rng, (4, 300), dtype)]
+    plugin = ScatterElements(axis=1, reduction=reduction, deterministic=deterministic)
+    assert_right(plugin, arrays)
