@@ -89,45 +89,102 @@ __global__ void link_rows(const Tind* __restrict__ indices, RowState* state, int
 }
 
 // Reduce the rows of updates whose indices are not constant, each element with an atomic. A group of LANES threads
-// looks at LANES rows and takes the irregular ones, some at once. All blocks run at once. They go through the output in
-// slices of the axis, each of which fits into the L2 cache.
+// looks at LANES rows and takes the irregular ones, some at once.
 template <typename T, typename Tind, Reduction R, int LANES>
 __device__ void reduce_irregular_rows(T* __restrict__ output, const Tind* __restrict__ indices,
                                       const T* __restrict__ updates, const int* __restrict__ targets, int rows,
-                                      int count, int axis_size, int inner, int slice) {
+                                      int count, int axis_size, int inner) {
     constexpr int AT_ONCE = 4;
     const LaneGroup<LANES> group;
     const long long width = inner, total = rows / count * axis_size * width;
     const long long step = static_cast<long long>(gridDim.x) * blockDim.x;
     const long long first = (blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x) / LANES * LANES;
-    for (int low = 0; low < axis_size; low += slice) {
-        const int high = min(axis_size - low, slice) + low;
-        for (long long window = first; window < rows; window += step) {
-            const bool is_irregular = window + group.lane < rows && targets[window + group.lane] == IRREGULAR;
-            for (unsigned int rest = group.vote(is_irregular); rest != 0;) {
-                int row[AT_ONCE];
+    for (long long window = first; window < rows; window += step) {
+        const bool is_irregular = window + group.lane < rows && targets[window + group.lane] == IRREGULAR;
+        for (unsigned int rest = group.vote(is_irregular); rest != 0;) {
+            int row[AT_ONCE];
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; ++k) {
+                row[k] = rest != 0 ? static_cast<int>(window) + __ffs(rest) - 1 : -1;
+                rest &= rest - 1;
+            }
+            for (int at = blockIdx.y * LANES + group.lane; at < inner; at += gridDim.y * LANES) {
+                int place[AT_ONCE] = {-1, -1, -1, -1};
+                T update[AT_ONCE];
 #pragma unroll
                 for (int k = 0; k < AT_ONCE; ++k) {
-                    row[k] = rest != 0 ? static_cast<int>(window) + __ffs(rest) - 1 : -1;
-                    rest &= rest - 1;
+                    if (row[k] < 0) continue;
+                    place[k] = place_of(__ldcs(indices + row[k] * width + at), axis_size);
+                    update[k] = updates[row[k] * width + at];
                 }
-                for (int at = blockIdx.y * LANES + group.lane; at < inner; at += gridDim.y * LANES) {
-                    int place[AT_ONCE] = {-1, -1, -1, -1};
-                    T update[AT_ONCE];
 #pragma unroll
-                    for (int k = 0; k < AT_ONCE; ++k) {
-                        if (row[k] >= 0) place[k] = place_of(__ldcs(indices + row[k] * width + at), axis_size);
-                    }
+                for (int k = 0; k < AT_ONCE; ++k) {
+                    if (place[k] < 0) continue;
+                    const long long target = (row[k] / count * axis_size + place[k]) * width + at;
+                    reduce_one<R>(output, target, total, update[k]);
+                }
+            }
+        }
+    }
+}
+
+// The same where many rows are irregular: a thread takes some vectors of indices at once. All blocks run at once and go
+// through the output in slices of the axis, each of which fits into the L2 cache. A row of indices is a multiple of
+// VECTOR bytes.
+template <typename T, typename Tind, Reduction R, int VECTOR>
+__device__ void reduce_many_irregular_rows(T* __restrict__ output, const Tind* __restrict__ indices,
+                                           const T* __restrict__ updates, const int* __restrict__ targets, int rows,
+                                           int count, int axis_size, int inner, int slice) {
+    constexpr int AT_ONCE = 2, N = VECTOR > sizeof(Tind) ? VECTOR / sizeof(Tind) : 1;
+    const int vectors = inner / N;  // of a row
+    const long long width = inner, total = rows / count * axis_size * width;
+    const long long step = static_cast<long long>(gridDim.x) * gridDim.y * blockDim.x;
+    const long long first = (blockIdx.y * gridDim.x + blockIdx.x) * static_cast<long long>(blockDim.x) + threadIdx.x;
+    const long long step_rows = step / vectors;
+    const int step_rest = static_cast<int>(step % vectors);
+    for (int low = 0; low < axis_size; low += slice) {
+        const int high = min(axis_size - low, slice) + low;
+        int vector = static_cast<int>(first % vectors);
+        for (long long row = first / vectors; row < rows;) {
+            int place[AT_ONCE][N], source_row[AT_ONCE], column[AT_ONCE];
+            Pack<T, N> update[AT_ONCE];
 #pragma unroll
-                    for (int k = 0; k < AT_ONCE; ++k) {
-                        if (place[k] >= low && place[k] < high) update[k] = updates[row[k] * width + at];
-                    }
+            for (int k = 0; k < AT_ONCE; ++k) {
+                const bool is_irregular = row < rows && targets[row] == IRREGULAR;
+                source_row[k] = is_irregular ? static_cast<int>(row) : -1;
+                column[k] = vector * N;
+                row += step_rows;
+                vector += step_rest;
+                if (vector >= vectors) {
+                    vector -= vectors;
+                    ++row;
+                }
+            }
+            Pack<Tind, N> index[AT_ONCE];
 #pragma unroll
-                    for (int k = 0; k < AT_ONCE; ++k) {
-                        if (place[k] < low || place[k] >= high) continue;
-                        const long long target = (row[k] / count * axis_size + place[k]) * width + at;
-                        reduce_one<R>(output, target, total, update[k]);
-                    }
+            for (int k = 0; k < AT_ONCE; ++k) {
+                if (source_row[k] < 0) continue;
+                const Tind* source = indices + source_row[k] * width + column[k];
+                index[k] = load_once(reinterpret_cast<const Pack<Tind, N>*>(source));
+            }
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; ++k) {
+                bool is_inside = false;
+#pragma unroll
+                for (int n = 0; n < N; ++n) {
+                    place[k][n] = place_of(index[k].value[n], source_row[k] < 0 ? 0 : axis_size);
+                    is_inside |= place[k][n] >= low && place[k][n] < high;
+                }
+                if (!is_inside) continue;
+                update[k] = *reinterpret_cast<const Pack<T, N>*>(updates + source_row[k] * width + column[k]);
+            }
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; ++k) {
+#pragma unroll
+                for (int n = 0; n < N; ++n) {
+                    if (place[k][n] < low || place[k][n] >= high) continue;
+                    const long long output_row = source_row[k] / count * axis_size + place[k][n];
+                    reduce_one<R>(output, output_row * width + column[k] + n, total, update[k].value[n]);
                 }
             }
         }
@@ -147,6 +204,10 @@ __global__ void finish_rows(T* __restrict__ output, const Tind* __restrict__ ind
     if (state->has_irregular_row == UNTOUCHED) return;
     // Every slice takes a look at all targets, which few rows are not worth.
     const bool are_many = state->sampled_irregular - UNTOUCHED >= rows / (16 * SAMPLING);
-    if (!are_many) slice = axis_size;
-    reduce_irregular_rows<T, Tind, R, LANES>(output, indices, updates, targets, rows, count, axis_size, inner, slice);
+    if (are_many) {
+        reduce_many_irregular_rows<T, Tind, R, VECTOR>(output, indices, updates, targets, rows, count, axis_size, inner,
+                                                       slice);
+    } else {
+        reduce_irregular_rows<T, Tind, R, LANES>(output, indices, updates, targets, rows, count, axis_size, inner);
+    }
 }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pluginkit.plugins._cuda import row_lists
-from pluginkit.plugins.scatter_elements import ScatterElements, variants
+from pluginkit.plugins.scatter_elements import ScatterElements, launches, variants
 from pluginkit.plugins.scatter_nd import ScatterND
 from pluginkit.plugins.scatter_nd import launches as scatter_nd_launches
 from pluginkit.testing import run_kernels, run_reference
@@ -61,6 +61,12 @@ def graph(width, dtype, *, irregular=0):
 def test_hubs_and_rows_that_are_not_constant(width, dtype, reduction):
     arrays = graph(width, dtype, irregular=11)
     assert_right(ScatterElements(reduction=reduction), arrays)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+def test_rows_that_are_not_constant_go_through_data_in_slices(dtype, monkeypatch):
+    monkeypatch.setattr(launches, "_SLICE_BYTES", 200)
+    assert_right(ScatterElements(reduction="add"), graph(16, dtype, irregular=EDGES - 5))
 
 
 def test_the_last_of_many_updates_is_kept_in_order():
