@@ -14,7 +14,7 @@ from peers import run_bench
 from uneven_scatter_elements import PEERS as PEERS
 from uneven_scatter_elements import Places, Uneven, workloads_of
 
-from pluginkit import float16, float32
+from pluginkit import bfloat16, float16, float32
 from pluginkit.bench.workload import Workload
 from pluginkit.plugins.scatter_elements import ScatterElements
 
@@ -38,14 +38,15 @@ _TILES, _CELLS = ((4096, 4096), (4096, 1024), 1), ((1_000_000,), (16_000_000,), 
 _NODES, _EDGES = (1_000_000, 64), (4_000_000, 64)
 _COLUMNS = (slice(None), slice(None, None, 63))
 _ROWS = (slice(None, None, 273),)
-_BOTH = (float32, float16)
+_BOTH, _ALL = (float32, float16), (float32, float16, bfloat16)
 CASES = {
     "every element its own": Uneven(_NODES, _EDGES, 0, each_element, _COLUMNS, _BOTH),
     "rows4k: one cell": Uneven(*_TILES, of_cells(1), _ROWS, _BOTH, True),
-    "rows4k: 16 cells": Uneven(*_TILES, of_cells(16), _ROWS),
+    "rows4k: 4 cells": Uneven(*_TILES, of_cells(4), _ROWS),
+    "rows4k: 16 cells": Uneven(*_TILES, of_cells(16), _ROWS, _ALL),
     "histogram": Uneven(*_CELLS, anywhere, dtypes=_BOTH),
     "histogram: 1000 cells": Uneven(*_CELLS, of_cells(1000)),
-    "mid3d: one cell": Uneven((32, 128, 1024), (32, 128, 1024), 1, of_cells(1)),
+    "mid3d: one cell": Uneven((32, 128, 1024), (32, 128, 1024), 1, of_cells(1), dtypes=_ALL),
 }
 
 
