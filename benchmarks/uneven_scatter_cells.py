@@ -45,6 +45,7 @@ CASES = {
     "rows4k: 4 cells": Uneven(*_TILES, of_cells(4), _ROWS),
     "rows4k: 16 cells": Uneven(*_TILES, of_cells(16), _ROWS, _ALL),
     "histogram": Uneven(*_CELLS, anywhere, dtypes=_BOTH),
+    "histogram: 16 cells": Uneven(*_CELLS, of_cells(16)),
     "histogram: 1000 cells": Uneven(*_CELLS, of_cells(1000)),
     "mid3d: one cell": Uneven((32, 128, 1024), (32, 128, 1024), 1, of_cells(1), dtypes=_ALL),
 }

@@ -97,6 +97,12 @@ class ScatterElements(Plugin):
         constants={"OFFSET": OFFSETS, "RANK": (3, 8)},
         defines=DEFINES,
     )
+    combined_elements = CudaKernel(
+        "combined_elements.cu",
+        "combine_elements<{T}, {Tind}, Reduction::{reduction}, {OFFSET}, {RANK}>",
+        constants={"OFFSET": OFFSETS, "RANK": (3, 8)},
+        defines=DEFINES,
+    )
     tile = CudaKernel(
         "tile.cu",
         "scatter_tile<{T}, {Tind}, Reduction::{reduction}, {VECTOR}>",

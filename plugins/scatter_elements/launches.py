@@ -50,6 +50,10 @@ if TYPE_CHECKING:
 _BLOCK = 256
 #: The most threads of a block that loads vectors of a tile, and of a block if there are few.
 _TILE_BLOCK, _LONE_TILE_BLOCK = 128, 512
+#: With this many single elements, a block combines the updates of up to so many of them.
+_MANY_ELEMENTS, _COMBINED_CELLS = 2**20, 2**12
+#: The threads of a block that does so, and the updates that it takes.
+_COMBINING_BLOCK, _COMBINED_UPDATES = 512, 2**14
 #: How many rows of indices a warp of the rows variant reads at once.
 _ROWS_A_WARP = 4
 #: The most blocks that work on lists of elements; after the rows they usually have nothing to do.
@@ -61,6 +65,9 @@ _SLICE_BYTES = 2**25
 DEFINES = {
     **row_lists.DEFINES,
     "LONE_TILE_BLOCK": _LONE_TILE_BLOCK,
+    "COMBINED_CELLS": _COMBINED_CELLS,
+    "COMBINING_BLOCK": _COMBINING_BLOCK,
+    "COMBINED_UPDATES": _COMBINED_UPDATES,
     "COLUMNS": COLUMNS,
     "MAX_LISTED_IN_TILE": MAX_LISTED_IN_TILE,
     "ROWS_A_WARP": _ROWS_A_WARP,
@@ -114,10 +121,13 @@ class ScatterElementsCall:
         rank = dims.rank
         stride = product(data.shape[self.axis + 1 :])
         sizes = [updates.size, data.size, data.shape[self.axis], stride]
+        is_combined = self.plugin.reduction != "none" and updates.size >= _MANY_ELEMENTS
+        taken = _COMBINED_UPDATES if is_combined else _BLOCK
+        sum_bytes = offset.itemsize + self.problem.sum_itemsize
         scatter = Launch(
-            self.plugin.elements,
-            grid=-(-updates.size // _BLOCK),
-            block=_BLOCK,
+            self.plugin.combined_elements if is_combined else self.plugin.elements,
+            grid=groups_of(known(updates.size), taken),
+            block=_COMBINING_BLOCK if is_combined else _BLOCK,
             args=(
                 self.output,
                 self.indices,
@@ -125,6 +135,7 @@ class ScatterElementsCall:
                 *map(offset, sizes),
                 offset(dims.geometry(rank)),
             ),
+            shared_bytes=_COMBINED_CELLS * sum_bytes if is_combined else 0,
             constants={"OFFSET": offset.cpp, "RANK": rank},
         )
         return Copy(self.output, self.data), scatter

@@ -3,7 +3,8 @@
 =========  ======================================================================================
 variant    when
 =========  ======================================================================================
-elements   no other variant applies; float sums and products run in any order
+elements   no other variant applies; float sums and products run in any order. Blocks that find few
+           elements among many updates combine those of one element in shared memory
 tile       the axis is the last dimension, and its sums fit into shared memory
 column     there are at least 32 values inside the axis, their accumulators fit into shared
            memory, and there are enough columns to fill a GPU

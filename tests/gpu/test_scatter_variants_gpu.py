@@ -9,7 +9,7 @@ from pluginkit import FLOAT_TYPES, bfloat16, float16, float32, int8, int32, int6
 from pluginkit.checking.trt_double.driver import drive
 from pluginkit.contract import calls
 from pluginkit.device.memory import CupyMemory
-from pluginkit.plugins.scatter_elements import ScatterElements
+from pluginkit.plugins.scatter_elements import ScatterElements, launches
 from pluginkit.plugins.scatter_elements.variants import choose, problem_of
 
 pytestmark = [
@@ -120,10 +120,13 @@ def check_some_update_won(got, arrays, axis):
 
 
 @pytest.mark.parametrize("cells", [1, 2, 16, 64])
-@pytest.mark.parametrize("name", [name for name in SHAPES if name.startswith(("tile", "column"))])
+@pytest.mark.parametrize(
+    "name", [name for name in SHAPES if name.startswith(("tile", "column", "elements"))]
+)
 @pytest.mark.parametrize("reduction", ["add", "max"])
 @pytest.mark.parametrize("dtype", ScatterElements.types["T"], ids=repr)
-def test_updates_meet_in_few_cells(lean, name, dtype, reduction, cells):
+def test_updates_meet_in_few_cells(lean, name, dtype, reduction, cells, monkeypatch):
+    monkeypatch.setattr(launches, "_MANY_ELEMENTS", 1)
     rng = np.random.default_rng(12)
     data, indices, _ = arrays_of(name, dtype, int64, reduction, rng)
     axis = SHAPES[name][2]

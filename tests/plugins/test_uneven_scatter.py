@@ -166,3 +166,14 @@ def test_cells_with_very_many_updates(dtype, reduction, deterministic):
     arrays = [whole(rng, (4, 70), dtype), indices, whole(rng, (4, 300), dtype)]
     plugin = ScatterElements(axis=1, reduction=reduction, deterministic=deterministic)
     assert_right(plugin, arrays)
+
+
+@pytest.mark.parametrize("cells", [1, 40, 3000])
+@pytest.mark.parametrize("reduction", ["add", "min"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.int8])
+def test_many_single_elements_are_combined_if_they_meet(dtype, reduction, cells, monkeypatch):
+    monkeypatch.setattr(launches, "_MANY_ELEMENTS", 1)
+    rng = np.random.default_rng(8)
+    indices = rng.integers(-cells, cells, (900, 2))
+    arrays = [whole(rng, (3000, 3), dtype), indices, whole(rng, (900, 2), dtype)]
+    assert_right(ScatterElements(reduction=reduction), arrays)
