@@ -56,7 +56,8 @@ def test_it_builds(name, tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(size_model(name).SerializeToString())
     options = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"])
-    build_engine(path, tmp_path / "m.plan", options=options)
+    built = build_engine(path, tmp_path / "m.plan", options=options)
+    assert built.manifest.plugins == ()
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def feeds(*counts, runs=4):
     return {"x": X, "n": np.array(counts), "runs": np.array(runs)}
 
 
-def same(model, given):
+def assert_same(model, given):
     result = rewrite_model(model, REWRITES)
     assert not {"Loop", "SplitToSequence"} & set(op_types(result.model))
     (got,), (expected,) = run(result.model, given), run(model, given)
@@ -52,11 +52,11 @@ def same(model, given):
     "text", [TENSOR.replace("PIECE", REPEATED), SEQUENCE], ids=["tensor", "list"]
 )
 def test_rows_are_repeated(text, counts):
-    same(model_of(text), feeds(*counts))
+    assert_same(model_of(text), feeds(*counts))
 
 
 def test_a_loop_may_end_before_the_rows_do():
-    same(model_of(TENSOR.replace("PIECE", REPEATED)), feeds(2, 3, 1, 1, runs=2))
+    assert_same(model_of(TENSOR.replace("PIECE", REPEATED)), feeds(2, 3, 1, 1, runs=2))
 
 
 @pytest.mark.parametrize("counts", [(2, 0, 1, 3), (3, 7, 1, 0)], ids=str)
@@ -66,7 +66,7 @@ def test_starts_of_rows_are_joined(counts):
         "row = Squeeze(part, first) p = Slice(row, first, number, first)",
     )
     text = text.replace("seq(float[M, 3])", "seq(float[M])").replace("float[A, B]", "float[A]")
-    same(model_of(text.replace("seq(float[K, 3])", "seq(float[K])")), feeds(*counts))
+    assert_same(model_of(text.replace("seq(float[K, 3])", "seq(float[K])")), feeds(*counts))
 
 
 @pytest.mark.parametrize(
