@@ -22,8 +22,9 @@ _METHOD = (
     "device time: CUDA events around one pass over the buffer sets, queued behind a spinning "
     "kernel so that no host time shows, divided by the sets; the median of 25 passes, or of as "
     "many as fit into 0.3 s, at least 7. Buffer sets rotate and together exceed the L2 cache four "
-    "times, up to 64 of them, of at most four draws. Host time: perf_counter "
-    "around single calls on an idle stream, the median."
+    "times, up to 64 of them, of at most four draws; outputs that a peer allocates are kept until "
+    "the end of a pass, so that they rotate as well. Host time: perf_counter around single calls "
+    "on an idle stream, the median."
 )
 _IN_TURNS = " Other benchmarks ran beside this one; their timed passes took turns."
 _SPIN = r"""
@@ -107,9 +108,9 @@ class GpuTimer:
         for _ in range(_WARM_UPS):
             self.synchronize()
             began = time.perf_counter()
-            for call in calls:
-                call()
+            kept = [call() for call in calls]
             host_seconds = time.perf_counter() - began
+            kept.clear()
         times: list[float] = []
         latest = time.perf_counter() + _SECONDS
         while len(times) < _PASSES:
@@ -117,13 +118,14 @@ class GpuTimer:
                 break
             self.synchronize()
             first, last = event(), event()
-            # The queue fills while the device spins, so that it never waits for the host.
+            # The queue fills while the device spins, so that it never waits for the host. A peer's
+            # outputs are kept: the next call would get their memory, which is in the cache.
             self._spin((1,), (1,), (self.xp.uint64(host_seconds * 1.5e9 + 20_000),))
             first.record()
-            for call in calls:
-                call()
+            kept = [call() for call in calls]
             last.record()
             last.synchronize()
+            kept.clear()
             times.append(self.xp.cuda.get_elapsed_time(first, last) * 1e3 / len(calls))
         return times
 
