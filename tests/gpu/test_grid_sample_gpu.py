@@ -13,11 +13,7 @@ from pluginkit.contract import calls
 from pluginkit.contract.dtypes import offset_type
 from pluginkit.plugins.grid_sample import GridSample, launches, pixel_copy
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.trt,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:numba.*"),
-]
+pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 
 #: Relative to the largest value: coordinates in float32, then one rounding.
 ROUNDED_ONCE = {float32: 2e-6, float16: 1e-3, bfloat16: 8e-3}

@@ -31,11 +31,7 @@ from pluginkit.kernels.prepare import prepare
 from pluginkit.plugins.circ_pad import CircPad
 from pluginkit.plugins.scatter_elements import ScatterElements
 
-pytestmark = [
-    pytest.mark.gpu,
-    # numba-cuda 0.30 under numpy 2.5 makes a timedelta without a unit as it is imported.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:numba.*"),
-]
+pytestmark = pytest.mark.gpu
 
 CANARY = 256  # bytes before and after each buffer; keeps the buffer aligned
 POISON = 0xA5

@@ -12,11 +12,7 @@ from pluginkit.device.memory import CupyMemory
 from pluginkit.plugins.scatter_elements import ScatterElements, launches
 from pluginkit.plugins.scatter_elements.variants import choose, problem_of
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.trt,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:numba.*"),
-]
+pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 
 UFUNCS = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
 #: Relative to the largest intermediate value: one rounding at the end, or one for each update.

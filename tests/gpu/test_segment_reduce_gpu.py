@@ -72,14 +72,17 @@ def test_graphs(lean, graph, aggregate, dtype):
 @pytest.mark.parametrize("graph", GRAPHS, ids=str)
 def test_sums_by_atomics(lean, graph):
     arrays = arrays_of(*graph, np.float32)
-    assert_near(on_gpu(lean, arrays), reference(arrays), arrays, "add")
+    # Of n numbers around 1 the sums on the way are around sqrt(n). Each of n additions rounds by up
+    # to 2^-24 of that, all together by about n * 2^-24: the order of the atomics decides.
+    most = np.bincount(arrays[1]).max()
+    assert_near(on_gpu(lean, arrays), reference(arrays), arrays, "add", rounding=4 * most * 2**-24)
 
 
-def assert_near(got, expected, arrays, aggregate):
+def assert_near(got, expected, arrays, aggregate, rounding=1e-9):
     wide, wanted = got.astype(np.float64), expected.astype(np.float64)
     tolerance = SegmentReduce.tolerance[dtype_from_numpy(got.dtype)]
     longest = np.bincount(arrays[1]).max() if aggregate == "add" else 1
-    allowed = tolerance * np.maximum(max(1, longest / 1000), abs(wanted)) + 1e-9
+    allowed = tolerance * np.maximum(max(1, longest / 1000), abs(wanted)) + rounding
     np.testing.assert_array_less(abs(wide - wanted), allowed)
 
 

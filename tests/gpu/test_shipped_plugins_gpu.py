@@ -15,12 +15,7 @@ from pluginkit.device.memory import CupyMemory
 from tests.export.called_plugins import SHIPPED, with_other_shapes
 from tests.gpu.one_context import live
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.slow,
-    # numba-cuda 0.30 under numpy 2.5 makes a timedelta without a unit as it is imported.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:numba.*"),
-]
+pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("plugin", SHIPPED.values(), ids=SHIPPED)

@@ -10,11 +10,7 @@ from pluginkit.device.memory import CupyMemory
 from pluginkit.errors import KernelError
 from pluginkit.plugins.scatter_elements import ScatterElements
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.trt,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:numba.*"),
-]
+pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 
 
 class Wrong(ScatterElements):

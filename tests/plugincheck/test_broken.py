@@ -8,10 +8,7 @@ from tests.plugincheck.broken import BROKEN, Copying
 from tests.plugincheck.planted_bugs.corpus import bugs
 from tests.plugincheck.sound import Blend, HostLeakyRelu, HostRelu, Pair
 
-pytestmark = [
-    pytest.mark.trt,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:numba.*"),
-]
+pytestmark = pytest.mark.trt
 
 #: These take seconds: they run where they must fail, and on sound plugins.
 SLOW = {"reload", "compile", "exports"}

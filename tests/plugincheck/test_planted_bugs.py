@@ -11,7 +11,6 @@ BUGS, SOUND = bugs(), sound_plugins()
 
 pytestmark = [
     pytest.mark.trt,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:numba.*"),
     pytest.mark.filterwarnings("ignore::numba.core.errors.NumbaPerformanceWarning"),
 ]
 
