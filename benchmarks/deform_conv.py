@@ -75,7 +75,12 @@ def _torchvision(
     torch_on_stream_of(inputs)
     x, weights, offset, bias, mask = (tensor.torch() for tensor in inputs)
     stride = tuple(options["strides"])
-    return lambda: deform_conv2d(x, offset, weights, bias, stride, (1, 1), (1, 1), mask)
+
+    def call() -> Any:
+        y = deform_conv2d(x, offset, weights, bias, stride, (1, 1), (1, 1), mask)
+        return y.contiguous()  # images lie beside each other in y's memory, pixel by pixel
+
+    return call
 
 
 _PLAIN = """

@@ -83,6 +83,7 @@ class DeformConv(Plugin):
     Y = Output("T", shape=("N", "M", "OH", "OW"))
 
     kernel = CudaKernel("kernel.cu", "deform_conv<{T}, {ROWS}>", {"ROWS": ROWS}, defines=DEFINES)
+    few = CudaKernel("kernel.cu", "deform_few<{T}>", defines=DEFINES)
 
     def check(self, *tensors: Any) -> None:
         """Check that the channels, the groups and the output's size fit; see shapes.py."""

@@ -1,12 +1,13 @@
 // DeformConv as an implicit matrix product: the weights of a group, with a row for each output channel, times the
 // sampled pixels, with a column for each output pixel and a row for each channel and tap. A block computes a tile of
 // the output. For each tap it first computes the positions and weights of the samples of the tile's pixels, then
-// samples a few channels at a time into shared memory, where the threads multiply them.
+// samples a few channels at a time into shared memory, where the threads multiply them. Where groups have few channels
+// and outputs, as in a depthwise convolution, there is no such product: a thread takes a few channels of an output pixel.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::COLUMNS, pluginkit::DEPTH, pluginkit::SIDE;  // from launches.py
+using pluginkit::COLUMNS, pluginkit::DEPTH, pluginkit::MAPS, pluginkit::SIDE;  // from launches.py
 
 constexpr int THREADS = SIDE * SIDE;
 
@@ -33,6 +34,21 @@ __device__ __forceinline__ Place place_of(float y, float x, float mask, int heig
         place.weight[corner] = (corner / 2 ? below : 1.0f - below) * (corner % 2 ? right : 1.0f - right);
     }
     return place;
+}
+
+// The sample of a tap for an output pixel, moved as a part of the channels is.
+template <typename T>
+__device__ __forceinline__ Place moved_place(const T* offset, const T* mask, const Sizes& sizes, long long image, int part,
+                                             int tap, int output) {
+    const int taps = sizes.taps_y * sizes.taps_x, outputs = sizes.out_height * sizes.out_width;
+    const long long at = (image * sizes.offset_groups + part) * taps + tap;
+    const float moved_y = static_cast<float>(offset[2 * at * outputs + output]);
+    const float moved_x = static_cast<float>(offset[(2 * at + 1) * outputs + output]);
+    const int row = output / sizes.out_width * sizes.stride_y - sizes.pad_y;
+    const int from_left = output % sizes.out_width * sizes.stride_x - sizes.pad_x;
+    return place_of(static_cast<float>(row + tap / sizes.taps_x * sizes.dilation_y) + moved_y,
+                    static_cast<float>(from_left + tap % sizes.taps_x * sizes.dilation_x) + moved_x,
+                    mask == nullptr ? 1.0f : static_cast<float>(mask[at * outputs + output]), sizes.height, sizes.width);
 }
 
 template <typename T> __device__ __forceinline__ float sampled(const T* channel, const Place& place) {
@@ -74,17 +90,7 @@ __global__ void __launch_bounds__(THREADS)
             for (int tap = 0; tap < taps; ++tap) {
                 __syncthreads();  // places and pixels are read
                 if (threadIdx.x < COLUMNS && column + threadIdx.x < outputs) {
-                    const int output = column + threadIdx.x;
-                    const long long at = (image * sizes.offset_groups + part) * taps + tap;
-                    const float moved_y = static_cast<float>(offset[2 * at * outputs + output]);
-                    const float moved_x = static_cast<float>(offset[(2 * at + 1) * outputs + output]);
-                    const int row = output / sizes.out_width * sizes.stride_y - sizes.pad_y;
-                    const int from_left = output % sizes.out_width * sizes.stride_x - sizes.pad_x;
-                    places[threadIdx.x] = place_of(
-                        static_cast<float>(row + tap / sizes.taps_x * sizes.dilation_y) + moved_y,
-                        static_cast<float>(from_left + tap % sizes.taps_x * sizes.dilation_x) + moved_x,
-                        mask == nullptr ? 1.0f : static_cast<float>(mask[at * outputs + output]), sizes.height,
-                        sizes.width);
+                    places[threadIdx.x] = moved_place(offset, mask, sizes, image, part, tap, column + threadIdx.x);
                 }
                 for (int first = channel; first < stop; first += DEPTH) {
                     const int count = min(DEPTH, stop - first);
@@ -127,6 +133,54 @@ __global__ void __launch_bounds__(THREADS)
                 const int output = column + first_column + j * SIDE;
                 if (output < outputs) y[(image * sizes.maps + to) * outputs + output] = static_cast<T>(sums[i][j] + added);
             }
+        }
+    }
+}
+
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+    deform_few(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
+               const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, int map_tiles, long long tiles) {
+    const int taps = sizes.taps_y * sizes.taps_x, outputs = sizes.out_height * sizes.out_width;
+    const int depth = sizes.channels / sizes.groups, maps = sizes.maps / sizes.groups;
+    const int part_depth = sizes.channels / sizes.offset_groups;
+    const long long area = 1LL * sizes.height * sizes.width;
+    const int pixel_tiles = (outputs + THREADS - 1) / THREADS;
+    for (long long tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+        long long rest = tile;
+        const int output = static_cast<int>(rest % pixel_tiles) * THREADS + threadIdx.x;
+        rest /= pixel_tiles;
+        const int first = static_cast<int>(rest % map_tiles) * MAPS;
+        const long long image = rest / map_tiles;
+        if (output >= outputs) continue;
+        float sums[MAPS] = {};
+        for (int tap = 0; tap < taps; ++tap) {
+            // Channels of the same part share the place.
+            Place place;
+            int begin = 0, end = 0;
+#pragma unroll
+            for (int m = 0; m < MAPS; ++m) {
+                const int map = first + m, channel_begin = map / maps * depth;
+                if (map >= sizes.maps) break;
+                for (int k = 0; k < depth; ++k) {
+                    const int channel = channel_begin + k;
+                    if (channel < begin || channel >= end) {
+                        const int part = channel / part_depth;
+                        begin = part * part_depth;
+                        end = begin + part_depth;
+                        place = moved_place(offset, mask, sizes, image, part, tap, output);
+                    }
+                    const float weight = static_cast<float>(__ldg(w + (1LL * map * depth + k) * taps + tap));
+                    sums[m] = fmaf(weight, sampled(x + (image * sizes.channels + channel) * area, place), sums[m]);
+                }
+            }
+        }
+#pragma unroll
+        for (int m = 0; m < MAPS; ++m) {
+            const int map = first + m;
+            if (map >= sizes.maps) break;
+            const float added = bias == nullptr ? 0.0f : static_cast<float>(bias[map]);
+            y[(image * sizes.maps + map) * outputs + output] = static_cast<T>(sums[m] + added);
         }
     }
 }

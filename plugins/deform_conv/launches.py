@@ -17,11 +17,13 @@ _COLUMNS = 64
 ROWS = (64, 16)
 #: How many terms of each sum are in shared memory at a time.
 _DEPTH = 16
+#: The most channels and outputs of a group that no product is made for; the outputs of a thread.
+_FEW_CHANNELS, _FEW_MAPS, _MAPS = 4, 2, 8
 #: The most blocks of a launch; with more tiles each block takes several.
 _MOST_BLOCKS = 2**31 - 1
 
 #: The constants that the kernel shares with Python.
-DEFINES = {"SIDE": _SIDE, "COLUMNS": _COLUMNS, "DEPTH": _DEPTH}
+DEFINES = {"SIDE": _SIDE, "COLUMNS": _COLUMNS, "DEPTH": _DEPTH, "MAPS": _MAPS}
 
 
 def launch_of(
@@ -35,20 +37,25 @@ def launch_of(
 ) -> Launch:
     """Return the launch: a block takes tiles of output channels by output pixels."""
     images, channels, height, width = map(known, x.shape)
-    maps, _, taps_y, taps_x = map(known, w.shape)
+    maps, depth, taps_y, taps_x = map(known, w.shape)
     out_height, out_width = map(known, y.shape[2:])
     many, few = ROWS
     rows = many if maps // plugin.group > few else few
+    kernel, constants = plugin.kernel, {"ROWS": rows}
     row_tiles = -(-(maps // plugin.group) // rows)
     tiles = row_tiles * plugin.group * images * -(-out_height * out_width // _COLUMNS)
+    if depth <= _FEW_CHANNELS and maps // plugin.group <= _FEW_MAPS:
+        kernel, constants = plugin.few, {}
+        row_tiles = -(-maps // _MAPS)
+        tiles = row_tiles * images * -(-out_height * out_width // (_SIDE * _SIDE))
     sizes = (
         *(channels, height, width, maps, taps_y, taps_x, out_height, out_width),
         *(plugin.group, plugin.offset_group, *plugin.strides, *plugin.pads[:2], *plugin.dilations),
     )
     return Launch(
-        plugin.kernel,
+        kernel,
         min(tiles, _MOST_BLOCKS) if y.size else 0,
         _SIDE * _SIDE,
         (y, x, w, offset, bias, mask, int32(sizes), int32(row_tiles), tiles),
-        constants={"ROWS": rows},
+        constants=constants,
     )
