@@ -1,7 +1,7 @@
 // Evaluate an ensemble of decision trees. A block takes a few samples and, in each round, a slice of the trees. First
-// each thread walks from root to leaf for some (sample, tree) pairs and stores the leaves in shared memory. Then each
-// thread that owns a (sample, target) pair adds the weights of these leaves, in the order of the trees. So results do
-// not depend on how samples are distributed to blocks.
+// each thread walks from root to leaf for some (sample, tree) pairs and stores the leaves' ranges of weights in shared
+// memory. Then all threads fetch weights, and each that owns a (sample, target) pair adds its own, in the order of the
+// trees. So results do not depend on how samples are distributed to blocks.
 //
 // Adjacent threads walk through the same tree for adjacent samples, so that they share the first nodes of the tree.
 
@@ -17,7 +17,10 @@ struct alignas(16) Node {
     int last;   // the other child
 };
 
-constexpr int NO_LEAF = -1;
+// Where the weights of a leaf are; empty where a walk ends without one.
+struct Range {
+    int first, last;
+};
 
 __device__ __forceinline__ bool is_true(int branch, float value, float threshold) {
     switch (static_cast<NodeKind>(branch)) {
@@ -30,15 +33,15 @@ __device__ __forceinline__ bool is_true(int branch, float value, float threshold
     }
 }
 
-// Return the leaf that a sample reaches. Children come after their parents: a child that does not, or that is beyond
-// the last node, ends the walk without a leaf.
-__device__ __forceinline__ int leaf_of(const Node* __restrict__ nodes, int count, int root, const float* __restrict__ x,
-                                       int features) {
+// Return the range of the leaf that a sample reaches. Children come after their parents: a child that does not, or that
+// is beyond the last node, ends the walk without a leaf.
+__device__ __forceinline__ Range range_of(const Node* __restrict__ nodes, int count, int root,
+                                          const float* __restrict__ x, int features, int weight_count) {
     int at = root, before = -1;
     while (at > before && at < count) {
         const Node node = nodes[at];
         const int branch = node.code % TRACKS_NAN;
-        if (branch == static_cast<int>(NodeKind::LEAF)) return at;
+        if (branch == static_cast<int>(NodeKind::LEAF)) return {max(node.first, 0), min(node.last, weight_count)};
         const int feature = node.code / FEATURE_STRIDE;
         if (feature < 0 || feature >= features) break;
         const float value = x[feature];
@@ -46,7 +49,7 @@ __device__ __forceinline__ int leaf_of(const Node* __restrict__ nodes, int count
         before = at;
         at = goes_first ? node.first : node.last;
     }
-    return NO_LEAF;
+    return {0, 0};
 }
 
 // The score of one target of one sample so far.
@@ -72,7 +75,8 @@ __global__ void __launch_bounds__(THREADS)
                   const int* __restrict__ roots, const float* __restrict__ weights, const int* __restrict__ targets,
                   long long samples, int features, int node_count, int trees, int weight_count, int target_count,
                   int block_samples, int block_targets, float unscored) {
-    __shared__ int leaves[SLOTS];
+    __shared__ Range ranges[SLOTS];
+    __shared__ float fetched[SPARSE ? 1 : SLOTS];
     const long long first_sample = static_cast<long long>(blockIdx.x) * block_samples;
     const int own_sample = threadIdx.x / block_targets;
     const int target = blockIdx.y * block_targets + threadIdx.x % block_targets;
@@ -85,23 +89,39 @@ __global__ void __launch_bounds__(THREADS)
             const long long sample = first_sample + pair % block_samples;
             if (sample < samples) {
                 const int root = roots[begin + pair / block_samples];
-                leaves[pair] = leaf_of(nodes, node_count, root, x + sample * features, features);
+                ranges[pair] = range_of(nodes, node_count, root, x + sample * features, features, weight_count);
             }
         }
         __syncthreads();
-        for (int tree = 0; owns && tree < size; ++tree) {
-            const int leaf = leaves[tree * block_samples + own_sample];
-            if (leaf == NO_LEAF) continue;
-            const int first = max(nodes[leaf].first, 0), last = min(nodes[leaf].last, weight_count);
-            if constexpr (SPARSE) {
-                for (int at = first; at < last; ++at) {
+        if constexpr (SPARSE) {
+            for (int tree = 0; owns && tree < size; ++tree) {
+                const Range range = ranges[tree * block_samples + own_sample];
+                for (int at = range.first; at < range.last; ++at) {
                     if (targets[at] == target) score.take(AGGREGATE, weights[at]);
                 }
-            } else if (target < last - first) {
-                score.take(AGGREGATE, weights[first + target]);
+            }
+            __syncthreads();
+        } else {
+            const int owners = block_samples * block_targets;
+            const int at_once = SLOTS / owners;  // trees whose weights are fetched together
+            for (int tree = 0; tree < size; tree += at_once) {
+                const int count = min(at_once, size - tree);
+                for (int i = threadIdx.x; i < count * owners; i += THREADS) {
+                    const int fetched_target = blockIdx.y * block_targets + i % block_targets;
+                    const int pair = tree * block_samples + i / block_targets;
+                    if (first_sample + pair % block_samples >= samples) continue;
+                    const Range range = ranges[pair];
+                    const bool has_weight = fetched_target < min(target_count, range.last - range.first);
+                    if (has_weight) fetched[i] = weights[range.first + fetched_target];
+                }
+                __syncthreads();
+                for (int i = 0; owns && i < count; ++i) {
+                    const Range range = ranges[(tree + i) * block_samples + own_sample];
+                    if (target < range.last - range.first) score.take(AGGREGATE, fetched[i * owners + threadIdx.x]);
+                }
+                __syncthreads();
             }
         }
-        __syncthreads();
     }
     if (!owns) return;
     if (!score.is_there) score.value = unscored;
