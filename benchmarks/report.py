@@ -40,7 +40,7 @@ torch |
 | [rotary_embedding.py](rotary_embedding.py) | RotaryEmbedding and torch | a GPU, torch |
 | [non_max_suppression.py](non_max_suppression.py) | NonMaxSuppression and peers | a GPU, torch |
 | [roi_align.py](roi_align.py) | RoiAlign and its peers | a GPU, torch |
-| [deform_conv.py](deform_conv.py) | DeformConv and its peers; not run yet | a GPU, torchvision |
+| [deform_conv.py](deform_conv.py) | DeformConv and its peers | a GPU, torchvision |
 | [multi_scale_deformable_attention.py](multi_scale_deformable_attention.py) | \
 MultiScaleDeformableAttention and peers | a GPU, torch, triton |
 | [max_roi_pool.py](max_roi_pool.py) | MaxRoiPool and torchvision | a GPU, torchvision |

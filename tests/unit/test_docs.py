@@ -137,7 +137,7 @@ def test_the_medians_over_distributions_are_those_of_the_benchmarks(page: str) -
         own = statistics.median(times[0] for times in over.values())
         fastest = statistics.median(min(times[1:]) for times in over.values())
         medians[cases] = len(over), f"{own:.2f}", f"{fastest:.2f}"
-    counts = {"ten": 10, "six": 6}
+    counts = {"ten": 10, "eight": 8}
     count, own, fastest = re.search(
         r"over (\w+) graphs ScatterElements takes a median of ([\d.]+) .*?in each ([\d.]+) times",
         text,
@@ -269,10 +269,10 @@ def test_the_times_of_an_enqueue_are_those_of_the_benchmark() -> None:
         measured = tuple(f"{ratios[f'{way}, {interface}']:.2f}" for interface in ("V3", "V2"))
         assert found is not None, way
         assert found.groups() == measured, way
-    goals = re.search(r"are ([\d.]+) and ([\d.]+): both are met", text)
+    goals = re.search(r"are ([\d.]+) and ([\d.]+): (both are|neither is) met", text)
     assert goals is not None
-    for goal, interface in zip(goals.groups(), ("V3", "V2"), strict=True):
-        assert ratios[f"Python adapter, {interface}"] <= float(goal)
+    met = [ratios[f"Python adapter, {i}"] <= float(goals[n]) for n, i in ((1, "V3"), (2, "V2"))]
+    assert met == [goals[3] == "both are"] * 2
 
 
 def test_the_times_of_new_shapes_are_those_of_the_benchmarks() -> None:
