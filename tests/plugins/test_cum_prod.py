@@ -26,6 +26,7 @@ def steps_of(shape, **attributes):
     return calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.int32])
 @pytest.mark.parametrize("shape", [(1,), (33, 31), (129, 33), (2, 100), (2, 300)], ids=str)
 def test_products_are_numpys(shape, dtype):
@@ -88,6 +89,7 @@ def test_an_axis_that_x_lacks_is_refused(axis):
         calls.check(plugin, calls.describe_inputs(plugin, [(3, 4)], [float32]))
 
 
+@pytest.mark.slow
 @architectures
 def test_kernels_compile(arch):
     assert_all_compile(few_of_each(specialisations_of([CumProd()])), arch)

@@ -132,6 +132,7 @@ def test_attributes_out_of_range_are_refused(attributes):
         MaxPool(kernel_shape=(2, 2), **attributes)
 
 
+@pytest.mark.slow
 @architectures
 def test_every_kernel_compiles(arch):
     assert_all_compile(specialisations_of([MaxPool(kernel_shape=(2, 2))]), arch)

@@ -100,7 +100,8 @@ def test_many_queries_share_warps_and_few_have_their_own(queries):
     value = rng.normal(size=(1, 6, 4, 3)).astype(np.float32)
     locations = (rng.integers(-16, 81, (1, queries, 4, 2, 1, 2)) / 64).astype(np.float32)
     weights = rng.random((1, queries, 4, 2, 1)).astype(np.float32)
-    both(value, np.array([[2, 2], [1, 2]]), np.array([0, 4]), locations, weights)
+    arrays = value, np.array([[2, 2], [1, 2]]), np.array([0, 4]), locations, weights
+    assert both(*arrays).shape == (1, queries, 12)
 
 
 @pytest.mark.parametrize(
