@@ -85,7 +85,8 @@ def test_a_quantile_sorts_nothing_and_is_nan_where_a_row_has_one(has_nan, tmp_pa
     assert kinds.count("KthValue_PK") == 2
     assert "TopK" not in kinds
     got = run_model(result.model, {"x": x}, result.plugins, base_dir=tmp_path)["y"]
-    np.testing.assert_allclose(got, np.quantile(x, 0.3, 1), rtol=1e-5)
+    # Between two numbers around 1, each rounded to float32, the quantile can be near 0.
+    np.testing.assert_allclose(got, np.quantile(x, 0.3, 1), rtol=1e-5, atol=2**-21)
 
 
 SORT = "s, i = TopK <largest = 0> (x, k) y = Gather <axis = 1> (s, at)"

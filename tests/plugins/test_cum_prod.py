@@ -27,8 +27,12 @@ def steps_of(shape, **attributes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.int32])
-@pytest.mark.parametrize("shape", [(1,), (33, 31), (129, 33), (2, 100), (2, 300)], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [(shape, np.float32) for shape in [(1,), (33, 31), (129, 33), (2, 100), (2, 300)]]
+    + [((129, 33), np.int64), ((2, 300), np.int32)],
+    ids=str,
+)
 def test_products_are_numpys(shape, dtype):
     x = np.random.default_rng(1).choice([-1.0, 1.0, 2.0, 0.5], shape).astype(dtype)
     np.testing.assert_array_equal(on_machine(x), np.cumprod(x, axis=-1, dtype=dtype))
