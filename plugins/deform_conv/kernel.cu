@@ -14,6 +14,13 @@ constexpr int THREADS = SIDE * SIDE;
 struct Sizes {
     int channels, height, width, maps, taps_y, taps_x, out_height, out_width;
     int groups, offset_groups, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x;
+
+    __device__ __forceinline__ int taps() const { return taps_y * taps_x; }
+    __device__ __forceinline__ int outputs() const { return out_height * out_width; }
+    __device__ __forceinline__ int depth() const { return channels / groups; }
+    __device__ __forceinline__ int maps_of_group() const { return maps / groups; }
+    __device__ __forceinline__ int part_depth() const { return channels / offset_groups; }
+    __device__ __forceinline__ long long area() const { return 1LL * height * width; }
 };
 
 // The sample of a tap for one output pixel: four pixels of a channel (-1 for one outside), and their weights.
@@ -40,7 +47,7 @@ __device__ __forceinline__ Place place_of(float y, float x, float mask, int heig
 template <typename T>
 __device__ __forceinline__ Place moved_place(const T* offset, const T* mask, const Sizes& sizes, long long image, int part,
                                              int tap, int output) {
-    const int taps = sizes.taps_y * sizes.taps_x, outputs = sizes.out_height * sizes.out_width;
+    const int taps = sizes.taps(), outputs = sizes.outputs();
     const long long at = (image * sizes.offset_groups + part) * taps + tap;
     const float moved_y = static_cast<float>(offset[2 * at * outputs + output]);
     const float moved_x = static_cast<float>(offset[(2 * at + 1) * outputs + output]);
@@ -68,10 +75,9 @@ __global__ void __launch_bounds__(THREADS)
     __shared__ float weights[DEPTH][ROWS + 1], pixels[DEPTH][COLUMNS];
     constexpr int OWN_ROWS = ROWS / SIDE, OWN_COLUMNS = COLUMNS / SIDE;
     const int first_row = threadIdx.x / SIDE, first_column = threadIdx.x % SIDE;
-    const int taps = sizes.taps_y * sizes.taps_x, outputs = sizes.out_height * sizes.out_width;
-    const int depth = sizes.channels / sizes.groups, maps = sizes.maps / sizes.groups;
-    const int part_depth = sizes.channels / sizes.offset_groups;
-    const long long area = 1LL * sizes.height * sizes.width;
+    const int taps = sizes.taps(), outputs = sizes.outputs(), part_depth = sizes.part_depth();
+    const int depth = sizes.depth(), maps = sizes.maps_of_group();
+    const long long area = sizes.area();
     const int column_tiles = (outputs + COLUMNS - 1) / COLUMNS;
     for (long long tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         // Adjacent blocks share sampled pixels.
@@ -137,14 +143,14 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
+// For groups of few channels and outputs: a thread takes an output pixel of MAPS output channels.
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
     deform_few(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
                const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, int map_tiles, long long tiles) {
-    const int taps = sizes.taps_y * sizes.taps_x, outputs = sizes.out_height * sizes.out_width;
-    const int depth = sizes.channels / sizes.groups, maps = sizes.maps / sizes.groups;
-    const int part_depth = sizes.channels / sizes.offset_groups;
-    const long long area = 1LL * sizes.height * sizes.width;
+    const int taps = sizes.taps(), outputs = sizes.outputs(), part_depth = sizes.part_depth();
+    const int depth = sizes.depth(), maps = sizes.maps_of_group();
+    const long long area = sizes.area();
     const int pixel_tiles = (outputs + THREADS - 1) / THREADS;
     for (long long tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         long long rest = tile;

@@ -40,14 +40,16 @@ def launch_of(
     maps, depth, taps_y, taps_x = map(known, w.shape)
     out_height, out_width = map(known, y.shape[2:])
     many, few = ROWS
-    rows = many if maps // plugin.group > few else few
-    kernel, constants = plugin.kernel, {"ROWS": rows}
-    row_tiles = -(-(maps // plugin.group) // rows)
-    tiles = row_tiles * plugin.group * images * -(-out_height * out_width // _COLUMNS)
-    if depth <= _FEW_CHANNELS and maps // plugin.group <= _FEW_MAPS:
-        kernel, constants = plugin.few, {}
-        row_tiles = -(-maps // _MAPS)
-        tiles = row_tiles * images * -(-out_height * out_width // (_SIDE * _SIDE))
+    of_group = maps // plugin.group
+    constants: dict[str, int] = {}
+    if depth <= _FEW_CHANNELS and of_group <= _FEW_MAPS:
+        kernel, columns = plugin.few, _SIDE * _SIDE
+        row_tiles, groups = -(-maps // _MAPS), 1
+    else:
+        kernel, columns = plugin.kernel, _COLUMNS
+        constants["ROWS"] = many if of_group > few else few
+        row_tiles, groups = -(-of_group // constants["ROWS"]), plugin.group
+    tiles = row_tiles * groups * images * -(-out_height * out_width // columns)
     sizes = (
         *(channels, height, width, maps, taps_y, taps_x, out_height, out_width),
         *(plugin.group, plugin.offset_group, *plugin.strides, *plugin.pads[:2], *plugin.dilations),
