@@ -231,14 +231,19 @@ def is_empty(match: Match, name: str) -> bool:
     return first is not None and bool(first.size) and first.flat[0] == 0
 
 
-def _outer_values(
-    body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
-) -> tuple[tuple[str, ...], list[str]]:
-    """Return the outer tensors whose rows a body reads, and the other outer values."""
+def outer_names(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> list[str]:
+    """Return the outer values that a body reads, in the order in which it reads them."""
     own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
     read = dict.fromkeys(
         name for node in body.node for name in node.input if name and name not in producers
     )
+    return [name for name in read if name not in own]
+
+
+def _outer_values(
+    body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the outer tensors whose rows a body reads, and the other outer values."""
     number = body.input[0].name
 
     def is_row(name: str) -> bool:
@@ -250,7 +255,7 @@ def _outer_values(
             for node in readers
         )
 
-    outer = [name for name in read if name not in own]
+    outer = outer_names(body, producers)
     rows = tuple(name for name in outer if is_row(name))
     return rows, [name for name in outer if name not in rows]
 

@@ -18,6 +18,7 @@ from pluginkit.graph_rewrites._loop_probes import (
     Fed,
     appended,
     is_empty,
+    outer_names,
     run_body,
     shape_called,
     size_of,
@@ -221,10 +222,8 @@ class _Read:
 
 
 def _read(match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Read:
-    own = {each.name for each in [*body.input, *body.initializer]}
-    outer = dict.fromkeys(name for node in body.node for name in node.input)
     stored, sources = {}, []
-    for name in outer.keys() - own - producers.keys() - {""}:
+    for name in outer_names(body, producers):
         value = stored_value(match, name)
         if value is None:
             sources.append(_source(match, name))
