@@ -131,14 +131,9 @@ class RowLists:
         return self.workspace.at(self._emptied_bytes)
 
     @property
-    def end(self) -> Workspace:
-        """What lies behind the targets."""
-        return self.targets.at(self.updates * LIST_ITEMSIZE)
-
-    @property
     def links(self) -> Workspace:
         """For each row of updates, the next one in its list, or its rank in a long list."""
-        return self.end
+        return self.targets.at(self.updates * LIST_ITEMSIZE)
 
     @property
     def left_over(self) -> Workspace:

@@ -277,7 +277,8 @@ class ScatterElementsCall:
         if rows is not None:
             state, heads = rows.workspace, rows.heads
             if not is_plain:
-                targets, heads, data = rows.targets, rows.end, self.output
+                # Lists of elements take the place of those of rows from the links on.
+                targets, heads, data = rows.targets, rows.links, self.output
         links = heads.at(size * LIST_ITEMSIZE)
         blocks, update_blocks = (
             at_most(_LIST_BLOCKS, groups_of(known(desc.size), _BLOCK))
